@@ -1,0 +1,24 @@
+//! Values and rules. Everything that comes from outside is parsed into these types at the edge, so that the code
+//! behind the edge never has to ask again whether a value is well formed.
+
+mod address;
+mod clock;
+mod code;
+mod email;
+mod entity;
+mod fingerprint;
+mod messages;
+mod organisation_number;
+mod personal;
+mod shop;
+
+pub use address::{Address, CountryCode};
+pub use clock::{Clock, SystemClock};
+pub use code::{Code, CodePattern, InvalidCode, InvalidCodePattern};
+pub use email::EmailKey;
+pub use entity::{ApplicationId, EntityKind, EntityRef, InvalidId, NorceId, Scope};
+pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use messages::{Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, OrderKey};
+pub use organisation_number::{OrganisationNumber, VatNumber};
+pub use personal::Personal;
+pub use shop::{Company, CompanyRelation, Customer, Order, OrderParty};

@@ -1,0 +1,167 @@
+use chrono::{DateTime, Utc};
+
+use super::{
+    Address, ApplicationId, Code, EntityRef, NorceId, OrganisationNumber, Personal, VatNumber,
+};
+
+/// A customer as Norce has it, read through Norce Query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Customer {
+    /// Which one.
+    pub entity: EntityRef,
+    /// The ERP's code, once Norce knows it.
+    pub code: Option<Code>,
+    /// First name.
+    pub first_name: Option<Personal>,
+    /// Middle name.
+    pub middle_name: Option<Personal>,
+    /// Last name.
+    pub last_name: Option<Personal>,
+    /// Title, such as a role in a company.
+    pub title: Option<Personal>,
+    /// E-mail address as written.
+    pub email: Option<Personal>,
+    /// Fixed-line telephone.
+    pub phone: Option<Personal>,
+    /// Mobile telephone.
+    pub mobile: Option<Personal>,
+    /// Invoice address.
+    pub invoice_address: Option<Address>,
+    /// The companies that it is a contact of, active ones only.
+    pub companies: Vec<CompanyRelation>,
+    /// Not inactivated.
+    pub active: bool,
+    /// Forgotten (GDPR): P12.
+    pub forgotten: bool,
+    /// Norce's own note that it has ordered. `None` may only mean that Norce does not keep it.
+    pub last_order: Option<DateTime<Utc>>,
+}
+
+impl Customer {
+    /// First, middle and last name in one.
+    pub fn full_name(&self) -> Option<Personal> {
+        let parts = [&self.first_name, &self.middle_name, &self.last_name];
+        let parts: Vec<&str> = parts.into_iter().flatten().map(Personal::expose).collect();
+        Personal::parse(parts.join(" "))
+    }
+
+    /// The company that it belongs to in the ERP, which knows one only: the primary one, else the oldest.
+    pub fn main_company(&self) -> Option<NorceId> {
+        self.companies
+            .iter()
+            .min_by_key(|relation| (!relation.primary, relation.company))
+            .map(|relation| relation.company)
+    }
+}
+
+/// A customer's relation to a company.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompanyRelation {
+    /// Norce's id of the company.
+    pub company: NorceId,
+    /// The customer's main company.
+    pub primary: bool,
+}
+
+/// A company as Norce has it, read through Norce Query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Company {
+    /// Which one.
+    pub entity: EntityRef,
+    /// The ERP's code, once Norce knows it.
+    pub code: Option<Code>,
+    /// Name. A sole trader's is a person's.
+    pub name: Option<Personal>,
+    /// Organisation number.
+    pub organisation_number: Option<OrganisationNumber>,
+    /// VAT number.
+    pub vat_number: Option<VatNumber>,
+    /// E-mail address as written.
+    pub email: Option<Personal>,
+    /// Telephone.
+    pub phone: Option<Personal>,
+    /// Invoice address.
+    pub invoice_address: Option<Address>,
+    /// Its contacts.
+    pub contacts: Vec<NorceId>,
+    /// Not inactivated.
+    pub active: bool,
+}
+
+/// An order as far as it leads to a customer and a company.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Norce's id.
+    pub id: i64,
+    /// The shop.
+    pub application: ApplicationId,
+    /// Who ordered.
+    pub buyer: OrderParty,
+    /// Who pays.
+    pub payer: OrderParty,
+}
+
+/// The buyer or the payer of an order. On one live tenant `BuyerCustomerId` was null on every order (norce-api
+/// §10.3), so every part is optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderParty {
+    /// Norce's id of the customer.
+    pub customer: Option<NorceId>,
+    /// Norce's id of the company.
+    pub company: Option<NorceId>,
+    /// E-mail address in the order's own copy of the address.
+    pub email: Option<Personal>,
+    /// Organisation number, where the order has one.
+    pub organisation_number: Option<OrganisationNumber>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{NorceId, Scope};
+
+    fn id(value: i64) -> NorceId {
+        NorceId::try_from(value).unwrap()
+    }
+
+    fn customer(companies: Vec<CompanyRelation>) -> Customer {
+        Customer {
+            entity: EntityRef::customer(Scope::Client, id(1)),
+            code: None,
+            first_name: Personal::parse("Anna"),
+            middle_name: None,
+            last_name: Personal::parse("Ek"),
+            title: None,
+            email: None,
+            phone: None,
+            mobile: None,
+            invoice_address: None,
+            companies,
+            active: true,
+            forgotten: false,
+            last_order: None,
+        }
+    }
+
+    #[test]
+    fn the_main_company_is_the_primary_one_else_the_oldest() {
+        let relation = |company, primary| CompanyRelation {
+            company: id(company),
+            primary,
+        };
+        assert_eq!(customer(vec![]).main_company(), None);
+        assert_eq!(
+            customer(vec![relation(9, false), relation(4, false)]).main_company(),
+            Some(id(4))
+        );
+        assert_eq!(
+            customer(vec![relation(4, false), relation(9, true)]).main_company(),
+            Some(id(9))
+        );
+    }
+
+    #[test]
+    fn a_full_name_has_no_gaps() {
+        assert_eq!(customer(vec![]).full_name(), Personal::parse("Anna Ek"));
+    }
+}

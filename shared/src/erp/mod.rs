@@ -1,0 +1,303 @@
+//! The ERP port: what the use cases need of any ERP, and nothing that only one of them has.
+//!
+//! In no ERP is a create idempotent by itself, and an answer can be lost after the ERP has acted (erp-apis §0, §1.11).
+//! The outcomes say so: a create is never plainly an error once bytes were sent.
+
+// pub mod business_central;
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    domain::{Address, Code, EmailKey, EntityRef, OrganisationNumber, Personal, VatNumber},
+    http::Deadline,
+};
+
+/// Where a record lives in the ERP. A Norce customer is a customer there or, when it belongs to a company, a contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resource {
+    /// A debtor: a person or an organisation.
+    Customer,
+    /// A person at an organisation.
+    Contact,
+}
+
+impl Resource {
+    /// The word for keys, messages and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Contact => "contact",
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// The ERP's own, immutable id of a record. Codes get renamed; this does not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ErpId {
+    /// Customer or contact.
+    pub resource: Resource,
+    /// The id as the ERP writes it.
+    pub id: String,
+}
+
+impl fmt::Display for ErpId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.resource, self.id)
+    }
+}
+
+/// What a party is in the ERP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartyKind {
+    /// A customer that is a person.
+    Person,
+    /// A customer that is an organisation.
+    Company,
+    /// A contact of the organisation with this ERP id.
+    Contact {
+        /// The customer record of the organisation.
+        company: ErpId,
+    },
+}
+
+impl PartyKind {
+    /// Where such a party lives.
+    pub const fn resource(&self) -> Resource {
+        match self {
+            Self::Person | Self::Company => Resource::Customer,
+            Self::Contact { .. } => Resource::Contact,
+        }
+    }
+}
+
+/// A person, an organisation or a contact as it is meant to be in the ERP, in neutral terms.
+///
+/// `None` means that the shop does not know the value, and the ERP's is left alone. The order of the fields is part of
+/// the fingerprint: append, do not re-order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Party {
+    /// What it is.
+    pub kind: PartyKind,
+    /// Its name.
+    pub name: Personal,
+    /// E-mail address as written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<Personal>,
+    /// Telephone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Personal>,
+    /// Mobile telephone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mobile: Option<Personal>,
+    /// Title or role at the organisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<Personal>,
+    /// Organisation number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation_number: Option<OrganisationNumber>,
+    /// VAT number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vat_number: Option<VatNumber>,
+    /// Invoice address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+}
+
+/// A record of the ERP as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErpRecord {
+    /// Its immutable id.
+    pub id: ErpId,
+    /// Its code.
+    pub code: Code,
+    /// What an update is conditional on: an ETag or a time stamp.
+    pub version: String,
+    /// When it last changed, by the ERP's clock.
+    pub modified: Option<DateTime<Utc>>,
+    /// Whether it is closed for business.
+    pub blocked: bool,
+    /// Its fields, as far as the port knows them.
+    pub image: ErpImage,
+}
+
+/// The fields of an ERP record as the server returned them: this is what is fingerprinted, because a server rewrites
+/// some of what it is sent (erp-apis §1.4). The order of the fields is part of the fingerprint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErpImage {
+    /// Name.
+    pub name: Option<Personal>,
+    /// E-mail address.
+    pub email: Option<Personal>,
+    /// Telephone.
+    pub phone: Option<Personal>,
+    /// Mobile telephone.
+    pub mobile: Option<Personal>,
+    /// Title or role at the organisation.
+    pub title: Option<Personal>,
+    /// VAT number.
+    pub vat_number: Option<VatNumber>,
+    /// Organisation number.
+    pub organisation_number: Option<OrganisationNumber>,
+    /// Address.
+    pub address: Option<Address>,
+}
+
+/// A value by which a record can be found besides its code. Never an identity: no ERP enforces that it is unique.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NaturalKey {
+    /// Exact, normalised e-mail address: of persons, or of the contacts of one organisation.
+    Email(EmailKey),
+    /// Exact VAT number: of organisations.
+    VatNumber(VatNumber),
+}
+
+/// What makes a create recognisable when its answer is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The Norce entity for which the record is made.
+    pub entity: EntityRef,
+    /// The code that is asked for; `None` leaves it to the ERP's number series.
+    pub code: Option<Code>,
+}
+
+/// How a create ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CreateOutcome {
+    /// The record is new.
+    Created(ErpRecord),
+    /// A record with the asked-for code exists: an earlier attempt's, or somebody else's. The caller decides.
+    AlreadyThere(ErpRecord),
+    /// The request may have been carried out. The caller looks the record up and never simply repeats.
+    Ambiguous {
+        /// What happened, without personal data.
+        reason: String,
+    },
+}
+
+/// How an update ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpdateOutcome {
+    /// The record has the wanted values already; nothing was sent (P5).
+    Unchanged(ErpRecord),
+    /// The record was changed; this is what the server has now.
+    Updated(ErpRecord),
+    /// Somebody else changed the record since it was read: read again.
+    Stale,
+    /// The record does not exist any more.
+    Gone,
+}
+
+/// What an ERP can and cannot do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities {
+    /// For logs and messages.
+    pub name: &'static str,
+    /// Whether the organisation number has a field of its own.
+    pub organisation_number: bool,
+    /// Whether an update can be made conditional on the version that was read.
+    pub optimistic_concurrency: bool,
+    /// After this time a create whose answer was lost has either been carried out or never will be.
+    pub create_settles_after: Duration,
+}
+
+/// A call to the ERP failed. Typed by what the caller does next.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ErpError {
+    /// It can work later: rate limit, time-out of a read, 5xx, no connection.
+    #[error("the ERP cannot answer now ({reason}); try again{}", after.map(|after| format!(" after {} s", after.as_secs())).unwrap_or_default())]
+    RetryAfter {
+        /// How long the ERP asks to wait, where it says so.
+        after: Option<Duration>,
+        /// What happened, without personal data.
+        reason: String,
+    },
+    /// The credentials are wrong or lack a right: a person must act, then a retry works.
+    #[error(
+        "the ERP refuses the credentials ({reason}); check the secret behind ERP_SECRET_ARN and the rights of the app in the ERP"
+    )]
+    Authentication {
+        /// What happened, without secrets.
+        reason: String,
+    },
+    /// The ERP, or this adapter on its behalf, refuses the record: it stays refused until the record or the ERP's
+    /// set-up changes.
+    #[error("the ERP refuses the record{}: {code}: {message}", field.map(|field| format!(" (field {field})")).unwrap_or_default())]
+    Refused {
+        /// The field, where it can be told.
+        field: Option<&'static str>,
+        /// The ERP's error code.
+        code: String,
+        /// The ERP's words, personal data removed.
+        message: String,
+    },
+    /// The answer could not be read as what the fact sheets say it is.
+    #[error("the ERP's answer cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// An ERP, as the use cases see it. One implementation serves one ERP company.
+#[async_trait]
+pub trait Erp: Send + Sync {
+    /// What it can do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Reads a record by its immutable id; `None` when it is gone.
+    async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError>;
+
+    /// Finds a record by its exact code.
+    async fn find_by_code(
+        &self,
+        resource: Resource,
+        code: &Code,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError>;
+
+    /// Finds the records of a kind whose normalised key is exactly this one: at most two are returned, because two
+    /// are as ambiguous as a hundred. For a contact, only contacts of the same organisation count.
+    async fn find_by_key(
+        &self,
+        kind: &PartyKind,
+        key: &NaturalKey,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError>;
+
+    /// The value by which this ERP could find the party again, if it has one.
+    fn natural_key(&self, party: &Party) -> Option<NaturalKey>;
+
+    /// Creates a record, sending the request at most once.
+    ///
+    /// # Errors
+    /// Only when the ERP certainly has not created anything.
+    async fn create(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<CreateOutcome, ErpError>;
+
+    /// Brings a record to the wanted values, sending only those that differ, on condition that it is still as it was
+    /// `seen`.
+    async fn update(
+        &self,
+        seen: &ErpRecord,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError>;
+
+    /// Closes a record for business: `ForgottenPolicy=block`.
+    async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError>;
+}

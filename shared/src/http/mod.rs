@@ -1,0 +1,10 @@
+//! One way to speak HTTP for all remotes: a transport that can be replaced, a deadline, and retries only where a repeat
+//! is safe.
+
+mod deadline;
+mod retry;
+mod transport;
+
+pub use deadline::Deadline;
+pub use retry::{HttpClient, RetryPolicy, Safety, is_temporary, retry_after};
+pub use transport::{ReqwestTransport, Transport, TransportError, TransportSetupError};

@@ -1,0 +1,24 @@
+//! What the functions share: the clients of Norce and of the ERPs, the stores, the queues and the runtime around them.
+//!
+//! The crate is layered and an arrow only ever points down:
+//!
+//! ```text
+//! runtime   configuration, secrets, telemetry, batches, wiring
+//!    │
+//!    ├── norce, erp                            clients, over `http`
+//!    ├── mappings, owed, import_jobs, queues   stores and queues, each in memory and on AWS
+//!    ▼
+//! domain    values and rules: no I/O, no clock of its own, no AWS
+//! ```
+//!
+//! AWS SDK types stay inside the module that adapts them; nothing here knows of a function's use case.
+
+pub mod domain;
+pub mod erp;
+pub mod http;
+pub mod import_jobs;
+pub mod mappings;
+pub mod norce;
+pub mod owed;
+pub mod queues;
+pub mod runtime;

@@ -1,0 +1,35 @@
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// A call to Norce failed. Typed by what the caller does next.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NorceError {
+    /// It can work later: rate limit, time-out, 5xx, no connection.
+    #[error("Norce cannot answer now ({reason}); try again{}", after.map(|after| format!(" after {} s", after.as_secs())).unwrap_or_default())]
+    RetryAfter {
+        /// How long Norce asks to wait, where it says so.
+        after: Option<Duration>,
+        /// What happened, without personal data.
+        reason: String,
+    },
+    /// The credentials are wrong or lack a right: a person must act, then a retry works.
+    #[error(
+        "Norce refuses the credentials ({reason}); check the secret behind NORCE_SECRET_ARN, NORCE_SCOPE, and the resources of the OAuth user in Norce Admin"
+    )]
+    Authentication {
+        /// What happened, without secrets.
+        reason: String,
+    },
+    /// The request is wrong and will stay wrong.
+    #[error("Norce refuses the request ({status}): {reason}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Norce's words, personal data removed.
+        reason: String,
+    },
+    /// The answer could not be read as what the fact sheets say it is.
+    #[error("Norce's answer cannot be read: {0}")]
+    Unreadable(String),
+}

@@ -1,0 +1,179 @@
+//! Norce Commerce: identity, Connect (imports and jobs), Query (reads) and the bodies of its events.
+//!
+//! Facts about Norce are cited as "norce-api §n"; ARCHITECTURE.md says where they come from.
+
+// pub mod connect;
+mod error;
+// pub mod events;
+// pub mod identity;
+// pub mod odata;
+// pub mod query;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+pub use error::NorceError;
+
+use crate::{
+    domain::{
+        ApplicationId, Code, Company, Customer, EmailKey, EntityKind, EntityRef, ImportLine,
+        NorceId, Order, OrderKey, OrganisationNumber, Scope,
+    },
+    http::Deadline,
+};
+
+/// What the use cases read from Norce. Implemented by [`query::QueryClient`].
+#[async_trait]
+pub trait NorceQuery: Send + Sync {
+    /// A customer with its companies and addresses; `None` when Norce does not have it in this scope.
+    async fn customer(
+        &self,
+        entity: EntityRef,
+        deadline: Deadline,
+    ) -> Result<Option<Customer>, NorceError>;
+
+    /// A company with its contacts and addresses; `None` when Norce does not have it in this scope.
+    async fn company(
+        &self,
+        entity: EntityRef,
+        deadline: Deadline,
+    ) -> Result<Option<Company>, NorceError>;
+
+    /// An order with its buyer and payer; `None` when Norce does not have it (yet).
+    async fn order(
+        &self,
+        order: &OrderKey,
+        application: ApplicationId,
+        deadline: Deadline,
+    ) -> Result<Option<Order>, NorceError>;
+
+    /// Whether the customer or company is the buyer or the payer of any order.
+    async fn has_order(&self, entity: EntityRef, deadline: Deadline) -> Result<bool, NorceError>;
+
+    /// The active customers whose normalised e-mail address is exactly this one: at most two are returned, because
+    /// two are as ambiguous as a hundred.
+    async fn customers_by_email(
+        &self,
+        scope: Scope,
+        email: &EmailKey,
+        deadline: Deadline,
+    ) -> Result<Vec<NorceId>, NorceError>;
+
+    /// The active companies with exactly this organisation number: at most two are returned.
+    async fn companies_by_organisation_number(
+        &self,
+        scope: Scope,
+        number: &OrganisationNumber,
+        deadline: Deadline,
+    ) -> Result<Vec<NorceId>, NorceError>;
+
+    /// The codes that Norce has for these entities now. What Norce does not have is missing from the answer.
+    async fn codes(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        ids: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<Vec<(NorceId, Option<Code>)>, NorceError>;
+}
+
+/// What the use cases write to Norce. Implemented by [`connect::ConnectClient`].
+#[async_trait]
+pub trait NorceImports: Send + Sync {
+    /// Submits lines through `ImportCustomers` or `ImportCompanies` as one job.
+    async fn import(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        lines: &[ImportLine],
+        deadline: Deadline,
+    ) -> Result<SubmittedImport, ImportError>;
+
+    /// A job's state; `None` when Norce does not know the job.
+    async fn job(&self, job: JobId, deadline: Deadline) -> Result<Option<Job>, NorceError>;
+
+    /// A job's log.
+    async fn job_log(&self, job: JobId, deadline: Deadline)
+    -> Result<Vec<JobLogEntry>, NorceError>;
+}
+
+/// Norce's id of an import job.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct JobId(pub i64);
+
+impl std::fmt::Display for JobId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Norce's answer to an import call (`JobResponse`, norce-api §3.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmittedImport {
+    /// The job that follows it.
+    pub job: JobId,
+    /// What the synchronous validation said, in Norce's words, personal data removed.
+    pub messages: Vec<String>,
+}
+
+/// An import call that gave no job.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Norce has not taken the lines: they can be submitted again.
+    #[error("Norce did not take the import: {0}")]
+    NotTaken(#[source] NorceError),
+    /// The lines may have been taken: only reading back can tell.
+    #[error("Norce may have taken the import: {0}")]
+    Unknown(#[source] NorceError),
+}
+
+/// The state of a job (`JobDto`, norce-api §4.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// `StatusId`, read.
+    pub status: JobStatus,
+    /// Rows that failed.
+    pub failed: u32,
+    /// Rows in total.
+    pub total: u32,
+    /// When Norce last touched it.
+    pub last_updated: Option<DateTime<Utc>>,
+}
+
+/// `StatusId` of a job (norce-api §4.3). Numbers that are not known count as still running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobStatus {
+    /// 1 Initialized, 5 Validating, 6 Queued, or a number that this version does not know.
+    Running,
+    /// 2. Rows can have failed all the same: look at `failed`.
+    Succeeded,
+    /// 3.
+    Failed,
+    /// 4.
+    ValidationFailed,
+}
+
+/// A line of a job's log (`JobLogDto`, norce-api §4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobLogEntry {
+    /// `SeverityId` 3.
+    pub is_error: bool,
+    /// Norce's words, personal data removed.
+    pub message: String,
+    /// Which of our rows it is about, read from `ImportedRow`; `None` when the row cannot be told.
+    pub row: Option<ImportedRow>,
+}
+
+/// What can be told of a row from `ImportedRow`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedRow {
+    /// The `Id` that was sent.
+    pub id: Option<NorceId>,
+    /// The `Code` that was sent.
+    pub code: Option<Code>,
+}

@@ -1,0 +1,159 @@
+//! Owed records: what could not be brought across yet, why, and since when. An owed record leaves the list by itself
+//! when a later attempt succeeds.
+
+// mod dynamodb;
+// mod memory;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+// pub use dynamodb::DynamoDbOwed;
+// pub use memory::MemoryOwed;
+
+use crate::domain::{ApplicationId, Code, EntityRef, OrderKey};
+
+/// What is owed: one record per subject and stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// A customer or a company.
+    Entity(EntityRef),
+    /// An order that leads to nobody.
+    Order {
+        /// Which one.
+        order: OrderKey,
+        /// The shop in which it was placed.
+        application: ApplicationId,
+    },
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entity(entity) => entity.fmt(formatter),
+            Self::Order { order, application } => {
+                write!(formatter, "order/app-{application}/{order}")
+            }
+        }
+    }
+}
+
+/// Which part of the way could not be gone. Each is resolved on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// From Norce to the ERP.
+    ToErp,
+    /// The code from the ERP to Norce.
+    CodeToNorce,
+}
+
+impl Stage {
+    /// The word for keys, messages and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ToErp => "to-erp",
+            Self::CodeToNorce => "code-to-norce",
+        }
+    }
+}
+
+/// Why something is owed, as a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The remote refuses the record, or it does not fit there.
+    Validation,
+    /// The two sides disagree about a code, or a look-up has several hits (P3).
+    Conflict,
+    /// Something else must be there first.
+    MissingPrerequisite,
+    /// It is not known whether the ERP carried out a create.
+    Ambiguous,
+    /// The remote failed in a way that a retry did not help.
+    RemoteFault,
+    /// No end in the configured time.
+    TimedOut,
+}
+
+impl Reason {
+    /// The word for messages and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Validation => "validation",
+            Self::Conflict => "conflict",
+            Self::MissingPrerequisite => "missing-prerequisite",
+            Self::Ambiguous => "ambiguous",
+            Self::RemoteFault => "remote-fault",
+            Self::TimedOut => "timed-out",
+        }
+    }
+}
+
+/// One failed attempt, to be put on the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOwed {
+    /// What.
+    pub subject: Subject,
+    /// Which part of the way.
+    pub stage: Stage,
+    /// Why, as a class.
+    pub reason: Reason,
+    /// Why, in the remote's own words or ours, personal data removed, and what to do.
+    pub detail: String,
+    /// The code, where one is known.
+    pub code: Option<Code>,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Follows the event that caused it.
+    pub correlation: Uuid,
+}
+
+/// A record on the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    /// What.
+    pub subject: Subject,
+    /// Which part of the way.
+    pub stage: Stage,
+    /// Why, as a class: of the last attempt.
+    pub reason: Reason,
+    /// Why, in words: of the last attempt.
+    pub detail: String,
+    /// The code, where one is known.
+    pub code: Option<Code>,
+    /// When it was first owed.
+    pub first: DateTime<Utc>,
+    /// When it was last tried.
+    pub last: DateTime<Utc>,
+    /// How many attempts failed.
+    pub attempts: u32,
+    /// Of the last attempt.
+    pub correlation: Uuid,
+}
+
+/// The store failed. It is always worth trying again.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the owed records cannot be reached: {0}")]
+pub struct OwedError(pub String);
+
+/// The list of what is owed.
+#[async_trait]
+pub trait OwedRecords: Send + Sync {
+    /// Puts a failed attempt on the list, or counts it where the subject and stage are on it already.
+    async fn put(&self, owed: NewOwed) -> Result<(), OwedError>;
+
+    /// Takes a subject and stage off the list; `true` when it was on it.
+    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError>;
+
+    /// Whether a subject and stage are on the list.
+    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError>;
+
+    /// The whole list, in no particular order.
+    async fn list(&self) -> Result<Vec<Owed>, OwedError>;
+}

@@ -1,0 +1,73 @@
+//! The queues between the functions. A function sends typed messages through [`Queue`] and gives messages that it
+//! received back through [`Inbox`].
+
+// mod memory;
+// mod sqs;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+// pub use memory::{MemoryQueue, QueuedMessage};
+// pub use sqs::{SqsInbox, SqsQueue};
+
+use crate::domain::{ChangeMessage, ImportRequest, JobMessage};
+
+/// The longest delay that SQS knows for a message that is sent.
+pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
+/// The longest time that SQS hides a message that was received.
+pub const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// A message that knows how it travels.
+pub trait Message: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static {
+    /// The FIFO message group, where the queue is FIFO.
+    fn group(&self) -> Option<String>;
+}
+
+impl Message for ChangeMessage {
+    fn group(&self) -> Option<String> {
+        Some(Self::group(self))
+    }
+}
+
+impl Message for ImportRequest {
+    fn group(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Message for JobMessage {
+    fn group(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The queue failed: what was to be sent may not be there. It is always worth trying again.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the queue cannot be reached: {0}")]
+pub struct QueueError(pub String);
+
+/// The sending end of a queue.
+#[async_trait]
+pub trait Queue<M: Message>: Send + Sync {
+    /// Sends messages; they can be received after `delay` (at most [`MAX_DELAY`]; FIFO queues know no delay per
+    /// message and ignore it). All of them are on the queue when this returns `Ok`; on an error some may be.
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError>;
+}
+
+/// What a function can do with a message that it received, besides letting it be deleted.
+#[async_trait]
+pub trait Inbox: Send + Sync {
+    /// Hides a received message for this long (at most [`MAX_VISIBILITY`]); then it is delivered again.
+    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError>;
+
+    /// Puts a body that can never be handled on the dead-letter queue, with the reason, so that the message itself
+    /// can be deleted.
+    async fn dead_letter(
+        &self,
+        body: &str,
+        group: Option<&str>,
+        reason: &str,
+    ) -> Result<(), QueueError>;
+}
