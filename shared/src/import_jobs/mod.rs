@@ -33,8 +33,11 @@ pub struct ImportBatch {
     pub lines: Vec<ImportLine>,
     /// How far it has come.
     pub state: BatchState,
-    /// When it was recorded: just before the call to Norce. Its age decides when to give up.
+    /// When it was recorded: just before the call to Norce.
     pub recorded_at: DateTime<Utc>,
+    /// When its lines were first submitted, in this batch or in an earlier one. The age since then decides when to
+    /// give up.
+    pub since: DateTime<Utc>,
 }
 
 /// How far a batch has come.
