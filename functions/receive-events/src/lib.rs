@@ -17,7 +17,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::Serialize;
 use shared::{
     domain::{
-        ApplicationId, Cause, ChangeMessage, Clock, EntityKind, EntityRef, JobMessage, NorceId, OrderKey,
+        ApplicationId, Cause, ChangeMessage, Clock, EntityKind, EntityRef, JobMessage, NorceId,
+        OrderKey,
     },
     norce::events::{Event, EventType},
     queues::{Queue, QueueError},
@@ -71,10 +72,14 @@ impl ReceiveEvents {
     pub async fn handle(&self, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
         let answer = self.answer(request).await.unwrap_or_else(|answer| answer);
         match &answer {
-            Answer::Accepted { what, correlation } => tracing::info!(subject = what, %correlation, "event accepted"),
+            Answer::Accepted { what, correlation } => {
+                tracing::info!(subject = what, %correlation, "event accepted")
+            }
             Answer::Unauthorised => tracing::warn!("event refused: wrong or no secret"),
             Answer::NeverRight(reason) => tracing::warn!(reason, "event refused"),
-            Answer::TryAgain(reason) => tracing::error!(reason, "event could not be taken; Norce tries again"),
+            Answer::TryAgain(reason) => {
+                tracing::error!(reason, "event could not be taken; Norce tries again")
+            }
         }
         answer.into_response()
     }
@@ -83,7 +88,8 @@ impl ReceiveEvents {
         self.authenticate(&request.headers).await?;
         let body = body(request)?;
         let event_type = event_type(request)?;
-        let event = Event::parse(event_type, &body).map_err(|error| Answer::NeverRight(error.to_string()))?;
+        let event = Event::parse(event_type, &body)
+            .map_err(|error| Answer::NeverRight(error.to_string()))?;
         let correlation = Uuid::new_v4();
         let what = self.enqueue(event, correlation).await?;
         Ok(Answer::Accepted { what, correlation })
@@ -91,10 +97,16 @@ impl ReceiveEvents {
 
     /// Lets in whoever knows the secret. A secret that was rotated a moment ago is read anew before it is refused.
     async fn authenticate(&self, headers: &HeaderMap) -> Result<(), Answer> {
-        let presented = headers.get(SECRET_HEADER).map(HeaderValue::as_bytes).ok_or(Answer::Unauthorised)?;
+        let presented = headers
+            .get(SECRET_HEADER)
+            .map(HeaderValue::as_bytes)
+            .ok_or(Answer::Unauthorised)?;
         for renewed in [false, true] {
-            let secret =
-                self.secrets.accepted(renewed).await.map_err(|error| Answer::TryAgain(error.to_string()))?;
+            let secret = self
+                .secrets
+                .accepted(renewed)
+                .await
+                .map_err(|error| Answer::TryAgain(error.to_string()))?;
             if secret::matches(&secret, presented) {
                 return Ok(());
             }
@@ -138,10 +150,19 @@ impl ReceiveEvents {
         application: Option<ApplicationId>,
         correlation: Uuid,
     ) -> Result<String, Answer> {
-        let scope = self.shops.scope(application).ok_or_else(|| foreign(application))?;
+        let scope = self
+            .shops
+            .scope(application)
+            .ok_or_else(|| foreign(application))?;
         let entity = EntityRef { kind, scope, id };
         let received_at = self.clock.now();
-        self.send(ChangeMessage::Entity { entity, cause: Cause::Changed, received_at, correlation }).await
+        self.send(ChangeMessage::Entity {
+            entity,
+            cause: Cause::Changed,
+            received_at,
+            correlation,
+        })
+        .await
     }
 
     async fn enqueue_order(
@@ -150,9 +171,17 @@ impl ReceiveEvents {
         application: ApplicationId,
         correlation: Uuid,
     ) -> Result<String, Answer> {
-        self.shops.scope(Some(application)).ok_or_else(|| foreign(Some(application)))?;
+        self.shops
+            .scope(Some(application))
+            .ok_or_else(|| foreign(Some(application)))?;
         let received_at = self.clock.now();
-        self.send(ChangeMessage::Order { order, application, received_at, correlation }).await
+        self.send(ChangeMessage::Order {
+            order,
+            application,
+            received_at,
+            correlation,
+        })
+        .await
     }
 
     async fn send(&self, message: ChangeMessage) -> Result<String, Answer> {
@@ -176,23 +205,38 @@ fn foreign(application: Option<ApplicationId>) -> Answer {
 fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Answer> {
     let text = request.body.as_deref().unwrap_or_default();
     let body = if request.is_base64_encoded {
-        BASE64.decode(text).map_err(|_| Answer::NeverRight("the body is not base64, as the gateway says it is".to_owned()))?
+        BASE64.decode(text).map_err(|_| {
+            Answer::NeverRight("the body is not base64, as the gateway says it is".to_owned())
+        })?
     } else {
         text.as_bytes().to_vec()
     };
     if body.len() > MAX_BODY_BYTES {
         let bytes = body.len();
-        return Err(Answer::NeverRight(format!("the body has {bytes} bytes; at most {MAX_BODY_BYTES} are taken")));
+        return Err(Answer::NeverRight(format!(
+            "the body has {bytes} bytes; at most {MAX_BODY_BYTES} are taken"
+        )));
     }
     Ok(body)
 }
 
 /// The event type: from the path, else from the header, else from the query.
 fn event_type(request: &ApiGatewayV2httpRequest) -> Result<EventType, Answer> {
-    let path = request.raw_path.as_deref().unwrap_or_default().trim_end_matches('/');
-    let from_path = path.rsplit_once("/events/").map(|(_, name)| name.to_owned());
-    let from_header =
-        || request.headers.get(TYPE_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let path = request
+        .raw_path
+        .as_deref()
+        .unwrap_or_default()
+        .trim_end_matches('/');
+    let from_path = path
+        .rsplit_once("/events/")
+        .map(|(_, name)| name.to_owned());
+    let from_header = || {
+        request
+            .headers
+            .get(TYPE_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
     let from_query = || {
         let parameters = request.query_string_parameters.iter();
         parameters
@@ -205,27 +249,38 @@ fn event_type(request: &ApiGatewayV2httpRequest) -> Result<EventType, Answer> {
             "the event type is missing: post to /events/{{type}}, or name it in the header {TYPE_HEADER} or the query parameter {TYPE_PARAMETER}"
         ))
     })?;
-    name.parse().map_err(|error: shared::norce::events::UnknownEventType| Answer::NeverRight(error.to_string()))
+    name.parse()
+        .map_err(|error: shared::norce::events::UnknownEventType| {
+            Answer::NeverRight(error.to_string())
+        })
 }
 
 impl Answer {
     fn into_response(self) -> ApiGatewayV2httpResponse {
         let (status, body) = match &self {
-            Self::Accepted { what, correlation } => {
-                (StatusCode::ACCEPTED, AnswerBody::Accepted { subject: what, correlation: *correlation })
-            }
-            Self::Unauthorised => {
-                (StatusCode::UNAUTHORIZED, AnswerBody::Error("the header x-event-secret is missing or wrong"))
-            }
+            Self::Accepted { what, correlation } => (
+                StatusCode::ACCEPTED,
+                AnswerBody::Accepted {
+                    subject: what,
+                    correlation: *correlation,
+                },
+            ),
+            Self::Unauthorised => (
+                StatusCode::UNAUTHORIZED,
+                AnswerBody::Error("the header x-event-secret is missing or wrong"),
+            ),
             Self::NeverRight(reason) => (StatusCode::BAD_REQUEST, AnswerBody::Error(reason)),
             // The reason is for our log; the caller only needs to know that it may come again.
-            Self::TryAgain(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, AnswerBody::Error("the event could not be stored: send it again"))
-            }
+            Self::TryAgain(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                AnswerBody::Error("the event could not be stored: send it again"),
+            ),
         };
         let mut response = ApiGatewayV2httpResponse::default();
         response.status_code = i64::from(status.as_u16());
-        response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+            .headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.body = serde_json::to_string(&body).ok().map(Body::Text);
         response
     }

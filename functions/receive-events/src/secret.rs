@@ -31,7 +31,11 @@ pub struct CachedEventSecret {
 impl CachedEventSecret {
     /// The secret with this ARN.
     pub fn new(secrets: Secrets, arn: String) -> Self {
-        Self { secrets, arn, cached: Mutex::new(None) }
+        Self {
+            secrets,
+            arn,
+            cached: Mutex::new(None),
+        }
     }
 }
 
@@ -40,13 +44,20 @@ impl EventSecrets for CachedEventSecret {
     async fn accepted(&self, renewed: bool) -> Result<Arc<EventSecret>, SecretError> {
         // Held while reading, so that a burst of events reads once.
         let mut cached = self.cached.lock().await;
-        let fresh_for = if renewed { RENEW_AT_MOST_EVERY } else { LIFETIME };
+        let fresh_for = if renewed {
+            RENEW_AT_MOST_EVERY
+        } else {
+            LIFETIME
+        };
         if let Some((secret, read_at)) = cached.as_ref()
             && read_at.elapsed() < fresh_for
         {
             return Ok(secret.clone());
         }
-        match (self.secrets.get::<EventSecret>(&self.arn).await, cached.as_ref()) {
+        match (
+            self.secrets.get::<EventSecret>(&self.arn).await,
+            cached.as_ref(),
+        ) {
             (Ok(secret), _) => {
                 let secret = Arc::new(secret);
                 *cached = Some((secret.clone(), Instant::now()));
@@ -64,9 +75,14 @@ impl EventSecrets for CachedEventSecret {
 /// Compares in a time that does not depend on where the texts differ, nor on which of the two secrets matches.
 pub(crate) fn matches(secret: &EventSecret, presented: &[u8]) -> bool {
     // An empty secret would let everybody in.
-    let equal = |accepted: &str| accepted.as_bytes().ct_eq(presented) & Choice::from(u8::from(!accepted.is_empty()));
+    let equal = |accepted: &str| {
+        accepted.as_bytes().ct_eq(presented) & Choice::from(u8::from(!accepted.is_empty()))
+    };
     let current = equal(secret.current.expose_secret());
-    let previous = secret.previous.as_ref().map_or(Choice::from(0), |secret| equal(secret.expose_secret()));
+    let previous = secret
+        .previous
+        .as_ref()
+        .map_or(Choice::from(0), |secret| equal(secret.expose_secret()));
     (current | previous).into()
 }
 
@@ -76,13 +92,19 @@ mod tests {
 
     #[test]
     fn current_and_previous_are_accepted_and_nothing_else() {
-        let secret = EventSecret { current: "new".into(), previous: Some("old".into()) };
+        let secret = EventSecret {
+            current: "new".into(),
+            previous: Some("old".into()),
+        };
         assert!(matches(&secret, b"new"));
         assert!(matches(&secret, b"old"));
         for wrong in [&b""[..], b"ne", b"news", b"NEW"] {
             assert!(!matches(&secret, wrong));
         }
-        let empty = EventSecret { current: "".into(), previous: Some("".into()) };
+        let empty = EventSecret {
+            current: "".into(),
+            previous: Some("".into()),
+        };
         assert!(!matches(&empty, b""));
     }
 }

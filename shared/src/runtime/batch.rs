@@ -278,3 +278,193 @@ async fn handle_record<M: Message>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{domain::JobMessage, queues::QueueError};
+
+    /// Remembers what it was told.
+    #[derive(Default)]
+    struct Told {
+        waits: Mutex<Vec<(String, Duration)>>,
+        buried: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Inbox for Told {
+        async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
+            self.waits.lock().unwrap().push((receipt.to_owned(), delay));
+            Ok(())
+        }
+
+        async fn dead_letter(
+            &self,
+            body: &str,
+            _: Option<&str>,
+            _: &str,
+        ) -> Result<(), QueueError> {
+            self.buried.lock().unwrap().push(body.to_owned());
+            Ok(())
+        }
+    }
+
+    /// Does what the job's number says.
+    struct Scripted {
+        handled: Mutex<Vec<i64>>,
+    }
+
+    const FAILS: i64 = 500;
+    const PANICS: i64 = 666;
+    const HANGS: i64 = 999;
+
+    #[async_trait]
+    impl Handler<JobMessage> for Scripted {
+        async fn handle(&self, received: Received<JobMessage>, _: Deadline) -> Outcome {
+            let JobMessage::Completed { job } = received.message else {
+                return Outcome::Done;
+            };
+            self.handled.lock().unwrap().push(job);
+            match job {
+                FAILS => Outcome::RetryAfter {
+                    at_least: None,
+                    reason: "busy".to_owned(),
+                },
+                PANICS => panic!("poison"),
+                HANGS => std::future::pending().await,
+                _ => Outcome::Done,
+            }
+        }
+    }
+
+    fn record(id: &str, body: &str, group: Option<&str>, receive_count: u32) -> SqsMessage {
+        let mut record = SqsMessage::default();
+        record.message_id = Some(id.to_owned());
+        record.receipt_handle = Some(format!("receipt {id}"));
+        record.body = Some(body.to_owned());
+        record.attributes.insert(
+            "ApproximateReceiveCount".to_owned(),
+            receive_count.to_string(),
+        );
+        if let Some(group) = group {
+            record
+                .attributes
+                .insert("MessageGroupId".to_owned(), group.to_owned());
+        }
+        record
+    }
+
+    fn job(id: &str, number: i64, group: Option<&str>) -> SqsMessage {
+        record(
+            id,
+            &format!(r#"{{"type":"completed","job":{number}}}"#),
+            group,
+            1,
+        )
+    }
+
+    async fn run(records: Vec<SqsMessage>, time: Duration) -> (Vec<String>, Vec<i64>, Told) {
+        let told = Told::default();
+        let scripted = Scripted {
+            handled: Mutex::default(),
+        };
+        let mut event = SqsEvent::default();
+        event.records = records;
+        let two = NonZeroUsize::new(2).unwrap();
+        let response = handle(&event, &told, two, Deadline::after(time), &scripted).await;
+        let mut failures: Vec<String> = response
+            .batch_item_failures
+            .into_iter()
+            .map(|failure| failure.item_identifier)
+            .collect();
+        failures.sort();
+        let mut handled = scripted.handled.into_inner().unwrap();
+        handled.sort_unstable();
+        (failures, handled, told)
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn p6_a_bad_record_does_not_touch_its_neighbours() {
+        let records = vec![
+            job("a", 1, None),
+            record("not json", "{", None, 1),
+            record("other shape", r#"{"type":"poll"}"#, None, 1),
+            job("panics", PANICS, None),
+            job("fails", FAILS, None),
+            job("hangs", HANGS, None),
+            job("b", 2, None),
+        ];
+        let (failures, handled, told) = run(records, MINUTE).await;
+        assert_eq!(failures, ["fails", "hangs", "panics"]);
+        assert_eq!(handled, [1, 2, FAILS, PANICS, HANGS]);
+        assert_eq!(told.buried.into_inner().unwrap().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p6_what_panics_again_and_again_is_set_aside() {
+        let body = format!(r#"{{"type":"completed","job":{PANICS}}}"#);
+        let (failures, _, told) = run(
+            vec![record("x", &body, None, PANICS_BEFORE_DEAD_LETTER)],
+            MINUTE,
+        )
+        .await;
+        assert!(failures.is_empty());
+        assert_eq!(told.buried.into_inner().unwrap(), [body]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_record_takes_the_later_ones_of_its_group_back_with_it() {
+        let records = vec![
+            job("g1", 1, Some("g")),
+            job("h1", 2, Some("h")),
+            job("g2", FAILS, Some("g")),
+            job("g3", 3, Some("g")),
+            job("h2", 4, Some("h")),
+        ];
+        let (failures, handled, told) = run(records, MINUTE).await;
+        assert_eq!(failures, ["g2", "g3"]);
+        assert_eq!(handled, [1, 2, 4, FAILS]);
+        let waits = told.waits.into_inner().unwrap();
+        assert_eq!(waits.len(), 2);
+        // Both wait equally long: a shorter wait of a later record would not bring it back earlier.
+        assert_eq!(waits[0].1, waits[1].1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p13_no_record_is_begun_that_there_is_no_time_to_end() {
+        let records = vec![
+            job("a", HANGS, Some("g")),
+            job("b", 1, Some("g")),
+            job("c", 2, None),
+            job("d", 3, None),
+        ];
+        // The first record uses the time up; "c" is handled beside it, the rest of its group is handed back.
+        let (failures, handled, told) = run(records, MINUTE).await;
+        assert_eq!(failures, ["a", "b"]);
+        assert_eq!(handled, [2, 3, HANGS]);
+        drop(told);
+        let (failures, handled, told) = run(vec![job("a", 1, None)], LEAST_TIME / 2).await;
+        assert_eq!((failures, handled), (vec!["a".to_owned()], vec![]));
+        assert_eq!(
+            told.waits.into_inner().unwrap(),
+            [("receipt a".to_owned(), Duration::ZERO)]
+        );
+    }
+
+    #[test]
+    fn waits_grow_to_a_quarter_of_an_hour_and_honour_what_the_remote_asks() {
+        for count in 1..60 {
+            let delay = retry_delay(count, None);
+            assert!(
+                delay <= MAX_DELAY && delay >= FIRST_RETRY / 2,
+                "{count}: {delay:?}"
+            );
+        }
+        assert!(retry_delay(20, None) >= MAX_DELAY / 2);
+        assert!(retry_delay(1, Some(MAX_DELAY * 2)) == MAX_DELAY * 2);
+    }
+}
