@@ -431,8 +431,8 @@ pub struct ImportSettings {
     pub give_up_after: Duration,
 }
 
-/// A batch is one DynamoDB item of at most 400 KB; a line takes at most about 160 bytes there.
-const MAX_BATCH_SIZE: usize = 2_000;
+/// A batch is one DynamoDB item of at most 400 KB, and a line takes at most 251 bytes of it (see `import_jobs`).
+const MAX_BATCH_SIZE: usize = 1_500;
 const DEFAULT_BATCH_SIZE: NonZeroUsize = NonZeroUsize::new(500).unwrap();
 const DEFAULT_GIVE_UP_HOURS: u32 = 24;
 const SECONDS_PER_HOUR: u64 = 3_600;
