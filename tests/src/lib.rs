@@ -1,1 +1,3 @@
 //! x
+
+pub mod business_central_simulator;
