@@ -288,6 +288,7 @@ impl ErpSettings {
         shops
             .applications
             .of(scope)
+            .ok()
             .and_then(|application| application.erp_company.clone())
             .or_else(|| self.company.clone())
             .ok_or_else(|| {
