@@ -119,7 +119,7 @@ impl BusinessCentral {
     }
 
     /// The address of one record. An id that is no GUID is not Business Central's and would change the path.
-    fn record_address(&self, id: &ErpId) -> Result<String, ErpError> {
+    fn record_address(&self, id: &ErpId, query: &[(&str, &str)]) -> Result<String, ErpError> {
         let guid = Uuid::parse_str(&id.id).map_err(|_| ErpError::Refused {
             field: None,
             code: "foreign-id".to_owned(),
@@ -128,9 +128,7 @@ impl BusinessCentral {
             ),
         })?;
         let path = format!("{}({guid})", entity_set(id.resource));
-        Ok(self
-            .client
-            .address(&path, &[("$select", selected(id.resource))]))
+        Ok(self.client.address(&path, query))
     }
 
     async fn rows_by_number(
@@ -212,7 +210,7 @@ impl BusinessCentral {
         Ok(match (rows.pop(), rows.is_empty()) {
             (None, _) => Holder::Nobody,
             (Some(row), true) if row.is_a(type_of(kind)) => {
-                Holder::SameType(row.into_record(resource)?)
+                Holder::SameType(Box::new(row.into_record(resource)?))
             }
             _ => Holder::AnotherType,
         })
@@ -230,7 +228,7 @@ impl BusinessCentral {
             return Ok(CreateOutcome::Ambiguous { reason });
         };
         match self.holder_of(number, kind, deadline).await {
-            Ok(Holder::SameType(record)) => Ok(CreateOutcome::AlreadyThere(record)),
+            Ok(Holder::SameType(record)) => Ok(CreateOutcome::AlreadyThere(*record)),
             // The create has been refused for that, or will be.
             Ok(Holder::AnotherType) => Err(number_taken(number)),
             // It may yet come.
@@ -250,7 +248,7 @@ impl BusinessCentral {
         mask: &Mask<'_>,
         deadline: Deadline,
     ) -> Result<UpdateOutcome, ErpError> {
-        let address = self.record_address(id)?;
+        let address = self.record_address(id, &[])?;
         let response = self
             .client
             .patch(&address, version, fields, deadline)
@@ -283,7 +281,7 @@ impl Erp for BusinessCentral {
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
-        let address = self.record_address(id)?;
+        let address = self.record_address(id, &[("$select", selected(id.resource))])?;
         let row = self.client.read::<Row>(&address, deadline).await?;
         row.map(|row| row.into_record(id.resource)).transpose()
     }
@@ -415,7 +413,7 @@ impl Erp for BusinessCentral {
         match number {
             Some(number) if failure.is_duplicate() => {
                 match self.holder_of(number, kind, deadline).await? {
-                    Holder::SameType(record) => Ok(CreateOutcome::AlreadyThere(record)),
+                    Holder::SameType(record) => Ok(CreateOutcome::AlreadyThere(*record)),
                     // There is such a record, even if this app does not see it.
                     Holder::AnotherType | Holder::Nobody => Err(number_taken(number)),
                 }
@@ -474,7 +472,7 @@ impl Erp for BusinessCentral {
 /// Who has a number. Only a record of the wanted type can be an earlier attempt's: in one register of numbers, `N5` may
 /// be a person while the company of Norce with the id 5 asks for it.
 enum Holder {
-    SameType(ErpRecord),
+    SameType(Box<ErpRecord>),
     AnotherType,
     Nobody,
 }
