@@ -23,4 +23,4 @@ pub use messages::{Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, 
 pub use organisation_number::{OrganisationNumber, VatNumber};
 pub use personal::Personal;
 pub use redaction::{MAX_REDACTED_CHARS, redact};
-pub use shop::{Company, CompanyRelation, Customer, Order, OrderParty};
+pub use shop::{Account, Company, CompanyRelation, Customer, Flag, Order, OrderParty};
