@@ -801,7 +801,8 @@ async fn a_person_is_found_by_the_exact_address_only() {
 
 #[tokio::test(start_paused = true)]
 async fn two_hits_on_two_pages_are_two_and_a_third_is_not_asked_for() {
-    let next = "https://bc.example/v2.0/t/prod/api/v2.0/companies(c)/customers?$skiptoken=1%20'x'";
+    let next =
+        "https://bc.example/v2.0/t/prod/api/v2.0/companies(c)/customers?$skiptoken=1%20%27x%27";
     let first = answer(
         200,
         &json!({ "value": [person_row()], "@odata.nextLink": next }),
@@ -824,7 +825,6 @@ async fn p11_the_token_does_not_follow_a_link_to_another_host() {
         "https://evil.example/x",
         "http://bc.example/x",
         "https://bc.example:444/x",
-        "/x",
     ] {
         let first = answer(200, &json!({ "value": [], "@odata.nextLink": link }));
         let (server, erp) = server(vec![first]);
