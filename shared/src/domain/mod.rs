@@ -2,6 +2,7 @@
 //! behind the edge never has to ask again whether a value is well formed.
 
 mod address;
+mod applications;
 mod clock;
 mod code;
 mod email;
@@ -14,6 +15,7 @@ mod redaction;
 mod shop;
 
 pub use address::{Address, CountryCode};
+pub use applications::{Application, Applications, InvalidApplications, Shops};
 pub use clock::{Clock, SystemClock};
 pub use code::{Code, CodePattern, InvalidCode, InvalidCodePattern};
 pub use email::EmailKey;

@@ -55,6 +55,7 @@ struct StoredBatch {
     lines: Option<String>,
     state: BatchState,
     recorded_at: DateTime<Utc>,
+    since: DateTime<Utc>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,6 +89,7 @@ fn write_batch(batch: &ImportBatch) -> Result<Item, String> {
         lines: Some(lines),
         state: BatchState::Submitting,
         recorded_at: batch.recorded_at,
+        since: batch.since,
     })
 }
 
@@ -112,6 +114,7 @@ fn read_batch(item: Item, batch: Uuid) -> Result<ImportBatch, String> {
         lines: lines.into_iter().map(line).collect(),
         state: stored.state,
         recorded_at: stored.recorded_at,
+        since: stored.since,
     })
 }
 
