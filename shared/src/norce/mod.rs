@@ -8,7 +8,6 @@ mod error;
 pub mod events;
 pub mod identity;
 mod lenient;
-pub mod odata;
 pub mod query;
 
 use async_trait::async_trait;

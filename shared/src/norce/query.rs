@@ -20,17 +20,16 @@ use self::{
         ApplicationRow, CodeRow, CompanyRow, CustomerRow, EmailRow, IdRow, NumberRow, OrderRow,
     },
 };
-use super::{
-    NorceApi, NorceError, NorceQuery,
-    api::read,
-    odata::{Filter, Options, Page, next_page},
-};
+use super::{NorceApi, NorceError, NorceQuery, api::read};
 use crate::{
     domain::{
         ApplicationId, Applications, Code, Company, Customer, EmailKey, EntityKind, EntityRef,
         NorceId, Order, OrderKey, OrganisationNumber, Scope,
     },
-    http::Deadline,
+    http::{
+        Deadline,
+        odata::{Filter, Options, Page, next_page},
+    },
 };
 
 const QUERY: &str = "commerce/query/2.0";
