@@ -11,6 +11,8 @@ pub mod identity;
 mod lenient;
 pub mod odata;
 pub mod query;
+#[cfg(test)]
+mod script;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
