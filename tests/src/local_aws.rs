@@ -308,6 +308,7 @@ pub struct LocalAws {
     lifeline: Option<ChildStdin>,
     port: u16,
     log: PathBuf,
+    temporary: PathBuf,
 }
 
 impl LocalAws {
@@ -357,6 +358,7 @@ impl LocalAws {
             lifeline,
             port,
             log,
+            temporary,
         };
         started.wait_until_healthy().await?;
         Ok(started)
@@ -445,13 +447,14 @@ impl Drop for LocalAws {
         let start = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
             if start.elapsed() > STOP_TIMEOUT {
-                // Nothing can be done about a failure here, and the process group is not ours to search for.
+                // Nothing can be done about a failure from here on.
                 let _ = self.child.kill();
                 let _ = self.child.wait();
-                return;
+                break;
             }
             std::thread::sleep(HEALTH_INTERVAL);
         }
+        let _ = fs::remove_dir_all(&self.temporary);
     }
 }
 
@@ -480,4 +483,53 @@ async fn is_healthy(port: u16) -> bool {
 #[expect(clippy::print_stderr, reason = "a person is waiting for a download")]
 fn report(step: &str) {
     eprintln!("{step}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_of_it_outlives_it() {
+        let tools = Tools::ministack(report).await.unwrap();
+        let aws = LocalAws::start(&tools, "ends", &[]).await.unwrap();
+        let port = aws.port();
+        let temporary = sandbox_directory().join(format!("ends-{port}"));
+        assert!(is_healthy(port).await && temporary.exists());
+        drop(aws);
+        assert!(!is_healthy(port).await && !temporary.exists());
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_shows_the_log() {
+        let bin = sandbox_directory().join("broken");
+        fs::create_dir_all(&bin).unwrap();
+        let tools = Tools { bin };
+        let python = tools.program("python3");
+        fs::write(
+            &python,
+            "#!/bin/sh\necho no module named ministack\nexit 3\n",
+        )
+        .unwrap();
+        fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+        let error = LocalAws::start(&tools, "fails", &[]).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("exit status: 3"), "{text}");
+        assert!(text.contains("no module named ministack"), "{text}");
+    }
+
+    #[test]
+    fn a_step_that_fails_says_what_to_do() {
+        let log = sandbox_directory().join("step-that-fails.log");
+        let mut command = Command::new("sh");
+        command.args(["-c", "seq 100; echo no matching distribution >&2; exit 1"]);
+        let text = run("installing x", &mut command, &log)
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("installing x failed"), "{text}");
+        assert!(text.ends_with("100\nno matching distribution"), "{text}");
+        assert!(!text.contains("\n80\n"), "{text}");
+    }
 }

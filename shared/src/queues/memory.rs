@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Inbox, MAX_DELAY, MAX_VISIBILITY, Message, Queue, QueueError, encode};
+use super::{Inbox, MAX_DELAY, MAX_VISIBILITY, Message, Queue, QueueError, encode, group_of};
 
 /// SQS in memory, for everything that runs in one process: delays, visibility, receive counts, dead letters, and in a
 /// FIFO queue the order within a group. Its clock is tokio's, which tests can pause.
@@ -205,30 +205,25 @@ impl<M> MemoryQueue<M> {
 #[async_trait]
 impl<M: Message> Queue<M> for MemoryQueue<M> {
     async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
-        let bodies: Vec<String> = messages.iter().map(encode).collect::<Result<_, _>>()?;
-        let now = Instant::now();
-        let delay = if self.fifo {
-            Duration::ZERO
-        } else {
-            delay.min(MAX_DELAY)
+        let visible_at = match self.fifo {
+            true => Instant::now(),
+            false => Instant::now() + delay.min(MAX_DELAY),
         };
-        let mut state = self.state();
-        for (message, body) in messages.iter().zip(bodies) {
-            let group = if self.fifo { message.group() } else { None };
-            if self.fifo && group.is_none() {
-                return Err(QueueError(
-                    "a FIFO queue takes messages with a group only".to_owned(),
-                ));
-            }
-            state.messages.push(Stored {
+        let store = |message: &M| {
+            Ok(Stored {
                 id: Uuid::new_v4(),
-                body,
-                group,
-                visible_at: now + delay,
+                body: encode(message)?,
+                group: match self.fifo {
+                    true => Some(group_of(message)?),
+                    false => None,
+                },
+                visible_at,
                 receive_count: 0,
                 receipt: None,
-            });
-        }
+            })
+        };
+        let messages: Vec<Stored> = messages.iter().map(store).collect::<Result<_, _>>()?;
+        self.state().messages.extend(messages);
         Ok(())
     }
 }

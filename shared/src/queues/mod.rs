@@ -63,6 +63,12 @@ fn encode(message: &impl Message) -> Result<String, QueueError> {
     Ok(body)
 }
 
+/// The group that a message has on a FIFO queue.
+fn group_of(message: &impl Message) -> Result<String, QueueError> {
+    let group = message.group();
+    group.ok_or_else(|| QueueError("a FIFO queue takes messages with a group only".to_owned()))
+}
+
 /// The queue failed: what was to be sent may not be there. It is always worth trying again.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the queue cannot be reached: {0}")]

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Inbox, MAX_DELAY, MAX_MESSAGE_BYTES, MAX_VISIBILITY, Message, Queue, QueueError, encode,
+    group_of,
 };
 use crate::aws::{explain, pause};
 
@@ -104,9 +105,7 @@ impl<M: Message> SqsQueue<M> {
             .id(&id)
             .message_body(body);
         let entry = if is_fifo(&self.url) {
-            let group = message.group().ok_or_else(|| {
-                QueueError("a FIFO queue takes messages with a group only".to_owned())
-            })?;
+            let group = group_of(message)?;
             entry.message_group_id(group).message_deduplication_id(id)
         } else {
             entry.delay_seconds(whole_seconds(delay.min(MAX_DELAY)))

@@ -1,0 +1,279 @@
+//! What the local AWS never does: transactions that meet, answers in part, refusals. A server that answers from a script
+//! does it.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::Credentials;
+use aws_smithy_http_client::{
+    Builder as HttpClientBuilder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use axum::{Router, body::Bytes, extract::State, http::StatusCode};
+use serde_json::{Value, json};
+use shared::{
+    domain::{FingerprintKey, JobMessage},
+    mappings::{DynamoDbMappings, Mapping, Mappings, Reservation, Reserved},
+    owed::{DynamoDbOwed, OwedRecords},
+    queues::{Queue, SqsQueue},
+};
+use uuid::Uuid;
+
+use crate::{customer, minute};
+
+/// Answers from a script, the last answer again and again, and remembers what it was asked.
+#[derive(Default)]
+struct Script {
+    answers: Mutex<VecDeque<(u16, Value)>>,
+    requests: Mutex<Vec<Value>>,
+}
+
+impl Script {
+    async fn start(answers: impl IntoIterator<Item = (u16, Value)>) -> (Arc<Self>, SdkConfig) {
+        let script = Arc::new(Self {
+            answers: Mutex::new(answers.into_iter().collect()),
+            requests: Mutex::default(),
+        });
+        let router = Router::new().fallback(answer).with_state(script.clone());
+        let config = serve(router).await;
+        (script, config)
+    }
+
+    fn requests(&self) -> Vec<Value> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// The configuration of clients that talk to this server instead of AWS.
+async fn serve(router: Router) -> SdkConfig {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let http_client = HttpClientBuilder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
+        .region(Region::new("eu-north-1"))
+        .credentials_provider(Credentials::new("key", "secret", None, None, "script"))
+        .endpoint_url(endpoint)
+        .load()
+        .await
+}
+
+async fn answer(State(script): State<Arc<Script>>, body: Bytes) -> (StatusCode, String) {
+    let request = serde_json::from_slice(&body).unwrap();
+    script.requests.lock().unwrap().push(request);
+    let mut answers = script.answers.lock().unwrap();
+    let (status, body) = match answers.len() {
+        1 => answers[0].clone(),
+        _ => answers.pop_front().unwrap(),
+    };
+    (StatusCode::from_u16(status).unwrap(), body.to_string())
+}
+
+fn cancelled(reasons: Value) -> (u16, Value) {
+    let body = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
+        "CancellationReasons": reasons,
+    });
+    (400, body)
+}
+
+fn conflict() -> (u16, Value) {
+    cancelled(json!([{"Code": "TransactionConflict"}, {"Code": "None"}]))
+}
+
+fn reservation() -> Reservation {
+    Reservation {
+        token: Uuid::nil(),
+        since: minute(0),
+        until: minute(5),
+        natural_key: None,
+    }
+}
+
+fn mappings(config: &SdkConfig) -> DynamoDbMappings {
+    DynamoDbMappings::new(config, "mappings", FingerprintKey::new(b"key"))
+}
+
+#[tokio::test]
+async fn p2_transactions_that_meet_are_repeated_until_one_outcome_is_certain() {
+    let earlier = json!({
+        "pk": {"S": "entity#customer#client#1"},
+        "token": {"S": Uuid::max().to_string()},
+        "since": {"S": minute(1)},
+        "until": {"S": minute(2)},
+    });
+    let refused = cancelled(json!([
+        {"Code": "ConditionalCheckFailed", "Item": earlier},
+        {"Code": "None"},
+    ]));
+    let (script, config) = Script::start([conflict(), conflict(), refused]).await;
+    let outcome = mappings(&config).reserve(customer(1), reservation()).await;
+    let Reserved::Earlier(earlier) = outcome.unwrap() else {
+        panic!("not taken for an earlier one");
+    };
+    assert_eq!(earlier.token, Uuid::max());
+    // A new attempt is a new transaction: under the old token DynamoDB would only repeat its answer.
+    let tokens: Vec<_> = script
+        .requests()
+        .iter()
+        .map(|request| request["ClientRequestToken"].clone())
+        .collect();
+    assert_eq!(tokens.len(), 3);
+    assert!(tokens[0] != tokens[1] && tokens[1] != tokens[2]);
+}
+
+#[tokio::test]
+async fn p2_a_repeat_after_a_lost_answer_is_the_same_transaction() {
+    let broken = (500, json!({"__type": "InternalServerError"}));
+    let (script, config) = Script::start([broken, (200, json!({}))]).await;
+    let outcome = mappings(&config).reserve(customer(1), reservation()).await;
+    assert_eq!(outcome.unwrap(), Reserved::New);
+    let requests = script.requests();
+    assert_eq!(requests.len(), 2);
+    assert!(requests[0]["ClientRequestToken"].is_string());
+    assert_eq!(requests[0], requests[1]);
+}
+
+#[tokio::test]
+async fn a_conflict_without_end_is_an_error() {
+    let (script, config) = Script::start([conflict()]).await;
+    let outcome = mappings(&config).reserve(customer(1), reservation()).await;
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("TransactionConflict"), "{error}");
+    assert_eq!(script.requests().len(), 10);
+}
+
+#[tokio::test]
+async fn p11_errors_name_the_code_and_no_data() {
+    let validation = cancelled(json!([
+        {"Code": "ValidationError", "Message": "the value anna@example.com is wrong"},
+        {"Code": "None"},
+    ]));
+    let denied = json!({"__type": "AccessDeniedException", "message": "not dynamodb:PutItem"});
+    let (_, config) = Script::start([validation, (400, denied)]).await;
+    let mappings = mappings(&config);
+    for expected in [
+        "ValidationError",
+        "AccessDeniedException: not dynamodb:PutItem",
+    ] {
+        let outcome = mappings.reserve(customer(1), reservation()).await;
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("anna"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn p12_a_read_that_is_answered_in_part_is_completed() {
+    let keys = |request: &Value| request["RequestItems"]["mappings"]["Keys"].clone();
+    let (script, config) = Script::start([(200, json!({}))]).await;
+    mappings(&config).get(customer(1)).await.unwrap();
+    let asked = keys(&script.requests()[0]);
+    let (face, tombstone) = (asked[0].clone(), asked[1].clone());
+
+    let rest = json!({"mappings": {"Keys": [tombstone], "ConsistentRead": true}});
+    let (script, config) = Script::start([
+        (
+            200,
+            json!({"Responses": {"mappings": []}, "UnprocessedKeys": rest}),
+        ),
+        (
+            200,
+            json!({"Responses": {"mappings": [tombstone]}, "UnprocessedKeys": {}}),
+        ),
+    ])
+    .await;
+    let mapping = mappings(&config).get(customer(1)).await.unwrap();
+    assert_eq!(mapping, Some(Mapping::Forgotten));
+    let requests = script.requests();
+    assert_eq!(keys(&requests[0]), json!([face, tombstone]));
+    assert_eq!(keys(&requests[1]), json!([tombstone]));
+    assert_eq!(
+        requests[0]["RequestItems"]["mappings"]["ConsistentRead"],
+        true
+    );
+}
+
+#[tokio::test]
+async fn a_list_goes_through_all_pages() {
+    let next = json!({"pk": {"S": "somewhere"}});
+    let (script, config) = Script::start([
+        (200, json!({"Items": [], "LastEvaluatedKey": next})),
+        (200, json!({"Items": []})),
+    ])
+    .await;
+    let list = DynamoDbOwed::new(&config, "owed").list().await.unwrap();
+    assert_eq!(list, []);
+    let requests = script.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[1]["ExclusiveStartKey"], next);
+}
+
+fn jobs(count: i64) -> Vec<JobMessage> {
+    (1..=count)
+        .map(|job| JobMessage::Completed { job })
+        .collect()
+}
+
+/// Takes all entries of a `SendMessageBatch` except those that `refuse` names: the n-th request, the places of the
+/// entries in it, and whether that is the sender's fault. The ids in the answer are those of the request.
+async fn refusing(
+    refuse: impl Fn(usize) -> (Vec<usize>, bool) + Clone + Send + Sync + 'static,
+) -> (Arc<Script>, SdkConfig) {
+    let script = Arc::new(Script::default());
+    let asked = script.clone();
+    let router = Router::new().fallback(move |body: Bytes| async move {
+        let request: Value = serde_json::from_slice(&body).unwrap();
+        let mut requests = asked.requests.lock().unwrap();
+        let (refused, sender_fault) = refuse(requests.len());
+        let refusal = |place| {
+            let id = &request["Entries"][place]["Id"];
+            json!({"Id": id, "SenderFault": sender_fault, "Code": "InternalError"})
+        };
+        let failed: Vec<Value> = refused.into_iter().map(refusal).collect();
+        requests.push(request);
+        json!({"Successful": [], "Failed": failed}).to_string()
+    });
+    (script, serve(router).await)
+}
+
+fn entry_ids(request: &Value) -> Vec<String> {
+    let entries = request["Entries"].as_array().unwrap();
+    let id = |entry: &Value| entry["Id"].as_str().unwrap().to_owned();
+    entries.iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn p1_only_what_was_refused_is_sent_again() {
+    let refuse = |n| if n == 0 { vec![1, 4] } else { vec![] };
+    let (script, config) = refusing(move |n| (refuse(n), false)).await;
+    let queue = SqsQueue::<JobMessage>::new(&config, "http://sqs/1/jobs");
+    queue.send(&jobs(12), Duration::ZERO).await.unwrap();
+    let requests: Vec<_> = script.requests().iter().map(entry_ids).collect();
+    assert_eq!(requests.len(), 3);
+    assert_eq!((requests[0].len(), requests[2].len()), (10, 2));
+    assert_eq!(
+        requests[1],
+        [requests[0][1].clone(), requests[0][4].clone()]
+    );
+}
+
+#[tokio::test]
+async fn p1_a_refusal_without_end_is_an_error() {
+    for (sender_fault, attempts) in [(false, 4), (true, 1)] {
+        let (script, config) = refusing(move |_| (vec![0], sender_fault)).await;
+        let queue = SqsQueue::<JobMessage>::new(&config, "http://sqs/1/jobs");
+        let outcome = queue.send(&jobs(2), Duration::ZERO).await;
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("InternalError"), "{error}");
+        assert_eq!(script.requests().len(), attempts);
+    }
+}

@@ -1,0 +1,76 @@
+//! Tables and queues of their own for every test, on the MiniStack that this test binary shares.
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType,
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use std::collections::HashMap;
+use tests::local_aws::LocalAws;
+use uuid::Uuid;
+
+pub(crate) async fn config() -> SdkConfig {
+    LocalAws::shared().await.unwrap().aws_config().await
+}
+
+/// A table with the key schema that the template gives all of them.
+pub(crate) async fn table(config: &SdkConfig) -> String {
+    let name = format!("table-{}", Uuid::new_v4());
+    let attribute = AttributeDefinition::builder()
+        .attribute_name("pk")
+        .attribute_type(ScalarAttributeType::S);
+    let key = KeySchemaElement::builder()
+        .attribute_name("pk")
+        .key_type(KeyType::Hash);
+    aws_sdk_dynamodb::Client::new(config)
+        .create_table()
+        .table_name(&name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute.build().unwrap())
+        .key_schema(key.build().unwrap())
+        .send()
+        .await
+        .unwrap();
+    name
+}
+
+/// Everything that a table holds.
+pub(crate) async fn scan(config: &SdkConfig, table: &str) -> Vec<HashMap<String, AttributeValue>> {
+    let pages = aws_sdk_dynamodb::Client::new(config)
+        .scan()
+        .table_name(table)
+        .into_paginator()
+        .items()
+        .send();
+    pages.try_collect().await.unwrap()
+}
+
+/// The URL and the ARN of a new queue.
+pub(crate) async fn queue(
+    config: &SdkConfig,
+    fifo: bool,
+    attributes: &[(QueueAttributeName, String)],
+) -> (String, String) {
+    let sqs = aws_sdk_sqs::Client::new(config);
+    let suffix = if fifo { ".fifo" } else { "" };
+    let mut request = sqs
+        .create_queue()
+        .queue_name(format!("queue-{}{suffix}", Uuid::new_v4()));
+    if fifo {
+        request = request.attributes(QueueAttributeName::FifoQueue, "true");
+    }
+    for (name, value) in attributes {
+        request = request.attributes(name.clone(), value);
+    }
+    let url = request.send().await.unwrap().queue_url.unwrap();
+    let attributes = sqs
+        .get_queue_attributes()
+        .queue_url(&url)
+        .attribute_names(QueueAttributeName::QueueArn)
+        .send()
+        .await
+        .unwrap();
+    let arn = attributes.attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
+    (url, arn)
+}

@@ -1,0 +1,505 @@
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use shared::{
+    domain::{EntityKind, EntityRef, FingerprintKey, Scope},
+    erp::{ErpId, Resource},
+    mappings::{
+        Binding, Bound, CodeDelivery, DynamoDbMappings, Mapping, Mappings, MemoryMappings,
+        Reservation, Reserved,
+    },
+};
+use uuid::Uuid;
+
+use crate::{application, code, customer, local, minute, norce_id, suite};
+
+type Store = Arc<dyn Mappings>;
+
+fn memory() -> Store {
+    Arc::new(MemoryMappings::default())
+}
+
+async fn aws() -> Store {
+    let config = local::config().await;
+    let table = local::table(&config).await;
+    Arc::new(DynamoDbMappings::new(&config, table, key()))
+}
+
+fn key() -> FingerprintKey {
+    FingerprintKey::new(b"a secret of the stack")
+}
+
+suite! {
+    what_nobody_has_heard_of_has_no_mapping,
+    p2_of_many_reservations_one_is_new,
+    p2_a_reservation_stays_as_it_was_made,
+    p2_an_expired_reservation_is_taken_over_once,
+    only_its_owner_withdraws_a_reservation,
+    a_binding_replaces_a_reservation_and_has_two_faces,
+    p2_binding_again_changes_nothing,
+    binding_again_with_news_takes_them_over_and_stays_confirmed,
+    p2_a_bound_entity_is_not_reserved_again,
+    p3_of_many_entities_one_gets_a_code,
+    p3_of_many_codes_an_entity_gets_one,
+    p3_a_taken_code_leaves_no_trace_of_the_attempt,
+    a_look_at_both_sides_is_noted_and_leaves_the_delivery_alone,
+    a_note_about_another_code_is_refused,
+    what_is_confirmed_stays_confirmed,
+    p12_a_forgotten_entity_takes_nothing_any_more,
+    p12_an_entity_can_be_forgotten_before_it_was_known_and_twice,
+    p12_forgetting_wins_against_a_binding_at_the_same_time,
+    p14_registers_do_not_see_each_other,
+}
+
+fn reservation(minutes: i64) -> Reservation {
+    Reservation {
+        token: Uuid::new_v4(),
+        since: minute(minutes),
+        until: minute(minutes + 5),
+        natural_key: Some(key().of(&"a natural key").unwrap()),
+    }
+}
+
+fn binding(text: &str) -> Binding {
+    Binding {
+        code: code(text),
+        erp_id: ErpId {
+            resource: Resource::Customer,
+            id: format!("id of {text}"),
+        },
+        delivery: CodeDelivery::Pending,
+        shop_fingerprint: Some(key().of(&"shop").unwrap()),
+        erp_fingerprint: None,
+        fetched_at: Some(minute(3)),
+    }
+}
+
+async fn code_holder(store: &Store, text: &str) -> Option<EntityRef> {
+    let code = code(text);
+    let holder = store.by_code(EntityKind::Customer, Scope::Client, &code);
+    holder.await.unwrap()
+}
+
+async fn what_nobody_has_heard_of_has_no_mapping(store: Store) {
+    assert_eq!(store.get(customer(1)).await.unwrap(), None);
+    assert_eq!(code_holder(&store, "C1").await, None);
+}
+
+async fn note_sync(store: &Store, entity: EntityRef, seen: &Binding) -> bool {
+    store.record_sync(entity, seen).await.unwrap()
+}
+
+async fn note_delivery(
+    store: &Store,
+    entity: EntityRef,
+    text: &str,
+    delivery: CodeDelivery,
+) -> bool {
+    let code = code(text);
+    let noted = store.record_delivery(entity, &code, delivery);
+    noted.await.unwrap()
+}
+
+/// Runs the same thing eight times at once.
+async fn eight<T>(work: impl AsyncFn(i64) -> T) -> Vec<T> {
+    join_all((1..=8).map(|n| work(n))).await
+}
+
+async fn p2_of_many_reservations_one_is_new(store: Store) {
+    let outcomes = eight(async |n| {
+        let reservation = reservation(n);
+        let outcome = store.reserve(customer(1), reservation.clone()).await;
+        (reservation, outcome.unwrap())
+    })
+    .await;
+    let new: Vec<_> = outcomes
+        .iter()
+        .filter(|(_, outcome)| *outcome == Reserved::New)
+        .collect();
+    assert_eq!(new.len(), 1);
+    let (winner, _) = new[0];
+    for (reservation, outcome) in &outcomes {
+        if reservation != winner {
+            assert_eq!(*outcome, Reserved::Earlier(winner.clone()));
+        }
+    }
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Reserved(winner.clone()))
+    );
+}
+
+async fn p2_a_reservation_stays_as_it_was_made(store: Store) {
+    let first = Reservation {
+        natural_key: None,
+        ..reservation(0)
+    };
+    let outcome = store.reserve(customer(1), first.clone()).await.unwrap();
+    assert_eq!(outcome, Reserved::New);
+    // Also the same token: whoever announces twice may have created something in between.
+    for again in [first.clone(), reservation(9)] {
+        let outcome = store.reserve(customer(1), again).await.unwrap();
+        assert_eq!(outcome, Reserved::Earlier(first.clone()));
+    }
+}
+
+async fn p2_an_expired_reservation_is_taken_over_once(store: Store) {
+    let expired = reservation(0);
+    store.reserve(customer(1), expired.clone()).await.unwrap();
+    let outcomes = eight(async |n| {
+        let renewed = reservation(10 + n);
+        let outcome = store.renew(customer(1), expired.token, renewed.clone());
+        (renewed, outcome.await.unwrap())
+    })
+    .await;
+    let winners: Vec<_> = outcomes.iter().filter(|(_, taken)| *taken).collect();
+    assert_eq!(winners.len(), 1);
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Reserved(winners[0].0.clone()))
+    );
+    let unknown = store.renew(customer(2), expired.token, reservation(0));
+    assert!(!unknown.await.unwrap());
+    assert_eq!(store.get(customer(2)).await.unwrap(), None);
+}
+
+async fn only_its_owner_withdraws_a_reservation(store: Store) {
+    let stored = reservation(0);
+    store.reserve(customer(1), stored.clone()).await.unwrap();
+    store.release(customer(1), Uuid::new_v4()).await.unwrap();
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Reserved(stored.clone()))
+    );
+    store.release(customer(1), stored.token).await.unwrap();
+    assert_eq!(store.get(customer(1)).await.unwrap(), None);
+    // Once more, and once it is bound: nothing happens.
+    store.release(customer(1), stored.token).await.unwrap();
+    store.reserve(customer(1), stored.clone()).await.unwrap();
+    store.bind(customer(1), binding("C1")).await.unwrap();
+    store.release(customer(1), stored.token).await.unwrap();
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Bound(binding("C1")))
+    );
+}
+
+async fn a_binding_replaces_a_reservation_and_has_two_faces(store: Store) {
+    let deliveries = [
+        CodeDelivery::Pending,
+        CodeDelivery::HandedOver { at: minute(1) },
+        CodeDelivery::Confirmed { at: minute(2) },
+        CodeDelivery::Refused { at: minute(3) },
+    ];
+    for (n, delivery) in (1..).zip(deliveries) {
+        let text = format!("Å {n} #/\"code\"");
+        let binding = Binding {
+            delivery,
+            erp_fingerprint: Some(key().of(&n).unwrap()),
+            ..binding(&text)
+        };
+        store.reserve(customer(n), reservation(n)).await.unwrap();
+        let outcome = store.bind(customer(n), binding.clone()).await.unwrap();
+        assert_eq!(outcome, Bound::Done);
+        assert_eq!(
+            store.get(customer(n)).await.unwrap(),
+            Some(Mapping::Bound(binding))
+        );
+        assert_eq!(code_holder(&store, &text).await, Some(customer(n)));
+    }
+}
+
+async fn p2_binding_again_changes_nothing(store: Store) {
+    let outcomes = eight(async |_| store.bind(customer(1), binding("C1")).await.unwrap()).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Bound::Done));
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Bound(binding("C1")))
+    );
+    assert_eq!(code_holder(&store, "C1").await, Some(customer(1)));
+}
+
+async fn binding_again_with_news_takes_them_over_and_stays_confirmed(store: Store) {
+    let confirmed = CodeDelivery::Confirmed { at: minute(7) };
+    let old = Binding {
+        delivery: confirmed,
+        ..binding("C1")
+    };
+    store.bind(customer(1), old).await.unwrap();
+    let news = Binding {
+        shop_fingerprint: None,
+        erp_fingerprint: Some(key().of(&"newer").unwrap()),
+        ..binding("C1")
+    };
+    let outcome = store.bind(customer(1), news.clone()).await.unwrap();
+    assert_eq!(outcome, Bound::Done);
+    let merged = Binding {
+        delivery: confirmed,
+        ..news
+    };
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Bound(merged))
+    );
+}
+
+async fn p2_a_bound_entity_is_not_reserved_again(store: Store) {
+    store.bind(customer(1), binding("C1")).await.unwrap();
+    let outcome = store.reserve(customer(1), reservation(0)).await.unwrap();
+    assert_eq!(outcome, Reserved::Bound(binding("C1")));
+    let outcome = store.renew(customer(1), Uuid::new_v4(), reservation(0));
+    assert!(!outcome.await.unwrap());
+}
+
+async fn p3_of_many_entities_one_gets_a_code(store: Store) {
+    let outcomes = eight(async |n| {
+        let outcome = store.bind(customer(n), binding("C1")).await;
+        (customer(n), outcome.unwrap())
+    })
+    .await;
+    let winner = code_holder(&store, "C1").await.unwrap();
+    for (entity, outcome) in outcomes {
+        let mapping = store.get(entity).await.unwrap();
+        if entity == winner {
+            assert_eq!(outcome, Bound::Done);
+            assert_eq!(mapping, Some(Mapping::Bound(binding("C1"))));
+        } else {
+            assert_eq!(outcome, Bound::CodeTaken { by: winner });
+            assert_eq!(mapping, None);
+        }
+    }
+}
+
+async fn p3_of_many_codes_an_entity_gets_one(store: Store) {
+    let outcomes = eight(async |n| {
+        let text = format!("C{n}");
+        let outcome = store.bind(customer(1), binding(&text)).await;
+        (text, outcome.unwrap())
+    })
+    .await;
+    let Some(Mapping::Bound(bound)) = store.get(customer(1)).await.unwrap() else {
+        panic!("not bound");
+    };
+    for (text, outcome) in outcomes {
+        if bound.code == code(&text) {
+            assert_eq!(outcome, Bound::Done);
+            assert_eq!(code_holder(&store, &text).await, Some(customer(1)));
+        } else {
+            let code = bound.code.clone();
+            assert_eq!(outcome, Bound::OtherCode { code });
+            assert_eq!(code_holder(&store, &text).await, None);
+        }
+    }
+}
+
+async fn p3_a_taken_code_leaves_no_trace_of_the_attempt(store: Store) {
+    store.bind(customer(1), binding("C1")).await.unwrap();
+    let reservation = reservation(0);
+    store
+        .reserve(customer(2), reservation.clone())
+        .await
+        .unwrap();
+    let outcome = store.bind(customer(2), binding("C1")).await.unwrap();
+    assert_eq!(outcome, Bound::CodeTaken { by: customer(1) });
+    assert_eq!(
+        store.get(customer(2)).await.unwrap(),
+        Some(Mapping::Reserved(reservation))
+    );
+    // With a code of its own that is another's: its own is what it is told about.
+    store.bind(customer(2), binding("C2")).await.unwrap();
+    let outcome = store.bind(customer(2), binding("C1")).await.unwrap();
+    assert_eq!(outcome, Bound::OtherCode { code: code("C2") });
+}
+
+async fn a_look_at_both_sides_is_noted_and_leaves_the_delivery_alone(store: Store) {
+    let handed_over = CodeDelivery::HandedOver { at: minute(4) };
+    store.bind(customer(1), binding("C1")).await.unwrap();
+    assert!(note_delivery(&store, customer(1), "C1", handed_over).await);
+    let seen = Binding {
+        erp_id: ErpId {
+            resource: Resource::Contact,
+            id: "another".to_owned(),
+        },
+        delivery: CodeDelivery::Pending,
+        shop_fingerprint: None,
+        erp_fingerprint: Some(key().of(&"image").unwrap()),
+        fetched_at: Some(minute(8)),
+        ..binding("C1")
+    };
+    assert!(note_sync(&store, customer(1), &seen).await);
+    let merged = Binding {
+        delivery: handed_over,
+        ..seen
+    };
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Bound(merged))
+    );
+}
+
+async fn a_note_about_another_code_is_refused(store: Store) {
+    let confirmed = CodeDelivery::Confirmed { at: minute(4) };
+    store.bind(customer(1), binding("C1")).await.unwrap();
+    let reserved = reservation(0);
+    store.reserve(customer(2), reserved.clone()).await.unwrap();
+    for entity in [customer(1), customer(2), customer(3)] {
+        assert!(!note_sync(&store, entity, &binding("C2")).await);
+        assert!(!note_delivery(&store, entity, "C2", confirmed).await);
+    }
+    let known = [
+        Some(Mapping::Bound(binding("C1"))),
+        Some(Mapping::Reserved(reserved)),
+        None,
+    ];
+    for (n, known) in (1..).zip(known) {
+        assert_eq!(store.get(customer(n)).await.unwrap(), known);
+    }
+}
+
+async fn what_is_confirmed_stays_confirmed(store: Store) {
+    store.bind(customer(1), binding("C1")).await.unwrap();
+    let handed_over = CodeDelivery::HandedOver { at: minute(1) };
+    let refused = CodeDelivery::Refused { at: minute(2) };
+    let confirmed = CodeDelivery::Confirmed { at: minute(3) };
+    let later = CodeDelivery::Confirmed { at: minute(4) };
+    for (note, stored) in [
+        (handed_over, handed_over),
+        (refused, refused),
+        (confirmed, confirmed),
+        (CodeDelivery::Pending, confirmed),
+        (handed_over, confirmed),
+        (refused, confirmed),
+        (later, confirmed),
+    ] {
+        assert!(note_delivery(&store, customer(1), "C1", note).await);
+        let expected = Binding {
+            delivery: stored,
+            ..binding("C1")
+        };
+        assert_eq!(
+            store.get(customer(1)).await.unwrap(),
+            Some(Mapping::Bound(expected))
+        );
+    }
+}
+
+async fn p12_a_forgotten_entity_takes_nothing_any_more(store: Store) {
+    let reserved = reservation(0);
+    store.reserve(customer(1), reserved.clone()).await.unwrap();
+    store.bind(customer(2), binding("C2")).await.unwrap();
+    for entity in [customer(1), customer(2)] {
+        store.forget(entity).await.unwrap();
+        assert_eq!(store.get(entity).await.unwrap(), Some(Mapping::Forgotten));
+        let outcome = store.reserve(entity, reservation(1)).await.unwrap();
+        assert_eq!(outcome, Reserved::Forgotten);
+        let renewed = store.renew(entity, reserved.token, reservation(1));
+        assert!(!renewed.await.unwrap());
+        store.release(entity, reserved.token).await.unwrap();
+        for text in ["C2", "C3"] {
+            let outcome = store.bind(entity, binding(text)).await.unwrap();
+            assert_eq!(outcome, Bound::Forgotten);
+        }
+        assert!(!note_sync(&store, entity, &binding("C2")).await);
+        assert!(!note_delivery(&store, entity, "C2", CodeDelivery::Pending).await);
+        assert_eq!(store.get(entity).await.unwrap(), Some(Mapping::Forgotten));
+    }
+    for text in ["C2", "C3"] {
+        assert_eq!(code_holder(&store, text).await, None);
+    }
+    // Nobody else gets the code either, and a code that nobody had is free.
+    let outcome = store.bind(customer(4), binding("C2")).await.unwrap();
+    assert_eq!(outcome, Bound::Forgotten);
+    assert_eq!(store.get(customer(4)).await.unwrap(), None);
+    let outcome = store.bind(customer(4), binding("C3")).await.unwrap();
+    assert_eq!(outcome, Bound::Done);
+}
+
+async fn p12_an_entity_can_be_forgotten_before_it_was_known_and_twice(store: Store) {
+    for _ in 0..2 {
+        store.forget(customer(1)).await.unwrap();
+        assert_eq!(
+            store.get(customer(1)).await.unwrap(),
+            Some(Mapping::Forgotten)
+        );
+    }
+    store.bind(customer(2), binding("C2")).await.unwrap();
+    eight(async |_| store.forget(customer(2)).await.unwrap()).await;
+    assert_eq!(
+        store.get(customer(2)).await.unwrap(),
+        Some(Mapping::Forgotten)
+    );
+}
+
+async fn p12_forgetting_wins_against_a_binding_at_the_same_time(store: Store) {
+    eight(async |n| {
+        let text = format!("C{n}");
+        let confirmed = CodeDelivery::Confirmed { at: minute(n) };
+        let (bound, forgotten, _) = tokio::join!(
+            store.bind(customer(n), binding(&text)),
+            store.forget(customer(n)),
+            note_delivery(&store, customer(n), &text, confirmed),
+        );
+        assert!(matches!(bound.unwrap(), Bound::Done | Bound::Forgotten));
+        forgotten.unwrap();
+        assert_eq!(
+            store.get(customer(n)).await.unwrap(),
+            Some(Mapping::Forgotten)
+        );
+        assert_eq!(code_holder(&store, &text).await, None);
+    })
+    .await;
+}
+
+async fn p14_registers_do_not_see_each_other(store: Store) {
+    let id = norce_id(1);
+    let shop = |n| Scope::Application(application(n));
+    let entities = [
+        EntityRef::customer(Scope::Client, id),
+        EntityRef::customer(shop(1), id),
+        EntityRef::customer(shop(11), id),
+        EntityRef::company(Scope::Client, id),
+        EntityRef::company(shop(1), id),
+    ];
+    for entity in entities {
+        assert_eq!(store.get(entity).await.unwrap(), None);
+        let outcome = store.bind(entity, binding("C1")).await.unwrap();
+        assert_eq!(outcome, Bound::Done);
+        let code = code("C1");
+        let holder = store.by_code(entity.kind, entity.scope, &code);
+        assert_eq!(holder.await.unwrap(), Some(entity));
+    }
+    store.forget(entities[1]).await.unwrap();
+    for entity in [entities[0], entities[2], entities[3], entities[4]] {
+        assert_eq!(
+            store.get(entity).await.unwrap(),
+            Some(Mapping::Bound(binding("C1")))
+        );
+    }
+}
+
+/// P11, P12: what is left in the table of somebody who is forgotten can be traced by nobody without the key.
+#[tokio::test]
+async fn p12_nothing_of_a_forgotten_entity_is_left_in_the_table() {
+    let config = local::config().await;
+    let table = local::table(&config).await;
+    let store = DynamoDbMappings::new(&config, &table, key());
+    let entity = customer(987_654_321);
+    let binding = binding("CODE-OF-SOMEBODY");
+    store.reserve(entity, reservation(0)).await.unwrap();
+    store.bind(entity, binding.clone()).await.unwrap();
+    assert_eq!(local::scan(&config, &table).await.len(), 2);
+
+    store.forget(entity).await.unwrap();
+    let items = local::scan(&config, &table).await;
+    assert_eq!(items.len(), 2);
+    for item in items {
+        assert_eq!(item.keys().collect::<Vec<_>>(), ["pk"]);
+        let key = item["pk"].as_s().unwrap();
+        let hash = key.strip_prefix("forgotten#").unwrap();
+        assert_eq!(hash.len(), 64);
+        assert!(hash.chars().all(|c| c.is_ascii_hexdigit()));
+    }
+    let other_key = FingerprintKey::new(b"another secret");
+    let other = DynamoDbMappings::new(&config, &table, other_key);
+    assert_eq!(other.get(entity).await.unwrap(), None);
+}

@@ -1,0 +1,173 @@
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use shared::{
+    domain::OrderKey,
+    owed::{DynamoDbOwed, MemoryOwed, NewOwed, Owed, OwedRecords, Reason, Stage, Subject},
+};
+use uuid::Uuid;
+
+use crate::{application, code, customer, local, minute, suite};
+
+type Store = Arc<dyn OwedRecords>;
+
+fn memory() -> Store {
+    Arc::new(MemoryOwed::default())
+}
+
+async fn aws() -> Store {
+    let config = local::config().await;
+    let table = local::table(&config).await;
+    Arc::new(DynamoDbOwed::new(&config, table))
+}
+
+suite! {
+    a_failed_attempt_is_on_the_list,
+    a_later_attempt_counts_and_replaces_the_reason,
+    attempts_at_the_same_time_are_all_counted,
+    what_is_resolved_is_off_the_list,
+    each_stage_is_resolved_on_its_own,
+    an_order_may_have_any_reference,
+    the_list_is_complete_however_long,
+}
+
+fn attempt(subject: Subject, minutes: i64) -> NewOwed {
+    NewOwed {
+        subject,
+        stage: Stage::ToErp,
+        reason: Reason::Validation,
+        detail: "The currency code is not known. Add it in the ERP.".to_owned(),
+        code: Some(code("C1")),
+        at: minute(minutes),
+        correlation: Uuid::from_u128(7),
+    }
+}
+
+fn somebody() -> Subject {
+    Subject::Entity(customer(1))
+}
+
+async fn a_failed_attempt_is_on_the_list(store: Store) {
+    assert_eq!(store.get(&somebody(), Stage::ToErp).await.unwrap(), None);
+    let attempt = attempt(somebody(), 1);
+    store.put(attempt.clone()).await.unwrap();
+    let owed = Owed {
+        subject: attempt.subject,
+        stage: attempt.stage,
+        reason: attempt.reason,
+        detail: attempt.detail,
+        code: attempt.code,
+        first: attempt.at,
+        last: attempt.at,
+        attempts: 1,
+        correlation: attempt.correlation,
+    };
+    let stored = store.get(&somebody(), Stage::ToErp).await.unwrap();
+    assert_eq!(stored.as_ref(), Some(&owed));
+    assert_eq!(store.list().await.unwrap(), [owed]);
+}
+
+async fn a_later_attempt_counts_and_replaces_the_reason(store: Store) {
+    store.put(attempt(somebody(), 1)).await.unwrap();
+    let later = NewOwed {
+        reason: Reason::Conflict,
+        detail: "Two customers have this number.".to_owned(),
+        code: None,
+        correlation: Uuid::from_u128(8),
+        ..attempt(somebody(), 30)
+    };
+    store.put(later.clone()).await.unwrap();
+    let owed = Owed {
+        subject: later.subject,
+        stage: later.stage,
+        reason: later.reason,
+        detail: later.detail,
+        code: None,
+        first: minute(1),
+        last: minute(30),
+        attempts: 2,
+        correlation: later.correlation,
+    };
+    assert_eq!(store.list().await.unwrap(), [owed]);
+}
+
+async fn attempts_at_the_same_time_are_all_counted(store: Store) {
+    join_all((1..=8).map(|n| store.put(attempt(somebody(), n))))
+        .await
+        .into_iter()
+        .collect::<Result<(), _>>()
+        .unwrap();
+    let owed = store.get(&somebody(), Stage::ToErp).await.unwrap().unwrap();
+    assert_eq!(owed.attempts, 8);
+}
+
+async fn what_is_resolved_is_off_the_list(store: Store) {
+    store.put(attempt(somebody(), 1)).await.unwrap();
+    assert!(store.resolve(&somebody(), Stage::ToErp).await.unwrap());
+    assert!(!store.resolve(&somebody(), Stage::ToErp).await.unwrap());
+    assert_eq!(store.list().await.unwrap(), []);
+    // It begins anew.
+    store.put(attempt(somebody(), 9)).await.unwrap();
+    let owed = store.get(&somebody(), Stage::ToErp).await.unwrap().unwrap();
+    assert_eq!((owed.first, owed.attempts), (minute(9), 1));
+}
+
+async fn each_stage_is_resolved_on_its_own(store: Store) {
+    for stage in [Stage::ToErp, Stage::CodeToNorce] {
+        let owed = NewOwed {
+            stage,
+            ..attempt(somebody(), 1)
+        };
+        store.put(owed).await.unwrap();
+    }
+    assert_eq!(store.list().await.unwrap().len(), 2);
+    assert!(store.resolve(&somebody(), Stage::ToErp).await.unwrap());
+    assert_eq!(store.get(&somebody(), Stage::ToErp).await.unwrap(), None);
+    let other = store.get(&somebody(), Stage::CodeToNorce).await.unwrap();
+    assert_eq!(other.unwrap().stage, Stage::CodeToNorce);
+}
+
+async fn an_order_may_have_any_reference(store: Store) {
+    let order = |reference: &str, shop| Subject::Order {
+        order: OrderKey::ClientOrderRef(reference.to_owned()),
+        application: application(shop),
+    };
+    // Longer than a key may be, and one that differs at its very end.
+    let long = "å\n".repeat(2000);
+    let subjects = [
+        order(&long, 1),
+        order(&format!("{long}!"), 1),
+        order(&long, 2),
+        order("", 1),
+        Subject::Order {
+            order: OrderKey::Id(5),
+            application: application(1),
+        },
+        order("5", 1),
+    ];
+    for subject in &subjects {
+        store.put(attempt(subject.clone(), 1)).await.unwrap();
+    }
+    assert_eq!(store.list().await.unwrap().len(), subjects.len());
+    for subject in &subjects {
+        let owed = store.get(subject, Stage::ToErp).await.unwrap().unwrap();
+        assert_eq!((&owed.subject, owed.attempts), (subject, 1));
+        assert!(store.resolve(subject, Stage::ToErp).await.unwrap());
+    }
+}
+
+/// A page of a scan ends at 1 MB, and this is more.
+async fn the_list_is_complete_however_long(store: Store) {
+    const RECORDS: i64 = 60;
+    for n in 1..=RECORDS {
+        let owed = NewOwed {
+            detail: "x".repeat(40_000),
+            ..attempt(Subject::Entity(customer(n)), n)
+        };
+        store.put(owed).await.unwrap();
+    }
+    let list = store.list().await.unwrap();
+    let mut firsts: Vec<_> = list.iter().map(|owed| owed.first).collect();
+    firsts.sort();
+    assert_eq!(firsts, (1..=RECORDS).map(minute).collect::<Vec<_>>());
+}
