@@ -1,0 +1,573 @@
+//! The Norce clients against the Norce simulator, in one process.
+#![allow(
+    clippy::unwrap_used,
+    reason = "what the tests share is test code too, but stands outside their functions"
+)]
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::{Request, Response};
+use shared::{
+    domain::{
+        ApplicationId, CountryCode, EmailKey, EntityKind, EntityRef, ImportLine, NorceId, OrderKey,
+        OrganisationNumber, Personal, Scope,
+    },
+    http::{Deadline, HttpClient, RetryPolicy, Transport, TransportError},
+    norce::{
+        Application, Applications, ImportError, Job, JobId, JobStatus, NorceApi, NorceError,
+        NorceImports, NorceQuery,
+        connect::ConnectClient,
+        events::{EntityChanged, Event},
+        identity::{NorceCredentials, token_source},
+        query::QueryClient,
+    },
+};
+use tests::norce_simulator::{
+    Blank, Effect, Endpoint, EventPost, INVOICE_ADDRESS, NewAddress, NewCompany, NewCustomer,
+    NewOrder, NorceSimulator, OauthClient, Poison, PoisonMode, PoisonRows, Settings, When,
+};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+const ACCOUNT: i32 = 77;
+const SECRET: &str = "s3cret";
+
+/// Calls a router as if it were a host.
+struct InProcess(Router);
+
+#[async_trait]
+impl Transport for InProcess {
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, TransportError> {
+        let lost = |reason: &str| TransportError::AnswerLost(reason.to_owned());
+        let call = async {
+            let answer = self.0.clone().oneshot(request.map(Body::from)).await;
+            let (parts, body) = answer.map_err(|_| lost("no answer"))?.into_parts();
+            let body = axum::body::to_bytes(body, usize::MAX).await;
+            let body = body.map_err(|_| lost("the body broke off"))?;
+            Ok(Response::from_parts(parts, body))
+        };
+        tokio::time::timeout(timeout, call)
+            .await
+            .map_err(|_| lost("time-out"))?
+    }
+}
+
+/// A shop with two applications, and the clients of it.
+struct Shop {
+    norce: NorceSimulator,
+    connect: ConnectClient,
+    query: QueryClient,
+    posts: Arc<Mutex<Vec<EventPost>>>,
+}
+
+impl Shop {
+    fn new(settings: Settings) -> Self {
+        Self::with_secret(settings, SECRET)
+    }
+
+    fn with_secret(settings: Settings, secret: &str) -> Self {
+        let posts = Arc::new(Mutex::new(Vec::new()));
+        let sink = {
+            let posts = posts.clone();
+            move |post: EventPost| {
+                posts.lock().unwrap().push(post);
+                async { Ok(200) }
+            }
+        };
+        let norce = NorceSimulator::new(settings, Arc::new(sink));
+        norce.add_oauth_client(OauthClient {
+            id: "client".to_owned(),
+            secret: SECRET.to_owned(),
+            scopes: vec!["prod".to_owned()],
+        });
+        norce.add_system_account(ACCOUNT.into());
+        for number in [1, 2] {
+            norce.add_application(number.into(), key(number), "shop");
+        }
+        norce.add_country(1, "SE");
+        norce.add_country(2, "NO");
+        norce.subscribe_all("http://receiver.test/events", &[]);
+
+        let transport: Arc<dyn Transport> = Arc::new(InProcess(norce.router()));
+        let base_url = "http://norce.test".parse().unwrap();
+        let credentials = NorceCredentials {
+            client_id: "client".to_owned(),
+            client_secret: secret.into(),
+            scope: "prod".to_owned(),
+        };
+        let tokens = token_source(transport.clone(), &base_url, credentials).unwrap();
+        let http = HttpClient::new(transport, RetryPolicy::default());
+        let api = NorceApi::new(base_url, http, Arc::new(tokens));
+        let application = |number: u8| Application {
+            id: app(number.into()),
+            key: key(number),
+        };
+        let applications = Applications::new(application(1), [application(2)]);
+        Self {
+            norce,
+            connect: ConnectClient::new(api.clone(), ACCOUNT, applications),
+            query: QueryClient::new(api, app(1), INVOICE_ADDRESS),
+            posts,
+        }
+    }
+
+    fn customer(&self, email: &str) -> i64 {
+        self.norce.add_customer(NewCustomer {
+            email: Some(email.to_owned()),
+            first_name: Some("Anna".to_owned()),
+            last_name: Some("O'Brien".to_owned()),
+            cell_phone: Some("+46 70 123 45 67".to_owned()),
+            invoice_address: Some(NewAddress {
+                line1: Some("Storgatan 1".to_owned()),
+                city: Some("Stockholm".to_owned()),
+                country_code: Some("SE".to_owned()),
+                ..NewAddress::default()
+            }),
+            delivery_addresses: vec![NewAddress {
+                city: Some("Elsewhere".to_owned()),
+                ..NewAddress::default()
+            }],
+            ..NewCustomer::default()
+        })
+    }
+
+    fn company(&self, organization_no: &str) -> i64 {
+        self.norce.add_company(NewCompany {
+            name: Some("Ek & co AB".to_owned()),
+            organization_no: Some(organization_no.to_owned()),
+            ..NewCompany::default()
+        })
+    }
+
+    async fn finished(&self, job: JobId) -> Job {
+        self.norce.settled().await;
+        self.connect.job(job, minute()).await.unwrap().unwrap()
+    }
+}
+
+fn key(number: u8) -> Uuid {
+    Uuid::from_bytes([number; 16])
+}
+
+fn app(id: i64) -> ApplicationId {
+    id.try_into().unwrap()
+}
+
+fn id(id: i64) -> NorceId {
+    id.try_into().unwrap()
+}
+
+fn minute() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+fn line(number: i64, code: &str) -> ImportLine {
+    ImportLine {
+        id: id(number),
+        code: code.parse().unwrap(),
+        correlation: Uuid::nil(),
+    }
+}
+
+fn customer(number: i64) -> EntityRef {
+    EntityRef::customer(Scope::Client, id(number))
+}
+
+#[tokio::test(start_paused = true)]
+async fn customers_and_companies_are_read_with_what_belongs_to_them() {
+    let shop = Shop::new(Settings::default());
+    let anna = shop.customer("anna@example.com");
+    let company = shop.company("556036-0793");
+    shop.norce.link(anna, company, true);
+
+    let read = shop.query.customer(customer(anna), minute()).await;
+    let read = read.unwrap().unwrap();
+    assert_eq!(read.full_name(), Personal::parse("Anna O'Brien"));
+    assert_eq!(read.email, Personal::parse("anna@example.com"));
+    assert_eq!(read.main_company(), Some(id(company)));
+    let address = read.invoice_address.unwrap();
+    assert_eq!(address.city, Personal::parse("Stockholm"));
+    assert_eq!(address.country, Some(CountryCode::SE));
+    assert_eq!(
+        (read.active, read.forgotten, read.code),
+        (true, false, None)
+    );
+
+    let entity = EntityRef::company(Scope::Client, id(company));
+    let read = shop.query.company(entity, minute()).await.unwrap().unwrap();
+    assert_eq!(read.contacts, [id(anna)]);
+    assert_eq!(
+        read.organisation_number,
+        OrganisationNumber::parse("5560360793")
+    );
+
+    let nobody = shop.query.customer(customer(999_999), minute()).await;
+    assert_eq!(nobody, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contact_of_an_inactive_company_is_not_its_contact() {
+    let shop = Shop::new(Settings::default());
+    let anna = shop.customer("anna@example.com");
+    let company = shop.company("556036-0793");
+    shop.norce.link(anna, company, true);
+    shop.norce
+        .change_company(company, |it| it.row.is_active = false);
+    let read = shop.query.customer(customer(anna), minute()).await;
+    assert_eq!(read.unwrap().unwrap().companies, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p12_a_forgotten_customer_is_read_as_such_and_not_found_by_email() {
+    let shop = Shop::new(Settings::default());
+    let anna = shop.customer("anna@example.com");
+    let blank = Blank::Placeholder("anna@example.com".to_owned());
+    shop.norce.forget_customer(anna, &blank, false);
+    let read = shop.query.customer(customer(anna), minute()).await;
+    assert!(read.unwrap().unwrap().forgotten);
+    let email = EmailKey::parse("anna@example.com").unwrap();
+    let found = shop
+        .query
+        .customers_by_email(Scope::Client, &email, minute());
+    assert_eq!(found.await, Ok(vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn codes_travel_to_norce_and_touch_nothing_else() {
+    let shop = Shop::new(Settings::default());
+    let (anna, bo) = (
+        shop.customer("anna@example.com"),
+        shop.customer("bo@example.com"),
+    );
+    let before = shop.norce.customer(anna).unwrap();
+    let lines = [line(anna, "C1"), line(bo, "C'2")];
+    let submitted = shop
+        .connect
+        .import(EntityKind::Customer, Scope::Client, &lines, minute())
+        .await
+        .unwrap();
+    let running = shop.connect.job(submitted.job, minute()).await.unwrap();
+    assert_eq!(running.unwrap().status, JobStatus::Running);
+    let job = shop.finished(submitted.job).await;
+    assert_eq!(
+        (job.status, job.failed, job.total),
+        (JobStatus::Succeeded, 0, 2)
+    );
+
+    let codes = shop
+        .query
+        .codes(
+            EntityKind::Customer,
+            Scope::Client,
+            &[id(anna), id(bo), id(999_999)],
+            minute(),
+        )
+        .await
+        .unwrap();
+    let expected = |number, code: &str| (id(number), Some(code.parse().unwrap()));
+    assert_eq!(codes, [expected(anna, "C1"), expected(bo, "C'2")]);
+
+    let mut after = shop.norce.customer(anna).unwrap();
+    after.row.customer_code = None;
+    after.row.updated = before.row.updated;
+    after.row.updated_by = before.row.updated_by;
+    assert_eq!(after, before);
+    assert_eq!(shop.norce.contract_notes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p14_codes_reach_the_application_that_they_belong_to() {
+    let shop = Shop::new(Settings {
+        customers_by_application: true,
+        ..Settings::default()
+    });
+    let company = shop.norce.add_company(NewCompany {
+        application_id: Some(2),
+        name: Some("Ek AB".to_owned()),
+        organization_no: Some("556036-0793".to_owned()),
+        ..NewCompany::default()
+    });
+    let (own, other) = (Scope::Application(app(2)), Scope::Application(app(1)));
+    let lines = [line(company, "C7")];
+    let submitted = shop
+        .connect
+        .import(EntityKind::Company, own, &lines, minute())
+        .await
+        .unwrap();
+    assert_eq!(shop.finished(submitted.job).await.failed, 0);
+    assert_eq!(shop.norce.contract_notes(), Vec::<String>::new());
+
+    let read = |scope| {
+        let entity = EntityRef::company(scope, id(company));
+        shop.query.company(entity, minute())
+    };
+    assert_eq!(
+        read(own).await.unwrap().unwrap().code,
+        Some("C7".parse().unwrap())
+    );
+    assert_eq!(read(other).await, Ok(None));
+    let number = OrganisationNumber::parse("5560360793").unwrap();
+    let find = |scope| {
+        shop.query
+            .companies_by_organisation_number(scope, &number, minute())
+    };
+    assert_eq!(find(own).await, Ok(vec![id(company)]));
+    assert_eq!(find(other).await, Ok(vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_poison_row_is_found_in_the_log() {
+    let shop = Shop::new(Settings::default());
+    let (anna, bo) = (
+        shop.customer("anna@example.com"),
+        shop.customer("bo@example.com"),
+    );
+    shop.norce.poison(Poison {
+        rows: PoisonRows::Ids(BTreeSet::from([bo])),
+        mode: PoisonMode::RowFails,
+        message: "The code of bo@example.com is taken".to_owned(),
+    });
+    let lines = [line(anna, "C1"), line(bo, "C2")];
+    let submitted = shop
+        .connect
+        .import(EntityKind::Customer, Scope::Client, &lines, minute())
+        .await
+        .unwrap();
+    assert_eq!(shop.finished(submitted.job).await.failed, 1);
+    let log = shop.connect.job_log(submitted.job, minute()).await.unwrap();
+    let errors: Vec<_> = log.iter().filter(|entry| entry.is_error).collect();
+    assert_eq!(errors.len(), 1);
+    let row = errors[0].row.as_ref().unwrap();
+    assert_eq!(
+        (row.id, row.code.as_ref()),
+        (Some(id(bo)), Some(&lines[1].code))
+    );
+    assert_eq!(errors[0].message, "The code of [e-mail] is taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_an_import_whose_answer_is_lost_is_one_job_and_told_as_unknown() {
+    for effect in [
+        Effect::DoneThenClose,
+        Effect::DoneThenStatus { status: 502 },
+    ] {
+        let shop = Shop::new(Settings::default());
+        let lines = [line(shop.customer("anna@example.com"), "C1")];
+        shop.norce
+            .inject(&[Endpoint::ImportCustomers], When::Times(1), effect);
+        let outcome = shop
+            .connect
+            .import(EntityKind::Customer, Scope::Client, &lines, minute())
+            .await;
+        assert!(
+            matches!(outcome, Err(ImportError::Unknown(_))),
+            "{outcome:?}"
+        );
+        assert_eq!(shop.norce.imports().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_token_is_replaced_and_a_burst_asks_for_one() {
+    let shop = Shop::new(Settings::default());
+    let lines = [line(shop.customer("anna@example.com"), "C1")];
+    let burst = async || {
+        let pings = (0..30).map(|_| shop.connect.ping(minute()));
+        futures_util::future::join_all(pings).await
+    };
+    assert!(burst().await.iter().all(Result::is_ok));
+    assert_eq!(shop.norce.requests_to(Endpoint::Token), 1);
+    shop.norce.revoke_tokens();
+    assert!(burst().await.iter().all(Result::is_ok));
+    assert_eq!(shop.norce.requests_to(Endpoint::Token), 2);
+    shop.norce.revoke_tokens();
+    let submitted = shop
+        .connect
+        .import(EntityKind::Customer, Scope::Client, &lines, minute())
+        .await;
+    assert!(submitted.is_ok());
+    assert_eq!(shop.norce.imports().len(), 1);
+    // An hour later it has expired, and nobody has to be refused for that to be known.
+    tokio::time::advance(Duration::from_secs(3600 - 60)).await;
+    let refused = shop.norce.requests_to(Endpoint::JobPing);
+    shop.connect.ping(minute()).await.unwrap();
+    assert_eq!(shop.norce.requests_to(Endpoint::JobPing), refused + 1);
+    assert_eq!(shop.norce.requests_to(Endpoint::Token), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_secret_is_told_as_such() {
+    let shop = Shop::with_secret(Settings::default(), "wrong");
+    let error = shop.connect.ping(minute()).await.unwrap_err();
+    assert!(
+        matches!(error, NorceError::Authentication { .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_leads_to_its_people_whatever_it_names() {
+    let shop = Shop::new(Settings::default());
+    let anna = shop.customer("anna@example.com");
+    let company = shop.company("556036-0793");
+    let order = |new: NewOrder| {
+        let placed = shop.norce.place_order(NewOrder {
+            application_id: 2,
+            ..new
+        });
+        (placed.id, OrderKey::ClientOrderRef(placed.client_order_ref))
+    };
+    let company_has = || {
+        let entity = EntityRef::company(Scope::Client, id(company));
+        shop.query.has_order(entity, minute())
+    };
+    assert_eq!(
+        shop.query.has_order(customer(anna), minute()).await,
+        Ok(false)
+    );
+    let (number, reference) = order(NewOrder {
+        customer: Some(anna),
+        payer_company: Some(company),
+        ..NewOrder::default()
+    });
+    for key in [OrderKey::Id(number), reference] {
+        let read = shop.query.order(&key, app(2), minute()).await;
+        let read = read.unwrap().unwrap();
+        assert_eq!((read.id, read.application), (number, app(2)));
+        assert_eq!(read.buyer.customer, Some(id(anna)));
+        assert_eq!(read.payer.company, Some(id(company)));
+        // The header does not restrict orders; the filter does (P14).
+        assert_eq!(shop.query.order(&key, app(1), minute()).await, Ok(None));
+    }
+    assert_eq!(
+        shop.query.has_order(customer(anna), minute()).await,
+        Ok(true)
+    );
+    assert_eq!(company_has().await, Ok(true));
+
+    let (_, guest) = order(NewOrder {
+        customer: Some(anna),
+        guest: true,
+        ..NewOrder::default()
+    });
+    let read = shop.query.order(&guest, app(2), minute()).await;
+    let read = read.unwrap().unwrap();
+    assert_eq!(read.buyer.customer, None);
+    let email = EmailKey::of(read.buyer.email.as_ref()).unwrap();
+    let found = shop
+        .query
+        .customers_by_email(Scope::Client, &email, minute());
+    assert_eq!(found.await, Ok(vec![id(anna)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_a_value_full_of_syntax_is_a_value() {
+    let shop = Shop::new(Settings::default());
+    let strange = shop.customer("o'brien+a&b%'or@example.com");
+    shop.customer("innocent@example.com");
+    for (email, expected) in [
+        ("o'brien+a&b%'or@example.com", vec![id(strange)]),
+        ("x'or'Id'gt'0'or'a@example.com", vec![]),
+    ] {
+        let email = EmailKey::parse(email).unwrap();
+        let found = shop
+            .query
+            .customers_by_email(Scope::Client, &email, minute());
+        assert_eq!(found.await, Ok(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_codes_are_read_over_many_pages() {
+    let shop = Shop::new(Settings {
+        page_size: 7,
+        query_string_limit: Some(2048),
+        ..Settings::default()
+    });
+    shop.norce.start_ids_after(2_147_000_000);
+    let ids: Vec<NorceId> = (0..50)
+        .map(|number| id(shop.customer(&format!("{number}@example.com"))))
+        .collect();
+    let codes = shop
+        .query
+        .codes(EntityKind::Customer, Scope::Client, &ids, minute())
+        .await
+        .unwrap();
+    let read: Vec<_> = codes.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(read, ids);
+    let listed = shop.query.applications(minute()).await.unwrap();
+    let listed: Vec<_> = listed.into_iter().map(|it| (it.id, it.key)).collect();
+    assert_eq!(listed, [(app(1), Some(key(1))), (app(2), Some(key(2)))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_norce_that_is_down_is_told_as_later_and_a_hiccup_is_not_noticed() {
+    let shop = Shop::new(Settings::default());
+    let anna = shop.customer("anna@example.com");
+    let query = [Endpoint::Customers];
+    shop.norce
+        .inject(&query, When::Times(2), Effect::Html { status: 503 });
+    assert!(shop.query.customer(customer(anna), minute()).await.is_ok());
+    shop.norce.inject(&query, When::Always, Effect::Close);
+    let outcome = shop.query.customer(customer(anna), minute()).await;
+    assert!(
+        matches!(outcome, Err(NorceError::RetryAfter { .. })),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_norce_posts_is_read() {
+    let shop = Shop::new(Settings::default());
+    let anna = shop.customer("anna@example.com");
+    let company = shop.company("556036-0793");
+    let placed = shop.norce.place_order(NewOrder {
+        application_id: 1,
+        customer: Some(anna),
+        ..NewOrder::default()
+    });
+    shop.norce.confirm_order(placed.id, "ERP-1");
+    let lines = [line(anna, "C1")];
+    let submitted = shop
+        .connect
+        .import(EntityKind::Customer, Scope::Client, &lines, minute())
+        .await
+        .unwrap();
+    shop.norce.settled().await;
+
+    let posts = shop.posts.lock().unwrap().clone();
+    let events: Vec<Event> = posts
+        .iter()
+        .map(|post| {
+            let event_type = post.event.name().parse().unwrap();
+            let segment = post.url.rsplit('/').next().unwrap();
+            if let Ok(by_path) = segment.parse() {
+                assert_eq!(event_type, by_path);
+            }
+            Event::parse(event_type, &post.body).unwrap()
+        })
+        .collect();
+    let any = |test: &dyn Fn(&Event) -> bool| assert!(events.iter().any(test), "{events:#?}");
+    any(&|event| {
+        matches!(event, Event::CustomerChanged(it)
+            if it.customer == id(anna) && it.entity_changed == EntityChanged::Customer)
+    });
+    any(&|event| matches!(event, Event::CompanyChanged(it) if it.company == id(company)));
+    any(&|event| {
+        matches!(event, Event::OrderReceived(it)
+            if it.client_order_ref == placed.client_order_ref && it.application == app(1))
+    });
+    any(&|event| matches!(event, Event::OrderConfirmed(it) if it.order_id == placed.id));
+    any(&|event| matches!(event, Event::JobCompleted(it) if it.job == submitted.job));
+}
