@@ -120,7 +120,7 @@ fn luhn(text: &str) -> bool {
             }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// The weighted sum over all digits, the check digit with weight 1, is a multiple of 11 (NO, DK, FI).
@@ -129,8 +129,7 @@ fn weighted(text: &str, weights: &[u32]) -> bool {
         .zip(weights)
         .map(|(digit, weight)| digit * weight)
         .sum::<u32>()
-        % 11
-        == 0
+        .is_multiple_of(11)
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ fn batch() -> ImportBatch {
         lines: vec![line(1, "C1"), line(2, "Å \"2\" [,]")],
         state: BatchState::Submitting,
         recorded_at: minute(0),
+        since: minute(0),
     }
 }
 
