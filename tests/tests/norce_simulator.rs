@@ -1,4 +1,8 @@
 //! What the Norce simulator promises to the suites that stand on it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "what the cases share is test code too, which the lint does not see"
+)]
 
 use std::{
     collections::BTreeSet,
@@ -24,16 +28,19 @@ const FIRST_KEY: Uuid = Uuid::from_u128(0x11);
 const SECOND_KEY: Uuid = Uuid::from_u128(0x22);
 const SYSTEM_ACCOUNT: i64 = 77;
 
+/// The type and body of each event that was posted, in the order of arrival.
+type Posts = Arc<Mutex<Vec<(EventType, Value)>>>;
+
 /// A simulator, its token, and what was posted.
 struct Norce {
     simulator: NorceSimulator,
     token: String,
-    posts: Arc<Mutex<Vec<(EventType, Value)>>>,
+    posts: Posts,
 }
 
 /// A receiver that answers with these statuses, then always with the last one.
-fn receiver(statuses: Vec<u16>) -> (Arc<dyn EventSink>, Arc<Mutex<Vec<(EventType, Value)>>>) {
-    let posts: Arc<Mutex<Vec<(EventType, Value)>>> = Arc::default();
+fn receiver(statuses: Vec<u16>) -> (Arc<dyn EventSink>, Posts) {
+    let posts = Posts::default();
     let seen = posts.clone();
     let sink = move |post: EventPost| {
         let mut seen = seen.lock().unwrap();
