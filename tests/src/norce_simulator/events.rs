@@ -150,9 +150,29 @@ impl HttpEventSink {
         reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .no_proxy()
+            .redirect(reqwest::redirect::Policy::custom(|attempt| {
+                // Norce follows redirects (norce-api §6); this one does not follow them to the outside.
+                if is_loopback(attempt.url()) && attempt.previous().len() <= MOST_REDIRECTS {
+                    attempt.follow()
+                } else {
+                    attempt.stop()
+                }
+            }))
             .build()
             .map(Self)
             .map_err(|error| error.to_string())
+    }
+}
+
+/// More than this is a loop.
+const MOST_REDIRECTS: usize = 5;
+
+fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -160,13 +180,7 @@ impl HttpEventSink {
 impl EventSink for HttpEventSink {
     async fn post(&self, post: EventPost) -> Result<u16, String> {
         let url: url::Url = post.url.parse().map_err(|error| format!("{error}"))?;
-        let loopback = match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        if !loopback {
+        if !is_loopback(&url) {
             return Err("the simulator posts to loopback only".to_owned());
         }
         let mut request = self

@@ -51,6 +51,9 @@ type Relation = (i64, Option<bool>);
 impl Importer<'_> {
     /// Inserts or updates a customer.
     pub(super) fn customer(&mut self, row: &CustomerRow) -> Result<RowOutcome, Refusal> {
+        if !(0..=COMPANY_CONTACT).contains(&row.kind.unwrap_or(0)) {
+            return Err("Type is 1 (Customer) or 2 (CompanyContact)".to_owned());
+        }
         let fields = &self.header.customer_fields;
         let has = |field| fields.contains(&field);
         let only_by_code = has(CustomerField::SearchOnlyByCode);
@@ -886,6 +889,9 @@ impl Importer<'_> {
         Ok(())
     }
 }
+
+/// The highest `Type` of a customer; 0 is what a C# client sends that sets none (norce-api §3.5).
+const COMPANY_CONTACT: i64 = 2;
 
 /// Lengths of Query's properties (norce-api §5.2), which are what a column can hold.
 const CODE: usize = 50;
