@@ -21,18 +21,42 @@ pub struct Application {
 /// `NORCE_APPLICATIONS`: at least one; the first is the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applications {
-    /// The first one.
-    pub default: Application,
-    /// All of them, the first one included.
-    pub all: Vec<Application>,
+    default: Application,
+    others: Vec<Application>,
 }
 
+/// A scope's application is not configured.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("application {0} is not in NORCE_APPLICATIONS")]
+pub struct UnknownApplication(pub ApplicationId);
+
 impl Applications {
+    /// The default application and the others.
+    pub fn new(default: Application, others: Vec<Application>) -> Self {
+        Self { default, others }
+    }
+
+    /// The first one: the one in whose name a call is made where a register belongs to none.
+    pub fn default_application(&self) -> &Application {
+        &self.default
+    }
+
+    /// All of them, the default one first.
+    pub fn iter(&self) -> impl Iterator<Item = &Application> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
+
     /// The application of a scope: for a shared register, the default one.
-    pub fn of(&self, scope: Scope) -> Option<&Application> {
+    ///
+    /// # Errors
+    /// When the scope's application is not configured.
+    pub fn of(&self, scope: Scope) -> Result<&Application, UnknownApplication> {
         match scope {
-            Scope::Client => Some(&self.default),
-            Scope::Application(id) => self.all.iter().find(|application| application.id == id),
+            Scope::Client => Ok(&self.default),
+            Scope::Application(id) => self
+                .iter()
+                .find(|application| application.id == id)
+                .ok_or(UnknownApplication(id)),
         }
     }
 }
@@ -48,10 +72,6 @@ impl FromStr for Applications {
     fn from_str(text: &str) -> Result<Self, InvalidApplications> {
         let all: Vec<Application> =
             serde_json::from_str(text).map_err(|error| InvalidApplications(error.to_string()))?;
-        let default = all
-            .first()
-            .cloned()
-            .ok_or_else(|| InvalidApplications("the list is empty".to_owned()))?;
         for (index, application) in all.iter().enumerate() {
             if all
                 .iter()
@@ -64,7 +84,11 @@ impl FromStr for Applications {
                 )));
             }
         }
-        Ok(Self { default, all })
+        let mut all = all.into_iter();
+        match all.next() {
+            Some(default) => Ok(Self::new(default, all.collect())),
+            None => Err(InvalidApplications("the list is empty".to_owned())),
+        }
     }
 }
 
@@ -78,6 +102,18 @@ pub struct Shops {
 }
 
 impl Shops {
+    /// Every register that there is.
+    pub fn scopes(&self) -> Vec<Scope> {
+        if self.by_application {
+            self.applications
+                .iter()
+                .map(|application| Scope::Application(application.id))
+                .collect()
+        } else {
+            vec![Scope::Client]
+        }
+    }
+
     /// The register that an event of this application is about; `None`: the application is not ours.
     ///
     /// In a client-unique set-up an event may still name an application (an order always does): the register is the
@@ -87,7 +123,6 @@ impl Shops {
             _ if !self.by_application => Some(Scope::Client),
             Some(id) => self
                 .applications
-                .all
                 .iter()
                 .any(|known| known.id == id)
                 .then_some(Scope::Application(id)),
@@ -106,7 +141,7 @@ mod tests {
     #[test]
     fn the_first_application_is_the_default_and_none_is_listed_twice() {
         let applications: Applications = TWO.parse().unwrap();
-        assert_eq!(applications.default.id.get(), 1);
+        assert_eq!(applications.default_application().id.get(), 1);
         let twice = TWO.replace("\"id\":2", "\"id\":1");
         for nonsense in ["[]", "{}", "x", &twice, r#"[{"id":0,"key":"x"}]"#] {
             assert!(nonsense.parse::<Applications>().is_err(), "{nonsense}");

@@ -15,7 +15,7 @@ mod redaction;
 mod shop;
 
 pub use address::{Address, CountryCode};
-pub use applications::{Application, Applications, InvalidApplications, Shops};
+pub use applications::{Application, Applications, InvalidApplications, Shops, UnknownApplication};
 pub use clock::{Clock, SystemClock};
 pub use code::{Code, CodePattern, InvalidCode, InvalidCodePattern};
 pub use email::EmailKey;

@@ -8,13 +8,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Applications, ImportError, ImportedRow, Job, JobId, JobLogEntry, JobStatus, NorceApi,
-    NorceError, NorceImports, SubmittedImport,
+    ImportError, ImportedRow, Job, JobId, JobLogEntry, JobStatus, NorceApi, NorceError,
+    NorceImports, SubmittedImport,
     api::{read, request},
     lenient,
 };
 use crate::{
-    domain::{Code, EntityKind, ImportLine, NorceId, Scope, redact},
+    domain::{Applications, Code, EntityKind, ImportLine, NorceId, Scope, redact},
     http::{Deadline, Safety},
 };
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::http::TokenError;
+use crate::{domain::UnknownApplication, http::TokenError};
 
 /// A call to Norce failed. Typed by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -49,5 +49,11 @@ impl From<TokenError> for NorceError {
             TokenError::Refused { reason } => Self::Authentication { reason },
             TokenError::Unreadable(reason) => Self::Unreadable(format!("identity: {reason}")),
         }
+    }
+}
+
+impl From<UnknownApplication> for NorceError {
+    fn from(error: UnknownApplication) -> Self {
+        Self::Configuration(error.to_string())
     }
 }

@@ -3,7 +3,6 @@
 //! Facts about Norce are cited as "norce-api §n"; ARCHITECTURE.md says where they come from.
 
 mod api;
-mod applications;
 pub mod connect;
 mod error;
 pub mod events;
@@ -15,7 +14,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 pub use api::NorceApi;
-pub use applications::{Application, Applications};
 pub use error::NorceError;
 
 use crate::{

@@ -20,11 +20,11 @@ use self::{
         ApplicationRow, CodeRow, CompanyRow, CustomerRow, EmailRow, IdRow, NumberRow, OrderRow,
     },
 };
-use super::{Applications, NorceApi, NorceError, NorceQuery, api::read};
+use super::{NorceApi, NorceError, NorceQuery, api::read};
 use crate::{
     domain::{
-        ApplicationId, Code, Company, Customer, EmailKey, EntityKind, EntityRef, NorceId, Order,
-        OrderKey, OrganisationNumber, Scope,
+        ApplicationId, Applications, Code, Company, Customer, EmailKey, EntityKind, EntityRef,
+        NorceId, Order, OrderKey, OrganisationNumber, Scope,
     },
     http::{
         Deadline,
