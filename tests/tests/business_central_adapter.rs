@@ -823,8 +823,7 @@ async fn p13_nothing_is_sent_when_no_time_is_left() {
     let world = World::new();
     world.find_code("1").await;
     let over = Deadline::after(Duration::ZERO);
-    let outcome = world.erp.create(&keyed(None), &person(), over);
-    expect_retry(outcome).await;
+    expect_retry(world.erp.create(&keyed(None), &person(), over)).await;
     assert_eq!(world.count(Method::POST), 0);
 }
 
@@ -851,31 +850,84 @@ async fn p14_two_companies_do_not_see_each_other() {
     assert_eq!(world.simulator.customers(id).len(), 1);
 }
 
-fn any_text() -> impl Strategy<Value = Option<Personal>> {
-    let text = prop_oneof![
-        "[a-zåäöß 0-9]{0,120}",
-        "[0-9 +()-]{0,40}",
-        "[a-z🏠]{0,60}",
-        any::<String>()
-    ];
-    text.prop_map(Personal::parse)
+/// Puts a text into a party.
+type Put = fn(&mut Party, Option<Personal>);
+
+fn address(party: &mut Party) -> &mut Address {
+    party.address.get_or_insert_default()
 }
 
-prop_compose! {
-    fn any_company()(
-        name in any_text(), phone in any_text(), care_of in any_text(), line1 in any_text(),
-        line2 in any_text(), postal_code in any_text(), city in any_text(), region in any_text(),
-    ) -> Party {
-        Party {
-            name: name.unwrap_or_else(|| text("x").unwrap()),
-            phone,
-            address: Some(Address {
-                care_of, line1, line2, postal_code, city, region,
-                country: Some(CountryCode::SE),
-            }),
-            ..company()
+/// Every text of a company and the longest one that Business Central takes (erp-apis §1.2).
+const TEXTS: [(&str, usize, Put); 8] = [
+    ("displayName", 100, |party, text| {
+        party.name = text.unwrap_or_else(|| party.name.clone());
+    }),
+    ("email", 80, |party, text| {
+        party.email = text
+            .and_then(|text| Personal::parse(format!("{}@b.se", text.expose().replace(' ', ""))));
+    }),
+    ("phoneNumber", 30, |party, text| party.phone = text),
+    ("addressLine1", 100, |party, text| {
+        address(party).line1 = text
+    }),
+    ("addressLine2", 50, |party, text| {
+        address(party).line2 = text
+    }),
+    ("postalCode", 20, |party, text| {
+        address(party).postal_code = text;
+    }),
+    ("city", 30, |party, text| address(party).city = text),
+    ("state", 30, |party, text| address(party).region = text),
+];
+
+/// A character of one and one of two UTF-16 code units, neither of them a letter.
+const CHARACTERS: [(&str, usize); 2] = [("7", 1), ("🏠", 2)];
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_text_goes_through_and_a_longer_one_is_not_sent() {
+    for (field, max, put) in TEXTS {
+        for (character, units) in CHARACTERS {
+            let world = World::new();
+            let room = if field == "email" {
+                max - "@b.se".len()
+            } else {
+                max
+            };
+            let mut party = company();
+            address(&mut party).care_of = None;
+            put(&mut party, text(&character.repeat(room / units)));
+            let record = world.created(&party).await;
+            let outcome = world.erp.update(&record, &party, soon()).await;
+            assert_eq!(outcome, Ok(UpdateOutcome::Unchanged(record)), "{field}");
+
+            put(&mut party, text(&character.repeat(room / units + 1)));
+            let error = world.create(None, &party).await.unwrap_err();
+            assert!(
+                matches!(error, ErpError::Refused { field: Some(it), .. } if it == field),
+                "{field}: {error:?}"
+            );
+            assert_eq!(world.count(Method::POST), 1);
         }
     }
+}
+
+/// A company with texts up to a little more than what their fields take, each of them missing now and then.
+fn any_company() -> impl Strategy<Value = Party> {
+    let texts = TEXTS.map(|(_, max, _)| {
+        let words = prop::collection::vec("[0-9🏠]{1,12}", 0..=max / 9);
+        prop::option::of(words.prop_map(move |words| {
+            let joined = words.join(" ");
+            joined.chars().take(max * 51 / 50).collect::<String>()
+        }))
+    });
+    texts.prop_map(|texts| {
+        let mut party = company();
+        address(&mut party).care_of = None;
+        for ((_, _, put), value) in TEXTS.into_iter().zip(texts) {
+            put(&mut party, value.as_deref().and_then(text));
+        }
+        party
+    })
 }
 
 proptest! {
