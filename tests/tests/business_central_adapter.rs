@@ -1,5 +1,11 @@
 //! The Business Central adapter against the simulator, which refuses what the real server refuses.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper that fails must fail its test"
+)]
+
 use std::{future::Future, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
