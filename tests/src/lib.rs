@@ -1,5 +1,8 @@
 //! Simulators of Norce and of the ERPs, the sandbox, end-to-end suites, benchmarks and sample events.
 
+pub mod bundle;
 pub mod business_central_simulator;
 pub mod in_process;
+pub mod interruption;
 pub mod local_aws;
+pub mod norce_simulator;

@@ -1,4 +1,4 @@
-//! OData v4 queries built from values (norce-api §5.1, erp-apis §1.6). Field names come from the code, values from
+//! OData v4 queries built from values (norce-api §5.1, erp-apis §1.5). Field names come from the code, values from
 //! anywhere: a value is always a [`Literal`] and never part of a text that is pasted together.
 
 use std::fmt::{self, Display};
@@ -121,7 +121,7 @@ impl Filter {
     }
 
     /// `field` has one of the values, as a chain of `or` over the one field: Business Central knows no `in`
-    /// (erp-apis §1.6) and Norce's is not documented. `None` when there are no values, because then no row fits.
+    /// (erp-apis §1.5) and Norce's is not documented. `None` when there are no values, because then no row fits.
     pub fn any_of<V: Into<Literal>>(
         field: &'static str,
         values: impl IntoIterator<Item = V>,

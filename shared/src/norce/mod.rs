@@ -9,6 +9,8 @@ pub mod events;
 pub mod identity;
 mod lenient;
 pub mod query;
+#[cfg(test)]
+mod script;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

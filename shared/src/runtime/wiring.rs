@@ -154,7 +154,7 @@ pub fn norce(
     Ok(NorceClients {
         query: Arc::new(QueryClient::new(
             api.clone(),
-            applications.clone(),
+            applications.default_application().id,
             settings.invoice_address_type,
         )),
         connect: Arc::new(ConnectClient::new(

@@ -1,0 +1,605 @@
+//! The whole bundle in one process, on paused time: the real functions and clients, stores and queues in memory, and
+//! the simulators behind a transport without sockets. Every call to the outside can be cut off ([`Interruption`]).
+//!
+//! Make it inside a runtime whose time is paused.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a harness of tests: what cannot be set up is to fail loudly"
+)]
+
+use std::{
+    future::Future,
+    num::NonZeroUsize,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_lambda_events::{
+    apigw::ApiGatewayV2httpRequest,
+    sqs::{SqsBatchResponse, SqsEvent, SqsMessage},
+};
+use change_events::ChangeEvents;
+use chrono::{DateTime, Utc};
+use poll_jobs::PollJobs;
+use receive_events::{EventSecrets, ReceiveEvents};
+use shared::{
+    domain::{
+        ApplicationId, ChangeMessage, Clock, EntityRef, FingerprintKey, ImportRequest, JobMessage,
+        NorceId, Scope, Shops,
+    },
+    http::{Deadline, Transport},
+    import_jobs::{ImportJobs, MemoryImportJobs},
+    mappings::{Mappings, MemoryMappings},
+    owed::{MemoryOwed, OwedRecords},
+    queues::{MemoryQueue, Message, Queue, QueueError, Redrive},
+    runtime::{
+        batch,
+        configuration::{
+            CreateInErp, ErpKind, ErpSettings, ForgottenPolicy, ImportSettings, NorceSettings,
+            SyncPolicy,
+        },
+        secrets::{ClientSecret, EventSecret, SecretError},
+        wiring,
+    },
+};
+use submit_imports::SubmitImports;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    business_central_simulator::{self, BusinessCentralSimulator, CompanySettings},
+    in_process::InProcess,
+    interruption::{Interruptible, Interruption},
+    norce_simulator::{self, EventPost, NorceSimulator, OauthClient},
+};
+
+/// The secret that the simulated Norce sends with its events.
+pub const EVENT_SECRET: &str = "event-secret-of-the-bundle";
+/// The system account that imports are made by.
+const ACCOUNT: i32 = 17;
+/// The simulated addresses: nothing listens there, the transport is in the same process.
+const NORCE_URL: &str = "http://norce.localhost";
+const ERP_URL: &str = "http://erp.localhost";
+/// The visibility time-out of every queue of the template that matters here: six times the longest function time-out.
+const VISIBILITY: Duration = Duration::from_secs(720);
+/// The function time-out of `change-events`, the longest one.
+const INVOCATION: Duration = Duration::from_secs(117);
+/// `maxReceiveCount` of the changes and imports queues.
+const MAX_RECEIVES: u32 = 50;
+/// Messages of an invocation, as in the template.
+const BATCH: usize = 10;
+const IMPORTS_BATCH: usize = 100;
+/// How long imports are gathered, as in the template.
+const GATHERING: Duration = Duration::from_secs(2);
+
+/// The day on which everything happens.
+pub fn start() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_424_400, 0).unwrap_or_default()
+}
+
+/// A time of day that goes with tokio's.
+pub struct TokioClock(norce_simulator::Clock);
+
+impl Clock for TokioClock {
+    fn now(&self) -> DateTime<Utc> {
+        (self.0)()
+    }
+}
+
+/// How the bundle is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `CUSTOMERS_BY_APPLICATION`, with two applications that have an ERP company each.
+    pub by_application: bool,
+    /// `ERP_CODE_PATTERN`, for customers, companies and contacts alike; the ERP then allows manual numbers.
+    pub code_pattern: Option<&'static str>,
+    /// `CREATE_IN_ERP`.
+    pub create_in_erp: CreateInErp,
+    /// `FORGOTTEN_POLICY`.
+    pub forgotten: ForgottenPolicy,
+    /// `IMPORT_BATCH_SIZE`.
+    pub import_batch_size: usize,
+    /// `IMPORT_GIVE_UP_HOURS`.
+    pub give_up_hours: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            by_application: false,
+            code_pattern: None,
+            create_in_erp: CreateInErp::FirstOrder,
+            forgotten: ForgottenPolicy::Keep,
+            import_batch_size: 500,
+            give_up_hours: 24,
+        }
+    }
+}
+
+/// A queue that can be told to refuse.
+struct Refusing<M> {
+    inner: Arc<MemoryQueue<M>>,
+    refuses: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl<M: Message> Queue<M> for Refusing<M> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(QueueError("the test refuses".to_owned()));
+        }
+        self.inner.send(messages, delay).await
+    }
+}
+
+struct FixedSecret(Arc<EventSecret>);
+
+#[async_trait]
+impl EventSecrets for FixedSecret {
+    async fn accepted(&self, _: bool) -> Result<Arc<EventSecret>, SecretError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// The bundle and everything around it.
+pub struct Bundle {
+    /// The shop.
+    pub norce: NorceSimulator,
+    /// The ERP.
+    pub erp: BusinessCentralSimulator,
+    /// The ERP companies: the default one, and in an application-unique set-up the second application's.
+    pub erp_companies: Vec<Uuid>,
+    /// `changes`.
+    pub changes: Arc<MemoryQueue<ChangeMessage>>,
+    /// `imports`.
+    pub imports: Arc<MemoryQueue<ImportRequest>>,
+    /// `jobs`.
+    pub jobs: Arc<MemoryQueue<JobMessage>>,
+    /// The code mappings, not cut off.
+    pub mappings: Arc<MemoryMappings>,
+    /// The owed records, not cut off.
+    pub owed: Arc<MemoryOwed>,
+    /// The import jobs, not cut off.
+    pub import_jobs: Arc<MemoryImportJobs>,
+    /// Cuts calls of the functions off.
+    pub interruption: Arc<Interruption>,
+    /// The changes and jobs queues refuse what `receive-events` sends while this is set.
+    pub queues_refuse: Arc<AtomicBool>,
+    /// `receive-events`.
+    pub receive_events: Arc<ReceiveEvents>,
+    /// `change-events`.
+    pub change_events: ChangeEvents,
+    submit_imports: SubmitImports,
+    poll_jobs: PollJobs,
+    /// The time of day of everything.
+    pub clock: Arc<TokioClock>,
+}
+
+impl Bundle {
+    /// Sets everything up.
+    pub fn new(options: &Options) -> Self {
+        let time = norce_simulator::tokio_clock(start());
+        let clock = Arc::new(TokioClock(time.clone()));
+        let interruption = Arc::new(Interruption::default());
+
+        let receiver: Arc<OnceLock<Arc<ReceiveEvents>>> = Arc::default();
+        let norce = {
+            let receiver = receiver.clone();
+            let sink = move |post: EventPost| {
+                let receiver = receiver.get().cloned();
+                async move {
+                    let receiver = receiver.ok_or_else(|| "nobody listens".to_owned())?;
+                    let status = receiver.handle(&request(&post)).await.status_code;
+                    u16::try_from(status).map_err(|error| error.to_string())
+                }
+            };
+            NorceSimulator::with_clock(
+                norce_simulator::Settings::default(),
+                Arc::new(sink),
+                time.clone(),
+            )
+        };
+        norce.configure(|settings| settings.customers_by_application = options.by_application);
+        let erp_companies = vec![Uuid::from_u128(0xb1), Uuid::from_u128(0xb2)];
+        let erp = BusinessCentralSimulator::new(business_central_simulator::Settings {
+            companies: erp_companies
+                .iter()
+                .map(|id| {
+                    let mut company = CompanySettings {
+                        id: *id,
+                        ..CompanySettings::named("Butiken AB")
+                    };
+                    company.customer_numbers.manual = options.code_pattern.is_some();
+                    company.contact_numbers.manual = options.code_pattern.is_some();
+                    company
+                })
+                .collect(),
+            clock: business_central_simulator::Clock::from_fn(move || time()),
+            ..business_central_simulator::Settings::default()
+        });
+
+        let shops: Shops = shops(options.by_application, &erp_companies);
+        for application in shops.applications.iter() {
+            norce.add_application(application.id.get().into(), application.key, "shop");
+        }
+        norce.add_country(752, "SE");
+        norce.add_country(578, "NO");
+        norce.add_system_account(ACCOUNT.into());
+        norce.add_oauth_client(OauthClient {
+            id: "bundle".to_owned(),
+            secret: "norce-client-secret".to_owned(),
+            scopes: vec!["prod".to_owned()],
+        });
+        norce.subscribe_all(
+            "http://events.localhost/events",
+            &[("x-event-secret".to_owned(), EVENT_SECRET.to_owned())],
+        );
+
+        let redrive = Redrive {
+            visibility: VISIBILITY,
+            max_receives: MAX_RECEIVES,
+        };
+        let changes = Arc::new(MemoryQueue::fifo(redrive));
+        let imports = Arc::new(MemoryQueue::standard(redrive));
+        let jobs = Arc::new(MemoryQueue::standard(redrive));
+        let mappings = Arc::new(MemoryMappings::default());
+        let owed = Arc::new(MemoryOwed::default());
+        let import_jobs = Arc::new(MemoryImportJobs::default());
+
+        let cut = &interruption;
+        let norce_transport: Arc<dyn Transport> =
+            Interruptible::new(Arc::new(InProcess::new(norce.router())), cut);
+        let erp_transport: Arc<dyn Transport> =
+            Interruptible::new(Arc::new(InProcess::new(erp.router())), cut);
+        let clients = wiring::norce(
+            norce_transport,
+            &NorceSettings {
+                base_url: NORCE_URL.parse().expect("an address"),
+                scope: "prod".to_owned(),
+                secret_arn: String::new(),
+                account_id: ACCOUNT,
+                invoice_address_type: norce_simulator::INVOICE_ADDRESS,
+            },
+            ClientSecret {
+                client_id: "bundle".to_owned(),
+                client_secret: "norce-client-secret".into(),
+            },
+            &shops,
+        )
+        .expect("Norce clients");
+        let erps = wiring::erps(
+            &erp_transport,
+            &ErpSettings {
+                kind: ErpKind::BusinessCentral,
+                base_url: erp.api_root(ERP_URL).parse().expect("an address"),
+                token_url: erp.token_url(ERP_URL).parse().expect("an address"),
+                secret_arn: String::new(),
+                company: Some(erp_companies[0].to_string()),
+            },
+            &ClientSecret {
+                client_id: "norce-sync".to_owned(),
+                client_secret: "business-central-secret".into(),
+            },
+            &shops,
+        )
+        .expect("ERP clients");
+
+        let fingerprints = FingerprintKey::new(b"key of the bundle");
+        let cut_mappings: Arc<dyn Mappings> = Interruptible::new(mappings.clone(), cut);
+        let cut_owed: Arc<dyn OwedRecords> = Interruptible::new(owed.clone(), cut);
+        let cut_jobs: Arc<dyn ImportJobs> = Interruptible::new(import_jobs.clone(), cut);
+        let to_imports: Arc<dyn Queue<ImportRequest>> = Interruptible::new(imports.clone(), cut);
+        let to_jobs: Arc<dyn Queue<JobMessage>> = Interruptible::new(jobs.clone(), cut);
+        let change_events = ChangeEvents {
+            norce: clients.query.clone(),
+            erps,
+            mappings: cut_mappings.clone(),
+            owed: cut_owed.clone(),
+            changes: Interruptible::new(changes.clone(), cut),
+            imports: to_imports.clone(),
+            clock: clock.clone(),
+            fingerprints,
+            shops: shops.clone(),
+            policy: SyncPolicy {
+                create_in_erp: options.create_in_erp,
+                forgotten: options.forgotten,
+                code_pattern: options
+                    .code_pattern
+                    .map(|pattern| pattern.parse().expect("a pattern")),
+            },
+        };
+        let give_up_after = Duration::from_secs(options.give_up_hours * 3_600);
+        let submit_imports = SubmitImports {
+            norce: clients.connect.clone(),
+            import_jobs: cut_jobs.clone(),
+            jobs: to_jobs.clone(),
+            imports: to_imports.clone(),
+            mappings: cut_mappings.clone(),
+            owed: cut_owed.clone(),
+            clock: clock.clone(),
+            settings: ImportSettings {
+                batch_size: NonZeroUsize::new(options.import_batch_size).expect("a batch size"),
+                give_up_after,
+            },
+        };
+        let poll_jobs = PollJobs {
+            norce: clients.connect,
+            query: clients.query,
+            import_jobs: cut_jobs,
+            jobs: to_jobs,
+            imports: to_imports,
+            mappings: cut_mappings,
+            owed: cut_owed,
+            clock: clock.clone(),
+            give_up_after,
+        };
+        let queues_refuse = Arc::new(AtomicBool::new(false));
+        let refusing = queues_refuse.clone();
+        let receive_events = Arc::new(ReceiveEvents {
+            secrets: Arc::new(FixedSecret(Arc::new(EventSecret {
+                current: EVENT_SECRET.into(),
+                previous: None,
+            }))),
+            changes: Arc::new(Refusing {
+                inner: changes.clone(),
+                refuses: refusing.clone(),
+            }),
+            jobs: Arc::new(Refusing {
+                inner: jobs.clone(),
+                refuses: refusing,
+            }),
+            clock: clock.clone(),
+            shops,
+        });
+        // The first and only time: nobody else holds it.
+        let _ = receiver.set(receive_events.clone());
+        Self {
+            norce,
+            erp,
+            erp_companies,
+            changes,
+            imports,
+            jobs,
+            mappings,
+            owed,
+            import_jobs,
+            interruption,
+            queues_refuse,
+            receive_events,
+            change_events,
+            submit_imports,
+            poll_jobs,
+            clock,
+        }
+    }
+
+    /// The first ERP company.
+    pub fn erp_company(&self) -> Uuid {
+        self.erp_companies[0]
+    }
+
+    /// Runs every function on what waits for it, and lets time pass, until nothing is left to do.
+    ///
+    /// # Panics
+    /// When there is still something to do after two weeks.
+    pub async fn run_until_quiet(&self) {
+        const LONGEST: Duration = Duration::from_secs(14 * 24 * 3_600);
+        self.run_for(LONGEST).await;
+        assert!(
+            self.is_quiet().await,
+            "still busy after two weeks: {}",
+            self.waiting()
+        );
+    }
+
+    /// The same, but for so long at most.
+    pub async fn run_for(&self, time: Duration) {
+        /// Between two looks at what the simulators do by themselves.
+        const TICK: Duration = Duration::from_millis(100);
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            if self.step().await {
+                continue;
+            }
+            if self.is_quiet().await {
+                return;
+            }
+            // Where only far-away messages wait and Norce does nothing, time passes in one go.
+            let next = [
+                self.changes.next_visible_at(),
+                self.imports.next_visible_at(),
+                self.jobs.next_visible_at(),
+            ];
+            let next = next.into_iter().flatten().min().unwrap_or(end);
+            let until = if self.norce_is_quiet().await {
+                next
+            } else {
+                Instant::now() + TICK
+            };
+            tokio::time::sleep_until(
+                until
+                    .max(Instant::now() + Duration::from_millis(1))
+                    .min(end),
+            )
+            .await;
+        }
+    }
+
+    async fn norce_is_quiet(&self) -> bool {
+        tokio::time::timeout(Duration::ZERO, self.norce.settled())
+            .await
+            .is_ok()
+    }
+
+    async fn is_quiet(&self) -> bool {
+        self.changes.is_empty()
+            && self.imports.is_empty()
+            && self.jobs.is_empty()
+            && self.norce_is_quiet().await
+    }
+
+    fn waiting(&self) -> String {
+        format!(
+            "changes {}, imports {}, jobs {}",
+            self.changes.len(),
+            self.imports.len(),
+            self.jobs.len()
+        )
+    }
+
+    /// One invocation of each function that has something to do.
+    async fn step(&self) -> bool {
+        let two = NonZeroUsize::MIN.saturating_add(1);
+        let deadline = || Deadline::after(INVOCATION);
+        let changes = self
+            .invoke(&self.changes, BATCH, async |event| {
+                batch::handle(
+                    &event,
+                    self.changes.as_ref(),
+                    two,
+                    deadline(),
+                    &self.change_events,
+                )
+                .await
+            })
+            .await;
+        if !self.imports.is_empty()
+            && self
+                .imports
+                .next_visible_at()
+                .is_some_and(|at| at <= Instant::now())
+        {
+            tokio::time::sleep(GATHERING).await;
+        }
+        let imports = self
+            .invoke(&self.imports, IMPORTS_BATCH, async |event| {
+                self.submit_imports
+                    .handle(&event, self.imports.as_ref(), deadline())
+                    .await
+            })
+            .await;
+        let jobs = self
+            .invoke(&self.jobs, BATCH, async |event| {
+                batch::handle(&event, self.jobs.as_ref(), two, deadline(), &self.poll_jobs).await
+            })
+            .await;
+        changes || imports || jobs
+    }
+
+    /// One invocation, as Lambda makes it: what the response does not list is deleted; when the invocation is cut
+    /// off, nothing is.
+    async fn invoke<M: Message, F: Future<Output = SqsBatchResponse>>(
+        &self,
+        queue: &MemoryQueue<M>,
+        max: usize,
+        function: impl FnOnce(SqsEvent) -> F,
+    ) -> bool {
+        let messages = queue.receive(max);
+        if messages.is_empty() {
+            return false;
+        }
+        let mut event = SqsEvent::default();
+        event.records = messages
+            .iter()
+            .map(|message| {
+                let mut record = SqsMessage::default();
+                record.message_id = Some(message.message_id.to_string());
+                record.receipt_handle = Some(message.receipt.clone());
+                record.body = Some(message.body.clone());
+                let count = message.receive_count.to_string();
+                record
+                    .attributes
+                    .insert("ApproximateReceiveCount".to_owned(), count);
+                if let Some(group) = &message.group {
+                    record
+                        .attributes
+                        .insert("MessageGroupId".to_owned(), group.clone());
+                }
+                record
+            })
+            .collect();
+        let response = tokio::select! {
+            biased;
+            () = self.interruption.cut() => return true,
+            response = function(event) => response,
+        };
+        for message in messages {
+            let id = message.message_id.to_string();
+            if !response
+                .batch_item_failures
+                .iter()
+                .any(|failure| failure.item_identifier == id)
+            {
+                queue.delete(&message.receipt);
+            }
+        }
+        true
+    }
+}
+
+/// A post as the gateway hands it to `receive-events`.
+pub fn request(post: &EventPost) -> ApiGatewayV2httpRequest {
+    let mut request = ApiGatewayV2httpRequest::default();
+    let path = post
+        .url
+        .find("/events")
+        .map(|at| &post.url[at..])
+        .unwrap_or_default();
+    request.raw_path = Some(path.to_owned());
+    for (name, value) in &post.headers {
+        let name: http::HeaderName = name.parse().expect("a header name");
+        request
+            .headers
+            .insert(name, value.parse().expect("a header value"));
+    }
+    request.body = Some(String::from_utf8_lossy(&post.body).into_owned());
+    request
+}
+
+/// Applications 1 and 2. In an application-unique set-up each has an ERP company.
+fn shops(by_application: bool, erp_companies: &[Uuid]) -> Shops {
+    let applications: Vec<serde_json::Value> = erp_companies
+        .iter()
+        .zip(1_u128..)
+        .map(|(company, number)| {
+            let mut application =
+                serde_json::json!({ "id": number as u64, "key": Uuid::from_u128(number) });
+            if by_application {
+                application["erpCompany"] = company.to_string().into();
+            }
+            application
+        })
+        .collect();
+    Shops {
+        applications: serde_json::Value::from(applications)
+            .to_string()
+            .parse()
+            .expect("applications"),
+        by_application,
+    }
+}
+
+/// A Norce id.
+pub fn id(value: i64) -> NorceId {
+    NorceId::try_from(value).expect("an id")
+}
+
+/// A customer of the shared register.
+pub fn customer(value: i64) -> EntityRef {
+    EntityRef::customer(Scope::Client, id(value))
+}
+
+/// A company of the shared register.
+pub fn company(value: i64) -> EntityRef {
+    EntityRef::company(Scope::Client, id(value))
+}
+
+/// The register of an application.
+pub fn application(value: i64) -> Scope {
+    Scope::Application(ApplicationId::try_from(value).expect("an id"))
+}
