@@ -83,7 +83,11 @@ impl Fields {
     pub(super) fn changes_to(&self, seen: &Self) -> Self {
         let differs = |name: &str, value: &str| {
             let seen = seen.get(name).unwrap_or_default();
-            value != seen && !(name == EMAIL.name && is_one_of(value, seen))
+            let same = value == seen
+                || name == EMAIL.name && is_one_of(value, seen)
+                // A known postal code brings the town in its table's spelling, whatever is written (erp-apis §1.4).
+                || name == CITY.name && value.to_lowercase() == seen.to_lowercase();
+            !same
         };
         let place = PLACE.iter().any(|field| {
             self.get(field.name)

@@ -479,7 +479,7 @@ async fn p5_what_the_server_normalises_is_no_difference() {
     let (_, erp) = server(vec![]);
     let row = with(
         company_row(),
-        &json!({ "postalCode": "SW1A 1AA", "country": "GB", "taxRegistrationNumber": "GB 123 4567 82" }),
+        &json!({ "postalCode": "SW1A 1AA", "country": "GB", "city": "LUND", "taxRegistrationNumber": "GB 123 4567 82" }),
     );
     let seen = record(row, Resource::Customer);
     let mut party = company();

@@ -1,0 +1,966 @@
+//! The Business Central adapter against the simulator, which refuses what the real server refuses.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper that fails must fail its test"
+)]
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use http::{Method, StatusCode};
+use proptest::prelude::*;
+use serde_json::json;
+use shared::{
+    domain::{
+        Address, Code, CountryCode, EmailKey, EntityRef, NorceId, OrganisationNumber, Personal,
+        Scope, VatNumber,
+    },
+    erp::{
+        CreateOutcome, Erp, ErpError, ErpId, ErpRecord, IdempotencyKey, NaturalKey, Party,
+        PartyKind, Resource, UpdateOutcome,
+        business_central::{BusinessCentral, BusinessCentralSettings},
+    },
+    http::Deadline,
+};
+use tests::{
+    business_central_simulator::{
+        ApplicationAccess, BusinessCentralSimulator, CompanySettings, ContactRecord,
+        CustomerRecord, Entity, Fault, LostAnswer, Settings,
+    },
+    in_process::InProcess,
+};
+use uuid::Uuid;
+
+const BASE_URL: &str = "https://bc.example";
+
+/// One company of the ERP and the adapter in front of it.
+struct World {
+    simulator: BusinessCentralSimulator,
+    company: Uuid,
+    erp: BusinessCentral,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    fn with(settings: Settings) -> Self {
+        let simulator = BusinessCentralSimulator::new(settings);
+        let company = simulator.companies()[0];
+        let erp = adapter(&simulator, company);
+        Self {
+            simulator,
+            company,
+            erp,
+        }
+    }
+
+    /// The number series allows numbers that the client chooses.
+    fn with_manual_numbers() -> Self {
+        let world = Self::new();
+        world.configure(|company| {
+            company.customer_numbers.manual = true;
+            company.contact_numbers.manual = true;
+        });
+        world
+    }
+
+    fn configure(&self, change: impl FnOnce(&mut CompanySettings)) {
+        self.simulator
+            .configure_company(self.company, change)
+            .unwrap();
+    }
+
+    fn customers(&self) -> Vec<CustomerRecord> {
+        self.simulator.customers(self.company)
+    }
+
+    fn persons_of_companies(&self) -> Vec<ContactRecord> {
+        let mut contacts = self.simulator.contacts(self.company);
+        contacts.retain(|contact| contact.r#type == "Person" && !contact.company_number.is_empty());
+        contacts
+    }
+
+    /// The one customer.
+    fn customer(&self) -> CustomerRecord {
+        let customers = self.customers();
+        assert_eq!(customers.len(), 1);
+        customers[0].clone()
+    }
+
+    fn count(&self, method: Method) -> usize {
+        self.simulator.requests().count(&method, Entity::Customers)
+    }
+
+    async fn create(&self, code: Option<&str>, party: &Party) -> Result<CreateOutcome, ErpError> {
+        self.erp.create(&keyed(code), party, soon()).await
+    }
+
+    async fn created(&self, party: &Party) -> ErpRecord {
+        match self.create(None, party).await {
+            Ok(CreateOutcome::Created(record)) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn find(&self, kind: &PartyKind, key: &NaturalKey) -> Vec<ErpRecord> {
+        self.erp.find_by_key(kind, key, soon()).await.unwrap()
+    }
+
+    async fn find_code(&self, code: &str) -> Vec<ErpRecord> {
+        let code: Code = code.parse().unwrap();
+        let found = self.erp.find_by_code(Resource::Customer, &code, soon());
+        found.await.unwrap()
+    }
+
+    fn add_customer(&self, number: &str, kind: &str, email: &str) -> CustomerRecord {
+        let properties =
+            json!({ "number": number, "displayName": number, "type": kind, "email": email });
+        self.simulator
+            .add_customer(self.company, &properties)
+            .unwrap()
+    }
+}
+
+fn adapter(simulator: &BusinessCentralSimulator, company: Uuid) -> BusinessCentral {
+    let settings = BusinessCentralSettings {
+        api_root: simulator.api_root(BASE_URL).parse().unwrap(),
+        company,
+        token_url: simulator.token_url(BASE_URL).parse().unwrap(),
+        client_id: "norce-sync".to_owned(),
+        client_secret: "business-central-secret".into(),
+    };
+    BusinessCentral::new(settings, Arc::new(InProcess::new(simulator.router()))).unwrap()
+}
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(300))
+}
+
+fn keyed(code: Option<&str>) -> IdempotencyKey {
+    IdempotencyKey {
+        entity: EntityRef::customer(Scope::Client, NorceId::try_from(12).unwrap()),
+        code: code.map(|code| code.parse().unwrap()),
+    }
+}
+
+fn text(text: &str) -> Option<Personal> {
+    Personal::parse(text)
+}
+
+fn email_key(text: &str) -> NaturalKey {
+    NaturalKey::Email(EmailKey::parse(text).unwrap())
+}
+
+fn person() -> Party {
+    Party {
+        kind: PartyKind::Person,
+        name: text("Anna Ek").unwrap(),
+        email: text("Anna.Ek@Example.com"),
+        phone: None,
+        mobile: text("070-123 45 67"),
+        title: None,
+        organisation_number: None,
+        vat_number: None,
+        address: Some(Address {
+            care_of: text("Bo Ek"),
+            line1: text("Storgatan 1"),
+            postal_code: text("222 22"),
+            city: text("Lund"),
+            country: Some(CountryCode::SE),
+            ..Address::default()
+        }),
+    }
+}
+
+fn company() -> Party {
+    Party {
+        kind: PartyKind::Company,
+        name: text("Ek Bygg AB").unwrap(),
+        email: text("info@ekbygg.example"),
+        phone: text("046-12 34 56"),
+        mobile: None,
+        organisation_number: OrganisationNumber::parse("556036-0793"),
+        ..person()
+    }
+}
+
+fn contact(company: &ErpId, email: &str) -> Party {
+    Party {
+        kind: PartyKind::Contact {
+            company: company.clone(),
+        },
+        email: text(email),
+        title: text("Inköpare med ansvar för elva anläggningar"),
+        ..person()
+    }
+}
+
+fn placed(postal_code: &str, city: &str, country: CountryCode) -> Party {
+    Party {
+        address: Some(Address {
+            line1: text("Storgatan 1"),
+            postal_code: text(postal_code),
+            city: text(city),
+            country: Some(country),
+            ..Address::default()
+        }),
+        ..person()
+    }
+}
+
+fn named(name: &str) -> Party {
+    Party {
+        name: text(name).unwrap(),
+        ..person()
+    }
+}
+
+fn lost_answers() -> [LostAnswer; 4] {
+    [
+        LostAnswer::GatewayTimeout,
+        LostAnswer::BadGatewayPage,
+        LostAnswer::ConnectionClosed,
+        LostAnswer::TruncatedBody,
+    ]
+}
+
+/// No part of any sample person may stand in a message.
+fn assert_impersonal(error: &impl std::fmt::Debug) {
+    let text = format!("{error:?}").to_lowercase();
+    for part in [
+        "anna",
+        "ek bygg",
+        "example.com",
+        "storgatan",
+        "070",
+        "556036",
+    ] {
+        assert!(!text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_and_a_company_get_numbers_of_the_series() {
+    let world = World::new();
+    let record = world.created(&person()).await;
+    assert_eq!(record.code.as_str(), "C00010");
+    let there = world.customer();
+    assert_eq!(record.id.id, there.id.to_string());
+    assert_eq!(record.version, there.etag);
+    assert_eq!(
+        (there.r#type.as_str(), there.display_name.as_str()),
+        ("Person", "Anna Ek")
+    );
+    assert_eq!(there.email, "Anna.Ek@Example.com");
+    assert_eq!(there.phone_number, "070-123 45 67");
+    assert_eq!(
+        (there.address_line1.as_str(), there.address_line2.as_str()),
+        ("c/o Bo Ek", "Storgatan 1")
+    );
+
+    let record = world.created(&company()).await;
+    let there = &world.customers()[1];
+    assert_eq!(record.code.as_str(), there.number);
+    assert_eq!(there.r#type, "Company");
+    assert_eq!(there.tax_registration_number, "SE556036079301");
+    assert_eq!(record.image.vat_number, VatNumber::parse("SE556036079301"));
+    assert!(!record.blocked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_keyed_create_whose_answer_is_lost_is_found_again() {
+    for instead in lost_answers() {
+        let world = World::with_manual_numbers();
+        world.simulator.inject(Fault::lost_answer(instead).times(1));
+        let outcome = world.create(Some("N12"), &person()).await;
+        let Ok(CreateOutcome::AlreadyThere(record)) = outcome else {
+            panic!("{instead:?}: {outcome:?}");
+        };
+        assert_eq!(record.id.id, world.customer().id.to_string());
+        assert_eq!(world.count(Method::POST), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_keyed_create_that_is_repeated_meets_the_first_one() {
+    for status in [StatusCode::BAD_REQUEST, StatusCode::CONFLICT] {
+        let world = World::with_manual_numbers();
+        world
+            .simulator
+            .configure(|settings| settings.same_key_status = status);
+        let first = world.create(Some("n12"), &person()).await;
+        let Ok(CreateOutcome::Created(first)) = first else {
+            panic!("{first:?}");
+        };
+        let again = world.create(Some("N12"), &person()).await;
+        assert_eq!(again, Ok(CreateOutcome::AlreadyThere(first)));
+        assert_eq!(world.customer().number, "N12");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_number_of_another_type_of_record_is_never_adopted() {
+    let world = World::with_manual_numbers();
+    world.create(Some("N12"), &company()).await.unwrap();
+    for fault in [None, Some(LostAnswer::ConnectionClosed)] {
+        if let Some(instead) = fault {
+            world.simulator.inject(Fault::lost_answer(instead).times(1));
+        }
+        let error = world.create(Some("N12"), &person()).await.unwrap_err();
+        assert!(matches!(error, ErpError::Refused { .. }), "{error:?}");
+        assert_eq!(world.customer().display_name, "Ek Bygg AB");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_without_a_number_a_lost_create_is_ambiguous_and_the_natural_key_finds_it() {
+    for instead in lost_answers() {
+        for party in [person(), company()] {
+            let world = World::new();
+            world.simulator.inject(Fault::lost_answer(instead).times(1));
+            let outcome = world.create(None, &party).await.unwrap();
+            assert!(matches!(outcome, CreateOutcome::Ambiguous { .. }));
+            assert_impersonal(&outcome);
+            let key = world.erp.natural_key(&party).unwrap();
+            let found = world.find(&party.kind, &key).await;
+            assert_eq!(found[0].id.id, world.customer().id.to_string());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_create_that_is_carried_out_late_is_there_when_it_has_settled() {
+    let world = World::with_manual_numbers();
+    let late = Fault::slow_work(Duration::from_secs(90));
+    world
+        .simulator
+        .inject(late.on(Method::POST, Entity::Customers).times(1));
+    let outcome = world.create(Some("N12"), &person()).await.unwrap();
+    assert!(matches!(outcome, CreateOutcome::Ambiguous { .. }));
+    assert!(world.find_code("N12").await.is_empty());
+    tokio::time::sleep(world.erp.capabilities().create_settles_after).await;
+    assert_eq!(world.find_code("N12").await.len(), 1);
+    assert_eq!(world.count(Method::POST), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_whatever_stands_in_between_one_create_makes_at_most_one_record() {
+    for status in [500, 502, 503, 504, 408] {
+        let world = World::with_manual_numbers();
+        let status = StatusCode::from_u16(status).unwrap();
+        let fault = Fault::status(status).on(Method::POST, Entity::Customers);
+        world.simulator.inject(fault.as_html().times(1));
+        let outcome = world.create(Some("N12"), &person()).await;
+        assert!(matches!(outcome, Ok(CreateOutcome::Ambiguous { .. })));
+        let outcome = world.create(Some("N12"), &person()).await;
+        assert!(matches!(outcome, Ok(CreateOutcome::Created(_))));
+        assert_eq!(world.count(Method::POST), 2);
+        world.customer();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chosen_number_needs_a_series_that_allows_it() {
+    let world = World::new();
+    let error = world.create(Some("N12"), &person()).await.unwrap_err();
+    let ErpError::Refused { code, message, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(code, "Application_DialogException");
+    assert!(message.contains("Manual Nos."), "{message}");
+    assert!(!message.contains("CorrelationId"), "{message}");
+    assert!(world.customers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p11_what_a_rule_of_the_erp_refuses_is_refused_without_naming_anybody() {
+    let world = World::new();
+    world.simulator.refuse_where(|_| true);
+    let error = world.create(None, &person()).await.unwrap_err();
+    assert!(matches!(error, ErpError::Refused { .. }), "{error:?}");
+    let wrong = Party {
+        email: text("anna.ek.example.com"),
+        ..person()
+    };
+    world.simulator.refuse_nothing();
+    let error = world.create(None, &wrong).await.unwrap_err();
+    assert!(matches!(error, ErpError::Refused { .. }), "{error:?}");
+    assert_impersonal(&error);
+    assert!(world.customers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_writes_what_differs_and_never_the_number() {
+    let world = World::new();
+    let seen = world.created(&person()).await;
+    let outcome = world
+        .erp
+        .update(&seen, &named("Anna Eksson"), soon())
+        .await
+        .unwrap();
+    let UpdateOutcome::Updated(record) = outcome else {
+        panic!("{outcome:?}");
+    };
+    let there = world.customer();
+    assert_eq!(record.version, there.etag);
+    assert_eq!(
+        (there.display_name.as_str(), there.number.as_str()),
+        ("Anna Eksson", "C00010")
+    );
+    let requests = world.simulator.requests();
+    assert_eq!(
+        requests.writes.last().unwrap().body,
+        json!({ "displayName": "Anna Eksson" })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_what_is_there_already_is_not_written_again() {
+    let world = World::new();
+    for party in [
+        person(),
+        company(),
+        placed("111 20", "Stockholm", CountryCode::SE),
+    ] {
+        let seen = world.created(&party).await;
+        let outcome = world.erp.update(&seen, &party, soon()).await;
+        assert_eq!(outcome, Ok(UpdateOutcome::Unchanged(seen)));
+    }
+    assert_eq!(world.count(Method::PATCH), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_somebody_changed_is_stale_and_one_that_was_deleted_gone() {
+    let world = World::new();
+    let seen = world.created(&person()).await;
+    let id: Uuid = seen.id.id.parse().unwrap();
+    let website = json!({ "website": "https://ek.example" });
+    world
+        .simulator
+        .edit_customer(world.company, id, &website)
+        .unwrap();
+    let changed = named("Anna Eksson");
+    let outcome = world.erp.update(&seen, &changed, soon()).await;
+    assert_eq!(outcome, Ok(UpdateOutcome::Stale));
+    let seen = world.erp.get(&seen.id, soon()).await.unwrap().unwrap();
+    let outcome = world.erp.update(&seen, &changed, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Updated(_))));
+    world.simulator.delete_customer(world.company, id).unwrap();
+    let outcome = world.erp.update(&seen, &named("Anna"), soon()).await;
+    assert_eq!(outcome, Ok(UpdateOutcome::Gone));
+    assert_eq!(world.erp.get(&seen.id, soon()).await, Ok(None));
+    assert_eq!(
+        world.erp.block(&seen.id, soon()).await,
+        Ok(UpdateOutcome::Gone)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_whose_answer_is_lost_is_seen_to_be_done() {
+    for instead in lost_answers() {
+        let world = World::new();
+        let seen = world.created(&person()).await;
+        world.simulator.inject(Fault::lost_answer(instead).times(1));
+        let changed = named("Anna Eksson");
+        let outcome = world.erp.update(&seen, &changed, soon()).await;
+        let seen = match outcome.unwrap() {
+            UpdateOutcome::Stale => world.erp.get(&seen.id, soon()).await.unwrap().unwrap(),
+            UpdateOutcome::Updated(record) => record,
+            other => panic!("{instead:?}: {other:?}"),
+        };
+        let outcome = world.erp.update(&seen, &changed, soon()).await;
+        assert!(matches!(outcome, Ok(UpdateOutcome::Unchanged(_))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_was_renamed_by_hand_is_still_the_same_record() {
+    let world = World::new();
+    let seen = world.created(&person()).await;
+    let id = seen.id.id.parse().unwrap();
+    world
+        .simulator
+        .rename_customer(world.company, id, "VIP1")
+        .unwrap();
+    let record = world.erp.get(&seen.id, soon()).await.unwrap().unwrap();
+    assert_eq!(record.code.as_str(), "VIP1");
+    let outcome = world
+        .erp
+        .update(&record, &named("Anna Eksson"), soon())
+        .await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Updated(_))));
+    assert_eq!(world.customer().number, "VIP1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_to_another_country_keeps_the_whole_address() {
+    let world = World::new();
+    let seen = world.created(&person()).await;
+    let moved = placed("0154", "Oslo", CountryCode::NO);
+    let outcome = world.erp.update(&seen, &moved, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Updated(_))));
+    let there = world.customer();
+    assert_eq!(
+        [
+            there.address_line1,
+            there.address_line2,
+            there.postal_code,
+            there.city,
+            there.country
+        ],
+        ["Storgatan 1", "", "0154", "Oslo", "NO"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_image_is_what_the_server_made_of_it() {
+    let world = World::new();
+    let record = world
+        .created(&placed("111 20", "Stockholm", CountryCode::SE))
+        .await;
+    assert_eq!(record.image.address.unwrap().city, text("STOCKHOLM"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn look_ups_find_nobody_one_or_two_and_never_a_similar_one() {
+    let world = World::new();
+    let key = email_key("anna.ek@example.com");
+    assert!(world.find(&PartyKind::Person, &key).await.is_empty());
+    world.add_customer("1", "Person", "banna.ek@example.com");
+    world.add_customer("2", "Company", "anna.ek@example.com");
+    assert!(world.find(&PartyKind::Person, &key).await.is_empty());
+    world.add_customer("3", "Person", "ANNA.EK@example.com");
+    let found = world.find(&PartyKind::Person, &key).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].code.as_str(), "3");
+    // One to a page.
+    world.simulator.configure(|settings| settings.page_size = 1);
+    for number in ["4", "5"] {
+        world.add_customer(number, "Person", "anna.ek@example.com");
+    }
+    assert_eq!(world.find(&PartyKind::Person, &key).await.len(), 2);
+
+    assert_eq!(world.find_code("3").await.len(), 1);
+    assert!(world.find_code("33").await.is_empty());
+    assert!(world.find_code("' or number ne '").await.is_empty());
+    assert!(world.find_code(&"N".repeat(21)).await.is_empty());
+    let quoted = email_key("o'hara@example.com");
+    world.add_customer("6", "Person", "O'Hara@example.com");
+    assert_eq!(world.find(&PartyKind::Person, &quoted).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_to_another_host_is_not_followed() {
+    let world = World::with(Settings {
+        next_link_origin: Some("https://elsewhere.example".to_owned()),
+        page_size: 1,
+        ..Settings::default()
+    });
+    world.add_customer("1", "Person", "anna.ek@example.com");
+    world.add_customer("2", "Person", "anna.ek@example.com");
+    let key = email_key("anna.ek@example.com");
+    let found = world
+        .erp
+        .find_by_key(&PartyKind::Person, &key, soon())
+        .await;
+    assert!(matches!(found, Err(ErpError::Unreadable(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_company_is_found_by_its_vat_number_however_it_is_written() {
+    let world = World::new();
+    let record = world.created(&company()).await;
+    let bare = Party {
+        vat_number: VatNumber::parse("556036-0793"),
+        organisation_number: None,
+        ..company()
+    };
+    for party in [company(), bare] {
+        let key = world.erp.natural_key(&party).unwrap();
+        assert_eq!(world.find(&party.kind, &key).await, [record.clone()]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn contacts_belong_to_their_company_and_are_found_among_its_people_only() {
+    let world = World::new();
+    let first = world.created(&company()).await;
+    let second = world
+        .created(&Party {
+            organisation_number: OrganisationNumber::parse("2021005489"),
+            ..company()
+        })
+        .await;
+    let anna = contact(&first.id, "anna@ek.example");
+    let record = world.created(&anna).await;
+    let there = &world.persons_of_companies()[0];
+    assert_eq!(record.id.resource, Resource::Contact);
+    assert_eq!(record.id.id, there.id.to_string());
+    assert_eq!(there.job_title, "Inköpare med ansvar för elva a");
+    assert_eq!(there.mobile_phone_number, "070-123 45 67");
+    let company_contact = world
+        .simulator
+        .contacts(world.company)
+        .into_iter()
+        .find(|contact| contact.number == there.company_number)
+        .unwrap();
+    assert_eq!(company_contact.tax_registration_number, "SE556036079301");
+
+    let key = email_key("ANNA@ek.example");
+    assert_eq!(world.find(&anna.kind, &key).await, [record.clone()]);
+    let elsewhere = contact(&second.id, "anna@ek.example");
+    assert!(world.find(&elsewhere.kind, &key).await.is_empty());
+    assert!(world.find(&PartyKind::Person, &key).await.is_empty());
+
+    let outcome = world.erp.update(&record, &anna, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Unchanged(_))));
+    let changed = Party {
+        mobile: text("070-999 99 99"),
+        ..anna.clone()
+    };
+    let outcome = world.erp.update(&record, &changed, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Updated(_))));
+    let requests = world.simulator.requests();
+    assert_eq!(
+        requests.writes.last().unwrap().body,
+        json!({ "mobilePhoneNumber": "070-999 99 99" })
+    );
+    let outcome = world.erp.block(&record.id, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Updated(record)) if record.blocked));
+    assert!(world.persons_of_companies()[0].privacy_blocked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_contact_whose_answer_is_lost_is_found_again() {
+    for instead in lost_answers() {
+        let world = World::with_manual_numbers();
+        let organisation = world.created(&company()).await;
+        world.simulator.inject(
+            Fault::lost_answer(instead)
+                .on_entity(Entity::Contacts)
+                .times(2),
+        );
+        let anna = contact(&organisation.id, "anna@ek.example");
+        let outcome = world.create(Some("N12"), &anna).await;
+        assert!(matches!(outcome, Ok(CreateOutcome::AlreadyThere(_))));
+        let bo = contact(&organisation.id, "bo@ek.example");
+        let outcome = world.create(None, &bo).await;
+        assert!(matches!(outcome, Ok(CreateOutcome::Ambiguous { .. })));
+        let key = world.erp.natural_key(&bo).unwrap();
+        assert_eq!(world.find(&bo.kind, &key).await.len(), 1);
+        assert_eq!(world.persons_of_companies().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contact_of_a_customer_without_a_company_contact_is_refused() {
+    let world = World::new();
+    world.configure(|company| company.contact_for_new_customer = false);
+    let organisation = world.created(&company()).await;
+    let anna = contact(&organisation.id, "anna@ek.example");
+    assert!(
+        world
+            .find(&anna.kind, &email_key("anna@ek.example"))
+            .await
+            .is_empty()
+    );
+    let error = world.create(None, &anna).await.unwrap_err();
+    assert!(
+        error.to_string().contains("Bus. Rel. Code for Customers"),
+        "{error}"
+    );
+    assert!(world.simulator.contacts(world.company).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn vat_numbers_have_the_form_of_their_country() {
+    for (number, country, vat) in [
+        ("556036-0793", CountryCode::SE, "SE556036079301"),
+        ("16556036-0793", CountryCode::SE, "SE556036079301"),
+        ("923 609 016", CountryCode::NO, "NO923609016MVA"),
+        ("13748136", CountryCode::DK, "DK13748136"),
+        ("2077474-0", CountryCode::FI, "FI20774740"),
+        // A wrong check digit: nothing follows from it, and there is no field for it.
+        ("556036-0794", CountryCode::SE, ""),
+    ] {
+        let world = World::new();
+        let mut party = Party {
+            organisation_number: OrganisationNumber::parse(number),
+            ..company()
+        };
+        if let Some(address) = &mut party.address {
+            address.country = Some(country);
+        }
+        world.created(&party).await;
+        assert_eq!(world.customer().tax_registration_number, vat, "{number}");
+    }
+    let world = World::new();
+    let wrong = Party {
+        vat_number: VatNumber::parse("SE5560360793"),
+        ..company()
+    };
+    let error = world.create(None, &wrong).await.unwrap_err();
+    assert!(matches!(error, ErpError::Refused { .. }), "{error:?}");
+    assert_impersonal(&error);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_closes_a_customer_once() {
+    let world = World::new();
+    let record = world.created(&person()).await;
+    let outcome = world.erp.block(&record.id, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Updated(record)) if record.blocked));
+    assert_eq!(world.customer().blocked, "All");
+    let outcome = world.erp.block(&record.id, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Unchanged(_))));
+    assert_eq!(world.count(Method::PATCH), 1);
+
+    let world = World::new();
+    let record = world.created(&person()).await;
+    world
+        .simulator
+        .block_for_privacy(world.company, record.id.id.parse().unwrap())
+        .unwrap();
+    let outcome = world.erp.block(&record.id, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Unchanged(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_withdrawn_is_renewed() {
+    let world = World::new();
+    world.created(&person()).await;
+    world.simulator.revoke_tokens();
+    world.created(&company()).await;
+    assert_eq!(world.customers().len(), 2);
+    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+    assert_eq!(world.find_code("C00010").await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_may_not_is_a_matter_of_credentials() {
+    for access in [
+        ApplicationAccess::RefusedAsUnknown,
+        ApplicationAccess::RefusedAsForbidden,
+    ] {
+        let world = World::with(Settings {
+            access,
+            ..Settings::default()
+        });
+        let error = world.create(None, &person()).await.unwrap_err();
+        assert!(
+            matches!(error, ErpError::Authentication { .. }),
+            "{error:?}"
+        );
+    }
+    let world = World::with(Settings {
+        applications: vec![],
+        ..Settings::default()
+    });
+    let error = world.create(None, &person()).await.unwrap_err();
+    assert!(
+        matches!(error, ErpError::Authentication { .. }),
+        "{error:?}"
+    );
+    assert!(!format!("{error:?}").contains("business-central-secret"));
+    let elsewhere = adapter(&World::new().simulator, Uuid::from_u128(7));
+    let id = ErpId {
+        resource: Resource::Customer,
+        id: Uuid::from_u128(8).to_string(),
+    };
+    let error = elsewhere.get(&id, soon()).await.unwrap_err();
+    assert!(
+        matches!(error, ErpError::Authentication { .. }),
+        "{error:?}"
+    );
+}
+
+async fn expect_retry<T: std::fmt::Debug>(
+    call: impl Future<Output = Result<T, ErpError>>,
+) -> Option<Duration> {
+    match call.await {
+        Err(ErpError::RetryAfter { after, .. }) => after,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_an_erp_that_is_busy_or_down_is_asked_again_later() {
+    let world = World::new();
+    let record = world.created(&person()).await;
+    let changed = named("Anna Eksson");
+    for status in [408, 429, 500, 502, 503, 504] {
+        let status = StatusCode::from_u16(status).unwrap();
+        world.simulator.inject(Fault::status(status).as_html());
+        assert_eq!(expect_retry(world.erp.get(&record.id, soon())).await, None);
+        expect_retry(world.erp.update(&record, &changed, soon())).await;
+        let key = email_key("anna.ek@example.com");
+        expect_retry(world.erp.find_by_key(&PartyKind::Person, &key, soon())).await;
+        world.simulator.clear_faults();
+        let wait = Duration::from_secs(600);
+        world
+            .simulator
+            .inject(Fault::status(status).retry_after(wait));
+        let after = expect_retry(world.erp.block(&record.id, soon())).await;
+        assert_eq!(after, Some(wait));
+        world.simulator.clear_faults();
+    }
+    assert_eq!(world.customer().display_name, "Anna Ek");
+    let outcome = world.erp.update(&record, &changed, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Updated(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_create_over_the_rate_limit_made_nothing() {
+    let world = World::new();
+    let busy = Fault::status(StatusCode::TOO_MANY_REQUESTS);
+    world
+        .simulator
+        .inject(busy.retry_after(Duration::from_secs(600)));
+    let after = expect_retry(world.create(None, &person())).await;
+    assert_eq!(after, Some(Duration::from_secs(600)));
+    assert!(world.customers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_nothing_is_sent_when_no_time_is_left() {
+    let world = World::new();
+    world.find_code("1").await;
+    let over = Deadline::after(Duration::ZERO);
+    expect_retry(world.erp.create(&keyed(None), &person(), over)).await;
+    assert_eq!(world.count(Method::POST), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p14_two_companies_do_not_see_each_other() {
+    let settings = Settings::default();
+    let second = CompanySettings::named("Butikken AS");
+    let id = second.id;
+    let companies = [settings.companies.clone(), vec![second]].concat();
+    let world = World::with(Settings {
+        companies,
+        ..settings
+    });
+    let other = adapter(&world.simulator, id);
+    let record = world.created(&person()).await;
+    assert_eq!(other.get(&record.id, soon()).await, Ok(None));
+    let found = other.find_by_code(Resource::Customer, &record.code, soon());
+    assert_eq!(found.await, Ok(vec![]));
+    world
+        .simulator
+        .inject(Fault::status(StatusCode::SERVICE_UNAVAILABLE).in_company(world.company));
+    let outcome = other.create(&keyed(None), &person(), soon()).await;
+    assert!(matches!(outcome, Ok(CreateOutcome::Created(_))));
+    assert_eq!(world.simulator.customers(id).len(), 1);
+}
+
+/// Puts a text into a party.
+type Put = fn(&mut Party, Option<Personal>);
+
+fn address(party: &mut Party) -> &mut Address {
+    party.address.get_or_insert_default()
+}
+
+/// Every text of a company and the longest one that Business Central takes (erp-apis §1.2).
+const TEXTS: [(&str, usize, Put); 8] = [
+    ("displayName", 100, |party, text| {
+        party.name = text.unwrap_or_else(|| party.name.clone());
+    }),
+    ("email", 80, |party, text| {
+        party.email = text
+            .and_then(|text| Personal::parse(format!("{}@b.se", text.expose().replace(' ', ""))));
+    }),
+    ("phoneNumber", 30, |party, text| party.phone = text),
+    ("addressLine1", 100, |party, text| {
+        address(party).line1 = text
+    }),
+    ("addressLine2", 50, |party, text| {
+        address(party).line2 = text
+    }),
+    ("postalCode", 20, |party, text| {
+        address(party).postal_code = text;
+    }),
+    ("city", 30, |party, text| address(party).city = text),
+    ("state", 30, |party, text| address(party).region = text),
+];
+
+/// A character of one and one of two UTF-16 code units, neither of them a letter.
+const CHARACTERS: [(&str, usize); 2] = [("7", 1), ("🏠", 2)];
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_text_goes_through_and_a_longer_one_is_not_sent() {
+    for (field, max, put) in TEXTS {
+        for (character, units) in CHARACTERS {
+            let world = World::new();
+            let room = if field == "email" {
+                max - "@b.se".len()
+            } else {
+                max
+            };
+            let mut party = company();
+            address(&mut party).care_of = None;
+            put(&mut party, text(&character.repeat(room / units)));
+            let record = world.created(&party).await;
+            let outcome = world.erp.update(&record, &party, soon()).await;
+            assert_eq!(outcome, Ok(UpdateOutcome::Unchanged(record)), "{field}");
+
+            put(&mut party, text(&character.repeat(room / units + 1)));
+            let error = world.create(None, &party).await.unwrap_err();
+            assert!(
+                matches!(error, ErpError::Refused { field: Some(it), .. } if it == field),
+                "{field}: {error:?}"
+            );
+            assert_eq!(world.count(Method::POST), 1);
+        }
+    }
+}
+
+/// A company with texts up to a little more than what their fields take, each of them missing now and then.
+fn any_company() -> impl Strategy<Value = Party> {
+    let texts = TEXTS.map(|(_, max, _)| {
+        let words = prop::collection::vec("[0-9🏠]{1,12}", 0..=max / 9);
+        prop::option::of(words.prop_map(move |words| {
+            let joined = words.join(" ");
+            joined.chars().take(max * 51 / 50).collect::<String>()
+        }))
+    });
+    texts.prop_map(|texts| {
+        let mut party = company();
+        address(&mut party).care_of = None;
+        for ((_, _, put), value) in TEXTS.into_iter().zip(texts) {
+            put(&mut party, value.as_deref().and_then(text));
+        }
+        party
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A text that the adapter lets through is one that Business Central takes and gives back unchanged.
+    #[test]
+    fn whatever_is_sent_fits(party in any_company()) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let world = World::new();
+            match world.create(None, &party).await {
+                Ok(CreateOutcome::Created(seen)) => {
+                    let outcome = world.erp.update(&seen, &party, soon()).await;
+                    prop_assert_eq!(outcome, Ok(UpdateOutcome::Unchanged(seen)));
+                }
+                Err(ErpError::Refused { field, .. }) => {
+                    prop_assert!(field.is_some(), "refused by the server: {:?}", field);
+                    prop_assert_eq!(world.count(Method::POST), 0);
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+            Ok(())
+        })?;
+    }
+}
