@@ -15,8 +15,8 @@ use tests::{
     business_central_simulator::{Entity, Fault, LostAnswer},
     interruption::Moment,
     norce_simulator::{
-        Blank, DeliveryState, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, NewOrder, Poison, PoisonMode,
-        PoisonRows, When,
+        Blank, DeliveryState, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, NewOrder,
+        Poison, PoisonMode, PoisonRows, When,
     },
 };
 use uuid::Uuid;
@@ -61,17 +61,32 @@ fn order_of(customer: i64) -> NewOrder {
 
 /// The customer's code in Norce, which is the number of exactly one record in the ERP and confirmed in the mapping.
 async fn assert_in_step(bundle: &Bundle, number: i64) -> String {
-    let code = bundle.norce.customer(number).unwrap().row.customer_code.expect("Norce has no code");
+    let code = bundle
+        .norce
+        .customer(number)
+        .unwrap()
+        .row
+        .customer_code
+        .expect("Norce has no code");
     let customers = bundle.erp.customers(bundle.erp_company());
     let contacts = bundle.erp.contacts(bundle.erp_company());
-    let hits = customers.iter().filter(|record| record.number == code).count()
-        + contacts.iter().filter(|record| record.number == code).count();
+    let hits = customers
+        .iter()
+        .filter(|record| record.number == code)
+        .count()
+        + contacts
+            .iter()
+            .filter(|record| record.number == code)
+            .count();
     assert_eq!(hits, 1, "records with {code}");
     let Some(Mapping::Bound(binding)) = bundle.mappings.get(customer(number)).await.unwrap() else {
         panic!("customer {number} is not bound");
     };
     assert_eq!(binding.code.as_str(), code);
-    assert!(matches!(binding.delivery, CodeDelivery::Confirmed { .. }), "{binding:?}");
+    assert!(
+        matches!(binding.delivery, CodeDelivery::Confirmed { .. }),
+        "{binding:?}"
+    );
     code
 }
 
@@ -91,11 +106,18 @@ async fn a_first_order_gives_the_customer_its_code() {
     let bundle = Bundle::new(&Options::default());
     let number = bundle.norce.add_customer(anna(1));
     bundle.run_until_quiet().await;
-    assert!(bundle.erp.customers(bundle.erp_company()).is_empty(), "no order yet");
+    assert!(
+        bundle.erp.customers(bundle.erp_company()).is_empty(),
+        "no order yet"
+    );
     bundle.norce.place_order(order_of(number));
     bundle.run_until_quiet().await;
     assert_in_step(&bundle, number).await;
     assert_nothing_owed(&bundle).await;
     assert_no_dead_letters(&bundle);
-    assert!(bundle.norce.contract_notes().is_empty(), "{:?}", bundle.norce.contract_notes());
+    assert!(
+        bundle.norce.contract_notes().is_empty(),
+        "{:?}",
+        bundle.norce.contract_notes()
+    );
 }

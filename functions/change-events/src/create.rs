@@ -39,7 +39,7 @@ impl ChangeEvents {
     ) -> Result<(Binding, &'static str), Failure> {
         let erp = self.erp(entity.scope)?;
         let asked = match &self.policy.code_pattern {
-            Some(pattern) => Some(pattern.code(entity.id).map_err(|error| {
+            Some(pattern) => Some(pattern.code(entity.kind, entity.id).map_err(|error| {
                 Failure::owed(Reason::Validation, format!("ERP_CODE_PATTERN: {error}"))
             })?),
             None => None,
@@ -175,14 +175,16 @@ impl ChangeEvents {
                 .find_by_code(party.kind.resource(), code, deadline)
                 .await
                 .map_err(|e| stop(e.into()))?;
+            let is_ours = |hit: &ErpRecord| {
+                hit.organisation == party.kind.is_organisation()
+                    && (reserved_earlier || same_party(hit, keys.natural.as_ref()))
+            };
             match hits.as_slice() {
                 [] => {}
-                [hit] if reserved_earlier || same_party(hit, keys.natural.as_ref()) => {
-                    return Ok(Some(hit.clone()));
-                }
+                [hit] if is_ours(hit) => return Ok(Some(hit.clone())),
                 _ => {
                     return Err(conflict(format!(
-                        "the ERP has another record with code {code}, which ERP_CODE_PATTERN gives to {entity}: choose a pattern that nothing else uses"
+                        "the ERP has another record with code {code}, which ERP_CODE_PATTERN gives to {entity}: choose a pattern that nothing else uses, with {{kind}} in it where customers and companies share a list"
                     )));
                 }
             }

@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::NorceId;
+use super::{EntityKind, NorceId};
 
 /// The ERP's identifier of a customer, a company or a contact, as Norce stores it in `Code`.
 ///
@@ -75,31 +75,41 @@ impl fmt::Display for Code {
     }
 }
 
-/// The code that is asked for at creation where the ERP lets the client choose, such as `N{id}`.
+/// The code that is asked for at creation where the ERP lets the client choose, such as `N{id}` or `{kind}{id}`.
 ///
-/// With a pattern a create is idempotent by itself: a second one is refused by the ERP as a duplicate.
+/// With a pattern a create is idempotent by itself: a second one is refused by the ERP as a duplicate. `{id}` is
+/// Norce's id. Norce counts customers and companies apart, so that both can have an id 5; where the ERP keeps them in
+/// one list, `{kind}` tells them apart: `P` for a person, `C` for a company.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CodePattern {
-    before: String,
-    after: String,
-}
+pub struct CodePattern(String);
 
 /// A text cannot be a code pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is not a code pattern: it holds `{{id}}` exactly once, as in `N{{id}}`, and gives a code of at most 20 characters"
+    "`{0}` is not a code pattern: it holds `{{id}}` once and `{{kind}}` at most once, as in `N{{id}}` or `{{kind}}{{id}}`, and gives a code of at most 20 characters"
 )]
 pub struct InvalidCodePattern(String);
 
 impl CodePattern {
-    /// Business Central's "No." is a Code[20] (erp-apis §1.2), the shortest of the supported ERPs.
+    const ID: &str = "{id}";
+    const KIND: &str = "{kind}";
+    /// Business Central's "No." is a Code\[20\] (erp-apis §1.2), the shortest of the supported ERPs.
     const MAX_CHARS: usize = 20;
-    /// Digits of the largest int32.
-    const MAX_ID_CHARS: usize = 10;
 
-    /// The code for a Norce id.
-    pub fn code(&self, id: NorceId) -> Result<Code, InvalidCode> {
-        format!("{}{}{}", self.before, id, self.after).parse()
+    /// The code for an entity.
+    ///
+    /// # Errors
+    /// None for a pattern that was accepted: the longest id fits.
+    pub fn code(&self, kind: EntityKind, id: NorceId) -> Result<Code, InvalidCode> {
+        self.fill(kind, &id.to_string()).parse()
+    }
+
+    fn fill(&self, kind: EntityKind, id: &str) -> String {
+        let letter = match kind {
+            EntityKind::Customer => "P",
+            EntityKind::Company => "C",
+        };
+        self.0.replace(Self::KIND, letter).replace(Self::ID, id)
     }
 }
 
@@ -107,17 +117,18 @@ impl FromStr for CodePattern {
     type Err = InvalidCodePattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidCodePattern> {
-        let invalid = || InvalidCodePattern(text.to_owned());
-        let (before, after) = text.trim().split_once("{id}").ok_or_else(invalid)?;
-        let fixed = before.chars().count() + after.chars().count();
-        let plain = |part: &str| !part.contains(['{', '}']) && !part.chars().any(char::is_control);
-        if plain(before) && plain(after) && fixed + Self::MAX_ID_CHARS <= Self::MAX_CHARS {
-            Ok(Self {
-                before: before.to_owned(),
-                after: after.to_owned(),
-            })
+        let text = text.trim();
+        let pattern = Self(text.to_owned());
+        let longest = pattern.fill(EntityKind::Customer, &i32::MAX.to_string());
+        let is_right = text.matches(Self::ID).count() == 1
+            && text.matches(Self::KIND).count() <= 1
+            && !longest.contains(['{', '}'])
+            && !longest.chars().any(char::is_control)
+            && longest.chars().count() <= Self::MAX_CHARS;
+        if is_right {
+            Ok(pattern)
         } else {
-            Err(invalid())
+            Err(InvalidCodePattern(text.to_owned()))
         }
     }
 }
@@ -139,15 +150,26 @@ mod tests {
 
     #[test]
     fn a_pattern_names_the_id_exactly_once() {
-        let pattern: CodePattern = "N{id}".parse().unwrap();
-        assert_eq!(
+        let code = |pattern: &str, kind| {
+            let pattern: CodePattern = pattern.parse().unwrap();
             pattern
-                .code(NorceId::try_from(123).unwrap())
+                .code(kind, NorceId::try_from(123).unwrap())
                 .unwrap()
-                .as_str(),
-            "N123"
-        );
-        for nonsense in ["", "N", "{id}{id}", "N{ID}", "TOO-LONG-PREFIX{id}"] {
+                .as_str()
+                .to_owned()
+        };
+        assert_eq!(code("N{id}", EntityKind::Customer), "N123");
+        assert_eq!(code("{kind}-{id}", EntityKind::Customer), "P-123");
+        assert_eq!(code("{kind}-{id}", EntityKind::Company), "C-123");
+        for nonsense in [
+            "",
+            "N",
+            "{kind}",
+            "{id}{id}",
+            "N{ID}",
+            "{kind}{kind}{id}",
+            "TOO-LONG-PREFIX{id}",
+        ] {
             assert!(nonsense.parse::<CodePattern>().is_err(), "{nonsense}");
         }
     }

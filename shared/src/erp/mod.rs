@@ -81,6 +81,11 @@ impl PartyKind {
             Self::Contact { .. } => Resource::Contact,
         }
     }
+
+    /// Whether such a party is an organisation rather than a person.
+    pub const fn is_organisation(&self) -> bool {
+        matches!(self, Self::Company)
+    }
 }
 
 /// A person, an organisation or a contact as it is meant to be in the ERP, in neutral terms.
@@ -127,6 +132,8 @@ pub struct ErpRecord {
     pub version: String,
     /// When it last changed, by the ERP's clock.
     pub modified: Option<DateTime<Utc>>,
+    /// Whether it is an organisation rather than a person.
+    pub organisation: bool,
     /// Whether it is closed for business.
     pub blocked: bool,
     /// Its fields, as far as the port knows them.

@@ -148,7 +148,9 @@ impl Row {
             region: personal(self.state),
             country: self.country.and_then(|country| country.parse().ok()),
         };
+        let organisation = self.is_a(type_of(&PartyKind::Company));
         Ok(ErpRecord {
+            organisation,
             id: ErpId {
                 resource,
                 id: id.to_string(),
