@@ -127,6 +127,7 @@ impl Row {
     pub(super) fn into_record(self, resource: Resource) -> Result<ErpRecord, ErpError> {
         let lacks =
             |what: &str| ErpError::Unreadable(format!("a {resource} without a usable {what}"));
+        let organisation = self.is_a(type_of(&PartyKind::Company));
         let id = self
             .id
             .as_deref()
@@ -148,7 +149,6 @@ impl Row {
             region: personal(self.state),
             country: self.country.and_then(|country| country.parse().ok()),
         };
-        let organisation = self.is_a(type_of(&PartyKind::Company));
         Ok(ErpRecord {
             organisation,
             id: ErpId {
