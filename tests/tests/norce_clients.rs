@@ -10,58 +10,29 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
-use axum::{Router, body::Body};
-use bytes::Bytes;
-use http::{Request, Response};
 use shared::{
     domain::{
-        ApplicationId, CountryCode, EmailKey, EntityKind, EntityRef, ImportLine, NorceId, OrderKey,
-        OrganisationNumber, Personal, Scope,
+        Application, ApplicationId, Applications, CountryCode, EmailKey, EntityKind, EntityRef,
+        ImportLine, NorceId, OrderKey, OrganisationNumber, Personal, Scope,
     },
-    http::{Deadline, HttpClient, RetryPolicy, Transport, TransportError},
+    http::{Deadline, HttpClient, RetryPolicy, Transport},
     norce::{
-        Application, Applications, ImportError, Job, JobId, JobStatus, NorceApi, NorceError,
-        NorceImports, NorceQuery,
+        ImportError, Job, JobId, JobStatus, NorceApi, NorceError, NorceImports, NorceQuery,
         connect::ConnectClient,
         events::{EntityChanged, Event},
         identity::{NorceCredentials, token_source},
         query::QueryClient,
     },
 };
+use tests::in_process::InProcess;
 use tests::norce_simulator::{
     Blank, Effect, Endpoint, EventPost, INVOICE_ADDRESS, NewAddress, NewCompany, NewCustomer,
     NewOrder, NorceSimulator, OauthClient, Poison, PoisonMode, PoisonRows, Settings, When,
 };
-use tower::ServiceExt;
 use uuid::Uuid;
 
 const ACCOUNT: i32 = 77;
 const SECRET: &str = "s3cret";
-
-/// Calls a router as if it were a host.
-struct InProcess(Router);
-
-#[async_trait]
-impl Transport for InProcess {
-    async fn send(
-        &self,
-        request: Request<Bytes>,
-        timeout: Duration,
-    ) -> Result<Response<Bytes>, TransportError> {
-        let lost = |reason: &str| TransportError::AnswerLost(reason.to_owned());
-        let call = async {
-            let answer = self.0.clone().oneshot(request.map(Body::from)).await;
-            let (parts, body) = answer.map_err(|_| lost("no answer"))?.into_parts();
-            let body = axum::body::to_bytes(body, usize::MAX).await;
-            let body = body.map_err(|_| lost("the body broke off"))?;
-            Ok(Response::from_parts(parts, body))
-        };
-        tokio::time::timeout(timeout, call)
-            .await
-            .map_err(|_| lost("time-out"))?
-    }
-}
 
 /// A shop with two applications, and the clients of it.
 struct Shop {
@@ -99,7 +70,7 @@ impl Shop {
         norce.add_country(2, "NO");
         norce.subscribe_all("http://receiver.test/events", &[]);
 
-        let transport: Arc<dyn Transport> = Arc::new(InProcess(norce.router()));
+        let transport: Arc<dyn Transport> = Arc::new(InProcess::new(norce.router()));
         let base_url = "http://norce.test".parse().unwrap();
         let credentials = NorceCredentials {
             client_id: "client".to_owned(),
@@ -112,8 +83,9 @@ impl Shop {
         let application = |number: u8| Application {
             id: app(number.into()),
             key: key(number),
+            erp_company: None,
         };
-        let applications = Applications::new(application(1), [application(2)]);
+        let applications = Applications::new(application(1), vec![application(2)]);
         Self {
             norce,
             connect: ConnectClient::new(api.clone(), ACCOUNT, applications),

@@ -1175,7 +1175,7 @@ async fn a_post_is_tried_again_up_the_ladder_and_then_dead() {
         .map(|pair| pair[1].at - pair[0].at)
         .collect();
     assert_eq!(pauses, RETRY_DELAYS);
-    assert_eq!(start.elapsed(), RETRY_DELAYS.iter().sum());
+    assert_eq!(start.elapsed(), RETRY_DELAYS.iter().sum::<Duration>());
 }
 
 #[tokio::test(start_paused = true)]

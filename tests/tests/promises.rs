@@ -121,3 +121,852 @@ async fn a_first_order_gives_the_customer_its_code() {
         bundle.norce.contract_notes()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_company_brings_its_contacts_and_a_contact_reaches_the_company() {
+    let bundle = Bundle::new(&Options::default());
+    let firm = bundle.norce.add_company(bolaget());
+    let (buyer, colleague) = (
+        bundle.norce.add_customer(anna(1)),
+        bundle.norce.add_customer(anna(2)),
+    );
+    bundle.norce.link(buyer, firm, true);
+    bundle.norce.link(colleague, firm, true);
+    bundle.norce.place_order(NewOrder {
+        company: Some(firm),
+        ..order_of(buyer)
+    });
+    bundle.run_until_quiet().await;
+    for person in [buyer, colleague] {
+        let code = assert_in_step(&bundle, person).await;
+        let contacts = bundle.erp.contacts(bundle.erp_company());
+        let contact = contacts
+            .iter()
+            .find(|record| record.number == code)
+            .expect("a contact");
+        assert_eq!(contact.company_name, "Bolaget AB");
+    }
+    let customers = bundle.erp.customers(bundle.erp_company());
+    assert_eq!(
+        customers.len(),
+        1,
+        "the persons are contacts and no customers of their own"
+    );
+    assert_eq!(customers[0].tax_registration_number, "SE556036079301");
+    assert_eq!(
+        bundle
+            .norce
+            .company(firm)
+            .unwrap()
+            .row
+            .company_code
+            .as_deref(),
+        Some(customers[0].number.as_str())
+    );
+    assert_nothing_owed(&bundle).await;
+
+    bundle.norce.change_customer(colleague, |record| {
+        record.row.cell_phone_number = Some("070-765 43 21".to_owned())
+    });
+    bundle.run_until_quiet().await;
+    let contacts = bundle.erp.contacts(bundle.erp_company());
+    assert!(
+        contacts
+            .iter()
+            .any(|contact| contact.mobile_phone_number == "070-765 43 21")
+    );
+    assert!(
+        bundle.norce.contract_notes().is_empty(),
+        "{:?}",
+        bundle.norce.contract_notes()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_order_leads_to_the_customer_by_its_exact_e_mail_address() {
+    let bundle = Bundle::new(&Options::default());
+    let number = bundle.norce.add_customer(anna(1));
+    bundle.norce.add_customer(NewCustomer {
+        email: Some("anna.11@example.com".to_owned()),
+        ..anna(3)
+    });
+    bundle.norce.place_order(NewOrder {
+        customer: None,
+        guest: true,
+        email: Some("Anna.1@Example.COM".to_owned()),
+        ..order_of(number)
+    });
+    bundle.run_until_quiet().await;
+    assert_in_step(&bundle, number).await;
+    assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_query_shows_late_is_waited_for() {
+    let bundle = Bundle::new(&Options::default());
+    bundle
+        .norce
+        .configure(|settings| settings.order_delay = Duration::from_secs(90));
+    let number = bundle.norce.add_customer(anna(1));
+    bundle.norce.place_order(order_of(number));
+    bundle.run_until_quiet().await;
+    assert_in_step(&bundle, number).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn create_in_erp_decides_who_is_created() {
+    for (create_in_erp, ordered, expected) in [
+        (CreateInErp::Never, true, 0),
+        (CreateInErp::FirstOrder, false, 0),
+        (CreateInErp::FirstOrder, true, 1),
+        (CreateInErp::Always, false, 1),
+    ] {
+        let bundle = Bundle::new(&Options {
+            create_in_erp,
+            ..Options::default()
+        });
+        let number = bundle.norce.add_customer(anna(1));
+        if ordered {
+            bundle.norce.place_order(order_of(number));
+        }
+        bundle.run_until_quiet().await;
+        assert_eq!(
+            bundle.erp.customers(bundle.erp_company()).len(),
+            expected,
+            "{create_in_erp:?} {ordered}"
+        );
+    }
+}
+
+/// An event that is answered 2xx is on the queue; while the queue refuses, the answer is 5xx and Norce comes again.
+#[tokio::test(start_paused = true)]
+async fn p1_no_event_is_lost_while_the_queue_refuses() {
+    use std::sync::atomic::Ordering;
+    let bundle = Bundle::new(&Options {
+        create_in_erp: CreateInErp::Always,
+        ..Options::default()
+    });
+    bundle.queues_refuse.store(true, Ordering::SeqCst);
+    let number = bundle.norce.add_customer(anna(1));
+    bundle.run_for(Duration::from_secs(3_600)).await;
+    let statuses: Vec<u16> = bundle.norce.deliveries()[0]
+        .attempts
+        .iter()
+        .map(|attempt| attempt.outcome.clone().expect("an answer"))
+        .collect();
+    assert!(
+        statuses.len() > 5 && statuses.iter().all(|status| *status == 503),
+        "{statuses:?}"
+    );
+    assert!(bundle.changes.is_empty());
+    bundle.queues_refuse.store(false, Ordering::SeqCst);
+    bundle.run_until_quiet().await;
+    assert!(
+        bundle
+            .norce
+            .deliveries()
+            .iter()
+            .all(|delivery| delivery.state == DeliveryState::Delivered)
+    );
+    assert_in_step(&bundle, number).await;
+}
+
+/// Everything that can be cut off in the life of a first order, each right before and right after.
+async fn cut_off_everywhere(options: &Options, set_up: impl Fn(&Bundle) -> Vec<i64>) {
+    let bundle = Bundle::new(options);
+    let people = set_up(&bundle);
+    bundle.interruption.clear();
+    bundle.run_until_quiet().await;
+    let calls = bundle.interruption.calls();
+    assert!(calls.len() > 20, "{calls:?}");
+    let (customers, contacts) = records(&bundle);
+    for person in &people {
+        assert_in_step(&bundle, *person).await;
+    }
+    for (call, name) in calls.iter().enumerate() {
+        for moment in [Moment::Before, Moment::After] {
+            let bundle = Bundle::new(options);
+            let people = set_up(&bundle);
+            bundle.interruption.plan(call, moment);
+            bundle.run_until_quiet().await;
+            let context = format!("cut off {moment:?} call {call}, {name}");
+            assert!(!bundle.interruption.is_planned(), "{context}: never came");
+            assert_eq!(records(&bundle), (customers, contacts), "{context}");
+            for person in people {
+                assert_in_step(&bundle, person).await;
+            }
+            let owed = bundle.owed.list().await.unwrap();
+            assert!(owed.is_empty(), "{context}: {owed:#?}");
+            assert_no_dead_letters(&bundle);
+        }
+    }
+}
+
+/// How many customers, and how many persons among the contacts, the ERP has.
+fn records(bundle: &Bundle) -> (usize, usize) {
+    let persons = bundle
+        .erp
+        .contacts(bundle.erp_company())
+        .iter()
+        .filter(|contact| contact.r#type == "Person")
+        .count();
+    (bundle.erp.customers(bundle.erp_company()).len(), persons)
+}
+
+fn a_person_orders(bundle: &Bundle) -> Vec<i64> {
+    let number = bundle.norce.add_customer(anna(1));
+    bundle.norce.place_order(order_of(number));
+    vec![number]
+}
+
+fn a_contact_orders(bundle: &Bundle) -> Vec<i64> {
+    let firm = bundle.norce.add_company(bolaget());
+    let number = bundle.norce.add_customer(anna(1));
+    bundle.norce.link(number, firm, true);
+    bundle.norce.place_order(NewOrder {
+        company: Some(firm),
+        ..order_of(number)
+    });
+    vec![number]
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_person_is_created_once_wherever_the_work_is_cut_off() {
+    cut_off_everywhere(&Options::default(), a_person_orders).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_person_with_a_code_pattern_is_created_once_wherever_the_work_is_cut_off() {
+    cut_off_everywhere(
+        &Options {
+            code_pattern: Some("N{id}"),
+            ..Options::default()
+        },
+        a_person_orders,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_company_and_its_contact_are_created_once_wherever_the_work_is_cut_off() {
+    cut_off_everywhere(&Options::default(), a_contact_orders).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_company_with_a_code_pattern_is_created_once_wherever_the_work_is_cut_off() {
+    cut_off_everywhere(
+        &Options {
+            code_pattern: Some("{kind}{id}"),
+            ..Options::default()
+        },
+        a_contact_orders,
+    )
+    .await;
+}
+
+/// The ERP has done it, and its answer is lost in every way that the simulator knows.
+#[tokio::test(start_paused = true)]
+async fn p2_a_lost_answer_makes_no_second_record() {
+    for lost in [
+        LostAnswer::GatewayTimeout,
+        LostAnswer::BadGatewayPage,
+        LostAnswer::ConnectionClosed,
+        LostAnswer::TruncatedBody,
+    ] {
+        for code_pattern in [None, Some("N{id}")] {
+            let bundle = Bundle::new(&Options {
+                code_pattern,
+                ..Options::default()
+            });
+            bundle.erp.inject(
+                Fault::lost_answer(lost)
+                    .on(Method::POST, Entity::Customers)
+                    .times(1),
+            );
+            let people = a_person_orders(&bundle);
+            bundle.run_until_quiet().await;
+            assert_eq!(
+                bundle.erp.customers(bundle.erp_company()).len(),
+                1,
+                "{lost:?} {code_pattern:?}"
+            );
+            assert_in_step(&bundle, people[0]).await;
+            assert_nothing_owed(&bundle).await;
+        }
+    }
+}
+
+/// A create that lands long after its caller has given up is found, not repeated.
+#[tokio::test(start_paused = true)]
+async fn p2_a_create_that_lands_late_is_found() {
+    let bundle = Bundle::new(&Options::default());
+    bundle.erp.inject(
+        Fault::slow_work(Duration::from_secs(7 * 60))
+            .on(Method::POST, Entity::Customers)
+            .times(1),
+    );
+    let people = a_person_orders(&bundle);
+    bundle.run_until_quiet().await;
+    assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
+    assert_in_step(&bundle, people[0]).await;
+}
+
+/// Without a natural key nobody can tell whether the create was carried out: a person has to look, and no second
+/// record is made.
+#[tokio::test(start_paused = true)]
+async fn p2_what_cannot_be_looked_up_is_owed_and_not_created_again() {
+    let bundle = Bundle::new(&Options::default());
+    bundle.erp.inject(
+        Fault::lost_answer(LostAnswer::ConnectionClosed)
+            .on(Method::POST, Entity::Customers)
+            .times(1),
+    );
+    let number = bundle.norce.add_customer(NewCustomer {
+        email: None,
+        ..anna(1)
+    });
+    bundle.norce.place_order(order_of(number));
+    bundle.run_until_quiet().await;
+    assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!(
+        (owed.len(), owed[0].reason),
+        (1, Reason::Ambiguous),
+        "{owed:#?}"
+    );
+
+    // The person finds the record and puts its code on the customer.
+    let code = bundle.erp.customers(bundle.erp_company())[0].number.clone();
+    bundle
+        .norce
+        .change_customer(number, |record| record.row.customer_code = Some(code));
+    bundle.run_until_quiet().await;
+    assert_in_step(&bundle, number).await;
+    assert_nothing_owed(&bundle).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_a_different_code_is_never_overwritten() {
+    let bundle = Bundle::new(&Options::default());
+    let people = a_person_orders(&bundle);
+    bundle.run_until_quiet().await;
+    let code = assert_in_step(&bundle, people[0]).await;
+
+    // Somebody puts another code on the customer in Norce.
+    bundle.norce.change_customer(people[0], |record| {
+        record.row.customer_code = Some("OTHER".to_owned())
+    });
+    bundle.run_until_quiet().await;
+    assert_eq!(
+        bundle
+            .norce
+            .customer(people[0])
+            .unwrap()
+            .row
+            .customer_code
+            .as_deref(),
+        Some("OTHER")
+    );
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!(
+        (owed.len(), owed[0].reason),
+        (1, Reason::Conflict),
+        "{owed:#?}"
+    );
+    assert!(owed[0].detail.contains("OTHER") && owed[0].detail.contains(&code));
+
+    // Put right, it leaves the list by itself.
+    bundle
+        .norce
+        .change_customer(people[0], |record| record.row.customer_code = Some(code));
+    bundle.run_until_quiet().await;
+    assert_in_step(&bundle, people[0]).await;
+    assert_nothing_owed(&bundle).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_one_record_of_the_erp_is_never_bound_to_two_customers() {
+    let bundle = Bundle::new(&Options::default());
+    let people = a_person_orders(&bundle);
+    bundle.run_until_quiet().await;
+    let code = assert_in_step(&bundle, people[0]).await;
+    // The same e-mail address again: the ERP's record is the first one's.
+    let twin = bundle.norce.add_customer(anna(1));
+    bundle.norce.place_order(order_of(twin));
+    // And a third one that claims the code in Norce.
+    let thief = bundle.norce.add_customer(NewCustomer {
+        code: Some(code.clone()),
+        ..anna(7)
+    });
+    bundle.run_until_quiet().await;
+    assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
+    assert_eq!(bundle.norce.customer(twin).unwrap().row.customer_code, None);
+    let mut owed = bundle.owed.list().await.unwrap();
+    owed.sort_by_key(|owed| owed.subject.to_string());
+    assert_eq!(owed.len(), 2, "{owed:#?}");
+    assert!(
+        owed.iter()
+            .all(|owed| owed.reason == Reason::Conflict && owed.stage == Stage::ToErp)
+    );
+    assert_eq!(bundle.mappings.get(customer(thief)).await.unwrap(), None);
+    assert_in_step(&bundle, people[0]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_several_hits_are_a_conflict_and_never_the_first_one() {
+    let bundle = Bundle::new(&Options::default());
+    for name in ["Anna Ek", "Anna B Ek"] {
+        let row = serde_json::json!({ "displayName": name, "type": "Person", "email": "anna.1@example.com" });
+        bundle
+            .erp
+            .add_customer(bundle.erp_company(), &row)
+            .expect("a customer");
+    }
+    let people = a_person_orders(&bundle);
+    bundle.run_until_quiet().await;
+    assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 2);
+    assert_eq!(
+        bundle.norce.customer(people[0]).unwrap().row.customer_code,
+        None
+    );
+    assert_eq!(
+        bundle.owed.list().await.unwrap()[0].reason,
+        Reason::Conflict
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_existing_register_is_bound_by_its_codes() {
+    let bundle = Bundle::new(&Options::default());
+    let row = serde_json::json!({ "displayName": "Anna Ek 1", "type": "Person", "email": "anna.1@example.com" });
+    let record = bundle
+        .erp
+        .add_customer(bundle.erp_company(), &row)
+        .expect("a customer");
+    let number = bundle.norce.add_customer(NewCustomer {
+        code: Some(record.number.clone()),
+        ..anna(1)
+    });
+    let stranger = bundle.norce.add_customer(NewCustomer {
+        code: Some("UNKNOWN".to_owned()),
+        ..anna(2)
+    });
+    bundle.run_until_quiet().await;
+    assert_eq!(assert_in_step(&bundle, number).await, record.number);
+    let customers = bundle.erp.customers(bundle.erp_company());
+    assert_eq!(customers.len(), 1);
+    // The shop's data has reached the record.
+    assert_eq!(customers[0].address_line1, "Storgatan 1");
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!((owed.len(), owed[0].reason), (1, Reason::Conflict));
+    assert!(owed[0].subject.to_string().ends_with(&stranger.to_string()));
+    // Nothing is imported where Norce has the code already.
+    assert!(bundle.norce.imports().is_empty());
+}
+
+/// A change message as if an event had just been received, or at another time.
+async fn send_change(bundle: &Bundle, number: i64, received_at: chrono::DateTime<chrono::Utc>) {
+    let message = ChangeMessage::Entity {
+        entity: customer(number),
+        cause: Cause::Changed,
+        received_at,
+        correlation: Uuid::nil(),
+    };
+    bundle
+        .changes
+        .send(&[message], Duration::ZERO)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn p4_a_late_event_cannot_bring_back_old_data() {
+    let bundle = Bundle::new(&Options::default());
+    let people = a_person_orders(&bundle);
+    bundle.run_until_quiet().await;
+    let received_long_ago = bundle.clock.now();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bundle.norce.change_customer(people[0], |record| {
+        record.row.phone_number = Some("08-999 99 99".to_owned())
+    });
+    bundle.run_until_quiet().await;
+    let reads = bundle.norce.requests_to(Endpoint::Customers);
+    // It was received before the last fetch began, so that it is done already: not even a read.
+    send_change(&bundle, people[0], received_long_ago).await;
+    bundle.run_until_quiet().await;
+    assert_eq!(bundle.norce.requests_to(Endpoint::Customers), reads);
+    assert_eq!(
+        bundle.erp.customers(bundle.erp_company())[0].phone_number,
+        "08-999 99 99"
+    );
+    // A repeated event of now leads to a fetch of what is there now.
+    send_change(&bundle, people[0], bundle.clock.now()).await;
+    bundle.run_until_quiet().await;
+    assert_eq!(bundle.norce.requests_to(Endpoint::Customers), reads + 1);
+    assert_eq!(
+        bundle.erp.customers(bundle.erp_company())[0].phone_number,
+        "08-999 99 99"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn p4_events_out_of_order_and_in_copies_end_in_the_last_state() {
+    let bundle = Bundle::new(&Options::default());
+    bundle.norce.configure(|settings| {
+        settings.events.copies = 3;
+        settings.events.reorder_within = Duration::from_secs(30);
+    });
+    let people = a_person_orders(&bundle);
+    for round in 0..10 {
+        bundle.norce.change_customer(people[0], |record| {
+            record.row.phone_number = Some(format!("08-{round}00 00 00"))
+        });
+        bundle.run_for(Duration::from_secs(3)).await;
+    }
+    bundle.run_until_quiet().await;
+    assert_in_step(&bundle, people[0]).await;
+    let customers = bundle.erp.customers(bundle.erp_company());
+    assert_eq!(customers.len(), 1);
+    assert_eq!(customers[0].phone_number, "08-900 00 00");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_what_has_not_changed_costs_no_write_and_an_echo_ends_after_one_hop() {
+    let bundle = Bundle::new(&Options::default());
+    let people = a_person_orders(&bundle);
+    bundle.run_until_quiet().await;
+    assert_in_step(&bundle, people[0]).await;
+    // One create, no update, one import, although the import came back as an event.
+    let writes = |bundle: &Bundle| {
+        (
+            bundle.erp.requests().writes.len(),
+            bundle.norce.imports().len(),
+        )
+    };
+    assert_eq!(writes(&bundle), (1, 1));
+    let echoes = bundle.norce.deliveries().len();
+    for _ in 0..5 {
+        send_change(&bundle, people[0], bundle.clock.now()).await;
+        bundle.run_until_quiet().await;
+    }
+    assert_eq!(writes(&bundle), (1, 1));
+    assert_eq!(
+        bundle.norce.deliveries().len(),
+        echoes,
+        "nothing that we do raises another event"
+    );
+
+    // One change is one write, although the ERP respells what it was sent.
+    bundle.norce.change_customer(people[0], |record| {
+        record.details.addresses[0].city = Some("STOCKHOLM".to_owned());
+        record.row.phone_number = Some("08-1".to_owned());
+    });
+    bundle.run_until_quiet().await;
+    for _ in 0..3 {
+        send_change(&bundle, people[0], bundle.clock.now()).await;
+        bundle.run_until_quiet().await;
+    }
+    assert_eq!(writes(&bundle), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_what_the_erp_refuses_is_owed_and_delays_nobody() {
+    let bundle = Bundle::new(&Options::default());
+    bundle
+        .erp
+        .refuse_where(|candidate| candidate.display_name.ends_with(" 13"));
+    let people: Vec<i64> = (10..20)
+        .map(|number| bundle.norce.add_customer(anna(number)))
+        .collect();
+    for person in &people {
+        bundle.norce.place_order(order_of(*person));
+    }
+    bundle.run_until_quiet().await;
+    for (person, number) in people.iter().zip(10..) {
+        if number == 13 {
+            assert_eq!(
+                bundle.norce.customer(*person).unwrap().row.customer_code,
+                None
+            );
+        } else {
+            assert_in_step(&bundle, *person).await;
+        }
+    }
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!(
+        (owed.len(), owed[0].reason, owed[0].stage),
+        (1, Reason::Validation, Stage::ToErp),
+        "{owed:#?}"
+    );
+    // Once the ERP takes it, the next change resolves it.
+    bundle.erp.refuse_nothing();
+    bundle.norce.change_customer(people[3], |record| {
+        record.row.phone_number = Some("08-1".to_owned())
+    });
+    bundle.run_until_quiet().await;
+    assert_in_step(&bundle, people[3]).await;
+    assert_nothing_owed(&bundle).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_one_poison_row_rejects_no_good_row_however_norce_tells_of_it() {
+    for mode in [
+        PoisonMode::RowFails,
+        PoisonMode::RowFailsJobFails,
+        PoisonMode::JobFails,
+        PoisonMode::ValidationFails,
+    ] {
+        let bundle = Bundle::new(&Options::default());
+        let people: Vec<i64> = (0..9)
+            .map(|number| bundle.norce.add_customer(anna(number)))
+            .collect();
+        bundle.norce.poison(Poison {
+            rows: PoisonRows::Ids([people[4]].into()),
+            mode,
+            message: "the row is poison".to_owned(),
+        });
+        for person in &people {
+            bundle.norce.place_order(order_of(*person));
+        }
+        bundle.run_until_quiet().await;
+        for person in people.iter().filter(|person| **person != people[4]) {
+            assert_in_step(&bundle, *person).await;
+        }
+        let owed = bundle.owed.list().await.unwrap();
+        assert_eq!(owed.len(), 1, "{mode:?}: {owed:#?}");
+        assert_eq!(
+            (owed[0].reason, owed[0].stage),
+            (Reason::Validation, Stage::CodeToNorce),
+            "{mode:?}"
+        );
+        assert!(
+            owed[0].detail.contains("poison"),
+            "{mode:?}: {}",
+            owed[0].detail
+        );
+        assert_no_dead_letters(&bundle);
+
+        // Put right in Norce, the next change submits the code again.
+        bundle.norce.clear_poison();
+        bundle.norce.change_customer(people[4], |record| {
+            record.row.phone_number = Some("08-1".to_owned())
+        });
+        bundle.run_until_quiet().await;
+        assert_in_step(&bundle, people[4]).await;
+        assert_nothing_owed(&bundle).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_job_that_never_ends_is_given_up_and_owed() {
+    let bundle = Bundle::new(&Options {
+        give_up_hours: 24,
+        ..Options::default()
+    });
+    bundle
+        .norce
+        .configure(|settings| settings.jobs.never_finish = true);
+    let people = a_person_orders(&bundle);
+    bundle.run_for(DAY - Duration::from_secs(3_600)).await;
+    assert_nothing_owed(&bundle).await;
+    bundle.run_for(Duration::from_secs(2 * 3_600)).await;
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!(
+        (owed.len(), owed[0].reason),
+        (1, Reason::TimedOut),
+        "{owed:#?}"
+    );
+    assert!(bundle.jobs.is_empty());
+    let Some(Mapping::Bound(binding)) = bundle.mappings.get(customer(people[0])).await.unwrap()
+    else {
+        panic!("not bound");
+    };
+    assert!(matches!(binding.delivery, CodeDelivery::Refused { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_an_import_whose_answer_is_lost_is_settled_by_reading_back() {
+    for effect in [
+        Effect::DoneThenClose,
+        Effect::DoneThenStatus { status: 504 },
+        Effect::Close,
+        Effect::status(500),
+    ] {
+        let bundle = Bundle::new(&Options::default());
+        bundle
+            .norce
+            .configure(|settings| settings.events.job_completed = false);
+        bundle
+            .norce
+            .inject(&[Endpoint::ImportCustomers], When::Times(1), effect.clone());
+        let people = a_person_orders(&bundle);
+        bundle.run_until_quiet().await;
+        assert_in_step(&bundle, people[0]).await;
+        assert_nothing_owed(&bundle).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_jobs_are_followed_without_their_events() {
+    let bundle = Bundle::new(&Options::default());
+    bundle.norce.configure(|settings| {
+        settings.events.job_completed = false;
+        settings.jobs.delay = Duration::from_secs(40 * 60);
+    });
+    let people = a_person_orders(&bundle);
+    bundle.run_until_quiet().await;
+    assert_in_step(&bundle, people[0]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_completed_event_wakes_the_poller_early() {
+    let bundle = Bundle::new(&Options::default());
+    bundle
+        .norce
+        .configure(|settings| settings.jobs.delay = Duration::from_secs(33 * 60));
+    let people = a_person_orders(&bundle);
+    let start = bundle.clock.now();
+    bundle.run_for(Duration::from_secs(34 * 60)).await;
+    // Without the event the next look would have come a quarter of an hour after the last one.
+    let code = assert_in_step(&bundle, people[0]).await;
+    let Some(Mapping::Bound(binding)) = bundle.mappings.get(customer(people[0])).await.unwrap()
+    else {
+        panic!("{code} is not bound");
+    };
+    let CodeDelivery::Confirmed { at } = binding.delivery else {
+        panic!("not confirmed")
+    };
+    assert!(
+        at - start < chrono::TimeDelta::seconds(33 * 60 + 30),
+        "{}",
+        at - start
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn p12_a_forgotten_customer_leaves_only_a_tombstone() {
+    for (forgotten, blocked) in [
+        (ForgottenPolicy::Keep, false),
+        (ForgottenPolicy::Block, true),
+    ] {
+        let bundle = Bundle::new(&Options {
+            forgotten,
+            ..Options::default()
+        });
+        let people = a_person_orders(&bundle);
+        bundle.run_until_quiet().await;
+        let code = assert_in_step(&bundle, people[0]).await;
+        bundle.norce.forget_customer(people[0], &Blank::Null, true);
+        bundle.run_until_quiet().await;
+        assert_eq!(
+            bundle.mappings.get(customer(people[0])).await.unwrap(),
+            Some(Mapping::Forgotten)
+        );
+        let kind = shared::domain::EntityKind::Customer;
+        let by_code = bundle
+            .mappings
+            .by_code(kind, shared::domain::Scope::Client, &code.parse().unwrap())
+            .await;
+        assert_eq!(by_code.unwrap(), None);
+        let record = &bundle.erp.customers(bundle.erp_company())[0];
+        assert_eq!(record.blocked == "All", blocked, "{}", record.blocked);
+        // A late order or change does not bring it back.
+        let (imports, writes) = (
+            bundle.norce.imports().len(),
+            bundle.erp.requests().writes.len(),
+        );
+        bundle.norce.place_order(order_of(people[0]));
+        send_change(&bundle, people[0], bundle.clock.now()).await;
+        bundle.run_until_quiet().await;
+        assert_eq!(
+            (
+                bundle.norce.imports().len(),
+                bundle.erp.requests().writes.len()
+            ),
+            (imports, writes)
+        );
+        assert_nothing_owed(&bundle).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_of_503_from_the_erp_and_of_429_from_norce_only_delays() {
+    let bundle = Bundle::new(&Options::default());
+    let hour = Duration::from_secs(3_600);
+    bundle
+        .erp
+        .inject(Fault::status(http::StatusCode::SERVICE_UNAVAILABLE).lasting(hour));
+    bundle
+        .norce
+        .inject(&Endpoint::QUERY, When::For(hour / 2), Effect::status(429));
+    let people = a_person_orders(&bundle);
+    bundle.run_until_quiet().await;
+    assert_in_step(&bundle, people[0]).await;
+    assert_nothing_owed(&bundle).await;
+    assert_no_dead_letters(&bundle);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
+    use shared::domain::EntityRef;
+    use tests::bundle::application;
+    let bundle = Bundle::new(&Options {
+        by_application: true,
+        ..Options::default()
+    });
+    let of = |application_id| NewCustomer {
+        application_id: Some(application_id),
+        ..anna(1)
+    };
+    let (first, second) = (
+        bundle.norce.add_customer(of(1)),
+        bundle.norce.add_customer(of(2)),
+    );
+    bundle.norce.place_order(order_of(first));
+    bundle.norce.place_order(NewOrder {
+        application_id: 2,
+        ..order_of(second)
+    });
+    bundle.run_until_quiet().await;
+    assert_nothing_owed(&bundle).await;
+    let mut codes = Vec::new();
+    for (number, scope, erp_company) in [(first, 1, 0), (second, 2, 1)] {
+        let customers = bundle.erp.customers(bundle.erp_companies[erp_company]);
+        assert_eq!(customers.len(), 1);
+        assert_eq!(
+            bundle
+                .norce
+                .customer(number)
+                .unwrap()
+                .row
+                .customer_code
+                .as_deref(),
+            Some(customers[0].number.as_str())
+        );
+        let entity = EntityRef::customer(application(scope), id(number));
+        assert!(matches!(
+            bundle.mappings.get(entity).await.unwrap(),
+            Some(Mapping::Bound(_))
+        ));
+        codes.push(customers[0].number.clone());
+    }
+    assert_eq!(
+        codes[0], codes[1],
+        "the same code in both ERP companies is no conflict"
+    );
+    assert!(
+        bundle.norce.contract_notes().is_empty(),
+        "{:?}",
+        bundle.norce.contract_notes()
+    );
+    // The other application's id leads nowhere.
+    assert_eq!(
+        bundle
+            .mappings
+            .get(EntityRef::customer(application(2), id(first)))
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(bundle.mappings.get(company(first)).await.unwrap(), None);
+}
