@@ -106,6 +106,8 @@ pub struct Options {
     pub import_batch_size: usize,
     /// `IMPORT_GIVE_UP_HOURS`.
     pub give_up_hours: u64,
+    /// The visibility time-out of the queues: how soon a message comes back whose invocation died.
+    pub visibility: Duration,
 }
 
 impl Default for Options {
@@ -117,6 +119,7 @@ impl Default for Options {
             forgotten: ForgottenPolicy::Keep,
             import_batch_size: 500,
             give_up_hours: 24,
+            visibility: VISIBILITY,
         }
     }
 }
@@ -241,7 +244,7 @@ impl Bundle {
         );
 
         let redrive = Redrive {
-            visibility: VISIBILITY,
+            visibility: options.visibility,
             max_receives: MAX_RECEIVES,
         };
         let changes = Arc::new(MemoryQueue::fifo(redrive));

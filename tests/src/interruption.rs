@@ -1,4 +1,4 @@
-//! Cuts an invocation off right before or right after any one of its calls to the outside: what a crash, a time-out or
+//! Cuts an invocation off right before, during or right after any one of its calls to the outside: what a crash, a time-out or
 //! a lost answer does to a function in the worst possible moment.
 //!
 //! Every store, queue and transport of the in-process bundle is wrapped. Each call has a number; a plan names one.
@@ -33,6 +33,8 @@ use uuid::Uuid;
 pub enum Moment {
     /// Before the remote has seen anything of it.
     Before,
+    /// While the remote is at it: it goes on, and the caller is gone.
+    During,
     /// After the remote has carried it out, before the caller hears of it.
     After,
 }
@@ -92,6 +94,13 @@ impl Interruption {
             self.cut.notify_one();
             std::future::pending::<()>().await;
         }
+        if self.is_due(number, Moment::During) {
+            /// Long enough for the request to be on its way.
+            const SENT_AFTER: Duration = Duration::from_millis(1);
+            let _ = tokio::time::timeout(SENT_AFTER, call).await;
+            self.cut.notify_one();
+            return std::future::pending().await;
+        }
         let result = call.await;
         if self.is_due(number, Moment::After) {
             self.cut.notify_one();
@@ -124,8 +133,13 @@ impl<T: Transport + ?Sized> Transport for Interruptible<T> {
         request: http::Request<Bytes>,
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, TransportError> {
+        let name = match *request.method() {
+            http::Method::POST => "http POST",
+            http::Method::PATCH => "http PATCH",
+            _ => "http GET",
+        };
         self.interruption
-            .around("http", self.inner.send(request, timeout))
+            .around(name, self.inner.send(request, timeout))
             .await
     }
 }

@@ -271,7 +271,7 @@ async fn p1_no_event_is_lost_while_the_queue_refuses() {
     assert_in_step(&bundle, number).await;
 }
 
-/// Everything that can be cut off in the life of a first order, each right before and right after.
+/// Everything that can be cut off in the life of a first order, each right before, during and right after.
 async fn cut_off_everywhere(options: &Options, set_up: impl Fn(&Bundle) -> Vec<i64>) {
     let bundle = Bundle::new(options);
     let people = set_up(&bundle);
@@ -284,7 +284,7 @@ async fn cut_off_everywhere(options: &Options, set_up: impl Fn(&Bundle) -> Vec<i
         assert_in_step(&bundle, *person).await;
     }
     for (call, name) in calls.iter().enumerate() {
-        for moment in [Moment::Before, Moment::After] {
+        for moment in [Moment::Before, Moment::During, Moment::After] {
             let bundle = Bundle::new(options);
             let people = set_up(&bundle);
             bundle.interruption.plan(call, moment);
@@ -313,6 +313,14 @@ fn records(bundle: &Bundle) -> (usize, usize) {
     (bundle.erp.customers(bundle.erp_company()).len(), persons)
 }
 
+/// Without the echo of the import nothing but the poller can confirm the code.
+fn a_person_orders_without_echo(bundle: &Bundle) -> Vec<i64> {
+    bundle
+        .norce
+        .configure(|settings| settings.events.echo_of_imports = false);
+    a_person_orders(bundle)
+}
+
 fn a_person_orders(bundle: &Bundle) -> Vec<i64> {
     let number = bundle.norce.add_customer(anna(1));
     bundle.norce.place_order(order_of(number));
@@ -333,6 +341,11 @@ fn a_contact_orders(bundle: &Bundle) -> Vec<i64> {
 #[tokio::test(start_paused = true)]
 async fn p2_a_person_is_created_once_wherever_the_work_is_cut_off() {
     cut_off_everywhere(&Options::default(), a_person_orders).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_code_is_confirmed_wherever_the_work_is_cut_off() {
+    cut_off_everywhere(&Options::default(), a_person_orders_without_echo).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -409,6 +422,42 @@ async fn p2_a_create_that_lands_late_is_found() {
     bundle.run_until_quiet().await;
     assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
     assert_in_step(&bundle, people[0]).await;
+}
+
+/// The invocation dies while the ERP is still at it, and its message comes back at once: nobody creates again before
+/// the ERP's own time limit has passed.
+#[tokio::test(start_paused = true)]
+async fn p2_nobody_creates_again_while_an_earlier_create_may_be_under_way() {
+    let options = Options {
+        visibility: Duration::from_secs(20),
+        ..Options::default()
+    };
+    let undisturbed = Bundle::new(&options);
+    a_person_orders(&undisturbed);
+    undisturbed.run_until_quiet().await;
+    let calls = undisturbed.interruption.calls();
+    let bind = calls
+        .iter()
+        .position(|call| *call == "mappings bind")
+        .expect("a bind");
+    let create = calls[..bind]
+        .iter()
+        .rposition(|call| *call == "http POST")
+        .expect("a create");
+
+    let bundle = Bundle::new(&options);
+    bundle.erp.inject(
+        Fault::slow_work(Duration::from_secs(7 * 60))
+            .on(Method::POST, Entity::Customers)
+            .times(1),
+    );
+    let people = a_person_orders(&bundle);
+    bundle.interruption.plan(create, Moment::During);
+    bundle.run_until_quiet().await;
+    assert!(!bundle.interruption.is_planned());
+    assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
+    assert_in_step(&bundle, people[0]).await;
+    assert_nothing_owed(&bundle).await;
 }
 
 /// Without a natural key nobody can tell whether the create was carried out: a person has to look, and no second
