@@ -499,6 +499,9 @@ impl ChangeEvents {
         cause: Cause,
         correlation: Uuid,
     ) -> Result<(), Failure> {
+        if entities.is_empty() {
+            return Ok(());
+        }
         let received_at = self.clock.now();
         let messages: Vec<ChangeMessage> = entities
             .iter()
