@@ -1,0 +1,483 @@
+//! The local AWS: MiniStack, with IAM enforced, from a Python virtual environment that is made on first use.
+//!
+//! Nothing is installed outside the workspace's `target/sandbox/`. Whatever else is missing is named in an error that
+//! says how to get it.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::Credentials;
+use aws_smithy_http_client::{
+    Builder as HttpClientBuilder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use thiserror::Error;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::OnceCell,
+};
+
+/// The region that everything local runs in.
+pub const REGION: &str = "eu-north-1";
+/// The key id, and the secret, of MiniStack's root user: it may do everything, also with IAM enforced.
+pub const ROOT_KEY: &str = "test";
+
+/// How long MiniStack may take to come up: 2–3 s on an idle machine (local-aws.md), far more on a busy one.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often it is asked whether it is up.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
+/// How long it may take to end before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of a log an error quotes.
+const QUOTED_LINES: usize = 15;
+
+/// Keeps MiniStack's life within that of the process that started it.
+const RUN_MINISTACK: &str = include_str!("run_ministack.py");
+
+/// What went wrong, and what to do about it.
+#[derive(Debug, Error)]
+pub enum LocalAwsError {
+    /// No Python that could make a virtual environment.
+    #[error(
+        "no Python 3.10 or newer with the modules `venv` and `ensurepip` was found (tried {tried}). Install it, for \
+         example with `sudo apt install python3 python3-venv`, or name one in the environment variable PYTHON"
+    )]
+    NoPython {
+        /// The names that were tried.
+        tried: String,
+    },
+    /// A step of an installation failed.
+    #[error(
+        "{step} failed ({status}). Check the network and pip's configuration (`python3 -m pip config list`), then run \
+         again. The end of {log}:\n{quoted}"
+    )]
+    Install {
+        /// What was being done.
+        step: String,
+        /// How the process ended.
+        status: String,
+        /// The whole output.
+        log: String,
+        /// Its last lines.
+        quoted: String,
+    },
+    /// MiniStack did not come up.
+    #[error("MiniStack {what}. The end of {log}:\n{quoted}")]
+    Start {
+        /// How it failed.
+        what: String,
+        /// The whole output.
+        log: String,
+        /// Its last lines.
+        quoted: String,
+    },
+    /// The machine refused something.
+    #[error("{what}: {source}. Check that the disk has room and that the directory belongs to you")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> LocalAwsError {
+    let what = what.into();
+    move |source| LocalAwsError::Io { what, source }
+}
+
+/// Where environments, logs and temporary files are: `target/sandbox/` of the workspace.
+pub fn sandbox_directory() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
+        PathBuf::from,
+    );
+    let directory = target.join("sandbox");
+    // Without `..`, where it can be had: the path is shown to people and written into the environments.
+    match fs::create_dir_all(&directory).and_then(|()| directory.canonicalize()) {
+        Ok(canonical) => canonical,
+        Err(_) => directory,
+    }
+}
+
+/// What one virtual environment holds. MiniStack and the SAM CLI pin different versions of boto3, so that one
+/// environment cannot hold both (local-aws.md).
+struct Requirements {
+    name: &'static str,
+    packages: &'static [&'static str],
+    /// What to expect, from the measurements in local-aws.md.
+    cost: &'static str,
+}
+
+const MINISTACK: Requirements = Requirements {
+    name: "ministack",
+    // The translator is what lets MiniStack apply the SAM transform.
+    packages: &["ministack==1.5.33", "aws-sam-translator"],
+    cost: "110 MB, about 10 s",
+};
+
+const SAM: Requirements = Requirements {
+    name: "sam",
+    packages: &["aws-sam-cli==1.170.0", "cargo-lambda==1.9.2", "cfn-lint"],
+    cost: "790 MB, about half a minute",
+};
+
+/// Takes one line for a person at the start of every step that takes long.
+pub trait Progress: Fn(&str) + Send + 'static {}
+
+impl<F: Fn(&str) + Send + 'static> Progress for F {}
+
+/// A virtual environment with its programs.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    bin: PathBuf,
+}
+
+impl Tools {
+    /// MiniStack, installed if it is not there yet.
+    ///
+    /// # Errors
+    /// With what to do, when there is no Python or the installation fails.
+    pub async fn ministack(progress: impl Progress) -> Result<Self, LocalAwsError> {
+        Self::install(&MINISTACK, progress).await
+    }
+
+    /// The SAM CLI (`sam`), `cargo-lambda` and `cfn-lint`, installed if they are not there yet.
+    ///
+    /// # Errors
+    /// With what to do, when there is no Python or the installation fails.
+    pub async fn sam(progress: impl Progress) -> Result<Self, LocalAwsError> {
+        Self::install(&SAM, progress).await
+    }
+
+    /// The directory of the programs. `cargo lambda` needs it on the `PATH`.
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
+    /// The path of a program.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    async fn install(
+        requirements: &'static Requirements,
+        progress: impl Progress,
+    ) -> Result<Self, LocalAwsError> {
+        tokio::task::spawn_blocking(move || requirements.install(&progress))
+            .await
+            .map_err(io::Error::other)
+            .map_err(io_error("the installation was interrupted"))?
+    }
+}
+
+impl Requirements {
+    fn install(&self, progress: &dyn Fn(&str)) -> Result<Tools, LocalAwsError> {
+        let sandbox = sandbox_directory();
+        let environment = sandbox.join(self.name);
+        let tools = Tools {
+            bin: environment.join("bin"),
+        };
+        let _lock = self.lock(&sandbox, progress)?;
+
+        // Scripts of an environment name its directory, so that one that was moved is made again as well.
+        let stamp_file = environment.join("installed.txt");
+        let stamp = format!("{}\n{}\n", self.packages.join("\n"), environment.display());
+        let is_there = tools.program("python3").exists()
+            && fs::read_to_string(&stamp_file).is_ok_and(|found| found == stamp);
+        if is_there {
+            return Ok(tools);
+        }
+
+        let python = find_python()?;
+        let packages = self.packages.join(" ");
+        progress(&format!(
+            "installing {packages} into {} ({}; once only)",
+            environment.display(),
+            self.cost
+        ));
+        if environment.exists() {
+            let what = format!("{} cannot be removed", environment.display());
+            fs::remove_dir_all(&environment).map_err(io_error(what))?;
+        }
+        let log = sandbox.join(format!("{}-install.log", self.name));
+        run(
+            "making a Python virtual environment",
+            Command::new(python).args(["-m", "venv"]).arg(&environment),
+            &log,
+        )?;
+        run(
+            &format!("installing {packages}"),
+            Command::new(tools.program("python3"))
+                .args(["-m", "pip", "install", "--no-input"])
+                .args(["--disable-pip-version-check", "--progress-bar", "off"])
+                .args(self.packages),
+            &log,
+        )?;
+        fs::write(&stamp_file, stamp).map_err(io_error(format!(
+            "{} cannot be written",
+            stamp_file.display()
+        )))?;
+        Ok(tools)
+    }
+
+    /// Held while the environment is looked at or made, so that two processes do not make it at the same time.
+    fn lock(&self, sandbox: &Path, progress: &dyn Fn(&str)) -> Result<File, LocalAwsError> {
+        let path = sandbox.join(format!("{}.lock", self.name));
+        let what = format!("{} cannot be locked", path.display());
+        let file = File::create(&path).map_err(io_error(what.as_str()))?;
+        if file.try_lock().is_err() {
+            progress(&format!("waiting while {} is being installed", self.name));
+            file.lock().map_err(io_error(what))?;
+        }
+        Ok(file)
+    }
+}
+
+/// The first Python that can make the environments.
+fn find_python() -> Result<String, LocalAwsError> {
+    let named = std::env::var("PYTHON").ok();
+    let usual = [
+        "python3",
+        "python3.13",
+        "python3.12",
+        "python3.11",
+        "python3.10",
+    ];
+    let candidates: Vec<String> = named.into_iter().chain(usual.map(str::to_owned)).collect();
+    let is_fit = |python: &&String| {
+        Command::new(python)
+            .arg("-c")
+            .arg("import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    let found = candidates.iter().find(is_fit).cloned();
+    found.ok_or_else(|| LocalAwsError::NoPython {
+        tried: candidates.join(", "),
+    })
+}
+
+/// Runs one step of an installation to its end, its output in a log file.
+fn run(step: &str, command: &mut Command, log: &Path) -> Result<(), LocalAwsError> {
+    let unwritable = || io_error(format!("{} cannot be written", log.display()));
+    let output = File::create(log).map_err(unwritable())?;
+    let errors = output.try_clone().map_err(unwritable())?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .status()
+        .map_err(io_error(format!("{step} cannot be started")))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(LocalAwsError::Install {
+        step: step.to_owned(),
+        status: status.to_string(),
+        log: log.display().to_string(),
+        quoted: end_of(log),
+    })
+}
+
+/// The last lines of a log.
+fn end_of(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(QUOTED_LINES)..].join("\n")
+}
+
+/// A running MiniStack. It ends, with all the function processes that it started, when this is dropped or when this
+/// process ends in whatever way. Nothing it held survives.
+#[derive(Debug)]
+pub struct LocalAws {
+    child: Child,
+    /// MiniStack runs for as long as this end of the pipe is open.
+    lifeline: Option<ChildStdin>,
+    port: u16,
+    log: PathBuf,
+}
+
+impl LocalAws {
+    /// Starts MiniStack on a free port with IAM enforced, and waits until it answers. `name` names its log file;
+    /// `environment` is added to its environment variables, which the functions inherit.
+    ///
+    /// # Errors
+    /// When it does not come up, with the end of its log.
+    pub async fn start(
+        tools: &Tools,
+        name: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, LocalAwsError> {
+        let sandbox = sandbox_directory();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(io_error("no free port was found"))?
+            .port();
+        let temporary = sandbox.join(format!("{name}-{port}"));
+        fs::create_dir_all(&temporary)
+            .map_err(io_error(format!("{} cannot be made", temporary.display())))?;
+        let log = sandbox.join(format!("{name}.log"));
+        let unwritable = || io_error(format!("{} cannot be written", log.display()));
+        let output = File::create(&log).map_err(unwritable())?;
+        let errors = output.try_clone().map_err(unwritable())?;
+
+        let mut child = Command::new(tools.program("python3"))
+            .args(["-c", RUN_MINISTACK])
+            .env("AUTH", "true")
+            .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
+            .env("GATEWAY_PORT", port.to_string())
+            .env("MINISTACK_REGION", REGION)
+            .env("AWS_ENDPOINT_URL", endpoint(port))
+            .env("TMPDIR", &temporary)
+            // A proxy for the outside world has no business between a function and the local AWS.
+            .env("NO_PROXY", "localhost,127.0.0.1")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .map_err(io_error("MiniStack cannot be started"))?;
+        let lifeline = child.stdin.take();
+        let mut started = Self {
+            child,
+            lifeline,
+            port,
+            log,
+        };
+        started.wait_until_healthy().await?;
+        Ok(started)
+    }
+
+    /// The one that the tests of this process share, started by the first that asks.
+    ///
+    /// # Errors
+    /// When it cannot be installed or does not come up; the next one who asks tries again.
+    pub async fn shared() -> Result<&'static Self, LocalAwsError> {
+        static SHARED: OnceCell<LocalAws> = OnceCell::const_new();
+        SHARED
+            .get_or_try_init(|| async {
+                let tools = Tools::ministack(report).await?;
+                // Several test binaries may run at the same time; each has a log of its own.
+                let binary = std::env::current_exe().ok();
+                let name = binary.as_deref().and_then(Path::file_stem);
+                let name = name.map_or("tests".into(), |name| name.to_string_lossy());
+                Self::start(&tools, &name, &[]).await
+            })
+            .await
+    }
+
+    /// The address of every service.
+    pub fn endpoint(&self) -> String {
+        endpoint(self.port)
+    }
+
+    /// The port of [`LocalAws::endpoint`].
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where MiniStack's output goes.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Configuration for SDK clients that act as the root user. Each call has its own connections: a pooled one would
+    /// not outlive the runtime of the test that opened it.
+    pub async fn aws_config(&self) -> SdkConfig {
+        let http_client = HttpClientBuilder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client)
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new(ROOT_KEY, ROOT_KEY, None, None, "local"))
+            .endpoint_url(self.endpoint())
+            .load()
+            .await
+    }
+
+    async fn wait_until_healthy(&mut self) -> Result<(), LocalAwsError> {
+        let start = Instant::now();
+        loop {
+            if is_healthy(self.port).await {
+                return Ok(());
+            }
+            let ended = self
+                .child
+                .try_wait()
+                .map_err(io_error("MiniStack cannot be watched"))?;
+            let what = match ended {
+                Some(status) => format!("ended while it was starting ({status})"),
+                None if start.elapsed() > START_TIMEOUT => {
+                    format!("did not answer within {} s", START_TIMEOUT.as_secs())
+                }
+                None => {
+                    tokio::time::sleep(HEALTH_INTERVAL).await;
+                    continue;
+                }
+            };
+            return Err(LocalAwsError::Start {
+                what,
+                log: self.log.display().to_string(),
+                quoted: end_of(&self.log),
+            });
+        }
+    }
+}
+
+impl Drop for LocalAws {
+    fn drop(&mut self) {
+        drop(self.lifeline.take());
+        let start = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if start.elapsed() > STOP_TIMEOUT {
+                // Nothing can be done about a failure here, and the process group is not ours to search for.
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(HEALTH_INTERVAL);
+        }
+    }
+}
+
+fn endpoint(port: u16) -> String {
+    format!("http://localhost:{port}")
+}
+
+/// Whether MiniStack answers. Asked without an HTTP client: this is all that is needed of one.
+async fn is_healthy(port: u16) -> bool {
+    let ask = async {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        let request =
+            b"GET /_ministack/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await?;
+        let mut status_line = [0; 12];
+        stream.read_exact(&mut status_line).await?;
+        io::Result::Ok(status_line)
+    };
+    matches!(
+        tokio::time::timeout(Duration::from_secs(2), ask).await,
+        Ok(Ok(line)) if line == *b"HTTP/1.1 200"
+    )
+}
+
+/// Progress of what the tests share, on standard error, where a test's own output goes.
+#[expect(clippy::print_stderr, reason = "a person is waiting for a download")]
+fn report(step: &str) {
+    eprintln!("{step}");
+}
