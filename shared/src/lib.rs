@@ -13,7 +13,9 @@
 //!
 //! AWS SDK types stay inside the module that adapts them; nothing here knows of a function's use case.
 
+mod aws;
 pub mod domain;
+mod dynamodb;
 pub mod erp;
 pub mod http;
 pub mod import_jobs;

@@ -1,1 +1,110 @@
-//! x
+//! `change-events`: brings what happened in the shop to the ERP, and hands the ERP's codes to the imports queue.
+//!
+//! A message only says that something may have happened. For each one the entity is fetched afresh from Norce Query
+//! and [`entity`] decides: create, update, bind, forget, or nothing. [`order`] turns an order into its buyer and payer.
+//!
+//! Any invocation can be cut off between any two awaits and its message delivered again; the order of the steps in
+//! [`create`] is what keeps one Norce entity at one ERP record all the same (P2).
+
+mod create;
+mod entity;
+mod failure;
+mod forget;
+mod order;
+mod party;
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use shared::domain::ImportRequest;
+use shared::{
+    domain::{ChangeMessage, Clock, FingerprintKey, Scope},
+    erp::Erp,
+    http::Deadline,
+    mappings::Mappings,
+    norce::NorceQuery,
+    owed::OwedRecords,
+    queues::Queue,
+    runtime::{
+        batch::{Handler, Outcome, Received},
+        configuration::{Shops, SyncPolicy},
+    },
+};
+
+use crate::failure::Failure;
+
+/// The use case with everything that it needs.
+pub struct ChangeEvents {
+    /// Reads Norce.
+    pub norce: Arc<dyn NorceQuery>,
+    /// The ERP company behind each scope.
+    pub erps: HashMap<Scope, Arc<dyn Erp>>,
+    /// The code mappings.
+    pub mappings: Arc<dyn Mappings>,
+    /// What could not be brought across.
+    pub owed: Arc<dyn OwedRecords>,
+    /// More of the messages that are handled here.
+    pub changes: Arc<dyn Queue<ChangeMessage>>,
+    /// Codes on their way to Norce.
+    pub imports: Arc<dyn Queue<ImportRequest>>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// The key of the fingerprints.
+    pub fingerprints: FingerprintKey,
+    /// Which shops there are.
+    pub shops: Shops,
+    /// What to do with what comes from them.
+    pub policy: SyncPolicy,
+}
+
+/// What was done, for the log.
+type Done = std::borrow::Cow<'static, str>;
+
+#[async_trait]
+impl Handler<ChangeMessage> for ChangeEvents {
+    async fn handle(&self, received: Received<ChangeMessage>, deadline: Deadline) -> Outcome {
+        let Received {
+            message,
+            receive_count,
+        } = received;
+        let correlation = message.correlation();
+        let subject = message.group();
+        let result = match message {
+            ChangeMessage::Entity {
+                entity,
+                cause,
+                received_at,
+                correlation,
+            } => {
+                let change = entity::Change {
+                    entity,
+                    cause,
+                    received_at,
+                    correlation,
+                    receive_count,
+                };
+                self.entity(&change, deadline).await
+            }
+            ChangeMessage::Order {
+                order,
+                application,
+                received_at: _,
+                correlation,
+            } => {
+                self.order(&order, application, correlation, receive_count, deadline)
+                    .await
+            }
+        };
+        match result {
+            Ok(done) => {
+                tracing::info!(subject, outcome = %done, %correlation, "change handled");
+                Outcome::Done
+            }
+            Err(Failure::Owed { reason, detail }) => {
+                tracing::warn!(subject, reason = reason.as_str(), detail, %correlation, "change is owed");
+                Outcome::Done
+            }
+            Err(Failure::Later { at_least, reason }) => Outcome::RetryAfter { at_least, reason },
+        }
+    }
+}

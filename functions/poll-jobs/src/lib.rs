@@ -1,1 +1,390 @@
-//! x
+//! `poll-jobs`: follows every import job until each of its lines is settled: confirmed, refused in Norce's own words,
+//! submitted again, or given up and owed (P9).
+//!
+//! Polling is the truth; a `JobCompletedEvent` only makes the look come early. A batch without a job (its caller died,
+//! or Norce's answer was lost) is settled by reading back which codes Norce has.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use futures_util::future::try_join_all;
+use shared::{
+    domain::{Clock, Code, ImportLine, ImportRequest, JobMessage, NorceId},
+    http::Deadline,
+    import_jobs::{BatchState, ImportBatch, ImportJobs, ImportJobsError},
+    mappings::Mappings,
+    norce::{Job, JobId, JobLogEntry, JobStatus, NorceError, NorceImports, NorceQuery},
+    owed::{OwedRecords, Reason},
+    queues::{MAX_DELAY, Queue, QueueError},
+    runtime::{
+        batch::{Handler, Outcome, Received},
+        delivery::{self, DeliveryError},
+    },
+};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// The first wait between two looks at a job; it doubles up to a quarter of an hour.
+const FIRST_POLL: Duration = Duration::from_secs(2);
+/// After this time the function that submits (time-out one minute) has noted the job, or has died.
+const SUBMISSION_ENDS_AFTER: TimeDelta = TimeDelta::minutes(2);
+/// Lines are submitted again after a quarter of their age: soon at first, rarely when Norce keeps failing.
+const RESUBMIT_AFTER_AGE_DIVIDED_BY: i32 = 4;
+/// Lines whose outcome is written at the same time.
+const WRITES_AT_ONCE: usize = 16;
+
+/// The use case with everything that it needs.
+pub struct PollJobs {
+    /// Reads jobs.
+    pub norce: Arc<dyn NorceImports>,
+    /// Reads back codes.
+    pub query: Arc<dyn NorceQuery>,
+    /// Which lines went in which job.
+    pub import_jobs: Arc<dyn ImportJobs>,
+    /// To look again later.
+    pub jobs: Arc<dyn Queue<JobMessage>>,
+    /// For lines that are submitted again.
+    pub imports: Arc<dyn Queue<ImportRequest>>,
+    /// To confirm codes.
+    pub mappings: Arc<dyn Mappings>,
+    /// What could not be brought across.
+    pub owed: Arc<dyn OwedRecords>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// After this time a line without an outcome is owed.
+    pub give_up_after: Duration,
+}
+
+/// Why a look at a job came to nothing. All of it is worth another look later.
+#[derive(Debug, Error)]
+enum PollError {
+    #[error(transparent)]
+    Norce(#[from] NorceError),
+    #[error(transparent)]
+    ImportJobs(#[from] ImportJobsError),
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+impl PollError {
+    fn after(&self) -> Option<Duration> {
+        match self {
+            Self::Norce(NorceError::RetryAfter { after, .. }) => *after,
+            _ => None,
+        }
+    }
+}
+
+/// What a look at a batch showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Running,
+    Settled,
+}
+
+#[async_trait]
+impl Handler<JobMessage> for PollJobs {
+    async fn handle(&self, received: Received<JobMessage>, deadline: Deadline) -> Outcome {
+        let result = match received.message {
+            JobMessage::Completed { job } => self.completed(JobId(job), deadline).await,
+            JobMessage::Poll { batch, attempt } => self.poll(batch, attempt, deadline).await,
+        };
+        match result {
+            Ok(()) => Outcome::Done,
+            Err(error) => Outcome::RetryAfter {
+                at_least: error.after(),
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+impl PollJobs {
+    /// Norce says that a job has ended.
+    async fn completed(&self, job: JobId, deadline: Deadline) -> Result<(), PollError> {
+        match self.import_jobs.by_job(job).await? {
+            // Another integration's, or one whose id is not noted yet: the batch's own poll sees to that.
+            None => tracing::debug!(%job, "a completed job is not one of ours"),
+            Some(batch) => {
+                if self.look(&batch, deadline).await? == Progress::Running {
+                    tracing::info!(%job, batch = %batch.id, "a job said to be completed is still running");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at a batch, and plans the next look while it is not settled.
+    async fn poll(&self, id: Uuid, attempt: u32, deadline: Deadline) -> Result<(), PollError> {
+        let Some(batch) = self.import_jobs.get(id).await? else {
+            return Ok(());
+        };
+        let after = match self.look(&batch, deadline).await {
+            Ok(Progress::Settled) => return Ok(()),
+            Ok(Progress::Running) => {
+                let age = (self.clock.now() - batch.since)
+                    .to_std()
+                    .unwrap_or_default();
+                if age >= self.give_up_after {
+                    return self.give_up(&batch, deadline).await;
+                }
+                None
+            }
+            Err(error) => {
+                tracing::warn!(batch = %id, %error, "a batch could not be looked at; the next look comes later");
+                error.after()
+            }
+        };
+        // A message of its own for each look: the number of looks is not bounded by the queue's receive count.
+        let next = JobMessage::Poll {
+            batch: id,
+            attempt: attempt.saturating_add(1),
+        };
+        let delay = poll_delay(attempt)
+            .max(after.unwrap_or_default())
+            .min(MAX_DELAY);
+        Ok(self.jobs.send(&[next], delay).await?)
+    }
+
+    /// Looks at a batch and settles what can be settled.
+    async fn look(&self, batch: &ImportBatch, deadline: Deadline) -> Result<Progress, PollError> {
+        match batch.state {
+            BatchState::Settled => Ok(Progress::Settled),
+            BatchState::Submitting
+                if self.clock.now() < batch.recorded_at + SUBMISSION_ENDS_AFTER =>
+            {
+                Ok(Progress::Running)
+            }
+            BatchState::Submitting => {
+                tracing::warn!(batch = %batch.id, "a batch has no job; what Norce has is read back");
+                let rest = self
+                    .confirm_what_norce_has(batch, batch.lines.clone(), deadline)
+                    .await?;
+                self.submit_again(batch, rest).await?;
+                self.settled(batch).await
+            }
+            BatchState::Submitted { job } => match self.norce.job(job, deadline).await? {
+                Some(Job {
+                    status: JobStatus::Running,
+                    ..
+                }) => Ok(Progress::Running),
+                Some(job) => self.ended(batch, &job, deadline).await,
+                None => {
+                    tracing::warn!(batch = %batch.id, %job, "Norce does not know the job; what Norce has is read back");
+                    let rest = self
+                        .confirm_what_norce_has(batch, batch.lines.clone(), deadline)
+                        .await?;
+                    self.submit_again(batch, rest).await?;
+                    self.settled(batch).await
+                }
+            },
+        }
+    }
+
+    /// Settles the lines of a job that has ended.
+    async fn ended(
+        &self,
+        batch: &ImportBatch,
+        job: &Job,
+        deadline: Deadline,
+    ) -> Result<Progress, PollError> {
+        if job.status == JobStatus::Succeeded && job.failed == 0 {
+            self.confirm(batch, &batch.lines).await?;
+            return self.settled(batch).await;
+        }
+        let log = self.norce.job_log(job.id, deadline).await?;
+        let errors: Vec<&JobLogEntry> = log.iter().filter(|entry| entry.is_error).collect();
+        let mut refused: Vec<(&ImportLine, &str)> = Vec::new();
+        let mut rest = Vec::new();
+        for line in &batch.lines {
+            match errors.iter().find(|entry| is_about(entry, line)) {
+                Some(entry) => refused.push((line, &entry.message)),
+                None => rest.push(line.clone()),
+            }
+        }
+        if refused.is_empty()
+            && let [line] = batch.lines.as_slice()
+        {
+            // The poison row is alone: whatever the log says is about it.
+            let rest = self.confirm_what_norce_has(batch, rest, deadline).await?;
+            if !rest.is_empty() {
+                self.refuse(batch, line, Reason::Validation, &words(job, &errors))
+                    .await?;
+            }
+            return self.settled(batch).await;
+        }
+        for (line, message) in &refused {
+            let detail = format!("Norce refused the row (job {}): {message}", job.id);
+            self.refuse(batch, line, Reason::Validation, &detail)
+                .await?;
+        }
+        let all_told = job.status == JobStatus::Succeeded && refused.len() >= job.failed as usize;
+        if all_told {
+            self.confirm(batch, &rest).await?;
+            return self.settled(batch).await;
+        }
+        let rest = self.confirm_what_norce_has(batch, rest, deadline).await?;
+        if refused.is_empty() {
+            tracing::warn!(batch = %batch.id, job = %job.id, lines = rest.len(), "a job failed and names no row; it is halved");
+            let rest = ImportBatch {
+                lines: rest,
+                ..batch.clone()
+            };
+            self.imports
+                .send(&delivery::halves(&rest), Duration::ZERO)
+                .await?;
+        } else {
+            self.submit_again(batch, rest).await?;
+        }
+        self.settled(batch).await
+    }
+
+    /// The configured time is over: what Norce does not have now is owed.
+    async fn give_up(&self, batch: &ImportBatch, deadline: Deadline) -> Result<(), PollError> {
+        let rest = self
+            .confirm_what_norce_has(batch, batch.lines.clone(), deadline)
+            .await?;
+        let hours = self.give_up_after.as_secs() / 3_600;
+        for line in &rest {
+            let detail = format!(
+                "Norce has not finished the import in {hours} h: look at its integration status in Norce Admin; the next change or pass submits the code again"
+            );
+            self.refuse(batch, line, Reason::TimedOut, &detail).await?;
+        }
+        self.settled(batch).await?;
+        Ok(())
+    }
+
+    /// Reads back: lines whose code Norce has are confirmed; the others are returned.
+    async fn confirm_what_norce_has(
+        &self,
+        batch: &ImportBatch,
+        lines: Vec<ImportLine>,
+        deadline: Deadline,
+    ) -> Result<Vec<ImportLine>, PollError> {
+        if lines.is_empty() {
+            return Ok(lines);
+        }
+        let ids: Vec<NorceId> = lines.iter().map(|line| line.id).collect();
+        let codes: std::collections::HashMap<NorceId, Option<Code>> = self
+            .query
+            .codes(batch.kind, batch.scope, &ids, deadline)
+            .await?
+            .into_iter()
+            .collect();
+        let (there, missing): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| {
+            codes
+                .get(&line.id)
+                .is_some_and(|code| code.as_ref() == Some(&line.code))
+        });
+        self.confirm(batch, &there).await?;
+        Ok(missing)
+    }
+
+    async fn confirm(&self, batch: &ImportBatch, lines: &[ImportLine]) -> Result<(), PollError> {
+        let now = self.clock.now();
+        for some in lines.chunks(WRITES_AT_ONCE) {
+            let writes = some.iter().map(|line| {
+                delivery::confirm(self.mappings.as_ref(), self.owed.as_ref(), batch, line, now)
+            });
+            try_join_all(writes).await?;
+        }
+        if !lines.is_empty() {
+            tracing::info!(batch = %batch.id, lines = lines.len(), "codes confirmed");
+        }
+        Ok(())
+    }
+
+    async fn refuse(
+        &self,
+        batch: &ImportBatch,
+        line: &ImportLine,
+        reason: Reason,
+        detail: &str,
+    ) -> Result<(), PollError> {
+        let (mappings, owed) = (self.mappings.as_ref(), self.owed.as_ref());
+        delivery::refuse(
+            mappings,
+            owed,
+            batch,
+            line,
+            reason,
+            detail,
+            self.clock.now(),
+        )
+        .await?;
+        let entity = delivery::entity(batch, line);
+        tracing::warn!(%entity, code = %line.code, reason = reason.as_str(), detail, correlation = %line.correlation, "code is owed");
+        Ok(())
+    }
+
+    async fn submit_again(
+        &self,
+        batch: &ImportBatch,
+        lines: Vec<ImportLine>,
+    ) -> Result<(), PollError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let age = (self.clock.now() - batch.since) / RESUBMIT_AFTER_AGE_DIVIDED_BY;
+        let delay = age.to_std().unwrap_or_default().min(MAX_DELAY);
+        tracing::info!(batch = %batch.id, lines = lines.len(), delay_ms = delay.as_millis(), "lines are submitted again");
+        Ok(self
+            .imports
+            .send(&[delivery::again(batch, lines)], delay)
+            .await?)
+    }
+
+    /// Last of all, so that a crash before it only repeats what changes nothing.
+    async fn settled(&self, batch: &ImportBatch) -> Result<Progress, PollError> {
+        self.import_jobs.settle(batch.id).await?;
+        Ok(Progress::Settled)
+    }
+}
+
+/// The wait before the next look, from 2 s to 15 min.
+fn poll_delay(attempt: u32) -> Duration {
+    FIRST_POLL
+        .saturating_mul(1 << attempt.min(16))
+        .min(MAX_DELAY)
+}
+
+fn is_about(entry: &JobLogEntry, line: &ImportLine) -> bool {
+    entry
+        .row
+        .as_ref()
+        .is_some_and(|row| match (&row.id, &row.code) {
+            (Some(id), _) => *id == line.id,
+            (None, Some(code)) => *code == line.code,
+            (None, None) => false,
+        })
+}
+
+fn words(job: &Job, errors: &[&JobLogEntry]) -> String {
+    let said: Vec<&str> = errors.iter().map(|entry| entry.message.as_str()).collect();
+    let said = if said.is_empty() {
+        "its log says nothing".to_owned()
+    } else {
+        said.join("; ")
+    };
+    let status = match job.status {
+        JobStatus::ValidationFailed => "failed validation",
+        _ => "failed",
+    };
+    format!("Norce's job {} {status}: {said}", job.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_come_from_every_two_seconds_to_every_quarter_of_an_hour() {
+        assert_eq!(poll_delay(0), Duration::from_secs(2));
+        assert_eq!(poll_delay(3), Duration::from_secs(16));
+        assert_eq!(poll_delay(u32::MAX), Duration::from_secs(15 * 60));
+    }
+}

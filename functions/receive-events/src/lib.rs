@@ -1,1 +1,287 @@
-//! x
+//! `receive-events`: takes Norce's event posts. It authenticates, checks, puts a message on a queue, and answers.
+//!
+//! Norce waits five seconds for an answer, takes any 20x for delivered and tries everything else again for about 22
+//! hours (norce-api §6). So the answer is 202 only once the queue has the message (P1), and nothing slow happens here.
+//! The message holds ids only: what an event says about a person goes no further.
+
+mod secret;
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lambda_events::{
+    apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
+    encodings::Body,
+    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde::Serialize;
+use shared::{
+    domain::{
+        ApplicationId, Cause, ChangeMessage, Clock, EntityKind, EntityRef, JobMessage, NorceId,
+        OrderKey,
+    },
+    norce::events::{Event, EventType},
+    queues::{Queue, QueueError},
+    runtime::configuration::Shops,
+};
+use uuid::Uuid;
+
+pub use secret::{CachedEventSecret, EventSecrets};
+
+/// The static header that Norce is told to send with every event.
+pub const SECRET_HEADER: &str = "x-event-secret";
+/// The header in which a subscription may name its event type, after Norce's own sample receiver (norce-api §6).
+pub const TYPE_HEADER: &str = "x-norce-event-type";
+/// The query parameter in which a subscription may name its event type.
+pub const TYPE_PARAMETER: &str = "norceEventType";
+/// Norce's events are a few hundred bytes; this is generous and keeps nonsense out of the queues.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The use case with everything that it needs.
+pub struct ReceiveEvents {
+    /// Which secrets are accepted.
+    pub secrets: Arc<dyn EventSecrets>,
+    /// Customers, companies and orders to look after.
+    pub changes: Arc<dyn Queue<ChangeMessage>>,
+    /// Jobs that have ended.
+    pub jobs: Arc<dyn Queue<JobMessage>>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Which shops there are.
+    pub shops: Shops,
+}
+
+/// The answer to a post, before it is put into HTTP.
+#[derive(Debug)]
+enum Answer {
+    Accepted { what: String, correlation: Uuid },
+    Unauthorised,
+    NeverRight(String),
+    TryAgain(String),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum AnswerBody<'a> {
+    Accepted { subject: &'a str, correlation: Uuid },
+    Error(&'a str),
+}
+
+impl ReceiveEvents {
+    /// Answers one post.
+    pub async fn handle(&self, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        let answer = self.answer(request).await.unwrap_or_else(|answer| answer);
+        match &answer {
+            Answer::Accepted { what, correlation } => {
+                tracing::info!(subject = what, %correlation, "event accepted")
+            }
+            Answer::Unauthorised => tracing::warn!("event refused: wrong or no secret"),
+            Answer::NeverRight(reason) => tracing::warn!(reason, "event refused"),
+            Answer::TryAgain(reason) => {
+                tracing::error!(reason, "event could not be taken; Norce tries again")
+            }
+        }
+        answer.into_response()
+    }
+
+    async fn answer(&self, request: &ApiGatewayV2httpRequest) -> Result<Answer, Answer> {
+        self.authenticate(&request.headers).await?;
+        let body = body(request)?;
+        let event_type = event_type(request)?;
+        let event = Event::parse(event_type, &body)
+            .map_err(|error| Answer::NeverRight(error.to_string()))?;
+        let correlation = Uuid::new_v4();
+        let what = self.enqueue(event, correlation).await?;
+        Ok(Answer::Accepted { what, correlation })
+    }
+
+    /// Lets in whoever knows the secret. A secret that was rotated a moment ago is read anew before it is refused.
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<(), Answer> {
+        let presented = headers
+            .get(SECRET_HEADER)
+            .map(HeaderValue::as_bytes)
+            .ok_or(Answer::Unauthorised)?;
+        for renewed in [false, true] {
+            let secret = self
+                .secrets
+                .accepted(renewed)
+                .await
+                .map_err(|error| Answer::TryAgain(error.to_string()))?;
+            if secret::matches(&secret, presented) {
+                return Ok(());
+            }
+        }
+        Err(Answer::Unauthorised)
+    }
+
+    async fn enqueue(&self, event: Event, correlation: Uuid) -> Result<String, Answer> {
+        match event {
+            Event::CustomerChanged(event) => {
+                self.enqueue_entity(EntityKind::Customer, event.customer, event.application, correlation).await
+            }
+            Event::CompanyChanged(event) => {
+                self.enqueue_entity(EntityKind::Company, event.company, event.application, correlation).await
+            }
+            Event::OrderReceived(event) => {
+                let order = OrderKey::ClientOrderRef(event.client_order_ref);
+                self.enqueue_order(order, event.application, correlation).await
+            }
+            Event::OrderConfirmed(event) => {
+                self.enqueue_order(OrderKey::Id(event.order_id), event.application, correlation).await
+            }
+            Event::JobCompleted(event) => {
+                let job = event.job.0;
+                sent(self.jobs.send(&[JobMessage::Completed { job }], Duration::ZERO).await)?;
+                Ok(format!("job/{job}"))
+            }
+            Event::OrderCancelled(_) | Event::InvoiceCaptureCompleted(_) | Event::SubscriptionFailed(_) => {
+                Err(Answer::NeverRight(
+                    "this integration has no use for events of this type: switch the subscription off in Norce Admin"
+                        .to_owned(),
+                ))
+            }
+        }
+    }
+
+    async fn enqueue_entity(
+        &self,
+        kind: EntityKind,
+        id: NorceId,
+        application: Option<ApplicationId>,
+        correlation: Uuid,
+    ) -> Result<String, Answer> {
+        let scope = self
+            .shops
+            .scope(application)
+            .ok_or_else(|| foreign(application))?;
+        let entity = EntityRef { kind, scope, id };
+        let received_at = self.clock.now();
+        self.send(ChangeMessage::Entity {
+            entity,
+            cause: Cause::Changed,
+            received_at,
+            correlation,
+        })
+        .await
+    }
+
+    async fn enqueue_order(
+        &self,
+        order: OrderKey,
+        application: ApplicationId,
+        correlation: Uuid,
+    ) -> Result<String, Answer> {
+        self.shops
+            .scope(Some(application))
+            .ok_or_else(|| foreign(Some(application)))?;
+        let received_at = self.clock.now();
+        self.send(ChangeMessage::Order {
+            order,
+            application,
+            received_at,
+            correlation,
+        })
+        .await
+    }
+
+    async fn send(&self, message: ChangeMessage) -> Result<String, Answer> {
+        let subject = message.group();
+        sent(self.changes.send(&[message], Duration::ZERO).await)?;
+        Ok(subject)
+    }
+}
+
+fn sent(result: Result<(), QueueError>) -> Result<(), Answer> {
+    result.map_err(|error| Answer::TryAgain(error.to_string()))
+}
+
+fn foreign(application: Option<ApplicationId>) -> Answer {
+    Answer::NeverRight(match application {
+        Some(id) => format!("application {id} is not in NORCE_APPLICATIONS"),
+        None => "ApplicationId is missing, and CUSTOMERS_BY_APPLICATION is true".to_owned(),
+    })
+}
+
+fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Answer> {
+    let text = request.body.as_deref().unwrap_or_default();
+    let body = if request.is_base64_encoded {
+        BASE64.decode(text).map_err(|_| {
+            Answer::NeverRight("the body is not base64, as the gateway says it is".to_owned())
+        })?
+    } else {
+        text.as_bytes().to_vec()
+    };
+    if body.len() > MAX_BODY_BYTES {
+        let bytes = body.len();
+        return Err(Answer::NeverRight(format!(
+            "the body has {bytes} bytes; at most {MAX_BODY_BYTES} are taken"
+        )));
+    }
+    Ok(body)
+}
+
+/// The event type: from the path, else from the header, else from the query.
+fn event_type(request: &ApiGatewayV2httpRequest) -> Result<EventType, Answer> {
+    let path = request
+        .raw_path
+        .as_deref()
+        .unwrap_or_default()
+        .trim_end_matches('/');
+    let from_path = path
+        .rsplit_once("/events/")
+        .map(|(_, name)| name.to_owned());
+    let from_header = || {
+        request
+            .headers
+            .get(TYPE_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let from_query = || {
+        let parameters = request.query_string_parameters.iter();
+        parameters
+            .into_iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(TYPE_PARAMETER))
+            .map(|(_, value)| value.to_owned())
+    };
+    let name = from_path.or_else(from_header).or_else(from_query).ok_or_else(|| {
+        Answer::NeverRight(format!(
+            "the event type is missing: post to /events/{{type}}, or name it in the header {TYPE_HEADER} or the query parameter {TYPE_PARAMETER}"
+        ))
+    })?;
+    name.parse()
+        .map_err(|error: shared::norce::events::UnknownEventType| {
+            Answer::NeverRight(error.to_string())
+        })
+}
+
+impl Answer {
+    fn into_response(self) -> ApiGatewayV2httpResponse {
+        let (status, body) = match &self {
+            Self::Accepted { what, correlation } => (
+                StatusCode::ACCEPTED,
+                AnswerBody::Accepted {
+                    subject: what,
+                    correlation: *correlation,
+                },
+            ),
+            Self::Unauthorised => (
+                StatusCode::UNAUTHORIZED,
+                AnswerBody::Error("the header x-event-secret is missing or wrong"),
+            ),
+            Self::NeverRight(reason) => (StatusCode::BAD_REQUEST, AnswerBody::Error(reason)),
+            // The reason is for our log; the caller only needs to know that it may come again.
+            Self::TryAgain(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                AnswerBody::Error("the event could not be stored: send it again"),
+            ),
+        };
+        let mut response = ApiGatewayV2httpResponse::default();
+        response.status_code = i64::from(status.as_u16());
+        response
+            .headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.body = serde_json::to_string(&body).ok().map(Body::Text);
+        response
+    }
+}

@@ -127,6 +127,10 @@ pub struct ImportRequest {
     /// separated from its neighbours (P9).
     #[serde(default)]
     pub alone: bool,
+    /// When the lines were first submitted, where they were before: the age after which they are given up counts from
+    /// there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// What waits on the `jobs` queue: look after an import job.

@@ -10,6 +10,7 @@ mod fingerprint;
 mod messages;
 mod organisation_number;
 mod personal;
+mod redaction;
 mod shop;
 
 pub use address::{Address, CountryCode};
@@ -21,4 +22,5 @@ pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use messages::{Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, OrderKey};
 pub use organisation_number::{OrganisationNumber, VatNumber};
 pub use personal::Personal;
+pub use redaction::{MAX_REDACTED_CHARS, redact};
 pub use shop::{Company, CompanyRelation, Customer, Order, OrderParty};

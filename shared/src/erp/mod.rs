@@ -3,7 +3,7 @@
 //! In no ERP is a create idempotent by itself, and an answer can be lost after the ERP has acted (erp-apis §0, §1.11).
 //! The outcomes say so: a create is never plainly an error once bytes were sent.
 
-// pub mod business_central;
+pub mod business_central;
 
 use std::{fmt, time::Duration};
 

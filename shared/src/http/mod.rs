@@ -2,9 +2,11 @@
 //! is safe.
 
 mod deadline;
+mod oauth;
 mod retry;
 mod transport;
 
 pub use deadline::Deadline;
+pub use oauth::{AccessToken, ClientCredentials, TokenError, TokenPolicy, TokenSource};
 pub use retry::{HttpClient, RetryPolicy, Safety, is_temporary, retry_after};
 pub use transport::{ReqwestTransport, Transport, TransportError, TransportSetupError};

@@ -3,8 +3,8 @@
 //! A batch is recorded *before* Norce is called, under an id of ours, and gets Norce's job id afterwards. A crash in
 //! between leaves a batch without a job, which the poller settles by reading back: nothing is lost.
 
-// mod dynamodb;
-// mod memory;
+mod dynamodb;
+mod memory;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-// pub use dynamodb::DynamoDbImportJobs;
-// pub use memory::MemoryImportJobs;
+pub use dynamodb::DynamoDbImportJobs;
+pub use memory::MemoryImportJobs;
 
 use crate::{
     domain::{EntityKind, ImportLine, Scope},
@@ -33,8 +33,11 @@ pub struct ImportBatch {
     pub lines: Vec<ImportLine>,
     /// How far it has come.
     pub state: BatchState,
-    /// When it was recorded: just before the call to Norce. Its age decides when to give up.
+    /// When it was recorded: just before the call to Norce.
     pub recorded_at: DateTime<Utc>,
+    /// When its lines were first submitted, in this batch or in an earlier one. The age since then decides when to
+    /// give up.
+    pub since: DateTime<Utc>,
 }
 
 /// How far a batch has come.
@@ -63,10 +66,10 @@ pub trait ImportJobs: Send + Sync {
     /// Records a batch in state [`BatchState::Submitting`]. Repeating it changes nothing.
     async fn record(&self, batch: &ImportBatch) -> Result<(), ImportJobsError>;
 
-    /// Notes Norce's id of a batch's job. A settled batch stays settled.
+    /// Notes Norce's id of a batch's job. A settled batch stays settled, and one that is not there is not made.
     async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), ImportJobsError>;
 
-    /// Removes a batch that Norce has certainly not taken.
+    /// Removes a batch that Norce has certainly not taken. One that has its job stays.
     async fn withdraw(&self, batch: Uuid) -> Result<(), ImportJobsError>;
 
     /// A batch by our id.

@@ -3,8 +3,8 @@
 //! A mapping has two faces, by Norce id and by ERP code, written together on condition, so that neither is ever bound
 //! twice (P2, P3). It holds no personal data: fingerprints and natural keys are keyed hashes (P11).
 
-// mod dynamodb;
-// mod memory;
+mod dynamodb;
+mod memory;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-// pub use dynamodb::DynamoDbMappings;
-// pub use memory::MemoryMappings;
+pub use dynamodb::DynamoDbMappings;
+pub use memory::MemoryMappings;
 
 use crate::{
     domain::{Code, EntityKind, EntityRef, Fingerprint, Scope},
@@ -113,7 +113,7 @@ pub enum Bound {
         /// Which one.
         code: Code,
     },
-    /// The entity is forgotten.
+    /// The entity is forgotten, or the one that had this code.
     Forgotten,
 }
 

@@ -1,8 +1,8 @@
 //! Owed records: what could not be brought across yet, why, and since when. An owed record leaves the list by itself
 //! when a later attempt succeeds.
 
-// mod dynamodb;
-// mod memory;
+mod dynamodb;
+mod memory;
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-// pub use dynamodb::DynamoDbOwed;
-// pub use memory::MemoryOwed;
+pub use dynamodb::DynamoDbOwed;
+pub use memory::MemoryOwed;
 
 use crate::domain::{ApplicationId, Code, EntityRef, OrderKey};
 
@@ -135,6 +135,22 @@ pub struct Owed {
     pub attempts: u32,
     /// Of the last attempt.
     pub correlation: Uuid,
+}
+
+/// The key of a record. An order's reference is a text from outside, of any length and content; its hash stands for
+/// it, since a key is limited to 2048 bytes.
+fn key(subject: &Subject, stage: Stage) -> String {
+    let stage = stage.as_str();
+    match subject {
+        Subject::Order {
+            order: OrderKey::ClientOrderRef(reference),
+            application,
+        } => {
+            let reference = Uuid::new_v5(&Uuid::NAMESPACE_OID, reference.as_bytes());
+            format!("{stage}#order/app-{application}/ref {reference}")
+        }
+        subject => format!("{stage}#{subject}"),
+    }
 }
 
 /// The store failed. It is always worth trying again.

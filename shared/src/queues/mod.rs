@@ -1,16 +1,16 @@
 //! The queues between the functions. A function sends typed messages through [`Queue`] and gives messages that it
 //! received back through [`Inbox`].
 
-// mod memory;
-// mod sqs;
+mod memory;
+mod sqs;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
 
-// pub use memory::{MemoryQueue, QueuedMessage};
-// pub use sqs::{SqsInbox, SqsQueue};
+pub use memory::{DeadLetter, MemoryQueue, QueuedMessage, Redrive};
+pub use sqs::{SqsInbox, SqsQueue};
 
 use crate::domain::{ChangeMessage, ImportRequest, JobMessage};
 
@@ -41,6 +41,26 @@ impl Message for JobMessage {
     fn group(&self) -> Option<String> {
         None
     }
+}
+
+/// The largest message that SQS takes, and the largest sum of the messages of one batch (1 MiB since August 2025).
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// A message as the text that travels.
+fn encode(message: &impl Message) -> Result<String, QueueError> {
+    let body = serde_json::to_string(message)
+        .map_err(|error| QueueError(format!("a message has no JSON form: {error}")))?;
+    // The two code points below U+10000 that JSON lets through and SQS refuses. In JSON they stand in strings only.
+    let body = body
+        .replace('\u{fffe}', "\\ufffe")
+        .replace('\u{ffff}', "\\uffff");
+    if body.len() > MAX_MESSAGE_BYTES {
+        return Err(QueueError(format!(
+            "a message of {} bytes is longer than the {MAX_MESSAGE_BYTES} that SQS takes",
+            body.len()
+        )));
+    }
+    Ok(body)
 }
 
 /// The queue failed: what was to be sent may not be there. It is always worth trying again.

@@ -1,0 +1,312 @@
+//! The create flow, and why one Norce entity becomes at most one ERP record (P2).
+//!
+//! 1. **Reserve.** A conditional write says that a create is about to be sent. It is the only permission to create.
+//! 2. **Look up.** The ERP may have the record: by the code that would be asked for, by natural key (exact e-mail
+//!    address or VAT number). One hit that is nobody else's is adopted; several are a conflict; a guess is never made.
+//! 3. **Create**, sending the request once.
+//! 4. **Bind.** Both faces of the mapping in one transaction; the reservation is gone with it.
+//!
+//! A crash or a lost answer anywhere leaves the reservation. Whoever comes next finds it and looks up first. Where
+//! nothing is found, the earlier create may still be under way: nobody creates before the ERP's own time limit has
+//! passed, and then only if the look-up would have found the record, that is if the natural key is still the one that
+//! the earlier create carried. Otherwise a person has to look. With `ERP_CODE_PATTERN` none of this waiting is
+//! needed: the ERP itself refuses a second record with the same code.
+
+use shared::{
+    domain::{Code, EmailKey, EntityRef},
+    erp::{CreateOutcome, Erp, ErpRecord, IdempotencyKey, NaturalKey, Party},
+    http::Deadline,
+    mappings::{Binding, CodeDelivery, Reservation, Reserved},
+    owed::Reason,
+};
+use uuid::Uuid;
+
+use crate::{ChangeEvents, failure::Failure};
+
+/// What a create is recognised by.
+struct Keys {
+    asked: Option<Code>,
+    natural: Option<NaturalKey>,
+}
+
+impl ChangeEvents {
+    /// Creates the ERP record of an entity, or finds the one that is there. The word says which, for the log.
+    pub(crate) async fn create(
+        &self,
+        entity: EntityRef,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<(Binding, &'static str), Failure> {
+        let erp = self.erp(entity.scope)?;
+        let asked = match &self.policy.code_pattern {
+            Some(pattern) => Some(pattern.code(entity.id).map_err(|error| {
+                Failure::owed(Reason::Validation, format!("ERP_CODE_PATTERN: {error}"))
+            })?),
+            None => None,
+        };
+        let keys = Keys {
+            asked,
+            natural: erp.natural_key(party),
+        };
+        let now = self.clock.now();
+        let reservation = Reservation {
+            token: Uuid::new_v4(),
+            since: now,
+            until: now + erp.capabilities().create_settles_after,
+            natural_key: keys
+                .natural
+                .as_ref()
+                .map(|key| self.fingerprints.of(key))
+                .transpose()?,
+        };
+        let earlier = match self.mappings.reserve(entity, reservation.clone()).await? {
+            Reserved::New => None,
+            Reserved::Earlier(earlier) => Some(earlier),
+            Reserved::Bound(binding) => return Ok((binding, "found bound")),
+            Reserved::Forgotten => return Err(Failure::later("it was forgotten meanwhile")),
+        };
+        match self
+            .create_reserved(
+                erp,
+                entity,
+                party,
+                &keys,
+                &reservation,
+                earlier.as_ref(),
+                deadline,
+            )
+            .await
+        {
+            Err(Stop {
+                failure,
+                nothing_was_created: true,
+            }) => {
+                // Only ours: a reservation that somebody else holds has another token.
+                self.mappings.release(entity, reservation.token).await?;
+                Err(failure)
+            }
+            Err(Stop {
+                failure,
+                nothing_was_created: false,
+            }) => Err(failure),
+            Ok(done) => Ok(done),
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `create`, split off to release the reservation in one place"
+    )]
+    async fn create_reserved(
+        &self,
+        erp: &dyn Erp,
+        entity: EntityRef,
+        party: &Party,
+        keys: &Keys,
+        reservation: &Reservation,
+        earlier: Option<&Reservation>,
+        deadline: Deadline,
+    ) -> Result<(Binding, &'static str), Stop> {
+        if let Some(record) = self
+            .look_up(erp, entity, party, keys, earlier.is_some(), deadline)
+            .await?
+        {
+            return Ok((self.adopt(entity, &record).await?, "found in the ERP"));
+        }
+        if let Some(earlier) = earlier {
+            self.take_over(entity, keys, earlier, reservation).await?;
+        }
+        let key = IdempotencyKey {
+            entity,
+            code: keys.asked.clone(),
+        };
+        match erp.create(&key, party, deadline).await {
+            Ok(CreateOutcome::Created(record)) => {
+                let mut binding = self.binding(&record)?;
+                binding.shop_fingerprint =
+                    Some(self.fingerprints.of(party).map_err(Failure::from)?);
+                self.bind(entity, &binding).await?;
+                Ok((binding, "created in the ERP"))
+            }
+            // The reservation is ours and nothing had this code when it was made: an attempt of ours has made it since.
+            Ok(CreateOutcome::AlreadyThere(record)) => {
+                Ok((self.adopt(entity, &record).await?, "found in the ERP"))
+            }
+            Ok(CreateOutcome::Ambiguous { reason }) => {
+                match self.look_up(erp, entity, party, keys, true, deadline).await {
+                    Ok(Some(record)) => {
+                        Ok((self.adopt(entity, &record).await?, "found in the ERP"))
+                    }
+                    Ok(None) => Err(Failure::Later {
+                        at_least: (reservation.until - self.clock.now()).to_std().ok(),
+                        reason: format!(
+                            "it is not known whether the ERP created {entity} ({reason})"
+                        ),
+                    }
+                    .into()),
+                    Err(stop) => Err(stop.failure.into()),
+                }
+            }
+            Err(error) => Err(Stop {
+                failure: error.into(),
+                nothing_was_created: true,
+            }),
+        }
+    }
+
+    /// Finds the entity's record in the ERP, if it is there and is nobody else's.
+    async fn look_up(
+        &self,
+        erp: &dyn Erp,
+        entity: EntityRef,
+        party: &Party,
+        keys: &Keys,
+        reserved_earlier: bool,
+        deadline: Deadline,
+    ) -> Result<Option<ErpRecord>, Stop> {
+        // While nobody has created anything, a look-up that fails leaves nothing behind.
+        let stop = |failure: Failure| Stop {
+            failure,
+            nothing_was_created: !reserved_earlier,
+        };
+        let conflict = |detail: String| stop(Failure::owed(Reason::Conflict, detail));
+        if let Some(code) = &keys.asked {
+            let hits = erp
+                .find_by_code(party.kind.resource(), code, deadline)
+                .await
+                .map_err(|e| stop(e.into()))?;
+            match hits.as_slice() {
+                [] => {}
+                [hit] if reserved_earlier || same_party(hit, keys.natural.as_ref()) => {
+                    return Ok(Some(hit.clone()));
+                }
+                _ => {
+                    return Err(conflict(format!(
+                        "the ERP has another record with code {code}, which ERP_CODE_PATTERN gives to {entity}: choose a pattern that nothing else uses"
+                    )));
+                }
+            }
+        }
+        let Some(key) = &keys.natural else {
+            return Ok(None);
+        };
+        let hits = erp
+            .find_by_key(&party.kind, key, deadline)
+            .await
+            .map_err(|e| stop(e.into()))?;
+        let what = match key {
+            NaturalKey::Email(_) => "e-mail address",
+            NaturalKey::VatNumber(_) => "VAT number",
+        };
+        match hits.as_slice() {
+            [] => Ok(None),
+            [hit] => {
+                let owner = self
+                    .mappings
+                    .by_code(entity.kind, entity.scope, &hit.code)
+                    .await
+                    .map_err(|error| stop(error.into()))?;
+                match owner {
+                    Some(other) if other != entity => Err(conflict(format!(
+                        "the ERP record with code {} has the same {what} as {entity}, but belongs to {other}: merge the two in Norce, or correct one",
+                        hit.code
+                    ))),
+                    _ => Ok(Some(hit.clone())),
+                }
+            }
+            [first, second, ..] => Err(conflict(format!(
+                "several ERP records have the {what} of {entity} ({} and {}): put the right code on it in Norce",
+                first.code, second.code
+            ))),
+        }
+    }
+
+    /// Decides whether a create may follow an earlier one that was never heard of.
+    async fn take_over(
+        &self,
+        entity: EntityRef,
+        keys: &Keys,
+        earlier: &Reservation,
+        reservation: &Reservation,
+    ) -> Result<(), Failure> {
+        if keys.asked.is_none() {
+            let now = self.clock.now();
+            if now < earlier.until {
+                return Err(Failure::Later {
+                    at_least: (earlier.until - now).to_std().ok(),
+                    reason: format!(
+                        "an earlier create of {entity} may still be under way in the ERP"
+                    ),
+                });
+            }
+            if earlier.natural_key.is_none() || earlier.natural_key != reservation.natural_key {
+                return Err(Failure::owed(
+                    Reason::Ambiguous,
+                    format!(
+                        "a create of {entity} was sent at {} and never answered, and the record cannot be looked up (no e-mail address or VAT number, or another one since): search the ERP for it and put its code on {entity} in Norce",
+                        earlier.since
+                    ),
+                ));
+            }
+        }
+        if self
+            .mappings
+            .renew(entity, earlier.token, reservation.clone())
+            .await?
+        {
+            Ok(())
+        } else {
+            Err(Failure::later(format!(
+                "somebody else is creating {entity}"
+            )))
+        }
+    }
+
+    async fn adopt(&self, entity: EntityRef, record: &ErpRecord) -> Result<Binding, Failure> {
+        let binding = self.binding(record)?;
+        self.bind(entity, &binding).await?;
+        Ok(binding)
+    }
+
+    fn binding(&self, record: &ErpRecord) -> Result<Binding, Failure> {
+        Ok(Binding {
+            code: record.code.clone(),
+            erp_id: record.id.clone(),
+            delivery: CodeDelivery::Pending,
+            shop_fingerprint: None,
+            erp_fingerprint: Some(self.fingerprints.of(&record.image)?),
+            fetched_at: None,
+        })
+    }
+}
+
+/// A create that ended early.
+struct Stop {
+    failure: Failure,
+    /// Certainly nothing was created under our reservation, which can go.
+    nothing_was_created: bool,
+}
+
+impl From<Failure> for Stop {
+    /// Unless it is known otherwise, something may have been created, and the reservation stays.
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            nothing_was_created: false,
+        }
+    }
+}
+
+fn same_party(record: &ErpRecord, key: Option<&NaturalKey>) -> bool {
+    match key {
+        None => false,
+        // Business Central may hold several addresses, separated by semicolons (erp-apis §1.2).
+        Some(NaturalKey::Email(key)) => record.image.email.as_ref().is_some_and(|email| {
+            email
+                .expose()
+                .split(';')
+                .any(|address| EmailKey::parse(address).as_ref() == Some(key))
+        }),
+        Some(NaturalKey::VatNumber(key)) => record.image.vat_number.as_ref() == Some(key),
+    }
+}

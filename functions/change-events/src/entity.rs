@@ -1,0 +1,525 @@
+//! What is done about one customer or company: fetch, decide, bring to the ERP, hand over the code.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::try_join_all;
+use shared::{
+    domain::{
+        Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, ImportLine, ImportRequest,
+        NorceId,
+    },
+    erp::{Erp, Party, PartyKind, Resource, UpdateOutcome},
+    http::Deadline,
+    mappings::{Binding, Bound, CodeDelivery, Mapping},
+    owed::{NewOwed, Reason, Stage, Subject},
+    runtime::configuration::CreateInErp,
+};
+use uuid::Uuid;
+
+use crate::{ChangeEvents, Done, failure::Failure, party};
+
+/// The receiving and the fetching function run on different hosts; their clocks may differ by this much. Within it an
+/// event is fetched once more rather than taken for done.
+const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(2);
+/// An event can come before the change that it tells of can be read. After this many deliveries the entity is gone.
+const DELIVERIES_UNTIL_GONE: u32 = 4;
+/// How often an update is built anew because somebody else was faster, before the message waits.
+const UPDATE_ATTEMPTS: u32 = 3;
+/// A code that Norce still lacks this long after it was handed over is handed over again. Repeating the import of a
+/// code changes nothing, so that this only has to be longer than an import usually takes.
+const HAND_OVER_AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
+/// Mappings of a company's contacts that are read at the same time.
+const CONTACT_LOOK_UPS: usize = 8;
+
+/// A change message about an entity.
+pub(crate) struct Change {
+    pub(crate) entity: EntityRef,
+    pub(crate) cause: Cause,
+    pub(crate) received_at: DateTime<Utc>,
+    pub(crate) correlation: Uuid,
+    pub(crate) receive_count: u32,
+}
+
+/// What the shop has, in the ERP's terms.
+struct ShopRecord {
+    code: Option<Code>,
+    party: Party,
+    active: bool,
+    /// Norce's own note that there was an order.
+    has_ordered: bool,
+    contacts: Vec<NorceId>,
+}
+
+impl ChangeEvents {
+    pub(crate) fn erp(&self, scope: shared::domain::Scope) -> Result<&dyn Erp, Failure> {
+        self.erps.get(&scope).map(AsRef::as_ref).ok_or_else(|| {
+            Failure::owed(
+                Reason::Validation,
+                format!("scope {scope} is not configured: see NORCE_APPLICATIONS"),
+            )
+        })
+    }
+
+    /// Handles a change message, and keeps the list of what is owed true.
+    pub(crate) async fn entity(
+        &self,
+        change: &Change,
+        deadline: Deadline,
+    ) -> Result<Done, Failure> {
+        let entity = change.entity;
+        let mapping = self.mappings.get(entity).await?;
+        match &mapping {
+            Some(Mapping::Forgotten) => return Ok("nothing: it is forgotten".into()),
+            Some(Mapping::Bound(binding))
+                if binding
+                    .fetched_at
+                    .is_some_and(|at| change.received_at + CLOCK_SKEW < at) =>
+            {
+                return Ok("nothing: it was fetched after this event".into());
+            }
+            _ => {}
+        }
+        let result = match entity.kind {
+            EntityKind::Customer => self.customer(change, mapping, deadline).await,
+            EntityKind::Company => self.company(change, mapping, deadline).await,
+        };
+        match &result {
+            Ok(_) => {
+                self.owed
+                    .resolve(&Subject::Entity(entity), Stage::ToErp)
+                    .await?;
+            }
+            Err(Failure::Owed { reason, detail }) => {
+                let owed = NewOwed {
+                    subject: Subject::Entity(entity),
+                    stage: Stage::ToErp,
+                    reason: *reason,
+                    detail: detail.clone(),
+                    code: None,
+                    at: self.clock.now(),
+                    correlation: change.correlation,
+                };
+                self.owed.put(owed).await?;
+            }
+            Err(Failure::Later { .. }) => {}
+        }
+        result
+    }
+
+    async fn customer(
+        &self,
+        change: &Change,
+        mapping: Option<Mapping>,
+        deadline: Deadline,
+    ) -> Result<Done, Failure> {
+        let fetched_at = self.clock.now();
+        let Some(customer) = self.norce.customer(change.entity, deadline).await? else {
+            return gone(change);
+        };
+        if customer.forgotten {
+            return self.forget(change.entity, mapping.as_ref(), deadline).await;
+        }
+        let Some(kind) = self.kind(&customer, mapping.as_ref()).await? else {
+            return self.wait_for_company(change, &customer, deadline).await;
+        };
+        let record = ShopRecord {
+            party: party::of_customer(&customer, kind)?,
+            code: customer.code,
+            active: customer.active,
+            has_ordered: customer.last_order.is_some(),
+            contacts: Vec::new(),
+        };
+        self.bring(change, record, mapping, fetched_at, deadline)
+            .await
+    }
+
+    async fn company(
+        &self,
+        change: &Change,
+        mapping: Option<Mapping>,
+        deadline: Deadline,
+    ) -> Result<Done, Failure> {
+        let fetched_at = self.clock.now();
+        let Some(company) = self.norce.company(change.entity, deadline).await? else {
+            return gone(change);
+        };
+        let record = ShopRecord {
+            party: party::of_company(&company)?,
+            code: company.code,
+            active: company.active,
+            has_ordered: false,
+            contacts: company.contacts,
+        };
+        self.bring(change, record, mapping, fetched_at, deadline)
+            .await
+    }
+
+    /// What a customer is in the ERP: what it was bound as, else a contact where it belongs to a company, else a
+    /// person. `None`: a contact whose company is not in the ERP yet.
+    async fn kind(
+        &self,
+        customer: &Customer,
+        mapping: Option<&Mapping>,
+    ) -> Result<Option<PartyKind>, Failure> {
+        let bound_as = match mapping {
+            Some(Mapping::Bound(binding)) => Some(binding.erp_id.resource),
+            _ => None,
+        };
+        match (bound_as, customer.main_company()) {
+            (Some(Resource::Customer), _) | (None, None) => Ok(Some(PartyKind::Person)),
+            (Some(Resource::Contact), None) => Err(Failure::owed(
+                Reason::MissingPrerequisite,
+                format!(
+                    "{} is a contact in the ERP, but belongs to no company in Norce: relate it to one",
+                    customer.entity
+                ),
+            )),
+            (_, Some(company)) => {
+                let company = EntityRef::company(customer.entity.scope, company);
+                match self.mappings.get(company).await? {
+                    Some(Mapping::Bound(binding)) => Ok(Some(PartyKind::Contact {
+                        company: binding.erp_id,
+                    })),
+                    _ => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// A contact whose company is not in the ERP: the company is looked after first, and brings its contacts along.
+    async fn wait_for_company(
+        &self,
+        change: &Change,
+        customer: &Customer,
+        deadline: Deadline,
+    ) -> Result<Done, Failure> {
+        let ordered = change.cause == Cause::Ordered
+            || customer.last_order.is_some()
+            || self.norce.has_order(customer.entity, deadline).await?;
+        let wanted = customer.code.is_some()
+            || match self.policy.create_in_erp {
+                CreateInErp::Always => true,
+                CreateInErp::FirstOrder => ordered,
+                CreateInErp::Never => false,
+            };
+        let (true, Some(company)) = (wanted, customer.main_company()) else {
+            return Ok("nothing: its company is not in the ERP, and it has not ordered".into());
+        };
+        let company = EntityRef::company(change.entity.scope, company);
+        let cause = if ordered {
+            Cause::Ordered
+        } else {
+            Cause::Changed
+        };
+        self.send_change(&[company], cause, change.correlation)
+            .await?;
+        Err(Failure::owed(
+            Reason::MissingPrerequisite,
+            format!("it is a contact and waits for {company} to be in the ERP"),
+        ))
+    }
+
+    /// Brings an entity across: binds it to its ERP record, hands the code over, and updates what has changed.
+    ///
+    /// The time of the fetch is noted last, so that an event which was cut off anywhere before is handled again.
+    async fn bring(
+        &self,
+        change: &Change,
+        mut record: ShopRecord,
+        mapping: Option<Mapping>,
+        fetched_at: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<Done, Failure> {
+        let entity = change.entity;
+        let (mut binding, how) = match (mapping, &record.code) {
+            (Some(Mapping::Bound(binding)), Some(code)) if *code != binding.code => {
+                return Err(Failure::owed(
+                    Reason::Conflict,
+                    format!(
+                        "Norce has code {code} for {entity}, but it is bound to code {}: correct the one that is wrong; neither is overwritten",
+                        binding.code
+                    ),
+                ));
+            }
+            (Some(Mapping::Bound(binding)), _) => (binding, None),
+            (_, Some(code)) => (
+                self.bind_existing(entity, code, &record.party, deadline)
+                    .await?,
+                Some("bound"),
+            ),
+            (mapping, None) => {
+                // A reservation stands for a decision that was made before, and has to be brought to its end.
+                if mapping.is_none()
+                    && let Some(reason) =
+                        self.reason_not_to_create(change, &record, deadline).await?
+                {
+                    return Ok(reason);
+                }
+                let (binding, how) = self.create(entity, &record.party, deadline).await?;
+                (binding, Some(how))
+            }
+        };
+        if binding.erp_id.resource == Resource::Customer
+            && record.party.kind.resource() == Resource::Contact
+        {
+            record.party.kind = PartyKind::Person;
+        }
+        self.deliver(entity, &binding, record.code.as_ref(), change.correlation)
+            .await?;
+        let updated = self
+            .update(entity, &mut binding, &record.party, deadline)
+            .await?;
+        self.carry_contacts(entity, &record.contacts, change.correlation)
+            .await?;
+        binding.fetched_at = Some(fetched_at);
+        if !self.mappings.record_sync(entity, &binding).await? {
+            return Err(Failure::later(
+                "the mapping changed while it was brought across",
+            ));
+        }
+        let done = match (how, updated) {
+            (Some(how), false) => format!("{how} as {}", binding.code),
+            (Some(how), true) => format!("{how} as {} and updated in the ERP", binding.code),
+            (None, true) => format!("updated in the ERP, {}", binding.code),
+            (None, false) => format!("unchanged, {}", binding.code),
+        };
+        Ok(done.into())
+    }
+
+    /// An existing register: Norce has a code, and no mapping of ours knows it.
+    async fn bind_existing(
+        &self,
+        entity: EntityRef,
+        code: &Code,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Binding, Failure> {
+        let erp = self.erp(entity.scope)?;
+        // A contact may have been entered as a customer of its own, but never the other way round.
+        let places: &[Resource] = match party.kind.resource() {
+            Resource::Customer => &[Resource::Customer],
+            Resource::Contact => &[Resource::Contact, Resource::Customer],
+        };
+        for resource in places {
+            let hits = erp.find_by_code(*resource, code, deadline).await?;
+            let [hit] = hits.as_slice() else {
+                if hits.is_empty() {
+                    continue;
+                }
+                return Err(Failure::owed(
+                    Reason::Conflict,
+                    format!("the ERP has several records with code {code}"),
+                ));
+            };
+            let binding = Binding {
+                code: hit.code.clone(),
+                erp_id: hit.id.clone(),
+                delivery: CodeDelivery::Confirmed {
+                    at: self.clock.now(),
+                },
+                shop_fingerprint: None,
+                erp_fingerprint: Some(self.fingerprints.of(&hit.image)?),
+                fetched_at: None,
+            };
+            self.bind(entity, &binding).await?;
+            return Ok(binding);
+        }
+        Err(Failure::owed(
+            Reason::Conflict,
+            format!(
+                "Norce has code {code} for {entity}, but the ERP has no such record: correct the code in Norce, or make the record in the ERP"
+            ),
+        ))
+    }
+
+    /// Binds, or says with whom the code is in conflict (P3).
+    pub(crate) async fn bind(&self, entity: EntityRef, binding: &Binding) -> Result<(), Failure> {
+        let code = &binding.code;
+        match self.mappings.bind(entity, binding.clone()).await? {
+            Bound::Done => Ok(()),
+            Bound::CodeTaken { by } => Err(Failure::owed(
+                Reason::Conflict,
+                format!(
+                    "the ERP's code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
+                ),
+            )),
+            Bound::OtherCode { code: other } => Err(Failure::owed(
+                Reason::Conflict,
+                format!("{entity} is bound to code {other} and is not bound to {code} as well"),
+            )),
+            Bound::Forgotten => Err(Failure::later("it, or its code, was forgotten meanwhile")),
+        }
+    }
+
+    async fn reason_not_to_create(
+        &self,
+        change: &Change,
+        record: &ShopRecord,
+        deadline: Deadline,
+    ) -> Result<Option<Done>, Failure> {
+        if !record.active {
+            return Ok(Some(
+                "nothing: it has no code and is inactive in Norce".into(),
+            ));
+        }
+        match self.policy.create_in_erp {
+            CreateInErp::Always => Ok(None),
+            CreateInErp::Never => Ok(Some(
+                "nothing: it has no code, and CREATE_IN_ERP is `never`".into(),
+            )),
+            CreateInErp::FirstOrder => {
+                // A company that is in the ERP brings its contacts along, whether they have ordered or not.
+                let wanted = change.cause == Cause::Ordered
+                    || record.has_ordered
+                    || matches!(record.party.kind, PartyKind::Contact { .. })
+                    || self.norce.has_order(change.entity, deadline).await?;
+                Ok((!wanted).then(|| "nothing: it has no code and no order yet".into()))
+            }
+        }
+    }
+
+    /// Sees to it that Norce gets the code, or notes that it has it.
+    async fn deliver(
+        &self,
+        entity: EntityRef,
+        binding: &Binding,
+        in_norce: Option<&Code>,
+        correlation: Uuid,
+    ) -> Result<(), Failure> {
+        let now = self.clock.now();
+        if in_norce.is_some() {
+            if !matches!(binding.delivery, CodeDelivery::Confirmed { .. }) {
+                let confirmed = CodeDelivery::Confirmed { at: now };
+                self.mappings
+                    .record_delivery(entity, &binding.code, confirmed)
+                    .await?;
+            }
+            self.owed
+                .resolve(&Subject::Entity(entity), Stage::CodeToNorce)
+                .await?;
+            return Ok(());
+        }
+        if matches!(binding.delivery, CodeDelivery::HandedOver { at } if now < at + HAND_OVER_AGAIN_AFTER)
+        {
+            return Ok(());
+        }
+        let line = ImportLine {
+            id: entity.id,
+            code: binding.code.clone(),
+            correlation,
+        };
+        let request = ImportRequest {
+            kind: entity.kind,
+            scope: entity.scope,
+            lines: vec![line],
+            alone: false,
+            since: None,
+        };
+        // Sent before it is noted: a crash in between repeats an import, which changes nothing; the other way round it
+        // would lose the code.
+        self.imports.send(&[request], Duration::ZERO).await?;
+        self.mappings
+            .record_delivery(entity, &binding.code, CodeDelivery::HandedOver { at: now })
+            .await?;
+        Ok(())
+    }
+
+    /// Brings the ERP's record to what the shop has; `true` when something was written.
+    async fn update(
+        &self,
+        entity: EntityRef,
+        binding: &mut Binding,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let fingerprint = self.fingerprints.of(party)?;
+        if binding.shop_fingerprint.as_ref() == Some(&fingerprint) {
+            return Ok(false);
+        }
+        let erp = self.erp(entity.scope)?;
+        for _ in 0..UPDATE_ATTEMPTS {
+            let Some(seen) = erp.get(&binding.erp_id, deadline).await? else {
+                break;
+            };
+            let (record, written) = match erp.update(&seen, party, deadline).await? {
+                UpdateOutcome::Unchanged(record) => (record, false),
+                UpdateOutcome::Updated(record) => (record, true),
+                UpdateOutcome::Stale => continue,
+                UpdateOutcome::Gone => break,
+            };
+            binding.shop_fingerprint = Some(fingerprint);
+            binding.erp_fingerprint = Some(self.fingerprints.of(&record.image)?);
+            return Ok(written);
+        }
+        match erp.get(&binding.erp_id, deadline).await? {
+            Some(_) => Err(Failure::later(
+                "somebody else keeps changing the ERP record",
+            )),
+            None => Err(Failure::owed(
+                Reason::Conflict,
+                format!(
+                    "the ERP record with code {} is gone: restore it, or remove the code in Norce",
+                    binding.code
+                ),
+            )),
+        }
+    }
+
+    /// A company that is in the ERP brings those of its contacts along that nothing is known of yet.
+    async fn carry_contacts(
+        &self,
+        entity: EntityRef,
+        contacts: &[NorceId],
+        correlation: Uuid,
+    ) -> Result<(), Failure> {
+        let mut unknown = Vec::new();
+        for some in contacts.chunks(CONTACT_LOOK_UPS) {
+            let contacts: Vec<EntityRef> = some
+                .iter()
+                .map(|id| EntityRef::customer(entity.scope, *id))
+                .collect();
+            let mappings =
+                try_join_all(contacts.iter().map(|contact| self.mappings.get(*contact))).await?;
+            unknown.extend(
+                contacts
+                    .into_iter()
+                    .zip(mappings)
+                    .filter(|(_, mapping)| mapping.is_none())
+                    .map(|(contact, _)| contact),
+            );
+        }
+        self.send_change(&unknown, Cause::ContactOfCompany, correlation)
+            .await
+    }
+
+    async fn send_change(
+        &self,
+        entities: &[EntityRef],
+        cause: Cause,
+        correlation: Uuid,
+    ) -> Result<(), Failure> {
+        let received_at = self.clock.now();
+        let messages: Vec<ChangeMessage> = entities
+            .iter()
+            .map(|entity| ChangeMessage::Entity {
+                entity: *entity,
+                cause,
+                received_at,
+                correlation,
+            })
+            .collect();
+        Ok(self.changes.send(&messages, Duration::ZERO).await?)
+    }
+}
+
+/// Norce does not have the entity.
+fn gone(change: &Change) -> Result<Done, Failure> {
+    if change.receive_count < DELIVERIES_UNTIL_GONE {
+        return Err(Failure::later(format!(
+            "{} is not in Norce Query",
+            change.entity
+        )));
+    }
+    Ok(format!("nothing: {} is not in Norce (any more)", change.entity).into())
+}

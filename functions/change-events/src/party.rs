@@ -1,0 +1,53 @@
+//! From the shop's terms to the ERP's.
+
+use shared::{
+    domain::{Company, Customer},
+    erp::{Party, PartyKind},
+    owed::Reason,
+};
+
+use crate::failure::Failure;
+
+/// A customer as a person or, where `kind` says so, a contact.
+pub(crate) fn of_customer(customer: &Customer, kind: PartyKind) -> Result<Party, Failure> {
+    let name = customer
+        .full_name()
+        .ok_or_else(|| no_name(customer.entity))?;
+    Ok(Party {
+        kind,
+        name,
+        email: customer.email.clone(),
+        phone: customer.phone.clone(),
+        mobile: customer.mobile.clone(),
+        title: customer.title.clone(),
+        organisation_number: None,
+        vat_number: None,
+        address: customer.invoice_address.clone(),
+    })
+}
+
+/// A company.
+pub(crate) fn of_company(company: &Company) -> Result<Party, Failure> {
+    let name = company
+        .name
+        .clone()
+        .ok_or_else(|| no_name(company.entity))?;
+    Ok(Party {
+        kind: PartyKind::Company,
+        name,
+        email: company.email.clone(),
+        phone: company.phone.clone(),
+        mobile: None,
+        title: None,
+        organisation_number: company.organisation_number.clone(),
+        vat_number: company.vat_number.clone(),
+        address: company.invoice_address.clone(),
+    })
+}
+
+fn no_name(entity: shared::domain::EntityRef) -> Failure {
+    Failure::owed(
+        Reason::Validation,
+        format!("{entity} has no name in Norce, and the ERP needs one: fill it in there"),
+    )
+}

@@ -1,0 +1,589 @@
+//! What the stores on DynamoDB have in common: a table with the partition key `pk`, items made of serde values, and
+//! conditional writes.
+//!
+//! Every conditional write is a transaction, also of one item: a repeat by the SDK after a lost answer carries the same
+//! request token, so that it reports the first attempt's success instead of tripping over its own condition.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client,
+    error::BuildError,
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{
+        AttributeValue, CancellationReason, ConditionCheck, Delete, KeysAndAttributes, Put,
+        ReturnValue, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update,
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::aws::{explain, pause};
+
+/// The partition key of every table.
+const KEY: &str = "pk";
+/// How often a transaction that meets another one, or a read that is answered in part, is attempted: about two
+/// seconds of pauses on average, longer than any transaction takes.
+const ATTEMPTS: u32 = 10;
+
+/// What DynamoDB holds under one key.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// A table.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    client: Client,
+    name: String,
+}
+
+/// One part of a transaction.
+pub(crate) struct Write {
+    key: String,
+    action: Action,
+    condition: Option<Expression>,
+}
+
+enum Action {
+    Put(Item),
+    Update(Expression),
+    Delete,
+    Check,
+}
+
+/// An expression in DynamoDB's language, with the names and values that it refers to.
+#[derive(Debug, Default)]
+pub(crate) struct Expression {
+    text: String,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+/// What became of a transaction.
+pub(crate) enum Written {
+    /// Everything is written.
+    Done,
+    /// Nothing is written, because conditions did not hold.
+    Refused(Refusals),
+}
+
+/// The parts of a transaction whose conditions did not hold, in the order of its writes.
+pub(crate) struct Refusals(Vec<Option<Item>>);
+
+impl Refusals {
+    /// The item that broke the condition of the `index`-th write, empty where there is none under its key.
+    pub(crate) fn take(&mut self, index: usize) -> Option<Item> {
+        self.0.get_mut(index).and_then(Option::take)
+    }
+
+    /// Whether the condition of the `index`-th write did not hold.
+    pub(crate) fn has(&self, index: usize) -> bool {
+        matches!(self.0.get(index), Some(Some(_)))
+    }
+}
+
+impl Expression {
+    /// An expression. Every attribute is written as `#name` and declared, since many plain words are reserved.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Declares an attribute: `#name` stands for `name`.
+    pub(crate) fn name(mut self, name: &str) -> Self {
+        self.names.insert(format!("#{name}"), name.to_owned());
+        self
+    }
+
+    /// Declares a value: `:name` stands for `value`.
+    pub(crate) fn value(mut self, name: &str, value: AttributeValue) -> Self {
+        self.values.insert(format!(":{name}"), value);
+        self
+    }
+
+    /// There is nothing under the key.
+    pub(crate) fn nothing_there() -> Self {
+        Self::new("attribute_not_exists(#pk)").name(KEY)
+    }
+
+    /// An update that sets the attributes which have a value and removes the others.
+    pub(crate) fn assign<'a>(
+        attributes: impl IntoIterator<Item = (&'a str, Option<AttributeValue>)>,
+    ) -> Self {
+        let mut expression = Self::default();
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        for (name, value) in attributes {
+            expression = expression.name(name);
+            match value {
+                Some(value) => {
+                    set.push(format!("#{name} = :{name}"));
+                    expression = expression.value(name, value);
+                }
+                None => remove.push(format!("#{name}")),
+            }
+        }
+        for (verb, parts) in [("SET", set), ("REMOVE", remove)] {
+            if !parts.is_empty() {
+                expression
+                    .text
+                    .push_str(&format!("{verb} {} ", parts.join(", ")));
+            }
+        }
+        expression
+    }
+
+    /// Adds a clause to an update.
+    pub(crate) fn and_set(mut self, assignment: &str) -> Self {
+        self.text = match self.text.strip_prefix("SET ") {
+            Some(rest) => format!("SET {assignment}, {rest}"),
+            None => format!("SET {assignment} {}", self.text),
+        };
+        self
+    }
+
+    fn names(&self) -> Option<HashMap<String, String>> {
+        (!self.names.is_empty()).then(|| self.names.clone())
+    }
+
+    fn values(&self) -> Option<HashMap<String, AttributeValue>> {
+        (!self.values.is_empty()).then(|| self.values.clone())
+    }
+}
+
+impl Write {
+    /// Stores an item.
+    pub(crate) fn put(key: impl Into<String>, item: Item) -> Self {
+        Self::new(key, Action::Put(item))
+    }
+
+    /// Changes attributes.
+    pub(crate) fn update(key: impl Into<String>, change: Expression) -> Self {
+        Self::new(key, Action::Update(change))
+    }
+
+    /// Removes what is under a key.
+    pub(crate) fn delete(key: impl Into<String>) -> Self {
+        Self::new(key, Action::Delete)
+    }
+
+    /// Writes nothing, but the transaction depends on a condition.
+    pub(crate) fn check(key: impl Into<String>, condition: Expression) -> Self {
+        Self::new(key, Action::Check).provided(condition)
+    }
+
+    /// The transaction depends on a condition.
+    pub(crate) fn provided(mut self, condition: Expression) -> Self {
+        self.condition = Some(condition);
+        self
+    }
+
+    fn new(key: impl Into<String>, action: Action) -> Self {
+        Self {
+            key: key.into(),
+            action,
+            condition: None,
+        }
+    }
+
+    fn into_request(self, table: &str) -> Result<TransactWriteItem, BuildError> {
+        let Self {
+            key,
+            action,
+            condition,
+        } = self;
+        let condition = condition.unwrap_or_default();
+        let text = (!condition.text.is_empty()).then(|| condition.text.clone());
+        let (names, values) = (condition.names(), condition.values());
+        let request = TransactWriteItem::builder();
+        Ok(match action {
+            Action::Put(mut item) => {
+                item.insert(KEY.to_owned(), AttributeValue::S(key));
+                let put = Put::builder()
+                    .table_name(table)
+                    .set_item(Some(item))
+                    .set_condition_expression(text)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(AllOld);
+                request.put(put.build()?)
+            }
+            Action::Update(mut change) => {
+                change.names.extend(condition.names);
+                change.values.extend(condition.values);
+                let update = Update::builder()
+                    .table_name(table)
+                    .key(KEY, AttributeValue::S(key))
+                    .set_expression_attribute_names(change.names())
+                    .set_expression_attribute_values(change.values())
+                    .update_expression(change.text)
+                    .set_condition_expression(text)
+                    .return_values_on_condition_check_failure(AllOld);
+                request.update(update.build()?)
+            }
+            Action::Delete => {
+                let delete = Delete::builder()
+                    .table_name(table)
+                    .key(KEY, AttributeValue::S(key))
+                    .set_condition_expression(text)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(AllOld);
+                request.delete(delete.build()?)
+            }
+            Action::Check => {
+                let check = ConditionCheck::builder()
+                    .table_name(table)
+                    .key(KEY, AttributeValue::S(key))
+                    .set_condition_expression(text)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(AllOld);
+                request.condition_check(check.build()?)
+            }
+        }
+        .build())
+    }
+}
+
+impl Table {
+    /// A table by its name.
+    pub(crate) fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
+        Self {
+            client: Client::new(config),
+            name: name.into(),
+        }
+    }
+
+    /// What is under a key, by a consistent read.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Item>, String> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key(KEY, AttributeValue::S(key.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| explain(&error))?;
+        Ok(answer.item)
+    }
+
+    /// What is under several keys, by consistent reads: the items that are there, by key.
+    pub(crate) async fn get_all(&self, keys: &[&str]) -> Result<HashMap<String, Item>, String> {
+        let key = |key: &&str| Item::from([(KEY.to_owned(), AttributeValue::S((*key).to_owned()))]);
+        let wanted = KeysAndAttributes::builder()
+            .set_keys(Some(keys.iter().map(key).collect()))
+            .consistent_read(true)
+            .build()
+            .map_err(|error| error.to_string())?;
+        let mut wanted = HashMap::from([(self.name.clone(), wanted)]);
+        let mut found = HashMap::new();
+        for attempt in 1..=ATTEMPTS {
+            let answer = self
+                .client
+                .batch_get_item()
+                .set_request_items(Some(wanted))
+                .send()
+                .await
+                .map_err(|error| explain(&error))?;
+            let items = answer.responses.into_iter().flatten();
+            for item in items.flat_map(|(_, items)| items) {
+                if let Some(key) = item.get(KEY).and_then(|key| key.as_s().ok()) {
+                    found.insert(key.clone(), item);
+                }
+            }
+            match answer.unprocessed_keys {
+                Some(rest) if !rest.is_empty() => wanted = rest,
+                _ => return Ok(found),
+            }
+            pause(attempt).await;
+        }
+        Err(format!(
+            "a read was answered in part only, {ATTEMPTS} times"
+        ))
+    }
+
+    /// Everything in the table, page by page, by consistent reads.
+    pub(crate) async fn scan(&self) -> Result<Vec<Item>, String> {
+        let mut items = Vec::new();
+        let mut from = None;
+        loop {
+            let page = self
+                .client
+                .scan()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| explain(&error))?;
+            items.extend(page.items.into_iter().flatten());
+            from = page.last_evaluated_key;
+            if from.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Changes attributes without any condition, making the item where there is none.
+    pub(crate) async fn update(&self, key: &str, change: Expression) -> Result<(), String> {
+        self.client
+            .update_item()
+            .table_name(&self.name)
+            .key(KEY, AttributeValue::S(key.to_owned()))
+            .set_expression_attribute_names(change.names())
+            .set_expression_attribute_values(change.values())
+            .update_expression(change.text)
+            .send()
+            .await
+            .map_err(|error| explain(&error))?;
+        Ok(())
+    }
+
+    /// Removes what is under a key; `true` when there was something.
+    pub(crate) async fn delete(&self, key: &str) -> Result<bool, String> {
+        let answer = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .key(KEY, AttributeValue::S(key.to_owned()))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(|error| explain(&error))?;
+        Ok(answer.attributes.is_some_and(|item| !item.is_empty()))
+    }
+
+    /// Writes all or nothing. Waits a little, again and again, while another transaction is at work on the same items.
+    pub(crate) async fn write(
+        &self,
+        writes: impl IntoIterator<Item = Write>,
+    ) -> Result<Written, String> {
+        let requests: Vec<TransactWriteItem> = writes
+            .into_iter()
+            .map(|write| write.into_request(&self.name))
+            .collect::<Result<_, _>>()
+            .map_err(|error| error.to_string())?;
+        let mut attempt = 1;
+        loop {
+            // Every attempt has a request token of its own, which the SDK makes: a cancelled transaction has
+            // certainly written nothing.
+            let outcome = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(requests.clone()))
+                .send()
+                .await;
+            let error = match outcome {
+                Ok(_) => return Ok(Written::Done),
+                Err(error) => error,
+            };
+            let reasons = match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    cancelled.cancellation_reasons()
+                }
+                _ => return Err(explain(&error)),
+            };
+            match verdict(reasons) {
+                Verdict::Refused(refusals) => return Ok(Written::Refused(refusals)),
+                Verdict::Again if attempt < ATTEMPTS => pause(attempt).await,
+                Verdict::Again | Verdict::Failed => {
+                    return Err(format!("{} ({attempt} attempts)", codes(reasons)));
+                }
+            }
+            attempt += 1;
+        }
+    }
+}
+
+/// What the reasons of a cancelled transaction come to.
+enum Verdict {
+    Refused(Refusals),
+    Again,
+    Failed,
+}
+
+fn verdict(reasons: &[CancellationReason]) -> Verdict {
+    let mut refusals = Vec::with_capacity(reasons.len());
+    let (mut refused, mut again) = (false, false);
+    for reason in reasons {
+        let refusal = match reason.code() {
+            None | Some("None") => None,
+            Some("ConditionalCheckFailed") => {
+                refused = true;
+                Some(reason.item().cloned().unwrap_or_default())
+            }
+            Some("TransactionConflict" | "ProvisionedThroughputExceeded" | "ThrottlingError") => {
+                again = true;
+                None
+            }
+            Some(_) => return Verdict::Failed,
+        };
+        refusals.push(refusal);
+    }
+    match (again, refused) {
+        // What the other transaction is about to change may be just what decides.
+        (true, _) => Verdict::Again,
+        (false, true) => Verdict::Refused(Refusals(refusals)),
+        (false, false) => Verdict::Failed,
+    }
+}
+
+/// The codes of the reasons. Their messages are left out: those of validation errors may quote data.
+fn codes(reasons: &[CancellationReason]) -> String {
+    let codes: Vec<&str> = reasons
+        .iter()
+        .filter_map(CancellationReason::code)
+        .collect();
+    format!("transaction cancelled [{}]", codes.join(", "))
+}
+
+/// A text attribute.
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// A number attribute.
+pub(crate) fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// A value as it is inside of an item.
+pub(crate) fn attribute(value: impl Serialize) -> Result<AttributeValue, String> {
+    let value = serde_json::to_value(value).map_err(|error| error.to_string())?;
+    Ok(to_attribute(value))
+}
+
+/// The attributes of a struct, absent values left out.
+pub(crate) fn to_item(value: &impl Serialize) -> Result<Item, String> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(fields)) => Ok(fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, to_attribute(value)))
+            .collect()),
+        Ok(_) => Err("only a struct can be an item".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The struct that an item holds. `record` names it in an error; what the item holds is not quoted.
+pub(crate) fn from_item<T: DeserializeOwned>(item: Item, record: &str) -> Result<T, String> {
+    let fields = item
+        .into_iter()
+        .map(|(name, value)| Some((name, from_attribute(value)?)))
+        .collect::<Option<serde_json::Map<_, _>>>();
+    fields
+        .and_then(|fields| serde_json::from_value(Value::Object(fields)).ok())
+        .ok_or_else(|| format!("the item of {record} has an unexpected shape"))
+}
+
+fn to_attribute(value: Value) -> AttributeValue {
+    match value {
+        Value::Null => AttributeValue::Null(true),
+        Value::Bool(flag) => AttributeValue::Bool(flag),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::String(text) => AttributeValue::S(text),
+        Value::Array(values) => AttributeValue::L(values.into_iter().map(to_attribute).collect()),
+        Value::Object(fields) => AttributeValue::M(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name, to_attribute(value)))
+                .collect(),
+        ),
+    }
+}
+
+/// `None`: a type that no value of ours has (binary, sets).
+fn from_attribute(value: AttributeValue) -> Option<Value> {
+    Some(match value {
+        AttributeValue::Null(_) => Value::Null,
+        AttributeValue::Bool(flag) => Value::Bool(flag),
+        AttributeValue::N(number) => Value::Number(number.parse().ok()?),
+        AttributeValue::S(text) => Value::String(text),
+        AttributeValue::L(values) => Value::Array(
+            values
+                .into_iter()
+                .map(from_attribute)
+                .collect::<Option<_>>()?,
+        ),
+        AttributeValue::M(fields) => Value::Object(
+            fields
+                .into_iter()
+                .map(|(name, value)| Some((name, from_attribute(value)?)))
+                .collect::<Option<_>>()?,
+        ),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Sample {
+        name: String,
+        count: i64,
+        absent: Option<String>,
+        nested: HashMap<String, Vec<bool>>,
+    }
+
+    #[test]
+    fn a_struct_survives_the_way_through_an_item() {
+        let sample = Sample {
+            name: "å".to_owned(),
+            count: i64::MAX,
+            absent: None,
+            nested: HashMap::from([("a".to_owned(), vec![true, false])]),
+        };
+        let item = to_item(&sample).unwrap();
+        assert!(!item.contains_key("absent"));
+        assert_eq!(from_item::<Sample>(item, "sample").unwrap(), sample);
+    }
+
+    #[test]
+    fn p11_an_item_that_cannot_be_read_is_named_but_not_quoted() {
+        let item = Item::from([("name".to_owned(), text("anna@example.com"))]);
+        let error = from_item::<Sample>(item, "customer/client/1").unwrap_err();
+        assert_eq!(
+            error,
+            "the item of customer/client/1 has an unexpected shape"
+        );
+    }
+
+    fn reason(code: &str) -> CancellationReason {
+        CancellationReason::builder().code(code).build()
+    }
+
+    #[test]
+    fn a_conflict_outweighs_a_condition_because_it_may_change_it() {
+        let conflict = [
+            reason("ConditionalCheckFailed"),
+            reason("TransactionConflict"),
+        ];
+        assert!(matches!(verdict(&conflict), Verdict::Again));
+        let refused = [reason("None"), reason("ConditionalCheckFailed")];
+        match verdict(&refused) {
+            Verdict::Refused(refusals) => {
+                assert!(!refusals.has(0));
+                assert!(refusals.has(1));
+            }
+            _ => panic!("not refused"),
+        }
+        assert!(matches!(
+            verdict(&[reason("ValidationError")]),
+            Verdict::Failed
+        ));
+    }
+
+    #[test]
+    fn an_update_sets_what_has_a_value_and_removes_the_rest() {
+        let update = Expression::assign([("a", Some(number(1))), ("b", None)]).and_set("#c = :one");
+        assert_eq!(update.text.trim(), "SET #c = :one, #a = :a REMOVE #b");
+    }
+}

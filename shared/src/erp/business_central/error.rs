@@ -1,0 +1,333 @@
+//! What Business Central says when it refuses. The error's *code* decides, because statuses differ between versions
+//! and proxies (erp-apis §1.6, §1.7); where there is no code, as on a proxy's page, the status does.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::Utc;
+use http::{Response, StatusCode};
+use serde::Deserialize;
+
+use crate::{
+    domain::redact,
+    erp::ErpError,
+    http::{TokenError, TransportError, is_temporary, retry_after},
+};
+
+const SAME_KEY_EXISTS: &str = "Internal_EntityWithSameKeyExists";
+const ENTITY_CHANGED: &str = "Request_EntityChanged";
+const RECORD_NOT_FOUND: &str = "Internal_RecordNotFound";
+const COMPANY_NOT_FOUND: &str = "Internal_CompanyNotFound";
+
+/// The `Internal_*` errors that pass by themselves: the database or the tenant is not there at the moment. The others
+/// come from the data of the request or of the register and stay.
+const TEMPORARY: [&str; 2] = ["Internal_ServerError", "Internal_TenantUnavailable"];
+
+/// A value shorter than this is no help in telling a person, and taking it out would tear the message to pieces.
+const SHORTEST_MASKED: usize = 3;
+
+/// Values that may be repeated in a message and must not stay in it, each with what it is called instead.
+pub(super) type Mask<'a> = [(&'a str, &'a str)];
+
+/// An answer that is no success. `{"error":{"code","message"}}`, or any text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    status: StatusCode,
+    code: Option<String>,
+    message: String,
+    after: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    error: ErrorBody,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Failure {
+    /// Reads an answer that is no success.
+    pub(super) fn of(response: &Response<Bytes>, mask: &Mask<'_>) -> Self {
+        // Whatever is no JSON may be a whole page, and is not repeated.
+        let (code, message) = match serde_json::from_slice::<ErrorAnswer>(response.body()) {
+            Ok(ErrorAnswer { error }) => (Some(redact(&error.code)), words(&error.message, mask)),
+            Err(_) => (None, String::new()),
+        };
+        Self {
+            status: response.status(),
+            code,
+            message,
+            after: retry_after(response, Utc::now()),
+        }
+    }
+
+    /// A record with the number that was asked for exists. Seen with 400 and with 409 (erp-apis §1.6).
+    pub(super) fn is_duplicate(&self) -> bool {
+        self.has_code(SAME_KEY_EXISTS)
+    }
+
+    /// The version in `If-Match` is an old one; 412 is what a proxy would say (erp-apis §1.6).
+    pub(super) fn is_stale(&self) -> bool {
+        self.has_code(ENTITY_CHANGED) || self.status == StatusCode::PRECONDITION_FAILED
+    }
+
+    /// The record does not exist. No other 404 says so: a wrong address must not make a register look empty.
+    pub(super) fn is_gone(&self) -> bool {
+        self.has_code(RECORD_NOT_FOUND) && self.status == StatusCode::NOT_FOUND
+    }
+
+    /// Whether the request has certainly had no effect. 408 and 5xx come from before, in the midst of and after the
+    /// work alike.
+    pub(super) fn is_definite(&self) -> bool {
+        self.is_rule() || !self.is_at_server() && self.status != StatusCode::REQUEST_TIMEOUT
+    }
+
+    fn is_at_server(&self) -> bool {
+        self.status.is_server_error() || self.status.is_success()
+    }
+
+    /// A rule refused the request, and its transaction was rolled back. A rate limit and a time-out stay what they
+    /// are, whatever code they carry.
+    fn is_rule(&self) -> bool {
+        let rule = self.starts_with("Application_") || self.starts_with("BadRequest");
+        rule && (!is_temporary(self.status) || self.status == StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn has_code(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+
+    fn starts_with(&self, prefix: &str) -> bool {
+        self.code
+            .as_deref()
+            .is_some_and(|code| code.starts_with(prefix))
+    }
+
+    /// What happened in a few words, fit for a log.
+    pub(super) fn reason(&self) -> String {
+        let status = self.status.as_u16();
+        match &self.code {
+            Some(code) => format!("HTTP {status} {code}"),
+            None => format!("HTTP {status}"),
+        }
+    }
+}
+
+impl From<Failure> for ErpError {
+    fn from(failure: Failure) -> Self {
+        let status = failure.status;
+        let reason = failure.reason();
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            || failure.starts_with("Authentication_")
+            || failure.starts_with("Authorization_")
+        {
+            return Self::Authentication { reason };
+        }
+        if failure.has_code(COMPANY_NOT_FOUND) {
+            let reason = format!("{reason}: the company of ERP_COMPANY is not there for this app");
+            return Self::Authentication { reason };
+        }
+        let temporary = failure
+            .code
+            .as_deref()
+            .is_some_and(|code| TEMPORARY.contains(&code));
+        // A 409 that is neither a duplicate nor a rule is two transactions in each other's way (erp-apis §1.6).
+        let collision = status == StatusCode::CONFLICT && !failure.is_duplicate();
+        if temporary || !failure.is_rule() && (is_temporary(status) || collision) {
+            return Self::RetryAfter {
+                after: failure.after,
+                reason,
+            };
+        }
+        let misaddressed = status == StatusCode::NOT_FOUND
+            && !failure.has_code(RECORD_NOT_FOUND)
+            && !failure.starts_with("Application_");
+        if misaddressed || !status.is_client_error() && !status.is_server_error() {
+            return Self::Unreadable(format!(
+                "{reason} is no answer of Business Central's API; check ERP_BASE_URL and ERP_COMPANY"
+            ));
+        }
+        Self::Refused {
+            field: None,
+            code: failure
+                .code
+                .unwrap_or_else(|| format!("HTTP {}", status.as_u16())),
+            message: failure.message,
+        }
+    }
+}
+
+/// There was no answer to a read, or to a write that may be repeated.
+pub(super) fn unanswered(error: &TransportError) -> ErpError {
+    ErpError::RetryAfter {
+        after: None,
+        reason: error.to_string(),
+    }
+}
+
+/// There is no token.
+pub(super) fn no_token(error: TokenError) -> ErpError {
+    match error {
+        TokenError::RetryAfter { after, reason } => ErpError::RetryAfter {
+            after,
+            reason: format!("the identity provider cannot answer now: {reason}"),
+        },
+        TokenError::Refused { reason } => ErpError::Authentication { reason },
+        error @ TokenError::Unreadable(_) => ErpError::Unreadable(error.to_string()),
+    }
+}
+
+/// A message without personal data: what was sent is replaced by the name of its field, what follows `Value:` (the
+/// value, in `Application_StringExceededLength` and its like) and the correlation id are left out.
+fn words(message: &str, mask: &Mask<'_>) -> String {
+    let message = ["CorrelationId:", "Value:"]
+        .iter()
+        .fold(message, |message, end| {
+            message.split(end).next().unwrap_or_default()
+        });
+    let mut mask: Vec<_> = mask
+        .iter()
+        .filter(|(_, value)| value.chars().count() >= SHORTEST_MASKED)
+        .collect();
+    // A longer value goes first, so that none is torn by another one inside it.
+    mask.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+    let masked = mask
+        .iter()
+        .fold(message.to_owned(), |message, (name, value)| {
+            message.replace(value, &format!("[{name}]"))
+        });
+    redact(&masked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(status: u16, body: &str) -> Failure {
+        let response = Response::builder()
+            .status(status)
+            .header("retry-after", "17")
+            .body(Bytes::copy_from_slice(body.as_bytes()))
+            .unwrap();
+        Failure::of(&response, &[("displayName", "Anna Ek"), ("city", "Åre")])
+    }
+
+    fn coded(status: u16, code: &str) -> Failure {
+        failure(
+            status,
+            &format!(r#"{{"error":{{"code":"{code}","message":"No."}}}}"#),
+        )
+    }
+
+    /// What the caller does next.
+    fn next(failure: Failure) -> &'static str {
+        match ErpError::from(failure) {
+            ErpError::RetryAfter { after, .. } => {
+                assert_eq!(after, Some(Duration::from_secs(17)));
+                "retry"
+            }
+            ErpError::Authentication { .. } => "authentication",
+            ErpError::Refused { .. } => "refused",
+            ErpError::Unreadable(_) => "unreadable",
+        }
+    }
+
+    #[test]
+    fn the_code_decides_and_without_one_the_status() {
+        for (status, code, expected) in [
+            (400, "Application_DialogException", "refused"),
+            (400, "Application_StringExceededLength", "refused"),
+            (500, "Application_EvaluateException", "refused"),
+            (409, "Application_DialogException", "refused"),
+            (400, "BadRequest_InvalidToken", "refused"),
+            (400, "BadRequest", "refused"),
+            (400, "Internal_InvalidTableRelation", "refused"),
+            (404, "Internal_RecordNotFound", "refused"),
+            (409, "Internal_EntityWithSameKeyExists", "refused"),
+            (400, "Internal_ServerError", "retry"),
+            (404, "Internal_TenantUnavailable", "retry"),
+            (409, "Internal_Deadlock", "retry"),
+            (500, "Unknown", "retry"),
+            (429, "Application_TooManyRequests", "retry"),
+            (503, "Application_DialogException", "retry"),
+            (401, "Authentication_InvalidCredentials", "authentication"),
+            (400, "Authorization_Denied", "authentication"),
+            (404, "Internal_CompanyNotFound", "authentication"),
+            (404, "BadRequest_ResourceNotFound", "unreadable"),
+        ] {
+            assert_eq!(next(coded(status, code)), expected, "{status} {code}");
+        }
+        for (status, expected) in [
+            (301, "unreadable"),
+            (400, "refused"),
+            (401, "authentication"),
+            (403, "authentication"),
+            (404, "unreadable"),
+            (408, "retry"),
+            (409, "retry"),
+            (413, "refused"),
+            (423, "retry"),
+            (429, "retry"),
+            (500, "retry"),
+            (502, "retry"),
+            (503, "retry"),
+            (504, "retry"),
+        ] {
+            let html = failure(status, "<html>Anna Ek</html>");
+            assert_eq!(next(html.clone()), expected, "{status}");
+            assert!(!format!("{html:?} {}", ErpError::from(html.clone())).contains("Anna"));
+        }
+    }
+
+    #[test]
+    fn p2_only_a_definite_answer_says_that_nothing_was_done() {
+        for (status, code) in [
+            (400, "Application_DialogException"),
+            (500, "Application_DialogException"),
+            (401, ""),
+            (429, "Application_TooManyRequests"),
+            (409, "Internal_Deadlock"),
+            (302, ""),
+        ] {
+            assert!(coded(status, code).is_definite(), "{status} {code}");
+        }
+        for (status, code) in [
+            (408, ""),
+            (500, "Internal_ServerError"),
+            (503, "Internal_TenantUnavailable"),
+            (504, ""),
+            (200, ""),
+        ] {
+            assert!(!coded(status, code).is_definite(), "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn only_a_missing_record_is_gone() {
+        assert!(coded(404, "Internal_RecordNotFound").is_gone());
+        assert!(!coded(404, "BadRequest_ResourceNotFound").is_gone());
+        assert!(!coded(404, "Internal_CompanyNotFound").is_gone());
+        assert!(!failure(404, "Not Found").is_gone());
+    }
+
+    #[test]
+    fn p11_a_message_keeps_its_sense_and_loses_the_person() {
+        let message = |text: &str| {
+            let body = serde_json::json!({ "error": { "code": "Application_X", "message": text } });
+            ErpError::from(failure(400, &body.to_string())).to_string()
+        };
+        insta::assert_snapshot!(
+            message("The length of the string is 57, but it must be less than or equal to 50 characters. Value: Anna Ek, Storgatan 1  CorrelationId:  5c8d."),
+            @"the ERP refuses the record: Application_X: The length of the string is 57, but it must be less than or equal to 50 characters."
+        );
+        insta::assert_snapshot!(
+            message("Anna Ek in Åre <anna@example.com> is not allowed.  CorrelationId:  5c8d."),
+            @"the ERP refuses the record: Application_X: [displayName] in [city] <[e-mail]> is not allowed."
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! What is written: a party as the fields of a `customers` or a `contacts` record, and the difference to what is there.
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::formats::{
+    ADDRESS_LINE_1, ADDRESS_LINE_2, CITY, COUNTRY, DISPLAY_NAME, EMAIL, Field, JOB_TITLE,
+    MOBILE_PHONE_NUMBER, PHONE_NUMBER, POSTAL_CODE, STATE, TAX_REGISTRATION_NUMBER, address_lines,
+};
+use crate::{
+    domain::{Address, CountryCode, EmailKey, OrganisationNumber, Personal, VatNumber},
+    erp::{ErpError, ErpImage, Party, PartyKind, Resource},
+};
+
+/// The fields that Business Central fills from each other: a known postal code brings its town, and another country
+/// clears both (erp-apis §1.4). They go together or not at all, the country first, so that nothing that comes later
+/// in the record is cleared by it.
+const PLACE: [Field; 3] = [COUNTRY, POSTAL_CODE, CITY];
+
+/// Names and values in the order in which they are written; an empty value clears a field. Personal data: there is no
+/// `Debug`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Fields(Vec<(&'static str, String)>);
+
+impl Fields {
+    /// A party as it is meant to be. What the shop does not know is not among the fields.
+    ///
+    /// A customer record has no mobile telephone (erp-apis §1.3): the mobile number stands in where there is no other,
+    /// and is left out otherwise. Only contacts have a title. The organisation number has no field at all; it goes as
+    /// the VAT number that follows from it.
+    pub(super) fn wanted(party: &Party, resource: Resource) -> Result<Self, ErpError> {
+        let mut fields = Self::default();
+        fields.put(DISPLAY_NAME, &party.name, Field::fit)?;
+        fields.put_some(EMAIL, party.email.as_ref(), Field::fit)?;
+        match resource {
+            Resource::Customer => {
+                let phone = party.phone.as_ref().or(party.mobile.as_ref());
+                fields.put_some(PHONE_NUMBER, phone, Field::fit_phone)?;
+                let vat_number = vat_number(party).and_then(|vat| vat.to_personal());
+                fields.put_some(TAX_REGISTRATION_NUMBER, vat_number.as_ref(), Field::fit)?;
+            }
+            Resource::Contact => {
+                fields.put_some(PHONE_NUMBER, party.phone.as_ref(), Field::fit_phone)?;
+                fields.put_some(MOBILE_PHONE_NUMBER, party.mobile.as_ref(), Field::fit_phone)?;
+                if let Some(title) = &party.title {
+                    fields.set(JOB_TITLE.name, JOB_TITLE.shorten(title.expose()));
+                }
+            }
+        }
+        if let Some(address) = &party.address {
+            fields.put_address(address)?;
+        }
+        Ok(fields)
+    }
+
+    /// A record as it is.
+    pub(super) fn of(image: &ErpImage) -> Self {
+        let mut fields = Self::default();
+        let mut add = |field: Field, value: Option<&Personal>| {
+            if let Some(value) = value {
+                fields.set(field.name, value.expose().to_owned());
+            }
+        };
+        add(DISPLAY_NAME, image.name.as_ref());
+        add(EMAIL, image.email.as_ref());
+        add(PHONE_NUMBER, image.phone.as_ref());
+        add(MOBILE_PHONE_NUMBER, image.mobile.as_ref());
+        add(JOB_TITLE, image.title.as_ref());
+        let vat_number = image.vat_number.as_ref().and_then(VatNumber::to_personal);
+        add(TAX_REGISTRATION_NUMBER, vat_number.as_ref());
+        if let Some(address) = &image.address {
+            add(ADDRESS_LINE_1, address.line1.as_ref());
+            add(ADDRESS_LINE_2, address.line2.as_ref());
+            add(POSTAL_CODE, address.postal_code.as_ref());
+            add(CITY, address.city.as_ref());
+            add(STATE, address.region.as_ref());
+            let country = address.country.map(|country| country.to_string());
+            add(COUNTRY, country.and_then(Personal::parse).as_ref());
+        }
+        fields
+    }
+
+    /// What has to be written so that a record with the fields of `seen` gets these.
+    pub(super) fn changes_to(&self, seen: &Self) -> Self {
+        let differs = |name: &str, value: &str| {
+            let seen = seen.get(name).unwrap_or_default();
+            value != seen && !(name == EMAIL.name && is_one_of(value, seen))
+        };
+        let place = PLACE.iter().any(|field| {
+            self.get(field.name)
+                .is_some_and(|it| differs(field.name, it))
+        });
+        let mut changes = Self::default();
+        for (name, value) in self.iter() {
+            if !is_place(name) && differs(name, value) {
+                changes.set(name, value.to_owned());
+            }
+        }
+        if place {
+            for Field { name, .. } in PLACE {
+                if let Some(value) = self.get(name).or_else(|| seen.get(name)) {
+                    changes.set(name, value.to_owned());
+                }
+            }
+            // Cleared together with the town when the country changes.
+            if let Some(state) = self.get(STATE.name) {
+                changes.remove(STATE.name);
+                changes.set(STATE.name, state.to_owned());
+            }
+        }
+        changes
+    }
+
+    /// Which of these fields a record has empty although they were written with a value: another field has cleared
+    /// them.
+    pub(super) fn cleared_in(&self, seen: &Self) -> Self {
+        let cleared = self
+            .0
+            .iter()
+            .filter(|(name, value)| !value.is_empty() && seen.get(name).is_none());
+        Self(cleared.cloned().collect())
+    }
+
+    /// Adds a field.
+    pub(super) fn set(&mut self, name: &'static str, value: String) {
+        self.0.push((name, value));
+    }
+
+    /// A field's value.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find(|(it, _)| *it == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All names and values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// Whether there is nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|(it, _)| *it != name);
+    }
+
+    fn put(
+        &mut self,
+        field: Field,
+        value: &Personal,
+        fit: fn(Field, &str) -> Result<String, ErpError>,
+    ) -> Result<(), ErpError> {
+        self.set(field.name, fit(field, value.expose())?);
+        Ok(())
+    }
+
+    fn put_some(
+        &mut self,
+        field: Field,
+        value: Option<&Personal>,
+        fit: fn(Field, &str) -> Result<String, ErpError>,
+    ) -> Result<(), ErpError> {
+        value.map_or(Ok(()), |value| self.put(field, value, fit))
+    }
+
+    /// The lines are one thing: the old second line under a new street would be nobody's address.
+    fn put_address(&mut self, address: &Address) -> Result<(), ErpError> {
+        if address.care_of.is_some() || address.line1.is_some() || address.line2.is_some() {
+            let (first, second) = address_lines(address)?;
+            self.set(ADDRESS_LINE_1.name, first);
+            self.set(ADDRESS_LINE_2.name, second);
+        }
+        let country = address.country.map(|country| country.to_string());
+        let country = country.and_then(Personal::parse);
+        self.put_some(COUNTRY, country.as_ref(), Field::fit_code)?;
+        self.put_some(POSTAL_CODE, address.postal_code.as_ref(), Field::fit_code)?;
+        self.put_some(CITY, address.city.as_ref(), Field::fit)?;
+        self.put_some(STATE, address.region.as_ref(), Field::fit)
+    }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+fn is_place(name: &str) -> bool {
+    PLACE.iter().any(|field| field.name == name)
+}
+
+/// The addresses in an e-mail field, which may hold several (erp-apis §1.2).
+pub(super) fn addresses(email: &str) -> impl Iterator<Item = &str> {
+    email.split(';')
+}
+
+/// Whether a field with several addresses holds this one already. The others are the finance department's.
+fn is_one_of(email: &str, seen: &str) -> bool {
+    let Some(key) = EmailKey::parse(email) else {
+        return false;
+    };
+    seen.contains(';') && addresses(seen).any(|it| EmailKey::parse(it).as_ref() == Some(&key))
+}
+
+/// The VAT number of a party: as the shop has it, else as it follows from a valid organisation number and the country
+/// of the address. A bare organisation number in the VAT number's place is one too: Business Central would refuse it
+/// (erp-apis §1.4).
+pub(super) fn vat_number(party: &Party) -> Option<VatNumber> {
+    if party.kind != PartyKind::Company {
+        return party.vat_number.clone();
+    }
+    let country = party.address.as_ref().and_then(|address| address.country);
+    match &party.vat_number {
+        Some(given) => Some(completed(given, country).unwrap_or_else(|| given.clone())),
+        None => party.organisation_number.as_ref()?.vat_number(country?),
+    }
+}
+
+fn completed(given: &VatNumber, country: Option<CountryCode>) -> Option<VatNumber> {
+    let bare = given.expose().bytes().all(|byte| byte.is_ascii_digit());
+    let number = OrganisationNumber::parse(given.expose()).filter(|_| bare)?;
+    number.vat_number(country?)
+}

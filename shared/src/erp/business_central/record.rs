@@ -1,0 +1,231 @@
+//! What is read: records of `customers` and `contacts`. Business Central has no nulls (erp-apis §1.2): what is empty
+//! is `""`, the zero GUID, the year 1 or `_x0020_`, and all of them mean that there is nothing.
+
+use chrono::{DateTime, Datelike, Utc};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::fields::addresses;
+use crate::{
+    domain::{Address, EmailKey, Personal, VatNumber},
+    erp::{ErpError, ErpId, ErpImage, ErpRecord, PartyKind, Resource},
+};
+
+/// Everything of a customer that [`Row`] reads. `balanceDue` is not asked for: it is summed up anew for each read.
+const CUSTOMER_FIELDS: &str = "id,number,displayName,type,addressLine1,addressLine2,city,state,country,postalCode,\
+                               phoneNumber,email,taxRegistrationNumber,blocked,lastModifiedDateTime";
+/// Everything of a contact that [`Row`] reads.
+const CONTACT_FIELDS: &str = "id,number,displayName,type,jobTitle,addressLine1,addressLine2,city,state,country,\
+                              postalCode,phoneNumber,mobilePhoneNumber,email,privacyBlocked,lastModifiedDateTime";
+
+/// The `$select` of a resource.
+pub(super) const fn selected(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Customer => CUSTOMER_FIELDS,
+        Resource::Contact => CONTACT_FIELDS,
+    }
+}
+
+/// The entity set of a resource.
+pub(super) const fn entity_set(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Customer => "customers",
+        Resource::Contact => "contacts",
+    }
+}
+
+/// The `type` of a kind's records: a contact of an organisation is a person.
+pub(super) const fn type_of(kind: &PartyKind) -> &'static str {
+    match kind {
+        PartyKind::Company => "Company",
+        PartyKind::Person | PartyKind::Contact { .. } => "Person",
+    }
+}
+
+/// The one value of `blocked` that closes a customer altogether; `Ship` and `Invoice` do so in part.
+pub(super) const BLOCKED_ALL: &str = "All";
+
+/// A record of either resource as it comes; what one of them lacks is `None`. Personal data: there is no `Debug`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Row {
+    #[serde(rename = "@odata.etag")]
+    etag: Option<String>,
+    id: Option<String>,
+    number: Option<String>,
+    display_name: Option<String>,
+    r#type: Option<String>,
+    job_title: Option<String>,
+    address_line1: Option<String>,
+    address_line2: Option<String>,
+    city: Option<String>,
+    state: Option<String>,
+    country: Option<String>,
+    postal_code: Option<String>,
+    phone_number: Option<String>,
+    mobile_phone_number: Option<String>,
+    email: Option<String>,
+    tax_registration_number: Option<String>,
+    blocked: Option<String>,
+    privacy_blocked: Option<bool>,
+    last_modified_date_time: Option<String>,
+}
+
+impl Row {
+    /// Whether the record is of this type.
+    pub(super) fn is_a(&self, type_name: &str) -> bool {
+        self.r#type.as_deref() == Some(type_name)
+    }
+
+    /// Whether one of its e-mail addresses is this one.
+    pub(super) fn has_email(&self, key: &EmailKey) -> bool {
+        addresses(self.email.as_deref().unwrap_or_default())
+            .any(|address| EmailKey::parse(address).as_ref() == Some(key))
+    }
+
+    /// Whether its VAT number is this one.
+    pub(super) fn has_vat_number(&self, vat_number: &VatNumber) -> bool {
+        self.vat_number().as_ref() == Some(vat_number)
+    }
+
+    fn vat_number(&self) -> Option<VatNumber> {
+        VatNumber::parse(self.tax_registration_number.as_deref()?)
+    }
+
+    /// The record in neutral terms.
+    pub(super) fn into_record(self, resource: Resource) -> Result<ErpRecord, ErpError> {
+        let lacks =
+            |what: &str| ErpError::Unreadable(format!("a {resource} without a usable {what}"));
+        let id = self
+            .id
+            .as_deref()
+            .and_then(|id| Uuid::parse_str(id).ok())
+            .filter(|id| !id.is_nil())
+            .ok_or_else(|| lacks("`id`"))?;
+        let code = self
+            .number
+            .as_deref()
+            .and_then(|number| number.parse().ok())
+            .ok_or_else(|| lacks("`number`"))?;
+        let vat_number = self.vat_number();
+        let address = Address {
+            care_of: None,
+            line1: personal(self.address_line1),
+            line2: personal(self.address_line2),
+            postal_code: personal(self.postal_code),
+            city: personal(self.city),
+            region: personal(self.state),
+            country: self.country.and_then(|country| country.parse().ok()),
+        };
+        Ok(ErpRecord {
+            id: ErpId {
+                resource,
+                id: id.to_string(),
+            },
+            code,
+            version: self
+                .etag
+                .filter(|etag| !etag.is_empty())
+                .ok_or_else(|| lacks("`@odata.etag`"))?,
+            modified: self
+                .last_modified_date_time
+                .and_then(|text| text.parse::<DateTime<Utc>>().ok())
+                .filter(|modified| modified.year() > 1),
+            blocked: self.privacy_blocked == Some(true)
+                || self.blocked.as_deref() == Some(BLOCKED_ALL),
+            image: ErpImage {
+                name: personal(self.display_name),
+                email: personal(self.email),
+                phone: personal(self.phone_number),
+                mobile: personal(self.mobile_phone_number),
+                title: personal(self.job_title),
+                vat_number,
+                organisation_number: None,
+                address: (!address.is_empty()).then_some(address),
+            },
+        })
+    }
+}
+
+fn personal(text: Option<String>) -> Option<Personal> {
+    text.and_then(Personal::parse)
+}
+
+/// A row of `customers({id})/contactsInformation`: a contact that stands behind a customer.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ContactInformation {
+    contact_number: Option<String>,
+    contact_type: Option<String>,
+}
+
+impl ContactInformation {
+    /// What is asked for.
+    pub(super) const FIELDS: &'static str = "contactNumber,contactType";
+
+    /// The number of the contact, if it is an organisation's.
+    pub(super) fn into_company_number(self) -> Option<String> {
+        self.contact_number
+            .filter(|number| !number.is_empty() && self.contact_type.as_deref() == Some("Company"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(resource: Resource, row: serde_json::Value) -> Result<ErpRecord, ErpError> {
+        serde_json::from_value::<Row>(row)
+            .unwrap()
+            .into_record(resource)
+    }
+
+    const ID: &str = "5d115c9c-44e3-ea11-bb43-000d3a2feca1";
+
+    #[test]
+    fn what_business_central_writes_for_nothing_is_nothing() {
+        let row = json!({
+            "@odata.etag": "W/\"1\"", "id": ID, "number": "C1", "displayName": "", "type": "Company",
+            "addressLine1": "", "addressLine2": " ", "city": null, "state": "", "country": "",
+            "postalCode": "", "phoneNumber": "", "email": "", "taxRegistrationNumber": "",
+            "blocked": "_x0020_", "lastModifiedDateTime": "0001-01-01T00:00:00Z",
+            "currencyId": "00000000-0000-0000-0000-000000000000", "fieldOfAnExtension": [1],
+        });
+        let record = record(Resource::Customer, row).unwrap();
+        assert_eq!(record.image, ErpImage::default());
+        assert_eq!((record.blocked, record.modified), (false, None));
+    }
+
+    #[test]
+    fn only_a_full_block_is_one() {
+        for (blocked, expected) in [
+            (" ", false),
+            ("_x0020_", false),
+            ("Ship", false),
+            ("Invoice", false),
+            ("All", true),
+        ] {
+            let row =
+                json!({ "@odata.etag": "W/\"1\"", "id": ID, "number": "C1", "blocked": blocked });
+            assert_eq!(record(Resource::Customer, row).unwrap().blocked, expected);
+        }
+        let row =
+            json!({ "@odata.etag": "W/\"1\"", "id": ID, "number": "CT1", "privacyBlocked": true });
+        assert!(record(Resource::Contact, row).unwrap().blocked);
+    }
+
+    #[test]
+    fn a_record_that_could_not_be_found_again_is_unreadable() {
+        for row in [
+            json!({ "@odata.etag": "W/\"1\"", "number": "C1" }),
+            json!({ "@odata.etag": "W/\"1\"", "number": "C1", "id": Uuid::nil() }),
+            json!({ "@odata.etag": "W/\"1\"", "number": "", "id": ID }),
+            json!({ "number": "C1", "id": ID }),
+        ] {
+            let error = record(Resource::Customer, row).unwrap_err();
+            assert!(matches!(error, ErpError::Unreadable(_)), "{error}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One table, partition key `pk`, time-to-live attribute `expires_at` (seconds since 1970):
+//!
+//! | `pk` | holds |
+//! |---|---|
+//! | `batch#<our id>` | a batch, its lines as one compact text |
+//! | `job#<Norce's id>` | `batch`, our id of the batch that is this job |
+//!
+//! A line takes at most 251 bytes: ten digits, a code of fifty characters of four bytes each, the thirty-two digits of
+//! the correlation id, and punctuation. Five hundred lines are at most 126 KB of the 400 KB that an item may have;
+//! with fifty plain letters and digits they are 51 KB.
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{BatchState, ImportBatch, ImportJobs, ImportJobsError};
+use crate::{
+    domain::{Code, EntityKind, ImportLine, NorceId, Scope},
+    dynamodb::{
+        Expression, Item, Table, Write, Written, attribute, from_item, number, text, to_item,
+    },
+    norce::JobId,
+};
+
+/// How long a settled batch is kept, from when it was recorded: long enough to answer a merchant's question about last
+/// month's imports.
+const KEPT: TimeDelta = TimeDelta::days(30);
+/// How often settling starts again because the batch changed under its hands. It changes twice in its life.
+const ATTEMPTS: u32 = 5;
+
+/// Import jobs in a DynamoDB table.
+#[derive(Debug, Clone)]
+pub struct DynamoDbImportJobs {
+    table: Table,
+}
+
+impl DynamoDbImportJobs {
+    /// The import jobs in a table.
+    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+        Self {
+            table: Table::new(config, table),
+        }
+    }
+}
+
+/// A batch as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredBatch {
+    id: Uuid,
+    kind: EntityKind,
+    scope: Scope,
+    /// JSON of [`StoredLine`]s; gone once the batch is settled.
+    lines: Option<String>,
+    state: BatchState,
+    recorded_at: DateTime<Utc>,
+    since: DateTime<Utc>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLine(NorceId, Code, #[serde(with = "uuid::serde::simple")] Uuid);
+
+/// What is stored under Norce's id of a job.
+#[derive(Serialize, Deserialize)]
+struct StoredJob {
+    batch: Uuid,
+}
+
+fn batch_key(batch: Uuid) -> String {
+    format!("batch#{batch}")
+}
+
+fn job_key(job: JobId) -> String {
+    format!("job#{job}")
+}
+
+fn write_batch(batch: &ImportBatch) -> Result<Item, String> {
+    let lines: Vec<StoredLine> = batch
+        .lines
+        .iter()
+        .map(|line| StoredLine(line.id, line.code.clone(), line.correlation))
+        .collect();
+    let lines = serde_json::to_string(&lines).map_err(|error| error.to_string())?;
+    to_item(&StoredBatch {
+        id: batch.id,
+        kind: batch.kind,
+        scope: batch.scope,
+        lines: Some(lines),
+        state: BatchState::Submitting,
+        recorded_at: batch.recorded_at,
+        since: batch.since,
+    })
+}
+
+fn read_batch(item: Item, batch: Uuid) -> Result<ImportBatch, String> {
+    let record = format!("import batch {batch}");
+    let stored: StoredBatch = from_item(item, &record)?;
+    let lines: Vec<StoredLine> = match &stored.lines {
+        // The parser's message quotes the text.
+        Some(lines) => serde_json::from_str(lines)
+            .map_err(|_| format!("the lines of {record} have an unexpected shape"))?,
+        None => Vec::new(),
+    };
+    let line = |StoredLine(id, code, correlation)| ImportLine {
+        id,
+        code,
+        correlation,
+    };
+    Ok(ImportBatch {
+        id: stored.id,
+        kind: stored.kind,
+        scope: stored.scope,
+        lines: lines.into_iter().map(line).collect(),
+        state: stored.state,
+        recorded_at: stored.recorded_at,
+        since: stored.since,
+    })
+}
+
+/// The batch is there and its state is (`=`) or is not (`<>`) this.
+fn batch_state(comparison: &str, state: &str) -> Expression {
+    Expression::new(format!(
+        "attribute_exists(#state) AND #state.#state {comparison} :known_state"
+    ))
+    .name("state")
+    .value("known_state", text(state))
+}
+
+impl DynamoDbImportJobs {
+    async fn read(&self, batch: Uuid) -> Result<Option<ImportBatch>, String> {
+        let item = self.table.get(&batch_key(batch)).await?;
+        item.map(|item| read_batch(item, batch)).transpose()
+    }
+
+    async fn note_job(&self, batch: Uuid, job: JobId) -> Result<(), String> {
+        let change =
+            Expression::assign([("state", Some(attribute(BatchState::Submitted { job })?))]);
+        let writes = [
+            Write::update(batch_key(batch), change).provided(batch_state("<>", "settled")),
+            Write::put(job_key(job), to_item(&StoredJob { batch })?),
+        ];
+        self.table.write(writes).await.map(|_| ())
+    }
+
+    async fn settle_and_expire(&self, batch: Uuid) -> Result<(), String> {
+        for _ in 0..ATTEMPTS {
+            let stored = match self.read(batch).await? {
+                Some(stored) if stored.state != BatchState::Settled => stored,
+                _ => return Ok(()),
+            };
+            let expiry = || Some(number((stored.recorded_at + KEPT).timestamp()));
+            let change = Expression::assign([
+                ("state", Some(attribute(BatchState::Settled)?)),
+                ("lines", None),
+                ("expires_at", expiry()),
+            ]);
+            // A job that is noted in between has to expire as well.
+            let unchanged = Expression::new("#state = :seen")
+                .name("state")
+                .value("seen", attribute(stored.state)?);
+            let mut writes = vec![Write::update(batch_key(batch), change).provided(unchanged)];
+            if let BatchState::Submitted { job } = stored.state {
+                let change = Expression::assign([("expires_at", expiry())]);
+                writes.push(Write::update(job_key(job), change));
+            }
+            if let Written::Done = self.table.write(writes).await? {
+                return Ok(());
+            }
+        }
+        Err(format!(
+            "import batch {batch} changed {ATTEMPTS} times in a row"
+        ))
+    }
+
+    async fn batch_of(&self, job: JobId) -> Result<Option<ImportBatch>, String> {
+        let Some(item) = self.table.get(&job_key(job)).await? else {
+            return Ok(None);
+        };
+        let StoredJob { batch } = from_item(item, &format!("import job {job}"))?;
+        self.read(batch).await
+    }
+}
+
+#[async_trait]
+impl ImportJobs for DynamoDbImportJobs {
+    async fn record(&self, batch: &ImportBatch) -> Result<(), ImportJobsError> {
+        let item = write_batch(batch).map_err(ImportJobsError)?;
+        let put = Write::put(batch_key(batch.id), item).provided(Expression::nothing_there());
+        self.table.write([put]).await.map_err(ImportJobsError)?;
+        Ok(())
+    }
+
+    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), ImportJobsError> {
+        self.note_job(batch, job).await.map_err(ImportJobsError)
+    }
+
+    async fn withdraw(&self, batch: Uuid) -> Result<(), ImportJobsError> {
+        let delete = Write::delete(batch_key(batch)).provided(batch_state("=", "submitting"));
+        self.table.write([delete]).await.map_err(ImportJobsError)?;
+        Ok(())
+    }
+
+    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, ImportJobsError> {
+        self.read(batch).await.map_err(ImportJobsError)
+    }
+
+    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, ImportJobsError> {
+        self.batch_of(job).await.map_err(ImportJobsError)
+    }
+
+    async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError> {
+        self.settle_and_expire(batch).await.map_err(ImportJobsError)
+    }
+}

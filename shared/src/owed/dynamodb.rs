@@ -1,0 +1,92 @@
+//! One table, partition key `pk`: the stage and the subject, such as `to-erp#customer/client/123`.
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{NewOwed, Owed, OwedError, OwedRecords, Reason, Stage, Subject, key};
+use crate::{
+    domain::Code,
+    dynamodb::{Expression, Table, from_item, number, to_item},
+};
+
+/// Owed records in a DynamoDB table.
+#[derive(Debug, Clone)]
+pub struct DynamoDbOwed {
+    table: Table,
+}
+
+impl DynamoDbOwed {
+    /// The owed records in a table.
+    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+        Self {
+            table: Table::new(config, table),
+        }
+    }
+}
+
+/// What an attempt overwrites: the attributes of [`Owed`] without `first` and `attempts`.
+#[derive(Serialize)]
+struct Attempt<'a> {
+    subject: &'a Subject,
+    stage: Stage,
+    reason: Reason,
+    detail: &'a str,
+    last: DateTime<Utc>,
+    correlation: Uuid,
+    code: Option<&'a Code>,
+}
+
+#[async_trait]
+impl OwedRecords for DynamoDbOwed {
+    async fn put(&self, owed: NewOwed) -> Result<(), OwedError> {
+        let attempt = Attempt {
+            subject: &owed.subject,
+            stage: owed.stage,
+            reason: owed.reason,
+            detail: &owed.detail,
+            last: owed.at,
+            correlation: owed.correlation,
+            code: owed.code.as_ref(),
+        };
+        let mut values = to_item(&attempt).map_err(OwedError)?;
+        // Absent from the item when there is none, and then an earlier attempt's goes as well.
+        let code = values.remove("code");
+        let values = values
+            .iter()
+            .map(|(name, value)| (name.as_str(), Some(value.clone())));
+        let change = Expression::assign(values.chain([("code", code)]))
+            .and_set("#first = if_not_exists(#first, :last)")
+            .name("first")
+            .and_set("#attempts = if_not_exists(#attempts, :none) + :one")
+            .name("attempts")
+            .value("none", number(0))
+            .value("one", number(1));
+        let key = key(&owed.subject, owed.stage);
+        self.table.update(&key, change).await.map_err(OwedError)
+    }
+
+    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
+        let key = key(subject, stage);
+        self.table.delete(&key).await.map_err(OwedError)
+    }
+
+    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError> {
+        let key = key(subject, stage);
+        let item = self.table.get(&key).await.map_err(OwedError)?;
+        item.map(|item| from_item(item, &key))
+            .transpose()
+            .map_err(OwedError)
+    }
+
+    async fn list(&self) -> Result<Vec<Owed>, OwedError> {
+        let items = self.table.scan().await.map_err(OwedError)?;
+        items
+            .into_iter()
+            .map(|item| from_item(item, "an owed record"))
+            .collect::<Result<_, _>>()
+            .map_err(OwedError)
+    }
+}

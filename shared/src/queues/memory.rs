@@ -1,0 +1,264 @@
+use std::{
+    collections::HashSet,
+    marker::PhantomData,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Inbox, MAX_DELAY, MAX_VISIBILITY, Message, Queue, QueueError, encode};
+
+/// SQS in memory, for everything that runs in one process: delays, visibility, receive counts, dead letters, and in a
+/// FIFO queue the order within a group. Its clock is tokio's, which tests can pause.
+#[derive(Debug)]
+pub struct MemoryQueue<M> {
+    fifo: bool,
+    redrive: Redrive,
+    state: Mutex<State>,
+    message: PhantomData<fn(M)>,
+}
+
+/// When a message is delivered again, and when no more.
+#[derive(Debug, Clone, Copy)]
+pub struct Redrive {
+    /// How long a message that was received is hidden.
+    pub visibility: Duration,
+    /// How often it is delivered before it becomes a dead letter.
+    pub max_receives: u32,
+}
+
+/// A message that was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedMessage {
+    /// The same at every delivery.
+    pub message_id: Uuid,
+    /// Stands for this delivery.
+    pub receipt: String,
+    /// The body, JSON.
+    pub body: String,
+    /// The FIFO group.
+    pub group: Option<String>,
+    /// How often it was delivered, this time included.
+    pub receive_count: u32,
+}
+
+/// A message that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The body.
+    pub body: String,
+    /// The FIFO group.
+    pub group: Option<String>,
+    /// The reason that was given; `None`: it was delivered too often.
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// In the order in which they were sent.
+    messages: Vec<Stored>,
+    dead_letters: Vec<DeadLetter>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    id: Uuid,
+    body: String,
+    group: Option<String>,
+    visible_at: Instant,
+    receive_count: u32,
+    receipt: Option<String>,
+}
+
+impl Stored {
+    fn is_hidden(&self, now: Instant) -> bool {
+        self.visible_at > now
+    }
+}
+
+impl<M> MemoryQueue<M> {
+    /// A standard queue.
+    pub fn standard(redrive: Redrive) -> Self {
+        Self::new(false, redrive)
+    }
+
+    /// A FIFO queue: no message of a group is delivered while an earlier one is being handled.
+    pub fn fifo(redrive: Redrive) -> Self {
+        Self::new(true, redrive)
+    }
+
+    fn new(fifo: bool, redrive: Redrive) -> Self {
+        Self {
+            fifo,
+            redrive,
+            state: Mutex::default(),
+            message: PhantomData,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Up to `max` of the messages that can be received now, oldest first. They are hidden from then on.
+    pub fn receive(&self, max: usize) -> Vec<QueuedMessage> {
+        let now = Instant::now();
+        let mut state = self.state();
+        self.give_up(&mut state, now);
+        let blocked = self.blocked_groups(&state, now);
+        let is_due = |message: &&mut Stored| {
+            !message.is_hidden(now) && !message.group.as_ref().is_some_and(|g| blocked.contains(g))
+        };
+        let due = state.messages.iter_mut().filter(is_due).take(max);
+        due.map(|message| {
+            message.receive_count += 1;
+            message.visible_at = now + self.redrive.visibility;
+            let receipt = format!("{}#{}", message.id, message.receive_count);
+            message.receipt = Some(receipt.clone());
+            QueuedMessage {
+                message_id: message.id,
+                receipt,
+                body: message.body.clone(),
+                group: message.group.clone(),
+                receive_count: message.receive_count,
+            }
+        })
+        .collect()
+    }
+
+    /// Removes a message; `false` when the receipt is not that of its latest delivery, or, on a FIFO queue, too old.
+    pub fn delete(&self, receipt: &str) -> bool {
+        let now = Instant::now();
+        let mut state = self.state();
+        let has_receipt = |message: &Stored| message.receipt.as_deref() == Some(receipt);
+        match state.messages.iter().position(has_receipt) {
+            Some(place) if !self.fifo || state.messages[place].is_hidden(now) => {
+                state.messages.remove(place);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// How many messages there are, hidden ones included.
+    pub fn len(&self) -> usize {
+        self.state().messages.len()
+    }
+
+    /// Whether there is no message, not even a hidden one.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The messages that were given up, oldest first.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.state().dead_letters.clone()
+    }
+
+    /// When the next message can be received, in the past if one can be now; `None`: the queue is empty.
+    pub fn next_visible_at(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let state = self.state();
+        let due = |message: &Stored| {
+            let group = message.group.as_ref().filter(|_| self.fifo);
+            let in_the_way =
+                |other: &&Stored| other.group.as_ref() == group && other.is_hidden(now);
+            let others = group
+                .into_iter()
+                .flat_map(|_| state.messages.iter().filter(in_the_way));
+            others
+                .map(|other| other.visible_at)
+                .fold(message.visible_at, Instant::max)
+        };
+        state.messages.iter().map(due).min()
+    }
+
+    /// The groups of which a message is being handled.
+    fn blocked_groups(&self, state: &State, now: Instant) -> HashSet<String> {
+        let hidden = state
+            .messages
+            .iter()
+            .filter(|message| message.is_hidden(now));
+        hidden
+            .filter(|_| self.fifo)
+            .filter_map(|message| message.group.clone())
+            .collect()
+    }
+
+    /// Moves what was delivered too often to the dead letters, as SQS does when it would be delivered once more.
+    fn give_up(&self, state: &mut State, now: Instant) {
+        let max_receives = self.redrive.max_receives;
+        let is_spent =
+            |message: &mut Stored| !message.is_hidden(now) && message.receive_count >= max_receives;
+        let spent = state.messages.extract_if(.., is_spent);
+        state.dead_letters.extend(spent.map(|message| DeadLetter {
+            body: message.body,
+            group: message.group,
+            reason: None,
+        }));
+    }
+}
+
+#[async_trait]
+impl<M: Message> Queue<M> for MemoryQueue<M> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+        let bodies: Vec<String> = messages.iter().map(encode).collect::<Result<_, _>>()?;
+        let now = Instant::now();
+        let delay = if self.fifo {
+            Duration::ZERO
+        } else {
+            delay.min(MAX_DELAY)
+        };
+        let mut state = self.state();
+        for (message, body) in messages.iter().zip(bodies) {
+            let group = if self.fifo { message.group() } else { None };
+            if self.fifo && group.is_none() {
+                return Err(QueueError(
+                    "a FIFO queue takes messages with a group only".to_owned(),
+                ));
+            }
+            state.messages.push(Stored {
+                id: Uuid::new_v4(),
+                body,
+                group,
+                visible_at: now + delay,
+                receive_count: 0,
+                receipt: None,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<M: Message> Inbox for MemoryQueue<M> {
+    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let is_received = |message: &&mut Stored| {
+            message.receipt.as_deref() == Some(receipt) && message.is_hidden(now)
+        };
+        let message = state.messages.iter_mut().find(is_received);
+        let message = message
+            .ok_or_else(|| QueueError("the message is not being handled any more".to_owned()))?;
+        message.visible_at = now + delay.min(MAX_VISIBILITY);
+        Ok(())
+    }
+
+    async fn dead_letter(
+        &self,
+        body: &str,
+        group: Option<&str>,
+        reason: &str,
+    ) -> Result<(), QueueError> {
+        self.state().dead_letters.push(DeadLetter {
+            body: body.to_owned(),
+            group: group.map(str::to_owned),
+            reason: Some(reason.to_owned()),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+use std::{marker::PhantomData, time::Duration};
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_sqs::{
+    Client,
+    types::{MessageAttributeValue, SendMessageBatchRequestEntry},
+};
+use uuid::Uuid;
+
+use super::{
+    Inbox, MAX_DELAY, MAX_MESSAGE_BYTES, MAX_VISIBILITY, Message, Queue, QueueError, encode,
+};
+use crate::aws::{explain, pause};
+
+/// The most messages that SQS takes in one request.
+const MAX_BATCH: usize = 10;
+/// How often the refused part of a batch is sent again. What SQS refuses for the moment it takes a moment later;
+/// anything longer is the caller's business.
+const ATTEMPTS: u32 = 4;
+/// The twelve hours of [`MAX_VISIBILITY`] count from when the message was received, and a function that asks for all of
+/// them may have run for up to a quarter of an hour by then.
+const LONGEST_RETRY: Duration = MAX_VISIBILITY.saturating_sub(Duration::from_secs(15 * 60));
+/// The message attribute of a dead letter that says why it is one.
+const REASON: &str = "reason";
+/// The group of a dead letter that had none, on a FIFO queue.
+const NO_GROUP: &str = "no-group";
+
+/// Whether a queue is FIFO: SQS wants the name to end like this.
+fn is_fifo(url: &str) -> bool {
+    url.ends_with(".fifo")
+}
+
+/// SQS counts in whole seconds; waiting is never cut short.
+fn whole_seconds(delay: Duration) -> i32 {
+    let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+    i32::try_from(seconds).unwrap_or(i32::MAX)
+}
+
+/// The sending end of an SQS queue.
+#[derive(Debug, Clone)]
+pub struct SqsQueue<M> {
+    client: Client,
+    url: String,
+    message: PhantomData<fn(M)>,
+}
+
+impl<M> SqsQueue<M> {
+    /// The queue at a URL; it is FIFO when the URL ends in `.fifo`.
+    pub fn new(config: &SdkConfig, url: impl Into<String>) -> Self {
+        Self {
+            client: Client::new(config),
+            url: url.into(),
+            message: PhantomData,
+        }
+    }
+
+    /// Sends the entries of one batch until all are taken. Entries of one FIFO group that were refused end up behind
+    /// those that were taken: messages are hints (P4), and one that comes late is worth more than one that is lost.
+    async fn send_batch(
+        &self,
+        mut entries: Vec<SendMessageBatchRequestEntry>,
+    ) -> Result<(), QueueError> {
+        let mut attempt = 1;
+        loop {
+            let answer = self
+                .client
+                .send_message_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries.clone()))
+                .send()
+                .await
+                .map_err(|error| QueueError(explain(&error)))?;
+            let failed = answer.failed();
+            let Some(first) = failed.first() else {
+                return Ok(());
+            };
+            if attempt == ATTEMPTS || failed.iter().any(|entry| entry.sender_fault()) {
+                return Err(QueueError(format!(
+                    "{} of {} messages refused, the first with {} ({attempt} attempts)",
+                    failed.len(),
+                    entries.len(),
+                    first.code()
+                )));
+            }
+            entries.retain(|entry| failed.iter().any(|failed| failed.id() == entry.id()));
+            pause(attempt).await;
+            attempt += 1;
+        }
+    }
+}
+
+impl<M: Message> SqsQueue<M> {
+    fn entry(
+        &self,
+        message: &M,
+        body: String,
+        delay: Duration,
+    ) -> Result<SendMessageBatchRequestEntry, QueueError> {
+        // One id serves both purposes. It is fresh for every message, since a later change must not vanish as a
+        // duplicate of an earlier one, and stays the same while a message is sent again, so that it is not doubled.
+        let id = Uuid::new_v4().to_string();
+        let entry = SendMessageBatchRequestEntry::builder()
+            .id(&id)
+            .message_body(body);
+        let entry = if is_fifo(&self.url) {
+            let group = message.group().ok_or_else(|| {
+                QueueError("a FIFO queue takes messages with a group only".to_owned())
+            })?;
+            entry.message_group_id(group).message_deduplication_id(id)
+        } else {
+            entry.delay_seconds(whole_seconds(delay.min(MAX_DELAY)))
+        };
+        entry.build().map_err(|error| QueueError(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl<M: Message> Queue<M> for SqsQueue<M> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+        // All of them are encoded before the first is sent: one that cannot be sent is found out early.
+        let mut batches = vec![(Vec::new(), 0)];
+        for message in messages {
+            let body = encode(message)?;
+            let bytes = body.len();
+            let entry = self.entry(message, body, delay)?;
+            match batches.last_mut() {
+                Some((entries, total))
+                    if entries.len() < MAX_BATCH && *total + bytes <= MAX_MESSAGE_BYTES =>
+                {
+                    entries.push(entry);
+                    *total += bytes;
+                }
+                _ => batches.push((vec![entry], bytes)),
+            }
+        }
+        // One after the other, because FIFO queues keep the order in which batches arrive.
+        for (entries, _) in batches {
+            if !entries.is_empty() {
+                self.send_batch(entries).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The receiving end of an SQS queue, with its dead-letter queue.
+#[derive(Debug, Clone)]
+pub struct SqsInbox {
+    client: Client,
+    url: String,
+    dead_letter_url: String,
+}
+
+impl SqsInbox {
+    /// The queue at a URL, and the one for what can never be handled.
+    pub fn new(
+        config: &SdkConfig,
+        url: impl Into<String>,
+        dead_letter_url: impl Into<String>,
+    ) -> Self {
+        Self {
+            client: Client::new(config),
+            url: url.into(),
+            dead_letter_url: dead_letter_url.into(),
+        }
+    }
+}
+
+#[async_trait]
+impl Inbox for SqsInbox {
+    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
+        self.client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(receipt)
+            .visibility_timeout(whole_seconds(delay.min(LONGEST_RETRY)))
+            .send()
+            .await
+            .map_err(|error| QueueError(explain(&error)))?;
+        Ok(())
+    }
+
+    async fn dead_letter(
+        &self,
+        body: &str,
+        group: Option<&str>,
+        reason: &str,
+    ) -> Result<(), QueueError> {
+        let reason = MessageAttributeValue::builder()
+            .data_type("String")
+            .string_value(reason)
+            .build()
+            .map_err(|error| QueueError(error.to_string()))?;
+        let mut request = self
+            .client
+            .send_message()
+            .queue_url(&self.dead_letter_url)
+            .message_body(body)
+            .message_attributes(REASON, reason);
+        if is_fifo(&self.dead_letter_url) {
+            request = request
+                .message_group_id(group.unwrap_or(NO_GROUP))
+                .message_deduplication_id(Uuid::new_v4().to_string());
+        }
+        request
+            .send()
+            .await
+            .map_err(|error| QueueError(explain(&error)))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,470 @@
+//! Batches of SQS messages: one bad record never fails or delays its neighbours (P6), records of one FIFO group stay
+//! in order, and no work is begun that there is no time to end (P13).
+//!
+//! What Lambda makes easy to get wrong, and what is done about it:
+//!
+//! * A body that is not JSON must fail alone: bodies are parsed one by one, and such a body goes to the dead-letter
+//!   queue with the reason.
+//! * A panic would fail the whole batch: it is caught, and costs its own record one attempt.
+//! * A FIFO batch must give back the failed record *and* all later ones of its group.
+//! * An empty message id in the response fails the whole batch: records without one are never listed.
+//! * `ReportBatchItemFailures` alone lets a record come back only after the queue's whole visibility time-out: what is
+//!   to be tried again says when, through `ChangeMessageVisibility`.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroUsize,
+    panic::AssertUnwindSafe,
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use futures_util::{FutureExt, StreamExt, stream};
+
+use crate::{
+    http::Deadline,
+    queues::{Inbox, MAX_DELAY, Message},
+};
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done and deleted.
+    Done,
+    /// It is delivered again: after this time, or after a growing one.
+    RetryAfter {
+        /// How long to wait at least, where the remote said so.
+        at_least: Option<Duration>,
+        /// Why, for the log.
+        reason: String,
+    },
+}
+
+/// A message as it was received.
+#[derive(Debug, Clone)]
+pub struct Received<M> {
+    /// The message.
+    pub message: M,
+    /// How often it was delivered, this time included.
+    pub receive_count: u32,
+}
+
+/// Handles one message at a time; a function's use case.
+#[async_trait]
+pub trait Handler<M>: Send + Sync {
+    /// Handles a message. It can be cut off at any await, by the deadline or by a crash, and is then called again.
+    async fn handle(&self, received: Received<M>, deadline: Deadline) -> Outcome;
+}
+
+/// Kept of an invocation's time for giving back what was not begun, and for the answer to Lambda.
+const RESERVE: Duration = Duration::from_secs(3);
+/// Less than this and a record is not begun: a handful of remote calls fits into it when all is well.
+const LEAST_TIME: Duration = Duration::from_secs(5);
+/// The first wait of a record that is to be tried again; it doubles with every delivery.
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+/// A record that panics this often is a bug or poison: more deliveries would only hide it.
+const PANICS_BEFORE_DEAD_LETTER: u32 = 3;
+
+/// The time that an invocation has for its work, from Lambda's deadline.
+pub fn deadline(at: SystemTime) -> Deadline {
+    let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+    Deadline::after(left.saturating_sub(RESERVE))
+}
+
+/// How long a record waits for its next delivery: doubling from two seconds to a quarter of an hour, with jitter so
+/// that what failed together does not come back together.
+pub fn retry_delay(receive_count: u32, at_least: Option<Duration>) -> Duration {
+    let doublings = receive_count.saturating_sub(1).min(16);
+    let longest = FIRST_RETRY.saturating_mul(1 << doublings).min(MAX_DELAY);
+    let jittered = longest.mul_f64(0.5 + fastrand::f64() / 2.0);
+    jittered.max(at_least.unwrap_or_default())
+}
+
+fn receive_count(record: &SqsMessage) -> u32 {
+    record
+        .attributes
+        .get("ApproximateReceiveCount")
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(1)
+}
+
+fn group(record: &SqsMessage) -> Option<&str> {
+    record.attributes.get("MessageGroupId").map(String::as_str)
+}
+
+/// Parses a body, or puts it on the dead-letter queue.
+///
+/// # Errors
+/// `Some(delay)`: the dead-letter queue could not be reached, and the record is to be given back; `None`: the record
+/// is done with.
+pub async fn parse<M: Message>(
+    record: &SqsMessage,
+    inbox: &dyn Inbox,
+) -> Result<Received<M>, Option<Duration>> {
+    let body = record.body.as_deref().unwrap_or_default();
+    match serde_json::from_str(body) {
+        Ok(message) => Ok(Received {
+            message,
+            receive_count: receive_count(record),
+        }),
+        Err(error) => {
+            // serde's message can quote the input; where it failed is enough.
+            let reason = format!(
+                "the body is not a message of this queue ({:?} at line {} column {})",
+                error.classify(),
+                error.line(),
+                error.column()
+            );
+            Err(bury(record, inbox, &reason).await)
+        }
+    }
+}
+
+/// Puts a record on the dead-letter queue. `Some(delay)`: it could not be, and the record is to be given back.
+async fn bury(record: &SqsMessage, inbox: &dyn Inbox, reason: &str) -> Option<Duration> {
+    let message_id = record.message_id.as_deref().unwrap_or_default();
+    let body = record.body.as_deref().unwrap_or_default();
+    match inbox.dead_letter(body, group(record), reason).await {
+        Ok(()) => {
+            tracing::error!(message_id, reason, "message put on the dead-letter queue");
+            None
+        }
+        Err(error) => {
+            tracing::error!(message_id, reason, %error, "message could not be put on the dead-letter queue");
+            Some(retry_delay(receive_count(record), None))
+        }
+    }
+}
+
+/// Gives records back for another delivery after `delay`.
+pub async fn give_back<'a>(
+    records: impl IntoIterator<Item = &'a SqsMessage>,
+    inbox: &dyn Inbox,
+    delay: Duration,
+    failures: &mut Vec<String>,
+) {
+    for record in records {
+        if let Some(receipt) = &record.receipt_handle
+            && let Err(error) = inbox.retry_after(receipt, delay).await
+        {
+            // The queue's own visibility time-out brings it back as well, only later.
+            tracing::warn!(%error, "the wait of a message could not be set");
+        }
+        failures.extend(record.message_id.clone().filter(|id| !id.is_empty()));
+    }
+}
+
+/// The response that gives back the messages with these ids and lets SQS delete the rest.
+pub fn response(failures: Vec<String>) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    response.set_failures(failures);
+    response
+}
+
+/// Handles a batch record by record: groups side by side, the records of one group one after the other.
+pub async fn handle<M: Message>(
+    event: &SqsEvent,
+    inbox: &dyn Inbox,
+    concurrency: NonZeroUsize,
+    deadline: Deadline,
+    handler: &dyn Handler<M>,
+) -> SqsBatchResponse {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut groups: Vec<Vec<&SqsMessage>> = Vec::new();
+    for record in &event.records {
+        match group(record) {
+            Some(name) => {
+                let place = *places.entry(name).or_insert(groups.len());
+                match groups.get_mut(place) {
+                    Some(records) => records.push(record),
+                    None => groups.push(vec![record]),
+                }
+            }
+            None => groups.push(vec![record]),
+        }
+    }
+    let failures = stream::iter(groups)
+        .map(|records| handle_group(records, inbox, deadline, handler))
+        .buffer_unordered(concurrency.get())
+        .concat()
+        .await;
+    response(failures)
+}
+
+async fn handle_group<M: Message>(
+    records: Vec<&SqsMessage>,
+    inbox: &dyn Inbox,
+    deadline: Deadline,
+    handler: &dyn Handler<M>,
+) -> Vec<String> {
+    let mut failures = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        let delay = if deadline.allows(LEAST_TIME) {
+            handle_record(record, inbox, deadline, handler).await
+        } else {
+            tracing::info!(
+                left = records.len() - index,
+                "time is nearly up; records are handed back"
+            );
+            Some(Duration::ZERO)
+        };
+        if let Some(delay) = delay {
+            // A group's order holds only if everything after the failed record goes back with it.
+            give_back(
+                records.iter().skip(index).copied(),
+                inbox,
+                delay,
+                &mut failures,
+            )
+            .await;
+            break;
+        }
+    }
+    failures
+}
+
+/// Handles one record; `Some(delay)`: it is to be given back.
+async fn handle_record<M: Message>(
+    record: &SqsMessage,
+    inbox: &dyn Inbox,
+    deadline: Deadline,
+    handler: &dyn Handler<M>,
+) -> Option<Duration> {
+    let received = match parse::<M>(record, inbox).await {
+        Ok(received) => received,
+        Err(delay) => return delay,
+    };
+    let receive_count = received.receive_count;
+    let message_id = record.message_id.as_deref().unwrap_or_default();
+    let work = AssertUnwindSafe(handler.handle(received, deadline)).catch_unwind();
+    match tokio::time::timeout(deadline.remaining(), work).await {
+        Ok(Ok(Outcome::Done)) => None,
+        Ok(Ok(Outcome::RetryAfter { at_least, reason })) => {
+            let delay = retry_delay(receive_count, at_least);
+            tracing::warn!(
+                message_id,
+                receive_count,
+                delay_ms = delay.as_millis(),
+                reason,
+                "message is tried again later"
+            );
+            Some(delay)
+        }
+        // What the panic said may hold anything and is not logged; the hook of `telemetry` has logged where it was.
+        Ok(Err(_)) if receive_count >= PANICS_BEFORE_DEAD_LETTER => {
+            bury(
+                record,
+                inbox,
+                "handling this message panicked again and again",
+            )
+            .await
+        }
+        Ok(Err(_)) => {
+            tracing::error!(
+                message_id,
+                receive_count,
+                "handling a message panicked; it is tried again later"
+            );
+            Some(retry_delay(receive_count, None))
+        }
+        Err(_) => {
+            tracing::warn!(
+                message_id,
+                receive_count,
+                "time was up before a message was handled; it is handed back"
+            );
+            Some(retry_delay(receive_count, None))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{domain::JobMessage, queues::QueueError};
+
+    /// Remembers what it was told.
+    #[derive(Default)]
+    struct Told {
+        waits: Mutex<Vec<(String, Duration)>>,
+        buried: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Inbox for Told {
+        async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
+            self.waits.lock().unwrap().push((receipt.to_owned(), delay));
+            Ok(())
+        }
+
+        async fn dead_letter(
+            &self,
+            body: &str,
+            _: Option<&str>,
+            _: &str,
+        ) -> Result<(), QueueError> {
+            self.buried.lock().unwrap().push(body.to_owned());
+            Ok(())
+        }
+    }
+
+    /// Does what the job's number says.
+    struct Scripted {
+        handled: Mutex<Vec<i64>>,
+    }
+
+    const FAILS: i64 = 500;
+    const PANICS: i64 = 666;
+    const HANGS: i64 = 999;
+
+    #[async_trait]
+    impl Handler<JobMessage> for Scripted {
+        async fn handle(&self, received: Received<JobMessage>, _: Deadline) -> Outcome {
+            let JobMessage::Completed { job } = received.message else {
+                return Outcome::Done;
+            };
+            self.handled.lock().unwrap().push(job);
+            match job {
+                FAILS => Outcome::RetryAfter {
+                    at_least: None,
+                    reason: "busy".to_owned(),
+                },
+                PANICS => panic!("poison"),
+                HANGS => std::future::pending().await,
+                _ => Outcome::Done,
+            }
+        }
+    }
+
+    fn record(id: &str, body: &str, group: Option<&str>, receive_count: u32) -> SqsMessage {
+        let mut record = SqsMessage::default();
+        record.message_id = Some(id.to_owned());
+        record.receipt_handle = Some(format!("receipt {id}"));
+        record.body = Some(body.to_owned());
+        record.attributes.insert(
+            "ApproximateReceiveCount".to_owned(),
+            receive_count.to_string(),
+        );
+        if let Some(group) = group {
+            record
+                .attributes
+                .insert("MessageGroupId".to_owned(), group.to_owned());
+        }
+        record
+    }
+
+    fn job(id: &str, number: i64, group: Option<&str>) -> SqsMessage {
+        record(
+            id,
+            &format!(r#"{{"type":"completed","job":{number}}}"#),
+            group,
+            1,
+        )
+    }
+
+    async fn run(records: Vec<SqsMessage>, time: Duration) -> (Vec<String>, Vec<i64>, Told) {
+        let told = Told::default();
+        let scripted = Scripted {
+            handled: Mutex::default(),
+        };
+        let mut event = SqsEvent::default();
+        event.records = records;
+        let two = NonZeroUsize::new(2).unwrap();
+        let response = handle(&event, &told, two, Deadline::after(time), &scripted).await;
+        let mut failures: Vec<String> = response
+            .batch_item_failures
+            .into_iter()
+            .map(|failure| failure.item_identifier)
+            .collect();
+        failures.sort();
+        let mut handled = scripted.handled.into_inner().unwrap();
+        handled.sort_unstable();
+        (failures, handled, told)
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn p6_a_bad_record_does_not_touch_its_neighbours() {
+        let records = vec![
+            job("a", 1, None),
+            record("not json", "{", None, 1),
+            record("other shape", r#"{"type":"poll"}"#, None, 1),
+            job("panics", PANICS, None),
+            job("fails", FAILS, None),
+            job("hangs", HANGS, None),
+            job("b", 2, None),
+        ];
+        let (failures, handled, told) = run(records, MINUTE).await;
+        assert_eq!(failures, ["fails", "hangs", "panics"]);
+        assert_eq!(handled, [1, 2, FAILS, PANICS, HANGS]);
+        assert_eq!(told.buried.into_inner().unwrap().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p6_what_panics_again_and_again_is_set_aside() {
+        let body = format!(r#"{{"type":"completed","job":{PANICS}}}"#);
+        let (failures, _, told) = run(
+            vec![record("x", &body, None, PANICS_BEFORE_DEAD_LETTER)],
+            MINUTE,
+        )
+        .await;
+        assert!(failures.is_empty());
+        assert_eq!(told.buried.into_inner().unwrap(), [body]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_record_takes_the_later_ones_of_its_group_back_with_it() {
+        let records = vec![
+            job("g1", 1, Some("g")),
+            job("h1", 2, Some("h")),
+            job("g2", FAILS, Some("g")),
+            job("g3", 3, Some("g")),
+            job("h2", 4, Some("h")),
+        ];
+        let (failures, handled, told) = run(records, MINUTE).await;
+        assert_eq!(failures, ["g2", "g3"]);
+        assert_eq!(handled, [1, 2, 4, FAILS]);
+        let waits = told.waits.into_inner().unwrap();
+        assert_eq!(waits.len(), 2);
+        // Both wait equally long: a shorter wait of a later record would not bring it back earlier.
+        assert_eq!(waits[0].1, waits[1].1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p13_no_record_is_begun_that_there_is_no_time_to_end() {
+        let records = vec![
+            job("a", HANGS, Some("g")),
+            job("b", 1, Some("g")),
+            job("c", 2, None),
+            job("d", 3, None),
+        ];
+        // The first record uses the time up; "c" is handled beside it, the rest of its group is handed back.
+        let (failures, handled, told) = run(records, MINUTE).await;
+        assert_eq!(failures, ["a", "b"]);
+        assert_eq!(handled, [2, 3, HANGS]);
+        drop(told);
+        let (failures, handled, told) = run(vec![job("a", 1, None)], LEAST_TIME / 2).await;
+        assert_eq!((failures, handled), (vec!["a".to_owned()], vec![]));
+        assert_eq!(
+            told.waits.into_inner().unwrap(),
+            [("receipt a".to_owned(), Duration::ZERO)]
+        );
+    }
+
+    #[test]
+    fn waits_grow_to_a_quarter_of_an_hour_and_honour_what_the_remote_asks() {
+        for count in 1..60 {
+            let delay = retry_delay(count, None);
+            assert!(
+                delay <= MAX_DELAY && delay >= FIRST_RETRY / 2,
+                "{count}: {delay:?}"
+            );
+        }
+        assert!(retry_delay(20, None) >= MAX_DELAY / 2);
+        assert!(retry_delay(1, Some(MAX_DELAY * 2)) == MAX_DELAY * 2);
+    }
+}

@@ -1,0 +1,570 @@
+//! Configuration from the environment, read once at start and checked whole: one error names every fault.
+//!
+//! Each function has a struct of its own that is made of the parts here. The names and meanings are the README's
+//! configuration table.
+
+use std::{fmt, num::NonZeroUsize, str::FromStr, time::Duration};
+
+use serde::Deserialize;
+use thiserror::Error;
+use url::Url;
+use uuid::Uuid;
+
+use crate::domain::{ApplicationId, CodePattern, Scope};
+
+/// Everything that is wrong with the configuration, at once.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub struct ConfigurationError {
+    /// One sentence per fault, each naming its variable.
+    pub faults: Vec<String>,
+}
+
+impl fmt::Display for ConfigurationError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "the configuration has {} fault(s):",
+            self.faults.len()
+        )?;
+        for fault in &self.faults {
+            write!(formatter, "\n  - {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads variables and collects what is wrong with them.
+pub struct Environment<'a> {
+    variable: Box<dyn Fn(&str) -> Option<String> + 'a>,
+    faults: Vec<String>,
+}
+
+impl<'a> Environment<'a> {
+    /// The environment of this process.
+    pub fn of_process() -> Self {
+        Self::new(|name| std::env::var(name).ok())
+    }
+
+    /// Any source of variables.
+    pub fn new(variable: impl Fn(&str) -> Option<String> + 'a) -> Self {
+        Self {
+            variable: Box::new(variable),
+            faults: Vec::new(),
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        (self.variable)(name)
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
+    }
+
+    /// Notes a fault.
+    pub fn fault(&mut self, name: &str, reason: impl fmt::Display) {
+        self.faults.push(format!("{name}: {reason}"));
+    }
+
+    /// A variable that must be there.
+    pub fn required<T>(&mut self, name: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        if self.text(name).is_none() {
+            self.fault(name, "is not set");
+            return None;
+        }
+        self.optional(name)
+    }
+
+    /// A variable that may be missing or empty.
+    pub fn optional<T>(&mut self, name: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        match self.text(name)?.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fault(name, error);
+                None
+            }
+        }
+    }
+
+    /// A variable with a value of its own where it is missing or empty.
+    pub fn or_default<T>(&mut self, name: &str, default: T) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        if self.text(name).is_none() {
+            Some(default)
+        } else {
+            self.optional(name)
+        }
+    }
+
+    /// The configuration, if every part could be read.
+    ///
+    /// # Errors
+    /// Everything that was wrong.
+    pub fn finish<T>(self, configuration: Option<T>) -> Result<T, ConfigurationError> {
+        match configuration {
+            Some(configuration) if self.faults.is_empty() => Ok(configuration),
+            _ => Err(ConfigurationError {
+                faults: self.faults,
+            }),
+        }
+    }
+}
+
+/// The address of a remote: `https`, or plain `http` to a loopback host only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteUrl(Url);
+
+impl RemoteUrl {
+    /// The address.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+/// A text is no address of a remote.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is not an https address (plain http is accepted for loopback hosts only)")]
+pub struct InvalidRemoteUrl(String);
+
+impl FromStr for RemoteUrl {
+    type Err = InvalidRemoteUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRemoteUrl> {
+        let invalid = || InvalidRemoteUrl(text.to_owned());
+        let url = Url::parse(text).map_err(|_| invalid())?;
+        let loopback = match url.host() {
+            Some(url::Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => return Err(invalid()),
+        };
+        let has_credentials = !url.username().is_empty() || url.password().is_some();
+        match url.scheme() {
+            _ if has_credentials => Err(invalid()),
+            "https" => Ok(Self(url)),
+            "http" if loopback => Ok(Self(url)),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+/// One application (shop) of the client.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Application {
+    /// Norce's id, used in Query and in events.
+    pub id: ApplicationId,
+    /// Norce's key, used in imports.
+    pub key: Uuid,
+    /// The ERP company behind it, in application-unique set-ups; `None`: `ERP_COMPANY`.
+    pub erp_company: Option<String>,
+}
+
+/// `NORCE_APPLICATIONS`: at least one; the first is the default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applications {
+    /// The first one.
+    pub default: Application,
+    /// All of them, the first one included.
+    pub all: Vec<Application>,
+}
+
+impl Applications {
+    /// The application of a scope: for a shared register, the default one.
+    pub fn of(&self, scope: Scope) -> Option<&Application> {
+        match scope {
+            Scope::Client => Some(&self.default),
+            Scope::Application(id) => self.all.iter().find(|application| application.id == id),
+        }
+    }
+}
+
+/// A text is no list of applications.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}; expected JSON like [{{\"id\":1,\"key\":\"<uuid>\",\"erpCompany\":\"…\"}}]")]
+pub struct InvalidApplications(String);
+
+impl FromStr for Applications {
+    type Err = InvalidApplications;
+
+    fn from_str(text: &str) -> Result<Self, InvalidApplications> {
+        let all: Vec<Application> =
+            serde_json::from_str(text).map_err(|error| InvalidApplications(error.to_string()))?;
+        let default = all
+            .first()
+            .cloned()
+            .ok_or_else(|| InvalidApplications("the list is empty".to_owned()))?;
+        for (index, application) in all.iter().enumerate() {
+            if all
+                .iter()
+                .skip(index + 1)
+                .any(|other| other.id == application.id || other.key == application.key)
+            {
+                return Err(InvalidApplications(format!(
+                    "application {} is listed twice",
+                    application.id
+                )));
+            }
+        }
+        Ok(Self { default, all })
+    }
+}
+
+/// Which shops there are, and whether each has a register of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shops {
+    /// `NORCE_APPLICATIONS`.
+    pub applications: Applications,
+    /// `CUSTOMERS_BY_APPLICATION`: application-unique instead of client-unique.
+    pub by_application: bool,
+}
+
+impl Shops {
+    /// Reads the part.
+    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        let applications = environment.required("NORCE_APPLICATIONS");
+        let by_application = environment.or_default("CUSTOMERS_BY_APPLICATION", false);
+        Some(Self {
+            applications: applications?,
+            by_application: by_application?,
+        })
+    }
+
+    /// The register that an event of this application is about; `None`: the application is not ours.
+    ///
+    /// In a client-unique set-up an event may still name an application (an order always does): the register is the
+    /// client's all the same.
+    pub fn scope(&self, application: Option<ApplicationId>) -> Option<Scope> {
+        match application {
+            _ if !self.by_application => Some(Scope::Client),
+            Some(id) => self
+                .applications
+                .all
+                .iter()
+                .any(|known| known.id == id)
+                .then_some(Scope::Application(id)),
+            None => None,
+        }
+    }
+}
+
+/// How to reach Norce.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NorceSettings {
+    /// `NORCE_BASE_URL`.
+    pub base_url: RemoteUrl,
+    /// `NORCE_SCOPE`.
+    pub scope: String,
+    /// `NORCE_SECRET_ARN`: `{"clientId","clientSecret"}`.
+    pub secret_arn: String,
+    /// `NORCE_ACCOUNT_ID`: the system account that imports are made by.
+    pub account_id: u32,
+    /// `NORCE_INVOICE_ADDRESS_TYPE`: the `TypeId` of an invoice address in Query. Norce's documents do not list the
+    /// numbers (norce-api §5.2), so it can be set; default 1.
+    pub invoice_address_type: i32,
+}
+
+impl NorceSettings {
+    /// Reads the part.
+    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        let base_url = environment.required("NORCE_BASE_URL");
+        let scope = environment.required("NORCE_SCOPE");
+        let secret_arn = environment.required("NORCE_SECRET_ARN");
+        let account_id = environment.required("NORCE_ACCOUNT_ID");
+        let invoice_address_type = environment.or_default("NORCE_INVOICE_ADDRESS_TYPE", 1);
+        Some(Self {
+            base_url: base_url?,
+            scope: scope?,
+            secret_arn: secret_arn?,
+            account_id: account_id?,
+            invoice_address_type: invoice_address_type?,
+        })
+    }
+}
+
+macro_rules! word {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(format!("`{text}` is not one of: {}", [$($text),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+word! {
+    /// `ERP_KIND`.
+    ErpKind {
+        /// Microsoft Dynamics 365 Business Central.
+        BusinessCentral = "business-central",
+    }
+}
+
+word! {
+    /// `CREATE_IN_ERP`: when an entity without a code is created in the ERP.
+    CreateInErp {
+        /// With its first order.
+        FirstOrder = "first-order",
+        /// As soon as it is heard of.
+        Always = "always",
+        /// Never: people make the ERP's records.
+        Never = "never",
+    }
+}
+
+word! {
+    /// `FORGOTTEN_POLICY`: what happens in the ERP when a customer is forgotten in Norce.
+    ForgottenPolicy {
+        /// Nothing.
+        Keep = "keep",
+        /// The record is closed for business.
+        Block = "block",
+    }
+}
+
+/// How to reach the ERP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErpSettings {
+    /// `ERP_KIND`.
+    pub kind: ErpKind,
+    /// `ERP_BASE_URL`: the API root.
+    pub base_url: RemoteUrl,
+    /// `ERP_TOKEN_URL`.
+    pub token_url: RemoteUrl,
+    /// `ERP_SECRET_ARN`: `{"clientId","clientSecret"}`.
+    pub secret_arn: String,
+    /// `ERP_COMPANY`.
+    pub company: Option<String>,
+}
+
+impl ErpSettings {
+    /// Reads the part.
+    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        let kind = environment.required("ERP_KIND");
+        let base_url = environment.required("ERP_BASE_URL");
+        let token_url = environment.required("ERP_TOKEN_URL");
+        let secret_arn = environment.required("ERP_SECRET_ARN");
+        let company = environment.optional("ERP_COMPANY");
+        Some(Self {
+            kind: kind?,
+            base_url: base_url?,
+            token_url: token_url?,
+            secret_arn: secret_arn?,
+            company,
+        })
+    }
+
+    /// The ERP company behind a scope.
+    ///
+    /// # Errors
+    /// When neither the application nor `ERP_COMPANY` names one.
+    pub fn company_of(&self, shops: &Shops, scope: Scope) -> Result<String, String> {
+        shops
+            .applications
+            .of(scope)
+            .and_then(|application| application.erp_company.clone())
+            .or_else(|| self.company.clone())
+            .ok_or_else(|| {
+                format!("no ERP company for scope {scope}: set ERP_COMPANY, or erpCompany in NORCE_APPLICATIONS")
+            })
+    }
+}
+
+/// What to do with what comes from the shop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncPolicy {
+    /// `CREATE_IN_ERP`.
+    pub create_in_erp: CreateInErp,
+    /// `FORGOTTEN_POLICY`.
+    pub forgotten: ForgottenPolicy,
+    /// `ERP_CODE_PATTERN`.
+    pub code_pattern: Option<CodePattern>,
+}
+
+impl SyncPolicy {
+    /// Reads the part.
+    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        let create_in_erp = environment.or_default("CREATE_IN_ERP", CreateInErp::FirstOrder);
+        let forgotten = environment.or_default("FORGOTTEN_POLICY", ForgottenPolicy::Keep);
+        let code_pattern = environment.optional("ERP_CODE_PATTERN");
+        Some(Self {
+            create_in_erp: create_in_erp?,
+            forgotten: forgotten?,
+            code_pattern,
+        })
+    }
+}
+
+/// Records that one invocation handles at the same time. Business Central serves five requests at once per app
+/// (erp-apis §1.8); two invocations with two records each stay below that.
+const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// Reads `ERP_CONCURRENCY`.
+pub fn read_erp_concurrency(environment: &mut Environment<'_>) -> Option<NonZeroUsize> {
+    environment.or_default("ERP_CONCURRENCY", DEFAULT_CONCURRENCY)
+}
+
+/// How codes go to Norce.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportSettings {
+    /// `IMPORT_BATCH_SIZE`: lines per job at most. Norce's limit is not documented (norce-api §3.7).
+    pub batch_size: NonZeroUsize,
+    /// `IMPORT_GIVE_UP_HOURS`: after this time a line without an outcome is owed.
+    pub give_up_after: Duration,
+}
+
+/// A batch is one DynamoDB item of at most 400 KB, and a line takes at most 251 bytes of it (see `import_jobs`).
+const MAX_BATCH_SIZE: usize = 1_500;
+const DEFAULT_BATCH_SIZE: NonZeroUsize = NonZeroUsize::new(500).unwrap();
+const DEFAULT_GIVE_UP_HOURS: u32 = 24;
+const SECONDS_PER_HOUR: u64 = 3_600;
+
+impl ImportSettings {
+    /// Reads the part.
+    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        let batch_size = environment.or_default("IMPORT_BATCH_SIZE", DEFAULT_BATCH_SIZE);
+        if batch_size.is_some_and(|size| size.get() > MAX_BATCH_SIZE) {
+            environment.fault(
+                "IMPORT_BATCH_SIZE",
+                format!("is more than {MAX_BATCH_SIZE}"),
+            );
+        }
+        let hours = environment.or_default("IMPORT_GIVE_UP_HOURS", DEFAULT_GIVE_UP_HOURS);
+        if hours == Some(0) {
+            environment.fault("IMPORT_GIVE_UP_HOURS", "is 0; it is at least 1");
+        }
+        Some(Self {
+            batch_size: batch_size?,
+            give_up_after: Duration::from_secs(u64::from(hours?) * SECONDS_PER_HOUR),
+        })
+    }
+}
+
+/// A queue and its dead-letter queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxSettings {
+    /// The queue that the function reads.
+    pub queue_url: String,
+    /// Where messages go that can never be handled.
+    pub dead_letter_queue_url: String,
+}
+
+impl InboxSettings {
+    /// Reads the part for the queue `CHANGES`, `IMPORTS` or `JOBS`.
+    pub fn read(environment: &mut Environment<'_>, queue: &str) -> Option<Self> {
+        let queue_url = environment.required(&format!("{queue}_QUEUE_URL"));
+        let dead_letter_queue_url = environment.required(&format!("{queue}_DEAD_LETTER_QUEUE_URL"));
+        Some(Self {
+            queue_url: queue_url?,
+            dead_letter_queue_url: dead_letter_queue_url?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment<'a>(variables: &'a [(&'a str, &'a str)]) -> Environment<'a> {
+        Environment::new(|name| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn one_error_names_every_fault() {
+        let mut environment = environment(&[
+            ("NORCE_BASE_URL", "http://shop.example.com"),
+            ("NORCE_ACCOUNT_ID", "x"),
+            ("NORCE_SCOPE", "prod"),
+        ]);
+        let settings = NorceSettings::read(&mut environment);
+        let error = environment.finish(settings).unwrap_err();
+        assert_eq!(error.faults.len(), 3, "{error}");
+        for name in ["NORCE_BASE_URL", "NORCE_ACCOUNT_ID", "NORCE_SECRET_ARN"] {
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_hosts_may_be_reached_without_tls() {
+        for good in [
+            "https://x.api-se.norce.tech",
+            "http://localhost:4566",
+            "http://127.0.0.1:1",
+            "http://[::1]:1",
+        ] {
+            assert!(good.parse::<RemoteUrl>().is_ok(), "{good}");
+        }
+        for bad in [
+            "http://x.api-se.norce.tech",
+            "http://localhost.example.com",
+            "ftp://localhost",
+            "nonsense",
+            "https://u:p@h",
+        ] {
+            assert!(bad.parse::<RemoteUrl>().is_err(), "{bad}");
+        }
+    }
+
+    const TWO: &str = r#"[{"id":1,"key":"00000000-0000-0000-0000-000000000001"},
+        {"id":2,"key":"00000000-0000-0000-0000-000000000002","erpCompany":"B"}]"#;
+
+    #[test]
+    fn the_first_application_is_the_default_and_none_is_listed_twice() {
+        let applications: Applications = TWO.parse().unwrap();
+        assert_eq!(applications.default.id.get(), 1);
+        let twice = TWO.replace("\"id\":2", "\"id\":1");
+        for nonsense in ["[]", "{}", "x", &twice, r#"[{"id":0,"key":"x"}]"#] {
+            assert!(nonsense.parse::<Applications>().is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn p14_an_event_of_a_foreign_application_has_no_scope() {
+        let id = |id: i64| ApplicationId::try_from(id).unwrap();
+        let mut shops = Shops {
+            applications: TWO.parse().unwrap(),
+            by_application: true,
+        };
+        assert_eq!(shops.scope(Some(id(2))), Some(Scope::Application(id(2))));
+        assert_eq!(shops.scope(Some(id(3))), None);
+        assert_eq!(shops.scope(None), None);
+        shops.by_application = false;
+        assert_eq!(shops.scope(Some(id(3))), Some(Scope::Client));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_words_that_are_accepted() {
+        let mut environment =
+            environment(&[("CREATE_IN_ERP", "sometimes"), ("ERP_CODE_PATTERN", "N")]);
+        let policy = SyncPolicy::read(&mut environment);
+        let error = environment.finish(policy).unwrap_err();
+        assert!(
+            error.to_string().contains("first-order, always, never"),
+            "{error}"
+        );
+        assert_eq!(error.faults.len(), 2);
+    }
+}

@@ -1,0 +1,72 @@
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::{sync::Mutex, time::Instant};
+
+/// Something that is built on first use and built anew when it is old: the clients of a warm function, which hold
+/// secrets that may have been rotated meanwhile.
+pub struct Renewed<T> {
+    current: Mutex<Option<(Arc<T>, Instant)>>,
+    lifetime: Duration,
+}
+
+/// A rotated secret is in use everywhere after this time, without a deployment.
+const SECRET_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+impl<T> Default for Renewed<T> {
+    fn default() -> Self {
+        Self {
+            current: Mutex::new(None),
+            lifetime: SECRET_LIFETIME,
+        }
+    }
+}
+
+impl<T> Renewed<T> {
+    /// What was built last, or, where there is none or it is too old, what `build` gives now. When `build` fails, what
+    /// is old goes on serving; the error is returned only when there is nothing else.
+    ///
+    /// # Errors
+    /// What `build` failed with.
+    pub async fn get<E, F>(&self, build: impl FnOnce() -> F) -> Result<Arc<T>, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: std::fmt::Display,
+    {
+        // Held while building, so that concurrent callers build once.
+        let mut current = self.current.lock().await;
+        if let Some((value, built_at)) = current.as_ref()
+            && built_at.elapsed() < self.lifetime
+        {
+            return Ok(value.clone());
+        }
+        match (build().await, current.as_ref()) {
+            (Ok(value), _) => {
+                let value = Arc::new(value);
+                *current = Some((value.clone(), Instant::now()));
+                Ok(value)
+            }
+            (Err(error), Some((value, _))) => {
+                tracing::warn!(%error, "clients could not be renewed; the old ones go on");
+                Ok(value.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_old_is_built_anew_and_serves_on_when_that_fails() {
+        let renewed = Renewed::default();
+        let build =
+            async |value: Result<u8, String>| *renewed.get(|| async { value }).await.unwrap();
+        assert_eq!(build(Ok(1)).await, 1);
+        assert_eq!(build(Ok(2)).await, 1);
+        tokio::time::advance(SECRET_LIFETIME).await;
+        assert_eq!(build(Err("no secret".to_owned())).await, 1);
+        assert_eq!(build(Ok(3)).await, 3);
+    }
+}

@@ -1,0 +1,109 @@
+//! Secrets Manager.
+
+use aws_config::SdkConfig;
+use secrecy::SecretString;
+use serde::{Deserialize, de::DeserializeOwned};
+use thiserror::Error;
+
+/// A secret could not be had.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// Secrets Manager did not give it.
+    #[error("the secret {arn} cannot be read: {reason}")]
+    Unavailable {
+        /// Which one.
+        arn: String,
+        /// The service's words.
+        reason: String,
+    },
+    /// It is not what it must be. Its content is not repeated here.
+    #[error("the secret {arn} is not JSON of the form {expected}")]
+    Malformed {
+        /// Which one.
+        arn: String,
+        /// The form.
+        expected: &'static str,
+    },
+}
+
+/// `{"clientId","clientSecret"}`: Norce's and Business Central's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientSecret {
+    /// OAuth client id.
+    pub client_id: String,
+    /// OAuth client secret.
+    pub client_secret: SecretString,
+}
+
+/// `{"current","previous"?}`: what Norce sends as the header `x-event-secret`. Both are accepted, so that it can be
+/// rotated without losing an event.
+#[derive(Debug, Clone, Deserialize)]
+pub struct EventSecret {
+    /// The one that Norce sends, or will send soon.
+    pub current: SecretString,
+    /// The one before.
+    #[serde(default)]
+    pub previous: Option<SecretString>,
+}
+
+/// `{"key"}`: the key of the fingerprints. It is made with the stack and never rotated, because every fingerprint
+/// would change with it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FingerprintSecret {
+    /// Any text.
+    pub key: SecretString,
+}
+
+/// A secret's form, for the message when it is another.
+pub trait SecretForm: DeserializeOwned {
+    /// The JSON that is expected.
+    const FORM: &'static str;
+}
+
+impl SecretForm for ClientSecret {
+    const FORM: &'static str = r#"{"clientId":"…","clientSecret":"…"}"#;
+}
+
+impl SecretForm for EventSecret {
+    const FORM: &'static str = r#"{"current":"…"} or {"current":"…","previous":"…"}"#;
+}
+
+impl SecretForm for FingerprintSecret {
+    const FORM: &'static str = r#"{"key":"…"}"#;
+}
+
+/// Reads secrets.
+#[derive(Debug, Clone)]
+pub struct Secrets(aws_sdk_secretsmanager::Client);
+
+impl Secrets {
+    /// Over the SDK's configuration.
+    pub fn new(aws: &SdkConfig) -> Self {
+        Self(aws_sdk_secretsmanager::Client::new(aws))
+    }
+
+    /// Reads a secret and parses it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has another form.
+    pub async fn get<T: SecretForm>(&self, arn: &str) -> Result<T, SecretError> {
+        let answer = self
+            .0
+            .get_secret_value()
+            .secret_id(arn)
+            .send()
+            .await
+            .map_err(|error| SecretError::Unavailable {
+                arn: arn.to_owned(),
+                reason: aws_sdk_secretsmanager::error::DisplayErrorContext(error).to_string(),
+            })?;
+        answer
+            .secret_string()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .ok_or_else(|| SecretError::Malformed {
+                arn: arn.to_owned(),
+                expected: T::FORM,
+            })
+    }
+}

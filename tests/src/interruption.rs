@@ -1,0 +1,173 @@
+//! Cuts an invocation off right before or right after any one of its calls to the outside: what a crash, a time-out or
+//! a lost answer does to a function in the worst possible moment.
+//!
+//! Every store, queue and transport of the in-process bundle is wrapped. Each call has a number; a plan names one.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use shared::{
+    domain::{Code, EntityKind, EntityRef, Scope},
+    http::{Transport, TransportError},
+    import_jobs::{ImportBatch, ImportJobs, ImportJobsError},
+    mappings::{
+        Binding, Bound, CodeDelivery, Mapping, Mappings, MappingsError, Reservation, Reserved,
+    },
+    norce::JobId,
+    owed::{NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
+    queues::{Message, Queue, QueueError},
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// Where a call is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the remote has seen anything of it.
+    Before,
+    /// After the remote has carried it out, before the caller hears of it.
+    After,
+}
+
+/// Numbers the calls and cuts the planned one off.
+#[derive(Default)]
+pub struct Interruption {
+    calls: AtomicUsize,
+    plan: Mutex<Option<(usize, Moment)>>,
+    log: Mutex<Vec<&'static str>>,
+    cut: Notify,
+}
+
+impl Interruption {
+    /// Cuts the call with this number off, once. Numbers start anew at 0.
+    pub fn plan(&self, call: usize, moment: Moment) {
+        self.calls.store(0, Ordering::SeqCst);
+        self.log.lock().unwrap().clear();
+        *self.plan.lock().unwrap() = Some((call, moment));
+    }
+
+    /// Starts the numbers anew, with nothing to be cut off.
+    pub fn clear(&self) {
+        self.calls.store(0, Ordering::SeqCst);
+        self.log.lock().unwrap().clear();
+        *self.plan.lock().unwrap() = None;
+    }
+
+    /// Whether the planned cut is still to come.
+    pub fn is_planned(&self) -> bool {
+        self.plan.lock().unwrap().is_some()
+    }
+
+    /// The names of the calls since the numbers began.
+    pub fn calls(&self) -> Vec<&'static str> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Resolves when a call was cut off: whoever runs the invocation drops it then.
+    pub async fn cut(&self) {
+        self.cut.notified().await;
+    }
+
+    fn is_due(&self, call: usize, moment: Moment) -> bool {
+        let mut plan = self.plan.lock().unwrap();
+        let due = *plan == Some((call, moment));
+        if due {
+            *plan = None;
+        }
+        due
+    }
+
+    async fn around<T>(&self, name: &'static str, call: impl Future<Output = T>) -> T {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst);
+        self.log.lock().unwrap().push(name);
+        if self.is_due(number, Moment::Before) {
+            self.cut.notify_one();
+            std::future::pending::<()>().await;
+        }
+        let result = call.await;
+        if self.is_due(number, Moment::After) {
+            self.cut.notify_one();
+            std::future::pending::<()>().await;
+        }
+        result
+    }
+}
+
+/// Something whose calls can be cut off.
+pub struct Interruptible<T: ?Sized> {
+    inner: Arc<T>,
+    interruption: Arc<Interruption>,
+}
+
+impl<T: ?Sized> Interruptible<T> {
+    /// Wraps.
+    pub fn new(inner: Arc<T>, interruption: &Arc<Interruption>) -> Arc<Self> {
+        Arc::new(Self { inner, interruption: interruption.clone() })
+    }
+}
+
+#[async_trait]
+impl<T: Transport + ?Sized> Transport for Interruptible<T> {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        self.interruption.around("http", self.inner.send(request, timeout)).await
+    }
+}
+
+#[async_trait]
+impl<M: Message, T: Queue<M> + ?Sized> Queue<M> for Interruptible<T> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+        self.interruption.around("queue send", self.inner.send(messages, delay)).await
+    }
+}
+
+macro_rules! interruptible {
+    ($port:ident as $prefix:literal { $(async fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $result:ty;)* }) => {
+        #[async_trait]
+        impl<T: $port + ?Sized> $port for Interruptible<T> {
+            $(async fn $name(&self $(, $argument: $type)*) -> $result {
+                let name = concat!($prefix, " ", stringify!($name));
+                self.interruption.around(name, self.inner.$name($($argument),*)).await
+            })*
+        }
+    };
+}
+
+interruptible! { Mappings as "mappings" {
+    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, MappingsError>;
+    async fn by_code(&self, kind: EntityKind, scope: Scope, code: &Code) -> Result<Option<EntityRef>, MappingsError>;
+    async fn reserve(&self, entity: EntityRef, reservation: Reservation) -> Result<Reserved, MappingsError>;
+    async fn renew(&self, entity: EntityRef, seen: Uuid, reservation: Reservation) -> Result<bool, MappingsError>;
+    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), MappingsError>;
+    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError>;
+    async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, MappingsError>;
+    async fn record_delivery(&self, entity: EntityRef, code: &Code, delivery: CodeDelivery) -> Result<bool, MappingsError>;
+    async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError>;
+} }
+
+interruptible! { OwedRecords as "owed" {
+    async fn put(&self, owed: NewOwed) -> Result<(), OwedError>;
+    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError>;
+    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError>;
+    async fn list(&self) -> Result<Vec<Owed>, OwedError>;
+} }
+
+interruptible! { ImportJobs as "import jobs" {
+    async fn record(&self, batch: &ImportBatch) -> Result<(), ImportJobsError>;
+    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), ImportJobsError>;
+    async fn withdraw(&self, batch: Uuid) -> Result<(), ImportJobsError>;
+    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, ImportJobsError>;
+    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, ImportJobsError>;
+    async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError>;
+} }
