@@ -1,3 +1,5 @@
 //! Simulators of Norce and of the ERPs, the sandbox, end-to-end suites, benchmarks and sample events.
 
+pub mod business_central_simulator;
 pub mod local_aws;
+pub mod sandbox;

@@ -1,0 +1,354 @@
+//! The API proper: from an address to what is read or written there.
+
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, Method, StatusCode, header};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    Entity, Refused, Settings,
+    authentication::has_media_type,
+    company::{Author, Company, Write},
+    fields::{self, Record},
+    odata_query::{CONTACTS_INFORMATION, Query},
+    refusals::Refusals,
+};
+
+/// Where an address leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    Token {
+        tenant: String,
+    },
+    Api {
+        /// None on the common endpoint, where the token tells the tenant.
+        tenant: Option<String>,
+        environment: String,
+        resource: Resource,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resource {
+    Companies,
+    Company(Uuid),
+    List(Uuid, Entity),
+    One(Uuid, Entity, Uuid),
+    ContactsInformation { company: Uuid, customer: Uuid },
+    FlatContactsInformation(Uuid),
+}
+
+impl Target {
+    /// Reads a decoded path.
+    pub(super) fn parse(path: &str) -> Result<Self, Refused> {
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let (tenant, environment, rest) = match segments.as_slice() {
+            [tenant, "oauth2", "v2.0", "token"] => {
+                return Ok(Self::Token {
+                    tenant: (*tenant).to_owned(),
+                });
+            }
+            ["v2.0", environment, "api", "v2.0", rest @ ..] => (None, environment, rest),
+            ["v2.0", tenant, environment, "api", "v2.0", rest @ ..] => {
+                (Some((*tenant).to_owned()), environment, rest)
+            }
+            other => return Err(Refused::no_such_resource(other.last().unwrap_or(&""))),
+        };
+        Ok(Self::Api {
+            tenant,
+            environment: (*environment).to_owned(),
+            resource: Resource::parse(rest)?,
+        })
+    }
+}
+
+impl Resource {
+    fn parse(segments: &[&str]) -> Result<Self, Refused> {
+        let (first, rest) = segments
+            .split_first()
+            .ok_or_else(|| Refused::no_such_resource(""))?;
+        if *first == "companies" && rest.is_empty() {
+            return Ok(Self::Companies);
+        }
+        let company = key("companies", first)?;
+        match rest {
+            [] => Ok(Self::Company(company)),
+            [CONTACTS_INFORMATION] => Ok(Self::FlatContactsInformation(company)),
+            ["customers"] => Ok(Self::List(company, Entity::Customers)),
+            ["contacts"] => Ok(Self::List(company, Entity::Contacts)),
+            [one] if one.starts_with("contacts(") => {
+                Ok(Self::One(company, Entity::Contacts, key("contacts", one)?))
+            }
+            [one] => Ok(Self::One(
+                company,
+                Entity::Customers,
+                key("customers", one)?,
+            )),
+            [one, CONTACTS_INFORMATION] => Ok(Self::ContactsInformation {
+                company,
+                customer: key("customers", one)?,
+            }),
+            [.., last] => Err(Refused::no_such_resource(last)),
+        }
+    }
+
+    pub(super) fn entity(self) -> Entity {
+        match self {
+            Self::Companies | Self::Company(_) => Entity::Companies,
+            Self::List(_, entity) | Self::One(_, entity, _) => entity,
+            Self::ContactsInformation { .. } | Self::FlatContactsInformation(_) => {
+                Entity::ContactsInformation
+            }
+        }
+    }
+
+    pub(super) fn company(self) -> Option<Uuid> {
+        match self {
+            Self::Companies => None,
+            Self::Company(company)
+            | Self::List(company, _)
+            | Self::One(company, _, _)
+            | Self::ContactsInformation { company, .. }
+            | Self::FlatContactsInformation(company) => Some(company),
+        }
+    }
+
+    pub(super) fn id(self) -> Option<Uuid> {
+        match self {
+            Self::One(_, _, id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// The key of a segment such as `customers({id})`: a GUID without quotes.
+fn key(name: &str, segment: &str) -> Result<Uuid, Refused> {
+    let key = segment
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix('(')?.strip_suffix(')'))
+        .ok_or_else(|| Refused::no_such_resource(segment))?;
+    Uuid::try_parse(key)
+        .ok()
+        .filter(|_| key.len() == uuid::fmt::Hyphenated::LENGTH)
+        .ok_or_else(|| Refused::bad_request("The key value is not a GUID."))
+}
+
+/// A request to the API, authenticated.
+pub(super) struct ApiRequest<'a> {
+    pub(super) resource: Resource,
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) query: Option<&'a str>,
+    pub(super) body: &'a [u8],
+    /// Scheme, host and path as the client wrote them, for links.
+    pub(super) url: String,
+    pub(super) now: DateTime<Utc>,
+}
+
+/// A successful answer.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Option<Value>,
+}
+
+impl Answer {
+    fn ok(body: Value) -> Self {
+        Self {
+            status: StatusCode::OK,
+            body: Some(body),
+        }
+    }
+}
+
+impl ApiRequest<'_> {
+    /// Carries the request out.
+    pub(super) fn carry_out(
+        &self,
+        companies: &mut [Company],
+        settings: &Settings,
+        refusals: &Refusals,
+    ) -> Result<Answer, Refused> {
+        if self.resource == Resource::Companies {
+            self.only(&[Method::GET])?;
+            let records: Vec<Record> = companies.iter().map(company_record).collect();
+            return self.list(fields::COMPANY, records.iter(), settings, None);
+        }
+        let company = companies
+            .iter_mut()
+            .find(|company| Some(company.settings.id) == self.resource.company())
+            .ok_or_else(Refused::company_not_found)?;
+        let write = Write {
+            now: self.now,
+            author: Author::Api {
+                same_key_status: settings.same_key_status,
+            },
+            refusals,
+        };
+        if self.method != Method::GET && self.headers.contains_key("data-access-intent") {
+            return Err(Refused::bad_request(
+                "A read-only data access intent does not allow writes.",
+            ));
+        }
+        match self.resource {
+            Resource::Companies => Err(Refused::company_not_found()),
+            Resource::Company(_) => {
+                self.only(&[Method::GET])?;
+                let query = Query::of_single(self.query, fields::COMPANY)?;
+                Ok(Answer::ok(company_record(company).to_json(query.select)))
+            }
+            Resource::FlatContactsInformation(_) => {
+                self.only(&[Method::GET])?;
+                Err(Refused::dialog("You must specify a parent ID."))
+            }
+            Resource::ContactsInformation { customer, .. } => {
+                self.only(&[Method::GET])?;
+                let records = company.contacts_information(customer)?;
+                self.list(fields::CONTACT_INFORMATION, records.iter(), settings, None)
+            }
+            Resource::List(_, entity) if self.method == Method::POST => {
+                let changes = fields::read_changes(company.table(entity)?.fields, self.json()?)?;
+                let query = self.single(company, entity)?;
+                let id = company.insert(entity, changes, &write)?;
+                let mut answer = self.one(company, entity, id, &query)?;
+                answer.status = StatusCode::CREATED;
+                Ok(answer)
+            }
+            Resource::List(_, entity) => {
+                self.only(&[Method::GET, Method::POST])?;
+                let table = company.table(entity)?;
+                self.list(table.fields, table.iter(), settings, Some(company))
+            }
+            Resource::One(_, entity, id) => {
+                self.only(&[Method::GET, Method::PATCH, Method::DELETE])?;
+                match *self.method {
+                    Method::PATCH => {
+                        self.check_etag(company.table(entity)?.get(id), true)?;
+                        let changes =
+                            fields::read_changes(company.table(entity)?.fields, self.json()?)?;
+                        let query = self.single(company, entity)?;
+                        company.modify(entity, id, changes, &write)?;
+                        self.one(company, entity, id, &query)
+                    }
+                    Method::DELETE => {
+                        self.check_etag(company.table(entity)?.get(id), false)?;
+                        company.delete(entity, id, &write)?;
+                        Ok(Answer {
+                            status: StatusCode::NO_CONTENT,
+                            body: None,
+                        })
+                    }
+                    _ => self.one(company, entity, id, &self.single(company, entity)?),
+                }
+            }
+        }
+    }
+
+    fn only(&self, methods: &[Method]) -> Result<(), Refused> {
+        if methods.contains(self.method) {
+            Ok(())
+        } else {
+            Err(Refused::method_not_allowed())
+        }
+    }
+
+    fn json(&self) -> Result<&[u8], Refused> {
+        if has_media_type(self.headers, "application/json") {
+            Ok(self.body)
+        } else {
+            Err(Refused::status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+        }
+    }
+
+    /// `If-Match`, before the record is looked for: a header that cannot be read is wrong for every record.
+    fn check_etag(&self, record: Result<&Record, Refused>, required: bool) -> Result<(), Refused> {
+        let etag = match self.headers.get(header::IF_MATCH) {
+            None if required => {
+                return Err(Refused::invalid_etag("The If-Match header is required."));
+            }
+            None => return record.map(|_| ()),
+            Some(etag) => etag.to_str().unwrap_or_default(),
+        };
+        let well_formed = etag == "*"
+            || etag
+                .strip_prefix("W/\"JzIw")
+                .and_then(|rest| rest.strip_suffix("MDsn\""))
+                .is_some_and(|revision| revision.bytes().all(|byte| byte.is_ascii_digit()));
+        if !well_formed {
+            return Err(Refused::invalid_etag("The etag is not valid."));
+        }
+        let record = record?;
+        if etag == "*" || etag == record.etag() {
+            Ok(())
+        } else {
+            Err(Refused::entity_changed())
+        }
+    }
+
+    /// The query of a single record. Of a write it is read first: what cannot be answered is not carried out.
+    fn single(&self, company: &Company, entity: Entity) -> Result<Query, Refused> {
+        Query::of_single(self.query, company.table(entity)?.fields)
+    }
+
+    fn one(
+        &self,
+        company: &Company,
+        entity: Entity,
+        id: Uuid,
+        query: &Query,
+    ) -> Result<Answer, Refused> {
+        let mut body = row(company.table(entity)?.get(id)?, query, Some(company))?;
+        body["@odata.context"] = json!(format!("{}#$entity", self.context()));
+        Ok(Answer::ok(body))
+    }
+
+    fn list<'a>(
+        &self,
+        fields: &'static [fields::Field],
+        records: impl Iterator<Item = &'a Record>,
+        settings: &Settings,
+        company: Option<&Company>,
+    ) -> Result<Answer, Refused> {
+        let query = Query::of_list(self.query, self.headers, fields, settings.page_size)?;
+        let page = query.page(records);
+        let rows: Vec<Value> = page
+            .records
+            .into_iter()
+            .map(|record| row(record, &query, company))
+            .collect::<Result<_, _>>()?;
+        let mut body = json!({"@odata.context": self.context(), "value": rows});
+        if let Some(next) = page.next {
+            body["@odata.nextLink"] = json!(format!("{}?{next}", self.url));
+        }
+        Ok(Answer::ok(body))
+    }
+
+    fn context(&self) -> String {
+        match self.url.split_once("/api/v2.0/") {
+            Some((root, resource)) => format!("{root}/api/v2.0/$metadata#{resource}"),
+            None => self.url.clone(),
+        }
+    }
+}
+
+fn row(record: &Record, query: &Query, company: Option<&Company>) -> Result<Value, Refused> {
+    let mut row = record.to_json(query.select.iter().copied());
+    if query.expand_contacts
+        && let Some(company) = company
+    {
+        let contacts: Vec<Value> = company
+            .contacts_information(record.id())?
+            .iter()
+            .map(|contact| contact.to_json(fields::CONTACT_INFORMATION))
+            .collect();
+        row[CONTACTS_INFORMATION] = json!(contacts);
+    }
+    Ok(row)
+}
+
+fn company_record(company: &Company) -> Record {
+    let mut record = Record::empty(fields::COMPANY);
+    record.set("id", json!(company.settings.id));
+    record.set("name", company.settings.name.as_str());
+    record.set("displayName", company.settings.name.as_str());
+    record
+}

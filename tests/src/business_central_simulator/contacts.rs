@@ -1,0 +1,205 @@
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    Entity, Refused,
+    company::{Company, Write, number_for},
+    customers::take_text,
+    fields::{self, Changes, Record},
+    validation,
+};
+
+/// A contact as it is in the ERP: the properties of the API by name (erp-apis §1.3).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the names are the API's own")]
+pub struct ContactRecord {
+    #[serde(rename = "@odata.etag")]
+    pub etag: String,
+    pub id: Uuid,
+    pub number: String,
+    pub r#type: String,
+    pub display_name: String,
+    pub job_title: String,
+    pub company_number: String,
+    pub company_name: String,
+    pub contact_business_relation: String,
+    pub address_line1: String,
+    pub address_line2: String,
+    pub city: String,
+    pub state: String,
+    pub country: String,
+    pub postal_code: String,
+    pub phone_number: String,
+    pub mobile_phone_number: String,
+    pub email: String,
+    pub website: String,
+    pub privacy_blocked: bool,
+    pub tax_registration_number: String,
+    pub last_modified_date_time: chrono::DateTime<chrono::Utc>,
+}
+
+impl Company {
+    pub(super) fn insert_contact(
+        &mut self,
+        mut changes: Changes,
+        write: &Write<'_>,
+    ) -> Result<Uuid, Refused> {
+        if !changes.contains_key("displayName") {
+            return Err(Refused::dialog("A \"displayName\" must be provided."));
+        }
+        let asked = take_text(&mut changes, "number");
+        let mut record = Record::empty(fields::CONTACT);
+        self.apply_to_contact(changes, &mut record)?;
+        record.set("number", asked.as_str());
+        self.check_refusals(Entity::Contacts, &record, write)?;
+        let number = number_for(
+            &asked,
+            &self.contacts,
+            &mut self.settings.contact_numbers,
+            write.author,
+        )?;
+        let id = Uuid::new_v4();
+        record.set("id", json!(id));
+        record.set("number", number);
+        self.put_contact(record, write);
+        Ok(id)
+    }
+
+    pub(super) fn modify_contact(
+        &mut self,
+        id: Uuid,
+        mut changes: Changes,
+        write: &Write<'_>,
+    ) -> Result<(), Refused> {
+        let mut record = self.contacts.get(id)?.clone();
+        let number = take_text(&mut changes, "number");
+        self.apply_to_contact(changes, &mut record)?;
+        if !number.is_empty() && number != record.text("number") {
+            self.contacts.check_free(&number, write.author)?;
+            record.set("number", number);
+        }
+        self.check_refusals(Entity::Contacts, &record, write)?;
+        self.put_contact(record, write);
+        Ok(())
+    }
+
+    /// The persons of a company that is deleted stay, on their own.
+    pub(super) fn delete_contact(&mut self, id: Uuid, write: &Write<'_>) -> Result<(), Refused> {
+        let contact = self.contacts.remove(id)?;
+        self.relations.retain(|_, related| *related != id);
+        self.move_persons(contact.text("number"), "", "", write);
+        Ok(())
+    }
+
+    /// Stores a contact and keeps what depends on it: a company is its own company, and its persons follow its number
+    /// and name.
+    pub(super) fn put_contact(&mut self, mut contact: Record, write: &Write<'_>) {
+        let number_before = self
+            .contacts
+            .get(contact.id())
+            .map(|before| before.text("number").to_owned());
+        let is_company = contact.text("type") == "Company";
+        let (number, name) = (
+            contact.text("number").to_owned(),
+            contact.text("displayName").to_owned(),
+        );
+        if is_company {
+            contact.set("companyNumber", number.as_str());
+            contact.set("companyName", name.as_str());
+        }
+        contact.touch(self.next_revision(), write.now);
+        self.contacts.put(contact);
+        if is_company && let Ok(before) = number_before {
+            self.move_persons(&before, &number, &name, write);
+        }
+    }
+
+    /// `contactsInformation` of a customer: all contacts of the company contact that stands for the customer, that one
+    /// included, or the person contact alone. The order is that of the contacts' ids, so the first need not be the
+    /// company (BCApps, table 5049 "Contact Information Buffer").
+    pub(super) fn contacts_information(&self, customer: Uuid) -> Result<Vec<Record>, Refused> {
+        self.customers.get(customer)?;
+        let Some(related) = self
+            .relations
+            .get(&customer)
+            .and_then(|&contact| self.contacts.get(contact).ok())
+        else {
+            return Ok(Vec::new());
+        };
+        let mut contacts: Vec<&Record> = self
+            .contacts
+            .iter()
+            .filter(|contact| contact.text("companyNumber") == related.text("number"))
+            .collect();
+        if contacts.is_empty() {
+            contacts.push(related);
+        }
+        contacts.sort_by_key(|contact| contact.id());
+        let information = contacts.into_iter().map(|contact| {
+            let mut information = Record::empty(fields::CONTACT_INFORMATION);
+            information.revision = contact.revision;
+            information.set("contactId", contact.value("id").clone());
+            information.set("contactNumber", contact.value("number").clone());
+            information.set("contactName", contact.value("displayName").clone());
+            information.set("contactType", contact.value("type").clone());
+            information.set("relatedId", json!(customer));
+            information
+        });
+        Ok(information.collect())
+    }
+
+    fn apply_to_contact(&self, mut changes: Changes, record: &mut Record) -> Result<(), Refused> {
+        let company = changes.remove("companyNumber");
+        if let Some(name) = changes.get("displayName").and_then(|name| name.as_str())
+            && !changes.contains_key("searchName")
+        {
+            let search_name = name.to_uppercase();
+            changes.insert("searchName", json!(search_name));
+        }
+        validation::apply(changes, record, &self.settings)?;
+        let Some(number) = company.as_ref().and_then(|number| number.as_str()) else {
+            return Ok(());
+        };
+        if record.text("type") == "Company" {
+            if number == record.text("companyNumber") {
+                return Ok(());
+            }
+            return Err(Refused::dialog(
+                "Type must be equal to 'Person' to set Company No.",
+            ));
+        }
+        let name = match number {
+            "" => "",
+            number => self
+                .contacts
+                .with_number(number)
+                .filter(|company| company.text("type") == "Company")
+                .map(|company| company.text("displayName"))
+                .ok_or_else(|| Refused::invalid_relation("Company No.", number))?,
+        };
+        record.set("companyNumber", number);
+        record.set("companyName", name);
+        Ok(())
+    }
+
+    fn move_persons(&mut self, before: &str, number: &str, name: &str, write: &Write<'_>) {
+        let persons: Vec<Record> = self
+            .contacts
+            .iter()
+            .filter(|contact| {
+                contact.text("type") == "Person"
+                    && contact.text("companyNumber") == before
+                    && (before != number || contact.text("companyName") != name)
+            })
+            .cloned()
+            .collect();
+        for mut person in persons {
+            person.set("companyNumber", number);
+            person.set("companyName", name);
+            person.touch(self.next_revision(), write.now);
+            self.contacts.put(person);
+        }
+    }
+}

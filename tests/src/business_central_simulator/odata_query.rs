@@ -1,0 +1,274 @@
+//! The query options of a read: what is asked for, and the page that answers it (erp-apis §1.5).
+
+use std::cmp::Ordering;
+
+use http::HeaderMap;
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::{
+    Refused,
+    fields::{self, Field, Record},
+    odata_filter::{self, Filter},
+};
+
+/// The one navigation property that can be expanded here.
+pub(super) const CONTACTS_INFORMATION: &str = "contactsInformation";
+
+/// Navigation properties of a customer that the real server has and the simulator has not (erp-apis §1.2).
+const OTHER_NAVIGATION: &[&str] = &[
+    "currency",
+    "paymentTerm",
+    "shipmentMethod",
+    "paymentMethod",
+    "customerFinancialDetail",
+    "picture",
+    "defaultDimensions",
+    "agedAccountsReceivable",
+    "documentAttachments",
+];
+
+/// A read as it was asked for.
+pub(super) struct Query {
+    pub(super) select: Vec<&'static Field>,
+    pub(super) expand_contacts: bool,
+    fields: &'static [Field],
+    options: Vec<(String, String)>,
+    filter: Option<Filter>,
+    order: Vec<(&'static Field, Direction)>,
+    top: Option<usize>,
+    after: Option<Vec<Value>>,
+    page_size: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// What a read answers with.
+pub(super) struct Page<'a> {
+    pub(super) records: Vec<&'a Record>,
+    /// The query of the next page; none on the last.
+    pub(super) next: Option<String>,
+}
+
+impl Query {
+    /// Reads the query of a list.
+    pub(super) fn of_list(
+        raw: Option<&str>,
+        headers: &HeaderMap,
+        fields: &'static [Field],
+        largest_page: usize,
+    ) -> Result<Self, Refused> {
+        let mut query = Self::of_one(raw, fields, true)?;
+        query.page_size = preferred_page_size(headers)
+            .unwrap_or(largest_page)
+            .min(largest_page);
+        Ok(query)
+    }
+
+    /// Reads the query of a single record: nothing but `$select` and `$expand`.
+    pub(super) fn of_single(raw: Option<&str>, fields: &'static [Field]) -> Result<Self, Refused> {
+        Self::of_one(raw, fields, false)
+    }
+
+    fn of_one(raw: Option<&str>, fields: &'static [Field], list: bool) -> Result<Self, Refused> {
+        let mut query = Self {
+            select: fields.iter().collect(),
+            expand_contacts: false,
+            fields,
+            options: Vec::new(),
+            filter: None,
+            order: Vec::new(),
+            top: None,
+            after: None,
+            page_size: usize::MAX,
+        };
+        for (name, value) in form_urlencoded::parse(raw.unwrap_or_default().as_bytes()) {
+            if query.options.iter().any(|(known, _)| *known == name) {
+                return Err(Refused::bad_request(format!(
+                    "Query option '{name}' was specified more than once."
+                )));
+            }
+            query.read_option(&name, &value, list)?;
+            query.options.push((name.into_owned(), value.into_owned()));
+        }
+        // The last word of every order: a key that no two records share.
+        let key = fields
+            .iter()
+            .find(|field| field.name == "number")
+            .or(fields.first());
+        query
+            .order
+            .extend(key.map(|key| (key, Direction::Ascending)));
+        Ok(query)
+    }
+
+    fn read_option(&mut self, name: &str, value: &str, list: bool) -> Result<(), Refused> {
+        match name {
+            "$select" => self.select = self.read_select(value)?,
+            "$expand" => self.read_expand(value)?,
+            "$filter" if list => self.filter = Some(Filter::parse(value, self.fields)?),
+            "$orderby" if list => self.order = self.read_order(value)?,
+            "$top" if list => {
+                let top = value
+                    .parse()
+                    .map_err(|_| Refused::bad_request("Invalid value for the $top option."))?;
+                self.top = Some(top);
+            }
+            "$skiptoken" if list => {
+                let position = position_from(value)
+                    .ok_or_else(|| Refused::bad_request("The $skiptoken is not valid."))?;
+                self.after = Some(position);
+            }
+            "$skip" | "$count" | "$search" | "$apply" | "$compute" | "$format"
+            | "$schemaversion" => {
+                return Err(Refused::not_simulated(&format!("the query option {name}")));
+            }
+            name if name.starts_with('$') => {
+                return Err(Refused::bad_request(format!(
+                    "The query option '{name}' is not allowed here."
+                )));
+            }
+            // Other names are custom query options, which a server may ignore.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn read_select(&self, value: &str) -> Result<Vec<&'static Field>, Refused> {
+        value
+            .split(',')
+            .map(|name| fields::find(self.fields, name.trim()))
+            .collect()
+    }
+
+    fn read_expand(&mut self, value: &str) -> Result<(), Refused> {
+        for name in value.split(',').map(str::trim) {
+            if self.fields != fields::CUSTOMER {
+                return Err(Refused::not_simulated(&format!("$expand={name} here")));
+            }
+            match name {
+                CONTACTS_INFORMATION => self.expand_contacts = true,
+                other if OTHER_NAVIGATION.contains(&other) => {
+                    return Err(Refused::not_simulated(&format!("$expand={other}")));
+                }
+                other => {
+                    return Err(Refused::bad_request(format!(
+                        "Could not find a navigation property named '{other}'."
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_order(&self, value: &str) -> Result<Vec<(&'static Field, Direction)>, Refused> {
+        let part = |part: &str| {
+            let mut words = part.split_whitespace();
+            let field = fields::find(self.fields, words.next().unwrap_or_default())?;
+            let direction = match (words.next(), words.next()) {
+                (None | Some("asc"), None) => Direction::Ascending,
+                (Some("desc"), None) => Direction::Descending,
+                _ => return Err(Refused::bad_request("Syntax error in the $orderby option.")),
+            };
+            Ok((field, direction))
+        };
+        value.split(',').map(part).collect()
+    }
+
+    /// The page of these records that was asked for.
+    pub(super) fn page<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Page<'a> {
+        let mut records: Vec<&Record> = records
+            .filter(|record| {
+                self.filter
+                    .as_ref()
+                    .is_none_or(|filter| filter.matches(record))
+            })
+            .filter(|record| {
+                self.after
+                    .as_ref()
+                    .is_none_or(|after| self.compare_with(record, after) == Ordering::Greater)
+            })
+            .collect();
+        records.sort_by(|left, right| self.compare_with(left, &self.position_of(right)));
+        let wanted = self.top.unwrap_or(usize::MAX);
+        let more = records.len().min(wanted) > self.page_size;
+        records.truncate(wanted.min(self.page_size));
+        let next = records
+            .last()
+            .filter(|_| more)
+            .map(|last| self.next_query(last, wanted));
+        Page { records, next }
+    }
+
+    fn position_of(&self, record: &Record) -> Vec<Value> {
+        self.order
+            .iter()
+            .map(|(field, _)| record.value(field.name).clone())
+            .collect()
+    }
+
+    fn compare_with(&self, record: &Record, position: &[Value]) -> Ordering {
+        self.order
+            .iter()
+            .zip(position)
+            .map(|((field, direction), other)| {
+                let ordering = odata_filter::compare(field.kind, record.value(field.name), other);
+                match direction {
+                    Direction::Ascending => ordering,
+                    Direction::Descending => ordering.reverse(),
+                }
+            })
+            .find(|ordering| *ordering != Ordering::Equal)
+            .unwrap_or(Ordering::Equal)
+    }
+
+    fn next_query(&self, last: &Record, wanted: usize) -> String {
+        let encode = |value: &str| {
+            form_urlencoded::byte_serialize(value.as_bytes())
+                .collect::<String>()
+                .replace('+', "%20")
+        };
+        let mut next = String::new();
+        for (name, value) in &self.options {
+            match name.as_str() {
+                "$skiptoken" => {}
+                "$top" => next.push_str(&format!("$top={}&", wanted - self.page_size)),
+                name => next.push_str(&format!("{name}={}&", encode(value))),
+            }
+        }
+        next + "$skiptoken=" + &token_for(&self.position_of(last))
+    }
+}
+
+/// `Prefer: odata.maxpagesize=N`. A preference that cannot be read is no error.
+fn preferred_page_size(headers: &HeaderMap) -> Option<usize> {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([',', ';']))
+        .find_map(|preference| preference.trim().strip_prefix("odata.maxpagesize="))
+        .and_then(|size| size.parse().ok())
+        .filter(|&size| size > 0)
+}
+
+/// A position in the order as an opaque token, in hexadecimal so that it needs no escapes.
+fn token_for(position: &[Value]) -> String {
+    Value::from(position)
+        .to_string()
+        .bytes()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn position_from(token: &str) -> Option<Vec<Value>> {
+    let bytes: Option<Vec<u8>> = (0..token.len())
+        .step_by(2)
+        .map(|start| u8::from_str_radix(token.get(start..start + 2)?, 16).ok())
+        .collect();
+    serde_json::from_slice(&bytes?).ok()
+}
