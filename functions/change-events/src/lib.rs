@@ -16,9 +16,8 @@ mod party;
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use shared::domain::ImportRequest;
 use shared::{
-    domain::{ChangeMessage, Clock, FingerprintKey, Scope},
+    domain::{ChangeMessage, Clock, FingerprintKey, ImportRequest, Scope, Shops},
     erp::Erp,
     http::Deadline,
     mappings::Mappings,
@@ -27,7 +26,7 @@ use shared::{
     queues::Queue,
     runtime::{
         batch::{Handler, Outcome, Received},
-        configuration::{Shops, SyncPolicy},
+        configuration::SyncPolicy,
     },
 };
 

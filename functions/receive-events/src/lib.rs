@@ -22,7 +22,6 @@ use shared::{
     },
     norce::events::{Event, EventType},
     queues::{Queue, QueueError},
-    runtime::configuration::Shops,
 };
 use uuid::Uuid;
 

@@ -2,6 +2,7 @@
 //! behind the edge never has to ask again whether a value is well formed.
 
 mod address;
+mod applications;
 mod clock;
 mod code;
 mod email;
@@ -14,6 +15,7 @@ mod redaction;
 mod shop;
 
 pub use address::{Address, CountryCode};
+pub use applications::{Application, Applications, InvalidApplications, Shops, UnknownApplication};
 pub use clock::{Clock, SystemClock};
 pub use code::{Code, CodePattern, InvalidCode, InvalidCodePattern};
 pub use email::EmailKey;
@@ -23,4 +25,4 @@ pub use messages::{Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, 
 pub use organisation_number::{OrganisationNumber, VatNumber};
 pub use personal::Personal;
 pub use redaction::{MAX_REDACTED_CHARS, redact};
-pub use shop::{Company, CompanyRelation, Customer, Order, OrderParty};
+pub use shop::{Account, Company, CompanyRelation, Customer, Flag, Order, OrderParty};

@@ -29,6 +29,10 @@ pub struct Customer {
     pub invoice_address: Option<Address>,
     /// The companies that it is a contact of, active ones only.
     pub companies: Vec<CompanyRelation>,
+    /// Its accounts (logins), one per application at most.
+    pub accounts: Vec<Account>,
+    /// Its flags.
+    pub flags: Vec<Flag>,
     /// Not inactivated.
     pub active: bool,
     /// Forgotten (GDPR): P12.
@@ -63,6 +67,26 @@ pub struct CompanyRelation {
     pub primary: bool,
 }
 
+/// A customer's account, with which it logs in to a shop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The shop.
+    pub application: Option<ApplicationId>,
+    /// The name to log in with, often the e-mail address.
+    pub login_name: Option<Personal>,
+    /// Norce's number of its state. The numbers of Query are not documented.
+    pub status: Option<i64>,
+}
+
+/// A flag of a customer or a company: a yes or no that the merchant gives a meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flag {
+    /// Norce's id of the flag.
+    pub id: i64,
+    /// Set.
+    pub active: bool,
+}
+
 /// A company as Norce has it, read through Norce Query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Company {
@@ -84,6 +108,8 @@ pub struct Company {
     pub invoice_address: Option<Address>,
     /// Its contacts.
     pub contacts: Vec<NorceId>,
+    /// Its flags.
+    pub flags: Vec<Flag>,
     /// Not inactivated.
     pub active: bool,
 }
@@ -137,6 +163,8 @@ mod tests {
             mobile: None,
             invoice_address: None,
             companies,
+            accounts: vec![],
+            flags: vec![],
             active: true,
             forgotten: false,
             last_order: None,

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::{domain::UnknownApplication, http::TokenError};
+
 /// A call to Norce failed. Typed by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NorceError {
@@ -21,6 +23,9 @@ pub enum NorceError {
         /// What happened, without secrets.
         reason: String,
     },
+    /// Our configuration does not fit this Norce: a person must act, then a retry works.
+    #[error("the configuration does not fit Norce: {0}")]
+    Configuration(String),
     /// The request is wrong and will stay wrong.
     #[error("Norce refuses the request ({status}): {reason}")]
     Refused {
@@ -32,4 +37,23 @@ pub enum NorceError {
     /// The answer could not be read as what the fact sheets say it is.
     #[error("Norce's answer cannot be read: {0}")]
     Unreadable(String),
+}
+
+impl From<TokenError> for NorceError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::RetryAfter { after, reason } => Self::RetryAfter {
+                after,
+                reason: format!("identity: {reason}"),
+            },
+            TokenError::Refused { reason } => Self::Authentication { reason },
+            TokenError::Unreadable(reason) => Self::Unreadable(format!("identity: {reason}")),
+        }
+    }
+}
+
+impl From<UnknownApplication> for NorceError {
+    fn from(error: UnknownApplication) -> Self {
+        Self::Configuration(error.to_string())
+    }
 }

@@ -2,16 +2,19 @@
 //!
 //! Facts about Norce are cited as "norce-api §n"; ARCHITECTURE.md says where they come from.
 
-// pub mod connect;
+mod api;
+pub mod connect;
 mod error;
-// pub mod events;
-// pub mod identity;
-// pub mod odata;
-// pub mod query;
+pub mod events;
+pub mod identity;
+mod lenient;
+pub mod odata;
+pub mod query;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub use api::NorceApi;
 pub use error::NorceError;
 
 use crate::{

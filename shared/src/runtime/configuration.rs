@@ -5,12 +5,10 @@
 
 use std::{fmt, num::NonZeroUsize, str::FromStr, time::Duration};
 
-use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
-use uuid::Uuid;
 
-use crate::domain::{ApplicationId, CodePattern, Scope};
+use crate::domain::{CodePattern, Scope, Shops};
 
 /// Everything that is wrong with the configuration, at once.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -157,104 +155,14 @@ impl FromStr for RemoteUrl {
     }
 }
 
-/// One application (shop) of the client.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Application {
-    /// Norce's id, used in Query and in events.
-    pub id: ApplicationId,
-    /// Norce's key, used in imports.
-    pub key: Uuid,
-    /// The ERP company behind it, in application-unique set-ups; `None`: `ERP_COMPANY`.
-    pub erp_company: Option<String>,
-}
-
-/// `NORCE_APPLICATIONS`: at least one; the first is the default.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applications {
-    /// The first one.
-    pub default: Application,
-    /// All of them, the first one included.
-    pub all: Vec<Application>,
-}
-
-impl Applications {
-    /// The application of a scope: for a shared register, the default one.
-    pub fn of(&self, scope: Scope) -> Option<&Application> {
-        match scope {
-            Scope::Client => Some(&self.default),
-            Scope::Application(id) => self.all.iter().find(|application| application.id == id),
-        }
-    }
-}
-
-/// A text is no list of applications.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}; expected JSON like [{{\"id\":1,\"key\":\"<uuid>\",\"erpCompany\":\"…\"}}]")]
-pub struct InvalidApplications(String);
-
-impl FromStr for Applications {
-    type Err = InvalidApplications;
-
-    fn from_str(text: &str) -> Result<Self, InvalidApplications> {
-        let all: Vec<Application> =
-            serde_json::from_str(text).map_err(|error| InvalidApplications(error.to_string()))?;
-        let default = all
-            .first()
-            .cloned()
-            .ok_or_else(|| InvalidApplications("the list is empty".to_owned()))?;
-        for (index, application) in all.iter().enumerate() {
-            if all
-                .iter()
-                .skip(index + 1)
-                .any(|other| other.id == application.id || other.key == application.key)
-            {
-                return Err(InvalidApplications(format!(
-                    "application {} is listed twice",
-                    application.id
-                )));
-            }
-        }
-        Ok(Self { default, all })
-    }
-}
-
-/// Which shops there are, and whether each has a register of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shops {
-    /// `NORCE_APPLICATIONS`.
-    pub applications: Applications,
-    /// `CUSTOMERS_BY_APPLICATION`: application-unique instead of client-unique.
-    pub by_application: bool,
-}
-
-impl Shops {
-    /// Reads the part.
-    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
-        let applications = environment.required("NORCE_APPLICATIONS");
-        let by_application = environment.or_default("CUSTOMERS_BY_APPLICATION", false);
-        Some(Self {
-            applications: applications?,
-            by_application: by_application?,
-        })
-    }
-
-    /// The register that an event of this application is about; `None`: the application is not ours.
-    ///
-    /// In a client-unique set-up an event may still name an application (an order always does): the register is the
-    /// client's all the same.
-    pub fn scope(&self, application: Option<ApplicationId>) -> Option<Scope> {
-        match application {
-            _ if !self.by_application => Some(Scope::Client),
-            Some(id) => self
-                .applications
-                .all
-                .iter()
-                .any(|known| known.id == id)
-                .then_some(Scope::Application(id)),
-            None => None,
-        }
-    }
+/// Reads `NORCE_APPLICATIONS` and `CUSTOMERS_BY_APPLICATION`.
+pub fn read_shops(environment: &mut Environment<'_>) -> Option<Shops> {
+    let applications = environment.required("NORCE_APPLICATIONS");
+    let by_application = environment.or_default("CUSTOMERS_BY_APPLICATION", false);
+    Some(Shops {
+        applications: applications?,
+        by_application: by_application?,
+    })
 }
 
 /// How to reach Norce.
@@ -380,6 +288,7 @@ impl ErpSettings {
         shops
             .applications
             .of(scope)
+            .ok()
             .and_then(|application| application.erp_company.clone())
             .or_else(|| self.company.clone())
             .ok_or_else(|| {
@@ -526,33 +435,6 @@ mod tests {
         ] {
             assert!(bad.parse::<RemoteUrl>().is_err(), "{bad}");
         }
-    }
-
-    const TWO: &str = r#"[{"id":1,"key":"00000000-0000-0000-0000-000000000001"},
-        {"id":2,"key":"00000000-0000-0000-0000-000000000002","erpCompany":"B"}]"#;
-
-    #[test]
-    fn the_first_application_is_the_default_and_none_is_listed_twice() {
-        let applications: Applications = TWO.parse().unwrap();
-        assert_eq!(applications.default.id.get(), 1);
-        let twice = TWO.replace("\"id\":2", "\"id\":1");
-        for nonsense in ["[]", "{}", "x", &twice, r#"[{"id":0,"key":"x"}]"#] {
-            assert!(nonsense.parse::<Applications>().is_err(), "{nonsense}");
-        }
-    }
-
-    #[test]
-    fn p14_an_event_of_a_foreign_application_has_no_scope() {
-        let id = |id: i64| ApplicationId::try_from(id).unwrap();
-        let mut shops = Shops {
-            applications: TWO.parse().unwrap(),
-            by_application: true,
-        };
-        assert_eq!(shops.scope(Some(id(2))), Some(Scope::Application(id(2))));
-        assert_eq!(shops.scope(Some(id(3))), None);
-        assert_eq!(shops.scope(None), None);
-        shops.by_application = false;
-        assert_eq!(shops.scope(Some(id(3))), Some(Scope::Client));
     }
 
     #[test]

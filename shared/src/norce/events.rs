@@ -1,0 +1,479 @@
+//! The bodies of Norce's notifications (norce-api §6, §4.5).
+//!
+//! A body names no type: the subscription's URL or a header that the merchant sets does. Unknown fields are
+//! tolerated; what is wrong is told by the name of the field and never by its value.
+
+use std::{borrow::Cow, str::FromStr};
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::{JobId, lenient};
+use crate::domain::{ApplicationId, NorceId, Personal, redact};
+
+/// The notifications that are known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventType {
+    /// A customer, or something that belongs to it, changed.
+    CustomerChanged,
+    /// A company, or something that belongs to it, changed.
+    CompanyChanged,
+    /// A Connect job has ended.
+    JobCompleted,
+    /// An order was placed.
+    OrderReceived,
+    /// The ERP has confirmed an order.
+    OrderConfirmed,
+    /// An order was cancelled.
+    OrderCancelled,
+    /// A payment was captured, or could not be.
+    InvoiceCaptureCompleted,
+    /// A recurring order failed.
+    SubscriptionFailed,
+}
+
+impl EventType {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::CustomerChanged,
+        Self::CompanyChanged,
+        Self::JobCompleted,
+        Self::OrderReceived,
+        Self::OrderConfirmed,
+        Self::OrderCancelled,
+        Self::InvoiceCaptureCompleted,
+        Self::SubscriptionFailed,
+    ];
+
+    /// Norce's own name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CustomerChanged => "CustomerChangedNotification",
+            Self::CompanyChanged => "CompanyChangedNotification",
+            Self::JobCompleted => "JobCompletedEvent",
+            Self::OrderReceived => "OrderReceivedEvent",
+            Self::OrderConfirmed => "OrderConfirmedEvent",
+            Self::OrderCancelled => "OrderCancelledEvent",
+            Self::InvoiceCaptureCompleted => "InvoiceCaptureCompletedEvent",
+            Self::SubscriptionFailed => "SubscriptionFailedEvent",
+        }
+    }
+
+    /// The last part of the path at which our own receiver takes it, where there is one.
+    pub const fn path_segment(self) -> Option<&'static str> {
+        match self {
+            Self::CustomerChanged => Some("customer-changed"),
+            Self::CompanyChanged => Some("company-changed"),
+            Self::JobCompleted => Some("job-completed"),
+            Self::OrderReceived => Some("order-received"),
+            Self::OrderConfirmed => Some("order-confirmed"),
+            Self::OrderCancelled | Self::InvoiceCaptureCompleted | Self::SubscriptionFailed => None,
+        }
+    }
+}
+
+/// A text names no notification.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "`{0}` is no event type; Norce's own names are expected, such as `CustomerChangedNotification`"
+)]
+pub struct UnknownEventType(String);
+
+impl FromStr for EventType {
+    type Err = UnknownEventType;
+
+    /// Norce's own name or the segment of the path, in any case.
+    fn from_str(text: &str) -> Result<Self, UnknownEventType> {
+        let text = text.trim();
+        Self::ALL
+            .into_iter()
+            .find(|it| {
+                let names = [Some(it.name()), it.path_segment()];
+                names
+                    .into_iter()
+                    .flatten()
+                    .any(|name| name.eq_ignore_ascii_case(text))
+            })
+            .ok_or_else(|| UnknownEventType(redact(text)))
+    }
+}
+
+/// A notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// `CustomerChangedNotification`
+    CustomerChanged(CustomerChanged),
+    /// `CompanyChangedNotification`
+    CompanyChanged(CompanyChanged),
+    /// `JobCompletedEvent`
+    JobCompleted(JobCompleted),
+    /// `OrderReceivedEvent`
+    OrderReceived(OrderReceived),
+    /// `OrderConfirmedEvent`
+    OrderConfirmed(OrderStatusChanged),
+    /// `OrderCancelledEvent`
+    OrderCancelled(OrderStatusChanged),
+    /// `InvoiceCaptureCompletedEvent`
+    InvoiceCaptureCompleted(InvoiceCaptureCompleted),
+    /// `SubscriptionFailedEvent`
+    SubscriptionFailed(SubscriptionFailed),
+}
+
+/// A customer changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomerChanged {
+    /// The merchant's number at Norce.
+    pub client_id: i32,
+    /// The shop, where registers belong to shops ("application-unique").
+    pub application: Option<ApplicationId>,
+    /// Norce's id of the customer.
+    pub customer: NorceId,
+    /// What of it changed.
+    pub entity_changed: EntityChanged,
+}
+
+/// A company changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompanyChanged {
+    /// The merchant's number at Norce.
+    pub client_id: i32,
+    /// The shop, where registers belong to shops ("application-unique").
+    pub application: Option<ApplicationId>,
+    /// Norce's id of the company.
+    pub company: NorceId,
+    /// What of it changed.
+    pub entity_changed: EntityChanged,
+}
+
+/// A job has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobCompleted {
+    /// The merchant's number at Norce.
+    pub client_id: i32,
+    /// The shop, where the job belongs to one.
+    pub application: Option<ApplicationId>,
+    /// The job.
+    pub job: JobId,
+    /// Its status; "should be 2, 3 or 4". A hint: the job itself is asked.
+    pub status_id: i32,
+}
+
+/// An order was placed. It names neither the order's id nor the customer's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderReceived {
+    /// The merchant's number at Norce.
+    pub client_id: i32,
+    /// The shop.
+    pub application: ApplicationId,
+    /// The basket or quotation.
+    pub client_order_ref: String,
+    /// `WEB`, or a marketplace or till.
+    pub source: String,
+    /// Who ordered.
+    pub person: Person,
+}
+
+/// An order was confirmed or cancelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderStatusChanged {
+    /// The merchant's number at Norce.
+    pub client_id: i32,
+    /// The shop.
+    pub application: ApplicationId,
+    /// Norce's id of the order.
+    pub order_id: i64,
+    /// Usually the ERP's number.
+    pub order_no: String,
+    /// The basket or quotation.
+    pub client_order_ref: String,
+    /// `WEB`, or a marketplace or till.
+    pub source: String,
+    /// Who ordered.
+    pub person: Person,
+}
+
+/// A payment was captured, or could not be. Which of its fields are required is not documented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvoiceCaptureCompleted {
+    /// The merchant's number at Norce.
+    pub client_id: i32,
+    /// The shop.
+    pub application: Option<ApplicationId>,
+    /// The invoice.
+    pub captured_invoice_id: i64,
+    /// How it went.
+    pub state: Option<CaptureState>,
+}
+
+/// How a capture went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaptureState {
+    /// `Captured`
+    Captured,
+    /// `Error`
+    Error,
+    /// What this version does not know.
+    Other(String),
+}
+
+/// A recurring order failed. Which of its fields are required is not documented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionFailed {
+    /// The merchant's number at Norce.
+    pub client_id: i32,
+    /// The shop.
+    pub application: Option<ApplicationId>,
+    /// The subscription.
+    pub subscription_id: Option<i64>,
+    /// The recurring order.
+    pub recurring_order_id: Option<i64>,
+    /// Its schedule.
+    pub recurring_order_schedule_id: Option<i64>,
+    /// The basket.
+    pub basket_id: Option<i64>,
+    /// Whose it is.
+    pub person: Person,
+    /// Norce's words, personal data removed.
+    pub error_message: Option<String>,
+}
+
+/// What an event tells about a person. All of it is optional, and none of it is needed: people are fetched afresh.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Person {
+    /// E-mail address.
+    pub email: Option<Personal>,
+    /// Mobile telephone.
+    pub cell_phone: Option<Personal>,
+    /// First name.
+    pub first_name: Option<Personal>,
+    /// Last name.
+    pub last_name: Option<Personal>,
+}
+
+macro_rules! entity_changed {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// The table of Norce in which the change was made.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub enum EntityChanged {
+            $($(#[$doc])* $variant,)*
+            /// A table that this version does not know: Norce's list may go on.
+            Other(String),
+        }
+
+        impl EntityChanged {
+            /// Norce's own name.
+            pub fn name(&self) -> &str {
+                match self {
+                    $(Self::$variant => $name,)*
+                    Self::Other(name) => name,
+                }
+            }
+
+            fn read(name: &str) -> Self {
+                match name {
+                    $($name => Self::$variant,)*
+                    other => Self::Other(redact(other)),
+                }
+            }
+        }
+    };
+}
+
+entity_changed! {
+    /// An account (login).
+    ApplicationAccount = "tApplicationAccount",
+    /// The customer itself.
+    Customer = "tClientCustomer",
+    /// An address of a customer.
+    CustomerAddress = "tClientCustomerAddress",
+    /// A division of a customer.
+    CustomerDivision = "tClientCustomerDivision",
+    /// A flag of a customer.
+    CustomerFlag = "tClientCustomerFlag",
+    /// Additional information of a customer.
+    CustomerInfo = "tClientCustomerInfo",
+    /// A price list of a customer.
+    CustomerPriceList = "tClientCustomerPriceList",
+    /// The company itself.
+    Company = "tClientCompany",
+    /// An address of a company.
+    CompanyAddress = "tClientCompanyAddress",
+    /// A delivery method of a company.
+    CompanyDeliveryMethod = "tClientCompanyDeliveryMethod",
+    /// A discount of a company.
+    CompanyDiscount = "tClientCompanyDiscount",
+    /// A division of a company.
+    CompanyDivision = "tClientCompanyDivision",
+    /// A flag of a company.
+    CompanyFlag = "tClientCompanyFlag",
+    /// Additional information of a company.
+    CompanyInfo = "tClientCompanyInfo",
+    /// A payment method of a company.
+    CompanyPaymentMethod = "tClientCompanyPaymentMethod",
+    /// A price list of a company.
+    CompanyPriceList = "tClientCompanyPriceList",
+}
+
+/// A body can never be this event.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidEvent {
+    /// Not JSON.
+    #[error("the body is not JSON (line {line}, column {column})")]
+    NotJson {
+        /// Where it stops being so.
+        line: usize,
+        /// Where in that line.
+        column: usize,
+    },
+    /// JSON, but no object.
+    #[error("the body is not a JSON object")]
+    NotAnObject,
+    /// A required field is not there, is null or is empty.
+    #[error("the field `{0}` is missing")]
+    Missing(&'static str),
+    /// A field has a value that it cannot have.
+    #[error("the field `{field}` is not {expected}")]
+    Wrong {
+        /// The field.
+        field: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl Event {
+    /// Reads a body as the event that it is said to be.
+    ///
+    /// # Errors
+    /// [`InvalidEvent`], naming the field.
+    pub fn parse(event_type: EventType, body: &[u8]) -> Result<Self, InvalidEvent> {
+        let body: Value = serde_json::from_slice(body).map_err(|error| InvalidEvent::NotJson {
+            line: error.line(),
+            column: error.column(),
+        })?;
+        let Value::Object(fields) = body else {
+            return Err(InvalidEvent::NotAnObject);
+        };
+        let body = Body(fields);
+        Ok(match event_type {
+            EventType::CustomerChanged => Self::CustomerChanged(CustomerChanged {
+                client_id: body.required("ClientId", INT)?,
+                application: body.optional("ApplicationId", APPLICATION)?,
+                customer: body.required("CustomerId", NORCE_ID)?,
+                entity_changed: EntityChanged::read(&body.required("EntityChanged", TEXT)?),
+            }),
+            EventType::CompanyChanged => Self::CompanyChanged(CompanyChanged {
+                client_id: body.required("ClientId", INT)?,
+                application: body.optional("ApplicationId", APPLICATION)?,
+                company: body.required("CompanyId", NORCE_ID)?,
+                entity_changed: EntityChanged::read(&body.required("EntityChanged", TEXT)?),
+            }),
+            EventType::JobCompleted => Self::JobCompleted(JobCompleted {
+                client_id: body.required("ClientId", INT)?,
+                application: body.optional("ApplicationId", APPLICATION)?,
+                job: JobId(body.required("JobId", LONG)?),
+                status_id: body.required("StatusId", INT)?,
+            }),
+            EventType::OrderReceived => Self::OrderReceived(OrderReceived {
+                client_id: body.required("ClientId", INT)?,
+                application: body.required("ApplicationId", APPLICATION)?,
+                client_order_ref: body.required("ClientOrderRef", TEXT)?,
+                source: body.required("Source", TEXT)?,
+                person: body.person(),
+            }),
+            EventType::OrderConfirmed => Self::OrderConfirmed(body.order_status_changed()?),
+            EventType::OrderCancelled => Self::OrderCancelled(body.order_status_changed()?),
+            EventType::InvoiceCaptureCompleted => {
+                Self::InvoiceCaptureCompleted(InvoiceCaptureCompleted {
+                    client_id: body.required("ClientId", INT)?,
+                    application: body.optional("ApplicationId", APPLICATION)?,
+                    captured_invoice_id: body.required("CapturedInvoiceId", LONG)?,
+                    state: body.optional("State", TEXT)?.map(|state| match &*state {
+                        "Captured" => CaptureState::Captured,
+                        "Error" => CaptureState::Error,
+                        other => CaptureState::Other(redact(other)),
+                    }),
+                })
+            }
+            EventType::SubscriptionFailed => Self::SubscriptionFailed(SubscriptionFailed {
+                client_id: body.required("ClientId", INT)?,
+                application: body.optional("ApplicationId", APPLICATION)?,
+                subscription_id: body.optional("SubscriptionId", LONG)?,
+                recurring_order_id: body.optional("RecurringOrderId", LONG)?,
+                recurring_order_schedule_id: body.optional("RecurringOrderScheduleId", LONG)?,
+                basket_id: body.optional("BasketId", LONG)?,
+                person: body.person(),
+                error_message: body.optional("ErrorMessage", TEXT)?.map(|it| redact(&it)),
+            }),
+        })
+    }
+}
+
+/// A reader of one kind of value, and what it expects, in words.
+type Read<T> = (fn(&Value) -> Option<T>, &'static str);
+
+const INT: Read<i32> = (
+    |value| lenient::whole_number(value)?.try_into().ok(),
+    "a whole number of 32 bits",
+);
+const LONG: Read<i64> = (lenient::whole_number, "a whole number");
+const TEXT: Read<String> = (|value| lenient::text(value).map(Cow::into_owned), "a text");
+const APPLICATION: Read<ApplicationId> = (
+    |value| lenient::whole_number(value)?.try_into().ok(),
+    "the id of an application",
+);
+const NORCE_ID: Read<NorceId> = (
+    |value| lenient::whole_number(value)?.try_into().ok(),
+    "an id",
+);
+
+struct Body(Map<String, Value>);
+
+impl Body {
+    fn optional<T>(
+        &self,
+        field: &'static str,
+        (read, expected): Read<T>,
+    ) -> Result<Option<T>, InvalidEvent> {
+        match lenient::field(&self.0, field) {
+            None => Ok(None),
+            Some(Value::String(empty)) if empty.trim().is_empty() => Ok(None),
+            Some(value) => match read(value) {
+                Some(value) => Ok(Some(value)),
+                None => Err(InvalidEvent::Wrong { field, expected }),
+            },
+        }
+    }
+
+    fn required<T>(&self, field: &'static str, read: Read<T>) -> Result<T, InvalidEvent> {
+        self.optional(field, read)?
+            .ok_or(InvalidEvent::Missing(field))
+    }
+
+    /// None of this is acted upon, so that none of it makes an event invalid.
+    fn person(&self) -> Person {
+        let personal = |field| {
+            lenient::field(&self.0, field)
+                .and_then(lenient::text)
+                .and_then(Personal::parse)
+        };
+        Person {
+            email: personal("Email"),
+            cell_phone: personal("CellPhone"),
+            first_name: personal("FirstName"),
+            last_name: personal("LastName"),
+        }
+    }
+
+    fn order_status_changed(&self) -> Result<OrderStatusChanged, InvalidEvent> {
+        Ok(OrderStatusChanged {
+            client_id: self.required("ClientId", INT)?,
+            application: self.required("ApplicationId", APPLICATION)?,
+            order_id: self.required("OrderId", LONG)?,
+            order_no: self.required("OrderNo", TEXT)?,
+            client_order_ref: self.required("ClientOrderRef", TEXT)?,
+            source: self.required("Source", TEXT)?,
+            person: self.person(),
+        })
+    }
+}

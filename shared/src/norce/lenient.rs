@@ -1,0 +1,76 @@
+//! Reading of what Norce writes now in one way and now in another.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// A list, or its only member without the brackets.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum OneOrMany<T> {
+    Many(Vec<T>),
+    One(T),
+}
+
+impl<T> OneOrMany<T> {
+    pub(super) fn into_vec(self) -> Vec<T> {
+        match self {
+            Self::Many(many) => many,
+            Self::One(one) => vec![one],
+        }
+    }
+}
+
+/// A list, where `null` is an empty one.
+pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A whole number, as a number or as a text: Norce's own `JobId` is "int32 as string" in one place and a number in
+/// the other (norce-api §3.6, §4.2).
+pub(super) fn whole_number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// [`whole_number`] for a field; `None` for anything else.
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(whole_number(&Value::deserialize(deserializer)?))
+}
+
+/// A text that is not empty, or a number as text.
+pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(text.trim().into()).filter(|text: &Cow<str>| !text.is_empty()),
+        Value::Number(number) => Some(number.to_string().into()),
+        _ => None,
+    }
+}
+
+/// A field by its name in any case; `null` is no field.
+pub(super) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    fields
+        .get(name)
+        .or_else(|| {
+            fields
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value)
+        })
+        .filter(|value| !value.is_null())
+}
+
+/// A moment; one without an offset counts as UTC, which is what Norce's date literals are in (norce-api §5.1).
+pub(super) fn instant(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<NaiveDateTime>().ok().map(|at| at.and_utc()))
+}

@@ -1,0 +1,499 @@
+//! Rows as Query writes them (norce-api §5.2, §10.3), and what becomes of them. Every field that is not needed to
+//! tell records apart or to protect a person may be missing.
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{ListedApplication, belongs};
+use crate::{
+    domain::{
+        Account, Address, ApplicationId, Code, Company, CompanyRelation, CountryCode, Customer,
+        EmailKey, EntityKind, EntityRef, Flag, NorceId, Order, OrderKey, OrderParty,
+        OrganisationNumber, Personal, Scope, VatNumber,
+    },
+    norce::{NorceError, lenient, odata::Options},
+};
+
+/// An id of Norce's, which is always positive.
+pub(super) fn norce_id(id: i64, what: impl std::fmt::Display) -> Result<NorceId, NorceError> {
+    NorceId::try_from(id).map_err(|error| NorceError::Unreadable(format!("{what}: {error}")))
+}
+
+fn code(text: Option<String>, entity: EntityRef) -> Result<Option<Code>, NorceError> {
+    text.filter(|text| !text.trim().is_empty())
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|error| NorceError::Unreadable(format!("{entity}: its code: {error}")))
+}
+
+fn personal(text: Option<String>) -> Option<Personal> {
+    text.and_then(Personal::parse)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CustomerRow {
+    customer_code: Option<String>,
+    first_name: Option<String>,
+    middle_name: Option<String>,
+    last_name: Option<String>,
+    title: Option<String>,
+    email_address: Option<String>,
+    phone_number: Option<String>,
+    cell_phone_number: Option<String>,
+    // Not optional: a forgotten customer must never be taken for one that is not (P12).
+    is_active: bool,
+    is_forgotten: bool,
+    last_order_date: Option<String>,
+    pub(super) application_id: Option<i64>,
+    // In 3.0 a list; how many there are in 2.0 is not documented.
+    account: Option<lenient::OneOrMany<AccountRow>>,
+    #[serde(default, deserialize_with = "lenient::list")]
+    pub(super) addresses: Vec<AddressRow>,
+    #[serde(default, deserialize_with = "lenient::list")]
+    companies: Vec<CompanyRelationRow>,
+    #[serde(default, deserialize_with = "lenient::list")]
+    flags: Vec<FlagRow>,
+}
+
+impl CustomerRow {
+    pub(super) fn options() -> Options {
+        Options::new()
+            .select(&[
+                "Id",
+                "CustomerCode",
+                "FirstName",
+                "MiddleName",
+                "LastName",
+                "Title",
+                "EmailAddress",
+                "PhoneNumber",
+                "CellPhoneNumber",
+                "IsActive",
+                "IsForgotten",
+                "LastOrderDate",
+                "ApplicationId",
+            ])
+            .expand(
+                "Account",
+                Options::new().select(&["ApplicationId", "LoginName", "StatusId"]),
+            )
+            .expand(
+                "Addresses",
+                Options::new().select(&[
+                    "Id",
+                    "TypeId",
+                    "CareOf",
+                    "AddressLine1",
+                    "AddressLine2",
+                    "ZipCode",
+                    "City",
+                    "Region",
+                    "CountryId",
+                ]),
+            )
+            .expand(
+                "Companies",
+                // A relation has no state of its own that is documented; its company's is what there is.
+                Options::new()
+                    .select(&["CompanyId", "IsPrimary"])
+                    .expand("Company", Options::new().select(&["Id", "IsActive"])),
+            )
+            .expand("Flags", Options::new().select(&["FlagId", "IsActive"]))
+    }
+
+    pub(super) fn read(
+        self,
+        entity: EntityRef,
+        invoice_address: Option<Address>,
+    ) -> Result<Customer, NorceError> {
+        let companies = self
+            .companies
+            .into_iter()
+            .filter(|relation| relation.company.as_ref().is_none_or(|it| it.is_active))
+            .map(|relation| {
+                Ok(CompanyRelation {
+                    company: norce_id(relation.company_id, format_args!("{entity}: `CompanyId`"))?,
+                    primary: relation.is_primary.unwrap_or(false),
+                })
+            })
+            .collect::<Result<_, NorceError>>()?;
+        let accounts = self.account.map(lenient::OneOrMany::into_vec);
+        Ok(Customer {
+            entity,
+            code: code(self.customer_code, entity)?,
+            first_name: personal(self.first_name),
+            middle_name: personal(self.middle_name),
+            last_name: personal(self.last_name),
+            title: personal(self.title),
+            email: personal(self.email_address),
+            phone: personal(self.phone_number),
+            mobile: personal(self.cell_phone_number),
+            invoice_address,
+            companies,
+            accounts: accounts
+                .unwrap_or_default()
+                .into_iter()
+                .map(AccountRow::read)
+                .collect(),
+            flags: self.flags.iter().filter_map(FlagRow::read).collect(),
+            active: self.is_active,
+            forgotten: self.is_forgotten,
+            last_order: self.last_order_date.as_deref().and_then(lenient::instant),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AccountRow {
+    application_id: Option<i64>,
+    login_name: Option<String>,
+    status_id: Option<i64>,
+}
+
+impl AccountRow {
+    fn read(self) -> Account {
+        Account {
+            application: self.application_id.and_then(|id| id.try_into().ok()),
+            login_name: personal(self.login_name),
+            status: self.status_id,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CompanyRelationRow {
+    company_id: i64,
+    is_primary: Option<bool>,
+    company: Option<RelatedCompanyRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RelatedCompanyRow {
+    is_active: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FlagRow {
+    flag_id: Option<i64>,
+    is_active: Option<bool>,
+}
+
+impl FlagRow {
+    fn read(&self) -> Option<Flag> {
+        Some(Flag {
+            id: self.flag_id?,
+            active: self.is_active.unwrap_or(true),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CompanyRow {
+    company_code: Option<String>,
+    name: Option<String>,
+    organization_no: Option<String>,
+    vat_no: Option<String>,
+    email_address: Option<String>,
+    phone_number: Option<String>,
+    is_active: bool,
+    pub(super) application_id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::list")]
+    pub(super) addresses: Vec<AddressRow>,
+    #[serde(default, deserialize_with = "lenient::list")]
+    customers: Vec<ContactRow>,
+    #[serde(default, deserialize_with = "lenient::list")]
+    flags: Vec<FlagRow>,
+}
+
+impl CompanyRow {
+    pub(super) fn options() -> Options {
+        Options::new()
+            .select(&[
+                "Id",
+                "CompanyCode",
+                "Name",
+                "OrganizationNo",
+                "VatNo",
+                "EmailAddress",
+                "PhoneNumber",
+                "IsActive",
+                "ApplicationId",
+            ])
+            // The fields of a company's addresses and flags are not documented: naming one that is not there would
+            // fail the whole call.
+            .expand("Addresses", Options::new())
+            .expand("Customers", Options::new().select(&["CustomerId"]))
+            .expand("Flags", Options::new())
+    }
+
+    pub(super) fn read(
+        self,
+        entity: EntityRef,
+        invoice_address: Option<Address>,
+    ) -> Result<Company, NorceError> {
+        let contacts = self
+            .customers
+            .iter()
+            .map(|row| norce_id(row.customer_id, format_args!("{entity}: `CustomerId`")))
+            .collect::<Result<_, _>>()?;
+        Ok(Company {
+            entity,
+            code: code(self.company_code, entity)?,
+            name: personal(self.name),
+            organisation_number: self
+                .organization_no
+                .as_deref()
+                .and_then(OrganisationNumber::parse),
+            vat_number: self.vat_no.as_deref().and_then(VatNumber::parse),
+            email: personal(self.email_address),
+            phone: personal(self.phone_number),
+            invoice_address,
+            contacts,
+            flags: self.flags.iter().filter_map(FlagRow::read).collect(),
+            active: self.is_active,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ContactRow {
+    customer_id: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AddressRow {
+    id: i64,
+    type_id: Option<i64>,
+    care_of: Option<String>,
+    address_line1: Option<String>,
+    address_line2: Option<String>,
+    zip_code: Option<String>,
+    city: Option<String>,
+    region: Option<String>,
+    pub(super) country_id: Option<i64>,
+}
+
+impl AddressRow {
+    pub(super) fn read(&self, country: Option<CountryCode>) -> Option<Address> {
+        let part = |text: &Option<String>| text.as_ref().and_then(Personal::parse);
+        let address = Address {
+            care_of: part(&self.care_of),
+            line1: part(&self.address_line1),
+            line2: part(&self.address_line2),
+            postal_code: part(&self.zip_code),
+            city: part(&self.city),
+            region: part(&self.region),
+            country,
+        };
+        (!address.is_empty()).then_some(address)
+    }
+}
+
+/// The address of the invoice type, else any; of several the oldest, so that the choice does not depend on the order
+/// in which Norce lists them.
+pub(super) fn invoice_address(addresses: &[AddressRow], invoice: i64) -> Option<&AddressRow> {
+    addresses
+        .iter()
+        .min_by_key(|address| (address.type_id != Some(invoice), address.id))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct OrderRow {
+    id: i64,
+    application_id: i64,
+    buyer_customer_id: Option<i64>,
+    buyer_company_id: Option<i64>,
+    payer_customer_id: Option<i64>,
+    payer_company_id: Option<i64>,
+    buyer: Option<PartyRow>,
+    payer: Option<PartyRow>,
+}
+
+/// An order's own copy of an address. `OrganizationNo` is not in the documented list; it is read where a tenant has it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PartyRow {
+    email_address: Option<String>,
+    organization_no: Option<String>,
+}
+
+impl OrderRow {
+    pub(super) fn options() -> Options {
+        Options::new()
+            .select(&[
+                "Id",
+                "ApplicationId",
+                "BuyerCustomerId",
+                "BuyerCompanyId",
+                "PayerCustomerId",
+                "PayerCompanyId",
+            ])
+            .expand("Buyer", Options::new())
+            .expand("Payer", Options::new())
+    }
+
+    pub(super) fn read(self, order: &OrderKey) -> Result<Order, NorceError> {
+        let party = |customer: Option<i64>, company: Option<i64>, row: Option<PartyRow>| {
+            // 0 for "nobody" is as good as null.
+            let id = |id: Option<i64>| id.and_then(|id| NorceId::try_from(id).ok());
+            let row = row.unwrap_or(PartyRow {
+                email_address: None,
+                organization_no: None,
+            });
+            OrderParty {
+                customer: id(customer),
+                company: id(company),
+                email: personal(row.email_address),
+                organisation_number: row
+                    .organization_no
+                    .as_deref()
+                    .and_then(OrganisationNumber::parse),
+            }
+        };
+        Ok(Order {
+            id: self.id,
+            application: self.application_id.try_into().map_err(|error| {
+                NorceError::Unreadable(format!("order {order}: `ApplicationId`: {error}"))
+            })?,
+            buyer: party(self.buyer_customer_id, self.buyer_company_id, self.buyer),
+            payer: party(self.payer_customer_id, self.payer_company_id, self.payer),
+        })
+    }
+}
+
+/// Proof that there is a row.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct IdRow {
+    #[serde(rename = "Id")]
+    _id: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct EmailRow {
+    pub(super) id: i64,
+    email_address: Option<String>,
+    is_active: bool,
+    is_forgotten: bool,
+    application_id: Option<i64>,
+}
+
+impl EmailRow {
+    pub(super) fn options() -> Options {
+        Options::new().select(&[
+            "Id",
+            "EmailAddress",
+            "IsActive",
+            "IsForgotten",
+            "ApplicationId",
+        ])
+    }
+
+    /// A database may compare more loosely than we do, so that a hit is looked at once more.
+    pub(super) fn matches(&self, scope: Scope, email: &EmailKey) -> bool {
+        let key = self.email_address.as_deref().and_then(EmailKey::parse);
+        self.is_active
+            && !self.is_forgotten
+            && belongs(scope, self.application_id)
+            && key.as_ref() == Some(email)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct NumberRow {
+    pub(super) id: i64,
+    normalized_organization_no: Option<String>,
+    is_active: bool,
+    application_id: Option<i64>,
+}
+
+impl NumberRow {
+    pub(super) fn options() -> Options {
+        Options::new().select(&[
+            "Id",
+            "NormalizedOrganizationNo",
+            "IsActive",
+            "ApplicationId",
+        ])
+    }
+
+    pub(super) fn matches(&self, scope: Scope, number: &OrganisationNumber) -> bool {
+        let normalised = self
+            .normalized_organization_no
+            .as_deref()
+            .and_then(OrganisationNumber::parse);
+        self.is_active && belongs(scope, self.application_id) && normalised.as_ref() == Some(number)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CodeRow {
+    id: i64,
+    customer_code: Option<String>,
+    company_code: Option<String>,
+    pub(super) application_id: Option<i64>,
+}
+
+impl CodeRow {
+    pub(super) fn options(kind: EntityKind) -> Options {
+        Options::new().select(match kind {
+            EntityKind::Customer => &["Id", "CustomerCode", "ApplicationId"],
+            EntityKind::Company => &["Id", "CompanyCode", "ApplicationId"],
+        })
+    }
+
+    pub(super) fn read(
+        self,
+        kind: EntityKind,
+        scope: Scope,
+    ) -> Result<(NorceId, Option<Code>), NorceError> {
+        let id = norce_id(self.id, kind)?;
+        let text = match kind {
+            EntityKind::Customer => self.customer_code,
+            EntityKind::Company => self.company_code,
+        };
+        Ok((id, code(text, EntityRef { kind, scope, id })?))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CountryRow {
+    pub(super) id: i64,
+    code: Option<String>,
+}
+
+impl CountryRow {
+    pub(super) fn read(&self) -> Option<(i64, CountryCode)> {
+        Some((self.id, self.code.as_deref()?.parse().ok()?))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ApplicationRow {
+    pub(super) id: i64,
+    key: Option<Uuid>,
+}
+
+impl ApplicationRow {
+    pub(super) fn read(self) -> Result<ListedApplication, NorceError> {
+        let id: ApplicationId = self
+            .id
+            .try_into()
+            .map_err(|error| NorceError::Unreadable(format!("an application: {error}")))?;
+        Ok(ListedApplication { id, key: self.key })
+    }
+}
