@@ -2,4 +2,5 @@
 
 pub mod business_central_simulator;
 pub mod local_aws;
+pub mod norce_simulator;
 pub mod sandbox;
