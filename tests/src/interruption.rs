@@ -110,7 +110,10 @@ pub struct Interruptible<T: ?Sized> {
 impl<T: ?Sized> Interruptible<T> {
     /// Wraps.
     pub fn new(inner: Arc<T>, interruption: &Arc<Interruption>) -> Arc<Self> {
-        Arc::new(Self { inner, interruption: interruption.clone() })
+        Arc::new(Self {
+            inner,
+            interruption: interruption.clone(),
+        })
     }
 }
 
@@ -121,14 +124,18 @@ impl<T: Transport + ?Sized> Transport for Interruptible<T> {
         request: http::Request<Bytes>,
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, TransportError> {
-        self.interruption.around("http", self.inner.send(request, timeout)).await
+        self.interruption
+            .around("http", self.inner.send(request, timeout))
+            .await
     }
 }
 
 #[async_trait]
 impl<M: Message, T: Queue<M> + ?Sized> Queue<M> for Interruptible<T> {
     async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
-        self.interruption.around("queue send", self.inner.send(messages, delay)).await
+        self.interruption
+            .around("queue send", self.inner.send(messages, delay))
+            .await
     }
 }
 

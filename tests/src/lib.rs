@@ -1,6 +1,7 @@
 //! Simulators of Norce and of the ERPs, the sandbox, end-to-end suites, benchmarks and sample events.
 
 pub mod business_central_simulator;
+pub mod interruption;
 pub mod local_aws;
 pub mod norce_simulator;
 pub mod sandbox;

@@ -51,8 +51,10 @@ impl From<NorceError> for Failure {
                 at_least: after,
                 reason: error.to_string(),
             },
-            // A person must correct the credentials; until then the work waits in the queue.
-            NorceError::Authentication { .. } => Self::later(error.to_string()),
+            // A person must correct the credentials or the configuration; until then the work waits in the queue.
+            NorceError::Authentication { .. } | NorceError::Configuration(_) => {
+                Self::later(error.to_string())
+            }
             NorceError::Refused { .. } | NorceError::Unreadable(_) => {
                 Self::owed(Reason::RemoteFault, error.to_string())
             }

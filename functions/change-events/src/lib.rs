@@ -6,6 +6,7 @@
 //! Any invocation can be cut off between any two awaits and its message delivered again; the order of the steps in
 //! [`create`] is what keeps one Norce entity at one ERP record all the same (P2).
 
+mod configuration;
 mod create;
 mod entity;
 mod failure;
@@ -30,6 +31,7 @@ use shared::{
     },
 };
 
+pub use crate::configuration::Configuration;
 use crate::failure::Failure;
 
 /// The use case with everything that it needs.

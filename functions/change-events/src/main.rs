@@ -1,1 +1,84 @@
-fn main() {}
+//! The Lambda function `change-events`.
+
+use std::sync::Arc;
+
+use aws_lambda_events::sqs::SqsEvent;
+use change_events::{ChangeEvents, Configuration};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use shared::{
+    domain::SystemClock,
+    http::Transport,
+    mappings::DynamoDbMappings,
+    owed::DynamoDbOwed,
+    queues::SqsQueue,
+    runtime::{
+        Renewed, batch,
+        configuration::Environment,
+        telemetry,
+        wiring::{self, Foundation, WiringError},
+    },
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let configuration = Configuration::read(Environment::of_process())?;
+    let foundation = Foundation::load().await;
+    let transport = wiring::transport()?;
+    let inbox = foundation.inbox(&configuration.changes);
+    let function = Renewed::default();
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let function = function
+            .get(|| build(&configuration, &foundation, &transport))
+            .await?;
+        let deadline = batch::deadline(event.context.deadline());
+        let concurrency = configuration.concurrency;
+        Ok::<_, Error>(
+            batch::handle(
+                &event.payload,
+                &inbox,
+                concurrency,
+                deadline,
+                function.as_ref(),
+            )
+            .await,
+        )
+    }))
+    .await
+}
+
+async fn build(
+    configuration: &Configuration,
+    foundation: &Foundation,
+    transport: &Arc<dyn Transport>,
+) -> Result<ChangeEvents, WiringError> {
+    let Foundation { aws, .. } = foundation;
+    let fingerprints = foundation
+        .fingerprints(&configuration.fingerprint_secret_arn)
+        .await?;
+    let norce = foundation
+        .norce(
+            transport.clone(),
+            &configuration.norce,
+            &configuration.shops,
+        )
+        .await?;
+    Ok(ChangeEvents {
+        norce: norce.query,
+        erps: foundation
+            .erps(transport, &configuration.erp, &configuration.shops)
+            .await?,
+        mappings: Arc::new(DynamoDbMappings::new(
+            aws,
+            &configuration.code_mappings_table,
+            fingerprints.clone(),
+        )),
+        owed: Arc::new(DynamoDbOwed::new(aws, &configuration.owed_table)),
+        changes: Arc::new(SqsQueue::new(aws, &configuration.changes.queue_url)),
+        imports: Arc::new(SqsQueue::new(aws, &configuration.imports_queue_url)),
+        clock: Arc::new(SystemClock),
+        fingerprints,
+        shops: configuration.shops.clone(),
+        policy: configuration.policy.clone(),
+    })
+}

@@ -4,6 +4,8 @@
 //! Polling is the truth; a `JobCompletedEvent` only makes the look come early. A batch without a job (its caller died,
 //! or Norce's answer was lost) is settled by reading back which codes Norce has.
 
+mod configuration;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -24,6 +26,8 @@ use shared::{
 };
 use thiserror::Error;
 use uuid::Uuid;
+
+pub use configuration::Configuration;
 
 /// The first wait between two looks at a job; it doubles up to a quarter of an hour.
 const FIRST_POLL: Duration = Duration::from_secs(2);

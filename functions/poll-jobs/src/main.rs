@@ -1,1 +1,87 @@
-fn main() {}
+//! The Lambda function `poll-jobs`.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use aws_lambda_events::sqs::SqsEvent;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use poll_jobs::{Configuration, PollJobs};
+use shared::{
+    domain::SystemClock,
+    http::Transport,
+    import_jobs::DynamoDbImportJobs,
+    mappings::DynamoDbMappings,
+    owed::DynamoDbOwed,
+    queues::SqsQueue,
+    runtime::{
+        Renewed, batch,
+        configuration::Environment,
+        telemetry,
+        wiring::{self, Foundation, WiringError},
+    },
+};
+
+/// Jobs that one invocation looks at at the same time. Each is one or two small reads of Norce.
+const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(5).unwrap();
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let configuration = Configuration::read(Environment::of_process())?;
+    let foundation = Foundation::load().await;
+    let transport = wiring::transport()?;
+    let inbox = foundation.inbox(&configuration.jobs);
+    let function = Renewed::default();
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let function = function
+            .get(|| build(&configuration, &foundation, &transport))
+            .await?;
+        let deadline = batch::deadline(event.context.deadline());
+        Ok::<_, Error>(
+            batch::handle(
+                &event.payload,
+                &inbox,
+                CONCURRENCY,
+                deadline,
+                function.as_ref(),
+            )
+            .await,
+        )
+    }))
+    .await
+}
+
+async fn build(
+    configuration: &Configuration,
+    foundation: &Foundation,
+    transport: &Arc<dyn Transport>,
+) -> Result<PollJobs, WiringError> {
+    let Foundation { aws, .. } = foundation;
+    let fingerprints = foundation
+        .fingerprints(&configuration.fingerprint_secret_arn)
+        .await?;
+    let norce = foundation
+        .norce(
+            transport.clone(),
+            &configuration.norce,
+            &configuration.shops,
+        )
+        .await?;
+    Ok(PollJobs {
+        norce: norce.connect,
+        query: norce.query,
+        import_jobs: Arc::new(DynamoDbImportJobs::new(
+            aws,
+            &configuration.import_jobs_table,
+        )),
+        jobs: Arc::new(SqsQueue::new(aws, &configuration.jobs.queue_url)),
+        imports: Arc::new(SqsQueue::new(aws, &configuration.imports_queue_url)),
+        mappings: Arc::new(DynamoDbMappings::new(
+            aws,
+            &configuration.code_mappings_table,
+            fingerprints,
+        )),
+        owed: Arc::new(DynamoDbOwed::new(aws, &configuration.owed_table)),
+        clock: Arc::new(SystemClock),
+        give_up_after: configuration.import.give_up_after,
+    })
+}

@@ -4,6 +4,7 @@
 //! hours (norce-api §6). So the answer is 202 only once the queue has the message (P1), and nothing slow happens here.
 //! The message holds ids only: what an event says about a person goes no further.
 
+mod configuration;
 mod secret;
 
 use std::{sync::Arc, time::Duration};
@@ -18,13 +19,14 @@ use serde::Serialize;
 use shared::{
     domain::{
         ApplicationId, Cause, ChangeMessage, Clock, EntityKind, EntityRef, JobMessage, NorceId,
-        OrderKey,
+        OrderKey, Shops,
     },
     norce::events::{Event, EventType},
     queues::{Queue, QueueError},
 };
 use uuid::Uuid;
 
+pub use configuration::Configuration;
 pub use secret::{CachedEventSecret, EventSecrets};
 
 /// The static header that Norce is told to send with every event.

@@ -1,1 +1,40 @@
-fn main() {}
+//! The Lambda function `receive-events`.
+
+use std::sync::Arc;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use receive_events::{CachedEventSecret, Configuration, ReceiveEvents};
+use shared::{
+    domain::SystemClock,
+    queues::SqsQueue,
+    runtime::{configuration::Environment, telemetry, wiring::Foundation},
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let configuration = Configuration::read(Environment::of_process())?;
+    let foundation = Foundation::load().await;
+    // The secret is read with the first event and not here, so that a cold start waits for nothing.
+    let function = ReceiveEvents {
+        secrets: Arc::new(CachedEventSecret::new(
+            foundation.secrets,
+            configuration.event_secret_arn,
+        )),
+        changes: Arc::new(SqsQueue::new(
+            &foundation.aws,
+            configuration.changes_queue_url,
+        )),
+        jobs: Arc::new(SqsQueue::new(&foundation.aws, configuration.jobs_queue_url)),
+        clock: Arc::new(SystemClock),
+        shops: configuration.shops,
+    };
+    let function = &function;
+    lambda_runtime::run(service_fn(
+        async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
+            Ok::<_, Error>(function.handle(&event.payload).await)
+        },
+    ))
+    .await
+}

@@ -4,6 +4,8 @@
 //! recorded, and its first poll is scheduled, *before* Norce is called: whatever happens to this invocation, the
 //! poller finds the batch and settles it, by its job or by reading back what Norce has.
 
+mod configuration;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -22,6 +24,8 @@ use shared::{
     },
 };
 use uuid::Uuid;
+
+pub use configuration::Configuration;
 
 /// Norce takes at least this long for a job; an earlier look is in vain.
 const FIRST_POLL: Duration = Duration::from_secs(2);
@@ -241,7 +245,7 @@ impl SubmitImports {
                 at_least: after,
                 reason,
             }),
-            NorceError::Authentication { .. } => Err(NotNow {
+            NorceError::Authentication { .. } | NorceError::Configuration(_) => Err(NotNow {
                 at_least: None,
                 reason,
             }),

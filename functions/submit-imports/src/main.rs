@@ -1,1 +1,74 @@
-fn main() {}
+//! The Lambda function `submit-imports`.
+
+use std::sync::Arc;
+
+use aws_lambda_events::sqs::SqsEvent;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use shared::{
+    domain::SystemClock,
+    http::Transport,
+    import_jobs::DynamoDbImportJobs,
+    mappings::DynamoDbMappings,
+    owed::DynamoDbOwed,
+    queues::SqsQueue,
+    runtime::{
+        Renewed, batch,
+        configuration::Environment,
+        telemetry,
+        wiring::{self, Foundation, WiringError},
+    },
+};
+use submit_imports::{Configuration, SubmitImports};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let configuration = Configuration::read(Environment::of_process())?;
+    let foundation = Foundation::load().await;
+    let transport = wiring::transport()?;
+    let inbox = foundation.inbox(&configuration.imports);
+    let function = Renewed::default();
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let function = function
+            .get(|| build(&configuration, &foundation, &transport))
+            .await?;
+        let deadline = batch::deadline(event.context.deadline());
+        Ok::<_, Error>(function.handle(&event.payload, &inbox, deadline).await)
+    }))
+    .await
+}
+
+async fn build(
+    configuration: &Configuration,
+    foundation: &Foundation,
+    transport: &Arc<dyn Transport>,
+) -> Result<SubmitImports, WiringError> {
+    let Foundation { aws, .. } = foundation;
+    let fingerprints = foundation
+        .fingerprints(&configuration.fingerprint_secret_arn)
+        .await?;
+    let norce = foundation
+        .norce(
+            transport.clone(),
+            &configuration.norce,
+            &configuration.shops,
+        )
+        .await?;
+    Ok(SubmitImports {
+        norce: norce.connect,
+        import_jobs: Arc::new(DynamoDbImportJobs::new(
+            aws,
+            &configuration.import_jobs_table,
+        )),
+        jobs: Arc::new(SqsQueue::new(aws, &configuration.jobs_queue_url)),
+        imports: Arc::new(SqsQueue::new(aws, &configuration.imports.queue_url)),
+        mappings: Arc::new(DynamoDbMappings::new(
+            aws,
+            &configuration.code_mappings_table,
+            fingerprints,
+        )),
+        owed: Arc::new(DynamoDbOwed::new(aws, &configuration.owed_table)),
+        clock: Arc::new(SystemClock),
+        settings: configuration.import.clone(),
+    })
+}

@@ -3,6 +3,7 @@
 
 mod deadline;
 mod oauth;
+pub mod odata;
 mod retry;
 mod transport;
 

@@ -477,3 +477,192 @@ impl Body {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(event_type: EventType, body: &str) -> Result<Event, InvalidEvent> {
+        Event::parse(event_type, body.as_bytes())
+    }
+
+    fn application(id: i64) -> ApplicationId {
+        id.try_into().unwrap()
+    }
+
+    #[test]
+    fn a_type_is_told_by_norces_name_or_the_path_in_any_case() {
+        for event_type in EventType::ALL {
+            assert_eq!(event_type.name().parse(), Ok(event_type));
+            assert_eq!(event_type.name().to_lowercase().parse(), Ok(event_type));
+            if let Some(segment) = event_type.path_segment() {
+                assert_eq!(segment.parse(), Ok(event_type));
+            }
+        }
+        assert_eq!(" order-received ".parse(), Ok(EventType::OrderReceived));
+        for unknown in [
+            "",
+            "CustomerChange",
+            "SkuChangedNotification",
+            "order-cancelled",
+        ] {
+            assert!(unknown.parse::<EventType>().is_err(), "{unknown}");
+        }
+        let error = "a@b.se\nforged".parse::<EventType>().unwrap_err();
+        insta::assert_snapshot!(error, @"`[e-mail] forged` is no event type; Norce's own names are expected, such as `CustomerChangedNotification`");
+    }
+
+    #[test]
+    fn a_customer_change_is_read() {
+        let body = r#"{"ClientId":1006,"ApplicationId":2,"CustomerId":5,"EntityChanged":"tClientCustomerAddress","New":1}"#;
+        assert_eq!(
+            parse(EventType::CustomerChanged, body),
+            Ok(Event::CustomerChanged(CustomerChanged {
+                client_id: 1006,
+                application: Some(application(2)),
+                customer: 5.try_into().unwrap(),
+                entity_changed: EntityChanged::CustomerAddress,
+            }))
+        );
+    }
+
+    #[test]
+    fn a_company_change_of_a_table_that_is_not_known_is_read() {
+        let body = r#"{"ClientId":1006,"CompanyId":8,"EntityChanged":"tClientCompanyFuture"}"#;
+        let Ok(Event::CompanyChanged(event)) = parse(EventType::CompanyChanged, body) else {
+            panic!("not read");
+        };
+        assert_eq!((event.application, event.company.get()), (None, 8));
+        assert_eq!(event.entity_changed.name(), "tClientCompanyFuture");
+    }
+
+    #[test]
+    fn an_order_is_read_and_p11_its_person_is_not_shown() {
+        let body = r#"{"ClientId":1006,"ApplicationId":1,"ClientOrderRef":"123456","Email":"anna@example.com",
+            "CellPhone":"+46701234567","FirstName":"Anna","LastName":"Ek","Source":"WEB"}"#;
+        let event = parse(EventType::OrderReceived, body).unwrap();
+        insta::assert_debug_snapshot!(event, @r#"
+        OrderReceived(
+            OrderReceived {
+                client_id: 1006,
+                application: ApplicationId(
+                    1,
+                ),
+                client_order_ref: "123456",
+                source: "WEB",
+                person: Person {
+                    email: Some(
+                        [personal],
+                    ),
+                    cell_phone: Some(
+                        [personal],
+                    ),
+                    first_name: Some(
+                        [personal],
+                    ),
+                    last_name: Some(
+                        [personal],
+                    ),
+                },
+            },
+        )
+        "#);
+        let Event::OrderReceived(event) = event else {
+            panic!("not an order");
+        };
+        assert_eq!(event.person.email, Personal::parse("anna@example.com"));
+    }
+
+    #[test]
+    fn orders_jobs_captures_and_subscriptions_are_read() {
+        let body = r#"{"ClientId":1,"ApplicationId":1,"OrderId":9876543210,"OrderNo":"S-1","ClientOrderRef":7,"Source":"WEB"}"#;
+        let Ok(Event::OrderConfirmed(confirmed)) = parse(EventType::OrderConfirmed, body) else {
+            panic!("not read");
+        };
+        assert_eq!(
+            (confirmed.order_id, &*confirmed.client_order_ref),
+            (9_876_543_210, "7")
+        );
+        assert_eq!(
+            parse(EventType::OrderCancelled, body),
+            Ok(Event::OrderCancelled(confirmed))
+        );
+        let body = r#"{"clientId":1,"applicationId":null,"jobId":"55","statusId":2}"#;
+        assert_eq!(
+            parse(EventType::JobCompleted, body),
+            Ok(Event::JobCompleted(JobCompleted {
+                client_id: 1,
+                application: None,
+                job: JobId(55),
+                status_id: 2,
+            }))
+        );
+        let body = r#"{"ClientId":1,"ApplicationId":1,"CapturedInvoiceId":4,"State":"Error"}"#;
+        let Ok(Event::InvoiceCaptureCompleted(capture)) =
+            parse(EventType::InvoiceCaptureCompleted, body)
+        else {
+            panic!("not read");
+        };
+        assert_eq!(capture.state, Some(CaptureState::Error));
+        let body = r#"{"ClientId":1,"ApplicationId":1,"SubscriptionId":4,"ErrorMessage":"a@b.se has no card"}"#;
+        let Ok(Event::SubscriptionFailed(failed)) = parse(EventType::SubscriptionFailed, body)
+        else {
+            panic!("not read");
+        };
+        assert_eq!(
+            failed.error_message.as_deref(),
+            Some("[e-mail] has no card")
+        );
+    }
+
+    #[test]
+    fn what_can_never_be_right_is_told_by_its_field_and_never_by_its_value() {
+        let reason = |event_type, body| parse(event_type, body).unwrap_err().to_string();
+        let customer = |body| reason(EventType::CustomerChanged, body);
+        let order = |body| reason(EventType::OrderReceived, body);
+        let reasons = [
+            customer(""),
+            customer("anna@example.com"),
+            customer("[]"),
+            customer("{}"),
+            customer(r#"{"ClientId":1,"EntityChanged":"tClientCustomer"}"#),
+            customer(r#"{"ClientId":1,"CustomerId":null,"EntityChanged":"tClientCustomer"}"#),
+            customer(r#"{"ClientId":1,"CustomerId":"anna","EntityChanged":"tClientCustomer"}"#),
+            customer(r#"{"ClientId":1,"CustomerId":0,"EntityChanged":"tClientCustomer"}"#),
+            customer(
+                r#"{"ClientId":1,"CustomerId":99999999999,"EntityChanged":"tClientCustomer"}"#,
+            ),
+            customer(r#"{"ClientId":1,"CustomerId":5,"EntityChanged":" "}"#),
+            customer(r#"{"ClientId":1,"CustomerId":5,"EntityChanged":[]}"#),
+            customer(r#"{"ClientId":1.5,"CustomerId":5,"EntityChanged":"t"}"#),
+            order(r#"{"ClientId":1,"ClientOrderRef":"7","Source":"WEB"}"#),
+            order(r#"{"ClientId":1,"ApplicationId":-4,"ClientOrderRef":"7","Source":"WEB"}"#),
+        ];
+        insta::assert_snapshot!(reasons.join("\n"), @"
+        the body is not JSON (line 1, column 0)
+        the body is not JSON (line 1, column 1)
+        the body is not a JSON object
+        the field `ClientId` is missing
+        the field `CustomerId` is missing
+        the field `CustomerId` is missing
+        the field `CustomerId` is not an id
+        the field `CustomerId` is not an id
+        the field `CustomerId` is not an id
+        the field `EntityChanged` is missing
+        the field `EntityChanged` is not a text
+        the field `ClientId` is not a whole number of 32 bits
+        the field `ApplicationId` is missing
+        the field `ApplicationId` is not the id of an application
+        ");
+    }
+
+    #[test]
+    fn a_strange_person_does_not_make_an_order_invalid() {
+        let body = r#"{"ClientId":1,"ApplicationId":1,"ClientOrderRef":"7","Source":"WEB","Email":{},"CellPhone":46701234567}"#;
+        let Ok(Event::OrderReceived(order)) = parse(EventType::OrderReceived, body) else {
+            panic!("not read");
+        };
+        assert_eq!(order.person.email, None);
+        assert_eq!(order.person.cell_phone, Personal::parse("46701234567"));
+    }
+}

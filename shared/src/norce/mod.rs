@@ -8,8 +8,9 @@ mod error;
 pub mod events;
 pub mod identity;
 mod lenient;
-pub mod odata;
 pub mod query;
+#[cfg(test)]
+mod script;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -6,6 +6,8 @@
 
 mod countries;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,17 +22,16 @@ use self::{
         ApplicationRow, CodeRow, CompanyRow, CustomerRow, EmailRow, IdRow, NumberRow, OrderRow,
     },
 };
-use super::{
-    NorceApi, NorceError, NorceQuery,
-    api::read,
-    odata::{Filter, Options, Page, next_page},
-};
+use super::{NorceApi, NorceError, NorceQuery, api::read};
 use crate::{
     domain::{
-        ApplicationId, Applications, Code, Company, Customer, EmailKey, EntityKind, EntityRef,
-        NorceId, Order, OrderKey, OrganisationNumber, Scope,
+        ApplicationId, Code, Company, Customer, EmailKey, EntityKind, EntityRef, NorceId, Order,
+        OrderKey, OrganisationNumber, Scope,
     },
-    http::Deadline,
+    http::{
+        Deadline,
+        odata::{Filter, Options, Page, next_page},
+    },
 };
 
 const QUERY: &str = "commerce/query/2.0";
@@ -54,7 +55,7 @@ const MAX_HITS: usize = 2;
 /// Norce Query of one tenant.
 pub struct QueryClient {
     api: NorceApi,
-    applications: Applications,
+    default_application: ApplicationId,
     invoice_address_type: i64,
     countries: Countries,
 }
@@ -69,12 +70,17 @@ pub struct ListedApplication {
 }
 
 impl QueryClient {
-    /// A client. Of the addresses of a customer or company, the one of type `invoice_address_type` is taken for the
+    /// A client that reads in the name of the default application wherever a register belongs to none: without any
+    /// some sets answer 500 (norce-api §2). Of the addresses of a customer or company, the one of type `invoice_address_type` is taken for the
     /// invoice address ([`DEFAULT_INVOICE_ADDRESS_TYPE`]); where there is none, the oldest address is.
-    pub fn new(api: NorceApi, applications: Applications, invoice_address_type: i64) -> Self {
+    pub fn new(
+        api: NorceApi,
+        default_application: ApplicationId,
+        invoice_address_type: i64,
+    ) -> Self {
         Self {
             api,
-            applications,
+            default_application,
             invoice_address_type,
             countries: Countries::default(),
         }
@@ -99,8 +105,8 @@ impl QueryClient {
         rows.into_iter().map(ApplicationRow::read).collect()
     }
 
-    fn application(&self, scope: Scope) -> Result<ApplicationId, NorceError> {
-        Ok(self.applications.of(scope)?.id)
+    fn application(&self, scope: Scope) -> ApplicationId {
+        scope.application().unwrap_or(self.default_application)
     }
 
     fn set_url(&self, set: &str, options: &Options) -> Result<Url, NorceError> {
@@ -161,11 +167,11 @@ impl QueryClient {
         id: impl Fn(&T) -> i64,
         deadline: Deadline,
     ) -> Result<Vec<T>, NorceError> {
-        let application = self.applications.default_application().id;
+        let application = self.default_application;
         let options = options.clone().order_by("Id");
         let mut rows: Vec<T> = Vec::new();
+        let mut last = None;
         loop {
-            let last = rows.last().map(&id);
             let options = match last {
                 None => options.clone(),
                 Some(last) => options.clone().filter(Filter::gt("Id", last)),
@@ -174,12 +180,14 @@ impl QueryClient {
             if page.is_empty() {
                 return Ok(rows);
             }
-            let out_of_order = |row: &T| last.is_some_and(|last| id(row) <= last);
-            if page.iter().any(out_of_order) {
-                let reason = format!("{set}: a row came twice or out of order");
-                return Err(NorceError::Unreadable(reason));
+            for row in page {
+                if last.is_some_and(|last| id(&row) <= last) {
+                    let reason = format!("{set}: a row came twice or out of order");
+                    return Err(NorceError::Unreadable(reason));
+                }
+                last = Some(id(&row));
+                rows.push(row);
             }
-            rows.extend(page);
         }
     }
 
@@ -193,7 +201,7 @@ impl QueryClient {
         deadline: Deadline,
     ) -> Result<Option<T>, NorceError> {
         let options = options.filter(Filter::eq("Id", entity.id));
-        let application = self.application(entity.scope)?;
+        let application = self.application(entity.scope);
         let rows: Vec<T> = self
             .some(set, &options, application, deadline)
             .await
@@ -310,9 +318,9 @@ impl NorceQuery for QueryClient {
     ) -> Result<Option<Order>, NorceError> {
         let filter = match order {
             OrderKey::Id(id) => Filter::eq("Id", *id),
-            OrderKey::ClientOrderRef(reference) => match reference.parse::<i32>() {
-                Ok(quotation) => Filter::eq("QuotationId", quotation),
-                Err(_) => Filter::eq("OrderNo", reference.as_str()),
+            OrderKey::ClientOrderRef(reference) => match quotation_id(reference) {
+                Some(quotation) => Filter::eq("QuotationId", quotation),
+                None => Filter::eq("OrderNo", reference.as_str()),
             },
         };
         // The application header does not filter orders (norce-api §2).
@@ -321,7 +329,6 @@ impl NorceQuery for QueryClient {
             .filter(filter)
             .order_by("Id")
             .top(MAX_HITS as u32);
-        let application = self.application(Scope::Application(application))?;
         let rows: Vec<OrderRow> = self
             .some(ORDERS, &options, application, deadline)
             .await
@@ -352,7 +359,7 @@ impl NorceQuery for QueryClient {
             .select(&["Id"])
             .filter(within(entity.scope, filter))
             .top(1);
-        let application = self.application(entity.scope)?;
+        let application = self.application(entity.scope);
         let rows: Vec<IdRow> = self.some(ORDERS, &options, application, deadline).await?;
         Ok(!rows.is_empty())
     }
@@ -368,7 +375,7 @@ impl NorceQuery for QueryClient {
         };
         let filter = within(scope, Filter::eq("IsActive", true).and(filter));
         let options = EmailRow::options().filter(filter).order_by("Id");
-        let application = self.application(scope)?;
+        let application = self.application(scope);
         let rows: Vec<EmailRow> = self
             .every(CUSTOMERS, &options, application, deadline)
             .await?;
@@ -390,7 +397,7 @@ impl NorceQuery for QueryClient {
         let options = NumberRow::options()
             .filter(within(scope, filter))
             .order_by("Id");
-        let application = self.application(scope)?;
+        let application = self.application(scope);
         let rows: Vec<NumberRow> = self
             .every(COMPANIES, &options, application, deadline)
             .await?;
@@ -412,7 +419,7 @@ impl NorceQuery for QueryClient {
             EntityKind::Customer => CUSTOMERS,
             EntityKind::Company => COMPANIES,
         };
-        let application = self.application(scope)?;
+        let application = self.application(scope);
         let mut codes = Vec::with_capacity(ids.len());
         for ids in ids.chunks(MAX_IDS) {
             let Some(filter) = Filter::any_of("Id", ids.iter().copied()) else {
@@ -428,6 +435,12 @@ impl NorceQuery for QueryClient {
         }
         Ok(codes)
     }
+}
+
+/// A reference that is written exactly as an id is.
+fn quotation_id(reference: &str) -> Option<i32> {
+    let id: i32 = reference.parse().ok()?;
+    (id > 0 && id.to_string() == reference).then_some(id)
 }
 
 /// The ways in which an address may be stored whose key is this: the key has the domain in its ASCII form, what the

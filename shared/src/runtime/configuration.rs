@@ -8,7 +8,10 @@ use std::{fmt, num::NonZeroUsize, str::FromStr, time::Duration};
 use thiserror::Error;
 use url::Url;
 
-use crate::domain::{CodePattern, Scope, Shops};
+use crate::{
+    domain::{CodePattern, Scope, Shops},
+    norce::query::DEFAULT_INVOICE_ADDRESS_TYPE,
+};
 
 /// Everything that is wrong with the configuration, at once.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -175,10 +178,10 @@ pub struct NorceSettings {
     /// `NORCE_SECRET_ARN`: `{"clientId","clientSecret"}`.
     pub secret_arn: String,
     /// `NORCE_ACCOUNT_ID`: the system account that imports are made by.
-    pub account_id: u32,
+    pub account_id: i32,
     /// `NORCE_INVOICE_ADDRESS_TYPE`: the `TypeId` of an invoice address in Query. Norce's documents do not list the
-    /// numbers (norce-api §5.2), so it can be set; default 1.
-    pub invoice_address_type: i32,
+    /// numbers (norce-api §5.2), so it can be set.
+    pub invoice_address_type: i64,
 }
 
 impl NorceSettings {
@@ -188,7 +191,8 @@ impl NorceSettings {
         let scope = environment.required("NORCE_SCOPE");
         let secret_arn = environment.required("NORCE_SECRET_ARN");
         let account_id = environment.required("NORCE_ACCOUNT_ID");
-        let invoice_address_type = environment.or_default("NORCE_INVOICE_ADDRESS_TYPE", 1);
+        let invoice_address_type =
+            environment.or_default("NORCE_INVOICE_ADDRESS_TYPE", DEFAULT_INVOICE_ADDRESS_TYPE);
         Some(Self {
             base_url: base_url?,
             scope: scope?,

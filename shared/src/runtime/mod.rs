@@ -7,5 +7,6 @@ pub mod delivery;
 mod renewed;
 pub mod secrets;
 pub mod telemetry;
+pub mod wiring;
 
 pub use renewed::Renewed;

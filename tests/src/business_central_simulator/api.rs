@@ -184,7 +184,11 @@ impl ApiRequest<'_> {
             },
             refusals,
         };
-        if self.method != Method::GET && self.headers.contains_key("data-access-intent") {
+        let read_replica = self
+            .headers
+            .get("data-access-intent")
+            .is_some_and(|intent| intent.as_bytes().eq_ignore_ascii_case(b"readonly"));
+        if self.method != Method::GET && read_replica {
             return Err(Refused::bad_request(
                 "A read-only data access intent does not allow writes.",
             ));

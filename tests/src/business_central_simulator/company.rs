@@ -20,7 +20,7 @@ pub(super) struct Company {
     revision: u64,
 }
 
-/// Who writes. A person in the ERP is not bound by *Manual Nos.* here, so that tests can lay out any register.
+/// Who writes: the API or a person in the ERP. A person in the ERP is not bound by *Manual Nos.* here, so that tests can lay out any register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Author {
     Api { same_key_status: http::StatusCode },

@@ -62,7 +62,7 @@ impl Query {
         fields: &'static [Field],
         largest_page: usize,
     ) -> Result<Self, Refused> {
-        let mut query = Self::of_one(raw, fields, true)?;
+        let mut query = Self::parse(raw, fields, true)?;
         query.page_size = preferred_page_size(headers)
             .unwrap_or(largest_page)
             .min(largest_page);
@@ -71,10 +71,10 @@ impl Query {
 
     /// Reads the query of a single record: nothing but `$select` and `$expand`.
     pub(super) fn of_single(raw: Option<&str>, fields: &'static [Field]) -> Result<Self, Refused> {
-        Self::of_one(raw, fields, false)
+        Self::parse(raw, fields, false)
     }
 
-    fn of_one(raw: Option<&str>, fields: &'static [Field], list: bool) -> Result<Self, Refused> {
+    fn parse(raw: Option<&str>, fields: &'static [Field], list: bool) -> Result<Self, Refused> {
         let mut query = Self {
             select: fields.iter().collect(),
             expand_contacts: false,
@@ -190,10 +190,10 @@ impl Query {
             .filter(|record| {
                 self.after
                     .as_ref()
-                    .is_none_or(|after| self.compare_with(record, after) == Ordering::Greater)
+                    .is_none_or(|after| self.is_after(record, after))
             })
             .collect();
-        records.sort_by(|left, right| self.compare_with(left, &self.position_of(right)));
+        records.sort_by(|left, right| self.compare_with(left, |_, field| right.value(field.name)));
         let wanted = self.top.unwrap_or(usize::MAX);
         let more = records.len().min(wanted) > self.page_size;
         records.truncate(wanted.min(self.page_size));
@@ -211,12 +211,23 @@ impl Query {
             .collect()
     }
 
-    fn compare_with(&self, record: &Record, position: &[Value]) -> Ordering {
+    fn is_after(&self, record: &Record, position: &[Value]) -> bool {
+        let at = |index| position.get(index).unwrap_or(&Value::Null);
+        self.compare_with(record, |index, _| at(index)) == Ordering::Greater
+    }
+
+    /// Compares a record with other values of the fields that the order names.
+    fn compare_with<'v>(
+        &self,
+        record: &Record,
+        other: impl Fn(usize, &'static Field) -> &'v Value,
+    ) -> Ordering {
         self.order
             .iter()
-            .zip(position)
-            .map(|((field, direction), other)| {
-                let ordering = odata_filter::compare(field.kind, record.value(field.name), other);
+            .enumerate()
+            .map(|(index, &(field, direction))| {
+                let value = record.value(field.name);
+                let ordering = odata_filter::compare(field.kind, value, other(index, field));
                 match direction {
                     Direction::Ascending => ordering,
                     Direction::Descending => ordering.reverse(),

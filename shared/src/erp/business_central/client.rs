@@ -4,8 +4,8 @@ use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use url::{Url, form_urlencoded};
+use serde::{Serialize, de::DeserializeOwned};
+use url::Url;
 
 use super::{
     BusinessCentralSettings, InvalidApiRoot,
@@ -16,6 +16,7 @@ use crate::{
     http::{
         ClientCredentials, Deadline, HttpClient, RetryPolicy, Safety, TokenPolicy, TokenSource,
         Transport, TransportError,
+        odata::{Page, next_page},
     },
 };
 
@@ -60,9 +61,7 @@ impl From<Unanswered> for ErpError {
 /// One company, seen through one app registration.
 pub(super) struct Client {
     /// `{API root}/companies({id})`.
-    company: String,
-    /// Where the token may go.
-    origin: url::Origin,
+    company: Url,
     reads: HttpClient,
     writes: HttpClient,
     tokens: TokenSource,
@@ -73,10 +72,15 @@ impl Client {
         settings: BusinessCentralSettings,
         transport: Arc<dyn Transport>,
     ) -> Result<Self, InvalidApiRoot> {
-        let root = settings.api_root;
-        if !root.has_host() || root.query().is_some() || root.fragment().is_some() {
+        let mut company = settings.api_root;
+        if !company.has_host() || company.query().is_some() || company.fragment().is_some() {
             return Err(InvalidApiRoot);
         }
+        company
+            .path_segments_mut()
+            .map_err(|()| InvalidApiRoot)?
+            .pop_if_empty()
+            .push(&format!("companies({})", settings.company));
         let credentials = ClientCredentials {
             token_url: settings.token_url,
             client_id: settings.client_id,
@@ -88,40 +92,27 @@ impl Client {
             ..RetryPolicy::default()
         };
         Ok(Self {
-            company: format!(
-                "{}/companies({})",
-                root.as_str().trim_end_matches('/'),
-                settings.company
-            ),
-            origin: root.origin(),
+            company,
             reads: HttpClient::new(transport.clone(), RetryPolicy::default()),
             writes: HttpClient::new(transport.clone(), patient),
             tokens: TokenSource::new(transport, credentials, TOKEN_POLICY),
         })
     }
 
-    /// The address of a path in the company, with a query.
-    pub(super) fn address(&self, path: &str, query: &[(&str, &str)]) -> String {
-        let mut address = format!("{}/{path}", self.company);
-        for (place, (name, value)) in query.iter().enumerate() {
-            address.push(if place == 0 { '?' } else { '&' });
-            address.push_str(name);
-            address.push('=');
-            for part in form_urlencoded::byte_serialize(value.as_bytes()) {
-                // A form's `+` for a space is not a space to every reader of a query.
-                address.push_str(if part == "+" { "%20" } else { part });
-            }
-        }
-        address
+    /// The address of a path in the company.
+    pub(super) fn url(&self, path: &str) -> Url {
+        let mut url = self.company.clone();
+        url.set_path(&format!("{}/{path}", self.company.path()));
+        url
     }
 
     /// Reads one record; `None` when it does not exist.
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
-        address: &str,
+        url: &Url,
         deadline: Deadline,
     ) -> Result<Option<T>, ErpError> {
-        let request = request(Method::GET, address, None, Bytes::new())?;
+        let request = request(Method::GET, url, None, Bytes::new())?;
         let response = self
             .send(&self.reads, request, Safety::Repeatable, deadline)
             .await?;
@@ -139,13 +130,13 @@ impl Client {
     /// Reads a list, page by page. What stands in `mask` is kept out of errors.
     pub(super) fn list<'a, T>(
         &'a self,
-        address: String,
+        url: Url,
         mask: &'a Mask<'a>,
         deadline: Deadline,
     ) -> Pages<'a, T> {
         Pages {
             client: self,
-            next: Some(address),
+            next: Some(url),
             mask,
             deadline,
             rows: PhantomData,
@@ -155,11 +146,11 @@ impl Client {
     /// Creates a record, sending the request at most once. Any answer is returned.
     pub(super) async fn post(
         &self,
-        address: &str,
+        url: &Url,
         fields: &(impl Serialize + Sync),
         deadline: Deadline,
     ) -> Result<Response<Bytes>, Unanswered> {
-        let request = request(Method::POST, address, None, body(fields)?)?;
+        let request = request(Method::POST, url, None, body(fields)?)?;
         self.send(&self.writes, request, Safety::Once, deadline)
             .await
     }
@@ -168,12 +159,12 @@ impl Client {
     /// returned.
     pub(super) async fn patch(
         &self,
-        address: &str,
+        url: &Url,
         version: &str,
         fields: &(impl Serialize + Sync),
         deadline: Deadline,
     ) -> Result<Response<Bytes>, Unanswered> {
-        let request = request(Method::PATCH, address, Some(version), body(fields)?)?;
+        let request = request(Method::PATCH, url, Some(version), body(fields)?)?;
         self.send(&self.writes, request, Safety::Repeatable, deadline)
             .await
     }
@@ -215,27 +206,20 @@ impl Client {
 /// The pages of a list. The server decides where they end (erp-apis §1.5).
 pub(super) struct Pages<'a, T> {
     client: &'a Client,
-    next: Option<String>,
+    next: Option<Url>,
     mask: &'a Mask<'a>,
     deadline: Deadline,
     rows: PhantomData<fn() -> T>,
 }
 
-#[derive(Deserialize)]
-struct Page<T> {
-    value: Vec<T>,
-    #[serde(rename = "@odata.nextLink")]
-    next: Option<String>,
-}
-
 impl<T: DeserializeOwned> Pages<'_, T> {
     /// The next page; `None` after the last one.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<T>>, ErpError> {
-        let Some(address) = self.next.take() else {
+        let Some(url) = self.next.take() else {
             return Ok(None);
         };
         let client = self.client;
-        let mut request = request(Method::GET, &address, None, Bytes::new())?;
+        let mut request = request(Method::GET, &url, None, Bytes::new())?;
         request
             .headers_mut()
             .insert(PREFER, HeaderValue::from_static(PAGE_SIZE));
@@ -246,15 +230,10 @@ impl<T: DeserializeOwned> Pages<'_, T> {
             return Err(Failure::of(&response, self.mask).into());
         }
         let page: Page<T> = parse(&response)?;
-        if let Some(link) = page.next {
-            let ours = Url::parse(&link).is_ok_and(|link| link.origin() == client.origin);
-            if !ours {
-                return Err(ErpError::Unreadable(
-                    "the link to the next page leads away from ERP_BASE_URL, where the token must not go"
-                        .to_owned(),
-                ));
-            }
-            self.next = Some(link);
+        if let Some(link) = page.next_link {
+            let next = next_page(&url, &link)
+                .map_err(|error| ErpError::Unreadable(format!("{error}; check ERP_BASE_URL")))?;
+            self.next = Some(next);
         }
         Ok(Some(page.value))
     }
@@ -270,11 +249,6 @@ pub(super) fn parse<T: DeserializeOwned>(response: &Response<Bytes>) -> Result<T
     })
 }
 
-/// A text in a filter.
-pub(super) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 fn body(fields: &impl Serialize) -> Result<Bytes, Unanswered> {
     serde_json::to_vec(fields)
         .map(Bytes::from)
@@ -283,13 +257,13 @@ fn body(fields: &impl Serialize) -> Result<Bytes, Unanswered> {
 
 fn request(
     method: Method,
-    address: &str,
+    url: &Url,
     version: Option<&str>,
     body: Bytes,
 ) -> Result<Request<Bytes>, Unanswered> {
     let mut request = Request::builder()
         .method(method)
-        .uri(address)
+        .uri(url.as_str())
         .header(header::ACCEPT, "application/json")
         // Messages come in the user's language otherwise (erp-apis §1.1).
         .header(header::ACCEPT_LANGUAGE, "en-US");

@@ -110,14 +110,17 @@ impl Fields {
         changes
     }
 
-    /// Which of these fields a record has empty although they were written with a value: another field has cleared
-    /// them.
+    /// Which of these fields another country has cleared after they were written: the record has them empty. In which
+    /// order the server takes the fields of one request is not documented.
     pub(super) fn cleared_in(&self, seen: &Self) -> Self {
-        let cleared = self
-            .0
-            .iter()
-            .filter(|(name, value)| !value.is_empty() && seen.get(name).is_none());
-        Self(cleared.cloned().collect())
+        let mut cleared = Self::default();
+        for Field { name, .. } in [POSTAL_CODE, CITY, STATE] {
+            let written = self.get(name).filter(|value| !value.is_empty());
+            if let (Some(value), None) = (written, seen.get(name)) {
+                cleared.set(name, value.to_owned());
+            }
+        }
+        cleared
     }
 
     /// Adds a field.

@@ -39,7 +39,7 @@ use url::Url;
 use uuid::Uuid;
 
 use self::{
-    client::{Client, Unanswered, literal, parse},
+    client::{Client, Unanswered, parse},
     error::{Failure, Mask},
     fields::{Fields, vat_number},
     formats::{EMAIL, NUMBER, TAX_REGISTRATION_NUMBER},
@@ -51,7 +51,10 @@ use super::{
 };
 use crate::{
     domain::{Code, EmailKey},
-    http::{Deadline, Transport},
+    http::{
+        Deadline, Transport,
+        odata::{Filter, Options},
+    },
 };
 
 /// The gateway in front of Business Central gives up after 10 minutes, and the server itself after 8 (erp-apis §1.8):
@@ -59,7 +62,10 @@ use crate::{
 const SETTLES_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Two are as ambiguous as a hundred.
-const MOST_HITS: usize = 2;
+const MOST_HITS: u32 = 2;
+
+/// Business Central compares without regard to case when asked like this (erp-apis §1.5).
+const EMAIL_IN_ANY_CASE: &str = "tolower(email)";
 
 /// Where Business Central is, which of its companies is meant, and who asks.
 #[derive(Debug, Clone)]
@@ -119,7 +125,7 @@ impl BusinessCentral {
     }
 
     /// The address of one record. An id that is no GUID is not Business Central's and would change the path.
-    fn record_address(&self, id: &ErpId) -> Result<String, ErpError> {
+    fn record_url(&self, id: &ErpId) -> Result<Url, ErpError> {
         let guid = Uuid::parse_str(&id.id).map_err(|_| ErpError::Refused {
             field: None,
             code: "foreign-id".to_owned(),
@@ -127,10 +133,18 @@ impl BusinessCentral {
                 "{id} is no id of Business Central, whose ids are GUIDs: the record was mapped to another ERP"
             ),
         })?;
-        let path = format!("{}({guid})", entity_set(id.resource));
-        Ok(self
-            .client
-            .address(&path, &[("$select", selected(id.resource))]))
+        let set = entity_set(id.resource);
+        Ok(self.client.url(&format!("{set}({guid})")))
+    }
+
+    /// The address of the records that fit.
+    fn list_url(&self, resource: Resource, filter: Filter, top: Option<u32>) -> Url {
+        let options = Options::new().select(selected(resource)).filter(filter);
+        let options = match top {
+            Some(top) => options.top(top),
+            None => options,
+        };
+        options.apply(self.client.url(entity_set(resource)))
     }
 
     async fn rows_by_number(
@@ -139,14 +153,8 @@ impl BusinessCentral {
         number: &str,
         deadline: Deadline,
     ) -> Result<Vec<Row>, ErpError> {
-        let filter = format!("number eq {}", literal(number));
-        let query = [
-            ("$select", selected(resource)),
-            ("$filter", &filter),
-            ("$top", "2"),
-        ];
-        let address = self.client.address(entity_set(resource), &query);
-        let rows = self.client.list(address, &[], deadline).next().await?;
+        let url = self.list_url(resource, Filter::eq(NUMBER.name, number), Some(MOST_HITS));
+        let rows = self.client.list(url, &[], deadline).next().await?;
         Ok(rows.unwrap_or_default())
     }
 
@@ -154,24 +162,23 @@ impl BusinessCentral {
     async fn matches(
         &self,
         resource: Resource,
-        filter: &str,
+        filter: Filter,
         key: &str,
         accept: impl Fn(&Row) -> bool + Send,
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError> {
-        let query = [("$select", selected(resource)), ("$filter", filter)];
-        let address = self.client.address(entity_set(resource), &query);
         let mask = [("key", key)];
-        let mut pages = self.client.list::<Row>(address, &mask, deadline);
+        let url = self.list_url(resource, filter, None);
+        let mut pages = self.client.list::<Row>(url, &mask, deadline);
         let mut matches = Vec::new();
-        while matches.len() < MOST_HITS
-            && let Some(rows) = pages.next().await?
-        {
+        while let Some(rows) = pages.next().await? {
             for row in rows.into_iter().filter(&accept) {
                 matches.push(row.into_record(resource)?);
+                if matches.len() == MOST_HITS as usize {
+                    return Ok(matches);
+                }
             }
         }
-        matches.truncate(MOST_HITS);
         Ok(matches)
     }
 
@@ -182,13 +189,10 @@ impl BusinessCentral {
         deadline: Deadline,
     ) -> Result<Option<String>, ErpError> {
         let guid = Uuid::parse_str(&company.id).map_err(|_| no_company_contact(company))?;
-        let address = self.client.address(
-            &format!("customers({guid})/contactsInformation"),
-            &[("$select", ContactInformation::FIELDS)],
-        );
-        let mut pages = self
-            .client
-            .list::<ContactInformation>(address, &[], deadline);
+        let path = format!("customers({guid})/contactsInformation");
+        let options = Options::new().select(ContactInformation::FIELDS);
+        let url = options.apply(self.client.url(&path));
+        let mut pages = self.client.list::<ContactInformation>(url, &[], deadline);
         while let Some(contacts) = pages.next().await? {
             let company = contacts
                 .into_iter()
@@ -212,7 +216,7 @@ impl BusinessCentral {
         Ok(match (rows.pop(), rows.is_empty()) {
             (None, _) => Holder::Nobody,
             (Some(row), true) if row.is_a(type_of(kind)) => {
-                Holder::SameType(row.into_record(resource)?)
+                Holder::SameType(Box::new(row.into_record(resource)?))
             }
             _ => Holder::AnotherType,
         })
@@ -230,7 +234,7 @@ impl BusinessCentral {
             return Ok(CreateOutcome::Ambiguous { reason });
         };
         match self.holder_of(number, kind, deadline).await {
-            Ok(Holder::SameType(record)) => Ok(CreateOutcome::AlreadyThere(record)),
+            Ok(Holder::SameType(record)) => Ok(CreateOutcome::AlreadyThere(*record)),
             // The create has been refused for that, or will be.
             Ok(Holder::AnotherType) => Err(number_taken(number)),
             // It may yet come.
@@ -250,11 +254,8 @@ impl BusinessCentral {
         mask: &Mask<'_>,
         deadline: Deadline,
     ) -> Result<UpdateOutcome, ErpError> {
-        let address = self.record_address(id)?;
-        let response = self
-            .client
-            .patch(&address, version, fields, deadline)
-            .await?;
+        let url = self.record_url(id)?;
+        let response = self.client.patch(&url, version, fields, deadline).await?;
         if response.status().is_success() {
             return match read_record(&response, id.resource) {
                 Ok(record) => Ok(UpdateOutcome::Updated(record)),
@@ -283,8 +284,10 @@ impl Erp for BusinessCentral {
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
-        let address = self.record_address(id)?;
-        let row = self.client.read::<Row>(&address, deadline).await?;
+        let url = Options::new()
+            .select(selected(id.resource))
+            .apply(self.record_url(id)?);
+        let row = self.client.read::<Row>(&url, deadline).await?;
         row.map(|row| row.into_record(id.resource)).transpose()
     }
 
@@ -318,14 +321,12 @@ impl Erp for BusinessCentral {
                     Some(number) if EMAIL.holds(email.expose()) => number,
                     _ => return Ok(Vec::new()),
                 };
-                let filter = format!(
-                    "companyNumber eq {} and type eq 'Person' and tolower(email) eq {}",
-                    literal(&company),
-                    literal(email.expose())
-                );
+                let filter = Filter::eq("companyNumber", company)
+                    .and(Filter::eq("type", "Person"))
+                    .and(Filter::eq(EMAIL_IN_ANY_CASE, email.expose()));
                 let accept = |row: &Row| row.is_a("Person") && row.has_email(email);
                 let contact = Resource::Contact;
-                self.matches(contact, &filter, email.expose(), accept, deadline)
+                self.matches(contact, filter, email.expose(), accept, deadline)
                     .await
             }
             (NaturalKey::Email(email), PartyKind::Person | PartyKind::Company) => {
@@ -333,24 +334,21 @@ impl Erp for BusinessCentral {
                     return Ok(Vec::new());
                 }
                 let type_name = type_of(kind);
-                let filter = format!(
-                    "type eq {} and tolower(email) eq {}",
-                    literal(type_name),
-                    literal(email.expose())
-                );
+                let filter = Filter::eq("type", type_name)
+                    .and(Filter::eq(EMAIL_IN_ANY_CASE, email.expose()));
                 let accept = |row: &Row| row.is_a(type_name) && row.has_email(email);
                 let customer = Resource::Customer;
-                self.matches(customer, &filter, email.expose(), accept, deadline)
+                self.matches(customer, filter, email.expose(), accept, deadline)
                     .await
             }
             (NaturalKey::VatNumber(vat), PartyKind::Person | PartyKind::Company) => {
                 if !TAX_REGISTRATION_NUMBER.holds(vat.expose()) {
                     return Ok(Vec::new());
                 }
-                let filter = format!("taxRegistrationNumber eq {}", literal(vat.expose()));
+                let filter = Filter::eq(TAX_REGISTRATION_NUMBER.name, vat.expose());
                 let accept = |row: &Row| row.has_vat_number(vat);
                 let customer = Resource::Customer;
-                self.matches(customer, &filter, vat.expose(), accept, deadline)
+                self.matches(customer, filter, vat.expose(), accept, deadline)
                     .await
             }
             // A contact has its organisation's, if any.
@@ -391,8 +389,8 @@ impl Erp for BusinessCentral {
         for (name, value) in wanted.iter().filter(|(_, value)| !value.is_empty()) {
             fields.set(name, value.to_owned());
         }
-        let address = self.client.address(entity_set(resource), &[]);
-        let response = match self.client.post(&address, &fields, deadline).await {
+        let url = self.client.url(entity_set(resource));
+        let response = match self.client.post(&url, &fields, deadline).await {
             Ok(response) => response,
             Err(Unanswered::NotSent(error)) => return Err(error),
             Err(Unanswered::Lost(error)) => {
@@ -415,7 +413,7 @@ impl Erp for BusinessCentral {
         match number {
             Some(number) if failure.is_duplicate() => {
                 match self.holder_of(number, kind, deadline).await? {
-                    Holder::SameType(record) => Ok(CreateOutcome::AlreadyThere(record)),
+                    Holder::SameType(record) => Ok(CreateOutcome::AlreadyThere(*record)),
                     // There is such a record, even if this app does not see it.
                     Holder::AnotherType | Holder::Nobody => Err(number_taken(number)),
                 }
@@ -474,7 +472,7 @@ impl Erp for BusinessCentral {
 /// Who has a number. Only a record of the wanted type can be an earlier attempt's: in one register of numbers, `N5` may
 /// be a person while the company of Norce with the id 5 asks for it.
 enum Holder {
-    SameType(ErpRecord),
+    SameType(Box<ErpRecord>),
     AnotherType,
     Nobody,
 }

@@ -12,14 +12,45 @@ use crate::{
 };
 
 /// Everything of a customer that [`Row`] reads. `balanceDue` is not asked for: it is summed up anew for each read.
-const CUSTOMER_FIELDS: &str = "id,number,displayName,type,addressLine1,addressLine2,city,state,country,postalCode,\
-                               phoneNumber,email,taxRegistrationNumber,blocked,lastModifiedDateTime";
+const CUSTOMER_FIELDS: &[&str] = &[
+    "id",
+    "number",
+    "displayName",
+    "type",
+    "addressLine1",
+    "addressLine2",
+    "city",
+    "state",
+    "country",
+    "postalCode",
+    "phoneNumber",
+    "email",
+    "taxRegistrationNumber",
+    "blocked",
+    "lastModifiedDateTime",
+];
 /// Everything of a contact that [`Row`] reads.
-const CONTACT_FIELDS: &str = "id,number,displayName,type,jobTitle,addressLine1,addressLine2,city,state,country,\
-                              postalCode,phoneNumber,mobilePhoneNumber,email,privacyBlocked,lastModifiedDateTime";
+const CONTACT_FIELDS: &[&str] = &[
+    "id",
+    "number",
+    "displayName",
+    "type",
+    "jobTitle",
+    "addressLine1",
+    "addressLine2",
+    "city",
+    "state",
+    "country",
+    "postalCode",
+    "phoneNumber",
+    "mobilePhoneNumber",
+    "email",
+    "privacyBlocked",
+    "lastModifiedDateTime",
+];
 
 /// The `$select` of a resource.
-pub(super) const fn selected(resource: Resource) -> &'static str {
+pub(super) const fn selected(resource: Resource) -> &'static [&'static str] {
     match resource {
         Resource::Customer => CUSTOMER_FIELDS,
         Resource::Contact => CONTACT_FIELDS,
@@ -161,7 +192,7 @@ pub(super) struct ContactInformation {
 
 impl ContactInformation {
     /// What is asked for.
-    pub(super) const FIELDS: &'static str = "contactNumber,contactType";
+    pub(super) const FIELDS: &'static [&'static str] = &["contactNumber", "contactType"];
 
     /// The number of the contact, if it is an organisation's.
     pub(super) fn into_company_number(self) -> Option<String> {

@@ -11,7 +11,8 @@ use crate::{
         EmailKey, EntityKind, EntityRef, Flag, NorceId, Order, OrderKey, OrderParty,
         OrganisationNumber, Personal, Scope, VatNumber,
     },
-    norce::{NorceError, lenient, odata::Options},
+    http::odata::Options,
+    norce::{NorceError, lenient},
 };
 
 /// An id of Norce's, which is always positive.

@@ -1,0 +1,75 @@
+use std::num::NonZeroUsize;
+
+use shared::{
+    domain::Shops,
+    runtime::configuration::{
+        ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings, SyncPolicy,
+        read_erp_concurrency, read_shops,
+    },
+};
+
+/// What `change-events` reads from its environment.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// Which shops there are.
+    pub shops: Shops,
+    /// How to reach Norce.
+    pub norce: NorceSettings,
+    /// How to reach the ERP.
+    pub erp: ErpSettings,
+    /// What to do with what comes from the shop.
+    pub policy: SyncPolicy,
+    /// `ERP_CONCURRENCY`.
+    pub concurrency: NonZeroUsize,
+    /// `FINGERPRINT_SECRET_ARN`.
+    pub fingerprint_secret_arn: String,
+    /// `CODE_MAPPINGS_TABLE`.
+    pub code_mappings_table: String,
+    /// `OWED_TABLE`.
+    pub owed_table: String,
+    /// `CHANGES_QUEUE_URL` and `CHANGES_DEAD_LETTER_QUEUE_URL`.
+    pub changes: InboxSettings,
+    /// `IMPORTS_QUEUE_URL`.
+    pub imports_queue_url: String,
+}
+
+impl Configuration {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
+        let shops = read_shops(&mut environment);
+        let norce = NorceSettings::read(&mut environment);
+        let erp = ErpSettings::read(&mut environment);
+        let policy = SyncPolicy::read(&mut environment);
+        let concurrency = read_erp_concurrency(&mut environment);
+        let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
+        let code_mappings_table = environment.required("CODE_MAPPINGS_TABLE");
+        let owed_table = environment.required("OWED_TABLE");
+        let changes = InboxSettings::read(&mut environment, "CHANGES");
+        let imports_queue_url = environment.required("IMPORTS_QUEUE_URL");
+        if let (Some(shops), Some(erp)) = (&shops, &erp) {
+            for scope in shops.scopes() {
+                if let Err(reason) = erp.company_of(shops, scope) {
+                    environment.fault("ERP_COMPANY", reason);
+                }
+            }
+        }
+        let configuration = (|| {
+            Some(Self {
+                shops: shops?,
+                norce: norce?,
+                erp: erp?,
+                policy: policy?,
+                concurrency: concurrency?,
+                fingerprint_secret_arn: fingerprint_secret_arn?,
+                code_mappings_table: code_mappings_table?,
+                owed_table: owed_table?,
+                changes: changes?,
+                imports_queue_url: imports_queue_url?,
+            })
+        })();
+        environment.finish(configuration)
+    }
+}

@@ -1,0 +1,558 @@
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    domain::{CompanyRelation, CountryCode, Flag, Personal},
+    norce::script::{Answer, Script, answer, app, id, minute, ok, rows, status},
+};
+
+const INVOICE: i64 = 7;
+
+fn client(answers: impl IntoIterator<Item = Answer>) -> (Arc<Script>, QueryClient) {
+    let script = Script::new(answers);
+    let client = QueryClient::new(script.api(), app(1), INVOICE);
+    (script, client)
+}
+
+fn customer_row() -> Value {
+    json!({
+        "Id": 5, "CustomerCode": " C5 ", "FirstName": "Anna", "MiddleName": "", "LastName": "Ek",
+        "Title": null, "EmailAddress": "Anna@Example.com", "PhoneNumber": null, "CellPhoneNumber": "+46 70 1",
+        "IsActive": true, "IsForgotten": false, "LastOrderDate": "2026-11-01T10:00:00+01:00", "ApplicationId": null,
+        "Account": [{"ApplicationId": 1, "LoginName": "anna", "StatusId": 42}],
+        "Addresses": [
+            {"Id": 1, "TypeId": 8, "City": "Elsewhere", "CountryId": 2},
+            {"Id": 3, "TypeId": 7, "AddressLine1": "New", "CountryId": 1},
+            {"Id": 2, "TypeId": 7, "AddressLine1": "Main", "ZipCode": "111 22", "City": "Stockholm", "CountryId": 1},
+        ],
+        "Companies": [
+            {"CompanyId": 30, "IsPrimary": true, "Company": {"Id": 30, "IsActive": true}},
+            {"CompanyId": 31, "IsPrimary": false, "Company": {"Id": 31, "IsActive": false}},
+            {"CompanyId": 32},
+        ],
+        "Flags": [{"FlagId": 4, "IsActive": true}],
+        "Unknown": {"new": [1]},
+    })
+}
+
+fn countries() -> [Answer; 2] {
+    [
+        rows(json!([{"Id": 1, "Code": "SE"}, {"Id": 2, "Code": "no"}, {"Id": 3, "Code": "?"}])),
+        rows(json!([])),
+    ]
+}
+
+fn customer(number: i64) -> EntityRef {
+    EntityRef::customer(Scope::Client, id(number))
+}
+
+#[tokio::test]
+async fn a_customer_comes_with_its_companies_addresses_account_and_flags() {
+    let [first, last] = countries();
+    let (script, client) = client([rows(json!([customer_row()])), first, last]);
+    let read = client
+        .customer(customer(5), minute())
+        .await
+        .unwrap()
+        .unwrap();
+
+    assert_eq!(read.code.as_ref().unwrap().as_str(), "C5");
+    assert_eq!(read.full_name(), Personal::parse("Anna Ek"));
+    assert_eq!(read.email, Personal::parse("Anna@Example.com"));
+    assert_eq!(read.mobile, Personal::parse("+46 70 1"));
+    assert!(read.active && !read.forgotten);
+    assert_eq!(
+        read.last_order,
+        Some("2026-11-01T09:00:00Z".parse().unwrap())
+    );
+    let relation = |company, primary| CompanyRelation {
+        company: id(company),
+        primary,
+    };
+    assert_eq!(read.companies, [relation(30, true), relation(32, false)]);
+    assert_eq!(read.accounts[0].login_name, Personal::parse("anna"));
+    assert_eq!(read.accounts[0].status, Some(42));
+    assert_eq!(
+        read.flags,
+        [Flag {
+            id: 4,
+            active: true
+        }]
+    );
+    let address = read.invoice_address.unwrap();
+    assert_eq!(address.line1, Personal::parse("Main"));
+    assert_eq!(address.country, Some(CountryCode::SE));
+
+    insta::assert_snapshot!(script.requests()[0], @"
+    GET https://shop.example/commerce/query/2.0/Customers/Customers
+      $select=Id,CustomerCode,FirstName,MiddleName,LastName,Title,EmailAddress,PhoneNumber,CellPhoneNumber,IsActive,IsForgotten,LastOrderDate,ApplicationId
+      $filter=Id eq 5
+      $expand=Account($select=ApplicationId,LoginName,StatusId),Addresses($select=Id,TypeId,CareOf,AddressLine1,AddressLine2,ZipCode,City,Region,CountryId),Companies($select=CompanyId,IsPrimary;$expand=Company($select=Id,IsActive)),Flags($select=FlagId,IsActive)
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+    insta::assert_snapshot!(script.requests()[1..].join("\n\n"), @"
+    GET https://shop.example/commerce/query/2.0/Core/Countries
+      $select=Id,Code
+      $orderby=Id
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+
+    GET https://shop.example/commerce/query/2.0/Core/Countries
+      $select=Id,Code
+      $filter=Id gt 3
+      $orderby=Id
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn countries_are_fetched_once_for_all_callers_and_again_after_hours() {
+    let [first, last] = countries();
+    let [first_again, last_again] = countries();
+    let row = || rows(json!([customer_row()]));
+    let (script, client) = client([
+        row(),
+        row(),
+        first,
+        last,
+        row(),
+        row(),
+        first_again,
+        last_again,
+    ]);
+    let read = async || {
+        let customer = client.customer(customer(5), minute()).await;
+        customer.unwrap().unwrap().invoice_address.unwrap().country
+    };
+    let (one, two) = tokio::join!(read(), read());
+    assert_eq!((one, two), (Some(CountryCode::SE), Some(CountryCode::SE)));
+    read().await;
+    assert_eq!(script.requests().len(), 5);
+    tokio::time::advance(std::time::Duration::from_secs(12 * 60 * 60)).await;
+    read().await;
+    assert_eq!(script.requests().len(), 8);
+}
+
+#[tokio::test]
+async fn without_an_invoice_address_the_oldest_is_taken_and_an_unknown_country_is_none() {
+    let [first, last] = countries();
+    let mut row = customer_row();
+    row["Addresses"] = json!([{"Id": 9, "City": "New"}, {"Id": 4, "City": "Old", "CountryId": 99}]);
+    row["Flags"] = json!(null);
+    let (_, client) = client([rows(json!([row])), first, last]);
+    let read = client
+        .customer(customer(5), minute())
+        .await
+        .unwrap()
+        .unwrap();
+    let address = read.invoice_address.unwrap();
+    assert_eq!(address.city, Personal::parse("Old"));
+    assert_eq!(address.country, None);
+}
+
+#[tokio::test]
+async fn what_norce_does_not_have_is_none() {
+    let (_, client) = client([rows(json!([])), rows(json!([]))]);
+    assert_eq!(client.customer(customer(5), minute()).await, Ok(None));
+    let company = EntityRef::company(Scope::Client, id(5));
+    assert_eq!(client.company(company, minute()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn p14_a_customer_of_another_application_is_none() {
+    for (application, found) in [(json!(2), true), (json!(1), false), (json!(null), false)] {
+        let mut row = customer_row();
+        row["ApplicationId"] = application;
+        row["Addresses"] = json!([]);
+        let (script, client) = client([rows(json!([row]))]);
+        let entity = EntityRef::customer(Scope::Application(app(2)), id(5));
+        let read = client.customer(entity, minute()).await.unwrap();
+        assert_eq!(read.is_some(), found);
+        assert!(script.request().contains("application-id: 2"));
+    }
+}
+
+#[tokio::test]
+async fn p12_a_customer_that_does_not_say_whether_it_is_forgotten_is_not_read() {
+    let mut row = customer_row();
+    row["IsForgotten"] = json!(null);
+    let (_, client) = client([rows(json!([row]))]);
+    let error = client.customer(customer(5), minute()).await.unwrap_err();
+    assert!(matches!(error, NorceError::Unreadable(_)));
+}
+
+#[tokio::test]
+async fn p11_what_cannot_be_read_is_told_by_record_and_place_only() {
+    let long = "x".repeat(60);
+    let mut errors = Vec::new();
+    for (field, value) in [
+        ("CustomerCode", json!(long)),
+        ("LastName", json!({"Anna": "Ek"})),
+        ("Companies", json!([{"CompanyId": 0}])),
+    ] {
+        let mut row = customer_row();
+        row["Addresses"] = json!([]);
+        row[field] = value;
+        let (_, client) = client([rows(json!([row]))]);
+        let error = client.customer(customer(5), minute()).await.unwrap_err();
+        errors.push(error.to_string());
+    }
+    insta::assert_snapshot!(errors.join("\n"), @"
+    Norce's answer cannot be read: customer/client/5: its code: the code has 60 characters; Norce holds at most 50
+    Norce's answer cannot be read: customer/client/5: Customers/Customers: not of the documented shape at line 1, column 532
+    Norce's answer cannot be read: customer/client/5: `CompanyId`: 0 is not an id: ids are whole numbers from 1 to 2147483647
+    ");
+}
+
+#[tokio::test]
+async fn a_company_comes_with_its_contacts_and_addresses() {
+    let [first, last] = countries();
+    let row = json!({
+        "Id": 8, "CompanyCode": "", "Name": "Ek AB", "OrganizationNo": "556036-0793", "VatNo": "SE 556036079301",
+        "EmailAddress": null, "PhoneNumber": "08", "IsActive": false, "ApplicationId": null,
+        "Addresses": [{"Id": 1, "CompanyId": 8, "TypeId": 7, "City": "Oslo", "CountryId": 2}],
+        "Customers": [{"CustomerId": 5}, {"CustomerId": 6}], "Flags": [{"FlagId": 4, "CompanyId": 8}],
+    });
+    let (script, client) = client([rows(json!([row])), first, last]);
+    let entity = EntityRef::company(Scope::Client, id(8));
+    let read = client.company(entity, minute()).await.unwrap().unwrap();
+    assert_eq!(read.code, None);
+    assert_eq!(read.name, Personal::parse("Ek AB"));
+    assert_eq!(read.organisation_number.unwrap().expose(), "5560360793");
+    assert_eq!(read.vat_number.unwrap().expose(), "SE556036079301");
+    assert_eq!(read.contacts, [id(5), id(6)]);
+    assert!(!read.active);
+    assert_eq!(read.invoice_address.unwrap().country, Some(CountryCode::NO));
+    insta::assert_snapshot!(script.requests()[0], @"
+    GET https://shop.example/commerce/query/2.0/Customers/Companies
+      $select=Id,CompanyCode,Name,OrganizationNo,VatNo,EmailAddress,PhoneNumber,IsActive,ApplicationId
+      $filter=Id eq 8
+      $expand=Addresses,Customers($select=CustomerId),Flags
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+fn order_row(buyer: i64) -> Value {
+    json!({
+        "Id": 70, "ApplicationId": 2, "BuyerCustomerId": buyer, "BuyerCompanyId": null,
+        "PayerCustomerId": null, "PayerCompanyId": 8,
+        "Buyer": {"Id": 1, "Name": "Anna Ek", "EmailAddress": "a@b.se"},
+        "Payer": {"Id": 2, "EmailAddress": "", "OrganizationNo": "556036-0793"},
+    })
+}
+
+#[tokio::test]
+async fn an_order_leads_to_its_buyer_and_payer() {
+    let (script, client) = client([rows(json!([order_row(5)]))]);
+    let key = OrderKey::ClientOrderRef("123456".to_owned());
+    let order = client.order(&key, app(2), minute()).await.unwrap().unwrap();
+    assert_eq!((order.id, order.application), (70, app(2)));
+    assert_eq!(
+        (order.buyer.customer, order.buyer.company),
+        (Some(id(5)), None)
+    );
+    assert_eq!(order.buyer.email, Personal::parse("a@b.se"));
+    assert_eq!(
+        (order.payer.customer, order.payer.company),
+        (None, Some(id(8)))
+    );
+    assert_eq!(order.payer.email, None);
+    assert_eq!(
+        order.payer.organisation_number.unwrap().expose(),
+        "5560360793"
+    );
+    insta::assert_snapshot!(script.request(), @"
+    GET https://shop.example/commerce/query/2.0/Orders/Orders
+      $select=Id,ApplicationId,BuyerCustomerId,BuyerCompanyId,PayerCustomerId,PayerCompanyId
+      $filter=QuotationId eq 123456 and ApplicationId eq 2
+      $expand=Buyer,Payer
+      $orderby=Id
+      $top=2
+    application-id: 2
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+#[tokio::test]
+async fn an_order_is_found_by_id_by_quotation_or_by_number() {
+    let mut filters = Vec::new();
+    let reference = |text: &str| OrderKey::ClientOrderRef(text.to_owned());
+    for key in [
+        OrderKey::Id(9_876_543_210),
+        reference("123456"),
+        reference("0123"),
+        reference("99999999999"),
+        reference("W-1' or Id gt 0 or OrderNo eq '"),
+    ] {
+        let (script, client) = client([rows(json!([]))]);
+        assert_eq!(client.order(&key, app(2), minute()).await, Ok(None));
+        let request = script.request();
+        let filter = request
+            .lines()
+            .find(|line| line.contains("$filter="))
+            .unwrap();
+        filters.push(filter.trim().to_owned());
+    }
+    insta::assert_snapshot!(filters.join("\n"), @"
+    $filter=Id eq 9876543210 and ApplicationId eq 2
+    $filter=QuotationId eq 123456 and ApplicationId eq 2
+    $filter=OrderNo eq '0123' and ApplicationId eq 2
+    $filter=OrderNo eq '99999999999' and ApplicationId eq 2
+    $filter=OrderNo eq 'W-1'' or Id gt 0 or OrderNo eq ''' and ApplicationId eq 2
+    ");
+}
+
+#[tokio::test]
+async fn p3_a_reference_with_orders_of_different_buyers_leads_to_nobody() {
+    let key = OrderKey::ClientOrderRef("7".to_owned());
+    let (_, client) = client([
+        rows(json!([order_row(5), order_row(6)])),
+        rows(json!([order_row(5), order_row(5)])),
+    ]);
+    let error = client.order(&key, app(2), minute()).await.unwrap_err();
+    insta::assert_snapshot!(error, @"Norce's answer cannot be read: order client order ref 7: several orders of different buyers or payers");
+    let order = client.order(&key, app(2), minute()).await.unwrap();
+    assert_eq!(order.unwrap().buyer.customer, Some(id(5)));
+}
+
+#[tokio::test]
+async fn an_entity_has_an_order_as_buyer_or_payer() {
+    let (script, client) = client([rows(json!([{"Id": 70}])), rows(json!([]))]);
+    assert_eq!(client.has_order(customer(5), minute()).await, Ok(true));
+    let company = EntityRef::company(Scope::Application(app(2)), id(8));
+    assert_eq!(client.has_order(company, minute()).await, Ok(false));
+    insta::assert_snapshot!(script.requests().join("\n\n"), @"
+    GET https://shop.example/commerce/query/2.0/Orders/Orders
+      $select=Id
+      $filter=BuyerCustomerId eq 5 or PayerCustomerId eq 5
+      $top=1
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+
+    GET https://shop.example/commerce/query/2.0/Orders/Orders
+      $select=Id
+      $filter=(BuyerCompanyId eq 8 or PayerCompanyId eq 8) and ApplicationId eq 2
+      $top=1
+    application-id: 2
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+#[tokio::test]
+async fn p3_an_email_matches_only_exactly_and_only_active_customers_of_the_register() {
+    let row = |id: i64, email: &str| json!({"Id": id, "EmailAddress": email, "IsActive": true, "IsForgotten": false, "ApplicationId": 2});
+    let mut forgotten = row(3, "o'brien@exämple.se");
+    forgotten["IsForgotten"] = json!(true);
+    let mut inactive = row(4, "o'brien@exämple.se");
+    inactive["IsActive"] = json!(false);
+    let mut elsewhere = row(5, "o'brien@exämple.se");
+    elsewhere["ApplicationId"] = json!(1);
+    let hits = json!([
+        row(1, "O'BRIEN@xn--exmple-cua.se "),
+        row(2, "o'brién@exämple.se"),
+        forgotten,
+        inactive,
+        elsewhere,
+        row(6, "O'Brien@Exämple.se"),
+        row(7, "o'brien@exämple.se"),
+    ]);
+    let (script, client) = client([rows(hits)]);
+    let email = EmailKey::parse("O'Brien@exämple.se").unwrap();
+    let found = client
+        .customers_by_email(Scope::Application(app(2)), &email, minute())
+        .await;
+    assert_eq!(found, Ok(vec![id(1), id(6)]));
+    insta::assert_snapshot!(script.request(), @"
+    GET https://shop.example/commerce/query/2.0/Customers/Customers
+      $select=Id,EmailAddress,IsActive,IsForgotten,ApplicationId
+      $filter=IsActive eq true and (EmailAddress eq 'o''brien@xn--exmple-cua.se' or EmailAddress eq 'o''brien@exämple.se') and ApplicationId eq 2
+      $orderby=Id
+    application-id: 2
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+#[tokio::test]
+async fn p3_an_organisation_number_matches_only_exactly() {
+    let hits = json!([
+        {"Id": 8, "NormalizedOrganizationNo": "5560360793", "IsActive": true, "ApplicationId": null},
+        {"Id": 9, "NormalizedOrganizationNo": "55603607930", "IsActive": true, "ApplicationId": null},
+    ]);
+    let (script, client) = client([rows(hits)]);
+    let number = OrganisationNumber::parse("556036-0793").unwrap();
+    let found = client
+        .companies_by_organisation_number(Scope::Client, &number, minute())
+        .await;
+    assert_eq!(found, Ok(vec![id(8)]));
+    insta::assert_snapshot!(script.request(), @"
+    GET https://shop.example/commerce/query/2.0/Customers/Companies
+      $select=Id,NormalizedOrganizationNo,IsActive,ApplicationId
+      $filter=IsActive eq true and NormalizedOrganizationNo eq '5560360793'
+      $orderby=Id
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+#[tokio::test]
+async fn codes_are_read_in_chunks_and_what_is_missing_stays_missing() {
+    let ids: Vec<NorceId> = (1..=45).map(id).collect();
+    let (script, client) = client([
+        rows(json!([{"Id": 1, "CustomerCode": "C1"}, {"Id": 2, "CustomerCode": " "}])),
+        rows(json!([])),
+        rows(json!([{"Id": 45, "CustomerCode": null}])),
+    ]);
+    let codes = client
+        .codes(EntityKind::Customer, Scope::Client, &ids, minute())
+        .await;
+    let code = Some("C1".parse().unwrap());
+    assert_eq!(
+        codes,
+        Ok(vec![(id(1), code), (id(2), None), (id(45), None)])
+    );
+    assert_eq!(script.requests().len(), 3);
+    insta::assert_snapshot!(script.requests()[2], @"
+    GET https://shop.example/commerce/query/2.0/Customers/Customers
+      $select=Id,CustomerCode,ApplicationId
+      $filter=Id eq 41 or Id eq 42 or Id eq 43 or Id eq 44 or Id eq 45
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+#[tokio::test]
+async fn p14_codes_of_another_application_are_not_told() {
+    let (_, client) = client([rows(json!([
+        {"Id": 1, "CompanyCode": "C1", "ApplicationId": 1},
+        {"Id": 2, "CompanyCode": "C2", "ApplicationId": 2},
+    ]))]);
+    let scope = Scope::Application(app(2));
+    let codes = client
+        .codes(EntityKind::Company, scope, &[id(1), id(2)], minute())
+        .await;
+    assert_eq!(codes, Ok(vec![(id(2), Some("C2".parse().unwrap()))]));
+}
+
+#[tokio::test]
+async fn a_list_is_followed_from_page_to_page() {
+    let page = |link: &str| {
+        ok(json!({"value": [{"Id": 1, "CustomerCode": "C1"}], "@odata.nextLink": link}))
+    };
+    let (script, client) = client([
+        page(
+            "https://shop.example/commerce/query/2.0/Customers/Customers?$filter=Id%20eq%201&$skip=1",
+        ),
+        rows(json!([{"Id": 2, "CustomerCode": "C2"}])),
+    ]);
+    let ids = [id(1), id(2)];
+    let codes = client
+        .codes(EntityKind::Customer, Scope::Client, &ids, minute())
+        .await
+        .unwrap();
+    assert_eq!(codes.len(), 2);
+    insta::assert_snapshot!(script.requests()[1], @"
+    GET https://shop.example/commerce/query/2.0/Customers/Customers
+      $filter=Id eq 1
+      $skip=1
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+#[tokio::test]
+async fn p11_a_token_never_follows_a_link_or_a_redirect_to_another_host() {
+    let foreign = ok(json!({"value": [], "@odata.nextLink": "https://evil.example/?$skip=1"}));
+    let mut redirect = answer(StatusCode::FOUND, json!({})).unwrap();
+    let elsewhere = "https://evil.example/".parse().unwrap();
+    redirect.headers_mut().insert("location", elsewhere);
+    let (script, client) = client([foreign, Ok(redirect)]);
+    let mut errors = Vec::new();
+    for _ in 0..2 {
+        let outcome = client
+            .codes(EntityKind::Customer, Scope::Client, &[id(1)], minute())
+            .await;
+        errors.push(outcome.unwrap_err().to_string());
+    }
+    insta::assert_snapshot!(errors.join("\n"), @"
+    Norce's answer cannot be read: Customers/Customers: the link to the next page leads to another host, where a token must not go
+    the configuration does not fit Norce: status 302 instead of an answer; check NORCE_BASE_URL
+    ");
+    let requests = script.requests();
+    assert_eq!(requests.len(), 2);
+    assert!(
+        requests
+            .iter()
+            .all(|it| it.starts_with("GET https://shop.example/"))
+    );
+}
+
+#[tokio::test]
+async fn applications_are_read_page_by_page_in_the_order_of_their_ids() {
+    let key = Uuid::from_bytes([1; 16]);
+    let (script, client) = client([
+        rows(json!([{"Id": 1, "Key": key, "Name": "a"}, {"Id": 4}])),
+        rows(json!([{"Id": 5}])),
+        rows(json!([])),
+    ]);
+    let listed = client.applications(minute()).await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|it| (it.id.get(), it.key)).collect();
+    assert_eq!(listed, [(1, Some(key)), (4, None), (5, None)]);
+    insta::assert_snapshot!(script.requests().join("\n\n"), @"
+    GET https://shop.example/commerce/query/2.0/Core/Applications
+      $orderby=Id
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+
+    GET https://shop.example/commerce/query/2.0/Core/Applications
+      $filter=Id gt 4
+      $orderby=Id
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+
+    GET https://shop.example/commerce/query/2.0/Core/Applications
+      $filter=Id gt 5
+      $orderby=Id
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_itself_does_not_hold_us_up() {
+    let page = || rows(json!([{"Id": 1}]));
+    let (_, client) = client([page(), page()]);
+    let outcome = client.applications(minute()).await;
+    assert!(matches!(outcome, Err(NorceError::Unreadable(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_rate_limit_is_waited_out_or_handed_back_with_its_time() {
+    let limited = || {
+        let mut answer = status(429).unwrap();
+        answer.headers_mut().insert("retry-after", 9.into());
+        Ok(answer)
+    };
+    let (_, client) = client([limited(), rows(json!([])), limited(), limited(), limited()]);
+    assert_eq!(client.has_order(customer(5), minute()).await, Ok(false));
+    insta::assert_snapshot!(client.has_order(customer(5), minute()).await.unwrap_err(), @"Norce cannot answer now (status 429); try again after 9 s");
+}

@@ -1,0 +1,151 @@
+//! Norce as a script: hands out tokens, gives the answers that a test has written, and keeps what it was asked.
+
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Uri};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{NorceApi, identity};
+use crate::{
+    domain::{Application, ApplicationId, Applications, NorceId},
+    http::{Deadline, HttpClient, RetryPolicy, Transport, TransportError},
+};
+
+pub(super) type Answer = Result<Response<Bytes>, TransportError>;
+
+pub(super) struct Script {
+    answers: Mutex<VecDeque<Answer>>,
+    requests: Mutex<Vec<String>>,
+    tokens: Mutex<u32>,
+}
+
+impl Script {
+    pub(super) fn new(answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
+        Arc::new(Self {
+            answers: Mutex::new(answers.into_iter().collect()),
+            requests: Mutex::default(),
+            tokens: Mutex::default(),
+        })
+    }
+
+    /// The API that this script stands for.
+    pub(super) fn api(self: &Arc<Self>) -> NorceApi {
+        let base_url = "https://shop.example/".parse().unwrap();
+        let credentials = identity::NorceCredentials {
+            client_id: "client".to_owned(),
+            client_secret: "secret".into(),
+            scope: "prod".to_owned(),
+        };
+        let tokens = identity::token_source(self.clone(), &base_url, credentials).unwrap();
+        let http = HttpClient::new(self.clone(), RetryPolicy::default());
+        NorceApi::new(base_url, http, Arc::new(tokens))
+    }
+
+    /// What was asked, tokens left aside.
+    pub(super) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// The only thing that was asked.
+    pub(super) fn request(&self) -> String {
+        let requests = self.requests();
+        assert_eq!(requests.len(), 1, "{requests:#?}");
+        requests[0].clone()
+    }
+
+    pub(super) fn tokens(&self) -> u32 {
+        *self.tokens.lock().unwrap()
+    }
+
+    fn token(&self) -> Answer {
+        let mut tokens = self.tokens.lock().unwrap();
+        *tokens += 1;
+        ok(json!({"access_token": format!("token-{tokens}"), "expires_in": 3600}))
+    }
+}
+
+#[async_trait]
+impl Transport for Script {
+    async fn send(&self, request: Request<Bytes>, _: Duration) -> Answer {
+        if request.uri().path() == "/identity/1.0/connect/token" {
+            return self.token();
+        }
+        self.requests.lock().unwrap().push(written(&request));
+        // An answer takes its time: other callers get their turn.
+        tokio::task::yield_now().await;
+        let answer = self.answers.lock().unwrap().pop_front();
+        answer.expect("the script has no answer to this request")
+    }
+}
+
+/// A request as a person reads it: the options of its query decoded, one in a line.
+fn written(request: &Request<Bytes>) -> String {
+    let mut text = format!("{} {}", request.method(), without_query(request.uri()));
+    let query = request.uri().query().unwrap_or_default();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        write!(text, "\n  {name}={value}").unwrap();
+    }
+    for (name, value) in request.headers() {
+        write!(text, "\n{name}: {}", value.to_str().unwrap()).unwrap();
+    }
+    if !request.body().is_empty() {
+        write!(text, "\n\n{}", String::from_utf8_lossy(request.body())).unwrap();
+    }
+    text.replace("Bearer token-", "Bearer [token] ")
+}
+
+fn without_query(uri: &Uri) -> String {
+    let uri = uri.to_string();
+    uri.split('?').next().unwrap().to_owned()
+}
+
+pub(super) fn ok(body: Value) -> Answer {
+    answer(StatusCode::OK, body)
+}
+
+pub(super) fn answer(status: StatusCode, body: Value) -> Answer {
+    let body = Bytes::from(body.to_string());
+    Ok(Response::builder().status(status).body(body).unwrap())
+}
+
+pub(super) fn status(status: u16) -> Answer {
+    Ok(Response::builder()
+        .status(status)
+        .body(Bytes::new())
+        .unwrap())
+}
+
+/// A list as Query writes it.
+pub(super) fn rows(rows: Value) -> Answer {
+    ok(json!({"@odata.context": "https://shop.example/$metadata", "value": rows}))
+}
+
+pub(super) fn minute() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+pub(super) fn id(id: i64) -> NorceId {
+    id.try_into().unwrap()
+}
+
+pub(super) fn app(id: i64) -> ApplicationId {
+    id.try_into().unwrap()
+}
+
+/// Applications 1 (the default) and 2.
+pub(super) fn applications() -> Applications {
+    let application = |number: u8| Application {
+        id: app(number.into()),
+        key: Uuid::from_bytes([number; 16]),
+        erp_company: None,
+    };
+    Applications::new(application(1), vec![application(2)])
+}

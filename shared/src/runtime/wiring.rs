@@ -1,0 +1,207 @@
+//! Builds clients and stores from the configuration. Done once per start, or when secrets are read anew.
+
+use std::{collections::HashMap, sync::Arc};
+
+use aws_config::SdkConfig;
+use secrecy::ExposeSecret;
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::{
+    aws,
+    configuration::{ErpKind, ErpSettings, InboxSettings, NorceSettings},
+    secrets::{ClientSecret, FingerprintSecret, SecretError, Secrets},
+};
+use crate::{
+    domain::{FingerprintKey, Scope, Shops},
+    erp::{
+        Erp,
+        business_central::{BusinessCentral, BusinessCentralSettings},
+    },
+    http::{HttpClient, ReqwestTransport, RetryPolicy, Transport, TransportSetupError},
+    norce::{
+        NorceApi, NorceError,
+        connect::ConnectClient,
+        identity::{self, NorceCredentials},
+        query::QueryClient,
+    },
+    queues::SqsInbox,
+};
+
+/// Something could not be built.
+#[derive(Debug, Error)]
+pub enum WiringError {
+    /// The HTTP client.
+    #[error(transparent)]
+    Transport(#[from] TransportSetupError),
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The clients of Norce.
+    #[error(transparent)]
+    Norce(#[from] NorceError),
+    /// The client of the ERP.
+    #[error("the ERP client cannot be built: {0}")]
+    Erp(String),
+}
+
+/// What every function starts with.
+pub struct Foundation {
+    /// The SDK's configuration.
+    pub aws: SdkConfig,
+    /// Secrets Manager.
+    pub secrets: Secrets,
+}
+
+impl Foundation {
+    /// Reads the SDK's configuration from the environment; nothing is sent.
+    pub async fn load() -> Self {
+        let aws = aws::load().await;
+        let secrets = Secrets::new(&aws);
+        Self { aws, secrets }
+    }
+
+    /// The receiving end of a queue.
+    pub fn inbox(&self, settings: &InboxSettings) -> SqsInbox {
+        SqsInbox::new(
+            &self.aws,
+            &settings.queue_url,
+            &settings.dead_letter_queue_url,
+        )
+    }
+
+    /// The key of the fingerprints.
+    ///
+    /// # Errors
+    /// When the secret cannot be read.
+    pub async fn fingerprints(&self, secret_arn: &str) -> Result<FingerprintKey, WiringError> {
+        let secret: FingerprintSecret = self.secrets.get(secret_arn).await?;
+        Ok(FingerprintKey::new(secret.key.expose_secret().as_bytes()))
+    }
+
+    /// The clients of Norce.
+    ///
+    /// # Errors
+    /// When the secret cannot be read, or the address cannot be one.
+    pub async fn norce(
+        &self,
+        transport: Arc<dyn Transport>,
+        settings: &NorceSettings,
+        shops: &Shops,
+    ) -> Result<NorceClients, WiringError> {
+        let secret: ClientSecret = self.secrets.get(&settings.secret_arn).await?;
+        Ok(norce(transport, settings, secret, shops)?)
+    }
+
+    /// The ERP company behind every register.
+    ///
+    /// # Errors
+    /// When the secret cannot be read, or no company is configured.
+    pub async fn erps(
+        &self,
+        transport: &Arc<dyn Transport>,
+        settings: &ErpSettings,
+        shops: &Shops,
+    ) -> Result<HashMap<Scope, Arc<dyn Erp>>, WiringError> {
+        let secret: ClientSecret = self.secrets.get(&settings.secret_arn).await?;
+        erps(transport, settings, &secret, shops)
+    }
+}
+
+/// The HTTP client of a process.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn transport() -> Result<Arc<dyn Transport>, WiringError> {
+    Ok(Arc::new(ReqwestTransport::new()?))
+}
+
+/// The two ends of Norce.
+pub struct NorceClients {
+    /// Reads.
+    pub query: Arc<QueryClient>,
+    /// Writes, and looks at jobs.
+    pub connect: Arc<ConnectClient>,
+}
+
+/// The clients of Norce over any transport.
+///
+/// # Errors
+/// When the address cannot be one.
+pub fn norce(
+    transport: Arc<dyn Transport>,
+    settings: &NorceSettings,
+    secret: ClientSecret,
+    shops: &Shops,
+) -> Result<NorceClients, NorceError> {
+    let base_url = settings.base_url.url();
+    let credentials = NorceCredentials {
+        client_id: secret.client_id,
+        client_secret: secret.client_secret,
+        scope: settings.scope.clone(),
+    };
+    let tokens = Arc::new(identity::token_source(
+        transport.clone(),
+        base_url,
+        credentials,
+    )?);
+    let api = NorceApi::new(
+        base_url.clone(),
+        HttpClient::new(transport, RetryPolicy::default()),
+        tokens,
+    );
+    let applications = &shops.applications;
+    Ok(NorceClients {
+        query: Arc::new(QueryClient::new(
+            api.clone(),
+            applications.default_application().id,
+            settings.invoice_address_type,
+        )),
+        connect: Arc::new(ConnectClient::new(
+            api,
+            settings.account_id,
+            applications.clone(),
+        )),
+    })
+}
+
+/// The ERP company behind every register, over any transport.
+///
+/// # Errors
+/// When no company is configured for a register, or it cannot be one.
+pub fn erps(
+    transport: &Arc<dyn Transport>,
+    settings: &ErpSettings,
+    secret: &ClientSecret,
+    shops: &Shops,
+) -> Result<HashMap<Scope, Arc<dyn Erp>>, WiringError> {
+    shops
+        .scopes()
+        .into_iter()
+        .map(|scope| {
+            let company = settings
+                .company_of(shops, scope)
+                .map_err(WiringError::Erp)?;
+            let erp: Arc<dyn Erp> = match settings.kind {
+                ErpKind::BusinessCentral => {
+                    let settings = BusinessCentralSettings {
+                        api_root: settings.base_url.url().clone(),
+                        company: Uuid::parse_str(&company).map_err(|_| {
+                            WiringError::Erp(format!(
+                                "`{company}` is no company id of Business Central: expected a UUID"
+                            ))
+                        })?,
+                        token_url: settings.token_url.url().clone(),
+                        client_id: secret.client_id.clone(),
+                        client_secret: secret.client_secret.clone(),
+                    };
+                    Arc::new(
+                        BusinessCentral::new(settings, transport.clone())
+                            .map_err(|error| WiringError::Erp(error.to_string()))?,
+                    )
+                }
+            };
+            Ok((scope, erp))
+        })
+        .collect()
+}
