@@ -14,7 +14,7 @@ use super::{
     shop::{FIRST_COMPANY, FIRST_ORDER, Organisation, Person, Shop},
 };
 use crate::{
-    business_central_simulator::{CustomerRecord, Entity, Fault},
+    business_central_simulator::{CustomerRecord, Fault},
     local_aws::LocalAws,
     norce_simulator::{
         Blank, EventPost, EventSink as _, EventType, HttpEventSink, Poison, PoisonMode, PoisonRows,
@@ -224,7 +224,7 @@ impl Day<'_> {
         self.forget()
     }
 
-    /// A customer who is in the ERP is forgotten in Norce, and a late event tells of them once more.
+    /// A customer who is in the ERP is forgotten in Norce, which is an event like any other.
     fn forget(&mut self) -> Result<(), SandboxError> {
         let norce = &self.shop.norce;
         let nobody = || SandboxError::Day("there is no customer to be forgotten".to_owned());
@@ -286,5 +286,3 @@ async fn strange_posts(shop: &Shop, event_url: &str) -> Result<Vec<Answer>, Sand
     Ok(answers)
 }
 
-/// How many requests of a kind the ERP has seen; for the outcome.
-pub(super) const WRITTEN: [Entity; 2] = [Entity::Customers, Entity::Contacts];

@@ -45,6 +45,8 @@ pub(super) fn environment_file() -> PathBuf {
 pub(super) struct Remotes {
     /// Norce's base address.
     pub(super) norce_base_url: String,
+    /// The scope of its tokens.
+    pub(super) norce_scope: String,
     /// Norce's OAuth client.
     pub(super) norce_client: (String, String),
     /// The system account of the imports.
@@ -134,7 +136,7 @@ impl Deployment {
         let (application, key) = remotes.application;
         let parameters = BTreeMap::from([
             ("NorceBaseUrl", remotes.norce_base_url.clone()),
-            ("NorceScope", "sandbox".to_owned()),
+            ("NorceScope", remotes.norce_scope.clone()),
             ("NorceSecretArn", secret(&config, "norce", &norce).await?),
             ("NorceAccountId", remotes.norce_account.to_string()),
             ("NorceApplications", json!([{ "id": application, "key": key }]).to_string()),

@@ -5,8 +5,10 @@
 //! ```text
 //! mod          what is started, in which order, and what becomes of it
 //! deployment   build and deploy with SAM
+//! shop         the two simulated worlds and the people in them
 //! day          what happens in the shop
 //! outcome      what came of it: the table, and the verdict
+//! quiet        waiting until nothing is under way
 //! watch        `cargo lambda watch` in place of the deployed functions
 //! progress     what a person sees meanwhile
 //! ```
@@ -16,6 +18,7 @@ mod deployment;
 mod outcome;
 mod progress;
 mod quiet;
+mod shop;
 mod watch;
 
 use std::{fs::File, io, path::Path, process::ExitCode, time::Instant};
@@ -28,8 +31,8 @@ use tokio::{
 };
 
 use self::{
-    day::Shop,
     deployment::{Deployment, EVENT_SECRET, STACK, environment_file, towards, with_tools},
+    shop::Shop,
     watch::Watch,
 };
 use crate::local_aws::{LocalAws, LocalAwsError, Tools, sandbox_directory};
