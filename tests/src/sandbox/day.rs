@@ -69,7 +69,10 @@ pub(super) async fn play(
     shop.subscribe(&event_url);
     let queues = Queues::of(aws, deployment).await?;
     let quiet = || async {
-        if queues.wait_until_quiet(LONGEST_PART, || shop.under_way()).await? {
+        if queues
+            .wait_until_quiet(LONGEST_PART, || shop.under_way())
+            .await?
+        {
             Ok(())
         } else {
             let stuck = format!("work is still under way after {LONGEST_PART:?}; see the logs");
@@ -82,7 +85,10 @@ pub(super) async fn play(
     });
 
     let mut expected = Expectations::default();
-    let mut day = Day { shop, expected: &mut expected };
+    let mut day = Day {
+        shop,
+        expected: &mut expected,
+    };
     let title = format!(
         "Morning: {CUSTOMERS} customers and {COMPANIES} companies order for the first time, {OF_OLD} are known of old"
     );
@@ -91,10 +97,13 @@ pub(super) async fn play(
         quiet().await
     })
     .await?;
-    progress::step("Noon: the ERP answers 503, and people keep ordering", async {
-        day.noon().await;
-        quiet().await
-    })
+    progress::step(
+        "Noon: the ERP answers 503, and people keep ordering",
+        async {
+            day.noon().await;
+            quiet().await
+        },
+    )
     .await?;
     let title = format!(
         "Afternoon: changes, {BURST} of them for one customer, one customer is forgotten, one code cannot be imported"
@@ -125,7 +134,8 @@ impl Day<'_> {
     async fn morning(&mut self) -> Result<(), SandboxError> {
         let shop = self.shop;
         let refused = Person::new(CUSTOMERS_FROM).email;
-        shop.erp.refuse_where(move |candidate| candidate.email.eq_ignore_ascii_case(&refused));
+        shop.erp
+            .refuse_where(move |candidate| candidate.email.eq_ignore_ascii_case(&refused));
 
         for number in 0..OF_OLD {
             let person = Person::new(OF_OLD_FROM + number);
@@ -198,16 +208,36 @@ impl Day<'_> {
         }
 
         let first = CUSTOMERS / 2;
-        for id in self.expected.customers.iter().skip(first).take(CHANGES).copied().collect::<Vec<_>>() {
+        for id in self
+            .expected
+            .customers
+            .iter()
+            .skip(first)
+            .take(CHANGES)
+            .copied()
+            .collect::<Vec<_>>()
+        {
             self.moves(id, "Nygatan");
             sleep(PAUSE).await;
         }
-        for (number, company) in self.expected.companies.iter().take(COMPANY_CHANGES).enumerate() {
+        for (number, company) in self
+            .expected
+            .companies
+            .iter()
+            .take(COMPANY_CHANGES)
+            .enumerate()
+        {
             norce.change_company(*company, |company| {
                 company.row.phone_number = Some(format!("08-999 00 {number:02}"));
             });
         }
-        for (number, contact) in self.expected.contacts.iter().take(COMPANY_CHANGES).enumerate() {
+        for (number, contact) in self
+            .expected
+            .contacts
+            .iter()
+            .take(COMPANY_CHANGES)
+            .enumerate()
+        {
             norce.change_customer(*contact, |contact| {
                 contact.row.phone_number = Some(format!("08-888 00 {number:02}"));
             });
@@ -229,7 +259,9 @@ impl Day<'_> {
         let norce = &self.shop.norce;
         let nobody = || SandboxError::Day("there is no customer to be forgotten".to_owned());
         let id = self.expected.customers.get(2).copied().ok_or_else(nobody)?;
-        let code = norce.customer(id).and_then(|customer| customer.row.customer_code);
+        let code = norce
+            .customer(id)
+            .and_then(|customer| customer.row.customer_code);
         let record = self.shop.erp_customer(code.as_deref()).ok_or_else(nobody)?;
         norce.forget_customer(id, &Blank::Placeholder("Forgotten".to_owned()), true);
         self.expected.customers.retain(|customer| *customer != id);
@@ -260,16 +292,57 @@ async fn strange_posts(shop: &Shop, event_url: &str) -> Result<Vec<Answer>, Sand
     let sink = HttpEventSink::new().map_err(SandboxError::Day)?;
     let client = shop.client_id();
     let event = |customer: i64| {
-        format!(r#"{{"ClientId":{client},"CustomerId":{customer},"EntityChanged":"tClientCustomer"}}"#)
+        format!(
+            r#"{{"ClientId":{client},"CustomerId":{customer},"EntityChanged":"tClientCustomer"}}"#
+        )
     };
-    let large = format!(r#"{{"ClientId":{client},"Filler":"{}"}}"#, "x".repeat(LARGE_BODY));
+    let large = format!(
+        r#"{{"ClientId":{client},"Filler":"{}"}}"#,
+        "x".repeat(LARGE_BODY)
+    );
     let posts: [(&'static str, &str, Option<&str>, String, &[u16]); 6] = [
-        ("without the secret", "customer-changed", None, event(1), &[401]),
-        ("with a wrong secret", "customer-changed", Some("guess"), event(1), &[401]),
-        ("not JSON", "customer-changed", Some(EVENT_SECRET), "CustomerId=1".to_owned(), &[400]),
-        ("of an unknown type", "basket-changed", Some(EVENT_SECRET), event(1), &[400]),
-        ("of 100 KiB", "customer-changed", Some(EVENT_SECRET), large, &[400, 413]),
-        ("about a customer that does not exist", "customer-changed", Some(EVENT_SECRET), event(999_999), &[202]),
+        (
+            "without the secret",
+            "customer-changed",
+            None,
+            event(1),
+            &[401],
+        ),
+        (
+            "with a wrong secret",
+            "customer-changed",
+            Some("guess"),
+            event(1),
+            &[401],
+        ),
+        (
+            "not JSON",
+            "customer-changed",
+            Some(EVENT_SECRET),
+            "CustomerId=1".to_owned(),
+            &[400],
+        ),
+        (
+            "of an unknown type",
+            "basket-changed",
+            Some(EVENT_SECRET),
+            event(1),
+            &[400],
+        ),
+        (
+            "of 100 KiB",
+            "customer-changed",
+            Some(EVENT_SECRET),
+            large,
+            &[400, 413],
+        ),
+        (
+            "about a customer that does not exist",
+            "customer-changed",
+            Some(EVENT_SECRET),
+            event(999_999),
+            &[202],
+        ),
     ];
     let mut answers = Vec::new();
     for (what, path, secret, body, expected) in posts {
@@ -280,9 +353,15 @@ async fn strange_posts(shop: &Shop, event_url: &str) -> Result<Vec<Answer>, Sand
             headers: secret.into_iter().collect(),
             body: body.into(),
         };
-        let status = sink.post(post).await.map_err(|error| SandboxError::Day(format!("a post {what}: {error}")))?;
-        answers.push(Answer { what, status, expected: expected.to_vec() });
+        let status = sink
+            .post(post)
+            .await
+            .map_err(|error| SandboxError::Day(format!("a post {what}: {error}")))?;
+        answers.push(Answer {
+            what,
+            status,
+            expected: expected.to_vec(),
+        });
     }
     Ok(answers)
 }
-

@@ -95,7 +95,10 @@ pub(super) async fn build(tools: &Tools, any: bool) -> Result<(), SandboxError> 
 
     let unchanged = is_newer(&built, &template)
         && FUNCTIONS.iter().all(|function| {
-            let binary = workspace_target().join("lambda").join(function).join("bootstrap");
+            let binary = workspace_target()
+                .join("lambda")
+                .join(function)
+                .join("bootstrap");
             is_newer(&built, &binary)
         });
     if unchanged {
@@ -114,7 +117,11 @@ fn workspace_target() -> PathBuf {
 }
 
 fn is_newer(file: &Path, than: &Path) -> bool {
-    let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let modified = |path: &Path| {
+        path.metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
     match (modified(file), modified(than)) {
         (Some(file), Some(than)) => file >= than,
         _ => false,
@@ -139,8 +146,14 @@ impl Deployment {
             ("NorceScope", remotes.norce_scope.clone()),
             ("NorceSecretArn", secret(&config, "norce", &norce).await?),
             ("NorceAccountId", remotes.norce_account.to_string()),
-            ("NorceApplications", json!([{ "id": application, "key": key }]).to_string()),
-            ("EventSecretArn", secret(&config, "event", &json!({ "current": EVENT_SECRET })).await?),
+            (
+                "NorceApplications",
+                json!([{ "id": application, "key": key }]).to_string(),
+            ),
+            (
+                "EventSecretArn",
+                secret(&config, "event", &json!({ "current": EVENT_SECRET })).await?,
+            ),
             ("ErpKind", "business-central".to_owned()),
             ("ErpBaseUrl", remotes.erp_base_url.clone()),
             ("ErpTokenUrl", remotes.erp_token_url.clone()),
@@ -152,7 +165,8 @@ impl Deployment {
         // JSON is YAML, and SAM reads parameters from files of YAML only.
         let file = sandbox_directory().join("parameters.yaml");
         let text = json!(parameters).to_string();
-        std::fs::write(&file, text).map_err(io_error(format!("{} cannot be written", file.display())))?;
+        std::fs::write(&file, text)
+            .map_err(io_error(format!("{} cannot be written", file.display())))?;
 
         let mut deploy = Command::new(tools.program("sam"));
         deploy
@@ -166,20 +180,26 @@ impl Deployment {
         progress::run("sam deploy", command, &log).await?;
 
         let mut list = Command::new(tools.program("sam"));
-        list.args(["list", "stack-outputs", "--stack-name", STACK, "--output", "json"]);
+        list.args([
+            "list",
+            "stack-outputs",
+            "--stack-name",
+            STACK,
+            "--output",
+            "json",
+        ]);
         let listed = towards(with_tools(&mut list, tools), aws)
             .kill_on_drop(true)
             .output()
             .await
             .map_err(io_error("sam list cannot be started"))?;
-        let outputs: Vec<Output> = serde_json::from_slice(&listed.stdout).map_err(|_| {
-            SandboxError::Step {
+        let outputs: Vec<Output> =
+            serde_json::from_slice(&listed.stdout).map_err(|_| SandboxError::Step {
                 what: "sam list stack-outputs".to_owned(),
                 status: listed.status.to_string(),
                 log: "its output".to_owned(),
                 quoted: String::from_utf8_lossy(&listed.stderr).into_owned(),
-            }
-        })?;
+            })?;
         let deployment = Self {
             outputs: outputs
                 .into_iter()
@@ -207,7 +227,10 @@ impl Deployment {
         let url = self.output("ApiEndpoint")?;
         let host = url.split("://").last().unwrap_or_default();
         let api = host.split('.').next().unwrap_or_default();
-        Ok(format!("{}/_aws/execute-api/{api}/$default/events", self.endpoint))
+        Ok(format!(
+            "{}/_aws/execute-api/{api}/$default/events",
+            self.endpoint
+        ))
     }
 
     /// Writes the variables that the deployed functions have between them. They are named after the parameters and
@@ -223,13 +246,19 @@ impl Deployment {
         for (name, value) in credentials {
             text += &format!("{name}={value}\n");
         }
-        let parameters = parameters.iter().map(|(name, value)| (*name, value.as_str()));
-        let outputs = self.outputs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let parameters = parameters
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()));
+        let outputs = self
+            .outputs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in parameters.chain(outputs) {
             text += &format!("{}={value}\n", variable_name(name));
         }
         let file = environment_file();
-        std::fs::write(&file, text).map_err(io_error(format!("{} cannot be written", file.display())))
+        std::fs::write(&file, text)
+            .map_err(io_error(format!("{} cannot be written", file.display())))
     }
 }
 
@@ -253,17 +282,23 @@ async fn secret(config: &SdkConfig, name: &str, value: &Value) -> Result<String,
         .send()
         .await
         .map_err(|error| SandboxError::aws("the secrets cannot be made", error))?;
-    created.arn.ok_or_else(|| SandboxError::NoOutput(format!("the ARN of the secret {name}")))
+    created
+        .arn
+        .ok_or_else(|| SandboxError::NoOutput(format!("the ARN of the secret {name}")))
 }
 
 /// In the workspace, with the programs of the virtual environment on the path.
 pub(super) fn with_tools<'a>(command: &'a mut Command, tools: &Tools) -> &'a mut Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = [tools.bin().to_path_buf()].into_iter().chain(std::env::split_paths(&path));
+    let directories = [tools.bin().to_path_buf()]
+        .into_iter()
+        .chain(std::env::split_paths(&path));
     if let Ok(path) = std::env::join_paths(directories) {
         command.env("PATH", path);
     }
-    command.current_dir(workspace()).env("SAM_CLI_TELEMETRY", "0")
+    command
+        .current_dir(workspace())
+        .env("SAM_CLI_TELEMETRY", "0")
 }
 
 /// At the local AWS, whatever AWS the person at the machine is signed in to.

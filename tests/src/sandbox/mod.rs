@@ -112,7 +112,9 @@ pub async fn run(options: Options) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(false) => {
-            progress::line(format_args!("\nNot everything is as it should be ({took})."));
+            progress::line(format_args!(
+                "\nNot everything is as it should be ({took})."
+            ));
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -128,7 +130,8 @@ struct SandboxLock(#[expect(dead_code, reason = "held for as long as the sandbox
 impl SandboxLock {
     fn take() -> Result<Self, SandboxError> {
         let path = sandbox_directory().join("sandbox.lock");
-        let file = File::create(&path).map_err(io_error(format!("{} cannot be made", path.display())))?;
+        let file =
+            File::create(&path).map_err(io_error(format!("{} cannot be made", path.display())))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(_) => Err(SandboxError::Day(
@@ -140,15 +143,29 @@ impl SandboxLock {
 
 async fn session(options: &Options) -> Result<bool, SandboxError> {
     let (ministack, sam) = progress::step("Local AWS, SAM and cargo-lambda", async {
-        tokio::try_join!(Tools::ministack(progress::detail), Tools::sam(progress::detail))
+        tokio::try_join!(
+            Tools::ministack(progress::detail),
+            Tools::sam(progress::detail)
+        )
     })
     .await?;
-    progress::step("Building the functions", deployment::build(&sam, options.watch)).await?;
+    progress::step(
+        "Building the functions",
+        deployment::build(&sam, options.watch),
+    )
+    .await?;
 
     let shop = progress::step("Starting the simulators", Shop::open()).await?;
-    let watch = if options.watch { Some(Watch::reserve()?) } else { None };
+    let watch = if options.watch {
+        Some(Watch::reserve()?)
+    } else {
+        None
+    };
     let proxies = watch.as_ref().map(Watch::proxies).unwrap_or_default();
-    let proxies: Vec<_> = proxies.iter().map(|(name, url)| (name.as_str(), url.as_str())).collect();
+    let proxies: Vec<_> = proxies
+        .iter()
+        .map(|(name, url)| (name.as_str(), url.as_str()))
+        .collect();
     let aws = progress::step("Starting the local AWS, IAM enforced", async {
         LocalAws::start(&ministack, "ministack", &proxies).await
     })
@@ -158,7 +175,9 @@ async fn session(options: &Options) -> Result<bool, SandboxError> {
     })
     .await?;
     let _watching = match &watch {
-        Some(watch) => Some(progress::step("Starting cargo lambda watch", watch.start(&sam)).await?),
+        Some(watch) => {
+            Some(progress::step("Starting cargo lambda watch", watch.start(&sam)).await?)
+        }
         None => None,
     };
 
@@ -229,7 +248,10 @@ async fn save_logs(sam: &Tools, aws: &LocalAws) {
         let mut command = Command::new(sam.program("sam"));
         command.args(["logs", "--cw-log-group", &group]);
         let log = sandbox_directory().join(format!("{function}.log"));
-        let output = towards(with_tools(&mut command, sam), aws).kill_on_drop(true).output().await;
+        let output = towards(with_tools(&mut command, sam), aws)
+            .kill_on_drop(true)
+            .output()
+            .await;
         if let Ok(output) = output {
             let _ = std::fs::write(log, output.stdout);
         }
@@ -243,7 +265,12 @@ fn describe(
     options: &Options,
 ) -> Result<(), SandboxError> {
     let workspace = deployment::workspace();
-    let shown = |path: &Path| path.strip_prefix(&workspace).unwrap_or(path).display().to_string();
+    let shown = |path: &Path| {
+        path.strip_prefix(&workspace)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    };
     let environment = shown(&environment_file());
     let logs = shown(&sandbox_directory());
     let bin = shown(&sandbox_directory().join("sam").join("bin"));
@@ -280,7 +307,9 @@ Run a function from the source, reloaded as you edit it (the second command in a
         ministack = shown(aws.log()),
     ));
     if options.watch {
-        progress::line("Invocations go to `cargo lambda watch`: edit a function, and the next event runs the new code.");
+        progress::line(
+            "Invocations go to `cargo lambda watch`: edit a function, and the next event runs the new code.",
+        );
     }
     progress::line("Enter or Ctrl-C ends it.");
     Ok(())

@@ -12,9 +12,7 @@ use shared::{
     owed::{DynamoDbOwed, Owed, OwedRecords as _, Stage, Subject},
 };
 
-use super::{
-    SandboxError, deployment::Deployment, progress, quiet::Queues, shop::Shop,
-};
+use super::{SandboxError, deployment::Deployment, progress, quiet::Queues, shop::Shop};
 use crate::{
     business_central_simulator::{ContactRecord, CustomerRecord, Entity},
     local_aws::LocalAws,
@@ -146,8 +144,18 @@ impl Outcome {
             .map_err(|error| SandboxError::Day(error.to_string()))?;
         let mut sides = Sides {
             shop,
-            customers: shop.norce.customers().into_iter().map(|record| (record.row.id, record)).collect(),
-            companies: shop.norce.companies().into_iter().map(|record| (record.row.id, record)).collect(),
+            customers: shop
+                .norce
+                .customers()
+                .into_iter()
+                .map(|record| (record.row.id, record))
+                .collect(),
+            companies: shop
+                .norce
+                .companies()
+                .into_iter()
+                .map(|record| (record.row.id, record))
+                .collect(),
             erp_customers: shop.erp.customers(shop.erp_company),
             erp_contacts: shop.erp.contacts(shop.erp_company),
             owed,
@@ -163,21 +171,36 @@ impl Outcome {
         sides.check_events();
         for (queue, count) in queues.dead().await? {
             if count > 0 {
-                sides.fault(format!("{count} message(s) on the dead-letter queue of `{queue}`"));
+                sides.fault(format!(
+                    "{count} message(s) on the dead-letter queue of `{queue}`"
+                ));
             }
         }
         for answer in &answers {
             if !answer.expected.contains(&answer.status) {
-                let Answer { what, status, expected } = answer;
-                sides.fault(format!("a post {what} was answered {status} instead of {expected:?}"));
+                let Answer {
+                    what,
+                    status,
+                    expected,
+                } = answer;
+                sides.fault(format!(
+                    "a post {what} was answered {status} instead of {expected:?}"
+                ));
             }
         }
         for note in shop.norce.contract_notes() {
-            sides.fault(format!("an import that Norce takes but that is not careful: {note}"));
+            sides.fault(format!(
+                "an import that Norce takes but that is not careful: {note}"
+            ));
         }
         let table = sides.table(&expected);
         let notes = sides.notes(&expected, &answers);
-        Ok(Self { table, notes, owed: sides.owed, faults: sides.faults })
+        Ok(Self {
+            table,
+            notes,
+            owed: sides.owed,
+            faults: sides.faults,
+        })
     }
 
     /// Whether everything is as it should be.
@@ -187,13 +210,22 @@ impl Outcome {
 
     /// Shows the table and what is not as it should be.
     pub(super) fn print(&self) {
-        let Table { customers, companies, contacts } = &self.table;
-        progress::line(format_args!("\n{:26}{:>11}{:>11}{:>11}", "", "customers", "companies", "contacts"));
+        let Table {
+            customers,
+            companies,
+            contacts,
+        } = &self.table;
+        progress::line(format_args!(
+            "\n{:26}{:>11}{:>11}{:>11}",
+            "", "customers", "companies", "contacts"
+        ));
         let row = |title: &str, cell: fn(&Column) -> Option<usize>| {
             let cells = [customers, companies, contacts]
                 .map(|column| cell(column).map_or_else(String::new, |count| count.to_string()));
             let [customers, companies, contacts] = cells;
-            progress::line(format_args!("{title:26}{customers:>11}{companies:>11}{contacts:>11}"));
+            progress::line(format_args!(
+                "{title:26}{customers:>11}{companies:>11}{contacts:>11}"
+            ));
         };
         row("created in the ERP", |column| Some(column.created));
         row("updated in the ERP", |column| Some(column.updated));
@@ -233,15 +265,29 @@ impl Sides<'_> {
 
     /// The records of the ERP with this number.
     fn erp_records(&self, number: &str) -> Vec<ErpRecord> {
-        let customers = self.erp_customers.iter().filter(|record| record.number == number);
-        let contacts = self.erp_contacts.iter().filter(|record| record.number == number);
-        customers.map(ErpRecord::from).chain(contacts.map(ErpRecord::from)).collect()
+        let customers = self
+            .erp_customers
+            .iter()
+            .filter(|record| record.number == number);
+        let contacts = self
+            .erp_contacts
+            .iter()
+            .filter(|record| record.number == number);
+        customers
+            .map(ErpRecord::from)
+            .chain(contacts.map(ErpRecord::from))
+            .collect()
     }
 
     /// Whoever ordered has the code of exactly one record in the ERP, and that record has the shop's data.
     fn check_customers(&mut self, expected: &Expectations) {
         let of_old = expected.of_old.iter().map(|(id, _)| id);
-        for id in expected.customers.iter().chain(&expected.contacts).chain(of_old) {
+        for id in expected
+            .customers
+            .iter()
+            .chain(&expected.contacts)
+            .chain(of_old)
+        {
             if [expected.refused, expected.poisoned].contains(&Some(*id)) {
                 continue;
             }
@@ -249,13 +295,21 @@ impl Sides<'_> {
                 self.fault(format!("customer {id} is gone from Norce"));
                 continue;
             };
-            let (code, shop) = (customer.row.customer_code.clone(), in_erp_terms_customer(customer));
+            let (code, shop) = (
+                customer.row.customer_code.clone(),
+                in_erp_terms_customer(customer),
+            );
             self.compare("customer", *id, code, &shop);
         }
         for (id, code) in &expected.of_old {
-            let now = self.customers.get(id).and_then(|customer| customer.row.customer_code.clone());
+            let now = self
+                .customers
+                .get(id)
+                .and_then(|customer| customer.row.customer_code.clone());
             if now.as_ref() != Some(code) {
-                self.fault(format!("customer {id} had code {code} of old and has {now:?} now"));
+                self.fault(format!(
+                    "customer {id} had code {code} of old and has {now:?} now"
+                ));
             }
         }
     }
@@ -268,7 +322,10 @@ impl Sides<'_> {
                 self.fault(format!("company {id} is gone from Norce"));
                 continue;
             };
-            let (code, shop) = (company.row.company_code.clone(), in_erp_terms_company(company));
+            let (code, shop) = (
+                company.row.company_code.clone(),
+                in_erp_terms_company(company),
+            );
             self.compare("company", id, code, &shop);
         }
     }
@@ -281,44 +338,78 @@ impl Sides<'_> {
         match self.erp_records(&code).as_slice() {
             [record] if record == shop => {}
             // Everybody here is invented; what differs may be shown.
-            [record] => self.fault(format!("{kind} {id} is {shop:?} in the shop, but {code} is {record:?} in the ERP")),
+            [record] => self.fault(format!(
+                "{kind} {id} is {shop:?} in the shop, but {code} is {record:?} in the ERP"
+            )),
             records => {
                 let count = records.len();
-                self.fault(format!("{kind} {id} has code {code}, which {count} records of the ERP have"));
+                self.fault(format!(
+                    "{kind} {id} has code {code}, which {count} records of the ERP have"
+                ));
             }
         }
     }
 
     fn check_refused(&mut self, expected: &Expectations) {
         let Some(id) = expected.refused else { return };
-        let Some(customer) = self.customers.get(&id) else { return };
-        let (code, email) = (customer.row.customer_code.clone(), customer.row.email_address.clone());
+        let Some(customer) = self.customers.get(&id) else {
+            return;
+        };
+        let (code, email) = (
+            customer.row.customer_code.clone(),
+            customer.row.email_address.clone(),
+        );
         if let Some(code) = code {
-            self.fault(format!("customer {id} was refused by the ERP and has code {code} in Norce"));
+            self.fault(format!(
+                "customer {id} was refused by the ERP and has code {code} in Norce"
+            ));
         }
-        if self.erp_customers.iter().any(|record| Some(&record.email) == email.as_ref()) {
-            self.fault(format!("customer {id} was refused by the ERP and is there all the same"));
+        if self
+            .erp_customers
+            .iter()
+            .any(|record| Some(&record.email) == email.as_ref())
+        {
+            self.fault(format!(
+                "customer {id} was refused by the ERP and is there all the same"
+            ));
         }
     }
 
     fn check_poisoned(&mut self, expected: &Expectations) {
         let Some(id) = expected.poisoned else { return };
-        let Some(customer) = self.customers.get(&id) else { return };
-        let (code, shop) = (customer.row.customer_code.clone(), in_erp_terms_customer(customer));
+        let Some(customer) = self.customers.get(&id) else {
+            return;
+        };
+        let (code, shop) = (
+            customer.row.customer_code.clone(),
+            in_erp_terms_customer(customer),
+        );
         if let Some(code) = code {
-            self.fault(format!("the code {code} of customer {id} could not be imported and is in Norce"));
+            self.fault(format!(
+                "the code {code} of customer {id} could not be imported and is in Norce"
+            ));
         }
-        let there = self.erp_customers.iter().filter(|record| ErpRecord::from(*record) == shop).count();
+        let there = self
+            .erp_customers
+            .iter()
+            .filter(|record| ErpRecord::from(*record) == shop)
+            .count();
         if there != 1 {
-            self.fault(format!("customer {id} is in the ERP {there} times instead of once"));
+            self.fault(format!(
+                "customer {id} is in the ERP {there} times instead of once"
+            ));
         }
     }
 
     fn check_forgotten(&mut self, expected: &Expectations) {
-        let Some((id, record)) = &expected.forgotten else { return };
+        let Some((id, record)) = &expected.forgotten else {
+            return;
+        };
         if self.shop.erp_customer(Some(&record.number)).as_ref() != Some(record) {
             let number = &record.number;
-            self.fault(format!("customer {id} is forgotten, and {number} was touched in the ERP afterwards"));
+            self.fault(format!(
+                "customer {id} is forgotten, and {number} was touched in the ERP afterwards"
+            ));
         }
         if let Some(now) = self.customers.get(id)
             && (!now.row.is_forgotten || now.row.is_active)
@@ -329,14 +420,20 @@ impl Sides<'_> {
 
     /// Exactly the refused and the poisoned one are owed, each at its stage and with a reason in words.
     fn check_owed(&mut self, expected: &Expectations) {
-        let mut missing: Vec<(Subject, Stage)> = [(expected.refused, Stage::ToErp), (expected.poisoned, Stage::CodeToNorce)]
-            .into_iter()
-            .filter_map(|(id, stage)| Some((customer_subject(id?)?, stage)))
-            .collect();
+        let mut missing: Vec<(Subject, Stage)> = [
+            (expected.refused, Stage::ToErp),
+            (expected.poisoned, Stage::CodeToNorce),
+        ]
+        .into_iter()
+        .filter_map(|(id, stage)| Some((customer_subject(id?)?, stage)))
+        .collect();
         let mut faults = Vec::new();
         for owed in &self.owed {
             let subject = &owed.subject;
-            match missing.iter().position(|(expected, stage)| expected == subject && *stage == owed.stage) {
+            match missing
+                .iter()
+                .position(|(expected, stage)| expected == subject && *stage == owed.stage)
+            {
                 Some(place) => {
                     missing.remove(place);
                 }
@@ -347,23 +444,37 @@ impl Sides<'_> {
             }
         }
         faults.extend(
-            missing.into_iter().map(|(subject, stage)| format!("{subject} is not owed at {}", stage.as_str())),
+            missing
+                .into_iter()
+                .map(|(subject, stage)| format!("{subject} is not owed at {}", stage.as_str())),
         );
         self.faults.extend(faults);
     }
 
     /// No code stands for two of Norce's, and nobody is in the ERP twice.
     fn check_uniqueness(&mut self) {
-        let customers = self.customers.values().filter_map(|customer| customer.row.customer_code.clone());
-        let companies = self.companies.values().filter_map(|company| company.row.company_code.clone());
+        let customers = self
+            .customers
+            .values()
+            .filter_map(|customer| customer.row.customer_code.clone());
+        let companies = self
+            .companies
+            .values()
+            .filter_map(|company| company.row.company_code.clone());
         let mut seen = BTreeSet::new();
-        let twice: Vec<String> = customers.chain(companies).filter(|code| !seen.insert(code.clone())).collect();
+        let twice: Vec<String> = customers
+            .chain(companies)
+            .filter(|code| !seen.insert(code.clone()))
+            .collect();
         for code in twice {
             self.fault(format!("code {code} stands twice in Norce"));
         }
         for duplicate in self.shop.erp.duplicates(self.shop.erp_company) {
             let numbers = duplicate.numbers.join(" and ");
-            self.fault(format!("the same {} is in the ERP as {numbers}", duplicate.field));
+            self.fault(format!(
+                "the same {} is in the ERP as {numbers}",
+                duplicate.field
+            ));
         }
     }
 
@@ -371,10 +482,19 @@ impl Sides<'_> {
     fn check_events(&mut self) {
         let lost = self.shop.norce.deliveries();
         let lost = lost.iter().filter(|delivery| {
-            !matches!(delivery.state, DeliveryState::Delivered | DeliveryState::NotSubscribed)
+            !matches!(
+                delivery.state,
+                DeliveryState::Delivered | DeliveryState::NotSubscribed
+            )
         });
         let lost: Vec<String> = lost
-            .map(|delivery| format!("an event {} did not arrive: {:?}", delivery.event, delivery.attempts.last()))
+            .map(|delivery| {
+                format!(
+                    "an event {} did not arrive: {:?}",
+                    delivery.event,
+                    delivery.attempts.last()
+                )
+            })
             .collect();
         self.faults.extend(lost);
     }
@@ -382,11 +502,15 @@ impl Sides<'_> {
     fn table(&self, expected: &Expectations) -> Table {
         let log = self.shop.erp.requests();
         let written = |entity: Entity, method: Method| -> BTreeSet<uuid::Uuid> {
-            let writes = log.carried_out().filter(|write| write.entity == entity && write.method == method);
+            let writes = log
+                .carried_out()
+                .filter(|write| write.entity == entity && write.method == method);
             writes.filter_map(|write| write.id).collect()
         };
         let created = |entity: Entity| {
-            log.carried_out().filter(|write| write.entity == entity && write.method == Method::POST).count()
+            log.carried_out()
+                .filter(|write| write.entity == entity && write.method == Method::POST)
+                .count()
         };
         let changed = written(Entity::Customers, Method::PATCH);
         let is_company = |record: &&CustomerRecord| record.r#type == "Company";
@@ -394,7 +518,9 @@ impl Sides<'_> {
         let company_ids: BTreeSet<uuid::Uuid> = companies.map(|record| record.id).collect();
         let duplicates = self.shop.erp.duplicates(self.shop.erp_company);
         let duplicates = |of: fn(&str) -> bool, entity: Entity| {
-            let found = duplicates.iter().filter(|duplicate| duplicate.entity == entity);
+            let found = duplicates
+                .iter()
+                .filter(|duplicate| duplicate.entity == entity);
             found.filter(|duplicate| of(duplicate.field)).count()
         };
         let owed = |kind: EntityKind, ids: &dyn Fn(i64) -> bool| {
@@ -405,17 +531,26 @@ impl Sides<'_> {
             Some(self.owed.iter().filter(of_kind).count())
         };
         let contacts: BTreeSet<i64> = expected.contacts.iter().copied().collect();
-        let with_code = self.customers.values().filter(|customer| customer.row.customer_code.is_some());
+        let with_code = self
+            .customers
+            .values()
+            .filter(|customer| customer.row.customer_code.is_some());
         let (contacts_confirmed, customers_confirmed): (Vec<_>, Vec<_>) =
             with_code.partition(|customer| contacts.contains(&customer.row.id));
-        let companies_confirmed =
-            self.companies.values().filter(|company| company.row.company_code.is_some()).count();
+        let companies_confirmed = self
+            .companies
+            .values()
+            .filter(|company| company.row.company_code.is_some())
+            .count();
         let companies_changed = changed.intersection(&company_ids).count();
         let customers_changed = changed.len() - companies_changed;
         let contacts_changed = written(Entity::Contacts, Method::PATCH).len();
         // Those of old who did not move on are in the ERP with what the shop has, and nothing was to be written.
         let untouched = expected.of_old.iter().filter(|(_, code)| {
-            let record = self.erp_customers.iter().find(|record| record.number == *code);
+            let record = self
+                .erp_customers
+                .iter()
+                .find(|record| record.number == *code);
             record.is_some_and(|record| !changed.contains(&record.id))
         });
         Table {
@@ -449,16 +584,28 @@ impl Sides<'_> {
     fn notes(&self, expected: &Expectations, answers: &[Answer]) -> Vec<String> {
         let mut notes = Vec::new();
         let deliveries = self.shop.norce.deliveries();
-        let posts: usize = deliveries.iter().map(|delivery| delivery.attempts.len()).sum();
-        let repeated = deliveries.iter().filter(|delivery| delivery.copy > 1).count();
-        let retried = deliveries.iter().filter(|delivery| delivery.attempts.len() > 1).count();
+        let posts: usize = deliveries
+            .iter()
+            .map(|delivery| delivery.attempts.len())
+            .sum();
+        let repeated = deliveries
+            .iter()
+            .filter(|delivery| delivery.copy > 1)
+            .count();
+        let retried = deliveries
+            .iter()
+            .filter(|delivery| delivery.attempts.len() > 1)
+            .count();
         notes.push(format!(
             "events             {posts} posts, {repeated} of them repeated on purpose, {retried} tried again by Norce"
         ));
         let writes = self.shop.erp.requests().carried_out().count();
         let jobs = self.shop.norce.jobs();
         let rows: usize = jobs.iter().map(|job| job.totals).sum();
-        notes.push(format!("work               {writes} writes to the ERP, {} import jobs with {rows} rows", jobs.len()));
+        notes.push(format!(
+            "work               {writes} writes to the ERP, {} import jobs with {rows} rows",
+            jobs.len()
+        ));
         if let Some(burst) = self.burst(expected) {
             notes.push(burst);
         }
@@ -472,8 +619,10 @@ impl Sides<'_> {
                 times.len()
             ));
         }
-        let answers: Vec<String> =
-            answers.iter().map(|answer| format!("{} {}", answer.what, answer.status)).collect();
+        let answers: Vec<String> = answers
+            .iter()
+            .map(|answer| format!("{} {}", answer.what, answer.status))
+            .collect();
         notes.push(format!("posts not Norce's  {}", answers.join(", ")));
         notes
     }
@@ -481,12 +630,23 @@ impl Sides<'_> {
     fn burst(&self, expected: &Expectations) -> Option<String> {
         let id = expected.burst?;
         let code = self.customers.get(&id)?.row.customer_code.clone()?;
-        let record = self.erp_customers.iter().find(|record| record.number == code)?;
+        let record = self
+            .erp_customers
+            .iter()
+            .find(|record| record.number == code)?;
         let log = self.shop.erp.requests();
-        let writes = log.carried_out().filter(|write| write.id == Some(record.id)).count();
+        let writes = log
+            .carried_out()
+            .filter(|write| write.id == Some(record.id))
+            .count();
         let events = self.shop.norce.deliveries();
-        let events = events.iter().filter(|delivery| delivery.body.get("CustomerId") == Some(&id.into())).count();
-        Some(format!("burst              {events} events about one customer, {writes} writes to the ERP"))
+        let events = events
+            .iter()
+            .filter(|delivery| delivery.body.get("CustomerId") == Some(&id.into()))
+            .count();
+        Some(format!(
+            "burst              {events} events about one customer, {writes} writes to the ERP"
+        ))
     }
 
     /// From each first order to the end of the job that brought the code to Norce.
@@ -500,10 +660,18 @@ impl Sides<'_> {
                 ordered.entry(key(entity)).or_insert(row.created);
             }
         }
-        let jobs: BTreeMap<i64, _> = self.shop.norce.jobs().into_iter().map(|job| (job.id, job)).collect();
+        let jobs: BTreeMap<i64, _> = self
+            .shop
+            .norce
+            .jobs()
+            .into_iter()
+            .map(|job| (job.id, job))
+            .collect();
         let mut confirmed = BTreeMap::new();
         for call in self.shop.norce.imports() {
-            let Some(stop) = jobs.get(&call.job).and_then(|job| job.stop) else { continue };
+            let Some(stop) = jobs.get(&call.job).and_then(|job| job.stop) else {
+                continue;
+            };
             for row in &call.rows {
                 if let Some(id) = row.get("Id").and_then(serde_json::Value::as_i64)
                     && self.has_code(call.kind, id)
@@ -522,12 +690,14 @@ impl Sides<'_> {
 
     fn has_code(&self, kind: ImportKind, id: i64) -> bool {
         match kind {
-            ImportKind::Customers => {
-                self.customers.get(&id).is_some_and(|customer| customer.row.customer_code.is_some())
-            }
-            ImportKind::Companies => {
-                self.companies.get(&id).is_some_and(|company| company.row.company_code.is_some())
-            }
+            ImportKind::Customers => self
+                .customers
+                .get(&id)
+                .is_some_and(|customer| customer.row.customer_code.is_some()),
+            ImportKind::Companies => self
+                .companies
+                .get(&id)
+                .is_some_and(|company| company.row.company_code.is_some()),
         }
     }
 }
@@ -545,13 +715,23 @@ fn customer_subject(id: i64) -> Option<Subject> {
 fn in_erp_terms_customer(customer: &norce_simulator::CustomerRecord) -> ErpRecord {
     let row = &customer.row;
     let names = [&row.first_name, &row.last_name].map(|name| name.clone().unwrap_or_default());
-    in_erp_terms(names.join(" "), &row.email_address, &row.phone_number, customer.details.addresses.first())
+    in_erp_terms(
+        names.join(" "),
+        &row.email_address,
+        &row.phone_number,
+        customer.details.addresses.first(),
+    )
 }
 
 fn in_erp_terms_company(company: &norce_simulator::CompanyRecord) -> ErpRecord {
     let row = &company.row;
     let name = row.name.clone().unwrap_or_default();
-    in_erp_terms(name, &row.email_address, &row.phone_number, company.details.addresses.first())
+    in_erp_terms(
+        name,
+        &row.email_address,
+        &row.phone_number,
+        company.details.addresses.first(),
+    )
 }
 
 fn in_erp_terms(
@@ -561,7 +741,9 @@ fn in_erp_terms(
     address: Option<&Address>,
 ) -> ErpRecord {
     let of_address = |part: fn(&Address) -> &Option<String>| {
-        address.and_then(|address| part(address).clone()).unwrap_or_default()
+        address
+            .and_then(|address| part(address).clone())
+            .unwrap_or_default()
     };
     ErpRecord {
         name,

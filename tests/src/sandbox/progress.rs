@@ -63,11 +63,7 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 /// Runs a program to its end, its output in a log file, its latest line shown now and then.
-pub(super) async fn run(
-    what: &str,
-    command: &mut Command,
-    log: &Path,
-) -> Result<(), SandboxError> {
+pub(super) async fn run(what: &str, command: &mut Command, log: &Path) -> Result<(), SandboxError> {
     let io_error = |source: io::Error| SandboxError::Io {
         what: what.to_owned(),
         source,

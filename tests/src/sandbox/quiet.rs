@@ -24,10 +24,7 @@ pub(super) struct Queues {
 
 impl Queues {
     /// The queues of the deployed stack.
-    pub(super) async fn of(
-        aws: &LocalAws,
-        deployment: &Deployment,
-    ) -> Result<Self, SandboxError> {
+    pub(super) async fn of(aws: &LocalAws, deployment: &Deployment) -> Result<Self, SandboxError> {
         let urls = |names: [(&'static str, &str); 3]| {
             names
                 .into_iter()
@@ -111,7 +108,10 @@ impl Queues {
             }
             if now - reported >= REPORT_EVERY {
                 reported = now;
-                let waiting: Vec<_> = waiting.iter().map(|(name, count)| format!("{name} {count}")).collect();
+                let waiting: Vec<_> = waiting
+                    .iter()
+                    .map(|(name, count)| format!("{name} {count}"))
+                    .collect();
                 progress::detail(&format!(
                     "{:>8}  waiting on {}; {under_way} events and jobs under way in Norce",
                     progress::duration(now - start),

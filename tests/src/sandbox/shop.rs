@@ -79,10 +79,17 @@ impl Shop {
         let settings = business_central_simulator::Settings::default();
         let erp = BusinessCentralSimulator::new(settings);
         let erp_company = erp.companies().first().copied();
-        let erp_company = erp_company.ok_or_else(|| SandboxError::Day("the ERP has no company".to_owned()))?;
+        let erp_company =
+            erp_company.ok_or_else(|| SandboxError::Day("the ERP has no company".to_owned()))?;
         Ok(Self {
-            norce_server: norce.serve().await.map_err(io_error("Norce cannot be simulated"))?,
-            erp_server: erp.serve().await.map_err(io_error("the ERP cannot be simulated"))?,
+            norce_server: norce
+                .serve()
+                .await
+                .map_err(io_error("Norce cannot be simulated"))?,
+            erp_server: erp
+                .serve()
+                .await
+                .map_err(io_error("the ERP cannot be simulated"))?,
             norce,
             erp,
             erp_company,
@@ -92,7 +99,9 @@ impl Shop {
     /// How the integration reaches both.
     pub(super) fn remotes(&self) -> Remotes {
         let owned = |(id, secret): (&str, &str)| (id.to_owned(), secret.to_owned());
-        let application = business_central_simulator::Settings::default().applications.remove(0);
+        let application = business_central_simulator::Settings::default()
+            .applications
+            .remove(0);
         Remotes {
             norce_base_url: self.norce_server.base_url.clone(),
             norce_scope: NORCE_SCOPE.to_owned(),
@@ -122,8 +131,18 @@ impl Shop {
         let pending = |delivery: &norce_simulator::Delivery| {
             delivery.state == norce_simulator::DeliveryState::Pending
         };
-        let events = self.norce.deliveries().iter().filter(|delivery| pending(delivery)).count();
-        let jobs = self.norce.jobs().iter().filter(|job| !job.status.is_final()).count();
+        let events = self
+            .norce
+            .deliveries()
+            .iter()
+            .filter(|delivery| pending(delivery))
+            .count();
+        let jobs = self
+            .norce
+            .jobs()
+            .iter()
+            .filter(|job| !job.status.is_final())
+            .count();
         events + jobs
     }
 
@@ -140,7 +159,11 @@ impl Shop {
         code: &str,
         moved_on: bool,
     ) -> Result<i64, SandboxError> {
-        let phone = if moved_on { "08-000 00 00" } else { &person.phone };
+        let phone = if moved_on {
+            "08-000 00 00"
+        } else {
+            &person.phone
+        };
         let properties = json!({
             "number": code,
             "displayName": person.name(),
@@ -155,7 +178,9 @@ impl Shop {
         self.erp
             .add_customer(self.erp_company, &properties)
             .map_err(|refused| SandboxError::Day(format!("the ERP refuses {code}: {refused:?}")))?;
-        Ok(self.norce.add_customer(person.in_shop(Some(code.to_owned()))))
+        Ok(self
+            .norce
+            .add_customer(person.in_shop(Some(code.to_owned()))))
     }
 
     /// An organisation that comes to the shop.
@@ -185,7 +210,10 @@ impl Shop {
     /// The customers and companies that have ordered: what has to be in the ERP in the end.
     pub(super) fn companies_with_orders(&self) -> BTreeSet<i64> {
         let orders = self.norce.orders();
-        orders.iter().filter_map(|order| order.row.buyer_company_id).collect()
+        orders
+            .iter()
+            .filter_map(|order| order.row.buyer_company_id)
+            .collect()
     }
 
     /// A customer for an example.
@@ -219,10 +247,12 @@ impl Person {
     /// The `number`-th person; no two have the same name or address.
     pub(super) fn new(number: usize) -> Self {
         const FIRST: [&str; 10] = [
-            "Anna", "Björn", "Cecilia", "David", "Elin", "Fredrik", "Göran", "Hanna", "Ingrid", "Åke",
+            "Anna", "Björn", "Cecilia", "David", "Elin", "Fredrik", "Göran", "Hanna", "Ingrid",
+            "Åke",
         ];
         const LAST: [&str; 13] = [
-            "Ek", "Lund", "Öberg", "Dahl", "Ström", "Nyman", "Holm", "Wik", "Åström", "Sjö", "Rask", "Berg", "Frisk",
+            "Ek", "Lund", "Öberg", "Dahl", "Ström", "Nyman", "Holm", "Wik", "Åström", "Sjö",
+            "Rask", "Berg", "Frisk",
         ];
         // Ten and thirteen have no common factor: 130 pairs before one comes back.
         let first_name = FIRST[number % FIRST.len()].to_owned();
@@ -312,8 +342,10 @@ mod tests {
     fn organisation_numbers_have_a_right_check_digit() {
         // The Luhn sum over all digits, check digit included, is a multiple of ten.
         for number in 0..50 {
-            let digits: Vec<u32> =
-                organisation_number(number).chars().filter_map(|digit| digit.to_digit(10)).collect();
+            let digits: Vec<u32> = organisation_number(number)
+                .chars()
+                .filter_map(|digit| digit.to_digit(10))
+                .collect();
             let doubled = |(place, digit): (usize, &u32)| {
                 let product = if place % 2 == 0 { digit * 2 } else { *digit };
                 product / 10 + product % 10

@@ -76,7 +76,10 @@ impl Watch {
             .map_err(io_error("cargo lambda watch cannot be started"))?;
         let watching = Watching(child);
         let start = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
+            .await
+            .is_err()
+        {
             if start.elapsed() > START_TIMEOUT {
                 return Err(SandboxError::Day(format!(
                     "cargo lambda watch does not listen; see {}",
@@ -93,7 +96,9 @@ impl Drop for Watching {
     fn drop(&mut self) {
         // Asked politely it ends the functions that it started; killed, it would leave them behind.
         if let Some(id) = self.0.id() {
-            let _ = std::process::Command::new("kill").arg(id.to_string()).status();
+            let _ = std::process::Command::new("kill")
+                .arg(id.to_string())
+                .status();
         }
     }
 }
