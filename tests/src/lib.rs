@@ -6,3 +6,4 @@ pub mod in_process;
 pub mod interruption;
 pub mod local_aws;
 pub mod norce_simulator;
+pub mod sandbox;

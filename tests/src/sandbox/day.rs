@@ -1,0 +1,367 @@
+//! A day in the shop: what happens, in which order. What came of it is for [`super::outcome`] to say.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use http::StatusCode;
+use tokio::time::sleep;
+
+use super::{
+    SandboxError,
+    deployment::{Deployment, EVENT_SECRET},
+    outcome::{Answer, Expectations, Outcome},
+    progress,
+    quiet::Queues,
+    shop::{FIRST_COMPANY, FIRST_ORDER, Organisation, Person, Shop},
+};
+use crate::{
+    business_central_simulator::{CustomerRecord, Fault},
+    local_aws::LocalAws,
+    norce_simulator::{
+        Blank, EventPost, EventSink as _, EventType, HttpEventSink, Poison, PoisonMode, PoisonRows,
+    },
+};
+
+/// New customers in the morning.
+const CUSTOMERS: usize = 40;
+/// Every so-manieth of them checks out as a guest.
+const GUEST_EVERY: usize = 7;
+/// New companies, each with a contact who orders and one who does not.
+const COMPANIES: usize = 10;
+/// Customers from before the integration who are in both registers; the first has moved on.
+const OF_OLD: usize = 5;
+/// New customers while the ERP hiccups.
+const CUSTOMERS_IN_HICCUP: usize = 6;
+/// How long the ERP answers 503, and how long it asks to be left alone.
+const HICCUP: Duration = Duration::from_secs(6);
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// New customers of whom one cannot be imported.
+const CUSTOMERS_WITH_POISON: usize = 5;
+/// Customers, companies and contacts that change in the afternoon.
+const CHANGES: usize = 8;
+const COMPANY_CHANGES: usize = 3;
+/// Changes of one customer at once.
+const BURST: usize = 50;
+/// Every event is delivered this often, and up to so late, so that they overtake each other.
+const COPIES: u32 = 2;
+const REORDERED_WITHIN: Duration = Duration::from_millis(400);
+/// Between two people at the till.
+const PAUSE: Duration = Duration::from_millis(40);
+/// A part of the day that is not over by then has a fault: the longest planned wait on the way is far shorter.
+const LONGEST_PART: Duration = Duration::from_secs(240);
+
+/// A body above the limit of 64 KiB.
+const LARGE_BODY: usize = 100 * 1024;
+
+/// Where people are numbered from in each part of the day, so that no two are the same.
+const OF_OLD_FROM: usize = 0;
+const CUSTOMERS_FROM: usize = 10;
+const CONTACTS_FROM: usize = 60;
+const HICCUP_FROM: usize = 85;
+const POISON_FROM: usize = 95;
+
+/// Plays the day.
+pub(super) async fn play(
+    shop: &Shop,
+    aws: &LocalAws,
+    deployment: &Deployment,
+) -> Result<Outcome, SandboxError> {
+    let event_url = deployment.event_url()?;
+    shop.subscribe(&event_url);
+    let queues = Queues::of(aws, deployment).await?;
+    let quiet = || async {
+        if queues
+            .wait_until_quiet(LONGEST_PART, || shop.under_way())
+            .await?
+        {
+            Ok(())
+        } else {
+            let stuck = format!("work is still under way after {LONGEST_PART:?}; see the logs");
+            Err(SandboxError::Day(stuck))
+        }
+    };
+    shop.norce.configure(|settings| {
+        settings.events.copies = COPIES;
+        settings.events.reorder_within = REORDERED_WITHIN;
+    });
+
+    let mut expected = Expectations::default();
+    let mut day = Day {
+        shop,
+        expected: &mut expected,
+    };
+    let title = format!(
+        "Morning: {CUSTOMERS} customers and {COMPANIES} companies order for the first time, {OF_OLD} are known of old"
+    );
+    progress::step(&title, async {
+        day.morning().await?;
+        quiet().await
+    })
+    .await?;
+    progress::step(
+        "Noon: the ERP answers 503, and people keep ordering",
+        async {
+            day.noon().await;
+            quiet().await
+        },
+    )
+    .await?;
+    let title = format!(
+        "Afternoon: changes, {BURST} of them for one customer, one customer is forgotten, one code cannot be imported"
+    );
+    progress::step(&title, async {
+        day.afternoon().await?;
+        quiet().await
+    })
+    .await?;
+    let answers = progress::step("Evening: posts that are not Norce's", async {
+        let answers = strange_posts(shop, &event_url).await?;
+        quiet().await?;
+        Ok::<_, SandboxError>(answers)
+    })
+    .await?;
+    progress::step("Comparing both sides", async {
+        Outcome::of(shop, aws, deployment, &queues, expected, answers).await
+    })
+    .await
+}
+
+struct Day<'a> {
+    shop: &'a Shop,
+    expected: &'a mut Expectations,
+}
+
+impl Day<'_> {
+    async fn morning(&mut self) -> Result<(), SandboxError> {
+        let shop = self.shop;
+        let refused = Person::new(CUSTOMERS_FROM).email;
+        shop.erp
+            .refuse_where(move |candidate| candidate.email.eq_ignore_ascii_case(&refused));
+
+        for number in 0..OF_OLD {
+            let person = Person::new(OF_OLD_FROM + number);
+            let code = format!("C9{number:04}");
+            let id = shop.register_of_old(&person, &code, number == 0)?;
+            self.expected.of_old.push((id, code));
+        }
+        let mut customers = Vec::new();
+        for number in 0..CUSTOMERS {
+            let person = Person::new(CUSTOMERS_FROM + number);
+            let id = shop.register(&person);
+            customers.push((id, number % GUEST_EVERY == GUEST_EVERY - 1));
+        }
+        shop.norce.start_ids_after(FIRST_COMPANY - 1);
+        let mut contacts = Vec::new();
+        for number in 0..COMPANIES {
+            let company = shop.register_company(&Organisation::new(number));
+            let [orders, silent] = [0, 1].map(|place| {
+                let contact = shop.register(&Person::new(CONTACTS_FROM + 2 * number + place));
+                shop.norce.link(contact, company, true);
+                contact
+            });
+            contacts.push((orders, company));
+            self.expected.companies.push(company);
+            self.expected.contacts.extend([orders, silent]);
+        }
+        shop.norce.start_ids_after(FIRST_ORDER - 1);
+        for (id, guest) in customers {
+            shop.order(id, None, guest);
+            self.expected.customers.push(id);
+            if let Some((contact, company)) = contacts.pop() {
+                shop.order(contact, Some(company), false);
+            }
+            sleep(PAUSE).await;
+        }
+        self.expected.refused = self.expected.customers.first().copied();
+        Ok(())
+    }
+
+    async fn noon(&mut self) {
+        let fault = Fault::status(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER);
+        self.shop.erp.inject(fault.lasting(HICCUP));
+        for number in 0..CUSTOMERS_IN_HICCUP {
+            let id = self.shop.register(&Person::new(HICCUP_FROM + number));
+            self.shop.order(id, None, false);
+            self.expected.customers.push(id);
+            sleep(PAUSE).await;
+        }
+        for place in 1..=CUSTOMERS_IN_HICCUP {
+            if let Some(&id) = self.expected.customers.get(place) {
+                self.moves(id, "Hiccupvägen");
+            }
+        }
+    }
+
+    async fn afternoon(&mut self) -> Result<(), SandboxError> {
+        let norce = &self.shop.norce;
+        for number in 0..CUSTOMERS_WITH_POISON {
+            let id = self.shop.register(&Person::new(POISON_FROM + number));
+            if number == 0 {
+                norce.poison(Poison {
+                    rows: PoisonRows::Ids(BTreeSet::from([id])),
+                    mode: PoisonMode::JobFails,
+                    message: "The row could not be read.".to_owned(),
+                });
+                self.expected.poisoned = Some(id);
+            }
+            self.expected.customers.push(id);
+            self.shop.order(id, None, false);
+        }
+
+        let first = CUSTOMERS / 2;
+        for id in self
+            .expected
+            .customers
+            .iter()
+            .skip(first)
+            .take(CHANGES)
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            self.moves(id, "Nygatan");
+            sleep(PAUSE).await;
+        }
+        for (number, company) in self
+            .expected
+            .companies
+            .iter()
+            .take(COMPANY_CHANGES)
+            .enumerate()
+        {
+            norce.change_company(*company, |company| {
+                company.row.phone_number = Some(format!("08-999 00 {number:02}"));
+            });
+        }
+        for (number, contact) in self
+            .expected
+            .contacts
+            .iter()
+            .take(COMPANY_CHANGES)
+            .enumerate()
+        {
+            norce.change_customer(*contact, |contact| {
+                contact.row.phone_number = Some(format!("08-888 00 {number:02}"));
+            });
+        }
+        self.expected.burst = self.expected.customers.get(first - 1).copied();
+        if let Some(id) = self.expected.burst {
+            for number in 0..BURST {
+                norce.change_customer(id, |customer| {
+                    customer.row.phone_number = Some(format!("08-777 00 {number:02}"));
+                });
+                sleep(PAUSE / 4).await;
+            }
+        }
+        self.forget()
+    }
+
+    /// A customer who is in the ERP is forgotten in Norce, which is an event like any other.
+    fn forget(&mut self) -> Result<(), SandboxError> {
+        let norce = &self.shop.norce;
+        let nobody = || SandboxError::Day("there is no customer to be forgotten".to_owned());
+        let id = self.expected.customers.get(2).copied().ok_or_else(nobody)?;
+        let code = norce
+            .customer(id)
+            .and_then(|customer| customer.row.customer_code);
+        let record = self.shop.erp_customer(code.as_deref()).ok_or_else(nobody)?;
+        norce.forget_customer(id, &Blank::Placeholder("Forgotten".to_owned()), true);
+        self.expected.customers.retain(|customer| *customer != id);
+        self.expected.forgotten = Some((id, record));
+        Ok(())
+    }
+
+    fn moves(&self, id: i64, street: &str) {
+        self.shop.norce.change_customer(id, |customer| {
+            for address in &mut customer.details.addresses {
+                address.address_line1 = Some(format!("{street} {id}"));
+            }
+        });
+    }
+}
+
+impl Shop {
+    /// The ERP's customer with this number, where there is exactly one.
+    pub(super) fn erp_customer(&self, number: Option<&str>) -> Option<CustomerRecord> {
+        let mut customers = self.erp.customers(self.erp_company);
+        customers.retain(|customer| Some(customer.number.as_str()) == number);
+        (customers.len() == 1).then(|| customers.remove(0))
+    }
+}
+
+/// What is not Norce's, or is nonsense, gets a clear answer.
+async fn strange_posts(shop: &Shop, event_url: &str) -> Result<Vec<Answer>, SandboxError> {
+    let sink = HttpEventSink::new().map_err(SandboxError::Day)?;
+    let client = shop.client_id();
+    let event = |customer: i64| {
+        format!(
+            r#"{{"ClientId":{client},"CustomerId":{customer},"EntityChanged":"tClientCustomer"}}"#
+        )
+    };
+    let large = format!(
+        r#"{{"ClientId":{client},"Filler":"{}"}}"#,
+        "x".repeat(LARGE_BODY)
+    );
+    let posts: [(&'static str, &str, Option<&str>, String, &[u16]); 6] = [
+        (
+            "without the secret",
+            "customer-changed",
+            None,
+            event(1),
+            &[401],
+        ),
+        (
+            "with a wrong secret",
+            "customer-changed",
+            Some("guess"),
+            event(1),
+            &[401],
+        ),
+        (
+            "not JSON",
+            "customer-changed",
+            Some(EVENT_SECRET),
+            "CustomerId=1".to_owned(),
+            &[400],
+        ),
+        (
+            "of an unknown type",
+            "basket-changed",
+            Some(EVENT_SECRET),
+            event(1),
+            &[400],
+        ),
+        (
+            "of 100 KiB",
+            "customer-changed",
+            Some(EVENT_SECRET),
+            large,
+            &[400, 413],
+        ),
+        (
+            "about a customer that does not exist",
+            "customer-changed",
+            Some(EVENT_SECRET),
+            event(999_999),
+            &[202],
+        ),
+    ];
+    let mut answers = Vec::new();
+    for (what, path, secret, body, expected) in posts {
+        let secret = secret.map(|secret| ("x-event-secret".to_owned(), secret.to_owned()));
+        let post = EventPost {
+            event: EventType::CustomerChanged,
+            url: format!("{event_url}/{path}"),
+            headers: secret.into_iter().collect(),
+            body: body.into(),
+        };
+        let status = sink
+            .post(post)
+            .await
+            .map_err(|error| SandboxError::Day(format!("a post {what}: {error}")))?;
+        answers.push(Answer {
+            what,
+            status,
+            expected: expected.to_vec(),
+        });
+    }
+    Ok(answers)
+}

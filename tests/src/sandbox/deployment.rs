@@ -1,0 +1,328 @@
+//! The real functions and the real template, built and deployed with SAM to the local AWS.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use aws_config::SdkConfig;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use uuid::Uuid;
+
+use super::{SandboxError, io_error, progress};
+use crate::local_aws::{LocalAws, REGION, ROOT_KEY, Tools, sandbox_directory};
+
+/// The stack, which begins the names of its functions and log groups.
+pub(super) const STACK: &str = "sandbox";
+/// The functions, by the names of their packages.
+pub(super) const FUNCTIONS: [&str; 4] = [
+    "receive-events",
+    "change-events",
+    "submit-imports",
+    "poll-jobs",
+];
+/// What the events of the sandbox carry in `x-event-secret`; the samples in `tests/events` carry it too.
+pub(super) const EVENT_SECRET: &str = "sandbox-event-secret";
+
+/// The workspace.
+pub(super) fn workspace() -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    directory.canonicalize().unwrap_or(directory)
+}
+
+fn build_directory() -> PathBuf {
+    sandbox_directory().join("build")
+}
+
+/// Where the environment variables of the deployed functions are written, for `cargo lambda watch`.
+pub(super) fn environment_file() -> PathBuf {
+    sandbox_directory().join("functions.env")
+}
+
+/// The two remote systems, as the template's parameters name them.
+pub(super) struct Remotes {
+    /// Norce's base address.
+    pub(super) norce_base_url: String,
+    /// The scope of its tokens.
+    pub(super) norce_scope: String,
+    /// Norce's OAuth client.
+    pub(super) norce_client: (String, String),
+    /// The system account of the imports.
+    pub(super) norce_account: i64,
+    /// Id and key of the one application.
+    pub(super) application: (i64, Uuid),
+    /// The ERP's API root.
+    pub(super) erp_base_url: String,
+    /// The ERP's token endpoint.
+    pub(super) erp_token_url: String,
+    /// The ERP's OAuth client.
+    pub(super) erp_client: (String, String),
+    /// The ERP company.
+    pub(super) erp_company: String,
+}
+
+/// The deployed stack.
+pub(super) struct Deployment {
+    outputs: BTreeMap<String, String>,
+    endpoint: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Output {
+    output_key: String,
+    output_value: String,
+}
+
+/// Builds the functions as `sam build` does, all in one go first so that they link side by side. `any` takes what was
+/// built before, however old: where the invocations go elsewhere it is only deployed, never run.
+pub(super) async fn build(tools: &Tools, any: bool) -> Result<(), SandboxError> {
+    let built = build_directory().join("template.yaml");
+    let template = workspace().join("template.yaml");
+    if any && is_newer(&built, &template) {
+        progress::detail("an earlier build is deployed; the invocations do not reach it");
+        return Ok(());
+    }
+    let mut cargo = Command::new("cargo");
+    cargo.args(["lambda", "build", "--release"]);
+    for function in FUNCTIONS {
+        cargo.args(["--package", function]);
+    }
+    let log = sandbox_directory().join("cargo-lambda-build.log");
+    progress::run("cargo lambda build", with_tools(&mut cargo, tools), &log).await?;
+
+    let unchanged = is_newer(&built, &template)
+        && FUNCTIONS.iter().all(|function| {
+            let binary = workspace_target()
+                .join("lambda")
+                .join(function)
+                .join("bootstrap");
+            is_newer(&built, &binary)
+        });
+    if unchanged {
+        return Ok(());
+    }
+    let mut sam = Command::new(tools.program("sam"));
+    sam.args(["build", "--build-dir"]).arg(build_directory());
+    let log = sandbox_directory().join("sam-build.log");
+    progress::run("sam build", with_tools(&mut sam, tools), &log).await
+}
+
+/// The directory of the build's products, next to the sandbox's own.
+fn workspace_target() -> PathBuf {
+    let sandbox = sandbox_directory();
+    sandbox.parent().map(Path::to_path_buf).unwrap_or(sandbox)
+}
+
+fn is_newer(file: &Path, than: &Path) -> bool {
+    let modified = |path: &Path| {
+        path.metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
+    match (modified(file), modified(than)) {
+        (Some(file), Some(than)) => file >= than,
+        _ => false,
+    }
+}
+
+impl Deployment {
+    /// Makes the secrets and deploys the template.
+    pub(super) async fn create(
+        tools: &Tools,
+        aws: &LocalAws,
+        remotes: &Remotes,
+    ) -> Result<Self, SandboxError> {
+        let config = aws.aws_config().await;
+        let (client_id, client_secret) = &remotes.norce_client;
+        let norce = json!({ "clientId": client_id, "clientSecret": client_secret });
+        let (client_id, client_secret) = &remotes.erp_client;
+        let erp = json!({ "clientId": client_id, "clientSecret": client_secret });
+        let (application, key) = remotes.application;
+        let parameters = BTreeMap::from([
+            ("NorceBaseUrl", remotes.norce_base_url.clone()),
+            ("NorceScope", remotes.norce_scope.clone()),
+            ("NorceSecretArn", secret(&config, "norce", &norce).await?),
+            ("NorceAccountId", remotes.norce_account.to_string()),
+            (
+                "NorceApplications",
+                json!([{ "id": application, "key": key }]).to_string(),
+            ),
+            (
+                "EventSecretArn",
+                secret(&config, "event", &json!({ "current": EVENT_SECRET })).await?,
+            ),
+            ("ErpKind", "business-central".to_owned()),
+            ("ErpBaseUrl", remotes.erp_base_url.clone()),
+            ("ErpTokenUrl", remotes.erp_token_url.clone()),
+            ("ErpSecretArn", secret(&config, "erp", &erp).await?),
+            ("ErpCompany", remotes.erp_company.clone()),
+            // Nothing outlives the sandbox anyway.
+            ("TableDeletionPolicy", "Delete".to_owned()),
+        ]);
+        // JSON is YAML, and SAM reads parameters from files of YAML only.
+        let file = sandbox_directory().join("parameters.yaml");
+        let text = json!(parameters).to_string();
+        std::fs::write(&file, text)
+            .map_err(io_error(format!("{} cannot be written", file.display())))?;
+
+        let mut deploy = Command::new(tools.program("sam"));
+        deploy
+            .args(["deploy", "--stack-name", STACK, "--template-file"])
+            .arg(build_directory().join("template.yaml"))
+            .args(["--resolve-s3", "--capabilities", "CAPABILITY_IAM"])
+            .args(["--no-confirm-changeset", "--parameter-overrides"])
+            .arg(format!("file://{}", file.display()));
+        let log = sandbox_directory().join("sam-deploy.log");
+        let command = towards(with_tools(&mut deploy, tools), aws);
+        progress::run("sam deploy", command, &log).await?;
+
+        let mut list = Command::new(tools.program("sam"));
+        list.args([
+            "list",
+            "stack-outputs",
+            "--stack-name",
+            STACK,
+            "--output",
+            "json",
+        ]);
+        let listed = towards(with_tools(&mut list, tools), aws)
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(io_error("sam list cannot be started"))?;
+        let outputs: Vec<Output> =
+            serde_json::from_slice(&listed.stdout).map_err(|_| SandboxError::Step {
+                what: "sam list stack-outputs".to_owned(),
+                status: listed.status.to_string(),
+                log: "its output".to_owned(),
+                quoted: String::from_utf8_lossy(&listed.stderr).into_owned(),
+            })?;
+        let deployment = Self {
+            outputs: outputs
+                .into_iter()
+                .map(|output| (output.output_key, output.output_value))
+                .collect(),
+            endpoint: aws.endpoint(),
+        };
+        deployment.write_environment(&parameters)?;
+        Ok(deployment)
+    }
+
+    /// An output of the stack.
+    pub(super) fn output(&self, name: &str) -> Result<&str, SandboxError> {
+        self.outputs
+            .get(name)
+            .map(String::as_str)
+            .ok_or_else(|| SandboxError::NoOutput(name.to_owned()))
+    }
+
+    /// Where Norce's events are posted to, without the type.
+    ///
+    /// The local AWS serves an API also by path, which spares the machine from having to resolve a name below
+    /// `localhost`.
+    pub(super) fn event_url(&self) -> Result<String, SandboxError> {
+        let url = self.output("ApiEndpoint")?;
+        let host = url.split("://").last().unwrap_or_default();
+        let api = host.split('.').next().unwrap_or_default();
+        Ok(format!(
+            "{}/_aws/execute-api/{api}/$default/events",
+            self.endpoint
+        ))
+    }
+
+    /// Writes the variables that the deployed functions have between them. They are named after the parameters and
+    /// outputs of the template.
+    fn write_environment(&self, parameters: &BTreeMap<&str, String>) -> Result<(), SandboxError> {
+        let credentials = [
+            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", ROOT_KEY),
+            ("AWS_SECRET_ACCESS_KEY", ROOT_KEY),
+        ];
+        let mut text = String::new();
+        for (name, value) in credentials {
+            text += &format!("{name}={value}\n");
+        }
+        let parameters = parameters
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()));
+        let outputs = self
+            .outputs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in parameters.chain(outputs) {
+            text += &format!("{}={value}\n", variable_name(name));
+        }
+        let file = environment_file();
+        std::fs::write(&file, text)
+            .map_err(io_error(format!("{} cannot be written", file.display())))
+    }
+}
+
+/// `NorceBaseUrl` becomes `NORCE_BASE_URL`.
+fn variable_name(name: &str) -> String {
+    let mut variable = String::new();
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && !variable.is_empty() {
+            variable.push('_');
+        }
+        variable.push(character.to_ascii_uppercase());
+    }
+    variable
+}
+
+async fn secret(config: &SdkConfig, name: &str, value: &Value) -> Result<String, SandboxError> {
+    let created = aws_sdk_secretsmanager::Client::new(config)
+        .create_secret()
+        .name(name)
+        .secret_string(value.to_string())
+        .send()
+        .await
+        .map_err(|error| SandboxError::aws("the secrets cannot be made", error))?;
+    created
+        .arn
+        .ok_or_else(|| SandboxError::NoOutput(format!("the ARN of the secret {name}")))
+}
+
+/// In the workspace, with the programs of the virtual environment on the path.
+pub(super) fn with_tools<'a>(command: &'a mut Command, tools: &Tools) -> &'a mut Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = [tools.bin().to_path_buf()]
+        .into_iter()
+        .chain(std::env::split_paths(&path));
+    if let Ok(path) = std::env::join_paths(directories) {
+        command.env("PATH", path);
+    }
+    command
+        .current_dir(workspace())
+        .env("SAM_CLI_TELEMETRY", "0")
+}
+
+/// At the local AWS, whatever AWS the person at the machine is signed in to.
+pub(super) fn towards<'a>(command: &'a mut Command, aws: &LocalAws) -> &'a mut Command {
+    command
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_SESSION_TOKEN")
+        .env_remove("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_ENDPOINT_URL", aws.endpoint())
+        .env("AWS_ACCESS_KEY_ID", ROOT_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", ROOT_KEY)
+        .env("AWS_REGION", REGION)
+        .env("AWS_DEFAULT_REGION", REGION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_and_outputs_name_the_variables() {
+        assert_eq!(variable_name("NorceBaseUrl"), "NORCE_BASE_URL");
+        assert_eq!(variable_name("CodeMappingsTable"), "CODE_MAPPINGS_TABLE");
+    }
+}

@@ -1,0 +1,316 @@
+//! The sandbox: the real functions and the real template on a local AWS, between a simulated Norce and a simulated
+//! ERP, and a day in the shop. It ends with a table of what was synchronised, and with success only if both sides are
+//! as they should be: by their own records, not by the functions' logs.
+//!
+//! ```text
+//! mod          what is started, in which order, and what becomes of it
+//! deployment   build and deploy with SAM
+//! shop         the two simulated worlds and the people in them
+//! day          what happens in the shop
+//! outcome      what came of it: the table, and the verdict
+//! quiet        waiting until nothing is under way
+//! watch        `cargo lambda watch` in place of the deployed functions
+//! progress     what a person sees meanwhile
+//! ```
+
+mod day;
+mod deployment;
+mod outcome;
+mod progress;
+mod quiet;
+mod shop;
+mod watch;
+
+use std::{fs::File, io, path::Path, process::ExitCode, time::Instant};
+
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+use thiserror::Error;
+use tokio::{
+    process::Command,
+    signal::unix::{SignalKind, signal},
+};
+
+use self::{
+    deployment::{Deployment, EVENT_SECRET, STACK, environment_file, towards, with_tools},
+    shop::Shop,
+    watch::Watch,
+};
+use crate::local_aws::{LocalAws, LocalAwsError, Tools, sandbox_directory};
+
+/// What can be asked of the sandbox.
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "cargo sandbox",
+    about = "Runs the integration on this machine and plays a day in the shop",
+    long_about = "Runs the integration on this machine: the real functions and the real template on a local AWS, \
+                  between a simulated Norce and a simulated ERP. Plays a day in the shop and ends with a table of what \
+                  was synchronised. The exit code is 0 only if both sides are as they should be."
+)]
+pub struct Options {
+    /// Leave everything running after the day, with addresses and example commands, until Enter or Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// Send the invocations to `cargo lambda watch`, so that code reloads as it is edited; implies --keep
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Why the sandbox could not do its work.
+#[derive(Debug, Error)]
+enum SandboxError {
+    #[error(transparent)]
+    LocalAws(#[from] LocalAwsError),
+    #[error("{what}: {source}")]
+    Io { what: String, source: io::Error },
+    #[error("{what} failed ({status}). All of it is in {log}; the end:\n{quoted}")]
+    Step {
+        what: String,
+        status: String,
+        log: String,
+        quoted: String,
+    },
+    #[error("the deployed stack lacks {0}")]
+    NoOutput(String),
+    #[error("{what}: {reason}")]
+    Aws { what: String, reason: String },
+    #[error("{0}")]
+    Day(String),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl SandboxError {
+    fn aws(what: &str, error: impl std::error::Error) -> Self {
+        Self::Aws {
+            what: what.to_owned(),
+            reason: DisplayErrorContext(error).to_string(),
+        }
+    }
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> SandboxError {
+    let what = what.into();
+    move |source| SandboxError::Io { what, source }
+}
+
+/// Runs the sandbox from beginning to end, and takes everything down however it ends.
+pub async fn run(options: Options) -> ExitCode {
+    let start = Instant::now();
+    let verdict = match SandboxLock::take() {
+        Ok(_lock) => {
+            tokio::select! {
+                verdict = session(&options) => verdict,
+                () = interruption() => Err(SandboxError::Interrupted),
+            }
+        }
+        Err(error) => Err(error),
+    };
+    let took = progress::duration(start.elapsed());
+    match verdict {
+        Ok(true) => {
+            progress::line(format_args!("\nEverything is as it should be ({took})."));
+            ExitCode::SUCCESS
+        }
+        Ok(false) => {
+            progress::line(format_args!(
+                "\nNot everything is as it should be ({took})."
+            ));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            progress::line(format_args!("\n{error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Only one sandbox at a time: they would build and deploy over each other.
+struct SandboxLock(#[expect(dead_code, reason = "held for as long as the sandbox runs")] File);
+
+impl SandboxLock {
+    fn take() -> Result<Self, SandboxError> {
+        let path = sandbox_directory().join("sandbox.lock");
+        let file =
+            File::create(&path).map_err(io_error(format!("{} cannot be made", path.display())))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(_) => Err(SandboxError::Day(
+                "another sandbox is running in this workspace; end it first".to_owned(),
+            )),
+        }
+    }
+}
+
+async fn session(options: &Options) -> Result<bool, SandboxError> {
+    let (ministack, sam) = progress::step("Local AWS, SAM and cargo-lambda", async {
+        tokio::try_join!(
+            Tools::ministack(progress::detail),
+            Tools::sam(progress::detail)
+        )
+    })
+    .await?;
+    progress::step(
+        "Building the functions",
+        deployment::build(&sam, options.watch),
+    )
+    .await?;
+
+    let shop = progress::step("Starting the simulators", Shop::open()).await?;
+    let watch = if options.watch {
+        Some(Watch::reserve()?)
+    } else {
+        None
+    };
+    let proxies = watch.as_ref().map(Watch::proxies).unwrap_or_default();
+    let proxies: Vec<_> = proxies
+        .iter()
+        .map(|(name, url)| (name.as_str(), url.as_str()))
+        .collect();
+    let aws = progress::step("Starting the local AWS, IAM enforced", async {
+        LocalAws::start(&ministack, "ministack", &proxies).await
+    })
+    .await?;
+    let deployment = progress::step("Deploying template.yaml", async {
+        Deployment::create(&sam, &aws, &shop.remotes()).await
+    })
+    .await?;
+    let _watching = match &watch {
+        Some(watch) => {
+            Some(progress::step("Starting cargo lambda watch", watch.start(&sam)).await?)
+        }
+        None => None,
+    };
+
+    let outcome = day::play(&shop, &aws, &deployment).await;
+    // The logs help most where the day went wrong.
+    save_logs(&sam, &aws).await;
+    let verdict = match outcome {
+        Ok(outcome) => {
+            outcome.print();
+            outcome.is_good()
+        }
+        Err(error) if options.keep || options.watch => {
+            progress::line(format_args!("\n{error}"));
+            false
+        }
+        Err(error) => return Err(error),
+    };
+    if options.keep || options.watch {
+        describe(&shop, &aws, &deployment, options)?;
+        wait_for_the_end().await;
+    }
+    Ok(verdict)
+}
+
+/// Ctrl-C, or the polite request to end.
+async fn interruption() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+/// Enter or an interruption, whichever comes first. Without a terminal only the interruption counts.
+async fn wait_for_the_end() {
+    use io::IsTerminal as _;
+    let enter = async {
+        if io::stdin().is_terminal() {
+            // A thread of its own: a read of the terminal cannot be cancelled, and must not hold up the runtime.
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            std::thread::spawn(move || {
+                let mut line = String::new();
+                let _ = io::stdin().read_line(&mut line);
+                let _ = sender.send(());
+            });
+            let _ = receiver.await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = enter => {}
+        () = interruption() => {}
+    }
+}
+
+/// What the functions logged, one file each, for a look afterwards. A failure to get it is no reason to fail.
+async fn save_logs(sam: &Tools, aws: &LocalAws) {
+    for function in deployment::FUNCTIONS {
+        let group = format!("/aws/lambda/{STACK}-{function}");
+        let mut command = Command::new(sam.program("sam"));
+        command.args(["logs", "--cw-log-group", &group]);
+        let log = sandbox_directory().join(format!("{function}.log"));
+        let output = towards(with_tools(&mut command, sam), aws)
+            .kill_on_drop(true)
+            .output()
+            .await;
+        if let Ok(output) = output {
+            let _ = std::fs::write(log, output.stdout);
+        }
+    }
+}
+
+fn describe(
+    shop: &Shop,
+    aws: &LocalAws,
+    deployment: &Deployment,
+    options: &Options,
+) -> Result<(), SandboxError> {
+    let workspace = deployment::workspace();
+    let shown = |path: &Path| {
+        path.strip_prefix(&workspace)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    };
+    let environment = shown(&environment_file());
+    let logs = shown(&sandbox_directory());
+    let bin = shown(&sandbox_directory().join("sam").join("bin"));
+    let url = deployment.event_url()?;
+    let customer = shop.some_customer();
+    progress::line(format_args!(
+        "
+The sandbox is up.
+
+  events     {url}/customer-changed
+  norce      {norce}
+  erp        {erp}
+  local aws  {aws} (region {region}, key and secret `{key}`)
+  logs       {logs}/<function>.log (of the day), {ministack} (of the local AWS)
+
+Send an event (customer {customer} is in the shop):
+
+  curl -i '{url}/customer-changed' -H 'content-type: application/json' \\
+    -H 'x-event-secret: {EVENT_SECRET}' \\
+    -d '{{\"ClientId\":{client},\"CustomerId\":{customer},\"EntityChanged\":\"tClientCustomer\"}}'
+
+Run a function from the source, reloaded as you edit it (the second command in another terminal):
+
+  export PATH=\"$PWD/{bin}:$PATH\"
+  cargo lambda watch --env-file {environment}
+  cargo lambda invoke change-events --data-file tests/events/change-events-customer.json
+",
+        norce = shop.remotes().norce_base_url,
+        erp = shop.remotes().erp_base_url,
+        aws = aws.endpoint(),
+        region = crate::local_aws::REGION,
+        key = crate::local_aws::ROOT_KEY,
+        client = shop.client_id(),
+        ministack = shown(aws.log()),
+    ));
+    if options.watch {
+        progress::line(
+            "Invocations go to `cargo lambda watch`: edit a function, and the next event runs the new code.",
+        );
+    }
+    progress::line("Enter or Ctrl-C ends it.");
+    Ok(())
+}

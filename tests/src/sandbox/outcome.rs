@@ -1,0 +1,776 @@
+//! What came of the day: a table, and whether both sides are as they should be. Both are read from the records of the
+//! two simulated systems, and from the list of owed records, which is the integration's own word to the merchant.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use http::Method;
+use shared::{
+    domain::{EntityKind, EntityRef, NorceId, Scope},
+    owed::{DynamoDbOwed, Owed, OwedRecords as _, Stage, Subject},
+};
+
+use super::{SandboxError, deployment::Deployment, progress, quiet::Queues, shop::Shop};
+use crate::{
+    business_central_simulator::{ContactRecord, CustomerRecord, Entity},
+    local_aws::LocalAws,
+    norce_simulator::{self, Address, DeliveryState, ImportKind},
+};
+
+/// Who played which part in the day.
+#[derive(Debug, Default)]
+pub(super) struct Expectations {
+    /// Customers who ordered, the refused and the poisoned one included.
+    pub(super) customers: Vec<i64>,
+    /// Companies that ordered.
+    pub(super) companies: Vec<i64>,
+    /// Their contacts.
+    pub(super) contacts: Vec<i64>,
+    /// Customers of both registers from before the integration, with their codes.
+    pub(super) of_old: Vec<(i64, String)>,
+    /// The customer that the ERP refuses.
+    pub(super) refused: Option<i64>,
+    /// The customer whose code Norce cannot import.
+    pub(super) poisoned: Option<i64>,
+    /// The customer who was forgotten, and the ERP's record of them at that moment.
+    pub(super) forgotten: Option<(i64, CustomerRecord)>,
+    /// The customer of the burst.
+    pub(super) burst: Option<i64>,
+}
+
+/// How a post that is not Norce's was answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// What kind of a post.
+    pub(super) what: &'static str,
+    /// The answer.
+    pub(super) status: u16,
+    /// What would be right.
+    pub(super) expected: Vec<u16>,
+}
+
+/// What came of the day.
+pub(super) struct Outcome {
+    table: Table,
+    notes: Vec<String>,
+    owed: Vec<Owed>,
+    faults: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Column {
+    created: usize,
+    updated: usize,
+    unchanged: usize,
+    confirmed: Option<usize>,
+    owed: Option<usize>,
+    duplicates: usize,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    customers: Column,
+    companies: Column,
+    contacts: Column,
+}
+
+/// A record of the ERP, be it a customer or a contact, with what the shop can tell.
+#[derive(Debug, PartialEq)]
+struct ErpRecord {
+    name: String,
+    email: String,
+    phone: String,
+    street: String,
+    postal_code: String,
+    city: String,
+    country: String,
+}
+
+impl From<&CustomerRecord> for ErpRecord {
+    fn from(record: &CustomerRecord) -> Self {
+        Self {
+            name: record.display_name.clone(),
+            email: record.email.clone(),
+            phone: record.phone_number.clone(),
+            street: record.address_line1.clone(),
+            postal_code: record.postal_code.clone(),
+            city: record.city.clone(),
+            country: record.country.clone(),
+        }
+    }
+}
+
+impl From<&ContactRecord> for ErpRecord {
+    fn from(record: &ContactRecord) -> Self {
+        Self {
+            name: record.display_name.clone(),
+            email: record.email.clone(),
+            phone: record.phone_number.clone(),
+            street: record.address_line1.clone(),
+            postal_code: record.postal_code.clone(),
+            city: record.city.clone(),
+            country: record.country.clone(),
+        }
+    }
+}
+
+/// Both sides at the end of the day.
+struct Sides<'a> {
+    shop: &'a Shop,
+    customers: BTreeMap<i64, norce_simulator::CustomerRecord>,
+    companies: BTreeMap<i64, norce_simulator::CompanyRecord>,
+    erp_customers: Vec<CustomerRecord>,
+    erp_contacts: Vec<ContactRecord>,
+    owed: Vec<Owed>,
+    faults: Vec<String>,
+}
+
+impl Outcome {
+    /// Compares both sides.
+    pub(super) async fn of(
+        shop: &Shop,
+        aws: &LocalAws,
+        deployment: &Deployment,
+        queues: &Queues,
+        expected: Expectations,
+        answers: Vec<Answer>,
+    ) -> Result<Self, SandboxError> {
+        let table = deployment.output("OwedTable")?;
+        let owed = DynamoDbOwed::new(&aws.aws_config().await, table)
+            .list()
+            .await
+            .map_err(|error| SandboxError::Day(error.to_string()))?;
+        let mut sides = Sides {
+            shop,
+            customers: shop
+                .norce
+                .customers()
+                .into_iter()
+                .map(|record| (record.row.id, record))
+                .collect(),
+            companies: shop
+                .norce
+                .companies()
+                .into_iter()
+                .map(|record| (record.row.id, record))
+                .collect(),
+            erp_customers: shop.erp.customers(shop.erp_company),
+            erp_contacts: shop.erp.contacts(shop.erp_company),
+            owed,
+            faults: Vec::new(),
+        };
+        sides.check_customers(&expected);
+        sides.check_companies(&expected);
+        sides.check_refused(&expected);
+        sides.check_poisoned(&expected);
+        sides.check_forgotten(&expected);
+        sides.check_owed(&expected);
+        sides.check_uniqueness();
+        sides.check_events();
+        for (queue, count) in queues.dead().await? {
+            if count > 0 {
+                sides.fault(format!(
+                    "{count} message(s) on the dead-letter queue of `{queue}`"
+                ));
+            }
+        }
+        for answer in &answers {
+            if !answer.expected.contains(&answer.status) {
+                let Answer {
+                    what,
+                    status,
+                    expected,
+                } = answer;
+                sides.fault(format!(
+                    "a post {what} was answered {status} instead of {expected:?}"
+                ));
+            }
+        }
+        for note in shop.norce.contract_notes() {
+            sides.fault(format!(
+                "an import that Norce takes but that is not careful: {note}"
+            ));
+        }
+        let table = sides.table(&expected);
+        let notes = sides.notes(&expected, &answers);
+        Ok(Self {
+            table,
+            notes,
+            owed: sides.owed,
+            faults: sides.faults,
+        })
+    }
+
+    /// Whether everything is as it should be.
+    pub(super) fn is_good(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Shows the table and what is not as it should be.
+    pub(super) fn print(&self) {
+        let Table {
+            customers,
+            companies,
+            contacts,
+        } = &self.table;
+        progress::line(format_args!(
+            "\n{:26}{:>11}{:>11}{:>11}",
+            "", "customers", "companies", "contacts"
+        ));
+        let row = |title: &str, cell: fn(&Column) -> Option<usize>| {
+            let cells = [customers, companies, contacts]
+                .map(|column| cell(column).map_or_else(String::new, |count| count.to_string()));
+            let [customers, companies, contacts] = cells;
+            progress::line(format_args!(
+                "{title:26}{customers:>11}{companies:>11}{contacts:>11}"
+            ));
+        };
+        row("created in the ERP", |column| Some(column.created));
+        row("updated in the ERP", |column| Some(column.updated));
+        row("unchanged", |column| Some(column.unchanged));
+        row("codes confirmed in Norce", |column| column.confirmed);
+        row("owed", |column| column.owed);
+        row("duplicates", |column| Some(column.duplicates));
+        progress::line("");
+        for note in &self.notes {
+            progress::line(note);
+        }
+        if !self.owed.is_empty() {
+            progress::line("\nOwed");
+            for owed in &self.owed {
+                progress::line(format_args!(
+                    "  {} ({}, {}): {}",
+                    owed.subject,
+                    owed.stage.as_str(),
+                    owed.reason.as_str(),
+                    owed.detail
+                ));
+            }
+        }
+        if !self.faults.is_empty() {
+            progress::line("\nNot as it should be");
+            for fault in &self.faults {
+                progress::line(format_args!("  {fault}"));
+            }
+        }
+    }
+}
+
+impl Sides<'_> {
+    fn fault(&mut self, fault: String) {
+        self.faults.push(fault);
+    }
+
+    /// The records of the ERP with this number.
+    fn erp_records(&self, number: &str) -> Vec<ErpRecord> {
+        let customers = self
+            .erp_customers
+            .iter()
+            .filter(|record| record.number == number);
+        let contacts = self
+            .erp_contacts
+            .iter()
+            .filter(|record| record.number == number);
+        customers
+            .map(ErpRecord::from)
+            .chain(contacts.map(ErpRecord::from))
+            .collect()
+    }
+
+    /// Whoever ordered has the code of exactly one record in the ERP, and that record has the shop's data.
+    fn check_customers(&mut self, expected: &Expectations) {
+        let of_old = expected.of_old.iter().map(|(id, _)| id);
+        for id in expected
+            .customers
+            .iter()
+            .chain(&expected.contacts)
+            .chain(of_old)
+        {
+            if [expected.refused, expected.poisoned].contains(&Some(*id)) {
+                continue;
+            }
+            let Some(customer) = self.customers.get(id) else {
+                self.fault(format!("customer {id} is gone from Norce"));
+                continue;
+            };
+            let (code, shop) = (
+                customer.row.customer_code.clone(),
+                in_erp_terms_customer(customer),
+            );
+            self.compare("customer", *id, code, &shop);
+        }
+        for (id, code) in &expected.of_old {
+            let now = self
+                .customers
+                .get(id)
+                .and_then(|customer| customer.row.customer_code.clone());
+            if now.as_ref() != Some(code) {
+                self.fault(format!(
+                    "customer {id} had code {code} of old and has {now:?} now"
+                ));
+            }
+        }
+    }
+
+    fn check_companies(&mut self, expected: &Expectations) {
+        let mut ids: BTreeSet<i64> = expected.companies.iter().copied().collect();
+        ids.extend(self.shop.companies_with_orders());
+        for id in ids {
+            let Some(company) = self.companies.get(&id) else {
+                self.fault(format!("company {id} is gone from Norce"));
+                continue;
+            };
+            let (code, shop) = (
+                company.row.company_code.clone(),
+                in_erp_terms_company(company),
+            );
+            self.compare("company", id, code, &shop);
+        }
+    }
+
+    fn compare(&mut self, kind: &str, id: i64, code: Option<String>, shop: &ErpRecord) {
+        let Some(code) = code else {
+            self.fault(format!("{kind} {id} has no code in Norce"));
+            return;
+        };
+        match self.erp_records(&code).as_slice() {
+            [record] if record == shop => {}
+            // Everybody here is invented; what differs may be shown.
+            [record] => self.fault(format!(
+                "{kind} {id} is {shop:?} in the shop, but {code} is {record:?} in the ERP"
+            )),
+            records => {
+                let count = records.len();
+                self.fault(format!(
+                    "{kind} {id} has code {code}, which {count} records of the ERP have"
+                ));
+            }
+        }
+    }
+
+    fn check_refused(&mut self, expected: &Expectations) {
+        let Some(id) = expected.refused else { return };
+        let Some(customer) = self.customers.get(&id) else {
+            return;
+        };
+        let (code, email) = (
+            customer.row.customer_code.clone(),
+            customer.row.email_address.clone(),
+        );
+        if let Some(code) = code {
+            self.fault(format!(
+                "customer {id} was refused by the ERP and has code {code} in Norce"
+            ));
+        }
+        if self
+            .erp_customers
+            .iter()
+            .any(|record| Some(&record.email) == email.as_ref())
+        {
+            self.fault(format!(
+                "customer {id} was refused by the ERP and is there all the same"
+            ));
+        }
+    }
+
+    fn check_poisoned(&mut self, expected: &Expectations) {
+        let Some(id) = expected.poisoned else { return };
+        let Some(customer) = self.customers.get(&id) else {
+            return;
+        };
+        let (code, shop) = (
+            customer.row.customer_code.clone(),
+            in_erp_terms_customer(customer),
+        );
+        if let Some(code) = code {
+            self.fault(format!(
+                "the code {code} of customer {id} could not be imported and is in Norce"
+            ));
+        }
+        let there = self
+            .erp_customers
+            .iter()
+            .filter(|record| ErpRecord::from(*record) == shop)
+            .count();
+        if there != 1 {
+            self.fault(format!(
+                "customer {id} is in the ERP {there} times instead of once"
+            ));
+        }
+    }
+
+    fn check_forgotten(&mut self, expected: &Expectations) {
+        let Some((id, record)) = &expected.forgotten else {
+            return;
+        };
+        if self.shop.erp_customer(Some(&record.number)).as_ref() != Some(record) {
+            let number = &record.number;
+            self.fault(format!(
+                "customer {id} is forgotten, and {number} was touched in the ERP afterwards"
+            ));
+        }
+        if let Some(now) = self.customers.get(id)
+            && (!now.row.is_forgotten || now.row.is_active)
+        {
+            self.fault(format!("customer {id} was forgotten and is back"));
+        }
+    }
+
+    /// Exactly the refused and the poisoned one are owed, each at its stage and with a reason in words.
+    fn check_owed(&mut self, expected: &Expectations) {
+        let mut missing: Vec<(Subject, Stage)> = [
+            (expected.refused, Stage::ToErp),
+            (expected.poisoned, Stage::CodeToNorce),
+        ]
+        .into_iter()
+        .filter_map(|(id, stage)| Some((customer_subject(id?)?, stage)))
+        .collect();
+        let mut faults = Vec::new();
+        for owed in &self.owed {
+            let subject = &owed.subject;
+            match missing
+                .iter()
+                .position(|(expected, stage)| expected == subject && *stage == owed.stage)
+            {
+                Some(place) => {
+                    missing.remove(place);
+                }
+                None => faults.push(format!("{subject} is owed: {}", owed.detail)),
+            }
+            if owed.detail.trim().is_empty() {
+                faults.push(format!("{subject} is owed without a reason in words"));
+            }
+        }
+        faults.extend(
+            missing
+                .into_iter()
+                .map(|(subject, stage)| format!("{subject} is not owed at {}", stage.as_str())),
+        );
+        self.faults.extend(faults);
+    }
+
+    /// No code stands for two of Norce's, and nobody is in the ERP twice.
+    fn check_uniqueness(&mut self) {
+        let customers = self
+            .customers
+            .values()
+            .filter_map(|customer| customer.row.customer_code.clone());
+        let companies = self
+            .companies
+            .values()
+            .filter_map(|company| company.row.company_code.clone());
+        let mut seen = BTreeSet::new();
+        let twice: Vec<String> = customers
+            .chain(companies)
+            .filter(|code| !seen.insert(code.clone()))
+            .collect();
+        for code in twice {
+            self.fault(format!("code {code} stands twice in Norce"));
+        }
+        for duplicate in self.shop.erp.duplicates(self.shop.erp_company) {
+            let numbers = duplicate.numbers.join(" and ");
+            self.fault(format!(
+                "the same {} is in the ERP as {numbers}",
+                duplicate.field
+            ));
+        }
+    }
+
+    /// Every event that Norce raised has arrived.
+    fn check_events(&mut self) {
+        let lost = self.shop.norce.deliveries();
+        let lost = lost.iter().filter(|delivery| {
+            !matches!(
+                delivery.state,
+                DeliveryState::Delivered | DeliveryState::NotSubscribed
+            )
+        });
+        let lost: Vec<String> = lost
+            .map(|delivery| {
+                format!(
+                    "an event {} did not arrive: {:?}",
+                    delivery.event,
+                    delivery.attempts.last()
+                )
+            })
+            .collect();
+        self.faults.extend(lost);
+    }
+
+    fn table(&self, expected: &Expectations) -> Table {
+        let log = self.shop.erp.requests();
+        let written = |entity: Entity, method: Method| -> BTreeSet<uuid::Uuid> {
+            let writes = log
+                .carried_out()
+                .filter(|write| write.entity == entity && write.method == method);
+            writes.filter_map(|write| write.id).collect()
+        };
+        let created = |entity: Entity| {
+            log.carried_out()
+                .filter(|write| write.entity == entity && write.method == Method::POST)
+                .count()
+        };
+        let changed = written(Entity::Customers, Method::PATCH);
+        let is_company = |record: &&CustomerRecord| record.r#type == "Company";
+        let companies = self.erp_customers.iter().filter(is_company);
+        let company_ids: BTreeSet<uuid::Uuid> = companies.map(|record| record.id).collect();
+        let duplicates = self.shop.erp.duplicates(self.shop.erp_company);
+        let duplicates = |of: fn(&str) -> bool, entity: Entity| {
+            let found = duplicates
+                .iter()
+                .filter(|duplicate| duplicate.entity == entity);
+            found.filter(|duplicate| of(duplicate.field)).count()
+        };
+        let owed = |kind: EntityKind, ids: &dyn Fn(i64) -> bool| {
+            let of_kind = |owed: &&Owed| match owed.subject {
+                Subject::Entity(entity) => entity.kind == kind && ids(entity.id.get().into()),
+                Subject::Order { .. } => false,
+            };
+            Some(self.owed.iter().filter(of_kind).count())
+        };
+        let contacts: BTreeSet<i64> = expected.contacts.iter().copied().collect();
+        let with_code = self
+            .customers
+            .values()
+            .filter(|customer| customer.row.customer_code.is_some());
+        let (contacts_confirmed, customers_confirmed): (Vec<_>, Vec<_>) =
+            with_code.partition(|customer| contacts.contains(&customer.row.id));
+        let companies_confirmed = self
+            .companies
+            .values()
+            .filter(|company| company.row.company_code.is_some())
+            .count();
+        let companies_changed = changed.intersection(&company_ids).count();
+        let customers_changed = changed.len() - companies_changed;
+        let contacts_changed = written(Entity::Contacts, Method::PATCH).len();
+        // Those of old who did not move on are in the ERP with what the shop has, and nothing was to be written.
+        let untouched = expected.of_old.iter().filter(|(_, code)| {
+            let record = self
+                .erp_customers
+                .iter()
+                .find(|record| record.number == *code);
+            record.is_some_and(|record| !changed.contains(&record.id))
+        });
+        Table {
+            customers: Column {
+                created: created(Entity::Customers) - company_ids.len(),
+                updated: customers_changed,
+                unchanged: untouched.count(),
+                confirmed: Some(customers_confirmed.len()),
+                owed: owed(EntityKind::Customer, &|id| !contacts.contains(&id)),
+                duplicates: duplicates(|field| field != "taxRegistrationNumber", Entity::Customers),
+            },
+            companies: Column {
+                created: company_ids.len(),
+                updated: companies_changed,
+                unchanged: 0,
+                confirmed: Some(companies_confirmed),
+                owed: owed(EntityKind::Company, &|_| true),
+                duplicates: duplicates(|field| field == "taxRegistrationNumber", Entity::Customers),
+            },
+            contacts: Column {
+                created: created(Entity::Contacts),
+                updated: contacts_changed,
+                unchanged: 0,
+                confirmed: Some(contacts_confirmed.len()),
+                owed: owed(EntityKind::Customer, &|id| contacts.contains(&id)),
+                duplicates: duplicates(|_| true, Entity::Contacts),
+            },
+        }
+    }
+
+    fn notes(&self, expected: &Expectations, answers: &[Answer]) -> Vec<String> {
+        let mut notes = Vec::new();
+        let deliveries = self.shop.norce.deliveries();
+        let posts: usize = deliveries
+            .iter()
+            .map(|delivery| delivery.attempts.len())
+            .sum();
+        let repeated = deliveries
+            .iter()
+            .filter(|delivery| delivery.copy > 1)
+            .count();
+        let retried = deliveries
+            .iter()
+            .filter(|delivery| delivery.attempts.len() > 1)
+            .count();
+        notes.push(format!(
+            "events             {posts} posts, {repeated} of them repeated on purpose, {retried} tried again by Norce"
+        ));
+        let writes = self.shop.erp.requests().carried_out().count();
+        let jobs = self.shop.norce.jobs();
+        let rows: usize = jobs.iter().map(|job| job.totals).sum();
+        notes.push(format!(
+            "work               {writes} writes to the ERP, {} import jobs with {rows} rows",
+            jobs.len()
+        ));
+        if let Some(burst) = self.burst(expected) {
+            notes.push(burst);
+        }
+        let mut times = self.times_to_confirmed();
+        times.sort();
+        if let (Some(median), Some(p95)) = (percentile(&times, 50), percentile(&times, 95)) {
+            notes.push(format!(
+                "order to code      p50 {}, p95 {} ({} codes)",
+                progress::duration(median),
+                progress::duration(p95),
+                times.len()
+            ));
+        }
+        let answers: Vec<String> = answers
+            .iter()
+            .map(|answer| format!("{} {}", answer.what, answer.status))
+            .collect();
+        notes.push(format!("posts not Norce's  {}", answers.join(", ")));
+        notes
+    }
+
+    fn burst(&self, expected: &Expectations) -> Option<String> {
+        let id = expected.burst?;
+        let code = self.customers.get(&id)?.row.customer_code.clone()?;
+        let record = self
+            .erp_customers
+            .iter()
+            .find(|record| record.number == code)?;
+        let log = self.shop.erp.requests();
+        let writes = log
+            .carried_out()
+            .filter(|write| write.id == Some(record.id))
+            .count();
+        let events = self.shop.norce.deliveries();
+        let events = events
+            .iter()
+            .filter(|delivery| delivery.body.get("CustomerId") == Some(&id.into()))
+            .count();
+        Some(format!(
+            "burst              {events} events about one customer, {writes} writes to the ERP"
+        ))
+    }
+
+    /// From each first order to the end of the job that brought the code to Norce.
+    fn times_to_confirmed(&self) -> Vec<Duration> {
+        let mut ordered = BTreeMap::new();
+        for order in self.shop.norce.orders() {
+            let row = &order.row;
+            let customer = row.buyer_customer_id.map(|id| (ImportKind::Customers, id));
+            let company = row.buyer_company_id.map(|id| (ImportKind::Companies, id));
+            for entity in [customer, company].into_iter().flatten() {
+                ordered.entry(key(entity)).or_insert(row.created);
+            }
+        }
+        let jobs: BTreeMap<i64, _> = self
+            .shop
+            .norce
+            .jobs()
+            .into_iter()
+            .map(|job| (job.id, job))
+            .collect();
+        let mut confirmed = BTreeMap::new();
+        for call in self.shop.norce.imports() {
+            let Some(stop) = jobs.get(&call.job).and_then(|job| job.stop) else {
+                continue;
+            };
+            for row in &call.rows {
+                if let Some(id) = row.get("Id").and_then(serde_json::Value::as_i64)
+                    && self.has_code(call.kind, id)
+                {
+                    // The last job that carried the row brought the code: an earlier one failed.
+                    confirmed.insert(key((call.kind, id)), stop);
+                }
+            }
+        }
+        let times = ordered.into_iter().filter_map(|(entity, at)| {
+            let confirmed = confirmed.get(&entity)?;
+            (*confirmed - at).to_std().ok()
+        });
+        times.collect()
+    }
+
+    fn has_code(&self, kind: ImportKind, id: i64) -> bool {
+        match kind {
+            ImportKind::Customers => self
+                .customers
+                .get(&id)
+                .is_some_and(|customer| customer.row.customer_code.is_some()),
+            ImportKind::Companies => self
+                .companies
+                .get(&id)
+                .is_some_and(|company| company.row.company_code.is_some()),
+        }
+    }
+}
+
+/// Customers and companies in one order.
+fn key((kind, id): (ImportKind, i64)) -> (bool, i64) {
+    (kind == ImportKind::Companies, id)
+}
+
+fn customer_subject(id: i64) -> Option<Subject> {
+    let id = NorceId::try_from(id).ok()?;
+    Some(Subject::Entity(EntityRef::customer(Scope::Client, id)))
+}
+
+fn in_erp_terms_customer(customer: &norce_simulator::CustomerRecord) -> ErpRecord {
+    let row = &customer.row;
+    let names = [&row.first_name, &row.last_name].map(|name| name.clone().unwrap_or_default());
+    in_erp_terms(
+        names.join(" "),
+        &row.email_address,
+        &row.phone_number,
+        customer.details.addresses.first(),
+    )
+}
+
+fn in_erp_terms_company(company: &norce_simulator::CompanyRecord) -> ErpRecord {
+    let row = &company.row;
+    let name = row.name.clone().unwrap_or_default();
+    in_erp_terms(
+        name,
+        &row.email_address,
+        &row.phone_number,
+        company.details.addresses.first(),
+    )
+}
+
+fn in_erp_terms(
+    name: String,
+    email: &Option<String>,
+    phone: &Option<String>,
+    address: Option<&Address>,
+) -> ErpRecord {
+    let of_address = |part: fn(&Address) -> &Option<String>| {
+        address
+            .and_then(|address| part(address).clone())
+            .unwrap_or_default()
+    };
+    ErpRecord {
+        name,
+        email: email.clone().unwrap_or_default(),
+        phone: phone.clone().unwrap_or_default(),
+        street: of_address(|address| &address.address_line1),
+        postal_code: of_address(|address| &address.zip_code),
+        city: of_address(|address| &address.city),
+        country: super::shop::COUNTRY.to_owned(),
+    }
+}
+
+/// The nearest-rank percentile of sorted values.
+fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        let seconds: Vec<Duration> = (1..=20).map(Duration::from_secs).collect();
+        assert_eq!(percentile(&seconds, 50), Some(Duration::from_secs(10)));
+        assert_eq!(percentile(&seconds, 95), Some(Duration::from_secs(19)));
+        assert_eq!(percentile(&[], 95), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! Waiting until nothing is under way any more.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::{Client, types::QueueAttributeName};
+use tokio::time::{Instant, sleep};
+
+use super::{SandboxError, deployment::Deployment, progress};
+use crate::local_aws::LocalAws;
+
+/// How often it is looked.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// How long nothing may be seen before it counts as quiet: longer than a message is between two queues.
+const QUIET_FOR: Duration = Duration::from_secs(3);
+/// How often a person is told what is waited for.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+/// The queues between the functions.
+pub(super) struct Queues {
+    client: Client,
+    queues: Vec<(&'static str, String)>,
+    dead_letter_queues: Vec<(&'static str, String)>,
+}
+
+impl Queues {
+    /// The queues of the deployed stack.
+    pub(super) async fn of(aws: &LocalAws, deployment: &Deployment) -> Result<Self, SandboxError> {
+        let urls = |names: [(&'static str, &str); 3]| {
+            names
+                .into_iter()
+                .map(|(name, output)| Ok((name, deployment.output(output)?.to_owned())))
+                .collect::<Result<Vec<_>, SandboxError>>()
+        };
+        Ok(Self {
+            client: Client::new(&aws.aws_config().await),
+            queues: urls([
+                ("changes", "ChangesQueueUrl"),
+                ("imports", "ImportsQueueUrl"),
+                ("jobs", "JobsQueueUrl"),
+            ])?,
+            dead_letter_queues: urls([
+                ("changes", "ChangesDeadLetterQueueUrl"),
+                ("imports", "ImportsDeadLetterQueueUrl"),
+                ("jobs", "JobsDeadLetterQueueUrl"),
+            ])?,
+        })
+    }
+
+    /// How many messages there are of each queue, those in hand and those that wait included.
+    pub(super) async fn waiting(&self) -> Result<Vec<(&'static str, u64)>, SandboxError> {
+        self.count(&self.queues).await
+    }
+
+    /// How many messages were given up, by queue.
+    pub(super) async fn dead(&self) -> Result<Vec<(&'static str, u64)>, SandboxError> {
+        self.count(&self.dead_letter_queues).await
+    }
+
+    async fn count(
+        &self,
+        queues: &[(&'static str, String)],
+    ) -> Result<Vec<(&'static str, u64)>, SandboxError> {
+        let mut counts = Vec::new();
+        for (name, url) in queues {
+            let attributes = self
+                .client
+                .get_queue_attributes()
+                .queue_url(url)
+                .attribute_names(QueueAttributeName::All)
+                .send()
+                .await
+                .map_err(|error| SandboxError::aws("the queues cannot be counted", error))?;
+            let attribute = |name: QueueAttributeName| -> u64 {
+                let value = attributes.attributes().and_then(|all| all.get(&name));
+                value.and_then(|value| value.parse().ok()).unwrap_or(0)
+            };
+            let count = attribute(QueueAttributeName::ApproximateNumberOfMessages)
+                + attribute(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)
+                + attribute(QueueAttributeName::ApproximateNumberOfMessagesDelayed);
+            counts.push((*name, count));
+        }
+        Ok(counts)
+    }
+
+    /// Waits until the queues are empty and `others` says that nothing else is under way either. `false`: it was not
+    /// so within `longest`.
+    pub(super) async fn wait_until_quiet(
+        &self,
+        longest: Duration,
+        others: impl Fn() -> usize,
+    ) -> Result<bool, SandboxError> {
+        let start = Instant::now();
+        let mut quiet_since = None;
+        let mut reported = start;
+        loop {
+            let waiting = self.waiting().await?;
+            let under_way = others();
+            let now = Instant::now();
+            if under_way == 0 && waiting.iter().all(|(_, count)| *count == 0) {
+                if now - *quiet_since.get_or_insert(now) >= QUIET_FOR {
+                    return Ok(true);
+                }
+            } else {
+                quiet_since = None;
+            }
+            if now - start > longest {
+                return Ok(false);
+            }
+            if now - reported >= REPORT_EVERY {
+                reported = now;
+                let waiting: Vec<_> = waiting
+                    .iter()
+                    .map(|(name, count)| format!("{name} {count}"))
+                    .collect();
+                progress::detail(&format!(
+                    "{:>8}  waiting on {}; {under_way} events and jobs under way in Norce",
+                    progress::duration(now - start),
+                    waiting.join(", ")
+                ));
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `cargo lambda watch` in place of the deployed functions. The local AWS posts each invocation there instead of
+//! starting the deployed binary, so that queues drive the code that is being edited. The functions then act as the
+//! local AWS's root user: IAM is not enforced on them.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+    time::sleep,
+};
+
+use super::{
+    SandboxError,
+    deployment::{FUNCTIONS, STACK, environment_file, with_tools},
+    io_error,
+};
+use crate::local_aws::{Tools, sandbox_directory};
+
+/// How long it may take to listen. It compiles a function only when it is invoked for the first time.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often it is asked whether it listens.
+const START_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Where `cargo lambda watch` will listen.
+pub(super) struct Watch {
+    port: u16,
+}
+
+/// `cargo lambda watch`, which ends with this value.
+pub(super) struct Watching(Child);
+
+impl Watch {
+    /// Finds a port, because the local AWS must know it before.
+    pub(super) fn reserve() -> Result<Self, SandboxError> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(io_error("no free port was found"))?
+            .port();
+        Ok(Self { port })
+    }
+
+    /// The variables that tell the local AWS where each function is.
+    pub(super) fn proxies(&self) -> Vec<(String, String)> {
+        let proxy = |function: &str| {
+            let url = format!(
+                "http://127.0.0.1:{}/2015-03-31/functions/{function}/invocations",
+                self.port
+            );
+            (format!("MINISTACK_LAMBDA_PROXY_{STACK}-{function}"), url)
+        };
+        FUNCTIONS.map(proxy).into()
+    }
+
+    /// Starts it, its output in a log file.
+    pub(super) async fn start(&self, tools: &Tools) -> Result<Watching, SandboxError> {
+        let log = sandbox_directory().join("watch.log");
+        let unwritable = || io_error(format!("{} cannot be written", log.display()));
+        let output = std::fs::File::create(&log).map_err(unwritable())?;
+        let errors = output.try_clone().map_err(unwritable())?;
+        let mut command = Command::new("cargo");
+        command
+            .args(["lambda", "watch", "--invoke-address", "127.0.0.1"])
+            .args(["--invoke-port", &self.port.to_string(), "--env-file"])
+            .arg(environment_file());
+        let child = with_tools(&mut command, tools)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(io_error("cargo lambda watch cannot be started"))?;
+        let watching = Watching(child);
+        let start = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
+            .await
+            .is_err()
+        {
+            if start.elapsed() > START_TIMEOUT {
+                return Err(SandboxError::Day(format!(
+                    "cargo lambda watch does not listen; see {}",
+                    log.display()
+                )));
+            }
+            sleep(START_INTERVAL).await;
+        }
+        Ok(watching)
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // Asked politely it ends the functions that it started; killed, it would leave them behind.
+        if let Some(id) = self.0.id() {
+            let _ = std::process::Command::new("kill")
+                .arg(id.to_string())
+                .status();
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The samples in `tests/events` are what the functions take: they do not fall behind the code.
+
+use std::{fs, path::Path};
+
+use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, sqs::SqsEvent};
+use serde::de::DeserializeOwned;
+use shared::{
+    domain::{ChangeMessage, ImportRequest, JobMessage},
+    norce::events::{Event, EventType},
+};
+
+fn samples(function: &str) -> Vec<(String, String)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let mut samples: Vec<(String, String)> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter_map(|path| {
+            let name = path.file_stem()?.to_str()?.to_owned();
+            name.starts_with(function)
+                .then(|| (name, fs::read_to_string(&path).unwrap()))
+        })
+        .collect();
+    samples.sort();
+    assert!(!samples.is_empty(), "no sample for {function}");
+    samples
+}
+
+fn assert_bodies_are<M: DeserializeOwned>(function: &str) {
+    for (name, text) in samples(function) {
+        let event: SqsEvent = serde_json::from_str(&text).unwrap();
+        let poison = event
+            .records
+            .iter()
+            .filter(|record| {
+                serde_json::from_str::<M>(record.body.as_deref().unwrap_or_default()).is_err()
+            })
+            .count();
+        let expected = usize::from(name.ends_with("-poison"));
+        assert_eq!(poison, expected, "{name}");
+    }
+}
+
+#[test]
+fn the_samples_of_the_queues_hold_their_messages() {
+    assert_bodies_are::<ChangeMessage>("change-events");
+    assert_bodies_are::<ImportRequest>("submit-imports");
+    assert_bodies_are::<JobMessage>("poll-jobs");
+}
+
+#[test]
+fn the_samples_of_the_event_url_are_right_or_wrong_as_their_names_say() {
+    for (name, text) in samples("receive-events") {
+        let request: ApiGatewayV2httpRequest = serde_json::from_str(&text).unwrap();
+        let path = request.raw_path.unwrap();
+        let header = request.headers.get("x-norce-event-type");
+        let event_type = match path.strip_prefix("/events/") {
+            Some(event_type) => event_type.to_owned(),
+            None => header.unwrap().to_str().unwrap().to_owned(),
+        };
+        let event = event_type
+            .parse::<EventType>()
+            .ok()
+            .and_then(|kind| Event::parse(kind, request.body.unwrap().as_bytes()).ok());
+        let is_wrong = ["-not-json", "-unknown-type"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        assert_eq!(event.is_none(), is_wrong, "{name}");
+    }
+}
