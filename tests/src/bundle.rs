@@ -12,7 +12,7 @@ use std::{
     future::Future,
     num::NonZeroUsize,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -181,6 +181,8 @@ pub struct Bundle {
     poll_jobs: PollJobs,
     /// The time of day of everything.
     pub clock: Arc<TokioClock>,
+    /// The bodies of all messages that were delivered to a function.
+    pub delivered: Mutex<Vec<String>>,
 }
 
 impl Bundle {
@@ -378,6 +380,7 @@ impl Bundle {
             submit_imports,
             poll_jobs,
             clock,
+            delivered: Mutex::default(),
         }
     }
 
@@ -506,6 +509,11 @@ impl Bundle {
         if messages.is_empty() {
             return false;
         }
+        let bodies = messages.iter().map(|message| message.body.clone());
+        self.delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(bodies);
         let mut event = SqsEvent::default();
         event.records = messages
             .iter()

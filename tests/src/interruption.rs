@@ -1,14 +1,11 @@
-//! Cuts an invocation off right before, during or right after any one of its calls to the outside: what a crash, a time-out or
-//! a lost answer does to a function in the worst possible moment.
+//! Cuts an invocation off right before, during or right after any one of its calls to the outside: what a crash, a
+//! time-out or a lost answer does to a function in the worst possible moment.
 //!
 //! Every store, queue and transport of the in-process bundle is wrapped. Each call has a number; a plan names one.
 
 use std::{
     future::Future,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -42,35 +39,42 @@ pub enum Moment {
 /// Numbers the calls and cuts the planned one off.
 #[derive(Default)]
 pub struct Interruption {
-    calls: AtomicUsize,
-    plan: Mutex<Option<(usize, Moment)>>,
-    log: Mutex<Vec<&'static str>>,
+    state: Mutex<State>,
     cut: Notify,
 }
 
+#[derive(Default)]
+struct State {
+    plan: Option<(usize, Moment)>,
+    calls: Vec<&'static str>,
+}
+
 impl Interruption {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Cuts the call with this number off, once. Numbers start anew at 0.
     pub fn plan(&self, call: usize, moment: Moment) {
-        self.calls.store(0, Ordering::SeqCst);
-        self.log.lock().unwrap().clear();
-        *self.plan.lock().unwrap() = Some((call, moment));
+        *self.state() = State {
+            plan: Some((call, moment)),
+            calls: Vec::new(),
+        };
     }
 
     /// Starts the numbers anew, with nothing to be cut off.
     pub fn clear(&self) {
-        self.calls.store(0, Ordering::SeqCst);
-        self.log.lock().unwrap().clear();
-        *self.plan.lock().unwrap() = None;
+        *self.state() = State::default();
     }
 
     /// Whether the planned cut is still to come.
     pub fn is_planned(&self) -> bool {
-        self.plan.lock().unwrap().is_some()
+        self.state().plan.is_some()
     }
 
     /// The names of the calls since the numbers began.
     pub fn calls(&self) -> Vec<&'static str> {
-        self.log.lock().unwrap().clone()
+        self.state().calls.clone()
     }
 
     /// Resolves when a call was cut off: whoever runs the invocation drops it then.
@@ -78,8 +82,14 @@ impl Interruption {
         self.cut.notified().await;
     }
 
+    fn begin(&self, name: &'static str) -> usize {
+        let mut state = self.state();
+        state.calls.push(name);
+        state.calls.len() - 1
+    }
+
     fn is_due(&self, call: usize, moment: Moment) -> bool {
-        let mut plan = self.plan.lock().unwrap();
+        let plan = &mut self.state().plan;
         let due = *plan == Some((call, moment));
         if due {
             *plan = None;
@@ -88,8 +98,7 @@ impl Interruption {
     }
 
     async fn around<T>(&self, name: &'static str, call: impl Future<Output = T>) -> T {
-        let number = self.calls.fetch_add(1, Ordering::SeqCst);
-        self.log.lock().unwrap().push(name);
+        let number = self.begin(name);
         if self.is_due(number, Moment::Before) {
             self.cut.notify_one();
             std::future::pending::<()>().await;

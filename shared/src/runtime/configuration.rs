@@ -34,9 +34,12 @@ impl fmt::Display for ConfigurationError {
     }
 }
 
+/// Gives the value of a variable, if it is set.
+type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+
 /// Reads variables and collects what is wrong with them.
 pub struct Environment<'a> {
-    variable: Box<dyn Fn(&str) -> Option<String> + 'a>,
+    variable: Lookup<'a>,
     faults: Vec<String>,
 }
 

@@ -1,0 +1,337 @@
+//! `receive-events` by its answers: who is let in, what is accepted, what is refused and with which words.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::encodings::Body;
+use receive_events::{EventSecrets, MAX_BODY_BYTES, ReceiveEvents};
+use serde_json::Value;
+use shared::{
+    domain::{ChangeMessage, JobMessage, Shops, SystemClock},
+    queues::{MemoryQueue, Message, Queue, QueueError, Redrive},
+    runtime::secrets::{EventSecret, SecretError},
+};
+
+const ONE_APPLICATION: &str = r#"[{"id":1,"key":"00000000-0000-0000-0000-000000000001"}]"#;
+const CUSTOMER_CHANGED: &str =
+    r#"{"ClientId":1006,"CustomerId":123,"EntityChanged":"tClientCustomer"}"#;
+
+/// `previous` was rotated to `current`; `newest` only shows when the secret is read anew.
+struct Rotating;
+
+#[async_trait]
+impl EventSecrets for Rotating {
+    async fn accepted(&self, renewed: bool) -> Result<Arc<EventSecret>, SecretError> {
+        let secret = if renewed {
+            EventSecret {
+                current: "newest".into(),
+                previous: Some("current".into()),
+            }
+        } else {
+            EventSecret {
+                current: "current".into(),
+                previous: Some("previous".into()),
+            }
+        };
+        Ok(Arc::new(secret))
+    }
+}
+
+/// Secrets Manager does not answer.
+struct Unavailable;
+
+#[async_trait]
+impl EventSecrets for Unavailable {
+    async fn accepted(&self, _: bool) -> Result<Arc<EventSecret>, SecretError> {
+        Err(SecretError::Unavailable {
+            arn: "arn".to_owned(),
+            reason: "time-out".to_owned(),
+        })
+    }
+}
+
+/// A queue that does not answer.
+struct Down;
+
+#[async_trait]
+impl<M: Message> Queue<M> for Down {
+    async fn send(&self, _: &[M], _: Duration) -> Result<(), QueueError> {
+        Err(QueueError("time-out".to_owned()))
+    }
+}
+
+struct Receiver {
+    function: ReceiveEvents,
+    changes: Arc<MemoryQueue<ChangeMessage>>,
+    jobs: Arc<MemoryQueue<JobMessage>>,
+}
+
+fn receiver(by_application: bool) -> Receiver {
+    let redrive = Redrive {
+        visibility: Duration::from_secs(60),
+        max_receives: 5,
+    };
+    let changes = Arc::new(MemoryQueue::fifo(redrive));
+    let jobs = Arc::new(MemoryQueue::standard(redrive));
+    let function = ReceiveEvents {
+        secrets: Arc::new(Rotating),
+        changes: changes.clone(),
+        jobs: jobs.clone(),
+        clock: Arc::new(SystemClock),
+        shops: Shops {
+            applications: ONE_APPLICATION.parse().unwrap(),
+            by_application,
+        },
+    };
+    Receiver {
+        function,
+        changes,
+        jobs,
+    }
+}
+
+fn post(path: &str, body: &str) -> ApiGatewayV2httpRequest {
+    let mut request = ApiGatewayV2httpRequest::default();
+    request.raw_path = Some(path.to_owned());
+    request
+        .headers
+        .insert("x-event-secret", "current".parse().unwrap());
+    request.body = Some(body.to_owned());
+    request
+}
+
+fn read(response: ApiGatewayV2httpResponse) -> (i64, Value) {
+    let Some(Body::Text(body)) = response.body else {
+        panic!("no body")
+    };
+    (response.status_code, serde_json::from_str(&body).unwrap())
+}
+
+impl Receiver {
+    async fn answer(&self, request: &ApiGatewayV2httpRequest) -> (i64, Value) {
+        read(self.function.handle(request).await)
+    }
+
+    /// Refused for good, with these words, and nothing on a queue.
+    async fn refuses(&self, request: &ApiGatewayV2httpRequest, words: &str) {
+        let (status, body) = self.answer(request).await;
+        let reason = body["error"].as_str().unwrap();
+        assert_eq!(status, 400, "{reason}");
+        assert!(reason.contains(words), "`{reason}` does not say `{words}`");
+        assert!(self.changes.is_empty() && self.jobs.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn each_of_the_five_paths_leads_to_its_queue() {
+    for (path, body, group) in [
+        ("customer-changed", CUSTOMER_CHANGED, "customer/client/123"),
+        (
+            "company-changed",
+            r#"{"ClientId":1,"ApplicationId":1,"CompanyId":9,"EntityChanged":"tClientCompany","New":true}"#,
+            "company/client/9",
+        ),
+        (
+            "order-confirmed",
+            r#"{"ClientId":1,"ApplicationId":1,"OrderId":77,"OrderNo":"A","ClientOrderRef":"5","Source":"WEB"}"#,
+            "order/1/77",
+        ),
+    ] {
+        let receiver = receiver(false);
+        let (status, answer) = receiver
+            .answer(&post(&format!("/events/{path}"), body))
+            .await;
+        assert_eq!(
+            (status, &answer["accepted"]["subject"]),
+            (202, &group.into())
+        );
+        assert_eq!(
+            receiver.changes.receive(10)[0].group.as_deref(),
+            Some(group)
+        );
+    }
+    let receiver = receiver(false);
+    let order = r#"{"ClientId":1,"ApplicationId":1,"ClientOrderRef":"5","Source":"WEB","Email":"a@example.com"}"#;
+    assert_eq!(
+        receiver
+            .answer(&post("/events/order-received", order))
+            .await
+            .0,
+        202
+    );
+    let message = &receiver.changes.receive(10)[0];
+    assert!(
+        !message.body.contains("example.com"),
+        "P11: {}",
+        message.body
+    );
+    let job = r#"{"ClientId":1,"JobId":4711,"StatusId":2}"#;
+    assert_eq!(
+        receiver.answer(&post("/events/job-completed", job)).await.0,
+        202
+    );
+    assert!(receiver.jobs.receive(10)[0].body.contains("4711"));
+}
+
+#[tokio::test]
+async fn without_a_type_in_the_path_the_header_or_the_query_names_it_in_any_case() {
+    let receiver = receiver(false);
+    let mut by_header = post("/events", CUSTOMER_CHANGED);
+    by_header.headers.insert(
+        "x-norce-event-type",
+        "customerchangednotification".parse().unwrap(),
+    );
+    assert_eq!(receiver.answer(&by_header).await.0, 202);
+    let mut by_query = post("/events/", CUSTOMER_CHANGED);
+    let query =
+        serde_json::from_str(r#"{"norceEventType":"CustomerChangedNotification"}"#).unwrap();
+    by_query.query_string_parameters = query;
+    assert_eq!(receiver.answer(&by_query).await.0, 202);
+    assert_eq!(receiver.changes.len(), 2);
+}
+
+#[tokio::test]
+async fn only_the_secrets_that_are_accepted_let_in() {
+    let receiver = receiver(false);
+    for (secret, expected) in [
+        ("current", 202),
+        ("previous", 202),
+        ("newest", 202),
+        ("wrong", 401),
+        ("", 401),
+        ("curren", 401),
+    ] {
+        let mut request = post("/events/customer-changed", CUSTOMER_CHANGED);
+        request
+            .headers
+            .insert("x-event-secret", secret.parse().unwrap());
+        assert_eq!(receiver.answer(&request).await.0, expected, "{secret}");
+    }
+    let mut without = post("/events/customer-changed", "not even JSON");
+    without.headers.clear();
+    assert_eq!(receiver.answer(&without).await.0, 401);
+    assert_eq!(receiver.changes.len(), 3);
+}
+
+#[tokio::test]
+async fn what_can_never_be_right_is_refused_with_the_reason() {
+    let receiver = receiver(false);
+    receiver
+        .refuses(&post("/events/customer-changed", "{"), "JSON")
+        .await;
+    receiver
+        .refuses(&post("/events/customer-changed", ""), "JSON")
+        .await;
+    receiver
+        .refuses(&post("/events/customer-changed", "[1]"), "")
+        .await;
+    receiver
+        .refuses(
+            &post(
+                "/events/customer-changed",
+                r#"{"ClientId":1,"EntityChanged":"x"}"#,
+            ),
+            "CustomerId",
+        )
+        .await;
+    let negative = r#"{"ClientId":1,"CustomerId":-5,"EntityChanged":"x"}"#;
+    receiver
+        .refuses(&post("/events/customer-changed", negative), "CustomerId")
+        .await;
+    receiver
+        .refuses(
+            &post("/events/customer-exploded", CUSTOMER_CHANGED),
+            "customer-exploded",
+        )
+        .await;
+    receiver
+        .refuses(&post("/events", CUSTOMER_CHANGED), "x-norce-event-type")
+        .await;
+    let mut cancelled = post(
+        "/events",
+        r#"{"ClientId":1,"ApplicationId":1,"OrderId":7,"OrderNo":"A","ClientOrderRef":"1","Source":"WEB"}"#,
+    );
+    cancelled
+        .headers
+        .insert("x-norce-event-type", "OrderCancelledEvent".parse().unwrap());
+    receiver
+        .refuses(&cancelled, "switch the subscription off")
+        .await;
+}
+
+#[tokio::test]
+async fn a_body_of_64_kib_is_the_largest() {
+    let receiver = receiver(false);
+    let body = |bytes: usize| {
+        format!(
+            "{}{}",
+            CUSTOMER_CHANGED,
+            " ".repeat(bytes - CUSTOMER_CHANGED.len())
+        )
+    };
+    let path = "/events/customer-changed";
+    assert_eq!(
+        receiver.answer(&post(path, &body(MAX_BODY_BYTES))).await.0,
+        202
+    );
+    assert_eq!(receiver.changes.len(), 1);
+    let (status, answer) = receiver.answer(&post(path, &body(100 * 1024))).await;
+    assert_eq!(status, 400);
+    assert!(
+        answer["error"]
+            .as_str()
+            .unwrap()
+            .contains("102400 bytes; at most 65536"),
+        "{answer}"
+    );
+    assert_eq!(receiver.changes.len(), 1);
+}
+
+#[tokio::test]
+async fn p14_an_application_that_is_not_ours_is_refused() {
+    let receiver = receiver(true);
+    let of = |application: &str| {
+        format!(r#"{{"ClientId":1,{application}"CustomerId":5,"EntityChanged":"x"}}"#)
+    };
+    let path = "/events/customer-changed";
+    receiver
+        .refuses(&post(path, &of("")), "ApplicationId")
+        .await;
+    receiver
+        .refuses(&post(path, &of(r#""ApplicationId":7,"#)), "application 7")
+        .await;
+    assert_eq!(
+        receiver
+            .answer(&post(path, &of(r#""ApplicationId":1,"#)))
+            .await
+            .0,
+        202
+    );
+    assert_eq!(
+        receiver.changes.receive(1)[0].group.as_deref(),
+        Some("customer/app-1/5")
+    );
+}
+
+#[tokio::test]
+async fn p1_while_the_queue_or_the_secret_is_out_of_reach_norce_is_asked_to_come_again() {
+    let mut down = receiver(false);
+    down.function.changes = Arc::new(Down);
+    assert_eq!(
+        down.answer(&post("/events/customer-changed", CUSTOMER_CHANGED))
+            .await
+            .0,
+        503
+    );
+    let mut blind = receiver(false);
+    blind.function.secrets = Arc::new(Unavailable);
+    assert_eq!(
+        blind
+            .answer(&post("/events/customer-changed", CUSTOMER_CHANGED))
+            .await
+            .0,
+        503
+    );
+    assert!(blind.changes.is_empty());
+}
