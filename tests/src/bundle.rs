@@ -70,7 +70,7 @@ const VISIBILITY: Duration = Duration::from_secs(720);
 /// The function time-out of `change-events`, the longest one.
 const INVOCATION: Duration = Duration::from_secs(117);
 /// `maxReceiveCount` of the changes and imports queues.
-const MAX_RECEIVES: u32 = 50;
+const MAX_RECEIVES: u32 = 1_000;
 /// Messages of an invocation, as in the template.
 const BATCH: usize = 10;
 const IMPORTS_BATCH: usize = 100;

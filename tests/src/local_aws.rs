@@ -392,6 +392,11 @@ impl LocalAws {
         self.port
     }
 
+    /// The process group of MiniStack and of the function processes that it starts.
+    pub fn process_group(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where MiniStack's output goes.
     pub fn log(&self) -> &Path {
         &self.log

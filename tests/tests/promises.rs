@@ -941,15 +941,61 @@ async fn p12_a_forgotten_customer_leaves_only_a_tombstone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_hour_of_503_from_the_erp_and_of_429_from_norce_only_delays() {
+async fn no_job_has_more_lines_than_configured() {
+    let bundle = Bundle::new(&Options {
+        import_batch_size: 2,
+        ..Options::default()
+    });
+    let people: Vec<i64> = (0..7)
+        .map(|number| bundle.norce.add_customer(anna(number)))
+        .collect();
+    for person in &people {
+        bundle.norce.place_order(order_of(*person));
+    }
+    bundle.run_until_quiet().await;
+    for person in &people {
+        assert_in_step(&bundle, *person).await;
+    }
+    let imports = bundle.norce.imports();
+    assert!(imports.len() >= 4 && imports.iter().all(|import| import.rows.len() <= 2));
+}
+
+/// What is minimal: `Id` and `Code`, and nothing else is listed or sent.
+#[tokio::test(start_paused = true)]
+async fn an_import_carries_the_id_and_the_code_only() {
     let bundle = Bundle::new(&Options::default());
-    let hour = Duration::from_secs(3_600);
+    a_contact_orders(&bundle);
+    bundle.run_until_quiet().await;
+    let imports = bundle.norce.imports();
+    assert_eq!(imports.len(), 2);
+    for import in imports {
+        let fields = import.header["CustomerFieldsThatAreSet"].as_array();
+        let fields = fields.or(import.header["CompanyFieldsThatAreSet"].as_array());
+        assert_eq!(
+            fields,
+            Some(&vec!["Id".into(), "Code".into()]),
+            "{}",
+            import.header
+        );
+        for row in import.rows {
+            let mut keys: Vec<&String> = row.as_object().expect("an object").keys().collect();
+            keys.retain(|key| *key != "ApplicationKey");
+            keys.sort();
+            assert_eq!(keys, ["Code", "Id"]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_three_days_of_503_from_the_erp_and_of_429_from_norce_only_delay() {
+    let bundle = Bundle::new(&Options::default());
+
     bundle
         .erp
-        .inject(Fault::status(http::StatusCode::SERVICE_UNAVAILABLE).lasting(hour));
+        .inject(Fault::status(http::StatusCode::SERVICE_UNAVAILABLE).lasting(3 * DAY));
     bundle
         .norce
-        .inject(&Endpoint::QUERY, When::For(hour / 2), Effect::status(429));
+        .inject(&Endpoint::QUERY, When::For(DAY), Effect::status(429));
     let people = a_person_orders(&bundle);
     bundle.run_until_quiet().await;
     assert_in_step(&bundle, people[0]).await;

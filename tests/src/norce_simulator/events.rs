@@ -129,6 +129,23 @@ where
     }
 }
 
+/// What an HTTP client that speaks to loopback only is built from.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub fn loopback_client() -> Result<reqwest::ClientBuilder, String> {
+    // Loopback is plain HTTP; without roots there is no host that TLS could be spoken with.
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy())
+}
+
 /// Posts over HTTP, to loopback only: the simulator never talks to the outside.
 #[derive(Debug, Clone)]
 pub struct HttpEventSink(reqwest::Client);
@@ -139,17 +156,7 @@ impl HttpEventSink {
     /// # Errors
     /// The client cannot be built.
     pub fn new() -> Result<Self, String> {
-        // Loopback is plain HTTP; without roots there is no host that TLS could be spoken with.
-        let tls = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(
-            rustls::crypto::ring::default_provider(),
-        ))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-        reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .no_proxy()
+        loopback_client()?
             .redirect(reqwest::redirect::Policy::custom(|attempt| {
                 // Norce follows redirects (norce-api §6); this one does not follow them to the outside.
                 if is_loopback(attempt.url()) && attempt.previous().len() <= MOST_REDIRECTS {

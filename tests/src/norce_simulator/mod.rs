@@ -41,7 +41,7 @@ use tokio::{
 pub use connect::{ImportCall, JobLogLine, JobRecord, JobSettings, JobStatus};
 pub use events::{
     Attempt, Delivery, DeliveryState, EventPost, EventSettings, EventSink, EventType,
-    HttpEventSink, POST_TIMEOUT, RETRY_DELAYS, Subscription,
+    HttpEventSink, POST_TIMEOUT, RETRY_DELAYS, Subscription, loopback_client,
 };
 pub use faults::{Effect, Endpoint, Poison, PoisonMode, PoisonRows, RowPredicate, When};
 pub use identity::{OauthClient, RateLimit};

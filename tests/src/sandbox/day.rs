@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use super::{
     SandboxError,
     deployment::{Deployment, EVENT_SECRET},
+    night,
     outcome::{Answer, Expectations, Outcome},
     progress,
     quiet::Queues,
@@ -118,6 +119,24 @@ pub(super) async fn play(
         quiet().await?;
         Ok::<_, SandboxError>(answers)
     })
+    .await?;
+    progress::step(
+        "Night: the queue refuses events, functions are killed at their work, nonsense lies on a queue",
+        async {
+            let awake = |place: usize| {
+                let customers = &expected.customers;
+                let nobody = || SandboxError::Day("there is no customer for the night".to_owned());
+                customers.get(place).copied().ok_or_else(nobody)
+            };
+            night::the_queue_refuses(shop, aws, deployment, awake(3)?).await?;
+            quiet().await?;
+            night::nonsense_is_queued(shop, &queues, awake(4)?).await?;
+            quiet().await?;
+            let customers = night::functions_die(shop, aws, &queues, deployment).await?;
+            expected.customers.extend(customers);
+            quiet().await
+        },
+    )
     .await?;
     progress::step("Comparing both sides", async {
         Outcome::of(shop, aws, deployment, &queues, expected, answers).await

@@ -7,6 +7,7 @@
 //! deployment   build and deploy with SAM
 //! shop         the two simulated worlds and the people in them
 //! day          what happens in the shop
+//! night        what a day rarely brings: a queue that refuses, functions that die, nonsense on a queue
 //! outcome      what came of it: the table, and the verdict
 //! quiet        waiting until nothing is under way
 //! watch        `cargo lambda watch` in place of the deployed functions
@@ -15,6 +16,7 @@
 
 mod day;
 mod deployment;
+mod night;
 mod outcome;
 mod progress;
 mod quiet;

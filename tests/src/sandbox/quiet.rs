@@ -56,6 +56,89 @@ impl Queues {
         self.count(&self.dead_letter_queues).await
     }
 
+    fn url(queues: &[(&'static str, String)], name: &str) -> String {
+        let named = queues.iter().find(|(known, _)| *known == name);
+        named.map(|(_, url)| url.clone()).unwrap_or_default()
+    }
+
+    /// Sets how long a received message of `changes` is hidden, in seconds. Returns what it was before.
+    pub(super) async fn set_visibility_of_changes(
+        &self,
+        seconds: u32,
+    ) -> Result<u32, SandboxError> {
+        let url = Self::url(&self.queues, "changes");
+        let timeout = QueueAttributeName::VisibilityTimeout;
+        let failed = |error| SandboxError::aws("the visibility time-out cannot be read", error);
+        let attributes = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&url)
+            .attribute_names(timeout.clone())
+            .send()
+            .await
+            .map_err(failed)?;
+        let before = attributes.attributes().and_then(|all| all.get(&timeout));
+        let before = before
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(seconds);
+        self.client
+            .set_queue_attributes()
+            .queue_url(url)
+            .attributes(timeout, seconds.to_string())
+            .send()
+            .await
+            .map_err(|error| SandboxError::aws("the visibility time-out cannot be set", error))?;
+        Ok(before)
+    }
+
+    /// Puts any text on `changes`, past the function that guards it.
+    pub(super) async fn send_to_changes(&self, body: &str) -> Result<(), SandboxError> {
+        self.client
+            .send_message()
+            .queue_url(Self::url(&self.queues, "changes"))
+            .message_body(body)
+            .message_group_id("nonsense")
+            .message_deduplication_id(uuid::Uuid::new_v4().to_string())
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| SandboxError::aws("a message cannot be queued", error))
+    }
+
+    /// Takes the dead letters of `changes` off their queue, and returns the reason that each carries.
+    pub(super) async fn take_dead_changes(&self) -> Result<Vec<String>, SandboxError> {
+        const MOST: i32 = 10;
+        let url = Self::url(&self.dead_letter_queues, "changes");
+        let failed = |error| SandboxError::aws("the dead letters cannot be read", error);
+        let received = self
+            .client
+            .receive_message()
+            .queue_url(&url)
+            .max_number_of_messages(MOST)
+            .message_attribute_names("All")
+            .send()
+            .await
+            .map_err(failed)?;
+        let mut reasons = Vec::new();
+        for message in received.messages() {
+            let reason = message
+                .message_attributes()
+                .and_then(|all| all.get("reason"));
+            let reason = reason
+                .and_then(|reason| reason.string_value())
+                .unwrap_or_default();
+            reasons.push(reason.to_owned());
+            self.client
+                .delete_message()
+                .queue_url(&url)
+                .set_receipt_handle(message.receipt_handle().map(str::to_owned))
+                .send()
+                .await
+                .map_err(|error| SandboxError::aws("a dead letter cannot be deleted", error))?;
+        }
+        Ok(reasons)
+    }
+
     async fn count(
         &self,
         queues: &[(&'static str, String)],
