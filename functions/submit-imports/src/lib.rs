@@ -6,9 +6,10 @@
 
 mod configuration;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use futures_util::FutureExt;
 use shared::{
     domain::{Clock, EntityKind, ImportLine, ImportRequest, JobMessage, Scope},
     http::Deadline,
@@ -18,7 +19,7 @@ use shared::{
     owed::{OwedRecords, Reason},
     queues::{Inbox, Queue},
     runtime::{
-        batch::{give_back, parse, response, retry_delay},
+        batch::{give_back, parse, receive_count, response, retry_delay},
         configuration::ImportSettings,
         delivery,
     },
@@ -52,11 +53,8 @@ pub struct SubmitImports {
     pub settings: ImportSettings,
 }
 
-/// Lines that become one job, and the records that they came in.
-#[derive(Default)]
-struct Gathered {
-    requests: Vec<(usize, ImportRequest)>,
-}
+/// Requests whose lines may become one job, each with the place of its record.
+type Gathered = Vec<(usize, ImportRequest)>;
 
 /// Why a batch was not submitted.
 struct NotNow {
@@ -88,18 +86,12 @@ impl SubmitImports {
         for (index, record) in event.records.iter().enumerate() {
             match parse::<ImportRequest>(record, inbox).await {
                 Ok(received) if received.message.alone => {
-                    alone.push(Gathered {
-                        requests: vec![(index, received.message)],
-                    });
+                    alone.push(vec![(index, received.message)]);
                 }
                 Ok(received) => {
                     let request = received.message;
                     let key = (request.kind == EntityKind::Customer, request.scope);
-                    gathered
-                        .entry(key)
-                        .or_default()
-                        .requests
-                        .push((index, request));
+                    gathered.entry(key).or_default().push((index, request));
                 }
                 Err(Some(delay)) => give_back([record], inbox, delay, &mut failures).await,
                 Err(None) => {}
@@ -122,17 +114,13 @@ impl SubmitImports {
         deadline: Deadline,
         failures: &mut Vec<String>,
     ) {
-        let Some((_, first)) = group.requests.first() else {
+        let Some((_, first)) = group.first() else {
             return;
         };
         let (kind, scope) = (first.kind, first.scope);
-        let since = group
-            .requests
-            .iter()
-            .filter_map(|(_, request)| request.since)
-            .min();
+        let since = group.iter().filter_map(|(_, request)| request.since).min();
         let mut lines: Vec<(usize, ImportLine)> = Vec::new();
-        for (index, request) in group.requests {
+        for (index, request) in group {
             for line in request.lines {
                 lines.push((index, line));
             }
@@ -148,7 +136,17 @@ impl SubmitImports {
                 }
             }
             let result = if deadline.allows(LEAST_TIME) {
-                self.submit(kind, scope, unique, since, deadline).await
+                let work = self.submit(kind, scope, unique, since, deadline);
+                // A panic costs these lines an attempt, and not the whole invocation (P6).
+                AssertUnwindSafe(work)
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_| {
+                        Err(NotNow {
+                            at_least: None,
+                            reason: "submitting them panicked".to_owned(),
+                        })
+                    })
             } else {
                 Err(NotNow {
                     at_least: Some(Duration::ZERO),
@@ -165,13 +163,9 @@ impl SubmitImports {
                 let Some(record) = records.get(*index) else {
                     continue;
                 };
-                let count = record
-                    .attributes
-                    .get("ApproximateReceiveCount")
-                    .and_then(|count| count.parse().ok());
                 let delay = match not_now.at_least {
                     Some(Duration::ZERO) => Duration::ZERO,
-                    at_least => retry_delay(count.unwrap_or(1), at_least),
+                    at_least => retry_delay(receive_count(record), at_least),
                 };
                 give_back([record], inbox, delay, failures).await;
             }

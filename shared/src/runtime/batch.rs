@@ -81,7 +81,8 @@ pub fn retry_delay(receive_count: u32, at_least: Option<Duration>) -> Duration {
     jittered.max(at_least.unwrap_or_default())
 }
 
-fn receive_count(record: &SqsMessage) -> u32 {
+/// How often a record was delivered, this time included.
+pub fn receive_count(record: &SqsMessage) -> u32 {
     record
         .attributes
         .get("ApproximateReceiveCount")
