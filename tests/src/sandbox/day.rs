@@ -319,48 +319,33 @@ async fn strange_posts(shop: &Shop, event_url: &str) -> Result<Vec<Answer>, Sand
         r#"{{"ClientId":{client},"Filler":"{}"}}"#,
         "x".repeat(LARGE_BODY)
     );
-    let posts: [(&'static str, &str, Option<&str>, String, &[u16]); 6] = [
-        (
-            "without the secret",
-            "customer-changed",
-            None,
-            event(1),
-            &[401],
-        ),
+    let secret = Some(EVENT_SECRET);
+    let changed = "customer-changed";
+    let not_json = "CustomerId=1".to_owned();
+    let posts = [
+        ("without the secret", changed, None, event(1), vec![401]),
         (
             "with a wrong secret",
-            "customer-changed",
+            changed,
             Some("guess"),
             event(1),
-            &[401],
+            vec![401],
         ),
-        (
-            "not JSON",
-            "customer-changed",
-            Some(EVENT_SECRET),
-            "CustomerId=1".to_owned(),
-            &[400],
-        ),
+        ("not JSON", changed, secret, not_json, vec![400]),
         (
             "of an unknown type",
             "basket-changed",
-            Some(EVENT_SECRET),
+            secret,
             event(1),
-            &[400],
+            vec![400],
         ),
-        (
-            "of 100 KiB",
-            "customer-changed",
-            Some(EVENT_SECRET),
-            large,
-            &[400, 413],
-        ),
+        ("of 100 KiB", changed, secret, large, vec![400, 413]),
         (
             "about a customer that does not exist",
-            "customer-changed",
-            Some(EVENT_SECRET),
+            changed,
+            secret,
             event(999_999),
-            &[202],
+            vec![202],
         ),
     ];
     let mut answers = Vec::new();
@@ -379,7 +364,7 @@ async fn strange_posts(shop: &Shop, event_url: &str) -> Result<Vec<Answer>, Sand
         answers.push(Answer {
             what,
             status,
-            expected: expected.to_vec(),
+            expected,
         });
     }
     Ok(answers)

@@ -234,7 +234,7 @@ impl Deployment {
     }
 
     /// Writes the variables that the deployed functions have between them. They are named after the parameters and
-    /// outputs of the template.
+    /// outputs of the template. The quotes are for the values that are JSON.
     fn write_environment(&self, parameters: &BTreeMap<&str, String>) -> Result<(), SandboxError> {
         let credentials = [
             ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
@@ -244,7 +244,7 @@ impl Deployment {
         ];
         let mut text = String::new();
         for (name, value) in credentials {
-            text += &format!("{name}={value}\n");
+            text += &format!("{name}='{value}'\n");
         }
         let parameters = parameters
             .iter()
@@ -254,7 +254,7 @@ impl Deployment {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in parameters.chain(outputs) {
-            text += &format!("{}={value}\n", variable_name(name));
+            text += &format!("{}='{value}'\n", variable_name(name));
         }
         let file = environment_file();
         std::fs::write(&file, text)

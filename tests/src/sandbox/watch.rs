@@ -1,9 +1,13 @@
 //! `cargo lambda watch` in place of the deployed functions. The local AWS posts each invocation there instead of
 //! starting the deployed binary, so that queues drive the code that is being edited. The functions then act as the
 //! local AWS's root user: IAM is not enforced on them.
+//!
+//! Each function is invoked once before the day begins. It is compiled by its first invocation, and what a shop posts
+//! meanwhile would pile up in front of it until `cargo lambda watch` does nothing any more.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -11,20 +15,25 @@ use std::{
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::{
     SandboxError,
     deployment::{FUNCTIONS, STACK, environment_file, with_tools},
-    io_error,
+    io_error, progress,
 };
-use crate::local_aws::{Tools, sandbox_directory};
+use crate::{
+    local_aws::{Tools, sandbox_directory},
+    norce_simulator::{EventPost, EventSink as _, EventType, HttpEventSink},
+};
 
 /// How long it may take to listen. It compiles a function only when it is invoked for the first time.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often it is asked whether it listens.
 const START_INTERVAL: Duration = Duration::from_millis(100);
+/// How long it may take to compile a function.
+const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Where `cargo lambda watch` will listen.
 pub(super) struct Watch {
@@ -47,11 +56,8 @@ impl Watch {
     /// The variables that tell the local AWS where each function is.
     pub(super) fn proxies(&self) -> Vec<(String, String)> {
         let proxy = |function: &str| {
-            let url = format!(
-                "http://127.0.0.1:{}/2015-03-31/functions/{function}/invocations",
-                self.port
-            );
-            (format!("MINISTACK_LAMBDA_PROXY_{STACK}-{function}"), url)
+            let name = format!("MINISTACK_LAMBDA_PROXY_{STACK}-{function}");
+            (name, self.invocations(function))
         };
         FUNCTIONS.map(proxy).into()
     }
@@ -81,14 +87,45 @@ impl Watch {
             .is_err()
         {
             if start.elapsed() > START_TIMEOUT {
+                let log = log.display();
                 return Err(SandboxError::Day(format!(
-                    "cargo lambda watch does not listen; see {}",
-                    log.display()
+                    "cargo lambda watch does not listen; see {log}"
                 )));
             }
             sleep(START_INTERVAL).await;
         }
+        for function in FUNCTIONS {
+            progress::detail(&format!("compiling {function}"));
+            self.compile(function, &log).await?;
+        }
         Ok(watching)
+    }
+
+    /// Invokes a function with an event of which nothing comes.
+    async fn compile(&self, function: &str, log: &Path) -> Result<(), SandboxError> {
+        let event = match function {
+            "receive-events" => include_str!("../../events/receive-events-wrong-secret.json"),
+            _ => r#"{"Records":[]}"#,
+        };
+        let post = EventPost {
+            event: EventType::CustomerChanged,
+            url: self.invocations(function),
+            headers: Vec::new(),
+            body: event.into(),
+        };
+        let sink = HttpEventSink::new().map_err(SandboxError::Day)?;
+        match timeout(COMPILE_TIMEOUT, sink.post(post)).await {
+            Ok(Ok(200)) => Ok(()),
+            answer => Err(SandboxError::Day(format!(
+                "{function} could not be compiled and run by cargo lambda watch ({answer:?}); see {}",
+                log.display()
+            ))),
+        }
+    }
+
+    fn invocations(&self, function: &str) -> String {
+        let port = self.port;
+        format!("http://127.0.0.1:{port}/2015-03-31/functions/{function}/invocations")
     }
 }
 
