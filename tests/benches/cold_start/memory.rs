@@ -23,7 +23,7 @@ use tests::{
 use uuid::Uuid;
 
 use super::{
-    CHECKPOINTS, EVENT_SECRET, environment, measurement,
+    CHECKPOINTS, EVENT_SECRET, environment,
     measurement::{event_post, sqs_event},
     print_memory,
     runtime_api::FunctionProcess,
