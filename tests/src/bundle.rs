@@ -23,6 +23,7 @@ use aws_lambda_events::{
     apigw::ApiGatewayV2httpRequest,
     sqs::{SqsBatchResponse, SqsEvent, SqsMessage},
 };
+use axum::Router;
 use change_events::ChangeEvents;
 use chrono::{DateTime, Utc};
 use poll_jobs::PollJobs;
@@ -188,6 +189,11 @@ pub struct Bundle {
 impl Bundle {
     /// Sets everything up.
     pub fn new(options: &Options) -> Self {
+        Self::with_transport(options, |simulator| Arc::new(InProcess::new(simulator)))
+    }
+
+    /// The same, with other ways to the simulators: `reach` gets Norce's and then the ERP's.
+    pub fn with_transport(options: &Options, reach: impl Fn(Router) -> Arc<dyn Transport>) -> Self {
         let time = norce_simulator::tokio_clock(start());
         let clock = Arc::new(TokioClock(time.clone()));
         let interruption = Arc::new(Interruption::default());
@@ -257,10 +263,8 @@ impl Bundle {
         let import_jobs = Arc::new(MemoryImportJobs::default());
 
         let cut = &interruption;
-        let norce_transport: Arc<dyn Transport> =
-            Interruptible::new(Arc::new(InProcess::new(norce.router())), cut);
-        let erp_transport: Arc<dyn Transport> =
-            Interruptible::new(Arc::new(InProcess::new(erp.router())), cut);
+        let norce_transport: Arc<dyn Transport> = Interruptible::new(reach(norce.router()), cut);
+        let erp_transport: Arc<dyn Transport> = Interruptible::new(reach(erp.router()), cut);
         let clients = wiring::norce(
             norce_transport,
             &NorceSettings {

@@ -7,7 +7,6 @@ use change_events::{ChangeEvents, Configuration};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shared::{
     domain::SystemClock,
-    http::Transport,
     mappings::DynamoDbMappings,
     owed::DynamoDbOwed,
     queues::SqsQueue,
@@ -15,7 +14,7 @@ use shared::{
         Renewed, batch,
         configuration::Environment,
         telemetry,
-        wiring::{self, Foundation, WiringError},
+        wiring::{Foundation, WiringError},
     },
 };
 
@@ -23,14 +22,11 @@ use shared::{
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let configuration = Configuration::read(Environment::of_process())?;
-    let foundation = Foundation::load().await;
-    let transport = wiring::transport()?;
+    let foundation = Foundation::load().await?;
     let inbox = foundation.inbox(&configuration.changes);
     let function = Renewed::default();
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let function = function
-            .get(|| build(&configuration, &foundation, &transport))
-            .await?;
+        let function = function.get(|| build(&configuration, &foundation)).await?;
         let deadline = batch::deadline(event.context.deadline());
         let concurrency = configuration.concurrency;
         Ok::<_, Error>(
@@ -50,23 +46,18 @@ async fn main() -> Result<(), Error> {
 async fn build(
     configuration: &Configuration,
     foundation: &Foundation,
-    transport: &Arc<dyn Transport>,
 ) -> Result<ChangeEvents, WiringError> {
     let Foundation { aws, .. } = foundation;
     let fingerprints = foundation
         .fingerprints(&configuration.fingerprint_secret_arn)
         .await?;
     let norce = foundation
-        .norce(
-            transport.clone(),
-            &configuration.norce,
-            &configuration.shops,
-        )
+        .norce(&configuration.norce, &configuration.shops)
         .await?;
     Ok(ChangeEvents {
         norce: norce.query,
         erps: foundation
-            .erps(transport, &configuration.erp, &configuration.shops)
+            .erps(&configuration.erp, &configuration.shops)
             .await?,
         mappings: Arc::new(DynamoDbMappings::new(
             aws,

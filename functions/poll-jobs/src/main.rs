@@ -7,7 +7,6 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use poll_jobs::{Configuration, PollJobs};
 use shared::{
     domain::SystemClock,
-    http::Transport,
     import_jobs::DynamoDbImportJobs,
     mappings::DynamoDbMappings,
     owed::DynamoDbOwed,
@@ -16,7 +15,7 @@ use shared::{
         Renewed, batch,
         configuration::Environment,
         telemetry,
-        wiring::{self, Foundation, WiringError},
+        wiring::{Foundation, WiringError},
     },
 };
 
@@ -27,14 +26,11 @@ const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let configuration = Configuration::read(Environment::of_process())?;
-    let foundation = Foundation::load().await;
-    let transport = wiring::transport()?;
+    let foundation = Foundation::load().await?;
     let inbox = foundation.inbox(&configuration.jobs);
     let function = Renewed::default();
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let function = function
-            .get(|| build(&configuration, &foundation, &transport))
-            .await?;
+        let function = function.get(|| build(&configuration, &foundation)).await?;
         let deadline = batch::deadline(event.context.deadline());
         Ok::<_, Error>(
             batch::handle(
@@ -53,18 +49,13 @@ async fn main() -> Result<(), Error> {
 async fn build(
     configuration: &Configuration,
     foundation: &Foundation,
-    transport: &Arc<dyn Transport>,
 ) -> Result<PollJobs, WiringError> {
     let Foundation { aws, .. } = foundation;
     let fingerprints = foundation
         .fingerprints(&configuration.fingerprint_secret_arn)
         .await?;
     let norce = foundation
-        .norce(
-            transport.clone(),
-            &configuration.norce,
-            &configuration.shops,
-        )
+        .norce(&configuration.norce, &configuration.shops)
         .await?;
     Ok(PollJobs {
         norce: norce.connect,

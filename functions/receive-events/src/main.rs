@@ -15,7 +15,7 @@ use shared::{
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let configuration = Configuration::read(Environment::of_process())?;
-    let foundation = Foundation::load().await;
+    let foundation = Foundation::load().await?;
     // The secret is read with the first event and not here, so that a cold start waits for nothing.
     let function = ReceiveEvents {
         secrets: Arc::new(CachedEventSecret::new(

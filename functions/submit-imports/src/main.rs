@@ -6,7 +6,6 @@ use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shared::{
     domain::SystemClock,
-    http::Transport,
     import_jobs::DynamoDbImportJobs,
     mappings::DynamoDbMappings,
     owed::DynamoDbOwed,
@@ -15,7 +14,7 @@ use shared::{
         Renewed, batch,
         configuration::Environment,
         telemetry,
-        wiring::{self, Foundation, WiringError},
+        wiring::{Foundation, WiringError},
     },
 };
 use submit_imports::{Configuration, SubmitImports};
@@ -24,14 +23,11 @@ use submit_imports::{Configuration, SubmitImports};
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let configuration = Configuration::read(Environment::of_process())?;
-    let foundation = Foundation::load().await;
-    let transport = wiring::transport()?;
+    let foundation = Foundation::load().await?;
     let inbox = foundation.inbox(&configuration.imports);
     let function = Renewed::default();
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let function = function
-            .get(|| build(&configuration, &foundation, &transport))
-            .await?;
+        let function = function.get(|| build(&configuration, &foundation)).await?;
         let deadline = batch::deadline(event.context.deadline());
         Ok::<_, Error>(function.handle(&event.payload, &inbox, deadline).await)
     }))
@@ -41,18 +37,13 @@ async fn main() -> Result<(), Error> {
 async fn build(
     configuration: &Configuration,
     foundation: &Foundation,
-    transport: &Arc<dyn Transport>,
 ) -> Result<SubmitImports, WiringError> {
     let Foundation { aws, .. } = foundation;
     let fingerprints = foundation
         .fingerprints(&configuration.fingerprint_secret_arn)
         .await?;
     let norce = foundation
-        .norce(
-            transport.clone(),
-            &configuration.norce,
-            &configuration.shops,
-        )
+        .norce(&configuration.norce, &configuration.shops)
         .await?;
     Ok(SubmitImports {
         norce: norce.connect,

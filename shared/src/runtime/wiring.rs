@@ -51,14 +51,24 @@ pub struct Foundation {
     pub aws: SdkConfig,
     /// Secrets Manager.
     pub secrets: Secrets,
+    /// The HTTP client of the process; the SDK goes through it too.
+    pub transport: Arc<dyn Transport>,
 }
 
 impl Foundation {
     /// Reads the SDK's configuration from the environment; nothing is sent.
-    pub async fn load() -> Self {
-        let aws = aws::load().await;
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
+    pub async fn load() -> Result<Self, WiringError> {
+        let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new()?);
+        let aws = aws::load(transport.clone()).await;
         let secrets = Secrets::new(&aws);
-        Self { aws, secrets }
+        Ok(Self {
+            aws,
+            secrets,
+            transport,
+        })
     }
 
     /// The receiving end of a queue.
@@ -85,12 +95,11 @@ impl Foundation {
     /// When the secret cannot be read, or the address cannot be one.
     pub async fn norce(
         &self,
-        transport: Arc<dyn Transport>,
         settings: &NorceSettings,
         shops: &Shops,
     ) -> Result<NorceClients, WiringError> {
         let secret: ClientSecret = self.secrets.get(&settings.secret_arn).await?;
-        Ok(norce(transport, settings, secret, shops)?)
+        Ok(norce(self.transport.clone(), settings, secret, shops)?)
     }
 
     /// The ERP company behind every register.
@@ -99,21 +108,12 @@ impl Foundation {
     /// When the secret cannot be read, or no company is configured.
     pub async fn erps(
         &self,
-        transport: &Arc<dyn Transport>,
         settings: &ErpSettings,
         shops: &Shops,
     ) -> Result<HashMap<Scope, Arc<dyn Erp>>, WiringError> {
         let secret: ClientSecret = self.secrets.get(&settings.secret_arn).await?;
-        erps(transport, settings, &secret, shops)
+        erps(&self.transport, settings, &secret, shops)
     }
-}
-
-/// The HTTP client of a process.
-///
-/// # Errors
-/// When it cannot be built.
-pub fn transport() -> Result<Arc<dyn Transport>, WiringError> {
-    Ok(Arc::new(ReqwestTransport::new()?))
 }
 
 /// The two ends of Norce.
