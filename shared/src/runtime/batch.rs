@@ -66,9 +66,17 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// A record that panics this often is a bug or poison: more deliveries would only hide it.
 const PANICS_BEFORE_DEAD_LETTER: u32 = 3;
 
+/// The time of an invocation whose deadline is not known: the shortest time-out of the functions that read queues.
+const TIME_WITHOUT_DEADLINE: Duration = Duration::from_secs(60);
+
 /// The time that an invocation has for its work, from Lambda's deadline.
+///
+/// No invocation begins after its deadline. One that has passed comes from `cargo lambda watch`, which names the same
+/// moment in 1970 every time, and says nothing.
 pub fn deadline(at: SystemTime) -> Deadline {
-    let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+    let left = at
+        .duration_since(SystemTime::now())
+        .unwrap_or(TIME_WITHOUT_DEADLINE);
     Deadline::after(left.saturating_sub(RESERVE))
 }
 
@@ -315,6 +323,14 @@ mod tests {
     /// Does what the job's number says.
     struct Scripted {
         handled: Mutex<Vec<i64>>,
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_invocation_without_a_deadline_has_time_all_the_same() {
+        let of_cargo_lambda_watch = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
+        assert!(deadline(of_cargo_lambda_watch).allows(LEAST_TIME));
+        let nearly_up = SystemTime::now() + LEAST_TIME;
+        assert!(!deadline(nearly_up).allows(LEAST_TIME));
     }
 
     const FAILS: i64 = 500;

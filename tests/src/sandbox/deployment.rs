@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -30,10 +31,6 @@ pub(super) const EVENT_SECRET: &str = "sandbox-event-secret";
 pub(super) fn workspace() -> PathBuf {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     directory.canonicalize().unwrap_or(directory)
-}
-
-fn build_directory() -> PathBuf {
-    sandbox_directory().join("build")
 }
 
 /// Where the environment variables of the deployed functions are written, for `cargo lambda watch`.
@@ -76,15 +73,11 @@ struct Output {
     output_value: String,
 }
 
-/// Builds the functions as `sam build` does, all in one go first so that they link side by side. `any` takes what was
-/// built before, however old: where the invocations go elsewhere it is only deployed, never run.
-pub(super) async fn build(tools: &Tools, any: bool) -> Result<(), SandboxError> {
-    let built = build_directory().join("template.yaml");
-    let template = workspace().join("template.yaml");
-    if any && is_newer(&built, &template) {
-        progress::detail("an earlier build is deployed; the invocations do not reach it");
-        return Ok(());
-    }
+/// Builds the functions as `sam build` does, all in one go first so that they link side by side. Returns the template
+/// to deploy.
+pub(super) async fn build(tools: &Tools) -> Result<PathBuf, SandboxError> {
+    let built = sandbox_directory().join("build");
+    let built_template = built.join("template.yaml");
     let mut cargo = Command::new("cargo");
     cargo.args(["lambda", "build", "--release"]);
     for function in FUNCTIONS {
@@ -93,21 +86,36 @@ pub(super) async fn build(tools: &Tools, any: bool) -> Result<(), SandboxError> 
     let log = sandbox_directory().join("cargo-lambda-build.log");
     progress::run("cargo lambda build", with_tools(&mut cargo, tools), &log).await?;
 
-    let unchanged = is_newer(&built, &template)
+    let unchanged = is_newer(&built_template, &workspace().join("template.yaml"))
         && FUNCTIONS.iter().all(|function| {
             let binary = workspace_target()
                 .join("lambda")
                 .join(function)
                 .join("bootstrap");
-            is_newer(&built, &binary)
+            is_newer(&built_template, &binary)
         });
-    if unchanged {
-        return Ok(());
+    if !unchanged {
+        let mut sam = Command::new(tools.program("sam"));
+        sam.args(["build", "--build-dir"]).arg(&built);
+        let log = sandbox_directory().join("sam-build.log");
+        progress::run("sam build", with_tools(&mut sam, tools), &log).await?;
     }
-    let mut sam = Command::new(tools.program("sam"));
-    sam.args(["build", "--build-dir"]).arg(build_directory());
-    let log = sandbox_directory().join("sam-build.log");
-    progress::run("sam build", with_tools(&mut sam, tools), &log).await
+    Ok(built_template)
+}
+
+/// The template with stand-ins for the functions, where every invocation goes elsewhere. Returns the template to
+/// deploy.
+pub(super) fn stand_ins() -> Result<PathBuf, SandboxError> {
+    let directory = sandbox_directory().join("stand-ins");
+    let unwritable = || io_error(format!("{} cannot be written", directory.display()));
+    for function in FUNCTIONS {
+        let function = directory.join("functions").join(function);
+        fs::create_dir_all(&function).map_err(unwritable())?;
+        fs::write(function.join("bootstrap"), "#!/bin/sh\nexit 1\n").map_err(unwritable())?;
+    }
+    let template = directory.join("template.yaml");
+    fs::copy(workspace().join("template.yaml"), &template).map_err(unwritable())?;
+    Ok(template)
 }
 
 /// The directory of the build's products, next to the sandbox's own.
@@ -131,6 +139,7 @@ fn is_newer(file: &Path, than: &Path) -> bool {
 impl Deployment {
     /// Makes the secrets and deploys the template.
     pub(super) async fn create(
+        template: &Path,
         tools: &Tools,
         aws: &LocalAws,
         remotes: &Remotes,
@@ -165,13 +174,13 @@ impl Deployment {
         // JSON is YAML, and SAM reads parameters from files of YAML only.
         let file = sandbox_directory().join("parameters.yaml");
         let text = json!(parameters).to_string();
-        std::fs::write(&file, text)
+        fs::write(&file, text)
             .map_err(io_error(format!("{} cannot be written", file.display())))?;
 
         let mut deploy = Command::new(tools.program("sam"));
         deploy
             .args(["deploy", "--stack-name", STACK, "--template-file"])
-            .arg(build_directory().join("template.yaml"))
+            .arg(template)
             .args(["--resolve-s3", "--capabilities", "CAPABILITY_IAM"])
             .args(["--no-confirm-changeset", "--parameter-overrides"])
             .arg(format!("file://{}", file.display()));
@@ -257,8 +266,7 @@ impl Deployment {
             text += &format!("{}='{value}'\n", variable_name(name));
         }
         let file = environment_file();
-        std::fs::write(&file, text)
-            .map_err(io_error(format!("{} cannot be written", file.display())))
+        fs::write(&file, text).map_err(io_error(format!("{} cannot be written", file.display())))
     }
 }
 

@@ -151,11 +151,11 @@ async fn session(options: &Options) -> Result<bool, SandboxError> {
         )
     })
     .await?;
-    progress::step(
-        "Building the functions",
-        deployment::build(&sam, options.watch),
-    )
-    .await?;
+    let template = if options.watch {
+        deployment::stand_ins()?
+    } else {
+        progress::step("Building the functions", deployment::build(&sam)).await?
+    };
 
     let shop = progress::step("Starting the simulators", Shop::open()).await?;
     let watch = if options.watch {
@@ -173,7 +173,7 @@ async fn session(options: &Options) -> Result<bool, SandboxError> {
     })
     .await?;
     let deployment = progress::step("Deploying template.yaml", async {
-        Deployment::create(&sam, &aws, &shop.remotes()).await
+        Deployment::create(&template, &sam, &aws, &shop.remotes()).await
     })
     .await?;
     let _watching = match &watch {
