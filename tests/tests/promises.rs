@@ -858,6 +858,27 @@ async fn p9_an_import_whose_answer_is_lost_is_settled_by_reading_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p9_an_import_that_never_gets_an_answer_is_given_up_and_owed() {
+    let bundle = Bundle::new(&Options::default());
+    bundle.norce.inject(
+        &[Endpoint::ImportCustomers],
+        When::Always,
+        Effect::status(500),
+    );
+    a_person_orders(&bundle);
+    bundle.run_until_quiet().await;
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!(
+        (owed.len(), owed[0].reason),
+        (1, Reason::TimedOut),
+        "{owed:#?}"
+    );
+    // Not more often than the queue can bear: it was tried at growing distances.
+    let calls = bundle.norce.requests_to(Endpoint::ImportCustomers);
+    assert!((20..200).contains(&calls), "{calls}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn p9_jobs_are_followed_without_their_events() {
     let bundle = Bundle::new(&Options::default());
     bundle.norce.configure(|settings| {

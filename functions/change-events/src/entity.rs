@@ -12,7 +12,7 @@ use shared::{
     erp::{Erp, Party, PartyKind, Resource, UpdateOutcome},
     http::Deadline,
     mappings::{Binding, Bound, CodeDelivery, Mapping},
-    owed::{NewOwed, Reason, Stage, Subject},
+    owed::{Reason, Stage, Subject},
     runtime::configuration::CreateInErp,
 };
 use uuid::Uuid;
@@ -84,27 +84,8 @@ impl ChangeEvents {
             EntityKind::Customer => self.customer(change, mapping, deadline).await,
             EntityKind::Company => self.company(change, mapping, deadline).await,
         };
-        match &result {
-            Ok(_) => {
-                self.owed
-                    .resolve(&Subject::Entity(entity), Stage::ToErp)
-                    .await?;
-            }
-            Err(Failure::Owed { reason, detail }) => {
-                let owed = NewOwed {
-                    subject: Subject::Entity(entity),
-                    stage: Stage::ToErp,
-                    reason: *reason,
-                    detail: detail.clone(),
-                    code: None,
-                    at: self.clock.now(),
-                    correlation: change.correlation,
-                };
-                self.owed.put(owed).await?;
-            }
-            Err(Failure::Later { .. }) => {}
-        }
-        result
+        self.note_owed(Subject::Entity(entity), result, change.correlation)
+            .await
     }
 
     async fn customer(

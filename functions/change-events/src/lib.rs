@@ -23,13 +23,15 @@ use shared::{
     http::Deadline,
     mappings::Mappings,
     norce::NorceQuery,
-    owed::OwedRecords,
+    owed::{NewOwed, OwedRecords, Stage, Subject},
     queues::Queue,
     runtime::{
         batch::{Handler, Outcome, Received},
         configuration::SyncPolicy,
     },
 };
+
+use uuid::Uuid;
 
 pub use crate::configuration::Configuration;
 use crate::failure::Failure;
@@ -107,5 +109,36 @@ impl Handler<ChangeMessage> for ChangeEvents {
             }
             Err(Failure::Later { at_least, reason }) => Outcome::RetryAfter { at_least, reason },
         }
+    }
+}
+
+impl ChangeEvents {
+    /// Keeps the list of what is owed true: a failure that stays is put on it, a success takes the subject off it.
+    async fn note_owed(
+        &self,
+        subject: Subject,
+        result: Result<Done, Failure>,
+        correlation: Uuid,
+    ) -> Result<Done, Failure> {
+        match &result {
+            Ok(_) => {
+                self.owed.resolve(&subject, Stage::ToErp).await?;
+            }
+            Err(Failure::Owed { reason, detail }) => {
+                self.owed
+                    .put(NewOwed {
+                        subject,
+                        stage: Stage::ToErp,
+                        reason: *reason,
+                        detail: detail.clone(),
+                        code: None,
+                        at: self.clock.now(),
+                        correlation,
+                    })
+                    .await?;
+            }
+            Err(Failure::Later { .. }) => {}
+        }
+        result
     }
 }

@@ -7,7 +7,7 @@ use shared::{
         ApplicationId, Cause, ChangeMessage, EmailKey, EntityRef, NorceId, Order, OrderKey, Scope,
     },
     http::Deadline,
-    owed::{NewOwed, Reason, Stage, Subject},
+    owed::{Reason, Subject},
 };
 use uuid::Uuid;
 
@@ -48,25 +48,7 @@ impl ChangeEvents {
                 )),
             },
         };
-        match &result {
-            Ok(_) => {
-                self.owed.resolve(&subject, Stage::ToErp).await?;
-            }
-            Err(Failure::Owed { reason, detail }) => {
-                let owed = NewOwed {
-                    subject,
-                    stage: Stage::ToErp,
-                    reason: *reason,
-                    detail: detail.clone(),
-                    code: None,
-                    at: self.clock.now(),
-                    correlation,
-                };
-                self.owed.put(owed).await?;
-            }
-            Err(Failure::Later { .. }) => {}
-        }
-        result
+        self.note_owed(subject, result, correlation).await
     }
 
     async fn lead_on(

@@ -34,7 +34,7 @@ const FIRST_POLL: Duration = Duration::from_secs(2);
 /// After this time the function that submits (time-out one minute) has noted the job, or has died.
 const SUBMISSION_ENDS_AFTER: TimeDelta = TimeDelta::minutes(2);
 /// Lines are submitted again after a quarter of their age: soon at first, rarely when Norce keeps failing.
-const RESUBMIT_AFTER_AGE_DIVIDED_BY: i32 = 4;
+const RESUBMIT_AFTER_AGE_DIVIDED_BY: u32 = 4;
 /// Lines whose outcome is written at the same time.
 const WRITES_AT_ONCE: usize = 16;
 
@@ -129,10 +129,7 @@ impl PollJobs {
         let after = match self.look(&batch, deadline).await {
             Ok(Progress::Settled) => return Ok(()),
             Ok(Progress::Running) => {
-                let age = (self.clock.now() - batch.since)
-                    .to_std()
-                    .unwrap_or_default();
-                if age >= self.give_up_after {
+                if self.age(&batch) >= self.give_up_after {
                     return self.give_up(&batch, deadline).await;
                 }
                 None
@@ -167,7 +164,7 @@ impl PollJobs {
                 let rest = self
                     .confirm_what_norce_has(batch, batch.lines.clone(), deadline)
                     .await?;
-                self.submit_again(batch, rest).await?;
+                self.submit_again(batch, rest, true).await?;
                 self.settled(batch).await
             }
             BatchState::Submitted { job } => match self.norce.job(job, deadline).await? {
@@ -181,7 +178,7 @@ impl PollJobs {
                     let rest = self
                         .confirm_what_norce_has(batch, batch.lines.clone(), deadline)
                         .await?;
-                    self.submit_again(batch, rest).await?;
+                    self.submit_again(batch, rest, true).await?;
                     self.settled(batch).await
                 }
             },
@@ -231,18 +228,7 @@ impl PollJobs {
             return self.settled(batch).await;
         }
         let rest = self.confirm_what_norce_has(batch, rest, deadline).await?;
-        if refused.is_empty() {
-            tracing::warn!(batch = %batch.id, job = %job.id, lines = rest.len(), "a job failed and names no row; it is halved");
-            let rest = ImportBatch {
-                lines: rest,
-                ..batch.clone()
-            };
-            self.imports
-                .send(&delivery::halves(&rest), Duration::ZERO)
-                .await?;
-        } else {
-            self.submit_again(batch, rest).await?;
-        }
+        self.submit_again(batch, rest, refused.is_empty()).await?;
         self.settled(batch).await
     }
 
@@ -251,14 +237,19 @@ impl PollJobs {
         let rest = self
             .confirm_what_norce_has(batch, batch.lines.clone(), deadline)
             .await?;
+        self.owe(batch, &rest).await?;
+        self.settled(batch).await?;
+        Ok(())
+    }
+
+    async fn owe(&self, batch: &ImportBatch, lines: &[ImportLine]) -> Result<(), PollError> {
         let hours = self.give_up_after.as_secs() / 3_600;
-        for line in &rest {
+        for line in lines {
             let detail = format!(
                 "Norce has not finished the import in {hours} h: look at its integration status in Norce Admin; the next change or pass submits the code again"
             );
             self.refuse(batch, line, Reason::TimedOut, &detail).await?;
         }
-        self.settled(batch).await?;
         Ok(())
     }
 
@@ -325,21 +316,35 @@ impl PollJobs {
         Ok(())
     }
 
+    /// Submits lines again as jobs of their own: as one, or, where nothing told which row is to blame, in halves, so
+    /// that a poison row is alone in the end (P9). Lines that are too old by now are given up instead.
     async fn submit_again(
         &self,
         batch: &ImportBatch,
         lines: Vec<ImportLine>,
+        halve: bool,
     ) -> Result<(), PollError> {
         if lines.is_empty() {
             return Ok(());
         }
-        let age = (self.clock.now() - batch.since) / RESUBMIT_AFTER_AGE_DIVIDED_BY;
-        let delay = age.to_std().unwrap_or_default().min(MAX_DELAY);
-        tracing::info!(batch = %batch.id, lines = lines.len(), delay_ms = delay.as_millis(), "lines are submitted again");
-        Ok(self
-            .imports
-            .send(&[delivery::again(batch, lines)], delay)
-            .await?)
+        let age = self.age(batch);
+        if age >= self.give_up_after {
+            return self.owe(batch, &lines).await;
+        }
+        let delay = (age / RESUBMIT_AFTER_AGE_DIVIDED_BY).min(MAX_DELAY);
+        tracing::info!(batch = %batch.id, lines = lines.len(), halve, delay_ms = delay.as_millis(), "lines are submitted again");
+        let requests = if halve {
+            delivery::halves(batch, &lines)
+        } else {
+            vec![delivery::again(batch, lines)]
+        };
+        Ok(self.imports.send(&requests, delay).await?)
+    }
+
+    fn age(&self, batch: &ImportBatch) -> Duration {
+        (self.clock.now() - batch.since)
+            .to_std()
+            .unwrap_or_default()
     }
 
     /// Last of all, so that a crash before it only repeats what changes nothing.

@@ -259,7 +259,7 @@ impl SubmitImports {
                 }
                 tracing::warn!(batch = %batch.id, lines = batch.lines.len(), reason, "Norce refused a batch; it is halved");
                 self.imports
-                    .send(&delivery::halves(batch), Duration::ZERO)
+                    .send(&delivery::halves(batch, &batch.lines), Duration::ZERO)
                     .await
                     .map_err(NotNow::because)
             }

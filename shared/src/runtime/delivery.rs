@@ -77,9 +77,9 @@ pub async fn refuse(
     Ok(())
 }
 
-/// The two halves of a batch, each to become a job of its own.
-pub fn halves(batch: &ImportBatch) -> Vec<ImportRequest> {
-    let (left, right) = batch.lines.split_at(batch.lines.len() / 2);
+/// Lines of a batch in two halves, each to become a job of its own.
+pub fn halves(batch: &ImportBatch, lines: &[ImportLine]) -> Vec<ImportRequest> {
+    let (left, right) = lines.split_at(lines.len() / 2);
     [left, right]
         .into_iter()
         .filter(|lines| !lines.is_empty())
