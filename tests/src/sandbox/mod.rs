@@ -30,12 +30,13 @@ use thiserror::Error;
 use tokio::{
     process::Command,
     signal::unix::{SignalKind, signal},
+    sync::Semaphore,
 };
 
 use self::{
     deployment::{Deployment, EVENT_SECRET, STACK, environment_file, towards, with_tools},
     shop::Shop,
-    watch::Watch,
+    watch::{Watch, Watching},
 };
 use crate::local_aws::{LocalAws, LocalAwsError, Tools, sandbox_directory};
 
@@ -100,9 +101,18 @@ pub async fn run(options: Options) -> ExitCode {
     let start = Instant::now();
     let verdict = match SandboxLock::take() {
         Ok(_lock) => {
-            tokio::select! {
-                verdict = session(&options) => verdict,
+            let up = tokio::select! {
+                up = session(&options) => up,
                 () = interruption() => Err(SandboxError::Interrupted),
+            };
+            match up {
+                Ok(up) => {
+                    if options.keeps() {
+                        wait_for_the_end().await;
+                    }
+                    Ok(up.is_good)
+                }
+                Err(error) => Err(error),
             }
         }
         Err(error) => Err(error),
@@ -126,6 +136,20 @@ pub async fn run(options: Options) -> ExitCode {
     }
 }
 
+impl Options {
+    fn keeps(&self) -> bool {
+        self.keep || self.watch
+    }
+}
+
+/// What runs for as long as this lives, and what came of the day.
+struct Up {
+    is_good: bool,
+    _watching: Option<Watching>,
+    _aws: LocalAws,
+    _shop: Shop,
+}
+
 /// Only one sandbox at a time: they would build and deploy over each other.
 struct SandboxLock(#[expect(dead_code, reason = "held for as long as the sandbox runs")] File);
 
@@ -143,7 +167,7 @@ impl SandboxLock {
     }
 }
 
-async fn session(options: &Options) -> Result<bool, SandboxError> {
+async fn session(options: &Options) -> Result<Up, SandboxError> {
     let (ministack, sam) = progress::step("Local AWS, SAM and cargo-lambda", async {
         tokio::try_join!(
             Tools::ministack(progress::detail),
@@ -157,7 +181,14 @@ async fn session(options: &Options) -> Result<bool, SandboxError> {
         progress::step("Building the functions", deployment::build(&sam)).await?
     };
 
-    let shop = progress::step("Starting the simulators", Shop::open()).await?;
+    let shop = {
+        let posts_at_once = if options.watch {
+            watch::POSTS_AT_ONCE
+        } else {
+            Semaphore::MAX_PERMITS
+        };
+        progress::step("Starting the simulators", Shop::open(posts_at_once)).await?
+    };
     let watch = if options.watch {
         Some(Watch::reserve()?)
     } else {
@@ -176,32 +207,36 @@ async fn session(options: &Options) -> Result<bool, SandboxError> {
         Deployment::create(&template, &sam, &aws, &shop.remotes()).await
     })
     .await?;
-    let _watching = match &watch {
+    let watching = match &watch {
         Some(watch) => {
             Some(progress::step("Starting cargo lambda watch", watch.start(&sam)).await?)
         }
         None => None,
     };
 
-    let outcome = day::play(&shop, &aws, &deployment).await;
+    let outcome = day::play(&shop, &aws, &deployment, !options.watch).await;
     // The logs help most where the day went wrong.
     save_logs(&sam, &aws).await;
-    let verdict = match outcome {
+    let is_good = match outcome {
         Ok(outcome) => {
             outcome.print();
             outcome.is_good()
         }
-        Err(error) if options.keep || options.watch => {
+        Err(error) if options.keeps() => {
             progress::line(format_args!("\n{error}"));
             false
         }
         Err(error) => return Err(error),
     };
-    if options.keep || options.watch {
+    if options.keeps() {
         describe(&shop, &aws, &deployment, options)?;
-        wait_for_the_end().await;
     }
-    Ok(verdict)
+    Ok(Up {
+        is_good,
+        _watching: watching,
+        _aws: aws,
+        _shop: shop,
+    })
 }
 
 /// Ctrl-C, or the polite request to end.

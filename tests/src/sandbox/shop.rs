@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use serde_json::json;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
@@ -13,8 +15,8 @@ use super::{
 use crate::{
     business_central_simulator::{self, BusinessCentralSimulator},
     norce_simulator::{
-        self, EventType, HttpEventSink, NewAddress, NewCompany, NewCustomer, NewOrder,
-        NorceSimulator, OauthClient, Subscription, event_path,
+        self, EventPost, EventSink, EventType, HttpEventSink, NewAddress, NewCompany, NewCustomer,
+        NewOrder, NorceSimulator, OauthClient, Subscription, event_path,
     },
 };
 
@@ -45,6 +47,21 @@ pub(super) const FIRST_CUSTOMER: i64 = 1001;
 pub(super) const FIRST_COMPANY: i64 = 2001;
 pub(super) const FIRST_ORDER: i64 = 40_001;
 
+/// Posts to the integration, not too many at the same time.
+struct LimitedSink {
+    sink: HttpEventSink,
+    permits: Semaphore,
+}
+
+#[async_trait]
+impl EventSink for LimitedSink {
+    async fn post(&self, post: EventPost) -> Result<u16, String> {
+        let permit = self.permits.acquire().await;
+        let _permit = permit.map_err(|error| error.to_string())?;
+        self.sink.post(post).await
+    }
+}
+
 /// Norce with its shop, and the ERP.
 pub(super) struct Shop {
     pub(super) norce: NorceSimulator,
@@ -56,9 +73,12 @@ pub(super) struct Shop {
 }
 
 impl Shop {
-    /// Opens both on free loopback ports.
-    pub(super) async fn open() -> Result<Self, SandboxError> {
-        let sink = HttpEventSink::new().map_err(SandboxError::Day)?;
+    /// Opens both on free loopback ports. Norce posts at most so many events at the same time.
+    pub(super) async fn open(posts_at_once: usize) -> Result<Self, SandboxError> {
+        let sink = LimitedSink {
+            sink: HttpEventSink::new().map_err(SandboxError::Day)?,
+            permits: Semaphore::new(posts_at_once),
+        };
         let norce = NorceSimulator::new(norce_simulator::Settings::default(), Arc::new(sink));
         norce.add_application(APPLICATION, APPLICATION_KEY, "Shop");
         for (id, code) in [(1, "SE"), (2, "NO"), (3, "DK"), (4, "FI")] {

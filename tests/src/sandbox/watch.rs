@@ -35,6 +35,11 @@ const START_INTERVAL: Duration = Duration::from_millis(100);
 /// How long it may take to compile a function.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Instances of a function side by side: as many as the template lets a queue have.
+const INSTANCES: usize = 2;
+/// With more invocations at the same time than a few `cargo lambda watch` ceases to hand them out.
+pub(super) const POSTS_AT_ONCE: usize = INSTANCES;
+
 /// Where `cargo lambda watch` will listen.
 pub(super) struct Watch {
     port: u16,
@@ -71,7 +76,8 @@ impl Watch {
         let mut command = Command::new("cargo");
         command
             .args(["lambda", "watch", "--invoke-address", "127.0.0.1"])
-            .args(["--invoke-port", &self.port.to_string(), "--env-file"])
+            .args(["--invoke-port", &self.port.to_string()])
+            .args(["--concurrency", &INSTANCES.to_string(), "--env-file"])
             .arg(environment_file());
         let child = with_tools(&mut command, tools)
             .stdin(Stdio::null())
