@@ -229,7 +229,7 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         Err(error) => return Err(error),
     };
     if options.keeps() {
-        describe(&shop, &aws, &deployment, options)?;
+        describe(&shop, &aws, &deployment, watch.as_ref())?;
     }
     Ok(Up {
         is_good,
@@ -299,7 +299,7 @@ fn describe(
     shop: &Shop,
     aws: &LocalAws,
     deployment: &Deployment,
-    options: &Options,
+    watch: Option<&Watch>,
 ) -> Result<(), SandboxError> {
     let workspace = deployment::workspace();
     let shown = |path: &Path| {
@@ -328,12 +328,6 @@ Send an event (customer {customer} is in the shop):
   curl -i '{url}/customer-changed' -H 'content-type: application/json' \\
     -H 'x-event-secret: {EVENT_SECRET}' \\
     -d '{{\"ClientId\":{client},\"CustomerId\":{customer},\"EntityChanged\":\"tClientCustomer\"}}'
-
-Run a function from the source, reloaded as you edit it (the second command in another terminal):
-
-  export PATH=\"$PWD/{bin}:$PATH\"
-  cargo lambda watch --env-file {environment}
-  cargo lambda invoke change-events --data-file tests/events/change-events-customer.json
 ",
         norce = shop.remotes().norce_base_url,
         erp = shop.remotes().erp_base_url,
@@ -343,10 +337,26 @@ Run a function from the source, reloaded as you edit it (the second command in a
         client = shop.client_id(),
         ministack = shown(aws.log()),
     ));
-    if options.watch {
-        progress::line(
-            "Invocations go to `cargo lambda watch`: edit a function, and the next event runs the new code.",
-        );
+    let invoke = "cargo lambda invoke change-events --invoke-address 127.0.0.1";
+    let sample = "--data-file tests/events/change-events-customer.json";
+    match watch {
+        Some(watch) => progress::line(format_args!(
+            "Invocations go to `cargo lambda watch` (log: {logs}/watch.log): edit a function, and the next event runs the
+new code. One by hand:
+
+  export PATH=\"$PWD/{bin}:$PATH\"
+  {invoke} --invoke-port {port} {sample}
+",
+            port = watch.port(),
+        )),
+        None => progress::line(format_args!(
+            "Run the functions from the source, reloaded as you edit them, and invoke one from another terminal:
+
+  export PATH=\"$PWD/{bin}:$PATH\"
+  cargo lambda watch --invoke-address 127.0.0.1 --env-file {environment}
+  {invoke} {sample}
+"
+        )),
     }
     progress::line("Enter or Ctrl-C ends it.");
     Ok(())

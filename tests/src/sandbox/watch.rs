@@ -58,6 +58,11 @@ impl Watch {
         Ok(Self { port })
     }
 
+    /// The port.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The variables that tell the local AWS where each function is.
     pub(super) fn proxies(&self) -> Vec<(String, String)> {
         let proxy = |function: &str| {
