@@ -3,6 +3,13 @@
 //! Canaries are seeded in every place where Norce and the ERP hold personal data, a day with every kind of trouble is
 //! played, and everything that was written anywhere of ours is searched.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a suite of tests: what cannot be is to fail loudly"
+)]
+
 use std::{
     io::Write,
     sync::{Arc, Mutex},

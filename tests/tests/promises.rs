@@ -1,5 +1,12 @@
 //! The promises, each proven in one process: the real functions and clients, the simulators, paused time.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a suite of tests: what cannot be is to fail loudly"
+)]
+
 use std::time::Duration;
 
 use http::Method;

@@ -1,5 +1,12 @@
 //! `receive-events` by its answers: who is let in, what is accepted, what is refused and with which words.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a suite of tests: what cannot be is to fail loudly"
+)]
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
