@@ -1,5 +1,10 @@
 //! The samples in `tests/events` are what the functions take: they do not fall behind the code.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a suite of tests: what cannot be is to fail loudly"
+)]
+
 use std::{fs, path::Path};
 
 use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, sqs::SqsEvent};
