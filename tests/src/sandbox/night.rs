@@ -66,7 +66,7 @@ pub(super) async fn the_queue_refuses(
         .role_of(deployment.output("ReceiveEventsFunction")?)
         .await?;
     let before = shop.norce.deliveries().len();
-    iam.deny(&role, "sqs:SendMessage").await?;
+    iam.deny(&role, "sqs:SendMessage*").await?;
     shop.norce.change_customer(customer, |customer| {
         customer.row.phone_number = Some("08-666 00 00".to_owned());
     });
