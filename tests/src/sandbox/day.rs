@@ -123,7 +123,7 @@ pub(super) async fn play(
     .await?;
     if with_night {
         progress::step(
-        "Night: the queue refuses events, functions are killed at their work, nonsense lies on a queue",
+        "Night: the queue refuses events, functions are killed at their work, nothing has changed, nonsense is queued",
         async {
             let awake = |place: usize| {
                 let customers = &expected.customers;
@@ -136,7 +136,18 @@ pub(super) async fn play(
             quiet().await?;
             let customers = night::functions_die(shop, aws, &queues, deployment).await?;
             expected.customers.extend(customers);
-            quiet().await
+            quiet().await?;
+            let before = night::writes(shop);
+            night::nothing_has_changed(shop, &event_url, &expected.contacts).await?;
+            quiet().await?;
+            let after = night::writes(shop);
+            if after == before {
+                Ok(())
+            } else {
+                Err(SandboxError::Day(format!(
+                    "events of which nothing had changed made writes: {before:?} to the ERP and Norce became {after:?}"
+                )))
+            }
         },
     )
     .await?;

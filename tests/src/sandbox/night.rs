@@ -1,5 +1,6 @@
 //! The night: what a day rarely brings, on the deployed functions with IAM enforced. The queue refuses events (P1),
-//! function processes die in the middle of a create (P2), and messages that are nonsense lie between good ones (P6).
+//! function processes die in the middle of a create (P2), events come of which nothing has changed (P5), and messages
+//! that are nonsense lie between good ones (P6).
 
 use std::{fs, time::Duration};
 
@@ -12,14 +13,14 @@ use tokio::{
 
 use super::{
     SandboxError,
-    deployment::Deployment,
+    deployment::{Deployment, EVENT_SECRET},
     quiet::Queues,
     shop::{Person, Shop},
 };
 use crate::{
     business_central_simulator::{Entity, Fault},
     local_aws::{LocalAws, REGION, ROOT_KEY},
-    norce_simulator::{EventType, loopback_client},
+    norce_simulator::{EventPost, EventSink as _, EventType, HttpEventSink, loopback_client},
 };
 
 /// New customers while function processes die.
@@ -175,6 +176,43 @@ pub(super) async fn nonsense_is_queued(
             "the dead letters give other reasons: {reasons:?}"
         ))),
     }
+}
+
+/// P5: events about customers of whom nothing has changed. [`writes`] is to be the same when they are handled.
+pub(super) async fn nothing_has_changed(
+    shop: &Shop,
+    event_url: &str,
+    customers: &[i64],
+) -> Result<(), SandboxError> {
+    let sink = HttpEventSink::new().map_err(SandboxError::Day)?;
+    for customer in customers {
+        let body = json!({
+            "ClientId": shop.client_id(),
+            "CustomerId": customer,
+            "EntityChanged": "tClientCustomer",
+        });
+        let post = EventPost {
+            event: EventType::CustomerChanged,
+            url: format!("{event_url}/customer-changed"),
+            headers: vec![("x-event-secret".to_owned(), EVENT_SECRET.to_owned())],
+            body: body.to_string().into(),
+        };
+        match sink.post(post).await {
+            Ok(202) => {}
+            other => {
+                return Err(SandboxError::Day(format!(
+                    "an event about customer {customer} was answered with {other:?}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How often the ERP and Norce were written to.
+pub(super) fn writes(shop: &Shop) -> (usize, usize) {
+    let erp = shop.erp.requests().carried_out().count();
+    (erp, shop.norce.imports().len())
 }
 
 /// Kills the processes of a function: those that the local AWS started, and no other.
