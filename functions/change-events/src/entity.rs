@@ -22,12 +22,14 @@ use crate::{ChangeEvents, Done, failure::Failure, party};
 /// The receiving and the fetching function run on different hosts; their clocks may differ by this much. Within it an
 /// event is fetched once more rather than taken for done.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(2);
-/// An event can come before the change that it tells of can be read. After this many deliveries the entity is gone.
+/// Whether a change can be read by the time its event comes is not documented (norce-api §6), so that the look is
+/// repeated. After this many deliveries the entity is gone.
 const DELIVERIES_UNTIL_GONE: u32 = 4;
 /// How often an update is built anew because somebody else was faster, before the message waits.
 const UPDATE_ATTEMPTS: u32 = 3;
 /// A code that Norce still lacks this long after it was handed over is handed over again. Repeating the import of a
-/// code changes nothing, so that this only has to be longer than an import usually takes.
+/// code changes nothing, so that an import which takes longer does no harm; how long one
+/// takes is not documented (norce-api §4.5).
 const HAND_OVER_AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
 /// Mappings of a company's contacts that are read at the same time.
 const CONTACT_LOOK_UPS: usize = 8;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{ChangeEvents, Done, failure::Failure};
 
-/// An event can come before Query shows the order. With the growing waits of the queue this many deliveries are about
+/// Whether Query shows an order by the time its event comes is not documented (norce-api §6). With the growing waits of the queue this many deliveries are about
 /// half an hour; an order that is not there then is owed.
 const DELIVERIES_UNTIL_OWED: u32 = 12;
 

@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 pub use configuration::Configuration;
 
-/// Norce takes at least this long for a job; an earlier look is in vain.
+/// When the poller looks first. How long a job takes is not documented (norce-api §4.5); its looks become rarer from here.
 const FIRST_POLL: Duration = Duration::from_secs(2);
 /// Less than this and a batch is not begun: the record, the poll and the call to Norce fit into it when all is well.
 const LEAST_TIME: Duration = Duration::from_secs(10);
