@@ -6,7 +6,7 @@
 //! runtime   configuration, secrets, telemetry, batches, wiring
 //!    │
 //!    ├── norce, erp                            clients, over `http`
-//!    ├── mappings, owed, import_jobs, queues   stores and queues, each in memory and on AWS
+//!    ├── mappings, owed, import_jobs, passes, queues   stores and queues, each in memory and on AWS
 //!    ▼
 //! domain    values and rules: no I/O, no clock of its own, no AWS
 //! ```
@@ -22,5 +22,6 @@ pub mod import_jobs;
 pub mod mappings;
 pub mod norce;
 pub mod owed;
+pub mod passes;
 pub mod queues;
 pub mod runtime;

@@ -289,6 +289,7 @@ impl Bundle {
                 token_url: erp.token_url(ERP_URL).parse().expect("an address"),
                 secret_arn: String::new(),
                 company: Some(erp_companies[0].to_string()),
+                extra_fields: shared::erp::ExtraFields::default(),
             },
             &ClientSecret {
                 client_id: "norce-sync".to_owned(),
@@ -315,6 +316,7 @@ impl Bundle {
             fingerprints,
             shops: shops.clone(),
             policy: SyncPolicy {
+                erp_owns: shared::domain::FieldGroups::ERP_OWNS_BY_DEFAULT,
                 create_in_erp: options.create_in_erp,
                 forgotten: options.forgotten,
                 code_pattern: options

@@ -11,15 +11,18 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use shared::{
-    domain::{Code, EntityKind, EntityRef, Scope},
+    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, Scope},
     http::{Transport, TransportError},
     import_jobs::{ImportBatch, ImportJobs, ImportJobsError},
     mappings::{
-        Binding, Bound, CodeDelivery, Mapping, Mappings, MappingsError, Reservation, Reserved,
+        Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace,
+        Reservation, Reserved,
     },
     norce::JobId,
     owed::{NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
+    passes::{Lease, LeaseKey, Passes, PassesError, Run},
     queues::{Message, Queue, QueueError},
 };
 use tokio::sync::Notify;
@@ -184,6 +187,26 @@ interruptible! { Mappings as "mappings" {
     async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, MappingsError>;
     async fn record_delivery(&self, entity: EntityRef, code: &Code, delivery: CodeDelivery) -> Result<bool, MappingsError>;
     async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError>;
+    async fn records(&self, scope: Scope, records: &[ErpId]) -> Result<Vec<Option<RecordFace>>, MappingsError>;
+    async fn known(&self, kind: EntityKind, scope: Scope, records: &[(ErpId, Code)]) -> Result<Vec<Known>, MappingsError>;
+    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, MappingsError>;
+    async fn rename(&self, entity: EntityRef, record: &ErpId, from: &Code, to: &Code) -> Result<Bound, MappingsError>;
+    async fn record_owned(&self, scope: Scope, record: &ErpId, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
+    async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
+    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;
+} }
+
+interruptible! { Passes as "passes" {
+    async fn lease(&self, key: LeaseKey, wanted: Lease, now: DateTime<Utc>) -> Result<Result<(), Lease>, PassesError>;
+    async fn release(&self, key: LeaseKey, invocation: Uuid, keep_until: Option<DateTime<Utc>>) -> Result<(), PassesError>;
+    async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError>;
+    async fn runs(&self) -> Result<Vec<Run>, PassesError>;
+    async fn save(&self, run: &Run) -> Result<bool, PassesError>;
+    async fn watermark(&self, key: LeaseKey, kind: EntityKind) -> Result<Option<DateTime<Utc>>, PassesError>;
+    async fn advance(&self, key: LeaseKey, kind: EntityKind, to: DateTime<Utc>) -> Result<(), PassesError>;
+    async fn wait_for_company(&self, scope: Scope, company: &ErpId, line: &ImportLine) -> Result<(), PassesError>;
+    async fn waiting_for_company(&self, scope: Scope, company: &ErpId) -> Result<Vec<ImportLine>, PassesError>;
+    async fn stop_waiting(&self, scope: Scope, company: &ErpId, lines: &[ImportLine]) -> Result<(), PassesError>;
 } }
 
 interruptible! { OwedRecords as "owed" {

@@ -13,11 +13,12 @@ use std::{
 use shared::{
     domain::{
         Application, ApplicationId, Applications, CountryCode, EmailKey, EntityKind, EntityRef,
-        ImportLine, NorceId, OrderKey, OrganisationNumber, Personal, Scope,
+        ImportLine, NorceFields, NorceId, OrderKey, OrganisationNumber, Personal, Scope,
     },
     http::{Deadline, HttpClient, RetryPolicy, Transport},
     norce::{
-        ImportError, Job, JobId, JobStatus, NorceApi, NorceError, NorceImports, NorceQuery,
+        ImportError, ImportRow, ImportShape, Job, JobId, JobStatus, NorceApi, NorceError,
+        NorceImports, NorceQuery,
         connect::ConnectClient,
         events::{EntityChanged, Event},
         identity::{NorceCredentials, token_source},
@@ -144,11 +145,10 @@ fn minute() -> Deadline {
     Deadline::after(Duration::from_secs(60))
 }
 
-fn line(number: i64, code: &str) -> ImportLine {
-    ImportLine {
-        id: id(number),
-        code: code.parse().unwrap(),
-        correlation: Uuid::nil(),
+fn line(number: i64, code: &str) -> ImportRow {
+    ImportRow {
+        line: ImportLine::code(id(number), code.parse().unwrap(), Uuid::nil()),
+        values: NorceFields::default(),
     }
 }
 
@@ -226,7 +226,13 @@ async fn codes_travel_to_norce_and_touch_nothing_else() {
     let lines = [line(anna, "C1"), line(bo, "C'2")];
     let submitted = shop
         .connect
-        .import(EntityKind::Customer, Scope::Client, &lines, minute())
+        .import(
+            EntityKind::Customer,
+            Scope::Client,
+            ImportShape::CODE,
+            &lines,
+            minute(),
+        )
         .await
         .unwrap();
     let running = shop.connect.job(submitted.job, minute()).await.unwrap();
@@ -274,7 +280,13 @@ async fn p14_codes_reach_the_application_that_they_belong_to() {
     let lines = [line(company, "C7")];
     let submitted = shop
         .connect
-        .import(EntityKind::Company, own, &lines, minute())
+        .import(
+            EntityKind::Company,
+            own,
+            ImportShape::CODE,
+            &lines,
+            minute(),
+        )
         .await
         .unwrap();
     assert_eq!(shop.finished(submitted.job).await.failed, 0);
@@ -313,7 +325,13 @@ async fn p9_a_poison_row_is_found_in_the_log() {
     let lines = [line(anna, "C1"), line(bo, "C2")];
     let submitted = shop
         .connect
-        .import(EntityKind::Customer, Scope::Client, &lines, minute())
+        .import(
+            EntityKind::Customer,
+            Scope::Client,
+            ImportShape::CODE,
+            &lines,
+            minute(),
+        )
         .await
         .unwrap();
     assert_eq!(shop.finished(submitted.job).await.failed, 1);
@@ -340,7 +358,13 @@ async fn p2_an_import_whose_answer_is_lost_is_one_job_and_told_as_unknown() {
             .inject(&[Endpoint::ImportCustomers], When::Times(1), effect);
         let outcome = shop
             .connect
-            .import(EntityKind::Customer, Scope::Client, &lines, minute())
+            .import(
+                EntityKind::Customer,
+                Scope::Client,
+                ImportShape::CODE,
+                &lines,
+                minute(),
+            )
             .await;
         assert!(
             matches!(outcome, Err(ImportError::Unknown(_))),
@@ -366,7 +390,13 @@ async fn a_revoked_token_is_replaced_and_a_burst_asks_for_one() {
     shop.norce.revoke_tokens();
     let submitted = shop
         .connect
-        .import(EntityKind::Customer, Scope::Client, &lines, minute())
+        .import(
+            EntityKind::Customer,
+            Scope::Client,
+            ImportShape::CODE,
+            &lines,
+            minute(),
+        )
         .await;
     assert!(submitted.is_ok());
     assert_eq!(shop.norce.imports().len(), 1);
@@ -513,7 +543,13 @@ async fn what_norce_posts_is_read() {
     let lines = [line(anna, "C1")];
     let submitted = shop
         .connect
-        .import(EntityKind::Customer, Scope::Client, &lines, minute())
+        .import(
+            EntityKind::Customer,
+            Scope::Client,
+            ImportShape::CODE,
+            &lines,
+            minute(),
+        )
         .await
         .unwrap();
     shop.norce.settled().await;

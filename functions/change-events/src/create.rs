@@ -276,7 +276,7 @@ impl ChangeEvents {
             erp_id: record.id.clone(),
             delivery: CodeDelivery::Pending,
             shop_fingerprint: None,
-            erp_fingerprint: Some(self.fingerprints.of(&record.image)?),
+            former_code: None,
             fetched_at: None,
         })
     }

@@ -302,7 +302,7 @@ impl ChangeEvents {
                     at: self.clock.now(),
                 },
                 shop_fingerprint: None,
-                erp_fingerprint: Some(self.fingerprints.of(&hit.image)?),
+                former_code: None,
                 fetched_at: None,
             };
             self.bind(entity, &binding).await?;
@@ -325,6 +325,12 @@ impl ChangeEvents {
                 Reason::Conflict,
                 format!(
                     "the ERP's code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
+                ),
+            )),
+            Bound::RecordTaken { by } => Err(Failure::owed(
+                Reason::Conflict,
+                format!(
+                    "the ERP record with code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
                 ),
             )),
             Bound::OtherCode { code: other } => Err(Failure::owed(
@@ -387,11 +393,7 @@ impl ChangeEvents {
         {
             return Ok(());
         }
-        let line = ImportLine {
-            id: entity.id,
-            code: binding.code.clone(),
-            correlation,
-        };
+        let line = ImportLine::code(entity.id, binding.code.clone(), correlation);
         let request = ImportRequest {
             kind: entity.kind,
             scope: entity.scope,
@@ -425,14 +427,13 @@ impl ChangeEvents {
             let Some(seen) = erp.get(&binding.erp_id, deadline).await? else {
                 break;
             };
-            let (record, written) = match erp.update(&seen, party, deadline).await? {
-                UpdateOutcome::Unchanged(record) => (record, false),
-                UpdateOutcome::Updated(record) => (record, true),
+            let written = match erp.update(&seen, party, deadline).await? {
+                UpdateOutcome::Unchanged(_) => false,
+                UpdateOutcome::Updated(_) => true,
                 UpdateOutcome::Stale => continue,
                 UpdateOutcome::Gone => break,
             };
             binding.shop_fingerprint = Some(fingerprint);
-            binding.erp_fingerprint = Some(self.fingerprints.of(&record.image)?);
             return Ok(written);
         }
         match erp.get(&binding.erp_id, deadline).await? {

@@ -71,7 +71,9 @@ impl From<ErpError> for Failure {
             },
             ErpError::Authentication { .. } => Self::later(error.to_string()),
             ErpError::Refused { .. } => Self::owed(Reason::Validation, error.to_string()),
-            ErpError::Unreadable(_) => Self::owed(Reason::RemoteFault, error.to_string()),
+            ErpError::Unreadable(_) | ErpError::CursorExpired => {
+                Self::owed(Reason::RemoteFault, error.to_string())
+            }
         }
     }
 }

@@ -263,7 +263,7 @@ impl PollJobs {
         if lines.is_empty() {
             return Ok(lines);
         }
-        let ids: Vec<NorceId> = lines.iter().map(|line| line.id).collect();
+        let ids: Vec<NorceId> = lines.iter().filter_map(|line| line.id).collect();
         let codes: std::collections::HashMap<NorceId, Option<Code>> = self
             .query
             .codes(batch.kind, batch.scope, &ids, deadline)
@@ -271,8 +271,8 @@ impl PollJobs {
             .into_iter()
             .collect();
         let (there, missing): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| {
-            codes
-                .get(&line.id)
+            line.id
+                .and_then(|id| codes.get(&id))
                 .is_some_and(|code| code.as_ref() == Some(&line.code))
         });
         self.confirm(batch, &there).await?;
@@ -312,7 +312,7 @@ impl PollJobs {
         )
         .await?;
         let entity = delivery::entity(batch, line);
-        tracing::warn!(%entity, code = %line.code, reason = reason.as_str(), detail, correlation = %line.correlation, "code is owed");
+        tracing::warn!(?entity, code = %line.code, reason = reason.as_str(), detail, correlation = %line.correlation, "code is owed");
         Ok(())
     }
 
@@ -366,7 +366,7 @@ fn is_about(entry: &JobLogEntry, line: &ImportLine) -> bool {
         .row
         .as_ref()
         .is_some_and(|row| match (&row.id, &row.code) {
-            (Some(id), _) => *id == line.id,
+            (Some(id), _) => Some(*id) == line.id,
             (None, Some(code)) => *code == line.code,
             (None, None) => false,
         })

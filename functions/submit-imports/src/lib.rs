@@ -205,7 +205,25 @@ impl SubmitImports {
             )
             .await
             .map_err(NotNow::because)?;
-        match self.norce.import(kind, scope, &batch.lines, deadline).await {
+        let rows: Vec<shared::norce::ImportRow> = batch
+            .lines
+            .iter()
+            .map(|line| shared::norce::ImportRow {
+                line: line.clone(),
+                values: shared::domain::NorceFields::default(),
+            })
+            .collect(); // SCAFFOLD
+        match self
+            .norce
+            .import(
+                kind,
+                scope,
+                shared::norce::ImportShape::CODE,
+                &rows,
+                deadline,
+            )
+            .await
+        {
             Ok(submitted) => {
                 let (job, lines) = (submitted.job, batch.lines.len());
                 tracing::info!(batch = %batch.id, %job, %kind, %scope, lines, messages = ?submitted.messages, "import submitted");

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ApplicationId, Code, EntityKind, EntityRef, NorceId, Scope};
+use super::{ApplicationId, Code, EntityKind, EntityRef, ErpId, FieldGroups, NorceId, Scope};
 
 /// Why a change message was sent. A hint: what is done is decided from the entity as it is when it is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,15 +103,64 @@ impl ChangeMessage {
     }
 }
 
-/// One code on its way to Norce.
+/// One row on its way to Norce. It holds ids and codes only: values are read from the ERP when it is submitted, so that
+/// a late line cannot bring back old data, and no queue or table keeps anything personal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImportLine {
-    /// Norce's id, to match on.
-    pub id: NorceId,
-    /// The ERP's code, to be stored.
+    /// Norce's id, to match on; `None`: Norce does not have the record, and it is to be inserted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<NorceId>,
+    /// The ERP's code: stored where the line sets [`FieldGroup::Code`], and what a person knows the record by.
     pub code: Code,
-    /// Follows the event that caused it.
+    /// Which fields the line sets. A group that the ERP record has no value for is set to nothing.
+    #[serde(default = "code_only", skip_serializing_if = "is_code_only")]
+    pub fields: FieldGroups,
+    /// The ERP record from which the values are read; a line of a bare code needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<ErpId>,
+    /// For a customer, the company that it becomes a contact of, added to those that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub company: Option<NorceId>,
+    /// For a company, customers that become contacts of it, added to those that it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<NorceId>,
+    /// Follows the event or pass that caused it.
     pub correlation: Uuid,
+}
+
+impl ImportLine {
+    /// The bare minimum: `Id` and `Code`.
+    pub const fn code(id: NorceId, code: Code, correlation: Uuid) -> Self {
+        Self {
+            id: Some(id),
+            code,
+            fields: FieldGroups::CODE,
+            record: None,
+            company: None,
+            contacts: Vec::new(),
+            correlation,
+        }
+    }
+
+    /// Whether it sets the code and nothing else: then reading back the code tells whether Norce has it.
+    pub fn is_code_only(&self) -> bool {
+        self.id.is_some()
+            && self.fields == FieldGroups::CODE
+            && self.company.is_none()
+            && self.contacts.is_empty()
+    }
+}
+
+fn code_only() -> FieldGroups {
+    FieldGroups::CODE
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_code_only(fields: &FieldGroups) -> bool {
+    *fields == FieldGroups::CODE
 }
 
 /// What waits on the `imports` queue: lines that go to Norce through `ImportCustomers` or `ImportCompanies`.
@@ -148,6 +197,81 @@ pub enum JobMessage {
     Completed {
         /// Norce's id of the job.
         job: i64,
+    },
+}
+
+/// What a pass walks over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PassMode {
+    /// The ERP's records that have changed since the watermark.
+    Delta,
+    /// All of the ERP's records.
+    Full,
+    /// Norce's customers and companies that have changed since the watermark, and the forgotten ones.
+    Sweep,
+}
+
+impl PassMode {
+    /// The word for keys, messages and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delta => "delta",
+            Self::Full => "full",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
+impl fmt::Display for PassMode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// How a pass is asked for: the input of the schedules, and of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PassRequest {
+    /// What it walks over.
+    pub mode: PassMode,
+    /// Customers or companies only; nothing: both, companies first.
+    #[serde(default)]
+    pub kind: Option<EntityKind>,
+    /// The register of one application only, in application-unique set-ups; nothing: all of them.
+    #[serde(default)]
+    pub application: Option<ApplicationId>,
+    /// A plan: nothing is written, and a report says what would be.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What waits on the `passes` queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum PassMessage {
+    /// A run is to begin, under an id that is given before, so that a repeated message does not begin a second one.
+    Start {
+        /// Its id.
+        run: Uuid,
+        /// The register.
+        scope: Scope,
+        /// What it walks over.
+        mode: PassMode,
+        /// Customers or companies only.
+        kind: Option<EntityKind>,
+        /// A plan.
+        dry_run: bool,
+    },
+    /// A run goes on from where its record says.
+    Continue {
+        /// Its id.
+        run: Uuid,
+    },
+    /// A plan goes on. It keeps nothing anywhere else, because it writes nothing.
+    ContinuePlan {
+        /// Its record, in JSON.
+        run: String,
     },
 }
 

@@ -7,6 +7,8 @@ mod clock;
 mod code;
 mod email;
 mod entity;
+mod erp_id;
+mod fields;
 mod fingerprint;
 mod messages;
 mod organisation_number;
@@ -20,8 +22,13 @@ pub use clock::{Clock, SystemClock};
 pub use code::{Code, CodePattern, InvalidCode, InvalidCodePattern};
 pub use email::EmailKey;
 pub use entity::{ApplicationId, EntityKind, EntityRef, InvalidId, NorceId, Scope};
+pub use erp_id::{ErpId, Resource};
+pub use fields::{FieldGroup, FieldGroups, InvalidFieldGroup, Names, NorceFields};
 pub use fingerprint::{Fingerprint, FingerprintKey};
-pub use messages::{Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, OrderKey};
+pub use messages::{
+    Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, OrderKey, PassMessage, PassMode,
+    PassRequest,
+};
 pub use organisation_number::{OrganisationNumber, VatNumber};
 pub use personal::Personal;
 pub use redaction::{MAX_REDACTED_CHARS, redact};

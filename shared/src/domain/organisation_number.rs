@@ -91,6 +91,18 @@ impl VatNumber {
         &self.0
     }
 
+    /// The organisation number that a Nordic VAT number holds, if its check digit is right.
+    pub fn organisation_number(&self) -> Option<OrganisationNumber> {
+        let (country, number) = self.0.split_at_checked(2)?;
+        let country: CountryCode = country.parse().ok()?;
+        let number = match country {
+            CountryCode::SE => number.strip_suffix("01")?,
+            CountryCode::NO => number.strip_suffix("MVA")?,
+            _ => number,
+        };
+        OrganisationNumber::parse(number).filter(|number| number.is_valid(country))
+    }
+
     /// As text about a person, which it may be.
     pub fn to_personal(&self) -> Option<Personal> {
         Personal::parse(&self.0)

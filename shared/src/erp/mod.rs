@@ -4,8 +4,10 @@
 //! The outcomes say so: a create is never plainly an error once bytes were sent.
 
 pub mod business_central;
+mod extra_fields;
+mod owned;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,50 +15,16 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    domain::{Address, Code, EmailKey, EntityRef, OrganisationNumber, Personal, VatNumber},
+    domain::{
+        Address, Code, EmailKey, EntityKind, EntityRef, FieldGroups, OrganisationNumber, Personal,
+        VatNumber,
+    },
     http::Deadline,
 };
 
-/// Where a record lives in the ERP. A Norce customer is a customer there or, when it belongs to a company, a contact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Resource {
-    /// A debtor: a person or an organisation.
-    Customer,
-    /// A person at an organisation.
-    Contact,
-}
-
-impl Resource {
-    /// The word for keys, messages and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Contact => "contact",
-        }
-    }
-}
-
-impl fmt::Display for Resource {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// The ERP's own, immutable id of a record. Codes get renamed; this does not.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ErpId {
-    /// Customer or contact.
-    pub resource: Resource,
-    /// The id as the ERP writes it.
-    pub id: String,
-}
-
-impl fmt::Display for ErpId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}", self.resource, self.id)
-    }
-}
+pub use crate::domain::{ErpId, Resource};
+pub use extra_fields::{ExtraFields, InvalidExtraFields};
+pub use owned::OwnedImage;
 
 /// What a party is in the ERP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +104,8 @@ pub struct ErpRecord {
     pub organisation: bool,
     /// Whether it is closed for business.
     pub blocked: bool,
+    /// Of a contact: what the ERP calls its organisation by. [`Erp::company_of`] leads to the organisation's record.
+    pub company: Option<CompanyKey>,
     /// Its fields, as far as the port knows them.
     pub image: ErpImage,
 }
@@ -160,6 +130,67 @@ pub struct ErpImage {
     pub organisation_number: Option<OrganisationNumber>,
     /// Address.
     pub address: Option<Address>,
+    /// Delivery addresses, where the ERP has them.
+    pub delivery_addresses: Vec<Address>,
+    /// Codes of price lists, as Norce calls them.
+    pub price_lists: Vec<String>,
+    /// Norce's code of a flag, and whether it is set.
+    pub flags: Vec<(String, bool)>,
+    /// Norce's code of an additional info, and the text, if there is one.
+    pub additional_info: Vec<(String, Option<Personal>)>,
+}
+
+/// How an ERP names an organisation in the records of its people. It identifies a record and is no personal data.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CompanyKey(pub String);
+
+/// A place in a listing, as the ERP names it. It means something to the adapter that made it only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(pub String);
+
+/// What is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Debtors, or the people of organisations.
+    pub resource: Resource,
+    /// Of the debtors, persons or organisations only.
+    pub kind: Option<EntityKind>,
+    /// Changed at this time or later, by the ERP's clock; nothing: all.
+    pub since: Option<DateTime<Utc>>,
+    /// What is read of each record besides its id, its code, its type, whether it is blocked, and the values by which
+    /// it can be found in Norce. The rest of [`ErpImage`] may be missing.
+    pub fields: FieldGroups,
+}
+
+/// Some records of a listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordPage {
+    /// The records that could be read.
+    pub records: Vec<ErpRecord>,
+    /// The others.
+    pub unusable: Vec<UnusableRecord>,
+    /// Where the listing goes on; nothing: it ends here.
+    pub next: Option<Cursor>,
+}
+
+/// A record that cannot be brought anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnusableRecord {
+    /// Which one, if that could be read.
+    pub id: Option<ErpId>,
+    /// Why.
+    pub reason: Unusable,
+}
+
+/// Why a record cannot be brought anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unusable {
+    /// It has no code (yet): it is left alone until it has one.
+    NoCode,
+    /// Its code is none that Norce could hold, or another value cannot be read; in words without personal data.
+    Unreadable(String),
 }
 
 /// A value by which a record can be found besides its code. Never an identity: no ERP enforces that it is unique.
@@ -215,6 +246,8 @@ pub struct Capabilities {
     pub name: &'static str,
     /// Whether the organisation number has a field of its own.
     pub organisation_number: bool,
+    /// The groups of fields that can be read from it, and so be owned by it.
+    pub readable: FieldGroups,
     /// Whether an update can be made conditional on the version that was read.
     pub optimistic_concurrency: bool,
     /// After this time a create whose answer was lost has either been carried out or never will be.
@@ -251,6 +284,9 @@ pub enum ErpError {
         /// The ERP's words, personal data removed.
         message: String,
     },
+    /// A listing cannot go on from this place any more: it has to begin anew.
+    #[error("the ERP does not know this place of the listing any more")]
+    CursorExpired,
     /// The answer could not be read as what the fact sheets say it is.
     #[error("the ERP's answer cannot be read: {0}")]
     Unreadable(String),
@@ -307,4 +343,53 @@ pub trait Erp: Send + Sync {
 
     /// Closes a record for business: `ForgottenPolicy=block`.
     async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError>;
+
+    /// Some records of a listing, from its beginning or from a place in it. Every record that is there throughout is
+    /// returned at least once; one that changes meanwhile may be returned again.
+    ///
+    /// # Errors
+    /// [`ErpError::CursorExpired`]: the listing has to begin anew.
+    async fn page(
+        &self,
+        listing: &Listing,
+        cursor: Option<&Cursor>,
+        deadline: Deadline,
+    ) -> Result<RecordPage, ErpError>;
+
+    /// Reads many records by their immutable ids, in few requests and in any order; what is gone is missing from the
+    /// answer. `fields` as in [`Listing::fields`].
+    async fn get_many(
+        &self,
+        ids: &[ErpId],
+        fields: FieldGroups,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError>;
+
+    /// Which records have these natural keys, in few requests: every holder of every key, whatever its resource, as
+    /// far as Norce counts it to this kind. So a value that two records have is found out.
+    async fn holders_of_keys(
+        &self,
+        kind: EntityKind,
+        keys: &[NaturalKey],
+        deadline: Deadline,
+    ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError>;
+
+    /// Which records have these codes, in few requests: every holder of every code, whatever its resource, as far as
+    /// Norce counts it to this kind. In an ERP a customer and a contact can have the same code.
+    async fn holders_of_codes(
+        &self,
+        kind: EntityKind,
+        codes: &[Code],
+        deadline: Deadline,
+    ) -> Result<Vec<(Code, ErpId)>, ErpError>;
+
+    /// The record of the organisation that contacts name by this key; `None`: there is none, or it cannot be told.
+    async fn company_of(
+        &self,
+        key: &CompanyKey,
+        deadline: Deadline,
+    ) -> Result<Option<ErpId>, ErpError>;
+
+    /// The ERP's own time, where it tells one: watermarks are taken from it.
+    async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError>;
 }

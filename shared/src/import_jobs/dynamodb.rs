@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{BatchState, ImportBatch, ImportJobs, ImportJobsError};
 use crate::{
-    domain::{Code, EntityKind, ImportLine, NorceId, Scope},
+    domain::{EntityKind, ImportLine, Scope},
     dynamodb::{
         Expression, Item, Table, Write, Written, attribute, from_item, number, text, to_item,
     },
@@ -58,9 +58,6 @@ struct StoredBatch {
     since: DateTime<Utc>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredLine(NorceId, Code, #[serde(with = "uuid::serde::simple")] Uuid);
-
 /// What is stored under Norce's id of a job.
 #[derive(Serialize, Deserialize)]
 struct StoredJob {
@@ -76,12 +73,7 @@ fn job_key(job: JobId) -> String {
 }
 
 fn write_batch(batch: &ImportBatch) -> Result<Item, String> {
-    let lines: Vec<StoredLine> = batch
-        .lines
-        .iter()
-        .map(|line| StoredLine(line.id, line.code.clone(), line.correlation))
-        .collect();
-    let lines = serde_json::to_string(&lines).map_err(|error| error.to_string())?;
+    let lines = serde_json::to_string(&batch.lines).map_err(|error| error.to_string())?;
     to_item(&StoredBatch {
         id: batch.id,
         kind: batch.kind,
@@ -96,22 +88,17 @@ fn write_batch(batch: &ImportBatch) -> Result<Item, String> {
 fn read_batch(item: Item, batch: Uuid) -> Result<ImportBatch, String> {
     let record = format!("import batch {batch}");
     let stored: StoredBatch = from_item(item, &record)?;
-    let lines: Vec<StoredLine> = match &stored.lines {
+    let lines: Vec<ImportLine> = match &stored.lines {
         // The parser's message quotes the text.
         Some(lines) => serde_json::from_str(lines)
             .map_err(|_| format!("the lines of {record} have an unexpected shape"))?,
         None => Vec::new(),
     };
-    let line = |StoredLine(id, code, correlation)| ImportLine {
-        id,
-        code,
-        correlation,
-    };
     Ok(ImportBatch {
         id: stored.id,
         kind: stored.kind,
         scope: stored.scope,
-        lines: lines.into_iter().map(line).collect(),
+        lines,
         state: stored.state,
         recorded_at: stored.recorded_at,
         since: stored.since,

@@ -25,12 +25,7 @@ use crate::{
 const ATTEMPTS: u32 = 5;
 
 /// What is noted when both sides have been looked at; the code and its delivery are not among it.
-const SYNC_ATTRIBUTES: [&str; 4] = [
-    "erp_id",
-    "shop_fingerprint",
-    "erp_fingerprint",
-    "fetched_at",
-];
+const SYNC_ATTRIBUTES: [&str; 2] = ["shop_fingerprint", "fetched_at"];
 
 /// Code mappings in a DynamoDB table.
 #[derive(Debug, Clone)]
@@ -314,6 +309,58 @@ impl Mappings for DynamoDbMappings {
             }
         }
         Err(restless(entity))
+    }
+    async fn records(
+        &self,
+        _: Scope,
+        _: &[crate::domain::ErpId],
+    ) -> Result<Vec<Option<super::RecordFace>>, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn known(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: &[(crate::domain::ErpId, Code)],
+    ) -> Result<Vec<super::Known>, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn get_many(&self, _: &[EntityRef]) -> Result<Vec<Option<Mapping>>, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn rename(
+        &self,
+        _: EntityRef,
+        _: &crate::domain::ErpId,
+        _: &Code,
+        _: &Code,
+    ) -> Result<Bound, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn record_owned(
+        &self,
+        _: Scope,
+        _: &crate::domain::ErpId,
+        _: Option<&crate::domain::Fingerprint>,
+    ) -> Result<bool, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn announce_insert(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: &crate::domain::ErpId,
+        _: &Code,
+        _: Option<&crate::domain::Fingerprint>,
+    ) -> Result<bool, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn withdraw_insert(
+        &self,
+        _: Scope,
+        _: &crate::domain::ErpId,
+    ) -> Result<(), MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
     }
 }
 

@@ -48,9 +48,7 @@ impl State {
 impl Binding {
     /// Takes over what a look at both sides has shown. The code and its delivery stay.
     fn record_sync(&mut self, seen: &Self) {
-        self.erp_id = seen.erp_id.clone();
         self.shop_fingerprint = seen.shop_fingerprint.clone();
-        self.erp_fingerprint = seen.erp_fingerprint.clone();
         self.fetched_at = seen.fetched_at;
     }
 
@@ -192,5 +190,57 @@ impl Mappings for MemoryMappings {
         }
         state.forgotten_entities.insert(entity);
         Ok(())
+    }
+    async fn records(
+        &self,
+        _: Scope,
+        _: &[crate::domain::ErpId],
+    ) -> Result<Vec<Option<super::RecordFace>>, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn known(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: &[(crate::domain::ErpId, Code)],
+    ) -> Result<Vec<super::Known>, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn get_many(&self, _: &[EntityRef]) -> Result<Vec<Option<Mapping>>, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn rename(
+        &self,
+        _: EntityRef,
+        _: &crate::domain::ErpId,
+        _: &Code,
+        _: &Code,
+    ) -> Result<Bound, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn record_owned(
+        &self,
+        _: Scope,
+        _: &crate::domain::ErpId,
+        _: Option<&crate::domain::Fingerprint>,
+    ) -> Result<bool, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn announce_insert(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: &crate::domain::ErpId,
+        _: &Code,
+        _: Option<&crate::domain::Fingerprint>,
+    ) -> Result<bool, MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
+    }
+    async fn withdraw_insert(
+        &self,
+        _: Scope,
+        _: &crate::domain::ErpId,
+    ) -> Result<(), MappingsError> {
+        Err(MappingsError("SCAFFOLD".to_owned()))
     }
 }

@@ -1,7 +1,9 @@
 //! Code mappings: which Norce entity is which ERP record.
 //!
-//! A mapping has two faces, by Norce id and by ERP code, written together on condition, so that neither is ever bound
-//! twice (P2, P3). It holds no personal data: fingerprints and natural keys are keyed hashes (P11).
+//! A mapping has three faces, by Norce id, by ERP code and by the ERP's immutable id, written together on condition, so
+//! that none of them is ever bound twice (P2, P3). The face by ERP id is what a pass reads: it holds all that a pass
+//! needs about a record that has not changed. There is no personal data in any of them: fingerprints and natural keys
+//! are keyed hashes (P11).
 
 mod dynamodb;
 mod memory;
@@ -16,7 +18,7 @@ pub use dynamodb::DynamoDbMappings;
 pub use memory::MemoryMappings;
 
 use crate::{
-    domain::{Code, EntityKind, EntityRef, Fingerprint, Scope},
+    domain::{Code, EntityKind, EntityRef, Fingerprint, NorceId, Scope},
     erp::ErpId,
 };
 
@@ -55,8 +57,8 @@ pub struct Binding {
     pub delivery: CodeDelivery,
     /// Fingerprint of what the shop last had that was sent to the ERP.
     pub shop_fingerprint: Option<Fingerprint>,
-    /// Fingerprint of the image that the ERP returned last.
-    pub erp_fingerprint: Option<Fingerprint>,
+    /// The code that the record had before the ERP renamed it, as long as Norce may still have that one.
+    pub former_code: Option<Code>,
     /// When the entity was last fetched from Norce and brought across: the start of the fetch.
     pub fetched_at: Option<DateTime<Utc>>,
 }
@@ -82,6 +84,36 @@ pub enum CodeDelivery {
         /// When.
         at: DateTime<Utc>,
     },
+}
+
+/// What a pass needs to know about an ERP record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordFace {
+    /// Customer or company.
+    pub kind: EntityKind,
+    /// Which Norce entity it is; `None`: it was handed over to be inserted in Norce, which has not confirmed it yet.
+    pub id: Option<NorceId>,
+    /// The code under which it is known.
+    pub code: Code,
+    /// Fingerprint of what Norce was last told of the fields that the ERP owns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erp_fingerprint: Option<Fingerprint>,
+    /// Whether Norce is known to have the code.
+    #[serde(default)]
+    pub confirmed: bool,
+}
+
+/// What is known about an ERP record by its code, or that it must be left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing.
+    Nothing,
+    /// It has a face of its own after all.
+    Record(RecordFace),
+    /// Its code belongs to a Norce entity that is bound to another ERP record.
+    Code(NorceId),
+    /// It, or its code, belonged to a customer that is forgotten (P12).
+    Forgotten,
 }
 
 /// How an announcement was taken.
@@ -112,6 +144,11 @@ pub enum Bound {
     OtherCode {
         /// Which one.
         code: Code,
+    },
+    /// The ERP record belongs to another Norce entity.
+    RecordTaken {
+        /// Which one.
+        by: EntityRef,
     },
     /// The entity is forgotten, or the one that had this code.
     Forgotten,
@@ -154,11 +191,12 @@ pub trait Mappings: Send + Sync {
     /// Withdraws a reservation under which certainly nothing was created. Somebody else's stays.
     async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), MappingsError>;
 
-    /// Binds an entity to an ERP record, both faces in one. Replaces a reservation; never a different code.
+    /// Binds an entity to an ERP record, all faces in one. Replaces a reservation, and the announcement of an insert;
+    /// never a different code.
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError>;
 
-    /// Stores the fingerprints, the time of the fetch and the ERP's immutable id of a binding that is there with this
-    /// code. `false`: there is no such binding. The delivery of the code is left as it is stored.
+    /// Stores the shop's fingerprint and the time of the fetch of a binding that is there with this code. `false`: there
+    /// is no such binding. The delivery of the code is left as it is stored.
     async fn record_sync(
         &self,
         entity: EntityRef,
@@ -166,7 +204,7 @@ pub trait Mappings: Send + Sync {
     ) -> Result<bool, MappingsError>;
 
     /// Notes how far the code has come. `false`: the entity is not bound to this code (any more).
-    /// What is confirmed stays confirmed.
+    /// What is confirmed stays confirmed; once it is, the former code is dropped.
     async fn record_delivery(
         &self,
         entity: EntityRef,
@@ -174,7 +212,64 @@ pub trait Mappings: Send + Sync {
         delivery: CodeDelivery,
     ) -> Result<bool, MappingsError>;
 
-    /// Reduces what is known about an entity to a tombstone: both faces go, and neither the entity nor the code can
-    /// be bound again (P12). Repeating it changes nothing.
+    /// Reduces what is known about an entity to a tombstone: all faces go, and neither the entity nor the code nor the
+    /// ERP record can be bound again (P12). Repeating it changes nothing.
     async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError>;
+
+    /// The faces of many ERP records, in their order, by reads that may be a moment behind: [`READ_AT_ONCE`] of them
+    /// cost one request.
+    async fn records(
+        &self,
+        scope: Scope,
+        records: &[ErpId],
+    ) -> Result<Vec<Option<RecordFace>>, MappingsError>;
+
+    /// What is known about many ERP records that seem to be unknown, in their order, by reads that are never behind.
+    async fn known(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        records: &[(ErpId, Code)],
+    ) -> Result<Vec<Known>, MappingsError>;
+
+    /// What is known about many entities, in their order, by reads that may be a moment behind.
+    async fn get_many(&self, entities: &[EntityRef])
+    -> Result<Vec<Option<Mapping>>, MappingsError>;
+
+    /// Replaces the code of an entity that is bound to this ERP record, because the ERP renamed it. The code's delivery
+    /// begins anew, and the former code is kept until Norce has the new one. Repeating it changes nothing.
+    /// [`Bound::OtherCode`]: the entity has neither of the codes, or is another record.
+    async fn rename(
+        &self,
+        entity: EntityRef,
+        record: &ErpId,
+        from: &Code,
+        to: &Code,
+    ) -> Result<Bound, MappingsError>;
+
+    /// Notes what Norce is told of the fields that the ERP owns; `None`: it has to be told again. `false`: the record is
+    /// not bound (any more).
+    async fn record_owned(
+        &self,
+        scope: Scope,
+        record: &ErpId,
+        fingerprint: Option<&Fingerprint>,
+    ) -> Result<bool, MappingsError>;
+
+    /// Announces that an ERP record is handed over to be inserted in Norce. `false`: it is bound meanwhile, or its code
+    /// is, or it is forgotten. Repeating it changes nothing.
+    async fn announce_insert(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        record: &ErpId,
+        code: &Code,
+        fingerprint: Option<&Fingerprint>,
+    ) -> Result<bool, MappingsError>;
+
+    /// Withdraws the announcement of an insert that Norce has refused. A binding stays.
+    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;
 }
+
+/// Keys in one batched read: DynamoDB's limit.
+pub const READ_AT_ONCE: usize = 100;

@@ -91,7 +91,7 @@ struct ImportHeader {
 struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     application_key: Option<Uuid>,
-    id: NorceId,
+    id: Option<NorceId>,
     code: &'a Code,
 }
 
@@ -136,9 +136,12 @@ impl NorceImports for ConnectClient {
         &self,
         kind: EntityKind,
         scope: Scope,
-        lines: &[ImportLine],
+        _shape: super::ImportShape,
+        rows: &[super::ImportRow],
         deadline: Deadline,
     ) -> Result<SubmittedImport, ImportError> {
+        let lines: Vec<ImportLine> = rows.iter().map(|row| row.line.clone()).collect();
+        let lines = lines.as_slice();
         let prepared = || {
             let application = self.applications.of(scope)?;
             let (header, rows) = import(kind, scope, self.account, application.key, lines);
@@ -320,8 +323,10 @@ mod tests {
 
     use super::*;
     use crate::{
+        domain::NorceFields,
         http::TransportError,
         norce::script::{Answer, Script, answer, app, applications, id, minute, ok, status},
+        norce::{ImportRow, ImportShape},
     };
 
     fn client(
@@ -332,13 +337,12 @@ mod tests {
         (script, client)
     }
 
-    fn lines() -> Vec<ImportLine> {
+    fn lines() -> Vec<ImportRow> {
         [(5, "C00005"), (9, "Å \"9\"")]
             .into_iter()
-            .map(|(number, code)| ImportLine {
-                id: id(number),
-                code: code.parse().unwrap(),
-                correlation: Uuid::nil(),
+            .map(|(number, code)| ImportRow {
+                line: ImportLine::code(id(number), code.parse().unwrap(), Uuid::nil()),
+                values: NorceFields::default(),
             })
             .collect()
     }
@@ -352,7 +356,7 @@ mod tests {
     async fn sent(kind: EntityKind, scope: Scope) -> String {
         let (script, client) = client([taken()]);
         let submitted = client
-            .import(kind, scope, &lines(), minute())
+            .import(kind, scope, ImportShape::CODE, &lines(), minute())
             .await
             .unwrap();
         assert_eq!(submitted.job, JobId(4711));
@@ -420,7 +424,13 @@ mod tests {
     ) -> (std::sync::Arc<Script>, Result<SubmittedImport, ImportError>) {
         let (script, client) = client(answers);
         let outcome = client
-            .import(EntityKind::Customer, Scope::Client, &lines(), minute())
+            .import(
+                EntityKind::Customer,
+                Scope::Client,
+                ImportShape::CODE,
+                &lines(),
+                minute(),
+            )
             .await;
         (script, outcome)
     }
@@ -486,7 +496,13 @@ mod tests {
         let (script, client) = client([]);
         let scope = Scope::Application(app(3));
         let error = client
-            .import(EntityKind::Company, scope, &lines(), minute())
+            .import(
+                EntityKind::Company,
+                scope,
+                ImportShape::CODE,
+                &lines(),
+                minute(),
+            )
             .await
             .unwrap_err();
         insta::assert_snapshot!(error, @"Norce did not take the import: the configuration does not fit Norce: application 3 is not in NORCE_APPLICATIONS");

@@ -20,8 +20,8 @@ pub use error::NorceError;
 
 use crate::{
     domain::{
-        ApplicationId, Code, Company, Customer, EmailKey, EntityKind, EntityRef, ImportLine,
-        NorceId, Order, OrderKey, OrganisationNumber, Scope,
+        ApplicationId, Code, Company, Customer, EmailKey, EntityKind, EntityRef, FieldGroups,
+        ImportLine, NorceFields, NorceId, Order, OrderKey, OrganisationNumber, Scope,
     },
     http::Deadline,
 };
@@ -79,17 +79,113 @@ pub trait NorceQuery: Send + Sync {
         ids: &[NorceId],
         deadline: Deadline,
     ) -> Result<Vec<(NorceId, Option<Code>)>, NorceError>;
+
+    /// Every customer or company that has one of these codes or one of these natural keys, in as few requests as Norce
+    /// lets it be: one for up to [`LOOKED_UP_AT_ONCE`] where it takes filters of that length.
+    async fn look_up(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        asked: &[Asked],
+        deadline: Deadline,
+    ) -> Result<LookUp, NorceError>;
+
+    /// Customers or companies that have changed at this time or later (`Updated`, or `Created` where that is null;
+    /// norce-api §5.1), in the order of their ids, beginning after `after`.
+    async fn changed_since(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        since: Option<DateTime<Utc>>,
+        after: Option<NorceId>,
+        deadline: Deadline,
+    ) -> Result<ChangedPage, NorceError>;
+
+    /// The customers that are forgotten, in the order of their ids, beginning after `after`. The flag can come without an
+    /// update (norce-api §9), so that it is asked for by itself.
+    async fn forgotten(
+        &self,
+        scope: Scope,
+        after: Option<NorceId>,
+        deadline: Deadline,
+    ) -> Result<ChangedPage, NorceError>;
+}
+
+/// Records of the ERP in one look-up of [`NorceQuery::look_up`].
+pub const LOOKED_UP_AT_ONCE: usize = 100;
+
+/// A value by which an ERP record can be found in Norce besides its code.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NorceKey {
+    /// Exact, normalised e-mail address: of customers.
+    Email(EmailKey),
+    /// Organisation number: of companies. It alone is not unique in Norce (norce-api §3.4).
+    OrganisationNumber(OrganisationNumber),
+}
+
+/// What an ERP record is looked up by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Its code.
+    pub code: Code,
+    /// Its natural key, if it has one.
+    pub key: Option<NorceKey>,
+}
+
+/// The answer to a look-up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LookUp {
+    /// What was found, each once; which of the askers it fits is to be compared.
+    pub found: Vec<Found>,
+    /// Requests that it took.
+    pub requests: u32,
+}
+
+/// A customer or company that fits a look-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Norce's id.
+    pub id: NorceId,
+    /// Its code, if it has one.
+    pub code: Option<Code>,
+    /// Its natural key, normalised.
+    pub key: Option<NorceKey>,
+    /// Not inactivated.
+    pub active: bool,
+    /// Forgotten (P12).
+    pub forgotten: bool,
+}
+
+/// Some customers or companies in the order of their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangedPage {
+    /// They.
+    pub entities: Vec<ChangedEntity>,
+    /// The id after which the next page begins; nothing: there is none.
+    pub next: Option<NorceId>,
+}
+
+/// A customer or company that has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedEntity {
+    /// Norce's id.
+    pub id: NorceId,
+    /// When, by Norce's clock.
+    pub changed: Option<DateTime<Utc>>,
+    /// Forgotten (P12).
+    pub forgotten: bool,
 }
 
 /// What the use cases write to Norce. Implemented by [`connect::ConnectClient`].
 #[async_trait]
 pub trait NorceImports: Send + Sync {
-    /// Submits lines through `ImportCustomers` or `ImportCompanies` as one job.
+    /// Submits rows of one shape through `ImportCustomers` or `ImportCompanies` as one job.
     async fn import(
         &self,
         kind: EntityKind,
         scope: Scope,
-        lines: &[ImportLine],
+        shape: ImportShape,
+        rows: &[ImportRow],
         deadline: Deadline,
     ) -> Result<SubmittedImport, ImportError>;
 
@@ -99,6 +195,50 @@ pub trait NorceImports: Send + Sync {
     /// A job's log.
     async fn job_log(&self, job: JobId, deadline: Deadline)
     -> Result<Vec<JobLogEntry>, NorceError>;
+}
+
+/// Which fields the rows of an import set. They are named once for all rows (`…FieldsThatAreSet`, norce-api §3.2), so
+/// that only rows of one shape can become one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImportShape {
+    /// The rows are matched by their code and inserted where there is none, instead of being matched by `Id`.
+    pub insert: bool,
+    /// The groups of fields.
+    pub fields: FieldGroups,
+    /// The rows name companies of a customer, or contacts of a company, always as additions.
+    pub relations: bool,
+    /// The rows bring a login for each of these shops along, which Norce makes where there is none.
+    pub accounts: bool,
+}
+
+impl ImportShape {
+    /// `Id` and `Code`.
+    pub const CODE: Self = Self {
+        insert: false,
+        fields: FieldGroups::CODE,
+        relations: false,
+        accounts: false,
+    };
+
+    /// The shape of a line; only inserted customers can bring an account along.
+    pub fn of(kind: EntityKind, line: &ImportLine, create_accounts: bool) -> Self {
+        let insert = line.id.is_none();
+        Self {
+            insert,
+            fields: line.fields,
+            relations: line.company.is_some() || !line.contacts.is_empty(),
+            accounts: insert && create_accounts && kind == EntityKind::Customer,
+        }
+    }
+}
+
+/// One row of an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportRow {
+    /// What it is about.
+    pub line: ImportLine,
+    /// The values of the fields besides the code.
+    pub values: NorceFields,
 }
 
 /// Norce's id of an import job.

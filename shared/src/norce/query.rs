@@ -435,6 +435,33 @@ impl NorceQuery for QueryClient {
         }
         Ok(codes)
     }
+    async fn look_up(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: &[super::Asked],
+        _: Deadline,
+    ) -> Result<super::LookUp, NorceError> {
+        Err(NorceError::Unreadable("SCAFFOLD".to_owned()))
+    }
+    async fn changed_since(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: Option<chrono::DateTime<chrono::Utc>>,
+        _: Option<NorceId>,
+        _: Deadline,
+    ) -> Result<super::ChangedPage, NorceError> {
+        Err(NorceError::Unreadable("SCAFFOLD".to_owned()))
+    }
+    async fn forgotten(
+        &self,
+        _: Scope,
+        _: Option<NorceId>,
+        _: Deadline,
+    ) -> Result<super::ChangedPage, NorceError> {
+        Err(NorceError::Unreadable("SCAFFOLD".to_owned()))
+    }
 }
 
 /// A reference that is written exactly as an id is.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub use dynamodb::DynamoDbOwed;
 pub use memory::MemoryOwed;
 
-use crate::domain::{ApplicationId, Code, EntityRef, OrderKey};
+use crate::domain::{ApplicationId, Code, EntityRef, ErpId, OrderKey, Scope};
 
 /// What is owed: one record per subject and stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,13 @@ use crate::domain::{ApplicationId, Code, EntityRef, OrderKey};
 pub enum Subject {
     /// A customer or a company.
     Entity(EntityRef),
+    /// A record of the ERP, of which it is not known which Norce entity it is.
+    Record {
+        /// The register.
+        scope: Scope,
+        /// Which one.
+        record: ErpId,
+    },
     /// An order that leads to nobody.
     Order {
         /// Which one.
@@ -36,6 +43,9 @@ impl fmt::Display for Subject {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Entity(entity) => entity.fmt(formatter),
+            Self::Record { scope, record } => {
+                write!(formatter, "erp-{}/{scope}/{}", record.resource, record.id)
+            }
             Self::Order { order, application } => {
                 write!(formatter, "order/app-{application}/{order}")
             }
@@ -51,6 +61,8 @@ pub enum Stage {
     ToErp,
     /// The code from the ERP to Norce.
     CodeToNorce,
+    /// Fields that the ERP owns, and relations, to Norce.
+    FieldsToNorce,
 }
 
 impl Stage {
@@ -59,6 +71,7 @@ impl Stage {
         match self {
             Self::ToErp => "to-erp",
             Self::CodeToNorce => "code-to-norce",
+            Self::FieldsToNorce => "fields-to-norce",
         }
     }
 }
@@ -161,7 +174,8 @@ pub struct OwedError(pub String);
 /// The list of what is owed.
 #[async_trait]
 pub trait OwedRecords: Send + Sync {
-    /// Puts a failed attempt on the list, or counts it where the subject and stage are on it already.
+    /// Puts a failed attempt on the list, or counts it where the subject and stage are on it already. A repeat under the
+    /// same correlation id is the same attempt, done again after a crash, and is not counted.
     async fn put(&self, owed: NewOwed) -> Result<(), OwedError>;
 
     /// Takes a subject and stage off the list; `true` when it was on it.

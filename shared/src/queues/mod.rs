@@ -12,7 +12,7 @@ use thiserror::Error;
 pub use memory::{DeadLetter, MemoryQueue, QueuedMessage, Redrive};
 pub use sqs::{SqsInbox, SqsQueue};
 
-use crate::domain::{ChangeMessage, ImportRequest, JobMessage};
+use crate::domain::{ChangeMessage, ImportRequest, JobMessage, PassMessage};
 
 /// The longest delay that SQS knows for a message that is sent.
 pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
@@ -38,6 +38,12 @@ impl Message for ImportRequest {
 }
 
 impl Message for JobMessage {
+    fn group(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Message for PassMessage {
     fn group(&self) -> Option<String> {
         None
     }
@@ -80,6 +86,13 @@ pub trait Queue<M: Message>: Send + Sync {
     /// Sends messages; they can be received after `delay` (at most [`MAX_DELAY`]; FIFO queues know no delay per
     /// message and ignore it). All of them are on the queue when this returns `Ok`; on an error some may be.
     async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError>;
+}
+
+/// How much waits on a queue.
+#[async_trait]
+pub trait QueueDepth: Send + Sync {
+    /// About how many messages wait or are being handled.
+    async fn depth(&self) -> Result<u64, QueueError>;
 }
 
 /// What a function can do with a message that it received, besides letting it be deleted.

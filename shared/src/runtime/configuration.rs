@@ -9,7 +9,8 @@ use thiserror::Error;
 use url::Url;
 
 use crate::{
-    domain::{CodePattern, Scope, Shops},
+    domain::{CodePattern, FieldGroups, Scope, Shops},
+    erp::ExtraFields,
     norce::query::DEFAULT_INVOICE_ADDRESS_TYPE,
 };
 
@@ -268,6 +269,8 @@ pub struct ErpSettings {
     pub secret_arn: String,
     /// `ERP_COMPANY`.
     pub company: Option<String>,
+    /// `ERP_EXTRA_FIELDS`: fields that the ERP's standard interface does not have.
+    pub extra_fields: ExtraFields,
 }
 
 impl ErpSettings {
@@ -278,12 +281,14 @@ impl ErpSettings {
         let token_url = environment.required("ERP_TOKEN_URL");
         let secret_arn = environment.required("ERP_SECRET_ARN");
         let company = environment.optional("ERP_COMPANY");
+        let extra_fields = environment.or_default("ERP_EXTRA_FIELDS", ExtraFields::default());
         Some(Self {
             kind: kind?,
             base_url: base_url?,
             token_url: token_url?,
             secret_arn: secret_arn?,
             company,
+            extra_fields: extra_fields?,
         })
     }
 
@@ -313,6 +318,8 @@ pub struct SyncPolicy {
     pub forgotten: ForgottenPolicy,
     /// `ERP_CODE_PATTERN`.
     pub code_pattern: Option<CodePattern>,
+    /// `ERP_OWNED_FIELDS`.
+    pub erp_owns: FieldGroups,
 }
 
 impl SyncPolicy {
@@ -321,12 +328,19 @@ impl SyncPolicy {
         let create_in_erp = environment.or_default("CREATE_IN_ERP", CreateInErp::FirstOrder);
         let forgotten = environment.or_default("FORGOTTEN_POLICY", ForgottenPolicy::Keep);
         let code_pattern = environment.optional("ERP_CODE_PATTERN");
+        let erp_owns = read_erp_owns(environment);
         Some(Self {
             create_in_erp: create_in_erp?,
             forgotten: forgotten?,
             code_pattern,
+            erp_owns: erp_owns?,
         })
     }
+}
+
+/// Reads `ERP_OWNED_FIELDS`: the groups of fields that the ERP owns.
+pub fn read_erp_owns(environment: &mut Environment<'_>) -> Option<FieldGroups> {
+    environment.or_default("ERP_OWNED_FIELDS", FieldGroups::ERP_OWNS_BY_DEFAULT)
 }
 
 /// Records that one invocation handles at the same time. Business Central serves five requests at once per app

@@ -22,12 +22,12 @@ pub enum DeliveryError {
 }
 
 /// The entity of a line.
-pub fn entity(batch: &ImportBatch, line: &ImportLine) -> EntityRef {
-    EntityRef {
+pub fn entity(batch: &ImportBatch, line: &ImportLine) -> Option<EntityRef> {
+    Some(EntityRef {
         kind: batch.kind,
         scope: batch.scope,
-        id: line.id,
-    }
+        id: line.id?,
+    })
 }
 
 /// Norce has the code.
@@ -38,7 +38,9 @@ pub async fn confirm(
     line: &ImportLine,
     now: DateTime<Utc>,
 ) -> Result<(), DeliveryError> {
-    let entity = entity(batch, line);
+    let Some(entity) = entity(batch, line) else {
+        return Ok(()); // SCAFFOLD
+    };
     mappings
         .record_delivery(entity, &line.code, CodeDelivery::Confirmed { at: now })
         .await?;
@@ -57,7 +59,9 @@ pub async fn refuse(
     detail: &str,
     now: DateTime<Utc>,
 ) -> Result<(), DeliveryError> {
-    let entity = entity(batch, line);
+    let Some(entity) = entity(batch, line) else {
+        return Ok(()); // SCAFFOLD
+    };
     mappings
         .record_delivery(entity, &line.code, CodeDelivery::Refused { at: now })
         .await?;

@@ -526,7 +526,7 @@ impl Sides<'_> {
         let owed = |kind: EntityKind, ids: &dyn Fn(i64) -> bool| {
             let of_kind = |owed: &&Owed| match owed.subject {
                 Subject::Entity(entity) => entity.kind == kind && ids(entity.id.get().into()),
-                Subject::Order { .. } => false,
+                Subject::Record { .. } | Subject::Order { .. } => false,
             };
             Some(self.owed.iter().filter(of_kind).count())
         };

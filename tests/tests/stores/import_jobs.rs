@@ -34,11 +34,7 @@ suite! {
 }
 
 fn line(id: i64, text: &str) -> ImportLine {
-    ImportLine {
-        id: norce_id(id),
-        code: code(text),
-        correlation: Uuid::new_v4(),
-    }
+    ImportLine::code(norce_id(id), code(text), Uuid::new_v4())
 }
 
 fn batch() -> ImportBatch {

@@ -69,7 +69,7 @@ fn binding(text: &str) -> Binding {
         },
         delivery: CodeDelivery::Pending,
         shop_fingerprint: Some(key().of(&"shop").unwrap()),
-        erp_fingerprint: None,
+        former_code: None,
         fetched_at: Some(minute(3)),
     }
 }
@@ -195,7 +195,7 @@ async fn a_binding_replaces_a_reservation_and_has_two_faces(store: Store) {
         let text = format!("Å {n} #/\"code\"");
         let binding = Binding {
             delivery,
-            erp_fingerprint: Some(key().of(&n).unwrap()),
+            former_code: None,
             ..binding(&text)
         };
         store.reserve(customer(n), reservation(n)).await.unwrap();
@@ -228,7 +228,7 @@ async fn binding_again_with_news_takes_them_over_and_stays_confirmed(store: Stor
     store.bind(customer(1), old).await.unwrap();
     let news = Binding {
         shop_fingerprint: None,
-        erp_fingerprint: Some(key().of(&"newer").unwrap()),
+        former_code: None,
         ..binding("C1")
     };
     let outcome = store.bind(customer(1), news.clone()).await.unwrap();
@@ -322,7 +322,7 @@ async fn a_look_at_both_sides_is_noted_and_leaves_the_delivery_alone(store: Stor
         },
         delivery: CodeDelivery::Pending,
         shop_fingerprint: None,
-        erp_fingerprint: Some(key().of(&"image").unwrap()),
+        former_code: None,
         fetched_at: Some(minute(8)),
         ..binding("C1")
     };

@@ -234,6 +234,7 @@ mod tests {
             ErpError::Authentication { .. } => "authentication",
             ErpError::Refused { .. } => "refused",
             ErpError::Unreadable(_) => "unreadable",
+            ErpError::CursorExpired => "cursor expired",
         }
     }
 

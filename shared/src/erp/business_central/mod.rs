@@ -118,6 +118,7 @@ impl BusinessCentral {
             capabilities: Capabilities {
                 name: "Business Central",
                 organisation_number: false,
+                readable: crate::domain::FieldGroups::NONE,
                 optimistic_concurrency: true,
                 create_settles_after: SETTLES_AFTER,
             },
@@ -466,6 +467,48 @@ impl Erp for BusinessCentral {
         let mask: Vec<_> = there.iter().collect();
         self.change(id, &record.version, &fields, &mask, deadline)
             .await
+    }
+    async fn page(
+        &self,
+        _: &super::Listing,
+        _: Option<&super::Cursor>,
+        _: Deadline,
+    ) -> Result<super::RecordPage, ErpError> {
+        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+    }
+    async fn get_many(
+        &self,
+        _: &[ErpId],
+        _: crate::domain::FieldGroups,
+        _: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+    }
+    async fn holders_of_keys(
+        &self,
+        _: crate::domain::EntityKind,
+        _: &[NaturalKey],
+        _: Deadline,
+    ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError> {
+        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+    }
+    async fn holders_of_codes(
+        &self,
+        _: crate::domain::EntityKind,
+        _: &[Code],
+        _: Deadline,
+    ) -> Result<Vec<(Code, ErpId)>, ErpError> {
+        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+    }
+    async fn company_of(
+        &self,
+        _: &super::CompanyKey,
+        _: Deadline,
+    ) -> Result<Option<ErpId>, ErpError> {
+        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+    }
+    async fn clock(&self, _: Deadline) -> Result<Option<chrono::DateTime<chrono::Utc>>, ErpError> {
+        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
     }
 }
 

@@ -164,6 +164,7 @@ impl Row {
                 .last_modified_date_time
                 .and_then(|text| text.parse::<DateTime<Utc>>().ok())
                 .filter(|modified| modified.year() > 1),
+            company: None,
             blocked: self.privacy_blocked == Some(true)
                 || self.blocked.as_deref() == Some(BLOCKED_ALL),
             image: ErpImage {
@@ -174,6 +175,10 @@ impl Row {
                 title: personal(self.job_title),
                 vat_number,
                 organisation_number: None,
+                delivery_addresses: Vec::new(),
+                price_lists: Vec::new(),
+                flags: Vec::new(),
+                additional_info: Vec::new(),
                 address: (!address.is_empty()).then_some(address),
             },
         })

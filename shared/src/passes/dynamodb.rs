@@ -1,0 +1,3 @@
+/// Passes in a DynamoDB table.
+#[derive(Debug, Clone)]
+pub struct DynamoDbPasses;

@@ -1,0 +1,3 @@
+/// Passes in memory, for everything that runs in one process.
+#[derive(Debug, Default)]
+pub struct MemoryPasses;

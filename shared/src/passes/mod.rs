@@ -1,0 +1,215 @@
+//! Runs of the scheduled pass: how far each has come, the leases that keep two of them apart, the watermarks that they
+//! move, and the lines that wait for a company.
+
+mod dynamodb;
+mod memory;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+pub use dynamodb::DynamoDbPasses;
+pub use memory::MemoryPasses;
+
+use crate::domain::{EntityKind, ErpId, ImportLine, PassMode, Scope};
+
+/// One pass over one register: what is left of it for people to see, and where it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id; also the correlation id of what it does.
+    pub id: Uuid,
+    /// What it walks over.
+    pub mode: PassMode,
+    /// Customers or companies only.
+    pub kind: Option<EntityKind>,
+    /// The register.
+    pub scope: Scope,
+    /// A plan.
+    pub dry_run: bool,
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// When it last got anything done.
+    pub progressed: DateTime<Utc>,
+    /// How it ended; nothing: it has not.
+    pub ended: Option<Ended>,
+    /// What it found.
+    pub counts: Counts,
+    /// What it cost.
+    pub cost: Cost,
+    /// The watermarks from which it began.
+    pub watermarks_before: BTreeMap<EntityKind, DateTime<Utc>>,
+    /// The watermark that it leaves: taken before it began.
+    pub watermark_after: Option<DateTime<Utc>>,
+    /// How often it was saved. A save succeeds only on top of the one before, so that an invocation that was thought
+    /// dead cannot undo what its successor has done.
+    pub version: u64,
+    /// Where it goes on, as the pass itself writes it; nothing once it has ended.
+    pub work: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why it failed, in words without personal data; nothing: it got to its end.
+    pub failed: Option<String>,
+}
+
+/// What a pass found. Each record or entity is counted once, in one of the groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Records of the ERP, or entities of Norce, that it looked at.
+    pub seen: u64,
+    /// Known and unchanged: nothing was done.
+    pub unchanged: u64,
+    /// Norce had the code already; only the mapping was missing.
+    pub bound: u64,
+    /// Codes for Norce.
+    pub codes: u64,
+    /// Renamed codes for Norce.
+    pub renamed: u64,
+    /// Fields that the ERP owns for Norce.
+    pub fields: u64,
+    /// Records to be inserted in Norce.
+    pub inserted: u64,
+    /// Records that wait for their company.
+    pub waiting: u64,
+    /// Conflicts, owed.
+    pub conflicts: u64,
+    /// Skipped, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Sweep: entities that are looked at afresh.
+    pub queued: u64,
+    /// Sweep: forgotten ones among them.
+    pub forgotten: u64,
+}
+
+/// What a pass cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cost {
+    /// Invocations that worked on it.
+    pub invocations: u64,
+    /// Pages of the ERP, or of Norce in a sweep.
+    pub pages: u64,
+    /// Other requests to the ERP.
+    pub erp_calls: u64,
+    /// Look-ups in Norce Query.
+    pub query_calls: u64,
+    /// Mapping items that were read.
+    pub mapping_reads: u64,
+    /// Requests that it took to read them.
+    pub mapping_read_requests: u64,
+    /// Mappings that were written.
+    pub mapping_writes: u64,
+    /// Lines for Norce.
+    pub import_lines: u64,
+    /// Milliseconds in which it waited for the ERP and did nothing else.
+    pub erp_wait_ms: u64,
+    /// Milliseconds in which it waited for Norce and did nothing else.
+    pub norce_wait_ms: u64,
+    /// Milliseconds of all invocations.
+    pub duration_ms: u64,
+}
+
+/// What a lease keeps apart: the walks over one register. Delta and full passes share the ERP's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseKey {
+    /// The register.
+    pub scope: Scope,
+    /// The sweep walks over Norce, the others over the ERP.
+    pub sweep: bool,
+}
+
+/// Who holds a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The run.
+    pub run: Uuid,
+    /// The invocation that works on it; nothing: it waits to go on.
+    pub invocation: Option<Uuid>,
+    /// Until when, whatever happens to the holder.
+    pub until: DateTime<Utc>,
+}
+
+/// The store failed. It is always worth trying again.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the passes cannot be reached: {0}")]
+pub struct PassesError(pub String);
+
+/// The store of the passes.
+#[async_trait]
+pub trait Passes: Send + Sync {
+    /// Takes a lease for an invocation: when nobody holds it, when its time is over, or when its run is the same and no
+    /// other invocation works on it. Otherwise, who holds it.
+    async fn lease(
+        &self,
+        key: LeaseKey,
+        wanted: Lease,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), Lease>, PassesError>;
+
+    /// Gives a lease back that this invocation holds; `keep_until`: its run goes on, and nobody else may take it before.
+    /// Somebody else's lease is left alone.
+    async fn release(
+        &self,
+        key: LeaseKey,
+        invocation: Uuid,
+        keep_until: Option<DateTime<Utc>>,
+    ) -> Result<(), PassesError>;
+
+    /// A run.
+    async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError>;
+
+    /// Every run that is kept (a month), in no particular order.
+    async fn runs(&self) -> Result<Vec<Run>, PassesError>;
+
+    /// Stores a run whose `version` is one above the stored one (1 for a new run). `false`: it is not, and nothing was
+    /// stored.
+    async fn save(&self, run: &Run) -> Result<bool, PassesError>;
+
+    /// The watermark of a walk over the records of a kind.
+    async fn watermark(
+        &self,
+        key: LeaseKey,
+        kind: EntityKind,
+    ) -> Result<Option<DateTime<Utc>>, PassesError>;
+
+    /// Moves a watermark forward; one that is later already stays.
+    async fn advance(
+        &self,
+        key: LeaseKey,
+        kind: EntityKind,
+        to: DateTime<Utc>,
+    ) -> Result<(), PassesError>;
+
+    /// Lets a line wait until Norce has the company that is this ERP record. Repeating it changes nothing: of the lines
+    /// of one ERP record, the last one waits.
+    async fn wait_for_company(
+        &self,
+        scope: Scope,
+        company: &ErpId,
+        line: &ImportLine,
+    ) -> Result<(), PassesError>;
+
+    /// The lines that wait for a company.
+    async fn waiting_for_company(
+        &self,
+        scope: Scope,
+        company: &ErpId,
+    ) -> Result<Vec<ImportLine>, PassesError>;
+
+    /// Ends the waiting of these lines; others that have come since go on waiting.
+    async fn stop_waiting(
+        &self,
+        scope: Scope,
+        company: &ErpId,
+        lines: &[ImportLine],
+    ) -> Result<(), PassesError>;
+}
