@@ -341,7 +341,7 @@ async fn p9_a_poison_row_is_found_in_the_log() {
     let row = errors[0].row.as_ref().unwrap();
     assert_eq!(
         (row.id, row.code.as_ref()),
-        (Some(id(bo)), Some(&lines[1].code))
+        (Some(id(bo)), Some(&lines[1].line.code))
     );
     assert_eq!(errors[0].message, "The code of [e-mail] is taken");
 }
