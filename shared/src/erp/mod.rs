@@ -24,7 +24,7 @@ use crate::{
 
 pub use crate::domain::{ErpId, Resource};
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
-pub use owned::OwnedImage;
+pub use owned::{changed_groups, tell_again};
 
 /// What a party is in the ERP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

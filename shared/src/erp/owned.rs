@@ -1,35 +1,15 @@
-//! What the ERP owns of a record: what Norce is told when it changes.
+//! What the ERP owns of a record: what Norce is told when it changes, and how it is noted that Norce was told.
 
-use serde::Serialize;
-
-use super::{CompanyKey, ErpRecord};
+use super::ErpRecord;
 use crate::domain::{
-    Address, EntityKind, FieldGroup, FieldGroups, Names, NorceFields, Personal, Resource,
+    EntityKind, FieldGroup, FieldGroups, Fingerprint, FingerprintKey, Names, NorceFields, Personal,
+    Resource,
 };
 
-/// The fields of a record that the ERP owns; the code is not among them. This is what is fingerprinted: the order of
-/// the fields is part of the fingerprint, and a group that the ERP does not own leaves no trace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OwnedImage<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a Personal>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contact_details: Option<[Option<&'a Personal>; 3]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    invoice_address: Option<Option<&'a Address>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delivery_addresses: Option<&'a [Address]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    price_lists: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    active: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    flags: Option<&'a [(String, bool)]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    additional_info: Option<&'a [(String, Option<Personal>)]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    company: Option<Option<&'a CompanyKey>>,
-}
+/// As much of a group's keyed hash as is kept: 64 bits, so that a change goes unseen once in 10^19.
+const HASH_CHARS: usize = 16;
+/// Stands for a fingerprint when Norce has to be told again, whatever it was told before.
+const AGAIN: &str = "again";
 
 impl ErpRecord {
     /// Customer or company, in Norce's terms.
@@ -41,37 +21,47 @@ impl ErpRecord {
         }
     }
 
-    /// What the ERP owns of it, when these are the groups that the ERP owns.
-    pub fn owned(&self, groups: FieldGroups) -> OwnedImage<'_> {
+    /// The fingerprint of those groups that the ERP owns, each by itself (`price-lists:5f0c…,active:77ab…`), so that a
+    /// comparison shows which of them has changed. The code is not among them; it is compared as it is.
+    ///
+    /// A record that is active and has no price lists leaves no trace of these two groups: Norce has that of a customer
+    /// that nobody told it otherwise, so that it need not be told. `None`: there is no trace at all.
+    ///
+    /// # Errors
+    /// When a value has no JSON form; none of the record's is like that.
+    pub fn owned_fingerprint(
+        &self,
+        groups: FieldGroups,
+        key: &FingerprintKey,
+    ) -> Result<Option<Fingerprint>, serde_json::Error> {
         let image = &self.image;
-        OwnedImage {
-            name: image
-                .name
-                .as_ref()
-                .filter(|_| groups.has(FieldGroup::Names)),
-            contact_details: groups
-                .has(FieldGroup::ContactDetails)
-                .then(|| [&image.email, &image.phone, &image.mobile].map(Option::as_ref)),
-            invoice_address: groups
-                .has(FieldGroup::InvoiceAddress)
-                .then_some(image.address.as_ref()),
-            delivery_addresses: groups
-                .has(FieldGroup::DeliveryAddresses)
-                .then_some(image.delivery_addresses.as_slice()),
-            price_lists: groups
-                .has(FieldGroup::PriceLists)
-                .then_some(image.price_lists.as_slice()),
-            active: groups.has(FieldGroup::Active).then_some(!self.blocked),
-            flags: groups
-                .has(FieldGroup::Flags)
-                .then_some(image.flags.as_slice()),
-            additional_info: groups
-                .has(FieldGroup::AdditionalInfo)
-                .then_some(image.additional_info.as_slice()),
-            company: (groups.has(FieldGroup::CompanyRelations)
-                && self.id.resource == Resource::Contact)
-                .then_some(self.company.as_ref()),
+        let mut text = String::new();
+        for group in groups.iter() {
+            let hash = match group {
+                FieldGroup::Code => continue,
+                FieldGroup::Active if !self.blocked => continue,
+                FieldGroup::PriceLists if image.price_lists.is_empty() => continue,
+                FieldGroup::CompanyRelations if self.company.is_none() => continue,
+                FieldGroup::Active => key.of(&self.blocked)?,
+                FieldGroup::PriceLists => key.of(&image.price_lists)?,
+                FieldGroup::CompanyRelations => key.of(&self.company)?,
+                FieldGroup::Names => key.of(&image.name)?,
+                FieldGroup::ContactDetails => {
+                    key.of(&[&image.email, &image.phone, &image.mobile])?
+                }
+                FieldGroup::InvoiceAddress => key.of(&image.address)?,
+                FieldGroup::DeliveryAddresses => key.of(&image.delivery_addresses)?,
+                FieldGroup::Flags => key.of(&image.flags)?,
+                FieldGroup::AdditionalInfo => key.of(&image.additional_info)?,
+            };
+            if !text.is_empty() {
+                text.push(',');
+            }
+            text.push_str(group.as_str());
+            text.push(':');
+            text.push_str(hash.as_str().get(..HASH_CHARS).unwrap_or_default());
         }
+        Ok((!text.is_empty()).then(|| Fingerprint::from(text)))
     }
 
     /// The values of an import, in Norce's terms.
@@ -100,20 +90,37 @@ impl ErpRecord {
     }
 }
 
-impl OwnedImage<'_> {
-    /// Whether this is what every record is that nothing was ever said about: active and without price lists. Norce
-    /// has that of a customer that nobody told it otherwise, so that it need not be told.
-    pub fn is_unremarkable(&self) -> bool {
-        self.active != Some(false)
-            && self.price_lists.is_none_or(<[String]>::is_empty)
-            && self.name.is_none()
-            && self.contact_details.is_none()
-            && self.invoice_address.is_none()
-            && self.delivery_addresses.is_none()
-            && self.flags.is_none()
-            && self.additional_info.is_none()
-            && self.company.is_none()
+/// The mark that Norce has to be told again.
+pub fn tell_again() -> Fingerprint {
+    Fingerprint::from(AGAIN.to_owned())
+}
+
+/// Of these groups, those that differ between what Norce was told and what is now.
+pub fn changed_groups(
+    told: Option<&Fingerprint>,
+    now: Option<&Fingerprint>,
+    groups: FieldGroups,
+) -> FieldGroups {
+    let groups = groups.without(FieldGroups::CODE);
+    if told == now {
+        return FieldGroups::NONE;
     }
+    if told.is_some_and(|told| told.as_str() == AGAIN) {
+        return groups;
+    }
+    let hash = |fingerprint: Option<&'_ Fingerprint>, group: FieldGroup| {
+        let parts = fingerprint.map_or("", |fingerprint| fingerprint.as_str());
+        parts.split(',').find_map(|part| {
+            let (word, hash) = part.split_once(':')?;
+            (word == group.as_str()).then(|| hash.to_owned())
+        })
+    };
+    groups
+        .iter()
+        .filter(|group| hash(told, *group) != hash(now, *group))
+        .fold(FieldGroups::NONE, |changed, group| {
+            changed.union(FieldGroups::of(&[group]))
+        })
 }
 
 /// The ERP has a name in one text: its last word is the last name.
@@ -125,5 +132,85 @@ fn split(name: &Personal) -> Names {
     Names::Customer {
         first,
         last: last.unwrap_or_else(|| name.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::ErpId,
+        erp::{ErpImage, ErpRecord},
+    };
+
+    fn record() -> ErpRecord {
+        ErpRecord {
+            id: ErpId {
+                resource: Resource::Customer,
+                id: "1".to_owned(),
+            },
+            code: "C1".parse().unwrap(),
+            version: "1".to_owned(),
+            modified: None,
+            organisation: false,
+            blocked: false,
+            company: None,
+            image: ErpImage {
+                name: Personal::parse("Anna Maria Ek"),
+                ..ErpImage::default()
+            },
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_tells_which_group_has_changed() {
+        let key = FingerprintKey::new(b"k");
+        let owns: FieldGroups = "code,names,price-lists,active".parse().unwrap();
+        let of = |record: &ErpRecord| record.owned_fingerprint(owns, &key).unwrap();
+        let told = of(&record());
+        let changed = |record: &ErpRecord| {
+            changed_groups(told.as_ref(), of(record).as_ref(), owns).to_string()
+        };
+        assert_eq!(changed(&record()), "");
+        let mut priced = record();
+        priced.image.price_lists = vec!["VIP".to_owned()];
+        assert_eq!(changed(&priced), "price-lists");
+        priced.blocked = true;
+        priced.image.name = Personal::parse("Anna Berg");
+        assert_eq!(changed(&priced), "names,price-lists,active");
+        assert_eq!(
+            changed_groups(of(&priced).as_ref(), told.as_ref(), owns).to_string(),
+            "names,price-lists,active"
+        );
+        assert_eq!(
+            changed_groups(Some(&tell_again()), told.as_ref(), owns).to_string(),
+            "names,price-lists,active"
+        );
+    }
+
+    #[test]
+    fn an_active_customer_without_price_lists_leaves_no_trace() {
+        let key = FingerprintKey::new(b"k");
+        let owns = FieldGroups::ERP_OWNS_BY_DEFAULT;
+        assert_eq!(record().owned_fingerprint(owns, &key).unwrap(), None);
+    }
+
+    #[test]
+    fn the_last_word_of_a_person_is_the_last_name() {
+        let names = |text: &str| split(&Personal::parse(text).unwrap());
+        assert_eq!(
+            names("Anna Maria Ek"),
+            Names::Customer {
+                first: Personal::parse("Anna Maria"),
+                last: Personal::parse("Ek").unwrap()
+            }
+        );
+        assert_eq!(
+            names("Ek"),
+            Names::Customer {
+                first: None,
+                last: Personal::parse("Ek").unwrap()
+            }
+        );
     }
 }

@@ -247,8 +247,8 @@ pub trait Mappings: Send + Sync {
         to: &Code,
     ) -> Result<Bound, MappingsError>;
 
-    /// Notes what Norce is told of the fields that the ERP owns; `None`: it has to be told again. `false`: the record is
-    /// not bound (any more).
+    /// Notes what Norce is told of the fields that the ERP owns; [`tell_again`](crate::erp::tell_again): it did not take
+    /// that. `false`: the record is not bound (any more).
     async fn record_owned(
         &self,
         scope: Scope,
