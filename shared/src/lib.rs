@@ -6,7 +6,7 @@
 //! runtime   configuration, secrets, telemetry, batches, wiring
 //!    │
 //!    ├── norce, erp                            clients, over `http`
-//!    ├── mappings, owed, import_jobs, passes, queues   stores and queues, each in memory and on AWS
+//!    ├── mappings, owed, import_jobs, passes, queues, reports   stores and queues, each in memory and on AWS
 //!    ▼
 //! domain    values and rules: no I/O, no clock of its own, no AWS
 //! ```
@@ -24,4 +24,5 @@ pub mod norce;
 pub mod owed;
 pub mod passes;
 pub mod queues;
+pub mod reports;
 pub mod runtime;

@@ -1,0 +1,128 @@
+use chrono::TimeDelta;
+use shared::{
+    domain::{FieldGroups, Shops},
+    runtime::configuration::{
+        ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings, read_erp_owns,
+        read_shops,
+    },
+};
+
+/// What a pass does with what it finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassSettings {
+    /// `ERP_OWNED_FIELDS`.
+    pub erp_owns: FieldGroups,
+    /// `IMPORT_UNKNOWN`: records of the ERP that Norce does not have are inserted there.
+    pub import_unknown: bool,
+    /// `PASS_OVERLAP_MINUTES`: how far before the watermark a delta pass begins. An ERP stamps a change before it
+    /// commits it, so that a walk can pass a record which appears later (erp-apis §0).
+    pub overlap: TimeDelta,
+    /// `SWEEP_OVERLAP_MINUTES`: the same for Norce, where rows were seen to land hours out of order (norce-api §5.1).
+    pub sweep_overlap: TimeDelta,
+    /// `PASS_MOST_WAITING`: messages on the imports queue above which a pass waits.
+    pub most_waiting: u64,
+}
+
+const DEFAULT_OVERLAP_MINUTES: u32 = 5;
+/// The real client of norce-api §5.1 laps six hours.
+const DEFAULT_SWEEP_OVERLAP_MINUTES: u32 = 6 * 60;
+/// 20,000 lines, forty jobs of the usual size.
+const DEFAULT_MOST_WAITING: u64 = 200;
+
+impl PassSettings {
+    /// Reads the part.
+    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        let erp_owns = read_erp_owns(environment);
+        let import_unknown = environment.or_default("IMPORT_UNKNOWN", false);
+        let overlap = environment.or_default("PASS_OVERLAP_MINUTES", DEFAULT_OVERLAP_MINUTES);
+        let sweep_overlap =
+            environment.or_default("SWEEP_OVERLAP_MINUTES", DEFAULT_SWEEP_OVERLAP_MINUTES);
+        let most_waiting = environment.or_default("PASS_MOST_WAITING", DEFAULT_MOST_WAITING);
+        Some(Self {
+            erp_owns: erp_owns?,
+            import_unknown: import_unknown?,
+            overlap: TimeDelta::minutes(overlap?.into()),
+            sweep_overlap: TimeDelta::minutes(sweep_overlap?.into()),
+            most_waiting: most_waiting?,
+        })
+    }
+}
+
+impl Default for PassSettings {
+    fn default() -> Self {
+        Self {
+            erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
+            import_unknown: false,
+            overlap: TimeDelta::minutes(DEFAULT_OVERLAP_MINUTES.into()),
+            sweep_overlap: TimeDelta::minutes(DEFAULT_SWEEP_OVERLAP_MINUTES.into()),
+            most_waiting: DEFAULT_MOST_WAITING,
+        }
+    }
+}
+
+/// What `erp-full-pass` reads from its environment.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// Which shops there are.
+    pub shops: Shops,
+    /// How to reach Norce.
+    pub norce: NorceSettings,
+    /// How to reach the ERP.
+    pub erp: ErpSettings,
+    /// What to do with what is found.
+    pub pass: PassSettings,
+    /// `FINGERPRINT_SECRET_ARN`.
+    pub fingerprint_secret_arn: String,
+    /// `CODE_MAPPINGS_TABLE`.
+    pub code_mappings_table: String,
+    /// `OWED_TABLE`.
+    pub owed_table: String,
+    /// `PASSES_TABLE`.
+    pub passes_table: String,
+    /// `REPORTS_BUCKET`.
+    pub reports_bucket: String,
+    /// `PASSES_QUEUE_URL` and `PASSES_DEAD_LETTER_QUEUE_URL`.
+    pub passes: InboxSettings,
+    /// `CHANGES_QUEUE_URL`.
+    pub changes_queue_url: String,
+    /// `IMPORTS_QUEUE_URL`.
+    pub imports_queue_url: String,
+}
+
+impl Configuration {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
+        let shops = read_shops(&mut environment);
+        let norce = NorceSettings::read(&mut environment);
+        let erp = ErpSettings::read(&mut environment);
+        let pass = PassSettings::read(&mut environment);
+        let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
+        let code_mappings_table = environment.required("CODE_MAPPINGS_TABLE");
+        let owed_table = environment.required("OWED_TABLE");
+        let passes_table = environment.required("PASSES_TABLE");
+        let reports_bucket = environment.required("REPORTS_BUCKET");
+        let passes = InboxSettings::read(&mut environment, "PASSES");
+        let changes_queue_url = environment.required("CHANGES_QUEUE_URL");
+        let imports_queue_url = environment.required("IMPORTS_QUEUE_URL");
+        let configuration = (|| {
+            Some(Self {
+                shops: shops?,
+                norce: norce?,
+                erp: erp?,
+                pass: pass?,
+                fingerprint_secret_arn: fingerprint_secret_arn?,
+                code_mappings_table: code_mappings_table?,
+                owed_table: owed_table?,
+                passes_table: passes_table?,
+                reports_bucket: reports_bucket?,
+                passes: passes?,
+                changes_queue_url: changes_queue_url?,
+                imports_queue_url: imports_queue_url?,
+            })
+        })();
+        environment.finish(configuration)
+    }
+}

@@ -1,0 +1,267 @@
+//! What a plan leaves: its lines as JSON Lines, and a page for people. Ids and codes only.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    domain::{Code, EntityKind, ErpId, NorceId, PassMode},
+    passes::Run,
+};
+
+/// What would be done about one record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanLine {
+    /// `code`, `renamed`, `fields`, `insert`, `bound`, `waiting`, `conflict` or `skipped`.
+    pub group: String,
+    /// Customer or company.
+    pub kind: EntityKind,
+    /// The ERP's record, such as `customer 5d115c9c-…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// Its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// Norce's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norce_id: Option<NorceId>,
+    /// The code that Norce has, where the ERP renamed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_code: Option<Code>,
+    /// The groups of fields that Norce would be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<String>,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl PlanLine {
+    pub(crate) fn new(
+        group: &str,
+        kind: EntityKind,
+        record: Option<&ErpId>,
+        code: Option<&Code>,
+    ) -> Self {
+        Self {
+            group: group.to_owned(),
+            kind,
+            record: record.map(ToString::to_string),
+            code: code.cloned(),
+            norce_id: None,
+            former_code: None,
+            fields: None,
+            reason: None,
+        }
+    }
+}
+
+/// Lines as JSON Lines.
+///
+/// # Errors
+/// When a line has no JSON form; none is like that.
+pub fn json_lines(lines: &[PlanLine]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+/// A number with its thousands apart, as `9,996`.
+fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The counts of a run, with the words that people know them by.
+fn counts(run: &Run) -> Vec<(&'static str, u64)> {
+    let counts = &run.counts;
+    if run.mode == PassMode::Sweep {
+        return vec![
+            ("unchanged", counts.unchanged),
+            ("to be looked at again", counts.queued),
+            ("of them forgotten", counts.forgotten),
+        ];
+    }
+    vec![
+        ("unchanged", counts.unchanged),
+        ("codes to Norce", counts.codes),
+        ("renamed codes to Norce", counts.renamed),
+        ("changed fields to Norce", counts.fields),
+        ("inserted in Norce", counts.inserted),
+        ("bound, Norce has the code", counts.bound),
+        ("waiting for their company", counts.waiting),
+        ("conflicts", counts.conflicts),
+        ("skipped", counts.skipped.values().sum()),
+    ]
+}
+
+/// A run in one line for people: `full pass over client: 10,000 seen: 9,890 unchanged, 100 codes to Norce, … in 12.3 s`.
+pub fn summary(run: &Run) -> String {
+    let plan = if run.dry_run { "plan of a " } else { "" };
+    let kind = run
+        .kind
+        .map(|kind| format!(", {kind} only"))
+        .unwrap_or_default();
+    let mut text = format!(
+        "{plan}{} pass over {}{kind}: {} seen",
+        run.mode,
+        run.scope,
+        number(run.counts.seen)
+    );
+    for (index, (word, count)) in counts(run)
+        .into_iter()
+        .filter(|(word, count)| *count > 0 || *word == "unchanged")
+        .enumerate()
+    {
+        let separator = if index == 0 { ": " } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{} {word}", number(count));
+    }
+    let seconds = |ms: u64| format!("{}.{} s", ms / 1_000, ms % 1_000 / 100);
+    let cost = &run.cost;
+    let _ = write!(
+        text,
+        "; in {} ({} waiting for the ERP, {} for Norce), {} pages, {} Query calls, {} lines",
+        seconds(cost.duration_ms),
+        seconds(cost.erp_wait_ms),
+        seconds(cost.norce_wait_ms),
+        number(cost.pages),
+        number(cost.query_calls),
+        number(cost.import_lines)
+    );
+    text
+}
+
+/// What each group is headed with, in the order in which they are shown.
+const GROUPS: [(&str, &str); 8] = [
+    ("conflict", "Conflicts: somebody has to decide"),
+    ("code", "Codes that Norce gets"),
+    ("renamed", "Renamed codes that Norce gets"),
+    ("fields", "Changed fields that Norce gets"),
+    ("insert", "Records that are inserted in Norce"),
+    ("bound", "Bound: Norce has the code, the mapping is made"),
+    ("waiting", "Waiting for their company to be in Norce"),
+    ("skipped", "Skipped"),
+];
+
+const STYLE: &str = "
+:root{color-scheme:light dark;--ink:#1c2430;--dim:#5b6675;--line:#d9dee5;--paper:#fff;--mark:#0b6bcb}
+@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--dim:#9aa6b5;--line:#333c48;--paper:#14181e;--mark:#6db3ff}}
+body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:60rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.5rem;margin-bottom:.25rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}p{margin:.25rem 0;color:var(--dim)}
+.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}
+th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+th{color:var(--dim);font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums;width:8rem;padding-right:2rem}
+.lead{color:var(--ink);font-size:1.05rem}code{color:var(--mark);white-space:nowrap}@media print{body{margin:0}}
+";
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// A page for people, which needs nothing but itself. `first` holds the first lines of each group.
+pub fn html(run: &Run, first: &[PlanLine]) -> String {
+    let title = format!("Plan: {} pass over {}", run.mode, run.scope);
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n<p>{}, run {}. Nothing was written.</p>\n<p class=\"lead\">{}</p>\n",
+        run.started.format("%Y-%m-%d %H:%M UTC"),
+        run.id,
+        escape(&summary(run)),
+        title = escape(&title),
+    );
+    page.push_str("<h2>Summary</h2>\n<table>\n");
+    let row = |page: &mut String, word: &str, count: u64| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            page,
+            "<tr><td class=\"n\">{}</td><td>{}</td></tr>",
+            number(count),
+            escape(word)
+        );
+    };
+    row(&mut page, "seen", run.counts.seen);
+    for (word, count) in counts(run) {
+        row(&mut page, word, count);
+    }
+    for (reason, count) in &run.counts.skipped {
+        row(&mut page, &format!("skipped: {reason}"), *count);
+    }
+    page.push_str("</table>\n");
+    for (group, heading) in GROUPS {
+        let lines: Vec<&PlanLine> = first.iter().filter(|line| line.group == group).collect();
+        if lines.is_empty() {
+            continue;
+        }
+        let _ = write!(
+            page,
+            "<h2>{heading}</h2>\n<p>The first {}; all of them are in <code>lines-*.jsonl</code> beside this page.</p>\n<div class=\"scroll\"><table>\n<tr><th>Code</th><th>Kind</th><th>Norce id</th><th>ERP record</th><th>What</th></tr>\n",
+            lines.len()
+        );
+        for line in lines {
+            let what = match (&line.former_code, &line.fields, &line.reason) {
+                (Some(former), ..) => format!("was {former}"),
+                (None, _, Some(reason)) => reason.clone(),
+                (None, Some(fields), None) => fields.clone(),
+                (None, None, None) => String::new(),
+            };
+            let cell = |text: Option<String>| text.map(|text| escape(&text)).unwrap_or_default();
+            let _ = writeln!(
+                page,
+                "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                cell(line.code.as_ref().map(ToString::to_string)),
+                line.kind,
+                cell(line.norce_id.map(|id| id.to_string())),
+                cell(line.record.clone()),
+                escape(&what)
+            );
+        }
+        page.push_str("</table></div>\n");
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (value, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn what_comes_from_outside_is_escaped() {
+        assert_eq!(
+            escape("<b>\"A&B's\"</b>"),
+            "&lt;b&gt;&quot;A&amp;B&#39;s&quot;&lt;/b&gt;"
+        );
+    }
+}

@@ -1,0 +1,660 @@
+//! One step of a run: what one invocation does for it.
+//!
+//! 1. It takes the lease of the register, so that no two passes walk over it at the same time.
+//! 2. It does once more what was written down last, in case the invocation before was cut off while it did it.
+//! 3. It walks on. From time to time it writes down what is to be done, the place and the counts, and then does it.
+//! 4. It ends the run, or leaves it to the next message, and gives the lease back.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use shared::{
+    domain::{EntityKind, ErpId, NorceId, PassMessage, PassMode, Resource, Scope},
+    erp::Cursor,
+    http::Deadline,
+    passes::{Cost, Counts, Ended, Lease, LeaseKey, Run},
+    runtime::batch::Outcome,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    ErpFullPass,
+    action::Action,
+    decide::Decision,
+    failure::Halt,
+    report::{self, PlanLine},
+    walk::{Pending, ids_of, milliseconds},
+};
+
+/// A step stops this long before the invocation's time is up (P13): a page and what follows from it fit into it when
+/// all is well.
+pub(crate) const STOP_BEFORE: Duration = Duration::from_secs(30);
+/// How long a lease outlives the invocation that holds it, for its last writes.
+const LEASE_MARGIN: TimeDelta = TimeDelta::seconds(5);
+/// How long a run keeps its lease while its next message is under way; longer than the longest delay of a message.
+const LEASE_BETWEEN_STEPS: TimeDelta = TimeDelta::minutes(30);
+/// How long a run waits for another one over the same register, until it asks again.
+const WAIT_FOR_ANOTHER_RUN: Duration = Duration::from_secs(60);
+/// How long a run waits for the imports queue to get shorter, until it looks again.
+const WAIT_FOR_IMPORTS: Duration = Duration::from_secs(60);
+/// How long a run waits before it begins a listing anew: the ERP may just have been restarted.
+const WAIT_FOR_LISTING: Duration = Duration::from_secs(10);
+/// A run that gets nothing done for so long is given up; the next one begins from the same watermark.
+const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(24);
+/// Lines of a plan in one object: a few megabytes.
+const PLAN_LINES_IN_A_PART: usize = 20_000;
+/// The first lines of each group that a plan shows.
+const PLAN_LINES_SHOWN: usize = 20;
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "at", rename_all = "kebab-case")]
+pub(crate) enum Part {
+    /// What is owed from earlier.
+    Owed,
+    /// The ERP's records.
+    Records { resource: Resource },
+    /// Norce's changed entities.
+    Changed { kind: EntityKind },
+    /// Norce's forgotten customers.
+    Forgotten,
+    /// Nothing is left.
+    Done,
+}
+
+/// What is written down of a run besides what people see of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Work {
+    pub(crate) part: Part,
+    /// The next page of the ERP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<Cursor>,
+    /// The last entity of Norce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) after: Option<NorceId>,
+    /// Records about which more has to be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pending: Vec<ErpId>,
+    /// What is being done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    outbox: Vec<Action>,
+    /// What was counted when the part began.
+    counts_before: Counts,
+    /// Of a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plan: Option<PlanWork>,
+}
+
+/// What is kept of a plan between its steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct PlanWork {
+    parts: u32,
+    first: BTreeMap<String, Vec<PlanLine>>,
+}
+
+/// A run at work.
+pub(crate) struct Step<'a> {
+    pub(crate) run: &'a mut Run,
+    pub(crate) work: Work,
+    actions: Vec<Action>,
+    lines: Vec<PlanLine>,
+    sent_lines: u64,
+}
+
+impl Work {
+    fn new(mode: PassMode, kind: Option<EntityKind>, dry_run: bool) -> Self {
+        let part = match (mode, kind) {
+            (PassMode::Sweep, Some(EntityKind::Customer)) => Part::Changed {
+                kind: EntityKind::Customer,
+            },
+            // Companies first.
+            (PassMode::Sweep, _) => Part::Changed {
+                kind: EntityKind::Company,
+            },
+            (PassMode::Delta | PassMode::Full, _) => Part::Owed,
+        };
+        Self {
+            part,
+            cursor: None,
+            after: None,
+            pending: Vec::new(),
+            outbox: Vec::new(),
+            counts_before: Counts::default(),
+            plan: dry_run.then(PlanWork::default),
+        }
+    }
+}
+
+impl Step<'_> {
+    /// Goes on with the next part.
+    pub(crate) fn next_part(&mut self) {
+        let kind = self.run.kind;
+        self.work.part = match self.work.part {
+            Part::Owed => Part::Records {
+                resource: Resource::Customer,
+            },
+            Part::Records {
+                resource: Resource::Customer,
+            } if kind != Some(EntityKind::Company) => Part::Records {
+                resource: Resource::Contact,
+            },
+            Part::Changed {
+                kind: EntityKind::Company,
+            } if kind.is_none() => Part::Changed {
+                kind: EntityKind::Customer,
+            },
+            Part::Changed {
+                kind: EntityKind::Customer,
+            } => Part::Forgotten,
+            Part::Records { .. } | Part::Changed { .. } | Part::Forgotten | Part::Done => {
+                Part::Done
+            }
+        };
+        self.work.cursor = None;
+        self.work.after = None;
+        self.work.counts_before = self.run.counts.clone();
+    }
+
+    /// Begins the part anew. What was done stays counted; what was only seen is seen again.
+    fn part_again(&mut self) {
+        let before = self.work.counts_before.clone();
+        let counts = &mut self.run.counts;
+        counts.seen = before.seen;
+        counts.unchanged = before.unchanged;
+        counts.conflicts = before.conflicts;
+        counts.skipped = before.skipped;
+        self.work.cursor = None;
+        self.work.pending.clear();
+        self.actions.clear();
+    }
+
+    /// Takes a decision about a record; `owed`: something is owed of it from earlier.
+    pub(crate) fn decided(&mut self, decision: Decision, owed: Option<&ErpId>) {
+        let resolved = match decision {
+            Decision::Unchanged => {
+                self.run.counts.unchanged += 1;
+                true
+            }
+            Decision::Skip(skipped) => {
+                let reason = skipped.reason.to_owned();
+                *self.run.counts.skipped.entry(reason).or_default() += 1;
+                if self.run.dry_run {
+                    self.lines.push(skipped.plan_line());
+                }
+                true
+            }
+            Decision::Act(action) => {
+                let resolved = !matches!(action, Action::Owe { .. } | Action::Wait { .. });
+                self.push(action);
+                resolved
+            }
+        };
+        if let (true, Some(record)) = (resolved, owed) {
+            self.push(Action::Resolve {
+                record: record.clone(),
+            });
+        }
+    }
+
+    /// Takes an action.
+    pub(crate) fn push(&mut self, action: Action) {
+        action.count(self.run);
+        if self.run.dry_run {
+            self.lines.extend(action.plan_line());
+        } else {
+            self.actions.push(action);
+        }
+    }
+
+    pub(crate) fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    /// Writes down what is to be done, the place and the counts, and then does it.
+    pub(crate) async fn commit(
+        &mut self,
+        pass: &ErpFullPass,
+        pending: &Pending,
+    ) -> Result<(), Halt> {
+        self.work.pending = ids_of(pending);
+        self.run.progressed = pass.clock.now();
+        if self.run.dry_run {
+            if self.lines.len() >= PLAN_LINES_IN_A_PART {
+                self.write_plan_lines(pass).await?;
+            }
+            return Ok(());
+        }
+        self.work.outbox = std::mem::take(&mut self.actions);
+        self.save(pass).await?;
+        self.act(pass).await?;
+        if self.sent_lines > 0 {
+            self.sent_lines = 0;
+            if pass.imports_depth.depth().await? > pass.settings.most_waiting {
+                return Err(Halt::ImportsAreDeep);
+            }
+        }
+        Ok(())
+    }
+
+    async fn act(&mut self, pass: &ErpFullPass) -> Result<(), Halt> {
+        let outbox = std::mem::take(&mut self.work.outbox);
+        if !outbox.is_empty() {
+            self.sent_lines += pass.act(self.run, &outbox).await?;
+        }
+        Ok(())
+    }
+
+    async fn save(&mut self, pass: &ErpFullPass) -> Result<(), Halt> {
+        self.run.version += 1;
+        self.run.work = Some(serde_json::to_string(&self.work)?);
+        if pass.passes.save(self.run).await? {
+            Ok(())
+        } else {
+            Err(Halt::Superseded)
+        }
+    }
+
+    /// Leaves the run in good order when the invocation's time is nearly up.
+    pub(crate) async fn check_time(
+        &mut self,
+        pass: &ErpFullPass,
+        pending: &Pending,
+        deadline: Deadline,
+    ) -> Result<(), Halt> {
+        if deadline.allows(STOP_BEFORE) {
+            return Ok(());
+        }
+        self.commit(pass, pending).await?;
+        Err(Halt::TimeIsUp)
+    }
+
+    /// Puts the lines of a plan away, and remembers the first of each group.
+    async fn write_plan_lines(&mut self, pass: &ErpFullPass) -> Result<(), Halt> {
+        let lines = std::mem::take(&mut self.lines);
+        let plan = self.work.plan.get_or_insert_default();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        plan.parts += 1;
+        for line in &lines {
+            let first = plan.first.entry(line.group.clone()).or_default();
+            if first.len() < PLAN_LINES_SHOWN {
+                first.push(line.clone());
+            }
+        }
+        let key = format!("{}/lines-{:04}.jsonl", plan_folder(self.run), plan.parts);
+        let body = report::json_lines(&lines)?;
+        Ok(pass
+            .reports
+            .put(&key, "application/x-ndjson", body.into())
+            .await?)
+    }
+}
+
+fn plan_folder(run: &Run) -> String {
+    format!("plans/{}", run.id)
+}
+
+impl ErpFullPass {
+    /// Does what a message asks for, as far as the time goes.
+    pub(crate) async fn step(&self, message: PassMessage, deadline: Deadline) -> Outcome {
+        let result = match message {
+            PassMessage::Start {
+                run,
+                scope,
+                mode,
+                kind,
+                dry_run,
+            } => {
+                let run = self.new_run(run, scope, mode, kind, dry_run);
+                if dry_run {
+                    return self.plan_step(run, deadline).await;
+                }
+                self.run_step(run, deadline).await
+            }
+            PassMessage::Continue { run: id } => match self.passes.run(id).await {
+                Ok(Some(run)) => self.run_step(run, deadline).await,
+                Ok(None) => {
+                    tracing::warn!(run = %id, "a pass that is to go on has no record (any more)");
+                    return Outcome::Done;
+                }
+                Err(error) => Err(error.into()),
+            },
+            PassMessage::ContinuePlan { run } => match serde_json::from_str(&run) {
+                Ok(run) => return self.plan_step(run, deadline).await,
+                Err(error) => {
+                    // The parser's words name places only: there is nothing personal in a run.
+                    tracing::error!(%error, "a plan that is to go on cannot be read; ask for it again");
+                    return Outcome::Done;
+                }
+            },
+        };
+        match result {
+            Ok(outcome) => outcome,
+            Err(Halt::Later { at_least, reason }) => Outcome::RetryAfter { at_least, reason },
+            Err(halt) => Outcome::RetryAfter {
+                at_least: None,
+                reason: format!("{halt:?}"),
+            },
+        }
+    }
+
+    fn new_run(
+        &self,
+        id: Uuid,
+        scope: Scope,
+        mode: PassMode,
+        kind: Option<EntityKind>,
+        dry_run: bool,
+    ) -> Run {
+        let now = self.clock.now();
+        Run {
+            id,
+            mode,
+            kind,
+            scope,
+            dry_run,
+            started: now,
+            progressed: now,
+            ended: None,
+            counts: Counts::default(),
+            cost: Cost::default(),
+            watermarks_before: BTreeMap::new(),
+            watermark_after: None,
+            version: 0,
+            work: None,
+        }
+    }
+
+    /// A step of a run that writes.
+    async fn run_step(&self, run: Run, deadline: Deadline) -> Result<Outcome, Halt> {
+        let key = lease_key(&run);
+        let invocation = Uuid::new_v4();
+        let now = self.clock.now();
+        let time = TimeDelta::from_std(deadline.remaining()).unwrap_or_default();
+        let lease = Lease {
+            run: run.id,
+            invocation: Some(invocation),
+            until: now + time + LEASE_MARGIN,
+        };
+        if let Err(holder) = self.passes.lease(key, lease, now).await? {
+            return Ok(Outcome::RetryAfter {
+                at_least: Some(WAIT_FOR_ANOTHER_RUN),
+                reason: format!("pass {} walks over this register", holder.run),
+            });
+        }
+        let result = self.leased_step(run, deadline).await;
+        let keep_until = match &result {
+            Ok(Some(_)) | Err(_) => Some(self.clock.now() + LEASE_BETWEEN_STEPS),
+            Ok(None) => None,
+        };
+        self.passes.release(key, invocation, keep_until).await?;
+        Ok(match result? {
+            None => Outcome::Done,
+            Some(Goes::On) => Outcome::Done,
+            Some(Goes::OnLater { at_least, reason }) => Outcome::RetryAfter { at_least, reason },
+        })
+    }
+
+    /// `None`: the run has ended.
+    async fn leased_step(&self, run: Run, deadline: Deadline) -> Result<Option<Goes>, Halt> {
+        let begin = Instant::now();
+        // Under the lease nobody else writes it; what the message led to may be older.
+        let mut run = self.passes.run(run.id).await?.unwrap_or(run);
+        if run.ended.is_some() {
+            return Ok(None);
+        }
+        let work = match &run.work {
+            Some(work) => serde_json::from_str(work)?,
+            None => Work::new(run.mode, run.kind, run.dry_run),
+        };
+        let mut step = Step {
+            run: &mut run,
+            work,
+            actions: Vec::new(),
+            lines: Vec::new(),
+            sent_lines: 0,
+        };
+        step.run.cost.invocations += 1;
+        let wait = match self.walk_on(&mut step, deadline).await {
+            Ok(()) => {
+                step.run.cost.duration_ms += milliseconds(begin.elapsed());
+                self.end(&mut run, None).await?;
+                return Ok(None);
+            }
+            Err(Halt::TimeIsUp) => Duration::ZERO,
+            Err(Halt::ImportsAreDeep) => WAIT_FOR_IMPORTS,
+            Err(Halt::CursorExpired) => {
+                tracing::warn!(run = %step.run.id, "the ERP does not know the place in its listing any more, which begins anew");
+                step.part_again();
+                WAIT_FOR_LISTING
+            }
+            Err(Halt::Superseded) => {
+                tracing::info!(run = %step.run.id, "somebody else goes on with the pass");
+                return Ok(Some(Goes::On));
+            }
+            Err(Halt::Later { at_least, reason }) => {
+                return self.later(step.run.id, at_least, reason).await;
+            }
+        };
+        step.run.cost.duration_ms += milliseconds(begin.elapsed());
+        // What was written down is done: the next step need not do it once more.
+        step.save(self).await?;
+        tracing::info!(run = %run.id, seen = run.counts.seen, wait_ms = milliseconds(wait), "pass goes on in another invocation");
+        let next = PassMessage::Continue { run: run.id };
+        self.to_passes.send(&[next], wait).await?;
+        Ok(Some(Goes::On))
+    }
+
+    async fn later(
+        &self,
+        id: Uuid,
+        at_least: Option<Duration>,
+        reason: String,
+    ) -> Result<Option<Goes>, Halt> {
+        // As it was saved: what was seen since is seen again.
+        if let Some(mut run) = self.passes.run(id).await?
+            && self.clock.now() - run.progressed >= GIVE_UP_AFTER
+        {
+            self.end(&mut run, Some(reason)).await?;
+            return Ok(None);
+        }
+        Ok(Some(Goes::OnLater { at_least, reason }))
+    }
+
+    async fn walk_on(&self, step: &mut Step<'_>, deadline: Deadline) -> Result<(), Halt> {
+        if step.run.version == 0 {
+            // Saved before anything else, so that there is a record however the pass ends.
+            step.save(self).await?;
+        }
+        if step.run.watermark_after.is_none() {
+            self.take_watermarks(step.run, deadline).await?;
+            step.save(self).await?;
+        }
+        step.act(self).await?;
+        match step.run.mode {
+            PassMode::Delta | PassMode::Full => self.walk(step, deadline).await,
+            PassMode::Sweep => self.sweep(step, deadline).await,
+        }
+    }
+
+    /// The watermark is taken before the walk begins, from the clock of the one that is walked over where it has one.
+    async fn take_watermarks(&self, run: &mut Run, deadline: Deadline) -> Result<(), Halt> {
+        let key = lease_key(run);
+        for kind in kinds(run) {
+            if let Some(watermark) = self.passes.watermark(key, kind).await? {
+                run.watermarks_before.insert(kind, watermark);
+            }
+        }
+        let erp = self.erps.get(&run.scope).filter(|_| !key.sweep);
+        let clock = match erp {
+            Some(erp) => {
+                run.cost.erp_calls += 1;
+                erp.clock(deadline).await?
+            }
+            None => None,
+        };
+        run.watermark_after = Some(clock.unwrap_or_else(|| self.clock.now()));
+        Ok(())
+    }
+
+    /// Everything is queued or owed: the watermarks move, and the run ends (P7).
+    async fn end(&self, run: &mut Run, failed: Option<String>) -> Result<(), Halt> {
+        if let (None, Some(watermark)) = (&failed, run.watermark_after) {
+            for kind in kinds(run) {
+                self.passes.advance(lease_key(run), kind, watermark).await?;
+            }
+        }
+        run.ended = Some(Ended {
+            at: self.clock.now(),
+            failed,
+        });
+        run.work = None;
+        run.version += 1;
+        if !self.passes.save(run).await? {
+            return Err(Halt::Superseded);
+        }
+        log(run);
+        Ok(())
+    }
+
+    /// A step of a plan. It writes its report and nothing else (P10).
+    async fn plan_step(&self, mut run: Run, deadline: Deadline) -> Outcome {
+        match self.planned_step(&mut run, deadline).await {
+            Ok(()) => Outcome::Done,
+            Err(Halt::Later { reason, .. })
+                if self.clock.now() - run.progressed >= GIVE_UP_AFTER =>
+            {
+                tracing::error!(run = %run.id, reason, "a plan is given up");
+                Outcome::Done
+            }
+            Err(Halt::Later { at_least, reason }) => Outcome::RetryAfter { at_least, reason },
+            Err(halt) => Outcome::RetryAfter {
+                at_least: None,
+                reason: format!("{halt:?}"),
+            },
+        }
+    }
+
+    async fn planned_step(&self, run: &mut Run, deadline: Deadline) -> Result<(), Halt> {
+        let begin = Instant::now();
+        let work = match &run.work {
+            Some(work) => serde_json::from_str(work)?,
+            None => Work::new(run.mode, run.kind, run.dry_run),
+        };
+        let mut step = Step {
+            run: &mut *run,
+            work,
+            actions: Vec::new(),
+            lines: Vec::new(),
+            sent_lines: 0,
+        };
+        step.run.cost.invocations += 1;
+        if step.run.watermark_after.is_none() {
+            self.take_watermarks(step.run, deadline).await?;
+        }
+        let walked = match step.run.mode {
+            PassMode::Delta | PassMode::Full => self.walk(&mut step, deadline).await,
+            PassMode::Sweep => self.sweep(&mut step, deadline).await,
+        };
+        let goes_on = match walked {
+            Ok(()) => false,
+            Err(Halt::TimeIsUp) => true,
+            Err(Halt::CursorExpired) => {
+                step.part_again();
+                true
+            }
+            Err(halt) => return Err(halt),
+        };
+        step.write_plan_lines(self).await?;
+        let Step { mut work, .. } = step;
+        run.cost.duration_ms += milliseconds(begin.elapsed());
+        if goes_on {
+            run.work = Some(serde_json::to_string(&work)?);
+            let run = serde_json::to_string(run)?;
+            return Ok(self
+                .to_passes
+                .send(&[PassMessage::ContinuePlan { run }], Duration::ZERO)
+                .await?);
+        }
+        run.work = None;
+        run.ended = Some(Ended {
+            at: self.clock.now(),
+            failed: None,
+        });
+        let folder = plan_folder(run);
+        let plan = work.plan.take().unwrap_or_default();
+        let first: Vec<PlanLine> = plan.first.into_values().flatten().collect();
+        let html = report::html(run, &first);
+        let summary = serde_json::to_vec_pretty(run)?;
+        let json = "application/json";
+        self.reports
+            .put(&format!("{folder}/summary.json"), json, summary.into())
+            .await?;
+        // The page last: whoever sees it finds everything else.
+        self.reports
+            .put(
+                &format!("{folder}/report.html"),
+                "text/html; charset=utf-8",
+                html.into(),
+            )
+            .await?;
+        log(run);
+        Ok(())
+    }
+}
+
+/// How a run goes on.
+enum Goes {
+    /// Through a message that was sent, or somebody else's.
+    On,
+    /// Through the same message, later.
+    OnLater {
+        at_least: Option<Duration>,
+        reason: String,
+    },
+}
+
+fn lease_key(run: &Run) -> LeaseKey {
+    LeaseKey {
+        scope: run.scope,
+        sweep: run.mode == PassMode::Sweep,
+    }
+}
+
+fn kinds(run: &Run) -> Vec<EntityKind> {
+    match run.kind {
+        Some(kind) => vec![kind],
+        None => vec![EntityKind::Company, EntityKind::Customer],
+    }
+}
+
+/// The summary of a run: one line for people, and its figures as fields.
+fn log(run: &Run) {
+    let summary = report::summary(run);
+    match run.ended.as_ref().and_then(|ended| ended.failed.as_ref()) {
+        Some(failed) => tracing::error!(
+            run = %run.id, mode = %run.mode, scope = %run.scope, failed, summary,
+            "pass given up: the next one begins from the same watermark"
+        ),
+        None => tracing::info!(
+            run = %run.id,
+            mode = %run.mode,
+            scope = %run.scope,
+            dry_run = run.dry_run,
+            summary,
+            seen = run.counts.seen,
+            pages = run.cost.pages,
+            query_calls = run.cost.query_calls,
+            mapping_reads = run.cost.mapping_reads,
+            mapping_writes = run.cost.mapping_writes,
+            import_lines = run.cost.import_lines,
+            erp_wait_ms = run.cost.erp_wait_ms,
+            norce_wait_ms = run.cost.norce_wait_ms,
+            duration_ms = run.cost.duration_ms,
+            "pass ended"
+        ),
+    }
+}

@@ -1,0 +1,428 @@
+//! The ERP's side: its records page by page. While one page is compared with its mappings, the next one is fetched.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    future::Future,
+    sync::Mutex,
+    time::Duration,
+};
+
+use shared::{
+    domain::{EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, PassMode, Resource, Scope},
+    erp::{ErpRecord, Listing, RecordPage, Unusable, UnusableRecord},
+    http::Deadline,
+    mappings::{Mapping, READ_AT_ONCE},
+    norce::LOOKED_UP_AT_ONCE,
+    owed::{Reason, Stage, Subject},
+    passes::Run,
+};
+use tokio::time::Instant;
+
+use crate::{
+    ErpFullPass,
+    action::Action,
+    decide::{Asking, Decision, Look, Question, Rules, Skipped},
+    failure::Halt,
+    run::{Part, Step},
+    told_groups,
+};
+
+/// Pages between two notes of how far a walk has come, where there is nothing to be done: what a crash makes it read
+/// again.
+const PAGES_BETWEEN_NOTES: u32 = 20;
+/// Owed records that are looked at in one go.
+const OWED_AT_ONCE: usize = 100;
+
+/// Adds the time that a call takes to a sum of milliseconds.
+pub(crate) trait Timed: Future + Sized {
+    async fn timed(self, sum_ms: &mut u64) -> Self::Output {
+        let begin = Instant::now();
+        let output = self.await;
+        *sum_ms += milliseconds(begin.elapsed());
+        output
+    }
+}
+
+impl<F: Future> Timed for F {}
+
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// Records about which more has to be asked, until there are enough of a kind for one look-up. They are remembered by
+/// id in the record of the run, and read again where it goes on elsewhere.
+pub(crate) type Pending = BTreeMap<EntityKind, Vec<Asking>>;
+
+impl ErpFullPass {
+    /// Walks over what is left of a run over the ERP.
+    pub(crate) async fn walk(&self, step: &mut Step<'_>, deadline: Deadline) -> Result<(), Halt> {
+        let scope = step.run.scope;
+        let erp = self
+            .erps
+            .get(&scope)
+            .map(AsRef::as_ref)
+            .ok_or_else(|| Halt::Later {
+                at_least: None,
+                reason: format!("no ERP company is configured for scope {scope}"),
+            })?;
+        let told = told_groups(self.settings.erp_owns, erp).map_err(|error| Halt::Later {
+            at_least: None,
+            reason: error.to_string(),
+        })?;
+        let rules = Rules {
+            pass: self,
+            erp,
+            told,
+            companies: Mutex::default(),
+        };
+        let mut pending = self.pending_again(&rules, step, deadline).await?;
+        let owed = self.owed_records(scope).await?;
+        loop {
+            match step.work.part.clone() {
+                Part::Owed => {
+                    self.owed_part(&rules, step, &owed, &mut pending, deadline)
+                        .await?
+                }
+                Part::Records { resource } => {
+                    self.records_part(&rules, step, resource, &owed, &mut pending, deadline)
+                        .await?;
+                }
+                Part::Changed { .. } | Part::Forgotten | Part::Done => return Ok(()),
+            }
+            // What is left of a part is asked at its end: fewer than fit into one look-up.
+            self.ask_all(&rules, step, &owed, &mut pending, 1, deadline)
+                .await?;
+            step.next_part();
+            step.commit(self, &pending).await?;
+            step.check_time(self, &pending, deadline).await?;
+        }
+    }
+
+    /// What a listing has to read of each record.
+    fn fields(&self, told: FieldGroups) -> FieldGroups {
+        if self.settings.import_unknown {
+            told.union(FieldGroups::of(&[FieldGroup::Names]))
+        } else {
+            told
+        }
+    }
+
+    async fn records_part(
+        &self,
+        rules: &Rules<'_>,
+        step: &mut Step<'_>,
+        resource: Resource,
+        owed: &HashSet<ErpId>,
+        pending: &mut Pending,
+        deadline: Deadline,
+    ) -> Result<(), Halt> {
+        let kind = step.run.kind;
+        let listing = Listing {
+            resource,
+            kind: kind.filter(|_| resource == Resource::Customer),
+            since: self.since(step.run, resource),
+            fields: self.fields(rules.told),
+        };
+        let mut quiet_pages = 0;
+        let cursor = step.work.cursor.clone();
+        let first = rules.erp.page(&listing, cursor.as_ref(), deadline);
+        let mut page = first.timed(&mut step.run.cost.erp_wait_ms).await?;
+        loop {
+            step.run.cost.pages += 1;
+            let next = page.next.clone();
+            let ahead = async {
+                let fetched = match &next {
+                    Some(cursor) => Some(rules.erp.page(&listing, Some(cursor), deadline).await),
+                    None => None,
+                };
+                (fetched, Instant::now())
+            };
+            let process = async {
+                let processed = self.page(rules, step, page, owed, pending, deadline).await;
+                (processed, Instant::now())
+            };
+            let ((processed, process_end), (fetched, fetch_end)) =
+                futures_util::future::join(process, ahead).await;
+            processed?;
+            step.run.cost.erp_wait_ms +=
+                milliseconds(fetch_end.saturating_duration_since(process_end));
+            step.work.cursor.clone_from(&next);
+            quiet_pages += 1;
+            let Some(fetched) = fetched else {
+                return Ok(());
+            };
+            if step.has_actions() || quiet_pages >= PAGES_BETWEEN_NOTES {
+                step.commit(self, pending).await?;
+                quiet_pages = 0;
+            }
+            step.check_time(self, pending, deadline).await?;
+            page = fetched?;
+        }
+    }
+
+    /// From when on a delta pass reads the records of a resource; `None`: all of them.
+    fn since(&self, run: &Run, resource: Resource) -> Option<chrono::DateTime<chrono::Utc>> {
+        if run.mode != PassMode::Delta {
+            return None;
+        }
+        let kinds: &[EntityKind] = match (resource, run.kind) {
+            (Resource::Contact, _) | (_, Some(EntityKind::Customer)) => &[EntityKind::Customer],
+            (_, Some(EntityKind::Company)) => &[EntityKind::Company],
+            (_, None) => &[EntityKind::Company, EntityKind::Customer],
+        };
+        let watermarks = kinds
+            .iter()
+            .map(|kind| run.watermarks_before.get(kind).copied());
+        // Without any one of them everything has to be read once.
+        let earliest = watermarks.collect::<Option<Vec<_>>>()?.into_iter().min()?;
+        Some(earliest - self.overlap(false))
+    }
+
+    /// One page: compared with its mappings, and what is not clear from that gathered for a look-up.
+    async fn page(
+        &self,
+        rules: &Rules<'_>,
+        step: &mut Step<'_>,
+        page: RecordPage,
+        owed: &HashSet<ErpId>,
+        pending: &mut Pending,
+        deadline: Deadline,
+    ) -> Result<(), Halt> {
+        for unusable in page.unusable {
+            step.run.counts.seen += 1;
+            step.decided(unusable_record(step.run, unusable), None);
+        }
+        self.compare(rules, step, page.records, owed, pending)
+            .await?;
+        self.ask_all(rules, step, owed, pending, LOOKED_UP_AT_ONCE, deadline)
+            .await
+    }
+
+    async fn compare(
+        &self,
+        rules: &Rules<'_>,
+        step: &mut Step<'_>,
+        records: Vec<ErpRecord>,
+        owed: &HashSet<ErpId>,
+        pending: &mut Pending,
+    ) -> Result<(), Halt> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<ErpId> = records.iter().map(|record| record.id.clone()).collect();
+        step.run.counts.seen += ids.len() as u64;
+        step.run.cost.mapping_reads += ids.len() as u64;
+        step.run.cost.mapping_read_requests += ids.len().div_ceil(READ_AT_ONCE) as u64;
+        let faces = self.mappings.records(step.run.scope, &ids).await?;
+        for (record, face) in records.into_iter().zip(faces) {
+            match rules.look(&record, face.as_ref())? {
+                Look::Decided(decision) => {
+                    step.decided(decision, owed.get(&record.id));
+                }
+                Look::Ask(question) => {
+                    let asking = pending.entry(record.entity_kind()).or_default();
+                    if asking.iter().any(|other| other.record.id == record.id) {
+                        // Listed twice, because it changed meanwhile.
+                        step.run.counts.seen -= 1;
+                    } else {
+                        asking.push(Asking {
+                            record,
+                            face,
+                            question,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks about pending records, as long as there are at least so many of a kind.
+    async fn ask_all(
+        &self,
+        rules: &Rules<'_>,
+        step: &mut Step<'_>,
+        owed: &HashSet<ErpId>,
+        pending: &mut Pending,
+        at_least: usize,
+        deadline: Deadline,
+    ) -> Result<(), Halt> {
+        for (kind, asking) in pending.iter_mut() {
+            while asking.len() >= at_least.max(1) {
+                let some: Vec<Asking> = asking
+                    .drain(..asking.len().min(LOOKED_UP_AT_ONCE))
+                    .collect();
+                for (record, decision) in rules.ask(*kind, some, step.run, deadline).await? {
+                    step.decided(decision, owed.get(&record));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that were pending when the run was last noted.
+    async fn pending_again(
+        &self,
+        rules: &Rules<'_>,
+        step: &mut Step<'_>,
+        deadline: Deadline,
+    ) -> Result<Pending, Halt> {
+        let mut pending = Pending::new();
+        let ids = std::mem::take(&mut step.work.pending);
+        if ids.is_empty() {
+            return Ok(pending);
+        }
+        step.run.cost.erp_calls += 1;
+        let records = rules.erp.get_many(&ids, self.fields(rules.told), deadline);
+        let records = records.timed(&mut step.run.cost.erp_wait_ms).await?;
+        let gone = ids.len().saturating_sub(records.len());
+        for _ in 0..gone {
+            step.decided(
+                Decision::Skip(Skipped {
+                    reason: GONE,
+                    kind: step.run.kind.unwrap_or(EntityKind::Customer),
+                    record: None,
+                    code: None,
+                }),
+                None,
+            );
+        }
+        let found: Vec<ErpId> = records.iter().map(|record| record.id.clone()).collect();
+        let faces = self.mappings.records(step.run.scope, &found).await?;
+        for (record, face) in records.into_iter().zip(faces) {
+            let question = match &face {
+                None => Question::Unknown,
+                Some(face) if face.id.is_none() => Question::Unknown,
+                Some(face) if face.code != record.code => Question::Renamed,
+                Some(_) => Question::Unconfirmed,
+            };
+            pending
+                .entry(record.entity_kind())
+                .or_default()
+                .push(Asking {
+                    record,
+                    face,
+                    question,
+                });
+        }
+        Ok(pending)
+    }
+
+    /// The ERP records of this register of which something is owed.
+    async fn owed_records(&self, scope: Scope) -> Result<HashSet<ErpId>, Halt> {
+        let owed = self.owed.list().await?;
+        Ok(owed
+            .into_iter()
+            .filter_map(|owed| match owed.subject {
+                Subject::Record { scope: of, record } if of == scope => Some(record),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// What is owed is looked at again before anything else, changed or not; in a full pass only what the ERP does not
+    /// have any more, because the walk comes to the rest.
+    async fn owed_part(
+        &self,
+        rules: &Rules<'_>,
+        step: &mut Step<'_>,
+        owed: &HashSet<ErpId>,
+        pending: &mut Pending,
+        deadline: Deadline,
+    ) -> Result<(), Halt> {
+        let mut records: Vec<ErpId> = owed.iter().cloned().collect();
+        records.extend(self.records_of_owed_entities(step.run.scope).await?);
+        records.sort_unstable();
+        records.dedup();
+        for records in records.chunks(OWED_AT_ONCE) {
+            step.run.cost.erp_calls += 1;
+            let found = rules
+                .erp
+                .get_many(records, self.fields(rules.told), deadline);
+            let found = found.timed(&mut step.run.cost.erp_wait_ms).await?;
+            let there: HashSet<&ErpId> = found.iter().map(|record| &record.id).collect();
+            for gone in records.iter().filter(|id| !there.contains(id)) {
+                if owed.contains(gone) {
+                    step.push(Action::Resolve {
+                        record: gone.clone(),
+                    });
+                }
+            }
+            if step.run.mode == PassMode::Delta {
+                let of_kind = |record: &ErpRecord| {
+                    step.run
+                        .kind
+                        .is_none_or(|kind| kind == record.entity_kind())
+                };
+                let found: Vec<ErpRecord> = found.into_iter().filter(of_kind).collect();
+                self.compare(rules, step, found, owed, pending).await?;
+                self.ask_all(rules, step, owed, pending, LOOKED_UP_AT_ONCE, deadline)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Codes and fields that Norce refused, or did not take in time.
+    async fn records_of_owed_entities(&self, scope: Scope) -> Result<Vec<ErpId>, Halt> {
+        let owed = self.owed.list().await?;
+        let entities: Vec<EntityRef> = owed
+            .into_iter()
+            .filter_map(|owed| match (owed.subject, owed.stage) {
+                (Subject::Entity(entity), Stage::CodeToNorce | Stage::FieldsToNorce)
+                    if entity.scope == scope =>
+                {
+                    Some(entity)
+                }
+                _ => None,
+            })
+            .collect();
+        let mappings = self.mappings.get_many(&entities).await?;
+        Ok(mappings
+            .into_iter()
+            .filter_map(|mapping| match mapping {
+                Some(Mapping::Bound(binding)) => Some(binding.erp_id),
+                _ => None,
+            })
+            .collect())
+    }
+}
+
+const GONE: &str = "gone from the ERP meanwhile";
+
+fn unusable_record(run: &Run, unusable: UnusableRecord) -> Decision {
+    let kind = run.kind.unwrap_or(EntityKind::Customer);
+    match (unusable.reason, unusable.id) {
+        (Unusable::NoCode, record) => Decision::Skip(Skipped {
+            reason: "no code in the ERP",
+            kind,
+            record,
+            code: None,
+        }),
+        (Unusable::Unreadable(_), None) => Decision::Skip(Skipped {
+            reason: "cannot be read, nor which one it is",
+            kind,
+            record: None,
+            code: None,
+        }),
+        (Unusable::Unreadable(detail), Some(record)) => Decision::Act(Action::Owe {
+            kind,
+            record,
+            code: None,
+            reason: Reason::RemoteFault,
+            detail: format!("the ERP's record cannot be read: {detail}"),
+        }),
+    }
+}
+
+/// What was pending, to be found again.
+pub(crate) fn ids_of(pending: &Pending) -> Vec<ErpId> {
+    let all: HashMap<&ErpId, ()> = pending
+        .values()
+        .flatten()
+        .map(|asking| (&asking.record.id, ()))
+        .collect();
+    let mut ids: Vec<ErpId> = all.into_keys().cloned().collect();
+    ids.sort_unstable();
+    ids
+}
