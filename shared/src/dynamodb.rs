@@ -1,8 +1,9 @@
 //! What the stores on DynamoDB have in common: a table with the partition key `pk`, items made of serde values, and
 //! conditional writes.
 //!
-//! Every conditional write is a transaction, also of one item: a repeat by the SDK after a lost answer carries the same
-//! request token, so that it reports the first attempt's success instead of tripping over its own condition.
+//! A conditional write is a transaction, also of one item: a repeat by the SDK after a lost answer carries the same
+//! request token, so that it reports the first attempt's success instead of tripping over its own condition. Only a
+//! change whose repeat meets the same condition again does without ([`Table::update_if`]): it costs half.
 
 use std::collections::HashMap;
 
@@ -10,22 +11,29 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     error::BuildError,
-    operation::transact_write_items::TransactWriteItemsError,
+    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
         AttributeValue, CancellationReason, ConditionCheck, Delete, KeysAndAttributes, Put,
         ReturnValue, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update,
     },
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::aws::{explain, pause};
+use crate::{
+    aws::{explain, pause},
+    mappings::READ_AT_ONCE,
+};
 
 /// The partition key of every table.
 const KEY: &str = "pk";
 /// How often a transaction that meets another one, or a read that is answered in part, is attempted: about two
 /// seconds of pauses on average, longer than any transaction takes.
 const ATTEMPTS: u32 = 10;
+
+/// Requests of one look-up that are under way at the same time.
+const REQUESTS_AT_ONCE: usize = 4;
 
 /// What DynamoDB holds under one key.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -94,6 +102,12 @@ impl Expression {
     /// Declares an attribute: `#name` stands for `name`.
     pub(crate) fn name(mut self, name: &str) -> Self {
         self.names.insert(format!("#{name}"), name.to_owned());
+        self
+    }
+
+    /// Declares an attribute by another name: `#name` stands for `attribute`.
+    pub(crate) fn rename(mut self, name: &str, attribute: &str) -> Self {
+        self.names.insert(format!("#{name}"), attribute.to_owned());
         self
     }
 
@@ -272,10 +286,14 @@ impl Table {
 
     /// What is under several keys, by consistent reads: the items that are there, by key.
     pub(crate) async fn get_all(&self, keys: &[&str]) -> Result<HashMap<String, Item>, String> {
+        self.read(keys, true).await
+    }
+
+    async fn read(&self, keys: &[&str], consistent: bool) -> Result<HashMap<String, Item>, String> {
         let key = |key: &&str| Item::from([(KEY.to_owned(), AttributeValue::S((*key).to_owned()))]);
         let wanted = KeysAndAttributes::builder()
             .set_keys(Some(keys.iter().map(key).collect()))
-            .consistent_read(true)
+            .consistent_read(consistent)
             .build()
             .map_err(|error| error.to_string())?;
         let mut wanted = HashMap::from([(self.name.clone(), wanted)]);
@@ -327,6 +345,16 @@ impl Table {
         }
     }
 
+    /// Everything whose key begins like this, page by page, by consistent reads of the whole table.
+    pub(crate) async fn scan_prefix(&self, prefix: &str) -> Result<Vec<Item>, String> {
+        let mut items = self.scan().await?;
+        items.retain(|item| {
+            let key = item.get(KEY).and_then(|key| key.as_s().ok());
+            key.is_some_and(|key| key.starts_with(prefix))
+        });
+        Ok(items)
+    }
+
     /// Changes attributes without any condition, making the item where there is none.
     pub(crate) async fn update(&self, key: &str, change: Expression) -> Result<(), String> {
         self.client
@@ -340,6 +368,92 @@ impl Table {
             .await
             .map_err(|error| explain(&error))?;
         Ok(())
+    }
+
+    /// Changes attributes if a condition holds; `false`: it does not. Only for changes that do not break their own
+    /// condition, because a repeat after a lost answer is judged anew.
+    pub(crate) async fn update_if(
+        &self,
+        key: &str,
+        mut change: Expression,
+        condition: Expression,
+    ) -> Result<bool, String> {
+        change.names.extend(condition.names);
+        change.values.extend(condition.values);
+        let outcome = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key(KEY, AttributeValue::S(key.to_owned()))
+            .set_expression_attribute_names(change.names())
+            .set_expression_attribute_values(change.values())
+            .update_expression(change.text)
+            .condition_expression(condition.text)
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(explain(&error)),
+        }
+    }
+
+    /// What is under many keys, in their order. `consistent`: never a moment behind, at twice the price. Requests of
+    /// at most [`READ_AT_ONCE`] keys, several of them at the same time.
+    pub(crate) async fn get_many(
+        &self,
+        keys: Vec<String>,
+        consistent: bool,
+    ) -> Result<Vec<Option<Item>>, String> {
+        // A request that names a key twice is refused.
+        let mut places: HashMap<&str, usize> = HashMap::with_capacity(keys.len());
+        let mut unique: Vec<&str> = Vec::with_capacity(keys.len());
+        let order: Vec<usize> = keys
+            .iter()
+            .map(|key| {
+                *places.entry(key).or_insert_with(|| {
+                    unique.push(key);
+                    unique.len() - 1
+                })
+            })
+            .collect();
+        let requests: Vec<_> = unique
+            .chunks(READ_AT_ONCE)
+            .map(|keys| self.read(keys, consistent))
+            .collect();
+        let found: Vec<HashMap<String, Item>> = stream::iter(requests)
+            .buffered(REQUESTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut items: Vec<Option<Item>> = unique
+            .chunks(READ_AT_ONCE)
+            .zip(found)
+            .flat_map(|(keys, mut found)| keys.iter().map(move |key| found.remove(*key)))
+            .collect();
+        if unique.len() == keys.len() {
+            return Ok(items);
+        }
+        let mut last: Vec<Option<usize>> = vec![None; items.len()];
+        for (place, index) in order.iter().enumerate() {
+            if let Some(last) = last.get_mut(*index) {
+                *last = Some(place);
+            }
+        }
+        Ok(order
+            .into_iter()
+            .enumerate()
+            .map(|(place, index)| {
+                let is_last = last.get(index).copied().flatten() == Some(place);
+                let item = items.get_mut(index)?;
+                if is_last { item.take() } else { item.clone() }
+            })
+            .collect())
     }
 
     /// Removes what is under a key; `true` when there was something.

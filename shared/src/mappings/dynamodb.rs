@@ -4,17 +4,20 @@
 //! |---|---|
 //! | `entity#customer#client#123` | the reservation or the binding of a Norce entity: the face by Norce id |
 //! | `code#customer#client#C001` | `id`, the Norce id that has the code: the face by ERP code |
-//! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity or of a code |
+//! | `record#client#customer#5d11…` | `kind`, `id`, `code`, `erp_fingerprint`, `confirmed`: the face by ERP id, a [`RecordFace`] |
+//! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity, of a code or of an ERP record |
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
 
 use super::{
-    Binding, Bound, CodeDelivery, Mapping, Mappings, MappingsError, Reservation, Reserved,
+    Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace, Reservation,
+    Reserved,
 };
 use crate::{
-    domain::{Code, EntityKind, EntityRef, FingerprintKey, NorceId, Scope},
+    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, FingerprintKey, NorceId, Scope},
     dynamodb::{
         Expression, Item, Table, Write, Written, attribute, from_item, number, text, to_item,
     },
@@ -40,6 +43,15 @@ enum Face {
     Bound(Binding),
 }
 
+impl From<Face> for Mapping {
+    fn from(face: Face) -> Self {
+        match face {
+            Face::Reserved(reservation) => Self::Reserved(reservation),
+            Face::Bound(binding) => Self::Bound(binding),
+        }
+    }
+}
+
 /// The face of a code.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Holder {
@@ -59,8 +71,17 @@ impl DynamoDbMappings {
         self.tombstone(&("entity", entity))
     }
 
-    fn code_tombstone(&self, entity: EntityRef, code: &Code) -> Result<String, MappingsError> {
-        self.tombstone(&("code", entity.kind, entity.scope, code))
+    fn code_tombstone(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        code: &Code,
+    ) -> Result<String, MappingsError> {
+        self.tombstone(&("code", kind, scope, code))
+    }
+
+    fn record_tombstone(&self, scope: Scope, record: &ErpId) -> Result<String, MappingsError> {
+        self.tombstone(&("record", scope, record))
     }
 
     fn tombstone(&self, of: &impl serde::Serialize) -> Result<String, MappingsError> {
@@ -85,6 +106,54 @@ fn entity_key(EntityRef { kind, scope, id }: EntityRef) -> String {
 
 fn code_key(kind: EntityKind, scope: Scope, code: &Code) -> String {
     format!("code#{kind}#{scope}#{code}")
+}
+
+fn record_key(scope: Scope, record: &ErpId) -> String {
+    format!("record#{scope}#{}#{}", record.resource, record.id)
+}
+
+/// The code face is nobody's, or this one's.
+fn free_or_held_by(id: NorceId) -> Expression {
+    Expression::new("attribute_not_exists(#id) OR #id = :holder")
+        .name("id")
+        .value("holder", number(id.into()))
+}
+
+/// A record's face, read without a detour: a pass reads a million of them.
+fn read_record(mut item: Item, record: &ErpId) -> Result<RecordFace, MappingsError> {
+    let mut string = |name: &str| match item.remove(name) {
+        Some(AttributeValue::S(text)) => Some(text),
+        _ => None,
+    };
+    let kind = match string("kind").as_deref() {
+        Some("customer") => Some(EntityKind::Customer),
+        Some("company") => Some(EntityKind::Company),
+        _ => None,
+    };
+    let code = string("code").and_then(|code| Code::try_from(code).ok());
+    let erp_fingerprint = string("erp_fingerprint").map(Fingerprint::from);
+    let id = match item.get("id") {
+        None => Some(None),
+        Some(AttributeValue::N(id)) => id
+            .parse::<i64>()
+            .ok()
+            .and_then(|id| NorceId::try_from(id).ok())
+            .map(Some),
+        Some(_) => None,
+    };
+    let confirmed = matches!(item.get("confirmed"), Some(AttributeValue::Bool(true)));
+    match (kind, code, id) {
+        (Some(kind), Some(code), Some(id)) => Ok(RecordFace {
+            kind,
+            id,
+            code,
+            erp_fingerprint,
+            confirmed,
+        }),
+        _ => Err(MappingsError(format!(
+            "the item of ERP record {record} has an unexpected shape"
+        ))),
+    }
 }
 
 fn read_face(item: Item, entity: EntityRef) -> Result<Face, MappingsError> {
@@ -131,10 +200,7 @@ impl Mappings for DynamoDbMappings {
             return Ok(Some(Mapping::Forgotten));
         }
         let face = found.remove(&face).map(|item| read_face(item, entity));
-        Ok(face.transpose()?.map(|face| match face {
-            Face::Reserved(reservation) => Mapping::Reserved(reservation),
-            Face::Bound(binding) => Mapping::Bound(binding),
-        }))
+        Ok(face.transpose()?.map(Mapping::from))
     }
 
     async fn by_code(
@@ -193,12 +259,17 @@ impl Mappings for DynamoDbMappings {
 
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError> {
         let EntityRef { kind, scope, id } = entity;
-        let code = &binding.code;
+        let (code, record) = (&binding.code, &binding.erp_id);
+        let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
         for _ in 0..ATTEMPTS {
             let unbound = Expression::new("attribute_not_exists(#code)").name("code");
-            let free = Expression::new("attribute_not_exists(#id) OR #id = :holder")
-                .name("id")
-                .value("holder", number(id.into()));
+            // What Norce was told of an inserted record stays noted.
+            let record_face = Expression::assign([
+                ("kind", Some(text(kind.as_str()))),
+                ("id", Some(number(id.into()))),
+                ("code", Some(text(code.as_str()))),
+                ("confirmed", Some(AttributeValue::Bool(confirmed))),
+            ]);
             let faces = [
                 Write::put(
                     entity_key(entity),
@@ -209,10 +280,15 @@ impl Mappings for DynamoDbMappings {
                     code_key(kind, scope, code),
                     to_item(&Holder { id }).map_err(MappingsError)?,
                 )
-                .provided(free),
+                .provided(free_or_held_by(id)),
+                Write::update(record_key(scope, record), record_face).provided(free_or_held_by(id)),
                 Write::check(self.entity_tombstone(entity)?, Expression::nothing_there()),
                 Write::check(
-                    self.code_tombstone(entity, code)?,
+                    self.code_tombstone(kind, scope, code)?,
+                    Expression::nothing_there(),
+                ),
+                Write::check(
+                    self.record_tombstone(scope, record)?,
                     Expression::nothing_there(),
                 ),
             ];
@@ -221,18 +297,21 @@ impl Mappings for DynamoDbMappings {
                 Written::Done => return Ok(Bound::Done),
                 Written::Refused(refusals) => refusals,
             };
-            if refusals.has(2) || refusals.has(3) {
+            if (3..=5).any(|tombstone| refusals.has(tombstone)) {
                 return Ok(Bound::Forgotten);
             }
             let stored = refusals.take(0).map(|item| read_face(item, entity));
             match stored.transpose()? {
-                Some(Face::Bound(stored)) if stored.code != *code => {
+                Some(Face::Bound(stored)) if stored.code != *code || stored.erp_id != *record => {
                     return Ok(Bound::OtherCode { code: stored.code });
                 }
                 Some(Face::Bound(stored)) if stored == binding => return Ok(Bound::Done),
                 // The same code, but something else has changed: noted as it would be without a bind.
                 Some(Face::Bound(_)) => {
-                    if self.record_sync(entity, &binding).await?
+                    // A pass binds without having fetched anything.
+                    let fetched =
+                        binding.fetched_at.is_some() || binding.shop_fingerprint.is_some();
+                    if (!fetched || self.record_sync(entity, &binding).await?)
                         && self.record_delivery(entity, code, binding.delivery).await?
                     {
                         return Ok(Bound::Done);
@@ -243,6 +322,14 @@ impl Mappings for DynamoDbMappings {
                     if let Some(item) = refusals.take(1) {
                         let by = read_holder(item, kind, scope, code)?;
                         return Ok(Bound::CodeTaken { by });
+                    }
+                    if let Some(item) = refusals.take(2)
+                        && let RecordFace {
+                            kind, id: Some(id), ..
+                        } = read_record(item, record)?
+                    {
+                        let by = EntityRef { kind, scope, id };
+                        return Ok(Bound::RecordTaken { by });
                     }
                 }
             }
@@ -257,9 +344,10 @@ impl Mappings for DynamoDbMappings {
     ) -> Result<bool, MappingsError> {
         let mut values = to_item(binding).map_err(MappingsError)?;
         let change = Expression::assign(SYNC_ATTRIBUTES.map(|name| (name, values.remove(name))));
-        let update = Write::update(entity_key(entity), change).provided(bound_to(&binding.code));
-        let written = self.table.write([update]).await.map_err(MappingsError)?;
-        Ok(matches!(written, Written::Done))
+        self.table
+            .update_if(&entity_key(entity), change, bound_to(&binding.code))
+            .await
+            .map_err(MappingsError)
     }
 
     async fn record_delivery(
@@ -268,35 +356,72 @@ impl Mappings for DynamoDbMappings {
         code: &Code,
         delivery: CodeDelivery,
     ) -> Result<bool, MappingsError> {
-        let delivery = attribute(delivery).map_err(MappingsError)?;
-        let change = Expression::assign([("delivery", Some(delivery))]);
-        let unconfirmed = Expression::new("#code = :bound_code AND #delivery.#state <> :confirmed")
-            .name("code")
-            .name("delivery")
-            .name("state")
-            .value("bound_code", text(code.as_str()))
-            .value("confirmed", text("confirmed"));
-        let update = Write::update(entity_key(entity), change).provided(unconfirmed);
-        let written = self.table.write([update]).await.map_err(MappingsError)?;
-        let mut refusals = match written {
-            Written::Done => return Ok(true),
-            Written::Refused(refusals) => refusals,
-        };
-        // Bound to this code, then it is confirmed already and stays so.
-        let stored = refusals.take(0).unwrap_or_default();
-        Ok(stored.get("code") == Some(&text(code.as_str())))
+        let confirmed = matches!(delivery, CodeDelivery::Confirmed { .. });
+        let delivery = Some(attribute(delivery).map_err(MappingsError)?);
+        if !confirmed {
+            let unconfirmed =
+                Expression::new("#code = :bound_code AND #delivery.#state <> :confirmed")
+                    .name("code")
+                    .name("delivery")
+                    .name("state")
+                    .value("bound_code", text(code.as_str()))
+                    .value("confirmed", text("confirmed"));
+            let change = Expression::assign([("delivery", delivery)]);
+            let key = entity_key(entity);
+            let noted = self.table.update_if(&key, change, unconfirmed).await;
+            if noted.map_err(MappingsError)? {
+                return Ok(true);
+            }
+            // Bound to this code, then it is confirmed already and stays so.
+            let bound = self.face(entity).await?;
+            return Ok(matches!(bound, Some(Face::Bound(stored)) if stored.code == *code));
+        }
+        for _ in 0..ATTEMPTS {
+            let stored = match self.face(entity).await? {
+                Some(Face::Bound(stored)) if stored.code == *code => stored,
+                _ => return Ok(false),
+            };
+            let is_noted = matches!(stored.delivery, CodeDelivery::Confirmed { .. });
+            let change = Expression::assign([
+                // What is confirmed stays as it was first confirmed.
+                ("delivery", delivery.clone()),
+                ("former_code", None),
+            ]);
+            let entity_face = if is_noted {
+                Write::check(entity_key(entity), bound_to(code))
+            } else {
+                Write::update(entity_key(entity), change).provided(bound_to(code))
+            };
+            let known = Expression::new("#code = :bound_code")
+                .name("code")
+                .value("bound_code", text(code.as_str()));
+            let record_face = Expression::assign([("confirmed", Some(AttributeValue::Bool(true)))]);
+            let record = record_key(entity.scope, &stored.erp_id);
+            let writes = [
+                entity_face,
+                Write::update(record, record_face).provided(known),
+            ];
+            let written = self.table.write(writes).await.map_err(MappingsError)?;
+            if matches!(written, Written::Done) {
+                return Ok(true);
+            }
+        }
+        Err(restless(entity))
     }
 
     async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError> {
+        let EntityRef { kind, scope, .. } = entity;
         for _ in 0..ATTEMPTS {
             let face = Write::delete(entity_key(entity));
             let tombstone = Write::put(self.entity_tombstone(entity)?, Item::new());
             let writes = match self.face(entity).await? {
-                Some(Face::Bound(Binding { code, .. })) => vec![
+                Some(Face::Bound(Binding { code, erp_id, .. })) => vec![
                     face.provided(bound_to(&code)),
                     tombstone,
-                    Write::delete(code_key(entity.kind, entity.scope, &code)),
-                    Write::put(self.code_tombstone(entity, &code)?, Item::new()),
+                    Write::delete(code_key(kind, scope, &code)),
+                    Write::put(self.code_tombstone(kind, scope, &code)?, Item::new()),
+                    Write::delete(record_key(scope, &erp_id)),
+                    Write::put(self.record_tombstone(scope, &erp_id)?, Item::new()),
                 ],
                 Some(Face::Reserved(_)) | None => {
                     let unbound = Expression::new("attribute_not_exists(#code)").name("code");
@@ -310,57 +435,208 @@ impl Mappings for DynamoDbMappings {
         }
         Err(restless(entity))
     }
+
     async fn records(
         &self,
-        _: Scope,
-        _: &[crate::domain::ErpId],
-    ) -> Result<Vec<Option<super::RecordFace>>, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+        scope: Scope,
+        records: &[ErpId],
+    ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
+        let keys = records.iter().map(|record| record_key(scope, record));
+        let items = self.table.get_many(keys.collect(), false).await;
+        items
+            .map_err(MappingsError)?
+            .into_iter()
+            .zip(records)
+            .map(|(item, record)| item.map(|item| read_record(item, record)).transpose())
+            .collect()
     }
+
     async fn known(
         &self,
-        _: EntityKind,
-        _: Scope,
-        _: &[(crate::domain::ErpId, Code)],
-    ) -> Result<Vec<super::Known>, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+        kind: EntityKind,
+        scope: Scope,
+        records: &[(ErpId, Code)],
+    ) -> Result<Vec<Known>, MappingsError> {
+        let mut keys = Vec::with_capacity(records.len() * 4);
+        for (record, code) in records {
+            keys.push(self.record_tombstone(scope, record)?);
+            keys.push(self.code_tombstone(kind, scope, code)?);
+            keys.push(record_key(scope, record));
+            keys.push(code_key(kind, scope, code));
+        }
+        let items = self.table.get_many(keys, true).await;
+        let mut items = items.map_err(MappingsError)?.into_iter();
+        records
+            .iter()
+            .map(|(record, code)| {
+                let mut next = || items.next().flatten();
+                let (of_record, of_code, face, holder) = (next(), next(), next(), next());
+                if of_record.is_some() || of_code.is_some() {
+                    return Ok(Known::Forgotten);
+                }
+                if let Some(face) = face {
+                    return read_record(face, record).map(Known::Record);
+                }
+                match holder {
+                    Some(holder) => {
+                        read_holder(holder, kind, scope, code).map(|entity| Known::Code(entity.id))
+                    }
+                    None => Ok(Known::Nothing),
+                }
+            })
+            .collect()
     }
-    async fn get_many(&self, _: &[EntityRef]) -> Result<Vec<Option<Mapping>>, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+
+    async fn get_many(
+        &self,
+        entities: &[EntityRef],
+    ) -> Result<Vec<Option<Mapping>>, MappingsError> {
+        let mut keys = Vec::with_capacity(entities.len() * 2);
+        for entity in entities {
+            keys.push(self.entity_tombstone(*entity)?);
+            keys.push(entity_key(*entity));
+        }
+        let items = self.table.get_many(keys, false).await;
+        let mut items = items.map_err(MappingsError)?.into_iter();
+        entities
+            .iter()
+            .map(|entity| {
+                let (tombstone, face) = (items.next().flatten(), items.next().flatten());
+                if tombstone.is_some() {
+                    return Ok(Some(Mapping::Forgotten));
+                }
+                let face = face.map(|item| read_face(item, *entity)).transpose()?;
+                Ok(face.map(Mapping::from))
+            })
+            .collect()
     }
+
     async fn rename(
         &self,
-        _: EntityRef,
-        _: &crate::domain::ErpId,
-        _: &Code,
-        _: &Code,
+        entity: EntityRef,
+        record: &ErpId,
+        from: &Code,
+        to: &Code,
     ) -> Result<Bound, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+        let EntityRef { kind, scope, id } = entity;
+        for _ in 0..ATTEMPTS {
+            let binding = match self.face(entity).await? {
+                Some(Face::Bound(binding)) if binding.erp_id == *record => binding,
+                Some(Face::Bound(binding)) => {
+                    return Ok(Bound::OtherCode { code: binding.code });
+                }
+                Some(Face::Reserved(_)) | None => return Ok(Bound::Forgotten),
+            };
+            if binding.code == *to {
+                return Ok(Bound::Done);
+            }
+            if binding.code != *from {
+                return Ok(Bound::OtherCode { code: binding.code });
+            }
+            // Of several former codes, Norce can have the first one only: it gets each new one through an import that
+            // has not been confirmed.
+            let former = binding.former_code.as_ref().unwrap_or(from);
+            let former = (former != to).then(|| text(former.as_str()));
+            let delivery = attribute(CodeDelivery::Pending).map_err(MappingsError)?;
+            let entity_face = Expression::assign([
+                ("code", Some(text(to.as_str()))),
+                ("former_code", former),
+                ("delivery", Some(delivery)),
+            ]);
+            let record_face = Expression::assign([
+                ("code", Some(text(to.as_str()))),
+                ("confirmed", Some(AttributeValue::Bool(false))),
+            ]);
+            let ours = Expression::new("#id = :holder")
+                .name("id")
+                .value("holder", number(id.into()));
+            let writes = [
+                Write::update(entity_key(entity), entity_face).provided(bound_to(from)),
+                Write::put(
+                    code_key(kind, scope, to),
+                    to_item(&Holder { id }).map_err(MappingsError)?,
+                )
+                .provided(free_or_held_by(id)),
+                Write::delete(code_key(kind, scope, from)),
+                Write::update(record_key(scope, record), record_face).provided(ours),
+                Write::check(
+                    self.code_tombstone(kind, scope, to)?,
+                    Expression::nothing_there(),
+                ),
+            ];
+            let written = self.table.write(writes).await.map_err(MappingsError)?;
+            let mut refusals = match written {
+                Written::Done => return Ok(Bound::Done),
+                Written::Refused(refusals) => refusals,
+            };
+            if refusals.has(4) {
+                return Ok(Bound::Forgotten);
+            }
+            if let Some(item) = refusals.take(1) {
+                let by = read_holder(item, kind, scope, to)?;
+                return Ok(Bound::CodeTaken { by });
+            }
+            // Changed in between; the next attempt sees how.
+        }
+        Err(restless(entity))
     }
+
     async fn record_owned(
         &self,
-        _: Scope,
-        _: &crate::domain::ErpId,
-        _: Option<&crate::domain::Fingerprint>,
+        scope: Scope,
+        record: &ErpId,
+        fingerprint: Option<&Fingerprint>,
     ) -> Result<bool, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+        let fingerprint = fingerprint.map(|fingerprint| text(fingerprint.as_str()));
+        let change = Expression::assign([("erp_fingerprint", fingerprint)]);
+        let bound = Expression::new("attribute_exists(#id)").name("id");
+        self.table
+            .update_if(&record_key(scope, record), change, bound)
+            .await
+            .map_err(MappingsError)
     }
+
     async fn announce_insert(
         &self,
-        _: EntityKind,
-        _: Scope,
-        _: &crate::domain::ErpId,
-        _: &Code,
-        _: Option<&crate::domain::Fingerprint>,
+        kind: EntityKind,
+        scope: Scope,
+        record: &ErpId,
+        code: &Code,
+        fingerprint: Option<&Fingerprint>,
     ) -> Result<bool, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+        let face = RecordFace {
+            kind,
+            id: None,
+            code: code.clone(),
+            erp_fingerprint: fingerprint.cloned(),
+            confirmed: false,
+        };
+        let unbound = Expression::new("attribute_not_exists(#id)").name("id");
+        let writes = [
+            Write::put(
+                record_key(scope, record),
+                to_item(&face).map_err(MappingsError)?,
+            )
+            .provided(unbound),
+            Write::check(code_key(kind, scope, code), Expression::nothing_there()),
+            Write::check(
+                self.code_tombstone(kind, scope, code)?,
+                Expression::nothing_there(),
+            ),
+            Write::check(
+                self.record_tombstone(scope, record)?,
+                Expression::nothing_there(),
+            ),
+        ];
+        let written = self.table.write(writes).await.map_err(MappingsError)?;
+        Ok(matches!(written, Written::Done))
     }
-    async fn withdraw_insert(
-        &self,
-        _: Scope,
-        _: &crate::domain::ErpId,
-    ) -> Result<(), MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+
+    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError> {
+        let unbound = Expression::new("attribute_not_exists(#id)").name("id");
+        let delete = Write::delete(record_key(scope, record)).provided(unbound);
+        self.table.write([delete]).await.map_err(MappingsError)?;
+        Ok(())
     }
 }
 

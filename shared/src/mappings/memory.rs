@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    Binding, Bound, CodeDelivery, Mapping, Mappings, MappingsError, Reservation, Reserved,
+    Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace, Reservation,
+    Reserved,
 };
-use crate::domain::{Code, EntityKind, EntityRef, Scope};
+use crate::domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope};
 
 /// Code mappings in memory, for everything that runs in one process.
 #[derive(Debug, Default)]
@@ -17,14 +18,16 @@ pub struct MemoryMappings(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    by_entity: HashMap<EntityRef, Known>,
+    by_entity: HashMap<EntityRef, Stored>,
     by_code: HashMap<CodeKey, EntityRef>,
+    by_record: HashMap<(Scope, ErpId), RecordFace>,
     forgotten_entities: HashSet<EntityRef>,
     forgotten_codes: HashSet<CodeKey>,
+    forgotten_records: HashSet<(Scope, ErpId)>,
 }
 
 #[derive(Debug)]
-enum Known {
+enum Stored {
     Reserved(Reservation),
     Bound(Binding),
 }
@@ -39,9 +42,25 @@ impl State {
     /// The binding of an entity that is bound to this code.
     fn binding(&mut self, entity: EntityRef, code: &Code) -> Option<&mut Binding> {
         match self.by_entity.get_mut(&entity) {
-            Some(Known::Bound(binding)) if binding.code == *code => Some(binding),
+            Some(Stored::Bound(binding)) if binding.code == *code => Some(binding),
             _ => None,
         }
+    }
+}
+
+impl State {
+    fn face(&self, scope: Scope, record: &ErpId) -> Option<RecordFace> {
+        self.by_record.get(&(scope, record.clone())).cloned()
+    }
+
+    fn mapping(&self, entity: EntityRef) -> Option<Mapping> {
+        if self.forgotten_entities.contains(&entity) {
+            return Some(Mapping::Forgotten);
+        }
+        self.by_entity.get(&entity).map(|stored| match stored {
+            Stored::Reserved(reservation) => Mapping::Reserved(reservation.clone()),
+            Stored::Bound(binding) => Mapping::Bound(binding.clone()),
+        })
     }
 }
 
@@ -56,6 +75,22 @@ impl Binding {
         if !matches!(self.delivery, CodeDelivery::Confirmed { .. }) {
             self.delivery = delivery;
         }
+        if matches!(self.delivery, CodeDelivery::Confirmed { .. }) {
+            self.former_code = None;
+        }
+    }
+
+    /// Takes the code that the ERP gave the record. Of several former codes, Norce can have the first one only: it gets
+    /// each new one through an import that has not been confirmed.
+    fn rename(&mut self, to: &Code) {
+        let former = self.former_code.take().unwrap_or_else(|| self.code.clone());
+        self.former_code = (former != *to).then_some(former);
+        self.code = to.clone();
+        self.delivery = CodeDelivery::Pending;
+    }
+
+    fn is_confirmed(&self) -> bool {
+        matches!(self.delivery, CodeDelivery::Confirmed { .. })
     }
 }
 
@@ -68,14 +103,7 @@ impl MemoryMappings {
 #[async_trait]
 impl Mappings for MemoryMappings {
     async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, MappingsError> {
-        let state = self.state();
-        if state.forgotten_entities.contains(&entity) {
-            return Ok(Some(Mapping::Forgotten));
-        }
-        Ok(state.by_entity.get(&entity).map(|known| match known {
-            Known::Reserved(reservation) => Mapping::Reserved(reservation.clone()),
-            Known::Bound(binding) => Mapping::Bound(binding.clone()),
-        }))
+        Ok(self.state().mapping(entity))
     }
 
     async fn by_code(
@@ -98,10 +126,12 @@ impl Mappings for MemoryMappings {
             return Ok(Reserved::Forgotten);
         }
         Ok(match state.by_entity.get(&entity) {
-            Some(Known::Reserved(earlier)) => Reserved::Earlier(earlier.clone()),
-            Some(Known::Bound(binding)) => Reserved::Bound(binding.clone()),
+            Some(Stored::Reserved(earlier)) => Reserved::Earlier(earlier.clone()),
+            Some(Stored::Bound(binding)) => Reserved::Bound(binding.clone()),
             None => {
-                state.by_entity.insert(entity, Known::Reserved(reservation));
+                state
+                    .by_entity
+                    .insert(entity, Stored::Reserved(reservation));
                 Reserved::New
             }
         })
@@ -114,7 +144,7 @@ impl Mappings for MemoryMappings {
         reservation: Reservation,
     ) -> Result<bool, MappingsError> {
         Ok(match self.state().by_entity.get_mut(&entity) {
-            Some(Known::Reserved(stored)) if stored.token == seen => {
+            Some(Stored::Reserved(stored)) if stored.token == seen => {
                 *stored = reservation;
                 true
             }
@@ -124,7 +154,7 @@ impl Mappings for MemoryMappings {
 
     async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), MappingsError> {
         let mut state = self.state();
-        if matches!(state.by_entity.get(&entity), Some(Known::Reserved(stored)) if stored.token == token)
+        if matches!(state.by_entity.get(&entity), Some(Stored::Reserved(stored)) if stored.token == token)
         {
             state.by_entity.remove(&entity);
         }
@@ -134,27 +164,55 @@ impl Mappings for MemoryMappings {
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError> {
         let mut state = self.state();
         let key = code_key(entity, &binding.code);
-        if state.forgotten_entities.contains(&entity) || state.forgotten_codes.contains(&key) {
+        let record = (entity.scope, binding.erp_id.clone());
+        if state.forgotten_entities.contains(&entity)
+            || state.forgotten_codes.contains(&key)
+            || state.forgotten_records.contains(&record)
+        {
             return Ok(Bound::Forgotten);
         }
         match state.by_entity.get_mut(&entity) {
-            Some(Known::Bound(stored)) if stored.code == binding.code => {
-                stored.record_sync(&binding);
+            Some(Stored::Bound(stored))
+                if stored.code == binding.code && stored.erp_id == binding.erp_id =>
+            {
+                // A pass binds without having fetched anything.
+                if binding.fetched_at.is_some() || binding.shop_fingerprint.is_some() {
+                    stored.record_sync(&binding);
+                }
                 stored.record_delivery(binding.delivery);
+                let confirmed = stored.is_confirmed();
+                if let Some(face) = state.by_record.get_mut(&record) {
+                    face.confirmed = confirmed;
+                }
                 return Ok(Bound::Done);
             }
-            Some(Known::Bound(stored)) => {
+            Some(Stored::Bound(stored)) => {
                 return Ok(Bound::OtherCode {
                     code: stored.code.clone(),
                 });
             }
-            Some(Known::Reserved(_)) | None => {}
+            Some(Stored::Reserved(_)) | None => {}
         }
         if let Some(by) = state.by_code.get(&key) {
             return Ok(Bound::CodeTaken { by: *by });
         }
+        let face = state.by_record.get(&record);
+        if let Some((kind, id)) = face.and_then(|face| Some((face.kind, face.id?))) {
+            let scope = entity.scope;
+            return Ok(Bound::RecordTaken {
+                by: EntityRef { kind, scope, id },
+            });
+        }
+        let face = RecordFace {
+            kind: entity.kind,
+            id: Some(entity.id),
+            code: binding.code.clone(),
+            erp_fingerprint: face.and_then(|face| face.erp_fingerprint.clone()),
+            confirmed: binding.is_confirmed(),
+        };
+        state.by_record.insert(record, face);
         state.by_code.insert(key, entity);
-        state.by_entity.insert(entity, Known::Bound(binding));
+        state.by_entity.insert(entity, Stored::Bound(binding));
         Ok(Bound::Done)
     }
 
@@ -175,72 +233,175 @@ impl Mappings for MemoryMappings {
         delivery: CodeDelivery,
     ) -> Result<bool, MappingsError> {
         let mut state = self.state();
-        let stored = state.binding(entity, code);
-        Ok(stored
-            .map(|stored| stored.record_delivery(delivery))
-            .is_some())
+        let Some(stored) = state.binding(entity, code) else {
+            return Ok(false);
+        };
+        stored.record_delivery(delivery);
+        let (record, confirmed) = (stored.erp_id.clone(), stored.is_confirmed());
+        if let Some(face) = state.by_record.get_mut(&(entity.scope, record)) {
+            face.confirmed = confirmed;
+        }
+        Ok(true)
     }
 
     async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError> {
         let mut state = self.state();
-        if let Some(Known::Bound(binding)) = state.by_entity.remove(&entity) {
+        if let Some(Stored::Bound(binding)) = state.by_entity.remove(&entity) {
             let key = code_key(entity, &binding.code);
             state.by_code.remove(&key);
             state.forgotten_codes.insert(key);
+            let record = (entity.scope, binding.erp_id);
+            state.by_record.remove(&record);
+            state.forgotten_records.insert(record);
         }
         state.forgotten_entities.insert(entity);
         Ok(())
     }
     async fn records(
         &self,
-        _: Scope,
-        _: &[crate::domain::ErpId],
-    ) -> Result<Vec<Option<super::RecordFace>>, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+        scope: Scope,
+        records: &[ErpId],
+    ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
+        let state = self.state();
+        Ok(records
+            .iter()
+            .map(|record| state.face(scope, record))
+            .collect())
     }
+
     async fn known(
         &self,
-        _: EntityKind,
-        _: Scope,
-        _: &[(crate::domain::ErpId, Code)],
-    ) -> Result<Vec<super::Known>, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+        kind: EntityKind,
+        scope: Scope,
+        records: &[(ErpId, Code)],
+    ) -> Result<Vec<Known>, MappingsError> {
+        let state = self.state();
+        Ok(records
+            .iter()
+            .map(|(record, code)| {
+                let code = (kind, scope, code.clone());
+                if state.forgotten_records.contains(&(scope, record.clone()))
+                    || state.forgotten_codes.contains(&code)
+                {
+                    Known::Forgotten
+                } else if let Some(face) = state.face(scope, record) {
+                    Known::Record(face)
+                } else if let Some(entity) = state.by_code.get(&code) {
+                    Known::Code(entity.id)
+                } else {
+                    Known::Nothing
+                }
+            })
+            .collect())
     }
-    async fn get_many(&self, _: &[EntityRef]) -> Result<Vec<Option<Mapping>>, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+
+    async fn get_many(
+        &self,
+        entities: &[EntityRef],
+    ) -> Result<Vec<Option<Mapping>>, MappingsError> {
+        let state = self.state();
+        Ok(entities
+            .iter()
+            .map(|entity| state.mapping(*entity))
+            .collect())
     }
+
     async fn rename(
         &self,
-        _: EntityRef,
-        _: &crate::domain::ErpId,
-        _: &Code,
-        _: &Code,
+        entity: EntityRef,
+        record: &ErpId,
+        from: &Code,
+        to: &Code,
     ) -> Result<Bound, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+        let mut state = self.state();
+        let (old, new) = (code_key(entity, from), code_key(entity, to));
+        if state.forgotten_entities.contains(&entity) || state.forgotten_codes.contains(&new) {
+            return Ok(Bound::Forgotten);
+        }
+        if let Some(by) = state.by_code.get(&new).filter(|by| **by != entity) {
+            return Ok(Bound::CodeTaken { by: *by });
+        }
+        match state.by_entity.get_mut(&entity) {
+            Some(Stored::Bound(binding)) if binding.erp_id == *record && binding.code == *to => {
+                return Ok(Bound::Done);
+            }
+            Some(Stored::Bound(binding)) if binding.erp_id == *record && binding.code == *from => {
+                binding.rename(to);
+            }
+            Some(Stored::Bound(binding)) => {
+                return Ok(Bound::OtherCode {
+                    code: binding.code.clone(),
+                });
+            }
+            _ => return Ok(Bound::Forgotten),
+        }
+        state.by_code.remove(&old);
+        state.by_code.insert(new, entity);
+        let face = state.by_record.get_mut(&(entity.scope, record.clone()));
+        if let Some(face) = face {
+            face.code = to.clone();
+            face.confirmed = false;
+        }
+        Ok(Bound::Done)
     }
+
     async fn record_owned(
         &self,
-        _: Scope,
-        _: &crate::domain::ErpId,
-        _: Option<&crate::domain::Fingerprint>,
+        scope: Scope,
+        record: &ErpId,
+        fingerprint: Option<&Fingerprint>,
     ) -> Result<bool, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+        let mut state = self.state();
+        let face = state.by_record.get_mut(&(scope, record.clone()));
+        let bound = face.filter(|face| face.id.is_some());
+        Ok(bound
+            .map(|face| face.erp_fingerprint = fingerprint.cloned())
+            .is_some())
     }
+
     async fn announce_insert(
         &self,
-        _: EntityKind,
-        _: Scope,
-        _: &crate::domain::ErpId,
-        _: &Code,
-        _: Option<&crate::domain::Fingerprint>,
+        kind: EntityKind,
+        scope: Scope,
+        record: &ErpId,
+        code: &Code,
+        fingerprint: Option<&Fingerprint>,
     ) -> Result<bool, MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+        let mut state = self.state();
+        let key = (scope, record.clone());
+        let code_key = (kind, scope, code.clone());
+        let is_bound = state
+            .by_record
+            .get(&key)
+            .is_some_and(|face| face.id.is_some());
+        if is_bound
+            || state.by_code.contains_key(&code_key)
+            || state.forgotten_codes.contains(&code_key)
+            || state.forgotten_records.contains(&key)
+        {
+            return Ok(false);
+        }
+        let face = RecordFace {
+            kind,
+            id: None,
+            code: code.clone(),
+            erp_fingerprint: fingerprint.cloned(),
+            confirmed: false,
+        };
+        state.by_record.insert(key, face);
+        Ok(true)
     }
-    async fn withdraw_insert(
-        &self,
-        _: Scope,
-        _: &crate::domain::ErpId,
-    ) -> Result<(), MappingsError> {
-        Err(MappingsError("SCAFFOLD".to_owned()))
+
+    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError> {
+        let mut state = self.state();
+        let key = (scope, record.clone());
+        if state
+            .by_record
+            .get(&key)
+            .is_some_and(|face| face.id.is_none())
+        {
+            state.by_record.remove(&key);
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{NewOwed, Owed, OwedError, OwedRecords, Reason, Stage, Subject, key};
 use crate::{
     domain::Code,
-    dynamodb::{Expression, Table, from_item, number, to_item},
+    dynamodb::{Expression, Table, from_item, number, text, to_item},
 };
 
 /// Owed records in a DynamoDB table.
@@ -65,11 +65,24 @@ impl OwedRecords for DynamoDbOwed {
             .value("none", number(0))
             .value("one", number(1));
         let key = key(&owed.subject, owed.stage);
-        self.table.update(&key, change).await.map_err(OwedError)
+        let another =
+            Expression::new("attribute_not_exists(#correlation) OR #correlation <> :this")
+                .name("correlation")
+                .value("this", text(owed.correlation.to_string()));
+        // A repeat under the same correlation id changes nothing: it is the same attempt, done again after a crash.
+        self.table
+            .update_if(&key, change, another)
+            .await
+            .map_err(OwedError)?;
+        Ok(())
     }
 
     async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
         let key = key(subject, stage);
+        // Mostly nothing is owed, and a read costs a fraction of a write.
+        if self.table.get(&key).await.map_err(OwedError)?.is_none() {
+            return Ok(false);
+        }
         self.table.delete(&key).await.map_err(OwedError)
     }
 

@@ -23,6 +23,8 @@ impl OwedRecords for MemoryOwed {
         let mut records = self.records();
         let key = key(&owed.subject, owed.stage);
         let (first, attempts) = match records.get(&key) {
+            // The same attempt, done again after a crash.
+            Some(earlier) if earlier.correlation == owed.correlation => return Ok(()),
             Some(earlier) => (earlier.first, earlier.attempts.saturating_add(1)),
             None => (owed.at, 1),
         };

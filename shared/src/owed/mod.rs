@@ -175,7 +175,7 @@ pub struct OwedError(pub String);
 #[async_trait]
 pub trait OwedRecords: Send + Sync {
     /// Puts a failed attempt on the list, or counts it where the subject and stage are on it already. A repeat under the
-    /// same correlation id is the same attempt, done again after a crash, and is not counted.
+    /// same correlation id is the same attempt, done again after a crash, and changes nothing.
     async fn put(&self, owed: NewOwed) -> Result<(), OwedError>;
 
     /// Takes a subject and stage off the list; `true` when it was on it.

@@ -1,3 +1,282 @@
+//! One table, partition key `pk`, time-to-live attribute `expires_at` (seconds since 1970):
+//!
+//! | `pk` | holds |
+//! |---|---|
+//! | `run#<id>` | a [`Run`] as JSON, and its `version` |
+//! | `lease#erp#client` | who walks over a register: `run`, `invocation`, `until` |
+//! | `watermark#erp#client#customer` | `at` |
+//! | `waiting#client#customer#5d11…` | lines that wait until Norce has that company, each an attribute of its own |
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Lease, LeaseKey, Passes, PassesError, Run, waiting_key};
+use crate::{
+    domain::{EntityKind, ErpId, ImportLine, Scope},
+    dynamodb::{Expression, Item, Table, Write, Written, from_item, number, text, to_item},
+};
+
+/// How long a run is kept, from its beginning: a quarter of a year of daily passes.
+const KEPT: TimeDelta = TimeDelta::days(90);
+/// The largest run that is stored: an item of DynamoDB has at most 400 KB, names and the other attributes included.
+const MAX_RUN_BYTES: usize = 390 * 1024;
+
+/// What the attributes begin with that hold a line.
+const LINE: &str = "line ";
+
 /// Passes in a DynamoDB table.
 #[derive(Debug, Clone)]
-pub struct DynamoDbPasses;
+pub struct DynamoDbPasses {
+    table: Table,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRun {
+    run: String,
+    version: u64,
+    expires_at: i64,
+}
+
+impl DynamoDbPasses {
+    /// The passes in a table.
+    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+        Self {
+            table: Table::new(config, table),
+        }
+    }
+}
+
+fn run_key(id: Uuid) -> String {
+    format!("run#{id}")
+}
+
+fn walk(key: LeaseKey) -> &'static str {
+    if key.sweep { "sweep" } else { "erp" }
+}
+
+fn lease_key(key: LeaseKey) -> String {
+    format!("lease#{}#{}", walk(key), key.scope)
+}
+
+fn watermark_key(key: LeaseKey, kind: EntityKind) -> String {
+    format!("watermark#{}#{}#{kind}", walk(key), key.scope)
+}
+
+fn company_key(scope: Scope, company: &ErpId) -> String {
+    format!("waiting#{scope}#{}#{}", company.resource, company.id)
+}
+
+/// The attribute of a line that waits.
+fn line_attribute(line: &ImportLine) -> String {
+    format!("{LINE}{}", waiting_key(line))
+}
+
+/// Moments of the same length, so that texts compare as the moments do.
+fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+fn read_run(item: Item) -> Result<Run, PassesError> {
+    let stored: StoredRun = from_item(item, "a pass").map_err(PassesError)?;
+    serde_json::from_str(&stored.run)
+        .map_err(|_| PassesError("the item of a pass has an unexpected shape".to_owned()))
+}
+
+#[async_trait]
+impl Passes for DynamoDbPasses {
+    async fn lease(
+        &self,
+        key: LeaseKey,
+        wanted: Lease,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), Lease>, PassesError> {
+        let item = lease_item(&wanted)?;
+        let gives_way = Expression::new(
+            "attribute_not_exists(#until) OR #until <= :now OR (#run = :run AND (attribute_not_exists(#invocation) OR #invocation = :invocation))",
+        )
+        .name("until")
+        .name("run")
+        .name("invocation")
+        .value("now", text(moment(now)))
+        .value("run", text(wanted.run.to_string()))
+        .value(
+            "invocation",
+            text(wanted.invocation.unwrap_or_default().to_string()),
+        );
+        let put = Write::put(lease_key(key), item).provided(gives_way);
+        let written = self.table.write([put]).await.map_err(PassesError)?;
+        match written {
+            Written::Done => Ok(Ok(())),
+            Written::Refused(mut refusals) => {
+                from_item(refusals.take(0).unwrap_or_default(), "a lease")
+                    .map(Err)
+                    .map_err(PassesError)
+            }
+        }
+    }
+
+    async fn release(
+        &self,
+        key: LeaseKey,
+        invocation: Uuid,
+        keep_until: Option<DateTime<Utc>>,
+    ) -> Result<(), PassesError> {
+        let ours = Expression::new("#invocation = :ours")
+            .name("invocation")
+            .value("ours", text(invocation.to_string()));
+        let write = match keep_until {
+            None => Write::delete(lease_key(key)),
+            Some(until) => Write::update(
+                lease_key(key),
+                Expression::assign([("invocation", None), ("until", Some(text(moment(until))))]),
+            ),
+        };
+        let written = self.table.write([write.provided(ours)]).await;
+        // Refused: it is somebody else's by now.
+        written.map(|_| ()).map_err(PassesError)
+    }
+
+    async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError> {
+        let item = self.table.get(&run_key(id)).await.map_err(PassesError)?;
+        item.map(read_run).transpose()
+    }
+
+    async fn runs(&self) -> Result<Vec<Run>, PassesError> {
+        let items = self.table.scan_prefix("run#").await.map_err(PassesError)?;
+        items.into_iter().map(read_run).collect()
+    }
+
+    async fn save(&self, run: &Run) -> Result<bool, PassesError> {
+        let text = serde_json::to_string(run).map_err(|error| PassesError(error.to_string()))?;
+        if text.len() > MAX_RUN_BYTES {
+            return Err(PassesError(format!(
+                "pass {} has {} bytes to be stored; an item has at most {MAX_RUN_BYTES}",
+                run.id,
+                text.len()
+            )));
+        }
+        let stored = StoredRun {
+            run: text,
+            version: run.version,
+            expires_at: (run.started + KEPT).timestamp(),
+        };
+        let before = i64::try_from(run.version.saturating_sub(1)).unwrap_or(i64::MAX);
+        let next = if run.version == 1 {
+            Expression::nothing_there()
+        } else {
+            Expression::new("#version = :before")
+                .name("version")
+                .value("before", number(before))
+        };
+        let item = to_item(&stored).map_err(PassesError)?;
+        let put = Write::put(run_key(run.id), item).provided(next);
+        let written = self.table.write([put]).await.map_err(PassesError)?;
+        Ok(matches!(written, Written::Done))
+    }
+
+    async fn watermark(
+        &self,
+        key: LeaseKey,
+        kind: EntityKind,
+    ) -> Result<Option<DateTime<Utc>>, PassesError> {
+        let item = self.table.get(&watermark_key(key, kind)).await;
+        #[derive(Deserialize)]
+        struct Watermark {
+            at: DateTime<Utc>,
+        }
+        let item = item.map_err(PassesError)?;
+        item.map(|item| from_item::<Watermark>(item, "a watermark").map(|watermark| watermark.at))
+            .transpose()
+            .map_err(PassesError)
+    }
+
+    async fn advance(
+        &self,
+        key: LeaseKey,
+        kind: EntityKind,
+        to: DateTime<Utc>,
+    ) -> Result<(), PassesError> {
+        let change = Expression::assign([("at", Some(text(moment(to))))]);
+        let earlier = Expression::new("attribute_not_exists(#at) OR #at <= :new")
+            .name("at")
+            .value("new", text(moment(to)));
+        let key = watermark_key(key, kind);
+        let moved = self.table.update_if(&key, change, earlier).await;
+        // Refused: it is later already.
+        moved.map(|_| ()).map_err(PassesError)
+    }
+
+    async fn wait_for_company(
+        &self,
+        scope: Scope,
+        company: &ErpId,
+        line: &ImportLine,
+    ) -> Result<(), PassesError> {
+        let change = Expression::new("SET #line = :line")
+            .rename("line", &line_attribute(line))
+            .value("line", text(line_text(line)?));
+        let key = company_key(scope, company);
+        self.table.update(&key, change).await.map_err(PassesError)
+    }
+
+    async fn waiting_for_company(
+        &self,
+        scope: Scope,
+        company: &ErpId,
+    ) -> Result<Vec<ImportLine>, PassesError> {
+        let item = self.table.get(&company_key(scope, company)).await;
+        let mut lines: Vec<(String, AttributeValue)> = item
+            .map_err(PassesError)?
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| name.starts_with(LINE))
+            .collect();
+        lines.sort_by(|(a, _), (b, _)| a.cmp(b));
+        lines
+            .into_iter()
+            .map(|(_, line)| {
+                let line = line.as_s().ok();
+                line.and_then(|line| serde_json::from_str(line).ok())
+                    .ok_or_else(|| {
+                        PassesError(format!(
+                            "a line that waits for {company} has an unexpected shape"
+                        ))
+                    })
+            })
+            .collect()
+    }
+
+    async fn stop_waiting(
+        &self,
+        scope: Scope,
+        company: &ErpId,
+        lines: &[ImportLine],
+    ) -> Result<(), PassesError> {
+        let key = company_key(scope, company);
+        for line in lines {
+            let name = line_attribute(line);
+            let same = Expression::new("#line = :line")
+                .rename("line", &name)
+                .value("line", text(line_text(line)?));
+            let change = Expression::new("REMOVE #line").rename("line", &name);
+            // Refused: it is gone already, or another one waits in its place.
+            let removed = self.table.update_if(&key, change, same).await;
+            removed.map_err(PassesError)?;
+        }
+        Ok(())
+    }
+}
+
+fn line_text(line: &ImportLine) -> Result<String, PassesError> {
+    serde_json::to_string(line).map_err(|error| PassesError(error.to_string()))
+}
+
+fn lease_item(lease: &Lease) -> Result<Item, PassesError> {
+    let mut item = to_item(lease).map_err(PassesError)?;
+    item.insert("until".to_owned(), text(moment(lease.until)));
+    Ok(item)
+}

@@ -1,3 +1,154 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Lease, LeaseKey, Passes, PassesError, Run, waiting_key};
+use crate::domain::{EntityKind, ErpId, ImportLine, Scope};
+
 /// Passes in memory, for everything that runs in one process.
 #[derive(Debug, Default)]
-pub struct MemoryPasses;
+pub struct MemoryPasses(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    runs: HashMap<Uuid, Run>,
+    leases: HashMap<LeaseKey, Lease>,
+    watermarks: HashMap<(LeaseKey, EntityKind), DateTime<Utc>>,
+    waiting: HashMap<(Scope, ErpId), BTreeMap<String, ImportLine>>,
+}
+
+impl MemoryPasses {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Passes for MemoryPasses {
+    async fn lease(
+        &self,
+        key: LeaseKey,
+        wanted: Lease,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), Lease>, PassesError> {
+        let mut state = self.state();
+        if let Some(held) = state
+            .leases
+            .get(&key)
+            .filter(|held| !held.gives_way(&wanted, now))
+        {
+            return Ok(Err(*held));
+        }
+        state.leases.insert(key, wanted);
+        Ok(Ok(()))
+    }
+
+    async fn release(
+        &self,
+        key: LeaseKey,
+        invocation: Uuid,
+        keep_until: Option<DateTime<Utc>>,
+    ) -> Result<(), PassesError> {
+        let mut state = self.state();
+        let Some(held) = state.leases.get_mut(&key) else {
+            return Ok(());
+        };
+        if held.invocation == Some(invocation) {
+            match keep_until {
+                Some(until) => {
+                    held.invocation = None;
+                    held.until = until;
+                }
+                None => {
+                    state.leases.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError> {
+        Ok(self.state().runs.get(&id).cloned())
+    }
+
+    async fn runs(&self) -> Result<Vec<Run>, PassesError> {
+        Ok(self.state().runs.values().cloned().collect())
+    }
+
+    async fn save(&self, run: &Run) -> Result<bool, PassesError> {
+        let mut state = self.state();
+        let stored = state.runs.get(&run.id).map_or(0, |stored| stored.version);
+        if stored + 1 != run.version {
+            return Ok(false);
+        }
+        state.runs.insert(run.id, run.clone());
+        Ok(true)
+    }
+
+    async fn watermark(
+        &self,
+        key: LeaseKey,
+        kind: EntityKind,
+    ) -> Result<Option<DateTime<Utc>>, PassesError> {
+        Ok(self.state().watermarks.get(&(key, kind)).copied())
+    }
+
+    async fn advance(
+        &self,
+        key: LeaseKey,
+        kind: EntityKind,
+        to: DateTime<Utc>,
+    ) -> Result<(), PassesError> {
+        let mut state = self.state();
+        let watermark = state.watermarks.entry((key, kind)).or_insert(to);
+        *watermark = (*watermark).max(to);
+        Ok(())
+    }
+
+    async fn wait_for_company(
+        &self,
+        scope: Scope,
+        company: &ErpId,
+        line: &ImportLine,
+    ) -> Result<(), PassesError> {
+        let mut state = self.state();
+        let lines = state.waiting.entry((scope, company.clone())).or_default();
+        lines.insert(waiting_key(line), line.clone());
+        Ok(())
+    }
+
+    async fn waiting_for_company(
+        &self,
+        scope: Scope,
+        company: &ErpId,
+    ) -> Result<Vec<ImportLine>, PassesError> {
+        let state = self.state();
+        let lines = state.waiting.get(&(scope, company.clone()));
+        Ok(lines
+            .map(|lines| lines.values().cloned().collect())
+            .unwrap_or_default())
+    }
+
+    async fn stop_waiting(
+        &self,
+        scope: Scope,
+        company: &ErpId,
+        lines: &[ImportLine],
+    ) -> Result<(), PassesError> {
+        let mut state = self.state();
+        if let Some(waiting) = state.waiting.get_mut(&(scope, company.clone())) {
+            for line in lines {
+                let key = waiting_key(line);
+                if waiting.get(&key) == Some(line) {
+                    waiting.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -213,3 +213,21 @@ pub trait Passes: Send + Sync {
         lines: &[ImportLine],
     ) -> Result<(), PassesError>;
 }
+
+impl Lease {
+    /// Whether the holder has to make room: its time is over, or it is the same run between two invocations.
+    fn gives_way(&self, wanted: &Self, now: DateTime<Utc>) -> bool {
+        self.until <= now
+            || (self.run == wanted.run
+                && (self.invocation.is_none() || self.invocation == wanted.invocation))
+    }
+}
+
+/// Which of the lines that wait for a company this is: one for each record.
+fn waiting_key(line: &ImportLine) -> String {
+    match (&line.record, line.id) {
+        (Some(record), _) => record.to_string(),
+        (None, Some(id)) => id.to_string(),
+        (None, None) => line.code.to_string(),
+    }
+}

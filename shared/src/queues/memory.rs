@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Inbox, MAX_DELAY, MAX_VISIBILITY, Message, Queue, QueueError, encode, group_of};
+use super::{
+    Inbox, MAX_DELAY, MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError, encode, group_of,
+};
 
 /// SQS in memory, for everything that runs in one process: delays, visibility, receive counts, dead letters, and in a
 /// FIFO queue the order within a group. Its clock is tokio's, which tests can pause.
@@ -225,6 +227,13 @@ impl<M: Message> Queue<M> for MemoryQueue<M> {
         let messages: Vec<Stored> = messages.iter().map(store).collect::<Result<_, _>>()?;
         self.state().messages.extend(messages);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl<M: Message> QueueDepth for MemoryQueue<M> {
+    async fn depth(&self) -> Result<u64, QueueError> {
+        Ok(self.state().messages.len() as u64)
     }
 }
 

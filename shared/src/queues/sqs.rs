@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client,
-    types::{MessageAttributeValue, SendMessageBatchRequestEntry},
+    types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry},
 };
 use uuid::Uuid;
 
 use super::{
-    Inbox, MAX_DELAY, MAX_MESSAGE_BYTES, MAX_VISIBILITY, Message, Queue, QueueError, encode,
-    group_of,
+    Inbox, MAX_DELAY, MAX_MESSAGE_BYTES, MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError,
+    encode, group_of,
 };
 use crate::aws::{explain, pause};
 
@@ -140,6 +140,32 @@ impl<M: Message> Queue<M> for SqsQueue<M> {
             }
         }
         Ok(())
+    }
+}
+
+/// What is counted: messages that wait, those that are being handled, and those whose delay is not over.
+const DEPTH: [QueueAttributeName; 3] = [
+    QueueAttributeName::ApproximateNumberOfMessages,
+    QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+];
+
+#[async_trait]
+impl<M: Message> QueueDepth for SqsQueue<M> {
+    async fn depth(&self) -> Result<u64, QueueError> {
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .set_attribute_names(Some(DEPTH.to_vec()))
+            .send()
+            .await
+            .map_err(|error| QueueError(explain(&error)))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        Ok(DEPTH
+            .iter()
+            .filter_map(|name| attributes.get(name)?.parse::<u64>().ok())
+            .sum())
     }
 }
 
