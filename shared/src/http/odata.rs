@@ -1,7 +1,10 @@
 //! OData v4 queries built from values (norce-api §5.1, erp-apis §1.5). Field names come from the code, values from
 //! anywhere: a value is always a [`Literal`] and never part of a text that is pasted together.
 
-use std::fmt::{self, Display};
+use std::{
+    borrow::Cow,
+    fmt::{self, Display},
+};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
@@ -115,6 +118,11 @@ impl Filter {
         Self::compare(field, "ge", value)
     }
 
+    /// `field ne value`
+    pub fn ne(field: &'static str, value: impl Into<Literal>) -> Self {
+        Self::compare(field, "ne", value)
+    }
+
     /// `field eq null`
     pub fn is_null(field: &'static str) -> Self {
         Self::compare(field, "eq", Literal::Null)
@@ -182,7 +190,7 @@ impl Display for Filter {
 /// The options of a query, of the whole or of an expanded relation.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    select: Vec<&'static str>,
+    select: Vec<Cow<'static, str>>,
     filter: Option<Filter>,
     expand: Vec<(&'static str, Options)>,
     order_by: Option<&'static str>,
@@ -198,7 +206,16 @@ impl Options {
     /// These fields only.
     #[must_use]
     pub fn select(mut self, fields: &[&'static str]) -> Self {
-        self.select.extend(fields);
+        self.select
+            .extend(fields.iter().map(|field| Cow::Borrowed(*field)));
+        self
+    }
+
+    /// These fields too, whose names are configured.
+    #[must_use]
+    pub fn select_also<'a>(mut self, fields: impl Iterator<Item = &'a str>) -> Self {
+        self.select
+            .extend(fields.map(|field| Cow::Owned(field.to_owned())));
         self
     }
 

@@ -8,13 +8,16 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    ImportError, ImportedRow, Job, JobId, JobLogEntry, JobStatus, NorceApi, NorceError,
-    NorceImports, SubmittedImport,
+    ImportError, ImportRow, ImportShape, ImportedRow, Job, JobId, JobLogEntry, JobStatus, NorceApi,
+    NorceError, NorceImports, SubmittedImport,
     api::{read, request},
     lenient,
 };
 use crate::{
-    domain::{Applications, Code, EntityKind, ImportLine, NorceId, Scope, redact},
+    domain::{
+        Address, Applications, Code, CountryCode, EntityKind, FieldGroup, FieldGroups, Names,
+        NorceId, OrganisationNumber, Personal, Scope, UnknownApplication, VatNumber, redact,
+    },
     http::{Deadline, Safety},
 };
 
@@ -79,55 +82,350 @@ impl ConnectClient {
 #[serde(rename_all = "PascalCase")]
 struct ImportHeader {
     account_id: i32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    customer_fields_that_are_set: Option<Vec<&'static str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    company_fields_that_are_set: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    customer_fields_that_are_set: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    company_fields_that_are_set: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    account_fields_that_are_set: Vec<&'static str>,
 }
 
-/// A customer or a company with the bare minimum: what it is matched by, and its code.
-#[derive(Serialize)]
+/// A customer or a company: what it is matched by, and the fields that are set. A field that is set and has no value in
+/// the ERP is written as empty, since a listed field that is missing would be too (norce-api §3.3, inferred).
+#[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     application_key: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<NorceId>,
-    code: &'a Code,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a Code>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organization_no: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vat_no: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    middle_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone_number: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cell_phone_number: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_active: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invoice_address: Option<AddressRow<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_addresses: Option<Vec<AddressRow<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price_lists: Option<Vec<CodeRow<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<Vec<FlagRow<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    additional_info: Option<Vec<InfoRow<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_company_list_delta: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    companies: Option<Vec<IdRow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_customer_list_delta: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customers: Option<Vec<IdRow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounts: Option<Vec<AccountRow<'a>>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct IdRow {
+    id: NorceId,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct CodeRow<'a> {
+    code: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct FlagRow<'a> {
+    code: &'a str,
+    is_active: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct InfoRow<'a> {
+    code: &'a str,
+    value: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AccountRow<'a> {
+    application_key: Uuid,
+    login_name: &'a str,
+    status: &'static str,
+}
+
+/// Norce keeps an address whole: what the ERP's lacks is written as empty.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AddressRow<'a> {
+    care_of: &'a str,
+    address_line1: &'a str,
+    address_line2: &'a str,
+    zip_code: &'a str,
+    city: &'a str,
+    region: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country_code: Option<CountryCode>,
+}
+
+fn text(value: Option<&Personal>) -> &str {
+    value.map(Personal::expose).unwrap_or_default()
+}
+
+impl<'a> AddressRow<'a> {
+    fn of(address: &'a Address) -> Self {
+        Self {
+            care_of: text(address.care_of.as_ref()),
+            address_line1: text(address.line1.as_ref()),
+            address_line2: text(address.line2.as_ref()),
+            zip_code: text(address.postal_code.as_ref()),
+            city: text(address.city.as_ref()),
+            region: text(address.region.as_ref()),
+            country_code: address.country,
+        }
+    }
+}
+
+/// The names of the fields that rows of a shape set.
+fn fields_that_are_set(kind: EntityKind, shape: ImportShape) -> Vec<&'static str> {
+    let customer = kind == EntityKind::Customer;
+    let groups = groups_set(shape);
+    let mut fields = Vec::new();
+    if !shape.insert {
+        fields.push("Id");
+    }
+    if groups.has(FieldGroup::Code) {
+        fields.push("Code");
+    }
+    if groups.has(FieldGroup::Names) {
+        fields.extend_from_slice(if customer {
+            &["FirstName", "MiddleName", "LastName"]
+        } else {
+            &["Name"]
+        });
+    }
+    if shape.insert && !customer {
+        fields.extend(["OrganizationNo", "VatNo"]);
+    }
+    if groups.has(FieldGroup::ContactDetails) {
+        fields.extend(["EmailAddress", "PhoneNumber"]);
+        if customer {
+            fields.push("CellPhoneNumber");
+        }
+    }
+    for (group, field) in [
+        (FieldGroup::InvoiceAddress, "InvoiceAddress"),
+        (FieldGroup::DeliveryAddresses, "DeliveryAddresses"),
+        (FieldGroup::PriceLists, "PriceLists"),
+        (FieldGroup::Active, "IsActive"),
+        (FieldGroup::AdditionalInfo, "AdditionalInfo"),
+    ] {
+        if groups.has(group) {
+            fields.push(field);
+        }
+    }
+    if groups.has(FieldGroup::Flags) {
+        // Flags that the rows do not name would be dropped otherwise (norce-api §3.2).
+        fields.extend(["Flags", "PreserveFlags"]);
+    }
+    if shape.relations {
+        fields.push(if customer { "Companies" } else { "Customers" });
+    }
+    if shape.accounts {
+        fields.push("Accounts");
+    }
+    fields
+}
+
+/// An insert brings along what Norce requires of one (norce-api §3.4), and the rest of what makes a customer.
+fn groups_set(shape: ImportShape) -> FieldGroups {
+    const WITH_AN_INSERT: FieldGroups = FieldGroups::of(&[
+        FieldGroup::Code,
+        FieldGroup::Names,
+        FieldGroup::ContactDetails,
+        FieldGroup::InvoiceAddress,
+        FieldGroup::Active,
+    ]);
+    if shape.insert {
+        shape.fields.union(WITH_AN_INSERT)
+    } else {
+        shape.fields
+    }
 }
 
 /// A header and a body that fit each other.
-fn import(
+fn import<'a>(
     kind: EntityKind,
     scope: Scope,
     account: i32,
-    application_key: Uuid,
-    lines: &[ImportLine],
-) -> (ImportHeader, Vec<Row<'_>>) {
+    applications: &Applications,
+    shape: ImportShape,
+    rows: &'a [ImportRow],
+) -> Result<(ImportHeader, Vec<Row<'a>>), UnknownApplication> {
+    let application_key = applications.of(scope)?.key;
     let by_application = scope.application().is_some();
-    let mut fields = vec!["Id", "Code"];
+    let mut fields = fields_that_are_set(kind, shape);
     if by_application {
         fields.push("ApplicationKey");
     }
     // The contract requires the key in every company row, also where it is not to be set.
     let sent = by_application || kind == EntityKind::Company;
-    let rows = lines
+    let accounts: Vec<Uuid> = match scope.application() {
+        _ if !shape.accounts => Vec::new(),
+        Some(_) => vec![application_key],
+        None => applications
+            .iter()
+            .map(|application| application.key)
+            .collect(),
+    };
+    let rows = rows
         .iter()
-        .map(|line| Row {
+        .map(|row| Row {
             application_key: sent.then_some(application_key),
-            id: line.id,
-            code: &line.code,
+            ..row_of(kind, shape, row, &accounts)
         })
         .collect();
-    let (customers, companies) = match kind {
-        EntityKind::Customer => (Some(fields), None),
-        EntityKind::Company => (None, Some(fields)),
-    };
-    let header = ImportHeader {
+    let mut header = ImportHeader {
         account_id: account,
-        customer_fields_that_are_set: customers,
-        company_fields_that_are_set: companies,
+        customer_fields_that_are_set: Vec::new(),
+        company_fields_that_are_set: Vec::new(),
+        account_fields_that_are_set: Vec::new(),
     };
-    (header, rows)
+    match kind {
+        EntityKind::Customer => header.customer_fields_that_are_set = fields,
+        EntityKind::Company => {
+            header.company_fields_that_are_set = fields;
+            if shape.relations {
+                // The customers of a company are matched by their ids, and nothing of them is set.
+                header.customer_fields_that_are_set = vec!["Id"];
+            }
+        }
+    }
+    if shape.accounts {
+        // An account that is there already is never touched.
+        header.account_fields_that_are_set = vec!["StatusCreateOnly"];
+    }
+    Ok((header, rows))
+}
+
+fn row_of<'a>(
+    kind: EntityKind,
+    shape: ImportShape,
+    ImportRow { line, values }: &'a ImportRow,
+    accounts: &[Uuid],
+) -> Row<'a> {
+    let customer = kind == EntityKind::Customer;
+    let groups = groups_set(shape);
+    let has = |group| groups.has(group);
+    let mut row = Row {
+        id: line.id,
+        code: has(FieldGroup::Code).then_some(&line.code),
+        ..Row::default()
+    };
+    if has(FieldGroup::Names) {
+        match &values.names {
+            Some(Names::Customer { first, last }) if customer => {
+                row.first_name = Some(text(first.as_ref()));
+                // The ERP has one text; what Norce had as a middle name is a part of it.
+                row.middle_name = Some("");
+                row.last_name = Some(last.expose());
+            }
+            Some(Names::Company(name)) if !customer => row.name = Some(name.expose()),
+            _ => {}
+        }
+    }
+    if shape.insert && !customer {
+        let number = values.organisation_number.as_ref();
+        row.organization_no = number.map(OrganisationNumber::expose);
+        row.vat_no = values.vat_number.as_ref().map(VatNumber::expose);
+    }
+    if has(FieldGroup::ContactDetails) {
+        row.email_address = Some(text(values.email.as_ref()));
+        row.phone_number = Some(text(values.phone.as_ref()));
+        row.cell_phone_number = customer.then(|| text(values.mobile.as_ref()));
+    }
+    if has(FieldGroup::InvoiceAddress) {
+        let address = values.invoice_address.as_ref();
+        row.invoice_address = Some(address.map(AddressRow::of).unwrap_or_default());
+    }
+    if has(FieldGroup::DeliveryAddresses) {
+        let addresses = values.delivery_addresses.iter();
+        row.delivery_addresses = Some(addresses.map(AddressRow::of).collect());
+    }
+    if has(FieldGroup::PriceLists) {
+        let codes = values.price_lists.iter();
+        row.price_lists = Some(codes.map(|code| CodeRow { code }).collect());
+    }
+    row.is_active = has(FieldGroup::Active).then_some(values.active);
+    if has(FieldGroup::Flags) {
+        let flags = values.flags.iter();
+        row.flags = Some(
+            flags
+                .map(|(code, is_active)| FlagRow {
+                    code,
+                    is_active: *is_active,
+                })
+                .collect(),
+        );
+    }
+    if has(FieldGroup::AdditionalInfo) {
+        let infos = values.additional_info.iter();
+        row.additional_info = Some(
+            infos
+                .map(|(code, value)| InfoRow {
+                    code,
+                    value: text(value.as_ref()),
+                })
+                .collect(),
+        );
+    }
+    if shape.relations {
+        // Without the mark Norce deactivates every relation that the row does not name (norce-api §3.3).
+        if customer {
+            row.is_company_list_delta = Some(true);
+            row.companies = Some(line.company.iter().map(|id| IdRow { id: *id }).collect());
+        } else {
+            row.is_customer_list_delta = Some(true);
+            row.customers = Some(line.contacts.iter().map(|id| IdRow { id: *id }).collect());
+        }
+    }
+    if shape.accounts {
+        let login_name = text(values.email.as_ref());
+        row.accounts = Some(
+            accounts
+                .iter()
+                .map(|application_key| AccountRow {
+                    application_key: *application_key,
+                    login_name,
+                    status: "Active",
+                })
+                .collect(),
+        );
+    }
+    row
 }
 
 #[async_trait]
@@ -136,15 +434,14 @@ impl NorceImports for ConnectClient {
         &self,
         kind: EntityKind,
         scope: Scope,
-        _shape: super::ImportShape,
-        rows: &[super::ImportRow],
+        shape: ImportShape,
+        rows: &[ImportRow],
         deadline: Deadline,
     ) -> Result<SubmittedImport, ImportError> {
-        let lines: Vec<ImportLine> = rows.iter().map(|row| row.line.clone()).collect();
-        let lines = lines.as_slice();
         let prepared = || {
             let application = self.applications.of(scope)?;
-            let (header, rows) = import(kind, scope, self.account, application.key, lines);
+            let (header, rows) =
+                import(kind, scope, self.account, &self.applications, shape, rows)?;
             let path = match kind {
                 EntityKind::Customer => IMPORT_CUSTOMERS,
                 EntityKind::Company => IMPORT_COMPANIES,
@@ -323,10 +620,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::NorceFields,
+        domain::{ImportLine, NorceFields},
         http::TransportError,
         norce::script::{Answer, Script, answer, app, applications, id, minute, ok, status},
-        norce::{ImportRow, ImportShape},
     };
 
     fn client(

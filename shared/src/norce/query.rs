@@ -9,8 +9,14 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::Response;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -19,10 +25,14 @@ use uuid::Uuid;
 use self::{
     countries::Countries,
     rows::{
-        ApplicationRow, CodeRow, CompanyRow, CustomerRow, EmailRow, IdRow, NumberRow, OrderRow,
+        ApplicationRow, ChangedRow, CodeRow, CompanyRow, CustomerRow, EmailRow, FoundRow, IdRow,
+        NumberRow, OrderRow,
     },
 };
-use super::{NorceApi, NorceError, NorceQuery, api::read};
+use super::{
+    Asked, ChangedPage, LOOKED_UP_AT_ONCE, LookUp, NorceApi, NorceError, NorceKey, NorceQuery,
+    api::read,
+};
 use crate::{
     domain::{
         ApplicationId, Code, Company, Customer, EmailKey, EntityKind, EntityRef, NorceId, Order,
@@ -45,10 +55,6 @@ const COUNTRIES: &str = "Core/Countries";
 /// compare with an address of a known customer, and set it.
 pub const DEFAULT_INVOICE_ADDRESS_TYPE: i64 = 1;
 
-/// Ids in one filter. Each is four nodes and a joining one of the filter's tree, and ASP.NET's OData refuses trees of
-/// more than 100 nodes unless told otherwise. What Norce was told is not documented.
-const MAX_IDS: usize = 20;
-
 /// As many hits as are told: two are as ambiguous as a hundred.
 const MAX_HITS: usize = 2;
 
@@ -58,6 +64,7 @@ pub struct QueryClient {
     default_application: ApplicationId,
     invoice_address_type: i64,
     countries: Countries,
+    batch: Batch,
 }
 
 /// An application as Norce lists it.
@@ -83,6 +90,7 @@ impl QueryClient {
             default_application,
             invoice_address_type,
             countries: Countries::default(),
+            batch: Batch(AtomicUsize::new(LOOKED_UP_AT_ONCE)),
         }
     }
 
@@ -415,18 +423,18 @@ impl NorceQuery for QueryClient {
         ids: &[NorceId],
         deadline: Deadline,
     ) -> Result<Vec<(NorceId, Option<Code>)>, NorceError> {
-        let set = match kind {
-            EntityKind::Customer => CUSTOMERS,
-            EntityKind::Company => COMPANIES,
-        };
-        let application = self.application(scope);
         let mut codes = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(MAX_IDS) {
-            let Some(filter) = Filter::any_of("Id", ids.iter().copied()) else {
-                continue;
-            };
-            let options = CodeRow::options(kind).filter(filter);
-            let rows: Vec<CodeRow> = self.every(set, &options, application, deadline).await?;
+        let mut rest = ids;
+        while !rest.is_empty() {
+            let (some, later) = rest.split_at(rest.len().min(self.batch.size()));
+            let filter = Filter::any_of("Id", some.iter().copied());
+            let options = filter.map(|filter| CodeRow::options(kind).filter(filter));
+            let rows: Option<Vec<CodeRow>> = self
+                .in_batch(kind, scope, options, some.len(), deadline)
+                .await?;
+            // Refused because it was too long: the rest goes in smaller parts.
+            let Some(rows) = rows else { continue };
+            rest = later;
             for row in rows {
                 if belongs(scope, row.application_id) {
                     codes.push(row.read(kind, scope)?);
@@ -435,33 +443,212 @@ impl NorceQuery for QueryClient {
         }
         Ok(codes)
     }
+
     async fn look_up(
         &self,
-        _: EntityKind,
-        _: Scope,
-        _: &[super::Asked],
-        _: Deadline,
-    ) -> Result<super::LookUp, NorceError> {
-        Err(NorceError::Unreadable("SCAFFOLD".to_owned()))
+        kind: EntityKind,
+        scope: Scope,
+        asked: &[Asked],
+        deadline: Deadline,
+    ) -> Result<LookUp, NorceError> {
+        let mut look_up = LookUp::default();
+        let mut seen = HashSet::new();
+        let mut rest = asked;
+        while !rest.is_empty() {
+            let (some, later) = rest.split_at(rest.len().min(self.batch.size()));
+            let options = asked_filter(kind, some)
+                .map(|filter| FoundRow::options(kind).filter(within(scope, filter)));
+            look_up.requests += 1;
+            let rows: Option<Vec<FoundRow>> = self
+                .in_batch(kind, scope, options, some.len(), deadline)
+                .await?;
+            let Some(rows) = rows else { continue };
+            rest = later;
+            for row in rows {
+                if !belongs(scope, row.application_id) {
+                    continue;
+                }
+                let found = row.read(kind)?;
+                // A database may compare more loosely than we do.
+                let fits = some.iter().any(|asked| {
+                    found.code.as_ref() == Some(&asked.code)
+                        || (asked.key.is_some() && asked.key == found.key)
+                });
+                if fits && seen.insert(found.id) {
+                    look_up.found.push(found);
+                }
+            }
+        }
+        Ok(look_up)
     }
+
     async fn changed_since(
         &self,
-        _: EntityKind,
-        _: Scope,
-        _: Option<chrono::DateTime<chrono::Utc>>,
-        _: Option<NorceId>,
-        _: Deadline,
-    ) -> Result<super::ChangedPage, NorceError> {
-        Err(NorceError::Unreadable("SCAFFOLD".to_owned()))
+        kind: EntityKind,
+        scope: Scope,
+        since: Option<DateTime<Utc>>,
+        after: Option<NorceId>,
+        deadline: Deadline,
+    ) -> Result<ChangedPage, NorceError> {
+        let options = ChangedRow::options(kind);
+        let options = match since {
+            // `Updated` is null until the first change (norce-api §5.1).
+            Some(since) => options.filter(
+                Filter::ge("Updated", since)
+                    .or(Filter::is_null("Updated").and(Filter::ge("Created", since))),
+            ),
+            None => options,
+        };
+        self.changed_page(kind, scope, options, after, deadline)
+            .await
     }
+
     async fn forgotten(
         &self,
-        _: Scope,
-        _: Option<NorceId>,
-        _: Deadline,
-    ) -> Result<super::ChangedPage, NorceError> {
-        Err(NorceError::Unreadable("SCAFFOLD".to_owned()))
+        scope: Scope,
+        after: Option<NorceId>,
+        deadline: Deadline,
+    ) -> Result<ChangedPage, NorceError> {
+        let kind = EntityKind::Customer;
+        let options = ChangedRow::options(kind).filter(Filter::eq("IsForgotten", true));
+        self.changed_page(kind, scope, options, after, deadline)
+            .await
     }
+}
+
+/// How many records one request asks about. What length of filter Norce takes is not documented: ASP.NET's OData refuses
+/// trees of more than 100 nodes unless told otherwise, and servers and proxies limit addresses. So a request that is
+/// refused for its length is halved, and the client remembers what was taken.
+struct Batch(AtomicUsize);
+
+/// Four nodes an id or a code, and one to join it: what ASP.NET's default lets through.
+const SMALLEST_BATCH: usize = 10;
+
+impl Batch {
+    fn size(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether a refusal of a request about so many records can be helped by asking about fewer.
+    fn shrinks(&self, asked: usize, error: &NorceError) -> bool {
+        let too_long = matches!(
+            error,
+            NorceError::Refused {
+                status: 400 | 404 | 413 | 414 | 431,
+                ..
+            }
+        );
+        if !too_long || asked <= SMALLEST_BATCH {
+            return false;
+        }
+        let size = (asked / 2).max(SMALLEST_BATCH);
+        self.0.fetch_min(size, Ordering::Relaxed);
+        tracing::warn!(
+            asked,
+            size,
+            "Norce Query refused a long filter; fewer records are asked about at once"
+        );
+        true
+    }
+}
+
+impl QueryClient {
+    /// The rows that fit; `None`: the filter was too long, and it is to be asked about fewer at once.
+    async fn in_batch<T: DeserializeOwned>(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        options: Option<Options>,
+        asked: usize,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<T>>, NorceError> {
+        let Some(options) = options else {
+            return Ok(Some(Vec::new()));
+        };
+        let application = self.application(scope);
+        match self
+            .every(set_of(kind), &options, application, deadline)
+            .await
+        {
+            Ok(rows) => Ok(Some(rows)),
+            Err(error) if self.batch.shrinks(asked, &error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn changed_page(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        options: Options,
+        after: Option<NorceId>,
+        deadline: Deadline,
+    ) -> Result<ChangedPage, NorceError> {
+        let options = match after {
+            Some(after) => options.filter(Filter::gt("Id", after)),
+            None => options,
+        };
+        let options = match scope.application() {
+            Some(application) => options.filter(Filter::eq("ApplicationId", application)),
+            None => options,
+        };
+        let options = options.order_by("Id").top(CHANGED_AT_ONCE);
+        let application = self.application(scope);
+        let rows: Vec<ChangedRow> = self
+            .some(set_of(kind), &options, application, deadline)
+            .await?;
+        let mut page = ChangedPage::default();
+        for row in rows {
+            let application = row.application_id;
+            let entity = row.read(kind)?;
+            if page.next.or(after).is_some_and(|last| entity.id <= last) {
+                return Err(NorceError::Unreadable(format!(
+                    "{kind}: a row came twice or out of order"
+                )));
+            }
+            // A page may be shorter than asked for: only an empty one is the last.
+            page.next = Some(entity.id);
+            if belongs(scope, application) {
+                page.entities.push(entity);
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// Rows of a sweep that are read at once: Norce's own page size (norce-api §5.1).
+const CHANGED_AT_ONCE: u32 = 500;
+
+fn set_of(kind: EntityKind) -> &'static str {
+    match kind {
+        EntityKind::Customer => CUSTOMERS,
+        EntityKind::Company => COMPANIES,
+    }
+}
+
+/// One of the codes, or one of the natural keys.
+fn asked_filter(kind: EntityKind, asked: &[Asked]) -> Option<Filter> {
+    let code = match kind {
+        EntityKind::Customer => "CustomerCode",
+        EntityKind::Company => "CompanyCode",
+    };
+    let codes = Filter::any_of(code, asked.iter().map(|asked| asked.code.as_str()));
+    let emails = asked.iter().filter_map(|asked| match &asked.key {
+        Some(NorceKey::Email(email)) if kind == EntityKind::Customer => Some(spellings(email)),
+        _ => None,
+    });
+    let emails = Filter::any_of("EmailAddress", emails.flatten());
+    let numbers = asked.iter().filter_map(|asked| match &asked.key {
+        Some(NorceKey::OrganisationNumber(number)) if kind == EntityKind::Company => {
+            Some(number.expose())
+        }
+        _ => None,
+    });
+    let numbers = Filter::any_of("NormalizedOrganizationNo", numbers);
+    [codes, emails, numbers]
+        .into_iter()
+        .flatten()
+        .reduce(Filter::or)
 }
 
 /// A reference that is written exactly as an id is.

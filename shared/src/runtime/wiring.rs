@@ -194,6 +194,7 @@ pub fn erps(
                         token_url: settings.token_url.url().clone(),
                         client_id: secret.client_id.clone(),
                         client_secret: secret.client_secret.clone(),
+                        extra_fields: settings.extra_fields.clone(),
                     };
                     Arc::new(
                         BusinessCentral::new(settings, transport.clone())

@@ -3,6 +3,7 @@
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
@@ -36,7 +37,10 @@ const TOKEN_POLICY: TokenPolicy = TokenPolicy {
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Look-ups look for one record. Anything that fills a page is too much already.
-const PAGE_SIZE: &str = "odata.maxpagesize=100";
+const PAGE_SIZE: HeaderValue = HeaderValue::from_static("odata.maxpagesize=100");
+/// A listing is read a good half megabyte at a time. Business Central allows 20,000 rows (erp-apis §1.5), but what is to
+/// be done about the records of a page has to fit into one item of DynamoDB, whatever is the matter with them.
+const LISTING_PAGE_SIZE: HeaderValue = HeaderValue::from_static("odata.maxpagesize=500");
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
@@ -203,6 +207,46 @@ impl Client {
     }
 }
 
+impl Client {
+    /// One page of a listing: its body, and the address of the next one.
+    pub(super) async fn listing_page(
+        &self,
+        url: &Url,
+        deadline: Deadline,
+    ) -> Result<Response<Bytes>, ErpError> {
+        let mut request = request(Method::GET, url, None, Bytes::new())?;
+        request.headers_mut().insert(PREFER, LISTING_PAGE_SIZE);
+        Ok(self
+            .send(&self.reads, request, Safety::Repeatable, deadline)
+            .await?)
+    }
+
+    /// The address of a page that the server named, if it is one of ours: the token is sent there.
+    pub(super) fn page_url(&self, from: &Url, link: &str) -> Result<Url, ErpError> {
+        next_page(from, link)
+            .map_err(|error| ErpError::Unreadable(format!("{error}; check ERP_BASE_URL")))
+    }
+
+    /// The server's time, as it stands in the header of an answer.
+    pub(super) async fn date(
+        &self,
+        url: &Url,
+        deadline: Deadline,
+    ) -> Result<Option<DateTime<Utc>>, ErpError> {
+        let request = request(Method::GET, url, None, Bytes::new())?;
+        let response = self
+            .send(&self.reads, request, Safety::Repeatable, deadline)
+            .await?;
+        if response.status() != StatusCode::OK {
+            return Err(Failure::of(&response, &[]).into());
+        }
+        let date = response.headers().get(header::DATE);
+        Ok(date
+            .and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok())
+            .map(|date| date.to_utc()))
+    }
+}
+
 /// The pages of a list. The server decides where they end (erp-apis §1.5).
 pub(super) struct Pages<'a, T> {
     client: &'a Client,
@@ -220,9 +264,7 @@ impl<T: DeserializeOwned> Pages<'_, T> {
         };
         let client = self.client;
         let mut request = request(Method::GET, &url, None, Bytes::new())?;
-        request
-            .headers_mut()
-            .insert(PREFER, HeaderValue::from_static(PAGE_SIZE));
+        request.headers_mut().insert(PREFER, PAGE_SIZE);
         let response = client
             .send(&client.reads, request, Safety::Repeatable, self.deadline)
             .await?;
@@ -231,9 +273,7 @@ impl<T: DeserializeOwned> Pages<'_, T> {
         }
         let page: Page<T> = parse(&response)?;
         if let Some(link) = page.next_link {
-            let next = next_page(&url, &link)
-                .map_err(|error| ErpError::Unreadable(format!("{error}; check ERP_BASE_URL")))?;
-            self.next = Some(next);
+            self.next = Some(client.page_url(&url, &link)?);
         }
         Ok(Some(page.value))
     }

@@ -30,9 +30,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{Response, StatusCode};
 use secrecy::SecretString;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use thiserror::Error;
 use url::Url;
@@ -42,18 +44,21 @@ use self::{
     client::{Client, Unanswered, parse},
     error::{Failure, Mask},
     fields::{Fields, vat_number},
-    formats::{EMAIL, NUMBER, TAX_REGISTRATION_NUMBER},
-    record::{BLOCKED_ALL, ContactInformation, Row, entity_set, selected, type_of},
+    formats::{DISPLAY_NAME, EMAIL, NUMBER, TAX_REGISTRATION_NUMBER},
+    record::{
+        BLOCKED_ALL, ContactInformation, ExtendedRow, Row, entity_set, listed, selected, type_of,
+    },
 };
 use super::{
-    Capabilities, CreateOutcome, Erp, ErpError, ErpId, ErpRecord, IdempotencyKey, NaturalKey,
-    Party, PartyKind, Resource, UpdateOutcome,
+    Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, ExtraFields,
+    IdempotencyKey, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, Unusable,
+    UnusableRecord, UpdateOutcome,
 };
 use crate::{
-    domain::{Code, EmailKey},
+    domain::{Code, EmailKey, EntityKind, FieldGroup, FieldGroups},
     http::{
         Deadline, Transport,
-        odata::{Filter, Options},
+        odata::{Filter, Options, Page},
     },
 };
 
@@ -81,6 +86,35 @@ pub struct BusinessCentralSettings {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
+    /// Fields of `customers` that the merchant's own API page has.
+    pub extra_fields: ExtraFields,
+}
+
+/// What can be read, and so be owned. The standard API has no price lists, no delivery addresses, and nothing like a flag
+/// (erp-apis §1.3).
+fn readable(extra: &ExtraFields) -> FieldGroups {
+    let extended = [
+        (extra.price_list.is_some(), FieldGroup::PriceLists),
+        (!extra.flags.is_empty(), FieldGroup::Flags),
+        (
+            !extra.additional_info.is_empty(),
+            FieldGroup::AdditionalInfo,
+        ),
+    ];
+    let standard = FieldGroups::of(&[
+        FieldGroup::Code,
+        FieldGroup::Names,
+        FieldGroup::ContactDetails,
+        FieldGroup::InvoiceAddress,
+        FieldGroup::Active,
+        FieldGroup::CompanyRelations,
+    ]);
+    extended
+        .into_iter()
+        .filter(|(is_configured, _)| *is_configured)
+        .fold(standard, |readable, (_, group)| {
+            readable.union(FieldGroups::of(&[group]))
+        })
 }
 
 /// The address cannot be an API root.
@@ -94,6 +128,7 @@ pub struct InvalidApiRoot;
 pub struct BusinessCentral {
     client: Client,
     capabilities: Capabilities,
+    extra: ExtraFields,
 }
 
 impl fmt::Debug for BusinessCentral {
@@ -113,15 +148,17 @@ impl BusinessCentral {
         settings: BusinessCentralSettings,
         transport: Arc<dyn Transport>,
     ) -> Result<Self, InvalidApiRoot> {
+        let extra = settings.extra_fields.clone();
         Ok(Self {
-            client: Client::new(settings, transport)?,
             capabilities: Capabilities {
                 name: "Business Central",
                 organisation_number: false,
-                readable: crate::domain::FieldGroups::NONE,
+                readable: readable(&settings.extra_fields),
                 optimistic_concurrency: true,
                 create_settles_after: SETTLES_AFTER,
             },
+            client: Client::new(settings, transport)?,
+            extra,
         })
     }
 
@@ -468,47 +505,333 @@ impl Erp for BusinessCentral {
         self.change(id, &record.version, &fields, &mask, deadline)
             .await
     }
+
     async fn page(
         &self,
-        _: &super::Listing,
-        _: Option<&super::Cursor>,
-        _: Deadline,
-    ) -> Result<super::RecordPage, ErpError> {
-        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+        listing: &Listing,
+        cursor: Option<&Cursor>,
+        deadline: Deadline,
+    ) -> Result<RecordPage, ErpError> {
+        let first = self.listing_url(listing);
+        let url = match cursor {
+            Some(Cursor(link)) => self.client.page_url(&first, link)?,
+            None => first,
+        };
+        let response = self.client.listing_page(&url, deadline).await?;
+        if response.status() != StatusCode::OK {
+            let failure = Failure::of(&response, &[]);
+            // With the address from the server itself, only the place can be wrong.
+            let is_place = matches!(
+                response.status(),
+                StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE
+            );
+            return Err(match cursor {
+                Some(_) if is_place => ErpError::CursorExpired,
+                _ => failure.into(),
+            });
+        }
+        let page = self.read_page(response.body(), listing.resource)?;
+        if let Some(Cursor(link)) = &page.next {
+            // A link that leads elsewhere is found out now, and not by the next invocation.
+            self.client.page_url(&url, link)?;
+        }
+        if page.next.is_some() && page.next.as_ref() == cursor {
+            let reason = "a page names itself as the next one".to_owned();
+            return Err(ErpError::Unreadable(reason));
+        }
+        Ok(page)
     }
+
     async fn get_many(
         &self,
-        _: &[ErpId],
-        _: crate::domain::FieldGroups,
-        _: Deadline,
+        ids: &[ErpId],
+        fields: FieldGroups,
+        deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError> {
-        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+        let mut records = Vec::with_capacity(ids.len());
+        for resource in [Resource::Customer, Resource::Contact] {
+            let ids: Vec<Uuid> = ids
+                .iter()
+                .filter(|id| id.resource == resource)
+                .filter_map(|id| Uuid::parse_str(&id.id).ok())
+                .collect();
+            let requests: Vec<_> = ids
+                .chunks(IDS_IN_A_REQUEST)
+                .filter_map(|ids| Filter::any_of("id", ids.iter().copied()))
+                .map(|filter| self.read_some(resource, filter, fields, deadline))
+                .collect();
+            let pages: Vec<Vec<ErpRecord>> = stream::iter(requests)
+                .buffered(REQUESTS_AT_ONCE)
+                .try_collect()
+                .await?;
+            records.extend(pages.into_iter().flatten());
+        }
+        Ok(records)
     }
+
     async fn holders_of_keys(
         &self,
-        _: crate::domain::EntityKind,
-        _: &[NaturalKey],
-        _: Deadline,
+        kind: EntityKind,
+        keys: &[NaturalKey],
+        deadline: Deadline,
     ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError> {
-        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+        let mut holders = Vec::new();
+        for keys in keys.chunks(KEYS_IN_A_REQUEST) {
+            let emails = keys.iter().filter_map(|key| match key {
+                NaturalKey::Email(email) if EMAIL.holds(email.expose()) => Some(email.expose()),
+                _ => None,
+            });
+            let vat_numbers = keys.iter().filter_map(|key| match key {
+                NaturalKey::VatNumber(vat) if TAX_REGISTRATION_NUMBER.holds(vat.expose()) => {
+                    Some(vat.expose())
+                }
+                _ => None,
+            });
+            let filters = [
+                Filter::any_of(EMAIL_IN_ANY_CASE, emails),
+                Filter::any_of(TAX_REGISTRATION_NUMBER.name, vat_numbers),
+            ];
+            for filter in filters.into_iter().flatten() {
+                for resource in resources(kind) {
+                    let filter = filter.clone().and(of_kind(kind, resource));
+                    for row in self.rows(resource, filter, deadline).await? {
+                        let Some(id) = row.erp_id(resource) else {
+                            continue;
+                        };
+                        let held = keys.iter().filter(|key| match key {
+                            NaturalKey::Email(email) => row.has_email(email),
+                            NaturalKey::VatNumber(vat) => row.has_vat_number(vat),
+                        });
+                        holders.extend(held.map(|key| (key.clone(), id.clone())));
+                    }
+                }
+            }
+        }
+        Ok(holders)
     }
+
     async fn holders_of_codes(
         &self,
-        _: crate::domain::EntityKind,
-        _: &[Code],
-        _: Deadline,
+        kind: EntityKind,
+        codes: &[Code],
+        deadline: Deadline,
     ) -> Result<Vec<(Code, ErpId)>, ErpError> {
-        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+        let mut holders = Vec::new();
+        for codes in codes.chunks(CODES_IN_A_REQUEST) {
+            let numbers = codes.iter().filter_map(|code| formats::number(code).ok());
+            let Some(filter) = Filter::any_of(NUMBER.name, numbers) else {
+                continue;
+            };
+            for resource in resources(kind) {
+                let filter = filter.clone().and(of_kind(kind, resource));
+                for row in self.rows(resource, filter, deadline).await? {
+                    if let (Some(id), Some(code)) = (row.erp_id(resource), row.number())
+                        && codes.contains(&code)
+                    {
+                        holders.push((code, id));
+                    }
+                }
+            }
+        }
+        Ok(holders)
     }
+
+    /// Business Central names the organisation of a contact by the number of its company contact, and tells only from
+    /// the customer's side which contact that is (erp-apis §1.3). Customers of the same name are asked.
     async fn company_of(
         &self,
-        _: &super::CompanyKey,
-        _: Deadline,
+        key: &CompanyKey,
+        deadline: Deadline,
     ) -> Result<Option<ErpId>, ErpError> {
-        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+        let CompanyKey(number) = key;
+        let filter = Filter::eq(NUMBER.name, number.as_str()).and(Filter::eq("type", "Company"));
+        let contacts = self.rows(Resource::Contact, filter, deadline).await?;
+        let name = contacts.first().and_then(Row::display_name);
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        let filter = Filter::eq(DISPLAY_NAME.name, name).and(Filter::eq("type", "Company"));
+        let mut company = None;
+        for row in self.rows(Resource::Customer, filter, deadline).await? {
+            let Some(id) = row.erp_id(Resource::Customer) else {
+                continue;
+            };
+            let path = format!("customers({})/contactsInformation", id.id);
+            let options = Options::new().select(ContactInformation::FIELDS);
+            let url = options.apply(self.client.url(&path));
+            let mut pages = self.client.list::<ContactInformation>(url, &[], deadline);
+            while let Some(contacts) = pages.next().await? {
+                if contacts.iter().any(|contact| contact.is_company(number)) {
+                    if company.is_some_and(|other| other != id) {
+                        return Ok(None);
+                    }
+                    company = Some(id);
+                    break;
+                }
+            }
+        }
+        Ok(company)
     }
-    async fn clock(&self, _: Deadline) -> Result<Option<chrono::DateTime<chrono::Utc>>, ErpError> {
-        Err(ErpError::Unreadable("SCAFFOLD".to_owned()))
+
+    async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
+        let options = Options::new().select(&["id"]).top(1);
+        let url = options.apply(self.client.url(entity_set(Resource::Customer)));
+        self.client.date(&url, deadline).await
+    }
+}
+
+/// A GUID takes 43 characters in a filter; the address stays below 2,000, which every proxy takes.
+const IDS_IN_A_REQUEST: usize = 40;
+/// An e-mail address of 80 characters takes about 110 in a filter.
+const KEYS_IN_A_REQUEST: usize = 15;
+/// A number of 20 characters takes about 40 in a filter.
+const CODES_IN_A_REQUEST: usize = 40;
+/// Business Central answers five requests of an app at once (erp-apis §1.8), and `change-events` is at work too.
+const REQUESTS_AT_ONCE: usize = 2;
+
+/// Where the records are that Norce has as this kind.
+fn resources(kind: EntityKind) -> impl Iterator<Item = Resource> {
+    let contacts = (kind == EntityKind::Customer).then_some(Resource::Contact);
+    std::iter::once(Resource::Customer).chain(contacts)
+}
+
+/// Of a resource, the records that Norce has as this kind. A person that is a customer has a twin among the contacts,
+/// which belongs to no organisation (erp-apis §1.3).
+fn of_kind(kind: EntityKind, resource: Resource) -> Filter {
+    match (resource, kind) {
+        (Resource::Customer, EntityKind::Company) => Filter::eq("type", "Company"),
+        (Resource::Customer, EntityKind::Customer) => Filter::eq("type", "Person"),
+        (Resource::Contact, _) => Filter::eq("type", "Person").and(Filter::ne("companyNumber", "")),
+    }
+}
+
+impl BusinessCentral {
+    /// The fields that a listing selects.
+    fn listed(&self, resource: Resource, groups: FieldGroups) -> Options {
+        let options = Options::new().select(&listed(resource, groups));
+        match resource {
+            Resource::Customer => options.select_also(self.extra.names()),
+            // The extension is of customers.
+            Resource::Contact => options,
+        }
+    }
+
+    fn listing_url(&self, listing: &Listing) -> Url {
+        let resource = listing.resource;
+        let mut options = self.listed(resource, listing.fields);
+        match (resource, listing.kind) {
+            (Resource::Customer, Some(kind)) => options = options.filter(of_kind(kind, resource)),
+            (Resource::Customer, None) => {}
+            (Resource::Contact, _) => {
+                options = options.filter(of_kind(EntityKind::Customer, resource));
+            }
+        }
+        if let Some(since) = listing.since {
+            options = options.filter(Filter::ge("lastModifiedDateTime", since));
+        }
+        options.apply(self.client.url(entity_set(resource)))
+    }
+
+    /// Some records with the fields of a listing; what cannot be used is left out.
+    async fn read_some(
+        &self,
+        resource: Resource,
+        filter: Filter,
+        fields: FieldGroups,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        let options = self.listed(resource, fields).filter(filter);
+        let url = options.apply(self.client.url(entity_set(resource)));
+        let mut records = Vec::new();
+        let mut next = Some(url);
+        while let Some(url) = next {
+            let response = self.client.listing_page(&url, deadline).await?;
+            if response.status() != StatusCode::OK {
+                return Err(Failure::of(&response, &[]).into());
+            }
+            let page = self.read_page(response.body(), resource)?;
+            records.extend(page.records);
+            next = match page.next {
+                Some(Cursor(link)) => Some(self.client.page_url(&url, &link)?),
+                None => None,
+            };
+        }
+        Ok(records)
+    }
+
+    /// The rows that fit, as a look-up reads them.
+    async fn rows(
+        &self,
+        resource: Resource,
+        filter: Filter,
+        deadline: Deadline,
+    ) -> Result<Vec<Row>, ErpError> {
+        let url = self.list_url(resource, filter, None);
+        let mut pages = self.client.list::<Row>(url, &[], deadline);
+        let mut rows = Vec::new();
+        while let Some(page) = pages.next().await? {
+            rows.extend(page);
+        }
+        Ok(rows)
+    }
+
+    /// A page of a listing. One row that cannot be read does not take its neighbours along.
+    fn read_page(&self, body: &[u8], resource: Resource) -> Result<RecordPage, ErpError> {
+        if resource == Resource::Customer && self.extra != ExtraFields::default() {
+            read_rows(body, resource, |row: ExtendedRow| {
+                row.into_usable(resource, &self.extra)
+            })
+        } else {
+            read_rows(body, resource, |row: Row| row.into_usable(resource))
+        }
+    }
+}
+
+fn read_rows<R: DeserializeOwned + Default>(
+    body: &[u8],
+    resource: Resource,
+    into_usable: impl Fn(R) -> Result<ErpRecord, UnusableRecord>,
+) -> Result<RecordPage, ErpError> {
+    let mut page = RecordPage::default();
+    let mut take = |row: Result<ErpRecord, UnusableRecord>| match row {
+        Ok(record) => page.records.push(record),
+        Err(unusable) => page.unusable.push(unusable),
+    };
+    let next = match serde_json::from_slice::<Page<R>>(body) {
+        Ok(rows) => {
+            for row in rows.value {
+                take(into_usable(row));
+            }
+            rows.next_link
+        }
+        // Row by row, to find the one that is to blame.
+        Err(_) => {
+            let rows: Page<serde_json::Value> = serde_json::from_slice(body).map_err(|_| {
+                ErpError::Unreadable("a page is not what the API describes".to_owned())
+            })?;
+            for row in rows.value {
+                let id = row.get("id").cloned();
+                match serde_json::from_value::<R>(row) {
+                    Ok(row) => take(into_usable(row)),
+                    Err(_) => take(Err(unreadable_row(id, resource))),
+                }
+            }
+            rows.next_link
+        }
+    };
+    page.next = next.map(Cursor);
+    Ok(page)
+}
+
+/// The parser's own words could quote the row.
+fn unreadable_row(id: Option<serde_json::Value>, resource: Resource) -> UnusableRecord {
+    let id = id.and_then(|id| Uuid::parse_str(id.as_str()?).ok());
+    UnusableRecord {
+        id: id.map(|id| ErpId {
+            resource,
+            id: id.to_string(),
+        }),
+        reason: Unusable::Unreadable("a field of it has an unexpected type".to_owned()),
     }
 }
 

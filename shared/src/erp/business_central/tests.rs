@@ -83,6 +83,7 @@ fn server(answers: Vec<Answer>) -> (Arc<Server>, BusinessCentral) {
         token_url: "https://login.example/t/oauth2/v2.0/token".parse().unwrap(),
         client_id: "app".to_owned(),
         client_secret: "s3cret".into(),
+        extra_fields: ExtraFields::default(),
     };
     let erp = BusinessCentral::new(settings, server.clone()).unwrap();
     (server, erp)
@@ -960,6 +961,7 @@ fn an_address_that_is_no_api_root_is_refused() {
             token_url: "https://login.example/".parse().unwrap(),
             client_id: String::new(),
             client_secret: "s3cret".into(),
+            extra_fields: ExtraFields::default(),
         };
         assert!(!format!("{settings:?}").contains("s3cret"));
         let erp = BusinessCentral::new(settings, Arc::new(Server::default()));

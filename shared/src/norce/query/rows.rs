@@ -12,7 +12,7 @@ use crate::{
         OrganisationNumber, Personal, Scope, VatNumber,
     },
     http::odata::Options,
-    norce::{NorceError, lenient},
+    norce::{ChangedEntity, Found, NorceError, NorceKey, lenient},
 };
 
 /// An id of Norce's, which is always positive.
@@ -466,6 +466,113 @@ impl CodeRow {
             EntityKind::Company => self.company_code,
         };
         Ok((id, code(text, EntityRef { kind, scope, id })?))
+    }
+}
+
+/// What a look-up of many asks for.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct FoundRow {
+    id: i64,
+    customer_code: Option<String>,
+    company_code: Option<String>,
+    email_address: Option<String>,
+    normalized_organization_no: Option<String>,
+    is_active: bool,
+    /// Of customers; never missing there, because a forgotten one must not be taken for one that is not (P12).
+    is_forgotten: Option<bool>,
+    pub(super) application_id: Option<i64>,
+}
+
+impl FoundRow {
+    pub(super) fn options(kind: EntityKind) -> Options {
+        Options::new().select(match kind {
+            EntityKind::Customer => &[
+                "Id",
+                "CustomerCode",
+                "EmailAddress",
+                "IsActive",
+                "IsForgotten",
+                "ApplicationId",
+            ],
+            EntityKind::Company => &[
+                "Id",
+                "CompanyCode",
+                "NormalizedOrganizationNo",
+                "IsActive",
+                "ApplicationId",
+            ],
+        })
+    }
+
+    pub(super) fn read(self, kind: EntityKind) -> Result<Found, NorceError> {
+        let id = norce_id(self.id, kind)?;
+        let (code, key, forgotten) = match kind {
+            EntityKind::Customer => (
+                self.customer_code,
+                self.email_address
+                    .as_deref()
+                    .and_then(EmailKey::parse)
+                    .map(NorceKey::Email),
+                self.is_forgotten.ok_or_else(|| {
+                    NorceError::Unreadable(format!("{kind} {id}: `IsForgotten` is missing"))
+                })?,
+            ),
+            EntityKind::Company => (
+                self.company_code,
+                self.normalized_organization_no
+                    .as_deref()
+                    .and_then(OrganisationNumber::parse)
+                    .map(NorceKey::OrganisationNumber),
+                false,
+            ),
+        };
+        Ok(Found {
+            id,
+            code: code.and_then(|code| another_code(&code)),
+            key,
+            active: self.is_active,
+            forgotten,
+        })
+    }
+}
+
+/// A code as it is compared. One that ours could never be is another one all the same, and no reason to fail.
+fn another_code(text: &str) -> Option<Code> {
+    let legible = || {
+        let text = text.replace(char::is_control, "?");
+        text.chars().take(Code::MAX_CHARS).collect::<String>()
+    };
+    text.parse().or_else(|_| legible().parse()).ok()
+}
+
+/// What a sweep asks for.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ChangedRow {
+    id: i64,
+    created: Option<String>,
+    updated: Option<String>,
+    #[serde(default)]
+    is_forgotten: bool,
+    pub(super) application_id: Option<i64>,
+}
+
+impl ChangedRow {
+    pub(super) fn options(kind: EntityKind) -> Options {
+        Options::new().select(match kind {
+            EntityKind::Customer => &["Id", "Created", "Updated", "IsForgotten", "ApplicationId"],
+            EntityKind::Company => &["Id", "Created", "Updated", "ApplicationId"],
+        })
+    }
+
+    pub(super) fn read(self, kind: EntityKind) -> Result<ChangedEntity, NorceError> {
+        let changed = self.updated.or(self.created);
+        Ok(ChangedEntity {
+            id: norce_id(self.id, kind)?,
+            changed: changed.as_deref().and_then(lenient::instant),
+            forgotten: self.is_forgotten,
+        })
     }
 }
 
