@@ -6,18 +6,25 @@
 
 mod configuration;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures_util::future::try_join_all;
 use shared::{
-    domain::{Clock, Code, ImportLine, ImportRequest, JobMessage, NorceId},
+    domain::{
+        Clock, Code, EntityKind, EntityRef, FieldGroup, FieldGroups, ImportLine, ImportRequest,
+        JobMessage, NorceId,
+    },
     http::Deadline,
     import_jobs::{BatchState, ImportBatch, ImportJobs, ImportJobsError},
-    mappings::Mappings,
-    norce::{Job, JobId, JobLogEntry, JobStatus, NorceError, NorceImports, NorceQuery},
+    mappings::{Binding, Mapping, Mappings, MappingsError},
+    norce::{
+        Asked, Job, JobId, JobLogEntry, JobStatus, LOOKED_UP_AT_ONCE, NorceError, NorceImports,
+        NorceQuery,
+    },
     owed::{OwedRecords, Reason},
+    passes::{Passes, PassesError},
     queues::{MAX_DELAY, Queue, QueueError},
     runtime::{
         batch::{Handler, Outcome, Received},
@@ -54,6 +61,8 @@ pub struct PollJobs {
     pub mappings: Arc<dyn Mappings>,
     /// What could not be brought across.
     pub owed: Arc<dyn OwedRecords>,
+    /// Lines that wait for a company.
+    pub passes: Arc<dyn Passes>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// After this time a line without an outcome is owed.
@@ -67,6 +76,10 @@ enum PollError {
     Norce(#[from] NorceError),
     #[error(transparent)]
     ImportJobs(#[from] ImportJobsError),
+    #[error(transparent)]
+    Mappings(#[from] MappingsError),
+    #[error(transparent)]
+    Passes(#[from] PassesError),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
     #[error(transparent)]
@@ -193,8 +206,9 @@ impl PollJobs {
         deadline: Deadline,
     ) -> Result<Progress, PollError> {
         if job.status == JobStatus::Succeeded && job.failed == 0 {
-            self.confirm(batch, &batch.lines).await?;
-            return self.settled(batch).await;
+            return self
+                .confirm_and_settle(batch, batch.lines.clone(), deadline)
+                .await;
         }
         let log = self.norce.job_log(job.id, deadline).await?;
         let errors: Vec<&JobLogEntry> = log.iter().filter(|entry| entry.is_error).collect();
@@ -224,8 +238,7 @@ impl PollJobs {
         }
         let all_told = job.status == JobStatus::Succeeded && refused.len() >= job.failed as usize;
         if all_told {
-            self.confirm(batch, &rest).await?;
-            return self.settled(batch).await;
+            return self.confirm_and_settle(batch, rest, deadline).await;
         }
         let rest = self.confirm_what_norce_has(batch, rest, deadline).await?;
         self.submit_again(batch, rest, refused.is_empty()).await?;
@@ -253,42 +266,189 @@ impl PollJobs {
         Ok(())
     }
 
-    /// Reads back: lines whose code Norce has are confirmed; the others are returned.
+    async fn confirm_and_settle(
+        &self,
+        batch: &ImportBatch,
+        lines: Vec<ImportLine>,
+        deadline: Deadline,
+    ) -> Result<Progress, PollError> {
+        let rest = self.confirm(batch, lines, deadline).await?;
+        self.submit_again(batch, rest, false).await?;
+        self.settled(batch).await
+    }
+
+    /// Reads back: lines that Norce has carried out are confirmed; the others are returned, and with them those of which
+    /// only the job could tell.
     async fn confirm_what_norce_has(
         &self,
         batch: &ImportBatch,
         lines: Vec<ImportLine>,
         deadline: Deadline,
     ) -> Result<Vec<ImportLine>, PollError> {
-        if lines.is_empty() {
-            return Ok(lines);
-        }
-        let ids: Vec<NorceId> = lines.iter().filter_map(|line| line.id).collect();
-        let codes: std::collections::HashMap<NorceId, Option<Code>> = self
-            .query
-            .codes(batch.kind, batch.scope, &ids, deadline)
-            .await?
-            .into_iter()
+        let ids: Vec<NorceId> = lines
+            .iter()
+            .filter(|line| line.is_code_only())
+            .filter_map(|line| line.id)
             .collect();
-        let (there, missing): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| {
-            line.id
-                .and_then(|id| codes.get(&id))
-                .is_some_and(|code| code.as_ref() == Some(&line.code))
-        });
-        self.confirm(batch, &there).await?;
+        let codes: HashMap<NorceId, Option<Code>> = if ids.is_empty() {
+            HashMap::new()
+        } else {
+            let codes = self.query.codes(batch.kind, batch.scope, &ids, deadline);
+            codes.await?.into_iter().collect()
+        };
+        let is_there = |line: &ImportLine| match line.id {
+            // Inserted or not: its code tells.
+            None => true,
+            Some(id) => {
+                line.is_code_only()
+                    && codes
+                        .get(&id)
+                        .is_some_and(|code| code.as_ref() == Some(&line.code))
+            }
+        };
+        let (there, mut missing): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_there);
+        missing.extend(self.confirm(batch, there, deadline).await?);
         Ok(missing)
     }
 
-    async fn confirm(&self, batch: &ImportBatch, lines: &[ImportLine]) -> Result<(), PollError> {
+    /// Notes that Norce has carried lines out. Inserts that it does not have after all are returned.
+    async fn confirm(
+        &self,
+        batch: &ImportBatch,
+        lines: Vec<ImportLine>,
+        deadline: Deadline,
+    ) -> Result<Vec<ImportLine>, PollError> {
         let now = self.clock.now();
-        for some in lines.chunks(WRITES_AT_ONCE) {
-            let writes = some.iter().map(|line| {
-                delivery::confirm(self.mappings.as_ref(), self.owed.as_ref(), batch, line, now)
-            });
+        let (mappings, owed) = (self.mappings.as_ref(), self.owed.as_ref());
+        let (inserts, updates): (Vec<_>, Vec<_>) =
+            lines.into_iter().partition(|line| line.id.is_none());
+        for some in updates.chunks(WRITES_AT_ONCE) {
+            let writes = some
+                .iter()
+                .map(|line| delivery::confirm(mappings, owed, batch, line, now));
             try_join_all(writes).await?;
         }
-        if !lines.is_empty() {
-            tracing::info!(batch = %batch.id, lines = lines.len(), "codes confirmed");
+        let mut missing = Vec::new();
+        let mut confirmed = updates.len();
+        let mut companies: Vec<NorceId> = updates
+            .iter()
+            .filter(|line| line.fields.has(FieldGroup::Code))
+            .filter_map(|line| line.id)
+            .collect();
+        if !inserts.is_empty() {
+            let ids = self.ids_by_code(batch, &inserts, deadline).await?;
+            for line in inserts {
+                match ids.get(&line.code) {
+                    Some(id) => {
+                        delivery::inserted(mappings, owed, batch, &line, *id, now).await?;
+                        companies.push(*id);
+                        confirmed += 1;
+                    }
+                    None => missing.push(line),
+                }
+            }
+        }
+        if batch.kind == EntityKind::Company {
+            self.end_waiting(batch, &companies).await?;
+        }
+        if confirmed > 0 {
+            tracing::info!(batch = %batch.id, lines = confirmed, "lines confirmed");
+        }
+        Ok(missing)
+    }
+
+    /// Norce's ids of records that were inserted, by their codes; of a code that it has twice, none.
+    async fn ids_by_code(
+        &self,
+        batch: &ImportBatch,
+        lines: &[ImportLine],
+        deadline: Deadline,
+    ) -> Result<HashMap<Code, NorceId>, PollError> {
+        let mut ids: HashMap<Code, Option<NorceId>> = HashMap::new();
+        for lines in lines.chunks(LOOKED_UP_AT_ONCE) {
+            let asked: Vec<Asked> = lines
+                .iter()
+                .map(|line| Asked {
+                    code: line.code.clone(),
+                    key: None,
+                })
+                .collect();
+            let look_up = self
+                .query
+                .look_up(batch.kind, batch.scope, &asked, deadline)
+                .await?;
+            for found in look_up.found.into_iter().filter(|found| !found.forgotten) {
+                if let Some(code) = found.code {
+                    ids.entry(code)
+                        .and_modify(|id| *id = None)
+                        .or_insert(Some(found.id));
+                }
+            }
+        }
+        Ok(ids
+            .into_iter()
+            .filter_map(|(code, id)| Some((code, id?)))
+            .collect())
+    }
+
+    /// Norce has these companies now: lines that waited for them go on their way. Sent before the waiting ends, so that
+    /// a crash in between repeats what changes nothing.
+    async fn end_waiting(
+        &self,
+        batch: &ImportBatch,
+        companies: &[NorceId],
+    ) -> Result<(), PollError> {
+        let entities: Vec<EntityRef> = companies
+            .iter()
+            .map(|id| EntityRef::company(batch.scope, *id))
+            .collect();
+        let mappings = self.mappings.get_many(&entities).await?;
+        for (company, mapping) in entities.into_iter().zip(mappings) {
+            let Some(Mapping::Bound(Binding { erp_id, code, .. })) = mapping else {
+                continue;
+            };
+            let waiting = self
+                .passes
+                .waiting_for_company(batch.scope, &erp_id)
+                .await?;
+            if waiting.is_empty() {
+                continue;
+            }
+            let request = |kind, lines| ImportRequest {
+                kind,
+                scope: batch.scope,
+                lines,
+                alone: false,
+                since: None,
+            };
+            let (inserts, contacts): (Vec<_>, Vec<_>) =
+                waiting.iter().cloned().partition(|line| line.id.is_none());
+            let mut requests = Vec::new();
+            if let Some(first) = contacts.first() {
+                // One row of the company relates all of them.
+                let line = ImportLine {
+                    id: Some(company.id),
+                    code,
+                    fields: FieldGroups::NONE,
+                    record: None,
+                    company: None,
+                    contacts: contacts.iter().filter_map(|line| line.id).collect(),
+                    correlation: first.correlation,
+                };
+                requests.push(request(EntityKind::Company, vec![line]));
+            }
+            if !inserts.is_empty() {
+                let lines = inserts.into_iter().map(|line| ImportLine {
+                    company: Some(company.id),
+                    ..line
+                });
+                requests.push(request(EntityKind::Customer, lines.collect()));
+            }
+            self.imports.send(&requests, Duration::ZERO).await?;
+            self.passes
+                .stop_waiting(batch.scope, &erp_id, &waiting)
+                .await?;
+            tracing::info!(%company, lines = waiting.len(), "lines no longer wait for their company");
         }
         Ok(())
     }
@@ -311,8 +471,8 @@ impl PollJobs {
             self.clock.now(),
         )
         .await?;
-        let entity = delivery::entity(batch, line);
-        tracing::warn!(?entity, code = %line.code, reason = reason.as_str(), detail, correlation = %line.correlation, "code is owed");
+        let entity = delivery::entity(batch, line).map(|entity| entity.to_string());
+        tracing::warn!(entity, code = %line.code, reason = reason.as_str(), detail, correlation = %line.correlation, "code is owed");
         Ok(())
     }
 

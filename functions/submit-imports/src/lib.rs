@@ -6,16 +6,26 @@
 
 mod configuration;
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use shared::{
-    domain::{Clock, EntityKind, ImportLine, ImportRequest, JobMessage, Scope},
+    domain::{
+        Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, ImportLine,
+        ImportRequest, JobMessage, Names, NorceFields, NorceId, Scope,
+    },
+    erp::{Erp, ErpError, ErpRecord},
     http::Deadline,
-    import_jobs::{BatchState, ImportBatch, ImportJobs},
-    mappings::Mappings,
-    norce::{ImportError, NorceError, NorceImports},
+    import_jobs::{BatchState, ImportBatch, ImportJobs, MOST_FULL_LINES},
+    mappings::{Mapping, Mappings},
+    norce::{ImportError, ImportRow, ImportShape, NorceError, NorceImports},
     owed::{OwedRecords, Reason},
     queues::{Inbox, Queue},
     runtime::{
@@ -51,10 +61,80 @@ pub struct SubmitImports {
     pub clock: Arc<dyn Clock>,
     /// Batch size.
     pub settings: ImportSettings,
+    /// Reads the values that lines say are to be told.
+    pub erps: HashMap<Scope, Arc<dyn Erp>>,
+    /// `CREATE_ACCOUNTS`: customers that are inserted get a login for each of their shops.
+    pub create_accounts: bool,
 }
 
-/// Requests whose lines may become one job, each with the place of its record.
-type Gathered = Vec<(usize, ImportRequest)>;
+/// What lines must have in common to become one job. Companies come first in the order of the keys, and inserts before
+/// updates: what a row refers to is then usually there before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    customers: bool,
+    updates: bool,
+    scope: Scope,
+    shape: ImportShape,
+}
+
+impl Key {
+    const fn kind(self) -> EntityKind {
+        if self.customers {
+            EntityKind::Customer
+        } else {
+            EntityKind::Company
+        }
+    }
+}
+
+/// Lines that may become one job, each with the place of its record, and when the first of them was first submitted.
+#[derive(Default)]
+struct Gathered {
+    lines: Vec<(usize, ImportLine)>,
+    since: Option<DateTime<Utc>>,
+}
+
+/// Two lines that are equal in this do the same, whatever caused them.
+#[derive(PartialEq, Eq, Hash)]
+struct Sameness<'a> {
+    id: Option<NorceId>,
+    code: &'a Code,
+    record: Option<&'a ErpId>,
+    company: Option<NorceId>,
+    contacts: &'a [NorceId],
+}
+
+impl<'a> Sameness<'a> {
+    fn of(line: &'a ImportLine) -> Self {
+        Self {
+            id: line.id,
+            code: &line.code,
+            record: line.record.as_ref(),
+            company: line.company,
+            contacts: &line.contacts,
+        }
+    }
+}
+
+/// What is read of a record that is inserted.
+const FIELDS_OF_AN_INSERT: FieldGroups = FieldGroups::of(&[
+    FieldGroup::Code,
+    FieldGroup::Names,
+    FieldGroup::ContactDetails,
+    FieldGroup::InvoiceAddress,
+    FieldGroup::Active,
+]);
+
+/// Whether Norce would take it as an insert (norce-api §3.4).
+fn is_complete(kind: EntityKind, values: &NorceFields) -> bool {
+    match (&values.names, kind) {
+        (Some(Names::Customer { first, .. }), EntityKind::Customer) => {
+            first.is_some() && values.email.is_some()
+        }
+        (Some(Names::Company(_)), EntityKind::Company) => values.organisation_number.is_some(),
+        _ => false,
+    }
+}
 
 /// Why a batch was not submitted.
 struct NotNow {
@@ -80,73 +160,86 @@ impl SubmitImports {
         deadline: Deadline,
     ) -> SqsBatchResponse {
         let mut failures = Vec::new();
-        // Companies come first in the order of the keys' parts: a contact's company is then usually there before it.
-        let mut gathered: BTreeMap<(bool, Scope), Gathered> = BTreeMap::new();
+        let mut gathered: BTreeMap<Key, Gathered> = BTreeMap::new();
         let mut alone = Vec::new();
         for (index, record) in event.records.iter().enumerate() {
             match parse::<ImportRequest>(record, inbox).await {
                 Ok(received) if received.message.alone => {
-                    alone.push(vec![(index, received.message)]);
+                    let mut own = BTreeMap::new();
+                    self.gather(index, received.message, &mut own);
+                    alone.extend(own);
                 }
-                Ok(received) => {
-                    let request = received.message;
-                    let key = (request.kind == EntityKind::Customer, request.scope);
-                    gathered.entry(key).or_default().push((index, request));
-                }
+                Ok(received) => self.gather(index, received.message, &mut gathered),
                 Err(Some(delay)) => give_back([record], inbox, delay, &mut failures).await,
                 Err(None) => {}
             }
         }
-        for group in gathered.into_values().chain(alone) {
-            self.submit_group(group, &event.records, inbox, deadline, &mut failures)
+        for (key, group) in gathered.into_iter().chain(alone) {
+            self.submit_group(key, group, &event.records, inbox, deadline, &mut failures)
                 .await;
         }
+        failures.sort_unstable();
+        failures.dedup();
         response(failures)
+    }
+
+    /// Puts the lines of a request to those with which they can become one job.
+    fn gather(&self, index: usize, request: ImportRequest, gathered: &mut BTreeMap<Key, Gathered>) {
+        let ImportRequest {
+            kind,
+            scope,
+            lines,
+            since,
+            ..
+        } = request;
+        for line in lines {
+            let shape = ImportShape::of(kind, &line, self.create_accounts);
+            let key = Key {
+                customers: kind == EntityKind::Customer,
+                updates: !shape.insert,
+                scope,
+                shape,
+            };
+            let group = gathered.entry(key).or_default();
+            group.lines.push((index, line));
+            group.since = match (group.since, since) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
     }
 
     /// Submits a group as jobs of at most the configured size. A record whose lines could not all be submitted is
     /// given back whole: repeating the others changes nothing.
     async fn submit_group(
         &self,
+        key: Key,
         group: Gathered,
         records: &[SqsMessage],
         inbox: &dyn Inbox,
         deadline: Deadline,
         failures: &mut Vec<String>,
     ) {
-        let Some((_, first)) = group.first() else {
-            return;
+        let (kind, scope) = (key.kind(), key.scope);
+        let most = match key.shape {
+            ImportShape::CODE => self.settings.batch_size.get(),
+            _ => self.settings.batch_size.get().min(MOST_FULL_LINES),
         };
-        let (kind, scope) = (first.kind, first.scope);
-        let since = group.iter().filter_map(|(_, request)| request.since).min();
-        let mut lines: Vec<(usize, ImportLine)> = Vec::new();
-        for (index, request) in group {
-            for line in request.lines {
-                lines.push((index, line));
-            }
-        }
-        for batch in lines.chunks(self.settings.batch_size.get()) {
+        for batch in group.lines.chunks(most) {
             let mut unique: Vec<ImportLine> = Vec::with_capacity(batch.len());
+            let mut known: HashSet<Sameness<'_>> = HashSet::with_capacity(batch.len());
             for (_, line) in batch {
-                if !unique
-                    .iter()
-                    .any(|known| known.id == line.id && known.code == line.code)
-                {
+                if known.insert(Sameness::of(line)) {
                     unique.push(line.clone());
                 }
             }
             let result = if deadline.allows(LEAST_TIME) {
-                let work = self.submit(kind, scope, unique, since, deadline);
+                let work = self.submit(key, unique, group.since, deadline);
                 // A panic costs these lines an attempt, and not the whole invocation (P6).
                 AssertUnwindSafe(work)
                     .catch_unwind()
                     .await
-                    .unwrap_or_else(|_| {
-                        Err(NotNow {
-                            at_least: None,
-                            reason: "submitting them panicked".to_owned(),
-                        })
-                    })
+                    .unwrap_or_else(|_| Err(NotNow::because("submitting them panicked")))
             } else {
                 Err(NotNow {
                     at_least: Some(Duration::ZERO),
@@ -175,14 +268,13 @@ impl SubmitImports {
 
     async fn submit(
         &self,
-        kind: EntityKind,
-        scope: Scope,
+        key: Key,
         lines: Vec<ImportLine>,
-        since: Option<chrono::DateTime<chrono::Utc>>,
+        since: Option<DateTime<Utc>>,
         deadline: Deadline,
     ) -> Result<(), NotNow> {
-        let now = self.clock.now();
-        let batch = ImportBatch {
+        let (kind, scope, now) = (key.kind(), key.scope, self.clock.now());
+        let mut batch = ImportBatch {
             id: Uuid::new_v4(),
             kind,
             scope,
@@ -191,6 +283,10 @@ impl SubmitImports {
             recorded_at: now,
             since: since.unwrap_or(now),
         };
+        let rows = self.rows(&mut batch, key.shape, deadline).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
         self.import_jobs
             .record(&batch)
             .await
@@ -205,28 +301,14 @@ impl SubmitImports {
             )
             .await
             .map_err(NotNow::because)?;
-        let rows: Vec<shared::norce::ImportRow> = batch
-            .lines
-            .iter()
-            .map(|line| shared::norce::ImportRow {
-                line: line.clone(),
-                values: shared::domain::NorceFields::default(),
-            })
-            .collect(); // SCAFFOLD
         match self
             .norce
-            .import(
-                kind,
-                scope,
-                shared::norce::ImportShape::CODE,
-                &rows,
-                deadline,
-            )
+            .import(kind, scope, key.shape, &rows, deadline)
             .await
         {
             Ok(submitted) => {
                 let (job, lines) = (submitted.job, batch.lines.len());
-                tracing::info!(batch = %batch.id, %job, %kind, %scope, lines, messages = ?submitted.messages, "import submitted");
+                tracing::info!(batch = %batch.id, %job, %kind, %scope, fields = %key.shape.fields, lines, messages = ?submitted.messages, "import submitted");
                 if let Err(error) = self.import_jobs.submitted(batch.id, job).await {
                     tracing::warn!(batch = %batch.id, %job, %error, "the job could not be noted; the poller reads back instead");
                 }
@@ -248,6 +330,117 @@ impl SubmitImports {
         }
     }
 
+    /// The rows of a batch, with the values that the ERP has now. What is not to be submitted (any more) is taken out of
+    /// the batch.
+    async fn rows(
+        &self,
+        batch: &mut ImportBatch,
+        shape: ImportShape,
+        deadline: Deadline,
+    ) -> Result<Vec<ImportRow>, NotNow> {
+        self.leave_out_forgotten(batch).await?;
+        let needs_values = shape.insert || !shape.fields.without(FieldGroups::CODE).is_empty();
+        if !needs_values {
+            let rows = batch.lines.iter().map(|line| ImportRow {
+                line: line.clone(),
+                values: NorceFields::default(),
+            });
+            return Ok(rows.collect());
+        }
+        let erp = self.erps.get(&batch.scope).ok_or_else(|| {
+            NotNow::because(format!(
+                "no ERP company is configured for scope {}",
+                batch.scope
+            ))
+        })?;
+        let fields = if shape.insert {
+            shape.fields.union(FIELDS_OF_AN_INSERT)
+        } else {
+            shape.fields
+        };
+        let ids: Vec<ErpId> = batch
+            .lines
+            .iter()
+            .filter_map(|line| line.record.clone())
+            .collect();
+        let records = erp.get_many(&ids, fields, deadline).await;
+        let records: HashMap<ErpId, ErpRecord> = records
+            .map_err(|error| NotNow {
+                at_least: match &error {
+                    ErpError::RetryAfter { after, .. } => *after,
+                    _ => None,
+                },
+                reason: error.to_string(),
+            })?
+            .into_iter()
+            .map(|record| (record.id.clone(), record))
+            .collect();
+        let mut rows = Vec::with_capacity(batch.lines.len());
+        for line in std::mem::take(&mut batch.lines) {
+            let record = line.record.as_ref().and_then(|id| records.get(id));
+            let values = record.map(ErpRecord::norce_fields);
+            match values {
+                Some(values) if !shape.insert || is_complete(batch.kind, &values) => {
+                    batch.lines.push(line.clone());
+                    rows.push(ImportRow { line, values });
+                }
+                Some(_) => {
+                    let detail = "it is to be inserted in Norce, but lacks what Norce requires: a first and last name and an e-mail address, or a company's name and organisation number";
+                    self.refuse(batch, &line, detail).await?;
+                }
+                None => {
+                    tracing::info!(code = %line.code, correlation = %line.correlation, "a line is dropped: its record is gone from the ERP, or cannot be read");
+                    if let (true, Some(record)) = (shape.insert, &line.record) {
+                        self.mappings
+                            .withdraw_insert(batch.scope, record)
+                            .await
+                            .map_err(NotNow::because)?;
+                    }
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// A customer that was forgotten since the line was queued is not sent anywhere any more (P12).
+    async fn leave_out_forgotten(&self, batch: &mut ImportBatch) -> Result<(), NotNow> {
+        let entities: Vec<EntityRef> = batch
+            .lines
+            .iter()
+            .filter_map(|line| delivery::entity(batch, line))
+            .collect();
+        let mappings = self.mappings.get_many(&entities).await;
+        let forgotten: HashSet<NorceId> = entities
+            .iter()
+            .zip(mappings.map_err(NotNow::because)?)
+            .filter(|(_, mapping)| *mapping == Some(Mapping::Forgotten))
+            .map(|(entity, _)| entity.id)
+            .collect();
+        batch
+            .lines
+            .retain(|line| line.id.is_none_or(|id| !forgotten.contains(&id)));
+        Ok(())
+    }
+
+    async fn refuse(
+        &self,
+        batch: &ImportBatch,
+        line: &ImportLine,
+        detail: &str,
+    ) -> Result<(), NotNow> {
+        delivery::refuse(
+            self.mappings.as_ref(),
+            self.owed.as_ref(),
+            batch,
+            line,
+            Reason::Validation,
+            detail,
+            self.clock.now(),
+        )
+        .await
+        .map_err(NotNow::because)
+    }
+
     /// Norce has taken nothing. A refusal is traced to its line by halves, so that one poison row does not hold its
     /// neighbours back (P9).
     async fn not_taken(&self, batch: &ImportBatch, error: NorceError) -> Result<(), NotNow> {
@@ -263,17 +456,7 @@ impl SubmitImports {
             }),
             NorceError::Refused { .. } | NorceError::Unreadable(_) => {
                 if let [line] = batch.lines.as_slice() {
-                    return delivery::refuse(
-                        self.mappings.as_ref(),
-                        self.owed.as_ref(),
-                        batch,
-                        line,
-                        Reason::Validation,
-                        &reason,
-                        self.clock.now(),
-                    )
-                    .await
-                    .map_err(NotNow::because);
+                    return self.refuse(batch, line, &reason).await;
                 }
                 tracing::warn!(batch = %batch.id, lines = batch.lines.len(), reason, "Norce refused a batch; it is halved");
                 self.imports

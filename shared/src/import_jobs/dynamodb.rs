@@ -5,9 +5,10 @@
 //! | `batch#<our id>` | a batch, its lines as one compact text |
 //! | `job#<Norce's id>` | `batch`, our id of the batch that is this job |
 //!
-//! A line takes at most 251 bytes: ten digits, a code of fifty characters of four bytes each, the thirty-two digits of
+//! A line of a bare code takes at most 251 bytes: ten digits, a code of fifty characters of four bytes each, the thirty-two digits of
 //! the correlation id, and punctuation. Five hundred lines are at most 126 KB of the 400 KB that an item may have;
-//! with fifty plain letters and digits they are 51 KB.
+//! with fifty plain letters and digits they are 51 KB. A line that says more names its fields and its ERP record and takes
+//! about twice that, which is why a batch has at most [`MOST_FULL_LINES`](super::MOST_FULL_LINES) of those.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use super::{BatchState, ImportBatch, ImportJobs, ImportJobsError};
 use crate::{
-    domain::{EntityKind, ImportLine, Scope},
+    domain::{Code, EntityKind, ImportLine, NorceId, Scope},
     dynamodb::{
         Expression, Item, Table, Write, Written, attribute, from_item, number, text, to_item,
     },
@@ -58,6 +59,35 @@ struct StoredBatch {
     since: DateTime<Utc>,
 }
 
+/// A line as it is stored: a bare code without the names of its attributes.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredLine {
+    Code(NorceId, Code, #[serde(with = "uuid::serde::simple")] Uuid),
+    Full(ImportLine),
+}
+
+impl From<&ImportLine> for StoredLine {
+    fn from(line: &ImportLine) -> Self {
+        match line
+            .id
+            .filter(|_| line.is_code_only() && line.record.is_none())
+        {
+            Some(id) => Self::Code(id, line.code.clone(), line.correlation),
+            None => Self::Full(line.clone()),
+        }
+    }
+}
+
+impl From<StoredLine> for ImportLine {
+    fn from(line: StoredLine) -> Self {
+        match line {
+            StoredLine::Code(id, code, correlation) => Self::code(id, code, correlation),
+            StoredLine::Full(line) => line,
+        }
+    }
+}
+
 /// What is stored under Norce's id of a job.
 #[derive(Serialize, Deserialize)]
 struct StoredJob {
@@ -73,7 +103,8 @@ fn job_key(job: JobId) -> String {
 }
 
 fn write_batch(batch: &ImportBatch) -> Result<Item, String> {
-    let lines = serde_json::to_string(&batch.lines).map_err(|error| error.to_string())?;
+    let lines: Vec<StoredLine> = batch.lines.iter().map(StoredLine::from).collect();
+    let lines = serde_json::to_string(&lines).map_err(|error| error.to_string())?;
     to_item(&StoredBatch {
         id: batch.id,
         kind: batch.kind,
@@ -88,7 +119,7 @@ fn write_batch(batch: &ImportBatch) -> Result<Item, String> {
 fn read_batch(item: Item, batch: Uuid) -> Result<ImportBatch, String> {
     let record = format!("import batch {batch}");
     let stored: StoredBatch = from_item(item, &record)?;
-    let lines: Vec<ImportLine> = match &stored.lines {
+    let lines: Vec<StoredLine> = match &stored.lines {
         // The parser's message quotes the text.
         Some(lines) => serde_json::from_str(lines)
             .map_err(|_| format!("the lines of {record} have an unexpected shape"))?,
@@ -98,7 +129,7 @@ fn read_batch(item: Item, batch: Uuid) -> Result<ImportBatch, String> {
         id: stored.id,
         kind: stored.kind,
         scope: stored.scope,
-        lines,
+        lines: lines.into_iter().map(ImportLine::from).collect(),
         state: stored.state,
         recorded_at: stored.recorded_at,
         since: stored.since,

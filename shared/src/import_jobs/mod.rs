@@ -20,6 +20,10 @@ use crate::{
     norce::JobId,
 };
 
+/// Lines in a batch that say more than a code: with the longest codes 500 of them take some 300 of the 400 KB that a
+/// batch may have.
+pub const MOST_FULL_LINES: usize = 500;
+
 /// Lines that go to Norce as one job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportBatch {

@@ -1,12 +1,13 @@
-//! How a code's way to Norce ends, line by line: what `submit-imports` and `poll-jobs` do alike.
+//! How a line's way to Norce ends: what `submit-imports` and `poll-jobs` do alike.
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 use crate::{
-    domain::{EntityRef, ImportLine, ImportRequest},
+    domain::{EntityRef, FieldGroup, FieldGroups, ImportLine, ImportRequest, NorceId},
+    erp::tell_again,
     import_jobs::ImportBatch,
-    mappings::{CodeDelivery, Mapping, Mappings, MappingsError},
+    mappings::{Binding, Bound, CodeDelivery, Mapping, Mappings, MappingsError},
     owed::{NewOwed, OwedError, OwedRecords, Reason, Stage, Subject},
 };
 
@@ -21,7 +22,7 @@ pub enum DeliveryError {
     Owed(#[from] OwedError),
 }
 
-/// The entity of a line.
+/// The entity of a line; nothing for a record that is to be inserted.
 pub fn entity(batch: &ImportBatch, line: &ImportLine) -> Option<EntityRef> {
     Some(EntityRef {
         kind: batch.kind,
@@ -30,7 +31,26 @@ pub fn entity(batch: &ImportBatch, line: &ImportLine) -> Option<EntityRef> {
     })
 }
 
-/// Norce has the code.
+/// What is owed when the line does not arrive.
+fn subject(batch: &ImportBatch, line: &ImportLine) -> Option<Subject> {
+    match (entity(batch, line), &line.record) {
+        (Some(entity), _) => Some(Subject::Entity(entity)),
+        (None, Some(record)) => Some(Subject::Record {
+            scope: batch.scope,
+            record: record.clone(),
+        }),
+        (None, None) => None,
+    }
+}
+
+/// Whether a line sets more than the code, or relates.
+fn tells_more(line: &ImportLine) -> bool {
+    !line.fields.without(FieldGroups::CODE).is_empty()
+        || line.company.is_some()
+        || !line.contacts.is_empty()
+}
+
+/// Norce has what a line of an entity said.
 pub async fn confirm(
     mappings: &dyn Mappings,
     owed: &dyn OwedRecords,
@@ -39,17 +59,78 @@ pub async fn confirm(
     now: DateTime<Utc>,
 ) -> Result<(), DeliveryError> {
     let Some(entity) = entity(batch, line) else {
-        return Ok(()); // SCAFFOLD
+        return Ok(());
     };
-    mappings
-        .record_delivery(entity, &line.code, CodeDelivery::Confirmed { at: now })
-        .await?;
-    owed.resolve(&Subject::Entity(entity), Stage::CodeToNorce)
-        .await?;
+    if line.fields.has(FieldGroup::Code) {
+        mappings
+            .record_delivery(entity, &line.code, CodeDelivery::Confirmed { at: now })
+            .await?;
+        owed.resolve(&Subject::Entity(entity), Stage::CodeToNorce)
+            .await?;
+    }
+    if tells_more(line) {
+        owed.resolve(&Subject::Entity(entity), Stage::FieldsToNorce)
+            .await?;
+    }
     Ok(())
 }
 
-/// Norce does not take the code: it is owed, in Norce's own words.
+/// Norce has inserted the record of a line under this id: the two are bound.
+pub async fn inserted(
+    mappings: &dyn Mappings,
+    owed: &dyn OwedRecords,
+    batch: &ImportBatch,
+    line: &ImportLine,
+    id: NorceId,
+    now: DateTime<Utc>,
+) -> Result<(), DeliveryError> {
+    let Some(record) = &line.record else {
+        return Ok(());
+    };
+    let entity = EntityRef {
+        kind: batch.kind,
+        scope: batch.scope,
+        id,
+    };
+    let binding = Binding {
+        code: line.code.clone(),
+        erp_id: record.clone(),
+        delivery: CodeDelivery::Confirmed { at: now },
+        shop_fingerprint: None,
+        former_code: None,
+        fetched_at: None,
+    };
+    let detail = match mappings.bind(entity, binding).await? {
+        Bound::Done | Bound::Forgotten => {
+            let subject = Subject::Record {
+                scope: batch.scope,
+                record: record.clone(),
+            };
+            for stage in [Stage::CodeToNorce, Stage::FieldsToNorce] {
+                owed.resolve(&subject, stage).await?;
+            }
+            return Ok(());
+        }
+        Bound::CodeTaken { by } | Bound::RecordTaken { by } => {
+            format!("it was inserted in Norce as {entity}, but {by} is bound to it: merge the two")
+        }
+        Bound::OtherCode { code } => format!(
+            "it was inserted in Norce as {entity}, which is bound to code {code}: correct the one that is wrong"
+        ),
+    };
+    owe(
+        owed,
+        batch,
+        line,
+        Stage::CodeToNorce,
+        Reason::Conflict,
+        &detail,
+        now,
+    )
+    .await
+}
+
+/// Norce does not take a line: it is owed, in Norce's own words, and the next pass tells Norce again.
 pub async fn refuse(
     mappings: &dyn Mappings,
     owed: &dyn OwedRecords,
@@ -60,17 +141,47 @@ pub async fn refuse(
     now: DateTime<Utc>,
 ) -> Result<(), DeliveryError> {
     let Some(entity) = entity(batch, line) else {
-        return Ok(()); // SCAFFOLD
+        if let Some(record) = &line.record {
+            mappings.withdraw_insert(batch.scope, record).await?;
+        }
+        return owe(owed, batch, line, Stage::FieldsToNorce, reason, detail, now).await;
     };
-    mappings
-        .record_delivery(entity, &line.code, CodeDelivery::Refused { at: now })
-        .await?;
+    let mut stage = Stage::FieldsToNorce;
+    if tells_more(line)
+        && let Some(record) = &line.record
+    {
+        let again = tell_again();
+        mappings
+            .record_owned(batch.scope, record, Some(&again))
+            .await?;
+    }
+    if line.fields.has(FieldGroup::Code) {
+        stage = Stage::CodeToNorce;
+        mappings
+            .record_delivery(entity, &line.code, CodeDelivery::Refused { at: now })
+            .await?;
+    }
     if mappings.get(entity).await? == Some(Mapping::Forgotten) {
         return Ok(());
     }
+    owe(owed, batch, line, stage, reason, detail, now).await
+}
+
+async fn owe(
+    owed: &dyn OwedRecords,
+    batch: &ImportBatch,
+    line: &ImportLine,
+    stage: Stage,
+    reason: Reason,
+    detail: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DeliveryError> {
+    let Some(subject) = subject(batch, line) else {
+        return Ok(());
+    };
     owed.put(NewOwed {
-        subject: Subject::Entity(entity),
-        stage: Stage::CodeToNorce,
+        subject,
+        stage,
         reason,
         detail: detail.to_owned(),
         code: Some(line.code.clone()),
