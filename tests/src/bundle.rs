@@ -26,18 +26,22 @@ use aws_lambda_events::{
 use axum::Router;
 use change_events::ChangeEvents;
 use chrono::{DateTime, Utc};
+use erp_full_pass::{ErpFullPass, PassSettings};
 use poll_jobs::PollJobs;
 use receive_events::{EventSecrets, ReceiveEvents};
 use shared::{
     domain::{
-        ApplicationId, ChangeMessage, Clock, EntityRef, FingerprintKey, ImportRequest, JobMessage,
-        NorceId, Scope, Shops,
+        ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey, ImportRequest,
+        JobMessage, NorceId, PassMessage, PassMode, PassRequest, Scope, Shops,
     },
+    erp::ExtraFields,
     http::{Deadline, Transport},
     import_jobs::{ImportJobs, MemoryImportJobs},
     mappings::{Mappings, MemoryMappings},
     owed::{MemoryOwed, OwedRecords},
+    passes::{MemoryPasses, Passes, Run},
     queues::{MemoryQueue, Message, Queue, QueueError, Redrive},
+    reports::MemoryReports,
     runtime::{
         batch,
         configuration::{
@@ -70,6 +74,10 @@ const ERP_URL: &str = "http://erp.localhost";
 const VISIBILITY: Duration = Duration::from_secs(720);
 /// The function time-out of `change-events`, the longest one.
 const INVOCATION: Duration = Duration::from_secs(117);
+/// The time that an invocation of `erp-full-pass` has, and when the message of one that died comes back, as in the
+/// template.
+const PASS_INVOCATION: Duration = Duration::from_secs(297);
+const PASSES_VISIBILITY: Duration = Duration::from_secs(330);
 /// `maxReceiveCount` of the changes and imports queues.
 const MAX_RECEIVES: u32 = 1_000;
 /// Messages of an invocation, as in the template.
@@ -109,7 +117,19 @@ pub struct Options {
     pub give_up_hours: u64,
     /// The visibility time-out of the queues: how soon a message comes back whose invocation died.
     pub visibility: Duration,
+    /// `ERP_OWNED_FIELDS`.
+    pub erp_owns: FieldGroups,
+    /// `IMPORT_UNKNOWN`, `PASS_OVERLAP_MINUTES` and the like.
+    pub pass: PassSettings,
+    /// `CREATE_ACCOUNTS`.
+    pub create_accounts: bool,
+    /// The ERP has the merchant's own API page, and `ERP_EXTRA_FIELDS` names its fields.
+    pub extended_erp: bool,
 }
+
+/// The fields of the merchant's own API page.
+const EXTRA_FIELDS: &str = r#"{"priceList":"customerPriceGroup","organisationNumber":"registrationNumber",
+    "flags":{"VIP":"isVip"},"additionalInfo":{"segment":"segmentCode"}}"#;
 
 impl Default for Options {
     fn default() -> Self {
@@ -121,6 +141,10 @@ impl Default for Options {
             import_batch_size: 500,
             give_up_hours: 24,
             visibility: VISIBILITY,
+            erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
+            pass: PassSettings::default(),
+            create_accounts: false,
+            extended_erp: false,
         }
     }
 }
@@ -164,6 +188,14 @@ pub struct Bundle {
     pub imports: Arc<MemoryQueue<ImportRequest>>,
     /// `jobs`.
     pub jobs: Arc<MemoryQueue<JobMessage>>,
+    /// `passes`.
+    pub passes_queue: Arc<MemoryQueue<PassMessage>>,
+    /// The runs of passes, not cut off.
+    pub passes: Arc<MemoryPasses>,
+    /// What plans have left.
+    pub reports: Arc<MemoryReports>,
+    /// `erp-full-pass`.
+    pub full_pass: ErpFullPass,
     /// The code mappings, not cut off.
     pub mappings: Arc<MemoryMappings>,
     /// The owed records, not cut off.
@@ -227,6 +259,7 @@ impl Bundle {
                     };
                     company.customer_numbers.manual = options.code_pattern.is_some();
                     company.contact_numbers.manual = options.code_pattern.is_some();
+                    company.extended_customers = options.extended_erp;
                     company
                 })
                 .collect(),
@@ -258,6 +291,12 @@ impl Bundle {
         let changes = Arc::new(MemoryQueue::fifo(redrive));
         let imports = Arc::new(MemoryQueue::standard(redrive));
         let jobs = Arc::new(MemoryQueue::standard(redrive));
+        let passes_queue = Arc::new(MemoryQueue::standard(Redrive {
+            visibility: PASSES_VISIBILITY,
+            max_receives: MAX_RECEIVES,
+        }));
+        let passes = Arc::new(MemoryPasses::default());
+        let reports = Arc::new(MemoryReports::default());
         let mappings = Arc::new(MemoryMappings::default());
         let owed = Arc::new(MemoryOwed::default());
         let import_jobs = Arc::new(MemoryImportJobs::default());
@@ -289,7 +328,11 @@ impl Bundle {
                 token_url: erp.token_url(ERP_URL).parse().expect("an address"),
                 secret_arn: String::new(),
                 company: Some(erp_companies[0].to_string()),
-                extra_fields: shared::erp::ExtraFields::default(),
+                extra_fields: if options.extended_erp {
+                    EXTRA_FIELDS.parse().expect("fields")
+                } else {
+                    ExtraFields::default()
+                },
             },
             &ClientSecret {
                 client_id: "norce-sync".to_owned(),
@@ -305,9 +348,29 @@ impl Bundle {
         let cut_jobs: Arc<dyn ImportJobs> = Interruptible::new(import_jobs.clone(), cut);
         let to_imports: Arc<dyn Queue<ImportRequest>> = Interruptible::new(imports.clone(), cut);
         let to_jobs: Arc<dyn Queue<JobMessage>> = Interruptible::new(jobs.clone(), cut);
+        let cut_passes: Arc<dyn Passes> = Interruptible::new(passes.clone(), cut);
+        let full_pass = ErpFullPass {
+            norce: clients.query.clone(),
+            erps: erps.clone(),
+            mappings: cut_mappings.clone(),
+            owed: cut_owed.clone(),
+            passes: cut_passes.clone(),
+            reports: reports.clone(),
+            imports: to_imports.clone(),
+            imports_depth: imports.clone(),
+            changes: Interruptible::new(changes.clone(), cut),
+            to_passes: Interruptible::new(passes_queue.clone(), cut),
+            clock: clock.clone(),
+            fingerprints: fingerprints.clone(),
+            shops: shops.clone(),
+            settings: PassSettings {
+                erp_owns: options.erp_owns,
+                ..options.pass.clone()
+            },
+        };
         let change_events = ChangeEvents {
             norce: clients.query.clone(),
-            erps,
+            erps: erps.clone(),
             mappings: cut_mappings.clone(),
             owed: cut_owed.clone(),
             changes: Interruptible::new(changes.clone(), cut),
@@ -316,7 +379,7 @@ impl Bundle {
             fingerprints,
             shops: shops.clone(),
             policy: SyncPolicy {
-                erp_owns: shared::domain::FieldGroups::ERP_OWNS_BY_DEFAULT,
+                erp_owns: options.erp_owns,
                 create_in_erp: options.create_in_erp,
                 forgotten: options.forgotten,
                 code_pattern: options
@@ -337,6 +400,8 @@ impl Bundle {
                 batch_size: NonZeroUsize::new(options.import_batch_size).expect("a batch size"),
                 give_up_after,
             },
+            erps,
+            create_accounts: options.create_accounts,
         };
         let poll_jobs = PollJobs {
             norce: clients.connect,
@@ -346,6 +411,7 @@ impl Bundle {
             imports: to_imports,
             mappings: cut_mappings,
             owed: cut_owed,
+            passes: cut_passes,
             clock: clock.clone(),
             give_up_after,
         };
@@ -376,6 +442,10 @@ impl Bundle {
             changes,
             imports,
             jobs,
+            passes_queue,
+            passes,
+            reports,
+            full_pass,
             mappings,
             owed,
             import_jobs,
@@ -426,6 +496,7 @@ impl Bundle {
                 self.changes.next_visible_at(),
                 self.imports.next_visible_at(),
                 self.jobs.next_visible_at(),
+                self.passes_queue.next_visible_at(),
             ];
             let next = next.into_iter().flatten().min().unwrap_or(end);
             let until = if self.norce_is_quiet().await {
@@ -452,15 +523,17 @@ impl Bundle {
         self.changes.is_empty()
             && self.imports.is_empty()
             && self.jobs.is_empty()
+            && self.passes_queue.is_empty()
             && self.norce_is_quiet().await
     }
 
     fn waiting(&self) -> String {
         format!(
-            "changes {}, imports {}, jobs {}",
+            "changes {}, imports {}, jobs {}, passes {}",
             self.changes.len(),
             self.imports.len(),
-            self.jobs.len()
+            self.jobs.len(),
+            self.passes_queue.len()
         )
     }
 
@@ -500,7 +573,66 @@ impl Bundle {
                 batch::handle(&event, self.jobs.as_ref(), two, deadline(), &self.poll_jobs).await
             })
             .await;
-        changes || imports || jobs
+        let passes = self.pass_step().await;
+        changes || imports || jobs || passes
+    }
+
+    /// One invocation of `erp-full-pass`, if it has something to do.
+    pub async fn pass_step(&self) -> bool {
+        self.invoke(&self.passes_queue, 1, async |event| {
+            let deadline = Deadline::after(PASS_INVOCATION);
+            batch::handle(
+                &event,
+                self.passes_queue.as_ref(),
+                NonZeroUsize::MIN,
+                deadline,
+                &self.full_pass,
+            )
+            .await
+        })
+        .await
+    }
+
+    /// Starts a pass over every register.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn start_pass(&self, mode: PassMode) -> Vec<Uuid> {
+        self.start(&PassRequest {
+            mode,
+            kind: None,
+            application: None,
+            dry_run: false,
+        })
+        .await
+    }
+
+    /// Starts a pass.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn start(&self, request: &PassRequest) -> Vec<Uuid> {
+        let started = self.full_pass.start(request).await.expect("a start");
+        started.runs.iter().map(|started| started.run).collect()
+    }
+
+    /// Runs a pass to its end, and all that follows from it.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn pass(&self, mode: PassMode) -> Run {
+        let runs = self.start_pass(mode).await;
+        self.run_until_quiet().await;
+        self.run(runs[0]).await
+    }
+
+    /// The record of a run.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn run(&self, id: Uuid) -> Run {
+        let run = self.passes.run(id).await.expect("a store in memory");
+        run.expect("a record of the run")
     }
 
     /// One invocation, as Lambda makes it: what the response does not list is deleted; when the invocation is cut

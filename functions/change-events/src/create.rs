@@ -123,8 +123,7 @@ impl ChangeEvents {
         match erp.create(&key, party, deadline).await {
             Ok(CreateOutcome::Created(record)) => {
                 let mut binding = self.binding(&record)?;
-                binding.shop_fingerprint =
-                    Some(self.fingerprints.of(party).map_err(Failure::from)?);
+                binding.shop_fingerprint = Some(self.shop_fingerprint(party)?);
                 self.bind(entity, &binding).await?;
                 Ok((binding, "created in the ERP"))
             }

@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use shared::{
     domain::{
-        Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, ImportLine, ImportRequest,
-        NorceId,
+        Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, Fingerprint, ImportLine,
+        ImportRequest, NorceId,
     },
     erp::{Erp, Party, PartyKind, Resource, UpdateOutcome},
     http::Deadline,
@@ -216,6 +216,13 @@ impl ChangeEvents {
     ) -> Result<Done, Failure> {
         let entity = change.entity;
         let (mut binding, how) = match (mapping, &record.code) {
+            // The ERP renamed the code, and the new one is on its way.
+            (Some(Mapping::Bound(binding)), Some(code))
+                if binding.former_code.as_ref() == Some(code) =>
+            {
+                record.code = None;
+                (binding, None)
+            }
             (Some(Mapping::Bound(binding)), Some(code)) if *code != binding.code => {
                 return Err(Failure::owed(
                     Reason::Conflict,
@@ -410,6 +417,12 @@ impl ChangeEvents {
         Ok(())
     }
 
+    /// The fingerprint of what the shop has to say about a party: what the ERP owns is not part of it.
+    pub(crate) fn shop_fingerprint(&self, party: &Party) -> Result<Fingerprint, Failure> {
+        let ours = party::without_erp_owned(party, self.policy.erp_owns, None);
+        Ok(self.fingerprints.of(&ours)?)
+    }
+
     /// Brings the ERP's record to what the shop has; `true` when something was written.
     async fn update(
         &self,
@@ -418,7 +431,7 @@ impl ChangeEvents {
         party: &Party,
         deadline: Deadline,
     ) -> Result<bool, Failure> {
-        let fingerprint = self.fingerprints.of(party)?;
+        let fingerprint = self.shop_fingerprint(party)?;
         if binding.shop_fingerprint.as_ref() == Some(&fingerprint) {
             return Ok(false);
         }
@@ -427,7 +440,8 @@ impl ChangeEvents {
             let Some(seen) = erp.get(&binding.erp_id, deadline).await? else {
                 break;
             };
-            let written = match erp.update(&seen, party, deadline).await? {
+            let ours = party::without_erp_owned(party, self.policy.erp_owns, Some(&seen));
+            let written = match erp.update(&seen, &ours, deadline).await? {
                 UpdateOutcome::Unchanged(_) => false,
                 UpdateOutcome::Updated(_) => true,
                 UpdateOutcome::Stale => continue,

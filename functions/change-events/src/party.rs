@@ -1,8 +1,8 @@
 //! From the shop's terms to the ERP's.
 
 use shared::{
-    domain::{Company, Customer},
-    erp::{Party, PartyKind},
+    domain::{Company, Customer, FieldGroup, FieldGroups, Personal},
+    erp::{ErpRecord, Party, PartyKind},
     owed::Reason,
 };
 
@@ -43,6 +43,30 @@ pub(crate) fn of_company(company: &Company) -> Result<Party, Failure> {
         vat_number: company.vat_number.clone(),
         address: company.invoice_address.clone(),
     })
+}
+
+/// The party without what the ERP owns: an update leaves that as it was `seen`. A create does not go through here, because
+/// an ERP wants a whole record to begin with.
+pub(crate) fn without_erp_owned(
+    party: &Party,
+    owns: FieldGroups,
+    seen: Option<&ErpRecord>,
+) -> Party {
+    let mut party = party.clone();
+    if owns.has(FieldGroup::Names) {
+        // A party always has a name: the record's own, or for a fingerprint any that is always the same.
+        let name = seen.map_or_else(|| Personal::parse("-"), |seen| seen.image.name.clone());
+        party.name = name.unwrap_or(party.name);
+    }
+    if owns.has(FieldGroup::ContactDetails) {
+        party.email = None;
+        party.phone = None;
+        party.mobile = None;
+    }
+    if owns.has(FieldGroup::InvoiceAddress) {
+        party.address = None;
+    }
+    party
 }
 
 fn no_name(entity: shared::domain::EntityRef) -> Failure {

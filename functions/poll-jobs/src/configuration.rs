@@ -22,6 +22,8 @@ pub struct Configuration {
     pub owed_table: String,
     /// `IMPORT_JOBS_TABLE`.
     pub import_jobs_table: String,
+    /// `PASSES_TABLE`.
+    pub passes_table: String,
     /// `JOBS_QUEUE_URL` and `JOBS_DEAD_LETTER_QUEUE_URL`.
     pub jobs: InboxSettings,
     /// `IMPORTS_QUEUE_URL`.
@@ -41,6 +43,7 @@ impl Configuration {
         let code_mappings_table = environment.required("CODE_MAPPINGS_TABLE");
         let owed_table = environment.required("OWED_TABLE");
         let import_jobs_table = environment.required("IMPORT_JOBS_TABLE");
+        let passes_table = environment.required("PASSES_TABLE");
         let jobs = InboxSettings::read(&mut environment, "JOBS");
         let imports_queue_url = environment.required("IMPORTS_QUEUE_URL");
         let configuration = (|| {
@@ -52,6 +55,7 @@ impl Configuration {
                 code_mappings_table: code_mappings_table?,
                 owed_table: owed_table?,
                 import_jobs_table: import_jobs_table?,
+                passes_table: passes_table?,
                 jobs: jobs?,
                 imports_queue_url: imports_queue_url?,
             })

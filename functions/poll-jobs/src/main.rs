@@ -10,6 +10,7 @@ use shared::{
     import_jobs::DynamoDbImportJobs,
     mappings::DynamoDbMappings,
     owed::DynamoDbOwed,
+    passes::DynamoDbPasses,
     queues::SqsQueue,
     runtime::{
         Renewed, batch,
@@ -72,6 +73,7 @@ async fn build(
             fingerprints,
         )),
         owed: Arc::new(DynamoDbOwed::new(aws, &configuration.owed_table)),
+        passes: Arc::new(DynamoDbPasses::new(aws, &configuration.passes_table)),
         clock: Arc::new(SystemClock),
         give_up_after: configuration.import.give_up_after,
     })

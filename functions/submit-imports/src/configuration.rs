@@ -1,7 +1,8 @@
 use shared::{
     domain::Shops,
     runtime::configuration::{
-        ConfigurationError, Environment, ImportSettings, InboxSettings, NorceSettings, read_shops,
+        ConfigurationError, Environment, ErpSettings, ImportSettings, InboxSettings, NorceSettings,
+        read_shops,
     },
 };
 
@@ -12,8 +13,12 @@ pub struct Configuration {
     pub shops: Shops,
     /// How to reach Norce.
     pub norce: NorceSettings,
+    /// How to reach the ERP, whose values some lines carry.
+    pub erp: ErpSettings,
     /// Batch size.
     pub import: ImportSettings,
+    /// `CREATE_ACCOUNTS`: customers that are inserted in Norce get a login for each of their shops.
+    pub create_accounts: bool,
     /// `FINGERPRINT_SECRET_ARN`: the tombstones of the mappings are keyed hashes.
     pub fingerprint_secret_arn: String,
     /// `CODE_MAPPINGS_TABLE`.
@@ -36,7 +41,9 @@ impl Configuration {
     pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         let shops = read_shops(&mut environment);
         let norce = NorceSettings::read(&mut environment);
+        let erp = ErpSettings::read(&mut environment);
         let import = ImportSettings::read(&mut environment);
+        let create_accounts = environment.or_default("CREATE_ACCOUNTS", false);
         let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
         let code_mappings_table = environment.required("CODE_MAPPINGS_TABLE");
         let owed_table = environment.required("OWED_TABLE");
@@ -47,7 +54,9 @@ impl Configuration {
             Some(Self {
                 shops: shops?,
                 norce: norce?,
+                erp: erp?,
                 import: import?,
+                create_accounts: create_accounts?,
                 fingerprint_secret_arn: fingerprint_secret_arn?,
                 code_mappings_table: code_mappings_table?,
                 owed_table: owed_table?,

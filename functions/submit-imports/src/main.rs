@@ -61,5 +61,9 @@ async fn build(
         owed: Arc::new(DynamoDbOwed::new(aws, &configuration.owed_table)),
         clock: Arc::new(SystemClock),
         settings: configuration.import.clone(),
+        erps: foundation
+            .erps(&configuration.erp, &configuration.shops)
+            .await?,
+        create_accounts: configuration.create_accounts,
     })
 }

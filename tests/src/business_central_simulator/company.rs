@@ -36,9 +36,10 @@ pub(super) struct Write<'a> {
 
 impl Company {
     pub(super) fn new(settings: CompanySettings) -> Self {
+        let customer = fields::customer(settings.extended_customers);
         Self {
             settings,
-            customers: Table::new(fields::CUSTOMER, "Customer"),
+            customers: Table::new(customer, "Customer"),
             contacts: Table::new(fields::CONTACT, "Contact"),
             relations: BTreeMap::new(),
             revision: 0,

@@ -63,7 +63,7 @@ impl Company {
             return Err(Refused::dialog("A \"displayName\" must be provided."));
         }
         let asked = take_text(&mut changes, "number");
-        let mut record = Record::empty(fields::CUSTOMER);
+        let mut record = Record::empty(self.customers.fields);
         validation::apply(changes, &mut record, &self.settings)?;
         record.set("number", asked.as_str());
         self.check_refusals(Entity::Customers, &record, write)?;

@@ -1,6 +1,6 @@
 //! The fields of the entities: names, types, lengths (erp-apis §1.2, §1.3), and the records that hold their values.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
@@ -31,7 +31,7 @@ pub(super) enum Kind {
 }
 
 /// One property of an entity.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
@@ -88,6 +88,33 @@ pub(super) const CUSTOMER: &[Field] = &[
     ),
     read_only("lastModifiedDateTime", Kind::DateTime),
 ];
+
+/// Customers with the fields of a merchant's own API page. Price group: Code[10], registration number: Text[50]
+/// (erp-apis §1.3); the other two are made up.
+static EXTENDED_CUSTOMER: LazyLock<Vec<Field>> = LazyLock::new(|| {
+    let mut fields = CUSTOMER.to_vec();
+    fields.extend([
+        field("customerPriceGroup", Kind::Code(10)),
+        field("registrationNumber", Kind::Text(50)),
+        field("isVip", Kind::Boolean),
+        field("segmentCode", Kind::Code(20)),
+    ]);
+    fields
+});
+
+/// The fields of a company's customers.
+pub(super) fn customer(extended: bool) -> &'static [Field] {
+    if extended {
+        &EXTENDED_CUSTOMER
+    } else {
+        CUSTOMER
+    }
+}
+
+/// Whether these are the fields of customers.
+pub(super) fn is_customer(fields: &[Field]) -> bool {
+    fields.starts_with(CUSTOMER)
+}
 
 pub(super) const CONTACT: &[Field] = &[
     read_only("id", Kind::Guid),

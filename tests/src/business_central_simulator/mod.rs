@@ -447,9 +447,18 @@ async fn serve_request(
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
         return Refused::status(StatusCode::PAYLOAD_TOO_LARGE).into_response();
     };
+    let clock = simulator.clone();
     let work = tokio::spawn(async move { simulator.handle(&path, &parts, &body).await });
-    work.await
-        .unwrap_or_else(|_| Refused::status(StatusCode::INTERNAL_SERVER_ERROR).into_response())
+    let mut response = work
+        .await
+        .unwrap_or_else(|_| Refused::status(StatusCode::INTERNAL_SERVER_ERROR).into_response());
+    // Every HTTP server says what time it is there (RFC 9110 §6.6.1).
+    let now = clock.lock().settings.clock.now();
+    let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = date.parse() {
+        response.headers_mut().insert(http::header::DATE, date);
+    }
+    response
 }
 
 impl BusinessCentralSimulator {

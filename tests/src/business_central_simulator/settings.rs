@@ -81,6 +81,9 @@ pub struct CompanySettings {
     pub contact_numbers: NumberSeries,
     /// Marketing Setup "Bus. Rel. Code for Customers": a new customer gets a contact as well (erp-apis §1.3).
     pub contact_for_new_customer: bool,
+    /// The merchant's own API page, which adds four fields to those of a customer: `customerPriceGroup`,
+    /// `registrationNumber`, `isVip` and `segmentCode` (erp-apis §1.3). Made once, when the company is.
+    pub extended_customers: bool,
 }
 
 /// A row of the table "Country/Region".
@@ -175,6 +178,7 @@ impl CompanySettings {
             customer_numbers: NumberSeries::starting_at("C00010"),
             contact_numbers: NumberSeries::starting_at("CT000010"),
             contact_for_new_customer: true,
+            extended_customers: false,
         }
     }
 }

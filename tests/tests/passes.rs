@@ -1,0 +1,704 @@
+//! The scheduled pass in one process: the real functions and clients, the simulators, paused time.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a suite of tests: what cannot be is to fail loudly"
+)]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use shared::{
+    domain::{Clock, EntityKind, PassMode, PassRequest},
+    mappings::{CodeDelivery, Mapping, Mappings},
+    owed::{OwedRecords, Reason},
+    passes::{Counts, LeaseKey, Passes, Run},
+};
+use tests::{
+    bundle::{Bundle, Options, application, company, customer},
+    business_central_simulator::{CustomerRecord, Entity, Fault, LostAnswer},
+    interruption::Moment,
+    norce_simulator::{Blank, NewCompany, NewCustomer, NewOrder},
+};
+use uuid::Uuid;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+fn person(number: usize) -> NewCustomer {
+    NewCustomer {
+        email: Some(format!("person.{number}@example.com")),
+        first_name: Some("Anna".to_owned()),
+        last_name: Some(format!("Ek {number}")),
+        ..NewCustomer::default()
+    }
+}
+
+fn in_erp(bundle: &Bundle, properties: &Value) -> CustomerRecord {
+    bundle
+        .erp
+        .add_customer(bundle.erp_company(), properties)
+        .unwrap()
+}
+
+fn person_in_erp(bundle: &Bundle, number: usize) -> CustomerRecord {
+    in_erp(
+        bundle,
+        &json!({"displayName": format!("Anna Ek {number}"), "type": "Person",
+            "email": format!("Person.{number}@Example.com")}),
+    )
+}
+
+fn code_of(bundle: &Bundle, id: i64) -> Option<String> {
+    bundle.norce.customer(id).unwrap().row.customer_code
+}
+
+async fn owed(bundle: &Bundle) -> Vec<(Reason, String)> {
+    let mut owed: Vec<_> = bundle
+        .owed
+        .list()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|owed| (owed.reason, owed.detail))
+        .collect();
+    owed.sort_by(|a, b| a.1.cmp(&b.1));
+    owed
+}
+
+fn writes(bundle: &Bundle) -> (usize, usize) {
+    (bundle.norce.imports().len(), bundle.norce.jobs().len())
+}
+
+fn ended(run: &Run) -> &Counts {
+    let ended = run.ended.as_ref().expect("the run has not ended");
+    assert_eq!(ended.failed, None);
+    &run.counts
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customer_made_by_hand_in_the_erp_gives_norce_its_code() {
+    let bundle = Bundle::new(&Options::default());
+    let id = bundle.norce.add_customer(person(1));
+    bundle.run_until_quiet().await;
+    let record = person_in_erp(&bundle, 1);
+    let run = bundle.pass(PassMode::Delta).await;
+    let counts = ended(&run);
+    assert_eq!((counts.seen, counts.codes), (1, 1));
+    assert_eq!(code_of(&bundle, id), Some(record.number.clone()));
+    let Some(Mapping::Bound(binding)) = bundle.mappings.get(customer(id)).await.unwrap() else {
+        panic!("not bound");
+    };
+    assert_eq!(binding.code.as_str(), record.number);
+    assert!(matches!(binding.delivery, CodeDelivery::Confirmed { .. }));
+    // The bare minimum and the code.
+    let import = bundle.norce.imports().pop().unwrap();
+    assert_eq!(import.rows, vec![json!({"Id": id, "Code": record.number})]);
+    assert!(bundle.norce.contract_notes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_a_second_pass_finds_everything_unchanged_and_writes_nothing() {
+    let bundle = Bundle::new(&Options::default());
+    for number in 0..30 {
+        bundle.norce.add_customer(person(number));
+        person_in_erp(&bundle, number);
+    }
+    bundle.run_until_quiet().await;
+    let first = bundle.pass(PassMode::Full).await;
+    assert_eq!(ended(&first).codes, 30);
+    let (mappings, before) = (format!("{:?}", bundle.mappings), writes(&bundle));
+    let second = bundle.pass(PassMode::Full).await;
+    assert_eq!(
+        (ended(&second).seen, ended(&second).unchanged),
+        (30, 30),
+        "{second:#?}"
+    );
+    assert_eq!(writes(&bundle), before);
+    assert_eq!(format!("{:?}", bundle.mappings), mappings);
+    assert_eq!(second.cost.mapping_writes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_existing_register_is_bound_without_an_import() {
+    let bundle = Bundle::new(&Options::default());
+    let record = person_in_erp(&bundle, 1);
+    let id = bundle.norce.add_customer(NewCustomer {
+        code: Some(record.number.clone()),
+        ..person(1)
+    });
+    bundle.run_until_quiet().await;
+    let before = writes(&bundle);
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!(ended(&run).bound + ended(&run).unchanged, 1);
+    assert_eq!(writes(&bundle), before);
+    assert!(matches!(
+        bundle.mappings.get(customer(id)).await.unwrap(),
+        Some(Mapping::Bound(_))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_what_is_not_certain_is_a_conflict_and_never_a_guess() {
+    let bundle = Bundle::new(&Options::default());
+    // Two in Norce have the address.
+    let twins = [1, 1].map(|number| bundle.norce.add_customer(person(number)));
+    person_in_erp(&bundle, 1);
+    // Two in the ERP have it.
+    let one = bundle.norce.add_customer(person(2));
+    person_in_erp(&bundle, 2);
+    person_in_erp(&bundle, 2);
+    // Norce has another code.
+    let other = bundle.norce.add_customer(NewCustomer {
+        code: Some("ELSEWHERE".to_owned()),
+        ..person(3)
+    });
+    person_in_erp(&bundle, 3);
+    bundle.run_until_quiet().await;
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!((ended(&run).conflicts, ended(&run).codes), (4, 0));
+    for id in twins.into_iter().chain([one]) {
+        assert_eq!(code_of(&bundle, id), None);
+    }
+    assert_eq!(code_of(&bundle, other).as_deref(), Some("ELSEWHERE"));
+    let owed = owed(&bundle).await;
+    let conflicts = owed
+        .iter()
+        .filter(|(reason, _)| *reason == Reason::Conflict);
+    assert!(conflicts.count() >= 4, "{owed:#?}");
+    assert!(owed.iter().all(|(_, detail)| !detail.contains('@')));
+
+    // Somebody corrects one of them in the ERP, and what was owed of it goes.
+    let extra = bundle.erp.customers(bundle.erp_company()).remove(2);
+    bundle
+        .erp
+        .edit_customer(
+            bundle.erp_company(),
+            extra.id,
+            &json!({"email": "else@example.com"}),
+        )
+        .unwrap();
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!(ended(&run).codes, 1);
+    assert!(code_of(&bundle, one).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_code_reaches_norce() {
+    let bundle = Bundle::new(&Options::default());
+    let id = bundle.norce.add_customer(person(1));
+    let record = person_in_erp(&bundle, 1);
+    bundle.run_until_quiet().await;
+    bundle.pass(PassMode::Full).await;
+    bundle
+        .erp
+        .rename_customer(bundle.erp_company(), record.id, "RENAMED")
+        .unwrap();
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!(ended(&run).renamed, 1, "{run:#?}");
+    assert_eq!(code_of(&bundle, id).as_deref(), Some("RENAMED"));
+    assert!(owed(&bundle).await.is_empty());
+    let Some(Mapping::Bound(binding)) = bundle.mappings.get(customer(id)).await.unwrap() else {
+        panic!("not bound");
+    };
+    assert_eq!(
+        (binding.code.as_str(), binding.former_code),
+        ("RENAMED", None)
+    );
+    // A code that somebody has corrected in Norce meanwhile is not overwritten.
+    bundle.norce.change_customer(id, |customer| {
+        customer.row.customer_code = Some("BYHAND".to_owned());
+    });
+    bundle
+        .erp
+        .rename_customer(bundle.erp_company(), record.id, "AGAIN")
+        .unwrap();
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!((ended(&run).renamed, ended(&run).conflicts), (0, 1));
+    assert_eq!(code_of(&bundle, id).as_deref(), Some("BYHAND"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_erp_owns_is_told_and_nothing_else() {
+    let bundle = Bundle::new(&Options::default());
+    let id = bundle.norce.add_customer(person(1));
+    let record = person_in_erp(&bundle, 1);
+    bundle.run_until_quiet().await;
+    bundle.pass(PassMode::Full).await;
+    let edit = |properties: Value| {
+        let company = bundle.erp_company();
+        bundle
+            .erp
+            .edit_customer(company, record.id, &properties)
+            .unwrap();
+    };
+    // A name is the shop's: nothing to tell.
+    edit(json!({"displayName": "Another Name"}));
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!((ended(&run).seen, ended(&run).unchanged), (1, 1));
+    edit(json!({"blocked": "All"}));
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!(ended(&run).fields, 1);
+    let import = bundle.norce.imports().pop().unwrap();
+    assert_eq!(import.rows, vec![json!({"Id": id, "IsActive": false})]);
+    assert!(!bundle.norce.customer(id).unwrap().row.is_active);
+    edit(json!({"blocked": " "}));
+    bundle.pass(PassMode::Delta).await;
+    assert!(bundle.norce.customer(id).unwrap().row.is_active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fields_that_were_handed_to_the_erp_are_not_sent_to_it() {
+    let bundle = Bundle::new(&Options {
+        erp_owns: "code,names,contact-details,active".parse().unwrap(),
+        ..Options::default()
+    });
+    let id = bundle.norce.add_customer(person(1));
+    bundle.run_until_quiet().await;
+    bundle.norce.place_order(NewOrder {
+        application_id: 1,
+        customer: Some(id),
+        items: vec![("P1".to_owned(), 1.0)],
+        ..NewOrder::default()
+    });
+    bundle.run_until_quiet().await;
+    let record = bundle.erp.customers(bundle.erp_company()).remove(0);
+    assert_eq!(record.display_name, "Anna Ek 1", "a create has everything");
+    bundle.norce.change_customer(id, |customer| {
+        customer.row.last_name = Some("Berg".to_owned());
+        customer.row.phone_number = Some("08-1".to_owned());
+    });
+    bundle.run_until_quiet().await;
+    let after = bundle.erp.customers(bundle.erp_company()).remove(0);
+    assert_eq!(after.etag, record.etag, "nothing was written");
+    bundle
+        .erp
+        .edit_customer(
+            bundle.erp_company(),
+            record.id,
+            &json!({"displayName": "Anna Maria Ek", "phoneNumber": "08-2"}),
+        )
+        .unwrap();
+    bundle.pass(PassMode::Delta).await;
+    let customer = bundle.norce.customer(id).unwrap().row;
+    assert_eq!(customer.first_name.as_deref(), Some("Anna Maria"));
+    assert_eq!(customer.last_name.as_deref(), Some("Ek"));
+    assert_eq!(customer.phone_number.as_deref(), Some("08-2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p7_the_watermark_moves_when_all_is_queued_or_owed_and_passes_overlap() {
+    let bundle = Bundle::new(&Options::default());
+    let key = LeaseKey {
+        scope: shared::domain::Scope::Client,
+        sweep: false,
+    };
+    let watermark = async || {
+        bundle
+            .passes
+            .watermark(key, EntityKind::Customer)
+            .await
+            .unwrap()
+    };
+    bundle.norce.add_customer(person(1));
+    person_in_erp(&bundle, 1);
+    bundle.run_until_quiet().await;
+    let begin = bundle.clock.now();
+    let run = bundle.pass(PassMode::Delta).await;
+    let first = watermark().await.unwrap();
+    assert_eq!(Some(first), run.watermark_after);
+    assert!(
+        (first - begin).num_seconds().abs() <= 1,
+        "taken before the walk"
+    );
+    // A record of a little before the watermark, which was committed late, is seen all the same.
+    let late = person_in_erp(&bundle, 2);
+    bundle.norce.add_customer(person(2));
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!(ended(&run).seen, 2, "the overlap reads the first one again");
+    assert_eq!(ended(&run).codes, 1);
+    drop(late);
+    // While the ERP cannot be read the watermark stays.
+    let before = watermark().await;
+    bundle.erp.inject(
+        Fault::lost_answer(LostAnswer::TruncatedBody)
+            .on(Method::GET, Entity::Customers)
+            .lasting(DAY * 3),
+    );
+    let run = bundle.start_pass(PassMode::Delta).await[0];
+    bundle.run_for(DAY * 2).await;
+    let failed = bundle.run(run).await.ended.expect("given up").failed;
+    assert!(failed.is_some());
+    assert_eq!(watermark().await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_page_an_expired_cursor_and_ten_minutes_of_429_end_as_designed() {
+    const RECORDS: usize = 1_200;
+    let bundle = Bundle::new(&Options::default());
+    for number in 0..RECORDS {
+        person_in_erp(&bundle, number);
+    }
+    let ids: Vec<i64> = (0..10)
+        .map(|number| bundle.norce.add_customer(person(number * 100)))
+        .collect();
+    bundle.run_until_quiet().await;
+    let faults = [
+        Fault::lost_answer(LostAnswer::TruncatedBody)
+            .on(Method::GET, Entity::Customers)
+            .after(2)
+            .times(1),
+        Fault::status(StatusCode::BAD_REQUEST)
+            .on(Method::GET, Entity::Customers)
+            .after(4)
+            .times(1),
+    ];
+    for fault in faults {
+        bundle.erp.inject(fault);
+    }
+    let begin = bundle.clock.now();
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!(ended(&run).seen, RECORDS as u64);
+    for id in &ids {
+        assert!(code_of(&bundle, *id).is_some(), "{id}");
+    }
+    assert!((bundle.clock.now() - begin).num_minutes() < 10);
+
+    bundle
+        .erp
+        .inject(Fault::status(StatusCode::TOO_MANY_REQUESTS).lasting(Duration::from_secs(600)));
+    let begin = bundle.clock.now();
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!(
+        (ended(&run).seen, ended(&run).unchanged),
+        (RECORDS as u64, 10)
+    );
+    assert_eq!(ended(&run).skipped["not in Norce"], RECORDS as u64 - 10);
+    let minutes = (bundle.clock.now() - begin).num_minutes();
+    assert!((10..45).contains(&minutes), "{minutes}");
+    assert!(bundle.passes_queue.dead_letters().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_unknown_records_cost_one_look_up() {
+    use tests::norce_simulator::Endpoint;
+    let bundle = Bundle::new(&Options::default());
+    for number in 0..1_000 {
+        person_in_erp(&bundle, number);
+    }
+    bundle.run_until_quiet().await;
+    let before = bundle.norce.requests_to(Endpoint::Customers);
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!(ended(&run).skipped["not in Norce"], 1_000);
+    assert_eq!(bundle.norce.requests_to(Endpoint::Customers) - before, 10);
+    assert_eq!(run.cost.query_calls, 10);
+    // Ten requests for the faces, and forty for what is known of the unknown.
+    assert_eq!(run.cost.mapping_read_requests, 10 + 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sweep_heals_dropped_events_and_finds_who_was_forgotten() {
+    let bundle = Bundle::new(&Options::default());
+    let ids: Vec<i64> = (0..3)
+        .map(|number| bundle.norce.add_customer(person(number)))
+        .collect();
+    for id in &ids {
+        bundle.norce.place_order(NewOrder {
+            application_id: 1,
+            customer: Some(*id),
+            items: vec![("P1".to_owned(), 1.0)],
+            ..NewOrder::default()
+        });
+    }
+    bundle.run_until_quiet().await;
+    tokio::time::sleep(DAY).await;
+    bundle.pass(PassMode::Sweep).await;
+    tokio::time::sleep(DAY).await;
+    // Nothing is heard of any of this.
+    bundle
+        .norce
+        .configure(|settings| settings.events.drop_chance = 1.0);
+    bundle.norce.change_customer(ids[0], |customer| {
+        customer.row.phone_number = Some("08-99".to_owned());
+    });
+    bundle.norce.forget_customer(ids[1], &Blank::Null, false);
+    bundle.run_until_quiet().await;
+    let run = bundle.pass(PassMode::Sweep).await;
+    assert_eq!(
+        (ended(&run).queued, ended(&run).forgotten),
+        (2, 1),
+        "{run:#?}"
+    );
+    let phones: Vec<String> = bundle
+        .erp
+        .customers(bundle.erp_company())
+        .into_iter()
+        .map(|record| record.phone_number)
+        .collect();
+    assert!(phones.contains(&"08-99".to_owned()), "{phones:?}");
+    assert_eq!(
+        bundle.mappings.get(customer(ids[1])).await.unwrap(),
+        Some(Mapping::Forgotten)
+    );
+    // P12: the pass does not bring them back.
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!(ended(&run).skipped["forgotten in Norce"], 1);
+    let run = bundle.pass(PassMode::Sweep).await;
+    assert_eq!(ended(&run).queued, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p14_applications_with_the_same_addresses_and_codes_do_not_see_each_other() {
+    let bundle = Bundle::new(&Options {
+        by_application: true,
+        ..Options::default()
+    });
+    let mut ids = BTreeMap::new();
+    for (number, company) in [(1, bundle.erp_companies[0]), (2, bundle.erp_companies[1])] {
+        for who in 0..5 {
+            let id = bundle.norce.add_customer(NewCustomer {
+                application_id: Some(number),
+                ..person(who)
+            });
+            let record = bundle
+                .erp
+                .add_customer(
+                    company,
+                    &json!({"displayName": "Anna Ek", "type": "Person",
+                        "email": format!("person.{who}@example.com")}),
+                )
+                .unwrap();
+            ids.insert((number, who), (id, record.number));
+        }
+    }
+    bundle.run_until_quiet().await;
+    // The first application's ERP company is down.
+    bundle.erp.inject(
+        Fault::status(StatusCode::SERVICE_UNAVAILABLE)
+            .in_company(bundle.erp_companies[0])
+            .lasting(Duration::from_secs(1_800)),
+    );
+    let runs = bundle.start_pass(PassMode::Full).await;
+    assert_eq!(runs.len(), 2);
+    bundle.run_for(Duration::from_secs(600)).await;
+    for who in 0..5 {
+        let (first, _) = &ids[&(1, who)];
+        let (second, code) = &ids[&(2, who)];
+        assert_eq!(code_of(&bundle, *first), None);
+        assert_eq!(code_of(&bundle, *second).as_ref(), Some(code));
+    }
+    bundle.run_until_quiet().await;
+    for ((number, _), (id, code)) in &ids {
+        assert_eq!(code_of(&bundle, *id).as_ref(), Some(code));
+        let entity = shared::domain::EntityRef {
+            scope: application(*number),
+            ..customer(*id)
+        };
+        assert!(matches!(
+            bundle.mappings.get(entity).await.unwrap(),
+            Some(Mapping::Bound(_))
+        ));
+    }
+    for run in runs {
+        assert_eq!(ended(&bundle.run(run).await).codes, 5);
+    }
+    assert!(bundle.norce.contract_notes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_passes_never_walk_over_one_register_at_the_same_time() {
+    let bundle = Bundle::new(&Options::default());
+    for number in 0..5 {
+        bundle.norce.add_customer(person(number));
+        person_in_erp(&bundle, number);
+    }
+    bundle.run_until_quiet().await;
+    let runs = [
+        bundle.start_pass(PassMode::Full).await[0],
+        bundle.start_pass(PassMode::Delta).await[0],
+    ];
+    bundle.run_until_quiet().await;
+    let [first, second] = [bundle.run(runs[0]).await, bundle.run(runs[1]).await];
+    assert_eq!(ended(&first).codes + ended(&second).codes, 5);
+    let (a, b) = (first.ended.unwrap().at, second.ended.unwrap().at);
+    assert!(a <= second.started || b <= first.started || first.started == second.started);
+}
+
+/// A register in which every rule has something to do.
+async fn many_cases(bundle: &Bundle) {
+    for number in 0..700 {
+        let properties = json!({"displayName": format!("Anna Ek {number}"), "type": "Person",
+            "email": format!("person.{number}@example.com"),
+            "blocked": if number % 50 == 7 { "All" } else { " " }});
+        let record = in_erp(bundle, &properties);
+        match number % 10 {
+            0..=3 => {
+                bundle.norce.add_customer(person(number));
+            }
+            4..=7 => {
+                bundle.norce.add_customer(NewCustomer {
+                    code: Some(record.number),
+                    ..person(number)
+                });
+            }
+            8 => {
+                bundle.norce.add_customer(NewCustomer {
+                    code: Some(format!("OTHER{number}")),
+                    ..person(number)
+                });
+            }
+            _ => {}
+        }
+    }
+    bundle
+        .norce
+        .configure(|settings| settings.events.drop_chance = 1.0);
+    bundle.run_until_quiet().await;
+}
+
+/// What the two sides and the stores hold, without times and random ids.
+async fn state(bundle: &Bundle) -> BTreeMap<String, String> {
+    let numbers: BTreeMap<Uuid, String> = bundle
+        .erp
+        .customers(bundle.erp_company())
+        .into_iter()
+        .map(|record| (record.id, record.number))
+        .collect();
+    let mut state = BTreeMap::new();
+    for record in bundle.norce.customers() {
+        let entity = customer(record.row.id);
+        let mapping = match bundle.mappings.get(entity).await.unwrap() {
+            Some(Mapping::Bound(binding)) => format!(
+                "{} {} {}",
+                binding.code,
+                numbers[&Uuid::parse_str(&binding.erp_id.id).unwrap()],
+                matches!(binding.delivery, CodeDelivery::Confirmed { .. })
+            ),
+            other => format!("{other:?}"),
+        };
+        let row = (record.row.customer_code, record.row.is_active);
+        state.insert(entity.to_string(), format!("{row:?} {mapping}"));
+    }
+    let mut owed: Vec<String> = bundle
+        .owed
+        .list()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|owed| format!("{:?} {:?} {}", owed.code, owed.reason, owed.attempts))
+        .collect();
+    owed.sort();
+    state.insert("owed".to_owned(), owed.join("\n"));
+    state
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_is_killed_anywhere_ends_as_if_it_had_not_been() {
+    const KILLS: usize = 60;
+    let undisturbed = Bundle::new(&Options::default());
+    many_cases(&undisturbed).await;
+    undisturbed.interruption.clear();
+    let run = undisturbed.start_pass(PassMode::Full).await[0];
+    while undisturbed.pass_step().await {}
+    let calls = undisturbed.interruption.calls().len();
+    undisturbed.run_until_quiet().await;
+    let counts = ended(&undisturbed.run(run).await).clone();
+    assert!(counts.codes > 200 && counts.bound > 200 && counts.conflicts > 50);
+    let expected = state(&undisturbed).await;
+
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..KILLS {
+        let bundle = Bundle::new(&Options::default());
+        many_cases(&bundle).await;
+        let run = bundle.start_pass(PassMode::Full).await[0];
+        // Several deaths of one run, each somewhere else.
+        for _ in 0..random.usize(1..4) {
+            let moment = [Moment::Before, Moment::During, Moment::After][random.usize(..3)];
+            let call = random.usize(..calls);
+            bundle.interruption.plan(call, moment);
+            bundle.pass_step().await;
+            bundle.interruption.clear();
+            // Its message comes back after the visibility time-out.
+            tokio::time::sleep(Duration::from_secs(331)).await;
+        }
+        bundle.run_until_quiet().await;
+        assert_eq!(ended(&bundle.run(run).await), &counts);
+        assert_eq!(state(&bundle).await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p10_a_plan_writes_nothing_and_says_what_the_pass_then_does() {
+    let bundle = Bundle::new(&Options::default());
+    many_cases(&bundle).await;
+    let before = (
+        format!("{:?} {:?}", bundle.mappings, bundle.owed),
+        format!("{:?}", bundle.passes),
+        writes(&bundle),
+    );
+    let request = PassRequest {
+        mode: PassMode::Full,
+        kind: None,
+        application: None,
+        dry_run: true,
+    };
+    let plan = bundle.start(&request).await[0];
+    bundle.run_until_quiet().await;
+    let after = (
+        format!("{:?} {:?}", bundle.mappings, bundle.owed),
+        format!("{:?}", bundle.passes),
+        writes(&bundle),
+    );
+    assert_eq!(before, after);
+    let reports = bundle.reports.all();
+    let report = |name: &str| String::from_utf8(reports[&format!("plans/{plan}/{name}")].to_vec());
+    let planned: Run = serde_json::from_str(&report("summary.json").unwrap()).unwrap();
+    let lines: Vec<Value> = report("lines-0001.jsonl")
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let page = report("report.html").unwrap();
+    assert!(page.contains("Nothing was written"));
+    assert!(!page.contains('@') && !page.contains("Anna"));
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!(ended(&run), &planned.counts);
+    let of = |group: &str| lines.iter().filter(|line| line["group"] == group).count() as u64;
+    assert_eq!(of("code"), run.counts.codes);
+    assert_eq!(of("bound"), run.counts.bound);
+    assert_eq!(of("conflict"), run.counts.conflicts);
+    assert_eq!(of("skipped"), run.counts.skipped.values().sum::<u64>());
+    // Line by line: every code that was promised is there, and no other.
+    for line in lines.iter().filter(|line| line["group"] == "code") {
+        let id = line["norceId"].as_i64().unwrap();
+        assert_eq!(code_of(&bundle, id).as_deref(), line["code"].as_str());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn companies_are_found_by_their_organisation_number() {
+    let bundle = Bundle::new(&Options::default());
+    let id = bundle.norce.add_company(NewCompany {
+        name: Some("Bolaget AB".to_owned()),
+        organization_no: Some("556036-0793".to_owned()),
+        ..NewCompany::default()
+    });
+    let record = in_erp(
+        &bundle,
+        &json!({"displayName": "Bolaget Aktiebolag", "type": "Company",
+            "taxRegistrationNumber": "SE556036079301"}),
+    );
+    bundle.run_until_quiet().await;
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!(ended(&run).codes, 1, "{run:#?}");
+    assert_eq!(
+        bundle.norce.company(id).unwrap().row.company_code,
+        Some(record.number)
+    );
+    assert!(matches!(
+        bundle.mappings.get(company(id)).await.unwrap(),
+        Some(Mapping::Bound(_))
+    ));
+}
