@@ -131,7 +131,7 @@ fn adapter(simulator: &BusinessCentralSimulator, company: Uuid) -> BusinessCentr
         token_url: simulator.token_url(BASE_URL).parse().unwrap(),
         client_id: "norce-sync".to_owned(),
         client_secret: "business-central-secret".into(),
-        extra_fields: ExtraFields::default(),
+        extra_fields: shared::erp::ExtraFields::default(),
     };
     BusinessCentral::new(settings, Arc::new(InProcess::new(simulator.router()))).unwrap()
 }

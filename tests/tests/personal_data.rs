@@ -208,7 +208,7 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
     );
     let logs = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     assert!(
-        logs.contains("change handled") && logs.contains("codes confirmed"),
+        logs.contains("change handled") && logs.contains("lines confirmed"),
         "something was logged"
     );
     search("the log", &logs);

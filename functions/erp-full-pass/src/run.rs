@@ -5,7 +5,10 @@
 //! 3. It walks on. From time to time it writes down what is to be done, the place and the counts, and then does it.
 //! 4. It ends the run, or leaves it to the next message, and gives the lease back.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -52,10 +55,10 @@ const PLAN_LINES_SHOWN: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "at", rename_all = "kebab-case")]
 pub(crate) enum Part {
-    /// What is owed from earlier.
-    Owed,
     /// The ERP's records.
     Records { resource: Resource },
+    /// What is owed from earlier and was not met.
+    Owed,
     /// Norce's changed entities.
     Changed { kind: EntityKind },
     /// Norce's forgotten customers.
@@ -77,6 +80,9 @@ pub(crate) struct Work {
     /// Records about which more has to be asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pending: Vec<ErpId>,
+    /// Records of which something was owed when the run began, and which it has not met yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owed: Option<BTreeSet<ErpId>>,
     /// What is being done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     outbox: Vec<Action>,
@@ -113,13 +119,17 @@ impl Work {
             (PassMode::Sweep, _) => Part::Changed {
                 kind: EntityKind::Company,
             },
-            (PassMode::Delta | PassMode::Full, _) => Part::Owed,
+            // All customers, with the companies among them, come before the contacts of these.
+            (PassMode::Delta | PassMode::Full, _) => Part::Records {
+                resource: Resource::Customer,
+            },
         };
         Self {
             part,
             cursor: None,
             after: None,
             pending: Vec::new(),
+            owed: None,
             outbox: Vec::new(),
             counts_before: Counts::default(),
             plan: dry_run.then(PlanWork::default),
@@ -132,9 +142,6 @@ impl Step<'_> {
     pub(crate) fn next_part(&mut self) {
         let kind = self.run.kind;
         self.work.part = match self.work.part {
-            Part::Owed => Part::Records {
-                resource: Resource::Customer,
-            },
             Part::Records {
                 resource: Resource::Customer,
             } if kind != Some(EntityKind::Company) => Part::Records {
@@ -148,9 +155,8 @@ impl Step<'_> {
             Part::Changed {
                 kind: EntityKind::Customer,
             } => Part::Forgotten,
-            Part::Records { .. } | Part::Changed { .. } | Part::Forgotten | Part::Done => {
-                Part::Done
-            }
+            Part::Records { .. } => Part::Owed,
+            Part::Owed | Part::Changed { .. } | Part::Forgotten | Part::Done => Part::Done,
         };
         self.work.cursor = None;
         self.work.after = None;
@@ -170,8 +176,13 @@ impl Step<'_> {
         self.actions.clear();
     }
 
-    /// Takes a decision about a record; `owed`: something is owed of it from earlier.
-    pub(crate) fn decided(&mut self, decision: Decision, owed: Option<&ErpId>) {
+    /// Takes a decision about a record.
+    pub(crate) fn decided(&mut self, decision: Decision, record: Option<&ErpId>) {
+        let owed = self.work.owed.as_mut().filter(|owed| !owed.is_empty());
+        let was_owed = match (owed, record) {
+            (Some(owed), Some(record)) => owed.remove(record),
+            _ => false,
+        };
         let resolved = match decision {
             Decision::Unchanged => {
                 self.run.counts.unchanged += 1;
@@ -191,10 +202,17 @@ impl Step<'_> {
                 resolved
             }
         };
-        if let (true, Some(record)) = (resolved, owed) {
+        if let (true, true, Some(record)) = (was_owed, resolved, record) {
             self.push(Action::Resolve {
                 record: record.clone(),
             });
+        }
+    }
+
+    /// Nothing is to be looked at any more of a record of which something was owed.
+    pub(crate) fn forget_owed(&mut self, record: &ErpId) {
+        if let Some(owed) = &mut self.work.owed {
+            owed.remove(record);
         }
     }
 

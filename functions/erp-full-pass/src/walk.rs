@@ -1,7 +1,7 @@
 //! The ERP's side: its records page by page. While one page is compared with its mappings, the next one is fetched.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     future::Future,
     sync::Mutex,
     time::Duration,
@@ -32,6 +32,8 @@ use crate::{
 const PAGES_BETWEEN_NOTES: u32 = 20;
 /// Owed records that are looked at in one go.
 const OWED_AT_ONCE: usize = 100;
+/// Owed records that a run remembers: about a quarter of what an item of DynamoDB holds.
+const MOST_OWED: usize = 1_500;
 
 /// Adds the time that a call takes to a sum of milliseconds.
 pub(crate) trait Timed: Future + Sized {
@@ -76,21 +78,20 @@ impl ErpFullPass {
             companies: Mutex::default(),
         };
         let mut pending = self.pending_again(&rules, step, deadline).await?;
-        let owed = self.owed_records(scope).await?;
+        if step.work.owed.is_none() {
+            step.work.owed = Some(self.owed_records(scope).await?);
+        }
         loop {
-            match step.work.part.clone() {
-                Part::Owed => {
-                    self.owed_part(&rules, step, &owed, &mut pending, deadline)
-                        .await?
-                }
+            match step.work.part {
+                Part::Owed => self.owed_part(&rules, step, &mut pending, deadline).await?,
                 Part::Records { resource } => {
-                    self.records_part(&rules, step, resource, &owed, &mut pending, deadline)
+                    self.records_part(&rules, step, resource, &mut pending, deadline)
                         .await?;
                 }
                 Part::Changed { .. } | Part::Forgotten | Part::Done => return Ok(()),
             }
             // What is left of a part is asked at its end: fewer than fit into one look-up.
-            self.ask_all(&rules, step, &owed, &mut pending, 1, deadline)
+            self.ask_all(&rules, step, &mut pending, 1, deadline)
                 .await?;
             step.next_part();
             step.commit(self, &pending).await?;
@@ -112,7 +113,6 @@ impl ErpFullPass {
         rules: &Rules<'_>,
         step: &mut Step<'_>,
         resource: Resource,
-        owed: &HashSet<ErpId>,
         pending: &mut Pending,
         deadline: Deadline,
     ) -> Result<(), Halt> {
@@ -138,7 +138,7 @@ impl ErpFullPass {
                 (fetched, Instant::now())
             };
             let process = async {
-                let processed = self.page(rules, step, page, owed, pending, deadline).await;
+                let processed = self.page(rules, step, page, pending, deadline).await;
                 (processed, Instant::now())
             };
             let ((processed, process_end), (fetched, fetch_end)) =
@@ -184,7 +184,6 @@ impl ErpFullPass {
         rules: &Rules<'_>,
         step: &mut Step<'_>,
         page: RecordPage,
-        owed: &HashSet<ErpId>,
         pending: &mut Pending,
         deadline: Deadline,
     ) -> Result<(), Halt> {
@@ -192,9 +191,8 @@ impl ErpFullPass {
             step.run.counts.seen += 1;
             step.decided(unusable_record(step.run, unusable), None);
         }
-        self.compare(rules, step, page.records, owed, pending)
-            .await?;
-        self.ask_all(rules, step, owed, pending, LOOKED_UP_AT_ONCE, deadline)
+        self.compare(rules, step, page.records, pending).await?;
+        self.ask_all(rules, step, pending, LOOKED_UP_AT_ONCE, deadline)
             .await
     }
 
@@ -203,7 +201,6 @@ impl ErpFullPass {
         rules: &Rules<'_>,
         step: &mut Step<'_>,
         records: Vec<ErpRecord>,
-        owed: &HashSet<ErpId>,
         pending: &mut Pending,
     ) -> Result<(), Halt> {
         if records.is_empty() {
@@ -217,7 +214,7 @@ impl ErpFullPass {
         for (record, face) in records.into_iter().zip(faces) {
             match rules.look(&record, face.as_ref())? {
                 Look::Decided(decision) => {
-                    step.decided(decision, owed.get(&record.id));
+                    step.decided(decision, Some(&record.id));
                 }
                 Look::Ask(question) => {
                     let asking = pending.entry(record.entity_kind()).or_default();
@@ -242,7 +239,6 @@ impl ErpFullPass {
         &self,
         rules: &Rules<'_>,
         step: &mut Step<'_>,
-        owed: &HashSet<ErpId>,
         pending: &mut Pending,
         at_least: usize,
         deadline: Deadline,
@@ -253,7 +249,7 @@ impl ErpFullPass {
                     .drain(..asking.len().min(LOOKED_UP_AT_ONCE))
                     .collect();
                 for (record, decision) in rules.ask(*kind, some, step.run, deadline).await? {
-                    step.decided(decision, owed.get(&record));
+                    step.decided(decision, Some(&record));
                 }
             }
         }
@@ -308,32 +304,51 @@ impl ErpFullPass {
         Ok(pending)
     }
 
-    /// The ERP records of this register of which something is owed.
-    async fn owed_records(&self, scope: Scope) -> Result<HashSet<ErpId>, Halt> {
-        let owed = self.owed.list().await?;
-        Ok(owed
-            .into_iter()
-            .filter_map(|owed| match owed.subject {
-                Subject::Record { scope: of, record } if of == scope => Some(record),
-                _ => None,
-            })
-            .collect())
+    /// The ERP records of this register of which something is owed: what a pass could not decide, and codes and fields
+    /// that Norce refused or did not take in time.
+    async fn owed_records(&self, scope: Scope) -> Result<BTreeSet<ErpId>, Halt> {
+        let mut records = BTreeSet::new();
+        let mut entities: Vec<EntityRef> = Vec::new();
+        for owed in self.owed.list().await? {
+            match (owed.subject, owed.stage) {
+                (Subject::Record { scope: of, record }, _) if of == scope => {
+                    records.insert(record);
+                }
+                (Subject::Entity(entity), Stage::CodeToNorce | Stage::FieldsToNorce)
+                    if entity.scope == scope =>
+                {
+                    entities.push(entity);
+                }
+                _ => {}
+            }
+        }
+        let mappings = self.mappings.get_many(&entities).await?;
+        records.extend(mappings.into_iter().filter_map(|mapping| match mapping {
+            Some(Mapping::Bound(binding)) => Some(binding.erp_id),
+            _ => None,
+        }));
+        if records.len() > MOST_OWED {
+            tracing::warn!(
+                owed = records.len(),
+                "more is owed than a pass looks at again: the rest has to wait for the next one"
+            );
+            records = records.into_iter().take(MOST_OWED).collect();
+        }
+        Ok(records)
     }
 
-    /// What is owed is looked at again before anything else, changed or not; in a full pass only what the ERP does not
-    /// have any more, because the walk comes to the rest.
+    /// What is owed is looked at again, changed or not; what the walk has met by now is no more among it.
     async fn owed_part(
         &self,
         rules: &Rules<'_>,
         step: &mut Step<'_>,
-        owed: &HashSet<ErpId>,
         pending: &mut Pending,
         deadline: Deadline,
     ) -> Result<(), Halt> {
-        let mut records: Vec<ErpId> = owed.iter().cloned().collect();
-        records.extend(self.records_of_owed_entities(step.run.scope).await?);
-        records.sort_unstable();
-        records.dedup();
+        // What was met and is still to be decided about is not looked at twice.
+        self.ask_all(rules, step, pending, 1, deadline).await?;
+        let owed = step.work.owed.clone().unwrap_or_default();
+        let records: Vec<ErpId> = owed.into_iter().collect();
         for records in records.chunks(OWED_AT_ONCE) {
             step.run.cost.erp_calls += 1;
             let found = rules
@@ -342,49 +357,22 @@ impl ErpFullPass {
             let found = found.timed(&mut step.run.cost.erp_wait_ms).await?;
             let there: HashSet<&ErpId> = found.iter().map(|record| &record.id).collect();
             for gone in records.iter().filter(|id| !there.contains(id)) {
-                if owed.contains(gone) {
-                    step.push(Action::Resolve {
-                        record: gone.clone(),
-                    });
-                }
+                step.forget_owed(gone);
+                step.push(Action::Resolve {
+                    record: gone.clone(),
+                });
             }
-            if step.run.mode == PassMode::Delta {
-                let of_kind = |record: &ErpRecord| {
-                    step.run
-                        .kind
-                        .is_none_or(|kind| kind == record.entity_kind())
-                };
-                let found: Vec<ErpRecord> = found.into_iter().filter(of_kind).collect();
-                self.compare(rules, step, found, owed, pending).await?;
-                self.ask_all(rules, step, owed, pending, LOOKED_UP_AT_ONCE, deadline)
-                    .await?;
-            }
+            let of_kind = |record: &ErpRecord| {
+                let kind = step.run.kind;
+                kind.is_none_or(|kind| kind == record.entity_kind())
+            };
+            let found: Vec<ErpRecord> = found.into_iter().filter(of_kind).collect();
+            self.compare(rules, step, found, pending).await?;
+            self.ask_all(rules, step, pending, 1, deadline).await?;
+            step.commit(self, pending).await?;
+            step.check_time(self, pending, deadline).await?;
         }
         Ok(())
-    }
-
-    /// Codes and fields that Norce refused, or did not take in time.
-    async fn records_of_owed_entities(&self, scope: Scope) -> Result<Vec<ErpId>, Halt> {
-        let owed = self.owed.list().await?;
-        let entities: Vec<EntityRef> = owed
-            .into_iter()
-            .filter_map(|owed| match (owed.subject, owed.stage) {
-                (Subject::Entity(entity), Stage::CodeToNorce | Stage::FieldsToNorce)
-                    if entity.scope == scope =>
-                {
-                    Some(entity)
-                }
-                _ => None,
-            })
-            .collect();
-        let mappings = self.mappings.get_many(&entities).await?;
-        Ok(mappings
-            .into_iter()
-            .filter_map(|mapping| match mapping {
-                Some(Mapping::Bound(binding)) => Some(binding.erp_id),
-                _ => None,
-            })
-            .collect())
     }
 }
 

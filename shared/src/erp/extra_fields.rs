@@ -74,7 +74,6 @@ mod tests {
         );
         for nonsense in [
             "x",
-            "[]",
             r#"{"prices":"x"}"#,
             r#"{"priceList":"a,b"}"#,
             r#"{"priceList":""}"#,

@@ -77,7 +77,7 @@ fn line_attribute(line: &ImportLine) -> String {
 
 /// Moments of the same length, so that texts compare as the moments do.
 fn moment(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+    at.to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
 fn read_run(item: Item) -> Result<Run, PassesError> {

@@ -1,6 +1,6 @@
 //! A day in the shop: what happens, in which order. What came of it is for [`super::outcome`] to say.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use http::StatusCode;
 use tokio::time::sleep;
@@ -10,13 +10,14 @@ use super::{
     deployment::{Deployment, EVENT_SECRET},
     night,
     outcome::{Answer, Expectations, Outcome},
+    passes::{self, World},
     progress,
     quiet::Queues,
     shop::{FIRST_COMPANY, FIRST_ORDER, Organisation, Person, Shop},
 };
 use crate::{
     business_central_simulator::{CustomerRecord, Fault},
-    local_aws::LocalAws,
+    local_aws::{LocalAws, Tools},
     norce_simulator::{
         Blank, EventPost, EventSink as _, EventType, HttpEventSink, Poison, PoisonMode, PoisonRows,
     },
@@ -65,6 +66,8 @@ pub(super) async fn play(
     shop: &Shop,
     aws: &LocalAws,
     deployment: &Deployment,
+    sam: &Tools,
+    template: &Path,
     with_night: bool,
 ) -> Result<Outcome, SandboxError> {
     let event_url = deployment.event_url()?;
@@ -152,10 +155,21 @@ pub(super) async fn play(
     )
     .await?;
     }
-    progress::step("Comparing both sides", async {
+    let mut outcome = progress::step("Comparing both sides", async {
         Outcome::of(shop, aws, deployment, &queues, expected, answers).await
     })
-    .await
+    .await?;
+    if with_night {
+        let world = World {
+            shop,
+            aws,
+            deployment,
+            sam,
+        };
+        outcome.add_passes(passes::play(&world, &queues).await?);
+        outcome.add_passes(passes::two_applications(&world, template).await?);
+    }
+    Ok(outcome)
 }
 
 struct Day<'a> {

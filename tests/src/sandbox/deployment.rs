@@ -18,11 +18,12 @@ use crate::local_aws::{LocalAws, REGION, ROOT_KEY, Tools, sandbox_directory};
 /// The stack, which begins the names of its functions and log groups.
 pub(super) const STACK: &str = "sandbox";
 /// The functions, by the names of their packages.
-pub(super) const FUNCTIONS: [&str; 4] = [
+pub(super) const FUNCTIONS: [&str; 5] = [
     "receive-events",
     "change-events",
     "submit-imports",
     "poll-jobs",
+    "erp-full-pass",
 ];
 /// What the events of the sandbox carry in `x-event-secret`; the samples in `tests/events` carry it too.
 pub(super) const EVENT_SECRET: &str = "sandbox-event-secret";
@@ -48,20 +49,40 @@ pub(super) struct Remotes {
     pub(super) norce_client: (String, String),
     /// The system account of the imports.
     pub(super) norce_account: i64,
-    /// Id and key of the one application.
-    pub(super) application: (i64, Uuid),
+    /// The applications, each with the ERP company behind it where it has one of its own.
+    pub(super) applications: Vec<(i64, Uuid, Option<Uuid>)>,
     /// The ERP's API root.
     pub(super) erp_base_url: String,
     /// The ERP's token endpoint.
     pub(super) erp_token_url: String,
     /// The ERP's OAuth client.
     pub(super) erp_client: (String, String),
-    /// The ERP company.
+    /// The ERP company of an application that has none of its own.
     pub(super) erp_company: String,
+}
+
+impl Remotes {
+    fn by_application(&self) -> bool {
+        self.applications
+            .iter()
+            .any(|(.., company)| company.is_some())
+    }
+
+    fn applications(&self) -> Value {
+        let applications = self.applications.iter().map(|(id, key, company)| {
+            let mut application = json!({ "id": id, "key": key });
+            if let Some(company) = company {
+                application["erpCompany"] = json!(company);
+            }
+            application
+        });
+        applications.collect()
+    }
 }
 
 /// The deployed stack.
 pub(super) struct Deployment {
+    stack: String,
     outputs: BTreeMap<String, String>,
     endpoint: String,
 }
@@ -137,8 +158,9 @@ fn is_newer(file: &Path, than: &Path) -> bool {
 }
 
 impl Deployment {
-    /// Makes the secrets and deploys the template.
+    /// Makes the secrets and deploys the template as a stack.
     pub(super) async fn create(
+        stack: &str,
         template: &Path,
         tools: &Tools,
         aws: &LocalAws,
@@ -149,37 +171,41 @@ impl Deployment {
         let norce = json!({ "clientId": client_id, "clientSecret": client_secret });
         let (client_id, client_secret) = &remotes.erp_client;
         let erp = json!({ "clientId": client_id, "clientSecret": client_secret });
-        let (application, key) = remotes.application;
+        let name = |what: &str| format!("{stack}-{what}");
         let parameters = BTreeMap::from([
             ("NorceBaseUrl", remotes.norce_base_url.clone()),
             ("NorceScope", remotes.norce_scope.clone()),
-            ("NorceSecretArn", secret(&config, "norce", &norce).await?),
-            ("NorceAccountId", remotes.norce_account.to_string()),
             (
-                "NorceApplications",
-                json!([{ "id": application, "key": key }]).to_string(),
+                "NorceSecretArn",
+                secret(&config, &name("norce"), &norce).await?,
+            ),
+            ("NorceAccountId", remotes.norce_account.to_string()),
+            ("NorceApplications", remotes.applications().to_string()),
+            (
+                "CustomersByApplication",
+                remotes.by_application().to_string(),
             ),
             (
                 "EventSecretArn",
-                secret(&config, "event", &json!({ "current": EVENT_SECRET })).await?,
+                secret(&config, &name("event"), &json!({ "current": EVENT_SECRET })).await?,
             ),
             ("ErpKind", "business-central".to_owned()),
             ("ErpBaseUrl", remotes.erp_base_url.clone()),
             ("ErpTokenUrl", remotes.erp_token_url.clone()),
-            ("ErpSecretArn", secret(&config, "erp", &erp).await?),
+            ("ErpSecretArn", secret(&config, &name("erp"), &erp).await?),
             ("ErpCompany", remotes.erp_company.clone()),
             // Nothing outlives the sandbox anyway.
             ("TableDeletionPolicy", "Delete".to_owned()),
         ]);
         // JSON is YAML, and SAM reads parameters from files of YAML only.
-        let file = sandbox_directory().join("parameters.yaml");
+        let file = sandbox_directory().join(format!("{stack}-parameters.yaml"));
         let text = json!(parameters).to_string();
         fs::write(&file, text)
             .map_err(io_error(format!("{} cannot be written", file.display())))?;
 
         let mut deploy = Command::new(tools.program("sam"));
         deploy
-            .args(["deploy", "--stack-name", STACK, "--template-file"])
+            .args(["deploy", "--stack-name", stack, "--template-file"])
             .arg(template)
             .args(["--resolve-s3", "--capabilities", "CAPABILITY_IAM"])
             .args(["--no-confirm-changeset", "--parameter-overrides"])
@@ -193,7 +219,7 @@ impl Deployment {
             "list",
             "stack-outputs",
             "--stack-name",
-            STACK,
+            stack,
             "--output",
             "json",
         ]);
@@ -210,14 +236,41 @@ impl Deployment {
                 quoted: String::from_utf8_lossy(&listed.stderr).into_owned(),
             })?;
         let deployment = Self {
+            stack: stack.to_owned(),
             outputs: outputs
                 .into_iter()
                 .map(|output| (output.output_key, output.output_value))
                 .collect(),
             endpoint: aws.endpoint(),
         };
-        deployment.write_environment(&parameters)?;
+        if stack == STACK {
+            deployment.write_environment(&parameters)?;
+        }
         Ok(deployment)
+    }
+
+    /// Asks a function for something as a person does, and returns its answer.
+    pub(super) async fn invoke(
+        &self,
+        tools: &Tools,
+        aws: &LocalAws,
+        function: &str,
+        event: &Value,
+    ) -> Result<Value, SandboxError> {
+        let mut sam = Command::new(tools.program("sam"));
+        sam.args(["remote", "invoke", function, "--stack-name", &self.stack])
+            .args(["--event", &event.to_string()]);
+        let answered = towards(with_tools(&mut sam, tools), aws)
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(io_error("sam remote invoke cannot be started"))?;
+        serde_json::from_slice(&answered.stdout).map_err(|_| SandboxError::Step {
+            what: format!("sam remote invoke {function}"),
+            status: answered.status.to_string(),
+            log: "its output".to_owned(),
+            quoted: String::from_utf8_lossy(&answered.stderr).into_owned(),
+        })
     }
 
     /// An output of the stack.

@@ -8,6 +8,8 @@
 //! shop         the two simulated worlds and the people in them
 //! day          what happens in the shop
 //! night        what a day rarely brings: a queue that refuses, functions that die, nonsense on a queue
+//! passes       the next day: what the scheduled passes repair
+//! register     a large register, and a full pass over it
 //! outcome      what came of it: the table, and the verdict
 //! quiet        waiting until nothing is under way
 //! watch        `cargo lambda watch` in place of the deployed functions
@@ -18,8 +20,10 @@ mod day;
 mod deployment;
 mod night;
 mod outcome;
+mod passes;
 mod progress;
 mod quiet;
+mod register;
 mod shop;
 mod watch;
 
@@ -56,6 +60,9 @@ pub struct Options {
     /// Send the invocations to `cargo lambda watch`, so that code reloads as it is edited; implies --keep
     #[arg(long)]
     watch: bool,
+    /// Instead of the day: seed the ERP with so many customers and run a full pass over them, twice
+    #[arg(long, value_name = "NUMBER")]
+    customers: Option<usize>,
 }
 
 /// Why the sandbox could not do its work.
@@ -204,7 +211,7 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
     })
     .await?;
     let deployment = progress::step("Deploying template.yaml", async {
-        Deployment::create(&template, &sam, &aws, &shop.remotes()).await
+        Deployment::create(STACK, &template, &sam, &aws, &shop.remotes()).await
     })
     .await?;
     let watching = match &watch {
@@ -214,7 +221,27 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         None => None,
     };
 
-    let outcome = day::play(&shop, &aws, &deployment, !options.watch).await;
+    if let Some(customers) = options.customers {
+        let world = passes::World {
+            shop: &shop,
+            aws: &aws,
+            deployment: &deployment,
+            sam: &sam,
+        };
+        let played = register::play(&world, customers).await;
+        save_logs(&sam, &aws).await;
+        let is_good = played?;
+        if options.keeps() {
+            describe(&shop, &aws, &deployment, watch.as_ref())?;
+        }
+        return Ok(Up {
+            is_good,
+            _watching: watching,
+            _aws: aws,
+            _shop: shop,
+        });
+    }
+    let outcome = day::play(&shop, &aws, &deployment, &sam, &template, !options.watch).await;
     // The logs help most where the day went wrong.
     save_logs(&sam, &aws).await;
     let is_good = match outcome {

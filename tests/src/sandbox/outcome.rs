@@ -12,7 +12,9 @@ use shared::{
     owed::{DynamoDbOwed, Owed, OwedRecords as _, Stage, Subject},
 };
 
-use super::{SandboxError, deployment::Deployment, progress, quiet::Queues, shop::Shop};
+use super::{
+    SandboxError, deployment::Deployment, passes::Passes, progress, quiet::Queues, shop::Shop,
+};
 use crate::{
     business_central_simulator::{ContactRecord, CustomerRecord, Entity},
     local_aws::LocalAws,
@@ -56,6 +58,7 @@ pub(super) struct Outcome {
     table: Table,
     notes: Vec<String>,
     owed: Vec<Owed>,
+    passes: Vec<String>,
     faults: Vec<String>,
 }
 
@@ -128,6 +131,13 @@ struct Sides<'a> {
 }
 
 impl Outcome {
+    /// Takes over what came of the passes.
+    pub(super) fn add_passes(&mut self, passes: Passes) {
+        self.passes
+            .extend(passes.runs.iter().map(erp_full_pass::report::summary));
+        self.faults.extend(passes.faults);
+    }
+
     /// Compares both sides.
     pub(super) async fn of(
         shop: &Shop,
@@ -199,6 +209,7 @@ impl Outcome {
             table,
             notes,
             owed: sides.owed,
+            passes: Vec::new(),
             faults: sides.faults,
         })
     }
@@ -237,8 +248,14 @@ impl Outcome {
         for note in &self.notes {
             progress::line(note);
         }
+        if !self.passes.is_empty() {
+            progress::line("\nPasses");
+            for pass in &self.passes {
+                progress::line(format_args!("  {pass}"));
+            }
+        }
         if !self.owed.is_empty() {
-            progress::line("\nOwed");
+            progress::line("\nOwed at the end of the day");
             for owed in &self.owed {
                 progress::line(format_args!(
                     "  {} ({}, {}): {}",

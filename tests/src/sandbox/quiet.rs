@@ -25,7 +25,7 @@ pub(super) struct Queues {
 impl Queues {
     /// The queues of the deployed stack.
     pub(super) async fn of(aws: &LocalAws, deployment: &Deployment) -> Result<Self, SandboxError> {
-        let urls = |names: [(&'static str, &str); 3]| {
+        let urls = |names: [(&'static str, &str); 4]| {
             names
                 .into_iter()
                 .map(|(name, output)| Ok((name, deployment.output(output)?.to_owned())))
@@ -37,11 +37,13 @@ impl Queues {
                 ("changes", "ChangesQueueUrl"),
                 ("imports", "ImportsQueueUrl"),
                 ("jobs", "JobsQueueUrl"),
+                ("passes", "PassesQueueUrl"),
             ])?,
             dead_letter_queues: urls([
                 ("changes", "ChangesDeadLetterQueueUrl"),
                 ("imports", "ImportsDeadLetterQueueUrl"),
                 ("jobs", "JobsDeadLetterQueueUrl"),
+                ("passes", "PassesDeadLetterQueueUrl"),
             ])?,
         })
     }

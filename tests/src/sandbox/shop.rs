@@ -13,16 +13,20 @@ use super::{
     io_error,
 };
 use crate::{
-    business_central_simulator::{self, BusinessCentralSimulator},
+    business_central_simulator::{self, BusinessCentralSimulator, CompanySettings},
     norce_simulator::{
         self, EventPost, EventSink, EventType, HttpEventSink, NewAddress, NewCompany, NewCustomer,
         NewOrder, NorceSimulator, OauthClient, Subscription, event_path,
     },
 };
 
-/// The one application of the shop.
+/// The one application of the shop, and the first of two.
 pub(super) const APPLICATION: i64 = 1;
 const APPLICATION_KEY: Uuid = Uuid::from_u128(0x0f7c_6a5e_52b1_4d2b_9a57_3d1c_8e94_0001);
+/// The other one.
+pub(super) const SECOND_APPLICATION: i64 = 2;
+const SECOND_APPLICATION_KEY: Uuid = Uuid::from_u128(0x0f7c_6a5e_52b1_4d2b_9a57_3d1c_8e94_0002);
+const SECOND_ERP_COMPANY: Uuid = Uuid::from_u128(0x3b1b_b2c1_6d0e_4f5a_9c43_2f6a_7d5e_0002);
 /// The system account that imports are made by.
 const SYSTEM_ACCOUNT: i64 = 42;
 /// Norce's OAuth client: id and secret, both invented.
@@ -68,6 +72,8 @@ pub(super) struct Shop {
     pub(super) erp: BusinessCentralSimulator,
     /// The ERP's company.
     pub(super) erp_company: Uuid,
+    /// The second application's, where each has a register of its own.
+    pub(super) second_erp_company: Option<Uuid>,
     norce_server: norce_simulator::Server,
     erp_server: business_central_simulator::Server,
 }
@@ -75,12 +81,25 @@ pub(super) struct Shop {
 impl Shop {
     /// Opens both on free loopback ports. Norce posts at most so many events at the same time.
     pub(super) async fn open(posts_at_once: usize) -> Result<Self, SandboxError> {
+        Self::open_with(posts_at_once, false).await
+    }
+
+    /// Two applications, each with a register and an ERP company of its own ("Customers by application").
+    pub(super) async fn open_two() -> Result<Self, SandboxError> {
+        Self::open_with(Semaphore::MAX_PERMITS, true).await
+    }
+
+    async fn open_with(posts_at_once: usize, two: bool) -> Result<Self, SandboxError> {
         let sink = LimitedSink {
             sink: HttpEventSink::new().map_err(SandboxError::Day)?,
             permits: Semaphore::new(posts_at_once),
         };
         let norce = NorceSimulator::new(norce_simulator::Settings::default(), Arc::new(sink));
         norce.add_application(APPLICATION, APPLICATION_KEY, "Shop");
+        if two {
+            norce.add_application(SECOND_APPLICATION, SECOND_APPLICATION_KEY, "Outlet");
+            norce.configure(|settings| settings.customers_by_application = true);
+        }
         for (id, code) in [(1, "SE"), (2, "NO"), (3, "DK"), (4, "FI")] {
             norce.add_country(id, code);
         }
@@ -96,7 +115,13 @@ impl Shop {
         });
         norce.start_ids_after(FIRST_CUSTOMER - 1);
 
-        let settings = business_central_simulator::Settings::default();
+        let mut settings = business_central_simulator::Settings::default();
+        if two {
+            settings.companies.push(CompanySettings {
+                id: SECOND_ERP_COMPANY,
+                ..CompanySettings::named("Outlet AB")
+            });
+        }
         let erp = BusinessCentralSimulator::new(settings);
         let erp_company = erp.companies().first().copied();
         let erp_company =
@@ -113,6 +138,7 @@ impl Shop {
             norce,
             erp,
             erp_company,
+            second_erp_company: two.then_some(SECOND_ERP_COMPANY),
         })
     }
 
@@ -127,7 +153,13 @@ impl Shop {
             norce_scope: NORCE_SCOPE.to_owned(),
             norce_client: owned(NORCE_CLIENT),
             norce_account: SYSTEM_ACCOUNT,
-            application: (APPLICATION, APPLICATION_KEY),
+            applications: match self.second_erp_company {
+                None => vec![(APPLICATION, APPLICATION_KEY, None)],
+                Some(second) => vec![
+                    (APPLICATION, APPLICATION_KEY, Some(self.erp_company)),
+                    (SECOND_APPLICATION, SECOND_APPLICATION_KEY, Some(second)),
+                ],
+            },
             erp_base_url: self.erp.api_root(&self.erp_server.base_url),
             erp_token_url: self.erp.token_url(&self.erp_server.base_url),
             erp_client: (application.client_id, application.client_secret),
@@ -292,7 +324,7 @@ impl Person {
         format!("{} {}", self.first_name, self.last_name)
     }
 
-    fn in_shop(&self, code: Option<String>) -> NewCustomer {
+    pub(super) fn in_shop(&self, code: Option<String>) -> NewCustomer {
         NewCustomer {
             code,
             email: Some(self.email.clone()),

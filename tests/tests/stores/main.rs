@@ -12,6 +12,7 @@ mod import_jobs;
 mod local;
 mod mappings;
 mod owed;
+mod passes;
 mod queues;
 
 use chrono::{DateTime, TimeDelta, Utc};

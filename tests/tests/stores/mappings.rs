@@ -5,8 +5,8 @@ use shared::{
     domain::{EntityKind, EntityRef, FingerprintKey, Scope},
     erp::{ErpId, Resource},
     mappings::{
-        Binding, Bound, CodeDelivery, DynamoDbMappings, Mapping, Mappings, MemoryMappings,
-        Reservation, Reserved,
+        Binding, Bound, CodeDelivery, DynamoDbMappings, Known, Mapping, Mappings, MemoryMappings,
+        RecordFace, Reservation, Reserved,
     },
 };
 use uuid::Uuid;
@@ -49,6 +49,15 @@ suite! {
     p12_an_entity_can_be_forgotten_before_it_was_known_and_twice,
     p12_forgetting_wins_against_a_binding_at_the_same_time,
     p14_registers_do_not_see_each_other,
+    a_binding_has_a_third_face_by_erp_id,
+    many_faces_are_read_in_their_order,
+    p2_an_erp_record_is_bound_once,
+    what_is_known_of_a_record_that_seems_unknown,
+    a_renamed_code_moves_the_faces_and_remembers_the_former,
+    p3_a_code_is_not_renamed_to_one_that_is_taken,
+    what_norce_was_told_is_noted_on_a_bound_record_only,
+    an_announced_insert_becomes_a_binding_and_can_be_withdrawn,
+    many_mappings_are_read_in_their_order,
 }
 
 fn reservation(minutes: i64) -> Reservation {
@@ -72,6 +81,243 @@ fn binding(text: &str) -> Binding {
         former_code: None,
         fetched_at: Some(minute(3)),
     }
+}
+
+fn record(text: &str) -> ErpId {
+    binding(text).erp_id
+}
+
+async fn face(store: &Store, text: &str) -> Option<RecordFace> {
+    let faces = store.records(Scope::Client, &[record(text)]).await.unwrap();
+    faces.into_iter().next().unwrap()
+}
+
+async fn bind(store: &Store, number: i64, text: &str) {
+    let bound = store.bind(customer(number), binding(text)).await.unwrap();
+    assert_eq!(bound, Bound::Done);
+}
+
+async fn a_binding_has_a_third_face_by_erp_id(store: Store) {
+    assert_eq!(face(&store, "C1").await, None);
+    bind(&store, 1, "C1").await;
+    let mut expected = RecordFace {
+        kind: EntityKind::Customer,
+        id: Some(norce_id(1)),
+        code: code("C1"),
+        erp_fingerprint: None,
+        confirmed: false,
+    };
+    assert_eq!(face(&store, "C1").await.as_ref(), Some(&expected));
+    let confirmed = CodeDelivery::Confirmed { at: minute(4) };
+    for _ in 0..2 {
+        assert!(note_delivery(&store, customer(1), "C1", confirmed).await);
+    }
+    expected.confirmed = true;
+    assert_eq!(face(&store, "C1").await.as_ref(), Some(&expected));
+    // Binding again, as a pass does that was cut off, changes nothing of it.
+    let told = key().of(&"told").unwrap();
+    let of = record("C1");
+    let noted = store.record_owned(Scope::Client, &of, Some(&told));
+    assert!(noted.await.unwrap());
+    let again = Binding {
+        shop_fingerprint: None,
+        fetched_at: None,
+        delivery: CodeDelivery::HandedOver { at: minute(9) },
+        ..binding("C1")
+    };
+    assert_eq!(store.bind(customer(1), again).await.unwrap(), Bound::Done);
+    expected.erp_fingerprint = Some(told);
+    assert_eq!(face(&store, "C1").await.as_ref(), Some(&expected));
+    let Some(Mapping::Bound(stored)) = store.get(customer(1)).await.unwrap() else {
+        panic!("not bound");
+    };
+    assert_eq!(stored.fetched_at, Some(minute(3)));
+    store.forget(customer(1)).await.unwrap();
+    assert_eq!(face(&store, "C1").await, None);
+}
+
+async fn many_faces_are_read_in_their_order(store: Store) {
+    for number in 1..=3 {
+        bind(&store, number, &format!("C{number}")).await;
+    }
+    // More than one request holds, in any order, and some twice.
+    let asked: Vec<ErpId> = (0..250)
+        .map(|number| record(&format!("C{}", number % 125)))
+        .collect();
+    let faces = store.records(Scope::Client, &asked).await.unwrap();
+    assert_eq!(faces.len(), asked.len());
+    for (number, face) in faces.into_iter().enumerate() {
+        let id = face.and_then(|face| face.id);
+        let expected = match number % 125 {
+            known @ 1..=3 => Some(norce_id(known as i64)),
+            _ => None,
+        };
+        assert_eq!(id, expected, "{number}");
+    }
+}
+
+async fn p2_an_erp_record_is_bound_once(store: Store) {
+    bind(&store, 1, "C1").await;
+    let other_code = Binding {
+        code: code("C2"),
+        ..binding("C1")
+    };
+    let bound = store.bind(customer(2), other_code.clone()).await.unwrap();
+    assert_eq!(bound, Bound::RecordTaken { by: customer(1) });
+    assert_eq!(store.get(customer(2)).await.unwrap(), None);
+    assert_eq!(code_holder(&store, "C2").await, None);
+    // Nor does an entity get a second record with its code.
+    let other_record = Binding {
+        erp_id: record("C9"),
+        ..binding("C1")
+    };
+    let bound = store.bind(customer(1), other_record).await.unwrap();
+    assert_eq!(bound, Bound::OtherCode { code: code("C1") });
+}
+
+async fn what_is_known_of_a_record_that_seems_unknown(store: Store) {
+    for (number, text) in [(1, "C1"), (2, "C2")] {
+        bind(&store, number, text).await;
+    }
+    store.forget(customer(2)).await.unwrap();
+    let asked = [
+        (record("C1"), code("C1")),
+        (record("other"), code("C1")),
+        (record("C2"), code("another")),
+        (record("another"), code("C2")),
+        (record("C3"), code("C3")),
+    ];
+    let known = store
+        .known(EntityKind::Customer, Scope::Client, &asked)
+        .await
+        .unwrap();
+    assert!(matches!(&known[0], Known::Record(face) if face.id == Some(norce_id(1))));
+    let rest = [
+        Known::Code(norce_id(1)),
+        Known::Forgotten,
+        Known::Forgotten,
+        Known::Nothing,
+    ];
+    assert_eq!(&known[1..], rest);
+}
+
+async fn rename(store: &Store, number: i64, of: &str, from: &str, to: &str) -> Bound {
+    let (of, from, to) = (record(of), code(from), code(to));
+    let renamed = store.rename(customer(number), &of, &from, &to);
+    renamed.await.unwrap()
+}
+
+async fn a_renamed_code_moves_the_faces_and_remembers_the_former(store: Store) {
+    bind(&store, 1, "C1").await;
+    let confirmed = CodeDelivery::Confirmed { at: minute(4) };
+    assert!(note_delivery(&store, customer(1), "C1", confirmed).await);
+    let stored = async || match store.get(customer(1)).await.unwrap() {
+        Some(Mapping::Bound(stored)) => stored,
+        other => panic!("{other:?}"),
+    };
+    for _ in 0..2 {
+        assert_eq!(rename(&store, 1, "C1", "C1", "C2").await, Bound::Done);
+        assert_eq!(stored().await.former_code, Some(code("C1")));
+        assert_eq!(stored().await.delivery, CodeDelivery::Pending);
+    }
+    assert_eq!(code_holder(&store, "C1").await, None);
+    assert_eq!(code_holder(&store, "C2").await, Some(customer(1)));
+    let known = face(&store, "C1").await.unwrap();
+    assert_eq!((known.code, known.confirmed), (code("C2"), false));
+    // Renamed once more before Norce has it: Norce can have the first one only.
+    assert_eq!(rename(&store, 1, "C1", "C2", "C3").await, Bound::Done);
+    assert_eq!(stored().await.former_code, Some(code("C1")));
+    assert_eq!(
+        rename(&store, 1, "C1", "C2", "C4").await,
+        Bound::OtherCode { code: code("C3") }
+    );
+    assert!(note_delivery(&store, customer(1), "C3", confirmed).await);
+    assert_eq!(stored().await.former_code, None);
+    assert!(face(&store, "C1").await.unwrap().confirmed);
+    // And back.
+    assert_eq!(rename(&store, 1, "C1", "C3", "C1").await, Bound::Done);
+    assert_eq!(rename(&store, 1, "C1", "C1", "C3").await, Bound::Done);
+    assert_eq!(stored().await.former_code, None);
+}
+
+async fn p3_a_code_is_not_renamed_to_one_that_is_taken(store: Store) {
+    bind(&store, 1, "C1").await;
+    bind(&store, 2, "C2").await;
+    assert_eq!(
+        rename(&store, 1, "C1", "C1", "C2").await,
+        Bound::CodeTaken { by: customer(2) }
+    );
+    assert_eq!(face(&store, "C1").await.unwrap().code, code("C1"));
+    assert_eq!(
+        rename(&store, 1, "C9", "C1", "C3").await,
+        Bound::OtherCode { code: code("C1") }
+    );
+    store.forget(customer(2)).await.unwrap();
+    assert_eq!(rename(&store, 1, "C1", "C1", "C2").await, Bound::Forgotten);
+    assert_eq!(rename(&store, 2, "C2", "C2", "C3").await, Bound::Forgotten);
+}
+
+async fn what_norce_was_told_is_noted_on_a_bound_record_only(store: Store) {
+    let told = key().of(&"told").unwrap();
+    let note = async |fingerprint| {
+        let record = record("C1");
+        let noted = store.record_owned(Scope::Client, &record, fingerprint);
+        noted.await.unwrap()
+    };
+    assert!(!note(Some(&told)).await);
+    bind(&store, 1, "C1").await;
+    assert!(note(Some(&told)).await);
+    let known = face(&store, "C1").await.unwrap();
+    assert_eq!(known.erp_fingerprint.as_ref(), Some(&told));
+    assert!(note(None).await);
+    assert_eq!(face(&store, "C1").await.unwrap().erp_fingerprint, None);
+}
+
+async fn an_announced_insert_becomes_a_binding_and_can_be_withdrawn(store: Store) {
+    let told = key().of(&"told").unwrap();
+    let announce = async |text: &str| {
+        let (record, code) = (record(text), code(text));
+        let kind = EntityKind::Customer;
+        let announced = store.announce_insert(kind, Scope::Client, &record, &code, Some(&told));
+        announced.await.unwrap()
+    };
+    for text in ["C1", "C1", "C2"] {
+        assert!(announce(text).await);
+    }
+    assert_eq!(face(&store, "C1").await.unwrap().id, None);
+    bind(&store, 1, "C1").await;
+    let known = face(&store, "C1").await.unwrap();
+    assert_eq!(known.id, Some(norce_id(1)));
+    assert_eq!(known.erp_fingerprint.as_ref(), Some(&told));
+    assert!(!announce("C1").await);
+    for text in ["C1", "C2"] {
+        let record = record(text);
+        let withdrawn = store.withdraw_insert(Scope::Client, &record);
+        withdrawn.await.unwrap();
+    }
+    assert!(face(&store, "C1").await.is_some(), "a binding stays");
+    assert_eq!(face(&store, "C2").await, None);
+    store.forget(customer(1)).await.unwrap();
+    assert!(!announce("C1").await);
+}
+
+async fn many_mappings_are_read_in_their_order(store: Store) {
+    bind(&store, 2, "C2").await;
+    bind(&store, 3, "C3").await;
+    store.forget(customer(3)).await.unwrap();
+    let reservation = reservation(1);
+    store
+        .reserve(customer(4), reservation.clone())
+        .await
+        .unwrap();
+    let asked: Vec<EntityRef> = (1..=120).map(customer).collect();
+    let mappings = store.get_many(&asked).await.unwrap();
+    assert_eq!(mappings.len(), asked.len());
+    assert_eq!(mappings[0], None);
+    assert!(matches!(&mappings[1], Some(Mapping::Bound(bound)) if bound.code == code("C2")));
+    assert_eq!(mappings[2], Some(Mapping::Forgotten));
+    assert_eq!(mappings[3], Some(Mapping::Reserved(reservation)));
+    assert!(mappings[4..].iter().all(Option::is_none));
 }
 
 async fn code_holder(store: &Store, text: &str) -> Option<EntityRef> {
@@ -316,10 +562,6 @@ async fn a_look_at_both_sides_is_noted_and_leaves_the_delivery_alone(store: Stor
     store.bind(customer(1), binding("C1")).await.unwrap();
     assert!(note_delivery(&store, customer(1), "C1", handed_over).await);
     let seen = Binding {
-        erp_id: ErpId {
-            resource: Resource::Contact,
-            id: "another".to_owned(),
-        },
         delivery: CodeDelivery::Pending,
         shop_fingerprint: None,
         former_code: None,
@@ -460,9 +702,15 @@ async fn p14_registers_do_not_see_each_other(store: Store) {
         EntityRef::company(Scope::Client, id),
         EntityRef::company(shop(1), id),
     ];
+    // The same codes everywhere, and the same ids in every ERP company; only within one is a record either a person or an
+    // organisation.
+    let of = |entity: EntityRef| Binding {
+        erp_id: record(entity.kind.as_str()),
+        ..binding("C1")
+    };
     for entity in entities {
         assert_eq!(store.get(entity).await.unwrap(), None);
-        let outcome = store.bind(entity, binding("C1")).await.unwrap();
+        let outcome = store.bind(entity, of(entity)).await.unwrap();
         assert_eq!(outcome, Bound::Done);
         let code = code("C1");
         let holder = store.by_code(entity.kind, entity.scope, &code);
@@ -472,7 +720,7 @@ async fn p14_registers_do_not_see_each_other(store: Store) {
     for entity in [entities[0], entities[2], entities[3], entities[4]] {
         assert_eq!(
             store.get(entity).await.unwrap(),
-            Some(Mapping::Bound(binding("C1")))
+            Some(Mapping::Bound(of(entity)))
         );
     }
 }
@@ -487,11 +735,11 @@ async fn p12_nothing_of_a_forgotten_entity_is_left_in_the_table() {
     let binding = binding("CODE-OF-SOMEBODY");
     store.reserve(entity, reservation(0)).await.unwrap();
     store.bind(entity, binding.clone()).await.unwrap();
-    assert_eq!(local::scan(&config, &table).await.len(), 2);
+    assert_eq!(local::scan(&config, &table).await.len(), 3);
 
     store.forget(entity).await.unwrap();
     let items = local::scan(&config, &table).await;
-    assert_eq!(items.len(), 2);
+    assert_eq!(items.len(), 3);
     for item in items {
         assert_eq!(item.keys().collect::<Vec<_>>(), ["pk"]);
         let key = item["pk"].as_s().unwrap();

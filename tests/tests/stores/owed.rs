@@ -25,6 +25,7 @@ suite! {
     a_failed_attempt_is_on_the_list,
     a_later_attempt_counts_and_replaces_the_reason,
     attempts_at_the_same_time_are_all_counted,
+    a_repeat_of_the_same_attempt_is_not_counted,
     what_is_resolved_is_off_the_list,
     each_stage_is_resolved_on_its_own,
     an_order_may_have_any_reference,
@@ -39,12 +40,21 @@ fn attempt(subject: Subject, minutes: i64) -> NewOwed {
         detail: "The currency code is not known. Add it in the ERP.".to_owned(),
         code: Some(code("C1")),
         at: minute(minutes),
-        correlation: Uuid::from_u128(7),
+        correlation: Uuid::new_v4(),
     }
 }
 
 fn somebody() -> Subject {
     Subject::Entity(customer(1))
+}
+
+async fn a_repeat_of_the_same_attempt_is_not_counted(store: Store) {
+    let attempt = attempt(somebody(), 1);
+    for _ in 0..3 {
+        store.put(attempt.clone()).await.unwrap();
+    }
+    let owed = store.get(&somebody(), Stage::ToErp).await.unwrap().unwrap();
+    assert_eq!(owed.attempts, 1);
 }
 
 async fn a_failed_attempt_is_on_the_list(store: Store) {

@@ -44,6 +44,7 @@ const CONTACT_FIELDS: &[&str] = &[
     "displayName",
     "type",
     "jobTitle",
+    "companyNumber",
     "addressLine1",
     "addressLine2",
     "city",

@@ -411,11 +411,11 @@ async fn p3_an_organisation_number_matches_only_exactly() {
 
 #[tokio::test]
 async fn codes_are_read_in_chunks_and_what_is_missing_stays_missing() {
-    let ids: Vec<NorceId> = (1..=45).map(id).collect();
+    let ids: Vec<NorceId> = (1..=205).map(id).collect();
     let (script, client) = client([
         rows(json!([{"Id": 1, "CustomerCode": "C1"}, {"Id": 2, "CustomerCode": " "}])),
         rows(json!([])),
-        rows(json!([{"Id": 45, "CustomerCode": null}])),
+        rows(json!([{"Id": 205, "CustomerCode": null}])),
     ]);
     let codes = client
         .codes(EntityKind::Customer, Scope::Client, &ids, minute())
@@ -423,13 +423,128 @@ async fn codes_are_read_in_chunks_and_what_is_missing_stays_missing() {
     let code = Some("C1".parse().unwrap());
     assert_eq!(
         codes,
-        Ok(vec![(id(1), code), (id(2), None), (id(45), None)])
+        Ok(vec![(id(1), code), (id(2), None), (id(205), None)])
     );
     assert_eq!(script.requests().len(), 3);
     insta::assert_snapshot!(script.requests()[2], @"
     GET https://shop.example/commerce/query/2.0/Customers/Customers
       $select=Id,CustomerCode,ApplicationId
-      $filter=Id eq 41 or Id eq 42 or Id eq 43 or Id eq 44 or Id eq 45
+      $filter=Id eq 201 or Id eq 202 or Id eq 203 or Id eq 204 or Id eq 205
+    application-id: 1
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+fn asked(number: usize) -> Asked {
+    Asked {
+        code: format!("C{number}").parse().unwrap(),
+        key: EmailKey::parse(&format!("p{number}@example.com")).map(NorceKey::Email),
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_asks_for_codes_and_addresses_in_one_request() {
+    let row = |number: i64, code: &str, email: &str| {
+        json!({"Id": number, "CustomerCode": code, "EmailAddress": email, "IsActive": true,
+            "IsForgotten": false, "ApplicationId": 2})
+    };
+    let (script, client) = client([rows(json!([
+        row(1, "C1", "other@example.com"),
+        row(2, "", "P2@Example.com"),
+        // Norce's database compares more loosely than we do.
+        row(3, "c1", "nobody@example.com"),
+    ]))]);
+    let scope = Scope::Application(app(2));
+    let asked = [asked(1), asked(2)];
+    let look_up = client
+        .look_up(EntityKind::Customer, scope, &asked, minute())
+        .await
+        .unwrap();
+    let found: Vec<_> = look_up.found.iter().map(|found| found.id).collect();
+    assert_eq!((found, look_up.requests), (vec![id(1), id(2)], 1));
+    insta::assert_snapshot!(script.request(), @"
+    GET https://shop.example/commerce/query/2.0/Customers/Customers
+      $select=Id,CustomerCode,EmailAddress,IsActive,IsForgotten,ApplicationId
+      $filter=(CustomerCode eq 'C1' or CustomerCode eq 'C2' or (EmailAddress eq 'p1@example.com' or EmailAddress eq 'p2@example.com')) and ApplicationId eq 2
+    application-id: 2
+    accept: application/json
+    authorization: Bearer [token] 1
+    ");
+}
+
+#[tokio::test]
+async fn a_filter_that_norce_finds_too_long_is_halved_and_stays_so() {
+    let (script, client) = client([
+        status(414),
+        status(400),
+        rows(json!([])),
+        rows(json!([])),
+        rows(json!([])),
+        rows(json!([])),
+        rows(json!([])),
+    ]);
+    let all: Vec<Asked> = (0..100).map(asked).collect();
+    let look_up = |asked: &[Asked]| {
+        let asked = asked.to_vec();
+        let client = &client;
+        async move {
+            client
+                .look_up(EntityKind::Customer, Scope::Client, &asked, minute())
+                .await
+        }
+    };
+    assert_eq!(look_up(&all).await.unwrap().requests, 6);
+    assert_eq!(look_up(&all[..25]).await.unwrap().requests, 1);
+    assert_eq!(script.requests().len(), 7);
+    // What is refused however short it is, is refused.
+    let (_, client) = self::client((0..10).map(|_| status(400)));
+    let error = client
+        .look_up(EntityKind::Customer, Scope::Client, &all, minute())
+        .await;
+    assert!(matches!(error, Err(NorceError::Refused { .. })));
+}
+
+#[tokio::test]
+async fn a_sweep_pages_by_id_and_counts_created_where_updated_is_null() {
+    let (script, client) = client([
+        rows(json!([
+            {"Id": 7, "Created": "2026-11-01T00:00:00", "Updated": null, "IsForgotten": false},
+            {"Id": 9, "Created": "2026-11-01T00:00:00", "Updated": "2026-11-22T10:00:00Z", "IsForgotten": true},
+        ])),
+        rows(json!([])),
+    ]);
+    let since = Some("2026-11-01T00:00:00Z".parse().unwrap());
+    let page = client
+        .changed_since(
+            EntityKind::Customer,
+            Scope::Client,
+            since,
+            Some(id(5)),
+            minute(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(page.next, Some(id(9)));
+    assert_eq!(page.entities[0].changed, since);
+    assert!(page.entities[1].forgotten);
+    let last = client
+        .changed_since(
+            EntityKind::Customer,
+            Scope::Client,
+            since,
+            page.next,
+            minute(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(last.next, None);
+    insta::assert_snapshot!(script.requests()[0], @"
+    GET https://shop.example/commerce/query/2.0/Customers/Customers
+      $select=Id,Created,Updated,IsForgotten,ApplicationId
+      $filter=(Updated ge 2026-11-01T00:00:00Z or (Updated eq null and Created ge 2026-11-01T00:00:00Z)) and Id gt 5
+      $orderby=Id
+      $top=500
     application-id: 1
     accept: application/json
     authorization: Bearer [token] 1

@@ -1,0 +1,228 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use shared::{
+    domain::{EntityKind, ErpId, FieldGroups, ImportLine, PassMode, Resource, Scope},
+    passes::{Cost, Counts, DynamoDbPasses, Lease, LeaseKey, MemoryPasses, Passes, Run},
+};
+use uuid::Uuid;
+
+use crate::{application, code, local, minute, norce_id, suite};
+
+type Store = Arc<dyn Passes>;
+
+fn memory() -> Store {
+    Arc::new(MemoryPasses::default())
+}
+
+async fn aws() -> Store {
+    let config = local::config().await;
+    let table = local::table(&config).await;
+    Arc::new(DynamoDbPasses::new(&config, table))
+}
+
+suite! {
+    one_run_at_a_time_has_the_lease,
+    a_lease_is_kept_between_two_invocations_of_its_run,
+    a_lease_ends_by_itself,
+    a_run_is_saved_on_top_of_the_save_before_only,
+    every_run_is_kept,
+    p7_a_watermark_never_moves_back,
+    lines_wait_for_their_company_until_they_are_told_to_go,
+}
+
+const ERP: LeaseKey = LeaseKey {
+    scope: Scope::Client,
+    sweep: false,
+};
+
+fn lease(run: u128, invocation: u128, until: i64) -> Lease {
+    Lease {
+        run: Uuid::from_u128(run),
+        invocation: Some(Uuid::from_u128(invocation)),
+        until: minute(until),
+    }
+}
+
+async fn one_run_at_a_time_has_the_lease(store: Store) {
+    let first = lease(1, 10, 5);
+    assert_eq!(store.lease(ERP, first, minute(0)).await.unwrap(), Ok(()));
+    let second = lease(2, 20, 5);
+    assert_eq!(
+        store.lease(ERP, second, minute(1)).await.unwrap(),
+        Err(first)
+    );
+    // The same run, delivered twice.
+    let twice = lease(1, 11, 6);
+    assert_eq!(
+        store.lease(ERP, twice, minute(1)).await.unwrap(),
+        Err(first)
+    );
+    // Another register, and the other side of this one.
+    for key in [
+        LeaseKey {
+            scope: Scope::Application(application(2)),
+            ..ERP
+        },
+        LeaseKey { sweep: true, ..ERP },
+    ] {
+        assert_eq!(store.lease(key, second, minute(1)).await.unwrap(), Ok(()));
+    }
+    store.release(ERP, Uuid::from_u128(20), None).await.unwrap();
+    assert_eq!(
+        store.lease(ERP, second, minute(1)).await.unwrap(),
+        Err(first)
+    );
+    store.release(ERP, Uuid::from_u128(10), None).await.unwrap();
+    assert_eq!(store.lease(ERP, second, minute(1)).await.unwrap(), Ok(()));
+}
+
+async fn a_lease_is_kept_between_two_invocations_of_its_run(store: Store) {
+    let first = lease(1, 10, 5);
+    assert_eq!(store.lease(ERP, first, minute(0)).await.unwrap(), Ok(()));
+    let invocation = Uuid::from_u128(10);
+    store
+        .release(ERP, invocation, Some(minute(30)))
+        .await
+        .unwrap();
+    let held = store.lease(ERP, lease(2, 20, 40), minute(6)).await.unwrap();
+    assert_eq!(held.unwrap_err().invocation, None);
+    let next = lease(1, 11, 12);
+    assert_eq!(store.lease(ERP, next, minute(7)).await.unwrap(), Ok(()));
+}
+
+async fn a_lease_ends_by_itself(store: Store) {
+    assert_eq!(
+        store.lease(ERP, lease(1, 10, 5), minute(0)).await.unwrap(),
+        Ok(())
+    );
+    let second = lease(2, 20, 15);
+    assert!(store.lease(ERP, second, minute(4)).await.unwrap().is_err());
+    assert_eq!(store.lease(ERP, second, minute(5)).await.unwrap(), Ok(()));
+    // The one that was thought dead takes nothing away.
+    store.release(ERP, Uuid::from_u128(10), None).await.unwrap();
+    assert!(
+        store
+            .lease(ERP, lease(3, 30, 15), minute(6))
+            .await
+            .unwrap()
+            .is_err()
+    );
+}
+
+fn run(id: u128) -> Run {
+    Run {
+        id: Uuid::from_u128(id),
+        mode: PassMode::Delta,
+        kind: Some(EntityKind::Company),
+        scope: Scope::Application(application(2)),
+        dry_run: false,
+        started: minute(1),
+        progressed: minute(2),
+        ended: None,
+        counts: Counts {
+            seen: 7,
+            skipped: BTreeMap::from([("not in Norce".to_owned(), 3)]),
+            ..Counts::default()
+        },
+        cost: Cost::default(),
+        watermarks_before: BTreeMap::from([(EntityKind::Company, minute(0))]),
+        watermark_after: Some(minute(1)),
+        version: 1,
+        work: Some("x".repeat(200_000)),
+    }
+}
+
+async fn a_run_is_saved_on_top_of_the_save_before_only(store: Store) {
+    let mut run = run(1);
+    assert_eq!(store.run(run.id).await.unwrap(), None);
+    run.version = 2;
+    assert!(
+        !store.save(&run).await.unwrap(),
+        "there is no first version"
+    );
+    run.version = 1;
+    assert!(store.save(&run).await.unwrap());
+    assert!(!store.save(&run).await.unwrap());
+    assert_eq!(store.run(run.id).await.unwrap().as_ref(), Some(&run));
+    run.version = 2;
+    run.work = None;
+    assert!(store.save(&run).await.unwrap());
+    let mut late = run.clone();
+    late.counts.seen = 99;
+    assert!(!store.save(&late).await.unwrap());
+    assert_eq!(store.run(run.id).await.unwrap(), Some(run));
+}
+
+async fn every_run_is_kept(store: Store) {
+    for id in 1..=3 {
+        assert!(store.save(&run(id)).await.unwrap());
+    }
+    let key = LeaseKey { sweep: true, ..ERP };
+    store
+        .advance(key, EntityKind::Customer, minute(1))
+        .await
+        .unwrap();
+    let mut ids: Vec<Uuid> = store
+        .runs()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|run| run.id)
+        .collect();
+    ids.sort();
+    assert_eq!(ids, [1, 2, 3].map(Uuid::from_u128));
+}
+
+async fn p7_a_watermark_never_moves_back(store: Store) {
+    let watermark = async |kind| store.watermark(ERP, kind).await.unwrap();
+    assert_eq!(watermark(EntityKind::Customer).await, None);
+    for minutes in [5, 9, 7] {
+        let to = minute(minutes);
+        store.advance(ERP, EntityKind::Customer, to).await.unwrap();
+    }
+    assert_eq!(watermark(EntityKind::Customer).await, Some(minute(9)));
+    assert_eq!(watermark(EntityKind::Company).await, None);
+}
+
+fn erp_id(id: &str) -> ErpId {
+    ErpId {
+        resource: Resource::Contact,
+        id: id.to_owned(),
+    }
+}
+
+async fn lines_wait_for_their_company_until_they_are_told_to_go(store: Store) {
+    let company = ErpId {
+        resource: Resource::Customer,
+        id: "bolaget".to_owned(),
+    };
+    let line = |text: &str, id: Option<i64>| ImportLine {
+        id: id.map(norce_id),
+        fields: FieldGroups::NONE,
+        record: Some(erp_id(text)),
+        ..ImportLine::code(norce_id(1), code(text), Uuid::from_u128(7))
+    };
+    let waiting = async || {
+        let lines = store.waiting_for_company(Scope::Client, &company).await;
+        lines.unwrap()
+    };
+    assert_eq!(waiting().await, []);
+    let (one, two) = (line("C1", None), line("C2", Some(5)));
+    for line in [&one, &two, &one] {
+        let noted = store.wait_for_company(Scope::Client, &company, line);
+        noted.await.unwrap();
+    }
+    assert_eq!(waiting().await, [one.clone(), two.clone()]);
+    let other = store
+        .waiting_for_company(Scope::Application(application(1)), &company)
+        .await;
+    assert_eq!(other.unwrap(), []);
+    // One has changed since it was read, and goes on waiting.
+    let changed = line("C2", Some(6));
+    let noted = store.wait_for_company(Scope::Client, &company, &changed);
+    noted.await.unwrap();
+    let gone = [one, two];
+    let ended = store.stop_waiting(Scope::Client, &company, &gone);
+    ended.await.unwrap();
+    assert_eq!(waiting().await, [changed]);
+}
