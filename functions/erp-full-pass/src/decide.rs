@@ -402,7 +402,7 @@ impl Rules<'_> {
             }
             match hits.of_record(&record, asked) {
                 Ok(hit) => candidates.push((record, hit)),
-                Err(decision) => decided.push((key, decision)),
+                Err(decision) => decided.push((key, *decision)),
             }
         }
         self.candidates(kind, candidates, decided, run, deadline)
@@ -721,11 +721,11 @@ impl<'a> Hits<'a> {
         hits
     }
 
-    fn of_record(&self, record: &ErpRecord, asked: &Asked) -> Result<Hit, Decision> {
+    fn of_record(&self, record: &ErpRecord, asked: &Asked) -> Result<Hit, Box<Decision>> {
         let word = record.entity_kind();
         let with_code = self.by_code.get(&asked.code).map_or(&[][..], Vec::as_slice);
         if with_code.iter().any(|found| found.forgotten) {
-            return Err(skip(record, FORGOTTEN));
+            return Err(Box::new(skip(record, FORGOTTEN)));
         }
         match with_code {
             [found] => return Ok(Hit::Code(found.id)),
@@ -735,7 +735,7 @@ impl<'a> Hits<'a> {
                     "Norce has its code {} more than once: correct the wrong ones there",
                     asked.code
                 );
-                return Err(conflict(record, detail));
+                return Err(Box::new(conflict(record, detail)));
             }
         }
         let with_key = asked.key.as_ref().and_then(|key| self.by_key.get(key));
@@ -748,15 +748,15 @@ impl<'a> Hits<'a> {
         match with_key.as_slice() {
             [] => Ok(Hit::Nobody),
             [found] if found.code.is_none() => Ok(Hit::Key(found.id)),
-            [found] => Err(conflict(
+            [found] => Err(Box::new(conflict(
                 record,
                 format!(
                     "{word} {} in Norce has its {} but another code: correct the one that is wrong; the code is not overwritten",
                     found.id,
                     key_word(word)
                 ),
-            )),
-            several => Err(conflict(
+            ))),
+            several => Err(Box::new(conflict(
                 record,
                 format!(
                     "its {} leads to more than one {word} in Norce ({}, {}, …): give the right one its code {} there",
@@ -765,7 +765,7 @@ impl<'a> Hits<'a> {
                     several[1].id,
                     record.code
                 ),
-            )),
+            ))),
         }
     }
 }

@@ -757,7 +757,7 @@ async fn a_code_is_found_in_the_form_in_which_it_is_kept() {
     erp.find_by_code(Resource::Contact, &quoted, soon())
         .await
         .unwrap();
-    insta::assert_snapshot!(server.lines()[1], @"GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/contacts?$select=id%2Cnumber%2CdisplayName%2Ctype%2CjobTitle%2CaddressLine1%2CaddressLine2%2Ccity%2Cstate%2Ccountry%2CpostalCode%2CphoneNumber%2CmobilePhoneNumber%2Cemail%2CprivacyBlocked%2ClastModifiedDateTime&$filter=number%20eq%20%27O%27%2712%27&$top=2");
+    insta::assert_snapshot!(server.lines()[1], @"GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/contacts?$select=id%2Cnumber%2CdisplayName%2Ctype%2CjobTitle%2CcompanyNumber%2CaddressLine1%2CaddressLine2%2Ccity%2Cstate%2Ccountry%2CpostalCode%2CphoneNumber%2CmobilePhoneNumber%2Cemail%2CprivacyBlocked%2ClastModifiedDateTime&$filter=number%20eq%20%27O%27%2712%27&$top=2");
     let long = "N".repeat(21).parse().unwrap();
     let found = erp.find_by_code(Resource::Customer, &long, soon()).await;
     assert_eq!(found, Ok(vec![]));
@@ -854,7 +854,7 @@ async fn a_company_is_found_by_its_vat_number_and_a_contact_among_its_own_people
     insta::assert_snapshot!(server.lines().join("\n"), @r#"
     GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/customers?$select=id%2Cnumber%2CdisplayName%2Ctype%2CaddressLine1%2CaddressLine2%2Ccity%2Cstate%2Ccountry%2CpostalCode%2CphoneNumber%2Cemail%2CtaxRegistrationNumber%2Cblocked%2ClastModifiedDateTime&$filter=taxRegistrationNumber%20eq%20%27SE556036079301%27
     GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/customers(5d115c9c-44e3-ea11-bb43-000d3a2feca1)/contactsInformation?$select=contactNumber%2CcontactType
-    GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/contacts?$select=id%2Cnumber%2CdisplayName%2Ctype%2CjobTitle%2CaddressLine1%2CaddressLine2%2Ccity%2Cstate%2Ccountry%2CpostalCode%2CphoneNumber%2CmobilePhoneNumber%2Cemail%2CprivacyBlocked%2ClastModifiedDateTime&$filter=companyNumber%20eq%20%27CT00007%27%20and%20type%20eq%20%27Person%27%20and%20tolower%28email%29%20eq%20%27bo%40ek.se%27
+    GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/contacts?$select=id%2Cnumber%2CdisplayName%2Ctype%2CjobTitle%2CcompanyNumber%2CaddressLine1%2CaddressLine2%2Ccity%2Cstate%2Ccountry%2CpostalCode%2CphoneNumber%2CmobilePhoneNumber%2Cemail%2CprivacyBlocked%2ClastModifiedDateTime&$filter=companyNumber%20eq%20%27CT00007%27%20and%20type%20eq%20%27Person%27%20and%20tolower%28email%29%20eq%20%27bo%40ek.se%27
     "#);
 }
 
