@@ -427,10 +427,10 @@ impl Rules<'_> {
         let mappings = self.mappings(&entities, run).await?;
         // What is neither found nor to be inserted needs no more questions.
         let wanted = |hit: &Hit| hit.id().is_some() || self.pass.settings.import_unknown;
-        let codes: Vec<Code> = candidates
+        let codes: Vec<(ErpId, Code)> = candidates
             .iter()
             .filter(|(_, hit)| wanted(hit))
-            .map(|(record, _)| record.code.clone())
+            .map(|(record, _)| (record.id.clone(), record.code.clone()))
             .collect();
         let keys: Vec<NaturalKey> = candidates
             .iter()
@@ -441,7 +441,7 @@ impl Rules<'_> {
             Vec::new()
         } else {
             run.cost.erp_calls += 1;
-            let holders = self.erp.holders_of_codes(kind, &codes, deadline);
+            let holders = self.erp.other_holders_of_codes(kind, &codes, deadline);
             holders.timed(&mut run.cost.erp_wait_ms).await?
         };
         let key_holders = if keys.is_empty() {

@@ -374,12 +374,12 @@ pub trait Erp: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError>;
 
-    /// Which records have these codes, in few requests: every holder of every code, whatever its resource, as far as
-    /// Norce counts it to this kind. In an ERP a customer and a contact can have the same code.
-    async fn holders_of_codes(
+    /// Which other records have the codes of these, in few requests: every other holder of every code, whatever its
+    /// resource, as far as Norce counts it to this kind. In an ERP a customer and a contact can have the same code.
+    async fn other_holders_of_codes(
         &self,
         kind: EntityKind,
-        codes: &[Code],
+        records: &[(ErpId, Code)],
         deadline: Deadline,
     ) -> Result<Vec<(Code, ErpId)>, ErpError>;
 

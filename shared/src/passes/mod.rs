@@ -98,7 +98,7 @@ pub struct Cost {
     pub invocations: u64,
     /// Pages of the ERP, or of Norce in a sweep.
     pub pages: u64,
-    /// Other requests to the ERP.
+    /// Other questions to the ERP, about many records each; an adapter may need several requests for one.
     pub erp_calls: u64,
     /// Look-ups in Norce Query.
     pub query_calls: u64,

@@ -10,7 +10,7 @@ use super::{
     authentication::has_media_type,
     company::{Author, Company, Write},
     fields::{self, Record},
-    odata_query::{CONTACTS_INFORMATION, Query},
+    odata_query::{CONTACTS_INFORMATION, Page, Query},
     refusals::Refusals,
 };
 
@@ -171,7 +171,7 @@ impl ApiRequest<'_> {
         if self.resource == Resource::Companies {
             self.only(&[Method::GET])?;
             let records: Vec<Record> = companies.iter().map(company_record).collect();
-            return self.list(fields::COMPANY, records.iter(), settings, None);
+            return self.list(fields::COMPANY, &records, settings);
         }
         let company = companies
             .iter_mut()
@@ -207,7 +207,7 @@ impl ApiRequest<'_> {
             Resource::ContactsInformation { customer, .. } => {
                 self.only(&[Method::GET])?;
                 let records = company.contacts_information(customer)?;
-                self.list(fields::CONTACT_INFORMATION, records.iter(), settings, None)
+                self.list(fields::CONTACT_INFORMATION, &records, settings)
             }
             Resource::List(_, entity) if self.method == Method::POST => {
                 let changes = fields::read_changes(company.table(entity)?.fields, self.json()?)?;
@@ -220,7 +220,9 @@ impl ApiRequest<'_> {
             Resource::List(_, entity) => {
                 self.only(&[Method::GET, Method::POST])?;
                 let table = company.table(entity)?;
-                self.list(table.fields, table.iter(), settings, Some(company))
+                let page_size = settings.page_size;
+                let query = Query::of_list(self.query, self.headers, table.fields, page_size)?;
+                self.page(&query, query.page_of(table), Some(company))
             }
             Resource::One(_, entity, id) => {
                 self.only(&[Method::GET, Method::PATCH, Method::DELETE])?;
@@ -305,19 +307,26 @@ impl ApiRequest<'_> {
         Ok(Answer::ok(body))
     }
 
-    fn list<'a>(
+    fn list(
         &self,
         fields: &'static [fields::Field],
-        records: impl Iterator<Item = &'a Record>,
+        records: &[Record],
         settings: &Settings,
-        company: Option<&Company>,
     ) -> Result<Answer, Refused> {
         let query = Query::of_list(self.query, self.headers, fields, settings.page_size)?;
-        let page = query.page(records);
+        self.page(&query, query.page(records.iter()), None)
+    }
+
+    fn page(
+        &self,
+        query: &Query,
+        page: Page<'_>,
+        company: Option<&Company>,
+    ) -> Result<Answer, Refused> {
         let rows: Vec<Value> = page
             .records
             .into_iter()
-            .map(|record| row(record, &query, company))
+            .map(|record| row(record, query, company))
             .collect::<Result<_, _>>()?;
         let mut body = json!({"@odata.context": self.context(), "value": rows});
         if let Some(next) = page.next {

@@ -1,4 +1,7 @@
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -126,6 +129,8 @@ pub(super) struct Table {
     pub(super) name: &'static str,
     rows: BTreeMap<Uuid, Record>,
     by_number: BTreeMap<String, Uuid>,
+    /// In lower case, as everything in here.
+    by_email: BTreeMap<String, BTreeSet<Uuid>>,
 }
 
 impl Table {
@@ -135,6 +140,7 @@ impl Table {
             name,
             rows: BTreeMap::new(),
             by_number: BTreeMap::new(),
+            by_email: BTreeMap::new(),
         }
     }
 
@@ -155,13 +161,39 @@ impl Table {
         self.by_number.values().filter_map(|id| self.rows.get(id))
     }
 
+    /// The records whose number comes after this one, in their order.
+    pub(super) fn after(&self, number: &str) -> impl Iterator<Item = &Record> {
+        self.by_number
+            .range::<str, _>((Bound::Excluded(number), Bound::Unbounded))
+            .filter_map(|(_, id)| self.rows.get(id))
+    }
+
+    /// The records among which those are that have one of these values, whatever its case; `None` where there is no
+    /// index.
+    pub(super) fn having(&self, field: &str, values: &[String]) -> Option<Vec<&Record>> {
+        let mut ids = BTreeSet::new();
+        for value in values {
+            match field {
+                "id" => ids.extend(Uuid::try_parse(value)),
+                "number" => ids.extend(self.by_number.get(&value.to_uppercase())),
+                "email" => ids.extend(self.by_email.get(value).into_iter().flatten()),
+                _ => return None,
+            }
+        }
+        Some(ids.iter().filter_map(|id| self.rows.get(id)).collect())
+    }
+
     /// Puts a record in, new or changed, renamed or not.
     pub(super) fn put(&mut self, record: Record) {
         let id = record.id();
-        if let Some(before) = self.rows.get(&id) {
-            self.by_number.remove(before.text("number"));
+        if self.rows.contains_key(&id) {
+            let _ = self.remove(id);
         }
         self.by_number.insert(record.text("number").to_owned(), id);
+        self.by_email
+            .entry(record.text("email").to_lowercase())
+            .or_default()
+            .insert(id);
         self.rows.insert(id, record);
     }
 
@@ -171,6 +203,9 @@ impl Table {
             .remove(&id)
             .ok_or_else(Refused::record_not_found)?;
         self.by_number.remove(record.text("number"));
+        if let Some(ids) = self.by_email.get_mut(&record.text("email").to_lowercase()) {
+            ids.remove(&id);
+        }
         Ok(record)
     }
 

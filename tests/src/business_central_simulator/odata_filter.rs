@@ -73,6 +73,27 @@ impl Filter {
         }
     }
 
+    /// A field and the values, in lower case, of which a record that passes has one, as far as the filter shows it at
+    /// once: what lets a look-up stay cheap in a large register.
+    pub(super) fn candidates(&self) -> Option<(&'static str, Vec<String>)> {
+        match self {
+            Self::And(left, right) => left.candidates().or_else(|| right.candidates()),
+            Self::Or(left, right) => {
+                let (field, mut values) = left.candidates()?;
+                let (_, others) = right.candidates().filter(|(other, _)| *other == field)?;
+                values.extend(others);
+                Some((field, values))
+            }
+            Self::Compare(comparison) => match comparison.operator {
+                Operator::Equal => {
+                    let value = comparison.literal.as_str()?.to_lowercase();
+                    Some((comparison.field.name, vec![value]))
+                }
+                _ => None,
+            },
+        }
+    }
+
     fn first_field(&self) -> &'static Field {
         match self {
             Self::And(left, _) | Self::Or(left, _) => left.first_field(),

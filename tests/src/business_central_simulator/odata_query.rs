@@ -8,6 +8,7 @@ use url::form_urlencoded;
 
 use super::{
     Refused,
+    company::Table,
     fields::{self, Field, Record},
     odata_filter::{self, Filter},
 };
@@ -179,14 +180,33 @@ impl Query {
         value.split(',').map(part).collect()
     }
 
+    /// The page of a table that was asked for. Large tables are read through their indexes.
+    pub(super) fn page_of<'a>(&self, table: &'a Table) -> Page<'a> {
+        let candidates = self.filter.as_ref().and_then(Filter::candidates);
+        if let Some((field, values)) = candidates
+            && let Some(records) = table.having(field, &values)
+        {
+            return self.page(records.into_iter());
+        }
+        match (self.order.as_slice(), self.after.as_deref()) {
+            ([(field, Direction::Ascending)], after) if field.name == "number" => {
+                let after = after.and_then(|position| position.first()?.as_str());
+                let most = self.most().saturating_add(1);
+                self.page(
+                    table
+                        .after(after.unwrap_or_default())
+                        .filter(|record| self.passes(record))
+                        .take(most),
+                )
+            }
+            _ => self.page(table.iter()),
+        }
+    }
+
     /// The page of these records that was asked for.
     pub(super) fn page<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Page<'a> {
         let mut records: Vec<&Record> = records
-            .filter(|record| {
-                self.filter
-                    .as_ref()
-                    .is_none_or(|filter| filter.matches(record))
-            })
+            .filter(|record| self.passes(record))
             .filter(|record| {
                 self.after
                     .as_ref()
@@ -196,12 +216,22 @@ impl Query {
         records.sort_by(|left, right| self.compare_with(left, |_, field| right.value(field.name)));
         let wanted = self.top.unwrap_or(usize::MAX);
         let more = records.len().min(wanted) > self.page_size;
-        records.truncate(wanted.min(self.page_size));
+        records.truncate(self.most());
         let next = records
             .last()
             .filter(|_| more)
             .map(|last| self.next_query(last, wanted));
         Page { records, next }
+    }
+
+    fn passes(&self, record: &Record) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_none_or(|filter| filter.matches(record))
+    }
+
+    /// The most records that a page has.
+    fn most(&self) -> usize {
+        self.top.unwrap_or(usize::MAX).min(self.page_size)
     }
 
     fn position_of(&self, record: &Record) -> Vec<Value> {

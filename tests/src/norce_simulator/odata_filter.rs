@@ -1,7 +1,12 @@
 //! `$filter`: read, checked against the entity type, and evaluated. Nothing is guessed: what the grammar or the types
 //! do not allow is refused with the reason.
 
-use std::{borrow::Cow, cmp::Ordering, ops::RangeInclusive};
+use std::{
+    borrow::Cow,
+    cmp::Ordering,
+    collections::{BTreeMap, HashSet},
+    ops::RangeInclusive,
+};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -88,6 +93,8 @@ enum Expression {
     Not(Box<Self>),
     Compare(Comparison, Box<Self>, Box<Self>),
     In(Box<Self>, Vec<Self>),
+    /// Many equalities of one text in one go; the texts are folded where the flag says so.
+    OneOf(Box<Self>, bool, HashSet<String>),
     Call(Function, Vec<Self>),
     /// The navigation properties on the way, and the property's position and name.
     Property(Vec<&'static str>, usize, &'static str),
@@ -135,7 +142,7 @@ pub(super) fn parse(text: &str, on: EntityType, dialect: Dialect) -> Result<Filt
         return Err(format!("syntax error: {token:?} is not expected there"));
     }
     expect_boolean(kind, "the filter")?;
-    Ok(Filter(expression))
+    Ok(Filter(expression.gathered()))
 }
 
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
@@ -490,6 +497,69 @@ impl Filter {
 const ALL_KEYS: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
 impl Expression {
+    /// The same filter, with the equalities of a disjunction gathered: a look-up of a hundred customers has two hundred
+    /// of them, and a large register would be read that often.
+    fn gathered(self) -> Self {
+        match self {
+            Self::Or(left, right) => {
+                let mut equalities: BTreeMap<(usize, bool), (Self, HashSet<String>)> =
+                    BTreeMap::new();
+                let mut others = Vec::new();
+                let mut parts = vec![*left, *right];
+                while let Some(part) = parts.pop() {
+                    match part {
+                        Self::Or(left, right) => parts.extend([*left, *right]),
+                        Self::Compare(Comparison::Equal, left, right) => {
+                            match (left.own_text(), *right) {
+                                (Some(key), Self::Literal(Literal::Text(text))) => {
+                                    let text = if left.ignores_case() {
+                                        text.to_lowercase()
+                                    } else {
+                                        text
+                                    };
+                                    let (_, texts) = equalities
+                                        .entry(key)
+                                        .or_insert_with(|| (*left, HashSet::new()));
+                                    texts.insert(text);
+                                }
+                                (_, right) => others.push(Self::Compare(
+                                    Comparison::Equal,
+                                    left,
+                                    Box::new(right),
+                                )),
+                            }
+                        }
+                        other => others.push(other.gathered()),
+                    }
+                }
+                let equalities = equalities.into_values().map(|(of, texts)| {
+                    let fold = of.ignores_case();
+                    Self::OneOf(Box::new(of), fold, texts)
+                });
+                equalities
+                    .chain(others)
+                    .reduce(|left, right| Self::Or(Box::new(left), Box::new(right)))
+                    .unwrap_or(Self::Literal(Literal::Boolean(false)))
+            }
+            Self::And(left, right) => {
+                Self::And(Box::new(left.gathered()), Box::new(right.gathered()))
+            }
+            other => other,
+        }
+    }
+
+    /// Which property of the row itself this is, and whether in lower case.
+    fn own_text(&self) -> Option<(usize, bool)> {
+        match self {
+            Self::Property(path, index, _) if path.is_empty() => Some((*index, false)),
+            Self::Call(Function::ToLower, arguments) => match arguments.as_slice() {
+                [Self::Property(path, index, _)] if path.is_empty() => Some((*index, true)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     fn truth(&self, register: &Register, row: Row<'_>) -> Option<bool> {
         match self {
             Self::Or(left, right) => match left.truth(register, row) {
@@ -523,6 +593,10 @@ impl Expression {
                     compare(Comparison::Equal, &left, &member)
                 }))
             }
+            Self::OneOf(of, fold, texts) => Some(match folded(of.scalar(register, row), *fold) {
+                Scalar::Text(text) => texts.contains(text.as_ref()),
+                _ => false,
+            }),
             Self::Call(Function::ToLower, _) => None,
             Self::Call(function, arguments) => {
                 let fold = arguments.iter().any(Self::ignores_case);

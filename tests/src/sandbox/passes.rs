@@ -32,7 +32,7 @@ const SECOND_STACK: &str = "sandbox-by-application";
 /// Customers of each of the two applications; the same people in both.
 const CUSTOMERS_OF_EACH: usize = 6;
 /// Where people are numbered from, so that nobody of the day is among them.
-const PEOPLE_FROM: usize = 110;
+const PEOPLE_FROM: usize = 125;
 
 /// What runs.
 pub(super) struct World<'a> {

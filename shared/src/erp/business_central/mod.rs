@@ -610,23 +610,29 @@ impl Erp for BusinessCentral {
         Ok(holders)
     }
 
-    async fn holders_of_codes(
+    /// A number is unique in its table, so that only the other table is asked.
+    async fn other_holders_of_codes(
         &self,
         kind: EntityKind,
-        codes: &[Code],
+        records: &[(ErpId, Code)],
         deadline: Deadline,
     ) -> Result<Vec<(Code, ErpId)>, ErpError> {
         let mut holders = Vec::new();
-        for codes in codes.chunks(CODES_IN_A_REQUEST) {
-            let numbers = codes.iter().filter_map(|code| formats::number(code).ok());
-            let Some(filter) = Filter::any_of(NUMBER.name, numbers) else {
-                continue;
-            };
-            for resource in resources(kind) {
-                let filter = filter.clone().and(of_kind(kind, resource));
+        for resource in resources(kind) {
+            let codes: Vec<&Code> = records
+                .iter()
+                .filter(|(record, _)| record.resource != resource)
+                .map(|(_, code)| code)
+                .collect();
+            for codes in codes.chunks(CODES_IN_A_REQUEST) {
+                let numbers = codes.iter().filter_map(|code| formats::number(code).ok());
+                let Some(filter) = Filter::any_of(NUMBER.name, numbers) else {
+                    continue;
+                };
+                let filter = filter.and(of_kind(kind, resource));
                 for row in self.rows(resource, filter, deadline).await? {
                     if let (Some(id), Some(code)) = (row.erp_id(resource), row.number())
-                        && codes.contains(&code)
+                        && codes.contains(&&code)
                     {
                         holders.push((code, id));
                     }
