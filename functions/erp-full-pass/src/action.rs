@@ -31,7 +31,7 @@ const CHANGES_AT_ONCE: usize = 100;
 pub(crate) enum Action {
     /// Norce is told something about a record, or a mapping is made, or both.
     Tell(Tell),
-    /// A line waits until Norce has the company that it refers to.
+    /// All that is to be told waits until Norce has the company that it refers to.
     Wait {
         /// The company's record.
         company: ErpId,
@@ -68,6 +68,9 @@ pub(crate) struct Tell {
     /// The company that a contact is added to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) company: Option<NorceId>,
+    /// The company's record, if Norce has to have it first: the relation to it waits, the rest does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits_for: Option<ErpId>,
     /// What Norce knows of the ERP's fields then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fingerprint: Option<Fingerprint>,
@@ -122,9 +125,35 @@ impl Tell {
             correlation,
         })
     }
+
+    /// What waits for the company: the whole insert, or the relation alone.
+    fn waiting_line(&self, correlation: Uuid) -> ImportLine {
+        let fields = match self.id {
+            None => self.fields,
+            Some(_) => FieldGroups::NONE,
+        };
+        ImportLine {
+            id: self.id,
+            code: self.code.clone(),
+            fields: fields.without(FieldGroups::of(&[FieldGroup::CompanyRelations])),
+            record: Some(self.record.clone()),
+            company: None,
+            contacts: Vec::new(),
+            correlation,
+        }
+    }
 }
 
 impl Action {
+    /// Whether nothing is left to be done about the record afterwards.
+    pub(crate) fn settles(&self) -> bool {
+        match self {
+            Self::Tell(tell) => tell.waits_for.is_none(),
+            Self::Wait { .. } | Self::Owe { .. } => false,
+            Self::Resolve { .. } | Self::Look { .. } => true,
+        }
+    }
+
     /// Counts it in its group, once, when it is decided.
     pub(crate) fn count(&self, run: &mut Run) {
         let counts = &mut run.counts;
@@ -157,6 +186,7 @@ impl Action {
             let mut line = PlanLine::new(group, tell.kind, Some(&tell.record), Some(&tell.code));
             line.norce_id = tell.id;
             line.fields = (!tell.fields.is_empty()).then(|| tell.fields.to_string());
+            line.reason = tell.waits_for.as_ref().map(waiting);
             line
         };
         Some(match self {
@@ -173,7 +203,7 @@ impl Action {
             },
             Self::Wait { tell, company } => {
                 let mut line = of("waiting", tell);
-                line.reason = Some(format!("waits for its company ({company}) to be in Norce"));
+                line.reason = Some(waiting(company));
                 line
             }
             Self::Owe {
@@ -199,6 +229,12 @@ impl Action {
             Self::Resolve { .. } | Self::Look { .. } => return None,
         })
     }
+}
+
+fn waiting(company: &ErpId) -> String {
+    format!(
+        "its company ({company}) is not in Norce: the relation is told as soon as the company is"
+    )
 }
 
 /// What came of a change to the mappings.
@@ -268,9 +304,13 @@ impl ErpFullPass {
             Action::Tell(tell) => {
                 let (noted, writes) = self.note(scope, tell).await?;
                 let done = match noted {
-                    Noted::Done => tell
-                        .line(correlation)
-                        .map(|line| Done::Line(tell.kind, line)),
+                    Noted::Done => {
+                        if let Some(company) = &tell.waits_for {
+                            self.wait(scope, correlation, company, tell).await?;
+                        }
+                        tell.line(correlation)
+                            .map(|line| Done::Line(tell.kind, line))
+                    }
                     Noted::Gone => None,
                     Noted::Conflict(detail) => {
                         let code = Some(&tell.code);
@@ -289,18 +329,7 @@ impl ErpFullPass {
                 (done, writes)
             }
             Action::Wait { company, tell } => {
-                let line = tell.line(correlation);
-                if let Some(mut line) = line {
-                    line.company = None;
-                    self.passes.wait_for_company(scope, company, &line).await?;
-                }
-                let detail = format!(
-                    "its company ({company}) is not in Norce: it is told as soon as the company is"
-                );
-                let code = Some(&tell.code);
-                let reason = Reason::MissingPrerequisite;
-                self.owe(scope, correlation, &tell.record, code, reason, &detail)
-                    .await?;
+                self.wait(scope, correlation, company, tell).await?;
                 (None, 0)
             }
             Action::Owe {
@@ -334,6 +363,28 @@ impl ErpFullPass {
                 0,
             ),
         })
+    }
+
+    /// Lets what needs the company wait, visibly.
+    async fn wait(
+        &self,
+        scope: Scope,
+        correlation: Uuid,
+        company: &ErpId,
+        tell: &Tell,
+    ) -> Result<(), Halt> {
+        let line = tell.waiting_line(correlation);
+        self.passes.wait_for_company(scope, company, &line).await?;
+        let (code, reason) = (Some(&tell.code), Reason::MissingPrerequisite);
+        self.owe(
+            scope,
+            correlation,
+            &tell.record,
+            code,
+            reason,
+            &waiting(company),
+        )
+        .await
     }
 
     async fn owe(

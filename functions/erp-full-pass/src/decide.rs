@@ -196,6 +196,7 @@ impl Rules<'_> {
             id,
             fields,
             company: None,
+            waits_for: None,
             fingerprint,
         }
     }
@@ -613,14 +614,19 @@ impl Rules<'_> {
                 tell.company = Some(id);
                 Ok(Decision::Act(Action::Tell(tell)))
             }
-            None if tell.id.is_some()
-                && !(tell.what == What::Fields && tell.fields == relation) =>
-            {
-                // The rest does not wait. The next pass sees that the relation is still to be told.
+            None if tell.id.is_some() => {
+                // The rest does not wait. The fingerprint leaves the relation open, so that a later pass confirms it.
                 tell.fields = tell.fields.without(relation);
                 let told = self.told.without(relation);
                 tell.fingerprint = record.owned_fingerprint(told, &self.pass.fingerprints)?;
-                Ok(Decision::Act(Action::Tell(tell)))
+                Ok(Decision::Act(
+                    if tell.what == What::Fields && tell.fields.is_empty() {
+                        Action::Wait { company, tell }
+                    } else {
+                        tell.waits_for = Some(company);
+                        Action::Tell(tell)
+                    },
+                ))
             }
             None => Ok(Decision::Act(Action::Wait { company, tell })),
         }

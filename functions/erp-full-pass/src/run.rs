@@ -197,7 +197,7 @@ impl Step<'_> {
                 true
             }
             Decision::Act(action) => {
-                let resolved = !matches!(action, Action::Owe { .. } | Action::Wait { .. });
+                let resolved = action.settles();
                 self.push(action);
                 resolved
             }

@@ -19,6 +19,11 @@ pub(crate) fn thread_time() -> Duration {
     clock(ClockId::ThreadCPUTime)
 }
 
+/// The processor time of all threads of this process so far.
+pub(crate) fn process_time() -> Duration {
+    clock(ClockId::ProcessCPUTime)
+}
+
 fn clock(id: ClockId) -> Duration {
     let time = clock_gettime(id);
     Duration::new(

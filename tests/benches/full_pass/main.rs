@@ -1,0 +1,262 @@
+//! A full pass over registers of any size: processor time, memory, and requests.
+//!
+//! 1. With mappings in memory, over 10,000 to 1,000,000 customers, of whom one in a hundred has no code in Norce, and
+//!    all of whom are unchanged; and how much of it goes into receiving and reading the pages.
+//! 2. With DynamoDB (MiniStack), twice: when nobody is known yet, and when everything is. The requests are counted.
+//!
+//! The ERP and Norce are a process of their own that answers at once ([`server`]), over sockets without TLS; each pass is
+//! a process of its own too, as in Lambda.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a program for people: what cannot be set up is to fail loudly, and the figures are its output"
+)]
+
+mod mappings;
+#[path = "../measurement/mod.rs"]
+mod measurement;
+mod pass;
+mod server;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use measurement::{machine, micros};
+use pass::{Part, Taken, Task};
+use serde::{Deserialize, Serialize};
+use tests::local_aws::{LocalAws, REGION, ROOT_KEY, Tools};
+
+const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
+/// Through MiniStack, which takes a few milliseconds for each transaction.
+const CUSTOMERS_IN_DYNAMODB: u64 = 20_000;
+/// How long the ERP takes to answer where it is shown that pages and mappings are read at the same time.
+const SLOW: Duration = Duration::from_millis(40);
+const TABLE: &str = "benchmark";
+
+/// Where mappings, runs and owed records are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Stores {
+    /// In memory; the mappings are worked out.
+    Arithmetic {
+        /// One in a hundred is not known.
+        some_lack_codes: bool,
+    },
+    /// In a table of DynamoDB, which the environment says how to reach.
+    DynamoDb { table: String },
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[1..] {
+        ["serve", delay] => {
+            let delay = Duration::from_millis(delay.parse().expect("milliseconds"));
+            runtime.block_on(server::serve(delay));
+        }
+        ["pass", task] => {
+            measurement::log_to_nowhere();
+            runtime.block_on(pass::run(&serde_json::from_str(task).expect("a task")));
+        }
+        _ => {
+            println!("{}\n", machine());
+            in_memory();
+            runtime.block_on(in_dynamodb());
+        }
+    }
+}
+
+/// The server, for as long as this lives.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(delay: Duration) -> Self {
+        let program = std::env::current_exe().expect("a path");
+        let mut process = Command::new(program)
+            .args(["serve", &delay.as_millis().to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut address = String::new();
+        let output = process.stdout.take().expect("its output");
+        BufReader::new(output)
+            .read_line(&mut address)
+            .expect("its address");
+        Self {
+            process,
+            address: address.trim().to_owned(),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Does a task in a process of its own.
+fn measure(task: &Task, environment: &[(&str, String)]) -> Vec<Taken> {
+    let program = std::env::current_exe().expect("a path");
+    let output = Command::new(program)
+        .args(["pass", &serde_json::to_string(task).expect("JSON")])
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("the pass runs");
+    assert!(output.status.success(), "the pass failed");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("what it took"))
+        .collect()
+}
+
+fn in_memory() {
+    let server = Server::start(Duration::ZERO);
+    println!(
+        "{:<38} {:>10} {:>10} {:>12} {:>10}",
+        "mappings in memory", "customers", "elapsed", "per record", "peak"
+    );
+    let row = |name: &str, customers: u64, stores: Stores, part: Part| {
+        let task = Task {
+            server: server.address.clone(),
+            customers,
+            stores,
+            part,
+            passes: 1,
+        };
+        let taken = measure(&task, &[]).remove(0);
+        let each = taken.processor / u32::try_from(customers).unwrap_or(u32::MAX);
+        println!(
+            "{name:<38} {customers:>10} {:>8.1} s {:>12} {:>7.1} MB",
+            taken.elapsed.as_secs_f64(),
+            micros(each),
+            taken.peak_kib as f64 * 1_024.0 / 1e6,
+        );
+        taken
+    };
+    for customers in SIZES {
+        let one_in_a_hundred = Stores::Arithmetic {
+            some_lack_codes: true,
+        };
+        let taken = row(
+            "a pass, 1 % need a code",
+            customers,
+            one_in_a_hundred,
+            Part::Pass,
+        );
+        let needing = customers / server::WITHOUT_CODE_EVERY;
+        assert_eq!(
+            (taken.counts.codes, taken.counts.unchanged),
+            (needing, customers - needing)
+        );
+        println!(
+            "{:<38} {} pages, {} look-ups in Norce for {needing} codes",
+            "", taken.cost.pages, taken.cost.query_calls
+        );
+    }
+    let all_known = || Stores::Arithmetic {
+        some_lack_codes: false,
+    };
+    let customers = SIZES[1];
+    let taken = row("a pass, all unchanged", customers, all_known(), Part::Pass);
+    assert_eq!(taken.counts.unchanged, customers);
+    row(
+        "… of that, receiving and reading",
+        customers,
+        all_known(),
+        Part::Read,
+    );
+    row(
+        "… of that, receiving",
+        customers,
+        all_known(),
+        Part::Receive,
+    );
+}
+
+async fn in_dynamodb() {
+    let tools = Tools::ministack(|step: &str| println!("{step}"))
+        .await
+        .expect("MiniStack is installed");
+    let aws = LocalAws::start(&tools, "benchmark", &[])
+        .await
+        .expect("MiniStack starts");
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", ROOT_KEY.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", ROOT_KEY.to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_ENDPOINT_URL", aws.endpoint()),
+    ];
+    println!(
+        "\nDynamoDB (MiniStack), {CUSTOMERS_IN_DYNAMODB} customers; requests for each 1,000 of them"
+    );
+    for (title, delay) in [
+        ("an ERP that answers at once", Duration::ZERO),
+        ("an ERP that takes 40 ms", SLOW),
+    ] {
+        let server = Server::start(delay);
+        let table = format!("{TABLE}-{}", delay.as_millis());
+        create_table(&aws, &table).await;
+        let task = Task {
+            server: server.address.clone(),
+            customers: CUSTOMERS_IN_DYNAMODB,
+            stores: Stores::DynamoDb { table },
+            part: Part::Pass,
+            passes: 2,
+        };
+        println!("{title}");
+        for (name, taken) in ["nobody is known", "all are unchanged"]
+            .iter()
+            .zip(measure(&task, &environment))
+        {
+            let requests: Vec<String> = taken
+                .requests
+                .iter()
+                .map(|(operation, count)| {
+                    let each = *count as f64 * 1_000.0 / CUSTOMERS_IN_DYNAMODB as f64;
+                    format!("{operation} {each:.2}")
+                })
+                .collect();
+            println!(
+                "  {name:<18} {:.1} s, {:.1} s of them waiting for the ERP; {}",
+                taken.elapsed.as_secs_f64(),
+                taken.cost.erp_wait_ms as f64 / 1e3,
+                requests.join(", ")
+            );
+            println!("  {:<18} {:?}", "", taken.counts);
+        }
+    }
+}
+
+async fn create_table(aws: &LocalAws, name: &str) {
+    let attribute = AttributeDefinition::builder()
+        .attribute_name("pk")
+        .attribute_type(ScalarAttributeType::S);
+    let key = KeySchemaElement::builder()
+        .attribute_name("pk")
+        .key_type(KeyType::Hash);
+    aws_sdk_dynamodb::Client::new(&aws.aws_config().await)
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute.build().expect("an attribute"))
+        .key_schema(key.build().expect("a key"))
+        .send()
+        .await
+        .expect("a table");
+}

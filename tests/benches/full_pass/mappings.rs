@@ -1,0 +1,145 @@
+//! Mappings in memory that take no memory: what is known about a customer is worked out from its number.
+
+use async_trait::async_trait;
+use shared::{
+    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, NorceId, Scope},
+    mappings::{
+        Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace,
+        Reservation, Reserved,
+    },
+};
+use uuid::Uuid;
+
+use super::server::{WITHOUT_CODE_EVERY, code, number_of};
+
+/// Everybody is known and confirmed, but for those who have no code in Norce, if there are any.
+pub(crate) struct Arithmetic {
+    pub(crate) some_lack_codes: bool,
+}
+
+fn no_part() -> MappingsError {
+    MappingsError("no part of the benchmark".to_owned())
+}
+
+#[async_trait]
+impl Mappings for Arithmetic {
+    async fn records(
+        &self,
+        _: Scope,
+        records: &[ErpId],
+    ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
+        records
+            .iter()
+            .map(|record| {
+                let number = number_of(&record.id).ok_or_else(no_part)?;
+                if self.some_lack_codes && number.is_multiple_of(WITHOUT_CODE_EVERY) {
+                    return Ok(None);
+                }
+                let id = i64::try_from(number + 1).map_err(|_| no_part())?;
+                Ok(Some(RecordFace {
+                    kind: EntityKind::Customer,
+                    id: Some(NorceId::try_from(id).map_err(|_| no_part())?),
+                    code: code(number).parse().map_err(|_| no_part())?,
+                    erp_fingerprint: None,
+                    confirmed: true,
+                }))
+            })
+            .collect()
+    }
+
+    async fn known(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        records: &[(ErpId, Code)],
+    ) -> Result<Vec<Known>, MappingsError> {
+        Ok(vec![Known::Nothing; records.len()])
+    }
+
+    async fn get_many(
+        &self,
+        entities: &[EntityRef],
+    ) -> Result<Vec<Option<Mapping>>, MappingsError> {
+        Ok(vec![None; entities.len()])
+    }
+
+    async fn bind(&self, _: EntityRef, _: Binding) -> Result<Bound, MappingsError> {
+        Ok(Bound::Done)
+    }
+
+    async fn record_delivery(
+        &self,
+        _: EntityRef,
+        _: &Code,
+        _: CodeDelivery,
+    ) -> Result<bool, MappingsError> {
+        Ok(true)
+    }
+
+    async fn record_owned(
+        &self,
+        _: Scope,
+        _: &ErpId,
+        _: Option<&Fingerprint>,
+    ) -> Result<bool, MappingsError> {
+        Ok(true)
+    }
+
+    async fn get(&self, _: EntityRef) -> Result<Option<Mapping>, MappingsError> {
+        Err(no_part())
+    }
+
+    async fn by_code(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: &Code,
+    ) -> Result<Option<EntityRef>, MappingsError> {
+        Err(no_part())
+    }
+
+    async fn reserve(&self, _: EntityRef, _: Reservation) -> Result<Reserved, MappingsError> {
+        Err(no_part())
+    }
+
+    async fn renew(&self, _: EntityRef, _: Uuid, _: Reservation) -> Result<bool, MappingsError> {
+        Err(no_part())
+    }
+
+    async fn release(&self, _: EntityRef, _: Uuid) -> Result<(), MappingsError> {
+        Err(no_part())
+    }
+
+    async fn record_sync(&self, _: EntityRef, _: &Binding) -> Result<bool, MappingsError> {
+        Err(no_part())
+    }
+
+    async fn forget(&self, _: EntityRef) -> Result<(), MappingsError> {
+        Err(no_part())
+    }
+
+    async fn rename(
+        &self,
+        _: EntityRef,
+        _: &ErpId,
+        _: &Code,
+        _: &Code,
+    ) -> Result<Bound, MappingsError> {
+        Err(no_part())
+    }
+
+    async fn announce_insert(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: &ErpId,
+        _: &Code,
+        _: Option<&Fingerprint>,
+    ) -> Result<bool, MappingsError> {
+        Err(no_part())
+    }
+
+    async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), MappingsError> {
+        Err(no_part())
+    }
+}

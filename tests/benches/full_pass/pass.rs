@@ -1,0 +1,323 @@
+//! One full pass in a process of its own, with what it took.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use erp_full_pass::{ErpFullPass, PassSettings};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::{
+    domain::{
+        FieldGroups, FingerprintKey, ImportRequest, PassMessage, PassMode, PassRequest, Resource,
+        Scope, Shops, SystemClock,
+    },
+    erp::{Erp, ExtraFields, Listing},
+    http::{Deadline, ReqwestTransport, Transport, TransportError},
+    mappings::{DynamoDbMappings, Mappings},
+    owed::{DynamoDbOwed, MemoryOwed, OwedRecords},
+    passes::{Cost, Counts, DynamoDbPasses, MemoryPasses, Passes},
+    queues::{MemoryQueue, Queue, QueueDepth, QueueError, Redrive},
+    reports::MemoryReports,
+    runtime::{
+        aws,
+        batch::{Handler, Outcome, Received},
+        configuration::{ErpKind, ErpSettings, NorceSettings},
+        secrets::ClientSecret,
+        wiring,
+    },
+};
+use uuid::Uuid;
+
+use super::{Stores, mappings::Arithmetic, measurement::process_time};
+
+/// The time of an invocation, as in the template.
+const INVOCATION: Duration = Duration::from_secs(297);
+/// Nothing is delivered twice here.
+const REDRIVE: Redrive = Redrive {
+    visibility: Duration::from_secs(330),
+    max_receives: 1_000,
+};
+
+/// What is to be done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Task {
+    /// The address of [`server::serve`].
+    pub(crate) server: String,
+    pub(crate) customers: u64,
+    pub(crate) stores: Stores,
+    pub(crate) part: Part,
+    /// How often.
+    pub(crate) passes: usize,
+}
+
+/// How much of a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Part {
+    /// The pages are received, and that is all.
+    Receive,
+    /// They are read into records.
+    Read,
+    /// All of it.
+    Pass,
+}
+
+/// What a pass took.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Taken {
+    pub(crate) elapsed: Duration,
+    pub(crate) processor: Duration,
+    /// The most resident memory that the process has had, in KiB.
+    pub(crate) peak_kib: u64,
+    pub(crate) counts: Counts,
+    pub(crate) cost: Cost,
+    /// Requests to AWS by operation.
+    pub(crate) requests: BTreeMap<String, u64>,
+}
+
+/// Counts the requests to AWS by operation.
+struct Counting {
+    inner: Arc<dyn Transport>,
+    requests: Arc<Mutex<BTreeMap<String, u64>>>,
+}
+
+#[async_trait]
+impl Transport for Counting {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let target = request.headers().get("x-amz-target");
+        if let Some(operation) =
+            target.and_then(|target| target.to_str().ok()?.split('.').next_back())
+        {
+            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            *requests.entry(operation.to_owned()).or_default() += 1;
+        }
+        self.inner.send(request, timeout).await
+    }
+}
+
+/// The imports queue: somebody always takes everything at once.
+struct Taker;
+
+#[async_trait]
+impl Queue<ImportRequest> for Taker {
+    async fn send(&self, _: &[ImportRequest], _: Duration) -> Result<(), QueueError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl QueueDepth for Taker {
+    async fn depth(&self) -> Result<u64, QueueError> {
+        Ok(0)
+    }
+}
+
+/// Does a task and prints what each of its passes took, a line each.
+pub(crate) async fn run(task: &Task) {
+    let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new().expect("a client"));
+    let requests = Arc::default();
+    let pass = pass(task, &transport, &requests).await;
+    for _ in 0..task.passes {
+        let (start, processor) = (Instant::now(), process_time());
+        let (counts, cost) = match task.part {
+            Part::Pass => full_pass(&pass).await,
+            part => (
+                listing(task, &pass, &transport, part).await,
+                Cost::default(),
+            ),
+        };
+        let taken = Taken {
+            elapsed: start.elapsed(),
+            processor: process_time() - processor,
+            peak_kib: peak_memory(),
+            counts,
+            cost,
+            requests: std::mem::take(&mut requests.lock().unwrap_or_else(PoisonError::into_inner)),
+        };
+        println!("{}", serde_json::to_string(&taken).expect("JSON"));
+    }
+}
+
+async fn pass(
+    task: &Task,
+    transport: &Arc<dyn Transport>,
+    requests: &Arc<Mutex<BTreeMap<String, u64>>>,
+) -> ErpFullPass {
+    let url = |path: &str| {
+        format!("{}{path}", task.server)
+            .parse()
+            .expect("an address")
+    };
+    let shops = Shops {
+        applications: json!([{ "id": 1, "key": Uuid::from_u128(1) }])
+            .to_string()
+            .parse()
+            .expect("applications"),
+        by_application: false,
+    };
+    let secret = || ClientSecret {
+        client_id: "benchmark".to_owned(),
+        client_secret: "benchmark".into(),
+    };
+    let norce = NorceSettings {
+        base_url: url("/norce"),
+        scope: "prod".to_owned(),
+        secret_arn: String::new(),
+        account_id: 17,
+        invoice_address_type: 1,
+    };
+    let norce = wiring::norce(transport.clone(), &norce, secret(), &shops).expect("Norce");
+    let erp = ErpSettings {
+        kind: ErpKind::BusinessCentral,
+        base_url: url(&format!("/v2.0/{}/prod/api/v2.0/", task.customers)),
+        token_url: url("/token"),
+        secret_arn: String::new(),
+        company: Some(Uuid::from_u128(0xb1).to_string()),
+        extra_fields: ExtraFields::default(),
+    };
+    let erps = wiring::erps(transport, &erp, &secret(), &shops).expect("an ERP");
+    let fingerprints = FingerprintKey::new(b"key of the benchmark");
+    let (mappings, owed, passes): (Arc<dyn Mappings>, Arc<dyn OwedRecords>, Arc<dyn Passes>) =
+        match &task.stores {
+            Stores::Arithmetic { some_lack_codes } => (
+                Arc::new(Arithmetic {
+                    some_lack_codes: *some_lack_codes,
+                }),
+                Arc::new(MemoryOwed::default()),
+                Arc::new(MemoryPasses::default()),
+            ),
+            Stores::DynamoDb { table } => {
+                let counting = Counting {
+                    inner: transport.clone(),
+                    requests: requests.clone(),
+                };
+                let aws = aws::load(Arc::new(counting)).await;
+                (
+                    Arc::new(DynamoDbMappings::new(&aws, table, fingerprints.clone())),
+                    Arc::new(DynamoDbOwed::new(&aws, table)),
+                    Arc::new(DynamoDbPasses::new(&aws, table)),
+                )
+            }
+        };
+    ErpFullPass {
+        norce: norce.query,
+        erps,
+        mappings,
+        owed,
+        passes,
+        reports: Arc::new(MemoryReports::default()),
+        imports: Arc::new(Taker),
+        imports_depth: Arc::new(Taker),
+        changes: Arc::new(MemoryQueue::fifo(REDRIVE)),
+        to_passes: Arc::new(MemoryQueue::standard(REDRIVE)),
+        clock: Arc::new(SystemClock),
+        fingerprints,
+        shops,
+        settings: PassSettings::default(),
+    }
+}
+
+/// A full pass, from its start to its end, as many invocations as it takes.
+async fn full_pass(pass: &ErpFullPass) -> (Counts, Cost) {
+    let request = PassRequest {
+        mode: PassMode::Full,
+        kind: None,
+        application: None,
+        dry_run: false,
+    };
+    let started = pass.start(&request).await.expect("a start");
+    let run = started.runs.first().expect("a run").run;
+    let mut message = PassMessage::Start {
+        run,
+        scope: Scope::Client,
+        mode: PassMode::Full,
+        kind: None,
+        dry_run: false,
+    };
+    loop {
+        let received = Received {
+            message,
+            receive_count: 1,
+        };
+        let outcome = pass.handle(received, Deadline::after(INVOCATION)).await;
+        assert_eq!(outcome, Outcome::Done);
+        let run = pass.passes.run(run).await.expect("a store");
+        let run = run.expect("a record of the run");
+        if let Some(ended) = run.ended {
+            assert_eq!(ended.failed, None);
+            return (run.counts, run.cost);
+        }
+        message = PassMessage::Continue { run: run.id };
+    }
+}
+
+/// The listing alone.
+async fn listing(
+    task: &Task,
+    pass: &ErpFullPass,
+    transport: &Arc<dyn Transport>,
+    part: Part,
+) -> Counts {
+    let erp: &dyn Erp = pass.erps[&Scope::Client].as_ref();
+    let deadline = Deadline::after(INVOCATION);
+    let mut counts = Counts::default();
+    if part == Part::Receive {
+        let mut next = Some(format!(
+            "{}/v2.0/{}/prod/api/v2.0/companies/customers?$select=id",
+            task.server, task.customers
+        ));
+        while let Some(url) = next {
+            let request = http::Request::get(&url)
+                .body(Bytes::new())
+                .expect("a request");
+            let response = transport
+                .send(request, INVOCATION)
+                .await
+                .expect("an answer");
+            let body = response.body();
+            // The link stands at the end; nothing else is read.
+            let end = &body[body.len().saturating_sub(300)..];
+            let end = String::from_utf8_lossy(end);
+            next = end
+                .split_once("nextLink\":\"")
+                .map(|(_, link)| format!("{}{}", task.server, link.trim_end_matches("\"}")));
+            counts.seen += 1;
+        }
+        return counts;
+    }
+    let listing = Listing {
+        resource: Resource::Customer,
+        kind: None,
+        since: None,
+        fields: FieldGroups::CODE,
+    };
+    let mut cursor = None;
+    loop {
+        let page = erp.page(&listing, cursor.as_ref(), deadline).await;
+        let page = page.expect("a page");
+        counts.seen += page.records.len() as u64;
+        cursor = page.next;
+        if cursor.is_none() {
+            return counts;
+        }
+    }
+}
+
+/// The most resident memory that this process has had, in KiB.
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,270 @@
+//! More than codes: the fields that the ERP owns, companies and their contacts, and records that Norce does not have.
+
+use erp_full_pass::PassSettings;
+use serde_json::json;
+use shared::{domain::PassMode, owed::Reason};
+use tests::{
+    bundle::{Bundle, Options},
+    business_central_simulator::{ContactRecord, CustomerRecord},
+    norce_simulator::CodeList,
+};
+
+use crate::{ended, in_erp, owed, person, person_in_erp};
+
+fn inserting() -> PassSettings {
+    PassSettings {
+        import_unknown: true,
+        ..PassSettings::default()
+    }
+}
+
+fn organisation_in_erp(bundle: &Bundle) -> CustomerRecord {
+    in_erp(
+        bundle,
+        &json!({"displayName": "Bolaget Aktiebolag", "type": "Company",
+            "taxRegistrationNumber": "SE556036079301"}),
+    )
+}
+
+/// A person whom the ERP has as a contact of an organisation.
+fn contact_in_erp(bundle: &Bundle, of: &CustomerRecord, number: usize) -> ContactRecord {
+    let company = bundle.erp_company();
+    let organisation = bundle
+        .erp
+        .contacts(company)
+        .into_iter()
+        .find(|contact| contact.display_name == of.display_name)
+        .unwrap();
+    bundle
+        .erp
+        .add_contact(
+            company,
+            &json!({"displayName": format!("Anna Ek {number}"), "type": "Person",
+                "companyNumber": organisation.number,
+                "email": format!("person.{number}@example.com")}),
+        )
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relation_waits_for_the_company_and_is_told_when_norce_has_it() {
+    let bundle = Bundle::new(&Options {
+        erp_owns: "code,active,company-relations".parse().unwrap(),
+        pass: inserting(),
+        ..Options::default()
+    });
+    let organisation = organisation_in_erp(&bundle);
+    let contact = contact_in_erp(&bundle, &organisation, 1);
+    let id = bundle.norce.add_customer(person(1));
+    bundle.run_until_quiet().await;
+
+    let run = bundle.start_pass(PassMode::Full).await[0];
+    while bundle.pass_step().await {}
+    // The company is on its way; the code of its contact does not wait, the relation does.
+    let counts = ended(&bundle.run(run).await).clone();
+    assert_eq!((counts.inserted, counts.codes), (1, 1));
+    let waiting = owed(&bundle).await;
+    assert_eq!(waiting[0].0, Reason::MissingPrerequisite);
+    bundle.run_until_quiet().await;
+
+    let company = bundle.norce.companies().remove(0).row;
+    assert_eq!(company.company_code, Some(organisation.number));
+    assert_eq!(company.name.as_deref(), Some("Bolaget Aktiebolag"));
+    let customer = bundle.norce.customer(id).unwrap().row;
+    assert_eq!(customer.customer_code, Some(contact.number));
+    assert!(bundle.norce.companies_of(id).contains(&company.id));
+    // As a delta, from the company's side.
+    let import = bundle.norce.imports().pop().unwrap();
+    let row = &import.rows[0];
+    assert_eq!(row["Id"], company.id);
+    assert_eq!(row["IsCustomerListDelta"], true);
+    assert_eq!(row["Customers"], json!([{"Id": id}]));
+    assert_eq!(row.get("Code"), None, "the code is there already");
+
+    // The next pass settles what was owed, and so does the sweep for an event that came before the relation; the pass
+    // after that has nothing to do.
+    bundle.pass(PassMode::Full).await;
+    bundle.pass(PassMode::Sweep).await;
+    assert_eq!(owed(&bundle).await, []);
+    let imports = bundle.norce.imports().len();
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!((ended(&run).seen, ended(&run).unchanged), (2, 2));
+    assert_eq!(bundle.norce.imports().len(), imports);
+    assert!(bundle.norce.contract_notes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relation_to_a_company_that_norce_has_is_told_with_the_contact() {
+    let bundle = Bundle::new(&Options {
+        erp_owns: "code,active,company-relations".parse().unwrap(),
+        pass: inserting(),
+        ..Options::default()
+    });
+    let organisation = organisation_in_erp(&bundle);
+    bundle.pass(PassMode::Full).await;
+    let contact = contact_in_erp(&bundle, &organisation, 1);
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!((ended(&run).inserted, ended(&run).waiting), (1, 0));
+    let company = bundle.norce.companies().remove(0).row;
+    let customer = bundle.norce.customers().remove(0).row;
+    assert_eq!(customer.customer_code, Some(contact.number.clone()));
+    assert!(bundle.norce.companies_of(customer.id).contains(&company.id));
+    let import = bundle.norce.imports().pop().unwrap();
+    let row = &import.rows[0];
+    assert_eq!(row["Companies"], json!([{"Id": company.id}]));
+    assert_eq!(row["IsCompanyListDelta"], true);
+    // Somebody moves another customer into the company in Norce: a delta does not take it out again.
+    let other = bundle.norce.add_customer(person(2));
+    bundle.norce.link(other, company.id, false);
+    bundle
+        .erp
+        .edit_contact(bundle.erp_company(), contact.id, &json!({"jobTitle": "VD"}))
+        .unwrap();
+    bundle.pass(PassMode::Full).await;
+    assert!(bundle.norce.companies_of(other).contains(&company.id));
+    assert!(bundle.norce.contract_notes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_insert_of_a_contact_waits_for_its_company() {
+    let bundle = Bundle::new(&Options {
+        pass: inserting(),
+        ..Options::default()
+    });
+    let organisation = organisation_in_erp(&bundle);
+    let contact = contact_in_erp(&bundle, &organisation, 1);
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!((ended(&run).inserted, ended(&run).waiting), (1, 1));
+    let company = bundle.norce.companies().remove(0).row;
+    let customer = bundle.norce.customers().remove(0).row;
+    assert_eq!(customer.customer_code, Some(contact.number));
+    assert!(bundle.norce.companies_of(customer.id).contains(&company.id));
+    bundle.pass(PassMode::Full).await;
+    assert_eq!(owed(&bundle).await, []);
+    assert!(bundle.norce.contract_notes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_price_list_that_norce_does_not_have_is_owed_and_holds_nobody_up() {
+    let bundle = Bundle::new(&Options {
+        extended_erp: true,
+        ..Options::default()
+    });
+    bundle.norce.add_code(CodeList::PriceLists, "VIP", 7);
+    let mut customers = Vec::new();
+    for number in 0..8 {
+        let id = bundle.norce.add_customer(person(number));
+        customers.push((id, person_in_erp(&bundle, number)));
+    }
+    bundle.run_until_quiet().await;
+    bundle.pass(PassMode::Full).await;
+    let edit = |place: usize, group: &str| {
+        let (company, id) = (bundle.erp_company(), customers[place].1.id);
+        bundle
+            .erp
+            .edit_customer(company, id, &json!({"customerPriceGroup": group}))
+            .unwrap();
+    };
+    for place in 0..8 {
+        edit(place, if place == 3 { "NOSUCH" } else { "VIP" });
+    }
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!(ended(&run).fields, 8);
+    let lists = |place: usize| {
+        let (id, _) = customers[place];
+        let customer = bundle.norce.customer(id).unwrap();
+        customer.details.price_lists.len()
+    };
+    for place in 0..8 {
+        assert_eq!(lists(place), usize::from(place != 3), "{place}");
+    }
+    let still_owed = owed(&bundle).await;
+    assert_eq!(still_owed.len(), 1, "{still_owed:?}");
+    assert!(still_owed[0].1.contains("NOSUCH"), "{still_owed:?}");
+    // The merchant makes the list, and the next pass brings it although nothing has changed in the ERP.
+    bundle.norce.add_code(CodeList::PriceLists, "NOSUCH", 8);
+    bundle.pass(PassMode::Delta).await;
+    assert_eq!(lists(3), 1);
+    assert_eq!(owed(&bundle).await, []);
+    // Taken away again.
+    edit(0, "");
+    bundle.pass(PassMode::Delta).await;
+    assert_eq!(lists(0), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flags_and_additional_info_are_told_where_the_erp_owns_them() {
+    let bundle = Bundle::new(&Options {
+        extended_erp: true,
+        erp_owns: "code,flags,additional-info".parse().unwrap(),
+        ..Options::default()
+    });
+    bundle.norce.add_code(CodeList::Flags, "VIP", 3);
+    bundle.norce.add_code(CodeList::InfoTypes, "segment", 4);
+    let id = bundle.norce.add_customer(person(1));
+    let record = person_in_erp(&bundle, 1);
+    bundle.run_until_quiet().await;
+    bundle.pass(PassMode::Full).await;
+    let edit = |properties: serde_json::Value| {
+        let company = bundle.erp_company();
+        bundle
+            .erp
+            .edit_customer(company, record.id, &properties)
+            .unwrap();
+    };
+    edit(json!({"isVip": true, "segmentCode": "GOLD"}));
+    bundle.pass(PassMode::Delta).await;
+    let details = bundle.norce.customer(id).unwrap().details;
+    assert_eq!(details.flags.len(), 1);
+    assert_eq!(details.infos.len(), 1);
+    assert_eq!(owed(&bundle).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_where_configured() {
+    let bundle = Bundle::new(&Options {
+        pass: inserting(),
+        create_accounts: true,
+        ..Options::default()
+    });
+    let record = person_in_erp(&bundle, 1);
+    // One word is no first and last name; without an address nobody can log in; the blocked are not let in.
+    in_erp(
+        &bundle,
+        &json!({"displayName": "Prince", "type": "Person", "email": "prince@example.com"}),
+    );
+    in_erp(&bundle, &json!({"displayName": "Bo Ek", "type": "Person"}));
+    in_erp(
+        &bundle,
+        &json!({"displayName": "Eva Lund", "type": "Person", "email": "eva@example.com", "blocked": "All"}),
+    );
+    let run = bundle.pass(PassMode::Full).await;
+    let counts = ended(&run);
+    assert_eq!(counts.inserted, 1);
+    assert_eq!(
+        counts.skipped["not in Norce, and lacks what Norce requires"],
+        2
+    );
+    assert_eq!(counts.skipped["not in Norce, and blocked in the ERP"], 1);
+    let customers = bundle.norce.customers();
+    assert_eq!(customers.len(), 1);
+    let row = &customers[0].row;
+    assert_eq!(row.customer_code, Some(record.number.clone()));
+    assert_eq!(row.email_address.as_deref(), Some("Person.1@Example.com"));
+    // One for each application.
+    assert_eq!(customers[0].accounts.len(), 2);
+    assert!(bundle.norce.contract_notes().is_empty());
+    // What was inserted is bound, and is not inserted again.
+    let imports = bundle.norce.imports().len();
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!((ended(&run).unchanged, ended(&run).inserted), (1, 0));
+    assert_eq!(bundle.norce.imports().len(), imports);
+    // Accounts are never touched afterwards.
+    bundle
+        .erp
+        .edit_customer(bundle.erp_company(), record.id, &json!({"blocked": "All"}))
+        .unwrap();
+    bundle.pass(PassMode::Delta).await;
+    let import = bundle.norce.imports().pop().unwrap();
+    assert_eq!(import.rows[0].get("Accounts"), None);
+}

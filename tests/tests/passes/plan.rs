@@ -1,0 +1,251 @@
+//! A plan writes nothing, and the pass then does what it said (P10).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use erp_full_pass::{PassSettings, report::PlanLine};
+use serde_json::{Value, json};
+use shared::{
+    domain::{PassMode, PassRequest},
+    passes::Run,
+};
+use tests::{
+    bundle::{Bundle, Options},
+    norce_simulator::{Blank, CodeList, NewCompany, NewCustomer},
+};
+use uuid::Uuid;
+
+use crate::{code_of, ended, in_erp, many_cases, owed, person, person_in_erp, writes};
+
+/// What a plan left.
+struct Plan {
+    run: Run,
+    lines: Vec<PlanLine>,
+    page: String,
+}
+
+async fn plan(bundle: &Bundle) -> Plan {
+    let request = PassRequest {
+        mode: PassMode::Full,
+        kind: None,
+        application: None,
+        dry_run: true,
+    };
+    let id: Uuid = bundle.start(&request).await[0];
+    bundle.run_until_quiet().await;
+    let reports: BTreeMap<String, String> = bundle
+        .reports
+        .all()
+        .into_iter()
+        .filter_map(|(key, body)| {
+            let name = key.strip_prefix(&format!("plans/{id}/"))?.to_owned();
+            Some((name, String::from_utf8(body.to_vec()).unwrap()))
+        })
+        .collect();
+    let lines = reports
+        .iter()
+        .filter(|(name, _)| name.starts_with("lines-"))
+        .flat_map(|(_, text)| text.lines())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    Plan {
+        run: serde_json::from_str(&reports["summary.json"]).unwrap(),
+        lines,
+        page: reports["report.html"].clone(),
+    }
+}
+
+/// Everything that a plan must not touch.
+fn stored(bundle: &Bundle) -> (String, String, (usize, usize)) {
+    (
+        format!("{:?} {:?}", bundle.mappings, bundle.owed),
+        format!("{:?}", bundle.passes),
+        writes(bundle),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn p10_a_plan_writes_nothing_and_says_what_the_pass_then_does() {
+    let bundle = Bundle::new(&Options::default());
+    many_cases(&bundle).await;
+    let before = stored(&bundle);
+    let plan = plan(&bundle).await;
+    assert_eq!(before, stored(&bundle));
+    assert!(plan.page.contains("Nothing was written"));
+    assert!(!plan.page.contains("@example") && !plan.page.contains("Anna"));
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!(ended(&run), &plan.run.counts);
+    let of = |group: &str| plan.lines.iter().filter(|line| line.group == group).count() as u64;
+    assert_eq!(of("code"), run.counts.codes);
+    assert_eq!(of("bound"), run.counts.bound);
+    assert_eq!(of("conflict"), run.counts.conflicts);
+    assert_eq!(of("skipped"), run.counts.skipped.values().sum::<u64>());
+    // Line by line: every code that was promised is there.
+    for line in plan.lines.iter().filter(|line| line.group == "code") {
+        let id = line.norce_id.unwrap();
+        let code = line.code.as_ref().map(ToString::to_string);
+        assert_eq!(code_of(&bundle, id.get().into()), code);
+    }
+}
+
+/// A register in which anything can be the matter.
+async fn anything(bundle: &Bundle, random: &mut fastrand::Rng) {
+    bundle
+        .norce
+        .configure(|settings| settings.events.drop_chance = 1.0);
+    bundle.norce.add_code(CodeList::PriceLists, "VIP", 7);
+    let mut known = Vec::new();
+    for number in 0..random.usize(1..60) {
+        // Few addresses, so that some come more than once.
+        let who = random.usize(0..40);
+        let in_norce = random.u8(..);
+        let record = match random.u8(..6) {
+            0 => in_erp(
+                bundle,
+                &json!({"displayName": format!("Bolaget {number}"), "type": "Company",
+                    "taxRegistrationNumber": format!("SE{}01", organisation_number(who))}),
+            ),
+            1 => in_erp(
+                bundle,
+                &json!({"displayName": "Nobody", "type": "Person", "email": ""}),
+            ),
+            2 => in_erp(
+                bundle,
+                &json!({"displayName": format!("Bo Ek {who}"), "type": "Person", "blocked": "All",
+                    "email": format!("person.{who}@example.com"), "customerPriceGroup": "VIP"}),
+            ),
+            _ => person_in_erp(bundle, who),
+        };
+        let code = match in_norce % 4 {
+            0 => Some(record.number.clone()),
+            1 => Some(format!("OTHER{number}")),
+            _ => None,
+        };
+        if in_norce < 150 && record.r#type == "Company" {
+            bundle.norce.add_company(NewCompany {
+                name: Some(format!("Bolaget {number}")),
+                organization_no: Some(organisation_number(who)),
+                code,
+                ..NewCompany::default()
+            });
+        } else if in_norce < 200 {
+            let id = bundle.norce.add_customer(NewCustomer {
+                code,
+                ..person(who)
+            });
+            if in_norce % 16 == 0 {
+                bundle.norce.forget_customer(id, &Blank::Null, false);
+            }
+        }
+        known.push(record);
+    }
+    bundle.run_until_quiet().await;
+    if random.bool() {
+        // Some of it is known, and then changes.
+        bundle.pass(PassMode::Full).await;
+        let company = bundle.erp_company();
+        for record in known {
+            let change: Value = match random.u8(..8) {
+                0 => json!({"number": format!("{}-R", record.number)}),
+                1 => json!({"blocked": "All"}),
+                2 => json!({"customerPriceGroup": "VIP"}),
+                3 => json!({"email": format!("person.{}@example.com", random.usize(0..40))}),
+                _ => continue,
+            };
+            bundle
+                .erp
+                .edit_customer(company, record.id, &change)
+                .unwrap();
+        }
+    }
+}
+
+/// A Swedish organisation number with its check digit.
+fn organisation_number(number: usize) -> String {
+    let digits = format!("556{number:06}");
+    let sum: u32 = digits
+        .chars()
+        .filter_map(|digit| digit.to_digit(10))
+        .enumerate()
+        .map(|(place, digit)| if place % 2 == 0 { digit * 2 } else { digit })
+        .map(|product| product / 10 + product % 10)
+        .sum();
+    format!("{digits}{}", (10 - sum % 10) % 10)
+}
+
+#[tokio::test(start_paused = true)]
+async fn p10_of_any_register_the_pass_does_exactly_what_its_plan_said() {
+    const REGISTERS: u64 = 60;
+    let mut groups = BTreeSet::new();
+    for seed in 0..REGISTERS {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let bundle = Bundle::new(&Options {
+            extended_erp: true,
+            pass: PassSettings {
+                import_unknown: random.bool(),
+                ..PassSettings::default()
+            },
+            ..Options::default()
+        });
+        anything(&bundle, &mut random).await;
+        let before = stored(&bundle);
+        let plan = plan(&bundle).await;
+        assert_eq!(before, stored(&bundle), "seed {seed}");
+        groups.extend(plan.lines.iter().map(|line| line.group.clone()));
+
+        let imports = bundle.norce.imports().len();
+        let run = bundle.start_pass(PassMode::Full).await[0];
+        while bundle.pass_step().await {}
+        let run = bundle.run(run).await;
+        assert_eq!(ended(&run), &plan.run.counts, "seed {seed}");
+        // What is owed is what the plan called a conflict, in the same words.
+        let owed: BTreeSet<String> = owed(&bundle)
+            .await
+            .into_iter()
+            .map(|(_, detail)| detail)
+            .collect();
+        for line in plan.lines.iter().filter(|line| line.group == "conflict") {
+            assert!(
+                owed.contains(line.reason.as_ref().unwrap()),
+                "seed {seed}: {line:?}"
+            );
+        }
+        // Every line of the plan becomes a row, and there are no others.
+        bundle.run_until_quiet().await;
+        let told = |line: &&PlanLine| {
+            matches!(
+                line.group.as_str(),
+                "code" | "renamed" | "fields" | "insert"
+            ) || line.fields.is_some()
+        };
+        let planned: BTreeSet<(Option<i64>, Option<String>)> = plan
+            .lines
+            .iter()
+            .filter(told)
+            .map(|line| {
+                let fields = line.fields.as_deref().unwrap_or_default();
+                let has_code = fields.split(',').any(|field| field == "code");
+                let id = line.norce_id.map(|id| i64::from(id.get()));
+                let code = line.code.as_ref().map(ToString::to_string);
+                (id, code.filter(|_| has_code))
+            })
+            .collect();
+        let rows: BTreeSet<(Option<i64>, Option<String>)> = bundle.norce.imports()[imports..]
+            .iter()
+            .flat_map(|import| &import.rows)
+            .map(|row| {
+                let id = row.get("Id").and_then(Value::as_i64);
+                (
+                    id,
+                    row.get("Code").and_then(Value::as_str).map(str::to_owned),
+                )
+            })
+            .collect();
+        assert_eq!(planned, rows, "seed {seed}");
+    }
+    // The registers have had everything in them.
+    for group in [
+        "bound", "code", "conflict", "fields", "insert", "renamed", "skipped",
+    ] {
+        assert!(groups.contains(group), "{group} is missing in {groups:?}");
+    }
+}
