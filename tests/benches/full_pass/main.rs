@@ -39,7 +39,9 @@ const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
 const CUSTOMERS_IN_DYNAMODB: u64 = 20_000;
 /// How long the ERP takes to answer where it is shown that pages and mappings are read at the same time.
 const SLOW: Duration = Duration::from_millis(40);
-const TABLE: &str = "benchmark";
+/// What the names of the other tables end with.
+const OWED: &str = "-owed";
+const PASSES: &str = "-passes";
 
 /// Where mappings, runs and owed records are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,7 +51,7 @@ enum Stores {
         /// One in a hundred is not known.
         some_lack_codes: bool,
     },
-    /// In a table of DynamoDB, which the environment says how to reach.
+    /// In tables of DynamoDB, which the environment says how to reach.
     DynamoDb { table: String },
 }
 
@@ -210,8 +212,10 @@ async fn in_dynamodb() {
         ("an ERP that takes 40 ms", SLOW),
     ] {
         let server = Server::start(delay);
-        let table = format!("{TABLE}-{}", delay.as_millis());
-        create_table(&aws, &table).await;
+        let table = format!("benchmark-{}", delay.as_millis());
+        for end in ["", OWED, PASSES] {
+            create_table(&aws, &format!("{table}{end}")).await;
+        }
         let task = Task {
             server: server.address.clone(),
             customers: CUSTOMERS_IN_DYNAMODB,

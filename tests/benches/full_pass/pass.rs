@@ -34,7 +34,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::{Stores, mappings::Arithmetic, measurement::process_time};
+use super::{OWED, PASSES, Stores, mappings::Arithmetic, measurement::process_time};
 
 /// The time of an invocation, as in the template.
 const INVOCATION: Duration = Duration::from_secs(297);
@@ -203,8 +203,8 @@ async fn pass(
                 let aws = aws::load(Arc::new(counting)).await;
                 (
                     Arc::new(DynamoDbMappings::new(&aws, table, fingerprints.clone())),
-                    Arc::new(DynamoDbOwed::new(&aws, table)),
-                    Arc::new(DynamoDbPasses::new(&aws, table)),
+                    Arc::new(DynamoDbOwed::new(&aws, format!("{table}{OWED}"))),
+                    Arc::new(DynamoDbPasses::new(&aws, format!("{table}{PASSES}"))),
                 )
             }
         };
