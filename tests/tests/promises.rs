@@ -1095,3 +1095,25 @@ async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
     );
     assert_eq!(bundle.mappings.get(company(first)).await.unwrap(), None);
 }
+
+/// What the cost model in the README is worked out from.
+#[tokio::test(start_paused = true)]
+async fn an_event_costs_the_calls_that_the_cost_model_counts() {
+    let bundle = Bundle::new(&Options::default());
+    let number = bundle.norce.add_customer(anna(1));
+    bundle.norce.place_order(order_of(number));
+    bundle.run_until_quiet().await;
+    let calls_of_a_change = async |phone: &str| {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        bundle.interruption.clear();
+        bundle.norce.change_customer(number, |customer| {
+            customer.row.phone_number = Some(phone.to_owned());
+        });
+        bundle.run_until_quiet().await;
+        bundle.interruption.calls().join(", ")
+    };
+    let changed = calls_of_a_change("08-99").await;
+    insta::assert_snapshot!(changed, @"mappings get, http GET, owed resolve, http GET, http PATCH, mappings record_sync, owed resolve");
+    let unchanged = calls_of_a_change("08-99 ").await;
+    insta::assert_snapshot!(unchanged, @"mappings get, http GET, owed resolve, mappings record_sync, owed resolve");
+}

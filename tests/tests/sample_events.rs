@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, sqs::SqsEvent};
 use serde::de::DeserializeOwned;
 use shared::{
-    domain::{ChangeMessage, ImportRequest, JobMessage},
+    domain::{ChangeMessage, ImportRequest, JobMessage, PassRequest},
     norce::events::{Event, EventType},
 };
 
@@ -50,6 +50,15 @@ fn the_samples_of_the_queues_hold_their_messages() {
     assert_bodies_are::<ChangeMessage>("change-events");
     assert_bodies_are::<ImportRequest>("submit-imports");
     assert_bodies_are::<JobMessage>("poll-jobs");
+}
+
+#[test]
+fn the_samples_of_a_pass_are_requests_for_one() {
+    for (name, text) in samples("erp-full-pass") {
+        let request: PassRequest = serde_json::from_str(&text).unwrap();
+        let is_plan = name.ends_with("-plan");
+        assert_eq!(request.dry_run, is_plan, "{name}");
+    }
 }
 
 #[test]

@@ -35,11 +35,12 @@ use serde_json::json;
 use tests::local_aws::{REGION, ROOT_KEY};
 use uuid::Uuid;
 
-const FUNCTIONS: [&str; 4] = [
+const FUNCTIONS: [&str; 5] = [
     "receive-events",
     "change-events",
     "submit-imports",
     "poll-jobs",
+    "erp-full-pass",
 ];
 const EMPTY: &str = "empty-function";
 /// Starts of each, taken in turns, so that they all have the same of what else the machine does.
@@ -125,6 +126,8 @@ fn environment(aws: &str) -> Vec<(String, String)> {
         ("CODE_MAPPINGS_TABLE", "code-mappings"),
         ("OWED_TABLE", "owed"),
         ("IMPORT_JOBS_TABLE", "import-jobs"),
+        ("PASSES_TABLE", "passes"),
+        ("REPORTS_BUCKET", "reports"),
         (
             "CHANGES_QUEUE_URL",
             "http://localhost:9/000000000000/changes.fifo",
@@ -142,6 +145,11 @@ fn environment(aws: &str) -> Vec<(String, String)> {
             "http://localhost:9/000000000000/dead",
         ),
         ("JOBS_QUEUE_URL", "http://localhost:9/000000000000/jobs"),
+        ("PASSES_QUEUE_URL", "http://localhost:9/000000000000/passes"),
+        (
+            "PASSES_DEAD_LETTER_QUEUE_URL",
+            "http://localhost:9/000000000000/dead",
+        ),
         (
             "JOBS_DEAD_LETTER_QUEUE_URL",
             "http://localhost:9/000000000000/dead",

@@ -133,7 +133,7 @@ pub(crate) async fn sqs_functions(binaries: &Path) {
     set("ERP_BASE_URL", erp.api_root(&erp_server.base_url));
     set("ERP_TOKEN_URL", erp.token_url(&erp_server.base_url));
     set("ERP_COMPANY", erp.companies()[0].to_string());
-    for name in ["code-mappings", "owed", "import-jobs"] {
+    for name in ["code-mappings", "owed", "import-jobs", "passes"] {
         table(&config, name).await;
     }
     secret(&config, "fingerprint", json!({ "key": "benchmark" })).await;
