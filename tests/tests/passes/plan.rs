@@ -132,7 +132,7 @@ async fn anything(bundle: &Bundle, random: &mut fastrand::Rng) {
                 code,
                 ..person(who)
             });
-            if in_norce % 16 == 0 {
+            if in_norce.is_multiple_of(16) {
                 bundle.norce.forget_customer(id, &Blank::Null, false);
             }
         }
