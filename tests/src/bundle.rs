@@ -49,7 +49,7 @@ use shared::{
             SyncPolicy,
         },
         secrets::{ClientSecret, EventSecret, SecretError},
-        wiring,
+        wiring::{self, ErpSecret},
     },
 };
 use submit_imports::SubmitImports;
@@ -325,7 +325,7 @@ impl Bundle {
             &ErpSettings {
                 kind: ErpKind::BusinessCentral,
                 base_url: erp.api_root(ERP_URL).parse().expect("an address"),
-                token_url: erp.token_url(ERP_URL).parse().expect("an address"),
+                token_url: Some(erp.token_url(ERP_URL).parse().expect("an address")),
                 secret_arn: String::new(),
                 company: Some(erp_companies[0].to_string()),
                 extra_fields: if options.extended_erp {
@@ -333,11 +333,13 @@ impl Bundle {
                 } else {
                     ExtraFields::default()
                 },
+                code_field: String::new(),
+                code_sequence: None,
             },
-            &ClientSecret {
+            &ErpSecret::BusinessCentral(ClientSecret {
                 client_id: "norce-sync".to_owned(),
                 client_secret: "business-central-secret".into(),
-            },
+            }),
             &shops,
         )
         .expect("ERP clients");

@@ -5,6 +5,8 @@
 
 pub mod business_central;
 mod extra_fields;
+mod mask;
+pub mod odoo;
 mod owned;
 
 use std::time::Duration;

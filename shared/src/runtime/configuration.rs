@@ -231,6 +231,8 @@ word! {
     ErpKind {
         /// Microsoft Dynamics 365 Business Central.
         BusinessCentral = "business-central",
+        /// Odoo 19 or newer.
+        Odoo = "odoo",
     }
 }
 
@@ -263,25 +265,37 @@ pub struct ErpSettings {
     pub kind: ErpKind,
     /// `ERP_BASE_URL`: the API root.
     pub base_url: RemoteUrl,
-    /// `ERP_TOKEN_URL`.
-    pub token_url: RemoteUrl,
-    /// `ERP_SECRET_ARN`: `{"clientId","clientSecret"}`.
+    /// `ERP_TOKEN_URL`, where the ERP has one.
+    pub token_url: Option<RemoteUrl>,
+    /// `ERP_SECRET_ARN`: `{"clientId","clientSecret"}`, or `{"apiKey"}` for Odoo.
     pub secret_arn: String,
     /// `ERP_COMPANY`.
     pub company: Option<String>,
     /// `ERP_EXTRA_FIELDS`: fields that the ERP's standard interface does not have.
     pub extra_fields: ExtraFields,
+    /// `ERP_CODE_FIELD`: the field of an Odoo partner that holds its code.
+    pub code_field: String,
+    /// `ERP_CODE_SEQUENCE`: the Odoo sequence that new codes are drawn from.
+    pub code_sequence: Option<String>,
 }
+
+/// Odoo's own field for a partner's code.
+const DEFAULT_CODE_FIELD: &str = "ref";
 
 impl ErpSettings {
     /// Reads the part.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
         let kind = environment.required("ERP_KIND");
         let base_url = environment.required("ERP_BASE_URL");
-        let token_url = environment.required("ERP_TOKEN_URL");
+        let token_url = match kind {
+            Some(ErpKind::Odoo) => Some(None),
+            _ => environment.required("ERP_TOKEN_URL").map(Some),
+        };
         let secret_arn = environment.required("ERP_SECRET_ARN");
         let company = environment.optional("ERP_COMPANY");
         let extra_fields = environment.or_default("ERP_EXTRA_FIELDS", ExtraFields::default());
+        let code_field = environment.or_default("ERP_CODE_FIELD", DEFAULT_CODE_FIELD.to_owned());
+        let code_sequence = environment.optional("ERP_CODE_SEQUENCE");
         Some(Self {
             kind: kind?,
             base_url: base_url?,
@@ -289,6 +303,8 @@ impl ErpSettings {
             secret_arn: secret_arn?,
             company,
             extra_fields: extra_fields?,
+            code_field: code_field?,
+            code_sequence,
         })
     }
 

@@ -36,6 +36,14 @@ pub struct ClientSecret {
     pub client_secret: SecretString,
 }
 
+/// `{"apiKey"}`: Odoo's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeySecret {
+    /// The key of a user.
+    pub api_key: SecretString,
+}
+
 /// `{"current","previous"?}`: what Norce sends as the header `x-event-secret`. Both are accepted, so that it can be
 /// rotated without losing an event.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,6 +71,10 @@ pub trait SecretForm: DeserializeOwned {
 
 impl SecretForm for ClientSecret {
     const FORM: &'static str = r#"{"clientId":"…","clientSecret":"…"}"#;
+}
+
+impl SecretForm for ApiKeySecret {
+    const FORM: &'static str = r#"{"apiKey":"…"}"#;
 }
 
 impl SecretForm for EventSecret {

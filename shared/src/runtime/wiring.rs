@@ -10,13 +10,14 @@ use uuid::Uuid;
 use super::{
     aws,
     configuration::{ErpKind, ErpSettings, InboxSettings, NorceSettings},
-    secrets::{ClientSecret, FingerprintSecret, SecretError, Secrets},
+    secrets::{ApiKeySecret, ClientSecret, FingerprintSecret, SecretError, Secrets},
 };
 use crate::{
     domain::{FingerprintKey, Scope, Shops},
     erp::{
         Erp,
         business_central::{BusinessCentral, BusinessCentralSettings},
+        odoo::{Odoo, OdooSettings},
     },
     http::{HttpClient, ReqwestTransport, RetryPolicy, Transport, TransportSetupError},
     norce::{
@@ -111,7 +112,11 @@ impl Foundation {
         settings: &ErpSettings,
         shops: &Shops,
     ) -> Result<HashMap<Scope, Arc<dyn Erp>>, WiringError> {
-        let secret: ClientSecret = self.secrets.get(&settings.secret_arn).await?;
+        let arn = &settings.secret_arn;
+        let secret = match settings.kind {
+            ErpKind::BusinessCentral => ErpSecret::BusinessCentral(self.secrets.get(arn).await?),
+            ErpKind::Odoo => ErpSecret::Odoo(self.secrets.get(arn).await?),
+        };
         erps(&self.transport, settings, &secret, shops)
     }
 }
@@ -165,6 +170,15 @@ pub fn norce(
     })
 }
 
+/// What an ERP is entered with; which one it is for says which ERP is meant.
+#[derive(Debug, Clone)]
+pub enum ErpSecret {
+    /// An app registration.
+    BusinessCentral(ClientSecret),
+    /// A user's key.
+    Odoo(ApiKeySecret),
+}
+
 /// The ERP company behind every register, over any transport.
 ///
 /// # Errors
@@ -172,7 +186,7 @@ pub fn norce(
 pub fn erps(
     transport: &Arc<dyn Transport>,
     settings: &ErpSettings,
-    secret: &ClientSecret,
+    secret: &ErpSecret,
     shops: &Shops,
 ) -> Result<HashMap<Scope, Arc<dyn Erp>>, WiringError> {
     shops
@@ -182,8 +196,11 @@ pub fn erps(
             let company = settings
                 .company_of(shops, scope)
                 .map_err(WiringError::Erp)?;
-            let erp: Arc<dyn Erp> = match settings.kind {
-                ErpKind::BusinessCentral => {
+            let erp: Arc<dyn Erp> = match secret {
+                ErpSecret::BusinessCentral(secret) => {
+                    let token_url = settings.token_url.as_ref();
+                    let token_url = token_url
+                        .ok_or_else(|| WiringError::Erp("ERP_TOKEN_URL is not set".to_owned()))?;
                     let settings = BusinessCentralSettings {
                         api_root: settings.base_url.url().clone(),
                         company: Uuid::parse_str(&company).map_err(|_| {
@@ -191,13 +208,27 @@ pub fn erps(
                                 "`{company}` is no company id of Business Central: expected a UUID"
                             ))
                         })?,
-                        token_url: settings.token_url.url().clone(),
+                        token_url: token_url.url().clone(),
                         client_id: secret.client_id.clone(),
                         client_secret: secret.client_secret.clone(),
                         extra_fields: settings.extra_fields.clone(),
                     };
                     Arc::new(
                         BusinessCentral::new(settings, transport.clone())
+                            .map_err(|error| WiringError::Erp(error.to_string()))?,
+                    )
+                }
+                ErpSecret::Odoo(secret) => {
+                    let settings = OdooSettings {
+                        base_url: settings.base_url.url().clone(),
+                        database: company,
+                        api_key: secret.api_key.clone(),
+                        code_field: settings.code_field.clone(),
+                        code_sequence: settings.code_sequence.clone(),
+                        extra_fields: settings.extra_fields.clone(),
+                    };
+                    Arc::new(
+                        Odoo::new(settings, transport.clone())
                             .map_err(|error| WiringError::Erp(error.to_string()))?,
                     )
                 }

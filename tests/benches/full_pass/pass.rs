@@ -29,7 +29,7 @@ use shared::{
         batch::{Handler, Outcome, Received},
         configuration::{ErpKind, ErpSettings, NorceSettings},
         secrets::ClientSecret,
-        wiring,
+        wiring::{self, ErpSecret},
     },
 };
 use uuid::Uuid;
@@ -179,12 +179,20 @@ async fn pass(
     let erp = ErpSettings {
         kind: ErpKind::BusinessCentral,
         base_url: url(&format!("/v2.0/{}/prod/api/v2.0/", task.customers)),
-        token_url: url("/token"),
+        token_url: Some(url("/token")),
         secret_arn: String::new(),
         company: Some(Uuid::from_u128(0xb1).to_string()),
         extra_fields: ExtraFields::default(),
+        code_field: String::new(),
+        code_sequence: None,
     };
-    let erps = wiring::erps(transport, &erp, &secret(), &shops).expect("an ERP");
+    let erps = wiring::erps(
+        transport,
+        &erp,
+        &ErpSecret::BusinessCentral(secret()),
+        &shops,
+    )
+    .expect("an ERP");
     let fingerprints = FingerprintKey::new(b"key of the benchmark");
     let (mappings, owed, passes): (Arc<dyn Mappings>, Arc<dyn OwedRecords>, Arc<dyn Passes>) =
         match &task.stores {

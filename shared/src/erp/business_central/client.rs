@@ -10,10 +10,10 @@ use url::Url;
 
 use super::{
     BusinessCentralSettings, InvalidApiRoot,
-    error::{Failure, Mask, no_token, unanswered},
+    error::{Failure, no_token, unanswered},
 };
 use crate::{
-    erp::ErpError,
+    erp::{ErpError, mask::Mask},
     http::{
         ClientCredentials, Deadline, HttpClient, RetryPolicy, Safety, TokenPolicy, TokenSource,
         Transport, TransportError,

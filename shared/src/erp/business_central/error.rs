@@ -10,7 +10,10 @@ use serde::Deserialize;
 
 use crate::{
     domain::redact,
-    erp::ErpError,
+    erp::{
+        ErpError,
+        mask::{Mask, masked},
+    },
     http::{TokenError, TransportError, is_temporary, retry_after},
 };
 
@@ -22,12 +25,6 @@ const COMPANY_NOT_FOUND: &str = "Internal_CompanyNotFound";
 /// The `Internal_*` errors that pass by themselves: the database or the tenant is not there at the moment. The others
 /// come from the data of the request or of the register and stay.
 const TEMPORARY: [&str; 2] = ["Internal_ServerError", "Internal_TenantUnavailable"];
-
-/// A value shorter than this is no help in telling a person, and taking it out would tear the message to pieces.
-const SHORTEST_MASKED: usize = 3;
-
-/// Values that may be repeated in a message and must not stay in it, each with what it is called instead.
-pub(super) type Mask<'a> = [(&'a str, &'a str)];
 
 /// An answer that is no success. `{"error":{"code","message"}}`, or any text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,18 +187,7 @@ fn words(message: &str, mask: &Mask<'_>) -> String {
         .fold(message, |message, end| {
             message.split(end).next().unwrap_or_default()
         });
-    let mut mask: Vec<_> = mask
-        .iter()
-        .filter(|(_, value)| value.chars().count() >= SHORTEST_MASKED)
-        .collect();
-    // A longer value goes first, so that none is torn by another one inside it.
-    mask.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
-    let masked = mask
-        .iter()
-        .fold(message.to_owned(), |message, (name, value)| {
-            message.replace(value, &format!("[{name}]"))
-        });
-    redact(&masked)
+    masked(message, mask)
 }
 
 #[cfg(test)]

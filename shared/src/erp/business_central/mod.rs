@@ -42,7 +42,7 @@ use uuid::Uuid;
 
 use self::{
     client::{Client, Unanswered, parse},
-    error::{Failure, Mask},
+    error::Failure,
     fields::{Fields, vat_number},
     formats::{DISPLAY_NAME, EMAIL, NUMBER, TAX_REGISTRATION_NUMBER},
     record::{
@@ -52,7 +52,7 @@ use self::{
 use super::{
     Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, ExtraFields,
     IdempotencyKey, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, Unusable,
-    UnusableRecord, UpdateOutcome,
+    UnusableRecord, UpdateOutcome, mask::Mask,
 };
 use crate::{
     domain::{Code, EmailKey, EntityKind, FieldGroup, FieldGroups},

@@ -1,0 +1,834 @@
+//! Odoo 19 and newer over its JSON-2 API: customers and companies are partners, contacts are their child partners
+//! (erp-apis §2.3–§2.5).
+//!
+//! * A create goes through `load` under an external id that is made of the Norce entity, so that a repeat finds what an
+//!   earlier one has made. `load` answers HTTP 200 when it refuses.
+//! * Odoo has no optimistic concurrency. An update reads the partner right before it writes and compares; somebody who
+//!   writes in the moment between loses nothing but the fields that both have changed.
+//! * A write of what is there already would move `write_date`, and is never sent.
+//! * `write_date` has whole seconds here: listings ask for `>=`, and walk by id, which stays in its place while partners
+//!   change. Archived partners are listed too.
+//! * Nothing keeps a code, a number or an address unique, so that look-ups return everybody who has it.
+
+mod client;
+mod record;
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+use tokio::sync::OnceCell;
+use url::Url;
+
+use self::{
+    client::{Client, Unsettled},
+    record::{Known, Names, Row, TIME, WHOLE, fields, wanted},
+};
+use super::{
+    Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, ExtraFields,
+    IdempotencyKey, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, UpdateOutcome,
+};
+use crate::{
+    domain::{
+        Code, CodePattern, CountryCode, EmailKey, EntityKind, EntityRef, FieldGroup, FieldGroups,
+    },
+    http::{Deadline, Safety, Transport},
+};
+
+/// A request may take two minutes (`limit_time_real`, erp-apis §2.3 names no other limit); what is not there by then
+/// never comes. A repeat would find it by its external id anyway.
+const SETTLES_AFTER: Duration = Duration::from_secs(150);
+/// Two are as ambiguous as a hundred.
+const MOST_HITS: usize = 2;
+/// Partners of a page: what is to be done about them has to fit into one item of DynamoDB.
+const PAGE_SIZE: usize = 500;
+/// Values in one domain.
+const VALUES_IN_A_REQUEST: usize = 100;
+/// The module of our external ids.
+const MODULE: &str = "norce";
+/// The code of a record that is made without a pattern and without a sequence.
+const DEFAULT_PATTERN: &str = "{kind}{id}";
+
+/// Where Odoo is, which of its databases is meant, and who asks.
+#[derive(Debug, Clone)]
+pub struct OdooSettings {
+    /// The server, such as `https://erp.example.com`.
+    pub base_url: Url,
+    /// The database.
+    pub database: String,
+    /// An API key of a user with rights to contacts.
+    pub api_key: SecretString,
+    /// The field of a partner that holds its code; Odoo's own is `ref`.
+    pub code_field: String,
+    /// The code of an `ir.sequence` that new codes are drawn from.
+    pub code_sequence: Option<String>,
+    /// `priceList`: `specific_property_product_pricelist`, where price lists are switched on.
+    pub extra_fields: ExtraFields,
+}
+
+/// The address cannot be a server.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "ERP_BASE_URL is the address of the Odoo server without a path or query, such as https://erp.example.com, and ERP_COMPANY the name of its database"
+)]
+pub struct InvalidBaseUrl;
+
+/// One database of an Odoo server.
+pub struct Odoo {
+    client: Client,
+    names: Names,
+    code_sequence: Option<String>,
+    capabilities: Capabilities,
+    countries: OnceCell<HashMap<i64, CountryCode>>,
+}
+
+impl fmt::Debug for Odoo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Odoo").finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Loaded {
+    /// `false`: nothing was loaded.
+    ids: Value,
+    #[serde(default)]
+    messages: Vec<LoadMessage>,
+}
+
+#[derive(Deserialize)]
+struct LoadMessage {
+    #[serde(default)]
+    message: String,
+}
+
+impl Odoo {
+    /// An adapter of one database.
+    ///
+    /// # Errors
+    /// When the address cannot be a server.
+    pub fn new(
+        settings: OdooSettings,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Self, InvalidBaseUrl> {
+        let names = Names::of(&settings);
+        let mut readable = FieldGroups::of(&[
+            FieldGroup::Code,
+            FieldGroup::Names,
+            FieldGroup::ContactDetails,
+            FieldGroup::InvoiceAddress,
+            FieldGroup::DeliveryAddresses,
+            FieldGroup::Active,
+            FieldGroup::CompanyRelations,
+        ]);
+        if names.price_list.is_some() {
+            readable = readable.union(FieldGroups::of(&[FieldGroup::PriceLists]));
+        }
+        Ok(Self {
+            names,
+            code_sequence: settings.code_sequence.clone(),
+            client: Client::new(settings, transport)?,
+            capabilities: Capabilities {
+                name: "Odoo",
+                organisation_number: true,
+                readable,
+                optimistic_concurrency: false,
+                create_settles_after: SETTLES_AFTER,
+            },
+            countries: OnceCell::new(),
+        })
+    }
+
+    async fn rows(
+        &self,
+        domain: Vec<Value>,
+        groups: FieldGroups,
+        limit: usize,
+        deadline: Deadline,
+    ) -> Result<Vec<Row>, ErpError> {
+        let arguments = json!({
+            "domain": domain,
+            "fields": fields(&self.names, groups),
+            "order": "id",
+            "limit": limit,
+            // Without it archived partners would look as if they were not there (erp-apis §2.4).
+            "context": { "active_test": false, "lang": "en_US" },
+        });
+        let rows: Vec<Map<String, Value>> = self
+            .client
+            .read("res.partner", "search_read", &arguments, deadline)
+            .await?;
+        Ok(rows.into_iter().map(Row).collect())
+    }
+
+    async fn row(&self, id: &ErpId, deadline: Deadline) -> Result<Option<Row>, ErpError> {
+        let Ok(number) = id.id.parse::<i64>() else {
+            return Ok(None);
+        };
+        let rows = self
+            .rows(vec![json!(["id", "=", number])], WHOLE, 1, deadline)
+            .await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// Rows in neutral terms; what cannot be used is left to the caller.
+    async fn page_of(
+        &self,
+        rows: Vec<Row>,
+        groups: FieldGroups,
+        deadline: Deadline,
+    ) -> Result<RecordPage, ErpError> {
+        let known = self.known(&rows, groups, deadline).await?;
+        let mut page = RecordPage::default();
+        for row in rows {
+            match row.into_usable(&self.names, &known) {
+                Ok(record) => page.records.push(record),
+                Err(unusable) => page.unusable.push(unusable),
+            }
+        }
+        Ok(page)
+    }
+
+    async fn records(
+        &self,
+        rows: Vec<Row>,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        Ok(self.page_of(rows, WHOLE, deadline).await?.records)
+    }
+
+    async fn record(&self, row: Row, deadline: Deadline) -> Result<ErpRecord, ErpError> {
+        let page = self.page_of(vec![row], WHOLE, deadline).await?;
+        let record = page.records.into_iter().next();
+        record.ok_or_else(|| {
+            ErpError::Unreadable(format!(
+                "a partner without a usable `{}`: give it a code",
+                self.names.code
+            ))
+        })
+    }
+
+    /// What the rows refer to.
+    async fn known(
+        &self,
+        rows: &[Row],
+        groups: FieldGroups,
+        deadline: Deadline,
+    ) -> Result<Known, ErpError> {
+        let mut known = Known::default();
+        if groups.has(FieldGroup::InvoiceAddress) || groups.has(FieldGroup::DeliveryAddresses) {
+            known.countries = self.countries(deadline).await?.clone();
+        }
+        if groups.has(FieldGroup::DeliveryAddresses) {
+            let ids: Vec<i64> = rows.iter().filter_map(Row::id).collect();
+            let domain = vec![
+                json!(["parent_id", "in", ids]),
+                json!(["type", "=", "delivery"]),
+                json!(["active", "=", true]),
+            ];
+            let groups = FieldGroups::of(&[FieldGroup::InvoiceAddress]);
+            for row in self
+                .rows(domain, groups, usize::from(u16::MAX), deadline)
+                .await?
+            {
+                if let (Some(parent), Some(address)) =
+                    (row.reference("parent_id"), row.address(&known))
+                {
+                    known.deliveries.entry(parent).or_default().push(address);
+                }
+            }
+        }
+        if let (true, Some(field)) = (groups.has(FieldGroup::PriceLists), &self.names.price_list) {
+            let mut ids: Vec<i64> = rows.iter().filter_map(|row| row.reference(field)).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            if !ids.is_empty() {
+                let arguments = json!({ "domain": [["id", "in", ids]], "fields": ["name"], "context": { "active_test": false, "lang": "en_US" } });
+                let lists: Vec<Map<String, Value>> = self
+                    .client
+                    .read("product.pricelist", "search_read", &arguments, deadline)
+                    .await?;
+                for list in lists.into_iter().map(Row) {
+                    if let (Some(id), Some(name)) = (list.id(), list.text("name")) {
+                        known.price_lists.insert(id, name.to_owned());
+                    }
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    async fn countries(&self, deadline: Deadline) -> Result<&HashMap<i64, CountryCode>, ErpError> {
+        self.countries
+            .get_or_try_init(|| async {
+                let arguments = json!({ "domain": [], "fields": ["code"] });
+                let rows: Vec<Map<String, Value>> = self
+                    .client
+                    .read("res.country", "search_read", &arguments, deadline)
+                    .await?;
+                Ok(rows
+                    .into_iter()
+                    .map(Row)
+                    .filter_map(|row| Some((row.id()?, row.text("code")?.parse().ok()?)))
+                    .collect())
+            })
+            .await
+    }
+
+    async fn wanted(
+        &self,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Map<String, Value>, ErpError> {
+        let needs_country = party
+            .address
+            .as_ref()
+            .is_some_and(|it| it.country.is_some());
+        let countries = if needs_country {
+            Some(self.countries(deadline).await?)
+        } else {
+            None
+        };
+        Ok(wanted(party, |code| {
+            let (id, _) = countries?.iter().find(|(_, country)| **country == code)?;
+            Some(*id)
+        }))
+    }
+
+    /// The partner that an earlier create has made for this entity.
+    async fn made_for(
+        &self,
+        entity: EntityRef,
+        deadline: Deadline,
+    ) -> Result<Option<Row>, ErpError> {
+        let arguments = json!({
+            "domain": [["module", "=", MODULE], ["name", "=", external_name(entity)]],
+            "fields": ["res_id"],
+            "limit": 1,
+        });
+        let found: Vec<Map<String, Value>> = self
+            .client
+            .read("ir.model.data", "search_read", &arguments, deadline)
+            .await?;
+        let Some(id) = found.first().and_then(|row| row.get("res_id")?.as_i64()) else {
+            return Ok(None);
+        };
+        let rows = self
+            .rows(vec![json!(["id", "=", id])], WHOLE, 1, deadline)
+            .await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// The code of a new record: asked for, drawn from the sequence, or made of the Norce id. Never none.
+    async fn new_code(&self, key: &IdempotencyKey, deadline: Deadline) -> Result<Code, ErpError> {
+        if let Some(code) = &key.code {
+            return Ok(code.clone());
+        }
+        let refused = |message: String| ErpError::Refused {
+            field: Some("code"),
+            code: "no code".to_owned(),
+            message,
+        };
+        if let Some(sequence) = &self.code_sequence {
+            let drawn: Option<Value> = self
+                .client
+                .write(
+                    "ir.sequence",
+                    "next_by_code",
+                    &json!({ "sequence_code": sequence }),
+                    Safety::Once,
+                    &[],
+                    deadline,
+                )
+                .await
+                .map_err(ErpError::from)?;
+            let code = drawn.as_ref().and_then(Value::as_str);
+            return code.and_then(|code| code.parse().ok()).ok_or_else(|| {
+                refused(format!(
+                    "the sequence `{sequence}` of ERP_CODE_SEQUENCE gives no code: make it in Odoo, for this company"
+                ))
+            });
+        }
+        let pattern: CodePattern = DEFAULT_PATTERN
+            .parse()
+            .map_err(|error| refused(format!("{error}")))?;
+        pattern
+            .code(key.entity.kind, key.entity.id)
+            .map_err(|error| refused(format!("{error}")))
+    }
+
+    async fn with_code(&self, code: &Code, deadline: Deadline) -> Result<Vec<Row>, ErpError> {
+        let domain = vec![json!([self.names.code, "=", code.as_str()])];
+        let rows = self.rows(domain, WHOLE, MOST_HITS + 1, deadline).await?;
+        // Odoo's `=` is exact; a database may be set up otherwise.
+        Ok(rows
+            .into_iter()
+            .filter(|row| row.text(&self.names.code) == Some(code.as_str()))
+            .collect())
+    }
+
+    /// After a create whose outcome is not known.
+    async fn recover(
+        &self,
+        entity: EntityRef,
+        reason: String,
+        deadline: Deadline,
+    ) -> Result<CreateOutcome, ErpError> {
+        match self.made_for(entity, deadline).await {
+            Ok(Some(row)) => match self.record(row, deadline).await {
+                Ok(record) => Ok(CreateOutcome::AlreadyThere(record)),
+                Err(error) => Ok(CreateOutcome::Ambiguous {
+                    reason: format!("{reason}; {error}"),
+                }),
+            },
+            Ok(None) => Ok(CreateOutcome::Ambiguous { reason }),
+            Err(error) => Ok(CreateOutcome::Ambiguous {
+                reason: format!("{reason}; {error}"),
+            }),
+        }
+    }
+
+    /// Writes some fields; `None`: the partner is gone.
+    async fn change(
+        &self,
+        id: &ErpId,
+        values: &Map<String, Value>,
+        deadline: Deadline,
+    ) -> Result<Option<ErpRecord>, ErpError> {
+        let mask: Vec<(&str, &str)> = values
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+            .collect();
+        let number: i64 = id.id.parse().unwrap_or_default();
+        // The same values twice are the same partner.
+        let written: Option<Value> = self
+            .client
+            .write(
+                "res.partner",
+                "write",
+                &json!({ "ids": [number], "vals": values }),
+                Safety::Repeatable,
+                &mask,
+                deadline,
+            )
+            .await?;
+        if written.is_none() {
+            return Ok(None);
+        }
+        match self.row(id, deadline).await? {
+            Some(row) => self.record(row, deadline).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// `customer_client_123`: the name of our external id of an entity.
+fn external_name(entity: EntityRef) -> String {
+    format!("{}_{}_{}", entity.kind, entity.scope, entity.id)
+}
+
+/// Partners of a resource: debtors are organisations, and persons who belong to none; the people of organisations are
+/// contacts. Addresses, which are child partners too, are neither.
+fn of_resource(resource: Resource) -> Vec<Value> {
+    match resource {
+        Resource::Customer => vec![
+            json!("|"),
+            json!(["parent_id", "=", false]),
+            json!(["is_company", "=", true]),
+        ],
+        Resource::Contact => vec![
+            json!(["parent_id", "!=", false]),
+            json!(["is_company", "=", false]),
+            json!(["type", "=", "contact"]),
+        ],
+    }
+}
+
+fn of_kind(kind: EntityKind) -> Value {
+    json!(["is_company", "=", kind == EntityKind::Company])
+}
+
+/// `=ilike` takes `_` and `%` for any letter and any text (erp-apis §2.4).
+fn literally(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '\\' | '_' | '%') {
+            literal.push('\\');
+        }
+        literal.push(character);
+    }
+    literal
+}
+
+/// One of these addresses, in whatever case.
+fn one_of_emails<'a>(emails: impl Iterator<Item = &'a EmailKey>) -> Vec<Value> {
+    let terms: Vec<Value> = emails
+        .map(|email| json!(["email", "=ilike", literally(email.expose())]))
+        .collect();
+    let mut domain = vec![json!("|"); terms.len().saturating_sub(1)];
+    domain.extend(terms);
+    domain
+}
+
+#[async_trait]
+impl Erp for Odoo {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
+        match self.row(id, deadline).await? {
+            Some(row) => self.record(row, deadline).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn find_by_code(
+        &self,
+        resource: Resource,
+        code: &Code,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        let rows = self.with_code(code, deadline).await?;
+        let rows = rows
+            .into_iter()
+            .filter(|row| row.resource() == resource)
+            .collect();
+        self.records(rows, deadline).await
+    }
+
+    async fn find_by_key(
+        &self,
+        kind: &PartyKind,
+        key: &NaturalKey,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        let mut domain = match kind {
+            PartyKind::Contact { company } => {
+                let company: i64 = company.id.parse().unwrap_or_default();
+                let mut domain = of_resource(Resource::Contact);
+                domain.push(json!(["parent_id", "=", company]));
+                domain
+            }
+            PartyKind::Person | PartyKind::Company => {
+                let mut domain = of_resource(Resource::Customer);
+                domain.push(json!(["is_company", "=", kind.is_organisation()]));
+                domain
+            }
+        };
+        match (key, kind) {
+            (NaturalKey::Email(email), _) => domain.extend(one_of_emails(std::iter::once(email))),
+            // A contact has its organisation's.
+            (NaturalKey::VatNumber(_), PartyKind::Contact { .. }) => return Ok(Vec::new()),
+            (NaturalKey::VatNumber(number), _) => {
+                domain.push(json!(["vat", "=", number.expose()]));
+            }
+        }
+        let rows = self.rows(domain, WHOLE, MOST_HITS + 1, deadline).await?;
+        let rows = rows
+            .into_iter()
+            .filter(|row| match key {
+                NaturalKey::Email(email) => row.has_email(email),
+                NaturalKey::VatNumber(number) => row.has_vat_number(number),
+            })
+            .take(MOST_HITS)
+            .collect();
+        self.records(rows, deadline).await
+    }
+
+    fn natural_key(&self, party: &Party) -> Option<NaturalKey> {
+        match party.kind {
+            PartyKind::Company => party.vat_number.clone().map(NaturalKey::VatNumber),
+            PartyKind::Person | PartyKind::Contact { .. } => {
+                EmailKey::of(party.email.as_ref()).map(NaturalKey::Email)
+            }
+        }
+    }
+
+    async fn create(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<CreateOutcome, ErpError> {
+        if let Some(row) = self.made_for(key.entity, deadline).await? {
+            let record = self.record(row, deadline).await?;
+            return Ok(CreateOutcome::AlreadyThere(record));
+        }
+        let code = self.new_code(key, deadline).await?;
+        if let Some(row) = self.with_code(&code, deadline).await?.into_iter().next() {
+            let record = self.record(row, deadline).await?;
+            return if record.id.resource == party.kind.resource()
+                && record.organisation == party.kind.is_organisation()
+            {
+                Ok(CreateOutcome::AlreadyThere(record))
+            } else {
+                Err(ErpError::Refused {
+                    field: Some("code"),
+                    code: "code taken".to_owned(),
+                    message: format!(
+                        "code {code} belongs to another kind of partner already; choose another ERP_CODE_PATTERN or correct it"
+                    ),
+                })
+            };
+        }
+        let wanted = self.wanted(party, deadline).await?;
+        let mut columns = vec!["id".to_owned(), self.names.code.clone()];
+        let mut values = vec![
+            json!(format!("{MODULE}.{}", external_name(key.entity))),
+            json!(code.as_str()),
+        ];
+        for (field, value) in &wanted {
+            // `/.id` takes a database id; everything else is a text.
+            match value {
+                Value::Number(id) => {
+                    columns.push(format!("{field}/.id"));
+                    values.push(json!(id.to_string()));
+                }
+                value => {
+                    columns.push(field.clone());
+                    values.push(value.clone());
+                }
+            }
+        }
+        columns.push("is_company".to_owned());
+        values.push(json!(if party.kind.is_organisation() {
+            "True"
+        } else {
+            "False"
+        }));
+        if let PartyKind::Contact { company } = &party.kind {
+            columns.extend(["parent_id/.id".to_owned(), "type".to_owned()]);
+            values.extend([json!(company.id), json!("contact")]);
+        }
+        let mask: Vec<(&str, &str)> = wanted
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+            .collect();
+        let arguments = json!({ "fields": columns, "data": [values] });
+        let loaded: Result<Option<Loaded>, Unsettled> = self
+            .client
+            .write(
+                "res.partner",
+                "load",
+                &arguments,
+                Safety::Once,
+                &mask,
+                deadline,
+            )
+            .await;
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(Unsettled::NotDone(error)) => return Err(error),
+            Err(Unsettled::Unknown(reason)) => {
+                return self.recover(key.entity, reason, deadline).await;
+            }
+        };
+        let id = loaded
+            .as_ref()
+            .and_then(|loaded| loaded.ids.as_array()?.first()?.as_i64());
+        if let Some(id) = id {
+            let rows = self
+                .rows(vec![json!(["id", "=", id])], WHOLE, 1, deadline)
+                .await;
+            if let Ok(Some(row)) = rows.map(|rows| rows.into_iter().next())
+                && let Ok(record) = self.record(row, deadline).await
+            {
+                return Ok(CreateOutcome::Created(record));
+            }
+            let reason = "it was created but could not be read".to_owned();
+            return self.recover(key.entity, reason, deadline).await;
+        }
+        // HTTP 200 and a refusal (erp-apis §2.4): somebody else's load of the same id, or a rule.
+        if let Some(row) = self.made_for(key.entity, deadline).await? {
+            let record = self.record(row, deadline).await?;
+            return Ok(CreateOutcome::AlreadyThere(record));
+        }
+        let messages: Vec<String> = loaded
+            .map(|loaded| loaded.messages)
+            .unwrap_or_default()
+            .iter()
+            .map(|message| super::mask::masked(&message.message, &mask))
+            .collect();
+        Err(ErpError::Refused {
+            field: None,
+            code: "load".to_owned(),
+            message: messages.join("; "),
+        })
+    }
+
+    async fn update(
+        &self,
+        seen: &ErpRecord,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        let Some(row) = self.row(&seen.id, deadline).await? else {
+            return Ok(UpdateOutcome::Gone);
+        };
+        let wanted = self.wanted(party, deadline).await?;
+        let changes = row.changes_to(&wanted);
+        let there = self.record(row, deadline).await?;
+        if there.version != seen.version {
+            return Ok(UpdateOutcome::Stale);
+        }
+        if changes.is_empty() {
+            return Ok(UpdateOutcome::Unchanged(there));
+        }
+        Ok(match self.change(&seen.id, &changes, deadline).await? {
+            Some(record) => UpdateOutcome::Updated(record),
+            None => UpdateOutcome::Gone,
+        })
+    }
+
+    async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {
+        let Some(record) = self.get(id, deadline).await? else {
+            return Ok(UpdateOutcome::Gone);
+        };
+        if record.blocked {
+            return Ok(UpdateOutcome::Unchanged(record));
+        }
+        let archived = Map::from_iter([("active".to_owned(), json!(false))]);
+        Ok(match self.change(id, &archived, deadline).await? {
+            Some(record) => UpdateOutcome::Updated(record),
+            None => UpdateOutcome::Gone,
+        })
+    }
+
+    async fn page(
+        &self,
+        listing: &Listing,
+        cursor: Option<&Cursor>,
+        deadline: Deadline,
+    ) -> Result<RecordPage, ErpError> {
+        let mut domain = of_resource(listing.resource);
+        if let (Resource::Customer, Some(kind)) = (listing.resource, listing.kind) {
+            domain.push(of_kind(kind));
+        }
+        if let Some(since) = listing.since {
+            let since = since.format(TIME).to_string();
+            domain.push(json!(["write_date", ">=", since]));
+        }
+        if let Some(Cursor(last)) = cursor {
+            let last: i64 = last.parse().map_err(|_| ErpError::CursorExpired)?;
+            domain.push(json!(["id", ">", last]));
+        }
+        let rows = self
+            .rows(domain, listing.fields, PAGE_SIZE, deadline)
+            .await?;
+        let next = match rows.last().and_then(Row::id) {
+            Some(last) if rows.len() == PAGE_SIZE => Some(Cursor(last.to_string())),
+            _ => None,
+        };
+        let page = self.page_of(rows, listing.fields, deadline).await?;
+        Ok(RecordPage { next, ..page })
+    }
+
+    async fn get_many(
+        &self,
+        ids: &[ErpId],
+        groups: FieldGroups,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        let ids: Vec<i64> = ids.iter().filter_map(|id| id.id.parse().ok()).collect();
+        let mut records = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(PAGE_SIZE) {
+            let domain = vec![json!(["id", "in", ids])];
+            let rows = self.rows(domain, groups, PAGE_SIZE, deadline).await?;
+            records.extend(self.page_of(rows, groups, deadline).await?.records);
+        }
+        Ok(records)
+    }
+
+    async fn holders_of_keys(
+        &self,
+        kind: EntityKind,
+        keys: &[NaturalKey],
+        deadline: Deadline,
+    ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError> {
+        let mut holders = Vec::new();
+        for keys in keys.chunks(VALUES_IN_A_REQUEST) {
+            let emails: Vec<&EmailKey> = keys
+                .iter()
+                .filter_map(|key| match key {
+                    NaturalKey::Email(email) => Some(email),
+                    NaturalKey::VatNumber(_) => None,
+                })
+                .collect();
+            let numbers: Vec<&str> = keys
+                .iter()
+                .filter_map(|key| match key {
+                    NaturalKey::VatNumber(number) => Some(number.expose()),
+                    NaturalKey::Email(_) => None,
+                })
+                .collect();
+            let mut domains = Vec::new();
+            if !emails.is_empty() {
+                domains.push(one_of_emails(emails.into_iter()));
+            }
+            if !numbers.is_empty() {
+                domains.push(vec![json!(["vat", "in", numbers])]);
+            }
+            for mut domain in domains {
+                domain.push(of_kind(kind));
+                // Addresses take over their parent's values.
+                domain.push(json!(["type", "=", "contact"]));
+                let all = usize::from(u16::MAX);
+                for row in self.rows(domain, FieldGroups::NONE, all, deadline).await? {
+                    let Some(id) = row.erp_id() else { continue };
+                    let held = keys.iter().filter(|key| match key {
+                        NaturalKey::Email(email) => row.has_email(email),
+                        NaturalKey::VatNumber(number) => row.has_vat_number(number),
+                    });
+                    holders.extend(held.map(|key| (key.clone(), id.clone())));
+                }
+            }
+        }
+        Ok(holders)
+    }
+
+    /// Nothing keeps `ref` unique, in whichever kind of partner.
+    async fn other_holders_of_codes(
+        &self,
+        kind: EntityKind,
+        records: &[(ErpId, Code)],
+        deadline: Deadline,
+    ) -> Result<Vec<(Code, ErpId)>, ErpError> {
+        let mut holders = Vec::new();
+        for records in records.chunks(VALUES_IN_A_REQUEST) {
+            let codes: Vec<&str> = records.iter().map(|(_, code)| code.as_str()).collect();
+            let domain = vec![json!([self.names.code, "in", codes]), of_kind(kind)];
+            let all = usize::from(u16::MAX);
+            for row in self.rows(domain, FieldGroups::NONE, all, deadline).await? {
+                let code = row.text(&self.names.code);
+                let (Some(id), Some(code)) = (row.erp_id(), code) else {
+                    continue;
+                };
+                let others = records
+                    .iter()
+                    .filter(|(record, asked)| asked.as_str() == code && *record != id);
+                holders.extend(others.map(|(_, code)| (code.clone(), id.clone())));
+            }
+        }
+        Ok(holders)
+    }
+
+    async fn company_of(&self, key: &CompanyKey, _: Deadline) -> Result<Option<ErpId>, ErpError> {
+        // A contact names its parent by id.
+        Ok(Some(ErpId {
+            resource: Resource::Customer,
+            id: key.0.clone(),
+        }))
+    }
+
+    async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
+        let nobody = json!({ "domain": [["id", "=", 0]] });
+        self.client
+            .date("res.partner", "search_count", &nobody, deadline)
+            .await
+    }
+}

@@ -1,0 +1,325 @@
+//! Partners as Odoo tells and takes them (erp-apis §2.4). Nothing is `false` on the wire, whatever the type.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDateTime;
+use serde_json::{Map, Value, json};
+
+use super::OdooSettings;
+use crate::{
+    domain::{
+        Address, CountryCode, EmailKey, FieldGroup, FieldGroups, OrganisationNumber, Personal,
+        VatNumber,
+    },
+    erp::{
+        CompanyKey, ErpId, ErpImage, ErpRecord, Party, PartyKind, Resource, Unusable,
+        UnusableRecord,
+    },
+};
+
+/// How Odoo writes a time: UTC, without a zone and without parts of a second (erp-apis §2.5).
+pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S";
+
+/// What is read of every partner: what it is, and what it can be found by in Norce.
+const LISTED: &[&str] = &[
+    "active",
+    "company_registry",
+    "email",
+    "is_company",
+    "parent_id",
+    "type",
+    "vat",
+    "write_date",
+];
+const ADDRESS: &[&str] = &["street", "street2", "zip", "city", "country_id"];
+
+/// The fields that are read.
+pub(super) fn fields(settings: &Names, groups: FieldGroups) -> Vec<&str> {
+    let mut fields = LISTED.to_vec();
+    fields.push(&settings.code);
+    if groups.has(FieldGroup::Names) {
+        fields.push("name");
+    }
+    if groups.has(FieldGroup::ContactDetails) {
+        fields.extend(["phone", "function"]);
+    }
+    if groups.has(FieldGroup::InvoiceAddress) {
+        fields.extend(ADDRESS);
+    }
+    if let (true, Some(field)) = (groups.has(FieldGroup::PriceLists), &settings.price_list) {
+        fields.push(field);
+    }
+    fields
+}
+
+/// Everything that is compared before a write.
+pub(super) const WHOLE: FieldGroups = FieldGroups::of(&[
+    FieldGroup::Names,
+    FieldGroup::ContactDetails,
+    FieldGroup::InvoiceAddress,
+]);
+
+/// What some fields are called here.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    /// The code's.
+    pub(super) code: String,
+    /// The price list's, where there are any.
+    pub(super) price_list: Option<String>,
+}
+
+impl Names {
+    pub(super) fn of(settings: &OdooSettings) -> Self {
+        Self {
+            code: settings.code_field.clone(),
+            price_list: settings.extra_fields.price_list.clone(),
+        }
+    }
+}
+
+/// What the ids in a partner's fields stand for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    /// Odoo's countries by their ids.
+    pub(super) countries: HashMap<i64, CountryCode>,
+    /// The names of price lists by their ids.
+    pub(super) price_lists: HashMap<i64, String>,
+    /// Delivery addresses of partners by their ids.
+    pub(super) deliveries: HashMap<i64, Vec<Address>>,
+}
+
+/// A partner as it comes. Personal data: there is no `Debug`.
+#[derive(Clone)]
+pub(super) struct Row(pub(super) Map<String, Value>);
+
+impl Row {
+    pub(super) fn id(&self) -> Option<i64> {
+        self.0.get("id")?.as_i64()
+    }
+
+    /// A text; nothing where it is `false` or empty.
+    pub(super) fn text(&self, field: &str) -> Option<&str> {
+        let text = self.0.get(field)?.as_str()?.trim();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The id of another record: `[id, "label"]`.
+    pub(super) fn reference(&self, field: &str) -> Option<i64> {
+        self.0.get(field)?.as_array()?.first()?.as_i64()
+    }
+
+    fn is(&self, field: &str) -> bool {
+        self.0.get(field).and_then(Value::as_bool) == Some(true)
+    }
+
+    fn personal(&self, field: &str) -> Option<Personal> {
+        Personal::parse(self.text(field)?)
+    }
+
+    /// Debtors are organisations, and persons who belong to none.
+    pub(super) fn resource(&self) -> Resource {
+        if self.reference("parent_id").is_some() && !self.is("is_company") {
+            Resource::Contact
+        } else {
+            Resource::Customer
+        }
+    }
+
+    pub(super) fn erp_id(&self) -> Option<ErpId> {
+        Some(ErpId {
+            resource: self.resource(),
+            id: self.id()?.to_string(),
+        })
+    }
+
+    /// The value of a field in the form in which it would be written.
+    fn written(&self, field: &str) -> Value {
+        match self.0.get(field) {
+            None | Some(Value::Bool(false) | Value::Null) => json!(""),
+            Some(Value::Array(reference)) => reference.first().cloned().unwrap_or(json!("")),
+            Some(value) => value.clone(),
+        }
+    }
+
+    /// Of these values, those that the partner does not have.
+    pub(super) fn changes_to(&self, wanted: &Map<String, Value>) -> Map<String, Value> {
+        let same = |field: &str, value: &Value| {
+            let there = self.written(field);
+            if field == "vat" {
+                let number = |value: &Value| value.as_str().and_then(VatNumber::parse);
+                return number(&there) == number(value);
+            }
+            there == *value
+        };
+        wanted
+            .iter()
+            .filter(|(field, value)| !same(field, value))
+            .map(|(field, value)| (field.clone(), value.clone()))
+            .collect()
+    }
+
+    /// An address, if there is anything in it.
+    pub(super) fn address(&self, known: &Known) -> Option<Address> {
+        let address = Address {
+            care_of: None,
+            line1: self.personal("street"),
+            line2: self.personal("street2"),
+            postal_code: self.personal("zip"),
+            city: self.personal("city"),
+            region: None,
+            country: self
+                .reference("country_id")
+                .and_then(|id| known.countries.get(&id).copied()),
+        };
+        (!address.is_empty()).then_some(address)
+    }
+
+    /// The partner in neutral terms, or why it cannot be used.
+    pub(super) fn into_usable(
+        self,
+        names: &Names,
+        known: &Known,
+    ) -> Result<ErpRecord, UnusableRecord> {
+        let id = self.erp_id();
+        let unusable = |reason| UnusableRecord {
+            id: id.clone(),
+            reason,
+        };
+        let lacks = |what: &str| unusable(Unusable::Unreadable(format!("it has no usable {what}")));
+        let Some(code) = self.text(&names.code) else {
+            return Err(unusable(Unusable::NoCode));
+        };
+        let code = code.parse().map_err(|_| lacks("code"))?;
+        let version = self.text("write_date").ok_or_else(|| lacks("write_date"))?;
+        let modified = NaiveDateTime::parse_from_str(version, TIME).ok();
+        let number = |id: Option<i64>| id.ok_or_else(|| lacks("id"));
+        let price_list = names
+            .price_list
+            .as_ref()
+            .and_then(|field| self.reference(field))
+            .and_then(|id| known.price_lists.get(&id).cloned());
+        let erp_id = id.clone().ok_or_else(|| lacks("id"))?;
+        Ok(ErpRecord {
+            code,
+            version: version.to_owned(),
+            modified: modified.map(|time| time.and_utc()),
+            organisation: self.is("is_company"),
+            blocked: !self.is("active"),
+            company: match erp_id.resource {
+                Resource::Contact => self
+                    .reference("parent_id")
+                    .map(|parent| CompanyKey(parent.to_string())),
+                Resource::Customer => None,
+            },
+            image: ErpImage {
+                name: self.personal("name"),
+                email: self.personal("email"),
+                phone: self.personal("phone"),
+                mobile: None,
+                title: self.personal("function"),
+                vat_number: self.text("vat").and_then(VatNumber::parse),
+                organisation_number: self
+                    .text("company_registry")
+                    .and_then(OrganisationNumber::parse),
+                address: self.address(known),
+                delivery_addresses: known
+                    .deliveries
+                    .get(&number(self.id())?)
+                    .cloned()
+                    .unwrap_or_default(),
+                price_lists: price_list.into_iter().collect(),
+                flags: Vec::new(),
+                additional_info: Vec::new(),
+            },
+            id: erp_id,
+        })
+    }
+
+    /// Whether its address is this one.
+    pub(super) fn has_email(&self, key: &EmailKey) -> bool {
+        self.text("email").and_then(EmailKey::parse).as_ref() == Some(key)
+    }
+
+    /// Whether its VAT number is this one.
+    pub(super) fn has_vat_number(&self, number: &VatNumber) -> bool {
+        self.text("vat").and_then(VatNumber::parse).as_ref() == Some(number)
+    }
+}
+
+/// The VAT number that Odoo would take: with a wrong check digit it refuses the whole partner (erp-apis §2.4).
+fn vat_number(party: &Party) -> Option<VatNumber> {
+    let own = party.vat_number.clone();
+    own.filter(|number| {
+        let country = number.expose().get(..2).unwrap_or_default();
+        let checked = ["SE", "NO", "DK", "FI"].contains(&country);
+        !checked || number.organisation_number().is_some()
+    })
+}
+
+/// A party as the fields of a partner. What the shop does not know is not among them. Odoo 19 has no mobile telephone,
+/// so that it stands in where there is no other; a contact's address is its organisation's, which Odoo hands down.
+pub(super) fn wanted(
+    party: &Party,
+    country: impl Fn(CountryCode) -> Option<i64>,
+) -> Map<String, Value> {
+    let mut fields = Map::new();
+    let mut put = |field: &str, value: &str| {
+        fields.insert(field.to_owned(), json!(value));
+    };
+    put("name", party.name.expose());
+    if let Some(email) = &party.email {
+        put("email", email.expose());
+    }
+    if let Some(phone) = party.phone.as_ref().or(party.mobile.as_ref()) {
+        put("phone", phone.expose());
+    }
+    match &party.kind {
+        PartyKind::Contact { .. } => {
+            if let Some(title) = &party.title {
+                put("function", title.expose());
+            }
+        }
+        PartyKind::Person | PartyKind::Company => {
+            if let Some(number) = &party.organisation_number {
+                put("company_registry", number.expose());
+            }
+            if let Some(number) = vat_number(party) {
+                put("vat", number.expose());
+            }
+            if let Some(address) = &party.address {
+                put_address(&mut fields, address, country);
+            }
+        }
+    }
+    fields
+}
+
+fn put_address(
+    fields: &mut Map<String, Value>,
+    address: &Address,
+    country: impl Fn(CountryCode) -> Option<i64>,
+) {
+    let text = |value: &Option<Personal>| value.as_ref().map(|value| value.expose().to_owned());
+    let lines = [
+        text(&address.care_of),
+        text(&address.line1),
+        text(&address.line2),
+    ];
+    let mut lines = lines.into_iter().flatten();
+    let first = lines.next().unwrap_or_default();
+    let rest: Vec<String> = lines.collect();
+    fields.insert("street".to_owned(), json!(first));
+    fields.insert("street2".to_owned(), json!(rest.join(", ")));
+    fields.insert(
+        "zip".to_owned(),
+        json!(text(&address.postal_code).unwrap_or_default()),
+    );
+    fields.insert(
+        "city".to_owned(),
+        json!(text(&address.city).unwrap_or_default()),
+    );
+    // A country that Odoo does not list is left as it is there.
+    if let Some(id) = address.country.and_then(country) {
+        fields.insert("country_id".to_owned(), json!(id));
+    }
+}
