@@ -6,4 +6,5 @@ pub mod in_process;
 pub mod interruption;
 pub mod local_aws;
 pub mod norce_simulator;
+pub mod odoo;
 pub mod sandbox;

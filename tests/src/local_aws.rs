@@ -131,6 +131,58 @@ const SAM: Requirements = Requirements {
     cost: "790 MB, about half a minute",
 };
 
+/// What Odoo 19 needs (erp-apis §2.2).
+const ODOO: Requirements = Requirements {
+    name: "odoo",
+    packages: &[
+        "asn1crypto",
+        "Babel",
+        "cbor2",
+        "chardet",
+        "cryptography",
+        "python-dateutil",
+        "docutils",
+        "geoip2",
+        "gevent",
+        "greenlet",
+        "idna",
+        "Jinja2",
+        "libsass",
+        "lxml",
+        "lxml_html_clean",
+        "MarkupSafe",
+        "num2words",
+        "ofxparse",
+        "openpyxl",
+        "pyOpenSSL",
+        "Pillow",
+        "polib",
+        "psutil",
+        "psycopg2-binary",
+        "pypdf",
+        "pytz",
+        "qrcode",
+        "reportlab",
+        "requests",
+        "rjsmin",
+        "pyserial",
+        "python-stdnum",
+        "urllib3",
+        "pyusb",
+        "vobject",
+        "Werkzeug<3.1",
+        "xlrd",
+        "XlsxWriter",
+        "xlwt",
+        "zeep",
+        "freezegun",
+        "python-magic",
+        "passlib",
+        "setuptools",
+    ],
+    cost: "400 MB, about 25 s",
+};
+
 /// Takes one line for a person at the start of every step that takes long.
 pub trait Progress: Fn(&str) + Send + 'static {}
 
@@ -157,6 +209,14 @@ impl Tools {
     /// With what to do, when there is no Python or the installation fails.
     pub async fn sam(progress: impl Progress) -> Result<Self, LocalAwsError> {
         Self::install(&SAM, progress).await
+    }
+
+    /// What Odoo needs of Python, installed if it is not there yet.
+    ///
+    /// # Errors
+    /// With what to do, when there is no Python or the installation fails.
+    pub async fn odoo(progress: impl Progress) -> Result<Self, LocalAwsError> {
+        Self::install(&ODOO, progress).await
     }
 
     /// The directory of the programs. `cargo lambda` needs it on the `PATH`.
@@ -199,7 +259,10 @@ impl Requirements {
         }
 
         let python = find_python()?;
-        let packages = self.packages.join(" ");
+        let packages = match self.packages {
+            packages @ ([_] | [_, _] | [_, _, _]) => packages.join(" "),
+            packages => format!("{} packages for {}", packages.len(), self.name),
+        };
         progress(&format!(
             "installing {packages} into {} ({}; once only)",
             environment.display(),

@@ -384,7 +384,7 @@ impl Erp for BusinessCentral {
                     return Ok(Vec::new());
                 }
                 let filter = Filter::eq(TAX_REGISTRATION_NUMBER.name, vat.expose());
-                let accept = |row: &Row| row.has_vat_number(vat);
+                let accept = |row: &Row| row.is_a(type_of(kind)) && row.has_vat_number(vat);
                 let customer = Resource::Customer;
                 self.matches(customer, filter, vat.expose(), accept, deadline)
                     .await

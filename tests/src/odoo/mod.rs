@@ -1,0 +1,190 @@
+//! A real Odoo 19 with a PostgreSQL of its own (erp-apis §2.2), for as long as it is held.
+
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+use crate::local_aws::{LocalAwsError, Progress, Tools};
+
+const RUN_ODOO: &str = include_str!("run_odoo.py");
+/// How long it may take to end before it is left to itself; its standard input is closed by then.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Odoo cannot be had, and what to do about it.
+#[derive(Debug, Error)]
+pub enum OdooError {
+    /// Its Python environment.
+    #[error(transparent)]
+    Tools(#[from] LocalAwsError),
+    /// The rest.
+    #[error("Odoo cannot be had: {0}")]
+    Unavailable(String),
+}
+
+/// Where it answers, and how to get in.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Access {
+    /// Its address, for API and browser.
+    pub url: String,
+    /// Its database.
+    pub database: String,
+    /// The API key of the administrator.
+    pub key: String,
+    /// The administrator's login, for a browser.
+    pub login: String,
+    /// And password.
+    pub password: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Line {
+    Progress(String),
+    Ready(Access),
+    Failed(String),
+}
+
+/// A running Odoo. It ends, with its database and all that it holds, when this is dropped or this process ends.
+#[derive(Debug)]
+pub struct Odoo {
+    access: Access,
+    child: Child,
+    /// Odoo runs for as long as this end of the pipe is open.
+    lifeline: Option<ChildStdin>,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// Downloads outlive the workspace: they are 120 MB, and 1.2 GB unpacked.
+fn cache() -> PathBuf {
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(home)
+        .unwrap_or_else(std::env::temp_dir)
+        .join("norce-customer-sync")
+}
+
+impl Odoo {
+    /// Brings one up, empty but for what Odoo itself has. What it needs is fetched the first time.
+    ///
+    /// # Errors
+    /// When it cannot be had here, with what to do.
+    pub async fn start(progress: impl Progress + Clone) -> Result<Self, OdooError> {
+        let tools = Tools::odoo(progress.clone()).await?;
+        let environment = tools.bin().parent().unwrap_or(tools.bin()).to_owned();
+        let mut child = Command::new(tools.program("python3"))
+            .args(["-c", RUN_ODOO])
+            .args([cache(), environment])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| OdooError::Unavailable(error.to_string()))?;
+        let (Some(lifeline), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(OdooError::Unavailable("no pipes".to_owned()));
+        };
+        let mut lines = BufReader::new(output).lines();
+        let access = until_ready(&mut lines, &progress).await?;
+        Ok(Self {
+            access,
+            child,
+            lifeline: Some(lifeline),
+            lines,
+        })
+    }
+
+    /// Where it answers.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Ends the server and starts it again; the database stays.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn restart(&mut self) -> Result<(), OdooError> {
+        if let Some(lifeline) = &mut self.lifeline {
+            let asked = lifeline.write_all(b"restart\n").await;
+            asked.map_err(|error| OdooError::Unavailable(error.to_string()))?;
+        }
+        self.access = until_ready(&mut self.lines, &|_: &str| {}).await?;
+        Ok(())
+    }
+
+    /// Asks Odoo itself, with a client that shares nothing with the adapter.
+    ///
+    /// # Errors
+    /// When it does not answer, or with an error.
+    pub async fn call(
+        &self,
+        model: &str,
+        method: &str,
+        arguments: Value,
+    ) -> Result<Value, OdooError> {
+        // Nothing here is encrypted, but a client is not made without it; somebody else may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = format!("{}/json/2/{model}/{method}", self.access.url);
+        let request = reqwest::Client::new()
+            .post(url)
+            .bearer_auth(&self.access.key)
+            .header("content-type", "application/json")
+            .body(arguments.to_string());
+        let answer = async {
+            let answer = request.send().await?.error_for_status()?;
+            answer.bytes().await
+        };
+        let unavailable =
+            |error: &dyn std::fmt::Display| OdooError::Unavailable(format!("{model}: {error}"));
+        let body = answer.await.map_err(|error| unavailable(&error))?;
+        serde_json::from_slice(&body).map_err(|error| unavailable(&error))
+    }
+
+    /// Partners by Odoo's own search, archived ones included.
+    ///
+    /// # Errors
+    /// When it does not answer, or with an error.
+    pub async fn partners(&self, domain: Value, fields: &[&str]) -> Result<Vec<Value>, OdooError> {
+        let arguments =
+            json!({ "domain": domain, "fields": fields, "context": {"active_test": false} });
+        let found = self.call("res.partner", "search_read", arguments).await?;
+        Ok(found.as_array().cloned().unwrap_or_default())
+    }
+}
+
+impl Drop for Odoo {
+    fn drop(&mut self) {
+        drop(self.lifeline.take());
+        let begin = Instant::now();
+        while begin.elapsed() < STOP_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+async fn until_ready(
+    lines: &mut Lines<BufReader<ChildStdout>>,
+    progress: &impl Fn(&str),
+) -> Result<Access, OdooError> {
+    loop {
+        let line = lines.next_line().await;
+        let line = line.map_err(|error| OdooError::Unavailable(error.to_string()))?;
+        let Some(line) = line else {
+            return Err(OdooError::Unavailable("it ended at once".to_owned()));
+        };
+        match serde_json::from_str(&line) {
+            Ok(Line::Progress(text)) => progress(&text),
+            Ok(Line::Ready(access)) => return Ok(access),
+            Ok(Line::Failed(reason)) => return Err(OdooError::Unavailable(reason)),
+            Err(_) => {}
+        }
+    }
+}
