@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Odoo gives a request up to two minutes (`limit_time_real`); a create that waits for the merchant's own modules is
+/// Odoo gives a request up to two minutes (`limit_time_real`, erp-apis §2.5); a create that waits for the merchant's own modules is
 /// better waited for than asked about.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 const DATABASE: &str = "x-odoo-database";

@@ -39,8 +39,8 @@ use crate::{
     http::{Deadline, Safety, Transport},
 };
 
-/// A request may take two minutes (`limit_time_real`, erp-apis §2.3 names no other limit); what is not there by then
-/// never comes. A repeat would find it by its external id anyway.
+/// A request may take two minutes (erp-apis §2.5); what is not there by then never comes. A repeat would find it by its
+/// external id anyway.
 const SETTLES_AFTER: Duration = Duration::from_secs(150);
 /// Two are as ambiguous as a hundred.
 const MOST_HITS: usize = 2;
