@@ -80,7 +80,7 @@ def package():
         raise Failed("apt knows no archive: fetch the package odoo-19 of Debian sid and name it in ODOO_DEB")
     say(progress=f"fetching Odoo from Debian's archive into {cache} (120 MB; once only)")
     name, expected = POOL, SHA256
-    partial = cache / "odoo.part"
+    partial = cache / f"odoo-{os.getpid()}.part"
     try:
         fetch(f"{site}/{name}", partial)
     except urllib.error.HTTPError:
@@ -127,6 +127,12 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def prepared_for(programs, root):
+    """Where a database is kept that is ready: it belongs to one version of PostgreSQL and of Odoo."""
+    version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return cache / f"database-{version.split()[2].split('.')[0]}-{root.name}"
 
 
 class Run:
@@ -219,7 +225,7 @@ class Run:
             if done.returncode:
                 raise Failed(f"Odoo's {arguments[0]} failed: {done.stderr[-800:]}")
         self.stop()
-        prepared = cache / f"database-{self.programs.parent.name}-{self.root.name}"
+        prepared = prepared_for(self.programs, self.root)
         partial = prepared.with_suffix(f".{secrets.token_hex(4)}")
         partial.mkdir()
         shutil.copytree(self.directory / "pg", partial / "pg")
@@ -274,7 +280,7 @@ def main():
         root = unpacked(package())
         run = Run(root, programs)
         run.port = free_port()
-        prepared = cache / f"database-{programs.parent.name}-{root.name}"
+        prepared = prepared_for(programs, root)
         if not prepared.exists():
             run.database(None)
             prepared = run.prepare()
