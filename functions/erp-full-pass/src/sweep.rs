@@ -31,11 +31,13 @@ impl ErpFullPass {
             let (scope, after) = (step.run.scope, step.work.after);
             let (kind, page) = match step.work.part {
                 Part::Changed { kind } => {
+                    // The first sweep begins now: what is older than the integration was no event that got lost, and
+                    // a whole register would be fetched and written to the ERP.
                     let watermark = step.run.watermarks_before.get(&kind);
-                    let since = watermark.map(|watermark| *watermark - self.overlap(true));
+                    let since = *watermark.unwrap_or(&step.run.started) - self.overlap(true);
                     let page = self
                         .norce
-                        .changed_since(kind, scope, since, after, deadline);
+                        .changed_since(kind, scope, Some(since), after, deadline);
                     (kind, page.timed(&mut step.run.cost.norce_wait_ms).await?)
                 }
                 Part::Forgotten => {

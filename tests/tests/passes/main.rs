@@ -506,6 +506,20 @@ async fn the_sweep_heals_dropped_events_and_finds_who_was_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_sweep_leaves_an_old_register_alone() {
+    let bundle = Bundle::new(&Options::default());
+    for number in 0..20 {
+        bundle.norce.add_customer(person(number));
+    }
+    bundle.run_until_quiet().await;
+    tokio::time::sleep(DAY).await;
+    bundle.norce.add_customer(person(20));
+    bundle.run_until_quiet().await;
+    let run = bundle.pass(PassMode::Sweep).await;
+    assert_eq!((ended(&run).seen, ended(&run).queued), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn p14_applications_with_the_same_addresses_and_codes_do_not_see_each_other() {
     let bundle = Bundle::new(&Options {
         by_application: true,
