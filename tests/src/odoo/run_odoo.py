@@ -17,6 +17,7 @@ import pwd
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -261,7 +262,7 @@ class Run:
     def stop(self):
         for child in reversed(self.children):
             # PostgreSQL ends its clients at once with SIGINT.
-            child.send_signal(2)
+            child.send_signal(signal.SIGINT)
             try:
                 child.wait(15)
             except subprocess.TimeoutExpired:
@@ -275,6 +276,8 @@ class Run:
 
 
 def main():
+    # Whoever ends this ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     programs, run = server_programs(), None
     try:
         root = unpacked(package())
@@ -290,7 +293,7 @@ def main():
         run.start((prepared / "key").read_text().strip())
         for line in sys.stdin:
             if line.strip() == "restart":
-                run.server.send_signal(2)
+                run.server.send_signal(signal.SIGINT)
                 run.server.wait(30)
                 run.children.remove(run.server)
                 run.start((prepared / "key").read_text().strip())
