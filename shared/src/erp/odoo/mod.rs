@@ -46,6 +46,8 @@ const SETTLES_AFTER: Duration = Duration::from_secs(150);
 const MOST_HITS: usize = 2;
 /// Partners of a page: what is to be done about them has to fit into one item of DynamoDB.
 const PAGE_SIZE: usize = 500;
+/// More than belong to the values of one domain; Odoo itself has no limit (erp-apis §2.3).
+const MOST_ROWS: usize = 65_536;
 /// Values in one domain.
 const VALUES_IN_A_REQUEST: usize = 100;
 /// The module of our external ids.
@@ -231,10 +233,7 @@ impl Odoo {
                 json!(["active", "=", true]),
             ];
             let groups = FieldGroups::of(&[FieldGroup::InvoiceAddress]);
-            for row in self
-                .rows(domain, groups, usize::from(u16::MAX), deadline)
-                .await?
-            {
+            for row in self.rows(domain, groups, MOST_ROWS, deadline).await? {
                 if let (Some(parent), Some(address)) =
                     (row.reference("parent_id"), row.address(&known))
                 {
@@ -531,10 +530,7 @@ impl Erp for Odoo {
         let rows = self.rows(domain, WHOLE, MOST_HITS + 1, deadline).await?;
         let rows = rows
             .into_iter()
-            .filter(|row| match key {
-                NaturalKey::Email(email) => row.has_email(email),
-                NaturalKey::VatNumber(number) => row.has_vat_number(number),
-            })
+            .filter(|row| row.has_key(key))
             .take(MOST_HITS)
             .collect();
         self.records(rows, deadline).await
@@ -777,13 +773,12 @@ impl Erp for Odoo {
                 domain.push(of_kind(kind));
                 // Addresses take over their parent's values.
                 domain.push(json!(["type", "=", "contact"]));
-                let all = usize::from(u16::MAX);
-                for row in self.rows(domain, FieldGroups::NONE, all, deadline).await? {
+                for row in self
+                    .rows(domain, FieldGroups::NONE, MOST_ROWS, deadline)
+                    .await?
+                {
                     let Some(id) = row.erp_id() else { continue };
-                    let held = keys.iter().filter(|key| match key {
-                        NaturalKey::Email(email) => row.has_email(email),
-                        NaturalKey::VatNumber(number) => row.has_vat_number(number),
-                    });
+                    let held = keys.iter().filter(|key| row.has_key(key));
                     holders.extend(held.map(|key| (key.clone(), id.clone())));
                 }
             }
@@ -802,8 +797,10 @@ impl Erp for Odoo {
         for records in records.chunks(VALUES_IN_A_REQUEST) {
             let codes: Vec<&str> = records.iter().map(|(_, code)| code.as_str()).collect();
             let domain = vec![json!([self.names.code, "in", codes]), of_kind(kind)];
-            let all = usize::from(u16::MAX);
-            for row in self.rows(domain, FieldGroups::NONE, all, deadline).await? {
+            for row in self
+                .rows(domain, FieldGroups::NONE, MOST_ROWS, deadline)
+                .await?
+            {
                 let code = row.text(&self.names.code);
                 let (Some(id), Some(code)) = (row.erp_id(), code) else {
                     continue;

@@ -12,7 +12,7 @@ use crate::{
         VatNumber,
     },
     erp::{
-        CompanyKey, ErpId, ErpImage, ErpRecord, Party, PartyKind, Resource, Unusable,
+        CompanyKey, ErpId, ErpImage, ErpRecord, NaturalKey, Party, PartyKind, Resource, Unusable,
         UnusableRecord,
     },
 };
@@ -235,14 +235,16 @@ impl Row {
         })
     }
 
-    /// Whether its address is this one.
-    pub(super) fn has_email(&self, key: &EmailKey) -> bool {
-        self.text("email").and_then(EmailKey::parse).as_ref() == Some(key)
-    }
-
-    /// Whether its VAT number is this one.
-    pub(super) fn has_vat_number(&self, number: &VatNumber) -> bool {
-        self.text("vat").and_then(VatNumber::parse).as_ref() == Some(number)
+    /// Whether it has exactly this value.
+    pub(super) fn has_key(&self, key: &NaturalKey) -> bool {
+        match key {
+            NaturalKey::Email(email) => {
+                self.text("email").and_then(EmailKey::parse).as_ref() == Some(email)
+            }
+            NaturalKey::VatNumber(number) => {
+                self.text("vat").and_then(VatNumber::parse).as_ref() == Some(number)
+            }
+        }
     }
 }
 
