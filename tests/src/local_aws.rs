@@ -14,7 +14,10 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::{
+    config::Credentials,
+    types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
+};
 use aws_smithy_http_client::{
     Builder as HttpClientBuilder,
     tls::{Provider, rustls_provider::CryptoMode},
@@ -551,6 +554,28 @@ async fn is_healthy(port: u16) -> bool {
 #[expect(clippy::print_stderr, reason = "a person is waiting for a download")]
 fn report(step: &str) {
     eprintln!("{step}");
+}
+
+/// Makes a table with the key schema that the template gives all of them.
+///
+/// # Errors
+/// What DynamoDB says.
+pub async fn create_table(config: &SdkConfig, name: &str) -> Result<(), aws_sdk_dynamodb::Error> {
+    let attribute = AttributeDefinition::builder()
+        .attribute_name("pk")
+        .attribute_type(ScalarAttributeType::S);
+    let key = KeySchemaElement::builder()
+        .attribute_name("pk")
+        .key_type(KeyType::Hash);
+    aws_sdk_dynamodb::Client::new(config)
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute.build()?)
+        .key_schema(key.build()?)
+        .send()
+        .await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,9 +3,6 @@
 use std::{path::Path, time::Duration};
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName};
 use chrono::Utc;
 use serde::de::DeserializeOwned;
@@ -17,7 +14,7 @@ use shared::{
 use tests::{
     bundle::customer,
     business_central_simulator::{self, BusinessCentralSimulator},
-    local_aws::{LocalAws, Tools},
+    local_aws::{LocalAws, Tools, create_table},
     norce_simulator::{self, EventPost, NewAddress, NewCustomer, NorceSimulator, OauthClient},
 };
 use uuid::Uuid;
@@ -134,7 +131,7 @@ pub(crate) async fn sqs_functions(binaries: &Path) {
     set("ERP_TOKEN_URL", erp.token_url(&erp_server.base_url));
     set("ERP_COMPANY", erp.companies()[0].to_string());
     for name in ["code-mappings", "owed", "import-jobs", "passes"] {
-        table(&config, name).await;
+        create_table(&config, name).await.expect("a table");
     }
     secret(&config, "fingerprint", json!({ "key": "benchmark" })).await;
     let client = json!({ "clientId": "benchmark", "clientSecret": "norce-client-secret" });
@@ -251,24 +248,6 @@ fn person(number: usize) -> NewCustomer {
         }),
         ..NewCustomer::default()
     }
-}
-
-async fn table(config: &SdkConfig, name: &str) {
-    let attribute = AttributeDefinition::builder()
-        .attribute_name("pk")
-        .attribute_type(ScalarAttributeType::S);
-    let key = KeySchemaElement::builder()
-        .attribute_name("pk")
-        .key_type(KeyType::Hash);
-    aws_sdk_dynamodb::Client::new(config)
-        .create_table()
-        .table_name(name)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute.build().expect("an attribute"))
-        .key_schema(key.build().expect("a key"))
-        .send()
-        .await
-        .expect("a table");
 }
 
 async fn secret(config: &SdkConfig, name: &str, value: serde_json::Value) {

@@ -26,13 +26,10 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
 use measurement::{machine, micros};
 use pass::{Part, Taken, Task};
 use serde::{Deserialize, Serialize};
-use tests::local_aws::{LocalAws, REGION, ROOT_KEY, Tools};
+use tests::local_aws::{LocalAws, REGION, ROOT_KEY, Tools, create_table};
 
 const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
 /// Through MiniStack, which takes a few milliseconds for each transaction.
@@ -198,6 +195,7 @@ async fn in_dynamodb() {
     let aws = LocalAws::start(&tools, "benchmark", &[])
         .await
         .expect("MiniStack starts");
+    let config = aws.aws_config().await;
     let environment = [
         ("AWS_ACCESS_KEY_ID", ROOT_KEY.to_owned()),
         ("AWS_SECRET_ACCESS_KEY", ROOT_KEY.to_owned()),
@@ -214,7 +212,8 @@ async fn in_dynamodb() {
         let server = Server::start(delay);
         let table = format!("benchmark-{}", delay.as_millis());
         for end in ["", OWED, PASSES] {
-            create_table(&aws, &format!("{table}{end}")).await;
+            let created = create_table(&config, &format!("{table}{end}")).await;
+            created.expect("a table");
         }
         let task = Task {
             server: server.address.clone(),
@@ -245,22 +244,4 @@ async fn in_dynamodb() {
             println!("  {:<18} {:?}", "", taken.counts);
         }
     }
-}
-
-async fn create_table(aws: &LocalAws, name: &str) {
-    let attribute = AttributeDefinition::builder()
-        .attribute_name("pk")
-        .attribute_type(ScalarAttributeType::S);
-    let key = KeySchemaElement::builder()
-        .attribute_name("pk")
-        .key_type(KeyType::Hash);
-    aws_sdk_dynamodb::Client::new(&aws.aws_config().await)
-        .create_table()
-        .table_name(name)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute.build().expect("an attribute"))
-        .key_schema(key.build().expect("a key"))
-        .send()
-        .await
-        .expect("a table");
 }

@@ -1,13 +1,10 @@
 //! Tables and queues of their own for every test, on the MiniStack that this test binary shares.
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
-    ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use std::collections::HashMap;
-use tests::local_aws::LocalAws;
+use tests::local_aws::{LocalAws, create_table};
 use uuid::Uuid;
 
 pub(crate) async fn config() -> SdkConfig {
@@ -17,21 +14,7 @@ pub(crate) async fn config() -> SdkConfig {
 /// A table with the key schema that the template gives all of them.
 pub(crate) async fn table(config: &SdkConfig) -> String {
     let name = format!("table-{}", Uuid::new_v4());
-    let attribute = AttributeDefinition::builder()
-        .attribute_name("pk")
-        .attribute_type(ScalarAttributeType::S);
-    let key = KeySchemaElement::builder()
-        .attribute_name("pk")
-        .key_type(KeyType::Hash);
-    aws_sdk_dynamodb::Client::new(config)
-        .create_table()
-        .table_name(&name)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute.build().unwrap())
-        .key_schema(key.build().unwrap())
-        .send()
-        .await
-        .unwrap();
+    create_table(config, &name).await.unwrap();
     name
 }
 
