@@ -16,10 +16,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use shared::{
-    domain::{EntityRef, FieldGroup, FieldGroups, NorceId, Personal, Scope},
+    domain::{EmailKey, EntityRef, FieldGroup, FieldGroups, NorceId, Personal, Scope},
     erp::{
-        CreateOutcome, Erp, ErpRecord, ExtraFields, IdempotencyKey, Listing, Party, PartyKind,
-        Resource,
+        CreateOutcome, Erp, ErpRecord, ExtraFields, IdempotencyKey, Listing, NaturalKey, Party,
+        PartyKind, Resource,
         odoo::{Odoo, OdooSettings},
     },
     http::{Deadline, ReqwestTransport},
@@ -42,7 +42,8 @@ fn settings(server: &Server) -> OdooSettings {
     let access = server.access();
     OdooSettings {
         base_url: access.url.parse().unwrap(),
-        database: access.database.clone(),
+        database: Some(access.database.clone()),
+        company: None,
         api_key: access.key.clone().into(),
         code_field: "ref".to_owned(),
         code_sequence: None,
@@ -178,6 +179,77 @@ async fn price_lists_and_delivery_addresses_are_read(server: &Server) {
     assert!(contacts.unusable.is_empty(), "{:?}", contacts.unusable);
 }
 
+/// P14: applications with a company of Odoo each see neither the other's partners nor those that belong to none.
+async fn p14_companies_do_not_see_each_other(server: &Server) {
+    let mut companies = Vec::new();
+    for name in ["Butiken AB", "Outlet AB"] {
+        let company = json!({ "vals_list": [{ "name": name }] });
+        let made = server.call("res.company", "create", company).await.unwrap();
+        companies.push(made[0].as_i64().unwrap());
+    }
+    let own =
+        json!({ "domain": [["login", "=", server.access().login]], "fields": ["company_ids"] });
+    let user = server.call("res.users", "search_read", own).await.unwrap();
+    let allowed = companies.iter().map(|company| json!([4, company, 0]));
+    let allowed: Vec<_> = allowed.collect();
+    let values = json!({ "ids": [user[0]["id"]], "vals": { "company_ids": allowed } });
+    server.call("res.users", "write", values).await.unwrap();
+    let of = |company: i64| {
+        adapter(OdooSettings {
+            company: Some(u32::try_from(company).unwrap().try_into().unwrap()),
+            ..settings(server)
+        })
+    };
+    let nobody = created(
+        &adapter(settings(server)),
+        &without_code(900_020),
+        &person("p14@example.com"),
+    )
+    .await;
+    let mut found = Vec::new();
+    for (company, scope) in companies.iter().zip([1, 2]) {
+        let erp = of(*company);
+        // The same code and the same address in each.
+        let key = IdempotencyKey {
+            entity: EntityRef::customer(
+                Scope::Application(i64::from(scope).try_into().unwrap()),
+                NorceId::try_from(900_021).unwrap(),
+            ),
+            code: None,
+        };
+        let record = created(&erp, &key, &person("p14@example.com")).await;
+        let email = NaturalKey::Email(EmailKey::parse("p14@example.com").unwrap());
+        let hits = erp.find_by_key(&PartyKind::Person, &email, soon()).await;
+        assert_eq!(hits.unwrap(), std::slice::from_ref(&record));
+        let hits = erp
+            .find_by_code(Resource::Customer, &record.code, soon())
+            .await;
+        assert_eq!(hits.unwrap(), std::slice::from_ref(&record));
+        let listing = Listing {
+            resource: Resource::Customer,
+            kind: None,
+            since: None,
+            fields: FieldGroups::CODE,
+        };
+        let page = erp.page(&listing, None, soon()).await.unwrap();
+        let listed: Vec<_> = page.records.into_iter().map(|it| it.id).collect();
+        assert_eq!(listed, std::slice::from_ref(&record.id));
+        assert_eq!(erp.get(&nobody.id, soon()).await.unwrap(), None);
+        let partners = json!([["id", "=", record.id.id.parse::<i64>().unwrap()]]);
+        let partner = server.partners(partners, &["company_id"]).await.unwrap();
+        assert_eq!(partner[0]["company_id"][0], *company);
+        found.push(record);
+    }
+    let [first, second] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(first.code, second.code);
+    assert_eq!(
+        of(companies[0]).get(&second.id, soon()).await.unwrap(),
+        None
+    );
+}
+
 #[tokio::test]
 async fn odoo_does_what_every_erp_must() {
     let Some(mut server) = server().await else {
@@ -207,6 +279,7 @@ async fn odoo_does_what_every_erp_must() {
     assert_eq!(names.as_array().map(Vec::len), Some(count));
     codes_come_from_a_sequence_or_from_the_id(&server).await;
     price_lists_and_delivery_addresses_are_read(&server).await;
+    p14_companies_do_not_see_each_other(&server).await;
     // It is all there after a restart.
     server.restart().await.unwrap();
     let after = server

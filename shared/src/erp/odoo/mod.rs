@@ -13,7 +13,7 @@
 mod client;
 mod record;
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -60,8 +60,11 @@ const DEFAULT_PATTERN: &str = "{kind}{id}";
 pub struct OdooSettings {
     /// The server, such as `https://erp.example.com`.
     pub base_url: Url,
-    /// The database.
-    pub database: String,
+    /// The database, where the server has several.
+    pub database: Option<String>,
+    /// The company: only its partners are seen, and new ones belong to it. `None`: all that the user may see, and new ones
+    /// belong to no company, as Odoo's own do.
+    pub company: Option<NonZeroU32>,
     /// An API key of a user with rights to contacts.
     pub api_key: SecretString,
     /// The field of a partner that holds its code; Odoo's own is `ref`.
@@ -75,13 +78,14 @@ pub struct OdooSettings {
 /// The address cannot be a server.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "ERP_BASE_URL is the address of the Odoo server without a path or query, such as https://erp.example.com, and ERP_COMPANY the name of its database"
+    "ERP_BASE_URL is the address of the Odoo server without a path or query, such as https://erp.example.com, and the `database` of its secret a plain name"
 )]
 pub struct InvalidBaseUrl;
 
-/// One database of an Odoo server.
+/// One database of an Odoo server, or one company in it.
 pub struct Odoo {
     client: Client,
+    company: Option<NonZeroU32>,
     names: Names,
     code_sequence: Option<String>,
     capabilities: Capabilities,
@@ -133,6 +137,7 @@ impl Odoo {
         Ok(Self {
             names,
             code_sequence: settings.code_sequence.clone(),
+            company: settings.company,
             client: Client::new(settings, transport)?,
             capabilities: Capabilities {
                 name: "Odoo",
@@ -147,11 +152,15 @@ impl Odoo {
 
     async fn rows(
         &self,
-        domain: Vec<Value>,
+        mut domain: Vec<Value>,
         groups: FieldGroups,
         limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<Row>, ErpError> {
+        // Odoo's own rules would show what belongs to no company as well, which is everybody's (P14).
+        if let Some(company) = self.company {
+            domain.push(json!(["company_id", "=", company]));
+        }
         let arguments = json!({
             "domain": domain,
             "fields": fields(&self.names, groups),
@@ -319,7 +328,18 @@ impl Odoo {
         let rows = self
             .rows(vec![json!(["id", "=", id])], WHOLE, 1, deadline)
             .await?;
-        Ok(rows.into_iter().next())
+        match rows.into_iter().next() {
+            Some(row) => Ok(Some(row)),
+            // Another create under this external id would change that partner (erp-apis §2.4).
+            None => Err(ErpError::Refused {
+                field: None,
+                code: "out of sight".to_owned(),
+                message: format!(
+                    "partner {id} was made for {entity}, and is not in this company of Odoo: move it back, or delete its external id {MODULE}.{}",
+                    external_name(entity)
+                ),
+            }),
+        }
     }
 
     /// The code of a new record: asked for, drawn from the sequence, or made of the Norce id. Never none.
@@ -597,6 +617,10 @@ impl Erp for Odoo {
         } else {
             "False"
         }));
+        if let Some(company) = self.company {
+            columns.push("company_id/.id".to_owned());
+            values.push(json!(company.to_string()));
+        }
         if let PartyKind::Contact { company } = &party.kind {
             columns.extend(["parent_id/.id".to_owned(), "type".to_owned()]);
             values.extend([json!(company.id), json!("contact")]);
