@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     domain::{CodePattern, FieldGroups, Scope, Shops},
     erp::ExtraFields,
-    norce::query::DEFAULT_INVOICE_ADDRESS_TYPE,
+    norce::query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
 };
 
 /// Everything that is wrong with the configuration, at once.
@@ -189,9 +189,9 @@ pub struct NorceSettings {
     pub secret_arn: String,
     /// `NORCE_ACCOUNT_ID`: the system account that imports are made by.
     pub account_id: i32,
-    /// `NORCE_INVOICE_ADDRESS_TYPE`: the `TypeId` of an invoice address in Query. Norce's documents do not list the
-    /// numbers (norce-api §5.2), so it can be set.
-    pub invoice_address_type: i64,
+    /// `NORCE_INVOICE_ADDRESS_TYPE` and `NORCE_DELIVERY_ADDRESS_TYPE`: the `TypeId` of an address in Query. Norce's
+    /// documents do not list the numbers (norce-api §5.2), so they can be set.
+    pub address_types: AddressTypes,
 }
 
 impl NorceSettings {
@@ -203,12 +203,17 @@ impl NorceSettings {
         let account_id = environment.required("NORCE_ACCOUNT_ID");
         let invoice_address_type =
             environment.or_default("NORCE_INVOICE_ADDRESS_TYPE", DEFAULT_INVOICE_ADDRESS_TYPE);
+        let delivery_address_type =
+            environment.or_default("NORCE_DELIVERY_ADDRESS_TYPE", DEFAULT_DELIVERY_ADDRESS_TYPE);
         Some(Self {
             base_url: base_url?,
             scope: scope?,
             secret_arn: secret_arn?,
             account_id: account_id?,
-            invoice_address_type: invoice_address_type?,
+            address_types: AddressTypes {
+                invoice: invoice_address_type?,
+                delivery: delivery_address_type?,
+            },
         })
     }
 }

@@ -159,7 +159,7 @@ pub fn norce(
         query: Arc::new(QueryClient::new(
             api.clone(),
             applications.default_application().id,
-            settings.invoice_address_type,
+            settings.address_types,
         )),
         connect: Arc::new(ConnectClient::new(
             api,

@@ -11,6 +11,7 @@
 //! * Nothing keeps a code, a number or an address unique, so that look-ups return everybody who has it.
 
 mod client;
+mod delivery;
 mod record;
 
 use std::{collections::HashMap, fmt, num::NonZeroU32, sync::Arc, time::Duration};
@@ -26,15 +27,18 @@ use url::Url;
 
 use self::{
     client::{Client, Unsettled},
+    delivery::DeliveryChanges,
     record::{Known, Names, Row, TIME, WHOLE, fields, wanted},
 };
 use super::{
     Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, ExtraFields,
     IdempotencyKey, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, UpdateOutcome,
+    mask::{Mask, masked},
 };
 use crate::{
     domain::{
-        Code, CodePattern, CountryCode, EmailKey, EntityKind, EntityRef, FieldGroup, FieldGroups,
+        Address, Code, CodePattern, CountryCode, EmailKey, EntityKind, EntityRef, FieldGroup,
+        FieldGroups,
     },
     http::{Deadline, Safety, Transport},
 };
@@ -112,6 +116,23 @@ struct LoadMessage {
     message: String,
 }
 
+impl Loaded {
+    /// Nothing was loaded, and why, in Odoo's words.
+    fn refusal(loaded: Option<Self>, mask: &Mask<'_>) -> ErpError {
+        let messages: Vec<String> = loaded
+            .map(|loaded| loaded.messages)
+            .unwrap_or_default()
+            .iter()
+            .map(|message| masked(&message.message, mask))
+            .collect();
+        ErpError::Refused {
+            field: None,
+            code: "load".to_owned(),
+            message: messages.join("; "),
+        }
+    }
+}
+
 impl Odoo {
     /// An adapter of one database.
     ///
@@ -140,6 +161,7 @@ impl Odoo {
             company: settings.company,
             client: Client::new(settings, transport)?,
             capabilities: Capabilities {
+                delivery_addresses: true,
                 name: "Odoo",
                 organisation_number: true,
                 readable,
@@ -292,19 +314,23 @@ impl Odoo {
         party: &Party,
         deadline: Deadline,
     ) -> Result<Map<String, Value>, ErpError> {
-        let needs_country = party
-            .address
-            .as_ref()
-            .is_some_and(|it| it.country.is_some());
-        let countries = if needs_country {
-            Some(self.countries(deadline).await?)
-        } else {
-            None
-        };
-        Ok(wanted(party, |code| {
-            let (id, _) = countries?.iter().find(|(_, country)| **country == code)?;
-            Some(*id)
-        }))
+        let countries = self.country_ids(party.address.iter(), deadline).await?;
+        Ok(wanted(party, |code| countries.get(&code).copied()))
+    }
+
+    /// Odoo's ids of the countries of some addresses; nothing is asked where none has a country.
+    async fn country_ids(
+        &self,
+        addresses: impl Iterator<Item = &Address>,
+        deadline: Deadline,
+    ) -> Result<HashMap<CountryCode, i64>, ErpError> {
+        let wanted: Vec<CountryCode> = addresses.filter_map(|address| address.country).collect();
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let countries = self.countries(deadline).await?.iter();
+        let ids = countries.filter(|(_, country)| wanted.contains(country));
+        Ok(ids.map(|(id, country)| (*country, *id)).collect())
     }
 
     /// The partner that an earlier create has made for this entity.
@@ -411,37 +437,44 @@ impl Odoo {
         }
     }
 
-    /// Writes some fields; `None`: the partner is gone.
+    /// Writes some fields, and reads the partner; `None`: it is gone.
     async fn change(
         &self,
         id: &ErpId,
         values: &Map<String, Value>,
         deadline: Deadline,
     ) -> Result<Option<ErpRecord>, ErpError> {
+        let number: i64 = id.id.parse().unwrap_or_default();
+        if !self.write(number, values, deadline).await? {
+            return Ok(None);
+        }
+        self.get(id, deadline).await
+    }
+
+    /// Writes some fields; `false`: the partner is gone.
+    async fn write(
+        &self,
+        partner: i64,
+        values: &Map<String, Value>,
+        deadline: Deadline,
+    ) -> Result<bool, ErpError> {
         let mask: Vec<(&str, &str)> = values
             .iter()
             .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
             .collect();
-        let number: i64 = id.id.parse().unwrap_or_default();
         // The same values twice are the same partner.
         let written: Option<Value> = self
             .client
             .write(
                 "res.partner",
                 "write",
-                &json!({ "ids": [number], "vals": values }),
+                &json!({ "ids": [partner], "vals": values }),
                 Safety::Repeatable,
                 &mask,
                 deadline,
             )
             .await?;
-        if written.is_none() {
-            return Ok(None);
-        }
-        match self.row(id, deadline).await? {
-            Some(row) => self.record(row, deadline).await.map(Some),
-            None => Ok(None),
-        }
+        Ok(written.is_some())
     }
 }
 
@@ -668,17 +701,7 @@ impl Erp for Odoo {
             let record = self.record(row, deadline).await?;
             return Ok(CreateOutcome::AlreadyThere(record));
         }
-        let messages: Vec<String> = loaded
-            .map(|loaded| loaded.messages)
-            .unwrap_or_default()
-            .iter()
-            .map(|message| super::mask::masked(&message.message, &mask))
-            .collect();
-        Err(ErpError::Refused {
-            field: None,
-            code: "load".to_owned(),
-            message: messages.join("; "),
-        })
+        Err(Loaded::refusal(loaded, &mask))
     }
 
     async fn update(
@@ -692,14 +715,26 @@ impl Erp for Odoo {
         };
         let wanted = self.wanted(party, deadline).await?;
         let changes = row.changes_to(&wanted);
+        let (partner, deliveries) = match (row.id(), &party.delivery_addresses) {
+            (Some(partner), Some(wanted)) => {
+                let deliveries = self.delivery_changes(partner, wanted, deadline).await?;
+                (partner, deliveries)
+            }
+            (partner, _) => (partner.unwrap_or_default(), DeliveryChanges::default()),
+        };
         let there = self.record(row, deadline).await?;
         if there.version != seen.version {
             return Ok(UpdateOutcome::Stale);
         }
-        if changes.is_empty() {
+        if changes.is_empty() && deliveries.is_empty() {
             return Ok(UpdateOutcome::Unchanged(there));
         }
-        Ok(match self.change(&seen.id, &changes, deadline).await? {
+        if !changes.is_empty() && !self.write(partner, &changes, deadline).await? {
+            return Ok(UpdateOutcome::Gone);
+        }
+        self.write_deliveries(partner, &deliveries, deadline)
+            .await?;
+        Ok(match self.get(&seen.id, deadline).await? {
             Some(record) => UpdateOutcome::Updated(record),
             None => UpdateOutcome::Gone,
         })
