@@ -26,7 +26,7 @@ use aws_lambda_events::{
 use axum::Router;
 use change_events::ChangeEvents;
 use chrono::{DateTime, Utc};
-use erp_full_pass::{ErpFullPass, PassSettings};
+use erp_full_pass::{ErpFullPass, PassSettings, Retried};
 use poll_jobs::PollJobs;
 use receive_events::{EventSecrets, ReceiveEvents};
 use shared::{
@@ -640,6 +640,14 @@ impl Bundle {
 
     /// One invocation, as Lambda makes it: what the response does not list is deleted; when the invocation is cut
     /// off, nothing is.
+    /// One go of the schedule that tries again what is owed.
+    pub async fn retry_owed(&self) -> Retried {
+        self.full_pass
+            .retry_owed()
+            .await
+            .expect("the list and the queue are in memory")
+    }
+
     async fn invoke<M: Message, F: Future<Output = SqsBatchResponse>>(
         &self,
         queue: &MemoryQueue<M>,

@@ -21,7 +21,7 @@ use shared::{
         Reservation, Reserved,
     },
     norce::JobId,
-    owed::{NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
+    owed::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
     passes::{Lease, LeaseKey, Passes, PassesError, Run},
     queues::{Message, Queue, QueueError},
 };
@@ -213,6 +213,8 @@ interruptible! { OwedRecords as "owed" {
     async fn put(&self, owed: NewOwed) -> Result<(), OwedError>;
     async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError>;
     async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError>;
+    async fn note_retry(&self, subject: &Subject, stage: Stage, at: DateTime<Utc>) -> Result<bool, OwedError>;
+    async fn dismiss(&self, subject: &Subject, stage: Stage, dismissal: &Dismissal) -> Result<bool, OwedError>;
     async fn list(&self) -> Result<Vec<Owed>, OwedError>;
 } }
 

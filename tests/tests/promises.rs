@@ -13,7 +13,7 @@ use http::Method;
 use shared::{
     domain::{Cause, ChangeMessage, Clock},
     mappings::{CodeDelivery, Mapping, Mappings},
-    owed::{OwedRecords, Reason, Stage},
+    owed::{Dismissal, OwedRecords, Reason, Stage, Subject},
     queues::Queue,
     runtime::configuration::{CreateInErp, ForgottenPolicy},
 };
@@ -764,6 +764,65 @@ async fn p6_what_the_erp_refuses_is_owed_and_delays_nobody() {
     bundle.run_until_quiet().await;
     assert_in_step(&bundle, people[3]).await;
     assert_nothing_owed(&bundle).await;
+}
+
+/// What is owed is tried again by itself, after growing waits, with what it was owed for: the order of a guest whom
+/// Norce's order does not name is remembered. What a person has dismissed is left alone.
+#[tokio::test(start_paused = true)]
+async fn p6_what_is_owed_is_tried_again_by_itself() {
+    let bundle = Bundle::new(&Options::default());
+    bundle.erp.refuse_where(|_| true);
+    let people: Vec<i64> = (10..12)
+        .map(|number| bundle.norce.add_customer(anna(number)))
+        .collect();
+    for person in &people {
+        bundle.norce.place_order(NewOrder {
+            guest: true,
+            ..order_of(*person)
+        });
+    }
+    bundle.run_until_quiet().await;
+    let dismissal = Dismissal {
+        at: bundle.clock.now(),
+        reason: "A test order.".to_owned(),
+    };
+    let dismissed = Subject::Entity(customer(people[1]));
+    assert!(
+        bundle
+            .owed
+            .dismiss(&dismissed, Stage::ToErp, &dismissal)
+            .await
+            .unwrap()
+    );
+    // The order came as two events. From then on half an hour, an hour, two, and four.
+    let mut retries = Vec::new();
+    for quarter in 1..=31 {
+        tokio::time::sleep(Duration::from_secs(15 * 60 + 1)).await;
+        let retried = bundle.retry_owed().await;
+        assert_eq!((retried.owed["validation"], retried.dismissed), (1, 1));
+        if retried.retried > 0 {
+            assert_eq!(retried.retried, 1);
+            retries.push(quarter);
+        }
+        bundle.run_until_quiet().await;
+    }
+    assert_eq!(retries, [2, 6, 14, 30]);
+    let owed = bundle.owed.list().await.unwrap();
+    let attempts: Vec<u32> = owed.iter().map(|owed| owed.attempts).collect();
+    assert!(attempts.contains(&6), "{owed:#?}");
+    // Nobody touches the customer: the next go alone brings it across.
+    bundle.erp.refuse_nothing();
+    tokio::time::sleep(DAY).await;
+    let retried = bundle.retry_owed().await;
+    assert_eq!(retried.retried, 1, "{retried:?}");
+    bundle.run_until_quiet().await;
+    assert_in_step(&bundle, people[0]).await;
+    let left = bundle.owed.list().await.unwrap();
+    assert_eq!(left.len(), 1, "{left:#?}");
+    assert_eq!(
+        (&left[0].subject, &left[0].dismissed),
+        (&dismissed, &Some(dismissal))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,8 +86,13 @@ impl ChangeEvents {
             EntityKind::Customer => self.customer(change, mapping, deadline).await,
             EntityKind::Company => self.company(change, mapping, deadline).await,
         };
-        self.note_owed(Subject::Entity(entity), result, change.correlation)
-            .await
+        self.note_owed(
+            Subject::Entity(entity),
+            Some(change.cause),
+            result,
+            change.correlation,
+        )
+        .await
     }
 
     async fn customer(

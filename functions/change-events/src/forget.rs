@@ -2,14 +2,25 @@
 
 use shared::{
     domain::EntityRef,
-    erp::UpdateOutcome,
+    erp::{ErpError, UpdateOutcome},
     http::Deadline,
     mappings::Mapping,
-    owed::{Stage, Subject},
+    owed::{Reason, Stage, Subject},
     runtime::configuration::ForgottenPolicy,
 };
 
 use crate::{ChangeEvents, Done, failure::Failure};
+
+/// What the ERP refuses here is not the record's fault, and is told apart from what it refuses of others.
+fn forgotten(error: ErpError) -> Failure {
+    match error.into() {
+        Failure::Owed { detail, .. } => Failure::owed(
+            Reason::Forgotten,
+            format!("it is forgotten in Norce and cannot be blocked in the ERP: {detail}"),
+        ),
+        later => later,
+    }
+}
 
 impl ChangeEvents {
     /// A customer is forgotten in Norce: the ERP is told what the policy says, and ours is reduced to a tombstone.
@@ -25,11 +36,8 @@ impl ChangeEvents {
         if let (Some(Mapping::Bound(binding)), ForgottenPolicy::Block) =
             (mapping, self.policy.forgotten)
         {
-            match self
-                .erp(entity.scope)?
-                .block(&binding.erp_id, deadline)
-                .await?
-            {
+            let blocked = self.erp(entity.scope)?.block(&binding.erp_id, deadline);
+            match blocked.await.map_err(forgotten)? {
                 UpdateOutcome::Updated(_) | UpdateOutcome::Unchanged(_) => {
                     done = "forgotten; blocked in the ERP"
                 }
@@ -42,7 +50,7 @@ impl ChangeEvents {
             }
         }
         self.mappings.forget(entity).await?;
-        for stage in [Stage::ToErp, Stage::CodeToNorce] {
+        for stage in [Stage::ToErp, Stage::CodeToNorce, Stage::FieldsToNorce] {
             self.owed.resolve(&Subject::Entity(entity), stage).await?;
         }
         Ok(done.into())

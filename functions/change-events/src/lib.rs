@@ -18,7 +18,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use shared::{
-    domain::{ChangeMessage, Clock, FingerprintKey, ImportRequest, Scope, Shops},
+    domain::{Cause, ChangeMessage, Clock, FingerprintKey, ImportRequest, Scope, Shops},
     erp::Erp,
     http::Deadline,
     mappings::Mappings,
@@ -117,6 +117,7 @@ impl ChangeEvents {
     async fn note_owed(
         &self,
         subject: Subject,
+        cause: Option<Cause>,
         result: Result<Done, Failure>,
         correlation: Uuid,
     ) -> Result<Done, Failure> {
@@ -134,6 +135,7 @@ impl ChangeEvents {
                         code: None,
                         at: self.clock.now(),
                         correlation,
+                        cause,
                     })
                     .await?;
             }

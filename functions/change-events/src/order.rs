@@ -48,7 +48,7 @@ impl ChangeEvents {
                 )),
             },
         };
-        self.note_owed(subject, result, correlation).await
+        self.note_owed(subject, None, result, correlation).await
     }
 
     async fn lead_on(

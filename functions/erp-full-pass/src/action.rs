@@ -407,6 +407,7 @@ impl ErpFullPass {
             code: code.cloned(),
             at: self.clock.now(),
             correlation,
+            cause: None,
         };
         Ok(self.owed.put(owed).await?)
     }

@@ -8,6 +8,7 @@
 //! decide   the rules: what is done about a record
 //! action   what was decided, as it is written down and then done
 //! report   what a plan leaves
+//! retry    what is owed, tried again by itself
 //! ```
 //!
 //! A pass writes down what it will do before it does it: the actions of a page stand in the record of the run together
@@ -20,6 +21,7 @@ mod configuration;
 mod decide;
 mod failure;
 pub mod report;
+mod retry;
 mod run;
 mod sweep;
 mod walk;
@@ -28,7 +30,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use shared::{
     domain::{
         ApplicationId, ChangeMessage, Clock, FieldGroup, FieldGroups, FingerprintKey,
@@ -47,7 +50,41 @@ use shared::{
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use crate::configuration::{Configuration, PassSettings};
+pub use crate::{
+    configuration::{Configuration, PassSettings},
+    retry::{Retried, RetryError},
+};
+
+/// What a schedule or a person asks for, besides the messages of the queue `passes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// `{"retry":"owed"}`: what is owed is tried again, as far as it is due.
+    Retry(Retry),
+    /// A pass.
+    Pass(PassRequest),
+}
+
+/// What can be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "retry", deny_unknown_fields)]
+pub enum Retry {
+    /// What is owed.
+    Owed {},
+}
+
+impl Request {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: Value) -> Result<Self, serde_json::Error> {
+        if text.get("retry").is_some() {
+            serde_json::from_value(text).map(Self::Retry)
+        } else {
+            serde_json::from_value(text).map(Self::Pass)
+        }
+    }
+}
 
 /// The use case with everything that it needs.
 pub struct ErpFullPass {

@@ -3,11 +3,11 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use aws_lambda_events::sqs::SqsEvent;
-use erp_full_pass::{Configuration, ErpFullPass, told_groups};
+use erp_full_pass::{Configuration, ErpFullPass, Request, Retry, told_groups};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use shared::{
-    domain::{PassRequest, SystemClock},
+    domain::SystemClock,
     mappings::DynamoDbMappings,
     owed::DynamoDbOwed,
     passes::DynamoDbPasses,
@@ -21,6 +21,8 @@ use shared::{
     },
 };
 
+/// What is said to a request that is something else.
+const EXPECTED: &str = r#"expected {"mode":"delta"|"full"|"sweep","kind":"customer"|"company"|null,"application":id|null,"dryRun":bool} or {"retry":"owed"}"#;
 /// One run at a time: a run uses all the time that an invocation has.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN;
 
@@ -35,12 +37,16 @@ async fn main() -> Result<(), Error> {
         let function = function.get(|| build(&configuration, &foundation)).await?;
         let LambdaEvent { payload, context } = event;
         if payload.get("Records").is_none() {
-            let request: PassRequest = serde_json::from_value(payload).map_err(|error| {
-                format!(
-                    r#"{error}; expected {{"mode":"delta"|"full"|"sweep","kind":"customer"|"company"|null,"application":id|null,"dryRun":bool}}"#
-                )
-            })?;
-            return Ok(serde_json::to_value(function.start(&request).await?)?);
+            let request =
+                Request::parse(payload).map_err(|error| format!("{error}; {EXPECTED}"))?;
+            return Ok(match request {
+                Request::Pass(request) => serde_json::to_value(function.start(&request).await?)?,
+                Request::Retry(Retry::Owed {}) => {
+                    let retried = function.retry_owed().await?;
+                    telemetry::owed(&retried.owed, retried.oldest_seconds);
+                    serde_json::to_value(retried)?
+                }
+            });
         }
         let event: SqsEvent = serde_json::from_value(payload)?;
         let deadline = batch::deadline(context.deadline());

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{NewOwed, Owed, OwedError, OwedRecords, Reason, Stage, Subject, key};
+use super::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Reason, Stage, Subject, key};
 use crate::{
-    domain::Code,
+    domain::{Cause, Code},
     dynamodb::{Expression, Table, from_item, number, text, to_item},
 };
 
@@ -37,6 +37,37 @@ struct Attempt<'a> {
     last: DateTime<Utc>,
     correlation: Uuid,
     code: Option<&'a Code>,
+    cause: Option<Cause>,
+}
+
+#[derive(Serialize)]
+struct Retried {
+    retried: DateTime<Utc>,
+}
+
+#[derive(Serialize)]
+struct Dismissed<'a> {
+    dismissed: &'a Dismissal,
+}
+
+impl DynamoDbOwed {
+    /// Sets attributes of a record that is on the list; `false`: it is not.
+    async fn set(
+        &self,
+        subject: &Subject,
+        stage: Stage,
+        attributes: &impl Serialize,
+    ) -> Result<bool, OwedError> {
+        let values = to_item(attributes).map_err(OwedError)?;
+        let values = values
+            .iter()
+            .map(|(name, value)| (name.as_str(), Some(value.clone())));
+        let there = Expression::new("attribute_exists(#first)").name("first");
+        self.table
+            .update_if(&key(subject, stage), Expression::assign(values), there)
+            .await
+            .map_err(OwedError)
+    }
 }
 
 #[async_trait]
@@ -50,14 +81,15 @@ impl OwedRecords for DynamoDbOwed {
             last: owed.at,
             correlation: owed.correlation,
             code: owed.code.as_ref(),
+            cause: owed.cause,
         };
         let mut values = to_item(&attempt).map_err(OwedError)?;
         // Absent from the item when there is none, and then an earlier attempt's goes as well.
-        let code = values.remove("code");
+        let [code, cause] = ["code", "cause"].map(|name| (name, values.remove(name)));
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), Some(value.clone())));
-        let change = Expression::assign(values.chain([("code", code)]))
+        let change = Expression::assign(values.chain([code, cause]))
             .and_set("#first = if_not_exists(#first, :last)")
             .name("first")
             .and_set("#attempts = if_not_exists(#attempts, :none) + :one")
@@ -92,6 +124,31 @@ impl OwedRecords for DynamoDbOwed {
         item.map(|item| from_item(item, &key))
             .transpose()
             .map_err(OwedError)
+    }
+
+    async fn note_retry(
+        &self,
+        subject: &Subject,
+        stage: Stage,
+        at: DateTime<Utc>,
+    ) -> Result<bool, OwedError> {
+        self.set(subject, stage, &Retried { retried: at }).await
+    }
+
+    async fn dismiss(
+        &self,
+        subject: &Subject,
+        stage: Stage,
+        dismissal: &Dismissal,
+    ) -> Result<bool, OwedError> {
+        self.set(
+            subject,
+            stage,
+            &Dismissed {
+                dismissed: dismissal,
+            },
+        )
+        .await
     }
 
     async fn list(&self) -> Result<Vec<Owed>, OwedError> {

@@ -4,8 +4,9 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
-use super::{NewOwed, Owed, OwedError, OwedRecords, Stage, Subject, key};
+use super::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject, key};
 
 /// Owed records in memory, for everything that runs in one process.
 #[derive(Debug, Default)]
@@ -22,22 +23,26 @@ impl OwedRecords for MemoryOwed {
     async fn put(&self, owed: NewOwed) -> Result<(), OwedError> {
         let mut records = self.records();
         let key = key(&owed.subject, owed.stage);
-        let (first, attempts) = match records.get(&key) {
-            // The same attempt, done again after a crash.
-            Some(earlier) if earlier.correlation == owed.correlation => return Ok(()),
-            Some(earlier) => (earlier.first, earlier.attempts.saturating_add(1)),
-            None => (owed.at, 1),
-        };
+        let earlier = records.get(&key);
+        // The same attempt, done again after a crash.
+        if earlier.is_some_and(|earlier| earlier.correlation == owed.correlation) {
+            return Ok(());
+        }
         let record = Owed {
             subject: owed.subject,
             stage: owed.stage,
             reason: owed.reason,
             detail: owed.detail,
             code: owed.code,
-            first,
+            first: earlier.map_or(owed.at, |earlier| earlier.first),
             last: owed.at,
-            attempts,
+            attempts: earlier
+                .map_or(0, |earlier| earlier.attempts)
+                .saturating_add(1),
             correlation: owed.correlation,
+            cause: owed.cause,
+            retried: earlier.and_then(|earlier| earlier.retried),
+            dismissed: earlier.and_then(|earlier| earlier.dismissed.clone()),
         };
         records.insert(key, record);
         Ok(())
@@ -49,6 +54,32 @@ impl OwedRecords for MemoryOwed {
 
     async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError> {
         Ok(self.records().get(&key(subject, stage)).cloned())
+    }
+
+    async fn note_retry(
+        &self,
+        subject: &Subject,
+        stage: Stage,
+        at: DateTime<Utc>,
+    ) -> Result<bool, OwedError> {
+        Ok(self
+            .records()
+            .get_mut(&key(subject, stage))
+            .map(|record| record.retried = Some(at))
+            .is_some())
+    }
+
+    async fn dismiss(
+        &self,
+        subject: &Subject,
+        stage: Stage,
+        dismissal: &Dismissal,
+    ) -> Result<bool, OwedError> {
+        Ok(self
+            .records()
+            .get_mut(&key(subject, stage))
+            .map(|record| record.dismissed = Some(dismissal.clone()))
+            .is_some())
     }
 
     async fn list(&self) -> Result<Vec<Owed>, OwedError> {

@@ -7,7 +7,7 @@ mod memory;
 use std::fmt;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub use dynamodb::DynamoDbOwed;
 pub use memory::MemoryOwed;
 
-use crate::domain::{ApplicationId, Code, EntityRef, ErpId, OrderKey, Scope};
+use crate::domain::{ApplicationId, Cause, ChangeMessage, Code, EntityRef, ErpId, OrderKey, Scope};
 
 /// What is owed: one record per subject and stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,8 @@ pub enum Reason {
     RemoteFault,
     /// No end in the configured time.
     TimedOut,
+    /// It is forgotten in Norce, and the ERP could not be told (P12).
+    Forgotten,
 }
 
 impl Reason {
@@ -104,6 +106,7 @@ impl Reason {
             Self::Ambiguous => "ambiguous",
             Self::RemoteFault => "remote-fault",
             Self::TimedOut => "timed-out",
+            Self::Forgotten => "forgotten",
         }
     }
 }
@@ -125,6 +128,8 @@ pub struct NewOwed {
     pub at: DateTime<Utc>,
     /// Follows the event that caused it.
     pub correlation: Uuid,
+    /// Why it was to be brought to the ERP, for the next attempt.
+    pub cause: Option<Cause>,
 }
 
 /// A record on the list.
@@ -148,6 +153,68 @@ pub struct Owed {
     pub attempts: u32,
     /// Of the last attempt.
     pub correlation: Uuid,
+    /// Why it was to be brought to the ERP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// When it was last sent to be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<DateTime<Utc>>,
+    /// A person has looked at it and leaves it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dismissed: Option<Dismissal>,
+}
+
+/// A person leaves an owed record as it is: it is neither tried again nor counted by the alarm, until it resolves itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dismissal {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why, in that person's words.
+    pub reason: String,
+}
+
+/// The first wait before something owed is tried again by itself; it doubles with every attempt that fails. Shorter ones
+/// would only ask a person's work of a machine: what is owed waits for somebody to correct something.
+const FIRST_RETRY: TimeDelta = TimeDelta::minutes(15);
+/// The longest wait: what was corrected works the next day at the latest.
+const LONGEST_RETRY: TimeDelta = TimeDelta::days(1);
+/// After so many doublings the longest wait is reached.
+const MOST_DOUBLINGS: u32 = 7;
+
+impl Owed {
+    /// When it is tried again by itself. `None`: a pass looks at it again, or a person has dismissed
+    /// it.
+    pub fn next_attempt(&self) -> Option<DateTime<Utc>> {
+        let by_message = matches!(
+            (&self.subject, self.stage),
+            (Subject::Entity(_), Stage::ToErp | Stage::CodeToNorce) | (Subject::Order { .. }, _)
+        );
+        if !by_message || self.dismissed.is_some() {
+            return None;
+        }
+        let doublings = self.attempts.saturating_sub(1).min(MOST_DOUBLINGS);
+        let wait = (FIRST_RETRY * 2_i32.pow(doublings)).min(LONGEST_RETRY);
+        Some(self.retried.unwrap_or(self.last).max(self.last) + wait)
+    }
+
+    /// What tries it again: it is looked at as if something had happened to it now.
+    pub fn change(&self, now: DateTime<Utc>, correlation: Uuid) -> Option<ChangeMessage> {
+        match &self.subject {
+            Subject::Entity(entity) => Some(ChangeMessage::Entity {
+                entity: *entity,
+                cause: self.cause.unwrap_or(Cause::Changed),
+                received_at: now,
+                correlation,
+            }),
+            Subject::Order { order, application } => Some(ChangeMessage::Order {
+                order: order.clone(),
+                application: *application,
+                received_at: now,
+                correlation,
+            }),
+            Subject::Record { .. } => None,
+        }
+    }
 }
 
 /// The key of a record. An order's reference is a text from outside, of any length and content; its hash stands for
@@ -183,6 +250,22 @@ pub trait OwedRecords: Send + Sync {
 
     /// Whether a subject and stage are on the list.
     async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError>;
+
+    /// Notes that a subject and stage were sent to be tried again; `false`: they are not on the list any more.
+    async fn note_retry(
+        &self,
+        subject: &Subject,
+        stage: Stage,
+        at: DateTime<Utc>,
+    ) -> Result<bool, OwedError>;
+
+    /// Dismisses a subject and stage; `false`: they are not on the list.
+    async fn dismiss(
+        &self,
+        subject: &Subject,
+        stage: Stage,
+        dismissal: &Dismissal,
+    ) -> Result<bool, OwedError>;
 
     /// The whole list, in no particular order.
     async fn list(&self) -> Result<Vec<Owed>, OwedError>;

@@ -187,6 +187,7 @@ async fn owe(
         code: Some(line.code.clone()),
         at: now,
         correlation: line.correlation,
+        cause: None,
     })
     .await?;
     Ok(())

@@ -2,8 +2,10 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use shared::{
-    domain::OrderKey,
-    owed::{DynamoDbOwed, MemoryOwed, NewOwed, Owed, OwedRecords, Reason, Stage, Subject},
+    domain::{Cause, OrderKey},
+    owed::{
+        Dismissal, DynamoDbOwed, MemoryOwed, NewOwed, Owed, OwedRecords, Reason, Stage, Subject,
+    },
 };
 use uuid::Uuid;
 
@@ -28,6 +30,7 @@ suite! {
     a_repeat_of_the_same_attempt_is_not_counted,
     what_is_resolved_is_off_the_list,
     each_stage_is_resolved_on_its_own,
+    what_was_sent_again_or_dismissed_stays_so,
     an_order_may_have_any_reference,
     the_list_is_complete_however_long,
 }
@@ -41,6 +44,7 @@ fn attempt(subject: Subject, minutes: i64) -> NewOwed {
         code: Some(code("C1")),
         at: minute(minutes),
         correlation: Uuid::new_v4(),
+        cause: Some(Cause::Ordered),
     }
 }
 
@@ -71,6 +75,9 @@ async fn a_failed_attempt_is_on_the_list(store: Store) {
         last: attempt.at,
         attempts: 1,
         correlation: attempt.correlation,
+        cause: Some(Cause::Ordered),
+        retried: None,
+        dismissed: None,
     };
     let stored = store.get(&somebody(), Stage::ToErp).await.unwrap();
     assert_eq!(stored.as_ref(), Some(&owed));
@@ -84,6 +91,7 @@ async fn a_later_attempt_counts_and_replaces_the_reason(store: Store) {
         detail: "Two customers have this number.".to_owned(),
         code: None,
         correlation: Uuid::from_u128(8),
+        cause: None,
         ..attempt(somebody(), 30)
     };
     store.put(later.clone()).await.unwrap();
@@ -97,6 +105,9 @@ async fn a_later_attempt_counts_and_replaces_the_reason(store: Store) {
         last: minute(30),
         attempts: 2,
         correlation: later.correlation,
+        cause: None,
+        retried: None,
+        dismissed: None,
     };
     assert_eq!(store.list().await.unwrap(), [owed]);
 }
@@ -135,6 +146,56 @@ async fn each_stage_is_resolved_on_its_own(store: Store) {
     assert_eq!(store.get(&somebody(), Stage::ToErp).await.unwrap(), None);
     let other = store.get(&somebody(), Stage::CodeToNorce).await.unwrap();
     assert_eq!(other.unwrap().stage, Stage::CodeToNorce);
+}
+
+async fn what_was_sent_again_or_dismissed_stays_so(store: Store) {
+    let dismissal = Dismissal {
+        at: minute(40),
+        reason: "Closed in the ERP on purpose.".to_owned(),
+    };
+    let subject = somebody();
+    // What is not on the list does not come onto it.
+    assert!(
+        !store
+            .note_retry(&subject, Stage::ToErp, minute(1))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .dismiss(&subject, Stage::ToErp, &dismissal)
+            .await
+            .unwrap()
+    );
+    assert_eq!(store.list().await.unwrap(), []);
+    store.put(attempt(subject.clone(), 1)).await.unwrap();
+    let get = async || store.get(&subject, Stage::ToErp).await.unwrap().unwrap();
+    assert_eq!(get().await.next_attempt(), Some(minute(16)));
+    assert!(
+        store
+            .note_retry(&subject, Stage::ToErp, minute(20))
+            .await
+            .unwrap()
+    );
+    assert_eq!(get().await.next_attempt(), Some(minute(35)));
+    store.put(attempt(subject.clone(), 21)).await.unwrap();
+    assert_eq!(get().await.next_attempt(), Some(minute(21 + 30)));
+    assert!(
+        store
+            .dismiss(&subject, Stage::ToErp, &dismissal)
+            .await
+            .unwrap()
+    );
+    store.put(attempt(subject.clone(), 50)).await.unwrap();
+    let owed = get().await;
+    assert_eq!(
+        (owed.next_attempt(), owed.dismissed),
+        (None, Some(dismissal))
+    );
+    assert_eq!(
+        (owed.attempts, owed.first, owed.last),
+        (3, minute(1), minute(50))
+    );
 }
 
 async fn an_order_may_have_any_reference(store: Store) {
