@@ -6,7 +6,7 @@
 //! runtime   configuration, secrets, telemetry, batches, wiring
 //!    │
 //!    ├── norce, erp                            clients, over `http`
-//!    ├── mappings, owed, import_jobs, passes, queues, reports   stores and queues, each in memory and on AWS
+//!    ├── mappings, owed, orders, import_jobs, passes, queues, reports   stores and queues, each in memory and on AWS
 //!    ▼
 //! domain    values and rules: no I/O, no clock of its own, no AWS
 //! ```
@@ -21,6 +21,7 @@ pub mod http;
 pub mod import_jobs;
 pub mod mappings;
 pub mod norce;
+pub mod orders;
 pub mod owed;
 pub mod passes;
 pub mod queues;

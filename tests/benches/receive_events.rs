@@ -15,7 +15,7 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use measurement::{event_post, log_to_nowhere, machine, median, micros, per_second, thread_time};
-use receive_events::{EventSecrets, MAX_BODY_BYTES, ReceiveEvents};
+use receive_events::{Accepted, MAX_BODY_BYTES, ReceiveEvents};
 use serde_json::json;
 use shared::{
     domain::{Shops, SystemClock},
@@ -32,7 +32,7 @@ const ROUNDS: usize = 301;
 struct FixedSecret(Arc<EventSecret>);
 
 #[async_trait]
-impl EventSecrets for FixedSecret {
+impl Accepted<EventSecret> for FixedSecret {
     async fn accepted(&self, _: bool) -> Result<Arc<EventSecret>, SecretError> {
         Ok(self.0.clone())
     }
@@ -120,6 +120,7 @@ async fn main() {
             applications: applications.parse().expect("applications"),
             by_application: false,
         },
+        orders: None,
     };
     println!("receive-events, warm, in one process ({})", machine());
     println!("{:<20} {:>10} {:>16}", "", "processor", "one core");

@@ -21,24 +21,26 @@ use std::{
 use async_trait::async_trait;
 use aws_lambda_events::{
     apigw::ApiGatewayV2httpRequest,
+    encodings::Body,
     sqs::{SqsBatchResponse, SqsEvent, SqsMessage},
 };
 use axum::Router;
-use change_events::ChangeEvents;
+use change_events::{ChangeEvents, HandOn};
 use chrono::{DateTime, Utc};
 use erp_full_pass::{ErpFullPass, PassSettings, Retried};
 use poll_jobs::PollJobs;
-use receive_events::{EventSecrets, ReceiveEvents};
+use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
 use shared::{
     domain::{
         ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey, ImportRequest,
-        JobMessage, NorceId, PassMessage, PassMode, PassRequest, Scope, Shops,
+        JobMessage, NorceId, OutgoingOrder, PassMessage, PassMode, PassRequest, Scope, Shops,
     },
     erp::ExtraFields,
     http::{Deadline, Transport},
     import_jobs::{ImportJobs, MemoryImportJobs},
     mappings::{Mappings, MemoryMappings},
     norce::query::AddressTypes,
+    orders::{MemoryOrders, Orders},
     owed::{MemoryOwed, OwedRecords},
     passes::{MemoryPasses, Passes, Run},
     queues::{MemoryQueue, Message, Queue, QueueError, Redrive},
@@ -49,7 +51,7 @@ use shared::{
             CreateInErp, ErpKind, ErpSettings, ForgottenPolicy, ImportSettings, NorceSettings,
             SyncPolicy,
         },
-        secrets::{ClientSecret, EventSecret, SecretError},
+        secrets::{ClientSecret, EventSecret, OrderSecret, SecretError},
         wiring::{self, ErpSecret},
     },
 };
@@ -61,11 +63,22 @@ use crate::{
     business_central_simulator::{self, BusinessCentralSimulator, CompanySettings},
     in_process::InProcess,
     interruption::{Interruptible, Interruption},
-    norce_simulator::{self, EventPost, NorceSimulator, OauthClient},
+    norce_simulator::{self, EventPost, NorceSimulator, OauthClient, OrderPost, OrderSink},
 };
 
 /// The secret that the simulated Norce sends with its events.
 pub const EVENT_SECRET: &str = "event-secret-of-the-bundle";
+/// The user name and the password that the simulated Norce posts orders with.
+pub const ORDER_USERNAME: &str = "norce-orders";
+/// See [`ORDER_USERNAME`].
+pub const ORDER_PASSWORD: &str = "order-password-of-the-bundle";
+/// The pauses of the simulated Norce between posts of an order that was not taken; its own are not in the facts.
+const ORDER_RETRIES: [Duration; 4] = [
+    Duration::from_secs(5),
+    Duration::from_secs(60),
+    Duration::from_secs(600),
+    Duration::from_secs(3_600),
+];
 /// The system account that imports are made by.
 const ACCOUNT: i32 = 17;
 /// The simulated addresses: nothing listens there, the transport is in the same process.
@@ -124,6 +137,8 @@ pub struct Options {
     pub pass: PassSettings,
     /// `CREATE_ACCOUNTS`.
     pub create_accounts: bool,
+    /// `ORDER_RECEIVER`: Norce posts its orders to us.
+    pub order_receiver: bool,
     /// The ERP has the merchant's own API page, and `ERP_EXTRA_FIELDS` names its fields.
     pub extended_erp: bool,
 }
@@ -145,6 +160,7 @@ impl Default for Options {
             erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
             pass: PassSettings::default(),
             create_accounts: false,
+            order_receiver: false,
             extended_erp: false,
         }
     }
@@ -166,12 +182,30 @@ impl<M: Message> Queue<M> for Refusing<M> {
     }
 }
 
-struct FixedSecret(Arc<EventSecret>);
+struct FixedSecret<S>(Arc<S>);
 
 #[async_trait]
-impl EventSecrets for FixedSecret {
-    async fn accepted(&self, _: bool) -> Result<Arc<EventSecret>, SecretError> {
+impl<S: Send + Sync> Accepted<S> for FixedSecret<S> {
+    async fn accepted(&self, _: bool) -> Result<Arc<S>, SecretError> {
         Ok(self.0.clone())
+    }
+}
+
+/// What the gateway does with an order.
+struct OrderGateway(Arc<OnceLock<Arc<ReceiveEvents>>>);
+
+#[async_trait]
+impl OrderSink for OrderGateway {
+    async fn post_order(&self, post: OrderPost) -> Result<(u16, String), String> {
+        let receiver = self.0.get().ok_or("nobody listens")?;
+        let answer = receiver
+            .handle(&gateway_request("/orders", &post.headers, &post.body))
+            .await;
+        let status = u16::try_from(answer.status_code).map_err(|error| error.to_string())?;
+        match answer.body {
+            Some(Body::Text(body)) => Ok((status, body)),
+            _ => Err("no body".to_owned()),
+        }
     }
 }
 
@@ -195,6 +229,10 @@ pub struct Bundle {
     pub passes: Arc<MemoryPasses>,
     /// What plans have left.
     pub reports: Arc<MemoryReports>,
+    /// The orders, not cut off.
+    pub orders: Arc<MemoryOrders>,
+    /// To the merchant's order integration.
+    pub outgoing_orders: Arc<MemoryQueue<OutgoingOrder>>,
     /// `erp-full-pass`.
     pub full_pass: ErpFullPass,
     /// The code mappings, not cut off.
@@ -301,6 +339,8 @@ impl Bundle {
         let mappings = Arc::new(MemoryMappings::default());
         let owed = Arc::new(MemoryOwed::default());
         let import_jobs = Arc::new(MemoryImportJobs::default());
+        let orders = Arc::new(MemoryOrders::default());
+        let outgoing_orders = Arc::new(MemoryQueue::fifo(redrive));
 
         let cut = &interruption;
         let norce_transport: Arc<dyn Transport> = Interruptible::new(reach(norce.router()), cut);
@@ -371,7 +411,12 @@ impl Bundle {
                 ..options.pass.clone()
             },
         };
+        let cut_orders: Arc<dyn Orders> = Interruptible::new(orders.clone(), cut);
         let change_events = ChangeEvents {
+            orders: options.order_receiver.then(|| HandOn {
+                orders: cut_orders,
+                outgoing: Interruptible::new(outgoing_orders.clone(), cut),
+            }),
             norce: clients.query.clone(),
             erps: erps.clone(),
             mappings: cut_mappings.clone(),
@@ -435,7 +480,27 @@ impl Bundle {
             }),
             clock: clock.clone(),
             shops,
+            orders: options.order_receiver.then(|| OrderReceiver {
+                secrets: Arc::new(FixedSecret(Arc::new(OrderSecret {
+                    username: ORDER_USERNAME.into(),
+                    password: ORDER_PASSWORD.into(),
+                    previous_password: None,
+                }))),
+                orders: orders.clone(),
+            }),
         });
+        if options.order_receiver {
+            norce.post_orders_to(
+                norce_simulator::OrderReceiver {
+                    url: "http://events.localhost/orders".to_owned(),
+                    username: ORDER_USERNAME.to_owned(),
+                    password: ORDER_PASSWORD.to_owned(),
+                    retries: ORDER_RETRIES.to_vec(),
+                    copies: 1,
+                },
+                Arc::new(OrderGateway(receiver.clone())),
+            );
+        }
         // The first and only time: nobody else holds it.
         let _ = receiver.set(receive_events.clone());
         Self {
@@ -448,6 +513,8 @@ impl Bundle {
             passes_queue,
             passes,
             reports,
+            orders,
+            outgoing_orders,
             full_pass,
             mappings,
             owed,
@@ -704,20 +771,24 @@ impl Bundle {
 
 /// A post as the gateway hands it to `receive-events`.
 pub fn request(post: &EventPost) -> ApiGatewayV2httpRequest {
+    let path = post.url.find("/events").map(|at| &post.url[at..]);
+    gateway_request(path.unwrap_or_default(), &post.headers, &post.body)
+}
+
+fn gateway_request(
+    path: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> ApiGatewayV2httpRequest {
     let mut request = ApiGatewayV2httpRequest::default();
-    let path = post
-        .url
-        .find("/events")
-        .map(|at| &post.url[at..])
-        .unwrap_or_default();
     request.raw_path = Some(path.to_owned());
-    for (name, value) in &post.headers {
+    for (name, value) in headers {
         let name: http::HeaderName = name.parse().expect("a header name");
         request
             .headers
             .insert(name, value.parse().expect("a header value"));
     }
-    request.body = Some(String::from_utf8_lossy(&post.body).into_owned());
+    request.body = Some(String::from_utf8_lossy(body).into_owned());
     request
 }
 

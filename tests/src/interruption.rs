@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use shared::{
-    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, Scope},
+    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, OrderText, Scope},
     http::{Transport, TransportError},
     import_jobs::{ImportBatch, ImportJobs, ImportJobsError},
     mappings::{
@@ -21,6 +21,7 @@ use shared::{
         Reservation, Reserved,
     },
     norce::JobId,
+    orders::{OrderRef, Orders, OrdersError, Parties, Received, StoredOrder},
     owed::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
     passes::{Lease, LeaseKey, Passes, PassesError, Run},
     queues::{Message, Queue, QueueError},
@@ -216,6 +217,17 @@ interruptible! { OwedRecords as "owed" {
     async fn note_retry(&self, subject: &Subject, stage: Stage, at: DateTime<Utc>) -> Result<bool, OwedError>;
     async fn dismiss(&self, subject: &Subject, stage: Stage, dismissal: &Dismissal) -> Result<bool, OwedError>;
     async fn list(&self) -> Result<Vec<Owed>, OwedError>;
+} }
+
+interruptible! { Orders as "orders" {
+    async fn receive(&self, key: &OrderRef, order: &OrderText, at: DateTime<Utc>) -> Result<Received, OrdersError>;
+    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError>;
+    async fn lead(&self, key: &OrderRef, revision: Uuid, parties: &Parties) -> Result<bool, OrdersError>;
+    async fn hand_on(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, OrdersError>;
+    async fn let_go(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, OrdersError>;
+    async fn wait_for(&self, entity: EntityRef, key: &OrderRef, at: DateTime<Utc>) -> Result<(), OrdersError>;
+    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, OrdersError>;
+    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), OrdersError>;
 } }
 
 interruptible! { ImportJobs as "import jobs" {

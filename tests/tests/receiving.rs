@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
-use receive_events::{EventSecrets, MAX_BODY_BYTES, ReceiveEvents};
+use receive_events::{Accepted, MAX_BODY_BYTES, ReceiveEvents};
 use serde_json::Value;
 use shared::{
     domain::{ChangeMessage, JobMessage, Shops, SystemClock},
@@ -28,7 +28,7 @@ const CUSTOMER_CHANGED: &str =
 struct Rotating;
 
 #[async_trait]
-impl EventSecrets for Rotating {
+impl Accepted<EventSecret> for Rotating {
     async fn accepted(&self, renewed: bool) -> Result<Arc<EventSecret>, SecretError> {
         let secret = if renewed {
             EventSecret {
@@ -49,7 +49,7 @@ impl EventSecrets for Rotating {
 struct Unavailable;
 
 #[async_trait]
-impl EventSecrets for Unavailable {
+impl Accepted<EventSecret> for Unavailable {
     async fn accepted(&self, _: bool) -> Result<Arc<EventSecret>, SecretError> {
         Err(SecretError::Unavailable {
             arn: "arn".to_owned(),
@@ -90,6 +90,7 @@ fn receiver(by_application: bool) -> Receiver {
             applications: ONE_APPLICATION.parse().unwrap(),
             by_application,
         },
+        orders: None,
     };
     Receiver {
         function,

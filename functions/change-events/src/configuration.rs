@@ -31,6 +31,17 @@ pub struct Configuration {
     pub changes: InboxSettings,
     /// `IMPORTS_QUEUE_URL`.
     pub imports_queue_url: String,
+    /// Where orders are and go; `None`: `ORDER_RECEIVER` is not on.
+    pub orders: Option<OrderSettings>,
+}
+
+/// Where orders are and go.
+#[derive(Debug, Clone)]
+pub struct OrderSettings {
+    /// `ORDERS_TABLE`.
+    pub table: String,
+    /// `OUTGOING_ORDERS_QUEUE_URL`.
+    pub outgoing_queue_url: String,
 }
 
 impl Configuration {
@@ -49,6 +60,15 @@ impl Configuration {
         let owed_table = environment.required("OWED_TABLE");
         let changes = InboxSettings::read(&mut environment, "CHANGES");
         let imports_queue_url = environment.required("IMPORTS_QUEUE_URL");
+        let receives_orders = environment.or_default("ORDER_RECEIVER", false);
+        let orders = receives_orders.is_some_and(|on| on).then(|| {
+            let table = environment.required("ORDERS_TABLE");
+            let outgoing_queue_url = environment.required("OUTGOING_ORDERS_QUEUE_URL");
+            Some(OrderSettings {
+                table: table?,
+                outgoing_queue_url: outgoing_queue_url?,
+            })
+        });
         let configuration = (|| {
             Some(Self {
                 shops: shops?,
@@ -61,6 +81,10 @@ impl Configuration {
                 owed_table: owed_table?,
                 changes: changes?,
                 imports_queue_url: imports_queue_url?,
+                orders: match orders {
+                    None => None,
+                    Some(orders) => Some(orders?),
+                },
             })
         })();
         environment.finish(configuration)

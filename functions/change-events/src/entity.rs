@@ -106,7 +106,7 @@ impl ChangeEvents {
             return gone(change);
         };
         if customer.forgotten {
-            return self.forget(change.entity, mapping.as_ref(), deadline).await;
+            return self.forget(change, mapping.as_ref(), deadline).await;
         }
         let Some(kind) = self.kind(&customer, mapping.as_ref()).await? else {
             return self.wait_for_company(change, &customer, deadline).await;
@@ -271,6 +271,7 @@ impl ChangeEvents {
             .await?;
         self.carry_contacts(entity, &record.contacts, change.correlation)
             .await?;
+        self.release_orders(entity, change.correlation).await?;
         binding.fetched_at = Some(fetched_at);
         if !self.mappings.record_sync(entity, &binding).await? {
             return Err(Failure::later(

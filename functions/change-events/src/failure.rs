@@ -5,6 +5,7 @@ use shared::{
     import_jobs::ImportJobsError,
     mappings::MappingsError,
     norce::NorceError,
+    orders::OrdersError,
     owed::{OwedError, Reason},
     queues::QueueError,
 };
@@ -88,7 +89,13 @@ macro_rules! stores {
     )+};
 }
 
-stores!(MappingsError, OwedError, QueueError, ImportJobsError);
+stores!(
+    MappingsError,
+    OwedError,
+    QueueError,
+    ImportJobsError,
+    OrdersError
+);
 
 impl From<serde_json::Error> for Failure {
     /// A fingerprint could not be made: a fault of this program, which the next version may not have.

@@ -1,7 +1,6 @@
 //! Forgotten customers (P12).
 
 use shared::{
-    domain::EntityRef,
     erp::{ErpError, UpdateOutcome},
     http::Deadline,
     mappings::Mapping,
@@ -9,7 +8,7 @@ use shared::{
     runtime::configuration::ForgottenPolicy,
 };
 
-use crate::{ChangeEvents, Done, failure::Failure};
+use crate::{ChangeEvents, Done, entity::Change, failure::Failure};
 
 /// What the ERP refuses here is not the record's fault, and is told apart from what it refuses of others.
 fn forgotten(error: ErpError) -> Failure {
@@ -28,10 +27,11 @@ impl ChangeEvents {
     /// The ERP comes first: after the tombstone we no longer know which record it was.
     pub(crate) async fn forget(
         &self,
-        entity: EntityRef,
+        change: &Change,
         mapping: Option<&Mapping>,
         deadline: Deadline,
     ) -> Result<Done, Failure> {
+        let entity = change.entity;
         let mut done = "forgotten";
         if let (Some(Mapping::Bound(binding)), ForgottenPolicy::Block) =
             (mapping, self.policy.forgotten)
@@ -50,6 +50,8 @@ impl ChangeEvents {
             }
         }
         self.mappings.forget(entity).await?;
+        // They see that nobody is there to wait for, and their copies go.
+        self.release_orders(entity, change.correlation).await?;
         for stage in [Stage::ToErp, Stage::CodeToNorce, Stage::FieldsToNorce] {
             self.owed.resolve(&Subject::Entity(entity), stage).await?;
         }

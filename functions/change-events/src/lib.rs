@@ -1,7 +1,8 @@
 //! `change-events`: brings what happened in the shop to the ERP, and hands the ERP's codes to the imports queue.
 //!
 //! A message only says that something may have happened. For each one the entity is fetched afresh from Norce Query
-//! and [`entity`] decides: create, update, bind, forget, or nothing. [`order`] turns an order into its buyer and payer.
+//! and [`entity`] decides: create, update, bind, forget, or nothing. [`order`] turns an order into its buyer and payer, and
+//! [`hand_on`] hands an order that was posted to us on, once they have their codes.
 //!
 //! Any invocation can be cut off between any two awaits and its message delivered again; the order of the steps in
 //! [`create`] is what keeps one Norce entity at one ERP record all the same (P2).
@@ -11,6 +12,7 @@ mod create;
 mod entity;
 mod failure;
 mod forget;
+mod hand_on;
 mod order;
 mod party;
 
@@ -33,8 +35,11 @@ use shared::{
 
 use uuid::Uuid;
 
-pub use crate::configuration::Configuration;
 use crate::failure::Failure;
+pub use crate::{
+    configuration::{Configuration, OrderSettings},
+    hand_on::HandOn,
+};
 
 /// The use case with everything that it needs.
 pub struct ChangeEvents {
@@ -58,6 +63,8 @@ pub struct ChangeEvents {
     pub shops: Shops,
     /// What to do with what comes from them.
     pub policy: SyncPolicy,
+    /// Hands orders on; `None`: they are not for us (`ORDER_RECEIVER`).
+    pub orders: Option<HandOn>,
 }
 
 /// What was done, for the log.
@@ -94,8 +101,13 @@ impl Handler<ChangeMessage> for ChangeEvents {
                 received_at: _,
                 correlation,
             } => {
-                self.order(&order, application, correlation, receive_count, deadline)
-                    .await
+                let change = order::OrderChange {
+                    key: &order,
+                    application,
+                    correlation,
+                    receive_count,
+                };
+                self.order(&change, deadline).await
             }
         };
         match result {

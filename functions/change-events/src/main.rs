@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsEvent;
-use change_events::{ChangeEvents, Configuration};
+use change_events::{ChangeEvents, Configuration, HandOn};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shared::{
     domain::SystemClock,
     mappings::DynamoDbMappings,
+    orders::DynamoDbOrders,
     owed::DynamoDbOwed,
     queues::SqsQueue,
     runtime::{
@@ -71,5 +72,9 @@ async fn build(
         fingerprints,
         shops: configuration.shops.clone(),
         policy: configuration.policy.clone(),
+        orders: configuration.orders.as_ref().map(|orders| HandOn {
+            orders: Arc::new(DynamoDbOrders::new(aws, &orders.table)),
+            outgoing: Arc::new(SqsQueue::new(aws, &orders.outgoing_queue_url)),
+        }),
     })
 }

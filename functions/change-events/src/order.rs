@@ -7,6 +7,7 @@ use shared::{
         ApplicationId, Cause, ChangeMessage, EmailKey, EntityRef, NorceId, Order, OrderKey, Scope,
     },
     http::Deadline,
+    orders::{OrderRef, Parties, Party},
     owed::{Reason, Subject},
 };
 use uuid::Uuid;
@@ -15,54 +16,147 @@ use crate::{ChangeEvents, Done, failure::Failure};
 
 /// Whether Query shows an order by the time its event comes is not documented (norce-api §6). With the growing waits of the queue this many deliveries are about
 /// half an hour; an order that is not there then is owed.
-const DELIVERIES_UNTIL_OWED: u32 = 12;
+pub(crate) const DELIVERIES_UNTIL_OWED: u32 = 12;
+
+/// An order, and how often its message was delivered.
+pub(crate) struct OrderChange<'a> {
+    pub(crate) key: &'a OrderKey,
+    pub(crate) application: ApplicationId,
+    pub(crate) correlation: Uuid,
+    pub(crate) receive_count: u32,
+}
+
+/// To whom an order leads, and by what it leads to several.
+pub(crate) struct Leads {
+    pub(crate) parties: Parties,
+    /// More than one record of Norce has this.
+    ambiguous: Option<&'static str>,
+}
+
+impl Leads {
+    /// To these and nobody else.
+    pub(crate) const fn certain(parties: Parties) -> Self {
+        Self {
+            parties,
+            ambiguous: None,
+        }
+    }
+}
 
 impl ChangeEvents {
-    /// Sends a message for every customer and company that an order leads to.
+    /// Looks after an order, and keeps the list of what is owed true.
     pub(crate) async fn order(
         &self,
-        key: &OrderKey,
-        application: ApplicationId,
-        correlation: Uuid,
-        receive_count: u32,
+        change: &OrderChange<'_>,
         deadline: Deadline,
     ) -> Result<Done, Failure> {
         let subject = Subject::Order {
-            order: key.clone(),
-            application,
+            order: change.key.clone(),
+            application: change.application,
         };
-        let result = match self.shops.scope(Some(application)) {
-            None => Ok(format!("application {application} is not in NORCE_APPLICATIONS").into()),
-            Some(scope) => match self.norce.order(key, application, deadline).await? {
-                Some(order) => self.lead_on(&order, scope, correlation, deadline).await,
-                None if receive_count < DELIVERIES_UNTIL_OWED => {
-                    return Err(Failure::later(format!(
-                        "the order with {key} is not in Norce Query yet"
-                    )));
-                }
-                None => Err(Failure::owed(
-                    Reason::MissingPrerequisite,
-                    format!(
-                        "the order with {key} never appeared in Norce Query: look it up in Norce Admin"
-                    ),
-                )),
-            },
+        let result = self.look_after_order(change, deadline).await;
+        self.note_owed(subject, None, result, change.correlation)
+            .await
+    }
+
+    /// An order that was posted to us is handed on with its codes; of any other, every customer and company that it leads
+    /// to is looked after.
+    async fn look_after_order(
+        &self,
+        change: &OrderChange<'_>,
+        deadline: Deadline,
+    ) -> Result<Done, Failure> {
+        let OrderChange {
+            key, application, ..
+        } = *change;
+        let Some(scope) = self.shops.scope(Some(application)) else {
+            return Ok(format!("application {application} is not in NORCE_APPLICATIONS").into());
         };
-        self.note_owed(subject, None, result, correlation).await
+        if let (Some(hand_on), OrderKey::ClientOrderRef(reference)) = (&self.orders, key) {
+            let posted = OrderRef {
+                application,
+                client_order_ref: reference.clone(),
+            };
+            if let Some(stored) = hand_on.orders.get(&posted).await?
+                && stored.handed_on.is_none()
+            {
+                return self
+                    .hand_on(hand_on, &posted, &stored, scope, change, deadline)
+                    .await;
+            }
+        }
+        let order = self.norce.order(key, application, deadline).await?;
+        match order {
+            Some(order) => self.lead_on(&order, scope, change, deadline).await,
+            None if change.receive_count < DELIVERIES_UNTIL_OWED => Err(not_there_yet(key)),
+            None => Err(never_there(key)),
+        }
     }
 
     async fn lead_on(
         &self,
         order: &Order,
         scope: Scope,
-        correlation: Uuid,
+        change: &OrderChange<'_>,
         deadline: Deadline,
     ) -> Result<Done, Failure> {
-        // Companies first: a contact waits for its company.
-        let mut entities = Vec::new();
-        let mut ambiguous = Vec::new();
-        for party in [&order.buyer, &order.payer] {
-            let hits = match (&party.company, &party.organisation_number) {
+        let leads = self.leads(order, scope, deadline).await?;
+        let entities = self.look_after_parties(&leads, change).await?;
+        if entities.is_empty() {
+            return Ok(format!(
+                "order {} leads to no customer or company of Norce",
+                order.id
+            )
+            .into());
+        }
+        Ok(format!("order {} leads to {}", order.id, names(&entities)).into())
+    }
+
+    /// Sends a message for every customer and company that an order leads to, also where it leads to several of a kind:
+    /// those that are certain do not wait for the others.
+    pub(crate) async fn look_after_parties(
+        &self,
+        leads: &Leads,
+        change: &OrderChange<'_>,
+    ) -> Result<Vec<EntityRef>, Failure> {
+        let entities = leads.parties.entities();
+        let messages: Vec<ChangeMessage> = entities
+            .iter()
+            .map(|entity| ChangeMessage::Entity {
+                entity: *entity,
+                cause: Cause::Ordered,
+                received_at: self.clock.now(),
+                correlation: change.correlation,
+            })
+            .collect();
+        self.changes.send(&messages, Duration::ZERO).await?;
+        match leads.ambiguous {
+            None => Ok(entities),
+            Some(what) => Err(Failure::owed(
+                Reason::Conflict,
+                format!(
+                    "the order with {}: more than one record of Norce has the order's {what}, and none is chosen by guess: \
+                     merge them in Norce, or set the buyer on the order",
+                    change.key
+                ),
+            )),
+        }
+    }
+
+    /// To whom an order leads: by ids, else by exact organisation number or e-mail address.
+    pub(crate) async fn leads(
+        &self,
+        order: &Order,
+        scope: Scope,
+        deadline: Deadline,
+    ) -> Result<Leads, Failure> {
+        let mut leads = Leads::certain(Parties::default());
+        let parties = &mut leads.parties;
+        for (party, found) in [
+            (&order.buyer, &mut parties.buyer),
+            (&order.payer, &mut parties.payer),
+        ] {
+            let companies = match (&party.company, &party.organisation_number) {
                 (Some(id), _) => vec![*id],
                 (None, Some(number)) => {
                     self.norce
@@ -71,16 +165,7 @@ impl ChangeEvents {
                 }
                 (None, None) => Vec::new(),
             };
-            take(
-                hits,
-                |id| EntityRef::company(scope, id),
-                "organisation number",
-                &mut entities,
-                &mut ambiguous,
-            );
-        }
-        for party in [&order.buyer, &order.payer] {
-            let hits = match (party.customer, EmailKey::of(party.email.as_ref())) {
+            let customers = match (party.customer, EmailKey::of(party.email.as_ref())) {
                 (Some(id), _) => vec![id],
                 (None, Some(email)) => {
                     self.norce
@@ -89,62 +174,43 @@ impl ChangeEvents {
                 }
                 (None, None) => Vec::new(),
             };
-            take(
-                hits,
-                |id| EntityRef::customer(scope, id),
-                "e-mail address",
-                &mut entities,
-                &mut ambiguous,
-            );
+            let mut only = |hits: &[NorceId], what| {
+                if hits.len() > 1 {
+                    leads.ambiguous.get_or_insert(what);
+                }
+                single(hits)
+            };
+            let company = only(&companies, "organisation number");
+            let customer = only(&customers, "e-mail address");
+            *found = Party {
+                company: company.map(|id| EntityRef::company(scope, id)),
+                customer: customer.map(|id| EntityRef::customer(scope, id)),
+            };
         }
-        let messages: Vec<ChangeMessage> = entities
-            .iter()
-            .map(|entity| ChangeMessage::Entity {
-                entity: *entity,
-                cause: Cause::Ordered,
-                received_at: self.clock.now(),
-                correlation,
-            })
-            .collect();
-        self.changes.send(&messages, Duration::ZERO).await?;
-        if let Some(what) = ambiguous.first() {
-            return Err(Failure::owed(
-                Reason::Conflict,
-                format!(
-                    "order {}: more than one record of Norce has the order's {what}, and none is chosen by guess: \
-                     merge them in Norce, or set the buyer on the order",
-                    order.id
-                ),
-            ));
-        }
-        if messages.is_empty() {
-            return Ok(format!(
-                "order {} leads to no customer or company of Norce",
-                order.id
-            )
-            .into());
-        }
-        let names: Vec<String> = entities.iter().map(ToString::to_string).collect();
-        Ok(format!("order {} leads to {}", order.id, names.join(", ")).into())
+        Ok(leads)
     }
 }
 
-/// Takes a single hit; several are ambiguous (P3: matching never guesses).
-fn take(
-    hits: Vec<NorceId>,
-    entity: impl Fn(NorceId) -> EntityRef,
-    key: &'static str,
-    entities: &mut Vec<EntityRef>,
-    ambiguous: &mut Vec<&'static str>,
-) {
-    match hits.as_slice() {
-        [] => {}
-        [id] => {
-            let entity = entity(*id);
-            if !entities.contains(&entity) {
-                entities.push(entity);
-            }
-        }
-        _ => ambiguous.push(key),
+/// The only hit; several are ambiguous (P3: matching never guesses).
+fn single(hits: &[NorceId]) -> Option<NorceId> {
+    match hits {
+        [id] => Some(*id),
+        _ => None,
     }
+}
+
+pub(crate) fn not_there_yet(key: &OrderKey) -> Failure {
+    Failure::later(format!("the order with {key} is not in Norce Query yet"))
+}
+
+pub(crate) fn never_there(key: &OrderKey) -> Failure {
+    Failure::owed(
+        Reason::MissingPrerequisite,
+        format!("the order with {key} never appeared in Norce Query: look it up in Norce Admin"),
+    )
+}
+
+pub(crate) fn names(entities: &[EntityRef]) -> String {
+    let names: Vec<String> = entities.iter().map(ToString::to_string).collect();
+    names.join(", ")
 }

@@ -1,10 +1,12 @@
-//! `receive-events`: takes Norce's event posts. It authenticates, checks, puts a message on a queue, and answers.
+//! `receive-events`: takes Norce's event posts, and its orders ([`OrderReceiver`]). It authenticates, checks, puts a message
+//! on a queue, and answers.
 //!
 //! Norce waits five seconds for an answer, takes any 20x for delivered and tries everything else again for about 22
 //! hours (norce-api §6). So the answer is 202 only once the queue has the message (P1), and nothing slow happens here.
 //! The message holds ids only: what an event says about a person goes no further.
 
 mod configuration;
+mod order;
 mod secret;
 
 use std::{sync::Arc, time::Duration};
@@ -23,11 +25,13 @@ use shared::{
     },
     norce::events::{Event, EventType},
     queues::{Queue, QueueError},
+    runtime::secrets::EventSecret,
 };
 use uuid::Uuid;
 
-pub use configuration::Configuration;
-pub use secret::{CachedEventSecret, EventSecrets};
+pub use configuration::{Configuration, OrderSettings};
+pub use order::{ORDERS_PATH, OrderReceiver};
+pub use secret::{Accepted, CachedSecret};
 
 /// The static header that Norce is told to send with every event.
 pub const SECRET_HEADER: &str = "x-event-secret";
@@ -41,7 +45,7 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The use case with everything that it needs.
 pub struct ReceiveEvents {
     /// Which secrets are accepted.
-    pub secrets: Arc<dyn EventSecrets>,
+    pub secrets: Arc<dyn Accepted<EventSecret>>,
     /// Customers, companies and orders to look after.
     pub changes: Arc<dyn Queue<ChangeMessage>>,
     /// Jobs that have ended.
@@ -50,6 +54,8 @@ pub struct ReceiveEvents {
     pub clock: Arc<dyn Clock>,
     /// Which shops there are.
     pub shops: Shops,
+    /// Takes orders; `None`: they are not for us (`ORDER_RECEIVER`).
+    pub orders: Option<OrderReceiver>,
 }
 
 /// The answer to a post, before it is put into HTTP.
@@ -71,6 +77,9 @@ enum AnswerBody<'a> {
 impl ReceiveEvents {
     /// Answers one post.
     pub async fn handle(&self, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        if path(request) == ORDERS_PATH {
+            return self.handle_order(request).await;
+        }
         let answer = self.answer(request).await.unwrap_or_else(|answer| answer);
         match &answer {
             Answer::Accepted { what, correlation } => {
@@ -96,23 +105,17 @@ impl ReceiveEvents {
         Ok(Answer::Accepted { what, correlation })
     }
 
-    /// Lets in whoever knows the secret. A secret that was rotated a moment ago is read anew before it is refused.
+    /// Lets in whoever knows the secret.
     async fn authenticate(&self, headers: &HeaderMap) -> Result<(), Answer> {
-        let presented = headers
+        let shown = headers
             .get(SECRET_HEADER)
             .map(HeaderValue::as_bytes)
             .ok_or(Answer::Unauthorised)?;
-        for renewed in [false, true] {
-            let secret = self
-                .secrets
-                .accepted(renewed)
-                .await
-                .map_err(|error| Answer::TryAgain(error.to_string()))?;
-            if secret::matches(&secret, presented) {
-                return Ok(());
-            }
+        match secret::lets_in(self.secrets.as_ref(), shown).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Answer::Unauthorised),
+            Err(error) => Err(Answer::TryAgain(error.to_string())),
         }
-        Err(Answer::Unauthorised)
     }
 
     async fn enqueue(&self, event: Event, correlation: Uuid) -> Result<String, Answer> {
@@ -204,14 +207,7 @@ fn foreign(application: Option<ApplicationId>) -> Answer {
 }
 
 fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Answer> {
-    let text = request.body.as_deref().unwrap_or_default();
-    let body = if request.is_base64_encoded {
-        BASE64.decode(text).map_err(|_| {
-            Answer::NeverRight("the body is not base64, as the gateway says it is".to_owned())
-        })?
-    } else {
-        text.as_bytes().to_vec()
-    };
+    let body = sent_body(request).map_err(Answer::NeverRight)?;
     if body.len() > MAX_BODY_BYTES {
         let bytes = body.len();
         return Err(Answer::NeverRight(format!(
@@ -221,14 +217,25 @@ fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Answer> {
     Ok(body)
 }
 
+/// The body as it was sent, or why it cannot be had.
+fn sent_body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, String> {
+    let text = request.body.as_deref().unwrap_or_default();
+    if request.is_base64_encoded {
+        let body = BASE64.decode(text);
+        body.map_err(|_| "the body is not base64, as the gateway says it is".to_owned())
+    } else {
+        Ok(text.as_bytes().to_vec())
+    }
+}
+
+fn path(request: &ApiGatewayV2httpRequest) -> &str {
+    let path = request.raw_path.as_deref().unwrap_or_default();
+    path.trim_end_matches('/')
+}
+
 /// The event type: from the path, else from the header, else from the query.
 fn event_type(request: &ApiGatewayV2httpRequest) -> Result<EventType, Answer> {
-    let path = request
-        .raw_path
-        .as_deref()
-        .unwrap_or_default()
-        .trim_end_matches('/');
-    let from_path = path
+    let from_path = path(request)
         .rsplit_once("/events/")
         .map(|(_, name)| name.to_owned());
     let from_header = || {

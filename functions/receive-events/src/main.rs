@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use receive_events::{CachedEventSecret, Configuration, ReceiveEvents};
+use receive_events::{CachedSecret, Configuration, OrderReceiver, ReceiveEvents};
 use shared::{
     domain::SystemClock,
+    orders::DynamoDbOrders,
     queues::SqsQueue,
     runtime::{configuration::Environment, telemetry, wiring::Foundation},
 };
@@ -16,9 +17,16 @@ async fn main() -> Result<(), Error> {
     telemetry::init();
     let configuration = Configuration::read(Environment::of_process())?;
     let foundation = Foundation::load().await?;
-    // The secret is read with the first event and not here, so that a cold start waits for nothing.
+    // Secrets are read with the first post and not here, so that a cold start waits for nothing.
+    let orders = configuration.orders.map(|orders| OrderReceiver {
+        secrets: Arc::new(CachedSecret::new(
+            foundation.secrets.clone(),
+            orders.secret_arn,
+        )),
+        orders: Arc::new(DynamoDbOrders::new(&foundation.aws, orders.table)),
+    });
     let function = ReceiveEvents {
-        secrets: Arc::new(CachedEventSecret::new(
+        secrets: Arc::new(CachedSecret::new(
             foundation.secrets,
             configuration.event_secret_arn,
         )),
@@ -29,6 +37,7 @@ async fn main() -> Result<(), Error> {
         jobs: Arc::new(SqsQueue::new(&foundation.aws, configuration.jobs_queue_url)),
         clock: Arc::new(SystemClock),
         shops: configuration.shops,
+        orders,
     };
     let function = &function;
     lambda_runtime::run(service_fn(

@@ -1,10 +1,10 @@
-//! The shared secret that Norce sends with every event.
+//! The secrets that Norce shows: one with every event, another with every order.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use secrecy::ExposeSecret;
-use shared::runtime::secrets::{EventSecret, SecretError, Secrets};
+use secrecy::{ExposeSecret, SecretString};
+use shared::runtime::secrets::{EventSecret, OrderSecret, SecretError, SecretForm, Secrets};
 use subtle::{Choice, ConstantTimeEq};
 use tokio::{sync::Mutex, time::Instant};
 
@@ -14,21 +14,21 @@ const LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// secret must not wait long.
 const RENEW_AT_MOST_EVERY: Duration = Duration::from_secs(10);
 
-/// Says which secrets are accepted.
+/// Says which secrets are accepted: of events ([`EventSecret`]) or of orders ([`OrderSecret`]).
 #[async_trait]
-pub trait EventSecrets: Send + Sync {
+pub trait Accepted<S>: Send + Sync {
     /// The accepted secrets; with `renewed`, read anew unless that happened a moment ago.
-    async fn accepted(&self, renewed: bool) -> Result<Arc<EventSecret>, SecretError>;
+    async fn accepted(&self, renewed: bool) -> Result<Arc<S>, SecretError>;
 }
 
 /// The secret from Secrets Manager, read on first use and kept for a while.
-pub struct CachedEventSecret {
+pub struct CachedSecret<S> {
     secrets: Secrets,
     arn: String,
-    cached: Mutex<Option<(Arc<EventSecret>, Instant)>>,
+    cached: Mutex<Option<(Arc<S>, Instant)>>,
 }
 
-impl CachedEventSecret {
+impl<S> CachedSecret<S> {
     /// The secret with this ARN.
     pub fn new(secrets: Secrets, arn: String) -> Self {
         Self {
@@ -40,9 +40,9 @@ impl CachedEventSecret {
 }
 
 #[async_trait]
-impl EventSecrets for CachedEventSecret {
-    async fn accepted(&self, renewed: bool) -> Result<Arc<EventSecret>, SecretError> {
-        // Held while reading, so that a burst of events reads once.
+impl<S: SecretForm + Send + Sync> Accepted<S> for CachedSecret<S> {
+    async fn accepted(&self, renewed: bool) -> Result<Arc<S>, SecretError> {
+        // Held while reading, so that a burst of posts reads once.
         let mut cached = self.cached.lock().await;
         let fresh_for = if renewed {
             RENEW_AT_MOST_EVERY
@@ -54,17 +54,14 @@ impl EventSecrets for CachedEventSecret {
         {
             return Ok(secret.clone());
         }
-        match (
-            self.secrets.get::<EventSecret>(&self.arn).await,
-            cached.as_ref(),
-        ) {
+        match (self.secrets.get::<S>(&self.arn).await, cached.as_ref()) {
             (Ok(secret), _) => {
                 let secret = Arc::new(secret);
                 *cached = Some((secret.clone(), Instant::now()));
                 Ok(secret)
             }
             (Err(error), Some((secret, _))) => {
-                tracing::warn!(%error, "the event secret could not be read anew; the old one goes on");
+                tracing::warn!(%error, "a secret could not be read anew; the old one goes on");
                 Ok(secret.clone())
             }
             (Err(error), None) => Err(error),
@@ -72,18 +69,55 @@ impl EventSecrets for CachedEventSecret {
     }
 }
 
-/// Compares in a time that does not depend on where the texts differ, nor on which of the two secrets matches.
-pub(crate) fn matches(secret: &EventSecret, presented: &[u8]) -> bool {
+/// Whether what was shown lets in. A secret that was rotated a moment ago is read anew before anybody is refused.
+pub(crate) async fn lets_in<S: Matches<Shown>, Shown: ?Sized>(
+    secrets: &dyn Accepted<S>,
+    shown: &Shown,
+) -> Result<bool, SecretError> {
+    Ok(secrets.accepted(false).await?.matches(shown)
+        || secrets.accepted(true).await?.matches(shown))
+}
+
+/// A secret that is accepted. It is compared in a time that does not depend on where it differs from what was shown, nor
+/// on which of the accepted ones matches.
+pub(crate) trait Matches<Shown: ?Sized> {
+    /// Whether what was shown lets in.
+    fn matches(&self, shown: &Shown) -> bool;
+}
+
+impl Matches<[u8]> for EventSecret {
+    fn matches(&self, shown: &[u8]) -> bool {
+        either(&self.current, self.previous.as_ref(), shown).into()
+    }
+}
+
+/// A user name and a password, as they were shown (Basic authentication, RFC 7617 §2).
+pub(crate) struct Credentials {
+    pub(crate) username: Vec<u8>,
+    pub(crate) password: Vec<u8>,
+}
+
+impl Matches<Credentials> for OrderSecret {
+    fn matches(&self, shown: &Credentials) -> bool {
+        let username = equal(&self.username, &shown.username);
+        let password = either(
+            &self.password,
+            self.previous_password.as_ref(),
+            &shown.password,
+        );
+        (username & password).into()
+    }
+}
+
+fn either(current: &SecretString, previous: Option<&SecretString>, shown: &[u8]) -> Choice {
+    let previous = previous.map_or(Choice::from(0), |previous| equal(previous, shown));
+    equal(current, shown) | previous
+}
+
+fn equal(accepted: &SecretString, shown: &[u8]) -> Choice {
+    let accepted = accepted.expose_secret().as_bytes();
     // An empty secret would let everybody in.
-    let equal = |accepted: &str| {
-        accepted.as_bytes().ct_eq(presented) & Choice::from(u8::from(!accepted.is_empty()))
-    };
-    let current = equal(secret.current.expose_secret());
-    let previous = secret
-        .previous
-        .as_ref()
-        .map_or(Choice::from(0), |secret| equal(secret.expose_secret()));
-    (current | previous).into()
+    accepted.ct_eq(shown) & Choice::from(u8::from(!accepted.is_empty()))
 }
 
 #[cfg(test)]
@@ -96,15 +130,38 @@ mod tests {
             current: "new".into(),
             previous: Some("old".into()),
         };
-        assert!(matches(&secret, b"new"));
-        assert!(matches(&secret, b"old"));
+        assert!(secret.matches(&b"new"[..]));
+        assert!(secret.matches(&b"old"[..]));
         for wrong in [&b""[..], b"ne", b"news", b"NEW"] {
-            assert!(!matches(&secret, wrong));
+            assert!(!secret.matches(wrong));
         }
         let empty = EventSecret {
             current: "".into(),
             previous: Some("".into()),
         };
-        assert!(!matches(&empty, b""));
+        assert!(!empty.matches(&b""[..]));
+    }
+
+    #[test]
+    fn a_user_name_and_either_password_are_accepted_and_nothing_else() {
+        let secret = OrderSecret {
+            username: "norce".into(),
+            password: "new".into(),
+            previous_password: Some("old".into()),
+        };
+        let shown = |username: &str, password: &str| Credentials {
+            username: username.into(),
+            password: password.into(),
+        };
+        assert!(secret.matches(&shown("norce", "new")));
+        assert!(secret.matches(&shown("norce", "old")));
+        for (username, password) in [
+            ("norce", ""),
+            ("norce", "ol"),
+            ("Norce", "new"),
+            ("", "new"),
+        ] {
+            assert!(!secret.matches(&shown(username, password)));
+        }
     }
 }

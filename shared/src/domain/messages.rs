@@ -1,10 +1,13 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{ApplicationId, Code, EntityKind, EntityRef, ErpId, FieldGroups, NorceId, Scope};
+use super::{
+    ApplicationId, Code, EntityKind, EntityRef, ErpId, FieldGroups, NorceId, OrderText, Scope,
+};
 
 /// Why a change message was sent. A hint: what is done is decided from the entity as it is when it is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -275,6 +278,27 @@ pub enum PassMessage {
     },
 }
 
+/// What waits on the queue of the merchant's order integration: an order as Norce posted it, the codes filled in. The
+/// body is the order and nothing else; the rest says how it travels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutgoingOrder {
+    /// The body.
+    pub order: OrderText,
+    /// The FIFO group: the orders of one buyer stay in order.
+    pub group: String,
+    /// A second message with the same one within five minutes is the same message.
+    pub deduplication: String,
+}
+
+impl Serialize for OutgoingOrder {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The parser's own words could quote the order.
+        let order: &RawValue = serde_json::from_str(self.order.expose())
+            .map_err(|_| S::Error::custom("the order is not JSON"))?;
+        order.serialize(serializer)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,6 +317,17 @@ mod tests {
             message(Cause::Ordered).group()
         );
         assert_eq!(message(Cause::Changed).group(), "customer/client/5");
+    }
+
+    #[test]
+    fn an_order_goes_out_to_the_byte() {
+        let text = "{ \"Price\":1.10,\n \"Id\" : 12345678901234567890123, \"Name\":\"\\u00e5\" }";
+        let message = OutgoingOrder {
+            order: OrderText::new(text),
+            group: "group".to_owned(),
+            deduplication: "deduplication".to_owned(),
+        };
+        assert_eq!(serde_json::to_string(&message).unwrap(), text);
     }
 
     #[test]

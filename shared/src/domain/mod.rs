@@ -11,6 +11,7 @@ mod erp_id;
 mod fields;
 mod fingerprint;
 mod messages;
+mod order_text;
 mod organisation_number;
 mod personal;
 mod redaction;
@@ -26,9 +27,10 @@ pub use erp_id::{ErpId, Resource};
 pub use fields::{FieldGroup, FieldGroups, InvalidFieldGroup, Names, NorceFields};
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use messages::{
-    Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, OrderKey, PassMessage, PassMode,
-    PassRequest,
+    Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, OrderKey, OutgoingOrder,
+    PassMessage, PassMode, PassRequest,
 };
+pub use order_text::OrderText;
 pub use organisation_number::{OrganisationNumber, VatNumber};
 pub use personal::Personal;
 pub use redaction::{MAX_REDACTED_CHARS, redact};

@@ -8,6 +8,7 @@ mod error;
 pub mod events;
 pub mod identity;
 mod lenient;
+pub mod order_request;
 pub mod query;
 #[cfg(test)]
 mod script;

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     marker::PhantomData,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    Inbox, MAX_DELAY, MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError, encode, group_of,
+    DEDUPLICATION_INTERVAL, Inbox, MAX_DELAY, MAX_VISIBILITY, Message, Queue, QueueDepth,
+    QueueError, encode, group_of,
 };
 
 /// SQS in memory, for everything that runs in one process: delays, visibility, receive counts, dead letters, and in a
@@ -63,6 +64,8 @@ struct State {
     /// In the order in which they were sent.
     messages: Vec<Stored>,
     dead_letters: Vec<DeadLetter>,
+    /// When a group and a deduplication id were first sent.
+    known: HashMap<(String, String), Instant>,
 }
 
 #[derive(Debug)]
@@ -212,7 +215,7 @@ impl<M: Message> Queue<M> for MemoryQueue<M> {
             false => Instant::now() + delay.min(MAX_DELAY),
         };
         let store = |message: &M| {
-            Ok(Stored {
+            let stored = Stored {
                 id: Uuid::new_v4(),
                 body: encode(message)?,
                 group: match self.fifo {
@@ -222,10 +225,25 @@ impl<M: Message> Queue<M> for MemoryQueue<M> {
                 visible_at,
                 receive_count: 0,
                 receipt: None,
-            })
+            };
+            let same = stored.group.clone().zip(message.deduplication());
+            Ok((stored, same))
         };
-        let messages: Vec<Stored> = messages.iter().map(store).collect::<Result<_, _>>()?;
-        self.state().messages.extend(messages);
+        let messages: Vec<_> = messages.iter().map(store).collect::<Result<_, _>>()?;
+        let now = Instant::now();
+        let mut state = self.state();
+        state
+            .known
+            .retain(|_, sent| now.duration_since(*sent) < DEDUPLICATION_INTERVAL);
+        for (stored, same) in messages {
+            match same {
+                Some(same) if state.known.contains_key(&same) => {}
+                same => {
+                    state.known.extend(same.map(|same| (same, now)));
+                    state.messages.push(stored);
+                }
+            }
+        }
         Ok(())
     }
 }

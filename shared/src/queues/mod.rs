@@ -12,17 +12,26 @@ use thiserror::Error;
 pub use memory::{DeadLetter, MemoryQueue, QueuedMessage, Redrive};
 pub use sqs::{SqsInbox, SqsQueue};
 
-use crate::domain::{ChangeMessage, ImportRequest, JobMessage, PassMessage};
+use crate::domain::{ChangeMessage, ImportRequest, JobMessage, OutgoingOrder, PassMessage};
 
 /// The longest delay that SQS knows for a message that is sent.
 pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 /// The longest time that SQS hides a message that was received.
 pub const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// How long a FIFO queue of SQS knows the deduplication id of a message.
+pub const DEDUPLICATION_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
 /// A message that knows how it travels.
-pub trait Message: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static {
+pub trait Message: serde::Serialize + Send + Sync + 'static {
     /// The FIFO message group, where the queue is FIFO.
     fn group(&self) -> Option<String>;
+
+    /// Where the queue is FIFO: what makes a second message the same one, within [`DEDUPLICATION_INTERVAL`]. `None`: no
+    /// message is ever taken for another.
+    fn deduplication(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Message for ChangeMessage {
@@ -46,6 +55,16 @@ impl Message for JobMessage {
 impl Message for PassMessage {
     fn group(&self) -> Option<String> {
         None
+    }
+}
+
+impl Message for OutgoingOrder {
+    fn group(&self) -> Option<String> {
+        Some(self.group.clone())
+    }
+
+    fn deduplication(&self) -> Option<String> {
+        Some(self.deduplication.clone())
     }
 }
 

@@ -98,15 +98,19 @@ impl<M: Message> SqsQueue<M> {
         body: String,
         delay: Duration,
     ) -> Result<SendMessageBatchRequestEntry, QueueError> {
-        // One id serves both purposes. It is fresh for every message, since a later change must not vanish as a
-        // duplicate of an earlier one, and stays the same while a message is sent again, so that it is not doubled.
+        // One id serves both purposes, unless the message brings its own. It is fresh for every message, since a later
+        // change must not vanish as a duplicate of an earlier one, and stays the same while a message is sent again, so
+        // that it is not doubled.
         let id = Uuid::new_v4().to_string();
         let entry = SendMessageBatchRequestEntry::builder()
             .id(&id)
             .message_body(body);
         let entry = if is_fifo(&self.url) {
             let group = group_of(message)?;
-            entry.message_group_id(group).message_deduplication_id(id)
+            let deduplication = message.deduplication().unwrap_or(id);
+            entry
+                .message_group_id(group)
+                .message_deduplication_id(deduplication)
         } else {
             entry.delay_seconds(whole_seconds(delay.min(MAX_DELAY)))
         };

@@ -21,6 +21,7 @@ use std::{
 use async_trait::async_trait;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::{FutureExt, StreamExt, stream};
+use serde::de::DeserializeOwned;
 
 use crate::{
     http::Deadline,
@@ -107,7 +108,7 @@ fn group(record: &SqsMessage) -> Option<&str> {
 /// # Errors
 /// `Some(delay)`: the dead-letter queue could not be reached, and the record is to be given back; `None`: the record
 /// is done with.
-pub async fn parse<M: Message>(
+pub async fn parse<M: Message + DeserializeOwned>(
     record: &SqsMessage,
     inbox: &dyn Inbox,
 ) -> Result<Received<M>, Option<Duration>> {
@@ -172,7 +173,7 @@ pub fn response(failures: Vec<String>) -> SqsBatchResponse {
 }
 
 /// Handles a batch record by record: groups side by side, the records of one group one after the other.
-pub async fn handle<M: Message>(
+pub async fn handle<M: Message + DeserializeOwned>(
     event: &SqsEvent,
     inbox: &dyn Inbox,
     concurrency: NonZeroUsize,
@@ -201,7 +202,7 @@ pub async fn handle<M: Message>(
     response(failures)
 }
 
-async fn handle_group<M: Message>(
+async fn handle_group<M: Message + DeserializeOwned>(
     records: Vec<&SqsMessage>,
     inbox: &dyn Inbox,
     deadline: Deadline,
@@ -234,7 +235,7 @@ async fn handle_group<M: Message>(
 }
 
 /// Handles one record; `Some(delay)`: it is to be given back.
-async fn handle_record<M: Message>(
+async fn handle_record<M: Message + DeserializeOwned>(
     record: &SqsMessage,
     inbox: &dyn Inbox,
     deadline: Deadline,

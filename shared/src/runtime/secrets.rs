@@ -58,6 +58,20 @@ pub struct EventSecret {
     pub previous: Option<SecretString>,
 }
 
+/// `{"username","password","previousPassword"?}`: what Norce posts orders with (norce-api §10.1). Both passwords are
+/// accepted, so that it can be rotated without losing an order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderSecret {
+    /// The user name that is entered in Norce Admin.
+    pub username: SecretString,
+    /// The password that Norce sends, or will send soon.
+    pub password: SecretString,
+    /// The one before.
+    #[serde(default)]
+    pub previous_password: Option<SecretString>,
+}
+
 /// `{"key"}`: the key of the fingerprints. It is made with the stack and never rotated, because every fingerprint
 /// would change with it.
 #[derive(Debug, Clone, Deserialize)]
@@ -82,6 +96,10 @@ impl SecretForm for ApiKeySecret {
 
 impl SecretForm for EventSecret {
     const FORM: &'static str = r#"{"current":"…"} or {"current":"…","previous":"…"}"#;
+}
+
+impl SecretForm for OrderSecret {
+    const FORM: &'static str = r#"{"username":"…","password":"…"} or {"username":"…","password":"…","previousPassword":"…"}"#;
 }
 
 impl SecretForm for FingerprintSecret {

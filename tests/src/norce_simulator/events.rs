@@ -171,6 +171,25 @@ impl HttpEventSink {
     }
 }
 
+impl HttpEventSink {
+    pub(super) async fn send(
+        &self,
+        url: &str,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+    ) -> Result<reqwest::Response, String> {
+        let url: url::Url = url.parse().map_err(|error| format!("{error}"))?;
+        if !is_loopback(&url) {
+            return Err("the simulator posts to loopback only".to_owned());
+        }
+        let mut request = self.0.post(url).body(body);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        request.send().await.map_err(|error| error.to_string())
+    }
+}
+
 /// More than this is a loop.
 const MOST_REDIRECTS: usize = 5;
 
@@ -185,20 +204,10 @@ fn is_loopback(url: &url::Url) -> bool {
 
 #[async_trait]
 impl EventSink for HttpEventSink {
-    async fn post(&self, post: EventPost) -> Result<u16, String> {
-        let url: url::Url = post.url.parse().map_err(|error| format!("{error}"))?;
-        if !is_loopback(&url) {
-            return Err("the simulator posts to loopback only".to_owned());
-        }
-        let mut request = self
-            .0
-            .post(url)
-            .header("content-type", "application/json")
-            .body(post.body);
-        for (name, value) in post.headers {
-            request = request.header(name, value);
-        }
-        let answer = request.send().await.map_err(|error| error.to_string())?;
+    async fn post(&self, mut post: EventPost) -> Result<u16, String> {
+        let json = ("content-type".to_owned(), "application/json".to_owned());
+        post.headers.insert(0, json);
+        let answer = self.send(&post.url, post.headers, post.body).await?;
         Ok(answer.status().as_u16())
     }
 }

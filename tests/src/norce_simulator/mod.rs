@@ -11,6 +11,7 @@ mod identity;
 mod import_contract;
 mod import_rows;
 mod odata_filter;
+mod order_request;
 mod query;
 mod register;
 mod responses;
@@ -46,6 +47,7 @@ pub use events::{
 pub use faults::{Effect, Endpoint, Poison, PoisonMode, PoisonRows, RowPredicate, When};
 pub use identity::{OauthClient, RateLimit};
 pub use import_contract::ImportKind;
+pub use order_request::{OrderAttempt, OrderDelivery, OrderPost, OrderReceiver, OrderSink};
 pub use register::{
     Account, Address, Application, CodeList, Company, CompanyRecord, Country, Customer,
     CustomerCompany, CustomerRecord, DELIVERY_ADDRESS, Details, Flag, INVOICE_ADDRESS, Info, Order,
@@ -162,6 +164,8 @@ struct State {
     requests: BTreeMap<Endpoint, u64>,
     subscriptions: Vec<Subscription>,
     deliveries: Vec<Delivery>,
+    order_receiver: Option<order_request::Receiver>,
+    order_deliveries: Vec<OrderDelivery>,
     random: fastrand::Rng,
 }
 
@@ -217,6 +221,8 @@ impl NorceSimulator {
             requests: BTreeMap::new(),
             subscriptions: Vec::new(),
             deliveries: Vec::new(),
+            order_receiver: None,
+            order_deliveries: Vec::new(),
         };
         Self(Arc::new(Inner {
             state: Mutex::new(state),

@@ -318,8 +318,8 @@ impl NorceSimulator {
         true
     }
 
-    /// An order is placed. Updates `LastOrderDate` of its customer, which by itself raises no notification, and raises
-    /// `OrderReceivedEvent`.
+    /// An order is placed. Updates `LastOrderDate` of its customer, which by itself raises no notification, posts the order
+    /// where there is a receiver, and raises `OrderReceivedEvent`.
     pub fn place_order(&self, new: NewOrder) -> PlacedOrder {
         let now = self.now();
         let mut guard = self.state();
@@ -403,6 +403,7 @@ impl NorceSimulator {
         };
         register.orders.insert(id, record);
         drop(guard);
+        self.post_placed_order(id);
         self.raise([event]);
         PlacedOrder {
             id,

@@ -1,0 +1,332 @@
+//! Hands an order that Norce has posted (norce-api §10.1) on to the merchant's order integration, with the codes of its
+//! buyer and payer.
+//!
+//! The order waits in its table until everybody that it leads to is in the ERP: a while in the queue, then owed. It is
+//! sent before that is noted, so that a crash in between sends it once more rather than never; for five minutes SQS
+//! recognises the second one by its deduplication id, and after that whoever reads it does, by `ClientOrderRef`.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{
+    domain::{ChangeMessage, Code, EntityKind, EntityRef, Order, OrderKey, OutgoingOrder, Scope},
+    http::Deadline,
+    mappings::{Binding, Mapping},
+    norce::order_request::{OrderRequest, Role, Slot},
+    orders::{OrderRef, Orders, Parties, StoredOrder},
+    owed::Reason,
+    queues::Queue,
+};
+use uuid::Uuid;
+
+use crate::{
+    ChangeEvents, Done,
+    failure::Failure,
+    order::{DELIVERIES_UNTIL_OWED, Leads, OrderChange, names, never_there, not_there_yet},
+};
+
+/// An order that names somebody of whom Norce knows nothing is a guest's. Whether a customer can be read as soon as its
+/// order can is not documented (norce-api §10.3), so that the look is repeated: about a quarter of a minute.
+const DELIVERIES_UNTIL_GUEST: u32 = 5;
+
+/// What it takes to hand orders on.
+pub struct HandOn {
+    /// Where orders are kept.
+    pub orders: Arc<dyn Orders>,
+    /// To the merchant's order integration.
+    pub outgoing: Arc<dyn Queue<OutgoingOrder>>,
+}
+
+/// A place for a code, and whose it is.
+struct Place<'s> {
+    slot: &'s Slot,
+    entity: Option<EntityRef>,
+}
+
+impl ChangeEvents {
+    pub(crate) async fn hand_on(
+        &self,
+        port: &HandOn,
+        key: &OrderRef,
+        stored: &StoredOrder,
+        scope: Scope,
+        change: &OrderChange<'_>,
+        deadline: Deadline,
+    ) -> Result<Done, Failure> {
+        // It was read when it was received.
+        let order = OrderRequest::read(stored.order.expose())
+            .map_err(|error| Failure::owed(Reason::RemoteFault, error.to_string()))?;
+        let revision = stored.order.revision();
+        let parties = match stored.parties {
+            // Messages about them are sent. A retry of what is owed begins anew, because Norce may know better by now.
+            Some(parties) if change.receive_count > 1 => parties,
+            _ => {
+                let leads = self
+                    .leads_of_posted(&order, scope, change, deadline)
+                    .await?;
+                self.look_after_parties(&leads, change).await?;
+                port.orders.lead(key, revision, &leads.parties).await?;
+                leads.parties
+            }
+        };
+        let entities = parties.entities();
+        let mut bindings = Vec::with_capacity(entities.len());
+        let mut missing = Vec::new();
+        for entity in &entities {
+            match self.mappings.get(*entity).await? {
+                Some(Mapping::Bound(binding)) => bindings.push((*entity, binding)),
+                Some(Mapping::Forgotten) => {
+                    let now = self.clock.now();
+                    port.orders.let_go(key, revision, now).await?;
+                    return Err(forgotten(*entity));
+                }
+                Some(Mapping::Reserved(_)) | None => missing.push(*entity),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(self.wait(port, key, &missing, change).await?);
+        }
+        let places = places(&order.slots, &parties);
+        let codes = codes(&places, &bindings)?;
+        let message = OutgoingOrder {
+            order: order.with_codes(codes.iter().copied()),
+            group: group(key, &parties),
+            deduplication: format!("{key}/{revision}"),
+        };
+        port.outgoing.send(&[message], Duration::ZERO).await?;
+        let now = self.clock.now();
+        if !port.orders.hand_on(key, revision, now).await? {
+            return Err(Failure::later(
+                "the order was posted anew while it was handed on",
+            ));
+        }
+        let filled = codes.len();
+        let guests = places
+            .iter()
+            .filter(|place| place.entity.is_none() && place.slot.given.is_none());
+        let guests = guests.filter(|place| place.slot.means_somebody()).count();
+        Ok(format!(
+            "handed on with {filled} code(s) filled in and {guests} left empty; it leads to {}",
+            if entities.is_empty() {
+                "nobody that Norce knows".to_owned()
+            } else {
+                names(&entities)
+            }
+        )
+        .into())
+    }
+
+    /// To whom a posted order leads: by the codes that it has, else as Query has it, else by its own e-mail addresses.
+    async fn leads_of_posted(
+        &self,
+        order: &OrderRequest<'_>,
+        scope: Scope,
+        change: &OrderChange<'_>,
+        deadline: Deadline,
+    ) -> Result<Leads, Failure> {
+        if let Some(parties) = self.parties_by_code(order, scope).await? {
+            return Ok(Leads::certain(parties));
+        }
+        let is_last = change.receive_count >= DELIVERIES_UNTIL_OWED;
+        let in_query = self
+            .norce
+            .order(change.key, change.application, deadline)
+            .await?;
+        let is_in_query = in_query.is_some();
+        let mut known = match in_query {
+            Some(known) => known,
+            None if is_last => Order {
+                id: 0,
+                application: change.application,
+                buyer: Default::default(),
+                payer: Default::default(),
+            },
+            None => return Err(not_there_yet(change.key)),
+        };
+        for slot in &order.slots {
+            let party = match slot.role {
+                Role::SellTo => &mut known.buyer,
+                Role::BillTo => &mut known.payer,
+                Role::ShipTo => continue,
+            };
+            if party.email.is_none() {
+                party.email.clone_from(&slot.email);
+            }
+        }
+        let leads = self.leads(&known, scope, deadline).await?;
+        if !is_in_query && leads.parties.entities().is_empty() {
+            return Err(never_there(change.key));
+        }
+        let somebody_is_unknown = places(&order.slots, &leads.parties)
+            .iter()
+            .filter(|place| place.slot.role != Role::ShipTo && place.slot.means_somebody())
+            .any(|place| place.entity.is_none());
+        if somebody_is_unknown && change.receive_count < DELIVERIES_UNTIL_GUEST {
+            return Err(Failure::later(
+                "the order names somebody that is not in Norce Query yet",
+            ));
+        }
+        Ok(leads)
+    }
+
+    /// Everybody, where the order has the code of everybody and all of them are bound: then nobody needs to be asked.
+    async fn parties_by_code(
+        &self,
+        order: &OrderRequest<'_>,
+        scope: Scope,
+    ) -> Result<Option<Parties>, Failure> {
+        let mut parties = Parties::default();
+        for slot in &order.slots {
+            let party = match slot.role {
+                Role::SellTo => &mut parties.buyer,
+                Role::BillTo => &mut parties.payer,
+                Role::ShipTo => continue,
+            };
+            if !slot.means_somebody() {
+                continue;
+            }
+            let code = slot.given.as_deref().and_then(|code| code.parse().ok());
+            let Some(code): Option<Code> = code else {
+                return Ok(None);
+            };
+            let entity = self.mappings.by_code(slot.kind, scope, &code).await?;
+            let Some(id) = entity else {
+                return Ok(None);
+            };
+            match slot.kind {
+                EntityKind::Company => party.company = Some(id),
+                EntityKind::Customer => party.customer = Some(id),
+            }
+        }
+        Ok((!parties.entities().is_empty()).then_some(parties))
+    }
+
+    /// The order waits: a while in the queue, then owed. It goes on when what it waits for is in the ERP, whatever
+    /// brings that about.
+    async fn wait(
+        &self,
+        port: &HandOn,
+        key: &OrderRef,
+        missing: &[EntityRef],
+        change: &OrderChange<'_>,
+    ) -> Result<Failure, Failure> {
+        let names = names(missing);
+        if change.receive_count < DELIVERIES_UNTIL_OWED {
+            return Ok(Failure::later(format!(
+                "the order waits for {names} to be in the ERP"
+            )));
+        }
+        let now = self.clock.now();
+        for entity in missing {
+            port.orders.wait_for(*entity, key, now).await?;
+        }
+        Ok(Failure::owed(
+            Reason::MissingPrerequisite,
+            format!("it is held and waits for {names} to be in the ERP: see what is owed for that"),
+        ))
+    }
+
+    /// An entity is in the ERP, or never will be: orders that are owed because they waited for it go on.
+    pub(crate) async fn release_orders(
+        &self,
+        entity: EntityRef,
+        correlation: Uuid,
+    ) -> Result<(), Failure> {
+        let Some(port) = &self.orders else {
+            return Ok(());
+        };
+        let waiting = port.orders.waiting_for(entity).await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let received_at = self.clock.now();
+        let messages: Vec<_> = waiting
+            .iter()
+            .map(|order| ChangeMessage::Order {
+                order: OrderKey::ClientOrderRef(order.client_order_ref.clone()),
+                application: order.application,
+                received_at,
+                correlation,
+            })
+            .collect();
+        self.changes.send(&messages, Duration::ZERO).await?;
+        Ok(port.orders.stop_waiting(entity, &waiting).await?)
+    }
+}
+
+/// Whose code belongs where. Who gets the goods has no ids anywhere; it is somebody only where the order itself says that
+/// it is the buyer or the payer.
+fn places<'s>(slots: &'s [Slot], parties: &Parties) -> Vec<Place<'s>> {
+    let entity = |slot: &Slot| {
+        let party = match slot.role {
+            Role::SellTo => &parties.buyer,
+            Role::BillTo => &parties.payer,
+            Role::ShipTo => return None,
+        };
+        match slot.kind {
+            EntityKind::Company => party.company,
+            EntityKind::Customer => party.customer,
+        }
+    };
+    slots
+        .iter()
+        .map(|slot| Place {
+            slot,
+            entity: match slot.role {
+                Role::SellTo | Role::BillTo => entity(slot),
+                Role::ShipTo => slots
+                    .iter()
+                    .filter(|other| slot.is_same_as(other))
+                    .find_map(entity),
+            },
+        })
+        .collect()
+}
+
+/// The codes that are missing. A different one is never overwritten (P3), unless the ERP itself renamed it.
+fn codes<'s>(
+    places: &[Place<'s>],
+    bindings: &'s [(EntityRef, Binding)],
+) -> Result<Vec<(&'s Slot, &'s Code)>, Failure> {
+    let mut codes = Vec::new();
+    for place in places {
+        let binding = bindings
+            .iter()
+            .find(|(entity, _)| Some(*entity) == place.entity);
+        let Some((entity, binding)) = binding else {
+            continue;
+        };
+        let former = binding.former_code.as_ref().map(Code::as_str);
+        match place.slot.given.as_deref() {
+            Some(given) if given == binding.code.as_str() => {}
+            Some(given) if Some(given) != former => {
+                return Err(Failure::owed(
+                    Reason::Conflict,
+                    format!(
+                        "the order's {} is another than the code {} of {entity}: correct the code in Norce, or the one in the ERP; the order is held and neither is overwritten",
+                        place.slot.field(),
+                        binding.code
+                    ),
+                ));
+            }
+            _ => codes.push((place.slot, &binding.code)),
+        }
+    }
+    Ok(codes)
+}
+
+/// The orders of one buyer stay in order. A guest has only this order.
+fn group(key: &OrderRef, parties: &Parties) -> String {
+    match parties.buyer.company.or(parties.buyer.customer) {
+        Some(buyer) => format!("app-{}/{buyer}", key.application),
+        None => format!("order/{key}"),
+    }
+}
+
+fn forgotten(entity: EntityRef) -> Failure {
+    Failure::owed(
+        Reason::Forgotten,
+        format!(
+            "{entity} is forgotten in Norce, so that the order is not handed on; its copy here goes a week after that was found: deliver it from Norce Admin if it is to be delivered"
+        ),
+    )
+}

@@ -1,0 +1,162 @@
+//! Orders that Norce has posted (norce-api §10.1), kept until they are handed on with their codes, and some days longer.
+//!
+//! This is the only store that holds data about people: an order is nothing else, and it must not be lost while its
+//! customer is not in the ERP.
+
+mod dynamodb;
+mod memory;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+pub use dynamodb::DynamoDbOrders;
+pub use memory::MemoryOrders;
+
+use crate::domain::{ApplicationId, EntityRef, OrderText};
+
+/// The longest order that is taken. An item of DynamoDB has at most 400 KB, and the order is not all of it.
+pub const MAX_ORDER_BYTES: usize = 384 * 1024;
+
+/// How long an order is kept after it was handed on: long enough to send it again when the merchant's order integration
+/// has lost it over a weekend. It is the same time after which the order of a forgotten customer goes, handed on or not.
+pub const KEPT: TimeDelta = TimeDelta::days(7);
+
+/// Which order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OrderRef {
+    /// The shop in which it was placed.
+    pub application: ApplicationId,
+    /// `ClientOrderRef`: the basket or quotation.
+    pub client_order_ref: String,
+}
+
+impl fmt::Display for OrderRef {
+    /// In any alphabet and of any length a reference would not fit into a key; its hash stands for it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reference = Uuid::new_v5(&Uuid::NAMESPACE_OID, self.client_order_ref.as_bytes());
+        write!(formatter, "app-{}/{reference}", self.application)
+    }
+}
+
+/// The customer and the company that a party of an order is, as far as Norce knows them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Party {
+    /// The company.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub company: Option<EntityRef>,
+    /// The customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<EntityRef>,
+}
+
+/// To whom an order leads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parties {
+    /// Who ordered.
+    pub buyer: Party,
+    /// Who pays.
+    pub payer: Party,
+}
+
+impl Parties {
+    /// All of them once, the companies first: a contact waits for its company.
+    pub fn entities(&self) -> Vec<EntityRef> {
+        let Self { buyer, payer } = self;
+        let mut entities = Vec::new();
+        for entity in [buyer.company, payer.company, buyer.customer, payer.customer] {
+            if let Some(entity) = entity.filter(|entity| !entities.contains(entity)) {
+                entities.push(entity);
+            }
+        }
+        entities
+    }
+}
+
+/// An order as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOrder {
+    /// As Norce posted it last.
+    pub order: OrderText,
+    /// When it was first posted.
+    pub received_at: DateTime<Utc>,
+    /// To whom it leads, once messages about them are sent.
+    pub parties: Option<Parties>,
+    /// When it was handed on.
+    pub handed_on: Option<DateTime<Utc>>,
+}
+
+/// What became of a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// It is stored, in the place of an earlier post of the same order if there was one.
+    Stored,
+    /// The order was handed on before, and stays as it was.
+    HandedOn {
+        /// The post says the very same.
+        same: bool,
+    },
+}
+
+/// The store failed. It is always worth trying again.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the orders cannot be reached: {0}")]
+pub struct OrdersError(pub String);
+
+/// The store of orders. What changes an order names the revision ([`OrderText::revision`]) that it means, so that nothing
+/// is said of an order that another post has replaced meanwhile: then nothing changes, and the answer is `false`.
+#[async_trait]
+pub trait Orders: Send + Sync {
+    /// Stores an order, unless it was handed on. Repeating it changes nothing.
+    async fn receive(
+        &self,
+        key: &OrderRef,
+        order: &OrderText,
+        at: DateTime<Utc>,
+    ) -> Result<Received, OrdersError>;
+
+    /// An order.
+    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError>;
+
+    /// Notes to whom an order leads.
+    async fn lead(
+        &self,
+        key: &OrderRef,
+        revision: Uuid,
+        parties: &Parties,
+    ) -> Result<bool, OrdersError>;
+
+    /// Notes that an order was handed on; it goes after [`KEPT`].
+    async fn hand_on(
+        &self,
+        key: &OrderRef,
+        revision: Uuid,
+        at: DateTime<Utc>,
+    ) -> Result<bool, OrdersError>;
+
+    /// Notes that an order is to go [`KEPT`] after this time though it was not handed on; a later note changes nothing.
+    async fn let_go(
+        &self,
+        key: &OrderRef,
+        revision: Uuid,
+        at: DateTime<Utc>,
+    ) -> Result<bool, OrdersError>;
+
+    /// Notes that an order goes on as soon as an entity is in the ERP. A note that is older than a month may be lost.
+    async fn wait_for(
+        &self,
+        entity: EntityRef,
+        key: &OrderRef,
+        at: DateTime<Utc>,
+    ) -> Result<(), OrdersError>;
+
+    /// The orders that wait for an entity.
+    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, OrdersError>;
+
+    /// Notes that these orders need not wait for an entity any more.
+    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), OrdersError>;
+}
