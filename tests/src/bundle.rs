@@ -486,7 +486,7 @@ impl Bundle {
                     password: ORDER_PASSWORD.into(),
                     previous_password: None,
                 }))),
-                orders: orders.clone(),
+                orders: Interruptible::new(orders.clone(), cut),
             }),
         });
         if options.order_receiver {

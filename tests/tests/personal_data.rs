@@ -22,7 +22,7 @@ use shared::{
     runtime::configuration::{CreateInErp, ForgottenPolicy},
 };
 use tests::{
-    bundle::{Bundle, EVENT_SECRET, Options},
+    bundle::{Bundle, EVENT_SECRET, ORDER_PASSWORD, Options},
     business_central_simulator::{Entity, Fault, LostAnswer},
     norce_simulator::{
         Blank, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, NewOrder, Poison, PoisonMode,
@@ -32,7 +32,7 @@ use tests::{
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Distinctive texts, one for each kind of personal data, and the secrets.
-const CANARIES: [&str; 14] = [
+const CANARIES: [&str; 15] = [
     "canary.first",
     "canary.second",
     "Kanarine",
@@ -47,6 +47,7 @@ const CANARIES: [&str; 14] = [
     "norce-client-secret",
     "business-central-secret",
     EVENT_SECRET,
+    ORDER_PASSWORD,
 ];
 
 #[derive(Clone, Default)]
@@ -119,6 +120,7 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
     let bundle = Bundle::new(&Options {
         create_in_erp: CreateInErp::Always,
         forgotten: ForgottenPolicy::Block,
+        order_receiver: true,
         ..Options::default()
     });
     // A sole trader: the organisation number is a personal number.
@@ -155,7 +157,7 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
             .to_owned(),
     });
     bundle.norce.add_customer(long);
-    bundle.norce.add_customer(refused);
+    let refused = bundle.norce.add_customer(refused);
     let twin = json!({ "displayName": "Kanarine", "type": "Person", "email": "canary.second+twin@example.com" });
     for _ in 0..2 {
         bundle
@@ -187,6 +189,18 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
         items: vec![("P1".to_owned(), 1.0)],
         ..NewOrder::default()
     });
+    // Orders, which hold all of it: one is handed on, one is held, one is nonsense.
+    for (customer, company) in [(contact, Some(trader)), (refused, None)] {
+        bundle.norce.place_order(NewOrder {
+            application_id: 1,
+            customer: Some(customer),
+            company,
+            items: vec![("P1".to_owned(), 1.0)],
+            ..NewOrder::default()
+        });
+    }
+    let nonsense = r#"{"SellTo":{"Person":{"Email":"canary.first@example.com"}},"#;
+    bundle.norce.post_order("nonsense", nonsense);
 
     bundle.run_until_quiet().await;
     bundle
@@ -200,6 +214,16 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
         search("a message", body);
     }
     search("an owed record", &format!("{owed:?}"));
+    search("the orders", &format!("{:?}", bundle.orders));
+    let outgoing = bundle.outgoing_orders.receive(10);
+    assert!(outgoing.len() >= 2, "orders were handed on");
+    for message in outgoing {
+        assert!(
+            message.body.contains("canary.first"),
+            "the order itself is whole"
+        );
+        search("the group of an order", &message.group.unwrap_or_default());
+    }
     search("the mappings", &format!("{:?}", bundle.mappings));
     search("the import jobs", &format!("{:?}", bundle.import_jobs));
     search(
@@ -208,7 +232,10 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
     );
     let logs = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     assert!(
-        logs.contains("change handled") && logs.contains("lines confirmed"),
+        logs.contains("change handled")
+            && logs.contains("lines confirmed")
+            && logs.contains("order received")
+            && logs.contains("order refused"),
         "something was logged"
     );
     search("the log", &logs);

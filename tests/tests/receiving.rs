@@ -12,13 +12,20 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
-use receive_events::{Accepted, MAX_BODY_BYTES, ReceiveEvents};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use chrono::{DateTime, Utc};
+use receive_events::{Accepted, MAX_BODY_BYTES, OrderReceiver, ReceiveEvents};
 use serde_json::Value;
 use shared::{
-    domain::{ChangeMessage, JobMessage, Shops, SystemClock},
+    domain::{ApplicationId, ChangeMessage, EntityRef, JobMessage, OrderText, Shops, SystemClock},
+    orders::{
+        MAX_ORDER_BYTES, MemoryOrders, OrderRef, Orders, OrdersError, Parties, Received,
+        StoredOrder,
+    },
     queues::{MemoryQueue, Message, Queue, QueueError, Redrive},
-    runtime::secrets::{EventSecret, SecretError},
+    runtime::secrets::{EventSecret, OrderSecret, SecretError},
 };
+use uuid::Uuid;
 
 const ONE_APPLICATION: &str = r#"[{"id":1,"key":"00000000-0000-0000-0000-000000000001"}]"#;
 const CUSTOMER_CHANGED: &str =
@@ -55,6 +62,81 @@ impl Accepted<EventSecret> for Unavailable {
             arn: "arn".to_owned(),
             reason: "time-out".to_owned(),
         })
+    }
+}
+
+/// `previous` was rotated to `password`; `newest` only shows when the secret is read anew.
+struct RotatingPassword;
+
+#[async_trait]
+impl Accepted<OrderSecret> for RotatingPassword {
+    async fn accepted(&self, renewed: bool) -> Result<Arc<OrderSecret>, SecretError> {
+        let (password, previous) = if renewed {
+            ("newest", "password")
+        } else {
+            ("password", "previous")
+        };
+        Ok(Arc::new(OrderSecret {
+            username: "norce".into(),
+            password: password.into(),
+            previous_password: Some(previous.into()),
+        }))
+    }
+}
+
+#[async_trait]
+impl Accepted<OrderSecret> for Unavailable {
+    async fn accepted(&self, _: bool) -> Result<Arc<OrderSecret>, SecretError> {
+        Err(SecretError::Unavailable {
+            arn: "arn".to_owned(),
+            reason: "time-out".to_owned(),
+        })
+    }
+}
+
+/// A table that does not answer.
+#[async_trait]
+impl Orders for Down {
+    async fn receive(
+        &self,
+        _: &OrderRef,
+        _: &OrderText,
+        _: DateTime<Utc>,
+    ) -> Result<Received, OrdersError> {
+        Err(OrdersError("time-out".to_owned()))
+    }
+
+    async fn get(&self, _: &OrderRef) -> Result<Option<StoredOrder>, OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn lead(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn hand_on(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn let_go(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn wait_for(
+        &self,
+        _: EntityRef,
+        _: &OrderRef,
+        _: DateTime<Utc>,
+    ) -> Result<(), OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn waiting_for(&self, _: EntityRef) -> Result<Vec<OrderRef>, OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn stop_waiting(&self, _: EntityRef, _: &[OrderRef]) -> Result<(), OrdersError> {
+        unreachable!("it only receives")
     }
 }
 
@@ -342,4 +424,177 @@ async fn p1_while_the_queue_or_the_secret_is_out_of_reach_norce_is_asked_to_come
         503
     );
     assert!(blind.changes.is_empty());
+}
+
+const ORDER: &str = r#"{"Header":{"ApplicationKey":"00000000-0000-0000-0000-000000000001"},"ClientOrderRef":"30001",
+ "SellTo":{"Person":{"CustomerCode":null,"Email":"anna@example.com"}}, "Total": 100.10 }"#;
+
+fn order_receiver(orders: Arc<dyn Orders>) -> Receiver {
+    let mut receiver = receiver(false);
+    receiver.function.orders = Some(OrderReceiver {
+        secrets: Arc::new(RotatingPassword),
+        orders,
+    });
+    receiver
+}
+
+fn order_post(credentials: &str, body: &str) -> ApiGatewayV2httpRequest {
+    let mut request = post("/orders", body);
+    request.headers.clear();
+    let value = format!("Basic {}", BASE64.encode(credentials));
+    request
+        .headers
+        .insert("authorization", value.parse().unwrap());
+    let json = "application/json; charset=utf-8";
+    request
+        .headers
+        .insert("content-type", json.parse().unwrap());
+    request
+}
+
+fn order_key() -> OrderRef {
+    OrderRef {
+        application: ApplicationId::try_from(1).unwrap(),
+        client_order_ref: "30001".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn p1_an_order_is_stored_and_queued_before_it_is_answered() {
+    let orders = Arc::new(MemoryOrders::default());
+    let receiver = order_receiver(orders.clone());
+    let (status, answer) = receiver.answer(&order_post("norce:password", ORDER)).await;
+    assert_eq!(status, 200);
+    let expected = serde_json::json!({
+        "StatusCode": "OK",
+        "Description": "The order is received.",
+        "HasErpOrderNo": false,
+        "ErpOrderNo": "",
+    });
+    assert_eq!(answer, expected);
+    let stored = orders.get(&order_key()).await.unwrap().unwrap();
+    assert_eq!(stored.order.expose(), ORDER);
+    let message = receiver.changes.receive(1).remove(0);
+    assert!(message.body.contains("30001") && !message.body.contains("anna"));
+
+    // The gateway may hand it over in base64.
+    let mut encoded = order_post("norce:password", &BASE64.encode(ORDER));
+    encoded.is_base64_encoded = true;
+    assert_eq!(receiver.answer(&encoded).await.0, 200);
+    assert_eq!(receiver.changes.len(), 2);
+}
+
+#[tokio::test]
+async fn p1_while_anything_is_out_of_reach_the_order_is_failed_and_norce_comes_again() {
+    let post = order_post("norce:password", ORDER);
+    let failed = |answer: &Value| answer["StatusCode"] == "Failed";
+    let without_table = order_receiver(Arc::new(Down));
+    let (status, answer) = without_table.answer(&post).await;
+    assert!(status == 503 && failed(&answer), "{answer}");
+    assert!(without_table.changes.is_empty());
+
+    let mut without_queue = order_receiver(Arc::new(MemoryOrders::default()));
+    without_queue.function.changes = Arc::new(Down);
+    let (status, answer) = without_queue.answer(&post).await;
+    assert!(status == 503 && failed(&answer), "{answer}");
+
+    let mut without_secret = order_receiver(Arc::new(MemoryOrders::default()));
+    if let Some(orders) = &mut without_secret.function.orders {
+        orders.secrets = Arc::new(Unavailable);
+    }
+    let (status, answer) = without_secret.answer(&post).await;
+    assert!(status == 503 && failed(&answer), "{answer}");
+}
+
+#[tokio::test]
+async fn only_the_credentials_that_are_accepted_let_an_order_in() {
+    let receiver = order_receiver(Arc::new(MemoryOrders::default()));
+    for (credentials, expected) in [
+        ("norce:password", 200),
+        ("norce:previous", 200),
+        ("norce:newest", 200),
+        ("norce:wrong", 401),
+        ("norce:", 401),
+        ("norce", 401),
+        ("Norce:password", 401),
+        (":password", 401),
+        ("norce:password:", 401),
+    ] {
+        let request = order_post(credentials, ORDER);
+        let response = receiver.function.handle(&request).await;
+        let challenge = response.headers.get("www-authenticate").cloned();
+        let (status, answer) = read(response);
+        assert_eq!(status, expected, "{credentials}: {answer}");
+        assert_eq!(challenge.is_some(), expected == 401, "{credentials}");
+    }
+    for value in ["", "Basic", "Basic !", "Bearer bm9yY2U6cGFzc3dvcmQ="] {
+        let mut request = order_post("", ORDER);
+        let value = value.parse().unwrap();
+        request.headers.insert("authorization", value);
+        assert_eq!(receiver.answer(&request).await.0, 401);
+    }
+    // The secret of events is none of orders.
+    assert_eq!(receiver.answer(&post("/orders", ORDER)).await.0, 401);
+    assert_eq!(receiver.changes.len(), 3);
+}
+
+#[tokio::test]
+async fn an_order_that_can_never_be_right_is_failed_with_the_reason() {
+    let orders = Arc::new(MemoryOrders::default());
+    let receiver = order_receiver(orders.clone());
+    let too_long = ORDER.replace("100.10", &"1".repeat(MAX_ORDER_BYTES));
+    let foreign = ORDER.replace("0001\"", "0009\"");
+    for (body, status, words) in [
+        ("", 400, "not a JSON object"),
+        (
+            "{\"ClientOrderRef\":\"anna@example.com\"",
+            400,
+            "not a JSON object",
+        ),
+        ("[1]", 400, "not a JSON object"),
+        ("{\"SellTo\":{}}", 400, "ClientOrderRef"),
+        ("<OrderRequest/>", 415, "REST (recommended)"),
+        (foreign.as_str(), 400, "not in NORCE_APPLICATIONS"),
+        (too_long.as_str(), 413, "at most 393216"),
+    ] {
+        let (code, answer) = receiver.answer(&order_post("norce:password", body)).await;
+        let description = answer["Description"].as_str().unwrap();
+        assert_eq!(code, status, "{description}");
+        assert_eq!(answer["StatusCode"], "Failed");
+        assert!(description.contains(words), "{description}");
+        assert!(!description.contains("anna"), "{description}");
+    }
+    let mut xml = order_post("norce:password", ORDER);
+    let kind = "text/xml; charset=utf-8".parse().unwrap();
+    xml.headers.insert("content-type", kind);
+    assert_eq!(receiver.answer(&xml).await.0, 415);
+    assert!(receiver.changes.is_empty());
+    assert_eq!(orders.get(&order_key()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn p14_an_order_without_a_shop_is_taken_where_there_is_only_one() {
+    const TWO: &str = r#"[{"id":1,"key":"00000000-0000-0000-0000-000000000001"},
+        {"id":2,"key":"00000000-0000-0000-0000-000000000002"}]"#;
+    let anonymous = r#"{"Header":{},"ClientOrderRef":"30001"}"#;
+    let mut receiver = order_receiver(Arc::new(MemoryOrders::default()));
+    let anonymous = order_post("norce:password", anonymous);
+    assert_eq!(receiver.answer(&anonymous).await.0, 200);
+    receiver.function.shops.applications = TWO.parse().unwrap();
+    let (status, answer) = receiver.answer(&anonymous).await;
+    assert_eq!(status, 400);
+    let description = answer["Description"].as_str().unwrap();
+    assert!(
+        description.contains("Header.ApplicationKey"),
+        "{description}"
+    );
+}
+
+#[tokio::test]
+async fn while_orders_are_not_for_us_they_are_refused() {
+    let receiver = receiver(false);
+    let (status, answer) = receiver.answer(&order_post("norce:password", ORDER)).await;
+    assert_eq!(status, 404);
+    assert_eq!(answer["StatusCode"], "Failed");
+    assert!(receiver.changes.is_empty());
 }

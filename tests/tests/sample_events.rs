@@ -8,10 +8,14 @@
 use std::{fs, path::Path};
 
 use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, sqs::SqsEvent};
+use receive_events::ORDERS_PATH;
 use serde::de::DeserializeOwned;
 use shared::{
     domain::{ChangeMessage, ImportRequest, JobMessage, PassRequest},
-    norce::events::{Event, EventType},
+    norce::{
+        events::{Event, EventType},
+        order_request::OrderRequest,
+    },
 };
 
 fn samples(function: &str) -> Vec<(String, String)> {
@@ -66,6 +70,12 @@ fn the_samples_of_the_event_url_are_right_or_wrong_as_their_names_say() {
     for (name, text) in samples("receive-events") {
         let request: ApiGatewayV2httpRequest = serde_json::from_str(&text).unwrap();
         let path = request.raw_path.unwrap();
+        if path == ORDERS_PATH {
+            let order = request.body.unwrap();
+            let order = OrderRequest::read(&order).unwrap();
+            assert!(order.application_key.is_some() && !order.slots.is_empty());
+            continue;
+        }
         let header = request.headers.get("x-norce-event-type");
         let event_type = match path.strip_prefix("/events/") {
             Some(event_type) => event_type.to_owned(),

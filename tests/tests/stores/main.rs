@@ -11,6 +11,7 @@ mod faults;
 mod import_jobs;
 mod local;
 mod mappings;
+mod orders;
 mod owed;
 mod passes;
 mod queues;

@@ -23,11 +23,17 @@ const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);
 struct Note {
     text: String,
     group: Option<String>,
+    #[serde(default)]
+    deduplication: Option<String>,
 }
 
 impl Message for Note {
     fn group(&self) -> Option<String> {
         self.group.clone()
+    }
+
+    fn deduplication(&self) -> Option<String> {
+        self.deduplication.clone()
     }
 }
 
@@ -326,6 +332,7 @@ mod fifo {
 
     suite! {
         p4_a_later_change_does_not_vanish_behind_an_equal_one,
+        p2_a_message_that_says_that_it_is_the_same_is_the_same,
         a_group_keeps_its_order,
         a_group_waits_while_one_of_its_messages_is_handled,
         a_message_without_a_group_is_refused,
@@ -341,6 +348,23 @@ mod fifo {
         queue.send(&sent, Duration::ZERO).await.unwrap();
         queue.send(&sent[..1], Duration::ZERO).await.unwrap();
         assert_eq!(handle(&queue, 3).await, [same.clone(), same.clone(), same]);
+    }
+
+    async fn p2_a_message_that_says_that_it_is_the_same_is_the_same(queue: Subject) {
+        let same = |text: &str, deduplication: &str| Note {
+            deduplication: Some(deduplication.to_owned()),
+            ..in_group("a", text)
+        };
+        let sent = [same("one", "1"), same("two", "2"), same("one", "1")];
+        queue.send(&sent, Duration::ZERO).await.unwrap();
+        assert_eq!(handle(&queue, 2).await, sent[..2]);
+        // Also when it was handled meanwhile.
+        queue.send(&sent[..1], Duration::ZERO).await.unwrap();
+        queue
+            .send(&[same("three", "3")], Duration::ZERO)
+            .await
+            .unwrap();
+        assert_eq!(handle(&queue, 1).await, [same("three", "3")]);
     }
 
     async fn a_group_keeps_its_order(queue: Subject) {
@@ -387,6 +411,7 @@ fn note(text: &str) -> Note {
     Note {
         text: text.to_owned(),
         group: None,
+        deduplication: None,
     }
 }
 
@@ -394,6 +419,7 @@ fn in_group(group: &str, text: &str) -> Note {
     Note {
         text: text.to_owned(),
         group: Some(group.to_owned()),
+        deduplication: None,
     }
 }
 
