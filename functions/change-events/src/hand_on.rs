@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// An order that names somebody of whom Norce knows nothing is a guest's. Whether a customer can be read as soon as its
-/// order can is not documented (norce-api §10.3), so that the look is repeated: about a quarter of a minute.
+/// order can is not documented (norce-api §10.3), so that the look is repeated for some twenty seconds.
 const DELIVERIES_UNTIL_GUEST: u32 = 5;
 
 /// What it takes to hand orders on.
@@ -123,44 +123,50 @@ impl ChangeEvents {
         change: &OrderChange<'_>,
         deadline: Deadline,
     ) -> Result<Leads, Failure> {
-        if let Some(parties) = self.parties_by_code(order, scope).await? {
-            return Ok(Leads::certain(parties));
+        let by_code = self.parties_by_code(order, scope).await?;
+        let unknown = |parties: &Parties| {
+            let places = places(&order.slots, parties);
+            places.iter().any(|place| {
+                place.slot.role != Role::ShipTo
+                    && place.slot.means_somebody()
+                    && place.entity.is_none()
+            })
+        };
+        if !by_code.entities().is_empty() && !unknown(&by_code) {
+            // Nobody needs to be asked.
+            return Ok(Leads::certain(by_code));
         }
-        let is_last = change.receive_count >= DELIVERIES_UNTIL_OWED;
         let in_query = self
             .norce
             .order(change.key, change.application, deadline)
             .await?;
         let is_in_query = in_query.is_some();
-        let mut known = match in_query {
-            Some(known) => known,
-            None if is_last => Order {
-                id: 0,
-                application: change.application,
-                buyer: Default::default(),
-                payer: Default::default(),
-            },
-            None => return Err(not_there_yet(change.key)),
-        };
-        for slot in &order.slots {
-            let party = match slot.role {
-                Role::SellTo => &mut known.buyer,
-                Role::BillTo => &mut known.payer,
-                Role::ShipTo => continue,
-            };
-            if party.email.is_none() {
-                party.email.clone_from(&slot.email);
+        let (mut buyer, mut payer) = match in_query {
+            Some(order) => (order.buyer, order.payer),
+            None if change.receive_count < DELIVERIES_UNTIL_OWED => {
+                return Err(not_there_yet(change.key));
             }
+            None => Default::default(),
+        };
+        for (party, known, role) in [
+            (&mut buyer, by_code.buyer, Role::SellTo),
+            (&mut payer, by_code.payer, Role::BillTo),
+        ] {
+            let id = |entity: EntityRef| entity.id;
+            party.company = party.company.or(known.company.map(id));
+            party.customer = party.customer.or(known.customer.map(id));
+            let mut emails = order.slots.iter().filter(|slot| slot.role == role);
+            let email = emails.find_map(|slot| slot.email.clone());
+            party.email = party.email.take().or(email);
         }
-        let leads = self.leads(&known, scope, deadline).await?;
+        let leads = self.leads([&buyer, &payer], scope, deadline).await?;
         if !is_in_query && leads.parties.entities().is_empty() {
             return Err(never_there(change.key));
         }
-        let somebody_is_unknown = places(&order.slots, &leads.parties)
-            .iter()
-            .filter(|place| place.slot.role != Role::ShipTo && place.slot.means_somebody())
-            .any(|place| place.entity.is_none());
-        if somebody_is_unknown && change.receive_count < DELIVERIES_UNTIL_GUEST {
+        if leads.is_certain()
+            && unknown(&leads.parties)
+            && change.receive_count < DELIVERIES_UNTIL_GUEST
+        {
             return Err(Failure::later(
                 "the order names somebody that is not in Norce Query yet",
             ));
@@ -168,12 +174,12 @@ impl ChangeEvents {
         Ok(leads)
     }
 
-    /// Everybody, where the order has the code of everybody and all of them are bound: then nobody needs to be asked.
+    /// Everybody whose code the order has and we know.
     async fn parties_by_code(
         &self,
         order: &OrderRequest<'_>,
         scope: Scope,
-    ) -> Result<Option<Parties>, Failure> {
+    ) -> Result<Parties, Failure> {
         let mut parties = Parties::default();
         for slot in &order.slots {
             let party = match slot.role {
@@ -181,23 +187,17 @@ impl ChangeEvents {
                 Role::BillTo => &mut parties.payer,
                 Role::ShipTo => continue,
             };
-            if !slot.means_somebody() {
-                continue;
-            }
             let code = slot.given.as_deref().and_then(|code| code.parse().ok());
             let Some(code): Option<Code> = code else {
-                return Ok(None);
+                continue;
             };
             let entity = self.mappings.by_code(slot.kind, scope, &code).await?;
-            let Some(id) = entity else {
-                return Ok(None);
-            };
             match slot.kind {
-                EntityKind::Company => party.company = Some(id),
-                EntityKind::Customer => party.customer = Some(id),
+                EntityKind::Company => party.company = entity,
+                EntityKind::Customer => party.customer = entity,
             }
         }
-        Ok((!parties.entities().is_empty()).then_some(parties))
+        Ok(parties)
     }
 
     /// The order waits: a while in the queue, then owed. It goes on when what it waits for is in the ERP, whatever
@@ -329,4 +329,52 @@ fn forgotten(entity: EntityRef) -> Failure {
             "{entity} is forgotten in Norce, so that the order is not handed on; its copy here goes a week after that was found: deliver it from Norce Admin if it is to be delivered"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::{
+        domain::{ErpId, NorceId, Resource},
+        mappings::CodeDelivery,
+    };
+
+    use super::*;
+
+    const ORDER: &str = r#"{"ClientOrderRef":"1","SellTo":{"Person":{"CustomerCode":"GIVEN"}}}"#;
+
+    /// What is done about a person whose code in the order is GIVEN.
+    fn outcome(code: &str, former: Option<&str>) -> Result<Vec<String>, Failure> {
+        let entity = EntityRef::customer(Scope::Client, NorceId::try_from(5).unwrap());
+        let binding = Binding {
+            code: code.parse().unwrap(),
+            erp_id: ErpId {
+                resource: Resource::Customer,
+                id: "id".to_owned(),
+            },
+            delivery: CodeDelivery::Pending,
+            shop_fingerprint: None,
+            former_code: former.map(|former| former.parse().unwrap()),
+            fetched_at: None,
+        };
+        let order = OrderRequest::read(ORDER).unwrap();
+        let mut parties = Parties::default();
+        parties.buyer.customer = Some(entity);
+        let places = places(&order.slots, &parties);
+        let bindings = [(entity, binding)];
+        let codes = codes(&places, &bindings)?;
+        Ok(codes.iter().map(|(_, code)| code.to_string()).collect())
+    }
+
+    #[test]
+    fn p3_only_a_code_that_the_erp_renamed_is_replaced() {
+        assert_eq!(outcome("GIVEN", None).unwrap(), [""; 0]);
+        assert_eq!(outcome("NEW", Some("GIVEN")).unwrap(), ["NEW"]);
+        for former in [None, Some("OTHER")] {
+            let Err(Failure::Owed { reason, detail }) = outcome("NEW", former) else {
+                panic!("no conflict");
+            };
+            assert_eq!(reason, Reason::Conflict);
+            assert!(detail.contains("SellTo.Person.CustomerCode"), "{detail}");
+        }
+    }
 }

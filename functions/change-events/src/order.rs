@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use shared::{
     domain::{
-        ApplicationId, Cause, ChangeMessage, EmailKey, EntityRef, NorceId, Order, OrderKey, Scope,
+        ApplicationId, Cause, ChangeMessage, EmailKey, EntityRef, NorceId, Order, OrderKey,
+        OrderParty, Scope,
     },
     http::Deadline,
     orders::{OrderRef, Parties, Party},
@@ -40,6 +41,11 @@ impl Leads {
             parties,
             ambiguous: None,
         }
+    }
+
+    /// Whether it leads to one of a kind everywhere.
+    pub(crate) const fn is_certain(&self) -> bool {
+        self.ambiguous.is_none()
     }
 }
 
@@ -100,7 +106,9 @@ impl ChangeEvents {
         change: &OrderChange<'_>,
         deadline: Deadline,
     ) -> Result<Done, Failure> {
-        let leads = self.leads(order, scope, deadline).await?;
+        let leads = self
+            .leads([&order.buyer, &order.payer], scope, deadline)
+            .await?;
         let entities = self.look_after_parties(&leads, change).await?;
         if entities.is_empty() {
             return Ok(format!(
@@ -146,16 +154,13 @@ impl ChangeEvents {
     /// To whom an order leads: by ids, else by exact organisation number or e-mail address.
     pub(crate) async fn leads(
         &self,
-        order: &Order,
+        [buyer, payer]: [&OrderParty; 2],
         scope: Scope,
         deadline: Deadline,
     ) -> Result<Leads, Failure> {
         let mut leads = Leads::certain(Parties::default());
         let parties = &mut leads.parties;
-        for (party, found) in [
-            (&order.buyer, &mut parties.buyer),
-            (&order.payer, &mut parties.payer),
-        ] {
+        for (party, found) in [(buyer, &mut parties.buyer), (payer, &mut parties.payer)] {
             let companies = match (&party.company, &party.organisation_number) {
                 (Some(id), _) => vec![*id],
                 (None, Some(number)) => {
