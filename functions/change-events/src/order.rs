@@ -83,12 +83,17 @@ impl ChangeEvents {
                 application,
                 client_order_ref: reference.clone(),
             };
-            if let Some(stored) = hand_on.orders.get(&posted).await?
-                && stored.handed_on.is_none()
-            {
-                return self
-                    .hand_on(hand_on, &posted, &stored, scope, change, deadline)
-                    .await;
+            match hand_on.orders.get(&posted).await? {
+                // Everybody that it leads to is in the ERP.
+                Some(stored) if stored.handed_on.is_some() => {
+                    return Ok("nothing: the order was handed on".into());
+                }
+                Some(stored) => {
+                    return self
+                        .hand_on(hand_on, &posted, &stored, scope, change, deadline)
+                        .await;
+                }
+                None => {}
             }
         }
         let order = self.norce.order(key, application, deadline).await?;
