@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tests::norce_simulator::{
     Blank, CodeList, Delivery, DeliveryState, Effect, Endpoint, EventPost, EventSink, EventType,
     HttpEventSink, JobStatus, NewAddress, NewCompany, NewCustomer, NewOrder, NorceSimulator,
-    OauthClient, Poison, PoisonMode, PoisonRows, RETRY_DELAYS, Settings, When, tokio_clock,
+    OauthClient, OrderReceiver, Poison, PoisonMode, PoisonRows, RETRY_DELAYS, Settings, When,
+    tokio_clock,
 };
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -1411,4 +1412,76 @@ async fn it_serves_on_a_port_and_posts_over_http() {
         !answer.ends_with("0\r\n\r\n"),
         "the answer is complete: {answer}"
     );
+}
+
+/// Over HTTP, with the fields of the fact sheet (norce-api §10.1), until the answer is an `OrderResponse` that says "OK".
+#[tokio::test]
+async fn an_order_is_posted_to_its_receiver_until_it_is_taken() {
+    let answers = Mutex::new(vec![
+        (StatusCode::SERVICE_UNAVAILABLE, json!({})),
+        (StatusCode::OK, json!({ "StatusCode": "OK" })),
+        (
+            StatusCode::OK,
+            json!({ "StatusCode": "Failed", "Description": "", "HasErpOrderNo": false, "ErpOrderNo": "" }),
+        ),
+        (
+            StatusCode::OK,
+            json!({ "StatusCode": "OK", "Description": "", "HasErpOrderNo": false, "ErpOrderNo": "" }),
+        ),
+    ]);
+    let answers = Arc::new(answers);
+    let (sender, mut posts) = tokio::sync::mpsc::unbounded_channel();
+    let router = axum::Router::new().fallback(
+        move |headers: HeaderMap, axum::Json(order): axum::Json<Value>| async move {
+            sender.send((headers, order)).unwrap();
+            let (status, answer) = answers.lock().unwrap().remove(0);
+            (status, axum::Json(answer))
+        },
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/orders", listener.local_addr().unwrap());
+    let receiving = tokio::spawn(async move { axum::serve(listener, router).await });
+    let http = Arc::new(HttpEventSink::new().unwrap());
+    let simulator = NorceSimulator::new(Settings::default(), http.clone());
+    simulator.add_application(1, FIRST_KEY, "shop");
+    let admin = OrderReceiver {
+        url,
+        username: "norce".to_owned(),
+        password: "hush".to_owned(),
+        retries: vec![Duration::from_millis(1); 5],
+        copies: 1,
+    };
+    simulator.post_orders_to(admin, http);
+    let customer = simulator.add_customer(person("Anna", "anna@example.com"));
+    let order = simulator.place_order(NewOrder {
+        application_id: 1,
+        customer: Some(customer),
+        items: vec![("P1".to_owned(), 100.0)],
+        ..NewOrder::default()
+    });
+    simulator.settled().await;
+    let delivery = simulator.order_deliveries().remove(0);
+    assert!(delivery.taken);
+    assert_eq!(delivery.attempts.len(), 4);
+    let (headers, body) = posts.recv().await.unwrap();
+    assert_eq!(headers["authorization"], "Basic bm9yY2U6aHVzaA==");
+    assert_eq!(body["ClientOrderRef"], order.client_order_ref);
+    assert_eq!(body["Header"]["ApplicationKey"], FIRST_KEY.to_string());
+    let fields: BTreeSet<&str> = body
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let expected = "Header SellTo BillTo ShipTo SalesContactCode SalesContactDivision DoHold ClientOrderRef ErpOrderNo \
+        CustomerOrderRef CustomerOrderComment SubmitDate CurrencyCode ReferId Payments Discounts ShippingAdvice Items Fees \
+        AdditionalInfo OrderType Source CustomerInvoiceRef DiscountCode";
+    assert_eq!(fields, expected.split_whitespace().collect());
+    let person = &body["SellTo"]["Person"];
+    assert_eq!(person["Email"], "anna@example.com");
+    assert_eq!(
+        (&person["CustomerCode"], &body["SellTo"]["Company"]),
+        (&Value::Null, &Value::Null)
+    );
+    receiving.abort();
 }

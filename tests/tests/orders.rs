@@ -292,7 +292,7 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
                 .into_iter()
                 .map(|message| message.body)
                 .collect();
-            assert_eq!(bodies, [undisturbed.body.clone()], "{context}");
+            assert_eq!(bodies, std::slice::from_ref(&undisturbed.body), "{context}");
             let stored = bundle.orders.get(&reference(&order)).await.unwrap();
             assert!(stored.unwrap().handed_on.is_some(), "{context}");
             assert_eq!(bundle.owed.list().await.unwrap(), [], "{context}");

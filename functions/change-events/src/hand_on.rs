@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::{
-    domain::{ChangeMessage, Code, EntityKind, EntityRef, Order, OrderKey, OutgoingOrder, Scope},
+    domain::{ChangeMessage, Code, EntityKind, EntityRef, OrderKey, OutgoingOrder, Scope},
     http::Deadline,
     mappings::{Binding, Mapping},
     norce::order_request::{OrderRequest, Role, Slot},
