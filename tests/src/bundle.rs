@@ -30,6 +30,7 @@ use erp_full_pass::{ErpFullPass, PassSettings, Retried};
 use poll_jobs::PollJobs;
 use receive_events::{EventSecrets, ReceiveEvents};
 use shared::{
+    breakers::MemoryBreakers,
     domain::{
         ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey, ImportRequest,
         JobMessage, NorceId, PassMessage, PassMode, PassRequest, Scope, Shops,
@@ -49,6 +50,7 @@ use shared::{
             CreateInErp, ErpKind, ErpSettings, ForgottenPolicy, ImportSettings, NorceSettings,
             SyncPolicy,
         },
+        guard::Guard,
         secrets::{ClientSecret, EventSecret, SecretError},
         wiring::{self, ErpSecret},
     },
@@ -305,7 +307,10 @@ impl Bundle {
         let cut = &interruption;
         let norce_transport: Arc<dyn Transport> = Interruptible::new(reach(norce.router()), cut);
         let erp_transport: Arc<dyn Transport> = Interruptible::new(reach(erp.router()), cut);
+        let breakers = Arc::new(MemoryBreakers::default());
+        let guard = || Guard::new(breakers.clone(), clock.clone());
         let clients = wiring::norce(
+            &guard(),
             norce_transport,
             &NorceSettings {
                 base_url: NORCE_URL.parse().expect("an address"),
@@ -322,6 +327,7 @@ impl Bundle {
         )
         .expect("Norce clients");
         let erps = wiring::erps(
+            &guard(),
             &erp_transport,
             &ErpSettings {
                 kind: ErpKind::BusinessCentral,

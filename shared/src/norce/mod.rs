@@ -15,6 +15,7 @@ mod script;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub(crate) use api::APPLICATION_HEADER;
 pub use api::NorceApi;
 pub use error::NorceError;
 
