@@ -86,6 +86,8 @@ const MAX_RECEIVES: u32 = 1_000;
 /// Messages of an invocation, as in the template.
 const BATCH: usize = 10;
 const IMPORTS_BATCH: usize = 100;
+/// How long Norce waits for an answer to an event (norce-api §6).
+const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long imports are gathered, as in the template.
 const GATHERING: Duration = Duration::from_secs(2);
 
@@ -240,7 +242,9 @@ impl Bundle {
                 let receiver = receiver.get().cloned();
                 async move {
                     let receiver = receiver.ok_or_else(|| "nobody listens".to_owned())?;
-                    let status = receiver.handle(&request(&post)).await.status_code;
+                    let post = request(&post);
+                    let answer = tokio::time::timeout(EVENT_TIMEOUT, receiver.handle(&post)).await;
+                    let status = answer.map_err(|_| "time-out".to_owned())?.status_code;
                     u16::try_from(status).map_err(|error| error.to_string())
                 }
             };
@@ -431,14 +435,20 @@ impl Bundle {
                 current: EVENT_SECRET.into(),
                 previous: None,
             }))),
-            changes: Arc::new(Refusing {
-                inner: changes.clone(),
-                refuses: refusing.clone(),
-            }),
-            jobs: Arc::new(Refusing {
-                inner: jobs.clone(),
-                refuses: refusing,
-            }),
+            changes: Interruptible::new(
+                Arc::new(Refusing {
+                    inner: changes.clone(),
+                    refuses: refusing.clone(),
+                }),
+                cut,
+            ),
+            jobs: Interruptible::new(
+                Arc::new(Refusing {
+                    inner: jobs.clone(),
+                    refuses: refusing,
+                }),
+                cut,
+            ),
             clock: clock.clone(),
             shops,
         });

@@ -33,14 +33,15 @@ impl ChangeEvents {
         };
         let result = match self.shops.scope(Some(application)) {
             None => Ok(format!("application {application} is not in NORCE_APPLICATIONS").into()),
-            Some(scope) => match self.norce.order(key, application, deadline).await? {
-                Some(order) => self.lead_on(&order, scope, correlation, deadline).await,
-                None if receive_count < DELIVERIES_UNTIL_OWED => {
+            Some(scope) => match self.norce.order(key, application, deadline).await {
+                Err(error) => Err(error.into()),
+                Ok(Some(order)) => self.lead_on(&order, scope, correlation, deadline).await,
+                Ok(None) if receive_count < DELIVERIES_UNTIL_OWED => {
                     return Err(Failure::later(format!(
                         "the order with {key} is not in Norce Query yet"
                     )));
                 }
-                None => Err(Failure::owed(
+                Ok(None) => Err(Failure::owed(
                     Reason::MissingPrerequisite,
                     format!(
                         "the order with {key} never appeared in Norce Query: look it up in Norce Admin"
