@@ -83,6 +83,8 @@ struct Cast {
     refused: Option<i64>,
     /// A customer who is forgotten.
     forgotten: Option<i64>,
+    /// And may be in an import or a pass at that moment.
+    something_on_its_way: bool,
 }
 
 fn person(flow: Flow, number: usize) -> NewCustomer {
@@ -320,11 +322,13 @@ async fn check(bundle: &Bundle, cast: &Cast) {
     }
     assert!(bundle.changes.is_empty() && bundle.imports.is_empty());
     assert!(bundle.jobs.is_empty() && bundle.passes_queue.is_empty());
-    assert!(
-        bundle.norce.contract_notes().is_empty(),
-        "{:?}",
-        bundle.norce.contract_notes()
-    );
+    let mut notes = bundle.norce.contract_notes();
+    // What was on its way when Norce forgot, before that was handled here, cannot be called back. Without other faults
+    // nothing is on its way.
+    if cast.something_on_its_way {
+        notes.retain(|note| !note.contains("is forgotten"));
+    }
+    assert!(notes.is_empty(), "{notes:?}");
 }
 
 fn options() -> Options {
@@ -428,7 +432,10 @@ async fn chance(seed: u64) {
     bundle.run_for(FAULTS_LAST).await;
     bundle.interruption.clear();
     settle(&bundle).await;
-    let mut all = Cast::default();
+    let mut all = Cast {
+        something_on_its_way: true,
+        ..Cast::default()
+    };
     for (_, cast) in casts {
         all.customers.extend(cast.customers);
         all.companies.extend(cast.companies);

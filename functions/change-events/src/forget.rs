@@ -50,9 +50,15 @@ impl ChangeEvents {
             }
         }
         self.mappings.forget(entity).await?;
+        self.owe_nothing(entity).await?;
+        Ok(done.into())
+    }
+
+    /// Nothing is owed of who is forgotten.
+    pub(crate) async fn owe_nothing(&self, entity: EntityRef) -> Result<(), Failure> {
         for stage in [Stage::ToErp, Stage::CodeToNorce, Stage::FieldsToNorce] {
             self.owed.resolve(&Subject::Entity(entity), stage).await?;
         }
-        Ok(done.into())
+        Ok(())
     }
 }
