@@ -180,7 +180,7 @@ async fn price_lists_and_delivery_addresses_are_read(server: &Server) {
 
 #[tokio::test]
 async fn odoo_does_what_every_erp_must() {
-    let Some(mut server) = server().await else {
+    let Some(server) = server().await else {
         return;
     };
     let subject = subject(&server);
