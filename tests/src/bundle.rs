@@ -38,6 +38,7 @@ use shared::{
     http::{Deadline, Transport},
     import_jobs::{ImportJobs, MemoryImportJobs},
     mappings::{Mappings, MemoryMappings},
+    norce::query::AddressTypes,
     owed::{MemoryOwed, OwedRecords},
     passes::{MemoryPasses, Passes, Run},
     queues::{MemoryQueue, Message, Queue, QueueError, Redrive},
@@ -311,7 +312,7 @@ impl Bundle {
                 scope: "prod".to_owned(),
                 secret_arn: String::new(),
                 account_id: ACCOUNT,
-                invoice_address_type: norce_simulator::INVOICE_ADDRESS,
+                address_types: AddressTypes::default(),
             },
             ClientSecret {
                 client_id: "bundle".to_owned(),

@@ -173,6 +173,7 @@ fn person() -> Party {
             country: Some(CountryCode::SE),
             ..Address::default()
         }),
+        delivery_addresses: None,
     }
 }
 

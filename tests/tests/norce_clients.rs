@@ -22,13 +22,13 @@ use shared::{
         connect::ConnectClient,
         events::{EntityChanged, Event},
         identity::{NorceCredentials, token_source},
-        query::QueryClient,
+        query::{AddressTypes, QueryClient},
     },
 };
 use tests::in_process::InProcess;
 use tests::norce_simulator::{
-    Blank, Effect, Endpoint, EventPost, INVOICE_ADDRESS, NewAddress, NewCompany, NewCustomer,
-    NewOrder, NorceSimulator, OauthClient, Poison, PoisonMode, PoisonRows, Settings, When,
+    Blank, Effect, Endpoint, EventPost, NewAddress, NewCompany, NewCustomer, NewOrder,
+    NorceSimulator, OauthClient, Poison, PoisonMode, PoisonRows, Settings, When,
 };
 use uuid::Uuid;
 
@@ -90,7 +90,7 @@ impl Shop {
         Self {
             norce,
             connect: ConnectClient::new(api.clone(), ACCOUNT, applications),
-            query: QueryClient::new(api, app(1), INVOICE_ADDRESS),
+            query: QueryClient::new(api, app(1), AddressTypes::default()),
             posts,
         }
     }

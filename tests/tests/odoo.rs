@@ -16,10 +16,13 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use shared::{
-    domain::{EntityRef, FieldGroup, FieldGroups, NorceId, Personal, Scope},
+    domain::{
+        Address, CountryCode, DeliveryAddress, EmailKey, EntityRef, FieldGroup, FieldGroups,
+        NorceId, Personal, Scope,
+    },
     erp::{
-        CreateOutcome, Erp, ErpRecord, ExtraFields, IdempotencyKey, Listing, Party, PartyKind,
-        Resource,
+        CreateOutcome, Erp, ErpRecord, ExtraFields, IdempotencyKey, Listing, NaturalKey, Party,
+        PartyKind, Resource, UpdateOutcome,
         odoo::{Odoo, OdooSettings},
     },
     http::{Deadline, ReqwestTransport},
@@ -42,7 +45,8 @@ fn settings(server: &Server) -> OdooSettings {
     let access = server.access();
     OdooSettings {
         base_url: access.url.parse().unwrap(),
-        database: access.database.clone(),
+        database: Some(access.database.clone()),
+        company: None,
         api_key: access.key.clone().into(),
         code_field: "ref".to_owned(),
         code_sequence: None,
@@ -83,6 +87,7 @@ fn person(email: &str) -> Party {
         organisation_number: None,
         vat_number: None,
         address: None,
+        delivery_addresses: None,
     }
 }
 
@@ -178,6 +183,176 @@ async fn price_lists_and_delivery_addresses_are_read(server: &Server) {
     assert!(contacts.unusable.is_empty(), "{:?}", contacts.unusable);
 }
 
+/// Norce's delivery addresses are child partners of ours: made once, changed, archived and taken up again, while those
+/// that people have made stay as they are.
+async fn delivery_addresses_follow_the_shop(server: &Server) {
+    let erp = adapter(settings(server));
+    let address = |street: &str, country| Address {
+        care_of: None,
+        line1: Personal::parse(street),
+        line2: None,
+        postal_code: Personal::parse("211 11"),
+        city: Personal::parse("Malmö"),
+        region: None,
+        country,
+    };
+    let party = |deliveries: &[(i64, &str, Option<CountryCode>)]| Party {
+        address: Some(address("Storgatan 1", Some(CountryCode::SE))),
+        delivery_addresses: Some(
+            deliveries
+                .iter()
+                .map(|(id, street, country)| DeliveryAddress {
+                    id: *id,
+                    address: address(street, *country),
+                })
+                .collect(),
+        ),
+        ..person("deliveries@example.com")
+    };
+    let mut seen = created(&erp, &without_code(900_030), &party(&[])).await;
+    let id: i64 = seen.id.id.parse().unwrap();
+    let by_hand = json!({ "vals_list": [
+        { "parent_id": id, "type": "delivery", "street": "Hamnen 2", "zip": "211 11", "city": "Malmö" }
+    ] });
+    server.call("res.partner", "create", by_hand).await.unwrap();
+    let streets = async || {
+        let of_partner = json!([
+            ["parent_id", "=", id],
+            ["type", "=", "delivery"],
+            ["active", "=", true]
+        ]);
+        let mut streets: Vec<String> = server
+            .partners(of_partner, &["street"])
+            .await
+            .unwrap()
+            .iter()
+            .map(|it| it["street"].as_str().unwrap().to_owned())
+            .collect();
+        streets.sort();
+        streets
+    };
+    let (se, dk) = (Some(CountryCode::SE), Some(CountryCode::DK));
+    // The one that was made by hand is the same as one of the shop's, and is not made again.
+    let steps: [(Party, bool, &[&str]); 6] = [
+        (
+            party(&[(1, "Lagret 1", se), (2, "Hamnen 2", None)]),
+            true,
+            &["Hamnen 2", "Lagret 1"],
+        ),
+        (
+            party(&[(1, "Lagret 1", se), (2, "Hamnen 2", None)]),
+            false,
+            &["Hamnen 2", "Lagret 1"],
+        ),
+        (
+            party(&[(1, "Lagret 9", dk)]),
+            true,
+            &["Hamnen 2", "Lagret 9"],
+        ),
+        (party(&[]), true, &["Hamnen 2"]),
+        (
+            party(&[(1, "Lagret 9", dk)]),
+            true,
+            &["Hamnen 2", "Lagret 9"],
+        ),
+        // What the shop does not tell is left alone.
+        (
+            person("deliveries@example.com"),
+            false,
+            &["Hamnen 2", "Lagret 9"],
+        ),
+    ];
+    for (party, writes, expected) in steps {
+        seen = erp.get(&seen.id, soon()).await.unwrap().unwrap();
+        match erp.update(&seen, &party, soon()).await.unwrap() {
+            UpdateOutcome::Updated(_) => assert!(writes, "{expected:?}"),
+            UpdateOutcome::Unchanged(_) => assert!(!writes, "{expected:?}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(streets().await, expected);
+    }
+    let children = json!([["parent_id", "=", id]]);
+    let children = server.partners(children, &["country_id"]).await.unwrap();
+    assert_eq!(children.len(), 2, "no address twice");
+    let partner = json!([["id", "=", id]]);
+    let partner = server.partners(partner, &["street"]).await.unwrap();
+    assert_eq!(
+        partner[0]["street"], "Storgatan 1",
+        "the invoice address is another"
+    );
+}
+
+/// P14: applications with a company of Odoo each see neither the other's partners nor those that belong to none.
+async fn p14_companies_do_not_see_each_other(server: &Server) {
+    let mut companies = Vec::new();
+    for name in ["Butiken AB", "Outlet AB"] {
+        let company = json!({ "vals_list": [{ "name": name }] });
+        let made = server.call("res.company", "create", company).await.unwrap();
+        companies.push(made[0].as_i64().unwrap());
+    }
+    let own =
+        json!({ "domain": [["login", "=", server.access().login]], "fields": ["company_ids"] });
+    let user = server.call("res.users", "search_read", own).await.unwrap();
+    let allowed = companies.iter().map(|company| json!([4, company, 0]));
+    let allowed: Vec<_> = allowed.collect();
+    let values = json!({ "ids": [user[0]["id"]], "vals": { "company_ids": allowed } });
+    server.call("res.users", "write", values).await.unwrap();
+    let of = |company: i64| {
+        adapter(OdooSettings {
+            company: Some(u32::try_from(company).unwrap().try_into().unwrap()),
+            ..settings(server)
+        })
+    };
+    let nobody = created(
+        &adapter(settings(server)),
+        &without_code(900_020),
+        &person("p14@example.com"),
+    )
+    .await;
+    let mut found = Vec::new();
+    for (company, scope) in companies.iter().zip([1, 2]) {
+        let erp = of(*company);
+        // The same code and the same address in each.
+        let key = IdempotencyKey {
+            entity: EntityRef::customer(
+                Scope::Application(i64::from(scope).try_into().unwrap()),
+                NorceId::try_from(900_021).unwrap(),
+            ),
+            code: None,
+        };
+        let record = created(&erp, &key, &person("p14@example.com")).await;
+        let email = NaturalKey::Email(EmailKey::parse("p14@example.com").unwrap());
+        let hits = erp.find_by_key(&PartyKind::Person, &email, soon()).await;
+        assert_eq!(hits.unwrap(), std::slice::from_ref(&record));
+        let hits = erp
+            .find_by_code(Resource::Customer, &record.code, soon())
+            .await;
+        assert_eq!(hits.unwrap(), std::slice::from_ref(&record));
+        let listing = Listing {
+            resource: Resource::Customer,
+            kind: None,
+            since: None,
+            fields: FieldGroups::CODE,
+        };
+        let page = erp.page(&listing, None, soon()).await.unwrap();
+        let listed: Vec<_> = page.records.into_iter().map(|it| it.id).collect();
+        assert_eq!(listed, std::slice::from_ref(&record.id));
+        assert_eq!(erp.get(&nobody.id, soon()).await.unwrap(), None);
+        let partners = json!([["id", "=", record.id.id.parse::<i64>().unwrap()]]);
+        let partner = server.partners(partners, &["company_id"]).await.unwrap();
+        assert_eq!(partner[0]["company_id"][0], *company);
+        found.push(record);
+    }
+    let [first, second] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(first.code, second.code);
+    assert_eq!(
+        of(companies[0]).get(&second.id, soon()).await.unwrap(),
+        None
+    );
+}
+
 #[tokio::test]
 async fn odoo_does_what_every_erp_must() {
     let Some(server) = server().await else {
@@ -207,6 +382,8 @@ async fn odoo_does_what_every_erp_must() {
     assert_eq!(names.as_array().map(Vec::len), Some(count));
     codes_come_from_a_sequence_or_from_the_id(&server).await;
     price_lists_and_delivery_addresses_are_read(&server).await;
+    delivery_addresses_follow_the_shop(&server).await;
+    p14_companies_do_not_see_each_other(&server).await;
     // It is all there after a restart.
     server.restart().await.unwrap();
     let after = server

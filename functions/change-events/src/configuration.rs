@@ -41,7 +41,7 @@ impl Configuration {
     pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         let shops = read_shops(&mut environment);
         let norce = NorceSettings::read(&mut environment);
-        let erp = ErpSettings::read(&mut environment);
+        let erp = ErpSettings::read(&mut environment, shops.as_ref());
         let policy = SyncPolicy::read(&mut environment);
         let concurrency = read_erp_concurrency(&mut environment);
         let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
@@ -49,13 +49,6 @@ impl Configuration {
         let owed_table = environment.required("OWED_TABLE");
         let changes = InboxSettings::read(&mut environment, "CHANGES");
         let imports_queue_url = environment.required("IMPORTS_QUEUE_URL");
-        if let (Some(shops), Some(erp)) = (&shops, &erp) {
-            for scope in shops.scopes() {
-                if let Err(reason) = erp.company_of(shops, scope) {
-                    environment.fault("ERP_COMPANY", reason);
-                }
-            }
-        }
         let configuration = (|| {
             Some(Self {
                 shops: shops?,

@@ -123,7 +123,11 @@ impl ChangeEvents {
         match erp.create(&key, party, deadline).await {
             Ok(CreateOutcome::Created(record)) => {
                 let mut binding = self.binding(&record)?;
-                binding.shop_fingerprint = Some(self.shop_fingerprint(party)?);
+                let deliveries = party.delivery_addresses.as_ref();
+                // Without the fingerprint an update follows, which brings the delivery addresses.
+                if deliveries.is_none_or(Vec::is_empty) {
+                    binding.shop_fingerprint = Some(self.shop_fingerprint(party)?);
+                }
                 self.bind(entity, &binding).await?;
                 Ok((binding, "created in the ERP"))
             }

@@ -107,7 +107,11 @@ impl ChangeEvents {
             return self.wait_for_company(change, &customer, deadline).await;
         };
         let record = ShopRecord {
-            party: party::of_customer(&customer, kind)?,
+            party: party::of_customer(
+                &customer,
+                kind,
+                self.erp(change.entity.scope)?.capabilities(),
+            )?,
             code: customer.code,
             active: customer.active,
             has_ordered: customer.last_order.is_some(),
@@ -128,7 +132,7 @@ impl ChangeEvents {
             return gone(change);
         };
         let record = ShopRecord {
-            party: party::of_company(&company)?,
+            party: party::of_company(&company, self.erp(change.entity.scope)?.capabilities())?,
             code: company.code,
             active: company.active,
             has_ordered: false,

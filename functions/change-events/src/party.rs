@@ -2,14 +2,18 @@
 
 use shared::{
     domain::{Company, Customer, FieldGroup, FieldGroups, Personal},
-    erp::{ErpRecord, Party, PartyKind},
+    erp::{Capabilities, ErpRecord, Party, PartyKind},
     owed::Reason,
 };
 
 use crate::failure::Failure;
 
 /// A customer as a person or, where `kind` says so, a contact.
-pub(crate) fn of_customer(customer: &Customer, kind: PartyKind) -> Result<Party, Failure> {
+pub(crate) fn of_customer(
+    customer: &Customer,
+    kind: PartyKind,
+    erp: &Capabilities,
+) -> Result<Party, Failure> {
     let name = customer
         .full_name()
         .ok_or_else(|| no_name(customer.entity))?;
@@ -23,11 +27,14 @@ pub(crate) fn of_customer(customer: &Customer, kind: PartyKind) -> Result<Party,
         organisation_number: None,
         vat_number: None,
         address: customer.invoice_address.clone(),
+        delivery_addresses: erp
+            .delivery_addresses
+            .then(|| customer.delivery_addresses.clone()),
     })
 }
 
 /// A company.
-pub(crate) fn of_company(company: &Company) -> Result<Party, Failure> {
+pub(crate) fn of_company(company: &Company, erp: &Capabilities) -> Result<Party, Failure> {
     let name = company
         .name
         .clone()
@@ -42,6 +49,9 @@ pub(crate) fn of_company(company: &Company) -> Result<Party, Failure> {
         organisation_number: company.organisation_number.clone(),
         vat_number: company.vat_number.clone(),
         address: company.invoice_address.clone(),
+        delivery_addresses: erp
+            .delivery_addresses
+            .then(|| company.delivery_addresses.clone()),
     })
 }
 
@@ -65,6 +75,9 @@ pub(crate) fn without_erp_owned(
     }
     if owns.has(FieldGroup::InvoiceAddress) {
         party.address = None;
+    }
+    if owns.has(FieldGroup::DeliveryAddresses) {
+        party.delivery_addresses = None;
     }
     party
 }

@@ -97,7 +97,7 @@ impl Configuration {
     pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         let shops = read_shops(&mut environment);
         let norce = NorceSettings::read(&mut environment);
-        let erp = ErpSettings::read(&mut environment);
+        let erp = ErpSettings::read(&mut environment, shops.as_ref());
         let pass = PassSettings::read(&mut environment);
         let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
         let code_mappings_table = environment.required("CODE_MAPPINGS_TABLE");

@@ -41,7 +41,7 @@ impl Configuration {
     pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         let shops = read_shops(&mut environment);
         let norce = NorceSettings::read(&mut environment);
-        let erp = ErpSettings::read(&mut environment);
+        let erp = ErpSettings::read(&mut environment, shops.as_ref());
         let import = ImportSettings::read(&mut environment);
         let create_accounts = environment.or_default("CREATE_ACCOUNTS", false);
         let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");

@@ -32,4 +32,6 @@ pub use messages::{
 pub use organisation_number::{OrganisationNumber, VatNumber};
 pub use personal::Personal;
 pub use redaction::{MAX_REDACTED_CHARS, redact};
-pub use shop::{Account, Company, CompanyRelation, Customer, Flag, Order, OrderParty};
+pub use shop::{
+    Account, Company, CompanyRelation, Customer, DeliveryAddress, Flag, Order, OrderParty,
+};

@@ -1,4 +1,5 @@
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Address, ApplicationId, Code, EntityRef, NorceId, OrganisationNumber, Personal, VatNumber,
@@ -27,6 +28,8 @@ pub struct Customer {
     pub mobile: Option<Personal>,
     /// Invoice address.
     pub invoice_address: Option<Address>,
+    /// Delivery addresses.
+    pub delivery_addresses: Vec<DeliveryAddress>,
     /// The companies that it is a contact of, active ones only.
     pub companies: Vec<CompanyRelation>,
     /// Its accounts (logins), one per application at most.
@@ -56,6 +59,15 @@ impl Customer {
             .min_by_key(|relation| (!relation.primary, relation.company))
             .map(|relation| relation.company)
     }
+}
+
+/// A delivery address, with Norce's id of it, by which it is known again when it changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryAddress {
+    /// Norce's id.
+    pub id: i64,
+    /// The address.
+    pub address: Address,
 }
 
 /// A customer's relation to a company.
@@ -106,6 +118,8 @@ pub struct Company {
     pub phone: Option<Personal>,
     /// Invoice address.
     pub invoice_address: Option<Address>,
+    /// Delivery addresses.
+    pub delivery_addresses: Vec<DeliveryAddress>,
     /// Its contacts.
     pub contacts: Vec<NorceId>,
     /// Its flags.
@@ -162,6 +176,7 @@ mod tests {
             phone: None,
             mobile: None,
             invoice_address: None,
+            delivery_addresses: vec![],
             companies,
             accounts: vec![],
             flags: vec![],

@@ -18,8 +18,8 @@ use thiserror::Error;
 
 use crate::{
     domain::{
-        Address, Code, EmailKey, EntityKind, EntityRef, FieldGroups, OrganisationNumber, Personal,
-        VatNumber,
+        Address, Code, DeliveryAddress, EmailKey, EntityKind, EntityRef, FieldGroups,
+        OrganisationNumber, Personal, VatNumber,
     },
     http::Deadline,
 };
@@ -89,6 +89,10 @@ pub struct Party {
     /// Invoice address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
+    /// All delivery addresses. They are records of their own in an ERP that takes them
+    /// ([`Capabilities::delivery_addresses`]): [`Erp::create`] leaves them to the update that follows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery_addresses: Option<Vec<DeliveryAddress>>,
 }
 
 /// A record of the ERP as it was read.
@@ -248,6 +252,8 @@ pub struct Capabilities {
     pub name: &'static str,
     /// Whether the organisation number has a field of its own.
     pub organisation_number: bool,
+    /// Whether delivery addresses can be written.
+    pub delivery_addresses: bool,
     /// The groups of fields that can be read from it, and so be owned by it.
     pub readable: FieldGroups,
     /// Whether an update can be made conditional on the version that was read.

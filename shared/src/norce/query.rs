@@ -25,8 +25,8 @@ use uuid::Uuid;
 use self::{
     countries::Countries,
     rows::{
-        ApplicationRow, ChangedRow, CodeRow, CompanyRow, CustomerRow, EmailRow, FoundRow, IdRow,
-        NumberRow, OrderRow,
+        AddressRow, Addresses, ApplicationRow, ChangedRow, CodeRow, CompanyRow, CustomerRow,
+        EmailRow, FoundRow, IdRow, NumberRow, OrderRow,
     },
 };
 use super::{
@@ -35,8 +35,8 @@ use super::{
 };
 use crate::{
     domain::{
-        ApplicationId, Code, Company, Customer, EmailKey, EntityKind, EntityRef, NorceId, Order,
-        OrderKey, OrganisationNumber, Scope,
+        ApplicationId, Code, Company, Customer, DeliveryAddress, EmailKey, EntityKind, EntityRef,
+        NorceId, Order, OrderKey, OrganisationNumber, Scope,
     },
     http::{
         Deadline,
@@ -54,6 +54,26 @@ const COUNTRIES: &str = "Core/Countries";
 /// The `TypeId` that is taken for an invoice address unless configured otherwise. Norce's numbers are not documented:
 /// compare with an address of a known customer, and set it.
 pub const DEFAULT_INVOICE_ADDRESS_TYPE: i64 = 1;
+/// The `TypeId` that is taken for a delivery address; likewise.
+pub const DEFAULT_DELIVERY_ADDRESS_TYPE: i64 = 2;
+
+/// Which `TypeId` of an address in Query means what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressTypes {
+    /// An invoice address. Where a customer or company has none, its oldest address is taken for it.
+    pub invoice: i64,
+    /// A delivery address.
+    pub delivery: i64,
+}
+
+impl Default for AddressTypes {
+    fn default() -> Self {
+        Self {
+            invoice: DEFAULT_INVOICE_ADDRESS_TYPE,
+            delivery: DEFAULT_DELIVERY_ADDRESS_TYPE,
+        }
+    }
+}
 
 /// As many hits as are told: two are as ambiguous as a hundred.
 const MAX_HITS: usize = 2;
@@ -62,7 +82,7 @@ const MAX_HITS: usize = 2;
 pub struct QueryClient {
     api: NorceApi,
     default_application: ApplicationId,
-    invoice_address_type: i64,
+    address_types: AddressTypes,
     countries: Countries,
     batch: Batch,
 }
@@ -78,17 +98,16 @@ pub struct ListedApplication {
 
 impl QueryClient {
     /// A client that reads in the name of the default application wherever a register belongs to none: without any
-    /// some sets answer 500 (norce-api §2). Of the addresses of a customer or company, the one of type `invoice_address_type` is taken for the
-    /// invoice address ([`DEFAULT_INVOICE_ADDRESS_TYPE`]); where there is none, the oldest address is.
+    /// some sets answer 500 (norce-api §2).
     pub fn new(
         api: NorceApi,
         default_application: ApplicationId,
-        invoice_address_type: i64,
+        address_types: AddressTypes,
     ) -> Self {
         Self {
             api,
             default_application,
-            invoice_address_type,
+            address_types,
             countries: Countries::default(),
             batch: Batch(AtomicUsize::new(LOOKED_UP_AT_ONCE)),
         }
@@ -220,6 +239,29 @@ impl QueryClient {
     }
 
     /// The ISO code of a country; `None` where Norce lists none.
+    async fn addresses(
+        &self,
+        rows: &[AddressRow],
+        deadline: Deadline,
+    ) -> Result<Addresses, NorceError> {
+        let mut addresses = Addresses {
+            invoice: None,
+            deliveries: Vec::new(),
+        };
+        if let Some(row) = rows::invoice_address(rows, self.address_types.invoice) {
+            let country = self.country(row.country_id, deadline).await?;
+            addresses.invoice = row.read(country);
+        }
+        for row in rows::delivery_addresses(rows, self.address_types.delivery) {
+            let country = self.country(row.country_id, deadline).await?;
+            if let Some(address) = row.read(country) {
+                let id = row.id;
+                addresses.deliveries.push(DeliveryAddress { id, address });
+            }
+        }
+        Ok(addresses)
+    }
+
     async fn country(
         &self,
         id: Option<i64>,
@@ -285,11 +327,8 @@ impl NorceQuery for QueryClient {
         let Some(row) = row else {
             return Ok(None);
         };
-        let address = rows::invoice_address(&row.addresses, self.invoice_address_type);
-        let country = address.and_then(|address| address.country_id);
-        let country = self.country(country, deadline).await?;
-        let address = address.and_then(|address| address.read(country));
-        row.read(entity, address).map(Some)
+        let addresses = self.addresses(&row.addresses, deadline).await?;
+        row.read(entity, addresses).map(Some)
     }
 
     async fn company(
@@ -309,11 +348,8 @@ impl NorceQuery for QueryClient {
         let Some(row) = row else {
             return Ok(None);
         };
-        let address = rows::invoice_address(&row.addresses, self.invoice_address_type);
-        let country = address.and_then(|address| address.country_id);
-        let country = self.country(country, deadline).await?;
-        let address = address.and_then(|address| address.read(country));
-        row.read(entity, address).map(Some)
+        let addresses = self.addresses(&row.addresses, deadline).await?;
+        row.read(entity, addresses).map(Some)
     }
 
     /// `ClientOrderRef` is no field of an order. It is the basket's or quotation's id, so that a whole number is

@@ -3,15 +3,21 @@
 //! Each function has a struct of its own that is made of the parts here. The names and meanings are the README's
 //! configuration table.
 
-use std::{fmt, num::NonZeroUsize, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    num::{NonZeroU32, NonZeroUsize},
+    str::FromStr,
+    time::Duration,
+};
 
 use thiserror::Error;
 use url::Url;
+use uuid::Uuid;
 
 use crate::{
     domain::{CodePattern, FieldGroups, Scope, Shops},
     erp::ExtraFields,
-    norce::query::DEFAULT_INVOICE_ADDRESS_TYPE,
+    norce::query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
 };
 
 /// Everything that is wrong with the configuration, at once.
@@ -183,9 +189,9 @@ pub struct NorceSettings {
     pub secret_arn: String,
     /// `NORCE_ACCOUNT_ID`: the system account that imports are made by.
     pub account_id: i32,
-    /// `NORCE_INVOICE_ADDRESS_TYPE`: the `TypeId` of an invoice address in Query. Norce's documents do not list the
-    /// numbers (norce-api §5.2), so it can be set.
-    pub invoice_address_type: i64,
+    /// `NORCE_INVOICE_ADDRESS_TYPE` and `NORCE_DELIVERY_ADDRESS_TYPE`: the `TypeId` of an address in Query. Norce's
+    /// documents do not list the numbers (norce-api §5.2), so they can be set.
+    pub address_types: AddressTypes,
 }
 
 impl NorceSettings {
@@ -197,12 +203,17 @@ impl NorceSettings {
         let account_id = environment.required("NORCE_ACCOUNT_ID");
         let invoice_address_type =
             environment.or_default("NORCE_INVOICE_ADDRESS_TYPE", DEFAULT_INVOICE_ADDRESS_TYPE);
+        let delivery_address_type =
+            environment.or_default("NORCE_DELIVERY_ADDRESS_TYPE", DEFAULT_DELIVERY_ADDRESS_TYPE);
         Some(Self {
             base_url: base_url?,
             scope: scope?,
             secret_arn: secret_arn?,
             account_id: account_id?,
-            invoice_address_type: invoice_address_type?,
+            address_types: AddressTypes {
+                invoice: invoice_address_type?,
+                delivery: delivery_address_type?,
+            },
         })
     }
 }
@@ -258,6 +269,15 @@ word! {
     }
 }
 
+/// A company of an ERP that keeps several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErpCompany {
+    /// Its id in Business Central.
+    BusinessCentral(Uuid),
+    /// Its id in Odoo.
+    Odoo(NonZeroU32),
+}
+
 /// How to reach the ERP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErpSettings {
@@ -267,9 +287,9 @@ pub struct ErpSettings {
     pub base_url: RemoteUrl,
     /// `ERP_TOKEN_URL`, where the ERP has one.
     pub token_url: Option<RemoteUrl>,
-    /// `ERP_SECRET_ARN`: `{"clientId","clientSecret"}`, or `{"apiKey"}` for Odoo.
+    /// `ERP_SECRET_ARN`: `{"clientId","clientSecret"}`, or `{"apiKey","database"?}` for Odoo.
     pub secret_arn: String,
-    /// `ERP_COMPANY`.
+    /// `ERP_COMPANY`: the company in Business Central; optional in Odoo.
     pub company: Option<String>,
     /// `ERP_EXTRA_FIELDS`: fields that the ERP's standard interface does not have.
     pub extra_fields: ExtraFields,
@@ -283,8 +303,8 @@ pub struct ErpSettings {
 const DEFAULT_CODE_FIELD: &str = "ref";
 
 impl ErpSettings {
-    /// Reads the part.
-    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
+    /// Reads the part; every register of the shops must have a company.
+    pub fn read(environment: &mut Environment<'_>, shops: Option<&Shops>) -> Option<Self> {
         let kind = environment.required("ERP_KIND");
         let base_url = environment.required("ERP_BASE_URL");
         let token_url = match kind {
@@ -296,7 +316,7 @@ impl ErpSettings {
         let extra_fields = environment.or_default("ERP_EXTRA_FIELDS", ExtraFields::default());
         let code_field = environment.or_default("ERP_CODE_FIELD", DEFAULT_CODE_FIELD.to_owned());
         let code_sequence = environment.optional("ERP_CODE_SEQUENCE");
-        Some(Self {
+        let settings = Self {
             kind: kind?,
             base_url: base_url?,
             token_url: token_url?,
@@ -305,23 +325,41 @@ impl ErpSettings {
             extra_fields: extra_fields?,
             code_field: code_field?,
             code_sequence,
-        })
+        };
+        if let Some(shops) = shops {
+            for scope in shops.scopes() {
+                if let Err(reason) = settings.company_of(shops, scope) {
+                    environment.fault("ERP_COMPANY", reason);
+                }
+            }
+        }
+        Some(settings)
     }
 
-    /// The ERP company behind a scope.
+    /// The ERP company behind a scope: the application's own, else `ERP_COMPANY`. Odoo does without one.
     ///
     /// # Errors
-    /// When neither the application nor `ERP_COMPANY` names one.
-    pub fn company_of(&self, shops: &Shops, scope: Scope) -> Result<String, String> {
-        shops
-            .applications
-            .of(scope)
-            .ok()
-            .and_then(|application| application.erp_company.clone())
-            .or_else(|| self.company.clone())
-            .ok_or_else(|| {
-                format!("no ERP company for scope {scope}: set ERP_COMPANY, or erpCompany in NORCE_APPLICATIONS")
-            })
+    /// When there is none that the ERP could do with.
+    pub fn company_of(&self, shops: &Shops, scope: Scope) -> Result<Option<ErpCompany>, String> {
+        let application = shops.applications.of(scope).ok();
+        let own = application.and_then(|application| application.erp_company.as_ref());
+        match (self.kind, own.or(self.company.as_ref())) {
+            (ErpKind::BusinessCentral, Some(company)) => Uuid::parse_str(company)
+                .map(|id| Some(ErpCompany::BusinessCentral(id)))
+                .map_err(|_| {
+                    format!("`{company}` is no company id of Business Central: expected a UUID")
+                }),
+            (ErpKind::BusinessCentral, None) => Err(format!(
+                "no ERP company for scope {scope}: set ERP_COMPANY, or erpCompany in NORCE_APPLICATIONS"
+            )),
+            (ErpKind::Odoo, Some(company)) => company
+                .parse()
+                .map(|id| Some(ErpCompany::Odoo(id)))
+                .map_err(|_| {
+                    format!("`{company}` is no company id of Odoo: expected a number, or nothing")
+                }),
+            (ErpKind::Odoo, None) => Ok(None),
+        }
     }
 }
 
@@ -438,6 +476,8 @@ mod tests {
         })
     }
 
+    const APPLICATIONS: &str = r#"[{"id":1,"key":"0f7c6a5e-52b1-4d2b-9a57-3d1c8e940001"}]"#;
+
     #[test]
     fn one_error_names_every_fault() {
         let mut environment = environment(&[
@@ -450,6 +490,41 @@ mod tests {
         assert_eq!(error.faults.len(), 3, "{error}");
         for name in ["NORCE_BASE_URL", "NORCE_ACCOUNT_ID", "NORCE_SECRET_ARN"] {
             assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_erp_has_companies_of_its_own_kind() {
+        let faults = |kind: &str, company: &str| {
+            let variables = [
+                ("NORCE_APPLICATIONS", APPLICATIONS),
+                ("ERP_KIND", kind),
+                ("ERP_BASE_URL", "https://erp.example.com"),
+                ("ERP_TOKEN_URL", "https://erp.example.com/token"),
+                ("ERP_SECRET_ARN", "arn"),
+                ("ERP_COMPANY", company),
+            ];
+            let mut environment = environment(&variables);
+            let shops = read_shops(&mut environment);
+            let erp = ErpSettings::read(&mut environment, shops.as_ref());
+            environment
+                .finish(erp)
+                .map_or_else(|error| error.faults, |_| Vec::new())
+        };
+        let nothing: [&str; 0] = [];
+        let uuid = "0f7c6a5e-52b1-4d2b-9a57-3d1c8e940001";
+        assert_eq!(faults("business-central", uuid), nothing);
+        assert_eq!(faults("odoo", "7"), nothing);
+        assert_eq!(faults("odoo", ""), nothing);
+        for (kind, company) in [
+            ("business-central", ""),
+            ("business-central", "7"),
+            ("odoo", uuid),
+            ("odoo", "0"),
+        ] {
+            let faults = faults(kind, company);
+            assert_eq!(faults.len(), 1, "{kind} {company}: {faults:?}");
+            assert!(faults[0].starts_with("ERP_COMPANY"), "{faults:?}");
         }
     }
 

@@ -36,12 +36,15 @@ pub struct ClientSecret {
     pub client_secret: SecretString,
 }
 
-/// `{"apiKey"}`: Odoo's.
+/// `{"apiKey","database"?}`: Odoo's.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeySecret {
     /// The key of a user.
     pub api_key: SecretString,
+    /// The database that the key belongs to; a server that has only one needs no name.
+    #[serde(default)]
+    pub database: Option<String>,
 }
 
 /// `{"current","previous"?}`: what Norce sends as the header `x-event-secret`. Both are accepted, so that it can be
@@ -74,7 +77,7 @@ impl SecretForm for ClientSecret {
 }
 
 impl SecretForm for ApiKeySecret {
-    const FORM: &'static str = r#"{"apiKey":"…"}"#;
+    const FORM: &'static str = r#"{"apiKey":"…"} or {"apiKey":"…","database":"…"}"#;
 }
 
 impl SecretForm for EventSecret {

@@ -5,11 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use aws_config::SdkConfig;
 use secrecy::ExposeSecret;
 use thiserror::Error;
-use uuid::Uuid;
 
 use super::{
     aws,
-    configuration::{ErpKind, ErpSettings, InboxSettings, NorceSettings},
+    configuration::{ErpCompany, ErpKind, ErpSettings, InboxSettings, NorceSettings},
     secrets::{ApiKeySecret, ClientSecret, FingerprintSecret, SecretError, Secrets},
 };
 use crate::{
@@ -160,7 +159,7 @@ pub fn norce(
         query: Arc::new(QueryClient::new(
             api.clone(),
             applications.default_application().id,
-            settings.invoice_address_type,
+            settings.address_types,
         )),
         connect: Arc::new(ConnectClient::new(
             api,
@@ -196,18 +195,17 @@ pub fn erps(
             let company = settings
                 .company_of(shops, scope)
                 .map_err(WiringError::Erp)?;
-            let erp: Arc<dyn Erp> = match secret {
-                ErpSecret::BusinessCentral(secret) => {
+            let erp: Arc<dyn Erp> = match (secret, company) {
+                (
+                    ErpSecret::BusinessCentral(secret),
+                    Some(ErpCompany::BusinessCentral(company)),
+                ) => {
                     let token_url = settings.token_url.as_ref();
                     let token_url = token_url
                         .ok_or_else(|| WiringError::Erp("ERP_TOKEN_URL is not set".to_owned()))?;
                     let settings = BusinessCentralSettings {
                         api_root: settings.base_url.url().clone(),
-                        company: Uuid::parse_str(&company).map_err(|_| {
-                            WiringError::Erp(format!(
-                                "`{company}` is no company id of Business Central: expected a UUID"
-                            ))
-                        })?,
+                        company,
                         token_url: token_url.url().clone(),
                         client_id: secret.client_id.clone(),
                         client_secret: secret.client_secret.clone(),
@@ -218,10 +216,14 @@ pub fn erps(
                             .map_err(|error| WiringError::Erp(error.to_string()))?,
                     )
                 }
-                ErpSecret::Odoo(secret) => {
+                (ErpSecret::Odoo(secret), company) => {
                     let settings = OdooSettings {
                         base_url: settings.base_url.url().clone(),
-                        database: company,
+                        database: secret.database.clone(),
+                        company: match company {
+                            Some(ErpCompany::Odoo(company)) => Some(company),
+                            _ => None,
+                        },
                         api_key: secret.api_key.clone(),
                         code_field: settings.code_field.clone(),
                         code_sequence: settings.code_sequence.clone(),
@@ -231,6 +233,11 @@ pub fn erps(
                         Odoo::new(settings, transport.clone())
                             .map_err(|error| WiringError::Erp(error.to_string()))?,
                     )
+                }
+                (ErpSecret::BusinessCentral(_), _) => {
+                    return Err(WiringError::Erp(format!(
+                        "no ERP company for scope {scope}"
+                    )));
                 }
             };
             Ok((scope, erp))

@@ -173,7 +173,7 @@ async fn pass(
         scope: "prod".to_owned(),
         secret_arn: String::new(),
         account_id: 17,
-        invoice_address_type: 1,
+        address_types: shared::norce::query::AddressTypes::default(),
     };
     let norce = wiring::norce(transport.clone(), &norce, secret(), &shops).expect("Norce");
     let erp = ErpSettings {

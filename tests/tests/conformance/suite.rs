@@ -172,6 +172,7 @@ fn person(email: &str) -> Party {
         organisation_number: None,
         vat_number: None,
         address: None,
+        delivery_addresses: None,
     }
 }
 

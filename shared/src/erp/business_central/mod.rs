@@ -151,6 +151,7 @@ impl BusinessCentral {
         let extra = settings.extra_fields.clone();
         Ok(Self {
             capabilities: Capabilities {
+                delivery_addresses: false,
                 name: "Business Central",
                 organisation_number: false,
                 readable: readable(&settings.extra_fields),

@@ -173,6 +173,7 @@ fn person() -> Party {
             country: Some(CountryCode::SE),
             ..Address::default()
         }),
+        delivery_addresses: None,
     }
 }
 
@@ -991,6 +992,7 @@ prop_compose! {
                 care_of, line1, line2, postal_code, city, region,
                 country: Some(CountryCode::SE),
             }),
+            delivery_addresses: None,
         }
     }
 }

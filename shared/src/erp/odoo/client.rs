@@ -1,13 +1,13 @@
 //! Calls of Odoo's JSON-2 API: addresses, headers, and what its refusals mean (erp-apis §2.3).
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{InvalidBaseUrl, OdooSettings};
@@ -38,7 +38,8 @@ const OF_THE_SET_UP: [&str; 4] = [
 /// One database of an Odoo server, seen through one API key.
 pub(super) struct Client {
     root: Url,
-    database: HeaderValue,
+    database: Option<HeaderValue>,
+    company: Option<NonZeroU32>,
     key: SecretString,
     reads: HttpClient,
     writes: HttpClient,
@@ -95,7 +96,8 @@ impl Client {
             .map_err(|()| InvalidBaseUrl)?
             .pop_if_empty()
             .extend(["json", "2"]);
-        let database = HeaderValue::from_str(&settings.database).map_err(|_| InvalidBaseUrl)?;
+        let database = settings.database.as_deref().map(HeaderValue::from_str);
+        let database = database.transpose().map_err(|_| InvalidBaseUrl)?;
         let patient = RetryPolicy {
             timeout: WRITE_TIMEOUT,
             ..RetryPolicy::default()
@@ -103,6 +105,7 @@ impl Client {
         Ok(Self {
             root,
             database,
+            company: settings.company,
             key: settings.api_key,
             reads: HttpClient::new(transport.clone(), RetryPolicy::default()),
             writes: HttpClient::new(transport, patient),
@@ -209,15 +212,27 @@ impl Client {
         url.path_segments_mut()
             .map_err(|()| not_built("address"))?
             .extend([model, method]);
-        let body = serde_json::to_vec(arguments).map_err(|_| not_built("body"))?;
+        let body = match self.company {
+            None => serde_json::to_vec(arguments),
+            // The company in whose name everything is done; Odoo checks that the user may.
+            Some(company) => {
+                let mut arguments = arguments.clone();
+                arguments["context"]["allowed_company_ids"] = json!([company]);
+                serde_json::to_vec(&arguments)
+            }
+        };
+        let body = body.map_err(|_| not_built("body"))?;
         let key = format!("bearer {}", self.key.expose_secret());
         let mut key = HeaderValue::from_str(&key).map_err(|_| not_built("API key"))?;
         key.set_sensitive(true);
-        Request::post(url.as_str())
+        let mut request = Request::post(url.as_str())
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::AUTHORIZATION, key)
-            .header(DATABASE, self.database.clone())
+            .header(header::AUTHORIZATION, key);
+        if let Some(database) = &self.database {
+            request = request.header(DATABASE, database.clone());
+        }
+        request
             .body(Bytes::from(body))
             .map_err(|_| not_built("address"))
     }
@@ -274,7 +289,7 @@ impl From<Failure> for ErpError {
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Authentication { reason },
             StatusCode::NOT_FOUND if !failure.is_gone() => Self::Unreadable(format!(
-                "{reason} is no answer of Odoo's JSON-2 API; check ERP_BASE_URL, ERP_COMPANY (the database) and that Odoo is 19 or newer"
+                "{reason} is no answer of Odoo's JSON-2 API; check ERP_BASE_URL, the database in the secret behind ERP_SECRET_ARN, and that Odoo is 19 or newer"
             )),
             _ if is_temporary(status) && !failure.is_of_the_set_up() => Self::RetryAfter {
                 after: failure.after,

@@ -11,9 +11,10 @@
 //! * Nothing keeps a code, a number or an address unique, so that look-ups return everybody who has it.
 
 mod client;
+mod delivery;
 mod record;
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -26,15 +27,18 @@ use url::Url;
 
 use self::{
     client::{Client, Unsettled},
+    delivery::DeliveryChanges,
     record::{Known, Names, Row, TIME, WHOLE, fields, wanted},
 };
 use super::{
     Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, ExtraFields,
     IdempotencyKey, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, UpdateOutcome,
+    mask::{Mask, masked},
 };
 use crate::{
     domain::{
-        Code, CodePattern, CountryCode, EmailKey, EntityKind, EntityRef, FieldGroup, FieldGroups,
+        Address, Code, CodePattern, CountryCode, EmailKey, EntityKind, EntityRef, FieldGroup,
+        FieldGroups,
     },
     http::{Deadline, Safety, Transport},
 };
@@ -60,8 +64,11 @@ const DEFAULT_PATTERN: &str = "{kind}{id}";
 pub struct OdooSettings {
     /// The server, such as `https://erp.example.com`.
     pub base_url: Url,
-    /// The database.
-    pub database: String,
+    /// The database, where the server has several.
+    pub database: Option<String>,
+    /// The company: only its partners are seen, and new ones belong to it. `None`: all that the user may see, and new ones
+    /// belong to no company, as Odoo's own do.
+    pub company: Option<NonZeroU32>,
     /// An API key of a user with rights to contacts.
     pub api_key: SecretString,
     /// The field of a partner that holds its code; Odoo's own is `ref`.
@@ -75,13 +82,14 @@ pub struct OdooSettings {
 /// The address cannot be a server.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "ERP_BASE_URL is the address of the Odoo server without a path or query, such as https://erp.example.com, and ERP_COMPANY the name of its database"
+    "ERP_BASE_URL is the address of the Odoo server without a path or query, such as https://erp.example.com, and the `database` of its secret a plain name"
 )]
 pub struct InvalidBaseUrl;
 
-/// One database of an Odoo server.
+/// One database of an Odoo server, or one company in it.
 pub struct Odoo {
     client: Client,
+    company: Option<NonZeroU32>,
     names: Names,
     code_sequence: Option<String>,
     capabilities: Capabilities,
@@ -106,6 +114,23 @@ struct Loaded {
 struct LoadMessage {
     #[serde(default)]
     message: String,
+}
+
+impl Loaded {
+    /// Nothing was loaded, and why, in Odoo's words.
+    fn refusal(loaded: Option<Self>, mask: &Mask<'_>) -> ErpError {
+        let messages: Vec<String> = loaded
+            .map(|loaded| loaded.messages)
+            .unwrap_or_default()
+            .iter()
+            .map(|message| masked(&message.message, mask))
+            .collect();
+        ErpError::Refused {
+            field: None,
+            code: "load".to_owned(),
+            message: messages.join("; "),
+        }
+    }
 }
 
 impl Odoo {
@@ -133,8 +158,10 @@ impl Odoo {
         Ok(Self {
             names,
             code_sequence: settings.code_sequence.clone(),
+            company: settings.company,
             client: Client::new(settings, transport)?,
             capabilities: Capabilities {
+                delivery_addresses: true,
                 name: "Odoo",
                 organisation_number: true,
                 readable,
@@ -147,11 +174,15 @@ impl Odoo {
 
     async fn rows(
         &self,
-        domain: Vec<Value>,
+        mut domain: Vec<Value>,
         groups: FieldGroups,
         limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<Row>, ErpError> {
+        // Odoo's own rules would show what belongs to no company as well, which is everybody's (P14).
+        if let Some(company) = self.company {
+            domain.push(json!(["company_id", "=", company]));
+        }
         let arguments = json!({
             "domain": domain,
             "fields": fields(&self.names, groups),
@@ -283,19 +314,23 @@ impl Odoo {
         party: &Party,
         deadline: Deadline,
     ) -> Result<Map<String, Value>, ErpError> {
-        let needs_country = party
-            .address
-            .as_ref()
-            .is_some_and(|it| it.country.is_some());
-        let countries = if needs_country {
-            Some(self.countries(deadline).await?)
-        } else {
-            None
-        };
-        Ok(wanted(party, |code| {
-            let (id, _) = countries?.iter().find(|(_, country)| **country == code)?;
-            Some(*id)
-        }))
+        let countries = self.country_ids(party.address.iter(), deadline).await?;
+        Ok(wanted(party, |code| countries.get(&code).copied()))
+    }
+
+    /// Odoo's ids of the countries of some addresses; nothing is asked where none has a country.
+    async fn country_ids(
+        &self,
+        addresses: impl Iterator<Item = &Address>,
+        deadline: Deadline,
+    ) -> Result<HashMap<CountryCode, i64>, ErpError> {
+        let wanted: Vec<CountryCode> = addresses.filter_map(|address| address.country).collect();
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let countries = self.countries(deadline).await?.iter();
+        let ids = countries.filter(|(_, country)| wanted.contains(country));
+        Ok(ids.map(|(id, country)| (*country, *id)).collect())
     }
 
     /// The partner that an earlier create has made for this entity.
@@ -319,7 +354,18 @@ impl Odoo {
         let rows = self
             .rows(vec![json!(["id", "=", id])], WHOLE, 1, deadline)
             .await?;
-        Ok(rows.into_iter().next())
+        match rows.into_iter().next() {
+            Some(row) => Ok(Some(row)),
+            // Another create under this external id would change that partner (erp-apis §2.4).
+            None => Err(ErpError::Refused {
+                field: None,
+                code: "out of sight".to_owned(),
+                message: format!(
+                    "partner {id} was made for {entity}, and is not in this company of Odoo: move it back, or delete its external id {MODULE}.{}",
+                    external_name(entity)
+                ),
+            }),
+        }
     }
 
     /// The code of a new record: asked for, drawn from the sequence, or made of the Norce id. Never none.
@@ -391,37 +437,44 @@ impl Odoo {
         }
     }
 
-    /// Writes some fields; `None`: the partner is gone.
+    /// Writes some fields, and reads the partner; `None`: it is gone.
     async fn change(
         &self,
         id: &ErpId,
         values: &Map<String, Value>,
         deadline: Deadline,
     ) -> Result<Option<ErpRecord>, ErpError> {
+        let number: i64 = id.id.parse().unwrap_or_default();
+        if !self.write(number, values, deadline).await? {
+            return Ok(None);
+        }
+        self.get(id, deadline).await
+    }
+
+    /// Writes some fields; `false`: the partner is gone.
+    async fn write(
+        &self,
+        partner: i64,
+        values: &Map<String, Value>,
+        deadline: Deadline,
+    ) -> Result<bool, ErpError> {
         let mask: Vec<(&str, &str)> = values
             .iter()
             .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
             .collect();
-        let number: i64 = id.id.parse().unwrap_or_default();
         // The same values twice are the same partner.
         let written: Option<Value> = self
             .client
             .write(
                 "res.partner",
                 "write",
-                &json!({ "ids": [number], "vals": values }),
+                &json!({ "ids": [partner], "vals": values }),
                 Safety::Repeatable,
                 &mask,
                 deadline,
             )
             .await?;
-        if written.is_none() {
-            return Ok(None);
-        }
-        match self.row(id, deadline).await? {
-            Some(row) => self.record(row, deadline).await.map(Some),
-            None => Ok(None),
-        }
+        Ok(written.is_some())
     }
 }
 
@@ -597,6 +650,10 @@ impl Erp for Odoo {
         } else {
             "False"
         }));
+        if let Some(company) = self.company {
+            columns.push("company_id/.id".to_owned());
+            values.push(json!(company.to_string()));
+        }
         if let PartyKind::Contact { company } = &party.kind {
             columns.extend(["parent_id/.id".to_owned(), "type".to_owned()]);
             values.extend([json!(company.id), json!("contact")]);
@@ -644,17 +701,7 @@ impl Erp for Odoo {
             let record = self.record(row, deadline).await?;
             return Ok(CreateOutcome::AlreadyThere(record));
         }
-        let messages: Vec<String> = loaded
-            .map(|loaded| loaded.messages)
-            .unwrap_or_default()
-            .iter()
-            .map(|message| super::mask::masked(&message.message, &mask))
-            .collect();
-        Err(ErpError::Refused {
-            field: None,
-            code: "load".to_owned(),
-            message: messages.join("; "),
-        })
+        Err(Loaded::refusal(loaded, &mask))
     }
 
     async fn update(
@@ -668,14 +715,26 @@ impl Erp for Odoo {
         };
         let wanted = self.wanted(party, deadline).await?;
         let changes = row.changes_to(&wanted);
+        let (partner, deliveries) = match (row.id(), &party.delivery_addresses) {
+            (Some(partner), Some(wanted)) => {
+                let deliveries = self.delivery_changes(partner, wanted, deadline).await?;
+                (partner, deliveries)
+            }
+            (partner, _) => (partner.unwrap_or_default(), DeliveryChanges::default()),
+        };
         let there = self.record(row, deadline).await?;
         if there.version != seen.version {
             return Ok(UpdateOutcome::Stale);
         }
-        if changes.is_empty() {
+        if changes.is_empty() && deliveries.is_empty() {
             return Ok(UpdateOutcome::Unchanged(there));
         }
-        Ok(match self.change(&seen.id, &changes, deadline).await? {
+        if !changes.is_empty() && !self.write(partner, &changes, deadline).await? {
+            return Ok(UpdateOutcome::Gone);
+        }
+        self.write_deliveries(partner, &deliveries, deadline)
+            .await?;
+        Ok(match self.get(&seen.id, deadline).await? {
             Some(record) => UpdateOutcome::Updated(record),
             None => UpdateOutcome::Gone,
         })

@@ -94,7 +94,7 @@ pub(super) struct Row(pub(super) Map<String, Value>);
 
 impl Row {
     pub(super) fn id(&self) -> Option<i64> {
-        self.0.get("id")?.as_i64()
+        self.integer("id")
     }
 
     /// A text; nothing where it is `false` or empty.
@@ -106,6 +106,14 @@ impl Row {
     /// The id of another record: `[id, "label"]`.
     pub(super) fn reference(&self, field: &str) -> Option<i64> {
         self.0.get(field)?.as_array()?.first()?.as_i64()
+    }
+
+    pub(super) fn integer(&self, field: &str) -> Option<i64> {
+        self.0.get(field)?.as_i64()
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.is("active")
     }
 
     fn is(&self, field: &str) -> bool {
@@ -204,7 +212,7 @@ impl Row {
             version: version.to_owned(),
             modified: modified.map(|time| time.and_utc()),
             organisation: self.is("is_company"),
-            blocked: !self.is("active"),
+            blocked: !self.is_active(),
             company: match erp_id.resource {
                 Resource::Contact => self
                     .reference("parent_id")
@@ -259,7 +267,8 @@ fn vat_number(party: &Party) -> Option<VatNumber> {
 }
 
 /// A party as the fields of a partner. What the shop does not know is not among them. Odoo 19 has no mobile telephone,
-/// so that it stands in where there is no other; a contact's address is its organisation's, which Odoo hands down.
+/// so that it stands in where there is no other. A contact's address is never sent: Odoo 19 takes it for its
+/// organisation's, and writes it there and to everybody else of the organisation (`res.partner._fields_sync`).
 pub(super) fn wanted(
     party: &Party,
     country: impl Fn(CountryCode) -> Option<i64>,
@@ -289,18 +298,18 @@ pub(super) fn wanted(
                 put("vat", number.expose());
             }
             if let Some(address) = &party.address {
-                put_address(&mut fields, address, country);
+                fields.extend(address_fields(address, country));
             }
         }
     }
     fields
 }
 
-fn put_address(
-    fields: &mut Map<String, Value>,
+/// An address as the fields of a partner. A country that Odoo does not list is left as it is there.
+pub(super) fn address_fields(
     address: &Address,
     country: impl Fn(CountryCode) -> Option<i64>,
-) {
+) -> Map<String, Value> {
     let text = |value: &Option<Personal>| value.as_ref().map(|value| value.expose().to_owned());
     let lines = [
         text(&address.care_of),
@@ -310,18 +319,20 @@ fn put_address(
     let mut lines = lines.into_iter().flatten();
     let first = lines.next().unwrap_or_default();
     let rest: Vec<String> = lines.collect();
-    fields.insert("street".to_owned(), json!(first));
-    fields.insert("street2".to_owned(), json!(rest.join(", ")));
-    fields.insert(
-        "zip".to_owned(),
-        json!(text(&address.postal_code).unwrap_or_default()),
-    );
-    fields.insert(
-        "city".to_owned(),
-        json!(text(&address.city).unwrap_or_default()),
-    );
-    // A country that Odoo does not list is left as it is there.
+    let mut fields = Map::from_iter([
+        ("street".to_owned(), json!(first)),
+        ("street2".to_owned(), json!(rest.join(", "))),
+        (
+            "zip".to_owned(),
+            json!(text(&address.postal_code).unwrap_or_default()),
+        ),
+        (
+            "city".to_owned(),
+            json!(text(&address.city).unwrap_or_default()),
+        ),
+    ]);
     if let Some(id) = address.country.and_then(country) {
         fields.insert("country_id".to_owned(), json!(id));
     }
+    fields
 }

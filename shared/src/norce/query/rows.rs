@@ -8,8 +8,8 @@ use super::{ListedApplication, belongs};
 use crate::{
     domain::{
         Account, Address, ApplicationId, Code, Company, CompanyRelation, CountryCode, Customer,
-        EmailKey, EntityKind, EntityRef, Flag, NorceId, Order, OrderKey, OrderParty,
-        OrganisationNumber, Personal, Scope, VatNumber,
+        DeliveryAddress, EmailKey, EntityKind, EntityRef, Flag, NorceId, Order, OrderKey,
+        OrderParty, OrganisationNumber, Personal, Scope, VatNumber,
     },
     http::odata::Options,
     norce::{ChangedEntity, Found, NorceError, NorceKey, lenient},
@@ -106,7 +106,7 @@ impl CustomerRow {
     pub(super) fn read(
         self,
         entity: EntityRef,
-        invoice_address: Option<Address>,
+        addresses: Addresses,
     ) -> Result<Customer, NorceError> {
         let companies = self
             .companies
@@ -130,7 +130,8 @@ impl CustomerRow {
             email: personal(self.email_address),
             phone: personal(self.phone_number),
             mobile: personal(self.cell_phone_number),
-            invoice_address,
+            invoice_address: addresses.invoice,
+            delivery_addresses: addresses.deliveries,
             companies,
             accounts: accounts
                 .unwrap_or_default()
@@ -236,7 +237,7 @@ impl CompanyRow {
     pub(super) fn read(
         self,
         entity: EntityRef,
-        invoice_address: Option<Address>,
+        addresses: Addresses,
     ) -> Result<Company, NorceError> {
         let contacts = self
             .customers
@@ -254,7 +255,8 @@ impl CompanyRow {
             vat_number: self.vat_no.as_deref().and_then(VatNumber::parse),
             email: personal(self.email_address),
             phone: personal(self.phone_number),
-            invoice_address,
+            invoice_address: addresses.invoice,
+            delivery_addresses: addresses.deliveries,
             contacts,
             flags: self.flags.iter().filter_map(FlagRow::read).collect(),
             active: self.is_active,
@@ -271,7 +273,7 @@ struct ContactRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct AddressRow {
-    id: i64,
+    pub(super) id: i64,
     type_id: Option<i64>,
     care_of: Option<String>,
     address_line1: Option<String>,
@@ -296,6 +298,20 @@ impl AddressRow {
         };
         (!address.is_empty()).then_some(address)
     }
+}
+
+/// The addresses of a customer or company by what they are for.
+pub(super) struct Addresses {
+    pub(super) invoice: Option<Address>,
+    pub(super) deliveries: Vec<DeliveryAddress>,
+}
+
+/// The delivery addresses, the oldest first, so that the order in which Norce lists them does not matter.
+pub(super) fn delivery_addresses(addresses: &[AddressRow], delivery: i64) -> Vec<&AddressRow> {
+    let of_type = |address: &&AddressRow| address.type_id == Some(delivery);
+    let mut deliveries: Vec<&AddressRow> = addresses.iter().filter(of_type).collect();
+    deliveries.sort_by_key(|address| address.id);
+    deliveries
 }
 
 /// The address of the invoice type, else any; of several the oldest, so that the choice does not depend on the order

@@ -10,10 +10,15 @@ use crate::{
 };
 
 const INVOICE: i64 = 7;
+const DELIVERY: i64 = 8;
+const TYPES: AddressTypes = AddressTypes {
+    invoice: INVOICE,
+    delivery: DELIVERY,
+};
 
 fn client(answers: impl IntoIterator<Item = Answer>) -> (Arc<Script>, QueryClient) {
     let script = Script::new(answers);
-    let client = QueryClient::new(script.api(), app(1), INVOICE);
+    let client = QueryClient::new(script.api(), app(1), TYPES);
     (script, client)
 }
 
@@ -139,6 +144,27 @@ async fn countries_are_fetched_once_for_all_callers_and_again_after_hours() {
     tokio::time::advance(std::time::Duration::from_secs(12 * 60 * 60)).await;
     read().await;
     assert_eq!(script.requests().len(), 8);
+}
+
+#[tokio::test]
+async fn delivery_addresses_are_told_by_their_type_the_oldest_first() {
+    let mut row = customer_row();
+    row["Addresses"] = json!([
+        {"Id": 9, "TypeId": DELIVERY, "City": "New"},
+        {"Id": 5, "TypeId": INVOICE, "City": "Invoice"},
+        {"Id": 4, "TypeId": DELIVERY, "City": "Old"},
+        {"Id": 3, "TypeId": 99, "City": "Other"},
+        {"Id": 2, "TypeId": DELIVERY},
+    ]);
+    let (_, client) = client([rows(json!([row]))]);
+    let read = client.customer(customer(5), minute()).await;
+    let read = read.unwrap().unwrap();
+    let invoice = read.invoice_address.unwrap();
+    assert_eq!(invoice.city, Personal::parse("Invoice"));
+    let deliveries = read.delivery_addresses.into_iter();
+    let deliveries: Vec<_> = deliveries.map(|it| (it.id, it.address.city)).collect();
+    let city = |text: &str| Personal::parse(text);
+    assert_eq!(deliveries, [(4, city("Old")), (9, city("New"))]);
 }
 
 #[tokio::test]
