@@ -9,6 +9,7 @@
     reason = "a suite of tests: what cannot be is to fail loudly, and what is skipped is to be seen"
 )]
 
+mod crashes;
 mod register;
 #[path = "../conformance/suite.rs"]
 mod suite;
@@ -388,4 +389,12 @@ async fn odoo_does_what_every_erp_must() {
     server.restart().await.unwrap();
     let after = server.partners(ours, &["ref"]).await.unwrap();
     assert_eq!(after.len(), count);
+}
+
+#[tokio::test]
+async fn p2_one_norce_entity_is_one_partner_wherever_the_work_is_cut_off() {
+    let Some(server) = server().await else {
+        return;
+    };
+    crashes::p2_one_partner_wherever_the_work_is_cut_off(&server).await;
 }
