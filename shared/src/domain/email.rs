@@ -27,9 +27,11 @@ impl EmailKey {
         if local.is_empty() || domain.is_empty() {
             return None;
         }
+        // A character that is taken apart may leave a space or a semicolon, which no host name has.
+        let in_host_name = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
         let domain = idna::domain_to_ascii(domain)
             .ok()
-            .filter(|domain| !domain.is_empty())?;
+            .filter(|domain| !domain.is_empty() && domain.chars().all(in_host_name))?;
         Some(Self(format!("{}@{}", local.to_lowercase(), domain)))
     }
 
@@ -78,6 +80,8 @@ mod tests {
             "anna@",
             "a b@example.com",
             "a@example.com;b@example.com",
+            "a@exa\u{384}mple.com",
+            "a@example.com\u{37e}",
         ] {
             assert_eq!(key(text), None, "{text}");
         }
