@@ -109,6 +109,14 @@ impl VatNumber {
             .filter(|number| number.vat_number(country).as_ref() == Some(self))
     }
 
+    /// The number with what its country puts around it, where a bare organisation number stands in its place.
+    pub fn completed(&self, country: Option<CountryCode>) -> Self {
+        let is_bare = self.0.bytes().all(|byte| byte.is_ascii_digit());
+        let number = OrganisationNumber::parse(&self.0).filter(|_| is_bare);
+        let completed = number.and_then(|number| number.vat_number(country?));
+        completed.unwrap_or_else(|| self.clone())
+    }
+
     /// As text about a person, which it may be.
     pub fn to_personal(&self) -> Option<Personal> {
         Personal::parse(&self.0)
@@ -203,6 +211,19 @@ mod tests {
             Some("FI20774740")
         );
         assert_eq!(vat("556036-0794", CountryCode::SE), None);
+    }
+
+    #[test]
+    fn a_bare_organisation_number_in_a_vat_number_s_place_is_completed() {
+        for (text, country, completed) in [
+            ("556036-0793", Some(CountryCode::SE), "SE556036079301"),
+            ("556036-0793", None, "5560360793"),
+            ("556036-0794", Some(CountryCode::SE), "5560360794"),
+            ("SE556036079301", Some(CountryCode::NO), "SE556036079301"),
+        ] {
+            let number = VatNumber::parse(text).unwrap();
+            assert_eq!(number.completed(country).expose(), completed, "{text}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use serde_json::json;
 use shared::{
     domain::{
         Address, CountryCode, DeliveryAddress, EmailKey, EntityRef, FieldGroup, FieldGroups,
-        NorceId, Personal, Scope,
+        NorceId, OrganisationNumber, Personal, Scope, VatNumber,
     },
     erp::{
         CreateOutcome, Erp, ErpRecord, ExtraFields, IdempotencyKey, Listing, NaturalKey, Party,
@@ -184,6 +184,84 @@ async fn price_lists_and_delivery_addresses_are_read(server: &Server) {
     };
     let contacts = erp.page(&listing, None, soon()).await.unwrap();
     assert!(contacts.unusable.is_empty(), "{:?}", contacts.unusable);
+}
+
+/// The organisation number is a free text; a VAT number is one that its country's checksum lets through, or none: with
+/// the module `base_vat` Odoo refuses the whole partner otherwise (erp-apis §2.4).
+async fn numbers_are_written_in_the_form_that_odoo_takes(server: &Server) {
+    let erp = adapter(settings(server));
+    for (place, (number, vat_number, registry, vat)) in [
+        (
+            "556036-0793",
+            "se 556036-0793 01",
+            json!("5560360793"),
+            json!("SE556036079301"),
+        ),
+        (
+            "923 609 016",
+            "NO 923 609 016 MVA",
+            json!("923609016"),
+            json!("NO923609016MVA"),
+        ),
+        (
+            "13 74 81 36",
+            "DK-13748136",
+            json!("13748136"),
+            json!("DK13748136"),
+        ),
+        (
+            "2077474-0",
+            "FI 2077474-0",
+            json!("20774740"),
+            json!("FI20774740"),
+        ),
+        // Old registers have wrong check digits, too.
+        (
+            "556036-0794",
+            "SE556036079401",
+            json!("5560360794"),
+            json!(false),
+        ),
+        (
+            "556036-0793",
+            "556036-0793",
+            json!("5560360793"),
+            json!(false),
+        ),
+        // Of other countries we know no checksum.
+        ("", "DE 136 695 976", json!(false), json!("DE136695976")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = 900_040 + i64::try_from(place).unwrap();
+        let party = Party {
+            kind: PartyKind::Company,
+            organisation_number: OrganisationNumber::parse(number),
+            vat_number: VatNumber::parse(vat_number),
+            ..person("")
+        };
+        let record = created(&erp, &without_code(id), &party).await;
+        let partner = json!([["id", "=", record.id.id.parse::<i64>().unwrap()]]);
+        let partner = server.partners(partner, &["company_registry", "vat"]).await;
+        let partner = &partner.unwrap()[0];
+        assert_eq!(partner["company_registry"], registry, "{number}");
+        assert_eq!(partner["vat"], vat, "{vat_number}");
+    }
+    // With a country to go by, a bare number is as good.
+    let party = Party {
+        kind: PartyKind::Company,
+        vat_number: VatNumber::parse("556036-0793"),
+        address: Some(Address {
+            country: Some(CountryCode::SE),
+            ..Address::default()
+        }),
+        ..person("")
+    };
+    let record = created(&erp, &without_code(900_050), &party).await;
+    let vat = VatNumber::parse("SE556036079301");
+    assert_eq!(record.image.vat_number, vat);
+    assert_eq!(erp.natural_key(&party), vat.map(NaturalKey::VatNumber));
 }
 
 /// Norce's delivery addresses are child partners of ours: made once, changed, archived and taken up again, while those
@@ -383,6 +461,7 @@ async fn odoo_does_what_every_erp_must() {
     assert_eq!(names.as_array().map(Vec::len), Some(count));
     codes_come_from_a_sequence_or_from_the_id(&server).await;
     price_lists_and_delivery_addresses_are_read(&server).await;
+    numbers_are_written_in_the_form_that_odoo_takes(&server).await;
     delivery_addresses_follow_the_shop(&server).await;
     p14_companies_do_not_see_each_other(&server).await;
     // It is all there after a restart.
