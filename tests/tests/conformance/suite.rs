@@ -1119,6 +1119,7 @@ async fn what_is_committed_late_is_listed_with_an_overlap(subject: &Subject) {
 /// While a listing is walked, records before and after its place change, go and come.
 async fn a_listing_has_what_is_there_throughout(subject: &Subject) {
     let register = &subject.register;
+    let others = ids(&subject.list(&everything(Resource::Customer)).await);
     let before = subject.now().await;
     let codes = subject.codes('R', register.more_than_two_pages());
     let mut there: BTreeSet<ErpId> = register.add(&codes).await.into_iter().collect();
@@ -1155,5 +1156,8 @@ async fn a_listing_has_what_is_there_throughout(subject: &Subject) {
         assert!(pages > 2, "{pages} pages");
         let missing = there.difference(&listed).count();
         assert_eq!(missing, 0, "of {} in {pages} pages", there.len());
+        if listing.since.is_none() {
+            assert!(others.is_subset(&listed), "of those that nobody touched");
+        }
     }
 }
