@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
+    sync::Mutex,
 };
 
 use crate::local_aws::{LocalAwsError, Progress, Tools};
@@ -59,8 +60,14 @@ enum Line {
 pub struct Odoo {
     access: Access,
     child: Child,
+    keeper: Mutex<Option<Keeper>>,
+}
+
+/// The pipes to the program that keeps Odoo.
+#[derive(Debug)]
+struct Keeper {
     /// Odoo runs for as long as this end of the pipe is open.
-    lifeline: Option<ChildStdin>,
+    lifeline: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -97,8 +104,7 @@ impl Odoo {
         Ok(Self {
             access,
             child,
-            lifeline: Some(lifeline),
-            lines,
+            keeper: Mutex::new(Some(Keeper { lifeline, lines })),
         })
     }
 
@@ -107,16 +113,16 @@ impl Odoo {
         &self.access
     }
 
-    /// Ends the server and starts it again; the database stays.
+    /// Ends the server and starts it again, in the same place; the database stays.
     ///
     /// # Errors
     /// When it does not come up again.
-    pub async fn restart(&mut self) -> Result<(), OdooError> {
-        if let Some(lifeline) = &mut self.lifeline {
-            let asked = lifeline.write_all(b"restart\n").await;
+    pub async fn restart(&self) -> Result<(), OdooError> {
+        if let Some(keeper) = self.keeper.lock().await.as_mut() {
+            let asked = keeper.lifeline.write_all(b"restart\n").await;
             asked.map_err(|error| OdooError::Unavailable(error.to_string()))?;
+            until_ready(&mut keeper.lines, &|_: &str| {}).await?;
         }
-        self.access = until_ready(&mut self.lines, &|_: &str| {}).await?;
         Ok(())
     }
 
@@ -162,7 +168,7 @@ impl Odoo {
 
 impl Drop for Odoo {
     fn drop(&mut self) {
-        drop(self.lifeline.take());
+        drop(self.keeper.get_mut().take());
         let begin = Instant::now();
         while begin.elapsed() < STOP_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(50));

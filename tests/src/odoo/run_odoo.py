@@ -35,6 +35,7 @@ MODULES = "contacts,product"
 DATABASE = "erp"
 LOGIN, PASSWORD = "admin", "admin"
 START_SECONDS = 90
+FINISH_SECONDS = 5
 
 cache, environment = (pathlib.Path(argument) for argument in sys.argv[1:3])
 
@@ -259,6 +260,17 @@ class Run:
         except OSError:
             return False
 
+    def stop_server(self):
+        """With the first signal Odoo lets requests finish, which one of a client that is gone may never do; with the
+        second it ends at once."""
+        self.server.send_signal(signal.SIGINT)
+        try:
+            self.server.wait(FINISH_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.server.send_signal(signal.SIGINT)
+            self.server.wait(START_SECONDS)
+        self.children.remove(self.server)
+
     def stop(self):
         for child in reversed(self.children):
             # PostgreSQL ends its clients at once with SIGINT.
@@ -293,9 +305,7 @@ def main():
         run.start((prepared / "key").read_text().strip())
         for line in sys.stdin:
             if line.strip() == "restart":
-                run.server.send_signal(signal.SIGINT)
-                run.server.wait(30)
-                run.children.remove(run.server)
+                run.stop_server()
                 run.start((prepared / "key").read_text().strip())
     finally:
         if run:
