@@ -1,4 +1,7 @@
-//! A real Odoo 19 with a PostgreSQL of its own (erp-apis §2.2), for as long as it is held.
+//! A real Odoo 19 with a PostgreSQL of its own (erp-apis §2.2), for as long as it is held; and a front for it, where it
+//! is to be seen what a client writes.
+
+mod front;
 
 use std::{
     path::PathBuf,
@@ -14,7 +17,11 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use crate::local_aws::{LocalAwsError, Progress, Tools};
+pub use self::front::{CarriedOut, Front};
+use crate::{
+    local_aws::{LocalAwsError, Progress, Tools},
+    norce_simulator::loopback_client,
+};
 
 const RUN_ODOO: &str = include_str!("run_odoo.py");
 /// How long it may take to end before it is left to itself; its standard input is closed by then.
@@ -51,6 +58,7 @@ pub struct Access {
 enum Line {
     Progress(String),
     Ready(Access),
+    Stopped(()),
     Failed(String),
 }
 
@@ -112,12 +120,35 @@ impl Odoo {
     /// # Errors
     /// When it does not come up again.
     pub async fn restart(&mut self) -> Result<(), OdooError> {
-        if let Some(lifeline) = &mut self.lifeline {
-            let asked = lifeline.write_all(b"restart\n").await;
-            asked.map_err(|error| OdooError::Unavailable(error.to_string()))?;
-        }
+        self.stop().await?;
+        self.start_again().await
+    }
+
+    /// Ends the server; the database stays.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(&mut self) -> Result<(), OdooError> {
+        self.ask(b"stop\n").await?;
+        until_stopped(&mut self.lines).await
+    }
+
+    /// Starts a stopped server again, at the same address and with what it had.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn start_again(&mut self) -> Result<(), OdooError> {
+        self.ask(b"start\n").await?;
         self.access = until_ready(&mut self.lines, &|_: &str| {}).await?;
         Ok(())
+    }
+
+    async fn ask(&mut self, line: &[u8]) -> Result<(), OdooError> {
+        let Some(lifeline) = &mut self.lifeline else {
+            return Ok(());
+        };
+        let asked = lifeline.write_all(line).await;
+        asked.map_err(|error| OdooError::Unavailable(error.to_string()))
     }
 
     /// Asks Odoo itself, with a client that shares nothing with the adapter.
@@ -130,11 +161,11 @@ impl Odoo {
         method: &str,
         arguments: Value,
     ) -> Result<Value, OdooError> {
-        // Nothing here is encrypted, but a client is not made without it; somebody else may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let url = format!("{}/json/2/{model}/{method}", self.access.url);
-        let request = reqwest::Client::new()
-            .post(url)
+        let unavailable =
+            |error: &dyn std::fmt::Display| OdooError::Unavailable(format!("{model}: {error}"));
+        let client = client().map_err(|error| unavailable(&error))?;
+        let request = client
+            .post(format!("{}/json/2/{model}/{method}", self.access.url))
             .bearer_auth(&self.access.key)
             .header("content-type", "application/json")
             .body(arguments.to_string());
@@ -142,8 +173,6 @@ impl Odoo {
             let answer = request.send().await?.error_for_status()?;
             answer.bytes().await
         };
-        let unavailable =
-            |error: &dyn std::fmt::Display| OdooError::Unavailable(format!("{model}: {error}"));
         let body = answer.await.map_err(|error| unavailable(&error))?;
         serde_json::from_slice(&body).map_err(|error| unavailable(&error))
     }
@@ -170,21 +199,46 @@ impl Drop for Odoo {
     }
 }
 
+/// A client of what runs on this machine.
+fn client() -> Result<reqwest::Client, String> {
+    let client = loopback_client()?.build();
+    client.map_err(|error| error.to_string())
+}
+
 async fn until_ready(
     lines: &mut Lines<BufReader<ChildStdout>>,
     progress: &impl Fn(&str),
 ) -> Result<Access, OdooError> {
     loop {
+        match next(lines).await? {
+            Line::Progress(text) => progress(&text),
+            Line::Ready(access) => return Ok(access),
+            Line::Stopped(_) => {}
+            Line::Failed(reason) => return Err(OdooError::Unavailable(reason)),
+        }
+    }
+}
+
+async fn until_stopped(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<(), OdooError> {
+    loop {
+        match next(lines).await? {
+            Line::Stopped(_) => return Ok(()),
+            Line::Failed(reason) => return Err(OdooError::Unavailable(reason)),
+            Line::Progress(_) | Line::Ready(_) => {}
+        }
+    }
+}
+
+/// The next line that is one of ours.
+async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Line, OdooError> {
+    loop {
         let line = lines.next_line().await;
         let line = line.map_err(|error| OdooError::Unavailable(error.to_string()))?;
         let Some(line) = line else {
-            return Err(OdooError::Unavailable("it ended at once".to_owned()));
+            return Err(OdooError::Unavailable("it ended by itself".to_owned()));
         };
-        match serde_json::from_str(&line) {
-            Ok(Line::Progress(text)) => progress(&text),
-            Ok(Line::Ready(access)) => return Ok(access),
-            Ok(Line::Failed(reason)) => return Err(OdooError::Unavailable(reason)),
-            Err(_) => {}
+        if let Ok(line) = serde_json::from_str(&line) {
+            return Ok(line);
         }
     }
 }

@@ -5,6 +5,8 @@
 <cache> keeps the download, what is unpacked of it, and a database that is ready, between runs; <environment> is the
 Python environment with Odoo's requirements. Everything else is in a temporary directory that goes when this ends.
 Prints lines of JSON: {"progress": …} while it prepares, {"ready": {…}} when Odoo answers, {"failed": …} instead.
+Takes lines on standard input: `stop` ends the server ({"stopped": null}), `start` starts it again ({"ready": {…}}). Its
+database and its port stay.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ import lzma
 import os
 import pathlib
 import pwd
+import random
 import re
 import secrets
 import shutil
@@ -31,10 +34,11 @@ VERSION = "19.0.0+dfsg-1"
 SHA256 = "9d2f598b0555db17e291d48ed24df184c70823c053c4c5ed53c467ca7f629bbf"
 POOL = f"pool/main/o/odoo/odoo-19_{VERSION}_all.deb"
 INDEX = "dists/sid/main/binary-amd64/Packages.xz"
-MODULES = "contacts,product"
+MODULES = "contacts,product,base_automation"
 DATABASE = "erp"
 LOGIN, PASSWORD = "admin", "admin"
 START_SECONDS = 90
+STOP_SECONDS = 30
 
 cache, environment = (pathlib.Path(argument) for argument in sys.argv[1:3])
 
@@ -125,15 +129,22 @@ def server_programs():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that the system gives to no connection of its own: it must still be free when Odoo is started again."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise Failed("no free port was found")
 
 
 def prepared_for(programs, root):
-    """Where a database is kept that is ready: it belongs to one version of PostgreSQL and of Odoo."""
+    """Where a database is kept that is ready: it belongs to one version of PostgreSQL and of Odoo, and has its modules."""
     version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    return cache / f"database-{version.split()[2].split('.')[0]}-{root.name}"
+    modules = MODULES.replace(",", "+")
+    return cache / f"database-{version.split()[2].split('.')[0]}-{root.name}-{modules}"
 
 
 class Run:
@@ -227,7 +238,7 @@ class Run:
                 raise Failed(f"Odoo's {arguments[0]} failed: {done.stderr[-800:]}")
         self.stop()
         prepared = prepared_for(self.programs, self.root)
-        partial = prepared.with_suffix(f".{secrets.token_hex(4)}")
+        partial = prepared.with_name(f"{prepared.name}.{secrets.token_hex(4)}")
         partial.mkdir()
         shutil.copytree(self.directory / "pg", partial / "pg")
         shutil.copy(self.directory / "key", partial / "key")
@@ -250,6 +261,12 @@ class Run:
             "url": f"http://127.0.0.1:{self.port}", "database": DATABASE, "key": key,
             "login": LOGIN, "password": PASSWORD, "log": str(log),
         })
+
+    def stop_server(self):
+        self.server.send_signal(signal.SIGINT)
+        self.server.wait(STOP_SECONDS)
+        self.children.remove(self.server)
+        say(stopped=None)
 
     def is_healthy(self):
         try:
@@ -290,13 +307,14 @@ def main():
             shutil.rmtree(run.directory / "pg")
             shutil.rmtree(run.directory / "sockets")
         run.database(prepared)
-        run.start((prepared / "key").read_text().strip())
+        key = (prepared / "key").read_text().strip()
+        run.start(key)
         for line in sys.stdin:
-            if line.strip() == "restart":
-                run.server.send_signal(signal.SIGINT)
-                run.server.wait(30)
-                run.children.remove(run.server)
-                run.start((prepared / "key").read_text().strip())
+            match line.strip():
+                case "stop":
+                    run.stop_server()
+                case "start":
+                    run.start(key)
     finally:
         if run:
             run.end()
@@ -304,6 +322,6 @@ def main():
 
 try:
     main()
-except (Failed, OSError, subprocess.CalledProcessError) as error:
+except (Failed, OSError, subprocess.SubprocessError) as error:
     say(failed=str(error))
     sys.exit(1)
