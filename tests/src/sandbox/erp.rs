@@ -2,13 +2,14 @@
 //! befall it, and its own word on what is in it. Nothing here goes through the integration's own adapter.
 
 mod business_central;
+mod odoo;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value;
 
-use self::business_central::BusinessCentral;
+use self::{business_central::BusinessCentral, odoo::RealOdoo};
 use super::SandboxError;
 
 /// Which ERP the day is played with.
@@ -17,6 +18,8 @@ pub(super) enum ErpKind {
     /// A simulated Microsoft Dynamics 365 Business Central
     #[default]
     BusinessCentral,
+    /// A real Odoo 19, which is fetched the first time
+    Odoo,
 }
 
 impl ErpKind {
@@ -24,6 +27,7 @@ impl ErpKind {
     pub(super) fn opening(self) -> &'static str {
         match self {
             Self::BusinessCentral => "Starting the simulators",
+            Self::Odoo => "Starting Norce's simulator and a real Odoo 19",
         }
     }
 
@@ -31,6 +35,7 @@ impl ErpKind {
     pub(super) async fn open(self) -> Result<Arc<dyn Erp>, SandboxError> {
         Ok(match self {
             Self::BusinessCentral => Arc::new(BusinessCentral::open(false).await?),
+            Self::Odoo => Arc::new(RealOdoo::open().await?),
         })
     }
 }
