@@ -1,4 +1,7 @@
-//! A real Odoo 19 with a PostgreSQL of its own (erp-apis §2.2), for as long as it is held.
+//! A real Odoo 19 with a PostgreSQL of its own (erp-apis §2.2), for as long as it is held; and a front for it, where it
+//! is to be seen what a client writes.
+
+mod front;
 
 use std::{
     path::PathBuf,
@@ -15,7 +18,11 @@ use tokio::{
     sync::Mutex,
 };
 
-use crate::local_aws::{LocalAwsError, Progress, Tools};
+pub use self::front::{CarriedOut, Front};
+use crate::{
+    local_aws::{LocalAwsError, Progress, Tools},
+    norce_simulator::loopback_client,
+};
 
 const RUN_ODOO: &str = include_str!("run_odoo.py");
 /// How long it may take to end before it is left to itself; its standard input is closed by then.
@@ -52,6 +59,7 @@ pub struct Access {
 enum Line {
     Progress(String),
     Ready(Access),
+    Stopped(()),
     Failed(String),
 }
 
@@ -69,6 +77,13 @@ struct Keeper {
     /// Odoo runs for as long as this end of the pipe is open.
     lifeline: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Keeper {
+    async fn ask(&mut self, line: &[u8]) -> Result<(), OdooError> {
+        let asked = self.lifeline.write_all(line).await;
+        asked.map_err(|error| OdooError::Unavailable(error.to_string()))
+    }
 }
 
 /// Downloads outlive the workspace: they are 120 MB, and 1.2 GB unpacked.
@@ -118,9 +133,31 @@ impl Odoo {
     /// # Errors
     /// When it does not come up again.
     pub async fn restart(&self) -> Result<(), OdooError> {
+        self.stop().await?;
+        self.start_again().await
+    }
+
+    /// Ends the server; the database stays.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(&self) -> Result<(), OdooError> {
+        match self.keeper.lock().await.as_mut() {
+            Some(keeper) => {
+                keeper.ask(b"stop\n").await?;
+                until_stopped(&mut keeper.lines).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Starts a stopped server again, in the same place and with what it had.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn start_again(&self) -> Result<(), OdooError> {
         if let Some(keeper) = self.keeper.lock().await.as_mut() {
-            let asked = keeper.lifeline.write_all(b"restart\n").await;
-            asked.map_err(|error| OdooError::Unavailable(error.to_string()))?;
+            keeper.ask(b"start\n").await?;
             until_ready(&mut keeper.lines, &|_: &str| {}).await?;
         }
         Ok(())
@@ -136,11 +173,11 @@ impl Odoo {
         method: &str,
         arguments: Value,
     ) -> Result<Value, OdooError> {
-        // Nothing here is encrypted, but a client is not made without it; somebody else may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let url = format!("{}/json/2/{model}/{method}", self.access.url);
-        let request = reqwest::Client::new()
-            .post(url)
+        let unavailable =
+            |error: &dyn std::fmt::Display| OdooError::Unavailable(format!("{model}: {error}"));
+        let client = client().map_err(|error| unavailable(&error))?;
+        let request = client
+            .post(format!("{}/json/2/{model}/{method}", self.access.url))
             .bearer_auth(&self.access.key)
             .header("content-type", "application/json")
             .body(arguments.to_string());
@@ -148,8 +185,6 @@ impl Odoo {
             let answer = request.send().await?.error_for_status()?;
             answer.bytes().await
         };
-        let unavailable =
-            |error: &dyn std::fmt::Display| OdooError::Unavailable(format!("{model}: {error}"));
         let body = answer.await.map_err(|error| unavailable(&error))?;
         serde_json::from_slice(&body).map_err(|error| unavailable(&error))
     }
@@ -176,21 +211,46 @@ impl Drop for Odoo {
     }
 }
 
+/// A client of what runs on this machine.
+fn client() -> Result<reqwest::Client, String> {
+    let client = loopback_client()?.build();
+    client.map_err(|error| error.to_string())
+}
+
 async fn until_ready(
     lines: &mut Lines<BufReader<ChildStdout>>,
     progress: &impl Fn(&str),
 ) -> Result<Access, OdooError> {
     loop {
+        match next(lines).await? {
+            Line::Progress(text) => progress(&text),
+            Line::Ready(access) => return Ok(access),
+            Line::Stopped(_) => {}
+            Line::Failed(reason) => return Err(OdooError::Unavailable(reason)),
+        }
+    }
+}
+
+async fn until_stopped(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<(), OdooError> {
+    loop {
+        match next(lines).await? {
+            Line::Stopped(_) => return Ok(()),
+            Line::Failed(reason) => return Err(OdooError::Unavailable(reason)),
+            Line::Progress(_) | Line::Ready(_) => {}
+        }
+    }
+}
+
+/// The next line that is one of ours.
+async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Line, OdooError> {
+    loop {
         let line = lines.next_line().await;
         let line = line.map_err(|error| OdooError::Unavailable(error.to_string()))?;
         let Some(line) = line else {
-            return Err(OdooError::Unavailable("it ended at once".to_owned()));
+            return Err(OdooError::Unavailable("it ended by itself".to_owned()));
         };
-        match serde_json::from_str(&line) {
-            Ok(Line::Progress(text)) => progress(&text),
-            Ok(Line::Ready(access)) => return Ok(access),
-            Ok(Line::Failed(reason)) => return Err(OdooError::Unavailable(reason)),
-            Err(_) => {}
+        if let Ok(line) = serde_json::from_str(&line) {
+            return Ok(line);
         }
     }
 }
