@@ -14,9 +14,10 @@ use change_events::ChangeEvents;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::{
+    breakers::MemoryBreakers,
     domain::{
         ApplicationId, ChangeMessage, Clock, CountryCode, EntityRef, FieldGroups, FingerprintKey,
-        ImportRequest, NorceId, OrderKey, OrganisationNumber, Scope, Shops,
+        ImportRequest, NorceId, OrderKey, OrganisationNumber, Scope, Shops, SystemClock,
     },
     erp::{Erp, odoo::Odoo},
     http::{Deadline, ReqwestTransport},
@@ -27,6 +28,7 @@ use shared::{
     runtime::{
         batch::{Handler, Outcome, Received},
         configuration::{CreateInErp, ForgottenPolicy, NorceSettings, SyncPolicy},
+        guard::Guard,
         secrets::ClientSecret,
         wiring,
     },
@@ -125,7 +127,9 @@ fn norce(interruption: &Arc<Interruption>) -> (NorceSimulator, Arc<dyn NorceQuer
         scopes: vec!["prod".to_owned()],
     });
     let transport = Interruptible::new(Arc::new(InProcess::new(norce.router())), interruption);
+    let guard = Guard::new(Arc::new(MemoryBreakers::default()), Arc::new(SystemClock));
     let clients = wiring::norce(
+        &guard,
         transport,
         &NorceSettings {
             base_url: "http://norce.localhost".parse().unwrap(),
