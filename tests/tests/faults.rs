@@ -322,6 +322,24 @@ async fn check(bundle: &Bundle, cast: &Cast) {
     }
     assert!(bundle.changes.is_empty() && bundle.imports.is_empty());
     assert!(bundle.jobs.is_empty() && bundle.passes_queue.is_empty());
+    // P11: whatever went wrong, nothing of a person is left in what is ours.
+    let delivered = bundle.delivered.lock().unwrap().join("\n");
+    for (place, text) in [
+        ("the messages", delivered),
+        ("the mappings", format!("{:?}", bundle.mappings)),
+        ("the owed records", format!("{:?}", bundle.owed)),
+        ("the import jobs", format!("{:?}", bundle.import_jobs)),
+    ] {
+        for personal in [
+            "@example.com",
+            "Anna Ek",
+            "Storgatan",
+            "123 45 67",
+            "765 43",
+        ] {
+            assert!(!text.contains(personal), "{place} hold `{personal}`");
+        }
+    }
     let mut notes = bundle.norce.contract_notes();
     // What was on its way when Norce forgot, before that was handled here, cannot be called back. Without other faults
     // nothing is on its way.
