@@ -59,6 +59,8 @@ enum Line {
 #[derive(Debug)]
 pub struct Odoo {
     access: Access,
+    /// Shares nothing with the adapter's.
+    client: reqwest::Client,
     child: Child,
     keeper: Mutex<Option<Keeper>>,
 }
@@ -101,8 +103,11 @@ impl Odoo {
         };
         let mut lines = BufReader::new(output).lines();
         let access = until_ready(&mut lines, &progress).await?;
+        // Nothing here is encrypted, but a client is not made without it; somebody else may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
             access,
+            client: reqwest::Client::new(),
             child,
             keeper: Mutex::new(Some(Keeper { lifeline, lines })),
         })
@@ -136,10 +141,9 @@ impl Odoo {
         method: &str,
         arguments: Value,
     ) -> Result<Value, OdooError> {
-        // Nothing here is encrypted, but a client is not made without it; somebody else may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let url = format!("{}/json/2/{model}/{method}", self.access.url);
-        let request = reqwest::Client::new()
+        let request = self
+            .client
             .post(url)
             .bearer_auth(&self.access.key)
             .header("content-type", "application/json")
