@@ -67,6 +67,8 @@ enum Line {
 #[derive(Debug)]
 pub struct Odoo {
     access: Access,
+    /// Shares nothing with the adapter's.
+    client: reqwest::Client,
     child: Child,
     keeper: Mutex<Option<Keeper>>,
 }
@@ -118,6 +120,7 @@ impl Odoo {
         let access = until_ready(&mut lines, &progress).await?;
         Ok(Self {
             access,
+            client: client().map_err(OdooError::Unavailable)?,
             child,
             keeper: Mutex::new(Some(Keeper { lifeline, lines })),
         })
@@ -175,9 +178,10 @@ impl Odoo {
     ) -> Result<Value, OdooError> {
         let unavailable =
             |error: &dyn std::fmt::Display| OdooError::Unavailable(format!("{model}: {error}"));
-        let client = client().map_err(|error| unavailable(&error))?;
-        let request = client
-            .post(format!("{}/json/2/{model}/{method}", self.access.url))
+        let url = format!("{}/json/2/{model}/{method}", self.access.url);
+        let request = self
+            .client
+            .post(url)
             .bearer_auth(&self.access.key)
             .header("content-type", "application/json")
             .body(arguments.to_string());
