@@ -29,10 +29,10 @@ const GUEST_EVERY: usize = 7;
 const COMPANIES: usize = 10;
 /// Customers from before the integration who are in both registers; the first has moved on.
 const OF_OLD: usize = 5;
-/// New customers while the ERP hiccups.
-const CUSTOMERS_IN_HICCUP: usize = 6;
-/// How long that is at least.
-const HICCUP: Duration = Duration::from_secs(6);
+/// New customers while the ERP is down.
+const CUSTOMERS_IN_OUTAGE: usize = 6;
+/// How long that is at least: long enough for the breaker to open, and for several probes (P8).
+const OUTAGE: Duration = Duration::from_secs(60);
 /// New customers of whom one cannot be imported.
 const CUSTOMERS_WITH_POISON: usize = 5;
 /// Customers, companies and contacts that change in the afternoon.
@@ -55,7 +55,7 @@ const LARGE_BODY: usize = 100 * 1024;
 const OF_OLD_FROM: usize = 0;
 const CUSTOMERS_FROM: usize = 10;
 const CONTACTS_FROM: usize = 60;
-const HICCUP_FROM: usize = 85;
+const OUTAGE_FROM: usize = 85;
 const POISON_FROM: usize = 95;
 
 /// Plays the day, and the night where there is one: it needs the deployed functions with their rights.
@@ -216,16 +216,16 @@ impl Day<'_> {
     }
 
     async fn noon(&mut self) -> Result<(), SandboxError> {
-        self.shop.erp.begin_outage(HICCUP).await?;
-        for number in 0..CUSTOMERS_IN_HICCUP {
-            let id = self.shop.register(&Person::new(HICCUP_FROM + number));
+        self.shop.erp.begin_outage(OUTAGE).await?;
+        for number in 0..CUSTOMERS_IN_OUTAGE {
+            let id = self.shop.register(&Person::new(OUTAGE_FROM + number));
             self.shop.order(id, None, false);
             self.expected.customers.push(id);
             sleep(PAUSE).await;
         }
-        for place in 1..=CUSTOMERS_IN_HICCUP {
+        for place in 1..=CUSTOMERS_IN_OUTAGE {
             if let Some(&id) = self.expected.customers.get(place) {
-                self.moves(id, "Hiccupvägen");
+                self.moves(id, "Avbrottsvägen");
             }
         }
         self.shop.erp.end_outage().await
