@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The partition key of every table.
-const KEY: &str = "pk";
+pub(crate) const KEY: &str = "pk";
 /// How often a transaction that meets another one, or a read that is answered in part, is attempted: about two
 /// seconds of pauses on average, longer than any transaction takes.
 const ATTEMPTS: u32 = 10;

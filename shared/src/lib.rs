@@ -6,7 +6,7 @@
 //! runtime   configuration, secrets, telemetry, batches, wiring
 //!    │
 //!    ├── norce, erp                            clients, over `http`
-//!    ├── mappings, owed, orders, import_jobs, passes, queues, reports   stores and queues, each in memory and on AWS
+//!    ├── mappings, owed, orders, import_jobs, passes, queues, reports, breakers   stores and queues, each in memory and on AWS
 //!    ▼
 //! domain    values and rules: no I/O, no clock of its own, no AWS
 //! ```
@@ -14,6 +14,7 @@
 //! AWS SDK types stay inside the module that adapts them; nothing here knows of a function's use case.
 
 mod aws;
+pub mod breakers;
 pub mod domain;
 mod dynamodb;
 pub mod erp;

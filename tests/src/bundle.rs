@@ -31,6 +31,7 @@ use erp_full_pass::{ErpFullPass, PassSettings, Retried};
 use poll_jobs::PollJobs;
 use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
 use shared::{
+    breakers::MemoryBreakers,
     domain::{
         ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey, ImportRequest,
         JobMessage, NorceId, OutgoingOrder, PassMessage, PassMode, PassRequest, Scope, Shops,
@@ -51,6 +52,7 @@ use shared::{
             CreateInErp, ErpKind, ErpSettings, ForgottenPolicy, ImportSettings, NorceSettings,
             SyncPolicy,
         },
+        guard::Guard,
         secrets::{ClientSecret, EventSecret, OrderSecret, SecretError},
         wiring::{self, ErpSecret},
     },
@@ -97,6 +99,8 @@ const MAX_RECEIVES: u32 = 1_000;
 /// Messages of an invocation, as in the template.
 const BATCH: usize = 10;
 const IMPORTS_BATCH: usize = 100;
+/// How long Norce waits for an answer to an event (norce-api §6).
+const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long imports are gathered, as in the template.
 const GATHERING: Duration = Duration::from_secs(2);
 
@@ -276,7 +280,9 @@ impl Bundle {
                 let receiver = receiver.get().cloned();
                 async move {
                     let receiver = receiver.ok_or_else(|| "nobody listens".to_owned())?;
-                    let status = receiver.handle(&request(&post)).await.status_code;
+                    let post = request(&post);
+                    let answer = tokio::time::timeout(EVENT_TIMEOUT, receiver.handle(&post)).await;
+                    let status = answer.map_err(|_| "time-out".to_owned())?.status_code;
                     u16::try_from(status).map_err(|error| error.to_string())
                 }
             };
@@ -345,7 +351,10 @@ impl Bundle {
         let cut = &interruption;
         let norce_transport: Arc<dyn Transport> = Interruptible::new(reach(norce.router()), cut);
         let erp_transport: Arc<dyn Transport> = Interruptible::new(reach(erp.router()), cut);
+        let breakers = Arc::new(MemoryBreakers::default());
+        let guard = || Guard::new(breakers.clone(), clock.clone());
         let clients = wiring::norce(
+            &guard(),
             norce_transport,
             &NorceSettings {
                 base_url: NORCE_URL.parse().expect("an address"),
@@ -362,6 +371,7 @@ impl Bundle {
         )
         .expect("Norce clients");
         let erps = wiring::erps(
+            &guard(),
             &erp_transport,
             &ErpSettings {
                 kind: ErpKind::BusinessCentral,
@@ -470,14 +480,20 @@ impl Bundle {
                 current: EVENT_SECRET.into(),
                 previous: None,
             }))),
-            changes: Arc::new(Refusing {
-                inner: changes.clone(),
-                refuses: refusing.clone(),
-            }),
-            jobs: Arc::new(Refusing {
-                inner: jobs.clone(),
-                refuses: refusing,
-            }),
+            changes: Interruptible::new(
+                Arc::new(Refusing {
+                    inner: changes.clone(),
+                    refuses: refusing.clone(),
+                }),
+                cut,
+            ),
+            jobs: Interruptible::new(
+                Arc::new(Refusing {
+                    inner: jobs.clone(),
+                    refuses: refusing,
+                }),
+                cut,
+            ),
             clock: clock.clone(),
             shops,
             orders: options.order_receiver.then(|| OrderReceiver {

@@ -1,7 +1,8 @@
-//! Cuts an invocation off right before, during or right after any one of its calls to the outside: what a crash, a
-//! time-out or a lost answer does to a function in the worst possible moment.
+//! What can go wrong at any call to the outside: a crash of the invocation, a call that fails or whose answer is lost or
+//! late, a remote that answers something else, a message that is sent twice.
 //!
-//! Every store, queue and transport of the in-process bundle is wrapped. Each call has a number; a plan names one.
+//! Every store, queue and transport of the in-process bundle is wrapped. Each call has a number; a plan names one, or
+//! chance decides, from a seed.
 
 use std::{
     future::Future,
@@ -40,7 +41,44 @@ pub enum Moment {
     After,
 }
 
-/// Numbers the calls and cuts the planned one off.
+/// What goes wrong with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The invocation ends.
+    Cut(Moment),
+    /// It fails, and the other side has seen nothing of it.
+    FailsBefore,
+    /// The other side carries it out, and the answer is lost.
+    FailsAfter,
+    /// The other side carries it out, and the answer comes when nobody waits for it any more.
+    TooLate,
+    /// A remote answers this instead of carrying it out. A store or queue fails before.
+    Answers(u16, &'static str),
+    /// A message is sent twice. Anything else goes well.
+    Twice,
+}
+
+impl Fault {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Cut(Moment::Before),
+        Self::Cut(Moment::During),
+        Self::Cut(Moment::After),
+        Self::FailsBefore,
+        Self::FailsAfter,
+        Self::TooLate,
+        Self::Answers(429, ""),
+        Self::Answers(500, "<html>"),
+        Self::Answers(503, ""),
+        Self::Answers(200, "garbage"),
+        Self::Twice,
+    ];
+}
+
+/// How long a store or a queue that answers too late takes: longer than its client waits.
+const STORE_TOO_LATE: Duration = Duration::from_secs(30);
+
+/// Numbers the calls and lets the planned ones go wrong.
 #[derive(Default)]
 pub struct Interruption {
     state: Mutex<State>,
@@ -49,8 +87,14 @@ pub struct Interruption {
 
 #[derive(Default)]
 struct State {
-    plan: Option<(usize, Moment)>,
+    plan: Option<(usize, Fault)>,
+    chance: Option<Chance>,
     calls: Vec<&'static str>,
+}
+
+struct Chance {
+    random: fastrand::Rng,
+    per_mille: u32,
 }
 
 impl Interruption {
@@ -60,18 +104,34 @@ impl Interruption {
 
     /// Cuts the call with this number off, once. Numbers start anew at 0.
     pub fn plan(&self, call: usize, moment: Moment) {
+        self.plan_fault(call, Fault::Cut(moment));
+    }
+
+    /// Lets the call with this number go wrong, once. Numbers start anew at 0.
+    pub fn plan_fault(&self, call: usize, fault: Fault) {
         *self.state() = State {
-            plan: Some((call, moment)),
-            calls: Vec::new(),
+            plan: Some((call, fault)),
+            ..State::default()
         };
     }
 
-    /// Starts the numbers anew, with nothing to be cut off.
+    /// Lets so many of a thousand calls go wrong from now on, in any way, as this seed has it.
+    pub fn leave_to_chance(&self, seed: u64, per_mille: u32) {
+        *self.state() = State {
+            chance: Some(Chance {
+                random: fastrand::Rng::with_seed(seed),
+                per_mille,
+            }),
+            ..State::default()
+        };
+    }
+
+    /// Starts the numbers anew, with nothing to go wrong.
     pub fn clear(&self) {
         *self.state() = State::default();
     }
 
-    /// Whether the planned cut is still to come.
+    /// Whether the planned fault is still to come.
     pub fn is_planned(&self) -> bool {
         self.state().plan.is_some()
     }
@@ -86,44 +146,98 @@ impl Interruption {
         self.cut.notified().await;
     }
 
-    fn begin(&self, name: &'static str) -> usize {
+    /// Counts a call, and says what goes wrong with it.
+    fn begin(&self, name: &'static str) -> Option<Fault> {
         let mut state = self.state();
+        let number = state.calls.len();
         state.calls.push(name);
-        state.calls.len() - 1
+        if let Some((_, fault)) = state.plan.take_if(|(call, _)| *call == number) {
+            return Some(fault);
+        }
+        let chance = state.chance.as_mut()?;
+        let goes_wrong = chance.random.u32(0..1000) < chance.per_mille;
+        if goes_wrong {
+            chance.random.choice(Fault::ALL)
+        } else {
+            None
+        }
     }
 
-    fn is_due(&self, call: usize, moment: Moment) -> bool {
-        let plan = &mut self.state().plan;
-        let due = *plan == Some((call, moment));
-        if due {
-            *plan = None;
-        }
-        due
+    /// Ends the invocation: whoever runs it drops it, and this never returns.
+    async fn end<T>(&self) -> T {
+        self.cut.notify_one();
+        std::future::pending().await
     }
 
-    async fn around<T>(&self, name: &'static str, call: impl Future<Output = T>) -> T {
-        let number = self.begin(name);
-        if self.is_due(number, Moment::Before) {
-            self.cut.notify_one();
-            std::future::pending::<()>().await;
+    /// A call that can be cut off; anything else that goes wrong is left to `failing`.
+    async fn around<T>(
+        &self,
+        fault: Option<Fault>,
+        call: impl Future<Output = T>,
+        failing: impl AsyncFnOnce(Fault, Option<T>) -> T,
+    ) -> T {
+        match fault {
+            Some(Fault::Cut(Moment::Before)) => self.end().await,
+            Some(Fault::Cut(Moment::During)) => {
+                /// Long enough for the request to be on its way.
+                const SENT_AFTER: Duration = Duration::from_millis(1);
+                let _ = tokio::time::timeout(SENT_AFTER, call).await;
+                self.end().await
+            }
+            Some(Fault::Cut(Moment::After)) => {
+                call.await;
+                self.end().await
+            }
+            Some(fault @ (Fault::FailsBefore | Fault::Answers(..))) => failing(fault, None).await,
+            Some(fault @ (Fault::FailsAfter | Fault::TooLate)) => {
+                let result = call.await;
+                failing(fault, Some(result)).await
+            }
+            Some(Fault::Twice) | None => call.await,
         }
-        if self.is_due(number, Moment::During) {
-            /// Long enough for the request to be on its way.
-            const SENT_AFTER: Duration = Duration::from_millis(1);
-            let _ = tokio::time::timeout(SENT_AFTER, call).await;
-            self.cut.notify_one();
-            return std::future::pending().await;
-        }
-        let result = call.await;
-        if self.is_due(number, Moment::After) {
-            self.cut.notify_one();
-            std::future::pending::<()>().await;
-        }
-        result
+    }
+
+    /// A call of a store or a queue.
+    async fn around_store<T, E: Unreachable>(
+        &self,
+        fault: Option<Fault>,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.around(fault, call, async |fault, _| {
+            if fault == Fault::TooLate {
+                tokio::time::sleep(STORE_TOO_LATE).await;
+            }
+            Err(E::unreachable(format!("{fault:?}")))
+        })
+        .await
     }
 }
 
-/// Something whose calls can be cut off.
+/// An error of a store or a queue that says that it could not be reached.
+trait Unreachable {
+    fn unreachable(what: String) -> Self;
+}
+
+macro_rules! unreachable_errors {
+    ($($error:ident),+) => {$(
+        impl Unreachable for $error {
+            fn unreachable(what: String) -> Self {
+                Self(what)
+            }
+        }
+    )+};
+}
+
+unreachable_errors!(
+    MappingsError,
+    OwedError,
+    ImportJobsError,
+    PassesError,
+    OrdersError,
+    QueueError
+);
+
+/// Something whose calls can go wrong.
 pub struct Interruptible<T: ?Sized> {
     inner: Arc<T>,
     interruption: Arc<Interruption>,
@@ -151,8 +265,21 @@ impl<T: Transport + ?Sized> Transport for Interruptible<T> {
             http::Method::PATCH => "http PATCH",
             _ => "http GET",
         };
+        let fault = self.interruption.begin(name);
+        let call = self.inner.send(request, timeout);
         self.interruption
-            .around(name, self.inner.send(request, timeout))
+            .around(fault, call, async |fault, _| match fault {
+                Fault::Answers(status, body) => http::Response::builder()
+                    .status(status)
+                    .body(Bytes::from_static(body.as_bytes()))
+                    .map_err(|error| TransportError::NotSent(error.to_string())),
+                Fault::TooLate => {
+                    tokio::time::sleep(timeout).await;
+                    Err(TransportError::AnswerLost("time-out".to_owned()))
+                }
+                Fault::FailsAfter => Err(TransportError::AnswerLost("reset".to_owned())),
+                _ => Err(TransportError::NotSent("no connection".to_owned())),
+            })
             .await
     }
 }
@@ -160,8 +287,12 @@ impl<T: Transport + ?Sized> Transport for Interruptible<T> {
 #[async_trait]
 impl<M: Message, T: Queue<M> + ?Sized> Queue<M> for Interruptible<T> {
     async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+        let fault = self.interruption.begin("queue send");
+        if fault == Some(Fault::Twice) {
+            self.inner.send(messages, delay).await?;
+        }
         self.interruption
-            .around("queue send", self.inner.send(messages, delay))
+            .around_store(fault, self.inner.send(messages, delay))
             .await
     }
 }
@@ -172,7 +303,8 @@ macro_rules! interruptible {
         impl<T: $port + ?Sized> $port for Interruptible<T> {
             $(async fn $name(&self $(, $argument: $type)*) -> $result {
                 let name = concat!($prefix, " ", stringify!($name));
-                self.interruption.around(name, self.inner.$name($($argument),*)).await
+                let fault = self.interruption.begin(name);
+                self.interruption.around_store(fault, self.inner.$name($($argument),*)).await
             })*
         }
     };

@@ -13,7 +13,8 @@ use std::{
 use shared::{
     domain::{
         Application, ApplicationId, Applications, CountryCode, EmailKey, EntityKind, EntityRef,
-        ImportLine, NorceFields, NorceId, OrderKey, OrganisationNumber, Personal, Scope,
+        FieldGroup, FieldGroups, ImportLine, Names, NorceFields, NorceId, OrderKey,
+        OrganisationNumber, Personal, Scope, VatNumber,
     },
     http::{Deadline, HttpClient, RetryPolicy, Transport},
     norce::{
@@ -262,6 +263,39 @@ async fn codes_travel_to_norce_and_touch_nothing_else() {
     after.row.updated_by = before.row.updated_by;
     assert_eq!(after, before);
     assert_eq!(shop.norce.contract_notes(), Vec::<String>::new());
+}
+
+/// Norce compares `NormalizedOrganizationNo` (norce-api §3.4): numbers go there in that form, however the ERP writes them.
+#[tokio::test(start_paused = true)]
+async fn an_inserted_company_has_its_numbers_in_their_normal_form() {
+    let shop = Shop::new(Settings::default());
+    let mut row = line(1, "C7");
+    row.line.id = None;
+    row.line.fields = FieldGroups::of(&[FieldGroup::Code, FieldGroup::Names, FieldGroup::Active]);
+    row.values.active = true;
+    row.values.names = Some(Names::Company(Personal::parse("Ek AB").unwrap()));
+    row.values.organisation_number = OrganisationNumber::parse("556036-0793");
+    row.values.vat_number = VatNumber::parse("se 556036-0793 01");
+    let shape = ImportShape::of(EntityKind::Company, &row.line, false);
+    let rows = [row];
+    let submitted = shop
+        .connect
+        .import(EntityKind::Company, Scope::Client, shape, &rows, minute())
+        .await
+        .unwrap();
+    assert_eq!(shop.finished(submitted.job).await.failed, 0);
+    let number = OrganisationNumber::parse("556036-0793").unwrap();
+    let found = shop
+        .query
+        .companies_by_organisation_number(Scope::Client, &number, minute())
+        .await
+        .unwrap();
+    let [company] = found[..] else {
+        panic!("{found:?}");
+    };
+    let stored = shop.norce.company(company.get().into()).unwrap().row;
+    assert_eq!(stored.organization_no.as_deref(), Some("5560360793"));
+    assert_eq!(stored.vat_no.as_deref(), Some("SE556036079301"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1090,6 +1090,55 @@ async fn p8_three_days_of_503_from_the_erp_and_of_429_from_norce_only_delay() {
     assert_no_dead_letters(&bundle);
 }
 
+/// While the ERP is down it is hardly asked, however long that is and however much waits; what waits uses up nothing; and
+/// afterwards the work comes back at a rising rate, not all at once.
+#[tokio::test(start_paused = true)]
+async fn p8_an_outage_is_waited_out_with_a_few_probes_and_ends_without_a_stampede() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    // Nine days are more deliveries than a message has, and nearly more time than SQS keeps it.
+    for (outage, count) in [(4 * HOUR, 60), (3 * DAY, 10), (9 * DAY, 2)] {
+        let bundle = Bundle::new(&Options::default());
+        bundle
+            .erp
+            .inject(Fault::status(http::StatusCode::SERVICE_UNAVAILABLE).lasting(outage));
+        let up_again = bundle.clock.now() + outage;
+        let people: Vec<i64> = (0..count)
+            .map(|number| bundle.norce.add_customer(anna(number)))
+            .collect();
+        for person in &people {
+            bundle.norce.place_order(order_of(*person));
+        }
+        bundle.run_for(outage).await;
+        let asked = |entity| bundle.erp.requests().count(&Method::GET, entity);
+        let probes = asked(Entity::Customers) + asked(Entity::Contacts);
+        // A probe every five minutes, and those before the breaker was open.
+        let most = usize::try_from(outage.as_secs()).unwrap() / 300 + 30;
+        assert!(probes <= most, "{probes} requests in {outage:?}");
+        assert!(probes >= 30, "{probes} requests in {outage:?}");
+        bundle.run_until_quiet().await;
+        let mut at: Vec<i64> = bundle
+            .erp
+            .requests()
+            .carried_out()
+            .map(|write| (write.at - up_again).num_seconds())
+            .collect();
+        at.sort_unstable();
+        assert_eq!(at.len(), people.len());
+        // A probe comes within five minutes, what waits within another quarter of an hour.
+        assert!(at.iter().all(|at| *at <= 1_800), "{at:?}");
+        let busiest = at.windows(10).map(|ten| ten[9] - ten[0]).min();
+        assert!(
+            busiest.is_none_or(|busiest| busiest >= 5),
+            "ten creates at once: {at:?}"
+        );
+        for person in &people {
+            assert_in_step(&bundle, *person).await;
+        }
+        assert_nothing_owed(&bundle).await;
+        assert_no_dead_letters(&bundle);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
     use shared::domain::EntityRef;

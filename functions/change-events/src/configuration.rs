@@ -15,6 +15,8 @@ pub struct Configuration {
     pub shops: Shops,
     /// How to reach Norce.
     pub norce: NorceSettings,
+    /// `BREAKERS_TABLE`: which remotes are left alone for now.
+    pub breakers_table: String,
     /// How to reach the ERP.
     pub erp: ErpSettings,
     /// What to do with what comes from the shop.
@@ -52,6 +54,7 @@ impl Configuration {
     pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         let shops = read_shops(&mut environment);
         let norce = NorceSettings::read(&mut environment);
+        let breakers_table = environment.required("BREAKERS_TABLE");
         let erp = ErpSettings::read(&mut environment, shops.as_ref());
         let policy = SyncPolicy::read(&mut environment);
         let concurrency = read_erp_concurrency(&mut environment);
@@ -73,6 +76,7 @@ impl Configuration {
             Some(Self {
                 shops: shops?,
                 norce: norce?,
+                breakers_table: breakers_table?,
                 erp: erp?,
                 policy: policy?,
                 concurrency: concurrency?,

@@ -72,7 +72,11 @@ impl ChangeEvents {
         let entity = change.entity;
         let mapping = self.mappings.get(entity).await?;
         match &mapping {
-            Some(Mapping::Forgotten) => return Ok("nothing: it is forgotten".into()),
+            Some(Mapping::Forgotten) => {
+                // Again: whoever forgot it may have been cut off before.
+                self.owe_nothing(entity).await?;
+                return Ok("nothing: it is forgotten".into());
+            }
             Some(Mapping::Bound(binding))
                 if binding
                     .fetched_at

@@ -1,6 +1,7 @@
 //! Forgotten customers (P12).
 
 use shared::{
+    domain::EntityRef,
     erp::{ErpError, UpdateOutcome},
     http::Deadline,
     mappings::Mapping,
@@ -52,9 +53,15 @@ impl ChangeEvents {
         self.mappings.forget(entity).await?;
         // They see that nobody is there to wait for, and their copies go.
         self.release_orders(entity, change.correlation).await?;
+        self.owe_nothing(entity).await?;
+        Ok(done.into())
+    }
+
+    /// Nothing is owed of who is forgotten.
+    pub(crate) async fn owe_nothing(&self, entity: EntityRef) -> Result<(), Failure> {
         for stage in [Stage::ToErp, Stage::CodeToNorce, Stage::FieldsToNorce] {
             self.owed.resolve(&Subject::Entity(entity), stage).await?;
         }
-        Ok(done.into())
+        Ok(())
     }
 }

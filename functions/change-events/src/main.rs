@@ -49,16 +49,17 @@ async fn build(
     foundation: &Foundation,
 ) -> Result<ChangeEvents, WiringError> {
     let Foundation { aws, .. } = foundation;
+    let guard = foundation.guard(&configuration.breakers_table);
     let fingerprints = foundation
         .fingerprints(&configuration.fingerprint_secret_arn)
         .await?;
     let norce = foundation
-        .norce(&configuration.norce, &configuration.shops)
+        .norce(&guard, &configuration.norce, &configuration.shops)
         .await?;
     Ok(ChangeEvents {
         norce: norce.query,
         erps: foundation
-            .erps(&configuration.erp, &configuration.shops)
+            .erps(&guard, &configuration.erp, &configuration.shops)
             .await?,
         mappings: Arc::new(DynamoDbMappings::new(
             aws,

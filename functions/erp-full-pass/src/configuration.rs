@@ -67,6 +67,8 @@ pub struct Configuration {
     pub shops: Shops,
     /// How to reach Norce.
     pub norce: NorceSettings,
+    /// `BREAKERS_TABLE`: which remotes are left alone for now.
+    pub breakers_table: String,
     /// How to reach the ERP.
     pub erp: ErpSettings,
     /// What to do with what is found.
@@ -97,6 +99,7 @@ impl Configuration {
     pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         let shops = read_shops(&mut environment);
         let norce = NorceSettings::read(&mut environment);
+        let breakers_table = environment.required("BREAKERS_TABLE");
         let erp = ErpSettings::read(&mut environment, shops.as_ref());
         let pass = PassSettings::read(&mut environment);
         let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
@@ -111,6 +114,7 @@ impl Configuration {
             Some(Self {
                 shops: shops?,
                 norce: norce?,
+                breakers_table: breakers_table?,
                 erp: erp?,
                 pass: pass?,
                 fingerprint_secret_arn: fingerprint_secret_arn?,

@@ -62,14 +62,15 @@ async fn build(
     foundation: &Foundation,
 ) -> Result<ErpFullPass, WiringError> {
     let Foundation { aws, .. } = foundation;
+    let guard = foundation.guard(&configuration.breakers_table);
     let fingerprints = foundation
         .fingerprints(&configuration.fingerprint_secret_arn)
         .await?;
     let norce = foundation
-        .norce(&configuration.norce, &configuration.shops)
+        .norce(&guard, &configuration.norce, &configuration.shops)
         .await?;
     let erps = foundation
-        .erps(&configuration.erp, &configuration.shops)
+        .erps(&guard, &configuration.erp, &configuration.shops)
         .await?;
     for erp in erps.values() {
         told_groups(configuration.pass.erp_owns, erp.as_ref())

@@ -12,6 +12,8 @@ pub struct Configuration {
     pub shops: Shops,
     /// How to reach Norce.
     pub norce: NorceSettings,
+    /// `BREAKERS_TABLE`: which remotes are left alone for now.
+    pub breakers_table: String,
     /// When to give up.
     pub import: ImportSettings,
     /// `FINGERPRINT_SECRET_ARN`: the tombstones of the mappings are keyed hashes.
@@ -38,6 +40,7 @@ impl Configuration {
     pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         let shops = read_shops(&mut environment);
         let norce = NorceSettings::read(&mut environment);
+        let breakers_table = environment.required("BREAKERS_TABLE");
         let import = ImportSettings::read(&mut environment);
         let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
         let code_mappings_table = environment.required("CODE_MAPPINGS_TABLE");
@@ -50,6 +53,7 @@ impl Configuration {
             Some(Self {
                 shops: shops?,
                 norce: norce?,
+                breakers_table: breakers_table?,
                 import: import?,
                 fingerprint_secret_arn: fingerprint_secret_arn?,
                 code_mappings_table: code_mappings_table?,

@@ -52,11 +52,12 @@ async fn build(
     foundation: &Foundation,
 ) -> Result<PollJobs, WiringError> {
     let Foundation { aws, .. } = foundation;
+    let guard = foundation.guard(&configuration.breakers_table);
     let fingerprints = foundation
         .fingerprints(&configuration.fingerprint_secret_arn)
         .await?;
     let norce = foundation
-        .norce(&configuration.norce, &configuration.shops)
+        .norce(&guard, &configuration.norce, &configuration.shops)
         .await?;
     Ok(PollJobs {
         norce: norce.connect,

@@ -13,6 +13,8 @@ pub struct Configuration {
     pub shops: Shops,
     /// How to reach Norce.
     pub norce: NorceSettings,
+    /// `BREAKERS_TABLE`: which remotes are left alone for now.
+    pub breakers_table: String,
     /// How to reach the ERP, whose values some lines carry.
     pub erp: ErpSettings,
     /// Batch size.
@@ -41,6 +43,7 @@ impl Configuration {
     pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         let shops = read_shops(&mut environment);
         let norce = NorceSettings::read(&mut environment);
+        let breakers_table = environment.required("BREAKERS_TABLE");
         let erp = ErpSettings::read(&mut environment, shops.as_ref());
         let import = ImportSettings::read(&mut environment);
         let create_accounts = environment.or_default("CREATE_ACCOUNTS", false);
@@ -54,6 +57,7 @@ impl Configuration {
             Some(Self {
                 shops: shops?,
                 norce: norce?,
+                breakers_table: breakers_table?,
                 erp: erp?,
                 import: import?,
                 create_accounts: create_accounts?,

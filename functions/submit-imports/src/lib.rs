@@ -29,7 +29,7 @@ use shared::{
     owed::{OwedRecords, Reason},
     queues::{Inbox, Queue},
     runtime::{
-        batch::{give_back, parse, receive_count, response, retry_delay},
+        batch::{give_back, later, parse, receive_count, response, retry_delay},
         configuration::ImportSettings,
         delivery,
     },
@@ -233,13 +233,17 @@ impl SubmitImports {
                     unique.push(line.clone());
                 }
             }
+            let mut panicked = false;
             let result = if deadline.allows(LEAST_TIME) {
                 let work = self.submit(key, unique, group.since, deadline);
                 // A panic costs these lines an attempt, and not the whole invocation (P6).
                 AssertUnwindSafe(work)
                     .catch_unwind()
                     .await
-                    .unwrap_or_else(|_| Err(NotNow::because("submitting them panicked")))
+                    .unwrap_or_else(|_| {
+                        panicked = true;
+                        Err(NotNow::because("submitting them panicked"))
+                    })
             } else {
                 Err(NotNow {
                     at_least: Some(Duration::ZERO),
@@ -258,7 +262,11 @@ impl SubmitImports {
                 };
                 let delay = match not_now.at_least {
                     Some(Duration::ZERO) => Duration::ZERO,
-                    at_least => retry_delay(receive_count(record), at_least),
+                    _ if panicked => retry_delay(receive_count(record), None),
+                    at_least => match later(record, inbox, at_least, &not_now.reason).await {
+                        Some(delay) => delay,
+                        None => continue,
+                    },
                 };
                 give_back([record], inbox, delay, failures).await;
             }

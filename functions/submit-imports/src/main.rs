@@ -39,11 +39,12 @@ async fn build(
     foundation: &Foundation,
 ) -> Result<SubmitImports, WiringError> {
     let Foundation { aws, .. } = foundation;
+    let guard = foundation.guard(&configuration.breakers_table);
     let fingerprints = foundation
         .fingerprints(&configuration.fingerprint_secret_arn)
         .await?;
     let norce = foundation
-        .norce(&configuration.norce, &configuration.shops)
+        .norce(&guard, &configuration.norce, &configuration.shops)
         .await?;
     Ok(SubmitImports {
         norce: norce.connect,
@@ -62,7 +63,7 @@ async fn build(
         clock: Arc::new(SystemClock),
         settings: configuration.import.clone(),
         erps: foundation
-            .erps(&configuration.erp, &configuration.shops)
+            .erps(&guard, &configuration.erp, &configuration.shops)
             .await?,
         create_accounts: configuration.create_accounts,
     })

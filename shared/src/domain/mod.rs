@@ -3,6 +3,7 @@
 
 mod address;
 mod applications;
+mod breaker;
 mod clock;
 mod code;
 mod email;
@@ -19,6 +20,7 @@ mod shop;
 
 pub use address::{Address, CountryCode};
 pub use applications::{Application, Applications, InvalidApplications, Shops, UnknownApplication};
+pub use breaker::{Breaker, FAILURES_UNTIL_OPEN, Permit};
 pub use clock::{Clock, SystemClock};
 pub use code::{Code, CodePattern, InvalidCode, InvalidCodePattern};
 pub use email::EmailKey;

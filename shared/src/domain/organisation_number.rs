@@ -6,9 +6,12 @@ use super::{CountryCode, Personal};
 
 /// An organisation number as it is compared: digits only, as in Norce's `NormalizedOrganizationNo` (norce-api §3.4).
 ///
-/// A sole trader's is a personal number (erp-apis §5), so that every one is treated as personal data. Numbers with a
-/// wrong check digit exist in old registers: they are carried across, but [`OrganisationNumber::is_valid`] is false
-/// and no VAT number is derived from them.
+/// A Swedish sole trader's is a personal number, with a third digit of 0 or 1 where an organisation's has 2 or more
+/// (erp-apis §5). Nobody keeps a shop's customers from writing one of another form or country there, so that no rule
+/// tells them apart here: every one is treated as personal data.
+///
+/// Numbers with a wrong check digit exist in old registers: they are carried across, but
+/// [`OrganisationNumber::is_valid`] is false and no VAT number is derived from them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OrganisationNumber(String);
@@ -25,10 +28,11 @@ impl OrganisationNumber {
         &self.0
     }
 
-    /// The ten digits of a Swedish number, without the century `16` of the twelve-digit form.
+    /// The ten digits of a Swedish number, without what the twelve-digit form puts before them: `16` before an
+    /// organisation's, the century before a personal number.
     fn swedish(&self) -> &str {
-        match self.0.strip_prefix("16") {
-            Some(short) if self.0.len() == 12 => short,
+        match self.0.split_at_checked(2) {
+            Some(("16" | "18" | "19" | "20", short)) if self.0.len() == 12 => short,
             _ => &self.0,
         }
     }
@@ -91,7 +95,8 @@ impl VatNumber {
         &self.0
     }
 
-    /// The organisation number that a Nordic VAT number holds, if its check digit is right.
+    /// The organisation number that a Nordic VAT number holds, if its check digit is right and there is nothing else in
+    /// it.
     pub fn organisation_number(&self) -> Option<OrganisationNumber> {
         let (country, number) = self.0.split_at_checked(2)?;
         let country: CountryCode = country.parse().ok()?;
@@ -100,7 +105,16 @@ impl VatNumber {
             CountryCode::NO => number.strip_suffix("MVA")?,
             _ => number,
         };
-        OrganisationNumber::parse(number).filter(|number| number.is_valid(country))
+        OrganisationNumber::parse(number)
+            .filter(|number| number.vat_number(country).as_ref() == Some(self))
+    }
+
+    /// The number with what its country puts around it, where a bare organisation number stands in its place.
+    pub fn completed(&self, country: Option<CountryCode>) -> Self {
+        let is_bare = self.0.bytes().all(|byte| byte.is_ascii_digit());
+        let number = OrganisationNumber::parse(&self.0).filter(|_| is_bare);
+        let completed = number.and_then(|number| number.vat_number(country?));
+        completed.unwrap_or_else(|| self.clone())
     }
 
     /// As text about a person, which it may be.
@@ -146,7 +160,10 @@ fn weighted(text: &str, weights: &[u32]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::domain::redact;
 
     fn valid(number: &str, country: CountryCode) -> bool {
         OrganisationNumber::parse(number).unwrap().is_valid(country)
@@ -165,6 +182,7 @@ mod tests {
             assert!(!valid(wrong, country), "{wrong}");
         }
         assert!(valid("16556036-0793", CountryCode::SE));
+        assert!(valid("19850709-9805", CountryCode::SE), "a sole trader's");
         assert!(!valid("556036-0793", CountryCode::NO));
     }
 
@@ -196,11 +214,139 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_organisation_number_in_a_vat_number_s_place_is_completed() {
+        for (text, country, completed) in [
+            ("556036-0793", Some(CountryCode::SE), "SE556036079301"),
+            ("556036-0793", None, "5560360793"),
+            ("556036-0794", Some(CountryCode::SE), "5560360794"),
+            ("SE556036079301", Some(CountryCode::NO), "SE556036079301"),
+        ] {
+            let number = VatNumber::parse(text).unwrap();
+            assert_eq!(number.completed(country).expose(), completed, "{text}");
+        }
+    }
+
+    #[test]
     fn separators_and_case_do_not_matter_in_a_vat_number() {
         assert_eq!(
             VatNumber::parse("se 556036-0793 01"),
             VatNumber::parse("SE556036079301")
         );
         assert_eq!(VatNumber::parse(" -"), None);
+    }
+
+    const NORDIC: [(CountryCode, usize); 4] = [
+        (CountryCode::SE, 10),
+        (CountryCode::NO, 9),
+        (CountryCode::DK, 8),
+        (CountryCode::FI, 8),
+    ];
+
+    /// A country, and the digits of a number that is valid there.
+    fn valid_number() -> impl Strategy<Value = (CountryCode, String)> {
+        let number = (prop::sample::select(&NORDIC), any::<u64>());
+        number.prop_filter_map("no check digit", |((country, length), number)| {
+            let beginning = number % 10_u64.pow(u32::try_from(length).ok()? - 1);
+            let numbers =
+                (0..10).map(|digit| format!("{beginning:0width$}{digit}", width = length - 1));
+            let number = numbers.into_iter().find(|number| valid(number, country))?;
+            Some((country, number))
+        })
+    }
+
+    /// A Swedish personal number as people write it.
+    fn personal_number() -> impl Strategy<Value = String> {
+        let parts = (
+            "(18|19|20)?",
+            "[0-9]{2}",
+            1..=12_u8,
+            1..=31_u8,
+            "[-+ ]?",
+            0..1_000_u16,
+        );
+        parts.prop_filter_map(
+            "no check digit",
+            |(century, year, month, day, sign, serial)| {
+                let date = format!("{year}{month:02}{day:02}");
+                let digit = (0..10).find(|digit| luhn(&format!("{date}{serial:03}{digit}")))?;
+                Some(format!("{century}{date}{sign}{serial:03}{digit}"))
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_normal_form_has_digits_only_and_is_its_own(text in any::<String>()) {
+            let Some(number) = OrganisationNumber::parse(&text) else {
+                prop_assert!(!text.contains(|c: char| c.is_ascii_digit()));
+                return Ok(());
+            };
+            prop_assert!(number.expose().chars().all(|c| c.is_ascii_digit()));
+            prop_assert_eq!(OrganisationNumber::parse(number.expose()), Some(number));
+        }
+
+        #[test]
+        fn separators_do_not_matter(
+            (country, number) in valid_number(),
+            separators in prop::collection::vec("[ .,/:\u{2013}-]{0,2}", 10),
+        ) {
+            let spread = |text: &str| -> String {
+                let separators = separators.iter().map(String::as_str).chain(std::iter::repeat(""));
+                text.chars().zip(separators).map(|(c, separator)| format!("{separator}{c}")).collect()
+            };
+            let plain = OrganisationNumber::parse(&number);
+            prop_assert_eq!(&OrganisationNumber::parse(&spread(&number)), &plain);
+            let vat_number = plain.and_then(|number| number.vat_number(country)).unwrap();
+            let written = spread(vat_number.expose()).to_lowercase();
+            prop_assert_eq!(VatNumber::parse(&written), Some(vat_number));
+        }
+
+        #[test]
+        fn a_valid_number_becomes_a_vat_number_and_comes_back((country, number) in valid_number()) {
+            let number = OrganisationNumber::parse(&number).unwrap();
+            let vat_number = number.vat_number(country).unwrap();
+            prop_assert!(vat_number.expose().starts_with(country.as_str()));
+            prop_assert_eq!(vat_number.organisation_number(), Some(number));
+        }
+
+        #[test]
+        fn one_wrong_digit_is_noticed(
+            (country, number) in valid_number(),
+            place in any::<prop::sample::Index>(),
+            other in 1..10_u8,
+        ) {
+            let place = place.index(number.len());
+            let mut digits = number.into_bytes();
+            digits[place] = b'0' + (digits[place] - b'0' + other) % 10;
+            let wrong = String::from_utf8(digits).unwrap();
+            prop_assert!(!valid(&wrong, country), "{}", wrong);
+        }
+
+        #[test]
+        fn any_text_can_be_asked_for_its_numbers(text in any::<String>()) {
+            if let Some(vat_number) = VatNumber::parse(&text) {
+                let _ = vat_number.organisation_number();
+                prop_assert_eq!(VatNumber::parse(vat_number.expose()), Some(vat_number));
+            }
+            if let Some(number) = OrganisationNumber::parse(&text) {
+                for (country, _) in NORDIC {
+                    prop_assert_eq!(number.vat_number(country).is_some(), number.is_valid(country));
+                }
+            }
+        }
+
+        /// Of a sole trader, whose organisation number it is.
+        #[test]
+        fn p11_a_personal_number_is_never_shown(text in personal_number()) {
+            let number = OrganisationNumber::parse(&text).unwrap();
+            prop_assert!(number.is_valid(CountryCode::SE), "{}", text);
+            let vat_number = number.vat_number(CountryCode::SE).unwrap();
+            let shown = format!("{number:?} {vat_number:?}");
+            prop_assert!(!shown.contains(|c: char| c.is_ascii_digit()), "{}", shown);
+            for written in [&text, number.expose(), vat_number.expose()] {
+                let said = redact(&format!("company {written} is refused"));
+                prop_assert!(!said.contains(|c: char| c.is_ascii_digit()), "{}", said);
+            }
+        }
     }
 }

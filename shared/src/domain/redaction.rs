@@ -13,6 +13,11 @@ const MIN_PERSONAL_DIGITS: usize = 10;
 /// ones that are in use have seven.
 const MIN_INTERNATIONAL_DIGITS: usize = 7;
 
+/// A Finnish personal identity code, `131052-308T`, has fewer digits and is known by its shape: a date, a sign for the
+/// century, three digits and a check character.
+const FINNISH_CODE: usize = 11;
+const FINNISH_CENTURIES: &str = "-+ABCDEFUVWXY";
+
 /// Separators in a row that still hold one number together, as in `(08) 123` or `+46 (0)70`.
 const MAX_SEPARATORS: usize = 2;
 
@@ -31,6 +36,7 @@ pub fn redact(text: &str) -> String {
         .chars()
         .collect();
     let text = replace(&text, emails(&text), "[e-mail]");
+    let text = replace(&text, finnish_codes(&text), "[number]");
     let text = replace(&text, numbers(&text), "[number]");
     cut(&text)
 }
@@ -104,6 +110,33 @@ fn emails(text: &[char]) -> Vec<Range<usize>> {
     found
 }
 
+fn finnish_codes(text: &[char]) -> Vec<Range<usize>> {
+    let is_code = |code: &[char]| {
+        let (date, rest) = code.split_at(6);
+        let (century, rest) = rest.split_at(1);
+        let (serial, check) = rest.split_at(3);
+        date.iter().chain(serial).all(char::is_ascii_digit)
+            && FINNISH_CENTURIES.contains(century[0].to_ascii_uppercase())
+            && check[0].is_ascii_alphanumeric()
+    };
+    let mut found = Vec::new();
+    let mut place = 0;
+    while let Some(code) = text.get(place..place + FINNISH_CODE) {
+        let is_word = |place: Option<usize>| {
+            let beside = place.and_then(|place| text.get(place));
+            beside.is_some_and(char::is_ascii_alphanumeric)
+        };
+        let end = place + FINNISH_CODE;
+        if is_code(code) && !is_word(place.checked_sub(1)) && !is_word(Some(end)) {
+            found.push(place..end);
+            place = end;
+        } else {
+            place += 1;
+        }
+    }
+    found
+}
+
 fn numbers(text: &[char]) -> Vec<Range<usize>> {
     let separates = |c: char| " -+./()".contains(c);
     let mut found = Vec::new();
@@ -166,6 +199,8 @@ mod tests {
             "+46 70 123 45 67",
             "+4712345678",
             "070-123 45 67",
+            "131052-308T",
+            "010203A456x",
             "+46 (0)70 1234567",
             "556036-0793",
         ] {

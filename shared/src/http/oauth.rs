@@ -202,13 +202,13 @@ impl TokenSource {
         let mut answer = self.ask(deadline).await;
         // Once more for a connection that broke or a server that stumbled; never for a rate limit.
         let stumbled = match &answer {
-            Err(_) => true,
+            Err(error) => error.after().is_none(),
             Ok(response) => response.status().is_server_error() && after(response).is_none(),
         };
         if stumbled && !deadline.remaining().is_zero() {
             answer = self.ask(deadline).await;
         }
-        let response = answer.map_err(|error| again(None, &error.to_string()))?;
+        let response = answer.map_err(|error| again(error.after(), &error.to_string()))?;
         let status = response.status();
         if status == StatusCode::OK {
             self.read(&response, asked)

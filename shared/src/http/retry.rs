@@ -101,6 +101,7 @@ impl HttpClient {
 fn worth_repeating(outcome: &Result<Response<Bytes>, TransportError>, safety: Safety) -> bool {
     match outcome {
         Err(TransportError::NotSent(_)) => true,
+        Err(TransportError::Held { .. }) => false,
         Err(TransportError::AnswerLost(_)) => safety == Safety::Repeatable,
         // 429 is said instead of acting, so that it is safe for any request.
         Ok(response) if response.status() == StatusCode::TOO_MANY_REQUESTS => true,

@@ -26,9 +26,25 @@ pub enum TransportError {
     /// The request never left: no connection, or no time. A repeat is safe.
     #[error("the request was not sent: {0}")]
     NotSent(String),
+    /// The request was held back: the remote is left alone for now. A repeat is safe after this time.
+    #[error("the request was not sent: the remote is left alone for another {} s", after.as_secs())]
+    Held {
+        /// For how long.
+        after: Duration,
+    },
     /// The request may have been carried out, but the answer was lost. A repeat may do it twice.
     #[error("the answer was lost: {0}")]
     AnswerLost(String),
+}
+
+impl TransportError {
+    /// How long to wait at least before a repeat, where that is known.
+    pub fn after(&self) -> Option<Duration> {
+        match self {
+            Self::Held { after } => Some(*after),
+            Self::NotSent(_) | Self::AnswerLost(_) => None,
+        }
+    }
 }
 
 /// The transport of the product: reqwest over rustls with the web-PKI roots compiled in, so that building it does not

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The application header. `applicationId` is in use as well; both are said to be documented (norce-api §2).
-const APPLICATION_HEADER: &str = "application-id";
+pub(crate) const APPLICATION_HEADER: &str = "application-id";
 
 /// One tenant of Norce: where it is, and the right to call it.
 #[derive(Clone)]
@@ -124,11 +124,13 @@ impl NorceApi {
             .await
             .map_err(|error| {
                 let reason = NorceError::RetryAfter {
-                    after: None,
+                    after: error.after(),
                     reason: error.to_string(),
                 };
                 match error {
-                    TransportError::NotSent(_) => CallError::NotTaken(reason),
+                    TransportError::NotSent(_) | TransportError::Held { .. } => {
+                        CallError::NotTaken(reason)
+                    }
                     TransportError::AnswerLost(_) => CallError::Unknown(reason),
                 }
             })

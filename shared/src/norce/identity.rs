@@ -9,7 +9,7 @@ use super::{NorceError, api::resolve};
 use crate::http::{ClientCredentials, TokenPolicy, TokenSource, Transport};
 
 /// The token endpoint, below the base URL.
-const TOKEN_PATH: &str = "identity/1.0/connect/token";
+pub(crate) const TOKEN_PATH: &str = "identity/1.0/connect/token";
 
 const POLICY: TokenPolicy = TokenPolicy {
     // Norce's own clients refresh 60 s before the end of the 3600 s.

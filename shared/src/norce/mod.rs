@@ -16,6 +16,7 @@ mod script;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub(crate) use api::APPLICATION_HEADER;
 pub use api::NorceApi;
 pub use error::NorceError;
 

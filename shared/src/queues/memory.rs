@@ -104,6 +104,19 @@ impl<M> MemoryQueue<M> {
         }
     }
 
+    /// A message that was never received. A FIFO queue knows no delay of a single one.
+    fn stored(&self, body: String, group: Option<String>, delay: Duration) -> Stored {
+        let delay = if self.fifo { Duration::ZERO } else { delay };
+        Stored {
+            id: Uuid::new_v4(),
+            body,
+            group,
+            visible_at: Instant::now() + delay.min(MAX_DELAY),
+            receive_count: 0,
+            receipt: None,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,22 +223,12 @@ impl<M> MemoryQueue<M> {
 #[async_trait]
 impl<M: Message> Queue<M> for MemoryQueue<M> {
     async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
-        let visible_at = match self.fifo {
-            true => Instant::now(),
-            false => Instant::now() + delay.min(MAX_DELAY),
-        };
         let store = |message: &M| {
-            let stored = Stored {
-                id: Uuid::new_v4(),
-                body: encode(message)?,
-                group: match self.fifo {
-                    true => Some(group_of(message)?),
-                    false => None,
-                },
-                visible_at,
-                receive_count: 0,
-                receipt: None,
+            let group = match self.fifo {
+                true => Some(group_of(message)?),
+                false => None,
             };
+            let stored = self.stored(encode(message)?, group, delay);
             let same = stored.group.clone().zip(message.deduplication());
             Ok((stored, same))
         };
@@ -267,6 +270,12 @@ impl<M: Message> Inbox for MemoryQueue<M> {
         let message = message
             .ok_or_else(|| QueueError("the message is not being handled any more".to_owned()))?;
         message.visible_at = now + delay.min(MAX_VISIBILITY);
+        Ok(())
+    }
+
+    async fn send_anew(&self, body: &str, group: Option<&str>) -> Result<(), QueueError> {
+        let message = self.stored(body.to_owned(), group.map(str::to_owned), MAX_DELAY);
+        self.state().messages.push(message);
         Ok(())
     }
 

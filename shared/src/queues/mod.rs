@@ -120,6 +120,10 @@ pub trait Inbox: Send + Sync {
     /// Hides a received message for this long (at most [`MAX_VISIBILITY`]); then it is delivered again.
     async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError>;
 
+    /// Sends the same message anew, so that the one which was received can be deleted: it begins again with no deliveries
+    /// behind it and its whole time on the queue before it. On a FIFO queue it goes behind the others of its group.
+    async fn send_anew(&self, body: &str, group: Option<&str>) -> Result<(), QueueError>;
+
     /// Puts a body that can never be handled on the dead-letter queue, with the reason, so that the message itself
     /// can be deleted.
     async fn dead_letter(

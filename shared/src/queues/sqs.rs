@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client,
+    operation::send_message::builders::SendMessageFluentBuilder,
     types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry},
 };
 use uuid::Uuid;
@@ -196,6 +197,18 @@ impl SqsInbox {
     }
 }
 
+impl SqsInbox {
+    fn to(&self, url: &str, body: &str, group: Option<&str>) -> SendMessageFluentBuilder {
+        let request = self.client.send_message().queue_url(url).message_body(body);
+        if !is_fifo(url) {
+            return request;
+        }
+        request
+            .message_group_id(group.unwrap_or(NO_GROUP))
+            .message_deduplication_id(Uuid::new_v4().to_string())
+    }
+}
+
 #[async_trait]
 impl Inbox for SqsInbox {
     async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
@@ -204,6 +217,19 @@ impl Inbox for SqsInbox {
             .queue_url(&self.url)
             .receipt_handle(receipt)
             .visibility_timeout(whole_seconds(delay.min(LONGEST_RETRY)))
+            .send()
+            .await
+            .map_err(|error| QueueError(explain(&error)))?;
+        Ok(())
+    }
+
+    async fn send_anew(&self, body: &str, group: Option<&str>) -> Result<(), QueueError> {
+        let mut request = self.to(&self.url, body, group);
+        // FIFO queues know no delay of a single message; it is hidden again when it is received.
+        if !is_fifo(&self.url) {
+            request = request.delay_seconds(whole_seconds(MAX_DELAY));
+        }
+        request
             .send()
             .await
             .map_err(|error| QueueError(explain(&error)))?;
@@ -221,18 +247,8 @@ impl Inbox for SqsInbox {
             .string_value(reason)
             .build()
             .map_err(|error| QueueError(error.to_string()))?;
-        let mut request = self
-            .client
-            .send_message()
-            .queue_url(&self.dead_letter_url)
-            .message_body(body)
-            .message_attributes(REASON, reason);
-        if is_fifo(&self.dead_letter_url) {
-            request = request
-                .message_group_id(group.unwrap_or(NO_GROUP))
-                .message_deduplication_id(Uuid::new_v4().to_string());
-        }
-        request
+        self.to(&self.dead_letter_url, body, group)
+            .message_attributes(REASON, reason)
             .send()
             .await
             .map_err(|error| QueueError(explain(&error)))?;

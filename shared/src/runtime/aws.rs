@@ -86,7 +86,9 @@ async fn send(
         .await
         .map_err(|error| match error {
             // The SDK tries both again: its own operations can be repeated.
-            TransportError::NotSent(_) => ConnectorError::io(error.into()).never_connected(),
+            TransportError::NotSent(_) | TransportError::Held { .. } => {
+                ConnectorError::io(error.into()).never_connected()
+            }
             TransportError::AnswerLost(_) => ConnectorError::io(error.into()),
         })?;
     HttpResponse::try_from(response.map(SdkBody::from))

@@ -67,6 +67,10 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// A record that panics this often is a bug or poison: more deliveries would only hide it.
 const PANICS_BEFORE_DEAD_LETTER: u32 = 3;
 
+/// A message that only has to wait is sent anew after so many deliveries, about five days: it neither uses up the
+/// deliveries that the template gives it (1,000) nor the two weeks that SQS keeps a message (P8).
+pub const DELIVERIES_BEFORE_ANEW: u32 = 500;
+
 /// The time of an invocation whose deadline is not known: the shortest time-out of the functions that read queues.
 const TIME_WITHOUT_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -143,6 +147,44 @@ async fn bury(record: &SqsMessage, inbox: &dyn Inbox, reason: &str) -> Option<Du
         Err(error) => {
             tracing::error!(message_id, reason, %error, "message could not be put on the dead-letter queue");
             Some(retry_delay(receive_count(record), None))
+        }
+    }
+}
+
+/// Lets a record wait for something else than itself. `Some(delay)`: it is to be given back for so long; `None`: it has
+/// waited for long and was sent anew, so that it is done with.
+pub async fn later(
+    record: &SqsMessage,
+    inbox: &dyn Inbox,
+    at_least: Option<Duration>,
+    reason: &str,
+) -> Option<Duration> {
+    let receive_count = receive_count(record);
+    let message_id = record.message_id.as_deref().unwrap_or_default();
+    let delay = retry_delay(receive_count, at_least);
+    if receive_count < DELIVERIES_BEFORE_ANEW {
+        tracing::warn!(
+            message_id,
+            receive_count,
+            delay_ms = delay.as_millis(),
+            reason,
+            "message is tried again later"
+        );
+        return Some(delay);
+    }
+    let body = record.body.as_deref().unwrap_or_default();
+    match inbox.send_anew(body, group(record)).await {
+        Ok(()) => {
+            tracing::warn!(
+                message_id,
+                reason,
+                "message has waited for long and is sent anew"
+            );
+            None
+        }
+        Err(error) => {
+            tracing::warn!(message_id, reason, %error, "message could not be sent anew");
+            Some(delay)
         }
     }
 }
@@ -251,15 +293,7 @@ async fn handle_record<M: Message + DeserializeOwned>(
     match tokio::time::timeout(deadline.remaining(), work).await {
         Ok(Ok(Outcome::Done)) => None,
         Ok(Ok(Outcome::RetryAfter { at_least, reason })) => {
-            let delay = retry_delay(receive_count, at_least);
-            tracing::warn!(
-                message_id,
-                receive_count,
-                delay_ms = delay.as_millis(),
-                reason,
-                "message is tried again later"
-            );
-            Some(delay)
+            later(record, inbox, at_least, &reason).await
         }
         // What the panic said may hold anything and is not logged; the hook of `telemetry` has logged where it was.
         Ok(Err(_)) if receive_count >= PANICS_BEFORE_DEAD_LETTER => {
@@ -301,12 +335,18 @@ mod tests {
     struct Told {
         waits: Mutex<Vec<(String, Duration)>>,
         buried: Mutex<Vec<String>>,
+        anew: Mutex<Vec<String>>,
     }
 
     #[async_trait]
     impl Inbox for Told {
         async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
             self.waits.lock().unwrap().push((receipt.to_owned(), delay));
+            Ok(())
+        }
+
+        async fn send_anew(&self, body: &str, _: Option<&str>) -> Result<(), QueueError> {
+            self.anew.lock().unwrap().push(body.to_owned());
             Ok(())
         }
 

@@ -4,6 +4,7 @@ pub mod aws;
 pub mod batch;
 pub mod configuration;
 pub mod delivery;
+pub mod guard;
 mod renewed;
 pub mod secrets;
 pub mod telemetry;

@@ -3,16 +3,20 @@
 use std::{collections::HashMap, sync::Arc};
 
 use aws_config::SdkConfig;
+use bytes::Bytes;
+use http::Request;
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
 use super::{
     aws,
     configuration::{ErpCompany, ErpKind, ErpSettings, InboxSettings, NorceSettings},
+    guard::{Guard, RateLimit, Remote},
     secrets::{ApiKeySecret, ClientSecret, FingerprintSecret, SecretError, Secrets},
 };
 use crate::{
-    domain::{FingerprintKey, Scope, Shops},
+    breakers::DynamoDbBreakers,
+    domain::{FingerprintKey, Scope, Shops, SystemClock},
     erp::{
         Erp,
         business_central::{BusinessCentral, BusinessCentralSettings},
@@ -20,7 +24,7 @@ use crate::{
     },
     http::{HttpClient, ReqwestTransport, RetryPolicy, Transport, TransportSetupError},
     norce::{
-        NorceApi, NorceError,
+        APPLICATION_HEADER, NorceApi, NorceError,
         connect::ConnectClient,
         identity::{self, NorceCredentials},
         query::QueryClient,
@@ -89,17 +93,30 @@ impl Foundation {
         Ok(FingerprintKey::new(secret.key.expose_secret().as_bytes()))
     }
 
+    /// What leaves a remote alone while it is down.
+    pub fn guard(&self, breakers_table: &str) -> Guard {
+        let breakers = DynamoDbBreakers::new(&self.aws, breakers_table);
+        Guard::new(Arc::new(breakers), Arc::new(SystemClock))
+    }
+
     /// The clients of Norce.
     ///
     /// # Errors
     /// When the secret cannot be read, or the address cannot be one.
     pub async fn norce(
         &self,
+        guard: &Guard,
         settings: &NorceSettings,
         shops: &Shops,
     ) -> Result<NorceClients, WiringError> {
         let secret: ClientSecret = self.secrets.get(&settings.secret_arn).await?;
-        Ok(norce(self.transport.clone(), settings, secret, shops)?)
+        Ok(norce(
+            guard,
+            self.transport.clone(),
+            settings,
+            secret,
+            shops,
+        )?)
     }
 
     /// The ERP company behind every register.
@@ -108,6 +125,7 @@ impl Foundation {
     /// When the secret cannot be read, or no company is configured.
     pub async fn erps(
         &self,
+        guard: &Guard,
         settings: &ErpSettings,
         shops: &Shops,
     ) -> Result<HashMap<Scope, Arc<dyn Erp>>, WiringError> {
@@ -116,8 +134,43 @@ impl Foundation {
             ErpKind::BusinessCentral => ErpSecret::BusinessCentral(self.secrets.get(arn).await?),
             ErpKind::Odoo => ErpSecret::Odoo(self.secrets.get(arn).await?),
         };
-        erps(&self.transport, settings, &secret, shops)
+        erps(guard, &self.transport, settings, &secret, shops)
     }
+}
+
+/// Business Central takes 6,000 requests in five minutes from one app registration, and works on five at once (erp-apis
+/// §1.8). Two busy processes, which is what the template allows `change-events`, stay below that: 600 at once and 8 a
+/// second are 3,000 in five minutes.
+const BUSINESS_CENTRAL: RateLimit = RateLimit {
+    per_second: 8.0,
+    burst: 600,
+    at_once: 5,
+};
+/// Norce Identity takes three requests a minute from one address, after 20 more (norce-api §2). A process needs one in an
+/// hour.
+const NORCE_IDENTITY: RateLimit = RateLimit {
+    per_second: 3.0 / 60.0,
+    burst: 3,
+    at_once: 1,
+};
+
+fn remote(name: String, limit: RateLimit) -> Remote {
+    Remote { name, limit }
+}
+
+/// Which breaker and limit a request to Norce is under: one for each application, in whose name it is made (P14), and one
+/// for the tokens of all. The limits of Query and Connect are not documented (norce-api §14): 429 is heeded.
+fn norce_remote(request: &Request<Bytes>) -> Remote {
+    if request.uri().path().ends_with(identity::TOKEN_PATH) {
+        return remote("norce/identity".to_owned(), NORCE_IDENTITY);
+    }
+    let application = request.headers().get(APPLICATION_HEADER);
+    let application = application.and_then(|id| id.to_str().ok());
+    let name = match application {
+        Some(id) => format!("norce/app-{id}"),
+        None => "norce".to_owned(),
+    };
+    remote(name, RateLimit::NONE)
 }
 
 /// The two ends of Norce.
@@ -133,11 +186,13 @@ pub struct NorceClients {
 /// # Errors
 /// When the address cannot be one.
 pub fn norce(
+    guard: &Guard,
     transport: Arc<dyn Transport>,
     settings: &NorceSettings,
     secret: ClientSecret,
     shops: &Shops,
 ) -> Result<NorceClients, NorceError> {
+    let transport = guard.around(transport, norce_remote);
     let base_url = settings.base_url.url();
     let credentials = NorceCredentials {
         client_id: secret.client_id,
@@ -183,6 +238,7 @@ pub enum ErpSecret {
 /// # Errors
 /// When no company is configured for a register, or it cannot be one.
 pub fn erps(
+    guard: &Guard,
     transport: &Arc<dyn Transport>,
     settings: &ErpSettings,
     secret: &ErpSecret,
@@ -195,6 +251,22 @@ pub fn erps(
             let company = settings
                 .company_of(shops, scope)
                 .map_err(WiringError::Erp)?;
+            let limit = match secret {
+                ErpSecret::BusinessCentral(_) => BUSINESS_CENTRAL,
+                // None is documented.
+                ErpSecret::Odoo(_) => RateLimit::NONE,
+            };
+            let token_url = settings.token_url.as_ref().map(|url| url.url().path());
+            let token_path = token_url.map(str::to_owned);
+            let transport = guard.around(transport.clone(), move |request| {
+                // The identity provider is another system, which can be down by itself.
+                let is_token = Some(request.uri().path()) == token_path.as_deref();
+                if is_token {
+                    remote(format!("erp-identity/{scope}"), RateLimit::NONE)
+                } else {
+                    remote(format!("erp/{scope}"), limit)
+                }
+            });
             let erp: Arc<dyn Erp> = match (secret, company) {
                 (
                     ErpSecret::BusinessCentral(secret),

@@ -124,6 +124,7 @@ fn environment(aws: &str) -> Vec<(String, String)> {
         ("EVENT_SECRET_ARN", "event"),
         ("FINGERPRINT_SECRET_ARN", "fingerprint"),
         ("CODE_MAPPINGS_TABLE", "code-mappings"),
+        ("BREAKERS_TABLE", "breakers"),
         ("OWED_TABLE", "owed"),
         ("IMPORT_JOBS_TABLE", "import-jobs"),
         ("PASSES_TABLE", "passes"),

@@ -130,7 +130,7 @@ pub(crate) async fn sqs_functions(binaries: &Path) {
     set("ERP_BASE_URL", erp.api_root(&erp_server.base_url));
     set("ERP_TOKEN_URL", erp.token_url(&erp_server.base_url));
     set("ERP_COMPANY", erp.companies()[0].to_string());
-    for name in ["code-mappings", "owed", "import-jobs", "passes"] {
+    for name in ["breakers", "code-mappings", "owed", "import-jobs", "passes"] {
         create_table(&config, name).await.expect("a table");
     }
     secret(&config, "fingerprint", json!({ "key": "benchmark" })).await;

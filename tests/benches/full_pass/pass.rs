@@ -13,6 +13,7 @@ use erp_full_pass::{ErpFullPass, PassSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::{
+    breakers::MemoryBreakers,
     domain::{
         FieldGroups, FingerprintKey, ImportRequest, PassMessage, PassMode, PassRequest, Resource,
         Scope, Shops, SystemClock,
@@ -28,6 +29,7 @@ use shared::{
         aws,
         batch::{Handler, Outcome, Received},
         configuration::{ErpKind, ErpSettings, NorceSettings},
+        guard::Guard,
         secrets::ClientSecret,
         wiring::{self, ErpSecret},
     },
@@ -175,7 +177,9 @@ async fn pass(
         account_id: 17,
         address_types: shared::norce::query::AddressTypes::default(),
     };
-    let norce = wiring::norce(transport.clone(), &norce, secret(), &shops).expect("Norce");
+    let breakers = Arc::new(MemoryBreakers::default());
+    let guard = Guard::new(breakers, Arc::new(SystemClock));
+    let norce = wiring::norce(&guard, transport.clone(), &norce, secret(), &shops).expect("Norce");
     let erp = ErpSettings {
         kind: ErpKind::BusinessCentral,
         base_url: url(&format!("/v2.0/{}/prod/api/v2.0/", task.customers)),
@@ -187,6 +191,7 @@ async fn pass(
         code_sequence: None,
     };
     let erps = wiring::erps(
+        &guard,
         transport,
         &erp,
         &ErpSecret::BusinessCentral(secret()),

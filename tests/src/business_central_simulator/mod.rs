@@ -48,6 +48,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::any,
 };
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -278,6 +279,29 @@ impl BusinessCentralSimulator {
         self.add(company, Entity::Customers, properties)
     }
 
+    /// Somebody in the ERP creates customers with these properties in one transaction that began earlier and ends now:
+    /// nobody has seen them so far, and they are stamped with the time of its beginning (erp-apis §0, headline 6).
+    ///
+    /// # Errors
+    /// What the ERP objects to; then there are none of them from there on.
+    pub fn add_customers_late(
+        &self,
+        company: Uuid,
+        began: DateTime<Utc>,
+        customers: &[Value],
+    ) -> Result<(), Refused> {
+        self.lock().by_hand_at(began, company, |company, write| {
+            for properties in customers {
+                let changes = fields::read_changes(
+                    company.table(Entity::Customers)?.fields,
+                    properties.to_string().as_bytes(),
+                )?;
+                company.insert(Entity::Customers, changes, write)?;
+            }
+            Ok(())
+        })
+    }
+
     /// A person in the ERP creates a contact with these properties. The business rules hold, but any number goes.
     ///
     /// # Errors
@@ -408,8 +432,17 @@ impl Environment {
         id: Uuid,
         work: impl FnOnce(&mut Company, &Write<'_>) -> Result<T, Refused>,
     ) -> Result<T, Refused> {
+        self.by_hand_at(self.settings.clock.now(), id, work)
+    }
+
+    fn by_hand_at<T>(
+        &mut self,
+        now: DateTime<Utc>,
+        id: Uuid,
+        work: impl FnOnce(&mut Company, &Write<'_>) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
         let write = Write {
-            now: self.settings.clock.now(),
+            now,
             author: Author::Person,
             refusals: &self.refusals,
         };

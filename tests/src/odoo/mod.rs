@@ -1,4 +1,7 @@
-//! A real Odoo 19 with a PostgreSQL of its own (erp-apis §2.2), for as long as it is held.
+//! A real Odoo 19 with a PostgreSQL of its own (erp-apis §2.2), for as long as it is held; and a front for it, where it
+//! is to be seen what a client writes.
+
+mod front;
 
 use std::{
     path::PathBuf,
@@ -12,9 +15,14 @@ use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
+    sync::Mutex,
 };
 
-use crate::local_aws::{LocalAwsError, Progress, Tools};
+pub use self::front::{CarriedOut, Front};
+use crate::{
+    local_aws::{LocalAwsError, Progress, Tools},
+    norce_simulator::loopback_client,
+};
 
 const RUN_ODOO: &str = include_str!("run_odoo.py");
 /// How long it may take to end before it is left to itself; its standard input is closed by then.
@@ -51,6 +59,7 @@ pub struct Access {
 enum Line {
     Progress(String),
     Ready(Access),
+    Stopped(()),
     Failed(String),
 }
 
@@ -58,10 +67,25 @@ enum Line {
 #[derive(Debug)]
 pub struct Odoo {
     access: Access,
+    /// Shares nothing with the adapter's.
+    client: reqwest::Client,
     child: Child,
+    keeper: Mutex<Option<Keeper>>,
+}
+
+/// The pipes to the program that keeps Odoo.
+#[derive(Debug)]
+struct Keeper {
     /// Odoo runs for as long as this end of the pipe is open.
-    lifeline: Option<ChildStdin>,
+    lifeline: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Keeper {
+    async fn ask(&mut self, line: &[u8]) -> Result<(), OdooError> {
+        let asked = self.lifeline.write_all(line).await;
+        asked.map_err(|error| OdooError::Unavailable(error.to_string()))
+    }
 }
 
 /// Downloads outlive the workspace: they are 120 MB, and 1.2 GB unpacked.
@@ -96,9 +120,9 @@ impl Odoo {
         let access = until_ready(&mut lines, &progress).await?;
         Ok(Self {
             access,
+            client: client().map_err(OdooError::Unavailable)?,
             child,
-            lifeline: Some(lifeline),
-            lines,
+            keeper: Mutex::new(Some(Keeper { lifeline, lines })),
         })
     }
 
@@ -107,16 +131,38 @@ impl Odoo {
         &self.access
     }
 
-    /// Ends the server and starts it again; the database stays.
+    /// Ends the server and starts it again, in the same place; the database stays.
     ///
     /// # Errors
     /// When it does not come up again.
-    pub async fn restart(&mut self) -> Result<(), OdooError> {
-        if let Some(lifeline) = &mut self.lifeline {
-            let asked = lifeline.write_all(b"restart\n").await;
-            asked.map_err(|error| OdooError::Unavailable(error.to_string()))?;
+    pub async fn restart(&self) -> Result<(), OdooError> {
+        self.stop().await?;
+        self.start_again().await
+    }
+
+    /// Ends the server; the database stays.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(&self) -> Result<(), OdooError> {
+        match self.keeper.lock().await.as_mut() {
+            Some(keeper) => {
+                keeper.ask(b"stop\n").await?;
+                until_stopped(&mut keeper.lines).await
+            }
+            None => Ok(()),
         }
-        self.access = until_ready(&mut self.lines, &|_: &str| {}).await?;
+    }
+
+    /// Starts a stopped server again, in the same place and with what it had.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn start_again(&self) -> Result<(), OdooError> {
+        if let Some(keeper) = self.keeper.lock().await.as_mut() {
+            keeper.ask(b"start\n").await?;
+            until_ready(&mut keeper.lines, &|_: &str| {}).await?;
+        }
         Ok(())
     }
 
@@ -130,10 +176,11 @@ impl Odoo {
         method: &str,
         arguments: Value,
     ) -> Result<Value, OdooError> {
-        // Nothing here is encrypted, but a client is not made without it; somebody else may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let unavailable =
+            |error: &dyn std::fmt::Display| OdooError::Unavailable(format!("{model}: {error}"));
         let url = format!("{}/json/2/{model}/{method}", self.access.url);
-        let request = reqwest::Client::new()
+        let request = self
+            .client
             .post(url)
             .bearer_auth(&self.access.key)
             .header("content-type", "application/json")
@@ -142,8 +189,6 @@ impl Odoo {
             let answer = request.send().await?.error_for_status()?;
             answer.bytes().await
         };
-        let unavailable =
-            |error: &dyn std::fmt::Display| OdooError::Unavailable(format!("{model}: {error}"));
         let body = answer.await.map_err(|error| unavailable(&error))?;
         serde_json::from_slice(&body).map_err(|error| unavailable(&error))
     }
@@ -162,7 +207,7 @@ impl Odoo {
 
 impl Drop for Odoo {
     fn drop(&mut self) {
-        drop(self.lifeline.take());
+        drop(self.keeper.get_mut().take());
         let begin = Instant::now();
         while begin.elapsed() < STOP_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(50));
@@ -170,21 +215,46 @@ impl Drop for Odoo {
     }
 }
 
+/// A client of what runs on this machine.
+fn client() -> Result<reqwest::Client, String> {
+    let client = loopback_client()?.build();
+    client.map_err(|error| error.to_string())
+}
+
 async fn until_ready(
     lines: &mut Lines<BufReader<ChildStdout>>,
     progress: &impl Fn(&str),
 ) -> Result<Access, OdooError> {
     loop {
+        match next(lines).await? {
+            Line::Progress(text) => progress(&text),
+            Line::Ready(access) => return Ok(access),
+            Line::Stopped(_) => {}
+            Line::Failed(reason) => return Err(OdooError::Unavailable(reason)),
+        }
+    }
+}
+
+async fn until_stopped(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<(), OdooError> {
+    loop {
+        match next(lines).await? {
+            Line::Stopped(_) => return Ok(()),
+            Line::Failed(reason) => return Err(OdooError::Unavailable(reason)),
+            Line::Progress(_) | Line::Ready(_) => {}
+        }
+    }
+}
+
+/// The next line that is one of ours.
+async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Line, OdooError> {
+    loop {
         let line = lines.next_line().await;
         let line = line.map_err(|error| OdooError::Unavailable(error.to_string()))?;
         let Some(line) = line else {
-            return Err(OdooError::Unavailable("it ended at once".to_owned()));
+            return Err(OdooError::Unavailable("it ended by itself".to_owned()));
         };
-        match serde_json::from_str(&line) {
-            Ok(Line::Progress(text)) => progress(&text),
-            Ok(Line::Ready(access)) => return Ok(access),
-            Ok(Line::Failed(reason)) => return Err(OdooError::Unavailable(reason)),
-            Err(_) => {}
+        if let Ok(line) = serde_json::from_str(&line) {
+            return Ok(line);
         }
     }
 }

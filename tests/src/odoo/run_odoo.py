@@ -5,6 +5,8 @@
 <cache> keeps the download, what is unpacked of it, and a database that is ready, between runs; <environment> is the
 Python environment with Odoo's requirements. Everything else is in a temporary directory that goes when this ends.
 Prints lines of JSON: {"progress": …} while it prepares, {"ready": {…}} when Odoo answers, {"failed": …} instead.
+Takes lines on standard input: `stop` ends the server ({"stopped": null}), `start` starts it again ({"ready": {…}}). Its
+database and its port stay.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ import lzma
 import os
 import pathlib
 import pwd
+import random
 import re
 import secrets
 import shutil
@@ -31,10 +34,22 @@ VERSION = "19.0.0+dfsg-1"
 SHA256 = "9d2f598b0555db17e291d48ed24df184c70823c053c4c5ed53c467ca7f629bbf"
 POOL = f"pool/main/o/odoo/odoo-19_{VERSION}_all.deb"
 INDEX = "dists/sid/main/binary-amd64/Packages.xz"
-MODULES = "contacts,product"
+# What the package leaves to other packages, and a browser needs; without them Odoo answers pages with HTTP 500.
+FOR_BROWSERS = {
+    "pool/main/n/node-jquery/libjs-jquery_3.6.1+dfsg+~3.5.14-1_all.deb":
+        "a58c9ff6afe96c769cb6535754c909410760e4efa1e1540236194e489adcfb25",
+    "pool/main/j/jquery-goodies/libjs-jquery-form_12-4_all.deb":
+        "fbfeedcd3eaf519b3cdcc88e93a1c79f6775da71657bac763f1430fe66e8a1da",
+    "pool/main/u/underscore/libjs-underscore_1.13.4~dfsg+~1.11.4-3_all.deb":
+        "4a0fbc90e7f62ea50c4ac7453352721fa60bb5eac87e9f39a027908faff29015",
+    "pool/main/f/fonts-font-awesome/fonts-font-awesome_5.0.10+really4.7.0~dfsg-4.1_all.deb":
+        "5f09e1adce26d59628a239c538882d53e58978b958233864fc617be9a510018e",
+}
+MODULES = "contacts,product,base_automation"
 DATABASE = "erp"
 LOGIN, PASSWORD = "admin", "admin"
 START_SECONDS = 90
+FINISH_SECONDS = 5
 
 cache, environment = (pathlib.Path(argument) for argument in sys.argv[1:3])
 
@@ -59,15 +74,8 @@ def digest(path):
         ).hexdigest()
 
 
-def package():
-    """The Debian package: named by ODOO_DEB, or fetched once."""
-    named = os.environ.get("ODOO_DEB")
-    if named:
-        return pathlib.Path(named)
-    cache.mkdir(parents=True, exist_ok=True)
-    for path in sorted(cache.glob("*.deb"), reverse=True):
-        if digest(path) == path.with_suffix(".sha256").read_text().strip():
-            return path
+def archive():
+    """The address of Debian's archive, which apt knows."""
     try:
         sites = subprocess.run(
             ["apt-get", "indextargets", "--format", "$(SITE)"], capture_output=True, text=True, check=True
@@ -79,6 +87,19 @@ def package():
     site = next((site for site in sites if site.endswith("/debian")), sites[0] if sites else None)
     if site is None:
         raise Failed("apt knows no archive: fetch the package odoo-19 of Debian sid and name it in ODOO_DEB")
+    return site
+
+
+def package():
+    """The Debian package: named by ODOO_DEB, or fetched once."""
+    named = os.environ.get("ODOO_DEB")
+    if named:
+        return pathlib.Path(named)
+    cache.mkdir(parents=True, exist_ok=True)
+    for path in sorted(cache.glob("*.deb"), reverse=True):
+        if digest(path) == path.with_suffix(".sha256").read_text().strip():
+            return path
+    site = archive()
     say(progress=f"fetching Odoo from Debian's archive into {cache} (120 MB; once only)")
     name, expected = POOL, SHA256
     partial = cache / f"odoo-{os.getpid()}.part"
@@ -113,6 +134,26 @@ def unpacked(deb):
     return root
 
 
+def fit_for_browsers(root):
+    """Unpacks what pages need. The interface that programs use does without."""
+    done = root / "fit-for-browsers"
+    if done.exists():
+        return
+    partial = cache / f"for-browsers-{os.getpid()}.part"
+    try:
+        site = archive()
+        for name, expected in FOR_BROWSERS.items():
+            fetch(f"{site}/{name}", partial)
+            if digest(partial) != expected:
+                raise Failed(f"{name} does not have the SHA-256 {expected}")
+            subprocess.run(["dpkg-deb", "-x", partial, root], check=True)
+        done.touch()
+    except (Failed, OSError, subprocess.CalledProcessError) as error:
+        say(progress=f"Odoo has no pages for browsers here, and answers them with HTTP 500: {error}")
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def server_programs():
     """Where PostgreSQL's server is: Debian does not put it on the PATH."""
     places = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
@@ -125,15 +166,22 @@ def server_programs():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that the system gives to no connection of its own: it must still be free when Odoo is started again."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise Failed("no free port was found")
 
 
 def prepared_for(programs, root):
-    """Where a database is kept that is ready: it belongs to one version of PostgreSQL and of Odoo."""
+    """Where a database is kept that is ready: it belongs to one version of PostgreSQL and of Odoo, and has its modules."""
     version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    return cache / f"database-{version.split()[2].split('.')[0]}-{root.name}"
+    modules = MODULES.replace(",", "+")
+    return cache / f"database-{version.split()[2].split('.')[0]}-{root.name}-{modules}"
 
 
 class Run:
@@ -227,7 +275,7 @@ class Run:
                 raise Failed(f"Odoo's {arguments[0]} failed: {done.stderr[-800:]}")
         self.stop()
         prepared = prepared_for(self.programs, self.root)
-        partial = prepared.with_suffix(f".{secrets.token_hex(4)}")
+        partial = prepared.with_name(f"{prepared.name}.{secrets.token_hex(4)}")
         partial.mkdir()
         shutil.copytree(self.directory / "pg", partial / "pg")
         shutil.copy(self.directory / "key", partial / "key")
@@ -259,6 +307,18 @@ class Run:
         except OSError:
             return False
 
+    def stop_server(self):
+        """With the first signal Odoo lets requests finish, which one of a client that is gone may never do; with the
+        second it ends at once."""
+        self.server.send_signal(signal.SIGINT)
+        try:
+            self.server.wait(FINISH_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.server.send_signal(signal.SIGINT)
+            self.server.wait(START_SECONDS)
+        self.children.remove(self.server)
+        say(stopped=None)
+
     def stop(self):
         for child in reversed(self.children):
             # PostgreSQL ends its clients at once with SIGINT.
@@ -281,6 +341,7 @@ def main():
     programs, run = server_programs(), None
     try:
         root = unpacked(package())
+        fit_for_browsers(root)
         run = Run(root, programs)
         run.port = free_port()
         prepared = prepared_for(programs, root)
@@ -290,13 +351,14 @@ def main():
             shutil.rmtree(run.directory / "pg")
             shutil.rmtree(run.directory / "sockets")
         run.database(prepared)
-        run.start((prepared / "key").read_text().strip())
+        key = (prepared / "key").read_text().strip()
+        run.start(key)
         for line in sys.stdin:
-            if line.strip() == "restart":
-                run.server.send_signal(signal.SIGINT)
-                run.server.wait(30)
-                run.children.remove(run.server)
-                run.start((prepared / "key").read_text().strip())
+            match line.strip():
+                case "stop":
+                    run.stop_server()
+                case "start":
+                    run.start(key)
     finally:
         if run:
             run.end()
@@ -304,6 +366,6 @@ def main():
 
 try:
     main()
-except (Failed, OSError, subprocess.CalledProcessError) as error:
+except (Failed, OSError, subprocess.SubprocessError) as error:
     say(failed=str(error))
     sys.exit(1)

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use http::StatusCode;
 use tokio::time::sleep;
 
 use super::{
@@ -16,7 +15,6 @@ use super::{
     shop::{FIRST_COMPANY, FIRST_ORDER, Organisation, Person, Shop},
 };
 use crate::{
-    business_central_simulator::{CustomerRecord, Fault},
     local_aws::{LocalAws, Tools},
     norce_simulator::{
         Blank, EventPost, EventSink as _, EventType, HttpEventSink, Poison, PoisonMode, PoisonRows,
@@ -31,11 +29,10 @@ const GUEST_EVERY: usize = 7;
 const COMPANIES: usize = 10;
 /// Customers from before the integration who are in both registers; the first has moved on.
 const OF_OLD: usize = 5;
-/// New customers while the ERP hiccups.
-const CUSTOMERS_IN_HICCUP: usize = 6;
-/// How long the ERP answers 503, and how long it asks to be left alone.
-const HICCUP: Duration = Duration::from_secs(6);
-const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// New customers while the ERP is down.
+const CUSTOMERS_IN_OUTAGE: usize = 6;
+/// How long that is at least: long enough for the breaker to open, and for several probes (P8).
+const OUTAGE: Duration = Duration::from_secs(60);
 /// New customers of whom one cannot be imported.
 const CUSTOMERS_WITH_POISON: usize = 5;
 /// Customers, companies and contacts that change in the afternoon.
@@ -58,7 +55,7 @@ const LARGE_BODY: usize = 100 * 1024;
 const OF_OLD_FROM: usize = 0;
 const CUSTOMERS_FROM: usize = 10;
 const CONTACTS_FROM: usize = 60;
-const HICCUP_FROM: usize = 85;
+const OUTAGE_FROM: usize = 85;
 const POISON_FROM: usize = 95;
 
 /// Plays the day, and the night where there is one: it needs the deployed functions with their rights.
@@ -102,13 +99,11 @@ pub(super) async fn play(
         quiet().await
     })
     .await?;
-    progress::step(
-        "Noon: the ERP answers 503, and people keep ordering",
-        async {
-            day.noon().await;
-            quiet().await
-        },
-    )
+    let title = format!("Noon: {}, and people keep ordering", shop.erp.noon());
+    progress::step(&title, async {
+        day.noon().await?;
+        quiet().await
+    })
     .await?;
     let title = format!(
         "Afternoon: changes, {BURST} of them for one customer, one customer is forgotten, one code cannot be imported"
@@ -140,10 +135,10 @@ pub(super) async fn play(
             let customers = night::functions_die(shop, aws, &queues, deployment).await?;
             expected.customers.extend(customers);
             quiet().await?;
-            let before = night::writes(shop);
+            let before = night::writes(shop).await?;
             night::nothing_has_changed(shop, &event_url, &expected.contacts).await?;
             quiet().await?;
-            let after = night::writes(shop);
+            let after = night::writes(shop).await?;
             if after == before {
                 Ok(())
             } else {
@@ -180,14 +175,11 @@ struct Day<'a> {
 impl Day<'_> {
     async fn morning(&mut self) -> Result<(), SandboxError> {
         let shop = self.shop;
-        let refused = Person::new(CUSTOMERS_FROM).email;
-        shop.erp
-            .refuse_where(move |candidate| candidate.email.eq_ignore_ascii_case(&refused));
-
+        let refusal = shop.erp.refuse(&Person::new(CUSTOMERS_FROM).email).await?;
         for number in 0..OF_OLD {
             let person = Person::new(OF_OLD_FROM + number);
             let code = format!("C9{number:04}");
-            let id = shop.register_of_old(&person, &code, number == 0)?;
+            let id = shop.register_of_old(&person, &code, number == 0).await?;
             self.expected.of_old.push((id, code));
         }
         let mut customers = Vec::new();
@@ -218,24 +210,25 @@ impl Day<'_> {
             }
             sleep(PAUSE).await;
         }
-        self.expected.refused = self.expected.customers.first().copied();
+        let refused = self.expected.customers.first();
+        self.expected.refused = refused.map(|id| (*id, refusal));
         Ok(())
     }
 
-    async fn noon(&mut self) {
-        let fault = Fault::status(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER);
-        self.shop.erp.inject(fault.lasting(HICCUP));
-        for number in 0..CUSTOMERS_IN_HICCUP {
-            let id = self.shop.register(&Person::new(HICCUP_FROM + number));
+    async fn noon(&mut self) -> Result<(), SandboxError> {
+        self.shop.erp.begin_outage(OUTAGE).await?;
+        for number in 0..CUSTOMERS_IN_OUTAGE {
+            let id = self.shop.register(&Person::new(OUTAGE_FROM + number));
             self.shop.order(id, None, false);
             self.expected.customers.push(id);
             sleep(PAUSE).await;
         }
-        for place in 1..=CUSTOMERS_IN_HICCUP {
+        for place in 1..=CUSTOMERS_IN_OUTAGE {
             if let Some(&id) = self.expected.customers.get(place) {
-                self.moves(id, "Hiccupvägen");
+                self.moves(id, "Avbrottsvägen");
             }
         }
+        self.shop.erp.end_outage().await
     }
 
     async fn afternoon(&mut self) -> Result<(), SandboxError> {
@@ -298,18 +291,19 @@ impl Day<'_> {
                 sleep(PAUSE / 4).await;
             }
         }
-        self.forget()
+        self.forget().await
     }
 
     /// A customer who is in the ERP is forgotten in Norce, which is an event like any other.
-    fn forget(&mut self) -> Result<(), SandboxError> {
+    async fn forget(&mut self) -> Result<(), SandboxError> {
         let norce = &self.shop.norce;
         let nobody = || SandboxError::Day("there is no customer to be forgotten".to_owned());
         let id = self.expected.customers.get(2).copied().ok_or_else(nobody)?;
         let code = norce
             .customer(id)
             .and_then(|customer| customer.row.customer_code);
-        let record = self.shop.erp_customer(code.as_deref()).ok_or_else(nobody)?;
+        let record = self.shop.erp_customer(code.as_deref()).await?;
+        let record = record.ok_or_else(nobody)?;
         norce.forget_customer(id, &Blank::Placeholder("Forgotten".to_owned()), true);
         self.expected.customers.retain(|customer| *customer != id);
         self.expected.forgotten = Some((id, record));
@@ -322,15 +316,6 @@ impl Day<'_> {
                 address.address_line1 = Some(format!("{street} {id}"));
             }
         });
-    }
-}
-
-impl Shop {
-    /// The ERP's customer with this number, where there is exactly one.
-    pub(super) fn erp_customer(&self, number: Option<&str>) -> Option<CustomerRecord> {
-        let mut customers = self.erp.customers(self.erp_company);
-        customers.retain(|customer| Some(customer.number.as_str()) == number);
-        (customers.len() == 1).then(|| customers.remove(0))
     }
 }
 

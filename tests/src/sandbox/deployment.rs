@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::{SandboxError, io_error, progress};
+use super::{SandboxError, erp, io_error, progress};
 use crate::local_aws::{LocalAws, REGION, ROOT_KEY, Tools, sandbox_directory};
 
 /// The stack, which begins the names of its functions and log groups.
@@ -50,15 +50,9 @@ pub(super) struct Remotes {
     /// The system account of the imports.
     pub(super) norce_account: i64,
     /// The applications, each with the ERP company behind it where it has one of its own.
-    pub(super) applications: Vec<(i64, Uuid, Option<Uuid>)>,
-    /// The ERP's API root.
-    pub(super) erp_base_url: String,
-    /// The ERP's token endpoint.
-    pub(super) erp_token_url: String,
-    /// The ERP's OAuth client.
-    pub(super) erp_client: (String, String),
-    /// The ERP company of an application that has none of its own.
-    pub(super) erp_company: String,
+    pub(super) applications: Vec<(i64, Uuid, Option<String>)>,
+    /// The ERP.
+    pub(super) erp: erp::Remote,
 }
 
 impl Remotes {
@@ -169,8 +163,7 @@ impl Deployment {
         let config = aws.aws_config().await;
         let (client_id, client_secret) = &remotes.norce_client;
         let norce = json!({ "clientId": client_id, "clientSecret": client_secret });
-        let (client_id, client_secret) = &remotes.erp_client;
-        let erp = json!({ "clientId": client_id, "clientSecret": client_secret });
+        let erp = &remotes.erp;
         let name = |what: &str| format!("{stack}-{what}");
         let parameters = BTreeMap::from([
             ("NorceBaseUrl", remotes.norce_base_url.clone()),
@@ -189,11 +182,14 @@ impl Deployment {
                 "EventSecretArn",
                 secret(&config, &name("event"), &json!({ "current": EVENT_SECRET })).await?,
             ),
-            ("ErpKind", "business-central".to_owned()),
-            ("ErpBaseUrl", remotes.erp_base_url.clone()),
-            ("ErpTokenUrl", remotes.erp_token_url.clone()),
-            ("ErpSecretArn", secret(&config, &name("erp"), &erp).await?),
-            ("ErpCompany", remotes.erp_company.clone()),
+            ("ErpKind", erp.kind.to_owned()),
+            ("ErpBaseUrl", erp.base_url.clone()),
+            ("ErpTokenUrl", erp.token_url.clone()),
+            (
+                "ErpSecretArn",
+                secret(&config, &name("erp"), &erp.secret).await?,
+            ),
+            ("ErpCompany", erp.company.clone()),
             // Nothing outlives the sandbox anyway.
             ("TableDeletionPolicy", "Delete".to_owned()),
         ]);

@@ -1,11 +1,12 @@
-//! The sandbox: the real functions and the real template on a local AWS, between a simulated Norce and a simulated
-//! ERP, and a day in the shop. It ends with a table of what was synchronised, and with success only if both sides are
-//! as they should be: by their own records, not by the functions' logs.
+//! The sandbox: the real functions and the real template on a local AWS, between a simulated Norce and an ERP, and a day
+//! in the shop. It ends with a table of what was synchronised, and with success only if both sides are as they should
+//! be: by their own records, not by the functions' logs.
 //!
 //! ```text
 //! mod          what is started, in which order, and what becomes of it
 //! deployment   build and deploy with SAM
-//! shop         the two simulated worlds and the people in them
+//! shop         the two worlds and the people in them
+//! erp          the ERP, whichever it is: a simulated Business Central or a real Odoo
 //! day          what happens in the shop
 //! night        what a day rarely brings: a queue that refuses, functions that die, nonsense on a queue
 //! passes       the next day: what the scheduled passes repair
@@ -18,6 +19,7 @@
 
 mod day;
 mod deployment;
+mod erp;
 mod night;
 mod outcome;
 mod passes;
@@ -39,6 +41,7 @@ use tokio::{
 
 use self::{
     deployment::{Deployment, EVENT_SECRET, STACK, environment_file, towards, with_tools},
+    erp::ErpKind,
     shop::Shop,
     watch::{Watch, Watching},
 };
@@ -50,10 +53,13 @@ use crate::local_aws::{LocalAws, LocalAwsError, Tools, sandbox_directory};
     name = "cargo sandbox",
     about = "Runs the integration on this machine and plays a day in the shop",
     long_about = "Runs the integration on this machine: the real functions and the real template on a local AWS, \
-                  between a simulated Norce and a simulated ERP. Plays a day in the shop and ends with a table of what \
-                  was synchronised. The exit code is 0 only if both sides are as they should be."
+                  between a simulated Norce and a simulated ERP, or a real one. Plays a day in the shop and ends with a \
+                  table of what was synchronised. The exit code is 0 only if both sides are as they should be."
 )]
 pub struct Options {
+    /// The ERP on the other side
+    #[arg(long, value_enum, default_value_t)]
+    erp: ErpKind,
     /// Leave everything running after the day, with addresses and example commands, until Enter or Ctrl-C
     #[arg(long)]
     keep: bool,
@@ -194,7 +200,8 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         } else {
             Semaphore::MAX_PERMITS
         };
-        progress::step("Starting the simulators", Shop::open(posts_at_once)).await?
+        let opening = Shop::open(options.erp, posts_at_once);
+        progress::step(options.erp.opening(), opening).await?
     };
     let watch = if options.watch {
         Some(Watch::reserve()?)
@@ -357,13 +364,16 @@ Send an event (customer {customer} is in the shop):
     -d '{{\"ClientId\":{client},\"CustomerId\":{customer},\"EntityChanged\":\"tClientCustomer\"}}'
 ",
         norce = shop.remotes().norce_base_url,
-        erp = shop.remotes().erp_base_url,
+        erp = shop.remotes().erp.base_url,
         aws = aws.endpoint(),
         region = crate::local_aws::REGION,
         key = crate::local_aws::ROOT_KEY,
         client = shop.client_id(),
         ministack = shown(aws.log()),
     ));
+    if let Some(for_people) = shop.erp.for_people() {
+        progress::line(format_args!("{for_people}.\n"));
+    }
     let invoke = "cargo lambda invoke change-events --invoke-address 127.0.0.1";
     let sample = "--data-file tests/events/change-events-customer.json";
     match watch {

@@ -18,7 +18,6 @@ use super::{
     shop::{Person, Shop},
 };
 use crate::{
-    business_central_simulator::{Entity, Fault},
     local_aws::{LocalAws, REGION, ROOT_KEY},
     norce_simulator::{EventPost, EventSink as _, EventType, HttpEventSink, loopback_client},
 };
@@ -104,12 +103,9 @@ pub(super) async fn functions_die(
     deployment: &Deployment,
 ) -> Result<Vec<i64>, SandboxError> {
     let visibility = queues.set_visibility_of_changes(VISIBILITY_SECONDS).await?;
-    shop.erp.inject(
-        Fault::slow_answer(SLOW_ANSWER)
-            .on(http::Method::POST, Entity::Customers)
-            .times(u32::try_from(CUSTOMERS).unwrap_or(u32::MAX)),
-    );
-    let before = shop.erp.customers(shop.erp_company).len();
+    let creates = u32::try_from(CUSTOMERS).unwrap_or(u32::MAX);
+    shop.erp.answer_creates_late(creates, SLOW_ANSWER);
+    let before = shop.erp_register().await?.0.len();
     let customers: Vec<i64> = (0..CUSTOMERS)
         .map(|number| {
             let customer = shop.register(&Person::new(CUSTOMERS_FROM + number));
@@ -118,7 +114,7 @@ pub(super) async fn functions_die(
         })
         .collect();
     until("the ERP carries out a create", async || {
-        Ok(shop.erp.customers(shop.erp_company).len() > before)
+        Ok(shop.erp_register().await?.0.len() > before)
     })
     .await?;
     let killed = kill_processes(aws, deployment.output("ChangeEventsFunction")?).await?;
@@ -210,9 +206,8 @@ pub(super) async fn nothing_has_changed(
 }
 
 /// How often the ERP and Norce were written to.
-pub(super) fn writes(shop: &Shop) -> (usize, usize) {
-    let erp = shop.erp.requests().carried_out().count();
-    (erp, shop.norce.imports().len())
+pub(super) async fn writes(shop: &Shop) -> Result<(usize, usize), SandboxError> {
+    Ok((shop.erp.writes().await?.len(), shop.norce.imports().len()))
 }
 
 /// Kills the processes of a function: those that the local AWS started, and no other.

@@ -1,22 +1,26 @@
 //! What came of the day: a table, and whether both sides are as they should be. Both are read from the records of the
-//! two simulated systems, and from the list of owed records, which is the integration's own word to the merchant.
+//! two systems, and from the list of owed records, which is the integration's own word to the merchant.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use http::Method;
 use shared::{
     domain::{EntityKind, EntityRef, NorceId, Scope},
     owed::{DynamoDbOwed, Owed, OwedRecords as _, Stage, Subject},
 };
 
 use super::{
-    SandboxError, deployment::Deployment, passes::Passes, progress, quiet::Queues, shop::Shop,
+    SandboxError,
+    deployment::Deployment,
+    erp::{Details, Duplicate, Record, Register, Role, Write},
+    passes::Passes,
+    progress,
+    quiet::Queues,
+    shop::Shop,
 };
 use crate::{
-    business_central_simulator::{ContactRecord, CustomerRecord, Entity},
     local_aws::LocalAws,
     norce_simulator::{self, Address, DeliveryState, ImportKind},
 };
@@ -32,14 +36,20 @@ pub(super) struct Expectations {
     pub(super) contacts: Vec<i64>,
     /// Customers of both registers from before the integration, with their codes.
     pub(super) of_old: Vec<(i64, String)>,
-    /// The customer that the ERP refuses.
-    pub(super) refused: Option<i64>,
+    /// The customer that the ERP refuses, and what it says then.
+    pub(super) refused: Option<(i64, &'static str)>,
     /// The customer whose code Norce cannot import.
     pub(super) poisoned: Option<i64>,
     /// The customer who was forgotten, and the ERP's record of them at that moment.
-    pub(super) forgotten: Option<(i64, CustomerRecord)>,
+    pub(super) forgotten: Option<(i64, Record)>,
     /// The customer of the burst.
     pub(super) burst: Option<i64>,
+}
+
+impl Expectations {
+    fn refused_id(&self) -> Option<i64> {
+        self.refused.map(|(id, _)| id)
+    }
 }
 
 /// How a post that is not Norce's was answered.
@@ -79,53 +89,14 @@ struct Table {
     contacts: Column,
 }
 
-/// A record of the ERP, be it a customer or a contact, with what the shop can tell.
-#[derive(Debug, PartialEq)]
-struct ErpRecord {
-    name: String,
-    email: String,
-    phone: String,
-    street: String,
-    postal_code: String,
-    city: String,
-    country: String,
-}
-
-impl From<&CustomerRecord> for ErpRecord {
-    fn from(record: &CustomerRecord) -> Self {
-        Self {
-            name: record.display_name.clone(),
-            email: record.email.clone(),
-            phone: record.phone_number.clone(),
-            street: record.address_line1.clone(),
-            postal_code: record.postal_code.clone(),
-            city: record.city.clone(),
-            country: record.country.clone(),
-        }
-    }
-}
-
-impl From<&ContactRecord> for ErpRecord {
-    fn from(record: &ContactRecord) -> Self {
-        Self {
-            name: record.display_name.clone(),
-            email: record.email.clone(),
-            phone: record.phone_number.clone(),
-            street: record.address_line1.clone(),
-            postal_code: record.postal_code.clone(),
-            city: record.city.clone(),
-            country: record.country.clone(),
-        }
-    }
-}
-
 /// Both sides at the end of the day.
 struct Sides<'a> {
     shop: &'a Shop,
     customers: BTreeMap<i64, norce_simulator::CustomerRecord>,
     companies: BTreeMap<i64, norce_simulator::CompanyRecord>,
-    erp_customers: Vec<CustomerRecord>,
-    erp_contacts: Vec<ContactRecord>,
+    erp: Register,
+    writes: Vec<Write>,
+    duplicates: Vec<Duplicate>,
     owed: Vec<Owed>,
     faults: Vec<String>,
 }
@@ -152,6 +123,7 @@ impl Outcome {
             .list()
             .await
             .map_err(|error| SandboxError::Day(error.to_string()))?;
+        let erp = shop.erp_register().await?;
         let mut sides = Sides {
             shop,
             customers: shop
@@ -166,8 +138,9 @@ impl Outcome {
                 .into_iter()
                 .map(|record| (record.row.id, record))
                 .collect(),
-            erp_customers: shop.erp.customers(shop.erp_company),
-            erp_contacts: shop.erp.contacts(shop.erp_company),
+            duplicates: erp.duplicates(),
+            erp,
+            writes: shop.erp.writes().await?,
             owed,
             faults: Vec::new(),
         };
@@ -280,22 +253,6 @@ impl Sides<'_> {
         self.faults.push(fault);
     }
 
-    /// The records of the ERP with this number.
-    fn erp_records(&self, number: &str) -> Vec<ErpRecord> {
-        let customers = self
-            .erp_customers
-            .iter()
-            .filter(|record| record.number == number);
-        let contacts = self
-            .erp_contacts
-            .iter()
-            .filter(|record| record.number == number);
-        customers
-            .map(ErpRecord::from)
-            .chain(contacts.map(ErpRecord::from))
-            .collect()
-    }
-
     /// Whoever ordered has the code of exactly one record in the ERP, and that record has the shop's data.
     fn check_customers(&mut self, expected: &Expectations) {
         let of_old = expected.of_old.iter().map(|(id, _)| id);
@@ -305,17 +262,29 @@ impl Sides<'_> {
             .chain(&expected.contacts)
             .chain(of_old)
         {
-            if [expected.refused, expected.poisoned].contains(&Some(*id)) {
+            if [expected.refused_id(), expected.poisoned].contains(&Some(*id)) {
                 continue;
             }
             let Some(customer) = self.customers.get(id) else {
                 self.fault(format!("customer {id} is gone from Norce"));
                 continue;
             };
-            let (code, shop) = (
-                customer.row.customer_code.clone(),
-                in_erp_terms_customer(customer),
-            );
+            let code = customer.row.customer_code.clone();
+            let mut shop = in_erp_terms_customer(customer);
+            if !self.shop.erp.contacts_have_addresses()
+                && let Some(company) = self.company_of(*id)
+            {
+                let Details {
+                    name, email, phone, ..
+                } = shop;
+                let address = in_erp_terms_company(company);
+                shop = Details {
+                    name,
+                    email,
+                    phone,
+                    ..address
+                };
+            }
             self.compare("customer", *id, code, &shop);
         }
         for (id, code) in &expected.of_old {
@@ -329,6 +298,12 @@ impl Sides<'_> {
                 ));
             }
         }
+    }
+
+    /// The company of a customer who is a contact.
+    fn company_of(&self, customer: i64) -> Option<&norce_simulator::CompanyRecord> {
+        let companies = self.shop.norce.companies_of(customer);
+        self.companies.get(companies.first()?)
     }
 
     fn check_companies(&mut self, expected: &Expectations) {
@@ -347,17 +322,20 @@ impl Sides<'_> {
         }
     }
 
-    fn compare(&mut self, kind: &str, id: i64, code: Option<String>, shop: &ErpRecord) {
+    fn compare(&mut self, kind: &str, id: i64, code: Option<String>, shop: &Details) {
         let Some(code) = code else {
             self.fault(format!("{kind} {id} has no code in Norce"));
             return;
         };
-        match self.erp_records(&code).as_slice() {
-            [record] if record == shop => {}
+        match self.erp.with_code(&code).as_slice() {
+            [record] if record.details == *shop => {}
             // Everybody here is invented; what differs may be shown.
-            [record] => self.fault(format!(
-                "{kind} {id} is {shop:?} in the shop, but {code} is {record:?} in the ERP"
-            )),
+            [record] => {
+                let record = &record.details;
+                self.fault(format!(
+                    "{kind} {id} is {shop:?} in the shop, but {code} is {record:?} in the ERP"
+                ));
+            }
             records => {
                 let count = records.len();
                 self.fault(format!(
@@ -368,7 +346,9 @@ impl Sides<'_> {
     }
 
     fn check_refused(&mut self, expected: &Expectations) {
-        let Some(id) = expected.refused else { return };
+        let Some(id) = expected.refused_id() else {
+            return;
+        };
         let Some(customer) = self.customers.get(&id) else {
             return;
         };
@@ -381,11 +361,8 @@ impl Sides<'_> {
                 "customer {id} was refused by the ERP and has code {code} in Norce"
             ));
         }
-        if self
-            .erp_customers
-            .iter()
-            .any(|record| Some(&record.email) == email.as_ref())
-        {
+        let mut records = self.erp.0.iter();
+        if records.any(|record| Some(&record.details.email) == email.as_ref()) {
             self.fault(format!(
                 "customer {id} was refused by the ERP and is there all the same"
             ));
@@ -406,11 +383,8 @@ impl Sides<'_> {
                 "the code {code} of customer {id} could not be imported and is in Norce"
             ));
         }
-        let there = self
-            .erp_customers
-            .iter()
-            .filter(|record| ErpRecord::from(*record) == shop)
-            .count();
+        let there = self.erp.of(Role::Customer);
+        let there = there.filter(|record| record.details == shop).count();
         if there != 1 {
             self.fault(format!(
                 "customer {id} is in the ERP {there} times instead of once"
@@ -422,10 +396,10 @@ impl Sides<'_> {
         let Some((id, record)) = &expected.forgotten else {
             return;
         };
-        if self.shop.erp_customer(Some(&record.number)).as_ref() != Some(record) {
-            let number = &record.number;
+        let code = &record.code;
+        if self.erp.customer(Some(code)) != Some(record) {
             self.fault(format!(
-                "customer {id} is forgotten, and {number} was touched in the ERP afterwards"
+                "customer {id} is forgotten, and {code} was touched in the ERP afterwards"
             ));
         }
         if let Some(now) = self.customers.get(id)
@@ -438,12 +412,13 @@ impl Sides<'_> {
     /// Exactly the refused and the poisoned one are owed, each at its stage and with a reason in words.
     fn check_owed(&mut self, expected: &Expectations) {
         let mut missing: Vec<(Subject, Stage)> = [
-            (expected.refused, Stage::ToErp),
+            (expected.refused_id(), Stage::ToErp),
             (expected.poisoned, Stage::CodeToNorce),
         ]
         .into_iter()
         .filter_map(|(id, stage)| Some((customer_subject(id?)?, stage)))
         .collect();
+        let refusal = expected.refused.map(|(_, words)| words).unwrap_or_default();
         let mut faults = Vec::new();
         for owed in &self.owed {
             let subject = &owed.subject;
@@ -458,6 +433,10 @@ impl Sides<'_> {
             }
             if owed.detail.trim().is_empty() {
                 faults.push(format!("{subject} is owed without a reason in words"));
+            }
+            if owed.stage == Stage::ToErp && !owed.detail.contains(refusal) {
+                let detail = &owed.detail;
+                faults.push(format!("{subject} is owed for another reason: {detail}"));
             }
         }
         faults.extend(
@@ -486,12 +465,9 @@ impl Sides<'_> {
         for code in twice {
             self.fault(format!("code {code} stands twice in Norce"));
         }
-        for duplicate in self.shop.erp.duplicates(self.shop.erp_company) {
-            let numbers = duplicate.numbers.join(" and ");
-            self.fault(format!(
-                "the same {} is in the ERP as {numbers}",
-                duplicate.field
-            ));
+        for Duplicate { what, codes, .. } in self.duplicates.clone() {
+            let codes = codes.join(" and ");
+            self.fault(format!("the same {what} is in the ERP as {codes}"));
         }
     }
 
@@ -517,28 +493,24 @@ impl Sides<'_> {
     }
 
     fn table(&self, expected: &Expectations) -> Table {
-        let log = self.shop.erp.requests();
-        let written = |entity: Entity, method: Method| -> BTreeSet<uuid::Uuid> {
-            let writes = log
-                .carried_out()
-                .filter(|write| write.entity == entity && write.method == method);
-            writes.filter_map(|write| write.id).collect()
+        let created = |of_contact: bool| {
+            let creates = |write: &&Write| write.creates && write.of_contact == of_contact;
+            self.writes.iter().filter(creates).count()
         };
-        let created = |entity: Entity| {
-            log.carried_out()
-                .filter(|write| write.entity == entity && write.method == Method::POST)
+        let changed = |of_contact: bool| -> BTreeSet<&str> {
+            let changes = |write: &&Write| !write.creates && write.of_contact == of_contact;
+            let changes = self.writes.iter().filter(changes);
+            changes
+                .filter_map(|write| write.record.as_deref())
+                .collect()
+        };
+        let companies = self.erp.of(Role::Company);
+        let company_ids: BTreeSet<&str> = companies.map(|record| &*record.id).collect();
+        let duplicates = |role: Role| {
+            let duplicates = self.duplicates.iter();
+            duplicates
+                .filter(|duplicate| duplicate.role == role)
                 .count()
-        };
-        let changed = written(Entity::Customers, Method::PATCH);
-        let is_company = |record: &&CustomerRecord| record.r#type == "Company";
-        let companies = self.erp_customers.iter().filter(is_company);
-        let company_ids: BTreeSet<uuid::Uuid> = companies.map(|record| record.id).collect();
-        let duplicates = self.shop.erp.duplicates(self.shop.erp_company);
-        let duplicates = |of: fn(&str) -> bool, entity: Entity| {
-            let found = duplicates
-                .iter()
-                .filter(|duplicate| duplicate.entity == entity);
-            found.filter(|duplicate| of(duplicate.field)).count()
         };
         let owed = |kind: EntityKind, ids: &dyn Fn(i64) -> bool| {
             let of_kind = |owed: &&Owed| match owed.subject {
@@ -559,25 +531,21 @@ impl Sides<'_> {
             .values()
             .filter(|company| company.row.company_code.is_some())
             .count();
-        let companies_changed = changed.intersection(&company_ids).count();
-        let customers_changed = changed.len() - companies_changed;
-        let contacts_changed = written(Entity::Contacts, Method::PATCH).len();
+        let customers_changed = changed(false);
+        let companies_changed = customers_changed.intersection(&company_ids).count();
         // Those of old who did not move on are in the ERP with what the shop has, and nothing was to be written.
         let untouched = expected.of_old.iter().filter(|(_, code)| {
-            let record = self
-                .erp_customers
-                .iter()
-                .find(|record| record.number == *code);
-            record.is_some_and(|record| !changed.contains(&record.id))
+            let record = self.erp.customer(Some(code));
+            record.is_some_and(|record| !customers_changed.contains(&*record.id))
         });
         Table {
             customers: Column {
-                created: created(Entity::Customers) - company_ids.len(),
-                updated: customers_changed,
+                created: created(false) - company_ids.len(),
+                updated: customers_changed.len() - companies_changed,
                 unchanged: untouched.count(),
                 confirmed: Some(customers_confirmed.len()),
                 owed: owed(EntityKind::Customer, &|id| !contacts.contains(&id)),
-                duplicates: duplicates(|field| field != "taxRegistrationNumber", Entity::Customers),
+                duplicates: duplicates(Role::Customer),
             },
             companies: Column {
                 created: company_ids.len(),
@@ -585,15 +553,15 @@ impl Sides<'_> {
                 unchanged: 0,
                 confirmed: Some(companies_confirmed),
                 owed: owed(EntityKind::Company, &|_| true),
-                duplicates: duplicates(|field| field == "taxRegistrationNumber", Entity::Customers),
+                duplicates: duplicates(Role::Company),
             },
             contacts: Column {
-                created: created(Entity::Contacts),
-                updated: contacts_changed,
+                created: created(true),
+                updated: changed(true).len(),
                 unchanged: 0,
                 confirmed: Some(contacts_confirmed.len()),
                 owed: owed(EntityKind::Customer, &|id| contacts.contains(&id)),
-                duplicates: duplicates(|_| true, Entity::Contacts),
+                duplicates: duplicates(Role::Contact),
             },
         }
     }
@@ -616,7 +584,7 @@ impl Sides<'_> {
         notes.push(format!(
             "events             {posts} posts, {repeated} of them repeated on purpose, {retried} tried again by Norce"
         ));
-        let writes = self.shop.erp.requests().carried_out().count();
+        let writes = self.writes.len();
         let jobs = self.shop.norce.jobs();
         let rows: usize = jobs.iter().map(|job| job.totals).sum();
         notes.push(format!(
@@ -647,15 +615,9 @@ impl Sides<'_> {
     fn burst(&self, expected: &Expectations) -> Option<String> {
         let id = expected.burst?;
         let code = self.customers.get(&id)?.row.customer_code.clone()?;
-        let record = self
-            .erp_customers
-            .iter()
-            .find(|record| record.number == code)?;
-        let log = self.shop.erp.requests();
-        let writes = log
-            .carried_out()
-            .filter(|write| write.id == Some(record.id))
-            .count();
+        let record = self.erp.customer(Some(&code))?;
+        let of_record = |write: &&Write| write.record.as_ref() == Some(&record.id);
+        let writes = self.writes.iter().filter(of_record).count();
         let events = self.shop.norce.deliveries();
         let events = events
             .iter()
@@ -729,7 +691,7 @@ fn customer_subject(id: i64) -> Option<Subject> {
     Some(Subject::Entity(EntityRef::customer(Scope::Client, id)))
 }
 
-fn in_erp_terms_customer(customer: &norce_simulator::CustomerRecord) -> ErpRecord {
+fn in_erp_terms_customer(customer: &norce_simulator::CustomerRecord) -> Details {
     let row = &customer.row;
     let names = [&row.first_name, &row.last_name].map(|name| name.clone().unwrap_or_default());
     in_erp_terms(
@@ -740,7 +702,7 @@ fn in_erp_terms_customer(customer: &norce_simulator::CustomerRecord) -> ErpRecor
     )
 }
 
-fn in_erp_terms_company(company: &norce_simulator::CompanyRecord) -> ErpRecord {
+fn in_erp_terms_company(company: &norce_simulator::CompanyRecord) -> Details {
     let row = &company.row;
     let name = row.name.clone().unwrap_or_default();
     in_erp_terms(
@@ -756,13 +718,13 @@ fn in_erp_terms(
     email: &Option<String>,
     phone: &Option<String>,
     address: Option<&Address>,
-) -> ErpRecord {
+) -> Details {
     let of_address = |part: fn(&Address) -> &Option<String>| {
         address
             .and_then(|address| part(address).clone())
             .unwrap_or_default()
     };
-    ErpRecord {
+    Details {
         name,
         email: email.clone().unwrap_or_default(),
         phone: phone.clone().unwrap_or_default(),

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     SandboxError,
     deployment::Deployment,
+    erp::{ByHand, Details},
     progress,
     quiet::Queues,
     shop::{APPLICATION, Person, SECOND_APPLICATION, Shop},
@@ -130,14 +131,19 @@ impl World<'_> {
     }
 }
 
-fn person_in_erp(shop: &Shop, company: Uuid, person: &Person) -> Result<String, SandboxError> {
-    let properties = json!({
-        "displayName": person.name(), "type": "Person", "email": person.email.to_uppercase(),
-    });
-    let record = shop.erp.add_customer(company, &properties);
-    record
-        .map(|record| record.number)
-        .map_err(|refused| SandboxError::Day(format!("the ERP refuses a customer: {refused:?}")))
+/// Somebody puts a person into the ERP, with little more than a name. Returns the code.
+async fn put_into_erp(shop: &Shop, company: &str, person: &Person) -> Result<String, SandboxError> {
+    let by_hand = ByHand {
+        code: None,
+        details: Details {
+            name: person.name(),
+            email: person.email.to_uppercase(),
+            ..Details::default()
+        },
+    };
+    let mut codes = shop.erp.add(company, &[by_hand]).await?;
+    let none = || SandboxError::Day("the ERP gave no code".to_owned());
+    codes.pop().ok_or_else(none)
 }
 
 fn code_in_norce(shop: &Shop, id: i64) -> Option<String> {
@@ -178,7 +184,7 @@ pub(super) async fn play(world: &World<'_>, queues: &Queues) -> Result<Passes, S
             tokio::time::sleep(Duration::from_secs(3)).await;
             let runs = world.pass(queues, json!({"mode": "sweep"})).await?;
             let record = shop.erp_customer(changed.row.customer_code.as_deref());
-            let phone = record.map(|record| record.phone_number);
+            let phone = record.await?.map(|record| record.details.phone);
             passes.expect(
                 phone.as_deref() == Some(PHONE),
                 format!(
@@ -221,8 +227,9 @@ async fn delta(
     let shop = world.shop;
     let person = Person::new(PEOPLE_FROM);
     let by_hand = shop.register(&person);
-    let number = person_in_erp(shop, shop.erp_company, &person)?;
+    let number = put_into_erp(shop, shop.erp_company(), &person).await?;
     world.quiet(queues).await?;
+    let register = shop.erp_register().await?;
     let nobody = || SandboxError::Day("there is nobody whose code is renamed".to_owned());
     let renamed = shop
         .norce
@@ -230,15 +237,15 @@ async fn delta(
         .into_iter()
         .find(|customer| {
             let code = customer.row.customer_code.as_deref();
-            customer.row.is_active && shop.erp_customer(code).is_some()
+            customer.row.is_active && register.customer(code).is_some()
         })
         .ok_or_else(nobody)?;
-    let record = shop.erp_customer(renamed.row.customer_code.as_deref());
+    let record = register.customer(renamed.row.customer_code.as_deref());
     let record = record.ok_or_else(nobody)?;
-    let new_number = format!("{}-R", record.number);
+    let new_number = format!("{}-R", record.code);
     shop.erp
-        .rename_customer(shop.erp_company, record.id, &new_number)
-        .map_err(|refused| SandboxError::Day(format!("no rename: {refused:?}")))?;
+        .rename(shop.erp_company(), record, &new_number)
+        .await?;
 
     let request = json!({"mode": "delta", "dryRun": true});
     let plan = world.start(&request).await?;
@@ -288,8 +295,8 @@ pub(super) async fn two_applications(
     progress::step(
         "Two applications: the same people in both, a register and an ERP company each",
         async {
-            let shop = Shop::open_two().await?;
-            let second = shop.second_erp_company.unwrap_or_default();
+            let shop = world.shop.open_two().await?;
+            let companies = shop.erp.companies();
             let deployment = Deployment::create(
                 SECOND_STACK,
                 template,
@@ -308,10 +315,9 @@ pub(super) async fn two_applications(
             let mut expected = Vec::new();
             for number in 0..CUSTOMERS_OF_EACH {
                 let person = Person::new(number);
-                for (application, company) in [
-                    (APPLICATION, shop.erp_company),
-                    (SECOND_APPLICATION, second),
-                ] {
+                for (application, company) in
+                    [APPLICATION, SECOND_APPLICATION].into_iter().zip(companies)
+                {
                     let id = shop.norce.add_customer(NewCustomer {
                         application_id: Some(application),
                         ..person.in_shop(None)
@@ -319,7 +325,7 @@ pub(super) async fn two_applications(
                     // Half of them order; the others were made by hand in the ERP.
                     let by_hand = number % 2 == 1;
                     let code = if by_hand {
-                        Some(person_in_erp(&shop, company, &person)?)
+                        Some(put_into_erp(&shop, company, &person).await?)
                     } else {
                         shop.norce.place_order(NewOrder {
                             application_id: application,
@@ -340,12 +346,11 @@ pub(super) async fn two_applications(
             );
             for (id, company, email, made_by_hand) in expected {
                 let code = code_in_norce(&shop, id);
-                let record = shop
-                    .erp
-                    .customers(company)
+                let register = shop.erp.register(company).await?.0;
+                let record = register
                     .into_iter()
-                    .filter(|record| record.email.to_lowercase() == email)
-                    .map(|record| record.number)
+                    .filter(|record| record.details.email.to_lowercase() == email)
+                    .map(|record| record.code)
                     .collect::<Vec<_>>();
                 passes.expect(
                     record.len() == 1 && code.as_ref() == record.first(),

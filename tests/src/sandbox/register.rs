@@ -6,7 +6,12 @@ use serde_json::json;
 use shared::passes::Run;
 use tokio::time::sleep;
 
-use super::{SandboxError, passes::World, progress};
+use super::{
+    SandboxError,
+    erp::{ByHand, Details},
+    passes::World,
+    progress,
+};
 use crate::norce_simulator::NewCustomer;
 
 /// Of so many customers one has no code in Norce.
@@ -25,26 +30,30 @@ pub(super) async fn play(world: &World<'_>, customers: usize) -> Result<bool, Sa
         &format!("Seeding {customers} customers in the ERP, one in {WITHOUT_CODE_EVERY} without a code in Norce"),
         async {
             // Nobody listens: these are customers of old.
+            let email = |number: usize| format!("register.{number}@example.com");
+            let people: Vec<ByHand> = (0..customers)
+                .map(|number| ByHand {
+                    code: None,
+                    details: Details {
+                        name: format!("Kund {number}"),
+                        email: email(number),
+                        ..Details::default()
+                    },
+                })
+                .collect();
+            let codes = shop.erp.add(shop.erp_company(), &people).await?;
             let mut without_code = Vec::new();
-            for number in 0..customers {
-                let email = format!("register.{number}@example.com");
-                let properties = json!({
-                    "displayName": format!("Kund {number}"), "type": "Person", "email": email,
-                });
-                let record = shop
-                    .erp
-                    .add_customer(shop.erp_company, &properties)
-                    .map_err(|refused| SandboxError::Day(format!("the ERP: {refused:?}")))?;
+            for (number, code) in codes.into_iter().enumerate() {
                 let has_code = number % WITHOUT_CODE_EVERY != 0;
                 let id = shop.norce.add_customer(NewCustomer {
-                    email: Some(email),
+                    email: Some(email(number)),
                     first_name: Some("Kund".to_owned()),
                     last_name: Some(number.to_string()),
-                    code: has_code.then(|| record.number.clone()),
+                    code: has_code.then(|| code.clone()),
                     ..NewCustomer::default()
                 });
                 if !has_code {
-                    without_code.push((id, record.number));
+                    without_code.push((id, code));
                 }
             }
             Ok::<_, SandboxError>(without_code)

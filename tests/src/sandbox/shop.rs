@@ -1,23 +1,20 @@
-//! The two worlds between which the sandbox runs: a simulated Norce with a shop, and a simulated Business Central.
+//! The two worlds between which the sandbox runs: a simulated Norce with a shop, and the ERP. And the people in them.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use serde_json::json;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
     SandboxError,
     deployment::{EVENT_SECRET, Remotes},
+    erp::{ByHand, Details, Erp, ErpKind, Record, Register},
     io_error,
 };
-use crate::{
-    business_central_simulator::{self, BusinessCentralSimulator, CompanySettings},
-    norce_simulator::{
-        self, EventPost, EventSink, EventType, HttpEventSink, NewAddress, NewCompany, NewCustomer,
-        NewOrder, NorceSimulator, OauthClient, Subscription, event_path,
-    },
+use crate::norce_simulator::{
+    self, EventPost, EventSink, EventType, HttpEventSink, NewAddress, NewCompany, NewCustomer,
+    NewOrder, NorceSimulator, OauthClient, Subscription, event_path,
 };
 
 /// The one application of the shop, and the first of two.
@@ -26,7 +23,6 @@ const APPLICATION_KEY: Uuid = Uuid::from_u128(0x0f7c_6a5e_52b1_4d2b_9a57_3d1c_8e
 /// The other one.
 pub(super) const SECOND_APPLICATION: i64 = 2;
 const SECOND_APPLICATION_KEY: Uuid = Uuid::from_u128(0x0f7c_6a5e_52b1_4d2b_9a57_3d1c_8e94_0002);
-const SECOND_ERP_COMPANY: Uuid = Uuid::from_u128(0x3b1b_b2c1_6d0e_4f5a_9c43_2f6a_7d5e_0002);
 /// The system account that imports are made by.
 const SYSTEM_ACCOUNT: i64 = 42;
 /// Norce's OAuth client: id and secret, both invented.
@@ -69,34 +65,29 @@ impl EventSink for LimitedSink {
 /// Norce with its shop, and the ERP.
 pub(super) struct Shop {
     pub(super) norce: NorceSimulator,
-    pub(super) erp: BusinessCentralSimulator,
-    /// The ERP's company.
-    pub(super) erp_company: Uuid,
-    /// The second application's, where each has a register of its own.
-    pub(super) second_erp_company: Option<Uuid>,
+    pub(super) erp: Arc<dyn Erp>,
     norce_server: norce_simulator::Server,
-    erp_server: business_central_simulator::Server,
 }
 
 impl Shop {
     /// Opens both on free loopback ports. Norce posts at most so many events at the same time.
-    pub(super) async fn open(posts_at_once: usize) -> Result<Self, SandboxError> {
-        Self::open_with(posts_at_once, false).await
+    pub(super) async fn open(kind: ErpKind, posts_at_once: usize) -> Result<Self, SandboxError> {
+        Self::open_with(kind.open().await?, posts_at_once).await
     }
 
     /// Two applications, each with a register and an ERP company of its own ("Customers by application").
-    pub(super) async fn open_two() -> Result<Self, SandboxError> {
-        Self::open_with(Semaphore::MAX_PERMITS, true).await
+    pub(super) async fn open_two(&self) -> Result<Self, SandboxError> {
+        Self::open_with(self.erp.with_two_companies().await?, Semaphore::MAX_PERMITS).await
     }
 
-    async fn open_with(posts_at_once: usize, two: bool) -> Result<Self, SandboxError> {
+    async fn open_with(erp: Arc<dyn Erp>, posts_at_once: usize) -> Result<Self, SandboxError> {
         let sink = LimitedSink {
             sink: HttpEventSink::new().map_err(SandboxError::Day)?,
             permits: Semaphore::new(posts_at_once),
         };
         let norce = NorceSimulator::new(norce_simulator::Settings::default(), Arc::new(sink));
         norce.add_application(APPLICATION, APPLICATION_KEY, "Shop");
-        if two {
+        if erp.companies().len() > 1 {
             norce.add_application(SECOND_APPLICATION, SECOND_APPLICATION_KEY, "Outlet");
             norce.configure(|settings| settings.customers_by_application = true);
         }
@@ -114,57 +105,55 @@ impl Shop {
             settings.jobs.delay = JOB_DELAY;
         });
         norce.start_ids_after(FIRST_CUSTOMER - 1);
-
-        let mut settings = business_central_simulator::Settings::default();
-        if two {
-            settings.companies.push(CompanySettings {
-                id: SECOND_ERP_COMPANY,
-                ..CompanySettings::named("Outlet AB")
-            });
-        }
-        let erp = BusinessCentralSimulator::new(settings);
-        let erp_company = erp.companies().first().copied();
-        let erp_company =
-            erp_company.ok_or_else(|| SandboxError::Day("the ERP has no company".to_owned()))?;
         Ok(Self {
             norce_server: norce
                 .serve()
                 .await
                 .map_err(io_error("Norce cannot be simulated"))?,
-            erp_server: erp
-                .serve()
-                .await
-                .map_err(io_error("the ERP cannot be simulated"))?,
             norce,
             erp,
-            erp_company,
-            second_erp_company: two.then_some(SECOND_ERP_COMPANY),
         })
     }
 
     /// How the integration reaches both.
     pub(super) fn remotes(&self) -> Remotes {
         let owned = |(id, secret): (&str, &str)| (id.to_owned(), secret.to_owned());
-        let application = business_central_simulator::Settings::default()
-            .applications
-            .remove(0);
         Remotes {
             norce_base_url: self.norce_server.base_url.clone(),
             norce_scope: NORCE_SCOPE.to_owned(),
             norce_client: owned(NORCE_CLIENT),
             norce_account: SYSTEM_ACCOUNT,
-            applications: match self.second_erp_company {
-                None => vec![(APPLICATION, APPLICATION_KEY, None)],
-                Some(second) => vec![
-                    (APPLICATION, APPLICATION_KEY, Some(self.erp_company)),
-                    (SECOND_APPLICATION, SECOND_APPLICATION_KEY, Some(second)),
+            applications: match self.erp.companies() {
+                [first, second] => vec![
+                    (APPLICATION, APPLICATION_KEY, Some(first.clone())),
+                    (
+                        SECOND_APPLICATION,
+                        SECOND_APPLICATION_KEY,
+                        Some(second.clone()),
+                    ),
                 ],
+                _ => vec![(APPLICATION, APPLICATION_KEY, None)],
             },
-            erp_base_url: self.erp.api_root(&self.erp_server.base_url),
-            erp_token_url: self.erp.token_url(&self.erp_server.base_url),
-            erp_client: (application.client_id, application.client_secret),
-            erp_company: self.erp_company.to_string(),
+            erp: self.erp.remote(),
         }
+    }
+
+    /// The ERP's company of the first application, or of the only one.
+    pub(super) fn erp_company(&self) -> &str {
+        self.erp.companies().first().map_or("", String::as_str)
+    }
+
+    /// Everybody in that company.
+    pub(super) async fn erp_register(&self) -> Result<Register, SandboxError> {
+        self.erp.register(self.erp_company()).await
+    }
+
+    /// Its customer or company with this code, where there is exactly one.
+    pub(super) async fn erp_customer(
+        &self,
+        code: Option<&str>,
+    ) -> Result<Option<Record>, SandboxError> {
+        Ok(self.erp_register().await?.customer(code).cloned())
     }
 
     /// Lets Norce post its events to the integration, as a person sets it up in Norce Admin.
@@ -205,31 +194,21 @@ impl Shop {
 
     /// A person who is in Norce and in the ERP with the same code, from long before the integration. With another
     /// telephone number in the ERP where `moved_on`.
-    pub(super) fn register_of_old(
+    pub(super) async fn register_of_old(
         &self,
         person: &Person,
         code: &str,
         moved_on: bool,
     ) -> Result<i64, SandboxError> {
-        let phone = if moved_on {
-            "08-000 00 00"
-        } else {
-            &person.phone
+        let mut details = person.details();
+        if moved_on {
+            details.phone = "08-000 00 00".to_owned();
+        }
+        let by_hand = ByHand {
+            code: Some(code.to_owned()),
+            details,
         };
-        let properties = json!({
-            "number": code,
-            "displayName": person.name(),
-            "type": "Person",
-            "email": person.email,
-            "phoneNumber": phone,
-            "addressLine1": person.street,
-            "postalCode": person.postal_code,
-            "city": CITY,
-            "country": COUNTRY,
-        });
-        self.erp
-            .add_customer(self.erp_company, &properties)
-            .map_err(|refused| SandboxError::Day(format!("the ERP refuses {code}: {refused:?}")))?;
+        self.erp.add(self.erp_company(), &[by_hand]).await?;
         Ok(self
             .norce
             .add_customer(person.in_shop(Some(code.to_owned()))))
@@ -322,6 +301,19 @@ impl Person {
     /// The name as the ERP has it.
     pub(super) fn name(&self) -> String {
         format!("{} {}", self.first_name, self.last_name)
+    }
+
+    /// All of it as the ERP has it.
+    pub(super) fn details(&self) -> Details {
+        Details {
+            name: self.name(),
+            email: self.email.clone(),
+            phone: self.phone.clone(),
+            street: self.street.clone(),
+            postal_code: self.postal_code.clone(),
+            city: CITY.to_owned(),
+            country: COUNTRY.to_owned(),
+        }
     }
 
     pub(super) fn in_shop(&self, code: Option<String>) -> NewCustomer {

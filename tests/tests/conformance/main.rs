@@ -10,17 +10,85 @@
 
 mod suite;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use shared::erp::business_central::{BusinessCentral, BusinessCentralSettings};
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::Utc;
+use http::{Method, Request};
+use serde_json::{Value, json};
+use shared::{
+    domain::{Code, ErpId, Resource},
+    erp::business_central::{BusinessCentral, BusinessCentralSettings},
+};
 use tests::{
     business_central_simulator::{BusinessCentralSimulator, CompanySettings, Settings},
     in_process::InProcess,
 };
+use uuid::Uuid;
 
-use suite::{Faults, Subject};
+use suite::{Faults, Register, Subject};
 
 const BASE_URL: &str = "https://bc.example";
+/// Less than Business Central's, so that a few records are many pages.
+const PAGE_SIZE: usize = 50;
+/// How long a transaction takes that takes long.
+const LONG: Duration = Duration::from_secs(2);
+
+/// A company as its own people work on it.
+struct Company {
+    simulator: BusinessCentralSimulator,
+    id: Uuid,
+}
+
+fn customer(code: &Code) -> Value {
+    json!({ "number": code.as_str(), "displayName": "Bo Lund", "type": "Person" })
+}
+
+fn guid(id: &ErpId) -> Uuid {
+    id.id.parse().unwrap()
+}
+
+#[async_trait]
+impl Register for Company {
+    fn more_than_two_pages(&self) -> usize {
+        PAGE_SIZE * 5 / 2
+    }
+
+    async fn add(&self, codes: &[Code]) -> Vec<ErpId> {
+        let add = |code| self.simulator.add_customer(self.id, &customer(code));
+        let added = codes.iter().map(|code| ErpId {
+            resource: Resource::Customer,
+            id: add(code).unwrap().id.to_string(),
+        });
+        added.collect()
+    }
+
+    async fn add_slowly(&self, codes: &[Code]) {
+        let began = Utc::now();
+        tokio::time::sleep(LONG).await;
+        let customers: Vec<Value> = codes.iter().map(customer).collect();
+        let added = self
+            .simulator
+            .add_customers_late(self.id, began, &customers);
+        added.unwrap();
+    }
+
+    async fn change_phone(&self, id: &ErpId, phone: &str) {
+        let phone = json!({ "phoneNumber": phone });
+        let edited = self.simulator.edit_customer(self.id, guid(id), &phone);
+        edited.unwrap();
+    }
+
+    async fn remove(&self, id: &ErpId) {
+        let deleted = self.simulator.delete_customer(self.id, guid(id));
+        deleted.unwrap();
+    }
+}
+
+fn is_write(request: &Request<Bytes>) -> bool {
+    request.method() != Method::GET
+}
 
 fn subject() -> Subject {
     let mut company = CompanySettings::named("Butiken AB");
@@ -29,10 +97,12 @@ fn subject() -> Subject {
     let settings = Settings {
         companies: vec![company],
         requests_per_window: usize::MAX,
+        page_size: PAGE_SIZE,
         ..Settings::default()
     };
     let simulator = BusinessCentralSimulator::new(settings);
-    let faults = Arc::new(Faults::around(Arc::new(InProcess::new(simulator.router()))));
+    let transport = Arc::new(InProcess::new(simulator.router()));
+    let faults = Arc::new(Faults::around(transport, is_write));
     let settings = BusinessCentralSettings {
         api_root: simulator.api_root(BASE_URL).parse().unwrap(),
         company: simulator.companies()[0],
@@ -42,7 +112,8 @@ fn subject() -> Subject {
         extra_fields: shared::erp::ExtraFields::default(),
     };
     let erp = BusinessCentral::new(settings, faults.clone()).unwrap();
-    Subject::new(Arc::new(erp), faults)
+    let id = simulator.companies()[0];
+    Subject::new(Arc::new(erp), faults, Arc::new(Company { simulator, id }))
 }
 
 #[tokio::test]

@@ -104,6 +104,14 @@ impl Inbox for Aws {
         self.inbox.retry_after(receipt, delay).await
     }
 
+    async fn send_anew(
+        &self,
+        body: &str,
+        group: Option<&str>,
+    ) -> Result<(), shared::queues::QueueError> {
+        self.inbox.send_anew(body, group).await
+    }
+
     async fn dead_letter(
         &self,
         body: &str,
@@ -335,11 +343,34 @@ mod fifo {
         p2_a_message_that_says_that_it_is_the_same_is_the_same,
         a_group_keeps_its_order,
         a_group_waits_while_one_of_its_messages_is_handled,
+        p8_what_is_sent_anew_begins_again_behind_its_group,
         a_message_without_a_group_is_refused,
         a_delay_is_ignored,
         a_received_message_is_hidden_until_it_is_asked_back,
         what_is_delivered_too_often_becomes_a_dead_letter,
         p6_what_can_never_be_handled_becomes_a_dead_letter_with_its_reason,
+    }
+
+    async fn p8_what_is_sent_anew_begins_again_behind_its_group(queue: Subject) {
+        let sent = [in_group("a", "1"), in_group("a", "2")];
+        queue.send(&sent, Duration::ZERO).await.unwrap();
+        let received = queue.receive(1).await.remove(0);
+        queue
+            .retry_after(&received.receipt, Duration::ZERO)
+            .await
+            .unwrap();
+        let again = queue.receive(1).await.remove(0);
+        assert_eq!(
+            (again.message_id, again.receive_count),
+            (received.message_id, 2)
+        );
+        queue.send_anew(&again.body, Some("a")).await.unwrap();
+        queue.delete(&again.receipt).await;
+        let next = queue.receive(1).await.remove(0);
+        queue.delete(&next.receipt).await;
+        let anew = queue.receive(1).await.remove(0);
+        assert_eq!((&anew.body, anew.receive_count), (&received.body, 1));
+        assert_ne!(next.body, anew.body);
     }
 
     async fn p4_a_later_change_does_not_vanish_behind_an_equal_one(queue: Subject) {

@@ -195,7 +195,9 @@ impl Client {
                 .send(request.clone(), safety, deadline)
                 .await
                 .map_err(|error| match &error {
-                    TransportError::NotSent(_) => Unanswered::NotSent(unanswered(&error)),
+                    TransportError::NotSent(_) | TransportError::Held { .. } => {
+                        Unanswered::NotSent(unanswered(&error))
+                    }
                     TransportError::AnswerLost(_) => Unanswered::Lost(error),
                 })?;
             if response.status() != StatusCode::UNAUTHORIZED || renewed {

@@ -162,7 +162,7 @@ impl From<Failure> for ErpError {
 /// There was no answer to a read, or to a write that may be repeated.
 pub(super) fn unanswered(error: &TransportError) -> ErpError {
     ErpError::RetryAfter {
-        after: None,
+        after: error.after(),
         reason: error.to_string(),
     }
 }

@@ -7,7 +7,7 @@ use super::formats::{
     MOBILE_PHONE_NUMBER, PHONE_NUMBER, POSTAL_CODE, STATE, TAX_REGISTRATION_NUMBER, address_lines,
 };
 use crate::{
-    domain::{Address, CountryCode, EmailKey, OrganisationNumber, Personal, VatNumber},
+    domain::{Address, EmailKey, Personal, VatNumber},
     erp::{ErpError, ErpImage, Party, PartyKind, Resource},
 };
 
@@ -224,13 +224,7 @@ pub(super) fn vat_number(party: &Party) -> Option<VatNumber> {
     }
     let country = party.address.as_ref().and_then(|address| address.country);
     match &party.vat_number {
-        Some(given) => Some(completed(given, country).unwrap_or_else(|| given.clone())),
+        Some(given) => Some(given.completed(country)),
         None => party.organisation_number.as_ref()?.vat_number(country?),
     }
-}
-
-fn completed(given: &VatNumber, country: Option<CountryCode>) -> Option<VatNumber> {
-    let bare = given.expose().bytes().all(|byte| byte.is_ascii_digit());
-    let number = OrganisationNumber::parse(given.expose()).filter(|_| bare)?;
-    number.vat_number(country?)
 }

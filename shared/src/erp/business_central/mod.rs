@@ -298,11 +298,16 @@ impl BusinessCentral {
         if response.status().is_success() {
             return match read_record(&response, id.resource) {
                 Ok(record) => Ok(UpdateOutcome::Updated(record)),
-                // It was written; only what it is like now has to be asked.
-                Err(_) => Ok(self
-                    .get(id, deadline)
-                    .await?
-                    .map_or(UpdateOutcome::Gone, UpdateOutcome::Updated)),
+                // What it is like now has to be asked; and whether it was Business Central that said so, or a proxy.
+                Err(_) => match self.get(id, deadline).await? {
+                    Some(record) if record.version == version => Err(ErpError::RetryAfter {
+                        after: None,
+                        reason: "a change was answered with success, and nothing was changed"
+                            .to_owned(),
+                    }),
+                    Some(record) => Ok(UpdateOutcome::Updated(record)),
+                    None => Ok(UpdateOutcome::Gone),
+                },
             };
         }
         let failure = Failure::of(&response, mask);

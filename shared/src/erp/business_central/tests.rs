@@ -618,6 +618,8 @@ async fn a_contact_has_a_title_and_a_mobile_telephone_and_a_customer_the_one_tel
 
 #[tokio::test(start_paused = true)]
 async fn an_update_of_an_old_version_is_stale_and_one_of_no_record_gone() {
+    let mut changed = person_row();
+    changed["@odata.etag"] = json!("W/\"2\"");
     for (answers, expected) in [
         (
             vec![failed(409, "Request_EntityChanged")],
@@ -642,8 +644,11 @@ async fn an_update_of_an_old_version_is_stale_and_one_of_no_record_gone() {
             UpdateOutcome::Gone,
         ),
         (
-            vec![page(204), answer(200, &person_row())],
-            UpdateOutcome::Updated(seen()),
+            vec![page(204), answer(200, &changed)],
+            UpdateOutcome::Updated(ErpRecord {
+                version: "W/\"2\"".to_owned(),
+                ..seen()
+            }),
         ),
     ] {
         let (_, erp) = server(answers);
@@ -652,6 +657,8 @@ async fn an_update_of_an_old_version_is_stale_and_one_of_no_record_gone() {
     }
     for (answers, expected) in [
         (vec![lost(), lost(), lost()], "RetryAfter"),
+        // A proxy says that all is well.
+        (vec![page(200), answer(200, &person_row())], "RetryAfter"),
         (vec![failed(409, "Internal_Deadlock")], "RetryAfter"),
         (vec![page(404)], "Unreadable"),
         (

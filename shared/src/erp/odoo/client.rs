@@ -178,7 +178,9 @@ impl Client {
             .send(request, safety, deadline)
             .await
             .map_err(|error| match &error {
-                TransportError::NotSent(_) => Unsettled::NotDone(unanswered(&error)),
+                TransportError::NotSent(_) | TransportError::Held { .. } => {
+                    Unsettled::NotDone(unanswered(&error))
+                }
                 TransportError::AnswerLost(_) => Unsettled::Unknown(error.to_string()),
             })?;
         if response.status() == StatusCode::OK {
@@ -311,7 +313,7 @@ impl From<Failure> for ErpError {
 
 fn unanswered(error: &TransportError) -> ErpError {
     ErpError::RetryAfter {
-        after: None,
+        after: error.after(),
         reason: error.to_string(),
     }
 }

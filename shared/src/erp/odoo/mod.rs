@@ -28,7 +28,7 @@ use url::Url;
 use self::{
     client::{Client, Unsettled},
     delivery::DeliveryChanges,
-    record::{Known, Names, Row, TIME, WHOLE, fields, wanted},
+    record::{Known, Names, Row, TIME, WHOLE, fields, vat_number, wanted},
 };
 use super::{
     Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, ExtraFields,
@@ -591,7 +591,7 @@ impl Erp for Odoo {
 
     fn natural_key(&self, party: &Party) -> Option<NaturalKey> {
         match party.kind {
-            PartyKind::Company => party.vat_number.clone().map(NaturalKey::VatNumber),
+            PartyKind::Company => vat_number(party).map(NaturalKey::VatNumber),
             PartyKind::Person | PartyKind::Contact { .. } => {
                 EmailKey::of(party.email.as_ref()).map(NaturalKey::Email)
             }

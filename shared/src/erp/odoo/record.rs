@@ -256,13 +256,20 @@ impl Row {
     }
 }
 
-/// The VAT number that Odoo would take: with a wrong check digit it refuses the whole partner (erp-apis §2.4).
-fn vat_number(party: &Party) -> Option<VatNumber> {
-    let own = party.vat_number.clone();
-    own.filter(|number| {
+/// The VAT number of a party; a bare organisation number in its place is one too.
+pub(super) fn vat_number(party: &Party) -> Option<VatNumber> {
+    let country = party.address.as_ref().and_then(|address| address.country);
+    Some(party.vat_number.as_ref()?.completed(country))
+}
+
+/// The VAT number that Odoo would take: without its country, or with a wrong check digit, it refuses the whole partner
+/// (erp-apis §2.4).
+fn acceptable_vat_number(party: &Party) -> Option<VatNumber> {
+    vat_number(party).filter(|number| {
         let country = number.expose().get(..2).unwrap_or_default();
         let checked = ["SE", "NO", "DK", "FI"].contains(&country);
-        !checked || number.organisation_number().is_some()
+        let named = country.bytes().all(|byte| byte.is_ascii_uppercase());
+        named && (!checked || number.organisation_number().is_some())
     })
 }
 
@@ -294,7 +301,7 @@ pub(super) fn wanted(
             if let Some(number) = &party.organisation_number {
                 put("company_registry", number.expose());
             }
-            if let Some(number) = vat_number(party) {
+            if let Some(number) = acceptable_vat_number(party) {
                 put("vat", number.expose());
             }
             if let Some(address) = &party.address {

@@ -1,0 +1,35 @@
+//! Breakers: which remotes are left alone for now, as all functions see it.
+
+mod dynamodb;
+mod memory;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+pub use dynamodb::DynamoDbBreakers;
+pub use memory::MemoryBreakers;
+
+use crate::domain::Breaker;
+
+/// The store failed. Whoever asks goes on as if the breaker were as it was seen last.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the breakers cannot be reached: {0}")]
+pub struct BreakersError(pub String);
+
+/// The states of all breakers, by the name of the remote, such as `erp/client` or `norce/app-1`.
+#[async_trait]
+pub trait Breakers: Send + Sync {
+    /// The state of one; closed where nothing is kept of it.
+    async fn get(&self, remote: &str) -> Result<Breaker, BreakersError>;
+
+    /// Puts a state in the place of the one that was seen; `false`: it is another by now.
+    async fn replace(
+        &self,
+        remote: &str,
+        seen: &Breaker,
+        next: &Breaker,
+    ) -> Result<bool, BreakersError>;
+
+    /// All of which something is kept.
+    async fn list(&self) -> Result<Vec<(String, Breaker)>, BreakersError>;
+}

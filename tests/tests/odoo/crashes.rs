@@ -1,0 +1,379 @@
+//! P2 against a real Odoo: the create flow of `change-events`, cut off right before, during and right after every one of
+//! its calls, and once with a restart of Odoo on top. Norce is simulated in the same process, stores and queues are in
+//! memory, and time is the real one, because paused time would run ahead of the sockets; only the waits that a queue
+//! would see to are skipped, by moving the clock on.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use change_events::ChangeEvents;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use shared::{
+    breakers::MemoryBreakers,
+    domain::{
+        ApplicationId, ChangeMessage, Clock, CountryCode, EntityRef, FieldGroups, FingerprintKey,
+        ImportRequest, NorceId, OrderKey, OrganisationNumber, Scope, Shops, SystemClock,
+    },
+    erp::{Erp, odoo::Odoo},
+    http::{Deadline, ReqwestTransport},
+    mappings::{Mapping, Mappings, MemoryMappings},
+    norce::{NorceQuery, query::AddressTypes},
+    owed::{MemoryOwed, OwedRecords},
+    queues::{Message, Queue, QueueError},
+    runtime::{
+        batch::{Handler, Outcome, Received},
+        configuration::{CreateInErp, ForgottenPolicy, NorceSettings, SyncPolicy},
+        guard::Guard,
+        secrets::ClientSecret,
+        wiring,
+    },
+};
+use tests::{
+    in_process::InProcess,
+    interruption::{Interruptible, Interruption, Moment},
+    norce_simulator::{
+        EventPost, NewAddress, NewCompany, NewCustomer, NewOrder, NorceSimulator, OauthClient,
+        Settings,
+    },
+    odoo::Odoo as Server,
+};
+use uuid::Uuid;
+
+use crate::settings;
+
+/// When Odoo's calls are cut off.
+const MOMENTS: [Moment; 3] = [Moment::Before, Moment::During, Moment::After];
+/// A message that has been delivered this often is never done.
+const MOST_DELIVERIES: u32 = 1_000;
+/// Between two deliveries of a message, so that a server that is not there is not asked without end.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The time of day, with the waits of the queue taken out.
+#[derive(Default)]
+struct SkippingClock(Mutex<TimeDelta>);
+
+impl SkippingClock {
+    fn skip(&self, wait: Duration) {
+        *self.0.lock().unwrap() += TimeDelta::from_std(wait).unwrap();
+    }
+}
+
+impl Clock for SkippingClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now() + *self.0.lock().unwrap()
+    }
+}
+
+/// Keeps what is sent until somebody takes it.
+struct Sent<M>(Mutex<Vec<M>>);
+
+impl<M> Sent<M> {
+    fn take(&self) -> Vec<M> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl<M: Message + Clone> Queue<M> for Sent<M> {
+    async fn send(&self, messages: &[M], _: Duration) -> Result<(), QueueError> {
+        self.0.lock().unwrap().extend_from_slice(messages);
+        Ok(())
+    }
+}
+
+/// A shop whose orders are brought to Odoo.
+struct Shop {
+    server: Arc<Server>,
+    norce: NorceSimulator,
+    mappings: Arc<MemoryMappings>,
+    owed: Arc<MemoryOwed>,
+    changes: Arc<Sent<ChangeMessage>>,
+    clock: Arc<SkippingClock>,
+    interruption: Arc<Interruption>,
+    change_events: ChangeEvents,
+}
+
+/// What somebody has ordered, and whose records it leads to.
+struct Ordered {
+    message: ChangeMessage,
+    number: i64,
+    customer: i64,
+    company: Option<i64>,
+}
+
+fn shops() -> Shops {
+    let applications = json!([{ "id": 1, "key": Uuid::from_u128(1) }]);
+    Shops {
+        applications: applications.to_string().parse().unwrap(),
+        by_application: false,
+    }
+}
+
+/// A simulated Norce, and the product's client of it.
+fn norce(interruption: &Arc<Interruption>) -> (NorceSimulator, Arc<dyn NorceQuery>) {
+    // Events are handed over by hand.
+    let nobody = |_: EventPost| async { Ok::<u16, String>(200) };
+    let norce = NorceSimulator::new(Settings::default(), Arc::new(nobody));
+    norce.add_application(1, Uuid::from_u128(1), "shop");
+    norce.add_country(752, "SE");
+    norce.add_oauth_client(OauthClient {
+        id: "crashes".to_owned(),
+        secret: "norce-client-secret".to_owned(),
+        scopes: vec!["prod".to_owned()],
+    });
+    let transport = Interruptible::new(Arc::new(InProcess::new(norce.router())), interruption);
+    let guard = Guard::new(Arc::new(MemoryBreakers::default()), Arc::new(SystemClock));
+    let clients = wiring::norce(
+        &guard,
+        transport,
+        &NorceSettings {
+            base_url: "http://norce.localhost".parse().unwrap(),
+            scope: "prod".to_owned(),
+            secret_arn: String::new(),
+            account_id: 17,
+            address_types: AddressTypes::default(),
+        },
+        ClientSecret {
+            client_id: "crashes".to_owned(),
+            client_secret: "norce-client-secret".into(),
+        },
+        &shops(),
+    );
+    (norce, clients.unwrap().query)
+}
+
+impl Shop {
+    fn open(server: &Arc<Server>) -> Self {
+        let interruption = Arc::new(Interruption::default());
+        let cut = &interruption;
+        let (norce, query) = norce(cut);
+        let transport = Interruptible::new(Arc::new(ReqwestTransport::new().unwrap()), cut);
+        let erp: Arc<dyn Erp> = Arc::new(Odoo::new(settings(server), transport).unwrap());
+        let mappings = Arc::new(MemoryMappings::default());
+        let owed = Arc::new(MemoryOwed::default());
+        let changes = Arc::new(Sent(Mutex::default()));
+        let imports: Arc<Sent<ImportRequest>> = Arc::new(Sent(Mutex::default()));
+        let clock = Arc::new(SkippingClock::default());
+        let change_events = ChangeEvents {
+            norce: query,
+            erps: [(Scope::Client, erp)].into(),
+            mappings: Interruptible::new(mappings.clone(), cut),
+            owed: Interruptible::new(owed.clone(), cut),
+            changes: Interruptible::new(changes.clone(), cut),
+            imports: Interruptible::new(imports, cut),
+            clock: clock.clone(),
+            fingerprints: FingerprintKey::new(b"key of the crashes"),
+            shops: shops(),
+            orders: None,
+            policy: SyncPolicy {
+                create_in_erp: CreateInErp::FirstOrder,
+                forgotten: ForgottenPolicy::Keep,
+                code_pattern: None,
+                erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
+            },
+        };
+        Self {
+            server: server.clone(),
+            norce,
+            mappings,
+            owed,
+            changes,
+            clock,
+            interruption,
+            change_events,
+        }
+    }
+
+    /// A person orders, or the buyer of a company; everybody is new.
+    fn order(&self, number: i64, for_company: bool) -> Ordered {
+        let invoice_address = Some(NewAddress {
+            line1: Some("Storgatan 1".to_owned()),
+            zip_code: Some("114 55".to_owned()),
+            city: Some("Stockholm".to_owned()),
+            country_code: Some("SE".to_owned()),
+            ..NewAddress::default()
+        });
+        let customer = self.norce.add_customer(NewCustomer {
+            email: Some(email(number)),
+            first_name: Some("Anna".to_owned()),
+            last_name: Some(format!("Ek {number}")),
+            invoice_address: invoice_address.clone(),
+            ..NewCustomer::default()
+        });
+        let company = for_company.then(|| {
+            self.norce.add_company(NewCompany {
+                name: Some(name(number)),
+                vat_no: Some(vat_number(number)),
+                invoice_address,
+                ..NewCompany::default()
+            })
+        });
+        if let Some(company) = company {
+            self.norce.link(customer, company, true);
+        }
+        let order = self.norce.place_order(NewOrder {
+            application_id: 1,
+            customer: Some(customer),
+            company,
+            items: vec![("P1".to_owned(), 100.0)],
+            ..NewOrder::default()
+        });
+        let message = ChangeMessage::Order {
+            order: OrderKey::Id(order.id),
+            application: ApplicationId::try_from(1).unwrap(),
+            received_at: self.clock.now(),
+            correlation: Uuid::new_v4(),
+        };
+        Ordered {
+            message,
+            number,
+            customer,
+            company,
+        }
+    }
+
+    /// Delivers a message, and those that it leads to, until all are done: again after it was cut off, and again when it
+    /// was told to wait. With `restart`, Odoo goes down and comes up again from the cut on.
+    async fn deliver(&self, message: ChangeMessage, restart: bool) {
+        let mut waiting = VecDeque::from([(message, 1)]);
+        let mut restarting = None;
+        while let Some((message, receive_count)) = waiting.pop_front() {
+            assert!(receive_count < MOST_DELIVERIES, "{message:?}");
+            let received = Received {
+                message: message.clone(),
+                receive_count,
+            };
+            let deadline = Deadline::after(Duration::from_secs(60));
+            let outcome = tokio::select! {
+                biased;
+                () = self.interruption.cut() => None,
+                outcome = self.change_events.handle(received, deadline) => Some(outcome),
+            };
+            match outcome {
+                Some(Outcome::Done) => {}
+                Some(Outcome::RetryAfter { at_least, .. }) => {
+                    self.clock.skip(at_least.unwrap_or(Duration::from_secs(2)));
+                    tokio::time::sleep(PAUSE).await;
+                    waiting.push_back((message, receive_count + 1));
+                }
+                None => {
+                    if restart {
+                        let server = self.server.clone();
+                        restarting = Some(tokio::spawn(async move { server.restart().await }));
+                    }
+                    waiting.push_back((message, receive_count + 1));
+                }
+            }
+            waiting.extend(self.changes.take().into_iter().map(|message| (message, 1)));
+        }
+        if let Some(restarting) = restarting {
+            restarting.await.unwrap().unwrap();
+        }
+    }
+
+    /// Odoo's own view: a partner for everybody, and no second one.
+    async fn assert_created_once(&self, ordered: &Ordered, context: &str) {
+        let persons = json!([["email", "=", email(ordered.number)]]);
+        let person = self.only(persons, context).await;
+        let customer = EntityRef::customer(Scope::Client, id(ordered.customer));
+        self.assert_bound(customer, &person, context).await;
+        if let Some(number) = ordered.company {
+            let named = json!([["name", "=", name(ordered.number)]]);
+            let company = self.only(named, context).await;
+            assert_eq!(company["is_company"], true, "{context}");
+            assert_eq!(person["parent_id"][0], company["id"], "{context}");
+            let entity = EntityRef::company(Scope::Client, id(number));
+            self.assert_bound(entity, &company, context).await;
+        }
+        let owed = self.owed.list().await.unwrap();
+        assert!(owed.is_empty(), "{context}: {owed:#?}");
+    }
+
+    async fn only(&self, domain: Value, context: &str) -> Value {
+        let fields = ["ref", "is_company", "parent_id"];
+        let found = self.server.partners(domain, &fields).await.unwrap();
+        assert_eq!(found.len(), 1, "{context}: {found:?}");
+        found.into_iter().next().unwrap()
+    }
+
+    async fn assert_bound(&self, entity: EntityRef, partner: &Value, context: &str) {
+        let mapping = self.mappings.get(entity).await.unwrap();
+        let Some(Mapping::Bound(binding)) = mapping else {
+            panic!("{context}: {entity} is not bound: {mapping:?}");
+        };
+        assert_eq!(partner["ref"], binding.code.as_str(), "{context}");
+    }
+}
+
+fn id(number: i64) -> NorceId {
+    NorceId::try_from(number).unwrap()
+}
+
+fn email(number: i64) -> String {
+    format!("crash.{number}@example.com")
+}
+
+fn name(number: i64) -> String {
+    format!("Kraschbolaget {number} AB")
+}
+
+/// One of a Swedish organisation that nobody else has.
+fn vat_number(number: i64) -> String {
+    let valid = (0..10).find_map(|digit| {
+        let number = OrganisationNumber::parse(&format!("557{number:06}{digit}"))?;
+        number.vat_number(CountryCode::SE)
+    });
+    valid.unwrap().expose().to_owned()
+}
+
+/// A create is cut off in every way there is, for a person and for a company with its contact.
+pub(crate) async fn p2_one_partner_wherever_the_work_is_cut_off(server: &Arc<Server>) {
+    let shop = Shop::open(server);
+    let mut number = 0;
+    for for_company in [false, true] {
+        let mut next = || {
+            number += 1;
+            shop.order(number, for_company)
+        };
+        // The first time tokens are fetched and countries looked up; what comes after is the same every time.
+        let mut calls = Vec::new();
+        for _ in 0..2 {
+            let ordered = next();
+            shop.interruption.clear();
+            shop.deliver(ordered.message.clone(), false).await;
+            shop.assert_created_once(&ordered, "uninterrupted").await;
+            calls = shop.interruption.calls();
+        }
+        let last_post = calls.iter().rposition(|name| *name == "http POST");
+        let posts = calls.iter().filter(|name| **name == "http POST").count();
+        assert!(posts > 4, "{calls:?}");
+        for (call, name) in calls.iter().enumerate() {
+            // What is left behind after a call to Norce or to a store in memory is what there is before the next one.
+            let is_last = call + 1 == calls.len();
+            let moments = match *name == "http POST" || is_last {
+                true => &MOMENTS[..],
+                false => &MOMENTS[..1],
+            };
+            for &moment in moments {
+                let restart = Some(call) == last_post && moment == Moment::During;
+                let context = format!("cut off {moment:?} call {call}, {name}");
+                let ordered = next();
+                shop.interruption.plan(call, moment);
+                shop.deliver(ordered.message.clone(), restart).await;
+                assert!(!shop.interruption.is_planned(), "{context}: it never came");
+                shop.assert_created_once(&ordered, &context).await;
+            }
+        }
+    }
+    let companies = json!([["name", "=like", "Kraschbolaget %"]]);
+    let persons = json!([["email", "=like", "crash.%"]]);
+    for (domain, least) in [(companies, 50), (persons, 75)] {
+        let made = server.partners(domain, &["ref"]).await.unwrap();
+        assert!(made.len() > least, "{} were made", made.len());
+    }
+}
