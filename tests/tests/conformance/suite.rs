@@ -1094,7 +1094,9 @@ async fn what_is_committed_late_is_listed_with_an_overlap(subject: &Subject) {
     };
     let listings = async {
         let mut passed_by = None;
+        let polling = tokio::time::Instant::now();
         loop {
+            assert!(polling.elapsed() < PATIENCE, "they are never listed");
             // What a pass does: the ERP's time from before its first page is where the next one begins.
             let watermark = subject.now().await;
             let found = late(&since(begin)).await;
