@@ -468,6 +468,34 @@ async fn while_an_order_waits_its_customer_is_looked_after_once() {
     assert_eq!(messages.count(), 1);
 }
 
+/// What is owed is tried again, and nothing about the order stays in the queue, where it would be in the way.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_owed_is_not_put_off_again() {
+    let bundle = Bundle::new(&receiving());
+    without_events(&bundle);
+    let bad = bundle.norce.add_customer(refused(1));
+    let order = bundle.norce.place_order(order_of(bad));
+    bundle.run_until_quiet().await;
+    let first = owed_order(&bundle, &order).await.expect("owed");
+    tokio::time::sleep(HOUR).await;
+    bundle.retry_owed().await;
+    bundle.run_for(Duration::from_secs(1)).await;
+    assert!(bundle.changes.is_empty());
+    let again = owed_order(&bundle, &order).await.expect("owed");
+    assert_eq!(
+        (again.first, again.attempts),
+        (first.first, first.attempts + 1)
+    );
+    // The same retry with a customer that is accepted by now.
+    accept(&bundle, bad);
+    tokio::time::sleep(HOUR).await;
+    bundle.retry_owed().await;
+    bundle.run_for(Duration::from_secs(60)).await;
+    assert_eq!(handed_on(&bundle).len(), 1);
+    bundle.run_until_quiet().await;
+    assert_nothing_owed(&bundle).await;
+}
+
 /// A code that comes late, by a pass, and no event that tells of it: what is owed is tried again by itself.
 #[tokio::test(start_paused = true)]
 async fn an_order_goes_on_when_the_code_comes_late() {

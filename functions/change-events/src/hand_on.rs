@@ -13,7 +13,7 @@ use shared::{
     mappings::{Binding, Mapping},
     norce::order_request::{OrderRequest, Role, Slot},
     orders::{OrderRef, Orders, Parties, StoredOrder},
-    owed::Reason,
+    owed::{Reason, Stage},
     queues::Queue,
 };
 use uuid::Uuid;
@@ -200,8 +200,9 @@ impl ChangeEvents {
         Ok(parties)
     }
 
-    /// The order waits: a while in the queue, then owed. It goes on when what it waits for is in the ERP, whatever
-    /// brings that about.
+    /// The order waits: a while in the queue, then owed; one that is owed already is not put off again, so that nothing
+    /// about it stands in the queue when it can go on. It goes on when what it waits for is in the ERP, whatever brings
+    /// that about.
     async fn wait(
         &self,
         port: &HandOn,
@@ -210,7 +211,9 @@ impl ChangeEvents {
         change: &OrderChange<'_>,
     ) -> Result<Failure, Failure> {
         let names = names(missing);
-        if change.receive_count < DELIVERIES_UNTIL_OWED {
+        let is_put_off = change.receive_count < DELIVERIES_UNTIL_OWED
+            && (change.receive_count > 1 || !self.is_owed(change).await?);
+        if is_put_off {
             return Ok(Failure::later(format!(
                 "the order waits for {names} to be in the ERP"
             )));
@@ -218,11 +221,22 @@ impl ChangeEvents {
         let now = self.clock.now();
         for entity in missing {
             port.orders.wait_for(*entity, key, now).await?;
+            // Whoever was bound before the note was there has told nobody.
+            if let Some(Mapping::Bound(_)) = self.mappings.get(*entity).await? {
+                return Ok(Failure::later(format!(
+                    "the order waited for {entity}, which is in the ERP now"
+                )));
+            }
         }
         Ok(Failure::owed(
             Reason::MissingPrerequisite,
             format!("it is held and waits for {names} to be in the ERP: see what is owed for that"),
         ))
+    }
+
+    async fn is_owed(&self, change: &OrderChange<'_>) -> Result<bool, Failure> {
+        let owed = self.owed.get(&change.subject(), Stage::ToErp).await?;
+        Ok(owed.is_some())
     }
 
     /// An entity is in the ERP, or never will be: orders that are owed because they waited for it go on.

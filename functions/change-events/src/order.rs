@@ -27,6 +27,16 @@ pub(crate) struct OrderChange<'a> {
     pub(crate) receive_count: u32,
 }
 
+impl OrderChange<'_> {
+    /// What is owed when it cannot be looked after.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject::Order {
+            order: self.key.clone(),
+            application: self.application,
+        }
+    }
+}
+
 /// To whom an order leads, and by what it leads to several.
 pub(crate) struct Leads {
     pub(crate) parties: Parties,
@@ -56,12 +66,8 @@ impl ChangeEvents {
         change: &OrderChange<'_>,
         deadline: Deadline,
     ) -> Result<Done, Failure> {
-        let subject = Subject::Order {
-            order: change.key.clone(),
-            application: change.application,
-        };
         let result = self.look_after_order(change, deadline).await;
-        self.note_owed(subject, None, result, change.correlation)
+        self.note_owed(change.subject(), None, result, change.correlation)
             .await
     }
 
