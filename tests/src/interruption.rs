@@ -225,4 +225,5 @@ interruptible! { ImportJobs as "import jobs" {
     async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, ImportJobsError>;
     async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, ImportJobsError>;
     async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError>;
+    async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError>;
 } }

@@ -18,7 +18,9 @@ use crate::{
         business_central::{BusinessCentral, BusinessCentralSettings},
         odoo::{Odoo, OdooSettings},
     },
-    http::{HttpClient, ReqwestTransport, RetryPolicy, Transport, TransportSetupError},
+    http::{
+        HttpClient, ReqwestTransport, RetryPolicy, TokenSource, Transport, TransportSetupError,
+    },
     norce::{
         NorceApi, NorceError,
         connect::ConnectClient,
@@ -121,7 +123,10 @@ impl Foundation {
 }
 
 /// The two ends of Norce.
+#[derive(Clone)]
 pub struct NorceClients {
+    /// Norce's identity service.
+    pub tokens: Arc<TokenSource>,
     /// Reads.
     pub query: Arc<QueryClient>,
     /// Writes, and looks at jobs.
@@ -152,10 +157,11 @@ pub fn norce(
     let api = NorceApi::new(
         base_url.clone(),
         HttpClient::new(transport, RetryPolicy::default()),
-        tokens,
+        tokens.clone(),
     );
     let applications = &shops.applications;
     Ok(NorceClients {
+        tokens,
         query: Arc::new(QueryClient::new(
             api.clone(),
             applications.default_application().id,
