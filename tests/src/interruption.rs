@@ -17,8 +17,8 @@ use shared::{
     http::{Transport, TransportError},
     import_jobs::{ImportBatch, ImportJobs, ImportJobsError},
     mappings::{
-        Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace,
-        Reservation, Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
+        RecordFace, Reservation, Reserved,
     },
     norce::JobId,
     owed::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
@@ -194,6 +194,7 @@ interruptible! { Mappings as "mappings" {
     async fn record_owned(&self, scope: Scope, record: &ErpId, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
     async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError>;
 } }
 
 interruptible! { Passes as "passes" {

@@ -69,8 +69,24 @@ answers! {
     Doctor(crate::doctor::Report),
     /// `status`.
     Status(crate::status::Status),
+    /// `explain`.
+    Explain(crate::explain::Explanation),
     /// `owed`.
     Owed(crate::owed::OwedAnswer),
+    /// `replay`.
+    Replay(crate::replay::Replayed),
+    /// `plan` and `pass`.
+    Pass(crate::passes::PassStarted),
+    /// `dead-letters`.
+    DeadLetters(crate::dead_letters::DeadLettersAnswer),
+    /// `jobs`.
+    Jobs(crate::jobs::JobsAnswer),
+    /// `forget`.
+    Forget(crate::forget::ForgetAnswer),
+    /// `export-mappings`.
+    Export(crate::transfer::Exported),
+    /// `import-mappings`.
+    Import(crate::transfer::Imported),
 }
 
 /// How long something took or has lasted, as a person says it: `3 d 4 h`.

@@ -7,7 +7,7 @@
 //! explain       one customer or company: what is known, and what would happen now
 //! owed          what could not be brought across: list, retry, dismiss
 //! replay        look at entities as if an event had come
-//! plan, pass    start a pass, or its plan
+//! passes        start a pass, or its plan
 //! dead_letters  count, show, redrive
 //! jobs          imports that are under way
 //! forget        forget a customer by hand (P12)
@@ -19,10 +19,19 @@
 
 mod answer;
 mod configuration;
+mod dead_letters;
 pub mod doctor;
+mod dry;
+mod explain;
+mod forget;
+mod jobs;
 mod owed;
+mod passes;
+mod replay;
 mod request;
 mod status;
+mod transfer;
+mod whom;
 
 use std::sync::Arc;
 
@@ -41,8 +50,8 @@ pub use crate::{
     answer::{Answer, Refusal},
     configuration::{Configuration, Schedules},
     doctor::Doctor,
-    owed::{OwedAction, OwedRequest},
     request::Request,
+    transfer::MappingLine,
 };
 
 /// The use case.
@@ -98,7 +107,16 @@ impl Operator {
         Ok(match request {
             Request::Doctor {} => self.doctor.examine(deadline).await.into(),
             Request::Status {} => ports.status().await?.into(),
+            Request::Explain(whom) => ports.explain(&whom, deadline).await?.into(),
             Request::Owed(request) => ports.owed(&request).await?.into(),
+            Request::Replay(request) => ports.replay(&request, deadline).await?.into(),
+            Request::Plan(asked) => ports.start(&asked, true).await?.into(),
+            Request::Pass(asked) => ports.start(&asked, false).await?.into(),
+            Request::DeadLetters(request) => ports.dead_letters(&request, deadline).await?.into(),
+            Request::Jobs(request) => ports.jobs(&request, deadline).await?.into(),
+            Request::Forget(request) => ports.forget(&request, deadline).await?.into(),
+            Request::ExportMappings(request) => ports.export(&request, deadline).await?.into(),
+            Request::ImportMappings(request) => ports.import(&request, deadline).await?.into(),
         })
     }
 }
