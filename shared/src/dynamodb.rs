@@ -345,6 +345,28 @@ impl Table {
         }
     }
 
+    /// A page of what is in the table, beginning after a key, and the key after which the next one begins. By reads that
+    /// may be a moment behind, which cost half.
+    pub(crate) async fn scan_page(
+        &self,
+        after: Option<&str>,
+    ) -> Result<(Vec<Item>, Option<String>), String> {
+        let from = after.map(|after| HashMap::from([(KEY.to_owned(), text(after))]));
+        let page = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .set_exclusive_start_key(from)
+            .send()
+            .await
+            .map_err(|error| explain(&error))?;
+        let next = page.last_evaluated_key.and_then(|mut key| {
+            let key = key.remove(KEY)?;
+            key.as_s().ok().cloned()
+        });
+        Ok((page.items.unwrap_or_default(), next))
+    }
+
     /// Everything whose key begins like this, page by page, by consistent reads of the whole table.
     pub(crate) async fn scan_prefix(&self, prefix: &str) -> Result<Vec<Item>, String> {
         let mut items = self.scan().await?;

@@ -28,6 +28,7 @@ use axum::Router;
 use change_events::{ChangeEvents, HandOn};
 use chrono::{DateTime, Utc};
 use erp_full_pass::{ErpFullPass, PassSettings, Retried};
+use operator::{Answer, Doctor, Operator, Ports, Refusal, Request, Schedules, WorkQueue, doctor};
 use poll_jobs::PollJobs;
 use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
 use shared::{
@@ -253,6 +254,8 @@ pub struct Bundle {
     pub receive_events: Arc<ReceiveEvents>,
     /// `change-events`.
     pub change_events: ChangeEvents,
+    /// `operator`; its calls are not cut off, those over HTTP aside.
+    pub operator: Operator,
     submit_imports: SubmitImports,
     poll_jobs: PollJobs,
     /// The time of day of everything.
@@ -445,6 +448,65 @@ impl Bundle {
                     .map(|pattern| pattern.parse().expect("a pattern")),
             },
         };
+        let by_hand = ChangeEvents {
+            mappings: mappings.clone(),
+            owed: owed.clone(),
+            changes: changes.clone(),
+            imports: imports.clone(),
+            norce: clients.query.clone(),
+            erps: erps.clone(),
+            clock: clock.clone(),
+            fingerprints: change_events.fingerprints.clone(),
+            shops: shops.clone(),
+            policy: change_events.policy.clone(),
+            orders: None,
+        };
+        let queues = vec![
+            work_queue("changes", &changes),
+            work_queue("imports", &imports),
+            work_queue("jobs", &jobs),
+            work_queue("passes", &passes_queue),
+        ];
+        let every = |time: &str| Some(format!("rate(1 {time})"));
+        let operator = Operator {
+            doctor: Doctor {
+                faults: Vec::new(),
+                secrets: SECRETS
+                    .map(|variable| doctor::Secret {
+                        variable,
+                        read: Ok(()),
+                    })
+                    .into(),
+                norce: Ok(clients.clone()),
+                shops: Some(shops.clone()),
+                erps: Ok(erps.clone()),
+                erp_owns: options.erp_owns,
+                queues: queues.clone(),
+                stores: doctor::Stores {
+                    mappings: Some(mappings.clone()),
+                    owed: Some(owed.clone()),
+                    import_jobs: Some(import_jobs.clone()),
+                    passes: Some(passes.clone()),
+                    reports: Some(reports.clone()),
+                },
+                schedules: Schedules {
+                    delta: every("day"),
+                    full: Some("DISABLED".to_owned()),
+                    sweep: every("hour"),
+                    owed: every("hour"),
+                },
+                clock: clock.clone(),
+            },
+            ports: Ok(Ports {
+                change_events: by_hand,
+                connect: clients.connect.clone(),
+                import_jobs: import_jobs.clone(),
+                passes: passes.clone(),
+                to_passes: passes_queue.clone(),
+                reports: reports.clone(),
+                queues,
+            }),
+        };
         let give_up_after = Duration::from_secs(options.give_up_hours * 3_600);
         let submit_imports = SubmitImports {
             norce: clients.connect.clone(),
@@ -539,11 +601,26 @@ impl Bundle {
             queues_refuse,
             receive_events,
             change_events,
+            operator,
             submit_imports,
             poll_jobs,
             clock,
             delivered: Mutex::default(),
         }
+    }
+
+    /// Asks `operator` something, in the JSON that a person writes.
+    ///
+    /// # Errors
+    /// What it refuses.
+    ///
+    /// # Panics
+    /// When the answer has no JSON form.
+    pub async fn ask(&self, request: serde_json::Value) -> Result<serde_json::Value, Refusal> {
+        let request = Request::parse(request)?;
+        let deadline = Deadline::after(INVOCATION);
+        let answer: Answer = self.operator.answer(request, deadline).await?;
+        Ok(serde_json::to_value(answer).expect("JSON"))
     }
 
     /// The first ERP company.
@@ -806,6 +883,22 @@ fn gateway_request(
     }
     request.body = Some(String::from_utf8_lossy(body).into_owned());
     request
+}
+
+/// The variables that name the secrets.
+const SECRETS: [&str; 4] = [
+    "NORCE_SECRET_ARN",
+    "EVENT_SECRET_ARN",
+    "FINGERPRINT_SECRET_ARN",
+    "ERP_SECRET_ARN",
+];
+
+fn work_queue<M: Message>(name: &'static str, queue: &Arc<MemoryQueue<M>>) -> WorkQueue {
+    WorkQueue {
+        name,
+        depth: queue.clone(),
+        dead_letters: queue.clone(),
+    }
 }
 
 /// Applications 1 and 2. In an application-unique set-up each has an ERP company.

@@ -18,8 +18,8 @@ use shared::{
     http::{Transport, TransportError},
     import_jobs::{ImportBatch, ImportJobs, ImportJobsError},
     mappings::{
-        Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace,
-        Reservation, Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
+        RecordFace, Reservation, Reserved,
     },
     norce::JobId,
     orders::{OrderRef, Orders, OrdersError, Parties, Received, StoredOrder},
@@ -327,6 +327,7 @@ interruptible! { Mappings as "mappings" {
     async fn record_owned(&self, scope: Scope, record: &ErpId, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
     async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError>;
 } }
 
 interruptible! { Passes as "passes" {
@@ -369,4 +370,5 @@ interruptible! { ImportJobs as "import jobs" {
     async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, ImportJobsError>;
     async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, ImportJobsError>;
     async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError>;
+    async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError>;
 } }

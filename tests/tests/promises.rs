@@ -799,7 +799,10 @@ async fn p6_what_is_owed_is_tried_again_by_itself() {
     for quarter in 1..=31 {
         tokio::time::sleep(Duration::from_secs(15 * 60 + 1)).await;
         let retried = bundle.retry_owed().await;
-        assert_eq!((retried.owed["validation"], retried.dismissed), (1, 1));
+        assert_eq!(
+            (retried.counts.owed["validation"], retried.counts.dismissed),
+            (1, 1)
+        );
         if retried.retried > 0 {
             assert_eq!(retried.retried, 1);
             retries.push(quarter);

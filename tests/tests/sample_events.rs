@@ -8,6 +8,7 @@
 use std::{fs, path::Path};
 
 use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, sqs::SqsEvent};
+use operator::Request;
 use receive_events::ORDERS_PATH;
 use serde::de::DeserializeOwned;
 use shared::{
@@ -62,6 +63,14 @@ fn the_samples_of_a_pass_are_requests_for_one() {
         let request: PassRequest = serde_json::from_str(&text).unwrap();
         let is_plan = name.ends_with("-plan");
         assert_eq!(request.dry_run, is_plan, "{name}");
+    }
+}
+
+#[test]
+fn the_samples_of_the_operator_are_requests() {
+    for (name, text) in samples("operator") {
+        let request = Request::parse(serde_json::from_str(&text).unwrap());
+        assert!(request.is_ok(), "{name}: {request:?}");
     }
 }
 

@@ -20,12 +20,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use shared::{
-    domain::{Cause, ChangeMessage, Clock, FingerprintKey, ImportRequest, Scope, Shops},
+    domain::{Cause, ChangeMessage, Clock, EntityRef, FingerprintKey, ImportRequest, Scope, Shops},
     erp::Erp,
     http::Deadline,
     mappings::Mappings,
     norce::NorceQuery,
-    owed::{NewOwed, OwedRecords, Stage, Subject},
+    owed::{NewOwed, OwedRecords, Reason, Stage, Subject},
     queues::Queue,
     runtime::{
         batch::{Handler, Outcome, Received},
@@ -124,7 +124,65 @@ impl Handler<ChangeMessage> for ChangeEvents {
     }
 }
 
+/// What a look at an entity came to, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was brought across, or there was nothing to do; in words.
+    Done(String),
+    /// It stays undone until somebody acts.
+    Owed {
+        /// Why, as a class.
+        reason: Reason,
+        /// Why, in words without personal data, and what to do.
+        detail: String,
+    },
+    /// It can work later; in words.
+    Later(String),
+}
+
+impl From<Result<Done, Failure>> for Verdict {
+    fn from(result: Result<Done, Failure>) -> Self {
+        match result {
+            Ok(done) => Self::Done(done.into_owned()),
+            Err(Failure::Owed { reason, detail }) => Self::Owed { reason, detail },
+            Err(Failure::Later { reason, .. }) => Self::Later(reason),
+        }
+    }
+}
+
+/// A look by hand is no delivery of a message: what Norce does not have now counts as gone.
+const AS_IF_LOOKED_OFTEN: u32 = u32::MAX;
+
 impl ChangeEvents {
+    /// Looks at an entity as if an event had come now.
+    pub async fn look_at(&self, entity: EntityRef, cause: Cause, deadline: Deadline) -> Verdict {
+        let change = self.now(entity, cause);
+        self.entity(&change, deadline).await.into()
+    }
+
+    fn now(&self, entity: EntityRef, cause: Cause) -> entity::Change {
+        entity::Change {
+            entity,
+            cause,
+            received_at: self.clock.now(),
+            correlation: Uuid::new_v4(),
+            receive_count: AS_IF_LOOKED_OFTEN,
+        }
+    }
+
+    /// Forgets a customer as if Norce had said so (P12), whatever Norce says.
+    pub async fn forget_by_hand(&self, entity: EntityRef, deadline: Deadline) -> Verdict {
+        let change = self.now(entity, Cause::Changed);
+        let result = match self.mappings.get(entity).await {
+            Ok(mapping) => self.forget(&change, mapping.as_ref(), deadline).await,
+            Err(error) => Err(error.into()),
+        };
+        let subject = Subject::Entity(entity);
+        self.note_owed(subject, None, result, change.correlation)
+            .await
+            .into()
+    }
+
     /// Keeps the list of what is owed true: a failure that stays is put on it, a success takes the subject off it.
     async fn note_owed(
         &self,

@@ -181,49 +181,61 @@ pub struct StartedRun {
     pub scope: Scope,
 }
 
+/// Starts a pass: one run for each register that is meant, so that one application's faults do not touch another's
+/// (P14).
+///
+/// # Errors
+/// When no register is meant, or the queue failed.
+pub async fn start(
+    shops: &Shops,
+    to_passes: &dyn Queue<PassMessage>,
+    request: &PassRequest,
+) -> Result<Started, StartError> {
+    let scopes = match request.application {
+        None => shops.scopes(),
+        Some(application) => {
+            let own = Scope::Application(application);
+            if !shops.scopes().contains(&own) {
+                return Err(StartError::Application(application));
+            }
+            vec![own]
+        }
+    };
+    let runs: Vec<StartedRun> = scopes
+        .into_iter()
+        .map(|scope| StartedRun {
+            run: Uuid::new_v4(),
+            scope,
+        })
+        .collect();
+    let messages: Vec<PassMessage> = runs
+        .iter()
+        .map(|started| PassMessage::Start {
+            run: started.run,
+            scope: started.scope,
+            mode: request.mode,
+            kind: request.kind,
+            dry_run: request.dry_run,
+        })
+        .collect();
+    to_passes.send(&messages, Duration::ZERO).await?;
+    let what = if request.dry_run { "plan of a " } else { "" };
+    let summary = format!(
+        "{what}{} pass started over {} register(s)",
+        request.mode,
+        runs.len()
+    );
+    tracing::info!(mode = %request.mode, dry_run = request.dry_run, runs = runs.len(), "pass started");
+    Ok(Started { summary, runs })
+}
+
 impl ErpFullPass {
-    /// Starts a pass: one run for each register that is meant, so that one application's faults do not touch another's
-    /// (P14).
+    /// Starts a pass: [`start`].
     ///
     /// # Errors
     /// When no register is meant, or the queue failed.
     pub async fn start(&self, request: &PassRequest) -> Result<Started, StartError> {
-        let scopes = match request.application {
-            None => self.shops.scopes(),
-            Some(application) => {
-                let own = Scope::Application(application);
-                if !self.shops.scopes().contains(&own) {
-                    return Err(StartError::Application(application));
-                }
-                vec![own]
-            }
-        };
-        let runs: Vec<StartedRun> = scopes
-            .into_iter()
-            .map(|scope| StartedRun {
-                run: Uuid::new_v4(),
-                scope,
-            })
-            .collect();
-        let messages: Vec<PassMessage> = runs
-            .iter()
-            .map(|started| PassMessage::Start {
-                run: started.run,
-                scope: started.scope,
-                mode: request.mode,
-                kind: request.kind,
-                dry_run: request.dry_run,
-            })
-            .collect();
-        self.to_passes.send(&messages, Duration::ZERO).await?;
-        let what = if request.dry_run { "plan of a " } else { "" };
-        let summary = format!(
-            "{what}{} pass started over {} register(s)",
-            request.mode,
-            runs.len()
-        );
-        tracing::info!(mode = %request.mode, dry_run = request.dry_run, runs = runs.len(), "pass started");
-        Ok(Started { summary, runs })
+        start(&self.shops, self.to_passes.as_ref(), request).await
     }
 
     fn overlap(&self, sweep: bool) -> TimeDelta {

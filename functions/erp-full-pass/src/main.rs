@@ -43,7 +43,7 @@ async fn main() -> Result<(), Error> {
                 Request::Pass(request) => serde_json::to_value(function.start(&request).await?)?,
                 Request::Retry(Retry::Owed {}) => {
                     let retried = function.retry_owed().await?;
-                    telemetry::owed(&retried.owed, retried.oldest_seconds);
+                    telemetry::owed(&retried.counts.owed, retried.counts.oldest_seconds);
                     serde_json::to_value(retried)?
                 }
             });

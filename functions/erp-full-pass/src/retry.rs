@@ -1,9 +1,9 @@
 //! What is owed is tried again by itself, after growing waits; and counted, for the alarms.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
-use shared::owed::{Owed, OwedError};
+use shared::owed::{Owed, OwedCounts, OwedError};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -29,12 +29,9 @@ pub enum RetryError {
 pub struct Retried {
     /// In words.
     pub summary: String,
-    /// How many records are owed, by the class of the reason; dismissed ones are not among them.
-    pub owed: BTreeMap<&'static str, u64>,
-    /// How many a person has dismissed.
-    pub dismissed: u64,
-    /// How long the oldest one has been owed, in seconds.
-    pub oldest_seconds: u64,
+    /// What is owed.
+    #[serde(flatten)]
+    pub counts: OwedCounts,
     /// How many were sent again.
     pub retried: u64,
 }
@@ -46,26 +43,11 @@ impl ErpFullPass {
     /// [`RetryError`]; what was sent by then may be sent again, which does no harm.
     pub async fn retry_owed(&self) -> Result<Retried, RetryError> {
         let now = self.clock.now();
-        let mut retried = Retried {
-            summary: String::new(),
-            owed: BTreeMap::new(),
-            dismissed: 0,
-            oldest_seconds: 0,
-            retried: 0,
-        };
-        let mut due: Vec<Owed> = Vec::new();
-        for owed in self.owed.list().await? {
-            if owed.dismissed.is_some() {
-                retried.dismissed += 1;
-                continue;
-            }
-            *retried.owed.entry(owed.reason.as_str()).or_default() += 1;
-            let age = (now - owed.first).to_std().unwrap_or_default().as_secs();
-            retried.oldest_seconds = retried.oldest_seconds.max(age);
-            if owed.next_attempt().is_some_and(|next| next <= now) {
-                due.push(owed);
-            }
-        }
+        let list = self.owed.list().await?;
+        let counts = OwedCounts::of(&list, now);
+        let is_due = |owed: &Owed| owed.next_attempt().is_some_and(|next| next <= now);
+        let mut due: Vec<Owed> = list.into_iter().filter(is_due).collect();
+        let mut retried = 0;
         due.sort_by_key(Owed::next_attempt);
         due.truncate(MOST_AT_ONCE);
         for owed in due {
@@ -75,20 +57,24 @@ impl ErpFullPass {
             // Sent before it is noted: the other way round a crash would leave it for a whole wait.
             self.changes.send(&[change], Duration::ZERO).await?;
             self.owed.note_retry(&owed.subject, owed.stage, now).await?;
-            retried.retried += 1;
+            retried += 1;
         }
-        let owed: u64 = retried.owed.values().sum();
-        retried.summary = format!(
-            "{owed} owed, {} dismissed; {} sent to be tried again",
-            retried.dismissed, retried.retried
+        let owed = counts.total();
+        let summary = format!(
+            "{owed} owed, {} dismissed; {retried} sent to be tried again",
+            counts.dismissed
         );
         tracing::info!(
             owed,
-            dismissed = retried.dismissed,
-            oldest_seconds = retried.oldest_seconds,
-            retried = retried.retried,
+            dismissed = counts.dismissed,
+            oldest_seconds = counts.oldest_seconds,
+            retried,
             "what is owed was looked at"
         );
-        Ok(retried)
+        Ok(Retried {
+            summary,
+            counts,
+            retried,
+        })
     }
 }

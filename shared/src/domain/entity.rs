@@ -189,6 +189,37 @@ impl fmt::Display for EntityRef {
     }
 }
 
+/// A text was not the name of an entity.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("it is no entity: expected `customer/client/<id>`, or `company/app-<application id>/<id>`")]
+pub struct InvalidEntity;
+
+impl FromStr for EntityRef {
+    type Err = InvalidEntity;
+
+    /// The form in which logs and owed records name an entity.
+    fn from_str(text: &str) -> Result<Self, InvalidEntity> {
+        let mut parts = text.split('/');
+        let (Some(kind), Some(scope), Some(id), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(InvalidEntity);
+        };
+        let kind = [EntityKind::Customer, EntityKind::Company]
+            .into_iter()
+            .find(|known| known.as_str() == kind);
+        let id = id
+            .parse::<i64>()
+            .ok()
+            .and_then(|id| NorceId::try_from(id).ok());
+        Ok(Self {
+            kind: kind.ok_or(InvalidEntity)?,
+            scope: scope.parse().map_err(|_| InvalidEntity)?,
+            id: id.ok_or(InvalidEntity)?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +230,22 @@ mod tests {
         assert!(NorceId::try_from(-4).is_err());
         assert!(NorceId::try_from(i64::from(i32::MAX) + 1).is_err());
         assert_eq!(NorceId::try_from(7).unwrap().get(), 7);
+    }
+
+    #[test]
+    fn an_entity_is_read_as_it_is_written_and_nonsense_is_not() {
+        for text in ["customer/client/123", "company/app-2/7"] {
+            assert_eq!(text.parse::<EntityRef>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "customer/123",
+            "person/client/1",
+            "customer/client/0",
+            "customer/client/1/2",
+        ] {
+            assert!(text.parse::<EntityRef>().is_err(), "{text}");
+        }
     }
 
     #[test]

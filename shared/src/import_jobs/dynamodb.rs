@@ -94,8 +94,11 @@ struct StoredJob {
     batch: Uuid,
 }
 
+/// What the keys of batches begin with.
+const BATCH: &str = "batch#";
+
 fn batch_key(batch: Uuid) -> String {
-    format!("batch#{batch}")
+    format!("{BATCH}{batch}")
 }
 
 fn job_key(job: JobId) -> String {
@@ -116,9 +119,8 @@ fn write_batch(batch: &ImportBatch) -> Result<Item, String> {
     })
 }
 
-fn read_batch(item: Item, batch: Uuid) -> Result<ImportBatch, String> {
-    let record = format!("import batch {batch}");
-    let stored: StoredBatch = from_item(item, &record)?;
+fn read_batch(item: Item, record: &str) -> Result<ImportBatch, String> {
+    let stored: StoredBatch = from_item(item, record)?;
     let lines: Vec<StoredLine> = match &stored.lines {
         // The parser's message quotes the text.
         Some(lines) => serde_json::from_str(lines)
@@ -148,7 +150,8 @@ fn batch_state(comparison: &str, state: &str) -> Expression {
 impl DynamoDbImportJobs {
     async fn read(&self, batch: Uuid) -> Result<Option<ImportBatch>, String> {
         let item = self.table.get(&batch_key(batch)).await?;
-        item.map(|item| read_batch(item, batch)).transpose()
+        item.map(|item| read_batch(item, &format!("import batch {batch}")))
+            .transpose()
     }
 
     async fn note_job(&self, batch: Uuid, job: JobId) -> Result<(), String> {
@@ -229,5 +232,19 @@ impl ImportJobs for DynamoDbImportJobs {
 
     async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError> {
         self.settle_and_expire(batch).await.map_err(ImportJobsError)
+    }
+
+    async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError> {
+        let items = self.table.scan_prefix(BATCH).await;
+        let batches = items
+            .map_err(ImportJobsError)?
+            .into_iter()
+            .map(|item| read_batch(item, "an import batch"));
+        let mut open = batches
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(ImportJobsError)?;
+        open.retain(|batch| batch.state != BatchState::Settled);
+        open.sort_by_key(|batch| batch.recorded_at);
+        Ok(open)
     }
 }

@@ -74,4 +74,12 @@ impl ImportJobs for MemoryImportJobs {
         }
         Ok(())
     }
+
+    async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError> {
+        let state = self.state();
+        let is_open = |batch: &&ImportBatch| batch.state != BatchState::Settled;
+        let mut open: Vec<ImportBatch> = state.batches.values().filter(is_open).cloned().collect();
+        open.sort_by_key(|batch| batch.recorded_at);
+        Ok(open)
+    }
 }

@@ -84,4 +84,7 @@ pub trait ImportJobs: Send + Sync {
 
     /// Notes that every line of a batch is settled, and drops the lines.
     async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError>;
+
+    /// The batches that are not settled, the oldest first. Reads the whole store: for people.
+    async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError>;
 }

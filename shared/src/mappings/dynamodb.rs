@@ -13,8 +13,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
 
 use super::{
-    Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace, Reservation,
-    Reserved,
+    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace,
+    Reservation, Reserved,
 };
 use crate::{
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, FingerprintKey, NorceId, Scope},
@@ -102,6 +102,12 @@ impl DynamoDbMappings {
 
 fn entity_key(EntityRef { kind, scope, id }: EntityRef) -> String {
     format!("entity#{kind}#{scope}#{id}")
+}
+
+/// The entity whose face has this key; `None`: it is another face, or a tombstone.
+fn entity_of(key: &str) -> Option<EntityRef> {
+    let entity = key.strip_prefix("entity#")?;
+    entity.replace('#', "/").parse().ok()
 }
 
 fn code_key(kind: EntityKind, scope: Scope, code: &Code) -> String {
@@ -637,6 +643,22 @@ impl Mappings for DynamoDbMappings {
         let delete = Write::delete(record_key(scope, record)).provided(unbound);
         self.table.write([delete]).await.map_err(MappingsError)?;
         Ok(())
+    }
+
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError> {
+        let page = self.table.scan_page(after).await;
+        let (items, next) = page.map_err(MappingsError)?;
+        let mut bound = Vec::new();
+        for item in items {
+            let key = item.get("pk").and_then(|key| key.as_s().ok());
+            let Some(entity) = key.and_then(|key| entity_of(key)) else {
+                continue;
+            };
+            if let Face::Bound(binding) = read_face(item, entity)? {
+                bound.push((entity, binding));
+            }
+        }
+        Ok(BoundPage { bound, next })
     }
 }
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace, Reservation,
-    Reserved,
+    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError, READ_AT_ONCE,
+    RecordFace, Reservation, Reserved,
 };
 use crate::domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope};
 
@@ -403,5 +403,25 @@ impl Mappings for MemoryMappings {
             state.by_record.remove(&key);
         }
         Ok(())
+    }
+
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError> {
+        let state = self.state();
+        let bound = state.by_entity.iter().filter_map(|(entity, stored)| {
+            let Stored::Bound(binding) = stored else {
+                return None;
+            };
+            Some((entity.to_string(), (*entity, binding.clone())))
+        });
+        let mut bound: Vec<_> = bound
+            .filter(|(name, _)| after.is_none_or(|after| name.as_str() > after))
+            .collect();
+        bound.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let next = (bound.len() > READ_AT_ONCE).then(|| bound[READ_AT_ONCE - 1].0.clone());
+        bound.truncate(READ_AT_ONCE);
+        Ok(BoundPage {
+            bound: bound.into_iter().map(|(_, bound)| bound).collect(),
+            next,
+        })
     }
 }

@@ -154,6 +154,15 @@ pub enum Bound {
     Forgotten,
 }
 
+/// Some of the entities that are bound.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BoundPage {
+    /// They.
+    pub bound: Vec<(EntityRef, Binding)>,
+    /// After which the next page begins; nothing: there is none.
+    pub next: Option<String>,
+}
+
 /// The store failed. It is always worth trying again.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the code mappings cannot be reached: {0}")]
@@ -269,6 +278,10 @@ pub trait Mappings: Send + Sync {
 
     /// Withdraws the announcement of an insert that Norce has refused. A binding stays.
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;
+
+    /// Some of the entities that are bound, in no particular order, beginning after the place where the last page ended.
+    /// What is bound throughout is on one of the pages. Reads the whole store in the end: for people.
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError>;
 }
 
 /// Keys in one batched read: DynamoDB's limit.

@@ -4,7 +4,7 @@
 mod dynamodb;
 mod memory;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -182,14 +182,18 @@ const LONGEST_RETRY: TimeDelta = TimeDelta::days(1);
 const MOST_DOUBLINGS: u32 = 7;
 
 impl Owed {
+    /// Whether a message can try it again; otherwise only a pass can, which sees the ERP's side.
+    pub fn is_tried_by_message(&self) -> bool {
+        matches!(
+            (&self.subject, self.stage),
+            (Subject::Entity(_), Stage::ToErp | Stage::CodeToNorce) | (Subject::Order { .. }, _)
+        )
+    }
+
     /// When it is tried again by itself. `None`: a pass looks at it again, or a person has dismissed
     /// it.
     pub fn next_attempt(&self) -> Option<DateTime<Utc>> {
-        let by_message = matches!(
-            (&self.subject, self.stage),
-            (Subject::Entity(_), Stage::ToErp | Stage::CodeToNorce) | (Subject::Order { .. }, _)
-        );
-        if !by_message || self.dismissed.is_some() {
+        if !self.is_tried_by_message() || self.dismissed.is_some() {
             return None;
         }
         let doublings = self.attempts.saturating_sub(1).min(MOST_DOUBLINGS);
@@ -214,6 +218,40 @@ impl Owed {
             }),
             Subject::Record { .. } => None,
         }
+    }
+}
+
+/// How much is owed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwedCounts {
+    /// How many records are owed, by the class of the reason; dismissed ones are not among them.
+    pub owed: BTreeMap<&'static str, u64>,
+    /// How many a person has dismissed.
+    pub dismissed: u64,
+    /// How long the oldest one has been owed, in seconds.
+    pub oldest_seconds: u64,
+}
+
+impl OwedCounts {
+    /// Counts a list.
+    pub fn of<'a>(list: impl IntoIterator<Item = &'a Owed>, now: DateTime<Utc>) -> Self {
+        let mut counts = Self::default();
+        for owed in list {
+            if owed.dismissed.is_some() {
+                counts.dismissed += 1;
+                continue;
+            }
+            *counts.owed.entry(owed.reason.as_str()).or_default() += 1;
+            let age = (now - owed.first).to_std().unwrap_or_default().as_secs();
+            counts.oldest_seconds = counts.oldest_seconds.max(age);
+        }
+        counts
+    }
+
+    /// How many are owed and not dismissed.
+    pub fn total(&self) -> u64 {
+        self.owed.values().sum()
     }
 }
 

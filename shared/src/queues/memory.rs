@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    DEDUPLICATION_INTERVAL, Inbox, MAX_DELAY, MAX_VISIBILITY, Message, Queue, QueueDepth,
-    QueueError, encode, group_of,
+    DEAD_LETTERS_AT_ONCE, DEDUPLICATION_INTERVAL, DeadLetters, DeadMessage, Inbox, MAX_DELAY,
+    MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError, encode, group_of,
 };
 
 /// SQS in memory, for everything that runs in one process: delays, visibility, receive counts, dead letters, and in a
@@ -63,9 +63,28 @@ pub struct DeadLetter {
 struct State {
     /// In the order in which they were sent.
     messages: Vec<Stored>,
-    dead_letters: Vec<DeadLetter>,
+    dead_letters: Vec<StoredDeadLetter>,
     /// When a group and a deduplication id were first sent.
     known: HashMap<(String, String), Instant>,
+}
+
+#[derive(Debug)]
+struct StoredDeadLetter {
+    id: Uuid,
+    letter: DeadLetter,
+    sent_at: Instant,
+    visible_at: Instant,
+}
+
+impl StoredDeadLetter {
+    fn new(id: Uuid, letter: DeadLetter, now: Instant) -> Self {
+        Self {
+            id,
+            letter,
+            sent_at: now,
+            visible_at: now,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -173,7 +192,9 @@ impl<M> MemoryQueue<M> {
 
     /// The messages that were given up, oldest first.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.state().dead_letters.clone()
+        let state = self.state();
+        let letters = state.dead_letters.iter();
+        letters.map(|stored| stored.letter.clone()).collect()
     }
 
     /// When the next message can be received, in the past if one can be now; `None`: the queue is empty.
@@ -212,10 +233,13 @@ impl<M> MemoryQueue<M> {
         let is_spent =
             |message: &mut Stored| !message.is_hidden(now) && message.receive_count >= max_receives;
         let spent = state.messages.extract_if(.., is_spent);
-        state.dead_letters.extend(spent.map(|message| DeadLetter {
-            body: message.body,
-            group: message.group,
-            reason: None,
+        state.dead_letters.extend(spent.map(|message| {
+            let letter = DeadLetter {
+                body: message.body,
+                group: message.group,
+                reason: None,
+            };
+            StoredDeadLetter::new(message.id, letter, now)
         }));
     }
 }
@@ -285,11 +309,68 @@ impl<M: Message> Inbox for MemoryQueue<M> {
         group: Option<&str>,
         reason: &str,
     ) -> Result<(), QueueError> {
-        self.state().dead_letters.push(DeadLetter {
+        let letter = DeadLetter {
             body: body.to_owned(),
             group: group.map(str::to_owned),
             reason: Some(reason.to_owned()),
+        };
+        let stored = StoredDeadLetter::new(Uuid::new_v4(), letter, Instant::now());
+        self.state().dead_letters.push(stored);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<M: Message> DeadLetters for MemoryQueue<M> {
+    async fn count(&self) -> Result<u64, QueueError> {
+        Ok(self.state().dead_letters.len() as u64)
+    }
+
+    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, QueueError> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let visible = state
+            .dead_letters
+            .iter_mut()
+            .filter(|stored| stored.visible_at <= now)
+            .take(DEAD_LETTERS_AT_ONCE);
+        Ok(visible
+            .map(|stored| {
+                stored.visible_at = now + hidden_for;
+                DeadMessage {
+                    id: stored.id.to_string(),
+                    receipt: stored.id.to_string(),
+                    body: stored.letter.body.clone(),
+                    group: stored.letter.group.clone(),
+                    reason: stored.letter.reason.clone(),
+                    age: now - stored.sent_at,
+                }
+            })
+            .collect())
+    }
+
+    async fn put_back(&self, message: &DeadMessage) -> Result<(), QueueError> {
+        let mut state = self.state();
+        let mut letters = state.dead_letters.iter_mut();
+        if let Some(stored) = letters.find(|stored| stored.id.to_string() == message.receipt) {
+            stored.visible_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    async fn redrive(&self, message: &DeadMessage) -> Result<(), QueueError> {
+        let mut state = self.state();
+        state.messages.push(Stored {
+            id: Uuid::new_v4(),
+            body: message.body.clone(),
+            group: message.group.clone().filter(|_| self.fifo),
+            visible_at: Instant::now(),
+            receive_count: 0,
+            receipt: None,
         });
+        state
+            .dead_letters
+            .retain(|stored| stored.id.to_string() != message.receipt);
         Ok(())
     }
 }

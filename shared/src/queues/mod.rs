@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 pub use memory::{DeadLetter, MemoryQueue, QueuedMessage, Redrive};
-pub use sqs::{SqsInbox, SqsQueue};
+pub use sqs::{SqsDeadLetters, SqsInbox, SqsQueue};
 
 use crate::domain::{ChangeMessage, ImportRequest, JobMessage, OutgoingOrder, PassMessage};
 
@@ -132,4 +132,42 @@ pub trait Inbox: Send + Sync {
         group: Option<&str>,
         reason: &str,
     ) -> Result<(), QueueError>;
+}
+
+/// A message on a dead-letter queue, hidden from others for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadMessage {
+    /// The queue's id of the message.
+    pub id: String,
+    /// Stands for this look at it.
+    pub receipt: String,
+    /// The body as it was sent.
+    pub body: String,
+    /// The FIFO group.
+    pub group: Option<String>,
+    /// The reason that was given; `None`: it was delivered too often.
+    pub reason: Option<String>,
+    /// How long ago it was sent. On a standard queue that is to the queue that it comes from.
+    pub age: Duration,
+}
+
+/// Messages that one look at a dead-letter queue gives at most: as many as SQS gives.
+pub const DEAD_LETTERS_AT_ONCE: usize = 10;
+
+/// A dead-letter queue, as a person works on it.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// About how many messages there are, those that are being looked at included.
+    async fn count(&self) -> Result<u64, QueueError>;
+
+    /// Up to [`DEAD_LETTERS_AT_ONCE`] of the messages. Nobody else is given them for this long, or until they are
+    /// [put back](Self::put_back).
+    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, QueueError>;
+
+    /// Lets a message be seen again.
+    async fn put_back(&self, message: &DeadMessage) -> Result<(), QueueError>;
+
+    /// Sends a message to the queue that it comes from, in its group, and then deletes it. Cut off in between, it is in
+    /// both places: messages are hints, and one that comes twice does no harm (P2).
+    async fn redrive(&self, message: &DeadMessage) -> Result<(), QueueError>;
 }

@@ -1,17 +1,23 @@
-use std::{marker::PhantomData, time::Duration};
+use std::{
+    marker::PhantomData,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client,
     operation::send_message::builders::SendMessageFluentBuilder,
-    types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry},
+    types::{
+        Message as SqsMessage, MessageAttributeValue, MessageSystemAttributeName,
+        QueueAttributeName, SendMessageBatchRequestEntry,
+    },
 };
 use uuid::Uuid;
 
 use super::{
-    Inbox, MAX_DELAY, MAX_MESSAGE_BYTES, MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError,
-    encode, group_of,
+    DEAD_LETTERS_AT_ONCE, DeadLetters, DeadMessage, Inbox, MAX_DELAY, MAX_MESSAGE_BYTES,
+    MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError, encode, group_of,
 };
 use crate::aws::{explain, pause};
 
@@ -158,20 +164,23 @@ const DEPTH: [QueueAttributeName; 3] = [
 #[async_trait]
 impl<M: Message> QueueDepth for SqsQueue<M> {
     async fn depth(&self) -> Result<u64, QueueError> {
-        let answer = self
-            .client
-            .get_queue_attributes()
-            .queue_url(&self.url)
-            .set_attribute_names(Some(DEPTH.to_vec()))
-            .send()
-            .await
-            .map_err(|error| QueueError(explain(&error)))?;
-        let attributes = answer.attributes.unwrap_or_default();
-        Ok(DEPTH
-            .iter()
-            .filter_map(|name| attributes.get(name)?.parse::<u64>().ok())
-            .sum())
+        depth(&self.client, &self.url).await
     }
+}
+
+async fn depth(client: &Client, url: &str) -> Result<u64, QueueError> {
+    let answer = client
+        .get_queue_attributes()
+        .queue_url(url)
+        .set_attribute_names(Some(DEPTH.to_vec()))
+        .send()
+        .await
+        .map_err(|error| QueueError(explain(&error)))?;
+    let attributes = answer.attributes.unwrap_or_default();
+    Ok(DEPTH
+        .iter()
+        .filter_map(|name| attributes.get(name)?.parse::<u64>().ok())
+        .sum())
 }
 
 /// The receiving end of an SQS queue, with its dead-letter queue.
@@ -249,6 +258,111 @@ impl Inbox for SqsInbox {
             .map_err(|error| QueueError(error.to_string()))?;
         self.to(&self.dead_letter_url, body, group)
             .message_attributes(REASON, reason)
+            .send()
+            .await
+            .map_err(|error| QueueError(explain(&error)))?;
+        Ok(())
+    }
+}
+
+/// A dead-letter queue on SQS, with the queue that its messages come from.
+#[derive(Debug, Clone)]
+pub struct SqsDeadLetters {
+    client: Client,
+    url: String,
+    source_url: String,
+}
+
+impl SqsDeadLetters {
+    /// The dead-letter queue at a URL, and where its messages come from.
+    pub fn new(config: &SdkConfig, url: impl Into<String>, source_url: impl Into<String>) -> Self {
+        Self {
+            client: Client::new(config),
+            url: url.into(),
+            source_url: source_url.into(),
+        }
+    }
+}
+
+fn dead_message(message: SqsMessage) -> Option<DeadMessage> {
+    let system = message.attributes.unwrap_or_default();
+    let reason = message
+        .message_attributes
+        .unwrap_or_default()
+        .remove(REASON);
+    let sent = system
+        .get(&MessageSystemAttributeName::SentTimestamp)
+        .and_then(|sent| sent.parse().ok())
+        .map(|sent| SystemTime::UNIX_EPOCH + Duration::from_millis(sent));
+    let age = sent.and_then(|sent| SystemTime::now().duration_since(sent).ok());
+    Some(DeadMessage {
+        id: message.message_id?,
+        receipt: message.receipt_handle?,
+        body: message.body?,
+        group: system
+            .get(&MessageSystemAttributeName::MessageGroupId)
+            .cloned(),
+        reason: reason.and_then(|reason| reason.string_value),
+        age: age.unwrap_or_default(),
+    })
+}
+
+#[async_trait]
+impl DeadLetters for SqsDeadLetters {
+    async fn count(&self) -> Result<u64, QueueError> {
+        depth(&self.client, &self.url).await
+    }
+
+    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, QueueError> {
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(DEAD_LETTERS_AT_ONCE).unwrap_or(i32::MAX))
+            .visibility_timeout(whole_seconds(hidden_for))
+            // A long poll asks all of SQS's servers; a short one may miss messages that are there.
+            .wait_time_seconds(1)
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .message_attribute_names(REASON)
+            .send()
+            .await
+            .map_err(|error| QueueError(explain(&error)))?;
+        let messages = answer.messages.unwrap_or_default();
+        Ok(messages.into_iter().filter_map(dead_message).collect())
+    }
+
+    async fn put_back(&self, message: &DeadMessage) -> Result<(), QueueError> {
+        self.client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(&message.receipt)
+            .visibility_timeout(0)
+            .send()
+            .await
+            .map_err(|error| QueueError(explain(&error)))?;
+        Ok(())
+    }
+
+    async fn redrive(&self, message: &DeadMessage) -> Result<(), QueueError> {
+        let mut request = self
+            .client
+            .send_message()
+            .queue_url(&self.source_url)
+            .message_body(&message.body);
+        if is_fifo(&self.source_url) {
+            // A fresh id: the same message may be redriven again within the five minutes for which SQS remembers ids.
+            request = request
+                .message_group_id(message.group.as_deref().unwrap_or(NO_GROUP))
+                .message_deduplication_id(Uuid::new_v4().to_string());
+        }
+        request
+            .send()
+            .await
+            .map_err(|error| QueueError(explain(&error)))?;
+        self.client
+            .delete_message()
+            .queue_url(&self.url)
+            .receipt_handle(&message.receipt)
             .send()
             .await
             .map_err(|error| QueueError(explain(&error)))?;

@@ -6,7 +6,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Reports, ReportsError};
+use super::{LONGEST_READ, Reports, ReportsError, too_long};
 
 /// Reports in memory, for everything that runs in one process.
 #[derive(Debug, Default)]
@@ -28,5 +28,20 @@ impl Reports for MemoryReports {
         let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         reports.insert(key.to_owned(), body);
         Ok(())
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, ReportsError> {
+        let body = self.all().remove(key);
+        match &body {
+            Some(body) if body.len() > LONGEST_READ => Err(too_long(key, body.len())),
+            _ => Ok(body),
+        }
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, ReportsError> {
+        let keys = self.all().into_keys();
+        Ok(keys
+            .filter(|key| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after))
+            .collect())
     }
 }

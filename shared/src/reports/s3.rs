@@ -1,9 +1,9 @@
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_sdk_s3::{Client, config::Builder};
+use aws_sdk_s3::{Client, config::Builder, error::SdkError};
 use bytes::Bytes;
 
-use super::{Reports, ReportsError};
+use super::{LONGEST_READ, Reports, ReportsError, too_long};
 use crate::aws::explain;
 
 /// Reports in an S3 bucket.
@@ -38,5 +38,45 @@ impl Reports for S3Reports {
             .await
             .map_err(|error| ReportsError(explain(&error)))?;
         Ok(())
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, ReportsError> {
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await;
+        let object = match answer {
+            Ok(object) => object,
+            Err(SdkError::ServiceError(error)) if error.err().is_no_such_key() => return Ok(None),
+            Err(error) => return Err(ReportsError(explain(&error))),
+        };
+        let length = object.content_length.unwrap_or_default();
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > LONGEST_READ {
+            return Err(too_long(key, length));
+        }
+        let body = object.body.collect().await;
+        let body = body.map_err(|_| ReportsError(format!("{key} broke off while it was read")))?;
+        Ok(Some(body.into_bytes()))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, ReportsError> {
+        let answer = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .set_start_after(after.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| ReportsError(explain(&error)))?;
+        let objects = answer.contents.unwrap_or_default();
+        Ok(objects
+            .into_iter()
+            .filter_map(|object| object.key)
+            .collect())
     }
 }

@@ -22,7 +22,9 @@ use crate::{
         business_central::{BusinessCentral, BusinessCentralSettings},
         odoo::{Odoo, OdooSettings},
     },
-    http::{HttpClient, ReqwestTransport, RetryPolicy, Transport, TransportSetupError},
+    http::{
+        HttpClient, ReqwestTransport, RetryPolicy, TokenSource, Transport, TransportSetupError,
+    },
     norce::{
         APPLICATION_HEADER, NorceApi, NorceError,
         connect::ConnectClient,
@@ -174,7 +176,10 @@ fn norce_remote(request: &Request<Bytes>) -> Remote {
 }
 
 /// The two ends of Norce.
+#[derive(Clone)]
 pub struct NorceClients {
+    /// Norce's identity service.
+    pub tokens: Arc<TokenSource>,
     /// Reads.
     pub query: Arc<QueryClient>,
     /// Writes, and looks at jobs.
@@ -207,10 +212,11 @@ pub fn norce(
     let api = NorceApi::new(
         base_url.clone(),
         HttpClient::new(transport, RetryPolicy::default()),
-        tokens,
+        tokens.clone(),
     );
     let applications = &shops.applications;
     Ok(NorceClients {
+        tokens,
         query: Arc::new(QueryClient::new(
             api.clone(),
             applications.default_application().id,

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use shared::{
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, NorceId, Scope},
     mappings::{
-        Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace,
-        Reservation, Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
+        RecordFace, Reservation, Reserved,
     },
 };
 use uuid::Uuid;
@@ -140,6 +140,10 @@ impl Mappings for Arithmetic {
     }
 
     async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), MappingsError> {
+        Err(no_part())
+    }
+
+    async fn bound(&self, _: Option<&str>) -> Result<BoundPage, MappingsError> {
         Err(no_part())
     }
 }

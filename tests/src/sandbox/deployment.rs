@@ -18,12 +18,13 @@ use crate::local_aws::{LocalAws, REGION, ROOT_KEY, Tools, sandbox_directory};
 /// The stack, which begins the names of its functions and log groups.
 pub(super) const STACK: &str = "sandbox";
 /// The functions, by the names of their packages.
-pub(super) const FUNCTIONS: [&str; 5] = [
+pub(super) const FUNCTIONS: [&str; 6] = [
     "receive-events",
     "change-events",
     "submit-imports",
     "poll-jobs",
     "erp-full-pass",
+    "operator",
 ];
 /// What the events of the sandbox carry in `x-event-secret`; the samples in `tests/events` carry it too.
 pub(super) const EVENT_SECRET: &str = "sandbox-event-secret";

@@ -1,0 +1,208 @@
+//! `dead-letters`: what was given up. Count it, look at it, send it again.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use shared::{
+    domain::redact,
+    http::Deadline,
+    queues::{DeadLetters, DeadMessage},
+};
+
+use crate::{Ports, Refusal, WorkQueue, answer::in_words, status::QueueStatus};
+
+/// As many are shown unless more are asked for.
+const SHOWN: usize = 10;
+/// As many are shown at most: they are hidden from others while they are gathered.
+const MOST_SHOWN: usize = 100;
+/// As many are sent again in one go at most.
+const MOST_REDRIVEN: usize = 1_000;
+/// How long a message is hidden while it is shown or sent again: longer than either takes.
+const HIDDEN_FOR: Duration = Duration::from_secs(120);
+/// The time that one look and what follows from it need at most.
+const TIME_OF_A_LOOK: Duration = Duration::from_secs(15);
+
+/// What is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct DeadLettersRequest {
+    /// What is done with them.
+    pub r#do: DeadLettersAction,
+    /// Of which queue: `changes`, `imports`, `jobs` or `passes`; nothing: of all.
+    pub queue: Option<String>,
+    /// How many are shown, or sent again.
+    pub limit: Option<usize>,
+}
+
+/// What is done with dead letters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeadLettersAction {
+    /// They are counted.
+    #[default]
+    Count,
+    /// They are shown, personal data removed.
+    Show,
+    /// They are sent to the queue that they come from.
+    Redrive,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLettersAnswer {
+    /// In words.
+    pub summary: String,
+    /// The queues.
+    pub queues: Vec<QueueStatus>,
+    /// Some of the messages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<ShownMessage>,
+    /// How many were sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redriven: Option<usize>,
+}
+
+/// A message, fit to be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShownMessage {
+    /// The queue that it comes from.
+    pub queue: &'static str,
+    /// The queue's id of it.
+    pub id: String,
+    /// Why it was given up; nothing: it was delivered too often.
+    pub reason: Option<String>,
+    /// How long ago it was sent, in seconds.
+    pub age_seconds: u64,
+    /// The body, personal data removed, its beginning where it is long.
+    pub body: String,
+}
+
+impl ShownMessage {
+    fn new(queue: &'static str, message: &DeadMessage) -> Self {
+        Self {
+            queue,
+            id: message.id.clone(),
+            reason: message.reason.as_deref().map(redact),
+            age_seconds: message.age.as_secs(),
+            body: redact(&message.body),
+        }
+    }
+}
+
+impl Ports {
+    pub(crate) async fn dead_letters(
+        &self,
+        request: &DeadLettersRequest,
+        deadline: Deadline,
+    ) -> Result<DeadLettersAnswer, Refusal> {
+        let queues: Vec<&WorkQueue> = match &request.queue {
+            None => self.queues.iter().collect(),
+            Some(name) => self
+                .queues
+                .iter()
+                .filter(|queue| queue.name == name)
+                .collect(),
+        };
+        if queues.is_empty() {
+            let names: Vec<&str> = self.queues.iter().map(|queue| queue.name).collect();
+            return Err(Refusal::request(format!(
+                "`queue` is one of: {}",
+                names.join(", ")
+            )));
+        }
+        let mut messages = Vec::new();
+        let mut redriven = None;
+        match request.r#do {
+            DeadLettersAction::Count => {}
+            DeadLettersAction::Show => {
+                let limit = request.limit.unwrap_or(SHOWN).min(MOST_SHOWN);
+                for queue in &queues {
+                    show(queue, limit, &mut messages, deadline).await?;
+                }
+            }
+            DeadLettersAction::Redrive => {
+                let mut sent = 0;
+                let limit = request.limit.unwrap_or(MOST_REDRIVEN).min(MOST_REDRIVEN);
+                for queue in &queues {
+                    sent += redrive(queue.dead_letters.as_ref(), limit - sent, deadline).await?;
+                }
+                redriven = Some(sent);
+            }
+        }
+        let counts = try_join_all(queues.into_iter().map(QueueStatus::of)).await?;
+        let left: u64 = counts.iter().map(|queue| queue.dead_letters).sum();
+        let summary = match (redriven, messages.as_slice()) {
+            (Some(redriven), _) => format!(
+                "{redriven} sent to where they come from, {left} are left; what cannot be handled comes back."
+            ),
+            (None, []) => format!("There are {left} dead letters."),
+            (None, shown) => {
+                let oldest = shown.iter().map(|message| message.age_seconds).max();
+                format!(
+                    "There are {left} dead letters, of which {} are shown, the oldest {} old.",
+                    shown.len(),
+                    in_words(oldest.unwrap_or_default())
+                )
+            }
+        };
+        Ok(DeadLettersAnswer {
+            summary,
+            queues: counts,
+            messages,
+            redriven,
+        })
+    }
+}
+
+/// Shows messages until there are `limit` of them, and lets all of them be seen again.
+async fn show(
+    queue: &WorkQueue,
+    limit: usize,
+    shown: &mut Vec<ShownMessage>,
+    deadline: Deadline,
+) -> Result<(), Refusal> {
+    let mut seen: Vec<DeadMessage> = Vec::new();
+    while shown.len() + seen.len() < limit && deadline.allows(TIME_OF_A_LOOK) {
+        let messages = queue.dead_letters.look(HIDDEN_FOR).await?;
+        if messages.is_empty() {
+            break;
+        }
+        seen.extend(messages);
+    }
+    for message in &seen {
+        queue.dead_letters.put_back(message).await?;
+    }
+    let room = limit - shown.len();
+    let fitting = seen.iter().take(room);
+    shown.extend(fitting.map(|message| ShownMessage::new(queue.name, message)));
+    Ok(())
+}
+
+/// Sends messages again, as many as there are now at most: one that comes back meanwhile is not sent round and round.
+async fn redrive(
+    dead_letters: &dyn DeadLetters,
+    limit: usize,
+    deadline: Deadline,
+) -> Result<usize, Refusal> {
+    let there = usize::try_from(dead_letters.count().await?).unwrap_or(usize::MAX);
+    let limit = limit.min(there);
+    let mut sent = 0;
+    while sent < limit && deadline.allows(TIME_OF_A_LOOK) {
+        let messages = dead_letters.look(HIDDEN_FOR).await?;
+        if messages.is_empty() {
+            break;
+        }
+        for message in messages {
+            if sent < limit {
+                dead_letters.redrive(&message).await?;
+                sent += 1;
+            } else {
+                dead_letters.put_back(&message).await?;
+            }
+        }
+    }
+    Ok(sent)
+}

@@ -1,0 +1,449 @@
+//! The rules of `change-events` over ports that read and do not write: what would happen now is found out by letting it
+//! happen, and no rule stands here a second time.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use change_events::ChangeEvents;
+use chrono::{DateTime, Utc};
+use shared::{
+    domain::{
+        ChangeMessage, Code, EntityKind, EntityRef, ErpId, FieldGroups, Fingerprint, ImportRequest,
+        Scope,
+    },
+    erp::{
+        Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpImage, ErpRecord,
+        IdempotencyKey, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, UpdateOutcome,
+    },
+    http::Deadline,
+    mappings::{
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
+        RecordFace, Reservation, Reserved,
+    },
+    owed::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
+    queues::{Queue, QueueError},
+};
+use uuid::Uuid;
+
+/// What a record is called that does not exist: its id, and its code where the ERP's number series would give one.
+const NEW: &str = "(new)";
+
+/// What would be done, in words without personal data.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    fn note(&self, what: impl Into<String>) {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.push(what.into());
+    }
+
+    /// Everything, in its order.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The same function, which writes nothing and notes what it would write.
+pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
+    let notes = Notes::default();
+    let erps = real.erps.iter().map(|(scope, erp)| {
+        let erp: Arc<dyn Erp> = Arc::new(Dry {
+            inner: erp.clone(),
+            notes: notes.clone(),
+        });
+        (*scope, erp)
+    });
+    let dry = ChangeEvents {
+        norce: real.norce.clone(),
+        erps: erps.collect(),
+        mappings: dry_mappings(real.mappings.clone(), notes.clone()),
+        owed: Arc::new(Dry {
+            inner: real.owed.clone(),
+            notes: notes.clone(),
+        }),
+        changes: Arc::new(notes.clone()),
+        imports: Arc::new(notes.clone()),
+        clock: real.clock.clone(),
+        fingerprints: real.fingerprints.clone(),
+        shops: real.shops.clone(),
+        policy: real.policy.clone(),
+        orders: None,
+    };
+    (dry, notes)
+}
+
+/// Code mappings that write nothing.
+pub(crate) fn dry_mappings(inner: Arc<dyn Mappings>, notes: Notes) -> Arc<dyn Mappings> {
+    Arc::new(Dry { inner, notes })
+}
+
+struct Dry<T: ?Sized> {
+    notes: Notes,
+    inner: Arc<T>,
+}
+
+#[async_trait]
+impl Queue<ImportRequest> for Notes {
+    async fn send(&self, requests: &[ImportRequest], _: Duration) -> Result<(), QueueError> {
+        for line in requests.iter().flat_map(|request| &request.lines) {
+            self.note(format!("hand the code {} to Norce", line.code));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Queue<ChangeMessage> for Notes {
+    async fn send(&self, changes: &[ChangeMessage], _: Duration) -> Result<(), QueueError> {
+        for change in changes {
+            self.note(format!("look at {} as well", change.group()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Mappings for Dry<dyn Mappings> {
+    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, MappingsError> {
+        self.inner.get(entity).await
+    }
+
+    async fn by_code(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        code: &Code,
+    ) -> Result<Option<EntityRef>, MappingsError> {
+        self.inner.by_code(kind, scope, code).await
+    }
+
+    async fn reserve(&self, entity: EntityRef, _: Reservation) -> Result<Reserved, MappingsError> {
+        Ok(match self.inner.get(entity).await? {
+            None => Reserved::New,
+            Some(Mapping::Reserved(earlier)) => Reserved::Earlier(earlier),
+            Some(Mapping::Bound(binding)) => Reserved::Bound(binding),
+            Some(Mapping::Forgotten) => Reserved::Forgotten,
+        })
+    }
+
+    async fn renew(&self, _: EntityRef, _: Uuid, _: Reservation) -> Result<bool, MappingsError> {
+        Ok(true)
+    }
+
+    async fn release(&self, _: EntityRef, _: Uuid) -> Result<(), MappingsError> {
+        Ok(())
+    }
+
+    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError> {
+        let Binding { code, erp_id, .. } = binding;
+        let EntityRef { kind, scope, id } = entity;
+        match self.inner.get(entity).await? {
+            Some(Mapping::Forgotten) => return Ok(Bound::Forgotten),
+            Some(Mapping::Bound(stored)) if stored.code != code || stored.erp_id != erp_id => {
+                return Ok(Bound::OtherCode { code: stored.code });
+            }
+            _ => {}
+        }
+        let asked = [(erp_id, code.clone())];
+        match self.inner.known(kind, scope, &asked).await?.first() {
+            Some(Known::Forgotten) => return Ok(Bound::Forgotten),
+            Some(Known::Record(RecordFace {
+                kind,
+                id: Some(holder),
+                ..
+            })) if (*kind, *holder) != (entity.kind, id) => {
+                let by = EntityRef {
+                    kind: *kind,
+                    id: *holder,
+                    scope,
+                };
+                return Ok(Bound::RecordTaken { by });
+            }
+            Some(Known::Code(holder)) if *holder != id => {
+                let by = EntityRef {
+                    id: *holder,
+                    ..entity
+                };
+                return Ok(Bound::CodeTaken { by });
+            }
+            _ => {}
+        }
+        self.notes.note(format!("bind {entity} to code {code}"));
+        Ok(Bound::Done)
+    }
+
+    async fn record_sync(&self, _: EntityRef, _: &Binding) -> Result<bool, MappingsError> {
+        Ok(true)
+    }
+
+    async fn record_delivery(
+        &self,
+        _: EntityRef,
+        code: &Code,
+        delivery: CodeDelivery,
+    ) -> Result<bool, MappingsError> {
+        if let CodeDelivery::Confirmed { .. } = delivery {
+            self.notes
+                .note(format!("note that Norce has the code {code}"));
+        }
+        Ok(true)
+    }
+
+    async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError> {
+        self.notes
+            .note(format!("reduce what is known of {entity} to a tombstone"));
+        Ok(())
+    }
+
+    async fn records(
+        &self,
+        scope: Scope,
+        records: &[ErpId],
+    ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
+        self.inner.records(scope, records).await
+    }
+
+    async fn known(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        records: &[(ErpId, Code)],
+    ) -> Result<Vec<Known>, MappingsError> {
+        self.inner.known(kind, scope, records).await
+    }
+
+    async fn get_many(
+        &self,
+        entities: &[EntityRef],
+    ) -> Result<Vec<Option<Mapping>>, MappingsError> {
+        self.inner.get_many(entities).await
+    }
+
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError> {
+        self.inner.bound(after).await
+    }
+
+    // What follows is a pass's and not `change-events`'; a plan shows it.
+
+    async fn rename(
+        &self,
+        _: EntityRef,
+        _: &ErpId,
+        _: &Code,
+        _: &Code,
+    ) -> Result<Bound, MappingsError> {
+        Err(of_a_pass())
+    }
+
+    async fn record_owned(
+        &self,
+        _: Scope,
+        _: &ErpId,
+        _: Option<&Fingerprint>,
+    ) -> Result<bool, MappingsError> {
+        Err(of_a_pass())
+    }
+
+    async fn announce_insert(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: &ErpId,
+        _: &Code,
+        _: Option<&Fingerprint>,
+    ) -> Result<bool, MappingsError> {
+        Err(of_a_pass())
+    }
+
+    async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), MappingsError> {
+        Err(of_a_pass())
+    }
+}
+
+fn of_a_pass() -> MappingsError {
+    MappingsError("nothing is written while it is only asked what would happen".to_owned())
+}
+
+#[async_trait]
+impl OwedRecords for Dry<dyn OwedRecords> {
+    async fn put(&self, _: NewOwed) -> Result<(), OwedError> {
+        // The verdict says so.
+        Ok(())
+    }
+
+    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
+        let is_owed = self.inner.get(subject, stage).await?.is_some();
+        if is_owed {
+            let stage = stage.as_str();
+            self.notes.note(format!(
+                "take {subject} ({stage}) off the list of what is owed"
+            ));
+        }
+        Ok(is_owed)
+    }
+
+    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError> {
+        self.inner.get(subject, stage).await
+    }
+
+    async fn note_retry(&self, _: &Subject, _: Stage, _: DateTime<Utc>) -> Result<bool, OwedError> {
+        Ok(true)
+    }
+
+    async fn dismiss(&self, _: &Subject, _: Stage, _: &Dismissal) -> Result<bool, OwedError> {
+        Ok(true)
+    }
+
+    async fn list(&self) -> Result<Vec<Owed>, OwedError> {
+        self.inner.list().await
+    }
+}
+
+/// The record that a create would make, as far as it can be told.
+fn new_record(resource: Resource, code: Option<Code>, organisation: bool) -> Option<ErpRecord> {
+    Some(ErpRecord {
+        id: ErpId {
+            resource,
+            id: NEW.to_owned(),
+        },
+        code: code.or_else(|| NEW.parse().ok())?,
+        version: String::new(),
+        modified: None,
+        organisation,
+        blocked: false,
+        company: None,
+        image: ErpImage::default(),
+    })
+}
+
+#[async_trait]
+impl Erp for Dry<dyn Erp> {
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
+        if id.id == NEW {
+            return Ok(new_record(id.resource, None, false));
+        }
+        self.inner.get(id, deadline).await
+    }
+
+    async fn find_by_code(
+        &self,
+        resource: Resource,
+        code: &Code,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        self.inner.find_by_code(resource, code, deadline).await
+    }
+
+    async fn find_by_key(
+        &self,
+        kind: &PartyKind,
+        key: &NaturalKey,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        self.inner.find_by_key(kind, key, deadline).await
+    }
+
+    fn natural_key(&self, party: &Party) -> Option<NaturalKey> {
+        self.inner.natural_key(party)
+    }
+
+    async fn create(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        _: Deadline,
+    ) -> Result<CreateOutcome, ErpError> {
+        let resource = party.kind.resource();
+        let under = match &key.code {
+            Some(code) => format!("under code {code}"),
+            None => "under the next code of its number series".to_owned(),
+        };
+        self.notes
+            .note(format!("create a {resource} in the ERP, {under}"));
+        new_record(resource, key.code.clone(), party.kind.is_organisation())
+            .map(CreateOutcome::Created)
+            .ok_or(ErpError::CursorExpired)
+    }
+
+    async fn update(
+        &self,
+        seen: &ErpRecord,
+        _: &Party,
+        _: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        // What a server makes of a value is known only once it has it, and so is whether anything differs.
+        if seen.id.id != NEW {
+            self.notes.note(format!(
+                "compare the ERP's record {} with what the shop has now, which is not what was last sent, and write what differs",
+                seen.code
+            ));
+        }
+        Ok(UpdateOutcome::Unchanged(seen.clone()))
+    }
+
+    async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {
+        let Some(record) = self.inner.get(id, deadline).await? else {
+            return Ok(UpdateOutcome::Gone);
+        };
+        self.notes.note(format!("block {} in the ERP", record.code));
+        Ok(UpdateOutcome::Unchanged(record))
+    }
+
+    async fn page(
+        &self,
+        listing: &Listing,
+        cursor: Option<&Cursor>,
+        deadline: Deadline,
+    ) -> Result<RecordPage, ErpError> {
+        self.inner.page(listing, cursor, deadline).await
+    }
+
+    async fn get_many(
+        &self,
+        ids: &[ErpId],
+        fields: FieldGroups,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        self.inner.get_many(ids, fields, deadline).await
+    }
+
+    async fn holders_of_keys(
+        &self,
+        kind: EntityKind,
+        keys: &[NaturalKey],
+        deadline: Deadline,
+    ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError> {
+        self.inner.holders_of_keys(kind, keys, deadline).await
+    }
+
+    async fn other_holders_of_codes(
+        &self,
+        kind: EntityKind,
+        records: &[(ErpId, Code)],
+        deadline: Deadline,
+    ) -> Result<Vec<(Code, ErpId)>, ErpError> {
+        self.inner
+            .other_holders_of_codes(kind, records, deadline)
+            .await
+    }
+
+    async fn company_of(
+        &self,
+        key: &CompanyKey,
+        deadline: Deadline,
+    ) -> Result<Option<ErpId>, ErpError> {
+        self.inner.company_of(key, deadline).await
+    }
+
+    async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
+        self.inner.clock(deadline).await
+    }
+}

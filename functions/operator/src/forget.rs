@@ -1,0 +1,87 @@
+//! `forget`: a customer is forgotten by hand (P12), by the rule that `change-events` follows when Norce says so.
+
+use change_events::Verdict;
+use serde::{Deserialize, Serialize};
+use shared::{
+    domain::{ApplicationId, Code, EntityKind, NorceId, Personal},
+    http::Deadline,
+};
+
+use crate::{Ports, Refusal, dry::dry, explain::in_words, whom::Whom};
+
+/// What is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ForgetRequest {
+    /// As in [`Whom`].
+    pub entity: Option<String>,
+    /// As in [`Whom`].
+    pub id: Option<NorceId>,
+    /// As in [`Whom`].
+    pub code: Option<Code>,
+    /// As in [`Whom`].
+    pub email: Option<Personal>,
+    /// As in [`Whom`].
+    pub application: Option<ApplicationId>,
+    /// It cannot be undone; without this it is only said what would be done.
+    pub confirm: bool,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForgetAnswer {
+    /// In words.
+    pub summary: String,
+    /// Whom it is about.
+    pub entity: String,
+    /// Whether it was done.
+    pub forgotten: bool,
+    /// What would be done, where it was not confirmed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub would: Vec<String>,
+}
+
+impl Ports {
+    pub(crate) async fn forget(
+        &self,
+        request: &ForgetRequest,
+        deadline: Deadline,
+    ) -> Result<ForgetAnswer, Refusal> {
+        let whom = Whom {
+            entity: request.entity.clone(),
+            id: request.id,
+            code: request.code.clone(),
+            email: request.email.clone(),
+            kind: None,
+            application: request.application,
+        };
+        let entity = self.whom(&whom, deadline).await?;
+        if entity.kind != EntityKind::Customer {
+            return Err(Refusal::request(
+                "a company is not forgotten: Norce forgets customers only",
+            ));
+        }
+        if !request.confirm {
+            let (dry, notes) = dry(&self.change_events);
+            let verdict = in_words(dry.forget_by_hand(entity, deadline).await);
+            return Ok(ForgetAnswer {
+                summary: format!(
+                    "{entity} would be: {verdict}. It cannot be undone, and is done with \"confirm\":true."
+                ),
+                entity: entity.to_string(),
+                forgotten: false,
+                would: notes.take(),
+            });
+        }
+        let verdict = self.change_events.forget_by_hand(entity, deadline).await;
+        let forgotten = matches!(verdict, Verdict::Done(_));
+        tracing::info!(subject = %entity, forgotten, "forgotten by hand");
+        Ok(ForgetAnswer {
+            summary: format!("{entity}: {}.", in_words(verdict)),
+            entity: entity.to_string(),
+            forgotten,
+            would: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! `jobs`: imports that are under way, with what Norce says of each.
+
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use shared::{
+    domain::{Code, EntityKind, NorceId, Scope},
+    http::Deadline,
+    import_jobs::{BatchState, ImportBatch},
+    norce::{Job, JobId, JobStatus},
+};
+use uuid::Uuid;
+
+use crate::{Ports, Refusal, answer::in_words};
+
+/// As many are shown unless more are asked for; Norce is asked about each.
+const SHOWN: usize = 20;
+/// As many are shown at most.
+const MOST_SHOWN: usize = 200;
+/// Questions to Norce that are under way at the same time.
+const AT_ONCE: usize = 4;
+/// As many lines of a job's log are shown: a job that is wrong repeats itself.
+const MOST_LOG_LINES: usize = 50;
+
+/// What is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct JobsRequest {
+    /// One of Norce's jobs, with its log and its lines.
+    pub job: Option<i64>,
+    /// How many are shown.
+    pub limit: Option<usize>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobsAnswer {
+    /// In words.
+    pub summary: String,
+    /// The oldest first.
+    pub jobs: Vec<ShownJob>,
+}
+
+/// An import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShownJob {
+    /// Our id.
+    pub batch: Uuid,
+    /// Norce's id; nothing: Norce is being called, or the caller died before it could note the job.
+    pub job: Option<JobId>,
+    /// Customers or companies.
+    pub kind: EntityKind,
+    /// The register.
+    pub scope: Scope,
+    /// Lines that are not settled.
+    pub lines: usize,
+    /// When it was recorded.
+    pub recorded: DateTime<Utc>,
+    /// When its lines were first submitted.
+    pub since: DateTime<Utc>,
+    /// Every line is settled.
+    pub settled: bool,
+    /// What Norce says.
+    pub norce: String,
+    /// Of one job: Norce's log, personal data removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+    /// Of one job: its lines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<ShownLine>,
+}
+
+/// A line of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShownLine {
+    /// Norce's id; nothing: it is to be inserted.
+    pub id: Option<NorceId>,
+    /// The code.
+    pub code: Code,
+    /// Under which the logs tell of it.
+    pub correlation: Uuid,
+}
+
+impl Ports {
+    pub(crate) async fn jobs(
+        &self,
+        request: &JobsRequest,
+        deadline: Deadline,
+    ) -> Result<JobsAnswer, Refusal> {
+        if let Some(job) = request.job {
+            return self.one_job(JobId(job), deadline).await;
+        }
+        let open = self.import_jobs.open().await?;
+        let limit = request.limit.unwrap_or(SHOWN).min(MOST_SHOWN);
+        let jobs: Vec<ShownJob> = stream::iter(open.iter().take(limit))
+            .map(|batch| self.shown(batch, deadline))
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        let lines: usize = open.iter().map(|batch| batch.lines.len()).sum();
+        let summary = match open.first() {
+            None => "No import is under way.".to_owned(),
+            Some(oldest) => {
+                let age = self.change_events.clock.now() - oldest.since;
+                format!(
+                    "{} imports with {lines} lines are under way; the oldest line was first submitted {} ago.",
+                    open.len(),
+                    in_words(age.to_std().unwrap_or_default().as_secs())
+                )
+            }
+        };
+        Ok(JobsAnswer { summary, jobs })
+    }
+
+    async fn one_job(&self, job: JobId, deadline: Deadline) -> Result<JobsAnswer, Refusal> {
+        let batch = self.import_jobs.by_job(job).await?.ok_or_else(|| {
+            Refusal::request(format!(
+                "we have no import with job {job}: it is another system's, or it was settled more than a month ago"
+            ))
+        })?;
+        let mut shown = self.shown(&batch, deadline).await;
+        let log = self.connect.job_log(job, deadline).await?;
+        let log = log.into_iter().take(MOST_LOG_LINES);
+        shown.log = log.map(|entry| entry.message).collect();
+        let lines = batch.lines.into_iter().map(|line| ShownLine {
+            id: line.id,
+            code: line.code,
+            correlation: line.correlation,
+        });
+        shown.waiting = lines.collect();
+        Ok(JobsAnswer {
+            summary: format!("Job {job}: {}.", shown.norce),
+            jobs: vec![shown],
+        })
+    }
+
+    async fn shown(&self, batch: &ImportBatch, deadline: Deadline) -> ShownJob {
+        let job = match batch.state {
+            BatchState::Submitted { job } => Some(job),
+            BatchState::Submitting | BatchState::Settled => None,
+        };
+        let norce = match (job, batch.state) {
+            (Some(job), _) => match self.connect.job(job, deadline).await {
+                Ok(Some(job)) => in_norce(&job),
+                Ok(None) => "Norce does not know the job (any more)".to_owned(),
+                Err(error) => error.to_string(),
+            },
+            (None, BatchState::Settled) => "every line is settled".to_owned(),
+            (None, _) => {
+                "it is being submitted, or the answer was lost: poll-jobs reads back".to_owned()
+            }
+        };
+        ShownJob {
+            batch: batch.id,
+            job,
+            kind: batch.kind,
+            scope: batch.scope,
+            lines: batch.lines.len(),
+            recorded: batch.recorded_at,
+            since: batch.since,
+            settled: batch.state == BatchState::Settled,
+            norce,
+            log: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+}
+
+fn in_norce(job: &Job) -> String {
+    let status = match job.status {
+        JobStatus::Running => "running",
+        JobStatus::Succeeded => "finished",
+        JobStatus::Failed => "failed",
+        JobStatus::ValidationFailed => "failed at validation",
+    };
+    format!("{status}, {} of {} rows failed", job.failed, job.total)
+}

@@ -1,0 +1,234 @@
+//! The Lambda function `operator`: invoked by a person.
+
+use std::{fmt::Display, sync::Arc};
+
+use change_events::ChangeEvents;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use operator::{Configuration, Doctor, Operator, Ports, Request, WorkQueue, doctor};
+use serde_json::Value;
+use shared::{
+    breakers::MemoryBreakers,
+    domain::{ChangeMessage, FieldGroups, ImportRequest, JobMessage, PassMessage, SystemClock},
+    import_jobs::DynamoDbImportJobs,
+    mappings::DynamoDbMappings,
+    owed::DynamoDbOwed,
+    passes::DynamoDbPasses,
+    queues::{Message, SqsDeadLetters, SqsQueue},
+    reports::S3Reports,
+    runtime::{
+        batch,
+        configuration::{Environment, ErpKind, InboxSettings},
+        guard::Guard,
+        secrets::{ApiKeySecret, ClientSecret, EventSecret, FingerprintSecret, SecretForm},
+        telemetry,
+        wiring::Foundation,
+    },
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let configuration = Configuration::read(Environment::of_process());
+    let foundation = Foundation::load().await?;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        let LambdaEvent { payload, context } = event;
+        let request = Request::parse(payload)?;
+        // Everything is built anew for each request: a person is to see the secrets as they are now.
+        let operator = Operator {
+            doctor: doctor(&configuration, &foundation).await,
+            ports: ports(&configuration, &foundation).await,
+        };
+        let deadline = batch::deadline(context.deadline());
+        let answer = operator.answer(request, deadline).await?;
+        Ok::<_, Error>(serde_json::to_value(answer)?)
+    }))
+    .await
+}
+
+async fn doctor(configuration: &Configuration, foundation: &Foundation) -> Doctor {
+    let Foundation { aws, .. } = foundation;
+    let key = match &configuration.fingerprint_secret_arn {
+        Some(arn) => foundation.fingerprints(arn).await.ok(),
+        None => None,
+    };
+    let norce = match (&configuration.norce, &configuration.shops) {
+        (Some(norce), Some(shops)) => foundation.norce(&guard(), norce, shops).await.map_err(text),
+        _ => Err(NO_CONFIGURATION.to_owned()),
+    };
+    let erps = match (&configuration.erp, &configuration.shops) {
+        (Some(erp), Some(shops)) => foundation.erps(&guard(), erp, shops).await.map_err(text),
+        _ => Err(NO_CONFIGURATION.to_owned()),
+    };
+    let mappings = configuration.code_mappings_table.as_ref().zip(key);
+    let mappings =
+        mappings.map(|(table, key)| Arc::new(DynamoDbMappings::new(aws, table, key)) as _);
+    let owed = configuration.owed_table.as_ref();
+    let import_jobs = configuration.import_jobs_table.as_ref();
+    let passes = configuration.passes_table.as_ref();
+    let reports = configuration.reports_bucket.as_ref();
+    Doctor {
+        faults: configuration.faults.clone(),
+        secrets: secrets(configuration, foundation).await,
+        norce,
+        shops: configuration.shops.clone(),
+        erps,
+        erp_owns: configuration
+            .erp_owns
+            .unwrap_or(FieldGroups::ERP_OWNS_BY_DEFAULT),
+        queues: queues(configuration, foundation),
+        stores: doctor::Stores {
+            mappings,
+            owed: owed.map(|table| Arc::new(DynamoDbOwed::new(aws, table)) as _),
+            import_jobs: import_jobs
+                .map(|table| Arc::new(DynamoDbImportJobs::new(aws, table)) as _),
+            passes: passes.map(|table| Arc::new(DynamoDbPasses::new(aws, table)) as _),
+            reports: reports.map(|bucket| Arc::new(S3Reports::new(aws, bucket)) as _),
+        },
+        schedules: configuration.schedules.clone(),
+        clock: Arc::new(SystemClock),
+    }
+}
+
+/// A person wants to see a remote as it is, whether the functions leave it alone or not.
+fn guard() -> Guard {
+    Guard::new(Arc::new(MemoryBreakers::default()), Arc::new(SystemClock))
+}
+
+const NO_CONFIGURATION: &str = "its part of the configuration is faulty";
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}
+
+async fn secrets(configuration: &Configuration, foundation: &Foundation) -> Vec<doctor::Secret> {
+    let norce = configuration.norce.as_ref().map(|norce| &norce.secret_arn);
+    let erp = configuration.erp.as_ref();
+    let mut secrets = vec![
+        secret::<ClientSecret>(foundation, "NORCE_SECRET_ARN", norce).await,
+        secret::<EventSecret>(
+            foundation,
+            "EVENT_SECRET_ARN",
+            configuration.event_secret_arn.as_ref(),
+        )
+        .await,
+        secret::<FingerprintSecret>(
+            foundation,
+            "FINGERPRINT_SECRET_ARN",
+            configuration.fingerprint_secret_arn.as_ref(),
+        )
+        .await,
+    ];
+    let arn = erp.map(|erp| &erp.secret_arn);
+    secrets.push(match erp.map(|erp| erp.kind) {
+        Some(ErpKind::Odoo) => secret::<ApiKeySecret>(foundation, "ERP_SECRET_ARN", arn).await,
+        _ => secret::<ClientSecret>(foundation, "ERP_SECRET_ARN", arn).await,
+    });
+    secrets
+}
+
+async fn secret<T: SecretForm>(
+    foundation: &Foundation,
+    variable: &'static str,
+    arn: Option<&String>,
+) -> doctor::Secret {
+    let read = match arn {
+        Some(arn) => foundation
+            .secrets
+            .get::<T>(arn)
+            .await
+            .map(drop)
+            .map_err(text),
+        None => Err(NO_CONFIGURATION.to_owned()),
+    };
+    doctor::Secret { variable, read }
+}
+
+/// The queues whose addresses are known.
+fn queues(configuration: &Configuration, foundation: &Foundation) -> Vec<WorkQueue> {
+    let queues = [
+        queue::<ChangeMessage>(foundation, "changes", configuration.changes.as_ref()),
+        queue::<ImportRequest>(foundation, "imports", configuration.imports.as_ref()),
+        queue::<JobMessage>(foundation, "jobs", configuration.jobs.as_ref()),
+        queue::<PassMessage>(foundation, "passes", configuration.passes.as_ref()),
+    ];
+    queues.into_iter().flatten().collect()
+}
+
+fn queue<M: Message>(
+    foundation: &Foundation,
+    name: &'static str,
+    settings: Option<&InboxSettings>,
+) -> Option<WorkQueue> {
+    let InboxSettings {
+        queue_url,
+        dead_letter_queue_url,
+    } = settings?;
+    let aws = &foundation.aws;
+    Some(WorkQueue {
+        name,
+        depth: Arc::new(SqsQueue::<M>::new(aws, queue_url)),
+        dead_letters: Arc::new(SqsDeadLetters::new(aws, dead_letter_queue_url, queue_url)),
+    })
+}
+
+/// Everything that the other actions work with; all of the configuration and every secret are needed for it.
+async fn ports(configuration: &Configuration, foundation: &Foundation) -> Result<Ports, String> {
+    let Foundation { aws, .. } = foundation;
+    let Configuration {
+        faults,
+        shops: Some(shops),
+        norce: Some(norce),
+        erp: Some(erp),
+        policy: Some(policy),
+        fingerprint_secret_arn: Some(fingerprint_secret_arn),
+        code_mappings_table: Some(code_mappings_table),
+        owed_table: Some(owed_table),
+        import_jobs_table: Some(import_jobs_table),
+        passes_table: Some(passes_table),
+        reports_bucket: Some(reports_bucket),
+        changes: Some(changes),
+        imports: Some(imports),
+        passes: Some(passes),
+        ..
+    } = configuration
+    else {
+        return Err(configuration.faults.join("; "));
+    };
+    if !faults.is_empty() {
+        return Err(faults.join("; "));
+    }
+    let fingerprints = foundation
+        .fingerprints(fingerprint_secret_arn)
+        .await
+        .map_err(text)?;
+    let norce = foundation
+        .norce(&guard(), norce, shops)
+        .await
+        .map_err(text)?;
+    Ok(Ports {
+        change_events: ChangeEvents {
+            norce: norce.query,
+            erps: foundation.erps(&guard(), erp, shops).await.map_err(text)?,
+            mappings: Arc::new(DynamoDbMappings::new(
+                aws,
+                code_mappings_table,
+                fingerprints.clone(),
+            )),
+            owed: Arc::new(DynamoDbOwed::new(aws, owed_table)),
+            changes: Arc::new(SqsQueue::new(aws, &changes.queue_url)),
+            imports: Arc::new(SqsQueue::new(aws, &imports.queue_url)),
+            clock: Arc::new(SystemClock),
+            fingerprints,
+            shops: shops.clone(),
+            policy: policy.clone(),
+            // A posted order that waits is looked at when its own message comes.
+            orders: None,
+        },
+        connect: norce.connect,
+        import_jobs: Arc::new(DynamoDbImportJobs::new(aws, import_jobs_table)),
+        passes: Arc::new(DynamoDbPasses::new(aws, passes_table)),
+        to_passes: Arc::new(SqsQueue::new(aws, &passes.queue_url)),
+        reports: Arc::new(S3Reports::new(aws, reports_bucket)),
+        queues: queues(configuration, foundation),
+    })
+}

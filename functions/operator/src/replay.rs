@@ -1,0 +1,210 @@
+//! `replay`: entities are looked at as if an event had come for each.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared::{
+    domain::{ApplicationId, Cause, ChangeMessage, EntityKind, EntityRef, NorceId, Scope},
+    http::Deadline,
+};
+use uuid::Uuid;
+
+use crate::{Ports, Refusal};
+
+/// As many are sent in one go at most: `change-events` needs some minutes for them, and changes of customers wait behind
+/// them meanwhile.
+const MOST_AT_ONCE: usize = 2_000;
+/// The time that a page of Norce Query and sending it need at most.
+const TIME_OF_A_PAGE: Duration = Duration::from_secs(30);
+
+/// What is asked for: entities by name, or all that changed in a time range.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ReplayRequest {
+    /// One, such as `customer/client/123`.
+    pub entity: Option<String>,
+    /// Several.
+    pub entities: Vec<String>,
+    /// All that changed at this time or later, by Norce's clock.
+    pub since: Option<DateTime<Utc>>,
+    /// But not after this time.
+    pub until: Option<DateTime<Utc>>,
+    /// Of a time range: customers or companies only.
+    pub kind: Option<EntityKind>,
+    /// Of a time range: the register of one application only.
+    pub application: Option<ApplicationId>,
+    /// `changed`, unless `ordered`: there is an order, and so it is to be created where it is not yet.
+    pub cause: Option<Cause>,
+    /// Of a time range: where an earlier answer left off.
+    pub after: Option<String>,
+    /// Nothing is sent, only counted.
+    pub dry_run: bool,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replayed {
+    /// In words.
+    pub summary: String,
+    /// How many were sent.
+    pub sent: usize,
+    /// Under which the log tells of all of them.
+    pub correlation: Uuid,
+    /// What to ask for next as `after`; nothing: the time range is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// Where a walk over a time range is.
+struct Walk {
+    sent: usize,
+    place: Option<EntityRef>,
+    is_done: bool,
+}
+
+impl Ports {
+    pub(crate) async fn replay(
+        &self,
+        request: &ReplayRequest,
+        deadline: Deadline,
+    ) -> Result<Replayed, Refusal> {
+        let correlation = Uuid::new_v4();
+        let names: Vec<&String> = request.entity.iter().chain(&request.entities).collect();
+        let (sent, after) = match (names.as_slice(), request.since) {
+            ([], Some(since)) => {
+                let walk = self.walk(request, since, correlation, deadline).await?;
+                let after = walk.place.filter(|_| !walk.is_done);
+                (walk.sent, after.map(|place| place.to_string()))
+            }
+            ([_, ..], None) => {
+                if names.len() > MOST_AT_ONCE {
+                    return Err(Refusal::request(format!(
+                        "{} entities are too many for one go: name at most {MOST_AT_ONCE}",
+                        names.len()
+                    )));
+                }
+                let entities = names.iter().map(|name| self.entity(name));
+                let entities: Vec<EntityRef> = entities.collect::<Result<_, _>>()?;
+                self.send_again(request, &entities, correlation).await?;
+                (entities.len(), None)
+            }
+            _ => {
+                return Err(Refusal::request(
+                    "name what to replay: `entity`, or `entities`, or a time range by `since` (and `until`), such as 2026-11-24T00:00:00Z",
+                ));
+            }
+        };
+        let verb = if request.dry_run {
+            "would be"
+        } else {
+            "are being"
+        };
+        let rest = match &after {
+            Some(_) => " There are more: ask again with `after` as it is here.",
+            None => "",
+        };
+        Ok(Replayed {
+            summary: format!("{sent} {verb} looked at as if an event had come.{rest}"),
+            sent,
+            correlation,
+            after,
+        })
+    }
+
+    async fn send_again(
+        &self,
+        request: &ReplayRequest,
+        entities: &[EntityRef],
+        correlation: Uuid,
+    ) -> Result<(), Refusal> {
+        if request.dry_run || entities.is_empty() {
+            return Ok(());
+        }
+        let received_at = self.change_events.clock.now();
+        let messages: Vec<ChangeMessage> = entities
+            .iter()
+            .map(|entity| ChangeMessage::Entity {
+                entity: *entity,
+                cause: request.cause.unwrap_or(Cause::Changed),
+                received_at,
+                correlation,
+            })
+            .collect();
+        let changes = &self.change_events.changes;
+        Ok(changes.send(&messages, Duration::ZERO).await?)
+    }
+
+    /// Walks over what changed, register by register, until it is done or enough was sent.
+    async fn walk(
+        &self,
+        request: &ReplayRequest,
+        since: DateTime<Utc>,
+        correlation: Uuid,
+        deadline: Deadline,
+    ) -> Result<Walk, Refusal> {
+        let kinds = match request.kind {
+            Some(kind) => vec![kind],
+            None => vec![EntityKind::Company, EntityKind::Customer],
+        };
+        let registers = self.registers(request.application)?;
+        let mut lists: Vec<(Scope, EntityKind)> = registers
+            .into_iter()
+            .flat_map(|scope| kinds.iter().map(move |kind| (scope, *kind)))
+            .collect();
+        let place = request.after.as_deref().map(|after| self.entity(after));
+        let place = place.transpose()?;
+        if let Some(place) = place {
+            let is_place = |list: &(Scope, EntityKind)| *list == (place.scope, place.kind);
+            let at = lists.iter().position(is_place).ok_or_else(|| {
+                Refusal::request("`after` is of another register or kind than the request")
+            })?;
+            lists.drain(..at);
+        }
+        let mut walk = Walk {
+            sent: 0,
+            place,
+            is_done: false,
+        };
+        for (scope, kind) in lists {
+            let mut after: Option<NorceId> = walk
+                .place
+                .filter(|place| (place.scope, place.kind) == (scope, kind))
+                .map(|place| place.id);
+            loop {
+                if walk.sent >= MOST_AT_ONCE || !deadline.allows(TIME_OF_A_PAGE) {
+                    return Ok(walk);
+                }
+                let page = self
+                    .change_events
+                    .norce
+                    .changed_since(kind, scope, Some(since), after, deadline)
+                    .await?;
+                let in_time = page.entities.iter().filter(|changed| {
+                    let until = request.until.zip(changed.changed);
+                    until.is_none_or(|(until, changed)| changed <= until)
+                });
+                let entities: Vec<EntityRef> = in_time
+                    .map(|changed| EntityRef {
+                        kind,
+                        scope,
+                        id: changed.id,
+                    })
+                    .collect();
+                self.send_again(request, &entities, correlation).await?;
+                walk.sent += entities.len();
+                let last = page.next.or(page.entities.last().map(|last| last.id));
+                if let Some(id) = last {
+                    walk.place = Some(EntityRef { kind, scope, id });
+                }
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        walk.is_done = true;
+        Ok(walk)
+    }
+}

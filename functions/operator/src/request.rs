@@ -1,0 +1,74 @@
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::domain::redact;
+
+use crate::{
+    Refusal,
+    dead_letters::DeadLettersRequest,
+    forget::ForgetRequest,
+    jobs::JobsRequest,
+    owed::OwedRequest,
+    passes::PassAsked,
+    replay::ReplayRequest,
+    transfer::{ExportRequest, ImportRequest},
+    whom::Whom,
+};
+
+/// What a person asks for.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Whether everything is as it must be.
+    Doctor {},
+    /// What waits, what is owed, when was the last pass.
+    Status {},
+    /// One customer or company: what is known, and what would happen now.
+    Explain(Whom),
+    /// What could not be brought across.
+    Owed(OwedRequest),
+    /// Entities are looked at as if an event had come.
+    Replay(ReplayRequest),
+    /// The plan of a pass.
+    Plan(PassAsked),
+    /// A pass.
+    Pass(PassAsked),
+    /// What was given up.
+    DeadLetters(DeadLettersRequest),
+    /// Imports that are under way.
+    Jobs(JobsRequest),
+    /// A customer is forgotten by hand.
+    Forget(ForgetRequest),
+    /// The code mappings as JSON Lines.
+    ExportMappings(ExportRequest),
+    /// Code mappings from JSON Lines.
+    ImportMappings(ImportRequest),
+}
+
+impl Request {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// What is wrong with it and what is accepted instead, in one sentence. Values are not repeated in full: one may be
+    /// an e-mail address (P11).
+    pub fn parse(text: Value) -> Result<Self, Refusal> {
+        // Without an action the answer is the list of them.
+        let text = match text.get("action") {
+            Some(Value::String(_)) => text,
+            _ => json!({ "action": "" }),
+        };
+        serde_json::from_value(text).map_err(|error| Refusal::Request(without_values(&error)))
+    }
+}
+
+/// What a parser says, without the texts that it quotes: they may be anything that a person put in the wrong place.
+pub(crate) fn without_values(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let mut parts = message.split('"');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    // A quotation, and what follows it.
+    while let (Some(_), rest) = (parts.next(), parts.next()) {
+        text.push('…');
+        text.push_str(rest.unwrap_or_default());
+    }
+    redact(&text)
+}

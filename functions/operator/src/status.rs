@@ -1,0 +1,196 @@
+//! `status`: what waits, what is owed, how far passes have come.
+
+use chrono::{DateTime, Utc};
+use erp_full_pass::report;
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use shared::{
+    domain::{EntityKind, PassMode, Scope},
+    owed::OwedCounts,
+    passes::{LeaseKey, Run},
+};
+use uuid::Uuid;
+
+use crate::{Ports, Refusal, WorkQueue, answer::in_words};
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// In words.
+    pub summary: String,
+    /// What waits on each queue.
+    pub queues: Vec<QueueStatus>,
+    /// What is owed.
+    pub owed: OwedCounts,
+    /// Imports that are under way.
+    pub jobs: JobsStatus,
+    /// How far the walks have come.
+    pub watermarks: Vec<Watermark>,
+    /// The last run of each mode over each register.
+    pub last_runs: Vec<LastRun>,
+}
+
+/// What waits on a queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueStatus {
+    /// Its name.
+    pub queue: &'static str,
+    /// Messages that wait or are being handled.
+    pub waiting: u64,
+    /// Messages on its dead-letter queue.
+    pub dead_letters: u64,
+}
+
+impl QueueStatus {
+    pub(crate) async fn of(queue: &WorkQueue) -> Result<Self, Refusal> {
+        Ok(Self {
+            queue: queue.name,
+            waiting: queue.depth.depth().await?,
+            dead_letters: queue.dead_letters.count().await?,
+        })
+    }
+}
+
+/// Imports that are under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobsStatus {
+    /// Batches that are not settled.
+    pub open: usize,
+    /// Their lines.
+    pub lines: usize,
+    /// When the oldest of them was recorded.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// How far a walk has come: what changed before is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Watermark {
+    /// `erp` (delta and full passes) or `sweep`.
+    pub walk: &'static str,
+    /// The register.
+    pub scope: Scope,
+    /// Customers or companies.
+    pub kind: EntityKind,
+    /// The watermark; nothing: no walk has come to its end.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// The last run of a mode over a register.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastRun {
+    /// Its id: the correlation id of what it did.
+    pub run: Uuid,
+    /// The mode.
+    pub mode: PassMode,
+    /// The register.
+    pub scope: Scope,
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// When it ended; nothing: it goes on.
+    pub ended: Option<DateTime<Utc>>,
+    /// Why it failed, if it did.
+    pub failed: Option<String>,
+    /// What it found, in words.
+    pub found: String,
+}
+
+impl From<&Run> for LastRun {
+    fn from(run: &Run) -> Self {
+        let ended = run.ended.as_ref();
+        Self {
+            run: run.id,
+            mode: run.mode,
+            scope: run.scope,
+            started: run.started,
+            ended: ended.map(|ended| ended.at),
+            failed: ended.and_then(|ended| ended.failed.clone()),
+            found: report::summary(run),
+        }
+    }
+}
+
+/// The last run of each mode over each register, plans aside; the latest first.
+pub(crate) fn last_runs(mut runs: Vec<Run>) -> Vec<LastRun> {
+    runs.retain(|run| !run.dry_run);
+    runs.sort_by_key(|run| std::cmp::Reverse(run.started));
+    let mut last: Vec<LastRun> = Vec::new();
+    for run in &runs {
+        let is_known = |known: &LastRun| known.mode == run.mode && known.scope == run.scope;
+        if !last.iter().any(is_known) {
+            last.push(run.into());
+        }
+    }
+    last
+}
+
+impl Ports {
+    pub(crate) async fn status(&self) -> Result<Status, Refusal> {
+        let now = self.change_events.clock.now();
+        let queues = try_join_all(self.queues.iter().map(QueueStatus::of)).await?;
+        let owed = OwedCounts::of(&self.change_events.owed.list().await?, now);
+        let open = self.import_jobs.open().await?;
+        let jobs = JobsStatus {
+            open: open.len(),
+            lines: open.iter().map(|batch| batch.lines.len()).sum(),
+            oldest: open.first().map(|batch| batch.recorded_at),
+        };
+        let mut watermarks = Vec::new();
+        for scope in self.change_events.shops.scopes() {
+            for (walk, sweep) in [("erp", false), ("sweep", true)] {
+                for kind in [EntityKind::Customer, EntityKind::Company] {
+                    let at = self
+                        .passes
+                        .watermark(LeaseKey { scope, sweep }, kind)
+                        .await?;
+                    watermarks.push(Watermark {
+                        walk,
+                        scope,
+                        kind,
+                        at,
+                    });
+                }
+            }
+        }
+        let last_runs = last_runs(self.passes.runs().await?);
+        let waiting: u64 = queues.iter().map(|queue| queue.waiting).sum();
+        let dead: u64 = queues.iter().map(|queue| queue.dead_letters).sum();
+        let oldest = match owed.total() {
+            0 => String::new(),
+            _ => format!(" (the oldest for {})", in_words(owed.oldest_seconds)),
+        };
+        let last_run = match last_runs.first() {
+            None => "no pass has run yet".to_owned(),
+            Some(LastRun {
+                failed: Some(reason),
+                mode,
+                ..
+            }) => format!("the last pass ({mode}) failed: {reason}"),
+            Some(LastRun {
+                ended: None, mode, ..
+            }) => format!("a {mode} pass is under way"),
+            Some(run) => {
+                let ago = run.ended.map(|ended| now - ended).unwrap_or_default();
+                let ago = in_words(ago.to_std().unwrap_or_default().as_secs());
+                format!("the last pass ({}) ended {ago} ago", run.mode)
+            }
+        };
+        let summary = format!(
+            "{waiting} messages wait, {dead} are dead letters, {} records are owed{oldest}, {} import jobs are under way; {last_run}.",
+            owed.total(),
+            jobs.open
+        );
+        Ok(Status {
+            summary,
+            queues,
+            owed,
+            jobs,
+            watermarks,
+            last_runs,
+        })
+    }
+}

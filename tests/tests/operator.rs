@@ -1,0 +1,1244 @@
+//! What a person asks `operator`, over the whole bundle in one process.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a suite of tests: what cannot be is to fail loudly"
+)]
+
+use std::{sync::Arc, time::Duration};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::Credentials;
+use aws_smithy_http_client::{
+    Builder as HttpClientBuilder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use change_events::Verdict;
+use chrono::TimeDelta;
+use operator::{Configuration, MappingLine, Schedules, doctor};
+use serde_json::{Value, json};
+use shared::{
+    domain::{Cause, ChangeMessage, Clock, FingerprintKey, PassMode},
+    http::Deadline,
+    import_jobs::{DynamoDbImportJobs, ImportJobs},
+    mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings},
+    owed::{DynamoDbOwed, OwedRecords},
+    passes::{DynamoDbPasses, Passes, Run},
+    queues::{Inbox, SqsDeadLetters, SqsQueue},
+    reports::{Reports, S3Reports},
+    runtime::configuration::{Environment, ForgottenPolicy},
+};
+use tests::{
+    bundle::{Bundle, Options, customer},
+    business_central_simulator::{self, ApplicationAccess, Entity, Fault},
+    norce_simulator::{
+        Blank, Effect, Endpoint, EventType, NewCompany, NewCustomer, NewOrder, When,
+    },
+};
+use uuid::Uuid;
+
+fn person(number: i64) -> NewCustomer {
+    NewCustomer {
+        email: Some(format!("anna.{number}@example.com")),
+        first_name: Some("Anna".to_owned()),
+        last_name: Some(format!("Ek {number}")),
+        ..NewCustomer::default()
+    }
+}
+
+fn order_of(customer: i64) -> NewOrder {
+    NewOrder {
+        application_id: 1,
+        customer: Some(customer),
+        items: vec![("P1".to_owned(), 100.0)],
+        ..NewOrder::default()
+    }
+}
+
+/// A customer that has its code.
+async fn somebody(bundle: &Bundle, number: i64) -> i64 {
+    let customer = bundle.norce.add_customer(person(number));
+    bundle.norce.place_order(order_of(customer));
+    bundle.run_until_quiet().await;
+    customer
+}
+
+/// A customer that the ERP refuses: it is owed.
+async fn somebody_owed(bundle: &Bundle, number: i64) -> i64 {
+    bundle.erp.refuse_where(|_| true);
+    let customer = somebody(bundle, number).await;
+    bundle.erp.refuse_nothing();
+    customer
+}
+
+fn deadline() -> Deadline {
+    Deadline::after(Duration::from_secs(100))
+}
+
+fn summary(answer: &Value) -> &str {
+    answer["summary"].as_str().unwrap()
+}
+
+async fn refusal(bundle: &Bundle, request: Value) -> String {
+    bundle.ask(request).await.unwrap_err().to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_not_understood_is_told_what_is() {
+    let bundle = Bundle::new(&Options::default());
+    for (request, words) in [
+        (json!({"action": "stauts"}), "`status`"),
+        (json!({"action": "owed", "reson": "conflict"}), "`reason`"),
+        (json!({"action": "owed", "reason": "?"}), "`conflict`"),
+        (json!({}), "`export-mappings`"),
+        (json!("status"), "`status`"),
+    ] {
+        let refused = refusal(&bundle, request).await;
+        assert!(refused.contains(words), "{refused}");
+    }
+    // P11: what was in the wrong place may be personal.
+    let refused = refusal(
+        &bundle,
+        json!({"action": "owed", "limit": "anna.1@example.com"}),
+    )
+    .await;
+    assert!(!refused.contains("anna"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_counts_what_waits_and_what_is_owed() {
+    let bundle = Bundle::new(&Options::default());
+    let quiet = bundle.ask(json!({"action": "status"})).await.unwrap();
+    assert_eq!(
+        summary(&quiet),
+        "0 messages wait, 0 are dead letters, 0 records are owed, 0 import jobs are under way; no pass has run yet."
+    );
+    somebody_owed(&bundle, 1).await;
+    bundle.pass(PassMode::Delta).await;
+    tokio::time::sleep(Duration::from_secs(2 * 3_600)).await;
+    bundle
+        .jobs
+        .dead_letter("{}", None, "not a job")
+        .await
+        .unwrap();
+    bundle
+        .norce
+        .place_order(order_of(bundle.norce.add_customer(person(2))));
+    bundle.norce.settled().await;
+    let status = bundle.ask(json!({"action": "status"})).await.unwrap();
+    assert_eq!(
+        status["owed"]["owed"],
+        json!({"validation": 1}),
+        "{status:#}"
+    );
+    let jobs = json!({"queue": "jobs", "waiting": 0, "deadLetters": 1});
+    assert_eq!(status["queues"][2], jobs);
+    assert!(
+        status["queues"][0]["waiting"].as_u64().unwrap() >= 1,
+        "{status:#}"
+    );
+    assert_eq!(status["lastRuns"][0]["mode"], "delta");
+    let marks = status["watermarks"].as_array().unwrap();
+    assert!(
+        marks
+            .iter()
+            .any(|mark| mark["walk"] == "erp" && !mark["at"].is_null())
+    );
+    assert!(
+        summary(&status).contains("(the oldest for 2 h"),
+        "{status:#}"
+    );
+    assert!(
+        summary(&status).ends_with("the last pass (delta) ended 2 h 0 min ago."),
+        "{status:#}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_is_listed_tried_again_and_dismissed() {
+    let bundle = Bundle::new(&Options::default());
+    let first = somebody_owed(&bundle, 1).await;
+    let second = somebody_owed(&bundle, 2).await;
+    let listed = bundle
+        .ask(json!({"action": "owed", "reason": "validation"}))
+        .await
+        .unwrap();
+    assert_eq!(listed["found"], 2, "{listed:#}");
+    assert_eq!(
+        listed["owed"][0]["subject"],
+        format!("customer/client/{first}")
+    );
+    for filter in [
+        json!({"reason": "conflict"}),
+        json!({"kind": "company"}),
+        json!({"application": 7}),
+    ] {
+        let mut request = json!({"action": "owed"});
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(filter.as_object().unwrap().clone());
+        assert_eq!(bundle.ask(request).await.unwrap()["found"], 0, "{filter}");
+    }
+
+    let without_reason = json!({"action": "owed", "do": "dismiss", "kind": "customer"});
+    assert!(refusal(&bundle, without_reason).await.contains("`because`"));
+    let everything = json!({"action": "owed", "do": "dismiss", "because": "tired"});
+    assert!(refusal(&bundle, everything).await.contains("filter"));
+    let subject = format!("customer/client/{second}");
+    let dismissed = bundle
+        .ask(json!({"action": "owed", "do": "dismiss", "subject": subject, "because": "a test of anna@example.com"}))
+        .await
+        .unwrap();
+    assert_eq!(dismissed["dismissed"], 1, "{dismissed:#}");
+    let left = bundle
+        .ask(json!({"action": "owed", "dismissed": true}))
+        .await
+        .unwrap();
+    assert_eq!(
+        left["owed"][0]["dismissed"], "a test of [e-mail]",
+        "{left:#}"
+    );
+
+    let retried = bundle
+        .ask(json!({"action": "owed", "do": "retry"}))
+        .await
+        .unwrap();
+    assert_eq!(
+        retried["retried"], 1,
+        "the dismissed one is left alone: {retried:#}"
+    );
+    bundle.run_until_quiet().await;
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!(
+        owed.len(),
+        1,
+        "the one that was tried again is done: {owed:#?}"
+    );
+    assert_eq!(owed[0].subject.to_string(), subject);
+}
+
+/// A configuration of AWS whose address nobody listens at.
+async fn dead_aws() -> SdkConfig {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let http_client = HttpClientBuilder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
+        .region(Region::new("eu-north-1"))
+        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+        .endpoint_url(endpoint)
+        .load()
+        .await
+}
+
+/// The only check that found a fault.
+async fn only_fault(bundle: &Bundle, broken: &str) -> (String, String, String) {
+    let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+    let faulty: Vec<&Value> = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["ok"] == false)
+        .collect();
+    let [faulty] = faulty.as_slice() else {
+        panic!("{broken}: one fault was expected: {faulty:#?}");
+    };
+    let text = |field: &str| faulty[field].as_str().unwrap_or_default().to_owned();
+    assert!(summary(&report).contains(&text("check")), "{report:#}");
+    (text("check"), text("detail"), text("cure"))
+}
+
+type Break = Box<dyn Fn(&mut Bundle, &SdkConfig)>;
+
+#[tokio::test(start_paused = true)]
+async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
+    let well = Bundle::new(&Options::default());
+    let report = well.ask(json!({"action": "doctor"})).await.unwrap();
+    assert!(summary(&report).starts_with("All 2"), "{report:#}");
+
+    let dead = dead_aws().await;
+    let broken = |check: &'static str, detail: &'static str, cure: &'static str, how: Break| {
+        (check, detail, cure, how)
+    };
+    let stores = |change: fn(&mut doctor::Stores, &SdkConfig)| -> Break {
+        Box::new(move |bundle, aws| change(&mut bundle.operator.doctor.stores, aws))
+    };
+    let norce = |endpoints: &'static [Endpoint], status: u16| -> Break {
+        Box::new(move |bundle, _| {
+            bundle
+                .norce
+                .inject(endpoints, When::Always, Effect::status(status));
+        })
+    };
+    let erp =
+        |fault: fn() -> Fault| -> Break { Box::new(move |bundle, _| bundle.erp.inject(fault())) };
+    let schedule = |change: fn(&mut Schedules)| -> Break {
+        Box::new(move |bundle, _| change(&mut bundle.operator.doctor.schedules))
+    };
+    let cases = [
+        broken(
+            "configuration",
+            "NORCE_ACCOUNT_ID: is not set",
+            "deploy it again",
+            Box::new(|bundle, _| {
+                bundle.operator.doctor.faults = vec!["NORCE_ACCOUNT_ID: is not set".to_owned()];
+            }),
+        ),
+        broken(
+            "secret ERP_SECRET_ARN",
+            "is not JSON",
+            "Secrets Manager",
+            Box::new(|bundle, _| {
+                bundle.operator.doctor.secrets[3].read =
+                    Err("the secret is not JSON of the form {…}".to_owned());
+            }),
+        ),
+        broken(
+            "norce",
+            "NORCE_BASE_URL is faulty",
+            "Correct the configuration",
+            Box::new(|bundle, _| {
+                bundle.operator.doctor.norce = Err("NORCE_BASE_URL is faulty".to_owned());
+            }),
+        ),
+        broken(
+            "norce connect",
+            "403",
+            "resources of Connect's customer imports",
+            norce(&[Endpoint::JobPing], 403),
+        ),
+        broken(
+            "norce query",
+            "403",
+            "resources of Query's",
+            norce(&[Endpoint::Applications], 403),
+        ),
+        broken(
+            "norce query",
+            "503",
+            "Norce is up",
+            norce(&[Endpoint::Applications], 503),
+        ),
+        broken(
+            "norce query",
+            "no application 3",
+            "NorceApplications",
+            Box::new(|bundle, _| {
+                let shops = bundle.operator.doctor.shops.as_mut().unwrap();
+                let text = r#"[{"id":1,"key":"00000000-0000-0000-0000-000000000001"},{"id":3,"key":"00000000-0000-0000-0000-000000000003"}]"#;
+                shops.applications = text.parse().unwrap();
+            }),
+        ),
+        broken(
+            "norce query",
+            "application 2 has another key",
+            "NorceApplications",
+            Box::new(|bundle, _| {
+                let shops = bundle.operator.doctor.shops.as_mut().unwrap();
+                let text = r#"[{"id":1,"key":"00000000-0000-0000-0000-000000000001"},{"id":2,"key":"00000000-0000-0000-0000-000000000003"}]"#;
+                shops.applications = text.parse().unwrap();
+            }),
+        ),
+        broken(
+            "erp",
+            "no ERP company",
+            "Correct the configuration",
+            Box::new(|bundle, _| {
+                bundle.operator.doctor.erps = Err("no ERP company for scope client".to_owned());
+            }),
+        ),
+        broken(
+            "erp client: contacts can be read",
+            "403",
+            "permission sets for customers and contacts",
+            erp(|| Fault::status(http::StatusCode::FORBIDDEN).on_entity(Entity::Contacts)),
+        ),
+        broken(
+            "erp client: owned fields",
+            "flags",
+            "ErpExtraFields",
+            Box::new(|bundle, _| {
+                bundle.operator.doctor.erp_owns = "code,flags".parse().unwrap();
+            }),
+        ),
+        broken(
+            "queue jobs: reachable",
+            "the queue cannot be reached",
+            "JOBS_QUEUE_URL",
+            Box::new(|bundle, aws| {
+                bundle.operator.doctor.queues[2].depth = Arc::new(SqsQueue::<ChangeMessage>::new(
+                    aws,
+                    "http://127.0.0.1:1/000000000000/jobs",
+                ));
+            }),
+        ),
+        broken(
+            "queue jobs: no dead letters",
+            "the queue cannot be reached",
+            "JOBS_DEAD_LETTER_QUEUE_URL",
+            Box::new(|bundle, aws| {
+                let url = "http://127.0.0.1:1/000000000000/jobs";
+                bundle.operator.doctor.queues[2].dead_letters =
+                    Arc::new(SqsDeadLetters::new(aws, url, url));
+            }),
+        ),
+        broken(
+            "table code mappings",
+            "cannot be reached",
+            "CODE_MAPPINGS_TABLE",
+            stores(|stores, aws| {
+                stores.mappings = Some(Arc::new(DynamoDbMappings::new(
+                    aws,
+                    "none",
+                    FingerprintKey::new(b"k"),
+                )));
+            }),
+        ),
+        broken(
+            "table owed records",
+            "cannot be reached",
+            "OWED_TABLE",
+            stores(|stores, aws| {
+                stores.owed = Some(Arc::new(DynamoDbOwed::new(aws, "none")));
+            }),
+        ),
+        broken(
+            "table import jobs",
+            "cannot be reached",
+            "IMPORT_JOBS_TABLE",
+            stores(|stores, aws| {
+                stores.import_jobs = Some(Arc::new(DynamoDbImportJobs::new(aws, "none")));
+            }),
+        ),
+        broken(
+            "bucket reports",
+            "cannot be reached",
+            "REPORTS_BUCKET",
+            stores(|stores, aws| {
+                stores.reports = Some(Arc::new(S3Reports::new(aws, "none")));
+            }),
+        ),
+        broken(
+            "schedule delta pass",
+            "switched off",
+            "DeltaSchedule",
+            schedule(|schedules| {
+                schedules.delta = Some("DISABLED".to_owned());
+            }),
+        ),
+        broken(
+            "schedule sweep",
+            "switched off",
+            "SweepSchedule",
+            schedule(|schedules| schedules.sweep = None),
+        ),
+        broken(
+            "schedule owed records",
+            "switched off",
+            "OwedSchedule",
+            schedule(|schedules| schedules.owed = None),
+        ),
+    ];
+    for (check, detail, cure, how) in cases {
+        let mut bundle = Bundle::new(&Options::default());
+        how(&mut bundle, &dead);
+        let found = only_fault(&bundle, check).await;
+        assert_eq!(found.0, check);
+        assert!(found.1.contains(detail), "{check}: {}", found.1);
+        assert!(found.2.contains(cure), "{check}: {}", found.2);
+        assert!(!format!("{found:?}").contains("-secret"), "{found:?}");
+    }
+}
+
+/// The faults that a report names, in its order.
+fn faults(report: &Value) -> Vec<(String, String, String)> {
+    let checks = report["checks"].as_array().unwrap().iter();
+    let text = |check: &Value, field: &str| check[field].as_str().unwrap_or_default().to_owned();
+    checks
+        .filter(|check| check["ok"] == false)
+        .map(|check| {
+            (
+                text(check, "check"),
+                text(check, "detail"),
+                text(check, "cure"),
+            )
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
+    let cases: [(&str, usize, &str, Break); 7] = [
+        (
+            "norce identity",
+            3,
+            "clientSecret",
+            Box::new(|bundle, _| {
+                bundle
+                    .norce
+                    .inject(&[Endpoint::Token], When::Always, Effect::status(401));
+            }),
+        ),
+        (
+            "erp client: reachable",
+            3,
+            "ErpBaseUrl",
+            Box::new(|bundle, _| {
+                bundle
+                    .erp
+                    .inject(Fault::status(http::StatusCode::SERVICE_UNAVAILABLE));
+            }),
+        ),
+        (
+            "erp client: reachable",
+            3,
+            "Microsoft Entra applications",
+            Box::new(|bundle, _| {
+                bundle
+                    .erp
+                    .configure(|settings| settings.access = ApplicationAccess::RefusedAsUnknown);
+            }),
+        ),
+        (
+            "erp client: reachable",
+            3,
+            "ERP is up",
+            Box::new(|bundle, _| {
+                bundle
+                    .erp
+                    .inject(Fault::slow_answer(Duration::from_secs(3_600)));
+            }),
+        ),
+        (
+            "erp client: reachable",
+            1,
+            "clock",
+            Box::new(|bundle, _| {
+                let now = bundle.clock.now();
+                bundle.erp.configure(|settings| {
+                    settings.clock = business_central_simulator::Clock::from_fn(move || {
+                        now + TimeDelta::hours(1)
+                    });
+                });
+            }),
+        ),
+        (
+            "table passes",
+            3,
+            "PASSES_TABLE",
+            Box::new(|bundle, aws| {
+                bundle.operator.doctor.stores.passes =
+                    Some(Arc::new(DynamoDbPasses::new(aws, "none")));
+            }),
+        ),
+        (
+            "configuration",
+            3,
+            "deploy it again",
+            Box::new(|bundle, _| {
+                let configuration = Configuration::read(Environment::new(|_| None));
+                assert!(
+                    configuration.faults.len() > 10,
+                    "{:?}",
+                    configuration.faults
+                );
+                let doctor = &mut bundle.operator.doctor;
+                doctor.faults = configuration.faults;
+                doctor.norce = Err("NORCE_BASE_URL is not set".to_owned());
+                doctor.erps = Err("ERP_KIND is not set".to_owned());
+                bundle.operator.ports = Err("NORCE_BASE_URL is not set".to_owned());
+            }),
+        ),
+    ];
+    let dead = dead_aws().await;
+    for (cause, count, cure, how) in cases {
+        let mut bundle = Bundle::new(&Options::default());
+        how(&mut bundle, &dead);
+        let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+        let faults = faults(&report);
+        assert_eq!(
+            (faults[0].0.as_str(), faults.len()),
+            (cause, count),
+            "{faults:#?}"
+        );
+        assert!(faults[0].2.contains(cure), "{cause}, {cure}: {faults:#?}");
+        if bundle.operator.ports.is_err() {
+            let refused = refusal(&bundle, json!({"action": "status"})).await;
+            assert!(refused.contains("doctor"), "{refused}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn doctor_sees_dead_letters_and_passes_that_failed_or_are_stuck() {
+    let bundle = Bundle::new(&Options::default());
+    bundle.imports.dead_letter("{}", None, "no").await.unwrap();
+    let (check, _, cure) = only_fault(&bundle, "dead letters").await;
+    assert_eq!(check, "queue imports: no dead letters");
+    assert!(
+        cure.contains(r#"{"action":"dead-letters","queue":"imports""#),
+        "{cure}"
+    );
+
+    let bundle = Bundle::new(&Options::default());
+    let run = bundle.pass(PassMode::Delta).await;
+    assert!(faults(&bundle.ask(json!({"action": "doctor"})).await.unwrap()).is_empty());
+    let mut failed = Run {
+        id: Uuid::new_v4(),
+        version: 1,
+        started: run.started + TimeDelta::minutes(1),
+        ..run
+    };
+    failed.ended.as_mut().unwrap().failed = Some("the ERP refuses the credentials".to_owned());
+    assert!(bundle.passes.save(&failed).await.unwrap());
+    let (check, detail, cure) = only_fault(&bundle, "a pass that failed").await;
+    assert_eq!(check, "schedule delta pass");
+    assert!(detail.contains("refuses the credentials"), "{detail}");
+    assert!(
+        cure.contains(r#"{"action":"pass","mode":"delta"}"#),
+        "{cure}"
+    );
+
+    let stuck = Run {
+        id: Uuid::new_v4(),
+        started: failed.started + TimeDelta::minutes(1),
+        ended: None,
+        ..failed
+    };
+    assert!(bundle.passes.save(&stuck).await.unwrap());
+    tokio::time::sleep(Duration::from_secs(25 * 3_600)).await;
+    let (_, detail, cure) = only_fault(&bundle, "a pass that is stuck").await;
+    assert!(detail.contains("has run since"), "{detail}");
+    assert!(cure.contains("log of erp-full-pass"), "{cure}");
+}
+
+/// Everything that asking must leave as it is.
+fn state(bundle: &Bundle) -> String {
+    format!(
+        "{:?} {:?} {:?} {:?} {:?} {:?}",
+        bundle.erp.customers(bundle.erp_company()),
+        bundle.erp.contacts(bundle.erp_company()),
+        bundle.norce.imports().len(),
+        (bundle.changes.len(), bundle.imports.len()),
+        bundle.owed,
+        known(bundle),
+    )
+}
+
+/// The mappings, which are in maps of no particular order.
+fn known(bundle: &Bundle) -> Vec<String> {
+    let text = format!("{:?}", bundle.mappings);
+    let mut parts: Vec<String> = text.split("), ").map(str::to_owned).collect();
+    parts.sort();
+    parts
+}
+
+#[tokio::test(start_paused = true)]
+async fn explain_says_what_then_happens_and_writes_nothing() {
+    let bundle = Bundle::new(&Options {
+        code_pattern: Some("{kind}{id}"),
+        forgotten: ForgottenPolicy::Block,
+        ..Options::default()
+    });
+    // Everything is looked at by hand.
+    for event in [
+        EventType::CustomerChanged,
+        EventType::CompanyChanged,
+        EventType::OrderReceived,
+        EventType::OrderConfirmed,
+    ] {
+        bundle.norce.unsubscribe(event);
+    }
+    let add = |number| bundle.norce.add_customer(person(number));
+    let look = async |id: i64| {
+        bundle
+            .change_events
+            .look_at(customer(id), Cause::Changed, deadline())
+            .await
+    };
+
+    let no_order = add(1);
+    let [
+        ordered,
+        twin_of_the_erp,
+        changed,
+        in_step,
+        renamed,
+        forgotten,
+        refused,
+    ] = [2, 3, 4, 5, 6, 7, 8].map(|number| {
+        let id = add(number);
+        bundle.norce.place_order(order_of(id));
+        id
+    });
+    bundle
+        .erp
+        .add_customer(bundle.erp_company(), &json!({"number": "BC1", "displayName": "Anna Ek 3", "type": "Person", "email": "anna.3@example.com"}))
+        .unwrap();
+    for id in [changed, in_step, renamed, forgotten] {
+        look(id).await;
+    }
+    bundle.run_until_quiet().await;
+    for id in [changed, in_step, renamed, forgotten] {
+        look(id).await;
+    }
+    bundle.norce.change_customer(changed, |record| {
+        record.row.phone_number = Some("08-123 45 67".to_owned())
+    });
+    bundle.norce.change_customer(renamed, |record| {
+        record.row.customer_code = Some("OTHER".to_owned())
+    });
+    bundle.norce.forget_customer(forgotten, &Blank::Null, false);
+    let with_code = add(9);
+    bundle.norce.change_customer(with_code, |record| {
+        record.row.customer_code = Some("NOWHERE".to_owned())
+    });
+    let company = bundle.norce.add_company(NewCompany {
+        name: Some("Bolaget AB".to_owned()),
+        organization_no: Some("556036-0793".to_owned()),
+        ..NewCompany::default()
+    });
+    let contact = add(10);
+    bundle.norce.link(contact, company, true);
+    bundle.norce.place_order(order_of(contact));
+    let nobody = 99_999;
+
+    for (id, words, would) in [
+        (no_order, "no order yet", ""),
+        (
+            ordered,
+            "created in the ERP as P",
+            "create a customer in the ERP, under code P",
+        ),
+        (
+            twin_of_the_erp,
+            "found in the ERP as BC1",
+            "bind customer/client/",
+        ),
+        (changed, "updated", "compare the ERP's record"),
+        (in_step, "unchanged", ""),
+        (renamed, "owed (conflict): Norce has code OTHER", ""),
+        (forgotten, "forgotten; blocked in the ERP", "block P"),
+        (with_code, "owed (conflict)", ""),
+        (
+            contact,
+            "owed (missing-prerequisite)",
+            "look at company/client/",
+        ),
+        (nobody, "is not in Norce", ""),
+        (refused, "created", "create"),
+    ] {
+        let before = state(&bundle);
+        let explained = bundle
+            .ask(json!({"action": "explain", "id": id}))
+            .await
+            .unwrap();
+        assert_eq!(state(&bundle), before, "{words}: asking writes nothing");
+        let outcome = explained["now"]["outcome"].as_str().unwrap().to_owned();
+        let real = match look(id).await {
+            Verdict::Done(done) => done,
+            Verdict::Owed { reason, detail } => format!("owed ({}): {detail}", reason.as_str()),
+            Verdict::Later(reason) => panic!("{id} waits: {reason}"),
+        };
+        // What differs is found out by writing only.
+        let told = outcome
+            .replace("unchanged", "updated in the ERP")
+            .replace(" and updated in the ERP", "");
+        let happened = real
+            .replace("unchanged", "updated in the ERP")
+            .replace(" and updated in the ERP", "");
+        assert_eq!(told, happened, "{explained:#}");
+        assert!(real.contains(words), "{words}: {real}");
+        let steps = explained["now"]["would"].to_string();
+        assert!(steps.contains(would), "{would}: {steps}");
+        assert!(!explained.to_string().contains("anna."), "{explained:#}");
+        assert!(
+            summary(&explained).contains("If an event came now"),
+            "{explained:#}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn explain_finds_whom_a_person_means() {
+    let bundle = Bundle::new(&Options::default());
+    let anna = somebody(&bundle, 1).await;
+    let name = format!("customer/client/{anna}");
+    let code = bundle
+        .norce
+        .customer(anna)
+        .unwrap()
+        .row
+        .customer_code
+        .unwrap();
+    for whom in [
+        json!({"id": anna}),
+        json!({"entity": name}),
+        json!({"code": code}),
+        json!({"email": " Anna.1@EXAMPLE.com"}),
+    ] {
+        let mut request = json!({"action": "explain"});
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(whom.as_object().unwrap().clone());
+        let parsed = format!("{:?}", operator::Request::parse(request.clone()).unwrap());
+        assert!(
+            !parsed.to_lowercase().contains("example.com"),
+            "P11: {parsed}"
+        );
+        let explained = bundle.ask(request).await.unwrap();
+        assert_eq!(explained["entity"], name, "{whom}");
+        assert_eq!(
+            (
+                &explained["mapping"]["state"],
+                &explained["mapping"]["code"]
+            ),
+            (&json!("bound"), &json!(code))
+        );
+        assert_eq!(explained["norce"]["code"], json!(code));
+    }
+    bundle.norce.add_customer(person(1));
+    for (request, words) in [
+        (json!({"action": "explain"}), "one of `entity`"),
+        (
+            json!({"action": "explain", "id": 1, "code": "x"}),
+            "one of `entity`",
+        ),
+        (
+            json!({"action": "explain", "email": "anna.1@example.com"}),
+            "name one by `id`",
+        ),
+        (
+            json!({"action": "explain", "email": "nobody@example.com"}),
+            "neither Norce nor",
+        ),
+        (
+            json!({"action": "explain", "email": "x", "kind": "company"}),
+            "not looked up by e-mail",
+        ),
+        (
+            json!({"action": "explain", "entity": "customer/app-7/1"}),
+            "there is no register app-7",
+        ),
+        (
+            json!({"action": "explain", "entity": "anna.1@example.com"}),
+            "customer/client/<id>",
+        ),
+    ] {
+        let refused = refusal(&bundle, request).await;
+        assert!(refused.contains(words), "{refused}");
+        assert!(!refused.contains("@"), "P11: {refused}");
+    }
+    let two = Bundle::new(&Options {
+        by_application: true,
+        ..Options::default()
+    });
+    let refused = refusal(&two, json!({"action": "explain", "id": 1})).await;
+    assert!(refused.contains("app-1, app-2"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn replay_sends_entities_again_and_goes_on_where_it_left_off() {
+    let bundle = Bundle::new(&Options::default());
+    let anna = somebody(&bundle, 1).await;
+    bundle.norce.unsubscribe(EventType::CustomerChanged);
+    bundle.norce.change_customer(anna, |record| {
+        record.row.phone_number = Some("08-123 45 67".to_owned())
+    });
+    let plan =
+        json!({"action": "replay", "entity": format!("customer/client/{anna}"), "dryRun": true});
+    assert_eq!(bundle.ask(plan).await.unwrap()["sent"], 1);
+    assert!(bundle.changes.is_empty());
+    let replayed = bundle
+        .ask(json!({"action": "replay", "entities": [format!("customer/client/{anna}")]}))
+        .await
+        .unwrap();
+    assert_eq!(replayed["sent"], 1, "{replayed:#}");
+    bundle.run_until_quiet().await;
+    let record = &bundle.erp.customers(bundle.erp_company())[0];
+    assert_eq!(record.phone_number, "08-123 45 67");
+
+    for request in [
+        json!({"action": "replay"}),
+        json!({"action": "replay", "entity": "customer/client/1", "since": "2026-11-01T00:00:00Z"}),
+    ] {
+        assert!(
+            refusal(&bundle, request)
+                .await
+                .contains("name what to replay")
+        );
+    }
+
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let since = bundle.clock.now();
+    for number in 0..4_500 {
+        bundle.norce.add_customer(person(100 + number));
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let until = bundle.clock.now();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let late = bundle.norce.add_customer(person(9_999));
+    let mut request =
+        json!({"action": "replay", "since": since, "until": until, "cause": "ordered"});
+    let mut total = 0;
+    for go in 1.. {
+        let replayed = bundle.ask(request.clone()).await.unwrap();
+        total += replayed["sent"].as_u64().unwrap();
+        match replayed.get("after") {
+            Some(after) => request["after"] = after.clone(),
+            None => {
+                assert!(go > 2, "{go} goes");
+                break;
+            }
+        }
+    }
+    assert_eq!(
+        (total, bundle.changes.len()),
+        (4_500, 4_500),
+        "each once, none that came later ({late})"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_and_a_pass_are_started_as_the_schedules_start_them() {
+    let bundle = Bundle::new(&Options {
+        by_application: true,
+        ..Options::default()
+    });
+    let planned = bundle
+        .ask(json!({"action": "plan", "mode": "full", "application": 2}))
+        .await
+        .unwrap();
+    assert_eq!(planned["runs"][0]["scope"], "app-2", "{planned:#}");
+    let started = bundle
+        .ask(json!({"action": "pass", "mode": "full"}))
+        .await
+        .unwrap();
+    assert_eq!(started["runs"].as_array().unwrap().len(), 2);
+    assert_eq!(started.get("reports"), None);
+    bundle.run_until_quiet().await;
+    let report = planned["reports"][0].as_str().unwrap();
+    assert!(bundle.reports.all().contains_key(report), "{report}");
+    let status = bundle.ask(json!({"action": "status"})).await.unwrap();
+    assert_eq!(
+        status["lastRuns"].as_array().unwrap().len(),
+        2,
+        "a plan is no run: {status:#}"
+    );
+    let refused = refusal(
+        &bundle,
+        json!({"action": "pass", "mode": "full", "application": 7}),
+    )
+    .await;
+    assert!(refused.contains("application 7"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_are_counted_shown_and_sent_again() {
+    let bundle = Bundle::new(&Options::default());
+    let anna = bundle.norce.add_customer(person(1));
+    bundle.run_until_quiet().await;
+    for number in 0..12 {
+        let message = ChangeMessage::Entity {
+            entity: customer(anna),
+            cause: Cause::Ordered,
+            received_at: bundle.clock.now() + TimeDelta::seconds(number),
+            correlation: Uuid::new_v4(),
+        };
+        let body = serde_json::to_string(&message).unwrap();
+        bundle
+            .changes
+            .dead_letter(&body, Some(&message.group()), "tried too often")
+            .await
+            .unwrap();
+    }
+    bundle
+        .imports
+        .dead_letter("{\"mail\":\"anna.1@example.com\"}", None, "not an import")
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(7_200)).await;
+    let counted = bundle.ask(json!({"action": "dead-letters"})).await.unwrap();
+    assert_eq!(summary(&counted), "There are 13 dead letters.");
+
+    let shown = bundle
+        .ask(json!({"action": "dead-letters", "do": "show", "queue": "imports"}))
+        .await
+        .unwrap();
+    assert_eq!(
+        shown["messages"][0]["body"], "{\"mail\":\"[e-mail]\"}",
+        "{shown:#}"
+    );
+    assert_eq!(
+        (
+            &shown["messages"][0]["reason"],
+            &shown["messages"][0]["ageSeconds"]
+        ),
+        (&json!("not an import"), &json!(7_200))
+    );
+    let shown = bundle
+        .ask(json!({"action": "dead-letters", "do": "show", "limit": 12}))
+        .await
+        .unwrap();
+    assert_eq!(shown["messages"].as_array().unwrap().len(), 12);
+
+    let redriven = bundle
+        .ask(json!({"action": "dead-letters", "do": "redrive", "queue": "changes", "limit": 11}))
+        .await
+        .unwrap();
+    assert_eq!(
+        (&redriven["redriven"], bundle.changes.dead_letters().len()),
+        (&json!(11), 1),
+        "{redriven:#}"
+    );
+    let message = &bundle.changes.receive(1)[0];
+    assert_eq!(message.group, Some(customer(anna).to_string()));
+    let rest = bundle
+        .ask(json!({"action": "dead-letters", "do": "redrive"}))
+        .await
+        .unwrap();
+    assert_eq!(rest["redriven"], 2, "{rest:#}");
+    bundle.run_until_quiet().await;
+    assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
+    assert_eq!(
+        bundle.imports.dead_letters().len(),
+        1,
+        "what cannot be handled comes back"
+    );
+    let refused = refusal(&bundle, json!({"action": "dead-letters", "queue": "x"})).await;
+    assert!(
+        refused.contains("changes, imports, jobs, passes"),
+        "{refused}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_shows_imports_that_are_under_way_with_what_norce_says() {
+    let bundle = Bundle::new(&Options::default());
+    assert_eq!(
+        summary(&bundle.ask(json!({"action": "jobs"})).await.unwrap()),
+        "No import is under way."
+    );
+    bundle
+        .norce
+        .inject(&[Endpoint::JobGet], When::Times(3), Effect::status(503));
+    let anna = bundle.norce.add_customer(person(1));
+    bundle.norce.place_order(order_of(anna));
+    while bundle.import_jobs.open().await.unwrap().is_empty() {
+        bundle.run_for(Duration::from_millis(100)).await;
+    }
+    let jobs = bundle.ask(json!({"action": "jobs"})).await.unwrap();
+    assert_eq!(jobs["jobs"][0]["lines"], 1, "{jobs:#}");
+    assert!(
+        summary(&jobs).starts_with("1 imports with 1 lines are under way"),
+        "{jobs:#}"
+    );
+    let explained = bundle
+        .ask(json!({"action": "explain", "id": anna}))
+        .await
+        .unwrap();
+    let job = jobs["jobs"][0]["job"].clone();
+    assert_eq!(explained["imports"][0]["job"], job, "{explained:#}");
+    let one = bundle
+        .ask(json!({"action": "jobs", "job": job}))
+        .await
+        .unwrap();
+    assert_eq!(one["jobs"][0]["waiting"][0]["id"], anna, "{one:#}");
+    bundle.run_until_quiet().await;
+    let settled = bundle
+        .ask(json!({"action": "jobs", "job": job}))
+        .await
+        .unwrap();
+    assert_eq!(settled["jobs"][0]["settled"], true, "{settled:#}");
+    assert!(
+        refusal(&bundle, json!({"action": "jobs", "job": 987_654}))
+            .await
+            .contains("no import with job")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn p12_a_customer_is_forgotten_by_hand_once_it_is_confirmed() {
+    let bundle = Bundle::new(&Options {
+        forgotten: ForgottenPolicy::Block,
+        ..Options::default()
+    });
+    let anna = somebody(&bundle, 1).await;
+    bundle.erp.refuse_where(|_| true);
+    bundle.norce.change_customer(anna, |record| {
+        record.row.phone_number = Some("08-1".to_owned())
+    });
+    bundle.run_until_quiet().await;
+    bundle.erp.refuse_nothing();
+    assert_eq!(bundle.owed.list().await.unwrap().len(), 1);
+
+    let before = state(&bundle);
+    let asked = bundle
+        .ask(json!({"action": "forget", "id": anna}))
+        .await
+        .unwrap();
+    assert_eq!(state(&bundle), before);
+    assert_eq!(asked["forgotten"], false);
+    assert!(asked["would"].to_string().contains("block "), "{asked:#}");
+    assert!(summary(&asked).contains("\"confirm\":true"), "{asked:#}");
+
+    let done = bundle
+        .ask(json!({"action": "forget", "email": "anna.1@example.com", "confirm": true}))
+        .await
+        .unwrap();
+    assert_eq!(done["forgotten"], true, "{done:#}");
+    assert_eq!(
+        bundle.mappings.get(customer(anna)).await.unwrap(),
+        Some(Mapping::Forgotten)
+    );
+    assert!(bundle.owed.list().await.unwrap().is_empty());
+    assert_eq!(bundle.erp.customers(bundle.erp_company())[0].blocked, "All");
+    let explained = bundle
+        .ask(json!({"action": "explain", "id": anna}))
+        .await
+        .unwrap();
+    assert_eq!(explained["now"]["outcome"], "nothing: it is forgotten");
+    let company = json!({"action": "forget", "entity": "company/client/1", "confirm": true});
+    assert!(refusal(&bundle, company).await.contains("customers only"));
+}
+
+/// The lines of an export.
+fn exported(bundle: &Bundle, answer: &Value) -> Vec<MappingLine> {
+    let into = answer["into"].as_str().unwrap();
+    let parts = bundle
+        .reports
+        .all()
+        .into_iter()
+        .filter(|(key, _)| key.starts_with(into));
+    parts
+        .flat_map(|(_, body)| {
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            let lines: Vec<MappingLine> = text
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            lines
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn mappings_are_exported_and_imported_and_nothing_is_overwritten() {
+    let bundle = Bundle::new(&Options::default());
+    let people = [
+        somebody(&bundle, 1).await,
+        somebody(&bundle, 2).await,
+        somebody(&bundle, 3).await,
+    ];
+    bundle.norce.forget_customer(people[2], &Blank::Null, true);
+    bundle.run_until_quiet().await;
+    let answer = bundle
+        .ask(json!({"action": "export-mappings"}))
+        .await
+        .unwrap();
+    assert_eq!(
+        (&answer["lines"], answer.get("next")),
+        (&json!(2), None),
+        "no tombstone: {answer:#}"
+    );
+    let lines = exported(&bundle, &answer);
+    let from = answer["into"].clone();
+    let again = bundle
+        .ask(json!({"action": "import-mappings", "from": from}))
+        .await
+        .unwrap();
+    assert_eq!(
+        (&again["unchanged"], &again["bound"]),
+        (&json!(2), &json!(0)),
+        "{again:#}"
+    );
+
+    // Another stack: what it has is not overwritten, and what is wrong is told by its line.
+    let other = Bundle::new(&Options::default());
+    let line = |id: i64, code: &str, record: &str| json!({"kind": "customer", "scope": "client", "id": id, "code": code, "erp": {"resource": "customer", "id": record}});
+    let taken = line(people[1], "OTHER", "r-9");
+    let mut seed = vec![taken.to_string()];
+    other
+        .reports
+        .put("mappings/seed.jsonl", "", seed.join("\n").into())
+        .await
+        .unwrap();
+    let seeded = other
+        .ask(json!({"action": "import-mappings", "from": "mappings/seed.jsonl"}))
+        .await
+        .unwrap();
+    assert_eq!(seeded["bound"], 1, "{seeded:#}");
+    seed.clear();
+    seed.extend(
+        lines
+            .iter()
+            .map(|line| serde_json::to_string(line).unwrap()),
+    );
+    seed.sort_by_key(|line| !line.contains(&format!("\"id\":{},", people[0])));
+    seed.extend([
+        String::new(),
+        "no JSON".to_owned(),
+        line(50, "OTHER", "r-50").to_string(),
+        line(51, "A51", "r-9").to_string(),
+        line(52, lines[0].code.as_str(), "r-52").to_string(),
+        json!({"kind": "customer", "scope": "app-7", "id": 5, "code": "X", "erp": {"resource": "customer", "id": "x"}}).to_string(),
+        json!({"kind": "company", "scope": "client", "id": 5, "code": "X", "erp": {"resource": "contact", "id": "x"}}).to_string(),
+        json!({"kind": "customer", "scope": "client", "id": 5, "code": "X", "erp": {"resource": "customer", "id": "x"}, "name": "Anna"}).to_string(),
+        json!({"kind": "customer", "scope": "client", "id": "Anna Ek", "code": "X", "erp": {"resource": "customer", "id": "x"}}).to_string(),
+    ]);
+    other
+        .reports
+        .put("mappings/all.jsonl", "", seed.join("\n").into())
+        .await
+        .unwrap();
+    let before = state(&other);
+    let planned = other
+        .ask(json!({"action": "import-mappings", "from": "mappings/all", "dryRun": true}))
+        .await
+        .unwrap();
+    assert_eq!(state(&other), before, "a dry run writes nothing");
+    let done = other
+        .ask(json!({"action": "import-mappings", "from": "mappings/all"}))
+        .await
+        .unwrap();
+    for answer in [&planned, &done] {
+        let counts = ["bound", "unchanged", "conflicts", "invalid"]
+            .map(|count| answer[count].as_u64().unwrap());
+        assert_eq!(counts, [1, 0, 4, 5], "{answer:#}");
+        let places: Vec<u64> = answer["problems"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|problem| problem["line"].as_u64().unwrap())
+            .collect();
+        let mut sorted = places.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [2, 4, 5, 6, 7, 8, 9, 10, 11], "{answer:#}");
+        assert!(!answer.to_string().contains("Anna"), "P11: {answer:#}");
+    }
+    let Some(Mapping::Bound(kept)) = other.mappings.get(customer(people[1])).await.unwrap() else {
+        panic!("it was bound");
+    };
+    assert_eq!(kept.code.as_str(), "OTHER", "P3");
+    let Some(Mapping::Bound(bound)) = other.mappings.get(customer(people[0])).await.unwrap() else {
+        panic!("it is bound");
+    };
+    assert!(
+        matches!(bound.delivery, CodeDelivery::Confirmed { .. }),
+        "{bound:?}"
+    );
+    for (from, words) in [
+        ("plans/x", "begins with mappings/"),
+        ("mappings/none", "nothing under"),
+    ] {
+        let refused = refusal(&other, json!({"action": "import-mappings", "from": from})).await;
+        assert!(refused.contains(words), "{refused}");
+    }
+}
