@@ -46,7 +46,7 @@ const REORDERED_WITHIN: Duration = Duration::from_millis(400);
 /// Between two people at the till.
 const PAUSE: Duration = Duration::from_millis(40);
 /// A part of the day that is not over by then has a fault: the longest planned wait on the way is far shorter.
-const LONGEST_PART: Duration = Duration::from_secs(240);
+const LONGEST_PART: Duration = Duration::from_secs(420);
 
 /// A body above the limit of 64 KiB.
 const LARGE_BODY: usize = 100 * 1024;
