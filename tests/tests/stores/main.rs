@@ -14,6 +14,7 @@ mod mappings;
 mod owed;
 mod passes;
 mod queues;
+mod reports;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::domain::{ApplicationId, Code, EntityRef, NorceId, Scope};
