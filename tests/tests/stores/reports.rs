@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use shared::reports::{LONGEST_READ, MemoryReports, Reports, S3Reports};
 use uuid::Uuid;
 
@@ -16,7 +17,16 @@ async fn aws() -> Store {
     let bucket = format!("bucket-{}", Uuid::new_v4());
     let settings = aws_sdk_s3::config::Builder::from(&config);
     let client = aws_sdk_s3::Client::from_conf(settings.force_path_style(true).build());
-    client.create_bucket().bucket(&bucket).send().await.unwrap();
+    let place = CreateBucketConfiguration::builder()
+        .location_constraint(BucketLocationConstraint::EuNorth1)
+        .build();
+    client
+        .create_bucket()
+        .bucket(&bucket)
+        .create_bucket_configuration(place)
+        .send()
+        .await
+        .unwrap();
     Arc::new(S3Reports::new(&config, bucket))
 }
 
