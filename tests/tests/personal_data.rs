@@ -19,6 +19,7 @@ use http::Method;
 use serde_json::json;
 use shared::{
     owed::OwedRecords,
+    queues::Inbox,
     runtime::configuration::{CreateInErp, ForgottenPolicy},
 };
 use tests::{
@@ -192,6 +193,46 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
     bundle
         .norce
         .forget_customer(forgotten, &Blank::Placeholder("Kanarine".to_owned()), true);
+    bundle.run_until_quiet().await;
+
+    // A person asks about all of it, in all the ways that there are.
+    let poisoned_dead_letter = r#"{"email":"canary.second@example.com","phone":"070-987 65 43"}"#;
+    let dead = bundle
+        .jobs
+        .dead_letter(poisoned_dead_letter, None, "no message");
+    dead.await.unwrap();
+    for request in [
+        json!({"action": "explain", "email": "canary.second+twin@example.com"}),
+        json!({"action": "explain", "entity": format!("company/client/{trader}")}),
+        json!({"action": "explain", "id": contact}),
+        json!({"action": "explain", "id": poisoned}),
+        json!({"action": "forget", "email": "canary.second+poison@example.com"}),
+        json!({"action": "owed", "do": "retry"}),
+        json!({"action": "owed", "do": "dismiss", "reason": "conflict", "because": "canary.first@example.com called"}),
+        json!({"action": "dead-letters", "do": "show"}),
+        json!({"action": "status"}),
+        json!({"action": "doctor"}),
+        json!({"action": "jobs"}),
+        json!({"action": "export-mappings"}),
+    ] {
+        let answer = bundle.ask(request.clone()).await.unwrap();
+        search(
+            &format!("the answer to {}", request["action"]),
+            &answer.to_string(),
+        );
+    }
+    for request in [
+        json!({"action": "owed", "reason": "canary.first@example.com"}),
+        json!({"action": "replay", "entity": "canary.first@example.com"}),
+        json!({"action": "explain", "email": {"Kanarine": "Fogelström"}}),
+        json!({"action": "explain", "code": ["Kanarine"], "id": "Fogelström"}),
+    ] {
+        let refused = bundle.ask(request).await.unwrap_err();
+        search("a refusal", &refused.to_string());
+    }
+    for (key, body) in bundle.reports.all() {
+        search(&key, &String::from_utf8_lossy(&body));
+    }
     bundle.run_until_quiet().await;
 
     let owed = bundle.owed.list().await.unwrap();

@@ -30,6 +30,7 @@ async fn main() -> Result<(), Error> {
     let foundation = Foundation::load().await?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let LambdaEvent { payload, context } = event;
+        let action = payload["action"].as_str().unwrap_or_default().to_owned();
         let request = Request::parse(payload)?;
         // Everything is built anew for each request: a person is to see the secrets as they are now.
         let operator = Operator {
@@ -38,7 +39,14 @@ async fn main() -> Result<(), Error> {
         };
         let deadline = batch::deadline(context.deadline());
         let answer = operator.answer(request, deadline).await?;
-        Ok::<_, Error>(serde_json::to_value(answer)?)
+        let answer = serde_json::to_value(answer)?;
+        // What a person did is found in the log later; a summary has nothing personal in it.
+        tracing::info!(
+            action,
+            summary = answer["summary"].as_str(),
+            "a person was answered"
+        );
+        Ok::<_, Error>(answer)
     }))
     .await
 }
