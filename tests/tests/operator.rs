@@ -7,7 +7,7 @@
     reason = "a suite of tests: what cannot be is to fail loudly"
 )]
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
@@ -254,6 +254,14 @@ async fn only_fault(bundle: &Bundle, broken: &str) -> (String, String, String) {
     (text("check"), text("detail"), text("cure"))
 }
 
+/// Checks that cannot fail alone.
+const SEVERAL_EFFECTS: [&str; 4] = [
+    "norce identity",
+    "erp client: reachable",
+    "erp client: customers can be read",
+    "table passes",
+];
+
 type Break = Box<dyn Fn(&mut Bundle, &SdkConfig)>;
 
 #[tokio::test(start_paused = true)]
@@ -445,6 +453,7 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
             schedule(|schedules| schedules.owed = None),
         ),
     ];
+    let mut seen_broken: BTreeSet<String> = BTreeSet::new();
     for (check, detail, cure, how) in cases {
         let mut bundle = Bundle::new(&Options::default());
         how(&mut bundle, &dead);
@@ -453,7 +462,32 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
         assert!(found.1.contains(detail), "{check}: {}", found.1);
         assert!(found.2.contains(cure), "{check}: {}", found.2);
         assert!(!format!("{found:?}").contains("-secret"), "{found:?}");
+        seen_broken.insert(found.0);
     }
+    // Those of which there are several alike.
+    for index in 0..4 {
+        let mut bundle = Bundle::new(&Options::default());
+        bundle.operator.doctor.secrets[index].read = Err("it cannot be read".to_owned());
+        let (check, _, cure) = only_fault(&bundle, "a secret").await;
+        assert!(cure.contains(check.trim_start_matches("secret ")), "{cure}");
+        seen_broken.insert(check);
+        let mut bundle = Bundle::new(&Options::default());
+        let url = "http://127.0.0.1:1/000000000000/queue";
+        let queue = &mut bundle.operator.doctor.queues[index];
+        queue.depth = Arc::new(SqsQueue::<ChangeMessage>::new(&dead, url));
+        seen_broken.insert(only_fault(&bundle, "a queue").await.0);
+        let mut bundle = Bundle::new(&Options::default());
+        let queue = &mut bundle.operator.doctor.queues[index];
+        queue.dead_letters = Arc::new(SqsDeadLetters::new(&dead, url, url));
+        seen_broken.insert(only_fault(&bundle, "a dead-letter queue").await.0);
+    }
+    let names = report["checks"].as_array().unwrap().iter();
+    let never_broken: Vec<&str> = names
+        .map(|check| check["check"].as_str().unwrap())
+        .filter(|check| !seen_broken.contains(*check))
+        .collect();
+    // The next test breaks these: what breaks them breaks others too.
+    assert_eq!(never_broken, SEVERAL_EFFECTS);
 }
 
 /// The faults that a report names, in its order.
@@ -557,6 +591,7 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
         ),
     ];
     let dead = dead_aws().await;
+    let mut seen_broken: BTreeSet<String> = BTreeSet::new();
     for (cause, count, cure, how) in cases {
         let mut bundle = Bundle::new(&Options::default());
         how(&mut bundle, &dead);
@@ -568,10 +603,14 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
             "{faults:#?}"
         );
         assert!(faults[0].2.contains(cure), "{cause}, {cure}: {faults:#?}");
+        seen_broken.extend(faults.into_iter().map(|fault| fault.0));
         if bundle.operator.ports.is_err() {
             let refused = refusal(&bundle, json!({"action": "status"})).await;
             assert!(refused.contains("doctor"), "{refused}");
         }
+    }
+    for check in SEVERAL_EFFECTS {
+        assert!(seen_broken.contains(check), "{check} was not broken");
     }
 }
 
