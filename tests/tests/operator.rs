@@ -9,6 +9,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::{
@@ -26,7 +27,7 @@ use shared::{
     mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings},
     owed::{DynamoDbOwed, OwedRecords},
     passes::{DynamoDbPasses, Passes, Run},
-    queues::{Inbox, SqsDeadLetters, SqsQueue},
+    queues::{DeadLetters, DeadMessage, Inbox, QueueError, SqsDeadLetters, SqsQueue},
     reports::{Reports, S3Reports},
     runtime::configuration::{Environment, ForgottenPolicy},
 };
@@ -1056,6 +1057,47 @@ async fn dead_letters_are_counted_shown_and_sent_again() {
         refused.contains("changes, imports, jobs, passes"),
         "{refused}"
     );
+}
+
+/// A dead-letter queue to which everything comes back at once.
+struct Bottomless;
+
+#[async_trait]
+impl DeadLetters for Bottomless {
+    async fn count(&self) -> Result<u64, QueueError> {
+        Ok(2)
+    }
+
+    async fn look(&self, _: Duration) -> Result<Vec<DeadMessage>, QueueError> {
+        Ok(vec![DeadMessage {
+            id: "id".to_owned(),
+            receipt: "receipt".to_owned(),
+            body: "{}".to_owned(),
+            group: None,
+            reason: None,
+            age: Duration::ZERO,
+        }])
+    }
+
+    async fn put_back(&self, _: &DeadMessage) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    async fn redrive(&self, _: &DeadMessage) -> Result<(), QueueError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_is_not_sent_round_and_round() {
+    let mut bundle = Bundle::new(&Options::default());
+    let ports = bundle.operator.ports.as_mut().unwrap();
+    ports.queues[0].dead_letters = Arc::new(Bottomless);
+    let redriven = bundle
+        .ask(json!({"action": "dead-letters", "do": "redrive"}))
+        .await
+        .unwrap();
+    assert_eq!(redriven["redriven"], 2);
 }
 
 #[tokio::test(start_paused = true)]
