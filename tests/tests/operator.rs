@@ -24,7 +24,7 @@ use shared::{
     domain::{Cause, ChangeMessage, Clock, FingerprintKey, PassMode},
     http::Deadline,
     import_jobs::{DynamoDbImportJobs, ImportJobs},
-    mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings},
+    mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation},
     owed::{DynamoDbOwed, OwedRecords},
     passes::{DynamoDbPasses, Passes, Run},
     queues::{DeadLetters, DeadMessage, Inbox, QueueError, SqsDeadLetters, SqsQueue},
@@ -1322,4 +1322,36 @@ async fn mappings_are_exported_and_imported_and_nothing_is_overwritten() {
         let refused = refusal(&other, json!({"action": "import-mappings", "from": from})).await;
         assert!(refused.contains(words), "{refused}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_create_that_is_under_way_is_explained_and_not_bound_over() {
+    let bundle = Bundle::new(&Options::default());
+    let anna = bundle.norce.add_customer(person(1));
+    bundle.norce.place_order(order_of(anna));
+    let now = bundle.clock.now();
+    let reservation = Reservation {
+        token: Uuid::new_v4(),
+        since: now,
+        until: now + TimeDelta::minutes(10),
+        natural_key: None,
+    };
+    let reserved = bundle.mappings.reserve(customer(anna), reservation).await;
+    reserved.unwrap();
+    let explained = bundle.ask(json!({"action": "explain", "id": anna})).await;
+    let explained = explained.unwrap();
+    assert_eq!(explained["mapping"]["state"], "reserved", "{explained:#}");
+    let outcome = explained["now"]["outcome"].as_str().unwrap();
+    assert!(outcome.contains("may still be under way"), "{outcome}");
+
+    let line = json!({"kind": "customer", "scope": "client", "id": anna, "code": "A1", "erp": {"resource": "customer", "id": "r"}});
+    let body = line.to_string().into();
+    bundle.reports.put("mappings/a", "", body).await.unwrap();
+    let imported = bundle
+        .ask(json!({"action": "import-mappings", "from": "mappings/a"}))
+        .await
+        .unwrap();
+    assert_eq!(imported["conflicts"], 1, "{imported:#}");
+    let kept = bundle.mappings.get(customer(anna)).await.unwrap();
+    assert!(matches!(kept, Some(Mapping::Reserved(_))), "{kept:?}");
 }
