@@ -7,8 +7,9 @@
     reason = "a suite of tests: what cannot be is to fail loudly"
 )]
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::{
@@ -23,10 +24,10 @@ use shared::{
     domain::{Cause, ChangeMessage, Clock, FingerprintKey, PassMode},
     http::Deadline,
     import_jobs::{DynamoDbImportJobs, ImportJobs},
-    mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings},
+    mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation},
     owed::{DynamoDbOwed, OwedRecords},
     passes::{DynamoDbPasses, Passes, Run},
-    queues::{Inbox, SqsDeadLetters, SqsQueue},
+    queues::{DeadLetters, DeadMessage, Inbox, QueueError, SqsDeadLetters, SqsQueue},
     reports::{Reports, S3Reports},
     runtime::configuration::{Environment, ForgottenPolicy},
 };
@@ -254,6 +255,14 @@ async fn only_fault(bundle: &Bundle, broken: &str) -> (String, String, String) {
     (text("check"), text("detail"), text("cure"))
 }
 
+/// Checks that cannot fail alone.
+const SEVERAL_EFFECTS: [&str; 4] = [
+    "norce identity",
+    "erp client: reachable",
+    "erp client: customers can be read",
+    "table passes",
+];
+
 type Break = Box<dyn Fn(&mut Bundle, &SdkConfig)>;
 
 #[tokio::test(start_paused = true)]
@@ -445,6 +454,7 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
             schedule(|schedules| schedules.owed = None),
         ),
     ];
+    let mut seen_broken: BTreeSet<String> = BTreeSet::new();
     for (check, detail, cure, how) in cases {
         let mut bundle = Bundle::new(&Options::default());
         how(&mut bundle, &dead);
@@ -453,7 +463,32 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
         assert!(found.1.contains(detail), "{check}: {}", found.1);
         assert!(found.2.contains(cure), "{check}: {}", found.2);
         assert!(!format!("{found:?}").contains("-secret"), "{found:?}");
+        seen_broken.insert(found.0);
     }
+    // Those of which there are several alike.
+    for index in 0..4 {
+        let mut bundle = Bundle::new(&Options::default());
+        bundle.operator.doctor.secrets[index].read = Err("it cannot be read".to_owned());
+        let (check, _, cure) = only_fault(&bundle, "a secret").await;
+        assert!(cure.contains(check.trim_start_matches("secret ")), "{cure}");
+        seen_broken.insert(check);
+        let mut bundle = Bundle::new(&Options::default());
+        let url = "http://127.0.0.1:1/000000000000/queue";
+        let queue = &mut bundle.operator.doctor.queues[index];
+        queue.depth = Arc::new(SqsQueue::<ChangeMessage>::new(&dead, url));
+        seen_broken.insert(only_fault(&bundle, "a queue").await.0);
+        let mut bundle = Bundle::new(&Options::default());
+        let queue = &mut bundle.operator.doctor.queues[index];
+        queue.dead_letters = Arc::new(SqsDeadLetters::new(&dead, url, url));
+        seen_broken.insert(only_fault(&bundle, "a dead-letter queue").await.0);
+    }
+    let names = report["checks"].as_array().unwrap().iter();
+    let never_broken: Vec<&str> = names
+        .map(|check| check["check"].as_str().unwrap())
+        .filter(|check| !seen_broken.contains(*check))
+        .collect();
+    // The next test breaks these: what breaks them breaks others too.
+    assert_eq!(never_broken, SEVERAL_EFFECTS);
 }
 
 /// The faults that a report names, in its order.
@@ -557,6 +592,7 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
         ),
     ];
     let dead = dead_aws().await;
+    let mut seen_broken: BTreeSet<String> = BTreeSet::new();
     for (cause, count, cure, how) in cases {
         let mut bundle = Bundle::new(&Options::default());
         how(&mut bundle, &dead);
@@ -568,10 +604,14 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
             "{faults:#?}"
         );
         assert!(faults[0].2.contains(cure), "{cause}, {cure}: {faults:#?}");
+        seen_broken.extend(faults.into_iter().map(|fault| fault.0));
         if bundle.operator.ports.is_err() {
             let refused = refusal(&bundle, json!({"action": "status"})).await;
             assert!(refused.contains("doctor"), "{refused}");
         }
+    }
+    for check in SEVERAL_EFFECTS {
+        assert!(seen_broken.contains(check), "{check} was not broken");
     }
 }
 
@@ -1019,6 +1059,47 @@ async fn dead_letters_are_counted_shown_and_sent_again() {
     );
 }
 
+/// A dead-letter queue to which everything comes back at once.
+struct Bottomless;
+
+#[async_trait]
+impl DeadLetters for Bottomless {
+    async fn count(&self) -> Result<u64, QueueError> {
+        Ok(2)
+    }
+
+    async fn look(&self, _: Duration) -> Result<Vec<DeadMessage>, QueueError> {
+        Ok(vec![DeadMessage {
+            id: "id".to_owned(),
+            receipt: "receipt".to_owned(),
+            body: "{}".to_owned(),
+            group: None,
+            reason: None,
+            age: Duration::ZERO,
+        }])
+    }
+
+    async fn put_back(&self, _: &DeadMessage) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    async fn redrive(&self, _: &DeadMessage) -> Result<(), QueueError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_is_not_sent_round_and_round() {
+    let mut bundle = Bundle::new(&Options::default());
+    let ports = bundle.operator.ports.as_mut().unwrap();
+    ports.queues[0].dead_letters = Arc::new(Bottomless);
+    let redriven = bundle
+        .ask(json!({"action": "dead-letters", "do": "redrive"}))
+        .await
+        .unwrap();
+    assert_eq!(redriven["redriven"], 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn jobs_shows_imports_that_are_under_way_with_what_norce_says() {
     let bundle = Bundle::new(&Options::default());
@@ -1241,4 +1322,36 @@ async fn mappings_are_exported_and_imported_and_nothing_is_overwritten() {
         let refused = refusal(&other, json!({"action": "import-mappings", "from": from})).await;
         assert!(refused.contains(words), "{refused}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_create_that_is_under_way_is_explained_and_not_bound_over() {
+    let bundle = Bundle::new(&Options::default());
+    let anna = bundle.norce.add_customer(person(1));
+    bundle.norce.place_order(order_of(anna));
+    let now = bundle.clock.now();
+    let reservation = Reservation {
+        token: Uuid::new_v4(),
+        since: now,
+        until: now + TimeDelta::minutes(10),
+        natural_key: None,
+    };
+    let reserved = bundle.mappings.reserve(customer(anna), reservation).await;
+    reserved.unwrap();
+    let explained = bundle.ask(json!({"action": "explain", "id": anna})).await;
+    let explained = explained.unwrap();
+    assert_eq!(explained["mapping"]["state"], "reserved", "{explained:#}");
+    let outcome = explained["now"]["outcome"].as_str().unwrap();
+    assert!(outcome.contains("may still be under way"), "{outcome}");
+
+    let line = json!({"kind": "customer", "scope": "client", "id": anna, "code": "A1", "erp": {"resource": "customer", "id": "r"}});
+    let body = line.to_string().into();
+    bundle.reports.put("mappings/a", "", body).await.unwrap();
+    let imported = bundle
+        .ask(json!({"action": "import-mappings", "from": "mappings/a"}))
+        .await
+        .unwrap();
+    assert_eq!(imported["conflicts"], 1, "{imported:#}");
+    let kept = bundle.mappings.get(customer(anna)).await.unwrap();
+    assert!(matches!(kept, Some(Mapping::Reserved(_))), "{kept:?}");
 }

@@ -56,6 +56,15 @@ macro_rules! answers {
             $($(#[$doc])* $name($answer)),+
         }
 
+        impl Answer {
+            /// The answer in words.
+            pub fn summary(&self) -> &str {
+                match self {
+                    $(Self::$name(answer) => &answer.summary),+
+                }
+            }
+        }
+
         $(impl From<$answer> for Answer {
             fn from(answer: $answer) -> Self {
                 Self::$name(answer)

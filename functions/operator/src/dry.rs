@@ -38,7 +38,11 @@ pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
 impl Notes {
     fn note(&self, what: impl Into<String>) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.push(what.into());
+        let what = what.into();
+        // What is done twice changes nothing the second time.
+        if !notes.contains(&what) {
+            notes.push(what);
+        }
     }
 
     /// Everything, in its order.
@@ -379,14 +383,15 @@ impl Erp for Dry<dyn Erp> {
         _: &Party,
         _: Deadline,
     ) -> Result<UpdateOutcome, ErpError> {
-        // What a server makes of a value is known only once it has it, and so is whether anything differs.
-        if seen.id.id != NEW {
-            self.notes.note(format!(
-                "compare the ERP's record {} with what the shop has now, which is not what was last sent, and write what differs",
-                seen.code
-            ));
+        if seen.id.id == NEW {
+            return Ok(UpdateOutcome::Unchanged(seen.clone()));
         }
-        Ok(UpdateOutcome::Unchanged(seen.clone()))
+        // What a server makes of a value is known only once it has it, and so is whether anything differs.
+        self.notes.note(format!(
+            "compare the ERP's record {} with what the shop has now, which is not what was last sent, and write what differs",
+            seen.code
+        ));
+        Ok(UpdateOutcome::Updated(seen.clone()))
     }
 
     async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {

@@ -97,26 +97,25 @@ impl Operator {
     /// # Errors
     /// [`Refusal`], typed by what the person does next.
     pub async fn answer(&self, request: Request, deadline: Deadline) -> Result<Answer, Refusal> {
-        if let Request::Doctor {} = request {
-            return Ok(self.doctor.examine(deadline).await.into());
-        }
-        let ports = self
-            .ports
-            .as_ref()
-            .map_err(|reason| Refusal::SetUp(reason.clone()))?;
+        let ports = || {
+            let ports = self.ports.as_ref();
+            ports.map_err(|reason| Refusal::SetUp(reason.clone()))
+        };
         Ok(match request {
             Request::Doctor {} => self.doctor.examine(deadline).await.into(),
-            Request::Status {} => ports.status().await?.into(),
-            Request::Explain(whom) => ports.explain(&whom, deadline).await?.into(),
-            Request::Owed(request) => ports.owed(&request).await?.into(),
-            Request::Replay(request) => ports.replay(&request, deadline).await?.into(),
-            Request::Plan(asked) => ports.start(&asked, true).await?.into(),
-            Request::Pass(asked) => ports.start(&asked, false).await?.into(),
-            Request::DeadLetters(request) => ports.dead_letters(&request, deadline).await?.into(),
-            Request::Jobs(request) => ports.jobs(&request, deadline).await?.into(),
-            Request::Forget(request) => ports.forget(&request, deadline).await?.into(),
-            Request::ExportMappings(request) => ports.export(&request, deadline).await?.into(),
-            Request::ImportMappings(request) => ports.import(&request, deadline).await?.into(),
+            Request::Status {} => ports()?.status().await?.into(),
+            Request::Explain(whom) => ports()?.explain(&whom, deadline).await?.into(),
+            Request::Owed(request) => ports()?.owed(&request).await?.into(),
+            Request::Replay(request) => ports()?.replay(&request, deadline).await?.into(),
+            Request::Plan(asked) => ports()?.start(&asked, true).await?.into(),
+            Request::Pass(asked) => ports()?.start(&asked, false).await?.into(),
+            Request::DeadLetters(request) => {
+                ports()?.dead_letters(&request, deadline).await?.into()
+            }
+            Request::Jobs(request) => ports()?.jobs(&request, deadline).await?.into(),
+            Request::Forget(request) => ports()?.forget(&request, deadline).await?.into(),
+            Request::ExportMappings(request) => ports()?.export(&request, deadline).await?.into(),
+            Request::ImportMappings(request) => ports()?.import(&request, deadline).await?.into(),
         })
     }
 }

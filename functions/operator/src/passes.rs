@@ -54,8 +54,12 @@ impl Ports {
         })?;
         let reports = started.runs.iter().filter(|_| dry_run);
         let reports = reports.map(|run| format!("plans/{}/report.html", run.run));
+        let then = match dry_run {
+            true => "its report comes to the reports bucket",
+            false => "`status` shows how it goes",
+        };
         Ok(PassStarted {
-            summary: format!("A {}; `status` shows how it goes.", started.summary),
+            summary: format!("A {}; {then}.", started.summary),
             reports: reports.collect(),
             runs: started.runs,
         })

@@ -114,9 +114,8 @@ impl From<&Run> for LastRun {
     }
 }
 
-/// The last run of each mode over each register, plans aside; the latest first.
+/// The last run of each mode over each register, the latest first. Plans leave no run.
 pub(crate) fn last_runs(mut runs: Vec<Run>) -> Vec<LastRun> {
-    runs.retain(|run| !run.dry_run);
     runs.sort_by_key(|run| std::cmp::Reverse(run.started));
     let mut last: Vec<LastRun> = Vec::new();
     for run in &runs {

@@ -341,7 +341,7 @@ impl<M: Message> DeadLetters for MemoryQueue<M> {
                     id: stored.id.to_string(),
                     receipt: stored.id.to_string(),
                     body: stored.letter.body.clone(),
-                    group: stored.letter.group.clone(),
+                    group: stored.letter.group.clone().filter(|_| self.fifo),
                     reason: stored.letter.reason.clone(),
                     age: now - stored.sent_at,
                 }

@@ -31,6 +31,7 @@ suite! {
     p9_a_batch_that_has_its_job_cannot_be_withdrawn,
     what_is_not_there_is_not_made,
     noting_the_job_and_settling_at_the_same_time_ends_settled,
+    what_is_not_settled_is_listed_the_oldest_first,
 }
 
 fn line(id: i64, text: &str) -> ImportLine {
@@ -205,4 +206,21 @@ async fn the_largest_batch_is_far_below_the_limit() {
     let items = local::scan(&config, &table).await;
     let bytes = items[0]["lines"].as_s().unwrap().len();
     assert!(bytes <= 126 * 1000, "{bytes}");
+}
+
+async fn what_is_not_settled_is_listed_the_oldest_first(store: Store) {
+    assert_eq!(store.open().await.unwrap(), []);
+    let at = |minutes| ImportBatch {
+        recorded_at: minute(minutes),
+        ..batch()
+    };
+    let (young, old, done) = (at(9), at(1), at(3));
+    for batch in [&young, &old, &done] {
+        store.record(batch).await.unwrap();
+    }
+    store.submitted(old.id, JobId(1)).await.unwrap();
+    store.submitted(done.id, JobId(2)).await.unwrap();
+    store.settle(done.id).await.unwrap();
+    let old = with_state(&old, BatchState::Submitted { job: JobId(1) });
+    assert_eq!(store.open().await.unwrap(), [old, young]);
 }

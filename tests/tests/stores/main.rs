@@ -16,6 +16,7 @@ mod orders;
 mod owed;
 mod passes;
 mod queues;
+mod reports;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::domain::{ApplicationId, Code, EntityRef, NorceId, Scope};

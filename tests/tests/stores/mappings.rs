@@ -5,8 +5,8 @@ use shared::{
     domain::{EntityKind, EntityRef, FingerprintKey, Scope},
     erp::{ErpId, Resource},
     mappings::{
-        Binding, Bound, CodeDelivery, DynamoDbMappings, Known, Mapping, Mappings, MemoryMappings,
-        RecordFace, Reservation, Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, DynamoDbMappings, Known, Mapping, Mappings,
+        MemoryMappings, RecordFace, Reservation, Reserved,
     },
 };
 use uuid::Uuid;
@@ -58,6 +58,7 @@ suite! {
     what_norce_was_told_is_noted_on_a_bound_record_only,
     an_announced_insert_becomes_a_binding_and_can_be_withdrawn,
     many_mappings_are_read_in_their_order,
+    everything_that_is_bound_is_read_page_by_page,
 }
 
 fn reservation(minutes: i64) -> Reservation {
@@ -750,4 +751,40 @@ async fn p12_nothing_of_a_forgotten_entity_is_left_in_the_table() {
     let other_key = FingerprintKey::new(b"another secret");
     let other = DynamoDbMappings::new(&config, &table, other_key);
     assert_eq!(other.get(entity).await.unwrap(), None);
+}
+
+async fn everything_that_is_bound_is_read_page_by_page(store: Store) {
+    assert_eq!(store.bound(None).await.unwrap(), BoundPage::default());
+    let mut sent = Vec::new();
+    for number in 1..=120 {
+        let entity = EntityRef {
+            kind: if number % 2 == 0 {
+                EntityKind::Customer
+            } else {
+                EntityKind::Company
+            },
+            scope: if number % 3 == 0 {
+                Scope::Client
+            } else {
+                Scope::Application(application(2))
+            },
+            id: norce_id(number),
+        };
+        let binding = binding(&format!("C#{number}"));
+        store.bind(entity, binding.clone()).await.unwrap();
+        sent.push((entity, binding));
+    }
+    store.reserve(customer(500), reservation(0)).await.unwrap();
+    store.forget(sent.remove(0).0).await.unwrap();
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let BoundPage { bound, next } = store.bound(after.as_deref()).await.unwrap();
+        found.extend(bound);
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    found.sort_by_key(|(entity, _)| entity.id);
+    assert_eq!(found, sent);
 }

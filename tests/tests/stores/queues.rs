@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use aws_sdk_sqs::types::{Message as SqsMessage, MessageSystemAttributeName, QueueAttributeName};
 use serde::{Deserialize, Serialize};
 use shared::queues::{
-    DeadLetter, Inbox, MAX_MESSAGE_BYTES, MemoryQueue, Message, Queue, QueuedMessage, Redrive,
-    SqsInbox, SqsQueue,
+    DeadLetter, DeadLetters, DeadMessage, Inbox, MAX_MESSAGE_BYTES, MemoryQueue, Message, Queue,
+    QueueError, QueuedMessage, Redrive, SqsDeadLetters, SqsInbox, SqsQueue,
 };
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ impl Message for Note {
 
 /// Both ends of a queue.
 #[async_trait]
-trait Ends: Queue<Note> + Inbox {
+trait Ends: Queue<Note> + Inbox + DeadLetters {
     /// What can be received now.
     async fn receive(&self, max: u16) -> Vec<QueuedMessage>;
     /// Waits until something can be received.
@@ -81,6 +81,7 @@ struct Aws {
     dead_letter_url: String,
     queue: SqsQueue<Note>,
     inbox: SqsInbox,
+    by_hand: SqsDeadLetters,
 }
 
 #[async_trait]
@@ -119,6 +120,25 @@ impl Inbox for Aws {
         reason: &str,
     ) -> Result<(), shared::queues::QueueError> {
         self.inbox.dead_letter(body, group, reason).await
+    }
+}
+
+#[async_trait]
+impl DeadLetters for Aws {
+    async fn count(&self) -> Result<u64, QueueError> {
+        self.by_hand.count().await
+    }
+
+    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, QueueError> {
+        self.by_hand.look(hidden_for).await
+    }
+
+    async fn put_back(&self, message: &DeadMessage) -> Result<(), QueueError> {
+        self.by_hand.put_back(message).await
+    }
+
+    async fn redrive(&self, message: &DeadMessage) -> Result<(), QueueError> {
+        self.by_hand.redrive(message).await
     }
 }
 
@@ -215,6 +235,7 @@ async fn on_aws(fifo: bool) -> Subject {
         client: aws_sdk_sqs::Client::new(&config),
         queue: SqsQueue::new(&config, &url),
         inbox: SqsInbox::new(&config, &url, &dead_letter_url),
+        by_hand: SqsDeadLetters::new(&config, &dead_letter_url, &url),
         url,
         dead_letter_url,
     })
@@ -243,6 +264,7 @@ mod standard {
         any_text_survives,
         what_is_delivered_too_often_becomes_a_dead_letter,
         p6_what_can_never_be_handled_becomes_a_dead_letter_with_its_reason,
+        a_dead_letter_is_looked_at_and_put_back_and_sent_again,
     }
 
     async fn every_message_arrives_once(queue: Subject) {
@@ -349,6 +371,7 @@ mod fifo {
         a_received_message_is_hidden_until_it_is_asked_back,
         what_is_delivered_too_often_becomes_a_dead_letter,
         p6_what_can_never_be_handled_becomes_a_dead_letter_with_its_reason,
+        a_dead_letter_is_looked_at_and_put_back_and_sent_again,
     }
 
     async fn p8_what_is_sent_anew_begins_again_behind_its_group(queue: Subject) {
@@ -597,4 +620,31 @@ async fn a_message_comes_again_when_its_time_is_up_and_the_old_receipt_is_void()
     assert!(!MemoryQueue::delete(&queue, &first.receipt));
     assert!(MemoryQueue::delete(&queue, &second.receipt));
     assert!(queue.is_empty());
+}
+
+async fn a_dead_letter_is_looked_at_and_put_back_and_sent_again(queue: Subject) {
+    const LONG: Duration = Duration::from_secs(600);
+    let sent = in_group("a", "given up");
+    let body = serde_json::to_string(&sent).unwrap();
+    queue
+        .dead_letter(&body, Some("a"), "it was too much")
+        .await
+        .unwrap();
+    assert_eq!(queue.count().await.unwrap(), 1);
+    let seen = queue.look(LONG).await.unwrap().remove(0);
+    assert_eq!(
+        (&seen.body, seen.reason.as_deref()),
+        (&body, Some("it was too much"))
+    );
+    assert!(seen.age < PATIENCE, "{:?}", seen.age);
+    assert_eq!(queue.look(LONG).await.unwrap(), [], "it is hidden");
+    queue.put_back(&seen).await.unwrap();
+    let again = queue.look(LONG).await.unwrap().remove(0);
+    assert_eq!((&again.id, &again.group), (&seen.id, &seen.group));
+
+    queue.redrive(&again).await.unwrap();
+    assert_eq!(queue.count().await.unwrap(), 0);
+    let received = queue.wait().await.remove(0);
+    assert_eq!(parse(&received), sent);
+    assert_eq!((received.group, received.receive_count), (again.group, 1));
 }
