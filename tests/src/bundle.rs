@@ -28,7 +28,9 @@ use axum::Router;
 use change_events::{ChangeEvents, HandOn};
 use chrono::{DateTime, Utc};
 use erp_full_pass::{ErpFullPass, PassSettings, Retried};
-use operator::{Answer, Doctor, Operator, Ports, Refusal, Request, Schedules, WorkQueue, doctor};
+use operator::{
+    Answer, Doctor, FunctionLog, Operator, Ports, Refusal, Request, Schedules, WorkQueue, doctor,
+};
 use poll_jobs::PollJobs;
 use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
 use shared::{
@@ -64,6 +66,7 @@ use uuid::Uuid;
 
 use crate::{
     business_central_simulator::{self, BusinessCentralSimulator, CompanySettings},
+    captured_logs::CapturedLogs,
     in_process::InProcess,
     interruption::{Interruptible, Interruption},
     norce_simulator::{self, EventPost, NorceSimulator, OauthClient, OrderPost, OrderSink},
@@ -234,6 +237,10 @@ pub struct Bundle {
     pub passes: Arc<MemoryPasses>,
     /// What plans have left.
     pub reports: Arc<MemoryReports>,
+    /// The breakers of all remotes.
+    pub breakers: Arc<MemoryBreakers>,
+    /// What `operator` finds in the functions' logs; empty until they are captured.
+    pub logs: CapturedLogs,
     /// The orders, not cut off.
     pub orders: Arc<MemoryOrders>,
     /// To the merchant's order integration.
@@ -356,47 +363,53 @@ impl Bundle {
         let erp_transport: Arc<dyn Transport> = Interruptible::new(reach(erp.router()), cut);
         let breakers = Arc::new(MemoryBreakers::default());
         let guard = || Guard::new(breakers.clone(), clock.clone());
-        let clients = wiring::norce(
-            &guard(),
-            norce_transport,
-            &NorceSettings {
-                base_url: NORCE_URL.parse().expect("an address"),
-                scope: "prod".to_owned(),
-                secret_arn: String::new(),
-                account_id: ACCOUNT,
-                address_types: AddressTypes::default(),
-            },
-            ClientSecret {
+        // A person looks at a remote whether the functions leave it alone or not.
+        let guard_by_hand = || Guard::new(Arc::new(MemoryBreakers::default()), clock.clone());
+        let norce_settings = NorceSettings {
+            base_url: NORCE_URL.parse().expect("an address"),
+            scope: "prod".to_owned(),
+            secret_arn: String::new(),
+            account_id: ACCOUNT,
+            address_types: AddressTypes::default(),
+        };
+        let norce_clients = |guard: Guard| {
+            let secret = ClientSecret {
                 client_id: "bundle".to_owned(),
                 client_secret: "norce-client-secret".into(),
+            };
+            wiring::norce(
+                &guard,
+                norce_transport.clone(),
+                &norce_settings,
+                secret,
+                &shops,
+            )
+            .expect("Norce clients")
+        };
+        let erp_settings = ErpSettings {
+            kind: ErpKind::BusinessCentral,
+            base_url: erp.api_root(ERP_URL).parse().expect("an address"),
+            token_url: Some(erp.token_url(ERP_URL).parse().expect("an address")),
+            secret_arn: String::new(),
+            company: Some(erp_companies[0].to_string()),
+            extra_fields: if options.extended_erp {
+                EXTRA_FIELDS.parse().expect("fields")
+            } else {
+                ExtraFields::default()
             },
-            &shops,
-        )
-        .expect("Norce clients");
-        let erps = wiring::erps(
-            &guard(),
-            &erp_transport,
-            &ErpSettings {
-                kind: ErpKind::BusinessCentral,
-                base_url: erp.api_root(ERP_URL).parse().expect("an address"),
-                token_url: Some(erp.token_url(ERP_URL).parse().expect("an address")),
-                secret_arn: String::new(),
-                company: Some(erp_companies[0].to_string()),
-                extra_fields: if options.extended_erp {
-                    EXTRA_FIELDS.parse().expect("fields")
-                } else {
-                    ExtraFields::default()
-                },
-                code_field: String::new(),
-                code_sequence: None,
-            },
-            &ErpSecret::BusinessCentral(ClientSecret {
+            code_field: String::new(),
+            code_sequence: None,
+        };
+        let erp_clients = |guard: Guard| {
+            let secret = ErpSecret::BusinessCentral(ClientSecret {
                 client_id: "norce-sync".to_owned(),
                 client_secret: "business-central-secret".into(),
-            }),
-            &shops,
-        )
-        .expect("ERP clients");
+            });
+            wiring::erps(&guard, &erp_transport, &erp_settings, &secret, &shops)
+                .expect("ERP clients")
+        };
+        let (clients, clients_by_hand) = (norce_clients(guard()), norce_clients(guard_by_hand()));
+        let (erps, erps_by_hand) = (erp_clients(guard()), erp_clients(guard_by_hand()));
 
         let fingerprints = FingerprintKey::new(b"key of the bundle");
         let cut_mappings: Arc<dyn Mappings> = Interruptible::new(mappings.clone(), cut);
@@ -453,14 +466,18 @@ impl Bundle {
             owed: owed.clone(),
             changes: changes.clone(),
             imports: imports.clone(),
-            norce: clients.query.clone(),
-            erps: erps.clone(),
+            norce: clients_by_hand.query.clone(),
+            erps: erps_by_hand.clone(),
             clock: clock.clone(),
             fingerprints: change_events.fingerprints.clone(),
             shops: shops.clone(),
             policy: change_events.policy.clone(),
-            orders: None,
+            orders: options.order_receiver.then(|| HandOn {
+                orders: orders.clone(),
+                outgoing: outgoing_orders.clone(),
+            }),
         };
+        let logs = CapturedLogs::new(clock.clone());
         let queues = vec![
             work_queue("changes", &changes),
             work_queue("imports", &imports),
@@ -472,22 +489,34 @@ impl Bundle {
             doctor: Doctor {
                 faults: Vec::new(),
                 secrets: SECRETS
+                    .into_iter()
+                    .chain(options.order_receiver.then_some("ORDER_SECRET_ARN"))
                     .map(|variable| doctor::Secret {
                         variable,
                         read: Ok(()),
                     })
-                    .into(),
-                norce: Ok(clients.clone()),
+                    .collect(),
+                norce: Ok(clients_by_hand.clone()),
                 shops: Some(shops.clone()),
-                erps: Ok(erps.clone()),
+                erps: Ok(erps_by_hand),
                 erp_owns: options.erp_owns,
                 queues: queues.clone(),
+                outgoing_orders: options
+                    .order_receiver
+                    .then(|| work_queue("outgoing-orders", &outgoing_orders)),
+                norce_account: Some(ACCOUNT),
+                events: Some(Ok(logs.receive_events.clone())),
                 stores: doctor::Stores {
                     mappings: Some(mappings.clone()),
                     owed: Some(owed.clone()),
                     import_jobs: Some(import_jobs.clone()),
                     passes: Some(passes.clone()),
                     reports: Some(reports.clone()),
+                    breakers: Some(breakers.clone()),
+                    orders: match options.order_receiver {
+                        true => Some(orders.clone()),
+                        false => None,
+                    },
                 },
                 schedules: Schedules {
                     delta: every("day"),
@@ -499,12 +528,24 @@ impl Bundle {
             },
             ports: Ok(Ports {
                 change_events: by_hand,
-                connect: clients.connect.clone(),
+                connect: clients_by_hand.connect,
                 import_jobs: import_jobs.clone(),
                 passes: passes.clone(),
                 to_passes: passes_queue.clone(),
                 reports: reports.clone(),
                 queues,
+                breakers: breakers.clone(),
+                logs: vec![
+                    FunctionLog {
+                        function: "receive-events",
+                        logs: logs.receive_events.clone(),
+                    },
+                    FunctionLog {
+                        function: "change-events",
+                        logs: logs.change_events.clone(),
+                    },
+                ],
+                no_logs: None,
             }),
         };
         let give_up_after = Duration::from_secs(options.give_up_hours * 3_600);
@@ -591,6 +632,8 @@ impl Bundle {
             passes_queue,
             passes,
             reports,
+            breakers,
+            logs,
             orders,
             outgoing_orders,
             full_pass,

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod business_central_simulator;
+pub mod captured_logs;
 pub mod in_process;
 pub mod interruption;
 pub mod local_aws;

@@ -21,10 +21,13 @@ use chrono::TimeDelta;
 use operator::{Configuration, MappingLine, Schedules, doctor};
 use serde_json::{Value, json};
 use shared::{
-    domain::{Cause, ChangeMessage, Clock, FingerprintKey, PassMode},
+    breakers::{Breakers, DynamoDbBreakers},
+    domain::{Cause, ChangeMessage, Clock, FingerprintKey, PassMode, Permit},
     http::Deadline,
     import_jobs::{DynamoDbImportJobs, ImportJobs},
+    logs::CloudWatchLogs,
     mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation},
+    orders::DynamoDbOrders,
     owed::{DynamoDbOwed, OwedRecords},
     passes::{DynamoDbPasses, Passes, Run},
     queues::{DeadLetters, DeadMessage, Inbox, QueueError, SqsDeadLetters, SqsQueue},
@@ -256,8 +259,11 @@ async fn only_fault(bundle: &Bundle, broken: &str) -> (String, String, String) {
 }
 
 /// Checks that cannot fail alone.
-const SEVERAL_EFFECTS: [&str; 4] = [
+const SEVERAL_EFFECTS: [&str; 7] = [
     "norce identity",
+    "events about changed customers",
+    "events about changed companies",
+    "events about new orders",
     "erp client: reachable",
     "erp client: customers can be read",
     "table passes",
@@ -269,7 +275,7 @@ type Break = Box<dyn Fn(&mut Bundle, &SdkConfig)>;
 async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
     let well = Bundle::new(&Options::default());
     let report = well.ask(json!({"action": "doctor"})).await.unwrap();
-    assert!(summary(&report).starts_with("All 2"), "{report:#}");
+    assert!(summary(&report).starts_with("All 3"), "{report:#}");
 
     let dead = dead_aws().await;
     let broken = |check: &'static str, detail: &'static str, cure: &'static str, how: Break| {
@@ -426,6 +432,14 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
             }),
         ),
         broken(
+            "table breakers",
+            "cannot be reached",
+            "BREAKERS_TABLE",
+            stores(|stores, aws| {
+                stores.breakers = Some(Arc::new(DynamoDbBreakers::new(aws, "none")));
+            }),
+        ),
+        broken(
             "bucket reports",
             "cannot be reached",
             "REPORTS_BUCKET",
@@ -509,7 +523,16 @@ fn faults(report: &Value) -> Vec<(String, String, String)> {
 
 #[tokio::test(start_paused = true)]
 async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
-    let cases: [(&str, usize, &str, Break); 7] = [
+    let cases: [(&str, usize, &str, Break); 8] = [
+        (
+            "events about changed customers",
+            3,
+            "log group of receive-events",
+            Box::new(|bundle, aws| {
+                let log = CloudWatchLogs::new(aws, "none");
+                bundle.operator.doctor.events = Some(Ok(Arc::new(log)));
+            }),
+        ),
         (
             "norce identity",
             3,
@@ -656,6 +679,267 @@ async fn doctor_sees_dead_letters_and_passes_that_failed_or_are_stuck() {
     let (_, detail, cure) = only_fault(&bundle, "a pass that is stuck").await;
     assert!(detail.contains("has run since"), "{detail}");
     assert!(cure.contains("log of erp-full-pass"), "{cure}");
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[tokio::test(start_paused = true)]
+async fn doctor_sees_which_events_do_not_come_although_norce_has_an_occasion() {
+    let bundle = Bundle::new(&Options::default());
+    let _captured = bundle.logs.capture();
+    let check = async |name: &str| {
+        let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+        let checks = report["checks"].as_array().unwrap().clone();
+        let mut checks = checks.into_iter();
+        checks.find(|check| check["check"] == name).unwrap()
+    };
+    let customers = "events about changed customers";
+    let company = bundle.norce.add_company(NewCompany {
+        name: Some("Bolaget AB".to_owned()),
+        ..NewCompany::default()
+    });
+    let change = |customer, phone: &str| {
+        bundle.norce.change_customer(customer, |record| {
+            record.row.phone_number = Some(phone.to_owned());
+        });
+        bundle.norce.change_company(company, |record| {
+            record.row.phone_number = Some(phone.to_owned());
+        });
+    };
+    assert!(
+        check(customers).await["detail"]
+            .as_str()
+            .unwrap()
+            .contains("no occasion")
+    );
+
+    // All subscriptions are on.
+    let customer = somebody(&bundle, 1).await;
+    change(customer, "08-765 43 21");
+    bundle.run_until_quiet().await;
+    tokio::time::sleep(HOUR).await;
+    let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+    assert_eq!(faults(&report), []);
+    for name in [
+        customers,
+        "events about changed companies",
+        "events about new orders",
+    ] {
+        let check = check(name).await;
+        assert!(
+            check["detail"].as_str().unwrap().contains("they come"),
+            "{check}"
+        );
+    }
+
+    // A day without any, and without an occasion: imports of our own are none.
+    tokio::time::sleep(25 * HOUR).await;
+    for event in [EventType::CustomerChanged, EventType::CompanyChanged] {
+        bundle.norce.unsubscribe(event);
+    }
+    somebody(&bundle, 2).await;
+    tokio::time::sleep(HOUR).await;
+    let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+    assert_eq!(faults(&report), []);
+
+    for event in [EventType::OrderReceived, EventType::OrderConfirmed] {
+        bundle.norce.unsubscribe(event);
+    }
+    tokio::time::sleep(25 * HOUR).await;
+    change(customer, "08-765 43 22");
+    bundle.norce.place_order(order_of(customer));
+    let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+    assert_eq!(faults(&report), [], "events may be on the way");
+    tokio::time::sleep(HOUR).await;
+    let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+    let cures: Vec<(String, bool)> = faults(&report)
+        .into_iter()
+        .zip(["customer-changed", "company-changed", "order-received"])
+        .map(|((check, _, cure), address)| (check, cure.contains(address)))
+        .collect();
+    let expected = [
+        customers,
+        "events about changed companies",
+        "events about new orders",
+    ];
+    assert_eq!(cures, expected.map(|check| (check.to_owned(), true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn doctor_does_not_look_for_lines_that_are_not_written() {
+    let mut bundle = Bundle::new(&Options::default());
+    bundle.operator.doctor.events = Some(Err("set LogLevel to INFO".to_owned()));
+    let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+    assert_eq!(faults(&report), []);
+    assert!(report.to_string().contains("not looked at: set LogLevel"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn doctor_names_the_fault_and_the_cure_of_what_posted_orders_need() {
+    let options = Options {
+        order_receiver: true,
+        ..Options::default()
+    };
+    let dead = dead_aws().await;
+    let url = "http://127.0.0.1:1/000000000000/queue";
+    let cases: [(&str, &str, Break); 4] = [
+        (
+            "secret ORDER_SECRET_ARN",
+            "ORDER_SECRET_ARN",
+            Box::new(|bundle, _| {
+                bundle.operator.doctor.secrets[4].read = Err("it is not there".to_owned());
+            }),
+        ),
+        (
+            "queue outgoing orders: reachable",
+            "OUTGOING_ORDERS_QUEUE_URL",
+            Box::new(move |bundle, aws| {
+                let queue = bundle.operator.doctor.outgoing_orders.as_mut().unwrap();
+                queue.depth = Arc::new(SqsQueue::<ChangeMessage>::new(aws, url));
+            }),
+        ),
+        (
+            "queue outgoing orders: no dead letters",
+            "OUTGOING_ORDERS_DEAD_LETTER_QUEUE_URL",
+            Box::new(move |bundle, aws| {
+                let queue = bundle.operator.doctor.outgoing_orders.as_mut().unwrap();
+                queue.dead_letters = Arc::new(SqsDeadLetters::new(aws, url, url));
+            }),
+        ),
+        (
+            "table orders",
+            "ORDERS_TABLE",
+            Box::new(|bundle, aws| {
+                let orders = DynamoDbOrders::new(aws, "none");
+                bundle.operator.doctor.stores.orders = Some(Arc::new(orders));
+            }),
+        ),
+    ];
+    for (check, cure, how) in cases {
+        let mut bundle = Bundle::new(&options);
+        how(&mut bundle, &dead);
+        let found = only_fault(&bundle, check).await;
+        assert_eq!(found.0, check);
+        assert!(found.2.contains(cure), "{check}: {}", found.2);
+    }
+    let bundle = Bundle::new(&options);
+    let refused = bundle.outgoing_orders.dead_letter("{}", Some("g"), "no");
+    refused.await.unwrap();
+    let (check, _, cure) = only_fault(&bundle, "dead letters").await;
+    assert_eq!(check, "queue outgoing orders: no dead letters");
+    assert!(cure.contains("order integration"), "{cure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_status_and_doctor_say_which_remote_is_left_alone() {
+    let bundle = Bundle::new(&Options::default());
+    let _captured = bundle.logs.capture();
+    bundle
+        .erp
+        .inject(Fault::status(http::StatusCode::SERVICE_UNAVAILABLE));
+    let customer = bundle.norce.add_customer(person(1));
+    bundle.norce.place_order(order_of(customer));
+    bundle.run_for(2 * HOUR).await;
+    let status = bundle.ask(json!({"action": "status"})).await.unwrap();
+    let breaker = status["breakers"].as_array().unwrap().iter();
+    let mut breaker = breaker.filter(|breaker| breaker["remote"] == "erp/client");
+    let breaker = breaker.next().unwrap();
+    assert_eq!(breaker["state"], "open", "{status:#}");
+    assert!(breaker["nextProbe"].is_string(), "{status:#}");
+    assert!(
+        summary(&status)
+            .starts_with("erp/client does not answer and has been left alone for 1 h 59 min;"),
+        "{status:#}"
+    );
+    bundle.erp.clear_faults();
+    let (check, detail, cure) = only_fault(&bundle, "the breaker is open").await;
+    assert_eq!(check, "table breakers");
+    assert!(detail.contains("erp/client") && cure.contains("by itself"));
+
+    let recovering = async || {
+        let status = bundle.ask(json!({"action": "status"})).await.unwrap();
+        status["breakers"].to_string()
+    };
+    while bundle
+        .breakers
+        .get("erp/client")
+        .await
+        .unwrap()
+        .permit(bundle.clock.now())
+        != Permit::Go(None)
+        && !recovering().await.contains("recovering")
+    {
+        bundle.run_for(Duration::from_secs(30)).await;
+    }
+    assert!(recovering().await.contains(r#""state":"recovering""#));
+    bundle.run_until_quiet().await;
+    tokio::time::sleep(HOUR).await;
+    let status = bundle.ask(json!({"action": "status"})).await.unwrap();
+    assert_eq!(status["breakers"][0]["state"], "closed", "{status:#}");
+    assert!(
+        summary(&status).starts_with("0 messages wait"),
+        "{status:#}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn explain_tells_the_last_events() {
+    let bundle = Bundle::new(&Options::default());
+    let _captured = bundle.logs.capture();
+    let customer = somebody(&bundle, 1).await;
+    for number in 0..30 {
+        bundle.norce.change_customer(customer, |record| {
+            record.row.phone_number = Some(format!("08-765 43 {number:02}"));
+        });
+        bundle.run_until_quiet().await;
+    }
+    let other = format!("customer/client/{customer}7");
+    bundle.logs.change_events.write(
+        bundle.clock.now(),
+        format!(r#"{{"fields":{{"message":"change handled","subject":"{other}"}}}}"#),
+    );
+    let explained = bundle
+        .ask(json!({"action": "explain", "id": customer}))
+        .await
+        .unwrap();
+    let last = explained["last"]["events"].as_array().unwrap();
+
+    assert_eq!(last.len(), 20, "{explained:#}");
+    assert!(explained["last"].get("incomplete").is_none());
+    let said = |event: &Value| event["said"].as_str().unwrap().to_owned();
+    let of = |function| {
+        let events = last.iter().filter(|event| event["function"] == function);
+        said(events.last().unwrap())
+    };
+    let (accepted, handled) = (of("receive-events"), of("change-events"));
+    assert!(accepted.starts_with("event accepted"), "{accepted}");
+    assert!(accepted.contains(r#"event="CustomerChangedNotification""#));
+    assert!(
+        handled.starts_with("change handled") && handled.contains(r#"outcome="updated"#),
+        "{handled}"
+    );
+    let thread = |said: &str| said.split(r#"correlation=""#).nth(1).unwrap()[..36].to_owned();
+    assert_eq!(thread(&accepted), thread(&handled));
+    assert!(
+        !last.iter().any(|event| said(event).contains(&other)),
+        "{explained:#}"
+    );
+
+    // What cannot be searched is said, and the rest is answered.
+    let mut bundle = bundle;
+    let dead = dead_aws().await;
+    let ports = bundle.operator.ports.as_mut().unwrap();
+    ports.logs[1].logs = Arc::new(CloudWatchLogs::new(&dead, "none"));
+    let explained = bundle
+        .ask(json!({"action": "explain", "id": customer}))
+        .await
+        .unwrap();
+    let incomplete = explained["last"]["incomplete"].as_str().unwrap();
+    assert!(
+        incomplete.starts_with("change-events: the log cannot be searched"),
+        "{incomplete}"
+    );
+    assert!(!explained["last"]["events"].as_array().unwrap().is_empty());
 }
 
 /// Everything that asking must leave as it is.

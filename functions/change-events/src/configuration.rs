@@ -46,6 +46,21 @@ pub struct OrderSettings {
     pub outgoing_queue_url: String,
 }
 
+impl OrderSettings {
+    /// Reads them; outside `None`: they are faulty, inside: `ORDER_RECEIVER` is not on.
+    pub fn read(environment: &mut Environment<'_>) -> Option<Option<Self>> {
+        if !environment.or_default("ORDER_RECEIVER", false)? {
+            return Some(None);
+        }
+        let table = environment.required("ORDERS_TABLE");
+        let outgoing_queue_url = environment.required("OUTGOING_ORDERS_QUEUE_URL");
+        Some(Some(Self {
+            table: table?,
+            outgoing_queue_url: outgoing_queue_url?,
+        }))
+    }
+}
+
 impl Configuration {
     /// Reads and checks everything.
     ///
@@ -63,15 +78,7 @@ impl Configuration {
         let owed_table = environment.required("OWED_TABLE");
         let changes = InboxSettings::read(&mut environment, "CHANGES");
         let imports_queue_url = environment.required("IMPORTS_QUEUE_URL");
-        let receives_orders = environment.or_default("ORDER_RECEIVER", false);
-        let orders = receives_orders.is_some_and(|on| on).then(|| {
-            let table = environment.required("ORDERS_TABLE");
-            let outgoing_queue_url = environment.required("OUTGOING_ORDERS_QUEUE_URL");
-            Some(OrderSettings {
-                table: table?,
-                outgoing_queue_url: outgoing_queue_url?,
-            })
-        });
+        let orders = OrderSettings::read(&mut environment);
         let configuration = (|| {
             Some(Self {
                 shops: shops?,
@@ -85,10 +92,7 @@ impl Configuration {
                 owed_table: owed_table?,
                 changes: changes?,
                 imports_queue_url: imports_queue_url?,
-                orders: match orders {
-                    None => None,
-                    Some(orders) => Some(orders?),
-                },
+                orders: orders?,
             })
         })();
         environment.finish(configuration)

@@ -1,7 +1,8 @@
 use serde::Serialize;
 use shared::{
-    import_jobs::ImportJobsError, mappings::MappingsError, norce::NorceError, owed::OwedError,
-    passes::PassesError, queues::QueueError, reports::ReportsError,
+    breakers::BreakersError, import_jobs::ImportJobsError, mappings::MappingsError,
+    norce::NorceError, owed::OwedError, passes::PassesError, queues::QueueError,
+    reports::ReportsError,
 };
 use thiserror::Error;
 
@@ -38,6 +39,7 @@ macro_rules! later {
 }
 
 later!(
+    BreakersError,
     MappingsError,
     OwedError,
     PassesError,

@@ -1,3 +1,4 @@
+use change_events::OrderSettings;
 use shared::{
     domain::{FieldGroups, Shops},
     runtime::configuration::{
@@ -34,6 +35,18 @@ pub struct Configuration {
     pub import_jobs_table: Option<String>,
     /// `PASSES_TABLE`.
     pub passes_table: Option<String>,
+    /// `BREAKERS_TABLE`.
+    pub breakers_table: Option<String>,
+    /// `RECEIVE_EVENTS_LOG_GROUP`: the log of that function.
+    pub receive_events_log_group: Option<String>,
+    /// `CHANGE_EVENTS_LOG_GROUP`: the log of that function.
+    pub change_events_log_group: Option<String>,
+    /// Where orders are and go; `None`: `ORDER_RECEIVER` is not on, or faulty.
+    pub orders: Option<OrderSettings>,
+    /// `ORDER_SECRET_ARN`, where orders are received.
+    pub order_secret_arn: Option<String>,
+    /// `OUTGOING_ORDERS_DEAD_LETTER_QUEUE_URL`, where orders are received.
+    pub outgoing_orders_dead_letter_queue_url: Option<String>,
     /// `REPORTS_BUCKET`.
     pub reports_bucket: Option<String>,
     /// `CHANGES_QUEUE_URL` and `CHANGES_DEAD_LETTER_QUEUE_URL`.
@@ -81,6 +94,14 @@ impl Configuration {
         let import_jobs_table = required("IMPORT_JOBS_TABLE");
         let passes_table = required("PASSES_TABLE");
         let reports_bucket = required("REPORTS_BUCKET");
+        let breakers_table = required("BREAKERS_TABLE");
+        let receive_events_log_group = required("RECEIVE_EVENTS_LOG_GROUP");
+        let change_events_log_group = required("CHANGE_EVENTS_LOG_GROUP");
+        let orders = OrderSettings::read(&mut environment).flatten();
+        let mut of_orders = |name: &str| orders.as_ref().and_then(|_| environment.required(name));
+        let order_secret_arn = of_orders("ORDER_SECRET_ARN");
+        let outgoing_orders_dead_letter_queue_url =
+            of_orders("OUTGOING_ORDERS_DEAD_LETTER_QUEUE_URL");
         let mut inbox = |name: &str| InboxSettings::read(&mut environment, name);
         let (changes, imports) = (inbox("CHANGES"), inbox("IMPORTS"));
         let (jobs, passes) = (inbox("JOBS"), inbox("PASSES"));
@@ -107,6 +128,12 @@ impl Configuration {
             owed_table,
             import_jobs_table,
             passes_table,
+            breakers_table,
+            receive_events_log_group,
+            change_events_log_group,
+            orders,
+            order_secret_arn,
+            outgoing_orders_dead_letter_queue_url,
             reports_bucket,
             changes,
             imports,

@@ -1,6 +1,8 @@
 //! `doctor`: is everything as it must be? Each check says what it saw and, where something is wrong, what to do. A check
 //! that fails does not stop the others, and a part that could not be built is a failed check.
 
+mod subscriptions;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,12 +10,15 @@ use erp_full_pass::told_groups;
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use serde::Serialize;
 use shared::{
-    domain::{Clock, EntityRef, FieldGroups, NorceId, PassMode, Scope, Shops, redact},
+    breakers::Breakers,
+    domain::{Breaker, Clock, EntityRef, FieldGroups, NorceId, PassMode, Scope, Shops, redact},
     erp::{Erp, ErpError, Listing, Resource},
     http::{Deadline, TokenError},
     import_jobs::ImportJobs,
+    logs::Logs,
     mappings::Mappings,
     norce::{NorceError, query::ListedApplication},
+    orders::{OrderRef, Orders},
     owed::{OwedRecords, Stage, Subject},
     passes::Passes,
     reports::Reports,
@@ -21,7 +26,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Schedules, WorkQueue, answer::in_words};
+use crate::{Schedules, WorkQueue, answer::in_words, status::BreakerStatus};
 
 /// Checks that are under way at the same time: few enough for an ERP that answers five requests at once (erp-apis §1.8).
 const AT_ONCE: usize = 4;
@@ -44,6 +49,10 @@ pub struct Doctor {
     pub secrets: Vec<Secret>,
     /// Norce, or why there is no client for it.
     pub norce: Result<NorceClients, String>,
+    /// The account that imports are made by.
+    pub norce_account: Option<i32>,
+    /// Where `receive-events` says what came, or why that cannot be looked at.
+    pub events: Option<Result<Arc<dyn Logs>, String>>,
     /// Which shops there are.
     pub shops: Option<Shops>,
     /// The ERP company behind each register, or why there is no client for it.
@@ -52,6 +61,8 @@ pub struct Doctor {
     pub erp_owns: FieldGroups,
     /// Every queue whose address is known.
     pub queues: Vec<WorkQueue>,
+    /// The queue to the merchant's order integration, where orders are received.
+    pub outgoing_orders: Option<WorkQueue>,
     /// The tables and the bucket, as far as they are known.
     pub stores: Stores,
     /// When passes run.
@@ -82,6 +93,10 @@ pub struct Stores {
     pub passes: Option<Arc<dyn Passes>>,
     /// The reports.
     pub reports: Option<Arc<dyn Reports>>,
+    /// The breakers.
+    pub breakers: Option<Arc<dyn Breakers>>,
+    /// The orders, where they are received.
+    pub orders: Option<Arc<dyn Orders>>,
 }
 
 /// What was found.
@@ -186,8 +201,10 @@ impl Doctor {
         let planned = self
             .norce_checks(deadline)
             .into_iter()
+            .chain(self.event_checks(deadline))
             .chain(self.erp_checks(deadline))
             .chain(self.queue_checks())
+            .chain(self.outgoing_checks())
             .chain(self.store_checks())
             .chain(self.schedule_checks());
         // In their order, so that two reports can be compared.
@@ -400,6 +417,38 @@ impl Doctor {
             .collect()
     }
 
+    /// The queue of orders is read by somebody else, and nobody here may look into it.
+    fn outgoing_checks(&self) -> Vec<Planned<'_>> {
+        let Some(WorkQueue {
+            depth,
+            dead_letters,
+            ..
+        }) = &self.outgoing_orders
+        else {
+            return Vec::new();
+        };
+        vec![
+            Planned::new("queue outgoing orders: reachable", async move {
+                let depth = depth.depth().await;
+                let depth = depth
+                    .map_err(|error| aws_fault(error, "queue", "OUTGOING_ORDERS_QUEUE_URL"))?;
+                Ok(format!("{depth} orders wait for the order integration"))
+            }),
+            Planned::new("queue outgoing orders: no dead letters", async move {
+                let dead = dead_letters.count().await.map_err(|error| {
+                    aws_fault(error, "queue", "OUTGOING_ORDERS_DEAD_LETTER_QUEUE_URL")
+                })?;
+                if dead == 0 {
+                    return Ok("there are none".to_owned());
+                }
+                Err(fault(
+                    format!("{dead} orders could not be handled by the order integration"),
+                    "Mend the merchant's order integration, then send them again with `aws sqs start-message-move-task`.",
+                ))
+            }),
+        ]
+    }
+
     /// Each store is asked for something that is not there.
     fn store_checks(&self) -> Vec<Planned<'_>> {
         let Stores {
@@ -408,6 +457,8 @@ impl Doctor {
             import_jobs,
             passes,
             reports,
+            breakers,
+            orders,
         } = &self.stores;
         let nobody = NorceId::try_from(i64::from(i32::MAX))
             .ok()
@@ -449,7 +500,44 @@ impl Doctor {
                 Ok("it can be listed".to_owned())
             }));
         }
+        if let Some(breakers) = breakers {
+            checks.push(Planned::new("table breakers", async move {
+                let list = breakers.list().await;
+                let list = list.map_err(|error| aws_fault(error, "table", "BREAKERS_TABLE"))?;
+                self.left_alone(list)
+            }));
+        }
+        if let (Some(orders), Some(shops)) = (orders, &self.shops) {
+            let nothing = OrderRef {
+                application: shops.applications.default_application().id,
+                client_order_ref: "none".to_owned(),
+            };
+            checks.push(Planned::new("table orders", async move {
+                let read = orders.get(&nothing).await;
+                read.map_err(|error| aws_fault(error, "table", "ORDERS_TABLE"))?;
+                Ok("it can be read".to_owned())
+            }));
+        }
         checks
+    }
+
+    /// Whether a remote is left alone by the functions; the checks of the remotes themselves ask them all the same.
+    fn left_alone(&self, breakers: Vec<(String, Breaker)>) -> Finding {
+        let now = self.clock.now();
+        let statuses = breakers
+            .into_iter()
+            .map(|(remote, breaker)| BreakerStatus::new(remote, &breaker, now));
+        let open: Vec<String> = statuses
+            .filter(BreakerStatus::is_open)
+            .map(|breaker| breaker.in_words(now))
+            .collect();
+        if open.is_empty() {
+            return Ok("it can be read, and no remote is left alone".to_owned());
+        }
+        Err(fault(
+            open.join("; "),
+            "See whether that remote is up: its own checks say more. It is probed every few minutes at most, work waits in the queues meanwhile and goes on by itself.",
+        ))
     }
 
     fn schedule_checks(&self) -> Vec<Planned<'_>> {

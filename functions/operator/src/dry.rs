@@ -7,12 +7,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use change_events::ChangeEvents;
+use change_events::{ChangeEvents, HandOn};
 use chrono::{DateTime, Utc};
 use shared::{
     domain::{
         ChangeMessage, Code, EntityKind, EntityRef, ErpId, FieldGroups, Fingerprint, ImportRequest,
-        Scope,
+        OrderText, OutgoingOrder, Scope,
     },
     erp::{
         Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpImage, ErpRecord,
@@ -23,6 +23,7 @@ use shared::{
         Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
         RecordFace, Reservation, Reserved,
     },
+    orders::{OrderRef, Orders, OrdersError, Parties, Received, StoredOrder},
     owed::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
     queues::{Queue, QueueError},
 };
@@ -75,7 +76,13 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
         fingerprints: real.fingerprints.clone(),
         shops: real.shops.clone(),
         policy: real.policy.clone(),
-        orders: None,
+        orders: real.orders.as_ref().map(|real| HandOn {
+            orders: Arc::new(Dry {
+                inner: real.orders.clone(),
+                notes: notes.clone(),
+            }),
+            outgoing: Arc::new(notes.clone()),
+        }),
     };
     (dry, notes)
 }
@@ -106,6 +113,62 @@ impl Queue<ChangeMessage> for Notes {
         for change in changes {
             self.note(format!("look at {} as well", change.group()));
         }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Queue<OutgoingOrder> for Notes {
+    async fn send(&self, orders: &[OutgoingOrder], _: Duration) -> Result<(), QueueError> {
+        for order in orders {
+            self.note(format!("hand the order {} on", order.group));
+        }
+        Ok(())
+    }
+}
+
+/// An entity is looked at, never an order: that an order waits is all that is asked and changed here.
+#[async_trait]
+impl Orders for Dry<dyn Orders> {
+    async fn receive(
+        &self,
+        _: &OrderRef,
+        _: &OrderText,
+        _: DateTime<Utc>,
+    ) -> Result<Received, OrdersError> {
+        Ok(Received::Stored)
+    }
+
+    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError> {
+        self.inner.get(key).await
+    }
+
+    async fn lead(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
+        Ok(true)
+    }
+
+    async fn hand_on(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+        Ok(true)
+    }
+
+    async fn let_go(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+        Ok(true)
+    }
+
+    async fn wait_for(
+        &self,
+        _: EntityRef,
+        _: &OrderRef,
+        _: DateTime<Utc>,
+    ) -> Result<(), OrdersError> {
+        Ok(())
+    }
+
+    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, OrdersError> {
+        self.inner.waiting_for(entity).await
+    }
+
+    async fn stop_waiting(&self, _: EntityRef, _: &[OrderRef]) -> Result<(), OrdersError> {
         Ok(())
     }
 }

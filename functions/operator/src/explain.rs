@@ -13,7 +13,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal, dry::dry, owed::OwedLine, whom::Whom};
+use crate::{Ports, Refusal, dry::dry, events::Events, owed::OwedLine, whom::Whom};
 
 /// The answer. Nothing in it is personal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,6 +31,8 @@ pub struct Explanation {
     pub owed: Vec<OwedLine>,
     /// Imports of it that are under way.
     pub imports: Vec<OpenImport>,
+    /// What happened to it lately.
+    pub last: Events,
     /// What would happen if an event came now.
     pub now: Now,
 }
@@ -145,6 +147,7 @@ impl Ports {
         let open = self.import_jobs.open().await?;
         let imports = open.iter().filter(|batch| holds(batch, entity));
         let imports: Vec<OpenImport> = imports.map(OpenImport::from).collect();
+        let last = self.events_of(entity, deadline).await;
         let (dry, notes) = dry(&self.change_events);
         let verdict = dry.look_at(entity, Cause::Changed, deadline).await;
         let now = Now {
@@ -187,6 +190,7 @@ impl Ports {
             mapping,
             owed,
             imports,
+            last,
             now,
         })
     }

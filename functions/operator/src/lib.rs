@@ -12,6 +12,7 @@
 //! jobs          imports that are under way
 //! forget        forget a customer by hand (P12)
 //! transfer      export and import code mappings
+//! events        what the functions have logged
 //! dry           the rules of `change-events` over ports that write nothing
 //! ```
 //!
@@ -22,6 +23,7 @@ mod configuration;
 mod dead_letters;
 pub mod doctor;
 mod dry;
+mod events;
 mod explain;
 mod forget;
 mod jobs;
@@ -37,6 +39,7 @@ use std::sync::Arc;
 
 use change_events::ChangeEvents;
 use shared::{
+    breakers::Breakers,
     domain::PassMessage,
     http::Deadline,
     import_jobs::ImportJobs,
@@ -50,6 +53,7 @@ pub use crate::{
     answer::{Answer, Refusal},
     configuration::{Configuration, Schedules},
     doctor::Doctor,
+    events::FunctionLog,
     request::Request,
     transfer::MappingLine,
 };
@@ -78,6 +82,12 @@ pub struct Ports {
     pub reports: Arc<dyn Reports>,
     /// Every queue.
     pub queues: Vec<WorkQueue>,
+    /// Which remotes are left alone for now.
+    pub breakers: Arc<dyn Breakers>,
+    /// The logs in which an entity's last events are looked for.
+    pub logs: Vec<FunctionLog>,
+    /// Why nothing is found in them, where that is known.
+    pub no_logs: Option<String>,
 }
 
 /// A queue with its dead-letter queue, for people.

@@ -2,15 +2,20 @@
 
 use std::{fmt::Display, sync::Arc};
 
-use change_events::ChangeEvents;
+use change_events::{ChangeEvents, HandOn};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use operator::{Configuration, Doctor, Operator, Ports, Request, WorkQueue, doctor};
+use operator::{Configuration, Doctor, FunctionLog, Operator, Ports, Request, WorkQueue, doctor};
 use serde_json::Value;
 use shared::{
-    breakers::MemoryBreakers,
-    domain::{ChangeMessage, FieldGroups, ImportRequest, JobMessage, PassMessage, SystemClock},
+    breakers::{DynamoDbBreakers, MemoryBreakers},
+    domain::{
+        ChangeMessage, FieldGroups, ImportRequest, JobMessage, OutgoingOrder, PassMessage,
+        SystemClock,
+    },
     import_jobs::DynamoDbImportJobs,
+    logs::{CloudWatchLogs, Logs},
     mappings::DynamoDbMappings,
+    orders::DynamoDbOrders,
     owed::DynamoDbOwed,
     passes::DynamoDbPasses,
     queues::{Message, SqsDeadLetters, SqsQueue},
@@ -19,11 +24,14 @@ use shared::{
         batch,
         configuration::{Environment, ErpKind, InboxSettings},
         guard::Guard,
-        secrets::{ApiKeySecret, ClientSecret, EventSecret, FingerprintSecret, SecretForm},
+        secrets::{
+            ApiKeySecret, ClientSecret, EventSecret, FingerprintSecret, OrderSecret, SecretForm,
+        },
         telemetry,
         wiring::Foundation,
     },
 };
+use tracing::Level;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -69,6 +77,10 @@ async fn doctor(configuration: &Configuration, foundation: &Foundation) -> Docto
     let import_jobs = configuration.import_jobs_table.as_ref();
     let passes = configuration.passes_table.as_ref();
     let reports = configuration.reports_bucket.as_ref();
+    let breakers = configuration.breakers_table.as_ref();
+    let orders = configuration.orders.as_ref();
+    let receive_events = configuration.receive_events_log_group.as_ref();
+    let receive_events = receive_events.map(|group| log(foundation, group));
     Doctor {
         faults: configuration.faults.clone(),
         secrets: secrets(configuration, foundation).await,
@@ -86,7 +98,12 @@ async fn doctor(configuration: &Configuration, foundation: &Foundation) -> Docto
                 .map(|table| Arc::new(DynamoDbImportJobs::new(aws, table)) as _),
             passes: passes.map(|table| Arc::new(DynamoDbPasses::new(aws, table)) as _),
             reports: reports.map(|bucket| Arc::new(S3Reports::new(aws, bucket)) as _),
+            breakers: breakers.map(|table| Arc::new(DynamoDbBreakers::new(aws, table)) as _),
+            orders: orders.map(|orders| Arc::new(DynamoDbOrders::new(aws, &orders.table)) as _),
         },
+        outgoing_orders: outgoing_orders(configuration, foundation),
+        norce_account: configuration.norce.as_ref().map(|norce| norce.account_id),
+        events: receive_events.map(|log| no_logs().map_or(Ok(log), Err)),
         schedules: configuration.schedules.clone(),
         clock: Arc::new(SystemClock),
     }
@@ -95,6 +112,16 @@ async fn doctor(configuration: &Configuration, foundation: &Foundation) -> Docto
 /// A person wants to see a remote as it is, whether the functions leave it alone or not.
 fn guard() -> Guard {
     Guard::new(Arc::new(MemoryBreakers::default()), Arc::new(SystemClock))
+}
+
+fn log(foundation: &Foundation, group: &str) -> Arc<dyn Logs> {
+    Arc::new(CloudWatchLogs::new(&foundation.aws, group))
+}
+
+/// Why the logs do not say what happens: their level is this function's too.
+fn no_logs() -> Option<String> {
+    (!tracing::enabled!(Level::INFO))
+        .then(|| "the logs have warnings and errors only: set LogLevel to INFO".to_owned())
 }
 
 const NO_CONFIGURATION: &str = "its part of the configuration is faulty";
@@ -126,6 +153,10 @@ async fn secrets(configuration: &Configuration, foundation: &Foundation) -> Vec<
         Some(ErpKind::Odoo) => secret::<ApiKeySecret>(foundation, "ERP_SECRET_ARN", arn).await,
         _ => secret::<ClientSecret>(foundation, "ERP_SECRET_ARN", arn).await,
     });
+    if configuration.orders.is_some() {
+        let arn = configuration.order_secret_arn.as_ref();
+        secrets.push(secret::<OrderSecret>(foundation, "ORDER_SECRET_ARN", arn).await);
+    }
     secrets
 }
 
@@ -155,6 +186,19 @@ fn queues(configuration: &Configuration, foundation: &Foundation) -> Vec<WorkQue
         queue::<PassMessage>(foundation, "passes", configuration.passes.as_ref()),
     ];
     queues.into_iter().flatten().collect()
+}
+
+/// The queue to the merchant's order integration, where orders are received.
+fn outgoing_orders(configuration: &Configuration, foundation: &Foundation) -> Option<WorkQueue> {
+    let queue_url = &configuration.orders.as_ref()?.outgoing_queue_url;
+    let dead_letter_queue_url = configuration
+        .outgoing_orders_dead_letter_queue_url
+        .as_ref()?;
+    let settings = InboxSettings {
+        queue_url: queue_url.clone(),
+        dead_letter_queue_url: dead_letter_queue_url.clone(),
+    };
+    queue::<OutgoingOrder>(foundation, "outgoing-orders", Some(&settings))
 }
 
 fn queue<M: Message>(
@@ -189,6 +233,10 @@ async fn ports(configuration: &Configuration, foundation: &Foundation) -> Result
         import_jobs_table: Some(import_jobs_table),
         passes_table: Some(passes_table),
         reports_bucket: Some(reports_bucket),
+        breakers_table: Some(breakers_table),
+        receive_events_log_group: Some(receive_events_log_group),
+        change_events_log_group: Some(change_events_log_group),
+        orders,
         changes: Some(changes),
         imports: Some(imports),
         passes: Some(passes),
@@ -224,8 +272,10 @@ async fn ports(configuration: &Configuration, foundation: &Foundation) -> Result
             fingerprints,
             shops: shops.clone(),
             policy: policy.clone(),
-            // A posted order that waits is looked at when its own message comes.
-            orders: None,
+            orders: orders.as_ref().map(|orders| HandOn {
+                orders: Arc::new(DynamoDbOrders::new(aws, &orders.table)),
+                outgoing: Arc::new(SqsQueue::new(aws, &orders.outgoing_queue_url)),
+            }),
         },
         connect: norce.connect,
         import_jobs: Arc::new(DynamoDbImportJobs::new(aws, import_jobs_table)),
@@ -233,5 +283,17 @@ async fn ports(configuration: &Configuration, foundation: &Foundation) -> Result
         to_passes: Arc::new(SqsQueue::new(aws, &passes.queue_url)),
         reports: Arc::new(S3Reports::new(aws, reports_bucket)),
         queues: queues(configuration, foundation),
+        breakers: Arc::new(DynamoDbBreakers::new(aws, breakers_table)),
+        logs: vec![
+            FunctionLog {
+                function: "receive-events",
+                logs: log(foundation, receive_events_log_group),
+            },
+            FunctionLog {
+                function: "change-events",
+                logs: log(foundation, change_events_log_group),
+            },
+        ],
+        no_logs: no_logs(),
     })
 }

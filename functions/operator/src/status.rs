@@ -5,7 +5,7 @@ use erp_full_pass::report;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use shared::{
-    domain::{EntityKind, PassMode, Scope},
+    domain::{Breaker, EntityKind, PassMode, Permit, Scope},
     owed::OwedCounts,
     passes::{LeaseKey, Run},
 };
@@ -25,6 +25,8 @@ pub struct Status {
     pub owed: OwedCounts,
     /// Imports that are under way.
     pub jobs: JobsStatus,
+    /// The remotes that were left alone at some time, and whether they are now.
+    pub breakers: Vec<BreakerStatus>,
     /// How far the walks have come.
     pub watermarks: Vec<Watermark>,
     /// The last run of each mode over each register.
@@ -63,6 +65,59 @@ pub struct JobsStatus {
     pub lines: usize,
     /// When the oldest of them was recorded.
     pub oldest: Option<DateTime<Utc>>,
+}
+
+/// A remote, and whether it is left alone (P8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BreakerStatus {
+    /// Its name, such as `erp/client` or `norce/app-1`.
+    pub remote: String,
+    /// `closed`: all is well; `open`: it is left alone, and probed; `recovering`: calls go on at a rising rate.
+    pub state: &'static str,
+    /// Since when it is not closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+    /// When it is probed next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_probe: Option<DateTime<Utc>>,
+}
+
+impl BreakerStatus {
+    pub(crate) fn new(remote: String, breaker: &Breaker, now: DateTime<Utc>) -> Self {
+        let status = |state, since, next_probe| Self {
+            remote,
+            state,
+            since,
+            next_probe,
+        };
+        match *breaker {
+            Breaker::Open {
+                since, probe_at, ..
+            } => status("open", Some(since), Some(probe_at)),
+            // The probe is under way.
+            Breaker::Probing { since, .. } => status("open", Some(since), Some(now)),
+            Breaker::Recovering { since } if breaker.permit(now) != Permit::Go(None) => {
+                status("recovering", Some(since), None)
+            }
+            Breaker::Recovering { .. } | Breaker::Closed => status("closed", None, None),
+        }
+    }
+
+    /// How long an open one has been open.
+    pub(crate) fn in_words(&self, now: DateTime<Utc>) -> String {
+        let since = self.since.unwrap_or(now);
+        let seconds = (now - since).to_std().unwrap_or_default().as_secs();
+        format!(
+            "{} does not answer and has been left alone for {}",
+            self.remote,
+            in_words(seconds)
+        )
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.state == "open"
+    }
 }
 
 /// How far a walk has come: what changed before is done.
@@ -138,6 +193,10 @@ impl Ports {
             lines: open.iter().map(|batch| batch.lines.len()).sum(),
             oldest: open.first().map(|batch| batch.recorded_at),
         };
+        let breakers = self.breakers.list().await?.into_iter();
+        let breakers: Vec<BreakerStatus> = breakers
+            .map(|(remote, breaker)| BreakerStatus::new(remote, &breaker, now))
+            .collect();
         let mut watermarks = Vec::new();
         for scope in self.change_events.shops.scopes() {
             for (walk, sweep) in [("erp", false), ("sweep", true)] {
@@ -178,16 +237,22 @@ impl Ports {
                 format!("the last pass ({}) ended {ago} ago", run.mode)
             }
         };
+        let left_alone: String = breakers
+            .iter()
+            .filter(|breaker| breaker.is_open())
+            .map(|breaker| format!("{}; ", breaker.in_words(now)))
+            .collect();
         let summary = format!(
-            "{waiting} messages wait, {dead} are dead letters, {} records are owed{oldest}, {} import jobs are under way; {last_run}.",
+            "{left_alone}{waiting} messages wait, {dead} are dead letters, {} records are owed{oldest}, {} import jobs are under way; {last_run}.",
             owed.total(),
-            jobs.open
+            jobs.open,
         );
         Ok(Status {
             summary,
             queues,
             owed,
             jobs,
+            breakers,
             watermarks,
             last_runs,
         })

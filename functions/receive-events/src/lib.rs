@@ -61,7 +61,11 @@ pub struct ReceiveEvents {
 /// The answer to a post, before it is put into HTTP.
 #[derive(Debug)]
 enum Answer {
-    Accepted { what: String, correlation: Uuid },
+    Accepted {
+        event: EventType,
+        what: String,
+        correlation: Uuid,
+    },
     Unauthorised,
     NeverRight(String),
     TryAgain(String),
@@ -82,8 +86,13 @@ impl ReceiveEvents {
         }
         let answer = self.answer(request).await.unwrap_or_else(|answer| answer);
         match &answer {
-            Answer::Accepted { what, correlation } => {
-                tracing::info!(subject = what, %correlation, "event accepted")
+            Answer::Accepted {
+                event,
+                what,
+                correlation,
+            } => {
+                // `operator` looks for these lines.
+                tracing::info!(event = event.name(), subject = what, %correlation, "event accepted")
             }
             Answer::Unauthorised => tracing::warn!("event refused: wrong or no secret"),
             Answer::NeverRight(reason) => tracing::warn!(reason, "event refused"),
@@ -102,7 +111,11 @@ impl ReceiveEvents {
             .map_err(|error| Answer::NeverRight(error.to_string()))?;
         let correlation = Uuid::new_v4();
         let what = self.enqueue(event, correlation).await?;
-        Ok(Answer::Accepted { what, correlation })
+        Ok(Answer::Accepted {
+            event: event_type,
+            what,
+            correlation,
+        })
     }
 
     /// Lets in whoever knows the secret.
@@ -266,7 +279,9 @@ fn event_type(request: &ApiGatewayV2httpRequest) -> Result<EventType, Answer> {
 impl Answer {
     fn into_response(self) -> ApiGatewayV2httpResponse {
         let (status, body) = match &self {
-            Self::Accepted { what, correlation } => (
+            Self::Accepted {
+                what, correlation, ..
+            } => (
                 StatusCode::ACCEPTED,
                 AnswerBody::Accepted {
                     subject: what,

@@ -17,7 +17,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::Serialize;
 use shared::{
     domain::{ApplicationId, ChangeMessage, OrderKey, OrderText},
-    norce::order_request::OrderRequest,
+    norce::{events::POSTED_ORDER, order_request::OrderRequest},
     orders::{MAX_ORDER_BYTES, OrderRef, Orders, Received},
     runtime::secrets::OrderSecret,
 };
@@ -75,7 +75,7 @@ impl ReceiveEvents {
             Answer::Received {
                 subject,
                 correlation,
-            } => tracing::info!(subject, %correlation, "order received"),
+            } => tracing::info!(event = POSTED_ORDER, subject, %correlation, "order received"),
             Answer::HandedOnBefore {
                 subject,
                 same: true,

@@ -113,6 +113,11 @@ impl Filter {
         Self::compare(field, "gt", value)
     }
 
+    /// `field lt value`
+    pub fn lt(field: &'static str, value: impl Into<Literal>) -> Self {
+        Self::compare(field, "lt", value)
+    }
+
     /// `field ge value`
     pub fn ge(field: &'static str, value: impl Into<Literal>) -> Self {
         Self::compare(field, "ge", value)

@@ -32,6 +32,9 @@ pub enum EventType {
     SubscriptionFailed,
 }
 
+/// What our log calls the post of an order (norce-api §10.1), which is no event, beside the names of events.
+pub const POSTED_ORDER: &str = "PostedOrder";
+
 impl EventType {
     /// All of them.
     pub const ALL: [Self; 8] = [

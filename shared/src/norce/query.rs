@@ -11,6 +11,7 @@ mod tests;
 
 use std::{
     collections::HashSet,
+    ops::Range,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -130,6 +131,49 @@ impl QueryClient {
             )
             .await?;
         rows.into_iter().map(ApplicationRow::read).collect()
+    }
+
+    /// Whether any order was made in this time (`Created` was observed on orders, norce-api §10.3).
+    ///
+    /// # Errors
+    /// [`NorceError`]
+    pub async fn has_orders(
+        &self,
+        time: &Range<DateTime<Utc>>,
+        deadline: Deadline,
+    ) -> Result<bool, NorceError> {
+        let made = Filter::ge("Created", time.start).and(Filter::lt("Created", time.end));
+        self.has_any(ORDERS, made, deadline).await
+    }
+
+    /// Whether anybody else than a system account, which imports are made by, changed a customer or company in this time.
+    /// That `UpdatedBy` is the account of an import is inferred (norce-api §5.1).
+    ///
+    /// # Errors
+    /// [`NorceError`]
+    pub async fn has_changes_by_others(
+        &self,
+        kind: EntityKind,
+        account: i32,
+        time: &Range<DateTime<Utc>>,
+        deadline: Deadline,
+    ) -> Result<bool, NorceError> {
+        let changed = Filter::ge("Updated", time.start)
+            .and(Filter::lt("Updated", time.end))
+            .and(Filter::ne("UpdatedBy", account).or(Filter::is_null("UpdatedBy")));
+        self.has_any(set_of(kind), changed, deadline).await
+    }
+
+    async fn has_any(
+        &self,
+        set: &str,
+        filter: Filter,
+        deadline: Deadline,
+    ) -> Result<bool, NorceError> {
+        let options = Options::new().select(&["Id"]).filter(filter).top(1);
+        let application = self.default_application;
+        let rows: Vec<IdRow> = self.some(set, &options, application, deadline).await?;
+        Ok(!rows.is_empty())
     }
 
     fn application(&self, scope: Scope) -> ApplicationId {

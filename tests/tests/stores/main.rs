@@ -11,6 +11,7 @@ mod breakers;
 mod faults;
 mod import_jobs;
 mod local;
+mod logs;
 mod mappings;
 mod orders;
 mod owed;
