@@ -8,6 +8,7 @@ use super::{
     SandboxError,
     deployment::{Deployment, EVENT_SECRET},
     night,
+    operator::{self, Conversation},
     outcome::{Answer, Expectations, Outcome},
     passes::{self, World},
     progress,
@@ -86,6 +87,13 @@ pub(super) async fn play(
         settings.events.reorder_within = REORDERED_WITHIN;
     });
 
+    let conversation = Conversation::default();
+    let world = World {
+        shop,
+        aws,
+        deployment,
+        sam,
+    };
     let mut expected = Expectations::default();
     let mut day = Day {
         shop,
@@ -101,7 +109,11 @@ pub(super) async fn play(
     .await?;
     let title = format!("Noon: {}, and people keep ordering", shop.erp.noon());
     progress::step(&title, async {
-        day.noon().await?;
+        day.begin_outage().await?;
+        if with_night {
+            operator::during_the_outage(&world, &conversation).await?;
+        }
+        shop.erp.end_outage().await?;
         quiet().await
     })
     .await?;
@@ -150,18 +162,20 @@ pub(super) async fn play(
     )
     .await?;
     }
+    let in_the_way = expected.in_the_way()?;
     let mut outcome = progress::step("Comparing both sides", async {
         Outcome::of(shop, aws, deployment, &queues, expected, answers).await
     })
     .await?;
     if with_night {
-        let world = World {
-            shop,
-            aws,
-            deployment,
-            sam,
-        };
         outcome.add_passes(passes::play(&world, &queues).await?);
+        progress::step(
+            "A person asks: what is owed is cleared, lost events are replayed, dead letters are looked at",
+            operator::play(&world, &queues, &conversation, &in_the_way),
+        )
+        .await?;
+        conversation.save()?;
+        outcome.add_conversation(&conversation);
         outcome.add_passes(passes::two_applications(&world, template).await?);
     }
     Ok(outcome)
@@ -215,7 +229,7 @@ impl Day<'_> {
         Ok(())
     }
 
-    async fn noon(&mut self) -> Result<(), SandboxError> {
+    async fn begin_outage(&mut self) -> Result<(), SandboxError> {
         self.shop.erp.begin_outage(OUTAGE).await?;
         for number in 0..CUSTOMERS_IN_OUTAGE {
             let id = self.shop.register(&Person::new(OUTAGE_FROM + number));
@@ -228,7 +242,7 @@ impl Day<'_> {
                 self.moves(id, "Avbrottsvägen");
             }
         }
-        self.shop.erp.end_outage().await
+        Ok(())
     }
 
     async fn afternoon(&mut self) -> Result<(), SandboxError> {

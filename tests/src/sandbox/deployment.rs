@@ -54,6 +54,8 @@ pub(super) struct Remotes {
     pub(super) applications: Vec<(i64, Uuid, Option<String>)>,
     /// The ERP.
     pub(super) erp: erp::Remote,
+    /// What Norce posts orders with; `None`: `OrderReceiver` is off.
+    pub(super) orders: Option<(&'static str, &'static str)>,
 }
 
 impl Remotes {
@@ -166,7 +168,7 @@ impl Deployment {
         let norce = json!({ "clientId": client_id, "clientSecret": client_secret });
         let erp = &remotes.erp;
         let name = |what: &str| format!("{stack}-{what}");
-        let parameters = BTreeMap::from([
+        let mut parameters = BTreeMap::from([
             ("NorceBaseUrl", remotes.norce_base_url.clone()),
             ("NorceScope", remotes.norce_scope.clone()),
             (
@@ -194,6 +196,12 @@ impl Deployment {
             // Nothing outlives the sandbox anyway.
             ("TableDeletionPolicy", "Delete".to_owned()),
         ]);
+        if let Some((username, password)) = remotes.orders {
+            let orders = json!({ "username": username, "password": password });
+            let arn = secret(&config, &name("orders"), &orders).await?;
+            parameters.insert("OrderReceiver", true.to_string());
+            parameters.insert("OrderSecretArn", arn);
+        }
         // JSON is YAML, and SAM reads parameters from files of YAML only.
         let file = sandbox_directory().join(format!("{stack}-parameters.yaml"));
         let text = json!(parameters).to_string();
@@ -279,15 +287,23 @@ impl Deployment {
     }
 
     /// Where Norce's events are posted to, without the type.
-    ///
+    pub(super) fn event_url(&self) -> Result<String, SandboxError> {
+        self.url("events")
+    }
+
+    /// Where Norce's orders are posted to.
+    pub(super) fn order_url(&self) -> Result<String, SandboxError> {
+        self.url("orders")
+    }
+
     /// The local AWS serves an API also by path, which spares the machine from having to resolve a name below
     /// `localhost`.
-    pub(super) fn event_url(&self) -> Result<String, SandboxError> {
+    fn url(&self, path: &str) -> Result<String, SandboxError> {
         let url = self.output("ApiEndpoint")?;
         let host = url.split("://").last().unwrap_or_default();
         let api = host.split('.').next().unwrap_or_default();
         Ok(format!(
-            "{}/_aws/execute-api/{api}/$default/events",
+            "{}/_aws/execute-api/{api}/$default/{path}",
             self.endpoint
         ))
     }

@@ -211,6 +211,9 @@ pub(super) trait Erp: Send + Sync {
     /// Sets up a rule of the merchant's own, which refuses whoever has this e-mail address. Returns its words.
     async fn refuse(&self, email: &str) -> Result<&'static str, SandboxError>;
 
+    /// Takes those rules away.
+    async fn refuse_nothing(&self) -> Result<(), SandboxError>;
+
     /// What happens to it at noon, for the title of that step.
     fn noon(&self) -> &'static str;
 

@@ -10,6 +10,8 @@
 //! day          what happens in the shop
 //! night        what a day rarely brings: a queue that refuses, functions that die, nonsense on a queue
 //! passes       the next day: what the scheduled passes repair
+//! orders       orders that Norce posts, and the queue of the merchant's order integration
+//! operator     what a person asks, and steers
 //! register     a large register, and a full pass over it
 //! outcome      what came of it: the table, and the verdict
 //! quiet        waiting until nothing is under way
@@ -21,6 +23,8 @@ mod day;
 mod deployment;
 mod erp;
 mod night;
+mod operator;
+mod orders;
 mod outcome;
 mod passes;
 mod progress;
@@ -356,6 +360,7 @@ The sandbox is up.
   erp        {erp}
   local aws  {aws} (region {region}, key and secret `{key}`)
   logs       {logs}/<function>.log (of the day), {ministack} (of the local AWS)
+  operator   {logs}/operator.txt (what was asked and answered in the day)
 
 Send an event (customer {customer} is in the shop):
 

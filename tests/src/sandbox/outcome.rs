@@ -15,6 +15,7 @@ use super::{
     SandboxError,
     deployment::Deployment,
     erp::{Details, Duplicate, Record, Register, Role, Write},
+    operator::{Conversation, InTheWay},
     passes::Passes,
     progress,
     quiet::Queues,
@@ -47,6 +48,15 @@ pub(super) struct Expectations {
 }
 
 impl Expectations {
+    /// Whom a person is asked to look after.
+    pub(super) fn in_the_way(&self) -> Result<InTheWay, SandboxError> {
+        let nobody = || SandboxError::Day("nobody is in the way".to_owned());
+        Ok(InTheWay {
+            refused: self.refused_id().ok_or_else(nobody)?,
+            poisoned: self.poisoned.ok_or_else(nobody)?,
+        })
+    }
+
     fn refused_id(&self) -> Option<i64> {
         self.refused.map(|(id, _)| id)
     }
@@ -69,6 +79,7 @@ pub(super) struct Outcome {
     notes: Vec<String>,
     owed: Vec<Owed>,
     passes: Vec<String>,
+    asked: Vec<String>,
     faults: Vec<String>,
 }
 
@@ -106,7 +117,14 @@ impl Outcome {
     pub(super) fn add_passes(&mut self, passes: Passes) {
         self.passes
             .extend(passes.runs.iter().map(erp_full_pass::report::summary));
+        self.notes.extend(passes.notes);
         self.faults.extend(passes.faults);
+    }
+
+    /// Takes over what a person was answered.
+    pub(super) fn add_conversation(&mut self, conversation: &Conversation) {
+        self.asked = conversation.lines();
+        self.faults.extend(conversation.faults());
     }
 
     /// Compares both sides.
@@ -183,6 +201,7 @@ impl Outcome {
             notes,
             owed: sides.owed,
             passes: Vec::new(),
+            asked: Vec::new(),
             faults: sides.faults,
         })
     }
@@ -225,6 +244,12 @@ impl Outcome {
             progress::line("\nPasses");
             for pass in &self.passes {
                 progress::line(format_args!("  {pass}"));
+            }
+        }
+        if !self.asked.is_empty() {
+            progress::line("\nA person asked");
+            for line in &self.asked {
+                progress::line(format_args!("  {line}"));
             }
         }
         if !self.owed.is_empty() {

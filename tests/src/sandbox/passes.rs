@@ -15,7 +15,7 @@ use super::{
     SandboxError,
     deployment::Deployment,
     erp::{ByHand, Details},
-    progress,
+    orders, progress,
     quiet::Queues,
     shop::{APPLICATION, Person, SECOND_APPLICATION, Shop},
 };
@@ -47,6 +47,8 @@ pub(super) struct World<'a> {
 #[derive(Default)]
 pub(super) struct Passes {
     pub(super) runs: Vec<Run>,
+    /// What else was found.
+    pub(super) notes: Vec<String>,
     pub(super) faults: Vec<String>,
 }
 
@@ -86,7 +88,8 @@ impl World<'_> {
         run.map_err(|error| SandboxError::Day(error.to_string()))
     }
 
-    async fn quiet(&self, queues: &Queues) -> Result<(), SandboxError> {
+    /// Waits until nothing is under way.
+    pub(super) async fn quiet(&self, queues: &Queues) -> Result<(), SandboxError> {
         let shop = self.shop;
         if queues
             .wait_until_quiet(LONGEST_PART, || shop.under_way())
@@ -293,7 +296,7 @@ pub(super) async fn two_applications(
 ) -> Result<Passes, SandboxError> {
     let mut passes = Passes::default();
     progress::step(
-        "Two applications: the same people in both, a register and an ERP company each",
+        "Two applications: the same people in both, a register and an ERP company each; Norce posts its orders",
         async {
             let shop = world.shop.open_two().await?;
             let companies = shop.erp.companies();
@@ -306,6 +309,7 @@ pub(super) async fn two_applications(
             )
             .await?;
             shop.subscribe(&deployment.event_url()?);
+            orders::post_orders(&shop, &deployment)?;
             let queues = Queues::of(world.aws, &deployment).await?;
             let world = World {
                 shop: &shop,
@@ -361,6 +365,9 @@ pub(super) async fn two_applications(
                     format!("customer {id} does not have the code that was given by hand"),
                 );
             }
+            let (faults, found) = orders::read(&shop, world.aws, &deployment).await?;
+            passes.faults.extend(faults);
+            passes.notes.push(found);
             passes.runs.extend(runs);
             Ok::<_, SandboxError>(())
         },

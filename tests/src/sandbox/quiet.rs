@@ -198,7 +198,7 @@ impl Queues {
                     .map(|(name, count)| format!("{name} {count}"))
                     .collect();
                 progress::detail(&format!(
-                    "{:>8}  waiting on {}; {under_way} events and jobs under way in Norce",
+                    "{:>8}  waiting on {}; {under_way} posts and jobs under way in Norce",
                     progress::duration(now - start),
                     waiting.join(", ")
                 ));

@@ -10,7 +10,7 @@ use super::{
     SandboxError,
     deployment::{EVENT_SECRET, Remotes},
     erp::{ByHand, Details, Erp, ErpKind, Record, Register},
-    io_error,
+    io_error, orders,
 };
 use crate::norce_simulator::{
     self, EventPost, EventSink, EventType, HttpEventSink, NewAddress, NewCompany, NewCustomer,
@@ -135,6 +135,7 @@ impl Shop {
                 _ => vec![(APPLICATION, APPLICATION_KEY, None)],
             },
             erp: self.erp.remote(),
+            orders: self.erp.companies().get(1).map(|_| orders::CREDENTIALS),
         }
     }
 
@@ -167,7 +168,7 @@ impl Shop {
         }
     }
 
-    /// How many events and jobs are under way in Norce.
+    /// How many events, posts of orders and jobs are under way in Norce.
     pub(super) fn under_way(&self) -> usize {
         let pending = |delivery: &norce_simulator::Delivery| {
             delivery.state == norce_simulator::DeliveryState::Pending
@@ -184,7 +185,9 @@ impl Shop {
             .iter()
             .filter(|job| !job.status.is_final())
             .count();
-        events + jobs
+        let orders = self.norce.order_deliveries();
+        let orders = orders.iter().filter(|order| !order.taken).count();
+        events + jobs + orders
     }
 
     /// A person who comes to the shop.

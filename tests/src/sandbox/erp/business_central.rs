@@ -196,6 +196,11 @@ impl Erp for BusinessCentral {
         Ok(REFUSAL)
     }
 
+    async fn refuse_nothing(&self) -> Result<(), SandboxError> {
+        self.simulator.refuse_nothing();
+        Ok(())
+    }
+
     fn noon(&self) -> &'static str {
         "the ERP answers 503"
     }

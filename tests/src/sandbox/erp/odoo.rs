@@ -36,6 +36,8 @@ const FIELDS: [&str; 12] = [
 const PEOPLE_AT_ONCE: usize = 500;
 /// What the merchant's rule says to whoever saves a partner.
 const REFUSAL: &str = "Blocked by the credit department";
+/// The name of the rule that says so.
+const RULE: &str = "Nobody sells to them";
 
 /// What both shops have in common.
 struct Server {
@@ -267,7 +269,7 @@ impl Erp for RealOdoo {
         let model = self.server.call("ir.model", "search_read", model).await?;
         let partner = &model[0]["id"];
         let rule = json!({ "vals_list": [{
-            "name": "Nobody sells to them",
+            "name": RULE,
             "model_id": partner,
             "trigger": "on_create_or_write",
             "filter_domain": format!("[('email', '=ilike', '{email}')]"),
@@ -281,6 +283,19 @@ impl Erp for RealOdoo {
         }] });
         self.server.call("base.automation", "create", rule).await?;
         Ok(REFUSAL)
+    }
+
+    async fn refuse_nothing(&self) -> Result<(), SandboxError> {
+        let rules = json!({ "domain": [["name", "=", RULE]], "fields": ["id"] });
+        let rules = self
+            .server
+            .call("base.automation", "search_read", rules)
+            .await?;
+        let rules = rules.as_array().map(Vec::as_slice).unwrap_or_default();
+        let ids: Vec<&Value> = rules.iter().map(|rule| &rule["id"]).collect();
+        let ids = json!({ "ids": ids });
+        self.server.call("base.automation", "unlink", ids).await?;
+        Ok(())
     }
 
     fn noon(&self) -> &'static str {
