@@ -9,8 +9,8 @@
 //! A crash or a lost answer anywhere leaves the reservation. Whoever comes next finds it and looks up first. Where
 //! nothing is found, the earlier create may still be under way: nobody creates before the ERP's own time limit has
 //! passed, and then only if the look-up would have found the record, that is if the natural key is still the one that
-//! the earlier create carried. Otherwise a person has to look. With `ERP_CODE_PATTERN` none of this waiting is
-//! needed: the ERP itself refuses a second record with the same code.
+//! the earlier create carried. Otherwise a person has to look. With `ERP_CODE_PATTERN`, or where the ERP's creates are
+//! idempotent by themselves, none of this waiting is needed: the ERP itself makes no second record.
 
 use shared::{
     domain::{Code, EmailKey, EntityRef},
@@ -114,7 +114,9 @@ impl ChangeEvents {
             return Ok((self.adopt(entity, &record).await?, "found in the ERP"));
         }
         if let Some(earlier) = earlier {
-            self.take_over(entity, keys, earlier, reservation).await?;
+            let repeatable = keys.asked.is_some() || erp.capabilities().creates_are_idempotent;
+            self.take_over(entity, repeatable, earlier, reservation)
+                .await?;
         }
         let key = IdempotencyKey {
             entity,
@@ -226,15 +228,16 @@ impl ChangeEvents {
         }
     }
 
-    /// Decides whether a create may follow an earlier one that was never heard of.
+    /// Decides whether a create may follow an earlier one that was never heard of; `repeatable`: the ERP itself makes no
+    /// second record.
     async fn take_over(
         &self,
         entity: EntityRef,
-        keys: &Keys,
+        repeatable: bool,
         earlier: &Reservation,
         reservation: &Reservation,
     ) -> Result<(), Failure> {
-        if keys.asked.is_none() {
+        if !repeatable {
             let now = self.clock.now();
             if now < earlier.until {
                 return Err(Failure::Later {

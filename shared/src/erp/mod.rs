@@ -258,6 +258,9 @@ pub struct Capabilities {
     pub readable: FieldGroups,
     /// Whether an update can be made conditional on the version that was read.
     pub optimistic_concurrency: bool,
+    /// Whether a second create for the same entity certainly makes no second record, however the first one ended and
+    /// whatever the entity looks like by now, also without a code that is asked for.
+    pub creates_are_idempotent: bool,
     /// After this time a create whose answer was lost has either been carried out or never will be.
     pub create_settles_after: Duration,
 }

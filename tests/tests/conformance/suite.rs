@@ -336,6 +336,7 @@ fn ids(records: &[ErpRecord]) -> BTreeSet<ErpId> {
 pub(crate) async fn run(subject: &Subject) {
     what_is_created_is_found(subject).await;
     an_entity_is_created_once(subject).await;
+    an_entity_that_has_changed_is_not_created_again(subject).await;
     a_create_whose_answer_is_lost_is_found(subject).await;
     a_create_that_lands_late_makes_no_second_record(subject).await;
     a_code_of_another_kind_of_record_is_not_taken(subject).await;
@@ -400,6 +401,34 @@ async fn an_entity_is_created_once(subject: &Subject) {
     assert_eq!(BTreeSet::from([record.id]), seen);
     let code = key.code.unwrap();
     assert_eq!(subject.by_code(&code).await.len(), 1);
+}
+
+/// Where the ERP's creates are idempotent by themselves, an entity is recognised whatever has become of it, without a code
+/// that is asked for.
+async fn an_entity_that_has_changed_is_not_created_again(subject: &Subject) {
+    if !subject.erp.capabilities().creates_are_idempotent {
+        return;
+    }
+    let key = IdempotencyKey {
+        code: None,
+        ..subject.key(EntityKind::Company)
+    };
+    let before = Party {
+        vat_number: None,
+        ..organisation("5560360793")
+    };
+    let record = subject.create(&key, &before).await;
+    let now = Party {
+        name: Personal::parse("Another Name AB").unwrap(),
+        ..before
+    };
+    let attempts = (0..4).map(|_| subject.erp.create(&key, &now, soon()));
+    for outcome in join_all(attempts).await {
+        let Ok(CreateOutcome::AlreadyThere(again)) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(again.id, record.id);
+    }
 }
 
 async fn a_create_whose_answer_is_lost_is_found(subject: &Subject) {

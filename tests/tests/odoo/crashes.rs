@@ -98,6 +98,16 @@ struct Shop {
     change_events: ChangeEvents,
 }
 
+/// Who orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Buyer {
+    Person,
+    /// A person for a company.
+    Company,
+    /// A person for a company that nothing but its external id tells from others.
+    CompanyWithoutNumber,
+}
+
 /// What somebody has ordered, and whose records it leads to.
 struct Ordered {
     message: ChangeMessage,
@@ -189,8 +199,8 @@ impl Shop {
         }
     }
 
-    /// A person orders, or the buyer of a company; everybody is new.
-    fn order(&self, number: i64, for_company: bool) -> Ordered {
+    /// Somebody orders; everybody is new.
+    fn order(&self, number: i64, buyer: Buyer) -> Ordered {
         let invoice_address = Some(NewAddress {
             line1: Some("Storgatan 1".to_owned()),
             zip_code: Some("114 55".to_owned()),
@@ -205,10 +215,10 @@ impl Shop {
             invoice_address: invoice_address.clone(),
             ..NewCustomer::default()
         });
-        let company = for_company.then(|| {
+        let company = (buyer != Buyer::Person).then(|| {
             self.norce.add_company(NewCompany {
                 name: Some(name(number)),
-                vat_no: Some(vat_number(number)),
+                vat_no: (buyer == Buyer::Company).then(|| vat_number(number)),
                 invoice_address,
                 ..NewCompany::default()
             })
@@ -335,10 +345,10 @@ fn vat_number(number: i64) -> String {
 pub(crate) async fn p2_one_partner_wherever_the_work_is_cut_off(server: &Arc<Server>) {
     let shop = Shop::open(server);
     let mut number = 0;
-    for for_company in [false, true] {
+    for buyer in [Buyer::Person, Buyer::Company, Buyer::CompanyWithoutNumber] {
         let mut next = || {
             number += 1;
-            shop.order(number, for_company)
+            shop.order(number, buyer)
         };
         // The first time tokens are fetched and countries looked up; what comes after is the same every time.
         let mut calls = Vec::new();
@@ -372,7 +382,7 @@ pub(crate) async fn p2_one_partner_wherever_the_work_is_cut_off(server: &Arc<Ser
     }
     let companies = json!([["name", "=like", "Kraschbolaget %"]]);
     let persons = json!([["email", "=like", "crash.%"]]);
-    for (domain, least) in [(companies, 50), (persons, 75)] {
+    for (domain, least) in [(companies, 100), (persons, 125)] {
         let made = server.partners(domain, &["ref"]).await.unwrap();
         assert!(made.len() > least, "{} were made", made.len());
     }

@@ -156,6 +156,8 @@ impl BusinessCentral {
                 organisation_number: false,
                 readable: readable(&settings.extra_fields),
                 optimistic_concurrency: true,
+                // It has no key for that (erp-apis §1.7), other than a code that is asked for.
+                creates_are_idempotent: false,
                 create_settles_after: SETTLES_AFTER,
             },
             client: Client::new(settings, transport)?,

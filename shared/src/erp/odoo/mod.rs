@@ -127,7 +127,7 @@ impl Loaded {
             .collect();
         ErpError::Refused {
             field: None,
-            code: "load".to_owned(),
+            code: "Odoo".to_owned(),
             message: messages.join("; "),
         }
     }
@@ -166,6 +166,8 @@ impl Odoo {
                 organisation_number: true,
                 readable,
                 optimistic_concurrency: false,
+                // The external id is unique (erp-apis §2.4).
+                creates_are_idempotent: true,
                 create_settles_after: SETTLES_AFTER,
             },
             countries: OnceCell::new(),
