@@ -117,7 +117,7 @@ async fn status_counts_what_waits_and_what_is_owed() {
     let quiet = bundle.ask(json!({"action": "status"})).await.unwrap();
     assert_eq!(
         summary(&quiet),
-        "0 messages wait, 0 are dead letters, 0 records are owed, 0 import jobs are under way; no pass has run yet."
+        "Messages waiting: 0, dead letters: 0, owed: 0, imports under way: 0; no pass has run yet."
     );
     somebody_owed(&bundle, 1).await;
     bundle.pass(PassMode::Delta).await;
@@ -848,7 +848,7 @@ async fn p8_status_and_doctor_say_which_remote_is_left_alone() {
     assert!(breaker["nextProbe"].is_string(), "{status:#}");
     assert!(
         summary(&status)
-            .starts_with("erp/client does not answer and has been left alone for 1 h 59 min;"),
+            .starts_with("erp/client does not answer and has been left alone for 1 h 59 min."),
         "{status:#}"
     );
     bundle.erp.clear_faults();
@@ -877,7 +877,7 @@ async fn p8_status_and_doctor_say_which_remote_is_left_alone() {
     let status = bundle.ask(json!({"action": "status"})).await.unwrap();
     assert_eq!(status["breakers"][0]["state"], "closed", "{status:#}");
     assert!(
-        summary(&status).starts_with("0 messages wait"),
+        summary(&status).starts_with("Messages waiting: 0"),
         "{status:#}"
     );
 }
@@ -1290,7 +1290,7 @@ async fn dead_letters_are_counted_shown_and_sent_again() {
         .unwrap();
     tokio::time::sleep(Duration::from_secs(7_200)).await;
     let counted = bundle.ask(json!({"action": "dead-letters"})).await.unwrap();
-    assert_eq!(summary(&counted), "There are 13 dead letters.");
+    assert_eq!(summary(&counted), "Dead letters: 13.");
 
     let shown = bundle
         .ask(json!({"action": "dead-letters", "do": "show", "queue": "imports"}))

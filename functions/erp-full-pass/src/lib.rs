@@ -221,7 +221,7 @@ pub async fn start(
     to_passes.send(&messages, Duration::ZERO).await?;
     let what = if request.dry_run { "plan of a " } else { "" };
     let summary = format!(
-        "{what}{} pass started over {} register(s)",
+        "{what}{} pass started (registers: {})",
         request.mode,
         runs.len()
     );

@@ -136,13 +136,13 @@ impl Ports {
         let left: u64 = counts.iter().map(|queue| queue.dead_letters).sum();
         let summary = match (redriven, messages.as_slice()) {
             (Some(redriven), _) => format!(
-                "{redriven} sent to where they come from, {left} are left; what cannot be handled comes back."
+                "Sent to where they come from: {redriven}, left: {left}; what cannot be handled comes back."
             ),
-            (None, []) => format!("There are {left} dead letters."),
+            (None, []) => format!("Dead letters: {left}."),
             (None, shown) => {
                 let oldest = shown.iter().map(|message| message.age_seconds).max();
                 format!(
-                    "There are {left} dead letters, of which {} are shown, the oldest {} old.",
+                    "Dead letters: {left}, shown: {}, the oldest {} old.",
                     shown.len(),
                     in_words(oldest.unwrap_or_default())
                 )

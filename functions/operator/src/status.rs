@@ -240,10 +240,10 @@ impl Ports {
         let left_alone: String = breakers
             .iter()
             .filter(|breaker| breaker.is_open())
-            .map(|breaker| format!("{}; ", breaker.in_words(now)))
+            .map(|breaker| format!("{}. ", breaker.in_words(now)))
             .collect();
         let summary = format!(
-            "{left_alone}{waiting} messages wait, {dead} are dead letters, {} records are owed{oldest}, {} import jobs are under way; {last_run}.",
+            "{left_alone}Messages waiting: {waiting}, dead letters: {dead}, owed: {}{oldest}, imports under way: {}; {last_run}.",
             owed.total(),
             jobs.open,
         );

@@ -409,10 +409,7 @@ async fn an_entity_that_has_changed_is_not_created_again(subject: &Subject) {
     if !subject.erp.capabilities().creates_are_idempotent {
         return;
     }
-    let key = IdempotencyKey {
-        code: None,
-        ..subject.key(EntityKind::Company)
-    };
+    let key = subject.key(EntityKind::Company);
     let before = Party {
         vat_number: None,
         ..organisation("5560360793")
@@ -422,6 +419,7 @@ async fn an_entity_that_has_changed_is_not_created_again(subject: &Subject) {
         name: Personal::parse("Another Name AB").unwrap(),
         ..before
     };
+    let key = IdempotencyKey { code: None, ..key };
     let attempts = (0..4).map(|_| subject.erp.create(&key, &now, soon()));
     for outcome in join_all(attempts).await {
         let Ok(CreateOutcome::AlreadyThere(again)) = outcome else {
