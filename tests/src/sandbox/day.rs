@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     SandboxError,
@@ -109,10 +109,12 @@ pub(super) async fn play(
     .await?;
     let title = format!("Noon: {}, and people keep ordering", shop.erp.noon());
     progress::step(&title, async {
+        let over = Instant::now() + OUTAGE;
         day.begin_outage().await?;
         if with_night {
             operator::during_the_outage(&world, &conversation).await?;
         }
+        sleep_until(over).await;
         shop.erp.end_outage().await?;
         quiet().await
     })
@@ -230,7 +232,7 @@ impl Day<'_> {
     }
 
     async fn begin_outage(&mut self) -> Result<(), SandboxError> {
-        self.shop.erp.begin_outage(OUTAGE).await?;
+        self.shop.erp.begin_outage().await?;
         for number in 0..CUSTOMERS_IN_OUTAGE {
             let id = self.shop.register(&Person::new(OUTAGE_FROM + number));
             self.shop.order(id, None, false);

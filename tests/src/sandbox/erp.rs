@@ -218,9 +218,9 @@ pub(super) trait Erp: Send + Sync {
     fn noon(&self) -> &'static str;
 
     /// It cannot be used any more.
-    async fn begin_outage(&self, at_least: Duration) -> Result<(), SandboxError>;
+    async fn begin_outage(&self) -> Result<(), SandboxError>;
 
-    /// Returns when it is about to be usable again.
+    /// It is about to be usable again.
     async fn end_outage(&self) -> Result<(), SandboxError>;
 
     /// The next creates of customers are carried out at once and answered after this time.

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -16,7 +17,7 @@ use crate::local_aws::sandbox_directory;
 /// The function, as the template names it.
 const FUNCTION: &str = "Operator";
 /// Nothing that is waited for here takes this long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two questions about the same.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Where all of it stands in the end.
@@ -127,6 +128,22 @@ fn faulty(doctor: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// How long the ERP has been left alone when a person asks about it: long enough for a few probes.
+const LEFT_ALONE_FOR: TimeDelta = TimeDelta::seconds(20);
+
+/// Whether the breaker of the ERP has been open for that long.
+fn is_left_alone(status: &Value) -> bool {
+    let breakers = status["breakers"].as_array().map(Vec::as_slice);
+    let mut breakers = breakers.unwrap_or_default().iter();
+    breakers.any(|breaker| {
+        let since = breaker["since"].as_str();
+        let since: Option<DateTime<Utc>> = since.and_then(|since| since.parse().ok());
+        breaker["remote"] == "erp/client"
+            && breaker["state"] == "open"
+            && since.is_some_and(|since| Utc::now() - since >= LEFT_ALONE_FOR)
+    })
+}
+
 /// While the ERP is down: what waits for it, and what the matter is.
 pub(super) async fn during_the_outage(
     world: &World<'_>,
@@ -134,9 +151,7 @@ pub(super) async fn during_the_outage(
 ) -> Result<(), SandboxError> {
     conversation
         .ask_until(world, json!({"action": "status"}), |status| {
-            let breakers = status["breakers"].as_array().map(Vec::as_slice);
-            let mut breakers = breakers.unwrap_or_default().iter();
-            breakers.any(|it| it["remote"] == "erp/client" && it["state"] == "open")
+            is_left_alone(status)
                 && status["queues"][0]["waiting"].as_u64() > Some(0)
                 && status["queues"][0]["deadLetters"] == 0
         })
@@ -203,7 +218,7 @@ pub(super) async fn play(
     asked(dismiss, &|dismissed| dismissed["dismissed"] == 1).await?;
 
     // Lost events are made up for.
-    let since = chrono::Utc::now();
+    let since = Utc::now();
     let lost: Vec<_> = shop
         .norce
         .customers()

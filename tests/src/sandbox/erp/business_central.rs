@@ -205,14 +205,14 @@ impl Erp for BusinessCentral {
         "the ERP answers 503"
     }
 
-    async fn begin_outage(&self, at_least: Duration) -> Result<(), SandboxError> {
+    async fn begin_outage(&self) -> Result<(), SandboxError> {
         let fault = Fault::status(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER);
-        self.simulator.inject(fault.lasting(at_least));
+        self.simulator.inject(fault);
         Ok(())
     }
 
     async fn end_outage(&self) -> Result<(), SandboxError> {
-        // It is over by itself.
+        self.simulator.clear_faults();
         Ok(())
     }
 

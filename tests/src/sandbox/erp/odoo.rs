@@ -3,13 +3,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
 
 use super::{ByHand, Details, Erp, Record, Register, Remote, Role, Write};
 use crate::{
@@ -49,8 +48,6 @@ struct Server {
     last_of_odoo: i64,
     /// Codes of countries by their ids.
     countries: BTreeMap<i64, String>,
-    /// When an outage may end.
-    back_at: Mutex<Option<Instant>>,
 }
 
 /// Odoo for a shop with one application, which sees all of it, or with two, each with its company.
@@ -141,7 +138,6 @@ impl RealOdoo {
             countries: countries
                 .filter_map(|it| Some((it["id"].as_i64()?, it["code"].as_str()?.to_owned())))
                 .collect(),
-            back_at: Mutex::default(),
             odoo,
         };
         Ok(Self {
@@ -302,28 +298,12 @@ impl Erp for RealOdoo {
         "Odoo is restarted"
     }
 
-    async fn begin_outage(&self, at_least: Duration) -> Result<(), SandboxError> {
-        *self
-            .server
-            .back_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + at_least);
-        let odoo = &self.server.odoo;
-        odoo.stop().await.map_err(failed)
+    async fn begin_outage(&self) -> Result<(), SandboxError> {
+        self.server.odoo.stop().await.map_err(failed)
     }
 
     async fn end_outage(&self) -> Result<(), SandboxError> {
-        let back_at = self
-            .server
-            .back_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(back_at) = back_at {
-            sleep_until(back_at).await;
-        }
-        let odoo = &self.server.odoo;
-        odoo.start_again().await.map_err(failed)
+        self.server.odoo.start_again().await.map_err(failed)
     }
 
     fn answer_creates_late(&self, creates: u32, after: Duration) {
