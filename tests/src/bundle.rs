@@ -34,7 +34,7 @@ use operator::{
 use poll_jobs::PollJobs;
 use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
 use shared::{
-    breakers::MemoryBreakers,
+    breakers::{AlwaysClosed, MemoryBreakers},
     domain::{
         ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey, ImportRequest,
         JobMessage, NorceId, OutgoingOrder, PassMessage, PassMode, PassRequest, Scope, Shops,
@@ -364,7 +364,7 @@ impl Bundle {
         let breakers = Arc::new(MemoryBreakers::default());
         let guard = || Guard::new(breakers.clone(), clock.clone());
         // A person looks at a remote whether the functions leave it alone or not.
-        let guard_by_hand = || Guard::new(Arc::new(MemoryBreakers::default()), clock.clone());
+        let guard_by_hand = || Guard::new(Arc::new(AlwaysClosed), clock.clone());
         let norce_settings = NorceSettings {
             base_url: NORCE_URL.parse().expect("an address"),
             scope: "prod".to_owned(),

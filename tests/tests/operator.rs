@@ -851,6 +851,11 @@ async fn p8_status_and_doctor_say_which_remote_is_left_alone() {
             .starts_with("erp/client does not answer and has been left alone for 1 h 59 min."),
         "{status:#}"
     );
+    // A person sees the remote itself, and not that it is left alone.
+    let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+    let reachable = &faults(&report)[0];
+    assert_eq!(reachable.0, "erp client: reachable");
+    assert!(reachable.1.contains("503"), "{reachable:?}");
     bundle.erp.clear_faults();
     let (check, detail, cure) = only_fault(&bundle, "the breaker is open").await;
     assert_eq!(check, "table breakers");

@@ -1,11 +1,13 @@
 //! Breakers: which remotes are left alone for now, as all functions see it.
 
+mod always_closed;
 mod dynamodb;
 mod memory;
 
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub use always_closed::AlwaysClosed;
 pub use dynamodb::DynamoDbBreakers;
 pub use memory::MemoryBreakers;
 
