@@ -35,12 +35,13 @@ use serde_json::json;
 use tests::local_aws::{REGION, ROOT_KEY};
 use uuid::Uuid;
 
-const FUNCTIONS: [&str; 5] = [
+const FUNCTIONS: [&str; 6] = [
     "receive-events",
     "change-events",
     "submit-imports",
     "poll-jobs",
     "erp-full-pass",
+    "operator",
 ];
 const EMPTY: &str = "empty-function";
 /// Starts of each, taken in turns, so that they all have the same of what else the machine does.
@@ -129,6 +130,8 @@ fn environment(aws: &str) -> Vec<(String, String)> {
         ("IMPORT_JOBS_TABLE", "import-jobs"),
         ("PASSES_TABLE", "passes"),
         ("REPORTS_BUCKET", "reports"),
+        ("RECEIVE_EVENTS_LOG_GROUP", "receive-events"),
+        ("CHANGE_EVENTS_LOG_GROUP", "change-events"),
         (
             "CHANGES_QUEUE_URL",
             "http://localhost:9/000000000000/changes.fifo",
