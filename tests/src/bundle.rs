@@ -9,6 +9,7 @@
 )]
 
 use std::{
+    collections::HashMap,
     future::Future,
     num::NonZeroUsize,
     sync::{
@@ -45,8 +46,8 @@ use shared::{
     orders::{MemoryOrders, Orders},
     owed::{MemoryOwed, OwedRecords},
     passes::{MemoryPasses, Passes, Run},
-    queues::{MemoryQueue, Message, Queue, QueueError, Redrive},
-    reports::MemoryReports,
+    queues::{Inbox, MemoryQueue, Message, Queue, QueueError, QueuedMessage, Redrive},
+    reports::{MemoryReports, Reports},
     runtime::{
         batch,
         configuration::{
@@ -65,7 +66,7 @@ use uuid::Uuid;
 use crate::{
     business_central_simulator::{self, BusinessCentralSimulator, CompanySettings},
     in_process::InProcess,
-    interruption::{Interruptible, Interruption},
+    interruption::{Delivery, Interruptible, Interruption},
     norce_simulator::{self, EventPost, NorceSimulator, OauthClient, OrderPost, OrderSink},
 };
 
@@ -197,15 +198,18 @@ impl<S: Send + Sync> Accepted<S> for FixedSecret<S> {
 }
 
 /// What the gateway does with an order.
-struct OrderGateway(Arc<OnceLock<Arc<ReceiveEvents>>>);
+struct OrderGateway {
+    receiver: Arc<OnceLock<Arc<ReceiveEvents>>>,
+    interruption: Arc<Interruption>,
+}
 
 #[async_trait]
 impl OrderSink for OrderGateway {
     async fn post_order(&self, post: OrderPost) -> Result<(u16, String), String> {
-        let receiver = self.0.get().ok_or("nobody listens")?;
-        let answer = receiver
-            .handle(&gateway_request("/orders", &post.headers, &post.body))
-            .await;
+        let receiver = self.receiver.get().ok_or("nobody listens")?;
+        let request = gateway_request("/orders", &post.headers, &post.body);
+        let answer = self.interruption.invocation(receiver.handle(&request));
+        let answer = answer.await.ok_or("crashed")?;
         let status = u16::try_from(answer.status_code).map_err(|error| error.to_string())?;
         match answer.body {
             Some(Body::Text(body)) => Ok((status, body)),
@@ -254,7 +258,7 @@ pub struct Bundle {
     pub receive_events: Arc<ReceiveEvents>,
     /// `change-events`.
     pub change_events: ChangeEvents,
-    /// `operator`; its calls are not cut off, those over HTTP aside.
+    /// `operator`.
     pub operator: Operator,
     submit_imports: SubmitImports,
     poll_jobs: PollJobs,
@@ -279,13 +283,17 @@ impl Bundle {
         let receiver: Arc<OnceLock<Arc<ReceiveEvents>>> = Arc::default();
         let norce = {
             let receiver = receiver.clone();
+            let interruption = interruption.clone();
             let sink = move |post: EventPost| {
                 let receiver = receiver.get().cloned();
+                let interruption = interruption.clone();
                 async move {
                     let receiver = receiver.ok_or_else(|| "nobody listens".to_owned())?;
                     let post = request(&post);
-                    let answer = tokio::time::timeout(EVENT_TIMEOUT, receiver.handle(&post)).await;
-                    let status = answer.map_err(|_| "time-out".to_owned())?.status_code;
+                    let answer = interruption.invocation(receiver.handle(&post));
+                    let answer = tokio::time::timeout(EVENT_TIMEOUT, answer).await;
+                    let answer = answer.map_err(|_| "time-out".to_owned())?;
+                    let status = answer.ok_or_else(|| "crashed".to_owned())?.status_code;
                     u16::try_from(status).map_err(|error| error.to_string())
                 }
             };
@@ -405,17 +413,20 @@ impl Bundle {
         let to_imports: Arc<dyn Queue<ImportRequest>> = Interruptible::new(imports.clone(), cut);
         let to_jobs: Arc<dyn Queue<JobMessage>> = Interruptible::new(jobs.clone(), cut);
         let cut_passes: Arc<dyn Passes> = Interruptible::new(passes.clone(), cut);
+        let cut_reports: Arc<dyn Reports> = Interruptible::new(reports.clone(), cut);
+        let to_changes: Arc<dyn Queue<ChangeMessage>> = Interruptible::new(changes.clone(), cut);
+        let to_passes: Arc<dyn Queue<PassMessage>> = Interruptible::new(passes_queue.clone(), cut);
         let full_pass = ErpFullPass {
             norce: clients.query.clone(),
             erps: erps.clone(),
             mappings: cut_mappings.clone(),
             owed: cut_owed.clone(),
             passes: cut_passes.clone(),
-            reports: reports.clone(),
+            reports: cut_reports.clone(),
             imports: to_imports.clone(),
-            imports_depth: imports.clone(),
-            changes: Interruptible::new(changes.clone(), cut),
-            to_passes: Interruptible::new(passes_queue.clone(), cut),
+            imports_depth: Interruptible::new(imports.clone(), cut),
+            changes: to_changes.clone(),
+            to_passes: to_passes.clone(),
             clock: clock.clone(),
             fingerprints: fingerprints.clone(),
             shops: shops.clone(),
@@ -434,7 +445,7 @@ impl Bundle {
             erps: erps.clone(),
             mappings: cut_mappings.clone(),
             owed: cut_owed.clone(),
-            changes: Interruptible::new(changes.clone(), cut),
+            changes: to_changes.clone(),
             imports: to_imports.clone(),
             clock: clock.clone(),
             fingerprints,
@@ -449,10 +460,10 @@ impl Bundle {
             },
         };
         let by_hand = ChangeEvents {
-            mappings: mappings.clone(),
-            owed: owed.clone(),
-            changes: changes.clone(),
-            imports: imports.clone(),
+            mappings: cut_mappings.clone(),
+            owed: cut_owed.clone(),
+            changes: to_changes,
+            imports: to_imports.clone(),
             norce: clients.query.clone(),
             erps: erps.clone(),
             clock: clock.clone(),
@@ -500,10 +511,10 @@ impl Bundle {
             ports: Ok(Ports {
                 change_events: by_hand,
                 connect: clients.connect.clone(),
-                import_jobs: import_jobs.clone(),
-                passes: passes.clone(),
-                to_passes: passes_queue.clone(),
-                reports: reports.clone(),
+                import_jobs: cut_jobs.clone(),
+                passes: cut_passes.clone(),
+                to_passes,
+                reports: cut_reports,
                 queues,
             }),
         };
@@ -576,7 +587,10 @@ impl Bundle {
                     retries: ORDER_RETRIES.to_vec(),
                     copies: 1,
                 },
-                Arc::new(OrderGateway(receiver.clone())),
+                Arc::new(OrderGateway {
+                    receiver: receiver.clone(),
+                    interruption: interruption.clone(),
+                }),
             );
         }
         // The first and only time: nobody else holds it.
@@ -615,12 +629,26 @@ impl Bundle {
     /// What it refuses.
     ///
     /// # Panics
-    /// When the answer has no JSON form.
+    /// When it crashes, or the answer has no JSON form.
     pub async fn ask(&self, request: serde_json::Value) -> Result<serde_json::Value, Refusal> {
-        let request = Request::parse(request)?;
-        let deadline = Deadline::after(INVOCATION);
-        let answer: Answer = self.operator.answer(request, deadline).await?;
-        Ok(serde_json::to_value(answer).expect("JSON"))
+        self.ask_once(request).await.expect("no crash")
+    }
+
+    /// The same; `None`: it has crashed.
+    ///
+    /// # Panics
+    /// When the answer has no JSON form.
+    pub async fn ask_once(
+        &self,
+        request: serde_json::Value,
+    ) -> Option<Result<serde_json::Value, Refusal>> {
+        let work = async {
+            let request = Request::parse(request)?;
+            let deadline = Deadline::after(INVOCATION);
+            let answer: Answer = self.operator.answer(request, deadline).await?;
+            Ok(serde_json::to_value(answer).expect("JSON"))
+        };
+        self.interruption.invocation(work).await
     }
 
     /// The first ERP company.
@@ -700,6 +728,11 @@ impl Bundle {
         )
     }
 
+    /// What a function asks of the queue that its messages come from.
+    fn inbox<M: Message>(&self, queue: &Arc<MemoryQueue<M>>) -> Arc<dyn Inbox> {
+        Interruptible::new(queue.clone(), &self.interruption)
+    }
+
     /// One invocation of each function that has something to do.
     async fn step(&self) -> bool {
         let two = NonZeroUsize::MIN.saturating_add(1);
@@ -708,7 +741,7 @@ impl Bundle {
             .invoke(&self.changes, BATCH, async |event| {
                 batch::handle(
                     &event,
-                    self.changes.as_ref(),
+                    self.inbox(&self.changes).as_ref(),
                     two,
                     deadline(),
                     &self.change_events,
@@ -727,13 +760,14 @@ impl Bundle {
         let imports = self
             .invoke(&self.imports, IMPORTS_BATCH, async |event| {
                 self.submit_imports
-                    .handle(&event, self.imports.as_ref(), deadline())
+                    .handle(&event, self.inbox(&self.imports).as_ref(), deadline())
                     .await
             })
             .await;
         let jobs = self
             .invoke(&self.jobs, BATCH, async |event| {
-                batch::handle(&event, self.jobs.as_ref(), two, deadline(), &self.poll_jobs).await
+                let inbox = self.inbox(&self.jobs);
+                batch::handle(&event, inbox.as_ref(), two, deadline(), &self.poll_jobs).await
             })
             .await;
         let passes = self.pass_step().await;
@@ -746,7 +780,7 @@ impl Bundle {
             let deadline = Deadline::after(PASS_INVOCATION);
             batch::handle(
                 &event,
-                self.passes_queue.as_ref(),
+                self.inbox(&self.passes_queue).as_ref(),
                 NonZeroUsize::MIN,
                 deadline,
                 &self.full_pass,
@@ -798,8 +832,6 @@ impl Bundle {
         run.expect("a record of the run")
     }
 
-    /// One invocation, as Lambda makes it: what the response does not list is deleted; when the invocation is cut
-    /// off, nothing is.
     /// One go of the schedule that tries again what is owed.
     pub async fn retry_owed(&self) -> Retried {
         self.full_pass
@@ -808,58 +840,130 @@ impl Bundle {
             .expect("the list and the queue are in memory")
     }
 
+    /// One invocation, as Lambda makes it: what the response does not list is deleted; when the invocation crashes,
+    /// nothing is. Two of them, where messages are delivered to two at once.
     async fn invoke<M: Message, F: Future<Output = SqsBatchResponse>>(
         &self,
         queue: &MemoryQueue<M>,
         max: usize,
-        function: impl FnOnce(SqsEvent) -> F,
+        function: impl Fn(SqsEvent) -> F,
     ) -> bool {
-        let messages = queue.receive(max);
-        if messages.is_empty() {
+        let received = queue.receive(max);
+        if received.is_empty() {
             return false;
         }
+        let Delivered {
+            messages,
+            copies,
+            again,
+        } = self.deliver(queue, received).await;
         let bodies = messages.iter().map(|message| message.body.clone());
         self.delivered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend(bodies);
-        let mut event = SqsEvent::default();
-        event.records = messages
-            .iter()
-            .map(|message| {
-                let mut record = SqsMessage::default();
-                record.message_id = Some(message.message_id.to_string());
-                record.receipt_handle = Some(message.receipt.clone());
-                record.body = Some(message.body.clone());
-                let count = message.receive_count.to_string();
-                record
-                    .attributes
-                    .insert("ApproximateReceiveCount".to_owned(), count);
-                if let Some(group) = &message.group {
-                    record
-                        .attributes
-                        .insert("MessageGroupId".to_owned(), group.clone());
-                }
-                record
-            })
-            .collect();
-        let response = tokio::select! {
-            biased;
-            () = self.interruption.cut() => return true,
-            response = function(event) => response,
+        let invoke = async |messages: &[QueuedMessage]| {
+            if messages.is_empty() {
+                return None;
+            }
+            let work = function(sqs_event(messages));
+            self.interruption.invocation(work).await
         };
-        for message in messages {
+        let (response, of_copies) = tokio::join!(invoke(&messages), invoke(&copies));
+        for message in &messages {
             let id = message.message_id.to_string();
-            if !response
-                .batch_item_failures
-                .iter()
-                .any(|failure| failure.item_identifier == id)
-            {
-                queue.delete(&message.receipt);
+            let is_done_in = |response: &SqsBatchResponse| {
+                let mut failures = response.batch_item_failures.iter();
+                !failures.any(|failure| failure.item_identifier == id)
+            };
+            let is_copied = copies.iter().any(|copy| copy.receipt == message.receipt);
+            let is_done = response.as_ref().is_some_and(is_done_in)
+                || is_copied && of_copies.as_ref().is_some_and(is_done_in);
+            if !is_done {
+                continue;
+            }
+            match again.get(&message.receipt) {
+                Some(after) => hide(queue, message, *after).await,
+                None => {
+                    queue.delete(&message.receipt);
+                }
             }
         }
         true
     }
+
+    /// How received messages are delivered. What comes late keeps the messages of its group waiting.
+    async fn deliver<M: Message>(
+        &self,
+        queue: &MemoryQueue<M>,
+        received: Vec<QueuedMessage>,
+    ) -> Delivered {
+        let mut delivered = Delivered::default();
+        let mut late_groups: HashMap<String, Duration> = HashMap::new();
+        for message in received {
+            let late = message.group.as_ref().and_then(|it| late_groups.get(it));
+            let delivery = match late {
+                Some(delay) => Some(Delivery::Late(*delay)),
+                None => self.interruption.deliver(message.group.is_some()),
+            };
+            match delivery {
+                Some(Delivery::Late(delay)) => {
+                    hide(queue, &message, delay).await;
+                    late_groups.extend(message.group.map(|group| (group, delay)));
+                    continue;
+                }
+                Some(Delivery::Again(after)) => {
+                    delivered.again.insert(message.receipt.clone(), after);
+                }
+                Some(Delivery::ToTwo) => delivered.copies.push(message.clone()),
+                None => {}
+            }
+            delivered.messages.push(message);
+        }
+        if delivered.messages.iter().all(|it| it.group.is_none()) {
+            self.interruption.shuffle(&mut delivered.messages);
+        }
+        delivered
+    }
+}
+
+/// How messages are delivered that were received together.
+#[derive(Default)]
+struct Delivered {
+    messages: Vec<QueuedMessage>,
+    /// Those that another invocation gets as well.
+    copies: Vec<QueuedMessage>,
+    /// By their receipts: those that are not deleted but come back after a time.
+    again: HashMap<String, Duration>,
+}
+
+async fn hide<M: Message>(queue: &MemoryQueue<M>, message: &QueuedMessage, time: Duration) {
+    let hidden = queue.retry_after(&message.receipt, time).await;
+    hidden.expect("a message that is being handled");
+}
+
+fn sqs_event(messages: &[QueuedMessage]) -> SqsEvent {
+    let mut event = SqsEvent::default();
+    event.records = messages
+        .iter()
+        .map(|message| {
+            let mut record = SqsMessage::default();
+            record.message_id = Some(message.message_id.to_string());
+            record.receipt_handle = Some(message.receipt.clone());
+            record.body = Some(message.body.clone());
+            let count = message.receive_count.to_string();
+            record
+                .attributes
+                .insert("ApproximateReceiveCount".to_owned(), count);
+            if let Some(group) = &message.group {
+                record
+                    .attributes
+                    .insert("MessageGroupId".to_owned(), group.clone());
+            }
+            record
+        })
+        .collect();
+    event
 }
 
 /// A post as the gateway hands it to `receive-events`.
