@@ -335,10 +335,7 @@ impl Bundle {
             secret: "norce-client-secret".to_owned(),
             scopes: vec!["prod".to_owned()],
         });
-        norce.subscribe_all(
-            "http://events.localhost/events",
-            &[("x-event-secret".to_owned(), EVENT_SECRET.to_owned())],
-        );
+        subscribe(&norce);
 
         let redrive = Redrive {
             visibility: options.visibility,
@@ -649,6 +646,11 @@ impl Bundle {
             Ok(serde_json::to_value(answer).expect("JSON"))
         };
         self.interruption.invocation(work).await
+    }
+
+    /// Lets Norce tell of everything, as in the beginning.
+    pub fn subscribe(&self) {
+        subscribe(&self.norce);
     }
 
     /// The first ERP company.
@@ -966,6 +968,13 @@ fn sqs_event(messages: &[QueuedMessage]) -> SqsEvent {
     event
 }
 
+fn subscribe(norce: &NorceSimulator) {
+    norce.subscribe_all(
+        "http://events.localhost/events",
+        &[("x-event-secret".to_owned(), EVENT_SECRET.to_owned())],
+    );
+}
+
 /// A post as the gateway hands it to `receive-events`.
 pub fn request(post: &EventPost) -> ApiGatewayV2httpRequest {
     let path = post.url.find("/events").map(|at| &post.url[at..]);
@@ -1009,10 +1018,10 @@ fn work_queue<M: Message>(name: &'static str, queue: &Arc<MemoryQueue<M>>) -> Wo
 fn shops(by_application: bool, erp_companies: &[Uuid]) -> Shops {
     let applications: Vec<serde_json::Value> = erp_companies
         .iter()
-        .zip(1_u128..)
+        .zip(1..)
         .map(|(company, number)| {
             let mut application =
-                serde_json::json!({ "id": number as u64, "key": Uuid::from_u128(number) });
+                serde_json::json!({ "id": number, "key": application_key(number) });
             if by_application {
                 application["erpCompany"] = company.to_string().into();
             }
@@ -1041,6 +1050,11 @@ pub fn customer(value: i64) -> EntityRef {
 /// A company of the shared register.
 pub fn company(value: i64) -> EntityRef {
     EntityRef::company(Scope::Client, id(value))
+}
+
+/// The key of an application.
+pub fn application_key(id: i64) -> Uuid {
+    Uuid::from_u128(id.unsigned_abs().into())
 }
 
 /// The register of an application.

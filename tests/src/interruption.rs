@@ -274,9 +274,10 @@ impl Interruption {
         let number = state.polls;
         state.polls += 1;
         let is_planned = state.plan.take_if(|plan| *plan == Plan::Poll(number));
-        let by_chance = state.chance.as_mut().is_some_and(|chance| {
-            chance.random.u32(0..1_000 * POLLS_OF_A_CALL) < chance.per_mille
-        });
+        let by_chance = state
+            .chance
+            .as_mut()
+            .is_some_and(|chance| chance.random.u32(0..1_000 * POLLS_OF_A_CALL) < chance.per_mille);
         is_planned.is_some() || by_chance
     }
 
