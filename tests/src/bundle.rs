@@ -250,6 +250,8 @@ pub struct Bundle {
     pub owed: Arc<MemoryOwed>,
     /// The import jobs, not cut off.
     pub import_jobs: Arc<MemoryImportJobs>,
+    /// Which remotes are left alone.
+    pub breakers: Arc<MemoryBreakers>,
     /// Cuts calls of the functions off.
     pub interruption: Arc<Interruption>,
     /// The changes and jobs queues refuse what `receive-events` sends while this is set.
@@ -266,6 +268,8 @@ pub struct Bundle {
     pub clock: Arc<TokioClock>,
     /// The bodies of all messages that were delivered to a function.
     pub delivered: Mutex<Vec<String>>,
+    /// And their FIFO groups.
+    pub groups: Mutex<Vec<String>>,
 }
 
 impl Bundle {
@@ -608,6 +612,7 @@ impl Bundle {
             mappings,
             owed,
             import_jobs,
+            breakers,
             interruption,
             queues_refuse,
             receive_events,
@@ -617,6 +622,7 @@ impl Bundle {
             poll_jobs,
             clock,
             delivered: Mutex::default(),
+            groups: Mutex::default(),
         }
     }
 
@@ -859,11 +865,14 @@ impl Bundle {
             copies,
             again,
         } = self.deliver(queue, received).await;
-        let bodies = messages.iter().map(|message| message.body.clone());
-        self.delivered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(bodies);
+        {
+            let delivered = self.delivered.lock();
+            let mut delivered = delivered.unwrap_or_else(PoisonError::into_inner);
+            delivered.extend(messages.iter().map(|message| message.body.clone()));
+            let groups = self.groups.lock();
+            let mut groups = groups.unwrap_or_else(PoisonError::into_inner);
+            groups.extend(messages.iter().filter_map(|message| message.group.clone()));
+        }
         let invoke = async |messages: &[QueuedMessage]| {
             if messages.is_empty() {
                 return None;
@@ -981,18 +990,21 @@ pub fn request(post: &EventPost) -> ApiGatewayV2httpRequest {
     gateway_request(path.unwrap_or_default(), &post.headers, &post.body)
 }
 
-fn gateway_request(
+/// A post to this path, as the gateway hands it to `receive-events`.
+///
+/// # Panics
+/// When a header is none.
+pub fn gateway_request(
     path: &str,
-    headers: &[(String, String)],
+    headers: &[(impl AsRef<str>, impl AsRef<str>)],
     body: &[u8],
 ) -> ApiGatewayV2httpRequest {
     let mut request = ApiGatewayV2httpRequest::default();
     request.raw_path = Some(path.to_owned());
     for (name, value) in headers {
-        let name: http::HeaderName = name.parse().expect("a header name");
-        request
-            .headers
-            .insert(name, value.parse().expect("a header value"));
+        let name: http::HeaderName = name.as_ref().parse().expect("a header name");
+        let value = value.as_ref().parse().expect("a header value");
+        request.headers.insert(name, value);
     }
     request.body = Some(String::from_utf8_lossy(body).into_owned());
     request
