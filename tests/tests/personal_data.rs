@@ -27,8 +27,12 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 use shared::{
-    domain::{ApplicationId, PassMode},
-    http::{Transport, TransportError},
+    domain::{ApplicationId, PassMode, Personal, VatNumber},
+    erp::{
+        Erp, ErpError, ErpId, ExtraFields, Party, PartyKind, Resource,
+        odoo::{Odoo, OdooSettings},
+    },
+    http::{Deadline, Transport, TransportError},
     mappings::{Mapping, Mappings},
     orders::OrderRef,
     owed::{Owed, OwedRecords, Reason, Subject},
@@ -478,12 +482,94 @@ async fn p11_a_panic_is_logged_by_its_place() {
     search_everything(&bundle, &captured);
 }
 
-/// How it is learnt that somebody is to be forgotten.
+/// An Odoo that knows one partner, and refuses every write in words that name it, as Odoo's own rules do.
+struct RefusingOdoo;
+
+const PARTNER: &str = "The VAT number [850709-9805] for partner [Kanarine Fogelström] of Vogelgatan 8, Burstaden, \
+    canary.first@example.com, 08-765 43 21, does not seem to be valid";
+
+#[async_trait]
+impl Transport for RefusingOdoo {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        _: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let (status, body) = match request.uri().path() {
+            "/json/2/res.partner/search_read" => {
+                let partner = json!({
+                    "id": 7, "ref": "C7", "name": "Kanarine Fogelström", "active": true, "type": "contact",
+                    "is_company": false, "parent_id": false, "company_registry": false, "vat": false,
+                    "email": "canary.first@example.com", "phone": "08-765 43 21", "function": false,
+                    "street": "Vogelgatan 8", "street2": false, "zip": "123 45", "city": "Burstaden",
+                    "country_id": false, "write_date": "2026-11-24 08:00:00",
+                });
+                (200, json!([partner]))
+            }
+            path if path.ends_with("search_read") => (200, json!([])),
+            _ => (
+                422,
+                json!({ "name": "odoo.exceptions.ValidationError", "message": PARTNER }),
+            ),
+        };
+        let response = http::Response::builder().status(status);
+        Ok(response.body(body.to_string().into()).expect("an answer"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p11_what_a_rule_of_odoo_refuses_is_refused_without_naming_anybody() {
+    let (captured, _guard) = listen();
+    let odoo = Odoo::new(
+        OdooSettings {
+            base_url: "https://odoo.example".parse().unwrap(),
+            database: None,
+            company: None,
+            api_key: "norce-client-secret".into(),
+            code_field: "ref".to_owned(),
+            code_sequence: None,
+            extra_fields: ExtraFields::default(),
+        },
+        Arc::new(RefusingOdoo),
+    )
+    .unwrap();
+    let soon = Deadline::after(Duration::from_secs(60));
+    let id = ErpId {
+        resource: Resource::Customer,
+        id: "7".to_owned(),
+    };
+    let seen = odoo.get(&id, soon).await.unwrap().expect("a partner");
+    // Nothing of it is written but the number: Odoo names whom it is about all the same.
+    let personal = |text: &str| Personal::parse(text).expect("a text");
+    let party = Party {
+        kind: PartyKind::Person,
+        name: personal("Kanarine Fogelström"),
+        email: Some(personal("canary.first@example.com")),
+        phone: Some(personal("08-765 43 21")),
+        mobile: None,
+        title: None,
+        organisation_number: None,
+        vat_number: VatNumber::parse("SE850709980501"),
+        address: None,
+        delivery_addresses: None,
+    };
+    let updated = odoo.update(&seen, &party, soon).await.unwrap_err();
+    let blocked = odoo.block(&id, soon).await.unwrap_err();
+    for error in [updated, blocked] {
+        assert!(matches!(error, ErpError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains("does not seem to be valid"));
+        search("a refusal", &format!("{error} {error:?}"));
+    }
+    search("the adapter", &format!("{odoo:?}"));
+    search("the log", &captured.text());
+}
+
+/// By what it is learnt that somebody is to be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Learnt {
-    ByEvent,
-    BySweep,
-    ByHand,
+    Event,
+    Sweep,
+    Hand,
 }
 
 fn order_of(customer: i64) -> NewOrder {
@@ -541,18 +627,18 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
     );
 
     match learnt {
-        Learnt::ByEvent | Learnt::BySweep => {
+        Learnt::Event | Learnt::Sweep => {
             for customer in [known, refused] {
-                let raise_event = learnt == Learnt::ByEvent;
+                let raise_event = learnt == Learnt::Event;
                 bundle
                     .norce
                     .forget_customer(customer, &Blank::Null, raise_event);
             }
-            if learnt == Learnt::BySweep {
+            if learnt == Learnt::Sweep {
                 bundle.pass(PassMode::Sweep).await;
             }
         }
-        Learnt::ByHand => {
+        Learnt::Hand => {
             for customer in [known, refused] {
                 let request = json!({"action": "forget", "id": customer, "confirm": true});
                 let answer = bundle.ask(request).await.unwrap();
@@ -647,15 +733,15 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
 
 #[tokio::test(start_paused = true)]
 async fn p12_who_is_forgotten_by_an_event_leaves_a_tombstone_and_is_not_brought_back() {
-    forgetting_leaves_nothing(Learnt::ByEvent).await;
+    forgetting_leaves_nothing(Learnt::Event).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn p12_who_is_forgotten_by_a_sweep_leaves_a_tombstone_and_is_not_brought_back() {
-    forgetting_leaves_nothing(Learnt::BySweep).await;
+    forgetting_leaves_nothing(Learnt::Sweep).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn p12_who_is_forgotten_by_hand_leaves_a_tombstone_and_is_not_brought_back() {
-    forgetting_leaves_nothing(Learnt::ByHand).await;
+    forgetting_leaves_nothing(Learnt::Hand).await;
 }
