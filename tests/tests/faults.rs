@@ -30,7 +30,8 @@ use operator::Refusal;
 use serde_json::{Value, json};
 use shared::{
     domain::{EntityKind, EntityRef, PassMode, Scope},
-    mappings::{Mapping, Mappings},
+    import_jobs::ImportJobs,
+    mappings::{CodeDelivery, Mapping, Mappings},
     owed::{Owed, OwedRecords, Reason},
     runtime::configuration::ForgottenPolicy,
 };
@@ -348,9 +349,9 @@ impl Flow {
         }
     }
 
-    /// Whether the person alone has to bring it about: nothing that happens by itself does.
+    /// Whether a person alone has to bring about what the schedule's retries would bring about as well.
     fn is_left_to_a_person(self) -> bool {
-        matches!(self, Self::Replay | Self::Retry | Self::ForgottenByHand)
+        self == Self::Retry
     }
 }
 
@@ -466,6 +467,9 @@ async fn check(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
             panic!("{entity}: {mapping:?}");
         };
         assert_eq!(binding.code.as_str(), code);
+        // P9: we know it as well.
+        let is_confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
+        assert!(is_confirmed, "{entity}: {:?}", binding.delivery);
     }
     // P14: whoever is at home in one shop only is in its ERP company only.
     for company in &bundle.erp_companies {
@@ -533,6 +537,9 @@ async fn check(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
         ] {
             assert!(!text.contains(personal), "{place} hold `{personal}`");
         }
+    }
+    for batch in bundle.import_jobs.open().await.unwrap() {
+        panic!("nobody follows {batch:?}");
     }
     let mut notes = bundle.norce.contract_notes();
     // What was on its way when Norce forgot, before that was handled here, cannot be called back. Without other faults

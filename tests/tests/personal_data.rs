@@ -581,8 +581,8 @@ fn order_of(customer: i64) -> NewOrder {
     }
 }
 
-/// Somebody who is in the ERP, and somebody whom the ERP refuses, so that something is owed and an order waits; and a
-/// neighbour who stays.
+/// Somebody who is in the ERP; somebody whom the ERP refuses, so that something is owed and an order waits; somebody whose
+/// code Norce refuses, which is owed as well; and a neighbour who stays.
 async fn forgetting_leaves_nothing(learnt: Learnt) {
     let (captured, _guard) = listen();
     let bundle = Bundle::new(&Options {
@@ -598,17 +598,27 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
         phone: Some("08-765 43 21 Kanarine".to_owned()),
         ..canary("canary.second@example.com")
     });
+    let unimported = bundle
+        .norce
+        .add_customer(canary("canary.second+poison@example.com"));
+    bundle.norce.poison(Poison {
+        rows: PoisonRows::Ids([unimported].into()),
+        mode: PoisonMode::RowFails,
+        message: "canary.second+poison@example.com, 850709-9805, has been refused".to_owned(),
+    });
+    let persons = [known, refused, unimported];
     let neighbour = bundle.norce.add_customer(NewCustomer {
         email: Some("neighbour@example.com".to_owned()),
         first_name: Some("Nils".to_owned()),
         ..NewCustomer::default()
     });
-    for customer in [known, refused, neighbour] {
+    for customer in [known, refused, unimported, neighbour] {
         bundle.norce.change_customer(customer, |record| {
             record.row.social_security_number = Some("850709-9805".to_owned());
         });
     }
-    let orders = [known, refused, neighbour].map(|it| bundle.norce.place_order(order_of(it)));
+    let orders =
+        [known, refused, unimported, neighbour].map(|it| bundle.norce.place_order(order_of(it)));
     bundle.run_until_quiet().await;
     let of = |id: i64| customer(id);
     let binding = async |id: i64| match bundle.mappings.get(of(id)).await.unwrap() {
@@ -622,13 +632,13 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
     });
     assert_eq!(
         bundle.owed.list().await.unwrap().len(),
-        2,
-        "one, and an order"
+        3,
+        "two, and an order"
     );
 
     match learnt {
         Learnt::Event | Learnt::Sweep => {
-            for customer in [known, refused] {
+            for customer in persons {
                 let raise_event = learnt == Learnt::Event;
                 bundle
                     .norce
@@ -639,7 +649,7 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
             }
         }
         Learnt::Hand => {
-            for customer in [known, refused] {
+            for customer in persons {
                 let request = json!({"action": "forget", "id": customer, "confirm": true});
                 let answer = bundle.ask(request).await.unwrap();
                 assert_eq!(answer["forgotten"], true, "{answer:#}");
@@ -652,8 +662,8 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
     // Whatever would bring them back.
     let imports = bundle.norce.imports().len();
     let writes = bundle.erp.requests().writes.len();
-    let everybody = [known, refused].map(|id| of(id).to_string());
-    for customer in [known, refused] {
+    let everybody = persons.map(|id| of(id).to_string());
+    for customer in persons {
         bundle.norce.place_order(order_of(customer));
         bundle.norce.change_customer(customer, |record| {
             record.row.phone_number = Some("070-987 65 43".to_owned());
@@ -683,7 +693,7 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
         tokio::time::sleep(Duration::from_secs(24 * 3_600)).await;
     }
 
-    for id in [known, refused] {
+    for id in persons {
         let mapping = bundle.mappings.get(of(id)).await.unwrap();
         assert_eq!(mapping, Some(Mapping::Forgotten), "{id}");
     }
@@ -718,6 +728,7 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
         row.erp_id.id.clone(),
         format!("{:?}", of(known)),
         format!("{:?}", of(refused)),
+        format!("{:?}", of(unimported)),
     ] {
         assert!(!rows.contains(&former), "{former} in {rows}");
     }
