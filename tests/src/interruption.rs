@@ -59,6 +59,8 @@ pub enum Fault {
     FailsAfter,
     /// The other side carries it out, and the answer comes when nobody waits for it any more.
     TooLate,
+    /// It takes some seconds, and goes well.
+    Slow,
     /// A remote answers this instead of carrying it out.
     Answers(u16, &'static str),
     /// A message is sent twice.
@@ -74,6 +76,7 @@ impl Fault {
         Self::FailsBefore,
         Self::FailsAfter,
         Self::TooLate,
+        Self::Slow,
     ];
     /// With sending a message.
     const OF_SENDING: &[Self] = &[
@@ -83,6 +86,7 @@ impl Fault {
         Self::FailsBefore,
         Self::FailsAfter,
         Self::TooLate,
+        Self::Slow,
         Self::Twice,
     ];
     /// With a request to a remote.
@@ -93,6 +97,7 @@ impl Fault {
         Self::FailsBefore,
         Self::FailsAfter,
         Self::TooLate,
+        Self::Slow,
         Self::Answers(429, ""),
         Self::Answers(500, "<html>"),
         Self::Answers(503, ""),
@@ -149,6 +154,9 @@ pub enum Plan {
 
 /// How long a store or a queue that answers too late takes: longer than its client waits.
 const STORE_TOO_LATE: Duration = Duration::from_secs(30);
+
+/// How long a slow one takes: less than any client waits.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// Numbers calls, deliveries and polls, and lets the planned ones go wrong.
 #[derive(Default)]
@@ -352,6 +360,10 @@ impl Interruption {
             Some(fault @ (Fault::FailsAfter | Fault::TooLate)) => {
                 let result = call.await;
                 failing(fault, Some(result)).await
+            }
+            Some(Fault::Slow) => {
+                tokio::time::sleep(SLOW).await;
+                call.await
             }
             Some(Fault::Twice) | None => call.await,
         };

@@ -33,6 +33,7 @@ use shared::{
     import_jobs::ImportJobs,
     mappings::{CodeDelivery, Mapping, Mappings},
     owed::{Owed, OwedRecords, Reason},
+    passes::Passes,
     runtime::configuration::ForgottenPolicy,
 };
 use tests::{
@@ -56,6 +57,7 @@ const FAULTS_LAST: Duration = Duration::from_secs(2 * 3_600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     FirstOrder,
+    Unheard,
     PostedOrder,
     Company,
     Change,
@@ -71,6 +73,7 @@ enum Flow {
 }
 
 impl Flow {
+    /// Those that can happen side by side.
     const ALL: [Self; 13] = [
         Self::FirstOrder,
         Self::PostedOrder,
@@ -219,7 +222,11 @@ impl Flow {
     async fn set_up(self, bundle: &Bundle, shop: Shop) -> Cast {
         let mut cast = Cast::default();
         match self {
-            Self::FirstOrder | Self::PostedOrder | Self::FailedRow | Self::TwoShops => {}
+            Self::FirstOrder
+            | Self::Unheard
+            | Self::PostedOrder
+            | Self::FailedRow
+            | Self::TwoShops => {}
             Self::Company => return shop.firm_with_contacts(bundle, self, "556036-0793"),
             Self::Change
             | Self::Forgotten
@@ -271,7 +278,12 @@ impl Flow {
     /// What happens while things go wrong. A pass is started before: a person or the schedule would start it again.
     async fn act(self, bundle: &Bundle, shop: Shop, cast: &mut Cast) {
         match self {
-            Self::FirstOrder | Self::PostedOrder => {
+            Self::FirstOrder | Self::Unheard | Self::PostedOrder => {
+                // What is imported is not told of, neither by the job nor as a change.
+                if self == Self::Unheard {
+                    bundle.norce.unsubscribe(EventType::JobCompleted);
+                    bundle.norce.unsubscribe(EventType::CustomerChanged);
+                }
                 let new = shop.add(bundle, shop.person(self, 0));
                 shop.order(bundle, new, None);
                 cast.customers.push(new);
@@ -644,6 +656,12 @@ async fn play(flow: Flow, plan: Option<Plan>) -> Vec<Plan> {
     if !flow.is_left_to_a_person() {
         settle(&bundle).await;
     }
+    if flow == Flow::Delta {
+        // Whatever was begun anew is counted once.
+        let runs = bundle.passes.runs().await.unwrap();
+        let run = runs.iter().max_by_key(|run| run.started).unwrap();
+        assert_eq!((run.counts.seen, run.counts.codes), (2, 2), "{run:#?}");
+    }
     check(&bundle, &parts).await;
     check_orders(&bundle, &parts).await;
     plans
@@ -674,6 +692,7 @@ macro_rules! exhaustive {
 
 exhaustive! {
     a_first_order_survives_any_fault_anywhere: FirstOrder,
+    p9_an_import_that_no_event_tells_of_survives_any_fault_anywhere: Unheard,
     an_order_that_is_posted_survives_any_fault_anywhere: PostedOrder,
     a_company_with_contacts_survives_any_fault_anywhere: Company,
     a_change_survives_any_fault_anywhere: Change,

@@ -658,6 +658,9 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
         }
     }
     bundle.run_until_quiet().await;
+    let is_of_orders = |owed: &Owed| matches!(owed.subject, Subject::Order { .. });
+    let owed = bundle.owed.list().await.unwrap();
+    assert!(owed.iter().all(is_of_orders), "{owed:#?}");
 
     // Whatever would bring them back.
     let imports = bundle.norce.imports().len();
@@ -714,12 +717,8 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
         assert!(bundle.orders.expires(&order(placed)).is_some());
     }
     let owed = bundle.owed.list().await.unwrap();
-    let of_orders = |owed: &Owed| matches!(owed.subject, Subject::Order { .. });
-    assert!(
-        owed.iter()
-            .all(|owed| of_orders(owed) && owed.reason == Reason::Forgotten),
-        "{owed:#?}"
-    );
+    let is_let_go = |owed: &Owed| is_of_orders(owed) && owed.reason == Reason::Forgotten;
+    assert!(owed.iter().all(is_let_go), "{owed:#?}");
     // Our former rows: the mapping, its faces, and whatever a pass wrote down.
     let mappings = format!("{:?}", bundle.mappings);
     let (rows, tombstones) = mappings.split_once("forgotten_entities").unwrap();
