@@ -14,7 +14,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -101,6 +101,8 @@ const MAX_RECEIVES: u32 = 1_000;
 /// Messages of an invocation, as in the template.
 const BATCH: usize = 10;
 const IMPORTS_BATCH: usize = 100;
+/// Messages that an invocation handles side by side.
+const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// How long Norce waits for an answer to an event (norce-api §6).
 const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long imports are gathered, as in the template.
@@ -741,45 +743,57 @@ impl Bundle {
         Interruptible::new(queue.clone(), &self.interruption)
     }
 
-    /// One invocation of each function that has something to do.
+    /// Every function handles what waits for it, side by side, until none has anything to do; whether any had.
     async fn step(&self) -> bool {
-        let two = NonZeroUsize::MIN.saturating_add(1);
-        let deadline = || Deadline::after(INVOCATION);
-        let changes = self
-            .invoke(&self.changes, BATCH, async |event| {
-                batch::handle(
-                    &event,
-                    self.inbox(&self.changes).as_ref(),
-                    two,
-                    deadline(),
-                    &self.change_events,
-                )
-                .await
-            })
-            .await;
-        if !self.imports.is_empty()
-            && self
-                .imports
-                .next_visible_at()
-                .is_some_and(|at| at <= Instant::now())
-        {
+        let busy = AtomicUsize::default();
+        let (changes, imports, jobs, passes) = tokio::join!(
+            keep_up(&busy, async || self.changes_step().await),
+            keep_up(&busy, async || self.imports_step().await),
+            keep_up(&busy, async || self.jobs_step().await),
+            keep_up(&busy, async || self.pass_step().await),
+        );
+        changes || imports || jobs || passes
+    }
+
+    /// One invocation of `change-events`, if it has something to do.
+    async fn changes_step(&self) -> bool {
+        self.invoke(&self.changes, BATCH, async |event| {
+            batch::handle(
+                &event,
+                self.inbox(&self.changes).as_ref(),
+                AT_ONCE,
+                Deadline::after(INVOCATION),
+                &self.change_events,
+            )
+            .await
+        })
+        .await
+    }
+
+    /// One invocation of `submit-imports`, if it has something to do.
+    async fn imports_step(&self) -> bool {
+        let next = self.imports.next_visible_at();
+        if next.is_some_and(|at| at <= Instant::now()) {
             tokio::time::sleep(GATHERING).await;
         }
-        let imports = self
-            .invoke(&self.imports, IMPORTS_BATCH, async |event| {
-                self.submit_imports
-                    .handle(&event, self.inbox(&self.imports).as_ref(), deadline())
-                    .await
-            })
-            .await;
-        let jobs = self
-            .invoke(&self.jobs, BATCH, async |event| {
-                let inbox = self.inbox(&self.jobs);
-                batch::handle(&event, inbox.as_ref(), two, deadline(), &self.poll_jobs).await
-            })
-            .await;
-        let passes = self.pass_step().await;
-        changes || imports || jobs || passes
+        self.invoke(&self.imports, IMPORTS_BATCH, async |event| {
+            let inbox = self.inbox(&self.imports);
+            let deadline = Deadline::after(INVOCATION);
+            self.submit_imports
+                .handle(&event, inbox.as_ref(), deadline)
+                .await
+        })
+        .await
+    }
+
+    /// One invocation of `poll-jobs`, if it has something to do.
+    async fn jobs_step(&self) -> bool {
+        self.invoke(&self.jobs, BATCH, async |event| {
+            let inbox = self.inbox(&self.jobs);
+            let deadline = Deadline::after(INVOCATION);
+            batch::handle(&event, inbox.as_ref(), AT_ONCE, deadline, &self.poll_jobs).await
+        })
+        .await
     }
 
     /// One invocation of `erp-full-pass`, if it has something to do.
@@ -935,6 +949,24 @@ impl Bundle {
             self.interruption.shuffle(&mut delivered.messages);
         }
         delivered
+    }
+}
+
+/// Lets a function work until it has nothing to do and no other one is busy; whether it has done anything.
+async fn keep_up(busy: &AtomicUsize, step: impl AsyncFn() -> bool) -> bool {
+    /// Between two looks at what the others have left for it.
+    const TICK: Duration = Duration::from_millis(100);
+    let mut has_worked = false;
+    loop {
+        busy.fetch_add(1, Ordering::Relaxed);
+        let works = step().await;
+        has_worked |= works;
+        let others = busy.fetch_sub(1, Ordering::Relaxed) - 1;
+        match (works, others) {
+            (true, _) => {}
+            (false, 0) => return has_worked,
+            (false, _) => tokio::time::sleep(TICK).await,
+        }
     }
 }
 

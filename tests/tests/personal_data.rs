@@ -646,6 +646,9 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
             }
             if learnt == Learnt::Sweep {
                 bundle.pass(PassMode::Sweep).await;
+                // Whom nothing but what is owed tells of is found by the schedule that tries it again.
+                tokio::time::sleep(Duration::from_secs(24 * 3_600)).await;
+                bundle.retry_owed().await;
             }
         }
         Learnt::Hand => {
