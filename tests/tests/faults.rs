@@ -1,5 +1,6 @@
 //! Whatever goes wrong, wherever: the whole bundle in one process, on paused time. Every kind of fault at every call of
-//! every flow, one at a time; and runs in which chance decides. Each ends with both sides equal, nobody twice, nothing
+//! every flow, every way of delivering each message (again, to two at once, late, and so overtaken), and a crash between
+//! any two awaits, one at a time; and runs in which chance decides. Each ends with both sides equal, nobody twice, nothing
 //! lost and nothing stuck, once the faults have stopped.
 //!
 //! A run that fails prints its seed. The same one again, and more runs than usual:
@@ -707,8 +708,8 @@ exhaustive! {
     forgetting_by_hand_survives_any_fault_anywhere: ForgottenByHand,
 }
 
-/// Some flows at once, and chance decides what goes wrong, and how often.
-async fn chance(seed: u64) {
+/// Some flows at once, and chance decides what goes wrong, and how often. What has happened, in numbers.
+async fn chance(seed: u64) -> [usize; 4] {
     let mut random = fastrand::Rng::with_seed(seed);
     // The product's own pauses are random as well.
     fastrand::seed(seed);
@@ -745,6 +746,20 @@ async fn chance(seed: u64) {
     settle(&bundle).await;
     check(&bundle, &parts).await;
     check_orders(&bundle, &parts).await;
+    [
+        bundle.interruption.calls().len(),
+        bundle.delivered.lock().unwrap().len(),
+        bundle.norce.deliveries().len(),
+        bundle.erp.requests().writes.len(),
+    ]
+}
+
+#[test]
+fn a_seed_is_played_the_same_again() {
+    for seed in 0..20 {
+        let [once, again] = [(); 2].map(|()| run(chance(seed)));
+        assert_eq!(once, again, "seed {seed}");
+    }
 }
 
 #[test]
