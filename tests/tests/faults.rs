@@ -551,9 +551,8 @@ async fn check(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
             assert!(!text.contains(personal), "{place} hold `{personal}`");
         }
     }
-    for batch in bundle.import_jobs.open().await.unwrap() {
-        panic!("nobody follows {batch:?}");
-    }
+    let open = bundle.import_jobs.open().await.unwrap();
+    assert!(open.is_empty(), "nobody follows {open:#?}");
     let mut notes = bundle.norce.contract_notes();
     // What was on its way when Norce forgot, before that was handled here, cannot be called back. Without other faults
     // nothing is on its way.
