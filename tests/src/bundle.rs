@@ -925,6 +925,7 @@ impl Bundle {
     ) -> Delivered {
         let mut delivered = Delivered::default();
         let mut late_groups: HashMap<String, Duration> = HashMap::new();
+        let mut behind = Vec::new();
         for message in received {
             let late = message.group.as_ref().and_then(|it| late_groups.get(it));
             let delivery = match late {
@@ -941,10 +942,15 @@ impl Bundle {
                     delivered.again.insert(message.receipt.clone(), after);
                 }
                 Some(Delivery::ToTwo) => delivered.copies.push(message.clone()),
+                Some(Delivery::Behind) => {
+                    behind.push(message);
+                    continue;
+                }
                 None => {}
             }
             delivered.messages.push(message);
         }
+        delivered.messages.extend(behind);
         if delivered.messages.iter().all(|it| it.group.is_none()) {
             self.interruption.shuffle(&mut delivered.messages);
         }

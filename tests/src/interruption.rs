@@ -117,6 +117,8 @@ pub enum Delivery {
     Again(Duration),
     /// To two invocations at the same time.
     ToTwo,
+    /// Behind those that were received with it.
+    Behind,
     /// So much later. On a standard queue, what was sent after it overtakes it; on a FIFO queue, its group waits with it.
     Late(Duration),
 }
@@ -135,6 +137,7 @@ impl Delivery {
         Self::Again(SECOND),
         Self::Again(HOURS),
         Self::ToTwo,
+        Self::Behind,
         Self::Late(SECONDS),
         Self::Late(MINUTES),
         Self::Late(HOURS),
