@@ -733,8 +733,7 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
     binding(neighbour).await;
     let imported = bundle.norce.imports().split_off(imports);
     let rows: Vec<_> = imported.iter().flat_map(|import| &import.rows).collect();
-    let is_neighbour = |row: &&serde_json::Value| row["Id"] == neighbour;
-    assert!(rows.iter().all(|row| is_neighbour(row)), "{rows:#?}");
+    assert!(rows.iter().all(|row| row["Id"] == neighbour), "{rows:#?}");
     let carried_out = &bundle.erp.requests().writes[writes..];
     assert!(carried_out.is_empty(), "{carried_out:#?}");
     // An order of theirs is a copy of ours: it is let go, and goes with those that were handed on.
