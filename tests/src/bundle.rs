@@ -9,11 +9,12 @@
 )]
 
 use std::{
+    collections::HashMap,
     future::Future,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -44,11 +45,11 @@ use shared::{
     import_jobs::{ImportJobs, MemoryImportJobs},
     mappings::{Mappings, MemoryMappings},
     norce::query::AddressTypes,
-    orders::{MemoryOrders, Orders},
+    orders::MemoryOrders,
     owed::{MemoryOwed, OwedRecords},
     passes::{MemoryPasses, Passes, Run},
-    queues::{MemoryQueue, Message, Queue, QueueError, Redrive},
-    reports::MemoryReports,
+    queues::{Inbox, MemoryQueue, Message, Queue, QueueError, QueuedMessage, Redrive},
+    reports::{MemoryReports, Reports},
     runtime::{
         batch,
         configuration::{
@@ -68,7 +69,7 @@ use crate::{
     business_central_simulator::{self, BusinessCentralSimulator, CompanySettings},
     captured_logs::CapturedLogs,
     in_process::InProcess,
-    interruption::{Interruptible, Interruption},
+    interruption::{Delivery, Interruptible, Interruption},
     norce_simulator::{self, EventPost, NorceSimulator, OauthClient, OrderPost, OrderSink},
 };
 
@@ -103,6 +104,8 @@ const MAX_RECEIVES: u32 = 1_000;
 /// Messages of an invocation, as in the template.
 const BATCH: usize = 10;
 const IMPORTS_BATCH: usize = 100;
+/// Messages that an invocation handles side by side.
+const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// How long Norce waits for an answer to an event (norce-api §6).
 const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long imports are gathered, as in the template.
@@ -200,15 +203,18 @@ impl<S: Send + Sync> Accepted<S> for FixedSecret<S> {
 }
 
 /// What the gateway does with an order.
-struct OrderGateway(Arc<OnceLock<Arc<ReceiveEvents>>>);
+struct OrderGateway {
+    receiver: Arc<OnceLock<Arc<ReceiveEvents>>>,
+    interruption: Arc<Interruption>,
+}
 
 #[async_trait]
 impl OrderSink for OrderGateway {
     async fn post_order(&self, post: OrderPost) -> Result<(u16, String), String> {
-        let receiver = self.0.get().ok_or("nobody listens")?;
-        let answer = receiver
-            .handle(&gateway_request("/orders", &post.headers, &post.body))
-            .await;
+        let receiver = self.receiver.get().ok_or("nobody listens")?;
+        let request = gateway_request("/orders", &post.headers, &post.body);
+        let answer = self.interruption.invocation(receiver.handle(&request));
+        let answer = answer.await.ok_or("crashed")?;
         let status = u16::try_from(answer.status_code).map_err(|error| error.to_string())?;
         match answer.body {
             Some(Body::Text(body)) => Ok((status, body)),
@@ -237,8 +243,6 @@ pub struct Bundle {
     pub passes: Arc<MemoryPasses>,
     /// What plans have left.
     pub reports: Arc<MemoryReports>,
-    /// The breakers of all remotes.
-    pub breakers: Arc<MemoryBreakers>,
     /// What `operator` finds in the functions' logs; empty until they are captured.
     pub logs: CapturedLogs,
     /// The orders, not cut off.
@@ -253,6 +257,8 @@ pub struct Bundle {
     pub owed: Arc<MemoryOwed>,
     /// The import jobs, not cut off.
     pub import_jobs: Arc<MemoryImportJobs>,
+    /// Which remotes are left alone.
+    pub breakers: Arc<MemoryBreakers>,
     /// Cuts calls of the functions off.
     pub interruption: Arc<Interruption>,
     /// The changes and jobs queues refuse what `receive-events` sends while this is set.
@@ -261,7 +267,7 @@ pub struct Bundle {
     pub receive_events: Arc<ReceiveEvents>,
     /// `change-events`.
     pub change_events: ChangeEvents,
-    /// `operator`; its calls are not cut off, those over HTTP aside.
+    /// `operator`.
     pub operator: Operator,
     submit_imports: SubmitImports,
     poll_jobs: PollJobs,
@@ -269,6 +275,8 @@ pub struct Bundle {
     pub clock: Arc<TokioClock>,
     /// The bodies of all messages that were delivered to a function.
     pub delivered: Mutex<Vec<String>>,
+    /// And their FIFO groups.
+    pub groups: Mutex<Vec<String>>,
 }
 
 impl Bundle {
@@ -286,13 +294,17 @@ impl Bundle {
         let receiver: Arc<OnceLock<Arc<ReceiveEvents>>> = Arc::default();
         let norce = {
             let receiver = receiver.clone();
+            let interruption = interruption.clone();
             let sink = move |post: EventPost| {
                 let receiver = receiver.get().cloned();
+                let interruption = interruption.clone();
                 async move {
                     let receiver = receiver.ok_or_else(|| "nobody listens".to_owned())?;
                     let post = request(&post);
-                    let answer = tokio::time::timeout(EVENT_TIMEOUT, receiver.handle(&post)).await;
-                    let status = answer.map_err(|_| "time-out".to_owned())?.status_code;
+                    let answer = interruption.invocation(receiver.handle(&post));
+                    let answer = tokio::time::timeout(EVENT_TIMEOUT, answer).await;
+                    let answer = answer.map_err(|_| "time-out".to_owned())?;
+                    let status = answer.ok_or_else(|| "crashed".to_owned())?.status_code;
                     u16::try_from(status).map_err(|error| error.to_string())
                 }
             };
@@ -334,10 +346,7 @@ impl Bundle {
             secret: "norce-client-secret".to_owned(),
             scopes: vec!["prod".to_owned()],
         });
-        norce.subscribe_all(
-            "http://events.localhost/events",
-            &[("x-event-secret".to_owned(), EVENT_SECRET.to_owned())],
-        );
+        subscribe(&norce);
 
         let redrive = Redrive {
             visibility: options.visibility,
@@ -418,17 +427,20 @@ impl Bundle {
         let to_imports: Arc<dyn Queue<ImportRequest>> = Interruptible::new(imports.clone(), cut);
         let to_jobs: Arc<dyn Queue<JobMessage>> = Interruptible::new(jobs.clone(), cut);
         let cut_passes: Arc<dyn Passes> = Interruptible::new(passes.clone(), cut);
+        let cut_reports: Arc<dyn Reports> = Interruptible::new(reports.clone(), cut);
+        let to_changes: Arc<dyn Queue<ChangeMessage>> = Interruptible::new(changes.clone(), cut);
+        let to_passes: Arc<dyn Queue<PassMessage>> = Interruptible::new(passes_queue.clone(), cut);
         let full_pass = ErpFullPass {
             norce: clients.query.clone(),
             erps: erps.clone(),
             mappings: cut_mappings.clone(),
             owed: cut_owed.clone(),
             passes: cut_passes.clone(),
-            reports: reports.clone(),
+            reports: cut_reports.clone(),
             imports: to_imports.clone(),
-            imports_depth: imports.clone(),
-            changes: Interruptible::new(changes.clone(), cut),
-            to_passes: Interruptible::new(passes_queue.clone(), cut),
+            imports_depth: Interruptible::new(imports.clone(), cut),
+            changes: to_changes.clone(),
+            to_passes: to_passes.clone(),
             clock: clock.clone(),
             fingerprints: fingerprints.clone(),
             shops: shops.clone(),
@@ -437,17 +449,17 @@ impl Bundle {
                 ..options.pass.clone()
             },
         };
-        let cut_orders: Arc<dyn Orders> = Interruptible::new(orders.clone(), cut);
+        let hand_on = || HandOn {
+            orders: Interruptible::new(orders.clone(), cut),
+            outgoing: Interruptible::new(outgoing_orders.clone(), cut),
+        };
         let change_events = ChangeEvents {
-            orders: options.order_receiver.then(|| HandOn {
-                orders: cut_orders,
-                outgoing: Interruptible::new(outgoing_orders.clone(), cut),
-            }),
+            orders: options.order_receiver.then(hand_on),
             norce: clients.query.clone(),
             erps: erps.clone(),
             mappings: cut_mappings.clone(),
             owed: cut_owed.clone(),
-            changes: Interruptible::new(changes.clone(), cut),
+            changes: to_changes.clone(),
             imports: to_imports.clone(),
             clock: clock.clone(),
             fingerprints,
@@ -462,20 +474,17 @@ impl Bundle {
             },
         };
         let by_hand = ChangeEvents {
-            mappings: mappings.clone(),
-            owed: owed.clone(),
-            changes: changes.clone(),
-            imports: imports.clone(),
+            mappings: cut_mappings.clone(),
+            owed: cut_owed.clone(),
+            changes: to_changes,
+            imports: to_imports.clone(),
             norce: clients_by_hand.query.clone(),
             erps: erps_by_hand.clone(),
             clock: clock.clone(),
             fingerprints: change_events.fingerprints.clone(),
             shops: shops.clone(),
             policy: change_events.policy.clone(),
-            orders: options.order_receiver.then(|| HandOn {
-                orders: orders.clone(),
-                outgoing: outgoing_orders.clone(),
-            }),
+            orders: options.order_receiver.then(hand_on),
         };
         let logs = CapturedLogs::new(clock.clone());
         let queues = vec![
@@ -529,10 +538,10 @@ impl Bundle {
             ports: Ok(Ports {
                 change_events: by_hand,
                 connect: clients_by_hand.connect,
-                import_jobs: import_jobs.clone(),
-                passes: passes.clone(),
-                to_passes: passes_queue.clone(),
-                reports: reports.clone(),
+                import_jobs: cut_jobs.clone(),
+                passes: cut_passes.clone(),
+                to_passes,
+                reports: cut_reports,
                 queues,
                 breakers: breakers.clone(),
                 logs: vec![
@@ -617,7 +626,10 @@ impl Bundle {
                     retries: ORDER_RETRIES.to_vec(),
                     copies: 1,
                 },
-                Arc::new(OrderGateway(receiver.clone())),
+                Arc::new(OrderGateway {
+                    receiver: receiver.clone(),
+                    interruption: interruption.clone(),
+                }),
             );
         }
         // The first and only time: nobody else holds it.
@@ -632,7 +644,6 @@ impl Bundle {
             passes_queue,
             passes,
             reports,
-            breakers,
             logs,
             orders,
             outgoing_orders,
@@ -640,6 +651,7 @@ impl Bundle {
             mappings,
             owed,
             import_jobs,
+            breakers,
             interruption,
             queues_refuse,
             receive_events,
@@ -649,6 +661,7 @@ impl Bundle {
             poll_jobs,
             clock,
             delivered: Mutex::default(),
+            groups: Mutex::default(),
         }
     }
 
@@ -658,12 +671,31 @@ impl Bundle {
     /// What it refuses.
     ///
     /// # Panics
-    /// When the answer has no JSON form.
+    /// When it crashes, or the answer has no JSON form.
     pub async fn ask(&self, request: serde_json::Value) -> Result<serde_json::Value, Refusal> {
-        let request = Request::parse(request)?;
-        let deadline = Deadline::after(INVOCATION);
-        let answer: Answer = self.operator.answer(request, deadline).await?;
-        Ok(serde_json::to_value(answer).expect("JSON"))
+        self.ask_once(request).await.expect("no crash")
+    }
+
+    /// The same; `None`: it has crashed.
+    ///
+    /// # Panics
+    /// When the answer has no JSON form.
+    pub async fn ask_once(
+        &self,
+        request: serde_json::Value,
+    ) -> Option<Result<serde_json::Value, Refusal>> {
+        let work = async {
+            let request = Request::parse(request)?;
+            let deadline = Deadline::after(INVOCATION);
+            let answer: Answer = self.operator.answer(request, deadline).await?;
+            Ok(serde_json::to_value(answer).expect("JSON"))
+        };
+        self.interruption.invocation(work).await
+    }
+
+    /// Lets Norce tell of everything, as in the beginning.
+    pub fn subscribe(&self) {
+        subscribe(&self.norce);
     }
 
     /// The first ERP company.
@@ -743,44 +775,62 @@ impl Bundle {
         )
     }
 
-    /// One invocation of each function that has something to do.
+    /// What a function asks of the queue that its messages come from.
+    fn inbox<M: Message>(&self, queue: &Arc<MemoryQueue<M>>) -> Arc<dyn Inbox> {
+        Interruptible::new(queue.clone(), &self.interruption)
+    }
+
+    /// Every function handles what waits for it, side by side, until none has anything to do; whether any had.
     async fn step(&self) -> bool {
-        let two = NonZeroUsize::MIN.saturating_add(1);
-        let deadline = || Deadline::after(INVOCATION);
-        let changes = self
-            .invoke(&self.changes, BATCH, async |event| {
-                batch::handle(
-                    &event,
-                    self.changes.as_ref(),
-                    two,
-                    deadline(),
-                    &self.change_events,
-                )
-                .await
-            })
-            .await;
-        if !self.imports.is_empty()
-            && self
-                .imports
-                .next_visible_at()
-                .is_some_and(|at| at <= Instant::now())
-        {
+        let busy = AtomicUsize::default();
+        let (changes, imports, jobs, passes) = tokio::join!(
+            keep_up(&busy, async || self.changes_step().await),
+            keep_up(&busy, async || self.imports_step().await),
+            keep_up(&busy, async || self.jobs_step().await),
+            keep_up(&busy, async || self.pass_step().await),
+        );
+        changes || imports || jobs || passes
+    }
+
+    /// One invocation of `change-events`, if it has something to do.
+    async fn changes_step(&self) -> bool {
+        self.invoke(&self.changes, BATCH, async |event| {
+            batch::handle(
+                &event,
+                self.inbox(&self.changes).as_ref(),
+                AT_ONCE,
+                Deadline::after(INVOCATION),
+                &self.change_events,
+            )
+            .await
+        })
+        .await
+    }
+
+    /// One invocation of `submit-imports`, if it has something to do.
+    async fn imports_step(&self) -> bool {
+        let next = self.imports.next_visible_at();
+        if next.is_some_and(|at| at <= Instant::now()) {
             tokio::time::sleep(GATHERING).await;
         }
-        let imports = self
-            .invoke(&self.imports, IMPORTS_BATCH, async |event| {
-                self.submit_imports
-                    .handle(&event, self.imports.as_ref(), deadline())
-                    .await
-            })
-            .await;
-        let jobs = self
-            .invoke(&self.jobs, BATCH, async |event| {
-                batch::handle(&event, self.jobs.as_ref(), two, deadline(), &self.poll_jobs).await
-            })
-            .await;
-        let passes = self.pass_step().await;
-        changes || imports || jobs || passes
+        self.invoke(&self.imports, IMPORTS_BATCH, async |event| {
+            let inbox = self.inbox(&self.imports);
+            let deadline = Deadline::after(INVOCATION);
+            self.submit_imports
+                .handle(&event, inbox.as_ref(), deadline)
+                .await
+        })
+        .await
+    }
+
+    /// One invocation of `poll-jobs`, if it has something to do.
+    async fn jobs_step(&self) -> bool {
+        self.invoke(&self.jobs, BATCH, async |event| {
+            let inbox = self.inbox(&self.jobs);
+            let deadline = Deadline::after(INVOCATION);
+            batch::handle(&event, inbox.as_ref(), AT_ONCE, deadline, &self.poll_jobs).await
+        })
+        .await
     }
 
     /// One invocation of `erp-full-pass`, if it has something to do.
@@ -789,7 +839,7 @@ impl Bundle {
             let deadline = Deadline::after(PASS_INVOCATION);
             batch::handle(
                 &event,
-                self.passes_queue.as_ref(),
+                self.inbox(&self.passes_queue).as_ref(),
                 NonZeroUsize::MIN,
                 deadline,
                 &self.full_pass,
@@ -841,8 +891,6 @@ impl Bundle {
         run.expect("a record of the run")
     }
 
-    /// One invocation, as Lambda makes it: what the response does not list is deleted; when the invocation is cut
-    /// off, nothing is.
     /// One go of the schedule that tries again what is owed.
     pub async fn retry_owed(&self) -> Retried {
         self.full_pass
@@ -851,58 +899,164 @@ impl Bundle {
             .expect("the list and the queue are in memory")
     }
 
+    /// One invocation, as Lambda makes it: what the response does not list is deleted; when the invocation crashes,
+    /// nothing is. Two of them, where messages are delivered to two at once.
     async fn invoke<M: Message, F: Future<Output = SqsBatchResponse>>(
         &self,
         queue: &MemoryQueue<M>,
         max: usize,
-        function: impl FnOnce(SqsEvent) -> F,
+        function: impl Fn(SqsEvent) -> F,
     ) -> bool {
-        let messages = queue.receive(max);
-        if messages.is_empty() {
+        let received = queue.receive(max);
+        if received.is_empty() {
             return false;
         }
-        let bodies = messages.iter().map(|message| message.body.clone());
-        self.delivered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(bodies);
-        let mut event = SqsEvent::default();
-        event.records = messages
-            .iter()
-            .map(|message| {
-                let mut record = SqsMessage::default();
-                record.message_id = Some(message.message_id.to_string());
-                record.receipt_handle = Some(message.receipt.clone());
-                record.body = Some(message.body.clone());
-                let count = message.receive_count.to_string();
-                record
-                    .attributes
-                    .insert("ApproximateReceiveCount".to_owned(), count);
-                if let Some(group) = &message.group {
-                    record
-                        .attributes
-                        .insert("MessageGroupId".to_owned(), group.clone());
-                }
-                record
-            })
-            .collect();
-        let response = tokio::select! {
-            biased;
-            () = self.interruption.cut() => return true,
-            response = function(event) => response,
+        let Delivered {
+            messages,
+            copies,
+            again,
+        } = self.deliver(queue, received).await;
+        {
+            let delivered = self.delivered.lock();
+            let mut delivered = delivered.unwrap_or_else(PoisonError::into_inner);
+            delivered.extend(messages.iter().map(|message| message.body.clone()));
+            let groups = self.groups.lock();
+            let mut groups = groups.unwrap_or_else(PoisonError::into_inner);
+            groups.extend(messages.iter().filter_map(|message| message.group.clone()));
+        }
+        let invoke = async |messages: &[QueuedMessage]| {
+            if messages.is_empty() {
+                return None;
+            }
+            let work = function(sqs_event(messages));
+            self.interruption.invocation(work).await
         };
-        for message in messages {
+        let (response, of_copies) = tokio::join!(invoke(&messages), invoke(&copies));
+        for message in &messages {
             let id = message.message_id.to_string();
-            if !response
-                .batch_item_failures
-                .iter()
-                .any(|failure| failure.item_identifier == id)
-            {
-                queue.delete(&message.receipt);
+            let is_done_in = |response: &SqsBatchResponse| {
+                let mut failures = response.batch_item_failures.iter();
+                !failures.any(|failure| failure.item_identifier == id)
+            };
+            let is_copied = copies.iter().any(|copy| copy.receipt == message.receipt);
+            let is_done = response.as_ref().is_some_and(is_done_in)
+                || is_copied && of_copies.as_ref().is_some_and(is_done_in);
+            if !is_done {
+                continue;
+            }
+            match again.get(&message.receipt) {
+                Some(after) => hide(queue, message, *after).await,
+                None => {
+                    queue.delete(&message.receipt);
+                }
             }
         }
         true
     }
+
+    /// How received messages are delivered. What comes late keeps the messages of its group waiting.
+    async fn deliver<M: Message>(
+        &self,
+        queue: &MemoryQueue<M>,
+        received: Vec<QueuedMessage>,
+    ) -> Delivered {
+        let mut delivered = Delivered::default();
+        let mut late_groups: HashMap<String, Duration> = HashMap::new();
+        let mut behind = Vec::new();
+        for message in received {
+            let late = message.group.as_ref().and_then(|it| late_groups.get(it));
+            let delivery = match late {
+                Some(delay) => Some(Delivery::Late(*delay)),
+                None => self.interruption.deliver(message.group.is_some()),
+            };
+            match delivery {
+                Some(Delivery::Late(delay)) => {
+                    hide(queue, &message, delay).await;
+                    late_groups.extend(message.group.map(|group| (group, delay)));
+                    continue;
+                }
+                Some(Delivery::Again(after)) => {
+                    delivered.again.insert(message.receipt.clone(), after);
+                }
+                Some(Delivery::ToTwo) => delivered.copies.push(message.clone()),
+                Some(Delivery::Behind) => {
+                    behind.push(message);
+                    continue;
+                }
+                None => {}
+            }
+            delivered.messages.push(message);
+        }
+        delivered.messages.extend(behind);
+        if delivered.messages.iter().all(|it| it.group.is_none()) {
+            self.interruption.shuffle(&mut delivered.messages);
+        }
+        delivered
+    }
+}
+
+/// Lets a function work until it has nothing to do and no other one is busy; whether it has done anything.
+async fn keep_up(busy: &AtomicUsize, step: impl AsyncFn() -> bool) -> bool {
+    /// Between two looks at what the others have left for it.
+    const TICK: Duration = Duration::from_millis(100);
+    let mut has_worked = false;
+    loop {
+        busy.fetch_add(1, Ordering::Relaxed);
+        let works = step().await;
+        has_worked |= works;
+        let others = busy.fetch_sub(1, Ordering::Relaxed) - 1;
+        match (works, others) {
+            (true, _) => {}
+            (false, 0) => return has_worked,
+            (false, _) => tokio::time::sleep(TICK).await,
+        }
+    }
+}
+
+/// How messages are delivered that were received together.
+#[derive(Default)]
+struct Delivered {
+    messages: Vec<QueuedMessage>,
+    /// Those that another invocation gets as well.
+    copies: Vec<QueuedMessage>,
+    /// By their receipts: those that are not deleted but come back after a time.
+    again: HashMap<String, Duration>,
+}
+
+async fn hide<M: Message>(queue: &MemoryQueue<M>, message: &QueuedMessage, time: Duration) {
+    let hidden = queue.retry_after(&message.receipt, time).await;
+    hidden.expect("a message that is being handled");
+}
+
+fn sqs_event(messages: &[QueuedMessage]) -> SqsEvent {
+    let mut event = SqsEvent::default();
+    event.records = messages
+        .iter()
+        .map(|message| {
+            let mut record = SqsMessage::default();
+            record.message_id = Some(message.message_id.to_string());
+            record.receipt_handle = Some(message.receipt.clone());
+            record.body = Some(message.body.clone());
+            let count = message.receive_count.to_string();
+            record
+                .attributes
+                .insert("ApproximateReceiveCount".to_owned(), count);
+            if let Some(group) = &message.group {
+                record
+                    .attributes
+                    .insert("MessageGroupId".to_owned(), group.clone());
+            }
+            record
+        })
+        .collect();
+    event
+}
+
+fn subscribe(norce: &NorceSimulator) {
+    norce.subscribe_all(
+        "http://events.localhost/events",
+        &[("x-event-secret".to_owned(), EVENT_SECRET.to_owned())],
+    );
 }
 
 /// A post as the gateway hands it to `receive-events`.
@@ -911,18 +1065,21 @@ pub fn request(post: &EventPost) -> ApiGatewayV2httpRequest {
     gateway_request(path.unwrap_or_default(), &post.headers, &post.body)
 }
 
-fn gateway_request(
+/// A post to this path, as the gateway hands it to `receive-events`.
+///
+/// # Panics
+/// When a header is none.
+pub fn gateway_request(
     path: &str,
-    headers: &[(String, String)],
+    headers: &[(impl AsRef<str>, impl AsRef<str>)],
     body: &[u8],
 ) -> ApiGatewayV2httpRequest {
     let mut request = ApiGatewayV2httpRequest::default();
     request.raw_path = Some(path.to_owned());
     for (name, value) in headers {
-        let name: http::HeaderName = name.parse().expect("a header name");
-        request
-            .headers
-            .insert(name, value.parse().expect("a header value"));
+        let name: http::HeaderName = name.as_ref().parse().expect("a header name");
+        let value = value.as_ref().parse().expect("a header value");
+        request.headers.insert(name, value);
     }
     request.body = Some(String::from_utf8_lossy(body).into_owned());
     request
@@ -948,10 +1105,10 @@ fn work_queue<M: Message>(name: &'static str, queue: &Arc<MemoryQueue<M>>) -> Wo
 fn shops(by_application: bool, erp_companies: &[Uuid]) -> Shops {
     let applications: Vec<serde_json::Value> = erp_companies
         .iter()
-        .zip(1_u128..)
+        .zip(1..)
         .map(|(company, number)| {
             let mut application =
-                serde_json::json!({ "id": number as u64, "key": Uuid::from_u128(number) });
+                serde_json::json!({ "id": number, "key": application_key(number) });
             if by_application {
                 application["erpCompany"] = company.to_string().into();
             }
@@ -980,6 +1137,11 @@ pub fn customer(value: i64) -> EntityRef {
 /// A company of the shared register.
 pub fn company(value: i64) -> EntityRef {
     EntityRef::company(Scope::Client, id(value))
+}
+
+/// The key of an application.
+pub fn application_key(id: i64) -> Uuid {
+    Uuid::from_u128(id.unsigned_abs().into())
 }
 
 /// The register of an application.

@@ -1,12 +1,18 @@
 //! What can go wrong at any call to the outside: a crash of the invocation, a call that fails or whose answer is lost or
-//! late, a remote that answers something else, a message that is sent twice.
+//! late, a remote that answers something else, a message that is sent twice. And besides: a message that is delivered
+//! again, to two at once, or late; and a crash between any two awaits.
 //!
-//! Every store, queue and transport of the in-process bundle is wrapped. Each call has a number; a plan names one, or
-//! chance decides, from a seed.
+//! Every store, queue and transport of the in-process bundle is wrapped. Each call, each delivery and each poll of an
+//! invocation has a number; a plan names one, or chance decides, from a seed.
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
@@ -25,9 +31,10 @@ use shared::{
     orders::{OrderRef, Orders, OrdersError, Parties, Received, StoredOrder},
     owed::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
     passes::{Lease, LeaseKey, Passes, PassesError, Run},
-    queues::{Message, Queue, QueueError},
+    queues::{Inbox, Message, Queue, QueueDepth, QueueError},
+    reports::{Reports, ReportsError},
 };
-use tokio::sync::Notify;
+use tokio::task::yield_now;
 use uuid::Uuid;
 
 /// Where a call is cut off.
@@ -52,49 +59,143 @@ pub enum Fault {
     FailsAfter,
     /// The other side carries it out, and the answer comes when nobody waits for it any more.
     TooLate,
-    /// A remote answers this instead of carrying it out. A store or queue fails before.
+    /// It takes some seconds, and goes well.
+    Slow,
+    /// A remote answers this instead of carrying it out.
     Answers(u16, &'static str),
-    /// A message is sent twice. Anything else goes well.
+    /// A message is sent twice.
     Twice,
 }
 
 impl Fault {
-    /// Every kind.
-    pub const ALL: [Self; 11] = [
+    /// What can go wrong with a call of a store.
+    const OF_STORE: &[Self] = &[
         Self::Cut(Moment::Before),
         Self::Cut(Moment::During),
         Self::Cut(Moment::After),
         Self::FailsBefore,
         Self::FailsAfter,
         Self::TooLate,
+        Self::Slow,
+    ];
+    /// With sending a message.
+    const OF_SENDING: &[Self] = &[
+        Self::Cut(Moment::Before),
+        Self::Cut(Moment::During),
+        Self::Cut(Moment::After),
+        Self::FailsBefore,
+        Self::FailsAfter,
+        Self::TooLate,
+        Self::Slow,
+        Self::Twice,
+    ];
+    /// With a request to a remote.
+    const OF_REQUEST: &[Self] = &[
+        Self::Cut(Moment::Before),
+        Self::Cut(Moment::During),
+        Self::Cut(Moment::After),
+        Self::FailsBefore,
+        Self::FailsAfter,
+        Self::TooLate,
+        Self::Slow,
         Self::Answers(429, ""),
         Self::Answers(500, "<html>"),
         Self::Answers(503, ""),
         Self::Answers(200, "garbage"),
-        Self::Twice,
     ];
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const SECONDS: Duration = Duration::from_secs(10);
+const MINUTES: Duration = Duration::from_secs(40 * 60);
+const HOURS: Duration = Duration::from_secs(6 * 3_600);
+
+/// How else a message is delivered than once and at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Once more, so long after it was handled: SQS does not know that it was deleted.
+    Again(Duration),
+    /// To two invocations at the same time.
+    ToTwo,
+    /// Behind those that were received with it.
+    Behind,
+    /// So much later. On a standard queue, what was sent after it overtakes it; on a FIFO queue, its group waits with it.
+    Late(Duration),
+}
+
+impl Delivery {
+    /// What can happen on a FIFO queue: a message is never handled while another of its group is.
+    const FIFO: &[Self] = &[
+        Self::Again(SECOND),
+        Self::Again(HOURS),
+        Self::Late(SECONDS),
+        Self::Late(MINUTES),
+        Self::Late(HOURS),
+    ];
+    /// On a standard queue.
+    const STANDARD: &[Self] = &[
+        Self::Again(SECOND),
+        Self::Again(HOURS),
+        Self::ToTwo,
+        Self::Behind,
+        Self::Late(SECONDS),
+        Self::Late(MINUTES),
+        Self::Late(HOURS),
+    ];
+}
+
+/// The one thing that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// The call with this number, in this way.
+    Call(usize, Fault),
+    /// The delivery with this number.
+    Delivery(usize, Delivery),
+    /// The invocation that is polled the time with this number crashes instead.
+    Poll(usize),
 }
 
 /// How long a store or a queue that answers too late takes: longer than its client waits.
 const STORE_TOO_LATE: Duration = Duration::from_secs(30);
 
-/// Numbers the calls and lets the planned ones go wrong.
+/// How long a slow one takes: less than any client waits.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Numbers calls, deliveries and polls, and lets the planned ones go wrong.
 #[derive(Default)]
 pub struct Interruption {
     state: Mutex<State>,
-    cut: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    plan: Option<(usize, Fault)>,
+    plan: Option<Plan>,
     chance: Option<Chance>,
-    calls: Vec<&'static str>,
+    calls: Vec<(&'static str, &'static [Fault])>,
+    deliveries: Vec<&'static [Delivery]>,
+    polls: usize,
 }
 
 struct Chance {
     random: fastrand::Rng,
     per_mille: u32,
+}
+
+impl Chance {
+    /// What goes wrong with something that is done a thousand times.
+    fn choose<T: Copy>(&mut self, kinds: &[T]) -> Option<T> {
+        let goes_wrong = self.random.u32(0..1_000) < self.per_mille;
+        if goes_wrong {
+            self.random.choice(kinds).copied()
+        } else {
+            None
+        }
+    }
+}
+
+tokio::task_local! {
+    /// Whether the invocation that this is done in has crashed.
+    static CRASHED: Arc<AtomicBool>;
 }
 
 impl Interruption {
@@ -104,18 +205,18 @@ impl Interruption {
 
     /// Cuts the call with this number off, once. Numbers start anew at 0.
     pub fn plan(&self, call: usize, moment: Moment) {
-        self.plan_fault(call, Fault::Cut(moment));
+        self.let_happen(Plan::Call(call, Fault::Cut(moment)));
     }
 
-    /// Lets the call with this number go wrong, once. Numbers start anew at 0.
-    pub fn plan_fault(&self, call: usize, fault: Fault) {
+    /// Lets one thing go wrong, once. Numbers start anew at 0.
+    pub fn let_happen(&self, plan: Plan) {
         *self.state() = State {
-            plan: Some((call, fault)),
+            plan: Some(plan),
             ..State::default()
         };
     }
 
-    /// Lets so many of a thousand calls go wrong from now on, in any way, as this seed has it.
+    /// Lets so many of a thousand calls and deliveries go wrong from now on, in any way, as this seed has it.
     pub fn leave_to_chance(&self, seed: u64, per_mille: u32) {
         *self.state() = State {
             chance: Some(Chance {
@@ -138,45 +239,115 @@ impl Interruption {
 
     /// The names of the calls since the numbers began.
     pub fn calls(&self) -> Vec<&'static str> {
-        self.state().calls.clone()
+        let state = self.state();
+        state.calls.iter().map(|(name, _)| *name).collect()
     }
 
-    /// Resolves when a call was cut off: whoever runs the invocation drops it then.
-    pub async fn cut(&self) {
-        self.cut.notified().await;
+    /// Everything that could have gone wrong since the numbers began, one thing at a time.
+    pub fn plans(&self) -> Vec<Plan> {
+        let state = self.state();
+        let calls = state.calls.iter().enumerate();
+        let calls = calls.flat_map(|(number, (_, kinds))| {
+            kinds.iter().map(move |fault| Plan::Call(number, *fault))
+        });
+        let deliveries = state.deliveries.iter().enumerate();
+        let deliveries = deliveries.flat_map(|(number, kinds)| {
+            kinds
+                .iter()
+                .map(move |delivery| Plan::Delivery(number, *delivery))
+        });
+        let polls = (0..state.polls).map(Plan::Poll);
+        calls.chain(deliveries).chain(polls).collect()
+    }
+
+    /// Runs an invocation; `None`: it has crashed, and was dropped where it was.
+    pub async fn invocation<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let crashed = Arc::new(AtomicBool::default());
+        let mut work = pin!(CRASHED.scope(crashed.clone(), work));
+        std::future::poll_fn(|context| {
+            if self.crashes_now() {
+                return Poll::Ready(None);
+            }
+            match work.as_mut().poll(context) {
+                Poll::Ready(result) => Poll::Ready(Some(result)),
+                Poll::Pending if crashed.load(Ordering::Relaxed) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Counts a poll of an invocation, and says whether it crashes instead.
+    fn crashes_now(&self) -> bool {
+        /// An invocation is polled a few times for every call that it makes.
+        const POLLS_OF_A_CALL: u32 = 10;
+        let mut state = self.state();
+        let number = state.polls;
+        state.polls += 1;
+        let is_planned = state.plan.take_if(|plan| *plan == Plan::Poll(number));
+        let by_chance = state
+            .chance
+            .as_mut()
+            .is_some_and(|chance| chance.random.u32(0..1_000 * POLLS_OF_A_CALL) < chance.per_mille);
+        is_planned.is_some() || by_chance
     }
 
     /// Counts a call, and says what goes wrong with it.
-    fn begin(&self, name: &'static str) -> Option<Fault> {
+    fn begin(&self, name: &'static str, kinds: &'static [Fault]) -> Option<Fault> {
         let mut state = self.state();
         let number = state.calls.len();
-        state.calls.push(name);
-        if let Some((_, fault)) = state.plan.take_if(|(call, _)| *call == number) {
-            return Some(fault);
-        }
-        let chance = state.chance.as_mut()?;
-        let goes_wrong = chance.random.u32(0..1000) < chance.per_mille;
-        if goes_wrong {
-            chance.random.choice(Fault::ALL)
-        } else {
-            None
+        state.calls.push((name, kinds));
+        match state.plan {
+            Some(Plan::Call(call, fault)) if call == number => {
+                state.plan = None;
+                Some(fault)
+            }
+            _ => state.chance.as_mut()?.choose(kinds),
         }
     }
 
-    /// Ends the invocation: whoever runs it drops it, and this never returns.
+    /// Counts a delivery, and says how else it happens.
+    pub fn deliver(&self, is_fifo: bool) -> Option<Delivery> {
+        let kinds = match is_fifo {
+            true => Delivery::FIFO,
+            false => Delivery::STANDARD,
+        };
+        let mut state = self.state();
+        let number = state.deliveries.len();
+        state.deliveries.push(kinds);
+        match state.plan {
+            Some(Plan::Delivery(planned, delivery)) if planned == number => {
+                state.plan = None;
+                Some(delivery)
+            }
+            _ => state.chance.as_mut()?.choose(kinds),
+        }
+    }
+
+    /// A standard queue knows no order: where things are left to chance, there is none.
+    pub fn shuffle<T>(&self, messages: &mut [T]) {
+        if let Some(chance) = &mut self.state().chance {
+            chance.random.shuffle(messages);
+        }
+    }
+
+    /// Ends the invocation that this is called in: it is dropped, and this never returns.
     async fn end<T>(&self) -> T {
-        self.cut.notify_one();
+        // Where there is none, whoever waits is given no answer.
+        let _ = CRASHED.try_with(|crashed| crashed.store(true, Ordering::Relaxed));
         std::future::pending().await
     }
 
-    /// A call that can be cut off; anything else that goes wrong is left to `failing`.
+    /// A call that can be cut off; anything else that goes wrong is left to `failing`. Whoever makes it is suspended
+    /// before and after, as over a network.
     async fn around<T>(
         &self,
         fault: Option<Fault>,
         call: impl Future<Output = T>,
         failing: impl AsyncFnOnce(Fault, Option<T>) -> T,
     ) -> T {
-        match fault {
+        yield_now().await;
+        let result = match fault {
             Some(Fault::Cut(Moment::Before)) => self.end().await,
             Some(Fault::Cut(Moment::During)) => {
                 /// Long enough for the request to be on its way.
@@ -193,8 +364,14 @@ impl Interruption {
                 let result = call.await;
                 failing(fault, Some(result)).await
             }
+            Some(Fault::Slow) => {
+                tokio::time::sleep(SLOW).await;
+                call.await
+            }
             Some(Fault::Twice) | None => call.await,
-        }
+        };
+        yield_now().await;
+        result
     }
 
     /// A call of a store or a queue.
@@ -234,7 +411,8 @@ unreachable_errors!(
     ImportJobsError,
     PassesError,
     OrdersError,
-    QueueError
+    QueueError,
+    ReportsError
 );
 
 /// Something whose calls can go wrong.
@@ -265,7 +443,7 @@ impl<T: Transport + ?Sized> Transport for Interruptible<T> {
             http::Method::PATCH => "http PATCH",
             _ => "http GET",
         };
-        let fault = self.interruption.begin(name);
+        let fault = self.interruption.begin(name, Fault::OF_REQUEST);
         let call = self.inner.send(request, timeout);
         self.interruption
             .around(fault, call, async |fault, _| match fault {
@@ -287,7 +465,7 @@ impl<T: Transport + ?Sized> Transport for Interruptible<T> {
 #[async_trait]
 impl<M: Message, T: Queue<M> + ?Sized> Queue<M> for Interruptible<T> {
     async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
-        let fault = self.interruption.begin("queue send");
+        let fault = self.interruption.begin("queue send", Fault::OF_SENDING);
         if fault == Some(Fault::Twice) {
             self.inner.send(messages, delay).await?;
         }
@@ -303,7 +481,7 @@ macro_rules! interruptible {
         impl<T: $port + ?Sized> $port for Interruptible<T> {
             $(async fn $name(&self $(, $argument: $type)*) -> $result {
                 let name = concat!($prefix, " ", stringify!($name));
-                let fault = self.interruption.begin(name);
+                let fault = self.interruption.begin(name, Fault::OF_STORE);
                 self.interruption.around_store(fault, self.inner.$name($($argument),*)).await
             })*
         }
@@ -371,4 +549,20 @@ interruptible! { ImportJobs as "import jobs" {
     async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, ImportJobsError>;
     async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError>;
     async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError>;
+} }
+
+interruptible! { Reports as "reports" {
+    async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), ReportsError>;
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, ReportsError>;
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, ReportsError>;
+} }
+
+interruptible! { QueueDepth as "queue" {
+    async fn depth(&self) -> Result<u64, QueueError>;
+} }
+
+interruptible! { Inbox as "queue" {
+    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError>;
+    async fn send_anew(&self, body: &str, group: Option<&str>) -> Result<(), QueueError>;
+    async fn dead_letter(&self, body: &str, group: Option<&str>, reason: &str) -> Result<(), QueueError>;
 } }

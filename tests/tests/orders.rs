@@ -390,7 +390,8 @@ async fn p3_a_different_code_holds_the_order_and_is_never_overwritten() {
     bundle.norce.configure_orders(|admin| admin.copies = 1);
     without_events(&bundle);
     let order = bundle.norce.place_order(order_of(customer));
-    // Before anything of it is handled, the order says another code.
+    // It is stored, and before anything of it is handled, the order says another code.
+    tokio::time::sleep(Duration::from_millis(10)).await;
     let wrong = posted(&bundle, &order).replace(&code, "ANOTHER");
     bundle.norce.post_order(&order.client_order_ref, &wrong);
     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -633,6 +634,7 @@ async fn a_code_in_the_order_goes_before_an_address_that_two_customers_have() {
     handed_on(&bundle);
     bundle.norce.add_customer(anna(1));
     let order = bundle.norce.place_order(guest("anna.1@example.com"));
+    tokio::time::sleep(Duration::from_millis(10)).await;
     let code = code_of(&bundle, customer);
     let posted = posted(&bundle, &order).replacen(
         r#""CustomerCode":null"#,

@@ -40,6 +40,8 @@ pub use configuration::Configuration;
 const FIRST_POLL: Duration = Duration::from_secs(2);
 /// After this time the function that submits (time-out one minute) has noted the job, or has died.
 const SUBMISSION_ENDS_AFTER: TimeDelta = TimeDelta::minutes(2);
+/// The first look is planned before the batch is recorded. So many looks are as long as that function has at most.
+const LOOKS_UNTIL_RECORDED: u32 = 6;
 /// Lines are submitted again after a quarter of their age: soon at first, rarely when Norce keeps failing.
 const RESUBMIT_AFTER_AGE_DIVIDED_BY: u32 = 4;
 /// Lines whose outcome is written at the same time.
@@ -137,7 +139,11 @@ impl PollJobs {
     /// Looks at a batch, and plans the next look while it is not settled.
     async fn poll(&self, id: Uuid, attempt: u32, deadline: Deadline) -> Result<(), PollError> {
         let Some(batch) = self.import_jobs.get(id).await? else {
-            return Ok(());
+            return match attempt < LOOKS_UNTIL_RECORDED {
+                true => self.look_again(id, attempt, None).await,
+                // It was withdrawn, or never came to be.
+                false => Ok(()),
+            };
         };
         let after = match self.look(&batch, deadline).await {
             Ok(Progress::Settled) => return Ok(()),
@@ -152,6 +158,15 @@ impl PollJobs {
                 error.after()
             }
         };
+        self.look_again(id, attempt, after).await
+    }
+
+    async fn look_again(
+        &self,
+        id: Uuid,
+        attempt: u32,
+        after: Option<Duration>,
+    ) -> Result<(), PollError> {
         // A message of its own for each look: the number of looks is not bounded by the queue's receive count.
         let next = JobMessage::Poll {
             batch: id,

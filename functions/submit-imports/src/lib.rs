@@ -1,8 +1,8 @@
 //! `submit-imports`: gathers the codes that wait on the imports queue and submits them to Norce as jobs.
 //!
-//! Norce answers an import with a job id, and a crash may come between its answer and our note of it. So a batch is
-//! recorded, and its first poll is scheduled, *before* Norce is called: whatever happens to this invocation, the
-//! poller finds the batch and settles it, by its job or by reading back what Norce has.
+//! Norce answers an import with a job id, and a crash may come between its answer and our note of it. So the first poll
+//! of a batch is scheduled, and the batch is recorded, *before* Norce is called: whatever happens to this invocation,
+//! the poller finds the batch and settles it, by its job or by reading back what Norce has.
 
 mod configuration;
 
@@ -295,10 +295,7 @@ impl SubmitImports {
         if rows.is_empty() {
             return Ok(());
         }
-        self.import_jobs
-            .record(&batch)
-            .await
-            .map_err(NotNow::because)?;
+        // First of all, so that there is no batch that nobody looks after, wherever this ends.
         self.jobs
             .send(
                 &[JobMessage::Poll {
@@ -307,6 +304,10 @@ impl SubmitImports {
                 }],
                 FIRST_POLL,
             )
+            .await
+            .map_err(NotNow::because)?;
+        self.import_jobs
+            .record(&batch)
             .await
             .map_err(NotNow::because)?;
         match self

@@ -12,10 +12,13 @@ pub const NAMESPACE: &str = "NorceCustomerSync";
 
 /// Starts logging. The level comes from `AWS_LAMBDA_LOG_LEVEL` or `RUST_LOG`, the format from `AWS_LAMBDA_LOG_FORMAT`,
 /// as Lambda's logging controls set them.
-///
-/// A panic is logged with its place and without its message, which may quote data (P11).
 pub fn init() {
     lambda_runtime::tracing::init_default_subscriber();
+    log_panics();
+}
+
+/// Logs each panic with its place and without its message, which may quote data (P11).
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
             .location()

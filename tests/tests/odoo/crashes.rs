@@ -259,12 +259,8 @@ impl Shop {
                 receive_count,
             };
             let deadline = Deadline::after(Duration::from_secs(60));
-            let outcome = tokio::select! {
-                biased;
-                () = self.interruption.cut() => None,
-                outcome = self.change_events.handle(received, deadline) => Some(outcome),
-            };
-            match outcome {
+            let work = self.change_events.handle(received, deadline);
+            match self.interruption.invocation(work).await {
                 Some(Outcome::Done) => {}
                 Some(Outcome::RetryAfter { at_least, .. }) => {
                     self.clock.skip(at_least.unwrap_or(Duration::from_secs(2)));

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{DeliveryAddress, FieldGroup, FieldGroups},
-    erp::ErpError,
+    erp::{ErpError, mask::Mask},
     http::{Deadline, Safety},
 };
 
@@ -126,10 +126,11 @@ impl Odoo {
         &self,
         partner: i64,
         changes: &DeliveryChanges,
+        mask: &Mask<'_>,
         deadline: Deadline,
     ) -> Result<(), ErpError> {
         for (child, fields) in &changes.changed {
-            self.write(*child, fields, deadline).await?;
+            self.write(*child, fields, mask, deadline).await?;
         }
         if changes.new.is_empty() {
             return Ok(());
@@ -156,9 +157,8 @@ impl Odoo {
         });
         let arguments = json!({ "fields": columns, "data": rows.collect::<Vec<_>>() });
         let texts = changes.new.iter().flat_map(|(_, fields)| fields);
-        let mask: Vec<(&str, &str)> = texts
-            .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
-            .collect();
+        let texts = texts.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+        let mask: Vec<(&str, &str)> = texts.chain(mask.iter().copied()).collect();
         // Once: a second one while the first is under way would be refused, and the message comes again anyway.
         let loaded: Option<Loaded> = self
             .client

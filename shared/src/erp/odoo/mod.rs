@@ -439,31 +439,18 @@ impl Odoo {
         }
     }
 
-    /// Writes some fields, and reads the partner; `None`: it is gone.
-    async fn change(
-        &self,
-        id: &ErpId,
-        values: &Map<String, Value>,
-        deadline: Deadline,
-    ) -> Result<Option<ErpRecord>, ErpError> {
-        let number: i64 = id.id.parse().unwrap_or_default();
-        if !self.write(number, values, deadline).await? {
-            return Ok(None);
-        }
-        self.get(id, deadline).await
-    }
-
-    /// Writes some fields; `false`: the partner is gone.
+    /// Writes some fields of a partner of whom Odoo may say what stands in the mask; `false`: the partner is gone.
     async fn write(
         &self,
         partner: i64,
         values: &Map<String, Value>,
+        mask: &Mask<'_>,
         deadline: Deadline,
     ) -> Result<bool, ErpError> {
-        let mask: Vec<(&str, &str)> = values
+        let written = values
             .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
-            .collect();
+            .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+        let mask: Vec<(&str, &str)> = written.chain(mask.iter().copied()).collect();
         // The same values twice are the same partner.
         let written: Option<Value> = self
             .client
@@ -724,17 +711,18 @@ impl Erp for Odoo {
             }
             (partner, _) => (partner.unwrap_or_default(), DeliveryChanges::default()),
         };
-        let there = self.record(row, deadline).await?;
+        let there = self.record(row.clone(), deadline).await?;
         if there.version != seen.version {
             return Ok(UpdateOutcome::Stale);
         }
         if changes.is_empty() && deliveries.is_empty() {
             return Ok(UpdateOutcome::Unchanged(there));
         }
-        if !changes.is_empty() && !self.write(partner, &changes, deadline).await? {
+        let mask = row.mask();
+        if !changes.is_empty() && !self.write(partner, &changes, &mask, deadline).await? {
             return Ok(UpdateOutcome::Gone);
         }
-        self.write_deliveries(partner, &deliveries, deadline)
+        self.write_deliveries(partner, &deliveries, &mask, deadline)
             .await?;
         Ok(match self.get(&seen.id, deadline).await? {
             Some(record) => UpdateOutcome::Updated(record),
@@ -743,14 +731,22 @@ impl Erp for Odoo {
     }
 
     async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {
-        let Some(record) = self.get(id, deadline).await? else {
+        let Some(row) = self.row(id, deadline).await? else {
             return Ok(UpdateOutcome::Gone);
         };
+        let record = self.record(row.clone(), deadline).await?;
         if record.blocked {
             return Ok(UpdateOutcome::Unchanged(record));
         }
+        let partner = row.id().unwrap_or_default();
         let archived = Map::from_iter([("active".to_owned(), json!(false))]);
-        Ok(match self.change(id, &archived, deadline).await? {
+        if !self
+            .write(partner, &archived, &row.mask(), deadline)
+            .await?
+        {
+            return Ok(UpdateOutcome::Gone);
+        }
+        Ok(match self.get(id, deadline).await? {
             Some(record) => UpdateOutcome::Updated(record),
             None => UpdateOutcome::Gone,
         })

@@ -33,6 +33,20 @@ const LISTED: &[&str] = &[
 ];
 const ADDRESS: &[&str] = &["street", "street2", "zip", "city", "country_id"];
 
+/// What tells who a partner is.
+const PERSONAL: &[&str] = &[
+    "name",
+    "email",
+    "phone",
+    "function",
+    "street",
+    "street2",
+    "zip",
+    "city",
+    "vat",
+    "company_registry",
+];
+
 /// The fields that are read.
 pub(super) fn fields(settings: &Names, groups: FieldGroups) -> Vec<&str> {
     let mut fields = LISTED.to_vec();
@@ -101,6 +115,14 @@ impl Row {
     pub(super) fn text(&self, field: &str) -> Option<&str> {
         let text = self.0.get(field)?.as_str()?.trim();
         (!text.is_empty()).then_some(text)
+    }
+
+    /// What Odoo may say of the partner when it refuses a write, whatever was written: `partner [Anna Ek]`.
+    pub(super) fn mask(&self) -> Vec<(&str, &str)> {
+        let texts = PERSONAL.iter();
+        texts
+            .filter_map(|field| Some((*field, self.text(field)?)))
+            .collect()
     }
 
     /// The id of another record: `[id, "label"]`.
