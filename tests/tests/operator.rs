@@ -22,12 +22,12 @@ use operator::{Configuration, MappingLine, Schedules, doctor};
 use serde_json::{Value, json};
 use shared::{
     breakers::{Breakers, DynamoDbBreakers},
-    domain::{Cause, ChangeMessage, Clock, FingerprintKey, PassMode, Permit},
+    domain::{ApplicationId, Cause, ChangeMessage, Clock, FingerprintKey, PassMode, Permit},
     http::Deadline,
     import_jobs::{DynamoDbImportJobs, ImportJobs},
     logs::CloudWatchLogs,
     mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation},
-    orders::DynamoDbOrders,
+    orders::{DynamoDbOrders, OrderRef},
     owed::{DynamoDbOwed, OwedRecords},
     passes::{DynamoDbPasses, Passes, Run},
     queues::{DeadLetters, DeadMessage, Inbox, QueueError, SqsDeadLetters, SqsQueue},
@@ -913,8 +913,8 @@ async fn explain_tells_the_last_events() {
     assert!(explained["last"].get("incomplete").is_none());
     let said = |event: &Value| event["said"].as_str().unwrap().to_owned();
     let of = |function| {
-        let events = last.iter().filter(|event| event["function"] == function);
-        said(events.last().unwrap())
+        let mut events = last.iter().filter(|event| event["function"] == function);
+        said(events.next_back().unwrap())
     };
     let (accepted, handled) = (of("receive-events"), of("change-events"));
     assert!(accepted.starts_with("event accepted"), "{accepted}");
@@ -1611,6 +1611,33 @@ async fn mappings_are_exported_and_imported_and_nothing_is_overwritten() {
         let refused = refusal(&other, json!({"action": "import-mappings", "from": from})).await;
         assert!(refused.contains(words), "{refused}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p12_an_order_that_waits_for_who_is_forgotten_by_hand_is_let_go() {
+    let bundle = Bundle::new(&Options {
+        order_receiver: true,
+        ..Options::default()
+    });
+    bundle.erp.refuse_where(|_| true);
+    let customer = bundle.norce.add_customer(person(1));
+    let order = bundle.norce.place_order(order_of(customer));
+    bundle.run_until_quiet().await;
+    let order = OrderRef {
+        application: ApplicationId::try_from(1).unwrap(),
+        client_order_ref: order.client_order_ref,
+    };
+    assert_eq!(bundle.orders.expires(&order), None, "it waits");
+    let asked = bundle
+        .ask(json!({"action": "forget", "id": customer}))
+        .await;
+    let would = asked.unwrap()["would"].to_string();
+    assert!(would.contains("look at order/"), "{would}");
+    let forget = json!({"action": "forget", "id": customer, "confirm": true});
+    bundle.ask(forget).await.unwrap();
+    bundle.run_until_quiet().await;
+    assert!(bundle.orders.expires(&order).is_some());
+    assert!(bundle.outgoing_orders.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

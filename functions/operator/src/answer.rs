@@ -81,7 +81,7 @@ answers! {
     /// `status`.
     Status(crate::status::Status),
     /// `explain`.
-    Explain(crate::explain::Explanation),
+    Explain(Box<crate::explain::Explanation>),
     /// `owed`.
     Owed(crate::owed::OwedAnswer),
     /// `replay`.
