@@ -16,14 +16,19 @@ use aws_smithy_http_client::{
     Builder as HttpClientBuilder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use bytes::Bytes;
 use change_events::Verdict;
 use chrono::TimeDelta;
 use operator::{Configuration, MappingLine, Schedules, doctor};
 use serde_json::{Value, json};
 use shared::{
     breakers::{Breakers, DynamoDbBreakers},
-    domain::{ApplicationId, Cause, ChangeMessage, Clock, FingerprintKey, PassMode, Permit},
-    http::Deadline,
+    domain::{ApplicationId, Cause, ChangeMessage, Clock, FingerprintKey, PassMode, Permit, Scope},
+    erp::{
+        Erp, ExtraFields,
+        odoo::{Odoo, OdooSettings},
+    },
+    http::{Deadline, Transport, TransportError},
     import_jobs::{DynamoDbImportJobs, ImportJobs},
     logs::CloudWatchLogs,
     mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation},
@@ -269,6 +274,38 @@ const SEVERAL_EFFECTS: [&str; 7] = [
     "table passes",
 ];
 
+/// An Odoo without partners, which lets nobody make one.
+struct ReadOnlyOdoo(Arc<dyn Clock>);
+
+#[async_trait]
+impl Transport for ReadOnlyOdoo {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        _: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let body = match request.uri().path().rsplit('/').next() {
+            Some("has_access") => "false",
+            Some("search_count") => "0",
+            _ => "[]",
+        };
+        let answer = http::Response::builder().header("date", self.0.now().to_rfc2822());
+        Ok(answer.body(body.into()).unwrap())
+    }
+}
+
+fn odoo_settings() -> OdooSettings {
+    OdooSettings {
+        base_url: "http://odoo.localhost".parse().unwrap(),
+        database: None,
+        company: None,
+        api_key: "key".into(),
+        code_field: "ref".to_owned(),
+        code_sequence: None,
+        extra_fields: ExtraFields::default(),
+    }
+}
+
 type Break = Box<dyn Fn(&mut Bundle, &SdkConfig)>;
 
 #[tokio::test(start_paused = true)]
@@ -373,6 +410,17 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
             "403",
             "permission sets for customers and contacts",
             erp(|| Fault::status(http::StatusCode::FORBIDDEN).on_entity(Entity::Contacts)),
+        ),
+        broken(
+            "erp client: records can be written",
+            "does not let these credentials",
+            "right to create contacts",
+            Box::new(|bundle, _| {
+                let server = Arc::new(ReadOnlyOdoo(bundle.clock.clone()));
+                let erp = Odoo::new(odoo_settings(), server).unwrap();
+                let erp: Arc<dyn Erp> = Arc::new(erp);
+                bundle.operator.doctor.erps = Ok([(Scope::Client, erp)].into());
+            }),
         ),
         broken(
             "erp client: owned fields",

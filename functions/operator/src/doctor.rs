@@ -334,6 +334,9 @@ impl Doctor {
                         format!("erp {scope}: contacts can be read"),
                         self.erp_listing(erp.as_ref(), Resource::Contact, deadline),
                     ),
+                    Planned::new(format!("erp {scope}: records can be written"), async move {
+                        may_write(erp.as_ref(), deadline).await
+                    }),
                     Planned::new(format!("erp {scope}: owned fields"), async move {
                         let told = told_groups(self.erp_owns, erp.as_ref()).map_err(|error| {
                             fault(
@@ -625,6 +628,22 @@ impl Doctor {
                 format!("{expression}; the last one ended {} ago", in_words(ago))
             }
         })
+    }
+}
+
+async fn may_write(erp: &dyn Erp, deadline: Deadline) -> Finding {
+    let name = erp.capabilities().name;
+    match erp
+        .may_write(of_a_check(deadline))
+        .await
+        .map_err(erp_fault)?
+    {
+        Some(true) => Ok("they may be created and changed".to_owned()),
+        None => Ok(format!("{name} does not tell before a record is written")),
+        Some(false) => Err(fault(
+            format!("{name} does not let these credentials create and change records"),
+            "Odoo: give the key's user the right to create contacts (Settings → Users → Contact Creation).",
+        )),
     }
 }
 

@@ -511,6 +511,10 @@ impl Erp for Dry<dyn Erp> {
         self.inner.company_of(key, deadline).await
     }
 
+    async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError> {
+        self.inner.may_write(deadline).await
+    }
+
     async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
         self.inner.clock(deadline).await
     }

@@ -401,6 +401,9 @@ pub trait Erp: Send + Sync {
         deadline: Deadline,
     ) -> Result<Option<ErpId>, ErpError>;
 
+    /// Whether these credentials may create and change records; `None`: it does not tell before something is written.
+    async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError>;
+
     /// The ERP's own time, where it tells one: watermarks are taken from it.
     async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError>;
 }

@@ -17,7 +17,7 @@ mod suite;
 use std::{sync::Arc, time::Duration};
 
 use register::{Partners, is_write};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     domain::{
         Address, CountryCode, DeliveryAddress, EmailKey, EntityRef, FieldGroup, FieldGroups,
@@ -264,6 +264,40 @@ async fn numbers_are_written_in_the_form_that_odoo_takes(server: &Server) {
     assert_eq!(erp.natural_key(&party), vat.map(NaturalKey::VatNumber));
 }
 
+/// A user who may read contacts and no more is found out without a write.
+async fn rights_are_told(server: &Server) {
+    assert_eq!(
+        adapter(settings(server)).may_write(soon()).await,
+        Ok(Some(true))
+    );
+    let made = |model: &'static str, values: Value| async move {
+        let made = server.call(model, "create", json!({ "vals_list": [values] }));
+        made.await.unwrap()[0].as_i64().unwrap()
+    };
+    let internal = json!({ "domain": [["module", "=", "base"], ["name", "=", "group_user"]], "fields": ["res_id"] });
+    let internal = server.call("ir.model.data", "search_read", internal).await;
+    let user = json!({ "name": "Reader", "login": "reader", "group_ids": [[6, 0, [internal.unwrap()[0]["res_id"]]]] });
+    let user = made("res.users", user).await;
+    let users = json!({ "domain": [["model", "=", "res.users"]], "fields": ["id"] });
+    let users = server.call("ir.model", "search_read", users).await.unwrap();
+    // A key is made by a person in the settings otherwise.
+    let code = format!(
+        "key = env['res.users.apikeys'].with_user({user}).sudo()._generate(None, 'reader', False)\naction = {{'type': 'ir.actions.client', 'tag': key}}"
+    );
+    let action =
+        json!({ "name": "Key", "model_id": users[0]["id"], "state": "code", "code": code });
+    let action = made("ir.actions.server", action).await;
+    let key = server
+        .call("ir.actions.server", "run", json!({ "ids": [action] }))
+        .await;
+    let key = key.unwrap()["tag"].as_str().unwrap().to_owned();
+    let reader = OdooSettings {
+        api_key: key.into(),
+        ..settings(server)
+    };
+    assert_eq!(adapter(reader).may_write(soon()).await, Ok(Some(false)));
+}
+
 /// Norce's delivery addresses are child partners of ours: made once, changed, archived and taken up again, while those
 /// that people have made stay as they are.
 async fn delivery_addresses_follow_the_shop(server: &Server) {
@@ -459,6 +493,7 @@ async fn odoo_does_what_every_erp_must() {
         .await
         .unwrap();
     assert_eq!(names.as_array().map(Vec::len), Some(count));
+    rights_are_told(&server).await;
     codes_come_from_a_sequence_or_from_the_id(&server).await;
     price_lists_and_delivery_addresses_are_read(&server).await;
     numbers_are_written_in_the_form_that_odoo_takes(&server).await;

@@ -687,6 +687,11 @@ impl Erp for BusinessCentral {
         Ok(company)
     }
 
+    /// Permissions stand in permission sets, which the standard API does not show (erp-apis §1.1).
+    async fn may_write(&self, _: Deadline) -> Result<Option<bool>, ErpError> {
+        Ok(None)
+    }
+
     async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
         let options = Options::new().select(&["id"]).top(1);
         let url = options.apply(self.client.url(entity_set(Resource::Customer)));

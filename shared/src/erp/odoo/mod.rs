@@ -879,6 +879,21 @@ impl Erp for Odoo {
         }))
     }
 
+    /// `has_access` of a model tells it of its records in general (Odoo 19, `odoo/orm/models.py`).
+    async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError> {
+        for operation in ["create", "write"] {
+            let arguments = json!({ "operation": operation });
+            let client = &self.client;
+            let may: bool = client
+                .read("res.partner", "has_access", &arguments, deadline)
+                .await?;
+            if !may {
+                return Ok(Some(false));
+            }
+        }
+        Ok(Some(true))
+    }
+
     async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
         let nobody = json!({ "domain": [["id", "=", 0]] });
         self.client
