@@ -3,8 +3,10 @@
 use std::{fmt::Display, sync::Arc};
 
 use change_events::{ChangeEvents, HandOn};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
-use operator::{Configuration, Doctor, FunctionLog, Operator, Ports, Request, WorkQueue, doctor};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use operator::{
+    Configuration, Doctor, FunctionLog, Operator, Ports, Refusal, Request, WorkQueue, doctor,
+};
 use serde_json::Value;
 use shared::{
     breakers::{AlwaysClosed, DynamoDbBreakers},
@@ -41,19 +43,33 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let LambdaEvent { payload, context } = event;
         let action = payload["action"].as_str().unwrap_or_default().to_owned();
-        let request = Request::parse(payload)?;
+        let request = Request::parse(payload).map_err(diagnostic)?;
         // Everything is built anew for each request: a person is to see the secrets as they are now.
         let operator = Operator {
             doctor: doctor(&configuration, &foundation).await,
             ports: ports(&configuration, &foundation).await,
         };
         let deadline = batch::deadline(context.deadline());
-        let answer = operator.answer(request, deadline).await?;
+        let answer = operator.answer(request, deadline).await;
+        let answer = answer.map_err(diagnostic)?;
         // What a person did is found in the log later; a summary has nothing personal in it.
         tracing::info!(action, summary = answer.summary(), "a person was answered");
-        Ok::<_, Error>(answer)
+        Ok::<_, Diagnostic>(answer)
     }))
     .await
+}
+
+/// The error that the person sees.
+fn diagnostic(refusal: Refusal) -> Diagnostic {
+    let error_type = match refusal {
+        Refusal::Request(_) => "Request",
+        Refusal::SetUp(_) => "SetUp",
+        Refusal::Later(_) => "Later",
+    };
+    Diagnostic {
+        error_type: error_type.to_owned(),
+        error_message: refusal.to_string(),
+    }
 }
 
 async fn doctor(configuration: &Configuration, foundation: &Foundation) -> Doctor {

@@ -240,18 +240,6 @@ impl Outcome {
         for note in &self.notes {
             progress::line(note);
         }
-        if !self.passes.is_empty() {
-            progress::line("\nPasses");
-            for pass in &self.passes {
-                progress::line(format_args!("  {pass}"));
-            }
-        }
-        if !self.asked.is_empty() {
-            progress::line("\nA person asked");
-            for line in &self.asked {
-                progress::line(format_args!("  {line}"));
-            }
-        }
         if !self.owed.is_empty() {
             progress::line("\nOwed at the end of the day");
             for owed in &self.owed {
@@ -262,6 +250,18 @@ impl Outcome {
                     owed.reason.as_str(),
                     owed.detail
                 ));
+            }
+        }
+        if !self.passes.is_empty() {
+            progress::line("\nPasses");
+            for pass in &self.passes {
+                progress::line(format_args!("  {pass}"));
+            }
+        }
+        if !self.asked.is_empty() {
+            progress::line("\nA person asked");
+            for line in &self.asked {
+                progress::line(format_args!("  {line}"));
             }
         }
         if !self.faults.is_empty() {
