@@ -9,8 +9,8 @@
 //! A crash or a lost answer anywhere leaves the reservation. Whoever comes next finds it and looks up first. Where
 //! nothing is found, the earlier create may still be under way: nobody creates before the ERP's own time limit has
 //! passed, and then only if the look-up would have found the record, that is if the natural key is still the one that
-//! the earlier create carried. Otherwise a person has to look. With `ERP_CODE_PATTERN`, or where the ERP's creates are
-//! idempotent by themselves, none of this waiting is needed: the ERP itself makes no second record.
+//! the earlier create carried. Otherwise a person has to look. With `ERP_CODE_PATTERN`, or where the adapter's creates are
+//! idempotent, none of this waiting is needed: the ERP itself makes no second record.
 
 use shared::{
     domain::{Code, EmailKey, EntityRef},

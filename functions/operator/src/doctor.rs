@@ -642,7 +642,7 @@ async fn may_write(erp: &dyn Erp, deadline: Deadline) -> Finding {
         None => Ok(format!("{name} does not tell before a record is written")),
         Some(false) => Err(fault(
             format!("{name} does not let these credentials create and change records"),
-            "Odoo: give the key's user the right to create contacts (Settings → Users → Contact Creation).",
+            "Odoo: give the key's user the right to create contacts.",
         )),
     }
 }

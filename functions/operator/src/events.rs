@@ -1,13 +1,14 @@
 //! What the functions have logged: the last events of an entity, and whether events of a type come at all.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use shared::{
     domain::EntityRef,
     http::Deadline,
-    logs::{LogLine, Logs, LogsError},
+    logs::{LogLine, LogPage, Logs, LogsError},
 };
 
 use crate::Ports;
@@ -58,36 +59,18 @@ impl Ports {
         let subject = entity.to_string();
         let mut events = Vec::new();
         let mut incomplete = self.no_logs.clone();
-        for log in &self.logs {
+        for FunctionLog { function, logs } in &self.logs {
             let end = Deadline::after(deadline.remaining().min(LONGEST_SEARCH));
-            let mut after = None;
-            loop {
-                match log.logs.find(&subject, since, after.as_deref()).await {
-                    Ok(page) => {
-                        let lines = page.lines.iter();
-                        let about = lines.filter(|line| is_about(line, &subject));
-                        events.extend(about.map(|line| LoggedEvent {
-                            at: line.at,
-                            function: log.function,
-                            said: line.said(),
-                        }));
-                        after = page.next;
-                    }
-                    Err(error) => {
-                        incomplete = Some(format!("{}: {error}", log.function));
-                        break;
-                    }
-                }
-                if after.is_none() {
-                    break;
-                }
-                if !end.allows(TIME_OF_A_PAGE) {
-                    incomplete = Some(format!(
-                        "{}: its log is too long for {} s",
-                        log.function,
-                        LONGEST_SEARCH.as_secs()
-                    ));
-                    break;
+            let mut lines = pin!(lines(logs.as_ref(), &subject, since, end));
+            while let Some(line) = lines.next().await {
+                match line {
+                    Ok(line) if is_about(&line, &subject) => events.push(LoggedEvent {
+                        at: line.at,
+                        function,
+                        said: line.said(),
+                    }),
+                    Ok(_) => {}
+                    Err(error) => incomplete = Some(format!("{function}: {error}")),
                 }
             }
         }
@@ -96,9 +79,6 @@ impl Ports {
         Events { events, incomplete }
     }
 }
-
-/// A page of a log takes a second or two; one is not begun with less.
-const TIME_OF_A_PAGE: Duration = Duration::from_secs(2);
 
 /// Whether a line is about this entity and not about one whose number only begins alike.
 fn is_about(line: &LogLine, subject: &str) -> bool {
@@ -115,22 +95,37 @@ pub(crate) async fn first_taken(
     deadline: Deadline,
 ) -> Result<Option<DateTime<Utc>>, LogsError> {
     for name in types {
-        let mut after = None;
-        loop {
-            let page = log.find(name, since, after.as_deref()).await?;
-            if let Some(line) = page.lines.first() {
-                return Ok(Some(line.at));
-            }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-            if !deadline.allows(TIME_OF_A_PAGE) {
-                return Err(LogsError(
-                    "it is too long to be looked through in the time that there is".to_owned(),
-                ));
-            }
+        let mut lines = pin!(lines(log, name, since, deadline));
+        if let Some(line) = lines.try_next().await? {
+            return Ok(Some(line.at));
         }
     }
     Ok(None)
+}
+
+/// A page of a log takes a second or two; one is not begun with less.
+const TIME_OF_A_PAGE: Duration = Duration::from_secs(2);
+
+/// The lines that hold a word, page by page. It ends with an error where the time does before the log.
+fn lines<'a>(
+    log: &'a dyn Logs,
+    word: &'a str,
+    since: DateTime<Utc>,
+    deadline: Deadline,
+) -> impl Stream<Item = Result<LogLine, LogsError>> + 'a {
+    let first: Option<Option<String>> = Some(None);
+    let pages = stream::try_unfold(first, move |place| async move {
+        let Some(after) = place else {
+            return Ok(None);
+        };
+        if after.is_some() && !deadline.allows(TIME_OF_A_PAGE) {
+            return Err(LogsError(
+                "it is too long to be looked through in the time that there is".to_owned(),
+            ));
+        }
+        let LogPage { lines, next } = log.find(word, since, after.as_deref()).await?;
+        let lines = stream::iter(lines.into_iter().map(Ok));
+        Ok(Some((lines, next.map(Some))))
+    });
+    pages.try_flatten()
 }

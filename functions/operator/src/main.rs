@@ -1,6 +1,6 @@
 //! The Lambda function `operator`: invoked by a person.
 
-use std::{fmt::Display, sync::Arc};
+use std::{collections::HashMap, fmt::Display, sync::Arc};
 
 use change_events::{ChangeEvents, HandOn};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
@@ -11,9 +11,10 @@ use serde_json::Value;
 use shared::{
     breakers::{AlwaysClosed, DynamoDbBreakers},
     domain::{
-        ChangeMessage, FieldGroups, ImportRequest, JobMessage, OutgoingOrder, PassMessage,
-        SystemClock,
+        ChangeMessage, FieldGroups, FingerprintKey, ImportRequest, JobMessage, OutgoingOrder,
+        PassMessage, Scope, SystemClock,
     },
+    erp::Erp,
     import_jobs::DynamoDbImportJobs,
     logs::{CloudWatchLogs, Logs},
     mappings::DynamoDbMappings,
@@ -30,7 +31,7 @@ use shared::{
             ApiKeySecret, ClientSecret, EventSecret, FingerprintSecret, OrderSecret, SecretForm,
         },
         telemetry,
-        wiring::Foundation,
+        wiring::{Foundation, NorceClients},
     },
 };
 use tracing::Level;
@@ -45,9 +46,10 @@ async fn main() -> Result<(), Error> {
         let action = payload["action"].as_str().unwrap_or_default().to_owned();
         let request = Request::parse(payload).map_err(diagnostic)?;
         // Everything is built anew for each request: a person is to see the secrets as they are now.
+        let remotes = Remotes::reach(&configuration, &foundation).await;
         let operator = Operator {
-            doctor: doctor(&configuration, &foundation).await,
-            ports: ports(&configuration, &foundation).await,
+            doctor: doctor(&configuration, &foundation, &remotes).await,
+            ports: ports(&configuration, &foundation, &remotes),
         };
         let deadline = batch::deadline(context.deadline());
         let answer = operator.answer(request, deadline).await;
@@ -72,23 +74,54 @@ fn diagnostic(refusal: Refusal) -> Diagnostic {
     }
 }
 
-async fn doctor(configuration: &Configuration, foundation: &Foundation) -> Doctor {
+/// What is behind the secrets, each as far as its secret and its part of the configuration could be read.
+struct Remotes {
+    norce: Result<NorceClients, String>,
+    erps: Result<HashMap<Scope, Arc<dyn Erp>>, String>,
+    fingerprints: Result<FingerprintKey, String>,
+}
+
+impl Remotes {
+    async fn reach(configuration: &Configuration, foundation: &Foundation) -> Self {
+        // A person wants to see a remote as it is, whether the functions leave it alone or not.
+        let guard = Guard::new(Arc::new(AlwaysClosed), Arc::new(SystemClock));
+        let Configuration {
+            shops,
+            norce,
+            erp,
+            fingerprint_secret_arn,
+            ..
+        } = configuration;
+        let faulty = || NO_CONFIGURATION.to_owned();
+        Self {
+            norce: match (norce, shops) {
+                (Some(norce), Some(shops)) => {
+                    foundation.norce(&guard, norce, shops).await.map_err(text)
+                }
+                _ => Err(faulty()),
+            },
+            erps: match (erp, shops) {
+                (Some(erp), Some(shops)) => foundation.erps(&guard, erp, shops).await.map_err(text),
+                _ => Err(faulty()),
+            },
+            fingerprints: match fingerprint_secret_arn {
+                Some(arn) => foundation.fingerprints(arn).await.map_err(text),
+                None => Err(faulty()),
+            },
+        }
+    }
+}
+
+async fn doctor(
+    configuration: &Configuration,
+    foundation: &Foundation,
+    remotes: &Remotes,
+) -> Doctor {
     let Foundation { aws, .. } = foundation;
-    let key = match &configuration.fingerprint_secret_arn {
-        Some(arn) => foundation.fingerprints(arn).await.ok(),
-        None => None,
-    };
-    let norce = match (&configuration.norce, &configuration.shops) {
-        (Some(norce), Some(shops)) => foundation.norce(&guard(), norce, shops).await.map_err(text),
-        _ => Err(NO_CONFIGURATION.to_owned()),
-    };
-    let erps = match (&configuration.erp, &configuration.shops) {
-        (Some(erp), Some(shops)) => foundation.erps(&guard(), erp, shops).await.map_err(text),
-        _ => Err(NO_CONFIGURATION.to_owned()),
-    };
+    let key = remotes.fingerprints.as_ref().ok();
     let mappings = configuration.code_mappings_table.as_ref().zip(key);
     let mappings =
-        mappings.map(|(table, key)| Arc::new(DynamoDbMappings::new(aws, table, key)) as _);
+        mappings.map(|(table, key)| Arc::new(DynamoDbMappings::new(aws, table, key.clone())) as _);
     let owed = configuration.owed_table.as_ref();
     let import_jobs = configuration.import_jobs_table.as_ref();
     let passes = configuration.passes_table.as_ref();
@@ -100,9 +133,9 @@ async fn doctor(configuration: &Configuration, foundation: &Foundation) -> Docto
     Doctor {
         faults: configuration.faults.clone(),
         secrets: secrets(configuration, foundation).await,
-        norce,
+        norce: remotes.norce.clone(),
         shops: configuration.shops.clone(),
-        erps,
+        erps: remotes.erps.clone(),
         erp_owns: configuration
             .erp_owns
             .unwrap_or(FieldGroups::ERP_OWNS_BY_DEFAULT),
@@ -123,11 +156,6 @@ async fn doctor(configuration: &Configuration, foundation: &Foundation) -> Docto
         schedules: configuration.schedules.clone(),
         clock: Arc::new(SystemClock),
     }
-}
-
-/// A person wants to see a remote as it is, whether the functions leave it alone or not.
-fn guard() -> Guard {
-    Guard::new(Arc::new(AlwaysClosed), Arc::new(SystemClock))
 }
 
 fn log(foundation: &Foundation, group: &str) -> Arc<dyn Logs> {
@@ -235,15 +263,16 @@ fn queue<M: Message>(
 }
 
 /// Everything that the other actions work with; all of the configuration and every secret are needed for it.
-async fn ports(configuration: &Configuration, foundation: &Foundation) -> Result<Ports, String> {
+fn ports(
+    configuration: &Configuration,
+    foundation: &Foundation,
+    remotes: &Remotes,
+) -> Result<Ports, String> {
     let Foundation { aws, .. } = foundation;
     let Configuration {
         faults,
         shops: Some(shops),
-        norce: Some(norce),
-        erp: Some(erp),
         policy: Some(policy),
-        fingerprint_secret_arn: Some(fingerprint_secret_arn),
         code_mappings_table: Some(code_mappings_table),
         owed_table: Some(owed_table),
         import_jobs_table: Some(import_jobs_table),
@@ -264,18 +293,12 @@ async fn ports(configuration: &Configuration, foundation: &Foundation) -> Result
     if !faults.is_empty() {
         return Err(faults.join("; "));
     }
-    let fingerprints = foundation
-        .fingerprints(fingerprint_secret_arn)
-        .await
-        .map_err(text)?;
-    let norce = foundation
-        .norce(&guard(), norce, shops)
-        .await
-        .map_err(text)?;
+    let fingerprints = remotes.fingerprints.clone()?;
+    let norce = remotes.norce.clone()?;
     Ok(Ports {
         change_events: ChangeEvents {
             norce: norce.query,
-            erps: foundation.erps(&guard(), erp, shops).await.map_err(text)?,
+            erps: remotes.erps.clone()?,
             mappings: Arc::new(DynamoDbMappings::new(
                 aws,
                 code_mappings_table,

@@ -147,7 +147,7 @@ impl QueryClient {
     }
 
     /// Whether anybody else than a system account, which imports are made by, changed a customer or company in this time.
-    /// That `UpdatedBy` is the account of an import is inferred (norce-api §5.1).
+    /// That `UpdatedBy` is the account of an import is inferred (norce-api §5.2).
     ///
     /// # Errors
     /// [`NorceError`]

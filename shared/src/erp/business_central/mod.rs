@@ -156,7 +156,7 @@ impl BusinessCentral {
                 organisation_number: false,
                 readable: readable(&settings.extra_fields),
                 optimistic_concurrency: true,
-                // It has no key for that (erp-apis §1.7), other than a code that is asked for.
+                // It has no key for that, other than a code that is asked for (erp-apis §1.11).
                 creates_are_idempotent: false,
                 create_settles_after: SETTLES_AFTER,
             },
@@ -687,7 +687,7 @@ impl Erp for BusinessCentral {
         Ok(company)
     }
 
-    /// Permissions stand in permission sets, which the standard API does not show (erp-apis §1.1).
+    /// Permissions stand in permission sets (erp-apis §1.1); nothing in the facts tells of them without a write.
     async fn may_write(&self, _: Deadline) -> Result<Option<bool>, ErpError> {
         Ok(None)
     }

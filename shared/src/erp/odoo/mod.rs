@@ -166,7 +166,7 @@ impl Odoo {
                 organisation_number: true,
                 readable,
                 optimistic_concurrency: false,
-                // The external id is unique (erp-apis §2.4).
+                // By the external id, which is unique (erp-apis §2.4).
                 creates_are_idempotent: true,
                 create_settles_after: SETTLES_AFTER,
             },
