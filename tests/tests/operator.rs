@@ -101,6 +101,10 @@ async fn a_request_that_is_not_understood_is_told_what_is() {
         (json!({"action": "stauts"}), "`status`"),
         (json!({"action": "owed", "reson": "conflict"}), "`reason`"),
         (json!({"action": "owed", "reason": "?"}), "`conflict`"),
+        (
+            json!({"action": "replay", "since": "yesterday"}),
+            "`since` and `until` are times",
+        ),
         (json!({}), "`export-mappings`"),
         (json!("status"), "`status`"),
     ] {

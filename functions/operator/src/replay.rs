@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use shared::{
     domain::{ApplicationId, Cause, ChangeMessage, EntityKind, EntityRef, NorceId, Scope},
     http::Deadline,
@@ -27,8 +27,10 @@ pub struct ReplayRequest {
     /// Several.
     pub entities: Vec<String>,
     /// All that changed at this time or later, by Norce's clock.
+    #[serde(deserialize_with = "time")]
     pub since: Option<DateTime<Utc>>,
     /// But not after this time.
+    #[serde(deserialize_with = "time")]
     pub until: Option<DateTime<Utc>>,
     /// Of a time range: customers or companies only.
     pub kind: Option<EntityKind>,
@@ -40,6 +42,12 @@ pub struct ReplayRequest {
     pub after: Option<String>,
     /// Nothing is sent, only counted.
     pub dry_run: bool,
+}
+
+fn time<'de, D: Deserializer<'de>>(text: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let text = Option::<String>::deserialize(text)?;
+    let time = text.map(|text| text.parse()).transpose();
+    time.map_err(|_| D::Error::custom("`since` and `until` are times such as 2026-11-24T00:00:00Z"))
 }
 
 /// The answer.
