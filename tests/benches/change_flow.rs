@@ -168,8 +168,9 @@ impl Shop {
                     serde_path_to_error::deserialize(&mut payload).expect("an event");
                 let deadline = Deadline::after(Duration::from_secs(100));
                 let inbox = self.bundle.changes.as_ref();
+                let source = self.bundle.source("changes", inbox);
                 let function = &self.bundle.change_events;
-                let response = batch::handle(&event, inbox, CONCURRENCY, deadline, function).await;
+                let response = batch::handle(&event, source, CONCURRENCY, deadline, function).await;
                 assert!(response.batch_item_failures.is_empty(), "{response:?}");
                 serde_json::to_vec(&response).expect("a response");
             }
@@ -182,6 +183,7 @@ impl Shop {
             entity: customer(*id),
             cause,
             received_at: self.bundle.clock.now() - age,
+            ordered_at: None,
             correlation: Uuid::new_v4(),
         };
         self.customers.iter().map(message).collect()

@@ -20,7 +20,10 @@ use serde_json::json;
 use shared::{
     domain::{Shops, SystemClock},
     queues::{MemoryQueue, Message, Redrive},
-    runtime::secrets::{EventSecret, SecretError},
+    runtime::{
+        metrics::Metrics,
+        secrets::{EventSecret, SecretError},
+    },
 };
 use uuid::Uuid;
 
@@ -121,6 +124,7 @@ async fn main() {
             by_application: false,
         },
         orders: None,
+        metrics: Metrics::default(),
     };
     println!("receive-events, warm, in one process ({})", machine());
     println!("{:<20} {:>10} {:>16}", "", "processor", "one core");

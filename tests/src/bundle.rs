@@ -51,12 +51,13 @@ use shared::{
     queues::{Inbox, MemoryQueue, Message, Queue, QueueError, QueuedMessage, Redrive},
     reports::{MemoryReports, Reports},
     runtime::{
-        batch,
+        batch::{self, Source},
         configuration::{
             CreateInErp, ErpKind, ErpSettings, ForgottenPolicy, ImportSettings, NorceSettings,
             SyncPolicy,
         },
         guard::Guard,
+        metrics::Metrics,
         secrets::{ClientSecret, EventSecret, OrderSecret, SecretError},
         wiring::{self, ErpSecret},
     },
@@ -269,6 +270,8 @@ pub struct Bundle {
     pub change_events: ChangeEvents,
     /// `operator`.
     pub operator: Operator,
+    /// What all functions have measured since somebody took it.
+    pub metrics: Metrics,
     submit_imports: SubmitImports,
     poll_jobs: PollJobs,
     /// The time of day of everything.
@@ -371,9 +374,10 @@ impl Bundle {
         let norce_transport: Arc<dyn Transport> = Interruptible::new(reach(norce.router()), cut);
         let erp_transport: Arc<dyn Transport> = Interruptible::new(reach(erp.router()), cut);
         let breakers = Arc::new(MemoryBreakers::default());
-        let guard = || Guard::new(breakers.clone(), clock.clone());
+        let metrics = Metrics::default();
+        let guard = || Guard::new(breakers.clone(), clock.clone(), metrics.clone());
         // A person looks at a remote whether the functions leave it alone or not.
-        let guard_by_hand = || Guard::new(Arc::new(AlwaysClosed), clock.clone());
+        let guard_by_hand = || Guard::new(Arc::new(AlwaysClosed), clock.clone(), metrics.clone());
         let norce_settings = NorceSettings {
             base_url: NORCE_URL.parse().expect("an address"),
             scope: "prod".to_owned(),
@@ -448,12 +452,15 @@ impl Bundle {
                 erp_owns: options.erp_owns,
                 ..options.pass.clone()
             },
+            breakers: breakers.clone(),
+            metrics: metrics.clone(),
         };
         let hand_on = || HandOn {
             orders: Interruptible::new(orders.clone(), cut),
             outgoing: Interruptible::new(outgoing_orders.clone(), cut),
         };
         let change_events = ChangeEvents {
+            metrics: metrics.clone(),
             orders: options.order_receiver.then(hand_on),
             norce: clients.query.clone(),
             erps: erps.clone(),
@@ -474,6 +481,7 @@ impl Bundle {
             },
         };
         let by_hand = ChangeEvents {
+            metrics: metrics.clone(),
             mappings: cut_mappings.clone(),
             owed: cut_owed.clone(),
             changes: to_changes,
@@ -572,6 +580,7 @@ impl Bundle {
             },
             erps,
             create_accounts: options.create_accounts,
+            metrics: metrics.clone(),
         };
         let poll_jobs = PollJobs {
             norce: clients.connect,
@@ -584,10 +593,12 @@ impl Bundle {
             passes: cut_passes,
             clock: clock.clone(),
             give_up_after,
+            metrics: metrics.clone(),
         };
         let queues_refuse = Arc::new(AtomicBool::new(false));
         let refusing = queues_refuse.clone();
         let receive_events = Arc::new(ReceiveEvents {
+            metrics: metrics.clone(),
             secrets: Arc::new(FixedSecret(Arc::new(EventSecret {
                 current: EVENT_SECRET.into(),
                 previous: None,
@@ -657,6 +668,7 @@ impl Bundle {
             receive_events,
             change_events,
             operator,
+            metrics,
             submit_imports,
             poll_jobs,
             clock,
@@ -780,6 +792,16 @@ impl Bundle {
         Interruptible::new(queue.clone(), &self.interruption)
     }
 
+    /// A queue of the bundle, as a batch of its messages comes from it.
+    pub fn source<'a>(&'a self, queue: &'static str, inbox: &'a dyn Inbox) -> Source<'a> {
+        Source {
+            queue,
+            inbox,
+            metrics: &self.metrics,
+            clock: self.clock.as_ref(),
+        }
+    }
+
     /// Every function handles what waits for it, side by side, until none has anything to do; whether any had.
     async fn step(&self) -> bool {
         let busy = AtomicUsize::default();
@@ -797,7 +819,7 @@ impl Bundle {
         self.invoke(&self.changes, BATCH, async |event| {
             batch::handle(
                 &event,
-                self.inbox(&self.changes).as_ref(),
+                self.source("changes", self.inbox(&self.changes).as_ref()),
                 AT_ONCE,
                 Deadline::after(INVOCATION),
                 &self.change_events,
@@ -816,9 +838,8 @@ impl Bundle {
         self.invoke(&self.imports, IMPORTS_BATCH, async |event| {
             let inbox = self.inbox(&self.imports);
             let deadline = Deadline::after(INVOCATION);
-            self.submit_imports
-                .handle(&event, inbox.as_ref(), deadline)
-                .await
+            let source = self.source("imports", inbox.as_ref());
+            self.submit_imports.handle(&event, source, deadline).await
         })
         .await
     }
@@ -828,7 +849,8 @@ impl Bundle {
         self.invoke(&self.jobs, BATCH, async |event| {
             let inbox = self.inbox(&self.jobs);
             let deadline = Deadline::after(INVOCATION);
-            batch::handle(&event, inbox.as_ref(), AT_ONCE, deadline, &self.poll_jobs).await
+            let source = self.source("jobs", inbox.as_ref());
+            batch::handle(&event, source, AT_ONCE, deadline, &self.poll_jobs).await
         })
         .await
     }
@@ -839,7 +861,7 @@ impl Bundle {
             let deadline = Deadline::after(PASS_INVOCATION);
             batch::handle(
                 &event,
-                self.inbox(&self.passes_queue).as_ref(),
+                self.source("passes", self.inbox(&self.passes_queue).as_ref()),
                 NonZeroUsize::MIN,
                 deadline,
                 &self.full_pass,
@@ -928,7 +950,7 @@ impl Bundle {
             if messages.is_empty() {
                 return None;
             }
-            let work = function(sqs_event(messages));
+            let work = function(sqs_event(messages, self.clock.now()));
             self.interruption.invocation(work).await
         };
         let (response, of_copies) = tokio::join!(invoke(&messages), invoke(&copies));
@@ -1028,7 +1050,7 @@ async fn hide<M: Message>(queue: &MemoryQueue<M>, message: &QueuedMessage, time:
     hidden.expect("a message that is being handled");
 }
 
-fn sqs_event(messages: &[QueuedMessage]) -> SqsEvent {
+fn sqs_event(messages: &[QueuedMessage], now: DateTime<Utc>) -> SqsEvent {
     let mut event = SqsEvent::default();
     event.records = messages
         .iter()
@@ -1037,6 +1059,8 @@ fn sqs_event(messages: &[QueuedMessage]) -> SqsEvent {
             record.message_id = Some(message.message_id.to_string());
             record.receipt_handle = Some(message.receipt.clone());
             record.body = Some(message.body.clone());
+            let sent = (now - message.age).timestamp_millis().to_string();
+            record.attributes.insert("SentTimestamp".to_owned(), sent);
             let count = message.receive_count.to_string();
             record
                 .attributes

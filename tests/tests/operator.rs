@@ -1331,6 +1331,7 @@ async fn dead_letters_are_counted_shown_and_sent_again() {
             entity: customer(anna),
             cause: Cause::Ordered,
             received_at: bundle.clock.now() + TimeDelta::seconds(number),
+            ordered_at: None,
             correlation: Uuid::new_v4(),
         };
         let body = serde_json::to_string(&message).unwrap();

@@ -628,6 +628,7 @@ async fn send_change(bundle: &Bundle, number: i64, received_at: chrono::DateTime
         entity: customer(number),
         cause: Cause::Changed,
         received_at,
+        ordered_at: None,
         correlation: Uuid::nil(),
     };
     bundle

@@ -23,7 +23,10 @@ use shared::{
         StoredOrder,
     },
     queues::{MemoryQueue, Message, Queue, QueueError, Redrive},
-    runtime::secrets::{EventSecret, OrderSecret, SecretError},
+    runtime::{
+        metrics::Metrics,
+        secrets::{EventSecret, OrderSecret, SecretError},
+    },
 };
 use uuid::Uuid;
 
@@ -173,6 +176,7 @@ fn receiver(by_application: bool) -> Receiver {
             by_application,
         },
         orders: None,
+        metrics: Metrics::default(),
     };
     Receiver {
         function,

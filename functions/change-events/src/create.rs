@@ -12,6 +12,8 @@
 //! the earlier create carried. Otherwise a person has to look. With `ERP_CODE_PATTERN`, or where the adapter's creates are
 //! idempotent, none of this waiting is needed: the ERP itself makes no second record.
 
+use std::fmt;
+
 use shared::{
     domain::{Code, EmailKey, EntityRef},
     erp::{CreateOutcome, Erp, ErpRecord, IdempotencyKey, NaturalKey, Party},
@@ -23,6 +25,40 @@ use uuid::Uuid;
 
 use crate::{ChangeEvents, failure::Failure};
 
+/// How an entity came to its ERP record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was created.
+    Created,
+    /// It was there, and nobody else's.
+    Found,
+    /// Somebody else bound the two meanwhile.
+    FoundBound,
+    /// Norce had its code.
+    Bound,
+}
+
+impl Origin {
+    /// The outcome, as the metrics have it.
+    pub(crate) const fn outcome(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Found | Self::FoundBound | Self::Bound => "bound",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Created => "created in the ERP",
+            Self::Found => "found in the ERP",
+            Self::FoundBound => "found bound",
+            Self::Bound => "bound",
+        })
+    }
+}
+
 /// What a create is recognised by.
 struct Keys {
     asked: Option<Code>,
@@ -30,13 +66,13 @@ struct Keys {
 }
 
 impl ChangeEvents {
-    /// Creates the ERP record of an entity, or finds the one that is there. The word says which, for the log.
+    /// Creates the ERP record of an entity, or finds the one that is there.
     pub(crate) async fn create(
         &self,
         entity: EntityRef,
         party: &Party,
         deadline: Deadline,
-    ) -> Result<(Binding, &'static str), Failure> {
+    ) -> Result<(Binding, Origin), Failure> {
         let erp = self.erp(entity.scope)?;
         let asked = match &self.policy.code_pattern {
             Some(pattern) => Some(pattern.code(entity.kind, entity.id).map_err(|error| {
@@ -62,7 +98,7 @@ impl ChangeEvents {
         let earlier = match self.mappings.reserve(entity, reservation.clone()).await? {
             Reserved::New => None,
             Reserved::Earlier(earlier) => Some(earlier),
-            Reserved::Bound(binding) => return Ok((binding, "found bound")),
+            Reserved::Bound(binding) => return Ok((binding, Origin::FoundBound)),
             Reserved::Forgotten => return Err(Failure::later("it was forgotten meanwhile")),
         };
         match self
@@ -106,12 +142,12 @@ impl ChangeEvents {
         reservation: &Reservation,
         earlier: Option<&Reservation>,
         deadline: Deadline,
-    ) -> Result<(Binding, &'static str), Stop> {
+    ) -> Result<(Binding, Origin), Stop> {
         if let Some(record) = self
             .look_up(erp, entity, party, keys, earlier.is_some(), deadline)
             .await?
         {
-            return Ok((self.adopt(entity, &record).await?, "found in the ERP"));
+            return Ok((self.adopt(entity, &record).await?, Origin::Found));
         }
         if let Some(earlier) = earlier {
             let repeatable = keys.asked.is_some() || erp.capabilities().creates_are_idempotent;
@@ -131,17 +167,15 @@ impl ChangeEvents {
                     binding.shop_fingerprint = Some(self.shop_fingerprint(party)?);
                 }
                 self.bind(entity, &binding).await?;
-                Ok((binding, "created in the ERP"))
+                Ok((binding, Origin::Created))
             }
             // The reservation is ours and nothing had this code when it was made: an attempt of ours has made it since.
             Ok(CreateOutcome::AlreadyThere(record)) => {
-                Ok((self.adopt(entity, &record).await?, "found in the ERP"))
+                Ok((self.adopt(entity, &record).await?, Origin::Found))
             }
             Ok(CreateOutcome::Ambiguous { reason }) => {
                 match self.look_up(erp, entity, party, keys, true, deadline).await {
-                    Ok(Some(record)) => {
-                        Ok((self.adopt(entity, &record).await?, "found in the ERP"))
-                    }
+                    Ok(Some(record)) => Ok((self.adopt(entity, &record).await?, Origin::Found)),
                     Ok(None) => Err(Failure::Later {
                         at_least: (reservation.until - self.clock.now()).to_std().ok(),
                         reason: format!(

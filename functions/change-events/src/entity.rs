@@ -17,7 +17,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{ChangeEvents, Done, failure::Failure, party};
+use crate::{ChangeEvents, Done, create::Origin, failure::Failure, party};
 
 /// The receiving and the fetching function run on different hosts; their clocks may differ by this much. Within it an
 /// event is fetched once more rather than taken for done.
@@ -39,6 +39,8 @@ pub(crate) struct Change {
     pub(crate) entity: EntityRef,
     pub(crate) cause: Cause,
     pub(crate) received_at: DateTime<Utc>,
+    /// When the event of the order that led here was received.
+    pub(crate) ordered_at: Option<DateTime<Utc>>,
     pub(crate) correlation: Uuid,
     pub(crate) receive_count: u32,
 }
@@ -75,14 +77,14 @@ impl ChangeEvents {
             Some(Mapping::Forgotten) => {
                 // Again: whoever forgot it may have been cut off before.
                 self.owe_nothing(entity).await?;
-                return Ok("nothing: it is forgotten".into());
+                return Ok(Done::nothing("nothing: it is forgotten"));
             }
             Some(Mapping::Bound(binding))
                 if binding
                     .fetched_at
                     .is_some_and(|at| change.received_at + CLOCK_SKEW < at) =>
             {
-                return Ok("nothing: it was fetched after this event".into());
+                return Ok(Done::nothing("nothing: it was fetched after this event"));
             }
             _ => {}
         }
@@ -200,7 +202,9 @@ impl ChangeEvents {
                 CreateInErp::Never => false,
             };
         let (true, Some(company)) = (wanted, customer.main_company()) else {
-            return Ok("nothing: its company is not in the ERP, and it has not ordered".into());
+            return Ok(Done::nothing(
+                "nothing: its company is not in the ERP, and it has not ordered",
+            ));
         };
         let company = EntityRef::company(change.entity.scope, company);
         let cause = if ordered {
@@ -208,8 +212,7 @@ impl ChangeEvents {
         } else {
             Cause::Changed
         };
-        self.send_change(&[company], cause, change.correlation)
-            .await?;
+        self.send_change(&[company], cause, change).await?;
         Err(Failure::owed(
             Reason::MissingPrerequisite,
             format!("it is a contact and waits for {company} to be in the ERP"),
@@ -249,7 +252,7 @@ impl ChangeEvents {
             (_, Some(code)) => (
                 self.bind_existing(entity, code, &record.party, deadline)
                     .await?,
-                Some("bound"),
+                Some(Origin::Bound),
             ),
             (mapping, None) => {
                 // A reservation stands for a decision that was made before, and has to be brought to its end.
@@ -268,13 +271,11 @@ impl ChangeEvents {
         {
             record.party.kind = PartyKind::Person;
         }
-        self.deliver(entity, &binding, record.code.as_ref(), change.correlation)
-            .await?;
+        self.deliver(change, &binding, record.code.as_ref()).await?;
         let updated = self
             .update(entity, &mut binding, &record.party, deadline)
             .await?;
-        self.carry_contacts(entity, &record.contacts, change.correlation)
-            .await?;
+        self.carry_contacts(change, &record.contacts).await?;
         self.release_orders(entity, change.correlation).await?;
         binding.fetched_at = Some(fetched_at);
         if !self.mappings.record_sync(entity, &binding).await? {
@@ -282,13 +283,16 @@ impl ChangeEvents {
                 "the mapping changed while it was brought across",
             ));
         }
-        let done = match (how, updated) {
-            (Some(how), false) => format!("{how} as {}", binding.code),
-            (Some(how), true) => format!("{how} as {} and updated in the ERP", binding.code),
-            (None, true) => format!("updated in the ERP, {}", binding.code),
-            (None, false) => format!("unchanged, {}", binding.code),
-        };
-        Ok(done.into())
+        let code = &binding.code;
+        Ok(match (how, updated) {
+            (Some(how), false) => Done::new(how.outcome(), format!("{how} as {code}")),
+            (Some(how), true) => Done::new(
+                how.outcome(),
+                format!("{how} as {code} and updated in the ERP"),
+            ),
+            (None, true) => Done::new("updated", format!("updated in the ERP, {code}")),
+            (None, false) => Done::new("unchanged", format!("unchanged, {code}")),
+        })
     }
 
     /// An existing register: Norce has a code, and no mapping of ours knows it.
@@ -369,22 +373,22 @@ impl ChangeEvents {
         deadline: Deadline,
     ) -> Result<Option<Done>, Failure> {
         if !record.active {
-            return Ok(Some(
-                "nothing: it has no code and is inactive in Norce".into(),
-            ));
+            return Ok(Some(Done::nothing(
+                "nothing: it has no code and is inactive in Norce",
+            )));
         }
         match self.policy.create_in_erp {
             CreateInErp::Always => Ok(None),
-            CreateInErp::Never => Ok(Some(
-                "nothing: it has no code, and CREATE_IN_ERP is `never`".into(),
-            )),
+            CreateInErp::Never => Ok(Some(Done::nothing(
+                "nothing: it has no code, and CREATE_IN_ERP is `never`",
+            ))),
             CreateInErp::FirstOrder => {
                 // A company that is in the ERP brings its contacts along, whether they have ordered or not.
                 let wanted = change.cause == Cause::Ordered
                     || record.has_ordered
                     || matches!(record.party.kind, PartyKind::Contact { .. })
                     || self.norce.has_order(change.entity, deadline).await?;
-                Ok((!wanted).then(|| "nothing: it has no code and no order yet".into()))
+                Ok((!wanted).then(|| Done::nothing("nothing: it has no code and no order yet")))
             }
         }
     }
@@ -392,12 +396,11 @@ impl ChangeEvents {
     /// Sees to it that Norce gets the code, or notes that it has it.
     async fn deliver(
         &self,
-        entity: EntityRef,
+        change: &Change,
         binding: &Binding,
         in_norce: Option<&Code>,
-        correlation: Uuid,
     ) -> Result<(), Failure> {
-        let now = self.clock.now();
+        let (entity, now) = (change.entity, self.clock.now());
         if in_norce.is_some() {
             if !matches!(binding.delivery, CodeDelivery::Confirmed { .. }) {
                 let confirmed = CodeDelivery::Confirmed { at: now };
@@ -414,7 +417,10 @@ impl ChangeEvents {
         {
             return Ok(());
         }
-        let line = ImportLine::code(entity.id, binding.code.clone(), correlation);
+        let line = ImportLine {
+            ordered_at: change.ordered_at,
+            ..ImportLine::code(entity.id, binding.code.clone(), change.correlation)
+        };
         let request = ImportRequest {
             kind: entity.kind,
             scope: entity.scope,
@@ -479,12 +485,8 @@ impl ChangeEvents {
     }
 
     /// A company that is in the ERP brings those of its contacts along that nothing is known of yet.
-    async fn carry_contacts(
-        &self,
-        entity: EntityRef,
-        contacts: &[NorceId],
-        correlation: Uuid,
-    ) -> Result<(), Failure> {
+    async fn carry_contacts(&self, change: &Change, contacts: &[NorceId]) -> Result<(), Failure> {
+        let entity = change.entity;
         let mut unknown = Vec::new();
         for some in contacts.chunks(CONTACT_LOOK_UPS) {
             let contacts: Vec<EntityRef> = some
@@ -501,7 +503,7 @@ impl ChangeEvents {
                     .map(|(contact, _)| contact),
             );
         }
-        self.send_change(&unknown, Cause::ContactOfCompany, correlation)
+        self.send_change(&unknown, Cause::ContactOfCompany, change)
             .await
     }
 
@@ -509,7 +511,7 @@ impl ChangeEvents {
         &self,
         entities: &[EntityRef],
         cause: Cause,
-        correlation: Uuid,
+        after: &Change,
     ) -> Result<(), Failure> {
         if entities.is_empty() {
             return Ok(());
@@ -521,7 +523,8 @@ impl ChangeEvents {
                 entity: *entity,
                 cause,
                 received_at,
-                correlation,
+                ordered_at: after.ordered_at,
+                correlation: after.correlation,
             })
             .collect();
         Ok(self.changes.send(&messages, Duration::ZERO).await?)
@@ -536,5 +539,8 @@ fn gone(change: &Change) -> Result<Done, Failure> {
             change.entity
         )));
     }
-    Ok(format!("nothing: {} is not in Norce (any more)", change.entity).into())
+    Ok(Done::nothing(format!(
+        "nothing: {} is not in Norce (any more)",
+        change.entity
+    )))
 }

@@ -54,7 +54,7 @@ impl ChangeEvents {
         // They see that nobody is there to wait for, and their copies go.
         self.release_orders(entity, change.correlation).await?;
         self.owe_nothing(entity).await?;
-        Ok(done.into())
+        Ok(Done::new("forgotten", done))
     }
 
     /// Nothing is owed of who is forgotten.

@@ -104,15 +104,15 @@ impl ChangeEvents {
             .iter()
             .filter(|place| place.entity.is_none() && place.slot.given.is_none());
         let guests = guests.filter(|place| place.slot.means_somebody()).count();
-        Ok(format!(
+        let words = format!(
             "handed on with {filled} code(s) filled in and {guests} left empty; it leads to {}",
             if entities.is_empty() {
                 "nobody that Norce knows".to_owned()
             } else {
                 names(&entities)
             }
-        )
-        .into())
+        );
+        Ok(Done::new("order", words))
     }
 
     /// To whom a posted order leads: by the codes that it has, else as Query has it, else by its own e-mail addresses.

@@ -16,7 +16,7 @@ mod hand_on;
 mod order;
 mod party;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use shared::{
@@ -30,6 +30,7 @@ use shared::{
     runtime::{
         batch::{Handler, Outcome, Received},
         configuration::SyncPolicy,
+        metrics::{Metric, Metrics},
     },
 };
 
@@ -65,10 +66,32 @@ pub struct ChangeEvents {
     pub policy: SyncPolicy,
     /// Hands orders on; `None`: they are not for us (`ORDER_RECEIVER`).
     pub orders: Option<HandOn>,
+    /// What an invocation measures.
+    pub metrics: Metrics,
 }
 
-/// What was done, for the log.
-type Done = std::borrow::Cow<'static, str>;
+/// What was done about a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// For the metrics: a value of [`Metric::Changes`]'s second dimension.
+    outcome: &'static str,
+    /// For the log and for people.
+    words: Cow<'static, str>,
+}
+
+impl Done {
+    fn new(outcome: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            outcome,
+            words: words.into(),
+        }
+    }
+
+    /// There was nothing to do.
+    fn nothing(words: impl Into<Cow<'static, str>>) -> Self {
+        Self::new("nothing", words)
+    }
+}
 
 #[async_trait]
 impl Handler<ChangeMessage> for ChangeEvents {
@@ -84,12 +107,14 @@ impl Handler<ChangeMessage> for ChangeEvents {
                 entity,
                 cause,
                 received_at,
+                ordered_at,
                 correlation,
             } => {
                 let change = entity::Change {
                     entity,
                     cause,
                     received_at,
+                    ordered_at,
                     correlation,
                     receive_count,
                 };
@@ -98,21 +123,28 @@ impl Handler<ChangeMessage> for ChangeEvents {
             ChangeMessage::Order {
                 order,
                 application,
-                received_at: _,
+                received_at,
                 correlation,
             } => {
                 let change = order::OrderChange {
                     key: &order,
                     application,
+                    received_at,
                     correlation,
                     receive_count,
                 };
                 self.order(&change, deadline).await
             }
         };
+        let outcome = match &result {
+            Ok(done) => done.outcome,
+            Err(Failure::Owed { .. }) => "owed",
+            Err(Failure::Later { .. }) => "deferred",
+        };
+        self.metrics.count(Metric::Changes, outcome);
         match result {
             Ok(done) => {
-                tracing::info!(subject, outcome = %done, %correlation, "change handled");
+                tracing::info!(subject, outcome = %done.words, %correlation, "change handled");
                 Outcome::Done
             }
             Err(Failure::Owed { reason, detail }) => {
@@ -143,7 +175,7 @@ pub enum Verdict {
 impl From<Result<Done, Failure>> for Verdict {
     fn from(result: Result<Done, Failure>) -> Self {
         match result {
-            Ok(done) => Self::Done(done.into_owned()),
+            Ok(done) => Self::Done(done.words.into_owned()),
             Err(Failure::Owed { reason, detail }) => Self::Owed { reason, detail },
             Err(Failure::Later { reason, .. }) => Self::Later(reason),
         }
@@ -165,6 +197,7 @@ impl ChangeEvents {
             entity,
             cause,
             received_at: self.clock.now(),
+            ordered_at: None,
             correlation: Uuid::new_v4(),
             receive_count: AS_IF_LOOKED_OFTEN,
         }

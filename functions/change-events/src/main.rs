@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsEvent;
 use change_events::{ChangeEvents, Configuration, HandOn};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     domain::SystemClock,
     mappings::DynamoDbMappings,
@@ -12,9 +12,10 @@ use shared::{
     owed::DynamoDbOwed,
     queues::SqsQueue,
     runtime::{
-        Renewed, batch,
+        Renewed,
+        batch::{self, Source},
         configuration::Environment,
-        telemetry,
+        serve, telemetry,
         wiring::{Foundation, WiringError},
     },
 };
@@ -22,26 +23,28 @@ use shared::{
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
+    telemetry::logged(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let configuration = Configuration::read(Environment::of_process())?;
     let foundation = Foundation::load().await?;
     let inbox = foundation.inbox(&configuration.changes);
+    let source = Source {
+        queue: "changes",
+        inbox: &inbox,
+        metrics: &foundation.metrics,
+        clock: &SystemClock,
+    };
     let function = Renewed::default();
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+    let handler = async |event: LambdaEvent<SqsEvent>| {
         let function = function.get(|| build(&configuration, &foundation)).await?;
         let deadline = batch::deadline(event.context.deadline());
         let concurrency = configuration.concurrency;
-        Ok::<_, Error>(
-            batch::handle(
-                &event.payload,
-                &inbox,
-                concurrency,
-                deadline,
-                function.as_ref(),
-            )
-            .await,
-        )
-    }))
-    .await
+        let function = function.as_ref();
+        Ok::<_, Error>(batch::handle(&event.payload, source, concurrency, deadline, function).await)
+    };
+    serve(&foundation.metrics, &foundation.stack, handler).await
 }
 
 async fn build(
@@ -72,6 +75,7 @@ async fn build(
         clock: Arc::new(SystemClock),
         fingerprints,
         shops: configuration.shops.clone(),
+        metrics: foundation.metrics.clone(),
         policy: configuration.policy.clone(),
         orders: configuration.orders.as_ref().map(|orders| HandOn {
             orders: Arc::new(DynamoDbOrders::new(aws, &orders.table)),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use shared::{
     domain::{
         ApplicationId, Cause, ChangeMessage, EmailKey, EntityRef, NorceId, Order, OrderKey,
@@ -23,6 +24,8 @@ pub(crate) const DELIVERIES_UNTIL_OWED: u32 = 12;
 pub(crate) struct OrderChange<'a> {
     pub(crate) key: &'a OrderKey,
     pub(crate) application: ApplicationId,
+    /// When its event was received.
+    pub(crate) received_at: DateTime<Utc>,
     pub(crate) correlation: Uuid,
     pub(crate) receive_count: u32,
 }
@@ -82,7 +85,9 @@ impl ChangeEvents {
             key, application, ..
         } = *change;
         let Some(scope) = self.shops.scope(Some(application)) else {
-            return Ok(format!("application {application} is not in NORCE_APPLICATIONS").into());
+            return Ok(Done::nothing(format!(
+                "application {application} is not in NORCE_APPLICATIONS"
+            )));
         };
         if let (Some(hand_on), OrderKey::ClientOrderRef(reference)) = (&self.orders, key) {
             let posted = OrderRef {
@@ -92,7 +97,7 @@ impl ChangeEvents {
             match hand_on.orders.get(&posted).await? {
                 // Everybody that it leads to is in the ERP.
                 Some(stored) if stored.handed_on.is_some() => {
-                    return Ok("nothing: the order was handed on".into());
+                    return Ok(Done::nothing("nothing: the order was handed on"));
                 }
                 Some(stored) => {
                     return self
@@ -122,13 +127,18 @@ impl ChangeEvents {
             .await?;
         let entities = self.look_after_parties(&leads, change).await?;
         if entities.is_empty() {
-            return Ok(format!(
-                "order {} leads to no customer or company of Norce",
-                order.id
-            )
-            .into());
+            return Ok(Done::new(
+                "order",
+                format!(
+                    "order {} leads to no customer or company of Norce",
+                    order.id
+                ),
+            ));
         }
-        Ok(format!("order {} leads to {}", order.id, names(&entities)).into())
+        Ok(Done::new(
+            "order",
+            format!("order {} leads to {}", order.id, names(&entities)),
+        ))
     }
 
     /// Sends a message for every customer and company that an order leads to, also where it leads to several of a kind:
@@ -145,6 +155,7 @@ impl ChangeEvents {
                 entity: *entity,
                 cause: Cause::Ordered,
                 received_at: self.clock.now(),
+                ordered_at: Some(change.received_at),
                 correlation: change.correlation,
             })
             .collect();

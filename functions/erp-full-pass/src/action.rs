@@ -122,6 +122,7 @@ impl Tell {
             record: (!bare).then(|| self.record.clone()),
             company: self.company,
             contacts: Vec::new(),
+            ordered_at: None,
             correlation,
         })
     }
@@ -139,6 +140,7 @@ impl Tell {
             record: Some(self.record.clone()),
             company: None,
             contacts: Vec::new(),
+            ordered_at: None,
             correlation,
         }
     }
@@ -358,6 +360,7 @@ impl ErpFullPass {
                     entity: *entity,
                     cause: Cause::Changed,
                     received_at: self.clock.now(),
+                    ordered_at: None,
                     correlation,
                 })),
                 0,

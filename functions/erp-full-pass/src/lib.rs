@@ -2,13 +2,14 @@
 //! with minimal imports, and it walks over what has changed in Norce (the sweep) and has it looked at again.
 //!
 //! ```text
-//! run      one step of a run: lease, walk, save, go on
-//! walk     the ERP's side: pages, look-ups in batches, and what is decided about each record
-//! sweep    Norce's side
-//! decide   the rules: what is done about a record
-//! action   what was decided, as it is written down and then done
-//! report   what a plan leaves
-//! retry    what is owed, tried again by itself
+//! run         one step of a run: lease, walk, save, go on
+//! walk        the ERP's side: pages, look-ups in batches, and what is decided about each record
+//! sweep       Norce's side
+//! decide      the rules: what is done about a record
+//! action      what was decided, as it is written down and then done
+//! report      what a plan leaves
+//! retry       what is owed, tried again by itself
+//! heartbeat   metrics of the state that no event changes
 //! ```
 //!
 //! A pass writes down what it will do before it does it: the actions of a page stand in the record of the run together
@@ -20,6 +21,7 @@ mod action;
 mod configuration;
 mod decide;
 mod failure;
+mod heartbeat;
 pub mod report;
 mod retry;
 mod run;
@@ -33,6 +35,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
+    breakers::Breakers,
     domain::{
         ApplicationId, ChangeMessage, Clock, FieldGroup, FieldGroups, FingerprintKey,
         ImportRequest, PassMessage, PassRequest, Scope, Shops,
@@ -45,7 +48,10 @@ use shared::{
     passes::Passes,
     queues::{Queue, QueueDepth, QueueError},
     reports::Reports,
-    runtime::batch::{Handler, Outcome, Received},
+    runtime::{
+        batch::{Handler, Outcome, Received},
+        metrics::Metrics,
+    },
 };
 use thiserror::Error;
 use uuid::Uuid;
@@ -116,6 +122,10 @@ pub struct ErpFullPass {
     pub shops: Shops,
     /// What to do with what is found.
     pub settings: PassSettings,
+    /// Which remotes are unavailable, for the metrics.
+    pub breakers: Arc<dyn Breakers>,
+    /// What an invocation measures.
+    pub metrics: Metrics,
 }
 
 /// The ERP's part in `ERP_OWNED_FIELDS` is more than it can tell.

@@ -4,9 +4,10 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use aws_lambda_events::sqs::SqsEvent;
 use erp_full_pass::{Configuration, ErpFullPass, Request, Retry, told_groups};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent};
 use serde_json::Value;
 use shared::{
+    breakers::DynamoDbBreakers,
     domain::SystemClock,
     mappings::DynamoDbMappings,
     owed::DynamoDbOwed,
@@ -14,9 +15,10 @@ use shared::{
     queues::SqsQueue,
     reports::S3Reports,
     runtime::{
-        Renewed, batch,
+        Renewed,
+        batch::{self, Source},
         configuration::Environment,
-        telemetry,
+        serve, telemetry,
         wiring::{Foundation, WiringError},
     },
 };
@@ -29,11 +31,21 @@ const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
+    telemetry::logged(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let configuration = Configuration::read(Environment::of_process())?;
     let foundation = Foundation::load().await?;
     let inbox = foundation.inbox(&configuration.passes);
+    let source = Source {
+        queue: "passes",
+        inbox: &inbox,
+        metrics: &foundation.metrics,
+        clock: &SystemClock,
+    };
     let function = Renewed::default();
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+    let handler = async |event: LambdaEvent<Value>| {
         let function = function.get(|| build(&configuration, &foundation)).await?;
         let LambdaEvent { payload, context } = event;
         if payload.get("Records").is_none() {
@@ -43,18 +55,18 @@ async fn main() -> Result<(), Error> {
                 Request::Pass(request) => serde_json::to_value(function.start(&request).await?)?,
                 Request::Retry(Retry::Owed {}) => {
                     let retried = function.retry_owed().await?;
-                    telemetry::owed(&retried.counts.owed, retried.counts.oldest_seconds);
+                    function.heartbeat(&retried.counts).await?;
                     serde_json::to_value(retried)?
                 }
             });
         }
         let event: SqsEvent = serde_json::from_value(payload)?;
         let deadline = batch::deadline(context.deadline());
-        let response =
-            batch::handle(&event, &inbox, CONCURRENCY, deadline, function.as_ref()).await;
+        let function = function.as_ref();
+        let response = batch::handle(&event, source, CONCURRENCY, deadline, function).await;
         Ok::<_, Error>(serde_json::to_value(response)?)
-    }))
-    .await
+    };
+    serve(&foundation.metrics, &foundation.stack, handler).await
 }
 
 async fn build(
@@ -96,5 +108,7 @@ async fn build(
         fingerprints,
         shops: configuration.shops.clone(),
         settings: configuration.pass.clone(),
+        breakers: Arc::new(DynamoDbBreakers::new(aws, &configuration.breakers_table)),
+        metrics: foundation.metrics.clone(),
     })
 }

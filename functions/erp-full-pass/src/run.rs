@@ -17,7 +17,7 @@ use shared::{
     erp::Cursor,
     http::Deadline,
     passes::{Cost, Counts, Ended, Lease, LeaseKey, Run},
-    runtime::batch::Outcome,
+    runtime::{batch::Outcome, metrics::Metric},
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -486,6 +486,8 @@ impl ErpFullPass {
         if step.run.version == 0 {
             // Saved before anything else, so that there is a record however the pass ends.
             step.save(self).await?;
+            let mode = step.run.mode.as_str();
+            self.metrics.count(Metric::PassesStarted, mode);
         }
         if step.run.watermark_after.is_none() {
             self.take_watermarks(step.run, deadline).await?;
@@ -534,8 +536,31 @@ impl ErpFullPass {
         if !self.passes.save(run).await? {
             return Err(Halt::Superseded);
         }
+        self.measure(run);
         log(run);
         Ok(())
+    }
+
+    /// The metrics of a run that has ended.
+    fn measure(&self, run: &Run) {
+        let (metrics, mode) = (&self.metrics, run.mode.as_str());
+        let ended = match run.ended.as_ref().and_then(|ended| ended.failed.as_ref()) {
+            Some(_) => Metric::PassesFailed,
+            None => Metric::PassesEnded,
+        };
+        metrics.count(ended, mode);
+        let time = (self.clock.now() - run.started).to_std();
+        metrics.time(Metric::PassSeconds, mode, time.unwrap_or_default());
+        let Counts {
+            seen,
+            unchanged,
+            ref skipped,
+            ..
+        } = run.counts;
+        let skipped: u64 = skipped.values().sum();
+        let changed = seen.saturating_sub(unchanged).saturating_sub(skipped);
+        metrics.record(Metric::PassRecordsSeen, mode, seen);
+        metrics.record(Metric::PassRecordsChanged, mode, changed);
     }
 
     /// A step of a plan. It writes its report and nothing else (P10).

@@ -26,6 +26,7 @@ use shared::{
     orders::{OrderRef, Orders, OrdersError, Parties, Received, StoredOrder},
     owed::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
     queues::{Queue, QueueError},
+    runtime::metrics::Metrics,
 };
 use uuid::Uuid;
 
@@ -83,6 +84,8 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
             }),
             outgoing: Arc::new(notes.clone()),
         }),
+        // Of its own: what is only asked is not measured.
+        metrics: Metrics::default(),
     };
     (dry, notes)
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt::Display, sync::Arc};
 
 use change_events::{ChangeEvents, HandOn};
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent};
 use operator::{
     Configuration, Doctor, FunctionLog, Operator, Ports, Refusal, Request, WorkQueue, doctor,
 };
@@ -30,7 +30,7 @@ use shared::{
         secrets::{
             ApiKeySecret, ClientSecret, EventSecret, FingerprintSecret, OrderSecret, SecretForm,
         },
-        telemetry,
+        serve, telemetry,
         wiring::{Foundation, NorceClients},
     },
 };
@@ -39,9 +39,13 @@ use tracing::Level;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
+    telemetry::logged(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let configuration = Configuration::read(Environment::of_process());
     let foundation = Foundation::load().await?;
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+    let handler = async |event: LambdaEvent<Value>| {
         let LambdaEvent { payload, context } = event;
         let action = payload["action"].as_str().unwrap_or_default().to_owned();
         let request = Request::parse(payload).map_err(diagnostic)?;
@@ -57,8 +61,8 @@ async fn main() -> Result<(), Error> {
         // What a person did is found in the log later; a summary has nothing personal in it.
         tracing::info!(action, summary = answer.summary(), "a person was answered");
         Ok::<_, Diagnostic>(answer)
-    }))
-    .await
+    };
+    serve(&foundation.metrics, &foundation.stack, handler).await
 }
 
 /// The error that the person sees.
@@ -84,7 +88,11 @@ struct Remotes {
 impl Remotes {
     async fn reach(configuration: &Configuration, foundation: &Foundation) -> Self {
         // A person wants to see a remote as it is, whether the functions leave it alone or not.
-        let guard = Guard::new(Arc::new(AlwaysClosed), Arc::new(SystemClock));
+        let guard = Guard::new(
+            Arc::new(AlwaysClosed),
+            Arc::new(SystemClock),
+            foundation.metrics.clone(),
+        );
         let Configuration {
             shops,
             norce,

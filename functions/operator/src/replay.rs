@@ -137,6 +137,7 @@ impl Ports {
                 entity: *entity,
                 cause: request.cause.unwrap_or(Cause::Changed),
                 received_at,
+                ordered_at: None,
                 correlation,
             })
             .collect();

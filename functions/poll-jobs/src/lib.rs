@@ -9,7 +9,7 @@ mod configuration;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use shared::{
     domain::{
@@ -29,6 +29,7 @@ use shared::{
     runtime::{
         batch::{Handler, Outcome, Received},
         delivery::{self, DeliveryError},
+        metrics::{Metric, Metrics},
     },
 };
 use thiserror::Error;
@@ -69,6 +70,8 @@ pub struct PollJobs {
     pub clock: Arc<dyn Clock>,
     /// After this time a line without an outcome is owed.
     pub give_up_after: Duration,
+    /// What an invocation measures.
+    pub metrics: Metrics,
 }
 
 /// Why a look at a job came to nothing. All of it is worth another look later.
@@ -148,6 +151,9 @@ impl PollJobs {
         let after = match self.look(&batch, deadline).await {
             Ok(Progress::Settled) => return Ok(()),
             Ok(Progress::Running) => {
+                let age = (self.clock.now() - batch.recorded_at).to_std();
+                self.metrics
+                    .time(Metric::OpenBatchSeconds, "", age.unwrap_or_default());
                 if self.age(&batch) >= self.give_up_after {
                     return self.give_up(&batch, deadline).await;
                 }
@@ -342,6 +348,7 @@ impl PollJobs {
                 .iter()
                 .map(|line| delivery::confirm(mappings, owed, batch, line, now));
             try_join_all(writes).await?;
+            self.count_confirmed(some, now);
         }
         let mut missing = Vec::new();
         let mut confirmed = updates.len();
@@ -356,6 +363,7 @@ impl PollJobs {
                 match ids.get(&line.code) {
                     Some(id) => {
                         delivery::inserted(mappings, owed, batch, &line, *id, now).await?;
+                        self.count_confirmed(std::slice::from_ref(&line), now);
                         companies.push(*id);
                         confirmed += 1;
                     }
@@ -370,6 +378,15 @@ impl PollJobs {
             tracing::info!(batch = %batch.id, lines = confirmed, "lines confirmed");
         }
         Ok(missing)
+    }
+
+    fn count_confirmed(&self, lines: &[ImportLine], now: DateTime<Utc>) {
+        let count = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        self.metrics.record(Metric::ImportLines, "confirmed", count);
+        let ordered = lines.iter().filter_map(|line| line.ordered_at);
+        for time in ordered.filter_map(|at| (now - at).to_std().ok()) {
+            self.metrics.time(Metric::OrderToCodeSeconds, "", time);
+        }
     }
 
     /// Norce's ids of records that were inserted, by their codes; of a code that it has twice, none.
@@ -448,6 +465,7 @@ impl PollJobs {
                     record: None,
                     company: None,
                     contacts: contacts.iter().filter_map(|line| line.id).collect(),
+                    ordered_at: None,
                     correlation: first.correlation,
                 };
                 requests.push(request(EntityKind::Company, vec![line]));
@@ -486,6 +504,11 @@ impl PollJobs {
             self.clock.now(),
         )
         .await?;
+        let result = match reason {
+            Reason::TimedOut => "timed-out",
+            _ => "refused",
+        };
+        self.metrics.count(Metric::ImportLines, result);
         let entity = delivery::entity(batch, line).map(|entity| entity.to_string());
         tracing::warn!(entity, code = %line.code, reason = reason.as_str(), detail, correlation = %line.correlation, "code is owed");
         Ok(())

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use aws_lambda_events::sqs::SqsEvent;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent};
 use poll_jobs::{Configuration, PollJobs};
 use shared::{
     domain::SystemClock,
@@ -13,9 +13,10 @@ use shared::{
     passes::DynamoDbPasses,
     queues::SqsQueue,
     runtime::{
-        Renewed, batch,
+        Renewed,
+        batch::{self, Source},
         configuration::Environment,
-        telemetry,
+        serve, telemetry,
         wiring::{Foundation, WiringError},
     },
 };
@@ -26,25 +27,27 @@ const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
+    telemetry::logged(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let configuration = Configuration::read(Environment::of_process())?;
     let foundation = Foundation::load().await?;
     let inbox = foundation.inbox(&configuration.jobs);
+    let source = Source {
+        queue: "jobs",
+        inbox: &inbox,
+        metrics: &foundation.metrics,
+        clock: &SystemClock,
+    };
     let function = Renewed::default();
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+    let handler = async |event: LambdaEvent<SqsEvent>| {
         let function = function.get(|| build(&configuration, &foundation)).await?;
         let deadline = batch::deadline(event.context.deadline());
-        Ok::<_, Error>(
-            batch::handle(
-                &event.payload,
-                &inbox,
-                CONCURRENCY,
-                deadline,
-                function.as_ref(),
-            )
-            .await,
-        )
-    }))
-    .await
+        let function = function.as_ref();
+        Ok::<_, Error>(batch::handle(&event.payload, source, CONCURRENCY, deadline, function).await)
+    };
+    serve(&foundation.metrics, &foundation.stack, handler).await
 }
 
 async fn build(
@@ -76,6 +79,7 @@ async fn build(
         owed: Arc::new(DynamoDbOwed::new(aws, &configuration.owed_table)),
         passes: Arc::new(DynamoDbPasses::new(aws, &configuration.passes_table)),
         clock: Arc::new(SystemClock),
+        metrics: foundation.metrics.clone(),
         give_up_after: configuration.import.give_up_after,
     })
 }

@@ -25,7 +25,10 @@ use shared::{
     },
     norce::events::{Event, EventType},
     queues::{Queue, QueueError},
-    runtime::secrets::EventSecret,
+    runtime::{
+        metrics::{Metric, Metrics},
+        secrets::EventSecret,
+    },
 };
 use uuid::Uuid;
 
@@ -56,6 +59,8 @@ pub struct ReceiveEvents {
     pub shops: Shops,
     /// Takes orders; `None`: they are not for us (`ORDER_RECEIVER`).
     pub orders: Option<OrderReceiver>,
+    /// What an invocation measures.
+    pub metrics: Metrics,
 }
 
 /// The answer to a post, before it is put into HTTP.
@@ -81,9 +86,22 @@ enum AnswerBody<'a> {
 impl ReceiveEvents {
     /// Answers one post.
     pub async fn handle(&self, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        if path(request) == ORDERS_PATH {
-            return self.handle_order(request).await;
-        }
+        let response = if path(request) == ORDERS_PATH {
+            self.handle_order(request).await
+        } else {
+            self.handle_event(request).await
+        };
+        let answer = match response.status_code {
+            200..300 => "accepted",
+            401 => "unauthorised",
+            400..500 => "refused",
+            _ => "failed",
+        };
+        self.metrics.count(Metric::Posts, answer);
+        response
+    }
+
+    async fn handle_event(&self, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
         let answer = self.answer(request).await.unwrap_or_else(|answer| answer);
         match &answer {
             Answer::Accepted {
@@ -177,6 +195,7 @@ impl ReceiveEvents {
             entity,
             cause: Cause::Changed,
             received_at,
+            ordered_at: None,
             correlation,
         })
         .await

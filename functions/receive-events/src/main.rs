@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent};
 use receive_events::{CachedSecret, Configuration, OrderReceiver, ReceiveEvents};
 use shared::{
     domain::SystemClock,
     orders::DynamoDbOrders,
     queues::SqsQueue,
-    runtime::{configuration::Environment, telemetry, wiring::Foundation},
+    runtime::{configuration::Environment, serve, telemetry, wiring::Foundation},
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
+    telemetry::logged(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let configuration = Configuration::read(Environment::of_process())?;
     let foundation = Foundation::load().await?;
     // Secrets are read with the first post and not here, so that a cold start waits for nothing.
@@ -38,12 +42,10 @@ async fn main() -> Result<(), Error> {
         clock: Arc::new(SystemClock),
         shops: configuration.shops,
         orders,
+        metrics: foundation.metrics.clone(),
     };
-    let function = &function;
-    lambda_runtime::run(service_fn(
-        async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
-            Ok::<_, Error>(function.handle(&event.payload).await)
-        },
-    ))
-    .await
+    let handler = async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
+        Ok::<_, Error>(function.handle(&event.payload).await)
+    };
+    serve(&foundation.metrics, &foundation.stack, handler).await
 }

@@ -27,11 +27,12 @@ use shared::{
     mappings::{Mapping, Mappings},
     norce::{ImportError, ImportRow, ImportShape, NorceError, NorceImports},
     owed::{OwedRecords, Reason},
-    queues::{Inbox, Queue},
+    queues::Queue,
     runtime::{
-        batch::{give_back, later, parse, receive_count, response, retry_delay},
+        batch::{Source, receive_count, response, retry_delay},
         configuration::ImportSettings,
         delivery,
+        metrics::{Metric, Metrics},
     },
 };
 use uuid::Uuid;
@@ -65,6 +66,8 @@ pub struct SubmitImports {
     pub erps: HashMap<Scope, Arc<dyn Erp>>,
     /// `CREATE_ACCOUNTS`: customers that are inserted get a login for each of their shops.
     pub create_accounts: bool,
+    /// What an invocation measures.
+    pub metrics: Metrics,
 }
 
 /// What lines must have in common to become one job. Companies come first in the order of the keys, and inserts before
@@ -156,26 +159,28 @@ impl SubmitImports {
     pub async fn handle(
         &self,
         event: &SqsEvent,
-        inbox: &dyn Inbox,
+        source: Source<'_>,
         deadline: Deadline,
     ) -> SqsBatchResponse {
         let mut failures = Vec::new();
         let mut gathered: BTreeMap<Key, Gathered> = BTreeMap::new();
         let mut alone = Vec::new();
         for (index, record) in event.records.iter().enumerate() {
-            match parse::<ImportRequest>(record, inbox).await {
+            match source.parse::<ImportRequest>(record).await {
                 Ok(received) if received.message.alone => {
                     let mut own = BTreeMap::new();
                     self.gather(index, received.message, &mut own);
                     alone.extend(own);
                 }
                 Ok(received) => self.gather(index, received.message, &mut gathered),
-                Err(Some(delay)) => give_back([record], inbox, delay, &mut failures).await,
+                Err(Some(delay)) => {
+                    source.return_to_queue([record], delay, &mut failures).await;
+                }
                 Err(None) => {}
             }
         }
         for (key, group) in gathered.into_iter().chain(alone) {
-            self.submit_group(key, group, &event.records, inbox, deadline, &mut failures)
+            self.submit_group(key, group, &event.records, source, deadline, &mut failures)
                 .await;
         }
         failures.sort_unstable();
@@ -216,7 +221,7 @@ impl SubmitImports {
         key: Key,
         group: Gathered,
         records: &[SqsMessage],
-        inbox: &dyn Inbox,
+        source: Source<'_>,
         deadline: Deadline,
         failures: &mut Vec<String>,
     ) {
@@ -263,12 +268,12 @@ impl SubmitImports {
                 let delay = match not_now.at_least {
                     Some(Duration::ZERO) => Duration::ZERO,
                     _ if panicked => retry_delay(receive_count(record), None),
-                    at_least => match later(record, inbox, at_least, &not_now.reason).await {
+                    at_least => match source.retry_later(record, at_least, &not_now.reason).await {
                         Some(delay) => delay,
                         None => continue,
                     },
                 };
-                give_back([record], inbox, delay, failures).await;
+                source.return_to_queue([record], delay, failures).await;
             }
             tracing::warn!(%kind, %scope, lines = batch.len(), reason = not_now.reason, "lines wait to be submitted");
         }
@@ -447,7 +452,9 @@ impl SubmitImports {
             self.clock.now(),
         )
         .await
-        .map_err(NotNow::because)
+        .map_err(NotNow::because)?;
+        self.metrics.count(Metric::ImportLines, "refused");
+        Ok(())
     }
 
     /// Norce has taken nothing. A refusal is traced to its line by halves, so that one poison row does not hold its

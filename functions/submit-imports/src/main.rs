@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsEvent;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     domain::SystemClock,
     import_jobs::DynamoDbImportJobs,
@@ -11,9 +11,10 @@ use shared::{
     owed::DynamoDbOwed,
     queues::SqsQueue,
     runtime::{
-        Renewed, batch,
+        Renewed,
+        batch::{self, Source},
         configuration::Environment,
-        telemetry,
+        serve, telemetry,
         wiring::{Foundation, WiringError},
     },
 };
@@ -22,16 +23,26 @@ use submit_imports::{Configuration, SubmitImports};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
+    telemetry::logged(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let configuration = Configuration::read(Environment::of_process())?;
     let foundation = Foundation::load().await?;
     let inbox = foundation.inbox(&configuration.imports);
+    let source = Source {
+        queue: "imports",
+        inbox: &inbox,
+        metrics: &foundation.metrics,
+        clock: &SystemClock,
+    };
     let function = Renewed::default();
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+    let handler = async |event: LambdaEvent<SqsEvent>| {
         let function = function.get(|| build(&configuration, &foundation)).await?;
         let deadline = batch::deadline(event.context.deadline());
-        Ok::<_, Error>(function.handle(&event.payload, &inbox, deadline).await)
-    }))
-    .await
+        Ok::<_, Error>(function.handle(&event.payload, source, deadline).await)
+    };
+    serve(&foundation.metrics, &foundation.stack, handler).await
 }
 
 async fn build(
@@ -61,6 +72,7 @@ async fn build(
         )),
         owed: Arc::new(DynamoDbOwed::new(aws, &configuration.owed_table)),
         clock: Arc::new(SystemClock),
+        metrics: foundation.metrics.clone(),
         settings: configuration.import.clone(),
         erps: foundation
             .erps(&guard, &configuration.erp, &configuration.shops)

@@ -21,6 +21,9 @@ const MOST_DOUBLINGS: u32 = 6;
 /// A probe that has no outcome by then died with its invocation. Longer than the longest time that a call is given (a
 /// minute), its own retries included.
 const PROBE_ENDS: TimeDelta = TimeDelta::minutes(3);
+/// A breaker that nobody has probed for so long after a probe was due protects a remote that nobody asks: whether it is
+/// available is not known. Twice the longest wait of a message.
+const UNASKED_AFTER: TimeDelta = TimeDelta::minutes(30);
 /// How long after an outage the rate of calls is held down, and how it rises: it doubles with every step.
 const RECOVERY: TimeDelta = TimeDelta::minutes(3);
 const RECOVERY_STEP_SECONDS: f64 = 15.0;
@@ -78,6 +81,18 @@ impl Breaker {
             probe_at: now + asked.unwrap_or(FIRST_PROBE).max(FIRST_PROBE),
             probes: 0,
         }
+    }
+
+    /// Since when the remote is known to be unavailable.
+    pub fn unavailable_since(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (since, due) = match self {
+            Self::Open {
+                since, probe_at, ..
+            } => (since, probe_at),
+            Self::Probing { since, until, .. } => (since, until),
+            Self::Closed | Self::Recovering { .. } => return None,
+        };
+        (now < *due + UNASKED_AFTER).then_some(*since)
     }
 
     /// Whether a call may be made now.
@@ -161,6 +176,18 @@ mod tests {
         let probing = probe(&Breaker::opened(at(0), None), 5);
         assert!(matches!(probing.permit(at(5 + 179)), Permit::Wait(_)));
         probe(&probing, 5 + 180);
+    }
+
+    #[test]
+    fn an_open_breaker_that_nobody_probes_says_nothing_about_the_remote() {
+        let open = Breaker::opened(at(0), None);
+        let last = 5 + UNASKED_AFTER.num_seconds() - 1;
+        assert_eq!(open.unavailable_since(at(last)), Some(at(0)));
+        assert_eq!(open.unavailable_since(at(last + 1)), None);
+        let probing = probe(&open, 5);
+        assert_eq!(probing.unavailable_since(at(6)), Some(at(0)));
+        let recovering = probing.probed(true, None, at(6));
+        assert_eq!(recovering.unavailable_since(at(7)), None);
     }
 
     #[test]

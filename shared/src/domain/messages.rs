@@ -53,6 +53,9 @@ pub enum ChangeMessage {
         cause: Cause,
         /// When the event was received, or the message made.
         received_at: DateTime<Utc>,
+        /// When the event of the order was received that led here: the beginning of the time from order to code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ordered_at: Option<DateTime<Utc>>,
         /// Follows the event through every log line and record.
         correlation: Uuid,
     },
@@ -127,6 +130,9 @@ pub struct ImportLine {
     /// For a company, customers that become contacts of it, added to those that it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacts: Vec<NorceId>,
+    /// When the event of the order was received that the code is for, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered_at: Option<DateTime<Utc>>,
     /// Follows the event or pass that caused it.
     pub correlation: Uuid,
 }
@@ -141,6 +147,7 @@ impl ImportLine {
             record: None,
             company: None,
             contacts: Vec::new(),
+            ordered_at: None,
             correlation,
         }
     }
@@ -310,6 +317,7 @@ mod tests {
             entity,
             cause,
             received_at: DateTime::UNIX_EPOCH,
+            ordered_at: None,
             correlation: Uuid::nil(),
         };
         assert_eq!(

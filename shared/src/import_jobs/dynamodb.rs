@@ -5,8 +5,8 @@
 //! | `batch#<our id>` | a batch, its lines as one compact text |
 //! | `job#<Norce's id>` | `batch`, our id of the batch that is this job |
 //!
-//! A line of a bare code takes at most 251 bytes: ten digits, a code of fifty characters of four bytes each, the thirty-two digits of
-//! the correlation id, and punctuation. Five hundred lines are at most 126 KB of the 400 KB that an item may have;
+//! A line of a bare code takes at most 262 bytes: ten digits, a code of fifty characters of four bytes each, the thirty-two digits of
+//! the correlation id, punctuation, and eleven bytes for when it was ordered. Five hundred lines are at most 131 KB of the 400 KB that an item may have;
 //! with fifty plain letters and digits they are 51 KB. A line that says more names its fields and its ERP record and takes
 //! about twice that, which is why a batch has at most [`MOST_FULL_LINES`](super::MOST_FULL_LINES) of those.
 
@@ -57,6 +57,10 @@ struct StoredBatch {
     state: BatchState,
     recorded_at: DateTime<Utc>,
     since: DateTime<Utc>,
+    /// When each line was ordered, in seconds since 1970 and 0 where it was not, as JSON; missing where none was. It stands
+    /// beside the lines, so that a version that does not know it still reads them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ordered: Option<String>,
 }
 
 /// A line as it is stored: a bare code without the names of its attributes.
@@ -74,7 +78,10 @@ impl From<&ImportLine> for StoredLine {
             .filter(|_| line.is_code_only() && line.record.is_none())
         {
             Some(id) => Self::Code(id, line.code.clone(), line.correlation),
-            None => Self::Full(line.clone()),
+            None => Self::Full(ImportLine {
+                ordered_at: None,
+                ..line.clone()
+            }),
         }
     }
 }
@@ -108,6 +115,16 @@ fn job_key(job: JobId) -> String {
 fn write_batch(batch: &ImportBatch) -> Result<Item, String> {
     let lines: Vec<StoredLine> = batch.lines.iter().map(StoredLine::from).collect();
     let lines = serde_json::to_string(&lines).map_err(|error| error.to_string())?;
+    let ordered: Vec<i64> = batch
+        .lines
+        .iter()
+        .map(|line| line.ordered_at.map_or(0, |at| at.timestamp()))
+        .collect();
+    let ordered = ordered
+        .iter()
+        .any(|at| *at != 0)
+        .then(|| serde_json::to_string(&ordered).map_err(|error| error.to_string()))
+        .transpose()?;
     to_item(&StoredBatch {
         id: batch.id,
         kind: batch.kind,
@@ -116,6 +133,7 @@ fn write_batch(batch: &ImportBatch) -> Result<Item, String> {
         state: BatchState::Submitting,
         recorded_at: batch.recorded_at,
         since: batch.since,
+        ordered,
     })
 }
 
@@ -127,11 +145,22 @@ fn read_batch(item: Item, record: &str) -> Result<ImportBatch, String> {
             .map_err(|_| format!("the lines of {record} have an unexpected shape"))?,
         None => Vec::new(),
     };
+    // For a metric only: where it cannot be read, the lines go on without it.
+    let ordered: Vec<i64> = stored
+        .ordered
+        .and_then(|ordered| serde_json::from_str(&ordered).ok())
+        .unwrap_or_default();
+    let ordered = ordered
+        .into_iter()
+        .map(|at| DateTime::from_timestamp(at, 0).filter(|_| at != 0))
+        .chain(std::iter::repeat(None));
+    let lines = lines.into_iter().map(ImportLine::from).zip(ordered);
+    let lines = lines.map(|(line, ordered_at)| ImportLine { ordered_at, ..line });
     Ok(ImportBatch {
         id: stored.id,
         kind: stored.kind,
         scope: stored.scope,
-        lines: lines.into_iter().map(ImportLine::from).collect(),
+        lines: lines.collect(),
         state: stored.state,
         recorded_at: stored.recorded_at,
         since: stored.since,
@@ -174,6 +203,7 @@ impl DynamoDbImportJobs {
             let change = Expression::assign([
                 ("state", Some(attribute(BatchState::Settled)?)),
                 ("lines", None),
+                ("ordered", None),
                 ("expires_at", expiry()),
             ]);
             // A job that is noted in between has to expire as well.

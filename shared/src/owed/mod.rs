@@ -97,6 +97,17 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Validation,
+        Self::Conflict,
+        Self::MissingPrerequisite,
+        Self::Ambiguous,
+        Self::RemoteFault,
+        Self::TimedOut,
+        Self::Forgotten,
+    ];
+
     /// The word for messages and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -208,6 +219,7 @@ impl Owed {
                 entity: *entity,
                 cause: self.cause.unwrap_or(Cause::Changed),
                 received_at: now,
+                ordered_at: None,
                 correlation,
             }),
             Subject::Order { order, application } => Some(ChangeMessage::Order {

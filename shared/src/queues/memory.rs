@@ -46,6 +46,8 @@ pub struct QueuedMessage {
     pub group: Option<String>,
     /// How often it was delivered, this time included.
     pub receive_count: u32,
+    /// How long ago it was sent.
+    pub age: Duration,
 }
 
 /// A message that was given up.
@@ -92,6 +94,7 @@ struct Stored {
     id: Uuid,
     body: String,
     group: Option<String>,
+    sent_at: Instant,
     visible_at: Instant,
     receive_count: u32,
     receipt: Option<String>,
@@ -126,11 +129,13 @@ impl<M> MemoryQueue<M> {
     /// A message that was never received. A FIFO queue knows no delay of a single one.
     fn stored(&self, body: String, group: Option<String>, delay: Duration) -> Stored {
         let delay = if self.fifo { Duration::ZERO } else { delay };
+        let now = Instant::now();
         Stored {
             id: Uuid::new_v4(),
             body,
             group,
-            visible_at: Instant::now() + delay.min(MAX_DELAY),
+            sent_at: now,
+            visible_at: now + delay.min(MAX_DELAY),
             receive_count: 0,
             receipt: None,
         }
@@ -161,6 +166,7 @@ impl<M> MemoryQueue<M> {
                 body: message.body.clone(),
                 group: message.group.clone(),
                 receive_count: message.receive_count,
+                age: now - message.sent_at,
             }
         })
         .collect()
@@ -364,6 +370,7 @@ impl<M: Message> DeadLetters for MemoryQueue<M> {
             id: Uuid::new_v4(),
             body: message.body.clone(),
             group: message.group.clone().filter(|_| self.fifo),
+            sent_at: Instant::now(),
             visible_at: Instant::now(),
             receive_count: 0,
             receipt: None,

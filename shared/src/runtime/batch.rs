@@ -20,10 +20,13 @@ use std::{
 
 use async_trait::async_trait;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, StreamExt, stream};
 use serde::de::DeserializeOwned;
 
+use super::metrics::{Metric, Metrics};
 use crate::{
+    domain::Clock,
     http::Deadline,
     queues::{Inbox, MAX_DELAY, Message},
 };
@@ -107,104 +110,129 @@ fn group(record: &SqsMessage) -> Option<&str> {
     record.attributes.get("MessageGroupId").map(String::as_str)
 }
 
-/// Parses a body, or puts it on the dead-letter queue.
-///
-/// # Errors
-/// `Some(delay)`: the dead-letter queue could not be reached, and the record is to be given back; `None`: the record
-/// is done with.
-pub async fn parse<M: Message + DeserializeOwned>(
-    record: &SqsMessage,
-    inbox: &dyn Inbox,
-) -> Result<Received<M>, Option<Duration>> {
-    let body = record.body.as_deref().unwrap_or_default();
-    match serde_json::from_str(body) {
-        Ok(message) => Ok(Received {
-            message,
-            receive_count: receive_count(record),
-        }),
-        Err(error) => {
-            // serde's message can quote the input; where it failed is enough.
-            let reason = format!(
-                "the body is not a message of this queue ({:?} at line {} column {})",
-                error.classify(),
-                error.line(),
-                error.column()
-            );
-            Err(bury(record, inbox, &reason).await)
-        }
-    }
+/// The queue that a batch comes from.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// Its name, as the metrics have it: a value of [`Metric::WaitingSeconds`]'s second dimension.
+    pub queue: &'static str,
+    /// What can be done with its messages.
+    pub inbox: &'a dyn Inbox,
+    /// Takes how long messages wait.
+    pub metrics: &'a Metrics,
+    /// The time of day.
+    pub clock: &'a dyn Clock,
 }
 
-/// Puts a record on the dead-letter queue. `Some(delay)`: it could not be, and the record is to be given back.
-async fn bury(record: &SqsMessage, inbox: &dyn Inbox, reason: &str) -> Option<Duration> {
-    let message_id = record.message_id.as_deref().unwrap_or_default();
-    let body = record.body.as_deref().unwrap_or_default();
-    match inbox.dead_letter(body, group(record), reason).await {
-        Ok(()) => {
-            tracing::error!(message_id, reason, "message put on the dead-letter queue");
-            None
-        }
-        Err(error) => {
-            tracing::error!(message_id, reason, %error, "message could not be put on the dead-letter queue");
-            Some(retry_delay(receive_count(record), None))
+impl Source<'_> {
+    /// Parses a body, or puts it on the dead-letter queue.
+    ///
+    /// # Errors
+    /// `Some(delay)`: the dead-letter queue could not be reached, and the record is to be returned to the queue; `None`: the
+    /// record is done with.
+    pub async fn parse<M: Message + DeserializeOwned>(
+        &self,
+        record: &SqsMessage,
+    ) -> Result<Received<M>, Option<Duration>> {
+        let body = record.body.as_deref().unwrap_or_default();
+        match serde_json::from_str(body) {
+            Ok(message) => Ok(Received {
+                message,
+                receive_count: receive_count(record),
+            }),
+            Err(error) => {
+                // serde's message can quote the input; where it failed is enough.
+                let reason = format!(
+                    "the body is not a message of this queue ({:?} at line {} column {})",
+                    error.classify(),
+                    error.line(),
+                    error.column()
+                );
+                Err(self.dead_letter(record, &reason).await)
+            }
         }
     }
-}
 
-/// Lets a record wait for something else than itself. `Some(delay)`: it is to be given back for so long; `None`: it has
-/// waited for long and was sent anew, so that it is done with.
-pub async fn later(
-    record: &SqsMessage,
-    inbox: &dyn Inbox,
-    at_least: Option<Duration>,
-    reason: &str,
-) -> Option<Duration> {
-    let receive_count = receive_count(record);
-    let message_id = record.message_id.as_deref().unwrap_or_default();
-    let delay = retry_delay(receive_count, at_least);
-    if receive_count < DELIVERIES_BEFORE_ANEW {
-        tracing::warn!(
-            message_id,
-            receive_count,
-            delay_ms = delay.as_millis(),
-            reason,
-            "message is tried again later"
-        );
-        return Some(delay);
+    /// Puts a record on the dead-letter queue. `Some(delay)`: it could not be, and the record is to be returned to the queue.
+    async fn dead_letter(&self, record: &SqsMessage, reason: &str) -> Option<Duration> {
+        let message_id = record.message_id.as_deref().unwrap_or_default();
+        let body = record.body.as_deref().unwrap_or_default();
+        match self.inbox.dead_letter(body, group(record), reason).await {
+            Ok(()) => {
+                tracing::error!(message_id, reason, "message put on the dead-letter queue");
+                None
+            }
+            Err(error) => {
+                tracing::error!(message_id, reason, %error, "message could not be put on the dead-letter queue");
+                Some(retry_delay(receive_count(record), None))
+            }
+        }
     }
-    let body = record.body.as_deref().unwrap_or_default();
-    match inbox.send_anew(body, group(record)).await {
-        Ok(()) => {
+
+    /// Lets a record wait for something else than itself. `Some(delay)`: it is to be returned to the queue for so long;
+    /// `None`: it has waited for long and was sent again, so that it is done with.
+    pub async fn retry_later(
+        &self,
+        record: &SqsMessage,
+        at_least: Option<Duration>,
+        reason: &str,
+    ) -> Option<Duration> {
+        let receive_count = receive_count(record);
+        let message_id = record.message_id.as_deref().unwrap_or_default();
+        let delay = retry_delay(receive_count, at_least);
+        if let Some(sent_at) = sent_at(record) {
+            let age = (self.clock.now() - sent_at).to_std().unwrap_or_default();
+            self.metrics.time(Metric::WaitingSeconds, self.queue, age);
+        }
+        if receive_count < DELIVERIES_BEFORE_ANEW {
             tracing::warn!(
                 message_id,
+                receive_count,
+                delay_ms = delay.as_millis(),
                 reason,
-                "message has waited for long and is sent anew"
+                "message is tried again later"
             );
-            None
+            return Some(delay);
         }
-        Err(error) => {
-            tracing::warn!(message_id, reason, %error, "message could not be sent anew");
-            Some(delay)
+        let body = record.body.as_deref().unwrap_or_default();
+        match self.inbox.send_anew(body, group(record)).await {
+            Ok(()) => {
+                tracing::warn!(
+                    message_id,
+                    reason,
+                    "message has waited for long and is sent again"
+                );
+                None
+            }
+            Err(error) => {
+                tracing::warn!(message_id, reason, %error, "message could not be sent again");
+                Some(delay)
+            }
+        }
+    }
+
+    /// Returns records to the queue for another delivery after `delay`.
+    pub async fn return_to_queue<'r>(
+        &self,
+        records: impl IntoIterator<Item = &'r SqsMessage>,
+        delay: Duration,
+        failures: &mut Vec<String>,
+    ) {
+        for record in records {
+            if let Some(receipt) = &record.receipt_handle
+                && let Err(error) = self.inbox.retry_after(receipt, delay).await
+            {
+                // The queue's own visibility time-out brings it back as well, only later.
+                tracing::warn!(%error, "the wait of a message could not be set");
+            }
+            failures.extend(record.message_id.clone().filter(|id| !id.is_empty()));
         }
     }
 }
 
-/// Gives records back for another delivery after `delay`.
-pub async fn give_back<'a>(
-    records: impl IntoIterator<Item = &'a SqsMessage>,
-    inbox: &dyn Inbox,
-    delay: Duration,
-    failures: &mut Vec<String>,
-) {
-    for record in records {
-        if let Some(receipt) = &record.receipt_handle
-            && let Err(error) = inbox.retry_after(receipt, delay).await
-        {
-            // The queue's own visibility time-out brings it back as well, only later.
-            tracing::warn!(%error, "the wait of a message could not be set");
-        }
-        failures.extend(record.message_id.clone().filter(|id| !id.is_empty()));
-    }
+/// When a record was sent to its queue. A message that was sent again begins from there.
+fn sent_at(record: &SqsMessage) -> Option<DateTime<Utc>> {
+    let sent = record.attributes.get("SentTimestamp")?.parse().ok()?;
+    DateTime::from_timestamp_millis(sent)
 }
 
 /// The response that gives back the messages with these ids and lets SQS delete the rest.
@@ -217,7 +245,7 @@ pub fn response(failures: Vec<String>) -> SqsBatchResponse {
 /// Handles a batch record by record: groups side by side, the records of one group one after the other.
 pub async fn handle<M: Message + DeserializeOwned>(
     event: &SqsEvent,
-    inbox: &dyn Inbox,
+    source: Source<'_>,
     concurrency: NonZeroUsize,
     deadline: Deadline,
     handler: &dyn Handler<M>,
@@ -237,7 +265,7 @@ pub async fn handle<M: Message + DeserializeOwned>(
         }
     }
     let failures = stream::iter(groups)
-        .map(|records| handle_group(records, inbox, deadline, handler))
+        .map(|records| handle_group(records, source, deadline, handler))
         .buffer_unordered(concurrency.get())
         .concat()
         .await;
@@ -246,14 +274,14 @@ pub async fn handle<M: Message + DeserializeOwned>(
 
 async fn handle_group<M: Message + DeserializeOwned>(
     records: Vec<&SqsMessage>,
-    inbox: &dyn Inbox,
+    source: Source<'_>,
     deadline: Deadline,
     handler: &dyn Handler<M>,
 ) -> Vec<String> {
     let mut failures = Vec::new();
     for (index, record) in records.iter().enumerate() {
         let delay = if deadline.allows(LEAST_TIME) {
-            handle_record(record, inbox, deadline, handler).await
+            handle_record(record, source, deadline, handler).await
         } else {
             tracing::info!(
                 left = records.len() - index,
@@ -263,27 +291,23 @@ async fn handle_group<M: Message + DeserializeOwned>(
         };
         if let Some(delay) = delay {
             // A group's order holds only if everything after the failed record goes back with it.
-            give_back(
-                records.iter().skip(index).copied(),
-                inbox,
-                delay,
-                &mut failures,
-            )
-            .await;
+            source
+                .return_to_queue(records.iter().skip(index).copied(), delay, &mut failures)
+                .await;
             break;
         }
     }
     failures
 }
 
-/// Handles one record; `Some(delay)`: it is to be given back.
+/// Handles one record; `Some(delay)`: it is to be returned to the queue.
 async fn handle_record<M: Message + DeserializeOwned>(
     record: &SqsMessage,
-    inbox: &dyn Inbox,
+    source: Source<'_>,
     deadline: Deadline,
     handler: &dyn Handler<M>,
 ) -> Option<Duration> {
-    let received = match parse::<M>(record, inbox).await {
+    let received = match source.parse::<M>(record).await {
         Ok(received) => received,
         Err(delay) => return delay,
     };
@@ -293,16 +317,13 @@ async fn handle_record<M: Message + DeserializeOwned>(
     match tokio::time::timeout(deadline.remaining(), work).await {
         Ok(Ok(Outcome::Done)) => None,
         Ok(Ok(Outcome::RetryAfter { at_least, reason })) => {
-            later(record, inbox, at_least, &reason).await
+            source.retry_later(record, at_least, &reason).await
         }
         // What the panic said may hold anything and is not logged; the hook of `telemetry` has logged where it was.
         Ok(Err(_)) if receive_count >= PANICS_BEFORE_DEAD_LETTER => {
-            bury(
-                record,
-                inbox,
-                "handling this message panicked again and again",
-            )
-            .await
+            source
+                .dead_letter(record, "handling this message panicked again and again")
+                .await
         }
         Ok(Err(_)) => {
             tracing::error!(
@@ -336,7 +357,20 @@ mod tests {
         waits: Mutex<Vec<(String, Duration)>>,
         buried: Mutex<Vec<String>>,
         anew: Mutex<Vec<String>>,
+        metrics: Metrics,
     }
+
+    /// A clock that stands still.
+    struct At(i64);
+
+    impl Clock for At {
+        fn now(&self) -> DateTime<Utc> {
+            DateTime::from_timestamp(self.0, 0).unwrap()
+        }
+    }
+
+    /// Any time.
+    const NOW: i64 = 1_795_424_400;
 
     #[async_trait]
     impl Inbox for Told {
@@ -431,7 +465,13 @@ mod tests {
         let mut event = SqsEvent::default();
         event.records = records;
         let two = NonZeroUsize::new(2).unwrap();
-        let response = handle(&event, &told, two, Deadline::after(time), &scripted).await;
+        let source = Source {
+            queue: "jobs",
+            inbox: &told,
+            metrics: &told.metrics,
+            clock: &At(NOW),
+        };
+        let response = handle(&event, source, two, Deadline::after(time), &scripted).await;
         let mut failures: Vec<String> = response
             .batch_item_failures
             .into_iter()
@@ -460,6 +500,28 @@ mod tests {
         assert_eq!(failures, ["fails", "hangs", "panics"]);
         assert_eq!(handled, [1, 2, FAILS, PANICS, HANGS]);
         assert_eq!(told.buried.into_inner().unwrap().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_is_deferred_shows_how_long_it_has_waited() {
+        let sent = |id, job_number, seconds_ago: i64| {
+            let mut record = job(id, job_number, None);
+            let at = (NOW - seconds_ago) * 1_000;
+            let attributes = &mut record.attributes;
+            attributes.insert("SentTimestamp".to_owned(), at.to_string());
+            record
+        };
+        let records = vec![
+            sent("done", 1, 99),
+            sent("deferred", FAILS, 7),
+            sent("longer", FAILS, 42),
+        ];
+        let (_, _, told) = run(records, MINUTE).await;
+        let measured = told.metrics.take();
+        assert_eq!(
+            measured.into_iter().collect::<Vec<_>>(),
+            [((Metric::WaitingSeconds, "jobs"), vec![42])]
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -415,7 +415,7 @@ pub struct ImportSettings {
     pub give_up_after: Duration,
 }
 
-/// A batch is one DynamoDB item of at most 400 KB, and a line takes at most 251 bytes of it (see `import_jobs`).
+/// A batch is one DynamoDB item of at most 400 KB, and a line takes at most 262 bytes of it (see `import_jobs`).
 const MAX_BATCH_SIZE: usize = 1_500;
 const DEFAULT_BATCH_SIZE: NonZeroUsize = NonZeroUsize::new(500).unwrap();
 const DEFAULT_GIVE_UP_HOURS: u32 = 24;

@@ -18,6 +18,7 @@ use chrono::{TimeDelta, Utc};
 use http::{Request, Response, StatusCode};
 use tokio::{sync::Semaphore, time::Instant};
 
+use super::metrics::{Metric, Metrics};
 use crate::{
     breakers::Breakers,
     domain::{Breaker, Clock, FAILURES_UNTIL_OPEN, Permit},
@@ -66,12 +67,17 @@ pub struct Remote {
 pub struct Guard {
     breakers: Arc<dyn Breakers>,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
 }
 
 impl Guard {
     /// Over a store.
-    pub fn new(breakers: Arc<dyn Breakers>, clock: Arc<dyn Clock>) -> Self {
-        Self { breakers, clock }
+    pub fn new(breakers: Arc<dyn Breakers>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        Self {
+            breakers,
+            clock,
+            metrics,
+        }
     }
 
     /// A transport that asks the breakers first; `remote` says under which one a request is.
@@ -194,7 +200,7 @@ impl GuardedTransport {
                 breaker
             }
             Err(error) => {
-                tracing::warn!(remote = name, %error, "a breaker is taken for what it was");
+                tracing::warn!(remote = name, %error, "cannot read the breaker's state; using the last known one");
                 self.see(known, breaker.clone());
                 breaker
             }
@@ -242,7 +248,10 @@ impl GuardedTransport {
                 tokio::time::sleep(turn.map_err(held)?).await;
                 Ok(None)
             }
-            Permit::Wait(until) => Err(held(lasting(until - now))),
+            Permit::Wait(until) => {
+                self.measure(&breaker);
+                Err(held(lasting(until - now)))
+            }
             Permit::Probe(probing) => {
                 if self.replace(name, known, &breaker, probing.clone()).await {
                     return Ok(Some(probing));
@@ -250,6 +259,16 @@ impl GuardedTransport {
                 // Somebody else tries: its outcome is a matter of seconds.
                 Err(held(REFRESH))
             }
+        }
+    }
+
+    /// An outage shows in the metrics as soon as a call meets it, and not with the next heartbeat only.
+    fn measure(&self, breaker: &Breaker) {
+        let now = self.guard.clock.now();
+        if let Some(since) = breaker.unavailable_since(now) {
+            let metrics = &self.guard.metrics;
+            metrics.record(Metric::OpenBreakers, "", 1);
+            metrics.time(Metric::BreakerOpenSeconds, "", lasting(now - since));
         }
     }
 
@@ -266,6 +285,7 @@ impl GuardedTransport {
         let asked = outcome.as_ref().ok().and_then(asks_to_wait);
         if let Some(probing) = probe {
             let next = probing.probed(answered, asked, now);
+            self.measure(&next);
             known.state().failures = 0;
             tracing::info!(
                 remote = name,
@@ -293,8 +313,9 @@ impl GuardedTransport {
             remote = name,
             "a remote does not answer, or asks to be left alone: calls to it are held back"
         );
-        self.replace(name, known, &seen, Breaker::opened(now, asked))
-            .await;
+        let opened = Breaker::opened(now, asked);
+        self.measure(&opened);
+        self.replace(name, known, &seen, opened).await;
     }
 }
 

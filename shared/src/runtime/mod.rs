@@ -5,9 +5,12 @@ pub mod batch;
 pub mod configuration;
 pub mod delivery;
 pub mod guard;
+pub mod metrics;
 mod renewed;
 pub mod secrets;
+mod serve;
 pub mod telemetry;
 pub mod wiring;
 
 pub use renewed::Renewed;
+pub use serve::serve;

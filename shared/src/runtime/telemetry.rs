@@ -1,20 +1,69 @@
 //! Logs: one line per event (message *and* fields, the unit in the field's name), to standard output, where Lambda
 //! collects them. What is never logged is redacted by its type; see `domain::Personal`.
 //!
-//! Metrics are lines in CloudWatch's embedded metric format on the same output; nothing is called for them.
+//! A line is JSON where Lambda asks for it (`LogFormat: JSON`), and text elsewhere, such as under `cargo lambda watch`:
+//!
+//! ```json
+//! {"timestamp":"2026-11-25T10:29:14.777887Z","level":"WARN","fields":{"message":"change is owed","subject":"customer/client/1011"},"span":{"requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","name":"invocation"}}
+//! ```
+//!
+//! Lambda reads `timestamp` and `level` out of the line and drops those below the function's `ApplicationLogLevel`; a line without
+//! a valid time and level counts as INFO (Lambda developer guide, "Log level filtering"). The process itself writes what
+//! [`LOG_LEVEL`] says, so that the template leaves Lambda's own filter open.
 
-use std::{collections::BTreeMap, io::Write as _, time::SystemTime};
+use std::env;
 
-use serde_json::{Value, json};
+use tracing_subscriber::{
+    Layer, filter::Targets, fmt, layer::SubscriberExt as _, registry, util::SubscriberInitExt as _,
+};
 
-/// The namespace of all metrics.
-pub const NAMESPACE: &str = "NorceCustomerSync";
+/// The variable that says which lines are written: `ERROR`, `WARN`, `INFO` or `DEBUG`, or directives such as
+/// `info,shared=debug`. Where it is missing `RUST_LOG` counts, and otherwise it is `INFO`.
+pub const LOG_LEVEL: &str = "LOG_LEVEL";
 
-/// Starts logging. The level comes from `AWS_LAMBDA_LOG_LEVEL` or `RUST_LOG`, the format from `AWS_LAMBDA_LOG_FORMAT`,
-/// as Lambda's logging controls set them.
+const DEFAULT_LEVEL: &str = "info";
+
+/// Starts logging, with the level of the environment and in the format that Lambda's logging controls ask for.
 pub fn init() {
-    lambda_runtime::tracing::init_default_subscriber();
+    let text = env::var(LOG_LEVEL).or_else(|_| env::var("RUST_LOG"));
+    let format = env::var("AWS_LAMBDA_LOG_FORMAT").unwrap_or_default();
+    let lines = fmt::layer().with_target(false);
+    let lines = if format.eq_ignore_ascii_case("json") {
+        // The one span is the invocation's, whose request id is the only identifier that a line needs.
+        lines
+            .json()
+            .with_current_span(true)
+            .with_span_list(false)
+            .boxed()
+    } else {
+        // Whoever shows the text adds the time.
+        lines.without_time().boxed()
+    };
+    registry().with(lines.with_filter(level(text.ok()))).init();
     log_panics();
+}
+
+fn level(text: Option<String>) -> Targets {
+    let text = text.unwrap_or_default().to_lowercase();
+    let written: Option<Targets> = text.parse().ok().filter(|_| !text.is_empty());
+    written.unwrap_or_else(|| {
+        // It is a constant, and a fallback if it should not be one.
+        DEFAULT_LEVEL.parse().unwrap_or_default()
+    })
+}
+
+/// Logs why a function could not start, or cannot go on, and hands the result on: what the process prints by itself is no line
+/// of the log's format.
+///
+/// # Errors
+/// The one that was handed in.
+pub fn logged<E: std::fmt::Display>(result: Result<(), E>) -> Result<(), E> {
+    result.inspect_err(|error| tracing::error!(%error, "the function cannot run"))
+}
+
+/// The span of an invocation. It is of level ERROR, so that lines carry its request id at every level.
+pub(super) fn invocation(request_id: &str) -> tracing::Span {
+    tracing::error_span!("invocation", requestId = request_id)
 }
 
 /// Logs each panic with its place and without its message, which may quote data (P11).
@@ -28,82 +77,21 @@ pub fn log_panics() {
     }));
 }
 
-/// The metrics of what is owed: `OwedRecords` as a whole and by the class of the reason, and `OldestOwedSeconds`, each also
-/// by the stack.
-pub fn owed(by_reason: &BTreeMap<&'static str, u64>, oldest_seconds: u64) {
-    let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let at = at.unwrap_or_default().as_millis();
-    let stack = std::env::var("STACK_NAME").unwrap_or_default();
-    for line in owed_lines(by_reason, oldest_seconds, &stack, at) {
-        // Whoever cannot be told does no harm: the alarm treats silence as it should.
-        let _ = writeln!(std::io::stdout(), "{line}");
-    }
-}
-
-fn owed_lines(
-    by_reason: &BTreeMap<&'static str, u64>,
-    oldest_seconds: u64,
-    stack: &str,
-    at: u128,
-) -> Vec<Value> {
-    let line = |dimensions: &[&str], names: &[(&str, &str)], values: Value| {
-        let metrics = names
-            .iter()
-            .map(|(name, unit)| json!({ "Name": name, "Unit": unit }));
-        let mut line = values;
-        line["Stack"] = json!(stack);
-        line["_aws"] = json!({
-            "Timestamp": at,
-            "CloudWatchMetrics": [{
-                "Namespace": NAMESPACE,
-                "Dimensions": [dimensions],
-                "Metrics": metrics.collect::<Vec<_>>(),
-            }],
-        });
-        line
-    };
-    let all: u64 = by_reason.values().sum();
-    let whole = line(
-        &["Stack"],
-        &[("OwedRecords", "Count"), ("OldestOwedSeconds", "Seconds")],
-        json!({ "OwedRecords": all, "OldestOwedSeconds": oldest_seconds }),
-    );
-    let classes = by_reason.iter().map(|(reason, count)| {
-        line(
-            &["Stack", "Reason"],
-            &[("OwedRecords", "Count")],
-            json!({ "OwedRecords": count, "Reason": reason }),
-        )
-    });
-    std::iter::once(whole).chain(classes).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tracing::Level;
 
     #[test]
-    fn metrics_are_in_the_embedded_format() {
-        let lines = owed_lines(
-            &BTreeMap::from([("conflict", 2), ("validation", 3)]),
-            60,
-            "shop",
-            7,
-        );
-        assert_eq!(lines.len(), 3);
-        assert_eq!(lines[0]["OwedRecords"], 5);
-        assert_eq!(lines[0]["OldestOwedSeconds"], 60);
-        assert_eq!(
-            lines[1]["_aws"],
-            json!({ "Timestamp": 7, "CloudWatchMetrics": [{
-                "Namespace": NAMESPACE,
-                "Dimensions": [["Stack", "Reason"]],
-                "Metrics": [{ "Name": "OwedRecords", "Unit": "Count" }],
-            }]})
-        );
-        assert_eq!(
-            (&lines[1]["Reason"], &lines[1]["Stack"]),
-            (&json!("conflict"), &json!("shop"))
-        );
+    fn the_level_is_info_unless_said_otherwise() {
+        let enabled = |text: Option<&str>, level| {
+            super::level(text.map(str::to_owned)).would_enable("change_events", &level)
+        };
+        for text in [None, Some(""), Some("LOUD=&"), Some("INFO")] {
+            assert!(enabled(text, Level::INFO), "{text:?}");
+            assert!(!enabled(text, Level::DEBUG), "{text:?}");
+        }
+        assert!(!enabled(Some("ERROR"), Level::WARN));
+        assert!(enabled(Some("DEBUG"), Level::DEBUG));
+        assert!(enabled(Some("error,change_events=debug"), Level::DEBUG));
     }
 }

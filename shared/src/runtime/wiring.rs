@@ -12,6 +12,7 @@ use super::{
     aws,
     configuration::{ErpCompany, ErpKind, ErpSettings, InboxSettings, NorceSettings},
     guard::{Guard, RateLimit, Remote},
+    metrics::Metrics,
     secrets::{ApiKeySecret, ClientSecret, FingerprintSecret, SecretError, Secrets},
 };
 use crate::{
@@ -59,6 +60,10 @@ pub struct Foundation {
     pub secrets: Secrets,
     /// The HTTP client of the process; the SDK goes through it too.
     pub transport: Arc<dyn Transport>,
+    /// What an invocation measures.
+    pub metrics: Metrics,
+    /// `STACK_NAME`: the name of the stack, which the metrics carry.
+    pub stack: String,
 }
 
 impl Foundation {
@@ -74,6 +79,8 @@ impl Foundation {
             aws,
             secrets,
             transport,
+            metrics: Metrics::default(),
+            stack: std::env::var("STACK_NAME").unwrap_or_default(),
         })
     }
 
@@ -98,7 +105,11 @@ impl Foundation {
     /// What leaves a remote alone while it is down.
     pub fn guard(&self, breakers_table: &str) -> Guard {
         let breakers = DynamoDbBreakers::new(&self.aws, breakers_table);
-        Guard::new(Arc::new(breakers), Arc::new(SystemClock))
+        Guard::new(
+            Arc::new(breakers),
+            Arc::new(SystemClock),
+            self.metrics.clone(),
+        )
     }
 
     /// The clients of Norce.

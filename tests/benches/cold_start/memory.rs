@@ -163,6 +163,7 @@ pub(crate) async fn sqs_functions(binaries: &Path) {
             entity: customer(*id),
             cause: Cause::Changed,
             received_at: Utc::now(),
+            ordered_at: None,
             correlation: Uuid::new_v4(),
         })
         .collect();

@@ -30,6 +30,7 @@ use shared::{
         batch::{Handler, Outcome, Received},
         configuration::{ErpKind, ErpSettings, NorceSettings},
         guard::Guard,
+        metrics::Metrics,
         secrets::ClientSecret,
         wiring::{self, ErpSecret},
     },
@@ -178,7 +179,7 @@ async fn pass(
         address_types: shared::norce::query::AddressTypes::default(),
     };
     let breakers = Arc::new(MemoryBreakers::default());
-    let guard = Guard::new(breakers, Arc::new(SystemClock));
+    let guard = Guard::new(breakers.clone(), Arc::new(SystemClock), Metrics::default());
     let norce = wiring::norce(&guard, transport.clone(), &norce, secret(), &shops).expect("Norce");
     let erp = ErpSettings {
         kind: ErpKind::BusinessCentral,
@@ -236,6 +237,8 @@ async fn pass(
         fingerprints,
         shops,
         settings: PassSettings::default(),
+        breakers,
+        metrics: Metrics::default(),
     }
 }
 

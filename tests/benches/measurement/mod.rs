@@ -77,7 +77,7 @@ pub(crate) fn log_to_nowhere() {
         .json()
         .with_target(false)
         .without_time()
-        .with_env_filter("info")
+        .with_max_level(tracing::Level::INFO)
         .with_writer(io::sink)
         .init();
 }

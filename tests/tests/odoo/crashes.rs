@@ -29,6 +29,7 @@ use shared::{
         batch::{Handler, Outcome, Received},
         configuration::{CreateInErp, ForgottenPolicy, NorceSettings, SyncPolicy},
         guard::Guard,
+        metrics::Metrics,
         secrets::ClientSecret,
         wiring,
     },
@@ -137,7 +138,11 @@ fn norce(interruption: &Arc<Interruption>) -> (NorceSimulator, Arc<dyn NorceQuer
         scopes: vec!["prod".to_owned()],
     });
     let transport = Interruptible::new(Arc::new(InProcess::new(norce.router())), interruption);
-    let guard = Guard::new(Arc::new(MemoryBreakers::default()), Arc::new(SystemClock));
+    let guard = Guard::new(
+        Arc::new(MemoryBreakers::default()),
+        Arc::new(SystemClock),
+        Metrics::default(),
+    );
     let clients = wiring::norce(
         &guard,
         transport,
@@ -179,6 +184,7 @@ impl Shop {
             clock: clock.clone(),
             fingerprints: FingerprintKey::new(b"key of the crashes"),
             shops: shops(),
+            metrics: Metrics::default(),
             orders: None,
             policy: SyncPolicy {
                 create_in_erp: CreateInErp::FirstOrder,

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use aws_sdk_sqs::types::{Message as SqsMessage, MessageSystemAttributeName, QueueAttributeName};
@@ -163,6 +166,17 @@ fn group_of(message: &SqsMessage) -> Option<String> {
         .cloned()
 }
 
+/// From the two times that SQS tells, which are its own clock's.
+fn age_of(message: &SqsMessage) -> Duration {
+    let attributes = message.attributes().unwrap();
+    let sent = attributes[&MessageSystemAttributeName::SentTimestamp]
+        .parse()
+        .unwrap();
+    (SystemTime::UNIX_EPOCH + Duration::from_millis(sent))
+        .elapsed()
+        .unwrap_or_default()
+}
+
 fn received(message: SqsMessage) -> QueuedMessage {
     let attributes = message.attributes().unwrap();
     let count = &attributes[&MessageSystemAttributeName::ApproximateReceiveCount];
@@ -171,6 +185,7 @@ fn received(message: SqsMessage) -> QueuedMessage {
         receipt: message.receipt_handle().unwrap().to_owned(),
         group: group_of(&message),
         receive_count: count.parse().unwrap(),
+        age: age_of(&message),
         body: message.body.unwrap(),
     }
 }

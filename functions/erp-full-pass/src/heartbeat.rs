@@ -1,0 +1,63 @@
+//! The heartbeat: metrics of what is so rather than of what happens, with every run of `OwedSchedule`. When none come, an alarm
+//! rings: then nothing else can be trusted either.
+
+use shared::{
+    breakers::BreakersError,
+    domain::EntityKind,
+    owed::OwedCounts,
+    passes::{LeaseKey, PassesError},
+    runtime::metrics::Metric,
+};
+use thiserror::Error;
+
+use crate::ErpFullPass;
+
+/// The state could not be read; the next heartbeat does it.
+#[derive(Debug, Error)]
+pub enum HeartbeatError {
+    /// The watermarks.
+    #[error(transparent)]
+    Passes(#[from] PassesError),
+    /// The breakers.
+    #[error(transparent)]
+    Breakers(#[from] BreakersError),
+}
+
+impl ErpFullPass {
+    /// Measures the owed records, the age of the watermarks, and the breakers.
+    ///
+    /// # Errors
+    /// [`HeartbeatError`]. The owed records are measured all the same.
+    pub async fn heartbeat(&self, owed: &OwedCounts) -> Result<(), HeartbeatError> {
+        let metrics = &self.metrics;
+        metrics.record(Metric::OwedRecords, "", owed.total());
+        metrics.record(Metric::OldestOwedSeconds, "", owed.oldest_seconds);
+        for (reason, count) in &owed.owed {
+            metrics.record(Metric::OwedRecordsByReason, reason, *count);
+        }
+        let now = self.clock.now();
+        for (walk, sweep) in [("erp", false), ("sweep", true)] {
+            for scope in self.shops.scopes() {
+                for kind in [EntityKind::Customer, EntityKind::Company] {
+                    let key = LeaseKey { scope, sweep };
+                    // Before its first pass has ended a scope has no watermark, and a large one takes hours to get there.
+                    if let Some(watermark) = self.passes.watermark(key, kind).await? {
+                        let age = (now - watermark).to_std().unwrap_or_default();
+                        metrics.time(Metric::PassAgeSeconds, walk, age);
+                    }
+                }
+            }
+        }
+        let breakers = self.breakers.list().await?;
+        let unavailable: Vec<_> = breakers
+            .iter()
+            .filter_map(|(_, breaker)| breaker.unavailable_since(now))
+            .collect();
+        let longest = unavailable.iter().min().map(|since| now - *since);
+        let longest = longest.and_then(|longest| longest.to_std().ok());
+        let open = u64::try_from(unavailable.len()).unwrap_or(u64::MAX);
+        metrics.record(Metric::OpenBreakers, "", open);
+        metrics.time(Metric::BreakerOpenSeconds, "", longest.unwrap_or_default());
+        Ok(())
+    }
+}
