@@ -317,6 +317,7 @@ fn ports(
             imports: Arc::new(SqsQueue::new(aws, &imports.queue_url)),
             clock: Arc::new(SystemClock),
             fingerprints,
+            metrics: foundation.metrics.clone(),
             shops: shops.clone(),
             policy: policy.clone(),
             orders: orders.as_ref().map(|orders| HandOn {
