@@ -170,6 +170,35 @@ async fn a_refused_line_and_what_is_owed_are_measured() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_row_that_norce_imports_with_a_warning_is_measured() {
+    let bundle = Bundle::new(&Options::default());
+    let people = [1, 2].map(|number| {
+        bundle.norce.add_customer(NewCustomer {
+            email: Some(format!("anna.{number}@example.com")),
+            ..anna()
+        })
+    });
+    for (person, mode) in people
+        .into_iter()
+        .zip([PoisonMode::RowWarns, PoisonMode::RowFails])
+    {
+        bundle.norce.poison(Poison {
+            rows: PoisonRows::Ids([person].into()),
+            mode,
+            message: "the price list is unknown".to_owned(),
+        });
+    }
+    for person in people {
+        bundle.norce.place_order(order_of(person));
+    }
+    bundle.run_until_quiet().await;
+    let measured = Measured::of(&bundle);
+    let counts = ["confirmed", "warned", "refused"]
+        .map(|result| measured.value(Metric::ImportLines, result));
+    assert_eq!(counts, [1, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_heartbeat_says_that_all_is_well_and_how_old_the_watermarks_are() {
     let bundle = Bundle::new(&Options::default());
     let heartbeat = async || {

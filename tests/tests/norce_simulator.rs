@@ -1042,6 +1042,25 @@ async fn poison_rows_do_what_their_mode_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_row_can_be_imported_with_a_warning() {
+    let norce = norce(Settings::default()).await;
+    let id = norce.simulator.add_customer(person("Bo", "bo@example.com"));
+    norce.simulator.poison(Poison {
+        rows: PoisonRows::Ids([id].into()),
+        mode: PoisonMode::RowWarns,
+        message: "the price list is unknown".to_owned(),
+    });
+    let rows = json!([{"Id": id, "Code": "C-2"}]);
+    let status = norce.import_customers(&["Id", "Code"], rows).await;
+    let job = norce.simulator.jobs().remove(0);
+    assert_eq!((status, job.fail), (JobStatus::Succeeded, 0));
+    let customer = norce.simulator.customer(id).unwrap().row;
+    assert_eq!(customer.customer_code.as_deref(), Some("C-2"));
+    let warnings = job.log.iter().filter(|line| line.severity_id == 2);
+    assert_eq!(warnings.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn jobs_can_stay_queued_and_their_end_can_be_kept_quiet() {
     let mut settings = Settings::default();
     settings.events.job_completed = false;

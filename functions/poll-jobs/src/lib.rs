@@ -233,6 +233,14 @@ impl PollJobs {
         }
         let log = self.norce.job_log(job.id, deadline).await?;
         let errors: Vec<&JobLogEntry> = log.iter().filter(|entry| entry.is_error).collect();
+        let is_warned = |line: &&ImportLine| {
+            let mut warnings = log.iter().filter(|entry| entry.is_warning);
+            warnings.any(|entry| is_about(entry, line))
+        };
+        for line in batch.lines.iter().filter(is_warned) {
+            self.metrics.count(Metric::ImportLines, "warned");
+            tracing::warn!(code = %line.code, job = %job.id, correlation = %line.correlation, "Norce imported a row with a warning");
+        }
         let mut refused: Vec<(&ImportLine, &str)> = Vec::new();
         let mut rest = Vec::new();
         for line in &batch.lines {

@@ -579,6 +579,8 @@ struct LogAnswer {
     imported_row: Option<Value>,
 }
 
+/// `SeverityId` of a warning: a part of the row could not be handled, and the rest was imported.
+const WARNING: i64 = 2;
 /// `SeverityId` of an error.
 const ERROR: i64 = 3;
 
@@ -586,6 +588,7 @@ impl LogAnswer {
     fn entry(self) -> JobLogEntry {
         JobLogEntry {
             is_error: self.severity_id == Some(ERROR),
+            is_warning: self.severity_id == Some(WARNING),
             message: redact(&self.message.unwrap_or_default()),
             row: self.imported_row.as_ref().and_then(imported_row),
         }

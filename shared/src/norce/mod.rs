@@ -309,6 +309,8 @@ pub enum JobStatus {
 pub struct JobLogEntry {
     /// `SeverityId` 3.
     pub is_error: bool,
+    /// `SeverityId` 2: a part of the row could not be handled, and the rest was imported.
+    pub is_warning: bool,
     /// Norce's words, personal data removed.
     pub message: String,
     /// Which of our rows it is about, read from `ImportedRow`; `None` when the row cannot be told.

@@ -92,6 +92,8 @@ pub struct JobLogLine {
 
 /// `SeverityId` of what is only said.
 const INFORMATION: i64 = 1;
+/// `SeverityId` of a row of which a part could not be handled.
+const WARNING: i64 = 2;
 /// `SeverityId` of a row that failed.
 const ERROR: i64 = 3;
 
@@ -439,7 +441,8 @@ fn carry_out_rows(state: &mut State, work: &Work, now: DateTime<Utc>) -> Outcome
         now,
     };
     for (index, raw) in work.raw.iter().enumerate() {
-        if let Some(poison) = poison_of(raw) {
+        let poison = poison_of(raw);
+        if let Some(poison) = poison.filter(|poison| poison.mode != PoisonMode::RowWarns) {
             outcome.failed(raw, &poison.message);
             if poison.mode == PoisonMode::RowFailsJobFails {
                 outcome.status = JobStatus::Failed;
@@ -460,6 +463,8 @@ fn carry_out_rows(state: &mut State, work: &Work, now: DateTime<Utc>) -> Outcome
             }) => {
                 outcome.inserts += inserts;
                 outcome.updates += updates;
+                let warning = poison.map(|it| (WARNING, it.message.clone(), Some(raw.to_string())));
+                outcome.log.extend(warning);
                 outcome.events.extend(events);
                 outcome.application = outcome.application.or(application);
                 state.contract_notes.extend(notes);

@@ -208,6 +208,8 @@ impl PoisonRows {
 pub enum PoisonMode {
     /// The row fails with a line in the log, the others are imported, and the job ends with 2 and `Fail` above zero.
     RowFails,
+    /// The row is imported, but for a part of it that a line of severity 2 tells of.
+    RowWarns,
     /// The same, but the job ends with 3.
     RowFailsJobFails,
     /// Nothing is imported, the job ends with 3, and its log has no `ImportedRow` to tell which row it was.
