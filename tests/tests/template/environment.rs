@@ -1,0 +1,110 @@
+//! The environment variables of the functions, against what the functions read and what Lambda takes.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use serde_json::Value;
+use shared::runtime::configuration::{ConfigurationError, Environment};
+use tests::template::Rendered;
+
+use super::{EVERY_OPTION, REQUIRED, render, with};
+
+/// Lambda takes 4 KB of environment variables (Lambda quotas), and measures the JSON object of all names and values.
+const LIMIT: usize = 4_096;
+/// What is to stay free, a tenth: for longer names than assumed, and a variable more.
+const MARGIN: usize = LIMIT / 10;
+
+/// Variables of the process as a whole, which no `Configuration` reads: the dimension of the metrics.
+const OF_THE_PROCESS: &[&str] = &["STACK_NAME"];
+
+/// What a function reads, by the name of its binary.
+fn read(binary: &str, environment: Environment<'_>) -> Result<(), ConfigurationError> {
+    match binary {
+        "receive-events" => receive_events::Configuration::read(environment).map(drop),
+        "change-events" => change_events::Configuration::read(environment).map(drop),
+        "submit-imports" => submit_imports::Configuration::read(environment).map(drop),
+        "poll-jobs" => poll_jobs::Configuration::read(environment).map(drop),
+        "erp-full-pass" => erp_full_pass::Configuration::read(environment).map(drop),
+        "operator" => match operator::Configuration::read(environment).faults {
+            faults if faults.is_empty() => Ok(()),
+            faults => Err(ConfigurationError { faults }),
+        },
+        binary => panic!("what does {binary} read?"),
+    }
+}
+
+fn binary(function: &Value) -> &str {
+    let binary = &function["Metadata"]["BuildProperties"]["Binary"];
+    binary.as_str().unwrap()
+}
+
+/// What a function finds: its environment.
+fn variables(rendered: &Rendered, name: &str) -> BTreeMap<String, String> {
+    rendered.environment(name)
+}
+
+/// The ways to set the template up between which functions read different variables.
+fn set_ups() -> Vec<Rendered> {
+    let odoo = [
+        ("ErpKind", "odoo"),
+        ("ErpBaseUrl", "https://odoo.example.com"),
+        ("ErpTokenUrl", ""),
+        ("ErpCompany", "1"),
+        (
+            "NorceApplications",
+            r#"[{"id":1,"key":"01234567-89ab-cdef-0123-456789abcdef"}]"#,
+        ),
+    ];
+    vec![
+        render(REQUIRED),
+        render(&with(REQUIRED, EVERY_OPTION)),
+        render(&with(REQUIRED, &odoo)),
+        render(&with(&with(REQUIRED, EVERY_OPTION), &odoo)),
+    ]
+}
+
+#[test]
+fn every_function_finds_what_it_reads_and_reads_what_it_finds() {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let asked: RefCell<BTreeMap<String, BTreeSet<String>>> = RefCell::default();
+    for rendered in set_ups() {
+        for (name, function) in rendered.functions() {
+            let variables = variables(&rendered, name);
+            let binary = binary(function);
+            let environment = Environment::new(|variable| {
+                let mut asked = asked.borrow_mut();
+                let asked = asked.entry(binary.to_owned()).or_default();
+                asked.insert(variable.to_owned());
+                variables.get(variable).cloned()
+            });
+            let read = read(binary, environment);
+            assert!(read.is_ok(), "{binary}: {}", read.unwrap_err());
+            let names = variables.into_keys();
+            found.entry(binary.to_owned()).or_default().extend(names);
+        }
+    }
+    for (binary, mut found) in found {
+        for name in OF_THE_PROCESS {
+            found.remove(*name);
+        }
+        assert_eq!(found, asked.borrow()[&binary], "{binary}");
+    }
+}
+
+/// Ten applications, every option, the longest stack name, account and region.
+#[test]
+fn no_environment_is_larger_than_lambda_takes() {
+    let rendered = render(&with(REQUIRED, EVERY_OPTION));
+    let mut sizes = Vec::new();
+    for (name, _) in rendered.functions() {
+        let variables = rendered.environment(name);
+        let size = serde_json::to_string(&variables).unwrap().len();
+        println!("{name}: {size} bytes in {} variables", variables.len());
+        sizes.push((size, name));
+    }
+    let (largest, name) = sizes.into_iter().max().unwrap();
+    let room = LIMIT - MARGIN;
+    assert!(largest <= room, "{name}: {largest} bytes of {room}");
+}
