@@ -503,9 +503,10 @@ impl Renderer<'_> {
                 } = self.stack;
                 format!("https://sqs.{region}.amazonaws.com/{account}/{name}")
             }
-            "AWS::SecretsManager::Secret" => {
-                self.arn("secretsmanager", &format!("secret:{name}-{RANDOM_OF_SECRET}"))
-            }
+            "AWS::SecretsManager::Secret" => self.arn(
+                "secretsmanager",
+                &format!("secret:{name}-{RANDOM_OF_SECRET}"),
+            ),
             "AWS::ApiGatewayV2::Api" => API_ID.to_owned(),
             "AWS::ApiGatewayV2::Stage" => {
                 self.text(&self.resource(resource)?["Properties"]["StageName"])?
@@ -523,9 +524,7 @@ impl Renderer<'_> {
         let name = self.name_of(resource)?;
         let kind = self.resource(resource)?["Type"].as_str();
         Ok(match (kind.unwrap_or_default(), attribute) {
-            ("AWS::Serverless::Function", "Arn") => {
-                self.arn("lambda", &format!("function:{name}"))
-            }
+            ("AWS::Serverless::Function", "Arn") => self.arn("lambda", &format!("function:{name}")),
             ("AWS::SQS::Queue", "Arn") => self.arn("sqs", &name),
             ("AWS::SQS::Queue", "QueueName") => name,
             ("AWS::DynamoDB::Table", "Arn") => self.arn("dynamodb", &format!("table/{name}")),

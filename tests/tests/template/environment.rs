@@ -5,19 +5,28 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use serde_json::Value;
-use shared::runtime::configuration::{ConfigurationError, Environment};
+use serde_json::{Value, json};
+use shared::runtime::configuration::{
+    ConfigurationError, Environment, RESOURCE_NAMES_SECRET_ARN, ResourceNames,
+};
 use tests::template::Rendered;
 
 use super::{EVERY_OPTION, REQUIRED, render, with};
 
-/// Lambda takes 4 KB of environment variables (Lambda quotas), and measures the JSON object of all names and values.
+/// Lambda takes 4 KB of environment variables (Lambda quotas), and measures the JSON object of all names and values, as its
+/// error quotes it: <https://github.com/github-aws-runners/terraform-aws-github-runner/issues/3594>.
 const LIMIT: usize = 4_096;
 /// What is to stay free, a tenth: for longer names than assumed, and a variable more.
 const MARGIN: usize = LIMIT / 10;
 
-/// Variables of the process as a whole, which no `Configuration` reads: the dimension of the metrics.
-const OF_THE_PROCESS: &[&str] = &["STACK_NAME"];
+/// Variables of the process as a whole, which no `Configuration` reads: where the names of the resources are, the level of
+/// the log, the dimension of the metrics, and the ERP's own certificate authority.
+const OF_THE_PROCESS: &[&str] = &[
+    RESOURCE_NAMES_SECRET_ARN,
+    "LOG_LEVEL",
+    "STACK_NAME",
+    "ERP_CA_SECRET_ARN",
+];
 
 /// What a function reads, by the name of its binary.
 fn read(binary: &str, environment: Environment<'_>) -> Result<(), ConfigurationError> {
@@ -40,9 +49,15 @@ fn binary(function: &Value) -> &str {
     binary.as_str().unwrap()
 }
 
-/// What a function finds: its environment.
-fn variables(rendered: &Rendered, name: &str) -> BTreeMap<String, String> {
-    rendered.environment(name)
+/// The names of the resources, where a function is told where they are.
+fn document(rendered: &Rendered, variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let Some(arn) = variables.get(RESOURCE_NAMES_SECRET_ARN) else {
+        return BTreeMap::new();
+    };
+    let secret = rendered.resource_of("AWS::SecretsManager::Secret", &json!(arn));
+    let (_, secret) = secret.expect("a secret of the template");
+    let document = secret["Properties"]["SecretString"].as_str().unwrap();
+    serde_json::from_str(document).unwrap()
 }
 
 /// The ways to set the template up between which functions read different variables.
@@ -67,29 +82,42 @@ fn set_ups() -> Vec<Rendered> {
 
 #[test]
 fn every_function_finds_what_it_reads_and_reads_what_it_finds() {
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut variables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
     let asked: RefCell<BTreeMap<String, BTreeSet<String>>> = RefCell::default();
     for rendered in set_ups() {
         for (name, function) in rendered.functions() {
-            let variables = variables(&rendered, name);
+            let found = rendered.environment(name);
             let binary = binary(function);
             let environment = Environment::new(|variable| {
                 let mut asked = asked.borrow_mut();
                 let asked = asked.entry(binary.to_owned()).or_default();
                 asked.insert(variable.to_owned());
-                variables.get(variable).cloned()
+                found.get(variable).cloned()
             });
-            let read = read(binary, environment);
+            let document = document(&rendered, &found);
+            let parsed: ResourceNames = serde_json::from_value(json!(document)).unwrap();
+            let read = read(binary, environment.with_names(parsed));
             assert!(read.is_ok(), "{binary}: {}", read.unwrap_err());
-            let names = variables.into_keys();
-            found.entry(binary.to_owned()).or_default().extend(names);
+            names.extend(document.into_keys());
+            let of_function = variables.entry(binary.to_owned()).or_default();
+            of_function.extend(found.into_keys());
         }
     }
-    for (binary, mut found) in found {
+    let asked = asked.into_inner();
+    for (binary, mut variables) in variables {
+        let has_document = variables.contains(RESOURCE_NAMES_SECRET_ARN);
         for name in OF_THE_PROCESS {
-            found.remove(*name);
+            variables.remove(*name);
         }
-        assert_eq!(found, asked.borrow()[&binary], "{binary}");
+        let mut expected = asked[&binary].clone();
+        if has_document {
+            expected.retain(|name| !names.contains(name));
+        }
+        assert_eq!(variables, expected, "{binary}");
+    }
+    for name in names {
+        assert!(asked.values().any(|asked| asked.contains(&name)), "{name}");
     }
 }
 

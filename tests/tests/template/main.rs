@@ -9,6 +9,7 @@
 )]
 
 mod environment;
+mod options;
 mod parameters;
 
 use serde_json::{Value, json};
@@ -208,4 +209,60 @@ fn the_longest_stack_name_fits_the_names_of_the_functions() {
     };
     assert_eq!(longest(LONGEST_STACK_NAME), 64);
     assert!(longest(LONGEST_STACK_NAME + 1) > 64);
+}
+
+/// Turning `OrderReceiver` off must not delete orders that the merchant's order integration has not read yet.
+#[test]
+fn orders_outlive_their_receiver() {
+    let orders = [
+        ("OrderReceiver", "true"),
+        (
+            "OrderSecretArn",
+            "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:orders-AbCdEf",
+        ),
+    ];
+    let (on, off) = (render(&with(REQUIRED, &orders)), render(REQUIRED));
+    for kind in ["AWS::SQS::Queue", "AWS::DynamoDB::Table"] {
+        assert!(on.of_type(kind).count() > 0);
+        for (name, resource) in on.of_type(kind) {
+            assert_eq!(off.resources.get(name), Some(resource), "{name}");
+        }
+    }
+    for output in ["OutgoingOrdersQueueUrl", "OutgoingOrdersDeadLetterQueueUrl"] {
+        assert!(off.outputs.contains_key(output), "{output}");
+    }
+}
+
+/// What holds what cannot be had again: it outlives its stack unless asked otherwise, and never outlives a first
+/// deployment that failed.
+#[test]
+fn data_outlives_the_stack_and_a_failed_first_deployment_leaves_nothing() {
+    // They hold nothing that is not found out again: which remotes are down, and work that Norce or the ERP repeats or that
+    // a pass finds.
+    let exceptions = ["Breakers", "ResourceNames"];
+    let of_orders = ["OutgoingOrdersQueue", "OutgoingOrdersDeadLetterQueue"];
+    for (policy, deletion) in [("Retain", "RetainExceptOnCreate"), ("Delete", "Delete")] {
+        let rendered = render(&with(REQUIRED, &[("TableDeletionPolicy", policy)]));
+        let mut retained = 0;
+        for (name, resource) in &rendered.resources {
+            let keeps_data = match resource["Type"].as_str().unwrap() {
+                "AWS::DynamoDB::Table" | "AWS::S3::Bucket" | "AWS::SecretsManager::Secret" => {
+                    !exceptions.contains(&name.as_str())
+                }
+                "AWS::SQS::Queue" => of_orders.contains(&name.as_str()),
+                _ => false,
+            };
+            let attributes = (
+                &resource["DeletionPolicy"],
+                &resource["UpdateReplacePolicy"],
+            );
+            if keeps_data {
+                assert_eq!(attributes, (&json!(deletion), &json!(policy)), "{name}");
+                retained += 1;
+            } else {
+                assert_eq!(attributes, (&Value::Null, &Value::Null), "{name}");
+            }
+        }
+        assert!(retained >= 9, "{retained}");
+    }
 }

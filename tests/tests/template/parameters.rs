@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 ///
 /// Assumed as the longest that is realistic: ten applications with an ERP company of their own each and ids of four digits,
 /// names of secrets of 40 characters, a tenant's name of 30, an environment's of 30 (which is Business Central's limit).
-pub const REQUIRED: &[(&str, &str)] = &[
+pub(crate) const REQUIRED: &[(&str, &str)] = &[
     (
         "NorceBaseUrl",
         "https://a-tenant-with-thirty-characters.api-se.playground.norce.tech",
@@ -37,7 +37,7 @@ pub const REQUIRED: &[(&str, &str)] = &[
 ];
 
 /// Every option on, and everything else as long as is realistic.
-pub const EVERY_OPTION: &[(&str, &str)] = &[
+pub(crate) const EVERY_OPTION: &[(&str, &str)] = &[
     ("NorceScope", "playground"),
     ("NorceInvoiceAddressType", "10000"),
     ("NorceDeliveryAddressType", "10000"),
@@ -72,6 +72,30 @@ pub const EVERY_OPTION: &[(&str, &str)] = &[
     ),
     ("LogLevel", "DEBUG"),
     (
+        "SubnetIds",
+        "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+    ),
+    ("SecurityGroupIds", "sg-0123456789abcdef0"),
+    (
+        "ErpCaSecretArn",
+        "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:production/norce-customer-sync/erp-ca-01-AbCdEf",
+    ),
+    (
+        "KmsKeyArn",
+        "arn:aws:kms:ap-southeast-2:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
+    ),
+    (
+        "PermissionsBoundaryArn",
+        "arn:aws:iam::123456789012:policy/boundary-of-applications",
+    ),
+    ("Tracing", "Active"),
+    ("DeletionProtection", "true"),
+    ("EventDomainName", "norce-events.example.com"),
+    (
+        "EventCertificateArn",
+        "arn:aws:acm:ap-southeast-2:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef",
+    ),
+    (
         "AlarmTopicArn",
         "arn:aws:sns:ap-southeast-2:123456789012:production-alarms",
     ),
@@ -83,7 +107,7 @@ const TEN_APPLICATIONS: &str = r#"[{"id":1001,"key":"01234567-89ab-cdef-0123-456
 const EXTRA_FIELDS: &str = r#"{"priceList":"customerPriceGroup","organisationNumber":"registrationNumber","flags":{"Newsletter":"receivesNewsletter","CreditApproved":"creditApproved"},"additionalInfo":{"Segment":"customerSegment","Salesperson":"salespersonCode"}}"#;
 
 /// One list of values laid over another.
-pub fn with<'a>(
+pub(crate) fn with<'a>(
     below: &[(&'a str, &'a str)],
     above: &[(&'a str, &'a str)],
 ) -> Vec<(&'a str, &'a str)> {
