@@ -9,8 +9,10 @@
 )]
 
 mod environment;
+mod names;
 mod options;
 mod parameters;
+mod samconfig;
 
 use serde_json::{Value, json};
 use shared::runtime::batch::DELIVERIES_BEFORE_ANEW;
@@ -25,6 +27,10 @@ const LONGEST_STACK_NAME: usize = 49;
 const LONGEST_INTEGRATION_MILLISECONDS: u64 = 30_000;
 /// How long Norce waits for the answer to a post (norce-api §6).
 const NORCE_WAITS_MILLISECONDS: u64 = 5_000;
+/// How long the AWS CLI and `sam remote invoke` wait for an answer before they ask again: the `read_timeout` of botocore.
+const COMMAND_LINE_WAITS_SECONDS: u64 = 60;
+/// More than a cold start of any function takes (tests/benches/README.md).
+const COLD_START_SECONDS: u64 = 5;
 
 fn template() -> Template {
     Template::load().unwrap()
@@ -189,6 +195,34 @@ fn a_function_ends_before_its_caller_gives_up() {
             integrations += 1;
         }
         assert!(integrations > 0);
+        // What neither a queue, an API nor a schedule calls is called by a person.
+        let called: Vec<String> = rendered
+            .resources
+            .values()
+            .filter(|resource| {
+                let kind = resource["Type"].as_str().unwrap();
+                kind == "AWS::Lambda::EventSourceMapping"
+                    || kind == "AWS::ApiGatewayV2::Integration"
+                    || kind == "AWS::Scheduler::Schedule"
+            })
+            .map(Value::to_string)
+            .collect();
+        let mut by_person = Vec::new();
+        for (name, function) in rendered.functions() {
+            let function = &function["Properties"];
+            let own = function["FunctionName"].as_str().unwrap();
+            let own = [format!("\"{own}\""), format!(":{own}\"")];
+            let is_called = called
+                .iter()
+                .any(|caller| own.iter().any(|own| caller.contains(own)));
+            if !is_called {
+                by_person.push(name);
+                // Time for a cold start is added to the function's own.
+                let longest = number(&function["Timeout"]) + COLD_START_SECONDS;
+                assert!(longest < COMMAND_LINE_WAITS_SECONDS, "{name}");
+            }
+        }
+        assert_eq!(by_person, ["Operator"]);
         for (name, function) in rendered.functions() {
             // Lambda's limit.
             assert!(number(&function["Properties"]["Timeout"]) <= 900, "{name}");
