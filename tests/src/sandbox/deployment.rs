@@ -502,6 +502,17 @@ mod tests {
 
         let before = deploy(&[]).await;
         assert!(before.output("OrderUrl").is_err());
+        let names = before.output("ResourceNamesSecretArn").unwrap();
+        assert!(names.starts_with("arn:"), "{names}");
+        let secret = aws_sdk_secretsmanager::Client::new(&aws.aws_config().await)
+            .get_secret_value()
+            .secret_id(names)
+            .send()
+            .await
+            .unwrap();
+        let names: Value = serde_json::from_str(secret.secret_string().unwrap()).unwrap();
+        let queue = before.output("ChangesQueueUrl").unwrap();
+        assert_eq!(names["CHANGES_QUEUE_URL"], queue);
 
         let with_options = deploy(EVERY_OPTION).await;
         let url = with_options.output("EventUrl").unwrap();

@@ -136,3 +136,46 @@ fn no_environment_is_larger_than_lambda_takes() {
     let room = LIMIT - MARGIN;
     assert!(largest <= room, "{name}: {largest} bytes of {room}");
 }
+
+/// A function may read the secrets whose ARNs it reads, and no others.
+#[test]
+fn a_function_may_read_its_secrets_and_no_others() {
+    for rendered in set_ups() {
+        for (name, function) in rendered.functions() {
+            let found = rendered.environment(name);
+            let document = document(&rendered, &found);
+            let asked: RefCell<BTreeSet<String>> = RefCell::default();
+            let environment = Environment::new(|variable| {
+                asked.borrow_mut().insert(variable.to_owned());
+                let value = found.get(variable).or_else(|| document.get(variable));
+                value.cloned()
+            });
+            read(binary(function), environment).unwrap();
+            let asked = asked.into_inner();
+            let variables = asked
+                .iter()
+                .map(String::as_str)
+                .chain(OF_THE_PROCESS.iter().copied());
+            let expected: BTreeSet<&str> = variables
+                .filter(|variable| variable.ends_with("_SECRET_ARN"))
+                .filter_map(|variable| found.get(variable).or_else(|| document.get(variable)))
+                .map(String::as_str)
+                .filter(|arn| !arn.is_empty())
+                .collect();
+
+            let role = &function["Properties"]["Role"];
+            let (_, role) = rendered.resource_of("AWS::IAM::Role", role).unwrap();
+            let policies = role["Properties"]["Policies"].as_array().unwrap();
+            let allowed: BTreeSet<&str> = policies
+                .iter()
+                .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap())
+                .filter(|statement| statement["Action"] == "secretsmanager:GetSecretValue")
+                .flat_map(|statement| match &statement["Resource"] {
+                    Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+                    one => Vec::from_iter(one.as_str()),
+                })
+                .collect();
+            assert_eq!(allowed, expected, "{name}");
+        }
+    }
+}
