@@ -15,6 +15,7 @@ use shared::{
     http::ReqwestTransport,
     runtime::{
         configuration::{Environment, RESOURCE_NAMES_SECRET_ARN},
+        metrics::Metrics,
         secrets::Secrets,
         wiring::Foundation,
     },
@@ -48,6 +49,8 @@ async fn foundation(status: StatusCode, answer: Value) -> Foundation {
         secrets: Secrets::new(&aws),
         aws,
         transport: Arc::new(ReqwestTransport::new().unwrap()),
+        metrics: Metrics::default(),
+        stack: String::new(),
     }
 }
 
