@@ -9,3 +9,4 @@ pub mod local_aws;
 pub mod norce_simulator;
 pub mod odoo;
 pub mod sandbox;
+pub mod template;

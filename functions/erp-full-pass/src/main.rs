@@ -17,7 +17,6 @@ use shared::{
     runtime::{
         Renewed,
         batch::{self, Source},
-        configuration::Environment,
         serve, telemetry,
         wiring::{Foundation, WiringError},
     },
@@ -35,8 +34,8 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn run() -> Result<(), Error> {
-    let configuration = Configuration::read(Environment::of_process())?;
     let foundation = Foundation::load().await?;
+    let configuration = Configuration::read(foundation.environment().await?)?;
     let inbox = foundation.inbox(&configuration.passes);
     let source = Source {
         queue: "passes",

@@ -1,9 +1,12 @@
 use change_events::OrderSettings;
 use shared::{
     domain::{FieldGroups, Shops},
-    runtime::configuration::{
-        ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings, SyncPolicy,
-        read_erp_owns, read_shops,
+    runtime::{
+        configuration::{
+            ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings,
+            RESOURCE_NAMES_SECRET_ARN, SyncPolicy, read_erp_owns, read_shops,
+        },
+        wiring::Foundation,
     },
 };
 
@@ -75,6 +78,21 @@ pub struct Schedules {
 }
 
 impl Configuration {
+    /// Reads the environment with the names of the stack's resources. Where those cannot be read, the first fault says
+    /// why, and the names are missing.
+    pub async fn load(foundation: &Foundation, mut environment: Environment<'_>) -> Self {
+        match foundation.resource_names(&mut environment).await {
+            Ok(names) => Self::read(environment.with_names(names)),
+            Err(error) => {
+                environment.fault(
+                    RESOURCE_NAMES_SECRET_ARN,
+                    format!("{error}; what is not set below is in it"),
+                );
+                Self::read(environment)
+            }
+        }
+    }
+
     /// Reads and checks everything, and goes on after a fault.
     pub fn read(mut environment: Environment<'_>) -> Self {
         let shops = read_shops(&mut environment);

@@ -43,13 +43,13 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn run() -> Result<(), Error> {
-    let configuration = Configuration::read(Environment::of_process());
     let foundation = Foundation::load().await?;
     let handler = async |event: LambdaEvent<Value>| {
         let LambdaEvent { payload, context } = event;
         let action = payload["action"].as_str().unwrap_or_default().to_owned();
         let request = Request::parse(payload).map_err(diagnostic)?;
-        // Everything is built anew for each request: a person is to see the secrets as they are now.
+        // Everything is read for each request: a person is to see the configuration and the secrets as they are now.
+        let configuration = Configuration::load(&foundation, Environment::of_process()).await;
         let remotes = Remotes::reach(&configuration, &foundation).await;
         let operator = Operator {
             doctor: doctor(&configuration, &foundation, &remotes).await,

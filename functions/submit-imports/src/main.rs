@@ -13,7 +13,6 @@ use shared::{
     runtime::{
         Renewed,
         batch::{self, Source},
-        configuration::Environment,
         serve, telemetry,
         wiring::{Foundation, WiringError},
     },
@@ -27,8 +26,8 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn run() -> Result<(), Error> {
-    let configuration = Configuration::read(Environment::of_process())?;
     let foundation = Foundation::load().await?;
+    let configuration = Configuration::read(foundation.environment().await?)?;
     let inbox = foundation.inbox(&configuration.imports);
     let source = Source {
         queue: "imports",

@@ -4,12 +4,14 @@
 //! configuration table.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     num::{NonZeroU32, NonZeroUsize},
     str::FromStr,
     time::Duration,
 };
 
+use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
 use uuid::Uuid;
@@ -61,6 +63,19 @@ impl<'a> Environment<'a> {
         Self {
             variable: Box::new(variable),
             faults: Vec::new(),
+        }
+    }
+
+    /// The same, and below it the names of the stack's resources: a variable that is set wins, so that a process on a
+    /// developer's machine can be given others.
+    #[must_use]
+    pub fn with_names(self, names: ResourceNames) -> Self {
+        let variable = self.variable;
+        Self {
+            variable: Box::new(move |name| {
+                variable(name).or_else(|| names.variables.get(name).cloned())
+            }),
+            faults: self.faults,
         }
     }
 
@@ -128,6 +143,20 @@ impl<'a> Environment<'a> {
             }),
         }
     }
+}
+
+/// The variable with the ARN of the secret that holds the names of the stack's resources.
+pub const RESOURCE_NAMES_SECRET_ARN: &str = "RESOURCE_NAMES_SECRET_ARN";
+
+/// The names of the stack's queues, tables, log groups, bucket and own secrets, by the variables that hold them otherwise.
+///
+/// Lambda takes 4 KB of environment variables, measured as the JSON of all names and values
+/// (<https://github.com/github-aws-runners/terraform-aws-github-runner/issues/3594> quotes its error), and these would
+/// be more than half of that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct ResourceNames {
+    variables: BTreeMap<String, String>,
 }
 
 /// The address of a remote: `https`, or plain `http` to a loopback host only.
@@ -491,6 +520,19 @@ mod tests {
         for name in ["NORCE_BASE_URL", "NORCE_ACCOUNT_ID", "NORCE_SECRET_ARN"] {
             assert!(error.to_string().contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn a_variable_wins_over_the_name_of_a_resource() {
+        let names = r#"{"OWED_TABLE":"of the stack","PASSES_TABLE":"of the stack"}"#;
+        let names: ResourceNames = serde_json::from_str(names).unwrap();
+        let mut environment = environment(&[("OWED_TABLE", "of the process")]).with_names(names);
+        let mut required = |name| environment.required::<String>(name).unwrap_or_default();
+        assert_eq!(required("OWED_TABLE"), "of the process");
+        assert_eq!(required("PASSES_TABLE"), "of the stack");
+        assert_eq!(required("CODE_MAPPINGS_TABLE"), "");
+        let error = environment.finish(Some(())).unwrap_err();
+        assert_eq!(error.faults, ["CODE_MAPPINGS_TABLE: is not set"]);
     }
 
     #[test]

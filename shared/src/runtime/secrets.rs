@@ -5,6 +5,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 
+use super::configuration::ResourceNames;
+
 /// A secret could not be had.
 #[derive(Debug, Error)]
 pub enum SecretError {
@@ -104,6 +106,10 @@ impl SecretForm for OrderSecret {
 
 impl SecretForm for FingerprintSecret {
     const FORM: &'static str = r#"{"key":"…"}"#;
+}
+
+impl SecretForm for ResourceNames {
+    const FORM: &'static str = r#"{"CHANGES_QUEUE_URL":"…",…}"#;
 }
 
 /// Reads secrets.

@@ -10,7 +10,10 @@ use thiserror::Error;
 
 use super::{
     aws,
-    configuration::{ErpCompany, ErpKind, ErpSettings, InboxSettings, NorceSettings},
+    configuration::{
+        Environment, ErpCompany, ErpKind, ErpSettings, InboxSettings, NorceSettings,
+        RESOURCE_NAMES_SECRET_ARN, ResourceNames,
+    },
     guard::{Guard, RateLimit, Remote},
     metrics::Metrics,
     secrets::{ApiKeySecret, ClientSecret, FingerprintSecret, SecretError, Secrets},
@@ -82,6 +85,31 @@ impl Foundation {
             metrics: Metrics::default(),
             stack: std::env::var("STACK_NAME").unwrap_or_default(),
         })
+    }
+
+    /// The environment of this process with the names of the stack's resources.
+    ///
+    /// # Errors
+    /// When the secret with the names cannot be read.
+    pub async fn environment(&self) -> Result<Environment<'static>, WiringError> {
+        let mut environment = Environment::of_process();
+        let names = self.resource_names(&mut environment).await?;
+        Ok(environment.with_names(names))
+    }
+
+    /// The names of the stack's resources; none where the variable that points to them is not set, because then they
+    /// are variables themselves.
+    ///
+    /// # Errors
+    /// When the secret cannot be read, or is not an object of texts.
+    pub async fn resource_names(
+        &self,
+        environment: &mut Environment<'_>,
+    ) -> Result<ResourceNames, WiringError> {
+        match environment.optional::<String>(RESOURCE_NAMES_SECRET_ARN) {
+            Some(arn) => Ok(self.secrets.get(&arn).await?),
+            None => Ok(ResourceNames::default()),
+        }
     }
 
     /// The receiving end of a queue.

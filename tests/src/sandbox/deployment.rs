@@ -202,6 +202,21 @@ impl Deployment {
             parameters.insert("OrderReceiver", true.to_string());
             parameters.insert("OrderSecretArn", arn);
         }
+        let deployment = Self::deploy(stack, template, tools, aws, &parameters).await?;
+        if stack == STACK {
+            deployment.write_environment(&parameters)?;
+        }
+        Ok(deployment)
+    }
+
+    /// Deploys the template as a stack, or updates the stack, with these parameters.
+    async fn deploy(
+        stack: &str,
+        template: &Path,
+        tools: &Tools,
+        aws: &LocalAws,
+        parameters: &BTreeMap<&str, String>,
+    ) -> Result<Self, SandboxError> {
         // JSON is YAML, and SAM reads parameters from files of YAML only.
         let file = sandbox_directory().join(format!("{stack}-parameters.yaml"));
         let text = json!(parameters).to_string();
@@ -240,18 +255,14 @@ impl Deployment {
                 log: "its output".to_owned(),
                 quoted: String::from_utf8_lossy(&listed.stderr).into_owned(),
             })?;
-        let deployment = Self {
+        Ok(Self {
             stack: stack.to_owned(),
             outputs: outputs
                 .into_iter()
                 .map(|output| (output.output_key, output.output_value))
                 .collect(),
             endpoint: aws.endpoint(),
-        };
-        if stack == STACK {
-            deployment.write_environment(&parameters)?;
-        }
-        Ok(deployment)
+        })
     }
 
     /// Asks a function for something as a person does, and returns its answer.
@@ -392,7 +403,136 @@ pub(super) fn towards<'a>(command: &'a mut Command, aws: &LocalAws) -> &'a mut C
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_sqs::types::QueueAttributeName;
+
     use super::*;
+
+    const SECRET: &str = "arn:aws:secretsmanager:eu-north-1:000000000000:secret:any-AbCdEf";
+    const WITHOUT_OPTIONS: &[(&str, &str)] = &[
+        ("NorceBaseUrl", "https://example.api-se.norce.tech"),
+        ("NorceSecretArn", SECRET),
+        ("NorceAccountId", "1"),
+        (
+            "NorceApplications",
+            r#"[{"id":1,"key":"01234567-89ab-cdef-0123-456789abcdef"}]"#,
+        ),
+        ("EventSecretArn", SECRET),
+        ("ErpBaseUrl", "https://erp.example.com/api"),
+        ("ErpTokenUrl", "https://erp.example.com/token"),
+        ("ErpSecretArn", SECRET),
+        ("ErpCompany", "01234567-89ab-cdef-0123-456789abcdef"),
+        ("OrderReceiver", "false"),
+        ("OrderSecretArn", ""),
+        ("SubnetIds", ""),
+        ("SecurityGroupIds", ""),
+        ("ErpCaSecretArn", ""),
+        ("KmsKeyArn", ""),
+        ("PermissionsBoundaryArn", ""),
+        ("Tracing", "PassThrough"),
+        ("DeletionProtection", "false"),
+        ("EventDomainName", ""),
+        ("EventCertificateArn", ""),
+        ("LogLevel", "INFO"),
+        ("AlarmTopicArn", ""),
+    ];
+    const EVERY_OPTION: &[(&str, &str)] = &[
+        ("OrderReceiver", "true"),
+        ("OrderSecretArn", SECRET),
+        (
+            "SubnetIds",
+            "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+        ),
+        ("SecurityGroupIds", "sg-0123456789abcdef0"),
+        ("ErpCaSecretArn", SECRET),
+        (
+            "KmsKeyArn",
+            "arn:aws:kms:eu-north-1:000000000000:key/01234567-89ab-cdef-0123-456789abcdef",
+        ),
+        (
+            "PermissionsBoundaryArn",
+            "arn:aws:iam::000000000000:policy/boundary",
+        ),
+        ("Tracing", "Active"),
+        ("DeletionProtection", "true"),
+        ("EventDomainName", "events.example.com"),
+        (
+            "EventCertificateArn",
+            "arn:aws:acm:eu-north-1:000000000000:certificate/01234567-89ab-cdef-0123-456789abcdef",
+        ),
+        ("LogLevel", "DEBUG"),
+        (
+            "AlarmTopicArn",
+            "arn:aws:sns:eu-north-1:000000000000:alarms",
+        ),
+    ];
+
+    fn parameters(
+        above: &'static [(&'static str, &'static str)],
+    ) -> BTreeMap<&'static str, String> {
+        let values = WITHOUT_OPTIONS.iter().chain(above);
+        values
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect()
+    }
+
+    /// One stack: without options, with all of them, and without again. An order that nobody has read outlives both.
+    #[tokio::test]
+    async fn a_stack_takes_every_option_and_gives_it_up_again_with_the_orders_in_it() {
+        let ministack = Tools::ministack(|_: &str| ()).await.unwrap();
+        let sam = Tools::sam(|_: &str| ()).await.unwrap();
+        let aws = LocalAws::start(&ministack, "options", &[]).await.unwrap();
+        let template = stand_ins().unwrap();
+        let deploy = async |above| {
+            let parameters = parameters(above);
+            let deployed = Deployment::deploy("options", &template, &sam, &aws, &parameters).await;
+            deployed.unwrap_or_else(|error| panic!("{error}"))
+        };
+        let sqs = aws_sdk_sqs::Client::new(&aws.aws_config().await);
+        let waiting = async |url: &str| {
+            let attributes = sqs
+                .get_queue_attributes()
+                .queue_url(url)
+                .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
+                .send()
+                .await
+                .unwrap();
+            let attributes = attributes.attributes.unwrap_or_default();
+            attributes[&QueueAttributeName::ApproximateNumberOfMessages].clone()
+        };
+
+        let before = deploy(&[]).await;
+        assert!(before.output("OrderUrl").is_err());
+        let names = before.output("ResourceNamesSecretArn").unwrap();
+        assert!(names.starts_with("arn:"), "{names}");
+        let secret = aws_sdk_secretsmanager::Client::new(&aws.aws_config().await)
+            .get_secret_value()
+            .secret_id(names)
+            .send()
+            .await
+            .unwrap();
+        let names: Value = serde_json::from_str(secret.secret_string().unwrap()).unwrap();
+        let queue = before.output("ChangesQueueUrl").unwrap();
+        assert_eq!(names["CHANGES_QUEUE_URL"], queue);
+
+        let with_options = deploy(EVERY_OPTION).await;
+        let url = with_options.output("EventUrl").unwrap();
+        assert_eq!(url, "https://events.example.com/events");
+        let queue = with_options.output("OutgoingOrdersQueueUrl").unwrap();
+        sqs.send_message()
+            .queue_url(queue)
+            .message_body("{}")
+            .message_group_id("buyer")
+            .message_deduplication_id("order")
+            .send()
+            .await
+            .unwrap();
+
+        let after = deploy(&[]).await;
+        assert!(after.output("OrderUrl").is_err());
+        assert!(after.output("EventDomainTarget").is_err());
+        assert_eq!(after.output("OutgoingOrdersQueueUrl").unwrap(), queue);
+        assert_eq!(waiting(queue).await, "1");
+    }
 
     #[test]
     fn parameters_and_outputs_name_the_variables() {

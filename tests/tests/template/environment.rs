@@ -1,0 +1,181 @@
+//! The environment variables of the functions, against what the functions read and what Lambda takes.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use serde_json::{Value, json};
+use shared::runtime::configuration::{
+    ConfigurationError, Environment, RESOURCE_NAMES_SECRET_ARN, ResourceNames,
+};
+use tests::template::Rendered;
+
+use super::{EVERY_OPTION, REQUIRED, render, with};
+
+/// Lambda takes 4 KB of environment variables (Lambda quotas), and measures the JSON object of all names and values, as its
+/// error quotes it: <https://github.com/github-aws-runners/terraform-aws-github-runner/issues/3594>.
+const LIMIT: usize = 4_096;
+/// What is to stay free, a tenth: for longer names than assumed, and a variable more.
+const MARGIN: usize = LIMIT / 10;
+
+/// Variables of the process as a whole, which no `Configuration` reads: where the names of the resources are, the level of
+/// the log, the dimension of the metrics, and the ERP's own certificate authority.
+const OF_THE_PROCESS: &[&str] = &[
+    RESOURCE_NAMES_SECRET_ARN,
+    "LOG_LEVEL",
+    "STACK_NAME",
+    "ERP_CA_SECRET_ARN",
+];
+
+/// What a function reads, by the name of its binary.
+fn read(binary: &str, environment: Environment<'_>) -> Result<(), ConfigurationError> {
+    match binary {
+        "receive-events" => receive_events::Configuration::read(environment).map(drop),
+        "change-events" => change_events::Configuration::read(environment).map(drop),
+        "submit-imports" => submit_imports::Configuration::read(environment).map(drop),
+        "poll-jobs" => poll_jobs::Configuration::read(environment).map(drop),
+        "erp-full-pass" => erp_full_pass::Configuration::read(environment).map(drop),
+        "operator" => match operator::Configuration::read(environment).faults {
+            faults if faults.is_empty() => Ok(()),
+            faults => Err(ConfigurationError { faults }),
+        },
+        binary => panic!("what does {binary} read?"),
+    }
+}
+
+fn binary(function: &Value) -> &str {
+    let binary = &function["Metadata"]["BuildProperties"]["Binary"];
+    binary.as_str().unwrap()
+}
+
+/// The names of the resources, where a function is told where they are.
+fn document(rendered: &Rendered, variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let Some(arn) = variables.get(RESOURCE_NAMES_SECRET_ARN) else {
+        return BTreeMap::new();
+    };
+    let secret = rendered.resource_of("AWS::SecretsManager::Secret", &json!(arn));
+    let (_, secret) = secret.expect("a secret of the template");
+    let document = secret["Properties"]["SecretString"].as_str().unwrap();
+    serde_json::from_str(document).unwrap()
+}
+
+/// The ways to set the template up between which functions read different variables.
+fn set_ups() -> Vec<Rendered> {
+    let odoo = [
+        ("ErpKind", "odoo"),
+        ("ErpBaseUrl", "https://odoo.example.com"),
+        ("ErpTokenUrl", ""),
+        ("ErpCompany", "1"),
+        (
+            "NorceApplications",
+            r#"[{"id":1,"key":"01234567-89ab-cdef-0123-456789abcdef"}]"#,
+        ),
+    ];
+    vec![
+        render(REQUIRED),
+        render(&with(REQUIRED, EVERY_OPTION)),
+        render(&with(REQUIRED, &odoo)),
+        render(&with(&with(REQUIRED, EVERY_OPTION), &odoo)),
+    ]
+}
+
+#[test]
+fn every_function_finds_what_it_reads_and_reads_what_it_finds() {
+    let mut variables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let asked: RefCell<BTreeMap<String, BTreeSet<String>>> = RefCell::default();
+    for rendered in set_ups() {
+        for (name, function) in rendered.functions() {
+            let found = rendered.environment(name);
+            let binary = binary(function);
+            let environment = Environment::new(|variable| {
+                let mut asked = asked.borrow_mut();
+                let asked = asked.entry(binary.to_owned()).or_default();
+                asked.insert(variable.to_owned());
+                found.get(variable).cloned()
+            });
+            let document = document(&rendered, &found);
+            let parsed: ResourceNames = serde_json::from_value(json!(document)).unwrap();
+            let read = read(binary, environment.with_names(parsed));
+            assert!(read.is_ok(), "{binary}: {}", read.unwrap_err());
+            names.extend(document.into_keys());
+            let of_function = variables.entry(binary.to_owned()).or_default();
+            of_function.extend(found.into_keys());
+        }
+    }
+    let asked = asked.into_inner();
+    for (binary, mut variables) in variables {
+        let has_document = variables.contains(RESOURCE_NAMES_SECRET_ARN);
+        for name in OF_THE_PROCESS {
+            variables.remove(*name);
+        }
+        let mut expected = asked[&binary].clone();
+        if has_document {
+            expected.retain(|name| !names.contains(name));
+        }
+        assert_eq!(variables, expected, "{binary}");
+    }
+    for name in names {
+        assert!(asked.values().any(|asked| asked.contains(&name)), "{name}");
+    }
+}
+
+/// Ten applications, every option, the longest stack name, account and region.
+#[test]
+fn no_environment_is_larger_than_lambda_takes() {
+    let rendered = render(&with(REQUIRED, EVERY_OPTION));
+    let mut sizes = Vec::new();
+    for (name, _) in rendered.functions() {
+        let variables = rendered.environment(name);
+        let size = serde_json::to_string(&variables).unwrap().len();
+        println!("{name}: {size} bytes in {} variables", variables.len());
+        sizes.push((size, name));
+    }
+    let (largest, name) = sizes.into_iter().max().unwrap();
+    let room = LIMIT - MARGIN;
+    assert!(largest <= room, "{name}: {largest} bytes of {room}");
+}
+
+/// A function may read the secrets whose ARNs it reads, and no others.
+#[test]
+fn a_function_may_read_its_secrets_and_no_others() {
+    for rendered in set_ups() {
+        for (name, function) in rendered.functions() {
+            let found = rendered.environment(name);
+            let document = document(&rendered, &found);
+            let asked: RefCell<BTreeSet<String>> = RefCell::default();
+            let environment = Environment::new(|variable| {
+                asked.borrow_mut().insert(variable.to_owned());
+                let value = found.get(variable).or_else(|| document.get(variable));
+                value.cloned()
+            });
+            read(binary(function), environment).unwrap();
+            let asked = asked.into_inner();
+            let variables = asked
+                .iter()
+                .map(String::as_str)
+                .chain(OF_THE_PROCESS.iter().copied());
+            let expected: BTreeSet<&str> = variables
+                .filter(|variable| variable.ends_with("_SECRET_ARN"))
+                .filter_map(|variable| found.get(variable).or_else(|| document.get(variable)))
+                .map(String::as_str)
+                .filter(|arn| !arn.is_empty())
+                .collect();
+
+            let role = &function["Properties"]["Role"];
+            let (_, role) = rendered.resource_of("AWS::IAM::Role", role).unwrap();
+            let policies = role["Properties"]["Policies"].as_array().unwrap();
+            let allowed: BTreeSet<&str> = policies
+                .iter()
+                .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap())
+                .filter(|statement| statement["Action"] == "secretsmanager:GetSecretValue")
+                .flat_map(|statement| match &statement["Resource"] {
+                    Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+                    one => Vec::from_iter(one.as_str()),
+                })
+                .collect();
+            assert_eq!(allowed, expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The secret with the names of the stack's resources, read from a stand-in for Secrets Manager.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::config::Credentials;
+use aws_smithy_http_client::{
+    Builder as HttpClientBuilder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use axum::http::StatusCode;
+use operator::Configuration;
+use serde_json::{Value, json};
+use shared::{
+    http::ReqwestTransport,
+    runtime::{
+        configuration::{Environment, RESOURCE_NAMES_SECRET_ARN},
+        metrics::Metrics,
+        secrets::Secrets,
+        wiring::Foundation,
+    },
+};
+use tests::bundle::{Bundle, Options};
+
+const ARN: &str = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:ResourceNames-AbCdEf";
+
+/// The clients of a function, towards a Secrets Manager that gives every request the same answer.
+async fn foundation(status: StatusCode, answer: Value) -> Foundation {
+    let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .await
+        .unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().fallback(move || {
+        let answer = answer.clone();
+        async move { (status, answer.to_string()) }
+    });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let http_client = HttpClientBuilder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let aws = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
+        .region(Region::new("eu-north-1"))
+        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+        .endpoint_url(endpoint)
+        .load()
+        .await;
+    Foundation {
+        secrets: Secrets::new(&aws),
+        aws,
+        transport: Arc::new(ReqwestTransport::new().unwrap()),
+        metrics: Metrics::default(),
+        stack: String::new(),
+    }
+}
+
+fn environment() -> Environment<'static> {
+    Environment::new(|name| match name {
+        RESOURCE_NAMES_SECRET_ARN => Some(ARN.to_owned()),
+        "EVENT_SECRET_ARN" => Some("of the environment".to_owned()),
+        "PASSES_TABLE" => Some("of the environment".to_owned()),
+        _ => None,
+    })
+}
+
+fn secret(document: &str) -> Value {
+    json!({ "ARN": ARN, "Name": "ResourceNames", "SecretString": document })
+}
+
+#[tokio::test]
+async fn the_names_of_the_resources_are_read_from_their_secret() {
+    let document = r#"{"OWED_TABLE":"of the stack","PASSES_TABLE":"of the stack"}"#;
+    let foundation = foundation(StatusCode::OK, secret(document)).await;
+    let configuration = Configuration::load(&foundation, environment()).await;
+    assert_eq!(configuration.owed_table.as_deref(), Some("of the stack"));
+    let passes = configuration.passes_table.as_deref();
+    assert_eq!(passes, Some("of the environment"));
+    let faults = configuration.faults.join("\n");
+    assert!(!faults.contains("OWED_TABLE"), "{faults}");
+}
+
+#[tokio::test]
+async fn doctor_answers_when_the_names_of_the_resources_are_missing_or_broken() {
+    let missing = json!({ "__type": "ResourceNotFoundException", "message": "no such secret" });
+    for (status, answer, reason) in [
+        (StatusCode::BAD_REQUEST, missing, "no such secret"),
+        (StatusCode::OK, secret("[1]"), "is not JSON of the form"),
+        (StatusCode::OK, secret(r#"{"OWED_TABLE":1}"#), "is not JSON"),
+    ] {
+        let foundation = foundation(status, answer).await;
+        let configuration = Configuration::load(&foundation, environment()).await;
+        let first = configuration.faults[0].clone();
+        assert!(
+            first.starts_with(&format!("{RESOURCE_NAMES_SECRET_ARN}: the secret {ARN} ")),
+            "{first}"
+        );
+        assert!(first.contains(reason), "{first}");
+        // The rest of the configuration is read all the same.
+        let event_secret = configuration.event_secret_arn.as_deref();
+        assert_eq!(event_secret, Some("of the environment"));
+
+        let mut bundle = Bundle::new(&Options::default());
+        bundle.operator.doctor.faults = configuration.faults;
+        let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let faulty: Vec<_> = checks.iter().filter(|check| check["ok"] == false).collect();
+        assert_eq!(faulty.len(), 1, "{report:#}");
+        let detail = faulty[0]["detail"].as_str().unwrap();
+        assert!(detail.starts_with(RESOURCE_NAMES_SECRET_ARN), "{detail}");
+        assert!(detail.contains(reason), "{detail}");
+    }
+}
