@@ -123,7 +123,7 @@ struct Requirements {
 
 const MINISTACK: Requirements = Requirements {
     name: "ministack",
-    // The translator is what lets MiniStack apply the SAM transform.
+    // The translator is what lets MiniStack apply the SAM transform. It brings boto3, which reads the dashboard.
     packages: &["ministack==1.5.33", "aws-sam-translator"],
     cost: "110 MB, about 10 s",
 };

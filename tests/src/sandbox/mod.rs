@@ -12,6 +12,7 @@
 //! passes       the next day: what the scheduled passes repair
 //! orders       orders that Norce posts, and the queue of the merchant's order integration
 //! operator     what a person asks, and steers
+//! metrics      the dashboard, as text
 //! register     a large register, and a full pass over it
 //! outcome      what came of it: the table, and the verdict
 //! quiet        waiting until nothing is under way
@@ -22,6 +23,7 @@
 mod day;
 mod deployment;
 mod erp;
+mod metrics;
 mod night;
 mod operator;
 mod orders;
@@ -242,6 +244,7 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         let played = register::play(&world, customers).await;
         save_logs(&sam, &aws).await;
         let is_good = played?;
+        metrics::show(STACK, &ministack, &aws).await?;
         if options.keeps() {
             describe(&shop, &aws, &deployment, watch.as_ref())?;
         }
@@ -266,6 +269,7 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         }
         Err(error) => return Err(error),
     };
+    metrics::show(STACK, &ministack, &aws).await?;
     if options.keeps() {
         describe(&shop, &aws, &deployment, watch.as_ref())?;
     }
@@ -361,6 +365,7 @@ The sandbox is up.
   local aws  {aws} (region {region}, key and secret `{key}`)
   logs       {logs}/<function>.log (of the day), {ministack} (of the local AWS)
   operator   {logs}/operator.txt (what was asked and answered in the day)
+  dashboard  {logs}/{STACK}-dashboard.txt (what the CloudWatch dashboard shows of it)
 
 Send an event (customer {customer} is in the shop):
 
