@@ -1,6 +1,6 @@
 //! The Lambda function `operator`: invoked by a person.
 
-use std::{collections::HashMap, fmt::Display, sync::Arc};
+use std::{collections::HashMap, fmt::Display, process::ExitCode, sync::Arc};
 
 use change_events::{ChangeEvents, HandOn};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent};
@@ -37,9 +37,9 @@ use shared::{
 use tracing::Level;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     telemetry::init();
-    telemetry::logged(run().await)
+    telemetry::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
