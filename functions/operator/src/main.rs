@@ -205,6 +205,14 @@ async fn secrets(configuration: &Configuration, foundation: &Foundation) -> Vec<
         Some(ErpKind::Odoo) => secret::<ApiKeySecret>(foundation, "ERP_SECRET_ARN", arn).await,
         _ => secret::<ClientSecret>(foundation, "ERP_SECRET_ARN", arn).await,
     });
+    if let Some(arn) = erp.and_then(|erp| erp.ca_secret_arn.as_ref()) {
+        let bundle = foundation.secrets.ca_bundle(arn).await;
+        secrets.push(doctor::Secret {
+            variable: "ERP_CA_SECRET_ARN",
+            form: doctor::SecretText::PemBundle,
+            read: bundle.map(drop).map_err(text),
+        });
+    }
     if configuration.orders.is_some() {
         let arn = configuration.order_secret_arn.as_ref();
         secrets.push(secret::<OrderSecret>(foundation, "ORDER_SECRET_ARN", arn).await);
@@ -226,7 +234,11 @@ async fn secret<T: SecretForm>(
             .map_err(text),
         None => Err(NO_CONFIGURATION.to_owned()),
     };
-    doctor::Secret { variable, read }
+    doctor::Secret {
+        variable,
+        form: doctor::SecretText::Json,
+        read,
+    }
 }
 
 /// The queues whose addresses are known.
