@@ -429,6 +429,7 @@ impl Bundle {
             },
             code_field: String::new(),
             code_sequence: None,
+            ca_secret_arn: None,
         };
         let erp_clients = |guard: Guard| {
             let secret = ErpSecret::BusinessCentral(ClientSecret {
@@ -527,6 +528,7 @@ impl Bundle {
                     .chain(options.order_receiver.then_some("ORDER_SECRET_ARN"))
                     .map(|variable| doctor::Secret {
                         variable,
+                        form: doctor::SecretText::Json,
                         read: Ok(()),
                     })
                     .collect(),

@@ -5,6 +5,7 @@ pub mod business_central_simulator;
 pub mod captured_logs;
 pub mod in_process;
 pub mod interruption;
+pub mod lambda;
 pub mod local_aws;
 pub mod norce_simulator;
 pub mod odoo;

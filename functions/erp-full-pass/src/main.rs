@@ -1,6 +1,6 @@
 //! The Lambda function `erp-full-pass`: started by a schedule or by a person, and continued by the queue `passes`.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, process::ExitCode, sync::Arc};
 
 use aws_lambda_events::sqs::SqsEvent;
 use erp_full_pass::{Configuration, ErpFullPass, Request, Retry, told_groups};
@@ -8,7 +8,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde_json::Value;
 use shared::{
     breakers::DynamoDbBreakers,
-    domain::SystemClock,
+    domain::{SystemClock, without_values},
     mappings::DynamoDbMappings,
     owed::DynamoDbOwed,
     passes::DynamoDbPasses,
@@ -28,9 +28,9 @@ const EXPECTED: &str = r#"expected {"mode":"delta"|"full"|"sweep","kind":"custom
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     telemetry::init();
-    telemetry::logged(run().await)
+    telemetry::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
@@ -48,8 +48,8 @@ async fn run() -> Result<(), Error> {
         let function = function.get(|| build(&configuration, &foundation)).await?;
         let LambdaEvent { payload, context } = event;
         if payload.get("Records").is_none() {
-            let request =
-                Request::parse(payload).map_err(|error| format!("{error}; {EXPECTED}"))?;
+            let request = Request::parse(payload)
+                .map_err(|error| format!("{}; {EXPECTED}", without_values(&error)))?;
             return Ok(match request {
                 Request::Pass(request) => serde_json::to_value(function.start(&request).await?)?,
                 Request::Retry(Retry::Owed {}) => {
@@ -59,7 +59,8 @@ async fn run() -> Result<(), Error> {
                 }
             });
         }
-        let event: SqsEvent = serde_json::from_value(payload)?;
+        let event: SqsEvent =
+            serde_json::from_value(payload).map_err(|error| without_values(&error))?;
         let deadline = batch::deadline(context.deadline());
         let function = function.as_ref();
         let response = batch::handle(&event, source, CONCURRENCY, deadline, function).await;

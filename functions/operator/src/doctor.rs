@@ -76,8 +76,19 @@ pub struct Doctor {
 pub struct Secret {
     /// The variable that names it.
     pub variable: &'static str,
+    /// What its text has to be.
+    pub form: SecretText,
     /// What is wrong with it.
     pub read: Result<(), String>,
+}
+
+/// What the text of a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretText {
+    /// A JSON object.
+    Json,
+    /// Certificates as PEM.
+    PemBundle,
 }
 
 /// The stores, as far as their names are known.
@@ -649,12 +660,18 @@ async fn may_write(erp: &dyn Erp, deadline: Deadline) -> Finding {
 
 impl Secret {
     fn check(&self) -> Check {
+        let text = match self.form {
+            SecretText::Json => "correct its JSON",
+            SecretText::PemBundle => {
+                "store the ERP's CA certificates as its plain text, from -----BEGIN CERTIFICATE----- on"
+            }
+        };
         let finding = match &self.read {
             Ok(()) => Ok("it can be read and has the right form".to_owned()),
             Err(reason) => Err(fault(
                 reason,
                 format!(
-                    "Make the secret, or correct its JSON, in Secrets Manager; a secret under a KMS key of your own also needs kms:Decrypt for the functions' roles. {} names it.",
+                    "Make the secret, or {text}, in Secrets Manager; a secret under a KMS key of your own also needs kms:Decrypt for the functions' roles. {} names it.",
                     self.variable
                 ),
             )),

@@ -1,6 +1,6 @@
 //! The Lambda function `operator`: invoked by a person.
 
-use std::{collections::HashMap, fmt::Display, sync::Arc};
+use std::{collections::HashMap, fmt::Display, process::ExitCode, sync::Arc};
 
 use change_events::{ChangeEvents, HandOn};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent};
@@ -37,9 +37,9 @@ use shared::{
 use tracing::Level;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     telemetry::init();
-    telemetry::logged(run().await)
+    telemetry::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
@@ -205,6 +205,14 @@ async fn secrets(configuration: &Configuration, foundation: &Foundation) -> Vec<
         Some(ErpKind::Odoo) => secret::<ApiKeySecret>(foundation, "ERP_SECRET_ARN", arn).await,
         _ => secret::<ClientSecret>(foundation, "ERP_SECRET_ARN", arn).await,
     });
+    if let Some(arn) = erp.and_then(|erp| erp.ca_secret_arn.as_ref()) {
+        let bundle = foundation.secrets.ca_bundle(arn).await;
+        secrets.push(doctor::Secret {
+            variable: "ERP_CA_SECRET_ARN",
+            form: doctor::SecretText::PemBundle,
+            read: bundle.map(drop).map_err(text),
+        });
+    }
     if configuration.orders.is_some() {
         let arn = configuration.order_secret_arn.as_ref();
         secrets.push(secret::<OrderSecret>(foundation, "ORDER_SECRET_ARN", arn).await);
@@ -226,7 +234,11 @@ async fn secret<T: SecretForm>(
             .map_err(text),
         None => Err(NO_CONFIGURATION.to_owned()),
     };
-    doctor::Secret { variable, read }
+    doctor::Secret {
+        variable,
+        form: doctor::SecretText::Json,
+        read,
+    }
 }
 
 /// The queues whose addresses are known.

@@ -1,6 +1,6 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::domain::redact;
+use shared::domain::without_values;
 
 use crate::{
     Refusal,
@@ -58,17 +58,4 @@ impl Request {
         };
         serde_json::from_value(text).map_err(|error| Refusal::Request(without_values(&error)))
     }
-}
-
-/// What a parser says, without the texts that it quotes: they may be anything that a person put in the wrong place.
-pub(crate) fn without_values(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    let mut parts = message.split('"');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    // A quotation, and what follows it.
-    while let (Some(_), rest) = (parts.next(), parts.next()) {
-        text.push('…');
-        text.push_str(rest.unwrap_or_default());
-    }
-    redact(&text)
 }

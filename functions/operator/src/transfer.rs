@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shared::{
-    domain::{Code, EntityKind, EntityRef, ErpId, NorceId, Resource, Scope},
+    domain::{Code, EntityKind, EntityRef, ErpId, NorceId, Resource, Scope, without_values},
     http::Deadline,
     mappings::{Binding, Bound, BoundPage, CodeDelivery, Mapping, Mappings, READ_AT_ONCE},
 };
@@ -20,7 +20,6 @@ use uuid::Uuid;
 use crate::{
     Ports, Refusal,
     dry::{Notes, dry_mappings},
-    request::without_values,
 };
 
 /// Where exports are left and imports are read from.

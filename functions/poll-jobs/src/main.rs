@@ -1,6 +1,6 @@
 //! The Lambda function `poll-jobs`.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, process::ExitCode, sync::Arc};
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent};
@@ -24,9 +24,9 @@ use shared::{
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     telemetry::init();
-    telemetry::logged(run().await)
+    telemetry::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {

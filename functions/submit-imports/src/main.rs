@@ -1,6 +1,6 @@
 //! The Lambda function `submit-imports`.
 
-use std::sync::Arc;
+use std::{process::ExitCode, sync::Arc};
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent};
@@ -20,9 +20,9 @@ use shared::{
 use submit_imports::{Configuration, SubmitImports};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     telemetry::init();
-    telemetry::logged(run().await)
+    telemetry::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {

@@ -35,7 +35,7 @@ pub use messages::{
 pub use order_text::OrderText;
 pub use organisation_number::{OrganisationNumber, VatNumber};
 pub use personal::Personal;
-pub use redaction::{MAX_REDACTED_CHARS, redact};
+pub use redaction::{MAX_REDACTED_CHARS, redact, without_values};
 pub use shop::{
     Account, Company, CompanyRelation, Customer, DeliveryAddress, Flag, Order, OrderParty,
 };

@@ -21,6 +21,19 @@ const FINNISH_CENTURIES: &str = "-+ABCDEFUVWXY";
 /// Separators in a row that still hold one number together, as in `(08) 123` or `+46 (0)70`.
 const MAX_SEPARATORS: usize = 2;
 
+/// What a parser says, without the texts that it quotes: they may be anything that a person put in the wrong place.
+pub fn without_values(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let mut parts = message.split('"');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    // A quotation, and what follows it.
+    while let (Some(_), rest) = (parts.next(), parts.next()) {
+        text.push('…');
+        text.push_str(rest.unwrap_or_default());
+    }
+    redact(&text)
+}
+
 /// Words of a remote, fit for logs, owed records and messages to people (P11).
 ///
 /// E-mail addresses become `[e-mail]`, numbers that may be personal or telephone numbers become `[number]`, control

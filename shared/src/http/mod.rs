@@ -10,4 +10,6 @@ mod transport;
 pub use deadline::Deadline;
 pub use oauth::{AccessToken, ClientCredentials, TokenError, TokenPolicy, TokenSource};
 pub use retry::{HttpClient, RetryPolicy, Safety, is_temporary, retry_after};
-pub use transport::{ReqwestTransport, Transport, TransportError, TransportSetupError};
+pub use transport::{
+    CaBundle, CaBundleError, ReqwestTransport, Transport, TransportError, TransportSetupError,
+};

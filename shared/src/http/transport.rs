@@ -1,7 +1,11 @@
-use std::{sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use thiserror::Error;
 
 /// Sends one request and brings back one answer: no retries, no redirects, no interpretation of a status.
@@ -62,13 +66,73 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 #[error("the HTTP client cannot be built: {0}")]
 pub struct TransportSetupError(String);
 
+/// Certificates of certificate authorities that are in no public list, such as a company's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaBundle(Vec<CertificateDer<'static>>);
+
+/// A text is not a PEM bundle of certificates. The text is not repeated: somebody may have put a key there.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CaBundleError {
+    /// There is no certificate in it.
+    #[error("it holds no certificate: expected at least one block -----BEGIN CERTIFICATE-----")]
+    Empty,
+    /// A block is cut off or is not a certificate.
+    #[error("certificate {number} cannot be read: copy the PEM file again, unchanged")]
+    Unreadable {
+        /// Which one, from 1.
+        number: usize,
+    },
+}
+
+impl FromStr for CaBundle {
+    type Err = CaBundleError;
+
+    /// Reads the blocks `CERTIFICATE` of a PEM text (RFC 7468) and passes over others.
+    fn from_str(text: &str) -> Result<Self, CaBundleError> {
+        let mut certificates = Vec::new();
+        for (index, certificate) in CertificateDer::pem_slice_iter(text.as_bytes()).enumerate() {
+            let unreadable = CaBundleError::Unreadable { number: index + 1 };
+            let certificate = certificate.map_err(|_| unreadable.clone())?;
+            let mut roots = RootCertStore::empty();
+            roots
+                .add(certificate.clone())
+                .map_err(|_| unreadable.clone())?;
+            certificates.push(certificate);
+        }
+        if certificates.is_empty() {
+            return Err(CaBundleError::Empty);
+        }
+        Ok(Self(certificates))
+    }
+}
+
 impl ReqwestTransport {
     /// Builds the client. Do it once at start.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
     pub fn new() -> Result<Self, TransportSetupError> {
+        Self::build(None)
+    }
+
+    /// Builds a client that also trusts servers with a certificate of these authorities.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn trusting(bundle: &CaBundle) -> Result<Self, TransportSetupError> {
+        Self::build(Some(bundle))
+    }
+
+    fn build(bundle: Option<&CaBundle>) -> Result<Self, TransportSetupError> {
         let setup = |error: &dyn std::error::Error| TransportSetupError(error.to_string());
-        let roots = rustls::RootCertStore {
+        let mut roots = RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
+        for certificate in bundle.into_iter().flat_map(|bundle| &bundle.0) {
+            roots
+                .add(certificate.clone())
+                .map_err(|error| setup(&error))?;
+        }
         let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
             rustls::crypto::ring::default_provider(),
         ))

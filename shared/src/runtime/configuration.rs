@@ -318,6 +318,9 @@ pub struct ErpSettings {
     pub token_url: Option<RemoteUrl>,
     /// `ERP_SECRET_ARN`: `{"clientId","clientSecret"}`, or `{"apiKey","database"?}` for Odoo.
     pub secret_arn: String,
+    /// `ERP_CA_SECRET_ARN`: a secret whose text is a PEM bundle of the ERP's own certificate authorities; `None`: the
+    /// public ones are enough.
+    pub ca_secret_arn: Option<String>,
     /// `ERP_COMPANY`: the company in Business Central; optional in Odoo.
     pub company: Option<String>,
     /// `ERP_EXTRA_FIELDS`: fields that the ERP's standard interface does not have.
@@ -341,6 +344,7 @@ impl ErpSettings {
             _ => environment.required("ERP_TOKEN_URL").map(Some),
         };
         let secret_arn = environment.required("ERP_SECRET_ARN");
+        let ca_secret_arn = environment.optional("ERP_CA_SECRET_ARN");
         let company = environment.optional("ERP_COMPANY");
         let extra_fields = environment.or_default("ERP_EXTRA_FIELDS", ExtraFields::default());
         let code_field = environment.or_default("ERP_CODE_FIELD", DEFAULT_CODE_FIELD.to_owned());
@@ -350,6 +354,7 @@ impl ErpSettings {
             base_url: base_url?,
             token_url: token_url?,
             secret_arn: secret_arn?,
+            ca_secret_arn,
             company,
             extra_fields: extra_fields?,
             code_field: code_field?,

@@ -1,11 +1,12 @@
 //! Secrets Manager.
 
 use aws_config::SdkConfig;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 
 use super::configuration::ResourceNames;
+use crate::http::{CaBundle, CaBundleError};
 
 /// A secret could not be had.
 #[derive(Debug, Error)]
@@ -25,6 +26,14 @@ pub enum SecretError {
         arn: String,
         /// The form.
         expected: &'static str,
+    },
+    /// It is to be a PEM bundle and is not.
+    #[error("the secret {arn} is not a PEM bundle of CA certificates: {reason}")]
+    NoCaBundle {
+        /// Which one.
+        arn: String,
+        /// What is wrong with it.
+        reason: CaBundleError,
     },
 }
 
@@ -127,6 +136,31 @@ impl Secrets {
     /// # Errors
     /// When it cannot be read, or has another form.
     pub async fn get<T: SecretForm>(&self, arn: &str) -> Result<T, SecretError> {
+        let text = self.text(arn).await?;
+        text.and_then(|text| serde_json::from_str(text.expose_secret()).ok())
+            .ok_or_else(|| SecretError::Malformed {
+                arn: arn.to_owned(),
+                expected: T::FORM,
+            })
+    }
+
+    /// Reads a secret whose text is a PEM bundle of CA certificates.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is something else.
+    pub async fn ca_bundle(&self, arn: &str) -> Result<CaBundle, SecretError> {
+        let bundle = match self.text(arn).await? {
+            Some(text) => text.expose_secret().parse(),
+            None => Err(CaBundleError::Empty),
+        };
+        bundle.map_err(|reason| SecretError::NoCaBundle {
+            arn: arn.to_owned(),
+            reason,
+        })
+    }
+
+    /// The text of a secret; `None`: it is binary.
+    async fn text(&self, arn: &str) -> Result<Option<SecretString>, SecretError> {
         let answer = self
             .0
             .get_secret_value()
@@ -137,12 +171,6 @@ impl Secrets {
                 arn: arn.to_owned(),
                 reason: aws_sdk_secretsmanager::error::DisplayErrorContext(error).to_string(),
             })?;
-        answer
-            .secret_string()
-            .and_then(|text| serde_json::from_str(text).ok())
-            .ok_or_else(|| SecretError::Malformed {
-                arn: arn.to_owned(),
-                expected: T::FORM,
-            })
+        Ok(answer.secret_string.map(SecretString::from))
     }
 }

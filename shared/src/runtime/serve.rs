@@ -2,9 +2,11 @@
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 use tracing::Instrument as _;
 
 use super::{metrics::Metrics, telemetry};
+use crate::domain::without_values;
 
 /// Answers Lambda's invocations until the process ends.
 ///
@@ -24,18 +26,24 @@ where
     Failure: Into<Diagnostic>,
 {
     let handler = &handler;
-    let service = service_fn(move |event: LambdaEvent<Payload>| {
-        let span = telemetry::invocation(&event.context.request_id);
+    // The payload is read here and not by the library, which would log what it cannot read, values and all (P11).
+    let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let LambdaEvent { payload, context } = event;
+        let span = telemetry::invocation(&context.request_id);
         async move {
-            // Boxed: the future of a whole use case, inlined here, is nested too deeply for the compiler.
-            let result = Box::pin(handler(event)).await.map_err(|failure| {
-                let diagnostic: Diagnostic = failure.into();
+            let result = match read(&payload) {
+                // Boxed: the future of a whole use case, inlined here, is nested too deeply for the compiler.
+                Ok(payload) => Box::pin(handler(LambdaEvent { payload, context }))
+                    .await
+                    .map_err(Into::into),
+                Err(diagnostic) => Err(diagnostic),
+            };
+            let result = result.inspect_err(|diagnostic: &Diagnostic| {
                 tracing::error!(
                     error_type = diagnostic.error_type,
                     error = diagnostic.error_message,
                     "invocation failed"
                 );
-                diagnostic
             });
             metrics.write(stack);
             result
@@ -43,4 +51,14 @@ where
         .instrument(span)
     });
     Runtime::new(service).run().await
+}
+
+fn read<Payload: DeserializeOwned>(payload: &RawValue) -> Result<Payload, Diagnostic> {
+    serde_json::from_str(payload.get()).map_err(|error| Diagnostic {
+        error_type: "Payload".to_owned(),
+        error_message: format!(
+            "the payload is not one of this function: {}",
+            without_values(&error)
+        ),
+    })
 }

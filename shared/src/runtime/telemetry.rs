@@ -11,17 +11,22 @@
 //! a valid time and level counts as INFO (Lambda developer guide, "Log level filtering"). The process itself writes what
 //! [`LOG_LEVEL`] says, so that the template leaves Lambda's own filter open.
 
-use std::env;
+use std::{env, process::ExitCode};
 
 use tracing_subscriber::{
-    Layer, filter::Targets, fmt, layer::SubscriberExt as _, registry, util::SubscriberInitExt as _,
+    Layer,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt as _,
+    registry,
+    util::SubscriberInitExt as _,
 };
 
 /// The variable that says which lines are written: `ERROR`, `WARN`, `INFO` or `DEBUG`, or directives such as
 /// `info,shared=debug`. Where it is missing `RUST_LOG` counts, and otherwise it is `INFO`.
 pub const LOG_LEVEL: &str = "LOG_LEVEL";
 
-const DEFAULT_LEVEL: &str = "info";
+const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
 
 /// Starts logging, with the level of the environment and in the format that Lambda's logging controls ask for.
 pub fn init() {
@@ -43,22 +48,48 @@ pub fn init() {
     log_panics();
 }
 
+/// The crates whose lines a bare level is about. Below INFO the libraries say little that helps a merchant, without the request
+/// id, because their own spans are around it; and the runtime's library says the whole payload (P11).
+const OURS: [&str; 7] = [
+    "change_events",
+    "erp_full_pass",
+    "operator",
+    "poll_jobs",
+    "receive_events",
+    "shared",
+    "submit_imports",
+];
+
+/// Where the runtime's library repeats, outside the invocation's span, the error that `serve` logs and the panic that the hook
+/// logs.
+const REPEATED: &str = "lambda_runtime::layers::panic";
+
 fn level(text: Option<String>) -> Targets {
     let text = text.unwrap_or_default().to_lowercase();
-    let written: Option<Targets> = text.parse().ok().filter(|_| !text.is_empty());
-    written.unwrap_or_else(|| {
-        // It is a constant, and a fallback if it should not be one.
-        DEFAULT_LEVEL.parse().unwrap_or_default()
-    })
+    let directives = || text.parse().ok().filter(|_| !text.is_empty());
+    let targets = match text.parse() {
+        Ok(level) => bare(level),
+        Err(_) => directives().unwrap_or_else(|| bare(DEFAULT_LEVEL)),
+    };
+    targets.with_target(REPEATED, LevelFilter::OFF)
 }
 
-/// Logs why a function could not start, or cannot go on, and hands the result on: what the process prints by itself is no line
-/// of the log's format.
-///
-/// # Errors
-/// The one that was handed in.
-pub fn logged<E: std::fmt::Display>(result: Result<(), E>) -> Result<(), E> {
-    result.inspect_err(|error| tracing::error!(%error, "the function cannot run"))
+fn bare(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(level.min(LevelFilter::INFO))
+        .with_targets(OURS.map(|target| (target, level)))
+}
+
+/// How the process ends, with a line that says why a function could not start or cannot go on. A `main` that returned the
+/// error would have it printed to standard error as well, where it is no line of the log's format.
+pub fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the function cannot run");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The span of an invocation. It is of level ERROR, so that lines carry its request id at every level.
@@ -92,6 +123,9 @@ mod tests {
         }
         assert!(!enabled(Some("ERROR"), Level::WARN));
         assert!(enabled(Some("DEBUG"), Level::DEBUG));
+        let of_a_library = super::level(Some("DEBUG".to_owned()));
+        assert!(!of_a_library.would_enable("hyper_util::client", &Level::DEBUG));
+        assert!(of_a_library.would_enable("hyper_util::client", &Level::INFO));
         assert!(enabled(Some("error,change_events=debug"), Level::DEBUG));
     }
 }

@@ -163,7 +163,7 @@ impl Foundation {
     /// The ERP company behind every register.
     ///
     /// # Errors
-    /// When the secret cannot be read, or no company is configured.
+    /// When a secret cannot be read, or no company is configured.
     pub async fn erps(
         &self,
         guard: &Guard,
@@ -175,7 +175,20 @@ impl Foundation {
             ErpKind::BusinessCentral => ErpSecret::BusinessCentral(self.secrets.get(arn).await?),
             ErpKind::Odoo => ErpSecret::Odoo(self.secrets.get(arn).await?),
         };
-        erps(guard, &self.transport, settings, &secret, shops)
+        let transport = match &settings.ca_secret_arn {
+            Some(arn) => self.transport_trusting(arn).await?,
+            None => self.transport.clone(),
+        };
+        erps(guard, &transport, settings, &secret, shops)
+    }
+
+    /// A client of its own for the ERP: what its private authority signs is trusted nowhere else.
+    async fn transport_trusting(
+        &self,
+        ca_secret_arn: &str,
+    ) -> Result<Arc<dyn Transport>, WiringError> {
+        let bundle = self.secrets.ca_bundle(ca_secret_arn).await?;
+        Ok(Arc::new(ReqwestTransport::trusting(&bundle)?))
     }
 }
 

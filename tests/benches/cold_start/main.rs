@@ -17,32 +17,21 @@
     reason = "a program for people: what cannot be set up is to fail loudly, and the figures are its output"
 )]
 
-mod fake_aws;
 #[path = "../measurement/mod.rs"]
 mod measurement;
 mod memory;
-mod runtime_api;
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use measurement::{event_post, machine, median, millis};
-use runtime_api::{FunctionProcess, Memory};
 use serde_json::json;
-use tests::local_aws::{REGION, ROOT_KEY};
-use uuid::Uuid;
+use tests::lambda::{
+    binaries::{self, Build, FUNCTIONS},
+    environment::every_variable,
+    fake_aws::FakeAws,
+    runtime_api::{FunctionProcess, Memory, Output},
+};
 
-const FUNCTIONS: [&str; 6] = [
-    "receive-events",
-    "change-events",
-    "submit-imports",
-    "poll-jobs",
-    "erp-full-pass",
-    "operator",
-];
 const EMPTY: &str = "empty-function";
 /// Starts of each, taken in turns, so that they all have the same of what else the machine does.
 const STARTS: usize = 101;
@@ -51,14 +40,16 @@ const EVENT_SECRET: &str = "a-secret-of-the-usual-length-4b1f";
 const CHECKPOINTS: [usize; 3] = [1_000, 5_000, 10_000];
 
 fn main() {
-    let binaries = build();
+    let packages: Vec<&str> = FUNCTIONS.into_iter().chain([EMPTY]).collect();
+    let binaries = binaries::build(&packages, Build::Release).expect("the functions build");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let aws = fake_aws::serve(EVENT_SECRET).await;
-        let environment = environment(&aws);
+        let aws = FakeAws::serve().await.expect("a port");
+        aws.set_secret("event", json!({ "current": EVENT_SECRET }).to_string());
+        let environment = every_variable(&aws.endpoint);
         println!("\n{}", machine());
         starts(&binaries, &environment).await;
         first_answer(&binaries, &environment).await;
@@ -75,92 +66,9 @@ fn main() {
     });
 }
 
-/// Builds with the release profile; the directory of the binaries.
-fn build() -> PathBuf {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--release"]);
-    for package in FUNCTIONS.into_iter().chain([EMPTY]) {
-        build.args(["--package", package]);
-    }
-    build.current_dir(env!("CARGO_MANIFEST_DIR"));
-    // What `cargo bench` has told this program of its own package would make build scripts run again.
-    for (name, _) in std::env::vars() {
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(name);
-        }
-    }
-    assert!(
-        build.status().expect("cargo runs").success(),
-        "the build failed"
-    );
-    // This program is in `release/deps` too.
-    let program = std::env::current_exe().expect("a path");
-    let directory = program.parent().and_then(Path::parent);
-    directory.expect("a target directory").to_owned()
-}
-
-/// Everything that any of the functions reads, where nothing but the AWS address is reached.
-fn environment(aws: &str) -> Vec<(String, String)> {
-    let applications = json!([{ "id": 1, "key": Uuid::from_u128(1) }]).to_string();
-    let company = Uuid::from_u128(0xb1).to_string();
-    [
-        ("AWS_ACCESS_KEY_ID", ROOT_KEY),
-        ("AWS_SECRET_ACCESS_KEY", ROOT_KEY),
-        ("AWS_REGION", REGION),
-        ("AWS_ENDPOINT_URL", aws),
-        ("NORCE_BASE_URL", "http://localhost:9"),
-        ("NORCE_SCOPE", "prod"),
-        ("NORCE_SECRET_ARN", "norce"),
-        ("NORCE_ACCOUNT_ID", "17"),
-        ("NORCE_APPLICATIONS", &applications),
-        ("ERP_KIND", "business-central"),
-        ("ERP_BASE_URL", "http://localhost:9"),
-        ("ERP_TOKEN_URL", "http://localhost:9"),
-        ("ERP_SECRET_ARN", "erp"),
-        ("ERP_COMPANY", &company),
-        ("CREATE_IN_ERP", "always"),
-        // A line is a job, so that the poller has as many jobs to look after.
-        ("IMPORT_BATCH_SIZE", "1"),
-        ("EVENT_SECRET_ARN", "event"),
-        ("FINGERPRINT_SECRET_ARN", "fingerprint"),
-        ("CODE_MAPPINGS_TABLE", "code-mappings"),
-        ("BREAKERS_TABLE", "breakers"),
-        ("OWED_TABLE", "owed"),
-        ("IMPORT_JOBS_TABLE", "import-jobs"),
-        ("PASSES_TABLE", "passes"),
-        ("REPORTS_BUCKET", "reports"),
-        ("RECEIVE_EVENTS_LOG_GROUP", "receive-events"),
-        ("CHANGE_EVENTS_LOG_GROUP", "change-events"),
-        (
-            "CHANGES_QUEUE_URL",
-            "http://localhost:9/000000000000/changes.fifo",
-        ),
-        (
-            "CHANGES_DEAD_LETTER_QUEUE_URL",
-            "http://localhost:9/000000000000/dead.fifo",
-        ),
-        (
-            "IMPORTS_QUEUE_URL",
-            "http://localhost:9/000000000000/imports",
-        ),
-        (
-            "IMPORTS_DEAD_LETTER_QUEUE_URL",
-            "http://localhost:9/000000000000/dead",
-        ),
-        ("JOBS_QUEUE_URL", "http://localhost:9/000000000000/jobs"),
-        ("PASSES_QUEUE_URL", "http://localhost:9/000000000000/passes"),
-        (
-            "PASSES_DEAD_LETTER_QUEUE_URL",
-            "http://localhost:9/000000000000/dead",
-        ),
-        (
-            "JOBS_DEAD_LETTER_QUEUE_URL",
-            "http://localhost:9/000000000000/dead",
-        ),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+async fn started(binary: &Path, environment: &[(String, String)]) -> FunctionProcess {
+    let process = FunctionProcess::start(binary, environment, Output::Discarded).await;
+    process.expect("the function starts")
 }
 
 async fn starts(binaries: &Path, environment: &[(String, String)]) {
@@ -168,11 +76,11 @@ async fn starts(binaries: &Path, environment: &[(String, String)]) {
     let mut samples = vec![(Vec::new(), Vec::new(), Vec::new()); names.len()];
     for _ in 0..STARTS {
         for (name, (times, processor, resident)) in names.iter().zip(&mut samples) {
-            let mut process = FunctionProcess::start(&binaries.join(name), environment).await;
-            times.push(process.until_ready().await);
-            processor.push(process.processor_time());
-            resident.push(process.memory().resident);
-            process.end().await;
+            let mut process = started(&binaries.join(name), environment).await;
+            times.push(process.until_ready().await.expect("it is ready"));
+            processor.push(process.processor_time().expect("it runs"));
+            resident.push(process.memory().expect("it runs").resident);
+            process.end().await.expect("it ends");
         }
     }
     let medians: Vec<(Duration, Duration, u64)> = samples
@@ -205,10 +113,11 @@ async fn first_answer(binaries: &Path, environment: &[(String, String)]) {
     let mut times = Vec::with_capacity(STARTS);
     let mut processor = Vec::with_capacity(STARTS);
     for _ in 0..STARTS {
-        let mut process = FunctionProcess::start(&binary, environment).await;
-        times.push(process.until_answered(payload.clone()).await);
-        processor.push(process.processor_time());
-        process.end().await;
+        let mut process = started(&binary, environment).await;
+        let answered = process.until_answered(payload.clone()).await;
+        times.push(answered.expect("it answers"));
+        processor.push(process.processor_time().expect("it runs"));
+        process.end().await.expect("it ends");
     }
     println!(
         "receive-events, process start to the first event answered: {} (processor {})",

@@ -14,16 +14,16 @@ use shared::{
 use tests::{
     bundle::customer,
     business_central_simulator::{self, BusinessCentralSimulator},
+    lambda::environment::{self, every_variable},
     local_aws::{LocalAws, Tools, create_table},
     norce_simulator::{self, EventPost, NewAddress, NewCustomer, NorceSimulator, OauthClient},
 };
 use uuid::Uuid;
 
 use super::{
-    CHECKPOINTS, EVENT_SECRET, environment,
+    CHECKPOINTS, EVENT_SECRET,
     measurement::{event_post, sqs_event},
-    print_memory,
-    runtime_api::FunctionProcess,
+    print_memory, started,
 };
 
 /// Messages of an invocation, as in the template.
@@ -43,18 +43,19 @@ async fn run(
     invocations: impl IntoIterator<Item = (usize, Vec<u8>)>,
     is_well: impl Fn(&serde_json::Value) -> bool,
 ) {
-    let mut process = FunctionProcess::start(binary, environment).await;
-    process.until_ready().await;
+    let mut process = started(binary, environment).await;
+    process.until_ready().await.expect("it is ready");
     let mut done = 0;
     let mut checkpoints = Vec::new();
     let mut processor = Vec::new();
     for (events, payload) in invocations {
-        let answer = process.invoke(payload).await;
+        let answered = process.invoke(payload).await.expect("it answers");
+        let answer = answered.answer.expect("no error");
         assert!(is_well(&answer), "{name}: {answer}");
         done += events;
         if CHECKPOINTS.contains(&done) {
-            checkpoints.push(process.memory());
-            processor.push((done, process.processor_time()));
+            checkpoints.push(process.memory().expect("it runs"));
+            processor.push((done, process.processor_time().expect("it runs")));
         }
     }
     let per_event = match (processor.first(), processor.last()) {
@@ -64,7 +65,7 @@ async fn run(
         _ => Duration::ZERO,
     };
     print_memory(name, &checkpoints, per_event);
-    process.end().await;
+    process.end().await.expect("it ends");
 }
 
 /// `receive-events`, one event per invocation.
@@ -121,11 +122,8 @@ pub(crate) async fn sqs_functions(binaries: &Path) {
         .map(|number| norce.add_customer(person(number)))
         .collect();
 
-    let mut environment = environment(&aws.endpoint());
-    let mut set = |name: &str, value: String| {
-        environment.retain(|(known, _)| known != name);
-        environment.push((name.to_owned(), value));
-    };
+    let mut environment = every_variable(&aws.endpoint());
+    let mut set = |name: &str, value: String| environment::set(&mut environment, name, value);
     set("NORCE_BASE_URL", norce_server.base_url.clone());
     set("ERP_BASE_URL", erp.api_root(&erp_server.base_url));
     set("ERP_TOKEN_URL", erp.token_url(&erp_server.base_url));

@@ -190,6 +190,7 @@ async fn pass(
         extra_fields: ExtraFields::default(),
         code_field: String::new(),
         code_sequence: None,
+        ca_secret_arn: None,
     };
     let erps = wiring::erps(
         &guard,

@@ -1,7 +1,11 @@
 //! How the benchmarks measure. The machine may be busy with something else, so that time is the processor's where
 //! that is possible, and a figure is the median of many rounds.
 
-#![allow(dead_code, reason = "every benchmark uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "every benchmark uses a part of it"
+)]
 #![allow(
     clippy::expect_used,
     reason = "what cannot be set up is to fail loudly"
@@ -10,9 +14,9 @@
 use std::{io, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
-use serde_json::{Value, json};
-use shared::queues::Message;
-use uuid::Uuid;
+use serde::Serialize;
+use tests::lambda::payloads;
+pub(crate) use tests::lambda::payloads::event_post;
 
 /// The processor time of this thread so far.
 pub(crate) fn thread_time() -> Duration {
@@ -82,81 +86,10 @@ pub(crate) fn log_to_nowhere() {
         .init();
 }
 
-/// A post as an HTTP API hands it over, payload format 2.0.
-pub(crate) fn event_post(path: &str, secret: &str, body: &str) -> Vec<u8> {
-    json!({
-        "version": "2.0",
-        "routeKey": "POST /events/{type}",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {
-            "accept": "*/*",
-            "content-length": body.len().to_string(),
-            "content-type": "application/json; charset=utf-8",
-            "host": "abcdefghij.execute-api.eu-north-1.amazonaws.com",
-            "user-agent": "Norce",
-            "x-amzn-trace-id": "Root=1-6742a3f1-1b2c3d4e5f60718293a4b5c6",
-            "x-event-secret": secret,
-            "x-forwarded-for": "192.0.2.10",
-            "x-forwarded-port": "443",
-            "x-forwarded-proto": "https"
-        },
-        "requestContext": {
-            "accountId": "000000000000",
-            "apiId": "abcdefghij",
-            "domainName": "abcdefghij.execute-api.eu-north-1.amazonaws.com",
-            "domainPrefix": "abcdefghij",
-            "http": {
-                "method": "POST",
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "192.0.2.10",
-                "userAgent": "Norce"
-            },
-            "requestId": "B3kXuj2mgi0EMJw=",
-            "routeKey": "POST /events/{type}",
-            "stage": "$default",
-            "time": "23/Nov/2026:10:00:00 +0000",
-            "timeEpoch": 1_795_428_000_000_u64
-        },
-        "pathParameters": { "type": path.rsplit('/').next() },
-        "body": body,
-        "isBase64Encoded": false
-    })
-    .to_string()
-    .into_bytes()
-}
-
 /// An invocation with these messages, each with its FIFO group where the queue has groups, as Lambda hands it over.
-pub(crate) fn sqs_event<M: Message>(
+pub(crate) fn sqs_event<M: Serialize>(
     messages: &[M],
     group: impl Fn(&M) -> Option<String>,
 ) -> Vec<u8> {
-    let records: Vec<Value> = messages
-        .iter()
-        .map(|message| {
-            let id = Uuid::new_v4();
-            let mut attributes = json!({
-                "ApproximateFirstReceiveTimestamp": "1795428000100",
-                "ApproximateReceiveCount": "1",
-                "SenderId": "AROAEXAMPLEEXAMPLEEXA:receive-events",
-                "SentTimestamp": "1795428000000"
-            });
-            if let Some(group) = group(message) {
-                attributes["MessageGroupId"] = group.into();
-            }
-            json!({
-                "messageId": id,
-                "receiptHandle": format!("AQEB{}", id.simple()),
-                "body": serde_json::to_string(message).expect("a body"),
-                "attributes": attributes,
-                "messageAttributes": {},
-                "md5OfBody": id.simple().to_string(),
-                "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-north-1:000000000000:queue",
-                "awsRegion": "eu-north-1"
-            })
-        })
-        .collect();
-    json!({ "Records": records }).to_string().into_bytes()
+    payloads::sqs_event(messages, group).expect("messages are JSON")
 }

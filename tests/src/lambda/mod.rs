@@ -1,0 +1,10 @@
+//! What Lambda is to a function, for tests and benchmarks that run the functions' own binaries: the Runtime API, the
+//! payloads, what Lambda and CloudWatch make of what a process writes, and as much of the other AWS services as the
+//! functions ask for. Everything is on loopback and needs nothing but this workspace.
+
+pub mod binaries;
+pub mod environment;
+pub mod fake_aws;
+pub mod logging;
+pub mod payloads;
+pub mod runtime_api;

@@ -1,0 +1,147 @@
+//! What stands around the functions: AWS, Norce and Business Central, on loopback.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use chrono::Utc;
+use serde_json::json;
+use shared::domain::{Cause, ChangeMessage};
+use tests::{
+    bundle::customer,
+    business_central_simulator::{self, BusinessCentralSimulator},
+    lambda::{
+        environment::{self, Variables, every_variable},
+        fake_aws::FakeAws,
+        payloads::sqs_event,
+    },
+    norce_simulator::{
+        self, EventPost, JobSettings, NewAddress, NewCustomer, NorceSimulator, OauthClient,
+    },
+};
+use uuid::Uuid;
+
+/// The secret of Norce's events.
+pub(crate) const EVENT_SECRET: &str = "canary-event-secret-4b1f";
+/// The OAuth secret of Norce.
+pub(crate) const NORCE_SECRET: &str = "canary-norce-secret";
+const ACCOUNT: i64 = 17;
+
+/// Everything that the functions speak to, and the variables that lead there.
+pub(crate) struct Stage {
+    pub(crate) aws: FakeAws,
+    pub(crate) norce: NorceSimulator,
+    pub(crate) erp: BusinessCentralSimulator,
+    pub(crate) environment: Variables,
+    _servers: (norce_simulator::Server, business_central_simulator::Server),
+}
+
+impl Stage {
+    /// Norce with its limits off and jobs that end at once; nobody listens to its events.
+    pub(crate) async fn new() -> Self {
+        let aws = FakeAws::serve().await.unwrap();
+        let nobody = |_: EventPost| async { Err::<u16, String>("nobody listens".to_owned()) };
+        let norce = NorceSimulator::new(
+            norce_simulator::Settings {
+                identity_rate_limit: None,
+                jobs: JobSettings {
+                    delay: Duration::ZERO,
+                    ..JobSettings::default()
+                },
+                ..norce_simulator::Settings::default()
+            },
+            Arc::new(nobody),
+        );
+        norce.add_application(1, Uuid::from_u128(1), "shop");
+        norce.add_country(752, "SE");
+        norce.add_system_account(ACCOUNT);
+        norce.add_oauth_client(OauthClient {
+            id: "functions".to_owned(),
+            secret: NORCE_SECRET.to_owned(),
+            scopes: vec!["prod".to_owned()],
+        });
+        let erp = BusinessCentralSimulator::new(business_central_simulator::Settings::default());
+        let servers = (norce.serve().await.unwrap(), erp.serve().await.unwrap());
+
+        let application = &business_central_simulator::Settings::default().applications[0];
+        for (id, text) in [
+            ("event", json!({ "current": EVENT_SECRET })),
+            ("fingerprint", json!({ "key": "canary-fingerprint-key" })),
+            (
+                "norce",
+                json!({ "clientId": "functions", "clientSecret": NORCE_SECRET }),
+            ),
+            (
+                "erp",
+                json!({
+                    "clientId": application.client_id,
+                    "clientSecret": application.client_secret
+                }),
+            ),
+        ] {
+            aws.set_secret(id, text.to_string());
+        }
+        let mut variables = every_variable(&aws.endpoint);
+        for (name, value) in [
+            ("NORCE_BASE_URL", servers.0.base_url.clone()),
+            ("ERP_BASE_URL", erp.api_root(&servers.1.base_url)),
+            ("ERP_TOKEN_URL", erp.token_url(&servers.1.base_url)),
+            ("ERP_COMPANY", erp.companies()[0].to_string()),
+        ] {
+            environment::set(&mut variables, name, value);
+        }
+        Self {
+            aws,
+            norce,
+            erp,
+            environment: variables,
+            _servers: servers,
+        }
+    }
+
+    /// A customer whose every personal field can be searched for.
+    pub(crate) fn add_customer(&self) -> i64 {
+        self.norce.add_customer(NewCustomer {
+            email: Some("canary.first@example.com".to_owned()),
+            first_name: Some("Kanarine".to_owned()),
+            last_name: Some("Fogelström".to_owned()),
+            phone: Some("08-765 43 21".to_owned()),
+            invoice_address: Some(NewAddress {
+                line1: Some("Vogelgatan 8".to_owned()),
+                zip_code: Some("123 45".to_owned()),
+                city: Some("Burstaden".to_owned()),
+                country_code: Some("SE".to_owned()),
+                ..NewAddress::default()
+            }),
+            ..NewCustomer::default()
+        })
+    }
+}
+
+/// The message about a customer with an order.
+pub(crate) fn change(id: i64) -> ChangeMessage {
+    ChangeMessage::Entity {
+        entity: customer(id),
+        cause: Cause::Ordered,
+        received_at: Utc::now(),
+        ordered_at: Some(Utc::now()),
+        correlation: Uuid::new_v4(),
+    }
+}
+
+/// An invocation of `change-events` with this message.
+pub(crate) fn change_event(message: ChangeMessage) -> Vec<u8> {
+    sqs_event(&[message], |message| Some(message.group())).unwrap()
+}
+
+/// A program of the functions.
+pub(crate) fn binary(function: &str) -> std::path::PathBuf {
+    directory().join(function)
+}
+
+/// Where the functions' binaries are, built once.
+fn directory() -> &'static Path {
+    use std::{path::PathBuf, sync::LazyLock};
+    use tests::lambda::binaries::{Build, FUNCTIONS, build};
+    static DIRECTORY: LazyLock<PathBuf> =
+        LazyLock::new(|| build(&FUNCTIONS, Build::LikeTest(env!("CARGO_CRATE_NAME"))).unwrap());
+    &DIRECTORY
+}
