@@ -5,12 +5,14 @@
 //! request token, so that it reports the first attempt's success instead of tripping over its own condition. Only a
 //! change whose repeat meets the same condition again does without ([`Table::update_if`]): it costs half.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, future::Future};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
+    config::http::HttpResponse,
     error::BuildError,
+    error::{ProvideErrorMetadata, SdkError},
     operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
         AttributeValue, CancellationReason, ConditionCheck, Delete, KeysAndAttributes, Put,
@@ -22,6 +24,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
+    Consistency,
     aws::{explain, pause},
     mappings::READ_AT_ONCE,
 };
@@ -286,14 +289,18 @@ impl Table {
 
     /// What is under several keys, by consistent reads: the items that are there, by key.
     pub(crate) async fn get_all(&self, keys: &[&str]) -> Result<HashMap<String, Item>, String> {
-        self.read(keys, true).await
+        self.read(keys, Consistency::Strong).await
     }
 
-    async fn read(&self, keys: &[&str], consistent: bool) -> Result<HashMap<String, Item>, String> {
+    async fn read(
+        &self,
+        keys: &[&str],
+        consistency: Consistency,
+    ) -> Result<HashMap<String, Item>, String> {
         let key = |key: &&str| Item::from([(KEY.to_owned(), AttributeValue::S((*key).to_owned()))]);
         let wanted = KeysAndAttributes::builder()
             .set_keys(Some(keys.iter().map(key).collect()))
-            .consistent_read(consistent)
+            .consistent_read(consistency == Consistency::Strong)
             .build()
             .map_err(|error| error.to_string())?;
         let mut wanted = HashMap::from([(self.name.clone(), wanted)]);
@@ -323,39 +330,34 @@ impl Table {
         ))
     }
 
-    /// Everything in the table, page by page, by consistent reads.
+    /// Everything in the table, by strongly consistent reads. For tables of which a person reads all.
     pub(crate) async fn scan(&self) -> Result<Vec<Item>, String> {
         let mut items = Vec::new();
-        let mut from = None;
+        let mut after: Option<String> = None;
         loop {
-            let page = self
-                .client
-                .scan()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| explain(&error))?;
-            items.extend(page.items.into_iter().flatten());
-            from = page.last_evaluated_key;
-            if from.is_none() {
-                return Ok(items);
+            let page = self.scan_page(after.as_deref(), Consistency::Strong);
+            let (page, next) = page.await?;
+            items.extend(page);
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(items),
             }
         }
     }
 
-    /// A page of what is in the table, beginning after a key, and the key after which the next one begins. By reads that
-    /// may be a moment behind, which cost half.
+    /// A page of what is in the table, at most 1 MB of it, beginning after a key, and the key after which the next one
+    /// begins.
     pub(crate) async fn scan_page(
         &self,
         after: Option<&str>,
+        consistency: Consistency,
     ) -> Result<(Vec<Item>, Option<String>), String> {
         let from = after.map(|after| HashMap::from([(KEY.to_owned(), text(after))]));
         let page = self
             .client
             .scan()
             .table_name(&self.name)
+            .consistent_read(consistency == Consistency::Strong)
             .set_exclusive_start_key(from)
             .send()
             .await
@@ -379,17 +381,18 @@ impl Table {
 
     /// Changes attributes without any condition, making the item where there is none.
     pub(crate) async fn update(&self, key: &str, change: Expression) -> Result<(), String> {
-        self.client
-            .update_item()
-            .table_name(&self.name)
-            .key(KEY, AttributeValue::S(key.to_owned()))
-            .set_expression_attribute_names(change.names())
-            .set_expression_attribute_values(change.values())
-            .update_expression(change.text)
-            .send()
-            .await
-            .map_err(|error| explain(&error))?;
-        Ok(())
+        let call = || {
+            self.client
+                .update_item()
+                .table_name(&self.name)
+                .key(KEY, text(key))
+                .set_expression_attribute_names(change.names())
+                .set_expression_attribute_values(change.values())
+                .update_expression(&change.text)
+                .send()
+        };
+        let outcome = until_undisturbed(call).await;
+        outcome.map(|_| ()).map_err(|error| explain(&error))
     }
 
     /// Changes attributes if a condition holds; `false`: it does not. Only for changes that do not break their own
@@ -402,18 +405,18 @@ impl Table {
     ) -> Result<bool, String> {
         change.names.extend(condition.names);
         change.values.extend(condition.values);
-        let outcome = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key(KEY, AttributeValue::S(key.to_owned()))
-            .set_expression_attribute_names(change.names())
-            .set_expression_attribute_values(change.values())
-            .update_expression(change.text)
-            .condition_expression(condition.text)
-            .send()
-            .await;
-        match outcome {
+        let call = || {
+            self.client
+                .update_item()
+                .table_name(&self.name)
+                .key(KEY, text(key))
+                .set_expression_attribute_names(change.names())
+                .set_expression_attribute_values(change.values())
+                .update_expression(&change.text)
+                .condition_expression(&condition.text)
+                .send()
+        };
+        match until_undisturbed(call).await {
             Ok(_) => Ok(true),
             Err(error)
                 if error
@@ -426,12 +429,12 @@ impl Table {
         }
     }
 
-    /// What is under many keys, in their order. `consistent`: never a moment behind, at twice the price. Requests of
-    /// at most [`READ_AT_ONCE`] keys, several of them at the same time.
+    /// What is under many keys, in their order. Requests of at most [`READ_AT_ONCE`] keys, several of them at the same
+    /// time.
     pub(crate) async fn get_many(
         &self,
         keys: Vec<String>,
-        consistent: bool,
+        consistency: Consistency,
     ) -> Result<Vec<Option<Item>>, String> {
         // A request that names a key twice is refused.
         let mut places: HashMap<&str, usize> = HashMap::with_capacity(keys.len());
@@ -447,7 +450,7 @@ impl Table {
             .collect();
         let requests: Vec<_> = unique
             .chunks(READ_AT_ONCE)
-            .map(|keys| self.read(keys, consistent))
+            .map(|keys| self.read(keys, consistency))
             .collect();
         let found: Vec<HashMap<String, Item>> = stream::iter(requests)
             .buffered(REQUESTS_AT_ONCE)
@@ -480,15 +483,16 @@ impl Table {
 
     /// Removes what is under a key; `true` when there was something.
     pub(crate) async fn delete(&self, key: &str) -> Result<bool, String> {
-        let answer = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .key(KEY, AttributeValue::S(key.to_owned()))
-            .return_values(ReturnValue::AllOld)
-            .send()
-            .await
-            .map_err(|error| explain(&error))?;
+        let call = || {
+            self.client
+                .delete_item()
+                .table_name(&self.name)
+                .key(KEY, text(key))
+                .return_values(ReturnValue::AllOld)
+                .send()
+        };
+        let outcome = until_undisturbed(call).await;
+        let answer = outcome.map_err(|error| explain(&error))?;
         Ok(answer.attributes.is_some_and(|item| !item.is_empty()))
     }
 
@@ -531,6 +535,39 @@ impl Table {
             }
             attempt += 1;
         }
+    }
+}
+
+/// What DynamoDB answers to the write of a single item that another write is at work on: a transaction, or one in another
+/// Region where the table is a global one (Amazon DynamoDB API Reference, "UpdateItem", "Errors"). Nothing is written.
+/// The SDK does not repeat these: it takes them for the caller's fault, unlike throttling
+/// (`ProvisionedThroughputExceededException`, `RequestLimitExceeded`, `ThrottlingException`), `TransactionInProgressException`
+/// and everything with a status of 5xx (`InternalServerError`), which it repeats (`aws-runtime`, `retries::classifiers`).
+const DISTURBED: [&str; 2] = [
+    "TransactionConflictException",
+    "ReplicatedWriteConflictException",
+];
+
+/// Makes a write of a single item, again and again while another write is at work on the same item. Every write that is no
+/// transaction goes through here.
+async fn until_undisturbed<T, E, F>(call: impl Fn() -> F) -> Result<T, SdkError<E, HttpResponse>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    let mut attempt = 1;
+    loop {
+        let outcome = call().await;
+        let code = outcome
+            .as_ref()
+            .err()
+            .and_then(|error| error.as_service_error());
+        let code = code.and_then(ProvideErrorMetadata::code);
+        if attempt == ATTEMPTS || !code.is_some_and(|code| DISTURBED.contains(&code)) {
+            return outcome;
+        }
+        pause(attempt).await;
+        attempt += 1;
     }
 }
 

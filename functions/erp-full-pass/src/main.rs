@@ -47,20 +47,20 @@ async fn run() -> Result<(), Error> {
     let handler = async |event: LambdaEvent<Value>| {
         let function = function.get(|| build(&configuration, &foundation)).await?;
         let LambdaEvent { payload, context } = event;
+        let deadline = batch::deadline(context.deadline());
         if payload.get("Records").is_none() {
             let request =
                 Request::parse(payload).map_err(|error| format!("{error}; {EXPECTED}"))?;
             return Ok(match request {
                 Request::Pass(request) => serde_json::to_value(function.start(&request).await?)?,
                 Request::Retry(Retry::Owed {}) => {
-                    let retried = function.retry_owed().await?;
+                    let retried = function.retry_owed(deadline).await?;
                     function.heartbeat(&retried.counts).await?;
                     serde_json::to_value(retried)?
                 }
             });
         }
         let event: SqsEvent = serde_json::from_value(payload)?;
-        let deadline = batch::deadline(context.deadline());
         let function = function.as_ref();
         let response = batch::handle(&event, source, CONCURRENCY, deadline, function).await;
         Ok::<_, Error>(serde_json::to_value(response)?)
