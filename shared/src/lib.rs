@@ -30,5 +30,7 @@ pub mod passes;
 pub mod queues;
 pub mod reports;
 pub mod runtime;
+mod since;
 
 pub use consistency::Consistency;
+pub use since::Since;
