@@ -529,9 +529,9 @@ interruptible! { Passes as "passes" {
     async fn save(&self, run: &Run) -> Result<bool, PassesError>;
     async fn watermark(&self, key: LeaseKey, kind: EntityKind) -> Result<Option<DateTime<Utc>>, PassesError>;
     async fn advance(&self, key: LeaseKey, kind: EntityKind, to: DateTime<Utc>) -> Result<(), PassesError>;
-    async fn wait_for_company(&self, scope: Scope, company: &ErpId, line: &ImportLine) -> Result<(), PassesError>;
+    async fn wait_for_company(&self, scope: Scope, company: &ErpId, line: &ImportLine, at: DateTime<Utc>) -> Result<bool, PassesError>;
     async fn waiting_for_company(&self, scope: Scope, company: &ErpId) -> Result<Vec<ImportLine>, PassesError>;
-    async fn stop_waiting(&self, scope: Scope, company: &ErpId, lines: &[ImportLine]) -> Result<(), PassesError>;
+    async fn stop_waiting(&self, scope: Scope, company: &ErpId, lines: &[ImportLine], at: DateTime<Utc>) -> Result<(), PassesError>;
 } }
 
 interruptible! { OwedRecords as "owed" {

@@ -753,6 +753,7 @@ exhaustive! {
     a_change_survives_any_fault_anywhere: Change,
     a_change_of_a_contact_survives_any_fault_anywhere: Contact,
     a_delta_pass_survives_any_fault_anywhere: Delta,
+    inserts_that_wait_for_their_company_survive_any_fault_anywhere: Inserts,
     a_sweep_survives_any_fault_anywhere: Sweep,
     an_import_with_a_failed_row_survives_any_fault_anywhere: FailedRow,
     forgetting_survives_any_fault_anywhere: Forgotten,

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use shared::{
     Consistency,
     breakers::{Breakers, DynamoDbBreakers},
-    domain::{ErpId, FingerprintKey, JobMessage, OrderText, Resource, Scope},
+    domain::{ErpId, FingerprintKey, ImportLine, JobMessage, OrderText, Resource, Scope},
     http::Deadline,
     import_jobs::{DynamoDbImportJobs, ImportJobs},
     mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation, Reserved},
@@ -30,7 +30,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{application, code, customer, minute};
+use crate::{application, code, customer, minute, norce_id};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -210,6 +210,25 @@ async fn a_plain_write_that_is_disturbed_without_end_is_an_error() {
     let error = noted.unwrap_err().to_string();
     assert!(error.contains("TransactionConflictException"), "{error}");
     assert_eq!(script.requests().len(), 10);
+}
+
+#[tokio::test]
+async fn a_line_that_does_not_fit_among_those_that_wait_is_refused_and_no_error() {
+    let message = "Item size to update has exceeded the maximum allowed size";
+    let full = json!({"__type": "ValidationException", "message": message});
+    let (_, config) = Script::start([(400, full)]).await;
+    let passes = DynamoDbPasses::new(&config, "passes");
+    let line = ImportLine::code(norce_id(1), code("C1"), Uuid::nil());
+    let company = contact();
+    let noted = passes.wait_for_company(Scope::Client, &company, &line, minute(0));
+    assert!(!noted.await.unwrap());
+    let orders = DynamoDbOrders::new(&config, "orders");
+    let order = OrderRef {
+        application: application(1),
+        client_order_ref: "1".to_owned(),
+    };
+    let noted = orders.wait_for(customer(1), &order, minute(0)).await;
+    noted.unwrap();
 }
 
 /// What a request asks for in the way of consistency; `None`: it is no read.
