@@ -5,23 +5,31 @@
 //! request token, so that it reports the first attempt's success instead of tripping over its own condition. Only a
 //! change whose repeat meets the same condition again does without ([`Table::update_if`]): it costs half.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
+    config::http::HttpResponse,
     error::BuildError,
+    error::{ProvideErrorMetadata, SdkError},
     operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
         AttributeValue, CancellationReason, ConditionCheck, Delete, KeysAndAttributes, Put,
         ReturnValue, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update,
     },
 };
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
+    Consistency,
     aws::{explain, pause},
     mappings::READ_AT_ONCE,
 };
@@ -31,6 +39,12 @@ pub(crate) const KEY: &str = "pk";
 /// How often a transaction that meets another one, or a read that is answered in part, is attempted: about two
 /// seconds of pauses on average, longer than any transaction takes.
 const ATTEMPTS: u32 = 10;
+
+/// Items over which the entries of a list are spread ([`Table::add_entry`]). With it a list holds some 17,000 entries of
+/// 350 bytes, is read in one request, and a write costs a sixteenth of what it would on a single item.
+const SHARDS: usize = 16;
+/// Entries that one update removes: with their conditions, less than half of the 4 KB that an expression may have.
+const REMOVED_AT_ONCE: usize = 50;
 
 /// Requests of one look-up that are under way at the same time.
 const REQUESTS_AT_ONCE: usize = 4;
@@ -286,14 +300,18 @@ impl Table {
 
     /// What is under several keys, by consistent reads: the items that are there, by key.
     pub(crate) async fn get_all(&self, keys: &[&str]) -> Result<HashMap<String, Item>, String> {
-        self.read(keys, true).await
+        self.read(keys, Consistency::Strong).await
     }
 
-    async fn read(&self, keys: &[&str], consistent: bool) -> Result<HashMap<String, Item>, String> {
+    async fn read(
+        &self,
+        keys: &[&str],
+        consistency: Consistency,
+    ) -> Result<HashMap<String, Item>, String> {
         let key = |key: &&str| Item::from([(KEY.to_owned(), AttributeValue::S((*key).to_owned()))]);
         let wanted = KeysAndAttributes::builder()
             .set_keys(Some(keys.iter().map(key).collect()))
-            .consistent_read(consistent)
+            .consistent_read(consistency == Consistency::Strong)
             .build()
             .map_err(|error| error.to_string())?;
         let mut wanted = HashMap::from([(self.name.clone(), wanted)]);
@@ -323,39 +341,34 @@ impl Table {
         ))
     }
 
-    /// Everything in the table, page by page, by consistent reads.
+    /// Everything in the table, by strongly consistent reads. For tables of which a person reads all.
     pub(crate) async fn scan(&self) -> Result<Vec<Item>, String> {
         let mut items = Vec::new();
-        let mut from = None;
+        let mut after: Option<String> = None;
         loop {
-            let page = self
-                .client
-                .scan()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| explain(&error))?;
-            items.extend(page.items.into_iter().flatten());
-            from = page.last_evaluated_key;
-            if from.is_none() {
-                return Ok(items);
+            let page = self.scan_page(after.as_deref(), Consistency::Strong);
+            let (page, next) = page.await?;
+            items.extend(page);
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(items),
             }
         }
     }
 
-    /// A page of what is in the table, beginning after a key, and the key after which the next one begins. By reads that
-    /// may be a moment behind, which cost half.
+    /// A page of what is in the table, at most 1 MB of it, beginning after a key, and the key after which the next one
+    /// begins.
     pub(crate) async fn scan_page(
         &self,
         after: Option<&str>,
+        consistency: Consistency,
     ) -> Result<(Vec<Item>, Option<String>), String> {
         let from = after.map(|after| HashMap::from([(KEY.to_owned(), text(after))]));
         let page = self
             .client
             .scan()
             .table_name(&self.name)
+            .consistent_read(consistency == Consistency::Strong)
             .set_exclusive_start_key(from)
             .send()
             .await
@@ -377,21 +390,6 @@ impl Table {
         Ok(items)
     }
 
-    /// Changes attributes without any condition, making the item where there is none.
-    pub(crate) async fn update(&self, key: &str, change: Expression) -> Result<(), String> {
-        self.client
-            .update_item()
-            .table_name(&self.name)
-            .key(KEY, AttributeValue::S(key.to_owned()))
-            .set_expression_attribute_names(change.names())
-            .set_expression_attribute_values(change.values())
-            .update_expression(change.text)
-            .send()
-            .await
-            .map_err(|error| explain(&error))?;
-        Ok(())
-    }
-
     /// Changes attributes if a condition holds; `false`: it does not. Only for changes that do not break their own
     /// condition, because a repeat after a lost answer is judged anew.
     pub(crate) async fn update_if(
@@ -402,18 +400,18 @@ impl Table {
     ) -> Result<bool, String> {
         change.names.extend(condition.names);
         change.values.extend(condition.values);
-        let outcome = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key(KEY, AttributeValue::S(key.to_owned()))
-            .set_expression_attribute_names(change.names())
-            .set_expression_attribute_values(change.values())
-            .update_expression(change.text)
-            .condition_expression(condition.text)
-            .send()
-            .await;
-        match outcome {
+        let call = || {
+            self.client
+                .update_item()
+                .table_name(&self.name)
+                .key(KEY, text(key))
+                .set_expression_attribute_names(change.names())
+                .set_expression_attribute_values(change.values())
+                .update_expression(&change.text)
+                .condition_expression(&condition.text)
+                .send()
+        };
+        match until_undisturbed(call).await {
             Ok(_) => Ok(true),
             Err(error)
                 if error
@@ -426,12 +424,12 @@ impl Table {
         }
     }
 
-    /// What is under many keys, in their order. `consistent`: never a moment behind, at twice the price. Requests of
-    /// at most [`READ_AT_ONCE`] keys, several of them at the same time.
+    /// What is under many keys, in their order. Requests of at most [`READ_AT_ONCE`] keys, several of them at the same
+    /// time.
     pub(crate) async fn get_many(
         &self,
         keys: Vec<String>,
-        consistent: bool,
+        consistency: Consistency,
     ) -> Result<Vec<Option<Item>>, String> {
         // A request that names a key twice is refused.
         let mut places: HashMap<&str, usize> = HashMap::with_capacity(keys.len());
@@ -447,7 +445,7 @@ impl Table {
             .collect();
         let requests: Vec<_> = unique
             .chunks(READ_AT_ONCE)
-            .map(|keys| self.read(keys, consistent))
+            .map(|keys| self.read(keys, consistency))
             .collect();
         let found: Vec<HashMap<String, Item>> = stream::iter(requests)
             .buffered(REQUESTS_AT_ONCE)
@@ -480,16 +478,132 @@ impl Table {
 
     /// Removes what is under a key; `true` when there was something.
     pub(crate) async fn delete(&self, key: &str) -> Result<bool, String> {
-        let answer = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .key(KEY, AttributeValue::S(key.to_owned()))
-            .return_values(ReturnValue::AllOld)
-            .send()
-            .await
-            .map_err(|error| explain(&error))?;
+        let call = || {
+            self.client
+                .delete_item()
+                .table_name(&self.name)
+                .key(KEY, text(key))
+                .return_values(ReturnValue::AllOld)
+                .send()
+        };
+        let outcome = until_undisturbed(call).await;
+        let answer = outcome.map_err(|error| explain(&error))?;
         Ok(answer.attributes.is_some_and(|item| !item.is_empty()))
+    }
+
+    /// Puts an entry into the list with this key, in the place of an earlier one with the same name. `false`: there are so
+    /// many entries that it does not fit.
+    ///
+    /// The list is attributes of [`SHARDS`] items, because one item has at most 400 KB and the table has no sort key. An
+    /// item goes when its latest entry has expired.
+    pub(crate) async fn add_entry(
+        &self,
+        list: &str,
+        name: &str,
+        value: AttributeValue,
+        expires_at: DateTime<Utc>,
+    ) -> Result<bool, String> {
+        let change = Expression::new("SET #entry = :entry, #expires_at = :expires_at")
+            .rename("entry", name)
+            .name(EXPIRES_AT)
+            .value("entry", value)
+            .value(EXPIRES_AT, number(expires_at.timestamp()));
+        let call = || {
+            self.client
+                .update_item()
+                .table_name(&self.name)
+                .key(KEY, text(shard_of(list, name)))
+                .set_expression_attribute_names(change.names())
+                .set_expression_attribute_values(change.values())
+                .update_expression(&change.text)
+                .send()
+        };
+        match until_undisturbed(call).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(is_item_full) => Ok(false),
+            Err(error) => Err(explain(&error)),
+        }
+    }
+
+    /// The entries of a list whose names begin like this, by name. Earlier versions kept a list in a single item under the
+    /// list's own key; its entries are read as well.
+    pub(crate) async fn entries(
+        &self,
+        list: &str,
+        prefix: &str,
+    ) -> Result<BTreeMap<String, AttributeValue>, String> {
+        let shards: Vec<String> = (0..SHARDS).map(|shard| shard_key(list, shard)).collect();
+        let mut keys = vec![list];
+        keys.extend(shards.iter().map(String::as_str));
+        let mut items = self.get_all(&keys).await?;
+        // What is in a shard is newer than what the single item holds under the same name.
+        let items = keys.iter().filter_map(|key| items.remove(*key));
+        let entries = items.flatten().filter(|(name, _)| name.starts_with(prefix));
+        Ok(entries.collect())
+    }
+
+    /// Removes entries of a list; one with a value only as long as it has that value. Where a list is still a single item
+    /// without an expiry, it gets this one.
+    pub(crate) async fn remove_entries(
+        &self,
+        list: &str,
+        entries: Vec<(String, Option<AttributeValue>)>,
+        expires_at: Option<DateTime<Utc>>,
+    ) -> Result<(), String> {
+        let mut shards: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for entry in entries {
+            let shard = shard_of(list, &entry.0);
+            shards.entry(shard).or_default().push(entry);
+        }
+        for (shard, entries) in shards {
+            for entries in entries.chunks(REMOVED_AT_ONCE) {
+                if self.remove_from(&shard, entries, None).await? {
+                    continue;
+                }
+                // Some of them are gone already, or have changed, or are in the single item.
+                for entry in entries.chunks(1) {
+                    if !self.remove_from(&shard, entry, None).await? {
+                        self.remove_from(list, entry, expires_at).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes entries from an item if all of them are there.
+    async fn remove_from(
+        &self,
+        item: &str,
+        entries: &[(String, Option<AttributeValue>)],
+        expires_at: Option<DateTime<Utc>>,
+    ) -> Result<bool, String> {
+        let (mut change, mut condition) = (Expression::default(), Expression::default());
+        let (mut removed, mut conditions) = (Vec::new(), Vec::new());
+        for (number, (name, value)) in entries.iter().enumerate() {
+            let alias = format!("entry{number}");
+            removed.push(format!("#{alias}"));
+            change = change.rename(&alias, name);
+            conditions.push(match value {
+                Some(value) => {
+                    condition = condition.value(&alias, value.clone());
+                    format!("#{alias} = :{alias}")
+                }
+                None => format!("attribute_exists(#{alias})"),
+            });
+        }
+        change.text = format!("REMOVE {}", removed.join(", "));
+        condition.text = conditions.join(" AND ");
+        if let Some(at) = expires_at {
+            change.text = format!(
+                "SET #{EXPIRES_AT} = if_not_exists(#{EXPIRES_AT}, :{EXPIRES_AT}) {}",
+                change.text
+            );
+            change = change
+                .name(EXPIRES_AT)
+                .value(EXPIRES_AT, number(at.timestamp()));
+        }
+        self.update_if(item, change, condition).await
     }
 
     /// Writes all or nothing. Waits a little, again and again, while another transaction is at work on the same items.
@@ -531,6 +645,61 @@ impl Table {
             }
             attempt += 1;
         }
+    }
+}
+
+/// The time-to-live attribute of every table that has one: seconds since 1970.
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+
+fn shard_key(list: &str, shard: usize) -> String {
+    format!("{list}#{shard}")
+}
+
+/// The item that holds the entry with this name, the same for ever: the hash is one that is stored, not the process's.
+fn shard_of(list: &str, name: &str) -> String {
+    let [first, ..] = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).into_bytes();
+    shard_key(list, usize::from(first) % SHARDS)
+}
+
+/// Whether an update was refused because the item would have more than 400 KB: "Item size to update has exceeded the
+/// maximum allowed size". There is no code of its own for it.
+fn is_item_full(error: &UpdateItemError) -> bool {
+    error.code() == Some("ValidationException")
+        && error
+            .message()
+            .is_some_and(|message| message.contains("exceeded the maximum allowed size"))
+}
+
+/// What DynamoDB answers to the write of a single item that another write is at work on: a transaction, or one in another
+/// Region where the table is a global one (Amazon DynamoDB API Reference, "UpdateItem", "Errors"). Nothing is written.
+/// The SDK does not repeat these: it takes them for the caller's fault, unlike throttling
+/// (`ProvisionedThroughputExceededException`, `RequestLimitExceeded`, `ThrottlingException`), `TransactionInProgressException`
+/// and everything with a status of 5xx (`InternalServerError`), which it repeats (`aws-runtime`, `retries::classifiers`).
+const DISTURBED: [&str; 2] = [
+    "TransactionConflictException",
+    "ReplicatedWriteConflictException",
+];
+
+/// Makes a write of a single item, again and again while another write is at work on the same item. Every write that is no
+/// transaction goes through here.
+async fn until_undisturbed<T, E, F>(call: impl Fn() -> F) -> Result<T, SdkError<E, HttpResponse>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    let mut attempt = 1;
+    loop {
+        let outcome = call().await;
+        let code = outcome
+            .as_ref()
+            .err()
+            .and_then(|error| error.as_service_error());
+        let code = code.and_then(ProvideErrorMetadata::code);
+        if attempt == ATTEMPTS || !code.is_some_and(|code| DISTURBED.contains(&code)) {
+            return outcome;
+        }
+        pause(attempt).await;
+        attempt += 1;
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod aws;
 pub mod breakers;
+mod consistency;
 pub mod domain;
 mod dynamodb;
 pub mod erp;
@@ -29,3 +30,7 @@ pub mod passes;
 pub mod queues;
 pub mod reports;
 pub mod runtime;
+mod since;
+
+pub use consistency::Consistency;
+pub use since::Since;

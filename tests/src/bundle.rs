@@ -730,6 +730,12 @@ impl Bundle {
         std::mem::take(&mut *self.hops.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// From now on, what the stores do not read strongly consistently is as old as this.
+    pub fn serve_stale_reads(&self, lag: Duration) {
+        self.mappings.serve_stale_reads(lag);
+        self.owed.serve_stale_reads(lag);
+    }
+
     /// Lets Norce tell of everything, as in the beginning.
     pub fn subscribe(&self) {
         subscribe(&self.norce);
@@ -949,7 +955,7 @@ impl Bundle {
     /// One go of the schedule that tries again what is owed.
     pub async fn retry_owed(&self) -> Retried {
         self.full_pass
-            .retry_owed()
+            .retry_owed(Deadline::after(PASS_INVOCATION))
             .await
             .expect("the list and the queue are in memory")
     }

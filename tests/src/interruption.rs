@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use shared::{
+    Consistency,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, OrderText, Scope},
     http::{Transport, TransportError},
     import_jobs::{ImportBatch, ImportJobs, ImportJobsError},
@@ -29,7 +30,7 @@ use shared::{
     },
     norce::JobId,
     orders::{OrderRef, Orders, OrdersError, Parties, Received, StoredOrder},
-    owed::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
+    owed::{Dismissal, NewOwed, Owed, OwedError, OwedPage, OwedRecords, Stage, Subject},
     passes::{Lease, LeaseKey, Passes, PassesError, Run},
     queues::{Inbox, Message, Queue, QueueDepth, QueueError},
     reports::{Reports, ReportsError},
@@ -510,7 +511,7 @@ interruptible! { Mappings as "mappings" {
     async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, MappingsError>;
     async fn record_delivery(&self, entity: EntityRef, code: &Code, delivery: CodeDelivery) -> Result<bool, MappingsError>;
     async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError>;
-    async fn records(&self, scope: Scope, records: &[ErpId]) -> Result<Vec<Option<RecordFace>>, MappingsError>;
+    async fn records(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<RecordFace>>, MappingsError>;
     async fn known(&self, kind: EntityKind, scope: Scope, records: &[(ErpId, Code)]) -> Result<Vec<Known>, MappingsError>;
     async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, MappingsError>;
     async fn rename(&self, entity: EntityRef, record: &ErpId, from: &Code, to: &Code) -> Result<Bound, MappingsError>;
@@ -528,9 +529,9 @@ interruptible! { Passes as "passes" {
     async fn save(&self, run: &Run) -> Result<bool, PassesError>;
     async fn watermark(&self, key: LeaseKey, kind: EntityKind) -> Result<Option<DateTime<Utc>>, PassesError>;
     async fn advance(&self, key: LeaseKey, kind: EntityKind, to: DateTime<Utc>) -> Result<(), PassesError>;
-    async fn wait_for_company(&self, scope: Scope, company: &ErpId, line: &ImportLine) -> Result<(), PassesError>;
+    async fn wait_for_company(&self, scope: Scope, company: &ErpId, line: &ImportLine, at: DateTime<Utc>) -> Result<bool, PassesError>;
     async fn waiting_for_company(&self, scope: Scope, company: &ErpId) -> Result<Vec<ImportLine>, PassesError>;
-    async fn stop_waiting(&self, scope: Scope, company: &ErpId, lines: &[ImportLine]) -> Result<(), PassesError>;
+    async fn stop_waiting(&self, scope: Scope, company: &ErpId, lines: &[ImportLine], at: DateTime<Utc>) -> Result<(), PassesError>;
 } }
 
 interruptible! { OwedRecords as "owed" {
@@ -539,7 +540,7 @@ interruptible! { OwedRecords as "owed" {
     async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError>;
     async fn note_retry(&self, subject: &Subject, stage: Stage, at: DateTime<Utc>) -> Result<bool, OwedError>;
     async fn dismiss(&self, subject: &Subject, stage: Stage, dismissal: &Dismissal) -> Result<bool, OwedError>;
-    async fn list(&self) -> Result<Vec<Owed>, OwedError>;
+    async fn page(&self, after: Option<&str>, consistency: Consistency) -> Result<OwedPage, OwedError>;
 } }
 
 interruptible! { Orders as "orders" {

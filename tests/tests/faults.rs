@@ -1,6 +1,6 @@
 //! Whatever goes wrong, wherever: the whole bundle in one process, on paused time. Every kind of fault at every call of
 //! every flow, every way of delivering each message (again, to two at once, late, and so overtaken), and a crash between
-//! any two awaits, one at a time; and runs in which chance decides. Each ends with both sides equal, nobody twice, nothing
+//! any two awaits, one at a time; reads that are as stale as their consistency allows; and runs in which chance decides. Each ends with both sides equal, nobody twice, nothing
 //! lost and nothing stuck, once the faults have stopped.
 //!
 //! A run that fails prints its seed. The same one again, and more runs than usual:
@@ -26,15 +26,17 @@ use std::{
     time::Duration,
 };
 
+use erp_full_pass::PassSettings;
 use futures_util::future::join_all;
 use operator::Refusal;
 use serde_json::{Value, json};
 use shared::{
-    domain::{EntityKind, EntityRef, PassMode, Scope},
+    domain::{EntityKind, EntityRef, ImportLine, ImportRequest, PassMode, Scope},
     import_jobs::ImportJobs,
     mappings::{CodeDelivery, Mapping, Mappings},
-    owed::{Owed, OwedRecords, Reason},
+    owed::{Owed, Reason},
     passes::Passes,
+    queues::Queue,
     runtime::configuration::ForgottenPolicy,
 };
 use tests::{
@@ -53,6 +55,12 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const RUNS: u64 = 400;
 /// How long the faults last in such a run: some work is done while they last, some is not.
 const FAULTS_LAST: Duration = Duration::from_secs(2 * 3_600);
+/// How far reads lag behind that are not strongly consistent: DynamoDB's "usually within a second", and far longer.
+const LAGS: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_secs(10),
+    Duration::from_secs(20 * 60),
+];
 
 /// A part of the shop's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +72,7 @@ enum Flow {
     Change,
     Contact,
     Delta,
+    Inserts,
     Sweep,
     FailedRow,
     Forgotten,
@@ -97,6 +106,10 @@ impl Flow {
             forgotten: ForgottenPolicy::Block,
             by_application: self == Self::TwoShops,
             order_receiver: self == Self::PostedOrder,
+            pass: PassSettings {
+                import_unknown: self == Self::Inserts,
+                ..PassSettings::default()
+            },
             ..Options::default()
         }
     }
@@ -272,6 +285,25 @@ impl Flow {
                     cast.customers.push(shop.add(bundle, new));
                 }
             }
+            // A company with contacts, of which Norce has none: they wait until it has the company.
+            Self::Inserts => {
+                let company = erp_company(bundle, shop.scope);
+                let organisation = json!({
+                    "displayName": format!("Bolaget {self:?} AB"), "type": "Company",
+                    "phoneNumber": "08-11 22 33", "taxRegistrationNumber": "SE556036079301",
+                });
+                bundle.erp.add_customer(company, &organisation).unwrap();
+                let organisation = bundle.erp.contacts(company).remove(0);
+                for number in 0..2 {
+                    let new = shop.person(self, number);
+                    let contact = json!({
+                        "displayName": format!("Anna Ek {self:?} {number}"), "type": "Person",
+                        "companyNumber": organisation.number,
+                        "email": new.email, "phoneNumber": new.phone,
+                    });
+                    bundle.erp.add_contact(company, &contact).unwrap();
+                }
+            }
         }
         cast
     }
@@ -307,7 +339,7 @@ impl Flow {
                     record.row.phone_number = Some("08-11 22 33".to_owned());
                 });
             }
-            Self::Delta => {
+            Self::Delta | Self::Inserts => {
                 bundle.start_pass(PassMode::Delta).await;
             }
             Self::Sweep => {
@@ -360,6 +392,24 @@ impl Flow {
             }
             _ => {}
         }
+    }
+
+    /// Those whom Norce has got from the ERP: their ids are known only now.
+    fn inserted(self, bundle: &Bundle, shop: Shop, cast: &mut Cast) {
+        if self != Self::Inserts {
+            return;
+        }
+        let [company] = bundle.norce.companies().try_into().unwrap();
+        let contacts = bundle.norce.customers();
+        assert_eq!(contacts.len(), 2);
+        for contact in contacts {
+            let of = bundle.norce.companies_of(contact.row.id);
+            assert!(of.contains(&company.row.id), "a relation is missing");
+            let contact = EntityRef::customer(shop.scope, bundle::id(contact.row.id));
+            cast.customers.push(contact);
+        }
+        let company = EntityRef::company(shop.scope, bundle::id(company.row.id));
+        cast.companies.push(company);
     }
 
     /// Whether a person alone has to bring about what the schedule's retries would bring about as well.
@@ -633,12 +683,14 @@ fn run<T>(work: impl Future<Output = T>) -> T {
     runtime.block_on(work)
 }
 
-/// One flow in which one thing goes wrong; `None`: in which all is well. Everything that could have gone wrong.
-async fn play(flow: Flow, plan: Option<Plan>) -> Vec<Plan> {
+/// One flow in which one thing goes wrong; `None`: in which all is well. Everything that could have gone wrong. Reads that
+/// are not strongly consistent lag behind by `lag`.
+async fn play(flow: Flow, plan: Option<Plan>, lag: Duration) -> Vec<Plan> {
     // The product's own pauses are random.
     fastrand::seed(0);
     let options = flow.options();
     let bundle = Bundle::new(&options);
+    bundle.serve_stale_reads(lag);
     let shop = Shop::new(&options, 1);
     let mut cast = flow.set_up(&bundle, shop).await;
     bundle.run_until_quiet().await;
@@ -649,13 +701,15 @@ async fn play(flow: Flow, plan: Option<Plan>) -> Vec<Plan> {
         Some(plan) => bundle.interruption.let_happen(plan),
         None => bundle.interruption.clear(),
     }
-    let parts = [(flow, shop, cast)];
+    let mut parts = [(flow, shop, cast)];
     live(&bundle, &parts, None).await;
     let plans = bundle.interruption.plans();
     assert!(!bundle.interruption.is_planned(), "it never happened");
     if !flow.is_left_to_a_person() {
         settle(&bundle).await;
     }
+    let [(_, _, cast)] = &mut parts;
+    flow.inserted(&bundle, shop, cast);
     if flow == Flow::Delta {
         // Whatever was begun anew is counted once.
         let runs = bundle.passes.runs().await.unwrap();
@@ -668,14 +722,15 @@ async fn play(flow: Flow, plan: Option<Plan>) -> Vec<Plan> {
 }
 
 /// Every kind of fault at every call of a flow, every way of delivering each of its messages, and a crash between any
-/// two awaits.
+/// two awaits; and the flow with reads that are stale.
 fn exhaust(flow: Flow) {
-    let plans = run(play(flow, None));
+    let plans = run(play(flow, None, Duration::ZERO));
     assert!(plans.len() >= 50, "{flow:?}: {plans:?}");
-    for plan in plans {
-        let result = catch_unwind(AssertUnwindSafe(|| run(play(flow, Some(plan)))));
+    let faults = plans.into_iter().map(|plan| (Some(plan), Duration::ZERO));
+    for (plan, lag) in faults.chain(LAGS.map(|lag| (None, lag))) {
+        let result = catch_unwind(AssertUnwindSafe(|| run(play(flow, plan, lag))));
         if let Err(panic) = result {
-            eprintln!("{flow:?}: {plan:?}");
+            eprintln!("{flow:?}: {plan:?}, reads {lag:?} behind");
             std::panic::resume_unwind(panic);
         }
     }
@@ -698,6 +753,7 @@ exhaustive! {
     a_change_survives_any_fault_anywhere: Change,
     a_change_of_a_contact_survives_any_fault_anywhere: Contact,
     a_delta_pass_survives_any_fault_anywhere: Delta,
+    inserts_that_wait_for_their_company_survive_any_fault_anywhere: Inserts,
     a_sweep_survives_any_fault_anywhere: Sweep,
     an_import_with_a_failed_row_survives_any_fault_anywhere: FailedRow,
     forgetting_survives_any_fault_anywhere: Forgotten,
@@ -719,6 +775,9 @@ async fn chance(seed: u64) -> [usize; 4] {
         ..Options::default()
     };
     let bundle = Bundle::new(&options);
+    if random.bool() {
+        bundle.serve_stale_reads(random.choice(LAGS).unwrap());
+    }
     bundle.norce.configure(|settings| {
         settings.events.copies = random.u32(1..3);
         settings.events.reorder_within = Duration::from_millis(random.u64(0..3_000));
@@ -751,6 +810,44 @@ async fn chance(seed: u64) -> [usize; 4] {
         bundle.norce.deliveries().len(),
         bundle.erp.requests().writes.len(),
     ]
+}
+
+/// Whether a line about a customer still goes to Norce is decided when it is submitted, by what is true then and not by
+/// what was true a moment before.
+#[test]
+fn p12_a_line_that_waits_is_left_out_once_its_customer_is_forgotten_however_stale_reads_are() {
+    for lag in LAGS {
+        run(async {
+            let options = Flow::Forgotten.options();
+            let bundle = Bundle::new(&options);
+            bundle.serve_stale_reads(lag);
+            let shop = Shop::new(&options, 1);
+            let cast = Flow::Forgotten.set_up(&bundle, shop).await;
+            let forgotten = cast.forgotten[0];
+            let Some(Mapping::Bound(binding)) = bundle.mappings.get(forgotten).await.unwrap()
+            else {
+                panic!("not bound");
+            };
+            tokio::time::sleep(lag).await;
+            let imports = bundle.norce.imports();
+            let correlation = uuid::Uuid::nil();
+            let waiting = ImportRequest {
+                kind: EntityKind::Customer,
+                scope: shop.scope,
+                lines: vec![ImportLine::code(forgotten.id, binding.code, correlation)],
+                alone: false,
+                since: None,
+            };
+            bundle
+                .imports
+                .send(&[waiting], Duration::ZERO)
+                .await
+                .unwrap();
+            bundle.mappings.forget(forgotten).await.unwrap();
+            bundle.run_until_quiet().await;
+            assert_eq!(bundle.norce.imports(), imports, "{lag:?}");
+        });
+    }
 }
 
 #[test]

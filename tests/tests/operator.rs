@@ -33,7 +33,7 @@ use shared::{
     logs::CloudWatchLogs,
     mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation},
     orders::{DynamoDbOrders, OrderRef},
-    owed::{DynamoDbOwed, OwedRecords},
+    owed::DynamoDbOwed,
     passes::{DynamoDbPasses, Passes, Run},
     queues::{DeadLetters, DeadMessage, Inbox, QueueError, SqsDeadLetters, SqsQueue},
     reports::{Reports, S3Reports},

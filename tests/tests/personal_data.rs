@@ -37,7 +37,7 @@ use shared::{
     http::{Deadline, Transport, TransportError},
     mappings::{Mapping, Mappings},
     orders::OrderRef,
-    owed::{Owed, OwedRecords, Reason, Subject},
+    owed::{Owed, Reason, Subject},
     queues::{DeadLetters, Inbox, Queue},
     reports::Reports,
     runtime::{

@@ -14,7 +14,7 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use aws_lambda_events::encodings::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use chrono::{DateTime, Utc};
-use receive_events::{Accepted, MAX_BODY_BYTES, OrderReceiver, ReceiveEvents};
+use receive_events::{ANSWER_WITHIN, Accepted, MAX_BODY_BYTES, OrderReceiver, ReceiveEvents};
 use serde_json::Value;
 use shared::{
     domain::{ApplicationId, ChangeMessage, EntityRef, JobMessage, OrderText, Shops, SystemClock},
@@ -150,6 +150,74 @@ struct Down;
 impl<M: Message> Queue<M> for Down {
     async fn send(&self, _: &[M], _: Duration) -> Result<(), QueueError> {
         Err(QueueError("time-out".to_owned()))
+    }
+}
+
+/// Answers after a delay.
+struct Delayed<T> {
+    inner: Arc<T>,
+    delay: Duration,
+}
+
+#[async_trait]
+impl<S, T: Accepted<S>> Accepted<S> for Delayed<T> {
+    async fn accepted(&self, renewed: bool) -> Result<Arc<S>, SecretError> {
+        tokio::time::sleep(self.delay).await;
+        self.inner.accepted(renewed).await
+    }
+}
+
+#[async_trait]
+impl<M: Message, T: Queue<M>> Queue<M> for Delayed<T> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+        tokio::time::sleep(self.delay).await;
+        self.inner.send(messages, delay).await
+    }
+}
+
+#[async_trait]
+impl<T: Orders> Orders for Delayed<T> {
+    async fn receive(
+        &self,
+        key: &OrderRef,
+        order: &OrderText,
+        at: DateTime<Utc>,
+    ) -> Result<Received, OrdersError> {
+        tokio::time::sleep(self.delay).await;
+        self.inner.receive(key, order, at).await
+    }
+
+    async fn get(&self, _: &OrderRef) -> Result<Option<StoredOrder>, OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn lead(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn hand_on(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn let_go(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn wait_for(
+        &self,
+        _: EntityRef,
+        _: &OrderRef,
+        _: DateTime<Utc>,
+    ) -> Result<(), OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn waiting_for(&self, _: EntityRef) -> Result<Vec<OrderRef>, OrdersError> {
+        unreachable!("it only receives")
+    }
+
+    async fn stop_waiting(&self, _: EntityRef, _: &[OrderRef]) -> Result<(), OrdersError> {
+        unreachable!("it only receives")
     }
 }
 
@@ -601,4 +669,50 @@ async fn while_orders_are_not_for_us_they_are_refused() {
     assert_eq!(status, 404);
     assert_eq!(answer["StatusCode"], "Failed");
     assert!(receiver.changes.is_empty());
+}
+
+/// Whatever is slow, and in whatever order: Norce, which hangs up after five seconds, gets an answer before that, and it
+/// is a good one only where the message is on the queue.
+#[tokio::test(start_paused = true)]
+async fn p1_a_post_is_answered_in_time_however_the_delays_add_up() {
+    /// A cold start and the way there and back take less than the rest of Norce's five seconds.
+    const LATEST: Duration = Duration::from_millis(4_200);
+    let delays = || (0..=6).map(|step| step * Duration::from_millis(700));
+    let queues = |secret, table| delays().map(move |queue| [secret, table, queue]);
+    let tables = |secret| delays().flat_map(move |table| queues(secret, table));
+    for [secret, table, queue] in delays().flat_map(tables) {
+        for (path, good) in [("/events/customer-changed", 202), ("/orders", 200)] {
+            let mut receiver = receiver(false);
+            let function = &mut receiver.function;
+            function.secrets = Arc::new(Delayed {
+                inner: Arc::new(Rotating),
+                delay: secret,
+            });
+            function.changes = Arc::new(Delayed {
+                inner: receiver.changes.clone(),
+                delay: queue,
+            });
+            function.orders = Some(OrderReceiver {
+                secrets: Arc::new(Delayed {
+                    inner: Arc::new(RotatingPassword),
+                    delay: secret,
+                }),
+                orders: Arc::new(Delayed {
+                    inner: Arc::new(MemoryOrders::default()),
+                    delay: table,
+                }),
+            });
+            let (request, takes) = match path {
+                "/orders" => (order_post("norce:password", ORDER), secret + table + queue),
+                _ => (post(path, CUSTOMER_CHANGED), secret + queue),
+            };
+            let start = tokio::time::Instant::now();
+            let (status, _) = receiver.answer(&request).await;
+            let context = format!("{path}: secret {secret:?}, table {table:?}, queue {queue:?}");
+            assert!(start.elapsed() <= LATEST, "{context}");
+            let expected = if takes < ANSWER_WITHIN { good } else { 503 };
+            assert_eq!(status, expected, "{context}");
+            assert_eq!(receiver.changes.len() == 1, status == good, "{context}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shared::{
+    Consistency,
     domain::{
         Cause, ChangeMessage, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups,
         Fingerprint, ImportLine, ImportRequest, NorceId, Scope,
@@ -307,11 +308,24 @@ impl ErpFullPass {
                 let (noted, writes) = self.note(scope, tell).await?;
                 let done = match noted {
                     Noted::Done => {
+                        let mut line = tell.line(correlation);
                         if let Some(company) = &tell.waits_for {
-                            self.wait(scope, correlation, company, tell).await?;
+                            let id = self.wait(scope, correlation, company, tell).await?;
+                            line = match (line, id) {
+                                (Some(line), None) => Some(line),
+                                (line, Some(id)) => {
+                                    let line =
+                                        line.unwrap_or_else(|| tell.waiting_line(correlation));
+                                    Some(ImportLine {
+                                        record: Some(tell.record.clone()),
+                                        company: Some(id),
+                                        ..line
+                                    })
+                                }
+                                (None, None) => None,
+                            };
                         }
-                        tell.line(correlation)
-                            .map(|line| Done::Line(tell.kind, line))
+                        line.map(|line| Done::Line(tell.kind, line))
                     }
                     Noted::Gone => None,
                     Noted::Conflict(detail) => {
@@ -331,8 +345,12 @@ impl ErpFullPass {
                 (done, writes)
             }
             Action::Wait { company, tell } => {
-                self.wait(scope, correlation, company, tell).await?;
-                (None, 0)
+                let id = self.wait(scope, correlation, company, tell).await?;
+                let line = id.map(|id| ImportLine {
+                    company: Some(id),
+                    ..tell.waiting_line(correlation)
+                });
+                (line.map(|line| Done::Line(tell.kind, line)), 0)
             }
             Action::Owe {
                 record,
@@ -368,16 +386,34 @@ impl ErpFullPass {
         })
     }
 
-    /// Lets what needs the company wait, visibly.
+    /// Lets what needs the company wait, visibly; or, with its id in Norce, does not, because Norce has it meanwhile.
+    ///
+    /// `poll-jobs` binds a company before it asks what waits for it. Here it is the other way round, so that whatever
+    /// happens at the same time, one of the two sees the other; also where this is done again after a crash.
     async fn wait(
         &self,
         scope: Scope,
         correlation: Uuid,
         company: &ErpId,
         tell: &Tell,
-    ) -> Result<(), Halt> {
+    ) -> Result<Option<NorceId>, Halt> {
         let line = tell.waiting_line(correlation);
-        self.passes.wait_for_company(scope, company, &line).await?;
+        let now = self.clock.now();
+        let waits = self
+            .passes
+            .wait_for_company(scope, company, &line, now)
+            .await?;
+        if !waits {
+            tracing::warn!(%scope, %company, "so many lines wait for it that another one does not fit: a later pass tells it");
+        }
+        let companies = std::slice::from_ref(company);
+        let faces = self.mappings.records(scope, companies, Consistency::Strong);
+        if let Some(id) = faces.await?.into_iter().flatten().find_map(|face| face.id) {
+            // A crash before the line is sent does all of this once more.
+            let passes = &self.passes;
+            passes.stop_waiting(scope, company, &[line], now).await?;
+            return Ok(Some(id));
+        }
         let (code, reason) = (Some(&tell.code), Reason::MissingPrerequisite);
         self.owe(
             scope,
@@ -387,7 +423,8 @@ impl ErpFullPass {
             reason,
             &waiting(company),
         )
-        .await
+        .await?;
+        Ok(None)
     }
 
     async fn owe(

@@ -18,6 +18,7 @@ use std::{
 
 use chrono::TimeDelta;
 use shared::{
+    Consistency,
     domain::{
         Code, EmailKey, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, Fingerprint, Names,
         NorceId, Resource,
@@ -604,11 +605,11 @@ impl Rules<'_> {
         };
         run.cost.mapping_reads += 1;
         run.cost.mapping_read_requests += 1;
-        let faces = self
-            .pass
-            .mappings
-            .records(run.scope, std::slice::from_ref(&company))
-            .await?;
+        // A company that was bound a moment ago must not be waited for: its lines have gone on their way already.
+        let companies = std::slice::from_ref(&company);
+        let mappings = &self.pass.mappings;
+        let faces = mappings.records(run.scope, companies, Consistency::Strong);
+        let faces = faces.await?;
         match faces.into_iter().next().flatten().and_then(|face| face.id) {
             Some(id) => {
                 tell.company = Some(id);

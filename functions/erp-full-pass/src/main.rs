@@ -47,13 +47,14 @@ async fn run() -> Result<(), Error> {
     let handler = async |event: LambdaEvent<Value>| {
         let function = function.get(|| build(&configuration, &foundation)).await?;
         let LambdaEvent { payload, context } = event;
+        let deadline = batch::deadline(context.deadline());
         if payload.get("Records").is_none() {
             let request = Request::parse(payload)
                 .map_err(|error| format!("{}; {EXPECTED}", without_values(&error)))?;
             return Ok(match request {
                 Request::Pass(request) => serde_json::to_value(function.start(&request).await?)?,
                 Request::Retry(Retry::Owed {}) => {
-                    let retried = function.retry_owed().await?;
+                    let retried = function.retry_owed(deadline).await?;
                     function.heartbeat(&retried.counts).await?;
                     serde_json::to_value(retried)?
                 }
@@ -61,7 +62,6 @@ async fn run() -> Result<(), Error> {
         }
         let event: SqsEvent =
             serde_json::from_value(payload).map_err(|error| without_values(&error))?;
-        let deadline = batch::deadline(context.deadline());
         let function = function.as_ref();
         let response = batch::handle(&event, source, CONCURRENCY, deadline, function).await;
         Ok::<_, Error>(serde_json::to_value(response)?)

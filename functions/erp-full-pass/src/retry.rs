@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use shared::owed::{Owed, OwedCounts, OwedError};
+use shared::{
+    Consistency,
+    http::Deadline,
+    owed::{Earliest, Owed, OwedCounts, OwedError, fold},
+};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -11,6 +15,10 @@ use crate::ErpFullPass;
 
 /// As many are sent again in one go at most: the ERP has other work, and the next go comes soon.
 const MOST_AT_ONCE: usize = 200;
+/// What sending them takes at most when all is well: two calls for each, of some ten milliseconds.
+const TIME_TO_SEND: Duration = Duration::from_secs(30);
+/// With less time left, no other one is sent: the clients of AWS give up after a few seconds.
+const TIME_FOR_ONE: Duration = Duration::from_secs(10);
 
 /// What is owed could not be looked at; the next go does it.
 #[derive(Debug, Error)]
@@ -32,6 +40,9 @@ pub struct Retried {
     /// What is owed.
     #[serde(flatten)]
     pub counts: OwedCounts,
+    /// Whether all of the list was counted. On a list that cannot be read within one invocation (several million records)
+    /// the counts are of its beginning.
+    pub complete: bool,
     /// How many were sent again.
     pub retried: u64,
 }
@@ -41,16 +52,26 @@ impl ErpFullPass {
     ///
     /// # Errors
     /// [`RetryError`]; what was sent by then may be sent again, which does no harm.
-    pub async fn retry_owed(&self) -> Result<Retried, RetryError> {
+    pub async fn retry_owed(&self, deadline: Deadline) -> Result<Retried, RetryError> {
         let now = self.clock.now();
-        let list = self.owed.list().await?;
-        let counts = OwedCounts::of(&list, now);
-        let is_due = |owed: &Owed| owed.next_attempt().is_some_and(|next| next <= now);
-        let mut due: Vec<Owed> = list.into_iter().filter(is_due).collect();
+        let mut counts = OwedCounts::default();
+        let mut due: Earliest<Owed> = Earliest::new(MOST_AT_ONCE);
+        let each = |owed: Owed| {
+            counts.count(&owed, now);
+            if let Some(next) = owed.next_attempt().filter(|next| *next <= now) {
+                due.push(next, owed);
+            }
+        };
+        // A stale page counts a record too many or too few, or has one tried again that has just been met, which does no
+        // harm; the next go comes in minutes.
+        let list = self.owed.as_ref();
+        let complete = fold(list, Consistency::Eventual, deadline, TIME_TO_SEND, each).await?;
+        let due = due.into_vec();
         let mut retried = 0;
-        due.sort_by_key(Owed::next_attempt);
-        due.truncate(MOST_AT_ONCE);
         for owed in due {
+            if !deadline.allows(TIME_FOR_ONE) {
+                break;
+            }
             let Some(change) = owed.change(now, Uuid::new_v4()) else {
                 continue;
             };
@@ -60,10 +81,17 @@ impl ErpFullPass {
             retried += 1;
         }
         let owed = counts.total();
+        let at_least = if complete { "" } else { "at least " };
         let summary = format!(
-            "{owed} owed, {} dismissed; {retried} sent to be tried again",
+            "{at_least}{owed} owed, {} dismissed; {retried} sent to be tried again",
             counts.dismissed
         );
+        if !complete {
+            tracing::warn!(
+                counted = owed + counts.dismissed,
+                "the owed list is too long to be counted within one invocation: the counts are of its beginning"
+            );
+        }
         tracing::info!(
             owed,
             dismissed = counts.dismissed,
@@ -74,6 +102,7 @@ impl ErpFullPass {
         Ok(Retried {
             summary,
             counts,
+            complete,
             retried,
         })
     }

@@ -8,12 +8,13 @@ use std::{
 };
 
 use shared::{
+    Consistency,
     domain::{EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, PassMode, Resource, Scope},
     erp::{ErpRecord, Listing, RecordPage, Unusable, UnusableRecord},
     http::Deadline,
     mappings::{Mapping, READ_AT_ONCE},
     norce::LOOKED_UP_AT_ONCE,
-    owed::{Reason, Stage, Subject},
+    owed::{Earliest, Owed, Reason, Stage, Subject, fold},
     passes::Run,
 };
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ use crate::{
     action::Action,
     decide::{Asking, Decision, Look, Question, Rules, Skipped},
     failure::Halt,
-    run::{Part, Step},
+    run::{Part, STOP_BEFORE, Step},
     told_groups,
 };
 
@@ -79,7 +80,7 @@ impl ErpFullPass {
         };
         let mut pending = self.pending_again(&rules, step, deadline).await?;
         if step.work.owed.is_none() {
-            step.work.owed = Some(self.owed_records(scope).await?);
+            step.work.owed = Some(self.owed_records(scope, deadline).await?);
         }
         loop {
             match step.work.part {
@@ -210,8 +211,25 @@ impl ErpFullPass {
         step.run.counts.seen += ids.len() as u64;
         step.run.cost.mapping_reads += ids.len() as u64;
         step.run.cost.mapping_read_requests += ids.len().div_ceil(READ_AT_ONCE) as u64;
-        let faces = self.mappings.records(step.run.scope, &ids).await?;
-        for (record, face) in records.into_iter().zip(faces) {
+        let is_owed = |id: &ErpId| {
+            step.work
+                .owed
+                .as_ref()
+                .is_some_and(|owed| owed.contains(id))
+        };
+        let consistency = if ids.iter().any(is_owed) {
+            // A face from before Norce refused its fields looks as if nothing were left to do, and the record would
+            // leave the list of what is owed.
+            Consistency::Strong
+        } else {
+            // Nearly all records are unchanged, and this is what a pass costs. A stale face does no harm: where it lacks
+            // something (the record, its id, Norce's confirmation, the new code), the rules ask again by strongly
+            // consistent reads; what it leads to is written on condition that the record is still bound; and a record
+            // that changed back while its face was written is read again, because the next delta pass overlaps.
+            Consistency::Eventual
+        };
+        let faces = self.mappings.records(step.run.scope, &ids, consistency);
+        for (record, face) in records.into_iter().zip(faces.await?) {
             match rules.look(&record, face.as_ref())? {
                 Look::Decided(decision) => {
                     step.decided(decision, Some(&record.id));
@@ -284,8 +302,10 @@ impl ErpFullPass {
             );
         }
         let found: Vec<ErpId> = records.iter().map(|record| record.id.clone()).collect();
-        let faces = self.mappings.records(step.run.scope, &found).await?;
-        for (record, face) in records.into_iter().zip(faces) {
+        // Some of them may have been bound since, by the step before.
+        let strong = Consistency::Strong;
+        let faces = self.mappings.records(step.run.scope, &found, strong);
+        for (record, face) in records.into_iter().zip(faces.await?) {
             let question = match &face {
                 None => Question::Unknown,
                 Some(face) if face.id.is_none() => Question::Unknown,
@@ -305,21 +325,47 @@ impl ErpFullPass {
     }
 
     /// The ERP records of this register of which something is owed: what a pass could not decide, and codes and fields
-    /// that Norce refused or did not take in time.
-    async fn owed_records(&self, scope: Scope) -> Result<BTreeSet<ErpId>, Halt> {
+    /// that Norce refused or did not take in time. Of more than a run can remember, those that were tried the longest ago.
+    async fn owed_records(
+        &self,
+        scope: Scope,
+        deadline: Deadline,
+    ) -> Result<BTreeSet<ErpId>, Halt> {
+        let mut found: u64 = 0;
+        let mut earliest: Earliest<Subject> = Earliest::new(MOST_OWED);
+        let each = |owed: Owed| {
+            let is_of_pass = match (&owed.subject, owed.stage) {
+                (Subject::Record { scope: of, .. }, _) => *of == scope,
+                (Subject::Entity(entity), Stage::CodeToNorce | Stage::FieldsToNorce) => {
+                    entity.scope == scope
+                }
+                _ => false,
+            };
+            if is_of_pass {
+                found += 1;
+                earliest.push(owed.last, owed.subject);
+            }
+        };
+        // A stale page does no harm: what it lacks stays owed and is the next pass's, and what has been met since is
+        // looked at once more.
+        let list = self.owed.as_ref();
+        let complete = fold(list, Consistency::Eventual, deadline, STOP_BEFORE, each).await?;
+        if !complete || found > MOST_OWED as u64 {
+            tracing::warn!(
+                owed = found,
+                complete,
+                "more is owed than a pass looks at again: the rest has to wait for the next one"
+            );
+        }
         let mut records = BTreeSet::new();
         let mut entities: Vec<EntityRef> = Vec::new();
-        for owed in self.owed.list().await? {
-            match (owed.subject, owed.stage) {
-                (Subject::Record { scope: of, record }, _) if of == scope => {
+        for subject in earliest.into_vec() {
+            match subject {
+                Subject::Record { record, .. } => {
                     records.insert(record);
                 }
-                (Subject::Entity(entity), Stage::CodeToNorce | Stage::FieldsToNorce)
-                    if entity.scope == scope =>
-                {
-                    entities.push(entity);
-                }
-                _ => {}
+                Subject::Entity(entity) => entities.push(entity),
+                Subject::Order { .. } => {}
             }
         }
         let mappings = self.mappings.get_many(&entities).await?;
@@ -327,13 +373,6 @@ impl ErpFullPass {
             Some(Mapping::Bound(binding)) => Some(binding.erp_id),
             _ => None,
         }));
-        if records.len() > MOST_OWED {
-            tracing::warn!(
-                owed = records.len(),
-                "more is owed than a pass looks at again: the rest has to wait for the next one"
-            );
-            records = records.into_iter().take(MOST_OWED).collect();
-        }
         Ok(records)
     }
 

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use change_events::{ChangeEvents, HandOn};
 use chrono::{DateTime, Utc};
 use shared::{
+    Consistency,
     domain::{
         ChangeMessage, Code, EntityKind, EntityRef, ErpId, FieldGroups, Fingerprint, ImportRequest,
         OrderText, OutgoingOrder, Scope,
@@ -24,7 +25,7 @@ use shared::{
         RecordFace, Reservation, Reserved,
     },
     orders::{OrderRef, Orders, OrdersError, Parties, Received, StoredOrder},
-    owed::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject},
+    owed::{Dismissal, NewOwed, Owed, OwedError, OwedPage, OwedRecords, Stage, Subject},
     queues::{Queue, QueueError},
     runtime::metrics::Metrics,
 };
@@ -273,8 +274,9 @@ impl Mappings for Dry<dyn Mappings> {
         &self,
         scope: Scope,
         records: &[ErpId],
+        consistency: Consistency,
     ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
-        self.inner.records(scope, records).await
+        self.inner.records(scope, records, consistency).await
     }
 
     async fn known(
@@ -368,8 +370,12 @@ impl OwedRecords for Dry<dyn OwedRecords> {
         Ok(true)
     }
 
-    async fn list(&self) -> Result<Vec<Owed>, OwedError> {
-        self.inner.list().await
+    async fn page(
+        &self,
+        after: Option<&str>,
+        consistency: Consistency,
+    ) -> Result<OwedPage, OwedError> {
+        self.inner.page(after, consistency).await
     }
 }
 

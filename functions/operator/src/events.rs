@@ -118,12 +118,16 @@ fn lines<'a>(
         let Some(after) = place else {
             return Ok(None);
         };
+        let too_long = || {
+            LogsError("it is too long to be looked through in the time that there is".to_owned())
+        };
         if after.is_some() && !deadline.allows(TIME_OF_A_PAGE) {
-            return Err(LogsError(
-                "it is too long to be looked through in the time that there is".to_owned(),
-            ));
+            return Err(too_long());
         }
-        let LogPage { lines, next } = log.find(word, since, after.as_deref()).await?;
+        // A search of CloudWatch Logs may take longer than is left.
+        let page = log.find(word, since, after.as_deref());
+        let page = tokio::time::timeout(deadline.remaining(), page).await;
+        let LogPage { lines, next } = page.map_err(|_| too_long())??;
         let lines = stream::iter(lines.into_iter().map(Ok));
         Ok(Some((lines, next.map(Some))))
     });

@@ -4,6 +4,7 @@ use change_events::Verdict;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
+    Consistency,
     domain::{Cause, Code, EntityKind, EntityRef, ErpId, Fingerprint},
     http::Deadline,
     import_jobs::{BatchState, ImportBatch},
@@ -238,7 +239,8 @@ impl Ports {
             }
             Some(Mapping::Bound(binding)) => {
                 let records = [binding.erp_id.clone()];
-                let faces = mappings.records(entity.scope, &records).await?;
+                let faces = mappings.records(entity.scope, &records, Consistency::Strong);
+                let faces = faces.await?;
                 let face = faces.into_iter().flatten().next();
                 let Binding {
                     code,

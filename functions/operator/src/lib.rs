@@ -113,9 +113,9 @@ impl Operator {
         };
         Ok(match request {
             Request::Doctor {} => self.doctor.examine(deadline).await.into(),
-            Request::Status {} => ports()?.status().await?.into(),
+            Request::Status {} => ports()?.status(deadline).await?.into(),
             Request::Explain(whom) => Box::new(ports()?.explain(&whom, deadline).await?).into(),
-            Request::Owed(request) => ports()?.owed(&request).await?.into(),
+            Request::Owed(request) => ports()?.owed(&request, deadline).await?.into(),
             Request::Replay(request) => ports()?.replay(&request, deadline).await?.into(),
             Request::Plan(asked) => ports()?.start(&asked, true).await?.into(),
             Request::Pass(asked) => ports()?.start(&asked, false).await?.into(),

@@ -1,12 +1,14 @@
 //! `owed`: what could not be brought across yet. List it, try it again, or leave it as it is.
 
-use std::{cmp::Reverse, time::Duration};
+use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
+    Consistency,
     domain::{ApplicationId, Code, EntityKind, Resource, redact},
-    owed::{Dismissal, Owed, Reason, Stage, Subject},
+    http::Deadline,
+    owed::{Dismissal, Earliest, Owed, Reason, Stage, Subject, fold},
 };
 use uuid::Uuid;
 
@@ -18,6 +20,12 @@ const LISTED: usize = 50;
 const MOST_LISTED: usize = 2_000;
 /// As many are tried again in one go at most: the ERP has other work.
 const MOST_RETRIED: usize = 500;
+/// As many are dismissed in one go at most: a write each, of some ten milliseconds.
+const MOST_DISMISSED: usize = 2_000;
+/// What is left of the time when a long list is not read any further: enough to retry or to dismiss as many.
+const TIME_TO_ACT: Duration = Duration::from_secs(30);
+/// With less time left, nothing more is retried or dismissed: the clients of AWS give up after a few seconds.
+const TIME_FOR_ONE: Duration = Duration::from_secs(10);
 
 /// What is asked for. Every filter that is given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -158,76 +166,138 @@ impl OwedRequest {
     }
 }
 
+/// What the filters leave of the list.
+struct Matches {
+    /// How many.
+    count: usize,
+    by_reason: HashMap<Reason, usize>,
+    /// The oldest of them: those that are listed.
+    listed: Vec<Owed>,
+    /// The oldest of those that are retried or dismissed, as many as that is done with in one go.
+    chosen: Vec<Owed>,
+    /// Whether the time was enough to read all of the list.
+    complete: bool,
+}
+
 impl Ports {
-    pub(crate) async fn owed(&self, request: &OwedRequest) -> Result<OwedAnswer, Refusal> {
-        let mut found = self.change_events.owed.list().await?;
-        found.retain(|owed| request.fits(owed));
-        found.sort_by_key(|owed| owed.first);
+    pub(crate) async fn owed(
+        &self,
+        request: &OwedRequest,
+        deadline: Deadline,
+    ) -> Result<OwedAnswer, Refusal> {
         let limit = request.limit.unwrap_or(LISTED).min(MOST_LISTED);
+        let found = self.matches(request, limit, deadline).await?;
         let mut answer = OwedAnswer {
             summary: String::new(),
-            found: found.len(),
+            found: found.count,
             retried: None,
             dismissed: None,
-            owed: found.iter().take(limit).map(OwedLine::from).collect(),
+            owed: found.listed.iter().map(OwedLine::from).collect(),
         };
         answer.summary = match request.r#do {
             OwedAction::List => self.listed(&found, limit),
             OwedAction::Retry => {
-                let retried = self.retry(&found).await?;
+                let retried = self.retry(&found.chosen, deadline).await?;
                 answer.retried = Some(retried);
                 retried_in_words(&found, retried)
             }
             OwedAction::Dismiss => {
-                let dismissed = self.dismiss(request, &found).await?;
+                let dismissed = self.dismiss(request, &found.chosen, deadline).await?;
                 answer.dismissed = Some(dismissed);
+                let rest = match found.count.saturating_sub(dismissed) {
+                    0 => String::new(),
+                    rest => format!(" {rest} more fit: ask again."),
+                };
                 format!(
-                    "{dismissed} dismissed: no longer tried again nor counted by the alarm; each leaves the list when it resolves itself."
+                    "{dismissed} dismissed: no longer tried again nor counted by the alarm; each leaves the list when it resolves itself.{rest}"
                 )
             }
         };
+        if !found.complete {
+            answer
+                .summary
+                .push_str(" The list is too long to be read in one go: there may be more.");
+        }
         Ok(answer)
     }
 
-    fn listed(&self, found: &[Owed], limit: usize) -> String {
+    async fn matches(
+        &self,
+        request: &OwedRequest,
+        limit: usize,
+        deadline: Deadline,
+    ) -> Result<Matches, Refusal> {
+        let most = match request.r#do {
+            OwedAction::List => 0,
+            OwedAction::Retry => MOST_RETRIED,
+            OwedAction::Dismiss => MOST_DISMISSED,
+        };
+        let is_chosen =
+            |owed: &Owed| request.r#do != OwedAction::Retry || owed.is_tried_by_message();
+        let mut count = 0;
+        let mut by_reason: HashMap<Reason, usize> = HashMap::new();
+        let (mut listed, mut chosen) = (Earliest::new(limit), Earliest::new(most));
+        let each = |owed: Owed| {
+            if !request.fits(&owed) {
+                return;
+            }
+            count += 1;
+            *by_reason.entry(owed.reason).or_default() += 1;
+            if most > 0 && is_chosen(&owed) {
+                chosen.push(owed.first, owed.clone());
+            }
+            listed.push(owed.first, owed);
+        };
+        let list = self.change_events.owed.as_ref();
+        // A person may ask a moment after having dismissed something.
+        let strong = Consistency::Strong;
+        let complete = fold(list, strong, deadline, TIME_TO_ACT, each).await?;
+        Ok(Matches {
+            count,
+            by_reason,
+            listed: listed.into_vec(),
+            chosen: chosen.into_vec(),
+            complete,
+        })
+    }
+
+    fn listed(&self, found: &Matches, limit: usize) -> String {
         let now = self.change_events.clock.now();
-        let Some(oldest) = found.first() else {
-            return "Nothing is owed that fits.".to_owned();
+        let Some(oldest) = found.listed.first() else {
+            return match found.count {
+                0 => "Nothing is owed that fits.".to_owned(),
+                count => format!("{count} owed; `limit` shows them."),
+            };
         };
         let age = (now - oldest.first).to_std().unwrap_or_default().as_secs();
-        let mut reasons: Vec<(usize, Reason)> = Vec::new();
-        for owed in found {
-            match reasons
-                .iter_mut()
-                .find(|(_, reason)| *reason == owed.reason)
-            {
-                Some((count, _)) => *count += 1,
-                None => reasons.push((1, owed.reason)),
-            }
-        }
-        reasons.sort_by_key(|(count, _)| Reverse(*count));
+        let mut reasons: Vec<(usize, &str)> = found
+            .by_reason
+            .iter()
+            .map(|(reason, count)| (*count, reason.as_str()))
+            .collect();
+        reasons.sort_by_key(|(count, reason)| (Reverse(*count), *reason));
         let reasons: Vec<String> = reasons
             .into_iter()
-            .map(|(count, reason)| format!("{count} {}", reason.as_str()))
+            .map(|(count, reason)| format!("{count} {reason}"))
             .collect();
-        let rest = match found.len() > limit {
+        let rest = match found.count > limit {
             true => format!(" The oldest {limit} are listed; `limit` shows more."),
             false => String::new(),
         };
         format!(
             "{} owed ({}), the oldest for {}.{rest}",
-            found.len(),
+            found.count,
             reasons.join(", "),
             in_words(age)
         )
     }
 
     /// Sends what can be tried again by a message, the oldest first.
-    async fn retry(&self, found: &[Owed]) -> Result<usize, Refusal> {
+    async fn retry(&self, chosen: &[Owed], deadline: Deadline) -> Result<usize, Refusal> {
         let now = self.change_events.clock.now();
         let mut retried = 0;
-        for owed in found.iter().filter(|owed| owed.is_tried_by_message()) {
-            if retried == MOST_RETRIED {
+        for owed in chosen {
+            if !deadline.allows(TIME_FOR_ONE) {
                 break;
             }
             let Some(change) = owed.change(now, Uuid::new_v4()) else {
@@ -243,7 +313,12 @@ impl Ports {
         Ok(retried)
     }
 
-    async fn dismiss(&self, request: &OwedRequest, found: &[Owed]) -> Result<usize, Refusal> {
+    async fn dismiss(
+        &self,
+        request: &OwedRequest,
+        chosen: &[Owed],
+        deadline: Deadline,
+    ) -> Result<usize, Refusal> {
         let because = request.because.as_deref().map(str::trim);
         let Some(because) = because.filter(|because| !because.is_empty()) else {
             return Err(Refusal::request(
@@ -260,7 +335,10 @@ impl Ports {
             reason: redact(because),
         };
         let mut dismissed = 0;
-        for owed in found {
+        for owed in chosen {
+            if !deadline.allows(TIME_FOR_ONE) {
+                break;
+            }
             let list = &self.change_events.owed;
             if list.dismiss(&owed.subject, owed.stage, &dismissal).await? {
                 dismissed += 1;
@@ -270,12 +348,14 @@ impl Ports {
     }
 }
 
-fn retried_in_words(found: &[Owed], retried: usize) -> String {
-    let left = found.len() - retried;
-    let rest = match (left, retried) {
-        (0, _) => String::new(),
-        (left, MOST_RETRIED) => format!(" {left} more wait: ask again when these are done."),
-        (left, _) => format!(" {left} are about the ERP's side, which the next pass looks at."),
+fn retried_in_words(found: &Matches, retried: usize) -> String {
+    let left = found.count.saturating_sub(retried);
+    let rest = match left {
+        0 => String::new(),
+        left if retried == MOST_RETRIED || retried < found.chosen.len() => {
+            format!(" {left} more wait: ask again when these are done.")
+        }
+        left => format!(" {left} are about the ERP's side, which the next pass looks at."),
     };
     format!("{retried} sent to be tried again; each leaves the list when it succeeds.{rest}")
 }

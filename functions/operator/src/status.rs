@@ -1,17 +1,24 @@
 //! `status`: what waits, what is owed, how far passes have come.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use erp_full_pass::report;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use shared::{
+    Consistency,
     domain::{Breaker, EntityKind, PassMode, Permit, Scope},
-    owed::OwedCounts,
+    http::Deadline,
+    owed::{OwedCounts, fold},
     passes::{LeaseKey, Run},
 };
 use uuid::Uuid;
 
 use crate::{Ports, Refusal, WorkQueue, answer::in_words};
+
+/// What is left of the time when a long owed list is not read any further: the other stores are read after it.
+const TIME_FOR_THE_REST: Duration = Duration::from_secs(30);
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -183,10 +190,17 @@ pub(crate) fn last_runs(mut runs: Vec<Run>) -> Vec<LastRun> {
 }
 
 impl Ports {
-    pub(crate) async fn status(&self) -> Result<Status, Refusal> {
+    pub(crate) async fn status(&self, deadline: Deadline) -> Result<Status, Refusal> {
         let now = self.change_events.clock.now();
         let queues = try_join_all(self.queues.iter().map(QueueStatus::of)).await?;
-        let owed = OwedCounts::of(&self.change_events.owed.list().await?, now);
+        let mut owed = OwedCounts::default();
+        let list = self.change_events.owed.as_ref();
+        // A person may ask a moment after something was dismissed.
+        let strong = Consistency::Strong;
+        let is_all = fold(list, strong, deadline, TIME_FOR_THE_REST, |record| {
+            owed.count(&record, now);
+        });
+        let is_all = is_all.await?;
         let open = self.import_jobs.open().await?;
         let jobs = JobsStatus {
             open: open.len(),
@@ -221,6 +235,7 @@ impl Ports {
             0 => String::new(),
             _ => format!(" (the oldest for {})", in_words(owed.oldest_seconds)),
         };
+        let at_least = if is_all { "" } else { "at least " };
         let last_run = match last_runs.first() {
             None => "no pass has run yet".to_owned(),
             Some(LastRun {
@@ -243,7 +258,7 @@ impl Ports {
             .map(|breaker| format!("{}. ", breaker.in_words(now)))
             .collect();
         let summary = format!(
-            "{left_alone}Messages waiting: {waiting}, dead letters: {dead}, owed: {}{oldest}, imports under way: {}; {last_run}.",
+            "{left_alone}Messages waiting: {waiting}, dead letters: {dead}, owed: {at_least}{}{oldest}, imports under way: {}; {last_run}.",
             owed.total(),
             jobs.open,
         );

@@ -50,6 +50,11 @@ const RESUBMIT_AFTER_AGE_DIVIDED_BY: u32 = 4;
 const LONGEST_OUTAGE: Duration = Duration::from_secs(14 * 24 * 3_600);
 /// Deliveries of a `JobCompletedEvent`, about a quarter of an hour. By then the batch's own poll has looked.
 const DELIVERIES_OF_A_HINT: u32 = 10;
+/// Contacts that one row of a company relates: as ids some 12 KB, of the 400 KB that a batch with its other lines may have
+/// in DynamoDB.
+const CONTACTS_IN_A_ROW: usize = 1_000;
+/// Lines of inserts in one message: about 40 KB of the 1 MiB that SQS takes.
+const LINES_IN_A_MESSAGE: usize = 100;
 /// Lines whose outcome is written at the same time.
 const WRITES_AT_ONCE: usize = 16;
 
@@ -519,11 +524,14 @@ impl PollJobs {
             let (inserts, contacts): (Vec<_>, Vec<_>) =
                 waiting.iter().cloned().partition(|line| line.id.is_none());
             let mut requests = Vec::new();
-            if let Some(first) = contacts.first() {
-                // One row of the company relates all of them.
+            for contacts in contacts.chunks(CONTACTS_IN_A_ROW) {
+                let Some(first) = contacts.first() else {
+                    continue;
+                };
+                // One row of the company relates many of them.
                 let line = ImportLine {
                     id: Some(company.id),
-                    code,
+                    code: code.clone(),
                     fields: FieldGroups::NONE,
                     record: None,
                     company: None,
@@ -533,8 +541,8 @@ impl PollJobs {
                 };
                 requests.push(request(EntityKind::Company, vec![line]));
             }
-            if !inserts.is_empty() {
-                let lines = inserts.into_iter().map(|line| ImportLine {
+            for inserts in inserts.chunks(LINES_IN_A_MESSAGE) {
+                let lines = inserts.iter().cloned().map(|line| ImportLine {
                     company: Some(company.id),
                     ..line
                 });
@@ -542,7 +550,7 @@ impl PollJobs {
             }
             self.imports.send(&requests, Duration::ZERO).await?;
             self.passes
-                .stop_waiting(batch.scope, &erp_id, &waiting)
+                .stop_waiting(batch.scope, &erp_id, &waiting, self.clock.now())
                 .await?;
             tracing::info!(%company, lines = waiting.len(), "lines no longer wait for their company");
         }

@@ -45,6 +45,14 @@ pub const TYPE_PARAMETER: &str = "norceEventType";
 /// Norce's events are a few hundred bytes; this is generous and keeps nonsense out of the queues.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
+/// A post is answered within this time, whatever is slow: the secret, the table and the queue together. Norce hangs up
+/// after five seconds (norce-api §6; for orders it does not say, §10.1), of which a cold start and the way there and back
+/// take some tenths. A single call of AWS gives up before that by itself, and two of them in a row do not.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+/// Why a post is answered with 503 when that time is over.
+const TOO_SLOW: &str = "the secret, the table or the queue took too long";
+
 /// The use case with everything that it needs.
 pub struct ReceiveEvents {
     /// Which secrets are accepted.
@@ -102,7 +110,9 @@ impl ReceiveEvents {
     }
 
     async fn handle_event(&self, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        let answer = self.answer(request).await.unwrap_or_else(|answer| answer);
+        let answer = tokio::time::timeout(ANSWER_WITHIN, self.answer(request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Answer::TryAgain(TOO_SLOW.to_owned())));
+        let answer = answer.unwrap_or_else(|answer| answer);
         match &answer {
             Answer::Accepted {
                 event,

@@ -24,7 +24,7 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    ReceiveEvents,
+    ANSWER_WITHIN, ReceiveEvents, TOO_SLOW,
     secret::{self, Accepted, Credentials},
     sent_body,
 };
@@ -67,10 +67,9 @@ impl ReceiveEvents {
         &self,
         request: &ApiGatewayV2httpRequest,
     ) -> ApiGatewayV2httpResponse {
-        let answer = self
-            .order_answer(request)
-            .await
-            .unwrap_or_else(|answer| answer);
+        let answer = tokio::time::timeout(ANSWER_WITHIN, self.order_answer(request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Answer::TryAgain(TOO_SLOW.to_owned())));
+        let answer = answer.unwrap_or_else(|answer| answer);
         match &answer {
             Answer::Received {
                 subject,

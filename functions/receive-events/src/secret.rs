@@ -4,9 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
-use shared::runtime::secrets::{EventSecret, OrderSecret, SecretError, SecretForm, Secrets};
+use shared::{
+    Since,
+    runtime::secrets::{EventSecret, OrderSecret, SecretError, SecretForm, Secrets},
+};
 use subtle::{Choice, ConstantTimeEq};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::sync::Mutex;
 
 /// How long a secret is used without reading it again.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
@@ -25,7 +28,8 @@ pub trait Accepted<S>: Send + Sync {
 pub struct CachedSecret<S> {
     secrets: Secrets,
     arn: String,
-    cached: Mutex<Option<(Arc<S>, Instant)>>,
+    /// With the time when it was read, which may be many frozen hours ago.
+    cached: Mutex<Option<(Arc<S>, Since)>>,
 }
 
 impl<S> CachedSecret<S> {
@@ -57,7 +61,7 @@ impl<S: SecretForm + Send + Sync> Accepted<S> for CachedSecret<S> {
         match (self.secrets.get::<S>(&self.arn).await, cached.as_ref()) {
             (Ok(secret), _) => {
                 let secret = Arc::new(secret);
-                *cached = Some((secret.clone(), Instant::now()));
+                *cached = Some((secret.clone(), Since::now()));
                 Ok(secret)
             }
             (Err(error), Some((secret, _))) => {

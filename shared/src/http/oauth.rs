@@ -12,11 +12,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::sync::Mutex;
 use url::{Url, form_urlencoded};
 
 use super::{Deadline, Transport, TransportError, is_temporary, retry_after};
-use crate::domain::redact;
+use crate::{Since, domain::redact};
 
 /// The longest that an identity provider can make us wait, and the longest that a token is kept. Both times come from
 /// outside; neither may silence a function that lives for days.
@@ -96,18 +96,31 @@ struct State {
     failure: Option<Failure>,
 }
 
+/// A token that was asked for at a time, and from then on is used for no longer than this.
 struct CachedToken {
     token: AccessToken,
-    usable_until: Instant,
+    asked: Since,
+    usable_for: Duration,
 }
 
-/// The last fetch failed. Nobody asks the provider again before `until`.
+impl CachedToken {
+    fn is_usable(&self) -> bool {
+        self.asked.elapsed() < self.usable_for
+    }
+}
+
+/// The last fetch failed. From then on, nobody asks the provider again for this long.
 struct Failure {
     error: TokenError,
-    until: Instant,
+    at: Since,
+    hold: Duration,
 }
 
 impl Failure {
+    fn remaining(&self) -> Duration {
+        self.hold.saturating_sub(self.at.elapsed())
+    }
+
     /// The error as it is now: what is left to wait has become less.
     fn now(&self) -> TokenError {
         match &self.error {
@@ -115,7 +128,7 @@ impl Failure {
                 after: Some(_),
                 reason,
             } => TokenError::RetryAfter {
-                after: Some(self.until.saturating_duration_since(Instant::now())),
+                after: Some(self.remaining()),
                 reason: reason.clone(),
             },
             error => error.clone(),
@@ -148,15 +161,14 @@ impl TokenSource {
         let mut state = tokio::time::timeout(deadline.remaining(), self.state.lock())
             .await
             .map_err(|_| again(None, "no time is left"))?;
-        let now = Instant::now();
         if let Some(cached) = &state.token
-            && cached.usable_until > now
+            && cached.is_usable()
         {
             return Ok(cached.token.clone());
         }
         let waited = self.fetches.load(Ordering::Acquire) != seen;
         if let Some(failure) = &state.failure
-            && (waited || failure.until > now)
+            && (waited || !failure.remaining().is_zero())
         {
             return Err(failure.now());
         }
@@ -181,7 +193,8 @@ impl TokenSource {
                     token: None,
                     failure: Some(Failure {
                         error: error.clone(),
-                        until: Instant::now() + hold,
+                        at: Since::now(),
+                        hold,
                     }),
                 };
                 Err(error)
@@ -198,7 +211,7 @@ impl TokenSource {
     }
 
     async fn fetch(&self, deadline: Deadline) -> Result<CachedToken, TokenError> {
-        let asked = Instant::now();
+        let asked = Since::now();
         let mut answer = self.ask(deadline).await;
         // Once more for a connection that broke or a server that stumbled; never for a rate limit.
         let stumbled = match &answer {
@@ -255,7 +268,7 @@ impl TokenSource {
         self.transport.send(request, timeout).await
     }
 
-    fn read(&self, response: &Response<Bytes>, asked: Instant) -> Result<CachedToken, TokenError> {
+    fn read(&self, response: &Response<Bytes>, asked: Since) -> Result<CachedToken, TokenError> {
         // The parser's own message could quote the token.
         let unreadable = |what: &str| TokenError::Unreadable(what.to_owned());
         let answer: TokenAnswer = serde_json::from_slice(response.body())
@@ -268,7 +281,8 @@ impl TokenSource {
         let early = self.policy.early.min(lifetime / 2);
         Ok(CachedToken {
             token: AccessToken(value),
-            usable_until: asked + (lifetime - early),
+            asked,
+            usable_for: lifetime - early,
         })
     }
 
@@ -405,6 +419,17 @@ mod tests {
         tokio::time::advance(Duration::from_secs(3600 - 60 - 1) - Duration::from_millis(1)).await;
         assert_eq!(get(&source).await.unwrap(), "Bearer a");
         tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(get(&source).await.unwrap(), "Bearer b");
+        assert_eq!(provider.calls(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_has_expired_while_the_process_was_frozen_is_not_used() {
+        let (provider, source) = source(vec![token("a"), token("b")]);
+        assert_eq!(get(&source).await.unwrap(), "Bearer a");
+        if let Some(cached) = &mut source.state.lock().await.token {
+            cached.asked = cached.asked.frozen_for(60 * MINUTE);
+        }
         assert_eq!(get(&source).await.unwrap(), "Bearer b");
         assert_eq!(provider.calls(), 2);
     }

@@ -1,10 +1,19 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
-use aws_config::SdkConfig;
-use aws_sdk_cloudwatchlogs::Client;
+use aws_config::{SdkConfig, timeout::TimeoutConfig};
+use aws_sdk_cloudwatchlogs::{Client, config::Builder};
 use chrono::{DateTime, Utc};
 
 use super::{LogLine, LogPage, Logs, LogsError};
 use crate::aws::explain;
+
+/// `FilterLogEvents` goes over the lines of hours before it answers, with up to 1 MB of them or with none and the place
+/// where the next call goes on (Amazon CloudWatch Logs API Reference, "FilterLogEvents"). On a busy log that takes
+/// seconds, unlike every other call that is made.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Two tries. Whoever searches has a deadline as well, which may be nearer.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A log group of CloudWatch Logs.
 #[derive(Debug, Clone)]
@@ -16,8 +25,14 @@ pub struct CloudWatchLogs {
 impl CloudWatchLogs {
     /// A log group, by its name.
     pub fn new(config: &SdkConfig, group: impl Into<String>) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .read_timeout(ATTEMPT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let config = Builder::from(config).timeout_config(timeouts).build();
         Self {
-            client: Client::new(config),
+            client: Client::from_conf(config),
             group: group.into(),
         }
     }

@@ -17,6 +17,7 @@ use super::{
     Reservation, Reserved,
 };
 use crate::{
+    Consistency,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, FingerprintKey, NorceId, Scope},
     dynamodb::{
         Expression, Item, Table, Write, Written, attribute, from_item, number, text, to_item,
@@ -446,9 +447,10 @@ impl Mappings for DynamoDbMappings {
         &self,
         scope: Scope,
         records: &[ErpId],
+        consistency: Consistency,
     ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
         let keys = records.iter().map(|record| record_key(scope, record));
-        let items = self.table.get_many(keys.collect(), false).await;
+        let items = self.table.get_many(keys.collect(), consistency).await;
         items
             .map_err(MappingsError)?
             .into_iter()
@@ -470,7 +472,7 @@ impl Mappings for DynamoDbMappings {
             keys.push(record_key(scope, record));
             keys.push(code_key(kind, scope, code));
         }
-        let items = self.table.get_many(keys, true).await;
+        let items = self.table.get_many(keys, Consistency::Strong).await;
         let mut items = items.map_err(MappingsError)?.into_iter();
         records
             .iter()
@@ -502,7 +504,7 @@ impl Mappings for DynamoDbMappings {
             keys.push(self.entity_tombstone(*entity)?);
             keys.push(entity_key(*entity));
         }
-        let items = self.table.get_many(keys, false).await;
+        let items = self.table.get_many(keys, Consistency::Strong).await;
         let mut items = items.map_err(MappingsError)?.into_iter();
         entities
             .iter()
@@ -646,7 +648,7 @@ impl Mappings for DynamoDbMappings {
     }
 
     async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError> {
-        let page = self.table.scan_page(after).await;
+        let page = self.table.scan_page(after, Consistency::Eventual).await;
         let (items, next) = page.map_err(MappingsError)?;
         let mut bound = Vec::new();
         for item in items {

@@ -1,6 +1,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -10,7 +11,11 @@ use super::{
     Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError, READ_AT_ONCE,
     RecordFace, Reservation, Reserved,
 };
-use crate::domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope};
+use crate::{
+    Consistency,
+    consistency::LaggingMap,
+    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
+};
 
 /// Code mappings in memory, for everything that runs in one process.
 #[derive(Debug, Default)]
@@ -18,15 +23,15 @@ pub struct MemoryMappings(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    by_entity: HashMap<EntityRef, Stored>,
+    by_entity: LaggingMap<EntityRef, Stored>,
     by_code: HashMap<CodeKey, EntityRef>,
-    by_record: HashMap<(Scope, ErpId), RecordFace>,
+    by_record: LaggingMap<(Scope, ErpId), RecordFace>,
     forgotten_entities: HashSet<EntityRef>,
     forgotten_codes: HashSet<CodeKey>,
     forgotten_records: HashSet<(Scope, ErpId)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Stored {
     Reserved(Reservation),
     Bound(Binding),
@@ -97,6 +102,13 @@ impl Binding {
 impl MemoryMappings {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on, reads that are not strongly consistent do not see the writes of the last `lag`.
+    pub fn serve_stale_reads(&self, lag: Duration) {
+        let mut state = self.state();
+        state.by_entity.set_lag(lag);
+        state.by_record.set_lag(lag);
     }
 }
 
@@ -257,16 +269,19 @@ impl Mappings for MemoryMappings {
         state.forgotten_entities.insert(entity);
         Ok(())
     }
+
     async fn records(
         &self,
         scope: Scope,
         records: &[ErpId],
+        consistency: Consistency,
     ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
         let state = self.state();
-        Ok(records
-            .iter()
-            .map(|record| state.face(scope, record))
-            .collect())
+        let face = |record: &ErpId| {
+            let key = (scope, record.clone());
+            state.by_record.read(&key, consistency).cloned()
+        };
+        Ok(records.iter().map(face).collect())
     }
 
     async fn known(
@@ -407,7 +422,8 @@ impl Mappings for MemoryMappings {
 
     async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError> {
         let state = self.state();
-        let bound = state.by_entity.iter().filter_map(|(entity, stored)| {
+        let stored = state.by_entity.read_all(Consistency::Eventual);
+        let bound = stored.filter_map(|(entity, stored)| {
             let Stored::Bound(binding) = stored else {
                 return None;
             };

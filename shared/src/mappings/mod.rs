@@ -18,6 +18,7 @@ pub use dynamodb::DynamoDbMappings;
 pub use memory::MemoryMappings;
 
 use crate::{
+    Consistency,
     domain::{Code, EntityKind, EntityRef, Fingerprint, NorceId, Scope},
     erp::ErpId,
 };
@@ -169,6 +170,9 @@ pub struct BoundPage {
 pub struct MappingsError(pub String);
 
 /// The store of the code mappings.
+///
+/// Every read is strongly consistent, except where a method says otherwise: what is read here decides whether something is
+/// created, sent or left out, and it is often read a moment after it was written.
 #[async_trait]
 pub trait Mappings: Send + Sync {
     /// What is known about an entity.
@@ -225,15 +229,16 @@ pub trait Mappings: Send + Sync {
     /// ERP record can be bound again (P12). Repeating it changes nothing.
     async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError>;
 
-    /// The faces of many ERP records, in their order, by reads that may be a moment behind: [`READ_AT_ONCE`] of them
-    /// cost one request.
+    /// The faces of many ERP records, in their order. [`READ_AT_ONCE`] of them cost one request; of a pass over unchanged
+    /// records they are nearly all the cost, which is why the caller chooses how recent they must be.
     async fn records(
         &self,
         scope: Scope,
         records: &[ErpId],
+        consistency: Consistency,
     ) -> Result<Vec<Option<RecordFace>>, MappingsError>;
 
-    /// What is known about many ERP records that seem to be unknown, in their order, by reads that are never behind.
+    /// What is known about many ERP records that seem to be unknown, in their order.
     async fn known(
         &self,
         kind: EntityKind,
@@ -241,7 +246,7 @@ pub trait Mappings: Send + Sync {
         records: &[(ErpId, Code)],
     ) -> Result<Vec<Known>, MappingsError>;
 
-    /// What is known about many entities, in their order, by reads that may be a moment behind.
+    /// What is known about many entities, in their order.
     async fn get_many(&self, entities: &[EntityRef])
     -> Result<Vec<Option<Mapping>>, MappingsError>;
 
@@ -280,7 +285,8 @@ pub trait Mappings: Send + Sync {
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;
 
     /// Some of the entities that are bound, in no particular order, beginning after the place where the last page ended.
-    /// What is bound throughout is on one of the pages. Reads the whole store in the end: for people.
+    /// What is bound throughout is on one of the pages. Reads the whole store in the end, by eventually consistent reads:
+    /// an export for people, who do not see whether a binding of the last second is in it.
     async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError>;
 }
 

@@ -3,7 +3,9 @@
 //! | `pk` | holds |
 //! |---|---|
 //! | `order#app-<application>/<hash of the reference>` | an order; its text as it came |
-//! | `waiting#<entity>` | an attribute for each order that waits for the entity |
+//! | `waiting#<entity>#7` | orders that wait for the entity, each an attribute of one of 16 items |
+//!
+//! Earlier versions kept the orders that wait in a single item without the last part of the key: those are read as well.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -162,37 +164,37 @@ impl Orders for DynamoDbOrders {
         key: &OrderRef,
         at: DateTime<Utc>,
     ) -> Result<(), OrdersError> {
-        let change = Expression::new("SET #order = :order, #expires_at = :then")
-            .rename("order", &waiting_attribute(key))
-            .name("expires_at")
-            .value("order", json(key)?)
-            .value("then", number((at + NOTE_KEPT).timestamp()));
-        let key = waiting_key(entity);
-        self.table.update(&key, change).await.map_err(OrdersError)
+        let (list, name) = (waiting_key(entity), waiting_attribute(key));
+        let fits = self
+            .table
+            .add_entry(&list, &name, json(key)?, at + NOTE_KEPT)
+            .await;
+        if !fits.map_err(OrdersError)? {
+            tracing::warn!(%entity, order = %key, "so many orders wait for it that this one is not noted: it goes on when what is owed is tried again");
+        }
+        Ok(())
     }
 
     async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, OrdersError> {
-        let key = waiting_key(entity);
-        let item = self.table.get(&key).await.map_err(OrdersError)?;
-        let mut waiting: Vec<_> = item.into_iter().flatten().collect();
-        waiting.retain(|(name, _)| name.starts_with(WAITING));
-        waiting.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let read = |(_, order): (String, AttributeValue)| {
+        let list = waiting_key(entity);
+        let waiting = self.table.entries(&list, WAITING).await;
+        let read = |order: AttributeValue| {
             let AttributeValue::M(order) = order else {
-                return Err(format!("the item of {key} has an unexpected shape"));
+                return Err(format!("the item of {list} has an unexpected shape"));
             };
-            from_item(order, &key)
+            from_item(order, &list)
         };
-        let orders: Result<_, _> = waiting.into_iter().map(read).collect();
+        let waiting = waiting.map_err(OrdersError)?;
+        let orders: Result<_, _> = waiting.into_values().map(read).collect();
         orders.map_err(OrdersError)
     }
 
     async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), OrdersError> {
-        for key in keys {
-            let change = Expression::new("REMOVE #order").rename("order", &waiting_attribute(key));
-            let removed = self.table.update(&waiting_key(entity), change).await;
-            removed.map_err(OrdersError)?;
-        }
-        Ok(())
+        let entries = keys.iter().map(|key| (waiting_attribute(key), None));
+        let removed = self
+            .table
+            .remove_entries(&waiting_key(entity), entries.collect(), None)
+            .await;
+        removed.map_err(OrdersError)
     }
 }

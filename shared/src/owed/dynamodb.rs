@@ -6,8 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Reason, Stage, Subject, key};
+use super::{
+    Dismissal, NewOwed, Owed, OwedError, OwedPage, OwedRecords, Reason, Stage, Subject, key,
+};
 use crate::{
+    Consistency,
     domain::{Cause, Code},
     dynamodb::{Expression, Table, from_item, number, text, to_item},
 };
@@ -151,12 +154,18 @@ impl OwedRecords for DynamoDbOwed {
         .await
     }
 
-    async fn list(&self) -> Result<Vec<Owed>, OwedError> {
-        let items = self.table.scan().await.map_err(OwedError)?;
-        items
+    async fn page(
+        &self,
+        after: Option<&str>,
+        consistency: Consistency,
+    ) -> Result<OwedPage, OwedError> {
+        let page = self.table.scan_page(after, consistency).await;
+        let (items, next) = page.map_err(OwedError)?;
+        let owed = items
             .into_iter()
             .map(|item| from_item(item, "an owed record"))
             .collect::<Result<_, _>>()
-            .map_err(OwedError)
+            .map_err(OwedError)?;
+        Ok(OwedPage { owed, next })
     }
 }

@@ -1,20 +1,39 @@
 use std::{
-    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Dismissal, NewOwed, Owed, OwedError, OwedRecords, Stage, Subject, key};
+use super::{Dismissal, NewOwed, Owed, OwedError, OwedPage, OwedRecords, Stage, Subject, key};
+use crate::{Consistency, consistency::LaggingMap};
+
+/// Records in a page: fewer than in DynamoDB, so that a handful of them makes several pages.
+const RECORDS_IN_A_PAGE: usize = 20;
 
 /// Owed records in memory, for everything that runs in one process.
 #[derive(Debug, Default)]
-pub struct MemoryOwed(Mutex<HashMap<String, Owed>>);
+pub struct MemoryOwed(Mutex<LaggingMap<String, Owed>>);
 
 impl MemoryOwed {
-    fn records(&self) -> MutexGuard<'_, HashMap<String, Owed>> {
+    fn records(&self) -> MutexGuard<'_, LaggingMap<String, Owed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on, reads that are not strongly consistent do not see the writes of the last `lag`.
+    pub fn serve_stale_reads(&self, lag: Duration) {
+        self.records().set_lag(lag);
+    }
+
+    /// The whole list: in memory it is there already.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn list(&self) -> Result<Vec<Owed>, OwedError> {
+        let records = self.records();
+        let all = records.read_all(Consistency::Strong);
+        Ok(all.map(|(_, owed)| owed.clone()).collect())
     }
 }
 
@@ -82,7 +101,22 @@ impl OwedRecords for MemoryOwed {
             .is_some())
     }
 
-    async fn list(&self) -> Result<Vec<Owed>, OwedError> {
-        Ok(self.records().values().cloned().collect())
+    async fn page(
+        &self,
+        after: Option<&str>,
+        consistency: Consistency,
+    ) -> Result<OwedPage, OwedError> {
+        let records = self.records();
+        let all = records.read_all(consistency);
+        let mut rest: Vec<(&String, &Owed)> = all
+            .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after))
+            .collect();
+        rest.sort_unstable_by_key(|(key, _)| *key);
+        let next = rest.get(RECORDS_IN_A_PAGE).is_some();
+        rest.truncate(RECORDS_IN_A_PAGE);
+        Ok(OwedPage {
+            next: rest.last().filter(|_| next).map(|(key, _)| (*key).clone()),
+            owed: rest.into_iter().map(|(_, owed)| owed.clone()).collect(),
+        })
     }
 }

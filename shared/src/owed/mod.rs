@@ -2,6 +2,7 @@
 //! when a later attempt succeeds.
 
 mod dynamodb;
+mod fold;
 mod memory;
 
 use std::{collections::BTreeMap, fmt};
@@ -13,8 +14,10 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbOwed;
+pub use fold::{Earliest, fold};
 pub use memory::MemoryOwed;
 
+use crate::Consistency;
 use crate::domain::{ApplicationId, Cause, ChangeMessage, Code, EntityRef, ErpId, OrderKey, Scope};
 
 /// What is owed: one record per subject and stage.
@@ -246,19 +249,15 @@ pub struct OwedCounts {
 }
 
 impl OwedCounts {
-    /// Counts a list.
-    pub fn of<'a>(list: impl IntoIterator<Item = &'a Owed>, now: DateTime<Utc>) -> Self {
-        let mut counts = Self::default();
-        for owed in list {
-            if owed.dismissed.is_some() {
-                counts.dismissed += 1;
-                continue;
-            }
-            *counts.owed.entry(owed.reason.as_str()).or_default() += 1;
-            let age = (now - owed.first).to_std().unwrap_or_default().as_secs();
-            counts.oldest_seconds = counts.oldest_seconds.max(age);
+    /// Counts a record.
+    pub fn count(&mut self, owed: &Owed, now: DateTime<Utc>) {
+        if owed.dismissed.is_some() {
+            self.dismissed += 1;
+            return;
         }
-        counts
+        *self.owed.entry(owed.reason.as_str()).or_default() += 1;
+        let age = (now - owed.first).to_std().unwrap_or_default().as_secs();
+        self.oldest_seconds = self.oldest_seconds.max(age);
     }
 
     /// How many are owed and not dismissed.
@@ -288,7 +287,16 @@ fn key(subject: &Subject, stage: Stage) -> String {
 #[error("the owed records cannot be reached: {0}")]
 pub struct OwedError(pub String);
 
-/// The list of what is owed.
+/// A part of the list that fits into memory however long the list is: in DynamoDB, up to 1 MB of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwedPage {
+    /// Its records.
+    pub owed: Vec<Owed>,
+    /// Where the next page begins: pass it as `after`. `None`: this is the last page.
+    pub next: Option<String>,
+}
+
+/// The list of what is owed. Single records are read strongly consistently; of pages the caller chooses.
 #[async_trait]
 pub trait OwedRecords: Send + Sync {
     /// Puts a failed attempt on the list, or counts it where the subject and stage are on it already. A repeat under the
@@ -317,6 +325,11 @@ pub trait OwedRecords: Send + Sync {
         dismissal: &Dismissal,
     ) -> Result<bool, OwedError>;
 
-    /// The whole list, in no particular order.
-    async fn list(&self) -> Result<Vec<Owed>, OwedError>;
+    /// A page of the list, in no particular order, beginning after the place where the last page ended; for [`fold`]. What
+    /// is on the list throughout is on one of the pages.
+    async fn page(
+        &self,
+        after: Option<&str>,
+        consistency: Consistency,
+    ) -> Result<OwedPage, OwedError>;
 }

@@ -5,11 +5,13 @@
 //! | `run#<id>` | a [`Run`] as JSON, and its `version` |
 //! | `lease#erp#client` | who walks over a register: `run`, `invocation`, `until` |
 //! | `watermark#erp#client#customer` | `at` |
-//! | `waiting#client#customer#5d11…` | lines that wait until Norce has that company, each an attribute of its own |
+//! | `waiting#client#customer#5d11…#7` | lines that wait until Norce has that company, each an attribute of one of 16 items |
+//!
+//! Earlier versions kept the lines in a single item without the last part of the key, and without an expiry: those are
+//! read as well, and the item gets an expiry when lines of it have gone on their way.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -24,6 +26,10 @@ use crate::{
 const KEPT: TimeDelta = TimeDelta::days(90);
 /// The largest run that is stored: an item of DynamoDB has at most 400 KB, names and the other attributes included.
 const MAX_RUN_BYTES: usize = 390 * 1024;
+
+/// How long lines wait for their company, from the latest of them. Every pass that still finds a record waiting lets it wait
+/// anew, so that only what nobody waits for any more expires.
+const WAITING_KEPT: TimeDelta = TimeDelta::days(30);
 
 /// What the attributes begin with that hold a line.
 const LINE: &str = "line ";
@@ -215,12 +221,15 @@ impl Passes for DynamoDbPasses {
         scope: Scope,
         company: &ErpId,
         line: &ImportLine,
-    ) -> Result<(), PassesError> {
-        let change = Expression::new("SET #line = :line")
-            .rename("line", &line_attribute(line))
-            .value("line", text(line_text(line)?));
-        let key = company_key(scope, company);
-        self.table.update(&key, change).await.map_err(PassesError)
+        at: DateTime<Utc>,
+    ) -> Result<bool, PassesError> {
+        let list = company_key(scope, company);
+        let (name, value) = (line_attribute(line), text(line_text(line)?));
+        let fits = self
+            .table
+            .add_entry(&list, &name, value, at + WAITING_KEPT)
+            .await;
+        fits.map_err(PassesError)
     }
 
     async fn waiting_for_company(
@@ -228,17 +237,11 @@ impl Passes for DynamoDbPasses {
         scope: Scope,
         company: &ErpId,
     ) -> Result<Vec<ImportLine>, PassesError> {
-        let item = self.table.get(&company_key(scope, company)).await;
-        let mut lines: Vec<(String, AttributeValue)> = item
-            .map_err(PassesError)?
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| name.starts_with(LINE))
-            .collect();
-        lines.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let list = company_key(scope, company);
+        let lines = self.table.entries(&list, LINE).await.map_err(PassesError)?;
         lines
-            .into_iter()
-            .map(|(_, line)| {
+            .into_values()
+            .map(|line| {
                 let line = line.as_s().ok();
                 line.and_then(|line| serde_json::from_str(line).ok())
                     .ok_or_else(|| {
@@ -255,19 +258,16 @@ impl Passes for DynamoDbPasses {
         scope: Scope,
         company: &ErpId,
         lines: &[ImportLine],
+        at: DateTime<Utc>,
     ) -> Result<(), PassesError> {
-        let key = company_key(scope, company);
-        for line in lines {
-            let name = line_attribute(line);
-            let same = Expression::new("#line = :line")
-                .rename("line", &name)
-                .value("line", text(line_text(line)?));
-            let change = Expression::new("REMOVE #line").rename("line", &name);
-            // Refused: it is gone already, or another one waits in its place.
-            let removed = self.table.update_if(&key, change, same).await;
-            removed.map_err(PassesError)?;
-        }
-        Ok(())
+        let list = company_key(scope, company);
+        let entry = |line| Ok((line_attribute(line), Some(text(line_text(line)?))));
+        let entries: Result<_, PassesError> = lines.iter().map(entry).collect();
+        let removed = self
+            .table
+            .remove_entries(&list, entries?, Some(at + WAITING_KEPT))
+            .await;
+        removed.map_err(PassesError)
     }
 }
 

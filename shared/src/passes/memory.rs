@@ -115,11 +115,12 @@ impl Passes for MemoryPasses {
         scope: Scope,
         company: &ErpId,
         line: &ImportLine,
-    ) -> Result<(), PassesError> {
+        _: DateTime<Utc>,
+    ) -> Result<bool, PassesError> {
         let mut state = self.state();
         let lines = state.waiting.entry((scope, company.clone())).or_default();
         lines.insert(waiting_key(line), line.clone());
-        Ok(())
+        Ok(true)
     }
 
     async fn waiting_for_company(
@@ -139,6 +140,7 @@ impl Passes for MemoryPasses {
         scope: Scope,
         company: &ErpId,
         lines: &[ImportLine],
+        _: DateTime<Utc>,
     ) -> Result<(), PassesError> {
         let mut state = self.state();
         if let Some(waiting) = state.waiting.get_mut(&(scope, company.clone())) {

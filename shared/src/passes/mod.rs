@@ -190,15 +190,17 @@ pub trait Passes: Send + Sync {
     ) -> Result<(), PassesError>;
 
     /// Lets a line wait until Norce has the company that is this ERP record. Repeating it changes nothing: of the lines
-    /// of one ERP record, the last one waits.
+    /// of one ERP record, the last one waits. A line that waits for longer than a month may be lost. `false`: so many
+    /// lines wait for this company (some 17,000) that this one does not fit, and it does not wait.
     async fn wait_for_company(
         &self,
         scope: Scope,
         company: &ErpId,
         line: &ImportLine,
-    ) -> Result<(), PassesError>;
+        at: DateTime<Utc>,
+    ) -> Result<bool, PassesError>;
 
-    /// The lines that wait for a company.
+    /// The lines that wait for a company: some megabytes at most.
     async fn waiting_for_company(
         &self,
         scope: Scope,
@@ -211,6 +213,7 @@ pub trait Passes: Send + Sync {
         scope: Scope,
         company: &ErpId,
         lines: &[ImportLine],
+        at: DateTime<Utc>,
     ) -> Result<(), PassesError>;
 }
 

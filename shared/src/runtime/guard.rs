@@ -20,6 +20,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::metrics::{Metric, Metrics};
 use crate::{
+    Since,
     breakers::Breakers,
     domain::{Breaker, Clock, FAILURES_UNTIL_OPEN, Permit},
     http::{Transport, TransportError, is_temporary, retry_after},
@@ -112,20 +113,32 @@ struct Known {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     breaker: Breaker,
-    seen_at: Option<Instant>,
+    seen_at: Option<Since>,
     failures: u32,
-    /// When the next call's turn would be, were there no bursts: of the limit, and after an outage.
-    turns: [Option<Instant>; 2],
+    /// From when turns are counted: a remote's allowance grows while the process is frozen, too.
+    begin: Since,
+    /// When the next call's turn would be, were there no bursts, counted from `begin`: of the limit, and after an outage.
+    turns: [Option<Duration>; 2],
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            breaker: Breaker::default(),
+            seen_at: None,
+            failures: 0,
+            begin: Since::now(),
+            turns: [None; 2],
+        }
+    }
 }
 
 impl State {
     /// Takes a turn, and says how long it is until then; `Err`: too long, and it was not taken.
     fn turn(
         &mut self,
-        now: Instant,
         limit: &RateLimit,
         recovery: Option<f64>,
         longest: Duration,
@@ -134,6 +147,7 @@ impl State {
             Some((limit.per_second, limit.burst)),
             recovery.map(|rate| (rate, 1)),
         ];
+        let now = self.begin.elapsed();
         let mut taken = self.turns;
         let mut wait = Duration::ZERO;
         for (turn, rate) in taken.iter_mut().zip(rates) {
@@ -142,8 +156,10 @@ impl State {
                 continue;
             };
             let interval = Duration::from_secs_f64(1.0 / per_second);
-            let at = turn.unwrap_or(now).max(now);
             let early = interval.saturating_mul(burst.saturating_sub(1));
+            // No turn that was ever taken is later: where it seems so, the time of day was set back.
+            let latest = now + early + interval + LONGEST_TURN;
+            let at = turn.unwrap_or(now).clamp(now, latest);
             wait = wait.max((at - now).saturating_sub(early));
             *turn = Some(at + interval);
         }
@@ -210,7 +226,7 @@ impl GuardedTransport {
     fn see(&self, known: &Known, breaker: Breaker) {
         let mut state = known.state();
         state.breaker = breaker;
-        state.seen_at = Some(Instant::now());
+        state.seen_at = Some(Since::now());
     }
 
     /// Puts a state in the place of the one that was seen; `false`: somebody else was faster.
@@ -242,9 +258,7 @@ impl GuardedTransport {
         let now = self.guard.clock.now();
         match breaker.permit(now) {
             Permit::Go(recovery) => {
-                let turn = known
-                    .state()
-                    .turn(Instant::now(), &known.limit, recovery, longest);
+                let turn = known.state().turn(&known.limit, recovery, longest);
                 tokio::time::sleep(turn.map_err(held)?).await;
                 Ok(None)
             }
@@ -350,5 +364,48 @@ impl Transport for GuardedTransport {
         let outcome = self.inner.send(request, timeout).await;
         self.note(&remote.name, &known, probe, &outcome).await;
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: RateLimit = RateLimit {
+        per_second: 1.0,
+        burst: 3,
+        at_once: 1,
+    };
+
+    fn turn(state: &mut State) -> Result<Duration, Duration> {
+        state.turn(&LIMIT, None, LONGEST_TURN)
+    }
+
+    fn use_up(state: &mut State) {
+        while turn(state).is_ok() {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_remotes_allowance_grows_while_the_process_is_frozen() {
+        let mut state = State::default();
+        use_up(&mut state);
+        state.begin = state.begin.frozen_for(Duration::from_secs(60));
+        let waits: Vec<_> = (0..3).map(|_| turn(&mut state)).collect();
+        assert_eq!(waits, [Ok(Duration::ZERO); 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_of_day_that_is_set_back_holds_calls_back_for_moments_only() {
+        let mut state = State::default();
+        let begin = state.begin;
+        state.begin = begin.frozen_for(Duration::from_secs(3_600));
+        use_up(&mut state);
+        state.begin = begin;
+        tokio::time::advance(2 * LONGEST_TURN).await;
+        assert!(turn(&mut state).is_err());
+        tokio::time::advance(2 * LONGEST_TURN).await;
+        use_up(&mut state);
+        tokio::time::advance(2 * LONGEST_TURN).await;
+        assert_eq!(turn(&mut state), Ok(Duration::ZERO));
     }
 }

@@ -1,11 +1,14 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::{sync::Mutex, time::Instant};
+use tokio::sync::Mutex;
+
+use crate::Since;
 
 /// Something that is built on first use and built anew when it is old: the clients of a warm function, which hold
 /// secrets that may have been rotated meanwhile.
 pub struct Renewed<T> {
-    current: Mutex<Option<(Arc<T>, Instant)>>,
+    /// With the time when it was built, which may be many frozen hours ago.
+    current: Mutex<Option<(Arc<T>, Since)>>,
     lifetime: Duration,
 }
 
@@ -42,7 +45,7 @@ impl<T> Renewed<T> {
         match (build().await, current.as_ref()) {
             (Ok(value), _) => {
                 let value = Arc::new(value);
-                *current = Some((value.clone(), Instant::now()));
+                *current = Some((value.clone(), Since::now()));
                 Ok(value)
             }
             (Err(error), Some((value, _))) => {
@@ -68,5 +71,21 @@ mod tests {
         tokio::time::advance(SECRET_LIFETIME).await;
         assert_eq!(build(Err("no secret".to_owned())).await, 1);
         assert_eq!(build(Ok(3)).await, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_grown_old_while_the_process_was_frozen_is_built_anew() {
+        let renewed = Renewed::default();
+        let build = async |value: u8| {
+            *renewed
+                .get(|| async { Ok::<_, String>(value) })
+                .await
+                .unwrap()
+        };
+        assert_eq!(build(1).await, 1);
+        if let Some((_, built_at)) = renewed.current.lock().await.as_mut() {
+            *built_at = built_at.frozen_for(SECRET_LIFETIME);
+        }
+        assert_eq!(build(2).await, 2);
     }
 }

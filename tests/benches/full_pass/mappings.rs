@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use shared::{
+    Consistency,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, NorceId, Scope},
     mappings::{
         Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
@@ -27,6 +28,7 @@ impl Mappings for Arithmetic {
         &self,
         _: Scope,
         records: &[ErpId],
+        _: Consistency,
     ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
         records
             .iter()

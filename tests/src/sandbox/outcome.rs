@@ -7,8 +7,10 @@ use std::{
 };
 
 use shared::{
+    Consistency,
     domain::{EntityKind, EntityRef, NorceId, Scope},
-    owed::{DynamoDbOwed, Owed, OwedRecords as _, Stage, Subject},
+    http::Deadline,
+    owed::{DynamoDbOwed, Owed, Stage, Subject, fold},
 };
 
 use super::{
@@ -25,6 +27,9 @@ use crate::{
     local_aws::LocalAws,
     norce_simulator::{self, Address, DeliveryState, ImportKind},
 };
+
+/// How long the owed list may take to be read: it has a few records.
+const TIME_FOR_THE_OWED_LIST: Duration = Duration::from_secs(60);
 
 /// Who played which part in the day.
 #[derive(Debug, Default)]
@@ -137,10 +142,14 @@ impl Outcome {
         answers: Vec<Answer>,
     ) -> Result<Self, SandboxError> {
         let table = deployment.output("OwedTable")?;
-        let owed = DynamoDbOwed::new(&aws.aws_config().await, table)
-            .list()
-            .await
-            .map_err(|error| SandboxError::Day(error.to_string()))?;
+        let list = DynamoDbOwed::new(&aws.aws_config().await, table);
+        let mut owed = Vec::new();
+        let deadline = Deadline::after(TIME_FOR_THE_OWED_LIST);
+        let each = |record| owed.push(record);
+        let read = fold(&list, Consistency::Strong, deadline, Duration::ZERO, each).await;
+        if !read.map_err(|error| SandboxError::Day(error.to_string()))? {
+            return Err(SandboxError::Day("the owed list has no end".to_owned()));
+        }
         let erp = shop.erp_register().await?;
         let mut sides = Sides {
             shop,

@@ -23,7 +23,7 @@ use shared::{
     http::{Deadline, ReqwestTransport},
     mappings::{Mapping, Mappings, MemoryMappings},
     norce::{NorceQuery, query::AddressTypes},
-    owed::{MemoryOwed, OwedRecords},
+    owed::MemoryOwed,
     queues::{Message, Queue, QueueError},
     runtime::{
         batch::{Handler, Outcome, Received},

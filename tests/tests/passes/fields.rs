@@ -2,7 +2,10 @@
 
 use erp_full_pass::PassSettings;
 use serde_json::json;
-use shared::{domain::PassMode, owed::Reason};
+use shared::{
+    domain::{ImportRequest, PassMode},
+    owed::Reason,
+};
 use tests::{
     bundle::{Bundle, Options},
     business_central_simulator::{ContactRecord, CustomerRecord},
@@ -141,6 +144,36 @@ async fn an_insert_of_a_contact_waits_for_its_company() {
     assert!(bundle.norce.companies_of(customer.id).contains(&company.id));
     bundle.pass(PassMode::Full).await;
     assert_eq!(owed(&bundle).await, []);
+    assert!(bundle.norce.contract_notes().is_empty());
+}
+
+/// However many there are: in messages that SQS takes, and rows that fit into a batch.
+#[tokio::test(start_paused = true)]
+async fn many_contacts_wait_for_their_company_and_all_come_with_it_in_messages_of_a_hundred() {
+    const CONTACTS: usize = 250;
+    let bundle = Bundle::new(&Options {
+        pass: inserting(),
+        ..Options::default()
+    });
+    let organisation = organisation_in_erp(&bundle);
+    for number in 0..CONTACTS {
+        contact_in_erp(&bundle, &organisation, number);
+    }
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!(ended(&run).waiting, CONTACTS as u64);
+    let delivered = bundle.delivered.lock().unwrap().clone();
+    let requests = delivered
+        .iter()
+        .filter_map(|body| serde_json::from_str::<ImportRequest>(body).ok());
+    let lines: Vec<usize> = requests.map(|request| request.lines.len()).collect();
+    assert_eq!(lines, [1, 100, 100, 50]);
+    let company = bundle.norce.companies().remove(0).row;
+    let customers = bundle.norce.customers();
+    assert_eq!(customers.len(), CONTACTS);
+    for customer in customers {
+        let companies = bundle.norce.companies_of(customer.row.id);
+        assert!(companies.contains(&company.id), "{}", customer.row.id);
+    }
     assert!(bundle.norce.contract_notes().is_empty());
 }
 

@@ -20,7 +20,7 @@ use shared::{
     domain::{Clock, EntityKind, PassMode},
     http::{Transport, TransportError},
     mappings::{CodeDelivery, Mapping, Mappings},
-    owed::{OwedRecords, Reason},
+    owed::Reason,
     passes::{Counts, LeaseKey, Passes, Run},
 };
 use tests::{

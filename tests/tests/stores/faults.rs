@@ -16,14 +16,23 @@ use aws_smithy_http_client::{
 use axum::{Router, body::Bytes, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 use shared::{
-    domain::{FingerprintKey, JobMessage},
-    mappings::{DynamoDbMappings, Mapping, Mappings, Reservation, Reserved},
-    owed::{DynamoDbOwed, OwedRecords},
+    Consistency,
+    breakers::{Breakers, DynamoDbBreakers},
+    domain::{ErpId, FingerprintKey, ImportLine, JobMessage, OrderText, Resource, Scope},
+    http::Deadline,
+    import_jobs::{DynamoDbImportJobs, ImportJobs},
+    mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation, Reserved},
+    norce::JobId,
+    orders::{DynamoDbOrders, OrderRef, Orders},
+    owed::{DynamoDbOwed, OwedRecords, Stage, Subject, fold},
+    passes::{DynamoDbPasses, LeaseKey, Passes},
     queues::{Queue, SqsQueue},
 };
 use uuid::Uuid;
 
-use crate::{customer, minute};
+use crate::{application, code, customer, minute, norce_id};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Answers from a script, the last answer again and again, and remembers what it was asked.
 #[derive(Default)]
@@ -151,6 +160,185 @@ async fn a_conflict_without_end_is_an_error() {
     assert_eq!(script.requests().len(), 10);
 }
 
+/// What DynamoDB answers to a write that is no transaction while one is at work on the same item.
+fn disturbed(code: &str) -> (u16, Value) {
+    let name = format!("com.amazonaws.dynamodb.v20120810#{code}");
+    (400, json!({"__type": name, "message": "at work"}))
+}
+
+#[tokio::test]
+async fn a_plain_write_that_meets_a_transaction_is_repeated() {
+    let subject = Subject::Entity(customer(1));
+    let there = json!({"Attributes": {"pk": {"S": "somewhere"}}});
+    let item = json!({"Item": {"pk": {"S": "somewhere"}}});
+    for code in [
+        "TransactionConflictException",
+        "ReplicatedWriteConflictException",
+    ] {
+        // Of a conditional update, a plain update, and a delete after the read that comes before it.
+        let (script, config) =
+            Script::start([disturbed(code), disturbed(code), (200, json!({}))]).await;
+        let owed = DynamoDbOwed::new(&config, "owed");
+        let noted = owed.note_retry(&subject, Stage::ToErp, minute(0)).await;
+        assert!(noted.unwrap());
+        assert_eq!(script.requests().len(), 3, "{code}");
+
+        let (script, config) = Script::start([disturbed(code), (200, json!({}))]).await;
+        let orders = DynamoDbOrders::new(&config, "orders");
+        let order = OrderRef {
+            application: application(1),
+            client_order_ref: "1".to_owned(),
+        };
+        let noted = orders.wait_for(customer(1), &order, minute(0)).await;
+        noted.unwrap();
+        assert_eq!(script.requests().len(), 2, "{code}");
+
+        let answers = [(200, item.clone()), disturbed(code), (200, there.clone())];
+        let (script, config) = Script::start(answers).await;
+        let owed = DynamoDbOwed::new(&config, "owed");
+        assert!(owed.resolve(&subject, Stage::ToErp).await.unwrap());
+        assert_eq!(script.requests().len(), 3, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_write_that_is_disturbed_without_end_is_an_error() {
+    let (script, config) = Script::start([disturbed("TransactionConflictException")]).await;
+    let owed = DynamoDbOwed::new(&config, "owed");
+    let subject = Subject::Entity(customer(1));
+    let noted = owed.note_retry(&subject, Stage::ToErp, minute(0)).await;
+    let error = noted.unwrap_err().to_string();
+    assert!(error.contains("TransactionConflictException"), "{error}");
+    assert_eq!(script.requests().len(), 10);
+}
+
+#[tokio::test]
+async fn a_line_that_does_not_fit_among_those_that_wait_is_refused_and_no_error() {
+    let message = "Item size to update has exceeded the maximum allowed size";
+    let full = json!({"__type": "ValidationException", "message": message});
+    let (_, config) = Script::start([(400, full)]).await;
+    let passes = DynamoDbPasses::new(&config, "passes");
+    let line = ImportLine::code(norce_id(1), code("C1"), Uuid::nil());
+    let company = contact();
+    let noted = passes.wait_for_company(Scope::Client, &company, &line, minute(0));
+    assert!(!noted.await.unwrap());
+    let orders = DynamoDbOrders::new(&config, "orders");
+    let order = OrderRef {
+        application: application(1),
+        client_order_ref: "1".to_owned(),
+    };
+    let noted = orders.wait_for(customer(1), &order, minute(0)).await;
+    noted.unwrap();
+}
+
+/// What a request asks for in the way of consistency; `None`: it is no read.
+fn consistency(request: &Value) -> Option<Consistency> {
+    let batch = request["RequestItems"].as_object();
+    let table = batch.and_then(|tables| tables.values().next());
+    // A scan has neither a key nor anything to write.
+    let is_write = ["UpdateExpression", "TransactItems", "ReturnValues"]
+        .iter()
+        .any(|name| request.get(name).is_some());
+    let read = table.unwrap_or(request);
+    (!is_write).then(|| match read["ConsistentRead"] == true {
+        true => Consistency::Strong,
+        false => Consistency::Eventual,
+    })
+}
+
+/// A rule over every store: what is read decides something, and it may have been written a moment ago.
+#[tokio::test]
+async fn every_read_is_strongly_consistent_where_its_caller_did_not_choose_otherwise() {
+    let (script, config) = Script::start([(200, json!({}))]).await;
+    let (entity, record, code) = (customer(1), contact(), code("C1"));
+    let subject = Subject::Entity(entity);
+    let order = OrderRef {
+        application: application(1),
+        client_order_ref: "1".to_owned(),
+    };
+    let text = OrderText::new("{}".to_owned());
+    let lease = LeaseKey {
+        scope: Scope::Client,
+        sweep: false,
+    };
+    let (id, job) = (Uuid::nil(), JobId(1));
+    let confirmed = CodeDelivery::Confirmed { at: minute(0) };
+    let refused = CodeDelivery::Refused { at: minute(0) };
+    let mappings = mappings(&config);
+    let owed = DynamoDbOwed::new(&config, "owed");
+    let orders = DynamoDbOrders::new(&config, "orders");
+    let jobs = DynamoDbImportJobs::new(&config, "jobs");
+    let passes = DynamoDbPasses::new(&config, "passes");
+    let breakers = DynamoDbBreakers::new(&config, "breakers");
+    macro_rules! reads {
+        ($consistency:ident: $($call:expr),+ $(,)?) => {$(
+            script.requests.lock().unwrap().clear();
+            $call.await.unwrap();
+            let requests = script.requests();
+            let reads: Vec<_> = requests.iter().filter_map(consistency).collect();
+            assert!(!reads.is_empty(), "{} reads nothing", stringify!($call));
+            let all = reads.iter().all(|it| *it == Consistency::$consistency);
+            assert!(all, "{}: {reads:?}", stringify!($call));
+        )+};
+    }
+    let scope = Scope::Client;
+    reads! { Strong:
+        mappings.get(entity),
+        mappings.by_code(entity.kind, scope, &code),
+        mappings.known(entity.kind, scope, &[(record.clone(), code.clone())]),
+        mappings.get_many(&[entity]),
+        mappings.records(scope, std::slice::from_ref(&record), Consistency::Strong),
+        mappings.rename(entity, &record, &code, &code),
+        mappings.forget(entity),
+        mappings.record_delivery(entity, &code, confirmed),
+        owed.get(&subject, Stage::ToErp),
+        owed.resolve(&subject, Stage::ToErp),
+        owed.page(None, Consistency::Strong),
+        orders.get(&order),
+        orders.waiting_for(entity),
+        jobs.get(id),
+        jobs.by_job(job),
+        jobs.settle(id),
+        jobs.open(),
+        passes.run(id),
+        passes.runs(),
+        passes.watermark(lease, entity.kind),
+        passes.waiting_for_company(scope, &record),
+        breakers.get("erp/client"),
+        breakers.list(),
+    }
+    reads! { Eventual:
+        mappings.records(scope, std::slice::from_ref(&record), Consistency::Eventual),
+        mappings.bound(None),
+        owed.page(None, Consistency::Eventual),
+    }
+    // What these read, they read because a condition did not hold.
+    let unmet = json!({"__type": "ConditionalCheckFailedException", "message": "unmet"});
+    let answers = || [(400, unmet.clone()), (200, json!({}))];
+    let (script, config) = Script::start(answers()).await;
+    let orders = DynamoDbOrders::new(&config, "orders");
+    orders.receive(&order, &text, minute(0)).await.unwrap();
+    assert_eq!(
+        consistency(&script.requests()[1]),
+        Some(Consistency::Strong)
+    );
+    let (script, config) = Script::start(answers()).await;
+    let mappings = self::mappings(&config);
+    let noted = mappings.record_delivery(entity, &code, refused).await;
+    assert!(!noted.unwrap());
+    assert_eq!(
+        consistency(&script.requests()[1]),
+        Some(Consistency::Strong)
+    );
+}
+
+fn contact() -> ErpId {
+    ErpId {
+        resource: Resource::Contact,
+        id: "1".to_owned(),
+    }
+}
+
 #[tokio::test]
 async fn p11_errors_name_the_code_and_no_data() {
     let validation = cancelled(json!([
@@ -210,8 +398,13 @@ async fn a_list_goes_through_all_pages() {
         (200, json!({"Items": []})),
     ])
     .await;
-    let list = DynamoDbOwed::new(&config, "owed").list().await.unwrap();
-    assert_eq!(list, []);
+    let owed = DynamoDbOwed::new(&config, "owed");
+    let mut read = 0;
+    let each = |_| read += 1;
+    let (strong, deadline) = (Consistency::Strong, Deadline::after(MINUTE));
+    let all = fold(&owed, strong, deadline, Duration::ZERO, each).await;
+    assert!(all.unwrap());
+    assert_eq!(read, 0);
     let requests = script.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[1]["ExclusiveStartKey"], next);

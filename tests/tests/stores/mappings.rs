@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use shared::{
+    Consistency,
     domain::{EntityKind, EntityRef, FingerprintKey, Scope},
     erp::{ErpId, Resource},
     mappings::{
@@ -89,7 +90,9 @@ fn record(text: &str) -> ErpId {
 }
 
 async fn face(store: &Store, text: &str) -> Option<RecordFace> {
-    let faces = store.records(Scope::Client, &[record(text)]).await.unwrap();
+    let records = [record(text)];
+    let faces = store.records(Scope::Client, &records, Consistency::Strong);
+    let faces = faces.await.unwrap();
     faces.into_iter().next().unwrap()
 }
 
@@ -145,7 +148,8 @@ async fn many_faces_are_read_in_their_order(store: Store) {
     let asked: Vec<ErpId> = (0..250)
         .map(|number| record(&format!("C{}", number % 125)))
         .collect();
-    let faces = store.records(Scope::Client, &asked).await.unwrap();
+    let faces = store.records(Scope::Client, &asked, Consistency::Eventual);
+    let faces = faces.await.unwrap();
     assert_eq!(faces.len(), asked.len());
     for (number, face) in faces.into_iter().enumerate() {
         let id = face.and_then(|face| face.id);

@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use shared::{
     domain::{EntityRef, OrderText, Scope},
@@ -264,4 +265,32 @@ async fn orders_wait_for_an_entity_until_they_do_not(store: Store) {
     store.stop_waiting(somebody, &both).await.unwrap();
     assert_eq!(store.waiting_for(somebody).await.unwrap(), [key("2")]);
     assert_eq!(store.waiting_for(customer(2)).await.unwrap(), [key("1")]);
+}
+
+/// Under the key of an earlier version, all in one item.
+#[tokio::test]
+async fn orders_that_an_earlier_version_let_wait_are_found() {
+    let config = local::config().await;
+    let table = local::table(&config).await;
+    let store = DynamoDbOrders::new(&config, &table);
+    let (old, new) = (key("1"), key("2"));
+    let text = AttributeValue::S;
+    let order = HashMap::from([
+        ("application".to_owned(), AttributeValue::N("1".to_owned())),
+        ("client_order_ref".to_owned(), text("1".to_owned())),
+    ]);
+    assert_eq!(old.application, application(1));
+    let put = aws_sdk_dynamodb::Client::new(&config).put_item();
+    put.table_name(&table)
+        .item("pk", text("waiting#customer/client/1".to_owned()))
+        .item(format!("order-{old}"), AttributeValue::M(order))
+        .send()
+        .await
+        .unwrap();
+    store.wait_for(customer(1), &new, minute(0)).await.unwrap();
+    let mut waiting = store.waiting_for(customer(1)).await.unwrap();
+    waiting.sort_by(|a, b| a.client_order_ref.cmp(&b.client_order_ref));
+    assert_eq!(waiting, [old, new]);
+    store.stop_waiting(customer(1), &waiting).await.unwrap();
+    assert_eq!(store.waiting_for(customer(1)).await.unwrap(), []);
 }

@@ -1,10 +1,13 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use shared::{
+    Consistency,
     domain::{Cause, OrderKey},
+    http::Deadline,
     owed::{
         Dismissal, DynamoDbOwed, MemoryOwed, NewOwed, Owed, OwedRecords, Reason, Stage, Subject,
+        fold,
     },
 };
 use uuid::Uuid;
@@ -12,6 +15,8 @@ use uuid::Uuid;
 use crate::{application, code, customer, local, minute, suite};
 
 type Store = Arc<dyn OwedRecords>;
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 fn memory() -> Store {
     Arc::new(MemoryOwed::default())
@@ -33,6 +38,8 @@ suite! {
     what_was_sent_again_or_dismissed_stays_so,
     an_order_may_have_any_reference,
     the_list_is_complete_however_long,
+    every_page_is_a_part_of_the_list_and_together_they_are_all_of_it,
+    a_list_that_takes_too_long_is_read_as_far_as_the_time_goes,
 }
 
 fn attempt(subject: Subject, minutes: i64) -> NewOwed {
@@ -46,6 +53,15 @@ fn attempt(subject: Subject, minutes: i64) -> NewOwed {
         correlation: Uuid::new_v4(),
         cause: Some(Cause::Ordered),
     }
+}
+
+async fn list(store: &Store) -> Vec<Owed> {
+    let mut list = Vec::new();
+    let each = |owed| list.push(owed);
+    let (strong, deadline) = (Consistency::Strong, Deadline::after(HOUR));
+    let read = fold(store.as_ref(), strong, deadline, Duration::ZERO, each);
+    assert!(read.await.unwrap());
+    list
 }
 
 fn somebody() -> Subject {
@@ -81,7 +97,7 @@ async fn a_failed_attempt_is_on_the_list(store: Store) {
     };
     let stored = store.get(&somebody(), Stage::ToErp).await.unwrap();
     assert_eq!(stored.as_ref(), Some(&owed));
-    assert_eq!(store.list().await.unwrap(), [owed]);
+    assert_eq!(list(&store).await, [owed]);
 }
 
 async fn a_later_attempt_counts_and_replaces_the_reason(store: Store) {
@@ -109,7 +125,7 @@ async fn a_later_attempt_counts_and_replaces_the_reason(store: Store) {
         retried: None,
         dismissed: None,
     };
-    assert_eq!(store.list().await.unwrap(), [owed]);
+    assert_eq!(list(&store).await, [owed]);
 }
 
 async fn attempts_at_the_same_time_are_all_counted(store: Store) {
@@ -126,7 +142,7 @@ async fn what_is_resolved_is_off_the_list(store: Store) {
     store.put(attempt(somebody(), 1)).await.unwrap();
     assert!(store.resolve(&somebody(), Stage::ToErp).await.unwrap());
     assert!(!store.resolve(&somebody(), Stage::ToErp).await.unwrap());
-    assert_eq!(store.list().await.unwrap(), []);
+    assert_eq!(list(&store).await, []);
     // It begins anew.
     store.put(attempt(somebody(), 9)).await.unwrap();
     let owed = store.get(&somebody(), Stage::ToErp).await.unwrap().unwrap();
@@ -141,7 +157,7 @@ async fn each_stage_is_resolved_on_its_own(store: Store) {
         };
         store.put(owed).await.unwrap();
     }
-    assert_eq!(store.list().await.unwrap().len(), 2);
+    assert_eq!(list(&store).await.len(), 2);
     assert!(store.resolve(&somebody(), Stage::ToErp).await.unwrap());
     assert_eq!(store.get(&somebody(), Stage::ToErp).await.unwrap(), None);
     let other = store.get(&somebody(), Stage::CodeToNorce).await.unwrap();
@@ -167,7 +183,7 @@ async fn what_was_sent_again_or_dismissed_stays_so(store: Store) {
             .await
             .unwrap()
     );
-    assert_eq!(store.list().await.unwrap(), []);
+    assert_eq!(list(&store).await, []);
     store.put(attempt(subject.clone(), 1)).await.unwrap();
     let get = async || store.get(&subject, Stage::ToErp).await.unwrap().unwrap();
     assert_eq!(get().await.next_attempt(), Some(minute(16)));
@@ -219,7 +235,7 @@ async fn an_order_may_have_any_reference(store: Store) {
     for subject in &subjects {
         store.put(attempt(subject.clone(), 1)).await.unwrap();
     }
-    assert_eq!(store.list().await.unwrap().len(), subjects.len());
+    assert_eq!(list(&store).await.len(), subjects.len());
     for subject in &subjects {
         let owed = store.get(subject, Stage::ToErp).await.unwrap().unwrap();
         assert_eq!((&owed.subject, owed.attempts), (subject, 1));
@@ -227,9 +243,10 @@ async fn an_order_may_have_any_reference(store: Store) {
     }
 }
 
+const RECORDS: i64 = 60;
+
 /// A page of a scan ends at 1 MB, and this is more.
-async fn the_list_is_complete_however_long(store: Store) {
-    const RECORDS: i64 = 60;
+async fn put_several_pages(store: &Store) {
     for n in 1..=RECORDS {
         let owed = NewOwed {
             detail: "x".repeat(40_000),
@@ -237,8 +254,39 @@ async fn the_list_is_complete_however_long(store: Store) {
         };
         store.put(owed).await.unwrap();
     }
-    let list = store.list().await.unwrap();
-    let mut firsts: Vec<_> = list.iter().map(|owed| owed.first).collect();
+}
+
+async fn the_list_is_complete_however_long(store: Store) {
+    put_several_pages(&store).await;
+    let mut firsts: Vec<_> = list(&store).await.iter().map(|owed| owed.first).collect();
     firsts.sort();
     assert_eq!(firsts, (1..=RECORDS).map(minute).collect::<Vec<_>>());
+}
+
+async fn every_page_is_a_part_of_the_list_and_together_they_are_all_of_it(store: Store) {
+    put_several_pages(&store).await;
+    let (mut sizes, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.page(after.as_deref(), Consistency::Strong).await;
+        let page = page.unwrap();
+        sizes.push(page.owed.len());
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(sizes.len() >= 3, "{sizes:?}");
+    assert_eq!(sizes.iter().sum::<usize>(), 60);
+    assert!(sizes.iter().all(|size| *size <= 30), "{sizes:?}");
+}
+
+async fn a_list_that_takes_too_long_is_read_as_far_as_the_time_goes(store: Store) {
+    put_several_pages(&store).await;
+    let mut read = 0;
+    let each = |_| read += 1;
+    let time = Duration::from_secs(60);
+    let (strong, deadline) = (Consistency::Strong, Deadline::after(time));
+    let is_all = fold(store.as_ref(), strong, deadline, time, each).await;
+    assert!(!is_all.unwrap());
+    assert!(read > 0 && read < RECORDS, "{read}");
 }

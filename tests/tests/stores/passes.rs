@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::{StreamExt as _, stream};
 use shared::{
     domain::{EntityKind, ErpId, FieldGroups, ImportLine, PassMode, Resource, Scope},
     passes::{Cost, Counts, DynamoDbPasses, Lease, LeaseKey, MemoryPasses, Passes, Run},
@@ -28,6 +30,7 @@ suite! {
     every_run_is_kept,
     p7_a_watermark_never_moves_back,
     lines_wait_for_their_company_until_they_are_told_to_go,
+    a_company_may_have_thousands_of_contacts_that_wait,
 }
 
 const ERP: LeaseKey = LeaseKey {
@@ -209,8 +212,8 @@ async fn lines_wait_for_their_company_until_they_are_told_to_go(store: Store) {
     assert_eq!(waiting().await, []);
     let (one, two) = (line("C1", None), line("C2", Some(5)));
     for line in [&one, &two, &one] {
-        let noted = store.wait_for_company(Scope::Client, &company, line);
-        noted.await.unwrap();
+        let noted = store.wait_for_company(Scope::Client, &company, line, minute(0));
+        assert!(noted.await.unwrap());
     }
     assert_eq!(waiting().await, [one.clone(), two.clone()]);
     let other = store
@@ -219,10 +222,91 @@ async fn lines_wait_for_their_company_until_they_are_told_to_go(store: Store) {
     assert_eq!(other.unwrap(), []);
     // One has changed since it was read, and goes on waiting.
     let changed = line("C2", Some(6));
-    let noted = store.wait_for_company(Scope::Client, &company, &changed);
-    noted.await.unwrap();
+    let noted = store.wait_for_company(Scope::Client, &company, &changed, minute(1));
+    assert!(noted.await.unwrap());
     let gone = [one, two];
-    let ended = store.stop_waiting(Scope::Client, &company, &gone);
+    let ended = store.stop_waiting(Scope::Client, &company, &gone, minute(2));
     ended.await.unwrap();
     assert_eq!(waiting().await, [changed]);
+}
+
+/// Far more than one item of DynamoDB holds.
+async fn a_company_may_have_thousands_of_contacts_that_wait(store: Store) {
+    const CONTACTS: usize = 5_000;
+    /// Writes that are under way at the same time.
+    const AT_ONCE: usize = 50;
+    let (company, client) = (organisation(), Scope::Client);
+    let line = |number: usize| ImportLine {
+        id: None,
+        fields: FieldGroups::CODE,
+        record: Some(erp_id(&Uuid::from_u128(number as u128).to_string())),
+        ..ImportLine::code(norce_id(1), code(&format!("C{number:05}")), Uuid::nil())
+    };
+    let waiting = async || {
+        let lines = store.waiting_for_company(client, &company).await;
+        lines.unwrap()
+    };
+    stream::iter(0..CONTACTS)
+        .for_each_concurrent(AT_ONCE, async |number| {
+            let line = line(number);
+            let noted = store.wait_for_company(client, &company, &line, minute(0));
+            assert!(noted.await.unwrap());
+        })
+        .await;
+    let lines = waiting().await;
+    let mut codes: Vec<String> = lines.iter().map(|line| line.code.to_string()).collect();
+    codes.sort();
+    let all: Vec<String> = (0..CONTACTS)
+        .map(|number| format!("C{number:05}"))
+        .collect();
+    assert_eq!(codes, all);
+    let (rest, gone) = lines.split_at(7);
+    let ended = store.stop_waiting(client, &company, gone, minute(1));
+    ended.await.unwrap();
+    assert_eq!(waiting().await, rest);
+}
+
+fn organisation() -> ErpId {
+    ErpId {
+        resource: Resource::Customer,
+        id: "bolaget".to_owned(),
+    }
+}
+
+/// Under the key of an earlier version, all in one item that never expired.
+#[tokio::test]
+async fn lines_that_an_earlier_version_let_wait_go_on_their_way() {
+    let config = local::config().await;
+    let table = local::table(&config).await;
+    let store = DynamoDbPasses::new(&config, &table);
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let line = |text: &str| ImportLine {
+        record: Some(erp_id(text)),
+        ..ImportLine::code(norce_id(1), code(text), Uuid::nil())
+    };
+    let (key, text) = ("waiting#client#customer#bolaget", AttributeValue::S);
+    let name = |line: &ImportLine| format!("line {}", line.record.as_ref().unwrap());
+    let [one, two, new] = ["C1", "C2", "C3"].map(line);
+    let stored = |line: &ImportLine| text(serde_json::to_string(line).unwrap());
+    let put = client.put_item().table_name(&table);
+    let put = put.item("pk", text(key.to_owned()));
+    let put = put.item(name(&one), stored(&one));
+    put.item(name(&two), stored(&two)).send().await.unwrap();
+    let (scope, company) = (Scope::Client, organisation());
+    let noted = store.wait_for_company(scope, &company, &new, minute(0));
+    assert!(noted.await.unwrap());
+    let waiting = async || store.waiting_for_company(scope, &company).await.unwrap();
+    assert_eq!(waiting().await, [one.clone(), two.clone(), new.clone()]);
+    let gone = [one, new];
+    let ended = store.stop_waiting(scope, &company, &gone, minute(1));
+    ended.await.unwrap();
+    assert_eq!(waiting().await, [two.clone()]);
+    let gone = [two];
+    let ended = store.stop_waiting(scope, &company, &gone, minute(2));
+    ended.await.unwrap();
+    assert_eq!(waiting().await, []);
+    for item in local::scan(&config, &table).await {
+        let expires = item["expires_at"].as_n().unwrap().parse::<i64>().unwrap();
+        assert!(expires > minute(0).timestamp(), "{item:?}");
+    }
 }

@@ -1,9 +1,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{sync::Mutex, time::Instant};
+use tokio::sync::Mutex;
 
 use super::rows::CountryRow;
-use crate::{domain::CountryCode, http::Deadline, norce::NorceError};
+use crate::{Since, domain::CountryCode, http::Deadline, norce::NorceError};
 
 /// Countries come and go more slowly than functions do.
 const FRESH: Duration = Duration::from_secs(12 * 60 * 60);
@@ -12,7 +12,7 @@ type Codes = Arc<HashMap<i64, CountryCode>>;
 
 /// Norce's countries by id, kept for the life of the process and fetched by one caller at a time.
 #[derive(Default)]
-pub(super) struct Countries(Mutex<Option<(Instant, Codes)>>);
+pub(super) struct Countries(Mutex<Option<(Since, Codes)>>);
 
 impl Countries {
     pub(super) async fn code<F: Future<Output = Result<Vec<CountryRow>, NorceError>>>(
@@ -34,7 +34,7 @@ impl Countries {
                 let rows = fetch().await?;
                 let codes = rows.iter().filter_map(CountryRow::read).collect();
                 let codes = Codes::new(codes);
-                *cached = Some((Instant::now(), codes.clone()));
+                *cached = Some((Since::now(), codes.clone()));
                 codes
             }
         };

@@ -1,0 +1,349 @@
+//! A list of owed records of any length: memory, time and requests of what reads all of it.
+//!
+//! 1. The schedule's retry, which also counts for the metrics: the 200 that are due the longest, of all.
+//! 2. The start of a pass: what is owed of the register, as far as a run remembers it.
+//!
+//! Each is a process of its own, as in Lambda, on one thread. The pages are made on the fly, as DynamoDB answers them (at
+//! most 1 MB of items, consistent with the SDK's protocol), and go through the real store and SDK. What making and writing
+//! them takes is in the same process and thread: the figures are upper bounds.
+
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a program for people: what cannot be set up is to fail loudly, and the figures are its output"
+)]
+
+#[path = "../measurement/mod.rs"]
+mod measurement;
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use erp_full_pass::{ErpFullPass, PassSettings};
+use measurement::{machine, process_time};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::{
+    breakers::AlwaysClosed,
+    domain::{FingerprintKey, PassMessage, PassMode, Scope, Shops, SystemClock},
+    erp::ExtraFields,
+    http::{Deadline, Transport, TransportError},
+    mappings::MemoryMappings,
+    norce::query::AddressTypes,
+    owed::DynamoDbOwed,
+    passes::{MemoryPasses, Passes},
+    queues::{MemoryQueue, Redrive},
+    reports::MemoryReports,
+    runtime::{
+        aws,
+        batch::{Handler, Outcome, Received},
+        configuration::{ErpKind, ErpSettings, NorceSettings},
+        guard::Guard,
+        secrets::ClientSecret,
+        wiring::{self, ErpSecret},
+    },
+};
+use uuid::Uuid;
+
+const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
+/// The time of an invocation of `erp-full-pass`, as in the template.
+const INVOCATION: Duration = Duration::from_secs(297);
+/// A page of a scan ends when its items come to 1 MB (Amazon DynamoDB Developer Guide, "Scanning tables").
+const PAGE_BYTES: usize = 1_024 * 1_024;
+/// Nothing is delivered twice here.
+const REDRIVE: Redrive = Redrive {
+    visibility: Duration::from_secs(330),
+    max_receives: 1_000,
+};
+
+/// What reads the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Reader {
+    Retry,
+    StartOfAPass,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Taken {
+    elapsed: Duration,
+    processor: Duration,
+    /// The most resident memory that the process has had, in KiB.
+    peak_kib: u64,
+    /// Pages of the list.
+    pages: u64,
+    said: String,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[1..] {
+        ["read", reader, records] => {
+            measurement::log_to_nowhere();
+            let reader = serde_json::from_str(reader).expect("a reader");
+            let records = records.parse().expect("a number");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let taken = runtime.expect("a runtime").block_on(read(reader, records));
+            println!("{}", serde_json::to_string(&taken).expect("JSON"));
+        }
+        _ => measure(),
+    }
+}
+
+fn measure() {
+    println!("{}\n", machine());
+    println!(
+        "{:<16} {:>10} {:>8} {:>10} {:>12} {:>10}",
+        "", "records", "pages", "elapsed", "per record", "peak"
+    );
+    let program = std::env::current_exe().expect("a path");
+    for reader in [Reader::Retry, Reader::StartOfAPass] {
+        for records in SIZES {
+            let name = serde_json::to_string(&reader).expect("JSON");
+            let output = Command::new(&program)
+                .args(["read", &name, &records.to_string()])
+                .env("AWS_ACCESS_KEY_ID", "benchmark")
+                .env("AWS_SECRET_ACCESS_KEY", "benchmark")
+                .env("AWS_REGION", "eu-north-1")
+                .stderr(Stdio::inherit())
+                .output()
+                .expect("it runs");
+            assert!(output.status.success(), "{name} failed");
+            let taken: Taken = serde_json::from_slice(&output.stdout).expect("what it took");
+            let each = taken.processor / u32::try_from(records).unwrap_or(u32::MAX);
+            println!(
+                "{:<16} {records:>10} {:>8} {:>8.1} s {:>12} {:>7.1} MB  {}",
+                name.trim_matches('"'),
+                taken.pages,
+                taken.elapsed.as_secs_f64(),
+                measurement::micros(each),
+                taken.peak_kib as f64 * 1_024.0 / 1e6,
+                taken.said
+            );
+        }
+    }
+}
+
+async fn read(reader: Reader, records: u64) -> Taken {
+    let remotes = Arc::new(Remotes {
+        records,
+        begin: Utc::now(),
+        pages: AtomicU64::new(0),
+    });
+    let pass = pass(remotes.clone()).await;
+    let (start, processor) = (Instant::now(), process_time());
+    let deadline = Deadline::after(INVOCATION);
+    let said = match reader {
+        Reader::Retry => {
+            let retried = pass.retry_owed(deadline).await.expect("a list");
+            assert_eq!(retried.counts.total(), records);
+            assert_eq!(retried.retried, 200);
+            retried.summary
+        }
+        Reader::StartOfAPass => {
+            let run = Uuid::from_u128(1);
+            let message = PassMessage::Start {
+                run,
+                scope: Scope::Client,
+                mode: PassMode::Full,
+                kind: None,
+                dry_run: false,
+            };
+            let received = Received {
+                message,
+                receive_count: 1,
+            };
+            let outcome = pass.handle(received, deadline).await;
+            assert_eq!(outcome, Outcome::Done);
+            let run = pass.passes.run(run).await.expect("a store");
+            let run = run.expect("a record of the run");
+            assert!(run.ended.is_some_and(|ended| ended.failed.is_none()));
+            String::new()
+        }
+    };
+    Taken {
+        elapsed: start.elapsed(),
+        processor: process_time() - processor,
+        peak_kib: peak_memory(),
+        pages: remotes.pages.load(Ordering::Relaxed),
+        said,
+    }
+}
+
+/// The pass, with the owed records behind the SDK, and everything else in memory and empty.
+async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
+    let transport: Arc<dyn Transport> = remotes;
+    let url = |path: &str| {
+        let url = format!("https://remote.example{path}");
+        url.parse().expect("an address")
+    };
+    let shops = Shops {
+        applications: json!([{ "id": 1, "key": Uuid::from_u128(1) }])
+            .to_string()
+            .parse()
+            .expect("applications"),
+        by_application: false,
+    };
+    let secret = || ClientSecret {
+        client_id: "benchmark".to_owned(),
+        client_secret: "benchmark".into(),
+    };
+    let norce = NorceSettings {
+        base_url: url("/norce"),
+        scope: "prod".to_owned(),
+        secret_arn: String::new(),
+        account_id: 17,
+        address_types: AddressTypes::default(),
+    };
+    let guard = Guard::new(Arc::new(AlwaysClosed), Arc::new(SystemClock));
+    let norce = wiring::norce(&guard, transport.clone(), &norce, secret(), &shops);
+    let erp = ErpSettings {
+        kind: ErpKind::BusinessCentral,
+        base_url: url("/v2.0/tenant/prod/api/v2.0/"),
+        token_url: Some(url("/token")),
+        secret_arn: String::new(),
+        company: Some(Uuid::from_u128(0xb1).to_string()),
+        extra_fields: ExtraFields::default(),
+        code_field: String::new(),
+        code_sequence: None,
+    };
+    let secret = ErpSecret::BusinessCentral(secret());
+    let erps = wiring::erps(&guard, &transport, &erp, &secret, &shops);
+    let aws = aws::load(transport).await;
+    let imports = Arc::new(MemoryQueue::standard(REDRIVE));
+    ErpFullPass {
+        norce: norce.expect("Norce").query,
+        erps: erps.expect("an ERP"),
+        mappings: Arc::new(MemoryMappings::default()),
+        owed: Arc::new(DynamoDbOwed::new(&aws, "owed")),
+        passes: Arc::new(MemoryPasses::default()),
+        reports: Arc::new(MemoryReports::default()),
+        imports: imports.clone(),
+        imports_depth: imports,
+        changes: Arc::new(MemoryQueue::fifo(REDRIVE)),
+        to_passes: Arc::new(MemoryQueue::standard(REDRIVE)),
+        clock: Arc::new(SystemClock),
+        fingerprints: FingerprintKey::new(b"key of the benchmark"),
+        shops,
+        settings: PassSettings::default(),
+    }
+}
+
+/// DynamoDB with so many owed records, and an ERP and a shop in which there is nobody.
+struct Remotes {
+    records: u64,
+    begin: DateTime<Utc>,
+    pages: AtomicU64,
+}
+
+#[async_trait]
+impl Transport for Remotes {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        _: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let target = request.headers().get("x-amz-target");
+        let operation = target.and_then(|target| target.to_str().ok()?.split('.').next_back());
+        let answer = match operation {
+            Some("Scan") => {
+                self.pages.fetch_add(1, Ordering::Relaxed);
+                self.page(request.body())
+            }
+            Some(_) => "{}".to_owned(),
+            None if request.method() == http::Method::POST => {
+                json!({ "access_token": "token", "expires_in": 3_600, "token_type": "Bearer" })
+                    .to_string()
+            }
+            None => json!({ "value": [] }).to_string(),
+        };
+        Ok(http::Response::new(answer.into()))
+    }
+}
+
+impl Remotes {
+    /// A page of the list, beginning where the request says. Half of the records are tried again by a message, half by a
+    /// pass; they are in no order of age.
+    fn page(&self, request: &[u8]) -> String {
+        let request: Value = serde_json::from_slice(request).expect("a request");
+        let after = request["ExclusiveStartKey"]["pk"]["S"].as_str();
+        let mut number = after.map_or(0, |after| after.parse::<u64>().expect("a key") + 1);
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        while number < self.records && bytes < PAGE_BYTES {
+            let item = self.item(number);
+            bytes += stored_bytes(&item);
+            items.push(item);
+            number += 1;
+        }
+        let mut page = json!({ "Items": items });
+        if number < self.records {
+            page["LastEvaluatedKey"] = json!({ "pk": { "S": (number - 1).to_string() } });
+        }
+        page.to_string()
+    }
+
+    fn item(&self, number: u64) -> Value {
+        let hours = (number.wrapping_mul(2_654_435_761) % 1_000) as i64;
+        let text = |text: String| json!({ "S": text });
+        let last = self.begin - TimeDelta::hours(hours + 48);
+        let (stage, subject) = match number % 2 {
+            0 => ("to-erp", format!("customer/client/{}", number + 1)),
+            _ => ("code-to-norce", format!("company/client/{}", number + 1)),
+        };
+        let (kind, _) = subject.split_once('/').expect("a kind");
+        json!({
+            "pk": text(number.to_string()),
+            "subject": { "M": { "entity": { "M": {
+                "kind": text(kind.to_owned()), "scope": text("client".to_owned()),
+                "id": { "N": (number + 1).to_string() }
+            } } } },
+            "stage": text(stage.to_owned()),
+            "reason": text("validation".to_owned()),
+            "detail": text(format!(
+                "Business Central refused the record (Application_DialogException): The field Country/Region Code of table Customer contains a value ({number}) that cannot be found in the related table. Correct it in Norce, or add it in Business Central; it is tried again by itself."
+            )),
+            "code": text(format!("C{number}")),
+            "first": text(last.to_rfc3339()),
+            "last": text(last.to_rfc3339()),
+            "attempts": { "N": "3" },
+            "correlation": text(Uuid::from_u128(number.into()).to_string()),
+            "cause": text("changed".to_owned()),
+        })
+    }
+}
+
+/// What an item counts for in DynamoDB: its names and values in UTF-8, without the types and the signs of JSON.
+fn stored_bytes(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| {
+                let is_type = matches!(name.as_str(), "S" | "N" | "M");
+                (if is_type { 0 } else { name.len() }) + stored_bytes(value)
+            })
+            .sum(),
+        Value::String(text) => text.len(),
+        _ => 0,
+    }
+}
+
+/// The most resident memory that this process has had, in KiB.
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or_default()
+}
