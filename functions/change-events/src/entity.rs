@@ -418,10 +418,10 @@ impl ChangeEvents {
         }
         match binding.delivery {
             CodeDelivery::HandedOver { at } if now < at + HAND_OVER_AGAIN_AFTER => return Ok(()),
-            CodeDelivery::Confirmed { .. } => {
-                if !self.hand_over_lost_code(change, binding).await? {
-                    return Ok(());
-                }
+            CodeDelivery::Confirmed { .. }
+                if !self.hand_over_lost_code(change, binding).await? =>
+            {
+                return Ok(());
             }
             _ => {}
         }

@@ -34,14 +34,14 @@ use measurement::{machine, process_time};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::{
-    breakers::AlwaysClosed,
+    breakers::{AlwaysClosed, MemoryBreakers},
     domain::{FingerprintKey, PassMessage, PassMode, Scope, Shops, SystemClock},
     erp::ExtraFields,
     http::{Deadline, Transport, TransportError},
     mappings::MemoryMappings,
     norce::query::AddressTypes,
     owed::DynamoDbOwed,
-    passes::{MemoryPasses, Passes},
+    passes::MemoryPasses,
     queues::{MemoryQueue, Redrive},
     reports::MemoryReports,
     runtime::{
@@ -49,6 +49,7 @@ use shared::{
         batch::{Handler, Outcome, Received},
         configuration::{ErpKind, ErpSettings, NorceSettings},
         guard::Guard,
+        metrics::Metrics,
         secrets::ClientSecret,
         wiring::{self, ErpSecret},
     },
@@ -206,7 +207,11 @@ async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
         account_id: 17,
         address_types: AddressTypes::default(),
     };
-    let guard = Guard::new(Arc::new(AlwaysClosed), Arc::new(SystemClock));
+    let guard = Guard::new(
+        Arc::new(AlwaysClosed),
+        Arc::new(SystemClock),
+        Metrics::default(),
+    );
     let norce = wiring::norce(&guard, transport.clone(), &norce, secret(), &shops);
     let erp = ErpSettings {
         kind: ErpKind::BusinessCentral,
@@ -217,6 +222,7 @@ async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
         extra_fields: ExtraFields::default(),
         code_field: String::new(),
         code_sequence: None,
+        ca_secret_arn: None,
     };
     let secret = ErpSecret::BusinessCentral(secret());
     let erps = wiring::erps(&guard, &transport, &erp, &secret, &shops);
@@ -237,6 +243,8 @@ async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
         fingerprints: FingerprintKey::new(b"key of the benchmark"),
         shops,
         settings: PassSettings::default(),
+        breakers: Arc::new(MemoryBreakers::default()),
+        metrics: Metrics::default(),
     }
 }
 

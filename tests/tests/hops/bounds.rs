@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::json;
 use shared::{
     domain::{PassMode, PassRequest},
-    owed::{OwedRecords, Reason, Stage},
+    owed::{Reason, Stage},
     runtime::batch::MAX_REQUEUES,
 };
 use tests::{

@@ -26,7 +26,7 @@ use serde_json::json;
 use shared::{
     domain::{PassMode, PassRequest},
     mappings::{CodeDelivery, Mapping, Mappings},
-    owed::{OwedRecords, Reason},
+    owed::Reason,
     runtime::configuration::ForgottenPolicy,
 };
 use tests::{
