@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use aws_lambda_events::{
     apigw::ApiGatewayV2httpRequest,
     encodings::Body,
-    sqs::{SqsBatchResponse, SqsEvent, SqsMessage},
+    sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute},
 };
 use axum::Router;
 use change_events::{ChangeEvents, HandOn};
@@ -48,7 +48,9 @@ use shared::{
     orders::MemoryOrders,
     owed::{MemoryOwed, OwedRecords},
     passes::{MemoryPasses, Passes, Run},
-    queues::{Inbox, MemoryQueue, Message, Queue, QueueError, QueuedMessage, Redrive},
+    queues::{
+        Inbox, MemoryQueue, Message, Queue, QueueError, QueuedMessage, REQUEUES, Redrive, handling,
+    },
     reports::{MemoryReports, Reports},
     runtime::{
         batch::{self, Source},
@@ -224,6 +226,19 @@ impl OrderSink for OrderGateway {
     }
 }
 
+/// The highest [hops](QueuedMessage::hops) of the messages of each queue that were delivered; 0 where none was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hops {
+    /// `changes`.
+    pub changes: u32,
+    /// `imports`.
+    pub imports: u32,
+    /// `jobs`.
+    pub jobs: u32,
+    /// `passes`.
+    pub passes: u32,
+}
+
 /// The bundle and everything around it.
 pub struct Bundle {
     /// The shop.
@@ -280,6 +295,8 @@ pub struct Bundle {
     pub delivered: Mutex<Vec<String>>,
     /// And their FIFO groups.
     pub groups: Mutex<Vec<String>>,
+    /// The highest hops of the messages that were delivered.
+    hops: Mutex<Hops>,
 }
 
 impl Bundle {
@@ -674,6 +691,7 @@ impl Bundle {
             clock,
             delivered: Mutex::default(),
             groups: Mutex::default(),
+            hops: Mutex::default(),
         }
     }
 
@@ -705,6 +723,11 @@ impl Bundle {
         self.interruption.invocation(work).await
     }
 
+    /// The highest hops since this was last asked, by queue.
+    pub fn take_hops(&self) -> Hops {
+        std::mem::take(&mut *self.hops.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Lets Norce tell of everything, as in the beginning.
     pub fn subscribe(&self) {
         subscribe(&self.norce);
@@ -731,11 +754,14 @@ impl Bundle {
 
     /// The same, but for so long at most.
     pub async fn run_for(&self, time: Duration) {
-        /// Between two looks at what the simulators do by themselves.
+        /// Between two looks at what the simulators do by themselves; it doubles while that is nothing.
         const TICK: Duration = Duration::from_millis(100);
+        const LONGEST_TICK: Duration = Duration::from_secs(5);
         let end = Instant::now() + time;
+        let mut tick = TICK;
         while Instant::now() < end {
             if self.step().await {
+                tick = TICK;
                 continue;
             }
             if self.is_quiet().await {
@@ -752,7 +778,8 @@ impl Bundle {
             let until = if self.norce_is_quiet().await {
                 next
             } else {
-                Instant::now() + TICK
+                tick = (tick * 2).min(LONGEST_TICK);
+                next.min(Instant::now() + tick)
             };
             tokio::time::sleep_until(
                 until
@@ -815,8 +842,9 @@ impl Bundle {
     }
 
     /// One invocation of `change-events`, if it has something to do.
-    async fn changes_step(&self) -> bool {
-        self.invoke(&self.changes, BATCH, async |event| {
+    pub async fn changes_step(&self) -> bool {
+        let hops_of: HopsOf = |hops| &mut hops.changes;
+        self.invoke(&self.changes, hops_of, BATCH, async |event| {
             batch::handle(
                 &event,
                 self.source("changes", self.inbox(&self.changes).as_ref()),
@@ -835,7 +863,8 @@ impl Bundle {
         if next.is_some_and(|at| at <= Instant::now()) {
             tokio::time::sleep(GATHERING).await;
         }
-        self.invoke(&self.imports, IMPORTS_BATCH, async |event| {
+        let hops_of: HopsOf = |hops| &mut hops.imports;
+        self.invoke(&self.imports, hops_of, IMPORTS_BATCH, async |event| {
             let inbox = self.inbox(&self.imports);
             let deadline = Deadline::after(INVOCATION);
             let source = self.source("imports", inbox.as_ref());
@@ -846,7 +875,8 @@ impl Bundle {
 
     /// One invocation of `poll-jobs`, if it has something to do.
     async fn jobs_step(&self) -> bool {
-        self.invoke(&self.jobs, BATCH, async |event| {
+        let hops_of: HopsOf = |hops| &mut hops.jobs;
+        self.invoke(&self.jobs, hops_of, BATCH, async |event| {
             let inbox = self.inbox(&self.jobs);
             let deadline = Deadline::after(INVOCATION);
             let source = self.source("jobs", inbox.as_ref());
@@ -857,7 +887,8 @@ impl Bundle {
 
     /// One invocation of `erp-full-pass`, if it has something to do.
     pub async fn pass_step(&self) -> bool {
-        self.invoke(&self.passes_queue, 1, async |event| {
+        let hops_of: HopsOf = |hops| &mut hops.passes;
+        self.invoke(&self.passes_queue, hops_of, 1, async |event| {
             let deadline = Deadline::after(PASS_INVOCATION);
             batch::handle(
                 &event,
@@ -926,6 +957,7 @@ impl Bundle {
     async fn invoke<M: Message, F: Future<Output = SqsBatchResponse>>(
         &self,
         queue: &MemoryQueue<M>,
+        hops_of: HopsOf,
         max: usize,
         function: impl Fn(SqsEvent) -> F,
     ) -> bool {
@@ -939,6 +971,12 @@ impl Bundle {
             again,
         } = self.deliver(queue, received).await;
         {
+            let mut hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
+            let highest = hops_of(&mut hops);
+            *highest = messages
+                .iter()
+                .map(|message| message.hops)
+                .fold(*highest, u32::max);
             let delivered = self.delivered.lock();
             let mut delivered = delivered.unwrap_or_else(PoisonError::into_inner);
             delivered.extend(messages.iter().map(|message| message.body.clone()));
@@ -947,10 +985,9 @@ impl Bundle {
             groups.extend(messages.iter().filter_map(|message| message.group.clone()));
         }
         let invoke = async |messages: &[QueuedMessage]| {
-            if messages.is_empty() {
-                return None;
-            }
-            let work = function(sqs_event(messages, self.clock.now()));
+            // A batch is as far from its origin as the farthest of its messages.
+            let hops = messages.iter().map(|message| message.hops).max()?;
+            let work = handling(hops, function(sqs_event(messages, self.clock.now())));
             self.interruption.invocation(work).await
         };
         let (response, of_copies) = tokio::join!(invoke(&messages), invoke(&copies));
@@ -1017,6 +1054,9 @@ impl Bundle {
     }
 }
 
+/// Where the hops of a queue stand.
+type HopsOf = for<'a> fn(&'a mut Hops) -> &'a mut u32;
+
 /// Lets a function work until it has nothing to do and no other one is busy; whether it has done anything.
 async fn keep_up(busy: &AtomicUsize, step: impl AsyncFn() -> bool) -> bool {
     /// Between two looks at what the others have left for it.
@@ -1069,6 +1109,14 @@ fn sqs_event(messages: &[QueuedMessage], now: DateTime<Utc>) -> SqsEvent {
                 record
                     .attributes
                     .insert("MessageGroupId".to_owned(), group.clone());
+            }
+            if message.requeues > 0 {
+                let mut attribute = SqsMessageAttribute::default();
+                attribute.string_value = Some(message.requeues.to_string());
+                attribute.data_type = Some("Number".to_owned());
+                record
+                    .message_attributes
+                    .insert(REQUEUES.to_owned(), attribute);
             }
             record
         })

@@ -170,6 +170,7 @@ pub struct Interruption {
 #[derive(Default)]
 struct State {
     plan: Option<Plan>,
+    always: Option<(&'static str, Fault)>,
     chance: Option<Chance>,
     calls: Vec<(&'static str, &'static [Fault])>,
     deliveries: Vec<&'static [Delivery]>,
@@ -223,6 +224,14 @@ impl Interruption {
                 random: fastrand::Rng::with_seed(seed),
                 per_mille,
             }),
+            ..State::default()
+        };
+    }
+
+    /// Lets every call of this name go wrong in this way from now on.
+    pub fn always(&self, name: &'static str, fault: Fault) {
+        *self.state() = State {
+            always: Some((name, fault)),
             ..State::default()
         };
     }
@@ -302,7 +311,10 @@ impl Interruption {
                 state.plan = None;
                 Some(fault)
             }
-            _ => state.chance.as_mut()?.choose(kinds),
+            _ => match state.always {
+                Some((of, fault)) if of == name => Some(fault),
+                _ => state.chance.as_mut()?.choose(kinds),
+            },
         }
     }
 
@@ -563,6 +575,6 @@ interruptible! { QueueDepth as "queue" {
 
 interruptible! { Inbox as "queue" {
     async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError>;
-    async fn send_anew(&self, body: &str, group: Option<&str>) -> Result<(), QueueError>;
+    async fn send_anew(&self, body: &str, group: Option<&str>, requeues: u32) -> Result<(), QueueError>;
     async fn dead_letter(&self, body: &str, group: Option<&str>, reason: &str) -> Result<(), QueueError>;
 } }

@@ -12,7 +12,7 @@ use shared::{
     erp::{Erp, Party, PartyKind, Resource, UpdateOutcome},
     http::Deadline,
     mappings::{Binding, Bound, CodeDelivery, Mapping},
-    owed::{Reason, Stage, Subject},
+    owed::{NewOwed, Reason, Stage, Subject},
     runtime::configuration::CreateInErp,
 };
 use uuid::Uuid;
@@ -25,6 +25,9 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(2);
 /// Whether a change can be read by the time its event comes is not documented (norce-api §6), so that the look is
 /// repeated. After this many deliveries the entity is gone.
 const DELIVERIES_UNTIL_GONE: u32 = 4;
+/// Whether a code can be read by the time its import has ended is not documented either (norce-api §4.5). After this many
+/// deliveries, some fifteen seconds, it was removed.
+const DELIVERIES_UNTIL_SHOWN: u32 = 4;
 /// How often an update is built anew because somebody else was faster, before the message waits.
 const UPDATE_ATTEMPTS: u32 = 3;
 /// A code that Norce still lacks this long after it was handed over is handed over again. Repeating the import of a
@@ -413,8 +416,12 @@ impl ChangeEvents {
                 .await?;
             return Ok(());
         }
-        if matches!(binding.delivery, CodeDelivery::HandedOver { at } if now < at + HAND_OVER_AGAIN_AFTER)
-        {
+        let waits = match binding.delivery {
+            CodeDelivery::HandedOver { at } => now < at + HAND_OVER_AGAIN_AFTER,
+            CodeDelivery::Confirmed { .. } => !self.hand_over_lost_code(change, binding).await?,
+            CodeDelivery::Pending | CodeDelivery::Refused { .. } => false,
+        };
+        if waits {
             return Ok(());
         }
         let line = ImportLine {
@@ -435,6 +442,47 @@ impl ChangeEvents {
             .record_delivery(entity, &binding.code, CodeDelivery::HandedOver { at: now })
             .await?;
         Ok(())
+    }
+
+    /// Norce has carried out the import of a code and does not show it: whether it is handed over again now. At once, the
+    /// event of that import would have the same answer, and so on without an end, where something in Norce removes the
+    /// code. So it is owed first, and handed over an hour after it was found or last handed over.
+    async fn hand_over_lost_code(
+        &self,
+        change: &Change,
+        binding: &Binding,
+    ) -> Result<bool, Failure> {
+        let (code, now) = (&binding.code, self.clock.now());
+        let subject = Subject::Entity(change.entity);
+        let owed = self.owed.get(&subject, Stage::CodeToNorce).await?;
+        let is_due = match &owed {
+            Some(owed) => now >= owed.last + HAND_OVER_AGAIN_AFTER,
+            None if change.receive_count < DELIVERIES_UNTIL_SHOWN => {
+                return Err(Failure::later(format!(
+                    "Norce Query does not show code {code} yet, which Norce has imported"
+                )));
+            }
+            None => false,
+        };
+        if owed.is_none() || is_due {
+            let detail = format!(
+                "Norce has imported code {code} and does not show it: see what removes it in Norce, another integration or a rule there; it is handed over again once an hour at most"
+            );
+            tracing::warn!(entity = %change.entity, %code, is_due, correlation = %change.correlation, "a code that Norce has imported is gone again; it is owed");
+            self.owed
+                .put(NewOwed {
+                    subject,
+                    stage: Stage::CodeToNorce,
+                    reason: Reason::Conflict,
+                    detail,
+                    code: Some(code.clone()),
+                    at: now,
+                    correlation: change.correlation,
+                    cause: Some(change.cause),
+                })
+                .await?;
+        }
+        Ok(is_due)
     }
 
     /// The fingerprint of what the shop has to say about a party: what the ERP owns is not part of it.

@@ -16,6 +16,11 @@ pub(crate) enum Halt {
     Superseded,
     /// The listing has to begin anew.
     CursorExpired,
+    /// It would go on for ever: the run ends here, and the next one begins from the same watermark.
+    Endless {
+        /// Why, and what to do, for the record of the run and the log.
+        reason: String,
+    },
     /// A remote or a store cannot answer now.
     Later {
         /// How long to wait at least.

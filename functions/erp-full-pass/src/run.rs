@@ -46,6 +46,11 @@ const WAIT_FOR_IMPORTS: Duration = Duration::from_secs(60);
 const WAIT_FOR_LISTING: Duration = Duration::from_secs(10);
 /// A run that gets nothing done for so long is given up; the next one begins from the same watermark.
 const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(24);
+/// A run that goes on for so long is given up, whatever it gets done: an ERP whose listing never ends would keep it
+/// going for ever. A full pass over a million records that waits for its imports takes days.
+const LONGEST_RUN: TimeDelta = TimeDelta::days(7);
+/// How often the ERP may forget the place in one listing, as it does when it is restarted, before the run is given up.
+const MAX_RESTARTS: u32 = 10;
 /// Lines of a plan in one object: a few megabytes.
 const PLAN_LINES_IN_A_PART: usize = 20_000;
 /// The first lines of each group that a plan shows.
@@ -74,6 +79,9 @@ pub(crate) struct Work {
     /// The next page of the ERP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cursor: Option<Cursor>,
+    /// How often this part has begun anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    restarts: u32,
     /// The last entity of Norce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) after: Option<NorceId>,
@@ -91,6 +99,14 @@ pub(crate) struct Work {
     /// Of a plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     plan: Option<PlanWork>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What is kept of a plan between its steps.
@@ -127,6 +143,7 @@ impl Work {
         Self {
             part,
             cursor: None,
+            restarts: 0,
             after: None,
             pending: Vec::new(),
             owed: None,
@@ -159,12 +176,23 @@ impl Step<'_> {
             Part::Owed | Part::Changed { .. } | Part::Forgotten | Part::Done => Part::Done,
         };
         self.work.cursor = None;
+        self.work.restarts = 0;
         self.work.after = None;
         self.work.counts_before = self.run.counts.clone();
     }
 
-    /// Begins the part anew. What was done stays counted; what was only seen is seen again.
-    fn part_again(&mut self) {
+    /// Begins the part anew, unless it has done so too often. What was done stays counted; what was only seen is seen
+    /// again.
+    fn part_again(&mut self) -> Result<(), Halt> {
+        self.work.restarts += 1;
+        if self.work.restarts > MAX_RESTARTS {
+            return Err(Halt::Endless {
+                reason: format!(
+                    "the ERP forgot the place in its listing {} times: see whether it is restarted again and again, or lets go of cursors sooner than a step of a pass takes",
+                    self.work.restarts
+                ),
+            });
+        }
         let before = self.work.counts_before.clone();
         let counts = &mut self.run.counts;
         counts.seen = before.seen;
@@ -174,6 +202,20 @@ impl Step<'_> {
         self.work.cursor = None;
         self.work.pending.clear();
         self.actions.clear();
+        Ok(())
+    }
+
+    /// Ends a run that has gone on for too long.
+    fn check_age(&self, pass: &ErpFullPass) -> Result<(), Halt> {
+        if pass.clock.now() - self.run.started < LONGEST_RUN {
+            return Ok(());
+        }
+        Err(Halt::Endless {
+            reason: format!(
+                "it has not ended in {} days: see whether the ERP lists more than it has, or Norce takes imports more slowly than they come",
+                LONGEST_RUN.num_days()
+            ),
+        })
     }
 
     /// Takes a decision about a record.
@@ -311,6 +353,14 @@ impl Step<'_> {
     }
 }
 
+/// Whether something was written down that was to be done and perhaps is not: its mappings may say that Norce was told.
+fn has_outbox(run: &Run) -> Result<bool, Halt> {
+    let work = run.work.as_deref().map(serde_json::from_str::<Work>);
+    Ok(work
+        .transpose()?
+        .is_some_and(|work| !work.outbox.is_empty()))
+}
+
 fn plan_folder(run: &Run) -> String {
     format!("plans/{}", run.id)
 }
@@ -436,19 +486,23 @@ impl ErpFullPass {
             sent_lines: 0,
         };
         step.run.cost.invocations += 1;
-        let wait = match self.walk_on(&mut step, deadline).await {
-            Ok(()) => {
+        let walked = match self.walk_on(&mut step, deadline).await {
+            Err(Halt::CursorExpired) => {
+                tracing::warn!(run = %step.run.id, restarts = step.work.restarts, "the ERP does not know the place in its listing any more, which begins anew");
+                step.part_again().map(|()| Some(WAIT_FOR_LISTING))
+            }
+            walked => walked.map(|()| None),
+        };
+        let wait = match walked {
+            Ok(Some(wait)) => wait,
+            Ok(None) => {
                 step.run.cost.duration_ms += milliseconds(begin.elapsed());
                 self.end(&mut run, None).await?;
                 return Ok(None);
             }
             Err(Halt::TimeIsUp) => Duration::ZERO,
             Err(Halt::ImportsAreDeep) => WAIT_FOR_IMPORTS,
-            Err(Halt::CursorExpired) => {
-                tracing::warn!(run = %step.run.id, "the ERP does not know the place in its listing any more, which begins anew");
-                step.part_again();
-                WAIT_FOR_LISTING
-            }
+            Err(Halt::Endless { reason }) => return self.give_up(step.run.id, reason).await,
             Err(Halt::Superseded) => {
                 tracing::info!(run = %step.run.id, "somebody else goes on with the pass");
                 return Ok(Some(Goes::On));
@@ -456,6 +510,7 @@ impl ErpFullPass {
             Err(Halt::Later { at_least, reason }) => {
                 return self.later(step.run.id, at_least, reason).await;
             }
+            Err(halt @ Halt::CursorExpired) => return Err(halt),
         };
         step.run.cost.duration_ms += milliseconds(begin.elapsed());
         // What was written down is done: the next step need not do it once more.
@@ -472,14 +527,21 @@ impl ErpFullPass {
         at_least: Option<Duration>,
         reason: String,
     ) -> Result<Option<Goes>, Halt> {
-        // As it was saved: what was seen since is seen again.
-        if let Some(mut run) = self.passes.run(id).await?
+        if let Some(run) = self.passes.run(id).await?
             && self.clock.now() - run.progressed >= GIVE_UP_AFTER
+            && !has_outbox(&run)?
         {
-            self.end(&mut run, Some(reason)).await?;
-            return Ok(None);
+            return self.give_up(id, reason).await;
         }
         Ok(Some(Goes::OnLater { at_least, reason }))
+    }
+
+    /// Ends a run before its time, as it was saved: the next one sees again what was seen since.
+    async fn give_up(&self, id: Uuid, reason: String) -> Result<Option<Goes>, Halt> {
+        if let Some(mut run) = self.passes.run(id).await? {
+            self.end(&mut run, Some(reason)).await?;
+        }
+        Ok(None)
     }
 
     async fn walk_on(&self, step: &mut Step<'_>, deadline: Deadline) -> Result<(), Halt> {
@@ -494,6 +556,7 @@ impl ErpFullPass {
             step.save(self).await?;
         }
         step.act(self).await?;
+        step.check_age(self)?;
         match step.run.mode {
             PassMode::Delta | PassMode::Full => self.walk(step, deadline).await,
             PassMode::Sweep => self.sweep(step, deadline).await,
@@ -570,9 +633,9 @@ impl ErpFullPass {
             Err(Halt::Later { reason, .. })
                 if self.clock.now() - run.progressed >= GIVE_UP_AFTER =>
             {
-                tracing::error!(run = %run.id, reason, "a plan is given up");
-                Outcome::Done
+                give_up_plan(&run, &reason)
             }
+            Err(Halt::Endless { reason }) => give_up_plan(&run, &reason),
             Err(Halt::Later { at_least, reason }) => Outcome::RetryAfter { at_least, reason },
             Err(halt) => Outcome::RetryAfter {
                 at_least: None,
@@ -598,28 +661,29 @@ impl ErpFullPass {
         if step.run.watermark_after.is_none() {
             self.take_watermarks(step.run, deadline).await?;
         }
+        step.check_age(self)?;
         let walked = match step.run.mode {
             PassMode::Delta | PassMode::Full => self.walk(&mut step, deadline).await,
             PassMode::Sweep => self.sweep(&mut step, deadline).await,
         };
-        let goes_on = match walked {
-            Ok(()) => false,
-            Err(Halt::TimeIsUp) => true,
+        let goes_on_after = match walked {
+            Ok(()) => None,
+            Err(Halt::TimeIsUp) => Some(Duration::ZERO),
             Err(Halt::CursorExpired) => {
-                step.part_again();
-                true
+                step.part_again()?;
+                Some(WAIT_FOR_LISTING)
             }
             Err(halt) => return Err(halt),
         };
         step.write_plan_lines(self).await?;
         let Step { mut work, .. } = step;
         run.cost.duration_ms += milliseconds(begin.elapsed());
-        if goes_on {
+        if let Some(wait) = goes_on_after {
             run.work = Some(serde_json::to_string(&work)?);
             let run = serde_json::to_string(run)?;
             return Ok(self
                 .to_passes
-                .send(&[PassMessage::ContinuePlan { run }], Duration::ZERO)
+                .send(&[PassMessage::ContinuePlan { run }], wait)
                 .await?);
         }
         run.work = None;
@@ -647,6 +711,12 @@ impl ErpFullPass {
         log(run);
         Ok(())
     }
+}
+
+/// Ends a plan without a report.
+fn give_up_plan(run: &Run, reason: &str) -> Outcome {
+    tracing::error!(run = %run.id, reason, "a plan is given up: ask for it again when that is mended");
+    Outcome::Done
 }
 
 /// How a run goes on.

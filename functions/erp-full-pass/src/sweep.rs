@@ -56,6 +56,11 @@ impl ErpFullPass {
                 None => step.next_part(),
             }
             step.commit(self, &nothing_pending).await?;
+            if next.is_some_and(|last| after.is_some_and(|after| last <= after)) {
+                return Err(Halt::Endless {
+                    reason: "Norce's listing stands still: a page ends where it began; see whether Norce Query still sorts by Id".to_owned(),
+                });
+            }
             step.check_time(self, &nothing_pending, deadline).await?;
         }
     }

@@ -45,6 +45,11 @@ const SUBMISSION_ENDS_AFTER: TimeDelta = TimeDelta::minutes(2);
 const LOOKS_UNTIL_RECORDED: u32 = 6;
 /// Lines are submitted again after a quarter of their age: soon at first, rarely when Norce keeps failing.
 const RESUBMIT_AFTER_AGE_DIVIDED_BY: u32 = 4;
+/// An open batch that cannot be read for so long, because Norce or a store does not answer, is given up unread: longer
+/// than any outage that is only waited out, and as long as SQS keeps a message.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(14 * 24 * 3_600);
+/// Deliveries of a `JobCompletedEvent`, about a quarter of an hour. By then the batch's own poll has looked.
+const DELIVERIES_OF_A_HINT: u32 = 10;
 /// Lines whose outcome is written at the same time.
 const WRITES_AT_ONCE: usize = 16;
 
@@ -98,6 +103,14 @@ impl PollError {
             _ => None,
         }
     }
+
+    /// Norce answers, and another look gives the same answer.
+    fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::Norce(NorceError::Refused { .. } | NorceError::Unreadable(_))
+        )
+    }
 }
 
 /// What a look at a batch showed.
@@ -111,7 +124,13 @@ enum Progress {
 impl Handler<JobMessage> for PollJobs {
     async fn handle(&self, received: Received<JobMessage>, deadline: Deadline) -> Outcome {
         let result = match received.message {
-            JobMessage::Completed { job } => self.completed(JobId(job), deadline).await,
+            JobMessage::Completed { job } => match self.completed(JobId(job), deadline).await {
+                Err(error) if received.receive_count >= DELIVERIES_OF_A_HINT => {
+                    tracing::warn!(job, %error, "a completed job could not be looked at; the poll of its batch does it");
+                    Ok(())
+                }
+                result => result,
+            },
             JobMessage::Poll { batch, attempt } => self.poll(batch, attempt, deadline).await,
         };
         match result {
@@ -143,45 +162,59 @@ impl PollJobs {
     async fn poll(&self, id: Uuid, attempt: u32, deadline: Deadline) -> Result<(), PollError> {
         let Some(batch) = self.import_jobs.get(id).await? else {
             return match attempt < LOOKS_UNTIL_RECORDED {
-                true => self.look_again(id, attempt, None).await,
+                true => self.look_again(id, attempt).await,
                 // It was withdrawn, or never came to be.
                 false => Ok(()),
             };
         };
-        let after = match self.look(&batch, deadline).await {
-            Ok(Progress::Settled) => return Ok(()),
-            Ok(Progress::Running) => {
-                let age = (self.clock.now() - batch.recorded_at).to_std();
-                self.metrics
-                    .time(Metric::OpenBatchSeconds, "", age.unwrap_or_default());
-                if self.age(&batch) >= self.give_up_after {
-                    return self.give_up(&batch, deadline).await;
-                }
-                None
+        match self.look_or_give_up(&batch, deadline).await {
+            Ok(Progress::Settled) => Ok(()),
+            Ok(Progress::Running) => self.look_again(id, attempt).await,
+            Err(error) if self.age(&batch) >= self.longest_age(&error) => {
+                self.give_up_unread(&batch, &error).await
             }
+            // The same message waits: in an outage no chain of messages gets longer.
             Err(error) => {
                 tracing::warn!(batch = %id, %error, "a batch could not be looked at; the next look comes later");
-                error.after()
+                Err(error)
             }
-        };
-        self.look_again(id, attempt, after).await
+        }
     }
 
-    async fn look_again(
+    async fn look_or_give_up(
         &self,
-        id: Uuid,
-        attempt: u32,
-        after: Option<Duration>,
-    ) -> Result<(), PollError> {
-        // A message of its own for each look: the number of looks is not bounded by the queue's receive count.
+        batch: &ImportBatch,
+        deadline: Deadline,
+    ) -> Result<Progress, PollError> {
+        let progress = self.look(batch, deadline).await?;
+        if progress == Progress::Settled {
+            return Ok(progress);
+        }
+        let age = (self.clock.now() - batch.recorded_at).to_std();
+        self.metrics
+            .time(Metric::OpenBatchSeconds, "", age.unwrap_or_default());
+        if self.age(batch) >= self.give_up_after {
+            return self.give_up(batch, deadline).await;
+        }
+        Ok(progress)
+    }
+
+    /// How old a batch becomes whose looks end with this error.
+    fn longest_age(&self, error: &PollError) -> Duration {
+        match error.is_lasting() {
+            true => self.give_up_after,
+            false => self.give_up_after.max(LONGEST_OUTAGE),
+        }
+    }
+
+    async fn look_again(&self, id: Uuid, attempt: u32) -> Result<(), PollError> {
+        // A message of its own for each look: the number of looks is not bounded by the queue's receive count, but by
+        // the age at which the batch is given up.
         let next = JobMessage::Poll {
             batch: id,
             attempt: attempt.saturating_add(1),
         };
-        let delay = poll_delay(attempt)
-            .max(after.unwrap_or_default())
-            .min(MAX_DELAY);
-        Ok(self.jobs.send(&[next], delay).await?)
+        Ok(self.jobs.send(&[next], poll_delay(attempt)).await?)
     }
 
     /// Looks at a batch and settles what can be settled.
@@ -275,11 +308,33 @@ impl PollJobs {
     }
 
     /// The configured time is over: what Norce does not have now is owed.
-    async fn give_up(&self, batch: &ImportBatch, deadline: Deadline) -> Result<(), PollError> {
+    async fn give_up(
+        &self,
+        batch: &ImportBatch,
+        deadline: Deadline,
+    ) -> Result<Progress, PollError> {
         let rest = self
             .confirm_what_norce_has(batch, batch.lines.clone(), deadline)
             .await?;
         self.owe(batch, &rest).await?;
+        self.settled(batch).await
+    }
+
+    /// What Norce has cannot be read, and will not be: every line is owed. Where Norce has it after all, the next look
+    /// at the entity resolves that.
+    async fn give_up_unread(
+        &self,
+        batch: &ImportBatch,
+        error: &PollError,
+    ) -> Result<(), PollError> {
+        let days = self.age(batch).as_secs() / (24 * 3_600);
+        tracing::error!(batch = %batch.id, days, %error, lines = batch.lines.len(), "a batch is given up, because its outcome cannot be read from Norce: its lines are owed and tried again");
+        let detail = format!(
+            "what became of the import cannot be read from Norce ({error}): mend that; the code is submitted again by itself, other fields by the next pass"
+        );
+        for line in &batch.lines {
+            self.refuse(batch, line, Reason::TimedOut, &detail).await?;
+        }
         self.settled(batch).await?;
         Ok(())
     }

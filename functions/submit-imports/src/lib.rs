@@ -95,6 +95,30 @@ impl Key {
 struct Gathered {
     lines: Vec<(usize, ImportLine)>,
     since: Option<DateTime<Utc>>,
+    /// Of lines that are not gathered with others.
+    delivery: Option<Delivery>,
+}
+
+/// A message whose lines become jobs of their own, and so the same batches at every delivery.
+#[derive(Clone, Copy)]
+struct Delivery {
+    message: Uuid,
+    is_repeat: bool,
+}
+
+impl Delivery {
+    fn of(record: &SqsMessage) -> Option<Self> {
+        Some(Self {
+            message: record.message_id.as_ref()?.parse().ok()?,
+            is_repeat: receive_count(record) > 1,
+        })
+    }
+
+    /// The id of the batch with this number that the message becomes.
+    fn batch(self, key: Key, number: usize, lines: usize) -> Uuid {
+        let name = format!("{key:?}/{number}/{lines}");
+        Uuid::new_v5(&self.message, name.as_bytes())
+    }
 }
 
 /// Two lines that are equal in this do the same, whatever caused them.
@@ -170,6 +194,9 @@ impl SubmitImports {
                 Ok(received) if received.message.alone => {
                     let mut own = BTreeMap::new();
                     self.gather(index, received.message, &mut own);
+                    for group in own.values_mut() {
+                        group.delivery = Delivery::of(record);
+                    }
                     alone.extend(own);
                 }
                 Ok(received) => self.gather(index, received.message, &mut gathered),
@@ -230,7 +257,7 @@ impl SubmitImports {
             ImportShape::CODE => self.settings.batch_size.get(),
             _ => self.settings.batch_size.get().min(MOST_FULL_LINES),
         };
-        for batch in group.lines.chunks(most) {
+        for (number, batch) in group.lines.chunks(most).enumerate() {
             let mut unique: Vec<ImportLine> = Vec::with_capacity(batch.len());
             let mut known: HashSet<Sameness<'_>> = HashSet::with_capacity(batch.len());
             for (_, line) in batch {
@@ -239,8 +266,17 @@ impl SubmitImports {
                 }
             }
             let mut panicked = false;
+            let (id, is_repeat) = match group.delivery {
+                Some(delivery) => (delivery.batch(key, number, batch.len()), delivery.is_repeat),
+                None => (Uuid::new_v4(), false),
+            };
             let result = if deadline.allows(LEAST_TIME) {
-                let work = self.submit(key, unique, group.since, deadline);
+                let work = async {
+                    if is_repeat && self.is_polled(id).await? {
+                        return Ok(());
+                    }
+                    self.submit(id, key, unique, group.since, deadline).await
+                };
                 // A panic costs these lines an attempt, and not the whole invocation (P6).
                 AssertUnwindSafe(work)
                     .catch_unwind()
@@ -279,8 +315,21 @@ impl SubmitImports {
         }
     }
 
+    /// Whether an earlier delivery was cut off after it had recorded this batch: then the poller settles it, and submits
+    /// again what Norce does not have. Without this, every delivery of a message that kills its invocation would leave
+    /// one more message like it.
+    async fn is_polled(&self, batch: Uuid) -> Result<bool, NotNow> {
+        let stored = self.import_jobs.get(batch).await;
+        let is_there = stored.map_err(NotNow::because)?.is_some();
+        if is_there {
+            tracing::warn!(%batch, "an earlier delivery of these lines was cut off; the poller settles them");
+        }
+        Ok(is_there)
+    }
+
     async fn submit(
         &self,
+        id: Uuid,
         key: Key,
         lines: Vec<ImportLine>,
         since: Option<DateTime<Utc>>,
@@ -288,7 +337,7 @@ impl SubmitImports {
     ) -> Result<(), NotNow> {
         let (kind, scope, now) = (key.kind(), key.scope, self.clock.now());
         let mut batch = ImportBatch {
-            id: Uuid::new_v4(),
+            id,
             kind,
             scope,
             lines,

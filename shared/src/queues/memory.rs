@@ -1,5 +1,6 @@
 use std::{
     collections::{HashMap, HashSet},
+    future::Future,
     marker::PhantomData,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -13,6 +14,22 @@ use super::{
     DEAD_LETTERS_AT_ONCE, DEDUPLICATION_INTERVAL, DeadLetters, DeadMessage, Inbox, MAX_DELAY,
     MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError, encode, group_of,
 };
+
+tokio::task_local! {
+    /// The hops of the message that is being handled.
+    static HOPS: u32;
+}
+
+/// Runs the handling of a message that has so many [hops](QueuedMessage::hops): the messages that it sends to any
+/// [`MemoryQueue`] have one more. Lambda and SQS count the same way, by the lineage in the trace header.
+pub async fn handling<F: Future>(hops: u32, work: F) -> F::Output {
+    HOPS.scope(hops, work).await
+}
+
+/// The hops of a message that is sent now.
+fn next_hops() -> u32 {
+    HOPS.try_with(|hops| hops.saturating_add(1)).unwrap_or(1)
+}
 
 /// SQS in memory, for everything that runs in one process: delays, visibility, receive counts, dead letters, and in a
 /// FIFO queue the order within a group. Its clock is tokio's, which tests can pause.
@@ -48,6 +65,11 @@ pub struct QueuedMessage {
     pub receive_count: u32,
     /// How long ago it was sent.
     pub age: Duration,
+    /// How often it was sent anew after waiting for too many deliveries.
+    pub requeues: u32,
+    /// How many sends lie between the message and the origin of its chain: 1 where a request, a schedule or a person
+    /// caused it, one more than the message that was being handled when it was sent.
+    pub hops: u32,
 }
 
 /// A message that was given up.
@@ -98,6 +120,8 @@ struct Stored {
     visible_at: Instant,
     receive_count: u32,
     receipt: Option<String>,
+    requeues: u32,
+    hops: u32,
 }
 
 impl Stored {
@@ -138,6 +162,8 @@ impl<M> MemoryQueue<M> {
             visible_at: now + delay.min(MAX_DELAY),
             receive_count: 0,
             receipt: None,
+            requeues: 0,
+            hops: next_hops(),
         }
     }
 
@@ -167,6 +193,8 @@ impl<M> MemoryQueue<M> {
                 group: message.group.clone(),
                 receive_count: message.receive_count,
                 age: now - message.sent_at,
+                requeues: message.requeues,
+                hops: message.hops,
             }
         })
         .collect()
@@ -303,9 +331,17 @@ impl<M: Message> Inbox for MemoryQueue<M> {
         Ok(())
     }
 
-    async fn send_anew(&self, body: &str, group: Option<&str>) -> Result<(), QueueError> {
+    async fn send_anew(
+        &self,
+        body: &str,
+        group: Option<&str>,
+        requeues: u32,
+    ) -> Result<(), QueueError> {
         let message = self.stored(body.to_owned(), group.map(str::to_owned), MAX_DELAY);
-        self.state().messages.push(message);
+        self.state().messages.push(Stored {
+            requeues,
+            ..message
+        });
         Ok(())
     }
 
@@ -366,15 +402,10 @@ impl<M: Message> DeadLetters for MemoryQueue<M> {
 
     async fn redrive(&self, message: &DeadMessage) -> Result<(), QueueError> {
         let mut state = self.state();
-        state.messages.push(Stored {
-            id: Uuid::new_v4(),
-            body: message.body.clone(),
-            group: message.group.clone().filter(|_| self.fifo),
-            sent_at: Instant::now(),
-            visible_at: Instant::now(),
-            receive_count: 0,
-            receipt: None,
-        });
+        let group = message.group.clone().filter(|_| self.fifo);
+        state
+            .messages
+            .push(self.stored(message.body.clone(), group, Duration::ZERO));
         state
             .dead_letters
             .retain(|stored| stored.id.to_string() != message.receipt);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-pub use memory::{DeadLetter, MemoryQueue, QueuedMessage, Redrive};
+pub use memory::{DeadLetter, MemoryQueue, QueuedMessage, Redrive, handling};
 pub use sqs::{SqsDeadLetters, SqsInbox, SqsQueue};
 
 use crate::domain::{ChangeMessage, ImportRequest, JobMessage, OutgoingOrder, PassMessage};
@@ -21,6 +21,10 @@ pub const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// How long a FIFO queue of SQS knows the deduplication id of a message.
 pub const DEDUPLICATION_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// The message attribute that says how often a message was sent anew. A message that a function, a schedule or a person
+/// sends has none.
+pub const REQUEUES: &str = "requeues";
 
 /// A message that knows how it travels.
 pub trait Message: serde::Serialize + Send + Sync + 'static {
@@ -122,7 +126,13 @@ pub trait Inbox: Send + Sync {
 
     /// Sends the same message anew, so that the one which was received can be deleted: it begins again with no deliveries
     /// behind it and its whole time on the queue before it. On a FIFO queue it goes behind the others of its group.
-    async fn send_anew(&self, body: &str, group: Option<&str>) -> Result<(), QueueError>;
+    /// `requeues`: how often that has happened, this time included; it travels with the message as [`REQUEUES`].
+    async fn send_anew(
+        &self,
+        body: &str,
+        group: Option<&str>,
+        requeues: u32,
+    ) -> Result<(), QueueError>;
 
     /// Puts a body that can never be handled on the dead-letter queue, with the reason, so that the message itself
     /// can be deleted.

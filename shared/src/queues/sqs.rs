@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     DEAD_LETTERS_AT_ONCE, DeadLetters, DeadMessage, Inbox, MAX_DELAY, MAX_MESSAGE_BYTES,
-    MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError, encode, group_of,
+    MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError, REQUEUES, encode, group_of,
 };
 use crate::aws::{explain, pause};
 
@@ -183,6 +183,17 @@ async fn depth(client: &Client, url: &str) -> Result<u64, QueueError> {
         .sum())
 }
 
+fn attribute(
+    data_type: &str,
+    value: impl Into<String>,
+) -> Result<MessageAttributeValue, QueueError> {
+    MessageAttributeValue::builder()
+        .data_type(data_type)
+        .string_value(value)
+        .build()
+        .map_err(|error| QueueError(error.to_string()))
+}
+
 /// The receiving end of an SQS queue, with its dead-letter queue.
 #[derive(Debug, Clone)]
 pub struct SqsInbox {
@@ -232,8 +243,16 @@ impl Inbox for SqsInbox {
         Ok(())
     }
 
-    async fn send_anew(&self, body: &str, group: Option<&str>) -> Result<(), QueueError> {
-        let mut request = self.to(&self.url, body, group);
+    async fn send_anew(
+        &self,
+        body: &str,
+        group: Option<&str>,
+        requeues: u32,
+    ) -> Result<(), QueueError> {
+        let requeues = attribute("Number", requeues.to_string())?;
+        let mut request = self
+            .to(&self.url, body, group)
+            .message_attributes(REQUEUES, requeues);
         // FIFO queues know no delay of a single message; it is hidden again when it is received.
         if !is_fifo(&self.url) {
             request = request.delay_seconds(whole_seconds(MAX_DELAY));
@@ -251,11 +270,7 @@ impl Inbox for SqsInbox {
         group: Option<&str>,
         reason: &str,
     ) -> Result<(), QueueError> {
-        let reason = MessageAttributeValue::builder()
-            .data_type("String")
-            .string_value(reason)
-            .build()
-            .map_err(|error| QueueError(error.to_string()))?;
+        let reason = attribute("String", reason)?;
         self.to(&self.dead_letter_url, body, group)
             .message_attributes(REASON, reason)
             .send()

@@ -28,7 +28,7 @@ use super::metrics::{Metric, Metrics};
 use crate::{
     domain::Clock,
     http::Deadline,
-    queues::{Inbox, MAX_DELAY, Message},
+    queues::{Inbox, MAX_DELAY, Message, REQUEUES},
 };
 
 /// What becomes of a message.
@@ -73,6 +73,12 @@ const PANICS_BEFORE_DEAD_LETTER: u32 = 3;
 /// A message that only has to wait is sent anew after so many deliveries, about five days: it neither uses up the
 /// deliveries that the template gives it (1,000) nor the two weeks that SQS keeps a message (P8).
 pub const DELIVERIES_BEFORE_ANEW: u32 = 500;
+/// A message that was sent anew so often has waited for seven weeks at least and becomes a dead letter, so that the
+/// alarm rings and a person decides: no chain of messages is endless, also where AWS does not detect loops.
+pub const MAX_REQUEUES: u32 = 12;
+/// The longest wait between two deliveries, also where a remote asks for more: its breaker holds the calls until then,
+/// and [`DELIVERIES_BEFORE_ANEW`] of these waits have to end within the two weeks that SQS keeps a message.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 
 /// The time of an invocation whose deadline is not known: the shortest time-out of the functions that read queues.
 const TIME_WITHOUT_DEADLINE: Duration = Duration::from_secs(60);
@@ -94,7 +100,7 @@ pub fn retry_delay(receive_count: u32, at_least: Option<Duration>) -> Duration {
     let doublings = receive_count.saturating_sub(1).min(16);
     let longest = FIRST_RETRY.saturating_mul(1 << doublings).min(MAX_DELAY);
     let jittered = longest.mul_f64(0.5 + fastrand::f64() / 2.0);
-    jittered.max(at_least.unwrap_or_default())
+    jittered.max(at_least.unwrap_or_default().min(LONGEST_WAIT))
 }
 
 /// How often a record was delivered, this time included.
@@ -104,6 +110,15 @@ pub fn receive_count(record: &SqsMessage) -> u32 {
         .get("ApproximateReceiveCount")
         .and_then(|count| count.parse().ok())
         .unwrap_or(1)
+}
+
+/// How often a record was sent anew.
+fn requeues(record: &SqsMessage) -> u32 {
+    record
+        .message_attributes
+        .get(REQUEUES)
+        .and_then(|attribute| attribute.string_value.as_ref()?.parse().ok())
+        .unwrap_or(0)
 }
 
 fn group(record: &SqsMessage) -> Option<&str> {
@@ -169,7 +184,8 @@ impl Source<'_> {
     }
 
     /// Lets a record wait for something else than itself. `Some(delay)`: it is to be returned to the queue for so long;
-    /// `None`: it has waited for long and was sent again, so that it is done with.
+    /// `None`: it is done with, because it has waited for long and was sent again, or, after [`MAX_REQUEUES`], is a dead
+    /// letter.
     pub async fn retry_later(
         &self,
         record: &SqsMessage,
@@ -193,11 +209,19 @@ impl Source<'_> {
             );
             return Some(delay);
         }
+        let requeues = requeues(record).saturating_add(1);
+        if requeues > MAX_REQUEUES {
+            let reason = format!(
+                "it has waited for weeks, the last time because: {reason}; redrive it when that is fixed"
+            );
+            return self.dead_letter(record, &reason).await;
+        }
         let body = record.body.as_deref().unwrap_or_default();
-        match self.inbox.send_anew(body, group(record)).await {
+        match self.inbox.send_anew(body, group(record), requeues).await {
             Ok(()) => {
                 tracing::warn!(
                     message_id,
+                    requeues,
                     reason,
                     "message has waited for long and is sent again"
                 );
@@ -379,7 +403,7 @@ mod tests {
             Ok(())
         }
 
-        async fn send_anew(&self, body: &str, _: Option<&str>) -> Result<(), QueueError> {
+        async fn send_anew(&self, body: &str, _: Option<&str>, _: u32) -> Result<(), QueueError> {
             self.anew.lock().unwrap().push(body.to_owned());
             Ok(())
         }
@@ -586,5 +610,13 @@ mod tests {
         }
         assert!(retry_delay(20, None) >= MAX_DELAY / 2);
         assert!(retry_delay(1, Some(MAX_DELAY * 2)) == MAX_DELAY * 2);
+    }
+
+    /// However long a remote asks to wait, a message is sent anew before SQS drops it.
+    #[test]
+    fn the_longest_waits_end_before_sqs_drops_the_message() {
+        const RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
+        let longest = retry_delay(u32::MAX, Some(RETENTION));
+        assert!(longest * DELIVERIES_BEFORE_ANEW + MAX_DELAY < RETENTION);
     }
 }

@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::{Message as SqsMessage, MessageSystemAttributeName, Queu
 use serde::{Deserialize, Serialize};
 use shared::queues::{
     DeadLetter, DeadLetters, DeadMessage, Inbox, MAX_MESSAGE_BYTES, MemoryQueue, Message, Queue,
-    QueueError, QueuedMessage, Redrive, SqsDeadLetters, SqsInbox, SqsQueue,
+    QueueError, QueuedMessage, REQUEUES, Redrive, SqsDeadLetters, SqsInbox, SqsQueue,
 };
 use tokio::time::Instant;
 
@@ -112,8 +112,9 @@ impl Inbox for Aws {
         &self,
         body: &str,
         group: Option<&str>,
+        requeues: u32,
     ) -> Result<(), shared::queues::QueueError> {
-        self.inbox.send_anew(body, group).await
+        self.inbox.send_anew(body, group, requeues).await
     }
 
     async fn dead_letter(
@@ -177,6 +178,12 @@ fn age_of(message: &SqsMessage) -> Duration {
         .unwrap_or_default()
 }
 
+fn requeues(message: &SqsMessage) -> u32 {
+    let attributes = message.message_attributes.as_ref();
+    let requeues = attributes.and_then(|attributes| attributes.get(REQUEUES)?.string_value());
+    requeues.map_or(0, |requeues| requeues.parse().unwrap())
+}
+
 fn received(message: SqsMessage) -> QueuedMessage {
     let attributes = message.attributes().unwrap();
     let count = &attributes[&MessageSystemAttributeName::ApproximateReceiveCount];
@@ -186,6 +193,9 @@ fn received(message: SqsMessage) -> QueuedMessage {
         group: group_of(&message),
         receive_count: count.parse().unwrap(),
         age: age_of(&message),
+        requeues: requeues(&message),
+        // SQS counts them in the trace header, which is Lambda's business.
+        hops: 1,
         body: message.body.unwrap(),
     }
 }
@@ -402,12 +412,13 @@ mod fifo {
             (again.message_id, again.receive_count),
             (received.message_id, 2)
         );
-        queue.send_anew(&again.body, Some("a")).await.unwrap();
+        queue.send_anew(&again.body, Some("a"), 3).await.unwrap();
         queue.delete(&again.receipt).await;
         let next = queue.receive(1).await.remove(0);
         queue.delete(&next.receipt).await;
         let anew = queue.receive(1).await.remove(0);
         assert_eq!((&anew.body, anew.receive_count), (&received.body, 1));
+        assert_eq!((next.requeues, anew.requeues), (0, 3));
         assert_ne!(next.body, anew.body);
     }
 
