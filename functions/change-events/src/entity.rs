@@ -416,14 +416,13 @@ impl ChangeEvents {
                 .await?;
             return Ok(());
         }
-        match binding.delivery {
-            CodeDelivery::HandedOver { at } if now < at + HAND_OVER_AGAIN_AFTER => return Ok(()),
-            CodeDelivery::Confirmed { .. }
-                if !self.hand_over_lost_code(change, binding).await? =>
-            {
-                return Ok(());
-            }
-            _ => {}
+        let waits = match binding.delivery {
+            CodeDelivery::HandedOver { at } => now < at + HAND_OVER_AGAIN_AFTER,
+            CodeDelivery::Confirmed { .. } => !self.hand_over_lost_code(change, binding).await?,
+            CodeDelivery::Pending | CodeDelivery::Refused { .. } => false,
+        };
+        if waits {
+            return Ok(());
         }
         let line = ImportLine {
             ordered_at: change.ordered_at,
