@@ -301,7 +301,8 @@ async fn lines_that_an_earlier_version_let_wait_go_on_their_way() {
     let ended = store.stop_waiting(scope, &company, &gone, minute(1));
     ended.await.unwrap();
     assert_eq!(waiting().await, std::slice::from_ref(&two));
-    let ended = store.stop_waiting(scope, &company, &[two], minute(2));
+    let gone = [two];
+    let ended = store.stop_waiting(scope, &company, &gone, minute(2));
     ended.await.unwrap();
     assert_eq!(waiting().await, []);
     for item in local::scan(&config, &table).await {
