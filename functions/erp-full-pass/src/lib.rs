@@ -26,6 +26,8 @@ pub mod report;
 mod retry;
 mod run;
 mod sweep;
+#[cfg(test)]
+mod upgrade;
 mod walk;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};

@@ -93,7 +93,7 @@ pub(crate) struct Work {
     pub(crate) owed: Option<BTreeSet<ErpId>>,
     /// What is being done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    outbox: Vec<Action>,
+    pub(crate) outbox: Vec<Action>,
     /// What was counted when the part began.
     counts_before: Counts,
     /// Of a plan.
