@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
+use chrono::Utc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     SandboxError,
     deployment::{Deployment, EVENT_SECRET},
+    logs::{self, LogLevel},
     night,
     operator::{self, Conversation},
     outcome::{Answer, Expectations, Outcome},
@@ -14,6 +16,7 @@ use super::{
     progress,
     quiet::Queues,
     shop::{FIRST_COMPANY, FIRST_ORDER, Organisation, Person, Shop},
+    upgrade,
 };
 use crate::{
     local_aws::{LocalAws, Tools},
@@ -59,7 +62,8 @@ const CONTACTS_FROM: usize = 60;
 const OUTAGE_FROM: usize = 85;
 const POISON_FROM: usize = 95;
 
-/// Plays the day, and the night where there is one: it needs the deployed functions with their rights.
+/// Plays the day, and the night where there is one: it needs the deployed functions with their rights. `updates`: what is
+/// deployed is an earlier version, and at noon it is updated to the template of this one.
 pub(super) async fn play(
     shop: &Shop,
     aws: &LocalAws,
@@ -67,7 +71,10 @@ pub(super) async fn play(
     sam: &Tools,
     template: &Path,
     with_night: bool,
+    updates: bool,
+    log_level: LogLevel,
 ) -> Result<Outcome, SandboxError> {
+    let begin = Utc::now();
     let event_url = deployment.event_url()?;
     shop.subscribe(&event_url);
     let queues = Queues::of(aws, deployment).await?;
@@ -93,6 +100,7 @@ pub(super) async fn play(
         aws,
         deployment,
         sam,
+        log_level,
     };
     let mut expected = Expectations::default();
     let mut day = Day {
@@ -107,18 +115,43 @@ pub(super) async fn play(
         quiet().await
     })
     .await?;
-    let title = format!("Noon: {}, and people keep ordering", shop.erp.noon());
-    progress::step(&title, async {
+    let meanwhile = if updates {
+        "people keep ordering, Norce takes no imports, and the stack is updated"
+    } else {
+        "people keep ordering"
+    };
+    let title = format!("Noon: {}, {meanwhile}", shop.erp.noon());
+    let updated = progress::step(&title, async {
         let over = Instant::now() + OUTAGE;
+        if updates {
+            let customers = upgrade::norce_fails(&world, &queues).await?;
+            day.expected.customers.extend(customers);
+        }
         day.begin_outage().await?;
+        let mut updated = None;
+        if updates {
+            let pass = upgrade::a_pass_begins(&world, &queues).await?;
+            let deployment = upgrade::update(&world, &queues, template).await?;
+            updated = Some((pass, deployment));
+        }
         if with_night {
             operator::during_the_outage(&world, &conversation).await?;
         }
         sleep_until(over).await;
+        shop.norce.clear_faults();
         shop.erp.end_outage().await?;
-        quiet().await
+        quiet().await?;
+        if let Some((pass, _)) = &updated {
+            upgrade::the_pass_has_ended(&world, *pass).await?;
+        }
+        Ok::<_, SandboxError>(updated)
     })
     .await?;
+    let deployment = updated.as_ref().map_or(deployment, |(_, updated)| updated);
+    let world = World {
+        deployment,
+        ..world
+    };
     let title = format!(
         "Afternoon: changes, {BURST} of them for one customer, one customer is forgotten, one code cannot be imported"
     );
@@ -178,6 +211,7 @@ pub(super) async fn play(
         .await?;
         conversation.save()?;
         outcome.add_conversation(&conversation);
+        logs::keep_to_the_level(&world, begin).await?;
         outcome.add_passes(passes::two_applications(&world, template).await?);
     }
     Ok(outcome)

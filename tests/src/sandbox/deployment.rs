@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::{SandboxError, erp, io_error, progress};
+use super::{SandboxError, erp, io_error, logs::LogLevel, progress};
 use crate::local_aws::{LocalAws, REGION, ROOT_KEY, Tools, sandbox_directory};
 
 /// The stack, which begins the names of its functions and log groups.
@@ -80,6 +80,7 @@ impl Remotes {
 /// The deployed stack.
 pub(super) struct Deployment {
     stack: String,
+    parameters: BTreeMap<&'static str, String>,
     outputs: BTreeMap<String, String>,
     endpoint: String,
 }
@@ -137,7 +138,7 @@ pub(super) fn stand_ins() -> Result<PathBuf, SandboxError> {
 }
 
 /// The directory of the build's products, next to the sandbox's own.
-fn workspace_target() -> PathBuf {
+pub(super) fn workspace_target() -> PathBuf {
     let sandbox = sandbox_directory();
     sandbox.parent().map(Path::to_path_buf).unwrap_or(sandbox)
 }
@@ -162,6 +163,7 @@ impl Deployment {
         tools: &Tools,
         aws: &LocalAws,
         remotes: &Remotes,
+        log_level: LogLevel,
     ) -> Result<Self, SandboxError> {
         let config = aws.aws_config().await;
         let (client_id, client_secret) = &remotes.norce_client;
@@ -193,6 +195,7 @@ impl Deployment {
                 secret(&config, &name("erp"), &erp.secret).await?,
             ),
             ("ErpCompany", erp.company.clone()),
+            ("LogLevel", log_level.to_string()),
             // Nothing outlives the sandbox anyway.
             ("TableDeletionPolicy", "Delete".to_owned()),
         ]);
@@ -202,20 +205,25 @@ impl Deployment {
             parameters.insert("OrderReceiver", true.to_string());
             parameters.insert("OrderSecretArn", arn);
         }
-        let deployment = Self::deploy(stack, template, tools, aws, &parameters).await?;
-        if stack == STACK {
-            deployment.write_environment(&parameters)?;
-        }
-        Ok(deployment)
+        Self::deploy(stack, parameters, template, tools, aws).await
     }
 
-    /// Deploys the template as a stack, or updates the stack, with these parameters.
-    async fn deploy(
-        stack: &str,
+    /// Deploys another template over the stack, with the same parameters.
+    pub(super) async fn update(
+        &self,
         template: &Path,
         tools: &Tools,
         aws: &LocalAws,
-        parameters: &BTreeMap<&str, String>,
+    ) -> Result<Self, SandboxError> {
+        Self::deploy(&self.stack, self.parameters.clone(), template, tools, aws).await
+    }
+
+    async fn deploy(
+        stack: &str,
+        parameters: BTreeMap<&'static str, String>,
+        template: &Path,
+        tools: &Tools,
+        aws: &LocalAws,
     ) -> Result<Self, SandboxError> {
         // JSON is YAML, and SAM reads parameters from files of YAML only.
         let file = sandbox_directory().join(format!("{stack}-parameters.yaml"));
@@ -255,14 +263,19 @@ impl Deployment {
                 log: "its output".to_owned(),
                 quoted: String::from_utf8_lossy(&listed.stderr).into_owned(),
             })?;
-        Ok(Self {
+        let deployment = Self {
             stack: stack.to_owned(),
+            parameters,
             outputs: outputs
                 .into_iter()
                 .map(|output| (output.output_key, output.output_value))
                 .collect(),
             endpoint: aws.endpoint(),
-        })
+        };
+        if stack == STACK {
+            deployment.write_environment()?;
+        }
+        Ok(deployment)
     }
 
     /// Asks a function for something as a person does, and returns its answer.
@@ -287,6 +300,11 @@ impl Deployment {
             log: "its output".to_owned(),
             quoted: String::from_utf8_lossy(&answered.stderr).into_owned(),
         })
+    }
+
+    /// The name of the stack.
+    pub(super) fn stack(&self) -> &str {
+        &self.stack
     }
 
     /// An output of the stack.
@@ -321,7 +339,7 @@ impl Deployment {
 
     /// Writes the variables that the deployed functions have between them. They are named after the parameters and
     /// outputs of the template. The quotes are for the values that are JSON.
-    fn write_environment(&self, parameters: &BTreeMap<&str, String>) -> Result<(), SandboxError> {
+    fn write_environment(&self) -> Result<(), SandboxError> {
         let credentials = [
             ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
             ("AWS_REGION", REGION),
@@ -332,7 +350,8 @@ impl Deployment {
         for (name, value) in credentials {
             text += &format!("{name}='{value}'\n");
         }
-        let parameters = parameters
+        let parameters = self
+            .parameters
             .iter()
             .map(|(name, value)| (*name, value.as_str()));
         let outputs = self
@@ -483,8 +502,8 @@ mod tests {
         let aws = LocalAws::start(&ministack, "options", &[]).await.unwrap();
         let template = stand_ins().unwrap();
         let deploy = async |above| {
-            let parameters = parameters(above);
-            let deployed = Deployment::deploy("options", &template, &sam, &aws, &parameters).await;
+            let deployed =
+                Deployment::deploy("options", parameters(above), &template, &sam, &aws).await;
             deployed.unwrap_or_else(|error| panic!("{error}"))
         };
         let sqs = aws_sdk_sqs::Client::new(&aws.aws_config().await);

@@ -14,7 +14,9 @@
 //! operator     what a person asks, and steers
 //! metrics      the dashboard, as text
 //! register     a large register, and a full pass over it
+//! logs         what the functions write to their logs, at any level
 //! outcome      what came of it: the table, and the verdict
+//! upgrade      a stack of an earlier version, updated at noon
 //! quiet        waiting until nothing is under way
 //! watch        `cargo lambda watch` in place of the deployed functions
 //! progress     what a person sees meanwhile
@@ -23,6 +25,7 @@
 mod day;
 mod deployment;
 mod erp;
+mod logs;
 mod metrics;
 mod night;
 mod operator;
@@ -33,6 +36,7 @@ mod progress;
 mod quiet;
 mod register;
 mod shop;
+mod upgrade;
 mod watch;
 
 use std::{fs::File, io, path::Path, process::ExitCode, time::Instant};
@@ -48,6 +52,7 @@ use tokio::{
 use self::{
     deployment::{Deployment, EVENT_SECRET, STACK, environment_file, towards, with_tools},
     erp::ErpKind,
+    logs::LogLevel,
     shop::Shop,
     watch::{Watch, Watching},
 };
@@ -75,6 +80,19 @@ pub struct Options {
     /// Instead of the day: seed the ERP with so many customers and run a full pass over them, twice
     #[arg(long, value_name = "NUMBER")]
     customers: Option<usize>,
+    /// Deploy an earlier version in the morning and update the stack to this one at noon, with work in every queue;
+    /// without a commit, the version of tests/fixtures/LAST_VERSION
+    #[arg(
+        long,
+        value_name = "COMMIT",
+        num_args = 0..=1,
+        default_missing_value = upgrade::LAST,
+        conflicts_with_all = ["watch", "customers"]
+    )]
+    upgrade_from: Option<String>,
+    /// What the functions write to their logs: the template's LogLevel
+    #[arg(long, value_enum, default_value_t)]
+    log_level: LogLevel,
 }
 
 /// Why the sandbox could not do its work.
@@ -200,6 +218,13 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         progress::step("Building the functions", deployment::build(&sam)).await?
     };
 
+    let first_template = match &options.upgrade_from {
+        Some(version) => {
+            progress::step("Building an earlier version", upgrade::build(version)).await?
+        }
+        None => template.clone(),
+    };
+
     let shop = {
         let posts_at_once = if options.watch {
             watch::POSTS_AT_ONCE
@@ -224,7 +249,16 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
     })
     .await?;
     let deployment = progress::step("Deploying template.yaml", async {
-        Deployment::create(STACK, &template, &sam, &aws, &shop.remotes()).await
+        let remotes = shop.remotes();
+        Deployment::create(
+            STACK,
+            &first_template,
+            &sam,
+            &aws,
+            &remotes,
+            options.log_level,
+        )
+        .await
     })
     .await?;
     let watching = match &watch {
@@ -240,6 +274,7 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
             aws: &aws,
             deployment: &deployment,
             sam: &sam,
+            log_level: options.log_level,
         };
         let played = register::play(&world, customers).await;
         save_logs(&sam, &aws).await;
@@ -255,7 +290,19 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
             _shop: shop,
         });
     }
-    let outcome = day::play(&shop, &aws, &deployment, &sam, &template, !options.watch).await;
+    let with_night = !options.watch;
+    let updates = options.upgrade_from.is_some();
+    let outcome = day::play(
+        &shop,
+        &aws,
+        &deployment,
+        &sam,
+        &template,
+        with_night,
+        updates,
+        options.log_level,
+    )
+    .await;
     // The logs help most where the day went wrong.
     save_logs(&sam, &aws).await;
     let is_good = match outcome {

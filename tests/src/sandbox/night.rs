@@ -2,7 +2,7 @@
 //! function processes die in the middle of a create (P2), events come of which nothing has changed (P5), and messages
 //! that are nonsense lie between good ones (P6).
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -37,7 +37,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const CLOSED: &str = "closed-for-the-night";
 
 /// Waits until something is so.
-async fn until(
+pub(super) async fn until(
     what: &str,
     mut is_so: impl AsyncFnMut() -> Result<bool, SandboxError>,
 ) -> Result<(), SandboxError> {
@@ -61,12 +61,12 @@ pub(super) async fn the_queue_refuses(
     deployment: &Deployment,
     customer: i64,
 ) -> Result<(), SandboxError> {
-    let iam = Iam::new(aws)?;
-    let role = iam
+    let api = Api::new(aws)?;
+    let role = api
         .role_of(deployment.output("ReceiveEventsFunction")?)
         .await?;
     let before = shop.norce.deliveries().len();
-    iam.deny(&role, "sqs:SendMessage*").await?;
+    api.deny(&role, "sqs:SendMessage*").await?;
     shop.norce.change_customer(customer, |customer| {
         customer.row.phone_number = Some("08-666 00 00".to_owned());
     });
@@ -90,7 +90,7 @@ pub(super) async fn the_queue_refuses(
     )
     .await;
     // Opened again whatever came of it.
-    iam.allow_again(&role).await?;
+    api.allow_again(&role).await?;
     refused
 }
 
@@ -102,7 +102,7 @@ pub(super) async fn functions_die(
     queues: &Queues,
     deployment: &Deployment,
 ) -> Result<Vec<i64>, SandboxError> {
-    let visibility = queues.set_visibility_of_changes(VISIBILITY_SECONDS).await?;
+    let visibility = queues.set_visibility("changes", VISIBILITY_SECONDS).await?;
     let creates = u32::try_from(CUSTOMERS).unwrap_or(u32::MAX);
     shop.erp.answer_creates_late(creates, SLOW_ANSWER);
     let before = shop.erp_register().await?.0.len();
@@ -136,7 +136,7 @@ pub(super) async fn functions_die(
         },
     )
     .await?;
-    queues.set_visibility_of_changes(visibility).await?;
+    queues.set_visibility("changes", visibility).await?;
     Ok(customers)
 }
 
@@ -247,8 +247,9 @@ fn is_function(pid: u32, function: &str) -> bool {
     })
 }
 
-/// The little of IAM and Lambda that is needed here, without their large SDKs: the local AWS asks root for no signature.
-struct Iam {
+/// The little of IAM, Lambda and CloudFormation that is needed here, without their large SDKs: the local AWS asks root for
+/// no signature.
+pub(super) struct Api {
     client: reqwest::Client,
     endpoint: String,
 }
@@ -257,14 +258,15 @@ struct Iam {
 #[serde(rename_all = "PascalCase")]
 struct FunctionConfiguration {
     role: String,
+    code_sha256: String,
 }
 
-impl Iam {
-    fn new(aws: &LocalAws) -> Result<Self, SandboxError> {
+impl Api {
+    pub(super) fn new(aws: &LocalAws) -> Result<Self, SandboxError> {
         let client = loopback_client().map_err(SandboxError::Day)?;
         let client = client
             .build()
-            .map_err(|error| SandboxError::aws("no client of IAM", error))?;
+            .map_err(|error| SandboxError::aws("no client of the local AWS", error))?;
         Ok(Self {
             client,
             endpoint: aws.endpoint(),
@@ -278,8 +280,19 @@ impl Iam {
     }
 
     async fn role_of(&self, function: &str) -> Result<String, SandboxError> {
-        let failed =
-            |error: reqwest::Error| SandboxError::aws("the function's role cannot be read", error);
+        let role = self.function(function).await?.role;
+        Ok(role.rsplit('/').next().unwrap_or_default().to_owned())
+    }
+
+    /// The hash of a function's code.
+    pub(super) async fn code_of(&self, function: &str) -> Result<String, SandboxError> {
+        Ok(self.function(function).await?.code_sha256)
+    }
+
+    async fn function(&self, function: &str) -> Result<FunctionConfiguration, SandboxError> {
+        let failed = |error: reqwest::Error| {
+            SandboxError::aws("the function's configuration cannot be read", error)
+        };
         let answer = self
             .client
             .get(format!(
@@ -292,14 +305,36 @@ impl Iam {
             .and_then(reqwest::Response::error_for_status)
             .map_err(failed)?;
         let text = answer.text().await.map_err(failed)?;
-        let configuration: FunctionConfiguration = serde_json::from_str(&text)
-            .map_err(|error| SandboxError::aws("the function's role cannot be read", error))?;
-        Ok(configuration
-            .role
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned())
+        serde_json::from_str(&text).map_err(|error| {
+            SandboxError::aws("the function's configuration cannot be read", error)
+        })
+    }
+
+    /// The physical ids of a stack's resources, by their types and logical ids.
+    pub(super) async fn resources_of(
+        &self,
+        stack: &str,
+    ) -> Result<BTreeMap<(String, String), String>, SandboxError> {
+        let parameters = [("Action", "DescribeStackResources"), ("StackName", stack)];
+        let answer = self.query("cloudformation", "2010-05-15", &parameters);
+        let answer = answer
+            .await
+            .map_err(|error| SandboxError::aws("the stack's resources cannot be read", error))?;
+        let element = |resource: &str, name: &str| {
+            let (_, rest) = resource.split_once(&format!("<{name}>"))?;
+            let (text, _) = rest.split_once('<')?;
+            Some(text.to_owned())
+        };
+        let resources = answer.split("<member>").skip(1);
+        Ok(resources
+            .filter_map(|resource| {
+                let name = (
+                    element(resource, "ResourceType")?,
+                    element(resource, "LogicalResourceId")?,
+                );
+                Some((name, element(resource, "PhysicalResourceId")?))
+            })
+            .collect())
     }
 
     async fn deny(&self, role: &str, action: &str) -> Result<(), SandboxError> {
@@ -326,19 +361,31 @@ impl Iam {
     }
 
     async fn call(&self, parameters: &[(&str, &str)]) -> Result<(), SandboxError> {
+        let answer = self.query("iam", "2010-05-08", parameters).await;
+        answer
+            .map(|_| ())
+            .map_err(|error| SandboxError::aws("the role's policy cannot be changed", error))
+    }
+
+    async fn query(
+        &self,
+        service: &str,
+        version: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<String, reqwest::Error> {
         let body = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("Version", "2010-05-08")
+            .append_pair("Version", version)
             .extend_pairs(parameters)
             .finish();
         self.client
             .post(&self.endpoint)
-            .header("authorization", Self::authorization("iam"))
+            .header("authorization", Self::authorization(service))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body)
             .send()
             .await
-            .and_then(reqwest::Response::error_for_status)
-            .map(|_| ())
-            .map_err(|error| SandboxError::aws("the role's policy cannot be changed", error))
+            .and_then(reqwest::Response::error_for_status)?
+            .text()
+            .await
     }
 }

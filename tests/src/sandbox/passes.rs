@@ -15,6 +15,7 @@ use super::{
     SandboxError,
     deployment::Deployment,
     erp::{ByHand, Details},
+    logs::LogLevel,
     orders, progress,
     quiet::Queues,
     shop::{APPLICATION, Person, SECOND_APPLICATION, Shop},
@@ -41,6 +42,7 @@ pub(super) struct World<'a> {
     pub(super) aws: &'a LocalAws,
     pub(super) deployment: &'a Deployment,
     pub(super) sam: &'a Tools,
+    pub(super) log_level: LogLevel,
 }
 
 /// What came of the passes.
@@ -306,6 +308,7 @@ pub(super) async fn two_applications(
                 world.sam,
                 world.aws,
                 &shop.remotes(),
+                world.log_level,
             )
             .await?;
             shop.subscribe(&deployment.event_url()?);

@@ -63,30 +63,34 @@ impl Queues {
         named.map(|(_, url)| url.clone()).unwrap_or_default()
     }
 
-    /// Sets how long a received message of `changes` is hidden, in seconds. Returns what it was before.
-    pub(super) async fn set_visibility_of_changes(
-        &self,
-        seconds: u32,
-    ) -> Result<u32, SandboxError> {
-        let url = Self::url(&self.queues, "changes");
+    /// How long a received message of a queue is hidden, in seconds.
+    pub(super) async fn visibility(&self, queue: &str) -> Result<u32, SandboxError> {
         let timeout = QueueAttributeName::VisibilityTimeout;
         let failed = |error| SandboxError::aws("the visibility time-out cannot be read", error);
         let attributes = self
             .client
             .get_queue_attributes()
-            .queue_url(&url)
+            .queue_url(Self::url(&self.queues, queue))
             .attribute_names(timeout.clone())
             .send()
             .await
             .map_err(failed)?;
-        let before = attributes.attributes().and_then(|all| all.get(&timeout));
-        let before = before
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(seconds);
+        let value = attributes.attributes().and_then(|all| all.get(&timeout));
+        let none = || SandboxError::Day(format!("{queue} has no visibility time-out"));
+        value.and_then(|value| value.parse().ok()).ok_or_else(none)
+    }
+
+    /// Sets how long a received message of a queue is hidden, in seconds. Returns what it was before.
+    pub(super) async fn set_visibility(
+        &self,
+        queue: &str,
+        seconds: u32,
+    ) -> Result<u32, SandboxError> {
+        let before = self.visibility(queue).await?;
         self.client
             .set_queue_attributes()
-            .queue_url(url)
-            .attributes(timeout, seconds.to_string())
+            .queue_url(Self::url(&self.queues, queue))
+            .attributes(QueueAttributeName::VisibilityTimeout, seconds.to_string())
             .send()
             .await
             .map_err(|error| SandboxError::aws("the visibility time-out cannot be set", error))?;
