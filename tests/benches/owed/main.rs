@@ -219,6 +219,7 @@ async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
         extra_fields: ExtraFields::default(),
         code_field: String::new(),
         code_sequence: None,
+        ca_secret_arn: None,
     };
     let secret = ErpSecret::BusinessCentral(secret());
     let erps = wiring::erps(&guard, &transport, &erp, &secret, &shops);
