@@ -55,6 +55,7 @@ fn entity(entity: EntityRef, cause: Cause) -> ChangeMessage {
         entity,
         cause,
         received_at: minute(0),
+        ordered_at: None,
         correlation: CORRELATION,
     }
 }

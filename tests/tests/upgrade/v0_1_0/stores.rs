@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use shared::{
+    Consistency,
     breakers::Breakers,
     domain::{
         Breaker, Cause, EntityKind, EntityRef, Fingerprint, OrderKey, PassMode, Resource, Scope,
@@ -159,7 +160,11 @@ pub(crate) async fn mappings_are_as_they_were(store: &dyn Mappings) {
     for (entity, binding) in bindings() {
         let is_confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
         let faces = store
-            .records(entity.scope, std::slice::from_ref(&binding.erp_id))
+            .records(
+                entity.scope,
+                std::slice::from_ref(&binding.erp_id),
+                Consistency::Strong,
+            )
             .await;
         let face = RecordFace {
             kind: entity.kind,
@@ -465,8 +470,8 @@ pub(crate) async fn write_passes(store: &dyn Passes) {
     }
     let organisation = record(Resource::Customer, 0xc1);
     for line in [full_line(), insert_line()] {
-        let waits = store.wait_for_company(Scope::Client, &organisation, &line);
-        waits.await.unwrap();
+        let waits = store.wait_for_company(Scope::Client, &organisation, &line, minute(0));
+        assert!(waits.await.unwrap());
     }
 }
 
@@ -524,13 +529,12 @@ pub(crate) async fn passes_are_as_they_were(store: &dyn Passes) {
         assert_eq!(watermark, Some(then));
     }
     // Lines that an earlier version let wait are told to go, and those that wait now are found beside them.
-    store
-        .wait_for_company(Scope::Client, &organisation, &code_line())
-        .await
-        .unwrap();
+    let (line, at) = (code_line(), minute(1));
+    let waits = store.wait_for_company(Scope::Client, &organisation, &line, at);
+    assert!(waits.await.unwrap());
     let stop = [full_line()];
     store
-        .stop_waiting(Scope::Client, &organisation, &stop)
+        .stop_waiting(Scope::Client, &organisation, &stop, minute(2))
         .await
         .unwrap();
     let waiting = store.waiting_for_company(Scope::Client, &organisation);
@@ -538,7 +542,7 @@ pub(crate) async fn passes_are_as_they_were(store: &dyn Passes) {
     waiting.sort_by_key(|line| line.code.as_str().to_owned());
     assert_eq!(waiting, [code_line(), insert_line()]);
     store
-        .stop_waiting(Scope::Client, &organisation, &waiting)
+        .stop_waiting(Scope::Client, &organisation, &waiting, minute(3))
         .await
         .unwrap();
     let waiting = store.waiting_for_company(Scope::Client, &organisation);
@@ -658,7 +662,8 @@ pub(crate) async fn owed_records_are_as_they_were(store: &dyn OwedRecords) {
         assert_eq!(stored.dismissed, (place == 1).then(dismissal));
     }
     let list = owed();
-    assert_eq!(store.list().await.unwrap().len(), list.len());
+    let page = store.page(None, Consistency::Strong).await.unwrap();
+    assert_eq!((page.owed.len(), page.next), (list.len(), None));
     let again = |owed: &NewOwed| NewOwed {
         at: minute(30),
         correlation: Uuid::from_u128(0xc2),
