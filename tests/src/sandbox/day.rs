@@ -52,6 +52,10 @@ const PAUSE: Duration = Duration::from_millis(40);
 /// A part of the day that is not over by then has a fault: the longest planned wait on the way is far shorter.
 const LONGEST_PART: Duration = Duration::from_secs(420);
 
+/// The same for the part in which the stack is updated. The local AWS ends processes in the middle of their work then, and
+/// a pass waits until the lease of its dead invocation is over: up to five minutes, and its next attempt after that.
+const LONGEST_UPDATE: Duration = Duration::from_secs(720);
+
 /// A body above the limit of 64 KiB.
 const LARGE_BODY: usize = 100 * 1024;
 
@@ -78,17 +82,18 @@ pub(super) async fn play(
     let event_url = deployment.event_url()?;
     shop.subscribe(&event_url);
     let queues = Queues::of(aws, deployment).await?;
-    let quiet = || async {
+    let quiet_within = async |longest: Duration| {
         if queues
-            .wait_until_quiet(LONGEST_PART, || shop.under_way())
+            .wait_until_quiet(longest, || shop.under_way())
             .await?
         {
             Ok(())
         } else {
-            let stuck = format!("work is still under way after {LONGEST_PART:?}; see the logs");
+            let stuck = format!("work is still under way after {longest:?}; see the logs");
             Err(SandboxError::Day(stuck))
         }
     };
+    let quiet = || quiet_within(LONGEST_PART);
     shop.norce.configure(|settings| {
         settings.events.copies = COPIES;
         settings.events.reorder_within = REORDERED_WITHIN;
@@ -140,9 +145,12 @@ pub(super) async fn play(
         sleep_until(over).await;
         shop.norce.clear_faults();
         shop.erp.end_outage().await?;
-        quiet().await?;
-        if let Some((pass, _)) = &updated {
-            upgrade::the_pass_has_ended(&world, *pass).await?;
+        match &updated {
+            Some((pass, _)) => {
+                quiet_within(LONGEST_UPDATE).await?;
+                upgrade::the_pass_has_ended(&world, *pass).await?;
+            }
+            None => quiet().await?,
         }
         Ok::<_, SandboxError>(updated)
     })
