@@ -66,10 +66,14 @@ const REPEATED: &str = "lambda_runtime::layers::panic";
 
 fn level(text: Option<String>) -> Targets {
     let text = text.unwrap_or_default().to_lowercase();
-    let directives = || text.parse().ok().filter(|_| !text.is_empty());
-    let targets = match text.parse() {
-        Ok(level) => bare(level),
-        Err(_) => directives().unwrap_or_else(|| bare(DEFAULT_LEVEL)),
+    let targets = if text.is_empty() {
+        // As a level, nothing would be ERROR.
+        bare(DEFAULT_LEVEL)
+    } else {
+        match text.parse() {
+            Ok(level) => bare(level),
+            Err(_) => text.parse().unwrap_or_else(|_| bare(DEFAULT_LEVEL)),
+        }
     };
     targets.with_target(REPEATED, LevelFilter::OFF)
 }
