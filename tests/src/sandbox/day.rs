@@ -66,18 +66,32 @@ const CONTACTS_FROM: usize = 60;
 const OUTAGE_FROM: usize = 85;
 const POISON_FROM: usize = 95;
 
-/// Plays the day, and the night where there is one: it needs the deployed functions with their rights. `updates`: what is
-/// deployed is an earlier version, and at noon it is updated to the template of this one.
+/// What kind of day it is.
+pub(super) struct Plan<'a> {
+    /// The template of this version, built.
+    pub(super) template: &'a Path,
+    /// Whether there is a night: it needs the deployed functions with their rights.
+    pub(super) with_night: bool,
+    /// What is deployed is an earlier version, and at noon it is updated to the template of this one.
+    pub(super) updates: bool,
+    /// What the functions write to their logs.
+    pub(super) log_level: LogLevel,
+}
+
+/// Plays the day, and the night where there is one.
 pub(super) async fn play(
     shop: &Shop,
     aws: &LocalAws,
     deployment: &Deployment,
     sam: &Tools,
-    template: &Path,
-    with_night: bool,
-    updates: bool,
-    log_level: LogLevel,
+    plan: &Plan<'_>,
 ) -> Result<Outcome, SandboxError> {
+    let Plan {
+        template,
+        with_night,
+        updates,
+        log_level,
+    } = *plan;
     let begin = Utc::now();
     let event_url = deployment.event_url()?;
     shop.subscribe(&event_url);

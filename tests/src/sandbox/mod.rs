@@ -290,19 +290,13 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
             _shop: shop,
         });
     }
-    let with_night = !options.watch;
-    let updates = options.upgrade_from.is_some();
-    let outcome = day::play(
-        &shop,
-        &aws,
-        &deployment,
-        &sam,
-        &template,
-        with_night,
-        updates,
-        options.log_level,
-    )
-    .await;
+    let plan = day::Plan {
+        template: &template,
+        with_night: !options.watch,
+        updates: options.upgrade_from.is_some(),
+        log_level: options.log_level,
+    };
+    let outcome = day::play(&shop, &aws, &deployment, &sam, &plan).await;
     // The logs help most where the day went wrong.
     save_logs(&sam, &aws).await;
     let is_good = match outcome {
