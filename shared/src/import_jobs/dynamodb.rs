@@ -6,7 +6,7 @@
 //! | `job#<Norce's id>` | `batch`, our id of the batch that is this job |
 //!
 //! A line of a bare code takes at most 262 bytes: ten digits, a code of fifty characters of four bytes each, the thirty-two digits of
-//! the correlation id, punctuation, and eleven bytes for when it was ordered. Five hundred lines are at most 131 KB of the 400 KB that an item may have;
+//! the correlation id, punctuation, and eleven bytes for when it was ordered. Five hundred lines are at most 132 KB of the 400 KB that an item may have;
 //! with fifty plain letters and digits they are 51 KB. A line that says more names its fields and its ERP record and takes
 //! about twice that, which is why a batch has at most [`MOST_FULL_LINES`](super::MOST_FULL_LINES) of those.
 

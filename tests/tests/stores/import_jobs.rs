@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use shared::{
     domain::{EntityKind, ImportLine, Scope},
     import_jobs::{BatchState, DynamoDbImportJobs, ImportBatch, ImportJobs, MemoryImportJobs},
@@ -34,10 +35,15 @@ suite! {
     what_is_not_settled_is_listed_the_oldest_first,
 }
 
+/// Kept in whole seconds.
+fn ordered_at() -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(minute(7).timestamp(), 0)
+}
+
 fn line(id: i64, text: &str) -> ImportLine {
     ImportLine {
         // Of every second one, it is known when it was ordered.
-        ordered_at: (id % 2 == 1).then(|| minute(7)),
+        ordered_at: ordered_at().filter(|_| id % 2 == 1),
         ..ImportLine::code(norce_id(id), code(text), Uuid::new_v4())
     }
 }
@@ -202,7 +208,7 @@ async fn the_largest_batch_is_far_below_the_limit() {
     let store = DynamoDbImportJobs::new(&config, &table);
     let longest = "\u{1F600}".repeat(50);
     let lines = (0..500).map(|n| ImportLine {
-        ordered_at: Some(minute(7)),
+        ordered_at: ordered_at(),
         ..line(i64::from(i32::MAX) - n, &longest)
     });
     let batch = ImportBatch {
@@ -213,7 +219,7 @@ async fn the_largest_batch_is_far_below_the_limit() {
     let items = local::scan(&config, &table).await;
     let bytes = |attribute: &str| items[0][attribute].as_s().unwrap().len();
     let bytes = bytes("lines") + bytes("ordered");
-    assert!(bytes <= 131 * 1000, "{bytes}");
+    assert!(bytes <= 132 * 1000, "{bytes}");
 }
 
 async fn what_is_not_settled_is_listed_the_oldest_first(store: Store) {
