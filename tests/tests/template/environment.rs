@@ -21,12 +21,7 @@ const MARGIN: usize = LIMIT / 10;
 
 /// Variables of the process as a whole, which no `Configuration` reads: where the names of the resources are, the level of
 /// the log, the dimension of the metrics, and the ERP's own certificate authority.
-const OF_THE_PROCESS: &[&str] = &[
-    RESOURCE_NAMES_SECRET_ARN,
-    "LOG_LEVEL",
-    "STACK_NAME",
-    "ERP_CA_SECRET_ARN",
-];
+const OF_THE_PROCESS: &[&str] = &[RESOURCE_NAMES_SECRET_ARN, "LOG_LEVEL", "STACK_NAME"];
 
 /// What a function reads, by the name of its binary.
 fn read(binary: &str, environment: Environment<'_>) -> Result<(), ConfigurationError> {
