@@ -20,7 +20,7 @@ const LIMIT: usize = 4_096;
 const MARGIN: usize = LIMIT / 10;
 
 /// Variables of the process as a whole, which no `Configuration` reads: where the names of the resources are, the level of
-/// the log, the dimension of the metrics, and the ERP's own certificate authority.
+/// the log, and the dimension of the metrics.
 const OF_THE_PROCESS: &[&str] = &[RESOURCE_NAMES_SECRET_ARN, "LOG_LEVEL", "STACK_NAME"];
 
 /// What a function reads, by the name of its binary.
