@@ -394,7 +394,7 @@ impl Flow {
         }
     }
 
-    /// Those whom Norce has got from the ERP: their ids are known only now.
+    /// Those that Norce has got from the ERP: their ids are known only now.
     fn inserted(self, bundle: &Bundle, shop: Shop, cast: &mut Cast) {
         if self != Self::Inserts {
             return;

@@ -79,7 +79,7 @@ pub(crate) struct Work {
     /// The next page of the ERP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cursor: Option<Cursor>,
-    /// How often this part has begun anew.
+    /// How often this part has started over.
     #[serde(default, skip_serializing_if = "is_zero")]
     restarts: u32,
     /// The last entity of Norce.
@@ -181,7 +181,7 @@ impl Step<'_> {
         self.work.counts_before = self.run.counts.clone();
     }
 
-    /// Begins the part anew, unless it has done so too often. What was done stays counted; what was only seen is seen
+    /// Starts the part over, unless it has done so too often. What was done stays counted; what was only seen is seen
     /// again.
     fn part_again(&mut self) -> Result<(), Halt> {
         self.work.restarts += 1;

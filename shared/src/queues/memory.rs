@@ -65,7 +65,7 @@ pub struct QueuedMessage {
     pub receive_count: u32,
     /// How long ago it was sent.
     pub age: Duration,
-    /// How often it was sent anew after waiting for too many deliveries.
+    /// How often it was sent again after waiting for too many deliveries.
     pub requeues: u32,
     /// How many sends lie between the message and the origin of its chain: 1 where a request, a schedule or a person
     /// caused it, one more than the message that was being handled when it was sent.

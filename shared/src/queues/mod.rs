@@ -22,7 +22,7 @@ pub const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long a FIFO queue of SQS knows the deduplication id of a message.
 pub const DEDUPLICATION_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// The message attribute that says how often a message was sent anew. A message that a function, a schedule or a person
+/// The message attribute that says how often a message was sent again. A message that a function, a schedule or a person
 /// sends has none.
 pub const REQUEUES: &str = "requeues";
 

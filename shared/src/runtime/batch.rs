@@ -73,7 +73,7 @@ const PANICS_BEFORE_DEAD_LETTER: u32 = 3;
 /// A message that only has to wait is sent anew after so many deliveries, about five days: it neither uses up the
 /// deliveries that the template gives it (1,000) nor the two weeks that SQS keeps a message (P8).
 pub const DELIVERIES_BEFORE_ANEW: u32 = 500;
-/// A message that was sent anew so often has waited for seven weeks at least and becomes a dead letter, so that the
+/// A message that was sent again so often has waited for seven weeks at least and becomes a dead letter, so that the
 /// alarm rings and a person decides: no chain of messages is endless, also where AWS does not detect loops.
 pub const MAX_REQUEUES: u32 = 12;
 /// The longest wait between two deliveries, also where a remote asks for more: its breaker holds the calls until then,
@@ -112,7 +112,7 @@ pub fn receive_count(record: &SqsMessage) -> u32 {
         .unwrap_or(1)
 }
 
-/// How often a record was sent anew.
+/// How often a record was sent again.
 fn requeues(record: &SqsMessage) -> u32 {
     record
         .message_attributes
@@ -612,7 +612,7 @@ mod tests {
         assert!(retry_delay(1, Some(MAX_DELAY * 2)) == MAX_DELAY * 2);
     }
 
-    /// However long a remote asks to wait, a message is sent anew before SQS drops it.
+    /// However long a remote asks to wait, a message is sent again before SQS drops it.
     #[test]
     fn the_longest_waits_end_before_sqs_drops_the_message() {
         const RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);

@@ -36,7 +36,7 @@ const CUSTOMERS: usize = 3;
 /// Where they are numbered from.
 const CUSTOMERS_FROM: usize = 100;
 
-/// How long Norce asks to wait with an import: short enough that Norce as a whole is not left alone.
+/// How long Norce asks to wait with an import: short enough that the breaker of Norce stays closed.
 const RETRY_AFTER_SECONDS: u32 = 8;
 
 /// The queues that hold work.

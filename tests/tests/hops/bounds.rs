@@ -55,7 +55,7 @@ async fn a_message_that_waits_for_months_becomes_a_dead_letter_and_its_redrive_b
             "{reason}"
         );
     }
-    // An order leads to its customer, which is one hop, and each time that it was sent anew is another one.
+    // An order leads to its customer, which is one hop, and each time that it was sent again is another one.
     assert_eq!(bundle.take_hops().changes, 2 + MAX_REQUEUES);
 
     bundle.erp.clear_faults();

@@ -44,7 +44,7 @@ fn binary(function: &Value) -> &str {
     binary.as_str().unwrap()
 }
 
-/// The names of the resources, where a function is told where they are.
+/// The names of the resources, where a function knows where they are.
 fn document(rendered: &Rendered, variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let Some(arn) = variables.get(RESOURCE_NAMES_SECRET_ARN) else {
         return BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Every variant of everything that is stored or sent, and the version since which it is. A variant that is added does
 //! not compile until it stands here with the version that brings it, and from that version on it needs a fixture.
 //!
-//! What only `erp-full-pass` knows of a pass in the middle is looked after in the same way there (`src/upgrade.rs`).
+//! What only `erp-full-pass` knows of a pass in the middle is tested in the same way there (`src/upgrade.rs`).
 
 use std::{collections::BTreeSet, fmt::Debug};
 

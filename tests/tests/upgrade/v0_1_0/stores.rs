@@ -528,7 +528,7 @@ pub(crate) async fn passes_are_as_they_were(store: &dyn Passes) {
         let watermark = store.watermark(ERP, customers).await.unwrap();
         assert_eq!(watermark, Some(then));
     }
-    // Lines that an earlier version let wait are told to go, and those that wait now are found beside them.
+    // Lines that an earlier version let wait go on, and those that wait now are found beside them.
     let (line, at) = (code_line(), minute(1));
     let waits = store.wait_for_company(Scope::Client, &organisation, &line, at);
     assert!(waits.await.unwrap());
@@ -791,7 +791,7 @@ pub(crate) async fn orders_are_as_they_were(store: &dyn Orders) {
     let stale = store.hand_on(&led, text("led").revision(), minute(9)).await;
     assert!(!stale.unwrap());
 
-    // Those that wait are told to go, also beside those that this version lets wait.
+    // Those that wait go on, also beside those that this version lets wait.
     let entity = customer(2);
     store.wait_for(entity, &key, minute(9)).await.unwrap();
     let stop = std::slice::from_ref(&led);
