@@ -488,7 +488,7 @@ impl ErpFullPass {
         step.run.cost.invocations += 1;
         let walked = match self.walk_on(&mut step, deadline).await {
             Err(Halt::CursorExpired) => {
-                tracing::warn!(run = %step.run.id, restarts = step.work.restarts, "the ERP does not know the place in its listing any more, which begins anew");
+                tracing::warn!(run = %step.run.id, restarts = step.work.restarts, "the ERP no longer knows the cursor of its listing; the listing starts over");
                 step.part_again().map(|()| Some(WAIT_FOR_LISTING))
             }
             walked => walked.map(|()| None),

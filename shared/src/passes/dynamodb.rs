@@ -28,7 +28,7 @@ const KEPT: TimeDelta = TimeDelta::days(90);
 const MAX_RUN_BYTES: usize = 390 * 1024;
 
 /// How long lines wait for their company, from the latest of them. Every pass that still finds a record waiting lets it wait
-/// anew, so that only what nobody waits for any more expires.
+/// again, so that only what nobody waits for any more expires.
 const WAITING_KEPT: TimeDelta = TimeDelta::days(30);
 
 /// What the attributes begin with that hold a line.

@@ -1,7 +1,7 @@
 //! A list of owed records of any length: memory, time and requests of what reads all of it.
 //!
 //! 1. The schedule's retry, which also counts for the metrics: the 200 that are due the longest, of all.
-//! 2. The start of a pass: what is owed of the register, as far as a run remembers it.
+//! 2. The start of a pass: the owed records of its scope, as far as a run remembers them.
 //!
 //! Each is a process of its own, as in Lambda, on one thread. The pages are made on the fly, as DynamoDB answers them (at
 //! most 1 MB of items, consistent with the SDK's protocol), and go through the real store and SDK. What making and writing

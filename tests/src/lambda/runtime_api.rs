@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 /// Far longer than anything here takes, so that a function that does not come is noticed.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What a function is told about how long it may take.
+/// The time that a function has for an invocation.
 const INVOCATION: Duration = Duration::from_secs(110);
 
 /// The trace header of every invocation, as Lambda sends it to a function that a queue has invoked: `Lineage` is what

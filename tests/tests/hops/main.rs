@@ -130,7 +130,7 @@ async fn assert_nothing_owed(bundle: &Bundle) {
     assert!(owed.is_empty(), "{owed:#?}");
 }
 
-/// Somebody whom both sides have.
+/// A customer that both sides have.
 async fn known_customer(bundle: &Bundle) -> i64 {
     let id = bundle.norce.add_customer(person(0));
     order(bundle, id);
