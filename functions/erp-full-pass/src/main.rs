@@ -45,10 +45,11 @@ async fn run() -> Result<(), Error> {
     };
     let function = Renewed::default();
     let handler = async |event: LambdaEvent<Value>| {
-        let function = function.get(|| build(&configuration, &foundation)).await?;
         let LambdaEvent { payload, context } = event;
         let deadline = batch::deadline(context.deadline());
+        let function = function.get(|| build(&configuration, &foundation)).await;
         if payload.get("Records").is_none() {
+            let function = function?;
             let request = Request::parse(payload)
                 .map_err(|error| format!("{}; {EXPECTED}", without_values(&error)))?;
             return Ok(match request {
@@ -62,6 +63,7 @@ async fn run() -> Result<(), Error> {
         }
         let event: SqsEvent =
             serde_json::from_value(payload).map_err(|error| without_values(&error))?;
+        let function = source.built(&event, function).await?;
         let function = function.as_ref();
         let response = batch::handle(&event, source, CONCURRENCY, deadline, function).await;
         Ok::<_, Error>(serde_json::to_value(response)?)

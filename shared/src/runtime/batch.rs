@@ -195,10 +195,7 @@ impl Source<'_> {
         let receive_count = receive_count(record);
         let message_id = record.message_id.as_deref().unwrap_or_default();
         let delay = retry_delay(receive_count, at_least);
-        if let Some(sent_at) = sent_at(record) {
-            let age = (self.clock.now() - sent_at).to_std().unwrap_or_default();
-            self.metrics.time(Metric::WaitingSeconds, self.queue, age);
-        }
+        self.measure_wait(record);
         if receive_count < DELIVERIES_BEFORE_ANEW {
             tracing::warn!(
                 message_id,
@@ -231,6 +228,31 @@ impl Source<'_> {
                 tracing::warn!(message_id, reason, %error, "message could not be sent again");
                 Some(delay)
             }
+        }
+    }
+
+    /// The function that handles a batch, or the error that it could not be built with. Its messages then return to the
+    /// queue for the usual wait: after an invocation that fails they would be hidden for the queue's whole visibility
+    /// time-out. The invocation fails nonetheless, so that the alarm on its errors rings.
+    ///
+    /// # Errors
+    /// The one that is given.
+    pub async fn built<F, E>(&self, event: &SqsEvent, function: Result<F, E>) -> Result<F, E> {
+        if function.is_err() {
+            for record in &event.records {
+                self.measure_wait(record);
+                let delay = retry_delay(receive_count(record), None);
+                self.return_to_queue([record], delay, &mut Vec::new()).await;
+            }
+        }
+        function
+    }
+
+    /// Measures how long a record has waited that has to wait on.
+    fn measure_wait(&self, record: &SqsMessage) {
+        if let Some(sent_at) = sent_at(record) {
+            let age = (self.clock.now() - sent_at).to_std().unwrap_or_default();
+            self.metrics.time(Metric::WaitingSeconds, self.queue, age);
         }
     }
 

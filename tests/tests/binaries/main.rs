@@ -27,6 +27,7 @@ use tests::{
     bundle::customer,
     lambda::{
         binaries::FUNCTIONS,
+        fake_aws::Request,
         logging::{self, Level, Metric, PLATFORM_LINES},
         runtime_api::{TRACE, TRACE_ROOT},
     },
@@ -298,6 +299,24 @@ fn what_an_event_leaves_in_the_logs_is_bounded() {
         }
     }
     assert_nothing(wrong);
+}
+
+/// A function without its secrets handles nothing: its messages come back after the usual wait and not only after the
+/// visibility time-out of their queue, and the invocation counts as an error, for its alarm.
+#[test]
+fn messages_that_a_function_without_its_secrets_cannot_handle_come_back_soon() {
+    let mut functions = BTreeSet::new();
+    for run in runs() {
+        let reads_a_queue = !matches!(run.function, "receive-events" | "operator");
+        if run.scenario != Scenario::WrongSecret || !reads_a_queue {
+            continue;
+        }
+        functions.insert(run.function);
+        assert!(run.answers[0].is_err(), "{run}");
+        let waits = |request: &&Request| request.target == "AmazonSQS.ChangeMessageVisibility";
+        assert_eq!(run.requests.iter().filter(waits).count(), 1, "{run}");
+    }
+    assert_eq!(functions.len(), 4, "{functions:?}");
 }
 
 /// This is what lets AWS count a chain of invocations through the queues, and why the template allows recursion

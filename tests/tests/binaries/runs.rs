@@ -425,7 +425,6 @@ impl AtLevel {
         environment::set(&mut environment, "AWS_ENDPOINT_URL", &aws.endpoint);
         let event = match function {
             "receive-events" => customer_changed(id, EVENT_SECRET),
-            "erp-full-pass" => request(&json!({ "retry": "owed" })),
             "operator" => request(&json!({ "action": "status" })),
             _ => message("{}"),
         };
