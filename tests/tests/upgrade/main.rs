@@ -3,6 +3,7 @@
 //! ```text
 //! main        the tests
 //! v0_1_0      what version 0.1.0 wrote and what it means, as values of this version
+//! v0_2_0      the same of version 0.2.0
 //! variants    every variant of everything that is stored or sent, and since which version it is
 //! passes      passes in the middle, as a killed invocation leaves them behind
 //! operator    logs, exports and plans, as the operator reads them
@@ -21,6 +22,7 @@ mod fixtures;
 mod operator;
 mod passes;
 mod v0_1_0;
+mod v0_2_0;
 mod variants;
 mod write;
 
@@ -61,6 +63,10 @@ fn messages_of_an_earlier_version_mean_what_they_meant() {
     assert_messages("0.1.0", "imports", v0_1_0::imports());
     assert_messages("0.1.0", "jobs", v0_1_0::jobs());
     assert_messages("0.1.0", "passes", v0_1_0::passes());
+    assert_messages("0.2.0", "changes", v0_2_0::changes());
+    assert_messages("0.2.0", "imports", v0_2_0::imports());
+    assert_messages("0.2.0", "jobs", v0_2_0::jobs());
+    assert_messages("0.2.0", "passes", v0_2_0::passes());
 }
 
 /// A field that an older or newer version does not know does no harm: old and new functions run side by side while a
@@ -68,7 +74,10 @@ fn messages_of_an_earlier_version_mean_what_they_meant() {
 #[test]
 fn a_message_with_a_field_of_a_later_version_is_read() {
     fn assert_read<M: DeserializeOwned + Debug + PartialEq>(queue: &str) {
-        for (name, message) in fixtures::messages("0.1.0", queue) {
+        let messages = versions()
+            .into_iter()
+            .flat_map(|version| fixtures::messages(&version, queue));
+        for (name, message) in messages {
             let mut later = message.clone();
             with_unknown_fields(&mut later);
             assert_ne!(later, message, "{queue} {name}");
@@ -97,7 +106,7 @@ fn with_unknown_fields(message: &mut Value) {
 fn every_version_with_fixtures_is_tested() {
     assert_eq!(
         versions(),
-        ["0.1.0"],
+        ["0.1.0", "0.2.0"],
         "a new version needs its values, as `v0_1_0` has those of 0.1.0, and a line in every test here"
     );
 }
@@ -118,7 +127,9 @@ fn every_variant_of_what_is_stored_or_sent_has_a_fixture() {
 
 #[tokio::test]
 async fn stores_give_the_answers_of_an_earlier_version() {
-    assert_answers(&Tables::load("0.1.0").await).await;
+    for version in versions() {
+        assert_answers(&version, &Tables::load(&version).await).await;
+    }
 }
 
 /// Old and new functions share the tables while a stack is updated, and after an update that is rolled back.
@@ -126,14 +137,21 @@ async fn stores_give_the_answers_of_an_earlier_version() {
 async fn items_with_an_attribute_of_a_later_version_are_read() {
     let text = AttributeValue::S("x".to_owned());
     let more = Item::from([("of_a_later_version".to_owned(), text)]);
-    assert_answers(&Tables::load_with("0.1.0", &more).await).await;
+    for version in versions() {
+        assert_answers(&version, &Tables::load_with(&version, &more).await).await;
+    }
 }
 
-async fn assert_answers(tables: &Tables) {
-    v0_1_0::stores::mappings_are_as_they_were(&tables.mappings()).await;
-    v0_1_0::stores::import_jobs_are_as_they_were(&tables.import_jobs()).await;
-    v0_1_0::stores::passes_are_as_they_were(&tables.passes()).await;
-    v0_1_0::stores::owed_records_are_as_they_were(&tables.owed()).await;
-    v0_1_0::stores::orders_are_as_they_were(&tables.orders()).await;
-    v0_1_0::stores::breakers_are_as_they_were(&tables.breakers()).await;
+async fn assert_answers(version: &str, tables: &Tables) {
+    use v0_2_0::stores;
+
+    match version {
+        "0.1.0" => v0_1_0::stores::import_jobs_are_as_they_were(&tables.import_jobs()).await,
+        _ => stores::import_jobs_are_as_they_were(&tables.import_jobs()).await,
+    }
+    stores::mappings_are_as_they_were(&tables.mappings()).await;
+    stores::passes_are_as_they_were(&tables.passes()).await;
+    stores::owed_records_are_as_they_were(&tables.owed()).await;
+    stores::orders_are_as_they_were(&tables.orders()).await;
+    stores::breakers_are_as_they_were(&tables.breakers()).await;
 }

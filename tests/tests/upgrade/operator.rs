@@ -20,7 +20,10 @@ use tests::{
 };
 use uuid::Uuid;
 
-use crate::{fixtures, v0_1_0::code};
+use crate::{
+    fixtures::{self, versions},
+    v0_1_0::code,
+};
 
 fn options() -> Options {
     Options {
@@ -118,86 +121,92 @@ async fn bind_all(bundle: &Bundle) {
 
 #[tokio::test(start_paused = true)]
 async fn explain_finds_what_an_earlier_version_has_logged() {
-    let bundle = Bundle::new(&options());
-    let logs = [
-        ("receive-events", &bundle.logs.receive_events),
-        ("change-events", &bundle.logs.change_events),
-    ];
-    for (function, log) in logs {
-        for line in fixtures::read("0.1.0", &format!("logs/{function}.jsonl")).lines() {
-            log.write(bundle.clock.now(), line);
+    for version in versions() {
+        let bundle = Bundle::new(&options());
+        let logs = [
+            ("receive-events", &bundle.logs.receive_events),
+            ("change-events", &bundle.logs.change_events),
+        ];
+        for (function, log) in logs {
+            for line in fixtures::read(&version, &format!("logs/{function}.jsonl")).lines() {
+                log.write(bundle.clock.now(), line);
+            }
         }
-    }
-    let said = async |number: i64| -> String {
-        let answer = bundle.ask(json!({"action": "explain", "id": number, "kind": "customer"}));
-        let answer = answer.await.unwrap();
-        let events = answer["last"]["events"].as_array().unwrap().iter();
-        let events = events.filter_map(|event| event["said"].as_str());
-        events.collect::<Vec<_>>().join("\n")
-    };
-    for number in CUSTOMERS {
-        bundle.norce.start_ids_after(number - 1);
-        bundle.norce.add_customer(NewCustomer::default());
-        let said = said(number).await;
-        assert!(said.contains("event accepted"), "{said}");
-        let outcome = match number {
-            1 => "outcome=\"created in the ERP as",
-            _ => "reason=\"validation\"",
+        let said = async |number: i64| -> String {
+            let answer = bundle.ask(json!({"action": "explain", "id": number, "kind": "customer"}));
+            let answer = answer.await.unwrap();
+            let events = answer["last"]["events"].as_array().unwrap().iter();
+            let events = events.filter_map(|event| event["said"].as_str());
+            events.collect::<Vec<_>>().join("\n")
         };
-        assert!(said.contains(outcome), "{said}");
-    }
-    // The doctor, too, looks for the names of the events.
-    let accepted = fixtures::read("0.1.0", "logs/receive-events.jsonl");
-    let (changed, ordered) = (EventType::CustomerChanged, EventType::OrderReceived);
-    for event in [changed.name(), ordered.name(), POSTED_ORDER] {
-        assert!(accepted.contains(event), "{event}: {accepted}");
+        for number in CUSTOMERS {
+            bundle.norce.start_ids_after(number - 1);
+            bundle.norce.add_customer(NewCustomer::default());
+            let said = said(number).await;
+            assert!(said.contains("event accepted"), "{said}");
+            let outcome = match number {
+                1 => "outcome=\"created in the ERP as",
+                _ => "reason=\"validation\"",
+            };
+            assert!(said.contains(outcome), "{said}");
+        }
+        // The doctor, too, looks for the names of the events.
+        let accepted = fixtures::read(&version, "logs/receive-events.jsonl");
+        let (changed, ordered) = (EventType::CustomerChanged, EventType::OrderReceived);
+        for event in [changed.name(), ordered.name(), POSTED_ORDER] {
+            assert!(accepted.contains(event), "{event}: {accepted}");
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_export_of_an_earlier_version_is_imported() {
-    let text = fixtures::read("0.1.0", "objects/mappings.jsonl");
-    let lines: Vec<MappingLine> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert_eq!(lines.len(), 4);
-    for (number, line) in (1..).zip(&lines) {
-        assert_eq!((line.id, line.scope), (id(number), Scope::Client));
-        assert_eq!(line.code, code(&format!("C{number:03}")));
-    }
-    let import = json!({"action": "import-mappings", "from": "mappings/old.jsonl"});
-    for is_known in [false, true] {
-        let bundle = Bundle::new(&Options::default());
-        if is_known {
-            bind_all(&bundle).await;
+    for version in versions() {
+        let text = fixtures::read(&version, "objects/mappings.jsonl");
+        let lines: Vec<MappingLine> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 4);
+        for (number, line) in (1..).zip(&lines) {
+            assert_eq!((line.id, line.scope), (id(number), Scope::Client));
+            assert_eq!(line.code, code(&format!("C{number:03}")));
         }
-        let body = text.clone().into();
-        let put = bundle
-            .reports
-            .put("mappings/old.jsonl", "application/jsonl", body);
-        put.await.unwrap();
-        let answer = bundle.ask(import.clone()).await.unwrap();
-        let count = |of: &str| answer[of].as_u64().unwrap();
-        let expected = if is_known { (0, 4) } else { (4, 0) };
-        assert_eq!((count("bound"), count("unchanged")), expected, "{answer:#}");
+        let import = json!({"action": "import-mappings", "from": "mappings/old.jsonl"});
+        for is_known in [false, true] {
+            let bundle = Bundle::new(&Options::default());
+            if is_known {
+                bind_all(&bundle).await;
+            }
+            let body = text.clone().into();
+            let put = bundle
+                .reports
+                .put("mappings/old.jsonl", "application/jsonl", body);
+            put.await.unwrap();
+            let answer = bundle.ask(import.clone()).await.unwrap();
+            let count = |of: &str| answer[of].as_u64().unwrap();
+            let expected = if is_known { (0, 4) } else { (4, 0) };
+            assert_eq!((count("bound"), count("unchanged")), expected, "{answer:#}");
+        }
     }
 }
 
 #[test]
 fn the_reports_of_a_plan_of_an_earlier_version_are_read() {
-    let summary = fixtures::read("0.1.0", "objects/plan-summary.json");
-    let summary: Run = serde_json::from_str(&summary).unwrap();
-    assert!(summary.dry_run && summary.ended.is_some());
-    let lines = fixtures::read("0.1.0", "objects/plan-lines.jsonl");
-    let lines: Vec<PlanLine> = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let of = |group: &str| lines.iter().filter(|line| line.group == group).count() as u64;
-    let counts = &summary.counts;
-    assert_eq!(
-        (of("code"), of("bound"), of("conflict")),
-        (counts.codes, counts.bound, counts.conflicts)
-    );
+    for version in versions() {
+        let summary = fixtures::read(&version, "objects/plan-summary.json");
+        let summary: Run = serde_json::from_str(&summary).unwrap();
+        assert!(summary.dry_run && summary.ended.is_some());
+        let lines = fixtures::read(&version, "objects/plan-lines.jsonl");
+        let lines: Vec<PlanLine> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let of = |group: &str| lines.iter().filter(|line| line.group == group).count() as u64;
+        let counts = &summary.counts;
+        assert_eq!(
+            (of("code"), of("bound"), of("conflict")),
+            (counts.codes, counts.bound, counts.conflicts)
+        );
+    }
 }

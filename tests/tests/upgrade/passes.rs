@@ -22,7 +22,10 @@ use tests::{
     norce_simulator::{Blank, NewCompany, NewCustomer, NewOrder},
 };
 
-use crate::{fixtures, v0_1_0::code};
+use crate::{
+    fixtures::{self, versions},
+    v0_1_0::code,
+};
 
 /// A pass in the middle.
 #[derive(Serialize, Deserialize)]
@@ -472,13 +475,15 @@ fn assert_done(bundle: &Bundle, run: &Run, action: &Value, what: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn passes_of_an_earlier_version_go_on_to_their_end() {
-    for scenario in scenarios() {
-        let file = format!("passes/{}.json", scenario.name);
-        let middles: Vec<Middle> =
-            serde_json::from_value(fixtures::read_json("0.1.0", &file)).unwrap();
-        assert!(!middles.is_empty(), "{file}");
-        for middle in &middles {
-            scenario.goes_on(middle).await;
+    for version in versions() {
+        for scenario in scenarios() {
+            let file = format!("passes/{}.json", scenario.name);
+            let middles: Vec<Middle> =
+                serde_json::from_value(fixtures::read_json(&version, &file)).unwrap();
+            assert!(!middles.is_empty(), "{version} {file}");
+            for middle in &middles {
+                scenario.goes_on(middle).await;
+            }
         }
     }
 }
@@ -486,10 +491,14 @@ async fn passes_of_an_earlier_version_go_on_to_their_end() {
 #[tokio::test(start_paused = true)]
 async fn plans_of_an_earlier_version_go_on_to_their_end() {
     let scenario = slow();
-    let middles = fixtures::read_json("0.1.0", "passes/plans.json");
-    let middles: Vec<MiddleOfPlan> = serde_json::from_value(middles).unwrap();
-    assert!(!middles.is_empty());
-    for MiddleOfPlan { records, message } in middles {
+    let mut all = Vec::new();
+    for version in versions() {
+        let middles = fixtures::read_json(&version, "passes/plans.json");
+        let middles: Vec<MiddleOfPlan> = serde_json::from_value(middles).unwrap();
+        assert!(!middles.is_empty(), "{version}");
+        all.extend(middles);
+    }
+    for MiddleOfPlan { records, message } in all {
         let bundle = scenario.world().await;
         let text = serde_json::to_string(&message).unwrap();
         let message: PassMessage =

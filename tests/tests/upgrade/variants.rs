@@ -15,7 +15,7 @@ use shared::{
     owed::{Reason, Stage, Subject},
 };
 
-use crate::v0_1_0::{self as newest, stores};
+use crate::v0_2_0::{self as newest, stores};
 
 /// Variants and the versions that brought them.
 type Since = &'static [(&'static str, &'static str)];

@@ -13,7 +13,7 @@ use crate::{
     fixtures::{TABLES, Tables, directory},
     operator,
     passes::{scenarios, slow},
-    v0_1_0::{self as newest, stores},
+    v0_2_0::{self as newest, stores},
 };
 
 fn write(path: &Path, text: &str) {
