@@ -14,7 +14,12 @@ mod register;
 #[path = "../conformance/suite.rs"]
 mod suite;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    num::NonZeroU32,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use register::{Partners, is_write};
 use serde_json::{Value, json};
@@ -32,7 +37,23 @@ use shared::{
 };
 use suite::{Faults, Subject};
 use tests::odoo::Odoo as Server;
+use tokio::{runtime::Runtime, sync::OnceCell};
 
+/// The connections of the server below belong to it.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+/// What all tests share that do not restart it.
+static SERVER: OnceCell<Option<Arc<Server>>> = OnceCell::const_new();
+
+/// Runs a test on the shared server.
+fn with_odoo(test: impl AsyncFnOnce(Arc<Server>)) {
+    RUNTIME.block_on(async {
+        if let Some(server) = SERVER.get_or_init(server).await {
+            test(server.clone()).await;
+        }
+    });
+}
+
+/// A new one, or none.
 async fn server() -> Option<Arc<Server>> {
     match Server::start(|step: &str| eprintln!("{step}")).await {
         Ok(server) => Some(Arc::new(server)),
@@ -57,11 +78,33 @@ fn settings(server: &Server) -> OdooSettings {
     }
 }
 
-fn subject(server: &Arc<Server>) -> Subject {
+/// A company of Odoo with an empty register.
+fn subject(server: &Arc<Server>, company: NonZeroU32) -> Subject {
     let transport = Arc::new(ReqwestTransport::new().unwrap());
     let faults = Arc::new(Faults::around(transport, is_write));
-    let erp = Odoo::new(settings(server), faults.clone()).unwrap();
-    Subject::new(Arc::new(erp), faults, Arc::new(Partners(server.clone())))
+    let settings = OdooSettings {
+        company: Some(company),
+        ..settings(server)
+    };
+    let erp = Odoo::new(settings, faults.clone()).unwrap();
+    let partners = Partners {
+        server: server.clone(),
+        company,
+    };
+    Subject::new(Arc::new(erp), faults, Arc::new(partners))
+}
+
+/// Makes a company that the user of the adapter may see.
+async fn company(server: &Server, name: &str) -> NonZeroU32 {
+    let company = json!({ "vals_list": [{ "name": name }] });
+    let made = server.call("res.company", "create", company).await.unwrap();
+    let own =
+        json!({ "domain": [["login", "=", server.access().login]], "fields": ["company_ids"] });
+    let user = server.call("res.users", "search_read", own).await.unwrap();
+    let allowed = json!({ "company_ids": [[4, made[0], 0]] });
+    let values = json!({ "ids": [user[0]["id"]], "vals": allowed });
+    server.call("res.users", "write", values).await.unwrap();
+    serde_json::from_value(made[0].clone()).unwrap()
 }
 
 fn adapter(settings: OdooSettings) -> Odoo {
@@ -399,22 +442,13 @@ async fn delivery_addresses_follow_the_shop(server: &Server) {
 
 /// P14: applications with a company of Odoo each see neither the other's partners nor those that belong to none.
 async fn p14_companies_do_not_see_each_other(server: &Server) {
-    let mut companies = Vec::new();
-    for name in ["Butiken AB", "Outlet AB"] {
-        let company = json!({ "vals_list": [{ "name": name }] });
-        let made = server.call("res.company", "create", company).await.unwrap();
-        companies.push(made[0].as_i64().unwrap());
-    }
-    let own =
-        json!({ "domain": [["login", "=", server.access().login]], "fields": ["company_ids"] });
-    let user = server.call("res.users", "search_read", own).await.unwrap();
-    let allowed = companies.iter().map(|company| json!([4, company, 0]));
-    let allowed: Vec<_> = allowed.collect();
-    let values = json!({ "ids": [user[0]["id"]], "vals": { "company_ids": allowed } });
-    server.call("res.users", "write", values).await.unwrap();
-    let of = |company: i64| {
+    let companies = [
+        company(server, "Butiken AB").await,
+        company(server, "Outlet AB").await,
+    ];
+    let of = |company: NonZeroU32| {
         adapter(OdooSettings {
-            company: Some(u32::try_from(company).unwrap().try_into().unwrap()),
+            company: Some(company),
             ..settings(server)
         })
     };
@@ -455,7 +489,7 @@ async fn p14_companies_do_not_see_each_other(server: &Server) {
         assert_eq!(erp.get(&nobody.id, soon()).await.unwrap(), None);
         let partners = json!([["id", "=", record.id.id.parse::<i64>().unwrap()]]);
         let partner = server.partners(partners, &["company_id"]).await.unwrap();
-        assert_eq!(partner[0]["company_id"][0], *company);
+        assert_eq!(partner[0]["company_id"][0], company.get());
         found.push(record);
     }
     let [first, second] = found.as_slice() else {
@@ -468,47 +502,84 @@ async fn p14_companies_do_not_see_each_other(server: &Server) {
     );
 }
 
-#[tokio::test]
-async fn odoo_does_what_every_erp_must() {
-    let Some(server) = server().await else {
-        return;
-    };
-    let subject = subject(&server);
-    suite::run(&subject).await;
-    // Odoo's own view of it: no code twice, and each of our external ids leads to one partner.
-    let ours = json!([["ref", "=like", "T%"]]);
-    let partners = server.partners(ours.clone(), &["ref"]).await.unwrap();
-    let mut codes: Vec<&str> = partners
+/// Odoo's own view of what a check has left: no code twice, and each of our external ids leads to one partner.
+async fn assert_one_partner_each(server: &Server, company: NonZeroU32) {
+    let ours = json!([["ref", "=like", "T%"], ["company_id", "=", company]]);
+    let partners = server.partners(ours, &["ref"]).await.unwrap();
+    let codes: BTreeSet<&str> = partners
         .iter()
-        .filter_map(|it| it["ref"].as_str())
+        .filter_map(|partner| partner["ref"].as_str())
         .collect();
-    let count = codes.len();
-    codes.sort_unstable();
-    codes.dedup();
-    assert_eq!(codes.len(), count, "a code stands twice");
-    assert!(count > 20, "{count}");
-    let names = json!({ "domain": [["module", "=", "norce"]], "fields": ["res_id"] });
-    let names = server
-        .call("ir.model.data", "search_read", names)
-        .await
-        .unwrap();
-    assert_eq!(names.as_array().map(Vec::len), Some(count));
-    rights_are_told(&server).await;
-    codes_come_from_a_sequence_or_from_the_id(&server).await;
-    price_lists_and_delivery_addresses_are_read(&server).await;
-    numbers_are_written_in_the_form_that_odoo_takes(&server).await;
-    delivery_addresses_follow_the_shop(&server).await;
-    p14_companies_do_not_see_each_other(&server).await;
-    // It is all there after a restart.
-    server.restart().await.unwrap();
-    let after = server.partners(ours, &["ref"]).await.unwrap();
-    assert_eq!(after.len(), count);
+    assert_eq!(codes.len(), partners.len(), "a code stands twice");
+    let made: Vec<&Value> = partners.iter().map(|partner| &partner["id"]).collect();
+    let domain = json!([["module", "=", "norce"], ["res_id", "in", made]]);
+    let names = json!({ "domain": domain, "fields": ["res_id"] });
+    let names = server.call("ir.model.data", "search_read", names).await;
+    assert_eq!(
+        names.unwrap().as_array().map(Vec::len),
+        Some(partners.len())
+    );
 }
 
-#[tokio::test]
-async fn p2_one_norce_entity_is_one_partner_wherever_the_work_is_cut_off() {
-    let Some(server) = server().await else {
-        return;
-    };
-    crashes::p2_one_partner_wherever_the_work_is_cut_off(&server).await;
+/// The tests. Without Odoo they say so on standard error and pass.
+mod where_odoo_runs {
+    use super::*;
+
+    macro_rules! tests {
+        ($($check:ident),+ $(,)?) => {
+            $(
+                #[test]
+                fn $check() {
+                    with_odoo(async |server| {
+                        let company = company(&server, stringify!($check)).await;
+                        suite::$check(&subject(&server, company)).await;
+                        assert_one_partner_each(&server, company).await;
+                    });
+                }
+            )+
+        };
+    }
+    suite::for_each_check!(tests);
+
+    #[test]
+    fn rights_are_told() {
+        with_odoo(async |server| super::rights_are_told(&server).await);
+    }
+
+    #[test]
+    fn codes_come_from_a_sequence_or_from_the_id() {
+        with_odoo(async |server| super::codes_come_from_a_sequence_or_from_the_id(&server).await);
+    }
+
+    #[test]
+    fn price_lists_and_delivery_addresses_are_read() {
+        with_odoo(async |server| super::price_lists_and_delivery_addresses_are_read(&server).await);
+    }
+
+    #[test]
+    fn numbers_are_written_in_the_form_that_odoo_takes() {
+        with_odoo(async |server| {
+            super::numbers_are_written_in_the_form_that_odoo_takes(&server).await
+        });
+    }
+
+    #[test]
+    fn delivery_addresses_follow_the_shop() {
+        with_odoo(async |server| super::delivery_addresses_follow_the_shop(&server).await);
+    }
+
+    #[test]
+    fn p14_companies_do_not_see_each_other() {
+        with_odoo(async |server| super::p14_companies_do_not_see_each_other(&server).await);
+    }
+
+    /// On a server of its own, which it restarts.
+    #[test]
+    fn p2_one_norce_entity_is_one_partner_wherever_the_work_is_cut_off() {
+        RUNTIME.block_on(async {
+            if let Some(server) = server().await {
+                crashes::p2_one_partner_wherever_the_work_is_cut_off(&server).await;
+            }
+        });
+    }
 }

@@ -1,9 +1,10 @@
 //! Odoo's partners as its own people and programs work on them.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::Request;
 use serde_json::{Value, json};
 use shared::domain::{Code, ErpId, Resource};
@@ -16,12 +17,10 @@ const MORE_THAN_TWO_PAGES: usize = 1_200;
 /// So many partners in one transaction take Odoo several seconds.
 const LONG: usize = 4_000;
 
-/// Partners, through a client that shares nothing with the adapter.
-pub(crate) struct Partners(pub(crate) Arc<Server>);
-
-fn persons(codes: &[Code]) -> Vec<Value> {
-    let person = |code: &Code| json!({ "name": "Bo Lund", "ref": code.as_str() });
-    codes.iter().map(person).collect()
+/// The partners of a company, through a client that shares nothing with the adapter.
+pub(crate) struct Partners {
+    pub(crate) server: Arc<Server>,
+    pub(crate) company: NonZeroU32,
 }
 
 fn number(id: &ErpId) -> i64 {
@@ -29,21 +28,30 @@ fn number(id: &ErpId) -> i64 {
 }
 
 impl Partners {
+    fn persons(&self, codes: &[Code]) -> Vec<Value> {
+        let person = |code: &Code| json!({ "name": "Bo Lund", "ref": code.as_str(), "company_id": self.company });
+        codes.iter().map(person).collect()
+    }
+
     async fn create(&self, partners: Vec<Value>) -> Vec<i64> {
         let arguments = json!({ "vals_list": partners });
-        let made = self.0.call("res.partner", "create", arguments).await;
+        let made = self.server.call("res.partner", "create", arguments).await;
         serde_json::from_value(made.unwrap()).unwrap()
     }
 }
 
 #[async_trait]
 impl Register for Partners {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
     fn more_than_two_pages(&self) -> usize {
         MORE_THAN_TWO_PAGES
     }
 
     async fn add(&self, codes: &[Code]) -> Vec<ErpId> {
-        let made = self.create(persons(codes)).await;
+        let made = self.create(self.persons(codes)).await;
         let customer = |id: i64| ErpId {
             resource: Resource::Customer,
             id: id.to_string(),
@@ -53,27 +61,30 @@ impl Register for Partners {
 
     /// What else there is in the transaction are addresses of a company, which no listing has.
     async fn add_slowly(&self, codes: &[Code]) {
-        let company = json!({ "name": "Grossisten AB", "is_company": true, "ref": "GROSSIST" });
+        let company = json!({ "name": "Grossisten AB", "is_company": true, "ref": "GROSSIST", "company_id": self.company });
         let company = self.create(vec![company]).await[0];
-        let address = json!({ "parent_id": company, "type": "delivery", "city": "Ystad" });
-        let mut partners = persons(codes);
+        let address = json!({ "parent_id": company, "type": "delivery", "city": "Ystad", "company_id": self.company });
+        let mut partners = self.persons(codes);
         partners.resize(LONG, address);
         self.create(partners).await;
     }
 
     async fn change_phone(&self, id: &ErpId, phone: &str) {
         let values = json!({ "ids": [number(id)], "vals": { "phone": phone } });
-        self.0.call("res.partner", "write", values).await.unwrap();
+        self.server
+            .call("res.partner", "write", values)
+            .await
+            .unwrap();
     }
 
     async fn remove(&self, id: &ErpId) {
         let partner = json!({ "ids": [number(id)] });
-        let removed = self.0.call("res.partner", "unlink", partner).await;
+        let removed = self.server.call("res.partner", "unlink", partner).await;
         removed.unwrap();
     }
 
     async fn add_delivery_address(&self, of: &ErpId, city: &str) {
-        let address = json!({ "parent_id": number(of), "type": "delivery", "city": city });
+        let address = json!({ "parent_id": number(of), "type": "delivery", "city": city, "company_id": self.company });
         self.create(vec![address]).await;
     }
 }
