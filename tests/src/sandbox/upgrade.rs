@@ -4,12 +4,15 @@
 //! a release: it runs for half a day.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
 };
 
 use serde_json::json;
-use tokio::process::Command;
+use tokio::{process::Command, time::sleep};
 use uuid::Uuid;
 
 use super::{
@@ -45,6 +48,8 @@ const QUEUES: [&str; 4] = ["changes", "imports", "jobs", "passes"];
 /// whose code it replaces in the middle of their work, which AWS does not; the template's minutes are right, and too long
 /// here.
 const VISIBILITY_SECONDS: u32 = 20;
+/// How often that is set, while the update sets it otherwise.
+const SHORTENED_EVERY: Duration = Duration::from_millis(200);
 
 /// A worktree that goes when this is dropped, however the build ends.
 struct Worktree(PathBuf);
@@ -228,11 +233,8 @@ pub(super) async fn update(
 ) -> Result<Deployment, SandboxError> {
     let api = Api::new(world.aws)?;
     let stack = world.deployment.stack();
-    let mut visibilities = Vec::new();
     for queue in QUEUES {
         holds_work(queues, queue).await?;
-        let before = queues.set_visibility(queue, VISIBILITY_SECONDS).await?;
-        visibilities.push((queue, before));
     }
     let waiting = queues.waiting().await?;
     let waiting: Vec<String> = waiting
@@ -242,17 +244,9 @@ pub(super) async fn update(
     progress::detail(&format!("updating with {} waiting", waiting.join(", ")));
     let before = api.resources_of(stack).await?;
     let codes_before = codes(&api, stack).await?;
-    let deployment = world
-        .deployment
-        .update(template, world.sam, world.aws)
-        .await?;
+    let update = world.deployment.update(template, world.sam, world.aws);
+    let deployment = with_short_visibility(queues, update).await?;
     let after = api.resources_of(stack).await?;
-    for (queue, before) in visibilities {
-        // Where the update has set it, it stays.
-        if queues.visibility(queue).await? == VISIBILITY_SECONDS {
-            queues.set_visibility(queue, before).await?;
-        }
-    }
 
     let mut faults = Vec::new();
     let keeps = |kind: &str| {
@@ -288,6 +282,35 @@ pub(super) async fn update(
         [] => Ok(deployment),
         faults => Err(SandboxError::Day(faults.join("\n"))),
     }
+}
+
+/// Keeps the visibility time-outs short while an update goes on, which sets them to what the template says somewhere in
+/// the middle.
+async fn with_short_visibility<T>(
+    queues: &Queues,
+    update: impl Future<Output = Result<T, SandboxError>>,
+) -> Result<T, SandboxError> {
+    let mut of_template = BTreeMap::new();
+    let mut update = pin!(update);
+    let updated = loop {
+        for queue in QUEUES {
+            let seconds = queues.set_visibility(queue, VISIBILITY_SECONDS).await?;
+            if seconds != VISIBILITY_SECONDS {
+                of_template.insert(queue, seconds);
+            }
+        }
+        tokio::select! {
+            updated = &mut update => break updated,
+            () = sleep(SHORTENED_EVERY) => {}
+        }
+    };
+    for (queue, seconds) in of_template {
+        // Set since by the update: it stays.
+        if queues.visibility(queue).await? == VISIBILITY_SECONDS {
+            queues.set_visibility(queue, seconds).await?;
+        }
+    }
+    updated
 }
 
 async fn codes(api: &Api, stack: &str) -> Result<Vec<String>, SandboxError> {
