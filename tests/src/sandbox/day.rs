@@ -169,6 +169,8 @@ pub(super) async fn play(
         Ok::<_, SandboxError>(updated)
     })
     .await?;
+    // Before it, the functions of an earlier version wrote what that version writes.
+    let of_this_version = if updates { Utc::now() } else { begin };
     let deployment = updated.as_ref().map_or(deployment, |(_, updated)| updated);
     let world = World {
         deployment,
@@ -233,7 +235,7 @@ pub(super) async fn play(
         .await?;
         conversation.save()?;
         outcome.add_conversation(&conversation);
-        logs::keep_to_the_level(&world, begin).await?;
+        logs::keep_to_the_level(&world, of_this_version).await?;
         outcome.add_passes(passes::two_applications(&world, template).await?);
     }
     Ok(outcome)
