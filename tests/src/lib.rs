@@ -7,6 +7,7 @@ pub mod in_process;
 pub mod interruption;
 pub mod lambda;
 pub mod local_aws;
+pub mod mutation;
 pub mod norce_simulator;
 pub mod odoo;
 pub mod sandbox;

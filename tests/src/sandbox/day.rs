@@ -140,7 +140,7 @@ pub(super) async fn play(
         "people keep ordering"
     };
     let title = format!("Noon: {}, {meanwhile}", shop.erp.noon());
-    let updated = progress::step(&title, async {
+    let noon = async {
         let over = Instant::now() + OUTAGE;
         if updates {
             let customers = upgrade::norce_fails(&world, &queues).await?;
@@ -167,6 +167,13 @@ pub(super) async fn play(
             None => quiet().await?,
         }
         Ok::<_, SandboxError>(updated)
+    };
+    let updated = progress::step(&title, async {
+        if updates {
+            upgrade::with_short_visibility(&queues, noon).await
+        } else {
+            noon.await
+        }
     })
     .await?;
     // Before it, the functions of an earlier version wrote what that version writes.

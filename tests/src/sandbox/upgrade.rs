@@ -48,8 +48,8 @@ const QUEUES: [&str; 4] = ["changes", "imports", "jobs", "passes"];
 /// whose code it replaces in the middle of their work, which AWS does not; the template's minutes are right, and too long
 /// here.
 const VISIBILITY_SECONDS: u32 = 20;
-/// How often that is set, while the update sets it otherwise.
-const SHORTENED_EVERY: Duration = Duration::from_millis(200);
+/// How often that is set, because the update sets it otherwise.
+const SHORTENED_EVERY: Duration = Duration::from_secs(1);
 
 /// A worktree that goes when this is dropped, however the build ends.
 struct Worktree(PathBuf);
@@ -161,6 +161,32 @@ async fn strip(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to).map(|_| ())
 }
 
+/// Keeps the visibility time-outs short while something goes on, also where an update sets them to what the template says
+/// in the middle.
+pub(super) async fn with_short_visibility<T>(
+    queues: &Queues,
+    work: impl Future<Output = Result<T, SandboxError>>,
+) -> Result<T, SandboxError> {
+    let mut of_template = BTreeMap::new();
+    let mut work = pin!(work);
+    let done = loop {
+        for queue in QUEUES {
+            let seconds = queues.set_visibility(queue, VISIBILITY_SECONDS).await?;
+            if seconds != VISIBILITY_SECONDS {
+                of_template.insert(queue, seconds);
+            }
+        }
+        tokio::select! {
+            done = &mut work => break done,
+            () = sleep(SHORTENED_EVERY) => {}
+        }
+    };
+    for (queue, seconds) in of_template {
+        queues.set_visibility(queue, seconds).await?;
+    }
+    done
+}
+
 /// Norce takes no imports and tells nothing of its jobs, while customers order whose codes are on their way: `jobs` and
 /// `imports` hold work from now on. Returns the customers.
 pub(super) async fn norce_fails(
@@ -244,8 +270,10 @@ pub(super) async fn update(
     progress::detail(&format!("updating with {} waiting", waiting.join(", ")));
     let before = api.resources_of(stack).await?;
     let codes_before = codes(&api, stack).await?;
-    let update = world.deployment.update(template, world.sam, world.aws);
-    let deployment = with_short_visibility(queues, update).await?;
+    let deployment = world
+        .deployment
+        .update(template, world.sam, world.aws)
+        .await?;
     let after = api.resources_of(stack).await?;
 
     let mut faults = Vec::new();
@@ -282,35 +310,6 @@ pub(super) async fn update(
         [] => Ok(deployment),
         faults => Err(SandboxError::Day(faults.join("\n"))),
     }
-}
-
-/// Keeps the visibility time-outs short while an update goes on, which sets them to what the template says somewhere in
-/// the middle.
-async fn with_short_visibility<T>(
-    queues: &Queues,
-    update: impl Future<Output = Result<T, SandboxError>>,
-) -> Result<T, SandboxError> {
-    let mut of_template = BTreeMap::new();
-    let mut update = pin!(update);
-    let updated = loop {
-        for queue in QUEUES {
-            let seconds = queues.set_visibility(queue, VISIBILITY_SECONDS).await?;
-            if seconds != VISIBILITY_SECONDS {
-                of_template.insert(queue, seconds);
-            }
-        }
-        tokio::select! {
-            updated = &mut update => break updated,
-            () = sleep(SHORTENED_EVERY) => {}
-        }
-    };
-    for (queue, seconds) in of_template {
-        // Set since by the update: it stays.
-        if queues.visibility(queue).await? == VISIBILITY_SECONDS {
-            queues.set_visibility(queue, seconds).await?;
-        }
-    }
-    updated
 }
 
 async fn codes(api: &Api, stack: &str) -> Result<Vec<String>, SandboxError> {

@@ -1,0 +1,132 @@
+//! Which suites can notice a change in which part of the product.
+
+/// Directories and files of the product, the more special ones first, and the suites that reach them within seconds. The
+/// fault runs, the sandbox and, but for its adapter, the real Odoo are too slow for a mutant each.
+const REACH: &[(&str, &[&str])] = &[
+    (
+        "functions/receive-events/",
+        &["receiving", "orders", "sample_events", "metrics"],
+    ),
+    (
+        "functions/change-events/",
+        &["promises", "orders", "metrics", "personal_data", "hops"],
+    ),
+    (
+        "functions/submit-imports/",
+        &["promises", "passes", "metrics", "hops"],
+    ),
+    (
+        "functions/poll-jobs/",
+        &["promises", "passes", "metrics", "hops"],
+    ),
+    (
+        "functions/erp-full-pass/",
+        &["passes", "promises", "metrics", "hops", "upgrade"],
+    ),
+    ("functions/operator/", &["operator", "orders", "upgrade"]),
+    (
+        "shared/src/erp/business_central/",
+        &[
+            "business_central_adapter",
+            "conformance",
+            "promises",
+            "passes",
+        ],
+    ),
+    ("shared/src/erp/odoo/", &["odoo"]),
+    (
+        "shared/src/norce/",
+        &["norce_clients", "promises", "passes", "orders"],
+    ),
+    (
+        "shared/src/http/",
+        &[
+            "norce_clients",
+            "business_central_adapter",
+            "conformance",
+            "promises",
+        ],
+    ),
+    ("shared/src/logs/", &["operator", "upgrade"]),
+    (
+        "shared/src/runtime/guard.rs",
+        &["promises", "norce_clients", "hops", "metrics"],
+    ),
+    ("shared/src/runtime/metrics.rs", &["metrics", "alarms"]),
+    (
+        "shared/src/runtime/",
+        &["promises", "receiving", "binaries", "hops"],
+    ),
+    ("shared/src/dynamodb.rs", &["stores", "upgrade"]),
+    ("shared/src/breakers/dynamodb.rs", &["stores", "upgrade"]),
+    ("shared/src/import_jobs/dynamodb.rs", &["stores", "upgrade"]),
+    ("shared/src/mappings/dynamodb.rs", &["stores", "upgrade"]),
+    ("shared/src/orders/dynamodb.rs", &["stores", "upgrade"]),
+    ("shared/src/owed/dynamodb.rs", &["stores", "upgrade"]),
+    ("shared/src/passes/dynamodb.rs", &["stores", "upgrade"]),
+    ("shared/src/queues/sqs.rs", &["stores"]),
+    ("shared/src/reports/", &["stores", "operator"]),
+    (
+        "shared/src/domain/organisation_number.rs",
+        &["organisation_numbers", "promises", "conformance"],
+    ),
+    (
+        "shared/",
+        &[
+            "promises",
+            "passes",
+            "operator",
+            "orders",
+            "stores",
+            "norce_clients",
+            "business_central_adapter",
+        ],
+    ),
+];
+
+/// The suites for a file of the product, without its crate's own tests.
+pub(super) fn of(file: &str) -> &'static [&'static str] {
+    let reach = REACH.iter().find(|(path, _)| file.starts_with(path));
+    reach.map_or(&[], |(_, suites)| suites)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_suite_and_every_path_is_there() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut seen = BTreeSet::new();
+        for (path, suites) in REACH {
+            assert!(workspace.join(path).exists(), "{path}");
+            assert!(
+                !seen.iter().any(|before: &&str| path.starts_with(before)),
+                "{path} comes after a path that it is in"
+            );
+            seen.insert(*path);
+            for suite in *suites {
+                let suite = workspace.join("tests/tests").join(suite);
+                assert!(
+                    suite.is_dir() || suite.with_extension("rs").exists(),
+                    "{}",
+                    suite.display()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_part_of_the_product_is_reached() {
+        for file in [
+            "functions/change-events/src/create.rs",
+            "shared/src/domain/code.rs",
+            "shared/src/since.rs",
+        ] {
+            assert!(!of(file).is_empty(), "{file}");
+        }
+        assert!(of("tests/src/lib.rs").is_empty());
+    }
+}
