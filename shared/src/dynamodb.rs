@@ -344,16 +344,12 @@ impl Table {
     /// Everything in the table, by strongly consistent reads. For tables of which a person reads all.
     pub(crate) async fn scan(&self) -> Result<Vec<Item>, String> {
         let mut items = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.scan_page(after.as_deref(), Consistency::Strong);
-            let (page, next) = page.await?;
-            items.extend(page);
-            match next {
-                Some(next) => after = Some(next),
-                None => return Ok(items),
-            }
-        }
+        self.for_each("", |item| {
+            items.push(item);
+            Ok(())
+        })
+        .await?;
+        Ok(items)
     }
 
     /// A page of what is in the table, at most 1 MB of it, beginning after a key, and the key after which the next one
@@ -380,14 +376,28 @@ impl Table {
         Ok((page.items.unwrap_or_default(), next))
     }
 
-    /// Everything whose key begins like this, page by page, by consistent reads of the whole table.
-    pub(crate) async fn scan_prefix(&self, prefix: &str) -> Result<Vec<Item>, String> {
-        let mut items = self.scan().await?;
-        items.retain(|item| {
-            let key = item.get(KEY).and_then(|key| key.as_s().ok());
-            key.is_some_and(|key| key.starts_with(prefix))
-        });
-        Ok(items)
+    /// Hands on every item whose key begins like this, by consistent reads of the whole table. One page is in memory at a
+    /// time: what is kept of it is the caller's choice.
+    pub(crate) async fn for_each(
+        &self,
+        prefix: &str,
+        mut work: impl FnMut(Item) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.scan_page(after.as_deref(), Consistency::Strong);
+            let (page, next) = page.await?;
+            for item in page {
+                let key = item.get(KEY).and_then(|key| key.as_s().ok());
+                if key.is_some_and(|key| key.starts_with(prefix)) {
+                    work(item)?;
+                }
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Changes attributes if a condition holds; `false`: it does not. Only for changes that do not break their own

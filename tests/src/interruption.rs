@@ -525,7 +525,7 @@ interruptible! { Passes as "passes" {
     async fn lease(&self, key: LeaseKey, wanted: Lease, now: DateTime<Utc>) -> Result<Result<(), Lease>, PassesError>;
     async fn release(&self, key: LeaseKey, invocation: Uuid, keep_until: Option<DateTime<Utc>>) -> Result<(), PassesError>;
     async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError>;
-    async fn runs(&self) -> Result<Vec<Run>, PassesError>;
+    async fn last_runs(&self) -> Result<Vec<Run>, PassesError>;
     async fn save(&self, run: &Run) -> Result<bool, PassesError>;
     async fn watermark(&self, key: LeaseKey, kind: EntityKind) -> Result<Option<DateTime<Utc>>, PassesError>;
     async fn advance(&self, key: LeaseKey, kind: EntityKind, to: DateTime<Utc>) -> Result<(), PassesError>;

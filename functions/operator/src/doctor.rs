@@ -26,7 +26,11 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Schedules, WorkQueue, answer::in_words, status::BreakerStatus};
+use crate::{
+    Schedules, WorkQueue,
+    answer::in_words,
+    status::{BreakerStatus, LastRun},
+};
 
 /// Checks that are under way at the same time: few enough for an ERP that answers five requests at once (erp-apis §1.8).
 const AT_ONCE: usize = 4;
@@ -602,13 +606,16 @@ impl Doctor {
         let (Some(mode), Some(passes)) = (mode, &self.stores.passes) else {
             return Ok(expression.to_owned());
         };
-        let runs = passes
-            .runs()
+        let last = passes
+            .last_runs()
             .await
             .map_err(|error| aws_fault(error, "table", "PASSES_TABLE"))?;
-        let last = crate::status::last_runs(runs);
         let now = self.clock.now();
-        let mut of_mode = last.into_iter().filter(|run| run.mode == mode).peekable();
+        let mut of_mode = last
+            .iter()
+            .map(LastRun::from)
+            .filter(|run| run.mode == mode)
+            .peekable();
         if of_mode.peek().is_none() {
             return Ok(format!("{expression}; none has run yet"));
         }

@@ -176,19 +176,6 @@ impl From<&Run> for LastRun {
     }
 }
 
-/// The last run of each mode over each register, the latest first. Plans leave no run.
-pub(crate) fn last_runs(mut runs: Vec<Run>) -> Vec<LastRun> {
-    runs.sort_by_key(|run| std::cmp::Reverse(run.started));
-    let mut last: Vec<LastRun> = Vec::new();
-    for run in &runs {
-        let is_known = |known: &LastRun| known.mode == run.mode && known.scope == run.scope;
-        if !last.iter().any(is_known) {
-            last.push(run.into());
-        }
-    }
-    last
-}
-
 impl Ports {
     pub(crate) async fn status(&self, deadline: Deadline) -> Result<Status, Refusal> {
         let now = self.change_events.clock.now();
@@ -228,7 +215,8 @@ impl Ports {
                 }
             }
         }
-        let last_runs = last_runs(self.passes.runs().await?);
+        let last_runs = self.passes.last_runs().await?;
+        let last_runs: Vec<LastRun> = last_runs.iter().map(LastRun::from).collect();
         let waiting: u64 = queues.iter().map(|queue| queue.waiting).sum();
         let dead: u64 = queues.iter().map(|queue| queue.dead_letters).sum();
         let oldest = match owed.total() {

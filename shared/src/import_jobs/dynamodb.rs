@@ -265,15 +265,15 @@ impl ImportJobs for DynamoDbImportJobs {
     }
 
     async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError> {
-        let items = self.table.scan_prefix(BATCH).await;
-        let batches = items
-            .map_err(ImportJobsError)?
-            .into_iter()
-            .map(|item| read_batch(item, "an import batch"));
-        let mut open = batches
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(ImportJobsError)?;
-        open.retain(|batch| batch.state != BatchState::Settled);
+        let mut open = Vec::new();
+        let read = self.table.for_each(BATCH, |item| {
+            let batch = read_batch(item, "an import batch")?;
+            if batch.state != BatchState::Settled {
+                open.push(batch);
+            }
+            Ok(())
+        });
+        read.await.map_err(ImportJobsError)?;
         open.sort_by_key(|batch| batch.recorded_at);
         Ok(open)
     }

@@ -16,7 +16,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Lease, LeaseKey, Passes, PassesError, Run, waiting_key};
+use super::{LastRuns, Lease, LeaseKey, Passes, PassesError, Run, waiting_key};
 use crate::{
     domain::{EntityKind, ErpId, ImportLine, Scope},
     dynamodb::{Expression, Item, Table, Write, Written, from_item, number, text, to_item},
@@ -151,9 +151,14 @@ impl Passes for DynamoDbPasses {
         item.map(read_run).transpose()
     }
 
-    async fn runs(&self) -> Result<Vec<Run>, PassesError> {
-        let items = self.table.scan_prefix("run#").await.map_err(PassesError)?;
-        items.into_iter().map(read_run).collect()
+    async fn last_runs(&self) -> Result<Vec<Run>, PassesError> {
+        let mut last = LastRuns::default();
+        let read = self.table.for_each("run#", |item| {
+            last.add(read_run(item).map_err(|error| error.0)?);
+            Ok(())
+        });
+        read.await.map_err(PassesError)?;
+        Ok(last.into_newest_first())
     }
 
     async fn save(&self, run: &Run) -> Result<bool, PassesError> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Lease, LeaseKey, Passes, PassesError, Run, waiting_key};
+use super::{LastRuns, Lease, LeaseKey, Passes, PassesError, Run, waiting_key};
 use crate::domain::{EntityKind, ErpId, ImportLine, Scope};
 
 /// Passes in memory, for everything that runs in one process.
@@ -76,8 +76,12 @@ impl Passes for MemoryPasses {
         Ok(self.state().runs.get(&id).cloned())
     }
 
-    async fn runs(&self) -> Result<Vec<Run>, PassesError> {
-        Ok(self.state().runs.values().cloned().collect())
+    async fn last_runs(&self) -> Result<Vec<Run>, PassesError> {
+        let mut last = LastRuns::default();
+        for run in self.state().runs.values() {
+            last.add(run.clone());
+        }
+        Ok(last.into_newest_first())
     }
 
     async fn save(&self, run: &Run) -> Result<bool, PassesError> {

@@ -4,7 +4,7 @@
 mod dynamodb;
 mod memory;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -138,6 +138,30 @@ pub struct Lease {
     pub until: DateTime<Utc>,
 }
 
+/// The latest run of each mode over each scope, of any number of runs.
+#[derive(Default)]
+struct LastRuns(HashMap<(PassMode, Scope), Run>);
+
+impl LastRuns {
+    fn add(&mut self, run: Run) {
+        match self.0.entry((run.mode, run.scope)) {
+            Entry::Occupied(mut last) if last.get().started < run.started => {
+                last.insert(run);
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => {
+                place.insert(run);
+            }
+        }
+    }
+
+    fn into_newest_first(self) -> Vec<Run> {
+        let mut runs: Vec<Run> = self.0.into_values().collect();
+        runs.sort_by_key(|run| std::cmp::Reverse((run.started, run.id)));
+        runs
+    }
+}
+
 /// The store failed. It is always worth trying again.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the passes cannot be reached: {0}")]
@@ -167,8 +191,8 @@ pub trait Passes: Send + Sync {
     /// A run.
     async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError>;
 
-    /// Every run that is kept (a month), in no particular order.
-    async fn runs(&self) -> Result<Vec<Run>, PassesError>;
+    /// The latest run of each mode over each scope, the newest first. Reads the whole store: for people.
+    async fn last_runs(&self) -> Result<Vec<Run>, PassesError>;
 
     /// Stores a run whose `version` is one above the stored one (1 for a new run). `false`: it is not, and nothing was
     /// stored.

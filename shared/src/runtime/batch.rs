@@ -70,7 +70,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// A record that panics this often is a bug or poison: more deliveries would only hide it.
 const PANICS_BEFORE_DEAD_LETTER: u32 = 3;
 
-/// A message that only has to wait is sent anew after so many deliveries, about five days: it neither uses up the
+/// A message that only has to wait is sent anew after so many deliveries, about four days: it neither uses up the
 /// deliveries that the template gives it (1,000) nor the two weeks that SQS keeps a message (P8).
 pub const DELIVERIES_BEFORE_ANEW: u32 = 500;
 /// A message that was sent again so often has waited for seven weeks at least and becomes a dead letter, so that the
@@ -78,7 +78,7 @@ pub const DELIVERIES_BEFORE_ANEW: u32 = 500;
 pub const MAX_REQUEUES: u32 = 12;
 /// The longest wait between two deliveries, also where a remote asks for more: its breaker holds the calls until then,
 /// and [`DELIVERIES_BEFORE_ANEW`] of these waits have to end within the two weeks that SQS keeps a message.
-const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 
 /// The time of an invocation whose deadline is not known: the shortest time-out of the functions that read queues.
 const TIME_WITHOUT_DEADLINE: Duration = Duration::from_secs(60);
@@ -195,7 +195,6 @@ impl Source<'_> {
         let receive_count = receive_count(record);
         let message_id = record.message_id.as_deref().unwrap_or_default();
         let delay = retry_delay(receive_count, at_least);
-        self.measure_wait(record);
         if receive_count < DELIVERIES_BEFORE_ANEW {
             tracing::warn!(
                 message_id,
@@ -213,6 +212,7 @@ impl Source<'_> {
             );
             return self.dead_letter(record, &reason).await;
         }
+        self.measure_wait(record);
         let body = record.body.as_deref().unwrap_or_default();
         match self.inbox.send_anew(body, group(record), requeues).await {
             Ok(()) => {
@@ -240,7 +240,6 @@ impl Source<'_> {
     pub async fn built<F, E>(&self, event: &SqsEvent, function: Result<F, E>) -> Result<F, E> {
         if function.is_err() {
             for record in &event.records {
-                self.measure_wait(record);
                 let delay = retry_delay(receive_count(record), None);
                 self.return_to_queue([record], delay, &mut Vec::new()).await;
             }
@@ -256,7 +255,7 @@ impl Source<'_> {
         }
     }
 
-    /// Returns records to the queue for another delivery after `delay`.
+    /// Returns records to the queue for another delivery after `delay`, and measures how long they have waited.
     pub async fn return_to_queue<'r>(
         &self,
         records: impl IntoIterator<Item = &'r SqsMessage>,
@@ -264,6 +263,7 @@ impl Source<'_> {
         failures: &mut Vec<String>,
     ) {
         for record in records {
+            self.measure_wait(record);
             if let Some(receipt) = &record.receipt_handle
                 && let Err(error) = self.inbox.retry_after(receipt, delay).await
             {

@@ -301,7 +301,7 @@ async fn every_read_is_strongly_consistent_where_its_caller_did_not_choose_other
         jobs.settle(id),
         jobs.open(),
         passes.run(id),
-        passes.runs(),
+        passes.last_runs(),
         passes.watermark(lease, entity.kind),
         passes.waiting_for_company(scope, &record),
         breakers.get("erp/client"),

@@ -27,7 +27,7 @@ suite! {
     a_lease_is_kept_between_two_invocations_of_its_run,
     a_lease_ends_by_itself,
     a_run_is_saved_on_top_of_the_save_before_only,
-    every_run_is_kept,
+    the_last_run_of_each_mode_and_scope_is_found,
     p7_a_watermark_never_moves_back,
     lines_wait_for_their_company_until_they_are_told_to_go,
     a_company_may_have_thousands_of_contacts_that_wait,
@@ -156,24 +156,42 @@ async fn a_run_is_saved_on_top_of_the_save_before_only(store: Store) {
     assert_eq!(store.run(run.id).await.unwrap(), Some(run));
 }
 
-async fn every_run_is_kept(store: Store) {
-    for id in 1..=3 {
-        assert!(store.save(&run(id)).await.unwrap());
+/// Beside other items, and in whatever order they are stored: more than a page of DynamoDB's, because each has 200 KB.
+async fn the_last_run_of_each_mode_and_scope_is_found(store: Store) {
+    let modes = [PassMode::Delta, PassMode::Full, PassMode::Sweep];
+    let of = |id: u128, mode, scope, started| Run {
+        mode,
+        scope,
+        started: minute(started),
+        ..run(id)
+    };
+    let shop = Scope::Application(2.try_into().unwrap());
+    let mut expected = Vec::new();
+    let mut id = 0;
+    for (place, mode) in modes.into_iter().enumerate() {
+        let place = i64::try_from(place).unwrap();
+        // The latest is neither the first nor the last that is stored.
+        for (scope, last) in [(Scope::Client, 20 + place), (shop, 10 + place)] {
+            for started in [last - 5, last, last - 3] {
+                id += 1;
+                let run = of(id, mode, scope, started);
+                assert!(store.save(&run).await.unwrap());
+                if started == last {
+                    expected.push((last, run.id));
+                }
+            }
+        }
     }
     let key = LeaseKey { sweep: true, ..ERP };
     store
         .advance(key, EntityKind::Customer, minute(1))
         .await
         .unwrap();
-    let mut ids: Vec<Uuid> = store
-        .runs()
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|run| run.id)
-        .collect();
-    ids.sort();
-    assert_eq!(ids, [1, 2, 3].map(Uuid::from_u128));
+    let runs = store.last_runs().await.unwrap();
+    let ids: Vec<Uuid> = runs.iter().map(|run| run.id).collect();
+    expected.sort_unstable_by_key(|(last, _)| std::cmp::Reverse(*last));
+    let expected: Vec<Uuid> = expected.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(ids, expected);
 }
 
 async fn p7_a_watermark_never_moves_back(store: Store) {

@@ -15,7 +15,7 @@ mod parameters;
 mod samconfig;
 
 use serde_json::{Value, json};
-use shared::runtime::batch::DELIVERIES_BEFORE_ANEW;
+use shared::runtime::batch::{DELIVERIES_BEFORE_ANEW, LONGEST_WAIT};
 use tests::template::{Rendered, Stack, Template};
 
 use parameters::{EVERY_OPTION, REQUIRED, with};
@@ -113,6 +113,18 @@ fn no_message_that_only_waits_becomes_a_dead_letter() {
             assert!(!queue["RedrivePolicy"].is_null(), "{name}");
         }
         assert!(with_redrive >= 4);
+    }
+}
+
+/// However long a remote asks to wait, SQS must not drop a message before it is sent again.
+#[test]
+fn a_message_that_only_waits_is_sent_again_before_its_queue_drops_it() {
+    let longest = (LONGEST_WAIT * DELIVERIES_BEFORE_ANEW).as_secs();
+    for rendered in renderings() {
+        for (name, queue, ..) in sources(&rendered) {
+            let kept = number(&queue["MessageRetentionPeriod"]);
+            assert!(kept > longest, "{name}: {kept} s, {longest} s needed");
+        }
     }
 }
 
