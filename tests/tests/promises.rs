@@ -212,16 +212,28 @@ async fn a_guest_order_leads_to_the_customer_by_its_exact_e_mail_address() {
     assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
 }
 
+/// Nothing else leads to the customer: its own event came before the order, and the other one names nobody.
 #[tokio::test(start_paused = true)]
 async fn an_order_that_query_shows_late_is_waited_for() {
-    let bundle = Bundle::new(&Options::default());
-    bundle
-        .norce
-        .configure(|settings| settings.order_delay = Duration::from_secs(90));
-    let number = bundle.norce.add_customer(anna(1));
-    bundle.norce.place_order(order_of(number));
-    bundle.run_until_quiet().await;
-    assert_in_step(&bundle, number).await;
+    const DELAY: Duration = Duration::from_secs(90);
+    for guest in [false, true] {
+        let bundle = Bundle::new(&Options::default());
+        bundle
+            .norce
+            .configure(|settings| settings.order_delay = DELAY);
+        let number = bundle.norce.add_customer(anna(1));
+        bundle.run_until_quiet().await;
+        bundle.norce.place_order(NewOrder {
+            guest,
+            ..order_of(number)
+        });
+        bundle.run_for(DELAY - Duration::from_secs(1)).await;
+        assert!(bundle.erp.customers(bundle.erp_company()).is_empty());
+        assert_nothing_owed(&bundle).await;
+        bundle.run_until_quiet().await;
+        assert_in_step(&bundle, number).await;
+        assert_nothing_owed(&bundle).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
