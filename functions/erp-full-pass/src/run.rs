@@ -364,7 +364,7 @@ impl Step<'_> {
             }
         }
         let body = report::json_lines(&lines)?;
-        put_plan_lines(pass, self.run, plan.parts, body.into()).await
+        put_plan_lines(pass, self.run, plan.parts, body).await
     }
 }
 

@@ -6,10 +6,11 @@ use erp_full_pass::PassSettings;
 use serde_json::json;
 use shared::{
     domain::{ImportRequest, PassMode},
+    mappings::{CodeDelivery, Mapping, Mappings},
     owed::{Reason, Stage},
 };
 use tests::{
-    bundle::{Bundle, Options},
+    bundle::{Bundle, Options, customer},
     business_central_simulator::{ContactRecord, CustomerRecord},
     norce_simulator::{
         CodeList, Effect, Endpoint, NewCompany, Poison, PoisonMode, PoisonRows, When,
@@ -427,34 +428,86 @@ async fn p9_fields_whose_job_fails_are_owed_although_norce_has_the_code() {
     }
 }
 
-/// A code that Norce has is confirmed by reading it back, and is not submitted again.
+/// Whatever is known of its job: reading it back shows that it is there.
 #[tokio::test(start_paused = true)]
-async fn p9_a_code_whose_job_norce_no_longer_knows_is_confirmed_by_reading_it_back() {
-    let bundle = Bundle::new(&Options::default());
-    bundle
-        .norce
-        .configure(|settings| settings.events.drop_chance = 1.0);
-    let ids: Vec<i64> = (0..3)
-        .map(|number| {
-            person_in_erp(&bundle, number);
-            bundle.norce.add_customer(person(number))
-        })
-        .collect();
-    bundle
-        .norce
-        .inject(&[Endpoint::JobGet], When::Always, Effect::status(404));
-    // Carried out by the time of the first look.
-    bundle
-        .norce
-        .configure(|settings| settings.jobs.delay = Duration::from_secs(1));
-    bundle.pass(PassMode::Full).await;
-    for id in ids {
-        assert!(code_of(&bundle, id).is_some());
+async fn p9_a_code_that_norce_has_is_confirmed_and_never_submitted_again() {
+    #[derive(Debug, PartialEq)]
+    enum Trouble {
+        JobIsUnknown,
+        AnswerIsLost,
+        OneRowFailsTheJob,
+        JobFails,
+        JobNeverEnds,
     }
-    assert_eq!(bundle.norce.imports().len(), 1);
-    assert_eq!(owed(&bundle).await, []);
-    let run = bundle.pass(PassMode::Full).await;
-    assert_eq!((ended(&run).unchanged, ended(&run).codes), (3, 0));
+    for trouble in [
+        Trouble::JobIsUnknown,
+        Trouble::AnswerIsLost,
+        Trouble::OneRowFailsTheJob,
+        Trouble::JobFails,
+        Trouble::JobNeverEnds,
+    ] {
+        let bundle = Bundle::new(&Options::default());
+        let norce = &bundle.norce;
+        norce.configure(|settings| {
+            settings.events.drop_chance = 1.0;
+            // Carried out by the time of the first look.
+            settings.jobs.delay = Duration::from_secs(1);
+            settings.jobs.never_finish = trouble == Trouble::JobNeverEnds;
+        });
+        // A row that is alone is refused whatever is said of it.
+        let count = if trouble == Trouble::JobFails { 1 } else { 3 };
+        let customers: Vec<(i64, CustomerRecord)> = (0..count)
+            .map(|number| {
+                let id = norce.add_customer(person(number));
+                (id, person_in_erp(&bundle, number))
+            })
+            .collect();
+        let poison = |mode| Poison {
+            rows: PoisonRows::Ids([customers[0].0].into()),
+            mode,
+            message: "the row is poison".to_owned(),
+        };
+        match trouble {
+            Trouble::JobIsUnknown => {
+                norce.inject(&[Endpoint::JobGet], When::Always, Effect::status(404));
+            }
+            Trouble::AnswerIsLost => norce.inject(
+                &[Endpoint::ImportCustomers],
+                When::Times(1),
+                Effect::DoneThenClose,
+            ),
+            Trouble::OneRowFailsTheJob => norce.poison(poison(PoisonMode::RowFailsJobFails)),
+            Trouble::JobFails => norce.poison(poison(PoisonMode::JobFails)),
+            Trouble::JobNeverEnds => {}
+        }
+        bundle.start_pass(PassMode::Full).await;
+        if matches!(trouble, Trouble::JobFails | Trouble::JobNeverEnds) {
+            while norce.imports().is_empty() {
+                bundle.run_for(Duration::from_millis(100)).await;
+            }
+            // Somebody else puts the codes into Norce.
+            for (id, record) in &customers {
+                norce.change_customer(*id, |customer| {
+                    customer.row.customer_code = Some(record.number.clone());
+                });
+            }
+        }
+        bundle.run_for(2 * DAY).await;
+        assert_eq!(norce.imports().len(), 1, "{trouble:?}");
+        let refused = usize::from(trouble == Trouble::OneRowFailsTheJob);
+        assert_eq!(owed(&bundle).await.len(), refused, "{trouble:?}");
+        for (id, record) in &customers[refused..] {
+            assert_eq!(code_of(&bundle, *id).as_ref(), Some(&record.number));
+            let mapping = bundle.mappings.get(customer(*id)).await.unwrap();
+            let Some(Mapping::Bound(binding)) = mapping else {
+                panic!("not bound");
+            };
+            assert!(
+                matches!(binding.delivery, CodeDelivery::Confirmed { .. }),
+                "{trouble:?}"
+            );
+        }
+    }
 }
 
 /// The log names the row as it was sent: an insert has no id.

@@ -25,6 +25,7 @@ use tests::{
     bundle::{Bundle, Options, customer},
     business_central_simulator::{ContactRecord, CustomerRecord},
     in_process::InProcess,
+    norce_simulator::NewCompany,
 };
 
 use crate::{
@@ -162,6 +163,44 @@ async fn p7_a_delta_pass_reads_from_the_earliest_watermark_of_its_kinds() {
         assert_eq!(delta(Some(kind)).await, of_kind);
         assert_eq!(delta(None).await, of_both);
         assert_eq!(delta(None).await, 0);
+    }
+}
+
+/// Norce's rows land out of order by hours, which is why a sweep overlaps by so much. What it reads was not heard of.
+#[tokio::test(start_paused = true)]
+async fn p7_a_sweep_reads_from_the_overlap_before_its_watermark_and_not_from_earlier() {
+    for hours in [1, 6] {
+        let overlap = Duration::from_secs(hours * 3_600);
+        let mut options = Options::default();
+        options.pass.sweep_overlap = TimeDelta::from_std(overlap).unwrap();
+        let bundle = Bundle::new(&options);
+        bundle
+            .norce
+            .configure(|settings| settings.events.drop_chance = 1.0);
+        let ids = [1, 2].map(|number| bundle.norce.add_customer(person(number)));
+        let company = bundle.norce.add_company(NewCompany {
+            name: Some("Bolaget AB".to_owned()),
+            ..NewCompany::default()
+        });
+        tokio::time::sleep(DAY).await;
+        let change = |id| {
+            bundle.norce.change_customer(id, |customer| {
+                customer.row.phone_number = Some("08-1".to_owned());
+            });
+        };
+        change(ids[0]);
+        tokio::time::sleep(2 * SECOND).await;
+        change(ids[1]);
+        bundle.norce.change_company(company, |company| {
+            company.row.phone_number = Some("08-1".to_owned());
+        });
+        tokio::time::sleep(overlap - SECOND).await;
+        // The watermark: one change is longer ago than the overlap, the others are not. The first sweep has none yet.
+        for _ in 0..2 {
+            assert_eq!(seen(&bundle, PassMode::Sweep, None).await, 2, "{hours} h");
+            tokio::time::sleep(DAY).await;
+        }
+        assert_eq!(seen(&bundle, PassMode::Sweep, None).await, 0, "{hours} h");
     }
 }
 
