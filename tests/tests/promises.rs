@@ -633,7 +633,11 @@ async fn p15_a_code_of_a_record_of_the_other_type_is_a_conflict() {
         bundle.run_until_quiet().await;
         assert_eq!(bundle.mappings.get(entity).await.unwrap(), None);
         let customers = bundle.erp.customers(bundle.erp_company());
-        assert_eq!(customers, [record.clone()], "nothing was written");
+        assert_eq!(
+            customers,
+            std::slice::from_ref(&record),
+            "nothing was written"
+        );
         let owed = bundle.owed.list().await.unwrap();
         assert_eq!((owed.len(), owed[0].reason), (1, Reason::Conflict));
 
