@@ -297,7 +297,7 @@ async fn p3_a_key_or_code_that_two_records_of_the_erp_have_is_a_conflict_in_plan
     type SetUp = fn(&Bundle);
     let cases: [(&str, SetUp, [u64; 3], String); 4] = [
         (
-            "two persons, of whom one is known by its code",
+            "two persons, one of them known by its code",
             |bundle| {
                 let [_, known] = [1, 1].map(|number| person_in_erp(bundle, number));
                 bundle.norce.add_customer(person(1));
@@ -310,7 +310,7 @@ async fn p3_a_key_or_code_that_two_records_of_the_erp_have_is_a_conflict_in_plan
             same_key("e-mail address"),
         ),
         (
-            "two organisations, of which one is known by its code",
+            "two organisations, one of them known by its code",
             |bundle| {
                 let of = |name| {
                     json!({"displayName": name, "type": "Company",
@@ -331,7 +331,7 @@ async fn p3_a_key_or_code_that_two_records_of_the_erp_have_is_a_conflict_in_plan
             same_key("organisation number"),
         ),
         (
-            "two persons, of whom Norce has neither",
+            "two persons that Norce does not have",
             |bundle| {
                 for _ in 0..2 {
                     person_in_erp(bundle, 1);
