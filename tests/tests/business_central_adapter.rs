@@ -13,12 +13,12 @@ use proptest::prelude::*;
 use serde_json::json;
 use shared::{
     domain::{
-        Address, Code, CountryCode, EmailKey, EntityRef, NorceId, OrganisationNumber, Personal,
-        Scope, VatNumber,
+        Address, Code, CountryCode, EmailKey, EntityKind, EntityRef, FieldGroups, NorceId,
+        OrganisationNumber, Personal, Scope, VatNumber,
     },
     erp::{
-        CreateOutcome, Erp, ErpError, ErpId, ErpRecord, IdempotencyKey, NaturalKey, Party,
-        PartyKind, Resource, UpdateOutcome,
+        CompanyKey, CreateOutcome, Erp, ErpError, ErpId, ErpRecord, IdempotencyKey, Listing,
+        NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
         business_central::{BusinessCentral, BusinessCentralSettings},
     },
     http::Deadline,
@@ -832,13 +832,42 @@ async fn p8_a_create_over_the_rate_limit_made_nothing() {
     assert!(world.customers().is_empty());
 }
 
+/// Of no call to the ERP: neither a read nor a write, for customers or for contacts.
 #[tokio::test(start_paused = true)]
 async fn p13_nothing_is_sent_when_no_time_is_left() {
     let world = World::new();
-    world.find_code("1").await;
+    let record = world.created(&person()).await;
+    let organisation = world.created(&company()).await;
+    let of_contact = contact(&organisation.id, "bo@example.com");
+    let (id, code) = (&record.id, &record.code);
+    let (person_key, codes) = (email_key("anna@example.com"), [(id.clone(), code.clone())]);
+    let keys = std::slice::from_ref(&person_key);
+    let listing = |resource| Listing {
+        resource,
+        kind: None,
+        since: None,
+        fields: FieldGroups::CODE,
+    };
+    let sent = || format!("{:?}", world.simulator.requests());
+    let before = sent();
     let over = Deadline::after(Duration::ZERO);
-    expect_retry(world.erp.create(&keyed(None), &person(), over)).await;
-    assert_eq!(world.count(Method::POST), 0);
+    let erp = &world.erp;
+    expect_retry(erp.create(&keyed(None), &named("Bo Ek"), over)).await;
+    expect_retry(erp.create(&keyed(None), &of_contact, over)).await;
+    expect_retry(erp.update(&record, &named("Anna Berg"), over)).await;
+    expect_retry(erp.block(id, over)).await;
+    expect_retry(erp.get(id, over)).await;
+    expect_retry(erp.get_many(std::slice::from_ref(id), FieldGroups::CODE, over)).await;
+    expect_retry(erp.find_by_key(&PartyKind::Person, &person_key, over)).await;
+    expect_retry(erp.holders_of_keys(EntityKind::Customer, keys, over)).await;
+    expect_retry(erp.other_holders_of_codes(EntityKind::Customer, &codes, over)).await;
+    expect_retry(erp.company_of(&CompanyKey("CT1".to_owned()), over)).await;
+    expect_retry(erp.clock(over)).await;
+    for resource in [Resource::Customer, Resource::Contact] {
+        expect_retry(erp.find_by_code(resource, code, over)).await;
+        expect_retry(erp.page(&listing(resource), None, over)).await;
+    }
+    assert_eq!(sent(), before);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,11 +7,12 @@
     reason = "a suite of tests: what cannot be is to fail loudly"
 )]
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use http::Method;
+use serde_json::json;
 use shared::{
-    domain::{Cause, ChangeMessage, Clock},
+    domain::{Cause, ChangeMessage, Clock, EntityRef, FieldGroup, FieldGroups},
     mappings::{CodeDelivery, Mapping, Mappings},
     owed::{Dismissal, OwedRecords, Reason, Stage, Subject},
     queues::Queue,
@@ -19,16 +20,19 @@ use shared::{
 };
 use tests::{
     bundle::{Bundle, Options, company, customer, id},
-    business_central_simulator::{Entity, Fault, LostAnswer},
-    interruption::Moment,
+    business_central_simulator::{CustomerRecord, Entity, Fault, LoggedWrite, LostAnswer},
+    interruption::{Fault as FaultOfCall, Moment},
     norce_simulator::{
-        Blank, DeliveryState, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, NewOrder,
-        Poison, PoisonMode, PoisonRows, When,
+        Address, Blank, DeliveryState, Effect, Endpoint, NewAddress, NewCompany, NewCustomer,
+        NewOrder, Poison, PoisonMode, PoisonRows, When,
     },
 };
 use uuid::Uuid;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// Norce's ids of countries.
+const SWEDEN: i64 = 752;
+const NORWAY: i64 = 578;
 
 fn anna(number: u32) -> NewCustomer {
     NewCustomer {
@@ -208,16 +212,28 @@ async fn a_guest_order_leads_to_the_customer_by_its_exact_e_mail_address() {
     assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
 }
 
+/// Nothing else leads to the customer: its own event came before the order, and the other one names nobody.
 #[tokio::test(start_paused = true)]
 async fn an_order_that_query_shows_late_is_waited_for() {
-    let bundle = Bundle::new(&Options::default());
-    bundle
-        .norce
-        .configure(|settings| settings.order_delay = Duration::from_secs(90));
-    let number = bundle.norce.add_customer(anna(1));
-    bundle.norce.place_order(order_of(number));
-    bundle.run_until_quiet().await;
-    assert_in_step(&bundle, number).await;
+    const DELAY: Duration = Duration::from_secs(90);
+    for guest in [false, true] {
+        let bundle = Bundle::new(&Options::default());
+        bundle
+            .norce
+            .configure(|settings| settings.order_delay = DELAY);
+        let number = bundle.norce.add_customer(anna(1));
+        bundle.run_until_quiet().await;
+        bundle.norce.place_order(NewOrder {
+            guest,
+            ..order_of(number)
+        });
+        bundle.run_for(DELAY - Duration::from_secs(1)).await;
+        assert!(bundle.erp.customers(bundle.erp_company()).is_empty());
+        assert_nothing_owed(&bundle).await;
+        bundle.run_until_quiet().await;
+        assert_in_step(&bundle, number).await;
+        assert_nothing_owed(&bundle).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -593,6 +609,278 @@ async fn p3_several_hits_are_a_conflict_and_never_the_first_one() {
     );
 }
 
+/// A customer of the ERP that somebody has made by hand.
+fn by_hand(bundle: &Bundle, properties: &serde_json::Value) -> CustomerRecord {
+    bundle
+        .erp
+        .add_customer(bundle.erp_company(), properties)
+        .expect("a customer")
+}
+
+/// A code in Norce says which record it is, and not that a person is an organisation: neither gets the data of the other.
+#[tokio::test(start_paused = true)]
+async fn p15_a_code_of_a_record_of_the_other_type_is_a_conflict() {
+    for (r#type, is_company) in [("Company", false), ("Person", true)] {
+        let bundle = Bundle::new(&Options::default());
+        let row = json!({"displayName": "Somebody", "type": r#type});
+        let record = by_hand(&bundle, &row);
+        let code = Some(record.number.clone());
+        let entity = if is_company {
+            company(bundle.norce.add_company(NewCompany { code, ..bolaget() }))
+        } else {
+            customer(bundle.norce.add_customer(NewCustomer { code, ..anna(1) }))
+        };
+        bundle.run_until_quiet().await;
+        assert_eq!(bundle.mappings.get(entity).await.unwrap(), None);
+        let customers = bundle.erp.customers(bundle.erp_company());
+        assert_eq!(
+            customers,
+            std::slice::from_ref(&record),
+            "nothing was written"
+        );
+        let owed = bundle.owed.list().await.unwrap();
+        assert_eq!((owed.len(), owed[0].reason), (1, Reason::Conflict));
+
+        // Somebody corrects the type.
+        let other = if is_company { "Company" } else { "Person" };
+        bundle
+            .erp
+            .edit_customer(bundle.erp_company(), record.id, &json!({"type": other}))
+            .unwrap();
+        tokio::time::sleep(DAY).await;
+        assert_eq!(bundle.retry_owed().await.retried, 1);
+        bundle.run_until_quiet().await;
+        let mapping = bundle.mappings.get(entity).await.unwrap();
+        assert!(matches!(mapping, Some(Mapping::Bound(_))), "{other}");
+        assert_nothing_owed(&bundle).await;
+    }
+}
+
+/// Creates under a pattern whatever comes to life, so that a test can put a record in its way first.
+fn with_pattern() -> Options {
+    Options {
+        code_pattern: Some("N{id}"),
+        create_in_erp: CreateInErp::Always,
+        ..Options::default()
+    }
+}
+
+/// What a record of the ERP that has the code of a new person, company or contact looks like, and whether it is that one.
+#[tokio::test(start_paused = true)]
+async fn p15_a_pattern_code_that_another_record_has_is_a_conflict_and_never_adopted() {
+    const ANNA: &str = "Anna.1@Example.com";
+    let customers = [
+        (json!({"type": "Person", "email": ANNA}), true),
+        (
+            json!({"type": "Person", "email": format!("bo@example.com;{ANNA}")}),
+            true,
+        ),
+        (json!({"type": "Person", "email": "bo@example.com"}), false),
+        (json!({"type": "Person"}), false),
+        (json!({"type": "Company", "email": ANNA}), false),
+    ];
+    for (row, is_hers) in customers {
+        let bundle = Bundle::new(&with_pattern());
+        let number = bundle.norce.add_customer(anna(1));
+        let record = by_hand(&bundle, &with_code(&row, number));
+        assert_adopted(&bundle, customer(number), &record, is_hers).await;
+    }
+    // Without a natural key nothing tells that it is the same person.
+    let bundle = Bundle::new(&with_pattern());
+    let number = bundle.norce.add_customer(NewCustomer {
+        email: None,
+        ..anna(1)
+    });
+    let record = by_hand(&bundle, &with_code(&json!({"type": "Person"}), number));
+    assert_adopted(&bundle, customer(number), &record, false).await;
+
+    let companies = [
+        (
+            json!({"type": "Company", "taxRegistrationNumber": "SE556036079301"}),
+            true,
+        ),
+        (
+            json!({"type": "Company", "taxRegistrationNumber": "SE556012579001"}),
+            false,
+        ),
+        (
+            json!({"type": "Company", "email": "info@bolaget.example"}),
+            false,
+        ),
+        (json!({"type": "Person"}), false),
+    ];
+    for (row, is_its) in companies {
+        let bundle = Bundle::new(&with_pattern());
+        let number = bundle.norce.add_company(bolaget());
+        let record = by_hand(&bundle, &with_code(&row, number));
+        assert_adopted(&bundle, company(number), &record, is_its).await;
+    }
+
+    for (email, is_hers) in [(ANNA, true), ("bo@example.com", false)] {
+        let bundle = Bundle::new(&with_pattern());
+        let firm = bundle.norce.add_company(bolaget());
+        bundle.run_until_quiet().await;
+        let [organisation] = bundle
+            .erp
+            .contacts(bundle.erp_company())
+            .try_into()
+            .unwrap();
+        let number = bundle.norce.add_customer(anna(1));
+        bundle.norce.link(number, firm, true);
+        let row = json!({"type": "Person", "displayName": "Somebody", "email": email,
+            "number": format!("N{number}"), "companyNumber": organisation.number});
+        let before = bundle.erp.add_contact(bundle.erp_company(), &row).unwrap();
+        bundle.run_until_quiet().await;
+        let is_bound = bundle
+            .mappings
+            .get(customer(number))
+            .await
+            .unwrap()
+            .is_some();
+        assert_eq!(is_bound, is_hers, "{email}");
+        let contacts = bundle.erp.contacts(bundle.erp_company());
+        assert_eq!(contacts.len(), 2, "{email}");
+        let is_untouched = contacts.iter().any(|contact| contact.etag == before.etag);
+        assert_eq!(is_untouched, !is_hers, "{email}");
+    }
+}
+
+/// The properties of a record that has the code which the pattern gives to this entity.
+fn with_code(properties: &serde_json::Value, number: i64) -> serde_json::Value {
+    let mut row = properties.clone();
+    row["number"] = format!("N{number}").into();
+    row["displayName"] = "Somebody".into();
+    row
+}
+
+/// The record was taken for the entity's; or it was not, nothing was written to it, the conflict is owed, and once the
+/// record has another code the entity gets one of its own.
+async fn assert_adopted(
+    bundle: &Bundle,
+    entity: EntityRef,
+    record: &CustomerRecord,
+    is_adopted: bool,
+) {
+    bundle.run_until_quiet().await;
+    let customers = bundle.erp.customers(bundle.erp_company());
+    assert_eq!(customers.len(), 1, "{record:?}");
+    let mapping = bundle.mappings.get(entity).await.unwrap();
+    if is_adopted {
+        assert!(matches!(mapping, Some(Mapping::Bound(_))), "{record:?}");
+        assert_nothing_owed(bundle).await;
+        return;
+    }
+    assert_eq!(mapping, None, "{record:?}");
+    assert_eq!(customers[0].etag, record.etag, "nothing was written");
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!(owed.len(), 1, "{owed:#?}");
+    assert_eq!(
+        (&owed[0].subject, owed[0].stage, owed[0].reason),
+        (&Subject::Entity(entity), Stage::ToErp, Reason::Conflict)
+    );
+    assert!(owed[0].detail.contains("ERP_CODE_PATTERN"), "{owed:#?}");
+
+    bundle
+        .erp
+        .rename_customer(bundle.erp_company(), record.id, "ELSEWHERE")
+        .unwrap();
+    tokio::time::sleep(DAY).await;
+    assert_eq!(bundle.retry_owed().await.retried, 1);
+    bundle.run_until_quiet().await;
+    let mapping = bundle.mappings.get(entity).await.unwrap();
+    let Some(Mapping::Bound(binding)) = mapping else {
+        panic!("not bound: {record:?}");
+    };
+    assert_ne!(binding.erp_id.id, record.id.to_string());
+    assert_nothing_owed(bundle).await;
+}
+
+/// Where the first invocation has died without having created anything, its reservation says nothing about the record
+/// that has the code.
+#[tokio::test(start_paused = true)]
+async fn p15_a_create_that_was_cut_off_makes_no_strangers_record_ours() {
+    for (email, strangers_email) in [
+        (Some("anna.1@example.com"), "bo@example.com"),
+        (Some("anna.1@example.com"), ""),
+        (None, "bo@example.com"),
+        (None, ""),
+    ] {
+        let bundle = Bundle::new(&with_pattern());
+        let number = bundle.norce.add_customer(NewCustomer {
+            email: email.map(str::to_owned),
+            ..anna(1)
+        });
+        let row = json!({"type": "Person", "email": strangers_email});
+        let record = by_hand(&bundle, &with_code(&row, number));
+        bundle
+            .interruption
+            .always("mappings reserve", FaultOfCall::Cut(Moment::After));
+        bundle.run_for(Duration::from_secs(60)).await;
+        assert!(
+            matches!(
+                bundle.mappings.get(customer(number)).await.unwrap(),
+                Some(Mapping::Reserved(_))
+            ),
+            "{email:?}"
+        );
+        bundle.interruption.clear();
+        bundle.run_until_quiet().await;
+        let customers = bundle.erp.customers(bundle.erp_company());
+        assert_eq!(customers.len(), 1);
+        assert_eq!(
+            customers[0].etag, record.etag,
+            "{email:?} and {strangers_email:?}: written to a stranger's record"
+        );
+        let owed = bundle.owed.list().await.unwrap();
+        assert_eq!((owed.len(), owed[0].reason), (1, Reason::Conflict));
+        bundle
+            .erp
+            .rename_customer(bundle.erp_company(), record.id, "ELSEWHERE")
+            .unwrap();
+        tokio::time::sleep(DAY).await;
+        bundle.retry_owed().await;
+        bundle.run_until_quiet().await;
+        assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 2);
+        assert_in_step(&bundle, number).await;
+        assert_nothing_owed(&bundle).await;
+    }
+}
+
+/// The record was made, and nobody heard of it. It has the pattern's code, and what it was made with: that nothing else
+/// finds it, or that the customer has another address by now, does not matter.
+#[tokio::test(start_paused = true)]
+async fn p2_a_record_that_was_made_under_a_pattern_is_found_again_by_its_code() {
+    for (email, email_by_then) in [
+        (Some("anna.1@example.com"), Some("anna.1@example.com")),
+        (Some("anna.1@example.com"), Some("anna.ek@example.com")),
+        (Some("anna.1@example.com"), None),
+        (None, None),
+        (None, Some("anna.ek@example.com")),
+    ] {
+        let bundle = Bundle::new(&with_pattern());
+        let number = bundle.norce.add_customer(NewCustomer {
+            email: email.map(str::to_owned),
+            ..anna(1)
+        });
+        bundle
+            .interruption
+            .always("mappings bind", FaultOfCall::Cut(Moment::Before));
+        bundle.run_for(Duration::from_secs(60)).await;
+        assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
+        bundle.norce.change_customer(number, |record| {
+            record.row.email_address = email_by_then.map(str::to_owned);
+        });
+        bundle.interruption.clear();
+        bundle.run_until_quiet().await;
+        let customers = bundle.erp.customers(bundle.erp_company());
+        assert_eq!(customers.len(), 1, "{email:?}, then {email_by_then:?}");
+        let known = email_by_then.or(email).unwrap_or_default();
+        assert_eq!(customers[0].email, known);
+        assert_eq!(assert_in_step(&bundle, number).await, format!("N{number}"));
+        assert_nothing_owed(&bundle).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_existing_register_is_bound_by_its_codes() {
     let bundle = Bundle::new(&Options::default());
@@ -620,6 +908,190 @@ async fn an_existing_register_is_bound_by_its_codes() {
     assert!(owed[0].subject.to_string().ends_with(&stranger.to_string()));
     // Nothing is imported where Norce has the code already.
     assert!(bundle.norce.imports().is_empty());
+}
+
+/// The properties of the ERP's records that a group of fields consists of.
+fn properties_of(group: FieldGroup) -> &'static [&'static str] {
+    match group {
+        FieldGroup::Names => &["displayName"],
+        FieldGroup::ContactDetails => &["email", "mobilePhoneNumber", "phoneNumber"],
+        FieldGroup::InvoiceAddress => &[
+            "addressLine1",
+            "addressLine2",
+            "city",
+            "country",
+            "postalCode",
+            "state",
+        ],
+        FieldGroup::Code
+        | FieldGroup::DeliveryAddresses
+        | FieldGroup::PriceLists
+        | FieldGroup::Active
+        | FieldGroup::Flags
+        | FieldGroup::AdditionalInfo
+        | FieldGroup::CompanyRelations => &[],
+    }
+}
+
+/// Everything that the ERP has of a kind of records, from the shop.
+fn properties(kind: &str) -> BTreeSet<&'static str> {
+    let mut all: BTreeSet<&str> = FieldGroup::ALL
+        .into_iter()
+        .flat_map(properties_of)
+        .copied()
+        .collect();
+    if kind == "contact" {
+        all.insert("jobTitle");
+    } else {
+        all.remove("mobilePhoneNumber");
+    }
+    if kind == "company" {
+        all.insert("taxRegistrationNumber");
+    }
+    all
+}
+
+fn full_address(line1: &str, country: &str) -> NewAddress {
+    NewAddress {
+        line1: Some(line1.to_owned()),
+        line2: Some(format!("{line1}, c/o")),
+        zip_code: Some(format!("1{}", line1.len())),
+        city: Some(format!("{line1}stad")),
+        region: Some(format!("{line1}s län")),
+        country_code: Some(country.to_owned()),
+        ..NewAddress::default()
+    }
+}
+
+/// Whatever changes in the shop reaches the ERP, and of that exactly what the ERP owns does not. A create has everything.
+#[tokio::test(start_paused = true)]
+async fn an_update_sends_every_field_that_has_changed_but_none_that_the_erp_owns() {
+    for (kind, group) in ["person", "contact", "company"]
+        .into_iter()
+        .flat_map(|kind| FieldGroup::ALL.map(|group| (kind, group)))
+    {
+        let bundle = Bundle::new(&Options {
+            create_in_erp: CreateInErp::Always,
+            erp_owns: FieldGroups::CODE.union(FieldGroups::of(&[group])),
+            ..Options::default()
+        });
+        let context = format!("{kind}, where the ERP owns {group}");
+        let firm = bundle.norce.add_company(NewCompany {
+            phone: Some("08-10 00 00".to_owned()),
+            invoice_address: Some(full_address("Storgatan", "SE")),
+            ..bolaget()
+        });
+        let person = bundle.norce.add_customer(NewCustomer {
+            cell_phone: Some("070-100 00 00".to_owned()),
+            invoice_address: Some(full_address("Storgatan", "SE")),
+            ..anna(1)
+        });
+        bundle
+            .norce
+            .change_customer(person, |record| record.row.title = Some("VD".to_owned()));
+        if kind == "contact" {
+            bundle.norce.link(person, firm, true);
+        }
+        bundle.run_until_quiet().await;
+        assert_nothing_owed(&bundle).await;
+        let is_of_kind = |write: &LoggedWrite| match kind {
+            "contact" => write.entity == Entity::Contacts,
+            "company" => write.body["type"] == "Company",
+            _ => write.entity == Entity::Customers && write.body["type"] == "Person",
+        };
+        let writes = bundle.erp.requests().writes;
+        let created: BTreeSet<&str> = writes
+            .iter()
+            .filter(|write| write.method == Method::POST && is_of_kind(write))
+            .flat_map(|write| write.body.as_object().expect("an object").keys())
+            .map(String::as_str)
+            .collect();
+        let missing: Vec<_> = properties(kind).difference(&created).copied().collect();
+        assert!(missing.is_empty(), "{context}: created without {missing:?}");
+
+        bundle.erp.forget_requests();
+        match kind {
+            "company" => bundle.norce.change_company(firm, |record| {
+                record.row.name = Some("Firman AB".to_owned());
+                record.row.email_address = Some("post@bolaget.example".to_owned());
+                record.row.phone_number = Some("08-20 00 00".to_owned());
+                record.row.vat_no = Some("SE556012579001".to_owned());
+                // In another country, Business Central would refuse the number.
+                moved(&mut record.details.addresses[0], SWEDEN);
+            }),
+            _ => bundle.norce.change_customer(person, |record| {
+                record.row.last_name = Some("Berg".to_owned());
+                record.row.email_address = Some("anna.berg@example.com".to_owned());
+                record.row.phone_number = Some("08-20 00 00".to_owned());
+                record.row.cell_phone_number = Some("070-200 00 00".to_owned());
+                record.row.title = Some("CFO".to_owned());
+                moved(&mut record.details.addresses[0], NORWAY);
+            }),
+        };
+        bundle.run_until_quiet().await;
+        assert_nothing_owed(&bundle).await;
+        let updates = bundle.erp.requests().writes;
+        let sent: BTreeSet<&str> = updates
+            .iter()
+            .inspect(|write| assert_eq!(write.method, Method::PATCH))
+            .flat_map(|write| write.body.as_object().expect("an object").keys())
+            .map(String::as_str)
+            .collect();
+        let mut expected = properties(kind);
+        expected.retain(|property| !properties_of(group).contains(property));
+        assert_eq!(sent, expected, "{context}");
+    }
+}
+
+fn moved(address: &mut Address, country: i64) {
+    let new = full_address("Lillgatan", "");
+    address.address_line1 = new.line1;
+    address.address_line2 = new.line2;
+    address.zip_code = new.zip_code;
+    address.city = new.city;
+    address.region = new.region;
+    address.country_id = Some(country);
+}
+
+/// The VAT number follows from the organisation number and the country, and the country is there whoever owns the address.
+#[tokio::test(start_paused = true)]
+async fn a_corrected_organisation_number_reaches_the_erp_as_the_vat_number_whoever_owns_the_address()
+ {
+    for erp_owns in ["code", "code,invoice-address"] {
+        for (organization_no, vat_no) in [
+            (Some("556012-5790"), None),
+            (Some("556036-0793"), Some("556012-5790")),
+            (None, Some("SE556012579001")),
+        ] {
+            let bundle = Bundle::new(&Options {
+                create_in_erp: CreateInErp::Always,
+                erp_owns: erp_owns.parse().unwrap(),
+                ..Options::default()
+            });
+            let firm = bundle.norce.add_company(bolaget());
+            bundle.run_until_quiet().await;
+            let vat_number = || {
+                let [record] = bundle
+                    .erp
+                    .customers(bundle.erp_company())
+                    .try_into()
+                    .expect("one customer");
+                record.tax_registration_number
+            };
+            assert_eq!(vat_number(), "SE556036079301");
+            bundle.norce.change_company(firm, |record| {
+                record.row.organization_no = organization_no.map(str::to_owned);
+                record.row.vat_no = vat_no.map(str::to_owned);
+            });
+            bundle.run_until_quiet().await;
+            assert_nothing_owed(&bundle).await;
+            assert_eq!(
+                vat_number(),
+                "SE556012579001",
+                "{erp_owns}: {organization_no:?} {vat_no:?}"
+            );
+        }
+    }
 }
 
 /// A change message as if an event had just been received, or at another time.

@@ -644,22 +644,51 @@ async fn an_order_that_can_never_be_right_is_failed_with_the_reason() {
     assert_eq!(orders.get(&order_key()).await.unwrap(), None);
 }
 
+/// It is that shop's, whatever its id, under which it is stored and looked after.
 #[tokio::test]
 async fn p14_an_order_without_a_shop_is_taken_where_there_is_only_one() {
+    const SEVENTH: &str = r#"[{"id":7,"key":"00000000-0000-0000-0000-000000000007"}]"#;
     const TWO: &str = r#"[{"id":1,"key":"00000000-0000-0000-0000-000000000001"},
         {"id":2,"key":"00000000-0000-0000-0000-000000000002"}]"#;
-    let anonymous = r#"{"Header":{},"ClientOrderRef":"30001"}"#;
-    let mut receiver = order_receiver(Arc::new(MemoryOrders::default()));
-    let anonymous = order_post("norce:password", anonymous);
-    assert_eq!(receiver.answer(&anonymous).await.0, 200);
+    let of = |application: i32, reference: &str| OrderRef {
+        application: ApplicationId::try_from(i64::from(application)).unwrap(),
+        client_order_ref: reference.to_owned(),
+    };
+    let anonymous = |reference: &str| {
+        let order = format!(r#"{{"Header":{{}},"ClientOrderRef":"{reference}"}}"#);
+        order_post("norce:password", &order)
+    };
+    let orders = Arc::new(MemoryOrders::default());
+    let mut receiver = order_receiver(orders.clone());
+    for (applications, application, reference) in
+        [(ONE_APPLICATION, 1, "30001"), (SEVENTH, 7, "30007")]
+    {
+        receiver.function.shops.applications = applications.parse().unwrap();
+        assert_eq!(receiver.answer(&anonymous(reference)).await.0, 200);
+        for other in [1, 2, 7] {
+            let stored = orders.get(&of(other, reference)).await.unwrap();
+            assert_eq!(stored.is_some(), other == application, "{other}");
+        }
+        let message = receiver.changes.receive(1).remove(0);
+        let message: ChangeMessage = serde_json::from_str(&message.body).unwrap();
+        assert!(
+            matches!(message, ChangeMessage::Order { application: of, .. } if of.get() == application),
+            "{message:?}"
+        );
+    }
     receiver.function.shops.applications = TWO.parse().unwrap();
-    let (status, answer) = receiver.answer(&anonymous).await;
+    let (status, answer) = receiver.answer(&anonymous("30002")).await;
     assert_eq!(status, 400);
     let description = answer["Description"].as_str().unwrap();
     assert!(
         description.contains("Header.ApplicationKey"),
         "{description}"
     );
+    assert_eq!(receiver.changes.receive(1), []);
+    for application in [1, 2] {
+        let stored = orders.get(&of(application, "30002")).await.unwrap();
+        assert_eq!(stored, None, "{application}");
+    }
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ impl ChangeEvents {
         deadline: Deadline,
     ) -> Result<(Binding, Origin), Stop> {
         if let Some(record) = self
-            .look_up(erp, entity, party, keys, earlier.is_some(), deadline)
+            .look_up(erp, entity, party, keys, earlier.as_slice(), deadline)
             .await?
         {
             return Ok((self.adopt(entity, &record).await?, Origin::Found));
@@ -174,7 +174,12 @@ impl ChangeEvents {
                 Ok((self.adopt(entity, &record).await?, Origin::Found))
             }
             Ok(CreateOutcome::Ambiguous { reason }) => {
-                match self.look_up(erp, entity, party, keys, true, deadline).await {
+                let attempts: Vec<&Reservation> =
+                    earlier.into_iter().chain([reservation]).collect();
+                let found = self
+                    .look_up(erp, entity, party, keys, &attempts, deadline)
+                    .await;
+                match found {
                     Ok(Some(record)) => Ok((self.adopt(entity, &record).await?, Origin::Found)),
                     Ok(None) => Err(Failure::Later {
                         at_least: (reservation.until - self.clock.now()).to_std().ok(),
@@ -193,20 +198,21 @@ impl ChangeEvents {
         }
     }
 
-    /// Finds the entity's record in the ERP, if it is there and is nobody else's.
+    /// Finds the entity's record in the ERP, if it is there and is nobody else's. `attempts`: the creates that may have
+    /// made it.
     async fn look_up(
         &self,
         erp: &dyn Erp,
         entity: EntityRef,
         party: &Party,
         keys: &Keys,
-        reserved_earlier: bool,
+        attempts: &[&Reservation],
         deadline: Deadline,
     ) -> Result<Option<ErpRecord>, Stop> {
         // While nobody has created anything, a look-up that fails leaves nothing behind.
         let stop = |failure: Failure| Stop {
             failure,
-            nothing_was_created: !reserved_earlier,
+            nothing_was_created: attempts.is_empty(),
         };
         let conflict = |detail: String| stop(Failure::owed(Reason::Conflict, detail));
         if let Some(code) = &keys.asked {
@@ -214,13 +220,14 @@ impl ChangeEvents {
                 .find_by_code(party.kind.resource(), code, deadline)
                 .await
                 .map_err(|e| stop(e.into()))?;
-            let is_ours = |hit: &ErpRecord| {
-                hit.organisation == party.kind.is_organisation()
-                    && (reserved_earlier || same_party(hit, keys.natural.as_ref()))
+            let is_ours = |hit: &ErpRecord| -> Result<bool, Failure> {
+                Ok(hit.organisation == party.kind.is_organisation()
+                    && (same_party(hit, keys.natural.as_ref())
+                        || self.made_by(attempts, hit, party)?))
             };
             match hits.as_slice() {
                 [] => {}
-                [hit] if is_ours(hit) => return Ok(Some(hit.clone())),
+                [hit] if is_ours(hit).map_err(stop)? => return Ok(Some(hit.clone())),
                 _ => {
                     return Err(conflict(format!(
                         "the ERP has another record with code {code}, which ERP_CODE_PATTERN gives to {entity}: choose a pattern that nothing else uses, with {{kind}} in it where customers and companies share a list"
@@ -260,6 +267,31 @@ impl ChangeEvents {
                 first.code, second.code
             ))),
         }
+    }
+
+    /// Whether one of these creates has made the record that has the asked-for code. A reservation alone does not say so:
+    /// its invocation may have died before it found out that the code is a stranger's. The record has the natural key that
+    /// the create carried, or has none and the party's name.
+    fn made_by(
+        &self,
+        attempts: &[&Reservation],
+        record: &ErpRecord,
+        party: &Party,
+    ) -> Result<bool, Failure> {
+        if attempts.is_empty() {
+            return Ok(false);
+        }
+        let keys = natural_keys(record);
+        if keys.is_empty() {
+            return Ok(record.image.name.as_ref() == Some(&party.name));
+        }
+        for key in keys {
+            let key = Some(self.fingerprints.of(&key)?);
+            if attempts.iter().any(|attempt| attempt.natural_key == key) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Decides whether a create may follow an earlier one that was never heard of; `repeatable`: the ERP itself makes no
@@ -340,15 +372,15 @@ impl From<Failure> for Stop {
 }
 
 fn same_party(record: &ErpRecord, key: Option<&NaturalKey>) -> bool {
-    match key {
-        None => false,
-        // Business Central may hold several addresses, separated by semicolons (erp-apis §1.2).
-        Some(NaturalKey::Email(key)) => record.image.email.as_ref().is_some_and(|email| {
-            email
-                .expose()
-                .split(';')
-                .any(|address| EmailKey::parse(address).as_ref() == Some(key))
-        }),
-        Some(NaturalKey::VatNumber(key)) => record.image.vat_number.as_ref() == Some(key),
-    }
+    key.is_some_and(|key| natural_keys(record).contains(key))
+}
+
+/// Everything that a record could be found by.
+fn natural_keys(record: &ErpRecord) -> Vec<NaturalKey> {
+    let image = &record.image;
+    // Business Central may hold several addresses, separated by semicolons (erp-apis §1.2).
+    let emails = image.email.iter().flat_map(|it| it.expose().split(';'));
+    let emails = emails.filter_map(EmailKey::parse).map(NaturalKey::Email);
+    let vat_number = image.vat_number.clone().map(NaturalKey::VatNumber);
+    emails.chain(vat_number).collect()
 }

@@ -1,7 +1,7 @@
 //! From the shop's terms to the ERP's.
 
 use shared::{
-    domain::{Company, Customer, FieldGroup, FieldGroups, Personal},
+    domain::{Address, Company, Customer, FieldGroup, FieldGroups, Personal},
     erp::{Capabilities, ErpRecord, Party, PartyKind},
     owed::Reason,
 };
@@ -74,7 +74,12 @@ pub(crate) fn without_erp_owned(
         party.mobile = None;
     }
     if owns.has(FieldGroup::InvoiceAddress) {
-        party.address = None;
+        // The record's own country, because a VAT number is completed by it.
+        let seen = seen.and_then(|seen| seen.image.address.as_ref()?.country);
+        party.address = seen.map(|country| Address {
+            country: Some(country),
+            ..Address::default()
+        });
     }
     if owns.has(FieldGroup::DeliveryAddresses) {
         party.delivery_addresses = None;
@@ -87,4 +92,66 @@ fn no_name(entity: shared::domain::EntityRef) -> Failure {
         Reason::Validation,
         format!("{entity} has no name in Norce, and the ERP needs one: fill it in there"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use shared::domain::{CountryCode, DeliveryAddress, OrganisationNumber, VatNumber};
+
+    use super::*;
+
+    fn text(text: &str) -> Option<Personal> {
+        Personal::parse(text)
+    }
+
+    /// A party about which everything is known.
+    fn party() -> Party {
+        let address = Address {
+            line1: text("Storgatan 1"),
+            country: Some(CountryCode::SE),
+            ..Address::default()
+        };
+        Party {
+            kind: PartyKind::Company,
+            name: text("Bolaget AB").unwrap(),
+            email: text("info@bolaget.example"),
+            phone: text("08-1"),
+            mobile: text("070-1"),
+            title: text("VD"),
+            organisation_number: OrganisationNumber::parse("556036-0793"),
+            vat_number: VatNumber::parse("SE556036079301"),
+            address: Some(address.clone()),
+            delivery_addresses: Some(vec![DeliveryAddress { id: 1, address }]),
+        }
+    }
+
+    #[test]
+    fn an_update_leaves_out_every_field_of_a_group_that_the_erp_owns_and_no_other() {
+        let json = |party: &Party| serde_json::to_value(party).unwrap();
+        let whole = json(&party());
+        let fields = whole.as_object().unwrap();
+        assert_eq!(
+            fields.len(),
+            10,
+            "a new field belongs to a group, or to none"
+        );
+        for group in FieldGroup::ALL {
+            let expected: &[&str] = match group {
+                FieldGroup::Names => &["name"],
+                FieldGroup::ContactDetails => &["email", "mobile", "phone"],
+                FieldGroup::InvoiceAddress => &["address"],
+                FieldGroup::DeliveryAddresses => &["delivery_addresses"],
+                _ => &[],
+            };
+            let ours = without_erp_owned(&party(), FieldGroups::of(&[group]), None);
+            let ours = json(&ours);
+            let differs =
+                |field: &&String| ours.get(field.as_str()) != Some(&whole[field.as_str()]);
+            let mut left_out: Vec<&String> = fields.keys().filter(differs).collect();
+            left_out.sort();
+            assert_eq!(left_out, expected, "{group}");
+            assert_eq!(ours.get("vat_number"), Some(&Value::from("SE556036079301")));
+        }
+    }
 }

@@ -176,7 +176,10 @@ impl Step<'_> {
             Part::Owed | Part::Changed { .. } | Part::Forgotten | Part::Done => Part::Done,
         };
         self.work.cursor = None;
-        self.work.restarts = 0;
+        // A plan starts over as a whole, and would do so for ever.
+        if !self.run.dry_run {
+            self.work.restarts = 0;
+        }
         self.work.after = None;
         self.work.counts_before = self.run.counts.clone();
     }
@@ -202,6 +205,22 @@ impl Step<'_> {
         self.work.cursor = None;
         self.work.pending.clear();
         self.actions.clear();
+        Ok(())
+    }
+
+    /// Starts a plan over as a whole, unless it has done so too often: nothing was done, and everything is said again.
+    async fn plan_again(&mut self, pass: &ErpFullPass) -> Result<(), Halt> {
+        self.part_again()?;
+        self.run.counts = Counts::default();
+        self.lines.clear();
+        let written = self.work.plan.as_ref().map_or(0, |plan| plan.parts);
+        for part in 1..=written {
+            put_plan_lines(pass, self.run, part, Vec::new()).await?;
+        }
+        self.work = Work {
+            restarts: self.work.restarts,
+            ..Work::new(self.run.mode, self.run.kind, true)
+        };
         Ok(())
     }
 
@@ -344,13 +363,20 @@ impl Step<'_> {
                 first.push(line.clone());
             }
         }
-        let key = format!("{}/lines-{:04}.jsonl", plan_folder(self.run), plan.parts);
         let body = report::json_lines(&lines)?;
-        Ok(pass
-            .reports
-            .put(&key, "application/x-ndjson", body.into())
-            .await?)
+        put_plan_lines(pass, self.run, plan.parts, body).await
     }
+}
+
+async fn put_plan_lines(
+    pass: &ErpFullPass,
+    run: &Run,
+    part: u32,
+    body: Vec<u8>,
+) -> Result<(), Halt> {
+    let key = format!("{}/lines-{part:04}.jsonl", plan_folder(run));
+    let put = pass.reports.put(&key, "application/x-ndjson", body.into());
+    Ok(put.await?)
 }
 
 /// Whether something was written down that was to be done and perhaps is not: its mappings may say that Norce was told.
@@ -670,7 +696,7 @@ impl ErpFullPass {
             Ok(()) => None,
             Err(Halt::TimeIsUp) => Some(Duration::ZERO),
             Err(Halt::CursorExpired) => {
-                step.part_again()?;
+                step.plan_again(self).await?;
                 Some(WAIT_FOR_LISTING)
             }
             Err(halt) => return Err(halt),

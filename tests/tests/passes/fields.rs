@@ -1,18 +1,23 @@
 //! More than codes: the fields that the ERP owns, companies and their contacts, and records that Norce does not have.
 
+use std::time::Duration;
+
 use erp_full_pass::PassSettings;
 use serde_json::json;
 use shared::{
     domain::{ImportRequest, PassMode},
-    owed::Reason,
+    mappings::{CodeDelivery, Mapping, Mappings},
+    owed::{Reason, Stage},
 };
 use tests::{
-    bundle::{Bundle, Options},
+    bundle::{Bundle, Options, customer},
     business_central_simulator::{ContactRecord, CustomerRecord},
-    norce_simulator::CodeList,
+    norce_simulator::{
+        CodeList, Effect, Endpoint, NewCompany, Poison, PoisonMode, PoisonRows, When,
+    },
 };
 
-use crate::{ended, in_erp, owed, person, person_in_erp};
+use crate::{DAY, code_of, ended, in_erp, owed, person, person_in_erp};
 
 fn inserting() -> PassSettings {
     PassSettings {
@@ -21,7 +26,7 @@ fn inserting() -> PassSettings {
     }
 }
 
-fn organisation_in_erp(bundle: &Bundle) -> CustomerRecord {
+pub(crate) fn organisation_in_erp(bundle: &Bundle) -> CustomerRecord {
     in_erp(
         bundle,
         &json!({"displayName": "Bolaget Aktiebolag", "type": "Company",
@@ -30,7 +35,7 @@ fn organisation_in_erp(bundle: &Bundle) -> CustomerRecord {
 }
 
 /// A person whom the ERP has as a contact of an organisation.
-fn contact_in_erp(bundle: &Bundle, of: &CustomerRecord, number: usize) -> ContactRecord {
+pub(crate) fn contact_in_erp(bundle: &Bundle, of: &CustomerRecord, number: usize) -> ContactRecord {
     let company = bundle.erp_company();
     let organisation = bundle
         .erp
@@ -201,6 +206,8 @@ async fn a_price_list_that_norce_does_not_have_is_owed_and_holds_nobody_up() {
     for place in 0..8 {
         edit(place, if place == 3 { "NOSUCH" } else { "VIP" });
     }
+    // So much later that the overlap of the next one does not read them again.
+    tokio::time::sleep(DAY).await;
     let run = bundle.pass(PassMode::Delta).await;
     assert_eq!(ended(&run).fields, 8);
     let lists = |place: usize| {
@@ -216,7 +223,8 @@ async fn a_price_list_that_norce_does_not_have_is_owed_and_holds_nobody_up() {
     assert!(still_owed[0].1.contains("NOSUCH"), "{still_owed:?}");
     // The merchant makes the list, and the next pass brings it although nothing has changed in the ERP.
     bundle.norce.add_code(CodeList::PriceLists, "NOSUCH", 8);
-    bundle.pass(PassMode::Delta).await;
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!((ended(&run).seen, ended(&run).fields), (1, 1));
     assert_eq!(lists(3), 1);
     assert_eq!(owed(&bundle).await, []);
     // Taken away again.
@@ -300,4 +308,368 @@ async fn who_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_whe
     bundle.pass(PassMode::Delta).await;
     let import = bundle.norce.imports().pop().unwrap();
     assert_eq!(import.rows[0].get("Accounts"), None);
+}
+
+/// A customer that Norce has under its code, and whose price list changes in the ERP. Nothing but the job tells whether
+/// Norce has it.
+struct Priced {
+    bundle: Bundle,
+    id: i64,
+}
+
+impl Priced {
+    async fn new() -> Self {
+        let bundle = Bundle::new(&Options {
+            extended_erp: true,
+            ..Options::default()
+        });
+        bundle.norce.add_code(CodeList::PriceLists, "VIP", 7);
+        bundle
+            .norce
+            .configure(|settings| settings.events.drop_chance = 1.0);
+        let id = bundle.norce.add_customer(person(1));
+        let record = person_in_erp(&bundle, 1);
+        bundle.pass(PassMode::Full).await;
+        assert_eq!(code_of(&bundle, id).as_ref(), Some(&record.number));
+        bundle
+            .erp
+            .edit_customer(
+                bundle.erp_company(),
+                record.id,
+                &json!({"customerPriceGroup": "VIP"}),
+            )
+            .unwrap();
+        Self { bundle, id }
+    }
+
+    fn price_lists(&self) -> usize {
+        let customer = self.bundle.norce.customer(self.id).unwrap();
+        customer.details.price_lists.len()
+    }
+
+    async fn owed(&self) -> Vec<(Stage, Reason)> {
+        let owed = self.bundle.owed.list().await.unwrap();
+        owed.iter().map(|owed| (owed.stage, owed.reason)).collect()
+    }
+}
+
+/// Reading back shows the code, which was there before, and says nothing of the fields: they are submitted again.
+#[tokio::test(start_paused = true)]
+async fn p9_fields_whose_job_is_lost_are_submitted_again_although_norce_has_the_code() {
+    for effect in [
+        Effect::Close,
+        Effect::status(500),
+        Effect::DoneThenClose,
+        Effect::DoneThenStatus { status: 504 },
+    ] {
+        let priced = Priced::new().await;
+        let norce = &priced.bundle.norce;
+        norce.inject(&[Endpoint::ImportCustomers], When::Times(1), effect.clone());
+        let before = norce.imports().len();
+        priced.bundle.pass(PassMode::Delta).await;
+        assert_eq!(priced.price_lists(), 1, "{effect:?}");
+        assert_eq!(priced.owed().await, []);
+        let is_done = matches!(
+            effect,
+            Effect::DoneThenClose | Effect::DoneThenStatus { .. }
+        );
+        let imports = norce.imports().len() - before;
+        assert_eq!(imports, if is_done { 2 } else { 1 }, "{effect:?}");
+    }
+
+    // Norce has taken the job, has not begun with it, and no longer knows it.
+    let priced = Priced::new().await;
+    let norce = &priced.bundle.norce;
+    norce.configure(|settings| settings.jobs.never_finish = true);
+    priced.bundle.start_pass(PassMode::Delta).await;
+    priced.bundle.run_for(Duration::from_secs(60)).await;
+    assert_eq!(priced.price_lists(), 0);
+    norce.configure(|settings| settings.jobs.never_finish = false);
+    norce.inject(&[Endpoint::JobGet], When::Times(1), Effect::status(404));
+    priced.bundle.run_until_quiet().await;
+    assert_eq!(priced.price_lists(), 1);
+    assert_eq!(priced.owed().await, []);
+}
+
+/// However the job fails: the fields are owed, and the next pass tells them again once Norce takes them.
+#[tokio::test(start_paused = true)]
+async fn p9_fields_whose_job_fails_are_owed_although_norce_has_the_code() {
+    let poisons = [
+        PoisonMode::RowFails,
+        PoisonMode::RowFailsJobFails,
+        PoisonMode::JobFails,
+        PoisonMode::ValidationFails,
+    ];
+    for mode in poisons.map(Some).into_iter().chain([None]) {
+        let priced = Priced::new().await;
+        let norce = &priced.bundle.norce;
+        match mode {
+            Some(mode) => norce.poison(Poison {
+                rows: PoisonRows::Ids([priced.id].into()),
+                mode,
+                message: "the row is poison".to_owned(),
+            }),
+            None => norce.configure(|settings| settings.jobs.never_finish = true),
+        }
+        priced.bundle.start_pass(PassMode::Delta).await;
+        priced.bundle.run_for(2 * DAY).await;
+        let reason = match mode {
+            Some(_) => Reason::Validation,
+            None => Reason::TimedOut,
+        };
+        assert_eq!(priced.price_lists(), 0, "{mode:?}");
+        assert_eq!(priced.owed().await, [(Stage::FieldsToNorce, reason)]);
+        norce.clear_poison();
+        norce.configure(|settings| settings.jobs.never_finish = false);
+        priced.bundle.start_pass(PassMode::Delta).await;
+        priced.bundle.run_for(DAY).await;
+        assert_eq!(priced.price_lists(), 1, "{mode:?}");
+        assert_eq!(priced.owed().await, []);
+    }
+}
+
+/// Whatever is known of its job: reading it back shows that it is there.
+#[tokio::test(start_paused = true)]
+async fn p9_a_code_that_norce_has_is_confirmed_and_never_submitted_again() {
+    #[derive(Debug, PartialEq)]
+    enum Trouble {
+        JobIsUnknown,
+        AnswerIsLost,
+        OneRowFailsTheJob,
+        JobFails,
+        JobNeverEnds,
+    }
+    for trouble in [
+        Trouble::JobIsUnknown,
+        Trouble::AnswerIsLost,
+        Trouble::OneRowFailsTheJob,
+        Trouble::JobFails,
+        Trouble::JobNeverEnds,
+    ] {
+        let bundle = Bundle::new(&Options::default());
+        let norce = &bundle.norce;
+        norce.configure(|settings| {
+            settings.events.drop_chance = 1.0;
+            // Carried out by the time of the first look.
+            settings.jobs.delay = Duration::from_secs(1);
+            settings.jobs.never_finish = trouble == Trouble::JobNeverEnds;
+        });
+        // A row that is alone is refused whatever is said of it.
+        let count = if trouble == Trouble::JobFails { 1 } else { 3 };
+        let customers: Vec<(i64, CustomerRecord)> = (0..count)
+            .map(|number| {
+                let id = norce.add_customer(person(number));
+                (id, person_in_erp(&bundle, number))
+            })
+            .collect();
+        let poison = |mode| Poison {
+            rows: PoisonRows::Ids([customers[0].0].into()),
+            mode,
+            message: "the row is poison".to_owned(),
+        };
+        match trouble {
+            Trouble::JobIsUnknown => {
+                norce.inject(&[Endpoint::JobGet], When::Always, Effect::status(404));
+            }
+            Trouble::AnswerIsLost => norce.inject(
+                &[Endpoint::ImportCustomers],
+                When::Times(1),
+                Effect::DoneThenClose,
+            ),
+            Trouble::OneRowFailsTheJob => norce.poison(poison(PoisonMode::RowFailsJobFails)),
+            Trouble::JobFails => norce.poison(poison(PoisonMode::JobFails)),
+            Trouble::JobNeverEnds => {}
+        }
+        bundle.start_pass(PassMode::Full).await;
+        if matches!(trouble, Trouble::JobFails | Trouble::JobNeverEnds) {
+            while norce.imports().is_empty() {
+                bundle.run_for(Duration::from_millis(100)).await;
+            }
+            // Somebody else puts the codes into Norce.
+            for (id, record) in &customers {
+                norce.change_customer(*id, |customer| {
+                    customer.row.customer_code = Some(record.number.clone());
+                });
+            }
+        }
+        bundle.run_for(2 * DAY).await;
+        assert_eq!(norce.imports().len(), 1, "{trouble:?}");
+        let refused = usize::from(trouble == Trouble::OneRowFailsTheJob);
+        assert_eq!(owed(&bundle).await.len(), refused, "{trouble:?}");
+        for (id, record) in &customers[refused..] {
+            assert_eq!(code_of(&bundle, *id).as_ref(), Some(&record.number));
+            let mapping = bundle.mappings.get(customer(*id)).await.unwrap();
+            let Some(Mapping::Bound(binding)) = mapping else {
+                panic!("not bound");
+            };
+            assert!(
+                matches!(binding.delivery, CodeDelivery::Confirmed { .. }),
+                "{trouble:?}"
+            );
+        }
+    }
+}
+
+/// The log names the row as it was sent: an insert has no id.
+#[tokio::test(start_paused = true)]
+async fn p9_an_insert_that_norce_refuses_is_told_from_the_others_by_its_code() {
+    let bundle = Bundle::new(&Options {
+        pass: inserting(),
+        ..Options::default()
+    });
+    let records: Vec<CustomerRecord> = (0..5)
+        .map(|number| person_in_erp(&bundle, number))
+        .collect();
+    let poison = &records[2].number;
+    bundle.norce.poison(Poison {
+        rows: PoisonRows::Codes([poison.clone()].into()),
+        mode: PoisonMode::RowFails,
+        message: "the row is poison".to_owned(),
+    });
+    tokio::time::sleep(DAY).await;
+    bundle.pass(PassMode::Full).await;
+    let inserted = || {
+        let customers = bundle.norce.customers();
+        let codes = customers.into_iter().filter_map(|it| it.row.customer_code);
+        let mut codes: Vec<String> = codes.collect();
+        codes.sort();
+        codes
+    };
+    let all: Vec<String> = records.iter().map(|record| record.number.clone()).collect();
+    let others: Vec<String> = all.iter().filter(|code| *code != poison).cloned().collect();
+    assert_eq!(inserted(), others);
+    assert_eq!(bundle.norce.imports().len(), 1, "nothing had to be halved");
+    let left = bundle.owed.list().await.unwrap();
+    assert_eq!(left.len(), 1, "{left:#?}");
+    assert_eq!(
+        (
+            left[0].stage,
+            left[0].reason,
+            left[0].code.as_ref().map(ToString::to_string)
+        ),
+        (
+            Stage::FieldsToNorce,
+            Reason::Validation,
+            Some(poison.clone())
+        )
+    );
+    assert!(
+        left[0].detail.starts_with("Norce refused the row"),
+        "{left:#?}"
+    );
+    assert!(left[0].detail.contains("the row is poison"), "{left:#?}");
+    // The next pass inserts it, although nothing has changed in the ERP.
+    bundle.norce.clear_poison();
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!((ended(&run).seen, ended(&run).inserted), (1, 1));
+    assert_eq!(inserted(), all);
+    assert_eq!(owed(&bundle).await, []);
+}
+
+/// Where the merchant's API page has it, whatever VAT number stands beside it. Contacts have no such fields, and are read
+/// without them.
+#[tokio::test(start_paused = true)]
+async fn a_company_is_found_by_the_organisation_number_of_the_merchants_own_page() {
+    for (number, vat_number) in [
+        ("556036-0793", ""),
+        ("5560360793", ""),
+        ("556036-0793", "SE556012579001"),
+        ("", "SE556036079301"),
+    ] {
+        let bundle = Bundle::new(&Options {
+            extended_erp: true,
+            ..Options::default()
+        });
+        let id = bundle.norce.add_company(NewCompany {
+            name: Some("Bolaget AB".to_owned()),
+            organization_no: Some("556036-0793".to_owned()),
+            ..NewCompany::default()
+        });
+        let buyer = bundle.norce.add_customer(person(1));
+        let organisation = in_erp(
+            &bundle,
+            &json!({"displayName": "Bolaget Aktiebolag", "type": "Company",
+                "registrationNumber": number, "taxRegistrationNumber": vat_number}),
+        );
+        let contact = contact_in_erp(&bundle, &organisation, 1);
+        bundle.run_until_quiet().await;
+        let run = bundle.pass(PassMode::Full).await;
+        assert_eq!(ended(&run).codes, 2, "{number} {vat_number}: {run:#?}");
+        assert_eq!(
+            bundle.norce.company(id).unwrap().row.company_code,
+            Some(organisation.number)
+        );
+        assert_eq!(code_of(&bundle, buyer), Some(contact.number));
+    }
+}
+
+/// Nothing but the relation: the contact moves to another organisation in the ERP, which Norce has already, or only gets.
+#[tokio::test(start_paused = true)]
+async fn a_contact_that_moves_to_another_organisation_is_related_to_it_and_nothing_else_is_told() {
+    for is_known in [true, false] {
+        let bundle = Bundle::new(&Options {
+            erp_owns: "code,names,active,company-relations".parse().unwrap(),
+            pass: inserting(),
+            ..Options::default()
+        });
+        let organisation = organisation_in_erp(&bundle);
+        let contact = contact_in_erp(&bundle, &organisation, 1);
+        let other = || {
+            in_erp(
+                &bundle,
+                &json!({"displayName": "Firman Aktiebolag", "type": "Company",
+                    "taxRegistrationNumber": "SE556012579001"}),
+            )
+        };
+        if is_known {
+            other();
+        }
+        bundle.pass(PassMode::Full).await;
+        bundle.pass(PassMode::Full).await;
+        assert_eq!(owed(&bundle).await, []);
+        if !is_known {
+            other();
+        }
+        let contacts = bundle.erp.contacts(bundle.erp_company());
+        let firm = contacts
+            .iter()
+            .find(|it| it.display_name == "Firman Aktiebolag");
+        let moved = json!({"companyNumber": firm.unwrap().number});
+        bundle
+            .erp
+            .edit_contact(bundle.erp_company(), contact.id, &moved)
+            .unwrap();
+        let before = bundle.norce.imports().len();
+        let run = bundle.pass(PassMode::Delta).await;
+        let counts = ended(&run);
+        let expected = if is_known { (1, 0) } else { (0, 1) };
+        assert_eq!((counts.fields, counts.waiting), expected, "{run:#?}");
+        let customer = bundle.norce.customers().remove(0).row;
+        let companies = bundle.norce.companies();
+        let find = |name: &str| {
+            let mut companies = companies.iter().map(|company| &company.row);
+            companies
+                .find(|row| row.name.as_deref() == Some(name))
+                .unwrap()
+                .id
+        };
+        let (old, new) = (find("Bolaget Aktiebolag"), find("Firman Aktiebolag"));
+        // Relations are only ever added.
+        assert_eq!(bundle.norce.companies_of(customer.id), [old, new].into());
+        let imports = bundle.norce.imports().split_off(before);
+        let rows: Vec<_> = imports.iter().flat_map(|it| &it.rows).collect();
+        let last = rows.last().unwrap();
+        if is_known {
+            assert_eq!(rows.len(), 1);
+            let relation = json!({"Id": customer.id, "Companies": [{"Id": new}],
+                "IsCompanyListDelta": true});
+            assert_eq!(**last, relation);
+        } else {
+            assert_eq!(rows.len(), 2, "the company, and then the relation");
+            assert_eq!(last["Customers"], json!([{"Id": customer.id}]));
+        }
+        bundle.pass(PassMode::Full).await;
+        assert_eq!(owed(&bundle).await, []);
+        assert!(bundle.norce.contract_notes().is_empty());
+    }
 }

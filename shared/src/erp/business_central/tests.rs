@@ -547,6 +547,78 @@ async fn the_place_goes_together_and_an_old_second_line_goes_away() {
     insta::assert_snapshot!(server.requests()[0].lines().last().unwrap(), @r#"{"addressLine1":"Karl Johans gate 1","addressLine2":"","country":"NO","postalCode":"222 22","city":"Lund"}"#);
 }
 
+/// Part by part: only the lines go together, and the place.
+#[tokio::test(start_paused = true)]
+async fn a_part_of_the_address_that_the_shop_does_not_know_is_left_as_it_is() {
+    let nothing = Address::default;
+    let there = with(
+        person_row(),
+        &json!({ "addressLine1": "Storgatan 1", "addressLine2": "Lgh 1102", "state": "Skåne" }),
+    );
+    let table = [
+        (nothing(), json!({})),
+        (
+            Address {
+                care_of: text("Bo Ek"),
+                ..nothing()
+            },
+            json!({ "addressLine1": "c/o Bo Ek", "addressLine2": "" }),
+        ),
+        (
+            Address {
+                line1: text("Lillgatan 2"),
+                ..nothing()
+            },
+            json!({ "addressLine1": "Lillgatan 2", "addressLine2": "" }),
+        ),
+        (
+            Address {
+                line2: text("Box 12"),
+                ..nothing()
+            },
+            json!({ "addressLine1": "", "addressLine2": "Box 12" }),
+        ),
+        (
+            Address {
+                postal_code: text("111 11"),
+                ..nothing()
+            },
+            json!({ "country": "SE", "postalCode": "111 11", "city": "Lund" }),
+        ),
+        (
+            Address {
+                city: text("Malmö"),
+                ..nothing()
+            },
+            json!({ "country": "SE", "postalCode": "222 22", "city": "Malmö" }),
+        ),
+        (
+            Address {
+                country: Some(CountryCode::NO),
+                ..nothing()
+            },
+            json!({ "country": "NO", "postalCode": "222 22", "city": "Lund" }),
+        ),
+        (
+            Address {
+                region: text("Blekinge"),
+                ..nothing()
+            },
+            json!({ "state": "Blekinge" }),
+        ),
+    ];
+    for (address, expected) in table {
+        let (server, erp) = server(vec![answer(200, &there)]);
+        let seen = record(there.clone(), Resource::Customer);
+        erp.update(&seen, &moved(address), soon()).await.unwrap();
+        let sent = match server.requests().is_empty() {
+            true => json!({}),
+            false => server.last_body(),
+        };
+        assert_eq!(sent, expected);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_another_field_has_cleared_is_written_again() {
     let cleared = with(

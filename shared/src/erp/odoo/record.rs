@@ -327,14 +327,29 @@ pub(super) fn wanted(
                 put("vat", number.expose());
             }
             if let Some(address) = &party.address {
-                fields.extend(address_fields(address, country));
+                let mut address_fields = address_fields(address, country);
+                address_fields.retain(|field, _| is_known(address, field));
+                fields.extend(address_fields);
             }
         }
     }
     fields
 }
 
-/// An address as the fields of a partner. A country that Odoo does not list is left as it is there.
+/// Whether the shop knows a part of an address. The lines are one thing: the old second line under a new street would be
+/// nobody's address.
+fn is_known(address: &Address, field: &str) -> bool {
+    match field {
+        "street" | "street2" => {
+            address.care_of.is_some() || address.line1.is_some() || address.line2.is_some()
+        }
+        "zip" => address.postal_code.is_some(),
+        "city" => address.city.is_some(),
+        _ => true,
+    }
+}
+
+/// A whole address as the fields of a partner. A country that Odoo does not list is left as it is there.
 pub(super) fn address_fields(
     address: &Address,
     country: impl Fn(CountryCode) -> Option<i64>,
@@ -364,4 +379,84 @@ pub(super) fn address_fields(
         fields.insert("country_id".to_owned(), json!(id));
     }
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Option<Personal> {
+        Personal::parse(text)
+    }
+
+    /// Part by part: only the lines go together.
+    #[test]
+    fn a_part_of_the_address_that_the_shop_does_not_know_is_left_as_it_is() {
+        let nothing = Address::default;
+        let table: [(Address, &[&str]); 7] = [
+            (nothing(), &[]),
+            (
+                Address {
+                    care_of: text("Bo Ek"),
+                    ..nothing()
+                },
+                &["street", "street2"],
+            ),
+            (
+                Address {
+                    line1: text("Storgatan 1"),
+                    ..nothing()
+                },
+                &["street", "street2"],
+            ),
+            (
+                Address {
+                    line2: text("Lgh 1102"),
+                    ..nothing()
+                },
+                &["street", "street2"],
+            ),
+            (
+                Address {
+                    postal_code: text("114 55"),
+                    ..nothing()
+                },
+                &["zip"],
+            ),
+            (
+                Address {
+                    city: text("Stockholm"),
+                    ..nothing()
+                },
+                &["city"],
+            ),
+            (
+                Address {
+                    country: Some(CountryCode::SE),
+                    ..nothing()
+                },
+                &["country_id"],
+            ),
+        ];
+        for (address, expected) in table {
+            for kind in [PartyKind::Person, PartyKind::Company] {
+                let party = Party {
+                    kind,
+                    name: text("Anna Ek").unwrap(),
+                    email: None,
+                    phone: None,
+                    mobile: None,
+                    title: None,
+                    organisation_number: None,
+                    vat_number: None,
+                    address: Some(address.clone()),
+                    delivery_addresses: None,
+                };
+                let mut fields = wanted(&party, |_| Some(196));
+                fields.remove("name");
+                let sent: Vec<&String> = fields.keys().collect();
+                assert_eq!(sent, expected);
+            }
+        }
+    }
 }
