@@ -617,45 +617,6 @@ fn by_hand(bundle: &Bundle, properties: &serde_json::Value) -> CustomerRecord {
         .expect("a customer")
 }
 
-/// A code in Norce says which record it is, and not that a person is an organisation: neither gets the data of the other.
-#[tokio::test(start_paused = true)]
-async fn p15_a_code_of_a_record_of_the_other_type_is_a_conflict() {
-    for (r#type, is_company) in [("Company", false), ("Person", true)] {
-        let bundle = Bundle::new(&Options::default());
-        let row = json!({"displayName": "Somebody", "type": r#type});
-        let record = by_hand(&bundle, &row);
-        let code = Some(record.number.clone());
-        let entity = if is_company {
-            company(bundle.norce.add_company(NewCompany { code, ..bolaget() }))
-        } else {
-            customer(bundle.norce.add_customer(NewCustomer { code, ..anna(1) }))
-        };
-        bundle.run_until_quiet().await;
-        assert_eq!(bundle.mappings.get(entity).await.unwrap(), None);
-        let customers = bundle.erp.customers(bundle.erp_company());
-        assert_eq!(
-            customers,
-            std::slice::from_ref(&record),
-            "nothing was written"
-        );
-        let owed = bundle.owed.list().await.unwrap();
-        assert_eq!((owed.len(), owed[0].reason), (1, Reason::Conflict));
-
-        // Somebody corrects the type.
-        let other = if is_company { "Company" } else { "Person" };
-        bundle
-            .erp
-            .edit_customer(bundle.erp_company(), record.id, &json!({"type": other}))
-            .unwrap();
-        tokio::time::sleep(DAY).await;
-        assert_eq!(bundle.retry_owed().await.retried, 1);
-        bundle.run_until_quiet().await;
-        let mapping = bundle.mappings.get(entity).await.unwrap();
-        assert!(matches!(mapping, Some(Mapping::Bound(_))), "{other}");
-        assert_nothing_owed(&bundle).await;
-    }
-}
-
 /// Creates under a pattern whatever comes to life, so that a test can put a record in its way first.
 fn with_pattern() -> Options {
     Options {

@@ -323,19 +323,6 @@ impl ChangeEvents {
                     format!("the ERP has several records with code {code}"),
                 ));
             };
-            if hit.organisation != party.kind.is_organisation() {
-                return Err(Failure::owed(
-                    Reason::Conflict,
-                    format!(
-                        "Norce has code {code} for {entity}, which is {} in the ERP: correct the code in Norce, or the type of the record in the ERP",
-                        if hit.organisation {
-                            "an organisation"
-                        } else {
-                            "a person"
-                        }
-                    ),
-                ));
-            }
             let binding = Binding {
                 code: hit.code.clone(),
                 erp_id: hit.id.clone(),
