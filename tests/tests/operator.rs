@@ -40,7 +40,7 @@ use shared::{
     runtime::configuration::{Environment, ForgottenPolicy},
 };
 use tests::{
-    bundle::{Bundle, Options, customer},
+    bundle::{Bundle, Options, UNTIL_AGAIN, UNTIL_OWED, customer},
     business_central_simulator::{self, ApplicationAccess, Entity, Fault},
     norce_simulator::{
         Blank, Effect, Endpoint, EventType, NewCompany, NewCustomer, NewOrder, When,
@@ -1387,7 +1387,7 @@ async fn dead_letters_are_counted_shown_and_sent_again() {
         .await
         .unwrap();
     assert_eq!(rest["redriven"], 2, "{rest:#}");
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_AGAIN).await;
     assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
     assert_eq!(
         bundle.imports.dead_letters().len(),
@@ -1675,7 +1675,7 @@ async fn p12_an_order_that_waits_for_who_is_forgotten_by_hand_is_let_go() {
     bundle.erp.refuse_where(|_| true);
     let customer = bundle.norce.add_customer(person(1));
     let order = bundle.norce.place_order(order_of(customer));
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_OWED).await;
     let order = OrderRef {
         application: ApplicationId::try_from(1).unwrap(),
         client_order_ref: order.client_order_ref,
