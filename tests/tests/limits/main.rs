@@ -12,6 +12,7 @@ mod batch;
 mod changes;
 mod guard;
 mod jobs;
+mod operator;
 
 use std::time::Duration;
 
