@@ -305,7 +305,8 @@ pub struct Bundle {
     pub operator: Operator,
     /// What all functions have measured since somebody took it.
     pub metrics: Metrics,
-    submit_imports: SubmitImports,
+    /// `submit-imports`.
+    pub submit_imports: SubmitImports,
     /// `poll-jobs`.
     pub poll_jobs: PollJobs,
     /// The time of day of everything.

@@ -1,18 +1,23 @@
 //! `submit-imports` and `poll-jobs`: when a job is looked at, when its lines are submitted again, and when they are given
 //! up.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
+use http::StatusCode;
 use shared::{
     domain::{
-        Clock, EntityKind, ErpId, FieldGroups, ImportLine, ImportRequest, JobMessage, Resource,
-        Scope,
+        Clock, EntityKind, ErpId, FieldGroup, FieldGroups, ImportLine, ImportRequest, JobMessage,
+        Resource, Scope,
     },
     http::Deadline,
     import_jobs::{BatchState, ImportBatch, ImportJobs},
     mappings::{Binding, CodeDelivery, Mappings},
-    norce::JobId,
+    norce::{
+        ImportError, ImportRow, ImportShape, Job, JobId, JobLogEntry, NorceError, NorceImports,
+        SubmittedImport,
+    },
     owed::Reason,
     passes::Passes,
     queues::Queue,
@@ -20,6 +25,7 @@ use shared::{
 };
 use tests::{
     bundle::{Bundle, Options, company, id},
+    business_central_simulator::Fault,
     limits::at_both_ends,
     norce_simulator::{Effect, Endpoint, EventType, NewCompany, When},
 };
@@ -303,4 +309,109 @@ async fn contacts_that_waited_for_their_company_go_a_thousand_in_a_row() {
         requests.len() == 2
     })
     .await;
+}
+
+/// A line of a customer, alone or with fields that are read from the ERP.
+async fn send_line(bundle: &Bundle, kind: EntityKind, number: i64, record: Option<ErpId>) {
+    let line = ImportLine {
+        fields: match record {
+            Some(_) => FieldGroups::of(&[FieldGroup::ContactDetails]),
+            None => FieldGroups::CODE,
+        },
+        record,
+        ..ImportLine::code(
+            id(number),
+            format!("C{number}").parse().unwrap(),
+            Uuid::new_v4(),
+        )
+    };
+    let request = ImportRequest {
+        kind,
+        scope: Scope::Client,
+        lines: vec![line],
+        alone: false,
+        since: None,
+    };
+    bundle
+        .imports
+        .send(&[request], Duration::ZERO)
+        .await
+        .unwrap();
+}
+
+/// Norce's client, with a bug where customers are imported.
+struct Buggy(Arc<dyn NorceImports>);
+
+#[async_trait]
+impl NorceImports for Buggy {
+    async fn import(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        shape: ImportShape,
+        rows: &[ImportRow],
+        deadline: Deadline,
+    ) -> Result<SubmittedImport, ImportError> {
+        assert_eq!(kind, EntityKind::Company, "a bug");
+        self.0.import(kind, scope, shape, rows, deadline).await
+    }
+
+    async fn job(&self, job: JobId, deadline: Deadline) -> Result<Option<Job>, NorceError> {
+        self.0.job(job, deadline).await
+    }
+
+    async fn job_log(
+        &self,
+        job: JobId,
+        deadline: Deadline,
+    ) -> Result<Vec<JobLogEntry>, NorceError> {
+        self.0.job_log(job, deadline).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_lines_whose_submission_panics_wait_and_their_neighbours_are_submitted() {
+    let mut bundle = deaf();
+    bundle.submit_imports.norce = Arc::new(Buggy(bundle.submit_imports.norce.clone()));
+    let firm = bundle.norce.add_company(NewCompany {
+        name: Some("Bolaget AB".to_owned()),
+        ..NewCompany::default()
+    });
+    let anna = bundle.norce.add_customer(person(1));
+    send_line(&bundle, EntityKind::Customer, anna, None).await;
+    send_line(&bundle, EntityKind::Company, firm, None).await;
+    assert!(bundle.submit_within(100 * SECOND).await);
+    assert_eq!(bundle.norce.imports().len(), 1, "the company's");
+    assert_eq!(bundle.imports.len(), 1);
+    let wait = bundle.imports.next_visible_at().unwrap() - Instant::now();
+    assert!(wait >= SECOND && wait <= 2 * SECOND, "{wait:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_lines_wait_for_as_long_as_the_erp_asks_while_their_values_are_read() {
+    for seconds in [8, 120] {
+        let bundle = deaf();
+        let anna = bundle.norce.add_customer(person(1));
+        let new = serde_json::json!({"displayName": "Anna Ek", "type": "Person"});
+        let company = bundle.erp_company();
+        let record = bundle.erp.add_customer(company, &new).unwrap();
+        let record = ErpId {
+            resource: Resource::Customer,
+            id: record.id.to_string(),
+        };
+        let wait = Duration::from_secs(seconds);
+        let busy = Fault::status(StatusCode::TOO_MANY_REQUESTS).retry_after(wait);
+        bundle.erp.inject(busy);
+        send_line(&bundle, EntityKind::Customer, anna, Some(record)).await;
+        assert!(bundle.submit_within(20 * SECOND).await);
+        assert!(bundle.norce.imports().is_empty());
+        assert_eq!(bundle.owed.list().await.unwrap(), []);
+        let due = bundle.imports.next_visible_at().unwrap() - Instant::now();
+        assert!(due >= wait - SECOND && due <= wait, "{due:?}");
+        // Then they go.
+        bundle.erp.clear_faults();
+        tokio::time::sleep(due + SECOND).await;
+        assert!(bundle.submit_within(100 * SECOND).await);
+        assert_eq!(bundle.norce.imports().len(), 1);
+    }
 }

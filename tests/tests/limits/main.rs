@@ -13,6 +13,7 @@ mod changes;
 mod guard;
 mod jobs;
 mod operator;
+mod passes;
 
 use std::time::Duration;
 
