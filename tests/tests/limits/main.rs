@@ -14,6 +14,7 @@ mod guard;
 mod jobs;
 mod operator;
 mod passes;
+mod renewed;
 
 use std::time::Duration;
 

@@ -378,6 +378,21 @@ async fn p13_what_is_owed_is_read_while_thirty_five_seconds_are_left_and_acted_o
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn p13_status_counts_what_is_owed_while_thirty_five_seconds_are_left() {
+    at_both_ends(35 * SECOND, async |time| {
+        let bundle = Bundle::new(&Options::default());
+        owe(&bundle, 21).await;
+        let request = json!({"action": "status"});
+        let status = ask_within(&bundle, request, time).await.unwrap();
+        let is_whole = status["owed"]["owed"] == json!({"validation": 21});
+        let says_so = status["summary"].as_str().unwrap().contains("at least");
+        assert_eq!(is_whole, !says_so, "{status:#}");
+        is_whole
+    })
+    .await;
+}
+
 /// Imports that are under way, the first of them for longest.
 async fn open_jobs(bundle: &Bundle, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
