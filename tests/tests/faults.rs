@@ -1,7 +1,8 @@
 //! Whatever goes wrong, wherever: the whole bundle in one process, on paused time. Every kind of fault at every call of
 //! every flow, every way of delivering each message (again, to two at once, late, and so overtaken), and a crash between
-//! any two awaits, one at a time; reads that are as stale as their consistency allows; and runs in which chance decides. Each ends with both sides equal, nobody twice, nothing
-//! lost and nothing stuck, once the faults have stopped.
+//! any two awaits, one at a time; reads that are as stale as their consistency allows; hosts whose
+//! clocks differ; and runs in which chance decides. Each ends with both sides equal, nobody twice, nothing lost and nothing
+//! stuck, once the faults have stopped.
 //!
 //! A run that fails prints its seed. The same one again, and more runs than usual:
 //!

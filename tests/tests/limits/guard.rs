@@ -32,7 +32,7 @@ const PATIENT: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// A remote that does what it is told.
+/// A remote with the answers that a test gives it.
 struct Erp {
     answer: Mutex<Answer>,
     /// How long it takes to answer.

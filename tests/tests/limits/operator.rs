@@ -229,7 +229,7 @@ async fn p3_an_imported_line_is_unchanged_only_where_code_and_record_are_as_stor
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_twenty_lines_that_are_not_taken_are_told() {
+async fn an_import_reports_its_first_twenty_problems() {
     at_both_ends(21, async |count| {
         let bundle = Bundle::new(&Options::default());
         put(&bundle, "mappings/a", &vec!["no JSON".to_owned(); count]).await;
@@ -613,7 +613,7 @@ async fn p13_a_replay_of_a_time_range_is_begun_while_thirty_seconds_are_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_events_of_three_days_are_told() {
+async fn explain_shows_the_events_of_the_last_three_days() {
     at_both_ends(
         TimeDelta::days(3) + TimeDelta::milliseconds(1),
         async |age| {

@@ -606,7 +606,7 @@ async fn is_there(delay: Duration, elapsed: Duration, is_given_back: bool) -> bo
     !MemoryQueue::receive(&queue, 1).is_empty()
 }
 
-/// What SQS does with the times that it is told is its own matter; the queue in memory shows it.
+/// How SQS keeps the times that it gets is its own matter; here it is the queue in memory.
 #[tokio::test(start_paused = true)]
 async fn a_message_comes_when_its_delay_or_its_wait_is_over() {
     for is_given_back in [false, true] {
@@ -639,7 +639,7 @@ impl Transport for Asked {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sqs_is_told_whole_seconds_and_no_more_of_them_than_it_knows() {
+async fn sqs_gets_whole_seconds_within_its_limits() {
     const HOUR: Duration = Duration::from_secs(3_600);
     let asked = Arc::new(Asked::default());
     let credentials = Credentials::new("key", "secret", None, None, "test");
