@@ -82,7 +82,7 @@ async fn binding(bundle: &Bundle, id: i64) -> Binding {
     }
 }
 
-/// A customer that is the same on both sides, of which nothing is told any more.
+/// A customer that is the same on both sides; no more events come.
 async fn in_step(bundle: &Bundle) -> i64 {
     bundle.subscribe();
     let id = bundle.norce.add_customer(person(1));

@@ -149,7 +149,7 @@ async fn a_run_waits_a_minute_for_another_one_over_its_register() {
     assert_eq!(at_least, Some(60 * SECOND));
 }
 
-/// A person of the ERP whom Norce has without a code.
+/// A person of the ERP who is in Norce without a code.
 fn twin(bundle: &Bundle, number: i64) -> (i64, String) {
     let new = json!({
         "displayName": format!("Anna Ek {number}"), "type": "Person",
