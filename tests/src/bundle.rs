@@ -12,6 +12,7 @@ use std::{
     collections::HashMap,
     future::Future,
     num::NonZeroUsize,
+    panic::Location,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -72,7 +73,7 @@ use crate::{
     business_central_simulator::{self, BusinessCentralSimulator, CompanySettings},
     captured_logs::CapturedLogs,
     in_process::InProcess,
-    interruption::{Delivery, Interruptible, Interruption},
+    interruption::{Delivery, Interruptible, Interruption, clock_of_the_host},
     norce_simulator::{self, EventPost, NorceSimulator, OauthClient, OrderPost, OrderSink},
 };
 
@@ -114,17 +115,34 @@ const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long imports are gathered, as in the template.
 const GATHERING: Duration = Duration::from_secs(2);
 
+/// How long it takes at most until nothing is left to do, where nothing is in the way.
+pub const SOON: Duration = Duration::from_secs(2 * 60);
+/// The same where an invocation dies or an answer is lost: its message comes back after the visibility time-out, a
+/// reservation lasts ten minutes, and a wait is at most a quarter of an hour.
+pub const UNTIL_AGAIN: Duration = Duration::from_secs(30 * 60);
+/// The same where an order waits until it is owed: twelve deliveries, between which the waits double to a quarter of an
+/// hour.
+pub const UNTIL_OWED: Duration = Duration::from_secs(50 * 60);
+
 /// The day on which everything happens.
 pub fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_424_400, 0).unwrap_or_default()
 }
 
-/// A time of day that goes with tokio's.
+/// A time of day that goes with tokio's. Within an invocation it is that of the host
+/// ([`Interruption::let_clocks_differ`]).
 pub struct TokioClock(norce_simulator::Clock);
+
+impl TokioClock {
+    /// A clock that shows [`start`] now. To be made inside a runtime.
+    pub fn from_start() -> Self {
+        Self(norce_simulator::tokio_clock(start()))
+    }
+}
 
 impl Clock for TokioClock {
     fn now(&self) -> DateTime<Utc> {
-        (self.0)()
+        (self.0)() + clock_of_the_host()
     }
 }
 
@@ -207,16 +225,16 @@ impl<S: Send + Sync> Accepted<S> for FixedSecret<S> {
 
 /// What the gateway does with an order.
 struct OrderGateway {
-    receiver: Arc<OnceLock<Arc<ReceiveEvents>>>,
+    receiver: Arc<ReceiveEvents>,
     interruption: Arc<Interruption>,
 }
 
 #[async_trait]
 impl OrderSink for OrderGateway {
     async fn post_order(&self, post: OrderPost) -> Result<(u16, String), String> {
-        let receiver = self.receiver.get().ok_or("nobody listens")?;
         let request = gateway_request("/orders", &post.headers, &post.body);
-        let answer = self.interruption.invocation(receiver.handle(&request));
+        let answer = self.receiver.handle(&request);
+        let answer = self.interruption.invocation(answer);
         let answer = answer.await.ok_or("crashed")?;
         let status = u16::try_from(answer.status_code).map_err(|error| error.to_string())?;
         match answer.body {
@@ -287,8 +305,10 @@ pub struct Bundle {
     pub operator: Operator,
     /// What all functions have measured since somebody took it.
     pub metrics: Metrics,
-    submit_imports: SubmitImports,
-    poll_jobs: PollJobs,
+    /// `submit-imports`.
+    pub submit_imports: SubmitImports,
+    /// `poll-jobs`.
+    pub poll_jobs: PollJobs,
     /// The time of day of everything.
     pub clock: Arc<TokioClock>,
     /// The bodies of all messages that were delivered to a function.
@@ -647,24 +667,9 @@ impl Bundle {
                 orders: Interruptible::new(orders.clone(), cut),
             }),
         });
-        if options.order_receiver {
-            norce.post_orders_to(
-                norce_simulator::OrderReceiver {
-                    url: "http://events.localhost/orders".to_owned(),
-                    username: ORDER_USERNAME.to_owned(),
-                    password: ORDER_PASSWORD.to_owned(),
-                    retries: ORDER_RETRIES.to_vec(),
-                    copies: 1,
-                },
-                Arc::new(OrderGateway {
-                    receiver: receiver.clone(),
-                    interruption: interruption.clone(),
-                }),
-            );
-        }
         // The first and only time: nobody else holds it.
         let _ = receiver.set(receive_events.clone());
-        Self {
+        let bundle = Self {
             norce,
             erp,
             erp_companies,
@@ -694,7 +699,28 @@ impl Bundle {
             delivered: Mutex::default(),
             groups: Mutex::default(),
             hops: Mutex::default(),
+        };
+        if options.order_receiver {
+            bundle.post_orders();
         }
+        bundle
+    }
+
+    /// Lets Norce post its orders to us, whether they are for us or not.
+    pub fn post_orders(&self) {
+        self.norce.post_orders_to(
+            norce_simulator::OrderReceiver {
+                url: "http://events.localhost/orders".to_owned(),
+                username: ORDER_USERNAME.to_owned(),
+                password: ORDER_PASSWORD.to_owned(),
+                retries: ORDER_RETRIES.to_vec(),
+                copies: 1,
+            },
+            Arc::new(OrderGateway {
+                receiver: self.receive_events.clone(),
+                interruption: self.interruption.clone(),
+            }),
+        );
     }
 
     /// Asks `operator` something, in the JSON that a person writes.
@@ -746,18 +772,31 @@ impl Bundle {
         self.erp_companies[0]
     }
 
-    /// Runs every function on what waits for it, and lets time pass, until nothing is left to do.
+    /// Runs every function on what waits for it, and lets time pass, until nothing is left to do: where nothing is in the
+    /// way, that is a matter of minutes.
     ///
     /// # Panics
-    /// When there is still something to do after two weeks.
-    pub async fn run_until_quiet(&self) {
-        const LONGEST: Duration = Duration::from_secs(14 * 24 * 3_600);
-        self.run_for(LONGEST).await;
-        assert!(
-            self.is_quiet().await,
-            "still busy after two weeks: {}",
-            self.waiting()
-        );
+    /// When there is still something to do after [`SOON`].
+    #[track_caller]
+    pub fn run_until_quiet(&self) -> impl Future<Output = ()> {
+        self.quiet_within(SOON)
+    }
+
+    /// The same where something is in the way, and the test says how long that can keep the work waiting.
+    ///
+    /// # Panics
+    /// When there is still something to do after `limit`.
+    #[track_caller]
+    pub fn quiet_within(&self, limit: Duration) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        async move {
+            self.run_for(limit).await;
+            assert!(
+                self.is_quiet().await,
+                "{caller}: still busy after {limit:?}: {}",
+                self.waiting()
+            );
+        }
     }
 
     /// The same, but for so long at most.
@@ -871,10 +910,15 @@ impl Bundle {
         if next.is_some_and(|at| at <= Instant::now()) {
             tokio::time::sleep(GATHERING).await;
         }
+        self.submit_within(INVOCATION).await
+    }
+
+    /// One invocation of `submit-imports` that has so much time, if it has something to do.
+    pub async fn submit_within(&self, time: Duration) -> bool {
         let hops_of: HopsOf = |hops| &mut hops.imports;
         self.invoke(&self.imports, hops_of, IMPORTS_BATCH, async |event| {
             let inbox = self.inbox(&self.imports);
-            let deadline = Deadline::after(INVOCATION);
+            let deadline = Deadline::after(time);
             let source = self.source("imports", inbox.as_ref());
             self.submit_imports.handle(&event, source, deadline).await
         })
@@ -938,8 +982,11 @@ impl Bundle {
     /// # Panics
     /// When it does not end.
     pub async fn pass(&self, mode: PassMode) -> Run {
+        /// A pass waits for another one, or for its imports, a minute at a time; and where the ERP is slow, `submit-imports`
+        /// reads what it sends in several invocations.
+        const LONGEST: Duration = Duration::from_secs(3_600);
         let runs = self.start_pass(mode).await;
-        self.run_until_quiet().await;
+        self.quiet_within(LONGEST).await;
         self.run(runs[0]).await
     }
 

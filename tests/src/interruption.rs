@@ -18,7 +18,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
     Consistency,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, OrderText, Scope},
@@ -166,6 +166,13 @@ const SLOW: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub struct Interruption {
     state: Mutex<State>,
+    clocks: Mutex<Option<Clocks>>,
+}
+
+/// Every invocation is on a host with a clock of its own.
+struct Clocks {
+    random: fastrand::Rng,
+    differ_by: TimeDelta,
 }
 
 #[derive(Default)]
@@ -198,6 +205,13 @@ impl Chance {
 tokio::task_local! {
     /// Whether the invocation that this is done in has crashed.
     static CRASHED: Arc<AtomicBool>;
+    /// How far the clock of the host that it runs on is ahead.
+    static AHEAD: TimeDelta;
+}
+
+/// How far the clock is ahead of the host that this invocation runs on.
+pub(crate) fn clock_of_the_host() -> TimeDelta {
+    AHEAD.try_with(|ahead| *ahead).unwrap_or_default()
 }
 
 impl Interruption {
@@ -237,6 +251,26 @@ impl Interruption {
         };
     }
 
+    /// From now on, the clocks of any two invocations differ by this or not at all, as this seed has it.
+    pub fn let_clocks_differ(&self, seed: u64, by: TimeDelta) {
+        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        *clocks = Some(Clocks {
+            random: fastrand::Rng::with_seed(seed),
+            differ_by: by,
+        });
+    }
+
+    fn clock_of_a_host(&self) -> TimeDelta {
+        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(clocks) = clocks.as_mut() else {
+            return TimeDelta::zero();
+        };
+        match clocks.random.bool() {
+            true => clocks.differ_by,
+            false => TimeDelta::zero(),
+        }
+    }
+
     /// Starts the numbers anew, with nothing to go wrong.
     pub fn clear(&self) {
         *self.state() = State::default();
@@ -273,6 +307,7 @@ impl Interruption {
     /// Runs an invocation; `None`: it has crashed, and was dropped where it was.
     pub async fn invocation<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let crashed = Arc::new(AtomicBool::default());
+        let work = AHEAD.scope(self.clock_of_a_host(), work);
         let mut work = pin!(CRASHED.scope(crashed.clone(), work));
         std::future::poll_fn(|context| {
             if self.crashes_now() {

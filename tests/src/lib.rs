@@ -6,6 +6,7 @@ pub mod captured_logs;
 pub mod in_process;
 pub mod interruption;
 pub mod lambda;
+pub mod limits;
 pub mod local_aws;
 pub mod mutation;
 pub mod norce_simulator;

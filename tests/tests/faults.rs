@@ -1,7 +1,8 @@
 //! Whatever goes wrong, wherever: the whole bundle in one process, on paused time. Every kind of fault at every call of
 //! every flow, every way of delivering each message (again, to two at once, late, and so overtaken), and a crash between
-//! any two awaits, one at a time; reads that are as stale as their consistency allows; and runs in which chance decides. Each ends with both sides equal, nobody twice, nothing
-//! lost and nothing stuck, once the faults have stopped.
+//! any two awaits, one at a time; reads that are as stale as their consistency allows; hosts whose
+//! clocks differ; and runs in which chance decides. Each ends with both sides equal, nobody twice, nothing lost and nothing
+//! stuck, once the faults have stopped.
 //!
 //! A run that fails prints its seed. The same one again, and more runs than usual:
 //!
@@ -26,6 +27,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use erp_full_pass::PassSettings;
 use futures_util::future::join_all;
 use operator::Refusal;
@@ -40,7 +42,7 @@ use shared::{
     runtime::configuration::ForgottenPolicy,
 };
 use tests::{
-    bundle::{self, Bundle, Options},
+    bundle::{self, Bundle, Options, UNTIL_OWED},
     business_central_simulator::CustomerRecord,
     interruption::Plan,
     norce_simulator::{
@@ -55,6 +57,12 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const RUNS: u64 = 400;
 /// How long the faults last in such a run: some work is done while they last, some is not.
 const FAULTS_LAST: Duration = Duration::from_secs(2 * 3_600);
+/// How much the clocks of two hosts may differ.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(2);
+/// Which of the hosts are ahead, in some ways.
+const CLOCKS: [u64; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+/// How long a fault can be felt: a message that comes late does so by six hours, and may meet another fault then.
+const FAULTS_SHOW: Duration = Duration::from_secs(12 * 3_600);
 /// How far reads lag behind that are not strongly consistent: DynamoDB's "usually within a second", and far longer.
 const LAGS: [Duration; 3] = [
     Duration::from_millis(100),
@@ -255,7 +263,7 @@ impl Flow {
                 }
                 let known = shop.add(bundle, new);
                 shop.order(bundle, known, None);
-                bundle.run_until_quiet().await;
+                bundle.quiet_within(2 * UNTIL_OWED).await;
                 match self {
                     Self::Forgotten | Self::ForgottenByHand => cast.forgotten.push(known),
                     _ => cast.customers.push(known),
@@ -272,6 +280,8 @@ impl Flow {
             }
             Self::Delta => {
                 bundle.pass(PassMode::Delta).await;
+                // The next one begins later, whatever the clocks say.
+                tokio::time::sleep(MINUTE).await;
                 for number in 0..2 {
                     let new = shop.person(self, number);
                     let record = json!({
@@ -447,17 +457,17 @@ async fn live(bundle: &Bundle, parts: &[(Flow, Shop, Cast)], faults_last: Option
         }
     };
     tokio::join!(persons, functions);
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(FAULTS_SHOW).await;
 }
 
 /// Lets everything come to rest that can: days go by, and what is owed is tried again.
 async fn settle(bundle: &Bundle) {
     for _ in 0..4 {
-        bundle.run_until_quiet().await;
+        bundle.quiet_within(FAULTS_SHOW).await;
         bundle.retry_owed().await;
         tokio::time::sleep(DAY).await;
     }
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(FAULTS_SHOW).await;
 }
 
 /// By what Norce knows it.
@@ -684,13 +694,16 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// One flow in which one thing goes wrong; `None`: in which all is well. Everything that could have gone wrong. Reads that
-/// are not strongly consistent lag behind by `lag`.
-async fn play(flow: Flow, plan: Option<Plan>, lag: Duration) -> Vec<Plan> {
+/// are not strongly consistent lag behind by `lag`. The clocks of the hosts differ, as a seed has it.
+async fn play(flow: Flow, plan: Option<Plan>, lag: Duration, clocks: Option<u64>) -> Vec<Plan> {
     // The product's own pauses are random.
     fastrand::seed(0);
     let options = flow.options();
     let bundle = Bundle::new(&options);
     bundle.serve_stale_reads(lag);
+    if let Some(seed) = clocks {
+        bundle.interruption.let_clocks_differ(seed, CLOCKS_DIFFER);
+    }
     let shop = Shop::new(&options, 1);
     let mut cast = flow.set_up(&bundle, shop).await;
     bundle.run_until_quiet().await;
@@ -722,15 +735,18 @@ async fn play(flow: Flow, plan: Option<Plan>, lag: Duration) -> Vec<Plan> {
 }
 
 /// Every kind of fault at every call of a flow, every way of delivering each of its messages, and a crash between any
-/// two awaits; and the flow with reads that are stale.
+/// two awaits; and the flow with reads that are stale, and on hosts whose clocks differ.
 fn exhaust(flow: Flow) {
-    let plans = run(play(flow, None, Duration::ZERO));
+    let plans = run(play(flow, None, Duration::ZERO, None));
     assert!(plans.len() >= 50, "{flow:?}: {plans:?}");
-    let faults = plans.into_iter().map(|plan| (Some(plan), Duration::ZERO));
-    for (plan, lag) in faults.chain(LAGS.map(|lag| (None, lag))) {
-        let result = catch_unwind(AssertUnwindSafe(|| run(play(flow, plan, lag))));
+    let plans = plans.into_iter();
+    let faults = plans.map(|plan| (Some(plan), Duration::ZERO, None));
+    let lags = LAGS.map(|lag| (None, lag, None));
+    let clocks = CLOCKS.map(|seed| (None, Duration::ZERO, Some(seed)));
+    for (plan, lag, clocks) in faults.chain(lags).chain(clocks) {
+        let result = catch_unwind(AssertUnwindSafe(|| run(play(flow, plan, lag, clocks))));
         if let Err(panic) = result {
-            eprintln!("{flow:?}: {plan:?}, reads {lag:?} behind");
+            eprintln!("{flow:?}: {plan:?}, reads {lag:?} behind, clocks {clocks:?}");
             std::panic::resume_unwind(panic);
         }
     }
@@ -777,6 +793,11 @@ async fn chance(seed: u64) -> [usize; 4] {
     let bundle = Bundle::new(&options);
     if random.bool() {
         bundle.serve_stale_reads(random.choice(LAGS).unwrap());
+    }
+    if random.bool() {
+        bundle
+            .interruption
+            .let_clocks_differ(random.u64(..), CLOCKS_DIFFER);
     }
     bundle.norce.configure(|settings| {
         settings.events.copies = random.u32(1..3);

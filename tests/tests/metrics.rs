@@ -102,7 +102,7 @@ async fn an_outage_counts_into_the_time_from_the_order_to_the_code() {
     assert!((10 * 60..=20 * 60).contains(&open), "{open}");
 
     bundle.erp.clear_faults();
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(15 * MINUTE).await;
     let after = Measured::of(&bundle);
     let times = after.values(Metric::OrderToCodeSeconds, "");
     assert!(matches!(times, [1_200..3_600]), "{times:?}");

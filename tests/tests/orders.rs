@@ -19,7 +19,7 @@ use shared::{
     runtime::configuration::CreateInErp,
 };
 use tests::{
-    bundle::{Bundle, Options},
+    bundle::{Bundle, Options, UNTIL_AGAIN, UNTIL_OWED},
     interruption::Moment,
     norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer, NewOrder, PlacedOrder},
 };
@@ -234,7 +234,7 @@ async fn p1_no_order_is_lost_while_the_queue_refuses() {
     }
     assert!(handed_on(&bundle).is_empty());
     bundle.queues_refuse.store(false, Ordering::SeqCst);
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(HOUR).await;
     assert_all_taken(&bundle);
     let [message] = handed_on(&bundle).try_into().expect("one message");
     let expected = with_code(&posted(&bundle, &order), &code_of(&bundle, customer));
@@ -285,7 +285,7 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
             let bundle = Bundle::new(&options);
             let order = set_up(&bundle);
             bundle.interruption.plan(call, moment);
-            bundle.run_until_quiet().await;
+            bundle.quiet_within(UNTIL_AGAIN).await;
             let context = format!("cut off {moment:?} call {call}, {name}");
             assert!(!bundle.interruption.is_planned(), "{context}: never came");
             let bodies: Vec<String> = handed_on(&bundle)
@@ -321,7 +321,7 @@ async fn p2_a_held_order_is_handed_on_once_wherever_its_release_is_cut_off() {
         let bundle = Bundle::new(&options);
         let customer = bundle.norce.add_customer(refused(1));
         let order = bundle.norce.place_order(order_of(customer));
-        bundle.run_until_quiet().await;
+        bundle.quiet_within(UNTIL_OWED).await;
         assert!(owed_order(&bundle, &order).await.is_some());
         (bundle, customer, order)
     };
@@ -338,7 +338,7 @@ async fn p2_a_held_order_is_handed_on_once_wherever_its_release_is_cut_off() {
             let (bundle, customer, order) = held().await;
             bundle.interruption.plan(call, moment);
             accept(&bundle, customer);
-            bundle.run_until_quiet().await;
+            bundle.quiet_within(UNTIL_AGAIN).await;
             let context = format!("cut off {moment:?} call {call}, {name}");
             assert!(!bundle.interruption.is_planned(), "{context}: never came");
             assert_eq!(handed_on(&bundle).len(), 1, "{context}");
@@ -434,7 +434,7 @@ async fn p6_a_refused_customer_holds_its_order_and_nobody_elses() {
         None,
         "it waits in the queue at first"
     );
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_OWED).await;
     let owed = owed_order(&bundle, &held).await.expect("owed");
     assert_eq!(owed.reason, Reason::MissingPrerequisite);
     assert!(
@@ -462,7 +462,7 @@ async fn while_an_order_waits_its_customer_is_looked_after_once() {
     without_events(&bundle);
     let bad = bundle.norce.add_customer(refused(1));
     bundle.norce.place_order(order_of(bad));
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_OWED).await;
     let about_it = format!("\"id\":{bad}");
     let delivered = bundle.delivered.lock().unwrap().clone();
     let messages = delivered.iter().filter(|body| body.contains(&about_it));
@@ -476,7 +476,7 @@ async fn an_order_that_is_owed_is_not_put_off_again() {
     without_events(&bundle);
     let bad = bundle.norce.add_customer(refused(1));
     let order = bundle.norce.place_order(order_of(bad));
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_OWED).await;
     let first = owed_order(&bundle, &order).await.expect("owed");
     tokio::time::sleep(HOUR).await;
     bundle.retry_owed().await;
@@ -506,7 +506,7 @@ async fn an_order_goes_on_when_the_code_comes_late() {
     });
     let customer = bundle.norce.add_customer(anna(1));
     let order = bundle.norce.place_order(order_of(customer));
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_OWED).await;
     assert!(handed_on(&bundle).is_empty());
     assert!(owed_order(&bundle, &order).await.is_some());
 
@@ -581,7 +581,7 @@ async fn an_order_that_query_shows_late_or_never_is_waited_for() {
             .configure(|settings| settings.order_delay = delay);
         let customer = bundle.norce.add_customer(anna(1));
         bundle.norce.place_order(order_of(customer));
-        bundle.run_until_quiet().await;
+        bundle.quiet_within(UNTIL_OWED).await;
         let [message] = handed_on(&bundle).try_into().expect("one message");
         assert!(message.body.contains(&code_of(&bundle, customer)));
     }
@@ -594,7 +594,7 @@ async fn an_order_that_query_never_shows_and_that_leads_to_nobody_is_owed() {
         .norce
         .configure(|settings| settings.order_delay = 10_000 * HOUR);
     let order = bundle.norce.place_order(guest("gunnar@example.com"));
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_OWED).await;
     assert!(handed_on(&bundle).is_empty());
     let owed = owed_order(&bundle, &order).await.expect("owed");
     assert_eq!(owed.reason, Reason::MissingPrerequisite);
@@ -606,7 +606,7 @@ async fn p12_the_order_of_a_forgotten_customer_is_not_handed_on_and_its_copy_goe
     let bundle = Bundle::new(&receiving());
     let customer = bundle.norce.add_customer(refused(1));
     let order = bundle.norce.place_order(order_of(customer));
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_OWED).await;
     assert!(owed_order(&bundle, &order).await.is_some());
     assert_eq!(bundle.orders.expires(&reference(&order)), None);
     bundle.norce.forget_customer(customer, &Blank::Null, true);
@@ -697,10 +697,21 @@ async fn orders_of_one_buyer_stay_in_order() {
 #[tokio::test(start_paused = true)]
 async fn without_the_receiver_nothing_is_stored_or_handed_on() {
     let bundle = Bundle::new(&Options::default());
+    // Norce posts its orders all the same.
+    bundle.post_orders();
     let customer = bundle.norce.add_customer(anna(1));
-    bundle.norce.place_order(order_of(customer));
-    bundle.run_until_quiet().await;
-    code_of(&bundle, customer);
-    assert!(bundle.norce.order_deliveries().is_empty());
+    let order = bundle.norce.place_order(order_of(customer));
+    // Norce tries again for hours.
+    bundle.quiet_within(2 * HOUR).await;
+    let [delivery] = bundle.norce.order_deliveries().try_into().expect("a post");
+    assert!(!delivery.taken && !delivery.attempts.is_empty());
+    for attempt in delivery.attempts {
+        assert_eq!(attempt.outcome, Ok((404, "Failed".to_owned())));
+    }
+    let stored = bundle.orders.get(&reference(&order)).await.unwrap();
+    assert_eq!(stored, None);
     assert!(handed_on(&bundle).is_empty());
+    // Its event leads to the customer, as ever.
+    code_of(&bundle, customer);
+    assert_nothing_owed(&bundle).await;
 }

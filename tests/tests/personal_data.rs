@@ -47,7 +47,8 @@ use shared::{
 };
 use tests::{
     bundle::{
-        Bundle, EVENT_SECRET, ORDER_PASSWORD, ORDER_USERNAME, Options, customer, gateway_request,
+        Bundle, EVENT_SECRET, ORDER_PASSWORD, ORDER_USERNAME, Options, UNTIL_OWED, customer,
+        gateway_request,
     },
     business_central_simulator::{Entity, Fault, LostAnswer},
     in_process::InProcess,
@@ -291,7 +292,7 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
     let nonsense = r#"{"SellTo":{"Person":{"Email":"canary.first@example.com"}},"#;
     bundle.norce.post_order("nonsense", nonsense);
 
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(2 * UNTIL_OWED).await;
     bundle
         .norce
         .forget_customer(forgotten, &Blank::Placeholder("Kanarine".to_owned()), true);
@@ -621,7 +622,7 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
     }
     let orders =
         [known, refused, unimported, neighbour].map(|it| bundle.norce.place_order(order_of(it)));
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(2 * UNTIL_OWED).await;
     let of = |id: i64| customer(id);
     let binding = async |id: i64| match bundle.mappings.get(of(id)).await.unwrap() {
         Some(Mapping::Bound(binding)) => binding,

@@ -19,7 +19,7 @@ use shared::{
     runtime::configuration::{CreateInErp, ForgottenPolicy},
 };
 use tests::{
-    bundle::{Bundle, Options, company, customer, id},
+    bundle::{Bundle, Options, UNTIL_AGAIN, company, customer, id},
     business_central_simulator::{CustomerRecord, Entity, Fault, LoggedWrite, LostAnswer},
     interruption::{Fault as FaultOfCall, Moment},
     norce_simulator::{
@@ -230,7 +230,7 @@ async fn an_order_that_query_shows_late_is_waited_for() {
         bundle.run_for(DELAY - Duration::from_secs(1)).await;
         assert!(bundle.erp.customers(bundle.erp_company()).is_empty());
         assert_nothing_owed(&bundle).await;
-        bundle.run_until_quiet().await;
+        bundle.quiet_within(UNTIL_AGAIN).await;
         assert_in_step(&bundle, number).await;
         assert_nothing_owed(&bundle).await;
     }
@@ -283,7 +283,7 @@ async fn p1_no_event_is_lost_while_the_queue_refuses() {
     );
     assert!(bundle.changes.is_empty());
     bundle.queues_refuse.store(false, Ordering::SeqCst);
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_AGAIN).await;
     assert!(
         bundle
             .norce
@@ -311,7 +311,7 @@ async fn cut_off_everywhere(options: &Options, set_up: impl Fn(&Bundle) -> Vec<i
             let bundle = Bundle::new(options);
             let people = set_up(&bundle);
             bundle.interruption.plan(call, moment);
-            bundle.run_until_quiet().await;
+            bundle.quiet_within(UNTIL_AGAIN).await;
             let context = format!("cut off {moment:?} call {call}, {name}");
             assert!(!bundle.interruption.is_planned(), "{context}: never came");
             assert_eq!(records(&bundle), (customers, contacts), "{context}");
@@ -442,7 +442,7 @@ async fn p2_a_create_that_lands_late_is_found() {
             .times(1),
     );
     let people = a_person_orders(&bundle);
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_AGAIN).await;
     assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
     assert_in_step(&bundle, people[0]).await;
 }
@@ -476,7 +476,7 @@ async fn p2_nobody_creates_again_while_an_earlier_create_may_be_under_way() {
     );
     let people = a_person_orders(&bundle);
     bundle.interruption.plan(create, Moment::During);
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_AGAIN).await;
     assert!(!bundle.interruption.is_planned());
     // Whatever the first create still does, it does within its seven minutes.
     tokio::time::sleep(Duration::from_secs(10 * 60)).await;
@@ -500,7 +500,7 @@ async fn p2_what_cannot_be_looked_up_is_owed_and_not_created_again() {
         ..anna(1)
     });
     bundle.norce.place_order(order_of(number));
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(UNTIL_AGAIN).await;
     assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
     let owed = bundle.owed.list().await.unwrap();
     assert_eq!(
@@ -785,7 +785,7 @@ async fn p15_a_create_that_was_cut_off_makes_no_strangers_record_ours() {
             "{email:?}"
         );
         bundle.interruption.clear();
-        bundle.run_until_quiet().await;
+        bundle.quiet_within(UNTIL_AGAIN).await;
         let customers = bundle.erp.customers(bundle.erp_company());
         assert_eq!(customers.len(), 1);
         assert_eq!(
@@ -832,7 +832,7 @@ async fn p2_a_record_that_was_made_under_a_pattern_is_found_again_by_its_code() 
             record.row.email_address = email_by_then.map(str::to_owned);
         });
         bundle.interruption.clear();
-        bundle.run_until_quiet().await;
+        bundle.quiet_within(UNTIL_AGAIN).await;
         let customers = bundle.erp.customers(bundle.erp_company());
         assert_eq!(customers.len(), 1, "{email:?}, then {email_by_then:?}");
         let known = email_by_then.or(email).unwrap_or_default();
@@ -1354,7 +1354,7 @@ async fn p9_an_import_whose_answer_is_lost_is_settled_by_reading_back() {
             .norce
             .inject(&[Endpoint::ImportCustomers], When::Times(1), effect.clone());
         let people = a_person_orders(&bundle);
-        bundle.run_until_quiet().await;
+        bundle.quiet_within(UNTIL_AGAIN).await;
         assert_in_step(&bundle, people[0]).await;
         assert_nothing_owed(&bundle).await;
     }
@@ -1369,7 +1369,7 @@ async fn p9_an_import_that_never_gets_an_answer_is_given_up_and_owed() {
         Effect::status(500),
     );
     a_person_orders(&bundle);
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(DAY + UNTIL_AGAIN).await;
     let owed = bundle.owed.list().await.unwrap();
     assert_eq!(
         (owed.len(), owed[0].reason),
@@ -1389,7 +1389,7 @@ async fn p9_jobs_are_followed_without_their_events() {
         settings.jobs.delay = Duration::from_secs(40 * 60);
     });
     let people = a_person_orders(&bundle);
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(2 * UNTIL_AGAIN).await;
     assert_in_step(&bundle, people[0]).await;
 }
 
@@ -1521,7 +1521,7 @@ async fn p8_three_days_of_503_from_the_erp_and_of_429_from_norce_only_delay() {
         .norce
         .inject(&Endpoint::QUERY, When::For(DAY), Effect::status(429));
     let people = a_person_orders(&bundle);
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(3 * DAY + UNTIL_AGAIN).await;
     assert_in_step(&bundle, people[0]).await;
     assert_nothing_owed(&bundle).await;
     assert_no_dead_letters(&bundle);
@@ -1552,7 +1552,7 @@ async fn p8_an_outage_is_waited_out_with_a_few_probes_and_ends_without_a_stamped
         let most = usize::try_from(outage.as_secs()).unwrap() / 300 + 30;
         assert!(probes <= most, "{probes} requests in {outage:?}");
         assert!(probes >= 30, "{probes} requests in {outage:?}");
-        bundle.run_until_quiet().await;
+        bundle.quiet_within(UNTIL_AGAIN).await;
         let mut at: Vec<i64> = bundle
             .erp
             .requests()

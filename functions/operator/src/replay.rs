@@ -183,7 +183,13 @@ impl Ports {
                 .map(|place| place.id);
             loop {
                 if walk.sent >= MOST_AT_ONCE || !deadline.allows(TIME_OF_A_PAGE) {
-                    return Ok(walk);
+                    // Without a place to go on from, the answer would say that all of it is done.
+                    return match walk.place {
+                        Some(_) => Ok(walk),
+                        None => Err(Refusal::Later(
+                            "the time was up before anything was found: ask again".to_owned(),
+                        )),
+                    };
                 }
                 let page = self
                     .change_events

@@ -62,7 +62,7 @@ async fn a_message_that_waits_for_months_becomes_a_dead_letter_and_its_redrive_b
     let request = json!({"action": "dead-letters", "do": "redrive", "queue": "changes"});
     let answer = bundle.ask(request).await.unwrap();
     assert_eq!(answer["redriven"], letters.len());
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(DAY).await;
     assert_in_step(&bundle, id).await;
     assert_nothing_owed(&bundle).await;
     assert_eq!(bundle.take_hops().changes, 1);
@@ -107,7 +107,7 @@ async fn p9_an_import_whose_outcome_norce_never_tells_is_owed() {
             .configure(|settings| settings.jobs.never_finish = false);
         tokio::time::sleep(HOUR).await;
         assert_eq!(bundle.retry_owed().await.retried, 1);
-        bundle.run_until_quiet().await;
+        bundle.quiet_within(2 * HOUR).await;
         assert_in_step(&bundle, id).await;
         assert_nothing_owed(&bundle).await;
     }
@@ -158,7 +158,7 @@ async fn a_job_completed_event_is_dropped_when_the_poll_has_had_its_turn() {
     bundle
         .norce
         .inject(&[Endpoint::JobGet], When::For(DAY), Effect::status(503));
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(DAY + HOUR).await;
     assert_in_step(&bundle, id).await;
     let delivered = bundle.delivered.lock().unwrap();
     let of = |kind: &str| delivered.iter().filter(|body| body.contains(kind)).count();
@@ -301,7 +301,7 @@ async fn p9_lines_that_kill_their_invocation_do_not_multiply() {
         assert!((1..=most).contains(&messages), "hour {hour}: {messages}");
     }
     bundle.interruption.clear();
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(HOUR).await;
     assert_in_step(&bundle, id).await;
 }
 

@@ -43,7 +43,7 @@ use shared::{
     runtime::configuration::ForgottenPolicy,
 };
 use tests::{
-    bundle::{Bundle, Hops, Options, customer},
+    bundle::{Bundle, Hops, Options, SOON, customer},
     business_central_simulator::Fault,
     norce_simulator::{
         Blank, Effect, Endpoint, EventType, NewAddress, NewCompany, NewCustomer, NewOrder, Poison,
@@ -162,6 +162,15 @@ impl Outage {
         }
     }
 
+    /// How long it takes at most until nothing is left to do.
+    const fn longest(self) -> Duration {
+        match self {
+            Self::Nobody => SOON,
+            // Between two deliveries of a message there is at most half an hour.
+            Self::Norce | Self::Erp | Self::Both => OUTAGE.saturating_add(HOUR),
+        }
+    }
+
     fn begins(self, bundle: &Bundle) {
         if matches!(self, Self::Norce | Self::Both) {
             let endpoints = [&Endpoint::CONNECT[..], &Endpoint::QUERY, &[Endpoint::Token]].concat();
@@ -264,7 +273,7 @@ impl Flow {
                 let id = bundle.norce.add_customer(person(0));
                 outage.begins(bundle);
                 order(bundle, id);
-                bundle.run_until_quiet().await;
+                bundle.quiet_within(outage.longest()).await;
                 assert_in_step(bundle, id).await;
                 assert_nothing_owed(bundle).await;
             }
@@ -274,7 +283,7 @@ impl Flow {
                 bundle.take_hops();
                 outage.begins(bundle);
                 change_phone(bundle, id);
-                bundle.run_until_quiet().await;
+                bundle.quiet_within(outage.longest()).await;
                 assert_eq!(phones(bundle), ["08-765 43 21"]);
             }
             Self::Forgotten => {
@@ -282,7 +291,7 @@ impl Flow {
                 bundle.take_hops();
                 outage.begins(bundle);
                 bundle.norce.forget_customer(id, &Blank::Null, true);
-                bundle.run_until_quiet().await;
+                bundle.quiet_within(outage.longest()).await;
                 let mapping = bundle.mappings.get(customer(id)).await.unwrap();
                 assert_eq!(mapping, Some(Mapping::Forgotten));
             }
@@ -290,7 +299,7 @@ impl Flow {
                 let id = bundle.norce.add_customer(person(0));
                 outage.begins(bundle);
                 order(bundle, id);
-                bundle.run_until_quiet().await;
+                bundle.quiet_within(outage.longest()).await;
                 assert_in_step(bundle, id).await;
                 assert_nothing_owed(bundle).await;
                 assert_eq!(bundle.outgoing_orders.len(), 1);
@@ -311,7 +320,8 @@ impl Flow {
                 order(bundle, id);
                 bundle.run_for(HOUR).await;
                 outage.begins(bundle);
-                bundle.run_until_quiet().await;
+                // Without an outage the job takes most of a day.
+                bundle.quiet_within(DAY.max(outage.longest())).await;
                 assert_in_step(bundle, id).await;
                 assert_nothing_owed(bundle).await;
             }
@@ -323,7 +333,7 @@ impl Flow {
                 outage.begins(bundle);
                 let request = json!({"action": "replay", "entity": customer(id).to_string()});
                 assert_eq!(bundle.ask(request).await.unwrap()["sent"], 1);
-                bundle.run_until_quiet().await;
+                bundle.quiet_within(outage.longest()).await;
                 assert_eq!(phones(bundle), ["08-765 43 21"]);
             }
             Self::OwedRetry => {
@@ -336,7 +346,7 @@ impl Flow {
                 bundle.take_hops();
                 outage.begins(bundle);
                 assert_eq!(bundle.retry_owed().await.retried, 1);
-                bundle.run_until_quiet().await;
+                bundle.quiet_within(outage.longest()).await;
                 assert_in_step(bundle, id).await;
                 assert_nothing_owed(bundle).await;
             }
@@ -376,7 +386,7 @@ async fn company_with_contacts(bundle: &Bundle, outage: Outage) {
         items: vec![("P1".to_owned(), 100.0)],
         ..NewOrder::default()
     });
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(outage.longest()).await;
     for contact in contacts {
         assert_in_step(bundle, contact).await;
     }
@@ -398,7 +408,7 @@ async fn small_pass(bundle: &Bundle, mode: PassMode, outage: Outage) {
     bundle.take_hops();
     outage.begins(bundle);
     let run = bundle.start_pass(mode).await[0];
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(outage.longest()).await;
     assert_ended(bundle, run, outage != Outage::Nobody).await;
     assert_eq!(code_of(bundle, id).is_some(), outage == Outage::Nobody);
 }
@@ -411,7 +421,7 @@ async fn sweep(bundle: &Bundle, outage: Outage) {
     bundle.take_hops();
     outage.begins(bundle);
     let run = bundle.start_pass(PassMode::Sweep).await[0];
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(outage.longest()).await;
     let is_given_up = matches!(outage, Outage::Norce | Outage::Both);
     assert_ended(bundle, run, is_given_up).await;
     assert_eq!(
@@ -437,7 +447,8 @@ async fn pass_of_many_steps(bundle: &Bundle, dry_run: bool, outage: Outage) {
     // It has come some way.
     bundle.run_for(HOUR).await;
     outage.begins(bundle);
-    bundle.run_until_quiet().await;
+    // Every step reads two pages, each of which takes more than two minutes.
+    bundle.quiet_within(outage.longest().max(5 * HOUR)).await;
     let is_given_up = outage != Outage::Nobody;
     if dry_run {
         let report = format!("plans/{run}/report.html");
@@ -462,7 +473,7 @@ async fn pass_with_inserts(bundle: &Bundle, outage: Outage) {
     let run = bundle.start_pass(PassMode::Full).await[0];
     while bundle.pass_step().await {}
     outage.begins(bundle);
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(outage.longest()).await;
     assert_ended(bundle, run, false).await;
     if outage == Outage::Norce {
         // They were under way when it began, and the time to give up was over when it ended: the next pass does it.
@@ -502,7 +513,7 @@ async fn poison_row(bundle: &Bundle, outage: Outage) -> Hops {
     let imports = bundle.norce.imports();
     assert_eq!((imports.len(), imports[0].rows.len()), (1, BATCH));
     outage.begins(bundle);
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(outage.longest()).await;
     // The retries below begin chains of their own, and how deep they halve depends on who is retried with the poison row.
     let hops = bundle.take_hops();
     if matches!(outage, Outage::Norce | Outage::Both) {

@@ -554,7 +554,7 @@ async fn p14_applications_with_the_same_addresses_and_codes_do_not_see_each_othe
         assert_eq!(code_of(&bundle, *first), None);
         assert_eq!(code_of(&bundle, *second).as_ref(), Some(code));
     }
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(DAY / 24).await;
     for ((number, _), (id, code)) in &ids {
         assert_eq!(code_of(&bundle, *id).as_ref(), Some(code));
         let entity = shared::domain::EntityRef {

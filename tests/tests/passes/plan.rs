@@ -1,6 +1,9 @@
 //! A plan writes nothing, and the pass then does what it said (P10).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use erp_full_pass::{PassSettings, report::PlanLine};
 use serde_json::{Value, json};
@@ -29,6 +32,9 @@ struct Plan {
     page: String,
 }
 
+/// A plan of a slow ERP starts over as often as it may, a minute at a time.
+const LONGEST_PLAN: Duration = Duration::from_secs(3_600);
+
 async fn plan(bundle: &Bundle) -> Plan {
     let request = PassRequest {
         mode: PassMode::Full,
@@ -37,7 +43,7 @@ async fn plan(bundle: &Bundle) -> Plan {
         dry_run: true,
     };
     let id: Uuid = bundle.start(&request).await[0];
-    bundle.run_until_quiet().await;
+    bundle.quiet_within(LONGEST_PLAN).await;
     let reports: BTreeMap<String, String> = bundle
         .reports
         .all()

@@ -1,0 +1,417 @@
+//! `submit-imports` and `poll-jobs`: when a job is looked at, when its lines are submitted again, and when they are given
+//! up.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use http::StatusCode;
+use shared::{
+    domain::{
+        Clock, EntityKind, ErpId, FieldGroup, FieldGroups, ImportLine, ImportRequest, JobMessage,
+        Resource, Scope,
+    },
+    http::Deadline,
+    import_jobs::{BatchState, ImportBatch, ImportJobs},
+    mappings::{Binding, CodeDelivery, Mappings},
+    norce::{
+        ImportError, ImportRow, ImportShape, Job, JobId, JobLogEntry, NorceError, NorceImports,
+        SubmittedImport,
+    },
+    owed::Reason,
+    passes::Passes,
+    queues::Queue,
+    runtime::batch::{Handler, Outcome, Received},
+};
+use tests::{
+    bundle::{Bundle, Options, company, id},
+    business_central_simulator::Fault,
+    limits::at_both_ends,
+    norce_simulator::{Effect, Endpoint, EventType, NewCompany, When},
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{SECOND, person};
+
+fn deaf() -> Bundle {
+    let bundle = Bundle::new(&Options::default());
+    for event in EventType::ALL {
+        bundle.norce.unsubscribe(event);
+    }
+    bundle
+}
+
+async fn handle(bundle: &Bundle, message: JobMessage, receive_count: u32) -> Outcome {
+    let received = Received {
+        message,
+        receive_count,
+    };
+    let deadline = Deadline::after(100 * SECOND);
+    bundle.poll_jobs.handle(received, deadline).await
+}
+
+async fn look(bundle: &Bundle, batch: Uuid, attempt: u32) -> Outcome {
+    handle(bundle, JobMessage::Poll { batch, attempt }, 1).await
+}
+
+/// A batch with the code of a customer, recorded now.
+async fn recorded(bundle: &Bundle, state: BatchState) -> ImportBatch {
+    let number = bundle.norce.add_customer(person(1));
+    let now = bundle.clock.now();
+    let code = "C1".parse().unwrap();
+    let line = ImportLine::code(id(number), code, Uuid::new_v4());
+    let batch = ImportBatch {
+        id: Uuid::new_v4(),
+        kind: EntityKind::Customer,
+        scope: Scope::Client,
+        lines: vec![line],
+        state: BatchState::Submitting,
+        recorded_at: now,
+        since: now,
+    };
+    bundle.import_jobs.record(&batch).await.unwrap();
+    if let BatchState::Submitted { job } = state {
+        bundle.import_jobs.submitted(batch.id, job).await.unwrap();
+    }
+    batch
+}
+
+async fn is_settled(bundle: &Bundle, batch: &ImportBatch) -> bool {
+    let stored = bundle.import_jobs.get(batch.id).await.unwrap().unwrap();
+    stored.state == BatchState::Settled
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_batch_without_a_job_is_read_back_two_minutes_after_it_was_recorded() {
+    at_both_ends(Duration::from_secs(2 * 60), async |age| {
+        let bundle = deaf();
+        let batch = recorded(&bundle, BatchState::Submitting).await;
+        tokio::time::sleep(age).await;
+        assert_eq!(look(&bundle, batch.id, 6).await, Outcome::Done);
+        let is_settled = is_settled(&bundle, &batch).await;
+        // What Norce does not have is submitted again; or the next look comes.
+        assert_eq!(bundle.imports.len(), usize::from(is_settled));
+        assert_eq!(bundle.jobs.len(), usize::from(!is_settled));
+        is_settled
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_a_batch_that_is_not_recorded_is_looked_for_at_six_looks() {
+    at_both_ends(6, async |looks| {
+        let bundle = deaf();
+        assert_eq!(look(&bundle, Uuid::new_v4(), looks).await, Outcome::Done);
+        bundle.jobs.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_look_at_a_job_comes_after_a_wait_that_doubles_to_a_quarter_of_an_hour() {
+    for (attempt, seconds) in [(0, 2), (1, 4), (8, 512), (9, 900), (u32::MAX, 900)] {
+        let bundle = deaf();
+        bundle
+            .norce
+            .configure(|settings| settings.jobs.never_finish = true);
+        let batch = recorded(&bundle, BatchState::Submitting).await;
+        look(&bundle, batch.id, attempt).await;
+        let due = bundle.jobs.next_visible_at().unwrap();
+        let wait = Duration::from_secs(seconds);
+        assert_eq!(due - Instant::now(), wait, "{attempt}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_are_submitted_again_after_a_quarter_of_their_age_and_a_quarter_of_an_hour_at_most() {
+    for (age, wait) in [(180, 45), (3_599, 899), (3_600, 900), (20 * 3_600, 900)] {
+        let bundle = deaf();
+        let batch = recorded(&bundle, BatchState::Submitting).await;
+        tokio::time::sleep(Duration::from_secs(age)).await;
+        look(&bundle, batch.id, 6).await;
+        let due = bundle.imports.next_visible_at().unwrap() - Instant::now();
+        assert_eq!(due.as_secs(), wait, "{age}");
+    }
+}
+
+async fn owed(bundle: &Bundle) -> Vec<Reason> {
+    let owed = bundle.owed.list().await.unwrap();
+    owed.iter().map(|owed| owed.reason).collect()
+}
+
+/// What Norce answers, or that it does not.
+#[tokio::test(start_paused = true)]
+async fn p9_lines_are_owed_after_a_day_and_while_norce_does_not_answer_after_fourteen() {
+    let job = BatchState::Submitted { job: JobId(1) };
+    let cases = [
+        (BatchState::Submitting, 200, 1),
+        (job, 404, 1),
+        (job, 400, 1),
+        (job, 503, 14),
+        (job, 429, 14),
+    ];
+    for (state, status, days) in cases {
+        // In minutes: what is repeated within a call takes seconds.
+        at_both_ends(days * 24 * 60_u64, async |age| {
+            let bundle = deaf();
+            let batch = recorded(&bundle, state).await;
+            tokio::time::sleep(Duration::from_secs(60 * age)).await;
+            if status != 200 {
+                bundle
+                    .norce
+                    .inject(&[Endpoint::JobGet], When::Always, Effect::status(status));
+            }
+            look(&bundle, batch.id, 100).await;
+            match owed(&bundle).await.as_slice() {
+                [] => false,
+                owed => {
+                    assert_eq!(owed, [Reason::TimedOut], "{status}");
+                    assert!(is_settled(&bundle, &batch).await);
+                    true
+                }
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completed_job_that_cannot_be_looked_at_is_left_to_its_poll_at_the_tenth_delivery() {
+    at_both_ends(10, async |deliveries| {
+        let bundle = deaf();
+        let job = JobId(1);
+        recorded(&bundle, BatchState::Submitted { job }).await;
+        bundle
+            .norce
+            .inject(&[Endpoint::JobGet], When::Always, Effect::status(503));
+        let completed = JobMessage::Completed { job: job.0 };
+        handle(&bundle, completed, deliveries).await == Outcome::Done
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_lines_are_submitted_while_ten_seconds_are_left() {
+    at_both_ends(10 * SECOND, async |left| {
+        let bundle = deaf();
+        let number = bundle.norce.add_customer(person(1));
+        let line = ImportLine::code(id(number), "C1".parse().unwrap(), Uuid::new_v4());
+        let request = ImportRequest {
+            kind: EntityKind::Customer,
+            scope: Scope::Client,
+            lines: vec![line],
+            alone: false,
+            since: None,
+        };
+        bundle
+            .imports
+            .send(&[request], Duration::ZERO)
+            .await
+            .unwrap();
+        bundle.submit_within(left).await;
+        let is_submitted = bundle.norce.imports().len() == 1;
+        // Otherwise it is there for somebody who has time, at once.
+        assert_eq!(bundle.imports.receive(1).len(), usize::from(!is_submitted));
+        is_submitted
+    })
+    .await;
+}
+
+/// Contacts that wait for a company, of which so many are to be inserted, and so many related.
+async fn waiting(bundle: &Bundle, inserts: usize, related: usize) -> Vec<ImportRequest> {
+    let number = bundle.norce.add_company(NewCompany {
+        name: Some("Bolaget AB".to_owned()),
+        organization_no: Some("556036-0793".to_owned()),
+        ..NewCompany::default()
+    });
+    let erp_id = |name: String| ErpId {
+        resource: Resource::Contact,
+        id: name,
+    };
+    let organisation = ErpId {
+        resource: Resource::Customer,
+        id: "organisation".to_owned(),
+    };
+    let binding = Binding {
+        code: "B1".parse().unwrap(),
+        erp_id: organisation.clone(),
+        delivery: CodeDelivery::Pending,
+        shop_fingerprint: None,
+        former_code: None,
+        fetched_at: None,
+    };
+    let bound = bundle.mappings.bind(company(number), binding).await;
+    bound.unwrap();
+    let now = bundle.clock.now();
+    for contact in 0..inserts + related {
+        let is_insert = contact < inserts;
+        let number = i64::try_from(contact).unwrap() + 1;
+        let line = ImportLine {
+            id: (!is_insert).then(|| id(number)),
+            code: format!("K{number}").parse().unwrap(),
+            fields: FieldGroups::CODE,
+            record: Some(erp_id(format!("contact {number}"))),
+            company: None,
+            contacts: Vec::new(),
+            ordered_at: None,
+            correlation: Uuid::new_v4(),
+        };
+        let waits = bundle
+            .passes
+            .wait_for_company(Scope::Client, &organisation, &line, now);
+        waits.await.unwrap();
+    }
+    bundle.norce.change_company(number, |record| {
+        record.row.company_code = Some("B1".to_owned())
+    });
+    // The batch of the company has no job: what Norce has is read back, and it has it.
+    let batch = ImportBatch {
+        id: Uuid::new_v4(),
+        kind: EntityKind::Company,
+        scope: Scope::Client,
+        lines: vec![ImportLine::code(
+            id(number),
+            "B1".parse().unwrap(),
+            Uuid::new_v4(),
+        )],
+        state: BatchState::Submitting,
+        recorded_at: now - TimeDelta::hours(1),
+        since: now - TimeDelta::hours(1),
+    };
+    bundle.import_jobs.record(&batch).await.unwrap();
+    look(bundle, batch.id, 6).await;
+    let messages = bundle.imports.receive(100);
+    let requests = messages.iter();
+    requests
+        .map(|message| serde_json::from_str(&message.body).unwrap())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn inserts_that_waited_for_their_company_go_a_hundred_in_a_message() {
+    at_both_ends(101, async |count| {
+        let requests = waiting(&deaf(), count, 0).await;
+        let lines: usize = requests.iter().map(|request| request.lines.len()).sum();
+        assert_eq!(lines, count);
+        requests.len() == 2
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn contacts_that_waited_for_their_company_go_a_thousand_in_a_row() {
+    at_both_ends(1_001, async |count| {
+        let requests = waiting(&deaf(), 0, count).await;
+        let rows = requests.iter().flat_map(|request| &request.lines);
+        let contacts: usize = rows.map(|row| row.contacts.len()).sum();
+        assert_eq!(contacts, count);
+        requests.len() == 2
+    })
+    .await;
+}
+
+/// A line of a customer, alone or with fields that are read from the ERP.
+async fn send_line(bundle: &Bundle, kind: EntityKind, number: i64, record: Option<ErpId>) {
+    let line = ImportLine {
+        fields: match record {
+            Some(_) => FieldGroups::of(&[FieldGroup::ContactDetails]),
+            None => FieldGroups::CODE,
+        },
+        record,
+        ..ImportLine::code(
+            id(number),
+            format!("C{number}").parse().unwrap(),
+            Uuid::new_v4(),
+        )
+    };
+    let request = ImportRequest {
+        kind,
+        scope: Scope::Client,
+        lines: vec![line],
+        alone: false,
+        since: None,
+    };
+    bundle
+        .imports
+        .send(&[request], Duration::ZERO)
+        .await
+        .unwrap();
+}
+
+/// Norce's client, with a bug where customers are imported.
+struct Buggy(Arc<dyn NorceImports>);
+
+#[async_trait]
+impl NorceImports for Buggy {
+    async fn import(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        shape: ImportShape,
+        rows: &[ImportRow],
+        deadline: Deadline,
+    ) -> Result<SubmittedImport, ImportError> {
+        assert_eq!(kind, EntityKind::Company, "a bug");
+        self.0.import(kind, scope, shape, rows, deadline).await
+    }
+
+    async fn job(&self, job: JobId, deadline: Deadline) -> Result<Option<Job>, NorceError> {
+        self.0.job(job, deadline).await
+    }
+
+    async fn job_log(
+        &self,
+        job: JobId,
+        deadline: Deadline,
+    ) -> Result<Vec<JobLogEntry>, NorceError> {
+        self.0.job_log(job, deadline).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_lines_whose_submission_panics_wait_and_their_neighbours_are_submitted() {
+    let mut bundle = deaf();
+    bundle.submit_imports.norce = Arc::new(Buggy(bundle.submit_imports.norce.clone()));
+    let firm = bundle.norce.add_company(NewCompany {
+        name: Some("Bolaget AB".to_owned()),
+        ..NewCompany::default()
+    });
+    let anna = bundle.norce.add_customer(person(1));
+    send_line(&bundle, EntityKind::Customer, anna, None).await;
+    send_line(&bundle, EntityKind::Company, firm, None).await;
+    assert!(bundle.submit_within(100 * SECOND).await);
+    assert_eq!(bundle.norce.imports().len(), 1, "the company's");
+    assert_eq!(bundle.imports.len(), 1);
+    let wait = bundle.imports.next_visible_at().unwrap() - Instant::now();
+    assert!(wait >= SECOND && wait <= 2 * SECOND, "{wait:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_lines_wait_for_as_long_as_the_erp_asks_while_their_values_are_read() {
+    for seconds in [8, 120] {
+        let bundle = deaf();
+        let anna = bundle.norce.add_customer(person(1));
+        let new = serde_json::json!({"displayName": "Anna Ek", "type": "Person"});
+        let company = bundle.erp_company();
+        let record = bundle.erp.add_customer(company, &new).unwrap();
+        let record = ErpId {
+            resource: Resource::Customer,
+            id: record.id.to_string(),
+        };
+        let wait = Duration::from_secs(seconds);
+        let busy = Fault::status(StatusCode::TOO_MANY_REQUESTS).retry_after(wait);
+        bundle.erp.inject(busy);
+        send_line(&bundle, EntityKind::Customer, anna, Some(record)).await;
+        assert!(bundle.submit_within(20 * SECOND).await);
+        assert!(bundle.norce.imports().is_empty());
+        assert_eq!(bundle.owed.list().await.unwrap(), []);
+        let due = bundle.imports.next_visible_at().unwrap() - Instant::now();
+        assert!(due >= wait - SECOND && due <= wait, "{due:?}");
+        // Then they go.
+        bundle.erp.clear_faults();
+        tokio::time::sleep(due + SECOND).await;
+        assert!(bundle.submit_within(100 * SECOND).await);
+        assert_eq!(bundle.norce.imports().len(), 1);
+    }
+}

@@ -1,0 +1,769 @@
+//! `operator`: lists of more than one page, how much of them is shown or done in one go, and how long that takes.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use operator::{MappingLine, Refusal, Request};
+use serde_json::{Value, json};
+use shared::{
+    domain::{
+        Cause, ChangeMessage, Clock, EntityKind, ErpId, ImportLine, ImportRequest, PassMode,
+        Resource, Scope,
+    },
+    http::Deadline,
+    import_jobs::{BatchState, ImportBatch, ImportJobs},
+    logs::{LogPage, Logs, LogsError},
+    mappings::{Binding, CodeDelivery, Mapping, Mappings},
+    owed::{NewOwed, OwedRecords, Reason, Stage, Subject},
+    passes::Passes,
+    queues::{Inbox, Queue},
+    reports::Reports,
+};
+use tests::{
+    bundle::{Bundle, Options, company, customer, id},
+    business_central_simulator,
+    limits::at_both_ends,
+    norce_simulator::{EventType, NewCompany, NewOrder, Poison, PoisonMode, PoisonRows},
+};
+use uuid::Uuid;
+
+use crate::{HOUR, SECOND, person};
+
+/// As an invocation has it.
+const TIME: Duration = Duration::from_secs(117);
+
+async fn ask_within(bundle: &Bundle, request: Value, time: Duration) -> Result<Value, Refusal> {
+    let request = Request::parse(request)?;
+    let answer = bundle.operator.answer(request, Deadline::after(time));
+    Ok(serde_json::to_value(answer.await?).unwrap())
+}
+
+async fn ask(bundle: &Bundle, request: Value) -> Value {
+    ask_within(bundle, request, TIME).await.unwrap()
+}
+
+/// Asks until there is nothing more, as the answer says; how often that was, and the answers.
+async fn ask_on(bundle: &Bundle, mut request: Value, place: &str, time: Duration) -> Vec<Value> {
+    let mut answers = Vec::new();
+    loop {
+        let answer = ask_within(bundle, request.clone(), time).await.unwrap();
+        let next = answer.get(place).cloned();
+        assert_eq!(
+            answer["summary"]
+                .as_str()
+                .unwrap()
+                .contains("There are more"),
+            next.is_some(),
+            "{answer:#}"
+        );
+        answers.push(answer);
+        assert!(answers.len() < 20, "it does not come to an end");
+        match next {
+            Some(next) => request[place] = next,
+            None => return answers,
+        }
+    }
+}
+
+fn sum(answers: &[Value], field: &str) -> u64 {
+    let numbers = answers.iter().map(|answer| answer[field].as_u64());
+    numbers.map(Option::unwrap).sum()
+}
+
+fn record(number: i64) -> ErpId {
+    ErpId {
+        resource: Resource::Customer,
+        id: format!("record {number}"),
+    }
+}
+
+async fn bind(bundle: &Bundle, number: i64) {
+    let binding = Binding {
+        code: format!("C{number}").parse().unwrap(),
+        erp_id: record(number),
+        delivery: CodeDelivery::Pending,
+        shop_fingerprint: None,
+        former_code: None,
+        fetched_at: None,
+    };
+    let bound = bundle.mappings.bind(customer(number), binding).await;
+    bound.unwrap();
+}
+
+/// The customers of all parts of an export, each as often as it is there.
+fn exported(bundle: &Bundle, answer: &Value) -> Vec<i64> {
+    let into = answer["into"].as_str().unwrap();
+    let reports = bundle.reports.all().into_iter();
+    let parts = reports.filter(|(key, _)| key.starts_with(into));
+    let mut ids = Vec::new();
+    for (_, part) in parts {
+        for line in String::from_utf8(part.to_vec()).unwrap().lines() {
+            let line: MappingLine = serde_json::from_str(line).unwrap();
+            assert_eq!(line.erp, record(line.id.get().into()));
+            ids.push(line.id.get().into());
+        }
+    }
+    ids.sort_unstable();
+    ids
+}
+
+#[tokio::test(start_paused = true)]
+async fn mappings_are_exported_whole_over_more_than_one_page() {
+    for count in [0, 1, 99, 100, 101, 250] {
+        let bundle = Bundle::new(&Options::default());
+        for number in 1..=count {
+            bind(&bundle, number).await;
+        }
+        let expected: Vec<i64> = (1..=count).collect();
+        // With so little time, a page in each go.
+        for time in [TIME, 19 * SECOND] {
+            let request = json!({"action": "export-mappings"});
+            let answers = ask_on(&bundle, request, "next", time).await;
+            let pages = u64::try_from(count).unwrap().div_ceil(100).max(1);
+            let goes = if time == TIME { 1 } else { pages };
+            assert_eq!(u64::try_from(answers.len()).unwrap(), goes, "{count}");
+            assert_eq!(sum(&answers, "lines"), u64::try_from(count).unwrap());
+            assert_eq!(exported(&bundle, &answers[0]), expected, "{count}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_an_export_or_an_import_goes_on_while_twenty_seconds_are_left() {
+    let bundle = Bundle::new(&Options::default());
+    for number in 1..=101 {
+        bind(&bundle, number).await;
+    }
+    let export = json!({"action": "export-mappings"});
+    let into = ask(&bundle, export.clone()).await["into"].clone();
+    let import = json!({"action": "import-mappings", "from": into});
+    for request in [export, import] {
+        at_both_ends(20 * SECOND, async |time| {
+            let answer = ask_within(&bundle, request.clone(), time).await.unwrap();
+            answer.get("next").is_none()
+        })
+        .await;
+    }
+}
+
+fn line(number: i64, code: &str, record: &str) -> String {
+    json!({
+        "kind": "customer", "scope": "client", "id": number, "code": code,
+        "erp": {"resource": "customer", "id": record},
+    })
+    .to_string()
+}
+
+async fn put(bundle: &Bundle, key: &str, lines: &[String]) {
+    let body = lines.join("\n").into();
+    bundle.reports.put(key, "", body).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn mappings_are_imported_whole_over_more_than_one_page_and_object() {
+    for time in [TIME, 19 * SECOND] {
+        let bundle = Bundle::new(&Options::default());
+        let mut number = 0;
+        for (key, count) in [("a", 250), ("b", 100), ("c", 1), ("d", 0), ("e", 3)] {
+            let lines: Vec<String> = (0..count)
+                .map(|_| {
+                    number += 1;
+                    line(number, &format!("C{number}"), &format!("record {number}"))
+                })
+                .collect();
+            put(&bundle, &format!("mappings/{key}.jsonl"), &lines).await;
+        }
+        let request = json!({"action": "import-mappings", "from": "mappings/"});
+        let answers = ask_on(&bundle, request.clone(), "next", time).await;
+        assert_eq!(answers.len() == 1, time == TIME);
+        assert_eq!(sum(&answers, "bound"), 354);
+        for field in ["unchanged", "conflicts", "invalid"] {
+            assert_eq!(sum(&answers, field), 0, "{field}");
+        }
+        let all: Vec<_> = (1..=number).map(customer).collect();
+        let mappings = bundle.mappings.get_many(&all).await.unwrap();
+        for (number, mapping) in (1..).zip(mappings) {
+            let Some(Mapping::Bound(binding)) = mapping else {
+                panic!("{number}: {mapping:?}");
+            };
+            assert_eq!(binding.erp_id, record(number));
+        }
+        // Once more, nothing is left to do.
+        let again = ask_on(&bundle, request, "next", time).await;
+        assert_eq!((sum(&again, "bound"), sum(&again, "unchanged")), (0, 354));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_an_imported_line_is_unchanged_only_where_code_and_record_are_as_stored() {
+    for (code, record, is_unchanged) in [
+        ("C1", "record 1", true),
+        ("C1", "record 2", false),
+        ("C2", "record 1", false),
+        ("C2", "record 2", false),
+    ] {
+        let bundle = Bundle::new(&Options::default());
+        bind(&bundle, 1).await;
+        let stored = bundle.mappings.get(customer(1)).await.unwrap();
+        put(&bundle, "mappings/a", &[line(1, code, record)]).await;
+        for dry_run in [true, false] {
+            let request =
+                json!({"action": "import-mappings", "from": "mappings/a", "dryRun": dry_run});
+            let answer = ask(&bundle, request).await;
+            let counts = ["unchanged", "conflicts", "bound", "invalid"]
+                .map(|field| answer[field].as_u64().unwrap());
+            let expected = if is_unchanged {
+                [1, 0, 0, 0]
+            } else {
+                [0, 1, 0, 0]
+            };
+            assert_eq!(counts, expected, "{code}, {record}, {dry_run}: {answer:#}");
+            let problems = answer
+                .get("problems")
+                .map_or(0, |it| it.as_array().unwrap().len());
+            assert_eq!(problems == 0, is_unchanged, "{answer:#}");
+        }
+        assert_eq!(bundle.mappings.get(customer(1)).await.unwrap(), stored);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_import_reports_its_first_twenty_problems() {
+    at_both_ends(21, async |count| {
+        let bundle = Bundle::new(&Options::default());
+        put(&bundle, "mappings/a", &vec!["no JSON".to_owned(); count]).await;
+        let request = json!({"action": "import-mappings", "from": "mappings/a"});
+        let answer = ask(&bundle, request).await;
+        assert_eq!(answer["invalid"], count);
+        answer["problems"].as_array().unwrap().len() < count
+    })
+    .await;
+}
+
+/// So many records are owed, the first of them for longest.
+async fn owe(bundle: &Bundle, count: usize) {
+    for number in 1..=i64::try_from(count).unwrap() {
+        let owed = NewOwed {
+            subject: Subject::Entity(customer(number)),
+            stage: Stage::ToErp,
+            reason: Reason::Validation,
+            detail: "a test".to_owned(),
+            code: None,
+            at: bundle.clock.now() + TimeDelta::milliseconds(number),
+            correlation: Uuid::new_v4(),
+            cause: None,
+        };
+        bundle.owed.put(owed).await.unwrap();
+    }
+}
+
+/// The messages of a queue of changes, by their groups.
+fn groups(bundle: &Bundle) -> BTreeSet<String> {
+    let mut groups = BTreeSet::new();
+    loop {
+        let messages = bundle.changes.receive(10);
+        if messages.is_empty() {
+            return groups;
+        }
+        for message in messages {
+            bundle.changes.delete(&message.receipt);
+            assert!(groups.insert(message.group.unwrap()), "each once");
+        }
+    }
+}
+
+fn names(numbers: std::ops::RangeInclusive<i64>) -> BTreeSet<String> {
+    numbers.map(|number| customer(number).to_string()).collect()
+}
+
+/// A page has twenty records in memory, and about 1,500 in DynamoDB.
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_is_counted_listed_and_tried_again_over_more_than_one_page() {
+    let bundle = Bundle::new(&Options::default());
+    owe(&bundle, 75).await;
+    let status = ask(&bundle, json!({"action": "status"})).await;
+    assert_eq!(status["owed"]["owed"], json!({"validation": 75}));
+    let request = json!({"action": "owed", "limit": 70, "reason": "validation"});
+    let listed = ask(&bundle, request).await;
+    assert_eq!(listed["found"], 75);
+    let subjects = listed["owed"].as_array().unwrap().iter();
+    let subjects: Vec<&str> = subjects.map(|it| it["subject"].as_str().unwrap()).collect();
+    let oldest: Vec<String> = (1..=70).map(|it| customer(it).to_string()).collect();
+    assert_eq!(subjects, oldest, "the oldest first");
+    let retried = ask(&bundle, json!({"action": "owed", "do": "retry"})).await;
+    assert_eq!(retried["retried"], 75);
+    assert_eq!(groups(&bundle), names(1..=75));
+    let request =
+        json!({"action": "owed", "do": "dismiss", "kind": "customer", "because": "a test"});
+    assert_eq!(ask(&bundle, request).await["dismissed"], 75);
+    let left = ask(&bundle, json!({"action": "owed"})).await;
+    assert_eq!(left["found"], 0);
+    let dismissed = ask(&bundle, json!({"action": "owed", "dismissed": true})).await;
+    assert_eq!(dismissed["found"], 75);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_owed_records_are_listed_unless_more_are_asked_for_and_two_thousand_at_most() {
+    for (limit, most) in [(Value::Null, 50), (json!(1_000_000), 2_000)] {
+        at_both_ends(most + 1, async |count| {
+            let bundle = Bundle::new(&Options::default());
+            owe(&bundle, count).await;
+            let answer = ask(&bundle, json!({"action": "owed", "limit": limit})).await;
+            assert_eq!(answer["found"], count);
+            let listed = answer["owed"].as_array().unwrap().len();
+            let says_so = answer["summary"].as_str().unwrap().contains("The oldest");
+            assert_eq!(listed < count, says_so);
+            listed < count
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_hundred_owed_records_are_tried_again_in_one_go_at_most_the_oldest_first() {
+    at_both_ends(501, async |count| {
+        let bundle = Bundle::new(&Options::default());
+        owe(&bundle, count).await;
+        let answer = ask(&bundle, json!({"action": "owed", "do": "retry"})).await;
+        assert_eq!(answer["retried"], 500);
+        assert_eq!(groups(&bundle), names(1..=500));
+        answer["summary"].as_str().unwrap().contains("1 more wait")
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_thousand_owed_records_are_dismissed_in_one_go_at_most() {
+    at_both_ends(2_001, async |count| {
+        let bundle = Bundle::new(&Options::default());
+        owe(&bundle, count).await;
+        let request =
+            json!({"action": "owed", "do": "dismiss", "kind": "customer", "because": "a test"});
+        let answer = ask(&bundle, request).await;
+        assert_eq!(answer["dismissed"], 2_000);
+        answer["summary"].as_str().unwrap().contains("1 more fit")
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_what_is_owed_is_read_while_thirty_five_seconds_are_left_and_acted_on_while_ten_are() {
+    let requests = [
+        json!({"action": "owed", "do": "retry"}),
+        json!({"action": "owed", "do": "dismiss", "kind": "customer", "because": "a test"}),
+    ];
+    for request in &requests {
+        // What the list of one page tells is acted on.
+        at_both_ends(10 * SECOND, async |time| {
+            let bundle = Bundle::new(&Options::default());
+            owe(&bundle, 20).await;
+            let answer = ask_within(&bundle, request.clone(), time).await.unwrap();
+            let done = answer.get("retried").or(answer.get("dismissed")).unwrap();
+            assert!(done == 0 || done == 20, "{answer:#}");
+            done == 20
+        })
+        .await;
+    }
+    for request in [&requests[0], &json!({"action": "owed"})] {
+        at_both_ends(35 * SECOND, async |time| {
+            let bundle = Bundle::new(&Options::default());
+            owe(&bundle, 21).await;
+            let answer = ask_within(&bundle, request.clone(), time).await.unwrap();
+            let is_whole = !answer["summary"].as_str().unwrap().contains("too long");
+            assert_eq!(answer["found"] == 21, is_whole);
+            is_whole
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_status_counts_what_is_owed_while_thirty_five_seconds_are_left() {
+    at_both_ends(35 * SECOND, async |time| {
+        let bundle = Bundle::new(&Options::default());
+        owe(&bundle, 21).await;
+        let request = json!({"action": "status"});
+        let status = ask_within(&bundle, request, time).await.unwrap();
+        let is_whole = status["owed"]["owed"] == json!({"validation": 21});
+        let says_so = status["summary"].as_str().unwrap().contains("at least");
+        assert_eq!(is_whole, !says_so, "{status:#}");
+        is_whole
+    })
+    .await;
+}
+
+/// Imports that are under way, the first of them for longest.
+async fn open_jobs(bundle: &Bundle, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for number in 0..i64::try_from(count).unwrap() {
+        let at = bundle.clock.now() + TimeDelta::seconds(number);
+        let line = ImportLine::code(id(number + 1), "C1".parse().unwrap(), Uuid::new_v4());
+        let batch = ImportBatch {
+            id: Uuid::new_v4(),
+            kind: EntityKind::Customer,
+            scope: Scope::Client,
+            lines: vec![line],
+            state: BatchState::Submitting,
+            recorded_at: at,
+            since: at,
+        };
+        bundle.import_jobs.record(&batch).await.unwrap();
+        ids.push(batch.id.to_string());
+    }
+    ids
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_imports_are_shown_unless_more_are_asked_for_and_two_hundred_at_most() {
+    for (limit, most) in [(Value::Null, 20), (json!(1_000_000), 200)] {
+        at_both_ends(most + 1, async |count| {
+            let bundle = Bundle::new(&Options::default());
+            let ids = open_jobs(&bundle, count).await;
+            let answer = ask(&bundle, json!({"action": "jobs", "limit": limit})).await;
+            let words = format!("{count} imports with {count} lines");
+            assert!(answer["summary"].as_str().unwrap().starts_with(&words));
+            let shown = answer["jobs"].as_array().unwrap().iter();
+            let shown: Vec<&str> = shown.map(|job| job["batch"].as_str().unwrap()).collect();
+            assert_eq!(shown, ids[..count.min(most)], "the oldest first");
+            shown.len() < count
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_lines_of_a_jobs_log_are_shown() {
+    at_both_ends(51, async |rows: usize| {
+        let bundle = Bundle::new(&Options::default());
+        bundle.norce.poison(Poison {
+            rows: PoisonRows::Matching(Arc::new(|_| true)),
+            mode: PoisonMode::RowFails,
+            message: "The row could not be read.".to_owned(),
+        });
+        let lines = (0..i64::try_from(rows).unwrap()).map(|number| {
+            let number = bundle.norce.add_customer(person(number));
+            ImportLine::code(
+                id(number),
+                format!("C{number}").parse().unwrap(),
+                Uuid::new_v4(),
+            )
+        });
+        let request = ImportRequest {
+            kind: EntityKind::Customer,
+            scope: Scope::Client,
+            lines: lines.collect(),
+            alone: false,
+            since: None,
+        };
+        bundle
+            .imports
+            .send(&[request], Duration::ZERO)
+            .await
+            .unwrap();
+        bundle.run_until_quiet().await;
+        let job = bundle.norce.imports()[0].job;
+        let answer = ask(&bundle, json!({"action": "jobs", "job": job})).await;
+        let log = answer["jobs"][0]["log"].as_array().unwrap().len();
+        assert!(log >= rows.min(50), "{answer:#}");
+        log < rows
+    })
+    .await;
+}
+
+async fn bury(bundle: &Bundle, count: usize) {
+    for number in 1..=i64::try_from(count).unwrap() {
+        let message = ChangeMessage::Entity {
+            entity: customer(number),
+            cause: Cause::Changed,
+            received_at: bundle.clock.now(),
+            ordered_at: None,
+            correlation: Uuid::new_v4(),
+        };
+        let (body, group) = (serde_json::to_string(&message).unwrap(), message.group());
+        let buried = bundle.changes.dead_letter(&body, Some(&group), "a test");
+        buried.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_dead_letters_are_shown_unless_more_are_asked_for_and_a_hundred_at_most() {
+    for (limit, most) in [(Value::Null, 10), (json!(1_000_000), 100)] {
+        at_both_ends(most + 1, async |count| {
+            let bundle = Bundle::new(&Options::default());
+            bury(&bundle, count).await;
+            let request = json!({"action": "dead-letters", "do": "show", "limit": limit});
+            let answer = ask(&bundle, request).await;
+            let shown = answer["messages"].as_array().unwrap();
+            let ids: BTreeSet<&str> = shown.iter().map(|it| it["id"].as_str().unwrap()).collect();
+            assert_eq!(ids.len(), shown.len(), "each once");
+            assert_eq!(answer["queues"][0]["deadLetters"], count);
+            shown.len() < count
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_dead_letters_are_sent_again_in_one_go_at_most() {
+    at_both_ends(1_001, async |count| {
+        let bundle = Bundle::new(&Options::default());
+        bury(&bundle, count).await;
+        let request = json!({"action": "dead-letters", "do": "redrive"});
+        let answer = ask(&bundle, request).await;
+        assert_eq!(answer["redriven"], 1_000);
+        let left = bundle.changes.dead_letters().len();
+        assert_eq!(groups(&bundle).len() + left, count);
+        left == 1
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_dead_letters_are_looked_at_while_fifteen_seconds_are_left() {
+    for (action, field) in [("show", "messages"), ("redrive", "redriven")] {
+        at_both_ends(15 * SECOND, async |time| {
+            let bundle = Bundle::new(&Options::default());
+            bury(&bundle, 3).await;
+            let request = json!({"action": "dead-letters", "do": action});
+            let answer = ask_within(&bundle, request, time).await.unwrap();
+            let done = match &answer[field] {
+                Value::Array(messages) => messages.len(),
+                Value::Null => 0,
+                count => usize::try_from(count.as_u64().unwrap()).unwrap(),
+            };
+            assert!(done == 0 || done == 3, "{answer:#}");
+            done == 3
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_names_two_thousand_entities_at_most() {
+    at_both_ends(2_001_u64, async |count| {
+        let bundle = Bundle::new(&Options::default());
+        let count = i64::try_from(count).unwrap();
+        let entities: Vec<String> = names(1..=count).into_iter().collect();
+        let request = json!({"action": "replay", "entities": entities});
+        let answer = ask_within(&bundle, request, TIME).await;
+        let sent = groups(&bundle);
+        match answer {
+            Ok(_) => assert_eq!(sent, names(1..=count)),
+            Err(_) => assert!(sent.is_empty()),
+        }
+        sent.is_empty()
+    })
+    .await;
+}
+
+/// Companies come first; a go ends after the page with which there are two thousand.
+#[tokio::test(start_paused = true)]
+async fn a_replay_goes_on_where_it_left_off_over_pages_and_kinds() {
+    let bundle = Bundle::new(&Options::default());
+    for event in EventType::ALL {
+        bundle.norce.unsubscribe(event);
+    }
+    let since = bundle.clock.now();
+    tokio::time::sleep(SECOND).await;
+    let mut expected = BTreeSet::new();
+    for number in 0..1_100 {
+        let firm = bundle.norce.add_company(NewCompany {
+            name: Some(format!("Bolaget {number} AB")),
+            ..NewCompany::default()
+        });
+        expected.insert(company(firm).to_string());
+        let anna = bundle.norce.add_customer(person(number));
+        expected.insert(customer(anna).to_string());
+    }
+    let request = json!({"action": "replay", "since": since});
+    let answers = ask_on(&bundle, request.clone(), "after", TIME).await;
+    assert_eq!((answers.len(), sum(&answers, "sent")), (2, 2_200));
+    assert!(answers[0]["sent"].as_u64().unwrap() >= 2_000);
+    assert_eq!(groups(&bundle), expected);
+    // Of one kind.
+    let mut of_companies = request;
+    of_companies["kind"] = json!("company");
+    let answers = ask_on(&bundle, of_companies, "after", TIME).await;
+    assert_eq!(sum(&answers, "sent"), 1_100);
+}
+
+/// Nothing was looked at, and so it does not say that it is done.
+#[tokio::test(start_paused = true)]
+async fn p13_a_replay_of_a_time_range_is_begun_while_thirty_seconds_are_left() {
+    at_both_ends(30 * SECOND, async |time| {
+        let bundle = Bundle::new(&Options::default());
+        let since = bundle.clock.now();
+        tokio::time::sleep(SECOND).await;
+        bundle.norce.add_customer(person(1));
+        bundle.norce.settled().await;
+        let request = json!({"action": "replay", "since": since, "dryRun": true});
+        match ask_within(&bundle, request, time).await {
+            Ok(answer) => {
+                assert_eq!((&answer["sent"], answer.get("after")), (&json!(1), None));
+                true
+            }
+            Err(refusal) => {
+                assert!(matches!(refusal, Refusal::Later(_)), "{refusal}");
+                false
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn explain_shows_the_events_of_the_last_three_days() {
+    at_both_ends(
+        TimeDelta::days(3) + TimeDelta::milliseconds(1),
+        async |age| {
+            let bundle = Bundle::new(&Options::default());
+            let number = bundle.norce.add_customer(person(1));
+            let subject = customer(number).to_string();
+            let text =
+                format!(r#"{{"fields":{{"message":"change handled","subject":"{subject}"}}}}"#);
+            bundle.logs.change_events.write(bundle.clock.now(), text);
+            tokio::time::sleep(age.to_std().unwrap()).await;
+            let answer = ask(&bundle, json!({"action": "explain", "id": number})).await;
+            answer["last"]["events"].as_array().unwrap().is_empty()
+        },
+    )
+    .await;
+}
+
+/// A log whose first page takes some time.
+struct Slow {
+    takes: Duration,
+    pages: usize,
+}
+
+#[async_trait]
+impl Logs for Slow {
+    async fn find(
+        &self,
+        _: &str,
+        _: DateTime<Utc>,
+        after: Option<&str>,
+    ) -> Result<LogPage, LogsError> {
+        if after.is_none() {
+            tokio::time::sleep(self.takes).await;
+        }
+        let page: usize = after.map_or(1, |after| after.parse().unwrap());
+        Ok(LogPage {
+            lines: Vec::new(),
+            next: (page < self.pages).then(|| (page + 1).to_string()),
+        })
+    }
+}
+
+async fn is_search_given_up(log: Slow) -> bool {
+    let mut bundle = Bundle::new(&Options::default());
+    let number = bundle.norce.add_customer(person(1));
+    let ports = bundle.operator.ports.as_mut().unwrap();
+    ports.logs.truncate(1);
+    ports.logs[0].logs = Arc::new(log);
+    let answer = ask(&bundle, json!({"action": "explain", "id": number})).await;
+    answer["last"].get("incomplete").is_some()
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_a_search_in_a_log_takes_ten_seconds_at_most_and_begins_no_page_with_less_than_two() {
+    at_both_ends(10 * SECOND + Duration::from_millis(1), async |takes| {
+        is_search_given_up(Slow { takes, pages: 1 }).await
+    })
+    .await;
+    at_both_ends(8 * SECOND + Duration::from_millis(1), async |takes| {
+        is_search_given_up(Slow { takes, pages: 2 }).await
+    })
+    .await;
+}
+
+/// The checks of a report, by their names, and whether all is well with each.
+async fn is_well(bundle: &Bundle, name: &str) -> bool {
+    let report = ask(bundle, json!({"action": "doctor"})).await;
+    let mut checks = report["checks"].as_array().unwrap().iter();
+    let check = checks.find(|check| check["check"] == name).unwrap();
+    check["ok"] == true
+}
+
+#[tokio::test(start_paused = true)]
+async fn doctor_finds_an_erp_whose_clock_differs_by_more_than_two_minutes() {
+    for sign in [1, -1] {
+        // HTTP tells whole seconds.
+        at_both_ends(121_u64, async |seconds| {
+            let bundle = Bundle::new(&Options::default());
+            let by = TimeDelta::seconds(sign * i64::try_from(seconds).unwrap());
+            let now = bundle.clock.now();
+            bundle.erp.configure(|settings| {
+                settings.clock = business_central_simulator::Clock::from_fn(move || now + by);
+            });
+            !is_well(&bundle, "erp client: reachable").await
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn doctor_finds_a_pass_that_has_run_for_more_than_a_day() {
+    at_both_ends(
+        TimeDelta::days(1) + TimeDelta::milliseconds(1),
+        async |age| {
+            let bundle = Bundle::new(&Options::default());
+            let mut run = bundle.pass(PassMode::Delta).await;
+            run.id = Uuid::new_v4();
+            run.version = 1;
+            run.ended = None;
+            // The one that has ended is older.
+            tokio::time::sleep(SECOND).await;
+            run.started = bundle.clock.now();
+            assert!(bundle.passes.save(&run).await.unwrap());
+            tokio::time::sleep(age.to_std().unwrap()).await;
+            !is_well(&bundle, "schedule delta pass").await
+        },
+    )
+    .await;
+}
+
+/// An order is the simplest occasion: nothing else changes with it.
+async fn order(bundle: &Bundle) {
+    bundle.norce.place_order(NewOrder {
+        application_id: 1,
+        guest: true,
+        email: Some("gunnar@example.com".to_owned()),
+        items: vec![("P1".to_owned(), 9.9)],
+        ..NewOrder::default()
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn doctor_misses_an_event_a_quarter_of_an_hour_after_its_occasion() {
+    at_both_ends(
+        Duration::from_secs(15 * 60) + Duration::from_millis(1),
+        async |age| {
+            let bundle = Bundle::new(&Options::default());
+            let _captured = bundle.logs.capture();
+            for event in EventType::ALL {
+                bundle.norce.unsubscribe(event);
+            }
+            order(&bundle).await;
+            tokio::time::sleep(age).await;
+            !is_well(&bundle, "events about new orders").await
+        },
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn doctor_looks_for_events_and_occasions_of_a_day() {
+    at_both_ends(24 * HOUR + Duration::from_millis(1), async |age| {
+        let bundle = Bundle::new(&Options::default());
+        let _captured = bundle.logs.capture();
+        for event in EventType::ALL {
+            bundle.norce.unsubscribe(event);
+        }
+        order(&bundle).await;
+        tokio::time::sleep(age).await;
+        is_well(&bundle, "events about new orders").await
+    })
+    .await;
+}
