@@ -8,7 +8,7 @@
 //!
 //! ```sh
 //! FAULT_SEED=4711 cargo test -p tests --test faults chance
-//! FAULT_RUNS=10000 cargo test -p tests --test faults chance
+//! FAULT_FIRST=10000 FAULT_RUNS=10000 cargo test -p tests --test faults chance
 //! ```
 
 #![allow(
@@ -53,7 +53,7 @@ use tests::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// Runs that chance decides, unless `FAULT_RUNS` says otherwise; `.ci/run` makes 10,000.
+/// Runs that chance decides, unless `FAULT_RUNS` says otherwise; `.ci/run` makes 4,000.
 const RUNS: u64 = 400;
 /// How long the faults last in such a run: some work is done while they last, some is not.
 const FAULTS_LAST: Duration = Duration::from_secs(2 * 3_600);
@@ -887,12 +887,13 @@ fn whatever_chance_brings_is_survived() {
         return;
     }
     let runs = number("FAULT_RUNS").unwrap_or(RUNS);
-    let next = AtomicU64::new(0);
+    let first = number("FAULT_FIRST").unwrap_or(0);
+    let next = AtomicU64::new(first);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let one = || {
             while let seed = next.fetch_add(1, Ordering::Relaxed)
-                && seed < runs
+                && seed < first + runs
             {
                 let result = catch_unwind(AssertUnwindSafe(|| run(chance(seed))));
                 if let Err(panic) = result {
