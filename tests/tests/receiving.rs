@@ -688,6 +688,8 @@ impl Receiver {
 
 /// How often a wrong secret may make the function read the right one.
 const READ_AT_MOST_EVERY: Duration = Duration::from_secs(10);
+/// How long a post waits for a secret that is read again.
+const LONGEST_READ: Duration = Duration::from_secs(1);
 /// How long a secret is used without reading it.
 const SECRET_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
@@ -757,10 +759,16 @@ async fn p1_while_secrets_cannot_be_read_the_last_one_goes_on_and_then_the_new_o
         manager.set(None);
         for _ in 0..10 {
             tokio::time::advance(SECRET_LIFETIME).await;
+            let begin = tokio::time::Instant::now();
             assert!(receiver.lets_in(&post("current")).await);
+            assert!(begin.elapsed() <= LONGEST_READ, "{:?}", begin.elapsed());
+            // The posts that follow do not wait for it again.
+            let reads = manager.reads();
             assert!(!receiver.lets_in(&post("newest")).await);
+            assert_eq!(manager.reads(), reads);
         }
         manager.set(Some(secrets[2]));
+        tokio::time::advance(READ_AT_MOST_EVERY).await;
         assert!(receiver.lets_in(&post("newest")).await);
         assert!(!receiver.lets_in(&post("current")).await);
     }

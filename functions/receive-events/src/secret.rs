@@ -13,9 +13,12 @@ use tokio::sync::Mutex;
 
 /// How long a secret is used without reading it again.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
-/// How often a wrong secret may make us read it again: a guesser must not be able to run up a bill, and a rotated
-/// secret must not wait long.
+/// How often a secret is read again at most, where a wrong one was shown or the last attempt failed: a guesser must not be
+/// able to run up a bill, a failing Secrets Manager must not hold up every post, and a rotated secret must not wait long.
 const RENEW_AT_MOST_EVERY: Duration = Duration::from_secs(10);
+/// How long a post waits for a secret to be read again, of the four seconds within which it is answered. A read takes tens of
+/// milliseconds.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(1);
 
 /// Says which secrets are accepted: of events ([`EventSecret`]) or of orders ([`OrderSecret`]).
 #[async_trait]
@@ -28,8 +31,15 @@ pub trait Accepted<S>: Send + Sync {
 pub struct CachedSecret<S> {
     secrets: Secrets,
     arn: String,
-    /// With the time when it was read, which may be many frozen hours ago.
-    cached: Mutex<Option<(Arc<S>, Since)>>,
+    cached: Mutex<Option<Cached<S>>>,
+}
+
+/// A secret that was read, perhaps many frozen hours ago.
+struct Cached<S> {
+    secret: Arc<S>,
+    read_at: Since,
+    /// The same, or later, where it could not be read again.
+    tried_at: Since,
 }
 
 impl<S> CachedSecret<S> {
@@ -48,28 +58,37 @@ impl<S: SecretForm + Send + Sync> Accepted<S> for CachedSecret<S> {
     async fn accepted(&self, renewed: bool) -> Result<Arc<S>, SecretError> {
         // Held while reading, so that a burst of posts reads once.
         let mut cached = self.cached.lock().await;
-        let fresh_for = if renewed {
-            RENEW_AT_MOST_EVERY
-        } else {
-            LIFETIME
+        let Some(old) = cached.as_mut() else {
+            let secret = Arc::new(self.secrets.get::<S>(&self.arn).await?);
+            *cached = Some(Cached {
+                secret: secret.clone(),
+                read_at: Since::now(),
+                tried_at: Since::now(),
+            });
+            return Ok(secret);
         };
-        if let Some((secret, read_at)) = cached.as_ref()
-            && read_at.elapsed() < fresh_for
-        {
-            return Ok(secret.clone());
+        let is_recent = old.tried_at.elapsed() < RENEW_AT_MOST_EVERY;
+        if is_recent || (!renewed && old.read_at.elapsed() < LIFETIME) {
+            return Ok(old.secret.clone());
         }
-        match (self.secrets.get::<S>(&self.arn).await, cached.as_ref()) {
-            (Ok(secret), _) => {
-                let secret = Arc::new(secret);
-                *cached = Some((secret.clone(), Since::now()));
-                Ok(secret)
+        let read = tokio::time::timeout(LONGEST_RENEWAL, self.secrets.get::<S>(&self.arn));
+        let failure = match read.await {
+            Ok(Ok(secret)) => {
+                old.secret = Arc::new(secret);
+                old.read_at = Since::now();
+                None
             }
-            (Err(error), Some((secret, _))) => {
-                tracing::warn!(%error, "a secret could not be read anew; the old one goes on");
-                Ok(secret.clone())
-            }
-            (Err(error), None) => Err(error),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer in time".to_owned()),
+        };
+        old.tried_at = Since::now();
+        if let Some(error) = failure {
+            tracing::warn!(
+                error,
+                "a secret could not be read again; the old one stays in use"
+            );
         }
+        Ok(old.secret.clone())
     }
 }
 
