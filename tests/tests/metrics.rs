@@ -124,6 +124,27 @@ async fn an_outage_is_measured_within_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_age_of_an_import_that_norce_does_not_finish_is_measured() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let bundle = Bundle::new(&Options::default());
+    bundle
+        .norce
+        .configure(|settings| settings.jobs.delay = 6 * HOUR);
+    let customer = bundle.norce.add_customer(anna());
+    bundle.norce.place_order(order_of(customer));
+    bundle.run_for(4 * HOUR).await;
+    let _ = Measured::of(&bundle);
+    bundle.run_for(HOUR / 2).await;
+    let age = Measured::of(&bundle).value(Metric::OpenBatchSeconds, "");
+    assert!((4 * 3_600..=4 * 3_600 + 1_800).contains(&age), "{age} s");
+    bundle.quiet_within(3 * HOUR).await;
+    let _ = Measured::of(&bundle);
+    bundle.run_for(HOUR).await;
+    let measured = Measured::of(&bundle);
+    assert!(measured.values(Metric::OpenBatchSeconds, "").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn posts_are_counted_by_their_answer() {
     let bundle = Bundle::new(&Options::default());
     let secret = ("x-event-secret", tests::bundle::EVENT_SECRET);

@@ -380,6 +380,55 @@ async fn p9_a_poison_row_is_found_in_the_log() {
     assert_eq!(errors[0].message, "The code of [e-mail] is taken");
 }
 
+/// A line of the log is a warning, an error, or neither.
+#[tokio::test(start_paused = true)]
+async fn warnings_in_the_log_are_told_from_errors_and_from_what_is_only_said() {
+    let shop = Shop::new(Settings::default());
+    let people = ["anna", "bo", "eva"].map(|name| shop.customer(&format!("{name}@example.com")));
+    for (person, mode) in people
+        .into_iter()
+        .zip([PoisonMode::RowWarns, PoisonMode::RowFails])
+    {
+        shop.norce.poison(Poison {
+            rows: PoisonRows::Ids(BTreeSet::from([person])),
+            mode,
+            message: "something".to_owned(),
+        });
+    }
+    let lines: Vec<_> = people
+        .iter()
+        .map(|person| line(*person, &format!("C{person}")))
+        .collect();
+    let submitted = shop
+        .connect
+        .import(
+            EntityKind::Customer,
+            Scope::Client,
+            ImportShape::CODE,
+            &lines,
+            minute(),
+        )
+        .await
+        .unwrap();
+    shop.finished(submitted.job).await;
+    let log = shop.connect.job_log(submitted.job, minute()).await.unwrap();
+    let of = |person: i64| {
+        let of_row = log.iter().find(|entry| {
+            entry
+                .row
+                .as_ref()
+                .is_some_and(|row| row.id == Some(id(person)))
+        });
+        of_row.map(|entry| (entry.is_warning, entry.is_error))
+    };
+    let [warned, failed, _] = people;
+    assert_eq!(of(warned), Some((true, false)));
+    assert_eq!(of(failed), Some((false, true)));
+    let flags = |entry: &shared::norce::JobLogEntry| (entry.is_warning, entry.is_error);
+    let said = log.iter().filter(|entry| flags(entry) == (false, false));
+    assert!(said.count() > 0, "{log:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn p2_an_import_whose_answer_is_lost_is_one_job_and_told_as_unknown() {
     for effect in [

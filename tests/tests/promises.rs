@@ -133,6 +133,69 @@ async fn a_first_order_gives_the_customer_its_code() {
     );
 }
 
+/// Two customers of one household: the look-up for the second one finds the record of the first.
+#[tokio::test(start_paused = true)]
+async fn p15_a_second_customer_with_the_same_address_is_not_bound_to_the_record_of_the_first() {
+    let bundle = Bundle::new(&Options::default());
+    let [first, second] = [1, 2].map(|number| {
+        bundle.norce.add_customer(NewCustomer {
+            email: anna(1).email,
+            ..anna(number)
+        })
+    });
+    bundle.norce.place_order(order_of(first));
+    bundle.run_until_quiet().await;
+    let before = bundle.erp.customers(bundle.erp_company());
+    assert_eq!(before.len(), 1);
+    bundle.norce.place_order(order_of(second));
+    bundle.run_until_quiet().await;
+    assert_eq!(bundle.erp.customers(bundle.erp_company()), before);
+    assert_eq!(bundle.mappings.get(customer(second)).await.unwrap(), None);
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!((owed.len(), owed[0].reason), (1, Reason::Conflict));
+    let owner = customer(first).to_string();
+    assert!(owed[0].detail.contains(&owner), "{}", owed[0].detail);
+}
+
+/// What a record is in the ERP does not change with the shop: it is updated as what it was bound as.
+#[tokio::test(start_paused = true)]
+async fn a_person_that_joins_a_company_is_still_updated_as_the_person_that_it_was_bound_as() {
+    let bundle = Bundle::new(&Options::default());
+    let number = bundle.norce.add_customer(anna(1));
+    bundle.norce.place_order(order_of(number));
+    bundle.run_until_quiet().await;
+    let firm = bundle.norce.add_company(bolaget());
+    bundle.norce.link(number, firm, true);
+    bundle.norce.change_customer(number, |record| {
+        record.row.phone_number = Some("08-99".to_owned());
+    });
+    bundle.run_until_quiet().await;
+    let customers = bundle.erp.customers(bundle.erp_company());
+    let persons: Vec<&str> = customers
+        .iter()
+        .filter(|record| record.r#type == "Person")
+        .map(|record| record.phone_number.as_str())
+        .collect();
+    assert_eq!(persons, ["08-99"]);
+    assert_nothing_owed(&bundle).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contact_that_has_not_ordered_brings_no_company_to_the_erp() {
+    let bundle = Bundle::new(&Options::default());
+    let firm = bundle.norce.add_company(bolaget());
+    let number = bundle.norce.add_customer(anna(1));
+    bundle.norce.link(number, firm, true);
+    bundle.run_until_quiet().await;
+    bundle.norce.change_customer(number, |record| {
+        record.row.phone_number = Some("08-99".to_owned());
+    });
+    bundle.run_until_quiet().await;
+    assert!(bundle.erp.customers(bundle.erp_company()).is_empty());
+    assert!(bundle.erp.contacts(bundle.erp_company()).is_empty());
+    assert_nothing_owed(&bundle).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_company_brings_its_contacts_and_a_contact_reaches_the_company() {
     let bundle = Bundle::new(&Options::default());

@@ -97,3 +97,19 @@ impl Address {
         *self == Self::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_country_code_is_two_letters_in_any_case() {
+        assert_eq!(" se ".parse(), Ok(CountryCode::SE));
+        for text in ["", "s", "s1", "1e", "swe", "åe", "s e"] {
+            assert_eq!(
+                text.parse::<CountryCode>(),
+                Err(InvalidCountryCode(text.to_owned()))
+            );
+        }
+    }
+}

@@ -292,8 +292,13 @@ async fn who_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_whe
     let row = &customers[0].row;
     assert_eq!(row.customer_code, Some(record.number.clone()));
     assert_eq!(row.email_address.as_deref(), Some("Person.1@Example.com"));
-    // One for each application.
+    // One for each application, and only what says how it is created is set.
     assert_eq!(customers[0].accounts.len(), 2);
+    let import = &bundle.norce.imports()[0];
+    assert_eq!(
+        import.header["AccountFieldsThatAreSet"],
+        json!(["StatusCreateOnly"])
+    );
     assert!(bundle.norce.contract_notes().is_empty());
     // What was inserted is bound, and is not inserted again.
     let imports = bundle.norce.imports().len();

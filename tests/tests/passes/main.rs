@@ -448,6 +448,35 @@ async fn a_hundred_unknown_records_cost_one_look_up() {
     assert_eq!(run.cost.mapping_read_requests, 10 + 40);
 }
 
+/// What a pass over each kind of case costs: the cost model rests on these numbers, and people see them of every pass.
+#[tokio::test(start_paused = true)]
+async fn a_pass_counts_the_calls_that_it_makes() {
+    let bundle = Bundle::new(&Options::default());
+    many_cases(&bundle).await;
+    let counted = |cost: &shared::passes::Cost| {
+        [
+            ("pages", cost.pages),
+            ("calls to the ERP", cost.erp_calls),
+            ("calls to Norce", cost.query_calls),
+            ("mappings read", cost.mapping_reads),
+            ("requests for them", cost.mapping_read_requests),
+            ("mappings written", cost.mapping_writes),
+            ("lines", cost.import_lines),
+        ]
+    };
+    for (mode, expected) in [
+        // A register that is new to us, with some of everything.
+        (PassMode::Full, [3, 15, 7, 4_620, 49, 574, 294]),
+        // Most of it is unchanged; what is in conflict is asked about again.
+        (PassMode::Full, [3, 1, 2, 1_260, 13, 0, 0]),
+        (PassMode::Sweep, [5, 0, 5, 1_260, 13, 0, 0]),
+    ] {
+        let run = bundle.pass(mode).await;
+        let counted = counted(&run.cost);
+        assert_eq!(counted.map(|(_, count)| count), expected, "{counted:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_sweep_heals_dropped_events_and_finds_who_was_forgotten() {
     let bundle = Bundle::new(&Options::default());
@@ -497,7 +526,10 @@ async fn the_sweep_heals_dropped_events_and_finds_who_was_forgotten() {
     let run = bundle.pass(PassMode::Full).await;
     assert_eq!(ended(&run).skipped["forgotten in Norce"], 1);
     let run = bundle.pass(PassMode::Sweep).await;
-    assert_eq!(ended(&run).queued, 0);
+    let counts = ended(&run);
+    assert_eq!(counts.queued, 0);
+    assert!(counts.seen > 0);
+    assert_eq!(counts.unchanged, counts.seen);
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,6 +91,12 @@ async fn p10_a_plan_writes_nothing_and_says_what_the_pass_then_does() {
     assert_eq!(of("bound"), run.counts.bound);
     assert_eq!(of("conflict"), run.counts.conflicts);
     assert_eq!(of("skipped"), run.counts.skipped.values().sum::<u64>());
+    // Whoever reads it learns why, and gets no place to go on from.
+    for line in &plan.lines {
+        let says_why = ["conflict", "waiting", "skipped"].contains(&line.group.as_str());
+        assert_eq!(line.reason.is_some(), says_why, "{line:?}");
+    }
+    assert_eq!(plan.run.work, None);
     // Line by line: every code that was promised is there.
     for line in plan.lines.iter().filter(|line| line.group == "code") {
         let id = line.norce_id.unwrap();

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
 };
 
 use serde_json::{Value, json};
@@ -23,18 +24,26 @@ const MARGIN: usize = LIMIT / 10;
 /// the log, and the dimension of the metrics.
 const OF_THE_PROCESS: &[&str] = &[RESOURCE_NAMES_SECRET_ARN, "LOG_LEVEL", "STACK_NAME"];
 
-/// What a function reads, by the name of its binary.
-fn read(binary: &str, environment: Environment<'_>) -> Result<(), ConfigurationError> {
+/// What a function makes of its environment, as text, by the name of its binary.
+fn read(binary: &str, environment: Environment<'_>) -> Result<String, ConfigurationError> {
+    fn text(configuration: impl Debug) -> String {
+        format!("{configuration:#?}")
+    }
     match binary {
-        "receive-events" => receive_events::Configuration::read(environment).map(drop),
-        "change-events" => change_events::Configuration::read(environment).map(drop),
-        "submit-imports" => submit_imports::Configuration::read(environment).map(drop),
-        "poll-jobs" => poll_jobs::Configuration::read(environment).map(drop),
-        "erp-full-pass" => erp_full_pass::Configuration::read(environment).map(drop),
-        "operator" => match operator::Configuration::read(environment).faults {
-            faults if faults.is_empty() => Ok(()),
-            faults => Err(ConfigurationError { faults }),
-        },
+        "receive-events" => receive_events::Configuration::read(environment).map(text),
+        "change-events" => change_events::Configuration::read(environment).map(text),
+        "submit-imports" => submit_imports::Configuration::read(environment).map(text),
+        "poll-jobs" => poll_jobs::Configuration::read(environment).map(text),
+        "erp-full-pass" => erp_full_pass::Configuration::read(environment).map(text),
+        "operator" => {
+            let configuration = operator::Configuration::read(environment);
+            if configuration.faults.is_empty() {
+                Ok(text(configuration))
+            } else {
+                let faults = configuration.faults;
+                Err(ConfigurationError { faults })
+            }
+        }
         binary => panic!("what does {binary} read?"),
     }
 }
@@ -113,6 +122,51 @@ fn every_function_finds_what_it_reads_and_reads_what_it_finds() {
     }
     for name in names {
         assert!(asked.values().any(|asked| asked.contains(&name)), "{name}");
+    }
+}
+
+/// A variable that is left out, as by hand or with `cargo lambda watch`, means what the template's own default says.
+#[test]
+fn defaults_are_the_same_in_the_template_and_in_the_functions() {
+    let rendered = render(REQUIRED);
+    let mut left_out = BTreeSet::new();
+    for (name, function) in rendered.functions() {
+        let mut found = rendered.environment(name);
+        found.extend(document(&rendered, &found));
+        let binary = binary(function);
+        let without = |left_out: &str| {
+            let get = |name: &str| found.get(name).filter(|_| name != left_out).cloned();
+            read(binary, Environment::new(get))
+        };
+        let whole = without("").unwrap();
+        for variable in found.keys() {
+            let is_given = REQUIRED.iter().any(|(parameter, _)| {
+                let letters = variable.replace('_', "");
+                parameter.eq_ignore_ascii_case(&letters)
+            });
+            // Of a schedule that it does not know, `operator` says that it does not know it.
+            if variable.ends_with("_SCHEDULE") {
+                continue;
+            }
+            // Others are required.
+            let Ok(defaulted) = without(variable) else {
+                continue;
+            };
+            if !is_given {
+                let differs = whole.lines().zip(defaulted.lines()).find(|(a, b)| a != b);
+                assert_eq!(differs, None, "{binary} without {variable}");
+                left_out.insert(variable.clone());
+            }
+        }
+        if binary == "erp-full-pass" {
+            let get = |name: &str| found.get(name).cloned();
+            let configuration = erp_full_pass::Configuration::read(Environment::new(get));
+            let settings = configuration.unwrap().pass;
+            assert_eq!(settings, erp_full_pass::PassSettings::default());
+        }
+    }
+    for variable in ["PASS_OVERLAP_MINUTES", "CREATE_IN_ERP", "ERP_OWNED_FIELDS"] {
+        assert!(left_out.contains(variable), "{left_out:?}");
     }
 }
 
