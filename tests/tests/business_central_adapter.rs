@@ -1001,3 +1001,24 @@ proptest! {
         })?;
     }
 }
+
+/// A filter goes into the address, whose length the server limits.
+#[tokio::test]
+async fn keys_are_looked_up_fifteen_at_a_time() {
+    let world = World::new();
+    for (keys, requests) in [(1, 1), (15, 1), (16, 2), (30, 2), (31, 3)] {
+        let keys: Vec<NaturalKey> = (0..keys)
+            .map(|number| format!("anna.{number}@example.com"))
+            .map(|email| NaturalKey::Email(EmailKey::parse(&email).unwrap()))
+            .collect();
+        world.simulator.forget_requests();
+        let holders = world
+            .erp
+            .holders_of_keys(EntityKind::Customer, &keys, soon())
+            .await;
+        assert_eq!(holders.unwrap(), []);
+        let log = world.simulator.requests();
+        let asked = log.count(&Method::GET, Entity::Customers);
+        assert_eq!(asked, requests, "{} keys", keys.len());
+    }
+}

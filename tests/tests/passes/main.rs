@@ -760,3 +760,27 @@ async fn companies_are_found_by_their_organisation_number() {
         Some(Mapping::Bound(_))
     ));
 }
+
+/// A message of a queue has a size, and an import a number of rows.
+#[tokio::test(start_paused = true)]
+async fn the_lines_of_a_pass_are_sent_in_messages_of_a_hundred() {
+    let bundle = Bundle::new(&Options::default());
+    for number in 0..250 {
+        bundle.norce.add_customer(person(number));
+        person_in_erp(&bundle, number);
+    }
+    bundle.run_until_quiet().await;
+    bundle.delivered.lock().unwrap().clear();
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!(ended(&run).codes, 250);
+    let delivered = bundle.delivered.lock().unwrap();
+    let mut lines: Vec<usize> = delivered
+        .iter()
+        .filter_map(|body| {
+            let body: Value = serde_json::from_str(body).unwrap();
+            Some(body["lines"].as_array()?.len())
+        })
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [50, 100, 100]);
+}
