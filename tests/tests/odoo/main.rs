@@ -37,7 +37,10 @@ use shared::{
 };
 use suite::{Faults, Subject};
 use tests::odoo::Odoo as Server;
-use tokio::{runtime::Runtime, sync::OnceCell};
+use tokio::{
+    runtime::Runtime,
+    sync::{Mutex, OnceCell},
+};
 
 /// The connections of the server below belong to it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
@@ -94,8 +97,12 @@ fn subject(server: &Arc<Server>, company: NonZeroU32) -> Subject {
     Subject::new(Arc::new(erp), faults, Arc::new(partners))
 }
 
+/// Odoo refuses one of two companies that are made at the same time.
+static ONE_COMPANY_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
 /// Makes a company that the user of the adapter may see.
 async fn company(server: &Server, name: &str) -> NonZeroU32 {
+    let _turn = ONE_COMPANY_AT_A_TIME.lock().await;
     let company = json!({ "vals_list": [{ "name": name }] });
     let made = server.call("res.company", "create", company).await.unwrap();
     let own =

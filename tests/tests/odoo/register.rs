@@ -15,7 +15,7 @@ use crate::suite::Register;
 /// A page of a listing has 500 partners.
 const MORE_THAN_TWO_PAGES: usize = 1_200;
 /// So many partners in one transaction take Odoo several seconds.
-const LONG: usize = 4_000;
+const LONG: usize = 1_500;
 
 /// The partners of a company, through a client that shares nothing with the adapter.
 pub(crate) struct Partners {
