@@ -1022,3 +1022,29 @@ async fn keys_are_looked_up_fifteen_at_a_time() {
         assert_eq!(asked, requests, "{} keys", keys.len());
     }
 }
+
+/// Business Central's field holds several addresses: the finance department's stay where the shop's is one of them.
+#[tokio::test]
+async fn an_address_that_is_one_of_several_is_left_there_and_another_one_takes_their_place() {
+    let world = World::with_manual_numbers();
+    let record = world.created(&person()).await;
+    let several = "Anna.Ek@example.com;finance@example.com";
+    let id: Uuid = record.id.id.parse().unwrap();
+    world
+        .simulator
+        .edit_customer(world.company, id, &json!({ "email": several }))
+        .unwrap();
+    let seen = world.erp.get(&record.id, soon()).await.unwrap().unwrap();
+    let outcome = world.erp.update(&seen, &person(), soon()).await.unwrap();
+    assert!(
+        matches!(outcome, UpdateOutcome::Unchanged(_)),
+        "{outcome:?}"
+    );
+    let moved = Party {
+        email: text("anna.ny@example.com"),
+        ..person()
+    };
+    let outcome = world.erp.update(&seen, &moved, soon()).await.unwrap();
+    assert!(matches!(outcome, UpdateOutcome::Updated(_)), "{outcome:?}");
+    assert_eq!(world.customers()[0].email, "anna.ny@example.com");
+}
