@@ -300,6 +300,8 @@ async fn p9_lines_that_kill_their_invocation_do_not_multiply() {
         let most = hour * MESSAGES_IN_AN_HOUR;
         assert!((1..=most).contains(&messages), "hour {hour}: {messages}");
     }
+    let hops = bundle.take_hops();
+    println!("lines that kill their invocation for six hours: {hops:?}");
     bundle.interruption.clear();
     bundle.quiet_within(HOUR).await;
     assert_in_step(&bundle, id).await;
