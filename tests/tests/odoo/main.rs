@@ -17,7 +17,7 @@ mod suite;
 use std::{
     collections::BTreeSet,
     num::NonZeroU32,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -37,21 +37,40 @@ use shared::{
 };
 use suite::{Faults, Subject};
 use tests::odoo::Odoo as Server;
-use tokio::{
-    runtime::Runtime,
-    sync::{Mutex, OnceCell},
-};
+use tokio::{runtime::Runtime, sync::OnceCell};
 
 /// The connections of the server below belong to it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 /// What all tests share that do not restart it.
-static SERVER: OnceCell<Option<Arc<Server>>> = OnceCell::const_new();
+static SHARED: OnceCell<Option<Shared>> = OnceCell::const_new();
+/// More than the tests need.
+const COMPANIES: usize = 30;
+
+/// A server, and companies in it that no test has had.
+struct Shared {
+    server: Arc<Server>,
+    companies: Mutex<Vec<NonZeroU32>>,
+}
+
+impl Shared {
+    async fn start() -> Option<Self> {
+        let server = server().await?;
+        let companies = Mutex::new(companies(&server).await);
+        Some(Self { server, companies })
+    }
+
+    /// A company with an empty register.
+    fn company(&self) -> NonZeroU32 {
+        let mut companies = self.companies.lock().unwrap();
+        companies.pop().expect("more COMPANIES")
+    }
+}
 
 /// Runs a test on the shared server.
-fn with_odoo(test: impl AsyncFnOnce(Arc<Server>)) {
+fn with_odoo(test: impl AsyncFnOnce(&Shared)) {
     RUNTIME.block_on(async {
-        if let Some(server) = SERVER.get_or_init(server).await {
-            test(server.clone()).await;
+        if let Some(shared) = SHARED.get_or_init(Shared::start).await {
+            test(shared).await;
         }
     });
 }
@@ -97,21 +116,21 @@ fn subject(server: &Arc<Server>, company: NonZeroU32) -> Subject {
     Subject::new(Arc::new(erp), faults, Arc::new(partners))
 }
 
-/// Odoo refuses one of two companies that are made at the same time.
-static ONE_COMPANY_AT_A_TIME: Mutex<()> = Mutex::const_new(());
-
-/// Makes a company that the user of the adapter may see.
-async fn company(server: &Server, name: &str) -> NonZeroU32 {
-    let _turn = ONE_COMPANY_AT_A_TIME.lock().await;
-    let company = json!({ "vals_list": [{ "name": name }] });
-    let made = server.call("res.company", "create", company).await.unwrap();
+/// Makes companies that the user of the adapter may see. All of them before the first test: while one is made, Odoo refuses
+/// another one, and while the user gets one, it refuses requests for those that the user has.
+async fn companies(server: &Server) -> Vec<NonZeroU32> {
+    let names = (1..=COMPANIES).map(|number| json!({ "name": format!("Butik {number} AB") }));
+    let companies = json!({ "vals_list": names.collect::<Vec<_>>() });
+    let made = server.call("res.company", "create", companies).await;
+    let made: Vec<NonZeroU32> = serde_json::from_value(made.unwrap()).unwrap();
     let own =
         json!({ "domain": [["login", "=", server.access().login]], "fields": ["company_ids"] });
     let user = server.call("res.users", "search_read", own).await.unwrap();
-    let allowed = json!({ "company_ids": [[4, made[0], 0]] });
+    let allowed: Vec<Value> = made.iter().map(|company| json!([4, company, 0])).collect();
+    let allowed = json!({ "company_ids": allowed });
     let values = json!({ "ids": [user[0]["id"]], "vals": allowed });
     server.call("res.users", "write", values).await.unwrap();
-    serde_json::from_value(made[0].clone()).unwrap()
+    made
 }
 
 fn adapter(settings: OdooSettings) -> Odoo {
@@ -448,11 +467,7 @@ async fn delivery_addresses_follow_the_shop(server: &Server) {
 }
 
 /// P14: applications with a company of Odoo each see neither the other's partners nor those that belong to none.
-async fn p14_companies_do_not_see_each_other(server: &Server) {
-    let companies = [
-        company(server, "Butiken AB").await,
-        company(server, "Outlet AB").await,
-    ];
+async fn p14_companies_do_not_see_each_other(server: &Server, companies: [NonZeroU32; 2]) {
     let of = |company: NonZeroU32| {
         adapter(OdooSettings {
             company: Some(company),
@@ -537,10 +552,10 @@ mod where_odoo_runs {
             $(
                 #[test]
                 fn $check() {
-                    with_odoo(async |server| {
-                        let company = company(&server, stringify!($check)).await;
-                        suite::$check(&subject(&server, company)).await;
-                        assert_one_partner_each(&server, company).await;
+                    with_odoo(async |odoo| {
+                        let company = odoo.company();
+                        suite::$check(&subject(&odoo.server, company)).await;
+                        assert_one_partner_each(&odoo.server, company).await;
                     });
                 }
             )+
@@ -550,34 +565,41 @@ mod where_odoo_runs {
 
     #[test]
     fn rights_are_told() {
-        with_odoo(async |server| super::rights_are_told(&server).await);
+        with_odoo(async |odoo| super::rights_are_told(&odoo.server).await);
     }
 
     #[test]
     fn codes_come_from_a_sequence_or_from_the_id() {
-        with_odoo(async |server| super::codes_come_from_a_sequence_or_from_the_id(&server).await);
+        with_odoo(async |odoo| {
+            super::codes_come_from_a_sequence_or_from_the_id(&odoo.server).await
+        });
     }
 
     #[test]
     fn price_lists_and_delivery_addresses_are_read() {
-        with_odoo(async |server| super::price_lists_and_delivery_addresses_are_read(&server).await);
+        with_odoo(async |odoo| {
+            super::price_lists_and_delivery_addresses_are_read(&odoo.server).await
+        });
     }
 
     #[test]
     fn numbers_are_written_in_the_form_that_odoo_takes() {
-        with_odoo(async |server| {
-            super::numbers_are_written_in_the_form_that_odoo_takes(&server).await
+        with_odoo(async |odoo| {
+            super::numbers_are_written_in_the_form_that_odoo_takes(&odoo.server).await
         });
     }
 
     #[test]
     fn delivery_addresses_follow_the_shop() {
-        with_odoo(async |server| super::delivery_addresses_follow_the_shop(&server).await);
+        with_odoo(async |odoo| super::delivery_addresses_follow_the_shop(&odoo.server).await);
     }
 
     #[test]
     fn p14_companies_do_not_see_each_other() {
-        with_odoo(async |server| super::p14_companies_do_not_see_each_other(&server).await);
+        with_odoo(async |odoo| {
+            let companies = [odoo.company(), odoo.company()];
+            super::p14_companies_do_not_see_each_other(&odoo.server, companies).await;
+        });
     }
 
     /// On a server of its own, which it restarts.
