@@ -611,6 +611,6 @@ interruptible! { QueueDepth as "queue" {
 
 interruptible! { Inbox as "queue" {
     async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError>;
-    async fn send_anew(&self, body: &str, group: Option<&str>, requeues: u32) -> Result<(), QueueError>;
+    async fn requeue(&self, body: &str, group: Option<&str>, requeues: u32) -> Result<(), QueueError>;
     async fn dead_letter(&self, body: &str, group: Option<&str>, reason: &str) -> Result<(), QueueError>;
 } }

@@ -19,7 +19,7 @@ use shared::{
     http::{Deadline, HttpClient, RetryPolicy, Transport},
     norce::{
         ImportError, ImportRow, ImportShape, Job, JobId, JobStatus, NorceApi, NorceError,
-        NorceImports, NorceQuery,
+        NorceImports, NorceQuery, SubmittedImport,
         connect::ConnectClient,
         events::{EntityChanged, Event},
         identity::{NorceCredentials, token_source},
@@ -124,6 +124,15 @@ impl Shop {
         })
     }
 
+    /// The codes of customers, on their way.
+    async fn submitted(&self, lines: &[ImportRow]) -> SubmittedImport {
+        let (kind, shape) = (EntityKind::Customer, ImportShape::CODE);
+        let submitted = self
+            .connect
+            .import(kind, Scope::Client, shape, lines, minute());
+        submitted.await.unwrap()
+    }
+
     async fn finished(&self, job: JobId) -> Job {
         self.norce.settled().await;
         self.connect.job(job, minute()).await.unwrap().unwrap()
@@ -225,17 +234,7 @@ async fn codes_travel_to_norce_and_touch_nothing_else() {
     );
     let before = shop.norce.customer(anna).unwrap();
     let lines = [line(anna, "C1"), line(bo, "C'2")];
-    let submitted = shop
-        .connect
-        .import(
-            EntityKind::Customer,
-            Scope::Client,
-            ImportShape::CODE,
-            &lines,
-            minute(),
-        )
-        .await
-        .unwrap();
+    let submitted = shop.submitted(&lines).await;
     let running = shop.connect.job(submitted.job, minute()).await.unwrap();
     assert_eq!(running.unwrap().status, JobStatus::Running);
     let job = shop.finished(submitted.job).await;
@@ -357,17 +356,7 @@ async fn p9_a_poison_row_is_found_in_the_log() {
         message: "The code of bo@example.com is taken".to_owned(),
     });
     let lines = [line(anna, "C1"), line(bo, "C2")];
-    let submitted = shop
-        .connect
-        .import(
-            EntityKind::Customer,
-            Scope::Client,
-            ImportShape::CODE,
-            &lines,
-            minute(),
-        )
-        .await
-        .unwrap();
+    let submitted = shop.submitted(&lines).await;
     assert_eq!(shop.finished(submitted.job).await.failed, 1);
     let log = shop.connect.job_log(submitted.job, minute()).await.unwrap();
     let errors: Vec<_> = log.iter().filter(|entry| entry.is_error).collect();
@@ -399,17 +388,7 @@ async fn warnings_in_the_log_are_told_from_errors_and_from_what_is_only_said() {
         .iter()
         .map(|person| line(*person, &format!("C{person}")))
         .collect();
-    let submitted = shop
-        .connect
-        .import(
-            EntityKind::Customer,
-            Scope::Client,
-            ImportShape::CODE,
-            &lines,
-            minute(),
-        )
-        .await
-        .unwrap();
+    let submitted = shop.submitted(&lines).await;
     shop.finished(submitted.job).await;
     let log = shop.connect.job_log(submitted.job, minute()).await.unwrap();
     let of = |person: i64| {
@@ -624,17 +603,7 @@ async fn what_norce_posts_is_read() {
     });
     shop.norce.confirm_order(placed.id, "ERP-1");
     let lines = [line(anna, "C1")];
-    let submitted = shop
-        .connect
-        .import(
-            EntityKind::Customer,
-            Scope::Client,
-            ImportShape::CODE,
-            &lines,
-            minute(),
-        )
-        .await
-        .unwrap();
+    let submitted = shop.submitted(&lines).await;
     shop.norce.settled().await;
 
     let posts = shop.posts.lock().unwrap().clone();

@@ -829,7 +829,7 @@ async fn an_order_that_can_never_be_right_is_failed_with_the_reason() {
     assert_eq!(orders.get(&order_key()).await.unwrap(), None);
 }
 
-/// It is that shop's, whatever its id, under which it is stored and looked after.
+/// The order belongs to the only shop, whatever its id: it is stored and queued under that id.
 #[tokio::test]
 async fn p14_an_order_without_a_shop_is_taken_where_there_is_only_one() {
     const SEVENTH: &str = r#"[{"id":7,"key":"00000000-0000-0000-0000-000000000007"}]"#;

@@ -38,7 +38,7 @@ async fn run() -> Result<(), Error> {
     let function = Renewed::default();
     let handler = async |event: LambdaEvent<SqsEvent>| {
         let function = function.get(|| build(&configuration, &foundation)).await;
-        let function = source.built(&event.payload, function).await?;
+        let function = source.or_return(&event.payload, function).await?;
         let deadline = batch::deadline(event.context.deadline());
         let concurrency = configuration.concurrency;
         let function = function.as_ref();

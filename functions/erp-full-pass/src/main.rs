@@ -63,7 +63,7 @@ async fn run() -> Result<(), Error> {
         }
         let event: SqsEvent =
             serde_json::from_value(payload).map_err(|error| without_values(&error))?;
-        let function = source.built(&event, function).await?;
+        let function = source.or_return(&event, function).await?;
         let function = function.as_ref();
         let response = batch::handle(&event, source, CONCURRENCY, deadline, function).await;
         Ok::<_, Error>(serde_json::to_value(response)?)

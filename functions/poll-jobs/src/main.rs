@@ -42,7 +42,7 @@ async fn run() -> Result<(), Error> {
     let function = Renewed::default();
     let handler = async |event: LambdaEvent<SqsEvent>| {
         let function = function.get(|| build(&configuration, &foundation)).await;
-        let function = source.built(&event.payload, function).await?;
+        let function = source.or_return(&event.payload, function).await?;
         let deadline = batch::deadline(event.context.deadline());
         let function = function.as_ref();
         Ok::<_, Error>(batch::handle(&event.payload, source, CONCURRENCY, deadline, function).await)

@@ -331,7 +331,7 @@ impl<M: Message> Inbox for MemoryQueue<M> {
         Ok(())
     }
 
-    async fn send_anew(
+    async fn requeue(
         &self,
         body: &str,
         group: Option<&str>,

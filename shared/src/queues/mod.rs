@@ -127,7 +127,7 @@ pub trait Inbox: Send + Sync {
     /// Sends the same message anew, so that the one which was received can be deleted: it begins again with no deliveries
     /// behind it and its whole time on the queue before it. On a FIFO queue it goes behind the others of its group.
     /// `requeues`: how often that has happened, this time included; it travels with the message as [`REQUEUES`].
-    async fn send_anew(
+    async fn requeue(
         &self,
         body: &str,
         group: Option<&str>,

@@ -243,7 +243,7 @@ impl Inbox for SqsInbox {
         Ok(())
     }
 
-    async fn send_anew(
+    async fn requeue(
         &self,
         body: &str,
         group: Option<&str>,

@@ -70,14 +70,14 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// A record that panics this often is a bug or poison: more deliveries would only hide it.
 const PANICS_BEFORE_DEAD_LETTER: u32 = 3;
 
-/// A message that only has to wait is sent anew after so many deliveries, about four days: it neither uses up the
-/// deliveries that the template gives it (1,000) nor the two weeks that SQS keeps a message (P8).
-pub const DELIVERIES_BEFORE_ANEW: u32 = 500;
+/// After this many deliveries (about four days), a message that is only waiting is sent to its queue again. It then uses
+/// up neither the 1,000 deliveries that the template allows nor the two weeks for which SQS keeps a message (P8).
+pub const DELIVERIES_BEFORE_REQUEUE: u32 = 500;
 /// A message that was sent again so often has waited for seven weeks at least and becomes a dead letter, so that the
 /// alarm rings and a person decides: no chain of messages is endless, also where AWS does not detect loops.
 pub const MAX_REQUEUES: u32 = 12;
 /// The longest wait between two deliveries, also where a remote asks for more: its breaker holds the calls until then,
-/// and [`DELIVERIES_BEFORE_ANEW`] of these waits have to end within the two weeks that SQS keeps a message.
+/// and [`DELIVERIES_BEFORE_REQUEUE`] of these waits have to end within the two weeks that SQS keeps a message.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 
 /// The time of an invocation whose deadline is not known: the shortest time-out of the functions that read queues.
@@ -195,7 +195,7 @@ impl Source<'_> {
         let receive_count = receive_count(record);
         let message_id = record.message_id.as_deref().unwrap_or_default();
         let delay = retry_delay(receive_count, at_least);
-        if receive_count < DELIVERIES_BEFORE_ANEW {
+        if receive_count < DELIVERIES_BEFORE_REQUEUE {
             tracing::warn!(
                 message_id,
                 receive_count,
@@ -214,7 +214,7 @@ impl Source<'_> {
         }
         self.measure_wait(record);
         let body = record.body.as_deref().unwrap_or_default();
-        match self.inbox.send_anew(body, group(record), requeues).await {
+        match self.inbox.requeue(body, group(record), requeues).await {
             Ok(()) => {
                 tracing::warn!(
                     message_id,
@@ -237,7 +237,7 @@ impl Source<'_> {
     ///
     /// # Errors
     /// The one that is given.
-    pub async fn built<F, E>(&self, event: &SqsEvent, function: Result<F, E>) -> Result<F, E> {
+    pub async fn or_return<F, E>(&self, event: &SqsEvent, function: Result<F, E>) -> Result<F, E> {
         if function.is_err() {
             for record in &event.records {
                 let delay = retry_delay(receive_count(record), None);
@@ -425,7 +425,7 @@ mod tests {
             Ok(())
         }
 
-        async fn send_anew(&self, body: &str, _: Option<&str>, _: u32) -> Result<(), QueueError> {
+        async fn requeue(&self, body: &str, _: Option<&str>, _: u32) -> Result<(), QueueError> {
             self.anew.lock().unwrap().push(body.to_owned());
             Ok(())
         }
@@ -639,6 +639,6 @@ mod tests {
     fn the_longest_waits_end_before_sqs_drops_the_message() {
         const RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
         let longest = retry_delay(u32::MAX, Some(RETENTION));
-        assert!(longest * DELIVERIES_BEFORE_ANEW + MAX_DELAY < RETENTION);
+        assert!(longest * DELIVERIES_BEFORE_REQUEUE + MAX_DELAY < RETENTION);
     }
 }

@@ -36,7 +36,7 @@ const TEST_SECONDS: u32 = 300;
     name = "cargo mutate",
     about = "Changes the product and says which changes no test notices",
     long_about = "Changes the product in a copy of the workspace, one small change at a time, runs the suites that can \
-                  notice it, and lists what survives. A mutant takes about a minute. Give the files that you have \
+                  notice it, and lists what survives. Give the files that you have \
                   changed, or a sample of all files by its seed."
 )]
 pub struct Options {

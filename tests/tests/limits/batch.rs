@@ -47,7 +47,7 @@ impl Inbox for Fates {
         self.note(Fate::WaitsFor(delay))
     }
 
-    async fn send_anew(&self, _: &str, _: Option<&str>, requeues: u32) -> Result<(), QueueError> {
+    async fn requeue(&self, _: &str, _: Option<&str>, requeues: u32) -> Result<(), QueueError> {
         self.note(Fate::SentAnew { requeues })
     }
 

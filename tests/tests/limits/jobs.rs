@@ -32,7 +32,7 @@ use tests::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{SECOND, person};
+use crate::{SECOND, batch_of, person, request_of};
 
 fn deaf() -> Bundle {
     let bundle = Bundle::new(&Options::default());
@@ -61,15 +61,7 @@ async fn recorded(bundle: &Bundle, state: BatchState) -> ImportBatch {
     let now = bundle.clock.now();
     let code = "C1".parse().unwrap();
     let line = ImportLine::code(id(number), code, Uuid::new_v4());
-    let batch = ImportBatch {
-        id: Uuid::new_v4(),
-        kind: EntityKind::Customer,
-        scope: Scope::Client,
-        lines: vec![line],
-        state: BatchState::Submitting,
-        recorded_at: now,
-        since: now,
-    };
+    let batch = batch_of(EntityKind::Customer, line, now);
     bundle.import_jobs.record(&batch).await.unwrap();
     if let BatchState::Submitted { job } = state {
         bundle.import_jobs.submitted(batch.id, job).await.unwrap();
@@ -197,13 +189,7 @@ async fn p13_lines_are_submitted_while_ten_seconds_are_left() {
         let bundle = deaf();
         let number = bundle.norce.add_customer(person(1));
         let line = ImportLine::code(id(number), "C1".parse().unwrap(), Uuid::new_v4());
-        let request = ImportRequest {
-            kind: EntityKind::Customer,
-            scope: Scope::Client,
-            lines: vec![line],
-            alone: false,
-            since: None,
-        };
+        let request = request_of(EntityKind::Customer, vec![line]);
         bundle
             .imports
             .send(&[request], Duration::ZERO)
@@ -266,19 +252,8 @@ async fn waiting(bundle: &Bundle, inserts: usize, related: usize) -> Vec<ImportR
         record.row.company_code = Some("B1".to_owned())
     });
     // The batch of the company has no job: what Norce has is read back, and it has it.
-    let batch = ImportBatch {
-        id: Uuid::new_v4(),
-        kind: EntityKind::Company,
-        scope: Scope::Client,
-        lines: vec![ImportLine::code(
-            id(number),
-            "B1".parse().unwrap(),
-            Uuid::new_v4(),
-        )],
-        state: BatchState::Submitting,
-        recorded_at: now - TimeDelta::hours(1),
-        since: now - TimeDelta::hours(1),
-    };
+    let line = ImportLine::code(id(number), "B1".parse().unwrap(), Uuid::new_v4());
+    let batch = batch_of(EntityKind::Company, line, now - TimeDelta::hours(1));
     bundle.import_jobs.record(&batch).await.unwrap();
     look(bundle, batch.id, 6).await;
     let messages = bundle.imports.receive(100);
@@ -325,13 +300,7 @@ async fn send_line(bundle: &Bundle, kind: EntityKind, number: i64, record: Optio
             Uuid::new_v4(),
         )
     };
-    let request = ImportRequest {
-        kind,
-        scope: Scope::Client,
-        lines: vec![line],
-        alone: false,
-        since: None,
-    };
+    let request = request_of(kind, vec![line]);
     bundle
         .imports
         .send(&[request], Duration::ZERO)

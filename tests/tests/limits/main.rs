@@ -18,10 +18,40 @@ mod renewed;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use shared::{
+    domain::{EntityKind, ImportLine, ImportRequest, Scope},
+    import_jobs::{BatchState, ImportBatch},
+};
 use tests::norce_simulator::NewCustomer;
+use uuid::Uuid;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A message of `imports`.
+fn request_of(kind: EntityKind, lines: Vec<ImportLine>) -> ImportRequest {
+    ImportRequest {
+        kind,
+        scope: Scope::Client,
+        lines,
+        alone: false,
+        since: None,
+    }
+}
+
+/// An import that is on its way to Norce.
+fn batch_of(kind: EntityKind, line: ImportLine, at: DateTime<Utc>) -> ImportBatch {
+    ImportBatch {
+        id: Uuid::new_v4(),
+        kind,
+        scope: Scope::Client,
+        lines: vec![line],
+        state: BatchState::Submitting,
+        recorded_at: at,
+        since: at,
+    }
+}
 
 fn person(number: i64) -> NewCustomer {
     NewCustomer {

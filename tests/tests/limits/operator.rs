@@ -7,12 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use operator::{MappingLine, Refusal, Request};
 use serde_json::{Value, json};
 use shared::{
-    domain::{
-        Cause, ChangeMessage, Clock, EntityKind, ErpId, ImportLine, ImportRequest, PassMode,
-        Resource, Scope,
-    },
+    domain::{Cause, ChangeMessage, Clock, EntityKind, ErpId, ImportLine, PassMode, Resource},
     http::Deadline,
-    import_jobs::{BatchState, ImportBatch, ImportJobs},
+    import_jobs::ImportJobs,
     logs::{LogPage, Logs, LogsError},
     mappings::{Binding, CodeDelivery, Mapping, Mappings},
     owed::{NewOwed, OwedRecords, Reason, Stage, Subject},
@@ -28,7 +25,7 @@ use tests::{
 };
 use uuid::Uuid;
 
-use crate::{HOUR, SECOND, person};
+use crate::{HOUR, SECOND, batch_of, person, request_of};
 
 /// As an invocation has it.
 const TIME: Duration = Duration::from_secs(117);
@@ -399,15 +396,7 @@ async fn open_jobs(bundle: &Bundle, count: usize) -> Vec<String> {
     for number in 0..i64::try_from(count).unwrap() {
         let at = bundle.clock.now() + TimeDelta::seconds(number);
         let line = ImportLine::code(id(number + 1), "C1".parse().unwrap(), Uuid::new_v4());
-        let batch = ImportBatch {
-            id: Uuid::new_v4(),
-            kind: EntityKind::Customer,
-            scope: Scope::Client,
-            lines: vec![line],
-            state: BatchState::Submitting,
-            recorded_at: at,
-            since: at,
-        };
+        let batch = batch_of(EntityKind::Customer, line, at);
         bundle.import_jobs.record(&batch).await.unwrap();
         ids.push(batch.id.to_string());
     }
@@ -449,13 +438,7 @@ async fn fifty_lines_of_a_jobs_log_are_shown() {
                 Uuid::new_v4(),
             )
         });
-        let request = ImportRequest {
-            kind: EntityKind::Customer,
-            scope: Scope::Client,
-            lines: lines.collect(),
-            alone: false,
-            since: None,
-        };
+        let request = request_of(EntityKind::Customer, lines.collect());
         bundle
             .imports
             .send(&[request], Duration::ZERO)

@@ -7,9 +7,7 @@ use chrono::TimeDelta;
 use http::StatusCode;
 use serde_json::json;
 use shared::{
-    domain::{
-        Clock, EntityKind, ErpId, ImportLine, ImportRequest, PassMessage, PassMode, Resource, Scope,
-    },
+    domain::{Clock, EntityKind, ErpId, ImportLine, PassMessage, PassMode, Resource, Scope},
     http::Deadline,
     mappings::{Binding, CodeDelivery, Mapping, Mappings},
     owed::{NewOwed, OwedRecords, Reason, Stage, Subject},
@@ -27,7 +25,7 @@ use tests::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{HOUR, SECOND, person};
+use crate::{HOUR, SECOND, person, request_of};
 
 /// As an invocation has it.
 const TIME: Duration = Duration::from_secs(297);
@@ -164,13 +162,7 @@ async fn p8_a_run_waits_a_minute_while_more_than_two_hundred_imports_wait() {
     at_both_ends(200, async |waiting: usize| {
         let bundle = deaf();
         let line = ImportLine::code(id(4_711), "X".parse().unwrap(), Uuid::new_v4());
-        let request = ImportRequest {
-            kind: EntityKind::Customer,
-            scope: Scope::Client,
-            lines: vec![line],
-            alone: false,
-            since: None,
-        };
+        let request = request_of(EntityKind::Customer, vec![line]);
         let requests = vec![request; waiting];
         bundle
             .imports

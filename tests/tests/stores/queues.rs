@@ -113,13 +113,13 @@ impl Inbox for Aws {
         self.inbox.retry_after(receipt, delay).await
     }
 
-    async fn send_anew(
+    async fn requeue(
         &self,
         body: &str,
         group: Option<&str>,
         requeues: u32,
     ) -> Result<(), shared::queues::QueueError> {
-        self.inbox.send_anew(body, group, requeues).await
+        self.inbox.requeue(body, group, requeues).await
     }
 
     async fn dead_letter(
@@ -413,7 +413,7 @@ mod fifo {
             (again.message_id, again.receive_count),
             (received.message_id, 2)
         );
-        queue.send_anew(&again.body, Some("a"), 3).await.unwrap();
+        queue.requeue(&again.body, Some("a"), 3).await.unwrap();
         queue.delete(&again.receipt).await;
         let next = queue.receive(1).await.remove(0);
         queue.delete(&next.receipt).await;

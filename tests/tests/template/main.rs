@@ -15,7 +15,7 @@ mod parameters;
 mod samconfig;
 
 use serde_json::{Value, json};
-use shared::runtime::batch::{DELIVERIES_BEFORE_ANEW, LONGEST_WAIT};
+use shared::runtime::batch::{DELIVERIES_BEFORE_REQUEUE, LONGEST_WAIT};
 use tests::template::{Rendered, Stack, Template};
 
 use parameters::{EVERY_OPTION, REQUIRED, with};
@@ -104,7 +104,7 @@ fn no_message_that_only_waits_becomes_a_dead_letter() {
             }
             with_redrive += 1;
             let count = number(&redrive["maxReceiveCount"]);
-            let least = u64::from(DELIVERIES_BEFORE_ANEW * margin);
+            let least = u64::from(DELIVERIES_BEFORE_REQUEUE * margin);
             assert!(count >= least, "{name}: {count} deliveries, {least} needed");
             // What SQS accepts.
             assert!(count <= 1_000, "{name}: {count} deliveries");
@@ -119,7 +119,7 @@ fn no_message_that_only_waits_becomes_a_dead_letter() {
 /// However long a remote asks to wait, SQS must not drop a message before it is sent again.
 #[test]
 fn a_message_that_only_waits_is_sent_again_before_its_queue_drops_it() {
-    let longest = (LONGEST_WAIT * DELIVERIES_BEFORE_ANEW).as_secs();
+    let longest = (LONGEST_WAIT * DELIVERIES_BEFORE_REQUEUE).as_secs();
     for rendered in renderings() {
         for (name, queue, ..) in sources(&rendered) {
             let kept = number(&queue["MessageRetentionPeriod"]);

@@ -336,15 +336,14 @@ pub(super) fn wanted(
     fields
 }
 
-/// Whether the shop knows a part of an address. The lines are one thing: the old second line under a new street would be
-/// nobody's address.
+/// Whether the shop knows a part of an address. The lines are one part, and the place is another: an old second line under a
+/// new street, or an old postal code beside a new town, would be nobody's address.
 fn is_known(address: &Address, field: &str) -> bool {
     match field {
         "street" | "street2" => {
             address.care_of.is_some() || address.line1.is_some() || address.line2.is_some()
         }
-        "zip" => address.postal_code.is_some(),
-        "city" => address.city.is_some(),
+        "zip" | "city" => address.postal_code.is_some() || address.city.is_some(),
         _ => true,
     }
 }
@@ -389,7 +388,7 @@ mod tests {
         Personal::parse(text)
     }
 
-    /// Part by part: only the lines go together.
+    /// Part by part: the lines go together, and the place.
     #[test]
     fn a_part_of_the_address_that_the_shop_does_not_know_is_left_as_it_is() {
         let nothing = Address::default;
@@ -421,14 +420,14 @@ mod tests {
                     postal_code: text("114 55"),
                     ..nothing()
                 },
-                &["zip"],
+                &["city", "zip"],
             ),
             (
                 Address {
                     city: text("Stockholm"),
                     ..nothing()
                 },
-                &["city"],
+                &["city", "zip"],
             ),
             (
                 Address {
