@@ -23,6 +23,7 @@ pub mod http;
 pub mod import_jobs;
 pub mod logs;
 pub mod mappings;
+pub mod matching;
 pub mod norce;
 pub mod orders;
 pub mod owed;

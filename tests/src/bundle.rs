@@ -56,8 +56,8 @@ use shared::{
     runtime::{
         batch::{self, Source},
         configuration::{
-            CreateInErp, ErpKind, ErpSettings, ForgottenPolicy, ImportSettings, NorceSettings,
-            SyncPolicy,
+            CreateInErp, ErpKind, ErpSettings, ForgottenPolicy, ImportSettings, MatchingPolicy,
+            NorceSettings, SyncPolicy,
         },
         guard::Guard,
         metrics::Metrics,
@@ -165,6 +165,8 @@ pub struct Options {
     pub visibility: Duration,
     /// `ERP_OWNED_FIELDS`.
     pub erp_owns: FieldGroups,
+    /// `SHARED_EMAIL` and `ERP_CODES`.
+    pub matching: MatchingPolicy,
     /// `IMPORT_UNKNOWN`, `PASS_OVERLAP_MINUTES` and the like.
     pub pass: PassSettings,
     /// `CREATE_ACCOUNTS`.
@@ -190,6 +192,7 @@ impl Default for Options {
             give_up_hours: 24,
             visibility: VISIBILITY,
             erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
+            matching: MatchingPolicy::default(),
             pass: PassSettings::default(),
             create_accounts: false,
             order_receiver: false,
@@ -488,6 +491,7 @@ impl Bundle {
             shops: shops.clone(),
             settings: PassSettings {
                 erp_owns: options.erp_owns,
+                matching: options.matching.clone(),
                 ..options.pass.clone()
             },
             breakers: breakers.clone(),
@@ -511,6 +515,7 @@ impl Bundle {
             shops: shops.clone(),
             policy: SyncPolicy {
                 erp_owns: options.erp_owns,
+                matching: options.matching.clone(),
                 create_in_erp: options.create_in_erp,
                 forgotten: options.forgotten,
                 code_pattern: options

@@ -13,7 +13,7 @@ use std::{
 use shared::{
     domain::{
         Application, ApplicationId, Applications, CountryCode, EmailKey, EntityKind, EntityRef,
-        FieldGroup, FieldGroups, ImportLine, Names, NorceFields, NorceId, OrderKey,
+        FieldGroup, FieldGroups, ImportLine, Names, NorceFields, NorceId, OrderKey, OrderParty,
         OrganisationNumber, Personal, Scope, VatNumber,
     },
     http::{Deadline, HttpClient, RetryPolicy, Transport},
@@ -283,10 +283,10 @@ async fn an_inserted_company_has_its_numbers_in_their_normal_form() {
         .await
         .unwrap();
     assert_eq!(shop.finished(submitted.job).await.failed, 0);
-    let number = OrganisationNumber::parse("556036-0793").unwrap();
+    let party = numbered("556036-0793");
     let found = shop
         .query
-        .companies_by_organisation_number(Scope::Client, &number, minute())
+        .companies_of_party(Scope::Client, &party, minute())
         .await
         .unwrap();
     let [company] = found[..] else {
@@ -295,6 +295,13 @@ async fn an_inserted_company_has_its_numbers_in_their_normal_form() {
     let stored = shop.norce.company(company.get().into()).unwrap().row;
     assert_eq!(stored.organization_no.as_deref(), Some("5560360793"));
     assert_eq!(stored.vat_no.as_deref(), Some("SE556036079301"));
+}
+
+fn numbered(number: &str) -> OrderParty {
+    OrderParty {
+        organisation_number: OrganisationNumber::parse(number),
+        ..OrderParty::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -334,11 +341,8 @@ async fn p14_codes_reach_the_application_that_they_belong_to() {
         Some("C7".parse().unwrap())
     );
     assert_eq!(read(other).await, Ok(None));
-    let number = OrganisationNumber::parse("5560360793").unwrap();
-    let find = |scope| {
-        shop.query
-            .companies_by_organisation_number(scope, &number, minute())
-    };
+    let party = numbered("5560360793");
+    let find = |scope| shop.query.companies_of_party(scope, &party, minute());
     assert_eq!(find(own).await, Ok(vec![id(company)]));
     assert_eq!(find(other).await, Ok(vec![]));
 }

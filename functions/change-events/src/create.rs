@@ -1,8 +1,8 @@
 //! The create flow, and why one Norce entity becomes at most one ERP record (P2).
 //!
 //! 1. **Reserve.** A conditional write says that a create is about to be sent. It is the only permission to create.
-//! 2. **Look up.** The ERP may have the record: by the code that would be asked for, by natural key (exact e-mail
-//!    address or VAT number). One hit that is nobody else's is adopted; several are a conflict; a guess is never made.
+//! 2. **Look up.** The ERP may have the record: by the code that would be asked for, or by a key (e-mail address,
+//!    organisation or VAT number). Whether a record with the key is this entity's decides [`matching`].
 //! 3. **Create**, sending the request once.
 //! 4. **Bind.** Both faces of the mapping in one transaction; the reservation is gone with it.
 //!
@@ -15,10 +15,11 @@
 use std::fmt;
 
 use shared::{
-    domain::{Code, EmailKey, EntityRef},
+    domain::{Code, EntityRef},
     erp::{CreateOutcome, Erp, ErpRecord, IdempotencyKey, NaturalKey, Party},
     http::Deadline,
     mappings::{Binding, CodeDelivery, Reservation, Reserved},
+    matching::{self, Verdict},
     owed::Reason,
 };
 use uuid::Uuid;
@@ -62,15 +63,20 @@ impl fmt::Display for Origin {
 /// What a create is recognised by.
 struct Keys {
     asked: Option<Code>,
-    natural: Option<NaturalKey>,
+    /// The best first: it is the one that a reservation notes.
+    natural: Vec<NaturalKey>,
+    /// What Norce has in the place of the ERP's code.
+    replaced: Option<Code>,
 }
 
 impl ChangeEvents {
-    /// Creates the ERP record of an entity, or finds the one that is there.
+    /// Creates the ERP record of an entity, or finds the one that is there. `replaced`: the code that Norce has until it
+    /// gets the ERP's.
     pub(crate) async fn create(
         &self,
         entity: EntityRef,
         party: &Party,
+        replaced: Option<Code>,
         deadline: Deadline,
     ) -> Result<(Binding, Origin), Failure> {
         let erp = self.erp(entity.scope)?;
@@ -82,7 +88,8 @@ impl ChangeEvents {
         };
         let keys = Keys {
             asked,
-            natural: erp.natural_key(party),
+            natural: party.keys(),
+            replaced,
         };
         let now = self.clock.now();
         let reservation = Reservation {
@@ -91,7 +98,7 @@ impl ChangeEvents {
             until: now + erp.capabilities().create_settles_after,
             natural_key: keys
                 .natural
-                .as_ref()
+                .first()
                 .map(|key| self.fingerprints.of(key))
                 .transpose()?,
         };
@@ -147,7 +154,7 @@ impl ChangeEvents {
             .look_up(erp, entity, party, keys, earlier.as_slice(), deadline)
             .await?
         {
-            return Ok((self.adopt(entity, &record).await?, Origin::Found));
+            return Ok((self.adopt(entity, &record, keys).await?, Origin::Found));
         }
         if let Some(earlier) = earlier {
             let repeatable = keys.asked.is_some() || erp.capabilities().creates_are_idempotent;
@@ -160,7 +167,7 @@ impl ChangeEvents {
         };
         match erp.create(&key, party, deadline).await {
             Ok(CreateOutcome::Created(record)) => {
-                let mut binding = self.binding(&record)?;
+                let mut binding = binding(&record, keys);
                 let deliveries = party.delivery_addresses.as_ref();
                 // Without the fingerprint an update follows, which brings the delivery addresses.
                 if deliveries.is_none_or(Vec::is_empty) {
@@ -171,7 +178,7 @@ impl ChangeEvents {
             }
             // The reservation is ours and nothing had this code when it was made: an attempt of ours has made it since.
             Ok(CreateOutcome::AlreadyThere(record)) => {
-                Ok((self.adopt(entity, &record).await?, Origin::Found))
+                Ok((self.adopt(entity, &record, keys).await?, Origin::Found))
             }
             Ok(CreateOutcome::Ambiguous { reason }) => {
                 let attempts: Vec<&Reservation> =
@@ -180,7 +187,9 @@ impl ChangeEvents {
                     .look_up(erp, entity, party, keys, &attempts, deadline)
                     .await;
                 match found {
-                    Ok(Some(record)) => Ok((self.adopt(entity, &record).await?, Origin::Found)),
+                    Ok(Some(record)) => {
+                        Ok((self.adopt(entity, &record, keys).await?, Origin::Found))
+                    }
                     Ok(None) => Err(Failure::Later {
                         at_least: (reservation.until - self.clock.now()).to_std().ok(),
                         reason: format!(
@@ -222,8 +231,8 @@ impl ChangeEvents {
                 .map_err(|e| stop(e.into()))?;
             let is_ours = |hit: &ErpRecord| -> Result<bool, Failure> {
                 Ok(hit.organisation == party.kind.is_organisation()
-                    && (same_party(hit, keys.natural.as_ref())
-                        || self.made_by(attempts, hit, party)?))
+                    && (shares_key(hit, entity, keys)
+                        || self.made_by(attempts, hit, entity, party)?))
             };
             match hits.as_slice() {
                 [] => {}
@@ -235,38 +244,45 @@ impl ChangeEvents {
                 }
             }
         }
-        let Some(key) = &keys.natural else {
-            return Ok(None);
-        };
-        let hits = erp
-            .find_by_key(&party.kind, key, deadline)
+        let hits = self
+            .holders(erp, party, keys, deadline)
             .await
-            .map_err(|e| stop(e.into()))?;
-        let what = match key {
-            NaturalKey::Email(_) => "e-mail address",
-            NaturalKey::VatNumber(_) => "VAT number",
-        };
-        match hits.as_slice() {
-            [] => Ok(None),
-            [hit] => {
-                let owner = self
-                    .mappings
-                    .by_code(entity.kind, entity.scope, &hit.code)
-                    .await
-                    .map_err(|error| stop(error.into()))?;
-                match owner {
-                    Some(other) if other != entity => Err(conflict(format!(
-                        "the ERP record with code {} has the same {what} as {entity}, but belongs to {other}: merge the two in Norce, or correct one",
-                        hit.code
-                    ))),
-                    _ => Ok(Some(hit.clone())),
+            .map_err(stop)?;
+        if hits.is_empty() {
+            return Ok(None);
+        }
+        let (mut records, others) = self
+            .candidates(entity, party, &hits, deadline)
+            .await
+            .map_err(stop)?;
+        for (record, hit) in records.iter_mut().zip(&hits) {
+            record.made = hit.image.name.as_ref() == Some(&party.name)
+                && self.made_by(attempts, hit, entity, party).map_err(stop)?;
+        }
+        match matching::by_key(entity, &records, &others, self.policy.matching.shared_email) {
+            Verdict::Match(place) => Ok(hits.into_iter().nth(place)),
+            Verdict::Create => Ok(None),
+            Verdict::Conflict(found) => Err(conflict(found.about(entity.kind, &entity))),
+        }
+    }
+
+    /// Every record of the ERP that has one of the keys, each once.
+    async fn holders(
+        &self,
+        erp: &dyn Erp,
+        party: &Party,
+        keys: &Keys,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, Failure> {
+        let mut holders: Vec<ErpRecord> = Vec::new();
+        for key in &keys.natural {
+            for record in erp.find_by_key(&party.kind, key, deadline).await? {
+                if !holders.iter().any(|known| known.id == record.id) {
+                    holders.push(record);
                 }
             }
-            [first, second, ..] => Err(conflict(format!(
-                "several ERP records have the {what} of {entity} ({} and {}): put the right code on it in Norce",
-                first.code, second.code
-            ))),
         }
+        Ok(holders)
     }
 
     /// Whether one of these creates has made the record that has the asked-for code. A reservation alone does not say so:
@@ -276,12 +292,13 @@ impl ChangeEvents {
         &self,
         attempts: &[&Reservation],
         record: &ErpRecord,
+        entity: EntityRef,
         party: &Party,
     ) -> Result<bool, Failure> {
         if attempts.is_empty() {
             return Ok(false);
         }
-        let keys = natural_keys(record);
+        let keys = record.keys(entity.kind);
         if keys.is_empty() {
             return Ok(record.image.name.as_ref() == Some(&party.name));
         }
@@ -336,21 +353,26 @@ impl ChangeEvents {
         }
     }
 
-    async fn adopt(&self, entity: EntityRef, record: &ErpRecord) -> Result<Binding, Failure> {
-        let binding = self.binding(record)?;
+    async fn adopt(
+        &self,
+        entity: EntityRef,
+        record: &ErpRecord,
+        keys: &Keys,
+    ) -> Result<Binding, Failure> {
+        let binding = binding(record, keys);
         self.bind(entity, &binding).await?;
         Ok(binding)
     }
+}
 
-    fn binding(&self, record: &ErpRecord) -> Result<Binding, Failure> {
-        Ok(Binding {
-            code: record.code.clone(),
-            erp_id: record.id.clone(),
-            delivery: CodeDelivery::Pending,
-            shop_fingerprint: None,
-            former_code: None,
-            fetched_at: None,
-        })
+fn binding(record: &ErpRecord, keys: &Keys) -> Binding {
+    Binding {
+        code: record.code.clone(),
+        erp_id: record.id.clone(),
+        delivery: CodeDelivery::Pending,
+        shop_fingerprint: None,
+        former_code: keys.replaced.clone(),
+        fetched_at: None,
     }
 }
 
@@ -371,16 +393,7 @@ impl From<Failure> for Stop {
     }
 }
 
-fn same_party(record: &ErpRecord, key: Option<&NaturalKey>) -> bool {
-    key.is_some_and(|key| natural_keys(record).contains(key))
-}
-
-/// Everything that a record could be found by.
-fn natural_keys(record: &ErpRecord) -> Vec<NaturalKey> {
-    let image = &record.image;
-    // Business Central may hold several addresses, separated by semicolons (erp-apis §1.2).
-    let emails = image.email.iter().flat_map(|it| it.expose().split(';'));
-    let emails = emails.filter_map(EmailKey::parse).map(NaturalKey::Email);
-    let vat_number = image.vat_number.clone().map(NaturalKey::VatNumber);
-    emails.chain(vat_number).collect()
+fn shares_key(record: &ErpRecord, entity: EntityRef, keys: &Keys) -> bool {
+    let of_record = record.keys(entity.kind);
+    keys.natural.iter().any(|key| of_record.contains(key))
 }

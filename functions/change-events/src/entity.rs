@@ -6,12 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use shared::{
     domain::{
-        Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, Fingerprint, ImportLine,
-        ImportRequest, NorceId,
+        Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, ErpCodes, Fingerprint,
+        ImportLine, ImportRequest, NorceId,
     },
     erp::{Erp, Party, PartyKind, Resource, UpdateOutcome},
     http::Deadline,
     mappings::{Binding, Bound, CodeDelivery, Mapping},
+    matching::{self, ErpCandidate},
     owed::{NewOwed, Reason, Stage, Subject},
     runtime::configuration::CreateInErp,
 };
@@ -234,15 +235,21 @@ impl ChangeEvents {
         deadline: Deadline,
     ) -> Result<Done, Failure> {
         let entity = change.entity;
+        let case = self.erp(entity.scope)?.capabilities().code_case;
+        let is = |code: &Code, other: Option<&Code>| other.is_some_and(|it| it.is(code, case));
+        // Norce may have codes that are not the ERP's: one gives way to the ERP's.
+        let foreign = record
+            .code
+            .take_if(|code| !self.policy.matching.erp_codes.may_be(code));
         let (mut binding, how) = match (mapping, &record.code) {
-            // The ERP renamed the code, and the new one is on its way.
+            // The ERP has another code than Norce, and it is on its way.
             (Some(Mapping::Bound(binding)), Some(code))
-                if binding.former_code.as_ref() == Some(code) =>
+                if is(code, binding.former_code.as_ref()) =>
             {
                 record.code = None;
                 (binding, None)
             }
-            (Some(Mapping::Bound(binding)), Some(code)) if *code != binding.code => {
+            (Some(Mapping::Bound(binding)), Some(code)) if !is(code, Some(&binding.code)) => {
                 return Err(Failure::owed(
                     Reason::Conflict,
                     format!(
@@ -252,21 +259,30 @@ impl ChangeEvents {
                 ));
             }
             (Some(Mapping::Bound(binding)), _) => (binding, None),
-            (_, Some(code)) => (
-                self.bind_existing(entity, code, &record.party, deadline)
-                    .await?,
-                Some(Origin::Bound),
-            ),
-            (mapping, None) => {
-                // A reservation stands for a decision that was made before, and has to be brought to its end.
-                if mapping.is_none()
-                    && let Some(reason) =
-                        self.reason_not_to_create(change, &record, deadline).await?
-                {
-                    return Ok(reason);
+            (mapping, code) => {
+                let existing = match code {
+                    Some(code) => {
+                        self.bind_existing(entity, code, &record.party, deadline)
+                            .await?
+                    }
+                    None => None,
+                };
+                if let Some(binding) = existing {
+                    (binding, Some(Origin::Bound))
+                } else {
+                    // A reservation stands for a decision that was made before, and has to be brought to its end.
+                    if mapping.is_none()
+                        && let Some(reason) =
+                            self.reason_not_to_create(change, &record, deadline).await?
+                    {
+                        return Ok(reason);
+                    }
+                    let replaced = record.code.take().or(foreign);
+                    let (binding, how) = self
+                        .create(entity, &record.party, replaced, deadline)
+                        .await?;
+                    (binding, Some(how))
                 }
-                let (binding, how) = self.create(entity, &record.party, deadline).await?;
-                (binding, Some(how))
             }
         };
         if binding.erp_id.resource == Resource::Customer
@@ -298,50 +314,64 @@ impl ChangeEvents {
         })
     }
 
-    /// An existing register: Norce has a code, and no mapping of ours knows it.
+    /// An existing register: Norce has a code, and no mapping of ours knows it. `None`: the ERP does not have the code,
+    /// and `ERP_CODES` says that such a code counts as none.
     async fn bind_existing(
         &self,
         entity: EntityRef,
         code: &Code,
         party: &Party,
         deadline: Deadline,
-    ) -> Result<Binding, Failure> {
+    ) -> Result<Option<Binding>, Failure> {
         let erp = self.erp(entity.scope)?;
         // A contact may have been entered as a customer of its own, but never the other way round.
         let places: &[Resource] = match party.kind.resource() {
             Resource::Customer => &[Resource::Customer],
             Resource::Contact => &[Resource::Contact, Resource::Customer],
         };
+        let mut hits = Vec::new();
         for resource in places {
-            let hits = erp.find_by_code(*resource, code, deadline).await?;
-            let [hit] = hits.as_slice() else {
-                if hits.is_empty() {
-                    continue;
-                }
-                return Err(Failure::owed(
-                    Reason::Conflict,
-                    format!("the ERP has several records with code {code}"),
-                ));
-            };
-            let binding = Binding {
-                code: hit.code.clone(),
-                erp_id: hit.id.clone(),
-                delivery: CodeDelivery::Confirmed {
-                    at: self.clock.now(),
-                },
-                shop_fingerprint: None,
-                former_code: None,
-                fetched_at: None,
-            };
-            self.bind(entity, &binding).await?;
-            return Ok(binding);
+            hits = erp.find_by_code(*resource, code, deadline).await?;
+            if !hits.is_empty() {
+                break;
+            }
         }
-        Err(Failure::owed(
-            Reason::Conflict,
-            format!(
-                "Norce has code {code} for {entity}, but the ERP has no such record: correct the code in Norce, or make the record in the ERP"
-            ),
-        ))
+        if hits.is_empty() && self.policy.matching.erp_codes == ErpCodes::Known {
+            return Ok(None);
+        }
+        let mut records = Vec::with_capacity(hits.len());
+        for (hit, owner) in hits.iter().zip(self.owners(entity, &hits).await?) {
+            records.push(ErpCandidate {
+                code: hit.code.clone(),
+                owner,
+                blocked: hit.blocked,
+                fits: self
+                    .belongs_to_party(entity.scope, party, hit, deadline)
+                    .await?,
+                made: false,
+            });
+        }
+        let hit = match matching::by_code(entity, code, &records) {
+            matching::Verdict::Match(place) => hits.get(place),
+            matching::Verdict::Create => None,
+            matching::Verdict::Conflict(conflict) => {
+                let detail = conflict.about(entity.kind, &entity);
+                return Err(Failure::owed(Reason::Conflict, detail));
+            }
+        };
+        let Some(hit) = hit else { return Ok(None) };
+        let binding = Binding {
+            code: hit.code.clone(),
+            erp_id: hit.id.clone(),
+            delivery: CodeDelivery::Confirmed {
+                at: self.clock.now(),
+            },
+            shop_fingerprint: None,
+            former_code: None,
+            fetched_at: None,
+        };
+        self.bind(entity, &binding).await?;
+        Ok(Some(binding))
     }
 
     /// Binds, or says with whom the code is in conflict (P3).
@@ -365,7 +395,18 @@ impl ChangeEvents {
                 Reason::Conflict,
                 format!("{entity} is bound to code {other} and is not bound to {code} as well"),
             )),
-            Bound::Forgotten => Err(Failure::later("it, or its code, was forgotten meanwhile")),
+            Bound::Forgotten => match self.mappings.get(entity).await? {
+                Some(Mapping::Forgotten) => {
+                    Err(Failure::later(format!("{entity} was forgotten meanwhile")))
+                }
+                // Nothing would change that.
+                _ => Err(Failure::owed(
+                    Reason::Conflict,
+                    format!(
+                        "the ERP record with code {code} cannot be {entity}, because the code or the record belonged to a forgotten customer: give {entity} another record in the ERP, and put its code on {entity} in Norce"
+                    ),
+                )),
+            },
         }
     }
 

@@ -8,7 +8,9 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::{
-    domain::{ChangeMessage, Code, EntityKind, EntityRef, OrderKey, OutgoingOrder, Scope},
+    domain::{
+        ChangeMessage, Code, CodeCase, EntityKind, EntityRef, OrderKey, OutgoingOrder, Scope,
+    },
     http::Deadline,
     mappings::{Binding, Mapping},
     norce::order_request::{OrderRequest, Role, Slot},
@@ -86,7 +88,8 @@ impl ChangeEvents {
             return Err(self.wait(port, key, &missing, change).await?);
         }
         let places = places(&order.slots, &parties);
-        let codes = codes(&places, &bindings)?;
+        let case = self.erp(scope)?.capabilities().code_case;
+        let codes = codes(&places, &bindings, case)?;
         let message = OutgoingOrder {
             order: order.with_codes(codes.iter().copied()),
             group: group(key, &parties),
@@ -158,6 +161,14 @@ impl ChangeEvents {
             let mut emails = order.slots.iter().filter(|slot| slot.role == role);
             let email = emails.find_map(|slot| slot.email.clone());
             party.email = party.email.take().or(email);
+            let mut companies = order
+                .slots
+                .iter()
+                .filter(|slot| slot.role == role && slot.kind == EntityKind::Company);
+            if let Some(company) = companies.next() {
+                party.vat_number = company.vat_number.clone();
+                party.company_name = company.name.clone();
+            }
         }
         let leads = self.leads([&buyer, &payer], scope, deadline).await?;
         if !is_in_query && leads.parties.entities().is_empty() {
@@ -191,7 +202,11 @@ impl ChangeEvents {
             let Some(code): Option<Code> = code else {
                 continue;
             };
-            let entity = self.mappings.by_code(slot.kind, scope, &code).await?;
+            let mut entity = self.mappings.by_code(slot.kind, scope, &code).await?;
+            let in_case = code.in_case(self.erp(scope)?.capabilities().code_case);
+            if entity.is_none() && in_case != code {
+                entity = self.mappings.by_code(slot.kind, scope, &in_case).await?;
+            }
             match slot.kind {
                 EntityKind::Company => party.company = entity,
                 EntityKind::Customer => party.customer = entity,
@@ -300,6 +315,7 @@ fn places<'s>(slots: &'s [Slot], parties: &Parties) -> Vec<Place<'s>> {
 fn codes<'s>(
     places: &[Place<'s>],
     bindings: &'s [(EntityRef, Binding)],
+    case: CodeCase,
 ) -> Result<Vec<(&'s Slot, &'s Code)>, Failure> {
     let mut codes = Vec::new();
     for place in places {
@@ -309,10 +325,13 @@ fn codes<'s>(
         let Some((entity, binding)) = binding else {
             continue;
         };
-        let former = binding.former_code.as_ref().map(Code::as_str);
+        let is = |given: &str, code: &Code| match given.parse::<Code>() {
+            Ok(given) => given.is(code, case),
+            Err(_) => false,
+        };
         match place.slot.given.as_deref() {
-            Some(given) if given == binding.code.as_str() => {}
-            Some(given) if Some(given) != former => {
+            Some(given) if is(given, &binding.code) => {}
+            Some(given) if !binding.former_code.iter().any(|former| is(given, former)) => {
                 return Err(Failure::owed(
                     Reason::Conflict,
                     format!(
@@ -375,7 +394,7 @@ mod tests {
         parties.buyer.customer = Some(entity);
         let places = places(&order.slots, &parties);
         let bindings = [(entity, binding)];
-        let codes = codes(&places, &bindings)?;
+        let codes = codes(&places, &bindings, CodeCase::Exact)?;
         Ok(codes.iter().map(|(_, code)| code.to_string()).collect())
     }
 

@@ -7,6 +7,7 @@
 //! Any invocation can be cut off between any two awaits and its message delivered again; the order of the steps in
 //! [`create`] is what keeps one Norce entity at one ERP record all the same (P2).
 
+mod candidates;
 mod configuration;
 mod create;
 mod entity;

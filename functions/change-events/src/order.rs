@@ -183,14 +183,13 @@ impl ChangeEvents {
         let mut leads = Leads::certain(Parties::default());
         let parties = &mut leads.parties;
         for (party, found) in [(buyer, &mut parties.buyer), (payer, &mut parties.payer)] {
-            let companies = match (&party.company, &party.organisation_number) {
-                (Some(id), _) => vec![*id],
-                (None, Some(number)) => {
+            let companies = match &party.company {
+                Some(id) => vec![*id],
+                None => {
                     self.norce
-                        .companies_by_organisation_number(scope, number, deadline)
+                        .companies_of_party(scope, party, deadline)
                         .await?
                 }
-                (None, None) => Vec::new(),
             };
             let customers = match (party.customer, EmailKey::of(party.email.as_ref())) {
                 (Some(id), _) => vec![id],
@@ -207,7 +206,7 @@ impl ChangeEvents {
                 }
                 single(hits)
             };
-            let company = only(&companies, "organisation number");
+            let company = only(&companies, "organisation or VAT number");
             let customer = only(&customers, "e-mail address");
             *found = Party {
                 company: company.map(|id| EntityRef::company(scope, id)),

@@ -2,8 +2,8 @@ use chrono::TimeDelta;
 use shared::{
     domain::{FieldGroups, Shops},
     runtime::configuration::{
-        ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings, read_erp_owns,
-        read_shops,
+        ConfigurationError, Environment, ErpSettings, InboxSettings, MatchingPolicy, NorceSettings,
+        read_erp_owns, read_shops,
     },
 };
 
@@ -12,6 +12,8 @@ use shared::{
 pub struct PassSettings {
     /// `ERP_OWNED_FIELDS`.
     pub erp_owns: FieldGroups,
+    /// How customers and companies are matched with the ERP's records.
+    pub matching: MatchingPolicy,
     /// `IMPORT_UNKNOWN`: records of the ERP that Norce does not have are inserted there.
     pub import_unknown: bool,
     /// `PASS_OVERLAP_MINUTES`: how far before the watermark a delta pass begins. An ERP stamps a change before it
@@ -33,6 +35,7 @@ impl PassSettings {
     /// Reads the part.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
         let erp_owns = read_erp_owns(environment);
+        let matching = MatchingPolicy::read(environment);
         let import_unknown = environment.or_default("IMPORT_UNKNOWN", false);
         let overlap = environment.or_default("PASS_OVERLAP_MINUTES", DEFAULT_OVERLAP_MINUTES);
         let sweep_overlap =
@@ -40,6 +43,7 @@ impl PassSettings {
         let most_waiting = environment.or_default("PASS_MOST_WAITING", DEFAULT_MOST_WAITING);
         Some(Self {
             erp_owns: erp_owns?,
+            matching: matching?,
             import_unknown: import_unknown?,
             overlap: TimeDelta::minutes(overlap?.into()),
             sweep_overlap: TimeDelta::minutes(sweep_overlap?.into()),
@@ -52,6 +56,7 @@ impl Default for PassSettings {
     fn default() -> Self {
         Self {
             erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
+            matching: MatchingPolicy::default(),
             import_unknown: false,
             overlap: TimeDelta::minutes(DEFAULT_OVERLAP_MINUTES.into()),
             sweep_overlap: TimeDelta::minutes(DEFAULT_SWEEP_OVERLAP_MINUTES.into()),

@@ -12,7 +12,7 @@
 //! | unknown | anything else | conflict |
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,13 +20,14 @@ use chrono::TimeDelta;
 use shared::{
     Consistency,
     domain::{
-        Code, EmailKey, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, Fingerprint, Names,
-        NorceId, Resource,
+        Code, CodeCase, EntityKind, EntityRef, ErpCodes, ErpId, FieldGroup, FieldGroups,
+        Fingerprint, Names, NaturalKey, NorceId, Resource,
     },
-    erp::{CompanyKey, Erp, ErpRecord, NaturalKey, changed_groups},
+    erp::{CompanyKey, Erp, ErpRecord, changed_groups},
     http::Deadline,
     mappings::{CodeDelivery, Known, Mapping, READ_AT_ONCE, RecordFace},
-    norce::{Asked, Found, NorceKey},
+    matching::{self, ErpCandidate, NorceCandidate, Owner, RecordVerdict, Standing},
+    norce::{Asked, Found},
     owed::Reason,
     passes::Run,
 };
@@ -143,16 +144,6 @@ impl Rules<'_> {
         let Some(id) = face.id else {
             return Ok(Look::Ask(Question::Unknown));
         };
-        if face.kind != record.entity_kind() {
-            return Ok(Look::Decided(conflict(
-                record,
-                format!(
-                    "it is {} {id} in Norce and has become a {} in the ERP: correct its type",
-                    face.kind,
-                    record.entity_kind()
-                ),
-            )));
-        }
         if face.code != record.code {
             return Ok(Look::Ask(Question::Renamed));
         }
@@ -360,15 +351,16 @@ impl Rules<'_> {
             .iter()
             .map(|record| Asked {
                 code: record.code.clone(),
-                key: norce_key(record),
+                keys: record.keys(kind),
             })
             .collect();
         let look_up = self.pass.norce.look_up(kind, scope, &asked, deadline);
         let look_up = look_up.timed(&mut run.cost.norce_wait_ms).await?;
         run.cost.query_calls += u64::from(look_up.requests);
-        let hits = Hits::of(&look_up.found);
+        let case = self.erp.capabilities().code_case;
+        let hits = Hits::of(&look_up.found, case);
 
-        let mut candidates: Vec<(ErpRecord, Hit)> = Vec::new();
+        let mut candidates: Vec<(ErpRecord, Hit<'_>)> = Vec::new();
         for ((record, asked), known) in records.into_iter().zip(&asked).zip(known) {
             let key = record.id.clone();
             match known {
@@ -402,7 +394,7 @@ impl Rules<'_> {
                     continue;
                 }
             }
-            match hits.of_record(&record, asked) {
+            match hits.of_record(&record, &asked.keys) {
                 Ok(hit) => candidates.push((record, hit)),
                 Err(decision) => decided.push((key, *decision)),
             }
@@ -415,7 +407,7 @@ impl Rules<'_> {
     async fn candidates(
         &self,
         kind: EntityKind,
-        candidates: Vec<(ErpRecord, Hit)>,
+        candidates: Vec<(ErpRecord, Hit<'_>)>,
         decided: &mut Vec<(ErpId, Decision)>,
         run: &mut Run,
         deadline: Deadline,
@@ -423,21 +415,17 @@ impl Rules<'_> {
         let scope = run.scope;
         let entities: Vec<EntityRef> = candidates
             .iter()
-            .filter_map(|(_, hit)| hit.id())
+            .flat_map(|(_, hit)| hit.ids())
             .map(|id| EntityRef { kind, scope, id })
             .collect();
         let mappings = self.mappings(&entities, run).await?;
         // What is neither found nor to be inserted needs no more questions.
-        let wanted = |hit: &Hit| hit.id().is_some() || self.pass.settings.import_unknown;
+        let wanted =
+            |hit: &Hit<'_>| hit.ids().next().is_some() || self.pass.settings.import_unknown;
         let codes: Vec<(ErpId, Code)> = candidates
             .iter()
             .filter(|(_, hit)| wanted(hit))
             .map(|(record, _)| (record.id.clone(), record.code.clone()))
-            .collect();
-        let keys: Vec<NaturalKey> = candidates
-            .iter()
-            .filter(|(_, hit)| wanted(hit) && !matches!(hit, Hit::Code(_)))
-            .filter_map(|(record, _)| erp_key(record))
             .collect();
         let code_holders = if codes.is_empty() {
             Vec::new()
@@ -446,25 +434,18 @@ impl Rules<'_> {
             let holders = self.erp.other_holders_of_codes(kind, &codes, deadline);
             holders.timed(&mut run.cost.erp_wait_ms).await?
         };
-        let key_holders = if keys.is_empty() {
-            Vec::new()
-        } else {
-            run.cost.erp_calls += 1;
-            let holders = self.erp.holders_of_keys(kind, &keys, deadline);
-            holders.timed(&mut run.cost.erp_wait_ms).await?
-        };
+        let rivals = self.rivals(kind, &candidates, run, deadline).await?;
         let mut seen = HashSet::new();
-        let twice: HashSet<NorceId> = entities
+        let twice: HashSet<NorceId> = candidates
             .iter()
-            .map(|entity| entity.id)
+            .filter_map(|(_, hit)| match hit {
+                Hit::Code(found) => Some(found.id),
+                Hit::Keys(_) | Hit::Nobody => None,
+            })
             .filter(|id| !seen.insert(*id))
             .collect();
         for (record, hit) in candidates {
             let key = record.id.clone();
-            if let Some(decision) = self.refused(kind, &record, hit.id(), &mappings, &twice, run) {
-                decided.push((key, decision));
-                continue;
-            }
             let another = code_holders
                 .iter()
                 .find(|(code, holder)| *code == record.code && *holder != record.id);
@@ -475,38 +456,225 @@ impl Rules<'_> {
                 decided.push((key, conflict(&record, detail)));
                 continue;
             }
-            let natural_key = erp_key(&record);
-            let another = key_holders
-                .iter()
-                .find(|(held, holder)| Some(held) == natural_key.as_ref() && *holder != record.id);
-            if let (Some((_, holder)), false) = (another, matches!(hit, Hit::Code(_))) {
-                let detail = format!(
-                    "another record of the ERP ({holder}) has the same {}: which of the two is in Norce cannot be told; give the right one's code to the {kind} in Norce",
-                    key_word(kind)
-                );
-                decided.push((key, conflict(&record, detail)));
-                continue;
-            }
             let decision = match hit {
-                Hit::Code(id) => self.bind(What::Bind, &record, id, run, deadline).await?,
-                Hit::Key(id) => self.bind(What::Code, &record, id, run, deadline).await?,
                 Hit::Nobody => self.insert(&record, run, deadline).await?,
+                Hit::Code(found) => {
+                    match self.refused(kind, &record, found.id, &mappings, &twice, run) {
+                        Some(decision) => decision,
+                        None => {
+                            self.bind(What::Bind, &record, found.id, run, deadline)
+                                .await?
+                        }
+                    }
+                }
+                Hit::Keys(found) => {
+                    let found = self
+                        .by_key(kind, &record, &found, &rivals, &mappings, run, deadline)
+                        .await?;
+                    match found {
+                        RecordVerdict::Match(id) => {
+                            self.bind(What::Code, &record, id, run, deadline).await?
+                        }
+                        RecordVerdict::Nobody => self.insert(&record, run, deadline).await?,
+                        RecordVerdict::Stranger => skip(&record, STRANGER),
+                        RecordVerdict::Conflict(id, found) => {
+                            let entity = EntityRef { kind, scope, id };
+                            conflict(&record, found.about(kind, &entity))
+                        }
+                    }
+                }
             };
             decided.push((key, decision));
         }
         Ok(())
     }
 
+    /// Which entity a record with a shared key is, by the rule of all flows.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `candidates`, with what was asked for all of them at once"
+    )]
+    async fn by_key(
+        &self,
+        kind: EntityKind,
+        record: &ErpRecord,
+        found: &[&Found],
+        rivals: &[Rival],
+        mappings: &HashMap<EntityRef, Mapping>,
+        run: &mut Run,
+        deadline: Deadline,
+    ) -> Result<RecordVerdict, Halt> {
+        let keys = record.keys(kind);
+        let others: Vec<&Rival> = rivals
+            .iter()
+            .filter(|rival| rival.id != record.id)
+            .filter(|rival| rival.keys.iter().any(|key| keys.contains(key)))
+            .collect();
+        let scope = run.scope;
+        let case = self.erp.capabilities().code_case;
+        let mut entities = Vec::with_capacity(found.len());
+        for found in found {
+            let id = found.id;
+            let code = found
+                .code
+                .as_ref()
+                .filter(|code| self.pass.settings.matching.erp_codes.may_be(code));
+            let standing = match (mappings.get(&EntityRef { kind, scope, id }), code) {
+                (Some(Mapping::Forgotten), _) => Standing::Forgotten,
+                _ if found.forgotten => Standing::Forgotten,
+                (Some(Mapping::Bound(_)), _) => Standing::HasRecord,
+                (_, Some(code)) => {
+                    let is_rival = others
+                        .iter()
+                        .any(|rival| rival.candidate.code.is(code, case));
+                    if is_rival || self.is_in_erp(kind, code, run, deadline).await? {
+                        Standing::HasRecord
+                    } else if self.pass.settings.matching.erp_codes == ErpCodes::Known {
+                        Standing::Free
+                    } else {
+                        Standing::HasOtherCode
+                    }
+                }
+                (_, None) if !found.active => Standing::Inactive,
+                (Some(Mapping::Reserved(_)) | None, None) => Standing::Free,
+            };
+            entities.push(NorceCandidate { id, standing });
+        }
+        let candidate = ErpCandidate {
+            code: record.code.clone(),
+            owner: Owner::Nobody,
+            blocked: record.blocked,
+            fits: true,
+            made: false,
+        };
+        let others: Vec<ErpCandidate> =
+            others.iter().map(|rival| rival.candidate.clone()).collect();
+        let shared_email = self.pass.settings.matching.shared_email;
+        Ok(matching::of_record(
+            kind,
+            scope,
+            &candidate,
+            &entities,
+            &others,
+            shared_email,
+        ))
+    }
+
+    async fn is_in_erp(
+        &self,
+        kind: EntityKind,
+        code: &Code,
+        run: &mut Run,
+        deadline: Deadline,
+    ) -> Result<bool, Halt> {
+        let resources: &[Resource] = match kind {
+            EntityKind::Company => &[Resource::Customer],
+            EntityKind::Customer => &[Resource::Customer, Resource::Contact],
+        };
+        for resource in resources {
+            run.cost.erp_calls += 1;
+            let hits = self.erp.find_by_code(*resource, code, deadline);
+            if !hits.timed(&mut run.cost.erp_wait_ms).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Other records of the ERP that have a key of a candidate, and whose they are. There are few: only what a candidate
+    /// shares its key with is read.
+    async fn rivals(
+        &self,
+        kind: EntityKind,
+        candidates: &[(ErpRecord, Hit<'_>)],
+        run: &mut Run,
+        deadline: Deadline,
+    ) -> Result<Vec<Rival>, Halt> {
+        let scope = run.scope;
+        let asked: Vec<&ErpRecord> = candidates
+            .iter()
+            .filter(|(_, hit)| matches!(hit, Hit::Keys(_)))
+            .map(|(record, _)| record)
+            .collect();
+        let keys: Vec<NaturalKey> = asked.iter().flat_map(|record| record.keys(kind)).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        run.cost.erp_calls += 1;
+        let holders = self.erp.holders_of_keys(kind, &keys, deadline);
+        let holders = holders.timed(&mut run.cost.erp_wait_ms).await?;
+        let is_shared = |key: &NaturalKey, id: &ErpId| {
+            let mut others = asked.iter().filter(|record| record.id != *id);
+            others.any(|record| record.keys(kind).contains(key))
+        };
+        let ids: BTreeSet<ErpId> = holders
+            .into_iter()
+            .filter(|(key, id)| is_shared(key, id))
+            .map(|(_, id)| id)
+            .collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<ErpId> = ids.into_iter().collect();
+        run.cost.erp_calls += 1;
+        let records = self.erp.get_many(&ids, FieldGroups::NONE, deadline);
+        let records = records.timed(&mut run.cost.erp_wait_ms).await?;
+        let named: Vec<(ErpId, Code)> = records
+            .iter()
+            .map(|record| (record.id.clone(), record.code.clone()))
+            .collect();
+        run.cost.mapping_reads += KEYS_OF_UNKNOWN * named.len() as u64;
+        run.cost.mapping_read_requests +=
+            (KEYS_OF_UNKNOWN * named.len() as u64).div_ceil(READ_AT_ONCE as u64);
+        let known = self.pass.mappings.known(kind, scope, &named).await?;
+        let asked: Vec<Asked> = named
+            .iter()
+            .map(|(_, code)| Asked {
+                code: code.clone(),
+                keys: Vec::new(),
+            })
+            .collect();
+        let look_up = self.pass.norce.look_up(kind, scope, &asked, deadline);
+        let look_up = look_up.timed(&mut run.cost.norce_wait_ms).await?;
+        run.cost.query_calls += u64::from(look_up.requests);
+        let case = self.erp.capabilities().code_case;
+        let of_code = |code: &Code| {
+            look_up
+                .found
+                .iter()
+                .find(|found| found.code.as_ref().is_some_and(|it| it.is(code, case)))
+        };
+        let rivals = records.iter().zip(known).map(|(record, known)| Rival {
+            id: record.id.clone(),
+            keys: record.keys(kind),
+            candidate: ErpCandidate {
+                code: record.code.clone(),
+                owner: match (matching::owner(&known, kind, scope), of_code(&record.code)) {
+                    (Owner::Nobody, Some(found)) if found.forgotten => Owner::Forgotten,
+                    (Owner::Nobody, Some(found)) => Owner::Entity(EntityRef {
+                        kind,
+                        scope,
+                        id: found.id,
+                    }),
+                    (owner, _) => owner,
+                },
+                blocked: record.blocked,
+                fits: true,
+                made: false,
+            },
+        });
+        Ok(rivals.collect())
+    }
+
     fn refused(
         &self,
         kind: EntityKind,
         record: &ErpRecord,
-        id: Option<NorceId>,
+        id: NorceId,
         mappings: &HashMap<EntityRef, Mapping>,
         twice: &HashSet<NorceId>,
         run: &Run,
     ) -> Option<Decision> {
-        let id = id?;
         let entity = EntityRef {
             kind,
             scope: run.scope,
@@ -681,124 +849,103 @@ impl Rules<'_> {
 }
 
 const FORGOTTEN: &str = "forgotten in Norce";
+const STRANGER: &str =
+    "not in Norce, where others that have records of their own have its e-mail address or number";
 /// Items that are read about an entity: its face, and its tombstone.
 const KEYS_OF_ENTITY: u64 = 2;
 /// Items that are read about a record that seems to be unknown: the faces of its id and code, and their tombstones.
 const KEYS_OF_UNKNOWN: u64 = 4;
 
-/// Which Norce entity a record is.
-#[derive(Debug, Clone, Copy)]
-enum Hit {
-    /// It has the record's code.
-    Code(NorceId),
-    /// It has the record's natural key, and no code.
-    Key(NorceId),
+/// Which Norce entities a record could be.
+#[derive(Debug, Clone)]
+enum Hit<'a> {
+    /// The one that has the record's code.
+    Code(&'a Found),
+    /// Those that have one of its keys.
+    Keys(Vec<&'a Found>),
     Nobody,
 }
 
-impl Hit {
-    const fn id(self) -> Option<NorceId> {
-        match self {
-            Self::Code(id) | Self::Key(id) => Some(id),
-            Self::Nobody => None,
-        }
+impl Hit<'_> {
+    fn ids(&self) -> impl Iterator<Item = NorceId> {
+        let (code, keys) = match self {
+            Self::Code(found) => (Some(*found), &[][..]),
+            Self::Keys(found) => (None, found.as_slice()),
+            Self::Nobody => (None, &[][..]),
+        };
+        code.into_iter()
+            .chain(keys.iter().copied())
+            .map(|found| found.id)
     }
+}
+
+/// Another record of the ERP with a key of a candidate.
+struct Rival {
+    id: ErpId,
+    keys: Vec<NaturalKey>,
+    candidate: ErpCandidate,
 }
 
 /// The answer to a look-up, by what was asked.
 struct Hits<'a> {
-    by_code: HashMap<&'a Code, Vec<&'a Found>>,
-    by_key: HashMap<&'a NorceKey, Vec<&'a Found>>,
+    by_code: HashMap<Code, Vec<&'a Found>>,
+    by_key: HashMap<&'a NaturalKey, Vec<&'a Found>>,
+    case: CodeCase,
 }
 
 impl<'a> Hits<'a> {
-    fn of(found: &'a [Found]) -> Self {
+    fn of(found: &'a [Found], case: CodeCase) -> Self {
         let mut hits = Self {
             by_code: HashMap::new(),
             by_key: HashMap::new(),
+            case,
         };
         for found in found {
             if let Some(code) = &found.code {
-                hits.by_code.entry(code).or_default().push(found);
+                hits.by_code
+                    .entry(code.in_case(case))
+                    .or_default()
+                    .push(found);
             }
-            if let Some(key) = &found.key {
+            for key in &found.keys {
                 hits.by_key.entry(key).or_default().push(found);
             }
         }
         hits
     }
 
-    fn of_record(&self, record: &ErpRecord, asked: &Asked) -> Result<Hit, Box<Decision>> {
-        let word = record.entity_kind();
-        let with_code = self.by_code.get(&asked.code).map_or(&[][..], Vec::as_slice);
+    fn of_record(&self, record: &ErpRecord, keys: &[NaturalKey]) -> Result<Hit<'a>, Box<Decision>> {
+        let code = record.code.in_case(self.case);
+        let with_code = self.by_code.get(&code).map_or(&[][..], Vec::as_slice);
         if with_code.iter().any(|found| found.forgotten) {
             return Err(Box::new(skip(record, FORGOTTEN)));
         }
         match with_code {
-            [found] => return Ok(Hit::Code(found.id)),
+            [found] => return Ok(Hit::Code(found)),
             [] => {}
             _ => {
                 let detail = format!(
                     "Norce has its code {} more than once: correct the wrong ones there",
-                    asked.code
+                    record.code
                 );
                 return Err(Box::new(conflict(record, detail)));
             }
         }
-        let with_key = asked.key.as_ref().and_then(|key| self.by_key.get(key));
-        let with_key: Vec<&Found> = with_key
-            .into_iter()
-            .flatten()
-            .filter(|found| found.active && !found.forgotten)
-            .copied()
-            .collect();
-        match with_key.as_slice() {
-            [] => Ok(Hit::Nobody),
-            [found] if found.code.is_none() => Ok(Hit::Key(found.id)),
-            [found] => Err(Box::new(conflict(
-                record,
-                format!(
-                    "{word} {} in Norce has its {} but another code: correct the one that is wrong; the code is not overwritten",
-                    found.id,
-                    key_word(word)
-                ),
-            ))),
-            several => Err(Box::new(conflict(
-                record,
-                format!(
-                    "its {} leads to more than one {word} in Norce ({}, {}, …): give the right one its code {} there",
-                    key_word(word),
-                    several[0].id,
-                    several[1].id,
-                    record.code
-                ),
-            ))),
+        let registered = record.registered();
+        let contradicts = |found: &Found| {
+            let pair = registered.as_ref().zip(found.registered.as_ref());
+            pair.is_some_and(|(one, other)| one.contradicts(other))
+        };
+        let mut with_key: Vec<&Found> = Vec::new();
+        for found in keys.iter().filter_map(|key| self.by_key.get(key)).flatten() {
+            if !contradicts(found) && !with_key.iter().any(|known| known.id == found.id) {
+                with_key.push(found);
+            }
         }
-    }
-}
-
-const fn key_word(kind: EntityKind) -> &'static str {
-    match kind {
-        EntityKind::Customer => "e-mail address",
-        EntityKind::Company => "organisation number",
-    }
-}
-
-/// What a record can be found by in Norce.
-fn norce_key(record: &ErpRecord) -> Option<NorceKey> {
-    match record.entity_kind() {
-        EntityKind::Customer => EmailKey::of(record.image.email.as_ref()).map(NorceKey::Email),
-        EntityKind::Company => record
-            .norce_fields()
-            .organisation_number
-            .map(NorceKey::OrganisationNumber),
-    }
-}
-
-/// The same value, as the ERP can be asked who else has it.
-fn erp_key(record: &ErpRecord) -> Option<NaturalKey> {
-    match record.entity_kind() {
-        EntityKind::Customer => EmailKey::of(record.image.email.as_ref()).map(NaturalKey::Email),
-        EntityKind::Company => record.image.vat_number.clone().map(NaturalKey::VatNumber),
+        Ok(if with_key.is_empty() {
+            Hit::Nobody
+        } else {
+            Hit::Keys(with_key)
+        })
     }
 }

@@ -12,7 +12,7 @@ use shared::{
     domain::{EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, PassMode, Resource, Scope},
     erp::{ErpRecord, Listing, RecordPage, Unusable, UnusableRecord},
     http::Deadline,
-    mappings::{Mapping, READ_AT_ONCE},
+    mappings::{Mapping, READ_AT_ONCE, RecordFace},
     norce::LOOKED_UP_AT_ONCE,
     owed::{Earliest, Owed, Reason, Stage, Subject, fold},
     passes::Run,
@@ -230,6 +230,7 @@ impl ErpFullPass {
         };
         let faces = self.mappings.records(step.run.scope, &ids, consistency);
         for (record, face) in records.into_iter().zip(faces.await?) {
+            let record = as_in_norce(record, face.as_ref());
             match rules.look(&record, face.as_ref())? {
                 Look::Decided(decision) => {
                     step.decided(decision, Some(&record.id));
@@ -306,6 +307,7 @@ impl ErpFullPass {
         let strong = Consistency::Strong;
         let faces = self.mappings.records(step.run.scope, &found, strong);
         for (record, face) in records.into_iter().zip(faces.await?) {
+            let record = as_in_norce(record, face.as_ref());
             let question = match &face {
                 None => Question::Unknown,
                 Some(face) if face.id.is_none() => Question::Unknown,
@@ -452,4 +454,12 @@ pub(crate) fn ids_of(pending: &Pending) -> Vec<ErpId> {
     let mut ids: Vec<ErpId> = all.into_keys().cloned().collect();
     ids.sort_unstable();
     ids
+}
+
+/// A record of the kind that it has in Norce, where it is bound.
+fn as_in_norce(record: ErpRecord, face: Option<&RecordFace>) -> ErpRecord {
+    match face {
+        Some(face) if face.id.is_some() => record.of_kind(face.kind),
+        _ => record,
+    }
 }

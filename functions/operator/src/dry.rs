@@ -427,10 +427,6 @@ impl Erp for Dry<dyn Erp> {
         self.inner.find_by_key(kind, key, deadline).await
     }
 
-    fn natural_key(&self, party: &Party) -> Option<NaturalKey> {
-        self.inner.natural_key(party)
-    }
-
     async fn create(
         &self,
         key: &IdempotencyKey,

@@ -115,7 +115,7 @@ impl Ports {
         }
         let asked = [Asked {
             code: code.clone(),
-            key: None,
+            keys: Vec::new(),
         }];
         let norce = &change_events.norce;
         let looked_up = norce.look_up(kind, scope, &asked, deadline).await?;

@@ -470,7 +470,7 @@ impl PollJobs {
                 .iter()
                 .map(|line| Asked {
                     code: line.code.clone(),
-                    key: None,
+                    keys: Vec::new(),
                 })
                 .collect();
             let look_up = self

@@ -436,7 +436,7 @@ impl SubmitImports {
                 reason: error.to_string(),
             })?
             .into_iter()
-            .map(|record| (record.id.clone(), record))
+            .map(|record| (record.id.clone(), record.of_kind(batch.kind)))
             .collect();
         let mut rows = Vec::with_capacity(batch.lines.len());
         for line in std::mem::take(&mut batch.lines) {

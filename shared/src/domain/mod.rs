@@ -5,15 +5,13 @@ mod address;
 mod applications;
 mod breaker;
 mod clock;
-mod code;
-mod email;
 mod entity;
 mod erp_id;
 mod fields;
 mod fingerprint;
+mod keys;
 mod messages;
 mod order_text;
-mod organisation_number;
 mod personal;
 mod redaction;
 mod shop;
@@ -22,18 +20,19 @@ pub use address::{Address, CountryCode};
 pub use applications::{Application, Applications, InvalidApplications, Shops, UnknownApplication};
 pub use breaker::{Breaker, FAILURES_UNTIL_OPEN, Permit};
 pub use clock::{Clock, SystemClock};
-pub use code::{Code, CodePattern, InvalidCode, InvalidCodePattern};
-pub use email::EmailKey;
 pub use entity::{ApplicationId, EntityKind, EntityRef, InvalidEntity, InvalidId, NorceId, Scope};
 pub use erp_id::{ErpId, Resource};
 pub use fields::{FieldGroup, FieldGroups, InvalidFieldGroup, Names, NorceFields};
 pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use keys::{
+    Code, CodeCase, CodePattern, EmailKey, ErpCodes, InvalidCode, InvalidCodePattern,
+    InvalidErpCodes, NaturalKey, OrganisationKey, OrganisationNumber, VatNumber, visible,
+};
 pub use messages::{
     Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, OrderKey, OutgoingOrder,
     PassMessage, PassMode, PassRequest,
 };
 pub use order_text::OrderText;
-pub use organisation_number::{OrganisationNumber, VatNumber};
 pub use personal::Personal;
 pub use redaction::{MAX_REDACTED_CHARS, redact, without_values};
 pub use shop::{

@@ -2,7 +2,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Address, ApplicationId, Code, EntityRef, NorceId, OrganisationNumber, Personal, VatNumber,
+    Address, ApplicationId, Code, CountryCode, EntityRef, NorceId, OrganisationKey,
+    OrganisationNumber, Personal, VatNumber,
 };
 
 /// A customer as Norce has it, read through Norce Query.
@@ -153,6 +154,30 @@ pub struct OrderParty {
     pub email: Option<Personal>,
     /// Organisation number, where the order has one.
     pub organisation_number: Option<OrganisationNumber>,
+    /// VAT number, where the order has one.
+    pub vat_number: Option<VatNumber>,
+    /// Name of the company, where the order has one: of several companies with the number it says which is meant.
+    pub company_name: Option<Personal>,
+    /// Country in the order's own copy of the address.
+    pub country: Option<CountryCode>,
+}
+
+impl OrderParty {
+    /// The keys of the organisation that it names.
+    pub fn organisation_keys(&self) -> Vec<OrganisationKey> {
+        let (number, vat_number) = (self.organisation_number.as_ref(), self.vat_number.as_ref());
+        OrganisationKey::all(number, vat_number, self.country)
+    }
+
+    /// Its numbers in letters and digits, whatever their country.
+    pub fn bare_numbers(&self) -> Vec<&str> {
+        let number = self
+            .organisation_number
+            .iter()
+            .map(OrganisationNumber::expose);
+        let vat_number = self.vat_number.iter().map(VatNumber::expose);
+        number.chain(vat_number).collect()
+    }
 }
 
 #[cfg(test)]

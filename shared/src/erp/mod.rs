@@ -18,13 +18,13 @@ use thiserror::Error;
 
 use crate::{
     domain::{
-        Address, Code, DeliveryAddress, EmailKey, EntityKind, EntityRef, FieldGroups,
-        OrganisationNumber, Personal, VatNumber,
+        Address, Code, CodeCase, CountryCode, DeliveryAddress, EmailKey, EntityKind, EntityRef,
+        FieldGroups, OrganisationKey, OrganisationNumber, Personal, VatNumber,
     },
     http::Deadline,
 };
 
-pub use crate::domain::{ErpId, Resource};
+pub use crate::domain::{ErpId, NaturalKey, Resource};
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
 pub use owned::{changed_groups, tell_again};
 
@@ -93,6 +93,43 @@ pub struct Party {
     /// ([`Capabilities::delivery_addresses`]): [`Erp::create`] leaves them to the update that follows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_addresses: Option<Vec<DeliveryAddress>>,
+}
+
+impl Party {
+    /// The key of its organisation number alone.
+    pub fn registered(&self) -> Option<OrganisationKey> {
+        let country = self.address.as_ref().and_then(|address| address.country);
+        self.organisation_number.as_ref()?.key(country)
+    }
+
+    /// The keys by which the party's record can be found, the best first.
+    pub fn keys(&self) -> Vec<NaturalKey> {
+        match self.kind {
+            PartyKind::Company => {
+                let country = self.address.as_ref().and_then(|address| address.country);
+                organisation_keys(
+                    self.organisation_number.as_ref(),
+                    self.vat_number.as_ref(),
+                    country,
+                )
+            }
+            PartyKind::Person | PartyKind::Contact { .. } => EmailKey::of(self.email.as_ref())
+                .map(NaturalKey::Email)
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+fn organisation_keys(
+    number: Option<&OrganisationNumber>,
+    vat_number: Option<&VatNumber>,
+    country: Option<CountryCode>,
+) -> Vec<NaturalKey> {
+    OrganisationKey::all(number, vat_number, country)
+        .into_iter()
+        .map(NaturalKey::Organisation)
+        .collect()
 }
 
 /// A record of the ERP as it was read.
@@ -199,16 +236,6 @@ pub enum Unusable {
     Unreadable(String),
 }
 
-/// A value by which a record can be found besides its code. Never an identity: no ERP enforces that it is unique.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NaturalKey {
-    /// Exact, normalised e-mail address: of persons, or of the contacts of one organisation.
-    Email(EmailKey),
-    /// Exact VAT number: of organisations.
-    VatNumber(VatNumber),
-}
-
 /// What makes a create recognisable when its answer is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
@@ -256,6 +283,8 @@ pub struct Capabilities {
     pub delivery_addresses: bool,
     /// The groups of fields that can be read from it, and so be owned by it.
     pub readable: FieldGroups,
+    /// How it compares codes.
+    pub code_case: CodeCase,
     /// Whether an update can be made conditional on the version that was read.
     pub optimistic_concurrency: bool,
     /// Whether a second create for the same entity certainly makes no second record, however the first one ended and
@@ -328,9 +357,6 @@ pub trait Erp: Send + Sync {
         key: &NaturalKey,
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError>;
-
-    /// The value by which this ERP could find the party again, if it has one.
-    fn natural_key(&self, party: &Party) -> Option<NaturalKey>;
 
     /// Creates a record, sending the request at most once.
     ///

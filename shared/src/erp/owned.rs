@@ -1,9 +1,9 @@
 //! What the ERP owns of a record: what Norce is told when it changes, and how it is noted that Norce was told.
 
-use super::ErpRecord;
+use super::{ErpRecord, NaturalKey, organisation_keys};
 use crate::domain::{
-    EntityKind, FieldGroup, FieldGroups, Fingerprint, FingerprintKey, Names, NorceFields, Personal,
-    Resource,
+    CountryCode, EmailKey, EntityKind, FieldGroup, FieldGroups, Fingerprint, FingerprintKey, Names,
+    NorceFields, OrganisationKey, Personal, Resource,
 };
 
 /// As much of a group's keyed hash as is kept: 64 bits, so that a change goes unseen once in 10^19.
@@ -19,6 +19,47 @@ impl ErpRecord {
         } else {
             EntityKind::Customer
         }
+    }
+
+    /// The keys by which the record can be found as an entity of this kind, the best first.
+    pub fn keys(&self, kind: EntityKind) -> Vec<NaturalKey> {
+        let image = &self.image;
+        match kind {
+            EntityKind::Company => organisation_keys(
+                image.organisation_number.as_ref(),
+                image.vat_number.as_ref(),
+                self.country(),
+            ),
+            EntityKind::Customer => {
+                // Business Central may hold several addresses, separated by semicolons (erp-apis §1.2).
+                let emails = image.email.iter().flat_map(|it| it.expose().split(';'));
+                emails
+                    .filter_map(EmailKey::parse)
+                    .map(NaturalKey::Email)
+                    .collect()
+            }
+        }
+    }
+
+    /// The key of its organisation number alone.
+    pub fn registered(&self) -> Option<OrganisationKey> {
+        self.image.organisation_number.as_ref()?.key(self.country())
+    }
+
+    /// The country of its address.
+    pub fn country(&self) -> Option<CountryCode> {
+        self.image
+            .address
+            .as_ref()
+            .and_then(|address| address.country)
+    }
+
+    /// The record as one of this kind, whatever the ERP calls it: a match by code follows Norce, because old registers
+    /// have persons of the type that organisations have.
+    #[must_use]
+    pub const fn of_kind(mut self, kind: EntityKind) -> Self {
+        self.organisation = matches!(kind, EntityKind::Company);
+        self
     }
 
     /// The fingerprint of those groups that the ERP owns, each by itself (`price-lists:5f0c…,active:77ab…`), so that a

@@ -23,7 +23,8 @@ pub use error::NorceError;
 use crate::{
     domain::{
         ApplicationId, Code, Company, Customer, EmailKey, EntityKind, EntityRef, FieldGroups,
-        ImportLine, NorceFields, NorceId, Order, OrderKey, OrganisationNumber, Scope,
+        ImportLine, NaturalKey, NorceFields, NorceId, Order, OrderKey, OrderParty, OrganisationKey,
+        Scope,
     },
     http::Deadline,
 };
@@ -65,11 +66,12 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<NorceId>, NorceError>;
 
-    /// The active companies with exactly this organisation number: at most two are returned.
-    async fn companies_by_organisation_number(
+    /// The active companies that the numbers of an order's party mean: at most two are returned. Where nothing says of
+    /// which country a number is, the digits alone decide.
+    async fn companies_of_party(
         &self,
         scope: Scope,
-        number: &OrganisationNumber,
+        party: &OrderParty,
         deadline: Deadline,
     ) -> Result<Vec<NorceId>, NorceError>;
 
@@ -116,22 +118,13 @@ pub trait NorceQuery: Send + Sync {
 /// Records of the ERP in one look-up of [`NorceQuery::look_up`].
 pub const LOOKED_UP_AT_ONCE: usize = 100;
 
-/// A value by which an ERP record can be found in Norce besides its code.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NorceKey {
-    /// Exact, normalised e-mail address: of customers.
-    Email(EmailKey),
-    /// Organisation number: of companies. It alone is not unique in Norce (norce-api §3.4).
-    OrganisationNumber(OrganisationNumber),
-}
-
 /// What an ERP record is looked up by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// Its code.
     pub code: Code,
-    /// Its natural key, if it has one.
-    pub key: Option<NorceKey>,
+    /// Its natural keys.
+    pub keys: Vec<NaturalKey>,
 }
 
 /// The answer to a look-up.
@@ -150,8 +143,10 @@ pub struct Found {
     pub id: NorceId,
     /// Its code, if it has one.
     pub code: Option<Code>,
-    /// Its natural key, normalised.
-    pub key: Option<NorceKey>,
+    /// Its natural keys.
+    pub keys: Vec<NaturalKey>,
+    /// The key of a company's organisation number alone.
+    pub registered: Option<OrganisationKey>,
     /// Not inactivated.
     pub active: bool,
     /// Forgotten (P12).

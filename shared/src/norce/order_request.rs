@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::domain::{Code, EmailKey, EntityKind, OrderText, Personal};
+use crate::domain::{Code, EmailKey, EntityKind, OrderText, Personal, VatNumber};
 
 /// A party of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +46,12 @@ pub struct Slot {
     pub given: Option<String>,
     /// The person's e-mail address as written.
     pub email: Option<Personal>,
+    /// The company's VAT number.
+    pub vat_number: Option<VatNumber>,
+    /// The company's name.
+    pub name: Option<Personal>,
     /// By what two parties of one order are known for the same: a person's e-mail address in the form in which it is
-    /// compared; a company's VAT number, or its name where it has none.
+    /// compared; a company's VAT number and name, as far as it has them. The schools of a municipality share the number.
     who: Option<Personal>,
     place: Place,
 }
@@ -145,7 +149,10 @@ impl<'a> OrderRequest<'a> {
                 continue;
             };
             if let Some(company) = party.object("Company") {
-                let who = company.text("VatNo").or_else(|| company.text("Name"));
+                let number = company.text("VatNo").and_then(|it| VatNumber::parse(&it));
+                let number = number.map(|number| number.expose().to_owned());
+                let who: Vec<String> = number.into_iter().chain(company.text("Name")).collect();
+                let who = (!who.is_empty()).then(|| who.join("|"));
                 slots.push(company.slot(text, role, EntityKind::Company, None, who));
             }
             if let Some(person) = party.object("Person") {
@@ -260,6 +267,14 @@ impl<'a> Object<'a> {
             kind,
             given: self.text(name(kind)),
             email: email.and_then(Personal::parse),
+            vat_number: self
+                .text("VatNo")
+                .filter(|_| kind == EntityKind::Company)
+                .and_then(|number| VatNumber::parse(&number)),
+            name: self
+                .text("Name")
+                .filter(|_| kind == EntityKind::Company)
+                .and_then(Personal::parse),
             who: who.and_then(Personal::parse),
             place,
         }

@@ -10,7 +10,7 @@ mod rows;
 mod tests;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ops::Range,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -27,17 +27,18 @@ use self::{
     countries::Countries,
     rows::{
         AddressRow, Addresses, ApplicationRow, ChangedRow, CodeRow, CompanyRow, CustomerRow,
-        EmailRow, FoundRow, IdRow, NumberRow, OrderRow,
+        EmailRow, FoundRow, IdRow, OrderRow,
     },
 };
 use super::{
-    Asked, ChangedPage, LOOKED_UP_AT_ONCE, LookUp, NorceApi, NorceError, NorceKey, NorceQuery,
+    Asked, ChangedPage, Found, LOOKED_UP_AT_ONCE, LookUp, NorceApi, NorceError, NorceQuery,
     api::read,
 };
 use crate::{
     domain::{
-        ApplicationId, Code, Company, Customer, DeliveryAddress, EmailKey, EntityKind, EntityRef,
-        NorceId, Order, OrderKey, OrganisationNumber, Scope,
+        ApplicationId, Code, CodeCase, Company, CountryCode, Customer, DeliveryAddress, EmailKey,
+        EntityKind, EntityRef, NaturalKey, NorceId, Order, OrderKey, OrderParty, OrganisationKey,
+        OrganisationNumber, Scope, VatNumber,
     },
     http::{
         Deadline,
@@ -310,7 +311,7 @@ impl QueryClient {
         &self,
         id: Option<i64>,
         deadline: Deadline,
-    ) -> Result<Option<crate::domain::CountryCode>, NorceError> {
+    ) -> Result<Option<CountryCode>, NorceError> {
         let Some(id) = id else {
             return Ok(None);
         };
@@ -421,9 +422,16 @@ impl NorceQuery for QueryClient {
             .some(ORDERS, &options, application, deadline)
             .await
             .map_err(|error| about(format_args!("order {order}"), error))?;
+        let mut countries = HashMap::new();
+        for id in rows.iter().flat_map(OrderRow::country_ids) {
+            if let Some(country) = self.country(Some(id), deadline).await? {
+                countries.insert(id, country);
+            }
+        }
+        let country = |id| countries.get(&id).copied();
         let orders: Vec<Order> = rows
             .into_iter()
-            .map(|row| row.read(order))
+            .map(|row| row.read(order, country))
             .collect::<Result<_, _>>()?;
         let mut orders = orders.into_iter();
         let first = orders.next();
@@ -458,7 +466,7 @@ impl NorceQuery for QueryClient {
         email: &EmailKey,
         deadline: Deadline,
     ) -> Result<Vec<NorceId>, NorceError> {
-        let Some(filter) = Filter::any_of("EmailAddress", spellings(email)) else {
+        let Some(filter) = Filter::any_of("EmailAddress", email.spellings()) else {
             return Ok(Vec::new());
         };
         let filter = within(scope, Filter::eq("IsActive", true).and(filter));
@@ -474,26 +482,68 @@ impl NorceQuery for QueryClient {
             .collect()
     }
 
-    async fn companies_by_organisation_number(
+    async fn companies_of_party(
         &self,
         scope: Scope,
-        number: &OrganisationNumber,
+        party: &OrderParty,
         deadline: Deadline,
     ) -> Result<Vec<NorceId>, NorceError> {
-        let filter = Filter::eq("IsActive", true)
-            .and(Filter::eq("NormalizedOrganizationNo", number.expose()));
-        let options = NumberRow::options()
-            .filter(within(scope, filter))
+        let keys = party.organisation_keys();
+        let bare = party.bare_numbers();
+        let Some(filter) = number_filter(keys.iter(), &bare) else {
+            return Ok(Vec::new());
+        };
+        let filter = within(scope, Filter::eq("IsActive", true).and(filter));
+        let options = FoundRow::options(EntityKind::Company)
+            .filter(filter)
             .order_by("Id");
         let application = self.application(scope);
-        let rows: Vec<NumberRow> = self
+        let rows: Vec<FoundRow> = self
             .every(COMPANIES, &options, application, deadline)
             .await?;
-        rows.into_iter()
-            .filter(|row| row.matches(scope, number))
-            .take(MAX_HITS)
-            .map(|row| rows::norce_id(row.id, COMPANIES))
-            .collect()
+        let (mut ids, mut named) = (Vec::new(), Vec::new());
+        for row in rows {
+            if !belongs(scope, row.application_id) {
+                continue;
+            }
+            let has_name = party
+                .company_name
+                .as_ref()
+                .is_some_and(|name| row.is_named(name));
+            let (number, vat_number) = row.numbers();
+            let found = self.found(row, EntityKind::Company, deadline).await?;
+            let own: Vec<OrganisationKey> = found
+                .keys
+                .iter()
+                .filter_map(|key| match key {
+                    NaturalKey::Organisation(key) => Some(key.clone()),
+                    NaturalKey::Email(_) => None,
+                })
+                .collect();
+            let fits = if keys.is_empty() || own.is_empty() {
+                // Nothing says of which country one of the two is.
+                let number = number.as_ref().map(OrganisationNumber::expose);
+                let vat_number = vat_number.as_ref().map(VatNumber::expose);
+                [number, vat_number]
+                    .into_iter()
+                    .flatten()
+                    .any(|it| bare.contains(&it))
+            } else {
+                own.iter().any(|key| keys.contains(key))
+            };
+            if fits && found.active {
+                ids.push(found.id);
+                named.extend(has_name.then_some(found.id));
+            }
+        }
+        // The schools of a municipality share a number: the name in the order is Norce's own.
+        let mut ids = if ids.len() > 1 && !named.is_empty() {
+            named
+        } else {
+            ids
+        };
+        ids.truncate(MAX_HITS);
+        Ok(ids)
     }
 
     async fn codes(
@@ -535,7 +585,7 @@ impl NorceQuery for QueryClient {
         let mut seen = HashSet::new();
         let mut rest = asked;
         while !rest.is_empty() {
-            let (some, later) = rest.split_at(rest.len().min(self.batch.size()));
+            let some = self.batch.of(rest);
             let options = asked_filter(kind, some)
                 .map(|filter| FoundRow::options(kind).filter(within(scope, filter)));
             look_up.requests += 1;
@@ -543,21 +593,26 @@ impl NorceQuery for QueryClient {
                 .in_batch(kind, scope, options, some.len(), deadline)
                 .await?;
             let Some(rows) = rows else { continue };
-            rest = later;
             for row in rows {
                 if !belongs(scope, row.application_id) {
                     continue;
                 }
-                let found = row.read(kind)?;
-                // A database may compare more loosely than we do.
+                let found = self.found(row, kind, deadline).await?;
+                // A database may compare more loosely than we do. Whether case matters in a code is the ERP's to say.
+                let has_code = |code: &Code| {
+                    found
+                        .code
+                        .as_ref()
+                        .is_some_and(|found| found.is(code, CodeCase::Ignored))
+                };
                 let fits = some.iter().any(|asked| {
-                    found.code.as_ref() == Some(&asked.code)
-                        || (asked.key.is_some() && asked.key == found.key)
+                    has_code(&asked.code) || asked.keys.iter().any(|key| found.keys.contains(key))
                 });
                 if fits && seen.insert(found.id) {
                     look_up.found.push(found);
                 }
             }
+            rest = rest.get(some.len()..).unwrap_or_default();
         }
         Ok(look_up)
     }
@@ -604,9 +659,27 @@ struct Batch(AtomicUsize);
 /// Four nodes an id or a code, and one to join it: what ASP.NET's default lets through.
 const SMALLEST_BATCH: usize = 10;
 
+/// Values that a record is asked for by on average, its code and an address in one spelling: what the size of a batch
+/// was measured with. A company has more, so that fewer of them go into one request.
+const VALUES_OF_ONE: usize = 2;
+
 impl Batch {
     fn size(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// As many of the records as belong into one request.
+    fn of<'a>(&self, asked: &'a [Asked]) -> &'a [Asked] {
+        let most = self.size();
+        let mut values = most * VALUES_OF_ONE;
+        let takes = |asked: &Asked| 1 + asked.keys.iter().map(values_of).sum::<usize>();
+        let fitting = asked.iter().take(most).take_while(|asked| {
+            let left = values.checked_sub(takes(asked));
+            values = left.unwrap_or_default();
+            left.is_some()
+        });
+        let fitting = fitting.count().max(1);
+        asked.get(..fitting).unwrap_or(asked)
     }
 
     /// Whether a refusal of a request about so many records can be helped by asking about fewer.
@@ -633,6 +706,20 @@ impl Batch {
 }
 
 impl QueryClient {
+    /// A row of a look-up, with the country that its numbers are of.
+    async fn found(
+        &self,
+        row: FoundRow,
+        kind: EntityKind,
+        deadline: Deadline,
+    ) -> Result<Found, NorceError> {
+        let address = rows::invoice_address(&row.addresses, self.address_types.invoice);
+        let country = self
+            .country(address.and_then(|address| address.country_id), deadline)
+            .await?;
+        row.read(kind, country)
+    }
+
     /// The rows that fit; `None`: the filter was too long, and it is to be asked about fewer at once.
     async fn in_batch<T: DeserializeOwned>(
         &self,
@@ -706,48 +793,70 @@ fn set_of(kind: EntityKind) -> &'static str {
     }
 }
 
-/// One of the codes, or one of the natural keys.
+/// One of the codes, or one of the natural keys in any spelling.
 fn asked_filter(kind: EntityKind, asked: &[Asked]) -> Option<Filter> {
     let code = match kind {
         EntityKind::Customer => "CustomerCode",
         EntityKind::Company => "CompanyCode",
     };
     let codes = Filter::any_of(code, asked.iter().map(|asked| asked.code.as_str()));
-    let emails = asked.iter().filter_map(|asked| match &asked.key {
-        Some(NorceKey::Email(email)) if kind == EntityKind::Customer => Some(spellings(email)),
+    let keys = || asked.iter().flat_map(|asked| &asked.keys);
+    let emails = keys().filter_map(|key| match key {
+        NaturalKey::Email(email) if kind == EntityKind::Customer => Some(email.spellings()),
         _ => None,
     });
     let emails = Filter::any_of("EmailAddress", emails.flatten());
-    let numbers = asked.iter().filter_map(|asked| match &asked.key {
-        Some(NorceKey::OrganisationNumber(number)) if kind == EntityKind::Company => {
-            Some(number.expose())
-        }
+    let numbers = keys().filter_map(|key| match key {
+        NaturalKey::Organisation(key) if kind == EntityKind::Company => Some(key),
         _ => None,
     });
-    let numbers = Filter::any_of("NormalizedOrganizationNo", numbers);
+    let numbers = number_filter(numbers, &[]);
     [codes, emails, numbers]
         .into_iter()
         .flatten()
         .reduce(Filter::or)
 }
 
+/// Companies with one of these numbers in any spelling. `bare`: numbers in letters and digits.
+fn number_filter<'a>(
+    keys: impl Iterator<Item = &'a OrganisationKey> + Clone,
+    bare: &[&str],
+) -> Option<Filter> {
+    let bare_digits = bare.iter().map(|number| {
+        let digits = number.chars().filter(char::is_ascii_digit);
+        digits.collect::<String>()
+    });
+    let digits = keys
+        .clone()
+        .flat_map(OrganisationKey::digits)
+        .chain(bare_digits);
+    let spellings = keys
+        .flat_map(OrganisationKey::spellings)
+        .chain(bare.iter().map(|number| (*number).to_owned()));
+    [
+        Filter::any_of("NormalizedOrganizationNo", distinct(digits)),
+        Filter::any_of("VatNo", distinct(spellings)),
+    ]
+    .into_iter()
+    .flatten()
+    .reduce(Filter::or)
+}
+
+fn distinct(values: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    values.filter(|value| seen.insert(value.clone())).collect()
+}
+
+/// How many values a filter needs to ask for a key.
+fn values_of(key: &NaturalKey) -> usize {
+    match key {
+        NaturalKey::Email(email) => email.spellings().len(),
+        NaturalKey::Organisation(key) => key.spellings().len() + key.digits().len(),
+    }
+}
+
 /// A reference that is written exactly as an id is.
 fn quotation_id(reference: &str) -> Option<i32> {
     let id: i32 = reference.parse().ok()?;
     (id > 0 && id.to_string() == reference).then_some(id)
-}
-
-/// The ways in which an address may be stored whose key is this: the key has the domain in its ASCII form, what the
-/// person typed may not.
-fn spellings(email: &EmailKey) -> Vec<String> {
-    let key = email.expose();
-    let mut spellings = vec![key.to_owned()];
-    if let Some((local, domain)) = key.rsplit_once('@') {
-        let (domain, valid) = idna::domain_to_unicode(domain);
-        let spelling = format!("{local}@{domain}");
-        if valid.is_ok() && spelling != key {
-            spellings.push(spelling);
-        }
-    }
-    spellings
 }

@@ -17,8 +17,9 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    domain::{CodePattern, FieldGroups, Scope, Shops},
+    domain::{CodePattern, ErpCodes, FieldGroups, Scope, Shops},
     erp::ExtraFields,
+    matching::SharedEmail,
     norce::query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
 };
 
@@ -408,6 +409,29 @@ pub struct SyncPolicy {
     pub code_pattern: Option<CodePattern>,
     /// `ERP_OWNED_FIELDS`.
     pub erp_owns: FieldGroups,
+    /// How customers and companies are matched with the ERP's records.
+    pub matching: MatchingPolicy,
+}
+
+/// How customers and companies of Norce are matched with the ERP's records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MatchingPolicy {
+    /// `SHARED_EMAIL`.
+    pub shared_email: SharedEmail,
+    /// `ERP_CODES`.
+    pub erp_codes: ErpCodes,
+}
+
+impl MatchingPolicy {
+    /// Reads the part.
+    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        let shared_email = environment.or_default("SHARED_EMAIL", SharedEmail::default());
+        let erp_codes = environment.or_default("ERP_CODES", ErpCodes::default());
+        Some(Self {
+            shared_email: shared_email?,
+            erp_codes: erp_codes?,
+        })
+    }
 }
 
 impl SyncPolicy {
@@ -417,11 +441,13 @@ impl SyncPolicy {
         let forgotten = environment.or_default("FORGOTTEN_POLICY", ForgottenPolicy::Keep);
         let code_pattern = environment.optional("ERP_CODE_PATTERN");
         let erp_owns = read_erp_owns(environment);
+        let matching = MatchingPolicy::read(environment);
         Some(Self {
             create_in_erp: create_in_erp?,
             forgotten: forgotten?,
             code_pattern,
             erp_owns: erp_owns?,
+            matching: matching?,
         })
     }
 }

@@ -27,7 +27,7 @@ use shared::{
     queues::{Message, Queue, QueueError},
     runtime::{
         batch::{Handler, Outcome, Received},
-        configuration::{CreateInErp, ForgottenPolicy, NorceSettings, SyncPolicy},
+        configuration::{CreateInErp, ForgottenPolicy, MatchingPolicy, NorceSettings, SyncPolicy},
         guard::Guard,
         metrics::Metrics,
         secrets::ClientSecret,
@@ -191,6 +191,7 @@ impl Shop {
                 forgotten: ForgottenPolicy::Keep,
                 code_pattern: None,
                 erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
+                matching: MatchingPolicy::default(),
             },
         };
         Self {

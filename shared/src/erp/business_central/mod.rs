@@ -43,8 +43,8 @@ use uuid::Uuid;
 use self::{
     client::{Client, Unanswered, parse},
     error::Failure,
-    fields::{Fields, vat_number},
-    formats::{DISPLAY_NAME, EMAIL, NUMBER, TAX_REGISTRATION_NUMBER},
+    fields::Fields,
+    formats::{DISPLAY_NAME, EMAIL, Field, NUMBER, TAX_REGISTRATION_NUMBER},
     record::{
         BLOCKED_ALL, ContactInformation, ExtendedRow, Row, entity_set, listed, selected, type_of,
     },
@@ -55,7 +55,7 @@ use super::{
     UnusableRecord, UpdateOutcome, mask::Mask,
 };
 use crate::{
-    domain::{Code, EmailKey, EntityKind, FieldGroup, FieldGroups},
+    domain::{Code, CodeCase, EntityKind, FieldGroup, FieldGroups},
     http::{
         Deadline, Transport,
         odata::{Filter, Options, Page},
@@ -68,6 +68,9 @@ const SETTLES_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Two are as ambiguous as a hundred.
 const MOST_HITS: u32 = 2;
+/// Records with one key that are told apart: whose they are decides which of them counts. A shared key has a few holders
+/// (a household, the schools of a municipality); with more than these a person decides anyway.
+const MOST_HOLDERS: usize = 20;
 
 /// Business Central compares without regard to case when asked like this (erp-apis §1.5).
 const EMAIL_IN_ANY_CASE: &str = "tolower(email)";
@@ -152,6 +155,7 @@ impl BusinessCentral {
         Ok(Self {
             capabilities: Capabilities {
                 delivery_addresses: false,
+                code_case: CodeCase::Ignored,
                 name: "Business Central",
                 organisation_number: false,
                 readable: readable(&settings.extra_fields),
@@ -215,7 +219,7 @@ impl BusinessCentral {
         while let Some(rows) = pages.next().await? {
             for row in rows.into_iter().filter(&accept) {
                 matches.push(row.into_record(resource)?);
-                if matches.len() == MOST_HITS as usize {
+                if matches.len() == MOST_HOLDERS {
                     return Ok(matches);
                 }
             }
@@ -363,51 +367,45 @@ impl Erp for BusinessCentral {
     ) -> Result<Vec<ErpRecord>, ErpError> {
         match (key, kind) {
             (NaturalKey::Email(email), PartyKind::Contact { company }) => {
-                let company = match self.company_contact(company, deadline).await? {
-                    Some(number) if EMAIL.holds(email.expose()) => number,
-                    _ => return Ok(Vec::new()),
+                let spellings = held(EMAIL, email.spellings());
+                let Some(filter) = Filter::any_of(EMAIL_IN_ANY_CASE, spellings) else {
+                    return Ok(Vec::new());
+                };
+                let Some(company) = self.company_contact(company, deadline).await? else {
+                    return Ok(Vec::new());
                 };
                 let filter = Filter::eq("companyNumber", company)
                     .and(Filter::eq("type", "Person"))
-                    .and(Filter::eq(EMAIL_IN_ANY_CASE, email.expose()));
+                    .and(filter);
                 let accept = |row: &Row| row.is_a("Person") && row.has_email(email);
                 let contact = Resource::Contact;
                 self.matches(contact, filter, email.expose(), accept, deadline)
                     .await
             }
             (NaturalKey::Email(email), PartyKind::Person | PartyKind::Company) => {
-                if !EMAIL.holds(email.expose()) {
+                let spellings = held(EMAIL, email.spellings());
+                let Some(filter) = Filter::any_of(EMAIL_IN_ANY_CASE, spellings) else {
                     return Ok(Vec::new());
-                }
+                };
                 let type_name = type_of(kind);
-                let filter = Filter::eq("type", type_name)
-                    .and(Filter::eq(EMAIL_IN_ANY_CASE, email.expose()));
+                let filter = Filter::eq("type", type_name).and(filter);
                 let accept = |row: &Row| row.is_a(type_name) && row.has_email(email);
                 let customer = Resource::Customer;
                 self.matches(customer, filter, email.expose(), accept, deadline)
                     .await
             }
-            (NaturalKey::VatNumber(vat), PartyKind::Person | PartyKind::Company) => {
-                if !TAX_REGISTRATION_NUMBER.holds(vat.expose()) {
+            (NaturalKey::Organisation(number), PartyKind::Person | PartyKind::Company) => {
+                let spellings = held(TAX_REGISTRATION_NUMBER, number.spellings());
+                let Some(filter) = Filter::any_of(TAX_REGISTRATION_NUMBER.name, spellings) else {
                     return Ok(Vec::new());
-                }
-                let filter = Filter::eq(TAX_REGISTRATION_NUMBER.name, vat.expose());
-                let accept = |row: &Row| row.is_a(type_of(kind)) && row.has_vat_number(vat);
+                };
+                let accept = |row: &Row| row.is_a(type_of(kind)) && row.has_number(number);
                 let customer = Resource::Customer;
-                self.matches(customer, filter, vat.expose(), accept, deadline)
+                self.matches(customer, filter, number.number(), accept, deadline)
                     .await
             }
             // A contact has its organisation's, if any.
-            (NaturalKey::VatNumber(_), PartyKind::Contact { .. }) => Ok(Vec::new()),
-        }
-    }
-
-    fn natural_key(&self, party: &Party) -> Option<NaturalKey> {
-        match party.kind {
-            PartyKind::Company => vat_number(party).map(NaturalKey::VatNumber),
-            PartyKind::Person | PartyKind::Contact { .. } => {
-                EmailKey::of(party.email.as_ref()).map(NaturalKey::Email)
-            }
+            (NaturalKey::Organisation(_), PartyKind::Contact { .. }) => Ok(Vec::new()),
         }
     }
 
@@ -586,18 +584,18 @@ impl Erp for BusinessCentral {
         let mut holders = Vec::new();
         for keys in keys.chunks(KEYS_IN_A_REQUEST) {
             let emails = keys.iter().filter_map(|key| match key {
-                NaturalKey::Email(email) if EMAIL.holds(email.expose()) => Some(email.expose()),
-                _ => None,
+                NaturalKey::Email(email) => Some(held(EMAIL, email.spellings())),
+                NaturalKey::Organisation(_) => None,
             });
-            let vat_numbers = keys.iter().filter_map(|key| match key {
-                NaturalKey::VatNumber(vat) if TAX_REGISTRATION_NUMBER.holds(vat.expose()) => {
-                    Some(vat.expose())
+            let numbers = keys.iter().filter_map(|key| match key {
+                NaturalKey::Organisation(number) => {
+                    Some(held(TAX_REGISTRATION_NUMBER, number.spellings()))
                 }
-                _ => None,
+                NaturalKey::Email(_) => None,
             });
             let filters = [
-                Filter::any_of(EMAIL_IN_ANY_CASE, emails),
-                Filter::any_of(TAX_REGISTRATION_NUMBER.name, vat_numbers),
+                Filter::any_of(EMAIL_IN_ANY_CASE, emails.flatten()),
+                Filter::any_of(TAX_REGISTRATION_NUMBER.name, numbers.flatten()),
             ];
             for filter in filters.into_iter().flatten() {
                 for resource in resources(kind) {
@@ -608,7 +606,7 @@ impl Erp for BusinessCentral {
                         };
                         let held = keys.iter().filter(|key| match key {
                             NaturalKey::Email(email) => row.has_email(email),
-                            NaturalKey::VatNumber(vat) => row.has_vat_number(vat),
+                            NaturalKey::Organisation(number) => row.has_number(number),
                         });
                         holders.extend(held.map(|key| (key.clone(), id.clone())));
                     }
@@ -697,6 +695,13 @@ impl Erp for BusinessCentral {
         let url = options.apply(self.client.url(entity_set(Resource::Customer)));
         self.client.date(&url, deadline).await
     }
+}
+
+/// Of some spellings those that a field can hold: a longer one in a filter is an error (erp-apis §1.7).
+fn held(field: Field, spellings: Vec<String>) -> Vec<String> {
+    let mut spellings = spellings;
+    spellings.retain(|spelling| field.holds(spelling));
+    spellings
 }
 
 /// A GUID takes 43 characters in a filter; the address stays below 2,000, which every proxy takes.

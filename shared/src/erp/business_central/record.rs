@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::fields::addresses;
 use crate::{
     domain::{
-        Address, Code, EmailKey, FieldGroup, FieldGroups, OrganisationNumber, Personal, VatNumber,
+        Address, Code, EmailKey, FieldGroup, FieldGroups, OrganisationKey, OrganisationNumber,
+        Personal, VatNumber,
     },
     erp::{
         CompanyKey, ErpError, ErpId, ErpImage, ErpRecord, ExtraFields, PartyKind, Resource,
@@ -174,6 +175,8 @@ const LISTED_CUSTOMER: &[&str] = &[
     "number",
     "type",
     "email",
+    // A number without letters is one of the address's country.
+    "country",
     "taxRegistrationNumber",
     "blocked",
     "lastModifiedDateTime",
@@ -192,7 +195,6 @@ const ADDRESS: &[&str] = &[
     "addressLine2",
     "city",
     "state",
-    "country",
     "postalCode",
 ];
 
@@ -214,6 +216,9 @@ pub(super) fn listed(resource: Resource, groups: FieldGroups) -> Vec<&'static st
     }
     if groups.has(FieldGroup::InvoiceAddress) {
         fields.extend(ADDRESS);
+        if resource == Resource::Contact {
+            fields.push("country");
+        }
     }
     fields
 }
@@ -266,9 +271,11 @@ impl Row {
             .any(|address| EmailKey::parse(address).as_ref() == Some(key))
     }
 
-    /// Whether its VAT number is this one.
-    pub(super) fn has_vat_number(&self, vat_number: &VatNumber) -> bool {
-        self.vat_number().as_ref() == Some(vat_number)
+    /// Whether its VAT number is this organisation's.
+    pub(super) fn has_number(&self, number: &OrganisationKey) -> bool {
+        let country = self.country.as_deref();
+        let country = country.and_then(|country| country.parse().ok());
+        self.vat_number().and_then(|vat| vat.key(country)).as_ref() == Some(number)
     }
 
     fn vat_number(&self) -> Option<VatNumber> {

@@ -28,7 +28,7 @@ use url::Url;
 use self::{
     client::{Client, Unsettled},
     delivery::DeliveryChanges,
-    record::{Known, Names, Row, TIME, WHOLE, fields, vat_number, wanted},
+    record::{Known, Names, Row, TIME, WHOLE, fields, wanted},
 };
 use super::{
     Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, ExtraFields,
@@ -37,8 +37,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Address, Code, CodePattern, CountryCode, EmailKey, EntityKind, EntityRef, FieldGroup,
-        FieldGroups,
+        Address, Code, CodeCase, CodePattern, CountryCode, EmailKey, EntityKind, EntityRef,
+        FieldGroup, FieldGroups,
     },
     http::{Deadline, Safety, Transport},
 };
@@ -48,6 +48,9 @@ use crate::{
 const SETTLES_AFTER: Duration = Duration::from_secs(150);
 /// Two are as ambiguous as a hundred.
 const MOST_HITS: usize = 2;
+/// Partners with one key that are told apart: whose they are decides which of them counts. With more a person decides
+/// anyway.
+const MOST_HOLDERS: usize = 20;
 /// Partners of a page: what is to be done about them has to fit into one item of DynamoDB.
 const PAGE_SIZE: usize = 500;
 /// More than belong to the values of one domain; Odoo itself has no limit (erp-apis §2.3).
@@ -162,6 +165,8 @@ impl Odoo {
             client: Client::new(settings, transport)?,
             capabilities: Capabilities {
                 delivery_addresses: true,
+                // A text of PostgreSQL.
+                code_case: CodeCase::Exact,
                 name: "Odoo",
                 organisation_number: true,
                 readable,
@@ -505,10 +510,22 @@ fn literally(text: &str) -> String {
     literal
 }
 
-/// One of these addresses, in whatever case.
+/// A number with whatever separators and letters stand around and between its characters. Odoo keeps what was typed, and
+/// reads all partners for a comparison that ignores case anyway; what is found is compared by its key.
+fn with_anything_between(number: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for character in number.chars() {
+        pattern.push(character);
+        pattern.push('%');
+    }
+    pattern
+}
+
+/// One of these addresses, in whatever case and with whatever is around it.
 fn one_of_emails<'a>(emails: impl Iterator<Item = &'a EmailKey>) -> Vec<Value> {
     let terms: Vec<Value> = emails
-        .map(|email| json!(["email", "=ilike", literally(email.expose())]))
+        .flat_map(EmailKey::spellings)
+        .map(|email| json!(["email", "=ilike", format!("%{}%", literally(&email))]))
         .collect();
     let mut domain = vec![json!("|"); terms.len().saturating_sub(1)];
     domain.extend(terms);
@@ -564,27 +581,24 @@ impl Erp for Odoo {
         match (key, kind) {
             (NaturalKey::Email(email), _) => domain.extend(one_of_emails(std::iter::once(email))),
             // A contact has its organisation's.
-            (NaturalKey::VatNumber(_), PartyKind::Contact { .. }) => return Ok(Vec::new()),
-            (NaturalKey::VatNumber(number), _) => {
-                domain.push(json!(["vat", "=", number.expose()]));
+            (NaturalKey::Organisation(_), PartyKind::Contact { .. }) => return Ok(Vec::new()),
+            (NaturalKey::Organisation(number), _) => {
+                let pattern = with_anything_between(number.number());
+                domain.extend([
+                    json!("|"),
+                    json!(["vat", "=ilike", pattern]),
+                    json!(["company_registry", "=ilike", pattern]),
+                ]);
             }
         }
-        let rows = self.rows(domain, WHOLE, MOST_HITS + 1, deadline).await?;
+        let rows = self.rows(domain, WHOLE, MOST_ROWS, deadline).await?;
+        let countries = self.countries(deadline).await?;
         let rows = rows
             .into_iter()
-            .filter(|row| row.has_key(key))
-            .take(MOST_HITS)
+            .filter(|row| row.has_key(key, countries))
+            .take(MOST_HOLDERS)
             .collect();
         self.records(rows, deadline).await
-    }
-
-    fn natural_key(&self, party: &Party) -> Option<NaturalKey> {
-        match party.kind {
-            PartyKind::Company => vat_number(party).map(NaturalKey::VatNumber),
-            PartyKind::Person | PartyKind::Contact { .. } => {
-                EmailKey::of(party.email.as_ref()).map(NaturalKey::Email)
-            }
-        }
     }
 
     async fn create(
@@ -809,23 +823,29 @@ impl Erp for Odoo {
                 .iter()
                 .filter_map(|key| match key {
                     NaturalKey::Email(email) => Some(email),
-                    NaturalKey::VatNumber(_) => None,
+                    NaturalKey::Organisation(_) => None,
                 })
                 .collect();
-            let numbers: Vec<&str> = keys
+            let numbers: Vec<String> = keys
                 .iter()
                 .filter_map(|key| match key {
-                    NaturalKey::VatNumber(number) => Some(number.expose()),
+                    NaturalKey::Organisation(number) => Some(number.spellings()),
                     NaturalKey::Email(_) => None,
                 })
+                .flatten()
                 .collect();
             let mut domains = Vec::new();
             if !emails.is_empty() {
                 domains.push(one_of_emails(emails.into_iter()));
             }
             if !numbers.is_empty() {
-                domains.push(vec![json!(["vat", "in", numbers])]);
+                domains.push(vec![
+                    json!("|"),
+                    json!(["vat", "in", numbers]),
+                    json!(["company_registry", "in", numbers]),
+                ]);
             }
+            let countries = self.countries(deadline).await?;
             for mut domain in domains {
                 domain.push(of_kind(kind));
                 // Addresses take over their parent's values.
@@ -835,7 +855,7 @@ impl Erp for Odoo {
                     .await?
                 {
                     let Some(id) = row.erp_id() else { continue };
-                    let held = keys.iter().filter(|key| row.has_key(key));
+                    let held = keys.iter().filter(|key| row.has_key(key, countries));
                     holders.extend(held.map(|key| (key.clone(), id.clone())));
                 }
             }

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::OdooSettings;
 use crate::{
     domain::{
-        Address, CountryCode, EmailKey, FieldGroup, FieldGroups, OrganisationNumber, Personal,
-        VatNumber,
+        Address, CountryCode, EmailKey, FieldGroup, FieldGroups, OrganisationKey,
+        OrganisationNumber, Personal, VatNumber,
     },
     erp::{
         CompanyKey, ErpId, ErpImage, ErpRecord, NaturalKey, Party, PartyKind, Resource, Unusable,
@@ -24,6 +24,8 @@ pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S";
 const LISTED: &[&str] = &[
     "active",
     "company_registry",
+    // A number without letters is one of the address's country.
+    "country_id",
     "email",
     "is_company",
     "parent_id",
@@ -31,7 +33,7 @@ const LISTED: &[&str] = &[
     "vat",
     "write_date",
 ];
-const ADDRESS: &[&str] = &["street", "street2", "zip", "city", "country_id"];
+const ADDRESS: &[&str] = &["street", "street2", "zip", "city"];
 
 /// What tells who a partner is.
 const PERSONAL: &[&str] = &[
@@ -265,14 +267,19 @@ impl Row {
         })
     }
 
-    /// Whether it has exactly this value.
-    pub(super) fn has_key(&self, key: &NaturalKey) -> bool {
+    /// Whether it has this key. `countries`: Odoo's countries by their ids.
+    pub(super) fn has_key(&self, key: &NaturalKey, countries: &HashMap<i64, CountryCode>) -> bool {
         match key {
             NaturalKey::Email(email) => {
                 self.text("email").and_then(EmailKey::parse).as_ref() == Some(email)
             }
-            NaturalKey::VatNumber(number) => {
-                self.text("vat").and_then(VatNumber::parse).as_ref() == Some(number)
+            NaturalKey::Organisation(number) => {
+                let country = self.reference("country_id");
+                let country = country.and_then(|id| countries.get(&id).copied());
+                let registry = self.text("company_registry");
+                let registry = registry.and_then(OrganisationNumber::parse);
+                let vat = self.text("vat").and_then(VatNumber::parse);
+                OrganisationKey::all(registry.as_ref(), vat.as_ref(), country).contains(number)
             }
         }
     }

@@ -8,11 +8,11 @@ use super::{ListedApplication, belongs};
 use crate::{
     domain::{
         Account, Address, ApplicationId, Code, Company, CompanyRelation, CountryCode, Customer,
-        DeliveryAddress, EmailKey, EntityKind, EntityRef, Flag, NorceId, Order, OrderKey,
-        OrderParty, OrganisationNumber, Personal, Scope, VatNumber,
+        DeliveryAddress, EmailKey, EntityKind, EntityRef, Flag, NaturalKey, NorceId, Order,
+        OrderKey, OrderParty, OrganisationKey, OrganisationNumber, Personal, Scope, VatNumber,
     },
     http::odata::Options,
-    norce::{ChangedEntity, Found, NorceError, NorceKey, lenient},
+    norce::{ChangedEntity, Found, NorceError, lenient},
 };
 
 /// An id of Norce's, which is always positive.
@@ -336,11 +336,12 @@ pub(super) struct OrderRow {
 }
 
 /// An order's own copy of an address. `OrganizationNo` is not in the documented list; it is read where a tenant has it.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 struct PartyRow {
     email_address: Option<String>,
     organization_no: Option<String>,
+    country_id: Option<i64>,
 }
 
 impl OrderRow {
@@ -358,14 +359,25 @@ impl OrderRow {
             .expand("Payer", Options::new())
     }
 
-    pub(super) fn read(self, order: &OrderKey) -> Result<Order, NorceError> {
+    /// The countries that the parties' addresses name by their ids.
+    pub(super) fn country_ids(&self) -> impl Iterator<Item = i64> {
+        let parties = [&self.buyer, &self.payer];
+        parties
+            .into_iter()
+            .flatten()
+            .filter_map(|party| party.country_id)
+    }
+
+    /// `country`: what an id of a country stands for.
+    pub(super) fn read(
+        self,
+        order: &OrderKey,
+        country: impl Fn(i64) -> Option<CountryCode>,
+    ) -> Result<Order, NorceError> {
         let party = |customer: Option<i64>, company: Option<i64>, row: Option<PartyRow>| {
             // 0 for "nobody" is as good as null.
             let id = |id: Option<i64>| id.and_then(|id| NorceId::try_from(id).ok());
-            let row = row.unwrap_or(PartyRow {
-                email_address: None,
-                organization_no: None,
-            });
+            let row = row.unwrap_or_default();
             OrderParty {
                 customer: id(customer),
                 company: id(company),
@@ -374,6 +386,9 @@ impl OrderRow {
                     .organization_no
                     .as_deref()
                     .and_then(OrganisationNumber::parse),
+                vat_number: None,
+                company_name: None,
+                country: row.country_id.and_then(&country),
             }
         };
         Ok(Order {
@@ -428,34 +443,6 @@ impl EmailRow {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct NumberRow {
-    pub(super) id: i64,
-    normalized_organization_no: Option<String>,
-    is_active: bool,
-    application_id: Option<i64>,
-}
-
-impl NumberRow {
-    pub(super) fn options() -> Options {
-        Options::new().select(&[
-            "Id",
-            "NormalizedOrganizationNo",
-            "IsActive",
-            "ApplicationId",
-        ])
-    }
-
-    pub(super) fn matches(&self, scope: Scope, number: &OrganisationNumber) -> bool {
-        let normalised = self
-            .normalized_organization_no
-            .as_deref()
-            .and_then(OrganisationNumber::parse);
-        self.is_active && belongs(scope, self.application_id) && normalised.as_ref() == Some(number)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 pub(super) struct CodeRow {
     id: i64,
     customer_code: Option<String>,
@@ -493,60 +480,92 @@ pub(super) struct FoundRow {
     customer_code: Option<String>,
     company_code: Option<String>,
     email_address: Option<String>,
-    normalized_organization_no: Option<String>,
+    name: Option<String>,
+    organization_no: Option<String>,
+    vat_no: Option<String>,
     is_active: bool,
     /// Of customers; never missing there, because a forgotten one must not be taken for one that is not (P12).
     is_forgotten: Option<bool>,
     pub(super) application_id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::list")]
+    pub(super) addresses: Vec<AddressRow>,
 }
 
 impl FoundRow {
     pub(super) fn options(kind: EntityKind) -> Options {
-        Options::new().select(match kind {
-            EntityKind::Customer => &[
+        match kind {
+            EntityKind::Customer => Options::new().select(&[
                 "Id",
                 "CustomerCode",
                 "EmailAddress",
                 "IsActive",
                 "IsForgotten",
                 "ApplicationId",
-            ],
-            EntityKind::Company => &[
-                "Id",
-                "CompanyCode",
-                "NormalizedOrganizationNo",
-                "IsActive",
-                "ApplicationId",
-            ],
-        })
+            ]),
+            // A number is one of a country, which the address has.
+            EntityKind::Company => Options::new()
+                .select(&[
+                    "Id",
+                    "CompanyCode",
+                    "Name",
+                    "OrganizationNo",
+                    "VatNo",
+                    "IsActive",
+                    "ApplicationId",
+                ])
+                .expand("Addresses", Options::new()),
+        }
     }
 
-    pub(super) fn read(self, kind: EntityKind) -> Result<Found, NorceError> {
+    /// Whether a company has this name.
+    pub(super) fn is_named(&self, name: &Personal) -> bool {
+        self.name.as_deref().and_then(Personal::parse).as_ref() == Some(name)
+    }
+
+    /// The numbers of a company.
+    pub(super) fn numbers(&self) -> (Option<OrganisationNumber>, Option<VatNumber>) {
+        let number = self.organization_no.as_deref();
+        let vat_number = self.vat_no.as_deref();
+        (
+            number.and_then(OrganisationNumber::parse),
+            vat_number.and_then(VatNumber::parse),
+        )
+    }
+
+    /// `country`: of the company's address.
+    pub(super) fn read(
+        self,
+        kind: EntityKind,
+        country: Option<CountryCode>,
+    ) -> Result<Found, NorceError> {
         let id = norce_id(self.id, kind)?;
-        let (code, key, forgotten) = match kind {
+        let mut registered = None;
+        let (code, keys, forgotten) = match kind {
             EntityKind::Customer => (
                 self.customer_code,
                 self.email_address
                     .as_deref()
                     .and_then(EmailKey::parse)
-                    .map(NorceKey::Email),
+                    .map(NaturalKey::Email)
+                    .into_iter()
+                    .collect(),
                 self.is_forgotten.ok_or_else(|| {
                     NorceError::Unreadable(format!("{kind} {id}: `IsForgotten` is missing"))
                 })?,
             ),
-            EntityKind::Company => (
-                self.company_code,
-                self.normalized_organization_no
-                    .as_deref()
-                    .and_then(OrganisationNumber::parse)
-                    .map(NorceKey::OrganisationNumber),
-                false,
-            ),
+            EntityKind::Company => {
+                let (number, vat_number) = self.numbers();
+                registered = number.as_ref().and_then(|number| number.key(country));
+                let keys = OrganisationKey::all(number.as_ref(), vat_number.as_ref(), country);
+                let keys = keys.into_iter().map(NaturalKey::Organisation).collect();
+                (self.company_code, keys, false)
+            }
         };
         Ok(Found {
             id,
             code: code.and_then(|code| another_code(&code)),
-            key,
+            keys,
+            registered,
             active: self.is_active,
             forgotten,
         })

@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{EntityKind, NorceId};
+use crate::domain::{EntityKind, NorceId};
 
 /// The ERP's identifier of a customer, a company or a contact, as Norce stores it in `Code`.
 ///
@@ -35,6 +35,28 @@ impl Code {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether an ERP that compares codes like this takes both for the same code.
+    pub fn is(&self, other: &Self, case: CodeCase) -> bool {
+        self == other || self.in_case(case) == other.in_case(case)
+    }
+
+    /// The form in which an ERP that compares codes like this compares this one.
+    pub fn in_case(&self, case: CodeCase) -> Self {
+        match case {
+            CodeCase::Exact => self.clone(),
+            CodeCase::Ignored => Self(self.0.to_uppercase()),
+        }
+    }
+}
+
+/// How an ERP compares the codes of its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeCase {
+    /// `k1` and `K1` are two codes: a text of PostgreSQL, such as Odoo's `ref`.
+    Exact,
+    /// `k1` and `K1` are one code: a `Code` of Business Central, which keeps it in upper case (erp-apis §1.2).
+    Ignored,
 }
 
 impl FromStr for Code {
@@ -72,6 +94,81 @@ impl From<Code> for String {
 impl fmt::Display for Code {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
+    }
+}
+
+/// `ERP_CODES`: which of the codes that Norce has are the ERP's. Norce can generate codes, and people can make them up in
+/// its Admin (norce-api §5.3): such a code leads to no record, and gives way to the ERP's when there is one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ErpCodes {
+    /// Every code: one that the ERP does not have is a mistake, which a person corrects.
+    #[default]
+    All,
+    /// Those that the ERP has; any other counts as none.
+    Known,
+    /// Those of one of these forms, in which `*` stands for any text and `#` for a digit; any other counts as none.
+    Forms(Vec<String>),
+}
+
+impl ErpCodes {
+    /// Whether a code has the form of the ERP's. With [`Self::Known`] only the ERP can tell, and every code may be.
+    pub fn may_be(&self, code: &Code) -> bool {
+        match self {
+            Self::All | Self::Known => true,
+            Self::Forms(forms) => {
+                let code: Vec<char> = code.as_str().to_uppercase().chars().collect();
+                forms.iter().any(|form| {
+                    let form: Vec<char> = form.to_uppercase().chars().collect();
+                    has_form(&code, &form)
+                })
+            }
+        }
+    }
+}
+
+fn has_form(code: &[char], form: &[char]) -> bool {
+    match (code, form) {
+        ([], []) => true,
+        (_, ['*', form @ ..]) => {
+            (0..=code.len()).any(|from| code.get(from..).is_some_and(|code| has_form(code, form)))
+        }
+        ([digit, code @ ..], ['#', form @ ..]) => digit.is_ascii_digit() && has_form(code, form),
+        ([one, code @ ..], [other, form @ ..]) => one == other && has_form(code, form),
+        _ => false,
+    }
+}
+
+/// A text is no value of `ERP_CODES`.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "`{0}` is neither `all` nor `known` nor a list of forms such as `K*` or `1#####`, in which `*` stands for any text and `#` for a digit"
+)]
+pub struct InvalidErpCodes(String);
+
+impl FromStr for ErpCodes {
+    type Err = InvalidErpCodes;
+
+    fn from_str(text: &str) -> Result<Self, InvalidErpCodes> {
+        let invalid = || InvalidErpCodes(text.to_owned());
+        match text.trim() {
+            "all" => Ok(Self::All),
+            "known" => Ok(Self::Known),
+            forms => {
+                let forms: Vec<String> = forms.split(',').map(|it| it.trim().to_owned()).collect();
+                // Two stars in a row mean what one does, and would be tried once for each place.
+                let is_form = |form: &String| {
+                    !form.is_empty()
+                        && form.chars().count() <= Code::MAX_CHARS
+                        && form.matches('*').count() <= 2
+                        && !form.contains("**")
+                };
+                forms
+                    .iter()
+                    .all(is_form)
+                    .then_some(Self::Forms(forms))
+                    .ok_or_else(invalid)
+            }
+        }
     }
 }
 
@@ -146,6 +243,42 @@ mod tests {
             Err(InvalidCode::TooLong(51))
         );
         assert_eq!("a\nb".parse::<Code>(), Err(InvalidCode::ControlCharacter));
+    }
+
+    #[test]
+    fn codes_of_the_erp_are_all_known_or_of_a_form() {
+        let of = |text: &str, code: &str| {
+            text.parse::<ErpCodes>()
+                .unwrap()
+                .may_be(&code.parse().unwrap())
+        };
+        for (text, code, expected) in [
+            ("all", "anything", true),
+            ("known", "anything", true),
+            ("K*", "k1001", true),
+            ("K*", "1001K", false),
+            ("*", "x", true),
+            ("1#####", "123456", true),
+            ("1#####", "1234567", false),
+            ("1#####", "12345x", false),
+            ("K*,C-#*", "C-7x", true),
+            ("K*,C-#*", "C-x", false),
+            ("all*", "ALL1", true),
+        ] {
+            assert_eq!(of(text, code), expected, "{text} {code}");
+        }
+        for text in ["", ",", "K*,", "**", "*a*b*", &"x".repeat(51)] {
+            assert!(text.parse::<ErpCodes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn codes_are_compared_as_the_erp_compares_them() {
+        let code = |text: &str| text.parse::<Code>().unwrap();
+        assert!(code("k1001").is(&code("K1001"), CodeCase::Ignored));
+        assert!(code("å1").is(&code("Å1"), CodeCase::Ignored));
+        assert!(!code("k1001").is(&code("K1001"), CodeCase::Exact));
+        assert!(!code("k1001").is(&code("K1002"), CodeCase::Ignored));
     }
 
     #[test]

@@ -2,69 +2,92 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CountryCode, Personal};
+use super::{
+    OrganisationKey,
+    placeholder::{is_filler, visible},
+};
+use crate::domain::{CountryCode, Personal};
 
-/// An organisation number as it is compared: digits only, as in Norce's `NormalizedOrganizationNo` (norce-api §3.4).
+/// An organisation number: letters in upper case and digits, without separators, without a label such as "Org.nr".
+///
+/// Norce compares it without anything that is not a digit (norce-api §3.4), which is too loose to tell two countries'
+/// numbers apart: what is compared here is the [`OrganisationKey`], which has the country.
 ///
 /// A Swedish sole trader's is a personal number, with a third digit of 0 or 1 where an organisation's has 2 or more
 /// (erp-apis §5). Nobody keeps a shop's customers from writing one of another form or country there, so that no rule
 /// tells them apart here: every one is treated as personal data.
 ///
-/// Numbers with a wrong check digit exist in old registers: they are carried across, but
-/// [`OrganisationNumber::is_valid`] is false and no VAT number is derived from them.
+/// Numbers with a wrong check digit exist in old registers: they are values, but no keys, and no VAT number is derived
+/// from them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OrganisationNumber(String);
 
+/// What people write in front of a number to say what it is.
+const LABELS: [&str; 12] = [
+    "ORGANISATIONSNUMMER",
+    "ORGANISASJONSNUMMER",
+    "ORGNUMMER",
+    "ORGNR",
+    "ORGNO",
+    "ORG",
+    "CVRNR",
+    "CVR",
+    "YTUNNUS",
+    "MOMSNR",
+    "VATNO",
+    "VAT",
+];
+
+/// The letters and digits of a text, without a label. `None`: no digit is among them, or it is a filler such as
+/// `000000-0000`, also inside the forms that a country puts around a number.
+fn letters_and_digits(text: &str) -> Option<String> {
+    let text: String = visible(text)
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_uppercase())
+        .collect();
+    let text = LABELS
+        .iter()
+        .find_map(|label| text.strip_prefix(label))
+        .unwrap_or(&text);
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    // Twelve digits are a Swedish number with `16` before it, or with a VAT number's `01` after it.
+    let swedish = Some(digits.as_str()).filter(|digits| digits.len() == 12);
+    let inner = [
+        Some(digits.as_str()),
+        swedish.and_then(|digits| digits.strip_prefix("16")),
+        swedish.and_then(|digits| digits.strip_suffix("01")),
+    ];
+    let is_empty = digits.is_empty() || inner.into_iter().flatten().any(is_filler);
+    (!is_empty).then(|| text.to_owned())
+}
+
 impl OrganisationNumber {
-    /// The digits of a text; `None` when there are none.
+    /// The number in a text; `None` when there is none, or only a placeholder for one.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-        (!digits.is_empty()).then_some(Self(digits))
+        letters_and_digits(text).map(Self)
     }
 
-    /// The digits, possibly personal data. Call this only to build a request or a look-up.
+    /// Letters and digits, possibly personal data. Call this only to build a request or a look-up.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The ten digits of a Swedish number, without what the twelve-digit form puts before them: `16` before an
-    /// organisation's, the century before a personal number.
-    fn swedish(&self) -> &str {
-        match self.0.split_at_checked(2) {
-            Some(("16" | "18" | "19" | "20", short)) if self.0.len() == 12 => short,
-            _ => &self.0,
-        }
+    /// The key, where the number is plausible and its country known: by its letters, else by the address.
+    pub fn key(&self, country: Option<CountryCode>) -> Option<OrganisationKey> {
+        OrganisationKey::of_text(&self.0, country)
     }
 
-    /// Whether the number is one of this country: its length and its check digit are right.
+    /// Whether the number is one of this Nordic country: its length and its check digit are right.
     pub fn is_valid(&self, country: CountryCode) -> bool {
-        match country {
-            CountryCode::SE => self.swedish().len() == 10 && luhn(self.swedish()),
-            CountryCode::NO => self.0.len() == 9 && weighted(&self.0, &[3, 2, 7, 6, 5, 4, 3, 2, 1]),
-            CountryCode::DK => {
-                self.0.len() == 8
-                    && !self.0.starts_with('0')
-                    && weighted(&self.0, &[2, 7, 6, 5, 4, 3, 2, 1])
-            }
-            CountryCode::FI => self.0.len() == 8 && weighted(&self.0, &[7, 9, 10, 5, 8, 4, 2, 1]),
-            _ => false,
-        }
+        national(&self.0, country).is_some()
     }
 
     /// The VAT number that follows from a valid organisation number of a Nordic country.
     pub fn vat_number(&self, country: CountryCode) -> Option<VatNumber> {
-        if !self.is_valid(country) {
-            return None;
-        }
-        let text = match country {
-            CountryCode::SE => format!("SE{}01", self.swedish()),
-            CountryCode::NO => format!("NO{}MVA", self.0),
-            CountryCode::DK => format!("DK{}", self.0),
-            CountryCode::FI => format!("FI{}", self.0),
-            _ => return None,
-        };
-        Some(VatNumber(text))
+        let number = national(&self.0, country)?;
+        Some(VatNumber(around(number, country)))
     }
 }
 
@@ -74,20 +97,15 @@ impl fmt::Debug for OrganisationNumber {
     }
 }
 
-/// A VAT number as it is compared: letters in upper case and digits, no separators. Possibly personal data.
+/// A VAT number: letters in upper case and digits, no separators. Possibly personal data.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct VatNumber(String);
 
 impl VatNumber {
-    /// The letters and digits of a text; `None` when there are none.
+    /// The number in a text; `None` when there is none, or only a placeholder for one.
     pub fn parse(text: &str) -> Option<Self> {
-        let text: String = text
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .map(|c| c.to_ascii_uppercase())
-            .collect();
-        (!text.is_empty()).then_some(Self(text))
+        letters_and_digits(text).map(Self)
     }
 
     /// The number. Call this only to build a request or a look-up.
@@ -98,22 +116,17 @@ impl VatNumber {
     /// The organisation number that a Nordic VAT number holds, if its check digit is right and there is nothing else in
     /// it.
     pub fn organisation_number(&self) -> Option<OrganisationNumber> {
-        let (country, number) = self.0.split_at_checked(2)?;
-        let country: CountryCode = country.parse().ok()?;
-        let number = match country {
-            CountryCode::SE => number.strip_suffix("01")?,
-            CountryCode::NO => number.strip_suffix("MVA")?,
-            _ => number,
-        };
-        OrganisationNumber::parse(number)
-            .filter(|number| number.vat_number(country).as_ref() == Some(self))
+        let country: CountryCode = self.0.get(..2)?.parse().ok()?;
+        let number = national(&self.0, country)?;
+        (around(number, country) == self.0).then(|| OrganisationNumber(number.to_owned()))
     }
 
     /// The number with what its country puts around it, where a bare organisation number stands in its place.
     pub fn completed(&self, country: Option<CountryCode>) -> Self {
         let is_bare = self.0.bytes().all(|byte| byte.is_ascii_digit());
-        let number = OrganisationNumber::parse(&self.0).filter(|_| is_bare);
-        let completed = number.and_then(|number| number.vat_number(country?));
+        let number = country.filter(|_| is_bare);
+        let completed =
+            number.and_then(|country| Some(Self(around(national(&self.0, country)?, country))));
         completed.unwrap_or_else(|| self.clone())
     }
 
@@ -121,12 +134,74 @@ impl VatNumber {
     pub fn to_personal(&self) -> Option<Personal> {
         Personal::parse(&self.0)
     }
+
+    /// The key, where the number is plausible and its country known: by its letters, else by the address.
+    pub fn key(&self, country: Option<CountryCode>) -> Option<OrganisationKey> {
+        OrganisationKey::of_text(&self.0, country)
+    }
 }
 
 impl fmt::Debug for VatNumber {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("[VAT number]")
     }
+}
+
+/// The number as the register of a Nordic country has it, out of any form in which it is written there; `None`: it is
+/// none of that country, or its check digit is wrong.
+pub(super) fn national(text: &str, country: CountryCode) -> Option<&str> {
+    let body = text.strip_prefix(country.as_str()).unwrap_or(text);
+    match country {
+        CountryCode::SE => {
+            // Twelve digits are an organisation's with `16` before it, a personal number with its century, or a VAT
+            // number's with `01` after it.
+            let century = match body.split_at_checked(2) {
+                Some(("16" | "18" | "19" | "20", short)) if body.len() == 12 => Some(short),
+                _ => None,
+            };
+            let of_vat = body.strip_suffix("01");
+            let forms = if body.len() < text.len() {
+                [of_vat, Some(body), century]
+            } else {
+                [Some(body), century, of_vat]
+            };
+            let mut forms = forms.into_iter().flatten();
+            forms.find(|number| number.len() == 10 && is_digits(number) && luhn(number))
+        }
+        CountryCode::NO => {
+            let number = body.strip_suffix("MVA").unwrap_or(body);
+            let is_valid = number.len() == 9
+                && is_digits(number)
+                && weighted(number, &[3, 2, 7, 6, 5, 4, 3, 2, 1]);
+            is_valid.then_some(number)
+        }
+        CountryCode::DK => {
+            let is_valid = body.len() == 8
+                && is_digits(body)
+                && !body.starts_with('0')
+                && weighted(body, &[2, 7, 6, 5, 4, 3, 2, 1]);
+            is_valid.then_some(body)
+        }
+        CountryCode::FI => {
+            let is_valid =
+                body.len() == 8 && is_digits(body) && weighted(body, &[7, 9, 10, 5, 8, 4, 2, 1]);
+            is_valid.then_some(body)
+        }
+        _ => None,
+    }
+}
+
+/// A number of a register as a VAT number of its country.
+pub(super) fn around(number: &str, country: CountryCode) -> String {
+    match country {
+        CountryCode::SE => format!("SE{number}01"),
+        CountryCode::NO => format!("NO{number}MVA"),
+        _ => format!("{country}{number}"),
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn digits(text: &str) -> impl DoubleEndedIterator<Item = u32> + '_ {
@@ -163,7 +238,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::redact;
+    use crate::domain::{CountryCode, redact};
 
     fn valid(number: &str, country: CountryCode) -> bool {
         OrganisationNumber::parse(number).unwrap().is_valid(country)
@@ -276,12 +351,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_normal_form_has_digits_only_and_is_its_own(text in any::<String>()) {
-            let Some(number) = OrganisationNumber::parse(&text) else {
-                prop_assert!(!text.contains(|c: char| c.is_ascii_digit()));
-                return Ok(());
-            };
-            prop_assert!(number.expose().chars().all(|c| c.is_ascii_digit()));
+        fn the_normal_form_has_letters_and_digits_only_and_is_its_own(text in "\\PC{0,12}[0-9]{0,12}\\PC{0,4}") {
+            let Some(number) = OrganisationNumber::parse(&text) else { return Ok(()) };
+            let is_normal = |c: char| c.is_ascii_digit() || c.is_ascii_uppercase();
+            prop_assert!(number.expose().chars().all(is_normal));
+            prop_assert!(number.expose().contains(|c: char| c.is_ascii_digit()));
             prop_assert_eq!(OrganisationNumber::parse(number.expose()), Some(number));
         }
 

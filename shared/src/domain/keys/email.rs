@@ -1,12 +1,17 @@
 use std::fmt;
 
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use serde::{Deserialize, Serialize};
 
-use super::Personal;
+use super::placeholder::{is_placeholder, visible};
+use crate::domain::Personal;
 
-/// An e-mail address in the form in which two of them are compared: trimmed, in lower case, the domain in its ASCII
-/// form. A matching key and never an identity: Norce and the ERPs allow duplicates. The original is what is displayed
-/// and sent.
+/// Top-level names that lead nowhere (RFC 2606, RFC 6761, RFC 6762): an address there identifies nobody.
+const NOWHERE: [&str; 4] = ["invalid", "local", "localhost", "test"];
+
+/// An e-mail address in the form in which two of them are compared: trimmed, without invisible characters, in lower
+/// case, the local part composed (NFC), the domain in its ASCII form. A matching key and never an identity: Norce and
+/// the ERPs allow duplicates. The original is what is displayed and sent.
 ///
 /// Dots and `+tag` stay: only the receiving host may give them a meaning (RFC 5321 §2.3.11).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,8 +19,9 @@ use super::Personal;
 pub struct EmailKey(String);
 
 impl EmailKey {
-    /// The key of an address; `None` when the text is no address.
+    /// The key of an address; `None` when the text is no address, or only stands for one (`saknas@saknas.se`).
     pub fn parse(text: &str) -> Option<Self> {
+        let text = visible(text);
         let text = text.trim();
         if text
             .chars()
@@ -24,15 +30,23 @@ impl EmailKey {
             return None;
         }
         let (local, domain) = text.rsplit_once('@')?;
-        if local.is_empty() || domain.is_empty() {
+        if is_placeholder(local) {
             return None;
         }
         // A character that is taken apart may leave a space or a semicolon, which no host name has.
         let in_host_name = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
         let domain = idna::domain_to_ascii(domain)
             .ok()
-            .filter(|domain| !domain.is_empty() && domain.chars().all(in_host_name))?;
-        Some(Self(format!("{}@{}", local.to_lowercase(), domain)))
+            .filter(|domain| domain.chars().all(in_host_name))?;
+        let (name, top) = domain.rsplit_once('.')?;
+        if name.split('.').any(str::is_empty) || top.len() < 2 || NOWHERE.contains(&top) {
+            return None;
+        }
+        let local = ComposingNormalizerBorrowed::new_nfc().normalize(local);
+        // The case mapping may leave what is not composed.
+        let local = local.to_lowercase();
+        let local = ComposingNormalizerBorrowed::new_nfc().normalize(&local);
+        Some(Self(format!("{local}@{domain}")))
     }
 
     /// The key of a customer's address, if it is one.
@@ -43,6 +57,32 @@ impl EmailKey {
     /// The key itself, personal data. Call this only to build a look-up.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Every way in which an address with this key may be stored, as far as a comparison that ignores case tells them
+    /// apart: the domain in its ASCII form and in its own letters, the local part composed and decomposed.
+    pub fn spellings(&self) -> Vec<String> {
+        let Some((local, domain)) = self.0.rsplit_once('@') else {
+            return vec![self.0.clone()];
+        };
+        let mut domains = vec![domain.to_owned()];
+        let (letters, valid) = idna::domain_to_unicode(domain);
+        if valid.is_ok() && letters != domain {
+            domains.push(letters);
+        }
+        let decomposed = DecomposingNormalizerBorrowed::new_nfd().normalize(local);
+        let mut locals = vec![local];
+        if decomposed != local {
+            locals.push(&decomposed);
+        }
+        locals
+            .iter()
+            .flat_map(|local| {
+                domains
+                    .iter()
+                    .map(move |domain| format!("{local}@{domain}"))
+            })
+            .collect()
     }
 }
 
@@ -105,7 +145,7 @@ mod tests {
 
         #[test]
         fn case_and_white_space_around_it_do_not_matter(
-            local in "[A-Za-zÅÄÖåäöÆØæøÉé0-9.+_'-]{1,20}",
+            local in "[A-Za-zÅÄÖåäöÆØæøÉé0-9][A-Za-zÅÄÖåäöÆØæøÉé0-9.+_'-]{0,20}",
             domain in "[a-zåäöæø]{1,10}(\\.[a-z]{2,5}){1,2}",
             before in "[ \t\n]{0,3}",
             after in "[ \t\r\n]{0,3}",

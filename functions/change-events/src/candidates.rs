@@ -1,0 +1,156 @@
+//! What [`matching`](shared::matching) decides on: whose the ERP's records are, and what Norce has for its entities.
+
+use shared::{
+    domain::{EntityRef, Scope},
+    erp::{ErpRecord, Party, PartyKind, Resource},
+    http::Deadline,
+    mappings::Mapping,
+    matching::{self, ErpCandidate, NorceCandidate, Owner, Standing},
+    norce::{Asked, Found},
+};
+
+use crate::{ChangeEvents, failure::Failure};
+
+impl ChangeEvents {
+    /// Records of the ERP as candidates for an entity, in their order, and every other entity of Norce that has one of
+    /// the party's keys.
+    pub(crate) async fn candidates(
+        &self,
+        entity: EntityRef,
+        party: &Party,
+        hits: &[ErpRecord],
+        deadline: Deadline,
+    ) -> Result<(Vec<ErpCandidate>, Vec<NorceCandidate>), Failure> {
+        let EntityRef { kind, scope, .. } = entity;
+        let case = self.erp(scope)?.capabilities().code_case;
+        let owners = self.owners(entity, hits).await?;
+        let keys = party.keys();
+        let asked: Vec<Asked> = hits
+            .iter()
+            .map(|hit| Asked {
+                code: hit.code.clone(),
+                keys: keys.clone(),
+            })
+            .collect();
+        let found = self
+            .norce
+            .look_up(kind, scope, &asked, deadline)
+            .await?
+            .found;
+        let found: Vec<&Found> = found.iter().filter(|found| found.id != entity.id).collect();
+        let mut records = Vec::with_capacity(hits.len());
+        for (hit, owner) in hits.iter().zip(owners) {
+            let of_code = || {
+                found.iter().find(|found| {
+                    let code = found.code.as_ref();
+                    code.is_some_and(|code| code.is(&hit.code, case))
+                })
+            };
+            let owner = match (owner, of_code()) {
+                (Owner::Nobody, Some(found)) if found.forgotten => Owner::Forgotten,
+                (Owner::Nobody, Some(found)) => Owner::Entity(EntityRef {
+                    id: found.id,
+                    ..entity
+                }),
+                (owner, _) => owner,
+            };
+            records.push(ErpCandidate {
+                code: hit.code.clone(),
+                owner,
+                blocked: hit.blocked,
+                fits: fits(party, hit),
+                made: false,
+            });
+        }
+        let others: Vec<&Found> = found
+            .into_iter()
+            .filter(|found| found.keys.iter().any(|key| keys.contains(key)))
+            .collect();
+        let entities: Vec<EntityRef> = others
+            .iter()
+            .map(|found| EntityRef {
+                id: found.id,
+                ..entity
+            })
+            .collect();
+        let mappings = self.mappings.get_many(&entities).await?;
+        let codes: Vec<_> = hits.iter().map(|hit| &hit.code).collect();
+        let others = others.iter().zip(mappings).map(|(found, mapping)| {
+            let code = found
+                .code
+                .as_ref()
+                .filter(|code| self.policy.matching.erp_codes.may_be(code));
+            let standing = match (mapping, code) {
+                (Some(Mapping::Forgotten), _) => Standing::Forgotten,
+                _ if found.forgotten => Standing::Forgotten,
+                (Some(Mapping::Bound(_)), _) => Standing::HasRecord,
+                (_, Some(code)) if codes.iter().any(|known| code.is(known, case)) => {
+                    Standing::HasRecord
+                }
+                (_, Some(_)) => Standing::HasOtherCode,
+                (_, None) if !found.active => Standing::Inactive,
+                (Some(Mapping::Reserved(_)) | None, None) => Standing::Free,
+            };
+            NorceCandidate {
+                id: found.id,
+                standing,
+            }
+        });
+        Ok((records, others.collect()))
+    }
+
+    /// Whose records of the ERP are, as far as the mappings know.
+    pub(crate) async fn owners(
+        &self,
+        entity: EntityRef,
+        hits: &[ErpRecord],
+    ) -> Result<Vec<Owner>, Failure> {
+        let EntityRef { kind, scope, .. } = entity;
+        let named: Vec<_> = hits
+            .iter()
+            .map(|hit| (hit.id.clone(), hit.code.clone()))
+            .collect();
+        let known = self.mappings.known(kind, scope, &named).await?;
+        Ok(known
+            .iter()
+            .map(|known| matching::owner(known, kind, scope))
+            .collect())
+    }
+
+    /// Whether the records with a code are this party: in an ERP a code can be that of a contact of another organisation,
+    /// or of a vendor's.
+    pub(crate) async fn belongs_to_party(
+        &self,
+        scope: Scope,
+        party: &Party,
+        hit: &ErpRecord,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let of = match (&hit.company, hit.id.resource) {
+            (Some(key), Resource::Contact) => self.erp(scope)?.company_of(key, deadline).await?,
+            _ => None,
+        };
+        Ok(match (&party.kind, hit.id.resource) {
+            (PartyKind::Contact { company }, Resource::Contact) => of.as_ref() == Some(company),
+            _ => fits(party, hit),
+        })
+    }
+}
+
+/// Whether a record can be this party at all. A match by code follows what Norce says it is: old registers have persons
+/// of the type that organisations have.
+fn fits(party: &Party, hit: &ErpRecord) -> bool {
+    let is_customer = hit.id.resource == Resource::Customer;
+    match &party.kind {
+        PartyKind::Person => is_customer,
+        PartyKind::Company => {
+            let contradicts = party
+                .registered()
+                .zip(hit.registered())
+                .is_some_and(|(one, other)| one.contradicts(&other));
+            is_customer && !contradicts
+        }
+        // A contact may have been entered as a customer of its own, but never as its organisation.
+        PartyKind::Contact { company } => hit.id != *company,
+    }
+}

@@ -1,0 +1,251 @@
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::{
+    OrganisationNumber, VatNumber,
+    organisation_number::{around, national},
+    placeholder::is_filler,
+};
+use crate::domain::CountryCode;
+
+/// The letters that begin a VAT number (Directive 2006/112/EC, article 215; Norway and the United Kingdom alike), and
+/// the country where they are not its own: Greece writes EL, Northern Ireland XI.
+const VAT_PREFIXES: [(&str, &str); 31] = [
+    ("AT", "AT"),
+    ("BE", "BE"),
+    ("BG", "BG"),
+    ("CH", "CH"),
+    ("CY", "CY"),
+    ("CZ", "CZ"),
+    ("DE", "DE"),
+    ("DK", "DK"),
+    ("EE", "EE"),
+    ("EL", "GR"),
+    ("ES", "ES"),
+    ("FI", "FI"),
+    ("FR", "FR"),
+    ("GB", "GB"),
+    ("HR", "HR"),
+    ("HU", "HU"),
+    ("IE", "IE"),
+    ("IT", "IT"),
+    ("LT", "LT"),
+    ("LU", "LU"),
+    ("LV", "LV"),
+    ("MT", "MT"),
+    ("NL", "NL"),
+    ("NO", "NO"),
+    ("PL", "PL"),
+    ("PT", "PT"),
+    ("RO", "RO"),
+    ("SE", "SE"),
+    ("SI", "SI"),
+    ("SK", "SK"),
+    ("XI", "GB"),
+];
+/// Registers of organisations have numbers of at least this many letters and digits, and a VAT number has at most the
+/// other (erp-apis §5; the longest is the twelve of Sweden and of the Netherlands).
+const LENGTH: std::ops::RangeInclusive<usize> = 5..=14;
+/// Letters alone are words; with fewer digits a text is no number of a register.
+const LEAST_DIGITS: usize = 4;
+
+/// An organisation's number in its country's register. The same digits in another country are another organisation.
+///
+/// A Nordic VAT number holds the organisation number, so that both are one key. In other countries a VAT number has a
+/// register of its own; both kinds are keys.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrganisationKey {
+    country: CountryCode,
+    number: String,
+}
+
+impl OrganisationKey {
+    /// Every key that an organisation number and a VAT number give, the organisation number's first. `country`: of the
+    /// organisation's address; letters in front of a number say more than an address.
+    pub fn all(
+        number: Option<&OrganisationNumber>,
+        vat_number: Option<&VatNumber>,
+        country: Option<CountryCode>,
+    ) -> Vec<Self> {
+        let of_number = number.and_then(|number| number.key(country));
+        let of_vat = vat_number.and_then(|number| number.key(country));
+        let mut keys: Vec<Self> = of_number.into_iter().chain(of_vat).collect();
+        keys.dedup();
+        keys
+    }
+
+    /// The key in letters and digits; `None`: it is not plausible, or nothing says of which country it is.
+    pub(super) fn of_text(text: &str, country: Option<CountryCode>) -> Option<Self> {
+        let lettered = VAT_PREFIXES.iter().find_map(|(prefix, country)| {
+            let rest = text.strip_prefix(prefix)?;
+            let has_digits = rest.bytes().filter(u8::is_ascii_digit).count() >= LEAST_DIGITS;
+            has_digits.then_some((country, rest))
+        });
+        if let Some((country, rest)) = lettered {
+            return Self::in_country(rest, country.parse().ok()?);
+        }
+        Self::in_country(text, country.or_else(|| country_of_form(text))?)
+    }
+
+    fn in_country(text: &str, country: CountryCode) -> Option<Self> {
+        let is_nordic = [
+            CountryCode::SE,
+            CountryCode::NO,
+            CountryCode::DK,
+            CountryCode::FI,
+        ]
+        .contains(&country);
+        let number = if is_nordic {
+            national(text, country)?
+        } else {
+            text
+        };
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        let is_plausible =
+            LENGTH.contains(&number.len()) && digits.len() >= LEAST_DIGITS && !is_filler(&digits);
+        is_plausible.then(|| Self {
+            country,
+            number: number.to_owned(),
+        })
+    }
+
+    /// Whether two organisation numbers are different ones of one country: their holders are two organisations, whatever
+    /// else the two share (a VAT group has one VAT number).
+    pub fn contradicts(&self, other: &Self) -> bool {
+        self.country == other.country && self.number != other.number
+    }
+
+    /// The ways in which a field for organisation or VAT numbers may hold it, the likeliest first. A comparison that
+    /// ignores case tells them apart. Separators at other places are not among them: what an ERP holds is found through
+    /// the index of its keys as well, and Norce's own normal form ([`Self::digits`]) has no separators.
+    pub fn spellings(&self) -> Vec<String> {
+        let (country, number) = (self.country.as_str(), self.number.as_str());
+        let grouped = |sizes: &[usize], separator: &str| grouped(number, sizes, separator);
+        let mut spellings = vec![around(number, self.country)];
+        match self.country {
+            CountryCode::SE => {
+                let dashed = grouped(&[6, 4], "-");
+                spellings.extend([
+                    number.to_owned(),
+                    dashed.clone(),
+                    format!("SE {number} 01"),
+                    format!("SE{dashed}01"),
+                    format!("SE {dashed} 01"),
+                    format!("SE{number}"),
+                    format!("{number}01"),
+                    format!("16{number}"),
+                    format!("16{dashed}"),
+                ]);
+            }
+            CountryCode::NO => {
+                let spaced = grouped(&[3, 3, 3], " ");
+                spellings.extend([
+                    number.to_owned(),
+                    spaced.clone(),
+                    format!("NO{number}"),
+                    format!("NO {number}"),
+                    format!("NO {number} MVA"),
+                    format!("NO {spaced} MVA"),
+                    format!("NO {spaced}"),
+                    format!("{number}MVA"),
+                    format!("{number} MVA"),
+                    format!("{spaced} MVA"),
+                ]);
+            }
+            CountryCode::DK => {
+                let spaced = grouped(&[2, 2, 2, 2], " ");
+                spellings.extend([
+                    number.to_owned(),
+                    spaced.clone(),
+                    format!("DK {number}"),
+                    format!("DK-{number}"),
+                    format!("DK {spaced}"),
+                ]);
+            }
+            CountryCode::FI => {
+                let dashed = grouped(&[7, 1], "-");
+                spellings.extend([
+                    number.to_owned(),
+                    dashed.clone(),
+                    format!("FI {number}"),
+                    format!("FI-{number}"),
+                    format!("FI{dashed}"),
+                    format!("FI {dashed}"),
+                ]);
+            }
+            _ => {
+                spellings.push(number.to_owned());
+                let letters = VAT_PREFIXES.iter().filter(|(_, of)| *of == country);
+                for letters in letters.map(|(letters, _)| letters) {
+                    spellings.extend([
+                        format!("{letters}{number}"),
+                        format!("{letters} {number}"),
+                        format!("{letters}-{number}"),
+                    ]);
+                    for sizes in [&[3, 4, 2][..], &[3, 3, 3], &[2, 3, 3]] {
+                        if sizes.iter().sum::<usize>() == number.len() {
+                            let spaced = grouped(sizes, " ");
+                            spellings.extend([
+                                format!("{letters}{spaced}"),
+                                format!("{letters} {spaced}"),
+                                spaced,
+                            ]);
+                        }
+                    }
+                }
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        spellings.retain(|spelling| seen.insert(spelling.clone()));
+        spellings
+    }
+
+    /// The digits of every spelling: Norce's `NormalizedOrganizationNo` holds nothing else (norce-api §3.4).
+    pub fn digits(&self) -> Vec<String> {
+        let mut digits: Vec<String> = self
+            .spellings()
+            .into_iter()
+            .map(|spelling| spelling.chars().filter(char::is_ascii_digit).collect())
+            .collect();
+        let mut seen = std::collections::HashSet::new();
+        digits.retain(|digits: &String| seen.insert(digits.clone()));
+        digits
+    }
+
+    /// The letters and digits of the number in its country's register: what every spelling holds in this order.
+    pub fn number(&self) -> &str {
+        &self.number
+    }
+}
+
+/// The country of a number that has no letters, where its form belongs to one of Norce's countries only: ten digits with
+/// a Swedish check digit, whose third is no month's.
+fn country_of_form(text: &str) -> Option<CountryCode> {
+    let number = national(text, CountryCode::SE)?;
+    (number.as_bytes().get(2) >= Some(&b'2')).then_some(CountryCode::SE)
+}
+
+fn grouped(number: &str, sizes: &[usize], separator: &str) -> String {
+    let mut rest = number;
+    let mut groups = Vec::with_capacity(sizes.len());
+    for size in sizes {
+        let (group, later) = rest.split_at_checked(*size).unwrap_or((rest, ""));
+        groups.push(group);
+        rest = later;
+    }
+    groups.join(separator)
+}
+
+impl fmt::Debug for OrganisationKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[organisation number]")
+    }
+}
+
+impl Serialize for OrganisationKey {
+    /// As the VAT number that version 0.2.0 made its fingerprints of.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&around(&self.number, self.country))
+    }
+}
