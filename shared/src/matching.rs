@@ -62,7 +62,7 @@ pub enum Standing {
     Free,
     /// It has a record: by a mapping, or by a code of the ERP.
     HasRecord,
-    /// It has a code that leads to no record that is known here.
+    /// It has a code that leads to no record that is known here (yet).
     HasOtherCode,
     /// Inactive, without a record.
     Inactive,
@@ -199,7 +199,7 @@ pub enum Conflict {
         /// The code of a record with it.
         code: Code,
     },
-    /// The entity with the record's key has another code, which leads to no record.
+    /// The entity with the record's key has another code, whose record is not known (yet).
     OtherCode {
         /// Which entity.
         entity: NorceId,
@@ -257,7 +257,7 @@ impl Conflict {
                 "{subject} has no code, and its {key} is that of another customer, whose ERP record is {code}; SHARED_EMAIL is `owe`: correct one of the addresses in Norce, or make a record in the ERP and put its code on {subject} in Norce"
             ),
             Self::OtherCode { entity, code } => format!(
-                "{kind} {entity} in Norce has the {key} of ERP record {code}, but another code, which the ERP does not have: put code {code} on it, or remove the wrong one, in Norce; the code is not overwritten"
+                "{kind} {entity} in Norce has the {key} of ERP record {code}, but another code: where that is wrong, put code {code} on it in Norce or remove the wrong one; where the ERP has a record with that code, a full pass settles this. The code is not overwritten"
             ),
         }
     }

@@ -457,7 +457,7 @@ impl Rules<'_> {
                 continue;
             }
             let decision = match hit {
-                Hit::Nobody => self.insert(&record, run, deadline).await?,
+                Hit::Nobody => self.new_in_norce(&record, &rivals, run, deadline).await?,
                 Hit::Code(found) => {
                     match self.refused(kind, &record, found.id, &mappings, &twice, run) {
                         Some(decision) => decision,
@@ -475,7 +475,9 @@ impl Rules<'_> {
                         RecordVerdict::Match(id) => {
                             self.bind(What::Code, &record, id, run, deadline).await?
                         }
-                        RecordVerdict::Nobody => self.insert(&record, run, deadline).await?,
+                        RecordVerdict::Nobody => {
+                            self.new_in_norce(&record, &rivals, run, deadline).await?
+                        }
                         RecordVerdict::Stranger => skip(&record, STRANGER),
                         RecordVerdict::Conflict(id, found) => {
                             let entity = EntityRef { kind, scope, id };
@@ -527,12 +529,14 @@ impl Rules<'_> {
                     let is_rival = others
                         .iter()
                         .any(|rival| rival.candidate.code.is(code, case));
-                    if is_rival || self.is_in_erp(kind, code, run, deadline).await? {
+                    if is_rival {
                         Standing::HasRecord
-                    } else if self.pass.settings.matching.erp_codes == ErpCodes::Known {
-                        Standing::Free
-                    } else {
+                    } else if self.pass.settings.matching.erp_codes != ErpCodes::Known {
                         Standing::HasOtherCode
+                    } else if self.is_in_erp(kind, code, run, deadline).await? {
+                        Standing::HasRecord
+                    } else {
+                        Standing::Free
                     }
                 }
                 (_, None) if !found.active => Standing::Inactive,
@@ -591,9 +595,14 @@ impl Rules<'_> {
         deadline: Deadline,
     ) -> Result<Vec<Rival>, Halt> {
         let scope = run.scope;
+        let inserts = self.pass.settings.import_unknown;
         let asked: Vec<&ErpRecord> = candidates
             .iter()
-            .filter(|(_, hit)| matches!(hit, Hit::Keys(_)))
+            .filter(|(_, hit)| match hit {
+                Hit::Keys(_) => true,
+                Hit::Nobody => inserts,
+                Hit::Code(_) => false,
+            })
             .map(|(record, _)| record)
             .collect();
         let keys: Vec<NaturalKey> = asked.iter().flat_map(|record| record.keys(kind)).collect();
@@ -712,6 +721,32 @@ impl Rules<'_> {
         };
         let tell = self.tell(what, record, Some(id), fields, now);
         self.with_company(tell, record, run, deadline).await
+    }
+
+    /// A record that Norce does not have. One of several with the same key is not inserted: Norce would take the second
+    /// for the first.
+    async fn new_in_norce(
+        &self,
+        record: &ErpRecord,
+        rivals: &[Rival],
+        run: &mut Run,
+        deadline: Deadline,
+    ) -> Result<Decision, Halt> {
+        let kind = record.entity_kind();
+        let keys = record.keys(kind);
+        let mut others = rivals
+            .iter()
+            .filter(|rival| rival.id != record.id && rival.candidate.owner != Owner::Forgotten)
+            .filter(|rival| rival.keys.iter().any(|key| keys.contains(key)));
+        if let (true, Some(other)) = (self.pass.settings.import_unknown, others.next()) {
+            let detail = format!(
+                "another record of the ERP ({}) has the same {}: Norce would take the two for one; make the right one's {kind} in Norce and put its code on it, or correct one of the two in the ERP",
+                other.candidate.code,
+                NaturalKey::name_of(kind)
+            );
+            return Ok(conflict(record, detail));
+        }
+        self.insert(record, run, deadline).await
     }
 
     async fn insert(

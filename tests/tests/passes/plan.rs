@@ -304,6 +304,7 @@ async fn p10_of_any_register_the_pass_does_exactly_what_its_plan_said() {
 /// Only one of the two fits somebody in Norce: which of them that is cannot be told all the same.
 #[tokio::test(start_paused = true)]
 async fn p3_a_key_or_code_that_two_records_of_the_erp_have_is_a_conflict_in_plan_and_pass() {
+    let whose = |key: &str| format!("its {key} is that of ERP record");
     let same_key = |key: &str| format!("has the same {key}");
     let same_code = "is also that of another record of the ERP".to_owned();
     type SetUp = fn(&Bundle);
@@ -319,7 +320,7 @@ async fn p3_a_key_or_code_that_two_records_of_the_erp_have_is_a_conflict_in_plan
                 });
             },
             [1, 1, 0],
-            same_key("e-mail address"),
+            whose("e-mail address"),
         ),
         (
             "two organisations, one of them known by its code",
@@ -340,7 +341,7 @@ async fn p3_a_key_or_code_that_two_records_of_the_erp_have_is_a_conflict_in_plan
                 }
             },
             [1, 1, 0],
-            same_key("organisation number"),
+            whose("organisation or VAT number"),
         ),
         (
             "two persons that Norce does not have",
