@@ -343,14 +343,11 @@ impl ChangeEvents {
     }
 
     fn binding(&self, record: &ErpRecord) -> Result<Binding, Failure> {
-        Ok(Binding {
-            code: record.code.clone(),
-            erp_id: record.id.clone(),
-            delivery: CodeDelivery::Pending,
-            shop_fingerprint: None,
-            former_code: None,
-            fetched_at: None,
-        })
+        Ok(Binding::new(
+            record.code.clone(),
+            record.id.clone(),
+            CodeDelivery::Pending,
+        ))
     }
 }
 

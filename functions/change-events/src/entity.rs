@@ -9,7 +9,7 @@ use shared::{
         Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, Fingerprint, ImportLine,
         ImportRequest, NorceId,
     },
-    erp::{Erp, Party, PartyKind, Resource, UpdateOutcome},
+    erp::{Erp, ErpRecord, Party, PartyKind, Resource, UpdateOutcome},
     http::Deadline,
     mappings::{Binding, Bound, CodeDelivery, Mapping},
     owed::{NewOwed, Reason, Stage, Subject},
@@ -33,7 +33,7 @@ const UPDATE_ATTEMPTS: u32 = 3;
 /// A code that Norce still lacks this long after it was handed over is handed over again. Repeating the import of a
 /// code changes nothing, so that an import which takes longer does no harm; how long one
 /// takes is not documented (norce-api §4.5).
-const HAND_OVER_AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
+pub(crate) const HAND_OVER_AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
 /// Mappings of a company's contacts that are read at the same time.
 const CONTACT_LOOK_UPS: usize = 8;
 
@@ -49,13 +49,24 @@ pub(crate) struct Change {
 }
 
 /// What the shop has, in the ERP's terms.
-struct ShopRecord {
-    code: Option<Code>,
-    party: Party,
+pub(crate) struct ShopRecord {
+    pub(crate) code: Option<Code>,
+    pub(crate) party: Party,
     active: bool,
     /// Norce's own note that there was an order.
     has_ordered: bool,
     contacts: Vec<NorceId>,
+}
+
+impl ShopRecord {
+    /// The party, as what it is bound as: a contact may have been entered in the ERP as a customer of its own.
+    pub(crate) fn bound_as(&self, resource: Resource) -> Party {
+        let mut party = self.party.clone();
+        if resource == Resource::Customer && party.kind.resource() == Resource::Contact {
+            party.kind = PartyKind::Person;
+        }
+        party
+    }
 }
 
 impl ChangeEvents {
@@ -234,7 +245,8 @@ impl ChangeEvents {
         deadline: Deadline,
     ) -> Result<Done, Failure> {
         let entity = change.entity;
-        let (mut binding, how) = match (mapping, &record.code) {
+        let standing = self.standing(entity, &record, mapping, deadline).await?;
+        let (mut binding, how) = match (standing.mapping, &record.code) {
             // The ERP renamed the code, and the new one is on its way.
             (Some(Mapping::Bound(binding)), Some(code))
                 if binding.former_code.as_ref() == Some(code) =>
@@ -246,12 +258,12 @@ impl ChangeEvents {
                 return Err(Failure::owed(
                     Reason::Conflict,
                     format!(
-                        "Norce has code {code} for {entity}, but it is bound to code {}: correct the one that is wrong; neither is overwritten",
+                        "Norce has code {code} for {entity}, but it is bound to code {}, whose record the ERP still has, and neither is overwritten: correct the code in Norce, or bind it to the record with code {code} by the operator action `rebind`",
                         binding.code
                     ),
                 ));
             }
-            (Some(Mapping::Bound(binding)), _) => (binding, None),
+            (Some(Mapping::Bound(binding)), _) => (binding, standing.how),
             (_, Some(code)) => (
                 self.bind_existing(entity, code, &record.party, deadline)
                     .await?,
@@ -265,18 +277,19 @@ impl ChangeEvents {
                 {
                     return Ok(reason);
                 }
-                let (binding, how) = self.create(entity, &record.party, deadline).await?;
+                let (mut binding, how) = self.create(entity, &record.party, deadline).await?;
+                if standing.dropped.is_some() {
+                    // Before the orders go on that have the dead code.
+                    binding.replaced_code = standing.dropped;
+                    self.mappings.record_sync(entity, &binding).await?;
+                }
                 (binding, Some(how))
             }
         };
-        if binding.erp_id.resource == Resource::Customer
-            && record.party.kind.resource() == Resource::Contact
-        {
-            record.party.kind = PartyKind::Person;
-        }
+        record.party = record.bound_as(binding.erp_id.resource);
         self.deliver(change, &binding, record.code.as_ref()).await?;
         let updated = self
-            .update(entity, &mut binding, &record.party, deadline)
+            .update(entity, &mut binding, &record.party, standing.seen, deadline)
             .await?;
         self.carry_contacts(change, &record.contacts).await?;
         self.release_orders(entity, change.correlation).await?;
@@ -306,6 +319,30 @@ impl ChangeEvents {
         party: &Party,
         deadline: Deadline,
     ) -> Result<Binding, Failure> {
+        let Some(hit) = self.with_code(entity, code, party, deadline).await? else {
+            return Err(Failure::owed(
+                Reason::Conflict,
+                format!(
+                    "Norce has code {code} for {entity}, but the ERP has no such record: correct the code in Norce, or make the record in the ERP"
+                ),
+            ));
+        };
+        let delivery = CodeDelivery::Confirmed {
+            at: self.clock.now(),
+        };
+        let binding = Binding::new(hit.code, hit.id, delivery);
+        self.bind(entity, &binding).await?;
+        Ok(binding)
+    }
+
+    /// The only record of the ERP that has a code which Norce has for an entity; `None`: there is none.
+    pub(crate) async fn with_code(
+        &self,
+        entity: EntityRef,
+        code: &Code,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Option<ErpRecord>, Failure> {
         let erp = self.erp(entity.scope)?;
         // A contact may have been entered as a customer of its own, but never the other way round.
         let places: &[Resource] = match party.kind.resource() {
@@ -313,60 +350,24 @@ impl ChangeEvents {
             Resource::Contact => &[Resource::Contact, Resource::Customer],
         };
         for resource in places {
-            let hits = erp.find_by_code(*resource, code, deadline).await?;
-            let [hit] = hits.as_slice() else {
-                if hits.is_empty() {
-                    continue;
-                }
+            let mut hits = erp.find_by_code(*resource, code, deadline).await?;
+            if hits.len() > 1 {
                 return Err(Failure::owed(
                     Reason::Conflict,
                     format!("the ERP has several records with code {code}"),
                 ));
-            };
-            let binding = Binding {
-                code: hit.code.clone(),
-                erp_id: hit.id.clone(),
-                delivery: CodeDelivery::Confirmed {
-                    at: self.clock.now(),
-                },
-                shop_fingerprint: None,
-                former_code: None,
-                fetched_at: None,
-            };
-            self.bind(entity, &binding).await?;
-            return Ok(binding);
+            }
+            if let Some(hit) = hits.pop() {
+                return Ok(Some(hit));
+            }
         }
-        Err(Failure::owed(
-            Reason::Conflict,
-            format!(
-                "Norce has code {code} for {entity}, but the ERP has no such record: correct the code in Norce, or make the record in the ERP"
-            ),
-        ))
+        Ok(None)
     }
 
     /// Binds, or says with whom the code is in conflict (P3).
     pub(crate) async fn bind(&self, entity: EntityRef, binding: &Binding) -> Result<(), Failure> {
-        let code = &binding.code;
-        match self.mappings.bind(entity, binding.clone()).await? {
-            Bound::Done => Ok(()),
-            Bound::CodeTaken { by } => Err(Failure::owed(
-                Reason::Conflict,
-                format!(
-                    "the ERP's code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
-                ),
-            )),
-            Bound::RecordTaken { by } => Err(Failure::owed(
-                Reason::Conflict,
-                format!(
-                    "the ERP record with code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
-                ),
-            )),
-            Bound::OtherCode { code: other } => Err(Failure::owed(
-                Reason::Conflict,
-                format!("{entity} is bound to code {other} and is not bound to {code} as well"),
-            )),
-            Bound::Forgotten => Err(Failure::later("it, or its code, was forgotten meanwhile")),
-        }
+        let bound = self.mappings.bind(entity, binding.clone()).await?;
+        accepted(entity, &binding.code, bound)
     }
 
     async fn reason_not_to_create(
@@ -491,12 +492,14 @@ impl ChangeEvents {
         Ok(self.fingerprints.of(&ours)?)
     }
 
-    /// Brings the ERP's record to what the shop has; `true` when something was written.
+    /// Brings the ERP's record to what the shop has; `true` when something was written. `seen`: the record, where it was read
+    /// already.
     async fn update(
         &self,
         entity: EntityRef,
         binding: &mut Binding,
         party: &Party,
+        mut seen: Option<ErpRecord>,
         deadline: Deadline,
     ) -> Result<bool, Failure> {
         let fingerprint = self.shop_fingerprint(party)?;
@@ -505,7 +508,11 @@ impl ChangeEvents {
         }
         let erp = self.erp(entity.scope)?;
         for _ in 0..UPDATE_ATTEMPTS {
-            let Some(seen) = erp.get(&binding.erp_id, deadline).await? else {
+            let seen = match seen.take() {
+                Some(seen) if seen.id == binding.erp_id => Some(seen),
+                _ => erp.get(&binding.erp_id, deadline).await?,
+            };
+            let Some(seen) = seen else {
                 break;
             };
             let ours = party::without_erp_owned(party, self.policy.erp_owns, Some(&seen));
@@ -522,13 +529,11 @@ impl ChangeEvents {
             Some(_) => Err(Failure::later(
                 "somebody else keeps changing the ERP record",
             )),
-            None => Err(Failure::owed(
-                Reason::Conflict,
-                format!(
-                    "the ERP record with code {} is gone: restore it, or remove the code in Norce",
-                    binding.code
-                ),
-            )),
+            // The next look reads it first and finds out what follows (`standing`).
+            None => Err(Failure::later(format!(
+                "the ERP record with code {} was deleted while it was updated",
+                binding.code
+            ))),
         }
     }
 
@@ -555,7 +560,7 @@ impl ChangeEvents {
             .await
     }
 
-    async fn send_change(
+    pub(crate) async fn send_change(
         &self,
         entities: &[EntityRef],
         cause: Cause,
@@ -591,4 +596,28 @@ fn gone(change: &Change) -> Result<Done, Failure> {
         "nothing: {} is not in Norce (any more)",
         change.entity
     )))
+}
+
+/// Whether the store took a binding, or with whom it is in conflict.
+pub(crate) fn accepted(entity: EntityRef, code: &Code, bound: Bound) -> Result<(), Failure> {
+    match bound {
+        Bound::Done => Ok(()),
+        Bound::CodeTaken { by } => Err(Failure::owed(
+            Reason::Conflict,
+            format!(
+                "the ERP's code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
+            ),
+        )),
+        Bound::RecordTaken { by } => Err(Failure::owed(
+            Reason::Conflict,
+            format!(
+                "the ERP record with code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
+            ),
+        )),
+        Bound::OtherCode { code: other } => Err(Failure::owed(
+            Reason::Conflict,
+            format!("{entity} is bound to code {other} and is not bound to {code} as well"),
+        )),
+        Bound::Forgotten => Err(Failure::later("it, or its code, was forgotten meanwhile")),
+    }
 }

@@ -9,6 +9,7 @@
 //! | unknown | one customer or company of Norce has its code | they are bound |
 //! | unknown | exactly one without a code has its e-mail address or organisation number, and no other record of the ERP has it | they are bound, and Norce gets the code |
 //! | unknown | Norce does not have it | skipped, or inserted |
+//! | unknown | it fits one that is bound to a record which the ERP does not have any more | that one is bound to it instead |
 //! | unknown | anything else | conflict |
 
 use std::{
@@ -393,11 +394,11 @@ impl Rules<'_> {
                 }
                 // Announced to be inserted: has it been?
                 Known::Record(_) => {}
+                // Its number may have been that of a record that was deleted: the one who has it is asked for below.
+                Known::Code(id) if matches!(hits.of_record(&record, asked), Ok(hit) if hit.id() == Some(id)) =>
+                    {}
                 Known::Code(id) => {
-                    let detail = format!(
-                        "its code {} belongs to {kind} {id}, which is another record of the ERP: correct the one that is wrong",
-                        record.code
-                    );
+                    let detail = code_of_another(&record, id);
                     decided.push((key, conflict(&record, detail)));
                     continue;
                 }
@@ -427,6 +428,7 @@ impl Rules<'_> {
             .map(|id| EntityRef { kind, scope, id })
             .collect();
         let mappings = self.mappings(&entities, run).await?;
+        let gone = self.gone(&mappings, run, deadline).await?;
         // What is neither found nor to be inserted needs no more questions.
         let wanted = |hit: &Hit| hit.id().is_some() || self.pass.settings.import_unknown;
         let codes: Vec<(ErpId, Code)> = candidates
@@ -461,7 +463,9 @@ impl Rules<'_> {
             .collect();
         for (record, hit) in candidates {
             let key = record.id.clone();
-            if let Some(decision) = self.refused(kind, &record, hit.id(), &mappings, &twice, run) {
+            if let Some(decision) =
+                self.refused(kind, &record, hit.id(), &mappings, &gone, &twice, run)
+            {
                 decided.push((key, decision));
                 continue;
             }
@@ -487,7 +491,16 @@ impl Rules<'_> {
                 decided.push((key, conflict(&record, detail)));
                 continue;
             }
+            let bound_to_gone = hit.id().and_then(|id| {
+                let entity = EntityRef { kind, scope, id };
+                gone.get(&entity).cloned()
+            });
             let decision = match hit {
+                Hit::Code(id) | Hit::Key(id) if let Some(from) = bound_to_gone => {
+                    let has_code = matches!(hit, Hit::Code(_));
+                    let what = What::Rebind { from, has_code };
+                    self.bind(what, &record, id, run, deadline).await?
+                }
                 Hit::Code(id) => self.bind(What::Bind, &record, id, run, deadline).await?,
                 Hit::Key(id) => self.bind(What::Code, &record, id, run, deadline).await?,
                 Hit::Nobody => self.insert(&record, run, deadline).await?,
@@ -503,6 +516,7 @@ impl Rules<'_> {
         record: &ErpRecord,
         id: Option<NorceId>,
         mappings: &HashMap<EntityRef, Mapping>,
+        gone: &HashMap<EntityRef, ErpId>,
         twice: &HashSet<NorceId>,
         run: &Run,
     ) -> Option<Decision> {
@@ -514,7 +528,12 @@ impl Rules<'_> {
         };
         match mappings.get(&entity) {
             Some(Mapping::Forgotten) => Some(skip(record, FORGOTTEN)),
-            Some(Mapping::Bound(binding)) => Some(conflict(
+            Some(Mapping::Bound(binding))
+                if !gone.contains_key(&entity) && binding.code == record.code =>
+            {
+                Some(conflict(record, code_of_another(record, id)))
+            }
+            Some(Mapping::Bound(binding)) if !gone.contains_key(&entity) => Some(conflict(
                 record,
                 format!(
                     "it fits {entity}, which is bound to code {} already: correct the one that is wrong",
@@ -525,8 +544,35 @@ impl Rules<'_> {
                 record,
                 format!("it fits {entity}, and so does another record of the ERP"),
             )),
-            Some(Mapping::Reserved(_)) | None => None,
+            Some(Mapping::Reserved(_) | Mapping::Bound(_)) | None => None,
         }
+    }
+
+    /// The entities whose bindings are dead, with the records that the ERP does not have any more.
+    async fn gone(
+        &self,
+        mappings: &HashMap<EntityRef, Mapping>,
+        run: &mut Run,
+        deadline: Deadline,
+    ) -> Result<HashMap<EntityRef, ErpId>, Halt> {
+        let bound: Vec<(EntityRef, ErpId)> = mappings
+            .iter()
+            .filter_map(|(entity, mapping)| match mapping {
+                Mapping::Bound(binding) => Some((*entity, binding.erp_id.clone())),
+                Mapping::Reserved(_) | Mapping::Forgotten => None,
+            })
+            .collect();
+        let mut gone = HashMap::new();
+        // Few: nearly all records of a pass are known by their ids. Each is asked for by itself, because only that says
+        // for certain that it is gone.
+        for (entity, record) in bound {
+            run.cost.erp_calls += 1;
+            let seen = self.erp.get(&record, deadline);
+            if seen.timed(&mut run.cost.erp_wait_ms).await?.is_none() {
+                gone.insert(entity, record);
+            }
+        }
+        Ok(gone)
     }
 
     async fn bind(
@@ -538,8 +584,11 @@ impl Rules<'_> {
         deadline: Deadline,
     ) -> Result<Decision, Halt> {
         let (now, changed) = self.changed(record, None)?;
-        let fields = match what {
-            What::Code => FieldGroups::CODE.union(changed),
+        let fields = match &what {
+            What::Code
+            | What::Rebind {
+                has_code: false, ..
+            } => FieldGroups::CODE.union(changed),
             _ => changed,
         };
         let tell = self.tell(what, record, Some(id), fields, now);
@@ -678,6 +727,14 @@ impl Rules<'_> {
             .filter_map(|(entity, mapping)| Some((*entity, mapping?)))
             .collect())
     }
+}
+
+fn code_of_another(record: &ErpRecord, id: NorceId) -> String {
+    format!(
+        "its code {} belongs to {} {id}, which is another record of the ERP: give one of the two records another number",
+        record.code,
+        record.entity_kind()
+    )
 }
 
 const FORGOTTEN: &str = "forgotten in Norce";
