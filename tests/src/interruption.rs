@@ -550,6 +550,8 @@ interruptible! { Mappings as "mappings" {
     async fn known(&self, kind: EntityKind, scope: Scope, records: &[(ErpId, Code)]) -> Result<Vec<Known>, MappingsError>;
     async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, MappingsError>;
     async fn rename(&self, entity: EntityRef, record: &ErpId, from: &Code, to: &Code) -> Result<Bound, MappingsError>;
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError>;
+    async fn rebind(&self, entity: EntityRef, from: &ErpId, binding: Binding) -> Result<Bound, MappingsError>;
     async fn record_owned(&self, scope: Scope, record: &ErpId, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
     async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;

@@ -310,6 +310,7 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
         json!({"action": "explain", "id": contact}),
         json!({"action": "explain", "id": poisoned}),
         json!({"action": "forget", "email": "canary.second+poison@example.com"}),
+        json!({"action": "unbind", "email": "canary.first@example.com", "confirm": true, "reason": "says canary.first@example.com"}),
         json!({"action": "owed", "do": "retry"}),
         json!({"action": "owed", "do": "dismiss", "reason": "conflict", "because": "canary.first@example.com called"}),
         json!({"action": "dead-letters", "do": "show"}),

@@ -367,12 +367,13 @@ impl ChangeEvents {
 
 fn binding(record: &ErpRecord, keys: &Keys) -> Binding {
     Binding {
-        code: record.code.clone(),
-        erp_id: record.id.clone(),
-        delivery: CodeDelivery::Pending,
-        shop_fingerprint: None,
         former_code: keys.replaced.clone(),
-        fetched_at: None,
+        replaced_code: keys.replaced.clone(),
+        ..Binding::new(
+            record.code.clone(),
+            record.id.clone(),
+            CodeDelivery::Pending,
+        )
     }
 }
 

@@ -9,10 +9,10 @@ use shared::{
         Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, ErpCodes, Fingerprint,
         ImportLine, ImportRequest, NorceId,
     },
-    erp::{Erp, Party, PartyKind, Resource, UpdateOutcome},
+    erp::{Erp, ErpRecord, Party, PartyKind, Resource, UpdateOutcome},
     http::Deadline,
     mappings::{Binding, Bound, CodeDelivery, Mapping},
-    matching::{self, ErpCandidate},
+    matching::{self, Conflict, ErpCandidate},
     owed::{NewOwed, Reason, Stage, Subject},
     runtime::configuration::CreateInErp,
 };
@@ -34,7 +34,7 @@ const UPDATE_ATTEMPTS: u32 = 3;
 /// A code that Norce still lacks this long after it was handed over is handed over again. Repeating the import of a
 /// code changes nothing, so that an import which takes longer does no harm; how long one
 /// takes is not documented (norce-api §4.5).
-const HAND_OVER_AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
+pub(crate) const HAND_OVER_AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
 /// Mappings of a company's contacts that are read at the same time.
 const CONTACT_LOOK_UPS: usize = 8;
 
@@ -50,13 +50,24 @@ pub(crate) struct Change {
 }
 
 /// What the shop has, in the ERP's terms.
-struct ShopRecord {
-    code: Option<Code>,
-    party: Party,
+pub(crate) struct ShopRecord {
+    pub(crate) code: Option<Code>,
+    pub(crate) party: Party,
     active: bool,
     /// Norce's own note that there was an order.
     has_ordered: bool,
     contacts: Vec<NorceId>,
+}
+
+impl ShopRecord {
+    /// The party, as what it is bound as: a contact may have been entered in the ERP as a customer of its own.
+    pub(crate) fn bound_as(&self, resource: Resource) -> Party {
+        let mut party = self.party.clone();
+        if resource == Resource::Customer && party.kind.resource() == Resource::Contact {
+            party.kind = PartyKind::Person;
+        }
+        party
+    }
 }
 
 impl ChangeEvents {
@@ -235,13 +246,14 @@ impl ChangeEvents {
         deadline: Deadline,
     ) -> Result<Done, Failure> {
         let entity = change.entity;
-        let case = self.erp(entity.scope)?.capabilities().code_case;
-        let is = |code: &Code, other: Option<&Code>| other.is_some_and(|it| it.is(code, case));
         // Norce may have codes that are not the ERP's: one gives way to the ERP's.
         let foreign = record
             .code
             .take_if(|code| !self.policy.matching.erp_codes.may_be(code));
-        let (mut binding, how) = match (mapping, &record.code) {
+        let standing = self.standing(entity, &record, mapping, deadline).await?;
+        let case = self.erp(entity.scope)?.capabilities().code_case;
+        let is = |code: &Code, other: Option<&Code>| other.is_some_and(|it| it.is(code, case));
+        let (mut binding, how) = match (standing.mapping, &record.code) {
             // The ERP has another code than Norce, and it is on its way.
             (Some(Mapping::Bound(binding)), Some(code))
                 if is(code, binding.former_code.as_ref()) =>
@@ -253,12 +265,12 @@ impl ChangeEvents {
                 return Err(Failure::owed(
                     Reason::Conflict,
                     format!(
-                        "Norce has code {code} for {entity}, but it is bound to code {}: correct the one that is wrong; neither is overwritten",
+                        "Norce has code {code} for {entity}, but it is bound to code {}, whose record the ERP still has, and neither is overwritten: correct the code in Norce, or bind it to the record with code {code} by the operator action `rebind`",
                         binding.code
                     ),
                 ));
             }
-            (Some(Mapping::Bound(binding)), _) => (binding, None),
+            (Some(Mapping::Bound(binding)), _) => (binding, standing.how),
             (mapping, code) => {
                 let existing = match code {
                     Some(code) => {
@@ -277,7 +289,7 @@ impl ChangeEvents {
                     {
                         return Ok(reason);
                     }
-                    let replaced = record.code.take().or(foreign);
+                    let replaced = record.code.take().or(foreign).or(standing.dropped);
                     let (binding, how) = self
                         .create(entity, &record.party, replaced, deadline)
                         .await?;
@@ -285,14 +297,10 @@ impl ChangeEvents {
                 }
             }
         };
-        if binding.erp_id.resource == Resource::Customer
-            && record.party.kind.resource() == Resource::Contact
-        {
-            record.party.kind = PartyKind::Person;
-        }
+        record.party = record.bound_as(binding.erp_id.resource);
         self.deliver(change, &binding, record.code.as_ref()).await?;
         let updated = self
-            .update(entity, &mut binding, &record.party, deadline)
+            .update(entity, &mut binding, &record.party, standing.seen, deadline)
             .await?;
         self.carry_contacts(change, &record.contacts).await?;
         self.release_orders(entity, change.correlation).await?;
@@ -323,6 +331,31 @@ impl ChangeEvents {
         party: &Party,
         deadline: Deadline,
     ) -> Result<Option<Binding>, Failure> {
+        let Some(hit) = self.with_code(entity, code, party, deadline).await? else {
+            if self.policy.matching.erp_codes == ErpCodes::Known {
+                return Ok(None);
+            }
+            let conflict = Conflict::UnknownCode { code: code.clone() };
+            let detail = conflict.about(entity.kind, &entity);
+            return Err(Failure::owed(Reason::Conflict, detail));
+        };
+        let delivery = CodeDelivery::Confirmed {
+            at: self.clock.now(),
+        };
+        let binding = Binding::new(hit.code, hit.id, delivery);
+        self.bind(entity, &binding).await?;
+        Ok(Some(binding))
+    }
+
+    /// The only record of the ERP that has a code which Norce has for an entity, if it can be the entity's; `None`: there
+    /// is none.
+    pub(crate) async fn with_code(
+        &self,
+        entity: EntityRef,
+        code: &Code,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Option<ErpRecord>, Failure> {
         let erp = self.erp(entity.scope)?;
         // A contact may have been entered as a customer of its own, but never the other way round.
         let places: &[Resource] = match party.kind.resource() {
@@ -336,9 +369,6 @@ impl ChangeEvents {
                 break;
             }
         }
-        if hits.is_empty() && self.policy.matching.erp_codes == ErpCodes::Known {
-            return Ok(None);
-        }
         let mut records = Vec::with_capacity(hits.len());
         for (hit, owner) in hits.iter().zip(self.owners(entity, &hits).await?) {
             records.push(ErpCandidate {
@@ -351,63 +381,33 @@ impl ChangeEvents {
                 made: false,
             });
         }
-        let hit = match matching::by_code(entity, code, &records) {
-            matching::Verdict::Match(place) => hits.get(place),
-            matching::Verdict::Create => None,
+        match matching::by_code(entity, code, &records) {
+            matching::Verdict::Match(place) => Ok(hits.into_iter().nth(place)),
+            matching::Verdict::Create
+            | matching::Verdict::Conflict(Conflict::UnknownCode { .. }) => Ok(None),
             matching::Verdict::Conflict(conflict) => {
                 let detail = conflict.about(entity.kind, &entity);
-                return Err(Failure::owed(Reason::Conflict, detail));
+                Err(Failure::owed(Reason::Conflict, detail))
             }
-        };
-        let Some(hit) = hit else { return Ok(None) };
-        let binding = Binding {
-            code: hit.code.clone(),
-            erp_id: hit.id.clone(),
-            delivery: CodeDelivery::Confirmed {
-                at: self.clock.now(),
-            },
-            shop_fingerprint: None,
-            former_code: None,
-            fetched_at: None,
-        };
-        self.bind(entity, &binding).await?;
-        Ok(Some(binding))
+        }
     }
 
     /// Binds, or says with whom the code is in conflict (P3).
     pub(crate) async fn bind(&self, entity: EntityRef, binding: &Binding) -> Result<(), Failure> {
-        let code = &binding.code;
-        match self.mappings.bind(entity, binding.clone()).await? {
-            Bound::Done => Ok(()),
-            Bound::CodeTaken { by } => Err(Failure::owed(
+        let bound = self.mappings.bind(entity, binding.clone()).await?;
+        if bound == Bound::Forgotten
+            && !matches!(self.mappings.get(entity).await?, Some(Mapping::Forgotten))
+        {
+            // Nothing would change that.
+            return Err(Failure::owed(
                 Reason::Conflict,
                 format!(
-                    "the ERP's code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
+                    "the ERP record with code {} cannot be {entity}, because the code or the record belonged to a forgotten customer: give {entity} another record in the ERP, and put its code on {entity} in Norce",
+                    binding.code
                 ),
-            )),
-            Bound::RecordTaken { by } => Err(Failure::owed(
-                Reason::Conflict,
-                format!(
-                    "the ERP record with code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
-                ),
-            )),
-            Bound::OtherCode { code: other } => Err(Failure::owed(
-                Reason::Conflict,
-                format!("{entity} is bound to code {other} and is not bound to {code} as well"),
-            )),
-            Bound::Forgotten => match self.mappings.get(entity).await? {
-                Some(Mapping::Forgotten) => {
-                    Err(Failure::later(format!("{entity} was forgotten meanwhile")))
-                }
-                // Nothing would change that.
-                _ => Err(Failure::owed(
-                    Reason::Conflict,
-                    format!(
-                        "the ERP record with code {code} cannot be {entity}, because the code or the record belonged to a forgotten customer: give {entity} another record in the ERP, and put its code on {entity} in Norce"
-                    ),
-                )),
-            },
+            ));
         }
+        accepted(entity, &binding.code, bound)
     }
 
     async fn reason_not_to_create(
@@ -532,12 +532,14 @@ impl ChangeEvents {
         Ok(self.fingerprints.of(&ours)?)
     }
 
-    /// Brings the ERP's record to what the shop has; `true` when something was written.
+    /// Brings the ERP's record to what the shop has; `true` when something was written. `seen`: the record, where it was read
+    /// already.
     async fn update(
         &self,
         entity: EntityRef,
         binding: &mut Binding,
         party: &Party,
+        mut seen: Option<ErpRecord>,
         deadline: Deadline,
     ) -> Result<bool, Failure> {
         let fingerprint = self.shop_fingerprint(party)?;
@@ -546,7 +548,11 @@ impl ChangeEvents {
         }
         let erp = self.erp(entity.scope)?;
         for _ in 0..UPDATE_ATTEMPTS {
-            let Some(seen) = erp.get(&binding.erp_id, deadline).await? else {
+            let seen = match seen.take() {
+                Some(seen) if seen.id == binding.erp_id => Some(seen),
+                _ => erp.get(&binding.erp_id, deadline).await?,
+            };
+            let Some(seen) = seen else {
                 break;
             };
             let ours = party::without_erp_owned(party, self.policy.erp_owns, Some(&seen));
@@ -563,13 +569,11 @@ impl ChangeEvents {
             Some(_) => Err(Failure::later(
                 "somebody else keeps changing the ERP record",
             )),
-            None => Err(Failure::owed(
-                Reason::Conflict,
-                format!(
-                    "the ERP record with code {} is gone: restore it, or remove the code in Norce",
-                    binding.code
-                ),
-            )),
+            // The next look reads it first and finds out what follows (`standing`).
+            None => Err(Failure::later(format!(
+                "the ERP record with code {} was deleted while it was updated",
+                binding.code
+            ))),
         }
     }
 
@@ -596,7 +600,7 @@ impl ChangeEvents {
             .await
     }
 
-    async fn send_change(
+    pub(crate) async fn send_change(
         &self,
         entities: &[EntityRef],
         cause: Cause,
@@ -632,4 +636,28 @@ fn gone(change: &Change) -> Result<Done, Failure> {
         "nothing: {} is not in Norce (any more)",
         change.entity
     )))
+}
+
+/// Whether the store took a binding, or with whom it is in conflict.
+pub(crate) fn accepted(entity: EntityRef, code: &Code, bound: Bound) -> Result<(), Failure> {
+    match bound {
+        Bound::Done => Ok(()),
+        Bound::CodeTaken { by } => Err(Failure::owed(
+            Reason::Conflict,
+            format!(
+                "the ERP's code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
+            ),
+        )),
+        Bound::RecordTaken { by } => Err(Failure::owed(
+            Reason::Conflict,
+            format!(
+                "the ERP record with code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
+            ),
+        )),
+        Bound::OtherCode { code: other } => Err(Failure::owed(
+            Reason::Conflict,
+            format!("{entity} is bound to code {other} and is not bound to {code} as well"),
+        )),
+        Bound::Forgotten => Err(Failure::later("it, or its code, was forgotten meanwhile")),
+    }
 }

@@ -75,7 +75,13 @@ impl ChangeEvents {
         let mut missing = Vec::new();
         for entity in &entities {
             match self.mappings.get(*entity).await? {
-                Some(Mapping::Bound(binding)) => bindings.push((*entity, binding)),
+                Some(Mapping::Bound(binding)) => {
+                    if self.is_alive(*entity, &binding, deadline).await? {
+                        bindings.push((*entity, binding));
+                    } else {
+                        missing.push(*entity);
+                    }
+                }
                 Some(Mapping::Forgotten) => {
                     let now = self.clock.now();
                     port.orders.let_go(key, revision, now).await?;
@@ -237,7 +243,9 @@ impl ChangeEvents {
         for entity in missing {
             port.orders.wait_for(*entity, key, now).await?;
             // Whoever was bound before the note was there has told nobody.
-            if let Some(Mapping::Bound(_)) = self.mappings.get(*entity).await? {
+            if let Some(Mapping::Bound(Binding { gone_at: None, .. })) =
+                self.mappings.get(*entity).await?
+            {
                 return Ok(Failure::later(format!(
                     "the order waited for {entity}, which is in the ERP now"
                 )));
@@ -311,7 +319,8 @@ fn places<'s>(slots: &'s [Slot], parties: &Parties) -> Vec<Place<'s>> {
         .collect()
 }
 
-/// The codes that are missing. A different one is never overwritten (P3), unless the ERP itself renamed it.
+/// The codes that are missing. A different one is never overwritten (P3), unless the ERP itself renamed it, or the entity was
+/// bound to another record since.
 fn codes<'s>(
     places: &[Place<'s>],
     bindings: &'s [(EntityRef, Binding)],
@@ -329,13 +338,15 @@ fn codes<'s>(
             Ok(given) => given.is(code, case),
             Err(_) => false,
         };
+        let outdated = [&binding.former_code, &binding.replaced_code];
+        let is_outdated = |given: &str| outdated.into_iter().flatten().any(|code| is(given, code));
         match place.slot.given.as_deref() {
             Some(given) if is(given, &binding.code) => {}
-            Some(given) if !binding.former_code.iter().any(|former| is(given, former)) => {
+            Some(given) if !is_outdated(given) => {
                 return Err(Failure::owed(
                     Reason::Conflict,
                     format!(
-                        "the order's {} is another than the code {} of {entity}: correct the code in Norce, or the one in the ERP; the order is held and neither is overwritten",
+                        "the order's {} is another than the code {} of {entity}: correct the code in Norce and let it post the order again, or give the record that code in the ERP; the order is held and neither is overwritten",
                         place.slot.field(),
                         binding.code
                     ),
@@ -376,18 +387,21 @@ mod tests {
     const ORDER: &str = r#"{"ClientOrderRef":"1","SellTo":{"Person":{"CustomerCode":"GIVEN"}}}"#;
 
     /// What is done about a person whose code in the order is GIVEN.
-    fn outcome(code: &str, former: Option<&str>) -> Result<Vec<String>, Failure> {
+    fn outcome(
+        code: &str,
+        former: Option<&str>,
+        replaced: Option<&str>,
+    ) -> Result<Vec<String>, Failure> {
         let entity = EntityRef::customer(Scope::Client, NorceId::try_from(5).unwrap());
+        let parse = |code: Option<&str>| code.map(|code| code.parse().unwrap());
+        let record = ErpId {
+            resource: Resource::Customer,
+            id: "id".to_owned(),
+        };
         let binding = Binding {
-            code: code.parse().unwrap(),
-            erp_id: ErpId {
-                resource: Resource::Customer,
-                id: "id".to_owned(),
-            },
-            delivery: CodeDelivery::Pending,
-            shop_fingerprint: None,
-            former_code: former.map(|former| former.parse().unwrap()),
-            fetched_at: None,
+            former_code: parse(former),
+            replaced_code: parse(replaced),
+            ..Binding::new(code.parse().unwrap(), record, CodeDelivery::Pending)
         };
         let order = OrderRequest::read(ORDER).unwrap();
         let mut parties = Parties::default();
@@ -399,11 +413,12 @@ mod tests {
     }
 
     #[test]
-    fn p3_only_a_code_that_the_erp_renamed_is_replaced() {
-        assert_eq!(outcome("GIVEN", None).unwrap(), [""; 0]);
-        assert_eq!(outcome("NEW", Some("GIVEN")).unwrap(), ["NEW"]);
-        for former in [None, Some("OTHER")] {
-            let Err(Failure::Owed { reason, detail }) = outcome("NEW", former) else {
+    fn p3_only_a_code_that_the_erp_renamed_or_that_was_replaced_is_overwritten() {
+        assert_eq!(outcome("GIVEN", None, None).unwrap(), [""; 0]);
+        assert_eq!(outcome("NEW", Some("GIVEN"), None).unwrap(), ["NEW"]);
+        assert_eq!(outcome("NEW", None, Some("GIVEN")).unwrap(), ["NEW"]);
+        for other in [None, Some("OTHER")] {
+            let Err(Failure::Owed { reason, detail }) = outcome("NEW", other, other) else {
                 panic!("no conflict");
             };
             assert_eq!(reason, Reason::Conflict);

@@ -7,12 +7,14 @@
 //! Any invocation can be cut off between any two awaits and its message delivered again; the order of the steps in
 //! [`create`] is what keeps one Norce entity at one ERP record all the same (P2).
 
+mod by_hand;
 mod candidates;
 mod configuration;
 mod create;
 mod entity;
 mod failure;
 mod forget;
+mod gone;
 mod hand_on;
 mod order;
 mod party;
@@ -39,6 +41,7 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 pub use crate::{
+    by_hand::RecordName,
     configuration::{Configuration, OrderSettings},
     hand_on::HandOn,
 };

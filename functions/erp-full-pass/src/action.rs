@@ -11,7 +11,7 @@ use shared::{
         Cause, ChangeMessage, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups,
         Fingerprint, ImportLine, ImportRequest, NorceId, Scope,
     },
-    mappings::{Binding, Bound, CodeDelivery},
+    mappings::{Binding, Bound, CodeDelivery, Mapping},
     owed::{NewOwed, Reason, Stage, Subject},
     passes::Run,
 };
@@ -93,6 +93,12 @@ pub(crate) enum What {
     Bind,
     /// The mapping is made, and Norce gets the code.
     Code,
+    /// The ERP does not have the record any more that the entity was bound to, and has this one.
+    Rebind {
+        from: ErpId,
+        /// Norce has this record's code.
+        has_code: bool,
+    },
     /// Norce should have had the code, and gets it again.
     CodeAgain,
     /// The ERP renamed the code.
@@ -162,7 +168,7 @@ impl Action {
         let counts = &mut run.counts;
         let group = match self {
             Self::Tell(tell) => match tell.what {
-                What::Bind => &mut counts.bound,
+                What::Bind | What::Rebind { .. } => &mut counts.bound,
                 What::Code | What::CodeAgain => &mut counts.codes,
                 What::Rename { .. } => &mut counts.renamed,
                 What::Fields => &mut counts.fields,
@@ -195,6 +201,13 @@ impl Action {
         Some(match self {
             Self::Tell(tell) => match &tell.what {
                 What::Bind => of("bound", tell),
+                What::Rebind { from, .. } => {
+                    let mut line = of("bound", tell);
+                    line.reason = Some(format!(
+                        "it takes the place of {from}, which the ERP does not have any more"
+                    ));
+                    line
+                }
                 What::Code | What::CodeAgain => of("code", tell),
                 What::Rename { from } => {
                     let mut line = of("renamed", tell);
@@ -472,19 +485,30 @@ impl ErpFullPass {
                 } else {
                     CodeDelivery::Confirmed { at: now }
                 };
-                let binding = Binding {
-                    code: tell.code.clone(),
-                    erp_id: tell.record.clone(),
-                    delivery,
-                    shop_fingerprint: None,
-                    former_code: None,
-                    fetched_at: None,
-                };
+                let binding = Binding::new(tell.code.clone(), tell.record.clone(), delivery);
                 bound(
                     entity,
                     &tell.code,
                     self.mappings.bind(entity, binding).await?,
                 )
+            }
+            What::Rebind { from, has_code } => {
+                let former = match self.mappings.get(entity).await? {
+                    Some(Mapping::Bound(binding)) => Some(binding.code),
+                    _ => None,
+                };
+                let delivery = match has_code {
+                    true => CodeDelivery::Confirmed { at: now },
+                    false => CodeDelivery::HandedOver { at: now },
+                };
+                let former = former.filter(|former| *former != tell.code);
+                let binding = Binding {
+                    former_code: former.clone(),
+                    replaced_code: former,
+                    ..Binding::new(tell.code.clone(), tell.record.clone(), delivery)
+                };
+                let rebound = self.mappings.rebind(entity, from, binding).await?;
+                bound(entity, &tell.code, rebound)
             }
             What::Rename { from } => {
                 let renamed = self
@@ -531,7 +555,7 @@ impl What {
     fn uncount(&self, run: &mut Run) {
         let counts = &mut run.counts;
         let group = match self {
-            Self::Bind => &mut counts.bound,
+            Self::Bind | Self::Rebind { .. } => &mut counts.bound,
             Self::Code | Self::CodeAgain => &mut counts.codes,
             Self::Rename { .. } => &mut counts.renamed,
             Self::Fields => &mut counts.fields,

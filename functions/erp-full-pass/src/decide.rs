@@ -9,6 +9,7 @@
 //! | unknown | one customer or company of Norce has its code | they are bound |
 //! | unknown | exactly one without a code has its e-mail address or organisation number, and no other record of the ERP has it | they are bound, and Norce gets the code |
 //! | unknown | Norce does not have it | skipped, or inserted |
+//! | unknown | it fits one that is bound to a record which the ERP does not have any more | that one is bound to it instead |
 //! | unknown | anything else | conflict |
 
 use std::{
@@ -385,11 +386,11 @@ impl Rules<'_> {
                 }
                 // Announced to be inserted: has it been?
                 Known::Record(_) => {}
+                // Its number may have been that of a record that was deleted: the one who has it is asked for below.
+                Known::Code(id) if matches!(hits.of_record(&record, &asked.keys), Ok(hit) if hit.ids().any(|it| it == id)) =>
+                    {}
                 Known::Code(id) => {
-                    let detail = format!(
-                        "its code {} belongs to {kind} {id}, which is another record of the ERP: correct the one that is wrong",
-                        record.code
-                    );
+                    let detail = code_of_another(&record, id);
                     decided.push((key, conflict(&record, detail)));
                     continue;
                 }
@@ -419,6 +420,7 @@ impl Rules<'_> {
             .map(|id| EntityRef { kind, scope, id })
             .collect();
         let mappings = self.mappings(&entities, run).await?;
+        let gone = self.gone(&mappings, run, deadline).await?;
         // What is neither found nor to be inserted needs no more questions.
         let wanted =
             |hit: &Hit<'_>| hit.ids().next().is_some() || self.pass.settings.import_unknown;
@@ -459,21 +461,39 @@ impl Rules<'_> {
             let decision = match hit {
                 Hit::Nobody => self.new_in_norce(&record, &rivals, run, deadline).await?,
                 Hit::Code(found) => {
-                    match self.refused(kind, &record, found.id, &mappings, &twice, run) {
+                    let id = found.id;
+                    match self.refused(kind, &record, id, &mappings, &gone, &twice, run) {
                         Some(decision) => decision,
                         None => {
-                            self.bind(What::Bind, &record, found.id, run, deadline)
-                                .await?
+                            let what = match gone.get(&EntityRef { kind, scope, id }) {
+                                Some(from) => What::Rebind {
+                                    from: from.clone(),
+                                    has_code: true,
+                                },
+                                None => What::Bind,
+                            };
+                            self.bind(what, &record, id, run, deadline).await?
                         }
                     }
                 }
                 Hit::Keys(found) => {
+                    let known = KnownOfNorce {
+                        mappings: &mappings,
+                        gone: &gone,
+                    };
                     let found = self
-                        .by_key(kind, &record, &found, &rivals, &mappings, run, deadline)
+                        .by_key(kind, &record, &found, &rivals, &known, run, deadline)
                         .await?;
                     match found {
                         RecordVerdict::Match(id) => {
-                            self.bind(What::Code, &record, id, run, deadline).await?
+                            let what = match gone.get(&EntityRef { kind, scope, id }) {
+                                Some(from) => What::Rebind {
+                                    from: from.clone(),
+                                    has_code: false,
+                                },
+                                None => What::Code,
+                            };
+                            self.bind(what, &record, id, run, deadline).await?
                         }
                         RecordVerdict::Nobody => {
                             self.new_in_norce(&record, &rivals, run, deadline).await?
@@ -502,7 +522,7 @@ impl Rules<'_> {
         record: &ErpRecord,
         found: &[&Found],
         rivals: &[Rival],
-        mappings: &HashMap<EntityRef, Mapping>,
+        known: &KnownOfNorce<'_>,
         run: &mut Run,
         deadline: Deadline,
     ) -> Result<RecordVerdict, Halt> {
@@ -521,10 +541,12 @@ impl Rules<'_> {
                 .code
                 .as_ref()
                 .filter(|code| self.pass.settings.matching.erp_codes.may_be(code));
-            let standing = match (mappings.get(&EntityRef { kind, scope, id }), code) {
+            let entity = EntityRef { kind, scope, id };
+            let is_gone = known.gone.contains_key(&entity);
+            let standing = match (known.mappings.get(&entity), code) {
                 (Some(Mapping::Forgotten), _) => Standing::Forgotten,
                 _ if found.forgotten => Standing::Forgotten,
-                (Some(Mapping::Bound(_)), _) => Standing::HasRecord,
+                (Some(Mapping::Bound(_)), _) if !is_gone => Standing::HasRecord,
                 (_, Some(code)) => {
                     let is_rival = others
                         .iter()
@@ -540,7 +562,7 @@ impl Rules<'_> {
                     }
                 }
                 (_, None) if !found.active => Standing::Inactive,
-                (Some(Mapping::Reserved(_)) | None, None) => Standing::Free,
+                (Some(Mapping::Reserved(_) | Mapping::Bound(_)) | None, None) => Standing::Free,
             };
             entities.push(NorceCandidate { id, standing });
         }
@@ -681,6 +703,7 @@ impl Rules<'_> {
         record: &ErpRecord,
         id: NorceId,
         mappings: &HashMap<EntityRef, Mapping>,
+        gone: &HashMap<EntityRef, ErpId>,
         twice: &HashSet<NorceId>,
         run: &Run,
     ) -> Option<Decision> {
@@ -691,7 +714,12 @@ impl Rules<'_> {
         };
         match mappings.get(&entity) {
             Some(Mapping::Forgotten) => Some(skip(record, FORGOTTEN)),
-            Some(Mapping::Bound(binding)) => Some(conflict(
+            Some(Mapping::Bound(binding))
+                if !gone.contains_key(&entity) && binding.code == record.code =>
+            {
+                Some(conflict(record, code_of_another(record, id)))
+            }
+            Some(Mapping::Bound(binding)) if !gone.contains_key(&entity) => Some(conflict(
                 record,
                 format!(
                     "it fits {entity}, which is bound to code {} already: correct the one that is wrong",
@@ -702,8 +730,35 @@ impl Rules<'_> {
                 record,
                 format!("it fits {entity}, and so does another record of the ERP"),
             )),
-            Some(Mapping::Reserved(_)) | None => None,
+            Some(Mapping::Reserved(_) | Mapping::Bound(_)) | None => None,
         }
+    }
+
+    /// The entities whose bindings are dead, with the records that the ERP does not have any more.
+    async fn gone(
+        &self,
+        mappings: &HashMap<EntityRef, Mapping>,
+        run: &mut Run,
+        deadline: Deadline,
+    ) -> Result<HashMap<EntityRef, ErpId>, Halt> {
+        let bound: Vec<(EntityRef, ErpId)> = mappings
+            .iter()
+            .filter_map(|(entity, mapping)| match mapping {
+                Mapping::Bound(binding) => Some((*entity, binding.erp_id.clone())),
+                Mapping::Reserved(_) | Mapping::Forgotten => None,
+            })
+            .collect();
+        let mut gone = HashMap::new();
+        // Few: nearly all records of a pass are known by their ids. Each is asked for by itself, because only that says
+        // for certain that it is gone.
+        for (entity, record) in bound {
+            run.cost.erp_calls += 1;
+            let seen = self.erp.get(&record, deadline);
+            if seen.timed(&mut run.cost.erp_wait_ms).await?.is_none() {
+                gone.insert(entity, record);
+            }
+        }
+        Ok(gone)
     }
 
     async fn bind(
@@ -715,8 +770,11 @@ impl Rules<'_> {
         deadline: Deadline,
     ) -> Result<Decision, Halt> {
         let (now, changed) = self.changed(record, None)?;
-        let fields = match what {
-            What::Code => FieldGroups::CODE.union(changed),
+        let fields = match &what {
+            What::Code
+            | What::Rebind {
+                has_code: false, ..
+            } => FieldGroups::CODE.union(changed),
             _ => changed,
         };
         let tell = self.tell(what, record, Some(id), fields, now);
@@ -883,6 +941,14 @@ impl Rules<'_> {
     }
 }
 
+fn code_of_another(record: &ErpRecord, id: NorceId) -> String {
+    format!(
+        "its code {} belongs to {} {id}, which is another record of the ERP: give one of the two records another number",
+        record.code,
+        record.entity_kind()
+    )
+}
+
 const FORGOTTEN: &str = "forgotten in Norce";
 const STRANGER: &str =
     "not in Norce, where others that have records of their own have its e-mail address or number";
@@ -912,6 +978,13 @@ impl Hit<'_> {
             .chain(keys.iter().copied())
             .map(|found| found.id)
     }
+}
+
+/// What the mappings know of the entities that were found.
+struct KnownOfNorce<'a> {
+    mappings: &'a HashMap<EntityRef, Mapping>,
+    /// Bindings whose record the ERP does not have any more.
+    gone: &'a HashMap<EntityRef, ErpId>,
 }
 
 /// Another record of the ERP with a key of a candidate.

@@ -94,6 +94,8 @@ answers! {
     Jobs(crate::jobs::JobsAnswer),
     /// `forget`.
     Forget(crate::forget::ForgetAnswer),
+    /// `unbind` and `rebind`.
+    Binding(crate::binding::BindingAnswer),
     /// `export-mappings`.
     Export(crate::transfer::Exported),
     /// `import-mappings`.

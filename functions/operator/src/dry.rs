@@ -2,6 +2,7 @@
 //! happen, and no rule stands here a second time.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -93,7 +94,64 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
 
 /// Code mappings that write nothing.
 pub(crate) fn dry_mappings(inner: Arc<dyn Mappings>, notes: Notes) -> Arc<dyn Mappings> {
-    Arc::new(Dry { inner, notes })
+    Arc::new(DryMappings {
+        inner,
+        notes,
+        changed: Mutex::default(),
+    })
+}
+
+/// Code mappings that write nothing. What was bound or unbound is seen by what is asked of them afterwards, so that a second
+/// question is answered as it would be after the first change.
+struct DryMappings {
+    notes: Notes,
+    inner: Arc<dyn Mappings>,
+    /// The entities whose mapping would be another by now; `None`: they would have none.
+    changed: Mutex<HashMap<EntityRef, Option<Mapping>>>,
+}
+
+impl DryMappings {
+    fn change(&self, entity: EntityRef, mapping: Option<Mapping>) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.insert(entity, mapping);
+    }
+
+    /// Whether the store would let an entity have this code and this record.
+    async fn would_accept(
+        &self,
+        entity: EntityRef,
+        binding: &Binding,
+    ) -> Result<Bound, MappingsError> {
+        let EntityRef { kind, scope, id } = entity;
+        let asked = [(binding.erp_id.clone(), binding.code.clone())];
+        match self.inner.known(kind, scope, &asked).await?.first() {
+            Some(Known::Forgotten) => return Ok(Bound::Forgotten),
+            Some(Known::Record(RecordFace {
+                kind,
+                id: Some(holder),
+                ..
+            })) if (*kind, *holder) != (entity.kind, id) => {
+                let by = EntityRef {
+                    kind: *kind,
+                    id: *holder,
+                    scope,
+                };
+                return Ok(Bound::RecordTaken { by });
+            }
+            Some(Known::Code(holder)) if *holder != id => {
+                let by = EntityRef {
+                    id: *holder,
+                    ..entity
+                };
+                return Ok(Bound::CodeTaken { by });
+            }
+            _ => {}
+        }
+        let code = &binding.code;
+        self.notes.note(format!("bind {entity} to code {code}"));
+        self.change(entity, Some(Mapping::Bound(binding.clone())));
+        Ok(Bound::Done)
+    }
 }
 
 struct Dry<T: ?Sized> {
@@ -178,9 +236,16 @@ impl Orders for Dry<dyn Orders> {
 }
 
 #[async_trait]
-impl Mappings for Dry<dyn Mappings> {
+impl Mappings for DryMappings {
     async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, MappingsError> {
-        self.inner.get(entity).await
+        let changed = {
+            let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+            changed.get(&entity).cloned()
+        };
+        match changed {
+            Some(mapping) => Ok(mapping),
+            None => self.inner.get(entity).await,
+        }
     }
 
     async fn by_code(
@@ -193,7 +258,7 @@ impl Mappings for Dry<dyn Mappings> {
     }
 
     async fn reserve(&self, entity: EntityRef, _: Reservation) -> Result<Reserved, MappingsError> {
-        Ok(match self.inner.get(entity).await? {
+        Ok(match self.get(entity).await? {
             None => Reserved::New,
             Some(Mapping::Reserved(earlier)) => Reserved::Earlier(earlier),
             Some(Mapping::Bound(binding)) => Reserved::Bound(binding),
@@ -210,41 +275,40 @@ impl Mappings for Dry<dyn Mappings> {
     }
 
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError> {
-        let Binding { code, erp_id, .. } = binding;
-        let EntityRef { kind, scope, id } = entity;
-        match self.inner.get(entity).await? {
-            Some(Mapping::Forgotten) => return Ok(Bound::Forgotten),
-            Some(Mapping::Bound(stored)) if stored.code != code || stored.erp_id != erp_id => {
-                return Ok(Bound::OtherCode { code: stored.code });
+        match self.get(entity).await? {
+            Some(Mapping::Forgotten) => Ok(Bound::Forgotten),
+            Some(Mapping::Bound(stored))
+                if stored.code != binding.code || stored.erp_id != binding.erp_id =>
+            {
+                Ok(Bound::OtherCode { code: stored.code })
             }
-            _ => {}
+            _ => self.would_accept(entity, &binding).await,
         }
-        let asked = [(erp_id, code.clone())];
-        match self.inner.known(kind, scope, &asked).await?.first() {
-            Some(Known::Forgotten) => return Ok(Bound::Forgotten),
-            Some(Known::Record(RecordFace {
-                kind,
-                id: Some(holder),
-                ..
-            })) if (*kind, *holder) != (entity.kind, id) => {
-                let by = EntityRef {
-                    kind: *kind,
-                    id: *holder,
-                    scope,
-                };
-                return Ok(Bound::RecordTaken { by });
+    }
+
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError> {
+        let code = match self.get(entity).await? {
+            Some(Mapping::Bound(binding)) if binding.erp_id == *record => binding.code,
+            _ => return Ok(false),
+        };
+        self.notes.note(format!("unbind {entity} from code {code}"));
+        self.change(entity, None);
+        Ok(true)
+    }
+
+    async fn rebind(
+        &self,
+        entity: EntityRef,
+        from: &ErpId,
+        binding: Binding,
+    ) -> Result<Bound, MappingsError> {
+        match self.get(entity).await? {
+            Some(Mapping::Bound(stored)) if stored.erp_id == *from => {
+                self.would_accept(entity, &binding).await
             }
-            Some(Known::Code(holder)) if *holder != id => {
-                let by = EntityRef {
-                    id: *holder,
-                    ..entity
-                };
-                return Ok(Bound::CodeTaken { by });
-            }
-            _ => {}
+            Some(Mapping::Bound(stored)) => Ok(Bound::OtherCode { code: stored.code }),
+            _ => Ok(Bound::Forgotten),
         }
-        self.notes.note(format!("bind {entity} to code {code}"));
-        Ok(Bound::Done)
     }
 
     async fn record_sync(&self, _: EntityRef, _: &Binding) -> Result<bool, MappingsError> {

@@ -86,6 +86,9 @@ pub enum Known {
         erp_fingerprint: Option<String>,
         /// When it was last fetched from Norce and brought across.
         fetched_at: Option<DateTime<Utc>>,
+        /// When the ERP was first seen not to have the record any more.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gone_at: Option<DateTime<Utc>>,
     },
     /// Forgotten: nothing else is left of it.
     Forgotten,
@@ -170,7 +173,19 @@ impl Ports {
             Known::Reserved { since, .. } => {
                 format!("a create was announced at {since} and not heard of since")
             }
-            Known::Bound { code, erp, .. } => format!("it is bound to code {code} ({erp})"),
+            Known::Bound {
+                code,
+                erp,
+                gone_at: None,
+                ..
+            } => format!("it is bound to code {code} ({erp})"),
+            Known::Bound {
+                code,
+                gone_at: Some(at),
+                ..
+            } => format!(
+                "it is bound to code {code}, whose record the ERP has not had since {at} or earlier"
+            ),
             Known::Forgotten => "it is forgotten here".to_owned(),
         };
         let owing = match owed.as_slice() {
@@ -249,6 +264,8 @@ impl Ports {
                     shop_fingerprint,
                     former_code,
                     fetched_at,
+                    gone_at,
+                    replaced_code: _,
                 } = binding;
                 Known::Bound {
                     code,
@@ -261,6 +278,7 @@ impl Ports {
                         .as_ref()
                         .map(beginning),
                     fetched_at,
+                    gone_at,
                 }
             }
         })

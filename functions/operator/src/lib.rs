@@ -11,6 +11,7 @@
 //! dead_letters  count, show, redrive
 //! jobs          imports that are under way
 //! forget        forget a customer by hand (P12)
+//! binding       unbind an entity from its ERP record, or rebind it to another one
 //! transfer      export and import code mappings
 //! events        what the functions have logged
 //! dry           the rules of `change-events` over ports that write nothing
@@ -19,6 +20,7 @@
 //! The rules are those of the other functions, and their code: nothing here decides anew what they decide.
 
 mod answer;
+mod binding;
 mod configuration;
 mod dead_letters;
 pub mod doctor;
@@ -124,6 +126,8 @@ impl Operator {
             }
             Request::Jobs(request) => ports()?.jobs(&request, deadline).await?.into(),
             Request::Forget(request) => ports()?.forget(&request, deadline).await?.into(),
+            Request::Unbind(request) => ports()?.unbind(&request, deadline).await?.into(),
+            Request::Rebind(request) => ports()?.rebind(&request, deadline).await?.into(),
             Request::ExportMappings(request) => ports()?.export(&request, deadline).await?.into(),
             Request::ImportMappings(request) => ports()?.import(&request, deadline).await?.into(),
         })

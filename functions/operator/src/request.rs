@@ -4,6 +4,7 @@ use shared::domain::without_values;
 
 use crate::{
     Refusal,
+    binding::{RebindRequest, UnbindRequest},
     dead_letters::DeadLettersRequest,
     forget::ForgetRequest,
     jobs::JobsRequest,
@@ -38,6 +39,10 @@ pub enum Request {
     Jobs(JobsRequest),
     /// A customer is forgotten by hand.
     Forget(ForgetRequest),
+    /// An entity is as if it had never been bound to an ERP record.
+    Unbind(UnbindRequest),
+    /// An entity is bound to another ERP record.
+    Rebind(RebindRequest),
     /// The code mappings as JSON Lines.
     ExportMappings(ExportRequest),
     /// Code mappings from JSON Lines.

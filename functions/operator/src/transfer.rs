@@ -486,20 +486,17 @@ impl Import {
                     }
                     _ => {}
                 }
-                let binding = Binding {
-                    code: line.code,
-                    erp_id: line.erp,
-                    delivery: match line.delivery {
+                let binding = Binding::new(
+                    line.code,
+                    line.erp,
+                    match line.delivery {
                         Delivery::Confirmed => CodeDelivery::Confirmed { at: now },
                         // Handed over by another stack, or refused there: it is handed over by this one.
                         Delivery::Pending | Delivery::HandedOver | Delivery::Refused => {
                             CodeDelivery::Pending
                         }
                     },
-                    shop_fingerprint: None,
-                    former_code: None,
-                    fetched_at: None,
-                };
+                );
                 let bound = mappings.bind(entity, binding).await?;
                 Ok::<_, Refusal>((number, Some(refused(entity, bound))))
             }

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::EntityKind;
+
 /// Where a record lives in the ERP. A Norce customer is a customer there or, when it belongs to a company, a contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -18,6 +20,14 @@ impl Resource {
         match self {
             Self::Customer => "customer",
             Self::Contact => "contact",
+        }
+    }
+
+    /// Where the ERP record of such an entity can live.
+    pub const fn of(kind: EntityKind) -> &'static [Self] {
+        match kind {
+            EntityKind::Customer => &[Self::Customer, Self::Contact],
+            EntityKind::Company => &[Self::Customer],
         }
     }
 }

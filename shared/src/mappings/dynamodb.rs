@@ -29,7 +29,7 @@ use crate::{
 const ATTEMPTS: u32 = 5;
 
 /// What is noted when both sides have been looked at; the code and its delivery are not among it.
-const SYNC_ATTRIBUTES: [&str; 2] = ["shop_fingerprint", "fetched_at"];
+const SYNC_ATTRIBUTES: [&str; 4] = ["shop_fingerprint", "fetched_at", "gone_at", "replaced_code"];
 
 /// Code mappings in a DynamoDB table.
 #[derive(Debug, Clone)]
@@ -126,6 +126,16 @@ fn free_or_held_by(id: NorceId) -> Expression {
         .value("holder", number(id.into()))
 }
 
+/// The record's face is nobody's, or this one's. Norce counts customers and companies apart, so that two of them can have
+/// one id.
+fn record_free_or_held_by(entity: EntityRef) -> Expression {
+    Expression::new("attribute_not_exists(#id) OR (#id = :holder AND #kind = :held_as)")
+        .name("id")
+        .name("kind")
+        .value("holder", number(entity.id.into()))
+        .value("held_as", text(entity.kind.as_str()))
+}
+
 /// A record's face, read without a detour: a pass reads a million of them.
 fn read_record(mut item: Item, record: &ErpId) -> Result<RecordFace, MappingsError> {
     let mut string = |name: &str| match item.remove(name) {
@@ -195,6 +205,25 @@ fn bound_to(code: &Code) -> Expression {
     Expression::new("#code = :bound_code")
         .name("code")
         .value("bound_code", text(code.as_str()))
+}
+
+/// The entity is bound to this code and this ERP record.
+fn bound_as(code: &Code, record: &ErpId) -> Result<Expression, MappingsError> {
+    let record = attribute(record).map_err(MappingsError)?;
+    Ok(
+        Expression::new("#code = :bound_code AND #erp_id = :bound_record")
+            .name("code")
+            .name("erp_id")
+            .value("bound_code", text(code.as_str()))
+            .value("bound_record", record),
+    )
+}
+
+/// The face is that of this entity.
+fn held_by(id: NorceId) -> Expression {
+    Expression::new("#id = :holder")
+        .name("id")
+        .value("holder", number(id.into()))
 }
 
 #[async_trait]
@@ -288,7 +317,8 @@ impl Mappings for DynamoDbMappings {
                     to_item(&Holder { id }).map_err(MappingsError)?,
                 )
                 .provided(free_or_held_by(id)),
-                Write::update(record_key(scope, record), record_face).provided(free_or_held_by(id)),
+                Write::update(record_key(scope, record), record_face)
+                    .provided(record_free_or_held_by(entity)),
                 Write::check(self.entity_tombstone(entity)?, Expression::nothing_there()),
                 Write::check(
                     self.code_tombstone(kind, scope, code)?,
@@ -585,6 +615,109 @@ impl Mappings for DynamoDbMappings {
                 return Ok(Bound::CodeTaken { by });
             }
             // Changed in between; the next attempt sees how.
+        }
+        Err(restless(entity))
+    }
+
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError> {
+        let EntityRef { kind, scope, id } = entity;
+        for _ in 0..ATTEMPTS {
+            let code = match self.face(entity).await? {
+                Some(Face::Bound(Binding { code, erp_id, .. })) if erp_id == *record => code,
+                _ => return Ok(false),
+            };
+            let faces = [
+                Write::delete(entity_key(entity)).provided(bound_as(&code, record)?),
+                Write::delete(code_key(kind, scope, &code)).provided(held_by(id)),
+                Write::delete(record_key(scope, record)).provided(held_by(id)),
+            ];
+            let written = self.table.write(faces).await.map_err(MappingsError)?;
+            if matches!(written, Written::Done) {
+                return Ok(true);
+            }
+            // Changed in between; the next attempt sees how.
+        }
+        Err(restless(entity))
+    }
+
+    async fn rebind(
+        &self,
+        entity: EntityRef,
+        from: &ErpId,
+        binding: Binding,
+    ) -> Result<Bound, MappingsError> {
+        let EntityRef { kind, scope, id } = entity;
+        let (code, record) = (&binding.code, &binding.erp_id);
+        let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
+        for _ in 0..ATTEMPTS {
+            let former = match self.face(entity).await? {
+                Some(Face::Bound(stored)) if stored.code == *code && stored.erp_id == *record => {
+                    return Ok(Bound::Done);
+                }
+                Some(Face::Bound(stored)) if stored.erp_id == *from => stored.code,
+                Some(Face::Bound(stored)) => return Ok(Bound::OtherCode { code: stored.code }),
+                Some(Face::Reserved(_)) | None => return Ok(Bound::Forgotten),
+            };
+            let record_face = Expression::assign([
+                ("kind", Some(text(kind.as_str()))),
+                ("id", Some(number(id.into()))),
+                ("code", Some(text(code.as_str()))),
+                ("confirmed", Some(AttributeValue::Bool(confirmed))),
+            ]);
+            let mut faces = vec![
+                Write::put(
+                    entity_key(entity),
+                    to_item(&binding).map_err(MappingsError)?,
+                )
+                .provided(bound_as(&former, from)?),
+                Write::put(
+                    code_key(kind, scope, code),
+                    to_item(&Holder { id }).map_err(MappingsError)?,
+                )
+                .provided(free_or_held_by(id)),
+                Write::update(record_key(scope, record), record_face)
+                    .provided(record_free_or_held_by(entity)),
+                Write::check(self.entity_tombstone(entity)?, Expression::nothing_there()),
+                Write::check(
+                    self.code_tombstone(kind, scope, code)?,
+                    Expression::nothing_there(),
+                ),
+                Write::check(
+                    self.record_tombstone(scope, record)?,
+                    Expression::nothing_there(),
+                ),
+            ];
+            // One transaction holds one write for each key: a face that keeps its key was written above.
+            if former != *code {
+                faces.push(Write::delete(code_key(kind, scope, &former)).provided(held_by(id)));
+            }
+            if from != record {
+                faces.push(Write::delete(record_key(scope, from)).provided(held_by(id)));
+            }
+            let written = self.table.write(faces).await.map_err(MappingsError)?;
+            let mut refusals = match written {
+                Written::Done => return Ok(Bound::Done),
+                Written::Refused(refusals) => refusals,
+            };
+            if (3..=5).any(|tombstone| refusals.has(tombstone)) {
+                return Ok(Bound::Forgotten);
+            }
+            if refusals.has(0) {
+                // Bound otherwise in between; the next attempt sees how.
+                continue;
+            }
+            if let Some(item) = refusals.take(1) {
+                let by = read_holder(item, kind, scope, code)?;
+                return Ok(Bound::CodeTaken { by });
+            }
+            if let Some(item) = refusals.take(2)
+                && let RecordFace {
+                    kind, id: Some(id), ..
+                } = read_record(item, record)?
+            {
+                let by = EntityRef { kind, scope, id };
+                return Ok(Bound::RecordTaken { by });
+            }
         }
         Err(restless(entity))
     }

@@ -74,6 +74,8 @@ impl Binding {
     fn record_sync(&mut self, seen: &Self) {
         self.shop_fingerprint = seen.shop_fingerprint.clone();
         self.fetched_at = seen.fetched_at;
+        self.gone_at = seen.gone_at;
+        self.replaced_code = seen.replaced_code.clone();
     }
 
     fn record_delivery(&mut self, delivery: CodeDelivery) {
@@ -357,6 +359,78 @@ impl Mappings for MemoryMappings {
             face.code = to.clone();
             face.confirmed = false;
         }
+        Ok(Bound::Done)
+    }
+
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError> {
+        let mut state = self.state();
+        let code = match state.by_entity.get(&entity) {
+            Some(Stored::Bound(binding)) if binding.erp_id == *record => binding.code.clone(),
+            _ => return Ok(false),
+        };
+        state.by_entity.remove(&entity);
+        state.by_code.remove(&code_key(entity, &code));
+        state.by_record.remove(&(entity.scope, record.clone()));
+        Ok(true)
+    }
+
+    async fn rebind(
+        &self,
+        entity: EntityRef,
+        from: &ErpId,
+        binding: Binding,
+    ) -> Result<Bound, MappingsError> {
+        let mut state = self.state();
+        let (code, record) = (
+            code_key(entity, &binding.code),
+            (entity.scope, binding.erp_id.clone()),
+        );
+        if state.forgotten_entities.contains(&entity)
+            || state.forgotten_codes.contains(&code)
+            || state.forgotten_records.contains(&record)
+        {
+            return Ok(Bound::Forgotten);
+        }
+        let former = match state.by_entity.get(&entity) {
+            Some(Stored::Bound(stored))
+                if (&stored.code, &stored.erp_id) == (&binding.code, &binding.erp_id) =>
+            {
+                return Ok(Bound::Done);
+            }
+            Some(Stored::Bound(stored)) if stored.erp_id == *from => stored.code.clone(),
+            Some(Stored::Bound(stored)) => {
+                let code = stored.code.clone();
+                return Ok(Bound::OtherCode { code });
+            }
+            Some(Stored::Reserved(_)) | None => return Ok(Bound::Forgotten),
+        };
+        if let Some(by) = state.by_code.get(&code).filter(|by| **by != entity) {
+            return Ok(Bound::CodeTaken { by: *by });
+        }
+        let face = state.by_record.get(&record);
+        let holder = face.and_then(|face| {
+            let (kind, scope) = (face.kind, entity.scope);
+            Some(EntityRef {
+                kind,
+                scope,
+                id: face.id?,
+            })
+        });
+        if let Some(by) = holder.filter(|by| *by != entity) {
+            return Ok(Bound::RecordTaken { by });
+        }
+        let face = RecordFace {
+            kind: entity.kind,
+            id: Some(entity.id),
+            code: binding.code.clone(),
+            erp_fingerprint: face.and_then(|face| face.erp_fingerprint.clone()),
+            confirmed: binding.is_confirmed(),
+        };
+        state.by_code.remove(&code_key(entity, &former));
+        state.by_record.remove(&(entity.scope, from.clone()));
+        state.by_record.insert(record, face);
+        state.by_code.insert(code, entity);
+        state.by_entity.insert(entity, Stored::Bound(binding));
         Ok(Bound::Done)
     }
 

@@ -62,6 +62,28 @@ pub struct Binding {
     pub former_code: Option<Code>,
     /// When the entity was last fetched from Norce and brought across: the start of the fetch.
     pub fetched_at: Option<DateTime<Utc>>,
+    /// When the ERP was first seen not to have the record any more. Absent: it was there when it was last read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<DateTime<Utc>>,
+    /// The code of the record that the entity was bound to before this one. Orders that were placed then have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_code: Option<Code>,
+}
+
+impl Binding {
+    /// A binding that is about to be made: nothing was sent or fetched under it yet.
+    pub const fn new(code: Code, erp_id: ErpId, delivery: CodeDelivery) -> Self {
+        Self {
+            code,
+            erp_id,
+            delivery,
+            shop_fingerprint: None,
+            former_code: None,
+            fetched_at: None,
+            gone_at: None,
+            replaced_code: None,
+        }
+    }
 }
 
 /// How far a code's way to Norce has come.
@@ -208,7 +230,7 @@ pub trait Mappings: Send + Sync {
     /// never a different code.
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError>;
 
-    /// Stores the shop's fingerprint and the time of the fetch of a binding that is there with this code. `false`: there
+    /// Stores the shop's fingerprint, the time of the fetch, whether the record is gone and which code it replaced, of a binding that is there with this code. `false`: there
     /// is no such binding. The delivery of the code is left as it is stored.
     async fn record_sync(
         &self,
@@ -259,6 +281,20 @@ pub trait Mappings: Send + Sync {
         record: &ErpId,
         from: &Code,
         to: &Code,
+    ) -> Result<Bound, MappingsError>;
+
+    /// Removes the binding of an entity to this ERP record, all faces in one, without a tombstone: the entity, the code and
+    /// the record are as if never seen. `false`: the entity is not bound to this record (any more), and nothing changes.
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError>;
+
+    /// Replaces the binding of an entity to the ERP record `from` by another one, all faces in one. Repeating it changes
+    /// nothing. [`Bound::OtherCode`]: the entity is bound to a third record; [`Bound::Forgotten`]: it, its new code or its
+    /// new record is forgotten, or it is not bound (any more).
+    async fn rebind(
+        &self,
+        entity: EntityRef,
+        from: &ErpId,
+        binding: Binding,
     ) -> Result<Bound, MappingsError>;
 
     /// Notes what Norce is told of the fields that the ERP owns; [`tell_again`](crate::erp::tell_again): it did not take

@@ -92,14 +92,11 @@ pub async fn inserted(
         scope: batch.scope,
         id,
     };
-    let binding = Binding {
-        code: line.code.clone(),
-        erp_id: record.clone(),
-        delivery: CodeDelivery::Confirmed { at: now },
-        shop_fingerprint: None,
-        former_code: None,
-        fetched_at: None,
-    };
+    let binding = Binding::new(
+        line.code.clone(),
+        record.clone(),
+        CodeDelivery::Confirmed { at: now },
+    );
     let detail = match mappings.bind(entity, binding).await? {
         Bound::Done | Bound::Forgotten => {
             let subject = Subject::Record {

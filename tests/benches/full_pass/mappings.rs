@@ -130,6 +130,14 @@ impl Mappings for Arithmetic {
         Err(no_part())
     }
 
+    async fn unbind(&self, _: EntityRef, _: &ErpId) -> Result<bool, MappingsError> {
+        Err(no_part())
+    }
+
+    async fn rebind(&self, _: EntityRef, _: &ErpId, _: Binding) -> Result<Bound, MappingsError> {
+        Err(no_part())
+    }
+
     async fn announce_insert(
         &self,
         _: EntityKind,

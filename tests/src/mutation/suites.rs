@@ -9,7 +9,14 @@ const REACH: &[(&str, &[&str])] = &[
     ),
     (
         "functions/change-events/",
-        &["promises", "orders", "metrics", "personal_data", "hops"],
+        &[
+            "promises",
+            "advice",
+            "orders",
+            "metrics",
+            "personal_data",
+            "hops",
+        ],
     ),
     (
         "functions/submit-imports/",
@@ -21,9 +28,12 @@ const REACH: &[(&str, &[&str])] = &[
     ),
     (
         "functions/erp-full-pass/",
-        &["passes", "promises", "metrics", "hops", "upgrade"],
+        &["passes", "promises", "advice", "metrics", "hops", "upgrade"],
     ),
-    ("functions/operator/", &["operator", "orders", "upgrade"]),
+    (
+        "functions/operator/",
+        &["operator", "advice", "orders", "upgrade"],
+    ),
     (
         "shared/src/erp/business_central/",
         &[

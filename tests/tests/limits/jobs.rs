@@ -219,14 +219,11 @@ async fn waiting(bundle: &Bundle, inserts: usize, related: usize) -> Vec<ImportR
         resource: Resource::Customer,
         id: "organisation".to_owned(),
     };
-    let binding = Binding {
-        code: "B1".parse().unwrap(),
-        erp_id: organisation.clone(),
-        delivery: CodeDelivery::Pending,
-        shop_fingerprint: None,
-        former_code: None,
-        fetched_at: None,
-    };
+    let binding = Binding::new(
+        "B1".parse().unwrap(),
+        organisation.clone(),
+        CodeDelivery::Pending,
+    );
     let bound = bundle.mappings.bind(company(number), binding).await;
     bound.unwrap();
     let now = bundle.clock.now();

@@ -76,14 +76,11 @@ fn record(number: i64) -> ErpId {
 }
 
 async fn bind(bundle: &Bundle, number: i64) {
-    let binding = Binding {
-        code: format!("C{number}").parse().unwrap(),
-        erp_id: record(number),
-        delivery: CodeDelivery::Pending,
-        shop_fingerprint: None,
-        former_code: None,
-        fetched_at: None,
-    };
+    let binding = Binding::new(
+        format!("C{number}").parse().unwrap(),
+        record(number),
+        CodeDelivery::Pending,
+    );
     let bound = bundle.mappings.bind(customer(number), binding).await;
     bound.unwrap();
 }

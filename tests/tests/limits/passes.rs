@@ -251,15 +251,15 @@ async fn p4_a_sweep_has_looked_at_again_what_changed_two_seconds_before_the_last
         tokio::time::sleep(HOUR).await;
         let number = bundle.norce.add_customer(person(1));
         let binding = Binding {
-            code: "C1".parse().unwrap(),
-            erp_id: ErpId {
-                resource: Resource::Customer,
-                id: "record".to_owned(),
-            },
-            delivery: CodeDelivery::Pending,
-            shop_fingerprint: None,
-            former_code: None,
             fetched_at: Some(bundle.clock.now() + before),
+            ..Binding::new(
+                "C1".parse().unwrap(),
+                ErpId {
+                    resource: Resource::Customer,
+                    id: "record".to_owned(),
+                },
+                CodeDelivery::Pending,
+            )
         };
         let bound = bundle.mappings.bind(customer(number), binding).await;
         bound.unwrap();

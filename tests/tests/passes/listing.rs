@@ -467,19 +467,16 @@ async fn open_questions_survive_the_end_of_an_invocation() {
     // Handed over long ago, and never confirmed.
     let lost = on_both_sides(10..10 + OF_EACH);
     for (id, record) in &lost {
-        let binding = Binding {
-            code: record.number.parse().unwrap(),
-            erp_id: ErpId {
+        let binding = Binding::new(
+            record.number.parse().unwrap(),
+            ErpId {
                 resource: Resource::Customer,
                 id: record.id.to_string(),
             },
-            delivery: CodeDelivery::HandedOver {
+            CodeDelivery::HandedOver {
                 at: bundle.clock.now() - TimeDelta::days(1),
             },
-            shop_fingerprint: None,
-            former_code: None,
-            fetched_at: None,
-        };
+        );
         let bound = bundle.mappings.bind(customer(*id), binding).await;
         assert_eq!(bound.unwrap(), Bound::Done);
     }

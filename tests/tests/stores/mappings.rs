@@ -53,6 +53,7 @@ suite! {
     a_binding_has_a_third_face_by_erp_id,
     many_faces_are_read_in_their_order,
     p2_an_erp_record_is_bound_once,
+    p15_a_customer_and_a_company_with_one_id_do_not_share_a_record,
     what_is_known_of_a_record_that_seems_unknown,
     a_renamed_code_moves_the_faces_and_remembers_the_former,
     p3_a_code_is_not_renamed_to_one_that_is_taken,
@@ -60,6 +61,12 @@ suite! {
     an_announced_insert_becomes_a_binding_and_can_be_withdrawn,
     many_mappings_are_read_in_their_order,
     everything_that_is_bound_is_read_page_by_page,
+    an_unbound_entity_its_code_and_its_record_are_as_if_never_seen,
+    only_the_binding_that_is_named_is_removed,
+    a_binding_is_replaced_with_all_its_faces,
+    p3_a_binding_is_not_replaced_by_what_is_anothers,
+    p12_a_binding_is_not_replaced_by_what_is_forgotten,
+    a_record_that_is_gone_is_noted_until_it_is_there_again,
 }
 
 fn reservation(minutes: i64) -> Reservation {
@@ -73,15 +80,16 @@ fn reservation(minutes: i64) -> Reservation {
 
 fn binding(text: &str) -> Binding {
     Binding {
-        code: code(text),
-        erp_id: ErpId {
-            resource: Resource::Customer,
-            id: format!("id of {text}"),
-        },
-        delivery: CodeDelivery::Pending,
         shop_fingerprint: Some(key().of(&"shop").unwrap()),
-        former_code: None,
         fetched_at: Some(minute(3)),
+        ..Binding::new(
+            code(text),
+            ErpId {
+                resource: Resource::Customer,
+                id: format!("id of {text}"),
+            },
+            CodeDelivery::Pending,
+        )
     }
 }
 
@@ -159,6 +167,30 @@ async fn many_faces_are_read_in_their_order(store: Store) {
         };
         assert_eq!(id, expected, "{number}");
     }
+}
+
+/// Norce counts customers and companies apart.
+async fn p15_a_customer_and_a_company_with_one_id_do_not_share_a_record(store: Store) {
+    let company = EntityRef {
+        kind: EntityKind::Company,
+        ..customer(1)
+    };
+    let bound = store.bind(company, binding("C1")).await.unwrap();
+    assert_eq!(bound, Bound::Done);
+    let same_record = Binding {
+        code: code("P1"),
+        ..binding("C1")
+    };
+    let bound = store.bind(customer(1), same_record.clone()).await.unwrap();
+    assert_eq!(bound, Bound::RecordTaken { by: company });
+    bind(&store, 1, "P2").await;
+    let rebound = store
+        .rebind(customer(1), &record("P2"), same_record)
+        .await
+        .unwrap();
+    assert_eq!(rebound, Bound::RecordTaken { by: company });
+    let face = face(&store, "C1").await.unwrap();
+    assert_eq!((face.kind, face.code), (EntityKind::Company, code("C1")));
 }
 
 async fn p2_an_erp_record_is_bound_once(store: Store) {
@@ -791,4 +823,168 @@ async fn everything_that_is_bound_is_read_page_by_page(store: Store) {
     }
     found.sort_by_key(|(entity, _)| entity.id);
     assert_eq!(found, sent);
+}
+
+async fn an_unbound_entity_its_code_and_its_record_are_as_if_never_seen(store: Store) {
+    bind(&store, 1, "C1").await;
+    assert!(store.unbind(customer(1), &record("C1")).await.unwrap());
+    assert_eq!(store.get(customer(1)).await.unwrap(), None);
+    assert_eq!(code_holder(&store, "C1").await, None);
+    assert_eq!(face(&store, "C1").await, None);
+    let asked = [(record("C1"), code("C1"))];
+    let known = store.known(EntityKind::Customer, Scope::Client, &asked);
+    assert_eq!(known.await.unwrap(), [Known::Nothing]);
+    // Repeating it changes nothing, and whoever comes next can have all of it.
+    assert!(!store.unbind(customer(1), &record("C1")).await.unwrap());
+    bind(&store, 2, "C1").await;
+    let outcome = store.reserve(customer(1), reservation(0)).await.unwrap();
+    assert_eq!(outcome, Reserved::New);
+}
+
+async fn only_the_binding_that_is_named_is_removed(store: Store) {
+    bind(&store, 1, "C1").await;
+    assert!(!store.unbind(customer(1), &record("C2")).await.unwrap());
+    assert!(!store.unbind(customer(2), &record("C1")).await.unwrap());
+    let held = reservation(0);
+    store.reserve(customer(3), held.clone()).await.unwrap();
+    assert!(!store.unbind(customer(3), &record("C1")).await.unwrap());
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Bound(binding("C1")))
+    );
+    assert_eq!(code_holder(&store, "C1").await, Some(customer(1)));
+    assert_eq!(
+        face(&store, "C1").await.unwrap().id,
+        Some(norce_id(1)),
+        "no face of it went"
+    );
+    assert_eq!(
+        store.get(customer(3)).await.unwrap(),
+        Some(Mapping::Reserved(held))
+    );
+}
+
+/// A binding to this code and this record.
+fn bound_to(text: &str, of: &str) -> Binding {
+    Binding {
+        erp_id: record(of),
+        delivery: CodeDelivery::Confirmed { at: minute(5) },
+        former_code: Some(code("C1")),
+        ..binding(text)
+    }
+}
+
+async fn a_binding_is_replaced_with_all_its_faces(store: Store) {
+    // Another code and another record, the same code and another record, and the same record with another code.
+    for (number, (text, of)) in (1..).zip([("D1", "D1"), ("C2", "D2"), ("D3", "C3")]) {
+        let before = format!("C{number}");
+        bind(&store, number, &before).await;
+        let from = record(&before);
+        for _ in 0..2 {
+            let outcome = store.rebind(customer(number), &from, bound_to(text, of));
+            assert_eq!(outcome.await.unwrap(), Bound::Done);
+        }
+        assert_eq!(
+            store.get(customer(number)).await.unwrap(),
+            Some(Mapping::Bound(bound_to(text, of)))
+        );
+        assert_eq!(code_holder(&store, text).await, Some(customer(number)));
+        let expected = RecordFace {
+            kind: EntityKind::Customer,
+            id: Some(norce_id(number)),
+            code: code(text),
+            erp_fingerprint: None,
+            confirmed: true,
+        };
+        assert_eq!(face(&store, of).await, Some(expected));
+        if text != before {
+            assert_eq!(code_holder(&store, &before).await, None);
+        }
+        if of != before {
+            assert_eq!(face(&store, &before).await, None);
+        }
+    }
+    // What was left behind is free.
+    bind(&store, 9, "C1").await;
+}
+
+async fn p3_a_binding_is_not_replaced_by_what_is_anothers(store: Store) {
+    bind(&store, 1, "C1").await;
+    bind(&store, 2, "C2").await;
+    let from = record("C1");
+    let rebind = async |entity, binding| store.rebind(entity, &from, binding).await.unwrap();
+    assert_eq!(
+        rebind(customer(1), bound_to("C2", "D1")).await,
+        Bound::CodeTaken { by: customer(2) }
+    );
+    assert_eq!(
+        rebind(customer(1), bound_to("D1", "C2")).await,
+        Bound::RecordTaken { by: customer(2) }
+    );
+    // Not from the record that was seen.
+    assert_eq!(
+        rebind(customer(2), bound_to("D1", "D1")).await,
+        Bound::OtherCode { code: code("C2") }
+    );
+    assert_eq!(
+        rebind(customer(3), bound_to("D1", "D1")).await,
+        Bound::Forgotten
+    );
+    for (number, text) in [(1, "C1"), (2, "C2")] {
+        assert_eq!(
+            store.get(customer(number)).await.unwrap(),
+            Some(Mapping::Bound(binding(text)))
+        );
+        assert_eq!(code_holder(&store, text).await, Some(customer(number)));
+    }
+    assert_eq!(code_holder(&store, "D1").await, None);
+    assert_eq!(face(&store, "D1").await, None);
+}
+
+async fn p12_a_binding_is_not_replaced_by_what_is_forgotten(store: Store) {
+    bind(&store, 1, "C1").await;
+    bind(&store, 2, "C2").await;
+    store.forget(customer(2)).await.unwrap();
+    for (entity, binding) in [
+        (customer(1), bound_to("C2", "D1")),
+        (customer(1), bound_to("D1", "C2")),
+        (customer(2), bound_to("D1", "D1")),
+    ] {
+        let outcome = store.rebind(entity, &record("C1"), binding).await;
+        assert_eq!(outcome.unwrap(), Bound::Forgotten);
+    }
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Bound(binding("C1")))
+    );
+    // An announced insert is nobody's yet, and what Norce was told of it stays noted.
+    let told = key().of(&"told").unwrap();
+    let (of, code) = (record("D4"), code("D4"));
+    let announced =
+        store.announce_insert(EntityKind::Customer, Scope::Client, &of, &code, Some(&told));
+    assert!(announced.await.unwrap());
+    let from = record("C1");
+    let outcome = store.rebind(customer(1), &from, bound_to("D4", "D4"));
+    assert_eq!(outcome.await.unwrap(), Bound::Done);
+    let face = face(&store, "D4").await.unwrap();
+    assert_eq!(
+        (face.id, face.erp_fingerprint),
+        (Some(norce_id(1)), Some(told))
+    );
+}
+
+async fn a_record_that_is_gone_is_noted_until_it_is_there_again(store: Store) {
+    bind(&store, 1, "C1").await;
+    for gone_at in [Some(minute(7)), None] {
+        let seen = Binding {
+            gone_at,
+            replaced_code: gone_at.map(|_| code("C0")),
+            ..binding("C1")
+        };
+        assert!(store.record_sync(customer(1), &seen).await.unwrap());
+        assert_eq!(
+            store.get(customer(1)).await.unwrap(),
+            Some(Mapping::Bound(seen))
+        );
+    }
 }

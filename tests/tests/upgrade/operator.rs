@@ -100,9 +100,9 @@ async fn bind_all(bundle: &Bundle) {
         CodeDelivery::Refused { at },
     ];
     for (number, delivery) in (1_i64..).zip(deliveries) {
-        let binding = Binding {
-            code: code(&format!("C{number:03}")),
-            erp_id: ErpId {
+        let binding = Binding::new(
+            code(&format!("C{number:03}")),
+            ErpId {
                 resource: match number {
                     1 => Resource::Contact,
                     _ => Resource::Customer,
@@ -110,10 +110,7 @@ async fn bind_all(bundle: &Bundle) {
                 id: Uuid::from_u128(number.unsigned_abs().into()).to_string(),
             },
             delivery,
-            shop_fingerprint: None,
-            former_code: None,
-            fetched_at: None,
-        };
+        );
         let bound = bundle.mappings.bind(customer(number), binding).await;
         assert_eq!(bound.unwrap(), Bound::Done);
     }

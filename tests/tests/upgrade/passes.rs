@@ -181,19 +181,16 @@ async fn known(bundle: &Bundle) {
     let refused = person_in_erp(bundle, 7);
     let id = bundle.norce.add_customer(person(7));
     bundle.run_until_quiet().await;
-    let binding = Binding {
-        code: code(&refused.number),
-        erp_id: ErpId {
+    let binding = Binding::new(
+        code(&refused.number),
+        ErpId {
             resource: Resource::Customer,
             id: refused.id.to_string(),
         },
-        delivery: CodeDelivery::Refused {
+        CodeDelivery::Refused {
             at: tests::bundle::start(),
         },
-        shop_fingerprint: None,
-        former_code: None,
-        fetched_at: None,
-    };
+    );
     let bound = bundle.mappings.bind(customer(id), binding).await;
     assert_eq!(bound.unwrap(), Bound::Done);
 }

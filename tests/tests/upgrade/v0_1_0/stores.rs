@@ -55,12 +55,13 @@ pub(crate) fn bare_reservation() -> Reservation {
 /// Bindings by the number of their customer, one for each state of a delivery.
 pub(crate) fn bindings() -> Vec<(EntityRef, Binding)> {
     let binding = |number: i64, delivery| Binding {
-        code: code(&format!("C{number:03}")),
-        erp_id: record(Resource::Customer, number.unsigned_abs().into()),
-        delivery,
         shop_fingerprint: Some(fingerprint("cafe")),
-        former_code: None,
         fetched_at: Some(minute(1)),
+        ..Binding::new(
+            code(&format!("C{number:03}")),
+            record(Resource::Customer, number.unsigned_abs().into()),
+            delivery,
+        )
     };
     vec![
         (
@@ -113,17 +114,12 @@ pub(crate) async fn write_mappings(store: &dyn Mappings) {
     }
     let erp_id = record(Resource::Contact, 16);
     for entity in [renamed(), forgotten()] {
-        let binding = Binding {
-            code: code(&format!("C{:03}", entity.id)),
-            erp_id: match entity == renamed() {
-                true => erp_id.clone(),
-                false => record(Resource::Customer, 17),
-            },
-            delivery: CodeDelivery::Confirmed { at: minute(6) },
-            shop_fingerprint: None,
-            former_code: None,
-            fetched_at: None,
+        let record = match entity == renamed() {
+            true => erp_id.clone(),
+            false => record(Resource::Customer, 17),
         };
+        let delivery = CodeDelivery::Confirmed { at: minute(6) };
+        let binding = Binding::new(code(&format!("C{:03}", entity.id)), record, delivery);
         assert_eq!(store.bind(entity, binding).await.unwrap(), Bound::Done);
     }
     let (from, to) = (code("C016"), code("R016"));
