@@ -45,9 +45,11 @@ pub(crate) const EVERY_OPTION: &[(&str, &str)] = &[
     ("ErpCodePattern", "CUST-{kind}{id}-SE"),
     ("ErpCodeField", "x_studio_customer_number"),
     ("ErpCodeSequence", "res.partner.customer.number"),
+    ("ErpCodes", "CUSTOMER-######,SUPPLIER-*-SE"),
     ("ErpConcurrency", "50"),
     ("ErpExtraFields", EXTRA_FIELDS),
     ("CreateInErp", "first-order"),
+    ("SharedEmail", "create"),
     ("ForgottenPolicy", "block"),
     // All of them.
     (
