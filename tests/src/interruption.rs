@@ -552,6 +552,7 @@ interruptible! { Mappings as "mappings" {
     async fn rename(&self, entity: EntityRef, record: &ErpId, from: &Code, to: &Code) -> Result<Bound, MappingsError>;
     async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError>;
     async fn rebind(&self, entity: EntityRef, from: &ErpId, binding: Binding) -> Result<Bound, MappingsError>;
+    async fn take_over(&self, from: EntityRef, to: EntityRef, binding: Binding) -> Result<bool, MappingsError>;
     async fn record_owned(&self, scope: Scope, record: &ErpId, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
     async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;

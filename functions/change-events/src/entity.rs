@@ -129,6 +129,9 @@ impl ChangeEvents {
         if customer.forgotten {
             return self.forget(change, mapping.as_ref(), deadline).await;
         }
+        if let Some(into) = customer.merged_into {
+            return self.follow_merge(change, into, mapping, deadline).await;
+        }
         let Some(kind) = self.kind(&customer, mapping.as_ref()).await? else {
             return self.wait_for_company(change, &customer, deadline).await;
         };

@@ -38,6 +38,16 @@ pub struct HandOn {
     pub outgoing: Arc<dyn Queue<OutgoingOrder>>,
 }
 
+/// The parties of an order, by what is known about them.
+#[derive(Default)]
+struct Known {
+    bindings: Vec<(EntityRef, Binding)>,
+    /// Not in the ERP (any more).
+    missing: Vec<EntityRef>,
+    /// The first one that is forgotten.
+    forgotten: Option<EntityRef>,
+}
+
 /// A place for a code, and whose it is.
 struct Place<'s> {
     slot: &'s Slot,
@@ -70,25 +80,31 @@ impl ChangeEvents {
                 leads.parties
             }
         };
+        let mut parties = parties;
+        let mut known = self.bindings(&parties.entities(), deadline).await?;
+        // Not at the first look at a first order, where nearly everybody is missing and nobody was merged.
+        if !known.missing.is_empty()
+            && (change.receive_count > 1 || self.is_owed(change).await?)
+            && let Some(followed) = self
+                .merged_parties(parties, &known.missing, deadline)
+                .await?
+        {
+            let leads = Leads::certain(followed);
+            self.look_after_parties(&leads, change).await?;
+            port.orders.lead(key, revision, &followed).await?;
+            parties = followed;
+            known = self.bindings(&parties.entities(), deadline).await?;
+        }
         let entities = parties.entities();
-        let mut bindings = Vec::with_capacity(entities.len());
-        let mut missing = Vec::new();
-        for entity in &entities {
-            match self.mappings.get(*entity).await? {
-                Some(Mapping::Bound(binding)) => {
-                    if self.is_alive(*entity, &binding, deadline).await? {
-                        bindings.push((*entity, binding));
-                    } else {
-                        missing.push(*entity);
-                    }
-                }
-                Some(Mapping::Forgotten) => {
-                    let now = self.clock.now();
-                    port.orders.let_go(key, revision, now).await?;
-                    return Err(forgotten(*entity));
-                }
-                Some(Mapping::Reserved(_)) | None => missing.push(*entity),
-            }
+        let Known {
+            bindings,
+            missing,
+            forgotten: gone,
+        } = known;
+        if let Some(entity) = gone {
+            let now = self.clock.now();
+            port.orders.let_go(key, revision, now).await?;
+            return Err(forgotten(entity));
         }
         if !missing.is_empty() {
             return Err(self.wait(port, key, &missing, change).await?);
@@ -122,6 +138,27 @@ impl ChangeEvents {
             }
         );
         Ok(Done::new("order", words))
+    }
+
+    /// What is known about the parties of an order.
+    async fn bindings(&self, entities: &[EntityRef], deadline: Deadline) -> Result<Known, Failure> {
+        let mut known = Known::default();
+        for entity in entities {
+            match self.mappings.get(*entity).await? {
+                Some(Mapping::Bound(binding)) => {
+                    if self.is_alive(*entity, &binding, deadline).await? {
+                        known.bindings.push((*entity, binding));
+                    } else {
+                        known.missing.push(*entity);
+                    }
+                }
+                Some(Mapping::Forgotten) => {
+                    known.forgotten.get_or_insert(*entity);
+                }
+                Some(Mapping::Reserved(_)) | None => known.missing.push(*entity),
+            }
+        }
+        Ok(known)
     }
 
     /// To whom a posted order leads: by the codes that it has, else as Query has it, else by its own e-mail addresses.

@@ -311,6 +311,22 @@ impl Mappings for DryMappings {
         }
     }
 
+    async fn take_over(
+        &self,
+        from: EntityRef,
+        to: EntityRef,
+        binding: Binding,
+    ) -> Result<bool, MappingsError> {
+        if self.get(to).await?.is_some() {
+            return Ok(false);
+        }
+        self.notes
+            .note(format!("move code {} from {from} to {to}", binding.code));
+        self.change(from, None);
+        self.change(to, Some(Mapping::Bound(binding)));
+        Ok(true)
+    }
+
     async fn record_sync(&self, _: EntityRef, _: &Binding) -> Result<bool, MappingsError> {
         Ok(true)
     }

@@ -41,6 +41,8 @@ pub struct Customer {
     pub active: bool,
     /// Forgotten (GDPR): P12.
     pub forgotten: bool,
+    /// The customer that it was merged into in Norce, which stays in its place.
+    pub merged_into: Option<NorceId>,
     /// Norce's own note that it has ordered. `None` may only mean that Norce does not keep it.
     pub last_order: Option<DateTime<Utc>>,
 }
@@ -207,6 +209,7 @@ mod tests {
             flags: vec![],
             active: true,
             forgotten: false,
+            merged_into: None,
             last_order: None,
         }
     }

@@ -722,6 +722,34 @@ impl Mappings for DynamoDbMappings {
         Err(restless(entity))
     }
 
+    async fn take_over(
+        &self,
+        from: EntityRef,
+        to: EntityRef,
+        binding: Binding,
+    ) -> Result<bool, MappingsError> {
+        if (from.kind, from.scope) != (to.kind, to.scope) {
+            return Ok(false);
+        }
+        let (code, record) = (&binding.code, &binding.erp_id);
+        let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
+        let record_face = Expression::assign([
+            ("id", Some(number(to.id.into()))),
+            ("confirmed", Some(AttributeValue::Bool(confirmed))),
+        ]);
+        let holder = to_item(&Holder { id: to.id }).map_err(MappingsError)?;
+        let item = to_item(&binding).map_err(MappingsError)?;
+        let faces = [
+            Write::delete(entity_key(from)).provided(bound_as(code, record)?),
+            Write::put(entity_key(to), item).provided(Expression::nothing_there()),
+            Write::put(code_key(to.kind, to.scope, code), holder).provided(held_by(from.id)),
+            Write::update(record_key(to.scope, record), record_face).provided(held_by(from.id)),
+            Write::check(self.entity_tombstone(to)?, Expression::nothing_there()),
+        ];
+        let written = self.table.write(faces).await.map_err(MappingsError)?;
+        Ok(matches!(written, Written::Done))
+    }
+
     async fn record_owned(
         &self,
         scope: Scope,

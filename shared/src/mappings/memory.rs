@@ -434,6 +434,35 @@ impl Mappings for MemoryMappings {
         Ok(Bound::Done)
     }
 
+    async fn take_over(
+        &self,
+        from: EntityRef,
+        to: EntityRef,
+        binding: Binding,
+    ) -> Result<bool, MappingsError> {
+        let mut state = self.state();
+        let is_bound = matches!(
+            state.by_entity.get(&from),
+            Some(Stored::Bound(stored))
+                if (&stored.code, &stored.erp_id) == (&binding.code, &binding.erp_id)
+        );
+        if !is_bound
+            || (from.kind, from.scope) != (to.kind, to.scope)
+            || state.mapping(to).is_some()
+        {
+            return Ok(false);
+        }
+        let record = (to.scope, binding.erp_id.clone());
+        if let Some(face) = state.by_record.get_mut(&record) {
+            face.id = Some(to.id);
+            face.confirmed = binding.is_confirmed();
+        }
+        state.by_entity.remove(&from);
+        state.by_code.insert(code_key(to, &binding.code), to);
+        state.by_entity.insert(to, Stored::Bound(binding));
+        Ok(true)
+    }
+
     async fn record_owned(
         &self,
         scope: Scope,

@@ -297,6 +297,16 @@ pub trait Mappings: Send + Sync {
         binding: Binding,
     ) -> Result<Bound, MappingsError>;
 
+    /// Moves the binding of `from` to `to`, which must be of the same kind and scope, all faces in one: `to` has `binding`
+    /// then, and nothing is known of `from`. `false`: `from` is not bound to this code and record (any more), or something
+    /// is known of `to`, and nothing changes.
+    async fn take_over(
+        &self,
+        from: EntityRef,
+        to: EntityRef,
+        binding: Binding,
+    ) -> Result<bool, MappingsError>;
+
     /// Notes what Norce is told of the fields that the ERP owns; [`tell_again`](crate::erp::tell_again): it did not take
     /// that. `false`: the record is not bound (any more).
     async fn record_owned(

@@ -138,6 +138,15 @@ impl Mappings for Arithmetic {
         Err(no_part())
     }
 
+    async fn take_over(
+        &self,
+        _: EntityRef,
+        _: EntityRef,
+        _: Binding,
+    ) -> Result<bool, MappingsError> {
+        Err(no_part())
+    }
+
     async fn announce_insert(
         &self,
         _: EntityKind,

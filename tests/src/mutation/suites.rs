@@ -12,6 +12,7 @@ const REACH: &[(&str, &[&str])] = &[
         &[
             "promises",
             "advice",
+            "merges",
             "orders",
             "metrics",
             "personal_data",

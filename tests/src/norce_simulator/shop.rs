@@ -275,6 +275,27 @@ impl NorceSimulator {
         true
     }
 
+    /// A customer is merged into another one (norce-api §5.4): it names the one that stays and is inactive from now on. What
+    /// becomes of its code is not in the facts. Raises its notification. Returns whether there are both.
+    pub fn merge_customer(&self, merged: i64, into: i64, keeps_code: bool) -> bool {
+        let now = self.now();
+        let state = self.state();
+        let customers = &state.register.customers;
+        if merged == into || !customers.contains_key(&into) {
+            return false;
+        }
+        let Some(mut record) = customers.get(&merged).cloned() else {
+            return false;
+        };
+        record.row.replacement_customer_id = Some(into);
+        record.row.is_active = false;
+        if !keeps_code {
+            record.row.customer_code = None;
+        }
+        self.store_customer(state, record, now);
+        true
+    }
+
     /// A customer is forgotten: its personal fields and addresses go, it is inactive from now on (norce-api §9).
     /// Whether that raises a notification is not in the facts. Returns whether there is such a customer.
     pub fn forget_customer(&self, id: i64, blank: &Blank, raise_event: bool) -> bool {

@@ -67,6 +67,7 @@ suite! {
     p3_a_binding_is_not_replaced_by_what_is_anothers,
     p12_a_binding_is_not_replaced_by_what_is_forgotten,
     a_record_that_is_gone_is_noted_until_it_is_there_again,
+    a_binding_moves_to_a_survivor_with_all_its_faces_or_not_at_all,
 }
 
 fn reservation(minutes: i64) -> Reservation {
@@ -987,4 +988,52 @@ async fn a_record_that_is_gone_is_noted_until_it_is_there_again(store: Store) {
             Some(Mapping::Bound(seen))
         );
     }
+}
+
+async fn a_binding_moves_to_a_survivor_with_all_its_faces_or_not_at_all(store: Store) {
+    bind(&store, 1, "C1").await;
+    bind(&store, 2, "C2").await;
+    store.reserve(customer(3), reservation(0)).await.unwrap();
+    store.forget(customer(4)).await.unwrap();
+    let company = EntityRef::company(Scope::Client, norce_id(5));
+    let elsewhere = EntityRef::customer(Scope::Application(application(1)), norce_id(5));
+    let binding_of_another = binding("C2");
+    for (to, moved) in [
+        (customer(2), binding("C1")),
+        (customer(3), binding("C1")),
+        (customer(4), binding("C1")),
+        (company, binding("C1")),
+        (elsewhere, binding("C1")),
+        (customer(5), binding_of_another),
+    ] {
+        assert!(!store.take_over(customer(1), to, moved).await.unwrap());
+    }
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Bound(binding("C1")))
+    );
+    assert_eq!(code_holder(&store, "C1").await, Some(customer(1)));
+
+    let told = key().of(&"told").unwrap();
+    let of = record("C1");
+    let noted = store.record_owned(Scope::Client, &of, Some(&told));
+    assert!(noted.await.unwrap());
+    let moved = Binding {
+        former_code: Some(code("C0")),
+        ..binding("C1")
+    };
+    let outcome = store.take_over(customer(1), customer(5), moved.clone());
+    assert!(outcome.await.unwrap());
+    assert_eq!(store.get(customer(1)).await.unwrap(), None);
+    assert_eq!(
+        store.get(customer(5)).await.unwrap(),
+        Some(Mapping::Bound(moved.clone()))
+    );
+    assert_eq!(code_holder(&store, "C1").await, Some(customer(5)));
+    let face = face(&store, "C1").await.unwrap();
+    assert_eq!((face.id, face.confirmed), (Some(norce_id(5)), false));
+    assert_eq!(face.erp_fingerprint, Some(told));
+    // Once only.
+    let again = store.take_over(customer(1), customer(5), moved);
+    assert!(!again.await.unwrap());
 }

@@ -45,6 +45,7 @@ pub(super) struct CustomerRow {
     // Not optional: a forgotten customer must never be taken for one that is not (P12).
     is_active: bool,
     is_forgotten: bool,
+    replacement_customer_id: Option<i64>,
     last_order_date: Option<String>,
     pub(super) application_id: Option<i64>,
     // In 3.0 a list; how many there are in 2.0 is not documented.
@@ -72,6 +73,7 @@ impl CustomerRow {
                 "CellPhoneNumber",
                 "IsActive",
                 "IsForgotten",
+                "ReplacementCustomerId",
                 "LastOrderDate",
                 "ApplicationId",
             ])
@@ -141,6 +143,10 @@ impl CustomerRow {
             flags: self.flags.iter().filter_map(FlagRow::read).collect(),
             active: self.is_active,
             forgotten: self.is_forgotten,
+            merged_into: self
+                .replacement_customer_id
+                .map(|id| norce_id(id, format_args!("{entity}: `ReplacementCustomerId`")))
+                .transpose()?,
             last_order: self.last_order_date.as_deref().and_then(lenient::instant),
         })
     }

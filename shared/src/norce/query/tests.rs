@@ -26,7 +26,7 @@ fn customer_row() -> Value {
     json!({
         "Id": 5, "CustomerCode": " C5 ", "FirstName": "Anna", "MiddleName": "", "LastName": "Ek",
         "Title": null, "EmailAddress": "Anna@Example.com", "PhoneNumber": null, "CellPhoneNumber": "+46 70 1",
-        "IsActive": true, "IsForgotten": false, "LastOrderDate": "2026-11-01T10:00:00+01:00", "ApplicationId": null,
+        "IsActive": true, "IsForgotten": false, "ReplacementCustomerId": 7, "LastOrderDate": "2026-11-01T10:00:00+01:00", "ApplicationId": null,
         "Account": [{"ApplicationId": 1, "LoginName": "anna", "StatusId": 42}],
         "Addresses": [
             {"Id": 1, "TypeId": 8, "City": "Elsewhere", "CountryId": 2},
@@ -69,6 +69,7 @@ async fn a_customer_comes_with_its_companies_addresses_account_and_flags() {
     assert_eq!(read.email, Personal::parse("Anna@Example.com"));
     assert_eq!(read.mobile, Personal::parse("+46 70 1"));
     assert!(read.active && !read.forgotten);
+    assert_eq!(read.merged_into.map(i64::from), Some(7));
     assert_eq!(
         read.last_order,
         Some("2026-11-01T09:00:00Z".parse().unwrap())
@@ -93,7 +94,7 @@ async fn a_customer_comes_with_its_companies_addresses_account_and_flags() {
 
     insta::assert_snapshot!(script.requests()[0], @"
     GET https://shop.example/commerce/query/2.0/Customers/Customers
-      $select=Id,CustomerCode,FirstName,MiddleName,LastName,Title,EmailAddress,PhoneNumber,CellPhoneNumber,IsActive,IsForgotten,LastOrderDate,ApplicationId
+      $select=Id,CustomerCode,FirstName,MiddleName,LastName,Title,EmailAddress,PhoneNumber,CellPhoneNumber,IsActive,IsForgotten,ReplacementCustomerId,LastOrderDate,ApplicationId
       $filter=Id eq 5
       $expand=Account($select=ApplicationId,LoginName,StatusId),Addresses($select=Id,TypeId,CareOf,AddressLine1,AddressLine2,ZipCode,City,Region,CountryId),Companies($select=CompanyId,IsPrimary;$expand=Company($select=Id,IsActive)),Flags($select=FlagId,IsActive)
     application-id: 1
