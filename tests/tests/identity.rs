@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::PassMode,
     mappings::{Mapping, Mappings},
-    owed::{OwedRecords, Reason},
+    owed::Reason,
     runtime::configuration::{ForgottenPolicy, MatchingPolicy},
 };
 use tests::{

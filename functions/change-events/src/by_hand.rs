@@ -9,7 +9,10 @@ use shared::{
     owed::Reason,
 };
 
-use crate::{ChangeEvents, Done, Verdict, failure::Failure};
+use crate::{
+    ChangeEvents, Done, Verdict,
+    failure::{Failure, WaitsFor},
+};
 
 /// How a person names an ERP record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +42,10 @@ impl ChangeEvents {
             )));
         };
         if !self.mappings.unbind(entity, &binding.erp_id).await? {
-            return Err(Failure::later(format!(
-                "the mapping of {entity} changed meanwhile"
-            )));
+            return Err(Failure::later(
+                WaitsFor::OtherWriter,
+                format!("the mapping of {entity} changed meanwhile"),
+            ));
         }
         self.forget_code_faults(entity).await?;
         Ok(Done::new(
@@ -79,10 +83,13 @@ impl ChangeEvents {
                 )));
             }
             Some(Mapping::Reserved(reservation)) if now < reservation.until => {
-                return Err(Failure::later(format!(
-                    "a create of {entity} may still be under way in the ERP until {}",
-                    reservation.until
-                )));
+                return Err(Failure::later(
+                    WaitsFor::CreateInErp,
+                    format!(
+                        "a create of {entity} may still be under way in the ERP until {}",
+                        reservation.until
+                    ),
+                ));
             }
             _ => {}
         }
@@ -128,9 +135,10 @@ impl ChangeEvents {
                 )));
             }
             Bound::OtherCode { .. } => {
-                return Err(Failure::later(format!(
-                    "the mapping of {entity} changed meanwhile"
-                )));
+                return Err(Failure::later(
+                    WaitsFor::OtherWriter,
+                    format!("the mapping of {entity} changed meanwhile"),
+                ));
             }
         }
         self.forget_code_faults(entity).await?;

@@ -24,7 +24,10 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{ChangeEvents, failure::Failure};
+use crate::{
+    ChangeEvents,
+    failure::{Failure, WaitsFor},
+};
 
 /// How an entity came to its ERP record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +109,12 @@ impl ChangeEvents {
             Reserved::New => None,
             Reserved::Earlier(earlier) => Some(earlier),
             Reserved::Bound(binding) => return Ok((binding, Origin::FoundBound)),
-            Reserved::Forgotten => return Err(Failure::later("it was forgotten meanwhile")),
+            Reserved::Forgotten => {
+                return Err(Failure::later(
+                    WaitsFor::OtherWriter,
+                    "it was forgotten meanwhile",
+                ));
+            }
         };
         match self
             .create_reserved(
@@ -191,6 +199,7 @@ impl ChangeEvents {
                         Ok((self.adopt(entity, &record, keys).await?, Origin::Found))
                     }
                     Ok(None) => Err(Failure::Later {
+                        waits_for: WaitsFor::CreateInErp,
                         at_least: (reservation.until - self.clock.now()).to_std().ok(),
                         reason: format!(
                             "it is not known whether the ERP created {entity} ({reason})"
@@ -324,6 +333,7 @@ impl ChangeEvents {
             let now = self.clock.now();
             if now < earlier.until {
                 return Err(Failure::Later {
+                    waits_for: WaitsFor::CreateInErp,
                     at_least: (earlier.until - now).to_std().ok(),
                     reason: format!(
                         "an earlier create of {entity} may still be under way in the ERP"
@@ -347,9 +357,10 @@ impl ChangeEvents {
         {
             Ok(())
         } else {
-            Err(Failure::later(format!(
-                "somebody else is creating {entity}"
-            )))
+            Err(Failure::later(
+                WaitsFor::OtherWriter,
+                format!("another invocation is creating {entity}"),
+            ))
         }
     }
 

@@ -18,7 +18,12 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{ChangeEvents, Done, create::Origin, failure::Failure, party};
+use crate::{
+    ChangeEvents, Done,
+    create::Origin,
+    failure::{Failure, WaitsFor},
+    party,
+};
 
 /// The receiving and the fetching function run on different hosts; their clocks may differ by this much. Within it an
 /// event is fetched once more rather than taken for done.
@@ -107,6 +112,7 @@ impl ChangeEvents {
             EntityKind::Customer => self.customer(change, mapping, deadline).await,
             EntityKind::Company => self.company(change, mapping, deadline).await,
         };
+        let result = result.map_err(|failure| failure.bounded(change.receive_count));
         self.note_owed(
             Subject::Entity(entity),
             Some(change.cause),
@@ -310,7 +316,8 @@ impl ChangeEvents {
         binding.fetched_at = Some(fetched_at);
         if !self.mappings.record_sync(entity, &binding).await? {
             return Err(Failure::later(
-                "the mapping changed while it was brought across",
+                WaitsFor::OtherWriter,
+                format!("the mapping of {entity} changed while it was synced"),
             ));
         }
         let code = &binding.code;
@@ -398,19 +405,41 @@ impl ChangeEvents {
     /// Binds, or says with whom the code is in conflict (P3).
     pub(crate) async fn bind(&self, entity: EntityRef, binding: &Binding) -> Result<(), Failure> {
         let bound = self.mappings.bind(entity, binding.clone()).await?;
-        if bound == Bound::Forgotten
-            && !matches!(self.mappings.get(entity).await?, Some(Mapping::Forgotten))
-        {
-            // Nothing would change that.
-            return Err(Failure::owed(
-                Reason::Conflict,
-                format!(
-                    "the ERP record with code {} cannot be {entity}, because the code or the record belonged to a forgotten customer: give {entity} another record in the ERP, and put its code on {entity} in Norce",
-                    binding.code
+        self.accepted(entity, &binding.code, bound).await
+    }
+
+    /// Whether the store took a binding, or with whom it is in conflict.
+    pub(crate) async fn accepted(
+        &self,
+        entity: EntityRef,
+        code: &Code,
+        bound: Bound,
+    ) -> Result<(), Failure> {
+        let detail = match bound {
+            Bound::Done => return Ok(()),
+            Bound::CodeTaken { by } => format!(
+                "the ERP's code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
+            ),
+            Bound::RecordTaken { by } => format!(
+                "the ERP record with code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
+            ),
+            Bound::OtherCode { code: other } => {
+                format!("{entity} is bound to code {other} and is not bound to {code} as well")
+            }
+            Bound::Forgotten => match self.mappings.get(entity).await? {
+                Some(Mapping::Forgotten) => {
+                    return Err(Failure::later(
+                        WaitsFor::OtherWriter,
+                        format!("{entity} was forgotten meanwhile"),
+                    ));
+                }
+                // Nothing would change that.
+                _ => format!(
+                    "the ERP record with code {code} cannot be {entity}, because the code or the record belonged to a forgotten customer: give {entity} another record in the ERP, and put its code on {entity} in Norce"
                 ),
-            ));
-        }
-        accepted(entity, &binding.code, bound)
+            },
+        };
+        Err(Failure::owed(Reason::Conflict, detail))
     }
 
     async fn reason_not_to_create(
@@ -502,9 +531,10 @@ impl ChangeEvents {
         let is_due = match &owed {
             Some(owed) => now >= owed.last + HAND_OVER_AGAIN_AFTER,
             None if change.receive_count < DELIVERIES_UNTIL_SHOWN => {
-                return Err(Failure::later(format!(
-                    "Norce Query does not show code {code} yet, which Norce has imported"
-                )));
+                return Err(Failure::later(
+                    WaitsFor::NorceQuery,
+                    format!("Norce Query does not show code {code} yet, which Norce has imported"),
+                ));
             }
             None => false,
         };
@@ -570,13 +600,17 @@ impl ChangeEvents {
         }
         match erp.get(&binding.erp_id, deadline).await? {
             Some(_) => Err(Failure::later(
-                "somebody else keeps changing the ERP record",
+                WaitsFor::OtherWriter,
+                "another writer keeps changing the ERP record",
             )),
             // The next look reads it first and finds out what follows (`standing`).
-            None => Err(Failure::later(format!(
-                "the ERP record with code {} was deleted while it was updated",
-                binding.code
-            ))),
+            None => Err(Failure::later(
+                WaitsFor::OtherWriter,
+                format!(
+                    "the ERP record with code {} was deleted while it was updated",
+                    binding.code
+                ),
+            )),
         }
     }
 
@@ -630,37 +664,13 @@ impl ChangeEvents {
 /// Norce does not have the entity.
 fn gone(change: &Change) -> Result<Done, Failure> {
     if change.receive_count < DELIVERIES_UNTIL_GONE {
-        return Err(Failure::later(format!(
-            "{} is not in Norce Query",
-            change.entity
-        )));
+        return Err(Failure::later(
+            WaitsFor::NorceQuery,
+            format!("{} is not in Norce Query", change.entity),
+        ));
     }
     Ok(Done::nothing(format!(
         "nothing: {} is not in Norce (any more)",
         change.entity
     )))
-}
-
-/// Whether the store took a binding, or with whom it is in conflict.
-pub(crate) fn accepted(entity: EntityRef, code: &Code, bound: Bound) -> Result<(), Failure> {
-    match bound {
-        Bound::Done => Ok(()),
-        Bound::CodeTaken { by } => Err(Failure::owed(
-            Reason::Conflict,
-            format!(
-                "the ERP's code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
-            ),
-        )),
-        Bound::RecordTaken { by } => Err(Failure::owed(
-            Reason::Conflict,
-            format!(
-                "the ERP record with code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
-            ),
-        )),
-        Bound::OtherCode { code: other } => Err(Failure::owed(
-            Reason::Conflict,
-            format!("{entity} is bound to code {other} and is not bound to {code} as well"),
-        )),
-        Bound::Forgotten => Err(Failure::later("it, or its code, was forgotten meanwhile")),
-    }
 }

@@ -9,7 +9,11 @@ use shared::{
     runtime::configuration::ForgottenPolicy,
 };
 
-use crate::{ChangeEvents, Done, entity::Change, failure::Failure};
+use crate::{
+    ChangeEvents, Done,
+    entity::Change,
+    failure::{Failure, WaitsFor},
+};
 
 /// What the ERP refuses here is not the record's fault, and is told apart from what it refuses of others.
 fn forgotten(error: ErpError) -> Failure {
@@ -45,6 +49,7 @@ impl ChangeEvents {
                 UpdateOutcome::Gone => done = "forgotten; already gone from the ERP",
                 UpdateOutcome::Stale => {
                     return Err(Failure::later(
+                        WaitsFor::OtherWriter,
                         "the ERP record changed while it was blocked",
                     ));
                 }

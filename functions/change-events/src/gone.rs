@@ -25,8 +25,8 @@ use shared::{
 use crate::{
     ChangeEvents,
     create::Origin,
-    entity::{HAND_OVER_AGAIN_AFTER, ShopRecord, accepted},
-    failure::Failure,
+    entity::{HAND_OVER_AGAIN_AFTER, ShopRecord},
+    failure::{Failure, WaitsFor},
 };
 
 /// What is known about an entity, as far as it still holds.
@@ -126,7 +126,7 @@ impl ChangeEvents {
             .mappings
             .rebind(entity, &dead.erp_id, binding.clone())
             .await?;
-        accepted(entity, &binding.code, rebound)?;
+        self.accepted(entity, &binding.code, rebound).await?;
         Ok(Standing {
             how: Some(Origin::Bound),
             ..Standing::of(Some(Mapping::Bound(binding)))
@@ -145,6 +145,7 @@ impl ChangeEvents {
         {
             // Otherwise Norce could get the dead code after the entity has another one.
             return Err(Failure::Later {
+                waits_for: WaitsFor::Import,
                 at_least: (at + HAND_OVER_AGAIN_AFTER - now).to_std().ok(),
                 reason: format!(
                     "the ERP record with code {} is gone, and the import of the code may still be under way in Norce",

@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 use crate::{
     ChangeEvents, Done,
-    failure::Failure,
-    order::{DELIVERIES_UNTIL_OWED, Leads, OrderChange, names, never_there, not_there_yet},
+    failure::{DELIVERIES_UNTIL_OWED, Failure, WaitsFor},
+    order::{Leads, OrderChange, names, never_there, not_there_yet},
 };
 
 /// An order that names somebody of whom Norce knows nothing is a guest's. Whether a customer can be read as soon as its
@@ -121,7 +121,8 @@ impl ChangeEvents {
         let now = self.clock.now();
         if !port.orders.hand_on(key, revision, now).await? {
             return Err(Failure::later(
-                "the order was posted anew while it was handed on",
+                WaitsFor::OtherWriter,
+                "the order was posted again while it was handed on",
             ));
         }
         let filled = codes.len();
@@ -222,6 +223,7 @@ impl ChangeEvents {
             && change.receive_count < DELIVERIES_UNTIL_GUEST
         {
             return Err(Failure::later(
+                WaitsFor::NorceQuery,
                 "the order names somebody that is not in Norce Query yet",
             ));
         }
@@ -272,9 +274,10 @@ impl ChangeEvents {
         let is_put_off = change.receive_count < DELIVERIES_UNTIL_OWED
             && (change.receive_count > 1 || !self.is_owed(change).await?);
         if is_put_off {
-            return Ok(Failure::later(format!(
-                "the order waits for {names} to be in the ERP"
-            )));
+            return Ok(Failure::later(
+                WaitsFor::Parties,
+                format!("the order waits for {names} to be in the ERP"),
+            ));
         }
         let now = self.clock.now();
         for entity in missing {
@@ -283,9 +286,10 @@ impl ChangeEvents {
             if let Some(Mapping::Bound(Binding { gone_at: None, .. })) =
                 self.mappings.get(*entity).await?
             {
-                return Ok(Failure::later(format!(
-                    "the order waited for {entity}, which is in the ERP now"
-                )));
+                return Ok(Failure::later(
+                    WaitsFor::OtherWriter,
+                    format!("the order waited for {entity}, which is in the ERP now"),
+                ));
             }
         }
         Ok(Failure::owed(

@@ -44,6 +44,7 @@ use crate::failure::Failure;
 pub use crate::{
     by_hand::RecordName,
     configuration::{Configuration, OrderSettings},
+    failure::WaitsFor,
     hand_on::HandOn,
 };
 
@@ -156,7 +157,14 @@ impl Handler<ChangeMessage> for ChangeEvents {
                 tracing::warn!(subject, reason = reason.as_str(), detail, %correlation, "change is owed");
                 Outcome::Done
             }
-            Err(Failure::Later { at_least, reason }) => Outcome::RetryAfter { at_least, reason },
+            Err(Failure::Later {
+                waits_for,
+                at_least,
+                reason,
+            }) => Outcome::RetryAfter {
+                at_least,
+                reason: format!("{reason} (waits for {})", waits_for.as_str()),
+            },
         }
     }
 }

@@ -12,7 +12,11 @@ use shared::{
     owed::Reason,
 };
 
-use crate::{ChangeEvents, Done, entity::Change, failure::Failure};
+use crate::{
+    ChangeEvents, Done,
+    entity::Change,
+    failure::{Failure, WaitsFor},
+};
 
 /// Merges that are followed one after the other. A shop merges the same customer twice or three times; more is taken for
 /// a circle that is too large to be worth the calls.
@@ -127,9 +131,10 @@ impl ChangeEvents {
             ..binding.clone()
         };
         if !self.mappings.take_over(merged, to, moved).await? {
-            return Err(Failure::later(format!(
-                "the mapping of {merged} or {to} changed while it was moved"
-            )));
+            return Err(Failure::later(
+                WaitsFor::OtherWriter,
+                format!("the mapping of {merged} or {to} changed while it was moved"),
+            ));
         }
         tracing::info!(entity = %merged, survivor = %to, code = %binding.code, "a binding was moved to the survivor of a merge");
         Ok(format!(
@@ -214,7 +219,7 @@ fn create_of(to: EntityRef, change: &Change) -> Failure {
     let waits =
         format!("it was merged into {to}, and waits until the create of {to} in the ERP has ended");
     if change.receive_count < DELIVERIES_UNTIL_OWED {
-        Failure::later(waits)
+        Failure::later(WaitsFor::CreateInErp, waits)
     } else {
         Failure::owed(
             Reason::MissingPrerequisite,

@@ -14,11 +14,10 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{ChangeEvents, Done, failure::Failure};
-
-/// Whether Query shows an order by the time its event comes is not documented (norce-api §6). With the growing waits of the queue this many deliveries are about
-/// half an hour; an order that is not there then is owed.
-pub(crate) const DELIVERIES_UNTIL_OWED: u32 = 12;
+use crate::{
+    ChangeEvents, Done,
+    failure::{DELIVERIES_UNTIL_OWED, Failure, WaitsFor},
+};
 
 /// An order, and how often its message was delivered.
 pub(crate) struct OrderChange<'a> {
@@ -70,6 +69,7 @@ impl ChangeEvents {
         deadline: Deadline,
     ) -> Result<Done, Failure> {
         let result = self.look_after_order(change, deadline).await;
+        let result = result.map_err(|failure| failure.bounded(change.receive_count));
         self.note_owed(change.subject(), None, result, change.correlation)
             .await
     }
@@ -226,7 +226,10 @@ fn single(hits: &[NorceId]) -> Option<NorceId> {
 }
 
 pub(crate) fn not_there_yet(key: &OrderKey) -> Failure {
-    Failure::later(format!("the order with {key} is not in Norce Query yet"))
+    Failure::later(
+        WaitsFor::NorceQuery,
+        format!("the order with {key} is not in Norce Query yet"),
+    )
 }
 
 pub(crate) fn never_there(key: &OrderKey) -> Failure {

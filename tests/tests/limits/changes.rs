@@ -1,6 +1,7 @@
 //! `change-events`: how often it looks before it believes that something is not there, and how long it waits before it
 //! does something again.
 
+use change_events::WaitsFor;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{Method, StatusCode};
 use shared::{
@@ -104,6 +105,115 @@ fn lose_code(bundle: &Bundle, id: i64) {
     bundle
         .norce
         .change_customer(id, |record| record.row.customer_code = None);
+}
+
+/// Something that waits for this as long as nobody does anything about it, and the message that comes again and again.
+async fn waiting(waits_for: WaitsFor) -> (Bundle, ChangeMessage) {
+    let bundle = deaf(&receiving());
+    match waits_for {
+        WaitsFor::Remote => {
+            let id = in_step(&bundle).await;
+            let down = Fault::status(StatusCode::SERVICE_UNAVAILABLE);
+            bundle.erp.inject(down.on_entity(Entity::Customers));
+            bundle.norce.change_customer(id, |record| {
+                record.row.phone_number = Some("08-1".to_owned());
+            });
+            let message = about(&bundle, customer(id));
+            (bundle, message)
+        }
+        WaitsFor::NorceQuery => {
+            let message = order(&bundle, "4711");
+            (bundle, message)
+        }
+        WaitsFor::CreateInErp => {
+            let id = bundle.norce.add_customer(person(1));
+            let unknown = Fault::status(StatusCode::GATEWAY_TIMEOUT);
+            bundle
+                .erp
+                .inject(unknown.on(Method::POST, Entity::Customers));
+            let message = event(customer(id), Cause::Ordered, bundle.clock.now());
+            (bundle, message)
+        }
+        WaitsFor::Import => {
+            let id = in_step(&bundle).await;
+            lose_code(&bundle, id);
+            let binding = binding(&bundle, id).await;
+            let erp_id = binding.erp_id.id.parse().unwrap();
+            bundle
+                .erp
+                .delete_customer(bundle.erp_company(), erp_id)
+                .unwrap();
+            let handed_over = CodeDelivery::HandedOver {
+                at: bundle.clock.now(),
+            };
+            let unbound = bundle.mappings.unbind(customer(id), &binding.erp_id).await;
+            assert!(unbound.unwrap());
+            let again = Binding {
+                fetched_at: None,
+                ..Binding::new(binding.code, binding.erp_id, handed_over)
+            };
+            bundle.mappings.bind(customer(id), again).await.unwrap();
+            let message = about(&bundle, customer(id));
+            (bundle, message)
+        }
+        WaitsFor::OtherWriter => {
+            let id = in_step(&bundle).await;
+            let stale = Fault::status(StatusCode::PRECONDITION_FAILED);
+            bundle
+                .erp
+                .inject(stale.on(Method::PATCH, Entity::Customers));
+            bundle.norce.change_customer(id, |record| {
+                record.row.phone_number = Some("08-1".to_owned());
+            });
+            let message = about(&bundle, customer(id));
+            (bundle, message)
+        }
+        WaitsFor::Parties => {
+            let id = bundle.norce.add_customer(person(1));
+            let new = NewOrder {
+                application_id: 1,
+                customer: Some(id),
+                items: vec![("P1".to_owned(), 9.9)],
+                ..NewOrder::default()
+            };
+            let reference = posted(&bundle, new).await;
+            let message = order(&bundle, &reference);
+            (bundle, message)
+        }
+    }
+}
+
+/// Every wait names what ends it, and is owed at the twelfth delivery. For a remote the alarms ring instead.
+#[tokio::test(start_paused = true)]
+async fn no_wait_is_endless_but_the_one_for_a_remote() {
+    for waits_for in WaitsFor::ALL {
+        let outcome = async |deliveries| {
+            let (bundle, message) = waiting(waits_for).await;
+            tokio::time::sleep(SECOND * 10).await;
+            let received = Received {
+                message,
+                receive_count: deliveries,
+            };
+            let deadline = Deadline::after(100 * SECOND);
+            let outcome = bundle.change_events.handle(received, deadline).await;
+            let owed = owed(&bundle).await.len();
+            match outcome {
+                Outcome::Done => assert_eq!(owed, 1, "{waits_for:?}"),
+                Outcome::RetryAfter { reason, .. } => {
+                    assert_eq!(owed, 0, "{waits_for:?}");
+                    let named = format!("(waits for {})", waits_for.as_str());
+                    assert!(reason.ends_with(&named), "{waits_for:?}: {reason}");
+                    return false;
+                }
+            }
+            true
+        };
+        if waits_for == WaitsFor::Remote {
+            assert!(!outcome(10_000).await);
+        } else {
+            at_both_ends(12, outcome).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
