@@ -237,7 +237,7 @@ impl Conflict {
                 "Norce has code {code} for {subject}, and in the ERP it is a contact of another organisation: correct the code in Norce, relate {subject} to that organisation there, or move the contact in the ERP"
             ),
             Self::UnknownCode { code } => format!(
-                "Norce has code {code} for {subject}, but the ERP has no such record: correct or remove the code in Norce, or make the record in the ERP; where Norce has codes that are not the ERP's, set ERP_CODES"
+                "Norce has code {code} for {subject}, but the ERP has no such record: correct the code in Norce or remove it there, or make the record in the ERP; where Norce has codes that are not the ERP's, set ERP_CODES"
             ),
             Self::Blocked { code } => format!(
                 "{subject} has no code, and the ERP record {code} with its {key} is blocked: unblock it, or put the code of another record on {subject} in Norce; its orders are held until then"

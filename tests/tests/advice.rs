@@ -230,10 +230,15 @@ const ADVICE: &[Advice] = &[
                 scene.bundle.pass(PassMode::Delta).await;
             })
         },
-        owed: "in Norce has its e-mail address but another code",
-        ways: &[("correct the one that is wrong", |scene| {
-            Box::pin(async { scene.put_code_in_norce(Some("K9")) })
-        })],
+        owed: "has the e-mail address of ERP record K9, but another code",
+        ways: &[
+            ("put code K9 on it", |scene| {
+                Box::pin(async { scene.put_code_in_norce(Some("K9")) })
+            }),
+            ("remove the wrong one", |scene| {
+                Box::pin(async { scene.put_code_in_norce(None) })
+            }),
+        ],
     },
     Advice {
         given: |scene| {
@@ -249,6 +254,9 @@ const ADVICE: &[Advice] = &[
         ways: &[
             ("correct the code in Norce", |scene| {
                 Box::pin(async { scene.put_code_in_norce(Some(&scene.code)) })
+            }),
+            ("remove it there", |scene| {
+                Box::pin(async { scene.put_code_in_norce(None) })
             }),
             ("make the record in the ERP", |scene| {
                 Box::pin(async {

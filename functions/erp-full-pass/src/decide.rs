@@ -448,6 +448,13 @@ impl Rules<'_> {
             .collect();
         for (record, hit) in candidates {
             let key = record.id.clone();
+            if let Hit::Code(found) = &hit
+                && let Some(decision) =
+                    self.refused(kind, &record, found.id, &mappings, &gone, &twice, run)
+            {
+                decided.push((key, decision));
+                continue;
+            }
             let another = code_holders
                 .iter()
                 .find(|(code, holder)| *code == record.code && *holder != record.id);
@@ -462,19 +469,14 @@ impl Rules<'_> {
                 Hit::Nobody => self.new_in_norce(&record, &rivals, run, deadline).await?,
                 Hit::Code(found) => {
                     let id = found.id;
-                    match self.refused(kind, &record, id, &mappings, &gone, &twice, run) {
-                        Some(decision) => decision,
-                        None => {
-                            let what = match gone.get(&EntityRef { kind, scope, id }) {
-                                Some(from) => What::Rebind {
-                                    from: from.clone(),
-                                    has_code: true,
-                                },
-                                None => What::Bind,
-                            };
-                            self.bind(what, &record, id, run, deadline).await?
-                        }
-                    }
+                    let what = match gone.get(&EntityRef { kind, scope, id }) {
+                        Some(from) => What::Rebind {
+                            from: from.clone(),
+                            has_code: true,
+                        },
+                        None => What::Bind,
+                    };
+                    self.bind(what, &record, id, run, deadline).await?
                 }
                 Hit::Keys(found) => {
                     let known = KnownOfNorce {
