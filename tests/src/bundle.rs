@@ -38,8 +38,9 @@ use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
 use shared::{
     breakers::{AlwaysClosed, MemoryBreakers},
     domain::{
-        ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey, ImportRequest,
-        JobMessage, NorceId, OutgoingOrder, PassMessage, PassMode, PassRequest, Scope, Shops,
+        ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey,
+        FirstBindingWrites, ImportRequest, JobMessage, NorceId, OutgoingOrder, PassMessage,
+        PassMode, PassRequest, Scope, Shops,
     },
     erp::ExtraFields,
     http::{Deadline, Transport},
@@ -165,6 +166,8 @@ pub struct Options {
     pub visibility: Duration,
     /// `ERP_OWNED_FIELDS`.
     pub erp_owns: FieldGroups,
+    /// `FIRST_BINDING_WRITES`.
+    pub first_binding_writes: FirstBindingWrites,
     /// `IMPORT_UNKNOWN`, `PASS_OVERLAP_MINUTES` and the like.
     pub pass: PassSettings,
     /// `CREATE_ACCOUNTS`.
@@ -190,6 +193,7 @@ impl Default for Options {
             give_up_hours: 24,
             visibility: VISIBILITY,
             erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
+            first_binding_writes: FirstBindingWrites::default(),
             pass: PassSettings::default(),
             create_accounts: false,
             order_receiver: false,
@@ -511,6 +515,7 @@ impl Bundle {
             shops: shops.clone(),
             policy: SyncPolicy {
                 erp_owns: options.erp_owns,
+                first_binding_writes: options.first_binding_writes,
                 create_in_erp: options.create_in_erp,
                 forgotten: options.forgotten,
                 code_pattern: options

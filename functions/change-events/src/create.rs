@@ -161,11 +161,10 @@ impl ChangeEvents {
         match erp.create(&key, party, deadline).await {
             Ok(CreateOutcome::Created(record)) => {
                 let mut binding = self.binding(&record)?;
-                let deliveries = party.delivery_addresses.as_ref();
-                // Without the fingerprint an update follows, which brings the delivery addresses.
-                if deliveries.is_none_or(Vec::is_empty) {
-                    binding.shop_fingerprint = Some(self.shop_fingerprint(party)?);
-                }
+                let mut sent = party.clone();
+                // With another fingerprint an update follows, which brings the delivery addresses.
+                sent.delivery_addresses = sent.delivery_addresses.filter(Vec::is_empty);
+                binding.shop_fingerprint = Some(self.shop_fingerprint(&sent)?);
                 self.bind(entity, &binding).await?;
                 Ok((binding, Origin::Created))
             }
@@ -337,7 +336,13 @@ impl ChangeEvents {
     }
 
     async fn adopt(&self, entity: EntityRef, record: &ErpRecord) -> Result<Binding, Failure> {
-        let binding = self.binding(record)?;
+        let mut binding = self.binding(record)?;
+        let pattern = self.policy.code_pattern.as_ref();
+        let asked = pattern.and_then(|pattern| pattern.code(entity.kind, entity.id).ok());
+        if asked.as_ref() == Some(&record.code) {
+            // An attempt of ours made it, so that it is the shop's, and an update follows.
+            binding.shop_fingerprint = Some(self.fingerprints.of(&"made by an earlier attempt")?);
+        }
         self.bind(entity, &binding).await?;
         Ok(binding)
     }

@@ -11,6 +11,7 @@ mod entity;
 mod erp_id;
 mod fields;
 mod fingerprint;
+mod kept;
 mod messages;
 mod order_text;
 mod organisation_number;
@@ -28,6 +29,7 @@ pub use entity::{ApplicationId, EntityKind, EntityRef, InvalidEntity, InvalidId,
 pub use erp_id::{ErpId, Resource};
 pub use fields::{FieldGroup, FieldGroups, InvalidFieldGroup, Names, NorceFields};
 pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use kept::{FirstBindingWrites, KeptFields, PartyField};
 pub use messages::{
     Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, OrderKey, OutgoingOrder,
     PassMessage, PassMode, PassRequest,

@@ -17,7 +17,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    domain::{CodePattern, FieldGroups, Scope, Shops},
+    domain::{CodePattern, FieldGroups, FirstBindingWrites, Scope, Shops},
     erp::ExtraFields,
     norce::query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
 };
@@ -408,6 +408,8 @@ pub struct SyncPolicy {
     pub code_pattern: Option<CodePattern>,
     /// `ERP_OWNED_FIELDS`.
     pub erp_owns: FieldGroups,
+    /// `FIRST_BINDING_WRITES`.
+    pub first_binding_writes: FirstBindingWrites,
 }
 
 impl SyncPolicy {
@@ -417,11 +419,14 @@ impl SyncPolicy {
         let forgotten = environment.or_default("FORGOTTEN_POLICY", ForgottenPolicy::Keep);
         let code_pattern = environment.optional("ERP_CODE_PATTERN");
         let erp_owns = read_erp_owns(environment);
+        let first_binding_writes =
+            environment.or_default("FIRST_BINDING_WRITES", FirstBindingWrites::default());
         Some(Self {
             create_in_erp: create_in_erp?,
             forgotten: forgotten?,
             code_pattern,
             erp_owns: erp_owns?,
+            first_binding_writes: first_binding_writes?,
         })
     }
 }
