@@ -38,8 +38,9 @@ use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
 use shared::{
     breakers::{AlwaysClosed, MemoryBreakers},
     domain::{
-        ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey, ImportRequest,
-        JobMessage, NorceId, OutgoingOrder, PassMessage, PassMode, PassRequest, Scope, Shops,
+        ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey,
+        FirstBindingWrites, ImportRequest, JobMessage, NorceId, OutgoingOrder, PassMessage,
+        PassMode, PassRequest, Scope, Shops,
     },
     erp::ExtraFields,
     http::{Deadline, Transport},
@@ -167,6 +168,8 @@ pub struct Options {
     pub erp_owns: FieldGroups,
     /// `SHARED_EMAIL` and `ERP_CODES`.
     pub matching: MatchingPolicy,
+    /// `FIRST_BINDING_WRITES`.
+    pub first_binding_writes: FirstBindingWrites,
     /// `IMPORT_UNKNOWN`, `PASS_OVERLAP_MINUTES` and the like.
     pub pass: PassSettings,
     /// `CREATE_ACCOUNTS`.
@@ -193,6 +196,7 @@ impl Default for Options {
             visibility: VISIBILITY,
             erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
             matching: MatchingPolicy::default(),
+            first_binding_writes: FirstBindingWrites::default(),
             pass: PassSettings::default(),
             create_accounts: false,
             order_receiver: false,
@@ -516,6 +520,7 @@ impl Bundle {
             policy: SyncPolicy {
                 erp_owns: options.erp_owns,
                 matching: options.matching.clone(),
+                first_binding_writes: options.first_binding_writes,
                 create_in_erp: options.create_in_erp,
                 forgotten: options.forgotten,
                 code_pattern: options

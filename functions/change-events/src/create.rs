@@ -158,11 +158,11 @@ impl ChangeEvents {
         earlier: Option<&Reservation>,
         deadline: Deadline,
     ) -> Result<(Binding, Origin), Stop> {
-        if let Some(record) = self
+        if let Some(found) = self
             .look_up(erp, entity, party, keys, earlier.as_slice(), deadline)
             .await?
         {
-            return Ok((self.adopt(entity, &record, keys).await?, Origin::Found));
+            return Ok((self.adopt(entity, found, keys).await?, Origin::Found));
         }
         if let Some(earlier) = earlier {
             let repeatable = keys.asked.is_some() || erp.capabilities().creates_are_idempotent;
@@ -176,17 +176,20 @@ impl ChangeEvents {
         match erp.create(&key, party, deadline).await {
             Ok(CreateOutcome::Created(record)) => {
                 let mut binding = binding(&record, keys);
-                let deliveries = party.delivery_addresses.as_ref();
-                // Without the fingerprint an update follows, which brings the delivery addresses.
-                if deliveries.is_none_or(Vec::is_empty) {
-                    binding.shop_fingerprint = Some(self.shop_fingerprint(party)?);
-                }
+                let mut sent = party.clone();
+                // With another fingerprint an update follows, which brings the delivery addresses.
+                sent.delivery_addresses = sent.delivery_addresses.filter(Vec::is_empty);
+                binding.shop_fingerprint = Some(self.shop_fingerprint(&sent)?);
                 self.bind(entity, &binding).await?;
                 Ok((binding, Origin::Created))
             }
             // The reservation is ours and nothing had this code when it was made: an attempt of ours has made it since.
             Ok(CreateOutcome::AlreadyThere(record)) => {
-                Ok((self.adopt(entity, &record, keys).await?, Origin::Found))
+                let found = Found {
+                    record,
+                    is_ours: true,
+                };
+                Ok((self.adopt(entity, found, keys).await?, Origin::Found))
             }
             Ok(CreateOutcome::Ambiguous { reason }) => {
                 let attempts: Vec<&Reservation> =
@@ -195,9 +198,7 @@ impl ChangeEvents {
                     .look_up(erp, entity, party, keys, &attempts, deadline)
                     .await;
                 match found {
-                    Ok(Some(record)) => {
-                        Ok((self.adopt(entity, &record, keys).await?, Origin::Found))
-                    }
+                    Ok(Some(found)) => Ok((self.adopt(entity, found, keys).await?, Origin::Found)),
                     Ok(None) => Err(Failure::Later {
                         waits_for: WaitsFor::CreateInErp,
                         at_least: (reservation.until - self.clock.now()).to_std().ok(),
@@ -226,7 +227,7 @@ impl ChangeEvents {
         keys: &Keys,
         attempts: &[&Reservation],
         deadline: Deadline,
-    ) -> Result<Option<ErpRecord>, Stop> {
+    ) -> Result<Option<Found>, Stop> {
         // While nobody has created anything, a look-up that fails leaves nothing behind.
         let stop = |failure: Failure| Stop {
             failure,
@@ -245,7 +246,12 @@ impl ChangeEvents {
             };
             match hits.as_slice() {
                 [] => {}
-                [hit] if is_ours(hit).map_err(stop)? => return Ok(Some(hit.clone())),
+                [hit] if is_ours(hit).map_err(stop)? => {
+                    return Ok(Some(Found {
+                        record: hit.clone(),
+                        is_ours: true,
+                    }));
+                }
                 _ => {
                     return Err(conflict(format!(
                         "the ERP has another record with code {code}, which ERP_CODE_PATTERN gives to {entity}: choose a pattern that nothing else uses, with {{kind}} in it where customers and companies share a list"
@@ -269,7 +275,11 @@ impl ChangeEvents {
                 && self.made_by(attempts, hit, entity, party).map_err(stop)?;
         }
         match matching::by_key(entity, &records, &others, self.policy.matching.shared_email) {
-            Verdict::Match(place) => Ok(hits.into_iter().nth(place)),
+            Verdict::Match(place) => {
+                let is_ours = records.get(place).is_some_and(|record| record.made);
+                let record = hits.into_iter().nth(place);
+                Ok(record.map(|record| Found { record, is_ours }))
+            }
             Verdict::Create => Ok(None),
             Verdict::Conflict(found) => Err(conflict(found.about(entity.kind, &entity))),
         }
@@ -367,10 +377,14 @@ impl ChangeEvents {
     async fn adopt(
         &self,
         entity: EntityRef,
-        record: &ErpRecord,
+        found: Found,
         keys: &Keys,
     ) -> Result<Binding, Failure> {
-        let binding = binding(record, keys);
+        let mut binding = binding(&found.record, keys);
+        if found.is_ours {
+            // With another fingerprint an update follows.
+            binding.shop_fingerprint = Some(self.fingerprints.of(&"made by an earlier attempt")?);
+        }
         self.bind(entity, &binding).await?;
         Ok(binding)
     }
@@ -386,6 +400,13 @@ fn binding(record: &ErpRecord, keys: &Keys) -> Binding {
             CodeDelivery::Pending,
         )
     }
+}
+
+/// The entity's record.
+struct Found {
+    record: ErpRecord,
+    /// A create of ours has made it, so that all of it is the shop's.
+    is_ours: bool,
 }
 
 /// A create that ended early.

@@ -580,6 +580,7 @@ impl ChangeEvents {
             return Ok(false);
         }
         let erp = self.erp(entity.scope)?;
+        let is_first = binding.shop_fingerprint.is_none() && binding.fetched_at.is_none();
         for _ in 0..UPDATE_ATTEMPTS {
             let seen = match seen.take() {
                 Some(seen) if seen.id == binding.erp_id => Some(seen),
@@ -588,7 +589,8 @@ impl ChangeEvents {
             let Some(seen) = seen else {
                 break;
             };
-            let ours = party::without_erp_owned(party, self.policy.erp_owns, Some(&seen));
+            let (ours, kept) = self.keep(&binding.kept, is_first, party, &seen)?;
+            let ours = party::without_erp_owned(&ours, self.policy.erp_owns, Some(&seen));
             let written = match erp.update(&seen, &ours, deadline).await? {
                 UpdateOutcome::Unchanged(_) => false,
                 UpdateOutcome::Updated(_) => true,
@@ -596,6 +598,7 @@ impl ChangeEvents {
                 UpdateOutcome::Gone => break,
             };
             binding.shop_fingerprint = Some(fingerprint);
+            binding.kept = kept;
             return Ok(written);
         }
         match erp.get(&binding.erp_id, deadline).await? {

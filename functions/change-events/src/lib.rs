@@ -16,6 +16,7 @@ mod failure;
 mod forget;
 mod gone;
 mod hand_on;
+mod kept;
 mod merge;
 mod order;
 mod party;

@@ -89,6 +89,9 @@ pub enum Known {
         /// When the ERP was first seen not to have the record any more.
         #[serde(skip_serializing_if = "Option::is_none")]
         gone_at: Option<DateTime<Utc>>,
+        /// The fields in which the record differed when it was bound. The ERP keeps each until the shop changes it.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<String>,
     },
     /// Forgotten: nothing else is left of it.
     Forgotten,
@@ -173,6 +176,16 @@ impl Ports {
             Known::Reserved { since, .. } => {
                 format!("a create was announced at {since} and not heard of since")
             }
+            Known::Bound {
+                code,
+                erp,
+                gone_at: None,
+                kept,
+                ..
+            } if !kept.is_empty() => format!(
+                "it is bound to code {code} ({erp}), where the ERP keeps {} until the shop changes it",
+                kept.join(", ")
+            ),
             Known::Bound {
                 code,
                 erp,
@@ -266,6 +279,7 @@ impl Ports {
                     fetched_at,
                     gone_at,
                     replaced_code: _,
+                    kept,
                 } = binding;
                 Known::Bound {
                     code,
@@ -279,6 +293,7 @@ impl Ports {
                         .map(beginning),
                     fetched_at,
                     gone_at,
+                    kept: kept.keys().map(ToString::to_string).collect(),
                 }
             }
         })

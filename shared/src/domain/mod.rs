@@ -9,6 +9,7 @@ mod entity;
 mod erp_id;
 mod fields;
 mod fingerprint;
+mod kept;
 mod keys;
 mod messages;
 mod order_text;
@@ -24,6 +25,7 @@ pub use entity::{ApplicationId, EntityKind, EntityRef, InvalidEntity, InvalidId,
 pub use erp_id::{ErpId, Resource};
 pub use fields::{FieldGroup, FieldGroups, InvalidFieldGroup, Names, NorceFields};
 pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use kept::{FirstBindingWrites, KeptFields, PartyField};
 pub use keys::{
     Code, CodeCase, CodePattern, EmailKey, ErpCodes, InvalidCode, InvalidCodePattern,
     InvalidErpCodes, NaturalKey, OrganisationKey, OrganisationNumber, VatNumber, visible,

@@ -29,7 +29,13 @@ use crate::{
 const ATTEMPTS: u32 = 5;
 
 /// What is noted when both sides have been looked at; the code and its delivery are not among it.
-const SYNC_ATTRIBUTES: [&str; 4] = ["shop_fingerprint", "fetched_at", "gone_at", "replaced_code"];
+const SYNC_ATTRIBUTES: [&str; 5] = [
+    "shop_fingerprint",
+    "fetched_at",
+    "gone_at",
+    "replaced_code",
+    "kept",
+];
 
 /// Code mappings in a DynamoDB table.
 #[derive(Debug, Clone)]

@@ -76,6 +76,7 @@ impl Binding {
         self.fetched_at = seen.fetched_at;
         self.gone_at = seen.gone_at;
         self.replaced_code = seen.replaced_code.clone();
+        self.kept = seen.kept.clone();
     }
 
     fn record_delivery(&mut self, delivery: CodeDelivery) {

@@ -19,7 +19,7 @@ pub use memory::MemoryMappings;
 
 use crate::{
     Consistency,
-    domain::{Code, EntityKind, EntityRef, Fingerprint, NorceId, Scope},
+    domain::{Code, EntityKind, EntityRef, Fingerprint, KeptFields, NorceId, Scope},
     erp::ErpId,
 };
 
@@ -68,6 +68,9 @@ pub struct Binding {
     /// The code of the record that the entity was bound to before this one. Orders that were placed then have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_code: Option<Code>,
+    /// The fields in which the record differed when it was bound: the ERP keeps them until the shop changes them.
+    #[serde(default, skip_serializing_if = "KeptFields::is_empty")]
+    pub kept: KeptFields,
 }
 
 impl Binding {
@@ -82,6 +85,7 @@ impl Binding {
             fetched_at: None,
             gone_at: None,
             replaced_code: None,
+            kept: KeptFields::new(),
         }
     }
 }
@@ -230,7 +234,7 @@ pub trait Mappings: Send + Sync {
     /// never a different code.
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError>;
 
-    /// Stores the shop's fingerprint, the time of the fetch, whether the record is gone and which code it replaced, of a binding that is there with this code. `false`: there
+    /// Stores the shop's fingerprint, the time of the fetch, whether the record is gone, which code it replaced and which fields the ERP keeps, of a binding that is there with this code. `false`: there
     /// is no such binding. The delivery of the code is left as it is stored.
     async fn record_sync(
         &self,

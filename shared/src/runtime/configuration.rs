@@ -17,7 +17,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    domain::{CodePattern, ErpCodes, FieldGroups, Scope, Shops},
+    domain::{CodePattern, ErpCodes, FieldGroups, FirstBindingWrites, Scope, Shops},
     erp::ExtraFields,
     matching::SharedEmail,
     norce::query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
@@ -409,6 +409,8 @@ pub struct SyncPolicy {
     pub code_pattern: Option<CodePattern>,
     /// `ERP_OWNED_FIELDS`.
     pub erp_owns: FieldGroups,
+    /// `FIRST_BINDING_WRITES`.
+    pub first_binding_writes: FirstBindingWrites,
     /// How customers and companies are matched with the ERP's records.
     pub matching: MatchingPolicy,
 }
@@ -442,12 +444,15 @@ impl SyncPolicy {
         let code_pattern = environment.optional("ERP_CODE_PATTERN");
         let erp_owns = read_erp_owns(environment);
         let matching = MatchingPolicy::read(environment);
+        let first_binding_writes =
+            environment.or_default("FIRST_BINDING_WRITES", FirstBindingWrites::default());
         Some(Self {
             create_in_erp: create_in_erp?,
             forgotten: forgotten?,
             code_pattern,
             erp_owns: erp_owns?,
             matching: matching?,
+            first_binding_writes: first_binding_writes?,
         })
     }
 }

@@ -13,6 +13,7 @@ const REACH: &[(&str, &[&str])] = &[
             "promises",
             "advice",
             "merges",
+            "first_binding",
             "orders",
             "metrics",
             "personal_data",

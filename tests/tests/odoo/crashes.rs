@@ -17,7 +17,8 @@ use shared::{
     breakers::MemoryBreakers,
     domain::{
         ApplicationId, ChangeMessage, Clock, CountryCode, EntityRef, FieldGroups, FingerprintKey,
-        ImportRequest, NorceId, OrderKey, OrganisationNumber, Scope, Shops, SystemClock,
+        FirstBindingWrites, ImportRequest, NorceId, OrderKey, OrganisationNumber, Scope, Shops,
+        SystemClock,
     },
     erp::{Erp, odoo::Odoo},
     http::{Deadline, ReqwestTransport},
@@ -187,6 +188,7 @@ impl Shop {
             metrics: Metrics::default(),
             orders: None,
             policy: SyncPolicy {
+                first_binding_writes: FirstBindingWrites::default(),
                 create_in_erp: CreateInErp::FirstOrder,
                 forgotten: ForgottenPolicy::Keep,
                 code_pattern: None,

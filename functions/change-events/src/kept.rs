@@ -1,0 +1,158 @@
+//! What an update leaves as the ERP has it, because the two sides disagreed when the entity was bound to a record that
+//! the ERP already had.
+//!
+//! A record of the ERP is older than its binding, and nobody has said that the shop knows better. So the first look writes
+//! nothing over a value of the ERP: it notes the fields that differ, each with a keyed hash of what the shop has. A field
+//! is written when the shop changes it, and is the shop's from then on. What the ERP's record lacks is filled in.
+
+use serde::Serialize;
+use shared::{
+    domain::{Address, FingerprintKey, KeptFields, PartyField, Personal},
+    erp::{ErpRecord, Party, PartyKind},
+};
+
+use crate::{ChangeEvents, failure::Failure};
+
+/// As much of a keyed hash as is kept: 64 bits, so that a change of the shop goes unseen once in 10^19.
+const HASH_CHARS: usize = 16;
+
+/// The keyed hash of each value that the party has.
+fn hashes(party: &Party, key: &FingerprintKey) -> Result<KeptFields, serde_json::Error> {
+    fn hash(
+        hashes: &mut KeptFields,
+        key: &FingerprintKey,
+        field: PartyField,
+        value: Option<&impl Serialize>,
+    ) -> Result<(), serde_json::Error> {
+        if let Some(value) = value {
+            let whole = key.of(&(field, value))?;
+            let short = whole.as_str().get(..HASH_CHARS).unwrap_or_default();
+            hashes.insert(field, short.to_owned().into());
+        }
+        Ok(())
+    }
+    let mut all = KeptFields::new();
+    hash(&mut all, key, PartyField::Name, Some(&party.name))?;
+    hash(&mut all, key, PartyField::Email, party.email.as_ref())?;
+    hash(&mut all, key, PartyField::Phone, party.phone.as_ref())?;
+    hash(&mut all, key, PartyField::Mobile, party.mobile.as_ref())?;
+    hash(&mut all, key, PartyField::Title, party.title.as_ref())?;
+    let number = party.organisation_number.as_ref();
+    hash(&mut all, key, PartyField::OrganisationNumber, number)?;
+    hash(
+        &mut all,
+        key,
+        PartyField::VatNumber,
+        party.vat_number.as_ref(),
+    )?;
+    hash(&mut all, key, PartyField::Address, party.address.as_ref())?;
+    let deliveries = party.delivery_addresses.as_ref();
+    hash(&mut all, key, PartyField::DeliveryAddresses, deliveries)?;
+    Ok(all)
+}
+
+/// Whether the ERP has a value of its own that is another than the shop's.
+fn differs(field: PartyField, party: &Party, seen: &ErpRecord) -> bool {
+    fn other<T: PartialEq>(ours: Option<&T>, theirs: Option<&T>) -> bool {
+        theirs.is_some() && ours != theirs
+    }
+    let image = &seen.image;
+    match field {
+        PartyField::Name => other(Some(&party.name), image.name.as_ref()),
+        PartyField::Email => other(party.email.as_ref(), image.email.as_ref()),
+        PartyField::Phone => other(party.phone.as_ref(), image.phone.as_ref()),
+        PartyField::Mobile => other(party.mobile.as_ref(), image.mobile.as_ref()),
+        PartyField::Title => other(party.title.as_ref(), image.title.as_ref()),
+        PartyField::OrganisationNumber => other(
+            party.organisation_number.as_ref(),
+            image.organisation_number.as_ref(),
+        ),
+        PartyField::VatNumber => other(party.vat_number.as_ref(), image.vat_number.as_ref()),
+        PartyField::Address => {
+            let theirs = image.address.as_ref();
+            other(
+                party.address.as_ref(),
+                theirs.filter(|theirs| has_lines(theirs)),
+            )
+        }
+        PartyField::DeliveryAddresses => {
+            let ours = party.delivery_addresses.iter().flatten();
+            let ours: Vec<&Address> = ours.map(|delivery| &delivery.address).collect();
+            !image.delivery_addresses.is_empty()
+                && ours != image.delivery_addresses.iter().collect::<Vec<_>>()
+        }
+    }
+}
+
+/// An address of a country alone is none: an ERP may set the country by itself.
+fn has_lines(address: &Address) -> bool {
+    *address
+        != Address {
+            country: address.country,
+            ..Address::default()
+        }
+}
+
+/// The party without what the ERP keeps.
+fn without(kept: &KeptFields, party: &Party, seen: &ErpRecord) -> Party {
+    let mut party = party.clone();
+    for field in kept.keys() {
+        match field {
+            PartyField::Name => {
+                let name: Option<Personal> = seen.image.name.clone();
+                party.name = name.unwrap_or(party.name);
+            }
+            PartyField::Email => party.email = None,
+            PartyField::Phone => party.phone = None,
+            PartyField::Mobile => party.mobile = None,
+            PartyField::Title => party.title = None,
+            PartyField::OrganisationNumber => party.organisation_number = None,
+            PartyField::VatNumber => party.vat_number = None,
+            // The record's own country, because a VAT number is completed by it.
+            PartyField::Address => {
+                let country = seen.image.address.as_ref().and_then(|it| it.country);
+                party.address = country.map(|country| Address {
+                    country: Some(country),
+                    ..Address::default()
+                });
+            }
+            PartyField::DeliveryAddresses => party.delivery_addresses = None,
+        }
+    }
+    party
+}
+
+impl ChangeEvents {
+    /// What an update sends, and what the ERP keeps from now on. `is_first`: the record was there before it was bound, and
+    /// nothing was sent to it yet.
+    pub(crate) fn keep(
+        &self,
+        kept: &KeptFields,
+        is_first: bool,
+        party: &Party,
+        seen: &ErpRecord,
+    ) -> Result<(Party, KeptFields), Failure> {
+        let mut now = hashes(party, &self.fingerprints)?;
+        if is_first {
+            let writes = self.policy.first_binding_writes;
+            let writes = match party.kind {
+                PartyKind::Person => writes.persons,
+                PartyKind::Company => writes.companies,
+                PartyKind::Contact { .. } => writes.contacts,
+            };
+            now.retain(|field, _| {
+                let differs = match field {
+                    // An ERP with one field for telephones would get the mobile number in the place of the one that it keeps.
+                    PartyField::Mobile if seen.image.mobile.is_none() => {
+                        differs(PartyField::Phone, party, seen)
+                    }
+                    field => differs(*field, party, seen),
+                };
+                !writes && differs
+            });
+        } else {
+            now.retain(|field, hash| kept.get(field) == Some(hash));
+        }
+        Ok((without(&now, party, seen), now))
+    }
+}
