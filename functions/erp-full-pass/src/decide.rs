@@ -200,6 +200,7 @@ impl Rules<'_> {
             company: None,
             waits_for: None,
             fingerprint,
+            replaces: None,
         }
     }
 
@@ -463,9 +464,7 @@ impl Rules<'_> {
             .collect();
         for (record, hit) in candidates {
             let key = record.id.clone();
-            if let Some(decision) =
-                self.refused(kind, &record, hit.id(), &mappings, &gone, &twice, run)
-            {
+            if let Some(decision) = self.refused(&record, hit.id(), &mappings, &gone, &twice, run) {
                 decided.push((key, decision));
                 continue;
             }
@@ -495,16 +494,14 @@ impl Rules<'_> {
                 let entity = EntityRef { kind, scope, id };
                 gone.get(&entity).cloned()
             });
-            let decision = match hit {
-                Hit::Code(id) | Hit::Key(id) if let Some(from) = bound_to_gone => {
-                    let has_code = matches!(hit, Hit::Code(_));
-                    let what = What::Rebind { from, has_code };
-                    self.bind(what, &record, id, run, deadline).await?
-                }
+            let mut decision = match hit {
                 Hit::Code(id) => self.bind(What::Bind, &record, id, run, deadline).await?,
                 Hit::Key(id) => self.bind(What::Code, &record, id, run, deadline).await?,
                 Hit::Nobody => self.insert(&record, run, deadline).await?,
             };
+            if let Decision::Act(Action::Tell(tell)) = &mut decision {
+                tell.replaces = bound_to_gone;
+            }
             decided.push((key, decision));
         }
         Ok(())
@@ -512,7 +509,6 @@ impl Rules<'_> {
 
     fn refused(
         &self,
-        kind: EntityKind,
         record: &ErpRecord,
         id: Option<NorceId>,
         mappings: &HashMap<EntityRef, Mapping>,
@@ -522,7 +518,7 @@ impl Rules<'_> {
     ) -> Option<Decision> {
         let id = id?;
         let entity = EntityRef {
-            kind,
+            kind: record.entity_kind(),
             scope: run.scope,
             id,
         };
@@ -585,10 +581,7 @@ impl Rules<'_> {
     ) -> Result<Decision, Halt> {
         let (now, changed) = self.changed(record, None)?;
         let fields = match &what {
-            What::Code
-            | What::Rebind {
-                has_code: false, ..
-            } => FieldGroups::CODE.union(changed),
+            What::Code => FieldGroups::CODE.union(changed),
             _ => changed,
         };
         let tell = self.tell(what, record, Some(id), fields, now);
