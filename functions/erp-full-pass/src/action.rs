@@ -77,7 +77,7 @@ pub(crate) struct Tell {
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The record that the entity was bound to before, which the ERP does not have any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) replaces: Option<ErpId>,
+    pub(crate) replaces: Option<Box<ErpId>>,
 }
 
 #[expect(

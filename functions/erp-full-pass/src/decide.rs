@@ -500,7 +500,7 @@ impl Rules<'_> {
                 Hit::Nobody => self.insert(&record, run, deadline).await?,
             };
             if let Decision::Act(Action::Tell(tell)) = &mut decision {
-                tell.replaces = bound_to_gone;
+                tell.replaces = bound_to_gone.map(Box::new);
             }
             decided.push((key, decision));
         }
