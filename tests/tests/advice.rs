@@ -385,8 +385,8 @@ async fn a_pass_follows_a_record_that_was_made_again_with_the_same_number() {
         .bundle
         .reports
         .all()
-        .into_iter()
-        .map(|(_, body)| String::from_utf8(body.to_vec()).unwrap())
+        .into_values()
+        .map(|body| String::from_utf8(body.to_vec()).unwrap())
         .collect();
     let plan = plan.concat();
     assert!(

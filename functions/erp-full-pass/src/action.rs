@@ -75,6 +75,9 @@ pub(crate) struct Tell {
     /// What Norce knows of the ERP's fields then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fingerprint: Option<Fingerprint>,
+    /// The record that the entity was bound to before, which the ERP does not have any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaces: Option<Box<ErpId>>,
 }
 
 #[expect(
@@ -93,12 +96,6 @@ pub(crate) enum What {
     Bind,
     /// The mapping is made, and Norce gets the code.
     Code,
-    /// The ERP does not have the record any more that the entity was bound to, and has this one.
-    Rebind {
-        from: ErpId,
-        /// Norce has this record's code.
-        has_code: bool,
-    },
     /// Norce should have had the code, and gets it again.
     CodeAgain,
     /// The ERP renamed the code.
@@ -168,7 +165,7 @@ impl Action {
         let counts = &mut run.counts;
         let group = match self {
             Self::Tell(tell) => match tell.what {
-                What::Bind | What::Rebind { .. } => &mut counts.bound,
+                What::Bind => &mut counts.bound,
                 What::Code | What::CodeAgain => &mut counts.codes,
                 What::Rename { .. } => &mut counts.renamed,
                 What::Fields => &mut counts.fields,
@@ -196,18 +193,16 @@ impl Action {
             line.norce_id = tell.id;
             line.fields = (!tell.fields.is_empty()).then(|| tell.fields.to_string());
             line.reason = tell.waits_for.as_ref().map(waiting);
+            if let Some(gone) = &tell.replaces {
+                line.reason = Some(format!(
+                    "it takes the place of {gone}, which the ERP does not have any more"
+                ));
+            }
             line
         };
         Some(match self {
             Self::Tell(tell) => match &tell.what {
                 What::Bind => of("bound", tell),
-                What::Rebind { from, .. } => {
-                    let mut line = of("bound", tell);
-                    line.reason = Some(format!(
-                        "it takes the place of {from}, which the ERP does not have any more"
-                    ));
-                    line
-                }
                 What::Code | What::CodeAgain => of("code", tell),
                 What::Rename { from } => {
                     let mut line = of("renamed", tell);
@@ -485,30 +480,21 @@ impl ErpFullPass {
                 } else {
                     CodeDelivery::Confirmed { at: now }
                 };
-                let binding = Binding::new(tell.code.clone(), tell.record.clone(), delivery);
-                bound(
-                    entity,
-                    &tell.code,
-                    self.mappings.bind(entity, binding).await?,
-                )
-            }
-            What::Rebind { from, has_code } => {
-                let former = match self.mappings.get(entity).await? {
-                    Some(Mapping::Bound(binding)) => Some(binding.code),
-                    _ => None,
+                let mut binding = Binding::new(tell.code.clone(), tell.record.clone(), delivery);
+                let outcome = match &tell.replaces {
+                    None => self.mappings.bind(entity, binding).await?,
+                    Some(gone) => {
+                        let former = match self.mappings.get(entity).await? {
+                            Some(Mapping::Bound(binding)) => Some(binding.code),
+                            _ => None,
+                        };
+                        let former = former.filter(|former| *former != tell.code);
+                        binding.former_code.clone_from(&former);
+                        binding.replaced_code = former;
+                        self.mappings.rebind(entity, gone, binding).await?
+                    }
                 };
-                let delivery = match has_code {
-                    true => CodeDelivery::Confirmed { at: now },
-                    false => CodeDelivery::HandedOver { at: now },
-                };
-                let former = former.filter(|former| *former != tell.code);
-                let binding = Binding {
-                    former_code: former.clone(),
-                    replaced_code: former,
-                    ..Binding::new(tell.code.clone(), tell.record.clone(), delivery)
-                };
-                let rebound = self.mappings.rebind(entity, from, binding).await?;
-                bound(entity, &tell.code, rebound)
+                bound(entity, &tell.code, outcome)
             }
             What::Rename { from } => {
                 let renamed = self
@@ -555,7 +541,7 @@ impl What {
     fn uncount(&self, run: &mut Run) {
         let counts = &mut run.counts;
         let group = match self {
-            Self::Bind | Self::Rebind { .. } => &mut counts.bound,
+            Self::Bind => &mut counts.bound,
             Self::Code | Self::CodeAgain => &mut counts.codes,
             Self::Rename { .. } => &mut counts.renamed,
             Self::Fields => &mut counts.fields,

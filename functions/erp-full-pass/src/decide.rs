@@ -191,6 +191,7 @@ impl Rules<'_> {
             company: None,
             waits_for: None,
             fingerprint,
+            replaces: None,
         }
     }
 
@@ -450,7 +451,7 @@ impl Rules<'_> {
             let key = record.id.clone();
             if let Hit::Code(found) = &hit
                 && let Some(decision) =
-                    self.refused(kind, &record, found.id, &mappings, &gone, &twice, run)
+                    self.refused(&record, found.id, &mappings, &gone, &twice, run)
             {
                 decided.push((key, decision));
                 continue;
@@ -465,18 +466,11 @@ impl Rules<'_> {
                 decided.push((key, conflict(&record, detail)));
                 continue;
             }
-            let decision = match hit {
+            let mut decision = match hit {
                 Hit::Nobody => self.new_in_norce(&record, &rivals, run, deadline).await?,
                 Hit::Code(found) => {
-                    let id = found.id;
-                    let what = match gone.get(&EntityRef { kind, scope, id }) {
-                        Some(from) => What::Rebind {
-                            from: from.clone(),
-                            has_code: true,
-                        },
-                        None => What::Bind,
-                    };
-                    self.bind(what, &record, id, run, deadline).await?
+                    self.bind(What::Bind, &record, found.id, run, deadline)
+                        .await?
                 }
                 Hit::Keys(found) => {
                     let known = KnownOfNorce {
@@ -488,14 +482,7 @@ impl Rules<'_> {
                         .await?;
                     match found {
                         RecordVerdict::Match(id) => {
-                            let what = match gone.get(&EntityRef { kind, scope, id }) {
-                                Some(from) => What::Rebind {
-                                    from: from.clone(),
-                                    has_code: false,
-                                },
-                                None => What::Code,
-                            };
-                            self.bind(what, &record, id, run, deadline).await?
+                            self.bind(What::Code, &record, id, run, deadline).await?
                         }
                         RecordVerdict::Nobody => {
                             self.new_in_norce(&record, &rivals, run, deadline).await?
@@ -508,6 +495,11 @@ impl Rules<'_> {
                     }
                 }
             };
+            if let Decision::Act(Action::Tell(tell)) = &mut decision {
+                let entity = tell.id.map(|id| EntityRef { kind, scope, id });
+                let bound_to_gone = entity.and_then(|entity| gone.get(&entity));
+                tell.replaces = bound_to_gone.cloned().map(Box::new);
+            }
             decided.push((key, decision));
         }
         Ok(())
@@ -701,7 +693,6 @@ impl Rules<'_> {
 
     fn refused(
         &self,
-        kind: EntityKind,
         record: &ErpRecord,
         id: NorceId,
         mappings: &HashMap<EntityRef, Mapping>,
@@ -710,7 +701,7 @@ impl Rules<'_> {
         run: &Run,
     ) -> Option<Decision> {
         let entity = EntityRef {
-            kind,
+            kind: record.entity_kind(),
             scope: run.scope,
             id,
         };
@@ -773,10 +764,7 @@ impl Rules<'_> {
     ) -> Result<Decision, Halt> {
         let (now, changed) = self.changed(record, None)?;
         let fields = match &what {
-            What::Code
-            | What::Rebind {
-                has_code: false, ..
-            } => FieldGroups::CODE.union(changed),
+            What::Code => FieldGroups::CODE.union(changed),
             _ => changed,
         };
         let tell = self.tell(what, record, Some(id), fields, now);

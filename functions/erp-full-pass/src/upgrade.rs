@@ -70,7 +70,6 @@ fn word(what: &What) -> (&'static str, &'static str) {
     match what {
         What::Bind => ("0.1.0", "bind"),
         What::Code => ("0.1.0", "code"),
-        What::Rebind { .. } => ("0.3.0", "rebind"),
         What::CodeAgain => ("0.1.0", "code again"),
         What::Rename { .. } => ("0.1.0", "rename"),
         What::Fields => ("0.1.0", "fields"),
@@ -90,7 +89,7 @@ fn name(action: &Action) -> (&'static str, &'static str) {
 
 /// What every version has had since 0.1.0, and, with their versions, what has come since. The three functions above name
 /// each.
-const ALL: [(&str, &str); 26] = [
+const ALL: [(&str, &str); 25] = [
     ("0.1.0", "customers"),
     ("0.1.0", "contacts"),
     ("0.1.0", "owed"),
@@ -109,7 +108,6 @@ const ALL: [(&str, &str); 26] = [
     ("0.1.0", "rename"),
     ("0.1.0", "fields"),
     ("0.1.0", "insert"),
-    ("0.3.0", "rebind"),
     // Fields that need not be there.
     ("0.1.0", "cursor"),
     ("0.1.0", "after"),
