@@ -16,17 +16,26 @@
 //! | `fields` | what is written, and the difference to what is there |
 //! | `record` | what is read |
 //! | `error` | what a refusal means |
+//! | `proof` | what a filter on a key does |
 //! | `client` | requests, token, pages |
 
 mod client;
 mod error;
 mod fields;
 mod formats;
+mod proof;
 mod record;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -45,14 +54,15 @@ use self::{
     error::Failure,
     fields::{Fields, vat_number},
     formats::{DISPLAY_NAME, EMAIL, NUMBER, TAX_REGISTRATION_NUMBER},
+    proof::Proofs,
     record::{
         BLOCKED_ALL, ContactInformation, ExtendedRow, Row, entity_set, listed, selected, type_of,
     },
 };
 use super::{
     Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, ExtraFields,
-    IdempotencyKey, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, Unusable,
-    UnusableRecord, UpdateOutcome, mask::Mask,
+    FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
+    Resource, Unusable, UnusableRecord, UpdateOutcome, mask::Mask,
 };
 use crate::{
     domain::{Code, EmailKey, EntityKind, FieldGroup, FieldGroups},
@@ -71,6 +81,9 @@ const MOST_HITS: u32 = 2;
 
 /// Business Central compares without regard to case when asked like this (erp-apis §1.5).
 const EMAIL_IN_ANY_CASE: &str = "tolower(email)";
+
+/// The schema version in which several e-mail addresses are asked for at once (erp-apis §1.5).
+const SCHEMA_VERSION: &str = "2.1";
 
 /// Where Business Central is, which of its companies is meant, and who asks.
 #[derive(Debug, Clone)]
@@ -129,6 +142,9 @@ pub struct BusinessCentral {
     client: Client,
     capabilities: Capabilities,
     extra: ExtraFields,
+    proofs: Proofs,
+    /// The server has refused several e-mail addresses in one filter.
+    one_email_at_a_time: AtomicBool,
 }
 
 impl fmt::Debug for BusinessCentral {
@@ -162,6 +178,8 @@ impl BusinessCentral {
             },
             client: Client::new(settings, transport)?,
             extra,
+            proofs: Proofs::default(),
+            one_email_at_a_time: AtomicBool::new(false),
         })
     }
 
@@ -402,6 +420,14 @@ impl Erp for BusinessCentral {
         }
     }
 
+    async fn key_filter(
+        &self,
+        field: KeyField,
+        deadline: Deadline,
+    ) -> Result<FilterProof, ErpError> {
+        self.prove_filter(field, deadline).await
+    }
+
     fn natural_key(&self, party: &Party) -> Option<NaturalKey> {
         match party.kind {
             PartyKind::Company => vat_number(party).map(NaturalKey::VatNumber),
@@ -595,23 +621,27 @@ impl Erp for BusinessCentral {
                 }
                 _ => None,
             });
-            let filters = [
-                Filter::any_of(EMAIL_IN_ANY_CASE, emails),
-                Filter::any_of(TAX_REGISTRATION_NUMBER.name, vat_numbers),
-            ];
-            for filter in filters.into_iter().flatten() {
-                for resource in resources(kind) {
-                    let filter = filter.clone().and(of_kind(kind, resource));
-                    for row in self.rows(resource, filter, deadline).await? {
-                        let Some(id) = row.erp_id(resource) else {
-                            continue;
-                        };
-                        let held = keys.iter().filter(|key| match key {
-                            NaturalKey::Email(email) => row.has_email(email),
-                            NaturalKey::VatNumber(vat) => row.has_vat_number(vat),
-                        });
-                        holders.extend(held.map(|key| (key.clone(), id.clone())));
-                    }
+            let (emails, vat_numbers) =
+                (emails.collect::<Vec<_>>(), vat_numbers.collect::<Vec<_>>());
+            for resource in resources(kind) {
+                let with_emails = self
+                    .rows_by_emails(kind, resource, &emails, deadline)
+                    .await?;
+                let with_numbers =
+                    match Filter::any_of(TAX_REGISTRATION_NUMBER.name, vat_numbers.iter().copied())
+                    {
+                        Some(filter) => {
+                            let filter = filter.and(of_kind(kind, resource));
+                            self.rows(resource, filter, deadline).await?
+                        }
+                        None => Vec::new(),
+                    };
+                for row in with_emails.into_iter().chain(with_numbers) {
+                    let Some(id) = row.erp_id(resource) else {
+                        continue;
+                    };
+                    let held = keys.iter().filter(|key| row.has_key(key));
+                    holders.extend(held.map(|key| (key.clone(), id.clone())));
                 }
             }
         }
@@ -778,6 +808,54 @@ impl BusinessCentral {
         Ok(records)
     }
 
+    /// The rows that have one of these e-mail addresses: all in one request, or where that is refused, one by one.
+    async fn rows_by_emails(
+        &self,
+        kind: EntityKind,
+        resource: Resource,
+        emails: &[&str],
+        deadline: Deadline,
+    ) -> Result<Vec<Row>, ErpError> {
+        if emails.len() > 1 && !self.one_email_at_a_time.load(Ordering::Relaxed) {
+            match self.rows_by_filter(kind, resource, emails, deadline).await {
+                Err(ErpError::Refused { code, .. }) => {
+                    tracing::warn!(
+                        code,
+                        "Business Central refuses a filter on several e-mail addresses: from now on each one is a request"
+                    );
+                    self.one_email_at_a_time.store(true, Ordering::Relaxed);
+                }
+                answered => return answered,
+            }
+        }
+        let mut rows = Vec::new();
+        for email in emails {
+            let some = std::slice::from_ref(email);
+            rows.extend(self.rows_by_filter(kind, resource, some, deadline).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn rows_by_filter(
+        &self,
+        kind: EntityKind,
+        resource: Resource,
+        emails: &[&str],
+        deadline: Deadline,
+    ) -> Result<Vec<Row>, ErpError> {
+        let Some(filter) = Filter::any_of(EMAIL_IN_ANY_CASE, emails.iter().copied()) else {
+            return Ok(Vec::new());
+        };
+        let mut options = Options::new()
+            .select(selected(resource))
+            .filter(filter.and(of_kind(kind, resource)));
+        if emails.len() > 1 {
+            options = options.schema_version(SCHEMA_VERSION);
+        }
+        let url = options.apply(self.client.url(entity_set(resource)));
+        self.all_rows(url, deadline).await
+    }
+
     /// The rows that fit, as a look-up reads them.
     async fn rows(
         &self,
@@ -786,6 +864,10 @@ impl BusinessCentral {
         deadline: Deadline,
     ) -> Result<Vec<Row>, ErpError> {
         let url = self.list_url(resource, filter, None);
+        self.all_rows(url, deadline).await
+    }
+
+    async fn all_rows(&self, url: Url, deadline: Deadline) -> Result<Vec<Row>, ErpError> {
         let mut pages = self.client.list::<Row>(url, &[], deadline);
         let mut rows = Vec::new();
         while let Some(page) = pages.next().await? {

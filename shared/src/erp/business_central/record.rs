@@ -14,8 +14,8 @@ use crate::{
         Address, Code, EmailKey, FieldGroup, FieldGroups, OrganisationNumber, Personal, VatNumber,
     },
     erp::{
-        CompanyKey, ErpError, ErpId, ErpImage, ErpRecord, ExtraFields, PartyKind, Resource,
-        Unusable, UnusableRecord,
+        CompanyKey, ErpError, ErpId, ErpImage, ErpRecord, ExtraFields, NaturalKey, PartyKind,
+        Resource, Unusable, UnusableRecord,
     },
 };
 
@@ -258,6 +258,29 @@ impl Row {
     /// Whether the record is of this type.
     pub(super) fn is_a(&self, type_name: &str) -> bool {
         self.r#type.as_deref() == Some(type_name)
+    }
+
+    /// Its id as the server writes it.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Its e-mail addresses as they stand in the field.
+    pub(super) fn email(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+
+    /// Its VAT number as it stands in the field.
+    pub(super) fn tax_registration_number(&self) -> Option<&str> {
+        self.tax_registration_number.as_deref()
+    }
+
+    /// Whether it holds this key.
+    pub(super) fn has_key(&self, key: &NaturalKey) -> bool {
+        match key {
+            NaturalKey::Email(email) => self.has_email(email),
+            NaturalKey::VatNumber(number) => self.has_vat_number(number),
+        }
     }
 
     /// Whether one of its e-mail addresses is this one.
