@@ -15,9 +15,10 @@
 use std::fmt;
 
 use shared::{
-    domain::{Code, EmailKey, EntityRef},
+    domain::{Code, EntityRef},
     erp::{CreateOutcome, Erp, ErpRecord, IdempotencyKey, NaturalKey, Party},
     http::Deadline,
+    key_index::{Lookup, MAX_HOLDERS, RecordFinder, RecordKeys},
     mappings::{Binding, CodeDelivery, Reservation, Reserved},
     owed::Reason,
 };
@@ -167,6 +168,7 @@ impl ChangeEvents {
                     binding.shop_fingerprint = Some(self.shop_fingerprint(party)?);
                 }
                 self.bind(entity, &binding).await?;
+                self.list(entity.scope, &record).await?;
                 Ok((binding, Origin::Created))
             }
             // The reservation is ours and nothing had this code when it was made: an attempt of ours has made it since.
@@ -238,13 +240,22 @@ impl ChangeEvents {
         let Some(key) = &keys.natural else {
             return Ok(None);
         };
-        let hits = erp
-            .find_by_key(&party.kind, key, deadline)
-            .await
-            .map_err(|e| stop(e.into()))?;
-        let what = match key {
-            NaturalKey::Email(_) => "e-mail address",
-            NaturalKey::VatNumber(_) => "VAT number",
+        let what = key.field();
+        let (index, fingerprints) = (self.key_index.as_ref(), &self.fingerprints);
+        // A finder of its own for each look-up: it must not remember what was there before a create was sent.
+        let finder = RecordFinder::new(erp, index, fingerprints, entity.scope);
+        let keys = std::slice::from_ref(key);
+        let lookup = finder.find(&party.kind, keys, deadline).await;
+        let hits = match lookup.map_err(|error| stop(error.into()))? {
+            Lookup::Found(hits) => hits,
+            Lookup::Crowded => {
+                return Err(conflict(format!(
+                    "more than {MAX_HOLDERS} ERP records have the {what} of {entity}: put the right code on it in Norce"
+                )));
+            }
+            Lookup::NotYet(reason) => {
+                return Err(stop(Failure::owed(Reason::MissingPrerequisite, reason)));
+            }
         };
         match hits.as_slice() {
             [] => Ok(None),
@@ -281,7 +292,7 @@ impl ChangeEvents {
         if attempts.is_empty() {
             return Ok(false);
         }
-        let keys = natural_keys(record);
+        let keys = RecordKeys::of(record);
         if keys.is_empty() {
             return Ok(record.image.name.as_ref() == Some(&party.name));
         }
@@ -339,6 +350,7 @@ impl ChangeEvents {
     async fn adopt(&self, entity: EntityRef, record: &ErpRecord) -> Result<Binding, Failure> {
         let binding = self.binding(record)?;
         self.bind(entity, &binding).await?;
+        self.list(entity.scope, record).await?;
         Ok(binding)
     }
 
@@ -372,15 +384,5 @@ impl From<Failure> for Stop {
 }
 
 fn same_party(record: &ErpRecord, key: Option<&NaturalKey>) -> bool {
-    key.is_some_and(|key| natural_keys(record).contains(key))
-}
-
-/// Everything that a record could be found by.
-fn natural_keys(record: &ErpRecord) -> Vec<NaturalKey> {
-    let image = &record.image;
-    // Business Central may hold several addresses, separated by semicolons (erp-apis §1.2).
-    let emails = image.email.iter().flat_map(|it| it.expose().split(';'));
-    let emails = emails.filter_map(EmailKey::parse).map(NaturalKey::Email);
-    let vat_number = image.vat_number.clone().map(NaturalKey::VatNumber);
-    emails.chain(vat_number).collect()
+    key.is_some_and(|key| RecordKeys::of(record).contains(key))
 }

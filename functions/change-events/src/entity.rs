@@ -334,6 +334,7 @@ impl ChangeEvents {
                 fetched_at: None,
             };
             self.bind(entity, &binding).await?;
+            self.list(entity.scope, hit).await?;
             return Ok(binding);
         }
         Err(Failure::owed(
@@ -509,12 +510,13 @@ impl ChangeEvents {
                 break;
             };
             let ours = party::without_erp_owned(party, self.policy.erp_owns, Some(&seen));
-            let written = match erp.update(&seen, &ours, deadline).await? {
-                UpdateOutcome::Unchanged(_) => false,
-                UpdateOutcome::Updated(_) => true,
+            let (record, written) = match erp.update(&seen, &ours, deadline).await? {
+                UpdateOutcome::Unchanged(record) => (record, false),
+                UpdateOutcome::Updated(record) => (record, true),
                 UpdateOutcome::Stale => continue,
                 UpdateOutcome::Gone => break,
             };
+            self.list(entity.scope, &record).await?;
             binding.shop_fingerprint = Some(fingerprint);
             return Ok(written);
         }

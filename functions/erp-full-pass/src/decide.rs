@@ -25,6 +25,7 @@ use shared::{
     },
     erp::{CompanyKey, Erp, ErpRecord, NaturalKey, changed_groups},
     http::Deadline,
+    key_index::{KeyHolders, MAX_HOLDERS, RecordFinder},
     mappings::{CodeDelivery, Known, Mapping, READ_AT_ONCE, RecordFace},
     norce::{Asked, Found, NorceKey},
     owed::Reason,
@@ -52,6 +53,8 @@ pub(crate) enum Decision {
     Act(Action),
     /// It is left alone.
     Skip(Skipped),
+    /// It cannot be told yet: once more when everything has been read.
+    Defer,
 }
 
 /// A record that is left alone.
@@ -115,6 +118,8 @@ pub(crate) struct Asking {
 pub(crate) struct Rules<'a> {
     pub(crate) pass: &'a ErpFullPass,
     pub(crate) erp: &'a dyn Erp,
+    /// Who holds a natural key.
+    pub(crate) finder: RecordFinder<'a>,
     /// The groups of fields that Norce is told.
     pub(crate) told: FieldGroups,
     /// The organisations that contacts were seen to belong to.
@@ -134,7 +139,33 @@ fn conflict(record: &ErpRecord, detail: String) -> Decision {
     })
 }
 
+fn not_yet(record: &ErpRecord, detail: String) -> Decision {
+    Decision::Act(Action::Owe {
+        kind: record.entity_kind(),
+        record: record.id.clone(),
+        code: Some(record.code.clone()),
+        reason: Reason::MissingPrerequisite,
+        detail,
+    })
+}
+
 impl Rules<'_> {
+    /// Leaves what cannot be told yet to the end of the walk, where there is room to remember it.
+    fn defer(decided: &mut [(ErpId, Decision)], room: usize) {
+        let untold = decided.iter_mut().filter(|(_, decision)| {
+            matches!(
+                decision,
+                Decision::Act(Action::Owe {
+                    reason: Reason::MissingPrerequisite,
+                    ..
+                })
+            )
+        });
+        for (_, decision) in untold.take(room) {
+            *decision = Decision::Defer;
+        }
+    }
+
     /// What the face of a record tells. This is all that most records of a pass need, and allocates nothing for them.
     pub(crate) fn look(&self, record: &ErpRecord, face: Option<&RecordFace>) -> Result<Look, Halt> {
         let Some(face) = face else {
@@ -202,12 +233,14 @@ impl Rules<'_> {
         }
     }
 
-    /// Decides about records of one kind whose faces did not tell enough, many at a time.
+    /// Decides about records of one kind whose faces did not tell enough, many at a time. `later`: how many can be
+    /// deferred to the end of the walk.
     pub(crate) async fn ask(
         &self,
         kind: EntityKind,
         asking: Vec<Asking>,
         run: &mut Run,
+        later: usize,
         deadline: Deadline,
     ) -> Result<Vec<(ErpId, Decision)>, Halt> {
         let (mut unknown, mut others) = (Vec::new(), Vec::new());
@@ -222,6 +255,7 @@ impl Rules<'_> {
         if !unknown.is_empty() {
             self.unknown(kind, unknown, &mut others, &mut decided, run, deadline)
                 .await?;
+            Self::defer(&mut decided, later);
         }
         if !others.is_empty() {
             self.known(kind, others, &mut decided, run, deadline)
@@ -447,10 +481,11 @@ impl Rules<'_> {
             holders.timed(&mut run.cost.erp_wait_ms).await?
         };
         let key_holders = if keys.is_empty() {
-            Vec::new()
+            KeyHolders::default()
         } else {
             run.cost.erp_calls += 1;
-            let holders = self.erp.holders_of_keys(kind, &keys, deadline);
+            let read: Vec<&ErpRecord> = candidates.iter().map(|(record, _)| record).collect();
+            let holders = self.finder.holders(kind, &keys, &read, deadline);
             holders.timed(&mut run.cost.erp_wait_ms).await?
         };
         let mut seen = HashSet::new();
@@ -477,6 +512,7 @@ impl Rules<'_> {
             }
             let natural_key = erp_key(&record);
             let another = key_holders
+                .holders
                 .iter()
                 .find(|(held, holder)| Some(held) == natural_key.as_ref() && *holder != record.id);
             if let (Some((_, holder)), false) = (another, matches!(hit, Hit::Code(_))) {
@@ -486,6 +522,22 @@ impl Rules<'_> {
                 );
                 decided.push((key, conflict(&record, detail)));
                 continue;
+            }
+            if let (Some(held), false) =
+                (&natural_key, matches!(hit, Hit::Code(_)) || !wanted(&hit))
+            {
+                if key_holders.crowded.contains(held) {
+                    let detail = format!(
+                        "more than {MAX_HOLDERS} records of the ERP have the same {}: which of them is in Norce cannot be told; give the right one's code to the {kind} in Norce",
+                        key_word(kind)
+                    );
+                    decided.push((key, conflict(&record, detail)));
+                    continue;
+                }
+                if let Some(reason) = key_holders.not_yet.get(held) {
+                    decided.push((key, not_yet(&record, reason.clone())));
+                    continue;
+                }
             }
             let decision = match hit {
                 Hit::Code(id) => self.bind(What::Bind, &record, id, run, deadline).await?,

@@ -9,7 +9,14 @@ const REACH: &[(&str, &[&str])] = &[
     ),
     (
         "functions/change-events/",
-        &["promises", "orders", "metrics", "personal_data", "hops"],
+        &[
+            "promises",
+            "key_index",
+            "orders",
+            "metrics",
+            "personal_data",
+            "hops",
+        ],
     ),
     (
         "functions/submit-imports/",
@@ -21,7 +28,14 @@ const REACH: &[(&str, &[&str])] = &[
     ),
     (
         "functions/erp-full-pass/",
-        &["passes", "promises", "metrics", "hops", "upgrade"],
+        &[
+            "passes",
+            "key_index",
+            "promises",
+            "metrics",
+            "hops",
+            "upgrade",
+        ],
     ),
     ("functions/operator/", &["operator", "orders", "upgrade"]),
     (
@@ -29,6 +43,7 @@ const REACH: &[(&str, &[&str])] = &[
         &[
             "business_central_adapter",
             "conformance",
+            "key_index",
             "promises",
             "passes",
         ],
@@ -60,6 +75,7 @@ const REACH: &[(&str, &[&str])] = &[
     ("shared/src/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/breakers/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/import_jobs/dynamodb.rs", &["stores", "upgrade"]),
+    ("shared/src/key_index/", &["key_index", "stores", "passes"]),
     ("shared/src/mappings/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/orders/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/owed/dynamodb.rs", &["stores", "upgrade"]),
