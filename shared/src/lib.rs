@@ -6,7 +6,7 @@
 //! runtime   configuration, secrets, telemetry, batches, wiring
 //!    │
 //!    ├── norce, erp                            clients, over `http`
-//!    ├── mappings, owed, orders, import_jobs, passes, queues, reports, logs, breakers   stores and queues, each in memory and on AWS
+//!    ├── mappings, key_index, owed, orders, import_jobs, passes, queues, reports, logs, breakers   stores and queues, each in memory and on AWS
 //!    ▼
 //! domain    values and rules: no I/O, no clock of its own, no AWS
 //! ```
@@ -21,6 +21,7 @@ mod dynamodb;
 pub mod erp;
 pub mod http;
 pub mod import_jobs;
+pub mod key_index;
 pub mod logs;
 pub mod mappings;
 pub mod matching;

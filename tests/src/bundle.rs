@@ -45,6 +45,7 @@ use shared::{
     erp::ExtraFields,
     http::{Deadline, Transport},
     import_jobs::{ImportJobs, MemoryImportJobs},
+    key_index::KeyIndex,
     mappings::{Mappings, MemoryMappings},
     norce::query::AddressTypes,
     orders::MemoryOrders,
@@ -471,6 +472,7 @@ impl Bundle {
 
         let fingerprints = FingerprintKey::new(b"key of the bundle");
         let cut_mappings: Arc<dyn Mappings> = Interruptible::new(mappings.clone(), cut);
+        let cut_index: Arc<dyn KeyIndex> = Interruptible::new(mappings.clone(), cut);
         let cut_owed: Arc<dyn OwedRecords> = Interruptible::new(owed.clone(), cut);
         let cut_jobs: Arc<dyn ImportJobs> = Interruptible::new(import_jobs.clone(), cut);
         let to_imports: Arc<dyn Queue<ImportRequest>> = Interruptible::new(imports.clone(), cut);
@@ -483,6 +485,7 @@ impl Bundle {
             norce: clients.query.clone(),
             erps: erps.clone(),
             mappings: cut_mappings.clone(),
+            key_index: cut_index.clone(),
             owed: cut_owed.clone(),
             passes: cut_passes.clone(),
             reports: cut_reports.clone(),
@@ -511,6 +514,7 @@ impl Bundle {
             norce: clients.query.clone(),
             erps: erps.clone(),
             mappings: cut_mappings.clone(),
+            key_index: cut_index.clone(),
             owed: cut_owed.clone(),
             changes: to_changes.clone(),
             imports: to_imports.clone(),
@@ -531,6 +535,7 @@ impl Bundle {
         let by_hand = ChangeEvents {
             metrics: metrics.clone(),
             mappings: cut_mappings.clone(),
+            key_index: cut_index.clone(),
             owed: cut_owed.clone(),
             changes: to_changes,
             imports: to_imports.clone(),
@@ -574,6 +579,7 @@ impl Bundle {
                 events: Some(Ok(logs.receive_events.clone())),
                 stores: doctor::Stores {
                     mappings: Some(mappings.clone()),
+                    key_index: Some(mappings.clone()),
                     owed: Some(owed.clone()),
                     import_jobs: Some(import_jobs.clone()),
                     passes: Some(passes.clone()),

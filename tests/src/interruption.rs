@@ -22,8 +22,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
     Consistency,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, OrderText, Scope},
+    erp::NaturalKey,
     http::{Transport, TransportError},
     import_jobs::{ImportBatch, ImportJobs, ImportJobsError},
+    key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
         Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
         RecordFace, Reservation, Reserved,
@@ -557,6 +559,14 @@ interruptible! { Mappings as "mappings" {
     async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;
     async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError>;
+} }
+
+interruptible! { KeyIndex as "key-index" {
+    async fn holders(&self, scope: Scope, keys: &[NaturalKey], consistency: Consistency) -> Result<Vec<Holders>, MappingsError>;
+    async fn entries(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<Fingerprint>>, MappingsError>;
+    async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), MappingsError>;
+    async fn coverage(&self, scope: Scope, kind: EntityKind) -> Result<Option<Coverage>, MappingsError>;
+    async fn cover(&self, scope: Scope, kind: EntityKind, since: Option<DateTime<Utc>>, until: DateTime<Utc>) -> Result<(), MappingsError>;
 } }
 
 interruptible! { Passes as "passes" {

@@ -17,8 +17,8 @@ use shared::{
         OrganisationNumber, Personal, Scope, VatNumber,
     },
     erp::{
-        CompanyKey, CreateOutcome, Erp, ErpError, ErpId, ErpRecord, IdempotencyKey, Listing,
-        NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
+        CompanyKey, CreateOutcome, Erp, ErpError, ErpId, ErpRecord, FilterProof, IdempotencyKey,
+        KeyField, Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
         business_central::{BusinessCentral, BusinessCentralSettings},
     },
     http::Deadline,
@@ -26,7 +26,7 @@ use shared::{
 use tests::{
     business_central_simulator::{
         ApplicationAccess, BusinessCentralSimulator, CompanySettings, ContactRecord,
-        CustomerRecord, Entity, Fault, LostAnswer, Settings,
+        CustomerRecord, EmailChains, Entity, Fault, LostAnswer, Settings, TaxNumberFilter,
     },
     in_process::InProcess,
 };
@@ -55,6 +55,14 @@ impl World {
             company,
             erp,
         }
+    }
+
+    /// A filter on VAT numbers filters.
+    fn that_filters() -> Self {
+        Self::with(Settings {
+            tax_number_filter: TaxNumberFilter::Filters,
+            ..Settings::default()
+        })
     }
 
     /// The number series allows numbers that the client chooses.
@@ -321,7 +329,7 @@ async fn p2_a_number_of_another_type_of_record_is_never_adopted() {
 async fn p2_without_a_number_a_lost_create_is_ambiguous_and_the_natural_key_finds_it() {
     for instead in lost_answers() {
         for party in [person(), company()] {
-            let world = World::new();
+            let world = World::that_filters();
             world.simulator.inject(Fault::lost_answer(instead).times(1));
             let outcome = world.create(None, &party).await.unwrap();
             assert!(matches!(outcome, CreateOutcome::Ambiguous { .. }));
@@ -573,7 +581,7 @@ async fn a_link_to_another_host_is_not_followed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_company_is_found_by_its_vat_number_however_it_is_written() {
-    let world = World::new();
+    let world = World::that_filters();
     let record = world.created(&company()).await;
     let bare = Party {
         vat_number: VatNumber::parse("556036-0793"),
@@ -1020,6 +1028,103 @@ async fn keys_are_looked_up_fifteen_at_a_time() {
         let log = world.simulator.requests();
         let asked = log.count(&Method::GET, Entity::Customers);
         assert_eq!(asked, requests, "{} keys", keys.len());
+    }
+}
+
+/// A filter on VAT numbers may be refused, be ignored, match nothing, or filter; one on addresses filters.
+#[tokio::test]
+async fn what_a_filter_does_is_found_out_by_trying_it_once() {
+    for (mode, expected) in [
+        (TaxNumberFilter::Refused, FilterProof::Refused),
+        (TaxNumberFilter::Ignored, FilterProof::Ignored),
+        (TaxNumberFilter::MatchesNothing, FilterProof::MatchesNothing),
+        (TaxNumberFilter::Filters, FilterProof::Filters),
+    ] {
+        let world = World::with(Settings {
+            tax_number_filter: mode,
+            ..Settings::default()
+        });
+        let proof = async |field| world.erp.key_filter(field, soon()).await.unwrap();
+        // A register in which there is nothing to try it with, and then a number that is spelled otherwise.
+        assert_eq!(proof(KeyField::VatNumber).await, FilterProof::Unknown);
+        assert_eq!(proof(KeyField::Email).await, FilterProof::Unknown);
+        let add = |name: &str, country: &str, number: &str| {
+            let properties = json!({"displayName": name, "type": "Company", "country": country,
+                "taxRegistrationNumber": number});
+            let added = world.simulator.add_customer(world.company, &properties);
+            added.unwrap();
+        };
+        add("Spelled", "US", "SE 556036-0793 01");
+        assert_eq!(proof(KeyField::VatNumber).await, FilterProof::Unknown);
+        add("Acme", "SE", "SE556036079301");
+        add("Other", "SE", "SE556012579001");
+        world.add_customer("N1", "Person", "Anna.Ek@example.com");
+        for _ in 0..2 {
+            assert_eq!(proof(KeyField::VatNumber).await, expected, "{mode:?}");
+            assert_eq!(proof(KeyField::Email).await, FilterProof::Filters);
+            // It is remembered.
+            world.simulator.forget_requests();
+        }
+        let log = world.simulator.requests();
+        assert_eq!(log.count(&Method::GET, Entity::Customers), 0);
+    }
+}
+
+/// With one company alone, a filter that is ignored returns what a filter that filters would.
+#[tokio::test]
+async fn a_filter_that_is_ignored_is_seen_to_be_in_a_register_of_one() {
+    let world = World::with(Settings {
+        tax_number_filter: TaxNumberFilter::Ignored,
+        ..Settings::default()
+    });
+    world.created(&company()).await;
+    let proof = world.erp.key_filter(KeyField::VatNumber, soon()).await;
+    assert_eq!(proof.unwrap(), FilterProof::Ignored);
+}
+
+/// Where a server refuses several addresses in one filter, each one is a request, and nobody is missed.
+#[tokio::test]
+async fn several_addresses_are_asked_for_one_by_one_where_a_chain_is_refused() {
+    for (chains, first, then) in [
+        (EmailChains::WithSchemaVersion, 1, 1),
+        // Refused once, and then three requests for each resource.
+        (EmailChains::Refused, 1 + 3, 3),
+    ] {
+        let world = World::with(Settings {
+            email_chains: chains,
+            ..Settings::default()
+        });
+        let ids: Vec<Uuid> = (0..2)
+            .map(|number| {
+                let email = format!("anna.{number}@example.com");
+                world
+                    .add_customer(&format!("N{number}"), "Person", &email)
+                    .id
+            })
+            .collect();
+        let keys: Vec<NaturalKey> = (0..3)
+            .map(|number| format!("anna.{number}@example.com"))
+            .map(|email| NaturalKey::Email(EmailKey::parse(&email).unwrap()))
+            .collect();
+        for requests in [first, then] {
+            world.simulator.forget_requests();
+            let found = world
+                .erp
+                .holders_of_keys(EntityKind::Customer, &keys, soon());
+            let mut found: Vec<String> = found
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|(_, id)| id.id)
+                .collect();
+            found.sort();
+            let mut expected: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+            expected.sort();
+            assert_eq!(found, expected);
+            let log = world.simulator.requests();
+            let asked = log.count(&Method::GET, Entity::Customers);
+            assert_eq!(asked, requests, "{chains:?}");
+        }
     }
 }
 

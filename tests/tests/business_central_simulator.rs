@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tests::business_central_simulator::{
-    ANSWER_LOST, ApplicationAccess, BusinessCentralSimulator, CompanySettings, Entity, Fault,
-    LostAnswer, Settings,
+    ANSWER_LOST, ApplicationAccess, BusinessCentralSimulator, CompanySettings, EmailChains, Entity,
+    Fault, LostAnswer, Settings, TaxNumberFilter,
 };
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -630,9 +630,71 @@ async fn values_must_fit_their_fields() {
     );
 }
 
+/// The property is no field of the table (erp-apis §1.5).
+#[tokio::test(start_paused = true)]
+async fn a_filter_on_vat_numbers_does_what_the_settings_say() {
+    for (mode, expected) in [
+        (TaxNumberFilter::Refused, None),
+        (TaxNumberFilter::Ignored, Some(2)),
+        (TaxNumberFilter::MatchesNothing, Some(0)),
+        (TaxNumberFilter::Filters, Some(1)),
+    ] {
+        let client = Client::new(Settings {
+            tax_number_filter: mode,
+            ..Settings::default()
+        })
+        .await;
+        for number in ["SE556036079301", "SE556012579001"] {
+            let named =
+                json!({"displayName": "Acme", "type": "Company", "taxRegistrationNumber": number});
+            client.created(named).await;
+        }
+        client
+            .created(json!({"displayName": "Anna", "type": "Person"}))
+            .await;
+        let answer = client
+            .filter("taxRegistrationNumber eq 'SE556036079301' and type eq 'Company'")
+            .await;
+        match expected {
+            Some(rows) => assert_eq!(
+                answer.json()["value"].as_array().unwrap().len(),
+                rows,
+                "{mode:?}"
+            ),
+            None => refused(&answer, StatusCode::BAD_REQUEST, "BadRequest"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_addresses_in_one_filter_need_the_schema_version_or_are_refused() {
+    let chain = "(tolower(email) eq 'a@example.com' or tolower(email) eq 'b@example.com') and type eq 'Person'";
+    let chain: String = url::form_urlencoded::byte_serialize(chain.as_bytes()).collect();
+    for (chains, with_version) in [
+        (EmailChains::WithSchemaVersion, StatusCode::OK),
+        (EmailChains::Refused, StatusCode::BAD_REQUEST),
+    ] {
+        let client = Client::new(Settings {
+            email_chains: chains,
+            ..Settings::default()
+        })
+        .await;
+        let url = format!("customers?$filter={chain}");
+        assert_eq!(client.get(&url).await.status, StatusCode::BAD_REQUEST);
+        let url = format!("{url}&$schemaversion=2.1");
+        assert_eq!(client.get(&url).await.status, with_version);
+        let one = client.filter("tolower(email) eq 'a@example.com'").await;
+        assert_eq!(one.status, StatusCode::OK);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn vat_numbers_follow_the_formats_of_their_country_but_are_not_unique() {
-    let client = Client::with_defaults().await;
+    let client = Client::new(Settings {
+        tax_number_filter: TaxNumberFilter::Filters,
+        ..Settings::default()
+    })
+    .await;
     let acme = |country: &str, number: &str| json!({"displayName": "Acme", "country": country, "taxRegistrationNumber": number});
     for (country, number) in [
         ("SE", "5560360793"),

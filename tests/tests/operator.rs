@@ -274,13 +274,15 @@ async fn only_fault(bundle: &Bundle, broken: &str) -> (String, String, String) {
 }
 
 /// Checks that cannot fail alone.
-const SEVERAL_EFFECTS: [&str; 7] = [
+const SEVERAL_EFFECTS: [&str; 9] = [
     "norce identity",
     "events about changed customers",
     "events about changed companies",
     "events about new orders",
     "erp client: reachable",
     "erp client: customers can be read",
+    "erp client: filters",
+    "index of keys client: customer",
     "table passes",
 ];
 
@@ -441,6 +443,17 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
             }),
         ),
         broken(
+            "index of keys client: company",
+            "Business Central refuses a filter on it",
+            r#"{"action":"pass","mode":"full"}"#,
+            Box::new(|bundle, _| {
+                let company = json!({"displayName": "Bolaget AB", "type": "Company",
+                    "taxRegistrationNumber": "SE556036079301"});
+                let added = bundle.erp.add_customer(bundle.erp_company(), &company);
+                added.unwrap();
+            }),
+        ),
+        broken(
             "queue jobs: reachable",
             "the queue cannot be reached",
             "JOBS_QUEUE_URL",
@@ -581,7 +594,17 @@ fn faults(report: &Value) -> Vec<(String, String, String)> {
 
 #[tokio::test(start_paused = true)]
 async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
-    let cases: [(&str, usize, &str, Break); 8] = [
+    let cases: [(&str, usize, &str, Break); 9] = [
+        (
+            "index of keys client: customer",
+            2,
+            "CODE_MAPPINGS_TABLE",
+            Box::new(|bundle, aws| {
+                let key = FingerprintKey::new(b"k");
+                let index = DynamoDbMappings::new(aws, "none", key);
+                bundle.operator.doctor.stores.key_index = Some(Arc::new(index));
+            }),
+        ),
         (
             "events about changed customers",
             3,
@@ -603,7 +626,7 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
         ),
         (
             "erp client: reachable",
-            3,
+            4,
             "ErpBaseUrl",
             Box::new(|bundle, _| {
                 bundle
@@ -613,7 +636,7 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
         ),
         (
             "erp client: reachable",
-            3,
+            4,
             "Microsoft Entra applications",
             Box::new(|bundle, _| {
                 bundle
@@ -623,7 +646,7 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
         ),
         (
             "erp client: reachable",
-            3,
+            4,
             "ERP is up",
             Box::new(|bundle, _| {
                 bundle

@@ -18,6 +18,7 @@ use shared::{
     domain::{Code, EntityRef},
     erp::{CreateOutcome, Erp, ErpRecord, IdempotencyKey, NaturalKey, Party},
     http::Deadline,
+    key_index::{Lookup, MAX_HOLDERS, RecordFinder},
     mappings::{Binding, CodeDelivery, Reservation, Reserved},
     matching::{self, Verdict},
     owed::Reason,
@@ -181,6 +182,7 @@ impl ChangeEvents {
                 sent.delivery_addresses = sent.delivery_addresses.filter(Vec::is_empty);
                 binding.shop_fingerprint = Some(self.shop_fingerprint(&sent)?);
                 self.bind(entity, &binding).await?;
+                self.list(entity.scope, &record).await?;
                 Ok((binding, Origin::Created))
             }
             // The reservation is ours and nothing had this code when it was made: an attempt of ours has made it since.
@@ -260,7 +262,7 @@ impl ChangeEvents {
             }
         }
         let hits = self
-            .holders(erp, party, keys, deadline)
+            .holders(erp, entity, party, keys, deadline)
             .await
             .map_err(stop)?;
         if hits.is_empty() {
@@ -289,19 +291,28 @@ impl ChangeEvents {
     async fn holders(
         &self,
         erp: &dyn Erp,
+        entity: EntityRef,
         party: &Party,
         keys: &Keys,
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, Failure> {
-        let mut holders: Vec<ErpRecord> = Vec::new();
-        for key in &keys.natural {
-            for record in erp.find_by_key(&party.kind, key, deadline).await? {
-                if !holders.iter().any(|known| known.id == record.id) {
-                    holders.push(record);
-                }
-            }
+        if keys.natural.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(holders)
+        let (index, fingerprints) = (self.key_index.as_ref(), &self.fingerprints);
+        // A finder of its own for each look-up: it must not remember what was there before a create was sent.
+        let finder = RecordFinder::new(erp, index, fingerprints, entity.scope);
+        match finder.find(&party.kind, &keys.natural, deadline).await? {
+            Lookup::Found(hits) => Ok(hits),
+            Lookup::Crowded => Err(Failure::owed(
+                Reason::Conflict,
+                format!(
+                    "more than {MAX_HOLDERS} ERP records have the {} of {entity}: put the right code on it in Norce",
+                    NaturalKey::name_of(entity.kind)
+                ),
+            )),
+            Lookup::NotYet(reason) => Err(Failure::owed(Reason::MissingPrerequisite, reason)),
+        }
     }
 
     /// Whether one of these creates has made the record that has the asked-for code. A reservation alone does not say so:
@@ -386,6 +397,7 @@ impl ChangeEvents {
             binding.shop_fingerprint = Some(self.fingerprints.of(&"made by an earlier attempt")?);
         }
         self.bind(entity, &binding).await?;
+        self.list(entity.scope, &found.record).await?;
         Ok(binding)
     }
 }

@@ -352,8 +352,9 @@ impl ChangeEvents {
         let delivery = CodeDelivery::Confirmed {
             at: self.clock.now(),
         };
-        let binding = Binding::new(hit.code, hit.id, delivery);
+        let binding = Binding::new(hit.code.clone(), hit.id.clone(), delivery);
         self.bind(entity, &binding).await?;
+        self.list(entity.scope, &hit).await?;
         Ok(Some(binding))
     }
 
@@ -591,12 +592,13 @@ impl ChangeEvents {
             };
             let (ours, kept) = self.keep(&binding.kept, is_first, party, &seen)?;
             let ours = party::without_erp_owned(&ours, self.policy.erp_owns, Some(&seen));
-            let written = match erp.update(&seen, &ours, deadline).await? {
-                UpdateOutcome::Unchanged(_) => false,
-                UpdateOutcome::Updated(_) => true,
+            let (record, written) = match erp.update(&seen, &ours, deadline).await? {
+                UpdateOutcome::Unchanged(record) => (record, false),
+                UpdateOutcome::Updated(record) => (record, true),
                 UpdateOutcome::Stale => continue,
                 UpdateOutcome::Gone => break,
             };
+            self.list(entity.scope, &record).await?;
             binding.shop_fingerprint = Some(fingerprint);
             binding.kept = kept;
             return Ok(written);

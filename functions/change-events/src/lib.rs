@@ -17,6 +17,7 @@ mod forget;
 mod gone;
 mod hand_on;
 mod kept;
+mod key_index;
 mod merge;
 mod order;
 mod party;
@@ -28,6 +29,7 @@ use shared::{
     domain::{Cause, ChangeMessage, Clock, EntityRef, FingerprintKey, ImportRequest, Scope, Shops},
     erp::Erp,
     http::Deadline,
+    key_index::KeyIndex,
     mappings::Mappings,
     norce::NorceQuery,
     owed::{NewOwed, OwedRecords, Reason, Stage, Subject},
@@ -57,6 +59,8 @@ pub struct ChangeEvents {
     pub erps: HashMap<Scope, Arc<dyn Erp>>,
     /// The code mappings.
     pub mappings: Arc<dyn Mappings>,
+    /// Which records of the ERP hold a natural key.
+    pub key_index: Arc<dyn KeyIndex>,
     /// What could not be brought across.
     pub owed: Arc<dyn OwedRecords>,
     /// More of the messages that are handled here.

@@ -59,16 +59,15 @@ async fn build(
     let norce = foundation
         .norce(&guard, &configuration.norce, &configuration.shops)
         .await?;
+    let table = &configuration.code_mappings_table;
+    let mappings = Arc::new(DynamoDbMappings::new(aws, table, fingerprints.clone()));
     Ok(ChangeEvents {
         norce: norce.query,
         erps: foundation
             .erps(&guard, &configuration.erp, &configuration.shops)
             .await?,
-        mappings: Arc::new(DynamoDbMappings::new(
-            aws,
-            &configuration.code_mappings_table,
-            fingerprints.clone(),
-        )),
+        key_index: mappings.clone(),
+        mappings,
         owed: Arc::new(DynamoDbOwed::new(aws, &configuration.owed_table)),
         changes: Arc::new(SqsQueue::new(aws, &configuration.changes.queue_url)),
         imports: Arc::new(SqsQueue::new(aws, &configuration.imports_queue_url)),

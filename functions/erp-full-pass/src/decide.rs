@@ -13,7 +13,7 @@
 //! | unknown | anything else | conflict |
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,6 +26,7 @@ use shared::{
     },
     erp::{CompanyKey, Erp, ErpRecord, changed_groups},
     http::Deadline,
+    key_index::{KeyHolders, MAX_HOLDERS, RecordFinder},
     mappings::{CodeDelivery, Known, Mapping, READ_AT_ONCE, RecordFace},
     matching::{self, ErpCandidate, NorceCandidate, Owner, RecordVerdict, Standing},
     norce::{Asked, Found},
@@ -54,6 +55,8 @@ pub(crate) enum Decision {
     Act(Action),
     /// It is left alone.
     Skip(Skipped),
+    /// It cannot be told yet: once more when everything has been read.
+    Defer,
 }
 
 /// A record that is left alone.
@@ -117,6 +120,8 @@ pub(crate) struct Asking {
 pub(crate) struct Rules<'a> {
     pub(crate) pass: &'a ErpFullPass,
     pub(crate) erp: &'a dyn Erp,
+    /// Who holds a natural key.
+    pub(crate) finder: RecordFinder<'a>,
     /// The groups of fields that Norce is told.
     pub(crate) told: FieldGroups,
     /// The organisations that contacts were seen to belong to.
@@ -136,7 +141,33 @@ fn conflict(record: &ErpRecord, detail: String) -> Decision {
     })
 }
 
+fn not_yet(record: &ErpRecord, detail: String) -> Decision {
+    Decision::Act(Action::Owe {
+        kind: record.entity_kind(),
+        record: record.id.clone(),
+        code: Some(record.code.clone()),
+        reason: Reason::MissingPrerequisite,
+        detail,
+    })
+}
+
 impl Rules<'_> {
+    /// Leaves what cannot be told yet to the end of the walk, where there is room to remember it.
+    fn defer(decided: &mut [(ErpId, Decision)], room: usize) {
+        let untold = decided.iter_mut().filter(|(_, decision)| {
+            matches!(
+                decision,
+                Decision::Act(Action::Owe {
+                    reason: Reason::MissingPrerequisite,
+                    ..
+                })
+            )
+        });
+        for (_, decision) in untold.take(room) {
+            *decision = Decision::Defer;
+        }
+    }
+
     /// What the face of a record tells. This is all that most records of a pass need, and allocates nothing for them.
     pub(crate) fn look(&self, record: &ErpRecord, face: Option<&RecordFace>) -> Result<Look, Halt> {
         let Some(face) = face else {
@@ -195,12 +226,14 @@ impl Rules<'_> {
         }
     }
 
-    /// Decides about records of one kind whose faces did not tell enough, many at a time.
+    /// Decides about records of one kind whose faces did not tell enough, many at a time. `later`: how many can be
+    /// deferred to the end of the walk.
     pub(crate) async fn ask(
         &self,
         kind: EntityKind,
         asking: Vec<Asking>,
         run: &mut Run,
+        later: usize,
         deadline: Deadline,
     ) -> Result<Vec<(ErpId, Decision)>, Halt> {
         let (mut unknown, mut others) = (Vec::new(), Vec::new());
@@ -215,6 +248,7 @@ impl Rules<'_> {
         if !unknown.is_empty() {
             self.unknown(kind, unknown, &mut others, &mut decided, run, deadline)
                 .await?;
+            Self::defer(&mut decided, later);
         }
         if !others.is_empty() {
             self.known(kind, others, &mut decided, run, deadline)
@@ -466,6 +500,15 @@ impl Rules<'_> {
                 decided.push((key, conflict(&record, detail)));
                 continue;
             }
+            let by_key = match &hit {
+                Hit::Keys(_) => true,
+                Hit::Nobody => self.pass.settings.import_unknown,
+                Hit::Code(_) => false,
+            };
+            if let (true, Some(obstacle)) = (by_key, rivals.obstacle(&record)) {
+                decided.push((key, obstacle));
+                continue;
+            }
             let mut decision = match hit {
                 Hit::Nobody => self.new_in_norce(&record, &rivals, run, deadline).await?,
                 Hit::Code(found) => {
@@ -515,13 +558,14 @@ impl Rules<'_> {
         kind: EntityKind,
         record: &ErpRecord,
         found: &[&Found],
-        rivals: &[Rival],
+        rivals: &Rivals,
         known: &KnownOfNorce<'_>,
         run: &mut Run,
         deadline: Deadline,
     ) -> Result<RecordVerdict, Halt> {
         let keys = record.keys(kind);
         let others: Vec<&Rival> = rivals
+            .records
             .iter()
             .filter(|rival| rival.id != record.id)
             .filter(|rival| rival.keys.iter().any(|key| keys.contains(key)))
@@ -609,7 +653,7 @@ impl Rules<'_> {
         candidates: &[(ErpRecord, Hit<'_>)],
         run: &mut Run,
         deadline: Deadline,
-    ) -> Result<Vec<Rival>, Halt> {
+    ) -> Result<Rivals, Halt> {
         let scope = run.scope;
         let inserts = self.pass.settings.import_unknown;
         let asked: Vec<&ErpRecord> = candidates
@@ -623,11 +667,15 @@ impl Rules<'_> {
             .collect();
         let keys: Vec<NaturalKey> = asked.iter().flat_map(|record| record.keys(kind)).collect();
         if keys.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Rivals::default());
         }
         run.cost.erp_calls += 1;
-        let holders = self.erp.holders_of_keys(kind, &keys, deadline);
-        let holders = holders.timed(&mut run.cost.erp_wait_ms).await?;
+        let holders = self.finder.holders(kind, &keys, &asked, deadline);
+        let KeyHolders {
+            holders,
+            crowded,
+            not_yet,
+        } = holders.timed(&mut run.cost.erp_wait_ms).await?;
         let is_shared = |key: &NaturalKey, id: &ErpId| {
             let mut others = asked.iter().filter(|record| record.id != *id);
             others.any(|record| record.keys(kind).contains(key))
@@ -638,7 +686,11 @@ impl Rules<'_> {
             .map(|(_, id)| id)
             .collect();
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Rivals {
+                records: Vec::new(),
+                crowded,
+                not_yet,
+            });
         }
         let ids: Vec<ErpId> = ids.into_iter().collect();
         run.cost.erp_calls += 1;
@@ -688,7 +740,11 @@ impl Rules<'_> {
                 made: false,
             },
         });
-        Ok(rivals.collect())
+        Ok(Rivals {
+            records: rivals.collect(),
+            crowded,
+            not_yet,
+        })
     }
 
     fn refused(
@@ -776,13 +832,14 @@ impl Rules<'_> {
     async fn new_in_norce(
         &self,
         record: &ErpRecord,
-        rivals: &[Rival],
+        rivals: &Rivals,
         run: &mut Run,
         deadline: Deadline,
     ) -> Result<Decision, Halt> {
         let kind = record.entity_kind();
         let keys = record.keys(kind);
         let mut others = rivals
+            .records
             .iter()
             .filter(|rival| rival.id != record.id && rival.candidate.owner != Owner::Forgotten)
             .filter(|rival| rival.keys.iter().any(|key| keys.contains(key)));
@@ -975,6 +1032,33 @@ struct KnownOfNorce<'a> {
     mappings: &'a HashMap<EntityRef, Mapping>,
     /// Bindings whose record the ERP does not have any more.
     gone: &'a HashMap<EntityRef, ErpId>,
+}
+
+/// Who else has the keys of candidates.
+#[derive(Default)]
+struct Rivals {
+    records: Vec<Rival>,
+    /// Keys that more records have than can be told apart.
+    crowded: BTreeSet<NaturalKey>,
+    /// Keys that others may have: why that cannot be told yet, and what ends it.
+    not_yet: BTreeMap<NaturalKey, String>,
+}
+
+impl Rivals {
+    /// Why nothing can be decided about a record by its keys.
+    fn obstacle(&self, record: &ErpRecord) -> Option<Decision> {
+        let kind = record.entity_kind();
+        let keys = record.keys(kind);
+        if keys.iter().any(|key| self.crowded.contains(key)) {
+            let detail = format!(
+                "more than {MAX_HOLDERS} records of the ERP have the same {}: which of them is in Norce cannot be told; give the right one's code to the {kind} in Norce",
+                NaturalKey::name_of(kind)
+            );
+            return Some(conflict(record, detail));
+        }
+        let reason = keys.iter().find_map(|key| self.not_yet.get(key))?;
+        Some(not_yet(record, reason.clone()))
+    }
 }
 
 /// Another record of the ERP with a key of a candidate.

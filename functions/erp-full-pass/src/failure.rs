@@ -83,5 +83,6 @@ always_worth_another_try!(
     PassesError,
     QueueError,
     ReportsError,
+    crate::retry::RetryError,
     serde_json::Error
 );

@@ -9,6 +9,7 @@
 //! action      what was decided, as it is written down and then done
 //! report      what a plan leaves
 //! retry       what is owed, tried again by itself
+//! key_index   the index of natural keys, filled from every page
 //! heartbeat   metrics of the state that no event changes
 //! ```
 //!
@@ -22,6 +23,7 @@ mod configuration;
 mod decide;
 mod failure;
 mod heartbeat;
+mod key_index;
 pub mod report;
 mod retry;
 mod run;
@@ -44,6 +46,7 @@ use shared::{
     },
     erp::Erp,
     http::Deadline,
+    key_index::KeyIndex,
     mappings::Mappings,
     norce::NorceQuery,
     owed::OwedRecords,
@@ -102,6 +105,8 @@ pub struct ErpFullPass {
     pub erps: HashMap<Scope, Arc<dyn Erp>>,
     /// The code mappings.
     pub mappings: Arc<dyn Mappings>,
+    /// Which records of the ERP hold a natural key.
+    pub key_index: Arc<dyn KeyIndex>,
     /// What could not be brought across.
     pub owed: Arc<dyn OwedRecords>,
     /// Runs, leases and watermarks.

@@ -91,14 +91,13 @@ async fn build(
             .map_err(|error| WiringError::Erp(error.to_string()))?;
     }
     let imports = Arc::new(SqsQueue::new(aws, &configuration.imports_queue_url));
+    let table = &configuration.code_mappings_table;
+    let mappings = Arc::new(DynamoDbMappings::new(aws, table, fingerprints.clone()));
     Ok(ErpFullPass {
         norce: norce.query,
         erps,
-        mappings: Arc::new(DynamoDbMappings::new(
-            aws,
-            &configuration.code_mappings_table,
-            fingerprints.clone(),
-        )),
+        key_index: mappings.clone(),
+        mappings,
         owed: Arc::new(DynamoDbOwed::new(aws, &configuration.owed_table)),
         passes: Arc::new(DynamoDbPasses::new(aws, &configuration.passes_table)),
         reports: Arc::new(S3Reports::new(aws, &configuration.reports_bucket)),

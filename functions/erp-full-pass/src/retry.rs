@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use shared::{
     Consistency,
+    domain::Scope,
     http::Deadline,
-    owed::{Earliest, Owed, OwedCounts, OwedError, fold},
+    owed::{Earliest, Owed, OwedCounts, OwedError, Reason, Stage, Subject, fold},
 };
 use thiserror::Error;
 use uuid::Uuid;
@@ -48,6 +49,40 @@ pub struct Retried {
 }
 
 impl ErpFullPass {
+    /// Sends what was owed because not all records of the ERP had been read, now that they are.
+    ///
+    /// # Errors
+    /// [`RetryError`]; what was sent by then may be sent again, which does no harm.
+    pub(crate) async fn retry_prerequisites(
+        &self,
+        scope: Scope,
+        deadline: Deadline,
+    ) -> Result<(), RetryError> {
+        let now = self.clock.now();
+        let mut waiting: Earliest<Owed> = Earliest::new(MOST_AT_ONCE);
+        let each = |owed: Owed| {
+            let is_of_scope =
+                matches!(&owed.subject, Subject::Entity(entity) if entity.scope == scope);
+            let is_waiting = owed.reason == Reason::MissingPrerequisite && owed.dismissed.is_none();
+            if is_of_scope && is_waiting && owed.stage == Stage::ToErp {
+                waiting.push(owed.last, owed);
+            }
+        };
+        // What a stale page lacks is tried again by itself, a little later.
+        let list = self.owed.as_ref();
+        fold(list, Consistency::Eventual, deadline, TIME_TO_SEND, each).await?;
+        for owed in waiting.into_vec() {
+            if !deadline.allows(TIME_FOR_ONE) {
+                break;
+            }
+            if let Some(change) = owed.change(now, Uuid::new_v4()) {
+                self.changes.send(&[change], Duration::ZERO).await?;
+                self.owed.note_retry(&owed.subject, owed.stage, now).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sends what is due to `changes`, the longest due first.
     ///
     /// # Errors

@@ -91,6 +91,10 @@ pub(crate) struct Work {
     /// Records of which something was owed when the run began, and which it has not met yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owed: Option<BTreeSet<ErpId>>,
+    /// Everything that it reads has been listed in the index of natural keys, since it began. A run of a version that
+    /// did not do so goes on without it.
+    #[serde(default)]
+    pub(crate) lists_keys: bool,
     /// What is being done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) outbox: Vec<Action>,
@@ -147,6 +151,7 @@ impl Work {
             after: None,
             pending: Vec::new(),
             owed: None,
+            lists_keys: true,
             outbox: Vec::new(),
             counts_before: Counts::default(),
             plan: dry_run.then(PlanWork::default),
@@ -256,6 +261,17 @@ impl Step<'_> {
                     self.lines.push(skipped.plan_line());
                 }
                 true
+            }
+            Decision::Defer => {
+                // It is seen again, at the end of the walk.
+                self.run.counts.seen -= 1;
+                if let Some(record) = record {
+                    self.work
+                        .owed
+                        .get_or_insert_default()
+                        .insert(record.clone());
+                }
+                return;
             }
             Decision::Act(action) => {
                 let resolved = action.settles();
@@ -593,7 +609,10 @@ impl ErpFullPass {
     async fn take_watermarks(&self, run: &mut Run, deadline: Deadline) -> Result<(), Halt> {
         let key = lease_key(run);
         for kind in kinds(run) {
-            if let Some(watermark) = self.passes.watermark(key, kind).await? {
+            // Where the index of keys was never complete, everything has to be read once, as without a watermark: an
+            // earlier version has left the watermark, and the full pass has no schedule unless somebody wants one.
+            let is_indexed = key.sweep || self.key_index.coverage(run.scope, kind).await?.is_some();
+            if let (Some(watermark), true) = (self.passes.watermark(key, kind).await?, is_indexed) {
                 run.watermarks_before.insert(kind, watermark);
             }
         }
@@ -763,7 +782,7 @@ fn lease_key(run: &Run) -> LeaseKey {
     }
 }
 
-fn kinds(run: &Run) -> Vec<EntityKind> {
+pub(crate) fn kinds(run: &Run) -> Vec<EntityKind> {
     match run.kind {
         Some(kind) => vec![kind],
         None => vec![EntityKind::Company, EntityKind::Customer],

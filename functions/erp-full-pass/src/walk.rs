@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     future::Future,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use shared::{
     domain::{EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, PassMode, Resource, Scope},
     erp::{ErpRecord, Listing, RecordPage, Unusable, UnusableRecord},
     http::Deadline,
+    key_index::{KeyIndex, ReadOnly, RecordFinder},
     mappings::{Mapping, READ_AT_ONCE, RecordFace},
     norce::LOOKED_UP_AT_ONCE,
     owed::{Earliest, Owed, Reason, Stage, Subject, fold},
@@ -72,9 +73,15 @@ impl ErpFullPass {
             at_least: None,
             reason: error.to_string(),
         })?;
+        let index: Arc<dyn KeyIndex> = if step.run.dry_run {
+            Arc::new(ReadOnly(self.key_index.clone()))
+        } else {
+            self.key_index.clone()
+        };
         let rules = Rules {
             pass: self,
             erp,
+            finder: RecordFinder::new(erp, index.as_ref(), &self.fingerprints, scope),
             told,
             companies: Mutex::default(),
         };
@@ -94,7 +101,15 @@ impl ErpFullPass {
             // What is left of a part is asked at its end: fewer than fit into one look-up.
             self.ask_all(&rules, step, &mut pending, 1, deadline)
                 .await?;
+            let was_records = matches!(step.work.part, Part::Records { .. });
             step.next_part();
+            if was_records && step.work.part == Part::Owed {
+                // Before what is left is looked at again: now it can be told who holds a key.
+                if self.cover(step).await? {
+                    self.retry_prerequisites(scope, deadline).await?;
+                }
+                rules.finder.refresh();
+            }
             step.commit(self, &pending).await?;
             step.check_time(self, &pending, deadline).await?;
         }
@@ -162,7 +177,11 @@ impl ErpFullPass {
     }
 
     /// From when on a delta pass reads the records of a resource; `None`: all of them.
-    fn since(&self, run: &Run, resource: Resource) -> Option<chrono::DateTime<chrono::Utc>> {
+    pub(crate) fn since(
+        &self,
+        run: &Run,
+        resource: Resource,
+    ) -> Option<chrono::DateTime<chrono::Utc>> {
         if run.mode != PassMode::Delta {
             return None;
         }
@@ -229,7 +248,9 @@ impl ErpFullPass {
             Consistency::Eventual
         };
         let faces = self.mappings.records(step.run.scope, &ids, consistency);
-        for (record, face) in records.into_iter().zip(faces.await?) {
+        let faces = faces.await?;
+        self.list(step.run, &records, &faces).await?;
+        for (record, face) in records.into_iter().zip(faces) {
             let record = as_in_norce(record, face.as_ref());
             match rules.look(&record, face.as_ref())? {
                 Look::Decided(decision) => {
@@ -267,7 +288,16 @@ impl ErpFullPass {
                 let some: Vec<Asking> = asking
                     .drain(..asking.len().min(LOOKED_UP_AT_ONCE))
                     .collect();
-                for (record, decision) in rules.ask(*kind, some, step.run, deadline).await? {
+                // The Owed part is the last one that meets a record of the ERP.
+                let later = match step.work.part {
+                    Part::Records { .. } => {
+                        let owed = step.work.owed.as_ref().map_or(0, BTreeSet::len);
+                        MOST_OWED.saturating_sub(owed)
+                    }
+                    _ => 0,
+                };
+                let decided = rules.ask(*kind, some, step.run, later, deadline).await?;
+                for (record, decision) in decided {
                     step.decided(decision, Some(&record));
                 }
             }

@@ -1,6 +1,7 @@
 //! `doctor`: is everything as it must be? Each check says what it saw and, where something is wrong, what to do. A check
 //! that fails does not stop the others, and a part that could not be built is a failed check.
 
+mod lookups;
 mod subscriptions;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -15,6 +16,7 @@ use shared::{
     erp::{Erp, ErpError, Listing, Resource},
     http::{Deadline, TokenError},
     import_jobs::ImportJobs,
+    key_index::KeyIndex,
     logs::Logs,
     mappings::Mappings,
     norce::{NorceError, query::ListedApplication},
@@ -100,6 +102,8 @@ pub enum SecretText {
 pub struct Stores {
     /// The code mappings.
     pub mappings: Option<Arc<dyn Mappings>>,
+    /// The index of natural keys, in the same table.
+    pub key_index: Option<Arc<dyn KeyIndex>>,
     /// The owed records.
     pub owed: Option<Arc<dyn OwedRecords>>,
     /// The import jobs.
@@ -218,6 +222,7 @@ impl Doctor {
             .into_iter()
             .chain(self.event_checks(deadline))
             .chain(self.erp_checks(deadline))
+            .chain(self.lookup_checks(deadline))
             .chain(self.queue_checks())
             .chain(self.outgoing_checks())
             .chain(self.store_checks())
@@ -471,6 +476,7 @@ impl Doctor {
     fn store_checks(&self) -> Vec<Planned<'_>> {
         let Stores {
             mappings,
+            key_index: _,
             owed,
             import_jobs,
             passes,

@@ -18,9 +18,11 @@ use shared::{
     },
     erp::{
         Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpImage, ErpRecord,
-        IdempotencyKey, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, UpdateOutcome,
+        FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
+        Resource, UpdateOutcome,
     },
     http::Deadline,
+    key_index::ReadOnly,
     mappings::{
         Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
         RecordFace, Reservation, Reserved,
@@ -69,6 +71,7 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
         norce: real.norce.clone(),
         erps: erps.collect(),
         mappings: dry_mappings(real.mappings.clone(), notes.clone()),
+        key_index: Arc::new(ReadOnly(real.key_index.clone())),
         owed: Arc::new(Dry {
             inner: real.owed.clone(),
             notes: notes.clone(),
@@ -505,6 +508,14 @@ impl Erp for Dry<dyn Erp> {
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError> {
         self.inner.find_by_key(kind, key, deadline).await
+    }
+
+    async fn key_filter(
+        &self,
+        field: KeyField,
+        deadline: Deadline,
+    ) -> Result<FilterProof, ErpError> {
+        self.inner.key_filter(field, deadline).await
     }
 
     async fn create(

@@ -129,7 +129,7 @@ async fn doctor(
     let key = remotes.fingerprints.as_ref().ok();
     let mappings = configuration.code_mappings_table.as_ref().zip(key);
     let mappings =
-        mappings.map(|(table, key)| Arc::new(DynamoDbMappings::new(aws, table, key.clone())) as _);
+        mappings.map(|(table, key)| Arc::new(DynamoDbMappings::new(aws, table, key.clone())));
     let owed = configuration.owed_table.as_ref();
     let import_jobs = configuration.import_jobs_table.as_ref();
     let passes = configuration.passes_table.as_ref();
@@ -149,7 +149,8 @@ async fn doctor(
             .unwrap_or(FieldGroups::ERP_OWNS_BY_DEFAULT),
         queues: queues(configuration, foundation),
         stores: doctor::Stores {
-            mappings,
+            key_index: mappings.clone().map(|mappings| mappings as _),
+            mappings: mappings.map(|mappings| mappings as _),
             owed: owed.map(|table| Arc::new(DynamoDbOwed::new(aws, table)) as _),
             import_jobs: import_jobs
                 .map(|table| Arc::new(DynamoDbImportJobs::new(aws, table)) as _),
@@ -315,15 +316,14 @@ fn ports(
     }
     let fingerprints = remotes.fingerprints.clone()?;
     let norce = remotes.norce.clone()?;
+    let table = code_mappings_table;
+    let mappings = Arc::new(DynamoDbMappings::new(aws, table, fingerprints.clone()));
     Ok(Ports {
         change_events: ChangeEvents {
             norce: norce.query,
             erps: remotes.erps.clone()?,
-            mappings: Arc::new(DynamoDbMappings::new(
-                aws,
-                code_mappings_table,
-                fingerprints.clone(),
-            )),
+            key_index: mappings.clone(),
+            mappings,
             owed: Arc::new(DynamoDbOwed::new(aws, owed_table)),
             changes: Arc::new(SqsQueue::new(aws, &changes.queue_url)),
             imports: Arc::new(SqsQueue::new(aws, &imports.queue_url)),

@@ -9,7 +9,7 @@ mod mask;
 pub mod odoo;
 mod owned;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -236,6 +236,67 @@ pub enum Unusable {
     Unreadable(String),
 }
 
+impl NaturalKey {
+    /// Which field it is a value of.
+    pub const fn field(&self) -> KeyField {
+        match self {
+            Self::Email(_) => KeyField::Email,
+            Self::Organisation(_) => KeyField::VatNumber,
+        }
+    }
+}
+
+/// A field by whose values records are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyField {
+    /// E-mail address.
+    Email,
+    /// VAT number.
+    VatNumber,
+}
+
+impl KeyField {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Email, Self::VatNumber];
+}
+
+impl fmt::Display for KeyField {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Email => "e-mail address",
+            Self::VatNumber => "VAT number",
+        })
+    }
+}
+
+/// What a filter of the ERP on a field was seen to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterProof {
+    /// It returns the records that have the value, and no others.
+    Filters,
+    /// It is refused.
+    Refused,
+    /// It returns records that do not have the value.
+    Ignored,
+    /// It does not return a record that has the value.
+    MatchesNothing,
+    /// No record has a value by which it could be tried.
+    Unknown,
+}
+
+impl FilterProof {
+    /// What the ERP does, after its name: "Business Central refuses a filter on it".
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Filters => "filters by it",
+            Self::Refused => "refuses a filter on it",
+            Self::Ignored => "ignores a filter on it",
+            Self::MatchesNothing => "finds nothing by a filter on it",
+            Self::Unknown => "has shown no record with one by which its filter could be tried",
+        }
+    }
+}
+
 /// What makes a create recognisable when its answer is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
@@ -357,6 +418,18 @@ pub trait Erp: Send + Sync {
         key: &NaturalKey,
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError>;
+
+    /// What a filter on this field does, found out by trying it and then remembered. Only where it [filters](FilterProof)
+    /// can [`find_by_key`](Self::find_by_key) and [`holders_of_keys`](Self::holders_of_keys) be relied upon;
+    /// [`RecordFinder`](crate::key_index::RecordFinder) sees to that.
+    ///
+    /// # Errors
+    /// The ERP cannot answer now. That a filter is refused is no error.
+    async fn key_filter(
+        &self,
+        field: KeyField,
+        deadline: Deadline,
+    ) -> Result<FilterProof, ErpError>;
 
     /// Creates a record, sending the request at most once.
     ///

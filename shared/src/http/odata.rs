@@ -200,6 +200,7 @@ pub struct Options {
     expand: Vec<(&'static str, Options)>,
     order_by: Option<&'static str>,
     top: Option<u32>,
+    schema_version: Option<&'static str>,
 }
 
 impl Options {
@@ -255,6 +256,13 @@ impl Options {
         self
     }
 
+    /// In the dialect of this version of the server's schemas.
+    #[must_use]
+    pub fn schema_version(mut self, version: &'static str) -> Self {
+        self.schema_version = Some(version);
+        self
+    }
+
     /// The options in their own words, not encoded.
     fn parts(&self) -> Vec<(&'static str, String)> {
         let expand = self.expand.iter().map(|(relation, options)| {
@@ -279,6 +287,7 @@ impl Options {
             ("$expand", (!expand.is_empty()).then(|| expand.join(","))),
             ("$orderby", self.order_by.map(str::to_owned)),
             ("$top", self.top.map(|top| top.to_string())),
+            ("$schemaversion", self.schema_version.map(str::to_owned)),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))

@@ -5,6 +5,7 @@
 //! | `entity#customer#client#123` | the reservation or the binding of a Norce entity: the face by Norce id |
 //! | `code#customer#client#C001` | `id`, the Norce id that has the code: the face by ERP code |
 //! | `record#client#customer#5d11…` | `kind`, `id`, `code`, `erp_fingerprint`, `confirmed`: the face by ERP id, a [`RecordFace`] |
+//! | `key#…`, `indexed#…`, `coverage#…` | the [index](crate::key_index) of the ERP's natural keys |
 //! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity, of a code or of an ERP record |
 
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use crate::{
     dynamodb::{
         Expression, Item, Table, Write, Written, attribute, from_item, number, text, to_item,
     },
+    key_index::still_listed,
 };
 
 /// How often an operation starts again because the mapping changed under its hands. Each time somebody else got
@@ -40,8 +42,8 @@ const SYNC_ATTRIBUTES: [&str; 5] = [
 /// Code mappings in a DynamoDB table.
 #[derive(Debug, Clone)]
 pub struct DynamoDbMappings {
-    table: Table,
-    key: FingerprintKey,
+    pub(crate) table: Table,
+    pub(crate) key: FingerprintKey,
 }
 
 /// What an entity's face holds.
@@ -87,7 +89,11 @@ impl DynamoDbMappings {
         self.tombstone(&("code", kind, scope, code))
     }
 
-    fn record_tombstone(&self, scope: Scope, record: &ErpId) -> Result<String, MappingsError> {
+    pub(crate) fn record_tombstone(
+        &self,
+        scope: Scope,
+        record: &ErpId,
+    ) -> Result<String, MappingsError> {
         self.tombstone(&("record", scope, record))
     }
 
@@ -121,7 +127,7 @@ fn code_key(kind: EntityKind, scope: Scope, code: &Code) -> String {
     format!("code#{kind}#{scope}#{code}")
 }
 
-fn record_key(scope: Scope, record: &ErpId) -> String {
+pub(crate) fn record_key(scope: Scope, record: &ErpId) -> String {
     format!("record#{scope}#{}#{}", record.resource, record.id)
 }
 
@@ -155,6 +161,7 @@ fn read_record(mut item: Item, record: &ErpId) -> Result<RecordFace, MappingsErr
     };
     let code = string("code").and_then(|code| Code::try_from(code).ok());
     let erp_fingerprint = string("erp_fingerprint").map(Fingerprint::from);
+    let indexed = string("indexed").map(Fingerprint::from);
     let id = match item.get("id") {
         None => Some(None),
         Some(AttributeValue::N(id)) => id
@@ -172,6 +179,7 @@ fn read_record(mut item: Item, record: &ErpId) -> Result<RecordFace, MappingsErr
             code,
             erp_fingerprint,
             confirmed,
+            indexed,
         }),
         _ => Err(MappingsError(format!(
             "the item of ERP record {record} has an unexpected shape"
@@ -305,14 +313,22 @@ impl Mappings for DynamoDbMappings {
         let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
         for _ in 0..ATTEMPTS {
             let unbound = Expression::new("attribute_not_exists(#code)").name("code");
-            // What Norce was told of an inserted record stays noted.
-            let record_face = Expression::assign([
+            // Noted on the face, so that the next pass has nothing to list.
+            let listed = self.listed(scope, record).await?;
+            let mut changes = vec![
                 ("kind", Some(text(kind.as_str()))),
                 ("id", Some(number(id.into()))),
                 ("code", Some(text(code.as_str()))),
                 ("confirmed", Some(AttributeValue::Bool(confirmed))),
-            ]);
-            let faces = [
+            ];
+            changes.extend(
+                listed
+                    .iter()
+                    .map(|digest| ("indexed", Some(digest.clone()))),
+            );
+            // What Norce was told of an inserted record stays noted.
+            let record_face = Expression::assign(changes);
+            let mut faces = vec![
                 Write::put(
                     entity_key(entity),
                     to_item(&binding).map_err(MappingsError)?,
@@ -335,6 +351,7 @@ impl Mappings for DynamoDbMappings {
                     Expression::nothing_there(),
                 ),
             ];
+            faces.extend(listed.map(|digest| still_listed(scope, record, digest)));
             let written = self.table.write(faces).await.map_err(MappingsError)?;
             let mut refusals = match written {
                 Written::Done => return Ok(Bound::Done),
@@ -458,14 +475,18 @@ impl Mappings for DynamoDbMappings {
             let face = Write::delete(entity_key(entity));
             let tombstone = Write::put(self.entity_tombstone(entity)?, Item::new());
             let writes = match self.face(entity).await? {
-                Some(Face::Bound(Binding { code, erp_id, .. })) => vec![
-                    face.provided(bound_to(&code)),
-                    tombstone,
-                    Write::delete(code_key(kind, scope, &code)),
-                    Write::put(self.code_tombstone(kind, scope, &code)?, Item::new()),
-                    Write::delete(record_key(scope, &erp_id)),
-                    Write::put(self.record_tombstone(scope, &erp_id)?, Item::new()),
-                ],
+                Some(Face::Bound(Binding { code, erp_id, .. })) => {
+                    let mut writes = self.unlist(scope, &erp_id).await?;
+                    writes.extend([
+                        face.provided(bound_to(&code)),
+                        tombstone,
+                        Write::delete(code_key(kind, scope, &code)),
+                        Write::put(self.code_tombstone(kind, scope, &code)?, Item::new()),
+                        Write::delete(record_key(scope, &erp_id)),
+                        Write::put(self.record_tombstone(scope, &erp_id)?, Item::new()),
+                    ]);
+                    writes
+                }
                 Some(Face::Reserved(_)) | None => {
                     let unbound = Expression::new("attribute_not_exists(#code)").name("code");
                     vec![face.provided(unbound), tombstone]
@@ -785,6 +806,7 @@ impl Mappings for DynamoDbMappings {
             code: code.clone(),
             erp_fingerprint: fingerprint.cloned(),
             confirmed: false,
+            indexed: None,
         };
         let unbound = Expression::new("attribute_not_exists(#id)").name("id");
         let writes = [

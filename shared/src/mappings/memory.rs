@@ -15,6 +15,7 @@ use crate::{
     Consistency,
     consistency::LaggingMap,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
+    key_index::memory::Index,
 };
 
 /// Code mappings in memory, for everything that runs in one process.
@@ -22,13 +23,14 @@ use crate::{
 pub struct MemoryMappings(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     by_entity: LaggingMap<EntityRef, Stored>,
     by_code: HashMap<CodeKey, EntityRef>,
-    by_record: LaggingMap<(Scope, ErpId), RecordFace>,
+    pub(crate) by_record: LaggingMap<(Scope, ErpId), RecordFace>,
     forgotten_entities: HashSet<EntityRef>,
     forgotten_codes: HashSet<CodeKey>,
-    forgotten_records: HashSet<(Scope, ErpId)>,
+    pub(crate) forgotten_records: HashSet<(Scope, ErpId)>,
+    pub(crate) index: Index,
 }
 
 #[derive(Debug, Clone)]
@@ -103,7 +105,7 @@ impl Binding {
 }
 
 impl MemoryMappings {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -224,6 +226,7 @@ impl Mappings for MemoryMappings {
             code: binding.code.clone(),
             erp_fingerprint: face.and_then(|face| face.erp_fingerprint.clone()),
             confirmed: binding.is_confirmed(),
+            indexed: state.index.digest(record.0, &record.1),
         };
         state.by_record.insert(record, face);
         state.by_code.insert(key, entity);
@@ -267,6 +270,7 @@ impl Mappings for MemoryMappings {
             state.forgotten_codes.insert(key);
             let record = (entity.scope, binding.erp_id);
             state.by_record.remove(&record);
+            state.index.unlist(record.0, &record.1);
             state.forgotten_records.insert(record);
         }
         state.forgotten_entities.insert(entity);
@@ -426,6 +430,7 @@ impl Mappings for MemoryMappings {
             code: binding.code.clone(),
             erp_fingerprint: face.and_then(|face| face.erp_fingerprint.clone()),
             confirmed: binding.is_confirmed(),
+            indexed: state.index.digest(record.0, &record.1),
         };
         state.by_code.remove(&code_key(entity, &former));
         state.by_record.remove(&(entity.scope, from.clone()));
@@ -506,6 +511,7 @@ impl Mappings for MemoryMappings {
             code: code.clone(),
             erp_fingerprint: fingerprint.cloned(),
             confirmed: false,
+            indexed: None,
         };
         state.by_record.insert(key, face);
         Ok(true)

@@ -15,6 +15,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbMappings;
+pub(crate) use dynamodb::record_key;
 pub use memory::MemoryMappings;
 
 use crate::{
@@ -128,6 +129,10 @@ pub struct RecordFace {
     /// Whether Norce is known to have the code.
     #[serde(default)]
     pub confirmed: bool,
+    /// Under which natural keys the record is listed in the index ([`RecordKeys::digest`](crate::key_index::RecordKeys));
+    /// `None`: it has to be listed. So a pass sees at once that there is nothing to be indexed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indexed: Option<Fingerprint>,
 }
 
 /// What is known about an ERP record by its code, or that it must be left alone.
@@ -252,7 +257,8 @@ pub trait Mappings: Send + Sync {
     ) -> Result<bool, MappingsError>;
 
     /// Reduces what is known about an entity to a tombstone: all faces go, and neither the entity nor the code nor the
-    /// ERP record can be bound again (P12). Repeating it changes nothing.
+    /// ERP record can be bound again (P12). The record's entries in the [index](crate::key_index) go with them, in the same
+    /// transaction. Repeating it changes nothing.
     async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError>;
 
     /// The faces of many ERP records, in their order. [`READ_AT_ONCE`] of them cost one request; of a pass over unchanged

@@ -108,6 +108,8 @@ pub struct Cost {
     pub mapping_read_requests: u64,
     /// Mappings that were written.
     pub mapping_writes: u64,
+    /// Records that were listed in the index of natural keys, or taken off it.
+    pub index_writes: u64,
     /// Lines for Norce.
     pub import_lines: u64,
     /// Milliseconds in which it waited for the ERP and did nothing else.

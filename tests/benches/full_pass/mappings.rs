@@ -1,9 +1,14 @@
 //! Mappings in memory that take no memory: what is known about a customer is worked out from its number.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use shared::{
     Consistency,
-    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, NorceId, Scope},
+    domain::{
+        Code, EmailKey, EntityKind, EntityRef, ErpId, Fingerprint, FingerprintKey, NorceId, Scope,
+    },
+    erp::NaturalKey,
+    key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
         Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
         RecordFace, Reservation, Reserved,
@@ -16,10 +21,63 @@ use super::server::{WITHOUT_CODE_EVERY, code, number_of};
 /// Everybody is known and confirmed, but for those who have no code in Norce, if there are any.
 pub(crate) struct Arithmetic {
     pub(crate) some_lack_codes: bool,
+    pub(crate) fingerprints: FingerprintKey,
+}
+
+impl Arithmetic {
+    /// How the record of a number is listed: by its address.
+    fn keys(&self, number: u64) -> Result<RecordKeys, MappingsError> {
+        let email = EmailKey::parse(&format!("kund.{number}@example.com")).ok_or_else(no_part)?;
+        RecordKeys::new([NaturalKey::Email(email)], &self.fingerprints).map_err(|_| no_part())
+    }
 }
 
 fn no_part() -> MappingsError {
     MappingsError("no part of the benchmark".to_owned())
+}
+
+/// Everybody is listed, and nobody has to be looked up.
+#[async_trait]
+impl KeyIndex for Arithmetic {
+    async fn holders(
+        &self,
+        _: Scope,
+        keys: &[NaturalKey],
+        _: Consistency,
+    ) -> Result<Vec<Holders>, MappingsError> {
+        Ok(vec![Holders::default(); keys.len()])
+    }
+
+    async fn entries(
+        &self,
+        _: Scope,
+        records: &[ErpId],
+        _: Consistency,
+    ) -> Result<Vec<Option<Fingerprint>>, MappingsError> {
+        let entry = |record: &ErpId| {
+            let number = number_of(&record.id).ok_or_else(no_part)?;
+            Ok(Some(self.keys(number)?.digest().clone()))
+        };
+        records.iter().map(entry).collect()
+    }
+
+    async fn set(&self, _: Scope, _: &ErpId, _: &RecordKeys) -> Result<(), MappingsError> {
+        Err(no_part())
+    }
+
+    async fn coverage(&self, _: Scope, _: EntityKind) -> Result<Option<Coverage>, MappingsError> {
+        Ok(None)
+    }
+
+    async fn cover(
+        &self,
+        _: Scope,
+        _: EntityKind,
+        _: Option<DateTime<Utc>>,
+        _: DateTime<Utc>,
+    ) -> Result<(), MappingsError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -44,6 +102,7 @@ impl Mappings for Arithmetic {
                     code: code(number).parse().map_err(|_| no_part())?,
                     erp_fingerprint: None,
                     confirmed: true,
+                    indexed: Some(self.keys(number)?.digest().clone()),
                 }))
             })
             .collect()

@@ -20,6 +20,7 @@ use shared::{
     },
     erp::{Erp, ExtraFields, Listing},
     http::{Deadline, ReqwestTransport, Transport, TransportError},
+    key_index::KeyIndex,
     mappings::{DynamoDbMappings, Mappings},
     owed::{DynamoDbOwed, MemoryOwed, OwedRecords},
     passes::{Cost, Counts, DynamoDbPasses, MemoryPasses, Passes},
@@ -201,23 +202,29 @@ async fn pass(
     )
     .expect("an ERP");
     let fingerprints = FingerprintKey::new(b"key of the benchmark");
-    let (mappings, owed, passes): (Arc<dyn Mappings>, Arc<dyn OwedRecords>, Arc<dyn Passes>) =
+    type Index = (Arc<dyn Mappings>, Arc<dyn KeyIndex>);
+    let ((mappings, key_index), owed, passes): (Index, Arc<dyn OwedRecords>, Arc<dyn Passes>) =
         match &task.stores {
-            Stores::Arithmetic { some_lack_codes } => (
-                Arc::new(Arithmetic {
+            Stores::Arithmetic { some_lack_codes } => {
+                let mappings = Arc::new(Arithmetic {
                     some_lack_codes: *some_lack_codes,
-                }),
-                Arc::new(MemoryOwed::default()),
-                Arc::new(MemoryPasses::default()),
-            ),
+                    fingerprints: fingerprints.clone(),
+                });
+                (
+                    (mappings.clone(), mappings),
+                    Arc::new(MemoryOwed::default()),
+                    Arc::new(MemoryPasses::default()),
+                )
+            }
             Stores::DynamoDb { table } => {
                 let counting = Counting {
                     inner: transport.clone(),
                     requests: requests.clone(),
                 };
                 let aws = aws::load(Arc::new(counting)).await;
+                let mappings = Arc::new(DynamoDbMappings::new(&aws, table, fingerprints.clone()));
                 (
-                    Arc::new(DynamoDbMappings::new(&aws, table, fingerprints.clone())),
+                    (mappings.clone(), mappings),
                     Arc::new(DynamoDbOwed::new(&aws, format!("{table}{OWED}"))),
                     Arc::new(DynamoDbPasses::new(&aws, format!("{table}{PASSES}"))),
                 )
@@ -227,6 +234,7 @@ async fn pass(
         norce: norce.query,
         erps,
         mappings,
+        key_index,
         owed,
         passes,
         reports: Arc::new(MemoryReports::default()),

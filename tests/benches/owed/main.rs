@@ -229,6 +229,7 @@ async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
         norce: norce.expect("Norce").query,
         erps: erps.expect("an ERP"),
         mappings: Arc::new(MemoryMappings::default()),
+        key_index: Arc::new(MemoryMappings::default()),
         owed: Arc::new(DynamoDbOwed::new(&aws, "owed")),
         passes: Arc::new(MemoryPasses::default()),
         reports: Arc::new(MemoryReports::default()),

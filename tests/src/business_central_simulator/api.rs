@@ -220,8 +220,7 @@ impl ApiRequest<'_> {
             Resource::List(_, entity) => {
                 self.only(&[Method::GET, Method::POST])?;
                 let table = company.table(entity)?;
-                let page_size = settings.page_size;
-                let query = Query::of_list(self.query, self.headers, table.fields, page_size)?;
+                let query = Query::of_list(self.query, self.headers, table.fields, settings)?;
                 self.page(&query, query.page_of(table), Some(company))
             }
             Resource::One(_, entity, id) => {
@@ -313,7 +312,7 @@ impl ApiRequest<'_> {
         records: &[Record],
         settings: &Settings,
     ) -> Result<Answer, Refused> {
-        let query = Query::of_list(self.query, self.headers, fields, settings.page_size)?;
+        let query = Query::of_list(self.query, self.headers, fields, settings)?;
         self.page(&query, query.page(records.iter()), None)
     }
 

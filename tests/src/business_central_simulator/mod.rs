@@ -74,7 +74,10 @@ pub use self::{
     refusals::Candidate,
     request_log::{LoggedWrite, RequestLog},
     server::Server,
-    settings::{Application, ApplicationAccess, CompanySettings, Country, PostCode, Settings},
+    settings::{
+        Application, ApplicationAccess, CompanySettings, Country, EmailChains, PostCode, Settings,
+        TaxNumberFilter,
+    },
 };
 
 /// Marks an answer that never reaches the client. A transport in the same process turns it into a lost answer; on a

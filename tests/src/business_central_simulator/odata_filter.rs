@@ -17,6 +17,8 @@ pub(super) enum Filter {
     And(Box<Filter>, Box<Filter>),
     Or(Box<Filter>, Box<Filter>),
     Compare(Comparison),
+    /// A part that the server does not apply to the rows.
+    Constant(bool),
 }
 
 #[derive(Debug)]
@@ -70,6 +72,43 @@ impl Filter {
             Self::And(left, right) => left.matches(record) && right.matches(record),
             Self::Or(left, right) => left.matches(record) || right.matches(record),
             Self::Compare(comparison) => comparison.matches(record),
+            Self::Constant(passes) => *passes,
+        }
+    }
+
+    /// Whether a part of it is about this field.
+    pub(super) fn mentions(&self, field: &str) -> bool {
+        match self {
+            Self::And(left, right) | Self::Or(left, right) => {
+                left.mentions(field) || right.mentions(field)
+            }
+            Self::Compare(comparison) => comparison.field.name == field,
+            Self::Constant(_) => false,
+        }
+    }
+
+    /// Whether parts about this field are combined with `or`.
+    pub(super) fn chains(&self, field: &str) -> bool {
+        match self {
+            Self::And(left, right) => left.chains(field) || right.chains(field),
+            Self::Or(left, right) => left.mentions(field) || right.mentions(field),
+            Self::Compare(_) | Self::Constant(_) => false,
+        }
+    }
+
+    /// The filter with a constant in the place of every comparison of this field.
+    pub(super) fn with_constant(self, field: &str, passes: bool) -> Self {
+        match self {
+            Self::And(left, right) => Self::And(
+                Box::new(left.with_constant(field, passes)),
+                Box::new(right.with_constant(field, passes)),
+            ),
+            Self::Or(left, right) => Self::Or(
+                Box::new(left.with_constant(field, passes)),
+                Box::new(right.with_constant(field, passes)),
+            ),
+            Self::Compare(comparison) if comparison.field.name == field => Self::Constant(passes),
+            other => other,
         }
     }
 
@@ -91,13 +130,7 @@ impl Filter {
                 }
                 _ => None,
             },
-        }
-    }
-
-    fn first_field(&self) -> &'static Field {
-        match self {
-            Self::And(left, _) | Self::Or(left, _) => left.first_field(),
-            Self::Compare(comparison) => comparison.field,
+            Self::Constant(_) => None,
         }
     }
 
@@ -107,6 +140,15 @@ impl Filter {
                 left.concerns_only(field) && right.concerns_only(field)
             }
             Self::Compare(comparison) => comparison.field == field,
+            Self::Constant(_) => true,
+        }
+    }
+
+    fn first_field(&self) -> Option<&'static Field> {
+        match self {
+            Self::And(left, _) | Self::Or(left, _) => left.first_field(),
+            Self::Compare(comparison) => Some(comparison.field),
+            Self::Constant(_) => None,
         }
     }
 }
@@ -186,7 +228,9 @@ impl Parser {
         while self.take_word("or") {
             let right = self.conjunction()?;
             let field = left.first_field();
-            if !left.concerns_only(field) || !right.concerns_only(field) {
+            let is_of_one_field =
+                field.is_some_and(|field| left.concerns_only(field) && right.concerns_only(field));
+            if !is_of_one_field {
                 return Err(Refused::bad_request(
                     "Filters on different fields cannot be combined with OR.",
                 ));

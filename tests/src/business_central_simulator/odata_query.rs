@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{
-    Refused,
+    EmailChains, Refused, Settings, TaxNumberFilter,
     company::Table,
     fields::{self, Field, Record},
     odata_filter::{self, Filter},
@@ -61,12 +61,20 @@ impl Query {
         raw: Option<&str>,
         headers: &HeaderMap,
         fields: &'static [Field],
-        largest_page: usize,
+        settings: &Settings,
     ) -> Result<Self, Refused> {
         let mut query = Self::parse(raw, fields, true)?;
         query.page_size = preferred_page_size(headers)
-            .unwrap_or(largest_page)
-            .min(largest_page);
+            .unwrap_or(settings.page_size)
+            .min(settings.page_size);
+        let has_version = query
+            .options
+            .iter()
+            .any(|(name, _)| name == "$schemaversion");
+        query.filter = match query.filter {
+            Some(filter) => Some(answered(filter, fields, settings, has_version)?),
+            None => None,
+        };
         Ok(query)
     }
 
@@ -124,6 +132,7 @@ impl Query {
                     .ok_or_else(|| Refused::bad_request("The $skiptoken is not valid."))?;
                 self.after = Some(position);
             }
+            "$schemaversion" if list && value == "2.1" => {}
             "$skip" | "$count" | "$search" | "$apply" | "$compute" | "$format"
             | "$schemaversion" => {
                 return Err(Refused::not_simulated(&format!("the query option {name}")));
@@ -284,6 +293,38 @@ impl Query {
         next + "$skiptoken=" + &token_for(&self.position_of(last))
     }
 }
+
+/// The filter as this environment applies it, or why it does not (erp-apis §1.5).
+fn answered(
+    filter: Filter,
+    fields: &'static [Field],
+    settings: &Settings,
+    has_version: bool,
+) -> Result<Filter, Refused> {
+    let refuses_chains = match settings.email_chains {
+        EmailChains::WithSchemaVersion => !has_version,
+        EmailChains::Refused => true,
+    };
+    if refuses_chains && filter.chains("email") {
+        return Err(Refused::bad_request(
+            "A filter on 'email' cannot be combined with OR.",
+        ));
+    }
+    if !fields::is_customer(fields) || !filter.mentions(TAX_NUMBER) {
+        return Ok(filter);
+    }
+    match settings.tax_number_filter {
+        TaxNumberFilter::Filters => Ok(filter),
+        TaxNumberFilter::Ignored => Ok(filter.with_constant(TAX_NUMBER, true)),
+        TaxNumberFilter::MatchesNothing => Ok(filter.with_constant(TAX_NUMBER, false)),
+        TaxNumberFilter::Refused => Err(Refused::bad_request(format!(
+            "The property '{TAX_NUMBER}' cannot be used in a filter."
+        ))),
+    }
+}
+
+/// The property of a customer that is no field of its table.
+const TAX_NUMBER: &str = "taxRegistrationNumber";
 
 /// `Prefer: odata.maxpagesize=N`. A preference that cannot be read is no error.
 fn preferred_page_size(headers: &HeaderMap) -> Option<usize> {

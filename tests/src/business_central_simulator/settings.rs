@@ -38,8 +38,35 @@ pub struct Settings {
     pub same_key_status: StatusCode,
     /// Where `@odata.nextLink` points, instead of where the request came in: a client must not send its token there.
     pub next_link_origin: Option<String>,
+    /// What a filter on `taxRegistrationNumber` of a customer does.
+    pub tax_number_filter: TaxNumberFilter,
+    /// Which chains of `or` over e-mail addresses are answered.
+    pub email_chains: EmailChains,
     /// The server's time of day.
     pub clock: Clock,
+}
+
+/// What a filter on `taxRegistrationNumber` does. The property is bound to a variable of the page, which is computed after
+/// each read; what a filter on it does is not documented (erp-apis §1.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaxNumberFilter {
+    /// The request is refused with 400.
+    Refused,
+    /// The rows come as if this part of the filter were absent.
+    Ignored,
+    /// No row passes: the variable is still empty when the filter is applied.
+    MatchesNothing,
+    /// It filters as a filter on a field of the table does.
+    Filters,
+}
+
+/// Which chains of `or` over e-mail addresses are answered: the parts are documented, the whole is not (erp-apis §1.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailChains {
+    /// Only with `$schemaversion=2.1`.
+    WithSchemaVersion,
+    /// None: each is refused with 400.
+    Refused,
 }
 
 /// An Entra app registration.
@@ -145,6 +172,8 @@ impl Default for Settings {
             retry_after_when_throttled: None,
             same_key_status: StatusCode::BAD_REQUEST,
             next_link_origin: None,
+            tax_number_filter: TaxNumberFilter::Refused,
+            email_chains: EmailChains::WithSchemaVersion,
             clock: Clock::default(),
         }
     }

@@ -14,6 +14,7 @@ const REACH: &[(&str, &[&str])] = &[
             "advice",
             "merges",
             "first_binding",
+            "key_index",
             "orders",
             "metrics",
             "personal_data",
@@ -30,7 +31,15 @@ const REACH: &[(&str, &[&str])] = &[
     ),
     (
         "functions/erp-full-pass/",
-        &["passes", "promises", "advice", "metrics", "hops", "upgrade"],
+        &[
+            "passes",
+            "key_index",
+            "promises",
+            "advice",
+            "metrics",
+            "hops",
+            "upgrade",
+        ],
     ),
     (
         "functions/operator/",
@@ -41,6 +50,7 @@ const REACH: &[(&str, &[&str])] = &[
         &[
             "business_central_adapter",
             "conformance",
+            "key_index",
             "promises",
             "passes",
         ],
@@ -72,6 +82,7 @@ const REACH: &[(&str, &[&str])] = &[
     ("shared/src/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/breakers/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/import_jobs/dynamodb.rs", &["stores", "upgrade"]),
+    ("shared/src/key_index/", &["key_index", "stores", "passes"]),
     ("shared/src/mappings/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/orders/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/owed/dynamodb.rs", &["stores", "upgrade"]),

@@ -22,7 +22,9 @@ use shared::{
     erp::business_central::{BusinessCentral, BusinessCentralSettings},
 };
 use tests::{
-    business_central_simulator::{BusinessCentralSimulator, Clock, CompanySettings, Settings},
+    business_central_simulator::{
+        BusinessCentralSimulator, Clock, CompanySettings, Settings, TaxNumberFilter,
+    },
     in_process::InProcess,
 };
 use uuid::Uuid;
@@ -105,6 +107,7 @@ fn subject() -> Subject {
         companies: vec![company],
         requests_per_window: usize::MAX,
         page_size: PAGE_SIZE,
+        tax_number_filter: TaxNumberFilter::Filters,
         ..Settings::default()
     };
     let simulator = BusinessCentralSimulator::new(settings);

@@ -20,8 +20,8 @@ use shared::{
         OrganisationNumber, Personal, Scope, VatNumber,
     },
     erp::{
-        CreateOutcome, Erp, ErpError, ErpId, ErpRecord, IdempotencyKey, Listing, NaturalKey, Party,
-        PartyKind, Resource, UpdateOutcome,
+        CreateOutcome, Erp, ErpError, ErpId, ErpRecord, FilterProof, IdempotencyKey, KeyField,
+        Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
     },
     http::{Deadline, Transport, TransportError},
 };
@@ -527,6 +527,11 @@ pub(crate) async fn look_ups_are_exact(subject: &Subject) {
     let key = subject.key(EntityKind::Company);
     let company = subject.create(&key, &organisation(number)).await;
     let vat = NaturalKey::organisation("SE556036079301", None).unwrap();
+    // Look-ups are relied upon where this is so.
+    for field in KeyField::ALL {
+        let proof = subject.erp.key_filter(field, soon()).await;
+        assert_eq!(proof, Ok(FilterProof::Filters), "{field}");
+    }
     let by_vat = subject
         .erp
         .find_by_key(&PartyKind::Company, &vat, soon())

@@ -179,6 +179,7 @@ impl Shop {
             norce: query,
             erps: [(Scope::Client, erp)].into(),
             mappings: Interruptible::new(mappings.clone(), cut),
+            key_index: Interruptible::new(mappings.clone(), cut),
             owed: Interruptible::new(owed.clone(), cut),
             changes: Interruptible::new(changes.clone(), cut),
             imports: Interruptible::new(imports, cut),

@@ -18,9 +18,11 @@ use serde_json::{Value, json};
 use shared::{
     Consistency,
     breakers::{Breakers, DynamoDbBreakers},
-    domain::{ErpId, FingerprintKey, ImportLine, JobMessage, OrderText, Resource, Scope},
+    domain::{EmailKey, ErpId, FingerprintKey, ImportLine, JobMessage, OrderText, Resource, Scope},
+    erp::NaturalKey,
     http::Deadline,
     import_jobs::{DynamoDbImportJobs, ImportJobs},
+    key_index::{KeyIndex, RecordKeys},
     mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation, Reserved},
     norce::JobId,
     orders::{DynamoDbOrders, OrderRef, Orders},
@@ -469,4 +471,46 @@ async fn p1_a_refusal_without_end_is_an_error() {
         assert!(error.contains("InternalError"), "{error}");
         assert_eq!(script.requests().len(), attempts);
     }
+}
+
+/// Between the read of a listing and its write the customer is forgotten: the write depends on the tombstone, and the
+/// next read finds it there.
+#[tokio::test]
+async fn p12_a_listing_is_written_on_condition_that_the_record_is_not_forgotten() {
+    let record = ErpId {
+        resource: Resource::Customer,
+        id: "C1".to_owned(),
+    };
+    let key = FingerprintKey::new(b"key");
+    let email = NaturalKey::Email(EmailKey::parse("anna@example.com").unwrap());
+    let keys = RecordKeys::new([email], &key).unwrap();
+    let nothing = || (200, json!({"Responses": {}, "UnprocessedKeys": {}}));
+    let done = || (200, json!({}));
+    let (script, config) = Script::start([nothing(), done()]).await;
+    let listed = mappings(&config);
+    listed.set(Scope::Client, &record, &keys).await.unwrap();
+    let requests = script.requests();
+    let checks = requests[1]["TransactItems"].as_array().unwrap().iter();
+    let checks: Vec<(usize, &Value)> = checks
+        .map(|item| &item["ConditionCheck"])
+        .enumerate()
+        .filter(|(_, check)| !check.is_null())
+        .collect();
+    let [(place, check)] = checks.as_slice() else {
+        panic!("{requests:#?}");
+    };
+    let tombstone = check["Key"]["pk"]["S"].as_str().unwrap();
+    assert!(tombstone.starts_with("forgotten#"), "{check}");
+    assert_eq!(check["ConditionExpression"], "attribute_not_exists(#pk)");
+
+    let mut reasons = vec![json!({"Code": "None"}); place + 1];
+    reasons[*place] = json!({"Code": "ConditionalCheckFailed", "Item": check["Key"]});
+    let table = requests[0]["RequestItems"].as_object().unwrap().keys();
+    let table = table.into_iter().next().unwrap();
+    let there = json!({"Responses": {table: [check["Key"]]}, "UnprocessedKeys": {}});
+    let answers = [nothing(), cancelled(json!(reasons)), (200, there)];
+    let (script, config) = Script::start(answers).await;
+    let listed = mappings(&config);
+    listed.set(Scope::Client, &record, &keys).await.unwrap();
+    assert_eq!(script.requests().len(), 3, "nothing more is written");
 }

@@ -10,6 +10,7 @@
 mod breakers;
 mod faults;
 mod import_jobs;
+mod key_index;
 mod local;
 mod logs;
 mod mappings;

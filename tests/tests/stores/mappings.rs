@@ -119,6 +119,7 @@ async fn a_binding_has_a_third_face_by_erp_id(store: Store) {
         code: code("C1"),
         erp_fingerprint: None,
         confirmed: false,
+        indexed: None,
     };
     assert_eq!(face(&store, "C1").await.as_ref(), Some(&expected));
     let confirmed = CodeDelivery::Confirmed { at: minute(4) };

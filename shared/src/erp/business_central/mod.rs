@@ -16,17 +16,26 @@
 //! | `fields` | what is written, and the difference to what is there |
 //! | `record` | what is read |
 //! | `error` | what a refusal means |
+//! | `proof` | what a filter on a key does |
 //! | `client` | requests, token, pages |
 
 mod client;
 mod error;
 mod fields;
 mod formats;
+mod proof;
 mod record;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -45,14 +54,15 @@ use self::{
     error::Failure,
     fields::Fields,
     formats::{DISPLAY_NAME, EMAIL, Field, NUMBER, TAX_REGISTRATION_NUMBER},
+    proof::Proofs,
     record::{
         BLOCKED_ALL, ContactInformation, ExtendedRow, Row, entity_set, listed, selected, type_of,
     },
 };
 use super::{
     Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, ExtraFields,
-    IdempotencyKey, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, Unusable,
-    UnusableRecord, UpdateOutcome, mask::Mask,
+    FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
+    Resource, Unusable, UnusableRecord, UpdateOutcome, mask::Mask,
 };
 use crate::{
     domain::{Code, CodeCase, EntityKind, FieldGroup, FieldGroups},
@@ -74,6 +84,9 @@ const MOST_HOLDERS: usize = 20;
 
 /// Business Central compares without regard to case when asked like this (erp-apis §1.5).
 const EMAIL_IN_ANY_CASE: &str = "tolower(email)";
+
+/// The schema version in which several e-mail addresses are asked for at once (erp-apis §1.5).
+const SCHEMA_VERSION: &str = "2.1";
 
 /// Where Business Central is, which of its companies is meant, and who asks.
 #[derive(Debug, Clone)]
@@ -132,6 +145,9 @@ pub struct BusinessCentral {
     client: Client,
     capabilities: Capabilities,
     extra: ExtraFields,
+    proofs: Proofs,
+    /// The server has refused several e-mail addresses in one filter.
+    one_email_at_a_time: AtomicBool,
 }
 
 impl fmt::Debug for BusinessCentral {
@@ -166,6 +182,8 @@ impl BusinessCentral {
             },
             client: Client::new(settings, transport)?,
             extra,
+            proofs: Proofs::default(),
+            one_email_at_a_time: AtomicBool::new(false),
         })
     }
 
@@ -225,6 +243,33 @@ impl BusinessCentral {
             }
         }
         Ok(matches)
+    }
+
+    /// All records with an e-mail address in one of these spellings. Each spelling is a request, because several in one
+    /// may be refused (erp-apis §1.5), and nearly every address has one only.
+    async fn with_emails(
+        &self,
+        resource: Resource,
+        of: &Filter,
+        spellings: &[String],
+        accept: impl Fn(&Row) -> bool + Send + Copy,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        let mut records: Vec<ErpRecord> = Vec::new();
+        for email in spellings {
+            let filter = of
+                .clone()
+                .and(Filter::eq(EMAIL_IN_ANY_CASE, email.as_str()));
+            for record in self
+                .matches(resource, filter, email, accept, deadline)
+                .await?
+            {
+                if !records.iter().any(|known| known.id == record.id) {
+                    records.push(record);
+                }
+            }
+        }
+        Ok(records)
     }
 
     /// The number of the company contact of a customer, which is what its people belong to.
@@ -368,30 +413,26 @@ impl Erp for BusinessCentral {
         match (key, kind) {
             (NaturalKey::Email(email), PartyKind::Contact { company }) => {
                 let spellings = held(EMAIL, email.spellings());
-                let Some(filter) = Filter::any_of(EMAIL_IN_ANY_CASE, spellings) else {
+                if spellings.is_empty() {
                     return Ok(Vec::new());
-                };
+                }
                 let Some(company) = self.company_contact(company, deadline).await? else {
                     return Ok(Vec::new());
                 };
-                let filter = Filter::eq("companyNumber", company)
-                    .and(Filter::eq("type", "Person"))
-                    .and(filter);
+                let of_company =
+                    Filter::eq("companyNumber", company).and(Filter::eq("type", "Person"));
                 let accept = |row: &Row| row.is_a("Person") && row.has_email(email);
                 let contact = Resource::Contact;
-                self.matches(contact, filter, email.expose(), accept, deadline)
+                self.with_emails(contact, &of_company, &spellings, accept, deadline)
                     .await
             }
             (NaturalKey::Email(email), PartyKind::Person | PartyKind::Company) => {
                 let spellings = held(EMAIL, email.spellings());
-                let Some(filter) = Filter::any_of(EMAIL_IN_ANY_CASE, spellings) else {
-                    return Ok(Vec::new());
-                };
                 let type_name = type_of(kind);
-                let filter = Filter::eq("type", type_name).and(filter);
+                let of_type = Filter::eq("type", type_name);
                 let accept = |row: &Row| row.is_a(type_name) && row.has_email(email);
                 let customer = Resource::Customer;
-                self.matches(customer, filter, email.expose(), accept, deadline)
+                self.with_emails(customer, &of_type, &spellings, accept, deadline)
                     .await
             }
             (NaturalKey::Organisation(number), PartyKind::Person | PartyKind::Company) => {
@@ -407,6 +448,14 @@ impl Erp for BusinessCentral {
             // A contact has its organisation's, if any.
             (NaturalKey::Organisation(_), PartyKind::Contact { .. }) => Ok(Vec::new()),
         }
+    }
+
+    async fn key_filter(
+        &self,
+        field: KeyField,
+        deadline: Deadline,
+    ) -> Result<FilterProof, ErpError> {
+        self.prove_filter(field, deadline).await
     }
 
     async fn create(
@@ -593,23 +642,28 @@ impl Erp for BusinessCentral {
                 }
                 NaturalKey::Email(_) => None,
             });
-            let filters = [
-                Filter::any_of(EMAIL_IN_ANY_CASE, emails.flatten()),
-                Filter::any_of(TAX_REGISTRATION_NUMBER.name, numbers.flatten()),
-            ];
-            for filter in filters.into_iter().flatten() {
-                for resource in resources(kind) {
-                    let filter = filter.clone().and(of_kind(kind, resource));
-                    for row in self.rows(resource, filter, deadline).await? {
-                        let Some(id) = row.erp_id(resource) else {
-                            continue;
-                        };
-                        let held = keys.iter().filter(|key| match key {
-                            NaturalKey::Email(email) => row.has_email(email),
-                            NaturalKey::Organisation(number) => row.has_number(number),
-                        });
-                        holders.extend(held.map(|key| (key.clone(), id.clone())));
+            let emails: Vec<String> = emails.flatten().collect();
+            let numbers: Vec<String> = numbers.flatten().collect();
+            for resource in resources(kind) {
+                let with_emails = self
+                    .rows_by_emails(kind, resource, &emails, deadline)
+                    .await?;
+                let with_numbers = match Filter::any_of(
+                    TAX_REGISTRATION_NUMBER.name,
+                    numbers.iter().map(String::as_str),
+                ) {
+                    Some(filter) => {
+                        let filter = filter.and(of_kind(kind, resource));
+                        self.rows(resource, filter, deadline).await?
                     }
+                    None => Vec::new(),
+                };
+                for row in with_emails.into_iter().chain(with_numbers) {
+                    let Some(id) = row.erp_id(resource) else {
+                        continue;
+                    };
+                    let held = keys.iter().filter(|key| row.has_key(key));
+                    holders.extend(held.map(|key| (key.clone(), id.clone())));
                 }
             }
         }
@@ -783,6 +837,55 @@ impl BusinessCentral {
         Ok(records)
     }
 
+    /// The rows that have one of these e-mail addresses: all in one request, or where that is refused, one by one.
+    async fn rows_by_emails(
+        &self,
+        kind: EntityKind,
+        resource: Resource,
+        emails: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<Row>, ErpError> {
+        if emails.len() > 1 && !self.one_email_at_a_time.load(Ordering::Relaxed) {
+            match self.rows_by_filter(kind, resource, emails, deadline).await {
+                Err(ErpError::Refused { code, .. }) => {
+                    tracing::warn!(
+                        code,
+                        "Business Central refuses a filter on several e-mail addresses: from now on each one is a request"
+                    );
+                    self.one_email_at_a_time.store(true, Ordering::Relaxed);
+                }
+                answered => return answered,
+            }
+        }
+        let mut rows = Vec::new();
+        for email in emails {
+            let some = std::slice::from_ref(email);
+            rows.extend(self.rows_by_filter(kind, resource, some, deadline).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn rows_by_filter(
+        &self,
+        kind: EntityKind,
+        resource: Resource,
+        emails: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<Row>, ErpError> {
+        let Some(filter) = Filter::any_of(EMAIL_IN_ANY_CASE, emails.iter().map(String::as_str))
+        else {
+            return Ok(Vec::new());
+        };
+        let mut options = Options::new()
+            .select(selected(resource))
+            .filter(filter.and(of_kind(kind, resource)));
+        if emails.len() > 1 {
+            options = options.schema_version(SCHEMA_VERSION);
+        }
+        let url = options.apply(self.client.url(entity_set(resource)));
+        self.all_rows(url, deadline).await
+    }
+
     /// The rows that fit, as a look-up reads them.
     async fn rows(
         &self,
@@ -791,6 +894,10 @@ impl BusinessCentral {
         deadline: Deadline,
     ) -> Result<Vec<Row>, ErpError> {
         let url = self.list_url(resource, filter, None);
+        self.all_rows(url, deadline).await
+    }
+
+    async fn all_rows(&self, url: Url, deadline: Deadline) -> Result<Vec<Row>, ErpError> {
         let mut pages = self.client.list::<Row>(url, &[], deadline);
         let mut rows = Vec::new();
         while let Some(page) = pages.next().await? {

@@ -15,8 +15,8 @@ use crate::{
         Personal, VatNumber,
     },
     erp::{
-        CompanyKey, ErpError, ErpId, ErpImage, ErpRecord, ExtraFields, PartyKind, Resource,
-        Unusable, UnusableRecord,
+        CompanyKey, ErpError, ErpId, ErpImage, ErpRecord, ExtraFields, NaturalKey, PartyKind,
+        Resource, Unusable, UnusableRecord,
     },
 };
 
@@ -265,6 +265,29 @@ impl Row {
         self.r#type.as_deref() == Some(type_name)
     }
 
+    /// Its id as the server writes it.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Its e-mail addresses as they stand in the field.
+    pub(super) fn email(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+
+    /// Its VAT number as it stands in the field.
+    pub(super) fn tax_registration_number(&self) -> Option<&str> {
+        self.tax_registration_number.as_deref()
+    }
+
+    /// Whether it holds this key.
+    pub(super) fn has_key(&self, key: &NaturalKey) -> bool {
+        match key {
+            NaturalKey::Email(email) => self.has_email(email),
+            NaturalKey::Organisation(number) => self.has_number(number),
+        }
+    }
+
     /// Whether one of its e-mail addresses is this one.
     pub(super) fn has_email(&self, key: &EmailKey) -> bool {
         addresses(self.email.as_deref().unwrap_or_default())
@@ -273,9 +296,14 @@ impl Row {
 
     /// Whether its VAT number is this organisation's.
     pub(super) fn has_number(&self, number: &OrganisationKey) -> bool {
+        self.number_key().as_ref() == Some(number)
+    }
+
+    /// The key of its VAT number.
+    pub(super) fn number_key(&self) -> Option<OrganisationKey> {
         let country = self.country.as_deref();
         let country = country.and_then(|country| country.parse().ok());
-        self.vat_number().and_then(|vat| vat.key(country)).as_ref() == Some(number)
+        self.vat_number()?.key(country)
     }
 
     fn vat_number(&self) -> Option<VatNumber> {

@@ -32,7 +32,8 @@ use self::{
 };
 use super::{
     Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, ExtraFields,
-    IdempotencyKey, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, UpdateOutcome,
+    FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
+    Resource, UpdateOutcome,
     mask::{Mask, masked},
 };
 use crate::{
@@ -599,6 +600,11 @@ impl Erp for Odoo {
             .take(MOST_HOLDERS)
             .collect();
         self.records(rows, deadline).await
+    }
+
+    /// A domain is evaluated by the database.
+    async fn key_filter(&self, _: KeyField, _: Deadline) -> Result<FilterProof, ErpError> {
+        Ok(FilterProof::Filters)
     }
 
     async fn create(

@@ -168,6 +168,7 @@ pub(crate) async fn mappings_are_as_they_were(store: &dyn Mappings) {
             code: binding.code.clone(),
             erp_fingerprint: (entity == customer(13)).then(|| owned.clone()),
             confirmed: is_confirmed,
+            indexed: None,
         };
         assert_eq!(faces.unwrap(), [Some(face)]);
         let by_code = store.by_code(entity.kind, entity.scope, &binding.code);
@@ -203,6 +204,7 @@ pub(crate) async fn mappings_are_as_they_were(store: &dyn Mappings) {
         code: code("C018"),
         erp_fingerprint: Some(owned),
         confirmed: false,
+        indexed: None,
     };
     assert_eq!(
         known.unwrap(),
@@ -391,6 +393,7 @@ pub(crate) fn runs() -> Vec<Run> {
             mapping_reads: 5,
             mapping_read_requests: 6,
             mapping_writes: 7,
+            index_writes: 0,
             import_lines: 8,
             erp_wait_ms: 9,
             norce_wait_ms: 10,

@@ -1,0 +1,335 @@
+//! Items in the table of the code mappings:
+//!
+//! | `pk` | holds |
+//! |---|---|
+//! | `key#<HMAC of scope and key>` | `holders`, a set of `customer:5d11…`; `crowded` |
+//! | `indexed#client#customer#5d11…` | `keys`, the set of the hashes under which the record is listed; `digest` |
+//! | `coverage#client#company` | `whole_at` and `until`, as texts that sort as the times do |
+//!
+//! A record's entry and its keys change in one transaction, on condition that the entry is as it was read and that the
+//! record is not forgotten. Forgetting takes both away in the transaction that writes the tombstone.
+
+use std::collections::{BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys, holder};
+use crate::{
+    Consistency,
+    domain::{EntityKind, ErpId, Fingerprint, Resource, Scope},
+    dynamodb::{Expression, Item, Write, Written, number, text},
+    erp::NaturalKey,
+    mappings::{DynamoDbMappings, MappingsError},
+};
+
+/// How often an entry is written again because it, or a list of holders, changed meanwhile. A pass and an event may meet
+/// at one record, and several records at one key.
+const ATTEMPTS: u32 = 8;
+
+const HOLDERS: &str = "holders";
+const CROWDED: &str = "crowded";
+const KEYS: &str = "keys";
+const DIGEST: &str = "digest";
+
+fn entry_key(scope: Scope, record: &ErpId) -> String {
+    format!("indexed#{scope}#{}#{}", record.resource, record.id)
+}
+
+fn coverage_key(scope: Scope, kind: EntityKind) -> String {
+    format!("coverage#{scope}#{kind}")
+}
+
+fn set_of(item: &Item, name: &str) -> BTreeSet<String> {
+    match item.get(name) {
+        Some(AttributeValue::Ss(members)) => members.iter().cloned().collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+fn set(members: impl IntoIterator<Item = String>) -> AttributeValue {
+    AttributeValue::Ss(members.into_iter().collect())
+}
+
+fn record_of(holder: &str) -> Option<ErpId> {
+    let (resource, id) = holder.split_once(':')?;
+    let resource = match resource {
+        "customer" => Resource::Customer,
+        "contact" => Resource::Contact,
+        _ => return None,
+    };
+    Some(ErpId {
+        resource,
+        id: id.to_owned(),
+    })
+}
+
+fn time(item: &Item, name: &str) -> Option<DateTime<Utc>> {
+    item.get(name)?.as_s().ok()?.parse().ok()
+}
+
+/// A time with as many digits as any other, so that texts are compared as times.
+fn sortable(time: DateTime<Utc>) -> AttributeValue {
+    text(time.to_rfc3339_opts(SecondsFormat::Nanos, true))
+}
+
+/// The entry of a record is as it was read.
+fn entry_is(keys: &BTreeSet<String>) -> Expression {
+    if keys.is_empty() {
+        return Expression::nothing_there();
+    }
+    Expression::new("#keys = :seen")
+        .name(KEYS)
+        .value("seen", set(keys.iter().cloned()))
+}
+
+/// A condition on a transaction: a record is still listed as its entry said.
+pub(crate) fn still_listed(scope: Scope, record: &ErpId, digest: AttributeValue) -> Write {
+    let unchanged = Expression::new("#digest = :digest")
+        .name(DIGEST)
+        .value("digest", digest);
+    Write::check(entry_key(scope, record), unchanged)
+}
+
+impl DynamoDbMappings {
+    /// How a record is listed: the digest of its keys.
+    pub(crate) async fn listed(
+        &self,
+        scope: Scope,
+        record: &ErpId,
+    ) -> Result<Option<AttributeValue>, MappingsError> {
+        let entry = self.table.get(&entry_key(scope, record)).await;
+        let entry = entry.map_err(MappingsError)?;
+        Ok(entry.and_then(|mut entry| entry.remove(DIGEST)))
+    }
+
+    fn key_of(&self, scope: Scope, key: &NaturalKey) -> Result<String, MappingsError> {
+        let fingerprint = self.key.of(&("key", scope, key));
+        let fingerprint = fingerprint.map_err(|error| MappingsError(error.to_string()))?;
+        Ok(format!("key#{}", fingerprint.as_str()))
+    }
+
+    /// What takes a record off the lists of these keys. A list that would be left empty goes.
+    async fn leave(
+        &self,
+        record: &ErpId,
+        keys: &BTreeSet<String>,
+    ) -> Result<Vec<Write>, MappingsError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let lists = self.table.get_all(&names).await.map_err(MappingsError)?;
+        let me = holder(record);
+        let writes = keys.iter().filter_map(|key| {
+            let list = lists.get(key)?;
+            let holders = set_of(list, HOLDERS);
+            if !holders.contains(&me) {
+                return None;
+            }
+            let is_last = holders.len() == 1 && !list.contains_key(CROWDED);
+            Some(if is_last {
+                let alone = Expression::new("#holders = :me AND attribute_not_exists(#crowded)")
+                    .name(HOLDERS)
+                    .name(CROWDED)
+                    .value("me", set([me.clone()]));
+                Write::delete(key.clone()).provided(alone)
+            } else {
+                let not_last =
+                    Expression::new("size(#holders) > :one OR attribute_exists(#crowded)")
+                        .name(CROWDED)
+                        .value("one", number(1));
+                let change = Expression::new("DELETE #holders :me")
+                    .name(HOLDERS)
+                    .value("me", set([me.clone()]));
+                Write::update(key.clone(), change).provided(not_last)
+            })
+        });
+        Ok(writes.collect())
+    }
+
+    /// What takes a record out of the index, on condition that it is listed as it was read.
+    pub(crate) async fn unlist(
+        &self,
+        scope: Scope,
+        record: &ErpId,
+    ) -> Result<Vec<Write>, MappingsError> {
+        let name = entry_key(scope, record);
+        let entry = self.table.get(&name).await.map_err(MappingsError)?;
+        let Some(entry) = entry else {
+            return Ok(vec![Write::check(name, Expression::nothing_there())]);
+        };
+        let keys = set_of(&entry, KEYS);
+        let mut writes = self.leave(record, &keys).await?;
+        writes.push(Write::delete(name).provided(entry_is(&keys)));
+        Ok(writes)
+    }
+}
+
+#[async_trait]
+impl KeyIndex for DynamoDbMappings {
+    async fn holders(
+        &self,
+        scope: Scope,
+        keys: &[NaturalKey],
+        consistency: Consistency,
+    ) -> Result<Vec<Holders>, MappingsError> {
+        let names = keys.iter().map(|key| self.key_of(scope, key));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let items = self.table.get_many(names, consistency).await;
+        let items = items.map_err(MappingsError)?.into_iter();
+        Ok(items
+            .map(|item| {
+                let item = item.unwrap_or_default();
+                let holders = set_of(&item, HOLDERS);
+                Holders {
+                    records: holders.iter().filter_map(|it| record_of(it)).collect(),
+                    crowded: item.contains_key(CROWDED),
+                }
+            })
+            .collect())
+    }
+
+    async fn entries(
+        &self,
+        scope: Scope,
+        records: &[ErpId],
+        consistency: Consistency,
+    ) -> Result<Vec<Option<Fingerprint>>, MappingsError> {
+        let names = records.iter().map(|record| entry_key(scope, record));
+        let items = self.table.get_many(names.collect(), consistency).await;
+        let items = items.map_err(MappingsError)?.into_iter();
+        Ok(items
+            .map(|item| {
+                let digest = item?.remove(DIGEST)?;
+                let digest = digest.as_s().ok()?.clone();
+                Some(Fingerprint::from(digest))
+            })
+            .collect())
+    }
+
+    async fn set(
+        &self,
+        scope: Scope,
+        record: &ErpId,
+        keys: &RecordKeys,
+    ) -> Result<(), MappingsError> {
+        let me = holder(record);
+        let names = keys.keys.iter().map(|key| self.key_of(scope, key));
+        let names: BTreeSet<String> = names.collect::<Result<_, _>>()?;
+        let (entry_name, face_name) = (
+            entry_key(scope, record),
+            crate::mappings::record_key(scope, record),
+        );
+        let tombstone = self.record_tombstone(scope, record)?;
+        let mut full: BTreeSet<String> = BTreeSet::new();
+        for _ in 0..ATTEMPTS {
+            let all = [entry_name.as_str(), &face_name, &tombstone];
+            let found: HashMap<String, Item> =
+                self.table.get_all(&all).await.map_err(MappingsError)?;
+            let listed = found.get(&entry_name);
+            let listed = listed.map(|entry| set_of(entry, KEYS)).unwrap_or_default();
+            let is_forgotten = found.contains_key(&tombstone);
+            let wanted = if is_forgotten {
+                BTreeSet::new()
+            } else {
+                names.clone()
+            };
+            let digest = text(keys.digest.as_str());
+            // The face of a record that is bound, or handed over to be inserted.
+            let face = found.get(&face_name);
+            let face = face.filter(|face| face.get("indexed") != Some(&digest));
+            if listed == wanted && face.is_none() {
+                return Ok(());
+            }
+            let removed: BTreeSet<String> = listed.difference(&wanted).cloned().collect();
+            let mut writes = self.leave(record, &removed).await?;
+            let before = writes.len();
+            let added: Vec<&String> = wanted.difference(&listed).collect();
+            for name in &added {
+                writes.push(enter(name, &me, full.contains(*name)));
+            }
+            let entry = if wanted.is_empty() {
+                Write::delete(entry_name.clone())
+            } else {
+                let keys = set(wanted.iter().cloned());
+                let item =
+                    Item::from([(KEYS.to_owned(), keys), (DIGEST.to_owned(), digest.clone())]);
+                Write::put(entry_name.clone(), item)
+            };
+            writes.push(entry.provided(entry_is(&listed)));
+            if !is_forgotten {
+                let nothing_there = Expression::nothing_there();
+                writes.push(Write::check(tombstone.clone(), nothing_there));
+            }
+            if face.is_some() {
+                let change = Expression::assign([("indexed", Some(digest))]);
+                let there = Expression::new("attribute_exists(#code)").name("code");
+                writes.push(Write::update(face_name.clone(), change).provided(there));
+            }
+            match self.table.write(writes).await.map_err(MappingsError)? {
+                Written::Done => return Ok(()),
+                Written::Refused(refusals) => {
+                    let refused = added.iter().enumerate();
+                    let refused = refused.filter(|(place, _)| refusals.has(before + place));
+                    full.extend(refused.map(|(_, name)| (*name).clone()));
+                }
+            }
+        }
+        Err(MappingsError(format!(
+            "the index entry of ERP record {record} changed {ATTEMPTS} times in a row"
+        )))
+    }
+
+    async fn coverage(
+        &self,
+        scope: Scope,
+        kind: EntityKind,
+    ) -> Result<Option<Coverage>, MappingsError> {
+        let item = self.table.get(&coverage_key(scope, kind)).await;
+        Ok(item.map_err(MappingsError)?.and_then(|item| {
+            Some(Coverage {
+                whole_at: time(&item, "whole_at")?,
+                until: time(&item, "until")?,
+            })
+        }))
+    }
+
+    async fn cover(
+        &self,
+        scope: Scope,
+        kind: EntityKind,
+        since: Option<DateTime<Utc>>,
+        until: DateTime<Utc>,
+    ) -> Result<(), MappingsError> {
+        let whole_at = since.is_none().then(|| sortable(until));
+        let mut change = vec![("until", Some(sortable(until)))];
+        change.extend(whole_at.map(|at| ("whole_at", Some(at))));
+        let condition = match since {
+            None => Expression::new("attribute_not_exists(#until) OR #until <= :until"),
+            Some(since) => Expression::new("#until >= :since AND #until <= :until")
+                .value("since", sortable(since)),
+        };
+        let change = Expression::assign(change);
+        self.table
+            .update_if(&coverage_key(scope, kind), change, condition)
+            .await
+            .map_err(MappingsError)?;
+        Ok(())
+    }
+}
+
+/// Puts a record on the list of a key; on a full list it is noted that there are more.
+fn enter(name: &str, me: &str, is_full: bool) -> Write {
+    if is_full {
+        let change = Expression::assign([(CROWDED, Some(AttributeValue::Bool(true)))]);
+        return Write::update(name, change);
+    }
+    let change = Expression::new("ADD #holders :entered")
+        .name(HOLDERS)
+        .value("entered", set([me.to_owned()]));
+    let room = Expression::new("attribute_not_exists(#holders) OR size(#holders) < :most")
+        .value("most", number(MAX_HOLDERS as i64));
+    Write::update(name, change).provided(room)
+}
