@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::{
     Consistency,
-    domain::{Clock, EmailKey, EntityKind, PassMode, PassRequest, Scope, VatNumber},
+    domain::{Clock, EmailKey, EntityKind, PassMode, PassRequest, Scope},
     erp::NaturalKey,
     key_index::KeyIndex,
     mappings::{Mapping, Mappings},

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::{
     Consistency,
-    domain::{EmailKey, EntityKind, FingerprintKey, Scope, VatNumber},
+    domain::{EntityKind, FingerprintKey, Scope},
     erp::{ErpId, NaturalKey, Resource},
     key_index::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys, write},
     mappings::{
@@ -61,11 +61,11 @@ suite! {
 }
 
 fn email(text: &str) -> NaturalKey {
-    NaturalKey::Email(EmailKey::parse(text).unwrap())
+    NaturalKey::email(text).unwrap()
 }
 
 fn vat(text: &str) -> NaturalKey {
-    NaturalKey::VatNumber(VatNumber::parse(text).unwrap())
+    NaturalKey::organisation(text, None).unwrap()
 }
 
 fn record(id: &str) -> ErpId {
@@ -113,14 +113,7 @@ async fn face(store: &Store, id: &str) -> Option<RecordFace> {
 }
 
 async fn bind(store: &Store, number: i64, id: &str) {
-    let binding = Binding {
-        code: code(id),
-        erp_id: record(id),
-        delivery: CodeDelivery::Pending,
-        shop_fingerprint: None,
-        former_code: None,
-        fetched_at: None,
-    };
+    let binding = Binding::new(code(id), record(id), CodeDelivery::Pending);
     let bound = store.mappings.bind(customer(number), binding).await;
     assert_eq!(bound.unwrap(), Bound::Done);
 }

@@ -897,6 +897,7 @@ async fn a_binding_is_replaced_with_all_its_faces(store: Store) {
             code: code(text),
             erp_fingerprint: None,
             confirmed: true,
+            indexed: None,
         };
         assert_eq!(face(&store, of).await, Some(expected));
         if text != before {
