@@ -1104,7 +1104,7 @@ async fn several_addresses_are_asked_for_one_by_one_where_a_chain_is_refused() {
             .collect();
         let keys: Vec<NaturalKey> = (0..3)
             .map(|number| format!("anna.{number}@example.com"))
-            .map(|email| NaturalKey::Email(EmailKey::parse(&email).unwrap()))
+            .map(|email| NaturalKey::email(&email).unwrap())
             .collect();
         for requests in [first, then] {
             world.simulator.forget_requests();
