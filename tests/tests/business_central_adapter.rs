@@ -535,7 +535,7 @@ async fn the_image_is_what_the_server_made_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn look_ups_find_nobody_one_or_two_and_never_a_similar_one() {
+async fn look_ups_find_every_holder_and_never_a_similar_one() {
     let world = World::new();
     let key = email_key("anna.ek@example.com");
     assert!(world.find(&PartyKind::Person, &key).await.is_empty());
@@ -551,7 +551,7 @@ async fn look_ups_find_nobody_one_or_two_and_never_a_similar_one() {
     for number in ["4", "5"] {
         world.add_customer(number, "Person", "anna.ek@example.com");
     }
-    assert_eq!(world.find(&PartyKind::Person, &key).await.len(), 2);
+    assert_eq!(world.find(&PartyKind::Person, &key).await.len(), 3);
 
     assert_eq!(world.find_code("3").await.len(), 1);
     assert!(world.find_code("33").await.is_empty());
@@ -1045,7 +1045,7 @@ async fn what_a_filter_does_is_found_out_by_trying_it_once() {
             ..Settings::default()
         });
         let proof = async |field| world.erp.key_filter(field, soon()).await.unwrap();
-        // A register in which there is nothing to try it with, and then a number that is spelled otherwise.
+        // A register in which there is nothing to try it with, and then a number that is none.
         assert_eq!(proof(KeyField::VatNumber).await, FilterProof::Unknown);
         assert_eq!(proof(KeyField::Email).await, FilterProof::Unknown);
         let add = |name: &str, country: &str, number: &str| {
@@ -1054,7 +1054,7 @@ async fn what_a_filter_does_is_found_out_by_trying_it_once() {
             let added = world.simulator.add_customer(world.company, &properties);
             added.unwrap();
         };
-        add("Spelled", "US", "SE 556036-0793 01");
+        add("None", "US", "SAKNAS");
         assert_eq!(proof(KeyField::VatNumber).await, FilterProof::Unknown);
         add("Acme", "SE", "SE556036079301");
         add("Other", "SE", "SE556012579001");

@@ -69,7 +69,7 @@ async fn large(mode: TaxNumberFilter) -> Bundle {
         in_erp(
             &bundle,
             &json!({"displayName": format!("Other {number}"), "type": "Company", "country": "DK",
-                "taxRegistrationNumber": format!("DK{:08}", 10_000_000 + number)}),
+                "taxRegistrationNumber": format!("GB{:08}", 10_000_000 + number)}),
         );
     }
     // Longer ago than passes overlap.
@@ -573,7 +573,7 @@ async fn up_to_the_contacts(bundle: &Bundle) -> Uuid {
         .erp
         .inject(unavailable.on(Method::GET, Entity::Contacts));
     bundle.pass_step().await;
-    let listed = listed(bundle, vat("DK10000000")).await;
+    let listed = listed(bundle, vat("GB10000000")).await;
     assert_eq!(listed.len(), 1, "the customers were read");
     run
 }

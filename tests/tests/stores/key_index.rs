@@ -208,7 +208,7 @@ async fn many_records_that_share_a_key_at_the_same_time_are_all_listed(store: St
 }
 
 async fn beyond_the_limit_a_key_is_crowded_and_says_so(store: Store) {
-    let shared = email("no-mail@example.com");
+    let shared = email("everybody@example.com");
     for number in 0..MAX_HOLDERS {
         list(&store, &format!("C{number:03}"), &[shared.clone()]).await;
     }
