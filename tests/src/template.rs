@@ -167,7 +167,7 @@ impl Rendered {
         strings(&self.resources[function]["Properties"]["Environment"]["Variables"])
     }
 
-    /// The resource that an ARN or URL of [`physical`] names.
+    /// The resource that an ARN or URL of `physical` names.
     pub fn resource_of(&self, kind: &str, arn: &Value) -> Option<(&str, &Value)> {
         let arn = arn.as_str()?;
         self.of_type(kind)

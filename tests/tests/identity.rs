@@ -298,7 +298,7 @@ async fn p15_a_shared_number_is_a_question_for_a_person_until_the_record_is_some
     bundle.run_until_quiet().await;
     bundle.pass(PassMode::Full).await;
     bundle.run_until_quiet().await;
-    assert_eq!(all_in_erp(&bundle), [record.clone()]);
+    assert_eq!(all_in_erp(&bundle), std::slice::from_ref(&record));
     assert_eq!([a, b].map(|id| company_code(&bundle, id)), [None, None]);
     let texts = owed(&bundle).await;
     assert_eq!(texts.len(), 2, "{texts:?}");

@@ -2,6 +2,7 @@
 //! against the pass.
 
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a suite of tests: what cannot be is to fail loudly"
 )]
@@ -161,7 +162,7 @@ fn in_words(verdict: &Verdict) -> &'static str {
 }
 
 /// What a row says, under a setting of `SharedEmail`.
-fn says<'a>(row: &'a [String; 3], kind: EntityKind, shared: SharedEmail) -> &'a str {
+fn says(row: &[String; 3], kind: EntityKind, shared: SharedEmail) -> &str {
     let (first, exception) = row[2].split_once("; with ").unwrap_or((&row[2], ""));
     let setting = format!("`SharedEmail={}` ", shared.as_str());
     match exception.strip_prefix(&setting) {

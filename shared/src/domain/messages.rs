@@ -116,7 +116,7 @@ pub struct ImportLine {
     /// Norce's id, to match on; `None`: Norce does not have the record, and it is to be inserted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<NorceId>,
-    /// The ERP's code: stored where the line sets [`FieldGroup::Code`], and what a person knows the record by.
+    /// The ERP's code: stored where the line sets [`FieldGroup::Code`](super::FieldGroup::Code), and what a person knows the record by.
     pub code: Code,
     /// Which fields the line sets. A group that the ERP record has no value for is set to nothing.
     #[serde(default = "code_only", skip_serializing_if = "is_code_only")]
