@@ -42,7 +42,7 @@ use shared::{
         FirstBindingWrites, ImportRequest, JobMessage, NorceId, OutgoingOrder, PassMessage,
         PassMode, PassRequest, Scope, Shops,
     },
-    erp::ExtraFields,
+    erp::{ExtraFields, PersonRule},
     http::{Deadline, Transport},
     import_jobs::{ImportJobs, MemoryImportJobs},
     key_index::KeyIndex,
@@ -169,6 +169,8 @@ pub struct Options {
     pub erp_owns: FieldGroups,
     /// `SHARED_EMAIL` and `ERP_CODES`.
     pub matching: MatchingPolicy,
+    /// `ERP_PERSONS`.
+    pub persons: PersonRule,
     /// `FIRST_BINDING_WRITES`.
     pub first_binding_writes: FirstBindingWrites,
     /// `IMPORT_UNKNOWN`, `PASS_OVERLAP_MINUTES` and the like.
@@ -197,6 +199,7 @@ impl Default for Options {
             visibility: VISIBILITY,
             erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
             matching: MatchingPolicy::default(),
+            persons: PersonRule::default(),
             first_binding_writes: FirstBindingWrites::default(),
             pass: PassSettings::default(),
             create_accounts: false,
@@ -450,6 +453,7 @@ impl Bundle {
             token_url: Some(erp.token_url(ERP_URL).parse().expect("an address")),
             secret_arn: String::new(),
             company: Some(erp_companies[0].to_string()),
+            persons: options.persons,
             extra_fields: if options.extended_erp {
                 EXTRA_FIELDS.parse().expect("fields")
             } else {

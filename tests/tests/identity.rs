@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::{
     domain::PassMode,
+    erp::PersonRule,
     mappings::{Mapping, Mappings},
     owed::Reason,
     runtime::configuration::{ForgottenPolicy, MatchingPolicy},
@@ -630,4 +631,137 @@ async fn a_record_that_is_matched_by_code_is_what_norce_says_it_is() {
     assert_eq!(all_in_erp(&bundle)[0].phone_number, "08-2");
     let bound = bundle.mappings.get(customer(anna)).await.unwrap();
     assert!(matches!(bound, Some(Mapping::Bound(_))));
+}
+
+/// What a person is in the ERP is the merchant's to say where the ERP's types say something else.
+#[tokio::test(start_paused = true)]
+async fn the_rule_for_persons_decides_what_a_key_finds() {
+    let consumer =
+        json!({ "displayName": "Anna Ek 1", "type": "Company", "email": "anna.1@example.com" });
+    let trader = json!({ "displayName": "Bolaget", "type": "Person", "country": "SE", "taxRegistrationNumber": "SE556036079301" });
+    // Whether the consumer is found by the address, and the organisation by its number.
+    for (persons, finds_consumer, finds_trader) in [
+        (PersonRule::ByType, false, false),
+        (PersonRule::WithoutNumber, true, true),
+        (PersonRule::All, true, false),
+    ] {
+        for by_pass in [false, true] {
+            let case = format!("{persons}, by a pass: {by_pass}");
+            let bundle = of_many_countries(&Options {
+                persons,
+                ..Options::default()
+            });
+            let [consumer, trader] = [&consumer, &trader].map(|record| in_erp(&bundle, record));
+            let anna = bundle.norce.add_customer(person(1));
+            let firm = bundle
+                .norce
+                .add_company(organisation("Bolaget", "556036-0793", "SE"));
+            bundle.run_until_quiet().await;
+            if by_pass {
+                bundle.pass(PassMode::Full).await;
+            } else {
+                bundle.norce.place_order(order_of(anna));
+                bundle.norce.place_order(order_for(firm));
+            }
+            bundle.run_until_quiet().await;
+            assert_nothing_owed(&bundle, &case).await;
+            let of_anna = customer_code(&bundle, anna);
+            assert_eq!(of_anna == Some(consumer.number), finds_consumer, "{case}");
+            let of_firm = company_code(&bundle, firm);
+            assert_eq!(of_firm == Some(trader.number), finds_trader, "{case}");
+            let made = 2 - usize::from(finds_consumer) - usize::from(finds_trader);
+            let made = if by_pass { 0 } else { made };
+            assert_eq!(all_in_erp(&bundle).len(), 2 + made, "{case}");
+        }
+    }
+}
+
+/// The ERP keeps the people of vendors and of other customers in one list of contacts.
+#[tokio::test(start_paused = true)]
+async fn p15_a_contact_is_matched_by_code_in_its_own_organisation_only() {
+    for of_own in [true, false] {
+        let bundle = Bundle::new(&Options::default());
+        let erp = bundle.erp_company();
+        let [own, other] = ["Own AB", "Other AB"]
+            .map(|name| in_erp(&bundle, &json!({ "displayName": name, "type": "Company" })));
+        let organisation_of = |name: &str| {
+            let contacts = bundle.erp.contacts(erp);
+            let contact = contacts.into_iter().find(|it| it.display_name == name);
+            contact.expect("a company contact").number
+        };
+        let of = organisation_of(if of_own { "Own AB" } else { "Other AB" });
+        let contact = json!({ "number": "CT900", "type": "Person", "displayName": "Bo Berg", "companyNumber": of });
+        let contact = bundle.erp.add_contact(erp, &contact).unwrap();
+        let firm = bundle.norce.add_company(NewCompany {
+            code: Some(own.number.clone()),
+            name: Some("Own AB".to_owned()),
+            ..NewCompany::default()
+        });
+        let anna = bundle.norce.add_customer(NewCustomer {
+            code: Some("CT900".to_owned()),
+            ..person(1)
+        });
+        bundle.norce.link(anna, firm, true);
+        bundle.run_until_quiet().await;
+        bundle.norce.change_customer(anna, |customer| {
+            customer.row.phone_number = Some("08-1".to_owned());
+        });
+        bundle.run_until_quiet().await;
+        let after = bundle.erp.contacts(erp);
+        let after = after.iter().find(|it| it.id == contact.id).unwrap();
+        let texts = owed(&bundle).await;
+        if of_own {
+            assert_eq!(texts, [], "{other:?}");
+            assert_eq!(after.phone_number, "08-1");
+        } else {
+            assert_eq!(
+                after, &contact,
+                "another organisation's contact is left as it is"
+            );
+            assert_eq!(texts.len(), 1, "{texts:?}");
+            assert!(
+                texts[0].1.contains("a contact of another organisation"),
+                "{texts:?}"
+            );
+            // "move the contact in the ERP"
+            let moved = json!({ "companyNumber": organisation_of("Own AB") });
+            bundle.erp.edit_contact(erp, contact.id, &moved).unwrap();
+            a_day_later(&bundle).await;
+            assert_nothing_owed(&bundle, "the contact was moved").await;
+        }
+    }
+}
+
+/// The domain of an address has two forms, and either side may hold either.
+#[tokio::test(start_paused = true)]
+async fn an_address_is_found_in_either_form_of_its_domain() {
+    let forms = [
+        "asta@exämple.se",
+        "Asta@EXÄMPLE.se",
+        "asta@xn--exmple-cua.se",
+    ];
+    for in_norce in forms {
+        for stored in forms {
+            for by_pass in [false, true] {
+                let case = format!("{in_norce} and {stored}, by a pass: {by_pass}");
+                let bundle = Bundle::new(&Options::default());
+                let record = json!({ "displayName": "Asta Ek", "type": "Person", "email": stored });
+                let record = in_erp(&bundle, &record);
+                let asta = bundle.norce.add_customer(NewCustomer {
+                    email: Some(in_norce.to_owned()),
+                    ..person(1)
+                });
+                bundle.run_until_quiet().await;
+                if by_pass {
+                    bundle.pass(PassMode::Full).await;
+                } else {
+                    bundle.norce.place_order(order_of(asta));
+                }
+                bundle.run_until_quiet().await;
+                assert_nothing_owed(&bundle, &case).await;
+                assert_eq!(all_in_erp(&bundle).len(), 1, "{case}");
+                assert_eq!(customer_code(&bundle, asta), Some(record.number), "{case}");
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod extra_fields;
 mod mask;
 pub mod odoo;
 mod owned;
+mod person_rule;
 
 use std::{fmt, time::Duration};
 
@@ -27,6 +28,7 @@ use crate::{
 pub use crate::domain::{ErpId, NaturalKey, Resource};
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
 pub use owned::{changed_groups, tell_again};
+pub use person_rule::{InvalidPersonRule, PersonRule, under_rule};
 
 /// What a party is in the ERP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{CodePattern, ErpCodes, FieldGroups, FirstBindingWrites, Scope, Shops},
-    erp::ExtraFields,
+    erp::{ExtraFields, PersonRule},
     matching::SharedEmail,
     norce::query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
 };
@@ -326,6 +326,8 @@ pub struct ErpSettings {
     pub company: Option<String>,
     /// `ERP_EXTRA_FIELDS`: fields that the ERP's standard interface does not have.
     pub extra_fields: ExtraFields,
+    /// `ERP_PERSONS`.
+    pub persons: PersonRule,
     /// `ERP_CODE_FIELD`: the field of an Odoo partner that holds its code.
     pub code_field: String,
     /// `ERP_CODE_SEQUENCE`: the Odoo sequence that new codes are drawn from.
@@ -348,6 +350,7 @@ impl ErpSettings {
         let ca_secret_arn = environment.optional("ERP_CA_SECRET_ARN");
         let company = environment.optional("ERP_COMPANY");
         let extra_fields = environment.or_default("ERP_EXTRA_FIELDS", ExtraFields::default());
+        let persons = environment.or_default("ERP_PERSONS", PersonRule::default());
         let code_field = environment.or_default("ERP_CODE_FIELD", DEFAULT_CODE_FIELD.to_owned());
         let code_sequence = environment.optional("ERP_CODE_SEQUENCE");
         let settings = Self {
@@ -358,6 +361,7 @@ impl ErpSettings {
             ca_secret_arn,
             company,
             extra_fields: extra_fields?,
+            persons: persons?,
             code_field: code_field?,
             code_sequence,
         };

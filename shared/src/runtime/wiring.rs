@@ -25,6 +25,7 @@ use crate::{
         Erp,
         business_central::{BusinessCentral, BusinessCentralSettings},
         odoo::{Odoo, OdooSettings},
+        under_rule,
     },
     http::{
         HttpClient, ReqwestTransport, RetryPolicy, TokenSource, Transport, TransportSetupError,
@@ -370,7 +371,7 @@ pub fn erps(
                     )));
                 }
             };
-            Ok((scope, erp))
+            Ok((scope, under_rule(erp, settings.persons)))
         })
         .collect()
 }

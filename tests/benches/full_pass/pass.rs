@@ -188,6 +188,7 @@ async fn pass(
         token_url: Some(url("/token")),
         secret_arn: String::new(),
         company: Some(Uuid::from_u128(0xb1).to_string()),
+        persons: shared::erp::PersonRule::default(),
         extra_fields: ExtraFields::default(),
         code_field: String::new(),
         code_sequence: None,

@@ -46,6 +46,7 @@ pub(crate) const EVERY_OPTION: &[(&str, &str)] = &[
     ("ErpCodeField", "x_studio_customer_number"),
     ("ErpCodeSequence", "res.partner.customer.number"),
     ("ErpCodes", "CUSTOMER-######,SUPPLIER-*-SE"),
+    ("ErpPersons", "without-number"),
     ("ErpConcurrency", "50"),
     ("ErpExtraFields", EXTRA_FIELDS),
     ("CreateInErp", "first-order"),

@@ -1,0 +1,267 @@
+//! Which customers of the ERP are persons. Not every ERP tells persons and organisations apart, and old registers of those
+//! that do have consumers of the type that organisations have (erp-apis §1.3).
+
+use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
+use super::{
+    Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, FilterProof,
+    IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource,
+    UpdateOutcome,
+};
+use crate::{
+    domain::{Code, EntityKind, FieldGroups},
+    http::Deadline,
+};
+
+/// `ERP_PERSONS`: which customers of the ERP are persons. A record that is matched by its code is what Norce says it is,
+/// whatever the rule.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PersonRule {
+    /// Those that the ERP calls persons.
+    #[default]
+    ByType,
+    /// Those without a VAT number and without an organisation number.
+    WithoutNumber,
+    /// All of them.
+    All,
+}
+
+impl PersonRule {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ByType, Self::WithoutNumber, Self::All];
+
+    /// The word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ByType => "by-type",
+            Self::WithoutNumber => "without-number",
+            Self::All => "all",
+        }
+    }
+
+    /// A record as the rule has it.
+    fn apply(self, mut record: ErpRecord) -> ErpRecord {
+        if record.id.resource == Resource::Customer {
+            let image = &record.image;
+            let has_number = image.vat_number.is_some() || image.organisation_number.is_some();
+            match self {
+                Self::ByType => {}
+                Self::WithoutNumber => record.organisation = has_number,
+                Self::All => record.organisation = false,
+            }
+        }
+        record
+    }
+}
+
+impl fmt::Display for PersonRule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A text is no value of `ERP_PERSONS`.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is none of by-type, without-number, all")]
+pub struct InvalidPersonRule(String);
+
+impl FromStr for PersonRule {
+    type Err = InvalidPersonRule;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPersonRule> {
+        let known = Self::ALL.into_iter().find(|known| known.as_str() == text);
+        known.ok_or_else(|| InvalidPersonRule(text.to_owned()))
+    }
+}
+
+/// An ERP whose own types are not relied upon: it is asked for records of either type, and the rule says what they are.
+struct ByRule {
+    erp: Arc<dyn Erp>,
+    rule: PersonRule,
+}
+
+/// An ERP under a rule.
+pub fn under_rule(erp: Arc<dyn Erp>, rule: PersonRule) -> Arc<dyn Erp> {
+    match rule {
+        PersonRule::ByType => erp,
+        rule => Arc::new(ByRule { erp, rule }),
+    }
+}
+
+impl ByRule {
+    fn all(&self, records: Vec<ErpRecord>) -> Vec<ErpRecord> {
+        let records = records.into_iter();
+        records.map(|record| self.rule.apply(record)).collect()
+    }
+
+    fn updated(&self, outcome: UpdateOutcome) -> UpdateOutcome {
+        match outcome {
+            UpdateOutcome::Unchanged(record) => UpdateOutcome::Unchanged(self.rule.apply(record)),
+            UpdateOutcome::Updated(record) => UpdateOutcome::Updated(self.rule.apply(record)),
+            other => other,
+        }
+    }
+}
+
+#[async_trait]
+impl Erp for ByRule {
+    fn capabilities(&self) -> &Capabilities {
+        self.erp.capabilities()
+    }
+
+    async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
+        let record = self.erp.get(id, deadline).await?;
+        Ok(record.map(|record| self.rule.apply(record)))
+    }
+
+    async fn find_by_code(
+        &self,
+        resource: Resource,
+        code: &Code,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        let found = self.erp.find_by_code(resource, code, deadline).await?;
+        Ok(self.all(found))
+    }
+
+    async fn find_by_key(
+        &self,
+        kind: &PartyKind,
+        key: &NaturalKey,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        if matches!(kind, PartyKind::Contact { .. }) {
+            return self.erp.find_by_key(kind, key, deadline).await;
+        }
+        let mut found = Vec::new();
+        for of_type in [PartyKind::Person, PartyKind::Company] {
+            found.extend(self.erp.find_by_key(&of_type, key, deadline).await?);
+        }
+        let mut found = self.all(found);
+        found.retain(|record| record.organisation == kind.is_organisation());
+        Ok(found)
+    }
+
+    async fn key_filter(
+        &self,
+        field: KeyField,
+        deadline: Deadline,
+    ) -> Result<FilterProof, ErpError> {
+        self.erp.key_filter(field, deadline).await
+    }
+
+    async fn create(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<CreateOutcome, ErpError> {
+        Ok(match self.erp.create(key, party, deadline).await? {
+            CreateOutcome::Created(record) => CreateOutcome::Created(self.rule.apply(record)),
+            CreateOutcome::AlreadyThere(record) => {
+                CreateOutcome::AlreadyThere(self.rule.apply(record))
+            }
+            other => other,
+        })
+    }
+
+    async fn update(
+        &self,
+        seen: &ErpRecord,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        let outcome = self.erp.update(seen, party, deadline).await?;
+        Ok(self.updated(outcome))
+    }
+
+    async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {
+        let outcome = self.erp.block(id, deadline).await?;
+        Ok(self.updated(outcome))
+    }
+
+    async fn page(
+        &self,
+        listing: &Listing,
+        cursor: Option<&Cursor>,
+        deadline: Deadline,
+    ) -> Result<RecordPage, ErpError> {
+        let of_any_type = Listing {
+            kind: None,
+            ..listing.clone()
+        };
+        let page = self.erp.page(&of_any_type, cursor, deadline).await?;
+        let mut records = self.all(page.records);
+        if let Some(kind) = listing.kind {
+            records.retain(|record| record.entity_kind() == kind);
+        }
+        Ok(RecordPage { records, ..page })
+    }
+
+    async fn get_many(
+        &self,
+        ids: &[ErpId],
+        fields: FieldGroups,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        let records = self.erp.get_many(ids, fields, deadline).await?;
+        Ok(self.all(records))
+    }
+
+    async fn holders_of_keys(
+        &self,
+        kind: EntityKind,
+        keys: &[NaturalKey],
+        deadline: Deadline,
+    ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError> {
+        let mut holders = BTreeSet::new();
+        for of_type in [EntityKind::Customer, EntityKind::Company] {
+            holders.extend(self.erp.holders_of_keys(of_type, keys, deadline).await?);
+        }
+        let ids: BTreeSet<ErpId> = holders.iter().map(|(_, id)| id.clone()).collect();
+        let ids: Vec<ErpId> = ids.into_iter().collect();
+        let records = self.get_many(&ids, FieldGroups::NONE, deadline).await?;
+        let of_kind: BTreeSet<ErpId> = records
+            .into_iter()
+            .filter(|record| record.entity_kind() == kind)
+            .map(|record| record.id)
+            .collect();
+        holders.retain(|(_, id)| of_kind.contains(id));
+        Ok(holders.into_iter().collect())
+    }
+
+    /// Of either type: one more holder is one more question for a person, and none is missing.
+    async fn other_holders_of_codes(
+        &self,
+        _: EntityKind,
+        records: &[(ErpId, Code)],
+        deadline: Deadline,
+    ) -> Result<Vec<(Code, ErpId)>, ErpError> {
+        let mut holders = BTreeSet::new();
+        for of_type in [EntityKind::Customer, EntityKind::Company] {
+            let of_type = self.erp.other_holders_of_codes(of_type, records, deadline);
+            holders.extend(of_type.await?);
+        }
+        Ok(holders.into_iter().collect())
+    }
+
+    async fn company_of(
+        &self,
+        key: &CompanyKey,
+        deadline: Deadline,
+    ) -> Result<Option<ErpId>, ErpError> {
+        self.erp.company_of(key, deadline).await
+    }
+
+    async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError> {
+        self.erp.may_write(deadline).await
+    }
+
+    async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
+        self.erp.clock(deadline).await
+    }
+}
