@@ -65,6 +65,10 @@ const CUSTOMERS_FROM: usize = 10;
 const CONTACTS_FROM: usize = 60;
 const OUTAGE_FROM: usize = 85;
 const POISON_FROM: usize = 95;
+const SHARING_FROM: usize = 110;
+
+/// What people write where a number is missing.
+const NO_NUMBER: &str = "000000-0000";
 
 /// What kind of day it is.
 pub(super) struct Plan<'a> {
@@ -127,7 +131,7 @@ pub(super) async fn play(
         expected: &mut expected,
     };
     let title = format!(
-        "Morning: {CUSTOMERS} customers and {COMPANIES} companies order for the first time, {OF_OLD} are known of old"
+        "Morning: {CUSTOMERS} customers and {COMPANIES} companies order for the first time, and some who share an address or a number; {OF_OLD} are known of old"
     );
     progress::step(&title, async {
         day.morning().await?;
@@ -260,7 +264,11 @@ impl Day<'_> {
         for number in 0..OF_OLD {
             let person = Person::new(OF_OLD_FROM + number);
             let code = format!("C9{number:04}");
-            let id = shop.register_of_old(&person, &code, number == 0).await?;
+            let moved_on = number == 0;
+            let id = shop.register_of_old(&person, &code, moved_on).await?;
+            if moved_on {
+                self.expected.kept_phone = Some(id);
+            }
             self.expected.of_old.push((id, code));
         }
         let mut customers = Vec::new();
@@ -282,6 +290,7 @@ impl Day<'_> {
             self.expected.companies.push(company);
             self.expected.contacts.extend([orders, silent]);
         }
+        self.share(&mut contacts);
         shop.norce.start_ids_after(FIRST_ORDER - 1);
         for (id, guest) in customers {
             shop.order(id, None, guest);
@@ -294,6 +303,36 @@ impl Day<'_> {
         let refused = self.expected.customers.first();
         self.expected.refused = refused.map(|id| (*id, refusal));
         Ok(())
+    }
+
+    /// Those whom a key does not tell apart: a household with one e-mail address, two schools with the number of their
+    /// municipality, two firms that gave none.
+    fn share(&mut self, contacts: &mut Vec<(i64, i64)>) {
+        let shop = self.shop;
+        let family = [0, 1].map(|place| Person {
+            email: Person::new(SHARING_FROM).email,
+            ..Person::new(SHARING_FROM + place)
+        });
+        for person in &family {
+            let id = shop.register(person);
+            shop.order(id, None, false);
+            self.expected.customers.push(id);
+            self.expected.sharing.customers.push(id);
+        }
+        let municipality = Organisation::new(COMPANIES).number;
+        let numbers = [&municipality, &municipality, NO_NUMBER, NO_NUMBER];
+        for (place, number) in numbers.into_iter().enumerate() {
+            let company = shop.register_company(&Organisation {
+                number: number.to_owned(),
+                ..Organisation::new(COMPANIES + place)
+            });
+            let contact = shop.register(&Person::new(SHARING_FROM + 2 + place));
+            shop.norce.link(contact, company, true);
+            contacts.push((contact, company));
+            self.expected.companies.push(company);
+            self.expected.contacts.push(contact);
+            self.expected.sharing.companies.push(company);
+        }
     }
 
     async fn begin_outage(&mut self) -> Result<(), SandboxError> {

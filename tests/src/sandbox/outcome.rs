@@ -21,7 +21,7 @@ use super::{
     passes::Passes,
     progress,
     quiet::Queues,
-    shop::Shop,
+    shop::{OTHER_PHONE, Shop},
 };
 use crate::{
     local_aws::LocalAws,
@@ -42,6 +42,11 @@ pub(super) struct Expectations {
     pub(super) contacts: Vec<i64>,
     /// Customers of both registers from before the integration, with their codes.
     pub(super) of_old: Vec<(i64, String)>,
+    /// Of them the one whose telephone number is another in the ERP, which keeps it: nobody has changed it in the shop since
+    /// the two were bound.
+    pub(super) kept_phone: Option<i64>,
+    /// Those whom a key does not tell apart.
+    pub(super) sharing: Sharing,
     /// The customer that the ERP refuses, and what it says then.
     pub(super) refused: Option<(i64, &'static str)>,
     /// The customer whose code Norce cannot import.
@@ -50,6 +55,14 @@ pub(super) struct Expectations {
     pub(super) forgotten: Option<(i64, Record)>,
     /// The customer of the burst.
     pub(super) burst: Option<i64>,
+}
+
+/// Customers who share an e-mail address, and companies that share a number or a placeholder: each has a record of its
+/// own.
+#[derive(Debug, Default)]
+pub(super) struct Sharing {
+    pub(super) customers: Vec<i64>,
+    pub(super) companies: Vec<i64>,
 }
 
 impl Expectations {
@@ -173,6 +186,7 @@ impl Outcome {
         };
         sides.check_customers(&expected);
         sides.check_companies(&expected);
+        sides.forgive_sharing(&expected.sharing);
         sides.check_refused(&expected);
         sides.check_poisoned(&expected);
         sides.check_forgotten(&expected);
@@ -305,6 +319,9 @@ impl Sides<'_> {
             };
             let code = customer.row.customer_code.clone();
             let mut shop = in_erp_terms_customer(customer);
+            if expected.kept_phone == Some(*id) {
+                OTHER_PHONE.clone_into(&mut shop.phone);
+            }
             if !self.shop.erp.contacts_have_addresses()
                 && let Some(company) = self.company_of(*id)
             {
@@ -332,6 +349,31 @@ impl Sides<'_> {
                 ));
             }
         }
+    }
+
+    /// The codes of those whom a key does not tell apart.
+    fn codes_of(&self, sharing: &Sharing) -> BTreeSet<String> {
+        let customers = sharing.customers.iter();
+        let customers =
+            customers.filter_map(|id| self.customers.get(id)?.row.customer_code.clone());
+        let companies = sharing.companies.iter();
+        let companies = companies.filter_map(|id| self.companies.get(id)?.row.company_code.clone());
+        customers.chain(companies).collect()
+    }
+
+    /// What they share is no duplicate, as long as each of them has a record of its own.
+    fn forgive_sharing(&mut self, sharing: &Sharing) {
+        let codes = self.codes_of(sharing);
+        let expected = sharing.customers.len() + sharing.companies.len();
+        if codes.len() != expected {
+            self.fault(format!(
+                "{expected} who share an address or a number have {} codes",
+                codes.len()
+            ));
+        }
+        let is_shared =
+            |duplicate: &Duplicate| duplicate.codes.iter().all(|code| codes.contains(code));
+        self.duplicates.retain(|duplicate| !is_shared(duplicate));
     }
 
     /// The company of a customer who is a contact.
@@ -628,6 +670,16 @@ impl Sides<'_> {
         if let Some(burst) = self.burst(expected) {
             notes.push(burst);
         }
+        let Sharing {
+            customers,
+            companies,
+        } = &expected.sharing;
+        notes.push(format!(
+            "who is who         {} customers with one e-mail address, {} companies with one number or a placeholder: {} records of their own",
+            customers.len(),
+            companies.len(),
+            self.codes_of(&expected.sharing).len()
+        ));
         let mut times = self.times_to_confirmed();
         times.sort();
         if let (Some(median), Some(p95)) = (percentile(&times, 50), percentile(&times, 95)) {

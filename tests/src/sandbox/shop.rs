@@ -42,6 +42,9 @@ const EVENT_TIME_SCALE: f64 = 0.2;
 /// An import is over sooner than in Norce, for the same reason.
 const JOB_DELAY: Duration = Duration::from_millis(500);
 
+/// The telephone number that the ERP has of a person of old.
+pub(super) const OTHER_PHONE: &str = "08-000 00 00";
+
 /// Customers, companies and orders get ids from here on, so that the samples in `tests/events` name some of them.
 pub(super) const FIRST_CUSTOMER: i64 = 1001;
 pub(super) const FIRST_COMPANY: i64 = 2001;
@@ -205,7 +208,7 @@ impl Shop {
     ) -> Result<i64, SandboxError> {
         let mut details = person.details();
         if moved_on {
-            details.phone = "08-000 00 00".to_owned();
+            details.phone = OTHER_PHONE.to_owned();
         }
         let by_hand = ByHand {
             code: Some(code.to_owned()),
