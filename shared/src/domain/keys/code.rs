@@ -98,7 +98,7 @@ impl fmt::Display for Code {
 }
 
 /// `ERP_CODES`: which of the codes that Norce has are the ERP's. Norce can generate codes, and people can make them up in
-/// its Admin (norce-api §5.3): such a code leads to no record, and gives way to the ERP's when there is one.
+/// its Admin (norce-api §5.2): such a code leads to no record, and gives way to the ERP's when there is one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ErpCodes {
     /// Every code: one that the ERP does not have is a mistake, which a person corrects.
