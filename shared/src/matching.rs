@@ -11,7 +11,8 @@ use thiserror::Error;
 
 use crate::{
     domain::{Code, EntityKind, EntityRef, NaturalKey, NorceId, Scope},
-    mappings::{Known, RecordFace},
+    mappings::{Known, Mapping, RecordFace},
+    norce::Found,
 };
 
 /// Whose an ERP record is.
@@ -60,6 +61,8 @@ pub struct ErpCandidate {
 pub enum Standing {
     /// Active, without a code of the ERP and without a binding.
     Free,
+    /// The same, and a create of it in the ERP was announced: a record with its key may be the one that is being made.
+    Creating,
     /// It has a record: by a mapping, or by a code of the ERP.
     HasRecord,
     /// It has a code that leads to no record that is known here (yet).
@@ -73,7 +76,43 @@ pub enum Standing {
 impl Standing {
     /// Whether such an entity counts as one that the key could mean.
     const fn counts(self) -> bool {
-        matches!(self, Self::Free | Self::HasRecord | Self::HasOtherCode)
+        matches!(
+            self,
+            Self::Free | Self::Creating | Self::HasRecord | Self::HasOtherCode
+        )
+    }
+}
+
+/// The code that Norce has for an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeInNorce {
+    /// None, or one that is not the ERP's (`ERP_CODES`).
+    None,
+    /// That of a record that is known here.
+    OfRecord,
+    /// Another one.
+    Other,
+}
+
+/// What Norce has for an entity that was found. `is_gone`: the ERP does not have the record any more that it is bound to.
+pub fn standing(
+    found: &Found,
+    mapping: Option<&Mapping>,
+    is_gone: bool,
+    code: CodeInNorce,
+) -> Standing {
+    if found.forgotten || matches!(mapping, Some(Mapping::Forgotten)) {
+        return Standing::Forgotten;
+    }
+    if matches!(mapping, Some(Mapping::Bound(_))) && !is_gone {
+        return Standing::HasRecord;
+    }
+    match code {
+        CodeInNorce::OfRecord => Standing::HasRecord,
+        CodeInNorce::Other => Standing::HasOtherCode,
+        CodeInNorce::None if matches!(mapping, Some(Mapping::Reserved(_))) => Standing::Creating,
+        CodeInNorce::None if !found.active => Standing::Inactive,
+        CodeInNorce::None => Standing::Free,
     }
 }
 
@@ -135,6 +174,8 @@ pub enum Verdict {
     Match(usize),
     /// No record of the ERP is its own: a new one is created.
     Create,
+    /// A record with the key may be the one that is being made for another entity: it waits until that create has ended.
+    Wait,
     /// A person decides.
     Conflict(Conflict),
 }
@@ -148,6 +189,8 @@ pub enum RecordVerdict {
     Nobody,
     /// It is none of Norce's entities, although it shares the key with one; nothing is done.
     Stranger,
+    /// It may be the one that is being made for an entity: the first order says so.
+    Wait,
     /// A person decides about this entity.
     Conflict(NorceId, Conflict),
 }
@@ -322,7 +365,11 @@ pub fn by_key(
         };
     };
     let is_alone = live.len() == 1 && !others.iter().any(|other| other.standing.counts());
-    let is_adopted = is_email && shared_email == SharedEmail::Adopt && live.len() == 1;
+    let is_creating = |other: &NorceCandidate| other.standing == Standing::Creating;
+    let is_adopted = is_email
+        && shared_email == SharedEmail::Adopt
+        && live.len() == 1
+        && !others.iter().any(is_creating);
     if !is_alone && !is_adopted {
         return ambiguous(&live, others);
     }
@@ -335,6 +382,10 @@ pub fn by_key(
 }
 
 fn ambiguous(live: &[(usize, &ErpCandidate)], others: &[NorceCandidate]) -> Verdict {
+    let mut creating = others.iter();
+    if creating.any(|other| other.standing == Standing::Creating) {
+        return Verdict::Wait;
+    }
     let others = others.iter().filter(|other| other.standing.counts());
     Verdict::Conflict(Conflict::Ambiguous {
         entities: others.map(|other| other.id).collect(),
@@ -353,7 +404,9 @@ pub fn of_record(
     shared_email: SharedEmail,
 ) -> RecordVerdict {
     let counted = || entities.iter().filter(|entity| entity.standing.counts());
-    let mut free = counted().filter(|entity| entity.standing == Standing::Free);
+    let is_free =
+        |entity: &&NorceCandidate| matches!(entity.standing, Standing::Free | Standing::Creating);
+    let mut free = counted().filter(is_free);
     let Some(entity) = free.next() else {
         let other_code = counted().find(|entity| entity.standing == Standing::HasOtherCode);
         return match (other_code, counted().next()) {
@@ -390,6 +443,7 @@ pub fn of_record(
         shared_email,
     ) {
         Verdict::Match(0) => RecordVerdict::Match(id),
+        Verdict::Wait => RecordVerdict::Wait,
         Verdict::Match(_) | Verdict::Create => RecordVerdict::Stranger,
         Verdict::Conflict(conflict) => RecordVerdict::Conflict(id, conflict),
     }

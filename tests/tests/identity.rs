@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::{
-    domain::PassMode,
+    domain::{Clock, ErpId, PassMode, Resource},
     erp::PersonRule,
-    mappings::{Mapping, Mappings},
+    mappings::{Binding, Bound, CodeDelivery, Mapping, Mappings, Reservation, Reserved},
     owed::Reason,
     runtime::configuration::{ForgottenPolicy, MatchingPolicy},
 };
@@ -24,6 +24,8 @@ use tests::{
     business_central_simulator::{CompanySettings, Country, CustomerRecord},
     norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer, NewOrder},
 };
+
+use uuid::Uuid;
 
 /// What is owed is tried again at least once a day.
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -333,6 +335,45 @@ async fn p15_a_shared_number_is_a_question_for_a_person_until_the_record_is_some
             .iter()
             .any(|it| it.number == code && it.display_name == "Skola B")
     );
+}
+
+/// Two of a municipality order at the same time: the record that one of them is making is no question for a person.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_being_made_for_another_is_waited_for() {
+    let bundle = Bundle::new(&Options::default());
+    let record = json!({ "displayName": "Skola A", "type": "Company", "taxRegistrationNumber": "SE212000014201" });
+    let record = in_erp(&bundle, &record);
+    let [a, b] = ["Skola A", "Skola B"].map(|name| {
+        bundle
+            .norce
+            .add_company(organisation(name, "212000-0142", "SE"))
+    });
+    bundle.run_until_quiet().await;
+    let now = bundle.clock.now();
+    let reservation = Reservation {
+        token: Uuid::new_v4(),
+        since: now,
+        until: now,
+        natural_key: None,
+    };
+    let reserved = bundle.mappings.reserve(company(a), reservation).await;
+    assert_eq!(reserved.unwrap(), Reserved::New);
+    bundle.norce.place_order(order_for(b));
+    bundle.run_for(Duration::from_secs(60)).await;
+    assert_nothing_owed(&bundle, "it waits").await;
+    assert_eq!(all_in_erp(&bundle), std::slice::from_ref(&record));
+    let id = ErpId {
+        resource: Resource::Customer,
+        id: record.id.to_string(),
+    };
+    let code = record.number.parse().unwrap();
+    let binding = Binding::new(code, id, CodeDelivery::Pending);
+    let bound = bundle.mappings.bind(company(a), binding).await;
+    assert_eq!(bound.unwrap(), Bound::Done);
+    bundle.run_until_quiet().await;
+    assert_nothing_owed(&bundle, "both have a record").await;
+    assert_eq!(all_in_erp(&bundle).len(), 2);
+    assert!(company_code(&bundle, b).is_some_and(|code| code != record.number));
 }
 
 /// The other way that the text names: none of the records is this one's.

@@ -4,8 +4,7 @@ use shared::{
     domain::{EntityRef, Scope},
     erp::{ErpRecord, Party, PartyKind, Resource},
     http::Deadline,
-    mappings::Mapping,
-    matching::{self, ErpCandidate, NorceCandidate, Owner, Standing},
+    matching::{self, CodeInNorce, ErpCandidate, NorceCandidate, Owner},
     norce::{Asked, Found},
 };
 
@@ -23,13 +22,14 @@ impl ChangeEvents {
     ) -> Result<(Vec<ErpCandidate>, Vec<NorceCandidate>), Failure> {
         let EntityRef { kind, scope, .. } = entity;
         let case = self.erp(scope)?.capabilities().code_case;
-        let owners = self.owners(entity, hits).await?;
         let keys = party.keys();
+        // The keys are the party's own, and asked for once.
+        let mut asked_keys = Some(keys.clone());
         let asked: Vec<Asked> = hits
             .iter()
             .map(|hit| Asked {
                 code: hit.code.clone(),
-                keys: keys.clone(),
+                keys: asked_keys.take().unwrap_or_default(),
             })
             .collect();
         let found = self
@@ -38,6 +38,22 @@ impl ChangeEvents {
             .await?
             .found;
         let found: Vec<&Found> = found.iter().filter(|found| found.id != entity.id).collect();
+        let others: Vec<&Found> = found
+            .iter()
+            .copied()
+            .filter(|found| found.keys.iter().any(|key| keys.contains(key)))
+            .collect();
+        let entities: Vec<EntityRef> = others
+            .iter()
+            .map(|found| EntityRef {
+                id: found.id,
+                ..entity
+            })
+            .collect();
+        let mappings = self.mappings.get_many(&entities).await?;
+        // After the others' mappings: a record that another create has made is either bound by now, or that create was seen
+        // to be under way.
+        let owners = self.owners(entity, hits).await?;
         let mut records = Vec::with_capacity(hits.len());
         for (hit, owner) in hits.iter().zip(owners) {
             let of_code = || {
@@ -62,38 +78,22 @@ impl ChangeEvents {
                 made: false,
             });
         }
-        let others: Vec<&Found> = found
-            .into_iter()
-            .filter(|found| found.keys.iter().any(|key| keys.contains(key)))
-            .collect();
-        let entities: Vec<EntityRef> = others
-            .iter()
-            .map(|found| EntityRef {
-                id: found.id,
-                ..entity
-            })
-            .collect();
-        let mappings = self.mappings.get_many(&entities).await?;
         let codes: Vec<_> = hits.iter().map(|hit| &hit.code).collect();
         let others = others.iter().zip(mappings).map(|(found, mapping)| {
             let code = found
                 .code
                 .as_ref()
                 .filter(|code| self.policy.matching.erp_codes.may_be(code));
-            let standing = match (mapping, code) {
-                (Some(Mapping::Forgotten), _) => Standing::Forgotten,
-                _ if found.forgotten => Standing::Forgotten,
-                (Some(Mapping::Bound(_)), _) => Standing::HasRecord,
-                (_, Some(code)) if codes.iter().any(|known| code.is(known, case)) => {
-                    Standing::HasRecord
+            let code = match code {
+                Some(code) if codes.iter().any(|known| code.is(known, case)) => {
+                    CodeInNorce::OfRecord
                 }
-                (_, Some(_)) => Standing::HasOtherCode,
-                (_, None) if !found.active => Standing::Inactive,
-                (Some(Mapping::Reserved(_)) | None, None) => Standing::Free,
+                Some(_) => CodeInNorce::Other,
+                None => CodeInNorce::None,
             };
             NorceCandidate {
                 id: found.id,
-                standing,
+                standing: matching::standing(found, mapping.as_ref(), false, code),
             }
         });
         Ok((records, others.collect()))

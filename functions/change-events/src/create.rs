@@ -283,6 +283,14 @@ impl ChangeEvents {
                 Ok(record.map(|record| Found { record, is_ours }))
             }
             Verdict::Create => Ok(None),
+            Verdict::Wait => Err(stop(Failure::later(
+                WaitsFor::CreateInErp,
+                format!(
+                    "the ERP has a record with the {} of {entity}, and a create of another {} with it is under way",
+                    NaturalKey::name_of(entity.kind),
+                    entity.kind
+                ),
+            ))),
             Verdict::Conflict(found) => Err(conflict(found.about(entity.kind, &entity))),
         }
     }

@@ -291,7 +291,7 @@ impl ChangeEvents {
                 if let Some(binding) = existing {
                     (binding, Some(Origin::Bound))
                 } else {
-                    // A reservation stands for a decision that was made before, and has to be brought to its end.
+                    // A reservation stands for a decision that was made before, and has to be completed.
                     if mapping.is_none()
                         && let Some(reason) =
                             self.reason_not_to_create(change, &record, deadline).await?
@@ -395,6 +395,7 @@ impl ChangeEvents {
         match matching::by_code(entity, code, &records) {
             matching::Verdict::Match(place) => Ok(hits.into_iter().nth(place)),
             matching::Verdict::Create
+            | matching::Verdict::Wait
             | matching::Verdict::Conflict(Conflict::UnknownCode { .. }) => Ok(None),
             matching::Verdict::Conflict(conflict) => {
                 let detail = conflict.about(entity.kind, &entity);

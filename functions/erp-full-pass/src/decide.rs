@@ -28,7 +28,7 @@ use shared::{
     http::Deadline,
     key_index::{KeyHolders, MAX_HOLDERS, RecordFinder},
     mappings::{CodeDelivery, Known, Mapping, READ_AT_ONCE, RecordFace},
-    matching::{self, ErpCandidate, NorceCandidate, Owner, RecordVerdict, Standing},
+    matching::{self, CodeInNorce, ErpCandidate, NorceCandidate, Owner, RecordVerdict},
     norce::{Asked, Found},
     owed::Reason,
     passes::Run,
@@ -531,6 +531,7 @@ impl Rules<'_> {
                             self.new_in_norce(&record, &rivals, run, deadline).await?
                         }
                         RecordVerdict::Stranger => skip(&record, STRANGER),
+                        RecordVerdict::Wait => skip(&record, BEING_MADE),
                         RecordVerdict::Conflict(id, found) => {
                             let entity = EntityRef { kind, scope, id };
                             conflict(&record, found.about(kind, &entity))
@@ -581,27 +582,25 @@ impl Rules<'_> {
                 .filter(|code| self.pass.settings.matching.erp_codes.may_be(code));
             let entity = EntityRef { kind, scope, id };
             let is_gone = known.gone.contains_key(&entity);
-            let standing = match (known.mappings.get(&entity), code) {
-                (Some(Mapping::Forgotten), _) => Standing::Forgotten,
-                _ if found.forgotten => Standing::Forgotten,
-                (Some(Mapping::Bound(_)), _) if !is_gone => Standing::HasRecord,
-                (_, Some(code)) => {
-                    let is_rival = others
+            let code = match code {
+                None => CodeInNorce::None,
+                Some(code)
+                    if others
                         .iter()
-                        .any(|rival| rival.candidate.code.is(code, case));
-                    if is_rival {
-                        Standing::HasRecord
-                    } else if self.pass.settings.matching.erp_codes != ErpCodes::Known {
-                        Standing::HasOtherCode
-                    } else if self.is_in_erp(kind, code, run, deadline).await? {
-                        Standing::HasRecord
-                    } else {
-                        Standing::Free
-                    }
+                        .any(|rival| rival.candidate.code.is(code, case)) =>
+                {
+                    CodeInNorce::OfRecord
                 }
-                (_, None) if !found.active => Standing::Inactive,
-                (Some(Mapping::Reserved(_) | Mapping::Bound(_)) | None, None) => Standing::Free,
+                Some(_) if self.pass.settings.matching.erp_codes != ErpCodes::Known => {
+                    CodeInNorce::Other
+                }
+                Some(code) if self.is_in_erp(kind, code, run, deadline).await? => {
+                    CodeInNorce::OfRecord
+                }
+                Some(_) => CodeInNorce::None,
             };
+            let mapping = known.mappings.get(&entity);
+            let standing = matching::standing(found, mapping, is_gone, code);
             entities.push(NorceCandidate { id, standing });
         }
         let candidate = ErpCandidate {
@@ -997,6 +996,7 @@ fn code_of_another(record: &ErpRecord, id: NorceId) -> String {
 }
 
 const FORGOTTEN: &str = "forgotten in Norce";
+const BEING_MADE: &str = "it may be the record of a first order that is under way";
 const STRANGER: &str =
     "not in Norce, where others that have records of their own have its e-mail address or number";
 /// Items that are read about an entity: its face, and its tombstone.

@@ -305,7 +305,7 @@ impl Day<'_> {
         Ok(())
     }
 
-    /// Those whom a key does not tell apart: a household with one e-mail address, two schools with the number of their
+    /// Customers and companies that a key does not tell apart: a household with one e-mail address, two schools with the number of their
     /// municipality, two firms that gave none.
     fn share(&mut self, contacts: &mut Vec<(i64, i64)>) {
         let shop = self.shop;

@@ -45,7 +45,7 @@ pub(super) struct Expectations {
     /// Of them the one whose telephone number is another in the ERP, which keeps it: nobody has changed it in the shop since
     /// the two were bound.
     pub(super) kept_phone: Option<i64>,
-    /// Those whom a key does not tell apart.
+    /// Customers and companies that a key does not tell apart.
     pub(super) sharing: Sharing,
     /// The customer that the ERP refuses, and what it says then.
     pub(super) refused: Option<(i64, &'static str)>,
@@ -351,7 +351,7 @@ impl Sides<'_> {
         }
     }
 
-    /// The codes of those whom a key does not tell apart.
+    /// The codes of the customers and companies that a key does not tell apart.
     fn codes_of(&self, sharing: &Sharing) -> BTreeSet<String> {
         let customers = sharing.customers.iter();
         let customers =
