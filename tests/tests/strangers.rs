@@ -582,6 +582,12 @@ impl Town {
                 self.bundle.quiet_within(UNTIL_OWED).await;
                 let id = first.entity.id.get().into();
                 self.bundle.norce.forget_customer(id, &Blank::Null, true);
+                // Whether Norce keeps the code of a forgotten customer is not documented (norce-api §9).
+                if self.random.bool() {
+                    self.bundle.norce.change_customer(id, |record| {
+                        record.row.customer_code = None;
+                    });
+                }
                 self.bundle.quiet_within(UNTIL_OWED).await;
                 self.leave_open(first);
                 let newcomer = self.somebody();
