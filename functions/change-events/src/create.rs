@@ -67,7 +67,7 @@ impl fmt::Display for Origin {
 /// What a create is recognised by.
 struct Keys {
     asked: Option<Code>,
-    /// The best first: it is the one that a reservation notes.
+    /// The best first.
     natural: Vec<NaturalKey>,
     /// What Norce has in the place of the ERP's code.
     replaced: Option<Code>,
@@ -100,8 +100,9 @@ impl ChangeEvents {
             token: Uuid::new_v4(),
             since: now,
             until: now + erp.capabilities().create_settles_after,
-            natural_key: keys
-                .natural
+            // A key that the record will not hold would say that a look-up finds it.
+            natural_key: erp
+                .carried_keys(party)
                 .first()
                 .map(|key| self.fingerprints.of(key))
                 .transpose()?,

@@ -510,6 +510,10 @@ impl Erp for Dry<dyn Erp> {
         self.inner.find_by_key(kind, key, deadline).await
     }
 
+    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey> {
+        self.inner.carried_keys(party)
+    }
+
     async fn key_filter(
         &self,
         field: KeyField,

@@ -421,6 +421,10 @@ pub trait Erp: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError>;
 
+    /// The keys that the record of a party holds once it is created, the best first: an ERP may have no field for a
+    /// number. Only by these can a create that was never answered be looked for.
+    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey>;
+
     /// What a filter on this field does, found out by trying it and then remembered. Only where it [filters](FilterProof)
     /// can [`find_by_key`](Self::find_by_key) and [`holders_of_keys`](Self::holders_of_keys) be relied upon;
     /// [`RecordFinder`](crate::key_index::RecordFinder) sees to that.

@@ -584,7 +584,7 @@ impl BusinessCentralSimulator {
         tokio::time::sleep(plan.work_late).await;
         let response = match &plan.refuse {
             Some(refusal) => {
-                self.log_write(resource, &parts.method, body, refusal.status);
+                self.log_write(resource, &parts.method, body, refusal.status, None);
                 refuse(refusal)
             }
             None => self.carry_out(resource, parts, body),
@@ -612,6 +612,10 @@ impl BusinessCentralSimulator {
             };
             request.carry_out(companies, settings, refusals)
         };
+        let made = match (&outcome, &parts.method) {
+            (Ok(answer), &Method::POST) => answer.body.as_ref().and_then(id_of),
+            _ => None,
+        };
         let response = match outcome {
             Ok(answer) => match answer.body {
                 Some(body) => (answer.status, Json(body)).into_response(),
@@ -619,7 +623,7 @@ impl BusinessCentralSimulator {
             },
             Err(refused) => refused.into_response(),
         };
-        self.log_write(resource, &parts.method, body, response.status());
+        self.log_write(resource, &parts.method, body, response.status(), made);
         response
     }
 
@@ -631,7 +635,14 @@ impl BusinessCentralSimulator {
         environment.faults.plan(method, entity, company)
     }
 
-    fn log_write(&self, resource: Resource, method: &Method, body: &Bytes, status: StatusCode) {
+    fn log_write(
+        &self,
+        resource: Resource,
+        method: &Method,
+        body: &Bytes,
+        status: StatusCode,
+        made: Option<Uuid>,
+    ) {
         if method == Method::GET {
             return;
         }
@@ -643,10 +654,16 @@ impl BusinessCentralSimulator {
             entity: resource.entity(),
             company: resource.company(),
             id: resource.id(),
+            made,
             body: serde_json::from_slice(body).unwrap_or_default(),
             status,
         });
     }
+}
+
+/// The id of the record in an answer.
+fn id_of(record: &Value) -> Option<Uuid> {
+    record.get("id")?.as_str()?.parse().ok()
 }
 
 /// The address as the client wrote it: absolute in-process, from the `Host` header on a port.

@@ -28,6 +28,8 @@ pub struct LoggedWrite {
     pub company: Option<Uuid>,
     /// The record in the address.
     pub id: Option<Uuid>,
+    /// The record that it made.
+    pub made: Option<Uuid>,
     /// Its body; null when it was not JSON.
     pub body: Value,
     /// What the server did. An injected fault may have shown the client something else.

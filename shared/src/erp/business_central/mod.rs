@@ -65,7 +65,7 @@ use super::{
     Resource, Unusable, UnusableRecord, UpdateOutcome, mask::Mask,
 };
 use crate::{
-    domain::{Code, CodeCase, EntityKind, FieldGroup, FieldGroups},
+    domain::{Code, CodeCase, EntityKind, FieldGroup, FieldGroups, OrganisationKey},
     http::{
         Deadline, Transport,
         odata::{Filter, Options, Page},
@@ -200,6 +200,15 @@ impl BusinessCentral {
         Ok(self.client.url(&format!("{set}({guid})")))
     }
 
+    /// The field of the merchant's own page that has the organisation number of a customer. Whoever asks whether a record
+    /// is an organisation compares it: in a VAT group nothing else tells two of them apart.
+    fn own_number_field(&self, resource: Resource) -> Option<&str> {
+        match resource {
+            Resource::Customer => self.extra.organisation_number.as_deref(),
+            Resource::Contact => None,
+        }
+    }
+
     /// The address of the records that fit.
     fn list_url(&self, resource: Resource, filter: Filter, top: Option<u32>) -> Url {
         let options = Options::new().select(selected(resource)).filter(filter);
@@ -231,12 +240,15 @@ impl BusinessCentral {
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError> {
         let mask = [("key", key)];
-        let url = self.list_url(resource, filter, None);
-        let mut pages = self.client.list::<Row>(url, &mask, deadline);
+        let number = self.own_number_field(resource);
+        let options = Options::new().select(selected(resource)).filter(filter);
+        let options = options.select_also(number.into_iter());
+        let url = options.apply(self.client.url(entity_set(resource)));
+        let mut pages = self.client.list::<ExtendedRow>(url, &mask, deadline);
         let mut matches = Vec::new();
         while let Some(rows) = pages.next().await? {
-            for row in rows.into_iter().filter(&accept) {
-                matches.push(row.into_record(resource)?);
+            for row in rows.into_iter().filter(|row| accept(row.row())) {
+                matches.push(row.into_record(resource, number)?);
                 if matches.len() == MOST_HOLDERS {
                     return Ok(matches);
                 }
@@ -379,11 +391,14 @@ impl Erp for BusinessCentral {
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
+        let number = self.own_number_field(id.resource);
         let url = Options::new()
             .select(selected(id.resource))
+            .select_also(number.into_iter())
             .apply(self.record_url(id)?);
-        let row = self.client.read::<Row>(&url, deadline).await?;
-        row.map(|row| row.into_record(id.resource)).transpose()
+        let row = self.client.read::<ExtendedRow>(&url, deadline).await?;
+        row.map(|row| row.into_record(id.resource, number))
+            .transpose()
     }
 
     async fn find_by_code(
@@ -448,6 +463,17 @@ impl Erp for BusinessCentral {
             // A contact has its organisation's, if any.
             (NaturalKey::Organisation(_), PartyKind::Contact { .. }) => Ok(Vec::new()),
         }
+    }
+
+    /// The standard page has one field for numbers, the VAT number: an organisation number from which no VAT number
+    /// follows is not in the record (erp-apis §1.4).
+    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey> {
+        if party.kind != PartyKind::Company {
+            return party.keys();
+        }
+        let country = party.address.as_ref().and_then(|address| address.country);
+        let keys = OrganisationKey::all(None, fields::vat_number(party).as_ref(), country);
+        keys.into_iter().map(NaturalKey::Organisation).collect()
     }
 
     async fn key_filter(

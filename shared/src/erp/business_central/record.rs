@@ -125,6 +125,31 @@ pub(super) struct ExtendedRow {
 }
 
 impl ExtendedRow {
+    /// The fields of the standard page.
+    pub(super) const fn row(&self) -> &Row {
+        &self.row
+    }
+
+    /// The record in neutral terms, with nothing of the extension but the organisation number in the field of this name.
+    ///
+    /// # Errors
+    /// It has no usable id, number or version.
+    pub(super) fn into_record(
+        self,
+        resource: Resource,
+        organisation_number: Option<&str>,
+    ) -> Result<ErpRecord, ErpError> {
+        let number = organisation_number.and_then(|name| self.extra.get(name));
+        let number = match number {
+            Some(Value::String(text)) => OrganisationNumber::parse(text),
+            Some(Value::Number(number)) => OrganisationNumber::parse(&number.to_string()),
+            _ => None,
+        };
+        let mut record = self.row.into_record(resource)?;
+        record.image.organisation_number = number;
+        Ok(record)
+    }
+
     /// The record in neutral terms, or why it cannot be used.
     pub(super) fn into_usable(
         self,

@@ -603,6 +603,11 @@ impl Erp for Odoo {
     }
 
     /// A domain is evaluated by the database.
+    /// A partner has fields for both numbers, `company_registry` and `vat`.
+    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey> {
+        party.keys()
+    }
+
     async fn key_filter(&self, _: KeyField, _: Deadline) -> Result<FilterProof, ErpError> {
         Ok(FilterProof::Filters)
     }
