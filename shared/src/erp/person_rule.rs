@@ -146,6 +146,10 @@ impl Erp for ByRule {
         Ok(found)
     }
 
+    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey> {
+        self.erp.carried_keys(party)
+    }
+
     async fn key_filter(
         &self,
         field: KeyField,
