@@ -7,6 +7,7 @@
 
 use std::{fmt, str::FromStr};
 
+use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 use crate::{
@@ -61,7 +62,7 @@ pub struct ErpCandidate {
 pub enum Standing {
     /// Active, without a code of the ERP and without a binding.
     Free,
-    /// The same, and a create of it in the ERP was announced: a record with its key may be the one that is being made.
+    /// The same, and a create of it in the ERP is under way: a record with its key may be the one that is being made.
     Creating,
     /// It has a record: by a mapping, or by a code of the ERP.
     HasRecord,
@@ -95,11 +96,13 @@ pub enum CodeInNorce {
 }
 
 /// What Norce has for an entity that was found. `is_gone`: the ERP does not have the record any more that it is bound to.
+/// A create that was announced is under way until the time by which the ERP has carried it out or never will.
 pub fn standing(
     found: &Found,
     mapping: Option<&Mapping>,
     is_gone: bool,
     code: CodeInNorce,
+    now: DateTime<Utc>,
 ) -> Standing {
     if found.forgotten || matches!(mapping, Some(Mapping::Forgotten)) {
         return Standing::Forgotten;
@@ -110,7 +113,9 @@ pub fn standing(
     match code {
         CodeInNorce::OfRecord => Standing::HasRecord,
         CodeInNorce::Other => Standing::HasOtherCode,
-        CodeInNorce::None if matches!(mapping, Some(Mapping::Reserved(_))) => Standing::Creating,
+        CodeInNorce::None if matches!(mapping, Some(Mapping::Reserved(it)) if now < it.until) => {
+            Standing::Creating
+        }
         CodeInNorce::None if !found.active => Standing::Inactive,
         CodeInNorce::None => Standing::Free,
     }

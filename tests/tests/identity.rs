@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use shared::{
     domain::{Clock, ErpId, PassMode, Resource},
@@ -353,7 +354,7 @@ async fn a_record_that_is_being_made_for_another_is_waited_for() {
     let reservation = Reservation {
         token: Uuid::new_v4(),
         since: now,
-        until: now,
+        until: now + TimeDelta::minutes(10),
         natural_key: None,
     };
     let reserved = bundle.mappings.reserve(company(a), reservation).await;

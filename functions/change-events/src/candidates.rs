@@ -78,6 +78,7 @@ impl ChangeEvents {
                 made: false,
             });
         }
+        let now = self.clock.now();
         let codes: Vec<_> = hits.iter().map(|hit| &hit.code).collect();
         let others = others.iter().zip(mappings).map(|(found, mapping)| {
             let code = found
@@ -93,7 +94,7 @@ impl ChangeEvents {
             };
             NorceCandidate {
                 id: found.id,
-                standing: matching::standing(found, mapping.as_ref(), false, code),
+                standing: matching::standing(found, mapping.as_ref(), false, code, now),
             }
         });
         Ok((records, others.collect()))

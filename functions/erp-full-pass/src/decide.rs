@@ -600,7 +600,7 @@ impl Rules<'_> {
                 Some(_) => CodeInNorce::None,
             };
             let mapping = known.mappings.get(&entity);
-            let standing = matching::standing(found, mapping, is_gone, code);
+            let standing = matching::standing(found, mapping, is_gone, code, self.pass.clock.now());
             entities.push(NorceCandidate { id, standing });
         }
         let candidate = ErpCandidate {
