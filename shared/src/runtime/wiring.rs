@@ -108,9 +108,26 @@ impl Foundation {
         environment: &mut Environment<'_>,
     ) -> Result<ResourceNames, WiringError> {
         match environment.optional::<String>(RESOURCE_NAMES_SECRET_ARN) {
-            Some(arn) => Ok(self.secrets.get(&arn).await?),
+            Some(arn) => Ok(self.names_in(&arn).await?),
             None => Ok(ResourceNames::default()),
         }
+    }
+
+    /// The secret with the names, asked for again where Secrets Manager does not answer: a function that cannot begin
+    /// leaves the messages of its batch invisible for the queue's whole visibility time-out.
+    async fn names_in(&self, arn: &str) -> Result<ResourceNames, SecretError> {
+        for _ in 1..ATTEMPTS_AT_START {
+            match self.secrets.get(arn).await {
+                Err(SecretError::Unavailable { reason, .. }) => {
+                    tracing::warn!(
+                        reason,
+                        "the secret with the names of resources cannot be read; reading it again"
+                    );
+                }
+                read => return read,
+            }
+        }
+        self.secrets.get(arn).await
     }
 
     /// The receiving end of a queue.
@@ -192,6 +209,9 @@ impl Foundation {
         Ok(Arc::new(ReqwestTransport::trusting(&bundle)?))
     }
 }
+
+/// Lambda gives a function ten seconds to begin (aws §1): two calls of at most 3.5 seconds each leave it the rest.
+const ATTEMPTS_AT_START: u32 = 2;
 
 /// Business Central takes 6,000 requests in five minutes from one app registration, and works on five at once (erp-apis
 /// §1.8). Two busy processes, which is what the template allows `change-events`, stay below that: 600 at once and 8 a
