@@ -166,7 +166,7 @@ enum Group {
     /// Companies with one organisation number.
     Municipality,
     /// Companies with one VAT number, and an organisation number each.
-    VatGroup,
+    SharedVatNumber,
     /// The same digits in another country.
     SameDigits,
     /// What stands where there is no value.
@@ -188,7 +188,7 @@ enum Group {
 const GROUPS: [Group; 11] = [
     Group::Household,
     Group::Municipality,
-    Group::VatGroup,
+    Group::SharedVatNumber,
     Group::SameDigits,
     Group::Placeholder,
     Group::Spelling,
@@ -216,7 +216,7 @@ enum Happening {
     Pass(PassMode),
     Retry,
     Delete(Uuid),
-    MakeAgain(CustomerRecord, bool),
+    MakeAgain(Box<CustomerRecord>, bool),
     /// A person makes a record. Whoever shares its key and has none yet is ambiguous from then on.
     Make(Truth, Value, Ours),
     /// The next create of the ERP is lost, before or after it is carried out.
@@ -464,7 +464,7 @@ impl Town {
         let happens = match group {
             Group::Household => self.sharing(Customer),
             Group::Municipality => self.sharing(Company),
-            Group::VatGroup => {
+            Group::SharedVatNumber => {
                 let vat = format!("SE{}01", swedish(&mut self.random));
                 let stranger = self.somebody();
                 let other = swedish(&mut self.random);
@@ -570,7 +570,7 @@ impl Town {
                             Happening::Order(ours),
                             Happening::Delete(record.id),
                             Happening::Change(ours, 1),
-                            Happening::MakeAgain(record, has_its_number),
+                            Happening::MakeAgain(Box::new(record), has_its_number),
                             Happening::Change(ours, 2),
                         ]
                     }
