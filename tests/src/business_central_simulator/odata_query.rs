@@ -302,6 +302,7 @@ fn answered(
     has_version: bool,
 ) -> Result<Filter, Refused> {
     let refuses_chains = match settings.email_chains {
+        EmailChains::Answered => false,
         EmailChains::WithSchemaVersion => !has_version,
         EmailChains::Refused => true,
     };

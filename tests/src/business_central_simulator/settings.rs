@@ -63,6 +63,8 @@ pub enum TaxNumberFilter {
 /// Which chains of `or` over e-mail addresses are answered: the parts are documented, the whole is not (erp-apis §1.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmailChains {
+    /// All of them.
+    Answered,
     /// Only with `$schemaversion=2.1`.
     WithSchemaVersion,
     /// None: each is refused with 400.

@@ -202,6 +202,9 @@ pub(super) trait Erp: Send + Sync {
     /// Whether a contact has an address of its own, and not its organisation's.
     fn contacts_have_addresses(&self) -> bool;
 
+    /// Whether it answers the filters that an earlier version of the functions relies upon.
+    fn answers_any_filter(&self, answers: bool);
+
     /// A person at the ERP puts persons into it. Returns their codes.
     async fn add(&self, company: &str, people: &[ByHand]) -> Result<Vec<String>, SandboxError>;
 

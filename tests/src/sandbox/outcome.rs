@@ -308,6 +308,7 @@ impl Sides<'_> {
             .customers
             .iter()
             .chain(&expected.contacts)
+            .chain(&expected.sharing.customers)
             .chain(of_old)
         {
             if [expected.refused_id(), expected.poisoned].contains(&Some(*id)) {
@@ -674,12 +675,14 @@ impl Sides<'_> {
             customers,
             companies,
         } = &expected.sharing;
-        notes.push(format!(
+        if !customers.is_empty() {
+            notes.push(format!(
             "who is who         {} customers with one e-mail address, {} companies with one number or a placeholder: {} records of their own",
             customers.len(),
             companies.len(),
             self.codes_of(&expected.sharing).len()
         ));
+        }
         let mut times = self.times_to_confirmed();
         times.sort();
         if let (Some(median), Some(p95)) = (percentile(&times, 50), percentile(&times, 95)) {

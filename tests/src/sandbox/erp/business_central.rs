@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::{ByHand, Details, Erp, Record, Register, Remote, Role, Write};
 use crate::{
     business_central_simulator::{
-        BusinessCentralSimulator, CompanySettings, ContactRecord, CustomerRecord, Entity, Fault,
-        Refused, Server, Settings,
+        BusinessCentralSimulator, CompanySettings, ContactRecord, CustomerRecord, EmailChains,
+        Entity, Fault, Refused, Server, Settings, TaxNumberFilter,
     },
     sandbox::{SandboxError, io_error},
 };
@@ -154,6 +154,17 @@ impl Erp for BusinessCentral {
             record: write.id.map(|id| id.to_string()),
         });
         Ok(writes.collect())
+    }
+
+    fn answers_any_filter(&self, answers: bool) {
+        self.simulator.configure(|settings| {
+            let strict = Settings::default();
+            (settings.tax_number_filter, settings.email_chains) = if answers {
+                (TaxNumberFilter::Filters, EmailChains::Answered)
+            } else {
+                (strict.tax_number_filter, strict.email_chains)
+            };
+        });
     }
 
     fn contacts_have_addresses(&self) -> bool {

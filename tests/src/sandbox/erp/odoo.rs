@@ -208,6 +208,9 @@ impl Erp for RealOdoo {
         Ok(writes)
     }
 
+    /// Its domain is the database's, for every version.
+    fn answers_any_filter(&self, _: bool) {}
+
     fn contacts_have_addresses(&self) -> bool {
         false
     }
