@@ -15,6 +15,7 @@ const REACH: &[(&str, &[&str])] = &[
             "merges",
             "first_binding",
             "key_index",
+            "identity",
             "orders",
             "metrics",
             "personal_data",
@@ -55,6 +56,14 @@ const REACH: &[(&str, &[&str])] = &[
             "passes",
         ],
     ),
+    (
+        "shared/src/matching.rs",
+        &["matching", "identity", "promises"],
+    ),
+    (
+        "shared/src/key_index/",
+        &["key_index", "stores", "spellings"],
+    ),
     ("shared/src/erp/odoo/", &["odoo"]),
     (
         "shared/src/norce/",
@@ -90,7 +99,7 @@ const REACH: &[(&str, &[&str])] = &[
     ("shared/src/queues/sqs.rs", &["stores"]),
     ("shared/src/reports/", &["stores", "operator"]),
     (
-        "shared/src/domain/organisation_number.rs",
+        "shared/src/domain/keys/",
         &["organisation_numbers", "promises", "conformance"],
     ),
     (

@@ -888,7 +888,9 @@ async fn hits_are_read_from_page_to_page() {
         200,
         &json!({ "value": [person_row()], "@odata.nextLink": next }),
     );
-    let second = answer(200, &json!({ "value": [person_row()] }));
+    let mut other = person_row();
+    other["id"] = json!(CONTACT);
+    let second = answer(200, &json!({ "value": [other] }));
     let (server, erp) = server(vec![first, second]);
     let found = erp
         .find_by_key(&PartyKind::Person, &email_key("anna@example.com"), soon())
