@@ -60,10 +60,6 @@ const REACH: &[(&str, &[&str])] = &[
         "shared/src/matching.rs",
         &["matching", "identity", "promises"],
     ),
-    (
-        "shared/src/key_index/",
-        &["key_index", "stores", "spellings"],
-    ),
     ("shared/src/erp/odoo/", &["odoo"]),
     (
         "shared/src/norce/",
@@ -91,7 +87,10 @@ const REACH: &[(&str, &[&str])] = &[
     ("shared/src/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/breakers/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/import_jobs/dynamodb.rs", &["stores", "upgrade"]),
-    ("shared/src/key_index/", &["key_index", "stores", "passes"]),
+    (
+        "shared/src/key_index/",
+        &["key_index", "stores", "spellings"],
+    ),
     ("shared/src/mappings/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/orders/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/owed/dynamodb.rs", &["stores", "upgrade"]),
