@@ -5,8 +5,9 @@
 //! ```text
 //! runtime   configuration, secrets, telemetry, batches, wiring
 //!    │
+//!    ├── record_finder, matching               which record of the ERP an entity is
 //!    ├── norce, erp                            clients, over `http`
-//!    ├── mappings, key_index, owed, orders, import_jobs, passes, queues, reports, logs, breakers   stores and queues, each in memory and on AWS
+//!    ├── mappings, owed, orders, import_jobs, passes, queues, reports, logs, breakers   stores and queues, each in memory and on AWS
 //!    ▼
 //! domain    values and rules: no I/O, no clock of its own, no AWS
 //! ```
@@ -21,7 +22,6 @@ mod dynamodb;
 pub mod erp;
 pub mod http;
 pub mod import_jobs;
-pub mod key_index;
 pub mod logs;
 pub mod mappings;
 pub mod matching;
@@ -30,6 +30,7 @@ pub mod orders;
 pub mod owed;
 pub mod passes;
 pub mod queues;
+pub mod record_finder;
 pub mod reports;
 pub mod runtime;
 mod since;

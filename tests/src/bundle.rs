@@ -45,7 +45,7 @@ use shared::{
     erp::{ExtraFields, PersonRule},
     http::{Deadline, Transport},
     import_jobs::{ImportJobs, MemoryImportJobs},
-    key_index::KeyIndex,
+    mappings::key_index::KeyIndex,
     mappings::{Mappings, MemoryMappings},
     norce::query::AddressTypes,
     orders::MemoryOrders,

@@ -25,7 +25,7 @@ use shared::{
     erp::NaturalKey,
     http::{Transport, TransportError},
     import_jobs::{ImportBatch, ImportJobs, ImportJobsError},
-    key_index::{Coverage, Holders, KeyIndex, RecordKeys},
+    mappings::key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
         Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
         RecordFace, Reservation, Reserved,

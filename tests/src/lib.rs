@@ -12,4 +12,5 @@ pub mod mutation;
 pub mod norce_simulator;
 pub mod odoo;
 pub mod sandbox;
+pub mod seeds;
 pub mod template;

@@ -23,7 +23,6 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -49,6 +48,7 @@ use tests::{
         Blank, EventType, NewAddress, NewCompany, NewCustomer, NewOrder, Poison, PoisonMode,
         PoisonRows,
     },
+    seeds::{self, on_paused_time},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -683,16 +683,6 @@ async fn check_orders(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
     assert!(handed_on.is_empty(), "nobody ordered {handed_on:#?}");
 }
 
-/// On paused time of its own.
-fn run<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(work)
-}
-
 /// One flow in which one thing goes wrong; `None`: in which all is well. Everything that could have gone wrong. Reads that
 /// are not strongly consistent lag behind by `lag`. The clocks of the hosts differ, as a seed has it.
 async fn play(flow: Flow, plan: Option<Plan>, lag: Duration, clocks: Option<u64>) -> Vec<Plan> {
@@ -737,14 +727,16 @@ async fn play(flow: Flow, plan: Option<Plan>, lag: Duration, clocks: Option<u64>
 /// Every kind of fault at every call of a flow, every way of delivering each of its messages, and a crash between any
 /// two awaits; and the flow with reads that are stale, and on hosts whose clocks differ.
 fn exhaust(flow: Flow) {
-    let plans = run(play(flow, None, Duration::ZERO, None));
+    let plans = on_paused_time(play(flow, None, Duration::ZERO, None));
     assert!(plans.len() >= 50, "{flow:?}: {plans:?}");
     let plans = plans.into_iter();
     let faults = plans.map(|plan| (Some(plan), Duration::ZERO, None));
     let lags = LAGS.map(|lag| (None, lag, None));
     let clocks = CLOCKS.map(|seed| (None, Duration::ZERO, Some(seed)));
     for (plan, lag, clocks) in faults.chain(lags).chain(clocks) {
-        let result = catch_unwind(AssertUnwindSafe(|| run(play(flow, plan, lag, clocks))));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            on_paused_time(play(flow, plan, lag, clocks))
+        }));
         if let Err(panic) = result {
             eprintln!("{flow:?}: {plan:?}, reads {lag:?} behind, clocks {clocks:?}");
             std::panic::resume_unwind(panic);
@@ -838,7 +830,7 @@ async fn chance(seed: u64) -> [usize; 4] {
 #[test]
 fn p12_a_line_that_waits_is_left_out_once_its_customer_is_forgotten_however_stale_reads_are() {
     for lag in LAGS {
-        run(async {
+        on_paused_time(async {
             let options = Flow::Forgotten.options();
             let bundle = Bundle::new(&options);
             bundle.serve_stale_reads(lag);
@@ -874,39 +866,14 @@ fn p12_a_line_that_waits_is_left_out_once_its_customer_is_forgotten_however_stal
 #[test]
 fn a_seed_is_played_the_same_again() {
     for seed in 0..20 {
-        let [once, again] = [(); 2].map(|()| run(chance(seed)));
+        let [once, again] = [(); 2].map(|()| on_paused_time(chance(seed)));
         assert_eq!(once, again, "seed {seed}");
     }
 }
 
 #[test]
 fn whatever_chance_brings_is_survived() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
-    if let Some(seed) = number("FAULT_SEED") {
-        run(chance(seed));
-        return;
-    }
-    let runs = number("FAULT_RUNS").unwrap_or(RUNS);
-    let first = number("FAULT_FIRST").unwrap_or(0);
-    let next = AtomicU64::new(first);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let one = || {
-            while let seed = next.fetch_add(1, Ordering::Relaxed)
-                && seed < first + runs
-            {
-                let result = catch_unwind(AssertUnwindSafe(|| run(chance(seed))));
-                if let Err(panic) = result {
-                    eprintln!("again: FAULT_SEED={seed} cargo test -p tests --test faults chance");
-                    std::panic::resume_unwind(panic);
-                }
-            }
-        };
-        let all: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        for thread in all {
-            if let Err(panic) = thread.join() {
-                std::panic::resume_unwind(panic);
-            }
-        }
+    seeds::play("faults chance", RUNS, |seed| {
+        on_paused_time(chance(seed));
     });
 }

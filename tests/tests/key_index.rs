@@ -14,7 +14,7 @@ use shared::{
     Consistency,
     domain::{Clock, EmailKey, EntityKind, PassMode, PassRequest, Scope},
     erp::NaturalKey,
-    key_index::KeyIndex,
+    mappings::key_index::KeyIndex,
     mappings::{Mapping, Mappings},
     owed::{OwedRecords, Reason},
     passes::{Counts, LeaseKey, Passes, Run},

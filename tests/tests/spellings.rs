@@ -15,8 +15,8 @@ use shared::{
     domain::{EmailKey, EntityKind, NaturalKey, PassMode, Scope},
     erp::PartyKind,
     http::Deadline,
-    key_index::{Lookup, RecordFinder},
     norce::Asked,
+    record_finder::{Lookup, RecordFinder},
 };
 use tests::{
     bundle::{Bundle, Options, id},

@@ -25,9 +25,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -46,6 +43,7 @@ use tests::{
         CompanySettings, Country, CustomerRecord, Entity, Fault, LostAnswer, TaxNumberFilter,
     },
     norce_simulator::{Blank, ImportKind, NewAddress, NewCompany, NewCustomer, NewOrder},
+    seeds::{self, on_paused_time},
 };
 use uuid::Uuid;
 
@@ -821,16 +819,6 @@ impl Town {
     }
 }
 
-/// On paused time of its own.
-fn run<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(work)
-}
-
 /// One town, in which chance decides what happens and what goes wrong.
 async fn live(seed: u64) {
     let mut town = Town::new(seed);
@@ -871,32 +859,5 @@ async fn live(seed: u64) {
 
 #[test]
 fn p15_no_stranger_is_ever_joined_whatever_chance_brings() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
-    if let Some(seed) = number("FAULT_SEED") {
-        run(live(seed));
-        return;
-    }
-    let runs = number("FAULT_RUNS").unwrap_or(RUNS);
-    let first = number("FAULT_FIRST").unwrap_or(0);
-    let next = AtomicU64::new(first);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let one = || {
-            while let seed = next.fetch_add(1, Ordering::Relaxed)
-                && seed < first + runs
-            {
-                let result = catch_unwind(AssertUnwindSafe(|| run(live(seed))));
-                if let Err(panic) = result {
-                    eprintln!("again: FAULT_SEED={seed} cargo test -p tests --test strangers");
-                    std::panic::resume_unwind(panic);
-                }
-            }
-        };
-        let all: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        for thread in all {
-            if let Err(panic) = thread.join() {
-                std::panic::resume_unwind(panic);
-            }
-        }
-    });
+    seeds::play("strangers", RUNS, |seed| on_paused_time(live(seed)));
 }

@@ -18,10 +18,11 @@ use shared::{
     domain::{Code, EntityRef},
     erp::{CreateOutcome, Erp, ErpRecord, IdempotencyKey, NaturalKey, Party},
     http::Deadline,
-    key_index::{Lookup, MAX_HOLDERS, RecordFinder},
+    mappings::key_index::MAX_HOLDERS,
     mappings::{Binding, CodeDelivery, Reservation, Reserved},
     matching::{self, Verdict},
     owed::Reason,
+    record_finder::{Lookup, RecordFinder},
 };
 use uuid::Uuid;
 

@@ -404,13 +404,13 @@ impl ChangeEvents {
         }
     }
 
-    /// Binds, or says with whom the code is in conflict (P3).
+    /// Binds, or says which entity already holds the code (P3).
     pub(crate) async fn bind(&self, entity: EntityRef, binding: &Binding) -> Result<(), Failure> {
         let bound = self.mappings.bind(entity, binding.clone()).await?;
         self.accepted(entity, &binding.code, bound).await
     }
 
-    /// Whether the store took a binding, or with whom it is in conflict.
+    /// Whether the store accepted a binding, and otherwise the entity that already holds its code or record.
     pub(crate) async fn accepted(
         &self,
         entity: EntityRef,

@@ -26,7 +26,7 @@ use crate::{
     order::{Leads, OrderChange, names, never_there, not_there_yet},
 };
 
-/// An order that names somebody of whom Norce knows nothing is a guest's. Whether a customer can be read as soon as its
+/// An order that names a customer unknown to Norce is a guest's. Whether a customer can be read as soon as its
 /// order can is not documented (norce-api §10.3), so that the look is repeated for some twenty seconds.
 const DELIVERIES_UNTIL_GUEST: u32 = 5;
 
@@ -162,7 +162,7 @@ impl ChangeEvents {
         Ok(known)
     }
 
-    /// To whom a posted order leads: by the codes that it has, else as Query has it, else by its own e-mail addresses.
+    /// Finds the customers and companies of a posted order: by the codes that it has, else as Query has it, else by its own e-mail addresses.
     async fn leads_of_posted(
         &self,
         order: &OrderRequest<'_>,

@@ -1,9 +1,7 @@
 //! Every record of the ERP that is read or written here is listed in the index of natural keys.
 
 use shared::{
-    domain::Scope,
-    erp::ErpRecord,
-    key_index::{FinderError, RecordKeys},
+    domain::Scope, erp::ErpRecord, mappings::key_index::RecordKeys, record_finder::FinderError,
 };
 
 use crate::{ChangeEvents, failure::Failure};

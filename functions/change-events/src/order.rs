@@ -39,7 +39,7 @@ impl OrderChange<'_> {
     }
 }
 
-/// To whom an order leads, and by what it leads to several.
+/// The customers and companies of an order, and the keys by which it names several.
 pub(crate) struct Leads {
     pub(crate) parties: Parties,
     /// More than one record of Norce has this.
@@ -173,7 +173,7 @@ impl ChangeEvents {
         }
     }
 
-    /// To whom an order leads: by ids, else by exact organisation number or e-mail address.
+    /// Finds the customers and companies of an order: by ids, else by exact organisation number or e-mail address.
     pub(crate) async fn leads(
         &self,
         [buyer, payer]: [&OrderParty; 2],

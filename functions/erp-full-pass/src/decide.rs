@@ -26,12 +26,13 @@ use shared::{
     },
     erp::{CompanyKey, Erp, ErpRecord, changed_groups},
     http::Deadline,
-    key_index::{KeyHolders, MAX_HOLDERS, RecordFinder},
+    mappings::key_index::MAX_HOLDERS,
     mappings::{CodeDelivery, Known, Mapping, READ_AT_ONCE, RecordFace},
     matching::{self, CodeInNorce, ErpCandidate, NorceCandidate, Owner, RecordVerdict},
     norce::{Asked, Found},
     owed::Reason,
     passes::Run,
+    record_finder::{KeyHolders, RecordFinder},
 };
 
 use crate::{

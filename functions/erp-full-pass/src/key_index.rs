@@ -6,9 +6,10 @@ use shared::{
     Consistency,
     domain::{EntityKind, ErpId, Resource},
     erp::ErpRecord,
-    key_index::{FinderError, RecordKeys, write},
+    mappings::key_index::RecordKeys,
     mappings::{READ_AT_ONCE, RecordFace},
     passes::Run,
+    record_finder::{FinderError, write},
 };
 
 use crate::{

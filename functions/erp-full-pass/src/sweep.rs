@@ -1,4 +1,4 @@
-//! Norce's side: what has changed there, and whom it has forgotten, so that an event which Norce dropped costs at most
+//! Norce's side: the changed and the forgotten customers, so that an event which Norce dropped costs at most
 //! one interval. What is to be looked at goes to `change-events`, like an event.
 
 use chrono::TimeDelta;

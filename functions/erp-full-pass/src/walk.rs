@@ -12,11 +12,12 @@ use shared::{
     domain::{EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, PassMode, Resource, Scope},
     erp::{ErpRecord, Listing, RecordPage, Unusable, UnusableRecord},
     http::Deadline,
-    key_index::{KeyIndex, ReadOnly, RecordFinder},
+    mappings::key_index::{KeyIndex, ReadOnly},
     mappings::{Mapping, READ_AT_ONCE, RecordFace},
     norce::LOOKED_UP_AT_ONCE,
     owed::{Earliest, Owed, Reason, Stage, Subject, fold},
     passes::Run,
+    record_finder::RecordFinder,
 };
 use tokio::time::Instant;
 

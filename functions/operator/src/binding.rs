@@ -1,6 +1,6 @@
 //! `unbind` and `rebind`: a person corrects which ERP record a customer or a company is.
 
-use change_events::{RecordName, Verdict};
+use change_events::{ChangeEvents, RecordName, Verdict};
 use serde::{Deserialize, Serialize};
 use shared::{
     domain::{ApplicationId, Cause, Code, EntityKind, EntityRef, ErpId, NorceId, Personal, redact},
@@ -11,46 +11,24 @@ use crate::{
     Ports, Refusal,
     dry::dry,
     explain::{Now, in_words},
-    whom::Whom,
+    selector::Selector,
 };
 
-/// What is asked for.
+/// What is asked for. Only `rebind` names a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct UnbindRequest {
-    /// As in [`Whom`].
+pub struct BindingRequest {
+    /// As in [`Selector`].
     pub entity: Option<String>,
-    /// As in [`Whom`].
+    /// As in [`Selector`].
     pub id: Option<NorceId>,
-    /// As in [`Whom`].
+    /// As in [`Selector`]: the code by which the entity is known until now.
     pub code: Option<Code>,
-    /// As in [`Whom`].
+    /// As in [`Selector`].
     pub email: Option<Personal>,
-    /// As in [`Whom`].
+    /// As in [`Selector`].
     pub kind: Option<EntityKind>,
-    /// As in [`Whom`].
-    pub application: Option<ApplicationId>,
-    /// Without this it is only said what would be done.
-    pub confirm: bool,
-    /// Why, for the log; required with `confirm`.
-    pub reason: Option<String>,
-}
-
-/// What is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct RebindRequest {
-    /// As in [`Whom`].
-    pub entity: Option<String>,
-    /// As in [`Whom`].
-    pub id: Option<NorceId>,
-    /// As in [`Whom`]: the code by which the entity is known until now.
-    pub code: Option<Code>,
-    /// As in [`Whom`].
-    pub email: Option<Personal>,
-    /// As in [`Whom`].
-    pub kind: Option<EntityKind>,
-    /// As in [`Whom`].
+    /// As in [`Selector`].
     pub application: Option<ApplicationId>,
     /// The code of the ERP record that the entity is to be.
     pub to_code: Option<Code>,
@@ -60,6 +38,56 @@ pub struct RebindRequest {
     pub confirm: bool,
     /// Why, for the log; required with `confirm`.
     pub reason: Option<String>,
+}
+
+impl BindingRequest {
+    fn selector(&self) -> Selector {
+        Selector {
+            entity: self.entity.clone(),
+            id: self.id,
+            code: self.code.clone(),
+            email: self.email.clone(),
+            kind: self.kind,
+            application: self.application,
+        }
+    }
+
+    /// The reason of a confirmed request, as it may be logged; `None`: it is not confirmed.
+    fn confirmed(&self) -> Result<Option<String>, Refusal> {
+        let reason = self.reason.as_deref().map(str::trim);
+        match (self.confirm, reason.filter(|reason| !reason.is_empty())) {
+            (false, _) => Ok(None),
+            (true, Some(reason)) => Ok(Some(redact(reason))),
+            (true, None) => Err(Refusal::request(
+                "say why in `reason`, for whoever reads the log later",
+            )),
+        }
+    }
+}
+
+/// What a person changes.
+enum Correction {
+    Unbind,
+    Rebind(RecordName),
+}
+
+impl Correction {
+    async fn make(
+        &self,
+        change_events: &ChangeEvents,
+        entity: EntityRef,
+        deadline: Deadline,
+    ) -> Result<String, Refusal> {
+        let verdict = match self {
+            Self::Unbind => change_events.unbind_by_hand(entity).await,
+            Self::Rebind(to) => change_events.rebind_by_hand(entity, to, deadline).await,
+        };
+        match verdict {
+            Verdict::Done(words) => Ok(words),
+            Verdict::Owed { detail, .. } => Err(Refusal::Request(detail)),
+            Verdict::Later(reason) => Err(Refusal::Later(reason)),
+        }
+    }
 }
 
 /// The answer to both.
@@ -79,65 +107,25 @@ pub struct BindingAnswer {
     pub now: Now,
 }
 
-/// The reason of a confirmed request, as it may be logged.
-fn reason(confirm: bool, reason: Option<&str>) -> Result<Option<String>, Refusal> {
-    let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
-    match (confirm, reason) {
-        (false, _) => Ok(None),
-        (true, Some(reason)) => Ok(Some(redact(reason))),
-        (true, None) => Err(Refusal::request(
-            "say why in `reason`, for whoever reads the log later",
-        )),
-    }
-}
-
-/// What was done, in words.
-fn done(verdict: Verdict) -> Result<String, Refusal> {
-    match verdict {
-        Verdict::Done(words) => Ok(words),
-        Verdict::Owed { detail, .. } => Err(Refusal::Request(detail)),
-        Verdict::Later(reason) => Err(Refusal::Later(reason)),
-    }
-}
-
 impl Ports {
     pub(crate) async fn unbind(
         &self,
-        request: &UnbindRequest,
+        request: &BindingRequest,
         deadline: Deadline,
     ) -> Result<BindingAnswer, Refusal> {
-        let reason = reason(request.confirm, request.reason.as_deref())?;
-        let whom = Whom {
-            entity: request.entity.clone(),
-            id: request.id,
-            code: request.code.clone(),
-            email: request.email.clone(),
-            kind: request.kind,
-            application: request.application,
-        };
-        let entity = self.whom(&whom, deadline).await?;
-        let Some(reason) = reason else {
-            let (dry, notes) = dry(&self.change_events);
-            let what = done(dry.unbind_by_hand(entity).await)?;
-            let would = notes.take();
-            let outcome = in_words(dry.look_at(entity, Cause::Changed, deadline).await);
-            let now = Now {
-                outcome,
-                would: notes.take(),
-            };
-            return Ok(only_asked(entity, &what, would, now));
-        };
-        let what = done(self.change_events.unbind_by_hand(entity).await)?;
-        tracing::info!(subject = %entity, what, reason, "unbound by hand");
-        self.changed(entity, &what, deadline).await
+        if request.to_code.is_some() || request.to_record.is_some() {
+            return Err(Refusal::request(
+                "`unbind` names no other record: use `rebind` with `toCode` or `toRecord`",
+            ));
+        }
+        self.correct(request, &Correction::Unbind, deadline).await
     }
 
     pub(crate) async fn rebind(
         &self,
-        request: &RebindRequest,
+        request: &BindingRequest,
         deadline: Deadline,
     ) -> Result<BindingAnswer, Refusal> {
-        let reason = reason(request.confirm, request.reason.as_deref())?;
         let to = match (&request.to_code, &request.to_record) {
             (Some(code), None) => RecordName::Code(code.clone()),
             (None, Some(record)) => RecordName::Id(record.clone()),
@@ -147,66 +135,47 @@ impl Ports {
                 ));
             }
         };
-        let whom = Whom {
-            entity: request.entity.clone(),
-            id: request.id,
-            code: request.code.clone(),
-            email: request.email.clone(),
-            kind: request.kind,
-            application: request.application,
-        };
-        let entity = self.whom(&whom, deadline).await?;
-        let Some(reason) = reason else {
-            let (dry, notes) = dry(&self.change_events);
-            let what = done(dry.rebind_by_hand(entity, &to, deadline).await)?;
-            let would = notes.take();
-            let outcome = in_words(dry.look_at(entity, Cause::Changed, deadline).await);
-            let now = Now {
-                outcome,
-                would: notes.take(),
-            };
-            return Ok(only_asked(entity, &what, would, now));
-        };
-        let what = done(
-            self.change_events
-                .rebind_by_hand(entity, &to, deadline)
-                .await,
-        )?;
-        tracing::info!(subject = %entity, what, reason, "bound by hand");
-        self.changed(entity, &what, deadline).await
+        self.correct(request, &Correction::Rebind(to), deadline)
+            .await
     }
 
-    /// The answer to what was done, with what happens next.
-    async fn changed(
+    async fn correct(
         &self,
-        entity: EntityRef,
-        what: &str,
+        request: &BindingRequest,
+        correction: &Correction,
         deadline: Deadline,
     ) -> Result<BindingAnswer, Refusal> {
+        let reason = request.confirmed()?;
+        let entity = self.select(&request.selector(), deadline).await?;
         let (dry, notes) = dry(&self.change_events);
+        let (what, would) = match &reason {
+            Some(reason) => {
+                let what = correction.make(&self.change_events, entity, deadline);
+                let what = what.await?;
+                tracing::info!(subject = %entity, what, reason, "a binding was corrected by hand");
+                (what, Vec::new())
+            }
+            None => {
+                let what = correction.make(&dry, entity, deadline).await?;
+                (what, notes.take())
+            }
+        };
         let outcome = in_words(dry.look_at(entity, Cause::Changed, deadline).await);
+        let summary = match &reason {
+            Some(_) => format!("{entity}: {what}. If an event came now: {outcome}."),
+            None => format!(
+                "{entity} would be {what}, and at the next event: {outcome}. It is done with \"confirm\":true and a \"reason\"."
+            ),
+        };
         Ok(BindingAnswer {
-            summary: format!("{entity}: {what}. If an event came now: {outcome}."),
+            summary,
             entity: entity.to_string(),
-            done: true,
-            would: Vec::new(),
+            done: reason.is_some(),
+            would,
             now: Now {
                 outcome,
                 would: notes.take(),
             },
         })
-    }
-}
-
-fn only_asked(entity: EntityRef, what: &str, would: Vec<String>, now: Now) -> BindingAnswer {
-    BindingAnswer {
-        summary: format!(
-            "{entity} would be {what}, and at the next event: {}. It is done with \"confirm\":true and a \"reason\".",
-            now.outcome
-        ),
-        entity: entity.to_string(),
-        done: false,
-        would,
-        now,
     }
 }

@@ -22,7 +22,7 @@ use shared::{
         Resource, UpdateOutcome,
     },
     http::Deadline,
-    key_index::ReadOnly,
+    mappings::key_index::ReadOnly,
     mappings::{
         Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
         RecordFace, Reservation, Reserved,

@@ -14,7 +14,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal, dry::dry, events::Events, owed::OwedLine, whom::Whom};
+use crate::{Ports, Refusal, dry::dry, events::Events, owed::OwedLine, selector::Selector};
 
 /// The answer. Nothing in it is personal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,7 +22,7 @@ use crate::{Ports, Refusal, dry::dry, events::Events, owed::OwedLine, whom::Whom
 pub struct Explanation {
     /// In words.
     pub summary: String,
-    /// Whom it is about: what its lines in the logs have as `subject`.
+    /// The entity: what its lines in the logs have as `subject`.
     pub entity: String,
     /// What Norce has; nothing: it has no such entity.
     pub norce: Option<InNorce>,
@@ -136,10 +136,10 @@ pub(crate) fn in_words(verdict: Verdict) -> String {
 impl Ports {
     pub(crate) async fn explain(
         &self,
-        whom: &Whom,
+        selector: &Selector,
         deadline: Deadline,
     ) -> Result<Explanation, Refusal> {
-        let entity = self.whom(whom, deadline).await?;
+        let entity = self.select(selector, deadline).await?;
         let norce = self.in_norce(entity, deadline).await?;
         let mapping = self.known(entity).await?;
         let mut owed = Vec::new();

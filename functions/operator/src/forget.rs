@@ -7,21 +7,21 @@ use shared::{
     http::Deadline,
 };
 
-use crate::{Ports, Refusal, dry::dry, explain::in_words, whom::Whom};
+use crate::{Ports, Refusal, dry::dry, explain::in_words, selector::Selector};
 
 /// What is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ForgetRequest {
-    /// As in [`Whom`].
+    /// As in [`Selector`].
     pub entity: Option<String>,
-    /// As in [`Whom`].
+    /// As in [`Selector`].
     pub id: Option<NorceId>,
-    /// As in [`Whom`].
+    /// As in [`Selector`].
     pub code: Option<Code>,
-    /// As in [`Whom`].
+    /// As in [`Selector`].
     pub email: Option<Personal>,
-    /// As in [`Whom`].
+    /// As in [`Selector`].
     pub application: Option<ApplicationId>,
     /// It cannot be undone; without this it is only said what would be done.
     pub confirm: bool,
@@ -33,7 +33,7 @@ pub struct ForgetRequest {
 pub struct ForgetAnswer {
     /// In words.
     pub summary: String,
-    /// Whom it is about.
+    /// The customer or company.
     pub entity: String,
     /// Whether it was done.
     pub forgotten: bool,
@@ -48,7 +48,7 @@ impl Ports {
         request: &ForgetRequest,
         deadline: Deadline,
     ) -> Result<ForgetAnswer, Refusal> {
-        let whom = Whom {
+        let selector = Selector {
             entity: request.entity.clone(),
             id: request.id,
             code: request.code.clone(),
@@ -56,7 +56,7 @@ impl Ports {
             kind: None,
             application: request.application,
         };
-        let entity = self.whom(&whom, deadline).await?;
+        let entity = self.select(&selector, deadline).await?;
         if entity.kind != EntityKind::Customer {
             return Err(Refusal::request(
                 "a company is not forgotten: Norce forgets customers only",

@@ -33,9 +33,9 @@ mod owed;
 mod passes;
 mod replay;
 mod request;
+mod selector;
 mod status;
 mod transfer;
-mod whom;
 
 use std::sync::Arc;
 
@@ -116,7 +116,9 @@ impl Operator {
         Ok(match request {
             Request::Doctor {} => self.doctor.examine(deadline).await.into(),
             Request::Status {} => ports()?.status(deadline).await?.into(),
-            Request::Explain(whom) => Box::new(ports()?.explain(&whom, deadline).await?).into(),
+            Request::Explain(selector) => {
+                Box::new(ports()?.explain(&selector, deadline).await?).into()
+            }
             Request::Owed(request) => ports()?.owed(&request, deadline).await?.into(),
             Request::Replay(request) => ports()?.replay(&request, deadline).await?.into(),
             Request::Plan(asked) => ports()?.start(&asked, true).await?.into(),

@@ -4,15 +4,15 @@ use shared::domain::without_values;
 
 use crate::{
     Refusal,
-    binding::{RebindRequest, UnbindRequest},
+    binding::BindingRequest,
     dead_letters::DeadLettersRequest,
     forget::ForgetRequest,
     jobs::JobsRequest,
     owed::OwedRequest,
     passes::PassAsked,
     replay::ReplayRequest,
+    selector::Selector,
     transfer::{ExportRequest, ImportRequest},
-    whom::Whom,
 };
 
 /// What a person asks for.
@@ -24,7 +24,7 @@ pub enum Request {
     /// What waits, what is owed, when was the last pass.
     Status {},
     /// One customer or company: what is known, and what would happen now.
-    Explain(Whom),
+    Explain(Selector),
     /// What could not be brought across.
     Owed(OwedRequest),
     /// Entities are looked at as if an event had come.
@@ -40,9 +40,9 @@ pub enum Request {
     /// A customer is forgotten by hand.
     Forget(ForgetRequest),
     /// An entity is as if it had never been bound to an ERP record.
-    Unbind(UnbindRequest),
+    Unbind(BindingRequest),
     /// An entity is bound to another ERP record.
-    Rebind(RebindRequest),
+    Rebind(BindingRequest),
     /// The code mappings as JSON Lines.
     ExportMappings(ExportRequest),
     /// Code mappings from JSON Lines.

@@ -28,7 +28,7 @@ pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use kept::{FirstBindingWrites, KeptFields, PartyField};
 pub use keys::{
     Code, CodeCase, CodePattern, EmailKey, ErpCodes, InvalidCode, InvalidCodePattern,
-    InvalidErpCodes, NaturalKey, OrganisationKey, OrganisationNumber, VatNumber, visible,
+    InvalidErpCodes, NaturalKey, OrganisationKey, OrganisationNumber, VatNumber,
 };
 pub use messages::{
     Cause, ChangeMessage, ImportLine, ImportRequest, JobMessage, OrderKey, OutgoingOrder,

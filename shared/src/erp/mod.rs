@@ -427,7 +427,7 @@ pub trait Erp: Send + Sync {
 
     /// What a filter on this field does, found out by trying it and then remembered. Only where it [filters](FilterProof)
     /// can [`find_by_key`](Self::find_by_key) and [`holders_of_keys`](Self::holders_of_keys) be relied upon;
-    /// [`RecordFinder`](crate::key_index::RecordFinder) sees to that.
+    /// [`RecordFinder`](crate::record_finder::RecordFinder) sees to that.
     ///
     /// # Errors
     /// The ERP cannot answer now. That a filter is refused is no error.

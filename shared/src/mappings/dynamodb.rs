@@ -5,7 +5,7 @@
 //! | `entity#customer#client#123` | the reservation or the binding of a Norce entity: the face by Norce id |
 //! | `code#customer#client#C001` | `id`, the Norce id that has the code: the face by ERP code |
 //! | `record#client#customer#5d11…` | `kind`, `id`, `code`, `erp_fingerprint`, `confirmed`: the face by ERP id, a [`RecordFace`] |
-//! | `key#…`, `indexed#…`, `coverage#…` | the [index](crate::key_index) of the ERP's natural keys |
+//! | `key#…`, `indexed#…`, `coverage#…` | the [index](crate::mappings::key_index) of the ERP's natural keys |
 //! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity, of a code or of an ERP record |
 
 use async_trait::async_trait;
@@ -21,9 +21,10 @@ use crate::{
     Consistency,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, FingerprintKey, NorceId, Scope},
     dynamodb::{
-        Expression, Item, Table, Write, Written, attribute, from_item, number, text, to_item,
+        Expression, Item, Refusals, Table, Write, Written, attribute, from_item, number, text,
+        to_item,
     },
-    key_index::still_listed,
+    mappings::key_index::still_listed,
 };
 
 /// How often an operation starts again because the mapping changed under its hands. Each time somebody else got
@@ -103,6 +104,52 @@ impl DynamoDbMappings {
             .of(of)
             .map_err(|error| MappingsError(error.to_string()))?;
         Ok(format!("forgotten#{}", fingerprint.as_str()))
+    }
+
+    /// The conditional writes of a binding, in this order: the entity's item (on the condition given), the code's, the
+    /// record's, the checks of their three tombstones, and the check that the record's keys are still listed as read.
+    async fn faces(
+        &self,
+        entity: EntityRef,
+        binding: &Binding,
+        entity_face: Expression,
+    ) -> Result<Vec<Write>, MappingsError> {
+        let EntityRef { kind, scope, id } = entity;
+        let (code, record) = (&binding.code, &binding.erp_id);
+        let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
+        // Noted on the face, so that the next pass has nothing to list.
+        let listed = self.listed(scope, record).await?;
+        let indexed = listed.clone().map(|digest| ("indexed", Some(digest)));
+        // What Norce was told of an inserted record stays noted.
+        let record_face = [
+            ("kind", Some(text(kind.as_str()))),
+            ("id", Some(number(id.into()))),
+            ("code", Some(text(code.as_str()))),
+            ("confirmed", Some(AttributeValue::Bool(confirmed))),
+        ];
+        let record_face = Expression::assign(record_face.into_iter().chain(indexed));
+        let mut faces = vec![
+            Write::put(entity_key(entity), to_item(binding).map_err(MappingsError)?)
+                .provided(entity_face),
+            Write::put(
+                code_key(kind, scope, code),
+                to_item(&Holder { id }).map_err(MappingsError)?,
+            )
+            .provided(free_or_held_by(id)),
+            Write::update(record_key(scope, record), record_face)
+                .provided(record_free_or_held_by(entity)),
+            Write::check(self.entity_tombstone(entity)?, Expression::nothing_there()),
+            Write::check(
+                self.code_tombstone(kind, scope, code)?,
+                Expression::nothing_there(),
+            ),
+            Write::check(
+                self.record_tombstone(scope, record)?,
+                Expression::nothing_there(),
+            ),
+        ];
+        faces.extend(listed.map(|digest| still_listed(scope, record, digest)));
+        Ok(faces)
     }
 
     /// What is known about an entity, tombstones aside.
@@ -185,6 +232,28 @@ fn read_record(mut item: Item, record: &ErpId) -> Result<RecordFace, MappingsErr
             "the item of ERP record {record} has an unexpected shape"
         ))),
     }
+}
+
+/// The holder of the binding's code or record, when the writes of [`DynamoDbMappings::faces`] were refused because of one.
+fn taken(
+    refusals: &mut Refusals,
+    entity: EntityRef,
+    binding: &Binding,
+) -> Result<Option<Bound>, MappingsError> {
+    let EntityRef { kind, scope, .. } = entity;
+    if let Some(item) = refusals.take(1) {
+        let by = read_holder(item, kind, scope, &binding.code)?;
+        return Ok(Some(Bound::CodeTaken { by }));
+    }
+    if let Some(item) = refusals.take(2)
+        && let RecordFace {
+            kind, id: Some(id), ..
+        } = read_record(item, &binding.erp_id)?
+    {
+        let by = EntityRef { kind, scope, id };
+        return Ok(Some(Bound::RecordTaken { by }));
+    }
+    Ok(None)
 }
 
 fn read_face(item: Item, entity: EntityRef) -> Result<Face, MappingsError> {
@@ -308,50 +377,10 @@ impl Mappings for DynamoDbMappings {
     }
 
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError> {
-        let EntityRef { kind, scope, id } = entity;
         let (code, record) = (&binding.code, &binding.erp_id);
-        let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
         for _ in 0..ATTEMPTS {
             let unbound = Expression::new("attribute_not_exists(#code)").name("code");
-            // Noted on the face, so that the next pass has nothing to list.
-            let listed = self.listed(scope, record).await?;
-            let mut changes = vec![
-                ("kind", Some(text(kind.as_str()))),
-                ("id", Some(number(id.into()))),
-                ("code", Some(text(code.as_str()))),
-                ("confirmed", Some(AttributeValue::Bool(confirmed))),
-            ];
-            changes.extend(
-                listed
-                    .iter()
-                    .map(|digest| ("indexed", Some(digest.clone()))),
-            );
-            // What Norce was told of an inserted record stays noted.
-            let record_face = Expression::assign(changes);
-            let mut faces = vec![
-                Write::put(
-                    entity_key(entity),
-                    to_item(&binding).map_err(MappingsError)?,
-                )
-                .provided(unbound),
-                Write::put(
-                    code_key(kind, scope, code),
-                    to_item(&Holder { id }).map_err(MappingsError)?,
-                )
-                .provided(free_or_held_by(id)),
-                Write::update(record_key(scope, record), record_face)
-                    .provided(record_free_or_held_by(entity)),
-                Write::check(self.entity_tombstone(entity)?, Expression::nothing_there()),
-                Write::check(
-                    self.code_tombstone(kind, scope, code)?,
-                    Expression::nothing_there(),
-                ),
-                Write::check(
-                    self.record_tombstone(scope, record)?,
-                    Expression::nothing_there(),
-                ),
-            ];
-            faces.extend(listed.map(|digest| still_listed(scope, record, digest)));
+            let faces = self.faces(entity, &binding, unbound).await?;
             let written = self.table.write(faces).await.map_err(MappingsError)?;
             let mut refusals = match written {
                 Written::Done => return Ok(Bound::Done),
@@ -379,17 +408,8 @@ impl Mappings for DynamoDbMappings {
                     // Forgotten in between; the next attempt says so.
                 }
                 Some(Face::Reserved(_)) | None => {
-                    if let Some(item) = refusals.take(1) {
-                        let by = read_holder(item, kind, scope, code)?;
-                        return Ok(Bound::CodeTaken { by });
-                    }
-                    if let Some(item) = refusals.take(2)
-                        && let RecordFace {
-                            kind, id: Some(id), ..
-                        } = read_record(item, record)?
-                    {
-                        let by = EntityRef { kind, scope, id };
-                        return Ok(Bound::RecordTaken { by });
+                    if let Some(taken) = taken(&mut refusals, entity, &binding)? {
+                        return Ok(taken);
                     }
                 }
             }
@@ -675,7 +695,6 @@ impl Mappings for DynamoDbMappings {
     ) -> Result<Bound, MappingsError> {
         let EntityRef { kind, scope, id } = entity;
         let (code, record) = (&binding.code, &binding.erp_id);
-        let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
         for _ in 0..ATTEMPTS {
             let former = match self.face(entity).await? {
                 Some(Face::Bound(stored)) if stored.code == *code && stored.erp_id == *record => {
@@ -685,35 +704,8 @@ impl Mappings for DynamoDbMappings {
                 Some(Face::Bound(stored)) => return Ok(Bound::OtherCode { code: stored.code }),
                 Some(Face::Reserved(_)) | None => return Ok(Bound::Forgotten),
             };
-            let record_face = Expression::assign([
-                ("kind", Some(text(kind.as_str()))),
-                ("id", Some(number(id.into()))),
-                ("code", Some(text(code.as_str()))),
-                ("confirmed", Some(AttributeValue::Bool(confirmed))),
-            ]);
-            let mut faces = vec![
-                Write::put(
-                    entity_key(entity),
-                    to_item(&binding).map_err(MappingsError)?,
-                )
-                .provided(bound_as(&former, from)?),
-                Write::put(
-                    code_key(kind, scope, code),
-                    to_item(&Holder { id }).map_err(MappingsError)?,
-                )
-                .provided(free_or_held_by(id)),
-                Write::update(record_key(scope, record), record_face)
-                    .provided(record_free_or_held_by(entity)),
-                Write::check(self.entity_tombstone(entity)?, Expression::nothing_there()),
-                Write::check(
-                    self.code_tombstone(kind, scope, code)?,
-                    Expression::nothing_there(),
-                ),
-                Write::check(
-                    self.record_tombstone(scope, record)?,
-                    Expression::nothing_there(),
-                ),
-            ];
+            let bound = bound_as(&former, from)?;
+            let mut faces = self.faces(entity, &binding, bound).await?;
             // One transaction holds one write for each key: a face that keeps its key was written above.
             if former != *code {
                 faces.push(Write::delete(code_key(kind, scope, &former)).provided(held_by(id)));
@@ -733,17 +725,8 @@ impl Mappings for DynamoDbMappings {
                 // Bound otherwise in between; the next attempt sees how.
                 continue;
             }
-            if let Some(item) = refusals.take(1) {
-                let by = read_holder(item, kind, scope, code)?;
-                return Ok(Bound::CodeTaken { by });
-            }
-            if let Some(item) = refusals.take(2)
-                && let RecordFace {
-                    kind, id: Some(id), ..
-                } = read_record(item, record)?
-            {
-                let by = EntityRef { kind, scope, id };
-                return Ok(Bound::RecordTaken { by });
+            if let Some(taken) = taken(&mut refusals, entity, &binding)? {
+                return Ok(taken);
             }
         }
         Err(restless(entity))

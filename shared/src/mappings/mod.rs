@@ -6,6 +6,7 @@
 //! are keyed hashes (P11).
 
 mod dynamodb;
+pub mod key_index;
 mod memory;
 
 use async_trait::async_trait;
@@ -129,7 +130,7 @@ pub struct RecordFace {
     /// Whether Norce is known to have the code.
     #[serde(default)]
     pub confirmed: bool,
-    /// Under which natural keys the record is listed in the index ([`RecordKeys::digest`](crate::key_index::RecordKeys));
+    /// Under which natural keys the record is listed in the index ([`RecordKeys::digest`](crate::mappings::key_index::RecordKeys));
     /// `None`: it has to be listed. So a pass sees at once that there is nothing to be indexed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indexed: Option<Fingerprint>,
@@ -257,7 +258,7 @@ pub trait Mappings: Send + Sync {
     ) -> Result<bool, MappingsError>;
 
     /// Reduces what is known about an entity to a tombstone: all faces go, and neither the entity nor the code nor the
-    /// ERP record can be bound again (P12). The record's entries in the [index](crate::key_index) go with them, in the same
+    /// ERP record can be bound again (P12). The record's entries in the [index](crate::mappings::key_index) go with them, in the same
     /// transaction. Repeating it changes nothing.
     async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError>;
 

@@ -105,7 +105,7 @@ impl fmt::Debug for Redacted<'_> {
 }
 
 impl Slot {
-    /// Whether the order says anything of whom it means: an object all of whose fields are empty means nobody.
+    /// Whether the order names a customer or company; an object whose fields are all empty names none.
     pub fn means_somebody(&self) -> bool {
         self.given.is_some() || self.who.is_some()
     }

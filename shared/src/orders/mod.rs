@@ -54,7 +54,7 @@ pub struct Party {
     pub customer: Option<EntityRef>,
 }
 
-/// To whom an order leads.
+/// The customers and companies of an order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parties {
     /// Who ordered.
@@ -84,7 +84,7 @@ pub struct StoredOrder {
     pub order: OrderText,
     /// When it was first posted.
     pub received_at: DateTime<Utc>,
-    /// To whom it leads, once messages about them are sent.
+    /// Its customers and companies, once messages about them are sent.
     pub parties: Option<Parties>,
     /// When it was handed on.
     pub handed_on: Option<DateTime<Utc>>,
@@ -122,7 +122,7 @@ pub trait Orders: Send + Sync {
     /// An order.
     async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError>;
 
-    /// Notes to whom an order leads.
+    /// Notes the customers and companies of an order.
     async fn lead(
         &self,
         key: &OrderRef,

@@ -8,7 +8,7 @@ use shared::{
         Code, EmailKey, EntityKind, EntityRef, ErpId, Fingerprint, FingerprintKey, NorceId, Scope,
     },
     erp::NaturalKey,
-    key_index::{Coverage, Holders, KeyIndex, RecordKeys},
+    mappings::key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
         Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
         RecordFace, Reservation, Reserved,

@@ -20,7 +20,7 @@ use shared::{
     },
     erp::{Erp, ExtraFields, Listing},
     http::{Deadline, ReqwestTransport, Transport, TransportError},
-    key_index::KeyIndex,
+    mappings::key_index::KeyIndex,
     mappings::{DynamoDbMappings, Mappings},
     owed::{DynamoDbOwed, MemoryOwed, OwedRecords},
     passes::{Cost, Counts, DynamoDbPasses, MemoryPasses, Passes},

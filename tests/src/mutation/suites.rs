@@ -88,7 +88,11 @@ const REACH: &[(&str, &[&str])] = &[
     ("shared/src/breakers/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/import_jobs/dynamodb.rs", &["stores", "upgrade"]),
     (
-        "shared/src/key_index/",
+        "shared/src/mappings/key_index/",
+        &["key_index", "stores", "spellings"],
+    ),
+    (
+        "shared/src/record_finder.rs",
         &["key_index", "stores", "spellings"],
     ),
     ("shared/src/mappings/dynamodb.rs", &["stores", "upgrade"]),

@@ -22,7 +22,7 @@ use shared::{
     erp::NaturalKey,
     http::Deadline,
     import_jobs::{DynamoDbImportJobs, ImportJobs},
-    key_index::{KeyIndex, RecordKeys},
+    mappings::key_index::{KeyIndex, RecordKeys},
     mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation, Reserved},
     norce::JobId,
     orders::{DynamoDbOrders, OrderRef, Orders},

@@ -6,10 +6,11 @@ use shared::{
     Consistency,
     domain::{EntityKind, FingerprintKey, Scope},
     erp::{ErpId, NaturalKey, Resource},
-    key_index::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys, write},
+    mappings::key_index::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys},
     mappings::{
         Binding, Bound, CodeDelivery, DynamoDbMappings, Mappings, MemoryMappings, RecordFace,
     },
+    record_finder::write,
 };
 
 use crate::{application, code, customer, local, minute, suite};

@@ -4,7 +4,7 @@ use shared::{
     domain::{EntityKind, Scope},
     erp::{Erp, FilterProof, KeyField},
     http::Deadline,
-    key_index::KeyIndex,
+    mappings::key_index::KeyIndex,
 };
 
 use super::{Doctor, Finding, Planned, aws_fault, erp_fault, fault, of_a_check};

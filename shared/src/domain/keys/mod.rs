@@ -19,7 +19,6 @@ pub use code::{
 pub use email::EmailKey;
 pub use organisation::OrganisationKey;
 pub use organisation_number::{OrganisationNumber, VatNumber};
-pub use placeholder::visible;
 
 use super::{CountryCode, EntityKind};
 
@@ -46,14 +45,6 @@ impl NaturalKey {
     pub fn organisation(text: &str, country: Option<CountryCode>) -> Option<Self> {
         let number = OrganisationNumber::parse(text)?;
         number.key(country).map(Self::Organisation)
-    }
-
-    /// What a message to a person calls it.
-    pub const fn name(&self) -> &'static str {
-        Self::name_of(match self {
-            Self::Email(_) => EntityKind::Customer,
-            Self::Organisation(_) => EntityKind::Company,
-        })
     }
 
     /// What a message to a person calls the key of such an entity.

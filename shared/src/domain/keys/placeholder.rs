@@ -52,7 +52,7 @@ pub(super) fn is_filler(digits: &str) -> bool {
 
 /// The text without characters that nobody sees: zero-width spaces and joiners, byte order marks, soft hyphens, marks
 /// of direction. They come with copied text and make two values differ that look the same.
-pub fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     text.chars().filter(|c| !is_invisible(*c)).collect()
 }
 

@@ -78,8 +78,8 @@ const SETTLES_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Two are as ambiguous as a hundred.
 const MOST_HITS: u32 = 2;
-/// Records with one key that are told apart: whose they are decides which of them counts. A shared key has a few holders
-/// (a household, the schools of a municipality); with more than these a person decides anyway.
+/// The most records with one key that are compared with the mappings. A shared key has a few holders (a household, the
+/// schools of a municipality); beyond this number a person decides.
 const MOST_HOLDERS: usize = 20;
 
 /// Business Central compares without regard to case when asked like this (erp-apis §1.5).

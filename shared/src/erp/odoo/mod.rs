@@ -49,8 +49,7 @@ use crate::{
 const SETTLES_AFTER: Duration = Duration::from_secs(150);
 /// Two are as ambiguous as a hundred.
 const MOST_HITS: usize = 2;
-/// Partners with one key that are told apart: whose they are decides which of them counts. With more a person decides
-/// anyway.
+/// The most partners with one key that are compared with the mappings; beyond this number a person decides.
 const MOST_HOLDERS: usize = 20;
 /// Partners of a page: what is to be done about them has to fit into one item of DynamoDB.
 const PAGE_SIZE: usize = 500;
@@ -445,7 +444,8 @@ impl Odoo {
         }
     }
 
-    /// Writes some fields of a partner of whom Odoo may say what stands in the mask; `false`: the partner is gone.
+    /// Writes some fields of a partner; `false` when the partner is gone. The mask hides further values where Odoo's error
+    /// repeats them.
     async fn write(
         &self,
         partner: i64,

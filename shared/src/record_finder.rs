@@ -9,13 +9,15 @@ use chrono::TimeDelta;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use thiserror::Error;
 
-use super::{KeyIndex, RecordKeys};
 use crate::{
     Consistency,
     domain::{EntityKind, ErpId, FieldGroups, FingerprintKey, Resource, Scope},
     erp::{Erp, ErpError, ErpRecord, FilterProof, Listing, NaturalKey, PartyKind, RecordPage},
     http::Deadline,
-    mappings::MappingsError,
+    mappings::{
+        MappingsError,
+        key_index::{KeyIndex, RecordKeys},
+    },
 };
 
 /// Pages that are listed to see what is not in the index yet. A page of Business Central takes some seconds, and an

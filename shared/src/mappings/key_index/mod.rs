@@ -3,19 +3,17 @@
 //! What a filter of an ERP does is the ERP's affair: Business Central may refuse a filter on VAT numbers, or ignore it
 //! (erp-apis §1.5). This index does not depend on it. Passes fill it from every record of every page, `change-events` from
 //! every record that it reads or writes, and a full pass makes it whole. A hit is a hint: whoever decides something reads
-//! the record and sees whether it still holds the key ([`RecordFinder`]).
+//! the record and sees whether it still holds the key ([`RecordFinder`](crate::record_finder::RecordFinder)).
 //!
 //! The index is in the table of the code mappings, because a customer is forgotten there in one transaction, with its
 //! entries (P12). Keys are keyed hashes (P11).
 
 mod dynamodb;
-mod finder;
 pub(crate) mod memory;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 pub(crate) use dynamodb::still_listed;
-pub use finder::{FinderError, KeyHolders, Lookup, RecordFinder, write};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

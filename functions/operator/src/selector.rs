@@ -1,4 +1,4 @@
-//! Whom a request is about.
+//! The customer or company that a request is about.
 
 use serde::Deserialize;
 use shared::{
@@ -14,7 +14,7 @@ use crate::{Ports, Refusal};
 /// The e-mail address is looked up and forgotten; no log, answer or store ever has it (P11).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct Whom {
+pub struct Selector {
     /// As logs and lists name it: `customer/client/123`.
     pub entity: Option<String>,
     /// Norce's id.
@@ -30,22 +30,31 @@ pub struct Whom {
 }
 
 impl Ports {
-    /// Whom a person means. Exactly one, or none.
-    pub(crate) async fn whom(&self, whom: &Whom, deadline: Deadline) -> Result<EntityRef, Refusal> {
-        let kind = whom.kind.unwrap_or(EntityKind::Customer);
-        match (&whom.entity, whom.id, &whom.code, &whom.email) {
+    /// The one entity that a selector names.
+    pub(crate) async fn select(
+        &self,
+        selector: &Selector,
+        deadline: Deadline,
+    ) -> Result<EntityRef, Refusal> {
+        let kind = selector.kind.unwrap_or(EntityKind::Customer);
+        match (
+            &selector.entity,
+            selector.id,
+            &selector.code,
+            &selector.email,
+        ) {
             (Some(entity), None, None, None) => self.entity(entity),
             (None, Some(id), None, None) => Ok(EntityRef {
                 kind,
-                scope: self.scope(whom.application)?,
+                scope: self.scope(selector.application)?,
                 id,
             }),
             (None, None, Some(code), None) => {
-                let scope = self.scope(whom.application)?;
+                let scope = self.scope(selector.application)?;
                 self.with_code(kind, scope, code, deadline).await
             }
             (None, None, None, Some(email)) => {
-                let scope = self.scope(whom.application)?;
+                let scope = self.scope(selector.application)?;
                 if kind == EntityKind::Company {
                     return Err(Refusal::request(
                         "a company is not looked up by e-mail address: name its id or its code",
@@ -58,7 +67,7 @@ impl Ports {
                 one(kind, scope, &ids, "this e-mail address")
             }
             _ => Err(Refusal::request(
-                "name whom you mean by one of `entity` (customer/client/123), `id`, `code` or `email`, with `kind` (customer, company) and `application` where they are needed",
+                "name the customer or company by one of `entity` (customer/client/123), `id`, `code` or `email`, with `kind` (customer, company) and `application` where they are needed",
             )),
         }
     }
@@ -101,7 +110,7 @@ impl Ports {
         })
     }
 
-    /// Whom we, or else Norce, know by a code.
+    /// The entity with a code, in the code mappings or else in Norce.
     async fn with_code(
         &self,
         kind: EntityKind,
