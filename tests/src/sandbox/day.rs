@@ -1,6 +1,6 @@
 //! A day in the shop: what happens, in which order. What came of it is for [`super::outcome`] to say.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, iter, path::Path, time::Duration};
 
 use chrono::Utc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -58,14 +58,6 @@ const LONGEST_UPDATE: Duration = Duration::from_secs(720);
 
 /// A body above the limit of 64 KiB.
 const LARGE_BODY: usize = 100 * 1024;
-
-/// Where people are numbered from in each part of the day, so that no two are the same.
-const OF_OLD_FROM: usize = 0;
-const CUSTOMERS_FROM: usize = 10;
-const CONTACTS_FROM: usize = 60;
-const OUTAGE_FROM: usize = 85;
-const POISON_FROM: usize = 95;
-const SHARING_FROM: usize = 110;
 
 /// What people write where a number is missing.
 const NO_NUMBER: &str = "000000-0000";
@@ -272,9 +264,8 @@ struct Day<'a> {
 impl Day<'_> {
     async fn morning(&mut self) -> Result<(), SandboxError> {
         let shop = self.shop;
-        let refusal = shop.erp.refuse(&Person::new(CUSTOMERS_FROM).email).await?;
         for number in 0..OF_OLD {
-            let person = Person::new(OF_OLD_FROM + number);
+            let person = shop.newcomer();
             let code = format!("C9{number:04}");
             let moved_on = number == 0;
             let id = shop.register_of_old(&person, &code, moved_on).await?;
@@ -283,9 +274,11 @@ impl Day<'_> {
             }
             self.expected.of_old.push((id, code));
         }
+        let first = shop.newcomer();
+        let refusal = shop.erp.refuse(&first.email).await?;
+        let people = iter::once(first).chain(iter::repeat_with(|| shop.newcomer()));
         let mut customers = Vec::new();
-        for number in 0..CUSTOMERS {
-            let person = Person::new(CUSTOMERS_FROM + number);
+        for (number, person) in people.take(CUSTOMERS).enumerate() {
             let id = shop.register(&person);
             customers.push((id, number % GUEST_EVERY == GUEST_EVERY - 1));
         }
@@ -293,8 +286,8 @@ impl Day<'_> {
         let mut contacts = Vec::new();
         for number in 0..COMPANIES {
             let company = shop.register_company(&Organisation::new(number));
-            let [orders, silent] = [0, 1].map(|place| {
-                let contact = shop.register(&Person::new(CONTACTS_FROM + 2 * number + place));
+            let [orders, silent] = [(); 2].map(|()| {
+                let contact = shop.register(&shop.newcomer());
                 shop.norce.link(contact, company, true);
                 contact
             });
@@ -323,12 +316,13 @@ impl Day<'_> {
     /// municipality, two firms that gave none.
     fn share(&mut self, contacts: &mut Vec<(i64, i64)>) {
         let shop = self.shop;
-        let family = [0, 1].map(|place| Person {
-            email: Person::new(SHARING_FROM).email,
-            ..Person::new(SHARING_FROM + place)
-        });
-        for person in &family {
-            let id = shop.register(person);
+        let parent = shop.newcomer();
+        let child = Person {
+            email: parent.email.clone(),
+            ..shop.newcomer()
+        };
+        for person in [parent, child] {
+            let id = shop.register(&person);
             shop.order(id, None, false);
             self.expected.sharing.customers.push(id);
         }
@@ -339,7 +333,7 @@ impl Day<'_> {
                 number: number.to_owned(),
                 ..Organisation::new(COMPANIES + place)
             });
-            let contact = shop.register(&Person::new(SHARING_FROM + 2 + place));
+            let contact = shop.register(&shop.newcomer());
             shop.norce.link(contact, company, true);
             contacts.push((contact, company));
             self.expected.companies.push(company);
@@ -350,8 +344,8 @@ impl Day<'_> {
 
     async fn begin_outage(&mut self) -> Result<(), SandboxError> {
         self.shop.erp.begin_outage().await?;
-        for number in 0..CUSTOMERS_IN_OUTAGE {
-            let id = self.shop.register(&Person::new(OUTAGE_FROM + number));
+        for _ in 0..CUSTOMERS_IN_OUTAGE {
+            let id = self.shop.register(&self.shop.newcomer());
             self.shop.order(id, None, false);
             self.expected.customers.push(id);
             sleep(PAUSE).await;
@@ -367,7 +361,7 @@ impl Day<'_> {
     async fn afternoon(&mut self) -> Result<(), SandboxError> {
         let norce = &self.shop.norce;
         for number in 0..CUSTOMERS_WITH_POISON {
-            let id = self.shop.register(&Person::new(POISON_FROM + number));
+            let id = self.shop.register(&self.shop.newcomer());
             if number == 0 {
                 norce.poison(Poison {
                     rows: PoisonRows::Ids(BTreeSet::from([id])),

@@ -15,7 +15,7 @@ use super::{
     SandboxError,
     deployment::{Deployment, EVENT_SECRET},
     quiet::Queues,
-    shop::{Person, Shop},
+    shop::Shop,
 };
 use crate::{
     local_aws::{LocalAws, REGION, ROOT_KEY},
@@ -24,8 +24,6 @@ use crate::{
 
 /// New customers while function processes die.
 const CUSTOMERS: usize = 3;
-/// Where they are numbered from.
-const CUSTOMERS_FROM: usize = 110;
 /// How long the ERP takes to answer a create that it has carried out: time enough to kill who waits for it.
 const SLOW_ANSWER: Duration = Duration::from_secs(4);
 /// How soon a message comes back whose function died. The template's twelve minutes are right, and too long here.
@@ -107,8 +105,8 @@ pub(super) async fn functions_die(
     shop.erp.answer_creates_late(creates, SLOW_ANSWER);
     let before = shop.erp_register().await?.0.len();
     let customers: Vec<i64> = (0..CUSTOMERS)
-        .map(|number| {
-            let customer = shop.register(&Person::new(CUSTOMERS_FROM + number));
+        .map(|_| {
+            let customer = shop.register(&shop.newcomer());
             shop.order(customer, None, false);
             customer
         })

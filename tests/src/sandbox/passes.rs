@@ -33,8 +33,6 @@ const FUNCTION: &str = "ErpFullPass";
 const SECOND_STACK: &str = "sandbox-by-application";
 /// Customers of each of the two applications; the same people in both.
 const CUSTOMERS_OF_EACH: usize = 6;
-/// Where people are numbered from, so that nobody of the day is among them.
-const PEOPLE_FROM: usize = 125;
 
 /// What runs.
 pub(super) struct World<'a> {
@@ -230,7 +228,7 @@ async fn delta(
     passes: &mut Passes,
 ) -> Result<(), SandboxError> {
     let shop = world.shop;
-    let person = Person::new(PEOPLE_FROM);
+    let person = shop.newcomer();
     let by_hand = shop.register(&person);
     let number = put_into_erp(shop, shop.erp_company(), &person).await?;
     world.quiet(queues).await?;
@@ -321,7 +319,7 @@ pub(super) async fn two_applications(
             };
             let mut expected = Vec::new();
             for number in 0..CUSTOMERS_OF_EACH {
-                let person = Person::new(number);
+                let person = shop.newcomer();
                 for (application, company) in
                     [APPLICATION, SECOND_APPLICATION].into_iter().zip(companies)
                 {

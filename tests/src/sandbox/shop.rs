@@ -1,6 +1,13 @@
 //! The two worlds between which the sandbox runs: a simulated Norce with a shop, and the ERP. And the people in them.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -70,6 +77,7 @@ pub(super) struct Shop {
     pub(super) norce: NorceSimulator,
     pub(super) erp: Arc<dyn Erp>,
     norce_server: norce_simulator::Server,
+    newcomers: AtomicUsize,
 }
 
 impl Shop {
@@ -109,6 +117,7 @@ impl Shop {
         });
         norce.start_ids_after(FIRST_CUSTOMER - 1);
         Ok(Self {
+            newcomers: AtomicUsize::new(0),
             norce_server: norce
                 .serve()
                 .await
@@ -191,6 +200,11 @@ impl Shop {
         let orders = self.norce.order_deliveries();
         let orders = orders.iter().filter(|order| !order.taken).count();
         events + jobs + orders
+    }
+
+    /// A person that is not registered yet; no two share a name or an address.
+    pub(super) fn newcomer(&self) -> Person {
+        Person::new(self.newcomers.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A person who comes to the shop.
@@ -282,7 +296,7 @@ pub(super) struct Person {
 
 impl Person {
     /// The `number`-th person; no two have the same name or address.
-    pub(super) fn new(number: usize) -> Self {
+    fn new(number: usize) -> Self {
         const FIRST: [&str; 10] = [
             "Anna", "Björn", "Cecilia", "David", "Elin", "Fredrik", "Göran", "Hanna", "Ingrid",
             "Åke",

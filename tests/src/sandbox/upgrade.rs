@@ -23,7 +23,6 @@ use super::{
     passes::World,
     progress,
     quiet::Queues,
-    shop::Person,
 };
 use crate::{
     local_aws::sandbox_directory,
@@ -36,8 +35,6 @@ pub(super) const LAST: &str = "last";
 const LAST_VERSION: &str = "tests/fixtures/LAST_VERSION";
 /// New customers whose imports Norce does not finish, and as many whose imports it does not take.
 const CUSTOMERS: usize = 3;
-/// Where they are numbered from.
-const CUSTOMERS_FROM: usize = 100;
 
 /// How long Norce asks to wait with an import: short enough that the breaker of Norce stays closed.
 const RETRY_AFTER_SECONDS: u32 = 8;
@@ -214,7 +211,7 @@ pub(super) async fn norce_fails(
     ] {
         norce.inject(&endpoints, When::Always, effect);
         for _ in 0..CUSTOMERS {
-            let person = Person::new(CUSTOMERS_FROM + customers.len());
+            let person = world.shop.newcomer();
             let customer = world.shop.register(&person);
             world.shop.order(customer, None, false);
             customers.push(customer);
