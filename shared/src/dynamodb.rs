@@ -31,9 +31,10 @@ use uuid::Uuid;
 use crate::{
     Consistency,
     aws::{explain, pause},
-    mappings::READ_AT_ONCE,
 };
 
+/// Keys in one batched read: DynamoDB's limit.
+pub const READ_AT_ONCE: usize = 100;
 /// The partition key of every table.
 pub(crate) const KEY: &str = "pk";
 /// How often a transaction that meets another one, or a read that is answered in part, is attempted: about two

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use crate::dynamodb::READ_AT_ONCE;
 pub use dynamodb::DynamoDbMappings;
 pub(crate) use dynamodb::record_key;
 pub use memory::MemoryMappings;
@@ -346,6 +347,3 @@ pub trait Mappings: Send + Sync {
     /// an export for people, who do not see whether a binding of the last second is in it.
     async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError>;
 }
-
-/// Keys in one batched read: DynamoDB's limit.
-pub const READ_AT_ONCE: usize = 100;
