@@ -1,5 +1,5 @@
-//! Who is who, as a table: every situation of a key against the table of the README that people read, and the first order
-//! against the pass.
+//! Who is who, as a table: every situation of a key against the table of `functions/change-events/README.md` that people
+//! read, and the first order against the pass.
 
 #![allow(
     clippy::expect_used,
@@ -16,7 +16,7 @@ use shared::{
     },
 };
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../functions/change-events/README.md");
 
 fn id(number: i64) -> NorceId {
     NorceId::try_from(number).unwrap()
@@ -104,7 +104,7 @@ fn lists<T: Copy>(of: &[T], most: usize) -> Vec<Vec<T>> {
 
 /// The rows of the README's table: the cells of each.
 fn rows() -> Vec<[String; 3]> {
-    let (_, section) = README.split_once("### Who is who").unwrap();
+    let (_, section) = README.split_once("## Who is who").unwrap();
     let rows = section.lines().skip_while(|line| !line.starts_with("|---"));
     let rows = rows.skip(1).take_while(|line| line.starts_with('|'));
     rows.map(|row| {
