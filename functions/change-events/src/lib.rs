@@ -1,11 +1,11 @@
 //! `change-events`: brings what happened in the shop to the ERP, and hands the ERP's codes to the imports queue.
 //!
 //! A message only says that something may have happened. For each one the entity is fetched afresh from Norce Query
-//! and [`entity`] decides: create, update, bind, forget, or nothing. [`order`] turns an order into its buyer and payer, and
-//! [`hand_on`] hands an order that was posted to us on, once they have their codes.
+//! and `entity` decides: create, update, bind, forget, or nothing. `order` turns an order into its buyer and payer, and
+//! `hand_on` hands an order that was posted to us on, once they have their codes.
 //!
 //! Any invocation can be cut off between any two awaits and its message delivered again; the order of the steps in
-//! [`create`] is what keeps one Norce entity at one ERP record all the same (P2).
+//! `create` is what keeps one Norce entity at one ERP record all the same (P2).
 
 mod by_hand;
 mod candidates;

@@ -27,7 +27,7 @@ impl ErpFullPass {
     /// Measures the owed records, the age of the watermarks, and the breakers.
     ///
     /// # Errors
-    /// [`HeartbeatError`]. The owed records are measured all the same.
+    /// `HeartbeatError`. The owed records are measured all the same.
     pub async fn heartbeat(&self, owed: &OwedCounts) -> Result<(), HeartbeatError> {
         let metrics = &self.metrics;
         metrics.record(Metric::OwedRecords, "", owed.total());
