@@ -302,7 +302,7 @@ impl Town {
         }
     }
 
-    /// Somebody whom nobody has heard of.
+    /// A customer or company that neither side has yet.
     fn somebody(&mut self) -> Truth {
         self.next += 1;
         self.next
@@ -355,7 +355,7 @@ impl Town {
         ours
     }
 
-    /// A person makes a record in the ERP: no other is to be made for whom it is.
+    /// A person makes a record in the ERP for an entity, which must then get no second one.
     fn in_erp(&mut self, truth: Truth, kind: EntityKind, properties: Value) -> CustomerRecord {
         let mut record = json!({
             "displayName": name(kind, truth),
@@ -389,8 +389,8 @@ impl Town {
         }
     }
 
-    /// Some who share a key. Each is in Norce, and some are in the ERP, of whom Norce has the code of some; and perhaps
-    /// two are in the ERP alone.
+    /// Entities that share a key. All are in Norce, some also in the ERP, and Norce has the code of some of these; perhaps
+    /// two more records are in the ERP only.
     fn sharing(&mut self, kind: EntityKind) -> Vec<Happening> {
         let key = match kind {
             EntityKind::Customer => Self::email(self.next),
@@ -766,7 +766,7 @@ impl Town {
                 ImportKind::Companies => EntityKind::Company,
             };
             for row in &call.rows {
-                // Nothing is inserted here, so that every row names whom it is about.
+                // Nothing is inserted here, so that every row names its entity.
                 let id = row["Id"].as_i64().unwrap();
                 let Some(code) = row["Code"].as_str() else {
                     continue;
@@ -799,9 +799,9 @@ impl Town {
         for owed in &owed {
             let detail = &owed.detail;
             let is_named = match detail.strip_prefix(WAITS_FOR) {
-                Some(whom) => subjects
+                Some(name) => subjects
                     .iter()
-                    .any(|it| whom.starts_with(&format!("{it} "))),
+                    .any(|it| name.starts_with(&format!("{it} "))),
                 None => ENDS.iter().any(|end| detail.contains(end)),
             };
             assert!(is_named, "{}: {detail}", owed.subject);
