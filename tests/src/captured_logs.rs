@@ -1,10 +1,64 @@
-//! The logs of the functions in one process, each in a log of its own as CloudWatch has them.
+//! What the functions log in one process: as text, or each in a log of its own as CloudWatch has them.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex, Once, PoisonError},
+};
 
 use shared::{domain::Clock, logs::MemoryLogs};
 use tracing::subscriber::DefaultGuard;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
+
+/// Gives what this thread logs to the subscriber until the guard goes.
+///
+/// `tracing` remembers for the whole process whether anyone is interested in a line. A thread without a subscriber that
+/// reaches a line first would have it remembered as one of interest to nobody, and a test on another thread would
+/// capture nothing. So every thread has a subscriber that is interested in all of them and writes none.
+fn capture(subscriber: impl Subscriber + Send + Sync + 'static) -> DefaultGuard {
+    static EVERYWHERE: Once = Once::new();
+    EVERYWHERE.call_once(|| {
+        // Refused only where a whole process logs to a subscriber of its own, which serves as well.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+    });
+    tracing::subscriber::set_default(subscriber)
+}
+
+/// Everything that one thread logs, as text.
+#[derive(Debug, Clone, Default)]
+pub struct CapturedText(Arc<Mutex<Vec<u8>>>);
+
+impl CapturedText {
+    /// Keeps the lines of this level and above that this thread logs until the guard goes.
+    pub fn capture(&self, level: Level) -> DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        capture(subscriber)
+    }
+
+    /// The lines so far.
+    pub fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl io::Write for CapturedText {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// The logs that `operator` searches.
 #[derive(Clone)]
@@ -32,7 +86,7 @@ impl CapturedLogs {
             .json()
             .with_writer(self.clone())
             .finish();
-        tracing::subscriber::set_default(subscriber)
+        capture(subscriber)
     }
 }
 

@@ -42,6 +42,7 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, UNTIL_AGAIN, UNTIL_OWED, customer},
     business_central_simulator::{self, ApplicationAccess, Entity, Fault},
+    captured_logs::CapturedText,
     norce_simulator::{
         Blank, Effect, Endpoint, EventType, NewCompany, NewCustomer, NewOrder, When,
     },
@@ -1763,35 +1764,6 @@ async fn p2_a_create_that_is_under_way_is_explained_and_not_bound_over() {
     assert!(matches!(kept, Some(Mapping::Reserved(_))), "{kept:?}");
 }
 
-/// Everything that is logged until the guard goes.
-#[derive(Clone, Default)]
-struct Logged(Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Logged {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(line)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Logged {
-    fn capture(&self) -> tracing::subscriber::DefaultGuard {
-        let writer = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
 /// The code of a customer in Norce.
 fn code_of(bundle: &Bundle, customer: i64) -> String {
     let customer = bundle.norce.customer(customer).unwrap();
@@ -1834,9 +1806,9 @@ async fn an_entity_is_unbound_once_it_is_confirmed_with_a_reason() {
     }
     assert_eq!(state(&bundle), before);
 
-    let logged = Logged::default();
+    let logged = CapturedText::default();
     let done = {
-        let _captured = logged.capture();
+        let _captured = logged.capture(tracing::Level::INFO);
         let request = json!({
             "action": "unbind", "email": "anna.1@example.com", "confirm": true,
             "reason": "bound to the wrong record, says anna.1@example.com",

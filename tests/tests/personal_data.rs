@@ -13,9 +13,8 @@
 )]
 
 use std::{
-    io::Write,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -51,13 +50,13 @@ use tests::{
         gateway_request,
     },
     business_central_simulator::{Entity, Fault, LostAnswer},
+    captured_logs::CapturedText,
     in_process::InProcess,
     norce_simulator::{
         Blank, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, NewOrder, PlacedOrder,
         Poison, PoisonMode, PoisonRows, When,
     },
 };
-use tracing_subscriber::fmt::MakeWriter;
 
 /// Distinctive texts, one for each kind of personal data, and the secrets.
 const CANARIES: [&str; 15] = [
@@ -77,28 +76,6 @@ const CANARIES: [&str; 15] = [
     EVENT_SECRET,
     ORDER_PASSWORD,
 ];
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Captured {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
 
 fn address() -> NewAddress {
     NewAddress {
@@ -123,27 +100,16 @@ fn canary(email: &str) -> NewCustomer {
     }
 }
 
-/// Lets everything be logged to where it can be searched, until the guard goes.
-fn listen() -> (Captured, tracing::subscriber::DefaultGuard) {
-    let captured = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(captured.clone())
-        .with_ansi(false)
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+/// Keeps everything that is logged, to be searched, until the guard goes.
+fn listen() -> (CapturedText, tracing::subscriber::DefaultGuard) {
+    let captured = CapturedText::default();
+    let guard = captured.capture(tracing::Level::TRACE);
     (captured, guard)
-}
-
-impl Captured {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
 }
 
 /// Everything of ours that outlives an invocation, or leaves it. Orders are taken from their queue before: they are
 /// whole, as they must be.
-fn search_everything(bundle: &Bundle, captured: &Captured) {
+fn search_everything(bundle: &Bundle, captured: &CapturedText) {
     loop {
         let orders = bundle.outgoing_orders.receive(10);
         if orders.is_empty() {
