@@ -18,7 +18,7 @@ use measurement::{event_post, log_to_nowhere, machine, median, micros, per_secon
 use receive_events::{Accepted, MAX_BODY_BYTES, ReceiveEvents};
 use serde_json::json;
 use shared::{
-    domain::{Shops, SystemClock},
+    domain::{Registers, Shops, SystemClock},
     queues::{MemoryQueue, Message, Redrive},
     runtime::{
         metrics::Metrics,
@@ -121,7 +121,7 @@ async fn main() {
         clock: Arc::new(SystemClock),
         shops: Shops {
             applications: applications.parse().expect("applications"),
-            by_application: false,
+            registers: Registers::Client,
         },
         orders: None,
         metrics: Metrics::default(),

@@ -40,7 +40,7 @@ use shared::{
     domain::{
         ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey,
         FirstBindingWrites, ImportRequest, JobMessage, NorceId, OutgoingOrder, PassMessage,
-        PassMode, PassRequest, Scope, Shops,
+        PassMode, PassRequest, Registers, Scope, Shops,
     },
     erp::{ExtraFields, PersonRule},
     http::{Deadline, Transport},
@@ -151,8 +151,11 @@ impl Clock for TokioClock {
 /// How the bundle is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `CUSTOMERS_BY_APPLICATION`, with two applications that have an ERP company each.
-    pub by_application: bool,
+    /// `CUSTOMERS_BY_APPLICATION`, with two applications that have an ERP company each where they have a register each. What
+    /// they share is kept in a third.
+    pub registers: Registers,
+    /// The ERP company of what the applications share, instead of one of its own.
+    pub shared_erp_company: Option<Uuid>,
     /// `ERP_CODE_PATTERN`, for customers, companies and contacts alike; the ERP then allows manual numbers.
     pub code_pattern: Option<&'static str>,
     /// `CREATE_IN_ERP`.
@@ -190,7 +193,8 @@ const EXTRA_FIELDS: &str = r#"{"priceList":"customerPriceGroup","organisationNum
 impl Default for Options {
     fn default() -> Self {
         Self {
-            by_application: false,
+            registers: Registers::Client,
+            shared_erp_company: None,
             code_pattern: None,
             create_in_erp: CreateInErp::FirstOrder,
             forgotten: ForgottenPolicy::Keep,
@@ -365,8 +369,15 @@ impl Bundle {
                 time.clone(),
             )
         };
-        norce.configure(|settings| settings.customers_by_application = options.by_application);
-        let erp_companies = vec![Uuid::from_u128(0xb1), Uuid::from_u128(0xb2)];
+        norce.configure(|settings| {
+            settings.customers_by_application = options.registers != Registers::Client;
+        });
+        let mut erp_companies = vec![Uuid::from_u128(0xb1), Uuid::from_u128(0xb2)];
+        let shops: Shops = shops(options.registers, &erp_companies);
+        if options.registers == Registers::ApplicationsAndShared {
+            erp_companies.push(Uuid::from_u128(0xb3));
+        }
+        let shared = options.shared_erp_company.or(erp_companies.get(2).copied());
         let erp = BusinessCentralSimulator::new(business_central_simulator::Settings {
             companies: erp_companies
                 .iter()
@@ -385,7 +396,6 @@ impl Bundle {
             ..business_central_simulator::Settings::default()
         });
 
-        let shops: Shops = shops(options.by_application, &erp_companies);
         for application in shops.applications.iter() {
             norce.add_application(application.id.get().into(), application.key, "shop");
         }
@@ -452,7 +462,7 @@ impl Bundle {
             base_url: erp.api_root(ERP_URL).parse().expect("an address"),
             token_url: Some(erp.token_url(ERP_URL).parse().expect("an address")),
             secret_arn: String::new(),
-            company: Some(erp_companies[0].to_string()),
+            company: Some(shared.unwrap_or(erp_companies[0]).to_string()),
             persons: options.persons,
             extra_fields: if options.extended_erp {
                 EXTRA_FIELDS.parse().expect("fields")
@@ -650,6 +660,7 @@ impl Bundle {
             mappings: cut_mappings,
             owed: cut_owed,
             passes: cut_passes,
+            shops: shops.clone(),
             clock: clock.clone(),
             give_up_after,
             metrics: metrics.clone(),
@@ -1249,14 +1260,14 @@ fn work_queue<M: Message>(name: &'static str, queue: &Arc<MemoryQueue<M>>) -> Wo
 }
 
 /// Applications 1 and 2. In an application-unique set-up each has an ERP company.
-fn shops(by_application: bool, erp_companies: &[Uuid]) -> Shops {
+fn shops(registers: Registers, erp_companies: &[Uuid]) -> Shops {
     let applications: Vec<serde_json::Value> = erp_companies
         .iter()
         .zip(1..)
         .map(|(company, number)| {
             let mut application =
                 serde_json::json!({ "id": number, "key": application_key(number) });
-            if by_application {
+            if registers != Registers::Client {
                 application["erpCompany"] = company.to_string().into();
             }
             application
@@ -1267,7 +1278,7 @@ fn shops(by_application: bool, erp_companies: &[Uuid]) -> Shops {
             .to_string()
             .parse()
             .expect("applications"),
-        by_application,
+        registers,
     }
 }
 

@@ -32,7 +32,7 @@ use futures_util::future::join_all;
 use operator::Refusal;
 use serde_json::{Value, json};
 use shared::{
-    domain::{EntityKind, EntityRef, ImportLine, ImportRequest, PassMode, Scope},
+    domain::{EntityKind, EntityRef, ImportLine, ImportRequest, PassMode, Registers, Scope},
     import_jobs::ImportJobs,
     mappings::{CodeDelivery, Mapping, Mappings},
     owed::{Owed, Reason},
@@ -112,7 +112,10 @@ impl Flow {
     fn options(self) -> Options {
         Options {
             forgotten: ForgottenPolicy::Block,
-            by_application: self == Self::TwoShops,
+            registers: match self {
+                Self::TwoShops => Registers::Applications,
+                _ => Registers::Client,
+            },
             order_receiver: self == Self::PostedOrder,
             pass: PassSettings {
                 import_unknown: self == Self::Inserts,
@@ -132,9 +135,9 @@ struct Shop {
 
 impl Shop {
     fn new(options: &Options, application: i64) -> Self {
-        let scope = match options.by_application {
-            true => bundle::application(application),
-            false => Scope::Client,
+        let scope = match options.registers {
+            Registers::Client => Scope::Client,
+            _ => bundle::application(application),
         };
         Self { application, scope }
     }
@@ -778,7 +781,10 @@ async fn chance(seed: u64) -> [usize; 4] {
     fastrand::seed(seed);
     let options = Options {
         forgotten: ForgottenPolicy::Block,
-        by_application: random.u32(0..4) == 0,
+        registers: match random.u32(0..4) {
+            0 => Registers::Applications,
+            _ => Registers::Client,
+        },
         order_receiver: random.bool(),
         ..Options::default()
     };
@@ -796,7 +802,7 @@ async fn chance(seed: u64) -> [usize; 4] {
         settings.events.reorder_within = Duration::from_millis(random.u64(0..3_000));
     });
     let mut flows: Vec<Flow> = Flow::ALL.to_vec();
-    flows.retain(|flow| options.by_application || *flow != Flow::TwoShops);
+    flows.retain(|flow| options.registers != Registers::Client || *flow != Flow::TwoShops);
     random.shuffle(&mut flows);
     flows.truncate(random.usize(1..4));
     let mut parts = Vec::new();

@@ -23,7 +23,10 @@ use operator::{Configuration, MappingLine, Schedules, doctor};
 use serde_json::{Value, json};
 use shared::{
     breakers::{Breakers, DynamoDbBreakers},
-    domain::{ApplicationId, Cause, ChangeMessage, Clock, FingerprintKey, PassMode, Permit, Scope},
+    domain::{
+        ApplicationId, Cause, ChangeMessage, Clock, FingerprintKey, PassMode, Permit, Registers,
+        Scope,
+    },
     erp::{
         Erp, ExtraFields,
         odoo::{Odoo, OdooSettings},
@@ -408,6 +411,16 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
                 let shops = bundle.operator.doctor.shops.as_mut().unwrap();
                 let text = r#"[{"id":1,"key":"00000000-0000-0000-0000-000000000001"},{"id":2,"key":"00000000-0000-0000-0000-000000000003"}]"#;
                 shops.applications = text.parse().unwrap();
+            }),
+        ),
+        broken(
+            "norce registers",
+            "customers that belong to no application",
+            "CustomersByApplication=with-shared",
+            Box::new(|bundle, _| {
+                bundle.norce.add_customer(person(7));
+                let shops = bundle.operator.doctor.shops.as_mut().unwrap();
+                shops.registers = Registers::Applications;
             }),
         ),
         broken(
@@ -1186,7 +1199,7 @@ async fn explain_says_what_then_happens_and_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn explain_finds_whom_a_person_means() {
+async fn explain_finds_the_customer_that_a_person_means() {
     let bundle = Bundle::new(&Options::default());
     let anna = somebody(&bundle, 1).await;
     let name = format!("customer/client/{anna}");
@@ -1233,7 +1246,7 @@ async fn explain_finds_whom_a_person_means() {
         ),
         (
             json!({"action": "explain", "email": "anna.1@example.com"}),
-            "name one by `id`",
+            "name one by `entity`",
         ),
         (
             json!({"action": "explain", "email": "nobody@example.com"}),
@@ -1257,7 +1270,7 @@ async fn explain_finds_whom_a_person_means() {
         assert!(!refused.contains("@"), "P11: {refused}");
     }
     let two = Bundle::new(&Options {
-        by_application: true,
+        registers: Registers::Applications,
         ..Options::default()
     });
     let refused = refusal(&two, json!({"action": "explain", "id": 1})).await;
@@ -1329,7 +1342,7 @@ async fn replay_sends_entities_again_and_goes_on_where_it_left_off() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_and_a_pass_are_started_as_the_schedules_start_them() {
     let bundle = Bundle::new(&Options {
-        by_application: true,
+        registers: Registers::Applications,
         ..Options::default()
     });
     let planned = bundle

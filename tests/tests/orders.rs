@@ -12,7 +12,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::Value;
 use shared::{
-    domain::{ApplicationId, OrderKey, PassMode},
+    domain::{ApplicationId, OrderKey, PassMode, Registers},
     orders::{OrderRef, Orders},
     owed::{Owed, OwedRecords, Reason, Stage, Subject},
     queues::QueuedMessage,
@@ -651,7 +651,7 @@ async fn a_code_in_the_order_goes_before_an_address_that_two_customers_have() {
 #[tokio::test(start_paused = true)]
 async fn p14_an_order_leads_to_the_customer_of_its_own_shop() {
     let bundle = Bundle::new(&Options {
-        by_application: true,
+        registers: Registers::Applications,
         ..receiving()
     });
     let [first, second] = [1, 2].map(|application| {

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, time::Duration};
 use http::Method;
 use serde_json::json;
 use shared::{
-    domain::{Cause, ChangeMessage, Clock, EntityRef, FieldGroup, FieldGroups},
+    domain::{Cause, ChangeMessage, Clock, EntityRef, FieldGroup, FieldGroups, Registers},
     mappings::{CodeDelivery, Mapping, Mappings},
     matching::SharedEmail,
     owed::{Dismissal, OwedRecords, Reason, Stage, Subject},
@@ -1660,7 +1660,7 @@ async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
     use shared::domain::EntityRef;
     use tests::bundle::application;
     let bundle = Bundle::new(&Options {
-        by_application: true,
+        registers: Registers::Applications,
         ..Options::default()
     });
     let of = |application_id| NewCustomer {

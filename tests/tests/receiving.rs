@@ -26,7 +26,10 @@ use chrono::{DateTime, Utc};
 use receive_events::{ANSWER_WITHIN, CachedSecret, MAX_BODY_BYTES, OrderReceiver, ReceiveEvents};
 use serde_json::{Value, json};
 use shared::{
-    domain::{ApplicationId, ChangeMessage, EntityRef, JobMessage, OrderText, Shops, SystemClock},
+    domain::{
+        ApplicationId, ChangeMessage, EntityRef, JobMessage, OrderText, Registers, Shops,
+        SystemClock,
+    },
     http::{Transport, TransportError},
     orders::{
         MAX_ORDER_BYTES, MemoryOrders, OrderRef, Orders, OrdersError, Parties, Received,
@@ -261,12 +264,12 @@ struct Receiver {
     jobs: Arc<MemoryQueue<JobMessage>>,
 }
 
-async fn receiver(by_application: bool) -> Receiver {
+async fn receiver(registers: Registers) -> Receiver {
     let secrets = SecretsManager::with(EVENT_SECRETS[0]).cached().await;
-    receiver_with(secrets, by_application)
+    receiver_with(secrets, registers)
 }
 
-fn receiver_with(secrets: Arc<CachedSecret<EventSecret>>, by_application: bool) -> Receiver {
+fn receiver_with(secrets: Arc<CachedSecret<EventSecret>>, registers: Registers) -> Receiver {
     let redrive = Redrive {
         visibility: Duration::from_secs(60),
         max_receives: 5,
@@ -280,7 +283,7 @@ fn receiver_with(secrets: Arc<CachedSecret<EventSecret>>, by_application: bool) 
         clock: Arc::new(SystemClock),
         shops: Shops {
             applications: ONE_APPLICATION.parse().unwrap(),
-            by_application,
+            registers,
         },
         orders: None,
         metrics: Metrics::default(),
@@ -339,7 +342,7 @@ async fn each_of_the_five_paths_leads_to_its_queue() {
             "order/1/77",
         ),
     ] {
-        let receiver = receiver(false).await;
+        let receiver = receiver(Registers::Client).await;
         let (status, answer) = receiver
             .answer(&post(&format!("/events/{path}"), body))
             .await;
@@ -352,7 +355,7 @@ async fn each_of_the_five_paths_leads_to_its_queue() {
             Some(group)
         );
     }
-    let receiver = receiver(false).await;
+    let receiver = receiver(Registers::Client).await;
     let order = r#"{"ClientId":1,"ApplicationId":1,"ClientOrderRef":"5","Source":"WEB","Email":"a@example.com"}"#;
     assert_eq!(
         receiver
@@ -377,7 +380,7 @@ async fn each_of_the_five_paths_leads_to_its_queue() {
 
 #[tokio::test]
 async fn without_a_type_in_the_path_the_header_or_the_query_names_it_in_any_case() {
-    let receiver = receiver(false).await;
+    let receiver = receiver(Registers::Client).await;
     let mut by_header = post("/events", CUSTOMER_CHANGED);
     by_header.headers.insert(
         "x-norce-event-type",
@@ -394,7 +397,7 @@ async fn without_a_type_in_the_path_the_header_or_the_query_names_it_in_any_case
 
 #[tokio::test]
 async fn only_the_secrets_that_are_accepted_let_in() {
-    let receiver = receiver(false).await;
+    let receiver = receiver(Registers::Client).await;
     for (secret, expected) in [
         ("current", 202),
         ("previous", 202),
@@ -417,7 +420,7 @@ async fn only_the_secrets_that_are_accepted_let_in() {
 
 #[tokio::test]
 async fn what_can_never_be_right_is_refused_with_the_reason() {
-    let receiver = receiver(false).await;
+    let receiver = receiver(Registers::Client).await;
     receiver
         .refuses(&post("/events/customer-changed", "{"), "JSON")
         .await;
@@ -463,7 +466,7 @@ async fn what_can_never_be_right_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn a_body_of_64_kib_is_the_largest() {
-    let receiver = receiver(false).await;
+    let receiver = receiver(Registers::Client).await;
     let body = |bytes: usize| {
         format!(
             "{}{}",
@@ -491,7 +494,7 @@ async fn a_body_of_64_kib_is_the_largest() {
 
 #[tokio::test]
 async fn p14_an_application_that_is_not_ours_is_refused() {
-    let receiver = receiver(true).await;
+    let receiver = receiver(Registers::Applications).await;
     let of = |application: &str| {
         format!(r#"{{"ClientId":1,{application}"CustomerId":5,"EntityChanged":"x"}}"#)
     };
@@ -517,7 +520,7 @@ async fn p14_an_application_that_is_not_ours_is_refused() {
 
 #[tokio::test]
 async fn p1_while_the_queue_or_the_secret_is_out_of_reach_norce_is_asked_to_come_again() {
-    let mut down = receiver(false).await;
+    let mut down = receiver(Registers::Client).await;
     down.function.changes = Arc::new(Down);
     assert_eq!(
         down.answer(&post("/events/customer-changed", CUSTOMER_CHANGED))
@@ -525,7 +528,10 @@ async fn p1_while_the_queue_or_the_secret_is_out_of_reach_norce_is_asked_to_come
             .0,
         503
     );
-    let blind = receiver_with(SecretsManager::out_of_order().cached().await, false);
+    let blind = receiver_with(
+        SecretsManager::out_of_order().cached().await,
+        Registers::Client,
+    );
     assert_eq!(
         blind
             .answer(&post("/events/customer-changed", CUSTOMER_CHANGED))
@@ -544,7 +550,7 @@ async fn order_receiver(orders: Arc<dyn Orders>) -> Receiver {
 }
 
 async fn order_receiver_with(secret: &Arc<SecretsManager>, orders: Arc<dyn Orders>) -> Receiver {
-    let mut receiver = receiver(false).await;
+    let mut receiver = receiver(Registers::Client).await;
     receiver.function.orders = Some(OrderReceiver {
         secrets: secret.cached().await,
         orders,
@@ -664,7 +670,7 @@ async fn each_secret() -> [(Receiver, Arc<SecretsManager>, [&'static str; 3], Po
     };
     let order: Post = |password| order_post(&format!("norce:{password}"), ORDER);
     let [events, orders] = [EVENT_SECRETS[0], ORDER_SECRETS[0]].map(SecretsManager::with);
-    let of_events = receiver_with(events.cached().await, false);
+    let of_events = receiver_with(events.cached().await, Registers::Client);
     let of_orders = order_receiver_with(&orders, Arc::new(MemoryOrders::default())).await;
     for (receiver, request) in [
         (&of_events, event("current")),
@@ -785,7 +791,7 @@ async fn a_secret_of_another_form_lets_nobody_in() {
         r#"{"username":"norce"}"#,
     ] {
         let manager = SecretsManager::with(text);
-        let of_events = receiver_with(manager.cached().await, false);
+        let of_events = receiver_with(manager.cached().await, Registers::Client);
         let of_orders = order_receiver_with(&manager, Arc::new(MemoryOrders::default())).await;
         let event = post("/events/customer-changed", CUSTOMER_CHANGED);
         let order = order_post("norce:current", ORDER);
@@ -878,7 +884,7 @@ async fn p14_an_order_without_a_shop_is_taken_where_there_is_only_one() {
 
 #[tokio::test]
 async fn while_orders_are_not_for_us_they_are_refused() {
-    let receiver = receiver(false).await;
+    let receiver = receiver(Registers::Client).await;
     let (status, answer) = receiver.answer(&order_post("norce:current", ORDER)).await;
     assert_eq!(status, 404);
     assert_eq!(answer["StatusCode"], "Failed");
@@ -903,7 +909,7 @@ async fn p1_a_post_is_answered_in_time_however_the_delays_add_up() {
             *manager.delay.lock().unwrap() = secret;
         }
         for (path, good) in [("/events/customer-changed", 202), ("/orders", 200)] {
-            let mut receiver = receiver_with(cached(&of_events), false);
+            let mut receiver = receiver_with(cached(&of_events), Registers::Client);
             let function = &mut receiver.function;
             function.changes = Arc::new(Delayed {
                 inner: receiver.changes.clone(),

@@ -7,9 +7,9 @@ use futures_util::future::try_join_all;
 use shared::{
     domain::{
         Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, ErpCodes, Fingerprint,
-        ImportLine, ImportRequest, NorceId,
+        ImportLine, ImportRequest,
     },
-    erp::{Erp, ErpRecord, Party, PartyKind, Resource, UpdateOutcome},
+    erp::{Erp, ErpRecord, Party, PartyKind, Resource, UpdateOutcome, same_company},
     http::Deadline,
     mappings::{Binding, Bound, CodeDelivery, Mapping},
     matching::{self, Conflict, ErpCandidate},
@@ -61,7 +61,7 @@ pub(crate) struct ShopRecord {
     active: bool,
     /// Norce's own note that there was an order.
     has_ordered: bool,
-    contacts: Vec<NorceId>,
+    contacts: Vec<EntityRef>,
 }
 
 impl ShopRecord {
@@ -130,7 +130,7 @@ impl ChangeEvents {
     ) -> Result<Done, Failure> {
         let fetched_at = self.clock.now();
         let Some(customer) = self.norce.customer(change.entity, deadline).await? else {
-            return gone(change);
+            return self.elsewhere(change, deadline).await;
         };
         if customer.forgotten {
             return self.forget(change, mapping.as_ref(), deadline).await;
@@ -164,7 +164,7 @@ impl ChangeEvents {
     ) -> Result<Done, Failure> {
         let fetched_at = self.clock.now();
         let Some(company) = self.norce.company(change.entity, deadline).await? else {
-            return gone(change);
+            return self.elsewhere(change, deadline).await;
         };
         let record = ShopRecord {
             party: party::of_company(&company, self.erp(change.entity.scope)?.capabilities())?,
@@ -175,6 +175,29 @@ impl ChangeEvents {
         };
         self.bring(change, record, mapping, fetched_at, deadline)
             .await
+    }
+
+    /// The register that an event names does not have the entity: the shared one may, and looks after it then.
+    async fn elsewhere(&self, change: &Change, deadline: Deadline) -> Result<Done, Failure> {
+        let registers = self.shops.seen_from(change.entity.scope);
+        for scope in registers {
+            let entity = EntityRef {
+                scope,
+                ..change.entity
+            };
+            if entity == change.entity {
+                continue;
+            }
+            let ids = [entity.id];
+            let codes = self.norce.codes(entity.kind, scope, &ids, deadline);
+            if !codes.await?.is_empty() {
+                self.send_change(&[entity], change.cause, change).await?;
+                return Ok(Done::nothing(format!(
+                    "nothing: all applications share it, and it is looked after as {entity}"
+                )));
+            }
+        }
+        gone(change)
     }
 
     /// What a customer is in the ERP: what it was bound as, else a contact where it belongs to a company, else a
@@ -198,7 +221,7 @@ impl ChangeEvents {
                 ),
             )),
             (_, Some(company)) => {
-                let company = EntityRef::company(customer.entity.scope, company);
+                self.same_erp_company(customer.entity, company)?;
                 match self.mappings.get(company).await? {
                     Some(Mapping::Bound(binding)) => Ok(Some(PartyKind::Contact {
                         company: binding.erp_id,
@@ -207,6 +230,19 @@ impl ChangeEvents {
                 }
             }
         }
+    }
+
+    /// A contact is kept where its company is: with a company that all applications share, in the ERP company behind these.
+    fn same_erp_company(&self, customer: EntityRef, company: EntityRef) -> Result<(), Failure> {
+        if same_company(self.erp(customer.scope)?, self.erp(company.scope)?) {
+            return Ok(());
+        }
+        Err(Failure::owed(
+            Reason::Conflict,
+            format!(
+                "{customer} is a contact of {company}, which is kept in another ERP company: relate it to a company of its own application in Norce, or give its application no `erpCompany` of its own"
+            ),
+        ))
     }
 
     /// A contact whose company is not in the ERP: the company is looked after first, and brings its contacts along.
@@ -230,7 +266,6 @@ impl ChangeEvents {
                 "nothing: its company is not in the ERP, and it has not ordered",
             ));
         };
-        let company = EntityRef::company(change.entity.scope, company);
         let cause = if ordered {
             Cause::Ordered
         } else {
@@ -621,22 +656,16 @@ impl ChangeEvents {
     }
 
     /// A company that is in the ERP brings those of its contacts along that nothing is known of yet.
-    async fn carry_contacts(&self, change: &Change, contacts: &[NorceId]) -> Result<(), Failure> {
-        let entity = change.entity;
+    async fn carry_contacts(&self, change: &Change, contacts: &[EntityRef]) -> Result<(), Failure> {
         let mut unknown = Vec::new();
         for some in contacts.chunks(CONTACT_LOOK_UPS) {
-            let contacts: Vec<EntityRef> = some
-                .iter()
-                .map(|id| EntityRef::customer(entity.scope, *id))
-                .collect();
             let mappings =
-                try_join_all(contacts.iter().map(|contact| self.mappings.get(*contact))).await?;
+                try_join_all(some.iter().map(|contact| self.mappings.get(*contact))).await?;
             unknown.extend(
-                contacts
-                    .into_iter()
+                some.iter()
                     .zip(mappings)
                     .filter(|(_, mapping)| mapping.is_none())
-                    .map(|(contact, _)| contact),
+                    .map(|(contact, _)| *contact),
             );
         }
         self.send_change(&unknown, Cause::ContactOfCompany, change)

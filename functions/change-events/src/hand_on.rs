@@ -199,9 +199,8 @@ impl ChangeEvents {
             (&mut buyer, by_code.buyer, Role::SellTo),
             (&mut payer, by_code.payer, Role::BillTo),
         ] {
-            let id = |entity: EntityRef| entity.id;
-            party.company = party.company.or(known.company.map(id));
-            party.customer = party.customer.or(known.customer.map(id));
+            party.company = party.company.or(known.company);
+            party.customer = party.customer.or(known.customer);
             let mut emails = order.slots.iter().filter(|slot| slot.role == role);
             let email = emails.find_map(|slot| slot.email.clone());
             party.email = party.email.take().or(email);
@@ -247,17 +246,32 @@ impl ChangeEvents {
             let Some(code): Option<Code> = code else {
                 continue;
             };
-            let mut entity = self.mappings.by_code(slot.kind, scope, &code).await?;
-            let in_case = code.in_case(self.erp(scope)?.capabilities().code_case);
-            if entity.is_none() && in_case != code {
-                entity = self.mappings.by_code(slot.kind, scope, &in_case).await?;
-            }
+            let entity = self.with_known_code(slot.kind, scope, code).await?;
             match slot.kind {
                 EntityKind::Company => party.company = entity,
                 EntityKind::Customer => party.customer = entity,
             }
         }
         Ok(parties)
+    }
+
+    async fn with_known_code(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        code: Code,
+    ) -> Result<Option<EntityRef>, Failure> {
+        for scope in self.shops.seen_from(scope) {
+            let in_case = code.in_case(self.erp(scope)?.capabilities().code_case);
+            let mut entity = self.mappings.by_code(kind, scope, &code).await?;
+            if entity.is_none() && in_case != code {
+                entity = self.mappings.by_code(kind, scope, &in_case).await?;
+            }
+            if entity.is_some() {
+                return Ok(entity);
+            }
+        }
+        Ok(None)
     }
 
     /// The order waits: a while in the queue, then owed; one that is owed already is not put off again, so that nothing

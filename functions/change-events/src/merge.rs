@@ -5,7 +5,7 @@
 //! ERP record, nobody but a person can say which one stays: it is owed until one of the two is gone from the ERP.
 
 use shared::{
-    domain::{Customer, EntityRef, NorceId, Resource},
+    domain::{Customer, EntityRef, Resource},
     http::Deadline,
     mappings::{Binding, CodeDelivery, Mapping},
     orders::Parties,
@@ -30,13 +30,13 @@ impl ChangeEvents {
     async fn survivor(
         &self,
         merged: EntityRef,
-        into: NorceId,
+        into: EntityRef,
         deadline: Deadline,
     ) -> Result<Customer, Failure> {
         let mut seen = vec![merged];
         let mut next = into;
         while seen.len() <= MERGES_FOLLOWED {
-            let entity = EntityRef::customer(merged.scope, next);
+            let entity = next;
             if seen.contains(&entity) {
                 return Err(Failure::owed(
                     Reason::Conflict,
@@ -73,7 +73,7 @@ impl ChangeEvents {
     pub(crate) async fn follow_merge(
         &self,
         change: &Change,
-        into: NorceId,
+        into: EntityRef,
         mapping: Option<Mapping>,
         deadline: Deadline,
     ) -> Result<Done, Failure> {

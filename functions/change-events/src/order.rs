@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::{
     domain::{
-        ApplicationId, Cause, ChangeMessage, EmailKey, EntityRef, NorceId, Order, OrderKey,
-        OrderParty, Scope,
+        ApplicationId, Cause, ChangeMessage, EmailKey, EntityRef, Order, OrderKey, OrderParty,
+        Scope,
     },
     http::Deadline,
     orders::{OrderRef, Parties, Party},
@@ -200,7 +200,7 @@ impl ChangeEvents {
                 }
                 (None, None) => Vec::new(),
             };
-            let mut only = |hits: &[NorceId], what| {
+            let mut only = |hits: &[EntityRef], what| {
                 if hits.len() > 1 {
                     leads.ambiguous.get_or_insert(what);
                 }
@@ -208,19 +208,16 @@ impl ChangeEvents {
             };
             let company = only(&companies, "organisation or VAT number");
             let customer = only(&customers, "e-mail address");
-            *found = Party {
-                company: company.map(|id| EntityRef::company(scope, id)),
-                customer: customer.map(|id| EntityRef::customer(scope, id)),
-            };
+            *found = Party { company, customer };
         }
         Ok(leads)
     }
 }
 
 /// The only hit; several are ambiguous (P3: matching never guesses).
-fn single(hits: &[NorceId]) -> Option<NorceId> {
+fn single(hits: &[EntityRef]) -> Option<EntityRef> {
     match hits {
-        [id] => Some(*id),
+        [entity] => Some(*entity),
         _ => None,
     }
 }

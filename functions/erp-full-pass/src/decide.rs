@@ -866,6 +866,12 @@ impl Rules<'_> {
         if record.blocked {
             return Ok(skip(record, "not in Norce, and blocked in the ERP"));
         }
+        if !self.pass.takes_new_records(run.scope) {
+            return Ok(skip(
+                record,
+                "not in Norce, and whether it belongs to one application or to all is not known",
+            ));
+        }
         // What Norce requires of an insert (norce-api §3.4).
         let fields = record.norce_fields();
         let is_complete = match fields.names {
@@ -911,14 +917,7 @@ impl Rules<'_> {
                 "the organisation that it belongs to in the ERP cannot be told".to_owned(),
             ));
         };
-        run.cost.mapping_reads += 1;
-        run.cost.mapping_read_requests += 1;
-        // A company that was bound a moment ago must not be waited for: its lines have gone on their way already.
-        let companies = std::slice::from_ref(&company);
-        let mappings = &self.pass.mappings;
-        let faces = mappings.records(run.scope, companies, Consistency::Strong);
-        let faces = faces.await?;
-        match faces.into_iter().next().flatten().and_then(|face| face.id) {
+        match self.in_norce(&company, run).await? {
             Some(id) => {
                 tell.company = Some(id);
                 Ok(Decision::Act(Action::Tell(tell)))
@@ -939,6 +938,23 @@ impl Rules<'_> {
             }
             None => Ok(Decision::Act(Action::Wait { company, tell })),
         }
+    }
+
+    /// Norce's id of an organisation of the ERP.
+    async fn in_norce(&self, company: &ErpId, run: &mut Run) -> Result<Option<NorceId>, Halt> {
+        for scope in self.pass.shops.seen_from(run.scope) {
+            run.cost.mapping_reads += 1;
+            run.cost.mapping_read_requests += 1;
+            // A company that was bound a moment ago must not be waited for: its lines have gone on their way already.
+            let companies = std::slice::from_ref(company);
+            let mappings = &self.pass.mappings;
+            let faces = mappings.records(scope, companies, Consistency::Strong);
+            let face = faces.await?.into_iter().next().flatten();
+            if let Some(id) = face.and_then(|face| face.id) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     async fn company_of(

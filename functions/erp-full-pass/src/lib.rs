@@ -44,7 +44,7 @@ use shared::{
         ApplicationId, ChangeMessage, Clock, FieldGroup, FieldGroups, FingerprintKey,
         ImportRequest, PassMessage, PassRequest, Scope, Shops,
     },
-    erp::Erp,
+    erp::{Erp, same_company},
     http::Deadline,
     mappings::Mappings,
     mappings::key_index::KeyIndex,
@@ -133,6 +133,20 @@ pub struct ErpFullPass {
     pub breakers: Arc<dyn Breakers>,
     /// What an invocation measures.
     pub metrics: Metrics,
+}
+
+impl ErpFullPass {
+    /// Whether a record of the ERP that no register has may be inserted into this one. Into the shared one none is: which
+    /// entities Norce matches a row without an `ApplicationKey` with is not documented (norce-api §8). And where the two
+    /// are kept in one ERP company, nothing says which of them a record belongs to.
+    pub(crate) fn takes_new_records(&self, scope: Scope) -> bool {
+        if !self.shops.share_some() {
+            return true;
+        }
+        let erp = |scope| self.erps.get(&scope).map(AsRef::as_ref);
+        let both = erp(scope).zip(erp(Scope::Client));
+        scope != Scope::Client && !both.is_some_and(|(own, shared)| same_company(own, shared))
+    }
 }
 
 /// The ERP's part in `ERP_OWNED_FIELDS` is more than it can tell.

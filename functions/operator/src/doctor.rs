@@ -12,14 +12,20 @@ use futures_util::{StreamExt, future::BoxFuture, stream};
 use serde::Serialize;
 use shared::{
     breakers::Breakers,
-    domain::{Breaker, Clock, EntityRef, FieldGroups, NorceId, PassMode, Scope, Shops, redact},
+    domain::{
+        Breaker, Clock, EntityKind, EntityRef, FieldGroups, NorceId, PassMode, Registers, Scope,
+        Shops, redact,
+    },
     erp::{Erp, ErpError, Listing, Resource},
     http::{Deadline, TokenError},
     import_jobs::ImportJobs,
     logs::Logs,
     mappings::Mappings,
     mappings::key_index::KeyIndex,
-    norce::{NorceError, query::ListedApplication},
+    norce::{
+        NorceError,
+        query::{ListedApplication, QueryClient},
+    },
     orders::{OrderRef, Orders},
     owed::{OwedRecords, Stage, Subject},
     passes::Passes,
@@ -298,7 +304,36 @@ impl Doctor {
                     })?;
                 self.applications(&listed)
             }),
+            Planned::new("norce registers", async move {
+                self.shared_entities(&norce.query, deadline).await
+            }),
         ]
+    }
+
+    /// Customers and companies that Norce shares between applications are in nobody's register unless they have their own.
+    async fn shared_entities(&self, norce: &QueryClient, deadline: Deadline) -> Finding {
+        let is_by_application = self
+            .shops
+            .as_ref()
+            .is_some_and(|shops| shops.registers == Registers::Applications);
+        if !is_by_application {
+            return Ok("every customer and company has a register".to_owned());
+        }
+        for (kind, entities) in [
+            (EntityKind::Customer, "customers"),
+            (EntityKind::Company, "companies"),
+        ] {
+            let has_shared = norce.has_shared(kind, of_a_check(deadline)).await;
+            if has_shared.map_err(|error| norce_fault(&error, "Query's customers and companies"))? {
+                return Err(fault(
+                    format!(
+                        "Norce has {entities} that belong to no application, and they are not synchronized"
+                    ),
+                    "Set CustomersByApplication=with-shared, and ErpCompany to the ERP company that they are kept in, or give them an application in Norce.",
+                ));
+            }
+        }
+        Ok("every customer and company belongs to an application".to_owned())
     }
 
     /// Compares the configured applications with those that Norce lists.

@@ -485,6 +485,10 @@ impl Erp for Dry<dyn Erp> {
         self.inner.capabilities()
     }
 
+    fn company(&self) -> Option<String> {
+        self.inner.company()
+    }
+
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
         if id.id == NEW {
             return Ok(new_record(id.resource, None, false));

@@ -230,12 +230,10 @@ impl Ports {
         deadline: Deadline,
     ) -> Result<Option<InNorce>, Refusal> {
         let norce = &self.change_events.norce;
-        let scope = entity.scope;
         Ok(match entity.kind {
             EntityKind::Customer => norce.customer(entity, deadline).await?.map(|customer| {
                 let companies = customer.companies.iter();
-                let related = companies
-                    .map(|relation| EntityRef::company(scope, relation.company).to_string());
+                let related = companies.map(|relation| relation.company.to_string());
                 InNorce {
                     code: customer.code,
                     active: customer.active,
@@ -249,9 +247,7 @@ impl Ports {
                     code: company.code,
                     active: company.active,
                     forgotten: false,
-                    related: contacts
-                        .map(|contact| EntityRef::customer(scope, *contact).to_string())
-                        .collect(),
+                    related: contacts.map(ToString::to_string).collect(),
                 }
             }),
         })

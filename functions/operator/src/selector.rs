@@ -44,17 +44,15 @@ impl Ports {
             &selector.email,
         ) {
             (Some(entity), None, None, None) => self.entity(entity),
-            (None, Some(id), None, None) => Ok(EntityRef {
-                kind,
-                scope: self.scope(selector.application)?,
-                id,
-            }),
+            (None, Some(id), None, None) => {
+                self.with_id(kind, selector.application, id, deadline).await
+            }
             (None, None, Some(code), None) => {
-                let scope = self.scope(selector.application)?;
-                self.with_code(kind, scope, code, deadline).await
+                let registers = self.registers(selector.application)?;
+                self.with_code(kind, &registers, code, deadline).await
             }
             (None, None, None, Some(email)) => {
-                let scope = self.scope(selector.application)?;
+                let registers = self.registers(selector.application)?;
                 if kind == EntityKind::Company {
                     return Err(Refusal::request(
                         "a company is not looked up by e-mail address: name its id or its code",
@@ -63,8 +61,11 @@ impl Ports {
                 let key = EmailKey::parse(email.expose())
                     .ok_or_else(|| Refusal::request("`email` is no e-mail address"))?;
                 let norce = &self.change_events.norce;
-                let ids = norce.customers_by_email(scope, &key, deadline).await?;
-                one(kind, scope, &ids, "this e-mail address")
+                let mut hits = Vec::new();
+                for scope in &registers {
+                    hits.extend(norce.customers_by_email(*scope, &key, deadline).await?);
+                }
+                one(kind, &registers, hits, "this e-mail address")
             }
             _ => Err(Refusal::request(
                 "name the customer or company by one of `entity` (customer/client/123), `id`, `code` or `email`, with `kind` (customer, company) and `application` where they are needed",
@@ -93,63 +94,100 @@ impl Ports {
         &self,
         application: Option<ApplicationId>,
     ) -> Result<Vec<Scope>, Refusal> {
-        match application {
-            None => Ok(self.change_events.shops.scopes()),
-            Some(_) => Ok(vec![self.scope(application)?]),
+        let shops = &self.change_events.shops;
+        let Some(application) = application else {
+            return Ok(shops.scopes());
+        };
+        match shops.scope(Some(application)) {
+            Some(scope) => Ok(vec![scope]),
+            None => Err(Refusal::request(format!(
+                "application {application} is not in NORCE_APPLICATIONS: there are the registers {}",
+                names(&shops.scopes())
+            ))),
         }
     }
 
-    fn scope(&self, application: Option<ApplicationId>) -> Result<Scope, Refusal> {
-        let shops = &self.change_events.shops;
-        shops.scope(application).ok_or_else(|| {
-            let scopes: Vec<String> = shops.scopes().iter().map(ToString::to_string).collect();
-            Refusal::request(format!(
-                "name the `application`: there are the registers {}",
-                scopes.join(", ")
-            ))
-        })
+    /// The entity with an id of Norce's, which is unique in the client.
+    async fn with_id(
+        &self,
+        kind: EntityKind,
+        application: Option<ApplicationId>,
+        id: NorceId,
+        deadline: Deadline,
+    ) -> Result<EntityRef, Refusal> {
+        let registers = self.registers(application)?;
+        if let [scope] = registers[..] {
+            return Ok(EntityRef { kind, scope, id });
+        }
+        let norce = &self.change_events.norce;
+        for scope in &registers {
+            if !norce.codes(kind, *scope, &[id], deadline).await?.is_empty() {
+                let scope = *scope;
+                return Ok(EntityRef { kind, scope, id });
+            }
+        }
+        Err(Refusal::request(format!(
+            "Norce has no {kind} {id} in register {}: name it by `entity` if it was there",
+            names(&registers)
+        )))
     }
 
     /// The entity with a code, in the code mappings or else in Norce.
     async fn with_code(
         &self,
         kind: EntityKind,
-        scope: Scope,
+        registers: &[Scope],
         code: &Code,
         deadline: Deadline,
     ) -> Result<EntityRef, Refusal> {
         let change_events = &self.change_events;
-        if let Some(entity) = change_events.mappings.by_code(kind, scope, code).await? {
-            return Ok(entity);
+        let mut hits = Vec::new();
+        for scope in registers {
+            hits.extend(change_events.mappings.by_code(kind, *scope, code).await?);
+        }
+        if !hits.is_empty() {
+            return one(kind, registers, hits, "this code");
         }
         let asked = [Asked {
             code: code.clone(),
             keys: Vec::new(),
         }];
-        let norce = &change_events.norce;
-        let looked_up = norce.look_up(kind, scope, &asked, deadline).await?;
-        let ids: Vec<NorceId> = looked_up
-            .found
-            .iter()
-            .filter(|found| found.code.as_ref() == Some(code))
-            .map(|found| found.id)
-            .collect();
-        one(kind, scope, &ids, "this code")
+        for scope in registers {
+            let looked_up = change_events.norce.look_up(kind, *scope, &asked, deadline);
+            let found = looked_up.await?.found;
+            let found = found.into_iter();
+            let found = found.filter(|found| found.code.as_ref() == Some(code));
+            hits.extend(found.map(|found| EntityRef {
+                kind,
+                scope: *scope,
+                id: found.id,
+            }));
+        }
+        one(kind, registers, hits, "this code")
     }
 }
 
-fn one(kind: EntityKind, scope: Scope, ids: &[NorceId], what: &str) -> Result<EntityRef, Refusal> {
-    match ids {
-        [id] => Ok(EntityRef {
-            kind,
-            scope,
-            id: *id,
-        }),
+fn one(
+    kind: EntityKind,
+    registers: &[Scope],
+    mut hits: Vec<EntityRef>,
+    what: &str,
+) -> Result<EntityRef, Refusal> {
+    hits.sort();
+    hits.dedup();
+    match hits[..] {
+        [entity] => Ok(entity),
         [] => Err(Refusal::request(format!(
-            "neither Norce nor the code mappings know a {kind} with {what} in register {scope}"
+            "neither Norce nor the code mappings know a {kind} with {what} in register {}",
+            names(registers)
         ))),
         [first, second, ..] => Err(Refusal::request(format!(
-            "several have {what}, such as {kind} {first} and {second}: name one by `id`"
+            "several have {what}, such as {first} and {second}: name one by `entity`"
         ))),
     }
+}
+
+fn names(registers: &[Scope]) -> String {
+    let names: Vec<String> = registers.iter().map(ToString::to_string).collect();
+    names.join(", ")
 }

@@ -13,8 +13,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use shared::{
     domain::{
-        Clock, Code, EntityKind, EntityRef, FieldGroup, FieldGroups, ImportLine, ImportRequest,
-        JobMessage, NorceId,
+        Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, ImportLine,
+        ImportRequest, JobMessage, NorceId, Scope, Shops,
     },
     http::Deadline,
     import_jobs::{BatchState, ImportBatch, ImportJobs, ImportJobsError},
@@ -76,6 +76,8 @@ pub struct PollJobs {
     pub owed: Arc<dyn OwedRecords>,
     /// Lines that wait for a company.
     pub passes: Arc<dyn Passes>,
+    /// Which shops there are: the customers of all of them may wait for a company that they share.
+    pub shops: Shops,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// After this time a line without an outcome is owed.
@@ -507,53 +509,64 @@ impl PollJobs {
             let Some(Mapping::Bound(Binding { erp_id, code, .. })) = mapping else {
                 continue;
             };
-            let waiting = self
-                .passes
-                .waiting_for_company(batch.scope, &erp_id)
-                .await?;
-            if waiting.is_empty() {
-                continue;
+            for scope in self.shops.that_see(batch.scope) {
+                self.send_waiting(scope, company, &erp_id, &code).await?;
             }
-            let request = |kind, lines| ImportRequest {
-                kind,
-                scope: batch.scope,
-                lines,
-                alone: false,
-                since: None,
-            };
-            let (inserts, contacts): (Vec<_>, Vec<_>) =
-                waiting.iter().cloned().partition(|line| line.id.is_none());
-            let mut requests = Vec::new();
-            for contacts in contacts.chunks(CONTACTS_IN_A_ROW) {
-                let Some(first) = contacts.first() else {
-                    continue;
-                };
-                // One row of the company relates many of them.
-                let line = ImportLine {
-                    id: Some(company.id),
-                    code: code.clone(),
-                    fields: FieldGroups::NONE,
-                    record: None,
-                    company: None,
-                    contacts: contacts.iter().filter_map(|line| line.id).collect(),
-                    ordered_at: None,
-                    correlation: first.correlation,
-                };
-                requests.push(request(EntityKind::Company, vec![line]));
-            }
-            for inserts in inserts.chunks(LINES_IN_A_MESSAGE) {
-                let lines = inserts.iter().cloned().map(|line| ImportLine {
-                    company: Some(company.id),
-                    ..line
-                });
-                requests.push(request(EntityKind::Customer, lines.collect()));
-            }
-            self.imports.send(&requests, Duration::ZERO).await?;
-            self.passes
-                .stop_waiting(batch.scope, &erp_id, &waiting, self.clock.now())
-                .await?;
-            tracing::info!(%company, lines = waiting.len(), "lines no longer wait for their company");
         }
+        Ok(())
+    }
+
+    /// Sends the lines of a register that wait for a company.
+    async fn send_waiting(
+        &self,
+        scope: Scope,
+        company: EntityRef,
+        erp_id: &ErpId,
+        code: &Code,
+    ) -> Result<(), PollError> {
+        let waiting = self.passes.waiting_for_company(scope, erp_id).await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let request = |kind, scope, lines| ImportRequest {
+            kind,
+            scope,
+            lines,
+            alone: false,
+            since: None,
+        };
+        let (inserts, contacts): (Vec<_>, Vec<_>) =
+            waiting.iter().cloned().partition(|line| line.id.is_none());
+        let mut requests = Vec::new();
+        for contacts in contacts.chunks(CONTACTS_IN_A_ROW) {
+            let Some(first) = contacts.first() else {
+                continue;
+            };
+            // One row of the company relates many of them.
+            let line = ImportLine {
+                id: Some(company.id),
+                code: code.clone(),
+                fields: FieldGroups::NONE,
+                record: None,
+                company: None,
+                contacts: contacts.iter().filter_map(|line| line.id).collect(),
+                ordered_at: None,
+                correlation: first.correlation,
+            };
+            requests.push(request(EntityKind::Company, company.scope, vec![line]));
+        }
+        for inserts in inserts.chunks(LINES_IN_A_MESSAGE) {
+            let lines = inserts.iter().cloned().map(|line| ImportLine {
+                company: Some(company.id),
+                ..line
+            });
+            requests.push(request(EntityKind::Customer, scope, lines.collect()));
+        }
+        self.imports.send(&requests, Duration::ZERO).await?;
+        self.passes
+            .stop_waiting(scope, erp_id, &waiting, self.clock.now())
+            .await?;
+        tracing::info!(%company, %scope, lines = waiting.len(), "lines no longer wait for their company");
         Ok(())
     }
 

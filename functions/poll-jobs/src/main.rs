@@ -78,6 +78,7 @@ async fn build(
         )),
         owed: Arc::new(DynamoDbOwed::new(aws, &configuration.owed_table)),
         passes: Arc::new(DynamoDbPasses::new(aws, &configuration.passes_table)),
+        shops: configuration.shops.clone(),
         clock: Arc::new(SystemClock),
         metrics: foundation.metrics.clone(),
         give_up_after: configuration.import.give_up_after,

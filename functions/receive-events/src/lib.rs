@@ -244,7 +244,7 @@ fn sent(result: Result<(), QueueError>) -> Result<(), Answer> {
 fn foreign(application: Option<ApplicationId>) -> Answer {
     Answer::NeverRight(match application {
         Some(id) => format!("application {id} is not in NORCE_APPLICATIONS"),
-        None => "ApplicationId is missing, and CUSTOMERS_BY_APPLICATION is true".to_owned(),
+        None => "ApplicationId is missing, and CUSTOMERS_BY_APPLICATION is `true`: set it to `with-shared` if all applications share some customers".to_owned(),
     })
 }
 

@@ -92,25 +92,57 @@ impl FromStr for Applications {
     }
 }
 
+/// The registers of customers and companies of a client: Norce's client setting "Customers by application".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Registers {
+    /// One for all applications (client-unique).
+    #[default]
+    Client,
+    /// One for each application (application-unique).
+    Applications,
+    /// One for each application, and one of those that Norce shares between all applications: the customers and companies
+    /// without an `ApplicationId`.
+    ApplicationsAndShared,
+}
+
+/// A text names no registers.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("expected `false`, `true` or `with-shared`")]
+pub struct InvalidRegisters;
+
+impl FromStr for Registers {
+    type Err = InvalidRegisters;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRegisters> {
+        match text {
+            "false" => Ok(Self::Client),
+            "true" => Ok(Self::Applications),
+            "with-shared" => Ok(Self::ApplicationsAndShared),
+            _ => Err(InvalidRegisters),
+        }
+    }
+}
+
 /// Which shops there are, and whether each has a register of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shops {
     /// `NORCE_APPLICATIONS`.
     pub applications: Applications,
-    /// `CUSTOMERS_BY_APPLICATION`: application-unique instead of client-unique.
-    pub by_application: bool,
+    /// `CUSTOMERS_BY_APPLICATION`.
+    pub registers: Registers,
 }
 
 impl Shops {
     /// Every register that there is.
     pub fn scopes(&self) -> Vec<Scope> {
-        if self.by_application {
-            self.applications
-                .iter()
-                .map(|application| Scope::Application(application.id))
-                .collect()
-        } else {
-            vec![Scope::Client]
+        let applications = || {
+            let ids = self.applications.iter().map(|application| application.id);
+            ids.map(Scope::Application)
+        };
+        match self.registers {
+            Registers::Client => vec![Scope::Client],
+            Registers::Applications => applications().collect(),
+            Registers::ApplicationsAndShared => applications().chain([Scope::Client]).collect(),
         }
     }
 
@@ -119,15 +151,46 @@ impl Shops {
     /// In a client-unique set-up an event may still name an application (an order always does): the register is the
     /// client's all the same.
     pub fn scope(&self, application: Option<ApplicationId>) -> Option<Scope> {
-        match application {
-            _ if !self.by_application => Some(Scope::Client),
-            Some(id) => self
+        self.register_of(application.map(i64::from))
+    }
+
+    /// The register that a row of Norce Query with this `ApplicationId` belongs to; `None`: to none of ours.
+    pub fn register_of(&self, application: Option<i64>) -> Option<Scope> {
+        match (self.registers, application) {
+            (Registers::Client, _) | (Registers::ApplicationsAndShared, None) => {
+                Some(Scope::Client)
+            }
+            (Registers::Applications, None) => None,
+            (_, Some(id)) => self
                 .applications
                 .iter()
-                .any(|known| known.id == id)
-                .then_some(Scope::Application(id)),
-            None => None,
+                .map(|known| known.id)
+                .find(|known| i64::from(*known) == id)
+                .map(Scope::Application),
         }
+    }
+
+    /// The registers that a shop of this register sees: its own, and then the shared one.
+    pub fn seen_from(&self, scope: Scope) -> Vec<Scope> {
+        match self.registers {
+            Registers::ApplicationsAndShared if scope != Scope::Client => {
+                vec![scope, Scope::Client]
+            }
+            _ => vec![scope],
+        }
+    }
+
+    /// The registers whose shops see this one: the shared one is seen from all of them.
+    pub fn that_see(&self, scope: Scope) -> Vec<Scope> {
+        match self.registers {
+            Registers::ApplicationsAndShared if scope == Scope::Client => self.scopes(),
+            _ => vec![scope],
+        }
+    }
+
+    /// Whether an entity may be of another register than the one that it was named in.
+    pub fn share_some(&self) -> bool {
+        self.registers == Registers::ApplicationsAndShared
     }
 }
 
@@ -153,12 +216,33 @@ mod tests {
         let id = |id: i64| ApplicationId::try_from(id).unwrap();
         let mut shops = Shops {
             applications: TWO.parse().unwrap(),
-            by_application: true,
+            registers: Registers::Applications,
         };
         assert_eq!(shops.scope(Some(id(2))), Some(Scope::Application(id(2))));
         assert_eq!(shops.scope(Some(id(3))), None);
         assert_eq!(shops.scope(None), None);
-        shops.by_application = false;
+        shops.registers = Registers::Client;
         assert_eq!(shops.scope(Some(id(3))), Some(Scope::Client));
+    }
+
+    #[test]
+    fn customers_of_no_application_have_a_register_where_some_are_shared() {
+        let id = |id: i64| ApplicationId::try_from(id).unwrap();
+        let shops = Shops {
+            applications: TWO.parse().unwrap(),
+            registers: "with-shared".parse().unwrap(),
+        };
+        let one = Scope::Application(id(1));
+        assert_eq!(
+            shops.scopes(),
+            [one, Scope::Application(id(2)), Scope::Client]
+        );
+        assert_eq!(shops.scope(None), Some(Scope::Client));
+        assert_eq!(shops.scope(Some(id(1))), Some(one));
+        assert_eq!(shops.scope(Some(id(3))), None);
+        assert_eq!(shops.seen_from(one), [one, Scope::Client]);
+        assert_eq!(shops.seen_from(Scope::Client), [Scope::Client]);
+        assert_eq!(shops.that_see(Scope::Client), shops.scopes());
+        assert_eq!(shops.that_see(one), [one]);
     }
 }

@@ -85,11 +85,11 @@ id! {
     ApplicationId
 }
 
-/// Whose register an entity belongs to: the whole client's, or one application's where Norce's client setting
+/// The register that an entity belongs to: the whole client's, or one application's where Norce's client setting
 /// "Customers by application" is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// One register shared by all applications.
+    /// One register shared by all applications: everybody, or in application-unique set-ups those without an application.
     Client,
     /// A register of this application only (P14).
     Application(ApplicationId),

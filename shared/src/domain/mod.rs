@@ -18,7 +18,10 @@ mod redaction;
 mod shop;
 
 pub use address::{Address, CountryCode};
-pub use applications::{Application, Applications, InvalidApplications, Shops, UnknownApplication};
+pub use applications::{
+    Application, Applications, InvalidApplications, InvalidRegisters, Registers, Shops,
+    UnknownApplication,
+};
 pub use breaker::{Breaker, FAILURES_UNTIL_OPEN, Permit};
 pub use clock::{Clock, SystemClock};
 pub use entity::{ApplicationId, EntityKind, EntityRef, InvalidEntity, InvalidId, NorceId, Scope};

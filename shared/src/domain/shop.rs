@@ -2,8 +2,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Address, ApplicationId, Code, CountryCode, EntityRef, NorceId, OrganisationKey,
-    OrganisationNumber, Personal, VatNumber,
+    Address, ApplicationId, Code, CountryCode, EntityRef, OrganisationKey, OrganisationNumber,
+    Personal, VatNumber,
 };
 
 /// A customer as Norce has it, read through Norce Query.
@@ -42,7 +42,7 @@ pub struct Customer {
     /// Forgotten (GDPR): P12.
     pub forgotten: bool,
     /// The customer that it was merged into in Norce, which stays in its place.
-    pub merged_into: Option<NorceId>,
+    pub merged_into: Option<EntityRef>,
     /// Norce's own note that it has ordered. `None` may only mean that Norce does not keep it.
     pub last_order: Option<DateTime<Utc>>,
 }
@@ -56,10 +56,10 @@ impl Customer {
     }
 
     /// The company that it belongs to in the ERP, which knows one only: the primary one, else the oldest.
-    pub fn main_company(&self) -> Option<NorceId> {
+    pub fn main_company(&self) -> Option<EntityRef> {
         self.companies
             .iter()
-            .min_by_key(|relation| (!relation.primary, relation.company))
+            .min_by_key(|relation| (!relation.primary, relation.company.id))
             .map(|relation| relation.company)
     }
 }
@@ -76,8 +76,8 @@ pub struct DeliveryAddress {
 /// A customer's relation to a company.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompanyRelation {
-    /// Norce's id of the company.
-    pub company: NorceId,
+    /// The company.
+    pub company: EntityRef,
     /// The customer's main company.
     pub primary: bool,
 }
@@ -124,7 +124,7 @@ pub struct Company {
     /// Delivery addresses.
     pub delivery_addresses: Vec<DeliveryAddress>,
     /// Its contacts.
-    pub contacts: Vec<NorceId>,
+    pub contacts: Vec<EntityRef>,
     /// Its flags.
     pub flags: Vec<Flag>,
     /// Not inactivated.
@@ -148,10 +148,10 @@ pub struct Order {
 /// §10.3), so every part is optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OrderParty {
-    /// Norce's id of the customer.
-    pub customer: Option<NorceId>,
-    /// Norce's id of the company.
-    pub company: Option<NorceId>,
+    /// The customer.
+    pub customer: Option<EntityRef>,
+    /// The company.
+    pub company: Option<EntityRef>,
     /// E-mail address in the order's own copy of the address.
     pub email: Option<Personal>,
     /// Organisation number, where the order has one.
@@ -216,18 +216,19 @@ mod tests {
 
     #[test]
     fn the_main_company_is_the_primary_one_else_the_oldest() {
-        let relation = |company, primary| CompanyRelation {
-            company: id(company),
+        let company = |value| EntityRef::company(Scope::Client, id(value));
+        let relation = |value, primary| CompanyRelation {
+            company: company(value),
             primary,
         };
         assert_eq!(customer(vec![]).main_company(), None);
         assert_eq!(
             customer(vec![relation(9, false), relation(4, false)]).main_company(),
-            Some(id(4))
+            Some(company(4))
         );
         assert_eq!(
             customer(vec![relation(4, false), relation(9, true)]).main_company(),
-            Some(id(9))
+            Some(company(9))
         );
     }
 

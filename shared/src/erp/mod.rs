@@ -395,11 +395,20 @@ pub enum ErpError {
     Unreadable(String),
 }
 
+/// Whether the records of the one can be related to those of the other.
+pub fn same_company(one: &dyn Erp, other: &dyn Erp) -> bool {
+    let companies = one.company().zip(other.company());
+    companies.is_none_or(|(one, other)| one == other)
+}
+
 /// An ERP, as the use cases see it. One implementation serves one ERP company.
 #[async_trait]
 pub trait Erp: Send + Sync {
     /// What it can do.
     fn capabilities(&self) -> &Capabilities;
+
+    /// The id of the ERP company that its records belong to; `None`: to any company of the installation.
+    fn company(&self) -> Option<String>;
 
     /// Reads a record by its immutable id; `None` when it is gone.
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError>;

@@ -113,6 +113,10 @@ impl Erp for ByRule {
         self.erp.capabilities()
     }
 
+    fn company(&self) -> Option<String> {
+        self.erp.company()
+    }
+
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
         let record = self.erp.get(id, deadline).await?;
         Ok(record.map(|record| self.rule.apply(record)))

@@ -58,22 +58,22 @@ pub trait NorceQuery: Send + Sync {
     async fn has_order(&self, entity: EntityRef, deadline: Deadline) -> Result<bool, NorceError>;
 
     /// The active customers whose normalised e-mail address is exactly this one: at most two are returned, because
-    /// two are as ambiguous as a hundred.
+    /// two are as ambiguous as a hundred. An application's own go before those that all of them share.
     async fn customers_by_email(
         &self,
         scope: Scope,
         email: &EmailKey,
         deadline: Deadline,
-    ) -> Result<Vec<NorceId>, NorceError>;
+    ) -> Result<Vec<EntityRef>, NorceError>;
 
     /// The active companies that the numbers of an order's party mean: at most two are returned. Where nothing says of
-    /// which country a number is, the digits alone decide.
+    /// which country a number is, the digits alone decide. An application's own go before those that all of them share.
     async fn companies_of_party(
         &self,
         scope: Scope,
         party: &OrderParty,
         deadline: Deadline,
-    ) -> Result<Vec<NorceId>, NorceError>;
+    ) -> Result<Vec<EntityRef>, NorceError>;
 
     /// The codes that Norce has for these entities now. What Norce does not have is missing from the answer.
     async fn codes(

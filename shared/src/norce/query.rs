@@ -27,7 +27,7 @@ use self::{
     countries::Countries,
     rows::{
         AddressRow, Addresses, ApplicationRow, ChangedRow, CodeRow, CompanyRow, CustomerRow,
-        EmailRow, FoundRow, IdRow, OrderRow,
+        EmailRow, FoundRow, IdRow, OrderRow, Related,
     },
 };
 use super::{
@@ -38,7 +38,7 @@ use crate::{
     domain::{
         ApplicationId, Code, CodeCase, Company, CountryCode, Customer, DeliveryAddress, EmailKey,
         EntityKind, EntityRef, NaturalKey, NorceId, Order, OrderKey, OrderParty, OrganisationKey,
-        OrganisationNumber, Scope, VatNumber,
+        OrganisationNumber, Registers, Scope, Shops, VatNumber,
     },
     http::{
         Deadline,
@@ -83,7 +83,7 @@ const MAX_HITS: usize = 2;
 /// Norce Query of one tenant.
 pub struct QueryClient {
     api: NorceApi,
-    default_application: ApplicationId,
+    shops: Shops,
     address_types: AddressTypes,
     countries: Countries,
     batch: Batch,
@@ -101,14 +101,10 @@ pub struct ListedApplication {
 impl QueryClient {
     /// A client that reads in the name of the default application wherever a register belongs to none: without any
     /// some sets answer 500 (norce-api §2).
-    pub fn new(
-        api: NorceApi,
-        default_application: ApplicationId,
-        address_types: AddressTypes,
-    ) -> Self {
+    pub fn new(api: NorceApi, shops: Shops, address_types: AddressTypes) -> Self {
         Self {
             api,
-            default_application,
+            shops,
             address_types,
             countries: Countries::default(),
             batch: Batch(AtomicUsize::new(LOOKED_UP_AT_ONCE)),
@@ -165,6 +161,19 @@ impl QueryClient {
         self.has_any(set_of(kind), changed, deadline).await
     }
 
+    /// Whether any customer or company belongs to no application.
+    ///
+    /// # Errors
+    /// [`NorceError`]
+    pub async fn has_shared(
+        &self,
+        kind: EntityKind,
+        deadline: Deadline,
+    ) -> Result<bool, NorceError> {
+        let shared = Filter::is_null("ApplicationId");
+        self.has_any(set_of(kind), shared, deadline).await
+    }
+
     async fn has_any(
         &self,
         set: &str,
@@ -172,13 +181,111 @@ impl QueryClient {
         deadline: Deadline,
     ) -> Result<bool, NorceError> {
         let options = Options::new().select(&["Id"]).filter(filter).top(1);
-        let application = self.default_application;
+        let application = self.default_application();
         let rows: Vec<IdRow> = self.some(set, &options, application, deadline).await?;
         Ok(!rows.is_empty())
     }
 
+    fn default_application(&self) -> ApplicationId {
+        self.shops.applications.default_application().id
+    }
+
     fn application(&self, scope: Scope) -> ApplicationId {
-        scope.application().unwrap_or(self.default_application)
+        let own = scope.application();
+        own.unwrap_or_else(|| self.default_application())
+    }
+
+    /// Whether a row with this `ApplicationId` is of this register (P14).
+    fn belongs(&self, scope: Scope, application: Option<i64>) -> bool {
+        self.shops.register_of(application) == Some(scope)
+    }
+
+    /// Those of the rows that are of one of these registers.
+    fn within(&self, scopes: &[Scope], filter: Filter) -> Filter {
+        match self.of_registers(scopes) {
+            Some(of) => filter.and(of),
+            None => filter,
+        }
+    }
+
+    /// `None`: every row is of the only register that there is.
+    fn of_registers(&self, scopes: &[Scope]) -> Option<Filter> {
+        if self.shops.registers == Registers::Client {
+            return None;
+        }
+        let of = scopes.iter().map(|scope| match scope.application() {
+            Some(application) => Filter::eq("ApplicationId", application),
+            None => Filter::is_null("ApplicationId"),
+        });
+        of.reduce(Filter::or)
+    }
+
+    /// The register of a row, if it is one of these.
+    fn seen(&self, scopes: &[Scope], application: Option<i64>) -> Option<Scope> {
+        let register = self.shops.register_of(application)?;
+        scopes.contains(&register).then_some(register)
+    }
+
+    /// Where the entities are that a row of this register names by their ids. Norce asks for nothing but an id, so that
+    /// a customer of an application can be the contact of a company that all of them share, and the other way round.
+    async fn related(
+        &self,
+        scope: Scope,
+        named: impl Iterator<Item = (EntityKind, NorceId)>,
+        deadline: Deadline,
+    ) -> Result<Related, NorceError> {
+        let mut related = Related {
+            scope,
+            elsewhere: HashMap::new(),
+        };
+        if !self.shops.share_some() {
+            return Ok(related);
+        }
+        let (companies, customers): (Vec<_>, Vec<_>) =
+            named.partition(|(kind, _)| *kind == EntityKind::Company);
+        for named in [companies, customers] {
+            let Some((kind, _)) = named.first().copied() else {
+                continue;
+            };
+            let ids: Vec<NorceId> = named.into_iter().map(|(_, id)| id).collect();
+            for row in self.code_rows(kind, scope, &ids, deadline).await? {
+                let register = self.shops.register_of(row.application_id);
+                let Some(register) = register.filter(|register| *register != scope) else {
+                    continue;
+                };
+                // What is another application's is none of this one's (P14).
+                if register == Scope::Client || scope == Scope::Client {
+                    let id = rows::norce_id(row.id, set_of(kind))?;
+                    related.elsewhere.insert((kind, id), register);
+                }
+            }
+        }
+        Ok(related)
+    }
+
+    /// The rows with these ids, of any register.
+    async fn code_rows(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        ids: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<Vec<CodeRow>, NorceError> {
+        let mut found = Vec::with_capacity(ids.len());
+        let mut rest = ids;
+        while !rest.is_empty() {
+            let (some, later) = rest.split_at(rest.len().min(self.batch.size()));
+            let filter = Filter::any_of("Id", some.iter().copied());
+            let options = filter.map(|filter| CodeRow::options(kind).filter(filter));
+            let rows: Option<Vec<CodeRow>> = self
+                .in_batch(kind, scope, options, some.len(), deadline)
+                .await?;
+            // Refused because it was too long: the rest goes in smaller parts.
+            let Some(rows) = rows else { continue };
+            rest = later;
+            found.extend(rows);
+        }
+        Ok(found)
     }
 
     fn set_url(&self, set: &str, options: &Options) -> Result<Url, NorceError> {
@@ -239,7 +346,7 @@ impl QueryClient {
         id: impl Fn(&T) -> i64,
         deadline: Deadline,
     ) -> Result<Vec<T>, NorceError> {
-        let application = self.default_application;
+        let application = self.default_application();
         let options = options.clone().order_by("Id");
         let mut rows: Vec<T> = Vec::new();
         let mut last = None;
@@ -280,7 +387,7 @@ impl QueryClient {
             .map_err(|error| about(entity, error))?;
         Ok(rows
             .into_iter()
-            .find(|row| belongs(entity.scope, application_of(row))))
+            .find(|row| self.belongs(entity.scope, application_of(row))))
     }
 
     /// The ISO code of a country; `None` where Norce lists none.
@@ -331,18 +438,13 @@ impl QueryClient {
     }
 }
 
-/// Whether a row is of this register. A register of the whole client has all rows.
-fn belongs(scope: Scope, application: Option<i64>) -> bool {
-    scope
-        .application()
-        .is_none_or(|own| application == Some(own.into()))
-}
-
-fn within(scope: Scope, filter: Filter) -> Filter {
-    match scope.application() {
-        None => filter,
-        Some(application) => filter.and(Filter::eq("ApplicationId", application)),
+/// The hits of a register itself; the shared ones where it has none of its own. Two are as ambiguous as a hundred.
+fn nearest(scope: Scope, mut hits: Vec<EntityRef>) -> Vec<EntityRef> {
+    if hits.iter().any(|hit| hit.scope == scope) {
+        hits.retain(|hit| hit.scope == scope);
     }
+    hits.truncate(MAX_HITS);
+    hits
 }
 
 /// An answer that cannot be read is told with the record that it was about.
@@ -373,7 +475,8 @@ impl NorceQuery for QueryClient {
             return Ok(None);
         };
         let addresses = self.addresses(&row.addresses, deadline).await?;
-        row.read(entity, addresses).map(Some)
+        let related = self.related(entity.scope, row.related(), deadline).await?;
+        row.read(entity, addresses, &related).map(Some)
     }
 
     async fn company(
@@ -394,7 +497,8 @@ impl NorceQuery for QueryClient {
             return Ok(None);
         };
         let addresses = self.addresses(&row.addresses, deadline).await?;
-        row.read(entity, addresses).map(Some)
+        let related = self.related(entity.scope, row.related(), deadline).await?;
+        row.read(entity, addresses, &related).map(Some)
     }
 
     /// `ClientOrderRef` is no field of an order. It is the basket's or quotation's id, so that a whole number is
@@ -429,9 +533,13 @@ impl NorceQuery for QueryClient {
             }
         }
         let country = |id| countries.get(&id).copied();
+        let scope = self.shops.scope(Some(application));
+        let scope = scope.unwrap_or(Scope::Application(application));
+        let named = rows.iter().flat_map(OrderRow::parties);
+        let related = self.related(scope, named, deadline).await?;
         let orders: Vec<Order> = rows
             .into_iter()
-            .map(|row| row.read(order, country))
+            .map(|row| row.read(order, country, &related))
             .collect::<Result<_, _>>()?;
         let mut orders = orders.into_iter();
         let first = orders.next();
@@ -451,10 +559,12 @@ impl NorceQuery for QueryClient {
             EntityKind::Company => ("BuyerCompanyId", "PayerCompanyId"),
         };
         let filter = Filter::eq(buyer, entity.id).or(Filter::eq(payer, entity.id));
-        let options = Options::new()
-            .select(&["Id"])
-            .filter(within(entity.scope, filter))
-            .top(1);
+        // An order always names its application, also where its buyer is everybody's.
+        let filter = match entity.scope.application() {
+            Some(application) => filter.and(Filter::eq("ApplicationId", application)),
+            None => filter,
+        };
+        let options = Options::new().select(&["Id"]).filter(filter).top(1);
         let application = self.application(entity.scope);
         let rows: Vec<IdRow> = self.some(ORDERS, &options, application, deadline).await?;
         Ok(!rows.is_empty())
@@ -465,21 +575,28 @@ impl NorceQuery for QueryClient {
         scope: Scope,
         email: &EmailKey,
         deadline: Deadline,
-    ) -> Result<Vec<NorceId>, NorceError> {
+    ) -> Result<Vec<EntityRef>, NorceError> {
         let Some(filter) = Filter::any_of("EmailAddress", email.spellings()) else {
             return Ok(Vec::new());
         };
-        let filter = within(scope, Filter::eq("IsActive", true).and(filter));
+        let seen = self.shops.seen_from(scope);
+        let filter = self.within(&seen, Filter::eq("IsActive", true).and(filter));
         let options = EmailRow::options().filter(filter).order_by("Id");
         let application = self.application(scope);
         let rows: Vec<EmailRow> = self
             .every(CUSTOMERS, &options, application, deadline)
             .await?;
-        rows.into_iter()
-            .filter(|row| row.matches(scope, email))
-            .take(MAX_HITS)
-            .map(|row| rows::norce_id(row.id, CUSTOMERS))
-            .collect()
+        let mut hits = Vec::new();
+        for row in rows.into_iter().filter(|row| row.matches(email)) {
+            let Some(scope) = self.seen(&seen, row.application_id) else {
+                continue;
+            };
+            hits.push(EntityRef::customer(
+                scope,
+                rows::norce_id(row.id, CUSTOMERS)?,
+            ));
+        }
+        Ok(nearest(scope, hits))
     }
 
     async fn companies_of_party(
@@ -487,13 +604,14 @@ impl NorceQuery for QueryClient {
         scope: Scope,
         party: &OrderParty,
         deadline: Deadline,
-    ) -> Result<Vec<NorceId>, NorceError> {
+    ) -> Result<Vec<EntityRef>, NorceError> {
         let keys = party.organisation_keys();
         let bare = party.bare_numbers();
         let Some(filter) = number_filter(keys.iter(), &bare) else {
             return Ok(Vec::new());
         };
-        let filter = within(scope, Filter::eq("IsActive", true).and(filter));
+        let seen = self.shops.seen_from(scope);
+        let filter = self.within(&seen, Filter::eq("IsActive", true).and(filter));
         let options = FoundRow::options(EntityKind::Company)
             .filter(filter)
             .order_by("Id");
@@ -501,11 +619,11 @@ impl NorceQuery for QueryClient {
         let rows: Vec<FoundRow> = self
             .every(COMPANIES, &options, application, deadline)
             .await?;
-        let (mut ids, mut named) = (Vec::new(), Vec::new());
+        let (mut hits, mut named) = (Vec::new(), Vec::new());
         for row in rows {
-            if !belongs(scope, row.application_id) {
+            let Some(register) = self.seen(&seen, row.application_id) else {
                 continue;
-            }
+            };
             let has_name = party
                 .company_name
                 .as_ref()
@@ -532,18 +650,18 @@ impl NorceQuery for QueryClient {
                 own.iter().any(|key| keys.contains(key))
             };
             if fits && found.active {
-                ids.push(found.id);
-                named.extend(has_name.then_some(found.id));
+                let company = EntityRef::company(register, found.id);
+                hits.push(company);
+                named.extend(has_name.then_some(company));
             }
         }
         // The schools of a municipality share a number: the name in the order is Norce's own.
-        let mut ids = if ids.len() > 1 && !named.is_empty() {
+        let hits = if hits.len() > 1 && !named.is_empty() {
             named
         } else {
-            ids
+            hits
         };
-        ids.truncate(MAX_HITS);
-        Ok(ids)
+        Ok(nearest(scope, hits))
     }
 
     async fn codes(
@@ -553,25 +671,11 @@ impl NorceQuery for QueryClient {
         ids: &[NorceId],
         deadline: Deadline,
     ) -> Result<Vec<(NorceId, Option<Code>)>, NorceError> {
-        let mut codes = Vec::with_capacity(ids.len());
-        let mut rest = ids;
-        while !rest.is_empty() {
-            let (some, later) = rest.split_at(rest.len().min(self.batch.size()));
-            let filter = Filter::any_of("Id", some.iter().copied());
-            let options = filter.map(|filter| CodeRow::options(kind).filter(filter));
-            let rows: Option<Vec<CodeRow>> = self
-                .in_batch(kind, scope, options, some.len(), deadline)
-                .await?;
-            // Refused because it was too long: the rest goes in smaller parts.
-            let Some(rows) = rows else { continue };
-            rest = later;
-            for row in rows {
-                if belongs(scope, row.application_id) {
-                    codes.push(row.read(kind, scope)?);
-                }
-            }
-        }
-        Ok(codes)
+        let rows = self.code_rows(kind, scope, ids, deadline).await?;
+        rows.into_iter()
+            .filter(|row| self.belongs(scope, row.application_id))
+            .map(|row| row.read(kind, scope))
+            .collect()
     }
 
     async fn look_up(
@@ -587,14 +691,14 @@ impl NorceQuery for QueryClient {
         while !rest.is_empty() {
             let some = self.batch.of(rest);
             let options = asked_filter(kind, some)
-                .map(|filter| FoundRow::options(kind).filter(within(scope, filter)));
+                .map(|filter| FoundRow::options(kind).filter(self.within(&[scope], filter)));
             look_up.requests += 1;
             let rows: Option<Vec<FoundRow>> = self
                 .in_batch(kind, scope, options, some.len(), deadline)
                 .await?;
             let Some(rows) = rows else { continue };
             for row in rows {
-                if !belongs(scope, row.application_id) {
+                if !self.belongs(scope, row.application_id) {
                     continue;
                 }
                 let found = self.found(row, kind, deadline).await?;
@@ -755,8 +859,8 @@ impl QueryClient {
             Some(after) => options.filter(Filter::gt("Id", after)),
             None => options,
         };
-        let options = match scope.application() {
-            Some(application) => options.filter(Filter::eq("ApplicationId", application)),
+        let options = match self.of_registers(&[scope]) {
+            Some(of) => options.filter(of),
             None => options,
         };
         let options = options.order_by("Id").top(CHANGED_AT_ONCE);
@@ -775,7 +879,7 @@ impl QueryClient {
             }
             // A page may be shorter than asked for: only an empty one is the last.
             page.next = Some(entity.id);
-            if belongs(scope, application) {
+            if self.belongs(scope, application) {
                 page.entities.push(entity);
             }
         }

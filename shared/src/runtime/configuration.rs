@@ -17,7 +17,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    domain::{CodePattern, ErpCodes, FieldGroups, FirstBindingWrites, Scope, Shops},
+    domain::{CodePattern, ErpCodes, FieldGroups, FirstBindingWrites, Registers, Scope, Shops},
     erp::{ExtraFields, PersonRule},
     matching::SharedEmail,
     norce::query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
@@ -201,10 +201,10 @@ impl FromStr for RemoteUrl {
 /// Reads `NORCE_APPLICATIONS` and `CUSTOMERS_BY_APPLICATION`.
 pub fn read_shops(environment: &mut Environment<'_>) -> Option<Shops> {
     let applications = environment.required("NORCE_APPLICATIONS");
-    let by_application = environment.or_default("CUSTOMERS_BY_APPLICATION", false);
+    let registers = environment.or_default("CUSTOMERS_BY_APPLICATION", Registers::default());
     Some(Shops {
         applications: applications?,
-        by_application: by_application?,
+        registers: registers?,
     })
 }
 
@@ -375,12 +375,18 @@ impl ErpSettings {
         Some(settings)
     }
 
-    /// The ERP company behind a scope: the application's own, else `ERP_COMPANY`. Odoo does without one.
+    /// The ERP company behind a scope: the application's own, else `ERP_COMPANY`. What all applications share in an
+    /// application-unique set-up has no application of its own. Odoo does without a company.
     ///
     /// # Errors
     /// When there is none that the ERP could do with.
     pub fn company_of(&self, shops: &Shops, scope: Scope) -> Result<Option<ErpCompany>, String> {
-        let application = shops.applications.of(scope).ok();
+        let has_application = scope != Scope::Client || !shops.share_some();
+        let application = shops
+            .applications
+            .of(scope)
+            .ok()
+            .filter(|_| has_application);
         let own = application.and_then(|application| application.erp_company.as_ref());
         match (self.kind, own.or(self.company.as_ref())) {
             (ErpKind::BusinessCentral, Some(company)) => Uuid::parse_str(company)

@@ -292,7 +292,7 @@ pub fn norce(
         tokens,
         query: Arc::new(QueryClient::new(
             api.clone(),
-            applications.default_application().id,
+            shops.clone(),
             settings.address_types,
         )),
         connect: Arc::new(ConnectClient::new(

@@ -15,8 +15,8 @@ use serde_json::json;
 use shared::{
     breakers::MemoryBreakers,
     domain::{
-        FieldGroups, FingerprintKey, ImportRequest, PassMessage, PassMode, PassRequest, Resource,
-        Scope, Shops, SystemClock,
+        FieldGroups, FingerprintKey, ImportRequest, PassMessage, PassMode, PassRequest, Registers,
+        Resource, Scope, Shops, SystemClock,
     },
     erp::{Erp, ExtraFields, Listing},
     http::{Deadline, ReqwestTransport, Transport, TransportError},
@@ -166,7 +166,7 @@ async fn pass(
             .to_string()
             .parse()
             .expect("applications"),
-        by_application: false,
+        registers: Registers::Client,
     };
     let secret = || ClientSecret {
         client_id: "benchmark".to_owned(),

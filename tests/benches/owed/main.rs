@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::{
     breakers::AlwaysClosed,
-    domain::{FingerprintKey, PassMessage, PassMode, Scope, Shops, SystemClock},
+    domain::{FingerprintKey, PassMessage, PassMode, Registers, Scope, Shops, SystemClock},
     erp::ExtraFields,
     http::{Deadline, Transport, TransportError},
     mappings::MemoryMappings,
@@ -194,7 +194,7 @@ async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
             .to_string()
             .parse()
             .expect("applications"),
-        by_application: false,
+        registers: Registers::Client,
     };
     let secret = || ClientSecret {
         client_id: "benchmark".to_owned(),

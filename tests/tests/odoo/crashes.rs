@@ -17,8 +17,8 @@ use shared::{
     breakers::MemoryBreakers,
     domain::{
         ApplicationId, ChangeMessage, Clock, CountryCode, EntityRef, FieldGroups, FingerprintKey,
-        FirstBindingWrites, ImportRequest, NorceId, OrderKey, OrganisationNumber, Scope, Shops,
-        SystemClock,
+        FirstBindingWrites, ImportRequest, NorceId, OrderKey, OrganisationNumber, Registers, Scope,
+        Shops, SystemClock,
     },
     erp::{Erp, odoo::Odoo},
     http::{Deadline, ReqwestTransport},
@@ -122,7 +122,7 @@ fn shops() -> Shops {
     let applications = json!([{ "id": 1, "key": Uuid::from_u128(1) }]);
     Shops {
         applications: applications.to_string().parse().unwrap(),
-        by_application: false,
+        registers: Registers::Client,
     }
 }
 

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::{
-    domain::{Clock, EntityKind, PassMode},
+    domain::{Clock, EntityKind, PassMode, Registers},
     http::{Transport, TransportError},
     mappings::{CodeDelivery, Mapping, Mappings},
     owed::Reason,
@@ -559,7 +559,7 @@ async fn the_first_sweep_leaves_an_old_register_alone() {
 #[tokio::test(start_paused = true)]
 async fn p14_applications_with_the_same_addresses_and_codes_do_not_see_each_other() {
     let bundle = Bundle::new(&Options {
-        by_application: true,
+        registers: Registers::Applications,
         ..Options::default()
     });
     let mut ids = BTreeMap::new();

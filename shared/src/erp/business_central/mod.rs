@@ -143,6 +143,7 @@ pub struct InvalidApiRoot;
 /// One company of Business Central.
 pub struct BusinessCentral {
     client: Client,
+    company: Uuid,
     capabilities: Capabilities,
     extra: ExtraFields,
     proofs: Proofs,
@@ -180,6 +181,7 @@ impl BusinessCentral {
                 creates_are_idempotent: false,
                 create_settles_after: SETTLES_AFTER,
             },
+            company: settings.company,
             client: Client::new(settings, transport)?,
             extra,
             proofs: Proofs::default(),
@@ -388,6 +390,10 @@ impl BusinessCentral {
 impl Erp for BusinessCentral {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn company(&self) -> Option<String> {
+        Some(self.company.to_string())
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {

@@ -539,6 +539,10 @@ impl Erp for Odoo {
         &self.capabilities
     }
 
+    fn company(&self) -> Option<String> {
+        self.company.map(|company| company.to_string())
+    }
+
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
         match self.row(id, deadline).await? {
             Some(row) => self.record(row, deadline).await.map(Some),

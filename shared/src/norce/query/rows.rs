@@ -1,10 +1,12 @@
 //! Rows as Query writes them (norce-api §5.2, §10.3), and what becomes of them. Every field that is not needed to
 //! tell records apart or to protect a person may be missing.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{ListedApplication, belongs};
+use super::ListedApplication;
 use crate::{
     domain::{
         Account, Address, ApplicationId, Code, Company, CompanyRelation, CountryCode, Customer,
@@ -59,6 +61,15 @@ pub(super) struct CustomerRow {
 }
 
 impl CustomerRow {
+    /// The companies and the customer that it names.
+    pub(super) fn related(&self) -> impl Iterator<Item = (EntityKind, NorceId)> {
+        let companies = self.companies.iter().map(|row| row.company_id);
+        let companies = companies.filter_map(|id| party_id(Some(id)));
+        let survivor = party_id(self.replacement_customer_id);
+        let companies = companies.map(|id| (EntityKind::Company, id));
+        companies.chain(survivor.map(|id| (EntityKind::Customer, id)))
+    }
+
     pub(super) fn options() -> Options {
         Options::new()
             .select(&[
@@ -109,14 +120,16 @@ impl CustomerRow {
         self,
         entity: EntityRef,
         addresses: Addresses,
+        related: &Related,
     ) -> Result<Customer, NorceError> {
         let companies = self
             .companies
             .into_iter()
             .filter(|relation| relation.company.as_ref().is_none_or(|it| it.is_active))
             .map(|relation| {
+                let id = norce_id(relation.company_id, format_args!("{entity}: `CompanyId`"))?;
                 Ok(CompanyRelation {
-                    company: norce_id(relation.company_id, format_args!("{entity}: `CompanyId`"))?,
+                    company: related.entity(EntityKind::Company, id),
                     primary: relation.is_primary.unwrap_or(false),
                 })
             })
@@ -146,9 +159,29 @@ impl CustomerRow {
             merged_into: self
                 .replacement_customer_id
                 .map(|id| norce_id(id, format_args!("{entity}: `ReplacementCustomerId`")))
-                .transpose()?,
+                .transpose()?
+                .map(|id| related.entity(EntityKind::Customer, id)),
             last_order: self.last_order_date.as_deref().and_then(lenient::instant),
         })
+    }
+}
+
+/// The registers of the entities that a row names by their ids alone.
+pub(super) struct Related {
+    /// The register of the row itself, and of every entity that is not known to be elsewhere.
+    pub(super) scope: Scope,
+    /// Those of another register.
+    pub(super) elsewhere: HashMap<(EntityKind, NorceId), Scope>,
+}
+
+impl Related {
+    fn entity(&self, kind: EntityKind, id: NorceId) -> EntityRef {
+        let elsewhere = self.elsewhere.get(&(kind, id));
+        EntityRef {
+            kind,
+            scope: elsewhere.copied().unwrap_or(self.scope),
+            id,
+        }
     }
 }
 
@@ -220,6 +253,13 @@ pub(super) struct CompanyRow {
 }
 
 impl CompanyRow {
+    /// The customers that it names.
+    pub(super) fn related(&self) -> impl Iterator<Item = (EntityKind, NorceId)> {
+        let contacts = self.customers.iter().map(|row| row.customer_id);
+        let contacts = contacts.filter_map(|id| party_id(Some(id)));
+        contacts.map(|id| (EntityKind::Customer, id))
+    }
+
     pub(super) fn options() -> Options {
         Options::new()
             .select(&[
@@ -244,12 +284,14 @@ impl CompanyRow {
         self,
         entity: EntityRef,
         addresses: Addresses,
+        related: &Related,
     ) -> Result<Company, NorceError> {
         let contacts = self
             .customers
             .iter()
             .map(|row| norce_id(row.customer_id, format_args!("{entity}: `CustomerId`")))
-            .collect::<Result<_, _>>()?;
+            .map(|id| Ok(related.entity(EntityKind::Customer, id?)))
+            .collect::<Result<_, NorceError>>()?;
         Ok(Company {
             entity,
             code: code(self.company_code, entity)?,
@@ -374,19 +416,29 @@ impl OrderRow {
             .filter_map(|party| party.country_id)
     }
 
+    /// The customers and companies that it names.
+    pub(super) fn parties(&self) -> impl Iterator<Item = (EntityKind, NorceId)> {
+        let customers = [self.buyer_customer_id, self.payer_customer_id];
+        let companies = [self.buyer_company_id, self.payer_company_id];
+        let customers = customers.into_iter().filter_map(party_id);
+        let companies = companies.into_iter().filter_map(party_id);
+        let customers = customers.map(|id| (EntityKind::Customer, id));
+        customers.chain(companies.map(|id| (EntityKind::Company, id)))
+    }
+
     /// `country`: what an id of a country stands for.
     pub(super) fn read(
         self,
         order: &OrderKey,
         country: impl Fn(i64) -> Option<CountryCode>,
+        related: &Related,
     ) -> Result<Order, NorceError> {
         let party = |customer: Option<i64>, company: Option<i64>, row: Option<PartyRow>| {
-            // 0 for "nobody" is as good as null.
-            let id = |id: Option<i64>| id.and_then(|id| NorceId::try_from(id).ok());
+            let entity = |kind, id| party_id(id).map(|id| related.entity(kind, id));
             let row = row.unwrap_or_default();
             OrderParty {
-                customer: id(customer),
-                company: id(company),
+                customer: entity(EntityKind::Customer, customer),
+                company: entity(EntityKind::Company, company),
                 email: personal(row.email_address),
                 organisation_number: row
                     .organization_no
@@ -408,6 +460,11 @@ impl OrderRow {
     }
 }
 
+/// 0 for "nobody" is as good as null.
+fn party_id(id: Option<i64>) -> Option<NorceId> {
+    id.and_then(|id| NorceId::try_from(id).ok())
+}
+
 /// Proof that there is a row.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -423,7 +480,7 @@ pub(super) struct EmailRow {
     email_address: Option<String>,
     is_active: bool,
     is_forgotten: bool,
-    application_id: Option<i64>,
+    pub(super) application_id: Option<i64>,
 }
 
 impl EmailRow {
@@ -438,19 +495,16 @@ impl EmailRow {
     }
 
     /// A database may compare more loosely than we do, so that a hit is looked at once more.
-    pub(super) fn matches(&self, scope: Scope, email: &EmailKey) -> bool {
+    pub(super) fn matches(&self, email: &EmailKey) -> bool {
         let key = self.email_address.as_deref().and_then(EmailKey::parse);
-        self.is_active
-            && !self.is_forgotten
-            && belongs(scope, self.application_id)
-            && key.as_ref() == Some(email)
+        self.is_active && !self.is_forgotten && key.as_ref() == Some(email)
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct CodeRow {
-    id: i64,
+    pub(super) id: i64,
     customer_code: Option<String>,
     company_code: Option<String>,
     pub(super) application_id: Option<i64>,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    domain::{CompanyRelation, CountryCode, Flag, Personal},
+    domain::{Application, Applications, CompanyRelation, CountryCode, Flag, Personal},
     norce::script::{Answer, Script, answer, app, id, minute, ok, rows, status},
 };
 
@@ -18,8 +18,31 @@ const TYPES: AddressTypes = AddressTypes {
 
 fn client(answers: impl IntoIterator<Item = Answer>) -> (Arc<Script>, QueryClient) {
     let script = Script::new(answers);
-    let client = QueryClient::new(script.api(), app(1), TYPES);
+    let client = QueryClient::new(script.api(), shops(Registers::Client), TYPES);
     (script, client)
+}
+
+/// The client of a set-up in which the shops have registers of their own.
+fn client_with(
+    registers: Registers,
+    answers: impl IntoIterator<Item = Answer>,
+) -> (Arc<Script>, QueryClient) {
+    let script = Script::new(answers);
+    let client = QueryClient::new(script.api(), shops(registers), TYPES);
+    (script, client)
+}
+
+/// The applications 1 and 2.
+fn shops(registers: Registers) -> Shops {
+    let application = |number: i64| Application {
+        id: app(number),
+        key: Uuid::nil(),
+        erp_company: None,
+    };
+    Shops {
+        applications: Applications::new(application(1), vec![application(2)]),
+        registers,
+    }
 }
 
 fn customer_row() -> Value {
@@ -54,6 +77,10 @@ fn customer(number: i64) -> EntityRef {
     EntityRef::customer(Scope::Client, id(number))
 }
 
+fn company(number: i64) -> EntityRef {
+    EntityRef::company(Scope::Client, id(number))
+}
+
 #[tokio::test]
 async fn a_customer_comes_with_its_companies_addresses_account_and_flags() {
     let [first, last] = countries();
@@ -69,13 +96,13 @@ async fn a_customer_comes_with_its_companies_addresses_account_and_flags() {
     assert_eq!(read.email, Personal::parse("Anna@Example.com"));
     assert_eq!(read.mobile, Personal::parse("+46 70 1"));
     assert!(read.active && !read.forgotten);
-    assert_eq!(read.merged_into.map(i64::from), Some(7));
+    assert_eq!(read.merged_into, Some(customer(7)));
     assert_eq!(
         read.last_order,
         Some("2026-11-01T09:00:00Z".parse().unwrap())
     );
-    let relation = |company, primary| CompanyRelation {
-        company: id(company),
+    let relation = |number, primary| CompanyRelation {
+        company: company(number),
         primary,
     };
     assert_eq!(read.companies, [relation(30, true), relation(32, false)]);
@@ -199,12 +226,103 @@ async fn p14_a_customer_of_another_application_is_none() {
         let mut row = customer_row();
         row["ApplicationId"] = application;
         row["Addresses"] = json!([]);
-        let (script, client) = client([rows(json!([row]))]);
+        let (script, client) = client_with(Registers::Applications, [rows(json!([row]))]);
         let entity = EntityRef::customer(Scope::Application(app(2)), id(5));
         let read = client.customer(entity, minute()).await.unwrap();
         assert_eq!(read.is_some(), found);
         assert!(script.request().contains("application-id: 2"));
     }
+}
+
+#[tokio::test]
+async fn entities_that_a_row_names_are_in_the_register_that_norce_has_them_in() {
+    let of = |row: Value| {
+        let related = json!([
+            {"Id": 30, "ApplicationId": null}, {"Id": 32, "ApplicationId": 2}, {"Id": 33, "ApplicationId": 1},
+        ]);
+        client_with(
+            Registers::ApplicationsAndShared,
+            [
+                rows(json!([row])),
+                rows(related),
+                rows(json!([{"Id": 7, "ApplicationId": null}])),
+            ],
+        )
+    };
+    let mut row = customer_row();
+    row["Addresses"] = json!([]);
+    row["ApplicationId"] = json!(2);
+    row["Companies"] = json!([
+        {"CompanyId": 30, "Company": null}, {"CompanyId": 32, "Company": null}, {"CompanyId": 33, "Company": null},
+    ]);
+    let own = Scope::Application(app(2));
+    let (_, client) = of(row.clone());
+    let read = client.customer(EntityRef::customer(own, id(5)), minute());
+    let read = read.await.unwrap().unwrap();
+    let companies: Vec<EntityRef> = read.companies.iter().map(|it| it.company).collect();
+    // What another application has is none of this one's (P14): it is not found there later on.
+    let expected = [
+        company(30),
+        EntityRef::company(own, id(32)),
+        EntityRef::company(own, id(33)),
+    ];
+    assert_eq!(companies, expected);
+    assert_eq!(read.merged_into, Some(customer(7)));
+
+    row["ApplicationId"] = json!(null);
+    let (script, client) = of(row);
+    let read = client
+        .customer(customer(5), minute())
+        .await
+        .unwrap()
+        .unwrap();
+    let companies: Vec<EntityRef> = read.companies.iter().map(|it| it.company).collect();
+    let first = EntityRef::company(Scope::Application(app(1)), id(33));
+    assert_eq!(
+        companies,
+        [company(30), EntityRef::company(own, id(32)), first]
+    );
+    let asked = &script.requests()[1];
+    assert!(
+        asked.contains("$filter=Id eq 30 or Id eq 32 or Id eq 33"),
+        "{asked}"
+    );
+}
+
+#[tokio::test]
+async fn an_application_sees_what_all_share_behind_its_own() {
+    let row = |number: i64, application: Value| {
+        json!({"Id": number, "EmailAddress": "a@b.se", "IsActive": true, "IsForgotten": false,
+            "ApplicationId": application})
+    };
+    let email = EmailKey::parse("a@b.se").unwrap();
+    let own = Scope::Application(app(2));
+    for (hits, expected) in [
+        (vec![row(1, json!(null))], vec![customer(1)]),
+        (
+            vec![row(1, json!(null)), row(2, json!(1))],
+            vec![customer(1)],
+        ),
+        (
+            vec![row(1, json!(null)), row(2, json!(2))],
+            vec![EntityRef::customer(own, id(2))],
+        ),
+        (
+            vec![row(1, json!(null)), row(2, json!(null))],
+            vec![customer(1), customer(2)],
+        ),
+    ] {
+        let (script, client) = client_with(Registers::ApplicationsAndShared, [rows(json!(hits))]);
+        let found = client.customers_by_email(own, &email, minute()).await;
+        assert_eq!(found, Ok(expected));
+        let filter = "(ApplicationId eq 2 or ApplicationId eq null)";
+        assert!(script.request().contains(filter), "{}", script.request());
+    }
+    let hits = json!([row(1, json!(null)), row(2, json!(2))]);
+    let (script, client) = client_with(Registers::ApplicationsAndShared, [rows(hits)]);
+    let found = client.customers_by_email(Scope::Client, &email, minute());
+    assert_eq!(found.await, Ok(vec![customer(1)]));
+    assert!(script.request().contains("and ApplicationId eq null"));
 }
 
 #[tokio::test]
@@ -255,7 +373,7 @@ async fn a_company_comes_with_its_contacts_and_addresses() {
     assert_eq!(read.name, Personal::parse("Ek AB"));
     assert_eq!(read.organisation_number.unwrap().expose(), "5560360793");
     assert_eq!(read.vat_number.unwrap().expose(), "SE556036079301");
-    assert_eq!(read.contacts, [id(5), id(6)]);
+    assert_eq!(read.contacts, [customer(5), customer(6)]);
     assert!(!read.active);
     assert_eq!(read.invoice_address.unwrap().country, Some(CountryCode::NO));
     insta::assert_snapshot!(script.requests()[0], @"
@@ -286,12 +404,12 @@ async fn an_order_leads_to_its_buyer_and_payer() {
     assert_eq!((order.id, order.application), (70, app(2)));
     assert_eq!(
         (order.buyer.customer, order.buyer.company),
-        (Some(id(5)), None)
+        (Some(customer(5)), None)
     );
     assert_eq!(order.buyer.email, Personal::parse("a@b.se"));
     assert_eq!(
         (order.payer.customer, order.payer.company),
-        (None, Some(id(8)))
+        (None, Some(company(8)))
     );
     assert_eq!(order.payer.email, None);
     assert_eq!(
@@ -350,12 +468,15 @@ async fn p3_a_reference_with_orders_of_different_buyers_leads_to_nobody() {
     let error = client.order(&key, app(2), minute()).await.unwrap_err();
     insta::assert_snapshot!(error, @"Norce's answer cannot be read: order client order ref 7: several orders of different buyers or payers");
     let order = client.order(&key, app(2), minute()).await.unwrap();
-    assert_eq!(order.unwrap().buyer.customer, Some(id(5)));
+    assert_eq!(order.unwrap().buyer.customer, Some(customer(5)));
 }
 
 #[tokio::test]
 async fn an_entity_has_an_order_as_buyer_or_payer() {
-    let (script, client) = client([rows(json!([{"Id": 70}])), rows(json!([]))]);
+    let (script, client) = client_with(
+        Registers::Applications,
+        [rows(json!([{"Id": 70}])), rows(json!([]))],
+    );
     assert_eq!(client.has_order(customer(5), minute()).await, Ok(true));
     let company = EntityRef::company(Scope::Application(app(2)), id(8));
     assert_eq!(client.has_order(company, minute()).await, Ok(false));
@@ -396,12 +517,13 @@ async fn p3_an_email_matches_only_exactly_and_only_active_customers_of_the_regis
         row(6, "O'Brien@Exämple.se"),
         row(7, "o'brien@exämple.se"),
     ]);
-    let (script, client) = client([rows(hits)]);
+    let (script, client) = client_with(Registers::Applications, [rows(hits)]);
     let email = EmailKey::parse("O'Brien@exämple.se").unwrap();
     let found = client
         .customers_by_email(Scope::Application(app(2)), &email, minute())
         .await;
-    assert_eq!(found, Ok(vec![id(1), id(6)]));
+    let of = |number| EntityRef::customer(Scope::Application(app(2)), id(number));
+    assert_eq!(found, Ok(vec![of(1), of(6)]));
     insta::assert_snapshot!(script.request(), @"
     GET https://shop.example/commerce/query/2.0/Customers/Customers
       $select=Id,EmailAddress,IsActive,IsForgotten,ApplicationId
@@ -428,7 +550,7 @@ async fn p3_an_organisation_number_matches_only_exactly() {
     let found = client
         .companies_of_party(Scope::Client, &party, minute())
         .await;
-    assert_eq!(found, Ok(vec![id(8)]));
+    assert_eq!(found, Ok(vec![company(8)]));
     insta::assert_snapshot!(script.request(), @"
     GET https://shop.example/commerce/query/2.0/Customers/Companies
       $select=Id,CompanyCode,Name,OrganizationNo,VatNo,IsActive,ApplicationId
@@ -481,13 +603,16 @@ async fn a_look_up_asks_for_codes_and_addresses_in_one_request() {
         json!({"Id": number, "CustomerCode": code, "EmailAddress": email, "IsActive": true,
             "IsForgotten": false, "ApplicationId": 2})
     };
-    let (script, client) = client([rows(json!([
-        row(1, "C1", "other@example.com"),
-        row(2, "", "P2@Example.com"),
-        // Norce's database compares more loosely than we do; whether case matters in a code is the ERP's to say.
-        row(3, "c1", "nobody@example.com"),
-        row(4, "C1-OLD", "nobody@example.com"),
-    ]))]);
+    let (script, client) = client_with(
+        Registers::Applications,
+        [rows(json!([
+            row(1, "C1", "other@example.com"),
+            row(2, "", "P2@Example.com"),
+            // Norce's database compares more loosely than we do; whether case matters in a code is the ERP's to say.
+            row(3, "c1", "nobody@example.com"),
+            row(4, "C1-OLD", "nobody@example.com"),
+        ]))],
+    );
     let scope = Scope::Application(app(2));
     let asked = [asked(1), asked(2)];
     let look_up = client
@@ -586,10 +711,13 @@ async fn a_sweep_pages_by_id_and_counts_created_where_updated_is_null() {
 
 #[tokio::test]
 async fn p14_codes_of_another_application_are_not_told() {
-    let (_, client) = client([rows(json!([
-        {"Id": 1, "CompanyCode": "C1", "ApplicationId": 1},
-        {"Id": 2, "CompanyCode": "C2", "ApplicationId": 2},
-    ]))]);
+    let (_, client) = client_with(
+        Registers::Applications,
+        [rows(json!([
+            {"Id": 1, "CompanyCode": "C1", "ApplicationId": 1},
+            {"Id": 2, "CompanyCode": "C2", "ApplicationId": 2},
+        ]))],
+    );
     let scope = Scope::Application(app(2));
     let codes = client
         .codes(EntityKind::Company, scope, &[id(1), id(2)], minute())
