@@ -123,8 +123,8 @@ pub const SOON: Duration = Duration::from_secs(2 * 60);
 /// reservation lasts ten minutes, and a wait is at most a quarter of an hour.
 pub const UNTIL_AGAIN: Duration = Duration::from_secs(30 * 60);
 /// The same where an order waits until it is owed: twelve deliveries, between which the waits double to a quarter of an
-/// hour.
-pub const UNTIL_OWED: Duration = Duration::from_secs(50 * 60);
+/// hour, with up to half as much again by chance.
+pub const UNTIL_OWED: Duration = Duration::from_secs(75 * 60);
 
 /// The day on which everything happens.
 pub fn start() -> DateTime<Utc> {

@@ -16,9 +16,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tests::norce_simulator::{
     Blank, CodeList, Delivery, DeliveryState, Effect, Endpoint, EventPost, EventSink, EventType,
-    HttpEventSink, JobStatus, NewAddress, NewCompany, NewCustomer, NewOrder, NorceSimulator,
-    OauthClient, OrderReceiver, Poison, PoisonMode, PoisonRows, RETRY_DELAYS, Settings, When,
-    tokio_clock,
+    HttpEventSink, ImportedRows, JobPaths, JobStatus, NewAddress, NewCompany, NewCustomer,
+    NewOrder, NorceSimulator, OauthClient, OrderReceiver, Poison, PoisonMode, PoisonRows,
+    RETRY_DELAYS, Settings, When, tokio_clock,
 };
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -147,7 +147,10 @@ impl Norce {
 
     /// Imports customers and waits for the job's end.
     async fn import_customers(&self, fields: &[&str], rows: Value) -> JobStatus {
-        let header = json!({"AccountId": SYSTEM_ACCOUNT, "CustomerFieldsThatAreSet": fields});
+        let mut header = json!({"AccountId": SYSTEM_ACCOUNT, "CustomerFieldsThatAreSet": fields});
+        if fields.contains(&"Companies") {
+            header["CompanyFieldsThatAreSet"] = json!(["Id", "OrganizationNo"]);
+        }
         let (status, answer) = self
             .post_import("ImportCustomers", header, rows.to_string())
             .await;
@@ -820,8 +823,94 @@ async fn flags_are_replaced_unless_they_are_preserved() {
     assert_eq!(flags(), [1, 2]);
     norce.import_customers(&["Id", "Flags"], row("STAFF")).await;
     assert_eq!(flags(), [2]);
+    norce
+        .simulator
+        .configure(|settings| settings.jobs.unknown_references_fail = true);
     norce.import_customers(&["Id", "Flags"], row("NONE")).await;
     assert_eq!((flags(), norce.last_errors().len()), (vec![2], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_norce_does_not_know_is_left_out_of_a_row_with_a_warning() {
+    for (rows, shown) in [
+        (
+            ImportedRows::Whole,
+            Some(r#"{"Flags":[{"Code":"NONE"}],"Id":1,"Title":"Dr"}"#),
+        ),
+        (ImportedRows::Truncated(9), Some(r#"{"Flags":"#)),
+        (ImportedRows::Null, None),
+    ] {
+        let norce = norce(Settings::default()).await;
+        let simulator = &norce.simulator;
+        simulator.configure(|settings| settings.jobs.imported_rows = rows);
+        let anna = simulator.add_customer(person("Anna", "anna@example.com"));
+        let row = json!([{"Id": anna, "Title": "Dr", "Flags": [{"Code": "NONE"}]}]);
+        let status = norce.import_customers(&["Id", "Title", "Flags"], row).await;
+        assert_eq!(status, JobStatus::Succeeded);
+        let job = simulator.jobs().pop().unwrap();
+        let severities: Vec<i64> = job.log.iter().map(|line| line.severity_id).collect();
+        assert_eq!((job.fail, severities), (0, vec![1, 2, 1]));
+        assert_eq!(job.log[1].imported_row.as_deref(), shown);
+        assert_eq!(simulator.customer(anna).unwrap().row.title, some("Dr"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn companies_of_a_customer_and_their_fields_need_each_other() {
+    let norce = norce(Settings::default()).await;
+    let anna = norce
+        .simulator
+        .add_customer(person("Anna", "anna@example.com"));
+    let acme = norce.simulator.add_company(firm("Acme", "1"));
+    let row = json!([{"Id": anna, "IsCompanyListDelta": true, "Companies": [{"Id": acme}]}]);
+    let import = async |customers: &[&str], companies: &[&str]| {
+        let mut header =
+            json!({"AccountId": SYSTEM_ACCOUNT, "CustomerFieldsThatAreSet": customers});
+        if !companies.is_empty() {
+            header["CompanyFieldsThatAreSet"] = json!(companies);
+        }
+        let answer = norce
+            .post_import("ImportCustomers", header, row.to_string())
+            .await;
+        norce.simulator.settled().await;
+        answer.0
+    };
+    assert_eq!(import(&["Id", "Companies"], &[]).await, 400);
+    assert_eq!(import(&["Id"], &["Id"]).await, 400);
+    // An identifier that is not listed is not read.
+    assert_eq!(import(&["Id", "Companies"], &["Code"]).await, 200);
+    assert_eq!(norce.simulator.companies_of(anna), [].into());
+    assert_eq!(import(&["Id", "Companies"], &["Id"]).await, 200);
+    assert_eq!(norce.simulator.companies_of(anna), [acme].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_are_asked_for_at_one_of_two_paths() {
+    for (paths, there, elsewhere) in [
+        (JobPaths::BelowApi, "api/Job", "Job"),
+        (JobPaths::Direct, "Job", "api/Job"),
+    ] {
+        let norce = norce(Settings::default()).await;
+        norce
+            .simulator
+            .configure(|settings| settings.jobs.paths = paths);
+        let anna = norce
+            .simulator
+            .add_customer(person("Anna", "anna@example.com"));
+        norce
+            .import_customers(&["Id", "Code"], json!([{"Id": anna, "Code": "C"}]))
+            .await;
+        for method in ["Get", "GetLog"] {
+            let status = async |path: &str| {
+                let path = format!("/commerce/connect/4.0/{path}/{method}?id=1");
+                norce.get(&path).await.0
+            };
+            assert_eq!(
+                (status(there).await, status(elsewhere).await),
+                (StatusCode::OK, StatusCode::NOT_FOUND)
+            );
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -973,7 +1062,7 @@ async fn a_job_goes_from_initialized_to_its_end_and_says_so() {
         (&json!(2), &json!(1), &json!(0), &json!(1))
     );
     assert_eq!(done["RunTime"], "00:00:02.0000000");
-    let (_, log) = norce.get("/commerce/connect/4.0/Job/GetLog?id=1").await;
+    let (_, log) = norce.get("/commerce/connect/4.0/api/Job/GetLog?id=1").await;
     let error = log
         .as_array()
         .unwrap()
@@ -988,10 +1077,10 @@ async fn a_job_goes_from_initialized_to_its_end_and_says_so() {
         [json!({"ClientId": 1006, "JobId": 1, "StatusId": 2})]
     );
     assert_eq!(
-        norce.get("/commerce/connect/4.0/Job/Get?id=99").await.0,
+        norce.get("/commerce/connect/4.0/api/Job/Get?id=99").await.0,
         404
     );
-    assert_eq!(norce.get("/commerce/connect/4.0/Job/Get").await.0, 400);
+    assert_eq!(norce.get("/commerce/connect/4.0/api/Job/Get").await.0, 400);
     assert_eq!(norce.get("/commerce/connect/4.0/Job/Ping").await.0, 200);
 }
 

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use shared::{
     Consistency,
     domain::{ApplicationId, Code, EntityKind, Resource, redact},
+    erp::tell_again,
     http::Deadline,
+    mappings::Mapping,
     owed::{Dismissal, Earliest, Owed, Reason, Stage, Subject, fold},
 };
 use uuid::Uuid;
@@ -232,8 +234,11 @@ impl Ports {
             OwedAction::Retry => MOST_RETRIED,
             OwedAction::Dismiss => MOST_DISMISSED,
         };
-        let is_chosen =
-            |owed: &Owed| request.r#do != OwedAction::Retry || owed.is_tried_by_message();
+        let is_chosen = |owed: &Owed| {
+            request.r#do != OwedAction::Retry
+                || owed.is_tried_by_message()
+                || owed.stage == Stage::FieldsToNorce
+        };
         let mut count = 0;
         let mut by_reason: HashMap<Reason, usize> = HashMap::new();
         let (mut listed, mut chosen) = (Earliest::new(limit), Earliest::new(most));
@@ -300,17 +305,36 @@ impl Ports {
             if !deadline.allows(TIME_FOR_ONE) {
                 break;
             }
-            let Some(change) = owed.change(now, Uuid::new_v4()) else {
+            if owed.is_tried_by_message()
+                && let Some(change) = owed.change(now, Uuid::new_v4())
+            {
+                // Sent before it is noted, as the schedule does.
+                let changes = &self.change_events.changes;
+                changes.send(&[change], Duration::ZERO).await?;
+            } else if !self.tell_with_next_pass(&owed.subject).await? {
                 continue;
-            };
-            // Sent before it is noted, as the schedule does.
-            let changes = &self.change_events.changes;
-            changes.send(&[change], Duration::ZERO).await?;
+            }
             let list = &self.change_events.owed;
             list.note_retry(&owed.subject, owed.stage, now).await?;
             retried += 1;
         }
         Ok(retried)
+    }
+
+    /// Lets the next full pass send the ERP's values of an entity to Norce again; `false`: it has no ERP record.
+    async fn tell_with_next_pass(&self, subject: &Subject) -> Result<bool, Refusal> {
+        let mappings = &self.change_events.mappings;
+        let Subject::Entity(entity) = subject else {
+            return Ok(false);
+        };
+        let Some(Mapping::Bound(binding)) = mappings.get(*entity).await? else {
+            return Ok(false);
+        };
+        let (scope, again) = (entity.scope, tell_again());
+        mappings
+            .record_owned(scope, &binding.erp_id, Some(&again))
+            .await?;
+        Ok(true)
     }
 
     async fn dismiss(
@@ -357,5 +381,15 @@ fn retried_in_words(found: &Matches, retried: usize) -> String {
         }
         left => format!(" {left} are about the ERP's side, which the next pass looks at."),
     };
-    format!("{retried} sent to be tried again; each leaves the list when it succeeds.{rest}")
+    let told = found.chosen.iter().take(retried);
+    let told = told.filter(|owed| owed.stage == Stage::FieldsToNorce);
+    let by_pass = match told.count() {
+        0 => String::new(),
+        count => format!(
+            " {count} of them are about fields of the ERP, which the next full pass sends to Norce again."
+        ),
+    };
+    format!(
+        "{retried} sent to be tried again; each leaves the list when it succeeds.{by_pass}{rest}"
+    )
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use shared::{
     domain::{
-        Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, ImportLine,
+        Clock, Code, CodeCase, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, ImportLine,
         ImportRequest, JobMessage, NorceId, Scope, Shops,
     },
     http::Deadline,
@@ -45,6 +45,9 @@ const SUBMISSION_ENDS_AFTER: TimeDelta = TimeDelta::minutes(2);
 const LOOKS_UNTIL_RECORDED: u32 = 6;
 /// Lines are submitted again after a quarter of their age: soon at first, rarely when Norce keeps failing.
 const RESUBMIT_AFTER_AGE_DIVIDED_BY: u32 = 4;
+/// A job that fails as a whole, with one row and without naming it, is submitted again for so long: longer than a restart
+/// or a deployment at Norce. Then it is owed, and tried again by itself less often.
+const REMOTE_FAULT_OWED_AFTER: Duration = Duration::from_secs(3_600);
 /// An open batch that cannot be read for so long, because Norce or a store does not answer, is given up unread: longer
 /// than any outage that is only waited out, and as long as SQS keeps a message.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(14 * 24 * 3_600);
@@ -266,51 +269,125 @@ impl PollJobs {
         job: &Job,
         deadline: Deadline,
     ) -> Result<Progress, PollError> {
-        if job.status == JobStatus::Succeeded && job.failed == 0 {
-            return self
-                .confirm_and_settle(batch, batch.lines.clone(), deadline)
-                .await;
+        let succeeded = job.status == JobStatus::Succeeded;
+        // Of codes alone Query tells more than the log. Anything else can be imported in part, which only the log says.
+        let log =
+            if succeeded && job.failed == 0 && batch.lines.iter().all(ImportLine::is_code_only) {
+                Vec::new()
+            } else {
+                self.norce.job_log(job.id, deadline).await?
+            };
+        let told = Told::of(&batch.lines, &log);
+        if succeeded && told.refused.len() >= job.failed as usize {
+            self.refuse_rows(batch, job, &told).await?;
+            return self.carried_out(batch, job, &told, deadline).await;
         }
-        let log = self.norce.job_log(job.id, deadline).await?;
-        let errors: Vec<&JobLogEntry> = log.iter().filter(|entry| entry.is_error).collect();
-        let is_warned = |line: &&ImportLine| {
-            let mut warnings = log.iter().filter(|entry| entry.is_warning);
-            warnings.any(|entry| is_about(entry, line))
-        };
-        for line in batch.lines.iter().filter(is_warned) {
-            self.metrics.count(Metric::ImportLines, "warned");
-            tracing::warn!(code = %line.code, job = %job.id, correlation = %line.correlation, "Norce imported a row with a warning");
-        }
-        let mut refused: Vec<(&ImportLine, &str)> = Vec::new();
-        let mut rest = Vec::new();
-        for line in &batch.lines {
-            match errors.iter().find(|entry| is_about(entry, line)) {
-                Some(entry) => refused.push((line, &entry.message)),
-                None => rest.push(line.clone()),
-            }
-        }
-        if refused.is_empty()
+        if told.refused.is_empty()
             && let [line] = batch.lines.as_slice()
         {
-            // The poison row is alone: whatever the log says is about it.
-            let rest = self.confirm_what_norce_has(batch, rest, deadline).await?;
-            if !rest.is_empty() {
-                self.refuse(batch, line, Reason::Validation, &words(job, &errors))
-                    .await?;
-            }
-            return self.settled(batch).await;
+            return self.failed_alone(batch, job, line, &log, deadline).await;
         }
-        for (line, message) in &refused {
+        self.refuse_rows(batch, job, &told).await?;
+        let halve = told.refused.is_empty();
+        let rest = told.taken.into_iter().cloned().collect();
+        let rest = self.confirm_what_norce_has(batch, rest, deadline).await?;
+        self.submit_again(batch, rest, halve).await?;
+        self.settled(batch).await
+    }
+
+    async fn refuse_rows(
+        &self,
+        batch: &ImportBatch,
+        job: &Job,
+        told: &Told<'_>,
+    ) -> Result<(), PollError> {
+        for (line, message) in &told.refused {
             let detail = format!("Norce refused the row (job {}): {message}", job.id);
             self.refuse(batch, line, Reason::Validation, &detail)
                 .await?;
         }
-        let all_told = job.status == JobStatus::Succeeded && refused.len() >= job.failed as usize;
-        if all_told {
-            return self.confirm_and_settle(batch, rest, deadline).await;
+        Ok(())
+    }
+
+    /// Norce says that it has carried lines out: they are confirmed once it shows them, and owed if it never does.
+    async fn carried_out(
+        &self,
+        batch: &ImportBatch,
+        job: &Job,
+        told: &Told<'_>,
+        deadline: Deadline,
+    ) -> Result<Progress, PollError> {
+        let taken: Vec<ImportLine> = told.taken.iter().copied().cloned().collect();
+        let (shown, unseen) = self.shown(batch, taken, deadline).await?;
+        let mut hidden = self.confirm(batch, shown, told, deadline).await?;
+        hidden.extend(unseen);
+        if hidden.is_empty() {
+            return self.settled(batch).await;
         }
+        if self.age(batch) >= self.give_up_after {
+            let detail = format!(
+                "Norce says that job {} has imported the row, and does not show what it said: see what removes it in Norce, another integration or a rule there; the next change or pass submits it again",
+                job.id
+            );
+            for line in &hidden {
+                self.refuse(batch, line, Reason::TimedOut, &detail).await?;
+            }
+            return self.settled(batch).await;
+        }
+        tracing::info!(batch = %batch.id, job = %job.id, lines = hidden.len(), "Norce does not show yet what it has imported");
+        if hidden.len() == batch.lines.len() {
+            return Ok(Progress::Running);
+        }
+        self.look_again_at(batch, job, hidden).await?;
+        self.settled(batch).await
+    }
+
+    /// Lines of a job that need another look become a batch of their own, so that the others are settled once. Its look is
+    /// planned before it is recorded, and its id is always the same, so that a crash anywhere only repeats that.
+    async fn look_again_at(
+        &self,
+        batch: &ImportBatch,
+        job: &Job,
+        lines: Vec<ImportLine>,
+    ) -> Result<(), PollError> {
+        let rest = ImportBatch {
+            id: Uuid::new_v5(&batch.id, b"lines that Norce does not show yet"),
+            lines,
+            state: BatchState::Submitting,
+            ..batch.clone()
+        };
+        self.look_again(rest.id, 0).await?;
+        self.import_jobs.record(&rest).await?;
+        Ok(self.import_jobs.submitted(rest.id, job.id).await?)
+    }
+
+    /// The only row of a job failed, or the job failed before it came to its row.
+    async fn failed_alone(
+        &self,
+        batch: &ImportBatch,
+        job: &Job,
+        line: &ImportLine,
+        log: &[JobLogEntry],
+        deadline: Deadline,
+    ) -> Result<Progress, PollError> {
+        let rest = vec![line.clone()];
         let rest = self.confirm_what_norce_has(batch, rest, deadline).await?;
-        self.submit_again(batch, rest, refused.is_empty()).await?;
+        if rest.is_empty() {
+            return self.settled(batch).await;
+        }
+        let words = words(job, log);
+        // A job that names no row has failed by itself: Norce's fault, which mostly passes.
+        let is_of_norce = job.status == JobStatus::Failed;
+        if is_of_norce && self.age(batch) < REMOTE_FAULT_OWED_AFTER {
+            self.submit_again(batch, rest, false).await?;
+            return self.settled(batch).await;
+        }
+        let reason = if is_of_norce {
+            Reason::RemoteFault
+        } else {
+            Reason::Validation
+        };
+        self.refuse(batch, line, reason, &words).await?;
         self.settled(batch).await
     }
 
@@ -357,17 +434,6 @@ impl PollJobs {
         Ok(())
     }
 
-    async fn confirm_and_settle(
-        &self,
-        batch: &ImportBatch,
-        lines: Vec<ImportLine>,
-        deadline: Deadline,
-    ) -> Result<Progress, PollError> {
-        let rest = self.confirm(batch, lines, deadline).await?;
-        self.submit_again(batch, rest, false).await?;
-        self.settled(batch).await
-    }
-
     /// Reads back: lines that Norce has carried out are confirmed; the others are returned, and with them those of which
     /// only the job could tell.
     async fn confirm_what_norce_has(
@@ -398,15 +464,77 @@ impl PollJobs {
             }
         };
         let (there, mut missing): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_there);
-        missing.extend(self.confirm(batch, there, deadline).await?);
+        let told = Told::default();
+        missing.extend(self.confirm(batch, there, &told, deadline).await?);
         Ok(missing)
     }
 
-    /// Notes that Norce has carried lines out. Inserts that it does not have after all are returned.
+    /// Lines that Norce shows as carried out, and the others. Fields other than the code and relations are not compared:
+    /// only the ERP has their values. An insert is looked up by its code when it is confirmed. A line whose entity has
+    /// another code by now is left out: a later line speaks for that.
+    async fn shown(
+        &self,
+        batch: &ImportBatch,
+        lines: Vec<ImportLine>,
+        deadline: Deadline,
+    ) -> Result<(Vec<ImportLine>, Vec<ImportLine>), PollError> {
+        let (kind, scope) = (batch.kind, batch.scope);
+        let ids: Vec<NorceId> = lines.iter().filter_map(|line| line.id).collect();
+        let codes = self.query.codes(kind, scope, &ids, deadline).await?;
+        let codes: HashMap<NorceId, Option<Code>> = codes.into_iter().collect();
+        let contacts: Vec<NorceId> = lines.iter().flat_map(contacts_of).collect();
+        let relations = match contacts.is_empty() {
+            true => HashMap::new(),
+            false => self.query.relations(scope, &contacts, deadline).await?,
+        };
+        let is_related = |customer: NorceId, company: NorceId| {
+            let companies = relations.get(&customer);
+            companies.is_some_and(|companies| companies.contains(&company))
+        };
+        let is_shown = |line: &ImportLine| {
+            let Some(id) = line.id else {
+                return true;
+            };
+            let has_code = codes.get(&id).is_some_and(|code| {
+                !line.fields.has(FieldGroup::Code)
+                    || code
+                        .as_ref()
+                        .is_some_and(|code| code.is(&line.code, CodeCase::Ignored))
+            });
+            let has_company = line.company.is_none_or(|company| is_related(id, company));
+            has_code && has_company && line.contacts.iter().all(|contact| is_related(*contact, id))
+        };
+        let (shown, unseen): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_shown);
+        Ok((shown, self.still_meant(batch, unseen).await?))
+    }
+
+    /// Lines whose code is still the one that the entity is bound to.
+    async fn still_meant(
+        &self,
+        batch: &ImportBatch,
+        lines: Vec<ImportLine>,
+    ) -> Result<Vec<ImportLine>, PollError> {
+        let entities: Vec<EntityRef> = lines
+            .iter()
+            .filter_map(|line| delivery::entity(batch, line))
+            .collect();
+        let mappings = self.mappings.get_many(&entities).await?;
+        let is_meant = |(line, mapping): &(ImportLine, Option<Mapping>)| match mapping {
+            Some(Mapping::Bound(binding)) => binding.code == line.code,
+            Some(Mapping::Reserved(_) | Mapping::Forgotten) | None => false,
+        };
+        // Only lines of entities come here: an insert counts as shown.
+        let lines = lines.into_iter().zip(mappings).filter(is_meant);
+        Ok(lines.map(|(line, _)| line).collect())
+    }
+
+    /// Notes that Norce has carried lines out, and what of them it has not. Inserts that it does not have after all are
+    /// returned.
     async fn confirm(
         &self,
         batch: &ImportBatch,
         lines: Vec<ImportLine>,
+        told: &Told<'_>,
         deadline: Deadline,
     ) -> Result<Vec<ImportLine>, PollError> {
         let now = self.clock.now();
@@ -418,6 +546,11 @@ impl PollJobs {
                 .iter()
                 .map(|line| delivery::confirm(mappings, owed, batch, line, now));
             try_join_all(writes).await?;
+            for line in some {
+                if let Some(entity) = delivery::entity(batch, line) {
+                    self.warn(batch, line, entity, told).await?;
+                }
+            }
             self.count_confirmed(some, now);
         }
         let mut missing = Vec::new();
@@ -433,6 +566,12 @@ impl PollJobs {
                 match ids.get(&line.code) {
                     Some(id) => {
                         delivery::inserted(mappings, owed, batch, &line, *id, now).await?;
+                        let entity = EntityRef {
+                            kind: batch.kind,
+                            scope: batch.scope,
+                            id: *id,
+                        };
+                        self.warn(batch, &line, entity, told).await?;
                         self.count_confirmed(std::slice::from_ref(&line), now);
                         companies.push(*id);
                         confirmed += 1;
@@ -448,6 +587,27 @@ impl PollJobs {
             tracing::info!(batch = %batch.id, lines = confirmed, "lines confirmed");
         }
         Ok(missing)
+    }
+
+    /// Owes what Norce has left out of a line.
+    async fn warn(
+        &self,
+        batch: &ImportBatch,
+        line: &ImportLine,
+        entity: EntityRef,
+        told: &Told<'_>,
+    ) -> Result<(), PollError> {
+        let Some(detail) = told.warning(line) else {
+            return Ok(());
+        };
+        self.metrics.count(Metric::ImportLines, "warned");
+        tracing::warn!(%entity, code = %line.code, detail, correlation = %line.correlation, "Norce imported a row with a warning");
+        if line.is_code_only() {
+            // Norce shows the code, and there was nothing else.
+            return Ok(());
+        }
+        let (mappings, owed, now) = (self.mappings.as_ref(), self.owed.as_ref(), self.clock.now());
+        Ok(delivery::warn(mappings, owed, batch, line, entity, &detail, now).await?)
     }
 
     fn count_confirmed(&self, lines: &[ImportLine], now: DateTime<Utc>) {
@@ -643,6 +803,76 @@ fn poll_delay(attempt: u32) -> Duration {
         .min(MAX_DELAY)
 }
 
+/// Customers whose relation to a company a line makes.
+fn contacts_of(line: &ImportLine) -> impl Iterator<Item = NorceId> {
+    let own = line.id.filter(|_| line.company.is_some());
+    own.into_iter().chain(line.contacts.iter().copied())
+}
+
+/// What a job's log says about its lines.
+#[derive(Default)]
+struct Told<'l> {
+    /// Rows that failed, with Norce's words.
+    refused: Vec<(&'l ImportLine, &'l str)>,
+    /// The others.
+    taken: Vec<&'l ImportLine>,
+    /// Warnings about a row, and those of which Norce does not say which row they are about.
+    warnings: Vec<(Option<&'l ImportLine>, &'l str)>,
+}
+
+impl<'l> Told<'l> {
+    fn of(lines: &'l [ImportLine], log: &'l [JobLogEntry]) -> Self {
+        let mut told = Self::default();
+        for line in lines {
+            let mut errors = log.iter().filter(|entry| entry.is_error);
+            match errors.find(|entry| is_about(entry, line)) {
+                Some(entry) => told.refused.push((line, &entry.message)),
+                None => told.taken.push(line),
+            }
+        }
+        // A bare code cannot be carried out in part.
+        let mut full = told.taken.iter().filter(|line| !line.is_code_only());
+        let only = full.next().filter(|_| full.next().is_none());
+        let warnings = log.iter().filter(|entry| entry.is_warning).map(|entry| {
+            let named = told.taken.iter().find(|line| is_about(entry, line));
+            (named.or(only).copied(), entry.message.as_str())
+        });
+        told.warnings = warnings.collect();
+        told
+    }
+
+    /// What Norce left out of a line, in words; `None`: nothing.
+    fn warning(&self, line: &ImportLine) -> Option<String> {
+        let mut own: Vec<&str> = Vec::new();
+        let mut of_any: Vec<&str> = Vec::new();
+        for (about, words) in &self.warnings {
+            match about {
+                Some(about) if *about == line => own.push(words),
+                Some(_) => {}
+                None if line.is_code_only() => {}
+                None => of_any.push(words),
+            }
+        }
+        let rows = self
+            .taken
+            .iter()
+            .filter(|line| !line.is_code_only())
+            .count();
+        let advice = "correct that, and try it again with the operator action `owed`; the next full pass then sends the row again";
+        match (own.is_empty(), of_any.is_empty()) {
+            (true, true) => None,
+            (false, _) => Some(format!(
+                "Norce imported the row except for a part of it: {}; {advice}",
+                own.join("; ")
+            )),
+            (true, false) => Some(format!(
+                "Norce imported a part of a row only, and does not say which of {rows} rows it is: {}; {advice}",
+                of_any.join("; ")
+            )),
+        }
+    }
+}
+
 fn is_about(entry: &JobLogEntry, line: &ImportLine) -> bool {
     entry
         .row
@@ -654,8 +884,9 @@ fn is_about(entry: &JobLogEntry, line: &ImportLine) -> bool {
         })
 }
 
-fn words(job: &Job, errors: &[&JobLogEntry]) -> String {
-    let said: Vec<&str> = errors.iter().map(|entry| entry.message.as_str()).collect();
+fn words(job: &Job, log: &[JobLogEntry]) -> String {
+    let errors = log.iter().filter(|entry| entry.is_error);
+    let said: Vec<&str> = errors.map(|entry| entry.message.as_str()).collect();
     let said = if said.is_empty() {
         "its log says nothing".to_owned()
     } else {

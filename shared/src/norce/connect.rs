@@ -1,5 +1,7 @@
 //! Norce Connect: imports of codes, and the jobs that carry them out (norce-api §3, §4).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, header};
@@ -23,10 +25,11 @@ use crate::{
 
 const IMPORT_CUSTOMERS: &str = "commerce/connect/4.0/Customer/ImportCustomers";
 const IMPORT_COMPANIES: &str = "commerce/connect/4.0/Customer/ImportCompanies";
-// Legacy Storm has these below `/4.0/api/`; Norce Commerce's own base does not (norce-api §1).
-const JOB_GET: &str = "commerce/connect/4.0/Job/Get";
-const JOB_LOG: &str = "commerce/connect/4.0/Job/GetLog";
 const JOB_PING: &str = "commerce/connect/4.0/Job/Ping";
+/// Where `Get` and `GetLog` of jobs are. The sources have both (norce-api §1), so that the one that answers is found out.
+const JOB_PATHS: [&str; 2] = ["commerce/connect/4.0/api/Job", "commerce/connect/4.0/Job"];
+/// None of them has answered yet.
+const NOT_KNOWN: usize = JOB_PATHS.len();
 
 /// The batch header of an import travels as an HTTP header, in JSON (norce-api §3.1).
 const IMPORT_HEADER: &str = "x-stormconnect-header";
@@ -39,6 +42,8 @@ pub struct ConnectClient {
     api: NorceApi,
     account: i32,
     applications: Applications,
+    /// The place in [`JOB_PATHS`] that answers here.
+    job_path: AtomicUsize,
 }
 
 impl ConnectClient {
@@ -48,6 +53,7 @@ impl ConnectClient {
             api,
             account,
             applications,
+            job_path: AtomicUsize::new(NOT_KNOWN),
         }
     }
 
@@ -63,17 +69,30 @@ impl ConnectClient {
         Ok(())
     }
 
+    /// Asks for a job; `None`: there is none. A path that is not there answers 404 as well, so that the other one is asked
+    /// until one has known a job.
     async fn get_job(
         &self,
-        path: &str,
+        method: &str,
         job: JobId,
         deadline: Deadline,
-    ) -> Result<Response<Bytes>, NorceError> {
-        let mut url = self.api.url(path)?;
-        url.query_pairs_mut().append_pair("id", &job.to_string());
-        self.api
-            .get(&url, self.applications.default_application().id, deadline)
-            .await
+    ) -> Result<Option<Response<Bytes>>, NorceError> {
+        let application = self.applications.default_application().id;
+        let known = self.job_path.load(Ordering::Relaxed);
+        let paths = JOB_PATHS.iter().enumerate();
+        for (place, path) in paths.filter(|(place, _)| known == NOT_KNOWN || known == *place) {
+            let mut url = self.api.url(&format!("{path}/{method}"))?;
+            url.query_pairs_mut().append_pair("id", &job.to_string());
+            match self.api.get(&url, application, deadline).await {
+                Err(NorceError::Refused { status: 404, .. }) => {}
+                answer => {
+                    let answer = answer?;
+                    self.job_path.store(place, Ordering::Relaxed);
+                    return Ok(Some(answer));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -315,7 +334,13 @@ fn import<'a>(
         account_fields_that_are_set: Vec::new(),
     };
     match kind {
-        EntityKind::Customer => header.customer_fields_that_are_set = fields,
+        EntityKind::Customer => {
+            header.customer_fields_that_are_set = fields;
+            if shape.relations {
+                // Which fields of a company are read: its id, that it is matched by (norce-api §3.2).
+                header.company_fields_that_are_set = vec!["Id"];
+            }
+        }
         EntityKind::Company => {
             header.company_fields_that_are_set = fields;
             if shape.relations {
@@ -463,9 +488,8 @@ impl NorceImports for ConnectClient {
     }
 
     async fn job(&self, job: JobId, deadline: Deadline) -> Result<Option<Job>, NorceError> {
-        let response = match self.get_job(JOB_GET, job, deadline).await {
-            Err(NorceError::Refused { status: 404, .. }) => return Ok(None),
-            response => response?,
+        let Some(response) = self.get_job("Get", job, deadline).await? else {
+            return Ok(None);
         };
         let answer: Option<JobAnswer> = read(format_args!("job {job}"), &response)?;
         Ok(answer.map(|answer| answer.job(job)))
@@ -476,7 +500,9 @@ impl NorceImports for ConnectClient {
         job: JobId,
         deadline: Deadline,
     ) -> Result<Vec<JobLogEntry>, NorceError> {
-        let response = self.get_job(JOB_LOG, job, deadline).await?;
+        let Some(response) = self.get_job("GetLog", job, deadline).await? else {
+            return Ok(Vec::new());
+        };
         let what = format!("log of job {job}");
         let log: Option<lenient::OneOrMany<LogAnswer>> = read(what, &response)?;
         let entries = log.map(lenient::OneOrMany::into_vec).unwrap_or_default();
@@ -595,13 +621,16 @@ impl LogAnswer {
     }
 }
 
-/// The row that a log line is about. Norce calls it a text; how our row looks in it is not documented, so that a JSON
-/// object, in whatever case its names are, is all that is understood.
+/// The row that a log line is about. Norce calls it a text, which "may be truncated" (norce-api §4.4); how our row looks
+/// in it is not documented, so that a JSON object, in whatever case its names are, or the beginning of one is all that is
+/// understood.
 fn imported_row(row: &Value) -> Option<ImportedRow> {
     let parsed: Value;
     let fields = match row {
         Value::String(text) => {
-            parsed = serde_json::from_str(text).ok()?;
+            parsed = serde_json::from_str(text)
+                .ok()
+                .or_else(|| beginning_of_object(text))?;
             parsed.as_object()?
         }
         row => row.as_object()?,
@@ -616,6 +645,27 @@ fn imported_row(row: &Value) -> Option<ImportedRow> {
     (id.is_some() || code.is_some()).then_some(ImportedRow { id, code })
 }
 
+/// What the members of an object say that come before the place at which its text was cut off.
+fn beginning_of_object(text: &str) -> Option<Value> {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    let mut end = None;
+    for (place, character) in text.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if in_text => escaped = true,
+            '"' => in_text = !in_text,
+            _ if in_text => {}
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            // A value is whole once something follows it.
+            ',' if depth == 1 => end = Some(place),
+            _ => {}
+        }
+    }
+    let members = text.get(..end?)?;
+    serde_json::from_str(&format!("{members}}}")).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
@@ -627,6 +677,57 @@ mod tests {
         http::TransportError,
         norce::script::{Answer, Script, answer, app, applications, id, minute, ok, status},
     };
+
+    #[test]
+    fn a_row_is_recognised_by_its_beginning() {
+        let whole = r#"{"ApplicationKey":"k","Id":5,"Code":"C,\"5}","DeliveryAddresses":[{"City":"X"}],"Flags":[]}"#;
+        let known = |text: &str| imported_row(&Value::from(text));
+        let all = known(whole).unwrap();
+        assert_eq!(all.id, Some(id(5)));
+        let code: Code = "C,\"5}".parse().unwrap();
+        assert_eq!(all.code, Some(code.clone()));
+        for (length, _) in whole.char_indices() {
+            let Some(row) = known(&whole[..length]) else {
+                continue;
+            };
+            // Never another id or code than the whole one's.
+            assert!(
+                row.id == Some(id(5)) && row.code.is_none_or(|it| it == code),
+                "{length}"
+            );
+        }
+        let until_id = whole.find(r#","Code"#).unwrap();
+        assert_eq!(known(&whole[..until_id]), None, "the number may go on");
+        assert!(known(&whole[..=until_id]).is_some());
+        for nothing in ["", "{", "Id:5,", "[5,6", "null", "{\"Name\":\"x\",\"Fl"] {
+            assert_eq!(known(nothing), None, "{nothing}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_path_of_jobs_that_answers_is_remembered() {
+        let job = || ok(json!({"JobId": 3, "StatusId": 2, "Totals": 1, "Fail": 0}));
+        let not_there = || status(404);
+        let (script, client) = client([
+            not_there(),
+            not_there(),
+            not_there(),
+            job(),
+            job(),
+            not_there(),
+        ]);
+        let ask = async || client.job(JobId(3), minute()).await.unwrap().is_some();
+        assert!(!ask().await, "neither path knows it");
+        assert!(ask().await);
+        assert!(ask().await);
+        assert!(!ask().await);
+        let paths: Vec<bool> = script
+            .requests()
+            .iter()
+            .map(|request| request.contains("/4.0/api/Job/Get"))
+            .collect();
+        assert_eq!(paths, [true, false, true, false, false, false]);
+    }
 
     fn client(
         answers: impl IntoIterator<Item = Answer>,
@@ -831,7 +932,7 @@ mod tests {
         assert!(
             script
                 .request()
-                .starts_with("GET https://shop.example/commerce/connect/4.0/Job/Get\n  id=3\n")
+                .starts_with("GET https://shop.example/commerce/connect/4.0/api/Job/Get\n  id=3\n")
         );
         job
     }
@@ -883,7 +984,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_norce_does_not_know_is_none() {
-        let (_, client) = client([status(404), ok(json!(null))]);
+        let (_, client) = client([status(404), status(404), ok(json!(null))]);
         assert_eq!(client.job(JobId(3), minute()).await, Ok(None));
         assert_eq!(client.job(JobId(3), minute()).await, Ok(None));
     }

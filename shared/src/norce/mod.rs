@@ -13,6 +13,8 @@ pub mod query;
 #[cfg(test)]
 mod script;
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -83,6 +85,14 @@ pub trait NorceQuery: Send + Sync {
         ids: &[NorceId],
         deadline: Deadline,
     ) -> Result<Vec<(NorceId, Option<Code>)>, NorceError>;
+
+    /// The companies that these customers are contacts of.
+    async fn relations(
+        &self,
+        scope: Scope,
+        customers: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<HashMap<NorceId, Vec<NorceId>>, NorceError>;
 
     /// Every customer or company that has one of these codes or one of these natural keys, in as few requests as Norce
     /// lets it be: one for up to [`LOOKED_UP_AT_ONCE`] where it takes filters of that length.

@@ -27,7 +27,7 @@ use self::{
     countries::Countries,
     rows::{
         AddressRow, Addresses, ApplicationRow, ChangedRow, CodeRow, CompanyRow, CustomerRow,
-        EmailRow, FoundRow, IdRow, OrderRow, Related,
+        EmailRow, FoundRow, IdRow, OrderRow, Related, RelationsRow,
     },
 };
 use super::{
@@ -271,13 +271,26 @@ impl QueryClient {
         ids: &[NorceId],
         deadline: Deadline,
     ) -> Result<Vec<CodeRow>, NorceError> {
+        let options = CodeRow::options(kind);
+        self.rows_by_id(kind, scope, &options, ids, deadline).await
+    }
+
+    /// The rows with these ids, of any register, in as few requests as Norce lets it be.
+    async fn rows_by_id<T: DeserializeOwned>(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        options: &Options,
+        ids: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<Vec<T>, NorceError> {
         let mut found = Vec::with_capacity(ids.len());
         let mut rest = ids;
         while !rest.is_empty() {
             let (some, later) = rest.split_at(rest.len().min(self.batch.size()));
             let filter = Filter::any_of("Id", some.iter().copied());
-            let options = filter.map(|filter| CodeRow::options(kind).filter(filter));
-            let rows: Option<Vec<CodeRow>> = self
+            let options = filter.map(|filter| options.clone().filter(filter));
+            let rows: Option<Vec<T>> = self
                 .in_batch(kind, scope, options, some.len(), deadline)
                 .await?;
             // Refused because it was too long: the rest goes in smaller parts.
@@ -676,6 +689,19 @@ impl NorceQuery for QueryClient {
             .filter(|row| self.belongs(scope, row.application_id))
             .map(|row| row.read(kind, scope))
             .collect()
+    }
+
+    async fn relations(
+        &self,
+        scope: Scope,
+        customers: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<HashMap<NorceId, Vec<NorceId>>, NorceError> {
+        let options = RelationsRow::options();
+        let rows: Vec<RelationsRow> = self
+            .rows_by_id(EntityKind::Customer, scope, &options, customers, deadline)
+            .await?;
+        rows.into_iter().map(RelationsRow::read).collect()
     }
 
     async fn look_up(

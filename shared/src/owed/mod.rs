@@ -97,11 +97,13 @@ pub enum Reason {
     TimedOut,
     /// It is forgotten in Norce, and the ERP could not be told (P12).
     Forgotten,
+    /// Norce has imported a row except for a part of it.
+    Warned,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Validation,
         Self::Conflict,
         Self::MissingPrerequisite,
@@ -109,6 +111,7 @@ impl Reason {
         Self::RemoteFault,
         Self::TimedOut,
         Self::Forgotten,
+        Self::Warned,
     ];
 
     /// The word for messages and logs.
@@ -121,6 +124,7 @@ impl Reason {
             Self::RemoteFault => "remote-fault",
             Self::TimedOut => "timed-out",
             Self::Forgotten => "forgotten",
+            Self::Warned => "warned",
         }
     }
 }

@@ -75,6 +75,28 @@ pub async fn confirm(
     Ok(())
 }
 
+/// Norce has what a line of an entity said, except for a part: that is owed in Norce's own words. The row is sent again when
+/// the ERP's values change, or when a person asks for it.
+pub async fn warn(
+    mappings: &dyn Mappings,
+    owed: &dyn OwedRecords,
+    batch: &ImportBatch,
+    line: &ImportLine,
+    entity: EntityRef,
+    detail: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DeliveryError> {
+    if mappings.get(entity).await? == Some(Mapping::Forgotten) {
+        return Ok(());
+    }
+    let line = ImportLine {
+        id: Some(entity.id),
+        ..line.clone()
+    };
+    let (stage, reason) = (Stage::FieldsToNorce, Reason::Warned);
+    owe(owed, batch, &line, stage, reason, detail, now).await
+}
+
 /// Norce has inserted the record of a line under this id: the two are bound.
 pub async fn inserted(
     mappings: &dyn Mappings,

@@ -62,6 +62,43 @@ pub struct JobSettings {
     /// Whether a row fails whose e-mail address (of a customer) or organisation number (of a company) another entity
     /// has already. `SearchOnlyByCode` allows it always (norce-api §3.2); otherwise the facts are silent.
     pub duplicates_fail: bool,
+    /// Whether a row fails that names a price list, a flag or a type of information that Norce does not have. Otherwise it
+    /// is imported without that, and with a warning (norce-api §4.4).
+    pub unknown_references_fail: bool,
+    /// How the log shows the row that an entry is about.
+    pub imported_rows: ImportedRows,
+    /// Where `Get` and `GetLog` of jobs are.
+    pub paths: JobPaths,
+}
+
+/// How a job's log shows a row: it is "often null" and "may be truncated" (norce-api §4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportedRows {
+    /// As it was sent.
+    Whole,
+    /// So many characters of it.
+    Truncated(usize),
+    /// Not at all.
+    Null,
+}
+
+impl ImportedRows {
+    fn show(self, row: &Value) -> Option<String> {
+        match self {
+            Self::Whole => Some(row.to_string()),
+            Self::Truncated(length) => Some(row.to_string().chars().take(length).collect()),
+            Self::Null => None,
+        }
+    }
+}
+
+/// Where jobs are asked for: the sources have both (norce-api §1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobPaths {
+    /// `4.0/Job/…`.
+    Direct,
+    /// `4.0/api/Job/…`.
+    BelowApi,
 }
 
 impl Default for JobSettings {
@@ -73,6 +110,9 @@ impl Default for JobSettings {
             status_with_failed_rows: JobStatus::Succeeded,
             inserts_are_called: "Insert",
             duplicates_fail: true,
+            unknown_references_fail: false,
+            imported_rows: ImportedRows::Truncated(120),
+            paths: JobPaths::BelowApi,
         }
     }
 }
@@ -342,7 +382,7 @@ impl NorceSimulator {
             let outcome = if work.invalid.is_empty() {
                 carry_out_rows(state, work, now)
             } else {
-                validation_failure(work)
+                validation_failure(work, state.settings.jobs.imported_rows)
             };
             if state.settings.events.echo_of_imports {
                 events.extend(outcome.events);
@@ -401,19 +441,27 @@ impl Outcome {
         }
     }
 
-    fn failed(&mut self, row: &Value, message: &str) {
+    fn failed(&mut self, row: Option<String>, message: &str) {
         self.fail += 1;
-        self.log
-            .push((ERROR, message.to_owned(), Some(row.to_string())));
+        self.log.push((ERROR, message.to_owned(), row));
+    }
+
+    /// A log has two entries at least: the job's beginning and its end.
+    fn ended(mut self, rows: usize) -> Self {
+        let begun = (INFORMATION, format!("{rows} rows to import"), None);
+        self.log.insert(0, begun);
+        let summary = format!("{rows} rows, {} failed", self.fail);
+        self.log.push((INFORMATION, summary, None));
+        self
     }
 }
 
-fn validation_failure(work: &Work) -> Outcome {
+fn validation_failure(work: &Work, rows: ImportedRows) -> Outcome {
     let mut outcome = Outcome::new(JobStatus::ValidationFailed);
     for (index, message) in &work.invalid {
-        outcome.failed(&work.raw[*index], message);
+        outcome.failed(rows.show(&work.raw[*index]), message);
     }
-    outcome
+    outcome.ended(work.raw.len())
 }
 
 fn carry_out_rows(state: &mut State, work: &Work, now: DateTime<Utc>) -> Outcome {
@@ -428,7 +476,7 @@ fn carry_out_rows(state: &mut State, work: &Work, now: DateTime<Utc>) -> Outcome
         let mut outcome = Outcome::new(JobStatus::Failed);
         outcome.fail = work.raw.len();
         outcome.log.push((ERROR, poison.message.clone(), None));
-        return outcome;
+        return outcome.ended(work.raw.len());
     }
     let mut outcome = Outcome::new(JobStatus::Succeeded);
     let jobs = state.settings.jobs.clone();
@@ -438,21 +486,32 @@ fn carry_out_rows(state: &mut State, work: &Work, now: DateTime<Utc>) -> Outcome
         header: &work.header,
         by_application,
         duplicates_fail: jobs.duplicates_fail,
+        unknown_references_fail: jobs.unknown_references_fail,
         now,
+        warnings: Vec::new(),
     };
     for (index, raw) in work.raw.iter().enumerate() {
         let poison = poison_of(raw);
+        if poison.is_some_and(|poison| poison.mode == PoisonMode::RowVanishes) {
+            outcome.updates += 1;
+            continue;
+        }
         if let Some(poison) = poison.filter(|poison| poison.mode != PoisonMode::RowWarns) {
-            outcome.failed(raw, &poison.message);
+            outcome.failed(jobs.imported_rows.show(raw), &poison.message);
             if poison.mode == PoisonMode::RowFailsJobFails {
                 outcome.status = JobStatus::Failed;
             }
             continue;
         }
+        importer.warnings.clear();
         let done = match &work.rows {
             Rows::Customers(rows) => importer.customer(&rows[index]),
             Rows::Companies(rows) => importer.company(&rows[index]),
         };
+        let done = done.map(|outcome| RowOutcome {
+            warnings: std::mem::take(&mut importer.warnings),
+            ..outcome
+        });
         match done {
             Ok(RowOutcome {
                 inserts,
@@ -460,26 +519,28 @@ fn carry_out_rows(state: &mut State, work: &Work, now: DateTime<Utc>) -> Outcome
                 events,
                 application,
                 notes,
+                warnings,
             }) => {
                 outcome.inserts += inserts;
                 outcome.updates += updates;
-                let warning = poison.map(|it| (WARNING, it.message.clone(), Some(raw.to_string())));
-                outcome.log.extend(warning);
+                let warnings = warnings.into_iter();
+                let warnings = warnings.chain(poison.map(|it| it.message.clone()));
+                outcome.log.extend(
+                    warnings.map(|message| (WARNING, message, jobs.imported_rows.show(raw))),
+                );
                 outcome.events.extend(events);
                 outcome.application = outcome.application.or(application);
                 state.contract_notes.extend(notes);
             }
             Err(message) => {
-                outcome.failed(raw, &message);
+                outcome.failed(jobs.imported_rows.show(raw), &message);
                 if outcome.status == JobStatus::Succeeded {
                     outcome.status = jobs.status_with_failed_rows;
                 }
             }
         }
     }
-    let summary = format!("{} rows, {} failed", work.raw.len(), outcome.fail);
-    outcome.log.push((INFORMATION, summary, None));
-    outcome
+    outcome.ended(work.raw.len())
 }
 
 fn job_of<'a>(state: &'a State, query: &str) -> Result<&'a JobRecord, (StatusCode, &'static str)> {

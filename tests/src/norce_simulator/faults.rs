@@ -214,6 +214,8 @@ pub enum PoisonMode {
     RowFailsJobFails,
     /// Nothing is imported, the job ends with 3, and its log has no `ImportedRow` to tell which row it was.
     JobFails,
+    /// The job ends with 2 and counts the row, but nothing of it can be seen.
+    RowVanishes,
     /// Nothing is imported, the call's `ValidationSummary` says why, and the job ends with 4.
     ValidationFails,
 }

@@ -174,6 +174,15 @@ impl Header {
                 header.account_fields_that_are_set.as_ref(),
             )?,
         };
+        // "19 = Companies (set values in CompanyFieldsThatAreSet)", and "if used there, companies must be set in
+        // CustomerFieldsThatAreSet" (norce-api §3.2).
+        let names_companies = read.customer_fields.contains(&CustomerField::Companies);
+        if kind == ImportKind::Customers && names_companies == read.company_fields.is_empty() {
+            return Err(
+                "CompanyFieldsThatAreSet and Companies in CustomerFieldsThatAreSet need each other."
+                    .to_owned(),
+            );
+        }
         if kind == ImportKind::Companies
             && !read.customer_fields.is_empty()
             && !read.company_fields.contains(&CompanyField::Customers)
@@ -195,17 +204,14 @@ impl Header {
                 ImportKind::Companies => compare(&self.company_fields, row, &mut notes),
             }
         }
-        let (list, other) = match kind {
-            ImportKind::Customers => ("CustomerFieldsThatAreSet", !self.company_fields.is_empty()),
-            ImportKind::Companies => ("CompanyFieldsThatAreSet", false),
+        let list = match kind {
+            ImportKind::Customers => "CustomerFieldsThatAreSet",
+            ImportKind::Companies => "CompanyFieldsThatAreSet",
         };
         let mut notes: Vec<String> = notes
             .into_iter()
             .map(|(name, what)| format!("{list}: {name} {what}"))
             .collect();
-        if other {
-            notes.push("CompanyFieldsThatAreSet has no meaning for ImportCustomers".to_owned());
-        }
         if !self.account_fields.is_empty()
             && !self.customer_fields.contains(&CustomerField::Accounts)
         {

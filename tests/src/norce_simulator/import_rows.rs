@@ -31,6 +31,8 @@ pub(super) struct RowOutcome {
     pub(super) application: Option<i64>,
     /// What a careful client does not do.
     pub(super) notes: Vec<String>,
+    /// What of the row could not be handled; the rest was imported.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Why a row fails, as the job's log says it.
@@ -42,7 +44,10 @@ pub(super) struct Importer<'a> {
     pub(super) header: &'a Header,
     pub(super) by_application: bool,
     pub(super) duplicates_fail: bool,
+    pub(super) unknown_references_fail: bool,
     pub(super) now: DateTime<Utc>,
+    /// What of the row at hand could not be handled.
+    pub(super) warnings: Vec<String>,
 }
 
 /// A company that a customer's row names, and whether it is the primary one.
@@ -273,13 +278,18 @@ impl Importer<'_> {
         let mut relations = Vec::new();
         let mut primary_seen = false;
         for identifier in identifiers {
-            let company = if let Some(id) = identifier.id {
+            // An identifier that is not listed is not read.
+            let listed = |field| self.header.company_fields.contains(&field);
+            let company = if let Some(id) = identifier.id.filter(|_| listed(CompanyField::Id)) {
                 Some(self.company_by_id(id, scope)?)
-            } else if let Some(code) = text(&identifier.code) {
+            } else if let Some(code) = text(&identifier.code).filter(|_| listed(CompanyField::Code))
+            {
                 self.company_by(scope, |company| {
                     company.row.company_code.as_deref() == Some(code)
                 })?
-            } else if let Some(number) = text(&identifier.organization_no) {
+            } else if let Some(number) =
+                text(&identifier.organization_no).filter(|_| listed(CompanyField::OrganizationNo))
+            {
                 self.company_by_number(scope, number)?
             } else {
                 return Err("A company of the customer has no key".to_owned());
@@ -807,6 +817,22 @@ impl Importer<'_> {
         Ok(())
     }
 
+    /// What Norce does with a code that it does not know is not documented: a row with it fails, or is imported without it
+    /// and with a warning.
+    fn known<T>(
+        &mut self,
+        found: Option<T>,
+        message: impl Fn() -> String,
+    ) -> Result<Option<T>, Refusal> {
+        if found.is_none() {
+            if self.unknown_references_fail {
+                return Err(message());
+            }
+            self.warnings.push(message());
+        }
+        Ok(found)
+    }
+
     fn infos(
         &mut self,
         details: &mut Details,
@@ -816,9 +842,14 @@ impl Importer<'_> {
         let mut infos = Vec::new();
         for row in rows {
             let type_id = self.register.code(CodeList::InfoTypes, &row.code);
+            let Some(type_id) =
+                self.known(type_id, || format!("There is no information {}", row.code))?
+            else {
+                continue;
+            };
             infos.push(Info {
                 owner_id: owner,
-                type_id: type_id.ok_or_else(|| format!("There is no information {}", row.code))?,
+                type_id,
                 value: row.value.clone(),
             });
         }
@@ -837,10 +868,11 @@ impl Importer<'_> {
     ) -> Result<(), Refusal> {
         let mut flags = Vec::new();
         for row in rows {
-            let flag_id = self
-                .register
-                .code(CodeList::Flags, &row.code)
-                .ok_or_else(|| format!("There is no flag {}", row.code))?;
+            let flag_id = self.register.code(CodeList::Flags, &row.code);
+            let Some(flag_id) = self.known(flag_id, || format!("There is no flag {}", row.code))?
+            else {
+                continue;
+            };
             let before = details.flags.iter().find(|flag| flag.flag_id == flag_id);
             let mut flag = before.cloned().unwrap_or_else(|| Flag {
                 flag_id,
@@ -878,10 +910,14 @@ impl Importer<'_> {
         let mut lists = Vec::new();
         for row in rows {
             let list = self.register.code(CodeList::PriceLists, &row.code);
+            let Some(price_list_id) =
+                self.known(list, || format!("There is no price list {}", row.code))?
+            else {
+                continue;
+            };
             lists.push(PriceList {
                 owner_id: owner,
-                price_list_id: list
-                    .ok_or_else(|| format!("There is no price list {}", row.code))?,
+                price_list_id,
                 is_exclusive: row.is_exclusive,
             });
         }

@@ -39,7 +39,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-pub use connect::{ImportCall, JobLogLine, JobRecord, JobSettings, JobStatus};
+pub use connect::{
+    ImportCall, ImportedRows, JobLogLine, JobPaths, JobRecord, JobSettings, JobStatus,
+};
 pub use events::{
     Attempt, Delivery, DeliveryState, EventPost, EventSettings, EventSink, EventType,
     HttpEventSink, POST_TIMEOUT, RETRY_DELAYS, Subscription, loopback_client,
@@ -361,8 +363,8 @@ impl NorceSimulator {
 enum Route {
     Token,
     Import(ImportKind),
-    Job,
-    JobLog,
+    Job(JobPaths),
+    JobLog(JobPaths),
     JobPing,
     Query(Target),
     Unknown,
@@ -379,14 +381,14 @@ impl Route {
         if path.eq_ignore_ascii_case("identity/1.0/connect/token") {
             return Self::Token;
         }
-        // Both are in use (norce-api §1).
-        let connect = below("commerce/connect/4.0/api/").or_else(|| below("commerce/connect/4.0/"));
-        if let Some(call) = connect {
+        if let Some(call) = below("commerce/connect/4.0/") {
             return match call.to_ascii_lowercase().as_str() {
                 "customer/importcustomers" => Self::Import(ImportKind::Customers),
                 "customer/importcompanies" => Self::Import(ImportKind::Companies),
-                "job/get" => Self::Job,
-                "job/getlog" => Self::JobLog,
+                "job/get" => Self::Job(JobPaths::Direct),
+                "job/getlog" => Self::JobLog(JobPaths::Direct),
+                "api/job/get" => Self::Job(JobPaths::BelowApi),
+                "api/job/getlog" => Self::JobLog(JobPaths::BelowApi),
                 "job/ping" => Self::JobPing,
                 _ => Self::Unknown,
             };
@@ -401,8 +403,8 @@ impl Route {
             Self::Token => Endpoint::Token,
             Self::Import(ImportKind::Customers) => Endpoint::ImportCustomers,
             Self::Import(ImportKind::Companies) => Endpoint::ImportCompanies,
-            Self::Job => Endpoint::JobGet,
-            Self::JobLog => Endpoint::JobGetLog,
+            Self::Job(_) => Endpoint::JobGet,
+            Self::JobLog(_) => Endpoint::JobGetLog,
             Self::JobPing => Endpoint::JobPing,
             Self::Query(target) => target.endpoint(),
             Self::Unknown => Endpoint::Unknown,
@@ -478,13 +480,18 @@ fn respond(simulator: &NorceSimulator, route: &Route, parts: &Parts, body: &[u8]
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, challenge).into_response();
     }
+    if let Route::Job(path) | Route::JobLog(path) = route
+        && simulator.state().settings.jobs.paths != *path
+    {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     match route {
         Route::Import(kind) => connect::import(simulator, *kind, &parts.headers, body),
-        Route::Job => {
+        Route::Job(_) => {
             let now = simulator.now();
             connect::job(&simulator.state(), now, query)
         }
-        Route::JobLog => connect::job_log(&simulator.state(), query),
+        Route::JobLog(_) => connect::job_log(&simulator.state(), query),
         // What a ping is answered with is not in the facts.
         Route::JobPing => StatusCode::OK.into_response(),
         Route::Query(target) => answer_query(&mut simulator.state(), target, parts, query),

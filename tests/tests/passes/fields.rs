@@ -7,13 +7,13 @@ use serde_json::json;
 use shared::{
     domain::{ImportRequest, PassMode},
     mappings::{CodeDelivery, Mapping, Mappings},
-    owed::{Reason, Stage},
+    owed::{Owed, Reason, Stage, Subject},
 };
 use tests::{
     bundle::{Bundle, Options, customer},
     business_central_simulator::{ContactRecord, CustomerRecord},
     norce_simulator::{
-        CodeList, Effect, Endpoint, NewCompany, Poison, PoisonMode, PoisonRows, When,
+        CodeList, Effect, Endpoint, ImportedRows, NewCompany, Poison, PoisonMode, PoisonRows, When,
     },
 };
 
@@ -221,16 +221,105 @@ async fn a_price_list_that_norce_does_not_have_is_owed_and_holds_nobody_up() {
     let still_owed = owed(&bundle).await;
     assert_eq!(still_owed.len(), 1, "{still_owed:?}");
     assert!(still_owed[0].1.contains("NOSUCH"), "{still_owed:?}");
-    // The merchant makes the list, and the next pass brings it although nothing has changed in the ERP.
+    // Norce has the row: it is not sent again by itself.
+    let imports = bundle.norce.imports().len();
+    bundle.pass(PassMode::Full).await;
+    assert_eq!(bundle.norce.imports().len(), imports);
+    // The merchant makes the list and tries again, and the next pass brings it although nothing has changed in the ERP.
+    assert!(still_owed[0].1.contains("operator action `owed`"));
     bundle.norce.add_code(CodeList::PriceLists, "NOSUCH", 8);
-    let run = bundle.pass(PassMode::Delta).await;
-    assert_eq!((ended(&run).seen, ended(&run).fields), (1, 1));
+    let retry = json!({"action": "owed", "do": "retry", "reason": "warned"});
+    let retried = bundle.ask(retry).await.unwrap();
+    assert_eq!(retried["retried"], 1, "{retried:#}");
+    let run = bundle.pass(PassMode::Full).await;
+    assert_eq!(ended(&run).fields, 1);
     assert_eq!(lists(3), 1);
     assert_eq!(owed(&bundle).await, []);
     // Taken away again.
     edit(0, "");
     bundle.pass(PassMode::Delta).await;
     assert_eq!(lists(0), 0);
+}
+
+/// However Norce's log shows the row, the warning stands with the entity that it is about, and nobody is owed the less for it.
+#[tokio::test(start_paused = true)]
+async fn p9_a_warning_is_owed_in_norces_words_and_the_row_is_not_sent_again() {
+    for rows in [
+        ImportedRows::Whole,
+        ImportedRows::Truncated(60),
+        ImportedRows::Null,
+    ] {
+        let bundle = Bundle::new(&Options {
+            extended_erp: true,
+            ..Options::default()
+        });
+        bundle
+            .norce
+            .configure(|settings| settings.jobs.imported_rows = rows);
+        bundle.norce.add_code(CodeList::PriceLists, "VIP", 7);
+        let mut customers = Vec::new();
+        for number in 0..3 {
+            let id = bundle.norce.add_customer(person(number));
+            customers.push((id, person_in_erp(&bundle, number)));
+        }
+        bundle.run_until_quiet().await;
+        bundle.pass(PassMode::Full).await;
+        for (place, (_, record)) in customers.iter().enumerate() {
+            let group = if place == 1 { "NOSUCH" } else { "VIP" };
+            let properties = json!({"customerPriceGroup": group});
+            bundle
+                .erp
+                .edit_customer(bundle.erp_company(), record.id, &properties)
+                .unwrap();
+        }
+        tokio::time::sleep(DAY).await;
+        bundle.pass(PassMode::Delta).await;
+        let warned: Vec<Owed> = bundle.owed.list().await.unwrap();
+        let of = |place: usize| Subject::Entity(customer(customers[place].0));
+        assert!(
+            warned.iter().any(|owed| owed.subject == of(1)),
+            "{warned:#?}"
+        );
+        for owed in &warned {
+            assert_eq!(
+                (owed.reason, owed.stage),
+                (Reason::Warned, Stage::FieldsToNorce)
+            );
+            assert!(
+                owed.detail.contains("There is no price list NOSUCH"),
+                "{}",
+                owed.detail
+            );
+        }
+        match rows {
+            // Any of the three may be meant, and each says so.
+            ImportedRows::Null => {
+                assert_eq!(warned.len(), 3);
+                assert!(
+                    warned
+                        .iter()
+                        .all(|owed| owed.detail.contains("which of 3 rows"))
+                );
+            }
+            _ => assert_eq!(warned.len(), 1, "{rows:?}: {warned:#?}"),
+        }
+        let imports = bundle.norce.imports().len();
+        tokio::time::sleep(DAY).await;
+        bundle.pass(PassMode::Full).await;
+        bundle.retry_owed().await;
+        bundle.run_until_quiet().await;
+        assert_eq!(bundle.norce.imports().len(), imports, "{rows:?}");
+        // Corrected in the ERP: the next line clears it.
+        for (_, record) in &customers {
+            let properties = json!({"customerPriceGroup": ""});
+            bundle
+                .erp
+                .edit_customer(bundle.erp_company(), record.id, &properties)
+                .unwrap();
+        }
+        bundle.pass(PassMode::Delta).await;
+        assert_eq!(bundle.owed.list().await.unwrap(), []);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -419,6 +508,7 @@ async fn p9_fields_whose_job_fails_are_owed_although_norce_has_the_code() {
         priced.bundle.start_pass(PassMode::Delta).await;
         priced.bundle.run_for(2 * DAY).await;
         let reason = match mode {
+            Some(PoisonMode::JobFails) => Reason::RemoteFault,
             Some(_) => Reason::Validation,
             None => Reason::TimedOut,
         };

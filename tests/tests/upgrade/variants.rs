@@ -225,6 +225,7 @@ pub(crate) fn assert_all_are_there(version: &str) {
         "0.1.0": Reason::RemoteFault,
         "0.1.0": Reason::TimedOut,
         "0.1.0": Reason::Forgotten,
+        "0.3.0": Reason::Warned,
     };
     assert_none("Reason", &missing(version, reasons, all));
 

@@ -211,6 +211,38 @@ struct CompanyRelationRow {
     company: Option<RelatedCompanyRow>,
 }
 
+/// A customer with the companies that it is a contact of.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RelationsRow {
+    id: i64,
+    #[serde(default, deserialize_with = "lenient::list")]
+    companies: Vec<CompanyIdRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CompanyIdRow {
+    company_id: i64,
+}
+
+impl RelationsRow {
+    pub(super) fn options() -> Options {
+        Options::new()
+            .select(&["Id"])
+            .expand("Companies", Options::new().select(&["CompanyId"]))
+    }
+
+    pub(super) fn read(self) -> Result<(NorceId, Vec<NorceId>), NorceError> {
+        let id = norce_id(self.id, "a customer with companies")?;
+        let companies = self
+            .companies
+            .iter()
+            .map(|row| norce_id(row.company_id, format_args!("customer {id}: `CompanyId`")));
+        Ok((id, companies.collect::<Result<_, _>>()?))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct RelatedCompanyRow {
