@@ -414,6 +414,23 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
             }),
         ),
         broken(
+            "norce rows",
+            "IsForgotten",
+            "Query's customers, companies, orders and countries",
+            Box::new(|bundle, _| {
+                let lacks = vec![("Customer", "IsForgotten")];
+                bundle
+                    .norce
+                    .configure(|settings| settings.query_lacks = lacks);
+            }),
+        ),
+        broken(
+            "norce job",
+            "403",
+            "Connect's jobs",
+            norce(&[Endpoint::JobGet], 403),
+        ),
+        broken(
             "norce registers",
             "customers that belong to no application",
             "CustomersByApplication=with-shared",
@@ -630,7 +647,7 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
         ),
         (
             "norce identity",
-            3,
+            5,
             "clientSecret",
             Box::new(|bundle, _| {
                 bundle

@@ -18,12 +18,12 @@ use shared::{
     },
     erp::{Erp, ErpError, Listing, Resource},
     http::{Deadline, TokenError},
-    import_jobs::ImportJobs,
+    import_jobs::{BatchState, ImportJobs},
     logs::Logs,
     mappings::Mappings,
     mappings::key_index::KeyIndex,
     norce::{
-        NorceError,
+        JobId, NorceError, NorceImports,
         query::{ListedApplication, QueryClient},
     },
     orders::{OrderRef, Orders},
@@ -50,6 +50,8 @@ const LONGEST_CHECK: Duration = Duration::from_secs(20);
 const MOST_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::minutes(2);
 /// A pass that has not ended after this time is stuck: it goes on every few minutes, and is given up after a day.
 const LONGEST_PASS: TimeDelta = TimeDelta::days(1);
+/// A job to ask for while no import is under way.
+const ANY_JOB: JobId = JobId(1);
 /// What the template has in the place of a schedule that is not wanted.
 const DISABLED: &str = "DISABLED";
 
@@ -304,10 +306,40 @@ impl Doctor {
                     })?;
                 self.applications(&listed)
             }),
+            Planned::new("norce rows", async move {
+                let refused = norce.query.try_rows(of_a_check(deadline)).await;
+                refused.map(read_in_words).map_err(|error| {
+                    norce_fault(
+                        &error,
+                        "Query's customers, companies, orders and countries, with their fields",
+                    )
+                })
+            }),
+            Planned::new("norce job", async move { self.job(norce, deadline).await }),
             Planned::new("norce registers", async move {
                 self.shared_entities(&norce.query, deadline).await
             }),
         ]
+    }
+
+    /// Asks for a job, which the right to import does not include.
+    async fn job(&self, norce: &NorceClients, deadline: Deadline) -> Finding {
+        let open = match &self.stores.import_jobs {
+            Some(import_jobs) => import_jobs.open().await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let mut jobs = open.iter().rev().filter_map(|batch| match batch.state {
+            BatchState::Submitted { job } => Some(job),
+            BatchState::Submitting | BatchState::Settled => None,
+        });
+        let job = jobs.next().unwrap_or(ANY_JOB);
+        let found = norce.connect.job(job, of_a_check(deadline)).await;
+        let found =
+            found.map_err(|error| norce_fault(&error, "Connect's jobs (Job/Get, Job/GetLog)"))?;
+        Ok(match (found, norce.connect.job_path()) {
+            (Some(_), Some(path)) => format!("jobs are asked for at {path}"),
+            _ => format!("jobs may be asked for; Norce does not know job {job}"),
+        })
     }
 
     /// Customers and companies that Norce shares between applications are in nobody's register unless they have their own.
@@ -750,6 +782,21 @@ fn identity_fault(error: TokenError) -> Fault {
         }
     };
     fault(error, cure)
+}
+
+/// What rows of Query have here.
+fn read_in_words(refused: Vec<(&'static str, &'static str)>) -> String {
+    if refused.is_empty() {
+        return "Query has every field that is read".to_owned();
+    }
+    let refused: Vec<String> = refused
+        .into_iter()
+        .map(|(set, part)| format!("{part} of {set}"))
+        .collect();
+    format!(
+        "Query has the fields that are needed; it refuses {}, and the functions leave that out",
+        refused.join(", ")
+    )
 }
 
 fn norce_fault(error: &NorceError, resources: &str) -> Fault {

@@ -201,6 +201,7 @@ pub struct Options {
     order_by: Option<&'static str>,
     top: Option<u32>,
     schema_version: Option<&'static str>,
+    optional: Vec<&'static str>,
 }
 
 impl Options {
@@ -240,6 +241,39 @@ impl Options {
     pub fn expand(mut self, relation: &'static str, options: Options) -> Self {
         self.expand.push((relation, options));
         self
+    }
+
+    /// Marks fields and related rows that a server may not have: they can be [left out](Self::without).
+    #[must_use]
+    pub fn optionally(mut self, names: &[&'static str]) -> Self {
+        self.optional.extend(names);
+        self
+    }
+
+    /// The fields and related rows that can be left out.
+    pub fn optional(&self) -> &[&'static str] {
+        &self.optional
+    }
+
+    /// The same without a field or related rows.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.select.retain(|field| field != name);
+        self.expand.retain(|(relation, _)| *relation != name);
+        self.optional.retain(|optional| *optional != name);
+        self
+    }
+
+    /// What rows look like, of whichever rows they are.
+    #[must_use]
+    pub fn shape(&self) -> Self {
+        Self {
+            select: self.select.clone(),
+            expand: self.expand.clone(),
+            schema_version: self.schema_version,
+            optional: self.optional.clone(),
+            ..Self::default()
+        }
     }
 
     /// In rising order of a field.

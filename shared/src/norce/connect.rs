@@ -69,6 +69,13 @@ impl ConnectClient {
         Ok(())
     }
 
+    /// The path that jobs are asked for at, once one has answered.
+    pub fn job_path(&self) -> Option<&'static str> {
+        JOB_PATHS
+            .get(self.job_path.load(Ordering::Relaxed))
+            .copied()
+    }
+
     /// Asks for a job; `None`: there is none. A path that is not there answers 404 as well, so that the other one is asked
     /// until one has known a job.
     async fn get_job(

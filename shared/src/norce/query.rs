@@ -10,24 +10,27 @@ mod rows;
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     ops::Range,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::Response;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use url::Url;
 use uuid::Uuid;
 
 use self::{
     countries::Countries,
     rows::{
-        AddressRow, Addresses, ApplicationRow, ChangedRow, CodeRow, CompanyRow, CustomerRow,
-        EmailRow, FoundRow, IdRow, OrderRow, Related, RelationsRow,
+        AddressRow, Addresses, ApplicationRow, ChangedRow, CodeRow, CompanyRow, CountryRow,
+        CustomerRow, EmailRow, FoundRow, IdRow, OrderRow, Related, RelationsRow,
     },
 };
 use super::{
@@ -87,6 +90,17 @@ pub struct QueryClient {
     address_types: AddressTypes,
     countries: Countries,
     batch: Batch,
+    refused: Mutex<RefusedParts>,
+    finding_out: tokio::sync::Mutex<()>,
+}
+
+/// Parts of a row that Query refuses here. One name that a tenant does not have makes it refuse the whole request.
+#[derive(Default)]
+struct RefusedParts {
+    /// Sets, and the fields and related rows of theirs that were asked for by themselves since the process began.
+    tried: HashSet<(&'static str, &'static str)>,
+    /// Sets, and the fields and related rows of theirs that are left out.
+    left_out: BTreeSet<(&'static str, &'static str)>,
 }
 
 /// An application as Norce lists it.
@@ -108,6 +122,8 @@ impl QueryClient {
             address_types,
             countries: Countries::default(),
             batch: Batch(AtomicUsize::new(LOOKED_UP_AT_ONCE)),
+            refused: Mutex::default(),
+            finding_out: tokio::sync::Mutex::default(),
         }
     }
 
@@ -176,7 +192,7 @@ impl QueryClient {
 
     async fn has_any(
         &self,
-        set: &str,
+        set: &'static str,
         filter: Filter,
         deadline: Deadline,
     ) -> Result<bool, NorceError> {
@@ -307,7 +323,7 @@ impl QueryClient {
 
     async fn page<T: DeserializeOwned>(
         &self,
-        set: &str,
+        set: &'static str,
         url: &Url,
         application: ApplicationId,
         deadline: Deadline,
@@ -316,36 +332,174 @@ impl QueryClient {
         read(set, &response)
     }
 
-    /// The first page, for what fits into one.
+    /// The first page, and its address. Where Query refuses it, the parts that it refuses are found out, once for a set, and
+    /// left out from then on.
+    async fn first_page<T: DeserializeOwned>(
+        &self,
+        set: &'static str,
+        options: &Options,
+        application: ApplicationId,
+        deadline: Deadline,
+    ) -> Result<(Page<T>, Url), NorceError> {
+        let offered = self.offered(set, options.clone());
+        let url = self.set_url(set, &offered)?;
+        let refused = match self.page(set, &url, application, deadline).await {
+            Err(error @ NorceError::Refused { status: 400, .. }) => error,
+            answer => return Ok((answer?, url)),
+        };
+        if !self
+            .refuses_parts(set, &offered, application, deadline)
+            .await?
+        {
+            return Err(refused);
+        }
+        let url = self.set_url(set, &self.offered(set, offered))?;
+        Ok((self.page(set, &url, application, deadline).await?, url))
+    }
+
+    /// Without the parts that are known to be refused.
+    fn offered(&self, set: &'static str, options: Options) -> Options {
+        let refused = self.refused();
+        let left_out = refused.left_out.iter().filter(|(of, _)| *of == set);
+        left_out.fold(options, |options, (_, part)| options.without(part))
+    }
+
+    /// Whether Query refuses some of the optional parts, which is noted: each is asked for by itself.
+    async fn refuses_parts(
+        &self,
+        set: &'static str,
+        options: &Options,
+        application: ApplicationId,
+        deadline: Deadline,
+    ) -> Result<bool, NorceError> {
+        let optional = options.optional();
+        if optional.is_empty() {
+            return Ok(false);
+        }
+        // Several calls may be refused at the same time: one of them finds out, the others wait for that.
+        let _turn = self.finding_out.lock().await;
+        if self.offered(set, options.clone()).optional().len() < optional.len() {
+            return Ok(true);
+        }
+        let tried: Vec<&'static str> = {
+            let mut refused = self.refused();
+            let new = |part: &&'static str| refused.tried.insert((set, *part));
+            optional.iter().copied().filter(new).collect()
+        };
+        if tried.is_empty() {
+            return Ok(false);
+        }
+        let without = |kept: Option<&str>| {
+            let left_out = optional.iter().filter(|part| Some(**part) != kept);
+            left_out.fold(options.shape().top(1), |options, part| {
+                options.without(part)
+            })
+        };
+        let is_taken = async |options: Options| {
+            let url = self.set_url(set, &options)?;
+            match self
+                .page::<IgnoredAny>(set, &url, application, deadline)
+                .await
+            {
+                Err(NorceError::Refused { status: 400, .. }) => Ok(false),
+                answer => answer.map(|_| true),
+            }
+        };
+        let result = async {
+            let mut refused = Vec::new();
+            // What is refused without any of them is not refused for one of them.
+            if is_taken(without(None)).await? {
+                for part in &tried {
+                    if !is_taken(without(Some(part))).await? {
+                        refused.push(*part);
+                    }
+                }
+            }
+            Ok::<_, NorceError>(refused)
+        };
+        let result = result.await;
+        let mut known = self.refused();
+        let Ok(refused) = result else {
+            for part in tried {
+                known.tried.remove(&(set, part));
+            }
+            return result.map(|_| false);
+        };
+        for part in &refused {
+            tracing::warn!(
+                set,
+                part,
+                "Norce Query refuses a part of a row; it is left out"
+            );
+            known.left_out.insert((set, part));
+        }
+        Ok(!refused.is_empty())
+    }
+
+    fn refused(&self) -> MutexGuard<'_, RefusedParts> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for one row of each kind that is read, as it is read, and names the parts that Query refuses.
+    ///
+    /// # Errors
+    /// [`NorceError`]: Query does not answer, or refuses something that nothing works without.
+    pub async fn try_rows(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Vec<(&'static str, &'static str)>, NorceError> {
+        let rows = [
+            (CUSTOMERS, CustomerRow::options()),
+            (CUSTOMERS, FoundRow::options(EntityKind::Customer)),
+            (CUSTOMERS, ChangedRow::options(EntityKind::Customer)),
+            (CUSTOMERS, RelationsRow::options()),
+            (COMPANIES, CompanyRow::options()),
+            (COMPANIES, FoundRow::options(EntityKind::Company)),
+            (COMPANIES, ChangedRow::options(EntityKind::Company)),
+            (ORDERS, OrderRow::options()),
+            (COUNTRIES, CountryRow::options()),
+        ];
+        let application = self.default_application();
+        for (set, options) in rows {
+            let options = options.top(1);
+            self.first_page::<IgnoredAny>(set, &options, application, deadline)
+                .await
+                .map_err(|error| about(set, error))?;
+        }
+        Ok(self.refused().left_out.iter().copied().collect())
+    }
+
+    /// The rows of the first page, for what fits into one.
     async fn some<T: DeserializeOwned>(
         &self,
-        set: &str,
+        set: &'static str,
         options: &Options,
         application: ApplicationId,
         deadline: Deadline,
     ) -> Result<Vec<T>, NorceError> {
-        let url = self.set_url(set, options)?;
-        Ok(self.page(set, &url, application, deadline).await?.value)
+        let page = self.first_page(set, options, application, deadline).await;
+        Ok(page?.0.value)
     }
 
     /// All pages, along the links from one to the next.
     async fn every<T: DeserializeOwned>(
         &self,
-        set: &str,
+        set: &'static str,
         options: &Options,
         application: ApplicationId,
         deadline: Deadline,
     ) -> Result<Vec<T>, NorceError> {
-        let mut url = self.set_url(set, options)?;
+        let (mut page, mut url): (Page<T>, Url) =
+            self.first_page(set, options, application, deadline).await?;
         let mut rows = Vec::new();
         loop {
-            let page: Page<T> = self.page(set, &url, application, deadline).await?;
             rows.extend(page.value);
             let Some(link) = page.next_link else {
                 return Ok(rows);
             };
             url = next_page(&url, &link)
                 .map_err(|error| NorceError::Unreadable(format!("{set}: {error}")))?;
+            page = self.page(set, &url, application, deadline).await?;
         }
     }
 
@@ -354,7 +508,7 @@ impl QueryClient {
     /// last.
     async fn every_by_id<T: DeserializeOwned>(
         &self,
-        set: &str,
+        set: &'static str,
         options: &Options,
         id: impl Fn(&T) -> i64,
         deadline: Deadline,
@@ -386,7 +540,7 @@ impl QueryClient {
     /// The row of an entity, if it is one of its register's (P14).
     async fn entity<T: DeserializeOwned>(
         &self,
-        set: &str,
+        set: &'static str,
         entity: EntityRef,
         options: Options,
         application_of: impl Fn(&T) -> Option<i64>,
@@ -436,15 +590,10 @@ impl QueryClient {
             return Ok(None);
         };
         let fetch = || {
-            let options = Options::new().select(&["Id", "Code"]);
+            let options = CountryRow::options();
             async move {
-                self.every_by_id(
-                    COUNTRIES,
-                    &options,
-                    |row: &rows::CountryRow| row.id,
-                    deadline,
-                )
-                .await
+                self.every_by_id(COUNTRIES, &options, |row: &CountryRow| row.id, deadline)
+                    .await
             }
         };
         self.countries.code(id, fetch, deadline).await

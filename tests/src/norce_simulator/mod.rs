@@ -93,6 +93,8 @@ pub struct Settings {
     pub query_needs_application: bool,
     /// Rows of a page of Query.
     pub page_size: usize,
+    /// Properties and navigation properties of types (`("Company", "Flags")`) that this tenant's Query does not have.
+    pub query_lacks: Vec<(&'static str, &'static str)>,
     /// How deep `$expand` may go.
     pub query_expand_depth: usize,
     /// Whether a filter may use `in`.
@@ -126,6 +128,7 @@ impl Default for Settings {
             query_rate_limit: None,
             query_needs_application: true,
             page_size: 500,
+            query_lacks: Vec::new(),
             query_expand_depth: 3,
             query_in_operator: false,
             query_navigation_paths: false,

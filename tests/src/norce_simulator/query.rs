@@ -151,7 +151,10 @@ impl Reader<'_> {
                 ));
             }
             match (name.as_ref(), place) {
-                ("$select", _) => options.select = Some(select(of, &value)?),
+                ("$select", _) => {
+                    self.has_all(of, value.split(','))?;
+                    options.select = Some(select(of, &value)?);
+                }
                 ("$expand", _) => options.expand = self.expand(of, &value, depth)?,
                 ("$filter", Place::Set | Place::Nested) => {
                     let dialect = Dialect {
@@ -168,6 +171,23 @@ impl Reader<'_> {
             seen.push(name.into_owned());
         }
         Ok(options)
+    }
+
+    fn has_all<'t>(
+        &self,
+        of: EntityType,
+        mut names: impl Iterator<Item = &'t str>,
+    ) -> Result<(), String> {
+        let kind = format!("{of:?}");
+        let lacks = |name: &&str| {
+            self.settings
+                .query_lacks
+                .contains(&(kind.as_str(), name.trim()))
+        };
+        match names.find(lacks) {
+            Some(name) => Err(no_property(name, of)),
+            None => Ok(()),
+        }
     }
 
     fn expand(
@@ -191,6 +211,7 @@ impl Reader<'_> {
                 }
                 None => (item, None),
             };
+            self.has_all(of, [name].into_iter())?;
             let navigation = of
                 .navigation(name.trim())
                 .ok_or_else(|| no_property(name, of))?;

@@ -114,6 +114,14 @@ impl CustomerRow {
                     .expand("Company", Options::new().select(&["Id", "IsActive"])),
             )
             .expand("Flags", Options::new().select(&["FlagId", "IsActive"]))
+            .optionally(&[
+                "Title",
+                "MiddleName",
+                "LastOrderDate",
+                "ReplacementCustomerId",
+                "Account",
+                "Flags",
+            ])
     }
 
     pub(super) fn read(
@@ -310,6 +318,7 @@ impl CompanyRow {
             .expand("Addresses", Options::new())
             .expand("Customers", Options::new().select(&["CustomerId"]))
             .expand("Flags", Options::new())
+            .optionally(&["Addresses", "Flags"])
     }
 
     pub(super) fn read(
@@ -437,6 +446,7 @@ impl OrderRow {
             ])
             .expand("Buyer", Options::new())
             .expand("Payer", Options::new())
+            .optionally(&["Buyer", "Payer"])
     }
 
     /// The countries that the parties' addresses name by their ids.
@@ -605,7 +615,8 @@ impl FoundRow {
                     "IsActive",
                     "ApplicationId",
                 ])
-                .expand("Addresses", Options::new()),
+                .expand("Addresses", Options::new())
+                .optionally(&["Addresses"]),
         }
     }
 
@@ -711,6 +722,10 @@ pub(super) struct CountryRow {
 }
 
 impl CountryRow {
+    pub(super) fn options() -> Options {
+        Options::new().select(&["Id", "Code"])
+    }
+
     pub(super) fn read(&self) -> Option<(i64, CountryCode)> {
         Some((self.id, self.code.as_deref()?.parse().ok()?))
     }
