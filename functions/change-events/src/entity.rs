@@ -1,13 +1,13 @@
 //! What is done about one customer or company: fetch, decide, bring to the ERP, hand over the code.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use shared::{
     domain::{
         Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, ErpCodes, Fingerprint,
-        ImportLine, ImportRequest,
+        ImportLine, ImportRequest, NorceId,
     },
     erp::{Erp, ErpRecord, Party, PartyKind, Resource, UpdateOutcome, same_company},
     http::Deadline,
@@ -40,6 +40,9 @@ const UPDATE_ATTEMPTS: u32 = 3;
 /// code changes nothing, so that an import which takes longer does no harm; how long one
 /// takes is not documented (norce-api §4.5).
 pub(crate) const HAND_OVER_AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
+/// Contacts of a company that its mapping notes: 10 KB, which a write of the mapping costs ten units for. Of a larger company
+/// only new contacts are looked at.
+const MOST_CONTACTS_NOTED: usize = 1_000;
 /// Mappings of a company's contacts that are read at the same time.
 const CONTACT_LOOK_UPS: usize = 8;
 
@@ -346,7 +349,11 @@ impl ChangeEvents {
         let updated = self
             .update(entity, &mut binding, &record.party, standing.seen, deadline)
             .await?;
-        self.carry_contacts(change, &record.contacts).await?;
+        self.carry_contacts(change, &record.contacts, binding.contacts.as_deref())
+            .await?;
+        if entity.kind == EntityKind::Company {
+            binding.contacts = noted_contacts(&record.contacts);
+        }
         self.release_orders(entity, change.correlation).await?;
         binding.fetched_at = Some(fetched_at);
         if !self.mappings.record_sync(entity, &binding).await? {
@@ -655,8 +662,14 @@ impl ChangeEvents {
         }
     }
 
-    /// A company that is in the ERP brings those of its contacts along that nothing is known of yet.
-    async fn carry_contacts(&self, change: &Change, contacts: &[EntityRef]) -> Result<(), Failure> {
+    /// A company that is in the ERP brings those of its contacts along that nothing is known of yet. And those whose relation
+    /// to it has begun or ended since the last look: Norce tells of that with the company alone (norce-api §6).
+    async fn carry_contacts(
+        &self,
+        change: &Change,
+        contacts: &[EntityRef],
+        before: Option<&[NorceId]>,
+    ) -> Result<(), Failure> {
         let mut unknown = Vec::new();
         for some in contacts.chunks(CONTACT_LOOK_UPS) {
             let mappings =
@@ -669,7 +682,21 @@ impl ChangeEvents {
             );
         }
         self.send_change(&unknown, Cause::ContactOfCompany, change)
-            .await
+            .await?;
+        let Some(before) = before else {
+            return Ok(());
+        };
+        let is_new = |contact: &EntityRef| !before.contains(&contact.id);
+        let new = contacts.iter().copied().filter(is_new);
+        let now: HashSet<NorceId> = contacts.iter().map(|contact| contact.id).collect();
+        // A contact that is here no more may have been of another register: `elsewhere` finds it.
+        let ended = before.iter().filter(|id| !now.contains(id));
+        let ended = ended.map(|id| EntityRef::customer(change.entity.scope, *id));
+        let changed: Vec<EntityRef> = new
+            .filter(|contact| !unknown.contains(contact))
+            .chain(ended)
+            .collect();
+        self.send_change(&changed, Cause::Changed, change).await
     }
 
     pub(crate) async fn send_change(
@@ -694,6 +721,13 @@ impl ChangeEvents {
             .collect();
         Ok(self.changes.send(&messages, Duration::ZERO).await?)
     }
+}
+
+/// The contacts of a company as they are noted in its mapping.
+fn noted_contacts(contacts: &[EntityRef]) -> Option<Vec<NorceId>> {
+    let mut ids: Vec<NorceId> = contacts.iter().map(|contact| contact.id).collect();
+    ids.sort_unstable();
+    (ids.len() <= MOST_CONTACTS_NOTED).then_some(ids)
 }
 
 /// Norce does not have the entity.

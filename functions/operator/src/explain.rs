@@ -276,6 +276,7 @@ impl Ports {
                     gone_at,
                     replaced_code: _,
                     kept,
+                    contacts: _,
                 } = binding;
                 Known::Bound {
                     code,

@@ -32,12 +32,13 @@ use crate::{
 const ATTEMPTS: u32 = 5;
 
 /// What is noted when both sides have been looked at; the code and its delivery are not among it.
-const SYNC_ATTRIBUTES: [&str; 5] = [
+const SYNC_ATTRIBUTES: [&str; 6] = [
     "shop_fingerprint",
     "fetched_at",
     "gone_at",
     "replaced_code",
     "kept",
+    "contacts",
 ];
 
 /// Code mappings in a DynamoDB table.

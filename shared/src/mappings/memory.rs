@@ -79,6 +79,7 @@ impl Binding {
         self.gone_at = seen.gone_at;
         self.replaced_code = seen.replaced_code.clone();
         self.kept = seen.kept.clone();
+        self.contacts = seen.contacts.clone();
     }
 
     fn record_delivery(&mut self, delivery: CodeDelivery) {

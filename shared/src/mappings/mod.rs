@@ -74,6 +74,10 @@ pub struct Binding {
     /// The fields in which the record differed when it was bound: the ERP keeps them until the shop changes them.
     #[serde(default, skip_serializing_if = "KeptFields::is_empty")]
     pub kept: KeptFields,
+    /// The contacts that a company had in Norce when it was last brought to the ERP, in the order of their ids. Absent: it
+    /// was not noted, or there were more than are noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contacts: Option<Vec<NorceId>>,
 }
 
 impl Binding {
@@ -89,6 +93,7 @@ impl Binding {
             gone_at: None,
             replaced_code: None,
             kept: KeptFields::new(),
+            contacts: None,
         }
     }
 }

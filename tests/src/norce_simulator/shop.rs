@@ -235,18 +235,30 @@ impl NorceSimulator {
         id
     }
 
-    /// Makes a customer a contact of a company. Raises nothing: no table of relations is among those that
-    /// `EntityChanged` names (norce-api §6).
+    /// Makes a customer a contact of a company. Raises a notification about the company alone (norce-api §6).
     pub fn link(&self, customer: i64, company: i64, primary: bool) {
         let now = self.now();
         self.state()
             .register
             .relate(customer, company, Some(primary), now, SHOP_USER);
+        self.relation_changed(company);
     }
 
-    /// Ends the relation of a customer to a company. Raises nothing.
+    /// Ends the relation of a customer to a company. Raises a notification about the company alone.
     pub fn unlink(&self, customer: i64, company: i64) {
         self.state().register.relations.remove(&(customer, company));
+        self.relation_changed(company);
+    }
+
+    fn relation_changed(&self, company: i64) {
+        let event = {
+            let state = self.state();
+            let record = state.register.companies.get(&company);
+            let application = record.and_then(|company| company.row.application_id);
+            let client = state.register.client_id;
+            company_changed(client, application, company, "tClientCustomerCompany")
+        };
+        self.raise([event]);
     }
 
     /// A customer changes in the shop. Raises a notification for each table that has changed. Returns whether there is

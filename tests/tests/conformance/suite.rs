@@ -351,6 +351,7 @@ macro_rules! for_each_check {
             what_is_gone_is_gone,
             contacts_belong_to_their_organisation,
             contacts_are_found_updated_and_blocked,
+            a_contact_moves_to_another_organisation,
             the_blocked_stay_in_the_register,
             listings_have_everything,
             many_are_asked_for_at_once,
@@ -664,6 +665,39 @@ pub(crate) async fn contacts_belong_to_their_organisation(subject: &Subject) {
         assert!(listed.contains(&contact.id));
         assert!(!listed.contains(&company.id));
     }
+}
+
+pub(crate) async fn a_contact_moves_to_another_organisation(subject: &Subject) {
+    let from = subject.organisation("5560125790").await;
+    let to = subject.organisation("5561234567").await;
+    let key = subject.key(EntityKind::Customer);
+    let party = contact(&from, "mover@example.com");
+    let record = subject.create(&key, &party).await;
+    subject.next_second().await;
+    let moved = Party {
+        kind: contact(&to, "").kind,
+        ..party.clone()
+    };
+    let outcome = subject.erp.update(&record, &moved, soon()).await.unwrap();
+    let UpdateOutcome::Updated(record_now) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(
+        (&record_now.id, &record_now.code),
+        (&record.id, &record.code)
+    );
+    let named = record_now.company.clone().unwrap();
+    let of = subject.erp.company_of(&named, soon()).await.unwrap();
+    assert_eq!(of.as_ref(), Some(&to.id));
+    assert_eq!(record_now.image.email, record.image.email);
+    let key = email("mover@example.com");
+    for (organisation, holders) in [(&from, 0), (&to, 1)] {
+        let kind = contact(organisation, "").kind;
+        let found = subject.erp.find_by_key(&kind, &key, soon()).await;
+        assert_eq!(found.unwrap().len(), holders);
+    }
+    let outcome = subject.erp.update(&record_now, &moved, soon()).await;
+    assert!(matches!(outcome, Ok(UpdateOutcome::Unchanged(_))));
 }
 
 pub(crate) async fn contacts_are_found_updated_and_blocked(subject: &Subject) {

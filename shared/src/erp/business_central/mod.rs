@@ -554,8 +554,17 @@ impl Erp for BusinessCentral {
         party: &Party,
         deadline: Deadline,
     ) -> Result<UpdateOutcome, ErpError> {
-        let wanted = Fields::wanted(party, seen.id.resource)?;
-        let there = Fields::of(&seen.image);
+        let mut wanted = Fields::wanted(party, seen.id.resource)?;
+        let mut there = Fields::of(&seen.image);
+        if let (PartyKind::Contact { company }, Resource::Contact) = (&party.kind, seen.id.resource)
+        {
+            // It may have moved to another organisation.
+            let number = self.company_contact(company, deadline).await?;
+            let number = number.ok_or_else(|| no_company_contact(company))?;
+            wanted.set("companyNumber", number);
+            let before = seen.company.as_ref().map(|key| key.0.clone());
+            there.set("companyNumber", before.unwrap_or_default());
+        }
         let changes = wanted.changes_to(&there);
         if changes.is_empty() {
             return Ok(UpdateOutcome::Unchanged(seen.clone()));

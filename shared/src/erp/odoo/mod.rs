@@ -732,7 +732,15 @@ impl Erp for Odoo {
             return Ok(UpdateOutcome::Gone);
         };
         let wanted = self.wanted(party, deadline).await?;
-        let changes = row.changes_to(&wanted);
+        let mut changes = row.changes_to(&wanted);
+        if let PartyKind::Contact { company } = &party.kind
+            && let Ok(organisation) = company.id.parse::<i64>()
+            && seen.id.resource == Resource::Contact
+            && row.reference("parent_id") != Some(organisation)
+        {
+            // It has moved to another organisation.
+            changes.insert("parent_id".to_owned(), json!(organisation));
+        }
         let (partner, deliveries) = match (row.id(), &party.delivery_addresses) {
             (Some(partner), Some(wanted)) => {
                 let deliveries = self.delivery_changes(partner, wanted, deadline).await?;

@@ -1,0 +1,151 @@
+//! Contacts whose relation to a company begins, moves or ends in Norce, of which Norce tells with the company alone. In one
+//! process, with the simulators, on paused time.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a suite of tests: what cannot be is to fail loudly"
+)]
+
+use std::time::Duration;
+
+use shared::{
+    mappings::{Mapping, Mappings},
+    owed::{OwedRecords, Reason, Stage, Subject},
+};
+use tests::{
+    bundle::{Bundle, Options, company, customer},
+    business_central_simulator::ContactRecord,
+    norce_simulator::{EventType, NewCompany, NewCustomer, NewOrder},
+};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn company_with(bundle: &Bundle, name: &str, number: &str) -> i64 {
+    bundle.norce.add_company(NewCompany {
+        name: Some(name.to_owned()),
+        organization_no: Some(number.to_owned()),
+        ..NewCompany::default()
+    })
+}
+
+/// Two companies in the ERP, and a contact of the first.
+async fn contact_of_first(bundle: &Bundle) -> (i64, [i64; 2]) {
+    let companies = [
+        company_with(bundle, "Ett AB", "556036-0793"),
+        company_with(bundle, "Tva AB", "556012-5790"),
+    ];
+    let anna = bundle.norce.add_customer(NewCustomer {
+        email: Some("anna@example.com".to_owned()),
+        first_name: Some("Anna".to_owned()),
+        last_name: Some("Ek".to_owned()),
+        ..NewCustomer::default()
+    });
+    bundle.norce.link(anna, companies[0], true);
+    for company in companies {
+        bundle.norce.place_order(NewOrder {
+            application_id: 1,
+            company: Some(company),
+            items: vec![("P1".to_owned(), 100.0)],
+            ..NewOrder::default()
+        });
+    }
+    bundle.run_until_quiet().await;
+    (anna, companies)
+}
+
+/// The only person among the ERP's contacts, and the number of its organisation's contact.
+fn person(bundle: &Bundle) -> ContactRecord {
+    let contacts = bundle.erp.contacts(bundle.erp_company());
+    let mut persons = contacts.into_iter().filter(|it| it.r#type == "Person");
+    let person = persons.next().expect("a person");
+    assert!(persons.next().is_none(), "one person only");
+    person
+}
+
+fn organisation(bundle: &Bundle, name: &str) -> String {
+    let contacts = bundle.erp.contacts(bundle.erp_company());
+    let mut found = contacts
+        .into_iter()
+        .filter(|it| it.r#type == "Company" && it.display_name == name);
+    found.next().expect("an organisation").number
+}
+
+async fn code_of(bundle: &Bundle, entity: shared::domain::EntityRef) -> String {
+    match bundle.mappings.get(entity).await.unwrap() {
+        Some(Mapping::Bound(binding)) => binding.code.to_string(),
+        other => panic!("{entity}: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contact_moves_with_its_relation_whichever_company_is_heard_of_first() {
+    for ends_first in [true, false] {
+        let bundle = Bundle::new(&Options::default());
+        let (anna, [first, second]) = contact_of_first(&bundle).await;
+        let code = code_of(&bundle, customer(anna)).await;
+        assert_eq!(
+            person(&bundle).company_number,
+            organisation(&bundle, "Ett AB")
+        );
+        bundle.norce.unsubscribe(EventType::CustomerChanged);
+        if ends_first {
+            bundle.norce.unlink(anna, first);
+            bundle.norce.link(anna, second, true);
+        } else {
+            bundle.norce.link(anna, second, true);
+            bundle.norce.unlink(anna, first);
+        }
+        bundle.run_until_quiet().await;
+        let moved = person(&bundle);
+        assert_eq!(moved.company_number, organisation(&bundle, "Tva AB"));
+        assert_eq!(moved.number, code);
+        assert_eq!(code_of(&bundle, customer(anna)).await, code);
+        assert_eq!(bundle.owed.list().await.unwrap(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relation_that_ends_is_owed_until_there_is_another() {
+    let bundle = Bundle::new(&Options::default());
+    let (anna, [first, second]) = contact_of_first(&bundle).await;
+    bundle.norce.unsubscribe(EventType::CustomerChanged);
+    bundle.norce.unlink(anna, first);
+    bundle.run_until_quiet().await;
+    let subject = Subject::Entity(customer(anna));
+    let owed = bundle.owed.get(&subject, Stage::ToErp).await.unwrap();
+    let owed = owed.expect("owed");
+    assert_eq!(owed.reason, Reason::MissingPrerequisite);
+    assert!(owed.detail.contains("relate it to one"), "{}", owed.detail);
+    // As it says.
+    bundle.norce.link(anna, second, true);
+    bundle.run_until_quiet().await;
+    assert_eq!(bundle.owed.get(&subject, Stage::ToErp).await.unwrap(), None);
+    assert_eq!(
+        person(&bundle).company_number,
+        organisation(&bundle, "Tva AB")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn contacts_whose_relation_stays_cost_nothing_when_their_company_changes() {
+    let bundle = Bundle::new(&Options::default());
+    let (_, [first, _]) = contact_of_first(&bundle).await;
+    tokio::time::sleep(HOUR).await;
+    bundle.norce.change_company(first, |record| {
+        record.row.phone_number = Some("08-1".to_owned());
+    });
+    let requests = bundle.norce.requests();
+    bundle.run_until_quiet().await;
+    let asked = |endpoint| {
+        bundle.norce.requests_to(endpoint) - requests.get(&endpoint).copied().unwrap_or(0)
+    };
+    use tests::norce_simulator::Endpoint;
+    assert_eq!(asked(Endpoint::Companies), 1);
+    assert_eq!(asked(Endpoint::Customers), 0);
+    let Some(Mapping::Bound(binding)) = bundle.mappings.get(company(first)).await.unwrap() else {
+        panic!("it is bound");
+    };
+    assert_eq!(binding.contacts.map(|contacts| contacts.len()), Some(1));
+}
