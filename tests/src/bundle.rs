@@ -47,7 +47,7 @@ use shared::{
     import_jobs::{ImportJobs, MemoryImportJobs},
     mappings::key_index::KeyIndex,
     mappings::{Mappings, MemoryMappings},
-    norce::query::AddressTypes,
+    norce::{connect::ImportOptions, query::AddressTypes},
     orders::MemoryOrders,
     owed::{MemoryOwed, OwedRecords},
     passes::{MemoryPasses, Passes, Run},
@@ -180,6 +180,8 @@ pub struct Options {
     pub pass: PassSettings,
     /// `CREATE_ACCOUNTS`.
     pub create_accounts: bool,
+    /// `ACCOUNT_ROLES` and `PRICE_LISTS_EXCLUSIVE`.
+    pub imports: ImportOptions,
     /// `ORDER_RECEIVER`: Norce posts its orders to us.
     pub order_receiver: bool,
     /// The ERP has the merchant's own API page, and `ERP_EXTRA_FIELDS` names its fields.
@@ -207,6 +209,7 @@ impl Default for Options {
             first_binding_writes: FirstBindingWrites::default(),
             pass: PassSettings::default(),
             create_accounts: false,
+            imports: ImportOptions::default(),
             order_receiver: false,
             extended_erp: false,
         }
@@ -442,6 +445,7 @@ impl Bundle {
             secret_arn: String::new(),
             account_id: ACCOUNT,
             address_types: AddressTypes::default(),
+            imports: options.imports.clone(),
         };
         let norce_clients = |guard: Guard| {
             let secret = ClientSecret {

@@ -20,7 +20,7 @@ use shared::{
     norce::{
         ImportError, ImportRow, ImportShape, Job, JobId, JobStatus, NorceApi, NorceError,
         NorceImports, NorceQuery, SubmittedImport,
-        connect::ConnectClient,
+        connect::{ConnectClient, ImportOptions},
         events::{EntityChanged, Event},
         identity::{NorceCredentials, token_source},
         query::{AddressTypes, QueryClient},
@@ -99,7 +99,12 @@ impl Shop {
         };
         Self {
             norce,
-            connect: ConnectClient::new(api.clone(), ACCOUNT, applications),
+            connect: ConnectClient::new(
+                api.clone(),
+                ACCOUNT,
+                applications,
+                ImportOptions::default(),
+            ),
             query: QueryClient::new(api, shops, AddressTypes::default()),
             posts,
         }

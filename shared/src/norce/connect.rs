@@ -37,22 +37,39 @@ const IMPORT_HEADER: &str = "x-stormconnect-header";
 /// As many words of a synchronous validation as a person reads; a batch that is wrong repeats itself.
 const MAX_MESSAGES: usize = 20;
 
+/// What an import says that neither side has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// `ACCOUNT_ROLES`: codes of the roles that a new account gets. Norce must have them (norce-api §3.5).
+    pub account_roles: Vec<String>,
+    /// `PRICE_LISTS_EXCLUSIVE`: whether a price list of a customer alone decides its prices and assortment, over all other
+    /// lists. Norce takes a list that does not say so for one that is not exclusive (norce-api §3.5).
+    pub exclusive_price_lists: bool,
+}
+
 /// Norce Connect of one tenant.
 pub struct ConnectClient {
     api: NorceApi,
     account: i32,
     applications: Applications,
+    options: ImportOptions,
     /// The place in [`JOB_PATHS`] that answers here.
     job_path: AtomicUsize,
 }
 
 impl ConnectClient {
     /// A client that imports in the name of a system account (its id in Norce Admin).
-    pub fn new(api: NorceApi, account: i32, applications: Applications) -> Self {
+    pub fn new(
+        api: NorceApi,
+        account: i32,
+        applications: Applications,
+        options: ImportOptions,
+    ) -> Self {
         Self {
             api,
             account,
             applications,
+            options,
             job_path: AtomicUsize::new(NOT_KNOWN),
         }
     }
@@ -121,6 +138,9 @@ struct ImportHeader {
 #[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Row<'a> {
+    /// 1 a customer, 2 a contact of a company (norce-api §3.5).
+    #[serde(rename = "Type", skip_serializing_if = "Option::is_none")]
+    kind: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     application_key: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,7 +172,7 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery_addresses: Option<Vec<AddressRow<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    price_lists: Option<Vec<CodeRow<'a>>>,
+    price_lists: Option<Vec<PriceListRow<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flags: Option<Vec<FlagRow<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,7 +180,7 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     is_company_list_delta: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    companies: Option<Vec<IdRow>>,
+    companies: Option<Vec<CompanyRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_customer_list_delta: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,10 +195,20 @@ struct IdRow {
     id: NorceId,
 }
 
+/// A company that a customer is related to.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct CodeRow<'a> {
+struct CompanyRow {
+    id: NorceId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_primary: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PriceListRow<'a> {
     code: &'a str,
+    is_exclusive: bool,
 }
 
 #[derive(Serialize)]
@@ -201,6 +231,15 @@ struct AccountRow<'a> {
     application_key: Uuid,
     login_name: &'a str,
     status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<RoleRow<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RoleRow<'a> {
+    code: &'a str,
+    is_active: bool,
 }
 
 /// Norce keeps an address whole: what the ERP's lacks is written as empty.
@@ -216,6 +255,11 @@ struct AddressRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     country_code: Option<CountryCode>,
 }
+
+/// `Type` of a customer (norce-api §3.5).
+const PERSON: u8 = 1;
+/// `Type` of a contact of a company.
+const COMPANY_CONTACT: u8 = 2;
 
 fn text(value: Option<&Personal>) -> &str {
     value.map(Personal::expose).unwrap_or_default()
@@ -308,6 +352,7 @@ fn import<'a>(
     scope: Scope,
     account: i32,
     applications: &Applications,
+    options: &'a ImportOptions,
     shape: ImportShape,
     rows: &'a [ImportRow],
 ) -> Result<(ImportHeader, Vec<Row<'a>>), UnknownApplication> {
@@ -331,7 +376,7 @@ fn import<'a>(
         .iter()
         .map(|row| Row {
             application_key: sent.then_some(application_key),
-            ..row_of(kind, shape, row, &accounts)
+            ..row_of(kind, shape, row, &accounts, options)
         })
         .collect();
     let mut header = ImportHeader {
@@ -359,6 +404,9 @@ fn import<'a>(
     if shape.accounts {
         // An account that is there already is never touched.
         header.account_fields_that_are_set = vec!["StatusCreateOnly"];
+        if !options.account_roles.is_empty() {
+            header.account_fields_that_are_set.push("RolesCreateOnly");
+        }
     }
     Ok((header, rows))
 }
@@ -368,11 +416,17 @@ fn row_of<'a>(
     shape: ImportShape,
     ImportRow { line, values }: &'a ImportRow,
     accounts: &[Uuid],
+    options: &'a ImportOptions,
 ) -> Row<'a> {
     let customer = kind == EntityKind::Customer;
     let groups = groups_set(shape);
     let has = |group| groups.has(group);
+    let kind = match shape.relations {
+        true => COMPANY_CONTACT,
+        false => PERSON,
+    };
     let mut row = Row {
+        kind: (customer && shape.insert).then_some(kind),
         id: line.id,
         code: has(FieldGroup::Code).then_some(&line.code),
         ..Row::default()
@@ -409,7 +463,12 @@ fn row_of<'a>(
     }
     if has(FieldGroup::PriceLists) {
         let codes = values.price_lists.iter();
-        row.price_lists = Some(codes.map(|code| CodeRow { code }).collect());
+        let is_exclusive = options.exclusive_price_lists;
+        row.price_lists = Some(
+            codes
+                .map(|code| PriceListRow { code, is_exclusive })
+                .collect(),
+        );
     }
     row.is_active = has(FieldGroup::Active).then_some(values.active);
     if has(FieldGroup::Flags) {
@@ -424,12 +483,13 @@ fn row_of<'a>(
         );
     }
     if has(FieldGroup::AdditionalInfo) {
+        // An information needs a value (norce-api §3.5), so that one which the ERP has emptied cannot be told.
         let infos = values.additional_info.iter();
         row.additional_info = Some(
             infos
-                .map(|(code, value)| InfoRow {
-                    code,
-                    value: text(value.as_ref()),
+                .filter_map(|(code, value)| {
+                    let value = value.as_ref()?.expose();
+                    Some(InfoRow { code, value })
                 })
                 .collect(),
         );
@@ -438,7 +498,17 @@ fn row_of<'a>(
         // Without the mark Norce deactivates every relation that the row does not name (norce-api §3.3).
         if customer {
             row.is_company_list_delta = Some(true);
-            row.companies = Some(line.company.iter().map(|id| IdRow { id: *id }).collect());
+            // The first company is the primary one. Of a customer that Norce has, the shop has chosen.
+            let is_primary = shape.insert.then_some(true);
+            let companies = line.company.iter();
+            row.companies = Some(
+                companies
+                    .map(|id| CompanyRow {
+                        id: *id,
+                        is_primary,
+                    })
+                    .collect(),
+            );
         } else {
             row.is_customer_list_delta = Some(true);
             row.customers = Some(line.contacts.iter().map(|id| IdRow { id: *id }).collect());
@@ -446,6 +516,10 @@ fn row_of<'a>(
     }
     if shape.accounts {
         let login_name = text(values.email.as_ref());
+        let roles = options.account_roles.iter().map(|code| RoleRow {
+            code,
+            is_active: true,
+        });
         row.accounts = Some(
             accounts
                 .iter()
@@ -453,6 +527,7 @@ fn row_of<'a>(
                     application_key: *application_key,
                     login_name,
                     status: "Active",
+                    roles: roles.clone().collect(),
                 })
                 .collect(),
         );
@@ -472,8 +547,15 @@ impl NorceImports for ConnectClient {
     ) -> Result<SubmittedImport, ImportError> {
         let prepared = || {
             let application = self.applications.of(scope)?;
-            let (header, rows) =
-                import(kind, scope, self.account, &self.applications, shape, rows)?;
+            let (header, rows) = import(
+                kind,
+                scope,
+                self.account,
+                &self.applications,
+                &self.options,
+                shape,
+                rows,
+            )?;
             let path = match kind {
                 EntityKind::Customer => IMPORT_CUSTOMERS,
                 EntityKind::Company => IMPORT_COMPANIES,
@@ -740,7 +822,7 @@ mod tests {
         answers: impl IntoIterator<Item = Answer>,
     ) -> (std::sync::Arc<Script>, ConnectClient) {
         let script = Script::new(answers);
-        let client = ConnectClient::new(script.api(), 77, applications());
+        let client = ConnectClient::new(script.api(), 77, applications(), ImportOptions::default());
         (script, client)
     }
 
@@ -781,6 +863,44 @@ mod tests {
         authorization: Bearer [token] 1
 
         [{"Id":5,"Code":"C00005"},{"Id":9,"Code":"Å \"9\""}]
+        "#);
+    }
+
+    #[tokio::test]
+    async fn an_inserted_contact_says_what_it_is_and_names_the_fields_of_its_company() {
+        let script = Script::new([taken()]);
+        let options = ImportOptions {
+            account_roles: vec!["B2C".to_owned()],
+            exclusive_price_lists: true,
+        };
+        let client = ConnectClient::new(script.api(), 77, applications(), options);
+        let mut row = lines().remove(0);
+        row.line.id = None;
+        row.line.company = Some(id(8));
+        row.line.fields = "price-lists,additional-info".parse().unwrap();
+        row.values = NorceFields {
+            email: Personal::parse("a@b.se"),
+            price_lists: vec!["VIP".to_owned()],
+            additional_info: [
+                ("segment".to_owned(), Personal::parse("GOLD")),
+                ("emptied".to_owned(), None),
+            ]
+            .into(),
+            ..NorceFields::default()
+        };
+        let shape = ImportShape::of(EntityKind::Customer, &row.line, true);
+        let rows = [row];
+        let submitted = client.import(EntityKind::Customer, Scope::Client, shape, &rows, minute());
+        submitted.await.unwrap();
+        insta::assert_snapshot!(script.request(), @r#"
+        POST https://shop.example/commerce/connect/4.0/Customer/ImportCustomers
+        application-id: 1
+        accept: application/json
+        content-type: application/json
+        x-stormconnect-header: {"AccountId":77,"CustomerFieldsThatAreSet":["Code","FirstName","MiddleName","LastName","EmailAddress","PhoneNumber","CellPhoneNumber","InvoiceAddress","PriceLists","IsActive","AdditionalInfo","Companies","Accounts"],"CompanyFieldsThatAreSet":["Id"],"AccountFieldsThatAreSet":["StatusCreateOnly","RolesCreateOnly"]}
+        authorization: Bearer [token] 1
+
+        [{"Type":2,"Code":"C00005","EmailAddress":"a@b.se","PhoneNumber":"","CellPhoneNumber":"","IsActive":false,"InvoiceAddress":{"CareOf":"","AddressLine1":"","AddressLine2":"","ZipCode":"","City":"","Region":""},"PriceLists":[{"Code":"VIP","IsExclusive":true}],"AdditionalInfo":[{"Code":"segment","Value":"GOLD"}],"IsCompanyListDelta":true,"Companies":[{"Id":8,"IsPrimary":true}],"Accounts":[{"ApplicationKey":"01010101-0101-0101-0101-010101010101","LoginName":"a@b.se","Status":"Active","Roles":[{"Code":"B2C","IsActive":true}]},{"ApplicationKey":"02020202-0202-0202-0202-020202020202","LoginName":"a@b.se","Status":"Active","Roles":[{"Code":"B2C","IsActive":true}]}]}]
         "#);
     }
 

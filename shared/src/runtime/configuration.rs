@@ -20,7 +20,10 @@ use crate::{
     domain::{CodePattern, ErpCodes, FieldGroups, FirstBindingWrites, Registers, Scope, Shops},
     erp::{ExtraFields, PersonRule},
     matching::SharedEmail,
-    norce::query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
+    norce::{
+        connect::ImportOptions,
+        query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
+    },
 };
 
 /// Everything that is wrong with the configuration, at once.
@@ -222,6 +225,8 @@ pub struct NorceSettings {
     /// `NORCE_INVOICE_ADDRESS_TYPE` and `NORCE_DELIVERY_ADDRESS_TYPE`: the `TypeId` of an address in Query. Norce's
     /// documents do not list the numbers (norce-api §5.2), so they can be set.
     pub address_types: AddressTypes,
+    /// `ACCOUNT_ROLES` and `PRICE_LISTS_EXCLUSIVE`, where imports are submitted.
+    pub imports: ImportOptions,
 }
 
 impl NorceSettings {
@@ -235,6 +240,8 @@ impl NorceSettings {
             environment.or_default("NORCE_INVOICE_ADDRESS_TYPE", DEFAULT_INVOICE_ADDRESS_TYPE);
         let delivery_address_type =
             environment.or_default("NORCE_DELIVERY_ADDRESS_TYPE", DEFAULT_DELIVERY_ADDRESS_TYPE);
+        let roles = environment.or_default("ACCOUNT_ROLES", String::new());
+        let exclusive_price_lists = environment.or_default("PRICE_LISTS_EXCLUSIVE", false);
         Some(Self {
             base_url: base_url?,
             scope: scope?,
@@ -244,8 +251,21 @@ impl NorceSettings {
                 invoice: invoice_address_type?,
                 delivery: delivery_address_type?,
             },
+            imports: ImportOptions {
+                account_roles: names(&roles?),
+                exclusive_price_lists: exclusive_price_lists?,
+            },
         })
     }
+}
+
+/// The names of a list, separated by commas.
+fn names(list: &str) -> Vec<String> {
+    let names = list.split(',').map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 macro_rules! word {

@@ -299,6 +299,7 @@ pub fn norce(
             api,
             settings.account_id,
             applications.clone(),
+            settings.imports.clone(),
         )),
     })
 }

@@ -178,6 +178,7 @@ async fn pass(
         secret_arn: String::new(),
         account_id: 17,
         address_types: shared::norce::query::AddressTypes::default(),
+        imports: shared::norce::connect::ImportOptions::default(),
     };
     let breakers = Arc::new(MemoryBreakers::default());
     let guard = Guard::new(breakers.clone(), Arc::new(SystemClock), Metrics::default());

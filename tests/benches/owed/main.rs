@@ -39,7 +39,7 @@ use shared::{
     erp::ExtraFields,
     http::{Deadline, Transport, TransportError},
     mappings::MemoryMappings,
-    norce::query::AddressTypes,
+    norce::{connect::ImportOptions, query::AddressTypes},
     owed::DynamoDbOwed,
     passes::MemoryPasses,
     queues::{MemoryQueue, Redrive},
@@ -206,6 +206,7 @@ async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
         secret_arn: String::new(),
         account_id: 17,
         address_types: AddressTypes::default(),
+        imports: ImportOptions::default(),
     };
     let breakers = Arc::new(AlwaysClosed);
     let guard = Guard::new(breakers.clone(), Arc::new(SystemClock), Metrics::default());

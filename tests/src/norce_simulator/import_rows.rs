@@ -841,6 +841,9 @@ impl Importer<'_> {
     ) -> Result<(), Refusal> {
         let mut infos = Vec::new();
         for row in rows {
+            if row.value.is_empty() {
+                return Err(format!("The information {} needs a value", row.code));
+            }
             let type_id = self.register.code(CodeList::InfoTypes, &row.code);
             let Some(type_id) =
                 self.known(type_id, || format!("There is no information {}", row.code))?

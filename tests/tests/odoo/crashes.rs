@@ -23,7 +23,7 @@ use shared::{
     erp::{Erp, odoo::Odoo},
     http::{Deadline, ReqwestTransport},
     mappings::{Mapping, Mappings, MemoryMappings},
-    norce::{NorceQuery, query::AddressTypes},
+    norce::{NorceQuery, connect::ImportOptions, query::AddressTypes},
     owed::MemoryOwed,
     queues::{Message, Queue, QueueError},
     runtime::{
@@ -153,6 +153,7 @@ fn norce(interruption: &Arc<Interruption>) -> (NorceSimulator, Arc<dyn NorceQuer
             secret_arn: String::new(),
             account_id: 17,
             address_types: AddressTypes::default(),
+            imports: ImportOptions::default(),
         },
         ClientSecret {
             client_id: "crashes".to_owned(),

@@ -1,12 +1,13 @@
 //! More than codes: the fields that the ERP owns, companies and their contacts, and records that Norce does not have.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use erp_full_pass::PassSettings;
 use serde_json::json;
 use shared::{
     domain::{ImportRequest, PassMode},
     mappings::{CodeDelivery, Mapping, Mappings},
+    norce::connect::ImportOptions,
     owed::{Owed, Reason, Stage, Subject},
 };
 use tests::{
@@ -119,7 +120,10 @@ async fn a_relation_to_a_company_that_norce_has_is_told_with_the_contact() {
     assert!(bundle.norce.companies_of(customer.id).contains(&company.id));
     let import = bundle.norce.imports().pop().unwrap();
     let row = &import.rows[0];
-    assert_eq!(row["Companies"], json!([{"Id": company.id}]));
+    assert_eq!(
+        row["Companies"],
+        json!([{"Id": company.id, "IsPrimary": true}])
+    );
     assert_eq!(row["IsCompanyListDelta"], true);
     // Somebody moves another customer into the company in Norce: a delta does not take it out again.
     let other = bundle.norce.add_customer(person(2));
@@ -146,7 +150,14 @@ async fn an_insert_of_a_contact_waits_for_its_company() {
     let company = bundle.norce.companies().remove(0).row;
     let customer = bundle.norce.customers().remove(0).row;
     assert_eq!(customer.customer_code, Some(contact.number));
-    assert!(bundle.norce.companies_of(customer.id).contains(&company.id));
+    let relations = bundle.norce.relations();
+    assert_eq!(relations.len(), 1);
+    assert_eq!(
+        (relations[0].company_id, relations[0].is_primary),
+        (company.id, true)
+    );
+    const COMPANY_CONTACT: i64 = 2;
+    assert_eq!(customer.type_id, COMPANY_CONTACT);
     bundle.pass(PassMode::Full).await;
     assert_eq!(owed(&bundle).await, []);
     assert!(bundle.norce.contract_notes().is_empty());
@@ -355,8 +366,13 @@ async fn who_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_whe
     let bundle = Bundle::new(&Options {
         pass: inserting(),
         create_accounts: true,
+        imports: ImportOptions {
+            account_roles: vec!["B2C".to_owned()],
+            ..ImportOptions::default()
+        },
         ..Options::default()
     });
+    bundle.norce.add_code(CodeList::Roles, "B2C", 5);
     let record = person_in_erp(&bundle, 1);
     // One word is no first and last name; without an address nobody can log in; the blocked are not let in.
     in_erp(
@@ -383,10 +399,12 @@ async fn who_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_whe
     assert_eq!(row.email_address.as_deref(), Some("Person.1@Example.com"));
     // One for each application, and only what says how it is created is set.
     assert_eq!(customers[0].accounts.len(), 2);
+    let roles: Vec<usize> = customers[0].roles.values().map(BTreeSet::len).collect();
+    assert_eq!(roles, [1, 1]);
     let import = &bundle.norce.imports()[0];
     assert_eq!(
         import.header["AccountFieldsThatAreSet"],
-        json!(["StatusCreateOnly"])
+        json!(["StatusCreateOnly", "RolesCreateOnly"])
     );
     assert!(bundle.norce.contract_notes().is_empty());
     // What was inserted is bound, and is not inserted again.

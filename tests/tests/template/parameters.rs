@@ -59,6 +59,8 @@ pub(crate) const EVERY_OPTION: &[(&str, &str)] = &[
     ),
     ("ImportUnknown", "true"),
     ("CreateAccounts", "true"),
+    ("AccountRoles", "B2C,NEWSLETTER"),
+    ("PriceListsExclusive", "true"),
     ("ImportBatchSize", "1500"),
     ("ImportGiveUpHours", "168"),
     ("DeltaSchedule", "cron(0/15 6-20 ? * MON-FRI *)"),
