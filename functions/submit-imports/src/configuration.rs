@@ -2,7 +2,7 @@ use shared::{
     domain::Shops,
     runtime::configuration::{
         ConfigurationError, Environment, ErpSettings, ImportSettings, InboxSettings, NorceSettings,
-        read_shops,
+        read_import_options, read_shops,
     },
 };
 
@@ -43,6 +43,7 @@ impl Configuration {
     pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         let shops = read_shops(&mut environment);
         let norce = NorceSettings::read(&mut environment);
+        let imports = read_import_options(&mut environment);
         let breakers_table = environment.required("BREAKERS_TABLE");
         let erp = ErpSettings::read(&mut environment, shops.as_ref());
         let import = ImportSettings::read(&mut environment);
@@ -56,7 +57,10 @@ impl Configuration {
         let configuration = (|| {
             Some(Self {
                 shops: shops?,
-                norce: norce?,
+                norce: NorceSettings {
+                    imports: imports?,
+                    ..norce?
+                },
                 breakers_table: breakers_table?,
                 erp: erp?,
                 import: import?,

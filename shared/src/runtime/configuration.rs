@@ -225,7 +225,7 @@ pub struct NorceSettings {
     /// `NORCE_INVOICE_ADDRESS_TYPE` and `NORCE_DELIVERY_ADDRESS_TYPE`: the `TypeId` of an address in Query. Norce's
     /// documents do not list the numbers (norce-api §5.2), so they can be set.
     pub address_types: AddressTypes,
-    /// `ACCOUNT_ROLES` and `PRICE_LISTS_EXCLUSIVE`, where imports are submitted.
+    /// What imports say that neither side has; read where they are submitted ([`read_import_options`]).
     pub imports: ImportOptions,
 }
 
@@ -240,8 +240,6 @@ impl NorceSettings {
             environment.or_default("NORCE_INVOICE_ADDRESS_TYPE", DEFAULT_INVOICE_ADDRESS_TYPE);
         let delivery_address_type =
             environment.or_default("NORCE_DELIVERY_ADDRESS_TYPE", DEFAULT_DELIVERY_ADDRESS_TYPE);
-        let roles = environment.or_default("ACCOUNT_ROLES", String::new());
-        let exclusive_price_lists = environment.or_default("PRICE_LISTS_EXCLUSIVE", false);
         Some(Self {
             base_url: base_url?,
             scope: scope?,
@@ -251,12 +249,19 @@ impl NorceSettings {
                 invoice: invoice_address_type?,
                 delivery: delivery_address_type?,
             },
-            imports: ImportOptions {
-                account_roles: names(&roles?),
-                exclusive_price_lists: exclusive_price_lists?,
-            },
+            imports: ImportOptions::default(),
         })
     }
+}
+
+/// Reads `ACCOUNT_ROLES` and `PRICE_LISTS_EXCLUSIVE`.
+pub fn read_import_options(environment: &mut Environment<'_>) -> Option<ImportOptions> {
+    let roles = environment.or_default("ACCOUNT_ROLES", String::new());
+    let exclusive_price_lists = environment.or_default("PRICE_LISTS_EXCLUSIVE", false);
+    Some(ImportOptions {
+        account_roles: names(&roles?),
+        exclusive_price_lists: exclusive_price_lists?,
+    })
 }
 
 /// The names of a list, separated by commas.
