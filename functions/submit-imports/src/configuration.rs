@@ -43,7 +43,7 @@ impl Configuration {
     pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         let shops = read_shops(&mut environment);
         let norce = NorceSettings::read(&mut environment);
-        let imports = read_import_options(&mut environment);
+        let options = read_import_options(&mut environment);
         let breakers_table = environment.required("BREAKERS_TABLE");
         let erp = ErpSettings::read(&mut environment, shops.as_ref());
         let import = ImportSettings::read(&mut environment);
@@ -58,7 +58,7 @@ impl Configuration {
             Some(Self {
                 shops: shops?,
                 norce: NorceSettings {
-                    imports: imports?,
+                    imports: options?,
                     ..norce?
                 },
                 breakers_table: breakers_table?,
