@@ -12,7 +12,7 @@ use shared::{
     erp::{Erp, ErpRecord, Party, PartyKind, Resource, UpdateOutcome, same_company},
     http::Deadline,
     mappings::{Binding, Bound, CodeDelivery, Mapping},
-    matching::{self, Conflict, ErpCandidate},
+    matching::{self, Conflict},
     owed::{NewOwed, Reason, Stage, Subject},
     runtime::configuration::CreateInErp,
 };
@@ -202,7 +202,7 @@ impl ChangeEvents {
 
     /// What a customer is in the ERP: what it was bound as, else a contact where it belongs to a company, else a
     /// person. `None`: a contact whose company is not in the ERP yet.
-    async fn kind(
+    pub(crate) async fn kind(
         &self,
         customer: &Customer,
         mapping: Option<&Mapping>,
@@ -415,18 +415,9 @@ impl ChangeEvents {
                 break;
             }
         }
-        let mut records = Vec::with_capacity(hits.len());
-        for (hit, owner) in hits.iter().zip(self.owners(entity, &hits).await?) {
-            records.push(ErpCandidate {
-                code: hit.code.clone(),
-                owner,
-                blocked: hit.blocked,
-                fits: self
-                    .belongs_to_party(entity.scope, party, hit, deadline)
-                    .await?,
-                made: false,
-            });
-        }
+        let records = self
+            .candidates_by_code(entity, party, &hits, deadline)
+            .await?;
         match matching::by_code(entity, code, &records) {
             matching::Verdict::Match(place) => Ok(hits.into_iter().nth(place)),
             matching::Verdict::Create
