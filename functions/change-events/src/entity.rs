@@ -430,13 +430,13 @@ impl ChangeEvents {
         }
     }
 
-    /// Binds, or says which entity already holds the code (P3).
+    /// Binds, where nobody else holds the code or the record (P3).
     pub(crate) async fn bind(&self, entity: EntityRef, binding: &Binding) -> Result<(), Failure> {
         let bound = self.mappings.bind(entity, binding.clone()).await?;
         self.accepted(entity, &binding.code, bound).await
     }
 
-    /// Whether the store accepted a binding, and otherwise the entity that already holds its code or record.
+    /// Whether the store accepted a binding, and otherwise what follows.
     pub(crate) async fn accepted(
         &self,
         entity: EntityRef,
@@ -445,12 +445,13 @@ impl ChangeEvents {
     ) -> Result<(), Failure> {
         let detail = match bound {
             Bound::Done => return Ok(()),
-            Bound::CodeTaken { by } => format!(
-                "the ERP's code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
-            ),
-            Bound::RecordTaken { by } => format!(
-                "the ERP record with code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
-            ),
+            // The next look finds whose the record is, and the rule says what follows.
+            Bound::CodeTaken { by } | Bound::RecordTaken { by } => {
+                return Err(Failure::later(
+                    WaitsFor::OtherWriter,
+                    format!("the ERP record with code {code} was bound to {by} meanwhile"),
+                ));
+            }
             Bound::OtherCode { code: other } => {
                 format!("{entity} is bound to code {other} and is not bound to {code} as well")
             }
