@@ -9,7 +9,7 @@ use shared::{
     Consistency,
     domain::{
         Cause, ChangeMessage, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups,
-        Fingerprint, ImportLine, ImportRequest, NorceId, Scope,
+        Fingerprint, ImportLine, ImportRequest, NorceId, PartyField, Scope,
     },
     mappings::{Binding, Bound, CodeDelivery, Mapping},
     owed::{NewOwed, Reason, Stage, Subject},
@@ -78,6 +78,9 @@ pub(crate) struct Tell {
     /// The record that the entity was bound to before, which the ERP does not have any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replaces: Option<Box<ErpId>>,
+    /// For a plan's line: the fields that are known to differ, where an entity is bound and the ERP keeps its values.
+    #[serde(skip)]
+    pub(crate) kept: Option<Vec<PartyField>>,
 }
 
 #[expect(
@@ -192,6 +195,7 @@ impl Action {
             let mut line = PlanLine::new(group, tell.kind, Some(&tell.record), Some(&tell.code));
             line.norce_id = tell.id;
             line.fields = (!tell.fields.is_empty()).then(|| tell.fields.to_string());
+            line.kept.clone_from(&tell.kept);
             line.reason = tell.waits_for.as_ref().map(waiting);
             if let Some(gone) = &tell.replaces {
                 line.reason = Some(format!(
