@@ -22,7 +22,7 @@ use shared::{
     Consistency,
     domain::{
         Code, CodeCase, EntityKind, EntityRef, ErpCodes, ErpId, FieldGroup, FieldGroups,
-        Fingerprint, Names, NaturalKey, NorceId, PartyField, Resource,
+        Fingerprint, Names, NaturalKey, NorceId, Resource,
     },
     erp::{CompanyKey, Erp, ErpRecord, changed_groups},
     http::Deadline,
@@ -37,7 +37,7 @@ use shared::{
 
 use crate::{
     ErpFullPass,
-    action::{Action, Tell, What},
+    action::{Action, Kept, Tell, What},
     failure::Halt,
     report::PlanLine,
     walk::Timed,
@@ -224,7 +224,7 @@ impl Rules<'_> {
             waits_for: None,
             fingerprint,
             replaces: None,
-            kept: None,
+            kept: Kept::Nothing,
         }
     }
 
@@ -844,9 +844,8 @@ impl Rules<'_> {
         self.with_company(tell, record, run, deadline).await
     }
 
-    /// The fields that the first binding of an entity leaves as the record has them, as far as the look-up tells; `None`:
-    /// the shop's values are written.
-    fn kept(&self, record: &ErpRecord, found: &Found) -> Option<Vec<PartyField>> {
+    /// What the first binding of an entity leaves as the record has it, as far as the look-up tells.
+    fn kept(&self, record: &ErpRecord, found: &Found) -> Kept {
         let kind = record.entity_kind();
         let writes = self.pass.settings.first_binding_writes;
         let writes = match (kind, record.id.resource) {
@@ -855,7 +854,7 @@ impl Rules<'_> {
             (EntityKind::Company, _) => writes.companies,
         };
         if writes {
-            return None;
+            return Kept::Nothing;
         }
         // Only customers have one key, so that another one is another value. Where one side has none, nothing is kept.
         let (of_record, of_norce) = (record.keys(kind), &found.keys);
@@ -863,7 +862,7 @@ impl Rules<'_> {
             && !of_record.is_empty()
             && !of_norce.is_empty()
             && !of_record.iter().any(|key| of_norce.contains(key));
-        Some(differs.then_some(PartyField::Email).into_iter().collect())
+        if differs { Kept::Email } else { Kept::Unnamed }
     }
 
     /// A record that Norce does not have. One of several with the same key is not inserted: Norce would take the second
