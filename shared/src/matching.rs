@@ -1,5 +1,6 @@
 //! Matching: which ERP record is which customer or company of Norce. One rule for every flow, without I/O: the first
-//! order, a change, an order, a pass and `explain` gather the same facts and ask here, so that no two of them disagree.
+//! order, a change, an order, a pass, `explain`, `import-mappings` and `rebind` gather the same facts and ask here, so that
+//! no two of them disagree.
 //!
 //! A match by code is a statement of a person or of an earlier import. A match by key (e-mail address, organisation or
 //! VAT number) is made only where the key says who it is: one entity of Norce has it, one record of the ERP has it, and
@@ -220,7 +221,8 @@ pub enum Conflict {
         /// It.
         code: Code,
     },
-    /// The record with the code cannot be this entity: a contact of another organisation.
+    /// The record with the code cannot be this entity: a contact of another organisation, or an organisation with another
+    /// number.
     CodeDoesNotFit {
         /// It.
         code: Code,
@@ -280,6 +282,9 @@ impl Conflict {
             ),
             Self::CodeOfForgotten { code } => format!(
                 "Norce has code {code} for {subject}, and it belonged to a forgotten customer: remove the code in Norce, or put another one there"
+            ),
+            Self::CodeDoesNotFit { code } if matches!(kind, EntityKind::Company) => format!(
+                "Norce has code {code} for {subject}, and the ERP record with it has another organisation number: correct the code in Norce, or the number on the side where it is wrong"
             ),
             Self::CodeDoesNotFit { code } => format!(
                 "Norce has code {code} for {subject}, and in the ERP it is a contact of another organisation: correct the code in Norce, relate {subject} to that organisation there, or move the contact in the ERP"

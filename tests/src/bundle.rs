@@ -517,6 +517,7 @@ impl Bundle {
             settings: PassSettings {
                 erp_owns: options.erp_owns,
                 matching: options.matching.clone(),
+                first_binding_writes: options.first_binding_writes,
                 ..options.pass.clone()
             },
             breakers: breakers.clone(),

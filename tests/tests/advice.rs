@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 use shared::{
     domain::{PassMode, Resource},
     mappings::{Binding, Mapping, Mappings},
-    owed::Owed,
+    owed::{Owed, Subject},
 };
 use tests::{
     bundle::{Bundle, Options, UNTIL_OWED, customer},
+    business_central_simulator::{CustomerRecord, NumberSeries},
     norce_simulator::{NewCustomer, NewOrder},
 };
 use uuid::Uuid;
@@ -333,6 +334,90 @@ async fn every_way_that_an_owed_text_names_clears_it() {
             }
             scene.assert_agreed(&way).await;
         }
+    }
+}
+
+/// The ERP gives the code that Anna is bound to out again, to the record of somebody else's first order. Returns whose.
+async fn code_given_out_again(scene: &Scene) -> i64 {
+    let company = scene.bundle.erp_company();
+    let again = NumberSeries::starting_at(&scene.code);
+    let configured = scene
+        .bundle
+        .erp
+        .configure_company(company, |settings| settings.customer_numbers = again);
+    configured.unwrap();
+    let berta = scene.bundle.norce.add_customer(person(2));
+    scene.bundle.norce.place_order(order_of(berta));
+    scene.bundle.quiet_within(UNTIL_OWED).await;
+    berta
+}
+
+/// How a code becomes free in the ERP, and what the text says that a person then does.
+const CODE_FREED: [(&str, Act, Act); 2] = [
+    (
+        "was renamed in the ERP, the next pass settles this",
+        |scene| {
+            Box::pin(async {
+                let company = scene.bundle.erp_company();
+                let renamed = scene.bundle.erp.rename_customer(company, scene.first, "B9");
+                renamed.unwrap();
+            })
+        },
+        |scene| {
+            Box::pin(async {
+                scene.bundle.pass(PassMode::Delta).await;
+            })
+        },
+    ),
+    (
+        "was deleted there, remove code",
+        |scene| Box::pin(async { scene.delete_in_erp(scene.first) }),
+        |scene| Box::pin(async { scene.put_code_in_norce(None) }),
+    ),
+];
+
+/// Nobody is a duplicate of anybody there, and two customers are not to be merged for it.
+#[tokio::test(start_paused = true)]
+async fn p15_the_text_about_a_code_that_the_erp_gave_out_again_leads_to_a_record_for_each() {
+    for (says, free, follow) in CODE_FREED {
+        let scene = Scene::new(false).await;
+        free(&scene).await;
+        let berta = code_given_out_again(&scene).await;
+        let records_of_berta = || {
+            let records = scene.bundle.erp.customers(scene.bundle.erp_company());
+            let is_hers = |record: &CustomerRecord| record.email == "anna.2@example.com";
+            records.into_iter().filter(is_hers).collect::<Vec<_>>()
+        };
+        // Tried again by itself, it makes no second record (P2).
+        for _ in 0..3 {
+            let owed = scene.owed().await;
+            let [owed] = owed.as_slice() else {
+                panic!("{says}: {owed:#?}");
+            };
+            assert_eq!(owed.subject, Subject::Entity(customer(berta)), "{owed:#?}");
+            assert!(owed.detail.contains(says), "{says}: {owed:#?}");
+            let other = customer(scene.anna).to_string();
+            assert!(owed.detail.contains(&other), "{owed:#?}");
+            assert_eq!(records_of_berta().len(), 1, "{says}");
+            tokio::time::sleep(DAY).await;
+            scene.bundle.retry_owed().await;
+            scene.bundle.quiet_within(UNTIL_OWED).await;
+        }
+        follow(&scene).await;
+        scene.two_days_pass().await;
+        scene.assert_agreed(says).await;
+        let records = records_of_berta();
+        let [record] = records.as_slice() else {
+            panic!("{says}: {records:#?}");
+        };
+        let mapping = scene.bundle.mappings.get(customer(berta)).await.unwrap();
+        let Some(Mapping::Bound(binding)) = mapping else {
+            panic!("{says}: {mapping:#?}");
+        };
+        assert_eq!(binding.erp_id.id, record.id.to_string(), "{says}");
+        let in_norce = scene.bundle.norce.customer(berta).unwrap();
+        assert_eq!(in_norce.row.customer_code.as_ref(), Some(&record.number));
+        assert_ne!(scene.code_in_norce().as_ref(), Some(&record.number));
     }
 }
 

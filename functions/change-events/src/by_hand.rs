@@ -1,17 +1,23 @@
-//! What a person changes about who is who. The store's conditions are the same as for everybody else; what a person may do
-//! beyond them is end a binding.
+//! What a person changes about who is who. The rule and the store's conditions are the same as for everybody else; what a
+//! person may do beyond them is end a binding.
+
+use std::slice;
 
 use shared::{
-    domain::{Cause, Code, EntityKind, EntityRef, ErpId, Resource},
-    erp::ErpRecord,
+    domain::{Cause, Code, EntityKind, EntityRef, ErpCodes, ErpId, Resource},
+    erp::{ErpRecord, Party, PartyKind},
     http::Deadline,
     mappings::{Binding, Bound, CodeDelivery, Mapping},
+    matching::{self, Conflict},
+    norce::Asked,
     owed::Reason,
 };
 
 use crate::{
     ChangeEvents, Done, Verdict,
+    create::Origin,
     failure::{Failure, WaitsFor},
+    party,
 };
 
 /// How a person names an ERP record.
@@ -21,6 +27,25 @@ pub enum RecordName {
     Code(Code),
     /// By its immutable id.
     Id(ErpId),
+}
+
+/// What a person says about an entity that is not bound: which ERP record it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The customer or company.
+    pub entity: EntityRef,
+    /// The immutable id of its record.
+    pub record: ErpId,
+    /// The code that the record has.
+    pub code: Code,
+}
+
+/// An entity as Norce has it, for somebody who says which record it is.
+struct Claimant {
+    code: Option<Code>,
+    party: Party,
+    /// The company whose contact it is, where that is not bound to an ERP record.
+    unbound_company: Option<EntityRef>,
 }
 
 /// What a person asked for and cannot be done. Nothing is put on the list of what is owed.
@@ -94,7 +119,8 @@ impl ChangeEvents {
             _ => {}
         }
         let record = self.named(entity, to, deadline).await?;
-        let in_norce = self.code_in_norce(entity, deadline).await?;
+        let claimant = self.claimant(entity, deadline).await?;
+        self.can_be(entity, &claimant, &record, deadline).await?;
         let bound = match &mapping {
             Some(Mapping::Bound(binding)) => Some(binding),
             _ => None,
@@ -105,7 +131,9 @@ impl ChangeEvents {
                 record.code
             )));
         }
-        let former = in_norce.or_else(|| bound.map(|bound| bound.code.clone()));
+        let former = claimant
+            .code
+            .or_else(|| bound.map(|bound| bound.code.clone()));
         let binding = Binding {
             former_code: former.filter(|former| *former != record.code),
             replaced_code: bound
@@ -125,9 +153,7 @@ impl ChangeEvents {
         match outcome {
             Bound::Done => {}
             Bound::CodeTaken { by } | Bound::RecordTaken { by } => {
-                return Err(refused(format!(
-                    "the ERP record with code {code} belongs to {by}: unbind or rebind {by} first, if it is not that record"
-                )));
+                return Err(refused(bound_to_another(&code, by)));
             }
             Bound::Forgotten => {
                 return Err(refused(format!(
@@ -172,10 +198,10 @@ impl ChangeEvents {
                 }
             }
         }
-        let kind = entity.kind;
         let Some(record) = records.pop() else {
             return Err(refused(format!(
-                "the ERP has no such record that a {kind} could be: see its code or id in the ERP"
+                "the ERP has no such record that a {} could be: see its code or id in the ERP",
+                entity.kind
             )));
         };
         if !records.is_empty() {
@@ -184,37 +210,253 @@ impl ChangeEvents {
                 record.code
             )));
         }
-        if record.entity_kind() != kind {
-            return Err(refused(format!(
-                "the ERP record with code {} is a {}, and {entity} is a {kind}: correct its type in the ERP, or name another record",
-                record.code,
-                record.entity_kind()
-            )));
-        }
         Ok(record)
     }
 
-    async fn code_in_norce(
+    /// Binds an entity that is not bound to the record that a person says it is, if it can be that record. Nothing is put
+    /// on the list of what is owed.
+    pub async fn bind_by_hand(&self, claim: &Claim, deadline: Deadline) -> Verdict {
+        self.bind_claim(claim, deadline).await.into()
+    }
+
+    async fn bind_claim(&self, claim: &Claim, deadline: Deadline) -> Result<Done, Failure> {
+        let Claim {
+            entity,
+            record: id,
+            code,
+        } = claim;
+        let (entity, erp) = (*entity, self.erp(claim.entity.scope)?);
+        let Some(record) = erp.get(id, deadline).await? else {
+            return Err(refused(format!(
+                "the ERP has no {} with id {}: correct the id of the record",
+                id.resource, id.id
+            )));
+        };
+        let case = erp.capabilities().code_case;
+        if !code.is(&record.code, case) {
+            return Err(refused(format!(
+                "the ERP's {} with id {} has code {}, not {code}: correct the code or the id of the record",
+                id.resource, id.id, record.code
+            )));
+        }
+        let claimant = self.claimant(entity, deadline).await?;
+        self.can_be(entity, &claimant, &record, deadline).await?;
+        let is_in_norce = |it: &Code| it.is(&record.code, case);
+        let binding = match &claimant.code {
+            Some(in_norce) if is_in_norce(in_norce) => {
+                let at = self.clock.now();
+                let delivery = CodeDelivery::Confirmed { at };
+                Binding::new(record.code.clone(), record.id.clone(), delivery)
+            }
+            in_norce => {
+                if let Some(in_norce) = in_norce {
+                    self.gives_way(entity, in_norce, &claimant.party, &record, deadline)
+                        .await?;
+                }
+                let (code, id) = (record.code.clone(), record.id.clone());
+                Binding {
+                    former_code: in_norce.clone(),
+                    replaced_code: in_norce.clone(),
+                    ..Binding::new(code, id, CodeDelivery::Pending)
+                }
+            }
+        };
+        match self.mappings.bind(entity, binding.clone()).await? {
+            Bound::Done => {}
+            Bound::CodeTaken { by } | Bound::RecordTaken { by } => {
+                return Err(refused(bound_to_another(&binding.code, by)));
+            }
+            Bound::Forgotten => {
+                return Err(refused(format!(
+                    "{entity}, or a customer that had code {}, is forgotten and is never bound again: leave it out",
+                    binding.code
+                )));
+            }
+            Bound::OtherCode { code } => {
+                return Err(refused(format!(
+                    "{entity} is bound to code {code} or to another ERP record: where that is wrong, unbind or rebind it first"
+                )));
+            }
+        }
+        self.list(entity.scope, &record).await?;
+        Ok(Done::new(
+            Origin::Bound.outcome(),
+            format!("bound to code {}", binding.code),
+        ))
+    }
+
+    /// Whether another code that Norce has for an entity gives way to a record's: one that is not the ERP's does, and any
+    /// other is not overwritten (P3).
+    async fn gives_way(
         &self,
         entity: EntityRef,
+        in_norce: &Code,
+        party: &Party,
+        record: &ErpRecord,
         deadline: Deadline,
-    ) -> Result<Option<Code>, Failure> {
-        let code = match entity.kind {
+    ) -> Result<(), Failure> {
+        let erp_codes = &self.policy.matching.erp_codes;
+        let gives_way = !erp_codes.may_be(in_norce)
+            || *erp_codes == ErpCodes::Known
+                && self
+                    .with_code(entity, in_norce, party, deadline)
+                    .await?
+                    .is_none();
+        if gives_way {
+            return Ok(());
+        }
+        Err(refused(format!(
+            "Norce has code {in_norce} for {entity}, and the ERP record has code {}: name the record with code {in_norce}, or correct the code in Norce or remove it there",
+            record.code
+        )))
+    }
+
+    /// An entity that a person may bind.
+    async fn claimant(&self, entity: EntityRef, deadline: Deadline) -> Result<Claimant, Failure> {
+        let capabilities = self.erp(entity.scope)?.capabilities();
+        let unknown = || {
+            refused(format!(
+                "Norce does not have {entity}: correct its id or its register, or leave it out"
+            ))
+        };
+        match entity.kind {
             EntityKind::Customer => {
                 let customer = self.norce.customer(entity, deadline).await?;
-                customer.map(|customer| (customer.forgotten, customer.code))
+                let customer = customer.ok_or_else(unknown)?;
+                if customer.forgotten {
+                    return Err(refused(format!(
+                        "{entity} is forgotten in Norce and is never bound again: leave it out"
+                    )));
+                }
+                if let Some(into) = customer.merged_into {
+                    return Err(refused(format!(
+                        "{entity} was merged into {into} in Norce: name {into} instead"
+                    )));
+                }
+                let kind = self.kind(&customer, None).await?;
+                Ok(Claimant {
+                    unbound_company: match kind {
+                        Some(_) => None,
+                        None => customer.main_company(),
+                    },
+                    party: party::of_customer(
+                        &customer,
+                        kind.unwrap_or(PartyKind::Person),
+                        capabilities,
+                    )?,
+                    code: customer.code,
+                })
             }
             EntityKind::Company => {
                 let company = self.norce.company(entity, deadline).await?;
-                company.map(|company| (false, company.code))
+                let company = company.ok_or_else(unknown)?;
+                Ok(Claimant {
+                    party: party::of_company(&company, capabilities)?,
+                    code: company.code,
+                    unbound_company: None,
+                })
             }
-        };
-        match code {
-            Some((false, code)) => Ok(code),
-            Some((true, _)) => Err(refused(format!(
-                "{entity} is forgotten in Norce and is never bound again"
-            ))),
-            None => Err(refused(format!("Norce does not have {entity}"))),
         }
     }
+
+    /// Whether an entity can be the record that a person says it is: what the code of a record in Norce is held to as well
+    /// ([`matching::by_code`]). Where Norce does not have the code for it, the record also has to be of its kind, and
+    /// nobody else in Norce has the code.
+    async fn can_be(
+        &self,
+        entity: EntityRef,
+        claimant: &Claimant,
+        record: &ErpRecord,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        let EntityRef { kind, scope, .. } = entity;
+        let case = self.erp(scope)?.capabilities().code_case;
+        let code = &record.code;
+        let is_in_norce = claimant.code.as_ref().is_some_and(|it| it.is(code, case));
+        let is_contact = record.id.resource == Resource::Contact;
+        if is_contact && let Some(company) = claimant.unbound_company {
+            return Err(refused(format!(
+                "the ERP record with code {code} is a contact, and {entity} belongs to {company} in Norce, which is not bound to an ERP record: bind {company} by a line of `import-mappings`, together with {entity} or before it"
+            )));
+        }
+        let is = match record.organisation {
+            true => EntityKind::Company,
+            false => EntityKind::Customer,
+        };
+        // By its code a record is what Norce says, but the organisation of a contact can have the same code.
+        let follows_norce = is_in_norce && !is_contact && claimant.unbound_company.is_none();
+        if is != kind && !follows_norce {
+            return Err(refused(format!(
+                "the ERP record with code {code} is a {is}, and {entity} is a {kind}: correct its type in the ERP, or name another record"
+            )));
+        }
+        let records = slice::from_ref(record);
+        let candidates = self
+            .candidates_by_code(entity, &claimant.party, records, deadline)
+            .await?;
+        match matching::by_code(entity, code, &candidates) {
+            matching::Verdict::Match(_) if is_in_norce => Ok(()),
+            matching::Verdict::Match(_) => self.is_free_in_norce(entity, code, deadline).await,
+            matching::Verdict::Create | matching::Verdict::Wait => Err(refused(format!(
+                "the ERP has no record with code {code}: name another record"
+            ))),
+            matching::Verdict::Conflict(conflict) => Err(refused(match conflict {
+                Conflict::CodeOfAnother { code, owner } => bound_to_another(&code, owner),
+                Conflict::CodeOfForgotten { code } => of_forgotten(&code),
+                Conflict::CodeDoesNotFit { code } if kind == EntityKind::Company => format!(
+                    "the ERP record with code {code} has another organisation number than {entity} in Norce: name another record, or correct the number where it is wrong"
+                ),
+                Conflict::CodeDoesNotFit { code } => format!(
+                    "the ERP record with code {code} belongs to another organisation than {entity} in Norce: name another record, relate {entity} to that organisation in Norce, or move the contact in the ERP"
+                ),
+                other => other.about(kind, &entity),
+            })),
+        }
+    }
+
+    /// Whether Norce has a record's code for no other entity: the record would be that one's.
+    async fn is_free_in_norce(
+        &self,
+        entity: EntityRef,
+        code: &Code,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        let EntityRef { kind, scope, .. } = entity;
+        let case = self.erp(scope)?.capabilities().code_case;
+        let asked = [Asked {
+            code: code.clone(),
+            keys: Vec::new(),
+        }];
+        let found = self.norce.look_up(kind, scope, &asked, deadline).await?;
+        let mut holders = found.found.iter().filter(|found| {
+            found.id != entity.id && found.code.as_ref().is_some_and(|it| it.is(code, case))
+        });
+        match holders.next() {
+            None => Ok(()),
+            Some(found) if found.forgotten => Err(refused(of_forgotten(code))),
+            Some(found) => {
+                let owner = EntityRef {
+                    id: found.id,
+                    ..entity
+                };
+                Err(refused(format!(
+                    "Norce has code {code} for {owner}, so that its ERP record is not {entity}'s: name another record, or remove the code from {owner} in Norce"
+                )))
+            }
+        }
+    }
+}
+
+/// A record that belonged to a forgotten customer (P12).
+fn of_forgotten(code: &Code) -> String {
+    format!(
+        "the ERP record with code {code} belonged to a forgotten customer and is never bound again: name another record"
+    )
+}
+
+/// A record that another entity is bound to.
+fn bound_to_another(code: &Code, by: EntityRef) -> String {
+    format!(
+        "the ERP record with code {code} belongs to {by}: name another record, or unbind or rebind {by} first, if it is not that record"
+    )
 }

@@ -100,12 +100,31 @@ impl ChangeEvents {
         Ok((records, others.collect()))
     }
 
-    /// Whose records of the ERP are, as far as the mappings know.
-    pub(crate) async fn owners(
+    /// Records of the ERP with a code that is said to be an entity's, as candidates for it, in their order.
+    pub(crate) async fn candidates_by_code(
         &self,
         entity: EntityRef,
+        party: &Party,
         hits: &[ErpRecord],
-    ) -> Result<Vec<Owner>, Failure> {
+        deadline: Deadline,
+    ) -> Result<Vec<ErpCandidate>, Failure> {
+        let mut records = Vec::with_capacity(hits.len());
+        for (hit, owner) in hits.iter().zip(self.owners(entity, hits).await?) {
+            records.push(ErpCandidate {
+                code: hit.code.clone(),
+                owner,
+                blocked: hit.blocked,
+                fits: self
+                    .belongs_to_party(entity.scope, party, hit, deadline)
+                    .await?,
+                made: false,
+            });
+        }
+        Ok(records)
+    }
+
+    /// Whose records of the ERP are, as far as the mappings know.
+    async fn owners(&self, entity: EntityRef, hits: &[ErpRecord]) -> Result<Vec<Owner>, Failure> {
         let EntityRef { kind, scope, .. } = entity;
         let named: Vec<_> = hits
             .iter()
@@ -120,7 +139,7 @@ impl ChangeEvents {
 
     /// Whether the records with a code are this party: in an ERP a code can be that of a contact of another organisation,
     /// or of a vendor's.
-    pub(crate) async fn belongs_to_party(
+    async fn belongs_to_party(
         &self,
         scope: Scope,
         party: &Party,

@@ -12,15 +12,16 @@
 //! the earlier create carried. Otherwise a person has to look. With `ERP_CODE_PATTERN`, or where the adapter's creates are
 //! idempotent, none of this waiting is needed: the ERP itself makes no second record.
 
-use std::fmt;
+use std::{fmt, slice};
 
 use shared::{
+    Consistency,
     domain::{Code, EntityRef},
     erp::{CreateOutcome, Erp, ErpRecord, IdempotencyKey, NaturalKey, Party},
     http::Deadline,
     mappings::key_index::MAX_HOLDERS,
-    mappings::{Binding, CodeDelivery, Reservation, Reserved},
-    matching::{self, Verdict},
+    mappings::{Binding, Bound, CodeDelivery, Reservation, Reserved},
+    matching::{self, ErpCandidate, Owner, Verdict},
     owed::Reason,
     record_finder::{Lookup, RecordFinder},
 };
@@ -183,7 +184,7 @@ impl ChangeEvents {
                 // With another fingerprint an update follows, which brings the delivery addresses.
                 sent.delivery_addresses = sent.delivery_addresses.filter(Vec::is_empty);
                 binding.shop_fingerprint = Some(self.shop_fingerprint(&sent)?);
-                self.bind(entity, &binding).await?;
+                self.bind_made(entity, &binding).await?;
                 self.list(entity.scope, &record).await?;
                 Ok((binding, Origin::Created))
             }
@@ -278,6 +279,9 @@ impl ChangeEvents {
             record.made = hit.image.name.as_ref() == Some(&party.name)
                 && self.made_by(attempts, hit, entity, party).map_err(stop)?;
         }
+        self.refuse_code_given_out_again(entity, &records, &hits)
+            .await
+            .map_err(stop)?;
         match matching::by_key(entity, &records, &others, self.policy.matching.shared_email) {
             Verdict::Match(place) => {
                 let is_ours = records.get(place).is_some_and(|record| record.made);
@@ -406,10 +410,59 @@ impl ChangeEvents {
             // With another fingerprint an update follows.
             binding.shop_fingerprint = Some(self.fingerprints.of(&"made by an earlier attempt")?);
         }
-        self.bind(entity, &binding).await?;
+        match found.is_ours {
+            true => self.bind_made(entity, &binding).await?,
+            false => self.bind(entity, &binding).await?,
+        }
         self.list(entity.scope, &found.record).await?;
         Ok(binding)
     }
+
+    /// Binds an entity to the record that its own create has made. The ERP may have given the record a code that another
+    /// entity is bound to, with a record that was renamed or deleted since.
+    async fn bind_made(&self, entity: EntityRef, binding: &Binding) -> Result<(), Failure> {
+        match self.mappings.bind(entity, binding.clone()).await? {
+            Bound::CodeTaken { by } => Err(given_out_again(entity, &binding.code, by)),
+            bound => self.accepted(entity, &binding.code, bound).await,
+        }
+    }
+
+    /// Refuses to create a second record where an earlier create has made one whose code is another entity's: by its
+    /// mapping, or in Norce. A record that another entity is bound to is that one's.
+    async fn refuse_code_given_out_again(
+        &self,
+        entity: EntityRef,
+        records: &[ErpCandidate],
+        hits: &[ErpRecord],
+    ) -> Result<(), Failure> {
+        for (record, hit) in records.iter().zip(hits) {
+            let Owner::Entity(by) = record.owner else {
+                continue;
+            };
+            if !record.made || by == entity {
+                continue;
+            }
+            let ids = slice::from_ref(&hit.id);
+            let faces = self
+                .mappings
+                .records(entity.scope, ids, Consistency::Strong);
+            let face = faces.await?.into_iter().flatten().next();
+            if face.and_then(|face| face.id).is_none() {
+                return Err(given_out_again(entity, &record.code, by));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The ERP has given a code to the record of an entity while another one has it, and neither is written over (P3).
+fn given_out_again(entity: EntityRef, code: &Code, by: EntityRef) -> Failure {
+    Failure::owed(
+        Reason::Conflict,
+        format!(
+            "the ERP has given code {code} to the record of {entity}, and {by} has that code too, from another record: where that one was renamed in the ERP, the next pass settles this; where it was deleted there, remove code {code} from {by} in Norce; where both records have the code, give one of them another one in the ERP"
+        ),
+    )
 }
 
 fn binding(record: &ErpRecord, keys: &Keys) -> Binding {

@@ -12,7 +12,7 @@ use shared::{
     erp::{Erp, ErpRecord, Party, PartyKind, Resource, UpdateOutcome, same_company},
     http::Deadline,
     mappings::{Binding, Bound, CodeDelivery, Mapping},
-    matching::{self, Conflict, ErpCandidate},
+    matching::{self, Conflict},
     owed::{NewOwed, Reason, Stage, Subject},
     runtime::configuration::CreateInErp,
 };
@@ -205,7 +205,7 @@ impl ChangeEvents {
 
     /// What a customer is in the ERP: what it was bound as, else a contact where it belongs to a company, else a
     /// person. `None`: a contact whose company is not in the ERP yet.
-    async fn kind(
+    pub(crate) async fn kind(
         &self,
         customer: &Customer,
         mapping: Option<&Mapping>,
@@ -422,18 +422,9 @@ impl ChangeEvents {
                 break;
             }
         }
-        let mut records = Vec::with_capacity(hits.len());
-        for (hit, owner) in hits.iter().zip(self.owners(entity, &hits).await?) {
-            records.push(ErpCandidate {
-                code: hit.code.clone(),
-                owner,
-                blocked: hit.blocked,
-                fits: self
-                    .belongs_to_party(entity.scope, party, hit, deadline)
-                    .await?,
-                made: false,
-            });
-        }
+        let records = self
+            .candidates_by_code(entity, party, &hits, deadline)
+            .await?;
         match matching::by_code(entity, code, &records) {
             matching::Verdict::Match(place) => Ok(hits.into_iter().nth(place)),
             matching::Verdict::Create
@@ -446,13 +437,13 @@ impl ChangeEvents {
         }
     }
 
-    /// Binds, or says which entity already holds the code (P3).
+    /// Binds, where nobody else holds the code or the record (P3).
     pub(crate) async fn bind(&self, entity: EntityRef, binding: &Binding) -> Result<(), Failure> {
         let bound = self.mappings.bind(entity, binding.clone()).await?;
         self.accepted(entity, &binding.code, bound).await
     }
 
-    /// Whether the store accepted a binding, and otherwise the entity that already holds its code or record.
+    /// Whether the store accepted a binding, and otherwise what follows.
     pub(crate) async fn accepted(
         &self,
         entity: EntityRef,
@@ -461,12 +452,13 @@ impl ChangeEvents {
     ) -> Result<(), Failure> {
         let detail = match bound {
             Bound::Done => return Ok(()),
-            Bound::CodeTaken { by } => format!(
-                "the ERP's code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
-            ),
-            Bound::RecordTaken { by } => format!(
-                "the ERP record with code {code} belongs to {by} already: one of the two is a duplicate; merge them in Norce or correct a code"
-            ),
+            // The next look finds whose the record is, and the rule says what follows.
+            Bound::CodeTaken { by } | Bound::RecordTaken { by } => {
+                return Err(Failure::later(
+                    WaitsFor::OtherWriter,
+                    format!("the ERP record with code {code} was bound to {by} meanwhile"),
+                ));
+            }
             Bound::OtherCode { code: other } => {
                 format!("{entity} is bound to code {other} and is not bound to {code} as well")
             }

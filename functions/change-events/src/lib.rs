@@ -45,7 +45,7 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 pub use crate::{
-    by_hand::RecordName,
+    by_hand::{Claim, RecordName},
     configuration::{Configuration, OrderSettings},
     failure::WaitsFor,
     hand_on::HandOn,

@@ -9,7 +9,7 @@ use shared::{
     Consistency,
     domain::{
         Cause, ChangeMessage, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups,
-        Fingerprint, ImportLine, ImportRequest, NorceId, Scope,
+        Fingerprint, ImportLine, ImportRequest, NorceId, PartyField, Scope,
     },
     mappings::{Binding, Bound, CodeDelivery, Mapping},
     owed::{NewOwed, Reason, Stage, Subject},
@@ -78,6 +78,32 @@ pub(crate) struct Tell {
     /// The record that the entity was bound to before, which the ERP does not have any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replaces: Option<Box<ErpId>>,
+    /// For a plan's line.
+    #[serde(skip)]
+    pub(crate) kept: Kept,
+}
+
+/// What a first binding leaves as the ERP has it, as far as a pass can tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Nothing is bound, or the shop's values are written.
+    #[default]
+    Nothing,
+    /// Whatever differs; nothing is known to.
+    Unnamed,
+    /// Whatever differs; the e-mail address does.
+    Email,
+}
+
+impl Kept {
+    /// The fields that are known to differ; `None`: the ERP keeps nothing.
+    fn fields(self) -> Option<Vec<PartyField>> {
+        match self {
+            Self::Nothing => None,
+            Self::Unnamed => Some(Vec::new()),
+            Self::Email => Some(vec![PartyField::Email]),
+        }
+    }
 }
 
 #[expect(
@@ -192,6 +218,7 @@ impl Action {
             let mut line = PlanLine::new(group, tell.kind, Some(&tell.record), Some(&tell.code));
             line.norce_id = tell.id;
             line.fields = (!tell.fields.is_empty()).then(|| tell.fields.to_string());
+            line.kept = tell.kept.fields();
             line.reason = tell.waits_for.as_ref().map(waiting);
             if let Some(gone) = &tell.replaces {
                 line.reason = Some(format!(

@@ -1,6 +1,6 @@
 use chrono::TimeDelta;
 use shared::{
-    domain::{FieldGroups, Shops},
+    domain::{FieldGroups, FirstBindingWrites, Shops},
     runtime::configuration::{
         ConfigurationError, Environment, ErpSettings, InboxSettings, MatchingPolicy, NorceSettings,
         read_erp_owns, read_shops,
@@ -14,6 +14,9 @@ pub struct PassSettings {
     pub erp_owns: FieldGroups,
     /// How customers and companies are matched with the ERP's records.
     pub matching: MatchingPolicy,
+    /// `FIRST_BINDING_WRITES`: a plan says where the ERP keeps its values. The updates themselves are those of
+    /// `change-events`.
+    pub first_binding_writes: FirstBindingWrites,
     /// `IMPORT_UNKNOWN`: records of the ERP that Norce does not have are inserted there.
     pub import_unknown: bool,
     /// `PASS_OVERLAP_MINUTES`: how far before the watermark a delta pass begins. An ERP stamps a change before it
@@ -36,6 +39,8 @@ impl PassSettings {
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
         let erp_owns = read_erp_owns(environment);
         let matching = MatchingPolicy::read(environment);
+        let first_binding_writes =
+            environment.or_default("FIRST_BINDING_WRITES", FirstBindingWrites::default());
         let import_unknown = environment.or_default("IMPORT_UNKNOWN", false);
         let overlap = environment.or_default("PASS_OVERLAP_MINUTES", DEFAULT_OVERLAP_MINUTES);
         let sweep_overlap =
@@ -44,6 +49,7 @@ impl PassSettings {
         Some(Self {
             erp_owns: erp_owns?,
             matching: matching?,
+            first_binding_writes: first_binding_writes?,
             import_unknown: import_unknown?,
             overlap: TimeDelta::minutes(overlap?.into()),
             sweep_overlap: TimeDelta::minutes(sweep_overlap?.into()),
@@ -57,6 +63,7 @@ impl Default for PassSettings {
         Self {
             erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
             matching: MatchingPolicy::default(),
+            first_binding_writes: FirstBindingWrites::default(),
             import_unknown: false,
             overlap: TimeDelta::minutes(DEFAULT_OVERLAP_MINUTES.into()),
             sweep_overlap: TimeDelta::minutes(DEFAULT_SWEEP_OVERLAP_MINUTES.into()),

@@ -28,7 +28,7 @@ use shared::{
     http::Deadline,
     mappings::key_index::MAX_HOLDERS,
     mappings::{CodeDelivery, Known, Mapping, READ_AT_ONCE, RecordFace},
-    matching::{self, CodeInNorce, ErpCandidate, NorceCandidate, Owner, RecordVerdict},
+    matching::{self, CodeInNorce, Conflict, ErpCandidate, NorceCandidate, Owner, RecordVerdict},
     norce::{Asked, Found},
     owed::Reason,
     passes::Run,
@@ -37,7 +37,7 @@ use shared::{
 
 use crate::{
     ErpFullPass,
-    action::{Action, Tell, What},
+    action::{Action, Kept, Tell, What},
     failure::Halt,
     report::PlanLine,
     walk::Timed,
@@ -224,6 +224,7 @@ impl Rules<'_> {
             waits_for: None,
             fingerprint,
             replaces: None,
+            kept: Kept::Nothing,
         }
     }
 
@@ -491,6 +492,19 @@ impl Rules<'_> {
                 decided.push((key, decision));
                 continue;
             }
+            if let Hit::Code(found) = &hit
+                && contradicts(&record, found)
+            {
+                let entity = EntityRef {
+                    kind,
+                    scope,
+                    id: found.id,
+                };
+                let code = record.code.clone();
+                let detail = Conflict::CodeDoesNotFit { code }.about(kind, &entity);
+                decided.push((key, conflict(&record, detail)));
+                continue;
+            }
             let another = code_holders
                 .iter()
                 .find(|(code, holder)| *code == record.code && *holder != record.id);
@@ -512,22 +526,24 @@ impl Rules<'_> {
             }
             let mut decision = match hit {
                 Hit::Nobody => self.new_in_norce(&record, &rivals, run, deadline).await?,
-                Hit::Code(found) => {
-                    self.bind(What::Bind, &record, found.id, run, deadline)
-                        .await?
-                }
+                Hit::Code(found) => self.bind(What::Bind, &record, found, run, deadline).await?,
                 Hit::Keys(found) => {
                     let known = KnownOfNorce {
                         mappings: &mappings,
                         gone: &gone,
                     };
-                    let found = self
+                    let verdict = self
                         .by_key(kind, &record, &found, &rivals, &known, run, deadline)
                         .await?;
-                    match found {
-                        RecordVerdict::Match(id) => {
-                            self.bind(What::Code, &record, id, run, deadline).await?
-                        }
+                    let matched = |id| found.iter().find(|found| found.id == id);
+                    match verdict {
+                        RecordVerdict::Match(id) => match matched(id) {
+                            Some(found) => {
+                                self.bind(What::Code, &record, found, run, deadline).await?
+                            }
+                            // The rule matches nobody but those whom it was asked about.
+                            None => skip(&record, STRANGER),
+                        },
                         RecordVerdict::Nobody => {
                             self.new_in_norce(&record, &rivals, run, deadline).await?
                         }
@@ -814,7 +830,7 @@ impl Rules<'_> {
         &self,
         what: What,
         record: &ErpRecord,
-        id: NorceId,
+        found: &Found,
         run: &mut Run,
         deadline: Deadline,
     ) -> Result<Decision, Halt> {
@@ -823,8 +839,30 @@ impl Rules<'_> {
             What::Code => FieldGroups::CODE.union(changed),
             _ => changed,
         };
-        let tell = self.tell(what, record, Some(id), fields, now);
+        let mut tell = self.tell(what, record, Some(found.id), fields, now);
+        tell.kept = self.kept(record, found);
         self.with_company(tell, record, run, deadline).await
+    }
+
+    /// What the first binding of an entity leaves as the record has it, as far as the look-up tells.
+    fn kept(&self, record: &ErpRecord, found: &Found) -> Kept {
+        let kind = record.entity_kind();
+        let writes = self.pass.settings.first_binding_writes;
+        let writes = match (kind, record.id.resource) {
+            (_, Resource::Contact) => writes.contacts,
+            (EntityKind::Customer, _) => writes.persons,
+            (EntityKind::Company, _) => writes.companies,
+        };
+        if writes {
+            return Kept::Nothing;
+        }
+        // Only customers have one key, so that another one is another value. Where one side has none, nothing is kept.
+        let (of_record, of_norce) = (record.keys(kind), &found.keys);
+        let differs = kind == EntityKind::Customer
+            && !of_record.is_empty()
+            && !of_norce.is_empty()
+            && !of_record.iter().any(|key| of_norce.contains(key));
+        if differs { Kept::Email } else { Kept::Unnamed }
     }
 
     /// A record that Norce does not have. One of several with the same key is not inserted: Norce would take the second
@@ -1004,6 +1042,13 @@ impl Rules<'_> {
     }
 }
 
+/// Whether the organisation numbers of the two, of one country, are different ones.
+fn contradicts(record: &ErpRecord, found: &Found) -> bool {
+    let of_record = record.registered();
+    let pair = of_record.as_ref().zip(found.registered.as_ref());
+    pair.is_some_and(|(one, other)| one.contradicts(other))
+}
+
 fn code_of_another(record: &ErpRecord, id: NorceId) -> String {
     format!(
         "its code {} belongs to {} {id}, which is another record of the ERP: give one of the two records another number",
@@ -1130,14 +1175,9 @@ impl<'a> Hits<'a> {
                 return Err(Box::new(conflict(record, detail)));
             }
         }
-        let registered = record.registered();
-        let contradicts = |found: &Found| {
-            let pair = registered.as_ref().zip(found.registered.as_ref());
-            pair.is_some_and(|(one, other)| one.contradicts(other))
-        };
         let mut with_key: Vec<&Found> = Vec::new();
         for found in keys.iter().filter_map(|key| self.by_key.get(key)).flatten() {
-            if !contradicts(found) && !with_key.iter().any(|known| known.id == found.id) {
+            if !contradicts(record, found) && !with_key.iter().any(|known| known.id == found.id) {
                 with_key.push(found);
             }
         }

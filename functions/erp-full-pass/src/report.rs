@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    domain::{Code, EntityKind, ErpId, NorceId, PassMode},
+    domain::{Code, EntityKind, ErpId, NorceId, PartyField, PassMode},
     passes::Run,
 };
 
@@ -34,6 +34,11 @@ pub struct PlanLine {
     /// Why, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Of a first binding whose record keeps the ERP's values until the shop changes them (`FirstBindingWrites`): the
+    /// fields in which the two sides are known to differ. A pass has both sides of an e-mail address only; all of the fields
+    /// are known at the first change (`explain`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Vec<PartyField>>,
 }
 
 impl PlanLine {
@@ -52,7 +57,29 @@ impl PlanLine {
             former_code: None,
             fields: None,
             reason: None,
+            kept: None,
         }
+    }
+
+    /// What would be done, in words.
+    fn what(&self) -> String {
+        let what = match (&self.former_code, &self.fields, &self.reason) {
+            (Some(former), ..) => format!("was {former}"),
+            (None, _, Some(reason)) => reason.clone(),
+            (None, Some(fields), None) => fields.clone(),
+            (None, None, None) => String::new(),
+        };
+        let Some(kept) = &self.kept else {
+            return what;
+        };
+        let mut parts = vec![what];
+        parts.push("the ERP keeps the values that differ until the shop changes them".to_owned());
+        if !kept.is_empty() {
+            let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+            parts.push(format!("known to differ: {}", kept.join(", ")));
+        }
+        parts.retain(|part| !part.is_empty());
+        parts.join("; ")
     }
 }
 
@@ -219,12 +246,6 @@ pub fn html(run: &Run, first: &[PlanLine]) -> String {
             lines.len()
         );
         for line in lines {
-            let what = match (&line.former_code, &line.fields, &line.reason) {
-                (Some(former), ..) => format!("was {former}"),
-                (None, _, Some(reason)) => reason.clone(),
-                (None, Some(fields), None) => fields.clone(),
-                (None, None, None) => String::new(),
-            };
             let cell = |text: Option<String>| text.map(|text| escape(&text)).unwrap_or_default();
             let _ = writeln!(
                 page,
@@ -233,7 +254,7 @@ pub fn html(run: &Run, first: &[PlanLine]) -> String {
                 line.kind,
                 cell(line.norce_id.map(|id| id.to_string())),
                 cell(line.record.clone()),
-                escape(&what)
+                escape(&line.what())
             );
         }
         page.push_str("</table></div>\n");

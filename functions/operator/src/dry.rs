@@ -96,7 +96,7 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
 }
 
 /// Code mappings that write nothing.
-pub(crate) fn dry_mappings(inner: Arc<dyn Mappings>, notes: Notes) -> Arc<dyn Mappings> {
+fn dry_mappings(inner: Arc<dyn Mappings>, notes: Notes) -> Arc<dyn Mappings> {
     Arc::new(DryMappings {
         inner,
         notes,

@@ -2,36 +2,40 @@
 //! or to carry one to another stack. Ids and codes only; tombstones stay where they are.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
+    collections::{HashMap, HashSet, hash_map::Entry},
+    future::ready,
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use change_events::{ChangeEvents, Claim, Verdict};
+use futures_util::{FutureExt, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shared::{
     domain::{Code, EntityKind, EntityRef, ErpId, NorceId, Resource, Scope, without_values},
     http::Deadline,
-    mappings::{Binding, Bound, BoundPage, CodeDelivery, Mapping, Mappings, READ_AT_ONCE},
+    mappings::{Binding, BoundPage, CodeDelivery, Mapping, READ_AT_ONCE},
 };
 use uuid::Uuid;
 
-use crate::{
-    Ports, Refusal,
-    dry::{Notes, dry_mappings},
-};
+use crate::{Ports, Refusal, dry::dry};
 
 /// Where exports are left and imports are read from.
 const FOLDER: &str = "mappings/";
 /// Lines of one object, about 4 MB.
 const LINES_OF_A_PART: usize = 20_000;
-/// Mappings that are bound at the same time.
+/// Lines that are checked and bound at the same time. Each has one call under way at a time; the client of the ERP holds
+/// back what the ERP would not take at once.
 const BOUND_AT_ONCE: usize = 8;
 /// As many lines that are not taken are told of: the first ones say what is wrong with the file.
 const PROBLEMS_TOLD: usize = 20;
-/// The time that a page, or a hundred lines, need at most, and what is left to be done at the end.
+/// The time that is left when another page of an export, or another line of an import, is begun. A page is one read and one
+/// object. A line is six calls or so, one after the other (README, "An existing register"), each of them answered
+/// within a second or two as a rule. What it does not suffice for ends as a failed request, which is repeated.
 const TIME_OF_A_PAGE: Duration = Duration::from_secs(20);
+/// Companies come before customers, wherever their lines are: whether a contact's record is the customer's is told by the
+/// record of its company.
+const ROUNDS: [EntityKind; 2] = [EntityKind::Company, EntityKind::Customer];
 
 /// A code mapping as one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +154,17 @@ pub struct ImportPlace {
     pub key: String,
     /// The last line of it that is done.
     pub line: usize,
+    /// Whose lines are being imported: those of companies, and after them those of customers. Version 0.2.0 did not tell
+    /// them apart, so that its place stands for the beginning of the companies.
+    #[serde(default = "first_round")]
+    pub kind: EntityKind,
+    /// Of a dry run: the companies whose lines were not taken. A run finds out from the mappings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<EntityRef>,
+}
+
+const fn first_round() -> EntityKind {
+    EntityKind::Company
 }
 
 /// The answer.
@@ -177,7 +192,7 @@ pub struct ImportCounts {
     pub bound: usize,
     /// They were bound like this before.
     pub unchanged: usize,
-    /// They disagree with what is stored, or with an earlier line. Nothing was overwritten.
+    /// They disagree with what is stored, with Norce, with the ERP or with an earlier line. Nothing was overwritten.
     pub conflicts: usize,
     /// They are no mappings of ours.
     pub invalid: usize,
@@ -257,8 +272,9 @@ impl Ports {
                 "`from` begins with {FOLDER}: put the files there, in the reports bucket"
             )));
         }
-        let mut import = Import::new(self, request.dry_run);
-        let next = import.run(self, request, deadline).await?;
+        let dry = request.dry_run.then(|| dry(&self.change_events).0);
+        let mut import = Import::new(self, dry.as_ref());
+        let next = import.run(request, deadline).await?;
         let Import {
             counts, problems, ..
         } = import;
@@ -275,7 +291,7 @@ impl Ports {
         };
         Ok(Imported {
             summary: format!(
-                "{bound} {would} bound, {unchanged} were before, {conflicts} conflict with what is stored or with each other and were left alone, {invalid} are no mappings.{rest}"
+                "{bound} {would} bound, {unchanged} were before, {conflicts} conflict with Norce, the ERP, what is stored or each other and were left alone, {invalid} are no mappings.{rest}"
             ),
             counts,
             problems,
@@ -285,14 +301,19 @@ impl Ports {
 }
 
 /// An import under way.
-struct Import {
-    mappings: Arc<dyn Mappings>,
+struct Import<'a> {
+    ports: &'a Ports,
+    /// Over ports that write nothing, in a dry run.
+    change_events: &'a ChangeEvents,
+    is_dry: bool,
     counts: ImportCounts,
     problems: Vec<Problem>,
     /// What earlier lines say, so that a file that contradicts itself is found out by a dry run too.
     codes: HashMap<(EntityKind, Scope, Code), NorceId>,
     records: HashMap<(Scope, ErpId), EntityRef>,
     entities: HashMap<EntityRef, Code>,
+    /// In a dry run: the companies whose lines were not taken.
+    refused: Vec<EntityRef>,
 }
 
 /// A line that is well formed.
@@ -301,36 +322,75 @@ struct Numbered {
     line: MappingLine,
 }
 
-impl Import {
-    fn new(ports: &Ports, dry_run: bool) -> Self {
-        let mappings = ports.change_events.mappings.clone();
+/// What becomes of a line.
+enum Taken {
+    Bound,
+    Unchanged,
+    Conflict(String),
+}
+
+impl<'a> Import<'a> {
+    fn new(ports: &'a Ports, dry: Option<&'a ChangeEvents>) -> Self {
         Self {
-            mappings: match dry_run {
-                true => dry_mappings(mappings, Notes::default()),
-                false => mappings,
-            },
+            ports,
+            change_events: dry.unwrap_or(&ports.change_events),
+            is_dry: dry.is_some(),
             counts: ImportCounts::default(),
             problems: Vec::new(),
             codes: HashMap::new(),
             records: HashMap::new(),
             entities: HashMap::new(),
+            refused: Vec::new(),
         }
     }
 
-    /// Takes the lines of one object after another; where it left off, if its time is up.
+    /// Takes the lines of companies, and then those of customers; where it left off, if its time is up.
     async fn run(
         &mut self,
-        ports: &Ports,
         request: &ImportRequest,
         deadline: Deadline,
     ) -> Result<Option<ImportPlace>, Refusal> {
         let mut place = request.next.clone();
+        if let (true, Some(place)) = (self.is_dry, &mut place) {
+            self.refused = std::mem::take(&mut place.refused);
+            self.recall(request, place).await?;
+        }
+        for kind in ROUNDS {
+            if place.as_ref().is_some_and(|place| place.kind != kind) {
+                continue;
+            }
+            let (key, line) = match place.take() {
+                Some(place) => (Some(place.key), place.line),
+                None => (None, 0),
+            };
+            if let Some((key, line)) = self.round(kind, request, key, line, deadline).await? {
+                return Ok(Some(ImportPlace {
+                    key,
+                    line,
+                    kind,
+                    refused: std::mem::take(&mut self.refused),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the lines of one kind of one object after another, from after a line of an object; where it left off, if its
+    /// time is up.
+    async fn round(
+        &mut self,
+        kind: EntityKind,
+        request: &ImportRequest,
+        mut key: Option<String>,
+        mut done: usize,
+        deadline: Deadline,
+    ) -> Result<Option<(String, usize)>, Refusal> {
         let mut last: Option<String> = None;
         loop {
-            let (key, done) = match place.take() {
-                Some(ImportPlace { key, line }) => (key, line),
-                None => match self.next_key(ports, request, last.as_deref()).await? {
-                    Some(key) => (key, 0),
+            let object = match key.take() {
+                Some(key) => key,
+                None => match self.next_key(request, last.as_deref()).await? {
+                    Some(key) => key,
                     None if last.is_none() => {
                         return Err(Refusal::request(format!(
                             "there is nothing under {} in the reports bucket",
@@ -340,8 +400,7 @@ impl Import {
                     None => return Ok(None),
                 },
             };
-            let body = ports.reports.get(&key).await?;
-            let body = body.ok_or_else(|| Refusal::request(format!("{key} is not there")))?;
+            let body = self.object(&object).await?;
             let mut chunk = Vec::with_capacity(READ_AT_ONCE);
             let mut number = 0;
             for line in body.split(|byte| *byte == b'\n') {
@@ -349,36 +408,91 @@ impl Import {
                 if number <= done || line.trim_ascii().is_empty() {
                     continue;
                 }
-                match self.check(ports, line) {
-                    Ok(line) => chunk.push(Numbered { number, line }),
-                    Err(reason) => {
+                match self.check(line) {
+                    Ok(line) if line.kind == kind => chunk.push(Numbered { number, line }),
+                    Err(reason) if kind == first_round() => {
                         self.counts.invalid += 1;
-                        self.tell(&key, number, reason);
+                        self.tell(&object, number, reason);
                     }
+                    // It has had its round, or its round comes.
+                    Ok(_) | Err(_) => {}
                 }
                 if chunk.len() == READ_AT_ONCE {
-                    self.bind(ports, &key, std::mem::take(&mut chunk)).await?;
+                    let chunk = std::mem::take(&mut chunk);
+                    if let Some(line) = self.bind(&object, chunk, deadline).await? {
+                        return Ok(Some((object, line)));
+                    }
                     if !deadline.allows(TIME_OF_A_PAGE) {
-                        return Ok(Some(ImportPlace { key, line: number }));
+                        return Ok(Some((object, number)));
                     }
                 }
             }
-            self.bind(ports, &key, chunk).await?;
+            if let Some(line) = self.bind(&object, chunk, deadline).await? {
+                return Ok(Some((object, line)));
+            }
             // Every request gets something done: one that was left off at the end of an object goes on with the next one.
             if number > done && !deadline.allows(TIME_OF_A_PAGE) {
-                return Ok(Some(ImportPlace { key, line: number }));
+                return Ok(Some((object, number)));
             }
-            last = Some(key);
+            done = 0;
+            last = Some(object);
         }
+    }
+
+    /// What an earlier request of a dry run found: what its lines say, and which companies would be bound.
+    async fn recall(
+        &mut self,
+        request: &ImportRequest,
+        place: &ImportPlace,
+    ) -> Result<(), Refusal> {
+        let refused: HashSet<EntityRef> = self.refused.iter().copied().collect();
+        let mut key = self.next_key(request, None).await?;
+        while let Some(object) = key {
+            let body = self.object(&object).await?;
+            let mut companies = Vec::new();
+            for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
+                let Ok(line) = self.check(line) else {
+                    continue;
+                };
+                let is_in_round = (object.as_str(), number) <= (place.key.as_str(), place.line);
+                let is_done = match (line.kind == place.kind, place.kind) {
+                    (true, _) => is_in_round,
+                    (false, round) => round != first_round(),
+                };
+                let is_taken = is_done && self.contradiction(&line).is_none();
+                if is_taken && line.kind == EntityKind::Company && !refused.contains(&line.entity())
+                {
+                    companies.push(line);
+                }
+            }
+            let mappings = &self.change_events.mappings;
+            let mut bound = stream::iter(companies)
+                .map(|line| {
+                    let binding =
+                        Binding::new(line.code.clone(), line.erp.clone(), CodeDelivery::Pending);
+                    mappings.bind(line.entity(), binding)
+                })
+                .buffer_unordered(BOUND_AT_ONCE);
+            while let Some(bound) = bound.next().await {
+                bound?;
+            }
+            drop(bound);
+            key = self.next_key(request, Some(&object)).await?;
+        }
+        Ok(())
+    }
+
+    async fn object(&self, key: &str) -> Result<Bytes, Refusal> {
+        let body = self.ports.reports.get(key).await?;
+        body.ok_or_else(|| Refusal::request(format!("{key} is not there")))
     }
 
     async fn next_key(
         &self,
-        ports: &Ports,
         request: &ImportRequest,
         after: Option<&str>,
     ) -> Result<Option<String>, Refusal> {
-        let keys = ports.reports.list(&request.from, after).await?;
+        let keys = self.ports.reports.list(&request.from, after).await?;
         Ok(keys.into_iter().next())
     }
 
@@ -393,10 +507,10 @@ impl Import {
     }
 
     /// Whether a line is a mapping of ours.
-    fn check(&self, ports: &Ports, line: &[u8]) -> Result<MappingLine, String> {
+    fn check(&self, line: &[u8]) -> Result<MappingLine, String> {
         let line: MappingLine =
             serde_json::from_slice(line).map_err(|error| without_values(&error))?;
-        if !ports.change_events.shops.scopes().contains(&line.scope) {
+        if !self.change_events.shops.scopes().contains(&line.scope) {
             return Err(format!(
                 "there is no register {}: see NORCE_APPLICATIONS and CUSTOMERS_BY_APPLICATION",
                 line.scope
@@ -448,83 +562,98 @@ impl Import {
         None
     }
 
-    /// Binds lines, as far as they agree with what is stored.
+    /// Binds lines, as far as Norce, the ERP and what is stored agree with them; after which line it stopped, if its time
+    /// is up.
     async fn bind(
         &mut self,
-        ports: &Ports,
         key: &str,
         lines: Vec<Numbered>,
-    ) -> Result<(), Refusal> {
-        let mut agreeing = Vec::with_capacity(lines.len());
-        for line in lines {
-            match self.contradiction(&line.line) {
-                None => agreeing.push(line),
-                Some(reason) => {
-                    self.counts.conflicts += 1;
-                    self.tell(key, line.number, reason);
-                }
-            }
+        deadline: Deadline,
+    ) -> Result<Option<usize>, Refusal> {
+        let last = lines.last().map(|line| line.number);
+        let entities: Vec<EntityRef> = lines.iter().map(|line| line.line.entity()).collect();
+        let change_events = self.change_events;
+        let stored = change_events.mappings.get_many(&entities).await?;
+        let mut judged = Vec::with_capacity(lines.len());
+        for (Numbered { number, line }, stored) in lines.into_iter().zip(stored) {
+            let contradiction = self.contradiction(&line).map(Taken::Conflict);
+            let known = contradiction.or_else(|| self.known(&line, stored.as_ref()));
+            judged.push((number, line, known));
         }
-        let entities: Vec<EntityRef> = agreeing.iter().map(|line| line.line.entity()).collect();
-        let stored = self.mappings.get_many(&entities).await?;
-        let now = ports.change_events.clock.now();
-        let mappings = self.mappings.clone();
-        let bind = |(Numbered { number, line }, stored): (Numbered, Option<Mapping>)| {
-            let mappings = mappings.clone();
-            async move {
+        let mut begun = 0;
+        let mut outcomes = stream::iter(judged)
+            .take_while(|(_, _, known)| {
+                // Every request gets something done.
+                begun += usize::from(known.is_none());
+                ready(known.is_some() || begun <= BOUND_AT_ONCE || deadline.allows(TIME_OF_A_PAGE))
+            })
+            .map(|(number, line, known)| {
                 let entity = line.entity();
-                match stored {
-                    Some(Mapping::Bound(binding))
-                        if binding.code == line.code && binding.erp_id == line.erp =>
-                    {
-                        return Ok((number, None));
-                    }
-                    // A bind would end the announcement, and the create could come a second time.
-                    Some(Mapping::Reserved(_)) => {
-                        let reason = format!("a create of {entity} is under way: try again later");
-                        return Ok((number, Some(Err(reason))));
-                    }
-                    _ => {}
-                }
-                let binding = Binding::new(
-                    line.code,
-                    line.erp,
-                    match line.delivery {
-                        Delivery::Confirmed => CodeDelivery::Confirmed { at: now },
-                        // Handed over by another stack, or refused there: it is handed over by this one.
-                        Delivery::Pending | Delivery::HandedOver | Delivery::Refused => {
-                            CodeDelivery::Pending
-                        }
-                    },
-                );
-                let bound = mappings.bind(entity, binding).await?;
-                Ok::<_, Refusal>((number, Some(refused(entity, bound))))
-            }
-        };
-        let mut outcomes = stream::iter(agreeing.into_iter().zip(stored))
-            .map(bind)
+                let taken = match known {
+                    Some(known) => ready(Ok(known)).left_future(),
+                    None => take(change_events, line, deadline).right_future(),
+                };
+                taken.map(move |taken| (number, entity, taken))
+            })
             .buffered(BOUND_AT_ONCE);
-        while let Some(outcome) = outcomes.next().await {
-            match outcome? {
-                (_, None) => self.counts.unchanged += 1,
-                (_, Some(Ok(()))) => self.counts.bound += 1,
-                (number, Some(Err(reason))) => {
+        let mut done = None;
+        while let Some((number, entity, taken)) = outcomes.next().await {
+            match taken? {
+                Taken::Unchanged => self.counts.unchanged += 1,
+                Taken::Bound => self.counts.bound += 1,
+                Taken::Conflict(reason) => {
                     self.counts.conflicts += 1;
                     self.tell(key, number, reason);
+                    if self.is_dry && entity.kind == EntityKind::Company {
+                        self.refused.push(entity);
+                    }
                 }
             }
+            done = Some(number);
         }
-        Ok(())
+        Ok(done.filter(|_| done != last))
+    }
+
+    /// What becomes of a line whose entity is known already; `None`: the line has to be checked.
+    fn known(&self, line: &MappingLine, stored: Option<&Mapping>) -> Option<Taken> {
+        let entity = line.entity();
+        match stored? {
+            Mapping::Bound(binding) => {
+                let erp = self.change_events.erps.get(&line.scope)?;
+                let case = erp.capabilities().code_case;
+                if binding.code.is(&line.code, case) && binding.erp_id == line.erp {
+                    return Some(Taken::Unchanged);
+                }
+                Some(Taken::Conflict(format!(
+                    "{entity} is bound to code {} ({}): correct the line, or rebind {entity}",
+                    binding.code, binding.erp_id
+                )))
+            }
+            // A bind would end the announcement, and the create could come a second time.
+            Mapping::Reserved(_) => Some(Taken::Conflict(format!(
+                "a create of {entity} is under way: import the line again later"
+            ))),
+            Mapping::Forgotten => Some(Taken::Conflict(format!(
+                "{entity} is forgotten and is never bound again: remove the line"
+            ))),
+        }
     }
 }
 
-/// Why a mapping was not made, in words.
-fn refused(entity: EntityRef, bound: Bound) -> Result<(), String> {
-    match bound {
-        Bound::Done => Ok(()),
-        Bound::OtherCode { code } => Err(format!("{entity} is bound to code {code}")),
-        Bound::CodeTaken { by } => Err(format!("the code is {by}'s")),
-        Bound::RecordTaken { by } => Err(format!("the ERP record is {by}'s")),
-        Bound::Forgotten => Err(format!("{entity}, its code or its ERP record is forgotten")),
+/// Binds what a line says, if Norce and the ERP agree with it.
+async fn take(
+    change_events: &ChangeEvents,
+    line: MappingLine,
+    deadline: Deadline,
+) -> Result<Taken, Refusal> {
+    let claim = Claim {
+        entity: line.entity(),
+        record: line.erp,
+        code: line.code,
+    };
+    match change_events.bind_by_hand(&claim, deadline).await {
+        Verdict::Done(_) => Ok(Taken::Bound),
+        Verdict::Owed { detail, .. } => Ok(Taken::Conflict(detail)),
+        Verdict::Later(reason) => Err(Refusal::Later(reason)),
     }
 }

@@ -3,6 +3,8 @@
 //! 1. With mappings in memory, over 10,000 to 1,000,000 customers, of whom one in a hundred has no code in Norce, and
 //!    all of whom are unchanged; and how much of it goes into receiving and reading the pages.
 //! 2. With DynamoDB (MiniStack), twice: when nobody is known yet, and when everything is. The requests are counted.
+//! 3. The index of keys, over DynamoDB: what it takes to fill it for a register that is bound already, and what a later
+//!    pass takes. `-- index` measures this alone.
 //!
 //! The ERP and Norce are a process of their own that answers at once ([`server`]), over sockets without TLS; each pass is
 //! a process of its own too, as in Lambda.
@@ -67,10 +69,22 @@ fn main() {
             measurement::log_to_nowhere();
             runtime.block_on(pass::run(&serde_json::from_str(task).expect("a task")));
         }
+        // Cargo hands the bench `--bench` as well.
+        ["index", ..] => {
+            println!("{}\n", machine());
+            runtime.block_on(async {
+                let aws = ministack().await;
+                index_of_keys(&aws).await;
+            });
+        }
         _ => {
             println!("{}\n", machine());
             in_memory();
-            runtime.block_on(in_dynamodb());
+            runtime.block_on(async {
+                let aws = ministack().await;
+                in_dynamodb(&aws).await;
+                index_of_keys(&aws).await;
+            });
         }
     }
 }
@@ -188,20 +202,80 @@ fn in_memory() {
     );
 }
 
-async fn in_dynamodb() {
+async fn ministack() -> LocalAws {
     let tools = Tools::ministack(|step: &str| println!("{step}"))
         .await
         .expect("MiniStack is installed");
-    let aws = LocalAws::start(&tools, "benchmark", &[])
+    LocalAws::start(&tools, "benchmark", &[])
         .await
-        .expect("MiniStack starts");
-    let config = aws.aws_config().await;
-    let environment = [
+        .expect("MiniStack starts")
+}
+
+/// How a pass in a process of its own reaches the tables.
+fn environment(aws: &LocalAws) -> [(&'static str, String); 4] {
+    [
         ("AWS_ACCESS_KEY_ID", ROOT_KEY.to_owned()),
         ("AWS_SECRET_ACCESS_KEY", ROOT_KEY.to_owned()),
         ("AWS_REGION", REGION.to_owned()),
         ("AWS_ENDPOINT_URL", aws.endpoint()),
-    ];
+    ]
+}
+
+async fn create_tables(aws: &LocalAws, table: &str) {
+    let config = aws.aws_config().await;
+    for end in ["", OWED, PASSES] {
+        let created = create_table(&config, &format!("{table}{end}")).await;
+        created.expect("a table");
+    }
+}
+
+/// For each 1,000 of the customers.
+fn of_a_thousand(count: f64) -> f64 {
+    count * 1_000.0 / CUSTOMERS_IN_DYNAMODB as f64
+}
+
+async fn index_of_keys(aws: &LocalAws) {
+    println!(
+        "\nthe index of keys in DynamoDB (MiniStack), {CUSTOMERS_IN_DYNAMODB} customers with one key each; for each 1,000 of them"
+    );
+    let server = Server::start(Duration::ZERO);
+    let table = "benchmark-index".to_owned();
+    create_tables(aws, &table).await;
+    let task = Task {
+        server: server.address.clone(),
+        customers: CUSTOMERS_IN_DYNAMODB,
+        stores: Stores::DynamoDb { table },
+        part: Part::FillIndex,
+        passes: 3,
+    };
+    println!(
+        "{:<28} {:>10} {:>10} {:>12} {:>12} {:>12}",
+        "", "elapsed", "requests", "read units", "write units", "index writes"
+    );
+    for (name, taken) in [
+        "bound, without an index",
+        "the index is filled",
+        "all are listed",
+    ]
+    .iter()
+    .zip(measure(&task, &environment(aws)))
+    {
+        let requests = &taken.requests;
+        let count: u64 = requests.operations.values().sum();
+        println!(
+            "{name:<28} {:>8.1} s {:>10.2} {:>12.1} {:>12.1} {:>12.1}",
+            taken.elapsed.as_secs_f64(),
+            of_a_thousand(count as f64),
+            of_a_thousand(requests.half_read_units as f64 / 2.0),
+            of_a_thousand(requests.write_units as f64),
+            of_a_thousand(taken.cost.index_writes as f64),
+        );
+        println!("{:<28} {:?}", "", requests.operations);
+    }
+}
+
+async fn in_dynamodb(aws: &LocalAws) {
+    let environment = environment(aws);
     println!(
         "\nDynamoDB (MiniStack), {CUSTOMERS_IN_DYNAMODB} customers; requests for each 1,000 of them"
     );
@@ -211,10 +285,7 @@ async fn in_dynamodb() {
     ] {
         let server = Server::start(delay);
         let table = format!("benchmark-{}", delay.as_millis());
-        for end in ["", OWED, PASSES] {
-            let created = create_table(&config, &format!("{table}{end}")).await;
-            created.expect("a table");
-        }
+        create_tables(aws, &table).await;
         let task = Task {
             server: server.address.clone(),
             customers: CUSTOMERS_IN_DYNAMODB,
@@ -229,10 +300,10 @@ async fn in_dynamodb() {
         {
             let requests: Vec<String> = taken
                 .requests
+                .operations
                 .iter()
                 .map(|(operation, count)| {
-                    let each = *count as f64 * 1_000.0 / CUSTOMERS_IN_DYNAMODB as f64;
-                    format!("{operation} {each:.2}")
+                    format!("{operation} {:.2}", of_a_thousand(*count as f64))
                 })
                 .collect();
             println!(

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use erp_full_pass::{ErpFullPass, PassSettings};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     breakers::MemoryBreakers,
     domain::{
@@ -21,7 +21,7 @@ use shared::{
     erp::{Erp, ExtraFields, Listing},
     http::{Deadline, ReqwestTransport, Transport, TransportError},
     mappings::key_index::KeyIndex,
-    mappings::{DynamoDbMappings, Mappings},
+    mappings::{DynamoDbMappings, Mappings, MemoryMappings},
     owed::{DynamoDbOwed, MemoryOwed, OwedRecords},
     passes::{Cost, Counts, DynamoDbPasses, MemoryPasses, Passes},
     queues::{MemoryQueue, Queue, QueueDepth, QueueError, Redrive},
@@ -69,6 +69,8 @@ pub(crate) enum Part {
     Read,
     /// All of it.
     Pass,
+    /// All of it; the first pass lists nobody in the index of keys, as a version without one did, and the second fills it.
+    FillIndex,
 }
 
 /// What a pass took.
@@ -80,14 +82,55 @@ pub(crate) struct Taken {
     pub(crate) peak_kib: u64,
     pub(crate) counts: Counts,
     pub(crate) cost: Cost,
-    /// Requests to AWS by operation.
-    pub(crate) requests: BTreeMap<String, u64>,
+    /// Requests to AWS.
+    pub(crate) requests: Requests,
 }
 
-/// Counts the requests to AWS by operation.
+/// Requests to AWS, and what DynamoDB bills for them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Requests {
+    /// How many, by operation.
+    pub(crate) operations: BTreeMap<String, u64>,
+    /// Read units, in halves: an eventually consistent read of an item is half a unit. No item here has 4 KB.
+    pub(crate) half_read_units: u64,
+    /// Write units: one for each KB of an item, and two in a transaction, also for an item that is only looked at.
+    pub(crate) write_units: u64,
+}
+
+impl Requests {
+    fn count(&mut self, operation: &str, body: &[u8]) {
+        *self.operations.entry(operation.to_owned()).or_default() += 1;
+        let Ok(body) = serde_json::from_slice::<Value>(body) else {
+            return;
+        };
+        // As it is sent, with the names of its attributes and types: not less than what is billed.
+        let kilobytes = |value: &Value| value.to_string().len().div_ceil(1_024) as u64;
+        let halves = |request: &Value| match request["ConsistentRead"] {
+            Value::Bool(true) => 2,
+            _ => 1,
+        };
+        match operation {
+            "BatchGetItem" => {
+                for table in body["RequestItems"].as_object().into_iter().flatten() {
+                    let keys = table.1["Keys"].as_array().map_or(0, Vec::len);
+                    self.half_read_units += halves(table.1) * keys as u64;
+                }
+            }
+            "GetItem" | "Query" => self.half_read_units += halves(&body),
+            "TransactWriteItems" => {
+                let items = body["TransactItems"].as_array().into_iter().flatten();
+                self.write_units += items.map(|item| 2 * kilobytes(item)).sum::<u64>();
+            }
+            "PutItem" | "UpdateItem" | "DeleteItem" => self.write_units += kilobytes(&body),
+            _ => {}
+        }
+    }
+}
+
+/// Counts the requests to AWS.
 struct Counting {
     inner: Arc<dyn Transport>,
-    requests: Arc<Mutex<BTreeMap<String, u64>>>,
+    requests: Arc<Mutex<Requests>>,
 }
 
 #[async_trait]
@@ -102,7 +145,7 @@ impl Transport for Counting {
             target.and_then(|target| target.to_str().ok()?.split('.').next_back())
         {
             let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-            *requests.entry(operation.to_owned()).or_default() += 1;
+            requests.count(operation, request.body());
         }
         self.inner.send(request, timeout).await
     }
@@ -129,11 +172,16 @@ impl QueueDepth for Taker {
 pub(crate) async fn run(task: &Task) {
     let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new().expect("a client"));
     let requests = Arc::default();
-    let pass = pass(task, &transport, &requests).await;
-    for _ in 0..task.passes {
+    let mut pass = pass(task, &transport, &requests).await;
+    let index = pass.key_index.clone();
+    for number in 0..task.passes {
+        pass.key_index = match (task.part, number) {
+            (Part::FillIndex, 0) => Arc::new(MemoryMappings::default()),
+            _ => index.clone(),
+        };
         let (start, processor) = (Instant::now(), process_time());
         let (counts, cost) = match task.part {
-            Part::Pass => full_pass(&pass).await,
+            Part::Pass | Part::FillIndex => full_pass(&pass).await,
             part => (
                 listing(task, &pass, &transport, part).await,
                 Cost::default(),
@@ -154,7 +202,7 @@ pub(crate) async fn run(task: &Task) {
 async fn pass(
     task: &Task,
     transport: &Arc<dyn Transport>,
-    requests: &Arc<Mutex<BTreeMap<String, u64>>>,
+    requests: &Arc<Mutex<Requests>>,
 ) -> ErpFullPass {
     let url = |path: &str| {
         format!("{}{path}", task.server)

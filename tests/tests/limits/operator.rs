@@ -55,7 +55,7 @@ async fn ask_on(bundle: &Bundle, mut request: Value, place: &str, time: Duration
             "{answer:#}"
         );
         answers.push(answer);
-        assert!(answers.len() < 20, "it does not come to an end");
+        assert!(answers.len() < 50, "it does not come to an end");
         match next {
             Some(next) => request[place] = next,
             None => return answers,
@@ -154,39 +154,175 @@ async fn put(bundle: &Bundle, key: &str, lines: &[String]) {
     bundle.reports.put(key, "", body).await.unwrap();
 }
 
+/// Somebody whom Norce and the ERP have, and nothing binds: the line that does, and the ERP's record.
+fn unbound(bundle: &Bundle, number: i64) -> (String, Uuid) {
+    let code = format!("C{number}");
+    let properties = json!({"number": code, "type": "Person", "displayName": "Anna Ek"});
+    let record = bundle.erp.add_customer(bundle.erp_company(), &properties);
+    let record = record.unwrap().id;
+    bundle.norce.start_ids_after(number - 1);
+    bundle.norce.add_customer(person(number));
+    (line(number, &code, &record.to_string()), record)
+}
+
+/// In which nothing but an import binds anybody.
+fn without_events() -> Bundle {
+    let bundle = Bundle::new(&Options::default());
+    for event in EventType::ALL {
+        bundle.norce.unsubscribe(event);
+    }
+    bundle
+}
+
 #[tokio::test(start_paused = true)]
 async fn mappings_are_imported_whole_over_more_than_one_page_and_object() {
-    for time in [TIME, 19 * SECOND] {
-        let bundle = Bundle::new(&Options::default());
-        let mut number = 0;
-        for (key, count) in [("a", 250), ("b", 100), ("c", 1), ("d", 0), ("e", 3)] {
-            let lines: Vec<String> = (0..count)
-                .map(|_| {
-                    number += 1;
-                    line(number, &format!("C{number}"), &format!("record {number}"))
-                })
-                .collect();
+    let whole = [("a", 250), ("b", 100), ("c", 1), ("d", 0), ("e", 3)];
+    let few = [("a", 25), ("b", 8), ("c", 1), ("d", 0), ("e", 3)];
+    for (time, objects) in [(TIME, whole), (19 * SECOND, few)] {
+        let bundle = without_events();
+        let mut records = Vec::new();
+        for (key, count) in objects {
+            let mut lines = Vec::new();
+            for _ in 0..count {
+                let number = i64::try_from(records.len()).unwrap() + 1;
+                let (line, record) = unbound(&bundle, number);
+                records.push(record.to_string());
+                lines.push(line);
+            }
             put(&bundle, &format!("mappings/{key}.jsonl"), &lines).await;
         }
+        let all = u64::try_from(records.len()).unwrap();
         let request = json!({"action": "import-mappings", "from": "mappings/"});
         let answers = ask_on(&bundle, request.clone(), "next", time).await;
         assert_eq!(answers.len() == 1, time == TIME);
-        assert_eq!(sum(&answers, "bound"), 354);
+        assert_eq!(sum(&answers, "bound"), all);
         for field in ["unchanged", "conflicts", "invalid"] {
             assert_eq!(sum(&answers, field), 0, "{field}");
         }
-        let all: Vec<_> = (1..=number).map(customer).collect();
-        let mappings = bundle.mappings.get_many(&all).await.unwrap();
-        for (number, mapping) in (1..).zip(mappings) {
+        let everybody: Vec<_> = (1..).map(customer).take(records.len()).collect();
+        let mappings = bundle.mappings.get_many(&everybody).await.unwrap();
+        for (record, mapping) in records.iter().zip(mappings) {
             let Some(Mapping::Bound(binding)) = mapping else {
-                panic!("{number}: {mapping:?}");
+                panic!("{record}: {mapping:?}");
             };
-            assert_eq!(binding.erp_id, record(number));
+            assert_eq!(&binding.erp_id.id, record);
         }
         // Once more, nothing is left to do.
         let again = ask_on(&bundle, request, "next", time).await;
-        assert_eq!((sum(&again, "bound"), sum(&again, "unchanged")), (0, 354));
+        assert_eq!((sum(&again, "bound"), sum(&again, "unchanged")), (0, all));
     }
+}
+
+/// With less, the eight lines with which a request begins.
+#[tokio::test(start_paused = true)]
+async fn p13_another_line_is_bound_while_twenty_seconds_are_left() {
+    for dry_run in [true, false] {
+        at_both_ends(20 * SECOND, async |time| {
+            let bundle = without_events();
+            let lines: Vec<String> = (1..=9).map(|number| unbound(&bundle, number).0).collect();
+            put(&bundle, "mappings/a", &lines).await;
+            let request =
+                json!({"action": "import-mappings", "from": "mappings/a", "dryRun": dry_run});
+            let mut answers = vec![ask_within(&bundle, request.clone(), time).await.unwrap()];
+            // It ends before the line, or with it.
+            while let Some(next) = answers.last().unwrap().get("next").cloned() {
+                let mut request = request.clone();
+                request["next"] = next;
+                answers.push(ask_within(&bundle, request, time).await.unwrap());
+            }
+            assert_eq!(sum(&answers, "bound"), 9, "{answers:#?}");
+            let bound = answers
+                .iter()
+                .map(|answer| answer["bound"].as_u64().unwrap());
+            let most = bound.max().unwrap();
+            assert!(most == 8 || most == 9, "{answers:#?}");
+            most == 9
+        })
+        .await;
+    }
+}
+
+/// Whatever the order of the lines, and however many requests it takes: a contact's line is judged by the company that the
+/// file binds, and a line by what earlier ones say.
+#[tokio::test(start_paused = true)]
+async fn p10_a_dry_run_of_an_import_says_what_the_import_does_in_however_many_requests() {
+    const FIRMS: i64 = 12;
+    let mut verdicts = Vec::new();
+    for (time, dry_run) in [
+        (TIME, true),
+        (TIME, false),
+        (19 * SECOND, true),
+        (19 * SECOND, false),
+    ] {
+        let bundle = without_events();
+        let erp_company = bundle.erp_company();
+        let (mut firms, mut contacts) = (Vec::new(), Vec::new());
+        for number in 1..=FIRMS {
+            let name = format!("Bolaget {number} AB");
+            let code = format!("B{number}");
+            let properties = json!({"number": code, "type": "Company", "displayName": name});
+            let record = bundle.erp.add_customer(erp_company, &properties).unwrap();
+            let organisations = bundle.erp.contacts(erp_company);
+            let organisation = organisations.iter().find(|it| it.display_name == name);
+            let properties = json!({
+                "number": format!("KT{number}"), "type": "Person", "displayName": "Anna Ek",
+                "companyNumber": organisation.unwrap().number,
+            });
+            let contact = bundle.erp.add_contact(erp_company, &properties).unwrap();
+            let firm = bundle.norce.add_company(NewCompany {
+                name: Some(name),
+                ..NewCompany::default()
+            });
+            let anna = bundle.norce.add_customer(person(number));
+            bundle.norce.link(anna, firm, true);
+            // The third company's line is wrong, and with it that of its contact.
+            let code = if number == 3 { "B99" } else { code.as_str() };
+            firms.push(json!({
+                "kind": "company", "scope": "client", "id": firm, "code": code,
+                "erp": {"resource": "customer", "id": record.id},
+            }));
+            contacts.push(json!({
+                "kind": "customer", "scope": "client", "id": anna, "code": format!("KT{number}"),
+                "erp": {"resource": "contact", "id": contact.id},
+            }));
+        }
+        // A record that an earlier line has.
+        let stranger = bundle.norce.add_customer(person(FIRMS + 1));
+        let mut twice = contacts[0].clone();
+        twice["id"] = json!(stranger);
+        contacts.push(twice);
+        for (key, lines) in [("a", contacts), ("b", firms)] {
+            let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+            put(&bundle, &format!("mappings/{key}"), &lines).await;
+        }
+        let request = json!({"action": "import-mappings", "from": "mappings/", "dryRun": dry_run});
+        let answers = ask_on(&bundle, request, "next", time).await;
+        assert_eq!(answers.len() == 1, time == TIME, "{answers:#?}");
+        let counts = ["bound", "unchanged", "conflicts", "invalid"].map(|it| sum(&answers, it));
+        let mut places: Vec<String> = answers
+            .iter()
+            .filter_map(|answer| answer.get("problems"))
+            .flat_map(|problems| problems.as_array().unwrap())
+            .map(|problem| format!("{} {}", problem["key"], problem["line"]))
+            .collect();
+        places.sort();
+        verdicts.push((counts, places));
+    }
+    let firms = u64::try_from(FIRMS).unwrap();
+    let expected = [2 * firms - 2, 0, 3, 0];
+    assert_eq!(verdicts[0].0, expected, "{verdicts:#?}");
+    assert_eq!(
+        verdicts[0].1,
+        [
+            r#""mappings/a" 13"#,
+            r#""mappings/a" 3"#,
+            r#""mappings/b" 3"#
+        ]
+    );
+    assert!(
+        verdicts.iter().all(|it| *it == verdicts[0]),
+        "{verdicts:#?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,12 +8,14 @@ use std::{
 use erp_full_pass::{PassSettings, report::PlanLine};
 use serde_json::{Value, json};
 use shared::{
-    domain::{ImportRequest, PassMode, PassRequest},
+    domain::{FirstBindingWrites, ImportRequest, PartyField, PassMode, PassRequest},
+    mappings::{Mapping, Mappings},
     passes::Run,
 };
 use tests::{
-    bundle::{Bundle, Options},
-    norce_simulator::{Blank, CodeList, NewCompany, NewCustomer},
+    bundle::{Bundle, Options, company},
+    business_central_simulator::CustomerRecord,
+    norce_simulator::{Blank, CodeList, EventType, NewCompany, NewCustomer},
 };
 use uuid::Uuid;
 
@@ -102,6 +104,157 @@ async fn p10_a_plan_writes_nothing_and_says_what_the_pass_then_does() {
         let id = line.norce_id.unwrap();
         let code = line.code.as_ref().map(ToString::to_string);
         assert_eq!(code_of(&bundle, id.get().into()), code);
+    }
+}
+
+/// The ERP keeps its values at a first binding (E10), and a plan says so by the names of the fields, as far as a pass has both
+/// sides; what it names is what `explain` lists then.
+#[tokio::test(start_paused = true)]
+async fn e10_a_plan_says_which_fields_of_a_first_binding_the_erp_keeps() {
+    let persons = FirstBindingWrites {
+        persons: true,
+        ..FirstBindingWrites::default()
+    };
+    for first_binding_writes in [FirstBindingWrites::default(), persons] {
+        let bundle = Bundle::new(&Options {
+            first_binding_writes,
+            extended_erp: true,
+            ..Options::default()
+        });
+        // Nothing but the pass binds anybody.
+        for event in EventType::ALL {
+            bundle.norce.unsubscribe(event);
+        }
+        // By the key, which both sides have; by the code, with the same key and with another one or none.
+        let [by_key, same, other, none] = [1, 2, 3, 4].map(|who| person_in_erp(&bundle, who));
+        bundle.norce.add_customer(person(1));
+        for (record, email) in [
+            (&same, Some("person.2@example.com")),
+            (&other, Some("person.33@example.com")),
+            (&none, None),
+        ] {
+            bundle.norce.add_customer(NewCustomer {
+                code: Some(record.number.clone()),
+                email: email.map(str::to_owned),
+                ..person(5)
+            });
+        }
+        let firm = in_erp(
+            &bundle,
+            &json!({"displayName": "Bolaget AB", "type": "Company", "country": "SE", "email": "b@example.com",
+                "registrationNumber": "556036-0793"}),
+        );
+        bundle.norce.add_company(NewCompany {
+            code: Some(firm.number.clone()),
+            name: Some("Bolaget".to_owned()),
+            email: Some("bolaget@example.com".to_owned()),
+            ..NewCompany::default()
+        });
+        let plan = plan(&bundle).await;
+        let kept = |record: &CustomerRecord| {
+            let code = Some(record.number.parse().unwrap());
+            let mut lines = plan.lines.iter().filter(|line| line.code == code);
+            let (line, None) = (lines.next().unwrap(), lines.next()) else {
+                panic!("{:#?}", plan.lines);
+            };
+            assert!(["code", "bound"].contains(&line.group.as_str()), "{line:?}");
+            line.kept.clone()
+        };
+        let of_persons = [&by_key, &same, &other, &none].map(kept);
+        let email = Some(vec![PartyField::Email]);
+        let expected = match first_binding_writes.persons {
+            true => [None, None, None, None],
+            false => [Some(Vec::new()), Some(Vec::new()), email, Some(Vec::new())],
+        };
+        assert_eq!(of_persons, expected);
+        // What else differs is known when the shop's whole record is read.
+        assert_eq!(kept(&firm), Some(Vec::new()));
+        assert!(plan.page.contains("the ERP keeps the values that differ"));
+        assert_eq!(
+            plan.page.contains("known to differ: email"),
+            !first_binding_writes.persons
+        );
+        for value in ["person.3", "example.com", "556036", "Bolaget"] {
+            let text = format!("{:?} {}", plan.lines, plan.page);
+            assert!(!text.contains(value), "P11: {value}");
+        }
+
+        bundle.pass(PassMode::Full).await;
+        for line in plan.lines.iter().filter(|line| line.norce_id.is_some()) {
+            let entity = format!("{}/client/{}", line.kind, line.norce_id.unwrap());
+            bundle
+                .ask(json!({"action": "replay", "entity": entity}))
+                .await
+                .unwrap();
+            bundle.run_until_quiet().await;
+            let explained = bundle.ask(json!({"action": "explain", "entity": entity}));
+            let explained = explained.await.unwrap();
+            let said = explained["mapping"]["kept"].as_array();
+            for field in line.kept.iter().flatten() {
+                let is_said = said.is_some_and(|said| said.contains(&json!(field)));
+                assert!(is_said, "{line:?}: {explained:#}");
+            }
+        }
+    }
+}
+
+/// By its code, too: what an event does not bind, a pass does not bind either.
+#[tokio::test(start_paused = true)]
+async fn p15_a_company_is_not_bound_by_code_to_a_record_with_another_organisation_number() {
+    for by_pass in [true, false] {
+        for corrected_in_erp in [true, false] {
+            let bundle = Bundle::new(&Options {
+                extended_erp: true,
+                ..Options::default()
+            });
+            bundle.norce.unsubscribe(EventType::CompanyChanged);
+            let record = in_erp(
+                &bundle,
+                &json!({"displayName": "Bolaget AB", "type": "Company", "country": "SE",
+                    "registrationNumber": "556036-0793"}),
+            );
+            let firm = bundle.norce.add_company(NewCompany {
+                code: Some(record.number.clone()),
+                name: Some("Grannen AB".to_owned()),
+                organization_no: Some("556012-5790".to_owned()),
+                ..NewCompany::default()
+            });
+            let look = async || {
+                if by_pass {
+                    let planned = plan(&bundle).await.run.counts;
+                    let run = bundle.pass(PassMode::Full).await;
+                    assert_eq!(*ended(&run), planned, "P10");
+                } else {
+                    let replay = json!({"action": "replay", "entity": company(firm).to_string()});
+                    bundle.ask(replay).await.unwrap();
+                }
+                bundle.run_until_quiet().await;
+                bundle.mappings.get(company(firm)).await.unwrap()
+            };
+            assert_eq!(look().await, None);
+            let texts = owed(&bundle).await;
+            let [text] = texts.as_slice() else {
+                panic!("{texts:?}");
+            };
+            let text = format!("{text:?}");
+            assert!(text.contains("has another organisation number"), "{text}");
+            let advice = "correct the code in Norce, or the number on the side where it is wrong";
+            assert!(text.contains(advice), "{text}");
+            if corrected_in_erp {
+                let number = json!({"registrationNumber": "556012-5790"});
+                let erp_company = bundle.erp_company();
+                let edited = bundle.erp.edit_customer(erp_company, record.id, &number);
+                edited.unwrap();
+            } else {
+                bundle.norce.change_company(firm, |firm| {
+                    firm.row.organization_no = Some("556036-0793".to_owned());
+                });
+            }
+            let mapping = look().await;
+            assert!(matches!(mapping, Some(Mapping::Bound(_))), "{mapping:?}");
+            let texts = owed(&bundle).await;
+            assert!(texts.is_empty(), "{texts:?}");
+        }
     }
 }
 

@@ -212,12 +212,8 @@ impl BusinessCentral {
     }
 
     /// The address of the records that fit.
-    fn list_url(&self, resource: Resource, filter: Filter, top: Option<u32>) -> Url {
+    fn list_url(&self, resource: Resource, filter: Filter) -> Url {
         let options = Options::new().select(selected(resource)).filter(filter);
-        let options = match top {
-            Some(top) => options.top(top),
-            None => options,
-        };
         options.apply(self.client.url(entity_set(resource)))
     }
 
@@ -226,8 +222,12 @@ impl BusinessCentral {
         resource: Resource,
         number: &str,
         deadline: Deadline,
-    ) -> Result<Vec<Row>, ErpError> {
-        let url = self.list_url(resource, Filter::eq(NUMBER.name, number), Some(MOST_HITS));
+    ) -> Result<Vec<ExtendedRow>, ErpError> {
+        let filter = Filter::eq(NUMBER.name, number);
+        let options = Options::new().select(selected(resource)).filter(filter);
+        let own_number = self.own_number_field(resource);
+        let options = options.select_also(own_number.into_iter()).top(MOST_HITS);
+        let url = options.apply(self.client.url(entity_set(resource)));
         let rows = self.client.list(url, &[], deadline).next().await?;
         Ok(rows.unwrap_or_default())
     }
@@ -319,8 +319,9 @@ impl BusinessCentral {
         let mut rows = self.rows_by_number(resource, number, deadline).await?;
         Ok(match (rows.pop(), rows.is_empty()) {
             (None, _) => Holder::Nobody,
-            (Some(row), true) if row.is_a(type_of(kind)) => {
-                Holder::SameType(Box::new(row.into_record(resource)?))
+            (Some(row), true) if row.row().is_a(type_of(kind)) => {
+                let own_number = self.own_number_field(resource);
+                Holder::SameType(Box::new(row.into_record(resource, own_number)?))
             }
             _ => Holder::AnotherType,
         })
@@ -418,10 +419,11 @@ impl Erp for BusinessCentral {
             return Ok(Vec::new());
         };
         let rows = self.rows_by_number(resource, &number, deadline).await?;
+        let own_number = self.own_number_field(resource);
         rows.into_iter()
             // A company contact is no person, and nobody's customer in Norce.
-            .filter(|row| resource == Resource::Customer || row.is_a("Person"))
-            .map(|row| row.into_record(resource))
+            .filter(|row| resource == Resource::Customer || row.row().is_a("Person"))
+            .map(|row| row.into_record(resource, own_number))
             .collect()
     }
 
@@ -934,7 +936,7 @@ impl BusinessCentral {
         filter: Filter,
         deadline: Deadline,
     ) -> Result<Vec<Row>, ErpError> {
-        let url = self.list_url(resource, filter, None);
+        let url = self.list_url(resource, filter);
         self.all_rows(url, deadline).await
     }
 
