@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::ListedApplication;
@@ -48,6 +49,8 @@ pub(super) struct CustomerRow {
     is_active: bool,
     is_forgotten: bool,
     replacement_customer_id: Option<i64>,
+    stopped_date: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     last_order_date: Option<String>,
     pub(super) application_id: Option<i64>,
     // In 3.0 a list; how many there are in 2.0 is not documented.
@@ -86,6 +89,7 @@ impl CustomerRow {
                 "IsForgotten",
                 "ReplacementCustomerId",
                 "LastOrderDate",
+                "StoppedDate",
                 "ApplicationId",
             ])
             .expand(
@@ -157,6 +161,10 @@ impl CustomerRow {
             active: self.is_active,
             forgotten: self.is_forgotten,
             merged_into: self
+            // A time that cannot be read has come.
+            stopped: self
+                .stopped_date
+                .map(|at| lenient::instant(&at).unwrap_or(DateTime::<Utc>::MIN_UTC)),
                 .replacement_customer_id
                 .map(|id| norce_id(id, format_args!("{entity}: `ReplacementCustomerId`")))
                 .transpose()?

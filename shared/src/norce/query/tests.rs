@@ -49,7 +49,7 @@ fn customer_row() -> Value {
     json!({
         "Id": 5, "CustomerCode": " C5 ", "FirstName": "Anna", "MiddleName": "", "LastName": "Ek",
         "Title": null, "EmailAddress": "Anna@Example.com", "PhoneNumber": null, "CellPhoneNumber": "+46 70 1",
-        "IsActive": true, "IsForgotten": false, "ReplacementCustomerId": 7, "LastOrderDate": "2026-11-01T10:00:00+01:00", "ApplicationId": null,
+        "IsActive": true, "IsForgotten": false, "StoppedDate": null, "ReplacementCustomerId": 7, "LastOrderDate": "2026-11-01T10:00:00+01:00", "ApplicationId": null,
         "Account": [{"ApplicationId": 1, "LoginName": "anna", "StatusId": 42}],
         "Addresses": [
             {"Id": 1, "TypeId": 8, "City": "Elsewhere", "CountryId": 2},
@@ -121,7 +121,7 @@ async fn a_customer_comes_with_its_companies_addresses_account_and_flags() {
 
     insta::assert_snapshot!(script.requests()[0], @"
     GET https://shop.example/commerce/query/2.0/Customers/Customers
-      $select=Id,CustomerCode,FirstName,MiddleName,LastName,Title,EmailAddress,PhoneNumber,CellPhoneNumber,IsActive,IsForgotten,ReplacementCustomerId,LastOrderDate,ApplicationId
+      $select=Id,CustomerCode,FirstName,MiddleName,LastName,Title,EmailAddress,PhoneNumber,CellPhoneNumber,IsActive,IsForgotten,StoppedDate,ReplacementCustomerId,LastOrderDate,ApplicationId
       $filter=Id eq 5
       $expand=Account($select=ApplicationId,LoginName,StatusId),Addresses($select=Id,TypeId,CareOf,AddressLine1,AddressLine2,ZipCode,City,Region,CountryId),Companies($select=CompanyId,IsPrimary;$expand=Company($select=Id,IsActive)),Flags($select=FlagId,IsActive)
     application-id: 1
