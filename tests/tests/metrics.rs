@@ -148,21 +148,29 @@ async fn the_age_of_an_import_that_norce_does_not_finish_is_measured() {
 async fn posts_are_counted_by_their_answer() {
     let bundle = Bundle::new(&Options::default());
     let secret = ("x-event-secret", tests::bundle::EVENT_SECRET);
-    let post = async |secret: (&str, &str), body: &str| {
-        let request = gateway_request("/events/customer-changed", &[secret], body.as_bytes());
+    let post_to = async |path: &str, secret: (&str, &str), body: &str| {
+        let request = gateway_request(path, &[secret], body.as_bytes());
         bundle.receive_events.handle(&request).await;
     };
+    let post = async |secret, body| post_to("/events/customer-changed", secret, body).await;
     let event = r#"{"ClientId":1,"CustomerId":5,"EntityChanged":"tClientCustomer"}"#;
     post(secret, event).await;
     post(secret, "{").await;
     post(("x-event-secret", "wrong"), event).await;
     post(("x-event-secret", "wrong"), event).await;
+    for path in [
+        "order-cancelled",
+        "SkuChangedNotification",
+        "basket-changed",
+    ] {
+        post_to(&format!("/events/{path}"), secret, "anything").await;
+    }
     bundle.queues_refuse.store(true, Ordering::SeqCst);
     post(secret, event).await;
     let measured = Measured::of(&bundle);
-    let counts = ["accepted", "refused", "unauthorised", "failed"]
+    let counts = ["accepted", "refused", "unauthorised", "failed", "ignored"]
         .map(|answer| measured.value(Metric::Posts, answer));
-    assert_eq!(counts, [1, 1, 2, 1]);
+    assert_eq!(counts, [1, 1, 2, 1, 3]);
 }
 
 #[tokio::test(start_paused = true)]

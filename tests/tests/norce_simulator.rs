@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tests::norce_simulator::{
     Blank, CodeList, Delivery, DeliveryState, Effect, Endpoint, EventPost, EventSink, EventType,
-    HttpEventSink, ImportedRows, JobPaths, JobStatus, NewAddress, NewCompany, NewCustomer,
+    Flag, HttpEventSink, ImportedRows, JobPaths, JobStatus, NewAddress, NewCompany, NewCustomer,
     NewOrder, NorceSimulator, OauthClient, OrderReceiver, Poison, PoisonMode, PoisonRows,
     RETRY_DELAYS, Settings, When, tokio_clock,
 };
@@ -355,7 +355,11 @@ async fn filters_find_exactly_what_they_say() {
 
 #[tokio::test(start_paused = true)]
 async fn filters_that_are_not_odata_are_refused() {
-    let norce = norce(Settings::default()).await;
+    let norce = norce(Settings {
+        query_any: false,
+        ..Settings::default()
+    })
+    .await;
     for filter in [
         "",
         "Id",
@@ -1362,6 +1366,93 @@ async fn events_can_be_duplicated_reordered_and_lost() {
         (&states[..3], states[3]),
         (&dropped[..], DeliveryState::NotSubscribed)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_may_ask_whether_any_related_row_fits() {
+    let norce = norce(Settings {
+        query_flag_times: false,
+        ..Settings::default()
+    })
+    .await;
+    let [anna, bo] = ["Anna", "Bo"].map(|name| {
+        let email = format!("{name}@example.com");
+        norce.simulator.add_customer(person(name, &email))
+    });
+    let company = norce.simulator.add_company(NewCompany::default());
+    norce.simulator.link(anna, company, false);
+    let of = |filter: &str| {
+        let filter = filter.to_owned();
+        let norce = &norce;
+        async move { norce.ids("Customers/Customers", &filter).await }
+    };
+    assert_eq!(
+        of(&format!("Companies/any(c:c/CompanyId eq {company})")).await,
+        [anna]
+    );
+    assert_eq!(
+        of("Companies/any(row: row/IsPrimary or row/CompanyId eq 0)").await,
+        [0; 0]
+    );
+    let or_bo = format!("FirstName eq 'Bo' or Companies/any(c:c/CompanyId eq {company})");
+    assert_eq!(of(&or_bo).await, [anna, bo]);
+    assert_eq!(of("Flags/any(f:f/IsActive)").await, [0; 0]);
+    for filter in [
+        "Companies/any()",
+        "Companies/any(CompanyId eq 1)",
+        "Companies/any(c:CompanyId eq 1)",
+        "Companies/any(c:d/CompanyId eq 1)",
+        "Companies/any(c:c/CompanyId)",
+        "Companies/any(c:c/Nonsense eq 1)",
+        "Companies/all(c:c/CompanyId eq 1)",
+        "Nonsense/any(c:c/CompanyId eq 1)",
+        "Flags/any(f:f/Updated ge 2026-11-23T10:00:00Z)",
+    ] {
+        let query = [("$filter", filter)];
+        let (status, _) = norce.query("Customers/Customers", &query).await;
+        assert_eq!(status, 400, "{filter}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_belong_to_a_customer_have_times_of_their_own() {
+    for moves_parents in [false, true] {
+        let norce = norce(Settings {
+            child_changes_move_parents: moves_parents,
+            ..Settings::default()
+        })
+        .await;
+        let simulator = &norce.simulator;
+        let anna = simulator.add_customer(person("Anna", "anna@example.com"));
+        let company = simulator.add_company(NewCompany::default());
+        let flag = Flag {
+            flag_id: 1,
+            ..Flag::default()
+        };
+        simulator.change_customer(anna, |it| it.details.flags.push(flag));
+        simulator.link(anna, company, false);
+        let made = simulator.now();
+        let row = |id| simulator.customer(id).unwrap();
+        assert_eq!(row(anna).details.flags[0].created, made);
+        assert_eq!(row(anna).details.flags[0].updated, None);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        simulator.change_customer(anna, |it| it.details.flags[0].is_active = true);
+        simulator.link(anna, company, true);
+        let changed = Some(simulator.now());
+        assert_ne!(changed, Some(made));
+        assert_eq!(row(anna).details.flags[0].updated, changed);
+        let relation = &simulator.relations()[0];
+        assert_eq!((relation.created, relation.updated), (made, changed));
+        let moved = simulator.company(company).unwrap().row.updated;
+        assert_eq!(row(anna).row.updated == changed, moves_parents);
+        assert_eq!(moved == changed, moves_parents);
+        // What does not change keeps its times.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        simulator.change_customer(anna, |_| {});
+        simulator.link(anna, company, true);
+        assert_eq!(row(anna).details.flags[0].updated, changed);
+        assert_eq!(simulator.relations()[0].updated, changed);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@
 )]
 
 use std::{
+    io::Write as _,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -23,6 +24,7 @@ use aws_sdk_secretsmanager::config::{Credentials, SharedCredentialsProvider};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use flate2::{Compression, write::GzEncoder};
 use receive_events::{ANSWER_WITHIN, CachedSecret, MAX_BODY_BYTES, OrderReceiver, ReceiveEvents};
 use serde_json::{Value, json};
 use shared::{
@@ -42,7 +44,8 @@ use shared::{
         secrets::{EventSecret, SecretForm, Secrets},
     },
 };
-use tests::limits::at_both_ends;
+use tests::{captured_logs::CapturedText, limits::at_both_ends};
+use tracing::Level;
 use uuid::Uuid;
 
 const ONE_APPLICATION: &str = r#"[{"id":1,"key":"00000000-0000-0000-0000-000000000001"}]"#;
@@ -444,24 +447,290 @@ async fn what_can_never_be_right_is_refused_with_the_reason() {
         .refuses(&post("/events/customer-changed", negative), "CustomerId")
         .await;
     receiver
-        .refuses(
-            &post("/events/customer-exploded", CUSTOMER_CHANGED),
-            "customer-exploded",
-        )
-        .await;
-    receiver
         .refuses(&post("/events", CUSTOMER_CHANGED), "x-norce-event-type")
         .await;
-    let mut cancelled = post(
-        "/events",
-        r#"{"ClientId":1,"ApplicationId":1,"OrderId":7,"OrderNo":"A","ClientOrderRef":"1","Source":"WEB"}"#,
-    );
-    cancelled
-        .headers
-        .insert("x-norce-event-type", "OrderCancelledEvent".parse().unwrap());
-    receiver
-        .refuses(&cancelled, "switch the subscription off")
+}
+
+/// The same post with the type in each of the three places that may name it.
+fn posts_of_type(name: &str, body: &str) -> [ApiGatewayV2httpRequest; 3] {
+    let mut by_header = post("/events", body);
+    let value = name.parse().unwrap();
+    by_header.headers.insert("x-norce-event-type", value);
+    let mut by_query = post("/events", body);
+    by_query.query_string_parameters =
+        serde_json::from_value(json!({ "norceEventType": name })).unwrap();
+    [post(&format!("/events/{name}"), body), by_header, by_query]
+}
+
+#[tokio::test]
+async fn every_spelling_of_a_type_leads_to_its_queue() {
+    let company = r#"{"ClientId":1,"CompanyId":9,"EntityChanged":"tClientCompany"}"#;
+    let customers = [
+        "CustomerChangedNotification",
+        "CustomerChangeNotification",
+        "customerchangenotification",
+        "CUSTOMERCHANGEDNOTIFICATION",
+        "customer-changed",
+        "customer-change",
+    ];
+    let companies = [
+        "CompanyChangedNotification",
+        "CompanyChangeNotification",
+        "companychangenotification",
+        "COMPANYCHANGEDNOTIFICATION",
+        "company-changed",
+        "company-change",
+    ];
+    let customers = customers.map(|name| (name, CUSTOMER_CHANGED, "customer/client/123"));
+    let companies = companies.map(|name| (name, company, "company/client/9"));
+    for (name, body, group) in customers.into_iter().chain(companies) {
+        for request in posts_of_type(name, body) {
+            let receiver = receiver(Registers::Client).await;
+            let (status, answer) = receiver.answer(&request).await;
+            assert_eq!(
+                (status, &answer["accepted"]["subject"]),
+                (202, &group.into()),
+                "{name}: {answer}"
+            );
+            let queued = receiver.changes.receive(1);
+            assert_eq!(queued[0].group.as_deref(), Some(group));
+        }
+    }
+}
+
+/// Norce would post them sixteen times, whatever is in them.
+#[tokio::test]
+async fn an_event_that_nothing_acts_upon_is_accepted_logged_and_goes_nowhere() {
+    let unused = [
+        "OrderCancelledEvent",
+        "order-cancelled",
+        "SkuChangedNotification",
+    ];
+    let unknown = ["basket-changed", "CustomersExplodedNotification", "x"];
+    let unused = unused.map(|name| (name, "INFO"));
+    let unknown = unknown.map(|name| (name, "WARN"));
+    for (name, level) in unused.into_iter().chain(unknown) {
+        for request in posts_of_type(name, "not even JSON") {
+            let logs = CapturedText::default();
+            let _guard = logs.capture(Level::INFO);
+            let receiver = receiver(Registers::Client).await;
+            let (status, answer) = receiver.answer(&request).await;
+            assert_eq!(status, 202, "{name}: {answer}");
+            assert!(answer["ignored"].is_string(), "{name}: {answer}");
+            assert!(receiver.changes.is_empty() && receiver.jobs.is_empty());
+            let text = logs.text();
+            let line = text.lines().find(|line| line.contains("event ignored"));
+            assert!(line.unwrap().contains(level), "{name}: {text}");
+            // Who does not know the secret is not told what is acted upon.
+            let mut stranger = request.clone();
+            stranger.headers.remove("x-event-secret");
+            assert_eq!(receiver.answer(&stranger).await.0, 401);
+        }
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(bytes).collect()
+}
+
+fn latin1(text: &str) -> Vec<u8> {
+    let byte = |character: char| u8::try_from(u32::from(character)).unwrap();
+    text.chars().map(byte).collect()
+}
+
+/// A header's name and value.
+type Header = (&'static str, &'static str);
+
+/// The text as senders and what is between them and us write it: the bytes and the headers.
+fn encodings(text: &str) -> Vec<(&'static str, Vec<u8>, Vec<Header>)> {
+    let plain = text.as_bytes();
+    let marked = format!("\u{feff}{text}");
+    let json = "application/json";
+    let gzipped = ("content-encoding", "gzip");
+    vec![
+        ("as it is", plain.to_vec(), vec![]),
+        ("with a type", plain.to_vec(), vec![("content-type", json)]),
+        (
+            "with a charset",
+            plain.to_vec(),
+            vec![("content-type", "application/json; charset=utf-8")],
+        ),
+        (
+            "with a quoted charset",
+            plain.to_vec(),
+            vec![("content-type", "application/json;Charset=\"UTF-8\"")],
+        ),
+        (
+            "as plain text",
+            plain.to_vec(),
+            vec![(
+                "content-type",
+                "text/plain; charset=us-ascii; format=flowed",
+            )],
+        ),
+        (
+            "in chunks",
+            plain.to_vec(),
+            vec![("transfer-encoding", "chunked")],
+        ),
+        (
+            "with white space",
+            format!("\r\n {text} \n").into_bytes(),
+            vec![],
+        ),
+        (
+            "with a byte order mark",
+            marked.clone().into_bytes(),
+            vec![("content-type", json)],
+        ),
+        ("in gzip", gzip(plain), vec![gzipped]),
+        (
+            "in gzip, in capitals",
+            gzip(plain),
+            vec![("content-encoding", "GZIP")],
+        ),
+        (
+            "in gzip, by its former name",
+            gzip(plain),
+            vec![("content-encoding", "x-gzip")],
+        ),
+        (
+            "in gzip of several parts",
+            [gzip(&plain[..9]), gzip(&plain[9..])].concat(),
+            vec![gzipped],
+        ),
+        ("in gzip without a header", gzip(plain), vec![]),
+        (
+            "in gzip with a byte order mark",
+            gzip(marked.as_bytes()),
+            vec![gzipped],
+        ),
+        ("unpacked on its way", plain.to_vec(), vec![gzipped]),
+        (
+            "not encoded, in so many words",
+            plain.to_vec(),
+            vec![("content-encoding", "identity")],
+        ),
+        ("in UTF-16", utf16(&marked, u16::to_le_bytes), vec![]),
+        (
+            "in UTF-16 the other way round",
+            utf16(&marked, u16::to_be_bytes),
+            vec![],
+        ),
+        (
+            "in UTF-16 by name",
+            utf16(text, u16::to_le_bytes),
+            vec![("content-type", "application/json; charset=utf-16le")],
+        ),
+        (
+            "in UTF-16 by the other name",
+            utf16(text, u16::to_be_bytes),
+            vec![("content-type", "application/json; charset=utf-16be")],
+        ),
+        (
+            "in ISO 8859-1",
+            latin1(text),
+            vec![("content-type", "application/json; charset=ISO-8859-1")],
+        ),
+    ]
+}
+
+/// As the gateway hands a body on: as text if it is text, else in base64; and text may come in base64 as well.
+fn handed_on(
+    mut request: ApiGatewayV2httpRequest,
+    bytes: &[u8],
+    headers: &[Header],
+) -> Vec<ApiGatewayV2httpRequest> {
+    for (name, value) in headers {
+        request.headers.insert(*name, value.parse().unwrap());
+    }
+    let mut encoded = request.clone();
+    encoded.is_base64_encoded = true;
+    encoded.body = Some(BASE64.encode(bytes));
+    let text = String::from_utf8(bytes.to_vec()).ok();
+    let plain = text.map(|text| {
+        request.body = Some(text);
+        request
+    });
+    plain.into_iter().chain([encoded]).collect()
+}
+
+#[tokio::test]
+async fn an_event_is_read_in_every_encoding() {
+    for numbers_are_texts in [false, true] {
+        let event = match numbers_are_texts {
+            false => r#"{"ClientId":1006,"CustomerId":123,"EntityChanged":"tÄ"}"#,
+            true => r#"{"ClientId":"1006","CustomerId":"123","EntityChanged":"tÄ"}"#,
+        };
+        for (how, bytes, headers) in encodings(event) {
+            let request = post("/events/customer-changed", "");
+            for request in handed_on(request, &bytes, &headers) {
+                let receiver = receiver(Registers::Client).await;
+                let (status, answer) = receiver.answer(&request).await;
+                assert_eq!(status, 202, "{how}: {answer}");
+                let queued = receiver.changes.receive(1);
+                let group = queued[0].group.as_deref();
+                assert_eq!(group, Some("customer/client/123"), "{how}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_unpacked_is_refused_with_the_reason() {
+    let gzipped = ("content-encoding", "gzip");
+    let large = vec![b' '; MAX_BODY_BYTES + 1];
+    let cut_off = {
+        let mut bytes = gzip(CUSTOMER_CHANGED.as_bytes());
+        bytes.truncate(bytes.len() / 2);
+        bytes
+    };
+    for (bytes, headers, words) in [
+        (cut_off, vec![gzipped], "not gzip"),
+        (b"\x1f\x8bgarbage".to_vec(), vec![], "not gzip"),
+        (b"garbage".to_vec(), vec![gzipped], "not gzip"),
+        (
+            b"garbage".to_vec(),
+            vec![("content-encoding", "br")],
+            "than gzip",
+        ),
+        (gzip(&large), vec![gzipped], "at most 65536"),
+        (b"\xff{}".to_vec(), vec![], "not UTF-8"),
+        (b"\xff\xfe{".to_vec(), vec![], "not UTF-8"),
+        (
+            latin1("{\"ä\":1}"),
+            vec![("content-type", "application/json; charset=klingon")],
+            "not UTF-8",
+        ),
+    ] {
+        let request = post("/events/customer-changed", "");
+        for request in handed_on(request, &bytes, &headers) {
+            receiver(Registers::Client)
+                .await
+                .refuses(&request, words)
+                .await;
+        }
+    }
+    let mut request = post("/events/customer-changed", "§");
+    request.is_base64_encoded = true;
+    receiver(Registers::Client)
+        .await
+        .refuses(&request, "not base64")
         .await;
+    // What fits exactly is taken.
+    let mut body = CUSTOMER_CHANGED.as_bytes().to_vec();
+    body.resize(MAX_BODY_BYTES, b' ');
+    let request = post("/events/customer-changed", "");
+    for request in handed_on(request, &gzip(&body), &[gzipped]) {
+        let receiver = receiver(Registers::Client).await;
+        assert_eq!(receiver.answer(&request).await.0, 202);
+    }
 }
 
 #[tokio::test]
@@ -602,6 +871,37 @@ async fn p1_an_order_is_stored_and_queued_before_it_is_answered() {
     encoded.is_base64_encoded = true;
     assert_eq!(receiver.answer(&encoded).await.0, 200);
     assert_eq!(receiver.changes.len(), 2);
+}
+
+/// What is handed on is the same text for all of them.
+#[tokio::test]
+async fn an_order_is_read_in_every_encoding() {
+    let texts = [
+        r#"{"ClientOrderRef":"30001","SellTo":{"Person":{"CustomerCode":null,"FirstName":"Åsa"}},"Total":100.10}"#,
+        r#"{"ClientOrderRef":30001,"SellTo":{"Person":{"CustomerCode":4711,"FirstName":"Åsa"}},"Total":"100.10"}"#,
+    ];
+    for text in texts {
+        for (how, bytes, headers) in encodings(text) {
+            for request in handed_on(order_post("norce:current", ""), &bytes, &headers) {
+                let orders = Arc::new(MemoryOrders::default());
+                let receiver = order_receiver(orders.clone()).await;
+                let (status, answer) = receiver.answer(&request).await;
+                assert_eq!(status, 200, "{how}: {answer}");
+                let stored = orders.get(&order_key()).await.unwrap().unwrap();
+                assert_eq!(stored.order.expose().trim(), text, "{how}");
+                assert_eq!(receiver.changes.len(), 1);
+            }
+        }
+    }
+    // Nor is XML mistaken for anything else.
+    for (how, bytes, headers) in encodings("<?xml version=\"1.0\"?><Order/>") {
+        for request in handed_on(order_post("norce:current", ""), &bytes, &headers) {
+            let receiver = order_receiver(Arc::new(MemoryOrders::default())).await;
+            let status = receiver.answer(&request).await.0;
+            let is_known = how != "unpacked on its way";
+            assert_eq!(status == 415, is_known, "{how}: {status}");
+        }
+    }
 }
 
 #[tokio::test]

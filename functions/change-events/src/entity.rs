@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use shared::{
     domain::{
         Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, ErpCodes, Fingerprint,
-        ImportLine, ImportRequest, NorceId,
+        FormerEmail, ImportLine, ImportRequest, NaturalKey, NorceId, Scrambling,
     },
     erp::{Erp, ErpRecord, Party, PartyKind, Resource, UpdateOutcome, same_company},
     http::Deadline,
@@ -141,7 +141,23 @@ impl ChangeEvents {
         if let Some(into) = customer.merged_into {
             return self.follow_merge(change, into, mapping, deadline).await;
         }
+        let active = customer.is_active_at(fetched_at);
+        if !active && mapping.is_none() && customer.code.is_none() {
+            return Ok(Done::nothing(INACTIVE));
+        }
+        if self
+            .looks_scrambled(&customer, mapping.as_ref(), deadline)
+            .await?
+        {
+            return Err(scrambled(change.entity));
+        }
+        if !active && customer.full_name().is_none() {
+            return Ok(Done::nothing(INACTIVE));
+        }
         let Some(kind) = self.kind(&customer, mapping.as_ref()).await? else {
+            if !active {
+                return Ok(Done::nothing(INACTIVE));
+            }
             return self.wait_for_company(change, &customer, deadline).await;
         };
         let record = ShopRecord {
@@ -151,7 +167,7 @@ impl ChangeEvents {
                 self.erp(change.entity.scope)?.capabilities(),
             )?,
             code: customer.code,
-            active: customer.active,
+            active,
             has_ordered: customer.last_order.is_some(),
             contacts: Vec::new(),
         };
@@ -169,6 +185,9 @@ impl ChangeEvents {
         let Some(company) = self.norce.company(change.entity, deadline).await? else {
             return self.elsewhere(change, deadline).await;
         };
+        if !company.active && company.name.is_none() {
+            return Ok(Done::nothing(INACTIVE));
+        }
         let record = ShopRecord {
             party: party::of_company(&company, self.erp(change.entity.scope)?.capabilities())?,
             code: company.code,
@@ -201,6 +220,31 @@ impl ChangeEvents {
             }
         }
         gone(change)
+    }
+
+    /// Whether the data of a customer are no longer a person's. Where they do not say so by themselves, the e-mail address is
+    /// compared with what the ERP has: of our own, only keyed hashes are kept, and those of whole records.
+    async fn looks_scrambled(
+        &self,
+        customer: &Customer,
+        mapping: Option<&Mapping>,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let scrambling = Scrambling::of(customer);
+        let former = match (scrambling, mapping) {
+            (Scrambling::IfEmailChanged, Some(Mapping::Bound(binding))) => {
+                let erp = self.erp(customer.entity.scope)?;
+                let record = erp.get(&binding.erp_id, deadline).await?;
+                let keys = record.map(|record| record.keys(EntityKind::Customer));
+                let emails = keys.into_iter().flatten().filter_map(|key| match key {
+                    NaturalKey::Email(email) => Some(email),
+                    NaturalKey::Organisation(_) => None,
+                });
+                FormerEmail::compare(&emails.collect::<Vec<_>>(), customer)
+            }
+            _ => FormerEmail::Unknown,
+        };
+        Ok(scrambling.is_likely(former))
     }
 
     /// What a customer is in the ERP: what it was bound as, else a contact where it belongs to a company, else a
@@ -346,16 +390,25 @@ impl ChangeEvents {
         };
         record.party = record.bound_as(binding.erp_id.resource);
         self.deliver(change, &binding, record.code.as_ref()).await?;
-        let updated = self
-            .update(entity, &mut binding, &record.party, standing.seen, deadline)
-            .await?;
-        self.carry_contacts(change, &record.contacts, binding.contacts.as_deref())
-            .await?;
-        if entity.kind == EntityKind::Company {
-            binding.contacts = noted_contacts(&record.contacts);
-        }
+        // Norce may be about to remove the data of what is inactive there (norce-api §9).
+        let updated = if record.active {
+            let updated = self
+                .update(entity, &mut binding, &record.party, standing.seen, deadline)
+                .await?;
+            self.carry_contacts(change, &record.contacts, binding.contacts.as_deref())
+                .await?;
+            if entity.kind == EntityKind::Company {
+                binding.contacts = noted_contacts(&record.contacts);
+            }
+            updated
+        } else {
+            false
+        };
         self.release_orders(entity, change.correlation).await?;
-        binding.fetched_at = Some(fetched_at);
+        // What was bound while it was inactive stays a first binding for its first update, which asks for this time.
+        if record.active || binding.shop_fingerprint.is_some() {
+            binding.fetched_at = Some(fetched_at);
+        }
         if !self.mappings.record_sync(entity, &binding).await? {
             return Err(Failure::later(
                 WaitsFor::OtherWriter,
@@ -363,6 +416,12 @@ impl ChangeEvents {
             ));
         }
         let code = &binding.code;
+        if !record.active {
+            return Ok(Done::new(
+                how.map_or("nothing", Origin::outcome),
+                format!("nothing is written to the ERP: it is inactive in Norce, {code}"),
+            ));
+        }
         Ok(match (how, updated) {
             (Some(how), false) => Done::new(how.outcome(), format!("{how} as {code}")),
             (Some(how), true) => Done::new(
@@ -485,9 +544,7 @@ impl ChangeEvents {
         deadline: Deadline,
     ) -> Result<Option<Done>, Failure> {
         if !record.active {
-            return Ok(Some(Done::nothing(
-                "nothing: it has no code and is inactive in Norce",
-            )));
+            return Ok(Some(Done::nothing(INACTIVE)));
         }
         match self.policy.create_in_erp {
             CreateInErp::Always => Ok(None),
@@ -720,6 +777,19 @@ fn noted_contacts(contacts: &[EntityRef]) -> Option<Vec<NorceId>> {
     let mut ids: Vec<NorceId> = contacts.iter().map(|contact| contact.id).collect();
     ids.sort_unstable();
     (ids.len() <= MOST_CONTACTS_NOTED).then_some(ids)
+}
+
+/// What is said of an inactive entity of which there is nothing to do.
+const INACTIVE: &str = "nothing: it is inactive in Norce";
+
+/// Norce does not say of a customer that it is forgotten, but its data look so.
+fn scrambled(entity: EntityRef) -> Failure {
+    Failure::owed(
+        Reason::Forgotten,
+        format!(
+            "the data of {entity} in Norce look removed, as those of a forgotten customer, but Norce does not say that it is forgotten (`IsForgotten`): nothing of it is written to the ERP. If it is to be forgotten, this ends when Norce says so, or with the operator action `forget`; if it is not, fill in its data in Norce again: name, e-mail address, telephone and address"
+        ),
+    )
 }
 
 /// Norce does not have the entity.

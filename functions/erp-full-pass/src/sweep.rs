@@ -47,9 +47,13 @@ impl ErpFullPass {
                 }
                 Part::Owed | Part::Records { .. } | Part::Done => return Ok(()),
             };
+            let ChangedPage {
+                entities,
+                next,
+                requests,
+            } = page;
             step.run.cost.pages += 1;
-            step.run.cost.query_calls += 1;
-            let ChangedPage { entities, next } = page;
+            step.run.cost.query_calls += requests;
             self.swept(step, kind, entities).await?;
             match next {
                 Some(last) => step.work.after = Some(last),
@@ -75,6 +79,8 @@ impl ErpFullPass {
             return Ok(());
         }
         let of_forgotten = step.work.part == Part::Forgotten;
+        let last_sweep = step.run.watermarks_before.get(&kind);
+        let last_sweep = *last_sweep.unwrap_or(&step.run.started);
         let entities: Vec<EntityRef> = changed
             .iter()
             .map(|changed| EntityRef {
@@ -97,10 +103,13 @@ impl ErpFullPass {
                 Some(_) if of_forgotten => false,
                 // The other walk comes to it.
                 _ if changed.forgotten => true,
+                // What changed before the last sweep is listed because it is within the overlap, or because something that
+                // belongs to it has changed since: Norce may have shown it only after the last fetch.
                 Some(Mapping::Bound(binding)) => match (binding.fetched_at, changed.changed) {
-                    (Some(fetched_at), Some(changed_at)) => changed_at + CLOCK_SKEW < fetched_at,
-                    (Some(_), None) => true,
-                    (None, _) => false,
+                    (Some(fetched_at), Some(changed_at)) => {
+                        changed_at > last_sweep && changed_at + CLOCK_SKEW < fetched_at
+                    }
+                    _ => false,
                 },
                 Some(Mapping::Reserved(_)) | None => false,
             };

@@ -2,9 +2,11 @@
 //! on a queue, and answers.
 //!
 //! Norce waits five seconds for an answer, takes any 20x for delivered and tries everything else again for about 22
-//! hours (norce-api §6). So the answer is 202 only once the queue has the message (P1), and nothing slow happens here.
+//! hours (norce-api §6). So the answer is 202 only once the queue has the message (P1), and nothing slow happens here. A type
+//! of event that nothing here acts upon is answered with 202 as well: it would come sixteen times and be refused each time.
 //! The message holds ids only: what an event says about a person goes no further.
 
+mod body;
 mod configuration;
 mod order;
 mod secret;
@@ -16,14 +18,13 @@ use aws_lambda_events::{
     encodings::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::Serialize;
 use shared::{
     domain::{
         ApplicationId, Cause, ChangeMessage, Clock, EntityKind, EntityRef, JobMessage, NorceId,
         OrderKey, Shops,
     },
-    norce::events::{Event, EventType},
+    norce::events::{Event, EventType, OtherEvent},
     queues::{Queue, QueueError},
     runtime::{
         metrics::{Metric, Metrics},
@@ -79,6 +80,8 @@ enum Answer {
         what: String,
         correlation: Uuid,
     },
+    /// Of a type that nothing acts upon.
+    Ignored(OtherEvent),
     Unauthorised,
     NeverRight(String),
     TryAgain(String),
@@ -88,18 +91,22 @@ enum Answer {
 #[serde(rename_all = "camelCase")]
 enum AnswerBody<'a> {
     Accepted { subject: &'a str, correlation: Uuid },
+    Ignored(&'a str),
     Error(&'a str),
 }
 
 impl ReceiveEvents {
     /// Answers one post.
     pub async fn handle(&self, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        let response = if path(request) == ORDERS_PATH {
-            self.handle_order(request).await
+        let (response, ignored) = if path(request) == ORDERS_PATH {
+            (self.handle_order(request).await, false)
         } else {
-            self.handle_event(request).await
+            let answer = self.handle_event(request).await;
+            let ignored = matches!(answer, Answer::Ignored(_));
+            (answer.into_response(), ignored)
         };
         let answer = match response.status_code {
+            _ if ignored => "ignored",
             200..300 => "accepted",
             401 => "unauthorised",
             400..500 => "refused",
@@ -109,7 +116,7 @@ impl ReceiveEvents {
         response
     }
 
-    async fn handle_event(&self, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+    async fn handle_event(&self, request: &ApiGatewayV2httpRequest) -> Answer {
         let answer = tokio::time::timeout(ANSWER_WITHIN, self.answer(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(Answer::TryAgain(TOO_SLOW.to_owned())));
         let answer = answer.unwrap_or_else(|answer| answer);
@@ -122,20 +129,30 @@ impl ReceiveEvents {
                 // `operator` looks for these lines.
                 tracing::info!(event = event.name(), subject = what, %correlation, "event accepted")
             }
+            Answer::Ignored(OtherEvent::Unknown(event)) => tracing::warn!(
+                event,
+                "event ignored: its type is not known; if it is about customers, companies, orders or jobs, correct the address or the type of its subscription in Norce Admin"
+            ),
+            Answer::Ignored(OtherEvent::Documented(event)) => tracing::info!(
+                event,
+                "event ignored: nothing acts upon its type; its subscription can be switched off in Norce Admin"
+            ),
             Answer::Unauthorised => tracing::warn!("event refused: wrong or no secret"),
             Answer::NeverRight(reason) => tracing::warn!(reason, "event refused"),
             Answer::TryAgain(reason) => {
                 tracing::error!(reason, "event could not be taken; Norce tries again")
             }
         }
-        answer.into_response()
+        answer
     }
 
     async fn answer(&self, request: &ApiGatewayV2httpRequest) -> Result<Answer, Answer> {
         self.authenticate(&request.headers).await?;
-        let body = body(request)?;
+        // Before the body: of a type that nothing acts upon it may be anything.
         let event_type = event_type(request)?;
-        let event = Event::parse(event_type, &body)
+        let body = body::read(request, MAX_BODY_BYTES)
+            .map_err(|error| Answer::NeverRight(error.to_string()))?;
+        let event = Event::parse(event_type, body.as_bytes())
             .map_err(|error| Answer::NeverRight(error.to_string()))?;
         let correlation = Uuid::new_v4();
         let what = self.enqueue(event, correlation).await?;
@@ -162,28 +179,40 @@ impl ReceiveEvents {
     async fn enqueue(&self, event: Event, correlation: Uuid) -> Result<String, Answer> {
         match event {
             Event::CustomerChanged(event) => {
-                self.enqueue_entity(EntityKind::Customer, event.customer, event.application, correlation).await
+                self.enqueue_entity(
+                    EntityKind::Customer,
+                    event.customer,
+                    event.application,
+                    correlation,
+                )
+                .await
             }
             Event::CompanyChanged(event) => {
-                self.enqueue_entity(EntityKind::Company, event.company, event.application, correlation).await
+                self.enqueue_entity(
+                    EntityKind::Company,
+                    event.company,
+                    event.application,
+                    correlation,
+                )
+                .await
             }
             Event::OrderReceived(event) => {
                 let order = OrderKey::ClientOrderRef(event.client_order_ref);
-                self.enqueue_order(order, event.application, correlation).await
+                self.enqueue_order(order, event.application, correlation)
+                    .await
             }
             Event::OrderConfirmed(event) => {
-                self.enqueue_order(OrderKey::Id(event.order_id), event.application, correlation).await
+                self.enqueue_order(OrderKey::Id(event.order_id), event.application, correlation)
+                    .await
             }
             Event::JobCompleted(event) => {
                 let job = event.job.0;
-                sent(self.jobs.send(&[JobMessage::Completed { job }], Duration::ZERO).await)?;
+                sent(
+                    self.jobs
+                        .send(&[JobMessage::Completed { job }], Duration::ZERO)
+                        .await,
+                )?;
                 Ok(format!("job/{job}"))
-            }
-            Event::OrderCancelled(_) | Event::InvoiceCaptureCompleted(_) | Event::SubscriptionFailed(_) => {
-                Err(Answer::NeverRight(
-                    "this integration has no use for events of this type: switch the subscription off in Norce Admin"
-                        .to_owned(),
-                ))
             }
         }
     }
@@ -248,28 +277,6 @@ fn foreign(application: Option<ApplicationId>) -> Answer {
     })
 }
 
-fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Answer> {
-    let body = sent_body(request).map_err(Answer::NeverRight)?;
-    if body.len() > MAX_BODY_BYTES {
-        let bytes = body.len();
-        return Err(Answer::NeverRight(format!(
-            "the body has {bytes} bytes; at most {MAX_BODY_BYTES} are taken"
-        )));
-    }
-    Ok(body)
-}
-
-/// The body as it was sent, or why it cannot be had.
-fn sent_body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, String> {
-    let text = request.body.as_deref().unwrap_or_default();
-    if request.is_base64_encoded {
-        let body = BASE64.decode(text);
-        body.map_err(|_| "the body is not base64, as the gateway says it is".to_owned())
-    } else {
-        Ok(text.as_bytes().to_vec())
-    }
-}
-
 fn path(request: &ApiGatewayV2httpRequest) -> &str {
     let path = request.raw_path.as_deref().unwrap_or_default();
     path.trim_end_matches('/')
@@ -299,10 +306,7 @@ fn event_type(request: &ApiGatewayV2httpRequest) -> Result<EventType, Answer> {
             "the event type is missing: post to /events/{{type}}, or name it in the header {TYPE_HEADER} or the query parameter {TYPE_PARAMETER}"
         ))
     })?;
-    name.parse()
-        .map_err(|error: shared::norce::events::UnknownEventType| {
-            Answer::NeverRight(error.to_string())
-        })
+    name.parse().map_err(Answer::Ignored)
 }
 
 impl Answer {
@@ -316,6 +320,10 @@ impl Answer {
                     subject: what,
                     correlation: *correlation,
                 },
+            ),
+            Self::Ignored(_) => (
+                StatusCode::ACCEPTED,
+                AnswerBody::Ignored("nothing here acts upon events of this type"),
             ),
             Self::Unauthorised => (
                 StatusCode::UNAUTHORIZED,

@@ -25,8 +25,8 @@ use uuid::Uuid;
 
 use crate::{
     ANSWER_WITHIN, ReceiveEvents, TOO_SLOW,
+    body::{self, UnreadableBody},
     secret::{self, Accepted, Credentials},
-    sent_body,
 };
 
 /// Where Norce posts orders to.
@@ -169,13 +169,16 @@ fn credentials(headers: &HeaderMap) -> Option<Credentials> {
     })
 }
 
-/// The order's text, if it is one that can be kept.
+/// The order's text, if it is one that can be kept. It is what is handed on: without the byte order mark and in UTF-8, as
+/// JSON is written between systems (RFC 8259 §8.1).
 fn text(request: &ApiGatewayV2httpRequest) -> Result<String, Answer> {
     let content_type = request.headers.get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
-    let body = sent_body(request).map_err(bad)?;
+    let body = body::read(request, MAX_ORDER_BYTES);
     let is_xml = content_type.is_some_and(|kind| kind.to_ascii_lowercase().contains("xml"))
-        || body.trim_ascii_start().starts_with(b"<");
+        || body
+            .as_ref()
+            .is_ok_and(|body| body.trim_ascii_start().starts_with('<'));
     if is_xml {
         return Err(Answer::NeverRight {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -183,16 +186,13 @@ fn text(request: &ApiGatewayV2httpRequest) -> Result<String, Answer> {
                 .to_owned(),
         });
     }
-    if body.len() > MAX_ORDER_BYTES {
-        return Err(Answer::NeverRight {
+    body.map_err(|error| match error {
+        UnreadableBody::TooLong { .. } => Answer::NeverRight {
             status: StatusCode::PAYLOAD_TOO_LARGE,
-            reason: format!(
-                "the order has {} bytes; at most {MAX_ORDER_BYTES} are taken",
-                body.len()
-            ),
-        });
-    }
-    String::from_utf8(body).map_err(|_| bad("the body is not UTF-8".to_owned()))
+            reason: error.to_string(),
+        },
+        other => bad(other.to_string()),
+    })
 }
 
 fn bad(reason: String) -> Answer {

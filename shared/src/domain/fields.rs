@@ -86,9 +86,9 @@ impl FieldGroups {
     pub const NONE: Self = Self(0);
     /// The code alone: the bare minimum of an import.
     pub const CODE: Self = Self::of(&[FieldGroup::Code]);
-    /// What the ERP owns unless configured otherwise.
-    pub const ERP_OWNS_BY_DEFAULT: Self =
-        Self::of(&[FieldGroup::Code, FieldGroup::PriceLists, FieldGroup::Active]);
+    /// What the ERP owns unless configured otherwise. [`FieldGroup::Active`] is not among them: Norce removes the data of
+    /// a customer that stays inactive (norce-api §9), and an ERP blocks customers for less.
+    pub const ERP_OWNS_BY_DEFAULT: Self = Self::of(&[FieldGroup::Code, FieldGroup::PriceLists]);
 
     /// The set of these groups.
     pub const fn of(groups: &[FieldGroup]) -> Self {
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(all.to_string().parse::<FieldGroups>().unwrap(), all);
         assert_eq!(
             FieldGroups::ERP_OWNS_BY_DEFAULT.to_string(),
-            "code,price-lists,active"
+            "code,price-lists"
         );
         assert_eq!(
             " active , code "

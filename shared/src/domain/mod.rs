@@ -15,6 +15,7 @@ mod messages;
 mod order_text;
 mod personal;
 mod redaction;
+mod scrambled;
 mod shop;
 
 pub use address::{Address, CountryCode};
@@ -40,6 +41,7 @@ pub use messages::{
 pub use order_text::OrderText;
 pub use personal::Personal;
 pub use redaction::{MAX_REDACTED_CHARS, redact, without_values};
+pub use scrambled::{FormerEmail, Scrambling};
 pub use shop::{
     Account, Company, CompanyRelation, Customer, DeliveryAddress, Flag, Order, OrderParty,
 };

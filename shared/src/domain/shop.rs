@@ -39,6 +39,8 @@ pub struct Customer {
     pub flags: Vec<Flag>,
     /// Not inactivated.
     pub active: bool,
+    /// When it was stopped (`StoppedDate`, norce-api §9).
+    pub stopped: Option<DateTime<Utc>>,
     /// Forgotten (GDPR): P12.
     pub forgotten: bool,
     /// The customer that it was merged into in Norce, which stays in its place.
@@ -53,6 +55,11 @@ impl Customer {
         let parts = [&self.first_name, &self.middle_name, &self.last_name];
         let parts: Vec<&str> = parts.into_iter().flatten().map(Personal::expose).collect();
         Personal::parse(parts.join(" "))
+    }
+
+    /// Whether it is neither inactivated nor stopped.
+    pub fn is_active_at(&self, now: DateTime<Utc>) -> bool {
+        self.active && self.stopped.is_none_or(|stopped| now < stopped)
     }
 
     /// The company that it belongs to in the ERP, which knows one only: the primary one, else the oldest.
@@ -208,6 +215,7 @@ mod tests {
             accounts: vec![],
             flags: vec![],
             active: true,
+            stopped: None,
             forgotten: false,
             merged_into: None,
             last_order: None,
@@ -230,6 +238,24 @@ mod tests {
             customer(vec![relation(4, false), relation(9, true)]).main_company(),
             Some(company(9))
         );
+    }
+
+    #[test]
+    fn a_customer_is_active_until_it_is_inactivated_or_the_time_at_which_it_is_stopped() {
+        let stop = DateTime::<Utc>::UNIX_EPOCH;
+        let second = chrono::TimeDelta::seconds(1);
+        let stopped = Customer {
+            stopped: Some(stop),
+            ..customer(vec![])
+        };
+        assert!(stopped.is_active_at(stop - second));
+        assert!(!stopped.is_active_at(stop));
+        assert!(customer(vec![]).is_active_at(stop));
+        let inactive = Customer {
+            active: false,
+            ..customer(vec![])
+        };
+        assert!(!inactive.is_active_at(stop));
     }
 
     #[test]

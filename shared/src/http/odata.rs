@@ -92,7 +92,14 @@ enum Condition {
         word: &'static str,
         parts: Vec<Filter>,
     },
+    Any {
+        relation: &'static str,
+        filter: Box<Filter>,
+    },
 }
+
+/// What the rows of a relation are called within [`Filter::any`].
+const ROW: &str = "row";
 
 impl Filter {
     fn compare(field: &'static str, operator: &'static str, value: impl Into<Literal>) -> Self {
@@ -145,6 +152,13 @@ impl Filter {
             .reduce(Self::or)
     }
 
+    /// At least one row of a relation fits (OData 4.0, part 2, 5.1.1.10.1). The filter is one over those rows and holds no
+    /// `any` itself.
+    pub fn any(relation: &'static str, filter: Self) -> Self {
+        let filter = Box::new(filter);
+        Self(Condition::Any { relation, filter })
+    }
+
     /// Both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -168,27 +182,39 @@ impl Filter {
     }
 }
 
-impl Display for Filter {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Filter {
+    /// `of`: what stands before the name of a field.
+    fn write(&self, formatter: &mut fmt::Formatter<'_>, of: &str) -> fmt::Result {
         match &self.0 {
             Condition::Compare {
                 field,
                 operator,
                 value,
-            } => write!(formatter, "{field} {operator} {value}"),
+            } => write!(formatter, "{of}{field} {operator} {value}"),
+            Condition::Any { relation, filter } => {
+                write!(formatter, "{of}{relation}/any({ROW}:")?;
+                filter.write(formatter, &format!("{ROW}/"))?;
+                formatter.write_str(")")
+            }
             Condition::Join { word, parts } => {
                 for (place, part) in parts.iter().enumerate() {
                     if place > 0 {
                         write!(formatter, " {word} ")?;
                     }
-                    match &part.0 {
-                        Condition::Compare { .. } => part.fmt(formatter)?,
-                        Condition::Join { .. } => write!(formatter, "({part})")?,
-                    }
+                    let is_joined = matches!(part.0, Condition::Join { .. });
+                    formatter.write_str(if is_joined { "(" } else { "" })?;
+                    part.write(formatter, of)?;
+                    formatter.write_str(if is_joined { ")" } else { "" })?;
                 }
                 Ok(())
             }
         }
+    }
+}
+
+impl Display for Filter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(formatter, "")
     }
 }
 

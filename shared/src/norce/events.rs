@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::{JobId, lenient};
 use crate::domain::{ApplicationId, NorceId, Personal, redact};
 
-/// The notifications that are known here.
+/// The notifications that this integration acts upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventType {
     /// A customer, or something that belongs to it, changed.
@@ -24,28 +24,40 @@ pub enum EventType {
     OrderReceived,
     /// The ERP has confirmed an order.
     OrderConfirmed,
-    /// An order was cancelled.
-    OrderCancelled,
-    /// A payment was captured, or could not be.
-    InvoiceCaptureCompleted,
-    /// A recurring order failed.
-    SubscriptionFailed,
 }
 
 /// What our log calls the post of an order (norce-api §10.1), which is no event, beside the names of events.
 pub const POSTED_ORDER: &str = "PostedOrder";
 
+/// Notifications that Norce documents and that nothing here acts upon (norce-api §6).
+const UNUSED: [&str; 17] = [
+    "ExportDeliveredEvent",
+    "ExternalOrderReceivedEvent",
+    "InvoiceCaptureCompletedEvent",
+    "OrderCancelledEvent",
+    "OrderDeliveredEvent",
+    "OrderPartlyDeliveredEvent",
+    "OrderPaymentReceivedEvent",
+    "OrderReadyForPickupEvent",
+    "SkuChangedNotification",
+    "SkuOnHandBreakpointNotification",
+    "SkuPriceChangedNotification",
+    "SkuStockChangedNotification",
+    "SubscriptionFailedEvent",
+    "SupplierSkuChangedNotification",
+    "SupplierSkuOnHandChangedNotification",
+    "SupplierSkuPriceChangedNotification",
+    "TranslationRequestedNotification",
+];
+
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 5] = [
         Self::CustomerChanged,
         Self::CompanyChanged,
         Self::JobCompleted,
         Self::OrderReceived,
         Self::OrderConfirmed,
-        Self::OrderCancelled,
-        Self::InvoiceCaptureCompleted,
-        Self::SubscriptionFailed,
     ];
 
     /// Norce's own name.
@@ -56,48 +68,49 @@ impl EventType {
             Self::JobCompleted => "JobCompletedEvent",
             Self::OrderReceived => "OrderReceivedEvent",
             Self::OrderConfirmed => "OrderConfirmedEvent",
-            Self::OrderCancelled => "OrderCancelledEvent",
-            Self::InvoiceCaptureCompleted => "InvoiceCaptureCompletedEvent",
-            Self::SubscriptionFailed => "SubscriptionFailedEvent",
-        }
-    }
-
-    /// The last part of the path at which our own receiver takes it, where there is one.
-    pub const fn path_segment(self) -> Option<&'static str> {
-        match self {
-            Self::CustomerChanged => Some("customer-changed"),
-            Self::CompanyChanged => Some("company-changed"),
-            Self::JobCompleted => Some("job-completed"),
-            Self::OrderReceived => Some("order-received"),
-            Self::OrderConfirmed => Some("order-confirmed"),
-            Self::OrderCancelled | Self::InvoiceCaptureCompleted | Self::SubscriptionFailed => None,
         }
     }
 }
 
-/// A text names no notification.
+/// A notification that nothing here acts upon.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "`{0}` is no event type; Norce's own names are expected, such as `CustomerChangedNotification`"
-)]
-pub struct UnknownEventType(String);
+pub enum OtherEvent {
+    /// Norce documents it; by Norce's own name.
+    #[error("nothing here acts upon `{0}`")]
+    Documented(&'static str),
+    /// It is not known here; personal data are removed from the name.
+    #[error("`{0}` is not known")]
+    Unknown(String),
+}
 
 impl FromStr for EventType {
-    type Err = UnknownEventType;
+    type Err = OtherEvent;
 
-    /// Norce's own name or the segment of the path, in any case.
-    fn from_str(text: &str) -> Result<Self, UnknownEventType> {
-        let text = text.trim();
-        Self::ALL
-            .into_iter()
-            .find(|it| {
-                let names = [Some(it.name()), it.path_segment()];
-                names
-                    .into_iter()
-                    .flatten()
-                    .any(|name| name.eq_ignore_ascii_case(text))
-            })
-            .ok_or_else(|| UnknownEventType(redact(text)))
+    /// Reads Norce's own name in any spelling: in any case, with or without `Notification` or `Event` at its end and
+    /// separators between the words, and with `Change` for `Changed`, as one of Norce's own pages has it (norce-api §6). The
+    /// paths of our own receiver, such as `customer-changed`, are among these spellings.
+    fn from_str(text: &str) -> Result<Self, OtherEvent> {
+        let stem = stem(text);
+        let is_named = |name: &str| self::stem(name) == stem;
+        let used = Self::ALL.into_iter().find(|it| is_named(it.name()));
+        let documented = || UNUSED.into_iter().find(|name| is_named(name));
+        used.ok_or_else(|| match documented() {
+            Some(name) => OtherEvent::Documented(name),
+            None => OtherEvent::Unknown(redact(text.trim())),
+        })
+    }
+}
+
+/// What all spellings of a type have in common.
+fn stem(text: &str) -> String {
+    let letters = text.chars().filter(char::is_ascii_alphanumeric);
+    let letters: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    let ends = ["notification", "event"];
+    let stem = ends.into_iter().find_map(|end| letters.strip_suffix(end));
+    let stem = stem.unwrap_or(&letters);
+    match stem.strip_suffix("changed") {
+        Some(what) => format!("{what}change"),
+        None => stem.to_owned(),
     }
 }
 
@@ -113,13 +126,7 @@ pub enum Event {
     /// `OrderReceivedEvent`
     OrderReceived(OrderReceived),
     /// `OrderConfirmedEvent`
-    OrderConfirmed(OrderStatusChanged),
-    /// `OrderCancelledEvent`
-    OrderCancelled(OrderStatusChanged),
-    /// `InvoiceCaptureCompletedEvent`
-    InvoiceCaptureCompleted(InvoiceCaptureCompleted),
-    /// `SubscriptionFailedEvent`
-    SubscriptionFailed(SubscriptionFailed),
+    OrderConfirmed(OrderConfirmed),
 }
 
 /// A customer changed.
@@ -176,9 +183,9 @@ pub struct OrderReceived {
     pub person: Person,
 }
 
-/// An order was confirmed or cancelled.
+/// An order was confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderStatusChanged {
+pub struct OrderConfirmed {
     /// The merchant's number at Norce.
     pub client_id: i32,
     /// The shop.
@@ -193,51 +200,6 @@ pub struct OrderStatusChanged {
     pub source: String,
     /// Who ordered.
     pub person: Person,
-}
-
-/// A payment was captured, or could not be. Which of its fields are required is not documented.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvoiceCaptureCompleted {
-    /// The merchant's number at Norce.
-    pub client_id: i32,
-    /// The shop.
-    pub application: Option<ApplicationId>,
-    /// The invoice.
-    pub captured_invoice_id: i64,
-    /// How it went.
-    pub state: Option<CaptureState>,
-}
-
-/// How a capture went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CaptureState {
-    /// `Captured`
-    Captured,
-    /// `Error`
-    Error,
-    /// What this version does not know.
-    Other(String),
-}
-
-/// A recurring order failed. Which of its fields are required is not documented.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubscriptionFailed {
-    /// The merchant's number at Norce.
-    pub client_id: i32,
-    /// The shop.
-    pub application: Option<ApplicationId>,
-    /// The subscription.
-    pub subscription_id: Option<i64>,
-    /// The recurring order.
-    pub recurring_order_id: Option<i64>,
-    /// Its schedule.
-    pub recurring_order_schedule_id: Option<i64>,
-    /// The basket.
-    pub basket_id: Option<i64>,
-    /// Whose it is.
-    pub person: Person,
-    /// Norce's words, personal data removed.
-    pub error_message: Option<String>,
 }
 
 /// What an event tells about a person. All of it is optional, and none of it is needed: people are fetched afresh.
@@ -384,29 +346,14 @@ impl Event {
                 source: body.required("Source", TEXT)?,
                 person: body.person(),
             }),
-            EventType::OrderConfirmed => Self::OrderConfirmed(body.order_status_changed()?),
-            EventType::OrderCancelled => Self::OrderCancelled(body.order_status_changed()?),
-            EventType::InvoiceCaptureCompleted => {
-                Self::InvoiceCaptureCompleted(InvoiceCaptureCompleted {
-                    client_id: body.required("ClientId", INT)?,
-                    application: body.optional("ApplicationId", APPLICATION)?,
-                    captured_invoice_id: body.required("CapturedInvoiceId", LONG)?,
-                    state: body.optional("State", TEXT)?.map(|state| match &*state {
-                        "Captured" => CaptureState::Captured,
-                        "Error" => CaptureState::Error,
-                        other => CaptureState::Other(redact(other)),
-                    }),
-                })
-            }
-            EventType::SubscriptionFailed => Self::SubscriptionFailed(SubscriptionFailed {
+            EventType::OrderConfirmed => Self::OrderConfirmed(OrderConfirmed {
                 client_id: body.required("ClientId", INT)?,
-                application: body.optional("ApplicationId", APPLICATION)?,
-                subscription_id: body.optional("SubscriptionId", LONG)?,
-                recurring_order_id: body.optional("RecurringOrderId", LONG)?,
-                recurring_order_schedule_id: body.optional("RecurringOrderScheduleId", LONG)?,
-                basket_id: body.optional("BasketId", LONG)?,
+                application: body.required("ApplicationId", APPLICATION)?,
+                order_id: body.required("OrderId", LONG)?,
+                order_no: body.required("OrderNo", TEXT)?,
+                client_order_ref: body.required("ClientOrderRef", TEXT)?,
+                source: body.required("Source", TEXT)?,
                 person: body.person(),
-                error_message: body.optional("ErrorMessage", TEXT)?.map(|it| redact(&it)),
             }),
         })
     }
@@ -467,18 +414,6 @@ impl Body {
             last_name: personal("LastName"),
         }
     }
-
-    fn order_status_changed(&self) -> Result<OrderStatusChanged, InvalidEvent> {
-        Ok(OrderStatusChanged {
-            client_id: self.required("ClientId", INT)?,
-            application: self.required("ApplicationId", APPLICATION)?,
-            order_id: self.required("OrderId", LONG)?,
-            order_no: self.required("OrderNo", TEXT)?,
-            client_order_ref: self.required("ClientOrderRef", TEXT)?,
-            source: self.required("Source", TEXT)?,
-            person: self.person(),
-        })
-    }
 }
 
 #[cfg(test)]
@@ -494,25 +429,66 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_told_by_norces_name_or_the_path_in_any_case() {
-        for event_type in EventType::ALL {
-            assert_eq!(event_type.name().parse(), Ok(event_type));
-            assert_eq!(event_type.name().to_lowercase().parse(), Ok(event_type));
-            if let Some(segment) = event_type.path_segment() {
-                assert_eq!(segment.parse(), Ok(event_type));
+    fn a_type_is_known_in_every_spelling() {
+        let spellings: [(&str, &[&str]); 5] = [
+            (
+                "CustomerChangedNotification",
+                &[
+                    "CustomerChangeNotification",
+                    "customer-changed",
+                    "customer-change",
+                    "Customer_Changed",
+                    "CustomerChanged",
+                    "CustomerChangedEvent",
+                    " CUSTOMERCHANGENOTIFICATION ",
+                ],
+            ),
+            (
+                "CompanyChangedNotification",
+                &[
+                    "CompanyChangeNotification",
+                    "company-changed",
+                    "companychange",
+                ],
+            ),
+            (
+                "JobCompletedEvent",
+                &["job-completed", "JobCompletedNotification"],
+            ),
+            ("OrderReceivedEvent", &[" order-received ", "OrderReceived"]),
+            ("OrderConfirmedEvent", &["order-confirmed"]),
+        ];
+        for (event_type, (name, others)) in EventType::ALL.into_iter().zip(spellings) {
+            assert_eq!(event_type.name(), name);
+            let cases = [name.to_owned(), name.to_lowercase(), name.to_uppercase()];
+            let cases = cases.iter().map(String::as_str);
+            for spelling in cases.chain(others.iter().copied()) {
+                assert_eq!(spelling.parse(), Ok(event_type), "{spelling}");
             }
         }
-        assert_eq!(" order-received ".parse(), Ok(EventType::OrderReceived));
+        let other = |name: &str| name.parse::<EventType>().unwrap_err();
+        for name in UNUSED {
+            assert_eq!(other(&name.to_lowercase()), OtherEvent::Documented(name));
+        }
+        assert_eq!(
+            other("order-cancelled"),
+            OtherEvent::Documented("OrderCancelledEvent")
+        );
+        // What changed, and not of whom, must be the whole name.
         for unknown in [
             "",
-            "CustomerChange",
-            "SkuChangedNotification",
-            "order-cancelled",
+            "Customer",
+            "CustomersChanged",
+            "Changed",
+            "customer-changed-not",
+            "Event",
         ] {
-            assert!(unknown.parse::<EventType>().is_err(), "{unknown}");
+            assert_eq!(other(unknown), OtherEvent::Unknown(unknown.to_owned()));
         }
-        let error = "a@b.se\nforged".parse::<EventType>().unwrap_err();
-        insta::assert_snapshot!(error, @"`[e-mail] forged` is no event type; Norce's own names are expected, such as `CustomerChangedNotification`");
+        assert_eq!(
+            other("a@b.se\nforged"),
+            OtherEvent::Unknown("[e-mail] forged".to_owned())
+        );
     }
 
     #[test]
@@ -577,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_jobs_captures_and_subscriptions_are_read() {
+    fn confirmed_orders_and_jobs_are_read() {
         let body = r#"{"ClientId":1,"ApplicationId":1,"OrderId":9876543210,"OrderNo":"S-1","ClientOrderRef":7,"Source":"WEB"}"#;
         let Ok(Event::OrderConfirmed(confirmed)) = parse(EventType::OrderConfirmed, body) else {
             panic!("not read");
@@ -585,10 +561,6 @@ mod tests {
         assert_eq!(
             (confirmed.order_id, &*confirmed.client_order_ref),
             (9_876_543_210, "7")
-        );
-        assert_eq!(
-            parse(EventType::OrderCancelled, body),
-            Ok(Event::OrderCancelled(confirmed))
         );
         let body = r#"{"clientId":1,"applicationId":null,"jobId":"55","statusId":2}"#;
         assert_eq!(
@@ -600,22 +572,17 @@ mod tests {
                 status_id: 2,
             }))
         );
-        let body = r#"{"ClientId":1,"ApplicationId":1,"CapturedInvoiceId":4,"State":"Error"}"#;
-        let Ok(Event::InvoiceCaptureCompleted(capture)) =
-            parse(EventType::InvoiceCaptureCompleted, body)
-        else {
-            panic!("not read");
-        };
-        assert_eq!(capture.state, Some(CaptureState::Error));
-        let body = r#"{"ClientId":1,"ApplicationId":1,"SubscriptionId":4,"ErrorMessage":"a@b.se has no card"}"#;
-        let Ok(Event::SubscriptionFailed(failed)) = parse(EventType::SubscriptionFailed, body)
-        else {
-            panic!("not read");
-        };
-        assert_eq!(
-            failed.error_message.as_deref(),
-            Some("[e-mail] has no card")
-        );
+    }
+
+    #[test]
+    fn a_number_is_read_as_a_text_and_as_a_number() {
+        let numbers = [
+            r#"{"ClientId":1,"ApplicationId":2,"OrderId":77,"OrderNo":"8","ClientOrderRef":"9","Source":"WEB"}"#,
+            r#"{"ClientId":"1","ApplicationId":" 2","OrderId":"77","OrderNo":8,"ClientOrderRef":9,"Source":"WEB"}"#,
+        ];
+        let [as_numbers, as_texts] =
+            numbers.map(|body| parse(EventType::OrderConfirmed, body).unwrap());
+        assert_eq!(as_numbers, as_texts);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 /// A list, or its only member without the brackets.
@@ -40,6 +40,23 @@ pub(super) fn whole_number(value: &Value) -> Option<i64> {
     }
 }
 
+/// An id of Query's: a number, or the same as a text, as Norce's page on orders has ids of 64 bits (norce-api §5.1).
+pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    whole_number(&value).ok_or_else(|| de::Error::custom("an id is a whole number"))
+}
+
+/// [`id`], or `null`. Anything else is an error: what is of another application must not be taken for everybody's.
+pub(super) fn optional_id<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<i64>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    id(value).map(Some).map_err(de::Error::custom)
+}
+
 /// [`whole_number`] for a field; `None` for anything else.
 pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     Ok(whole_number(&Value::deserialize(deserializer)?))
@@ -73,4 +90,36 @@ pub(super) fn instant(text: &str) -> Option<DateTime<Utc>> {
     text.parse()
         .ok()
         .or_else(|| text.parse::<NaiveDateTime>().ok().map(|at| at.and_utc()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_number_or_a_text_and_nothing_else() {
+        for (value, expected) in [
+            (json!(5), Some(5)),
+            (json!("5"), Some(5)),
+            (json!(" 9876543210 "), Some(9_876_543_210)),
+            (json!(-5), Some(-5)),
+            (json!(""), None),
+            (json!("5a"), None),
+            (json!(5.5), None),
+            (json!([5]), None),
+            (json!(true), None),
+            (Value::Null, None),
+        ] {
+            assert_eq!(id(&value).ok(), expected, "{value}");
+            let optional = optional_id(&value).ok();
+            let is_null = value.is_null();
+            assert_eq!(
+                optional,
+                expected.map(Some).or(is_null.then_some(None)),
+                "{value}"
+            );
+        }
+    }
 }

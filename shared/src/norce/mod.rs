@@ -170,6 +170,8 @@ pub struct ChangedPage {
     pub entities: Vec<ChangedEntity>,
     /// The id after which the next page begins; nothing: there is none.
     pub next: Option<NorceId>,
+    /// How many requests it took.
+    pub requests: u64,
 }
 
 /// A customer or company that has changed.

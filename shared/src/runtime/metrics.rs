@@ -105,8 +105,9 @@ const REASON: Option<Dimension> = Some((
 ));
 
 metrics! {
-    /// Posts of events and orders, by how they were answered: 2xx, 401, another 4xx, 5xx.
-    Posts = "Posts": Count, Sum, Some(("Answer", &["accepted", "unauthorised", "refused", "failed"]));
+    /// Posts of events and orders, by how they were answered: 2xx, and the same for an event that nothing acts upon; 401,
+    /// another 4xx, 5xx.
+    Posts = "Posts": Count, Sum, Some(("Answer", &["accepted", "ignored", "unauthorised", "refused", "failed"]));
     /// Change messages, by what became of them.
     Changes = "Changes": Count, Sum, Some(("Outcome", &[
         "created", "updated", "bound", "unchanged", "nothing", "forgotten", "order", "owed", "deferred",

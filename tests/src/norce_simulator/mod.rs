@@ -101,6 +101,15 @@ pub struct Settings {
     pub query_in_operator: bool,
     /// Whether a filter may look through a navigation property.
     pub query_navigation_paths: bool,
+    /// Whether a filter may ask whether any of the related rows fits: OData 4.0, which Query says it is, but not seen.
+    pub query_any: bool,
+    /// Whether flags have `Created` and `Updated` that a filter may name: not among their documented properties.
+    pub query_flag_times: bool,
+    /// Whether integers are written as texts, as a page of Norce's has those of 64 bits (norce-api §5.1).
+    pub query_integers_as_text: bool,
+    /// Whether `Updated` of a customer or company moves when one of its addresses, flags or relations changes: not in the
+    /// facts (norce-api §5.2), and the strict choice is that it does not.
+    pub child_changes_move_parents: bool,
     /// The longest query string that is taken, in bytes; `None` is any. A limit is not in the facts, but every server
     /// has one.
     pub query_string_limit: Option<usize>,
@@ -132,6 +141,10 @@ impl Default for Settings {
             query_expand_depth: 3,
             query_in_operator: false,
             query_navigation_paths: false,
+            query_any: true,
+            query_flag_times: true,
+            query_integers_as_text: false,
+            child_changes_move_parents: false,
             query_string_limit: None,
             max_rows: None,
             latency: Duration::ZERO,
@@ -209,6 +222,7 @@ impl NorceSimulator {
     pub fn with_clock(settings: Settings, sink: Arc<dyn EventSink>, clock: Clock) -> Self {
         let register = Register {
             client_id: settings.client_id,
+            children_move_parents: settings.child_changes_move_parents,
             ..Register::default()
         };
         let state = State {
@@ -279,7 +293,10 @@ impl NorceSimulator {
 
     /// Changes settings while the simulator runs.
     pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut self.state().settings);
+        let mut guard = self.state();
+        let state = &mut *guard;
+        change(&mut state.settings);
+        state.register.children_move_parents = state.settings.child_changes_move_parents;
     }
 
     /// Switches a fault on. Where several are on, the oldest that strikes decides.

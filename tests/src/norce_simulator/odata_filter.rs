@@ -26,6 +26,10 @@ pub(super) struct Dialect {
     pub(super) in_operator: bool,
     /// `Buyer/EmailAddress eq 'x'`: not seen on Norce.
     pub(super) navigation_paths: bool,
+    /// `Addresses/any(a:a/City eq 'x')`: OData 4.0, not seen on Norce.
+    pub(super) any: bool,
+    /// The times of flags, which are not documented.
+    pub(super) flag_times: bool,
 }
 
 /// A checked filter.
@@ -96,6 +100,8 @@ enum Expression {
     /// Many equalities of one text in one go; the texts are folded where the flag says so.
     OneOf(Box<Self>, bool, HashSet<String>),
     Call(Function, Vec<Self>),
+    /// At least one of the rows that a navigation property leads to passes.
+    Any(&'static str, Box<Self>),
     /// The navigation properties on the way, and the property's position and name.
     Property(Vec<&'static str>, usize, &'static str),
     Literal(Literal),
@@ -120,6 +126,7 @@ enum Token {
     Close,
     Comma,
     Slash,
+    Colon,
 }
 
 /// Reads and checks a filter.
@@ -135,6 +142,7 @@ pub(super) fn parse(text: &str, on: EntityType, dialect: Dialect) -> Result<Filt
         tokens,
         next: 0,
         on,
+        variable: None,
         dialect,
     };
     let (expression, kind) = parser.disjunction(0)?;
@@ -159,6 +167,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             ')' => tokens.push(Token::Close),
             ',' => tokens.push(Token::Comma),
             '/' => tokens.push(Token::Slash),
+            ':' => tokens.push(Token::Colon),
             '\'' => {
                 let (value, left) = quoted(after)?;
                 tokens.push(Token::Literal(Literal::Text(value)));
@@ -166,8 +175,14 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 continue;
             }
             _ => {
+                // A name ends at a colon, a time does not.
+                let others = if first.is_ascii_alphabetic() {
+                    "_-.+"
+                } else {
+                    "_-.:+"
+                };
                 let is_end = |character: char| {
-                    !(character.is_ascii_alphanumeric() || "_-.:+".contains(character))
+                    !(character.is_ascii_alphanumeric() || others.contains(character))
                 };
                 let length = rest.find(is_end).unwrap_or(rest.len());
                 if length == 0 {
@@ -244,6 +259,8 @@ struct Parser {
     tokens: Vec<Token>,
     next: usize,
     on: EntityType,
+    /// What a row is called within `any`.
+    variable: Option<String>,
     dialect: Dialect,
 }
 
@@ -416,7 +433,20 @@ impl Parser {
         let mut on = self.on;
         let mut path = Vec::new();
         let mut name = first;
+        if let Some(variable) = self.variable.clone() {
+            // What is outside can be named in OData; whether on Norce is not in the facts.
+            if variable != name || !self.took(&Token::Slash) {
+                return Err(format!("`{name}` is not `{variable}/…`"));
+            }
+            let Some(Token::Word(next)) = self.take() else {
+                return Err("a property is missing after `/`".to_owned());
+            };
+            name = next;
+        }
         while self.took(&Token::Slash) {
+            if path.is_empty() && self.took_word("any") {
+                return self.any(&name);
+            }
             let navigation = on
                 .navigation(&name)
                 .filter(|navigation| !navigation.many && self.dialect.navigation_paths)
@@ -431,9 +461,39 @@ impl Parser {
         let index = on
             .find(&name)
             .ok_or_else(|| format!("Could not find a property named '{name}' on type '{on:?}'."))?;
+        let is_flag = matches!(on, EntityType::CustomerFlag | EntityType::CompanyFlag);
+        if is_flag && !self.dialect.flag_times && ["Created", "Updated"].contains(&name.as_str()) {
+            return Err(format!(
+                "Could not find a property named '{name}' on type '{on:?}'."
+            ));
+        }
         let property = &on.properties()[index];
         let expression = Expression::Property(path, index, on.name_of(property));
         Ok((expression, Some(property.kind)))
+    }
+}
+
+impl Parser {
+    /// `any(row:condition)` over the rows of a navigation property; `any` is read.
+    fn any(&mut self, name: &str) -> Result<(Expression, Type), String> {
+        let navigation = self.on.navigation(name);
+        let navigation = navigation
+            .filter(|navigation| navigation.many && self.dialect.any && self.variable.is_none())
+            .ok_or_else(|| format!("`any` cannot be asked of `{name}`"))?;
+        self.expect(&Token::Open)?;
+        let Some(Token::Word(variable)) = self.take() else {
+            return Err("`any` names no row".to_owned());
+        };
+        self.expect(&Token::Colon)?;
+        let outside = std::mem::replace(&mut self.on, navigation.target);
+        self.variable = Some(variable);
+        let (condition, kind) = self.disjunction(1)?;
+        self.on = outside;
+        self.variable = None;
+        expect_boolean(kind, "what `any` asks")?;
+        self.expect(&Token::Close)?;
+        let any = Expression::Any(navigation.name, Box::new(condition));
+        Ok((any, Some(Kind::Boolean)))
     }
 }
 
@@ -597,6 +657,11 @@ impl Expression {
                 Scalar::Text(text) => texts.contains(text.as_ref()),
                 _ => false,
             }),
+            Self::Any(relation, condition) => {
+                let rows = register.related(row, relation);
+                let mut rows = rows.into_iter();
+                Some(rows.any(|row| condition.truth(register, row) == Some(true)))
+            }
             Self::Call(Function::ToLower, _) => None,
             Self::Call(function, arguments) => {
                 let fold = arguments.iter().any(Self::ignores_case);

@@ -160,6 +160,8 @@ impl Reader<'_> {
                     let dialect = Dialect {
                         in_operator: self.settings.query_in_operator,
                         navigation_paths: self.settings.query_navigation_paths,
+                        any: self.settings.query_any,
+                        flag_times: self.settings.query_flag_times,
                     };
                     options.filter = Some(odata_filter::parse(&value, of, dialect)?);
                 }
@@ -317,12 +319,18 @@ pub(super) fn answer(
         Err(message) => return refusal(StatusCode::BAD_REQUEST, &message),
     };
     match &target.key {
-        Some(key) => single(register, target.set, key, &options),
+        Some(key) => single(register, settings, target.set, key, &options),
         None => list(register, settings, base, target.set, query, &options),
     }
 }
 
-fn single(register: &Register, set: EntitySet, key: &str, options: &Options) -> Response {
+fn single(
+    register: &Register,
+    settings: &Settings,
+    set: EntitySet,
+    key: &str,
+    options: &Options,
+) -> Response {
     let Some(key) = key_values(set, key) else {
         return refusal(StatusCode::BAD_REQUEST, "The key is not valid.");
     };
@@ -336,7 +344,7 @@ fn single(register: &Register, set: EntitySet, key: &str, options: &Options) -> 
     match found {
         Some(row) => responses::json(
             StatusCode::OK,
-            &Value::Object(model(register, set.of, row, options)),
+            &Value::Object(model(register, settings, set.of, row, options)),
         ),
         None => refusal(StatusCode::NOT_FOUND, "The resource was not found."),
     }
@@ -456,7 +464,7 @@ fn list(
     found.truncate(page);
     let values: Vec<Value> = found
         .into_iter()
-        .map(|row| Value::Object(model(register, set.of, row, options)))
+        .map(|row| Value::Object(model(register, settings, set.of, row, options)))
         .collect();
     let root = format!("{base}/commerce/query/2.0/{}", set.namespace);
     let mut envelope = Map::new();
@@ -510,6 +518,7 @@ fn sort(rows: &mut [Row<'_>], order: &[(usize, bool)]) {
 
 fn model(
     register: &Register,
+    settings: &Settings,
     of: EntityType,
     row: Row<'_>,
     options: &Options,
@@ -521,7 +530,13 @@ fn model(
             .as_ref()
             .is_none_or(|select| select.contains(&index));
         if selected {
-            model.insert(of.name_of(property).to_owned(), row.value(index).to_json());
+            let value = match row.value(index) {
+                Scalar::Integer(number) if settings.query_integers_as_text => {
+                    number.to_string().into()
+                }
+                value => value.to_json(),
+            };
+            model.insert(of.name_of(property).to_owned(), value);
         }
     }
     for (navigation, nested) in &options.expand {
@@ -540,7 +555,15 @@ fn model(
             .into_iter()
             .skip(nested.skip)
             .take(nested.top.unwrap_or(usize::MAX))
-            .map(|row| Value::Object(self::model(register, navigation.target, row, nested)));
+            .map(|row| {
+                Value::Object(self::model(
+                    register,
+                    settings,
+                    navigation.target,
+                    row,
+                    nested,
+                ))
+            });
         let value = if navigation.many {
             Value::Array(models.collect())
         } else {

@@ -667,6 +667,8 @@ pub(super) struct Register {
     pub(super) codes: BTreeMap<CodeList, BTreeMap<String, i64>>,
     pub(super) system_accounts: BTreeSet<i64>,
     pub(super) last_id: i64,
+    /// `Updated` of a customer or company moves when something that belongs to it changes.
+    pub(super) children_move_parents: bool,
 }
 
 impl Register {
@@ -756,10 +758,17 @@ impl Register {
             after.row.social_security_number.as_deref().map(digits);
         let mut tables = Vec::new();
         match before {
-            None => tables.push("tClientCustomer"),
+            None => {
+                tables.push("tClientCustomer");
+                after.details.stamp(&Details::default(), now, by);
+            }
             Some(before) => {
+                after.details.stamp(&before.details, now, by);
+                let child_moves_it = self.children_move_parents && before.details != after.details;
                 if before.row != after.row {
                     tables.push("tClientCustomer");
+                }
+                if before.row != after.row || child_moves_it {
                     after.row.updated = Some(now);
                     after.row.updated_by = Some(by);
                 }
@@ -784,10 +793,17 @@ impl Register {
         after.row.normalized_organization_no = after.row.organization_no.as_deref().map(digits);
         let mut tables = Vec::new();
         match before {
-            None => tables.push("tClientCompany"),
+            None => {
+                tables.push("tClientCompany");
+                after.details.stamp(&Details::default(), now, by);
+            }
             Some(before) => {
+                after.details.stamp(&before.details, now, by);
+                let child_moves_it = self.children_move_parents && before.details != after.details;
                 if before.row != after.row {
                     tables.push("tClientCompany");
+                }
+                if before.row != after.row || child_moves_it {
                     after.row.updated = Some(now);
                     after.row.updated_by = Some(by);
                 }
@@ -812,27 +828,59 @@ impl Register {
         now: DateTime<Utc>,
         by: i64,
     ) {
+        let mut changed = BTreeSet::new();
         if primary == Some(true) {
-            for ((other, _), relation) in &mut self.relations {
-                if *other == customer {
+            for ((other, of), relation) in &mut self.relations {
+                if *other == customer && *of != company && relation.is_primary {
                     relation.is_primary = false;
+                    changed.insert(*of);
                 }
             }
         }
         let client_id = Some(self.client_id);
-        let relation = self
-            .relations
-            .entry((customer, company))
-            .or_insert_with(|| CustomerCompany {
-                customer_id: customer,
-                company_id: company,
-                created: now,
-                created_by: by,
-                client_id,
-                ..CustomerCompany::default()
-            });
-        if let Some(primary) = primary {
-            relation.is_primary = primary;
+        let key = (customer, company);
+        match self.relations.get_mut(&key) {
+            None => {
+                let relation = CustomerCompany {
+                    customer_id: customer,
+                    company_id: company,
+                    is_primary: primary.unwrap_or_default(),
+                    created: now,
+                    created_by: by,
+                    client_id,
+                    ..CustomerCompany::default()
+                };
+                self.relations.insert(key, relation);
+                self.child_changed(customer, company, now, by);
+            }
+            Some(relation) => {
+                if let Some(primary) = primary.filter(|primary| *primary != relation.is_primary) {
+                    relation.is_primary = primary;
+                    changed.insert(company);
+                }
+            }
+        }
+        for company in changed {
+            if let Some(relation) = self.relations.get_mut(&(customer, company)) {
+                relation.updated = Some(now);
+                relation.updated_by = Some(by);
+            }
+            self.child_changed(customer, company, now, by);
+        }
+    }
+
+    /// A relation has changed.
+    fn child_changed(&mut self, customer: i64, company: i64, now: DateTime<Utc>, by: i64) {
+        if !self.children_move_parents {
+            return;
+        }
+        if let Some(customer) = self.customers.get_mut(&customer) {
+            customer.row.updated = Some(now);
+            customer.row.updated_by = Some(by);
+        }
+        if let Some(company) = self.companies.get_mut(&company) {
+            company.row.updated = Some(now);
+            company.row.updated_by = Some(by);
         }
     }
 
@@ -903,6 +951,28 @@ const KEPT_TABLES: [(&str, &str); 3] = [
 ];
 
 impl Details {
+    /// Notes on each row that is new or has changed when that was.
+    fn stamp(&mut self, before: &Self, now: DateTime<Utc>, by: i64) {
+        for address in &mut self.addresses {
+            match before.addresses.iter().find(|it| it.id == address.id) {
+                None => (address.created, address.created_by) = (now, by),
+                Some(before) if before != address => {
+                    (address.updated, address.updated_by) = (Some(now), Some(by));
+                }
+                Some(_) => {}
+            }
+        }
+        for flag in &mut self.flags {
+            match before.flags.iter().find(|it| it.flag_id == flag.flag_id) {
+                None => (flag.created, flag.created_by) = (now, by),
+                Some(before) if before != flag => {
+                    (flag.updated, flag.updated_by) = (Some(now), Some(by));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
     fn changes<'a>(
         &'a self,
         after: &'a Self,

@@ -114,13 +114,74 @@ pub struct PlacedOrder {
     pub client_order_ref: String,
 }
 
-/// What the personal fields of a forgotten customer contain: not in the facts (norce-api §9).
+/// What the personal fields of a scrambled customer contain: not in the facts (norce-api §9).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blank {
-    /// Nothing.
+    /// Nothing, and no addresses.
     Null,
-    /// This text.
+    /// Empty texts, also in the addresses.
+    Empty,
+    /// This text, also in the addresses.
     Placeholder(String),
+    /// A first and a last name and an e-mail address that are nobody's; the rest is nothing.
+    Nobody {
+        /// First name.
+        first_name: String,
+        /// Last name.
+        last_name: String,
+        /// E-mail address.
+        email: String,
+    },
+}
+
+impl Blank {
+    /// Removes what identifies a customer. A city, a postal code and a country are none of that and stay, where the address
+    /// does: the strict choice for whoever looks at the data.
+    fn scramble(&self, record: &mut CustomerRecord) {
+        let text = match self {
+            Self::Null | Self::Nobody { .. } => None,
+            Self::Empty => Some(String::new()),
+            Self::Placeholder(text) => Some(text.clone()),
+        };
+        let row = &mut record.row;
+        for field in [
+            &mut row.email_address,
+            &mut row.social_security_number,
+            &mut row.title,
+            &mut row.first_name,
+            &mut row.middle_name,
+            &mut row.last_name,
+            &mut row.suffix,
+            &mut row.phone_number,
+            &mut row.cell_phone_number,
+        ] {
+            field.clone_from(&text);
+        }
+        if let Self::Nobody {
+            first_name,
+            last_name,
+            email,
+        } = self
+        {
+            row.first_name = Some(first_name.clone());
+            row.last_name = Some(last_name.clone());
+            row.email_address = Some(email.clone());
+        }
+        if text.is_none() {
+            record.details.addresses.clear();
+        }
+        for address in &mut record.details.addresses {
+            for field in [
+                &mut address.care_of,
+                &mut address.address_line1,
+                &mut address.address_line2,
+            ] {
+                field.clone_from(&text);
+            }
+        }
+        record.details.infos.clear();
+        record.accounts.clear();
+    }
 }
 
 impl NorceSimulator {
@@ -274,6 +335,23 @@ impl NorceSimulator {
         true
     }
 
+    /// A customer changes in a transaction that began earlier and ends now: Query shows it only now, and its `Updated` is the
+    /// time of the beginning (norce-api §5.1). Raises nothing. Returns whether there is such a customer.
+    pub fn change_customer_late(
+        &self,
+        id: i64,
+        began: DateTime<Utc>,
+        change: impl FnOnce(&mut CustomerRecord),
+    ) -> bool {
+        let mut state = self.state();
+        let Some(mut record) = state.register.customers.get(&id).cloned() else {
+            return false;
+        };
+        change(&mut record);
+        state.register.store_customer(record, began, SHOP_USER);
+        true
+    }
+
     /// A company changes in the shop. Raises a notification for each table that has changed. Returns whether there is
     /// such a company.
     pub fn change_company(&self, id: i64, change: impl FnOnce(&mut CompanyRecord)) -> bool {
@@ -308,41 +386,47 @@ impl NorceSimulator {
         true
     }
 
-    /// A customer is forgotten: its personal fields and addresses go, it is inactive from now on (norce-api §9).
+    /// A customer is forgotten: its data are scrambled, it is inactive and flagged from now on (norce-api §9).
     /// Whether that raises a notification is not in the facts. Returns whether there is such a customer.
     pub fn forget_customer(&self, id: i64, blank: &Blank, raise_event: bool) -> bool {
+        let now = self.now();
+        self.alter_customer(id, raise_event, |record| {
+            blank.scramble(record);
+            let row = &mut record.row;
+            row.is_active = false;
+            row.stopped_by = row.stopped_by.or(Some(SHOP_USER));
+            row.stopped_date = row.stopped_date.or(Some(now));
+            flag_forgotten(record, now);
+        })
+    }
+
+    /// The data of a customer are scrambled, and nothing else says that it is forgotten: whether Norce sets the flag in the
+    /// same moment is not in the facts. Returns whether there is such a customer.
+    pub fn scramble_customer(&self, id: i64, blank: &Blank, raise_event: bool) -> bool {
+        self.alter_customer(id, raise_event, |record| blank.scramble(record))
+    }
+
+    /// A customer is flagged as forgotten, and its data stay for now. The flag may come long after the last update of the row,
+    /// and leaves that time as it is (norce-api §9). Returns whether there is such a customer.
+    pub fn flag_customer_forgotten(&self, id: i64) -> bool {
+        let now = self.now();
+        let mut state = self.state();
+        let record = state.register.customers.get_mut(&id);
+        record.map(|record| flag_forgotten(record, now)).is_some()
+    }
+
+    fn alter_customer(
+        &self,
+        id: i64,
+        raise_event: bool,
+        alter: impl FnOnce(&mut CustomerRecord),
+    ) -> bool {
         let now = self.now();
         let mut state = self.state();
         let Some(mut record) = state.register.customers.get(&id).cloned() else {
             return false;
         };
-        let blanked = match blank {
-            Blank::Null => None,
-            Blank::Placeholder(text) => Some(text.clone()),
-        };
-        let row = &mut record.row;
-        for field in [
-            &mut row.email_address,
-            &mut row.social_security_number,
-            &mut row.title,
-            &mut row.first_name,
-            &mut row.middle_name,
-            &mut row.last_name,
-            &mut row.suffix,
-            &mut row.phone_number,
-            &mut row.cell_phone_number,
-        ] {
-            field.clone_from(&blanked);
-        }
-        row.is_active = false;
-        row.is_forgotten = true;
-        row.forgotten_by = Some(SHOP_USER);
-        row.forgotten_date = Some(now);
-        row.stopped_by = row.stopped_by.or(Some(SHOP_USER));
-        row.stopped_date = row.stopped_date.or(Some(now));
-        record.details.addresses.clear();
-        record.details.infos.clear();
-        record.accounts.clear();
+        alter(&mut record);
         if raise_event {
             self.store_customer(state, record, now);
         } else {
@@ -612,6 +696,12 @@ fn addresses(
             ..Address::default()
         })
         .collect()
+}
+
+fn flag_forgotten(record: &mut CustomerRecord, now: DateTime<Utc>) {
+    record.row.is_forgotten = true;
+    record.row.forgotten_by = Some(SHOP_USER);
+    record.row.forgotten_date = Some(now);
 }
 
 /// The order's own copy of who ordered and from where.

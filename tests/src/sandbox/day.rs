@@ -477,7 +477,7 @@ async fn strange_posts(shop: &Shop, event_url: &str) -> Result<Vec<Answer>, Sand
             "basket-changed",
             secret,
             event(1),
-            vec![400],
+            vec![202],
         ),
         ("of 100 KiB", changed, secret, large, vec![400]),
         (

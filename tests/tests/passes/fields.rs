@@ -364,6 +364,7 @@ async fn flags_and_additional_info_are_told_where_the_erp_owns_them() {
 #[tokio::test(start_paused = true)]
 async fn who_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_where_configured() {
     let bundle = Bundle::new(&Options {
+        erp_owns: "code,price-lists,active".parse().unwrap(),
         pass: inserting(),
         create_accounts: true,
         imports: ImportOptions {

@@ -9,7 +9,7 @@ mod code;
 mod email;
 mod organisation;
 mod organisation_number;
-mod placeholder;
+pub(super) mod placeholder;
 
 use serde::Serialize;
 

@@ -30,7 +30,7 @@ const WORDS: [&str; 24] = [
 ];
 
 /// Whether a text only says that there is no value: `-`, "saknas", "N/A", "ingen".
-pub(super) fn is_placeholder(text: &str) -> bool {
+pub(in crate::domain) fn is_placeholder(text: &str) -> bool {
     let letters: String = text
         .chars()
         .filter(|c| c.is_alphanumeric())
@@ -40,7 +40,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
 }
 
 /// Whether digits were typed rather than copied: all the same (`000000-0000`), or counted up or down (`123456789`).
-pub(super) fn is_filler(digits: &str) -> bool {
+pub(in crate::domain) fn is_filler(digits: &str) -> bool {
     let steps = |step: i16| {
         digits
             .as_bytes()

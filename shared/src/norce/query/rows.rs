@@ -1,8 +1,10 @@
 //! Rows as Query writes them (norce-api §5.2, §10.3), and what becomes of them. Every field that is not needed to
-//! tell records apart or to protect a person may be missing.
+//! tell records apart or to protect a person may be missing. Every id is read as a number and as a text (norce-api §5.1):
+//! a number in a row goes through [`lenient::id`] or [`lenient::optional_id`].
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -47,8 +49,11 @@ pub(super) struct CustomerRow {
     // Not optional: a forgotten customer must never be taken for one that is not (P12).
     is_active: bool,
     is_forgotten: bool,
+    stopped_date: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     replacement_customer_id: Option<i64>,
     last_order_date: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(super) application_id: Option<i64>,
     // In 3.0 a list; how many there are in 2.0 is not documented.
     account: Option<lenient::OneOrMany<AccountRow>>,
@@ -84,6 +89,7 @@ impl CustomerRow {
                 "CellPhoneNumber",
                 "IsActive",
                 "IsForgotten",
+                "StoppedDate",
                 "ReplacementCustomerId",
                 "LastOrderDate",
                 "ApplicationId",
@@ -118,6 +124,7 @@ impl CustomerRow {
                 "Title",
                 "MiddleName",
                 "LastOrderDate",
+                "StoppedDate",
                 "ReplacementCustomerId",
                 "Account",
                 "Flags",
@@ -163,6 +170,10 @@ impl CustomerRow {
                 .collect(),
             flags: self.flags.iter().filter_map(FlagRow::read).collect(),
             active: self.is_active,
+            // A time that cannot be read has come.
+            stopped: self
+                .stopped_date
+                .map(|at| lenient::instant(&at).unwrap_or(DateTime::<Utc>::MIN_UTC)),
             forgotten: self.is_forgotten,
             merged_into: self
                 .replacement_customer_id
@@ -196,8 +207,10 @@ impl Related {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct AccountRow {
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     application_id: Option<i64>,
     login_name: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     status_id: Option<i64>,
 }
 
@@ -214,6 +227,7 @@ impl AccountRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct CompanyRelationRow {
+    #[serde(deserialize_with = "lenient::id")]
     company_id: i64,
     is_primary: Option<bool>,
     company: Option<RelatedCompanyRow>,
@@ -260,6 +274,7 @@ struct RelatedCompanyRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct FlagRow {
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     flag_id: Option<i64>,
     is_active: Option<bool>,
 }
@@ -283,6 +298,7 @@ pub(super) struct CompanyRow {
     email_address: Option<String>,
     phone_number: Option<String>,
     is_active: bool,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(super) application_id: Option<i64>,
     #[serde(default, deserialize_with = "lenient::list")]
     pub(super) addresses: Vec<AddressRow>,
@@ -356,13 +372,16 @@ impl CompanyRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ContactRow {
+    #[serde(deserialize_with = "lenient::id")]
     customer_id: i64,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct AddressRow {
+    #[serde(deserialize_with = "lenient::id")]
     pub(super) id: i64,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     type_id: Option<i64>,
     care_of: Option<String>,
     address_line1: Option<String>,
@@ -370,6 +389,7 @@ pub(super) struct AddressRow {
     zip_code: Option<String>,
     city: Option<String>,
     region: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(super) country_id: Option<i64>,
 }
 
@@ -414,11 +434,17 @@ pub(super) fn invoice_address(addresses: &[AddressRow], invoice: i64) -> Option<
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct OrderRow {
+    #[serde(deserialize_with = "lenient::id")]
     id: i64,
+    #[serde(deserialize_with = "lenient::id")]
     application_id: i64,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     buyer_customer_id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     buyer_company_id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     payer_customer_id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     payer_company_id: Option<i64>,
     buyer: Option<PartyRow>,
     payer: Option<PartyRow>,
@@ -430,6 +456,7 @@ pub(super) struct OrderRow {
 struct PartyRow {
     email_address: Option<String>,
     organization_no: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     country_id: Option<i64>,
 }
 
@@ -511,17 +538,19 @@ fn party_id(id: Option<i64>) -> Option<NorceId> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct IdRow {
-    #[serde(rename = "Id")]
+    #[serde(rename = "Id", deserialize_with = "lenient::id")]
     _id: i64,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct EmailRow {
+    #[serde(deserialize_with = "lenient::id")]
     pub(super) id: i64,
     email_address: Option<String>,
     is_active: bool,
     is_forgotten: bool,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(super) application_id: Option<i64>,
 }
 
@@ -546,9 +575,11 @@ impl EmailRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct CodeRow {
+    #[serde(deserialize_with = "lenient::id")]
     pub(super) id: i64,
     customer_code: Option<String>,
     company_code: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(super) application_id: Option<i64>,
 }
 
@@ -578,6 +609,7 @@ impl CodeRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct FoundRow {
+    #[serde(deserialize_with = "lenient::id")]
     id: i64,
     customer_code: Option<String>,
     company_code: Option<String>,
@@ -588,6 +620,7 @@ pub(super) struct FoundRow {
     is_active: bool,
     /// Of customers; never missing there, because a forgotten one must not be taken for one that is not (P12).
     is_forgotten: Option<bool>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(super) application_id: Option<i64>,
     #[serde(default, deserialize_with = "lenient::list")]
     pub(super) addresses: Vec<AddressRow>,
@@ -688,11 +721,13 @@ fn another_code(text: &str) -> Option<Code> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ChangedRow {
+    #[serde(deserialize_with = "lenient::id")]
     id: i64,
     created: Option<String>,
     updated: Option<String>,
     #[serde(default)]
     is_forgotten: bool,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(super) application_id: Option<i64>,
 }
 
@@ -717,6 +752,7 @@ impl ChangedRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct CountryRow {
+    #[serde(deserialize_with = "lenient::id")]
     pub(super) id: i64,
     code: Option<String>,
 }
@@ -734,6 +770,7 @@ impl CountryRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ApplicationRow {
+    #[serde(deserialize_with = "lenient::id")]
     pub(super) id: i64,
     key: Option<Uuid>,
 }

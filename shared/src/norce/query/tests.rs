@@ -49,7 +49,7 @@ fn customer_row() -> Value {
     json!({
         "Id": 5, "CustomerCode": " C5 ", "FirstName": "Anna", "MiddleName": "", "LastName": "Ek",
         "Title": null, "EmailAddress": "Anna@Example.com", "PhoneNumber": null, "CellPhoneNumber": "+46 70 1",
-        "IsActive": true, "IsForgotten": false, "ReplacementCustomerId": 7, "LastOrderDate": "2026-11-01T10:00:00+01:00", "ApplicationId": null,
+        "IsActive": true, "IsForgotten": false, "StoppedDate": null, "ReplacementCustomerId": 7, "LastOrderDate": "2026-11-01T10:00:00+01:00", "ApplicationId": null,
         "Account": [{"ApplicationId": 1, "LoginName": "anna", "StatusId": 42}],
         "Addresses": [
             {"Id": 1, "TypeId": 8, "City": "Elsewhere", "CountryId": 2},
@@ -121,7 +121,7 @@ async fn a_customer_comes_with_its_companies_addresses_account_and_flags() {
 
     insta::assert_snapshot!(script.requests()[0], @"
     GET https://shop.example/commerce/query/2.0/Customers/Customers
-      $select=Id,CustomerCode,FirstName,MiddleName,LastName,Title,EmailAddress,PhoneNumber,CellPhoneNumber,IsActive,IsForgotten,ReplacementCustomerId,LastOrderDate,ApplicationId
+      $select=Id,CustomerCode,FirstName,MiddleName,LastName,Title,EmailAddress,PhoneNumber,CellPhoneNumber,IsActive,IsForgotten,StoppedDate,ReplacementCustomerId,LastOrderDate,ApplicationId
       $filter=Id eq 5
       $expand=Account($select=ApplicationId,LoginName,StatusId),Addresses($select=Id,TypeId,CareOf,AddressLine1,AddressLine2,ZipCode,City,Region,CountryId),Companies($select=CompanyId,IsPrimary;$expand=Company($select=Id,IsActive)),Flags($select=FlagId,IsActive)
     application-id: 1
@@ -700,13 +700,72 @@ async fn a_sweep_pages_by_id_and_counts_created_where_updated_is_null() {
     insta::assert_snapshot!(script.requests()[0], @"
     GET https://shop.example/commerce/query/2.0/Customers/Customers
       $select=Id,Created,Updated,IsForgotten,ApplicationId
-      $filter=(Updated ge 2026-11-01T00:00:00Z or (Updated eq null and Created ge 2026-11-01T00:00:00Z)) and Id gt 5
+      $filter=(Updated ge 2026-11-01T00:00:00Z or (Updated eq null and Created ge 2026-11-01T00:00:00Z) or Addresses/any(row:row/Updated ge 2026-11-01T00:00:00Z or (row/Updated eq null and row/Created ge 2026-11-01T00:00:00Z)) or Companies/any(row:row/Updated ge 2026-11-01T00:00:00Z or (row/Updated eq null and row/Created ge 2026-11-01T00:00:00Z)) or Flags/any(row:row/Updated ge 2026-11-01T00:00:00Z or (row/Updated eq null and row/Created ge 2026-11-01T00:00:00Z))) and Id gt 5
       $orderby=Id
       $top=500
     application-id: 1
     accept: application/json
     authorization: Bearer [token] 1
     ");
+}
+
+#[tokio::test]
+async fn a_refused_filter_of_a_sweep_is_asked_with_fewer_relations_and_not_again() {
+    let (script, client) = client([
+        status(400),
+        status(400),
+        rows(json!([{"Id": 7, "Updated": "2026-11-22T10:00:00Z"}])),
+        rows(json!([])),
+        rows(json!([])),
+    ]);
+    let changed = async |kind| {
+        let since = Some("2026-11-01T00:00:00Z".parse().unwrap());
+        let page = client.changed_since(kind, Scope::Client, since, None, minute());
+        let page = page.await.unwrap();
+        (page.entities.len(), page.requests)
+    };
+    assert_eq!(changed(EntityKind::Customer).await, (1, 3));
+    assert_eq!(changed(EntityKind::Customer).await, (0, 1));
+    // What is refused of customers says nothing about companies.
+    assert_eq!(changed(EntityKind::Company).await, (0, 1));
+    let relations = |request: &String| -> Vec<&'static str> {
+        let relations = ["Addresses", "Companies", "Customers", "Flags"];
+        let is_asked = |relation: &&str| request.contains(&format!("{relation}/any(row:"));
+        relations.into_iter().filter(is_asked).collect()
+    };
+    let asked: Vec<_> = script.requests().iter().map(relations).collect();
+    let all = vec!["Addresses", "Companies", "Flags"];
+    let of_companies = vec!["Addresses", "Customers", "Flags"];
+    let documented = vec!["Addresses", "Companies"];
+    assert_eq!(asked, [all, documented, vec![], vec![], of_companies]);
+}
+
+/// A service that cannot translate a filter for its database answers 500. Another time it may be down.
+#[tokio::test(start_paused = true)]
+async fn a_sweep_goes_on_by_the_rows_own_times_where_norce_fails_over_the_relations() {
+    let failed = || (0..3).map(|_| status(500));
+    let row = || rows(json!([{"Id": 7, "Updated": "2026-11-22T10:00:00Z"}]));
+    let answers = failed()
+        .chain([row(), row()])
+        .chain(failed())
+        .chain(failed());
+    let (script, client) = client(answers);
+    let changed = async || {
+        let since = Some("2026-11-01T00:00:00Z".parse().unwrap());
+        let kind = EntityKind::Customer;
+        let page = client.changed_since(kind, Scope::Client, since, None, minute());
+        page.await.map(|page| (page.entities.len(), page.requests))
+    };
+    assert_eq!(changed().await, Ok((1, 2)));
+    assert!(!script.requests()[3].contains("/any("));
+    // It is tried again.
+    assert_eq!(changed().await, Ok((1, 1)));
+    assert!(script.requests()[4].contains("/any("));
+    // Down is down.
+    assert!(matches!(
+        changed().await,
+        Err(NorceError::RetryAfter { .. })
+    ));
 }
 
 #[tokio::test]

@@ -1,9 +1,3 @@
-//! The Norce clients against the Norce simulator, in one process.
-#![allow(
-    clippy::unwrap_used,
-    reason = "what the tests share is test code too, but stands outside their functions"
-)]
-
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
@@ -50,6 +44,11 @@ impl Shop {
     }
 
     fn with_secret(settings: Settings, secret: &str) -> Self {
+        let settings = Settings {
+            // Of the two modules that this is (main.rs).
+            query_integers_as_text: module_path!().ends_with("ids_as_texts"),
+            ..settings
+        };
         let posts = Arc::new(Mutex::new(Vec::new()));
         let sink = {
             let posts = posts.clone();
