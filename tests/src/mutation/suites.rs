@@ -13,6 +13,7 @@ const REACH: &[(&str, &[&str])] = &[
             "promises",
             "advice",
             "merges",
+            "scrambled",
             "first_binding",
             "key_index",
             "identity",
@@ -34,6 +35,7 @@ const REACH: &[(&str, &[&str])] = &[
         "functions/erp-full-pass/",
         &[
             "passes",
+            "sweep",
             "key_index",
             "promises",
             "advice",
@@ -63,7 +65,14 @@ const REACH: &[(&str, &[&str])] = &[
     ("shared/src/erp/odoo/", &["odoo"]),
     (
         "shared/src/norce/",
-        &["norce_clients", "promises", "passes", "orders"],
+        &[
+            "norce_clients",
+            "promises",
+            "passes",
+            "sweep",
+            "receiving",
+            "orders",
+        ],
     ),
     (
         "shared/src/http/",
@@ -101,6 +110,7 @@ const REACH: &[(&str, &[&str])] = &[
     ("shared/src/passes/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/queues/sqs.rs", &["stores"]),
     ("shared/src/reports/", &["stores", "operator"]),
+    ("shared/src/domain/scrambled.rs", &["scrambled"]),
     (
         "shared/src/domain/keys/",
         &["organisation_numbers", "promises", "conformance"],
