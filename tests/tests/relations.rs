@@ -128,6 +128,35 @@ async fn a_relation_that_ends_is_owed_until_there_is_another() {
     );
 }
 
+/// The mapping of a company that an earlier version wrote.
+#[tokio::test(start_paused = true)]
+async fn a_contact_that_moves_is_found_although_no_contacts_were_noted() {
+    let bundle = Bundle::new(&Options::default());
+    let (anna, [first, second]) = contact_of_first(&bundle).await;
+    for number in [first, second] {
+        let Some(Mapping::Bound(mut binding)) = bundle.mappings.get(company(number)).await.unwrap()
+        else {
+            panic!("it is bound");
+        };
+        binding.contacts = None;
+        assert!(
+            bundle
+                .mappings
+                .record_sync(company(number), &binding)
+                .await
+                .unwrap()
+        );
+    }
+    bundle.norce.unsubscribe(EventType::CustomerChanged);
+    bundle.norce.unlink(anna, first);
+    bundle.norce.link(anna, second, true);
+    bundle.run_until_quiet().await;
+    assert_eq!(
+        person(&bundle).company_number,
+        organisation(&bundle, "Tva AB")
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn contacts_whose_relation_stays_cost_nothing_when_their_company_changes() {
     let bundle = Bundle::new(&Options::default());

@@ -395,7 +395,12 @@ impl ChangeEvents {
             let updated = self
                 .update(entity, &mut binding, &record.party, standing.seen, deadline)
                 .await?;
-            self.carry_contacts(change, &record.contacts, binding.contacts.as_deref())
+            let before = match &binding.contacts {
+                // An earlier version did not note them: each is looked at once.
+                None if binding.fetched_at.is_some() => Some(&[][..]),
+                before => before.as_deref(),
+            };
+            self.carry_contacts(change, &record.contacts, before)
                 .await?;
             if entity.kind == EntityKind::Company {
                 binding.contacts = noted_contacts(&record.contacts);
@@ -732,7 +737,7 @@ impl ChangeEvents {
         }
         self.send_change(&unknown, Cause::ContactOfCompany, change)
             .await?;
-        let Some(before) = before else {
+        let Some(before) = before.filter(|_| contacts.len() <= MOST_CONTACTS_NOTED) else {
             return Ok(());
         };
         let is_new = |contact: &EntityRef| !before.contains(&contact.id);

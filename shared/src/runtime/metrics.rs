@@ -101,6 +101,7 @@ const REASON: Option<Dimension> = Some((
         "remote-fault",
         "timed-out",
         "forgotten",
+        "warned",
     ],
 ));
 

@@ -42,6 +42,11 @@ const CUSTOMERS_WITH_POISON: usize = 5;
 /// Customers, companies and contacts that change in the afternoon.
 const CHANGES: usize = 8;
 const COMPANY_CHANGES: usize = 3;
+/// What Norce Query does not have from the afternoon on.
+const REFUSED_PART: (&str, &str) = ("Company", "Flags");
+/// The places of the contact who moves and of the customer whose data are removed: of nobody to whom anything else happens.
+const MOVER: usize = 9;
+const SCRAMBLED: usize = 12;
 /// Changes of one customer at once.
 const BURST: usize = 50;
 /// Every event is delivered this often, and up to so late, so that they overtake each other.
@@ -190,7 +195,7 @@ pub(super) async fn play(
         ..world
     };
     let title = format!(
-        "Afternoon: changes, {BURST} of them for one customer, one customer is forgotten, one code cannot be imported"
+        "Afternoon: changes, {BURST} of them for one customer, one contact moves, one customer is forgotten and one looks so, one code cannot be imported, Norce Query refuses a part"
     );
     progress::step(&title, async {
         day.afternoon().await?;
@@ -360,12 +365,13 @@ impl Day<'_> {
 
     async fn afternoon(&mut self) -> Result<(), SandboxError> {
         let norce = &self.shop.norce;
+        norce.configure(|settings| settings.query_lacks = vec![REFUSED_PART]);
         for number in 0..CUSTOMERS_WITH_POISON {
             let id = self.shop.register(&self.shop.newcomer());
             if number == 0 {
                 norce.poison(Poison {
                     rows: PoisonRows::Ids(BTreeSet::from([id])),
-                    mode: PoisonMode::JobFails,
+                    mode: PoisonMode::RowFailsJobFails,
                     message: "The row could not be read.".to_owned(),
                 });
                 self.expected.poisoned = Some(id);
@@ -418,7 +424,51 @@ impl Day<'_> {
                 sleep(PAUSE / 4).await;
             }
         }
+        self.contact_moves()?;
+        self.scramble().await?;
         self.forget().await
+    }
+
+    /// A contact who has not ordered moves to another company, which Norce tells of with the two companies alone.
+    fn contact_moves(&mut self) -> Result<(), SandboxError> {
+        let nobody = || SandboxError::Day("there is no contact to move".to_owned());
+        let norce = &self.shop.norce;
+        let company_of = |contact: i64| norce.companies_of(contact).first().copied();
+        let mover = self
+            .expected
+            .contacts
+            .get(MOVER)
+            .copied()
+            .ok_or_else(nobody)?;
+        let from = company_of(mover).ok_or_else(nobody)?;
+        let colleague = self.expected.contacts.iter().copied();
+        let mut colleague = colleague.filter(|contact| company_of(*contact) != Some(from));
+        let colleague = colleague.next().ok_or_else(nobody)?;
+        let to = company_of(colleague).ok_or_else(nobody)?;
+        norce.unlink(mover, from);
+        norce.link(mover, to, true);
+        self.expected.moved = Some((mover, colleague));
+        Ok(())
+    }
+
+    /// The data of a customer are removed, and nothing says that it is forgotten.
+    async fn scramble(&mut self) -> Result<(), SandboxError> {
+        let nobody = || SandboxError::Day("there is no customer to be scrambled".to_owned());
+        let norce = &self.shop.norce;
+        let id = self
+            .expected
+            .customers
+            .get(SCRAMBLED)
+            .copied()
+            .ok_or_else(nobody)?;
+        let code = norce
+            .customer(id)
+            .and_then(|customer| customer.row.customer_code);
+        let record = self.shop.erp_customer(code.as_deref()).await?;
+        norce.scramble_customer(id, &Blank::Null, true);
+        self.expected.customers.retain(|customer| *customer != id);
+        self.expected.scrambled = Some((id, record.ok_or_else(nobody)?));
+        Ok(())
     }
 
     /// A customer who is in the ERP is forgotten in Norce, which is an event like any other.

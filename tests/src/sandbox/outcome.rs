@@ -10,7 +10,7 @@ use shared::{
     Consistency,
     domain::{EntityKind, EntityRef, NorceId, Scope},
     http::Deadline,
-    owed::{DynamoDbOwed, Owed, Stage, Subject, fold},
+    owed::{DynamoDbOwed, Owed, Reason, Stage, Subject, fold},
 };
 
 use super::{
@@ -55,6 +55,10 @@ pub(super) struct Expectations {
     pub(super) forgotten: Option<(i64, Record)>,
     /// The customer of the burst.
     pub(super) burst: Option<i64>,
+    /// The contact who has moved, and one of the company that it has moved to.
+    pub(super) moved: Option<(i64, i64)>,
+    /// The customer whose data were removed without a word, and the ERP's record of it at that moment.
+    pub(super) scrambled: Option<(i64, Record)>,
 }
 
 /// Customers who share an e-mail address, and companies that share a number or a placeholder: each has a record of its
@@ -72,7 +76,12 @@ impl Expectations {
         Ok(InTheWay {
             refused: self.refused_id().ok_or_else(nobody)?,
             poisoned: self.poisoned.ok_or_else(nobody)?,
+            scrambled: self.scrambled_id().ok_or_else(nobody)?,
         })
+    }
+
+    fn scrambled_id(&self) -> Option<i64> {
+        self.scrambled.as_ref().map(|(id, _)| *id)
     }
 
     fn refused_id(&self) -> Option<i64> {
@@ -190,6 +199,8 @@ impl Outcome {
         sides.check_refused(&expected);
         sides.check_poisoned(&expected);
         sides.check_forgotten(&expected);
+        sides.check_scrambled(&expected);
+        sides.check_moved(&expected);
         sides.check_owed(&expected);
         sides.check_uniqueness();
         sides.check_events();
@@ -486,11 +497,42 @@ impl Sides<'_> {
         }
     }
 
-    /// Exactly the refused and the poisoned one are owed, each at its stage and with a reason in words.
+    fn check_scrambled(&mut self, expected: &Expectations) {
+        let Some((id, record)) = &expected.scrambled else {
+            return;
+        };
+        let code = &record.code;
+        if self.erp.customer(Some(code)) != Some(record) {
+            self.fault(format!(
+                "the data of customer {id} were removed in Norce, and {code} was touched in the ERP afterwards"
+            ));
+        }
+    }
+
+    /// Two contacts of one company in the shop are of one organisation in the ERP.
+    fn check_moved(&mut self, expected: &Expectations) {
+        let Some((mover, colleague)) = expected.moved else {
+            return;
+        };
+        let organisation = |id: i64| {
+            let code = self.customers.get(&id)?.row.customer_code.as_deref()?;
+            let records = self.erp.with_code(code);
+            records.first().map(|record| record.company.clone())
+        };
+        let organisations = (organisation(mover), organisation(colleague));
+        if organisations.0.is_none() || organisations.0 != organisations.1 {
+            self.fault(format!(
+                "contact {mover} has moved to the company of {colleague}, and in the ERP they are of {organisations:?}"
+            ));
+        }
+    }
+
+    /// Exactly the refused, the poisoned and the scrambled one are owed, each at its stage and with a reason in words.
     fn check_owed(&mut self, expected: &Expectations) {
         let mut missing: Vec<(Subject, Stage)> = [
             (expected.refused_id(), Stage::ToErp),
             (expected.poisoned, Stage::CodeToNorce),
+            (expected.scrambled_id(), Stage::ToErp),
         ]
         .into_iter()
         .filter_map(|(id, stage)| Some((customer_subject(id?)?, stage)))
@@ -511,7 +553,8 @@ impl Sides<'_> {
             if owed.detail.trim().is_empty() {
                 faults.push(format!("{subject} is owed without a reason in words"));
             }
-            if owed.stage == Stage::ToErp && !owed.detail.contains(refusal) {
+            let is_scrambled = owed.reason == Reason::Forgotten;
+            if owed.stage == Stage::ToErp && !is_scrambled && !owed.detail.contains(refusal) {
                 let detail = &owed.detail;
                 faults.push(format!("{subject} is owed for another reason: {detail}"));
             }

@@ -46,8 +46,8 @@ use tests::{
     bundle::{Bundle, Hops, Options, SOON, customer},
     business_central_simulator::Fault,
     norce_simulator::{
-        Blank, Effect, Endpoint, EventType, NewAddress, NewCompany, NewCustomer, NewOrder, Poison,
-        PoisonMode, PoisonRows, When,
+        Blank, Effect, Endpoint, EventType, ImportedRows, NewAddress, NewCompany, NewCustomer,
+        NewOrder, Poison, PoisonMode, PoisonRows, When,
     },
 };
 use uuid::Uuid;
@@ -495,10 +495,13 @@ async fn poison_row(bundle: &Bundle, outage: Outage) -> Hops {
                 .as_str()
                 .is_some_and(|code| code.ends_with("321"))
         })),
-        mode: PoisonMode::JobFails,
+        mode: PoisonMode::ValidationFails,
         message: "the row is poison".to_owned(),
     };
     bundle.norce.poison(poison);
+    bundle
+        .norce
+        .configure(|settings| settings.jobs.imported_rows = ImportedRows::Null);
     // What the import changes is not the flow that is measured, and comes for each of them.
     bundle.norce.unsubscribe(EventType::CustomerChanged);
     let ids: Vec<i64> = (0..BATCH)
@@ -593,9 +596,9 @@ fn the_hops_of_every_flow_are_known_in_normal_operation_and_in_an_outage() {
     first order                                   ERP          6       7      8       0
     first order                                   both         4       5      6       0
     first order of a company with contacts        -            3       3      4       0
-    first order of a company with contacts        Norce        5       6      7       0
+    first order of a company with contacts        Norce        6       7      8       0
     first order of a company with contacts        ERP          8       9     10       0
-    first order of a company with contacts        both         5       6      7       0
+    first order of a company with contacts        both         6       7      8       0
     change                                        -            1       0      0       0
     change                                        Norce        3       0      0       0
     change                                        ERP          3       0      0       0

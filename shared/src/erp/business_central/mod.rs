@@ -560,12 +560,12 @@ impl Erp for BusinessCentral {
         let mut there = Fields::of(&seen.image);
         if let (PartyKind::Contact { company }, Resource::Contact) = (&party.kind, seen.id.resource)
         {
-            // It may have moved to another organisation.
-            let number = self.company_contact(company, deadline).await?;
-            let number = number.ok_or_else(|| no_company_contact(company))?;
-            wanted.set("companyNumber", number);
-            let before = seen.company.as_ref().map(|key| key.0.clone());
-            there.set("companyNumber", before.unwrap_or_default());
+            // It may have moved to another organisation. Without a company contact there is none to move to.
+            if let Some(number) = self.company_contact(company, deadline).await? {
+                wanted.set("companyNumber", number);
+                let before = seen.company.as_ref().map(|key| key.0.clone());
+                there.set("companyNumber", before.unwrap_or_default());
+            }
         }
         let changes = wanted.changes_to(&there);
         if changes.is_empty() {

@@ -661,10 +661,13 @@ async fn what_another_field_has_cleared_is_written_again() {
 #[tokio::test(start_paused = true)]
 async fn a_contact_has_a_title_and_a_mobile_telephone_and_a_customer_the_one_telephone() {
     let (server, erp) = server(vec![
+        contacts_of_the_company(),
         answer(200, &contact_row()),
         answer(200, &person_row()),
     ]);
-    let there = record(contact_row(), Resource::Contact);
+    let mut row = contact_row();
+    row["companyNumber"] = json!("CT00007");
+    let there = record(row, Resource::Contact);
     erp.update(&there, &contact(), soon()).await.unwrap();
     insta::assert_json_snapshot!(server.last_body(), @r#"
     {
