@@ -210,8 +210,10 @@ impl Foundation {
     }
 }
 
-/// Lambda gives a function ten seconds to begin (aws §1): two calls of at most 3.5 seconds each leave it the rest.
-const ATTEMPTS_AT_START: u32 = 2;
+/// Calls of at most 3.5 seconds each. Lambda gives a function ten seconds to begin, and starts one that needs longer again
+/// with its invocation, which has the function's own time-out (aws §1): a minute where there is a queue, of which this
+/// leaves a half.
+const ATTEMPTS_AT_START: u32 = 8;
 
 /// Business Central takes 6,000 requests in five minutes from one app registration, and works on five at once (erp-apis
 /// §1.8). Two busy processes, which is what the template allows `change-events`, stay below that: 600 at once and 8 a
