@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
@@ -36,11 +36,29 @@ struct Attempt<'a> {
     subject: &'a Subject,
     stage: Stage,
     reason: Reason,
+    warned: Option<bool>,
     detail: &'a str,
     last: DateTime<Utc>,
     correlation: Uuid,
     code: Option<&'a Code>,
     cause: Option<Cause>,
+}
+
+/// A record as it is stored. That Norce warned of a row stands beside the class that 0.2.0 knows, which reads this list while
+/// a stack is updated, and after an update that was rolled back.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    owed: Owed,
+    #[serde(default)]
+    warned: bool,
+}
+
+impl From<Stored> for Owed {
+    fn from(Stored { owed, warned }: Stored) -> Self {
+        let reason = if warned { Reason::Warned } else { owed.reason };
+        Self { reason, ..owed }
+    }
 }
 
 #[derive(Serialize)]
@@ -76,10 +94,16 @@ impl DynamoDbOwed {
 #[async_trait]
 impl OwedRecords for DynamoDbOwed {
     async fn put(&self, owed: NewOwed) -> Result<(), OwedError> {
+        let warned = owed.reason == Reason::Warned;
         let attempt = Attempt {
             subject: &owed.subject,
             stage: owed.stage,
-            reason: owed.reason,
+            reason: if warned {
+                Reason::Validation
+            } else {
+                owed.reason
+            },
+            warned: warned.then_some(true),
             detail: &owed.detail,
             last: owed.at,
             correlation: owed.correlation,
@@ -88,11 +112,11 @@ impl OwedRecords for DynamoDbOwed {
         };
         let mut values = to_item(&attempt).map_err(OwedError)?;
         // Absent from the item when there is none, and then an earlier attempt's goes as well.
-        let [code, cause] = ["code", "cause"].map(|name| (name, values.remove(name)));
+        let passing = ["code", "cause", "warned"].map(|name| (name, values.remove(name)));
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), Some(value.clone())));
-        let change = Expression::assign(values.chain([code, cause]))
+        let change = Expression::assign(values.chain(passing))
             .and_set("#first = if_not_exists(#first, :last)")
             .name("first")
             .and_set("#attempts = if_not_exists(#attempts, :none) + :one")
@@ -124,7 +148,7 @@ impl OwedRecords for DynamoDbOwed {
     async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError> {
         let key = key(subject, stage);
         let item = self.table.get(&key).await.map_err(OwedError)?;
-        item.map(|item| from_item(item, &key))
+        item.map(|item| from_item::<Stored>(item, &key).map(Owed::from))
             .transpose()
             .map_err(OwedError)
     }
@@ -163,7 +187,7 @@ impl OwedRecords for DynamoDbOwed {
         let (items, next) = page.map_err(OwedError)?;
         let owed = items
             .into_iter()
-            .map(|item| from_item(item, "an owed record"))
+            .map(|item| from_item::<Stored>(item, "an owed record").map(Owed::from))
             .collect::<Result<_, _>>()
             .map_err(OwedError)?;
         Ok(OwedPage { owed, next })

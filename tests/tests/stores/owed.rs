@@ -31,6 +31,7 @@ async fn aws() -> Store {
 suite! {
     a_failed_attempt_is_on_the_list,
     a_later_attempt_counts_and_replaces_the_reason,
+    every_reason_is_read_as_it_was_written_whatever_it_was_before,
     attempts_at_the_same_time_are_all_counted,
     a_repeat_of_the_same_attempt_is_not_counted,
     what_is_resolved_is_off_the_list,
@@ -126,6 +127,52 @@ async fn a_later_attempt_counts_and_replaces_the_reason(store: Store) {
         dismissed: None,
     };
     assert_eq!(list(&store).await, [owed]);
+}
+
+async fn every_reason_is_read_as_it_was_written_whatever_it_was_before(store: Store) {
+    let reasons = Reason::ALL.into_iter().chain(Reason::ALL.into_iter().rev());
+    for (minutes, reason) in (1..).zip(reasons) {
+        let attempt = NewOwed {
+            reason,
+            ..attempt(somebody(), minutes)
+        };
+        store.put(attempt).await.unwrap();
+        let owed = store.get(&somebody(), Stage::ToErp).await.unwrap();
+        assert_eq!(owed.unwrap().reason, reason);
+        assert_eq!(list(&store).await[0].reason, reason);
+    }
+}
+
+/// 0.2.0 reads the list while a stack is updated: a reason that it does not know would keep it from all of them.
+#[tokio::test]
+async fn no_record_has_a_reason_that_an_earlier_version_cannot_read() {
+    const OF_0_2_0: [&str; 7] = [
+        "validation",
+        "conflict",
+        "missing-prerequisite",
+        "ambiguous",
+        "remote-fault",
+        "timed-out",
+        "forgotten",
+    ];
+    let config = local::config().await;
+    let table = local::table(&config).await;
+    let store = DynamoDbOwed::new(&config, &table);
+    for (number, reason) in (1..).zip(Reason::ALL) {
+        let attempt = NewOwed {
+            reason,
+            ..attempt(Subject::Entity(customer(number)), 1)
+        };
+        store.put(attempt).await.unwrap();
+    }
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let items = client.scan().table_name(&table).send().await.unwrap();
+    let items = items.items.unwrap();
+    assert_eq!(items.len(), Reason::ALL.len());
+    for item in items {
+        let reason = item["reason"].as_s().unwrap();
+        assert!(OF_0_2_0.contains(&reason.as_str()), "{reason}");
+    }
 }
 
 async fn attempts_at_the_same_time_are_all_counted(store: Store) {
