@@ -10,7 +10,9 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use shared::{
+    domain::PassMode,
     mappings::{Mapping, Mappings},
     owed::{OwedRecords, Reason, Stage, Subject},
 };
@@ -126,6 +128,42 @@ async fn a_relation_that_ends_is_owed_until_there_is_another() {
         person(&bundle).company_number,
         organisation(&bundle, "Tva AB")
     );
+}
+
+/// A code can be that of a contact of another organisation: a pass does not bind by it, as an event does not.
+#[tokio::test(start_paused = true)]
+async fn p15_a_pass_binds_no_contact_by_code_to_another_organisations() {
+    for is_own in [true, false] {
+        let bundle = Bundle::new(&Options::default());
+        let (_, [first, second]) = contact_of_first(&bundle).await;
+        bundle.norce.unsubscribe(EventType::CustomerChanged);
+        bundle.norce.unsubscribe(EventType::CompanyChanged);
+        let bo = bundle.norce.add_customer(NewCustomer {
+            code: Some("CT900".to_owned()),
+            email: Some("bo@example.com".to_owned()),
+            first_name: Some("Bo".to_owned()),
+            last_name: Some("Berg".to_owned()),
+            ..NewCustomer::default()
+        });
+        bundle
+            .norce
+            .link(bo, if is_own { second } else { first }, true);
+        let contact = json!({
+            "number": "CT900", "type": "Person", "displayName": "Eva Lund",
+            "companyNumber": organisation(&bundle, "Tva AB"),
+        });
+        let (erp, of) = (&bundle.erp, bundle.erp_company());
+        erp.add_contact(of, &contact).unwrap();
+        bundle.pass(PassMode::Full).await;
+        let mapping = bundle.mappings.get(customer(bo)).await.unwrap();
+        assert_eq!(
+            matches!(mapping, Some(Mapping::Bound(_))),
+            is_own,
+            "{mapping:?}"
+        );
+        let owed = bundle.owed.list().await.unwrap();
+        assert_eq!(owed.is_empty(), is_own, "{owed:#?}");
+    }
 }
 
 /// The mapping of a company that an earlier version wrote.

@@ -493,7 +493,8 @@ impl Rules<'_> {
                 continue;
             }
             if let Hit::Code(found) = &hit
-                && contradicts(&record, found)
+                && (contradicts(&record, found)
+                    || self.is_of_another(&record, found.id, run, deadline).await?)
             {
                 let entity = EntityRef {
                     kind,
@@ -976,6 +977,36 @@ impl Rules<'_> {
             }
             None => Ok(Decision::Act(Action::Wait { company, tell })),
         }
+    }
+
+    /// Whether a contact of the ERP is of an organisation that is a company in Norce, and the customer with its code there is
+    /// a contact of other companies only. Where the ERP owns these relations, it may have moved.
+    async fn is_of_another(
+        &self,
+        record: &ErpRecord,
+        customer: NorceId,
+        run: &mut Run,
+        deadline: Deadline,
+    ) -> Result<bool, Halt> {
+        let Some(key) = &record.company else {
+            return Ok(false);
+        };
+        if record.id.resource != Resource::Contact || self.told.has(FieldGroup::CompanyRelations) {
+            return Ok(false);
+        }
+        let Some(organisation) = self.company_of(key, run, deadline).await? else {
+            return Ok(false);
+        };
+        let Some(company) = self.in_norce(&organisation, run).await? else {
+            return Ok(false);
+        };
+        run.cost.query_calls += 1;
+        let ids = [customer];
+        let relations = self.pass.norce.relations(run.scope, &ids, deadline);
+        let relations = relations.timed(&mut run.cost.norce_wait_ms).await?;
+        let companies = relations.get(&customer);
+        Ok(companies
+            .is_some_and(|companies| !companies.is_empty() && !companies.contains(&company)))
     }
 
     /// Norce's id of an organisation of the ERP.
