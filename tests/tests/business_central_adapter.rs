@@ -649,6 +649,63 @@ async fn contacts_belong_to_their_company_and_are_found_among_its_people_only() 
     assert!(world.persons_of_companies()[0].privacy_blocked);
 }
 
+/// A person inherits from its organisation what it lacks or had from the former one, and the country always.
+#[tokio::test(start_paused = true)]
+async fn a_contact_that_moves_keeps_what_it_has_and_lacks() {
+    let world = World::new();
+    let from = Party {
+        phone: text("08-1"),
+        email: text("info@from.example"),
+        ..company()
+    };
+    let from = world.created(&from).await;
+    let to = Party {
+        phone: text("22-2"),
+        mobile: text("99-2"),
+        email: text("info@to.example"),
+        ..placed("0154", "Oslo", CountryCode::NO)
+    };
+    let to = Party {
+        kind: PartyKind::Company,
+        ..to
+    };
+    let to = world.created(&to).await;
+    let whole = contact(&from.id, "bo@example.com");
+    let addresses = [None, whole.address.clone(), company().address];
+    for (address, phone) in addresses
+        .into_iter()
+        .zip([None, text("08-9"), text("08-1")])
+    {
+        let party = Party {
+            address,
+            phone,
+            mobile: None,
+            ..whole.clone()
+        };
+        let before = world.created(&party).await;
+        // As it is in the shop: what the ERP has filled in by itself is put right with the first update.
+        let before = match world.erp.update(&before, &party, soon()).await.unwrap() {
+            UpdateOutcome::Updated(record) | UpdateOutcome::Unchanged(record) => record,
+            other => panic!("{other:?}"),
+        };
+        let moved = Party {
+            kind: PartyKind::Contact {
+                company: to.id.clone(),
+            },
+            ..party
+        };
+        let outcome = world.erp.update(&before, &moved, soon()).await.unwrap();
+        let UpdateOutcome::Updated(after) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_ne!(after.company, before.company);
+        assert_eq!(after.image, before.image);
+        let again = world.erp.update(&after, &moved, soon()).await;
+        assert!(matches!(again, Ok(UpdateOutcome::Unchanged(_))));
+        world.erp.block(&after.id, soon()).await.unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn p2_a_contact_whose_answer_is_lost_is_found_again() {
     for instead in lost_answers() {

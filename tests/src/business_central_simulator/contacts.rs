@@ -170,17 +170,20 @@ impl Company {
                 "Type must be equal to 'Person' to set Company No.",
             ));
         }
-        let name = match number {
-            "" => "",
-            number => self
-                .contacts
-                .with_number(number)
-                .filter(|company| company.text("type") == "Company")
-                .map(|company| company.text("displayName"))
-                .ok_or_else(|| Refused::invalid_relation("Company No.", number))?,
-        };
+        if number.is_empty() {
+            record.set("companyNumber", "");
+            record.set("companyName", "");
+            return Ok(());
+        }
+        let company = self
+            .contacts
+            .with_number(number)
+            .filter(|company| company.text("type") == "Company")
+            .ok_or_else(|| Refused::invalid_relation("Company No.", number))?;
+        let former = self.contacts.with_number(record.text("companyNumber"));
+        inherit(record, former, company);
         record.set("companyNumber", number);
-        record.set("companyName", name);
+        record.set("companyName", company.text("displayName"));
         Ok(())
     }
 
@@ -200,6 +203,32 @@ impl Company {
             person.set("companyName", name);
             person.touch(self.next_revision(), write.now);
             self.contacts.put(person);
+        }
+    }
+}
+
+/// What a person inherits from its new company, with the switches of Marketing Setup on, as they are by default (BCApps, table
+/// Contact, `InheritCompanyToPersonData`). The strict choice where the order of a request's fields is not documented: last.
+fn inherit(person: &mut Record, former: Option<&Record>, company: &Record) {
+    const ADDRESS: [&str; 4] = ["addressLine1", "addressLine2", "postalCode", "city"];
+    const COMMUNICATION: [&str; 4] = ["phoneNumber", "mobilePhoneNumber", "email", "website"];
+    let is_stale = |person: &Record, fields: &[&str]| {
+        let is_empty = fields.iter().all(|name| person.text(name).is_empty());
+        let is_of = |former: &Record| {
+            let mut fields = fields.iter();
+            fields.all(|name| person.text(name) == former.text(name))
+        };
+        is_empty || former.is_some_and(is_of)
+    };
+    person.set("country", company.text("country"));
+    if is_stale(person, &ADDRESS) {
+        for name in ADDRESS.into_iter().chain(["state"]) {
+            person.set(name, company.text(name));
+        }
+    }
+    for name in COMMUNICATION {
+        if is_stale(person, &[name]) {
+            person.set(name, company.text(name));
         }
     }
 }

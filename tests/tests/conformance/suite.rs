@@ -669,9 +669,17 @@ pub(crate) async fn contacts_belong_to_their_organisation(subject: &Subject) {
 
 pub(crate) async fn a_contact_moves_to_another_organisation(subject: &Subject) {
     let from = subject.organisation("5560125790").await;
-    let to = subject.organisation("5561234567").await;
+    let to = Party {
+        phone: Personal::parse("08-765 43 21"),
+        email: Personal::parse("info@to.example"),
+        ..organisation("5561234567")
+    };
+    let to = subject.create(&subject.key(EntityKind::Company), &to).await;
     let key = subject.key(EntityKind::Customer);
-    let party = contact(&from, "mover@example.com");
+    let party = Party {
+        phone: None,
+        ..contact(&from, "mover@example.com")
+    };
     let record = subject.create(&key, &party).await;
     subject.next_second().await;
     let moved = Party {
@@ -689,7 +697,9 @@ pub(crate) async fn a_contact_moves_to_another_organisation(subject: &Subject) {
     let named = record_now.company.clone().unwrap();
     let of = subject.erp.company_of(&named, soon()).await.unwrap();
     assert_eq!(of.as_ref(), Some(&to.id));
+    // An ERP may fill in what a person lacks from its organisation.
     assert_eq!(record_now.image.email, record.image.email);
+    assert_eq!(record_now.image.phone, record.image.phone);
     let key = email("mover@example.com");
     for (organisation, holders) in [(&from, 0), (&to, 1)] {
         let kind = contact(organisation, "").kind;

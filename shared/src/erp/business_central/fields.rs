@@ -114,6 +114,17 @@ impl Fields {
         changes
     }
 
+    /// These fields, and every other one as it was `before`, also one that was empty and is not any more.
+    pub(super) fn over(mut self, before: &Self, now: &Self) -> Self {
+        for (name, _) in before.iter().chain(now.iter()) {
+            if self.get(name).is_none() {
+                let value = before.get(name).unwrap_or_default().to_owned();
+                self.set(name, value);
+            }
+        }
+        self
+    }
+
     /// Which of these fields another country has cleared after they were written: the record has them empty. In which
     /// order the server takes the fields of one request is not documented.
     pub(super) fn cleared_in(&self, seen: &Self) -> Self {

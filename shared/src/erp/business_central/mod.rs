@@ -232,6 +232,27 @@ impl BusinessCentral {
         Ok(rows.unwrap_or_default())
     }
 
+    /// The field that moves a contact to the organisation of a party; `None`: it is there, or the organisation has no company
+    /// contact to move to.
+    async fn new_organisation(
+        &self,
+        seen: &ErpRecord,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Option<Fields>, ErpError> {
+        let (PartyKind::Contact { company }, Resource::Contact) = (&party.kind, seen.id.resource)
+        else {
+            return Ok(None);
+        };
+        let number = self.company_contact(company, deadline).await?;
+        let is_new = |number: &String| seen.company.as_ref().is_none_or(|key| key.0 != *number);
+        Ok(number.filter(is_new).map(|number| {
+            let mut fields = Fields::default();
+            fields.set("companyNumber", number);
+            fields
+        }))
+    }
+
     /// All records that match the filter and are accepted, until there are enough to see that they are too many.
     async fn matches(
         &self,
@@ -558,22 +579,34 @@ impl Erp for BusinessCentral {
     ) -> Result<UpdateOutcome, ErpError> {
         let mut wanted = Fields::wanted(party, seen.id.resource)?;
         let mut there = Fields::of(&seen.image);
-        if let (PartyKind::Contact { company }, Resource::Contact) = (&party.kind, seen.id.resource)
-        {
-            // It may have moved to another organisation. Without a company contact there is none to move to.
-            if let Some(number) = self.company_contact(company, deadline).await? {
-                wanted.set("companyNumber", number);
-                let before = seen.company.as_ref().map(|key| key.0.clone());
-                there.set("companyNumber", before.unwrap_or_default());
-            }
+        let mut record = seen.clone();
+        let mut has_moved = false;
+        if let Some(organisation) = self.new_organisation(seen, party, deadline).await? {
+            let mask: Vec<_> = there.iter().collect();
+            let outcome = self
+                .change(&seen.id, &seen.version, &organisation, &mask, deadline)
+                .await?;
+            let UpdateOutcome::Updated(moved) = outcome else {
+                return Ok(outcome);
+            };
+            // The person inherits from the organisation (erp-apis §1.3), and is to be as it was.
+            let inherited = Fields::of(&moved.image);
+            wanted = wanted.over(&there, &inherited);
+            there = inherited;
+            record = moved;
+            has_moved = true;
         }
         let changes = wanted.changes_to(&there);
         if changes.is_empty() {
-            return Ok(UpdateOutcome::Unchanged(seen.clone()));
+            return Ok(if has_moved {
+                UpdateOutcome::Updated(record)
+            } else {
+                UpdateOutcome::Unchanged(record)
+            });
         }
         let mask: Vec<_> = wanted.iter().chain(there.iter()).collect();
         let outcome = self
-            .change(&seen.id, &seen.version, &changes, &mask, deadline)
+            .change(&record.id, &record.version, &changes, &mask, deadline)
             .await?;
         let UpdateOutcome::Updated(record) = outcome else {
             return Ok(outcome);
