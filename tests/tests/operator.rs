@@ -962,7 +962,7 @@ async fn p8_status_and_doctor_say_which_remote_is_left_alone() {
     assert!(breaker["nextProbe"].is_string(), "{status:#}");
     assert!(
         summary(&status)
-            .starts_with("erp/client does not answer and has been left alone for 1 h 59 min."),
+            .starts_with("erp/client has been unavailable for 1 h 59 min; calls are paused and retried automatically."),
         "{status:#}"
     );
     // A person sees the remote itself, and not that it is left alone.
@@ -1652,7 +1652,7 @@ async fn binding(bundle: &Bundle, entity: EntityRef) -> Option<Binding> {
     }
 }
 
-/// Somebody whom Norce and the ERP have, and nothing binds.
+/// A customer of Norce and its unbound record in the ERP.
 async fn unbound(bundle: &Bundle, number: i64, code: &str) -> (EntityRef, Uuid) {
     let record = record_in_erp(bundle, code, "Person");
     let id = bundle.norce.add_customer(person(number));
@@ -1701,7 +1701,7 @@ async fn mappings_are_exported_and_imported_and_nothing_is_overwritten() {
         "{imported:?}"
     );
 
-    // What is stored is not overwritten, and what is wrong is told by its line.
+    // Stored mappings are not overwritten, and each faulty line is reported by its number.
     let (berta, _) = unbound(&bundle, 4, "K4").await;
     let (cora, of_cora) = unbound(&bundle, 5, "K5").await;
     let other = record_in_erp(&bundle, "K9", "Person");

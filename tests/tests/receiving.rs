@@ -521,7 +521,7 @@ async fn an_event_that_nothing_acts_upon_is_accepted_logged_and_goes_nowhere() {
             let text = logs.text();
             let line = text.lines().find(|line| line.contains("event ignored"));
             assert!(line.unwrap().contains(level), "{name}: {text}");
-            // Who does not know the secret is not told what is acted upon.
+            // Without the secret, the answer does not show which types are used.
             let mut stranger = request.clone();
             stranger.headers.remove("x-event-secret");
             assert_eq!(receiver.answer(&stranger).await.0, 401);

@@ -461,7 +461,7 @@ async fn a_pass_has_nothing_to_write_once_active_is_not_the_erp_s_any_more() {
         bundle.pass(mode).await;
     }
     assert_eq!(bundle.norce.imports().len(), imports);
-    // Nor does it undo what was told: only a person knows which of them is to be active.
+    // Earlier deactivations stay: only a person knows which customers should be active.
     assert_eq!(active(&bundle), told);
     assert_eq!(owed(&bundle).await, []);
 }

@@ -1,4 +1,4 @@
-//! What the sweep finds of changes that no event told of: of a customer or company itself, of what belongs to it, and what
+//! The sweep finds changes whose events were lost: of a customer or company itself, of what belongs to it, and what
 //! Norce shows late. In one process, with the simulators, on paused time.
 
 #![allow(
@@ -135,7 +135,7 @@ impl Shop {
     }
 }
 
-/// A change of one row, and of whom it is to be found.
+/// A change of one row, and the entity that the sweep must find for it.
 type Change = (&'static str, fn(&Shop), fn(&Shop) -> Vec<String>);
 
 fn customer(shop: &Shop) -> Vec<String> {

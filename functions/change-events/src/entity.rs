@@ -215,7 +215,7 @@ impl ChangeEvents {
             if !codes.await?.is_empty() {
                 self.send_change(&[entity], change.cause, change).await?;
                 return Ok(Done::nothing(format!(
-                    "nothing: all applications share it, and it is looked after as {entity}"
+                    "nothing: it is shared by all applications and processed as {entity}"
                 )));
             }
         }

@@ -542,7 +542,7 @@ impl Rules<'_> {
                             Some(found) => {
                                 self.bind(What::Code, &record, found, run, deadline).await?
                             }
-                            // The rule matches nobody but those whom it was asked about.
+                            // The rule returns one of the entities that it was given.
                             None => skip(&record, STRANGER),
                         },
                         RecordVerdict::Nobody => {

@@ -623,7 +623,7 @@ impl Doctor {
             .map(|breaker| breaker.in_words(now))
             .collect();
         if open.is_empty() {
-            return Ok("it can be read, and no remote is left alone".to_owned());
+            return Ok("it can be read, and no calls are paused".to_owned());
         }
         Err(fault(
             open.join("; "),

@@ -84,7 +84,7 @@ pub struct Ports {
     pub reports: Arc<dyn Reports>,
     /// Every queue.
     pub queues: Vec<WorkQueue>,
-    /// Which remotes are left alone for now.
+    /// The remotes to which calls are paused.
     pub breakers: Arc<dyn Breakers>,
     /// The logs in which an entity's last events are looked for.
     pub logs: Vec<FunctionLog>,

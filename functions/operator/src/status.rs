@@ -32,7 +32,7 @@ pub struct Status {
     pub owed: OwedCounts,
     /// Imports that are under way.
     pub jobs: JobsStatus,
-    /// The remotes that were left alone at some time, and whether they are now.
+    /// The remotes whose breaker has opened at some time, and its state now.
     pub breakers: Vec<BreakerStatus>,
     /// How far the walks have come.
     pub watermarks: Vec<Watermark>,
@@ -74,13 +74,13 @@ pub struct JobsStatus {
     pub oldest: Option<DateTime<Utc>>,
 }
 
-/// A remote, and whether it is left alone (P8).
+/// A remote, and the state of its breaker (P8).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BreakerStatus {
     /// Its name, such as `erp/client` or `norce/app-1`.
     pub remote: String,
-    /// `closed`: all is well; `open`: it is left alone, and probed; `recovering`: calls go on at a rising rate.
+    /// `closed`: all is well; `open`: calls are paused, and the remote is probed; `recovering`: calls go on at a rising rate.
     pub state: &'static str,
     /// Since when it is not closed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,7 +116,7 @@ impl BreakerStatus {
         let since = self.since.unwrap_or(now);
         let seconds = (now - since).to_std().unwrap_or_default().as_secs();
         format!(
-            "{} does not answer and has been left alone for {}",
+            "{} has been unavailable for {}; calls are paused and retried automatically",
             self.remote,
             in_words(seconds)
         )

@@ -33,8 +33,8 @@ const PROBLEMS_TOLD: usize = 20;
 /// object. A line is six calls or so, one after the other (README, "An existing register"), each of them answered
 /// within a second or two as a rule. What it does not suffice for ends as a failed request, which is repeated.
 const TIME_OF_A_PAGE: Duration = Duration::from_secs(20);
-/// Companies come before customers, wherever their lines are: whether a contact's record is the customer's is told by the
-/// record of its company.
+/// Companies are bound before customers, whatever the order of the lines: a contact is checked against the record of its
+/// company.
 const ROUNDS: [EntityKind; 2] = [EntityKind::Company, EntityKind::Customer];
 
 /// A code mapping as one line.
@@ -291,7 +291,7 @@ impl Ports {
         };
         Ok(Imported {
             summary: format!(
-                "{bound} {would} bound, {unchanged} were before, {conflicts} conflict with Norce, the ERP, what is stored or each other and were left alone, {invalid} are no mappings.{rest}"
+                "{bound} {would} bound, {unchanged} are bound already, {conflicts} are skipped because of a conflict, {invalid} are not valid.{rest}"
             ),
             counts,
             problems,

@@ -12,7 +12,7 @@ pub struct Configuration {
     pub shops: Shops,
     /// How to reach Norce.
     pub norce: NorceSettings,
-    /// `BREAKERS_TABLE`: which remotes are left alone for now.
+    /// `BREAKERS_TABLE`: the remotes to which calls are paused.
     pub breakers_table: String,
     /// When to give up.
     pub import: ImportSettings,

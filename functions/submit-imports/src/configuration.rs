@@ -13,7 +13,7 @@ pub struct Configuration {
     pub shops: Shops,
     /// How to reach Norce.
     pub norce: NorceSettings,
-    /// `BREAKERS_TABLE`: which remotes are left alone for now.
+    /// `BREAKERS_TABLE`: the remotes to which calls are paused.
     pub breakers_table: String,
     /// How to reach the ERP, whose values some lines carry.
     pub erp: ErpSettings,

@@ -260,7 +260,7 @@ fn is_repeated(letters: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Email {
     None,
-    /// What leads to nobody: a text that is no address, a mask, the domain `.invalid` (RFC 2606).
+    /// An address that reaches no one: a text that is no address, a mask, the domain `.invalid` (RFC 2606).
     NoAddress,
     /// A word for what was removed is the local part or a part of the domain.
     Removed,

@@ -483,7 +483,7 @@ fn row_of<'a>(
         );
     }
     if has(FieldGroup::AdditionalInfo) {
-        // An information needs a value (norce-api §3.5), so that one which the ERP has emptied cannot be told.
+        // Norce requires a value (norce-api §3.5), so an entry that the ERP has emptied cannot be sent.
         let infos = values.additional_info.iter();
         row.additional_info = Some(
             infos

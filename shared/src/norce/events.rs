@@ -474,7 +474,7 @@ mod tests {
             other("order-cancelled"),
             OtherEvent::Documented("OrderCancelledEvent")
         );
-        // What changed, and not of whom, must be the whole name.
+        // A part of a name is not a name.
         for unknown in [
             "",
             "Customer",

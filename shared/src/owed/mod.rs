@@ -95,7 +95,7 @@ pub enum Reason {
     RemoteFault,
     /// No end in the configured time.
     TimedOut,
-    /// It is forgotten in Norce, and the ERP could not be told; or its data in Norce look so (P12).
+    /// The customer is forgotten in Norce and could not be blocked in the ERP, or its data in Norce look removed (P12).
     Forgotten,
     /// Norce has imported a row except for a part of it.
     Warned,

@@ -44,7 +44,7 @@ const CHANGES: usize = 8;
 const COMPANY_CHANGES: usize = 3;
 /// What Norce Query does not have from the afternoon on.
 const REFUSED_PART: (&str, &str) = ("Company", "Flags");
-/// The places of the contact who moves and of the customer whose data are removed: of nobody to whom anything else happens.
+/// The contact that moves and the customer whose data are removed, by their places: nothing else happens to either.
 const MOVER: usize = 9;
 const SCRAMBLED: usize = 12;
 /// Changes of one customer at once.

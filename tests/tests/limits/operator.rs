@@ -154,7 +154,7 @@ async fn put(bundle: &Bundle, key: &str, lines: &[String]) {
     bundle.reports.put(key, "", body).await.unwrap();
 }
 
-/// Somebody whom Norce and the ERP have, and nothing binds: the line that does, and the ERP's record.
+/// A customer of Norce and its unbound record in the ERP: the line that binds them, and the record.
 fn unbound(bundle: &Bundle, number: i64) -> (String, Uuid) {
     let code = format!("C{number}");
     let properties = json!({"number": code, "type": "Person", "displayName": "Anna Ek"});

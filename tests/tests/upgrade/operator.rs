@@ -156,7 +156,7 @@ async fn explain_finds_what_an_earlier_version_has_logged() {
     }
 }
 
-/// What Norce and the ERP have of the people of an export, of whom the first one is a contact: their records in the ERP.
+/// Adds the people of an export to Norce and the ERP, the first one as a contact, and returns their records in the ERP.
 async fn unbound(bundle: &Bundle, people: usize) -> Vec<Uuid> {
     for event in norce_simulator::EventType::ALL {
         bundle.norce.unsubscribe(event);
