@@ -318,7 +318,7 @@ impl<'a> RecordFinder<'a> {
         let Some(key) = &record.company else {
             return Ok(false);
         };
-        Ok(self.erp.company_of(key, deadline).await?.as_ref() == Some(company))
+        Ok(self.erp.company_of(key, deadline).await? == *company)
     }
 
     /// What has changed in the ERP since the index was complete, listed once; `None`: too much of it, or the index never

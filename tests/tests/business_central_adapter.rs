@@ -200,7 +200,7 @@ fn company() -> Party {
 fn contact(company: &ErpId, email: &str) -> Party {
     Party {
         kind: PartyKind::Contact {
-            company: company.clone(),
+            company: Some(company.clone()),
         },
         email: text(email),
         title: text("Inköpare med ansvar för elva anläggningar"),
@@ -690,7 +690,7 @@ async fn a_contact_that_moves_keeps_what_it_has_and_lacks() {
         };
         let moved = Party {
             kind: PartyKind::Contact {
-                company: to.id.clone(),
+                company: Some(to.id.clone()),
             },
             ..party
         };

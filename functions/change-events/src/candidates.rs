@@ -151,7 +151,7 @@ impl ChangeEvents {
             _ => None,
         };
         Ok(match (&party.kind, hit.id.resource) {
-            (PartyKind::Contact { company }, Resource::Contact) => of.as_ref() == Some(company),
+            (PartyKind::Contact { company }, Resource::Contact) => of == *company,
             _ => fits(party, hit),
         })
     }
@@ -171,6 +171,6 @@ fn fits(party: &Party, hit: &ErpRecord) -> bool {
             is_customer && !contradicts
         }
         // A contact may have been entered as a customer of its own, but never as its organisation.
-        PartyKind::Contact { company } => hit.id != *company,
+        PartyKind::Contact { company } => Some(&hit.id) != company.as_ref(),
     }
 }

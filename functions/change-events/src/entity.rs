@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use shared::{
     domain::{
-        Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, ErpCodes, Fingerprint,
-        FormerEmail, ImportLine, ImportRequest, NaturalKey, NorceId, Scrambling,
+        Cause, ChangeMessage, Code, Customer, EntityKind, EntityRef, ErpCodes, FieldGroup,
+        Fingerprint, FormerEmail, ImportLine, ImportRequest, NaturalKey, NorceId, Scrambling,
     },
     erp::{Erp, ErpRecord, Party, PartyKind, Resource, UpdateOutcome, same_company},
     http::Deadline,
@@ -260,6 +260,11 @@ impl ChangeEvents {
         };
         match (bound_as, customer.main_company()) {
             (Some(Resource::Customer), _) | (None, None) => Ok(Some(PartyKind::Person)),
+            (Some(Resource::Contact), _)
+                if self.policy.erp_owns.has(FieldGroup::CompanyRelations) =>
+            {
+                Ok(Some(PartyKind::Contact { company: None }))
+            }
             (Some(Resource::Contact), None) => Err(Failure::owed(
                 Reason::MissingPrerequisite,
                 format!(
@@ -271,7 +276,7 @@ impl ChangeEvents {
                 self.same_erp_company(customer.entity, company)?;
                 match self.mappings.get(company).await? {
                     Some(Mapping::Bound(binding)) => Ok(Some(PartyKind::Contact {
-                        company: binding.erp_id,
+                        company: Some(binding.erp_id),
                     })),
                     _ => Ok(None),
                 }

@@ -72,6 +72,9 @@ pub(crate) struct Tell {
     /// The company's record, if Norce has to have it first: the relation to it waits, the rest does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) waits_for: Option<ErpId>,
+    /// Companies in Norce that the ERP has ended the contact's relation to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) former_companies: Vec<NorceId>,
     /// What Norce knows of the ERP's fields then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fingerprint: Option<Fingerprint>,
@@ -143,7 +146,7 @@ impl Tell {
 
     fn line(&self, correlation: Uuid) -> Option<ImportLine> {
         let bare = self.fields == FieldGroups::CODE && self.id.is_some();
-        (!self.fields.is_empty()).then(|| ImportLine {
+        (!self.fields.is_empty() || !self.former_companies.is_empty()).then(|| ImportLine {
             id: self.id,
             code: self.code.clone(),
             fields: self
@@ -152,6 +155,7 @@ impl Tell {
             record: (!bare).then(|| self.record.clone()),
             company: self.company,
             contacts: Vec::new(),
+            former_companies: self.former_companies.clone(),
             ordered_at: None,
             correlation,
         })
@@ -170,6 +174,7 @@ impl Tell {
             record: Some(self.record.clone()),
             company: None,
             contacts: Vec::new(),
+            former_companies: Vec::new(),
             ordered_at: None,
             correlation,
         }

@@ -24,7 +24,10 @@ use shared::{
         Code, CodeCase, EntityKind, EntityRef, ErpCodes, ErpId, FieldGroup, FieldGroups,
         Fingerprint, Names, NaturalKey, NorceId, Resource,
     },
-    erp::{CompanyKey, Erp, ErpRecord, changed_groups},
+    erp::{
+        CompanyKey, Erp, ErpRecord, ToldCompany, changed_groups, company_hash, told_company,
+        with_told_company,
+    },
     http::Deadline,
     mappings::key_index::MAX_HOLDERS,
     mappings::{CodeDelivery, Known, Mapping, READ_AT_ONCE, RecordFace},
@@ -172,6 +175,10 @@ impl Rules<'_> {
     /// What the face of a record tells. This is all that most records of a pass need, and allocates nothing for them.
     pub(crate) fn look(&self, record: &ErpRecord, face: Option<&RecordFace>) -> Result<Look, Halt> {
         let Some(face) = face else {
+            // In Business Central every customer that is a person has one of these.
+            if record.id.resource == Resource::Contact && record.company.is_none() {
+                return Ok(Look::Decided(skip(record, "a contact of no organisation")));
+            }
             return Ok(Look::Ask(Question::Unknown));
         };
         let Some(id) = face.id else {
@@ -222,6 +229,7 @@ impl Rules<'_> {
             fields,
             company: None,
             waits_for: None,
+            former_companies: Vec::new(),
             fingerprint,
             replaces: None,
             kept: Kept::Nothing,
@@ -307,7 +315,8 @@ impl Rules<'_> {
                     continue;
                 }
             };
-            let (now, changed) = self.changed(&record, face.erp_fingerprint.as_ref())?;
+            let told = face.erp_fingerprint;
+            let (now, changed) = self.changed(&record, told.as_ref())?;
             let decision = if question == Question::Renamed {
                 let in_norce = codes.get(&id).cloned().flatten();
                 let former = [
@@ -327,7 +336,8 @@ impl Rules<'_> {
                     let fields = FieldGroups::CODE.union(changed);
                     let what = What::Rename { from: face.code };
                     let tell = self.tell(what, &record, Some(id), fields, now);
-                    self.with_company(tell, &record, run, deadline).await?
+                    self.with_company(tell, &record, told.as_ref(), run, deadline)
+                        .await?
                 } else {
                     conflict(
                         &record,
@@ -357,7 +367,8 @@ impl Rules<'_> {
                 } else {
                     let what = if again { What::CodeAgain } else { What::Fields };
                     let tell = self.tell(what, &record, Some(id), fields, now);
-                    self.with_company(tell, &record, run, deadline).await?
+                    self.with_company(tell, &record, told.as_ref(), run, deadline)
+                        .await?
                 }
             };
             decided.push((key, decision));
@@ -842,7 +853,7 @@ impl Rules<'_> {
         };
         let mut tell = self.tell(what, record, Some(found.id), fields, now);
         tell.kept = self.kept(record, found);
-        self.with_company(tell, record, run, deadline).await
+        self.with_company(tell, record, None, run, deadline).await
     }
 
     /// What the first binding of an entity leaves as the record has it, as far as the look-up tells.
@@ -929,15 +940,17 @@ impl Rules<'_> {
             groups = groups.without(FieldGroups::of(&[FieldGroup::CompanyRelations]));
         }
         let tell = self.tell(What::Insert, record, None, groups, now);
-        self.with_company(tell, record, run, deadline).await
+        self.with_company(tell, record, None, run, deadline).await
     }
 
     /// A line that relates a contact to its company names the company by Norce's id, or waits until there is one: the
-    /// related entity must exist in Norce (norce-api §3.4).
+    /// related entity must exist in Norce (norce-api §3.4). It also names the company of which the contact was before, as far
+    /// as Norce was told of that (`told`).
     async fn with_company(
         &self,
         mut tell: Tell,
         record: &ErpRecord,
+        told: Option<&Fingerprint>,
         run: &mut Run,
         deadline: Deadline,
     ) -> Result<Decision, Halt> {
@@ -946,8 +959,8 @@ impl Rules<'_> {
             return Ok(Decision::Act(Action::Tell(tell)));
         }
         let Some(key) = &record.company else {
-            // Relations are only ever added: Norce keeps the one that the ERP no longer has.
             tell.fields = tell.fields.without(relation);
+            tell.former_companies = self.former_companies(&tell, told, run, deadline).await?;
             return Ok(Decision::Act(Action::Tell(tell)));
         };
         let Some(company) = self.company_of(key, run, deadline).await? else {
@@ -959,13 +972,15 @@ impl Rules<'_> {
         match self.in_norce(&company, run).await? {
             Some(id) => {
                 tell.company = Some(id);
+                tell.former_companies = self.former_companies(&tell, told, run, deadline).await?;
                 Ok(Decision::Act(Action::Tell(tell)))
             }
             None if tell.id.is_some() => {
-                // The rest does not wait. The fingerprint leaves the relation open, so that a later pass confirms it.
+                // The rest does not wait. The fingerprint keeps the former relation, so that a later pass confirms the new one.
                 tell.fields = tell.fields.without(relation);
-                let told = self.told.without(relation);
-                tell.fingerprint = record.owned_fingerprint(told, &self.pass.fingerprints)?;
+                let others = self.told.without(relation);
+                let now = record.owned_fingerprint(others, &self.pass.fingerprints)?;
+                tell.fingerprint = with_told_company(now, &told_company(told));
                 Ok(Decision::Act(
                     if tell.what == What::Fields && tell.fields.is_empty() {
                         Action::Wait { company, tell }
@@ -977,6 +992,58 @@ impl Rules<'_> {
             }
             None => Ok(Decision::Act(Action::Wait { company, tell })),
         }
+    }
+
+    /// The companies of which Norce was told that the contact belongs to them, and of which it is a contact in the ERP no
+    /// longer. Others, which somebody has related to it in Norce, are not the ERP's to end.
+    async fn former_companies(
+        &self,
+        tell: &Tell,
+        told: Option<&Fingerprint>,
+        run: &mut Run,
+        deadline: Deadline,
+    ) -> Result<Vec<NorceId>, Halt> {
+        let is_other = |id: &NorceId| Some(*id) != tell.company;
+        let (Some(customer), told) = (tell.id, told_company(told)) else {
+            return Ok(Vec::new());
+        };
+        let told = match told {
+            ToldCompany::Nothing => return Ok(Vec::new()),
+            ToldCompany::Refused(former) => {
+                return Ok(former.into_iter().filter(is_other).collect());
+            }
+            ToldCompany::Hash(hash) => hash,
+        };
+        run.cost.query_calls += 1;
+        let ids = [customer];
+        let relations = self.pass.norce.relations(run.scope, &ids, deadline);
+        let relations = relations.timed(&mut run.cost.norce_wait_ms).await?;
+        let related = relations.get(&customer).into_iter().flatten();
+        let companies: Vec<NorceId> = related.map(|it| it.company).filter(is_other).collect();
+        let scopes = self.pass.shops.seen_from(run.scope);
+        let entities: Vec<EntityRef> = scopes
+            .into_iter()
+            .flat_map(|scope| {
+                companies
+                    .iter()
+                    .map(move |id| EntityRef::company(scope, *id))
+            })
+            .collect();
+        let mut former = Vec::new();
+        for (entity, mapping) in self.mappings(&entities, run).await? {
+            let Mapping::Bound(binding) = mapping else {
+                continue;
+            };
+            run.cost.erp_calls += 1;
+            let key = self.erp.company_key(&binding.erp_id, deadline);
+            let Some(key) = key.timed(&mut run.cost.erp_wait_ms).await? else {
+                continue;
+            };
+            if company_hash(&key, &self.pass.fingerprints)? == told {
+                former.push(entity.id);
+            }
+        }
+        Ok(former)
     }
 
     /// Whether a contact of the ERP is of an organisation that is a company in Norce, and the customer with its code there is
@@ -1005,8 +1072,9 @@ impl Rules<'_> {
         let relations = self.pass.norce.relations(run.scope, &ids, deadline);
         let relations = relations.timed(&mut run.cost.norce_wait_ms).await?;
         let companies = relations.get(&customer);
-        Ok(companies
-            .is_some_and(|companies| !companies.is_empty() && !companies.contains(&company)))
+        Ok(companies.is_some_and(|companies| {
+            !companies.is_empty() && companies.iter().all(|it| it.company != company)
+        }))
     }
 
     /// Norce's id of an organisation of the ERP.

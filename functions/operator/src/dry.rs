@@ -615,6 +615,14 @@ impl Erp for Dry<dyn Erp> {
         self.inner.company_of(key, deadline).await
     }
 
+    async fn company_key(
+        &self,
+        company: &ErpId,
+        deadline: Deadline,
+    ) -> Result<Option<CompanyKey>, ErpError> {
+        self.inner.company_key(company, deadline).await
+    }
+
     async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError> {
         self.inner.may_write(deadline).await
     }

@@ -330,7 +330,7 @@ impl Ports {
         let Some(Mapping::Bound(binding)) = mappings.get(*entity).await? else {
             return Ok(false);
         };
-        let (scope, again) = (entity.scope, tell_again());
+        let (scope, again) = (entity.scope, tell_again(&[]));
         mappings
             .record_owned(scope, &binding.erp_id, Some(&again))
             .await?;

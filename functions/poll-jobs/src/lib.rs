@@ -489,7 +489,7 @@ impl PollJobs {
         };
         let is_related = |customer: NorceId, company: NorceId| {
             let companies = relations.get(&customer);
-            companies.is_some_and(|companies| companies.contains(&company))
+            companies.is_some_and(|companies| companies.iter().any(|it| it.company == company))
         };
         let is_shown = |line: &ImportLine| {
             let Some(id) = line.id else {
@@ -502,7 +502,12 @@ impl PollJobs {
                         .is_some_and(|code| code.is(&line.code, CodeCase::Ignored))
             });
             let has_company = line.company.is_none_or(|company| is_related(id, company));
-            has_code && has_company && line.contacts.iter().all(|contact| is_related(*contact, id))
+            let has_left = |company: &NorceId| !is_related(id, *company);
+            let has_left = line.former_companies.iter().all(has_left);
+            has_code
+                && has_company
+                && has_left
+                && line.contacts.iter().all(|contact| is_related(*contact, id))
         };
         let (shown, unseen): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_shown);
         Ok((shown, self.still_meant(batch, unseen).await?))
@@ -710,6 +715,7 @@ impl PollJobs {
                 record: None,
                 company: None,
                 contacts: contacts.iter().filter_map(|line| line.id).collect(),
+                former_companies: Vec::new(),
                 ordered_at: None,
                 correlation: first.correlation,
             };
@@ -805,7 +811,9 @@ fn poll_delay(attempt: u32) -> Duration {
 
 /// Customers whose relation to a company a line makes.
 fn contacts_of(line: &ImportLine) -> impl Iterator<Item = NorceId> {
-    let own = line.id.filter(|_| line.company.is_some());
+    let own = line
+        .id
+        .filter(|_| line.company.is_some() || !line.former_companies.is_empty());
     own.into_iter().chain(line.contacts.iter().copied())
 }
 

@@ -25,7 +25,7 @@ use shared::{
     http::Deadline,
     import_jobs::{BatchState, ImportBatch, ImportJobs, MOST_FULL_LINES},
     mappings::{Mapping, Mappings},
-    norce::{ImportError, ImportRow, ImportShape, NorceError, NorceImports},
+    norce::{ImportError, ImportRow, ImportShape, NorceError, NorceImports, NorceQuery, Relation},
     owed::{OwedRecords, Reason},
     queues::Queue,
     runtime::{
@@ -48,6 +48,8 @@ const LEAST_TIME: Duration = Duration::from_secs(10);
 pub struct SubmitImports {
     /// Writes to Norce.
     pub norce: Arc<dyn NorceImports>,
+    /// Reads what a row must not take away.
+    pub query: Arc<dyn NorceQuery>,
     /// Which lines went in which job.
     pub import_jobs: Arc<dyn ImportJobs>,
     /// To look after the jobs.
@@ -129,6 +131,7 @@ struct Sameness<'a> {
     record: Option<&'a ErpId>,
     company: Option<NorceId>,
     contacts: &'a [NorceId],
+    former_companies: &'a [NorceId],
 }
 
 impl<'a> Sameness<'a> {
@@ -139,6 +142,7 @@ impl<'a> Sameness<'a> {
             record: line.record.as_ref(),
             company: line.company,
             contacts: &line.contacts,
+            former_companies: &line.former_companies,
         }
     }
 }
@@ -161,6 +165,16 @@ fn is_complete(kind: EntityKind, values: &NorceFields) -> bool {
         (Some(Names::Company(_)), EntityKind::Company) => values.organisation_number.is_some(),
         _ => false,
     }
+}
+
+/// What is known of the relations of a line's customer.
+fn relations_of(
+    line: &ImportLine,
+    relations: &mut HashMap<NorceId, Vec<Relation>>,
+) -> Vec<Relation> {
+    line.id
+        .and_then(|id| relations.remove(&id))
+        .unwrap_or_default()
 }
 
 /// Why a batch was not submitted.
@@ -402,11 +416,13 @@ impl SubmitImports {
         deadline: Deadline,
     ) -> Result<Vec<ImportRow>, NotNow> {
         self.leave_out_forgotten(batch).await?;
+        let mut relations = self.relations(batch, deadline).await?;
         let needs_values = shape.insert || !shape.fields.without(FieldGroups::CODE).is_empty();
         if !needs_values {
             let rows = batch.lines.iter().map(|line| ImportRow {
                 line: line.clone(),
                 values: NorceFields::default(),
+                relations: relations_of(line, &mut relations),
             });
             return Ok(rows.collect());
         }
@@ -445,7 +461,11 @@ impl SubmitImports {
             match values {
                 Some(values) if !shape.insert || is_complete(batch.kind, &values) => {
                     batch.lines.push(line.clone());
-                    rows.push(ImportRow { line, values });
+                    rows.push(ImportRow {
+                        relations: relations_of(&line, &mut relations),
+                        line,
+                        values,
+                    });
                 }
                 Some(_) => {
                     let detail = "it is to be inserted in Norce, but lacks what Norce requires: a first and last name and an e-mail address, or a company's name and organisation number";
@@ -463,6 +483,28 @@ impl SubmitImports {
             }
         }
         Ok(rows)
+    }
+
+    /// The relations in Norce of the customers of which lines end one.
+    async fn relations(
+        &self,
+        batch: &ImportBatch,
+        deadline: Deadline,
+    ) -> Result<HashMap<NorceId, Vec<Relation>>, NotNow> {
+        let ends = |line: &&ImportLine| !line.former_companies.is_empty();
+        let customers = batch.lines.iter().filter(ends);
+        let customers: Vec<NorceId> = customers.filter_map(|line| line.id).collect();
+        if customers.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let relations = self.query.relations(batch.scope, &customers, deadline);
+        relations.await.map_err(|error| NotNow {
+            at_least: match &error {
+                NorceError::RetryAfter { after, .. } => *after,
+                _ => None,
+            },
+            reason: error.to_string(),
+        })
     }
 
     /// A customer that was forgotten since the line was queued is not sent anywhere any more (P12).

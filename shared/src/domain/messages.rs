@@ -130,6 +130,9 @@ pub struct ImportLine {
     /// For a company, customers that become contacts of it, added to those that it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacts: Vec<NorceId>,
+    /// For a customer, companies of which it is a contact no longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_companies: Vec<NorceId>,
     /// When the event of the order was received that the code is for, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordered_at: Option<DateTime<Utc>>,
@@ -147,17 +150,20 @@ impl ImportLine {
             record: None,
             company: None,
             contacts: Vec::new(),
+            former_companies: Vec::new(),
             ordered_at: None,
             correlation,
         }
     }
 
+    /// Whether it begins or ends a relation.
+    pub const fn relates(&self) -> bool {
+        self.company.is_some() || !self.contacts.is_empty() || !self.former_companies.is_empty()
+    }
+
     /// Whether it sets the code and nothing else: then reading back the code tells whether Norce has it.
     pub fn is_code_only(&self) -> bool {
-        self.id.is_some()
-            && self.fields == FieldGroups::CODE
-            && self.company.is_none()
-            && self.contacts.is_empty()
+        self.id.is_some() && self.fields == FieldGroups::CODE && !self.relates()
     }
 }
 

@@ -27,7 +27,9 @@ use crate::{
 
 pub use crate::domain::{ErpId, NaturalKey, Resource};
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
-pub use owned::{changed_groups, tell_again};
+pub use owned::{
+    ToldCompany, changed_groups, company_hash, tell_again, told_company, with_told_company,
+};
 pub use person_rule::{InvalidPersonRule, PersonRule, under_rule};
 
 /// What a party is in the ERP.
@@ -38,10 +40,10 @@ pub enum PartyKind {
     Person,
     /// A customer that is an organisation.
     Company,
-    /// A contact of the organisation with this ERP id.
+    /// A contact of an organisation.
     Contact {
-        /// The customer record of the organisation.
-        company: ErpId,
+        /// The customer record of the organisation. `None`, of a contact that the ERP has: an update leaves it where it is.
+        company: Option<ErpId>,
     },
 }
 
@@ -202,7 +204,8 @@ pub struct Listing {
     pub resource: Resource,
     /// Of the debtors, persons or organisations only.
     pub kind: Option<EntityKind>,
-    /// Changed at this time or later, by the ERP's clock; nothing: all.
+    /// Changed at this time or later, by the ERP's clock; nothing: all. With [`CompanyRelations`](crate::domain::FieldGroup::CompanyRelations) among the
+    /// fields, contacts that have left their organisation are listed as well, where they stay contacts.
     pub since: Option<DateTime<Utc>>,
     /// What is read of each record besides its id, its code, its type, whether it is blocked, and the values by which
     /// it can be found in Norce. The rest of [`ErpImage`] may be missing.
@@ -514,6 +517,14 @@ pub trait Erp: Send + Sync {
         key: &CompanyKey,
         deadline: Deadline,
     ) -> Result<Option<ErpId>, ErpError>;
+
+    /// What contacts name the organisation of this record by: the way back from [`Self::company_of`]. `None`: it has no
+    /// people, or is not there.
+    async fn company_key(
+        &self,
+        company: &ErpId,
+        deadline: Deadline,
+    ) -> Result<Option<CompanyKey>, ErpError>;
 
     /// Whether these credentials may create and change records; `None`: it does not tell before something is written.
     async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError>;

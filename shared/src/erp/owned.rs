@@ -1,15 +1,17 @@
 //! What the ERP owns of a record: what Norce is told when it changes, and how it is noted that Norce was told.
 
-use super::{ErpRecord, NaturalKey, organisation_keys};
+use super::{CompanyKey, ErpRecord, NaturalKey, organisation_keys};
 use crate::domain::{
     CountryCode, EmailKey, EntityKind, FieldGroup, FieldGroups, Fingerprint, FingerprintKey, Names,
-    NorceFields, OrganisationKey, Personal, Resource,
+    NorceFields, NorceId, OrganisationKey, Personal, Resource,
 };
 
 /// As much of a group's keyed hash as is kept: 64 bits, so that a change goes unseen once in 10^19.
 const HASH_CHARS: usize = 16;
 /// Stands for a fingerprint when Norce has to be told again, whatever it was told before.
 const AGAIN: &str = "again";
+/// Stands before each company that the record belongs to no longer, after [`AGAIN`].
+const FORMER: &str = ",former:";
 
 impl ErpRecord {
     /// Customer or company, in Norce's terms.
@@ -100,7 +102,7 @@ impl ErpRecord {
             }
             text.push_str(group.as_str());
             text.push(':');
-            text.push_str(hash.as_str().get(..HASH_CHARS).unwrap_or_default());
+            text.push_str(short(&hash));
         }
         Ok((!text.is_empty()).then(|| Fingerprint::from(text)))
     }
@@ -131,9 +133,80 @@ impl ErpRecord {
     }
 }
 
-/// The mark that Norce has to be told again.
-pub fn tell_again() -> Fingerprint {
-    Fingerprint::from(AGAIN.to_owned())
+/// The mark that Norce has to be told again, and which relations were to be ended when it did not take them.
+pub fn tell_again(former_companies: &[NorceId]) -> Fingerprint {
+    let mut text = AGAIN.to_owned();
+    for company in former_companies {
+        text.push_str(FORMER);
+        text.push_str(&company.to_string());
+    }
+    Fingerprint::from(text)
+}
+
+/// What Norce was last told of the organisation that a record belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToldCompany {
+    /// Nothing.
+    Nothing,
+    /// A company of which this is the hash.
+    Hash(String),
+    /// Norce did not take it: companies in Norce that the record belongs to no longer.
+    Refused(Vec<NorceId>),
+}
+
+/// What of a fingerprint is about the organisation that a record belongs to.
+pub fn told_company(told: Option<&Fingerprint>) -> ToldCompany {
+    let Some(told) = told else {
+        return ToldCompany::Nothing;
+    };
+    if let Some(former) = is_again(told) {
+        let ids = former.split(FORMER).filter_map(|id| id.parse::<i64>().ok());
+        let ids: Vec<NorceId> = ids.filter_map(|id| id.try_into().ok()).collect();
+        return ToldCompany::Refused(ids);
+    }
+    match hash_of(told, FieldGroup::CompanyRelations) {
+        Some(hash) => ToldCompany::Hash(hash.to_owned()),
+        None => ToldCompany::Nothing,
+    }
+}
+
+/// A fingerprint with what another one has about the organisation.
+pub fn with_told_company(now: Option<Fingerprint>, told: &ToldCompany) -> Option<Fingerprint> {
+    let ToldCompany::Hash(hash) = told else {
+        return now;
+    };
+    let mut text = now.map_or_else(String::new, |now| format!("{},", now.as_str()));
+    text.push_str(&format!("{}:{hash}", FieldGroup::CompanyRelations));
+    Some(Fingerprint::from(text))
+}
+
+/// The hash of an organisation as a fingerprint has it.
+///
+/// # Errors
+/// None: a key has a JSON form.
+pub fn company_hash(
+    company: &CompanyKey,
+    key: &FingerprintKey,
+) -> Result<String, serde_json::Error> {
+    let hash = key.of(&Some(company))?;
+    Ok(short(&hash).to_owned())
+}
+
+fn short(hash: &Fingerprint) -> &str {
+    hash.as_str().get(..HASH_CHARS).unwrap_or_default()
+}
+
+/// What follows the mark, where it is one.
+fn is_again(told: &Fingerprint) -> Option<&str> {
+    let rest = told.as_str().strip_prefix(AGAIN)?;
+    (rest.is_empty() || rest.starts_with(FORMER)).then_some(rest)
+}
+
+fn hash_of(fingerprint: &Fingerprint, group: FieldGroup) -> Option<&str> {
+    fingerprint.as_str().split(',').find_map(|part| {
+        let (word, hash) = part.split_once(':')?;
+        (word == group.as_str()).then_some(hash)
+    })
 }
 
 /// Of these groups, those that differ between what Norce was told and what is now.
@@ -146,19 +219,17 @@ pub fn changed_groups(
     if told == now {
         return FieldGroups::NONE;
     }
-    if told.is_some_and(|told| told.as_str() == AGAIN) {
+    if told.is_some_and(|told| is_again(told).is_some()) {
         return groups;
     }
-    let hash = |fingerprint: Option<&'_ Fingerprint>, group: FieldGroup| {
-        let parts = fingerprint.map_or("", |fingerprint| fingerprint.as_str());
-        parts.split(',').find_map(|part| {
-            let (word, hash) = part.split_once(':')?;
-            (word == group.as_str()).then(|| hash.to_owned())
-        })
-    };
     groups
         .iter()
-        .filter(|group| hash(told, *group) != hash(now, *group))
+        .filter(|group| {
+            let hash = |fingerprint: Option<&Fingerprint>| {
+                fingerprint.and_then(|it| hash_of(it, *group).map(str::to_owned))
+            };
+            hash(told) != hash(now)
+        })
         .fold(FieldGroups::NONE, |changed, group| {
             changed.union(FieldGroups::of(&[group]))
         })
@@ -224,7 +295,7 @@ mod tests {
             "names,price-lists,active"
         );
         assert_eq!(
-            changed_groups(Some(&tell_again()), told.as_ref(), owns).to_string(),
+            changed_groups(Some(&tell_again(&[])), told.as_ref(), owns).to_string(),
             "names,price-lists,active"
         );
     }

@@ -265,6 +265,14 @@ impl Erp for ByRule {
         self.erp.company_of(key, deadline).await
     }
 
+    async fn company_key(
+        &self,
+        company: &ErpId,
+        deadline: Deadline,
+    ) -> Result<Option<CompanyKey>, ErpError> {
+        self.erp.company_key(company, deadline).await
+    }
+
     async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError> {
         self.erp.may_write(deadline).await
     }

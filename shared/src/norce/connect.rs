@@ -414,7 +414,11 @@ fn import<'a>(
 fn row_of<'a>(
     kind: EntityKind,
     shape: ImportShape,
-    ImportRow { line, values }: &'a ImportRow,
+    ImportRow {
+        line,
+        values,
+        relations,
+    }: &'a ImportRow,
     accounts: &[Uuid],
     options: &'a ImportOptions,
 ) -> Row<'a> {
@@ -497,18 +501,26 @@ fn row_of<'a>(
     if shape.relations {
         // Without the mark Norce deactivates every relation that the row does not name (norce-api §3.3).
         if customer {
-            row.is_company_list_delta = Some(true);
-            // The first company is the primary one. Of a customer that Norce has, the shop has chosen.
-            let is_primary = shape.insert.then_some(true);
-            let companies = line.company.iter();
-            row.companies = Some(
-                companies
-                    .map(|id| CompanyRow {
-                        id: *id,
-                        is_primary,
-                    })
-                    .collect(),
-            );
+            let former = |id: NorceId| line.former_companies.contains(&id);
+            row.is_company_list_delta = Some(line.former_companies.is_empty());
+            // The first company is the primary one, and so is the one that takes the primary one's place. Otherwise the
+            // shop has chosen.
+            let is_primary = shape.insert
+                || relations
+                    .iter()
+                    .any(|it| it.is_primary && former(it.company));
+            let company = line.company.map(|id| CompanyRow {
+                id,
+                is_primary: is_primary.then_some(true),
+            });
+            let others = relations
+                .iter()
+                .filter(|it| !former(it.company) && Some(it.company) != line.company)
+                .map(|it| CompanyRow {
+                    id: it.company,
+                    is_primary: it.is_primary.then_some(true),
+                });
+            row.companies = Some(company.into_iter().chain(others).collect());
         } else {
             row.is_customer_list_delta = Some(true);
             row.customers = Some(line.contacts.iter().map(|id| IdRow { id: *id }).collect());

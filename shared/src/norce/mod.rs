@@ -92,7 +92,7 @@ pub trait NorceQuery: Send + Sync {
         scope: Scope,
         customers: &[NorceId],
         deadline: Deadline,
-    ) -> Result<HashMap<NorceId, Vec<NorceId>>, NorceError>;
+    ) -> Result<HashMap<NorceId, Vec<Relation>>, NorceError>;
 
     /// Every customer or company that has one of these codes or one of these natural keys, in as few requests as Norce
     /// lets it be: one for up to [`LOOKED_UP_AT_ONCE`] where it takes filters of that length.
@@ -123,6 +123,15 @@ pub trait NorceQuery: Send + Sync {
         after: Option<NorceId>,
         deadline: Deadline,
     ) -> Result<ChangedPage, NorceError>;
+}
+
+/// A customer's relation to a company (`CustomerCompany`, norce-api §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relation {
+    /// Norce's id of the company.
+    pub company: NorceId,
+    /// Whether it is the customer's primary company.
+    pub is_primary: bool,
 }
 
 /// Records of the ERP in one look-up of [`NorceQuery::look_up`].
@@ -214,7 +223,7 @@ pub struct ImportShape {
     pub insert: bool,
     /// The groups of fields.
     pub fields: FieldGroups,
-    /// The rows name companies of a customer, or contacts of a company, always as additions.
+    /// The rows name companies of a customer, or contacts of a company.
     pub relations: bool,
     /// The rows bring a login for each of these shops along, which Norce makes where there is none.
     pub accounts: bool,
@@ -235,7 +244,7 @@ impl ImportShape {
         Self {
             insert,
             fields: line.fields,
-            relations: line.company.is_some() || !line.contacts.is_empty(),
+            relations: line.relates(),
             accounts: insert && create_accounts && kind == EntityKind::Customer,
         }
     }
@@ -248,6 +257,9 @@ pub struct ImportRow {
     pub line: ImportLine,
     /// The values of the fields besides the code.
     pub values: NorceFields,
+    /// Of a line with [former companies](ImportLine::former_companies), the customer's relations in Norce now: an import
+    /// can end a relation only by naming all the others (norce-api §3.3).
+    pub relations: Vec<Relation>,
 }
 
 /// Norce's id of an import job.

@@ -37,7 +37,7 @@ use self::{
 };
 use super::{
     Asked, ChangedPage, Found, LOOKED_UP_AT_ONCE, LookUp, NorceApi, NorceError, NorceQuery,
-    api::read,
+    Relation, api::read,
 };
 use crate::{
     domain::{
@@ -849,7 +849,7 @@ impl NorceQuery for QueryClient {
         scope: Scope,
         customers: &[NorceId],
         deadline: Deadline,
-    ) -> Result<HashMap<NorceId, Vec<NorceId>>, NorceError> {
+    ) -> Result<HashMap<NorceId, Vec<Relation>>, NorceError> {
         let options = RelationsRow::options();
         let rows: Vec<RelationsRow> = self
             .rows_by_id(EntityKind::Customer, scope, &options, customers, deadline)

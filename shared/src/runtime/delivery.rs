@@ -45,9 +45,7 @@ fn subject(batch: &ImportBatch, line: &ImportLine) -> Option<Subject> {
 
 /// Whether a line sets more than the code, or relates.
 fn tells_more(line: &ImportLine) -> bool {
-    !line.fields.without(FieldGroups::CODE).is_empty()
-        || line.company.is_some()
-        || !line.contacts.is_empty()
+    !line.fields.without(FieldGroups::CODE).is_empty() || line.relates()
 }
 
 /// Norce has what a line of an entity said.
@@ -169,7 +167,7 @@ pub async fn refuse(
     if tells_more(line)
         && let Some(record) = &line.record
     {
-        let again = tell_again();
+        let again = tell_again(&line.former_companies);
         mappings
             .record_owned(batch.scope, record, Some(&again))
             .await?;

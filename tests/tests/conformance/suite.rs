@@ -318,7 +318,7 @@ fn everything(resource: Resource) -> Listing {
 fn contact(company: &ErpRecord, email: &str) -> Party {
     Party {
         kind: PartyKind::Contact {
-            company: company.id.clone(),
+            company: Some(company.id.clone()),
         },
         ..person(email)
     }
@@ -651,7 +651,7 @@ pub(crate) async fn contacts_belong_to_their_organisation(subject: &Subject) {
     // The same address in two organisations: each has its own.
     for (company, contact) in &contacts {
         let kind = PartyKind::Contact {
-            company: company.id.clone(),
+            company: Some(company.id.clone()),
         };
         let key = email("contact@example.com");
         let found = subject.erp.find_by_key(&kind, &key, soon());

@@ -237,6 +237,7 @@ async fn waiting(bundle: &Bundle, inserts: usize, related: usize) -> Vec<ImportR
             record: Some(erp_id(format!("contact {number}"))),
             company: None,
             contacts: Vec::new(),
+            former_companies: Vec::new(),
             ordered_at: None,
             correlation: Uuid::new_v4(),
         };

@@ -14,9 +14,11 @@ use tests::{
     bundle::{Bundle, Options, customer},
     business_central_simulator::{ContactRecord, CustomerRecord},
     norce_simulator::{
-        CodeList, Effect, Endpoint, ImportedRows, NewCompany, Poison, PoisonMode, PoisonRows, When,
+        CodeList, Effect, Endpoint, ImportedRows, NewCompany, NewOrder, Poison, PoisonMode,
+        PoisonRows, When,
     },
 };
+use uuid::Uuid;
 
 use crate::{DAY, code_of, ended, in_erp, owed, person, person_in_erp};
 
@@ -717,9 +719,11 @@ async fn a_company_is_found_by_the_organisation_number_of_the_merchants_own_page
     }
 }
 
-/// Nothing but the relation: the contact moves to another organisation in the ERP, which Norce has already, or only gets.
+/// Nothing but the relation: the contact moves to another organisation in the ERP, which Norce has already, or only gets. What
+/// somebody has related in Norce stays.
 #[tokio::test(start_paused = true)]
-async fn a_contact_that_moves_to_another_organisation_is_related_to_it_and_nothing_else_is_told() {
+async fn a_contact_that_moves_to_another_organisation_is_related_to_it_and_to_its_former_one_no_longer()
+ {
     for is_known in [true, false] {
         let bundle = Bundle::new(&Options {
             erp_owns: "code,names,active,company-relations".parse().unwrap(),
@@ -768,22 +772,130 @@ async fn a_contact_that_moves_to_another_organisation_is_related_to_it_and_nothi
                 .id
         };
         let (old, new) = (find("Bolaget Aktiebolag"), find("Firman Aktiebolag"));
-        // Relations are only ever added.
-        assert_eq!(bundle.norce.companies_of(customer.id), [old, new].into());
+        if !is_known {
+            // The company waits for nobody, its relation for the company, and the end of the former one for the next pass.
+            assert_eq!(bundle.norce.companies_of(customer.id), [old, new].into());
+        }
         let imports = bundle.norce.imports().split_off(before);
         let rows: Vec<_> = imports.iter().flat_map(|it| &it.rows).collect();
         let last = rows.last().unwrap();
         if is_known {
             assert_eq!(rows.len(), 1);
-            let relation = json!({"Id": customer.id, "Companies": [{"Id": new}],
-                "IsCompanyListDelta": true});
+            let relation = json!({"Id": customer.id,
+                "Companies": [{"Id": new, "IsPrimary": true}], "IsCompanyListDelta": false});
             assert_eq!(**last, relation);
         } else {
             assert_eq!(rows.len(), 2, "the company, and then the relation");
             assert_eq!(last["Customers"], json!([{"Id": customer.id}]));
         }
+        bundle.pass(PassMode::Delta).await;
+        assert_eq!(bundle.norce.companies_of(customer.id), [new].into());
+        let imports = bundle.norce.imports().len();
         bundle.pass(PassMode::Full).await;
         assert_eq!(owed(&bundle).await, []);
+        assert_eq!(bundle.norce.imports().len(), imports);
         assert!(bundle.norce.contract_notes().is_empty());
     }
+}
+
+fn find_contact(bundle: &Bundle, id: Uuid) -> ContactRecord {
+    let contacts = bundle.erp.contacts(bundle.erp_company());
+    contacts.into_iter().find(|it| it.id == id).unwrap()
+}
+
+/// A contact of an organisation in both, and a company that somebody has related to it in Norce.
+async fn contact_of_two(bundle: &Bundle) -> (ContactRecord, i64, [i64; 2]) {
+    let organisation = organisation_in_erp(bundle);
+    let contact = contact_in_erp(bundle, &organisation, 1);
+    bundle.pass(PassMode::Full).await;
+    bundle.pass(PassMode::Full).await;
+    let customer = bundle.norce.customers().remove(0).row.id;
+    let company = bundle.norce.companies().remove(0).row.id;
+    let by_hand = bundle.norce.add_company(NewCompany {
+        name: Some("Kedjan AB".to_owned()),
+        ..NewCompany::default()
+    });
+    bundle.norce.link(customer, by_hand, false);
+    bundle.run_until_quiet().await;
+    (contact, customer, [company, by_hand])
+}
+
+fn relations_of_the_erp() -> Options {
+    Options {
+        erp_owns: "code,company-relations".parse().unwrap(),
+        pass: inserting(),
+        ..Options::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relation_that_the_erp_ends_ends_in_norce_and_the_contact_is_updated_as_before() {
+    let bundle = Bundle::new(&relations_of_the_erp());
+    let (contact, customer, [company, by_hand]) = contact_of_two(&bundle).await;
+    let alone = json!({"companyNumber": ""});
+    let erp_company = bundle.erp_company();
+    bundle
+        .erp
+        .edit_contact(erp_company, contact.id, &alone)
+        .unwrap();
+    bundle.pass(PassMode::Delta).await;
+    assert_eq!(bundle.norce.companies_of(customer), [by_hand].into());
+    assert_ne!(company, by_hand);
+    // Its company in Norce is no longer the ERP's, and does not become that.
+    bundle.norce.change_customer(customer, |record| {
+        record.row.phone_number = Some("08-123 45".to_owned());
+    });
+    bundle.run_until_quiet().await;
+    let contact = find_contact(&bundle, contact.id);
+    assert_eq!(contact.company_number, "");
+    assert_eq!(contact.phone_number, "08-123 45");
+    assert_eq!(owed(&bundle).await, []);
+    let imports = bundle.norce.imports().len();
+    bundle.pass(PassMode::Full).await;
+    assert_eq!(bundle.norce.imports().len(), imports);
+    assert!(bundle.norce.contract_notes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contact_stays_where_an_erp_that_owns_relations_has_it() {
+    let bundle = Bundle::new(&relations_of_the_erp());
+    let (contact, customer, [company, by_hand]) = contact_of_two(&bundle).await;
+    bundle.norce.link(customer, by_hand, true);
+    bundle.norce.unlink(customer, company);
+    bundle.norce.place_order(NewOrder {
+        application_id: 1,
+        company: Some(by_hand),
+        ..NewOrder::default()
+    });
+    bundle.run_until_quiet().await;
+    let there = find_contact(&bundle, contact.id);
+    assert_eq!(there.company_number, contact.company_number);
+    assert_eq!(owed(&bundle).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relation_whose_end_norce_refuses_is_ended_by_a_later_pass() {
+    let bundle = Bundle::new(&relations_of_the_erp());
+    let (contact, customer, [company, by_hand]) = contact_of_two(&bundle).await;
+    let alone = json!({"companyNumber": ""});
+    let erp_company = bundle.erp_company();
+    bundle
+        .erp
+        .edit_contact(erp_company, contact.id, &alone)
+        .unwrap();
+    bundle.norce.poison(Poison {
+        rows: PoisonRows::Ids([customer].into()),
+        mode: PoisonMode::RowFails,
+        message: "the row is poison".to_owned(),
+    });
+    bundle.pass(PassMode::Delta).await;
+    assert_eq!(owed(&bundle).await.len(), 1);
+    assert_eq!(
+        bundle.norce.companies_of(customer),
+        [company, by_hand].into()
+    );
+    bundle.norce.clear_poison();
+    bundle.pass(PassMode::Delta).await;
+    assert_eq!(bundle.norce.companies_of(customer), [by_hand].into());
+    assert_eq!(owed(&bundle).await, []);
 }

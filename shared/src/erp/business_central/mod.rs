@@ -240,7 +240,12 @@ impl BusinessCentral {
         party: &Party,
         deadline: Deadline,
     ) -> Result<Option<Fields>, ErpError> {
-        let (PartyKind::Contact { company }, Resource::Contact) = (&party.kind, seen.id.resource)
+        let (
+            PartyKind::Contact {
+                company: Some(company),
+            },
+            Resource::Contact,
+        ) = (&party.kind, seen.id.resource)
         else {
             return Ok(None);
         };
@@ -460,6 +465,9 @@ impl Erp for BusinessCentral {
                 if spellings.is_empty() {
                     return Ok(Vec::new());
                 }
+                let Some(company) = company else {
+                    return Ok(Vec::new());
+                };
                 let Some(company) = self.company_contact(company, deadline).await? else {
                     return Ok(Vec::new());
                 };
@@ -528,7 +536,10 @@ impl Erp for BusinessCentral {
             fields.set(NUMBER.name, number.to_owned());
         }
         fields.set("type", type_of(kind).to_owned());
-        if let PartyKind::Contact { company } = kind {
+        if let PartyKind::Contact {
+            company: Some(company),
+        } = kind
+        {
             let company_contact = self.company_contact(company, deadline).await?;
             let company_contact = company_contact.ok_or_else(|| no_company_contact(company))?;
             fields.set("companyNumber", company_contact);
@@ -815,6 +826,15 @@ impl Erp for BusinessCentral {
         Ok(company)
     }
 
+    async fn company_key(
+        &self,
+        company: &ErpId,
+        deadline: Deadline,
+    ) -> Result<Option<CompanyKey>, ErpError> {
+        let number = self.company_contact(company, deadline).await?;
+        Ok(number.map(CompanyKey))
+    }
+
     /// Permissions stand in permission sets (erp-apis §1.1); nothing in the facts tells of them without a write.
     async fn may_write(&self, _: Deadline) -> Result<Option<bool>, ErpError> {
         Ok(None)
@@ -876,6 +896,12 @@ impl BusinessCentral {
         match (resource, listing.kind) {
             (Resource::Customer, Some(kind)) => options = options.filter(of_kind(kind, resource)),
             (Resource::Customer, None) => {}
+            // One that belongs to no organisation may have left it.
+            (Resource::Contact, _)
+                if listing.since.is_some() && listing.fields.has(FieldGroup::CompanyRelations) =>
+            {
+                options = options.filter(Filter::eq("type", "Person"));
+            }
             (Resource::Contact, _) => {
                 options = options.filter(of_kind(EntityKind::Customer, resource));
             }

@@ -195,7 +195,7 @@ fn customer_id() -> ErpId {
 
 fn contact_kind() -> PartyKind {
     PartyKind::Contact {
-        company: customer_id(),
+        company: Some(customer_id()),
     }
 }
 

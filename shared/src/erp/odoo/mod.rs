@@ -572,7 +572,8 @@ impl Erp for Odoo {
     ) -> Result<Vec<ErpRecord>, ErpError> {
         let mut domain = match kind {
             PartyKind::Contact { company } => {
-                let company: i64 = company.id.parse().unwrap_or_default();
+                let company = company.as_ref().and_then(|it| it.id.parse::<i64>().ok());
+                let company = company.unwrap_or_default();
                 let mut domain = of_resource(Resource::Contact);
                 domain.push(json!(["parent_id", "=", company]));
                 domain
@@ -672,7 +673,10 @@ impl Erp for Odoo {
             columns.push("company_id/.id".to_owned());
             values.push(json!(company.to_string()));
         }
-        if let PartyKind::Contact { company } = &party.kind {
+        if let PartyKind::Contact {
+            company: Some(company),
+        } = &party.kind
+        {
             columns.extend(["parent_id/.id".to_owned(), "type".to_owned()]);
             values.extend([json!(company.id), json!("contact")]);
         }
@@ -733,7 +737,9 @@ impl Erp for Odoo {
         };
         let wanted = self.wanted(party, deadline).await?;
         let mut changes = row.changes_to(&wanted);
-        if let PartyKind::Contact { company } = &party.kind
+        if let PartyKind::Contact {
+            company: Some(company),
+        } = &party.kind
             && let Ok(organisation) = company.id.parse::<i64>()
             && seen.id.resource == Resource::Contact
             && row.reference("parent_id") != Some(organisation)
@@ -920,6 +926,14 @@ impl Erp for Odoo {
             resource: Resource::Customer,
             id: key.0.clone(),
         }))
+    }
+
+    async fn company_key(
+        &self,
+        company: &ErpId,
+        _: Deadline,
+    ) -> Result<Option<CompanyKey>, ErpError> {
+        Ok(Some(CompanyKey(company.id.clone())))
     }
 
     /// `has_access` of a model tells it of its records in general (Odoo 19, `odoo/orm/models.py`).

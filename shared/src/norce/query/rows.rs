@@ -16,7 +16,7 @@ use crate::{
         OrderKey, OrderParty, OrganisationKey, OrganisationNumber, Personal, Scope, VatNumber,
     },
     http::odata::Options,
-    norce::{ChangedEntity, Found, NorceError, lenient},
+    norce::{ChangedEntity, Found, NorceError, Relation, lenient},
 };
 
 /// An id of Norce's, which is always positive.
@@ -246,22 +246,26 @@ pub(super) struct RelationsRow {
 #[serde(rename_all = "PascalCase")]
 struct CompanyIdRow {
     company_id: i64,
+    is_primary: Option<bool>,
 }
 
 impl RelationsRow {
     pub(super) fn options() -> Options {
-        Options::new()
-            .select(&["Id"])
-            .expand("Companies", Options::new().select(&["CompanyId"]))
+        Options::new().select(&["Id"]).expand(
+            "Companies",
+            Options::new().select(&["CompanyId", "IsPrimary"]),
+        )
     }
 
-    pub(super) fn read(self) -> Result<(NorceId, Vec<NorceId>), NorceError> {
+    pub(super) fn read(self) -> Result<(NorceId, Vec<Relation>), NorceError> {
         let id = norce_id(self.id, "a customer with companies")?;
-        let companies = self
-            .companies
-            .iter()
-            .map(|row| norce_id(row.company_id, format_args!("customer {id}: `CompanyId`")));
-        Ok((id, companies.collect::<Result<_, _>>()?))
+        let relations = self.companies.iter().map(|row| {
+            Ok(Relation {
+                company: norce_id(row.company_id, format_args!("customer {id}: `CompanyId`"))?,
+                is_primary: row.is_primary.unwrap_or(false),
+            })
+        });
+        Ok((id, relations.collect::<Result<_, NorceError>>()?))
     }
 }
 
