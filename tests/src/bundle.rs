@@ -39,8 +39,8 @@ use shared::{
     breakers::{AlwaysClosed, MemoryBreakers},
     domain::{
         ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey,
-        FirstBindingWrites, ImportRequest, JobMessage, NorceId, OutgoingOrder, PassMessage,
-        PassMode, PassRequest, Registers, Scope, Shops,
+        FirstBindingWrites, ImportRequest, JobMessage, KeptWhenEmptied, NorceId, OutgoingOrder,
+        PassMessage, PassMode, PassRequest, Registers, Scope, Shops,
     },
     erp::{ExtraFields, PersonRule},
     http::{Deadline, Transport},
@@ -176,6 +176,8 @@ pub struct Options {
     pub persons: PersonRule,
     /// `FIRST_BINDING_WRITES`.
     pub first_binding_writes: FirstBindingWrites,
+    /// `KEPT_WHEN_EMPTIED`.
+    pub kept_when_emptied: KeptWhenEmptied,
     /// `IMPORT_UNKNOWN`, `PASS_OVERLAP_MINUTES` and the like.
     pub pass: PassSettings,
     /// `CREATE_ACCOUNTS`.
@@ -207,6 +209,7 @@ impl Default for Options {
             matching: MatchingPolicy::default(),
             persons: PersonRule::default(),
             first_binding_writes: FirstBindingWrites::default(),
+            kept_when_emptied: KeptWhenEmptied::default(),
             pass: PassSettings::default(),
             create_accounts: false,
             imports: ImportOptions::default(),
@@ -544,6 +547,7 @@ impl Bundle {
                 erp_owns: options.erp_owns,
                 matching: options.matching.clone(),
                 first_binding_writes: options.first_binding_writes,
+                kept_when_emptied: options.kept_when_emptied.clone(),
                 create_in_erp: options.create_in_erp,
                 forgotten: options.forgotten,
                 code_pattern: options

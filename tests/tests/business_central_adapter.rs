@@ -14,7 +14,7 @@ use serde_json::json;
 use shared::{
     domain::{
         Address, Code, CountryCode, EntityKind, EntityRef, FieldGroups, NorceId,
-        OrganisationNumber, Personal, Scope, VatNumber,
+        OrganisationNumber, Personal, Scope, ShopFields, VatNumber,
     },
     erp::{
         CompanyKey, CreateOutcome, Erp, ErpError, ErpId, ErpRecord, FilterProof, IdempotencyKey,
@@ -182,6 +182,7 @@ fn person() -> Party {
             ..Address::default()
         }),
         delivery_addresses: None,
+        emptied: ShopFields::new(),
     }
 }
 

@@ -27,7 +27,8 @@ use http::Method;
 use serde_json::json;
 use shared::{
     domain::{
-        ApplicationId, ChangeMessage, ImportRequest, JobMessage, PassMode, Personal, VatNumber,
+        ApplicationId, ChangeMessage, ImportRequest, JobMessage, PassMode, Personal, ShopFields,
+        VatNumber,
     },
     erp::{
         Erp, ErpError, ErpId, ExtraFields, Party, PartyKind, Resource,
@@ -529,6 +530,7 @@ async fn p11_what_a_rule_of_odoo_refuses_is_refused_without_naming_anybody() {
         vat_number: VatNumber::parse("SE850709980501"),
         address: None,
         delivery_addresses: None,
+        emptied: ShopFields::new(),
     };
     let updated = odoo.update(&seen, &party, soon).await.unwrap_err();
     let blocked = odoo.block(&id, soon).await.unwrap_err();

@@ -28,7 +28,7 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    ChangeEvents,
+    ChangeEvents, emptied,
     failure::{Failure, WaitsFor},
 };
 
@@ -184,6 +184,7 @@ impl ChangeEvents {
                 // With another fingerprint an update follows, which brings the delivery addresses.
                 sent.delivery_addresses = sent.delivery_addresses.filter(Vec::is_empty);
                 binding.shop_fingerprint = Some(self.shop_fingerprint(&sent)?);
+                binding.filled = Some(emptied::filled(party));
                 self.bind_made(entity, &binding).await?;
                 self.list(entity.scope, &record).await?;
                 Ok((binding, Origin::Created))

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::{
     ChangeEvents, Done,
     create::Origin,
+    emptied,
     failure::{Failure, WaitsFor},
     party,
 };
@@ -679,7 +680,9 @@ impl ChangeEvents {
         deadline: Deadline,
     ) -> Result<bool, Failure> {
         let fingerprint = self.shop_fingerprint(party)?;
+        let filled = emptied::filled(party);
         if binding.shop_fingerprint.as_ref() == Some(&fingerprint) {
+            binding.filled.get_or_insert(filled);
             return Ok(false);
         }
         let erp = self.erp(entity.scope)?;
@@ -693,8 +696,11 @@ impl ChangeEvents {
                 break;
             };
             let (ours, kept) = self.keep(&binding.kept, is_first, party, &seen)?;
-            let ours = party::without_erp_owned(&ours, self.policy.erp_owns, Some(&seen));
-            let (record, written) = match erp.update(&seen, &ours, deadline).await? {
+            let mut ours = party::without_erp_owned(&ours, self.policy.erp_owns, Some(&seen));
+            ours.emptied = self.emptied(binding.filled.as_ref(), &filled, &binding.kept);
+            let update = erp.update(&seen, &ours, deadline).await;
+            let update = update.map_err(|error| emptied::refused(error, &ours.emptied))?;
+            let (record, written) = match update {
                 UpdateOutcome::Unchanged(record) => (record, false),
                 UpdateOutcome::Updated(record) => (record, true),
                 UpdateOutcome::Stale => continue,
@@ -703,6 +709,7 @@ impl ChangeEvents {
             self.list(entity.scope, &record).await?;
             binding.shop_fingerprint = Some(fingerprint);
             binding.kept = kept;
+            binding.filled = Some(filled);
             return Ok(written);
         }
         match erp.get(&binding.erp_id, deadline).await? {

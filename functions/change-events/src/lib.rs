@@ -11,6 +11,7 @@ mod by_hand;
 mod candidates;
 mod configuration;
 mod create;
+mod emptied;
 mod entity;
 mod failure;
 mod forget;

@@ -1,7 +1,7 @@
 //! From the shop's terms to the ERP's.
 
 use shared::{
-    domain::{Address, Company, Customer, FieldGroup, FieldGroups, Personal},
+    domain::{Address, Company, Customer, FieldGroup, FieldGroups, Personal, ShopFields},
     erp::{Capabilities, ErpRecord, Party, PartyKind},
     owed::Reason,
 };
@@ -30,6 +30,7 @@ pub(crate) fn of_customer(
         delivery_addresses: erp
             .delivery_addresses
             .then(|| customer.delivery_addresses.clone()),
+        emptied: ShopFields::new(),
     })
 }
 
@@ -52,6 +53,7 @@ pub(crate) fn of_company(company: &Company, erp: &Capabilities) -> Result<Party,
         delivery_addresses: erp
             .delivery_addresses
             .then(|| company.delivery_addresses.clone()),
+        emptied: ShopFields::new(),
     })
 }
 
@@ -123,6 +125,7 @@ mod tests {
             vat_number: VatNumber::parse("SE556036079301"),
             address: Some(address.clone()),
             delivery_addresses: Some(vec![DeliveryAddress { id: 1, address }]),
+            emptied: ShopFields::new(),
         }
     }
 

@@ -277,6 +277,7 @@ impl Ports {
                     replaced_code: _,
                     kept,
                     contacts: _,
+                    filled: _,
                 } = binding;
                 Known::Bound {
                     code,

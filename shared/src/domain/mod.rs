@@ -5,6 +5,7 @@ mod address;
 mod applications;
 mod breaker;
 mod clock;
+mod emptied;
 mod entity;
 mod erp_id;
 mod fields;
@@ -25,6 +26,7 @@ pub use applications::{
 };
 pub use breaker::{Breaker, FAILURES_UNTIL_OPEN, Permit};
 pub use clock::{Clock, SystemClock};
+pub use emptied::{KeptWhenEmptied, ShopField, ShopFields};
 pub use entity::{ApplicationId, EntityKind, EntityRef, InvalidEntity, InvalidId, NorceId, Scope};
 pub use erp_id::{ErpId, Resource};
 pub use fields::{FieldGroup, FieldGroups, InvalidFieldGroup, Names, NorceFields};

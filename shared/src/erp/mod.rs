@@ -20,7 +20,7 @@ use thiserror::Error;
 use crate::{
     domain::{
         Address, Code, CodeCase, CountryCode, DeliveryAddress, EmailKey, EntityKind, EntityRef,
-        FieldGroups, OrganisationKey, OrganisationNumber, Personal, VatNumber,
+        FieldGroups, OrganisationKey, OrganisationNumber, Personal, ShopFields, VatNumber,
     },
     http::Deadline,
 };
@@ -97,6 +97,9 @@ pub struct Party {
     /// ([`Capabilities::delivery_addresses`]): [`Erp::create`] leaves them to the update that follows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_addresses: Option<Vec<DeliveryAddress>>,
+    /// Fields that an update empties, because the shop has; each is without a value here. It is no value itself.
+    #[serde(skip)]
+    pub emptied: ShopFields,
 }
 
 impl Party {

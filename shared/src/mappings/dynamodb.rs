@@ -32,13 +32,14 @@ use crate::{
 const ATTEMPTS: u32 = 5;
 
 /// What is noted when both sides have been looked at; the code and its delivery are not among it.
-const SYNC_ATTRIBUTES: [&str; 6] = [
+const SYNC_ATTRIBUTES: [&str; 7] = [
     "shop_fingerprint",
     "fetched_at",
     "gone_at",
     "replaced_code",
     "kept",
     "contacts",
+    "filled",
 ];
 
 /// Code mappings in a DynamoDB table.

@@ -80,6 +80,7 @@ impl Binding {
         self.replaced_code = seen.replaced_code.clone();
         self.kept = seen.kept.clone();
         self.contacts = seen.contacts.clone();
+        self.filled = seen.filled.clone();
     }
 
     fn record_delivery(&mut self, delivery: CodeDelivery) {

@@ -22,7 +22,7 @@ pub use memory::MemoryMappings;
 
 use crate::{
     Consistency,
-    domain::{Code, EntityKind, EntityRef, Fingerprint, KeptFields, NorceId, Scope},
+    domain::{Code, EntityKind, EntityRef, Fingerprint, KeptFields, NorceId, Scope, ShopFields},
     erp::ErpId,
 };
 
@@ -78,6 +78,9 @@ pub struct Binding {
     /// was not noted, or there were more than are noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contacts: Option<Vec<NorceId>>,
+    /// The fields that the shop had values for when they were last brought to the ERP. Absent: it was not noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filled: Option<ShopFields>,
 }
 
 impl Binding {
@@ -94,6 +97,7 @@ impl Binding {
             replaced_code: None,
             kept: KeptFields::new(),
             contacts: None,
+            filled: None,
         }
     }
 }

@@ -17,7 +17,10 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    domain::{CodePattern, ErpCodes, FieldGroups, FirstBindingWrites, Registers, Scope, Shops},
+    domain::{
+        CodePattern, ErpCodes, FieldGroups, FirstBindingWrites, KeptWhenEmptied, Registers, Scope,
+        Shops,
+    },
     erp::{ExtraFields, PersonRule},
     matching::SharedEmail,
     norce::{
@@ -446,6 +449,8 @@ pub struct SyncPolicy {
     pub erp_owns: FieldGroups,
     /// `FIRST_BINDING_WRITES`.
     pub first_binding_writes: FirstBindingWrites,
+    /// `KEPT_WHEN_EMPTIED`.
+    pub kept_when_emptied: KeptWhenEmptied,
     /// How customers and companies are matched with the ERP's records.
     pub matching: MatchingPolicy,
 }
@@ -481,6 +486,8 @@ impl SyncPolicy {
         let matching = MatchingPolicy::read(environment);
         let first_binding_writes =
             environment.or_default("FIRST_BINDING_WRITES", FirstBindingWrites::default());
+        let kept_when_emptied =
+            environment.or_default("KEPT_WHEN_EMPTIED", KeptWhenEmptied::default());
         Some(Self {
             create_in_erp: create_in_erp?,
             forgotten: forgotten?,
@@ -488,6 +495,7 @@ impl SyncPolicy {
             erp_owns: erp_owns?,
             matching: matching?,
             first_binding_writes: first_binding_writes?,
+            kept_when_emptied: kept_when_emptied?,
         })
     }
 }

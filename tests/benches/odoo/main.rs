@@ -22,7 +22,7 @@ use futures_util::{StreamExt, stream};
 use measurement::{machine, micros, millis, per_second, process_time};
 use serde_json::{Value, json};
 use shared::{
-    domain::{EntityRef, FieldGroup, FieldGroups, NorceId, Personal, Scope},
+    domain::{EntityRef, FieldGroup, FieldGroups, NorceId, Personal, Scope, ShopFields},
     erp::{
         CreateOutcome, Erp, ExtraFields, IdempotencyKey, Listing, Party, PartyKind, Resource,
         odoo::{Odoo, OdooSettings},
@@ -106,6 +106,7 @@ async fn create(erp: &Odoo, number: usize) {
         vat_number: None,
         address: None,
         delivery_addresses: None,
+        emptied: ShopFields::new(),
     };
     let outcome = erp.create(&key, &party, soon()).await;
     assert!(

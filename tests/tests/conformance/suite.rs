@@ -17,11 +17,11 @@ use http::{Request, Response, StatusCode};
 use shared::{
     domain::{
         Address, Code, CountryCode, EntityKind, EntityRef, FieldGroup, FieldGroups, NorceId,
-        OrganisationNumber, Personal, Scope, VatNumber,
+        OrganisationNumber, PartyField, Personal, Scope, ShopField, ShopFields, VatNumber,
     },
     erp::{
-        CreateOutcome, Erp, ErpError, ErpId, ErpRecord, FilterProof, IdempotencyKey, KeyField,
-        Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
+        CreateOutcome, Erp, ErpError, ErpId, ErpImage, ErpRecord, FilterProof, IdempotencyKey,
+        KeyField, Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
     },
     http::{Deadline, Transport, TransportError},
 };
@@ -287,6 +287,7 @@ fn person(email: &str) -> Party {
         vat_number: None,
         address: None,
         delivery_addresses: None,
+        emptied: ShopFields::new(),
     }
 }
 
@@ -341,6 +342,7 @@ macro_rules! for_each_check {
         $tests! {
             what_is_created_is_found,
             an_entity_is_created_once,
+            what_the_shop_empties_is_emptied_and_nothing_else,
             an_entity_that_has_changed_is_not_created_again,
             a_create_whose_answer_is_lost_is_found,
             a_create_that_lands_late_makes_no_second_record,
@@ -667,6 +669,121 @@ pub(crate) async fn contacts_belong_to_their_organisation(subject: &Subject) {
     }
 }
 
+/// What a record has in a field that the shop can empty.
+fn value(image: &ErpImage, field: ShopField) -> Option<String> {
+    let address = image.address.as_ref();
+    let text = |value: Option<&Personal>| value.map(|it| it.expose().to_owned());
+    match field {
+        ShopField::Email => text(image.email.as_ref()),
+        ShopField::Phone => text(image.phone.as_ref()),
+        ShopField::Mobile => text(image.mobile.as_ref()),
+        ShopField::Title => text(image.title.as_ref()),
+        ShopField::OrganisationNumber => {
+            let number = image.organisation_number.as_ref();
+            number.map(|it| it.expose().to_owned())
+        }
+        ShopField::VatNumber => image.vat_number.as_ref().map(|it| it.expose().to_owned()),
+        ShopField::AddressLines => text(address.and_then(|it| it.line1.as_ref())),
+        ShopField::PostalCode => text(address.and_then(|it| it.postal_code.as_ref())),
+        ShopField::City => text(address.and_then(|it| it.city.as_ref())),
+        ShopField::Region => text(address.and_then(|it| it.region.as_ref())),
+    }
+}
+
+/// The party after the shop has emptied a field.
+fn without(field: ShopField, party: &Party) -> Party {
+    let mut party = Party {
+        emptied: [field].into(),
+        ..party.clone()
+    };
+    let mut address = party.address.take().unwrap_or_default();
+    match field {
+        ShopField::Email => party.email = None,
+        ShopField::Phone => party.phone = None,
+        ShopField::Mobile => party.mobile = None,
+        ShopField::Title => party.title = None,
+        ShopField::OrganisationNumber => party.organisation_number = None,
+        ShopField::VatNumber => party.vat_number = None,
+        ShopField::AddressLines => (address.line1, address.line2) = (None, None),
+        ShopField::PostalCode => address.postal_code = None,
+        ShopField::City => address.city = None,
+        ShopField::Region => address.region = None,
+    }
+    party.address = Some(address);
+    party
+}
+
+pub(crate) async fn what_the_shop_empties_is_emptied_and_nothing_else(subject: &Subject) {
+    let company = subject.organisation("5569999995").await;
+    let address = Address {
+        line1: Personal::parse("Storgatan 1"),
+        line2: Personal::parse("Lgh 1102"),
+        postal_code: Personal::parse("114 55"),
+        city: Personal::parse("Stockholm"),
+        region: Personal::parse("Stockholm"),
+        country: Some(CountryCode::SE),
+        ..Address::default()
+    };
+    for (place, field) in ShopField::ALL.into_iter().enumerate() {
+        let email = format!("anna.{place}@example.com");
+        let full = |party: Party| Party {
+            email: Personal::parse(email.as_str()),
+            phone: Personal::parse("08-123 45 67"),
+            address: Some(address.clone()),
+            ..party
+        };
+        let numbers = ["5560360793", "5560125790", "5561234567", "5567037485"];
+        let number = numbers[place % numbers.len()];
+        let colleague = Party {
+            mobile: Personal::parse("070-123 45 67"),
+            title: Personal::parse("Chef"),
+            ..contact(&company, "")
+        };
+        for party in [person(""), organisation(number), colleague].map(full) {
+            let kind = match party.kind {
+                PartyKind::Company => EntityKind::Company,
+                PartyKind::Person | PartyKind::Contact { .. } => EntityKind::Customer,
+            };
+            let before = subject.create(&subject.key(kind), &party).await;
+            let emptied = without(field, &party);
+            let outcome = subject.erp.update(&before, &emptied, soon()).await.unwrap();
+            let after = match outcome {
+                UpdateOutcome::Updated(record) | UpdateOutcome::Unchanged(record) => record,
+                outcome => panic!("{field:?}: {outcome:?}"),
+            };
+            for other in ShopField::ALL {
+                let (was, is) = (value(&before.image, other), value(&after.image, other));
+                // An organisation's number is a part of its VAT number, and either can be told by the other. A contact may
+                // have its organisation's numbers and address.
+                let is_anothers = match (&party.kind, other) {
+                    (_, ShopField::OrganisationNumber | ShopField::VatNumber) => true,
+                    (PartyKind::Contact { .. }, other) => {
+                        matches!(other.party_field(), PartyField::Address)
+                    }
+                    _ => false,
+                };
+                if other != field {
+                    assert_eq!(is, was, "{other:?} of {:?} without {field:?}", party.kind);
+                } else if !is_anothers {
+                    // In an ERP with one field for telephones, the mobile number takes its place.
+                    let mobile = party
+                        .mobile
+                        .as_ref()
+                        .filter(|_| field == ShopField::Phone && before.image.mobile.is_none());
+                    let mobile = mobile.map(|it| it.expose().to_owned());
+                    assert_eq!(is, mobile, "{field:?} of {:?}", party.kind);
+                }
+            }
+            let again = subject.erp.update(&after, &emptied, soon()).await;
+            assert!(
+                matches!(again, Ok(UpdateOutcome::Unchanged(_))),
+                "{field:?}: {again:?}"
+            );
+            subject.erp.block(&after.id, soon()).await.unwrap();
+        }
+    }
+}
+
 pub(crate) async fn a_contact_moves_to_another_organisation(subject: &Subject) {
     let from = subject.organisation("5560125790").await;
     let to = Party {
@@ -697,6 +814,8 @@ pub(crate) async fn a_contact_moves_to_another_organisation(subject: &Subject) {
     let named = record_now.company.clone().unwrap();
     let of = subject.erp.company_of(&named, soon()).await.unwrap();
     assert_eq!(of.as_ref(), Some(&to.id));
+    let way_back = subject.erp.company_key(&to.id, soon()).await.unwrap();
+    assert_eq!(way_back.as_ref(), Some(&named));
     // An ERP may fill in what a person lacks from its organisation.
     assert_eq!(record_now.image.email, record.image.email);
     assert_eq!(record_now.image.phone, record.image.phone);

@@ -172,6 +172,7 @@ fn line(number: i64, code: &str) -> ImportRow {
     ImportRow {
         line: ImportLine::code(id(number), code.parse().unwrap(), Uuid::nil()),
         values: NorceFields::default(),
+        relations: Vec::new(),
     }
 }
 

@@ -17,8 +17,8 @@ use shared::{
     breakers::MemoryBreakers,
     domain::{
         ApplicationId, ChangeMessage, Clock, CountryCode, EntityRef, FieldGroups, FingerprintKey,
-        FirstBindingWrites, ImportRequest, NorceId, OrderKey, OrganisationNumber, Registers, Scope,
-        Shops, SystemClock,
+        FirstBindingWrites, ImportRequest, KeptWhenEmptied, NorceId, OrderKey, OrganisationNumber,
+        Registers, Scope, Shops, SystemClock,
     },
     erp::{Erp, odoo::Odoo},
     http::{Deadline, ReqwestTransport},
@@ -191,6 +191,7 @@ impl Shop {
             orders: None,
             policy: SyncPolicy {
                 first_binding_writes: FirstBindingWrites::default(),
+                kept_when_emptied: KeptWhenEmptied::default(),
                 create_in_erp: CreateInErp::FirstOrder,
                 forgotten: ForgottenPolicy::Keep,
                 code_pattern: None,

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::{
         Address, CountryCode, DeliveryAddress, EntityRef, FieldGroup, FieldGroups, NorceId,
-        OrganisationNumber, Personal, Scope, VatNumber,
+        OrganisationNumber, Personal, Scope, ShopFields, VatNumber,
     },
     erp::{
         CreateOutcome, Erp, ErpRecord, ExtraFields, IdempotencyKey, Listing, NaturalKey, Party,
@@ -160,6 +160,7 @@ fn person(email: &str) -> Party {
         vat_number: None,
         address: None,
         delivery_addresses: None,
+        emptied: ShopFields::new(),
     }
 }
 

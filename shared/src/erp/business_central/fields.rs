@@ -7,7 +7,7 @@ use super::formats::{
     MOBILE_PHONE_NUMBER, PHONE_NUMBER, POSTAL_CODE, STATE, TAX_REGISTRATION_NUMBER, address_lines,
 };
 use crate::{
-    domain::{Address, EmailKey, Personal, VatNumber},
+    domain::{Address, EmailKey, Personal, ShopField, VatNumber},
     erp::{ErpError, ErpImage, Party, PartyKind, Resource},
 };
 
@@ -49,6 +49,30 @@ impl Fields {
         if let Some(address) = &party.address {
             fields.put_address(address)?;
         }
+        for emptied in &party.emptied {
+            let names: &[Field] = match (emptied, resource) {
+                (ShopField::Email, _) => &[EMAIL],
+                // One number stands for the other.
+                (ShopField::Phone | ShopField::Mobile, Resource::Customer)
+                | (ShopField::Phone, Resource::Contact) => &[PHONE_NUMBER],
+                (ShopField::Mobile, Resource::Contact) => &[MOBILE_PHONE_NUMBER],
+                (ShopField::Title, Resource::Contact) => &[JOB_TITLE],
+                (ShopField::VatNumber, Resource::Customer) => &[TAX_REGISTRATION_NUMBER],
+                (ShopField::AddressLines, _) => &[ADDRESS_LINE_1, ADDRESS_LINE_2],
+                (ShopField::PostalCode, _) => &[POSTAL_CODE],
+                (ShopField::City, _) => &[CITY],
+                (ShopField::Region, _) => &[STATE],
+                // Fields that such a record does not have.
+                (ShopField::Title, Resource::Customer)
+                | (ShopField::VatNumber, Resource::Contact)
+                | (ShopField::OrganisationNumber, _) => &[],
+            };
+            for Field { name, .. } in names {
+                if fields.get(name).is_none() {
+                    fields.set(name, String::new());
+                }
+            }
+        }
         Ok(fields)
     }
 
@@ -84,6 +108,8 @@ impl Fields {
         let differs = |name: &str, value: &str| {
             let seen = seen.get(name).unwrap_or_default();
             let same = value == seen
+                // Of several addresses it is not known which the shop's was.
+                || name == EMAIL.name && value.is_empty() && seen.contains(';')
                 || name == EMAIL.name && is_one_of(value, seen)
                 // A known postal code brings the town in its table's spelling, whatever is written (erp-apis §1.4).
                 || name == CITY.name && value.to_lowercase() == seen.to_lowercase();

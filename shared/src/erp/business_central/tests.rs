@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     domain::{
-        Address, CountryCode, EntityRef, NorceId, OrganisationNumber, Personal, Scope, VatNumber,
+        Address, CountryCode, EntityRef, NorceId, OrganisationNumber, Personal, Scope, ShopFields,
+        VatNumber,
     },
     http::TransportError,
 };
@@ -174,6 +175,7 @@ fn person() -> Party {
             ..Address::default()
         }),
         delivery_addresses: None,
+        emptied: ShopFields::new(),
     }
 }
 
@@ -1062,6 +1064,7 @@ prop_compose! {
                 country: Some(CountryCode::SE),
             }),
             delivery_addresses: None,
+            emptied: ShopFields::new(),
         }
     }
 }

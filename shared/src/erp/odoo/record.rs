@@ -9,7 +9,7 @@ use super::OdooSettings;
 use crate::{
     domain::{
         Address, CountryCode, EmailKey, FieldGroup, FieldGroups, OrganisationKey,
-        OrganisationNumber, Personal, VatNumber,
+        OrganisationNumber, Personal, ShopField, VatNumber,
     },
     erp::{
         CompanyKey, ErpId, ErpImage, ErpRecord, NaturalKey, Party, PartyKind, Resource, Unusable,
@@ -340,7 +340,29 @@ pub(super) fn wanted(
             }
         }
     }
+    for emptied in &party.emptied {
+        for field in fields_of(*emptied, &party.kind) {
+            fields.entry(*field).or_insert_with(|| json!(""));
+        }
+    }
     fields
+}
+
+/// The fields of a partner in which a value of the shop's stands.
+const fn fields_of(field: ShopField, kind: &PartyKind) -> &'static [&'static str] {
+    match (field, kind) {
+        (ShopField::Email, _) => &["email"],
+        // One number stands for the other.
+        (ShopField::Phone | ShopField::Mobile, _) => &["phone"],
+        (ShopField::Title, PartyKind::Contact { .. }) => &["function"],
+        // A contact's are its organisation's, and there is no field for a region.
+        (ShopField::Title, _) | (ShopField::Region, _) | (_, PartyKind::Contact { .. }) => &[],
+        (ShopField::OrganisationNumber, _) => &["company_registry"],
+        (ShopField::VatNumber, _) => &["vat"],
+        (ShopField::AddressLines, _) => &["street", "street2"],
+        (ShopField::PostalCode, _) => &["zip"],
+        (ShopField::City, _) => &["city"],
+    }
 }
 
 /// Whether the shop knows a part of an address. The lines are one part, and the place is another: an old second line under a
@@ -390,6 +412,7 @@ pub(super) fn address_fields(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ShopFields;
 
     fn text(text: &str) -> Option<Personal> {
         Personal::parse(text)
@@ -457,6 +480,7 @@ mod tests {
                     vat_number: None,
                     address: Some(address.clone()),
                     delivery_addresses: None,
+                    emptied: ShopFields::new(),
                 };
                 let mut fields = wanted(&party, |_| Some(196));
                 fields.remove("name");
