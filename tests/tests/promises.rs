@@ -964,7 +964,9 @@ fn properties_of(group: FieldGroup) -> &'static [&'static str] {
             "postalCode",
             "state",
         ],
+        FieldGroup::VatNumber => &["taxRegistrationNumber"],
         FieldGroup::Code
+        | FieldGroup::OrganisationNumber
         | FieldGroup::DeliveryAddresses
         | FieldGroup::PriceLists
         | FieldGroup::Active
@@ -986,8 +988,8 @@ fn properties(kind: &str) -> BTreeSet<&'static str> {
     } else {
         all.remove("mobilePhoneNumber");
     }
-    if kind == "company" {
-        all.insert("taxRegistrationNumber");
+    if kind != "company" {
+        all.remove("taxRegistrationNumber");
     }
     all
 }

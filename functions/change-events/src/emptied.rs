@@ -42,7 +42,9 @@ const fn group(field: ShopField) -> Option<FieldGroup> {
         ShopField::AddressLines | ShopField::PostalCode | ShopField::City | ShopField::Region => {
             Some(FieldGroup::InvoiceAddress)
         }
-        ShopField::Title | ShopField::OrganisationNumber | ShopField::VatNumber => None,
+        ShopField::OrganisationNumber => Some(FieldGroup::OrganisationNumber),
+        ShopField::VatNumber => Some(FieldGroup::VatNumber),
+        ShopField::Title => None,
     }
 }
 

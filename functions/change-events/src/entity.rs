@@ -697,6 +697,12 @@ impl ChangeEvents {
             };
             let (ours, kept) = self.keep(&binding.kept, is_first, party, &seen)?;
             let mut ours = party::without_erp_owned(&ours, self.policy.erp_owns, Some(&seen));
+            if self.policy.erp_owns.has(FieldGroup::VatNumber)
+                && !erp.capabilities().organisation_number
+            {
+                // Its field for VAT numbers holds an organisation number where there is no other.
+                ours.organisation_number = None;
+            }
             ours.emptied = self.emptied(binding.filled.as_ref(), &filled, &binding.kept);
             let update = erp.update(&seen, &ours, deadline).await;
             let update = update.map_err(|error| emptied::refused(error, &ours.emptied))?;

@@ -209,7 +209,7 @@ impl Rules<'_> {
     ) -> Result<(Option<Fingerprint>, FieldGroups), Halt> {
         let now = record.owned_fingerprint(self.told, &self.pass.fingerprints)?;
         let changed = changed_groups(told, now.as_ref(), self.told);
-        Ok((now, changed))
+        Ok((now, changed.without(record.unknown_numbers())))
     }
 
     fn tell(

@@ -30,11 +30,15 @@ pub enum FieldGroup {
     AdditionalInfo = 1 << 8,
     /// Which customers belong to which companies.
     CompanyRelations = 1 << 9,
+    /// Organisation number of a company.
+    OrganisationNumber = 1 << 10,
+    /// VAT number of a company.
+    VatNumber = 1 << 11,
 }
 
 impl FieldGroup {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Code,
         Self::Names,
         Self::ContactDetails,
@@ -45,6 +49,8 @@ impl FieldGroup {
         Self::Flags,
         Self::AdditionalInfo,
         Self::CompanyRelations,
+        Self::OrganisationNumber,
+        Self::VatNumber,
     ];
 
     /// The word for configuration, messages and logs.
@@ -60,6 +66,8 @@ impl FieldGroup {
             Self::Flags => "flags",
             Self::AdditionalInfo => "additional-info",
             Self::CompanyRelations => "company-relations",
+            Self::OrganisationNumber => "organisation-number",
+            Self::VatNumber => "vat-number",
         }
     }
 }
@@ -77,7 +85,7 @@ pub struct FieldGroups(u16);
 /// A text is no set of field groups.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is not one of: code, names, contact-details, invoice-address, delivery-addresses, price-lists, active, flags, additional-info, company-relations"
+    "`{0}` is not one of: code, names, contact-details, invoice-address, delivery-addresses, price-lists, active, flags, additional-info, company-relations, organisation-number, vat-number"
 )]
 pub struct InvalidFieldGroup(String);
 
@@ -216,9 +224,9 @@ pub struct NorceFields {
     pub flags: Vec<(String, bool)>,
     /// [`FieldGroup::AdditionalInfo`]: code in Norce, and the text; `None`: empty in the ERP.
     pub additional_info: Vec<(String, Option<Personal>)>,
-    /// Of a company that is inserted.
+    /// [`FieldGroup::OrganisationNumber`], and of a company that is inserted.
     pub organisation_number: Option<OrganisationNumber>,
-    /// Of a company that is inserted.
+    /// [`FieldGroup::VatNumber`], and of a company that is inserted.
     pub vat_number: Option<VatNumber>,
 }
 

@@ -56,6 +56,20 @@ impl ErpRecord {
             .and_then(|address| address.country)
     }
 
+    /// The groups of an organisation's numbers that the record does not have. An organisation does not lose its numbers: what
+    /// the ERP does not know is left as Norce has it.
+    pub fn unknown_numbers(&self) -> FieldGroups {
+        let image = &self.image;
+        let mut unknown = FieldGroups::NONE;
+        if image.organisation_number.is_none() {
+            unknown = unknown.union(FieldGroups::of(&[FieldGroup::OrganisationNumber]));
+        }
+        if image.vat_number.is_none() {
+            unknown = unknown.union(FieldGroups::of(&[FieldGroup::VatNumber]));
+        }
+        unknown
+    }
+
     /// The record as one of this kind, whatever the ERP calls it: a match by code follows Norce, because old registers
     /// have persons of the type that organisations have.
     #[must_use]
@@ -85,6 +99,10 @@ impl ErpRecord {
                 FieldGroup::Active if !self.blocked => continue,
                 FieldGroup::PriceLists if image.price_lists.is_empty() => continue,
                 FieldGroup::CompanyRelations if self.company.is_none() => continue,
+                FieldGroup::OrganisationNumber if image.organisation_number.is_none() => continue,
+                FieldGroup::VatNumber if image.vat_number.is_none() => continue,
+                FieldGroup::OrganisationNumber => key.of(&image.organisation_number)?,
+                FieldGroup::VatNumber => key.of(&image.vat_number)?,
                 FieldGroup::Active => key.of(&self.blocked)?,
                 FieldGroup::PriceLists => key.of(&image.price_lists)?,
                 FieldGroup::CompanyRelations => key.of(&self.company)?,

@@ -297,8 +297,11 @@ fn fields_that_are_set(kind: EntityKind, shape: ImportShape) -> Vec<&'static str
             &["Name"]
         });
     }
-    if shape.insert && !customer {
-        fields.extend(["OrganizationNo", "VatNo"]);
+    if !customer && (shape.insert || groups.has(FieldGroup::OrganisationNumber)) {
+        fields.push("OrganizationNo");
+    }
+    if !customer && (shape.insert || groups.has(FieldGroup::VatNumber)) {
+        fields.push("VatNo");
     }
     if groups.has(FieldGroup::ContactDetails) {
         fields.extend(["EmailAddress", "PhoneNumber"]);
@@ -447,9 +450,11 @@ fn row_of<'a>(
             _ => {}
         }
     }
-    if shape.insert && !customer {
+    if !customer && (shape.insert || has(FieldGroup::OrganisationNumber)) {
         let number = values.organisation_number.as_ref();
         row.organization_no = number.map(OrganisationNumber::expose);
+    }
+    if !customer && (shape.insert || has(FieldGroup::VatNumber)) {
         row.vat_no = values.vat_number.as_ref().map(VatNumber::expose);
     }
     if has(FieldGroup::ContactDetails) {

@@ -1244,7 +1244,10 @@ pub(crate) async fn what_is_readable_comes_when_it_is_asked_for(subject: &Subjec
             .await;
     }
     subject.erp.block(&record.id, soon()).await.unwrap();
-    let asked = [record.id.clone(), colleague.id.clone()];
+    let seller = organisation("5561234567");
+    let key = subject.key(EntityKind::Company);
+    let sold = subject.create(&key, &seller).await.id;
+    let asked = [record.id.clone(), colleague.id.clone(), sold.clone()];
     for group in FieldGroup::ALL {
         if !readable.has(group) {
             continue;
@@ -1263,6 +1266,7 @@ pub(crate) async fn what_is_readable_comes_when_it_is_asked_for(subject: &Subjec
         for read in [listed, asked_for] {
             let the = |id: &ErpId| read.iter().find(|it| it.id == *id).expect("to be there");
             let (person, colleague) = (the(&record.id), the(&colleague.id));
+            let organisation = the(&sold);
             let image = &person.image;
             let comes = match group {
                 FieldGroup::Code => person.code == record.code,
@@ -1277,6 +1281,10 @@ pub(crate) async fn what_is_readable_comes_when_it_is_asked_for(subject: &Subjec
                 }
                 FieldGroup::Active => person.blocked && !colleague.blocked,
                 FieldGroup::CompanyRelations => colleague.company.is_some(),
+                FieldGroup::OrganisationNumber => {
+                    organisation.image.organisation_number == seller.organisation_number
+                }
+                FieldGroup::VatNumber => organisation.image.vat_number == seller.vat_number,
                 FieldGroup::PriceLists | FieldGroup::Flags | FieldGroup::AdditionalInfo => true,
             };
             assert!(comes, "{group} is readable and does not come");

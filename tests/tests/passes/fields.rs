@@ -899,3 +899,46 @@ async fn a_relation_whose_end_norce_refuses_is_ended_by_a_later_pass() {
     assert_eq!(bundle.norce.companies_of(customer), [by_hand].into());
     assert_eq!(owed(&bundle).await, []);
 }
+
+/// Whose an organisation's numbers are: a number that the ERP owns follows the ERP, one that it lacks stays in Norce, and a
+/// change of the shop does not reach it.
+#[tokio::test(start_paused = true)]
+async fn n14_a_number_that_the_erp_owns_follows_it_and_is_never_emptied() {
+    let bundle = Bundle::new(&Options {
+        erp_owns: "code,vat-number".parse().unwrap(),
+        pass: inserting(),
+        ..Options::default()
+    });
+    let organisation = organisation_in_erp(&bundle);
+    bundle.pass(PassMode::Full).await;
+    bundle.pass(PassMode::Full).await;
+    let id = bundle.norce.companies().remove(0).row.id;
+    let (erp_company, number) = (bundle.erp_company(), organisation.id);
+    let edit = |vat: &str| {
+        let vat = json!({ "taxRegistrationNumber": vat });
+        bundle.erp.edit_customer(erp_company, number, &vat).unwrap();
+    };
+    edit("SE556012579001");
+    bundle.pass(PassMode::Delta).await;
+    let company = bundle.norce.company(id).unwrap().row;
+    assert_eq!(company.vat_no.as_deref(), Some("SE556012579001"));
+    let row = bundle.norce.imports().pop().unwrap().rows.remove(0);
+    assert_eq!(row.get("OrganizationNo"), None, "it is the shop's: {row}");
+    assert_eq!(row.get("Code"), None);
+
+    bundle.norce.change_company(id, |company| {
+        company.row.vat_no = Some("SE556036079301".to_owned());
+        company.row.organization_no = Some("556036-0793".to_owned());
+    });
+    bundle.run_until_quiet().await;
+    let there = bundle.erp.customers(erp_company).remove(0);
+    assert_eq!(there.tax_registration_number, "SE556012579001");
+
+    let imports = bundle.norce.imports().len();
+    edit("");
+    bundle.pass(PassMode::Delta).await;
+    assert_eq!(bundle.norce.imports().len(), imports);
+    let company = bundle.norce.company(id).unwrap().row;
+    assert_eq!(company.vat_no.as_deref(), Some("SE556036079301"));
+    assert!(bundle.norce.contract_notes().is_empty());
+}

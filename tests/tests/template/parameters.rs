@@ -55,7 +55,7 @@ pub(crate) const EVERY_OPTION: &[(&str, &str)] = &[
     // All of them.
     (
         "ErpOwnedFields",
-        "code,names,contact-details,invoice-address,delivery-addresses,price-lists,active,flags,additional-info,company-relations",
+        "code,names,contact-details,invoice-address,delivery-addresses,price-lists,active,flags,additional-info,company-relations,organisation-number,vat-number",
     ),
     ("ImportUnknown", "true"),
     ("CreateAccounts", "true"),

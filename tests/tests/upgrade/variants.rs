@@ -137,6 +137,8 @@ pub(crate) fn assert_all_are_there(version: &str) {
         "0.1.0": FieldGroup::Flags,
         "0.1.0": FieldGroup::AdditionalInfo,
         "0.1.0": FieldGroup::CompanyRelations,
+        "0.3.0": FieldGroup::OrganisationNumber,
+        "0.3.0": FieldGroup::VatNumber,
     };
     assert_none("FieldGroup", &missing(version, groups, all));
 

@@ -111,6 +111,10 @@ pub struct BusinessCentralSettings {
 fn readable(extra: &ExtraFields) -> FieldGroups {
     let extended = [
         (extra.price_list.is_some(), FieldGroup::PriceLists),
+        (
+            extra.organisation_number.is_some(),
+            FieldGroup::OrganisationNumber,
+        ),
         (!extra.flags.is_empty(), FieldGroup::Flags),
         (
             !extra.additional_info.is_empty(),
@@ -124,6 +128,7 @@ fn readable(extra: &ExtraFields) -> FieldGroups {
         FieldGroup::InvoiceAddress,
         FieldGroup::Active,
         FieldGroup::CompanyRelations,
+        FieldGroup::VatNumber,
     ]);
     extended
         .into_iter()

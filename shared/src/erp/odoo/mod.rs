@@ -154,6 +154,8 @@ impl Odoo {
             FieldGroup::DeliveryAddresses,
             FieldGroup::Active,
             FieldGroup::CompanyRelations,
+            FieldGroup::OrganisationNumber,
+            FieldGroup::VatNumber,
         ]);
         if names.price_list.is_some() {
             readable = readable.union(FieldGroups::of(&[FieldGroup::PriceLists]));
