@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     Consistency,
     domain::{ApplicationId, Code, EntityKind, Resource, redact},
-    erp::tell_again,
+    erp::tell_all_again,
     http::Deadline,
     mappings::Mapping,
     owed::{Dismissal, Earliest, Owed, Reason, Stage, Subject, fold},
@@ -330,7 +330,11 @@ impl Ports {
         let Some(Mapping::Bound(binding)) = mappings.get(*entity).await? else {
             return Ok(false);
         };
-        let (scope, again) = (entity.scope, tell_again(&[]));
+        let scope = entity.scope;
+        let records = [binding.erp_id.clone()];
+        let faces = mappings.records(scope, &records, Consistency::Strong);
+        let face = faces.await?.into_iter().flatten().next();
+        let again = tell_all_again(face.and_then(|face| face.erp_fingerprint).as_ref());
         mappings
             .record_owned(scope, &binding.erp_id, Some(&again))
             .await?;

@@ -89,6 +89,9 @@ pub struct PollJobs {
     pub metrics: Metrics,
 }
 
+/// An import cannot change the name of a login (`AccountField`, norce-api §3.2).
+const OTHER_LOGIN: &str = "the ERP has changed its e-mail address, and it still logs in with another one, because an import cannot change a login name: change it in Norce Admin, and try it again with the operator action `owed`; or dismiss this, if the login is to stay";
+
 /// Why a look at a job came to nothing. All of it is worth another look later.
 #[derive(Debug, Error)]
 enum PollError {
@@ -546,6 +549,7 @@ impl PollJobs {
         let (mappings, owed) = (self.mappings.as_ref(), self.owed.as_ref());
         let (inserts, updates): (Vec<_>, Vec<_>) =
             lines.into_iter().partition(|line| line.id.is_none());
+        let other_logins = self.other_logins(batch, &updates, deadline).await?;
         for some in updates.chunks(WRITES_AT_ONCE) {
             let writes = some
                 .iter()
@@ -554,6 +558,10 @@ impl PollJobs {
             for line in some {
                 if let Some(entity) = delivery::entity(batch, line) {
                     self.warn(batch, line, entity, told).await?;
+                    if other_logins.contains(&entity.id) {
+                        delivery::warn(mappings, owed, batch, line, entity, OTHER_LOGIN, now)
+                            .await?;
+                    }
                 }
             }
             self.count_confirmed(some, now);
@@ -592,6 +600,28 @@ impl PollJobs {
             tracing::info!(batch = %batch.id, lines = confirmed, "lines confirmed");
         }
         Ok(missing)
+    }
+
+    /// Of lines that set an e-mail address, the customers that log in with another one.
+    async fn other_logins(
+        &self,
+        batch: &ImportBatch,
+        lines: &[ImportLine],
+        deadline: Deadline,
+    ) -> Result<Vec<NorceId>, PollError> {
+        if batch.kind != EntityKind::Customer {
+            return Ok(Vec::new());
+        }
+        let set_email = |line: &&ImportLine| line.fields.has(FieldGroup::ContactDetails);
+        let customers = lines.iter().filter(set_email);
+        let customers: Vec<NorceId> = customers.filter_map(|line| line.id).collect();
+        if customers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let logins = self
+            .query
+            .with_another_login(batch.scope, &customers, deadline);
+        Ok(logins.await?)
     }
 
     /// Owes what Norce has left out of a line.

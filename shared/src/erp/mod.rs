@@ -28,7 +28,8 @@ use crate::{
 pub use crate::domain::{ErpId, NaturalKey, Resource};
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
 pub use owned::{
-    ToldCompany, changed_groups, company_hash, tell_again, told_company, with_told_company,
+    ToldCompany, changed_groups, company_hash, tell_again, tell_all_again, told_company,
+    with_told_company,
 };
 pub use person_rule::{InvalidPersonRule, PersonRule, under_rule};
 

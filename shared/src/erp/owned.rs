@@ -161,6 +161,18 @@ pub fn tell_again(former_companies: &[NorceId]) -> Fingerprint {
     Fingerprint::from(text)
 }
 
+/// The mark that Norce has to be told again, with what a fingerprint has about the organisation.
+pub fn tell_all_again(told: Option<&Fingerprint>) -> Fingerprint {
+    match told_company(told) {
+        ToldCompany::Nothing => tell_again(&[]),
+        ToldCompany::Refused(former) => tell_again(&former),
+        ToldCompany::Hash(hash) => {
+            let relation = FieldGroup::CompanyRelations;
+            Fingerprint::from(format!("{AGAIN},{relation}:{hash}"))
+        }
+    }
+}
+
 /// What Norce was last told of the organisation that a record belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToldCompany {
@@ -177,15 +189,15 @@ pub fn told_company(told: Option<&Fingerprint>) -> ToldCompany {
     let Some(told) = told else {
         return ToldCompany::Nothing;
     };
-    if let Some(former) = is_again(told) {
+    let hash = hash_of(told, FieldGroup::CompanyRelations);
+    if let (Some(former), None) = (is_again(told), hash) {
         let ids = former.split(FORMER).filter_map(|id| id.parse::<i64>().ok());
         let ids: Vec<NorceId> = ids.filter_map(|id| id.try_into().ok()).collect();
         return ToldCompany::Refused(ids);
     }
-    match hash_of(told, FieldGroup::CompanyRelations) {
-        Some(hash) => ToldCompany::Hash(hash.to_owned()),
-        None => ToldCompany::Nothing,
-    }
+    hash.map_or(ToldCompany::Nothing, |hash| {
+        ToldCompany::Hash(hash.to_owned())
+    })
 }
 
 /// A fingerprint with what another one has about the organisation.
@@ -217,7 +229,7 @@ fn short(hash: &Fingerprint) -> &str {
 /// What follows the mark, where it is one.
 fn is_again(told: &Fingerprint) -> Option<&str> {
     let rest = told.as_str().strip_prefix(AGAIN)?;
-    (rest.is_empty() || rest.starts_with(FORMER)).then_some(rest)
+    (rest.is_empty() || rest.starts_with(',')).then_some(rest)
 }
 
 fn hash_of(fingerprint: &Fingerprint, group: FieldGroup) -> Option<&str> {
@@ -316,6 +328,28 @@ mod tests {
             changed_groups(Some(&tell_again(&[])), told.as_ref(), owns).to_string(),
             "names,price-lists,active"
         );
+    }
+
+    #[test]
+    fn what_is_told_again_keeps_the_organisation_that_norce_was_told_of() {
+        let former: NorceId = 7.try_into().unwrap();
+        let hash = ToldCompany::Hash("77ab".to_owned());
+        let told = with_told_company(None, &hash);
+        assert_eq!(told_company(told.as_ref()), hash);
+        let again = tell_all_again(told.as_ref());
+        assert_eq!(told_company(Some(&again)), hash);
+        let refused = tell_again(&[former]);
+        for again in [&again, &refused, &tell_all_again(Some(&refused))] {
+            let groups = changed_groups(
+                Some(again),
+                told.as_ref(),
+                FieldGroups::of(&FieldGroup::ALL),
+            );
+            assert!(groups.has(FieldGroup::Names), "{again:?}");
+        }
+        let kept = told_company(Some(&tell_all_again(Some(&refused))));
+        assert_eq!(kept, ToldCompany::Refused(vec![former]));
+        assert_eq!(told_company(None), ToldCompany::Nothing);
     }
 
     #[test]

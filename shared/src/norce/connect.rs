@@ -849,6 +849,7 @@ mod tests {
             .map(|(number, code)| ImportRow {
                 line: ImportLine::code(id(number), code.parse().unwrap(), Uuid::nil()),
                 values: NorceFields::default(),
+                relations: Vec::new(),
             })
             .collect()
     }

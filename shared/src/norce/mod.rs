@@ -94,6 +94,14 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<HashMap<NorceId, Vec<Relation>>, NorceError>;
 
+    /// Of these customers, those that log in with an e-mail address other than the one that they have now.
+    async fn with_another_login(
+        &self,
+        scope: Scope,
+        customers: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<Vec<NorceId>, NorceError>;
+
     /// Every customer or company that has one of these codes or one of these natural keys, in as few requests as Norce
     /// lets it be: one for up to [`LOOKED_UP_AT_ONCE`] where it takes filters of that length.
     async fn look_up(

@@ -32,7 +32,7 @@ use self::{
     countries::Countries,
     rows::{
         AddressRow, Addresses, ApplicationRow, ChangedRow, CodeRow, CompanyRow, CountryRow,
-        CustomerRow, EmailRow, FoundRow, IdRow, OrderRow, Related, RelationsRow,
+        CustomerRow, EmailRow, FoundRow, IdRow, LoginsRow, OrderRow, Related, RelationsRow,
     },
 };
 use super::{
@@ -457,6 +457,7 @@ impl QueryClient {
             (CUSTOMERS, FoundRow::options(EntityKind::Customer)),
             (CUSTOMERS, ChangedRow::options(EntityKind::Customer)),
             (CUSTOMERS, RelationsRow::options()),
+            (CUSTOMERS, LoginsRow::options()),
             (COMPANIES, CompanyRow::options()),
             (COMPANIES, FoundRow::options(EntityKind::Company)),
             (COMPANIES, ChangedRow::options(EntityKind::Company)),
@@ -855,6 +856,20 @@ impl NorceQuery for QueryClient {
             .rows_by_id(EntityKind::Customer, scope, &options, customers, deadline)
             .await?;
         rows.into_iter().map(RelationsRow::read).collect()
+    }
+
+    async fn with_another_login(
+        &self,
+        scope: Scope,
+        customers: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<Vec<NorceId>, NorceError> {
+        let options = LoginsRow::options();
+        let rows: Vec<LoginsRow> = self
+            .rows_by_id(EntityKind::Customer, scope, &options, customers, deadline)
+            .await?;
+        let others = rows.into_iter().filter(LoginsRow::has_another_login);
+        others.map(|row| row.id()).collect()
     }
 
     async fn look_up(

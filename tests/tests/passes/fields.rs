@@ -942,3 +942,56 @@ async fn n14_a_number_that_the_erp_owns_follows_it_and_is_never_emptied() {
     assert_eq!(company.vat_no.as_deref(), Some("SE556036079301"));
     assert!(bundle.norce.contract_notes().is_empty());
 }
+
+/// An import cannot change a login name, so a login that stays behind is owed until a person has changed it or let it be.
+#[tokio::test(start_paused = true)]
+async fn n13_a_login_that_does_not_follow_an_e_mail_address_is_owed_with_advice_that_ends_it() {
+    for login in ["person.1@example.com", "anna", "moved@example.com"] {
+        for dismissed in [false, true] {
+            let bundle = Bundle::new(&Options {
+                erp_owns: "code,contact-details".parse().unwrap(),
+                create_accounts: true,
+                pass: inserting(),
+                ..Options::default()
+            });
+            let there = person_in_erp(&bundle, 1);
+            bundle.pass(PassMode::Full).await;
+            let id = bundle.norce.customers().remove(0).row.id;
+            let set_login = |name: &str| {
+                let name = Some(name.to_owned());
+                bundle.norce.change_customer(id, |it| {
+                    for account in &mut it.accounts {
+                        account.login_name.clone_from(&name);
+                    }
+                });
+            };
+            set_login(login);
+            bundle.run_until_quiet().await;
+            let moved = json!({"email": "moved@example.com"});
+            let company = bundle.erp_company();
+            bundle.erp.edit_customer(company, there.id, &moved).unwrap();
+            bundle.pass(PassMode::Delta).await;
+            let row = bundle.norce.customer(id).unwrap().row;
+            assert_eq!(row.email_address.as_deref(), Some("moved@example.com"));
+            let reasons: Vec<Reason> = owed(&bundle).await.into_iter().map(|it| it.0).collect();
+            if login != "person.1@example.com" {
+                assert_eq!(reasons, [], "{login}");
+                continue;
+            }
+            assert_eq!(reasons, [Reason::Warned]);
+            let act = if dismissed {
+                json!({"action": "owed", "do": "dismiss", "subject": customer(id).to_string(),
+                    "because": "the customer wants it so"})
+            } else {
+                set_login("moved@example.com");
+                json!({"action": "owed", "do": "retry", "subject": customer(id).to_string()})
+            };
+            bundle.ask(act).await.unwrap();
+            bundle.run_until_quiet().await;
+            bundle.pass(PassMode::Full).await;
+            let mut owed = bundle.owed.list().await.unwrap();
+            owed.retain(|owed| owed.dismissed.is_none());
+            assert_eq!(owed, []);
+        }
+    }
+}

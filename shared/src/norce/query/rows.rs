@@ -269,6 +269,46 @@ impl RelationsRow {
     }
 }
 
+/// What a customer logs in with.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct LoginsRow {
+    #[serde(deserialize_with = "lenient::id")]
+    id: i64,
+    email_address: Option<String>,
+    account: Option<lenient::OneOrMany<AccountRow>>,
+}
+
+impl LoginsRow {
+    pub(super) fn options() -> Options {
+        Options::new()
+            .select(&["Id", "EmailAddress"])
+            .expand(
+                "Account",
+                Options::new().select(&["ApplicationId", "LoginName", "StatusId"]),
+            )
+            .optionally(&["Account"])
+    }
+
+    pub(super) fn id(&self) -> Result<NorceId, NorceError> {
+        norce_id(self.id, "a customer with accounts")
+    }
+
+    /// A login name that is no e-mail address never followed one.
+    pub(super) fn has_another_login(&self) -> bool {
+        let email = self.email_address.as_deref().and_then(EmailKey::parse);
+        let accounts = match &self.account {
+            Some(lenient::OneOrMany::One(account)) => std::slice::from_ref(account),
+            Some(lenient::OneOrMany::Many(accounts)) => accounts.as_slice(),
+            None => &[],
+        };
+        let logins = accounts.iter().filter_map(|it| it.login_name.as_deref());
+        logins
+            .filter_map(EmailKey::parse)
+            .any(|login| email.as_ref() != Some(&login))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct RelatedCompanyRow {
