@@ -418,7 +418,7 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
         broken(
             "norce rows",
             "IsForgotten",
-            "Query's customers, companies, orders and countries",
+            "does not have IsForgotten of Customers/Customers, by its own `$metadata`",
             Box::new(|bundle, _| {
                 let lacks = vec![("Customer", "IsForgotten")];
                 bundle

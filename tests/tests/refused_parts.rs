@@ -115,3 +115,35 @@ async fn a_part_that_norce_query_refuses_is_left_out_and_named_by_doctor() {
         }
     }
 }
+
+/// What Query says of itself is compared with what is read, and a description is not needed.
+#[tokio::test(start_paused = true)]
+async fn the_doctor_reads_what_query_says_of_itself() {
+    let table: [(bool, Option<(&'static str, &'static str)>, &str); 4] = [
+        (true, None, "its `$metadata` has all of them"),
+        (false, None, "it has no `$metadata` to compare with"),
+        (
+            true,
+            Some(("Customer", "Title")),
+            "its `$metadata` does not have Title of Customers/Customers",
+        ),
+        // Nothing works without an address's town.
+        (
+            true,
+            Some(("CompanyAddress", "City")),
+            "Query does not have Addresses/City of Customers/Companies, by its own `$metadata`",
+        ),
+    ];
+    for (describes_itself, lacks, expected) in table {
+        let bundle = Bundle::new(&Options::default());
+        bundle.norce.configure(|settings| {
+            settings.query_describes_itself = describes_itself;
+            settings.query_lacks = lacks.into_iter().collect();
+        });
+        let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let rows = checks.iter().find(|check| check["check"] == "norce rows");
+        let rows = rows.unwrap().to_string();
+        assert!(rows.contains(expected), "{rows}");
+    }
+}

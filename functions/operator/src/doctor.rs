@@ -306,15 +306,7 @@ impl Doctor {
                     })?;
                 self.applications(&listed)
             }),
-            Planned::new("norce rows", async move {
-                let refused = norce.query.try_rows(of_a_check(deadline)).await;
-                refused.map(read_in_words).map_err(|error| {
-                    norce_fault(
-                        &error,
-                        "Query's customers, companies, orders and countries, with their fields",
-                    )
-                })
-            }),
+            Planned::new("norce rows", rows(&norce.query, deadline)),
             Planned::new("norce job", async move { self.job(norce, deadline).await }),
             Planned::new("norce registers", async move {
                 self.shared_entities(&norce.query, deadline).await
@@ -785,6 +777,35 @@ fn identity_fault(error: TokenError) -> Fault {
 }
 
 /// What rows of Query have here.
+/// Reads a row of each kind as the functions read it, and compares the fields with Query's description of itself.
+async fn rows(query: &QueryClient, deadline: Deadline) -> Finding {
+    let refused = query.try_rows(of_a_check(deadline)).await;
+    let undescribed = query.undescribed(of_a_check(deadline)).await;
+    // What a row shows is worth more than a description, which may be missing.
+    let undescribed = undescribed.unwrap_or_default();
+    match (refused, undescribed) {
+        (Ok(refused), undescribed) => {
+            let described = match undescribed.as_deref() {
+                None => "it has no `$metadata` to compare with".to_owned(),
+                Some([]) => "its `$metadata` has all of them".to_owned(),
+                Some(names) => format!("its `$metadata` does not have {}", names.join(", ")),
+            };
+            Ok(format!("{}; {described}", read_in_words(refused)))
+        }
+        (Err(error @ NorceError::Refused { .. }), Some(names)) if !names.is_empty() => Err(fault(
+            &error,
+            format!(
+                "Query does not have {}, by its own `$metadata`, and nothing works without what it refuses: report it to the project with this line and the version of the stack.",
+                names.join(", ")
+            ),
+        )),
+        (Err(error), _) => Err(norce_fault(
+            &error,
+            "Query's customers, companies, orders and countries, with their fields",
+        )),
+    }
+}
+
 fn read_in_words(refused: Vec<(&'static str, &'static str)>) -> String {
     if refused.is_empty() {
         return "Query has every field that is read".to_owned();

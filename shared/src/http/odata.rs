@@ -290,6 +290,18 @@ impl Options {
         self
     }
 
+    /// The fields that are selected.
+    pub fn selected(&self) -> impl Iterator<Item = &str> {
+        self.select.iter().map(Cow::as_ref)
+    }
+
+    /// The related rows, with their options.
+    pub fn expanded(&self) -> impl Iterator<Item = (&'static str, &Self)> {
+        self.expand
+            .iter()
+            .map(|(relation, options)| (*relation, options))
+    }
+
     /// What rows look like, of whichever rows they are.
     #[must_use]
     pub fn shape(&self) -> Self {

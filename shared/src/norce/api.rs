@@ -80,6 +80,21 @@ impl NorceApi {
         Ok(self.send(request, Safety::Repeatable, deadline).await?)
     }
 
+    /// A read of a text in this media type.
+    pub(super) async fn get_text(
+        &self,
+        url: &Url,
+        media_type: &'static str,
+        application: ApplicationId,
+        deadline: Deadline,
+    ) -> Result<String, NorceError> {
+        let mut request = request(Method::GET, url, application, Bytes::new())?;
+        let accepted = HeaderValue::from_static(media_type);
+        request.headers_mut().insert(header::ACCEPT, accepted);
+        let response = self.send(request, Safety::Repeatable, deadline).await?;
+        Ok(String::from_utf8_lossy(response.body()).into_owned())
+    }
+
     /// Sends a request with a token and brings back a 2xx. A refused token is replaced once.
     pub(super) async fn send(
         &self,

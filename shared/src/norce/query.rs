@@ -6,12 +6,13 @@
 
 mod child_times;
 mod countries;
+mod metadata;
 mod rows;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
     ops::Range,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -30,6 +31,7 @@ use uuid::Uuid;
 use self::{
     child_times::ChildTimes,
     countries::Countries,
+    metadata::Metadata,
     rows::{
         AddressRow, Addresses, ApplicationRow, ChangedRow, CodeRow, CompanyRow, CountryRow,
         CustomerRow, EmailRow, FoundRow, IdRow, LoginsRow, OrderRow, Related, RelationsRow,
@@ -57,6 +59,22 @@ const COMPANIES: &str = "Customers/Companies";
 const ORDERS: &str = "Orders/Orders";
 const APPLICATIONS: &str = "Core/Applications";
 const COUNTRIES: &str = "Core/Countries";
+
+/// Each kind of rows that is read, with the set that it is read from.
+fn rows_that_are_read() -> [(&'static str, Options); 10] {
+    [
+        (CUSTOMERS, CustomerRow::options()),
+        (CUSTOMERS, FoundRow::options(EntityKind::Customer)),
+        (CUSTOMERS, ChangedRow::options(EntityKind::Customer)),
+        (CUSTOMERS, RelationsRow::options()),
+        (CUSTOMERS, LoginsRow::options()),
+        (COMPANIES, CompanyRow::options()),
+        (COMPANIES, FoundRow::options(EntityKind::Company)),
+        (COMPANIES, ChangedRow::options(EntityKind::Company)),
+        (ORDERS, OrderRow::options()),
+        (COUNTRIES, CountryRow::options()),
+    ]
+}
 
 /// The `TypeId` that is taken for an invoice address unless configured otherwise. Norce's numbers are not documented:
 /// compare with an address of a known customer, and set it.
@@ -452,26 +470,50 @@ impl QueryClient {
         &self,
         deadline: Deadline,
     ) -> Result<Vec<(&'static str, &'static str)>, NorceError> {
-        let rows = [
-            (CUSTOMERS, CustomerRow::options()),
-            (CUSTOMERS, FoundRow::options(EntityKind::Customer)),
-            (CUSTOMERS, ChangedRow::options(EntityKind::Customer)),
-            (CUSTOMERS, RelationsRow::options()),
-            (CUSTOMERS, LoginsRow::options()),
-            (COMPANIES, CompanyRow::options()),
-            (COMPANIES, FoundRow::options(EntityKind::Company)),
-            (COMPANIES, ChangedRow::options(EntityKind::Company)),
-            (ORDERS, OrderRow::options()),
-            (COUNTRIES, CountryRow::options()),
-        ];
         let application = self.default_application();
-        for (set, options) in rows {
+        for (set, options) in rows_that_are_read() {
             let options = options.top(1);
             self.first_page::<IgnoredAny>(set, &options, application, deadline)
                 .await
                 .map_err(|error| about(set, error))?;
         }
         Ok(self.refused().left_out.iter().copied().collect())
+    }
+
+    /// The fields and related rows that are read and that are not in Query's own description (`$metadata`), each with its
+    /// set. `None`: Query does not describe itself, which it need not.
+    ///
+    /// # Errors
+    /// [`NorceError`]: Query does not answer.
+    pub async fn undescribed(&self, deadline: Deadline) -> Result<Option<Vec<String>>, NorceError> {
+        let application = self.default_application();
+        let mut descriptions: HashMap<&str, Metadata> = HashMap::new();
+        let mut undescribed = BTreeSet::new();
+        for (path, options) in rows_that_are_read() {
+            let Some((namespace, set)) = path.split_once('/') else {
+                continue;
+            };
+            let description = match descriptions.entry(namespace) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let url = self.api.url(&format!("{QUERY}/{namespace}/$metadata"))?;
+                    let text = self
+                        .api
+                        .get_text(&url, metadata::XML, application, deadline);
+                    let text = match text.await {
+                        Err(NorceError::Refused { .. }) => return Ok(None),
+                        text => text?,
+                    };
+                    let Some(description) = Metadata::read(&text) else {
+                        return Ok(None);
+                    };
+                    place.insert(description)
+                }
+            };
+            let lacks = description.lacks(set, &options);
+            undescribed.extend(lacks.into_iter().map(|name| format!("{name} of {path}")));
+        }
+        Ok(Some(undescribed.into_iter().collect()))
     }
 
     /// The rows of the first page, for what fits into one.

@@ -30,6 +30,8 @@ pub enum Endpoint {
     Applications,
     /// `Core/Countries`.
     Countries,
+    /// `$metadata` of a namespace.
+    Metadata,
     /// Anything that does not exist.
     Unknown,
 }

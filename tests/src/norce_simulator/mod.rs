@@ -10,6 +10,7 @@ mod faults;
 mod identity;
 mod import_contract;
 mod import_rows;
+mod metadata;
 mod odata_filter;
 mod order_request;
 mod query;
@@ -95,6 +96,8 @@ pub struct Settings {
     pub page_size: usize,
     /// Properties and navigation properties of types (`("Company", "Flags")`) that this tenant's Query does not have.
     pub query_lacks: Vec<(&'static str, &'static str)>,
+    /// Whether Query answers at `$metadata`.
+    pub query_describes_itself: bool,
     /// How deep `$expand` may go.
     pub query_expand_depth: usize,
     /// Whether a filter may use `in`.
@@ -138,6 +141,7 @@ impl Default for Settings {
             query_needs_application: true,
             page_size: 500,
             query_lacks: Vec::new(),
+            query_describes_itself: true,
             query_expand_depth: 3,
             query_in_operator: false,
             query_navigation_paths: false,
@@ -387,6 +391,7 @@ enum Route {
     JobLog(JobPaths),
     JobPing,
     Query(Target),
+    Metadata(&'static str),
     Unknown,
 }
 
@@ -413,9 +418,13 @@ impl Route {
                 _ => Self::Unknown,
             };
         }
-        below("commerce/query/2.0/")
-            .and_then(Target::read)
-            .map_or(Self::Unknown, Self::Query)
+        let Some(query) = below("commerce/query/2.0/") else {
+            return Self::Unknown;
+        };
+        match metadata::namespace(query) {
+            Some(namespace) => Self::Metadata(namespace),
+            None => Target::read(query).map_or(Self::Unknown, Self::Query),
+        }
     }
 
     fn endpoint(&self) -> Endpoint {
@@ -427,6 +436,7 @@ impl Route {
             Self::JobLog(_) => Endpoint::JobGetLog,
             Self::JobPing => Endpoint::JobPing,
             Self::Query(target) => target.endpoint(),
+            Self::Metadata(_) => Endpoint::Metadata,
             Self::Unknown => Endpoint::Unknown,
         }
     }
@@ -515,6 +525,10 @@ fn respond(simulator: &NorceSimulator, route: &Route, parts: &Parts, body: &[u8]
         // What a ping is answered with is not in the facts.
         Route::JobPing => StatusCode::OK.into_response(),
         Route::Query(target) => answer_query(&mut simulator.state(), target, parts, query),
+        Route::Metadata(namespace) => match &simulator.state().settings {
+            settings if settings.query_describes_itself => metadata::answer(settings, namespace),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        },
         Route::Token | Route::Unknown => StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -25,6 +25,20 @@ pub(super) struct EntitySet {
     key: &'static [&'static str],
 }
 
+impl EntitySet {
+    pub(super) const fn namespace(&self) -> &'static str {
+        self.namespace
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(super) const fn of(&self) -> EntityType {
+        self.of
+    }
+}
+
 const fn set(
     endpoint: Endpoint,
     namespace: &'static str,
@@ -40,7 +54,7 @@ const fn set(
     }
 }
 
-const SETS: [EntitySet; 6] = [
+pub(super) const SETS: [EntitySet; 6] = [
     set(
         Endpoint::Customers,
         "Customers",

@@ -456,7 +456,7 @@ pub struct OrderRecord {
 }
 
 /// An entity type of Query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EntityType {
     Customer,
     Company,
