@@ -189,7 +189,7 @@ pub struct Options {
 }
 
 /// The fields of the merchant's own API page.
-const EXTRA_FIELDS: &str = r#"{"priceList":"customerPriceGroup","organisationNumber":"registrationNumber",
+const EXTRA_FIELDS: &str = r#"{"priceList":"customerPriceGroup","organisationNumber":"registrationNumber","gln":"gln",
     "flags":{"VIP":"isVip"},"additionalInfo":{"segment":"segmentCode"}}"#;
 
 impl Default for Options {
@@ -642,6 +642,7 @@ impl Bundle {
         let give_up_after = Duration::from_secs(options.give_up_hours * 3_600);
         let submit_imports = SubmitImports {
             norce: clients.connect.clone(),
+            query: clients.query.clone(),
             import_jobs: cut_jobs.clone(),
             jobs: to_jobs.clone(),
             imports: to_imports.clone(),

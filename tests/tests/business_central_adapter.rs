@@ -182,6 +182,7 @@ fn person() -> Party {
             ..Address::default()
         }),
         delivery_addresses: None,
+        gln: None,
     }
 }
 

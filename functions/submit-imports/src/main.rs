@@ -59,6 +59,7 @@ async fn build(
         .await?;
     Ok(SubmitImports {
         norce: norce.connect,
+        query: norce.query,
         import_jobs: Arc::new(DynamoDbImportJobs::new(
             aws,
             &configuration.import_jobs_table,

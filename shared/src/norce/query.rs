@@ -31,8 +31,8 @@ use self::{
     child_times::ChildTimes,
     countries::Countries,
     rows::{
-        AddressRow, Addresses, ApplicationRow, ChangedRow, CodeRow, CompanyRow, CountryRow,
-        CustomerRow, EmailRow, FoundRow, IdRow, OrderRow, Related, RelationsRow,
+        AddressRow, Addresses, AddressesRow, ApplicationRow, ChangedRow, CodeRow, CompanyRow,
+        CountryRow, CustomerRow, EmailRow, FoundRow, IdRow, OrderRow, Related, RelationsRow,
     },
 };
 use super::{
@@ -42,8 +42,8 @@ use super::{
 use crate::{
     domain::{
         ApplicationId, Code, CodeCase, Company, CountryCode, Customer, DeliveryAddress, EmailKey,
-        EntityKind, EntityRef, NaturalKey, NorceId, Order, OrderKey, OrderParty, OrganisationKey,
-        OrganisationNumber, Registers, Scope, Shops, VatNumber,
+        EntityKind, EntityRef, NaturalKey, NorceAddresses, NorceId, Order, OrderKey, OrderParty,
+        OrganisationKey, OrganisationNumber, Registers, Scope, Shops, VatNumber,
     },
     http::{
         Deadline,
@@ -457,9 +457,11 @@ impl QueryClient {
             (CUSTOMERS, FoundRow::options(EntityKind::Customer)),
             (CUSTOMERS, ChangedRow::options(EntityKind::Customer)),
             (CUSTOMERS, RelationsRow::options()),
+            (CUSTOMERS, AddressesRow::options(EntityKind::Customer)),
             (COMPANIES, CompanyRow::options()),
             (COMPANIES, FoundRow::options(EntityKind::Company)),
             (COMPANIES, ChangedRow::options(EntityKind::Company)),
+            (COMPANIES, AddressesRow::options(EntityKind::Company)),
             (ORDERS, OrderRow::options()),
             (COUNTRIES, CountryRow::options()),
         ];
@@ -561,30 +563,32 @@ impl QueryClient {
             .find(|row| self.belongs(entity.scope, application_of(row))))
     }
 
-    /// The ISO code of a country; `None` where Norce lists none.
-    async fn addresses(
+    /// The addresses of a customer or company by what they are for.
+    async fn read_addresses(
         &self,
         rows: &[AddressRow],
         deadline: Deadline,
     ) -> Result<Addresses, NorceError> {
-        let mut addresses = Addresses {
-            invoice: None,
-            deliveries: Vec::new(),
-        };
+        let mut addresses = Addresses::default();
         if let Some(row) = rows::invoice_address(rows, self.address_types.invoice) {
             let country = self.country(row.country_id, deadline).await?;
             addresses.invoice = row.read(country);
+            addresses.invoice_details = row.details();
         }
         for row in rows::delivery_addresses(rows, self.address_types.delivery) {
             let country = self.country(row.country_id, deadline).await?;
             if let Some(address) = row.read(country) {
-                let id = row.id;
-                addresses.deliveries.push(DeliveryAddress { id, address });
+                addresses.deliveries.push(DeliveryAddress {
+                    id: row.id,
+                    address,
+                    details: row.details(),
+                });
             }
         }
         Ok(addresses)
     }
 
+    /// The ISO code of a country; `None` where Norce lists none.
     async fn country(
         &self,
         id: Option<i64>,
@@ -640,7 +644,7 @@ impl NorceQuery for QueryClient {
         let Some(row) = row else {
             return Ok(None);
         };
-        let addresses = self.addresses(&row.addresses, deadline).await?;
+        let addresses = self.read_addresses(&row.addresses, deadline).await?;
         let related = self.related(entity.scope, row.related(), deadline).await?;
         row.read(entity, addresses, &related).map(Some)
     }
@@ -662,7 +666,7 @@ impl NorceQuery for QueryClient {
         let Some(row) = row else {
             return Ok(None);
         };
-        let addresses = self.addresses(&row.addresses, deadline).await?;
+        let addresses = self.read_addresses(&row.addresses, deadline).await?;
         let related = self.related(entity.scope, row.related(), deadline).await?;
         row.read(entity, addresses, &related).map(Some)
     }
@@ -855,6 +859,37 @@ impl NorceQuery for QueryClient {
             .rows_by_id(EntityKind::Customer, scope, &options, customers, deadline)
             .await?;
         rows.into_iter().map(RelationsRow::read).collect()
+    }
+
+    async fn addresses(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        ids: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<HashMap<NorceId, NorceAddresses>, NorceError> {
+        let options = AddressesRow::options(kind);
+        let rows: Vec<AddressesRow> = self
+            .rows_by_id(kind, scope, &options, ids, deadline)
+            .await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in rows {
+            if !self.belongs(scope, row.application_id) {
+                continue;
+            }
+            let mut addresses = NorceAddresses::default();
+            let types = self.address_types;
+            if let Some(row) = rows::of_type(&row.addresses, types.invoice).first() {
+                let country = self.country(row.country_id, deadline).await?;
+                addresses.invoice = Some(row.whole(country));
+            }
+            for row in rows::of_type(&row.addresses, types.delivery) {
+                let country = self.country(row.country_id, deadline).await?;
+                addresses.deliveries.push(row.whole(country));
+            }
+            found.insert(row.id(kind)?, addresses);
+        }
+        Ok(found)
     }
 
     async fn look_up(

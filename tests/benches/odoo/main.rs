@@ -106,6 +106,7 @@ async fn create(erp: &Odoo, number: usize) {
         vat_number: None,
         address: None,
         delivery_addresses: None,
+        gln: None,
     };
     let outcome = erp.create(&key, &party, soon()).await;
     assert!(

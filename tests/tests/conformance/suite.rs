@@ -287,6 +287,7 @@ fn person(email: &str) -> Party {
         vat_number: None,
         address: None,
         delivery_addresses: None,
+        gln: None,
     }
 }
 
@@ -1154,7 +1155,8 @@ pub(crate) async fn what_is_readable_comes_when_it_is_asked_for(subject: &Subjec
                 FieldGroup::InvoiceAddress => image.address == party.address,
                 FieldGroup::DeliveryAddresses => {
                     let city = Personal::parse("Ystad");
-                    image.delivery_addresses.iter().any(|it| it.city == city)
+                    let mut deliveries = image.delivery_addresses.iter();
+                    deliveries.any(|delivery| delivery.address.city == city)
                 }
                 FieldGroup::Active => person.blocked && !colleague.blocked,
                 FieldGroup::CompanyRelations => colleague.company.is_some(),

@@ -174,6 +174,7 @@ fn person() -> Party {
             ..Address::default()
         }),
         delivery_addresses: None,
+        gln: None,
     }
 }
 
@@ -1062,6 +1063,7 @@ prop_compose! {
                 country: Some(CountryCode::SE),
             }),
             delivery_addresses: None,
+            gln: None,
         }
     }
 }
