@@ -17,6 +17,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use erp_full_pass::PassSettings;
 use serde_json::json;
 use shared::{
     domain::{
@@ -439,6 +440,40 @@ async fn an_address_of_the_erp_keeps_in_norce_what_the_erp_has_no_field_for() {
             assert_eq!(bundle.owed.list().await.unwrap(), [], "{context}");
             assert_eq!(bundle.norce.contract_notes(), [""; 0], "{context}");
         }
+    }
+}
+
+/// Norce has nothing of it yet: what the ERP has goes with the insert, and its ids become the codes.
+#[tokio::test(start_paused = true)]
+async fn an_inserted_customer_has_the_details_that_the_erp_has() {
+    for has_fields in [false, true] {
+        let mut bundle = Bundle::new(&Options {
+            erp_owns: "code,invoice-address,delivery-addresses".parse().unwrap(),
+            pass: PassSettings {
+                import_unknown: true,
+                ..PassSettings::default()
+            },
+            ..Options::default()
+        });
+        let erp = stand_in(&mut bundle, has_fields);
+        let record = in_erp(&bundle, EntityKind::Customer, 1, "Nya gatan 1");
+        let delivery = erp.delivery("76", "Lagret 1", ["7300000000076", "08-76"]);
+        erp.hold(&record, vec![delivery]);
+        bundle.pass(PassMode::Full).await;
+        let id = bundle.norce.customers().remove(0).row.id;
+        let expected = match has_fields {
+            false => [
+                ["Nya gatan 1", "", "", "", "false"],
+                ["Lagret 1", "", "", "76", "false"],
+            ],
+            true => [
+                ["Nya gatan 1", ERPS_GLN, "", "", "false"],
+                ["Lagret 1", "7300000000076", "08-76", "76", "false"],
+            ],
+        };
+        let inserted = details(&bundle, EntityKind::Customer, id);
+        assert_eq!(shown(&inserted), expected, "has fields: {has_fields}");
+        assert_eq!(bundle.norce.contract_notes(), [""; 0]);
     }
 }
 

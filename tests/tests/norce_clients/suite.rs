@@ -389,6 +389,14 @@ async fn p14_codes_reach_the_application_that_they_belong_to() {
         Some("C7".parse().unwrap())
     );
     assert_eq!(read(other).await, Ok(None));
+    let ids = [id(company)];
+    for (scope, expected) in [(own, vec![id(company)]), (other, vec![])] {
+        let addresses = shop
+            .query
+            .addresses(EntityKind::Company, scope, &ids, minute());
+        let found: Vec<NorceId> = addresses.await.unwrap().into_keys().collect();
+        assert_eq!(found, expected, "{scope}");
+    }
     let party = numbered("5560360793");
     let find = |scope| shop.query.companies_of_party(scope, &party, minute());
     let expected = EntityRef::company(own, id(company));

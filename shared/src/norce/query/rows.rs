@@ -381,9 +381,13 @@ pub(super) struct AddressRow {
     region: Option<String>,
     #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(super) country_id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     gln: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     shipping_phone_number: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     code: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_bool")]
     is_primary: Option<bool>,
 }
 
