@@ -191,7 +191,7 @@ pub struct Options {
 }
 
 /// The fields of the merchant's own API page.
-const EXTRA_FIELDS: &str = r#"{"priceList":"customerPriceGroup","organisationNumber":"registrationNumber",
+const EXTRA_FIELDS: &str = r#"{"priceList":"customerPriceGroup","organisationNumber":"registrationNumber","gln":"gln",
     "flags":{"VIP":"isVip"},"additionalInfo":{"segment":"segmentCode"}}"#;
 
 impl Default for Options {

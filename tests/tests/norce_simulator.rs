@@ -673,6 +673,106 @@ async fn only_listed_fields_are_written_and_the_rest_is_noted() {
     );
 }
 
+/// norce-api §3.3: what a row leaves out of an address is emptied, but for `IsPrimary`. A delivery address is known again by
+/// its `Code`.
+#[tokio::test(start_paused = true)]
+async fn an_address_is_imported_whole_and_query_shows_all_of_it() {
+    let norce = norce(Settings::default()).await;
+    let address = |line1: &str, code: &str| NewAddress {
+        line1: some(line1),
+        gln: some("7300000000001"),
+        shipping_phone: some("08-1"),
+        code: some(code),
+        is_primary: true,
+        ..NewAddress::default()
+    };
+    let id = norce.simulator.add_customer(NewCustomer {
+        invoice_address: Some(address("Storgatan 1", "i")),
+        delivery_addresses: vec![address("Lagret 1", "d"), address("Lagret 2", "e")],
+        ..person("Anna", "anna@example.com")
+    });
+    let shown = async || {
+        let select = "Addresses($select=AddressLine1,Gln,ShippingPhoneNumber,Code,IsPrimary)";
+        let options = [("$filter", "Id gt 0"), ("$expand", select)];
+        let (_, body) = norce.query("Customers/Customers", &options).await;
+        let rows = body["value"][0]["Addresses"].as_array().unwrap().clone();
+        let text = |row: &Value| {
+            [
+                "AddressLine1",
+                "Gln",
+                "ShippingPhoneNumber",
+                "Code",
+                "IsPrimary",
+            ]
+            .map(|name| match &row[name] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            })
+            .join(" ")
+        };
+        rows.iter().map(text).collect::<Vec<String>>()
+    };
+    let delivery = || {
+        let record = norce.simulator.customer(id).unwrap();
+        let addresses = record.details.addresses.into_iter();
+        let mut ids: Vec<i64> = addresses.map(|address| address.id).collect();
+        ids.remove(0);
+        ids
+    };
+    assert_eq!(
+        shown().await,
+        [
+            "Storgatan 1 7300000000001 08-1 i true",
+            "Lagret 1 7300000000001 08-1 d true",
+            "Lagret 2 7300000000001 08-1 e true",
+        ]
+    );
+    let before = delivery();
+    let fields = ["Id", "InvoiceAddress", "DeliveryAddresses"];
+    let row = json!([{
+        "Id": id, "InvoiceAddress": {"AddressLine1": "Storgatan 2"},
+        "DeliveryAddresses": [
+            {"AddressLine1": "Lagret 9", "Code": "d", "Gln": "7300000000002", "ShippingPhoneNumber": "08-2"},
+            {"AddressLine1": "Lagret 2"},
+        ],
+    }]);
+    norce.import_customers(&fields, row).await;
+    assert_eq!(
+        shown().await,
+        [
+            "Storgatan 2 null null null true",
+            "Lagret 9 7300000000002 08-2 d true",
+            "Lagret 2 null null null false",
+        ]
+    );
+    let after = delivery();
+    assert_eq!(after[0], before[0], "known again by its code");
+    assert_ne!(after[1], before[1], "nothing of it is repeated");
+    let row = json!([{"Id": id, "InvoiceAddress": {"Code": "c".repeat(51)}}]);
+    norce.import_customers(&["Id", "InvoiceAddress"], row).await;
+    assert_eq!(
+        norce.last_errors()[0].0,
+        "Code is longer than 50 characters"
+    );
+
+    norce.simulator.configure(|settings| {
+        settings.query_lacks = vec![("CustomerAddress", "Gln")];
+    });
+    let (status, _) = norce
+        .query(
+            "Customers/Customers",
+            &[("$expand", "Addresses($select=Gln)")],
+        )
+        .await;
+    assert_eq!(status, 400);
+    let (_, body) = norce
+        .query("Customers/Customers", &[("$expand", "Addresses")])
+        .await;
+    let row = &body["value"][0]["Addresses"][0];
+    assert!(row.get("Gln").is_none(), "{row}");
+    assert!(row.get("Code").is_some(), "{row}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn rows_match_by_id_then_code_then_natural_key() {
     let norce = norce(Settings::default()).await;

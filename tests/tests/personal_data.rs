@@ -60,7 +60,7 @@ use tests::{
 };
 
 /// Distinctive texts, one for each kind of personal data, and the secrets.
-const CANARIES: [&str; 15] = [
+const CANARIES: [&str; 17] = [
     "canary.first",
     "canary.second",
     "Kanarine",
@@ -69,6 +69,8 @@ const CANARIES: [&str; 15] = [
     "Burstaden",
     "08-765 43 21",
     "070-987 65 43",
+    "08-555 11 22",
+    "7300099999999",
     "850709-9805",
     "8507099805",
     "Fågelfirman",
@@ -85,6 +87,8 @@ fn address() -> NewAddress {
         city: Some("Burstaden".to_owned()),
         zip_code: Some("123 45".to_owned()),
         country_code: Some("SE".to_owned()),
+        gln: Some("7300099999999".to_owned()),
+        shipping_phone: Some("08-555 11 22".to_owned()),
         ..NewAddress::default()
     }
 }
@@ -485,6 +489,7 @@ impl Transport for RefusingOdoo {
                 (200, json!([partner]))
             }
             path if path.ends_with("search_read") => (200, json!([])),
+            path if path.ends_with("fields_get") => (200, json!({})),
             _ => (
                 422,
                 json!({ "name": "odoo.exceptions.ValidationError", "message": PARTNER }),
@@ -531,6 +536,7 @@ async fn p11_what_a_rule_of_odoo_refuses_is_refused_without_naming_anybody() {
         address: None,
         delivery_addresses: None,
         emptied: ShopFields::new(),
+        gln: None,
     };
     let updated = odoo.update(&seen, &party, soon).await.unwrap_err();
     let blocked = odoo.block(&id, soon).await.unwrap_err();

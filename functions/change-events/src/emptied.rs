@@ -31,6 +31,7 @@ pub(crate) fn filled(party: &Party) -> ShopFields {
         ShopField::PostalCode => has(|it| it.postal_code.is_some()),
         ShopField::City => has(|it| it.city.is_some()),
         ShopField::Region => has(|it| it.region.is_some()),
+        ShopField::Gln => party.gln.is_some(),
     };
     ShopField::ALL.into_iter().filter(is_filled).collect()
 }
@@ -39,9 +40,11 @@ pub(crate) fn filled(party: &Party) -> ShopFields {
 const fn group(field: ShopField) -> Option<FieldGroup> {
     match field {
         ShopField::Email | ShopField::Phone | ShopField::Mobile => Some(FieldGroup::ContactDetails),
-        ShopField::AddressLines | ShopField::PostalCode | ShopField::City | ShopField::Region => {
-            Some(FieldGroup::InvoiceAddress)
-        }
+        ShopField::AddressLines
+        | ShopField::PostalCode
+        | ShopField::City
+        | ShopField::Region
+        | ShopField::Gln => Some(FieldGroup::InvoiceAddress),
         ShopField::OrganisationNumber => Some(FieldGroup::OrganisationNumber),
         ShopField::VatNumber => Some(FieldGroup::VatNumber),
         ShopField::Title => None,

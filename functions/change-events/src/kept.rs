@@ -7,7 +7,9 @@
 
 use serde::Serialize;
 use shared::{
-    domain::{Address, FingerprintKey, KeptFields, PartyField, Personal},
+    domain::{
+        Address, AddressDetails, DeliveryAddress, FingerprintKey, KeptFields, PartyField, Personal,
+    },
     erp::{ErpRecord, Party, PartyKind},
 };
 
@@ -16,7 +18,9 @@ use crate::{ChangeEvents, failure::Failure};
 /// As much of a keyed hash as is kept: 64 bits, so that a change of the shop goes unseen once in 10^19.
 const HASH_CHARS: usize = 16;
 
-/// The keyed hash of each value that the party has.
+/// The keyed hash of each value that the party has. Of an address it is the hash of the postal parts alone, of deliveries in
+/// the order of their ids: stored ones were made like that, and another one would let the shop write over an address that the
+/// ERP keeps. The GLN and telephone of an address are kept and released together with it.
 fn hashes(party: &Party, key: &FingerprintKey) -> Result<KeptFields, serde_json::Error> {
     fn hash(
         hashes: &mut KeptFields,
@@ -46,9 +50,21 @@ fn hashes(party: &Party, key: &FingerprintKey) -> Result<KeptFields, serde_json:
         party.vat_number.as_ref(),
     )?;
     hash(&mut all, key, PartyField::Address, party.address.as_ref())?;
-    let deliveries = party.delivery_addresses.as_ref();
+    let deliveries = party.delivery_addresses.as_deref().map(postal);
+    let deliveries = deliveries.as_ref();
     hash(&mut all, key, PartyField::DeliveryAddresses, deliveries)?;
     Ok(all)
+}
+
+/// The postal parts of delivery addresses, in the order of their ids.
+fn postal(deliveries: &[DeliveryAddress]) -> Vec<DeliveryAddress> {
+    let postal = |delivery: &DeliveryAddress| DeliveryAddress {
+        details: AddressDetails::default(),
+        ..delivery.clone()
+    };
+    let mut deliveries: Vec<DeliveryAddress> = deliveries.iter().map(postal).collect();
+    deliveries.sort_by_key(|delivery| delivery.id);
+    deliveries
 }
 
 /// Whether the ERP has a value of its own that is another than the shop's.
@@ -70,16 +86,16 @@ fn differs(field: PartyField, party: &Party, seen: &ErpRecord) -> bool {
         PartyField::VatNumber => other(party.vat_number.as_ref(), image.vat_number.as_ref()),
         PartyField::Address => {
             let theirs = image.address.as_ref();
-            other(
-                party.address.as_ref(),
-                theirs.filter(|theirs| has_lines(theirs)),
-            )
+            let theirs = theirs.filter(|theirs| has_lines(theirs));
+            other(party.address.as_ref(), theirs)
+                || party.gln.is_some() && other(party.gln.as_ref(), image.gln.value())
         }
         PartyField::DeliveryAddresses => {
-            let ours = party.delivery_addresses.iter().flatten();
-            let ours: Vec<&Address> = ours.map(|delivery| &delivery.address).collect();
+            let ours = postal(party.delivery_addresses.as_deref().unwrap_or_default());
+            let ours = ours.iter().map(|delivery| &delivery.address);
+            let theirs = image.delivery_addresses.iter();
             !image.delivery_addresses.is_empty()
-                && ours != image.delivery_addresses.iter().collect::<Vec<_>>()
+                && !ours.eq(theirs.map(|delivery| &delivery.address))
         }
     }
 }
@@ -115,6 +131,7 @@ fn without(kept: &KeptFields, party: &Party, seen: &ErpRecord) -> Party {
                     country: Some(country),
                     ..Address::default()
                 });
+                party.gln = None;
             }
             PartyField::DeliveryAddresses => party.delivery_addresses = None,
         }
@@ -154,5 +171,68 @@ impl ChangeEvents {
             now.retain(|field, hash| kept.get(field) == Some(hash));
         }
         Ok((without(&now, party, seen), now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::domain::CountryCode;
+
+    use super::*;
+
+    fn text(text: &str) -> Option<Personal> {
+        Personal::parse(text)
+    }
+
+    fn delivery(id: i64, line1: &str, details: AddressDetails) -> DeliveryAddress {
+        let line1 = text(line1);
+        DeliveryAddress {
+            id,
+            address: Address {
+                line1,
+                ..Address::default()
+            },
+            details,
+        }
+    }
+
+    /// Version 0.2.0 stored these hashes: of the postal parts, and of deliveries in the order of their ids.
+    #[test]
+    fn an_address_has_the_hash_that_earlier_versions_stored_whatever_goes_with_it() {
+        let details = AddressDetails {
+            gln: text("7300000000001"),
+            phone: text("08-1"),
+            ..AddressDetails::default()
+        };
+        let party = |gln, details: &AddressDetails, ids: [i64; 2]| Party {
+            kind: PartyKind::Person,
+            name: text("Anna Ek").unwrap(),
+            email: None,
+            phone: None,
+            mobile: None,
+            title: None,
+            organisation_number: None,
+            vat_number: None,
+            address: Some(Address {
+                line1: text("Storgatan 1"),
+                country: Some(CountryCode::SE),
+                ..Address::default()
+            }),
+            delivery_addresses: Some(
+                ids.map(|id| delivery(id, &format!("Lagret {id}"), details.clone()))
+                    .to_vec(),
+            ),
+            gln,
+        };
+        let key = FingerprintKey::new(b"k");
+        for party in [
+            party(None, &AddressDetails::default(), [1, 2]),
+            party(text("7300000000001"), &details, [2, 1]),
+        ] {
+            let hashes = hashes(&party, &key).unwrap();
+            let hash = |field| hashes[&field].as_str();
+            assert_eq!(hash(PartyField::Address), "669a709ffd9c0c3c");
+            assert_eq!(hash(PartyField::DeliveryAddresses), "f17c8fbd0d0dfa12");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! From the shop's terms to the ERP's.
 
 use shared::{
-    domain::{Address, Company, Customer, FieldGroup, FieldGroups, Personal, ShopFields},
+    domain::{
+        Address, AddressDetails, Company, Customer, DeliveryAddress, FieldGroup, FieldGroups,
+        Personal, ShopFields,
+    },
     erp::{Capabilities, ErpRecord, Party, PartyKind},
     owed::Reason,
 };
@@ -27,11 +30,43 @@ pub(crate) fn of_customer(
         organisation_number: None,
         vat_number: None,
         address: customer.invoice_address.clone(),
-        delivery_addresses: erp
-            .delivery_addresses
-            .then(|| customer.delivery_addresses.clone()),
         emptied: ShopFields::new(),
+        delivery_addresses: deliveries(&customer.delivery_addresses, erp),
+        gln: gln(
+            customer.invoice_address.as_ref(),
+            &customer.invoice_details,
+            erp,
+        ),
     })
+}
+
+/// The GLN that goes with an invoice address: without a postal part there is no address that it could be of.
+fn gln(
+    address: Option<&Address>,
+    details: &AddressDetails,
+    erp: &Capabilities,
+) -> Option<Personal> {
+    let is_taken = erp.location_numbers && address.is_some();
+    details.gln.clone().filter(|_| is_taken)
+}
+
+/// The delivery addresses with the details that the ERP may have fields for, where it takes any. The primary one is the
+/// first.
+fn deliveries(addresses: &[DeliveryAddress], erp: &Capabilities) -> Option<Vec<DeliveryAddress>> {
+    let taken = |delivery: &DeliveryAddress| DeliveryAddress {
+        details: AddressDetails {
+            gln: delivery
+                .details
+                .gln
+                .clone()
+                .filter(|_| erp.location_numbers),
+            phone: delivery.details.phone.clone(),
+            ..AddressDetails::default()
+        },
+        ..delivery.clone()
+    };
+    erp.delivery_addresses
+        .then(|| addresses.iter().map(taken).collect())
 }
 
 /// A company.
@@ -50,10 +85,13 @@ pub(crate) fn of_company(company: &Company, erp: &Capabilities) -> Result<Party,
         organisation_number: company.organisation_number.clone(),
         vat_number: company.vat_number.clone(),
         address: company.invoice_address.clone(),
-        delivery_addresses: erp
-            .delivery_addresses
-            .then(|| company.delivery_addresses.clone()),
         emptied: ShopFields::new(),
+        delivery_addresses: deliveries(&company.delivery_addresses, erp),
+        gln: gln(
+            company.invoice_address.as_ref(),
+            &company.invoice_details,
+            erp,
+        ),
     })
 }
 
@@ -82,6 +120,7 @@ pub(crate) fn without_erp_owned(
             country: Some(country),
             ..Address::default()
         });
+        party.gln = None;
     }
     if owns.has(FieldGroup::OrganisationNumber) {
         party.organisation_number = None;
@@ -104,7 +143,7 @@ fn no_name(entity: shared::domain::EntityRef) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::{CountryCode, DeliveryAddress, OrganisationNumber, VatNumber};
+    use shared::domain::{CountryCode, OrganisationNumber, VatNumber};
 
     use super::*;
 
@@ -129,8 +168,13 @@ mod tests {
             organisation_number: OrganisationNumber::parse("556036-0793"),
             vat_number: VatNumber::parse("SE556036079301"),
             address: Some(address.clone()),
-            delivery_addresses: Some(vec![DeliveryAddress { id: 1, address }]),
             emptied: ShopFields::new(),
+            delivery_addresses: Some(vec![DeliveryAddress {
+                id: 1,
+                address,
+                details: AddressDetails::default(),
+            }]),
+            gln: text("7300000000001"),
         }
     }
 
@@ -141,14 +185,14 @@ mod tests {
         let fields = whole.as_object().unwrap();
         assert_eq!(
             fields.len(),
-            10,
+            11,
             "a new field belongs to a group, or to none"
         );
         for group in FieldGroup::ALL {
             let expected: &[&str] = match group {
                 FieldGroup::Names => &["name"],
                 FieldGroup::ContactDetails => &["email", "mobile", "phone"],
-                FieldGroup::InvoiceAddress => &["address"],
+                FieldGroup::InvoiceAddress => &["address", "gln"],
                 FieldGroup::DeliveryAddresses => &["delivery_addresses"],
                 FieldGroup::OrganisationNumber => &["organisation_number"],
                 FieldGroup::VatNumber => &["vat_number"],

@@ -22,7 +22,7 @@ use shared::{
     Consistency,
     domain::{
         Code, CodeCase, EntityKind, EntityRef, ErpCodes, ErpId, FieldGroup, FieldGroups,
-        Fingerprint, Names, NaturalKey, NorceId, Resource,
+        Fingerprint, Names, NaturalKey, NorceAddresses, NorceId, Resource,
     },
     erp::{
         CompanyKey, Erp, ErpRecord, ToldCompany, changed_groups, company_hash, told_company,
@@ -923,7 +923,7 @@ impl Rules<'_> {
             ));
         }
         // What Norce requires of an insert (norce-api §3.4).
-        let fields = record.norce_fields();
+        let fields = record.norce_fields(&NorceAddresses::default());
         let is_complete = match fields.names {
             Some(Names::Customer { first, .. }) => first.is_some() && fields.email.is_some(),
             Some(Names::Company(_)) => fields.organisation_number.is_some(),

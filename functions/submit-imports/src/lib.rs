@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use shared::{
     domain::{
         Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, ImportLine,
-        ImportRequest, JobMessage, Names, NorceFields, NorceId, Scope,
+        ImportRequest, JobMessage, Names, NorceAddresses, NorceFields, NorceId, Scope,
     },
     erp::{Erp, ErpError, ErpRecord},
     http::Deadline,
@@ -48,7 +48,7 @@ const LEAST_TIME: Duration = Duration::from_secs(10);
 pub struct SubmitImports {
     /// Writes to Norce.
     pub norce: Arc<dyn NorceImports>,
-    /// Reads what a row must not take away.
+    /// Reads what a row must not take away: details of addresses, and relations.
     pub query: Arc<dyn NorceQuery>,
     /// Which lines went in which job.
     pub import_jobs: Arc<dyn ImportJobs>,
@@ -175,6 +175,17 @@ fn relations_of(
     line.id
         .and_then(|id| relations.remove(&id))
         .unwrap_or_default()
+}
+
+/// Something that a row must not take away could not be read.
+fn unread(what: &str, error: &NorceError) -> NotNow {
+    NotNow {
+        at_least: match error {
+            NorceError::RetryAfter { after, .. } => *after,
+            _ => None,
+        },
+        reason: format!("{what}: {error}"),
+    }
 }
 
 /// Why a batch was not submitted.
@@ -454,10 +465,17 @@ impl SubmitImports {
             .into_iter()
             .map(|record| (record.id.clone(), record.of_kind(batch.kind)))
             .collect();
+        let addresses = self.addresses(batch, shape, &records, deadline).await?;
         let mut rows = Vec::with_capacity(batch.lines.len());
         for line in std::mem::take(&mut batch.lines) {
             let record = line.record.as_ref().and_then(|id| records.get(id));
-            let values = record.map(ErpRecord::norce_fields);
+            let values = record.map(|record| {
+                let norces = line.id.and_then(|id| addresses.get(&id));
+                norces.map_or_else(
+                    || record.norce_fields(&NorceAddresses::default()),
+                    |norces| record.norce_fields(norces),
+                )
+            });
             match values {
                 Some(values) if !shape.insert || is_complete(batch.kind, &values) => {
                     batch.lines.push(line.clone());
@@ -498,13 +516,39 @@ impl SubmitImports {
             return Ok(HashMap::new());
         }
         let relations = self.query.relations(batch.scope, &customers, deadline);
-        relations.await.map_err(|error| NotNow {
-            at_least: match &error {
-                NorceError::RetryAfter { after, .. } => *after,
-                _ => None,
-            },
-            reason: error.to_string(),
-        })
+        relations
+            .await
+            .map_err(|error| unread("the relations in Norce cannot be read", &error))
+    }
+
+    /// The addresses that the entities of a batch have in Norce, where the rows set any: what a row leaves out of an address
+    /// Norce empties (norce-api §3.3), and the ERP does not have all of it.
+    async fn addresses(
+        &self,
+        batch: &ImportBatch,
+        shape: ImportShape,
+        records: &HashMap<ErpId, ErpRecord>,
+        deadline: Deadline,
+    ) -> Result<HashMap<NorceId, NorceAddresses>, NotNow> {
+        let sets_some = shape.fields.has(FieldGroup::InvoiceAddress)
+            || shape.fields.has(FieldGroup::DeliveryAddresses);
+        let has_record = |line: &&ImportLine| {
+            let record = line.record.as_ref();
+            record.is_some_and(|record| records.contains_key(record))
+        };
+        let lines = batch.lines.iter().filter(has_record);
+        let mut ids: Vec<NorceId> = lines.filter_map(|line| line.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if !sets_some || ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let addresses = self
+            .query
+            .addresses(batch.kind, batch.scope, &ids, deadline);
+        addresses
+            .await
+            .map_err(|error| unread("the addresses in Norce cannot be read", &error))
     }
 
     /// A customer that was forgotten since the line was queued is not sent anywhere any more (P12).

@@ -29,6 +29,8 @@ pub enum ShopField {
     City,
     /// State or county of the invoice address.
     Region,
+    /// Global Location Number of the invoice address.
+    Gln,
 }
 
 /// Some of them.
@@ -36,7 +38,7 @@ pub type ShopFields = BTreeSet<ShopField>;
 
 impl ShopField {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Email,
         Self::Phone,
         Self::Mobile,
@@ -47,6 +49,7 @@ impl ShopField {
         Self::PostalCode,
         Self::City,
         Self::Region,
+        Self::Gln,
     ];
 
     /// What it is, or what it is a part of.
@@ -58,7 +61,7 @@ impl ShopField {
             Self::Title => PartyField::Title,
             Self::OrganisationNumber => PartyField::OrganisationNumber,
             Self::VatNumber => PartyField::VatNumber,
-            Self::AddressLines | Self::PostalCode | Self::City | Self::Region => {
+            Self::AddressLines | Self::PostalCode | Self::City | Self::Region | Self::Gln => {
                 PartyField::Address
             }
         }

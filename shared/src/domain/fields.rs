@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Address, OrganisationNumber, Personal, VatNumber};
+use super::{NorceAddress, OrganisationNumber, Personal, VatNumber};
 
 /// Fields that belong together and have one owner, Norce or the ERP: what the ERP owns is never sent from Norce to
 /// the ERP, and the other way round.
@@ -213,9 +213,9 @@ pub struct NorceFields {
     /// [`FieldGroup::ContactDetails`]; of customers only.
     pub mobile: Option<Personal>,
     /// [`FieldGroup::InvoiceAddress`].
-    pub invoice_address: Option<Address>,
+    pub invoice_address: NorceAddress,
     /// [`FieldGroup::DeliveryAddresses`].
-    pub delivery_addresses: Vec<Address>,
+    pub delivery_addresses: Vec<NorceAddress>,
     /// [`FieldGroup::PriceLists`]: codes of price lists in Norce.
     pub price_lists: Vec<String>,
     /// [`FieldGroup::Active`].

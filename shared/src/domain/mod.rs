@@ -19,7 +19,9 @@ mod redaction;
 mod scrambled;
 mod shop;
 
-pub use address::{Address, CountryCode};
+pub use address::{
+    Address, AddressDetails, CountryCode, ErpDelivery, ErpDetail, NorceAddress, NorceAddresses,
+};
 pub use applications::{
     Application, Applications, InvalidApplications, InvalidRegisters, Registers, Shops,
     UnknownApplication,

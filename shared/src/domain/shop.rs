@@ -2,8 +2,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Address, ApplicationId, Code, CountryCode, EntityRef, OrganisationKey, OrganisationNumber,
-    Personal, VatNumber,
+    Address, AddressDetails, ApplicationId, Code, CountryCode, EntityRef, OrganisationKey,
+    OrganisationNumber, Personal, VatNumber,
 };
 
 /// A customer as Norce has it, read through Norce Query.
@@ -29,7 +29,9 @@ pub struct Customer {
     pub mobile: Option<Personal>,
     /// Invoice address.
     pub invoice_address: Option<Address>,
-    /// Delivery addresses.
+    /// The rest of the invoice address.
+    pub invoice_details: AddressDetails,
+    /// Delivery addresses, the primary one first.
     pub delivery_addresses: Vec<DeliveryAddress>,
     /// The companies that it is a contact of, active ones only.
     pub companies: Vec<CompanyRelation>,
@@ -76,8 +78,11 @@ impl Customer {
 pub struct DeliveryAddress {
     /// Norce's id.
     pub id: i64,
-    /// The address.
+    /// The postal parts.
     pub address: Address,
+    /// The rest.
+    #[serde(default, skip_serializing_if = "AddressDetails::is_empty")]
+    pub details: AddressDetails,
 }
 
 /// A customer's relation to a company.
@@ -128,7 +133,9 @@ pub struct Company {
     pub phone: Option<Personal>,
     /// Invoice address.
     pub invoice_address: Option<Address>,
-    /// Delivery addresses.
+    /// The rest of the invoice address.
+    pub invoice_details: AddressDetails,
+    /// Delivery addresses, the primary one first.
     pub delivery_addresses: Vec<DeliveryAddress>,
     /// Its contacts.
     pub contacts: Vec<EntityRef>,
@@ -210,6 +217,7 @@ mod tests {
             phone: None,
             mobile: None,
             invoice_address: None,
+            invoice_details: AddressDetails::default(),
             delivery_addresses: vec![],
             companies,
             accounts: vec![],

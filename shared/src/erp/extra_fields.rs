@@ -14,6 +14,8 @@ pub struct ExtraFields {
     pub price_list: Option<String>,
     /// The field with an organisation's number.
     pub organisation_number: Option<String>,
+    /// The field with the Global Location Number of the address. Of Business Central it is only read.
+    pub gln: Option<String>,
     /// Norce's code of a flag, and the field (yes or no) that decides about it.
     pub flags: BTreeMap<String, String>,
     /// Norce's code of an additional info, and the field with its text.
@@ -23,14 +25,14 @@ pub struct ExtraFields {
 /// A text names no fields.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "{0}; expected JSON like {{\"priceList\":\"customerPriceGroup\",\"organisationNumber\":\"registrationNumber\",\"flags\":{{\"<Norce's code>\":\"<field>\"}},\"additionalInfo\":{{\"<Norce's code>\":\"<field>\"}}}}"
+    "{0}; expected JSON like {{\"priceList\":\"customerPriceGroup\",\"organisationNumber\":\"registrationNumber\",\"gln\":\"gln\",\"flags\":{{\"<Norce's code>\":\"<field>\"}},\"additionalInfo\":{{\"<Norce's code>\":\"<field>\"}}}}"
 )]
 pub struct InvalidExtraFields(String);
 
 impl ExtraFields {
     /// The names of all fields.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let named = [&self.price_list, &self.organisation_number];
+        let named = [&self.price_list, &self.organisation_number, &self.gln];
         named
             .into_iter()
             .flatten()
@@ -65,12 +67,13 @@ mod tests {
 
     #[test]
     fn names_of_fields_are_read_and_nonsense_is_refused() {
-        let fields: ExtraFields = r#"{"priceList":"customerPriceGroup","flags":{"VIP":"isVip"}}"#
-            .parse()
-            .unwrap();
+        let fields: ExtraFields =
+            r#"{"priceList":"customerPriceGroup","gln":"gln","flags":{"VIP":"isVip"}}"#
+                .parse()
+                .unwrap();
         assert_eq!(
             fields.names().collect::<Vec<_>>(),
-            ["customerPriceGroup", "isVip"]
+            ["customerPriceGroup", "gln", "isVip"]
         );
         for nonsense in [
             "x",

@@ -20,7 +20,8 @@ use thiserror::Error;
 use crate::{
     domain::{
         Address, Code, CodeCase, CountryCode, DeliveryAddress, EmailKey, EntityKind, EntityRef,
-        FieldGroups, OrganisationKey, OrganisationNumber, Personal, ShopFields, VatNumber,
+        ErpDelivery, ErpDetail, FieldGroups, OrganisationKey, OrganisationNumber, Personal,
+        ShopFields, VatNumber,
     },
     http::Deadline,
 };
@@ -101,6 +102,10 @@ pub struct Party {
     /// Fields that an update empties, because the shop has; each is without a value here. It is no value itself.
     #[serde(skip)]
     pub emptied: ShopFields,
+    /// Global Location Number of the invoice address, where there is one and the ERP takes it
+    /// ([`Capabilities::location_numbers`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gln: Option<Personal>,
 }
 
 impl Party {
@@ -161,9 +166,9 @@ pub struct ErpRecord {
     pub image: ErpImage,
 }
 
-/// The fields of an ERP record as the server returned them: this is what is fingerprinted, because a server rewrites
-/// some of what it is sent (erp-apis §1.4). The order of the fields is part of the fingerprint.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The fields of an ERP record as the server returned them: these are fingerprinted group by group, because a server
+/// rewrites some of what it is sent (erp-apis §1.4).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ErpImage {
     /// Name.
     pub name: Option<Personal>,
@@ -181,8 +186,10 @@ pub struct ErpImage {
     pub organisation_number: Option<OrganisationNumber>,
     /// Address.
     pub address: Option<Address>,
+    /// GLN of the address.
+    pub gln: ErpDetail,
     /// Delivery addresses, where the ERP has them.
-    pub delivery_addresses: Vec<Address>,
+    pub delivery_addresses: Vec<ErpDelivery>,
     /// Codes of price lists, as Norce calls them.
     pub price_lists: Vec<String>,
     /// Norce's code of a flag, and whether it is set.
@@ -349,8 +356,10 @@ pub struct Capabilities {
     pub name: &'static str,
     /// Whether the organisation number has a field of its own.
     pub organisation_number: bool,
-    /// Whether delivery addresses can be written.
+    /// Whether delivery addresses can be written, each with the telephone of whoever receives the goods.
     pub delivery_addresses: bool,
+    /// Whether the Global Location Number of an address can be written, at least where the installation has a field for it.
+    pub location_numbers: bool,
     /// The groups of fields that can be read from it, and so be owned by it.
     pub readable: FieldGroups,
     /// How it compares codes.

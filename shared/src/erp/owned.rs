@@ -2,9 +2,11 @@
 
 use super::{CompanyKey, ErpRecord, NaturalKey, organisation_keys};
 use crate::domain::{
-    CountryCode, EmailKey, EntityKind, FieldGroup, FieldGroups, Fingerprint, FingerprintKey, Names,
-    NorceFields, NorceId, OrganisationKey, Personal, Resource,
+    Address, CountryCode, EmailKey, EntityKind, ErpDelivery, FieldGroup, FieldGroups, Fingerprint,
+    FingerprintKey, Names, NorceAddresses, NorceFields, NorceId, OrganisationKey, Personal,
+    Resource,
 };
+use serde::Serialize;
 
 /// As much of a group's keyed hash as is kept: 64 bits, so that a change goes unseen once in 10^19.
 const HASH_CHARS: usize = 16;
@@ -110,8 +112,14 @@ impl ErpRecord {
                 FieldGroup::ContactDetails => {
                     key.of(&[&image.email, &image.phone, &image.mobile])?
                 }
-                FieldGroup::InvoiceAddress => key.of(&image.address)?,
-                FieldGroup::DeliveryAddresses => key.of(&image.delivery_addresses)?,
+                FieldGroup::InvoiceAddress => match image.gln.value() {
+                    None => key.of(&image.address)?,
+                    Some(gln) => key.of(&(&image.address, gln))?,
+                },
+                FieldGroup::DeliveryAddresses => {
+                    let deliveries = image.delivery_addresses.iter();
+                    key.of(&deliveries.map(HashedDelivery::of).collect::<Vec<_>>())?
+                }
                 FieldGroup::Flags => key.of(&image.flags)?,
                 FieldGroup::AdditionalInfo => key.of(&image.additional_info)?,
             };
@@ -125,8 +133,9 @@ impl ErpRecord {
         Ok((!text.is_empty()).then(|| Fingerprint::from(text)))
     }
 
-    /// The values of an import, in Norce's terms.
-    pub fn norce_fields(&self) -> NorceFields {
+    /// The values of an import, in Norce's terms. `norces`: the addresses that the entity has in Norce now; an import that
+    /// sets none of them, or inserts the entity, needs none.
+    pub fn norce_fields(&self, norces: &NorceAddresses) -> NorceFields {
         let image = &self.image;
         NorceFields {
             names: image.name.as_ref().map(|name| match self.entity_kind() {
@@ -136,8 +145,8 @@ impl ErpRecord {
             email: image.email.clone(),
             phone: image.phone.clone(),
             mobile: image.mobile.clone(),
-            invoice_address: image.address.clone(),
-            delivery_addresses: image.delivery_addresses.clone(),
+            invoice_address: norces.invoice_over(image.address.as_ref(), &image.gln),
+            delivery_addresses: norces.deliveries_over(&image.delivery_addresses),
             price_lists: image.price_lists.clone(),
             active: !self.blocked,
             flags: image.flags.clone(),
@@ -147,6 +156,27 @@ impl ErpRecord {
                 .clone()
                 .or_else(|| image.vat_number.as_ref()?.organisation_number()),
             vat_number: image.vat_number.clone(),
+        }
+    }
+}
+
+/// A delivery address as it is hashed: the same as ever where the ERP has nothing but the postal parts.
+#[derive(Serialize)]
+struct HashedDelivery<'a> {
+    #[serde(flatten)]
+    address: &'a Address,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gln: Option<&'a Personal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<&'a Personal>,
+}
+
+impl<'a> HashedDelivery<'a> {
+    const fn of(delivery: &'a ErpDelivery) -> Self {
+        Self {
+            address: &delivery.address,
+            gln: delivery.gln.value(),
+            phone: delivery.phone.value(),
         }
     }
 }
@@ -281,7 +311,7 @@ fn split(name: &Personal) -> Names {
 mod tests {
     use super::*;
     use crate::{
-        domain::ErpId,
+        domain::{ErpDetail, ErpId},
         erp::{ErpImage, ErpRecord},
     };
 
@@ -357,6 +387,48 @@ mod tests {
         let key = FingerprintKey::new(b"k");
         let owns = FieldGroups::ERP_OWNS_BY_DEFAULT;
         assert_eq!(record().owned_fingerprint(owns, &key).unwrap(), None);
+    }
+
+    /// A change of what is hashed would tell Norce every address again.
+    #[test]
+    fn a_fingerprint_of_addresses_changes_for_records_with_a_gln_or_a_telephone_alone() {
+        let key = FingerprintKey::new(b"k");
+        let owns: FieldGroups = "invoice-address,delivery-addresses".parse().unwrap();
+        let address = || Address {
+            line1: Personal::parse("Storgatan 1"),
+            country: Some(CountryCode::SE),
+            ..Address::default()
+        };
+        let of = |gln: ErpDetail, [delivery_gln, phone]: [ErpDetail; 2]| {
+            let mut record = record();
+            record.image.address = Some(address());
+            record.image.gln = gln;
+            record.image.delivery_addresses = vec![ErpDelivery {
+                id: "7".to_owned(),
+                address: address(),
+                gln: delivery_gln,
+                phone,
+            }];
+            record.owned_fingerprint(owns, &key).unwrap().unwrap()
+        };
+        // As version 0.2.0 wrote it.
+        let part = |hash: Fingerprint| hash.as_str()[..HASH_CHARS].to_owned();
+        let before = Fingerprint::from(format!(
+            "invoice-address:{},delivery-addresses:{}",
+            part(key.of(&Some(address())).unwrap()),
+            part(key.of(&vec![address()]).unwrap()),
+        ));
+        let nothing = || [ErpDetail::NoField, ErpDetail::NoField];
+        let empty = || ErpDetail::Field(None);
+        let value = || ErpDetail::Field(Personal::parse("1"));
+        let changed =
+            |now: Fingerprint| changed_groups(Some(&before), Some(&now), owns).to_string();
+        assert_eq!(changed(of(ErpDetail::NoField, nothing())), "");
+        assert_eq!(changed(of(empty(), [empty(), empty()])), "");
+        assert_eq!(changed(of(value(), nothing())), "invoice-address");
+        for details in [[value(), empty()], [empty(), value()]] {
+            assert_eq!(changed(of(empty(), details)), "delivery-addresses");
+        }
     }
 
     #[test]

@@ -269,7 +269,8 @@ impl Options {
         self
     }
 
-    /// Marks fields and related rows that a server may not have: they can be [left out](Self::without).
+    /// Marks fields and related rows that a server may not have: they can be [left out](Self::without). A field of related
+    /// rows is `Relation/Field`.
     #[must_use]
     pub fn optionally(mut self, names: &[&'static str]) -> Self {
         self.optional.extend(names);
@@ -284,6 +285,11 @@ impl Options {
     /// The same without a field or related rows.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
+        if let Some((relation, field)) = name.split_once('/') {
+            for (_, options) in self.expand.iter_mut().filter(|(it, _)| *it == relation) {
+                options.select.retain(|selected| selected != field);
+            }
+        }
         self.select.retain(|field| field != name);
         self.expand.retain(|(relation, _)| *relation != name);
         self.optional.retain(|optional| *optional != name);

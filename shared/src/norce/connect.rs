@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Address, Applications, Code, CountryCode, EntityKind, FieldGroup, FieldGroups, Names,
+        Applications, Code, CountryCode, EntityKind, FieldGroup, FieldGroups, Names, NorceAddress,
         NorceId, OrganisationNumber, Personal, Scope, UnknownApplication, VatNumber, redact,
     },
     http::{Deadline, Safety},
@@ -242,7 +242,8 @@ struct RoleRow<'a> {
     is_active: bool,
 }
 
-/// Norce keeps an address whole: what the ERP's lacks is written as empty.
+/// Norce keeps an address whole: what the ERP's lacks is written as empty. `IsPrimary` that is left out changes nothing
+/// (norce-api §3.3).
 #[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct AddressRow<'a> {
@@ -254,6 +255,12 @@ struct AddressRow<'a> {
     region: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     country_code: Option<CountryCode>,
+    gln: &'a str,
+    shipping_phone_number: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_primary: Option<bool>,
 }
 
 /// `Type` of a customer (norce-api §3.5).
@@ -266,7 +273,7 @@ fn text(value: Option<&Personal>) -> &str {
 }
 
 impl<'a> AddressRow<'a> {
-    fn of(address: &'a Address) -> Self {
+    fn of(NorceAddress { address, details }: &'a NorceAddress) -> Self {
         Self {
             care_of: text(address.care_of.as_ref()),
             address_line1: text(address.line1.as_ref()),
@@ -275,6 +282,10 @@ impl<'a> AddressRow<'a> {
             city: text(address.city.as_ref()),
             region: text(address.region.as_ref()),
             country_code: address.country,
+            gln: text(details.gln.as_ref()),
+            shipping_phone_number: text(details.phone.as_ref()),
+            code: details.code.as_ref().map(Personal::expose),
+            is_primary: details.primary,
         }
     }
 }
@@ -463,8 +474,7 @@ fn row_of<'a>(
         row.cell_phone_number = customer.then(|| text(values.mobile.as_ref()));
     }
     if has(FieldGroup::InvoiceAddress) {
-        let address = values.invoice_address.as_ref();
-        row.invoice_address = Some(address.map(AddressRow::of).unwrap_or_default());
+        row.invoice_address = Some(AddressRow::of(&values.invoice_address));
     }
     if has(FieldGroup::DeliveryAddresses) {
         let addresses = values.delivery_addresses.iter();
@@ -918,7 +928,7 @@ mod tests {
         x-stormconnect-header: {"AccountId":77,"CustomerFieldsThatAreSet":["Code","FirstName","MiddleName","LastName","EmailAddress","PhoneNumber","CellPhoneNumber","InvoiceAddress","PriceLists","IsActive","AdditionalInfo","Companies","Accounts"],"CompanyFieldsThatAreSet":["Id"],"AccountFieldsThatAreSet":["StatusCreateOnly","RolesCreateOnly"]}
         authorization: Bearer [token] 1
 
-        [{"Type":2,"Code":"C00005","EmailAddress":"a@b.se","PhoneNumber":"","CellPhoneNumber":"","IsActive":false,"InvoiceAddress":{"CareOf":"","AddressLine1":"","AddressLine2":"","ZipCode":"","City":"","Region":""},"PriceLists":[{"Code":"VIP","IsExclusive":true}],"AdditionalInfo":[{"Code":"segment","Value":"GOLD"}],"IsCompanyListDelta":true,"Companies":[{"Id":8,"IsPrimary":true}],"Accounts":[{"ApplicationKey":"01010101-0101-0101-0101-010101010101","LoginName":"a@b.se","Status":"Active","Roles":[{"Code":"B2C","IsActive":true}]},{"ApplicationKey":"02020202-0202-0202-0202-020202020202","LoginName":"a@b.se","Status":"Active","Roles":[{"Code":"B2C","IsActive":true}]}]}]
+        [{"Type":2,"Code":"C00005","EmailAddress":"a@b.se","PhoneNumber":"","CellPhoneNumber":"","IsActive":false,"InvoiceAddress":{"CareOf":"","AddressLine1":"","AddressLine2":"","ZipCode":"","City":"","Region":"","Gln":"","ShippingPhoneNumber":""},"PriceLists":[{"Code":"VIP","IsExclusive":true}],"AdditionalInfo":[{"Code":"segment","Value":"GOLD"}],"IsCompanyListDelta":true,"Companies":[{"Id":8,"IsPrimary":true}],"Accounts":[{"ApplicationKey":"01010101-0101-0101-0101-010101010101","LoginName":"a@b.se","Status":"Active","Roles":[{"Code":"B2C","IsActive":true}]},{"ApplicationKey":"02020202-0202-0202-0202-020202020202","LoginName":"a@b.se","Status":"Active","Roles":[{"Code":"B2C","IsActive":true}]}]}]
         "#);
     }
 

@@ -71,6 +71,26 @@ pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
+/// [`text`] for a field of which not even the type is documented; `None` for anything else.
+pub(super) fn optional_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(text(&value).map(Cow::into_owned))
+}
+
+/// A yes or no of which not even the type is documented, as a boolean, a number or a text; `None` for anything else.
+pub(super) fn optional_bool<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<bool>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Bool(value) => Some(value),
+        Value::Number(number) => number.as_i64().map(|number| number != 0),
+        Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
+        _ => None,
+    })
+}
+
 /// A field by its name in any case; `null` is no field.
 pub(super) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields
@@ -97,6 +117,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_field_of_an_unknown_type_is_read_as_far_as_it_can_be_and_is_never_an_error() {
+        for (value, text, truth) in [
+            (json!(true), None, Some(true)),
+            (json!("True"), Some("True"), Some(true)),
+            (json!(0), Some("0"), Some(false)),
+            (json!(" D-1 "), Some("D-1"), None),
+            (json!(""), None, None),
+            (json!([1]), None, None),
+            (Value::Null, None, None),
+        ] {
+            assert_eq!(optional_text(&value).unwrap().as_deref(), text, "{value}");
+            assert_eq!(optional_bool(&value).unwrap(), truth, "{value}");
+        }
+    }
 
     #[test]
     fn an_id_is_a_number_or_a_text_and_nothing_else() {

@@ -25,8 +25,8 @@ pub use error::NorceError;
 use crate::{
     domain::{
         ApplicationId, Code, Company, Customer, EmailKey, EntityKind, EntityRef, FieldGroups,
-        ImportLine, NaturalKey, NorceFields, NorceId, Order, OrderKey, OrderParty, OrganisationKey,
-        Scope,
+        ImportLine, NaturalKey, NorceAddresses, NorceFields, NorceId, Order, OrderKey, OrderParty,
+        OrganisationKey, Scope,
     },
     http::Deadline,
 };
@@ -101,6 +101,17 @@ pub trait NorceQuery: Send + Sync {
         customers: &[NorceId],
         deadline: Deadline,
     ) -> Result<Vec<NorceId>, NorceError>;
+
+    /// The addresses that these entities have in Norce now, of the configured types alone, in one request for up to
+    /// [`LOOKED_UP_AT_ONCE`] where Norce takes filters of that length. What Norce does not have is missing from the answer,
+    /// and so are the details that this tenant's Query does not show (norce-api §5.2).
+    async fn addresses(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        ids: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<HashMap<NorceId, NorceAddresses>, NorceError>;
 
     /// Every customer or company that has one of these codes or one of these natural keys, in as few requests as Norce
     /// lets it be: one for up to [`LOOKED_UP_AT_ONCE`] where it takes filters of that length.

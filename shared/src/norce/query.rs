@@ -33,8 +33,9 @@ use self::{
     countries::Countries,
     metadata::Metadata,
     rows::{
-        AddressRow, Addresses, ApplicationRow, ChangedRow, CodeRow, CompanyRow, CountryRow,
-        CustomerRow, EmailRow, FoundRow, IdRow, LoginsRow, OrderRow, Related, RelationsRow,
+        AddressRow, Addresses, AddressesRow, ApplicationRow, ChangedRow, CodeRow, CompanyRow,
+        CountryRow, CustomerRow, EmailRow, FoundRow, IdRow, LoginsRow, OrderRow, Related,
+        RelationsRow,
     },
 };
 use super::{
@@ -44,8 +45,8 @@ use super::{
 use crate::{
     domain::{
         ApplicationId, Code, CodeCase, Company, CountryCode, Customer, DeliveryAddress, EmailKey,
-        EntityKind, EntityRef, NaturalKey, NorceId, Order, OrderKey, OrderParty, OrganisationKey,
-        OrganisationNumber, Registers, Scope, Shops, VatNumber,
+        EntityKind, EntityRef, NaturalKey, NorceAddresses, NorceId, Order, OrderKey, OrderParty,
+        OrganisationKey, OrganisationNumber, Registers, Scope, Shops, VatNumber,
     },
     http::{
         Deadline,
@@ -61,13 +62,15 @@ const APPLICATIONS: &str = "Core/Applications";
 const COUNTRIES: &str = "Core/Countries";
 
 /// Each kind of rows that is read, with the set that it is read from.
-fn rows_that_are_read() -> [(&'static str, Options); 10] {
+fn rows_that_are_read() -> [(&'static str, Options); 12] {
     [
         (CUSTOMERS, CustomerRow::options()),
         (CUSTOMERS, FoundRow::options(EntityKind::Customer)),
         (CUSTOMERS, ChangedRow::options(EntityKind::Customer)),
         (CUSTOMERS, RelationsRow::options()),
         (CUSTOMERS, LoginsRow::options()),
+        (CUSTOMERS, AddressesRow::options(EntityKind::Customer)),
+        (COMPANIES, AddressesRow::options(EntityKind::Company)),
         (COMPANIES, CompanyRow::options()),
         (COMPANIES, FoundRow::options(EntityKind::Company)),
         (COMPANIES, ChangedRow::options(EntityKind::Company)),
@@ -604,30 +607,32 @@ impl QueryClient {
             .find(|row| self.belongs(entity.scope, application_of(row))))
     }
 
-    /// The ISO code of a country; `None` where Norce lists none.
-    async fn addresses(
+    /// The addresses of a customer or company by what they are for.
+    async fn read_addresses(
         &self,
         rows: &[AddressRow],
         deadline: Deadline,
     ) -> Result<Addresses, NorceError> {
-        let mut addresses = Addresses {
-            invoice: None,
-            deliveries: Vec::new(),
-        };
+        let mut addresses = Addresses::default();
         if let Some(row) = rows::invoice_address(rows, self.address_types.invoice) {
             let country = self.country(row.country_id, deadline).await?;
             addresses.invoice = row.read(country);
+            addresses.invoice_details = row.details();
         }
         for row in rows::delivery_addresses(rows, self.address_types.delivery) {
             let country = self.country(row.country_id, deadline).await?;
             if let Some(address) = row.read(country) {
-                let id = row.id;
-                addresses.deliveries.push(DeliveryAddress { id, address });
+                addresses.deliveries.push(DeliveryAddress {
+                    id: row.id,
+                    address,
+                    details: row.details(),
+                });
             }
         }
         Ok(addresses)
     }
 
+    /// The ISO code of a country; `None` where Norce lists none.
     async fn country(
         &self,
         id: Option<i64>,
@@ -683,7 +688,7 @@ impl NorceQuery for QueryClient {
         let Some(row) = row else {
             return Ok(None);
         };
-        let addresses = self.addresses(&row.addresses, deadline).await?;
+        let addresses = self.read_addresses(&row.addresses, deadline).await?;
         let related = self.related(entity.scope, row.related(), deadline).await?;
         row.read(entity, addresses, &related).map(Some)
     }
@@ -705,7 +710,7 @@ impl NorceQuery for QueryClient {
         let Some(row) = row else {
             return Ok(None);
         };
-        let addresses = self.addresses(&row.addresses, deadline).await?;
+        let addresses = self.read_addresses(&row.addresses, deadline).await?;
         let related = self.related(entity.scope, row.related(), deadline).await?;
         row.read(entity, addresses, &related).map(Some)
     }
@@ -912,6 +917,37 @@ impl NorceQuery for QueryClient {
             .await?;
         let others = rows.into_iter().filter(LoginsRow::has_another_login);
         others.map(|row| row.id()).collect()
+    }
+
+    async fn addresses(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        ids: &[NorceId],
+        deadline: Deadline,
+    ) -> Result<HashMap<NorceId, NorceAddresses>, NorceError> {
+        let options = AddressesRow::options(kind);
+        let rows: Vec<AddressesRow> = self
+            .rows_by_id(kind, scope, &options, ids, deadline)
+            .await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in rows {
+            if !self.belongs(scope, row.application_id) {
+                continue;
+            }
+            let mut addresses = NorceAddresses::default();
+            let types = self.address_types;
+            if let Some(row) = rows::of_type(&row.addresses, types.invoice).first() {
+                let country = self.country(row.country_id, deadline).await?;
+                addresses.invoice = Some(row.whole(country));
+            }
+            for row in rows::of_type(&row.addresses, types.delivery) {
+                let country = self.country(row.country_id, deadline).await?;
+                addresses.deliveries.push(row.whole(country));
+            }
+            found.insert(row.id(kind)?, addresses);
+        }
+        Ok(found)
     }
 
     async fn look_up(

@@ -89,13 +89,14 @@ pub(super) const CUSTOMER: &[Field] = &[
     read_only("lastModifiedDateTime", Kind::DateTime),
 ];
 
-/// Customers with the fields of a merchant's own API page. Price group: Code[10], registration number: Text[50]
+/// Customers with the fields of a merchant's own API page. Price group: Code[10], registration number: Text[50], GLN: Code[13]
 /// (erp-apis §1.3); the other two are made up.
 static EXTENDED_CUSTOMER: LazyLock<Vec<Field>> = LazyLock::new(|| {
     let mut fields = CUSTOMER.to_vec();
     fields.extend([
         field("customerPriceGroup", Kind::Code(10)),
         field("registrationNumber", Kind::Text(50)),
+        field("gln", Kind::Code(13)),
         field("isVip", Kind::Boolean),
         field("segmentCode", Kind::Code(20)),
     ]);

@@ -110,8 +110,8 @@ pub struct CompanySettings {
     pub contact_numbers: NumberSeries,
     /// Marketing Setup "Bus. Rel. Code for Customers": a new customer gets a contact as well (erp-apis §1.3).
     pub contact_for_new_customer: bool,
-    /// The merchant's own API page, which adds four fields to those of a customer: `customerPriceGroup`,
-    /// `registrationNumber`, `isVip` and `segmentCode` (erp-apis §1.3). Made once, when the company is.
+    /// The merchant's own API page, which adds five fields to those of a customer: `customerPriceGroup`,
+    /// `registrationNumber`, `gln`, `isVip` and `segmentCode` (erp-apis §1.3). Made once, when the company is.
     pub extended_customers: bool,
 }
 

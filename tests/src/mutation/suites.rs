@@ -15,6 +15,7 @@ const REACH: &[(&str, &[&str])] = &[
             "merges",
             "scrambled",
             "first_binding",
+            "addresses",
             "key_index",
             "identity",
             "orders",
@@ -25,7 +26,7 @@ const REACH: &[(&str, &[&str])] = &[
     ),
     (
         "functions/submit-imports/",
-        &["promises", "passes", "metrics", "hops"],
+        &["addresses", "promises", "passes", "metrics", "hops"],
     ),
     (
         "functions/poll-jobs/",

@@ -315,8 +315,7 @@ pub(super) struct CompanyIdentifier {
     pub(super) is_primary: Option<bool>,
 }
 
-/// `Address` (norce-api §3.5). `Gln`, `ShippingPhoneNumber`, `Code`, `IsPrimary` and `IsValidated` are taken, but
-/// Query's known properties do not show them.
+/// `Address` (norce-api §3.5). `IsValidated` is taken, and Query's known properties do not show it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase", default)]
 pub(super) struct AddressRow {
@@ -331,8 +330,7 @@ pub(super) struct AddressRow {
     pub(super) country_code: Option<String>,
     pub(super) gln: Option<String>,
     pub(super) shipping_phone_number: Option<String>,
-    #[serde(rename = "IsPrimary")]
-    _is_primary: Option<bool>,
+    pub(super) is_primary: Option<bool>,
     pub(super) code: Option<String>,
     #[serde(rename = "IsValidated")]
     _is_validated: Option<bool>,

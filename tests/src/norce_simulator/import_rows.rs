@@ -657,19 +657,8 @@ impl Importer<'_> {
         match (row, position) {
             (Some(row), Some(position)) => {
                 let before = &details.addresses[position];
-                let mut after = Address {
-                    id: before.id,
-                    created: before.created,
-                    created_by: before.created_by,
-                    updated: before.updated,
-                    updated_by: before.updated_by,
-                    ..self.address(row, owner, INVOICE_ADDRESS)?
-                };
-                if after != *before {
-                    after.updated = Some(self.now);
-                    after.updated_by = Some(self.header.account_id);
-                    details.addresses[position] = after;
-                }
+                let after = self.address(row, owner, INVOICE_ADDRESS)?;
+                details.addresses[position] = self.over(before, after, row);
             }
             (Some(row), None) => {
                 let mut address = self.address(row, owner, INVOICE_ADDRESS)?;
@@ -684,8 +673,9 @@ impl Importer<'_> {
         Ok(())
     }
 
-    /// Replaces the delivery addresses; one that stays as it is keeps its id. That the list is replaced rather than
-    /// merged is an assumption.
+    /// Replaces the delivery addresses; one that stays as it is keeps its id, and so does the one whose `Code` the row names.
+    /// Of every other one nothing is kept. That the list is replaced rather than merged, and what an address is known again
+    /// by, are assumptions (norce-api §3.3).
     fn delivery_addresses(
         &mut self,
         details: &mut Details,
@@ -700,25 +690,33 @@ impl Importer<'_> {
             .collect();
         for row in rows {
             let mut address = self.address(row, owner, DELIVERY_ADDRESS)?;
-            let same = details.addresses.iter().find(|before| {
-                let stamped = Address {
-                    id: before.id,
-                    created: before.created,
-                    created_by: before.created_by,
-                    updated: before.updated,
-                    updated_by: before.updated_by,
-                    ..address.clone()
-                };
-                stamped == **before
-            });
+            let before = || {
+                let before = details.addresses.iter();
+                before.filter(|before| before.type_id == DELIVERY_ADDRESS)
+            };
+            let same = match text(&row.code) {
+                Some(code) => before().find(|before| before.code.as_deref() == Some(code)),
+                None => before().find(|before| self.over(before, address.clone(), row) == **before),
+            };
             match same {
-                Some(same) => address = same.clone(),
+                Some(same) => address = self.over(same, address, row),
                 None => address.id = self.register.next_id(),
             }
             addresses.push(address);
         }
         details.addresses = addresses;
         Ok(())
+    }
+
+    /// An address that was there `before`, with what a row says now. `IsPrimary` null changes nothing (norce-api §3.3).
+    fn over(&self, before: &Address, after: Address, row: &AddressRow) -> Address {
+        let mut after = stamped_as(before, &after);
+        after.is_primary = row.is_primary.unwrap_or(before.is_primary);
+        if after != *before {
+            after.updated = Some(self.now);
+            after.updated_by = Some(self.header.account_id);
+        }
+        after
     }
 
     fn address(&self, row: &AddressRow, owner: i64, type_id: i64) -> Result<Address, Refusal> {
@@ -746,15 +744,15 @@ impl Importer<'_> {
         put(&mut address.zip_code, &row.zip_code, SHORT, "ZipCode")?;
         put(&mut address.city, &row.city, SHORT, "City")?;
         put(&mut address.region, &row.region, SHORT, "Region")?;
-        let mut unseen = None;
-        put(&mut unseen, &row.gln, SHORT, "Gln")?;
+        put(&mut address.gln, &row.gln, SHORT, "Gln")?;
         put(
-            &mut unseen,
+            &mut address.shipping_phone_number,
             &row.shipping_phone_number,
             SHORT,
             "ShippingPhoneNumber",
         )?;
-        put(&mut unseen, &row.code, SHORT, "Code")?;
+        put(&mut address.code, &row.code, SHORT, "Code")?;
+        address.is_primary = row.is_primary.unwrap_or_default();
         if let Some(code) = text(&row.country_code) {
             let country = self.register.country_by_code(code);
             address.country_id =
@@ -952,6 +950,18 @@ fn put(
     }
     target.clone_from(value);
     Ok(())
+}
+
+/// An address under the id and the times of another one.
+fn stamped_as(before: &Address, address: &Address) -> Address {
+    Address {
+        id: before.id,
+        created: before.created,
+        created_by: before.created_by,
+        updated: before.updated,
+        updated_by: before.updated_by,
+        ..address.clone()
+    }
 }
 
 fn keep(record: &mut CompanyRecord, name: &str, value: Option<Value>) {

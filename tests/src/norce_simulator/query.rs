@@ -194,13 +194,7 @@ impl Reader<'_> {
         of: EntityType,
         mut names: impl Iterator<Item = &'t str>,
     ) -> Result<(), String> {
-        let kind = format!("{of:?}");
-        let lacks = |name: &&str| {
-            self.settings
-                .query_lacks
-                .contains(&(kind.as_str(), name.trim()))
-        };
-        match names.find(lacks) {
+        match names.find(|name| lacks(self.settings, of, name)) {
             Some(name) => Err(no_property(name, of)),
             None => Ok(()),
         }
@@ -277,6 +271,12 @@ fn split(text: &str, separator: char) -> Result<Vec<&str>, String> {
         parts.push(&text[start..]);
     }
     Ok(parts)
+}
+
+/// Whether this tenant's type lacks the property.
+fn lacks(settings: &Settings, of: EntityType, name: &str) -> bool {
+    let lacking = &settings.query_lacks;
+    !lacking.is_empty() && lacking.contains(&(format!("{of:?}").as_str(), name.trim()))
 }
 
 fn no_property(name: &str, of: EntityType) -> String {
@@ -544,13 +544,17 @@ fn model(
             .as_ref()
             .is_none_or(|select| select.contains(&index));
         if selected {
+            let name = of.name_of(property);
+            if lacks(settings, of, name) {
+                continue;
+            }
             let value = match row.value(index) {
                 Scalar::Integer(number) if settings.query_integers_as_text => {
                     number.to_string().into()
                 }
                 value => value.to_json(),
             };
-            model.insert(of.name_of(property).to_owned(), value);
+            model.insert(name.to_owned(), value);
         }
     }
     for (navigation, nested) in &options.expand {

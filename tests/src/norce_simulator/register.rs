@@ -217,7 +217,8 @@ entity! {
 
 entity! {
     /// An address of a customer or a company (norce-api §5.2: `CustomerAddress`; a company's has the same shape by
-    /// analogy). The country is an id here and an ISO code on import.
+    /// analogy). The country is an id here and an ISO code on import. That Query has `Gln`, `ShippingPhoneNumber`, `Code` and
+    /// `IsPrimary` under their names of the import is inferred; `query_lacks` takes them away.
     Address {
         "Id" id: i64,
         "OwnerId" owner_id: i64,
@@ -229,6 +230,10 @@ entity! {
         "City" city: Option<String>,
         "Region" region: Option<String>,
         "CountryId" country_id: Option<i64>,
+        "Gln" gln: Option<String>,
+        "ShippingPhoneNumber" shipping_phone_number: Option<String>,
+        "Code" code: Option<String>,
+        "IsPrimary" is_primary: bool,
         "Created" created: DateTime<Utc>,
         "CreatedBy" created_by: i64,
         "Updated" updated: Option<DateTime<Utc>>,

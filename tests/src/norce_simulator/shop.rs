@@ -33,6 +33,14 @@ pub struct NewAddress {
     pub region: Option<String>,
     /// ISO code; one that is not registered leaves the address without a country.
     pub country_code: Option<String>,
+    /// Global Location Number.
+    pub gln: Option<String>,
+    /// Telephone of whoever receives the goods.
+    pub shipping_phone: Option<String>,
+    /// Id of the address that is none of Norce's own.
+    pub code: Option<String>,
+    /// The first choice among the addresses.
+    pub is_primary: bool,
 }
 
 /// A customer as it comes to life in the shop.
@@ -175,6 +183,7 @@ impl Blank {
                 &mut address.care_of,
                 &mut address.address_line1,
                 &mut address.address_line2,
+                &mut address.shipping_phone_number,
             ] {
                 field.clone_from(&text);
             }
@@ -690,6 +699,10 @@ fn addresses(
             country_id: new
                 .country_code
                 .and_then(|code| register.country_by_code(&code)),
+            gln: new.gln,
+            shipping_phone_number: new.shipping_phone,
+            code: new.code,
+            is_primary: new.is_primary,
             created: now,
             created_by: SHOP_USER,
             client_id: Some(register.client_id),

@@ -288,6 +288,7 @@ fn person(email: &str) -> Party {
         address: None,
         delivery_addresses: None,
         emptied: ShopFields::new(),
+        gln: None,
     }
 }
 
@@ -687,6 +688,7 @@ fn value(image: &ErpImage, field: ShopField) -> Option<String> {
         ShopField::PostalCode => text(address.and_then(|it| it.postal_code.as_ref())),
         ShopField::City => text(address.and_then(|it| it.city.as_ref())),
         ShopField::Region => text(address.and_then(|it| it.region.as_ref())),
+        ShopField::Gln => text(image.gln.value()),
     }
 }
 
@@ -708,6 +710,7 @@ fn without(field: ShopField, party: &Party) -> Party {
         ShopField::PostalCode => address.postal_code = None,
         ShopField::City => address.city = None,
         ShopField::Region => address.region = None,
+        ShopField::Gln => party.gln = None,
     }
     party.address = Some(address);
     party
@@ -730,6 +733,7 @@ pub(crate) async fn what_the_shop_empties_is_emptied_and_nothing_else(subject: &
             email: Personal::parse(email.as_str()),
             phone: Personal::parse("08-123 45 67"),
             address: Some(address.clone()),
+            gln: Personal::parse("7300000000001"),
             ..party
         };
         let numbers = ["5560360793", "5560125790", "5561234567", "5567037485"];
@@ -1277,7 +1281,8 @@ pub(crate) async fn what_is_readable_comes_when_it_is_asked_for(subject: &Subjec
                 FieldGroup::InvoiceAddress => image.address == party.address,
                 FieldGroup::DeliveryAddresses => {
                     let city = Personal::parse("Ystad");
-                    image.delivery_addresses.iter().any(|it| it.city == city)
+                    let mut deliveries = image.delivery_addresses.iter();
+                    deliveries.any(|delivery| delivery.address.city == city)
                 }
                 FieldGroup::Active => person.blocked && !colleague.blocked,
                 FieldGroup::CompanyRelations => colleague.company.is_some(),

@@ -6,9 +6,9 @@ use std::{
 
 use shared::{
     domain::{
-        Application, ApplicationId, Applications, CountryCode, EmailKey, EntityKind, EntityRef,
-        FieldGroup, FieldGroups, ImportLine, Names, NorceFields, NorceId, OrderKey, OrderParty,
-        OrganisationNumber, Personal, Registers, Scope, Shops, VatNumber,
+        AddressDetails, Application, ApplicationId, Applications, CountryCode, EmailKey,
+        EntityKind, EntityRef, FieldGroup, FieldGroups, ImportLine, Names, NorceFields, NorceId,
+        OrderKey, OrderParty, OrganisationNumber, Personal, Registers, Scope, Shops, VatNumber,
     },
     http::{Deadline, HttpClient, RetryPolicy, Transport},
     norce::{
@@ -119,12 +119,22 @@ impl Shop {
                 line1: Some("Storgatan 1".to_owned()),
                 city: Some("Stockholm".to_owned()),
                 country_code: Some("SE".to_owned()),
+                gln: Some("7300000000001".to_owned()),
                 ..NewAddress::default()
             }),
-            delivery_addresses: vec![NewAddress {
-                city: Some("Elsewhere".to_owned()),
-                ..NewAddress::default()
-            }],
+            delivery_addresses: vec![
+                NewAddress {
+                    city: Some("Elsewhere".to_owned()),
+                    ..NewAddress::default()
+                },
+                NewAddress {
+                    city: Some("Malmö".to_owned()),
+                    shipping_phone: Some("040-1".to_owned()),
+                    code: Some("D-1".to_owned()),
+                    is_primary: true,
+                    ..NewAddress::default()
+                },
+            ],
             ..NewCustomer::default()
         })
     }
@@ -196,6 +206,30 @@ async fn customers_and_companies_are_read_with_what_belongs_to_them() {
     let address = read.invoice_address.unwrap();
     assert_eq!(address.city, Personal::parse("Stockholm"));
     assert_eq!(address.country, Some(CountryCode::SE));
+    let details = |gln: &str, phone: &str, code: &str, primary| AddressDetails {
+        gln: Personal::parse(gln),
+        phone: Personal::parse(phone),
+        code: Personal::parse(code),
+        primary: Some(primary),
+    };
+    let invoice = details("7300000000001", "", "", false);
+    assert_eq!(read.invoice_details, invoice);
+    let deliveries = read.delivery_addresses.into_iter();
+    let deliveries: Vec<_> = deliveries
+        .map(|delivery| (delivery.address.city, delivery.details))
+        .collect();
+    let primary = (Personal::parse("Malmö"), details("", "040-1", "D-1", true));
+    let other = (Personal::parse("Elsewhere"), details("", "", "", false));
+    assert_eq!(deliveries, [primary.clone(), other.clone()]);
+    // For an import: by the types that they have, the oldest first.
+    let (kind, scope) = (EntityKind::Customer, Scope::Client);
+    let ids = [id(anna)];
+    let found = shop.query.addresses(kind, scope, &ids, minute());
+    let found = found.await.unwrap().remove(&id(anna)).unwrap();
+    assert_eq!(found.invoice.unwrap().details, invoice);
+    let deliveries = found.deliveries.into_iter();
+    let deliveries: Vec<_> = deliveries.map(|it| (it.address.city, it.details)).collect();
+    assert_eq!(deliveries, [other, primary]);
     assert_eq!(
         (read.active, read.forgotten, read.code),
         (true, false, None)
@@ -356,6 +390,14 @@ async fn p14_codes_reach_the_application_that_they_belong_to() {
         Some("C7".parse().unwrap())
     );
     assert_eq!(read(other).await, Ok(None));
+    let ids = [id(company)];
+    for (scope, expected) in [(own, vec![id(company)]), (other, vec![])] {
+        let addresses = shop
+            .query
+            .addresses(EntityKind::Company, scope, &ids, minute());
+        let found: Vec<NorceId> = addresses.await.unwrap().into_keys().collect();
+        assert_eq!(found, expected, "{scope}");
+    }
     let party = numbered("5560360793");
     let find = |scope| shop.query.companies_of_party(scope, &party, minute());
     let expected = EntityRef::company(own, id(company));

@@ -25,8 +25,8 @@ use register::{Partners, is_write};
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        Address, CountryCode, DeliveryAddress, EntityRef, FieldGroup, FieldGroups, NorceId,
-        OrganisationNumber, Personal, Scope, ShopFields, VatNumber,
+        Address, AddressDetails, CountryCode, DeliveryAddress, EntityRef, ErpDetail, FieldGroup,
+        FieldGroups, NorceId, OrganisationNumber, Personal, Scope, ShopFields, VatNumber,
     },
     erp::{
         CreateOutcome, Erp, ErpRecord, ExtraFields, IdempotencyKey, Listing, NaturalKey, Party,
@@ -46,6 +46,9 @@ static SHARED: OnceCell<Option<Shared>> = OnceCell::const_new();
 /// More than the tests need.
 const COMPANIES: usize = 30;
 
+/// What [`make_gln_field`] makes.
+const GLN_FIELD: &str = "x_gln";
+
 /// A server, and companies in it that no test has had.
 struct Shared {
     server: Arc<Server>,
@@ -56,6 +59,7 @@ impl Shared {
     async fn start() -> Option<Self> {
         let server = server().await?;
         let companies = Mutex::new(companies(&server).await);
+        make_gln_field(&server).await;
         Some(Self { server, companies })
     }
 
@@ -133,6 +137,20 @@ async fn companies(server: &Server) -> Vec<NonZeroU32> {
     made
 }
 
+/// The field of a database that has a GLN under another name: Odoo's own comes with a module that brings the whole
+/// accounting. Before the first test, because a new field locks all partners.
+async fn make_gln_field(server: &Server) {
+    let partners = json!({ "domain": [["model", "=", "res.partner"]], "fields": ["id"] });
+    let partners = server.call("ir.model", "search_read", partners).await;
+    let field = json!({ "vals_list": [{
+        "model_id": partners.unwrap()[0]["id"], "name": GLN_FIELD, "field_description": "GLN", "ttype": "char",
+    }] });
+    server
+        .call("ir.model.fields", "create", field)
+        .await
+        .unwrap();
+}
+
 fn adapter(settings: OdooSettings) -> Odoo {
     Odoo::new(settings, Arc::new(ReqwestTransport::new().unwrap())).unwrap()
 }
@@ -161,6 +179,7 @@ fn person(email: &str) -> Party {
         address: None,
         delivery_addresses: None,
         emptied: ShopFields::new(),
+        gln: None,
     }
 }
 
@@ -242,7 +261,7 @@ async fn price_lists_and_delivery_addresses_are_read(server: &Server) {
         .image
         .delivery_addresses
         .iter()
-        .map(|it| it.city.clone())
+        .map(|it| it.address.city.clone())
         .collect();
     assert_eq!(cities, [Personal::parse("Malmö")]);
     // The address is a partner, and nobody's contact.
@@ -390,6 +409,7 @@ async fn delivery_addresses_follow_the_shop(server: &Server) {
                 .map(|(id, street, country)| DeliveryAddress {
                     id: *id,
                     address: address(street, *country),
+                    details: AddressDetails::default(),
                 })
                 .collect(),
         ),
@@ -466,6 +486,127 @@ async fn delivery_addresses_follow_the_shop(server: &Server) {
         partner[0]["street"], "Storgatan 1",
         "the invoice address is another"
     );
+}
+
+/// The GLN where the database has a field for it, and the telephone of a delivery address, in both directions.
+async fn the_details_of_addresses_are_written_and_read(server: &Server) {
+    let with_gln = |field: &str| {
+        adapter(OdooSettings {
+            extra_fields: json!({ "gln": field }).to_string().parse().unwrap(),
+            ..settings(server)
+        })
+    };
+    let erp = with_gln(GLN_FIELD);
+    let address = |street: &str| Address {
+        line1: Personal::parse(street),
+        city: Personal::parse("Malmö"),
+        ..Address::default()
+    };
+    let delivery = |id, street: &str, gln: &str, phone: &str| DeliveryAddress {
+        id,
+        address: address(street),
+        details: AddressDetails {
+            gln: Personal::parse(gln),
+            phone: Personal::parse(phone),
+            ..AddressDetails::default()
+        },
+    };
+    let party = |gln: &str, deliveries: Vec<DeliveryAddress>| Party {
+        kind: PartyKind::Company,
+        address: Some(address("Storgatan 1")),
+        delivery_addresses: Some(deliveries),
+        gln: Personal::parse(gln),
+        ..person("details@example.com")
+    };
+    let first = || {
+        party(
+            "7300000000001",
+            vec![delivery(1, "Lagret 1", "7300000000002", "040-1")],
+        )
+    };
+    let mut seen = created(&erp, &without_code(900_060), &first()).await;
+    assert_eq!(
+        seen.image.gln,
+        ErpDetail::Field(Personal::parse("7300000000001"))
+    );
+    let id: i64 = seen.id.id.parse().unwrap();
+    let by_hand = json!({ "vals_list": [
+        { "parent_id": id, "type": "delivery", "street": "Hamnen 2", "city": "Malmö", "phone": "040-9" }
+    ] });
+    server.call("res.partner", "create", by_hand).await.unwrap();
+    // As Odoo itself has them: the partner, and its delivery addresses by street.
+    let held = async || {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let of_partner = json!(["|", ["id", "=", id], ["parent_id", "=", id]]);
+        let fields = ["street", GLN_FIELD, "phone"];
+        let rows = server.partners(of_partner, &fields).await.unwrap();
+        let mut rows: Vec<[String; 3]> = rows
+            .iter()
+            .map(|row| fields.map(|field| text(&row[field])))
+            .collect();
+        rows.sort();
+        rows.concat().join(" ")
+    };
+    let hand = "Hamnen 2  040-9";
+    // Another telephone makes no second address of one that was made by hand. What the shop does not know is left alone.
+    let second = party(
+        "",
+        vec![
+            delivery(1, "Lagret 1", "", "040-2"),
+            delivery(2, "Hamnen 2", "7300000000003", "040-3"),
+        ],
+    );
+    let invoice = "Storgatan 1 7300000000001 ";
+    for (party, writes, lager) in [
+        (first(), true, "Lagret 1 7300000000002 040-1"),
+        (first(), false, "Lagret 1 7300000000002 040-1"),
+        (second.clone(), true, "Lagret 1 7300000000002 040-2"),
+        (second, false, "Lagret 1 7300000000002 040-2"),
+    ] {
+        seen = erp.get(&seen.id, soon()).await.unwrap().unwrap();
+        match erp.update(&seen, &party, soon()).await.unwrap() {
+            UpdateOutcome::Updated(_) => assert!(writes, "{lager}"),
+            UpdateOutcome::Unchanged(_) => assert!(!writes, "{lager}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(held().await, [hand, lager, invoice].join(" "));
+    }
+    let groups = FieldGroups::of(&[FieldGroup::InvoiceAddress, FieldGroup::DeliveryAddresses]);
+    let read = async |erp: &Odoo| {
+        let read = erp.get_many(&[seen.id.clone()], groups, soon()).await;
+        let image = read.unwrap().remove(0).image;
+        let deliveries = image.delivery_addresses.into_iter();
+        let deliveries: Vec<_> = deliveries.map(|it| (it.gln, it.phone)).collect();
+        (image.gln, deliveries)
+    };
+    let field = |text: &str| ErpDetail::Field(Personal::parse(text));
+    let phones = [field("040-9"), field("040-2")];
+    let [by_hand, lager] = phones.clone();
+    let expected = vec![(field(""), by_hand), (field("7300000000002"), lager)];
+    assert_eq!(read(&erp).await, (field("7300000000001"), expected));
+
+    // A database without Odoo's own field, and one that lacks a field that is configured.
+    let plain = adapter(settings(server));
+    let without = phones.map(|phone| (ErpDetail::NoField, phone)).to_vec();
+    assert_eq!(read(&plain).await, (ErpDetail::NoField, without));
+    let seen = plain.get(&seen.id, soon()).await.unwrap().unwrap();
+    let other = party(
+        "7300000000009",
+        vec![delivery(1, "Lagret 1", "7300000000009", "")],
+    );
+    let outcome = plain.update(&seen, &other, soon()).await.unwrap();
+    assert!(
+        matches!(outcome, UpdateOutcome::Unchanged(_)),
+        "{outcome:?}"
+    );
+    let refused = with_gln("x_no_such_field").get(&seen.id, soon()).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("no field `x_no_such_field`: correct `gln` in ErpExtraFields"),
+        "{refused}"
+    );
+    let corrected = with_gln(GLN_FIELD).get(&seen.id, soon()).await;
+    assert!(matches!(corrected, Ok(Some(_))), "{corrected:?}");
 }
 
 /// P14: applications with a company of Odoo each see neither the other's partners nor those that belong to none.
@@ -594,6 +735,13 @@ mod where_odoo_runs {
     #[test]
     fn delivery_addresses_follow_the_shop() {
         with_odoo(async |odoo| super::delivery_addresses_follow_the_shop(&odoo.server).await);
+    }
+
+    #[test]
+    fn the_details_of_addresses_are_written_and_read() {
+        with_odoo(async |odoo| {
+            super::the_details_of_addresses_are_written_and_read(&odoo.server).await
+        });
     }
 
     #[test]

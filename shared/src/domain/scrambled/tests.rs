@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{DeliveryAddress, EntityRef, NorceId, Scope};
+use crate::domain::{AddressDetails, DeliveryAddress, EntityRef, NorceId, Scope};
 
 /// The identifying fields of a customer: first and last name, e-mail address, telephone, first line of the address.
 type Fields = [&'static str; 5];
@@ -20,6 +20,7 @@ fn customer([first, last, email, phone, line1]: Fields) -> Customer {
         phone: Personal::parse(phone),
         mobile: None,
         invoice_address: Some(address),
+        invoice_details: AddressDetails::default(),
         delivery_addresses: vec![],
         companies: vec![],
         accounts: vec![],
@@ -176,7 +177,11 @@ fn every_identifying_field_keeps_a_customer_from_looking_scrambled_and_no_other_
                 ..customer([""; 5])
             },
             Customer {
-                delivery_addresses: vec![DeliveryAddress { id: 1, address }],
+                delivery_addresses: vec![DeliveryAddress {
+                    id: 1,
+                    address,
+                    details: AddressDetails::default(),
+                }],
                 ..customer([""; 5])
             },
         ]

@@ -65,7 +65,7 @@ impl Fields {
                 // Fields that such a record does not have.
                 (ShopField::Title, Resource::Customer)
                 | (ShopField::VatNumber, Resource::Contact)
-                | (ShopField::OrganisationNumber, _) => &[],
+                | (ShopField::OrganisationNumber | ShopField::Gln, _) => &[],
             };
             for Field { name, .. } in names {
                 if fields.get(name).is_none() {

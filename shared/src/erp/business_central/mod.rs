@@ -177,6 +177,8 @@ impl BusinessCentral {
         Ok(Self {
             capabilities: Capabilities {
                 delivery_addresses: false,
+                // No page of the standard API has one (erp-apis §1.3).
+                location_numbers: false,
                 code_case: CodeCase::Ignored,
                 name: "Business Central",
                 organisation_number: false,

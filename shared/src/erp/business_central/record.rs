@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::fields::addresses;
 use crate::{
     domain::{
-        Address, Code, EmailKey, FieldGroup, FieldGroups, OrganisationKey, OrganisationNumber,
-        Personal, VatNumber,
+        Address, Code, EmailKey, ErpDetail, FieldGroup, FieldGroups, OrganisationKey,
+        OrganisationNumber, Personal, VatNumber,
     },
     erp::{
         CompanyKey, ErpError, ErpId, ErpImage, ErpRecord, ExtraFields, NaturalKey, PartyKind,
@@ -169,6 +169,7 @@ impl ExtendedRow {
         };
         let price_list = names.price_list.as_ref().map(text).transpose()?.flatten();
         let number = names.organisation_number.as_ref().map(text).transpose()?;
+        let gln = names.gln.as_ref().map(text).transpose()?;
         let mut flags = Vec::with_capacity(names.flags.len());
         for (code, field) in &names.flags {
             match self.extra.get(field) {
@@ -188,6 +189,7 @@ impl ExtendedRow {
         image.organisation_number = number
             .flatten()
             .and_then(|number| OrganisationNumber::parse(number.expose()));
+        image.gln = gln.map_or(ErpDetail::NoField, ErpDetail::Field);
         image.flags = flags;
         image.additional_info = additional_info;
         Ok(record)
@@ -382,6 +384,7 @@ impl Row {
                 title: personal(self.job_title),
                 vat_number,
                 organisation_number: None,
+                gln: ErpDetail::NoField,
                 delivery_addresses: Vec::new(),
                 price_lists: Vec::new(),
                 flags: Vec::new(),

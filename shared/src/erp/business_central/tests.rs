@@ -176,6 +176,7 @@ fn person() -> Party {
         }),
         delivery_addresses: None,
         emptied: ShopFields::new(),
+        gln: None,
     }
 }
 
@@ -1065,6 +1066,7 @@ prop_compose! {
             }),
             delivery_addresses: None,
             emptied: ShopFields::new(),
+            gln: None,
         }
     }
 }

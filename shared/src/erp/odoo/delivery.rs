@@ -40,6 +40,10 @@ impl DeliveryChanges {
     }
 }
 
+/// What is read of the child partner of a delivery address.
+pub(super) const DELIVERY: FieldGroups =
+    FieldGroups::of(&[FieldGroup::ContactDetails, FieldGroup::InvoiceAddress]);
+
 /// `delivery_57_9001`: the name of our external id of a delivery address, by Odoo's id of the partner and Norce's of the
 /// address.
 fn external_name(partner: i64, address: i64) -> String {
@@ -58,17 +62,28 @@ impl Odoo {
             json!(["parent_id", "=", partner]),
             json!(["type", "=", "delivery"]),
         ];
-        let groups = FieldGroups::of(&[FieldGroup::InvoiceAddress]);
-        let children = self.rows(domain, groups, MOST_ROWS, deadline).await?;
+        let children = self.rows(domain, DELIVERY, MOST_ROWS, deadline).await?;
         let mut ours = self.external_names(&children, deadline).await?;
         let addresses = wanted.iter().map(|wanted| &wanted.address);
         let countries = self.country_ids(addresses, deadline).await?;
+        let gln_field = self.gln_field(deadline).await?;
         let mut changes = DeliveryChanges::default();
-        for DeliveryAddress { id, address } in wanted {
+        for DeliveryAddress {
+            id,
+            address,
+            details,
+        } in wanted
+        {
             let fields = address_fields(address, |code| countries.get(&code).copied());
             let name = external_name(partner, *id);
+            // Norce's code of the address has no place here: `ref` of a partner is the code of a customer, and an address that
+            // had one would be another holder of it.
+            let phone = details.phone.as_ref().map(|phone| ("phone", phone));
+            let gln = gln_field.zip(details.gln.as_ref());
+            let details = phone.into_iter().chain(gln);
+            let details = details.map(|(field, value)| (field.to_owned(), json!(value.expose())));
             if let Some(child) = ours.remove(&name) {
-                let mut differing = child.changes_to(&fields);
+                let mut differing = child.changes_to(&fields.into_iter().chain(details).collect());
                 if !child.is_active() {
                     differing.insert("active".to_owned(), json!(true));
                 }
@@ -79,7 +94,9 @@ impl Odoo {
                 .iter()
                 .any(|child| child.is_active() && child.changes_to(&fields).is_empty())
             {
-                changes.new.push((name, fields));
+                changes
+                    .new
+                    .push((name, fields.into_iter().chain(details).collect()));
             }
         }
         // Norce has them no more. An archived partner stays in the documents that name it.
@@ -135,19 +152,25 @@ impl Odoo {
         if changes.new.is_empty() {
             return Ok(());
         }
+        let gln = self.gln_field(deadline).await?;
+        let details = || std::iter::once("phone").chain(gln);
+        let fields = || {
+            let postal = COLUMNS.into_iter();
+            postal.chain(details().map(|field| (field, field)))
+        };
         let mut columns = vec!["id", "parent_id/.id", "type"];
-        columns.extend(COLUMNS.map(|(_, column)| column));
+        columns.extend(fields().map(|(_, column)| column));
         let company = self.company.map(|company| company.to_string());
         if company.is_some() {
             columns.push("company_id/.id");
         }
-        let rows = changes.new.iter().map(|(name, fields)| {
+        let rows = changes.new.iter().map(|(name, values)| {
             let mut row = vec![
                 json!(format!("{MODULE}.{name}")),
                 json!(partner.to_string()),
                 json!("delivery"),
             ];
-            row.extend(COLUMNS.map(|(field, _)| match fields.get(field) {
+            row.extend(fields().map(|(field, _)| match values.get(field) {
                 Some(Value::Number(id)) => json!(id.to_string()),
                 Some(value) => value.clone(),
                 None => json!(""),

@@ -27,7 +27,7 @@ use url::Url;
 
 use self::{
     client::{Client, Unsettled},
-    delivery::DeliveryChanges,
+    delivery::{DELIVERY, DeliveryChanges},
     record::{Known, Names, Row, TIME, WHOLE, fields, wanted},
 };
 use super::{
@@ -59,6 +59,8 @@ const MOST_ROWS: usize = 65_536;
 const VALUES_IN_A_REQUEST: usize = 100;
 /// The module of our external ids.
 const MODULE: &str = "norce";
+/// The field of a partner with its Global Location Number; Odoo's module `account_add_gln` has it (erp-apis §2.4).
+const GLN_FIELD: &str = "global_location_number";
 /// The code of a record that is made without a pattern and without a sequence.
 const DEFAULT_PATTERN: &str = "{kind}{id}";
 
@@ -78,7 +80,8 @@ pub struct OdooSettings {
     pub code_field: String,
     /// The code of an `ir.sequence` that new codes are drawn from.
     pub code_sequence: Option<String>,
-    /// `priceList`: `specific_property_product_pricelist`, where price lists are switched on.
+    /// `priceList`: `specific_property_product_pricelist`, where price lists are switched on. `gln`: where the GLN is in
+    /// another field than Odoo's own.
     pub extra_fields: ExtraFields,
 }
 
@@ -97,6 +100,8 @@ pub struct Odoo {
     code_sequence: Option<String>,
     capabilities: Capabilities,
     countries: OnceCell<HashMap<i64, CountryCode>>,
+    /// The field with the GLN; `None`: this database has none.
+    gln_field: OnceCell<Option<String>>,
 }
 
 impl fmt::Debug for Odoo {
@@ -167,6 +172,7 @@ impl Odoo {
             client: Client::new(settings, transport)?,
             capabilities: Capabilities {
                 delivery_addresses: true,
+                location_numbers: true,
                 // A text of PostgreSQL.
                 code_case: CodeCase::Exact,
                 name: "Odoo",
@@ -178,6 +184,7 @@ impl Odoo {
                 create_settles_after: SETTLES_AFTER,
             },
             countries: OnceCell::new(),
+            gln_field: OnceCell::new(),
         })
     }
 
@@ -192,9 +199,13 @@ impl Odoo {
         if let Some(company) = self.company {
             domain.push(json!(["company_id", "=", company]));
         }
+        let gln = match groups.has(FieldGroup::InvoiceAddress) {
+            true => self.gln_field(deadline).await?,
+            false => None,
+        };
         let arguments = json!({
             "domain": domain,
-            "fields": fields(&self.names, groups),
+            "fields": fields(&self.names, gln, groups),
             "order": "id",
             "limit": limit,
             // Without it archived partners would look as if they were not there (erp-apis §2.4).
@@ -264,6 +275,7 @@ impl Odoo {
         let mut known = Known::default();
         if groups.has(FieldGroup::InvoiceAddress) || groups.has(FieldGroup::DeliveryAddresses) {
             known.countries = self.countries(deadline).await?.clone();
+            known.gln = self.gln_field(deadline).await?.map(str::to_owned);
         }
         if groups.has(FieldGroup::DeliveryAddresses) {
             let ids: Vec<i64> = rows.iter().filter_map(Row::id).collect();
@@ -272,12 +284,12 @@ impl Odoo {
                 json!(["type", "=", "delivery"]),
                 json!(["active", "=", true]),
             ];
-            let groups = FieldGroups::of(&[FieldGroup::InvoiceAddress]);
-            for row in self.rows(domain, groups, MOST_ROWS, deadline).await? {
-                if let (Some(parent), Some(address)) =
-                    (row.reference("parent_id"), row.address(&known))
+            let rows = self.rows(domain, DELIVERY, MOST_ROWS, deadline).await?;
+            for row in rows {
+                if let (Some(parent), Some(delivery)) =
+                    (row.reference("parent_id"), row.delivery(&known))
                 {
-                    known.deliveries.entry(parent).or_default().push(address);
+                    known.deliveries.entry(parent).or_default().push(delivery);
                 }
             }
         }
@@ -318,13 +330,41 @@ impl Odoo {
             .await
     }
 
+    /// The field with the GLN of a partner, where this database has one: a module may bring it.
+    async fn gln_field(&self, deadline: Deadline) -> Result<Option<&str>, ErpError> {
+        let field = self.gln_field.get_or_try_init(|| async {
+            let configured = self.names.gln.as_deref();
+            let field = configured.unwrap_or(GLN_FIELD);
+            let arguments = json!({ "allfields": [field], "attributes": ["type"] });
+            let fields: Map<String, Value> = self
+                .client
+                .read("res.partner", "fields_get", &arguments, deadline)
+                .await?;
+            if fields.contains_key(field) {
+                return Ok(Some(field.to_owned()));
+            }
+            if configured.is_none() {
+                return Ok(None);
+            }
+            Err(ErpError::Refused {
+                field: Some("gln"),
+                code: "no such field".to_owned(),
+                message: format!(
+                    "partners of this database have no field `{field}`: correct `gln` in ErpExtraFields, or make the field in Odoo"
+                ),
+            })
+        });
+        Ok(field.await?.as_deref())
+    }
+
     async fn wanted(
         &self,
         party: &Party,
         deadline: Deadline,
     ) -> Result<Map<String, Value>, ErpError> {
         let countries = self.country_ids(party.address.iter(), deadline).await?;
-        Ok(wanted(party, |code| countries.get(&code).copied()))
+        let gln = self.gln_field(deadline).await?;
+        Ok(wanted(party, gln, |code| countries.get(&code).copied()))
     }
 
     /// Odoo's ids of the countries of some addresses; nothing is asked where none has a country.

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::OdooSettings;
 use crate::{
     domain::{
-        Address, CountryCode, EmailKey, FieldGroup, FieldGroups, OrganisationKey,
-        OrganisationNumber, Personal, ShopField, VatNumber,
+        Address, CountryCode, EmailKey, ErpDelivery, ErpDetail, FieldGroup, FieldGroups,
+        OrganisationKey, OrganisationNumber, Personal, ShopField, VatNumber,
     },
     erp::{
         CompanyKey, ErpId, ErpImage, ErpRecord, NaturalKey, Party, PartyKind, Resource, Unusable,
@@ -49,8 +49,12 @@ const PERSONAL: &[&str] = &[
     "company_registry",
 ];
 
-/// The fields that are read.
-pub(super) fn fields(settings: &Names, groups: FieldGroups) -> Vec<&str> {
+/// The fields that are read. `gln`: the field with the GLN, where this database has one.
+pub(super) fn fields<'a>(
+    settings: &'a Names,
+    gln: Option<&'a str>,
+    groups: FieldGroups,
+) -> Vec<&'a str> {
     let mut fields = LISTED.to_vec();
     fields.push(&settings.code);
     if groups.has(FieldGroup::Names) {
@@ -61,6 +65,7 @@ pub(super) fn fields(settings: &Names, groups: FieldGroups) -> Vec<&str> {
     }
     if groups.has(FieldGroup::InvoiceAddress) {
         fields.extend(ADDRESS);
+        fields.extend(gln);
     }
     if let (true, Some(field)) = (groups.has(FieldGroup::PriceLists), &settings.price_list) {
         fields.push(field);
@@ -82,6 +87,8 @@ pub(super) struct Names {
     pub(super) code: String,
     /// The price list's, where there are any.
     pub(super) price_list: Option<String>,
+    /// The GLN's, where it is configured.
+    pub(super) gln: Option<String>,
 }
 
 impl Names {
@@ -89,6 +96,7 @@ impl Names {
         Self {
             code: settings.code_field.clone(),
             price_list: settings.extra_fields.price_list.clone(),
+            gln: settings.extra_fields.gln.clone(),
         }
     }
 }
@@ -100,8 +108,10 @@ pub(super) struct Known {
     pub(super) countries: HashMap<i64, CountryCode>,
     /// The names of price lists by their ids.
     pub(super) price_lists: HashMap<i64, String>,
+    /// The field with the GLN, where this database has one and it was read.
+    pub(super) gln: Option<String>,
     /// Delivery addresses of partners by their ids.
-    pub(super) deliveries: HashMap<i64, Vec<Address>>,
+    pub(super) deliveries: HashMap<i64, Vec<ErpDelivery>>,
 }
 
 /// A partner as it comes. Personal data: there is no `Debug`.
@@ -206,6 +216,22 @@ impl Row {
         (!address.is_empty()).then_some(address)
     }
 
+    /// The GLN of its address.
+    pub(super) fn gln(&self, known: &Known) -> ErpDetail {
+        let gln = known.gln.as_deref().map(|field| self.personal(field));
+        gln.map_or(ErpDetail::NoField, ErpDetail::Field)
+    }
+
+    /// A child partner as a delivery address, if there is any postal part in it.
+    pub(super) fn delivery(&self, known: &Known) -> Option<ErpDelivery> {
+        Some(ErpDelivery {
+            id: self.id()?.to_string(),
+            address: self.address(known)?,
+            gln: self.gln(known),
+            phone: ErpDetail::Field(self.personal("phone")),
+        })
+    }
+
     /// The partner in neutral terms, or why it cannot be used.
     pub(super) fn into_usable(
         self,
@@ -254,6 +280,7 @@ impl Row {
                     .text("company_registry")
                     .and_then(OrganisationNumber::parse),
                 address: self.address(known),
+                gln: self.gln(known),
                 delivery_addresses: known
                     .deliveries
                     .get(&number(self.id())?)
@@ -307,6 +334,7 @@ fn acceptable_vat_number(party: &Party) -> Option<VatNumber> {
 /// organisation's, and writes it there and to everybody else of the organisation (`res.partner._fields_sync`).
 pub(super) fn wanted(
     party: &Party,
+    gln: Option<&str>,
     country: impl Fn(CountryCode) -> Option<i64>,
 ) -> Map<String, Value> {
     let mut fields = Map::new();
@@ -333,6 +361,9 @@ pub(super) fn wanted(
             if let Some(number) = acceptable_vat_number(party) {
                 put("vat", number.expose());
             }
+            if let (Some(field), Some(gln)) = (gln, &party.gln) {
+                put(field, gln.expose());
+            }
             if let Some(address) = &party.address {
                 let mut address_fields = address_fields(address, country);
                 address_fields.retain(|field, _| is_known(address, field));
@@ -341,7 +372,7 @@ pub(super) fn wanted(
         }
     }
     for emptied in &party.emptied {
-        for field in fields_of(*emptied, &party.kind) {
+        for field in fields_of(*emptied, &party.kind, gln.as_slice()) {
             fields.entry(*field).or_insert_with(|| json!(""));
         }
     }
@@ -349,7 +380,7 @@ pub(super) fn wanted(
 }
 
 /// The fields of a partner in which a value of the shop's stands.
-const fn fields_of(field: ShopField, kind: &PartyKind) -> &'static [&'static str] {
+const fn fields_of<'a>(field: ShopField, kind: &PartyKind, gln: &'a [&'a str]) -> &'a [&'a str] {
     match (field, kind) {
         (ShopField::Email, _) => &["email"],
         // One number stands for the other.
@@ -362,6 +393,7 @@ const fn fields_of(field: ShopField, kind: &PartyKind) -> &'static [&'static str
         (ShopField::AddressLines, _) => &["street", "street2"],
         (ShopField::PostalCode, _) => &["zip"],
         (ShopField::City, _) => &["city"],
+        (ShopField::Gln, _) => gln,
     }
 }
 
@@ -481,8 +513,9 @@ mod tests {
                     address: Some(address.clone()),
                     delivery_addresses: None,
                     emptied: ShopFields::new(),
+                    gln: None,
                 };
-                let mut fields = wanted(&party, |_| Some(196));
+                let mut fields = wanted(&party, None, |_| Some(196));
                 fields.remove("name");
                 let sent: Vec<&String> = fields.keys().collect();
                 assert_eq!(sent, expected);

@@ -11,9 +11,10 @@ use uuid::Uuid;
 use super::ListedApplication;
 use crate::{
     domain::{
-        Account, Address, ApplicationId, Code, Company, CompanyRelation, CountryCode, Customer,
-        DeliveryAddress, EmailKey, EntityKind, EntityRef, Flag, NaturalKey, NorceId, Order,
-        OrderKey, OrderParty, OrganisationKey, OrganisationNumber, Personal, Scope, VatNumber,
+        Account, Address, AddressDetails, ApplicationId, Code, Company, CompanyRelation,
+        CountryCode, Customer, DeliveryAddress, EmailKey, EntityKind, EntityRef, Flag, NaturalKey,
+        NorceAddress, NorceId, Order, OrderKey, OrderParty, OrganisationKey, OrganisationNumber,
+        Personal, Scope, VatNumber,
     },
     http::odata::Options,
     norce::{ChangedEntity, Found, NorceError, Relation, lenient},
@@ -98,20 +99,7 @@ impl CustomerRow {
                 "Account",
                 Options::new().select(&["ApplicationId", "LoginName", "StatusId"]),
             )
-            .expand(
-                "Addresses",
-                Options::new().select(&[
-                    "Id",
-                    "TypeId",
-                    "CareOf",
-                    "AddressLine1",
-                    "AddressLine2",
-                    "ZipCode",
-                    "City",
-                    "Region",
-                    "CountryId",
-                ]),
-            )
+            .expand("Addresses", AddressRow::options(EntityKind::Customer))
             .expand(
                 "Companies",
                 // A relation has no state of its own that is documented; its company's is what there is.
@@ -129,6 +117,7 @@ impl CustomerRow {
                 "Account",
                 "Flags",
             ])
+            .optionally(AddressRow::OPTIONAL)
     }
 
     pub(super) fn read(
@@ -161,6 +150,7 @@ impl CustomerRow {
             phone: personal(self.phone_number),
             mobile: personal(self.cell_phone_number),
             invoice_address: addresses.invoice,
+            invoice_details: addresses.invoice_details,
             delivery_addresses: addresses.deliveries,
             companies,
             accounts: accounts
@@ -373,9 +363,8 @@ impl CompanyRow {
                 "IsActive",
                 "ApplicationId",
             ])
-            // The fields of a company's addresses and flags are not documented: naming one that is not there would
-            // fail the whole call.
-            .expand("Addresses", Options::new())
+            // The fields of a company's flags are not documented: naming one that is not there would fail the whole call.
+            .expand("Addresses", AddressRow::options(EntityKind::Company))
             .expand("Customers", Options::new().select(&["CustomerId"]))
             .expand("Flags", Options::new())
             .optionally(&["Addresses", "Flags"])
@@ -405,6 +394,7 @@ impl CompanyRow {
             email: personal(self.email_address),
             phone: personal(self.phone_number),
             invoice_address: addresses.invoice,
+            invoice_details: addresses.invoice_details,
             delivery_addresses: addresses.deliveries,
             contacts,
             flags: self.flags.iter().filter_map(FlagRow::read).collect(),
@@ -435,9 +425,66 @@ pub(super) struct AddressRow {
     region: Option<String>,
     #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(super) country_id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    gln: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    shipping_phone_number: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    code: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_bool")]
+    is_primary: Option<bool>,
 }
 
 impl AddressRow {
+    /// What an import has and the seen part of Query's page of addresses has not (norce-api §5.2).
+    const OPTIONAL: &[&str] = &[
+        "Addresses/Gln",
+        "Addresses/ShippingPhoneNumber",
+        "Addresses/Code",
+        "Addresses/IsPrimary",
+    ];
+
+    fn options(kind: EntityKind) -> Options {
+        match kind {
+            EntityKind::Customer => Options::new().select(&[
+                "Id",
+                "TypeId",
+                "CareOf",
+                "AddressLine1",
+                "AddressLine2",
+                "ZipCode",
+                "City",
+                "Region",
+                "CountryId",
+                "Gln",
+                "ShippingPhoneNumber",
+                "Code",
+                "IsPrimary",
+            ]),
+            // The fields of a company's addresses are not documented: every one of them comes along.
+            EntityKind::Company => Options::new(),
+        }
+    }
+
+    /// What it has besides the postal parts.
+    pub(super) fn details(&self) -> AddressDetails {
+        let text = |text: &Option<String>| text.as_ref().and_then(Personal::parse);
+        AddressDetails {
+            gln: text(&self.gln),
+            phone: text(&self.shipping_phone_number),
+            code: text(&self.code),
+            primary: self.is_primary,
+        }
+    }
+
+    /// All of it, also where there is no postal part.
+    pub(super) fn whole(&self, country: Option<CountryCode>) -> NorceAddress {
+        NorceAddress {
+            address: self.read(country).unwrap_or_default(),
+            details: self.details(),
+        }
+    }
+
     pub(super) fn read(&self, country: Option<CountryCode>) -> Option<Address> {
         let part = |text: &Option<String>| text.as_ref().and_then(Personal::parse);
         let address = Address {
@@ -454,16 +501,25 @@ impl AddressRow {
 }
 
 /// The addresses of a customer or company by what they are for.
+#[derive(Default)]
 pub(super) struct Addresses {
     pub(super) invoice: Option<Address>,
+    pub(super) invoice_details: AddressDetails,
     pub(super) deliveries: Vec<DeliveryAddress>,
 }
 
-/// The delivery addresses, the oldest first, so that the order in which Norce lists them does not matter.
+/// The addresses of a type, the oldest first, so that the order in which Norce lists them does not matter.
+pub(super) fn of_type(addresses: &[AddressRow], type_id: i64) -> Vec<&AddressRow> {
+    let of_type = |address: &&AddressRow| address.type_id == Some(type_id);
+    let mut addresses: Vec<&AddressRow> = addresses.iter().filter(of_type).collect();
+    addresses.sort_by_key(|address| address.id);
+    addresses
+}
+
+/// The delivery addresses, the primary one first and then the oldest.
 pub(super) fn delivery_addresses(addresses: &[AddressRow], delivery: i64) -> Vec<&AddressRow> {
-    let of_type = |address: &&AddressRow| address.type_id == Some(delivery);
-    let mut deliveries: Vec<&AddressRow> = addresses.iter().filter(of_type).collect();
-    deliveries.sort_by_key(|address| address.id);
+    let mut deliveries = of_type(addresses, delivery);
+    deliveries.sort_by_key(|address| address.is_primary != Some(true));
     deliveries
 }
 
@@ -646,6 +702,34 @@ impl CodeRow {
             EntityKind::Company => self.company_code,
         };
         Ok((id, code(text, EntityRef { kind, scope, id })?))
+    }
+}
+
+/// A customer or company with its addresses alone.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AddressesRow {
+    #[serde(deserialize_with = "lenient::id")]
+    id: i64,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
+    pub(super) application_id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::list")]
+    pub(super) addresses: Vec<AddressRow>,
+}
+
+impl AddressesRow {
+    pub(super) fn options(kind: EntityKind) -> Options {
+        let options = Options::new()
+            .select(&["Id", "ApplicationId"])
+            .expand("Addresses", AddressRow::options(kind));
+        match kind {
+            EntityKind::Customer => options.optionally(AddressRow::OPTIONAL),
+            EntityKind::Company => options.optionally(&["Addresses"]),
+        }
+    }
+
+    pub(super) fn id(&self, kind: EntityKind) -> Result<NorceId, NorceError> {
+        norce_id(self.id, kind)
     }
 }
 

@@ -123,7 +123,7 @@ async fn a_customer_comes_with_its_companies_addresses_account_and_flags() {
     GET https://shop.example/commerce/query/2.0/Customers/Customers
       $select=Id,CustomerCode,FirstName,MiddleName,LastName,Title,EmailAddress,PhoneNumber,CellPhoneNumber,IsActive,IsForgotten,StoppedDate,ReplacementCustomerId,LastOrderDate,ApplicationId
       $filter=Id eq 5
-      $expand=Account($select=ApplicationId,LoginName,StatusId),Addresses($select=Id,TypeId,CareOf,AddressLine1,AddressLine2,ZipCode,City,Region,CountryId),Companies($select=CompanyId,IsPrimary;$expand=Company($select=Id,IsActive)),Flags($select=FlagId,IsActive)
+      $expand=Account($select=ApplicationId,LoginName,StatusId),Addresses($select=Id,TypeId,CareOf,AddressLine1,AddressLine2,ZipCode,City,Region,CountryId,Gln,ShippingPhoneNumber,Code,IsPrimary),Companies($select=CompanyId,IsPrimary;$expand=Company($select=Id,IsActive)),Flags($select=FlagId,IsActive)
     application-id: 1
     accept: application/json
     authorization: Bearer [token] 1
