@@ -199,6 +199,9 @@ impl Deployment {
             // Nothing outlives the sandbox anyway.
             ("TableDeletionPolicy", "Delete".to_owned()),
         ]);
+        if !erp.extra_fields.is_empty() {
+            parameters.insert("ErpExtraFields", erp.extra_fields.to_owned());
+        }
         if let Some((username, password)) = remotes.orders {
             let orders = json!({ "username": username, "password": password });
             let arn = secret(&config, &name("orders"), &orders).await?;

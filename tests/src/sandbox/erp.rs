@@ -53,6 +53,8 @@ pub(super) struct Remote {
     pub(super) secret: Value,
     /// `ErpCompany`, for applications that have none of their own; empty where none is needed.
     pub(super) company: String,
+    /// `ErpExtraFields`.
+    pub(super) extra_fields: &'static str,
 }
 
 /// What an ERP can tell of somebody, in words that every ERP has.
@@ -210,6 +212,14 @@ pub(super) trait Erp: Send + Sync {
 
     /// A person at the ERP gives a customer another code.
     async fn rename(&self, company: &str, record: &Record, code: &str) -> Result<(), SandboxError>;
+
+    /// A person at the ERP gives a customer a price list; `false`: this ERP is set up without price lists.
+    async fn give_price_list(
+        &self,
+        company: &str,
+        record: &Record,
+        list: &str,
+    ) -> Result<bool, SandboxError>;
 
     /// Sets up a rule of the merchant's own, which refuses whoever has this e-mail address. Returns its words.
     async fn refuse(&self, email: &str) -> Result<&'static str, SandboxError>;

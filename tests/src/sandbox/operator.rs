@@ -11,8 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{SandboxError, io_error, passes::World, quiet::Queues};
-use crate::local_aws::sandbox_directory;
+use super::{
+    SandboxError, io_error,
+    passes::{PRICE_LIST, World},
+    quiet::Queues,
+};
+use crate::{local_aws::sandbox_directory, norce_simulator::CodeList};
 
 /// The function, as the template names it.
 const FUNCTION: &str = "Operator";
@@ -172,6 +176,8 @@ pub(super) struct InTheWay {
     pub(super) poisoned: i64,
     /// The one whose data were removed without a word.
     pub(super) scrambled: i64,
+    /// The one with a price list that Norce does not have, where the ERP has price lists.
+    pub(super) warned: Option<i64>,
 }
 
 /// After the day: what is owed is looked at and cleared, lost events are made up for, and everything else is asked once.
@@ -204,7 +210,8 @@ pub(super) async fn play(
     // A poison customer: the ERP's rule goes, and what is owed is tried again at once.
     let refused = format!("customer/client/{}", in_the_way.refused);
     let poisoned = format!("customer/client/{}", in_the_way.poisoned);
-    asked(json!({"action": "owed"}), &|owed| owed["found"] == 3).await?;
+    let found = 3 + u64::from(in_the_way.warned.is_some());
+    asked(json!({"action": "owed"}), &|owed| owed["found"] == found).await?;
     let explain = json!({"action": "explain", "entity": refused});
     asked(explain.clone(), &|explained| {
         explained["owed"][0]["reason"] == "validation"
@@ -226,6 +233,33 @@ pub(super) async fn play(
         "because": "Norce's support looks into it, ticket 4711",
     });
     asked(dismiss, &|dismissed| dismissed["dismissed"] == 1).await?;
+
+    // A warning of Norce's: the price list is made there, and the next full pass sends the row again.
+    if let Some(id) = in_the_way.warned {
+        let warned = format!("customer/client/{id}");
+        asked(json!({"action": "owed", "reason": "warned"}), &|owed| {
+            let detail = owed["owed"][0]["detail"].as_str();
+            owed["found"] == 1 && detail.is_some_and(|detail| detail.contains(PRICE_LIST))
+        })
+        .await?;
+        shop.norce.add_code(CodeList::PriceLists, PRICE_LIST, 4_711);
+        let retry = json!({"action": "owed", "do": "retry", "subject": warned});
+        asked(retry, &|retried| retried["retried"] == 1).await?;
+        asked(json!({"action": "pass", "mode": "full"}), &|pass| {
+            pass["runs"].as_array().is_some_and(|it| it.len() == 1)
+        })
+        .await?;
+        world.quiet(queues).await?;
+        let customer = shop.norce.customer(id);
+        if customer.is_none_or(|customer| customer.details.price_lists.is_empty()) {
+            let detail = format!("customer {id} was warned about and does not have its price list");
+            return Err(SandboxError::Day(detail));
+        }
+        asked(json!({"action": "owed", "reason": "warned"}), &|owed| {
+            owed["found"] == 0
+        })
+        .await?;
+    }
 
     // Lost events are made up for.
     let since = Utc::now();

@@ -77,6 +77,7 @@ impl Expectations {
             refused: self.refused_id().ok_or_else(nobody)?,
             poisoned: self.poisoned.ok_or_else(nobody)?,
             scrambled: self.scrambled_id().ok_or_else(nobody)?,
+            warned: None,
         })
     }
 

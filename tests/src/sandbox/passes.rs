@@ -27,6 +27,8 @@ use crate::{
 
 /// A part that is not over by then has a fault.
 const LONGEST_PART: Duration = Duration::from_secs(240);
+/// A price list of the ERP that Norce does not have.
+pub(super) const PRICE_LIST: &str = "CAMPAIGN";
 /// The function of the passes, as the template names it.
 const FUNCTION: &str = "ErpFullPass";
 /// The stack of the two applications.
@@ -47,6 +49,8 @@ pub(super) struct World<'a> {
 #[derive(Default)]
 pub(super) struct Passes {
     pub(super) runs: Vec<Run>,
+    /// The customer with a price list that Norce does not have.
+    pub(super) warned: Option<i64>,
     /// What else was found.
     pub(super) notes: Vec<String>,
     pub(super) faults: Vec<String>,
@@ -249,6 +253,21 @@ async fn delta(
     shop.erp
         .rename(shop.erp_company(), record, &new_number)
         .await?;
+
+    // Norce does not have this list: it imports the customer without it.
+    let priced = shop.norce.customers().into_iter().rfind(|customer| {
+        let code = customer.row.customer_code.as_deref();
+        customer.row.is_active
+            && customer.row.id != renamed.row.id
+            && register.customer(code).is_some()
+    });
+    if let Some(priced) = priced
+        && let Some(record) = register.customer(priced.row.customer_code.as_deref())
+    {
+        let company = shop.erp_company();
+        let given = shop.erp.give_price_list(company, record, PRICE_LIST);
+        passes.warned = given.await?.then_some(priced.row.id);
+    }
 
     let request = json!({"mode": "delta", "dryRun": true});
     let plan = world.start(&request).await?;

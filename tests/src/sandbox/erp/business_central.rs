@@ -40,6 +40,10 @@ impl BusinessCentral {
                 ..CompanySettings::named("Outlet AB")
             });
         }
+        // The merchant's own API page.
+        for company in &mut settings.companies {
+            company.extended_customers = true;
+        }
         let simulator = BusinessCentralSimulator::new(settings);
         let companies = simulator.companies();
         Ok(Self {
@@ -121,6 +125,7 @@ impl Erp for BusinessCentral {
                 "clientSecret": application.client_secret,
             }),
             company: self.companies.first().cloned().unwrap_or_default(),
+            extra_fields: r#"{"priceList":"customerPriceGroup"}"#,
         }
     }
 
@@ -198,6 +203,19 @@ impl Erp for BusinessCentral {
             .simulator
             .rename_customer(id(company), id(&record.id), code);
         renamed.map(|_| ()).map_err(refused)
+    }
+
+    async fn give_price_list(
+        &self,
+        company: &str,
+        record: &Record,
+        list: &str,
+    ) -> Result<bool, SandboxError> {
+        let given = json!({ "customerPriceGroup": list });
+        let edited = self
+            .simulator
+            .edit_customer(id(company), id(&record.id), &given);
+        edited.map(|_| true).map_err(refused)
     }
 
     async fn refuse(&self, email: &str) -> Result<&'static str, SandboxError> {

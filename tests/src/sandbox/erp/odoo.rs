@@ -165,6 +165,7 @@ impl Erp for RealOdoo {
             token_url: String::new(),
             secret: self.server.secret.clone(),
             company: String::new(),
+            extra_fields: "",
         }
     }
 
@@ -263,6 +264,10 @@ impl Erp for RealOdoo {
     }
 
     /// An automation rule that raises an error, as a merchant sets it up under Settings → Technical.
+    async fn give_price_list(&self, _: &str, _: &Record, _: &str) -> Result<bool, SandboxError> {
+        Ok(false)
+    }
+
     async fn refuse(&self, email: &str) -> Result<&'static str, SandboxError> {
         let model = json!({ "domain": [["model", "=", "res.partner"]], "fields": ["id"] });
         let model = self.server.call("ir.model", "search_read", model).await?;
