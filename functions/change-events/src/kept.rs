@@ -176,7 +176,7 @@ impl ChangeEvents {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::CountryCode;
+    use shared::domain::{CountryCode, ShopFields};
 
     use super::*;
 
@@ -223,6 +223,7 @@ mod tests {
                     .to_vec(),
             ),
             gln,
+            emptied: ShopFields::new(),
         };
         let key = FingerprintKey::new(b"k");
         for party in [

@@ -168,13 +168,9 @@ fn is_complete(kind: EntityKind, values: &NorceFields) -> bool {
 }
 
 /// What is known of the relations of a line's customer.
-fn relations_of(
-    line: &ImportLine,
-    relations: &mut HashMap<NorceId, Vec<Relation>>,
-) -> Vec<Relation> {
-    line.id
-        .and_then(|id| relations.remove(&id))
-        .unwrap_or_default()
+fn relations_of(line: &ImportLine, relations: &HashMap<NorceId, Vec<Relation>>) -> Vec<Relation> {
+    let known = line.id.and_then(|id| relations.get(&id));
+    known.cloned().unwrap_or_default()
 }
 
 /// Something that a row must not take away could not be read.
@@ -427,13 +423,14 @@ impl SubmitImports {
         deadline: Deadline,
     ) -> Result<Vec<ImportRow>, NotNow> {
         self.leave_out_forgotten(batch).await?;
-        let mut relations = self.relations(batch, deadline).await?;
+        let relations = self.relations(batch, deadline).await?;
+        self.refuse_untold_relations(batch, &relations).await?;
         let needs_values = shape.insert || !shape.fields.without(FieldGroups::CODE).is_empty();
         if !needs_values {
             let rows = batch.lines.iter().map(|line| ImportRow {
                 line: line.clone(),
                 values: NorceFields::default(),
-                relations: relations_of(line, &mut relations),
+                relations: relations_of(line, &relations),
             });
             return Ok(rows.collect());
         }
@@ -480,7 +477,7 @@ impl SubmitImports {
                 Some(values) if !shape.insert || is_complete(batch.kind, &values) => {
                     batch.lines.push(line.clone());
                     rows.push(ImportRow {
-                        relations: relations_of(&line, &mut relations),
+                        relations: relations_of(&line, &relations),
                         line,
                         values,
                     });
@@ -549,6 +546,27 @@ impl SubmitImports {
         addresses
             .await
             .map_err(|error| unread("the addresses in Norce cannot be read", &error))
+    }
+
+    /// Ends no relation of a customer that Query does not show: it may have others, which an import without them would end.
+    async fn refuse_untold_relations(
+        &self,
+        batch: &mut ImportBatch,
+        relations: &HashMap<NorceId, Vec<Relation>>,
+    ) -> Result<(), NotNow> {
+        let is_told = |line: &ImportLine| {
+            line.former_companies.is_empty()
+                || line.id.is_some_and(|id| relations.contains_key(&id))
+        };
+        let (told, untold): (Vec<_>, Vec<_>) = std::mem::take(&mut batch.lines)
+            .into_iter()
+            .partition(is_told);
+        batch.lines = told;
+        for line in untold {
+            let detail = "a relation of it is to end in Norce, and Norce Query does not show the customer, whose other relations the import has to name: see whether it is there in Norce Admin; the next pass tries it again";
+            self.refuse(batch, &line, detail).await?;
+        }
+        Ok(())
     }
 
     /// A customer that was forgotten since the line was queued is not sent anywhere any more (P12).

@@ -19,7 +19,7 @@ mod responses;
 mod shop;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -96,6 +96,8 @@ pub struct Settings {
     pub page_size: usize,
     /// Properties and navigation properties of types (`("Company", "Flags")`) that this tenant's Query does not have.
     pub query_lacks: Vec<(&'static str, &'static str)>,
+    /// Customers that lists do not show: Query may lag behind (norce-api §4.5).
+    pub query_hides: BTreeSet<i64>,
     /// Whether Query answers at `$metadata`.
     pub query_describes_itself: bool,
     /// How deep `$expand` may go.
@@ -141,6 +143,7 @@ impl Default for Settings {
             query_needs_application: true,
             page_size: 500,
             query_lacks: Vec::new(),
+            query_hides: BTreeSet::new(),
             query_describes_itself: true,
             query_expand_depth: 3,
             query_in_operator: false,

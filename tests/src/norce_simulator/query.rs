@@ -451,7 +451,12 @@ fn list(
         .filter
         .as_ref()
         .map_or(i64::MIN..=i64::MAX, |filter| filter.keys(first_key));
-    let passing = rows(register, set.of, keys).filter(|row| {
+    let is_shown = |row: &Row<'_>| match row {
+        Row::Customer(customer) => !settings.query_hides.contains(&customer.row.id),
+        _ => true,
+    };
+    let shown = rows(register, set.of, keys).filter(is_shown);
+    let passing = shown.filter(|row| {
         options
             .filter
             .as_ref()

@@ -995,3 +995,39 @@ async fn n13_a_login_that_does_not_follow_an_e_mail_address_is_owed_with_advice_
         }
     }
 }
+
+/// An import that ends a relation names all the others. Where Norce Query does not show the customer, they are not known, and
+/// nothing is ended.
+#[tokio::test(start_paused = true)]
+async fn no_relation_ends_of_a_customer_that_query_does_not_show() {
+    let bundle = Bundle::new(&relations_of_the_erp());
+    let (contact, customer_id, [company, by_hand]) = contact_of_two(&bundle).await;
+    let alone = json!({"companyNumber": ""});
+    let erp_company = bundle.erp_company();
+    bundle
+        .erp
+        .edit_contact(erp_company, contact.id, &alone)
+        .unwrap();
+    // The pass sees the customer; it is hidden from the moment in which the line waits to be submitted.
+    let run = bundle.start_pass(PassMode::Delta).await[0];
+    while bundle.pass_step().await {}
+    assert!(bundle.run(run).await.ended.is_some());
+    let hide = |ids: BTreeSet<i64>| {
+        bundle
+            .norce
+            .configure(|settings| settings.query_hides = ids);
+    };
+    hide([customer_id].into());
+    bundle.run_until_quiet().await;
+    let waiting = owed(&bundle).await;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    assert!(waiting[0].1.contains("does not show the customer"));
+    hide(BTreeSet::new());
+    assert_eq!(
+        bundle.norce.companies_of(customer_id),
+        [company, by_hand].into()
+    );
+    bundle.pass(PassMode::Delta).await;
+    assert_eq!(bundle.norce.companies_of(customer_id), [by_hand].into());
+    assert_eq!(owed(&bundle).await, []);
+}
