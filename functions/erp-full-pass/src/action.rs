@@ -548,7 +548,8 @@ impl ErpFullPass {
                 Noted::Done
             }
         };
-        let tells_fields = !tell.fields.without(FieldGroups::CODE).is_empty();
+        let tells_fields =
+            tell.what == What::Fields || !tell.fields.without(FieldGroups::CODE).is_empty();
         if matches!(noted, Noted::Done) && (tells_fields || fingerprint.is_some()) {
             writes += 1;
             let is_there = self

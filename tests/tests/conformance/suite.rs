@@ -820,6 +820,13 @@ pub(crate) async fn a_contact_moves_to_another_organisation(subject: &Subject) {
     assert_eq!(of.as_ref(), Some(&to.id));
     let way_back = subject.erp.company_key(&to.id, soon()).await.unwrap();
     assert_eq!(way_back.as_ref(), Some(&named));
+    let gone = subject.organisation("5567037485").await.id;
+    subject.register.remove(&gone).await;
+    let key_of_gone = subject.erp.company_key(&gone, soon()).await;
+    assert!(
+        matches!(&key_of_gone, Ok(key) if key.as_ref() != Some(&named)),
+        "{key_of_gone:?}"
+    );
     // An ERP may fill in what a person lacks from its organisation.
     assert_eq!(record_now.image.email, record.image.email);
     assert_eq!(record_now.image.phone, record.image.phone);

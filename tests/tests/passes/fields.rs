@@ -841,6 +841,14 @@ async fn a_relation_that_the_erp_ends_ends_in_norce_and_the_contact_is_updated_a
     bundle.pass(PassMode::Delta).await;
     assert_eq!(bundle.norce.companies_of(customer), [by_hand].into());
     assert_ne!(company, by_hand);
+    // Another change of the contact in the ERP tells Norce nothing that it was told.
+    let title = json!({"jobTitle": "VD"});
+    bundle
+        .erp
+        .edit_contact(erp_company, contact.id, &title)
+        .unwrap();
+    let run = bundle.pass(PassMode::Delta).await;
+    assert_eq!(ended(&run).fields, 0, "{run:#?}");
     // Its company in Norce is no longer the ERP's, and does not become that.
     bundle.norce.change_customer(customer, |record| {
         record.row.phone_number = Some("08-123 45".to_owned());

@@ -19,7 +19,7 @@ use crate::{
 
 const SAME_KEY_EXISTS: &str = "Internal_EntityWithSameKeyExists";
 const ENTITY_CHANGED: &str = "Request_EntityChanged";
-const RECORD_NOT_FOUND: &str = "Internal_RecordNotFound";
+pub(super) const RECORD_NOT_FOUND: &str = "Internal_RecordNotFound";
 const COMPANY_NOT_FOUND: &str = "Internal_CompanyNotFound";
 
 /// The `Internal_*` errors that pass by themselves: the database or the tenant is not there at the moment. The others

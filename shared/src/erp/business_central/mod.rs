@@ -51,7 +51,7 @@ use uuid::Uuid;
 
 use self::{
     client::{Client, Unanswered, parse},
-    error::Failure,
+    error::{Failure, RECORD_NOT_FOUND},
     fields::Fields,
     formats::{DISPLAY_NAME, EMAIL, Field, NUMBER, TAX_REGISTRATION_NUMBER},
     proof::Proofs,
@@ -838,8 +838,11 @@ impl Erp for BusinessCentral {
         company: &ErpId,
         deadline: Deadline,
     ) -> Result<Option<CompanyKey>, ErpError> {
-        let number = self.company_contact(company, deadline).await?;
-        Ok(number.map(CompanyKey))
+        match self.company_contact(company, deadline).await {
+            Ok(number) => Ok(number.map(CompanyKey)),
+            Err(ErpError::Refused { code, .. }) if code == RECORD_NOT_FOUND => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Permissions stand in permission sets (erp-apis §1.1); nothing in the facts tells of them without a write.
