@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod business_central_simulator;
 pub mod captured_logs;
+pub mod console;
 pub mod in_process;
 pub mod interruption;
 pub mod lambda;
@@ -11,6 +12,7 @@ pub mod local_aws;
 pub mod mutation;
 pub mod norce_simulator;
 pub mod odoo;
+pub mod oidc_provider;
 pub mod sandbox;
 pub mod seeds;
 pub mod template;

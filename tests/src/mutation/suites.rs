@@ -48,6 +48,7 @@ const REACH: &[(&str, &[&str])] = &[
         "functions/operator/",
         &["operator", "advice", "orders", "upgrade"],
     ),
+    ("functions/console/", &["console"]),
     (
         "shared/src/erp/business_central/",
         &[
