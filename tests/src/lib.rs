@@ -1,5 +1,6 @@
 //! Simulators of Norce and of the ERPs, the sandbox, end-to-end suites, benchmarks and sample events.
 
+pub mod browser;
 pub mod bundle;
 pub mod business_central_simulator;
 pub mod captured_logs;

@@ -48,7 +48,7 @@ const REACH: &[(&str, &[&str])] = &[
         "functions/operator/",
         &["operator", "advice", "orders", "upgrade"],
     ),
-    ("functions/console/", &["console"]),
+    ("functions/console/", &["console", "console_page"]),
     (
         "shared/src/erp/business_central/",
         &[
