@@ -10,6 +10,7 @@
 )]
 
 use std::{
+    collections::HashMap,
     fmt::Write as _,
     net::SocketAddr,
     path::PathBuf,
@@ -61,7 +62,11 @@ use crate::{
 /// The variable that makes a missing browser a failure.
 pub const REQUIRED: &str = "REQUIRE_BROWSER";
 /// What a page may take to show something on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// So often chromedriver is started until it has found a port.
+const STARTS: usize = 5;
+/// About a frame.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// A WebDriver with one browser, in a profile of its own. Both end when this is dropped.
 pub struct WebBrowser {
@@ -83,33 +88,12 @@ impl WebBrowser {
     /// # Panics
     /// When there is none and `REQUIRE_BROWSER=1` asks for it, or when it does not start.
     pub async fn start() -> Option<Self> {
-        let driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        let Ok(mut driver) = driver else {
+        let Some((driver, port)) = start_driver().await else {
             let hint = "no chromedriver was found: install chromium and chromium-driver";
             assert!(std::env::var(REQUIRED).as_deref() != Ok("1"), "{hint}");
             skip(hint);
             return None;
         };
-        let output = driver.stdout.take().expect("its standard output");
-        let mut lines = BufReader::new(output).lines();
-        let port = loop {
-            let line = lines.next_line().await.expect("a line");
-            let line = line.expect("chromedriver says on which port it listens");
-            let port = line.rsplit_once("on port ").map(|(_, port)| port);
-            if let Some(port) = port.and_then(|port| port.trim_end_matches('.').parse::<u16>().ok())
-                && port != 0
-            {
-                break port;
-            }
-        };
-        // It writes on, and must not wait for a reader.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let profile =
             std::env::temp_dir().join(format!("console-browser-{}", uuid::Uuid::new_v4()));
         let arguments = [
@@ -158,19 +142,23 @@ impl WebBrowser {
         value
     }
 
-    /// Waits until an expression of the page is true.
+    /// Waits until an expression of the page is true. It is asked for again and again: a promise would be lost where the
+    /// page gives way to another one.
     ///
     /// # Panics
     /// When it does not become true.
     pub async fn until(&self, condition: &str) {
-        // Polled in the page, so that it is seen within a frame.
-        let script = format!(
-            "const end = performance.now() + {}; \
-             while (performance.now() < end) {{ try {{ if ({condition}) return true; }} catch {{}} \
-             await new Promise((go) => setTimeout(go, 20)); }} return false;",
-            PATIENCE.as_millis()
-        );
-        if self.eval(&script).await != json!(true) {
+        let script = format!("try {{ return Boolean({condition}); }} catch {{ return false; }}");
+        let asked = async {
+            // An error is a page that is going.
+            while !matches!(
+                self.client.execute(&script, Vec::new()).await,
+                Ok(Value::Bool(true))
+            ) {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, asked).await.is_err() {
             let page = self.eval("return document.body.innerText").await;
             panic_with(&format!("{condition} did not become true: {page:#}"));
         }
@@ -185,9 +173,13 @@ impl WebBrowser {
         self.settled().await;
     }
 
-    /// Waits until the page has nothing under way.
+    /// Waits until the page has nothing under way. The pages on the way through the sign-in never say so.
+    ///
+    /// # Panics
+    /// When it does not get there.
     pub async fn settled(&self) {
-        self.until("document.readyState === 'complete' && document.querySelector('main')?.getAttribute('aria-busy') !== 'true' && document.querySelector('main h1')").await;
+        self.until("document.querySelector('main').getAttribute('aria-busy') === 'false'")
+            .await;
     }
 
     /// Clicks on what has this `data-key`.
@@ -231,6 +223,34 @@ impl WebBrowser {
             .map(|line| line.as_str().unwrap_or_default().to_owned())
             .collect()
     }
+}
+
+/// Starts chromedriver and finds out on which port it listens; `None`: it is not installed.
+///
+/// It chooses the port itself, and gives up where another one has been quicker.
+async fn start_driver() -> Option<(Child, u16)> {
+    for _ in 0..STARTS {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .ok()?;
+        let output = driver.stdout.take().expect("its standard output");
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let port = line.rsplit_once("on port ").map(|(_, port)| port);
+            let port = port.and_then(|port| port.trim_end_matches('.').parse::<u16>().ok());
+            if let Some(port) = port.filter(|port| *port != 0) {
+                // It writes on, and must not wait for a reader.
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Some((driver, port));
+            }
+        }
+    }
+    panic_with("chromedriver does not say on which port it listens")
 }
 
 /// A command of the Chrome DevTools Protocol, which chromedriver passes on.
@@ -282,6 +302,7 @@ pub struct BundleOperator {
     jobs: mpsc::UnboundedSender<Job>,
     asked: Arc<Mutex<Vec<Value>>>,
     fault: Arc<Mutex<Option<OperatorError>>>,
+    scripted: Arc<Mutex<HashMap<String, Value>>>,
 }
 
 impl BundleOperator {
@@ -313,6 +334,7 @@ impl BundleOperator {
             jobs,
             asked: Arc::default(),
             fault: Arc::default(),
+            scripted: Arc::default(),
         }
     }
 
@@ -335,6 +357,13 @@ impl BundleOperator {
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// From now on an action has this answer instead of the bundle's; `None`: the bundle's again.
+    pub fn script(&self, action: &str, answer: Option<Value>) {
+        let mut scripted = self.scripted.lock().unwrap_or_else(PoisonError::into_inner);
+        scripted.remove(action);
+        scripted.extend(answer.map(|answer| (action.to_owned(), answer)));
+    }
+
     /// From now on every request fails like this; `None`: none does.
     pub fn fail(&self, fault: Option<OperatorError>) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
@@ -353,6 +382,14 @@ impl Operator for BundleOperator {
             .clone();
         if let Some(fault) = fault {
             return Err(fault);
+        }
+        let action = request["action"].as_str().unwrap_or_default();
+        let scripted = {
+            let scripted = self.scripted.lock().unwrap_or_else(PoisonError::into_inner);
+            scripted.get(action).cloned()
+        };
+        if let Some(answer) = scripted {
+            return Ok(answer.to_string());
         }
         let (answer, end) = oneshot::channel();
         let job = Job::Ask(request.clone(), answer);

@@ -145,6 +145,11 @@ impl OidcProvider {
         }
     }
 
+    /// Its address.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// Who signs in from now on: the claims of the person beside those of the protocol.
     pub fn sign_in_as(&self, claims: Value) {
         self.inner().person = claims.as_object().cloned().unwrap_or_default();

@@ -57,20 +57,22 @@ function filter(context, changes) {
 
 /** Does something to each of some records in turn, and says how far it has come. */
 async function each(lines, context, say, signal, body, done) {
-  let count = 0;
+  let [count, gone] = [0, 0];
   for (const line of lines) {
     if (signal.aborted) break;
-    say(t("progress", { done: count, n: lines.length }));
+    say(t("progress", { done: count + gone, n: lines.length }));
     try {
-      await context.ask("owed", { ...body, subject: line.subject, stage: line.stage }, signal);
+      const answer = await context.ask("owed", { ...body, subject: line.subject, stage: line.stage }, signal);
+      // Somebody else may have been quicker, or it has resolved itself.
+      if (answer.retried || answer.dismissed) count += 1;
+      else gone += 1;
     } catch (fault) {
       if (!signal.aborted) throw fault;
       break;
     }
     chosen.delete(keyOf(line));
-    count += 1;
   }
-  say(t(done, { n: count }));
+  say(t(done, { n: count }), gone > 0 && ` ${t("noLonger", { n: gone })}`);
   context.reload();
 }
 

@@ -65,6 +65,7 @@ export const record = {
     const kind = data.entity.split("/")[0];
     return [
       h("p", { class: "verdict" }, said(data.summary)),
+      path(data),
       facts([
         [t("record"), data.entity],
         [t("inNorce"), norce ? word("active", String(norce.active)) : t("notInNorce")],
@@ -72,7 +73,6 @@ export const record = {
         [t("forgotten"), norce?.forgotten && t("yes")],
         [t("inErp"), word("mapping", mapping.state)],
         [t("codeErp"), mapping.code],
-        [t("delivery"), mapping.delivery && said(typeof mapping.delivery === "string" ? mapping.delivery : JSON.stringify(mapping.delivery))],
         [t("formerCode"), mapping.formerCode],
         [t("fetched"), time(mapping.fetchedAt)],
         [t("gone"), time(mapping.goneAt)],
@@ -99,6 +99,23 @@ export const record = {
     ];
   },
 };
+
+/** How far it has come: from Norce to us, to the ERP, and its code back to Norce. */
+function path({ norce, mapping, owed, imports }) {
+  const isOwed = (stage) => owed.some((line) => line.stage === stage && !line.dismissed);
+  const isBound = mapping.state === "bound";
+  const toErp = isOwed("to-erp") ? "failed" : mapping.goneAt ? "failed" : isBound ? "done" : mapping.state === "reserved" ? "waiting" : "none";
+  const delivery = mapping.delivery?.state;
+  const back = isOwed("code-to-norce") || delivery === "refused" ? "failed" : delivery === "confirmed" ? "done" : isBound || imports.length ? "waiting" : "none";
+  const steps = [
+    ["norce", norce ? "done" : "none"],
+    ["toErp", mapping.state === "forgotten" ? "none" : toErp],
+    ["codeBack", back, mapping.delivery?.at],
+    ["fieldsBack", isOwed("fields-to-norce") ? "failed" : isBound ? "done" : "none"],
+  ];
+  return h("ol", { class: "path", "aria-label": t("path") }, steps.map(([step, state, at]) =>
+    h("li", { class: state }, h("b", null, t(`path.${step}`)), h("span", null, t(`step.${state}`)), at && h("small", null, time(at)))));
+}
 
 async function copy(text, button) {
   await navigator.clipboard.writeText(text);

@@ -8,6 +8,7 @@
 )]
 
 mod looks;
+mod states;
 mod words;
 mod work;
 
@@ -30,7 +31,8 @@ async fn stage(owed: usize) -> Option<(WebBrowser, Served)> {
         .run(move |bundle| {
             async move {
                 bundle.erp.refuse_where(|_| true);
-                customers(bundle, owed).await;
+                customers(bundle, owed);
+                bundle.run_until_quiet().await;
                 bundle.erp.refuse_nothing();
             }
             .boxed_local()
@@ -42,8 +44,8 @@ async fn stage(owed: usize) -> Option<(WebBrowser, Served)> {
 /// The e-mail address of the first customer.
 const EMAIL: &str = "anna.1@example.com";
 
-/// Customers with an order each.
-async fn customers(bundle: &Bundle, count: usize) {
+/// Customers with an order each, whose events are on their way.
+fn customers(bundle: &Bundle, count: usize) {
     for number in 1..=count {
         let customer = bundle.norce.add_customer(NewCustomer {
             email: Some(format!("anna.{number}@example.com")),
@@ -58,7 +60,6 @@ async fn customers(bundle: &Bundle, count: usize) {
             ..NewOrder::default()
         });
     }
-    bundle.run_until_quiet().await;
 }
 
 async fn text(browser: &WebBrowser) -> String {

@@ -80,7 +80,7 @@ fn every_key_that_the_page_uses_is_a_word_of_the_dictionaries() {
     // The rest is named by what comes from the server, or by an address.
     let kinds = [
         "screen", "fault", "theme", "role", "reason", "stage", "kind", "kinds", "filter",
-        "breaker", "walk", "active", "mapping", "mode", "plan", "pass",
+        "breaker", "walk", "active", "mapping", "mode", "plan", "pass", "path", "step",
     ];
     for key in known.keys() {
         let base = key.trim_end_matches(".one");
