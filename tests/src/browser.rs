@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::expect_used,
+    clippy::panic,
     reason = "a harness of tests: what cannot be set up is to fail loudly"
 )]
 
@@ -273,7 +274,7 @@ impl WebDriverCompatibleCommand for DevTools {
 }
 
 fn panic_with(text: &str) -> ! {
-    std::panic::panic_any(text.to_owned())
+    panic!("{text}")
 }
 
 /// Says why something is not tested here.
