@@ -192,6 +192,10 @@ async fn an_email_address_is_looked_up_and_is_nowhere_afterwards() {
     served
         .sign_in(&browser, "Norce.Read", "/console/overview")
         .await;
+    // Every address that the page goes to, and be it for a moment.
+    browser
+        .eval("window.went = []; for (const name of ['pushState', 'replaceState']) { const real = history[name].bind(history); history[name] = (state, title, url) => { window.went.push(String(url)); real(state, title, url); }; }")
+        .await;
     let length = browser.eval("return history.length").await;
     browser.eval(&format!("const it = document.querySelector('#search'); it.value = '{EMAIL}'; it.form.requestSubmit();")).await;
     browser.until("location.search.includes('ref=')").await;
@@ -205,8 +209,10 @@ async fn an_email_address_is_looked_up_and_is_nowhere_afterwards() {
         browser.eval("return history.length").await,
         json!(length.as_i64().unwrap() + 1)
     );
-    let traces = browser.eval("return JSON.stringify([location.href, document.title, { ...localStorage }, { ...sessionStorage }, document.documentElement.outerHTML, document.querySelector('#search').value, performance.getEntries().map((it) => it.name)])").await;
-    assert!(!traces.as_str().unwrap().contains("anna.1"), "{traces}");
+    let traces = browser.eval("return JSON.stringify([window.went, location.href, document.title, { ...localStorage }, { ...sessionStorage }, document.documentElement.outerHTML, document.querySelector('#search').value, performance.getEntries().map((it) => it.name)])").await;
+    let traces = traces.as_str().unwrap();
+    assert!(traces.contains("/console/record"), "{traces}");
+    assert!(!traces.contains("anna.1"), "{traces}");
     browser.client.back().await.unwrap();
     browser.settled().await;
     browser.client.forward().await.unwrap();
