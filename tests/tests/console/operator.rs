@@ -17,6 +17,7 @@ use shared::{
     http::{Transport, TransportError},
     runtime::aws,
 };
+use tests::bundle::{Bundle, Options};
 
 type Scripted = Result<Response<Bytes>, TransportError>;
 
@@ -173,5 +174,33 @@ async fn an_operator_that_does_not_answer_is_waited_for_as_long_as_there_is_time
             "{waited:?}"
         );
         assert_eq!(script.asked.lock().unwrap().len(), 1);
+    }
+}
+
+/// `operator` takes who asks beside any request, and does what it does without: the console's server has checked the role.
+#[tokio::test(start_paused = true)]
+async fn the_operator_takes_who_asks_beside_any_request() {
+    let bundle = Bundle::new(&Options::default());
+    let by = json!({ "user": "canary-subject", "name": "Kanarine", "role": "view" });
+    for request in [
+        json!({ "action": "status" }),
+        json!({ "action": "owed", "do": "list" }),
+        json!({ "action": "dead-letters" }),
+        json!({ "action": "jobs" }),
+    ] {
+        let mut with_by = request.clone();
+        with_by["by"] = by.clone();
+        let (with, without) = (bundle.ask(with_by).await, bundle.ask(request.clone()).await);
+        assert_eq!(with.unwrap(), without.unwrap(), "{request}");
+    }
+    for by in [
+        json!("canary"),
+        json!({ "user": "canary" }),
+        json!(["canary"]),
+    ] {
+        let request = json!({ "action": "status", "by": by });
+        let refusal = bundle.ask(request).await.unwrap_err().to_string();
+        assert!(refusal.contains("`by`"), "{refusal}");
+        assert!(!refusal.contains("canary"), "{refusal}");
     }
 }
