@@ -45,7 +45,7 @@ export function confirm({ title, text, fields = [], label, danger, isReady = () 
     onclose: () => {
       stop.abort();
       dialog.remove();
-      // The list may have been made anew meanwhile, with the button that the browser would have given the focus back to.
+      // The list may have been rebuilt meanwhile, with the button that the browser would have given the focus back to.
       if (document.activeElement === document.body) (find(key) ?? document.querySelector("main")).focus();
     },
   }, h("h2", { id: "dialog-title" }, title), form);

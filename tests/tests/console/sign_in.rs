@@ -394,7 +394,7 @@ async fn a_client_secret_that_the_provider_does_not_take_is_a_fault_of_the_set_u
 }
 
 #[tokio::test]
-async fn a_person_whom_the_provider_refuses_is_not_signed_in() {
+async fn a_person_that_the_provider_refuses_is_not_signed_in() {
     let stage = Stage::new();
     let mut browser = Browser::new(&stage);
     let callback = browser.begin(OWED).await;

@@ -70,7 +70,7 @@ fn a_user_pool_is_made_for_cognito_only() {
 
 /// A user pool in which nobody registers, with a second factor, a client of the code flow alone, and a group for each role.
 #[test]
-fn the_user_pool_lets_in_whom_somebody_has_added() {
+fn the_user_pool_lets_in_nobody_who_was_not_added() {
     let rendered = render(&with(REQUIRED, COGNITO));
     let of = |name: &str| &rendered.resources[name]["Properties"];
     let pool = of("ConsoleUserPool");
