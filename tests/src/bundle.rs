@@ -31,7 +31,8 @@ use change_events::{ChangeEvents, HandOn};
 use chrono::{DateTime, Utc};
 use erp_full_pass::{ErpFullPass, PassSettings, Retried};
 use operator::{
-    Answer, Doctor, FunctionLog, Operator, Ports, Refusal, Request, Schedules, WorkQueue, doctor,
+    Answer, By, Doctor, FunctionLog, Operator, Ports, Refusal, Request, Schedules, WorkQueue,
+    doctor,
 };
 use poll_jobs::PollJobs;
 use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
@@ -784,6 +785,8 @@ impl Bundle {
         request: serde_json::Value,
     ) -> Option<Result<serde_json::Value, Refusal>> {
         let work = async {
+            let mut request = request;
+            By::take(&mut request)?;
             let request = Request::parse(request)?;
             let deadline = Deadline::after(INVOCATION);
             let answer: Answer = self.operator.answer(request, deadline).await?;

@@ -1,8 +1,10 @@
 //! Simulators of Norce and of the ERPs, the sandbox, end-to-end suites, benchmarks and sample events.
 
+pub mod browser;
 pub mod bundle;
 pub mod business_central_simulator;
 pub mod captured_logs;
+pub mod console;
 pub mod in_process;
 pub mod interruption;
 pub mod lambda;
@@ -11,6 +13,7 @@ pub mod local_aws;
 pub mod mutation;
 pub mod norce_simulator;
 pub mod odoo;
+pub mod oidc_provider;
 pub mod sandbox;
 pub mod seeds;
 pub mod template;

@@ -134,6 +134,14 @@ const SAM: Requirements = Requirements {
     cost: "790 MB, about half a minute",
 };
 
+/// axe-core (MPL-2.0), which looks for what keeps people from reading a page. Of the package only its script is used, and
+/// that needs nothing else.
+const AXE_CORE: Requirements = Requirements {
+    name: "axe-core",
+    packages: &["--no-deps", "axe-playwright-python==0.1.8"],
+    cost: "20 MB, a few seconds",
+};
+
 /// What Odoo 19 needs (erp-apis §2.2).
 const ODOO: Requirements = Requirements {
     name: "odoo",
@@ -220,6 +228,24 @@ impl Tools {
     /// With what to do, when there is no Python or the installation fails.
     pub async fn odoo(progress: impl Progress) -> Result<Self, LocalAwsError> {
         Self::install(&ODOO, progress).await
+    }
+
+    /// The script of axe-core, installed if it is not there yet.
+    ///
+    /// # Errors
+    /// With what to do, when there is no Python or the installation fails.
+    pub async fn axe_core(progress: impl Progress) -> Result<String, LocalAwsError> {
+        let tools = Self::install(&AXE_CORE, progress).await?;
+        // Not imported: that would need Playwright.
+        let script = "import importlib.util, pathlib, sys
+found = importlib.util.find_spec('axe_playwright_python').submodule_search_locations[0]
+sys.stdout.write((pathlib.Path(found) / 'axe.min.js').read_text('utf-8'))";
+        let output = tokio::process::Command::new(tools.program("python3"))
+            .args(["-X", "utf8", "-c", script])
+            .output()
+            .await
+            .map_err(io_error("axe-core cannot be read"))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The directory of the programs. `cargo lambda` needs it on the `PATH`.

@@ -507,7 +507,7 @@ impl Renderer<'_> {
                 "secretsmanager",
                 &format!("secret:{name}-{RANDOM_OF_SECRET}"),
             ),
-            "AWS::ApiGatewayV2::Api" => API_ID.to_owned(),
+            "AWS::ApiGatewayV2::Api" => api_id(resource),
             "AWS::ApiGatewayV2::Stage" => {
                 self.text(&self.resource(resource)?["Properties"]["StageName"])?
             }
@@ -535,12 +535,23 @@ impl Renderer<'_> {
             }
             ("AWS::SecretsManager::Secret", "Id") => self.physical(resource)?,
             ("AWS::ApiGatewayV2::Api", "ApiEndpoint") => format!(
-                "https://{API_ID}.execute-api.{}.amazonaws.com",
+                "https://{}.execute-api.{}.amazonaws.com",
+                api_id(resource),
                 self.stack.region
             ),
+            ("AWS::Cognito::UserPool", "ProviderURL") => {
+                let region = &self.stack.region;
+                format!("https://cognito-idp.{region}.amazonaws.com/{region}_AbCdEf123")
+            }
             (_, attribute) => format!("{name}.{attribute}"),
         })
     }
+}
+
+/// The id of an API of the template: 10 characters, which say which API it is.
+pub fn api_id(resource: &str) -> String {
+    let name = resource.to_lowercase() + API_ID;
+    name.chars().take(API_ID.len()).collect()
 }
 
 fn function(value: &Value) -> Option<(&str, &Value)> {
@@ -554,7 +565,7 @@ fn function(value: &Value) -> Option<(&str, &Value)> {
 const RANDOM: &str = "ABCDEF123456";
 /// What Secrets Manager adds to the name in an ARN: 6 characters.
 const RANDOM_OF_SECRET: &str = "AbCdEf";
-/// The id of an API: 10 characters.
+/// What fills the id of an API up: 10 characters.
 const API_ID: &str = "abcdef1234";
 const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
 

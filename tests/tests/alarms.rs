@@ -26,7 +26,7 @@ use shared::{
 };
 use tests::{
     norce_simulator::RETRY_DELAYS,
-    template::{Rendered, Stack, Template},
+    template::{self, Rendered, Stack, Template},
 };
 
 /// What CloudWatch knows of the metrics of a function, a queue or an API: namespace, dimension, names. From the lists
@@ -103,7 +103,7 @@ const fn rings(
 
 /// Which failure rings which alarm, with the defaults of all parameters.
 #[rustfmt::skip]
-const FAILURES: [Rings; 41] = [
+const FAILURES: [Rings; 45] = [
     rings("the event secret, the order login or the URL is wrong", "RefusedPostsAlarm", "AWS/ApiGateway 4xx", "Api", "Sum >= 10 in 3600 s"),
     rings("posts cannot be queued", "ApiErrorAlarm", "AWS/ApiGateway 5xx", "Api", "Sum > 0 in 300 s"),
     rings("a change is set aside", "ChangesDeadLetterAlarm", "AWS/SQS ApproximateNumberOfMessagesVisible", "ChangesDeadLetterQueue", "Maximum > 0 in 300 s"),
@@ -141,6 +141,10 @@ const FAILURES: [Rings; 41] = [
     rings("no room for jobs in the account", "PollJobsThrottleAlarm", "AWS/Lambda Throttles", "PollJobs", "Sum > 0 in 300 s, 2 of 3"),
     rings("no room for passes in the account", "ErpFullPassThrottleAlarm", "AWS/Lambda Throttles", "ErpFullPass", "Sum > 0 in 300 s, 2 of 3"),
     rings("no room for a person in the account", "OperatorThrottleAlarm", "AWS/Lambda Throttles", "Operator", "Sum > 0 in 300 s, 2 of 3"),
+    rings("somebody tries to get into the console", "ConsoleSignInAlarm", "NorceCustomerSync SignIns", "refused", "Sum >= 20 in 3600 s"),
+    rings("the console's requests are not answered", "ConsoleApiErrorAlarm", "AWS/ApiGateway 5xx", "ConsoleApi", "Sum > 2 in 300 s"),
+    rings("the console meets a broken function", "ConsoleErrorAlarm", "AWS/Lambda Errors", "ConsoleFunction", "Sum > 0 in 300 s"),
+    rings("no room for the console", "ConsoleThrottleAlarm", "AWS/Lambda Throttles", "ConsoleFunction", "Sum > 0 in 300 s, 2 of 3"),
     rings("a change is taken for a loop", "ChangeEventsRecursionAlarm", "AWS/Lambda RecursiveInvocationsDropped", "ChangeEvents", "Sum > 0 in 300 s"),
     rings("an import is taken for a loop", "SubmitImportsRecursionAlarm", "AWS/Lambda RecursiveInvocationsDropped", "SubmitImports", "Sum > 0 in 300 s"),
     rings("a slow job is taken for a loop", "PollJobsRecursionAlarm", "AWS/Lambda RecursiveInvocationsDropped", "PollJobs", "Sum > 0 in 300 s"),
@@ -170,9 +174,10 @@ const NEEDED: [(&str, &str); 7] = [
     ),
 ];
 /// What turns everything on that an alarm depends on.
-const EVERYTHING: [(&str, &str); 4] = [
+const EVERYTHING: [(&str, &str); 5] = [
     ("AlarmTopicArn", TOPIC),
     ("RunbookUrl", RUNBOOK),
+    ("Console", "cognito"),
     ("OrderReceiver", "true"),
     (
         "OrderSecretArn",
@@ -208,13 +213,17 @@ static VARIANTS: LazyLock<Vec<Rendered>> = LazyLock::new(|| {
         "FullSchedule",
         "SweepSchedule",
         "RunbookUrl",
+        "Console",
     ];
     let variant = |bits: u32| {
         let mut parameters = Vec::new();
         for (index, switch) in switches.into_iter().enumerate() {
             match (switch, bits & (1 << index) != 0) {
-                ("orders", true) => parameters.extend(&EVERYTHING[2..]),
+                ("orders", true) => parameters.extend(&EVERYTHING[3..]),
                 ("orders", false) => {}
+                ("Console", is_on) => {
+                    parameters.push((switch, if is_on { "cognito" } else { "none" }))
+                }
                 ("RunbookUrl", is_given) => {
                     parameters.push((switch, if is_given { RUNBOOK } else { "" }))
                 }
@@ -302,9 +311,7 @@ fn resource_named(rendered: &Rendered, value: &str) -> Option<String> {
             Some("AWS::Serverless::Function") => properties["FunctionName"] == value,
             // CloudFormation makes the name: stack, logical name, something random.
             Some("AWS::SQS::Queue") => value.contains(&format!("-{name}-")),
-            Some("AWS::ApiGatewayV2::Api") => {
-                rendered.resources["ApiStage"]["Properties"]["ApiId"] == value
-            }
+            Some("AWS::ApiGatewayV2::Api") => template::api_id(name) == value,
             _ => false,
         }
     });
@@ -891,9 +898,19 @@ fn the_links_of_the_dashboard_lead_to_sections_of_the_runbook() {
 
 #[test]
 fn the_access_log_has_what_explains_a_refusal_and_nothing_personal() {
-    let rendered = render(&[("LogRetentionDays", "14")]);
-    let settings = &rendered.resources["ApiStage"]["Properties"]["AccessLogSettings"];
-    let group = &rendered.resources["ApiLogGroup"]["Properties"];
+    let rendered = render(&[("LogRetentionDays", "14"), ("Console", "cognito")]);
+    let stages: Vec<_> = rendered.of_type("AWS::ApiGatewayV2::Stage").collect();
+    assert_eq!(stages.len(), 2);
+    for (stage, group) in [
+        ("ApiStage", "ApiLogGroup"),
+        ("ConsoleStage", "ConsoleApiLogGroup"),
+    ] {
+        let settings = &rendered.resources[stage]["Properties"]["AccessLogSettings"];
+        is_fit(settings, &rendered.resources[group]["Properties"]);
+    }
+}
+
+fn is_fit(settings: &Value, group: &Value) {
     let name = text(&group["LogGroupName"]);
     assert_eq!(number(&group["RetentionInDays"]), 14);
     let destination = text(&settings["DestinationArn"]);

@@ -56,7 +56,7 @@ pub use crate::{
     configuration::{Configuration, Schedules},
     doctor::Doctor,
     events::FunctionLog,
-    request::Request,
+    request::{By, Request},
     transfer::MappingLine,
 };
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt::Display, process::ExitCode, sync::Arc};
 use change_events::{ChangeEvents, HandOn};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent};
 use operator::{
-    Configuration, Doctor, FunctionLog, Operator, Ports, Refusal, Request, WorkQueue, doctor,
+    By, Configuration, Doctor, FunctionLog, Operator, Ports, Refusal, Request, WorkQueue, doctor,
 };
 use serde_json::Value;
 use shared::{
@@ -45,7 +45,11 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let foundation = Foundation::load().await?;
     let handler = async |event: LambdaEvent<Value>| {
-        let LambdaEvent { payload, context } = event;
+        let LambdaEvent {
+            mut payload,
+            context,
+        } = event;
+        let by = By::take(&mut payload).map_err(diagnostic)?;
         let action = payload["action"].as_str().unwrap_or_default().to_owned();
         let request = Request::parse(payload).map_err(diagnostic)?;
         // Everything is read for each request: a person is to see the configuration and the secrets as they are now.
@@ -59,7 +63,14 @@ async fn run() -> Result<(), Error> {
         let answer = operator.answer(request, deadline).await;
         let answer = answer.map_err(diagnostic)?;
         // What a person did is found in the log later; a summary has nothing personal in it.
-        tracing::info!(action, summary = answer.summary(), "a person was answered");
+        // Of who it was only the role: a name is personal.
+        let role = by.map(|by| by.role);
+        tracing::info!(
+            action,
+            role,
+            summary = answer.summary(),
+            "a person was answered"
+        );
         Ok::<_, Diagnostic>(answer)
     };
     serve(&foundation.metrics, &foundation.stack, handler).await

@@ -49,8 +49,36 @@ pub enum Request {
     ImportMappings(ImportRequest),
 }
 
+/// Who asks through the console, as the console's server says: `by` of a request. Nobody else sets it, because invoking
+/// this function takes a right that only the console and people with access to AWS have.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct By {
+    /// The sign-in provider's own identifier of the person.
+    pub user: String,
+    /// What the person is called.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// `view`, `act` or `admin`. The console has checked it.
+    pub role: String,
+}
+
+impl By {
+    /// Takes `by` out of a request; `None`: somebody with access to AWS asks.
+    ///
+    /// # Errors
+    /// When it is there and is something else.
+    pub fn take(request: &mut Value) -> Result<Option<Self>, Refusal> {
+        let by = request
+            .as_object_mut()
+            .and_then(|members| members.remove("by"));
+        by.map(serde_json::from_value)
+            .transpose()
+            .map_err(|error| Refusal::Request(format!("`by`: {}", without_values(&error))))
+    }
+}
+
 impl Request {
-    /// Reads a request.
+    /// Reads a request, after [`By::take`].
     ///
     /// # Errors
     /// What is wrong with it and what is accepted instead, in one sentence. Values are not repeated in full: one may be

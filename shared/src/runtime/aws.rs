@@ -31,7 +31,8 @@ pub async fn load(transport: Arc<dyn Transport>) -> SdkConfig {
     loader(transport).load().await
 }
 
-fn loader(transport: Arc<dyn Transport>) -> ConfigLoader {
+/// The same before it is loaded, so that a region and credentials can be given.
+pub fn loader(transport: Arc<dyn Transport>) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
         .read_timeout(ATTEMPT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)

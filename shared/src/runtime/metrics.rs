@@ -109,6 +109,10 @@ metrics! {
     /// Posts of events and orders, by how they were answered: 2xx, and the same for an event that nothing acts upon; 401,
     /// another 4xx, 5xx.
     Posts = "Posts": Count, Sum, Some(("Answer", &["accepted", "ignored", "unauthorised", "refused", "failed"]));
+    /// Sign-ins to the console, by what became of them: a person who may do nothing there, a sign-in that was refused (it is
+    /// over, forged or of another browser), and one that failed because the provider or AWS did not answer or is set up
+    /// otherwise.
+    SignIns = "SignIns": Count, Sum, Some(("SignIn", &["signed-in", "no-role", "refused", "failed"]));
     /// Change messages, by what became of them.
     Changes = "Changes": Count, Sum, Some(("Outcome", &[
         "created", "updated", "bound", "unchanged", "nothing", "forgotten", "order", "owed", "deferred",

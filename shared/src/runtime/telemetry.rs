@@ -50,8 +50,9 @@ pub fn init() {
 
 /// The crates whose lines a bare level is about. Below INFO the libraries say little that helps a merchant, without the request
 /// id, because their own spans are around it; and the runtime's library says the whole payload (P11).
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "change_events",
+    "console",
     "erp_full_pass",
     "operator",
     "poll_jobs",

@@ -9,13 +9,14 @@ use std::{
 use serde_json::Value;
 
 /// The packages of the functions; each binary has its package's name.
-pub const FUNCTIONS: [&str; 6] = [
+pub const FUNCTIONS: [&str; 7] = [
     "receive-events",
     "change-events",
     "submit-imports",
     "poll-jobs",
     "erp-full-pass",
     "operator",
+    "console",
 ];
 
 /// With what the binaries are built.

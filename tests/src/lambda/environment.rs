@@ -3,7 +3,10 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::local_aws::{REGION, ROOT_KEY};
+use crate::{
+    console::ORIGIN,
+    local_aws::{REGION, ROOT_KEY},
+};
 
 /// Variables, by name.
 pub type Variables = Vec<(String, String)>;
@@ -15,7 +18,7 @@ pub fn set(variables: &mut Variables, name: &str, value: impl Into<String>) {
 }
 
 /// Everything that any of the functions reads, for Business Central behind an address of AWS where nothing but AWS is
-/// reached. The secrets are named `norce`, `erp`, `event` and `fingerprint`.
+/// reached. The secrets are named `norce`, `erp`, `event`, `fingerprint`, `console-client` and `console-key`.
 pub fn every_variable(aws: &str) -> Variables {
     let applications = json!([{ "id": 1, "key": Uuid::from_u128(1) }]).to_string();
     let company = Uuid::from_u128(0xb1).to_string();
@@ -48,6 +51,11 @@ pub fn every_variable(aws: &str) -> Variables {
         ("REPORTS_BUCKET", "reports"),
         ("RECEIVE_EVENTS_LOG_GROUP", "receive-events"),
         ("CHANGE_EVENTS_LOG_GROUP", "change-events"),
+        ("CONSOLE_URL", ORIGIN),
+        ("CONSOLE_ISSUER", "http://localhost:9"),
+        ("CONSOLE_CLIENT_SECRET_ARN", "console-client"),
+        ("CONSOLE_KEY_SECRET_ARN", "console-key"),
+        ("OPERATOR_FUNCTION", "operator"),
         (
             "CHANGES_QUEUE_URL",
             "http://localhost:9/000000000000/changes.fifo",

@@ -1,4 +1,4 @@
-//! As much of Secrets Manager, SQS, DynamoDB and CloudWatch Logs as the functions ask for, answered at once and
+//! As much of Secrets Manager, SQS, DynamoDB, CloudWatch Logs and Lambda as the functions ask for, answered at once and
 //! remembered: what came, with which trace header.
 //!
 //! DynamoDB keeps items by table and key, and takes every condition for held: what is run here is one function after
@@ -183,6 +183,8 @@ impl Kept {
                 "ApproximateNumberOfMessagesDelayed": "0"
             }}),
             "Logs_20140328.FilterLogEvents" => json!({ "events": [] }),
+            // Of Lambda, which names the operation by its address: the answer of the function that is invoked.
+            "" => json!({ "summary": "Nothing is owed." }),
             _ => match target.strip_prefix("DynamoDB_20120810.") {
                 Some(operation) => return self.dynamo_db(operation, body),
                 None => return StatusCode::NOT_IMPLEMENTED.into_response(),

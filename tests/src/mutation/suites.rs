@@ -49,6 +49,7 @@ const REACH: &[(&str, &[&str])] = &[
         "functions/operator/",
         &["operator", "advice", "orders", "upgrade"],
     ),
+    ("functions/console/", &["console", "console_page"]),
     (
         "shared/src/erp/business_central/",
         &[

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use shared::runtime::metrics::Metric;
 use tests::{
     business_central_simulator::ApplicationAccess,
+    console::Request,
     lambda::{
         binaries::FUNCTIONS,
         environment,
-        fake_aws::{FakeAws, Request, messages_to},
+        fake_aws::{self, FakeAws, messages_to},
         logging::{self, Level},
         payloads::{event_post, sqs_bodies},
         runtime_api::{FunctionProcess, Output, Written},
@@ -17,7 +18,7 @@ use tests::{
 };
 use uuid::Uuid;
 
-use crate::stage::{EVENT_SECRET, NORCE_SECRET, Stage, binary, change, change_event};
+use crate::stage::{CONSOLE_KEY, EVENT_SECRET, NORCE_SECRET, Stage, binary, change, change_event};
 
 /// Personal data and secrets that the functions see, and texts that somebody puts where they do not belong.
 pub(crate) const CANARIES: [&str; 11] = [
@@ -107,6 +108,7 @@ pub(crate) const METRICS: &[(&str, Scenario, &[Metric])] = &[
             Metric::BreakerOpenSeconds,
         ],
     ),
+    ("console", Scenario::Unauthorised, &[Metric::SignIns]),
     (
         "erp-full-pass",
         Scenario::Pass,
@@ -131,7 +133,7 @@ pub(crate) struct Run {
     pub(crate) request_ids: Vec<Uuid>,
     pub(crate) answers: Vec<Result<Value, Value>>,
     /// What came to AWS meanwhile.
-    pub(crate) requests: Vec<Request>,
+    pub(crate) requests: Vec<fake_aws::Request>,
     written: Written,
 }
 
@@ -243,6 +245,20 @@ fn request(request: &Value) -> Vec<u8> {
     request.to_string().into_bytes()
 }
 
+/// A request of the console's page, of a person who has signed in.
+fn of_page(action: &str) -> Vec<u8> {
+    let session = console::Session {
+        subject: "canary-subject".to_owned(),
+        name: "Kanarine Fogelström".to_owned(),
+        role: console::Role::View,
+        expires: chrono::Utc::now() + chrono::TimeDelta::hours(1),
+    };
+    let key = console::seal::SealKey::new(CONSOLE_KEY.to_owned().into());
+    let cookie = session.cookie(&key).unwrap();
+    let page = Request::of_page(action, &json!({})).cookie(cookie.split(';').next().unwrap());
+    request(&json!(page.event()))
+}
+
 /// All that is run at a level.
 struct AtLevel(Level);
 
@@ -271,6 +287,7 @@ impl AtLevel {
         assert!(has_code.is_some(), "the code did not get to Norce");
         let _ = event("erp-full-pass", request(&json!({ "retry": "owed" }))).await;
         let _ = event("operator", request(&json!({ "action": "status" }))).await;
+        let _ = event("console", of_page("status")).await;
         runs.push(self.pass(&stage).await);
 
         // Failures.
@@ -293,6 +310,14 @@ impl AtLevel {
         let nonsense = request(&json!({ "action": "explain", "email": ["canary@example.com"] }));
         let failed = self.run(&stage, "operator", Scenario::Fails, vec![nonsense]);
         runs.push(failed.await);
+        stage.aws.refuse("");
+        let failed = self.run(&stage, "console", Scenario::Fails, vec![of_page("status")]);
+        runs.push(failed.await);
+        stage.aws.refuse_nothing();
+        let callback = Request::new("GET", "/console/callback?state=canary&code=canary");
+        let callback = request(&json!(callback.event()));
+        let refused = self.run(&stage, "console", Scenario::Unauthorised, vec![callback]);
+        runs.push(refused.await);
         for function in FUNCTIONS {
             let malformed = request(&json!({ "Records": "canary", "headers": "canary" }));
             let events = vec![malformed];
@@ -418,7 +443,7 @@ impl AtLevel {
 
     async fn wrong_secret(&self, stage: &Stage, function: &'static str, id: i64) -> Run {
         let aws = FakeAws::serve().await.unwrap();
-        for secret in ["event", "norce", "erp", "fingerprint"] {
+        for secret in ["event", "norce", "erp", "fingerprint", "console-key"] {
             aws.set_secret(secret, r#"{"canary":"canary-of-a-secret""#);
         }
         let mut environment = self.environment(stage, Scenario::WrongSecret);
@@ -426,6 +451,7 @@ impl AtLevel {
         let event = match function {
             "receive-events" => customer_changed(id, EVENT_SECRET),
             "operator" => request(&json!({ "action": "status" })),
+            "console" => of_page("status"),
             _ => message("{}"),
         };
         self.run_at(
@@ -451,7 +477,11 @@ impl AtLevel {
                 let name = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
                 environment::set(&mut environment, name, "canary");
             }
-            _ => environment::set(&mut environment, "NORCE_APPLICATIONS", ""),
+            _ => {
+                for name in ["NORCE_APPLICATIONS", "CONSOLE_URL"] {
+                    environment::set(&mut environment, name, "");
+                }
+            }
         }
         let mut run = self.begin(function, scenario);
         let process = FunctionProcess::start(&binary(function), &environment, Output::Kept).await;

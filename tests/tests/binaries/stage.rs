@@ -23,6 +23,8 @@ use uuid::Uuid;
 pub(crate) const EVENT_SECRET: &str = "canary-event-secret-4b1f";
 /// The OAuth secret of Norce.
 pub(crate) const NORCE_SECRET: &str = "canary-norce-secret";
+/// The key of the console.
+pub(crate) const CONSOLE_KEY: &str = "canary-console-key";
 const ACCOUNT: i64 = 17;
 
 /// Everything that the functions speak to, and the variables that lead there.
@@ -65,6 +67,7 @@ impl Stage {
         for (id, text) in [
             ("event", json!({ "current": EVENT_SECRET })),
             ("fingerprint", json!({ "key": "canary-fingerprint-key" })),
+            ("console-key", json!({ "key": CONSOLE_KEY })),
             (
                 "norce",
                 json!({ "clientId": "functions", "clientSecret": NORCE_SECRET }),

@@ -35,6 +35,7 @@ fn read(binary: &str, environment: Environment<'_>) -> Result<String, Configurat
         "submit-imports" => submit_imports::Configuration::read(environment).map(text),
         "poll-jobs" => poll_jobs::Configuration::read(environment).map(text),
         "erp-full-pass" => erp_full_pass::Configuration::read(environment).map(text),
+        "console" => console::Configuration::read(environment).map(text),
         "operator" => {
             let configuration = operator::Configuration::read(environment);
             if configuration.faults.is_empty() {
@@ -81,6 +82,7 @@ fn set_ups() -> Vec<Rendered> {
         render(&with(REQUIRED, EVERY_OPTION)),
         render(&with(REQUIRED, &odoo)),
         render(&with(&with(REQUIRED, EVERY_OPTION), &odoo)),
+        render(&with(REQUIRED, &[("Console", "cognito")])),
     ]
 }
 

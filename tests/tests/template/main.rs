@@ -8,6 +8,7 @@
     reason = "a suite of tests: what cannot be is to fail loudly"
 )]
 
+mod console;
 mod environment;
 mod names;
 mod options;
@@ -284,11 +285,12 @@ fn orders_outlive_their_receiver() {
 #[test]
 fn data_outlives_the_stack_and_a_failed_first_deployment_leaves_nothing() {
     // They hold nothing that is not found out again: which remotes are down, and work that Norce or the ERP repeats or that
-    // a pass finds.
-    let exceptions = ["Breakers", "ResourceNames"];
+    // a pass finds. People sign in to the console again.
+    let exceptions = ["Breakers", "ResourceNames", "ConsoleKey", "ConsoleClient"];
     let of_orders = ["OutgoingOrdersQueue", "OutgoingOrdersDeadLetterQueue"];
     for (policy, deletion) in [("Retain", "RetainExceptOnCreate"), ("Delete", "Delete")] {
-        let rendered = render(&with(REQUIRED, &[("TableDeletionPolicy", policy)]));
+        let console = ("Console", "cognito");
+        let rendered = render(&with(REQUIRED, &[("TableDeletionPolicy", policy), console]));
         let mut retained = 0;
         for (name, resource) in &rendered.resources {
             let keeps_data = match resource["Type"].as_str().unwrap() {

@@ -75,6 +75,23 @@ pub(crate) const EVERY_OPTION: &[(&str, &str)] = &[
         "OrderSecretArn",
         "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:production/norce-customer-sync/orders-01-AbCdEf",
     ),
+    ("Console", "oidc"),
+    (
+        "ConsoleIssuer",
+        "https://login.microsoftonline.com/01234567-89ab-cdef-0123-456789abcdef/v2.0",
+    ),
+    (
+        "ConsoleSecretArn",
+        "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:production/norce-customer-sync/console-1-AbCdEf",
+    ),
+    ("ConsoleRoleClaim", "https://example.com/claims/roles"),
+    (
+        "ConsoleRoles",
+        "Console.Read=view,Console.Act=act,Console.Admin=admin",
+    ),
+    ("ConsoleAllowedAddresses", "192.0.2.0/24,2001:db8::/32"),
+    ("ConsoleSessionMinutes", "1440"),
+    ("ConsoleConcurrency", "100"),
     ("LogLevel", "DEBUG"),
     (
         "SubnetIds",

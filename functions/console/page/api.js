@@ -1,0 +1,42 @@
+// Requests to the console's own server.
+
+/** The server gives up after 26 seconds, and an HTTP API after 30. */
+const LONGEST_WAIT = 29_000;
+
+/** Why there is no answer. `kind` says what the page does about it. */
+export class Fault extends Error {
+  constructor(kind, message) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** Asks for an action. The mode stays "cors": in any other, `Referrer-Policy: no-referrer` makes browsers hide `Origin`. */
+export async function ask(action, body = {}, signal) {
+  return (await send(`api/${action}`, body, signal)).json();
+}
+
+/** Ends the session. */
+export function signOut() {
+  return send("sign-out", {});
+}
+
+async function send(path, body, signal) {
+  const signals = [AbortSignal.timeout(LONGEST_WAIT), signal].filter(Boolean);
+  let response;
+  try {
+    response = await fetch(`/console/${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-console": "1" },
+      body: JSON.stringify(body),
+      signal: AbortSignal.any(signals),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Fault(error.name === "TimeoutError" ? "timeout" : "offline", "");
+  }
+  if (response.ok) return response;
+  const { error } = await response.json().catch(() => ({}));
+  // API Gateway's own answers, such as 429, have no `error`.
+  throw new Fault(error?.kind ?? "later", error?.message ?? "");
+}

@@ -1,0 +1,64 @@
+// Elements without markup: every text becomes a text node, so that nothing that a remote says is ever read as HTML.
+
+/** Makes an element. An attribute `onX` is a listener; `false`, `null` and `undefined` leave an attribute or a child out. */
+export function h(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === false || value == null) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name in IS_STATE) element[name] = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...flat(children));
+  return element;
+}
+
+/** What an attribute says only at the beginning. */
+const IS_STATE = { checked: 1, value: 1, disabled: 1, indeterminate: 1 };
+
+/** The children that there are. */
+export function flat(children) {
+  return children.flat(9).filter((child) => child !== false && child != null && child !== "");
+}
+
+/** Replaces what is in an element. The element with the same `data-key` gets the focus, and what was being typed there. */
+export function replace(parent, ...children) {
+  const before = parent.contains(document.activeElement) ? document.activeElement : null;
+  const isText = before?.matches("input:not([type=checkbox]), textarea");
+  const [value, start, end] = isText ? [before.value, before.selectionStart, before.selectionEnd] : [];
+  parent.replaceChildren(...flat(children));
+  const after = before && find(before.dataset.key, parent);
+  if (!after) return;
+  after.focus({ preventScroll: true });
+  if (isText) {
+    after.value = value;
+    after.setSelectionRange?.(start, end);
+  }
+}
+
+/** The element with this `data-key`. */
+export function find(key, parent = document) {
+  return key ? parent.querySelector(`[data-key="${CSS.escape(key)}"]`) : null;
+}
+
+/** A table that is a list of cards where there is no room for it. */
+export function table(caption, columns, rows) {
+  const row = (cells) =>
+    h("tr", null, cells.map((cell, at) => h("td", { "data-label": columns[at] || false }, cell)));
+  return h("div", { class: "table" },
+    h("table", null,
+      h("caption", null, caption),
+      h("thead", null, h("tr", null, columns.map((column) => h("th", { scope: "col" }, column)))),
+      h("tbody", null, rows.map(row))));
+}
+
+/** Names and values; a pair without a value is left out. */
+export function facts(pairs) {
+  const known = pairs.filter(([, value]) => flat([value]).length);
+  return h("dl", null, known.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
+}
+
+/** What the operator or a remote says: in English, whatever the language of the page. */
+export function said(text, tag = "span") {
+  return text ? h(tag, { lang: "en", class: "said" }, text) : null;
+}

@@ -1,0 +1,179 @@
+// One customer or company: what is known of it, and what would happen now.
+
+import { confirm } from "./dialog.js";
+import { facts, h, said } from "./dom.js";
+import { card } from "./owed.js";
+import { t, time, word } from "./text.js";
+
+/** What somebody has typed, as the operator takes it. An e-mail address gets into no address: it is only ever posted. */
+function question(text, kind) {
+  if (/^(customer|company)\/[^/]+\/\d+$/.test(text)) return { entity: text };
+  if (text.includes("@")) return { email: text };
+  if (/^\d{1,18}$/.test(text)) return { id: Number(text), kind };
+  return { code: text, kind };
+}
+
+/** An e-mail address that was typed and is being looked up; it is forgotten with the answer. */
+let pending = null;
+
+/** The search of the shell. */
+export function search(context) {
+  const input = h("input", { type: "search", id: "search", "data-key": "search", autocomplete: "off", spellcheck: "false", required: true, placeholder: t("search.hint"), "aria-label": t("search") });
+  const kind = h("select", { "data-key": "search-kind", "aria-label": t("filter.kind") },
+    ["customer", "company"].map((value) => h("option", { value }, word("kind", value))));
+  return h("form", {
+    role: "search",
+    onsubmit: (event) => {
+      event.preventDefault();
+      const asked = question(input.value.trim(), kind.value);
+      input.value = "";
+      if (asked.email) {
+        pending = asked;
+        context.go("/console/record");
+      } else {
+        pending = null;
+        const { entity, ...rest } = asked;
+        context.go(`/console/record?${new URLSearchParams(entity ? { ref: entity } : rest)}`);
+      }
+    },
+  }, input, kind, h("button", { type: "submit", "data-key": "search-go" }, t("search.go")));
+}
+
+/** What the address asks for. */
+function asked(query) {
+  const kind = query.get("kind") ?? undefined;
+  if (query.get("ref")) return { entity: query.get("ref") };
+  if (query.get("id")) return { id: Number(query.get("id")), kind };
+  if (query.get("code")) return { code: query.get("code"), kind };
+  return null;
+}
+
+export const record = {
+  async load(context, signal) {
+    const body = asked(context.query) ?? pending;
+    if (!body) return null;
+    const found = await context.ask("explain", body, signal);
+    pending = null;
+    // From here on it is known by its own name.
+    history.replaceState(null, "", `/console/record?${new URLSearchParams({ ref: found.entity })}`);
+    return found;
+  },
+  empty: () => h("p", { class: "empty" }, t("record.none")),
+  view(data, context) {
+    if (!data) return null;
+    const { norce, mapping, now } = data;
+    const kind = data.entity.split("/")[0];
+    return [
+      h("p", { class: "verdict" }, said(data.summary)),
+      path(data),
+      facts([
+        [t("record"), data.entity],
+        [t("inNorce"), norce ? word("active", String(norce.active)) : t("notInNorce")],
+        [t("codeNorce"), norce?.code],
+        [t("forgotten"), norce?.forgotten && t("yes")],
+        [t("inErp"), word("mapping", mapping.state)],
+        [t("codeErp"), mapping.code],
+        [t("formerCode"), mapping.formerCode],
+        [t("fetched"), time(mapping.fetchedAt)],
+        [t("gone"), time(mapping.goneAt)],
+        [t("reservedUntil"), time(mapping.until)],
+        [t("kept"), mapping.kept?.join(", ")],
+        [t("related"), norce?.related.length > 0 && h("ul", null, norce.related.map((entity) => h("li", null, h("a", { href: `/console/record?ref=${encodeURIComponent(entity)}` }, entity))))],
+      ]),
+      h("section", null, h("h2", null, t("now")), h("p", null, said(now.outcome)),
+        now.would.length > 0 && h("ol", null, now.would.map((step) => said(step, "li"))),
+        h("p", { class: "small" }, t("nothingWritten"))),
+      h("section", null, h("h2", null, t("owed")),
+        data.owed.length ? h("ul", { class: "cards" }, data.owed.map((line) => card(line, context))) : h("p", { class: "empty" }, t("record.nothingOwed"))),
+      data.imports.length > 0 && h("section", null, h("h2", null, t("imports")),
+        h("ul", null, data.imports.map((batch) => h("li", null, time(batch.recorded), " ", batch.job != null && h("a", { href: `/console/imports?job=${batch.job}` }, t("job", { job: String(batch.job) })))))),
+      h("section", null, h("h2", null, t("timeline")),
+        data.last.incomplete && h("p", { class: "small" }, said(data.last.incomplete)),
+        data.last.events.length ? h("ol", { class: "timeline" }, data.last.events.toReversed().map((event) => h("li", null, time(event.at), " ", h("b", null, event.function), " ", said(event.said)))) : h("p", { class: "empty" }, t("record.noEvents"))),
+      h("div", { class: "buttons" },
+        context.may("act") && h("button", { type: "button", "data-key": "look", onclick: () => look(data, context) }, t("lookAgain")),
+        context.may("act") && mapping.state === "unknown" && h("button", { type: "button", "data-key": "create", onclick: () => create(data, context) }, t("create…")),
+        h("button", { type: "button", "data-key": "copy-link", onclick: (event) => copy(location.href, event.target) }, t("copyLink")),
+        h("button", { type: "button", "data-key": "copy-support", onclick: (event) => copy(support(data), event.target) }, t("copySupport")),
+        context.may("admin") && kind === "customer" && mapping.state !== "forgotten" && h("button", { type: "button", class: "danger", "data-key": "forget", onclick: () => forget(data, context) }, t("forget…"))),
+    ];
+  },
+};
+
+/** How far it has come: from Norce to us, to the ERP, and its code back to Norce. */
+function path({ norce, mapping, owed, imports }) {
+  const isOwed = (stage) => owed.some((line) => line.stage === stage && !line.dismissed);
+  const isBound = mapping.state === "bound";
+  const toErp = isOwed("to-erp") ? "failed" : mapping.goneAt ? "failed" : isBound ? "done" : mapping.state === "reserved" ? "waiting" : "none";
+  const delivery = mapping.delivery?.state;
+  const back = isOwed("code-to-norce") || delivery === "refused" ? "failed" : delivery === "confirmed" ? "done" : isBound || imports.length ? "waiting" : "none";
+  const steps = [
+    ["norce", norce ? "done" : "none"],
+    ["toErp", mapping.state === "forgotten" ? "none" : toErp],
+    ["codeBack", back, mapping.delivery?.at],
+    ["fieldsBack", isOwed("fields-to-norce") ? "failed" : isBound ? "done" : "none"],
+  ];
+  return h("ol", { class: "path", "aria-label": t("path") }, steps.map(([step, state, at]) =>
+    h("li", { class: state }, h("b", null, t(`path.${step}`)), h("span", null, t(`step.${state}`)), at && h("small", null, time(at)))));
+}
+
+async function copy(text, button) {
+  await navigator.clipboard.writeText(text);
+  const before = button.textContent;
+  button.textContent = t("copied");
+  setTimeout(() => { button.textContent = before; }, 2000);
+}
+
+/** What somebody else needs who is to help: nothing in it is personal. */
+function support(data) {
+  const owed = data.owed.map((line) => `owed (${line.stage}, ${line.reason}): ${line.detail} [${line.correlation}]`);
+  return [data.entity, data.summary, ...owed, `now: ${data.now.outcome}`, location.href].join("\n");
+}
+
+function look(data, context) {
+  replay(data, context, { title: t("lookAgain"), text: h("p", null, t("look.text")), label: t("lookAgain") }, {});
+}
+
+function create(data, context) {
+  replay(data, context, { title: t("create"), text: h("p", null, t("create.text")), label: t("create") }, { cause: "ordered" });
+}
+
+function replay(data, context, words, more) {
+  confirm({
+    ...words,
+    go: async (say, signal) => {
+      const answer = await context.ask("replay", { entity: data.entity, ...more }, signal);
+      say(said(answer.summary), " ", t("look.after"));
+      context.reload();
+    },
+  });
+}
+
+/** Says what would be done, and does it when the id has been typed: it cannot be undone. */
+async function forget(data, context) {
+  const id = data.entity.split("/").at(-1);
+  const typed = h("input", { id: "typed", autocomplete: "off", inputmode: "numeric" });
+  const would = h("div", { role: "status" }, t("working"));
+  let isKnown = false;
+  const dialog = confirm({
+    title: t("forget.title", { entity: data.entity }), text: [h("p", null, t("forget.text")), would],
+    fields: h("label", null, t("forget.type", { id }), typed),
+    label: t("forget"),
+    danger: true,
+    isReady: () => isKnown && typed.value.trim() === id,
+    go: async (say, signal) => {
+      const answer = await context.ask("forget", { entity: data.entity, confirm: true }, signal);
+      say(said(answer.summary));
+      context.reload();
+    },
+  });
+  try {
+    const answer = await context.ask("forget", { entity: data.entity });
+    would.replaceChildren(h("p", null, said(answer.summary)), h("ol", null, (answer.would ?? []).map((step) => said(step, "li"))));
+    isKnown = true;
+    typed.dispatchEvent(new Event("input", { bubbles: true }));
+  } catch (fault) {
+    would.replaceChildren(h("p", { class: "fault" }, fault.message || t(`fault.${fault.kind ?? "later"}`)));
+  }
+  return dialog;
+}

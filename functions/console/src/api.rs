@@ -1,0 +1,137 @@
+//! What the page asks: each request is checked against the person's role, and goes to `operator` with who asks.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use shared::{domain::without_values, http::Deadline};
+
+use crate::{
+    Console,
+    answer::{Answer, FaultKind},
+    operator::{LONGEST_WAIT, OperatorError},
+    roles::{self, Role},
+    session::Session,
+};
+
+/// A request of the page is some hundred bytes; the longest names a hundred entities.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// With less time left there is no use in asking: a short answer alone takes as long after a cold start.
+const TIME_FOR_AN_ANSWER: Duration = Duration::from_secs(2);
+
+/// Members that the server sets.
+const OURS: [&str; 2] = ["action", "by"];
+
+impl Console {
+    /// Answers a request of the page. `action` is the last part of its address.
+    pub(crate) async fn answer(
+        &self,
+        action: &str,
+        body: Option<&str>,
+        session: &Session,
+        deadline: Deadline,
+    ) -> Answer {
+        let answer = match body {
+            _ if action == "session" => self.describe(session),
+            Some(body) => self.ask(action, body, session, deadline).await,
+            None => Answer::fault(
+                FaultKind::Request,
+                "The request is too large: name fewer records.",
+            ),
+        };
+        // Of what was asked only the action: everything else may name somebody.
+        let (role, status) = (session.role.as_str(), answer.status_code());
+        let action = roles::ACTIONS.iter().find(|known| **known == action);
+        tracing::info!(action, role, status, "request of the page answered");
+        answer
+    }
+
+    /// What the page has to know of who looks at it.
+    fn describe(&self, session: &Session) -> Answer {
+        let about = json!({
+            "name": session.name,
+            "role": session.role,
+            "expires": session.expires,
+            "stack": self.stack,
+        });
+        Answer::json(200, about.to_string())
+    }
+
+    async fn ask(&self, action: &str, body: &str, session: &Session, deadline: Deadline) -> Answer {
+        let mut request: Map<String, Value> = match serde_json::from_str(body) {
+            Ok(request) => request,
+            Err(error) => {
+                let message = format!(
+                    "The request is not a JSON object: {}.",
+                    without_values(&error)
+                );
+                return Answer::fault(FaultKind::Request, &message);
+            }
+        };
+        if let Some(name) = OURS.iter().find(|name| request.contains_key(**name)) {
+            let message = format!("The member `{name}` is set by the server: leave it out.");
+            return Answer::fault(FaultKind::Request, &message);
+        }
+        match roles::needed(action, &request) {
+            None => {
+                return Answer::fault(FaultKind::Refused, "The page offers no such action.");
+            }
+            Some(needed) if needed > session.role => return lacks(needed, session.role),
+            Some(_) => {}
+        }
+        request.insert("action".to_owned(), action.into());
+        request.insert(
+            "by".to_owned(),
+            json!({ "user": session.subject, "name": session.name, "role": session.role }),
+        );
+        if !deadline.allows(TIME_FOR_AN_ANSWER) {
+            return Answer::fault(
+                FaultKind::Later,
+                "The console took too long to start. Nothing was done: try again.",
+            );
+        }
+        let within = deadline.remaining().min(LONGEST_WAIT);
+        match self.operator.ask(&Value::Object(request), within).await {
+            Ok(answer) => Answer::json(200, answer),
+            Err(error) => fault(&error),
+        }
+    }
+}
+
+fn lacks(needed: Role, role: Role) -> Answer {
+    let message = format!(
+        "This needs the role {needed}, and yours is {role}. Nothing was done: ask whoever manages the console's users for the role, and sign in again."
+    );
+    Answer::fault(FaultKind::Role, &message)
+}
+
+fn fault(error: &OperatorError) -> Answer {
+    match error {
+        OperatorError::Request(message) => Answer::fault(FaultKind::Request, message),
+        OperatorError::SetUp(message) => Answer::fault(FaultKind::SetUp, message),
+        OperatorError::Later(message) => Answer::fault(FaultKind::Later, message),
+        OperatorError::NotCalled(reason) => {
+            tracing::error!(reason, "operator could not be called");
+            Answer::fault(
+                FaultKind::Later,
+                "The function operator could not be called. Nothing was done: try again in a minute.",
+            )
+        }
+        OperatorError::NoAnswer => {
+            tracing::error!("operator did not answer in time");
+            Answer::fault_with(
+                FaultKind::Later,
+                504,
+                "The function operator did not answer in time. What was asked may have been done: look at the records before you try again.",
+            )
+        }
+        OperatorError::Failed => {
+            tracing::error!("operator failed; its log says why");
+            Answer::fault_with(
+                FaultKind::Later,
+                502,
+                "The function operator failed. A part of what was asked may have been done: look at the records, then try again. If it fails again, its log group says why.",
+            )
+        }
+    }
+}

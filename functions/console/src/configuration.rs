@@ -1,0 +1,72 @@
+use std::time::Duration;
+
+use shared::runtime::configuration::{ConfigurationError, Environment, RemoteUrl};
+
+use crate::{addresses::AllowedAddresses, roles::RoleMap};
+
+/// How long a session lasts unless said otherwise: half a working day.
+pub const DEFAULT_SESSION_MINUTES: u32 = 240;
+/// The claim of Entra ID's app roles.
+const DEFAULT_ROLE_CLAIM: &str = "roles";
+
+/// What `console` reads from its environment.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// `CONSOLE_URL`: scheme and host of the console, as browsers see it.
+    pub url: RemoteUrl,
+    /// `CONSOLE_ISSUER`: the OpenID provider, exactly as it calls itself: with or without a slash at the end.
+    pub issuer: String,
+    /// `CONSOLE_CLIENT_SECRET_ARN`: `{"clientId","clientSecret"}`, as the provider knows the console.
+    pub client_secret_arn: String,
+    /// `CONSOLE_KEY_SECRET_ARN`: `{"key"}`, which cookies are sealed with.
+    pub key_secret_arn: String,
+    /// `CONSOLE_ROLE_CLAIM`: the claim of the ID token that says what a person may do.
+    pub role_claim: String,
+    /// `CONSOLE_ROLES`: which of its values give which role.
+    pub roles: RoleMap,
+    /// `CONSOLE_ALLOWED_ADDRESSES`.
+    pub allowed: AllowedAddresses,
+    /// `CONSOLE_SESSION_MINUTES`.
+    pub session: Duration,
+    /// `OPERATOR_FUNCTION`: the name of the function that is asked.
+    pub operator: String,
+}
+
+impl Configuration {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
+        let url = environment.required("CONSOLE_URL");
+        let issuer = environment
+            .required::<RemoteUrl>("CONSOLE_ISSUER")
+            .and_then(|_| environment.optional("CONSOLE_ISSUER"));
+        let client_secret_arn = environment.required("CONSOLE_CLIENT_SECRET_ARN");
+        let key_secret_arn = environment.required("CONSOLE_KEY_SECRET_ARN");
+        let role_claim =
+            environment.or_default("CONSOLE_ROLE_CLAIM", DEFAULT_ROLE_CLAIM.to_owned());
+        let roles = environment.or_default("CONSOLE_ROLES", RoleMap::default());
+        let allowed =
+            environment.or_default("CONSOLE_ALLOWED_ADDRESSES", AllowedAddresses::default());
+        let minutes = environment.or_default("CONSOLE_SESSION_MINUTES", DEFAULT_SESSION_MINUTES);
+        if minutes == Some(0) {
+            environment.fault("CONSOLE_SESSION_MINUTES", "is not at least 1");
+        }
+        let operator = environment.required("OPERATOR_FUNCTION");
+        let configuration = (|| {
+            Some(Self {
+                url: url?,
+                issuer: issuer?,
+                client_secret_arn: client_secret_arn?,
+                key_secret_arn: key_secret_arn?,
+                role_claim: role_claim?,
+                roles: roles?,
+                allowed: allowed?,
+                session: Duration::from_secs(60 * u64::from(minutes?)),
+                operator: operator?,
+            })
+        })();
+        environment.finish(configuration)
+    }
+}

@@ -1,0 +1,141 @@
+//! The function `operator`, which does what the page asks.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_lambda::{
+    Client, config::Builder, error::SdkError, operation::invoke::InvokeError, primitives::Blob,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+
+/// An HTTP API gives up after 30 seconds (API Gateway quotas, "Maximum integration timeout"), and this function after 29, of
+/// which three are kept for the answer.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(26);
+
+/// There is no answer of `operator`. Typed by what the person does next.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OperatorError {
+    /// Ask differently.
+    #[error("{0}")]
+    Request(String),
+    /// Correct the set-up.
+    #[error("{0}")]
+    SetUp(String),
+    /// Ask again later; what was done by then stays done.
+    #[error("{0}")]
+    Later(String),
+    /// The function was certainly not called.
+    #[error("the function operator could not be called: {0}")]
+    NotCalled(String),
+    /// It was called and did not answer in time: it may have done what it was asked.
+    #[error("the function operator did not answer in time")]
+    NoAnswer,
+    /// It failed as a whole: it may have done a part.
+    #[error("the function operator failed")]
+    Failed,
+}
+
+/// Asks `operator`.
+#[async_trait]
+pub trait Operator: Send + Sync {
+    /// Sends a request once and waits for the answer, which is JSON.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    async fn ask(&self, request: &Value, within: Duration) -> Result<String, OperatorError>;
+}
+
+/// The function on AWS.
+pub struct LambdaOperator {
+    client: Client,
+    function: String,
+}
+
+/// What Lambda answers for a function that failed: the function's own error, or Lambda's word for its end.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FunctionFailure {
+    #[serde(default)]
+    error_type: String,
+    #[serde(default)]
+    error_message: String,
+}
+
+impl LambdaOperator {
+    /// The function of this name.
+    pub fn new(aws: &SdkConfig, function: impl Into<String>) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .read_timeout(LONGEST_WAIT)
+            .operation_attempt_timeout(LONGEST_WAIT)
+            .operation_timeout(LONGEST_WAIT)
+            .build();
+        let config = Builder::from(aws)
+            .timeout_config(timeouts)
+            // A request whose answer was lost may have been acted upon: only the person asks again.
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            function: function.into(),
+        }
+    }
+}
+
+#[async_trait]
+impl Operator for LambdaOperator {
+    async fn ask(&self, request: &Value, within: Duration) -> Result<String, OperatorError> {
+        let call = self
+            .client
+            .invoke()
+            .function_name(&self.function)
+            .payload(Blob::new(request.to_string()))
+            .send();
+        let answer = tokio::time::timeout(within.min(LONGEST_WAIT), call)
+            .await
+            .map_err(|_| OperatorError::NoAnswer)?
+            .map_err(of_call)?;
+        let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
+        if answer.function_error.is_some() {
+            return Err(of_function(&payload));
+        }
+        String::from_utf8(payload).map_err(|_| OperatorError::Failed)
+    }
+}
+
+fn of_call(error: SdkError<InvokeError>) -> OperatorError {
+    match error {
+        SdkError::ServiceError(error) => OperatorError::NotCalled(
+            error
+                .err()
+                .meta()
+                .code()
+                .unwrap_or("an error without a code")
+                .to_owned(),
+        ),
+        SdkError::ConstructionFailure(_) => {
+            OperatorError::NotCalled("the request could not be made".to_owned())
+        }
+        _ => OperatorError::NoAnswer,
+    }
+}
+
+/// The errors of `operator` by their types; anything else is the end of a process, or of its time.
+fn of_function(payload: &[u8]) -> OperatorError {
+    let Ok(failure) = serde_json::from_slice::<FunctionFailure>(payload) else {
+        return OperatorError::Failed;
+    };
+    let FunctionFailure {
+        error_type,
+        error_message,
+    } = failure;
+    match error_type.as_str() {
+        "Request" => OperatorError::Request(error_message),
+        "SetUp" => OperatorError::SetUp(error_message),
+        "Later" => OperatorError::Later(error_message),
+        "Sandbox.Timedout" => OperatorError::NoAnswer,
+        _ => OperatorError::Failed,
+    }
+}
