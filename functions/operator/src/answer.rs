@@ -76,6 +76,8 @@ macro_rules! answers {
 }
 
 answers! {
+    /// `help`.
+    Help(crate::catalog::Help),
     /// `doctor`.
     Doctor(crate::doctor::Report),
     /// `status`.

@@ -14,7 +14,10 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal, dry::dry, events::Events, owed::OwedLine, selector::Selector};
+use crate::{Ports, Refusal, dry::dry, events::Events,
+    owed::OwedLine,
+    selector::{Selector, other_kind, scopes},
+};
 
 /// The answer. Nothing in it is personal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -208,8 +211,17 @@ impl Ports {
                 format!("it is owed ({})", reasons.join(", "))
             }
         };
+        let nothing = norce.is_none() && matches!(mapping, Known::Unknown) && owed.is_empty();
+        let advice = match nothing && imports.is_empty() {
+            false => String::new(),
+            true => format!(
+                " Searched: Norce, the code mappings and what is owed or under way, {}; the ERP does not know Norce's ids. Compare the id in Norce Admin; a number of the ERP is asked for by `code`. {}",
+                scopes(&[entity.scope]),
+                other_kind(entity.kind, "id", &entity.id.to_string())
+            ),
+        };
         let summary = format!(
-            "{entity}: {in_norce}, {known}, {owing}. If an event came now: {}.",
+            "{entity}: {in_norce}, {known}, {owing}. If an event came now: {}.{advice}",
             now.outcome
         );
         Ok(Explanation {

@@ -2,6 +2,7 @@
 //! `summary` in words.
 //!
 //! ```text
+//! catalog       what can be asked, and what is wrong with a request
 //! doctor        is everything as it must be? each fault with its cure
 //! status        what waits, what is owed, when was the last pass
 //! explain       one customer or company: what is known, and what would happen now
@@ -21,6 +22,7 @@
 
 mod answer;
 mod binding;
+mod catalog;
 mod configuration;
 mod dead_letters;
 pub mod doctor;
@@ -114,6 +116,7 @@ impl Operator {
             ports.map_err(|reason| Refusal::SetUp(reason.clone()))
         };
         Ok(match request {
+            Request::Help {} => catalog::help().into(),
             Request::Doctor {} => self.doctor.examine(deadline).await.into(),
             Request::Status {} => ports()?.status(deadline).await?.into(),
             Request::Explain(selector) => {

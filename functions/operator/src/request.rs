@@ -1,10 +1,11 @@
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::domain::without_values;
 
 use crate::{
     Refusal,
     binding::BindingRequest,
+    catalog::{self, ACTION},
     dead_letters::DeadLettersRequest,
     forget::ForgetRequest,
     jobs::JobsRequest,
@@ -15,10 +16,12 @@ use crate::{
     transfer::{ExportRequest, ImportRequest},
 };
 
-/// What a person asks for.
+/// What a person asks for. Each is described in `catalog.rs`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
+    /// What can be asked.
+    Help {},
     /// Whether everything is as it must be.
     Doctor {},
     /// What waits, what is owed, when was the last pass.
@@ -50,17 +53,25 @@ pub enum Request {
 }
 
 impl Request {
-    /// Reads a request.
+    /// Reads a request. An empty one asks for help.
     ///
     /// # Errors
-    /// What is wrong with it and what is accepted instead, in one sentence. Values are not repeated in full: one may be
-    /// an e-mail address (P11).
+    /// What is wrong with it and what is accepted instead. Values are not repeated: one may be an e-mail address (P11).
     pub fn parse(text: Value) -> Result<Self, Refusal> {
-        // Without an action the answer is the list of them.
-        let text = match text.get("action") {
-            Some(Value::String(_)) => text,
-            _ => json!({ "action": "" }),
+        let mut request = match text {
+            Value::Null => return Ok(Self::Help {}),
+            Value::Object(request) if request.is_empty() => return Ok(Self::Help {}),
+            Value::Object(request) => request,
+            _ => {
+                return Err(Refusal::request(
+                    "a request is a JSON object, for example {\"action\":\"status\"}; {\"action\":\"help\"} lists every action",
+                ));
+            }
         };
-        serde_json::from_value(text).map_err(|error| Refusal::Request(without_values(&error)))
+        catalog::check(&request)?;
+        // A field without a value is as good as none.
+        request.retain(|name, value| name == ACTION || !value.is_null());
+        serde_json::from_value(Value::Object(request))
+            .map_err(|error| Refusal::Request(without_values(&error)))
     }
 }

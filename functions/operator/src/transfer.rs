@@ -512,7 +512,7 @@ impl<'a> Import<'a> {
             serde_json::from_slice(line).map_err(|error| without_values(&error))?;
         if !self.change_events.shops.scopes().contains(&line.scope) {
             return Err(format!(
-                "there is no register {}: see NORCE_APPLICATIONS and CUSTOMERS_BY_APPLICATION",
+                "there is no scope {}: see NORCE_APPLICATIONS and CUSTOMERS_BY_APPLICATION",
                 line.scope
             ));
         }
