@@ -14,7 +14,7 @@ pub enum Refusal {
     Request(String),
     /// Correct the set-up.
     #[error(
-        "the set-up is faulty: {0}; ask {{\"action\":\"doctor\"}} for every fault and its cure"
+        "the set-up is faulty: {0}; ask {{\"action\":\"doctor\"}} for every fault and its fix"
     )]
     SetUp(String),
     /// Ask again later.

@@ -148,21 +148,21 @@ pub struct Check {
     pub detail: String,
     /// What to do, where it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cure: Option<String>,
+    pub fix: Option<String>,
 }
 
-/// How a check ended: what was seen, and for a fault the cure.
+/// How a check ended: what was seen, and for a fault the fix.
 type Finding = Result<String, Fault>;
 
 struct Fault {
     detail: String,
-    cure: String,
+    fix: String,
 }
 
-fn fault(detail: impl ToString, cure: impl Into<String>) -> Fault {
+fn fault(detail: impl ToString, fix: impl Into<String>) -> Fault {
     Fault {
         detail: redact(&detail.to_string()),
-        cure: cure.into(),
+        fix: fix.into(),
     }
 }
 
@@ -174,13 +174,13 @@ impl Check {
                 check,
                 ok: true,
                 detail,
-                cure: None,
+                fix: None,
             },
-            Err(Fault { detail, cure }) => Self {
+            Err(Fault { detail, fix }) => Self {
                 check,
                 ok: false,
                 detail,
-                cure: Some(cure),
+                fix: Some(fix),
             },
         }
     }
@@ -762,7 +762,7 @@ fn unbuilt<'a>(check: &'static str, reason: &'a str) -> Planned<'a> {
 }
 
 fn identity_fault(error: TokenError) -> Fault {
-    let cure = match error {
+    let fix = match error {
         TokenError::Refused { .. } => {
             "Compare clientId and clientSecret in the secret of NorceSecretArn with Norce Admin → Settings → Users → OAuth, and NorceScope with the environment."
         }
@@ -773,7 +773,7 @@ fn identity_fault(error: TokenError) -> Fault {
             "See whether NorceBaseUrl is Norce's address: something else seems to answer."
         }
     };
-    fault(error, cure)
+    fault(error, fix)
 }
 
 /// What rows of Query have here.
@@ -821,7 +821,7 @@ fn read_in_words(refused: Vec<(&'static str, &'static str)>) -> String {
 }
 
 fn norce_fault(error: &NorceError, resources: &str) -> Fault {
-    let cure = match error {
+    let fix = match error {
         NorceError::Authentication { .. } => format!(
             "Give the OAuth client the resources of {resources}, for every application, in Norce Admin → Settings → Users → OAuth; if `norce identity` fails as well, mend that first."
         ),
@@ -836,11 +836,11 @@ fn norce_fault(error: &NorceError, resources: &str) -> Fault {
             "See whether NorceBaseUrl is Norce's address, and whether the OAuth client may use {resources}."
         ),
     };
-    fault(error, cure)
+    fault(error, fix)
 }
 
 fn erp_fault(error: ErpError) -> Fault {
-    let cure = match error {
+    let fix = match error {
         ErpError::Authentication { .. } => {
             "Check the secret of ErpSecretArn and the rights in the ERP. Business Central: the app under \"Microsoft Entra applications\" is enabled and has permission sets for customers and contacts. Odoo: the key's user may create contacts."
         }
@@ -851,7 +851,7 @@ fn erp_fault(error: ErpError) -> Fault {
             "Check ErpBaseUrl, ErpCompany and ErpExtraFields: the address, the company or a field may not be there."
         }
     };
-    fault(error, cure)
+    fault(error, fix)
 }
 
 fn aws_fault(error: impl ToString, what: &str, name: &str) -> Fault {

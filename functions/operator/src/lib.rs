@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! catalog       what can be asked, and what is wrong with a request
-//! doctor        is everything as it must be? each fault with its cure
+//! doctor        is everything as it must be? each fault with its fix
 //! status        what waits, what is owed, when was the last pass
 //! explain       one customer or company: what is known, and what would happen now
 //! owed          what could not be brought across: list, retry, dismiss
