@@ -1,7 +1,7 @@
 //! What can be asked: every action with a line, an example and its fields. `help`, the errors about a request and the
 //! tests of the documented requests read this table; a field that is not in it is refused.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shared::{
     domain::{ApplicationId, Cause, Code, EntityKind, ErpId, NorceId, PassMode, Personal},
@@ -9,11 +9,11 @@ use shared::{
 };
 
 use crate::{
-    Refusal,
-    dead_letters::DeadLettersAction,
-    owed::OwedAction,
-    replay::time_of,
-    transfer::{ExportPlace, ImportPlace},
+    actions::{
+        dead_letters::DeadLettersAction, export_mappings::ExportPlace,
+        import_mappings::ImportPlace, owed::OwedAction, replay::time_of,
+    },
+    error::Refusal,
 };
 
 /// The field that names the action.
@@ -46,7 +46,7 @@ pub(crate) struct Field {
 }
 
 impl Action {
-    pub(crate) fn fields(&self) -> impl Iterator<Item = &'static Field> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &'static Field> + Clone + use<> {
         self.fields.iter().copied().flatten()
     }
 }
@@ -283,7 +283,11 @@ pub(crate) const ACTIONS: &[Action] = &[
             NAMED,
             CORRECTION,
             &[
-                Field::new::<Code>("toCode", "the code of the other ERP record: a text", r#""C00042""#),
+                Field::new::<Code>(
+                    "toCode",
+                    "the code of the other ERP record: a text",
+                    r#""C00042""#,
+                ),
                 Field::new::<ErpId>(
                     "toRecord",
                     "the other ERP record: an object with `resource` (customer, contact) and `id`",
@@ -322,76 +326,6 @@ pub(crate) const ACTIONS: &[Action] = &[
         ]],
     },
 ];
-
-/// The answer to `help`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Help {
-    /// In words.
-    pub summary: String,
-    /// Every action.
-    pub actions: Vec<ActionHelp>,
-}
-
-/// An action, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ActionHelp {
-    /// Its name.
-    pub action: &'static str,
-    /// What it does.
-    pub does: &'static str,
-    /// A complete request.
-    pub example: Value,
-    /// Its fields besides `action`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<FieldHelp>,
-}
-
-/// A field of a request, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FieldHelp {
-    /// Its name.
-    pub field: &'static str,
-    /// What its value is.
-    pub is: &'static str,
-    /// A value.
-    pub example: Value,
-    /// Whether the action needs it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub required: bool,
-}
-
-/// The table as it is written above. What is no JSON there would be missing, which the tests of `help` see.
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_default()
-}
-
-/// The answer to `help` and to an empty request.
-pub(crate) fn help() -> Help {
-    let actions = ACTIONS.iter().map(|action| ActionHelp {
-        action: action.name,
-        does: action.does,
-        example: json(action.example),
-        fields: action
-            .fields()
-            .map(|field| FieldHelp {
-                field: field.name,
-                is: field.what,
-                example: json(field.sample),
-                required: field.is_required,
-            })
-            .collect(),
-    });
-    Help {
-        summary: format!(
-            "Send one of {} actions as JSON, such as {{\"action\":\"status\"}}; {{\"action\":\"doctor\"}} checks the set-up.",
-            ACTIONS.len()
-        ),
-        actions: actions.collect(),
-    }
-}
 
 /// Whether a request is one of the table: its action, every field, and what is required. Values are not repeated, and
 /// neither are names that are not in the table: one may be an e-mail address (P11).
@@ -466,13 +400,12 @@ fn meant(closest: Option<&str>) -> String {
 
 /// The name that is most like what was written, if one is: no more than every third letter differs, whatever the case and the
 /// signs between words.
-fn closest(
-    written: &str,
-    names: impl Iterator<Item = &'static str>,
-) -> Option<&'static str> {
+fn closest(written: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let letters = |text: &str| -> Vec<char> {
         let text = text.chars().filter(|letter| letter.is_alphanumeric());
-        text.flat_map(char::to_lowercase).take(LONGEST_COMPARED).collect()
+        text.flat_map(char::to_lowercase)
+            .take(LONGEST_COMPARED)
+            .collect()
     };
     let written = letters(written);
     names

@@ -3,17 +3,14 @@ use serde_json::Value;
 use shared::domain::without_values;
 
 use crate::{
-    Refusal,
-    binding::BindingRequest,
+    actions::{
+        binding::BindingRequest, dead_letters::DeadLettersRequest, export_mappings::ExportRequest,
+        forget::ForgetRequest, import_mappings::ImportRequest, jobs::JobsRequest,
+        owed::OwedRequest, pass::PassAsked, replay::ReplayRequest,
+    },
     catalog::{self, ACTION},
-    dead_letters::DeadLettersRequest,
-    forget::ForgetRequest,
-    jobs::JobsRequest,
-    owed::OwedRequest,
-    passes::PassAsked,
-    replay::ReplayRequest,
+    error::Refusal,
     selector::Selector,
-    transfer::{ExportRequest, ImportRequest},
 };
 
 /// What a person asks for. Each is described in `catalog.rs`.

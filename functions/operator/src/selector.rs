@@ -7,7 +7,7 @@ use shared::{
     norce::Asked,
 };
 
-use crate::{Ports, Refusal};
+use crate::{error::Refusal, ports::Ports};
 
 /// How a person names a customer or a company: in one of four ways.
 ///
@@ -65,7 +65,9 @@ impl Ports {
                 for scope in &registers {
                     hits.extend(norce.customers_by_email(*scope, &key, deadline).await?);
                 }
-                only(hits, "this e-mail address", || nobody_with_email(&registers))
+                only(hits, "this e-mail address", || {
+                    nobody_with_email(&registers)
+                })
             }
             _ => Err(Refusal::request(
                 "name the customer or company by one of `entity` (customer/client/123), `id`, `code` or `email`, with `kind` (customer, company) and `application` where they are needed",
@@ -188,7 +190,11 @@ pub(crate) fn other_kind(kind: EntityKind, by: &str, value: &str) -> String {
 }
 
 /// The only hit of a search.
-fn only(mut hits: Vec<EntityRef>, by: &str, nobody: impl FnOnce() -> String) -> Result<EntityRef, Refusal> {
+fn only(
+    mut hits: Vec<EntityRef>,
+    by: &str,
+    nobody: impl FnOnce() -> String,
+) -> Result<EntityRef, Refusal> {
     hits.sort();
     hits.dedup();
     match hits[..] {

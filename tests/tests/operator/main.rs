@@ -753,10 +753,7 @@ async fn doctor_sees_dead_letters_and_passes_that_failed_or_are_stuck() {
     let (check, detail, fix) = only_fault(&bundle, "a pass that failed").await;
     assert_eq!(check, "schedule delta pass");
     assert!(detail.contains("refuses the credentials"), "{detail}");
-    assert!(
-        fix.contains(r#"{"action":"pass","mode":"delta"}"#),
-        "{fix}"
-    );
+    assert!(fix.contains(r#"{"action":"pass","mode":"delta"}"#), "{fix}");
 
     let stuck = Run {
         id: Uuid::new_v4(),

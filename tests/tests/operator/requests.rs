@@ -78,9 +78,11 @@ async fn a_wrong_value_is_answered_with_the_field_what_it_is_and_an_example_and_
                 refused += 1;
                 let words = error.to_string();
                 let is = field["is"].as_str().unwrap();
-                let example = format!("\"{name}\":{}", field["example"]);
-                let told = [format!("`{name}`"), is.to_owned(), example];
-                assert!(told.iter().all(|it| words.contains(it)), "{told:?}: {words}");
+                let told = [format!("`{name}`"), is.to_owned()];
+                assert!(told.iter().all(|it| words.contains(it)), "{words}");
+                let (_, example) = words.split_once(&format!("\"{name}\":")).unwrap();
+                let example: Value = serde_json::from_str(example).unwrap();
+                assert_eq!(example, field["example"]);
                 // P11: the example of an address is ours.
                 assert!(!words.contains("anna.1"), "{words}");
             }
@@ -107,7 +109,7 @@ async fn what_is_missing_or_unknown_is_named_with_what_there_is() {
                 let words = refusal(&bundle, request).await;
                 let expected = format!("`{}` needs `{field_name}`", name.as_str().unwrap());
                 assert!(words.contains(&expected), "{words}");
-                assert!(words.contains(&action["example"].to_string()), "{words}");
+                assert_eq!(requests(&words), [action["example"].clone()], "{words}");
             }
         }
     }
@@ -160,7 +162,7 @@ async fn the_documents_describe_every_action_and_ask_only_what_is_taken() {
     let text = |name: &str| fs::read_to_string(root.join(name)).unwrap();
     let asked: Vec<Value> = DOCUMENTS
         .iter()
-        .flat_map(|name| requests(&text(name)))
+        .flat_map(|name| requests(&text(name).replace("<time>", "2026-11-26T00:00:00Z")))
         .collect();
     assert!(asked.len() > 20, "{}", asked.len());
     for request in &asked {

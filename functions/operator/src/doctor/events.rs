@@ -13,7 +13,10 @@ use shared::{
     },
 };
 
-use super::{Doctor, Finding, Planned, fault, of_a_check};
+use super::{
+    Doctor,
+    check::{Finding, Planned, fault, of_a_check},
+};
 use crate::events::first_taken;
 
 /// A subscription is on if an event came within this time.

@@ -11,7 +11,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal};
+use crate::{error::Refusal, ports::Ports};
 
 /// As many are sent in one go at most: `change-events` needs some minutes for them, and changes of customers wait behind
 /// them meanwhile.

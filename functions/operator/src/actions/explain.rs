@@ -1,6 +1,5 @@
 //! `explain`: one customer or company. What Norce has, what we know, what is under way, and what would happen now.
 
-use change_events::Verdict;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
@@ -14,8 +13,13 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal, dry::dry, events::Events,
-    owed::OwedLine,
+use super::owed::OwedLine;
+use crate::{
+    dry::dry,
+    error::Refusal,
+    events::Events,
+    format::verdict_in_words,
+    ports::Ports,
     selector::{Selector, other_kind, scopes},
 };
 
@@ -128,14 +132,6 @@ fn beginning(fingerprint: &Fingerprint) -> String {
     text.get(..12).unwrap_or(text).to_owned()
 }
 
-pub(crate) fn in_words(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Done(done) => done,
-        Verdict::Owed { reason, detail } => format!("owed ({}): {detail}", reason.as_str()),
-        Verdict::Later(reason) => format!("tried again later: {reason}"),
-    }
-}
-
 impl Ports {
     pub(crate) async fn explain(
         &self,
@@ -161,7 +157,7 @@ impl Ports {
         let (dry, notes) = dry(&self.change_events);
         let verdict = dry.look_at(entity, Cause::Changed, deadline).await;
         let now = Now {
-            outcome: in_words(verdict),
+            outcome: verdict_in_words(verdict),
             would: notes.take(),
         };
         let in_norce = match &norce {

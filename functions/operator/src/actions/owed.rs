@@ -14,7 +14,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal, answer::in_words};
+use crate::{error::Refusal, format::in_words, ports::Ports};
 
 /// As many are listed unless more are asked for: about what a terminal shows.
 const LISTED: usize = 50;
