@@ -37,6 +37,8 @@ answers! {
     Status(crate::actions::status::Status),
     /// `explain`.
     Explain(Box<crate::actions::explain::Explanation>),
+    /// `activity`.
+    Activity(crate::actions::activity::ActivityAnswer),
     /// `owed`.
     Owed(crate::actions::owed::OwedAnswer),
     /// `replay`.
@@ -55,4 +57,25 @@ answers! {
     Export(crate::actions::export_mappings::Exported),
     /// `import-mappings`.
     Import(crate::actions::import_mappings::Imported),
+}
+
+impl Answer {
+    /// What was acted on, as far as the answer names it.
+    pub(crate) fn subjects(&self) -> &[String] {
+        match self {
+            Self::Owed(answer) => &answer.subjects,
+            Self::Forget(answer) => std::slice::from_ref(&answer.entity),
+            Self::Binding(answer) => std::slice::from_ref(&answer.entity),
+            _ => &[],
+        }
+    }
+
+    /// Whether what was asked for was done: an answer may say why it was not.
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Self::Forget(answer) => answer.forgotten,
+            Self::Binding(answer) => answer.done,
+            _ => true,
+        }
+    }
 }

@@ -4,13 +4,14 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shared::{
+    activity::State,
     domain::{ApplicationId, Cause, Code, EntityKind, ErpId, NorceId, PassMode, Personal},
     owed::{Reason, Stage},
 };
 
 use crate::{
     actions::{
-        dead_letters::DeadLettersAction, export_mappings::ExportPlace,
+        activity::Place, dead_letters::DeadLettersAction, export_mappings::ExportPlace,
         import_mappings::ImportPlace, owed::OwedAction, replay::time_of,
     },
     error::Refusal,
@@ -152,10 +153,10 @@ pub(crate) const ACTIONS: &[Action] = &[
     },
     Action {
         name: "owed",
-        does: "what could not be synced yet: list it, retry it, or dismiss it",
+        does: "what could not be synced yet: list it, retry it, dismiss it, or take a dismissal back",
         example: r#"{"action":"owed","reason":"validation"}"#,
         fields: &[&[
-            Field::new::<OwedAction>("do", "one of list, retry, dismiss", r#""retry""#),
+            Field::new::<OwedAction>("do", "one of list, retry, dismiss, restore", r#""retry""#),
             Field::new::<String>(
                 "subject",
                 "a subject as the list names it: a text",
@@ -179,6 +180,31 @@ pub(crate) const ACTIONS: &[Action] = &[
                 "because",
                 "why it is dismissed: a text",
                 r#""Norce's support looks into it, ticket 4711""#,
+            ),
+        ]],
+    },
+    Action {
+        name: "activity",
+        does: "what people did, who and why, the newest first",
+        example: r#"{"action":"activity","did":"dismiss"}"#,
+        fields: &[&[
+            Field::new::<String>("user", "the name of a user: a text", r#""aws""#),
+            Field::new::<String>(
+                "did",
+                "one of retry, dismiss, restore, replay, plan, pass, redrive, forget, unbind, rebind, import-mappings",
+                r#""retry""#,
+            ),
+            Field::new::<String>(
+                "subject",
+                "a subject as the list names it: a text",
+                r#""customer/client/1001""#,
+            ),
+            Field::new::<State>("state", "one of started, done, refused", r#""refused""#),
+            LIMIT,
+            Field::new::<Place>(
+                "cursor",
+                "where an earlier answer stopped: its `cursor`",
+                r#"{"at":"2026-11-24T00:00:00Z","id":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#,
             ),
         ]],
     },

@@ -1,9 +1,9 @@
 //! Why there is no answer.
 
 use shared::{
-    breakers::BreakersError, import_jobs::ImportJobsError, mappings::MappingsError,
-    norce::NorceError, owed::OwedError, passes::PassesError, queues::QueueError,
-    reports::ReportsError,
+    activity::ActivityError, breakers::BreakersError, import_jobs::ImportJobsError,
+    mappings::MappingsError, norce::NorceError, owed::OwedError, passes::PassesError,
+    queues::QueueError, reports::ReportsError,
 };
 use thiserror::Error;
 
@@ -38,6 +38,7 @@ macro_rules! later {
 }
 
 later!(
+    ActivityError,
     BreakersError,
     MappingsError,
     OwedError,

@@ -2,6 +2,7 @@
 //! `summary` in words.
 //!
 //! ```text
+//! call          a request and who makes it; which requests are acts, for the activity record
 //! request       reads a request; catalog: what can be asked, and what is wrong with a request
 //! actions       one file for each action
 //! doctor        is everything as it must be? one file for each area
@@ -17,6 +18,7 @@
 
 mod actions;
 mod answer;
+mod call;
 mod catalog;
 mod configuration;
 pub mod doctor;
@@ -29,11 +31,14 @@ mod ports;
 mod request;
 mod selector;
 
-use shared::http::Deadline;
+use std::sync::Arc;
 
-use crate::actions::help::help;
+use shared::{activity::Activity, domain::Clock, http::Deadline};
+
+use crate::actions::{activity::activity, help::help};
 pub use crate::{
     answer::Answer,
+    call::Call,
     configuration::{Configuration, Schedules},
     doctor::Doctor,
     error::Refusal,
@@ -48,14 +53,36 @@ pub struct Operator {
     pub doctor: Doctor,
     /// What everything else works with, or why there is nothing to work with.
     pub ports: Result<Ports, String>,
+    /// What people did; `None`: the stack has no table for it yet, as between an update of the code and of the template.
+    pub activity: Option<Arc<dyn Activity>>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Operator {
-    /// Answers a person.
+    /// Answers a person. An act is noted before it is done, and what became of it afterwards.
     ///
     /// # Errors
     /// [`Refusal`], typed by what the person does next.
-    pub async fn answer(&self, request: Request, deadline: Deadline) -> Result<Answer, Refusal> {
+    pub async fn answer(&self, call: Call, deadline: Deadline) -> Result<Answer, Refusal> {
+        let entry = call.entry(self.clock.as_ref());
+        let (Some(record), Some(entry)) = (&self.activity, entry) else {
+            return self.dispatch(call, deadline).await;
+        };
+        // What cannot be noted is not done.
+        record.start(&entry).await?;
+        let id = entry.id;
+        let result = self.dispatch(call, deadline).await;
+        let (subjects, outcome) = call::outcome(entry, &result, self.clock.as_ref());
+        if let Err(error) = record.complete(id, &subjects, &outcome).await {
+            // It is done; its entry says that it was started.
+            tracing::warn!(%error, entry = %id, "an entry of the activity record was not completed");
+        }
+        result
+    }
+
+    async fn dispatch(&self, call: Call, deadline: Deadline) -> Result<Answer, Refusal> {
+        let Call { request, by, .. } = call;
         let ports = || {
             let ports = self.ports.as_ref();
             ports.map_err(|reason| Refusal::SetUp(reason.clone()))
@@ -67,7 +94,10 @@ impl Operator {
             Request::Explain(selector) => {
                 Box::new(ports()?.explain(&selector, deadline).await?).into()
             }
-            Request::Owed(request) => ports()?.owed(&request, deadline).await?.into(),
+            Request::Activity(request) => activity(self.activity.as_ref(), &request, deadline)
+                .await?
+                .into(),
+            Request::Owed(request) => ports()?.owed(&request, by, deadline).await?.into(),
             Request::Replay(request) => ports()?.replay(&request, deadline).await?.into(),
             Request::Plan(asked) => ports()?.start(&asked, true).await?.into(),
             Request::Pass(asked) => ports()?.start(&asked, false).await?.into(),

@@ -4,9 +4,9 @@ use shared::domain::without_values;
 
 use crate::{
     actions::{
-        binding::BindingRequest, dead_letters::DeadLettersRequest, export_mappings::ExportRequest,
-        forget::ForgetRequest, import_mappings::ImportRequest, jobs::JobsRequest,
-        owed::OwedRequest, pass::PassAsked, replay::ReplayRequest,
+        activity::ActivityRequest, binding::BindingRequest, dead_letters::DeadLettersRequest,
+        export_mappings::ExportRequest, forget::ForgetRequest, import_mappings::ImportRequest,
+        jobs::JobsRequest, owed::OwedRequest, pass::PassAsked, replay::ReplayRequest,
     },
     catalog::{self, ACTION},
     error::Refusal,
@@ -25,6 +25,8 @@ pub enum Request {
     Status {},
     /// One customer or company: what is known, and what would happen now.
     Explain(Selector),
+    /// What people did.
+    Activity(ActivityRequest),
     /// What could not be brought across.
     Owed(OwedRequest),
     /// Entities are looked at as if an event had come.

@@ -7,6 +7,7 @@
     reason = "a suite of tests: what cannot be is to fail loudly"
 )]
 
+mod activity;
 mod requests;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ use http::Method;
 use operator::{Configuration, MappingLine, Schedules, doctor};
 use serde_json::{Value, json};
 use shared::{
+    activity::DynamoDbActivity,
     breakers::{Breakers, DynamoDbBreakers},
     domain::{
         ApplicationId, Cause, ChangeMessage, Clock, EntityKind, EntityRef, ErpCodes,
@@ -517,6 +519,14 @@ async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
             "BREAKERS_TABLE",
             stores(|stores, aws| {
                 stores.breakers = Some(Arc::new(DynamoDbBreakers::new(aws, "none")));
+            }),
+        ),
+        broken(
+            "table activity",
+            "cannot be reached",
+            "ACTIVITY_TABLE",
+            stores(|stores, aws| {
+                stores.activity = Some(Arc::new(DynamoDbActivity::new(aws, "none")));
             }),
         ),
         broken(

@@ -1,5 +1,6 @@
 //! One file for each action: what is asked, what is answered, and what is done.
 
+pub(crate) mod activity;
 pub(crate) mod binding;
 pub(crate) mod dead_letters;
 pub(crate) mod explain;

@@ -88,6 +88,7 @@ impl Doctor {
             passes,
             reports,
             breakers,
+            activity,
             orders,
         } = &self.stores;
         let nobody = NorceId::try_from(i64::from(i32::MAX))
@@ -135,6 +136,13 @@ impl Doctor {
                 let list = breakers.list().await;
                 let list = list.map_err(|error| aws_fault(error, "table", "BREAKERS_TABLE"))?;
                 self.left_alone(list)
+            }));
+        }
+        if let Some(activity) = activity {
+            checks.push(Planned::new("table activity", async move {
+                let read = activity.get(nothing).await;
+                read.map_err(|error| aws_fault(error, "table", "ACTIVITY_TABLE"))?;
+                Ok("it can be read".to_owned())
             }));
         }
         if let (Some(orders), Some(shops)) = (orders, &self.shops) {

@@ -14,6 +14,7 @@ use std::{collections::HashMap, sync::Arc};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use shared::{
+    activity::Activity,
     breakers::Breakers,
     domain::{Clock, FieldGroups, Scope, Shops},
     erp::Erp,
@@ -102,6 +103,8 @@ pub struct Stores {
     pub reports: Option<Arc<dyn Reports>>,
     /// The breakers.
     pub breakers: Option<Arc<dyn Breakers>>,
+    /// The activity record, where the stack has its table.
+    pub activity: Option<Arc<dyn Activity>>,
     /// The orders, where they are received.
     pub orders: Option<Arc<dyn Orders>>,
 }

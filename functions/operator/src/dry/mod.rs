@@ -203,6 +203,10 @@ impl OwedRecords for Dry<dyn OwedRecords> {
         Ok(true)
     }
 
+    async fn restore(&self, _: &Subject, _: Stage) -> Result<bool, OwedError> {
+        Ok(true)
+    }
+
     async fn page(
         &self,
         after: Option<&str>,
