@@ -7,13 +7,14 @@
 //!    │
 //!    ├── record_finder, matching               which record of the ERP an entity is
 //!    ├── norce, erp                            clients, over `http`
-//!    ├── mappings, owed, orders, import_jobs, passes, queues, reports, logs, breakers   stores and queues, each in memory and on AWS
+//!    ├── mappings, owed, orders, import_jobs, passes, queues, reports, logs, breakers, activity   stores and queues, each in memory and on AWS
 //!    ▼
 //! domain    values and rules: no I/O, no clock of its own, no AWS
 //! ```
 //!
 //! AWS SDK types stay inside the module that adapts them; nothing here knows of a function's use case.
 
+pub mod activity;
 mod aws;
 pub mod breakers;
 mod consistency;

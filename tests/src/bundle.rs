@@ -31,12 +31,12 @@ use change_events::{ChangeEvents, HandOn};
 use chrono::{DateTime, Utc};
 use erp_full_pass::{ErpFullPass, PassSettings, Retried};
 use operator::{
-    Answer, By, Doctor, FunctionLog, Operator, Ports, Refusal, Request, Schedules, WorkQueue,
-    doctor,
+    Answer, Call, Doctor, FunctionLog, Operator, Ports, Refusal, Schedules, WorkQueue, doctor,
 };
 use poll_jobs::PollJobs;
 use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
 use shared::{
+    activity::MemoryActivity,
     breakers::{AlwaysClosed, MemoryBreakers},
     domain::{
         ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey,
@@ -323,6 +323,8 @@ pub struct Bundle {
     pub receive_events: Arc<ReceiveEvents>,
     /// `change-events`.
     pub change_events: ChangeEvents,
+    /// What people did.
+    pub activity: Arc<MemoryActivity>,
     /// `operator`.
     pub operator: Operator,
     /// What all functions have measured since somebody took it.
@@ -579,7 +581,10 @@ impl Bundle {
             work_queue("passes", &passes_queue),
         ];
         let every = |time: &str| Some(format!("rate(1 {time})"));
+        let activity = Arc::new(MemoryActivity::default());
         let operator = Operator {
+            activity: Some(Interruptible::new(activity.clone(), cut)),
+            clock: clock.clone(),
             doctor: Doctor {
                 faults: Vec::new(),
                 secrets: SECRETS
@@ -609,6 +614,7 @@ impl Bundle {
                     passes: Some(passes.clone()),
                     reports: Some(reports.clone()),
                     breakers: Some(breakers.clone()),
+                    activity: Some(activity.clone()),
                     orders: match options.order_receiver {
                         true => Some(orders.clone()),
                         false => None,
@@ -729,6 +735,7 @@ impl Bundle {
             owed,
             import_jobs,
             breakers,
+            activity,
             interruption,
             queues_refuse,
             receive_events,
@@ -785,11 +792,9 @@ impl Bundle {
         request: serde_json::Value,
     ) -> Option<Result<serde_json::Value, Refusal>> {
         let work = async {
-            let mut request = request;
-            By::take(&mut request)?;
-            let request = Request::parse(request)?;
+            let call = Call::parse(request)?;
             let deadline = Deadline::after(INVOCATION);
-            let answer: Answer = self.operator.answer(request, deadline).await?;
+            let answer: Answer = self.operator.answer(call, deadline).await?;
             Ok(serde_json::to_value(answer).expect("JSON"))
         };
         self.interruption.invocation(work).await

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
     Consistency,
+    activity::{Activity, ActivityError, ActivityPage, Entry, Outcome},
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, OrderText, Scope},
     erp::NaturalKey,
     http::{Transport, TransportError},
@@ -456,6 +457,7 @@ macro_rules! unreachable_errors {
 }
 
 unreachable_errors!(
+    ActivityError,
     MappingsError,
     OwedError,
     ImportJobsError,
@@ -588,7 +590,15 @@ interruptible! { OwedRecords as "owed" {
     async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError>;
     async fn note_retry(&self, subject: &Subject, stage: Stage, at: DateTime<Utc>) -> Result<bool, OwedError>;
     async fn dismiss(&self, subject: &Subject, stage: Stage, dismissal: &Dismissal) -> Result<bool, OwedError>;
+    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError>;
     async fn page(&self, after: Option<&str>, consistency: Consistency) -> Result<OwedPage, OwedError>;
+} }
+
+interruptible! { Activity as "activity" {
+    async fn start(&self, entry: &Entry) -> Result<(), ActivityError>;
+    async fn complete(&self, id: Uuid, subjects: &[String], outcome: &Outcome) -> Result<bool, ActivityError>;
+    async fn get(&self, id: Uuid) -> Result<Option<Entry>, ActivityError>;
+    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, ActivityError>;
 } }
 
 interruptible! { Orders as "orders" {

@@ -1301,6 +1301,7 @@ async fn p6_what_is_owed_is_tried_again_by_itself() {
     let dismissal = Dismissal {
         at: bundle.clock.now(),
         reason: "A test order.".to_owned(),
+        by: None,
     };
     let dismissed = Subject::Entity(customer(people[1]));
     assert!(

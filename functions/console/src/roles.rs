@@ -89,7 +89,8 @@ impl RoleMap {
 pub const MOST_NAMED: usize = 100;
 
 /// The actions that the page sends.
-pub const ACTIONS: [&str; 14] = [
+pub const ACTIONS: [&str; 15] = [
+    "activity",
     "doctor",
     "status",
     "explain",
@@ -115,9 +116,9 @@ pub fn needed(action: &str, body: &Map<String, Value>) -> Option<Role> {
         Some(what) => what.as_str()?,
     };
     match (action, what) {
-        ("doctor" | "status" | "explain" | "jobs", "") => Some(Role::View),
+        ("activity" | "doctor" | "status" | "explain" | "jobs", "") => Some(Role::View),
         ("owed", "" | "list") => Some(Role::View),
-        ("owed", "retry" | "dismiss") => Some(Role::Act),
+        ("owed", "retry" | "dismiss" | "restore") => Some(Role::Act),
         ("dead-letters", "" | "count") => Some(Role::View),
         // Bodies of messages are there to be acted upon.
         ("dead-letters", "show") => Some(Role::Act),

@@ -1,53 +1,6 @@
+//! The answers.
+
 use serde::Serialize;
-use shared::{
-    breakers::BreakersError, import_jobs::ImportJobsError, mappings::MappingsError,
-    norce::NorceError, owed::OwedError, passes::PassesError, queues::QueueError,
-    reports::ReportsError,
-};
-use thiserror::Error;
-
-/// There is no answer. Typed by what the person does next.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
-    /// Ask differently.
-    #[error("the request cannot be answered: {0}")]
-    Request(String),
-    /// Correct the set-up.
-    #[error(
-        "the set-up is faulty: {0}; ask {{\"action\":\"doctor\"}} for every fault and its cure"
-    )]
-    SetUp(String),
-    /// Ask again later.
-    #[error("{0}; what was done by then stays done, and asking again does no harm")]
-    Later(String),
-}
-
-impl Refusal {
-    pub(crate) fn request(reason: impl Into<String>) -> Self {
-        Self::Request(reason.into())
-    }
-}
-
-macro_rules! later {
-    ($($error:ty),+) => {
-        $(impl From<$error> for Refusal {
-            fn from(error: $error) -> Self {
-                Self::Later(error.to_string())
-            }
-        })+
-    };
-}
-
-later!(
-    BreakersError,
-    MappingsError,
-    OwedError,
-    PassesError,
-    QueueError,
-    ReportsError,
-    ImportJobsError,
-    NorceError
-);
 
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident($answer:ty)),+ $(,)?) => {
@@ -76,39 +29,53 @@ macro_rules! answers {
 }
 
 answers! {
+    /// `help`.
+    Help(crate::actions::help::Help),
     /// `doctor`.
     Doctor(crate::doctor::Report),
     /// `status`.
-    Status(crate::status::Status),
+    Status(crate::actions::status::Status),
     /// `explain`.
-    Explain(Box<crate::explain::Explanation>),
+    Explain(Box<crate::actions::explain::Explanation>),
+    /// `activity`.
+    Activity(crate::actions::activity::ActivityAnswer),
     /// `owed`.
-    Owed(crate::owed::OwedAnswer),
+    Owed(crate::actions::owed::OwedAnswer),
     /// `replay`.
-    Replay(crate::replay::Replayed),
+    Replay(crate::actions::replay::Replayed),
     /// `plan` and `pass`.
-    Pass(crate::passes::PassStarted),
+    Pass(crate::actions::pass::PassStarted),
     /// `dead-letters`.
-    DeadLetters(crate::dead_letters::DeadLettersAnswer),
+    DeadLetters(crate::actions::dead_letters::DeadLettersAnswer),
     /// `jobs`.
-    Jobs(crate::jobs::JobsAnswer),
+    Jobs(crate::actions::jobs::JobsAnswer),
     /// `forget`.
-    Forget(crate::forget::ForgetAnswer),
+    Forget(crate::actions::forget::ForgetAnswer),
     /// `unbind` and `rebind`.
-    Binding(crate::binding::BindingAnswer),
+    Binding(crate::actions::binding::BindingAnswer),
     /// `export-mappings`.
-    Export(crate::transfer::Exported),
+    Export(crate::actions::export_mappings::Exported),
     /// `import-mappings`.
-    Import(crate::transfer::Imported),
+    Import(crate::actions::import_mappings::Imported),
 }
 
-/// How long something took or has lasted, as a person says it: `3 d 4 h`.
-pub(crate) fn in_words(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {} min", minutes % 60),
-        (days, hours, _) => format!("{days} d {} h", hours % 24),
+impl Answer {
+    /// What was acted on, as far as the answer names it.
+    pub(crate) fn subjects(&self) -> &[String] {
+        match self {
+            Self::Owed(answer) => &answer.subjects,
+            Self::Forget(answer) => std::slice::from_ref(&answer.entity),
+            Self::Binding(answer) => std::slice::from_ref(&answer.entity),
+            _ => &[],
+        }
+    }
+
+    /// Whether what was asked for was done: an answer may say why it was not.
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Self::Forget(answer) => answer.forgotten,
+            Self::Binding(answer) => answer.done,
+            _ => true,
+        }
     }
 }

@@ -38,6 +38,8 @@ pub struct Configuration {
     pub import_jobs_table: Option<String>,
     /// `PASSES_TABLE`.
     pub passes_table: Option<String>,
+    /// `ACTIVITY_TABLE`; `None`: the stack's template is of an earlier version.
+    pub activity_table: Option<String>,
     /// `BREAKERS_TABLE`.
     pub breakers_table: Option<String>,
     /// `RECEIVE_EVENTS_LOG_GROUP`: the log of that function.
@@ -115,6 +117,7 @@ impl Configuration {
         let breakers_table = required("BREAKERS_TABLE");
         let receive_events_log_group = required("RECEIVE_EVENTS_LOG_GROUP");
         let change_events_log_group = required("CHANGE_EVENTS_LOG_GROUP");
+        let activity_table = environment.optional("ACTIVITY_TABLE");
         let orders = OrderSettings::read(&mut environment).flatten();
         let mut of_orders = |name: &str| orders.as_ref().and_then(|_| environment.required(name));
         let order_secret_arn = of_orders("ORDER_SECRET_ARN");
@@ -146,6 +149,7 @@ impl Configuration {
             owed_table,
             import_jobs_table,
             passes_table,
+            activity_table,
             breakers_table,
             receive_events_log_group,
             change_events_log_group,

@@ -1,6 +1,6 @@
 //! What the functions have logged: the last events of an entity, and whether events of a type come at all.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
@@ -11,16 +11,7 @@ use shared::{
     logs::{LogLine, LogPage, Logs, LogsError},
 };
 
-use crate::Ports;
-
-/// The log of a function.
-#[derive(Clone)]
-pub struct FunctionLog {
-    /// The function.
-    pub function: &'static str,
-    /// Its log.
-    pub logs: Arc<dyn Logs>,
-}
+use crate::ports::{FunctionLog, Ports};
 
 /// What happened to an entity lately, the latest last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -2,62 +2,49 @@
 //! `summary` in words.
 //!
 //! ```text
-//! doctor        is everything as it must be? each fault with its cure
-//! status        what waits, what is owed, when was the last pass
-//! explain       one customer or company: what is known, and what would happen now
-//! owed          what could not be brought across: list, retry, dismiss
-//! replay        look at entities as if an event had come
-//! passes        start a pass, or its plan
-//! dead_letters  count, show, redrive
-//! jobs          imports that are under way
-//! forget        forget a customer by hand (P12)
-//! binding       unbind an entity from its ERP record, or rebind it to another one
-//! transfer      export and import code mappings
-//! events        what the functions have logged
+//! call          a request and who makes it; which requests are acts, for the activity record
+//! request       reads a request; catalog: what can be asked, and what is wrong with a request
+//! actions       one file for each action
+//! doctor        is everything as it must be? one file for each area
+//! ports         what the actions work with
+//! selector      the customer or company that a request is about
 //! dry           the rules of `change-events` over ports that write nothing
+//! events        what the functions have logged
+//! mapping_line  a code mapping as a line of a file
+//! error, format why there is no answer; what several actions say in the same words
 //! ```
 //!
 //! The rules are those of the other functions, and their code: nothing here decides anew what they decide.
 
+mod actions;
 mod answer;
-mod binding;
+mod call;
+mod catalog;
 mod configuration;
-mod dead_letters;
 pub mod doctor;
 mod dry;
+mod error;
 mod events;
-mod explain;
-mod forget;
-mod jobs;
-mod owed;
-mod passes;
-mod replay;
+mod format;
+mod mapping_line;
+mod ports;
 mod request;
 mod selector;
-mod status;
-mod transfer;
 
 use std::sync::Arc;
 
-use change_events::ChangeEvents;
-use shared::{
-    breakers::Breakers,
-    domain::PassMessage,
-    http::Deadline,
-    import_jobs::ImportJobs,
-    norce::NorceImports,
-    passes::Passes,
-    queues::{DeadLetters, Queue, QueueDepth},
-    reports::Reports,
-};
+use shared::{activity::Activity, domain::Clock, http::Deadline};
 
+use crate::actions::{activity::activity, help::help};
 pub use crate::{
-    answer::{Answer, Refusal},
+    answer::Answer,
+    call::Call,
     configuration::{Configuration, Schedules},
     doctor::Doctor,
-    events::FunctionLog,
-    request::{By, Request},
-    transfer::MappingLine,
+    error::Refusal,
+    mapping_line::MappingLine,
+    ports::{FunctionLog, Ports, WorkQueue},
+    request::Request,
 };
 
 /// The use case.
@@ -66,60 +53,51 @@ pub struct Operator {
     pub doctor: Doctor,
     /// What everything else works with, or why there is nothing to work with.
     pub ports: Result<Ports, String>,
-}
-
-/// Everything that the actions besides `doctor` need.
-pub struct Ports {
-    /// `change-events` with its ports, which are this function's too: its rules are asked and applied by hand.
-    pub change_events: ChangeEvents,
-    /// Looks at Norce's jobs.
-    pub connect: Arc<dyn NorceImports>,
-    /// The import jobs.
-    pub import_jobs: Arc<dyn ImportJobs>,
-    /// Runs and watermarks.
-    pub passes: Arc<dyn Passes>,
-    /// Starts passes.
-    pub to_passes: Arc<dyn Queue<PassMessage>>,
-    /// Where exports are left and imports are read from.
-    pub reports: Arc<dyn Reports>,
-    /// Every queue.
-    pub queues: Vec<WorkQueue>,
-    /// The remotes to which calls are paused.
-    pub breakers: Arc<dyn Breakers>,
-    /// The logs in which an entity's last events are looked for.
-    pub logs: Vec<FunctionLog>,
-    /// Why nothing is found in them, where that is known.
-    pub no_logs: Option<String>,
-}
-
-/// A queue with its dead-letter queue, for people.
-#[derive(Clone)]
-pub struct WorkQueue {
-    /// `changes`, `imports`, `jobs` or `passes`.
-    pub name: &'static str,
-    /// How much waits.
-    pub depth: Arc<dyn QueueDepth>,
-    /// What was given up.
-    pub dead_letters: Arc<dyn DeadLetters>,
+    /// What people did; `None`: the stack has no table for it yet, as between an update of the code and of the template.
+    pub activity: Option<Arc<dyn Activity>>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Operator {
-    /// Answers a person.
+    /// Answers a person. An act is noted before it is done, and what became of it afterwards.
     ///
     /// # Errors
     /// [`Refusal`], typed by what the person does next.
-    pub async fn answer(&self, request: Request, deadline: Deadline) -> Result<Answer, Refusal> {
+    pub async fn answer(&self, call: Call, deadline: Deadline) -> Result<Answer, Refusal> {
+        let entry = call.entry(self.clock.as_ref());
+        let (Some(record), Some(entry)) = (&self.activity, entry) else {
+            return self.dispatch(call, deadline).await;
+        };
+        // What cannot be noted is not done.
+        record.start(&entry).await?;
+        let id = entry.id;
+        let result = self.dispatch(call, deadline).await;
+        let (subjects, outcome) = call::outcome(entry, &result, self.clock.as_ref());
+        if let Err(error) = record.complete(id, &subjects, &outcome).await {
+            // It is done; its entry says that it was started.
+            tracing::warn!(%error, entry = %id, "an entry of the activity record was not completed");
+        }
+        result
+    }
+
+    async fn dispatch(&self, call: Call, deadline: Deadline) -> Result<Answer, Refusal> {
+        let Call { request, by, .. } = call;
         let ports = || {
             let ports = self.ports.as_ref();
             ports.map_err(|reason| Refusal::SetUp(reason.clone()))
         };
         Ok(match request {
+            Request::Help {} => help().into(),
             Request::Doctor {} => self.doctor.examine(deadline).await.into(),
             Request::Status {} => ports()?.status(deadline).await?.into(),
             Request::Explain(selector) => {
                 Box::new(ports()?.explain(&selector, deadline).await?).into()
             }
-            Request::Owed(request) => ports()?.owed(&request, deadline).await?.into(),
+            Request::Activity(request) => activity(self.activity.as_ref(), &request, deadline)
+                .await?
+                .into(),
+            Request::Owed(request) => ports()?.owed(&request, by, deadline).await?.into(),
             Request::Replay(request) => ports()?.replay(&request, deadline).await?.into(),
             Request::Plan(asked) => ports()?.start(&asked, true).await?.into(),
             Request::Pass(asked) => ports()?.start(&asked, false).await?.into(),

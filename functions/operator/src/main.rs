@@ -5,10 +5,11 @@ use std::{collections::HashMap, fmt::Display, process::ExitCode, sync::Arc};
 use change_events::{ChangeEvents, HandOn};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent};
 use operator::{
-    By, Configuration, Doctor, FunctionLog, Operator, Ports, Refusal, Request, WorkQueue, doctor,
+    Call, Configuration, Doctor, FunctionLog, Operator, Ports, Refusal, WorkQueue, doctor,
 };
 use serde_json::Value;
 use shared::{
+    activity::{Activity, DynamoDbActivity},
     breakers::{AlwaysClosed, DynamoDbBreakers},
     domain::{
         ChangeMessage, FieldGroups, FingerprintKey, ImportRequest, JobMessage, OutgoingOrder,
@@ -45,32 +46,24 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let foundation = Foundation::load().await?;
     let handler = async |event: LambdaEvent<Value>| {
-        let LambdaEvent {
-            mut payload,
-            context,
-        } = event;
-        let by = By::take(&mut payload).map_err(diagnostic)?;
+        let LambdaEvent { payload, context } = event;
         let action = payload["action"].as_str().unwrap_or_default().to_owned();
-        let request = Request::parse(payload).map_err(diagnostic)?;
+        let mut call = Call::parse(payload).map_err(diagnostic)?;
+        call.id = Some(context.request_id.clone());
         // Everything is read for each request: a person is to see the configuration and the secrets as they are now.
         let configuration = Configuration::load(&foundation, Environment::of_process()).await;
         let remotes = Remotes::reach(&configuration, &foundation).await;
         let operator = Operator {
             doctor: doctor(&configuration, &foundation, &remotes).await,
             ports: ports(&configuration, &foundation, &remotes),
+            activity: activity(&configuration, &foundation),
+            clock: Arc::new(SystemClock),
         };
         let deadline = batch::deadline(context.deadline());
-        let answer = operator.answer(request, deadline).await;
+        let answer = operator.answer(call, deadline).await;
         let answer = answer.map_err(diagnostic)?;
         // What a person did is found in the log later; a summary has nothing personal in it.
-        // Of who it was only the role: a name is personal.
-        let role = by.map(|by| by.role);
-        tracing::info!(
-            action,
-            role,
-            summary = answer.summary(),
-            "a person was answered"
-        );
+        tracing::info!(action, summary = answer.summary(), "a person was answered");
         Ok::<_, Diagnostic>(answer)
     };
     serve(&foundation.metrics, &foundation.stack, handler).await
@@ -168,6 +161,7 @@ async fn doctor(
             passes: passes.map(|table| Arc::new(DynamoDbPasses::new(aws, table)) as _),
             reports: reports.map(|bucket| Arc::new(S3Reports::new(aws, bucket)) as _),
             breakers: breakers.map(|table| Arc::new(DynamoDbBreakers::new(aws, table)) as _),
+            activity: activity(configuration, foundation),
             orders: orders.map(|orders| Arc::new(DynamoDbOrders::new(aws, &orders.table)) as _),
         },
         outgoing_orders: outgoing_orders(configuration, foundation),
@@ -176,6 +170,11 @@ async fn doctor(
         schedules: configuration.schedules.clone(),
         clock: Arc::new(SystemClock),
     }
+}
+
+fn activity(configuration: &Configuration, foundation: &Foundation) -> Option<Arc<dyn Activity>> {
+    let table = configuration.activity_table.as_ref()?;
+    Some(Arc::new(DynamoDbActivity::new(&foundation.aws, table)))
 }
 
 fn log(foundation: &Foundation, group: &str) -> Arc<dyn Logs> {

@@ -7,7 +7,7 @@ use shared::{
     norce::Asked,
 };
 
-use crate::{Ports, Refusal};
+use crate::{error::Refusal, ports::Ports};
 
 /// How a person names a customer or a company: in one of four ways.
 ///
@@ -65,7 +65,9 @@ impl Ports {
                 for scope in &registers {
                     hits.extend(norce.customers_by_email(*scope, &key, deadline).await?);
                 }
-                one(kind, &registers, hits, "this e-mail address")
+                only(hits, "this e-mail address", || {
+                    nobody_with_email(&registers)
+                })
             }
             _ => Err(Refusal::request(
                 "name the customer or company by one of `entity` (customer/client/123), `id`, `code` or `email`, with `kind` (customer, company) and `application` where they are needed",
@@ -83,7 +85,7 @@ impl Ports {
             .then_some(entity)
             .ok_or_else(|| {
                 Refusal::request(format!(
-                    "there is no register {}: see NORCE_APPLICATIONS",
+                    "there is no scope {}: see NORCE_APPLICATIONS",
                     entity.scope
                 ))
             })
@@ -101,8 +103,8 @@ impl Ports {
         match shops.scope(Some(application)) {
             Some(scope) => Ok(vec![scope]),
             None => Err(Refusal::request(format!(
-                "application {application} is not in NORCE_APPLICATIONS: there are the registers {}",
-                names(&shops.scopes())
+                "application {application} is not in NORCE_APPLICATIONS: there are the {}",
+                scopes(&shops.scopes())
             ))),
         }
     }
@@ -126,9 +128,18 @@ impl Ports {
                 return Ok(EntityRef { kind, scope, id });
             }
         }
+        // Norce may have it no more.
+        for scope in &registers {
+            let scope = *scope;
+            let entity = EntityRef { kind, scope, id };
+            if self.change_events.mappings.get(entity).await?.is_some() {
+                return Ok(entity);
+            }
+        }
         Err(Refusal::request(format!(
-            "Norce has no {kind} {id} in register {}: name it by `entity` if it was there",
-            names(&registers)
+            "no {kind} has id {id}. Searched: Norce and the code mappings, {}; the ERP does not know Norce's ids. Compare the id in Norce Admin. {}",
+            scopes(&registers),
+            other_kind(kind, "id", &id.to_string()),
         )))
     }
 
@@ -146,7 +157,7 @@ impl Ports {
             hits.extend(change_events.mappings.by_code(kind, *scope, code).await?);
         }
         if !hits.is_empty() {
-            return one(kind, registers, hits, "this code");
+            return only(hits, "this code", String::new);
         }
         let asked = [Asked {
             code: code.clone(),
@@ -163,31 +174,58 @@ impl Ports {
                 id: found.id,
             }));
         }
-        one(kind, registers, hits, "this code")
+        only(hits, "this code", || nobody_with_code(kind, registers))
     }
 }
 
-fn one(
-    kind: EntityKind,
-    registers: &[Scope],
+/// What to try where the kind may be wrong. A code may be anything that a person wrote, and is not repeated (P11).
+pub(crate) fn other_kind(kind: EntityKind, by: &str, value: &str) -> String {
+    let (other, kind) = match kind {
+        EntityKind::Customer => ("a company", "company"),
+        EntityKind::Company => ("a customer", "customer"),
+    };
+    format!(
+        "If it may be {other}: {{\"action\":\"explain\",\"kind\":\"{kind}\",\"{by}\":{value}}}."
+    )
+}
+
+/// The only hit of a search.
+fn only(
     mut hits: Vec<EntityRef>,
-    what: &str,
+    by: &str,
+    nobody: impl FnOnce() -> String,
 ) -> Result<EntityRef, Refusal> {
     hits.sort();
     hits.dedup();
     match hits[..] {
         [entity] => Ok(entity),
-        [] => Err(Refusal::request(format!(
-            "neither Norce nor the code mappings know a {kind} with {what} in register {}",
-            names(registers)
-        ))),
+        [] => Err(Refusal::Request(nobody())),
         [first, second, ..] => Err(Refusal::request(format!(
-            "several have {what}, such as {first} and {second}: name one by `entity`"
+            "several have {by}, such as {first} and {second}: name one by `entity`"
         ))),
     }
 }
 
-fn names(registers: &[Scope]) -> String {
-    let names: Vec<String> = registers.iter().map(ToString::to_string).collect();
-    names.join(", ")
+fn nobody_with_email(registers: &[Scope]) -> String {
+    format!(
+        "no customer has this e-mail address. Searched: Norce, {}; the code mappings and the ERP are not searched by e-mail address. Compare the address with the customer's in Norce Admin, or name the customer by `id`, `code` or `entity`.",
+        scopes(registers)
+    )
+}
+
+fn nobody_with_code(kind: EntityKind, registers: &[Scope]) -> String {
+    format!(
+        "no {kind} has this code. Searched: the code mappings and Norce, {}; the ERP is not searched. {} If the record is in the ERP only, {{\"action\":\"plan\",\"mode\":\"full\"}} says which customer or company it fits.",
+        scopes(registers),
+        other_kind(kind, "code", "\"<code>\"")
+    )
+}
+
+/// Scopes in words: `scope client`, `scopes app-1, app-2`.
+pub(crate) fn scopes(scopes: &[Scope]) -> String {
+    let names: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+    match names.as_slice() {
+        [name] => format!("scope {name}"),
+        names => format!("scopes {}", names.join(", ")),
+    }
 }

@@ -83,9 +83,20 @@ impl DynamoDbOwed {
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), Some(value.clone())));
+        self.change(subject, stage, Expression::assign(values))
+            .await
+    }
+
+    /// Changes a record that is on the list; `false`: it is not.
+    async fn change(
+        &self,
+        subject: &Subject,
+        stage: Stage,
+        change: Expression,
+    ) -> Result<bool, OwedError> {
         let there = Expression::new("attribute_exists(#first)").name("first");
         self.table
-            .update_if(&key(subject, stage), Expression::assign(values), there)
+            .update_if(&key(subject, stage), change, there)
             .await
             .map_err(OwedError)
     }
@@ -176,6 +187,11 @@ impl OwedRecords for DynamoDbOwed {
             },
         )
         .await
+    }
+
+    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
+        let change = Expression::assign([("dismissed", None)]);
+        self.change(subject, stage, change).await
     }
 
     async fn page(

@@ -101,6 +101,14 @@ impl OwedRecords for MemoryOwed {
             .is_some())
     }
 
+    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
+        Ok(self
+            .records()
+            .get_mut(&key(subject, stage))
+            .map(|record| record.dismissed = None)
+            .is_some())
+    }
+
     async fn page(
         &self,
         after: Option<&str>,

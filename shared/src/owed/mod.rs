@@ -18,6 +18,7 @@ pub use fold::{Earliest, fold};
 pub use memory::MemoryOwed;
 
 use crate::Consistency;
+use crate::activity::By;
 use crate::domain::{ApplicationId, Cause, ChangeMessage, Code, EntityRef, ErpId, OrderKey, Scope};
 
 /// What is owed: one record per subject and stage.
@@ -189,6 +190,9 @@ pub struct Dismissal {
     pub at: DateTime<Utc>,
     /// Why, in that person's words.
     pub reason: String,
+    /// Who; `None`: a version before the activity record wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
 }
 
 /// The first wait before something owed is tried again by itself; it doubles with every attempt that fails. Shorter ones
@@ -328,6 +332,9 @@ pub trait OwedRecords: Send + Sync {
         stage: Stage,
         dismissal: &Dismissal,
     ) -> Result<bool, OwedError>;
+
+    /// Takes a dismissal back; `false`: the subject and stage are not on the list.
+    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError>;
 
     /// A page of the list, in no particular order, beginning after the place where the last page ended; for [`fold`]. What
     /// is on the list throughout is on one of the pages.

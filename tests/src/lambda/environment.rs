@@ -45,6 +45,7 @@ pub fn every_variable(aws: &str) -> Variables {
         ("FINGERPRINT_SECRET_ARN", "fingerprint"),
         ("CODE_MAPPINGS_TABLE", "code-mappings"),
         ("BREAKERS_TABLE", "breakers"),
+        ("ACTIVITY_TABLE", "activity"),
         ("OWED_TABLE", "owed"),
         ("IMPORT_JOBS_TABLE", "import-jobs"),
         ("PASSES_TABLE", "passes"),

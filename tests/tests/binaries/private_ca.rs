@@ -245,10 +245,7 @@ async fn a_secret_that_is_no_bundle_is_named_by_the_functions_and_by_the_doctor(
     let found = check(&report).unwrap();
     assert_eq!(found["ok"], false, "{found}");
     assert!(
-        found["cure"]
-            .as_str()
-            .unwrap()
-            .contains("BEGIN CERTIFICATE"),
+        found["fix"].as_str().unwrap().contains("BEGIN CERTIFICATE"),
         "{found}"
     );
 

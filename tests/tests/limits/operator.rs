@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use operator::{MappingLine, Refusal, Request};
+use operator::{Call, MappingLine, Refusal};
 use serde_json::{Value, json};
 use shared::{
     domain::{Cause, ChangeMessage, Clock, EntityKind, ErpId, ImportLine, PassMode, Resource},
@@ -31,8 +31,8 @@ use crate::{HOUR, SECOND, batch_of, person, request_of};
 const TIME: Duration = Duration::from_secs(117);
 
 async fn ask_within(bundle: &Bundle, request: Value, time: Duration) -> Result<Value, Refusal> {
-    let request = Request::parse(request)?;
-    let answer = bundle.operator.answer(request, Deadline::after(time));
+    let call = Call::parse(request)?;
+    let answer = bundle.operator.answer(call, Deadline::after(time));
     Ok(serde_json::to_value(answer.await?).unwrap())
 }
 

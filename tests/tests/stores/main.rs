@@ -7,6 +7,7 @@
     reason = "the suites are functions that run only in tests"
 )]
 
+mod activity;
 mod breakers;
 mod faults;
 mod import_jobs;

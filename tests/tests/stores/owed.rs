@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use shared::{
     Consistency,
+    activity::By,
     domain::{Cause, OrderKey},
     http::Deadline,
     owed::{
@@ -37,6 +38,7 @@ suite! {
     what_is_resolved_is_off_the_list,
     each_stage_is_resolved_on_its_own,
     what_was_sent_again_or_dismissed_stays_so,
+    a_dismissal_is_taken_back,
     an_order_may_have_any_reference,
     the_list_is_complete_however_long,
     every_page_is_a_part_of_the_list_and_together_they_are_all_of_it,
@@ -215,6 +217,7 @@ async fn what_was_sent_again_or_dismissed_stays_so(store: Store) {
     let dismissal = Dismissal {
         at: minute(40),
         reason: "Closed in the ERP on purpose.".to_owned(),
+        by: None,
     };
     let subject = somebody();
     // What is not on the list does not come onto it.
@@ -253,12 +256,35 @@ async fn what_was_sent_again_or_dismissed_stays_so(store: Store) {
     let owed = get().await;
     assert_eq!(
         (owed.next_attempt(), owed.dismissed),
-        (None, Some(dismissal))
+        (None, Some(dismissal.clone()))
     );
     assert_eq!(
         (owed.attempts, owed.first, owed.last),
         (3, minute(1), minute(50))
     );
+}
+
+async fn a_dismissal_is_taken_back(store: Store) {
+    let dismissal = Dismissal {
+        at: minute(40),
+        reason: "Closed in the ERP on purpose.".to_owned(),
+        by: Some(By {
+            name: None,
+            user: "support-1".to_owned(),
+            role: "act".to_owned(),
+        }),
+    };
+    let subject = somebody();
+    assert!(!store.restore(&subject, Stage::ToErp).await.unwrap());
+    assert_eq!(list(&store).await, []);
+    store.put(attempt(subject.clone(), 1)).await.unwrap();
+    let before = store.get(&subject, Stage::ToErp).await.unwrap();
+    let dismissed = store.dismiss(&subject, Stage::ToErp, &dismissal).await;
+    assert!(dismissed.unwrap());
+    let owed = store.get(&subject, Stage::ToErp).await.unwrap().unwrap();
+    assert_eq!(owed.dismissed, Some(dismissal));
+    assert!(store.restore(&subject, Stage::ToErp).await.unwrap());
+    assert_eq!(store.get(&subject, Stage::ToErp).await.unwrap(), before);
 }
 
 async fn an_order_may_have_any_reference(store: Store) {

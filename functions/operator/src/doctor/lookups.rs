@@ -7,7 +7,12 @@ use shared::{
     mappings::key_index::KeyIndex,
 };
 
-use super::{Doctor, Finding, Planned, aws_fault, erp_fault, fault, of_a_check};
+use super::{
+    Doctor,
+    aws::aws_fault,
+    check::{Finding, Planned, fault, of_a_check},
+    erp::erp_fault,
+};
 
 /// By what records of a kind are looked up.
 const fn field(kind: EntityKind) -> KeyField {

@@ -613,6 +613,7 @@ fn dismissal() -> Dismissal {
     Dismissal {
         at: minute(20),
         reason: "Norce's support looks into it".to_owned(),
+        by: None,
     }
 }
 

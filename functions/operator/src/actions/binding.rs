@@ -7,12 +7,8 @@ use shared::{
     http::Deadline,
 };
 
-use crate::{
-    Ports, Refusal,
-    dry::dry,
-    explain::{Now, in_words},
-    selector::Selector,
-};
+use super::explain::Now;
+use crate::{dry::dry, error::Refusal, format::verdict_in_words, ports::Ports, selector::Selector};
 
 /// What is asked for. Only `rebind` names a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -160,7 +156,7 @@ impl Ports {
                 (what, notes.take())
             }
         };
-        let outcome = in_words(dry.look_at(entity, Cause::Changed, deadline).await);
+        let outcome = verdict_in_words(dry.look_at(entity, Cause::Changed, deadline).await);
         let summary = match &reason {
             Some(_) => format!("{entity}: {what}. If an event came now: {outcome}."),
             None => format!(

@@ -13,7 +13,10 @@ use shared::{
     },
 };
 
-use super::{Doctor, Finding, Planned, fault, of_a_check};
+use super::{
+    Doctor,
+    check::{Finding, Planned, fault, of_a_check},
+};
 use crate::events::first_taken;
 
 /// A subscription is on if an event came within this time.
@@ -28,18 +31,18 @@ struct Expected {
     /// Their names in the log: any of them will do.
     names: &'static [&'static str],
     /// What to subscribe to.
-    cure: &'static str,
+    fix: &'static str,
 }
 
 const CUSTOMERS: Expected = Expected {
     occasion: "changed customers",
     names: &[EventType::CustomerChanged.name()],
-    cure: "Switch the subscription of CustomerChangedNotification on in Norce Admin, with the address {EventUrl}/customer-changed and the header x-event-secret.",
+    fix: "Switch the subscription of CustomerChangedNotification on in Norce Admin, with the address {EventUrl}/customer-changed and the header x-event-secret.",
 };
 const COMPANIES: Expected = Expected {
     occasion: "changed companies",
     names: &[EventType::CompanyChanged.name()],
-    cure: "Switch the subscription of CompanyChangedNotification on in Norce Admin, with the address {EventUrl}/company-changed and the header x-event-secret.",
+    fix: "Switch the subscription of CompanyChangedNotification on in Norce Admin, with the address {EventUrl}/company-changed and the header x-event-secret.",
 };
 const ORDERS: Expected = Expected {
     occasion: "new orders",
@@ -48,7 +51,7 @@ const ORDERS: Expected = Expected {
         EventType::OrderConfirmed.name(),
         POSTED_ORDER,
     ],
-    cure: "Switch the subscription of OrderReceivedEvent on in Norce Admin, with the address {EventUrl}/order-received and the header x-event-secret, or with OrderReceiver=true let it post its orders.",
+    fix: "Switch the subscription of OrderReceivedEvent on in Norce Admin, with the address {EventUrl}/order-received and the header x-event-secret, or with OrderReceiver=true let it post its orders.",
 };
 
 impl Doctor {
@@ -122,7 +125,7 @@ impl Expected {
         match has_happened().await {
             Ok(true) => {}
             Ok(false) => return Ok("none came within a day, and Norce had no occasion".to_owned()),
-            // That is a fault of its own, with its own cure.
+            // That is a fault of its own, with its own fix.
             Err(_) => {
                 return Ok(
                     "none came within a day; whether Norce had an occasion is not known, see `norce query`"
@@ -137,7 +140,7 @@ impl Expected {
             ),
             format!(
                 "{} Until then the sweep finds what they are about.",
-                self.cure
+                self.fix
             ),
         ))
     }

@@ -11,7 +11,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal, answer::in_words};
+use crate::{error::Refusal, format::in_words, ports::Ports};
 
 /// As many are shown unless more are asked for; Norce is asked about each.
 const SHOWN: usize = 20;

@@ -5,7 +5,7 @@ use shared::domain::{ApplicationId, EntityKind, PassMode, PassRequest};
 
 use erp_full_pass::{StartError, StartedRun, start};
 
-use crate::{Ports, Refusal};
+use crate::{error::Refusal, ports::Ports};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -10,7 +10,12 @@ use shared::{
     queues::{DeadLetters, DeadMessage},
 };
 
-use crate::{Ports, Refusal, WorkQueue, answer::in_words, status::QueueStatus};
+use super::status::QueueStatus;
+use crate::{
+    error::Refusal,
+    format::in_words,
+    ports::{Ports, WorkQueue},
+};
 
 /// As many are shown unless more are asked for.
 const SHOWN: usize = 10;

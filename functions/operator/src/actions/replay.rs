@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::Value;
 use shared::{
     domain::{ApplicationId, Cause, ChangeMessage, EntityKind, EntityRef, NorceId, Scope},
     http::Deadline,
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal};
+use crate::{error::Refusal, ports::Ports};
 
 /// As many are sent in one go at most: `change-events` needs some minutes for them, and changes of customers wait behind
 /// them meanwhile.
@@ -47,7 +48,12 @@ pub struct ReplayRequest {
 fn time<'de, D: Deserializer<'de>>(text: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     let text = Option::<String>::deserialize(text)?;
     let time = text.map(|text| text.parse()).transpose();
-    time.map_err(|_| D::Error::custom("`since` and `until` are times such as 2026-11-24T00:00:00Z"))
+    time.map_err(|_| D::Error::custom("no time"))
+}
+
+/// Whether a value is a time as a request has it.
+pub(crate) fn time_of(value: &Value) -> bool {
+    matches!(time(value), Ok(Some(_)))
 }
 
 /// The answer.

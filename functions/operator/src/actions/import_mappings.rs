@@ -1,10 +1,8 @@
-//! `export-mappings` and `import-mappings`: code mappings as JSON Lines in the reports bucket, to seed an existing register
-//! or to carry one to another stack. Ids and codes only; tombstones stay where they are.
+//! `import-mappings`: code mappings from JSON Lines in the reports bucket, to seed an existing register.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     future::ready,
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,123 +12,24 @@ use serde::{Deserialize, Serialize};
 use shared::{
     domain::{Code, EntityKind, EntityRef, ErpId, NorceId, Resource, Scope, without_values},
     http::Deadline,
-    mappings::{Binding, BoundPage, CodeDelivery, Mapping, READ_AT_ONCE},
+    mappings::{Binding, CodeDelivery, Mapping, READ_AT_ONCE},
 };
-use uuid::Uuid;
 
-use crate::{Ports, Refusal, dry::dry};
+use crate::{
+    dry::dry,
+    error::Refusal,
+    mapping_line::{FOLDER, MappingLine, TIME_OF_A_PAGE},
+    ports::Ports,
+};
 
-/// Where exports are left and imports are read from.
-const FOLDER: &str = "mappings/";
-/// Lines of one object, about 4 MB.
-const LINES_OF_A_PART: usize = 20_000;
 /// Lines that are checked and bound at the same time. Each has one call under way at a time; the client of the ERP holds
 /// back what the ERP would not take at once.
 const BOUND_AT_ONCE: usize = 8;
 /// As many lines that are not taken are told of: the first ones say what is wrong with the file.
 const PROBLEMS_TOLD: usize = 20;
-/// The time that is left when another page of an export, or another line of an import, is begun. A page is one read and one
-/// object. A line is six calls or so, one after the other (README, "An existing register"), each of them answered
-/// within a second or two as a rule. What it does not suffice for ends as a failed request, which is repeated.
-const TIME_OF_A_PAGE: Duration = Duration::from_secs(20);
 /// Companies are bound before customers, whatever the order of the lines: a contact is checked against the record of its
 /// company.
 const ROUNDS: [EntityKind; 2] = [EntityKind::Company, EntityKind::Customer];
-
-/// A code mapping as one line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MappingLine {
-    /// Customer or company.
-    pub kind: EntityKind,
-    /// The register: `client`, or `app-<id>`.
-    pub scope: Scope,
-    /// Norce's id.
-    pub id: NorceId,
-    /// The ERP's code.
-    pub code: Code,
-    /// The ERP's record: its resource and its immutable id.
-    pub erp: ErpId,
-    /// How far the code's way to Norce has come.
-    #[serde(default)]
-    pub delivery: Delivery,
-}
-
-/// How far a code's way to Norce has come, without times.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Delivery {
-    /// Not handed over: the entity's next change does it.
-    #[default]
-    Pending,
-    /// On its way.
-    HandedOver,
-    /// Norce has it.
-    Confirmed,
-    /// Norce refused it.
-    Refused,
-}
-
-impl MappingLine {
-    fn new(entity: EntityRef, binding: Binding) -> Self {
-        Self {
-            kind: entity.kind,
-            scope: entity.scope,
-            id: entity.id,
-            code: binding.code,
-            erp: binding.erp_id,
-            delivery: match binding.delivery {
-                CodeDelivery::Pending => Delivery::Pending,
-                CodeDelivery::HandedOver { .. } => Delivery::HandedOver,
-                CodeDelivery::Confirmed { .. } => Delivery::Confirmed,
-                CodeDelivery::Refused { .. } => Delivery::Refused,
-            },
-        }
-    }
-
-    fn entity(&self) -> EntityRef {
-        EntityRef {
-            kind: self.kind,
-            scope: self.scope,
-            id: self.id,
-        }
-    }
-}
-
-/// What is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct ExportRequest {
-    /// Where an earlier answer left off.
-    pub next: Option<ExportPlace>,
-}
-
-/// How far an export has come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExportPlace {
-    /// The export.
-    pub export: Uuid,
-    /// The number of the next part.
-    pub part: u32,
-    /// The place in the store.
-    pub after: String,
-}
-
-/// The answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Exported {
-    /// In words.
-    pub summary: String,
-    /// What the keys of all parts begin with.
-    pub into: String,
-    /// Lines that were written by this request.
-    pub lines: usize,
-    /// What to ask for next as `next`; nothing: everything is exported.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<ExportPlace>,
-}
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -211,57 +110,6 @@ pub struct Problem {
 }
 
 impl Ports {
-    pub(crate) async fn export(
-        &self,
-        request: &ExportRequest,
-        deadline: Deadline,
-    ) -> Result<Exported, Refusal> {
-        let (export, mut part, mut after) = match &request.next {
-            Some(next) => (next.export, next.part, Some(next.after.clone())),
-            None => (Uuid::new_v4(), 1, None),
-        };
-        let into = format!("{FOLDER}{export}/");
-        let mut lines = 0;
-        let mut text = Vec::new();
-        let mut of_part = 0;
-        loop {
-            let BoundPage { bound, next } =
-                self.change_events.mappings.bound(after.as_deref()).await?;
-            for (entity, binding) in bound {
-                serde_json::to_writer(&mut text, &MappingLine::new(entity, binding))
-                    .map_err(|error| Refusal::Later(error.to_string()))?;
-                text.push(b'\n');
-                of_part += 1;
-            }
-            after = next;
-            let is_last = after.is_none() || !deadline.allows(TIME_OF_A_PAGE);
-            if of_part >= LINES_OF_A_PART || (is_last && of_part > 0) {
-                let key = format!("{into}part-{part:05}.jsonl");
-                let body = Bytes::from(std::mem::take(&mut text));
-                self.reports.put(&key, "application/jsonl", body).await?;
-                lines += std::mem::take(&mut of_part);
-                part += 1;
-            }
-            if is_last {
-                break;
-            }
-        }
-        let rest = match &after {
-            Some(_) => " There are more: ask again with `next` as it is here.",
-            None => "",
-        };
-        Ok(Exported {
-            summary: format!("{lines} mappings exported to {into} in the reports bucket.{rest}"),
-            into,
-            lines,
-            next: after.map(|after| ExportPlace {
-                export,
-                part,
-                after,
-            }),
-        })
-    }
-
     pub(crate) async fn import(
         &self,
         request: &ImportRequest,
@@ -512,7 +360,7 @@ impl<'a> Import<'a> {
             serde_json::from_slice(line).map_err(|error| without_values(&error))?;
         if !self.change_events.shops.scopes().contains(&line.scope) {
             return Err(format!(
-                "there is no register {}: see NORCE_APPLICATIONS and CUSTOMERS_BY_APPLICATION",
+                "there is no scope {}: see NORCE_APPLICATIONS and CUSTOMERS_BY_APPLICATION",
                 line.scope
             ));
         }

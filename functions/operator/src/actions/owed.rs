@@ -1,4 +1,4 @@
-//! `owed`: what could not be brought across yet. List it, try it again, or leave it as it is.
+//! `owed`: what could not be brought across yet. List it, try it again, leave it as it is, or take that back.
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
     Consistency,
+    activity::By,
     domain::{ApplicationId, Code, EntityKind, Resource, redact},
     erp::tell_all_again,
     http::Deadline,
@@ -14,7 +15,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal, answer::in_words};
+use crate::{error::Refusal, format::in_words, ports::Ports};
 
 /// As many are listed unless more are asked for: about what a terminal shows.
 const LISTED: usize = 50;
@@ -45,7 +46,7 @@ pub struct OwedRequest {
     pub kind: Option<EntityKind>,
     /// One application's, in application-unique set-ups.
     pub application: Option<ApplicationId>,
-    /// Dismissed ones only, or others only; nothing: others only.
+    /// Dismissed ones only, or others only; nothing: others only, and of `restore` dismissed ones.
     pub dismissed: Option<bool>,
     /// How many are listed.
     pub limit: Option<usize>,
@@ -64,6 +65,8 @@ pub enum OwedAction {
     Retry,
     /// They are left as they are, until they resolve themselves: neither tried again nor counted by the alarm.
     Dismiss,
+    /// Their dismissals are taken back: they are tried again and counted as before.
+    Restore,
 }
 
 /// The answer.
@@ -80,6 +83,12 @@ pub struct OwedAnswer {
     /// How many were dismissed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dismissed: Option<usize>,
+    /// How many dismissals were taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored: Option<usize>,
+    /// What was retried, dismissed or restored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<String>,
     /// They, the oldest first.
     pub owed: Vec<OwedLine>,
 }
@@ -113,10 +122,17 @@ pub struct OwedLine {
     /// Why a person has dismissed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dismissed: Option<String>,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dismissed_at: Option<DateTime<Utc>>,
+    /// Who has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dismissed_by: Option<By>,
 }
 
 impl From<&Owed> for OwedLine {
     fn from(owed: &Owed) -> Self {
+        let dismissal = owed.dismissed.as_ref();
         Self {
             subject: owed.subject.to_string(),
             stage: owed.stage,
@@ -128,10 +144,9 @@ impl From<&Owed> for OwedLine {
             attempts: owed.attempts,
             next_attempt: owed.next_attempt(),
             correlation: owed.correlation,
-            dismissed: owed
-                .dismissed
-                .as_ref()
-                .map(|dismissal| dismissal.reason.clone()),
+            dismissed: dismissal.map(|dismissal| dismissal.reason.clone()),
+            dismissed_at: dismissal.map(|dismissal| dismissal.at),
+            dismissed_by: dismissal.and_then(|dismissal| dismissal.by.clone()),
         }
     }
 }
@@ -156,7 +171,12 @@ impl OwedRequest {
             && self
                 .application
                 .is_none_or(|wanted| application == Some(wanted))
-            && self.dismissed.unwrap_or_default() == owed.dismissed.is_some()
+            && self.are_dismissed() == owed.dismissed.is_some()
+    }
+
+    fn are_dismissed(&self) -> bool {
+        let default = self.r#do == OwedAction::Restore;
+        self.dismissed.unwrap_or(default)
     }
 
     fn has_filter(&self) -> bool {
@@ -185,8 +205,10 @@ impl Ports {
     pub(crate) async fn owed(
         &self,
         request: &OwedRequest,
+        by: By,
         deadline: Deadline,
     ) -> Result<OwedAnswer, Refusal> {
+        let dismissal = self.dismissal(request, by)?;
         let limit = request.limit.unwrap_or(LISTED).min(MOST_LISTED);
         let found = self.matches(request, limit, deadline).await?;
         let mut answer = OwedAnswer {
@@ -194,24 +216,37 @@ impl Ports {
             found: found.count,
             retried: None,
             dismissed: None,
+            restored: None,
+            subjects: Vec::new(),
             owed: found.listed.iter().map(OwedLine::from).collect(),
         };
         answer.summary = match request.r#do {
             OwedAction::List => self.listed(&found, limit),
             OwedAction::Retry => {
-                let retried = self.retry(&found.chosen, deadline).await?;
+                let subjects = self.retry(&found.chosen, deadline).await?;
+                let retried = subjects.len();
+                answer.subjects = subjects;
                 answer.retried = Some(retried);
                 retried_in_words(&found, retried)
             }
             OwedAction::Dismiss => {
-                let dismissed = self.dismiss(request, &found.chosen, deadline).await?;
+                answer.subjects = self
+                    .set(dismissal.as_ref(), &found.chosen, deadline)
+                    .await?;
+                let dismissed = answer.subjects.len();
                 answer.dismissed = Some(dismissed);
-                let rest = match found.count.saturating_sub(dismissed) {
-                    0 => String::new(),
-                    rest => format!(" {rest} more fit: ask again."),
-                };
                 format!(
-                    "{dismissed} dismissed: no longer tried again nor counted by the alarm; each leaves the list when it resolves itself.{rest}"
+                    "{dismissed} dismissed: no longer tried again nor counted by the alarm; each leaves the list when it resolves itself.{}",
+                    rest(&found, dismissed)
+                )
+            }
+            OwedAction::Restore => {
+                answer.subjects = self.set(None, &found.chosen, deadline).await?;
+                let restored = answer.subjects.len();
+                answer.restored = Some(restored);
+                format!(
+                    "{restored} dismissals taken back: they are tried again and counted by the alarm as before.{}",
+                    rest(&found, restored)
                 )
             }
         };
@@ -232,7 +267,7 @@ impl Ports {
         let most = match request.r#do {
             OwedAction::List => 0,
             OwedAction::Retry => MOST_RETRIED,
-            OwedAction::Dismiss => MOST_DISMISSED,
+            OwedAction::Dismiss | OwedAction::Restore => MOST_DISMISSED,
         };
         let is_chosen = |owed: &Owed| {
             request.r#do != OwedAction::Retry
@@ -298,9 +333,9 @@ impl Ports {
     }
 
     /// Sends what can be tried again by a message, the oldest first.
-    async fn retry(&self, chosen: &[Owed], deadline: Deadline) -> Result<usize, Refusal> {
+    async fn retry(&self, chosen: &[Owed], deadline: Deadline) -> Result<Vec<String>, Refusal> {
         let now = self.change_events.clock.now();
-        let mut retried = 0;
+        let mut retried = Vec::new();
         for owed in chosen {
             if !deadline.allows(TIME_FOR_ONE) {
                 break;
@@ -316,7 +351,7 @@ impl Ports {
             }
             let list = &self.change_events.owed;
             list.note_retry(&owed.subject, owed.stage, now).await?;
-            retried += 1;
+            retried.push(owed.subject.to_string());
         }
         Ok(retried)
     }
@@ -341,38 +376,69 @@ impl Ports {
         Ok(true)
     }
 
-    async fn dismiss(
-        &self,
-        request: &OwedRequest,
-        chosen: &[Owed],
-        deadline: Deadline,
-    ) -> Result<usize, Refusal> {
-        let because = request.because.as_deref().map(str::trim);
-        let Some(because) = because.filter(|because| !because.is_empty()) else {
-            return Err(Refusal::request(
-                "`dismiss` needs `because`: why it is left as it is, for whoever looks next",
-            ));
+    /// The dismissal that is asked for; `None`: none is.
+    fn dismissal(&self, request: &OwedRequest, by: By) -> Result<Option<Dismissal>, Refusal> {
+        let word = match request.r#do {
+            OwedAction::List | OwedAction::Retry => return Ok(None),
+            OwedAction::Dismiss => "dismiss",
+            OwedAction::Restore => "restore",
         };
         if !request.has_filter() {
-            return Err(Refusal::request(
-                "`dismiss` needs a filter, such as `subject`: everything at once is not dismissed",
-            ));
+            return Err(Refusal::request(format!(
+                "`{word}` needs a filter, such as `subject`: everything at once is not changed"
+            )));
         }
-        let dismissal = Dismissal {
+        if request.are_dismissed() != (request.r#do == OwedAction::Restore) {
+            return Err(Refusal::request(format!(
+                "`{word}` and `dismissed` contradict each other: leave `dismissed` out"
+            )));
+        }
+        if request.r#do == OwedAction::Restore {
+            return Ok(None);
+        }
+        let because = request.because.as_deref().map(str::trim);
+        let because = because.filter(|because| !because.is_empty());
+        let because = because.ok_or_else(|| {
+            Refusal::request(
+                "`dismiss` needs `because`: why it is left as it is, for whoever looks next",
+            )
+        })?;
+        Ok(Some(Dismissal {
             at: self.change_events.clock.now(),
             reason: redact(because),
-        };
-        let mut dismissed = 0;
-        for owed in chosen {
+            by: Some(by),
+        }))
+    }
+
+    /// Dismisses what was chosen, or takes its dismissals back; which.
+    async fn set(
+        &self,
+        dismissal: Option<&Dismissal>,
+        chosen: &[Owed],
+        deadline: Deadline,
+    ) -> Result<Vec<String>, Refusal> {
+        let list = &self.change_events.owed;
+        let mut changed = Vec::new();
+        for Owed { subject, stage, .. } in chosen {
             if !deadline.allows(TIME_FOR_ONE) {
                 break;
             }
-            let list = &self.change_events.owed;
-            if list.dismiss(&owed.subject, owed.stage, &dismissal).await? {
-                dismissed += 1;
+            let is_there = match dismissal {
+                Some(dismissal) => list.dismiss(subject, *stage, dismissal).await?,
+                None => list.restore(subject, *stage).await?,
+            };
+            if is_there {
+                changed.push(subject.to_string());
             }
         }
-        Ok(dismissed)
+        Ok(changed)
+    }
+}
+
+fn rest(found: &Matches, done: usize) -> String {
+    match found.count.saturating_sub(done) {
+        0 => String::new(),
+        rest => format!(" {rest} more fit: ask again."),
     }
 }
 

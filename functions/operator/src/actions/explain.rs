@@ -1,6 +1,5 @@
 //! `explain`: one customer or company. What Norce has, what we know, what is under way, and what would happen now.
 
-use change_events::Verdict;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
@@ -14,7 +13,15 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal, dry::dry, events::Events, owed::OwedLine, selector::Selector};
+use super::owed::OwedLine;
+use crate::{
+    dry::dry,
+    error::Refusal,
+    events::Events,
+    format::verdict_in_words,
+    ports::Ports,
+    selector::{Selector, other_kind, scopes},
+};
 
 /// The answer. Nothing in it is personal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -125,14 +132,6 @@ fn beginning(fingerprint: &Fingerprint) -> String {
     text.get(..12).unwrap_or(text).to_owned()
 }
 
-pub(crate) fn in_words(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Done(done) => done,
-        Verdict::Owed { reason, detail } => format!("owed ({}): {detail}", reason.as_str()),
-        Verdict::Later(reason) => format!("tried again later: {reason}"),
-    }
-}
-
 impl Ports {
     pub(crate) async fn explain(
         &self,
@@ -158,7 +157,7 @@ impl Ports {
         let (dry, notes) = dry(&self.change_events);
         let verdict = dry.look_at(entity, Cause::Changed, deadline).await;
         let now = Now {
-            outcome: in_words(verdict),
+            outcome: verdict_in_words(verdict),
             would: notes.take(),
         };
         let in_norce = match &norce {
@@ -208,8 +207,17 @@ impl Ports {
                 format!("it is owed ({})", reasons.join(", "))
             }
         };
+        let nothing = norce.is_none() && matches!(mapping, Known::Unknown) && owed.is_empty();
+        let advice = match nothing && imports.is_empty() {
+            false => String::new(),
+            true => format!(
+                " Searched: Norce, the code mappings and what is owed or under way, {}; the ERP does not know Norce's ids. Compare the id in Norce Admin; a number of the ERP is asked for by `code`. {}",
+                scopes(&[entity.scope]),
+                other_kind(entity.kind, "id", &entity.id.to_string())
+            ),
+        };
         let summary = format!(
-            "{entity}: {in_norce}, {known}, {owing}. If an event came now: {}.",
+            "{entity}: {in_norce}, {known}, {owing}. If an event came now: {}.{advice}",
             now.outcome
         );
         Ok(Explanation {

@@ -15,7 +15,11 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{Ports, Refusal, WorkQueue, answer::in_words};
+use crate::{
+    error::Refusal,
+    format::in_words,
+    ports::{Ports, WorkQueue},
+};
 
 /// What is left of the time when a long owed list is not read any further: the other stores are read after it.
 const TIME_FOR_THE_REST: Duration = Duration::from_secs(30);

@@ -7,7 +7,7 @@ use shared::{
     http::Deadline,
 };
 
-use crate::{Ports, Refusal, dry::dry, explain::in_words, selector::Selector};
+use crate::{dry::dry, error::Refusal, format::verdict_in_words, ports::Ports, selector::Selector};
 
 /// What is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -64,7 +64,7 @@ impl Ports {
         }
         if !request.confirm {
             let (dry, notes) = dry(&self.change_events);
-            let verdict = in_words(dry.forget_by_hand(entity, deadline).await);
+            let verdict = verdict_in_words(dry.forget_by_hand(entity, deadline).await);
             return Ok(ForgetAnswer {
                 summary: format!(
                     "{entity} would be: {verdict}. It cannot be undone, and is done with \"confirm\":true."
@@ -78,7 +78,7 @@ impl Ports {
         let forgotten = matches!(verdict, Verdict::Done(_));
         tracing::info!(subject = %entity, forgotten, "forgotten by hand");
         Ok(ForgetAnswer {
-            summary: format!("{entity}: {}.", in_words(verdict)),
+            summary: format!("{entity}: {}.", verdict_in_words(verdict)),
             entity: entity.to_string(),
             forgotten,
             would: Vec::new(),

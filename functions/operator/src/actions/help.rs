@@ -1,0 +1,76 @@
+//! `help`: every action with a line, an example and its fields.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::catalog::ACTIONS;
+
+/// The answer to `help`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Help {
+    /// In words.
+    pub summary: String,
+    /// Every action.
+    pub actions: Vec<ActionHelp>,
+}
+
+/// An action, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActionHelp {
+    /// Its name.
+    pub action: &'static str,
+    /// What it does.
+    pub does: &'static str,
+    /// A complete request.
+    pub example: Value,
+    /// Its fields besides `action`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldHelp>,
+}
+
+/// A field of a request, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldHelp {
+    /// Its name.
+    pub field: &'static str,
+    /// What its value is.
+    pub is: &'static str,
+    /// A value.
+    pub example: Value,
+    /// Whether the action needs it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+}
+
+/// The table as it is written above. What is no JSON there would be missing, which the tests of `help` see.
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// The answer to `help` and to an empty request.
+pub(crate) fn help() -> Help {
+    let actions = ACTIONS.iter().map(|action| ActionHelp {
+        action: action.name,
+        does: action.does,
+        example: json(action.example),
+        fields: action
+            .fields()
+            .map(|field| FieldHelp {
+                field: field.name,
+                is: field.what,
+                example: json(field.sample),
+                required: field.is_required,
+            })
+            .collect(),
+    });
+    Help {
+        summary: format!(
+            "Send one of {} actions as JSON, such as {{\"action\":\"status\"}}; {{\"action\":\"doctor\"}} checks the set-up.",
+            ACTIONS.len()
+        ),
+        actions: actions.collect(),
+    }
+}

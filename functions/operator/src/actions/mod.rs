@@ -1,0 +1,15 @@
+//! One file for each action: what is asked, what is answered, and what is done.
+
+pub(crate) mod activity;
+pub(crate) mod binding;
+pub(crate) mod dead_letters;
+pub(crate) mod explain;
+pub(crate) mod export_mappings;
+pub(crate) mod forget;
+pub(crate) mod help;
+pub(crate) mod import_mappings;
+pub(crate) mod jobs;
+pub(crate) mod owed;
+pub(crate) mod pass;
+pub(crate) mod replay;
+pub(crate) mod status;

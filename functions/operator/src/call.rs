@@ -1,0 +1,272 @@
+//! A request with who makes it, and which requests are acts: each of them leaves an entry in the activity record.
+
+use serde_json::{Value, json};
+use shared::{
+    activity::{By, Entry, Outcome},
+    domain::{ApplicationId, Clock, Code, EntityKind, EntityRef, NorceId, redact},
+};
+use uuid::Uuid;
+
+use crate::{
+    Request,
+    actions::{
+        binding::BindingRequest,
+        dead_letters::{DeadLettersAction, DeadLettersRequest},
+        owed::{OwedAction, OwedRequest},
+        pass::PassAsked,
+        replay::ReplayRequest,
+    },
+    answer::Answer,
+    error::Refusal,
+};
+
+/// Subjects that an entry names: enough for what a person acts on by hand. Of more, the summary has the number.
+const MAX_SUBJECTS: usize = 100;
+/// Characters of a user's name or role: longer ones are no names.
+const MAX_NAME_CHARS: usize = 200;
+
+/// A request, and who makes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The request.
+    pub request: Request,
+    /// Who makes it.
+    pub by: By,
+    /// Lambda's id of the request.
+    pub id: Option<String>,
+}
+
+impl Call {
+    /// Reads a request with its optional `by`, which the console adds: `{"user":"…","role":"…"}`. Without it somebody with
+    /// credentials of AWS asks.
+    ///
+    /// # Errors
+    /// As [`Request::parse`].
+    pub fn parse(mut text: Value) -> Result<Self, Refusal> {
+        let by = text.as_object_mut().and_then(|text| text.remove("by"));
+        let by = by.filter(|by| !by.is_null()).map(|by| {
+            let is_name = |name: &str| !name.is_empty() && name.chars().count() <= MAX_NAME_CHARS;
+            let by: Option<By> = serde_json::from_value(by).ok();
+            by.filter(|by| is_name(&by.user) && by.name.as_deref().is_none_or(is_name) && is_name(&by.role))
+                .ok_or_else(|| {
+                    Refusal::request(
+                        "`by` is who asks, as the console says it: an object with the texts `user` and `role`, for example \"by\":{\"user\":\"support-1\",\"role\":\"act\"}",
+                    )
+                })
+        });
+        Ok(Self {
+            by: by.transpose()?.unwrap_or_else(By::aws),
+            request: Request::parse(text)?,
+            id: None,
+        })
+    }
+
+    /// The entry of the act that this is; `None`: it changes nothing.
+    pub(crate) fn entry(&self, clock: &dyn Clock) -> Option<Entry> {
+        let Act {
+            did,
+            subjects,
+            asked,
+            because,
+        } = Act::of(&self.request)?;
+        Some(Entry {
+            id: Uuid::new_v4(),
+            at: clock.now(),
+            by: self.by.clone(),
+            request: self.id.clone(),
+            did: did.to_owned(),
+            subjects,
+            asked,
+            because: because.map(|because| redact(&because)),
+            outcome: Outcome::Started,
+        })
+    }
+}
+
+/// What is written of an act before it begins.
+#[derive(Default)]
+struct Act {
+    did: &'static str,
+    subjects: Vec<String>,
+    asked: Option<String>,
+    because: Option<String>,
+}
+
+impl Act {
+    fn of(request: &Request) -> Option<Self> {
+        match request {
+            Request::Help {}
+            | Request::Doctor {}
+            | Request::Status {}
+            | Request::Activity(_)
+            | Request::Explain(_)
+            | Request::Jobs(_)
+            | Request::ExportMappings(_) => None,
+            Request::Owed(request) => Self::of_owed(request),
+            Request::Replay(request) => Self::of_replay(request),
+            Request::Plan(asked) => Some(Self::of_pass("plan", asked)),
+            Request::Pass(asked) => Some(Self::of_pass("pass", asked)),
+            Request::DeadLetters(DeadLettersRequest { r#do, queue, .. }) => {
+                (*r#do == DeadLettersAction::Redrive).then(|| Self {
+                    did: "redrive",
+                    asked: words([("queue", queue.as_ref().map(|queue| json!(queue)))]),
+                    ..Self::default()
+                })
+            }
+            // The id only, which the answer has: a code would lead to a forgotten customer.
+            Request::Forget(request) => request.confirm.then(|| Self {
+                did: "forget",
+                subjects: named(request.entity.as_deref(), request.id, None, None),
+                ..Self::default()
+            }),
+            Request::Unbind(request) => Self::of_binding("unbind", request),
+            Request::Rebind(request) => Self::of_binding("rebind", request),
+            Request::ImportMappings(request) => (!request.dry_run).then(|| Self {
+                did: "import-mappings",
+                asked: words([("from", Some(json!(request.from)))]),
+                ..Self::default()
+            }),
+        }
+    }
+
+    fn of_owed(request: &OwedRequest) -> Option<Self> {
+        let did = match request.r#do {
+            OwedAction::List => return None,
+            OwedAction::Retry => "retry",
+            OwedAction::Dismiss => "dismiss",
+            OwedAction::Restore => "restore",
+        };
+        Some(Self {
+            did,
+            subjects: request
+                .subject
+                .iter()
+                .map(|subject| redact(subject))
+                .collect(),
+            asked: words([
+                ("stage", request.stage.map(|stage| json!(stage))),
+                ("reason", request.reason.map(|reason| json!(reason))),
+                ("kind", request.kind.map(|kind| json!(kind))),
+                ("application", request.application.map(|it| json!(it))),
+            ]),
+            because: request.because.clone(),
+        })
+    }
+
+    fn of_replay(request: &ReplayRequest) -> Option<Self> {
+        let names = request.entity.iter().chain(&request.entities);
+        (!request.dry_run).then(|| Self {
+            did: "replay",
+            subjects: names.take(MAX_SUBJECTS).map(|name| redact(name)).collect(),
+            asked: words([
+                ("since", request.since.map(|since| json!(since))),
+                ("until", request.until.map(|until| json!(until))),
+                ("kind", request.kind.map(|kind| json!(kind))),
+                ("application", request.application.map(|it| json!(it))),
+                ("cause", request.cause.map(|cause| json!(cause))),
+            ]),
+            because: None,
+        })
+    }
+
+    fn of_pass(did: &'static str, asked: &PassAsked) -> Self {
+        Self {
+            did,
+            asked: words([
+                ("mode", Some(json!(asked.mode))),
+                ("kind", asked.kind.map(|kind| json!(kind))),
+                ("application", asked.application.map(|it| json!(it))),
+            ]),
+            ..Self::default()
+        }
+    }
+
+    fn of_binding(did: &'static str, request: &BindingRequest) -> Option<Self> {
+        let BindingRequest {
+            entity,
+            id,
+            code,
+            kind,
+            ..
+        } = request;
+        request.confirm.then(|| Self {
+            did,
+            subjects: named(entity.as_deref(), *id, code.as_ref(), *kind),
+            asked: words([
+                ("toCode", request.to_code.as_ref().map(|code| json!(code))),
+                (
+                    "toRecord",
+                    request.to_record.as_ref().map(|it| json!(it.to_string())),
+                ),
+                (
+                    "application",
+                    request.application.map(|it: ApplicationId| json!(it)),
+                ),
+            ]),
+            because: request.reason.clone(),
+        })
+    }
+}
+
+/// Whom a selector names, as far as that is an id or a code. An e-mail address is never kept (P11).
+fn named(
+    entity: Option<&str>,
+    id: Option<NorceId>,
+    code: Option<&Code>,
+    kind: Option<EntityKind>,
+) -> Vec<String> {
+    let kind = kind.unwrap_or(EntityKind::Customer);
+    let entity = entity.and_then(|entity| entity.parse::<EntityRef>().ok());
+    let id = id.map(|id| format!("{kind} {id}"));
+    let code = code.map(|code| redact(&format!("{kind} with code {code}")));
+    entity
+        .map(|entity| entity.to_string())
+        .into_iter()
+        .chain(id)
+        .chain(code)
+        .collect()
+}
+
+/// Fields of a request in words: `reason=validation kind=customer`.
+fn words<const N: usize>(fields: [(&str, Option<Value>); N]) -> Option<String> {
+    let fields = fields.into_iter().filter_map(|(name, value)| {
+        let value = value?;
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        Some(format!("{name}={text}"))
+    });
+    let words: Vec<String> = fields.collect();
+    (!words.is_empty()).then(|| redact(&words.join(" ")))
+}
+
+/// What became of an act, and to which subjects, where the answer says more than the request.
+pub(crate) fn outcome(
+    entry: Entry,
+    result: &Result<Answer, Refusal>,
+    clock: &dyn Clock,
+) -> (Vec<String>, Outcome) {
+    let at = clock.now();
+    match result {
+        Err(refusal) => {
+            let reason = refusal.to_string();
+            (entry.subjects, Outcome::Refused { at, reason })
+        }
+        Ok(answer) => {
+            let summary = answer.summary().to_owned();
+            let acted = answer.subjects();
+            let subjects = match acted.is_empty() {
+                true => entry.subjects,
+                false => acted.iter().take(MAX_SUBJECTS).cloned().collect(),
+            };
+            let outcome = match answer.is_done() {
+                true => Outcome::Done { at, summary },
+                false => Outcome::Refused {
+                    at,
+                    reason: summary,
+                },
+            };
+            (subjects, outcome)
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! What can be asked: every action with a line, an example and its fields. `help`, the errors about a request and the
+//! tests of the documented requests read this table; a field that is not in it is refused.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use shared::{
+    activity::State,
+    domain::{ApplicationId, Cause, Code, EntityKind, ErpId, NorceId, PassMode, Personal},
+    owed::{Reason, Stage},
+};
+
+use crate::{
+    actions::{
+        activity::Place, dead_letters::DeadLettersAction, export_mappings::ExportPlace,
+        import_mappings::ImportPlace, owed::OwedAction, replay::time_of,
+    },
+    error::Refusal,
+};
+
+/// The field that names the action.
+pub(crate) const ACTION: &str = "action";
+
+/// An action.
+pub(crate) struct Action {
+    /// Its name, as the request has it.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub does: &'static str,
+    /// A request that is complete, as JSON.
+    pub example: &'static str,
+    /// Its fields besides `action`, in groups that actions share.
+    fields: &'static [&'static [Field]],
+}
+
+/// A field of a request.
+pub(crate) struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value is, in words.
+    pub what: &'static str,
+    /// A value, as JSON.
+    pub sample: &'static str,
+    /// Whether the action needs it.
+    pub is_required: bool,
+    /// Whether a value is one of these.
+    accepts: fn(&Value) -> bool,
+}
+
+impl Action {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &'static Field> + Clone + use<> {
+        self.fields.iter().copied().flatten()
+    }
+}
+
+impl Field {
+    const fn new<T: DeserializeOwned>(
+        name: &'static str,
+        what: &'static str,
+        sample: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            what,
+            sample,
+            is_required: false,
+            accepts: is_a::<T>,
+        }
+    }
+
+    const fn required(self) -> Self {
+        Self {
+            is_required: true,
+            ..self
+        }
+    }
+}
+
+fn is_a<T: DeserializeOwned>(value: &Value) -> bool {
+    T::deserialize(value).is_ok()
+}
+
+const A_COUNT: &str = "a whole number, 0 or greater";
+const A_FLAG: &str = "true or false, without quotation marks";
+
+const KIND: Field = Field::new::<EntityKind>("kind", "one of customer, company", r#""company""#);
+const APPLICATION: Field = Field::new::<ApplicationId>(
+    "application",
+    "the whole number of an application in Norce",
+    "1",
+);
+const LIMIT: Field = Field::new::<usize>("limit", A_COUNT, "50");
+const DRY_RUN: Field = Field::new::<bool>("dryRun", A_FLAG, "true");
+const CONFIRM: Field = Field::new::<bool>("confirm", A_FLAG, "true");
+const NAMED: &[Field] = &[
+    Field::new::<String>(
+        "entity",
+        "a customer or company as lists and logs name it: a text",
+        r#""customer/client/1001""#,
+    ),
+    Field::new::<NorceId>(
+        "id",
+        "Norce's id: a whole number, 1 or greater, without quotation marks",
+        "1001",
+    ),
+    Field::new::<Code>("code", "the ERP's code: a text", r#""C00042""#),
+    Field::new::<Personal>(
+        "email",
+        "a customer's e-mail address: a text",
+        r#""anna@example.com""#,
+    ),
+    APPLICATION,
+];
+const CORRECTION: &[Field] = &[
+    KIND,
+    CONFIRM,
+    Field::new::<String>(
+        "reason",
+        "why, for whoever reads the log later: a text",
+        r#""C00017 is another customer's""#,
+    ),
+];
+const PASS: &[Field] = &[
+    Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#).required(),
+    KIND,
+    APPLICATION,
+];
+
+/// Every action.
+pub(crate) const ACTIONS: &[Action] = &[
+    Action {
+        name: "help",
+        does: "every action with a line, an example and its fields",
+        example: r#"{"action":"help"}"#,
+        fields: &[],
+    },
+    Action {
+        name: "doctor",
+        does: "is everything as it must be? Each fault with what to do",
+        example: r#"{"action":"doctor"}"#,
+        fields: &[],
+    },
+    Action {
+        name: "status",
+        does: "what waits, what is owed, imports under way and the last passes",
+        example: r#"{"action":"status"}"#,
+        fields: &[],
+    },
+    Action {
+        name: "explain",
+        does: "one customer or company: what is known of it, and what would happen now",
+        example: r#"{"action":"explain","entity":"customer/client/1001"}"#,
+        fields: &[NAMED, &[KIND]],
+    },
+    Action {
+        name: "owed",
+        does: "what could not be synced yet: list it, retry it, dismiss it, or take a dismissal back",
+        example: r#"{"action":"owed","reason":"validation"}"#,
+        fields: &[&[
+            Field::new::<OwedAction>("do", "one of list, retry, dismiss, restore", r#""retry""#),
+            Field::new::<String>(
+                "subject",
+                "a subject as the list names it: a text",
+                r#""customer/client/1001""#,
+            ),
+            Field::new::<Stage>(
+                "stage",
+                "one of to-erp, code-to-norce, fields-to-norce",
+                r#""to-erp""#,
+            ),
+            Field::new::<Reason>(
+                "reason",
+                "one of validation, conflict, missing-prerequisite, ambiguous, remote-fault, timed-out, forgotten, warned",
+                r#""validation""#,
+            ),
+            KIND,
+            APPLICATION,
+            Field::new::<bool>("dismissed", A_FLAG, "true"),
+            LIMIT,
+            Field::new::<String>(
+                "because",
+                "why it is dismissed: a text",
+                r#""Norce's support looks into it, ticket 4711""#,
+            ),
+        ]],
+    },
+    Action {
+        name: "activity",
+        does: "what people did, who and why, the newest first",
+        example: r#"{"action":"activity","did":"dismiss"}"#,
+        fields: &[&[
+            Field::new::<String>("user", "the name of a user: a text", r#""aws""#),
+            Field::new::<String>(
+                "did",
+                "one of retry, dismiss, restore, replay, plan, pass, redrive, forget, unbind, rebind, import-mappings",
+                r#""retry""#,
+            ),
+            Field::new::<String>(
+                "subject",
+                "a subject as the list names it: a text",
+                r#""customer/client/1001""#,
+            ),
+            Field::new::<State>("state", "one of started, done, refused", r#""refused""#),
+            LIMIT,
+            Field::new::<Place>(
+                "cursor",
+                "where an earlier answer stopped: its `cursor`",
+                r#"{"at":"2026-11-24T00:00:00Z","id":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#,
+            ),
+        ]],
+    },
+    Action {
+        name: "replay",
+        does: "look at entities as if an event had come",
+        example: r#"{"action":"replay","entity":"customer/client/1001"}"#,
+        fields: &[&[
+            Field::new::<String>(
+                "entity",
+                "a customer or company as lists and logs name it: a text",
+                r#""customer/client/1001""#,
+            ),
+            Field::new::<Vec<String>>(
+                "entities",
+                "a list of such names",
+                r#"["customer/client/1001","company/client/7"]"#,
+            ),
+            Field {
+                accepts: time_of,
+                ..Field::new::<String>(
+                    "since",
+                    "a time by Norce's clock",
+                    r#""2026-11-24T00:00:00Z""#,
+                )
+            },
+            Field {
+                accepts: time_of,
+                ..Field::new::<String>(
+                    "until",
+                    "a time by Norce's clock",
+                    r#""2026-11-24T06:00:00Z""#,
+                )
+            },
+            KIND,
+            APPLICATION,
+            Field::new::<Cause>(
+                "cause",
+                "one of changed, ordered, contact-of-company",
+                r#""ordered""#,
+            ),
+            Field::new::<String>(
+                "after",
+                "where an earlier answer stopped: its `after`",
+                r#""customer/client/1001""#,
+            ),
+            DRY_RUN,
+        ]],
+    },
+    Action {
+        name: "plan",
+        does: "what a pass would do, as a report",
+        example: r#"{"action":"plan","mode":"full"}"#,
+        fields: &[PASS],
+    },
+    Action {
+        name: "pass",
+        does: "start a pass",
+        example: r#"{"action":"pass","mode":"delta"}"#,
+        fields: &[PASS],
+    },
+    Action {
+        name: "dead-letters",
+        does: "messages that could not be handled: count, show, or send them again",
+        example: r#"{"action":"dead-letters","do":"show","queue":"changes"}"#,
+        fields: &[&[
+            Field::new::<DeadLettersAction>("do", "one of count, show, redrive", r#""show""#),
+            Field::new::<String>(
+                "queue",
+                "one of changes, imports, jobs, passes",
+                r#""changes""#,
+            ),
+            LIMIT,
+        ]],
+    },
+    Action {
+        name: "jobs",
+        does: "imports under way, and what Norce says of each",
+        example: r#"{"action":"jobs"}"#,
+        fields: &[&[
+            Field::new::<i64>("job", "Norce's id of a job: a whole number", "123"),
+            LIMIT,
+        ]],
+    },
+    Action {
+        name: "forget",
+        does: "forget a customer as if Norce had said so; without `confirm` it says what it would do",
+        example: r#"{"action":"forget","entity":"customer/client/1001"}"#,
+        fields: &[NAMED, &[CONFIRM]],
+    },
+    Action {
+        name: "unbind",
+        does: "remove the binding of a customer or company to its ERP record; without `confirm` it says what it would do",
+        example: r#"{"action":"unbind","entity":"customer/client/1001"}"#,
+        fields: &[NAMED, CORRECTION],
+    },
+    Action {
+        name: "rebind",
+        does: "bind a customer or company to another ERP record; without `confirm` it says what it would do",
+        example: r#"{"action":"rebind","entity":"customer/client/1001","toCode":"C00042"}"#,
+        fields: &[
+            NAMED,
+            CORRECTION,
+            &[
+                Field::new::<Code>(
+                    "toCode",
+                    "the code of the other ERP record: a text",
+                    r#""C00042""#,
+                ),
+                Field::new::<ErpId>(
+                    "toRecord",
+                    "the other ERP record: an object with `resource` (customer, contact) and `id`",
+                    r#"{"resource":"customer","id":"098b7432-6b84-4f1c-9e10-ad2028d2e605"}"#,
+                ),
+            ],
+        ],
+    },
+    Action {
+        name: "export-mappings",
+        does: "write the code mappings to the reports bucket",
+        example: r#"{"action":"export-mappings"}"#,
+        fields: &[&[Field::new::<ExportPlace>(
+            "next",
+            "where an earlier answer stopped: its `next`",
+            r#"{"export":"3cefbd4a-8d46-43a1-bc90-68f3b420c056","part":2,"after":"…"}"#,
+        )]],
+    },
+    Action {
+        name: "import-mappings",
+        does: "bind what the lines of files in the reports bucket say, where Norce and the ERP agree",
+        example: r#"{"action":"import-mappings","from":"mappings/seed.jsonl","dryRun":true}"#,
+        fields: &[&[
+            Field::new::<String>(
+                "from",
+                "a key in the reports bucket, or how several keys begin: a text",
+                r#""mappings/seed.jsonl""#,
+            )
+            .required(),
+            Field::new::<ImportPlace>(
+                "next",
+                "where an earlier answer stopped: its `next`",
+                r#"{"key":"mappings/seed.jsonl","line":100,"kind":"company"}"#,
+            ),
+            DRY_RUN,
+        ]],
+    },
+];
+
+/// Whether a request is one of the table: its action, every field, and what is required. Values are not repeated, and
+/// neither are names that are not in the table: one may be an e-mail address (P11).
+pub(crate) fn check(request: &Map<String, Value>) -> Result<(), Refusal> {
+    let action = action(request)?;
+    for (name, value) in request.iter().filter(|(name, _)| *name != ACTION) {
+        let field = action.fields().find(|field| field.name == name);
+        let field = field.ok_or_else(|| unknown_field(action, name))?;
+        if !(field.accepts)(value) && !(value.is_null() && !field.is_required) {
+            return Err(Refusal::request(format!(
+                "`{}` of `{}` is {}, for example \"{}\":{}",
+                field.name, action.name, field.what, field.name, field.sample
+            )));
+        }
+    }
+    let mut required = action.fields().filter(|field| field.is_required);
+    match required.find(|field| !request.contains_key(field.name)) {
+        None => Ok(()),
+        Some(field) => Err(Refusal::request(format!(
+            "`{}` needs `{}`, {}, for example {}",
+            action.name, field.name, field.what, action.example
+        ))),
+    }
+}
+
+fn action(request: &Map<String, Value>) -> Result<&'static Action, Refusal> {
+    const ALL: &str = "{\"action\":\"help\"} says what each of them does";
+    let names = ACTIONS.iter().map(|action| action.name);
+    let listed = listed(names.clone());
+    let Some(Value::String(asked)) = request.get(ACTION) else {
+        return Err(Refusal::request(format!(
+            "`action` is missing, or is no text: it is one of {listed}, for example {{\"action\":\"status\"}}; {ALL}"
+        )));
+    };
+    let found = ACTIONS.iter().find(|action| action.name == asked);
+    found.ok_or_else(|| {
+        Refusal::request(format!(
+            "there is no such `action`.{} The actions are {listed}; {ALL}",
+            meant(closest(asked, names))
+        ))
+    })
+}
+
+fn unknown_field(action: &Action, name: &str) -> Refusal {
+    let names = action.fields().map(|field| field.name);
+    if names.clone().next().is_none() {
+        return Refusal::request(format!(
+            "`{}` has no fields besides `action`: {}",
+            action.name, action.example
+        ));
+    }
+    Refusal::request(format!(
+        "`{}` has no field of that name.{} Its fields are {}, for example {}",
+        action.name,
+        meant(closest(name, names.clone())),
+        listed(names),
+        action.example
+    ))
+}
+
+fn listed(names: impl Iterator<Item = &'static str>) -> String {
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+fn meant(closest: Option<&str>) -> String {
+    match closest {
+        Some(name) => format!(" Did you mean `{name}`?"),
+        None => String::new(),
+    }
+}
+
+/// The name that is most like what was written, if one is: no more than every third letter differs, whatever the case and the
+/// signs between words.
+fn closest(written: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let letters = |text: &str| -> Vec<char> {
+        let text = text.chars().filter(|letter| letter.is_alphanumeric());
+        text.flat_map(char::to_lowercase)
+            .take(LONGEST_COMPARED)
+            .collect()
+    };
+    let written = letters(written);
+    names
+        .map(|name| (edits(&written, &letters(name)), name))
+        .filter(|(edits, name)| edits * 3 <= name.len().max(written.len()))
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, name)| name)
+}
+
+/// No name is nearly as long, and a longer text would only take time.
+const LONGEST_COMPARED: usize = 40;
+
+/// How many letters have to be put in, left out or replaced to make one text of the other (Levenshtein).
+fn edits(one: &[char], other: &[char]) -> usize {
+    let mut above: Vec<usize> = (0..=other.len()).collect();
+    for (row, letter) in one.iter().enumerate() {
+        let mut left = row + 1;
+        let mut line = vec![left];
+        for (column, theirs) in other.iter().enumerate() {
+            let replaced = above[column] + usize::from(letter != theirs);
+            left = replaced.min(above[column + 1] + 1).min(left + 1);
+            line.push(left);
+        }
+        above = line;
+    }
+    above.last().copied().unwrap_or_default()
+}

@@ -1,0 +1,108 @@
+//! A check, and how it ends.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use shared::{domain::redact, http::Deadline};
+
+/// What a client has for a check, so that it gives up with the remote's own words.
+const TIME_OF_A_CHECK: Duration = Duration::from_secs(15);
+/// No check takes longer: whatever hangs is a finding too.
+const LONGEST_CHECK: Duration = Duration::from_secs(20);
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// What was looked at.
+    pub check: String,
+    /// Whether it is as it must be.
+    pub ok: bool,
+    /// What was seen.
+    pub detail: String,
+    /// What to do, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+/// How a check ended: what was seen, and for a fault the fix.
+pub(super) type Finding = Result<String, Fault>;
+
+pub(super) struct Fault {
+    detail: String,
+    fix: String,
+}
+
+pub(super) fn fault(detail: impl ToString, fix: impl Into<String>) -> Fault {
+    Fault {
+        detail: redact(&detail.to_string()),
+        fix: fix.into(),
+    }
+}
+
+impl Check {
+    pub(super) fn new(check: impl Into<String>, finding: Finding) -> Self {
+        let check = check.into();
+        match finding {
+            Ok(detail) => Self {
+                check,
+                ok: true,
+                detail,
+                fix: None,
+            },
+            Err(Fault { detail, fix }) => Self {
+                check,
+                ok: false,
+                detail,
+                fix: Some(fix),
+            },
+        }
+    }
+}
+
+/// The deadline of a check that begins now.
+pub(super) fn of_a_check(deadline: Deadline) -> Deadline {
+    Deadline::after(deadline.remaining().min(TIME_OF_A_CHECK))
+}
+
+/// A check to be made.
+pub(super) struct Planned<'a> {
+    check: String,
+    work: BoxFuture<'a, Finding>,
+}
+
+impl<'a> Planned<'a> {
+    pub(super) fn new(
+        check: impl Into<String>,
+        work: impl Future<Output = Finding> + Send + 'a,
+    ) -> Self {
+        Self {
+            check: check.into(),
+            work: Box::pin(work),
+        }
+    }
+
+    pub(super) async fn make(self) -> Check {
+        let Self { check, work } = self;
+        let finding = tokio::time::timeout(LONGEST_CHECK, work).await;
+        Check::new(
+            check,
+            finding.unwrap_or_else(|_| {
+                Err(fault(
+                    format!("no answer within {} s", LONGEST_CHECK.as_secs()),
+                    "See whether it is up, and whether this function may reach it over the network.",
+                ))
+            }),
+        )
+    }
+}
+
+pub(super) fn unbuilt<'a>(check: &'static str, reason: &'a str) -> Planned<'a> {
+    Planned::new(check, async move {
+        Err(fault(
+            format!("it could not be looked at: {reason}"),
+            "Correct the configuration or the secret first: the checks above name the fault.",
+        ))
+    })
+}

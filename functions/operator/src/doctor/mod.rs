@@ -1,0 +1,191 @@
+//! `doctor`: is everything as it must be? Each check says what it saw and, where something is wrong, what to do. A check
+//! that fails does not stop the others, and a part that could not be built is a failed check.
+
+mod aws;
+mod check;
+mod erp;
+mod events;
+mod lookups;
+mod norce;
+mod schedules;
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use shared::{
+    activity::Activity,
+    breakers::Breakers,
+    domain::{Clock, FieldGroups, Scope, Shops},
+    erp::Erp,
+    http::Deadline,
+    import_jobs::ImportJobs,
+    logs::Logs,
+    mappings::{Mappings, key_index::KeyIndex},
+    orders::Orders,
+    owed::OwedRecords,
+    passes::Passes,
+    reports::Reports,
+    runtime::wiring::NorceClients,
+};
+
+pub use self::check::Check;
+use self::check::{Finding, Planned, fault};
+use crate::{Schedules, WorkQueue};
+
+/// Checks that are under way at the same time: few enough for an ERP that answers five requests at once (erp-apis §1.8).
+const AT_ONCE: usize = 4;
+
+/// What is examined, as far as it could be built.
+pub struct Doctor {
+    /// What is wrong with the configuration.
+    pub faults: Vec<String>,
+    /// The secrets, each with whether it could be read. Never what is in it.
+    pub secrets: Vec<Secret>,
+    /// Norce, or why there is no client for it.
+    pub norce: Result<NorceClients, String>,
+    /// The account that imports are made by.
+    pub norce_account: Option<i32>,
+    /// Where `receive-events` says what came, or why that cannot be looked at.
+    pub events: Option<Result<Arc<dyn Logs>, String>>,
+    /// Which shops there are.
+    pub shops: Option<Shops>,
+    /// The ERP company behind each register, or why there is no client for it.
+    pub erps: Result<HashMap<Scope, Arc<dyn Erp>>, String>,
+    /// `ERP_OWNED_FIELDS`.
+    pub erp_owns: FieldGroups,
+    /// Every queue whose address is known.
+    pub queues: Vec<WorkQueue>,
+    /// The queue to the merchant's order integration, where orders are received.
+    pub outgoing_orders: Option<WorkQueue>,
+    /// The tables and the bucket, as far as they are known.
+    pub stores: Stores,
+    /// When passes run.
+    pub schedules: Schedules,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A secret that was looked at.
+#[derive(Debug, Clone)]
+pub struct Secret {
+    /// The variable that names it.
+    pub variable: &'static str,
+    /// What its text has to be.
+    pub form: SecretText,
+    /// What is wrong with it.
+    pub read: Result<(), String>,
+}
+
+/// What the text of a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretText {
+    /// A JSON object.
+    Json,
+    /// Certificates as PEM.
+    PemBundle,
+}
+
+/// The stores, as far as their names are known.
+#[derive(Clone, Default)]
+pub struct Stores {
+    /// The code mappings.
+    pub mappings: Option<Arc<dyn Mappings>>,
+    /// The index of natural keys, in the same table.
+    pub key_index: Option<Arc<dyn KeyIndex>>,
+    /// The owed records.
+    pub owed: Option<Arc<dyn OwedRecords>>,
+    /// The import jobs.
+    pub import_jobs: Option<Arc<dyn ImportJobs>>,
+    /// The passes.
+    pub passes: Option<Arc<dyn Passes>>,
+    /// The reports.
+    pub reports: Option<Arc<dyn Reports>>,
+    /// The breakers.
+    pub breakers: Option<Arc<dyn Breakers>>,
+    /// The activity record, where the stack has its table.
+    pub activity: Option<Arc<dyn Activity>>,
+    /// The orders, where they are received.
+    pub orders: Option<Arc<dyn Orders>>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// In words.
+    pub summary: String,
+    /// Every check.
+    pub checks: Vec<Check>,
+}
+
+impl Doctor {
+    /// Makes every check.
+    pub async fn examine(&self, deadline: Deadline) -> Report {
+        let mut checks = vec![Check::new("configuration", self.configuration())];
+        checks.extend(self.secrets.iter().map(Secret::check));
+        let planned = self
+            .norce_checks(deadline)
+            .into_iter()
+            .chain(self.event_checks(deadline))
+            .chain(self.erp_checks(deadline))
+            .chain(self.lookup_checks(deadline))
+            .chain(self.queue_checks())
+            .chain(self.outgoing_checks())
+            .chain(self.store_checks())
+            .chain(self.schedule_checks());
+        // In their order, so that two reports can be compared.
+        let made: Vec<Check> = stream::iter(planned.map(Planned::make))
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        checks.extend(made);
+        let faulty: Vec<&str> = checks
+            .iter()
+            .filter(|check| !check.ok)
+            .map(|check| check.check.as_str())
+            .collect();
+        let summary = match faulty.as_slice() {
+            [] => format!("All {} checks are well.", checks.len()),
+            faulty => format!(
+                "{} of {} checks found a fault: {}. Each says what to do.",
+                faulty.len(),
+                checks.len(),
+                faulty.join(", ")
+            ),
+        };
+        Report { summary, checks }
+    }
+
+    fn configuration(&self) -> Finding {
+        match self.faults.as_slice() {
+            [] => Ok("every variable can be read".to_owned()),
+            faults => Err(fault(
+                faults.join("; "),
+                "Correct these parameters of the stack (the README lists them) and deploy it again.",
+            )),
+        }
+    }
+}
+
+impl Secret {
+    fn check(&self) -> Check {
+        let text = match self.form {
+            SecretText::Json => "correct its JSON",
+            SecretText::PemBundle => {
+                "store the ERP's CA certificates as its plain text, from -----BEGIN CERTIFICATE----- on"
+            }
+        };
+        let finding = match &self.read {
+            Ok(()) => Ok("it can be read and has the right form".to_owned()),
+            Err(reason) => Err(fault(
+                reason,
+                format!(
+                    "Make the secret, or {text}, in Secrets Manager; a secret under a KMS key of your own also needs kms:Decrypt for the functions' roles. {} names it.",
+                    self.variable
+                ),
+            )),
+        };
+        Check::new(format!("secret {}", self.variable), finding)
+    }
+}

@@ -1,0 +1,108 @@
+//! The schedules, and how the last passes went.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use shared::domain::PassMode;
+
+use super::{
+    Doctor,
+    aws::aws_fault,
+    check::{Finding, Planned, fault},
+};
+use crate::{Schedules, actions::status::LastRun, format::in_words};
+
+/// A pass that has not ended after this time is stuck: it goes on every few minutes, and is given up after a day.
+const LONGEST_PASS: TimeDelta = TimeDelta::days(1);
+/// What the template has in the place of a schedule that is not wanted.
+const DISABLED: &str = "DISABLED";
+
+impl Doctor {
+    pub(super) fn schedule_checks(&self) -> Vec<Planned<'_>> {
+        let Schedules {
+            delta,
+            full,
+            sweep,
+            owed,
+        } = &self.schedules;
+        let mut checks = vec![
+            Planned::new(
+                "schedule delta pass",
+                self.schedule(delta, "DeltaSchedule", Some(PassMode::Delta)),
+            ),
+            Planned::new(
+                "schedule sweep",
+                self.schedule(sweep, "SweepSchedule", Some(PassMode::Sweep)),
+            ),
+            Planned::new(
+                "schedule owed records",
+                self.schedule(owed, "OwedSchedule", None),
+            ),
+        ];
+        // The one that is usually not wanted.
+        if full.as_deref().is_some_and(|full| full != DISABLED) {
+            let check = self.schedule(full, "FullSchedule", Some(PassMode::Full));
+            checks.push(Planned::new("schedule full pass", check));
+        }
+        checks
+    }
+
+    /// A schedule is on, and its last pass did what it should.
+    async fn schedule(
+        &self,
+        expression: &Option<String>,
+        parameter: &'static str,
+        mode: Option<PassMode>,
+    ) -> Finding {
+        let expression = match expression.as_deref() {
+            Some(expression) if expression != DISABLED => expression,
+            _ => {
+                return Err(fault(
+                    "it is switched off, so that nothing repairs what events did not bring across",
+                    format!("Set {parameter}, for example to rate(1 day), unless that is meant."),
+                ));
+            }
+        };
+        let (Some(mode), Some(passes)) = (mode, &self.stores.passes) else {
+            return Ok(expression.to_owned());
+        };
+        let last = passes
+            .last_runs()
+            .await
+            .map_err(|error| aws_fault(error, "table", "PASSES_TABLE"))?;
+        let now = self.clock.now();
+        let mut of_mode = last
+            .iter()
+            .map(LastRun::from)
+            .filter(|run| run.mode == mode)
+            .peekable();
+        if of_mode.peek().is_none() {
+            return Ok(format!("{expression}; none has run yet"));
+        }
+        let mut ended: Option<DateTime<Utc>> = None;
+        for run in of_mode {
+            if let Some(reason) = run.failed {
+                return Err(fault(
+                    format!("the last one over {} failed: {reason}", run.scope),
+                    format!(
+                        "Mend the reason, then run it again: {{\"action\":\"pass\",\"mode\":\"{mode}\"}}."
+                    ),
+                ));
+            }
+            match run.ended {
+                None if now - run.started > LONGEST_PASS => {
+                    return Err(fault(
+                        format!("the one over {} has run since {}", run.scope, run.started),
+                        "See the log of erp-full-pass, and whether the queue `passes` is being read.",
+                    ));
+                }
+                at => ended = ended.max(at),
+            }
+        }
+        Ok(match ended {
+            None => format!("{expression}; one is under way"),
+            Some(at) => {
+                let ago = (now - at).to_std().unwrap_or_default().as_secs();
+                format!("{expression}; the last one ended {} ago", in_words(ago))
+            }
+        })
+    }
+}

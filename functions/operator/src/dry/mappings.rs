@@ -1,0 +1,266 @@
+//! Code mappings that write nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use shared::{
+    Consistency,
+    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
+    mappings::{
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
+        RecordFace, Reservation, Reserved,
+    },
+};
+use uuid::Uuid;
+
+use super::Notes;
+
+/// Code mappings that write nothing.
+pub(super) fn dry_mappings(inner: Arc<dyn Mappings>, notes: Notes) -> Arc<dyn Mappings> {
+    Arc::new(DryMappings {
+        inner,
+        notes,
+        changed: Mutex::default(),
+    })
+}
+
+/// Code mappings that write nothing. What was bound or unbound is seen by what is asked of them afterwards, so that a second
+/// question is answered as it would be after the first change.
+struct DryMappings {
+    notes: Notes,
+    inner: Arc<dyn Mappings>,
+    /// The entities whose mapping would be another by now; `None`: they would have none.
+    changed: Mutex<HashMap<EntityRef, Option<Mapping>>>,
+}
+
+impl DryMappings {
+    fn change(&self, entity: EntityRef, mapping: Option<Mapping>) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.insert(entity, mapping);
+    }
+
+    /// Whether the store would let an entity have this code and this record.
+    async fn would_accept(
+        &self,
+        entity: EntityRef,
+        binding: &Binding,
+    ) -> Result<Bound, MappingsError> {
+        let EntityRef { kind, scope, id } = entity;
+        let asked = [(binding.erp_id.clone(), binding.code.clone())];
+        match self.inner.known(kind, scope, &asked).await?.first() {
+            Some(Known::Forgotten) => return Ok(Bound::Forgotten),
+            Some(Known::Record(RecordFace {
+                kind,
+                id: Some(holder),
+                ..
+            })) if (*kind, *holder) != (entity.kind, id) => {
+                let by = EntityRef {
+                    kind: *kind,
+                    id: *holder,
+                    scope,
+                };
+                return Ok(Bound::RecordTaken { by });
+            }
+            Some(Known::Code(holder)) if *holder != id => {
+                let by = EntityRef {
+                    id: *holder,
+                    ..entity
+                };
+                return Ok(Bound::CodeTaken { by });
+            }
+            _ => {}
+        }
+        let code = &binding.code;
+        self.notes.note(format!("bind {entity} to code {code}"));
+        self.change(entity, Some(Mapping::Bound(binding.clone())));
+        Ok(Bound::Done)
+    }
+}
+
+#[async_trait]
+impl Mappings for DryMappings {
+    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, MappingsError> {
+        let changed = {
+            let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+            changed.get(&entity).cloned()
+        };
+        match changed {
+            Some(mapping) => Ok(mapping),
+            None => self.inner.get(entity).await,
+        }
+    }
+
+    async fn by_code(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        code: &Code,
+    ) -> Result<Option<EntityRef>, MappingsError> {
+        self.inner.by_code(kind, scope, code).await
+    }
+
+    async fn reserve(&self, entity: EntityRef, _: Reservation) -> Result<Reserved, MappingsError> {
+        Ok(match self.get(entity).await? {
+            None => Reserved::New,
+            Some(Mapping::Reserved(earlier)) => Reserved::Earlier(earlier),
+            Some(Mapping::Bound(binding)) => Reserved::Bound(binding),
+            Some(Mapping::Forgotten) => Reserved::Forgotten,
+        })
+    }
+
+    async fn renew(&self, _: EntityRef, _: Uuid, _: Reservation) -> Result<bool, MappingsError> {
+        Ok(true)
+    }
+
+    async fn release(&self, _: EntityRef, _: Uuid) -> Result<(), MappingsError> {
+        Ok(())
+    }
+
+    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError> {
+        match self.get(entity).await? {
+            Some(Mapping::Forgotten) => Ok(Bound::Forgotten),
+            Some(Mapping::Bound(stored))
+                if stored.code != binding.code || stored.erp_id != binding.erp_id =>
+            {
+                Ok(Bound::OtherCode { code: stored.code })
+            }
+            _ => self.would_accept(entity, &binding).await,
+        }
+    }
+
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError> {
+        let code = match self.get(entity).await? {
+            Some(Mapping::Bound(binding)) if binding.erp_id == *record => binding.code,
+            _ => return Ok(false),
+        };
+        self.notes.note(format!("unbind {entity} from code {code}"));
+        self.change(entity, None);
+        Ok(true)
+    }
+
+    async fn rebind(
+        &self,
+        entity: EntityRef,
+        from: &ErpId,
+        binding: Binding,
+    ) -> Result<Bound, MappingsError> {
+        match self.get(entity).await? {
+            Some(Mapping::Bound(stored)) if stored.erp_id == *from => {
+                self.would_accept(entity, &binding).await
+            }
+            Some(Mapping::Bound(stored)) => Ok(Bound::OtherCode { code: stored.code }),
+            _ => Ok(Bound::Forgotten),
+        }
+    }
+
+    async fn take_over(
+        &self,
+        from: EntityRef,
+        to: EntityRef,
+        binding: Binding,
+    ) -> Result<bool, MappingsError> {
+        if self.get(to).await?.is_some() {
+            return Ok(false);
+        }
+        self.notes
+            .note(format!("move code {} from {from} to {to}", binding.code));
+        self.change(from, None);
+        self.change(to, Some(Mapping::Bound(binding)));
+        Ok(true)
+    }
+
+    async fn record_sync(&self, _: EntityRef, _: &Binding) -> Result<bool, MappingsError> {
+        Ok(true)
+    }
+
+    async fn record_delivery(
+        &self,
+        _: EntityRef,
+        code: &Code,
+        delivery: CodeDelivery,
+    ) -> Result<bool, MappingsError> {
+        if let CodeDelivery::Confirmed { .. } = delivery {
+            self.notes
+                .note(format!("note that Norce has the code {code}"));
+        }
+        Ok(true)
+    }
+
+    async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError> {
+        self.notes
+            .note(format!("reduce what is known of {entity} to a tombstone"));
+        Ok(())
+    }
+
+    async fn records(
+        &self,
+        scope: Scope,
+        records: &[ErpId],
+        consistency: Consistency,
+    ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
+        self.inner.records(scope, records, consistency).await
+    }
+
+    async fn known(
+        &self,
+        kind: EntityKind,
+        scope: Scope,
+        records: &[(ErpId, Code)],
+    ) -> Result<Vec<Known>, MappingsError> {
+        self.inner.known(kind, scope, records).await
+    }
+
+    async fn get_many(
+        &self,
+        entities: &[EntityRef],
+    ) -> Result<Vec<Option<Mapping>>, MappingsError> {
+        self.inner.get_many(entities).await
+    }
+
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError> {
+        self.inner.bound(after).await
+    }
+
+    // What follows is a pass's and not `change-events`'; a plan shows it.
+
+    async fn rename(
+        &self,
+        _: EntityRef,
+        _: &ErpId,
+        _: &Code,
+        _: &Code,
+    ) -> Result<Bound, MappingsError> {
+        Err(of_a_pass())
+    }
+
+    async fn record_owned(
+        &self,
+        _: Scope,
+        _: &ErpId,
+        _: Option<&Fingerprint>,
+    ) -> Result<bool, MappingsError> {
+        Err(of_a_pass())
+    }
+
+    async fn announce_insert(
+        &self,
+        _: EntityKind,
+        _: Scope,
+        _: &ErpId,
+        _: &Code,
+        _: Option<&Fingerprint>,
+    ) -> Result<bool, MappingsError> {
+        Err(of_a_pass())
+    }
+
+    async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), MappingsError> {
+        Err(of_a_pass())
+    }
+}
+
+fn of_a_pass() -> MappingsError {
+    MappingsError("nothing is written while it is only asked what would happen".to_owned())
+}

@@ -1,0 +1,390 @@
+//! What people did: every act leaves an entry, whatever became of it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::{
+    activity::{Activity, State},
+    domain::Clock,
+    owed::{OwedRecords, Stage, Subject},
+};
+use tests::{
+    bundle::{Bundle, Options},
+    interruption::Moment,
+};
+
+use super::{code_of, somebody, somebody_owed, summary};
+
+const BY: &str = r#"{"user":"support-1","role":"act"}"#;
+
+fn by() -> Value {
+    serde_json::from_str(BY).unwrap()
+}
+
+/// The entries, the newest first.
+async fn entries(bundle: &Bundle) -> Vec<Value> {
+    let answer = bundle.ask(json!({"action": "activity"})).await.unwrap();
+    answer["entries"].as_array().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_act_leaves_one_entry_with_who_what_to_what_and_why_and_a_question_none() {
+    let bundle = Bundle::new(&Options::default());
+    let anna = somebody(&bundle, 1).await;
+    let refused = somebody_owed(&bundle, 2).await;
+    let name = format!("customer/client/{anna}");
+    let owed = format!("customer/client/{refused}");
+    let none = json!(null);
+    let because = "a test of anna@example.com";
+    let exported = bundle.ask(json!({"action": "export-mappings"})).await;
+    let into = exported.unwrap()["into"].clone();
+    // The act, the subjects, what else was asked for, and whether it was done.
+    let acts = [
+        (
+            json!({"action": "owed", "do": "dismiss", "subject": owed, "because": because}),
+            "dismiss",
+            json!([owed]),
+            none.clone(),
+            "done",
+        ),
+        (
+            json!({"action": "owed", "do": "restore", "subject": owed}),
+            "restore",
+            json!([owed]),
+            none.clone(),
+            "done",
+        ),
+        (
+            json!({"action": "owed", "do": "retry", "reason": "validation"}),
+            "retry",
+            json!([owed]),
+            json!("reason=validation"),
+            "done",
+        ),
+        (
+            json!({"action": "owed", "do": "dismiss", "kind": "customer"}),
+            "dismiss",
+            json!([]),
+            json!("kind=customer"),
+            "refused",
+        ),
+        (
+            json!({"action": "replay", "entity": name}),
+            "replay",
+            json!([name]),
+            none.clone(),
+            "done",
+        ),
+        (
+            json!({"action": "replay", "entity": "customer/app-9/1"}),
+            "replay",
+            json!(["customer/app-9/1"]),
+            none.clone(),
+            "refused",
+        ),
+        (
+            json!({"action": "replay", "entity": "anna@example.com"}),
+            "replay",
+            json!(["[e-mail]"]),
+            none.clone(),
+            "refused",
+        ),
+        (
+            json!({"action": "plan", "mode": "full"}),
+            "plan",
+            json!([]),
+            json!("mode=full"),
+            "done",
+        ),
+        (
+            json!({"action": "pass", "mode": "delta", "kind": "company"}),
+            "pass",
+            json!([]),
+            json!("mode=delta kind=company"),
+            "done",
+        ),
+        (
+            json!({"action": "dead-letters", "do": "redrive", "queue": "changes"}),
+            "redrive",
+            json!([]),
+            json!("queue=changes"),
+            "done",
+        ),
+        (
+            json!({"action": "unbind", "entity": name, "confirm": true}),
+            "unbind",
+            json!([name]),
+            none.clone(),
+            "refused",
+        ),
+        (
+            json!({"action": "rebind", "entity": name, "toCode": code_of(&bundle, anna), "confirm": true, "reason": because}),
+            "rebind",
+            json!([name]),
+            json!(format!("toCode={}", code_of(&bundle, anna))),
+            "",
+        ),
+        (
+            json!({"action": "unbind", "email": "anna.1@example.com", "confirm": true, "reason": because}),
+            "unbind",
+            json!([name]),
+            none.clone(),
+            "done",
+        ),
+        (
+            json!({"action": "import-mappings", "from": into}),
+            "import-mappings",
+            json!([]),
+            json!(format!("from={}", into.as_str().unwrap())),
+            "done",
+        ),
+        (
+            json!({"action": "forget", "email": "anna.1@example.com", "confirm": true}),
+            "forget",
+            json!([name]),
+            none.clone(),
+            "done",
+        ),
+        (
+            json!({"action": "forget", "code": "C9999999", "confirm": true}),
+            "forget",
+            json!([]),
+            none.clone(),
+            "refused",
+        ),
+    ];
+    for (number, (mut request, did, subjects, asked, state)) in acts.into_iter().enumerate() {
+        request["by"] = by();
+        let before = bundle.clock.now();
+        let answer = bundle.ask(request.clone()).await;
+        let entries = entries(&bundle).await;
+        assert_eq!(entries.len(), number + 1, "{request}: {entries:#?}");
+        let entry = &entries[0];
+        assert_eq!(entry["by"], by(), "{entry:#}");
+        assert_eq!(
+            (&entry["did"], &entry["subjects"]),
+            (&json!(did), &subjects)
+        );
+        assert_eq!(entry["asked"], asked, "{entry:#}");
+        assert_eq!(entry["at"], json!(before), "{entry:#}");
+        let result = match &answer {
+            Ok(answer) => summary(answer).to_owned(),
+            Err(refusal) => refusal.to_string(),
+        };
+        assert_eq!(entry["result"], result);
+        if !state.is_empty() {
+            assert_eq!(entry["state"], state, "{request}: {entry:#}");
+        }
+        if request.to_string().contains("a test of") {
+            assert_eq!(entry["because"], "a test of [e-mail]", "{entry:#}");
+        }
+        // P11, and an entry about a forgotten customer has the id only.
+        assert!(!entry.to_string().contains('@'), "{entry:#}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let before = entries(&bundle).await.len();
+    for question in [
+        json!({}),
+        json!({"action": "status"}),
+        json!({"action": "doctor"}),
+        json!({"action": "owed"}),
+        json!({"action": "explain", "entity": name}),
+        json!({"action": "dead-letters"}),
+        json!({"action": "dead-letters", "do": "show"}),
+        json!({"action": "jobs"}),
+        json!({"action": "activity"}),
+        json!({"action": "export-mappings"}),
+        json!({"action": "import-mappings", "from": into, "dryRun": true}),
+        json!({"action": "replay", "entity": name, "dryRun": true}),
+        json!({"action": "forget", "entity": name}),
+        json!({"action": "unbind", "entity": owed}),
+    ] {
+        // Whether it has an answer does not matter here.
+        let _ = bundle.ask(question).await;
+    }
+    assert_eq!(entries(&bundle).await.len(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_by_it_was_somebody_with_credentials_of_aws() {
+    let bundle = Bundle::new(&Options::default());
+    let request = json!({"action": "pass", "mode": "delta"});
+    bundle.ask(request.clone()).await.unwrap();
+    let aws = json!({"user": "aws", "role": "aws"});
+    assert_eq!(entries(&bundle).await[0]["by"], aws);
+    for wrong in [
+        json!("anna@example.com"),
+        json!({"user": "anna@example.com"}),
+        json!({"user": "", "role": "act"}),
+        json!({"user": "x".repeat(201), "role": "act"}),
+    ] {
+        let mut request = request.clone();
+        request["by"] = wrong;
+        let refused = bundle.ask(request).await.unwrap_err().to_string();
+        assert!(refused.contains("`by`"), "{refused}");
+        assert!(!refused.contains("anna"), "P11: {refused}");
+    }
+    assert_eq!(entries(&bundle).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_act_is_without_its_entry_wherever_it_is_cut_off() {
+    for moment in [Moment::Before, Moment::After] {
+        let mut seen = Vec::new();
+        for call in 0.. {
+            let bundle = Bundle::new(&Options::default());
+            let subject = format!("customer/client/{}", somebody_owed(&bundle, 1).await);
+            let request = json!({
+                "action": "owed", "do": "dismiss", "subject": subject, "because": "a test",
+            });
+            bundle.interruption.plan(call, moment);
+            let cut = bundle.ask_once(request).await.is_none();
+            bundle.interruption.clear();
+            let entity = Subject::Entity(subject.parse().unwrap());
+            let owed = bundle.owed.get(&entity, Stage::ToErp).await.unwrap();
+            let page = bundle.activity.page(None).await.unwrap();
+            let entry = page.entries.first();
+            let is_done = owed.unwrap().dismissed.is_some();
+            assert!(entry.is_some() || !is_done, "{call} {moment:?}");
+            let state = entry.map(|entry| entry.outcome.state());
+            seen.push(state);
+            assert!(is_done || state != Some(State::Done), "{call} {moment:?}");
+            if !cut {
+                break;
+            }
+        }
+        // It was cut off before, within and after the act.
+        assert!(seen.contains(&Some(State::Started)), "{seen:?}");
+        assert_eq!(seen.last(), Some(&Some(State::Done)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_noted_is_not_done() {
+    let bundle = Bundle::new(&Options::default());
+    let subject = format!("customer/client/{}", somebody_owed(&bundle, 1).await);
+    let fault = tests::interruption::Fault::FailsBefore;
+    bundle.interruption.always("activity start", fault);
+    let request = json!({"action": "owed", "do": "dismiss", "subject": subject, "because": "x"});
+    let refused = bundle.ask(request.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("activity record"), "{refused}");
+    let owed = bundle.owed.list().await.unwrap();
+    assert_eq!(owed[0].dismissed, None);
+    // The advice is to ask again.
+    assert!(refused.contains("asking again does no harm"), "{refused}");
+    bundle.interruption.clear();
+    assert_eq!(bundle.ask(request).await.unwrap()["dismissed"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_without_the_table_acts_as_before_and_says_what_is_missing() {
+    let mut bundle = Bundle::new(&Options::default());
+    bundle.operator.activity = None;
+    bundle.operator.doctor.stores.activity = None;
+    let pass = json!({"action": "pass", "mode": "delta"});
+    bundle.ask(pass).await.unwrap();
+    let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
+    assert!(summary(&report).starts_with("All "), "{report:#}");
+    let refused = bundle.ask(json!({"action": "activity"})).await.unwrap_err();
+    assert!(refused.to_string().contains("ACTIVITY_TABLE"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_record_is_listed_from_the_newest_page_by_page_and_filtered() {
+    let bundle = Bundle::new(&Options::default());
+    for number in 0..45 {
+        let user = ["support-1", "support-2"][number % 2];
+        let did = ["replay", "pass"][number % 3 / 2];
+        let mut request = match did {
+            "pass" => json!({"action": "pass", "mode": "delta"}),
+            _ => json!({"action": "replay", "entity": format!("customer/client/{}", number + 1)}),
+        };
+        if number == 10 {
+            request["entity"] = json!("customer/app-9/1");
+        }
+        request["by"] = json!({"user": user, "role": "act"});
+        let _ = bundle.ask(request).await;
+        // Some at the same moment, so that the time alone is no place.
+        if number % 4 == 0 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+    }
+    let list = async |filter: Value| {
+        let mut request = json!({"action": "activity", "limit": 7});
+        for (name, value) in filter.as_object().unwrap() {
+            request[name] = value.clone();
+        }
+        let mut listed = Vec::new();
+        loop {
+            let answer = bundle.ask(request.clone()).await.unwrap();
+            let page = answer["entries"].as_array().unwrap();
+            assert!(page.len() <= 7, "{answer:#}");
+            listed.extend(page.clone());
+            match answer.get("cursor") {
+                Some(cursor) => request["cursor"] = cursor.clone(),
+                None => return listed,
+            }
+        }
+    };
+    let all = list(json!({})).await;
+    assert_eq!(all.len(), 45);
+    let mut ids: Vec<&str> = all.iter().map(|it| it["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 45, "none is listed twice");
+    let times: Vec<&str> = all.iter().map(|it| it["at"].as_str().unwrap()).collect();
+    assert!(
+        times.is_sorted_by(|newer, older| newer >= older),
+        "{times:?}"
+    );
+    for (filter, count) in [
+        (json!({"user": "support-1"}), 23),
+        (json!({"did": "pass"}), 15),
+        (json!({"user": "support-2", "did": "pass"}), 7),
+        (json!({"state": "refused"}), 1),
+        (json!({"subject": "customer/client/1"}), 1),
+        (json!({"user": "nobody"}), 0),
+    ] {
+        assert_eq!(list(filter.clone()).await.len(), count, "{filter}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dismissal_says_who_and_when_and_is_taken_back() {
+    let bundle = Bundle::new(&Options::default());
+    let subject = format!("customer/client/{}", somebody_owed(&bundle, 1).await);
+    let now = bundle.clock.now();
+    let dismiss = json!({
+        "action": "owed", "do": "dismiss", "subject": subject, "because": "a test", "by": by(),
+    });
+    bundle.ask(dismiss).await.unwrap();
+    let list = json!({"action": "owed", "dismissed": true});
+    let listed = bundle.ask(list.clone()).await.unwrap();
+    let line = &listed["owed"][0];
+    assert_eq!(line["dismissed"], "a test");
+    assert_eq!(line["dismissedBy"], by());
+    assert_eq!(line["dismissedAt"], json!(now));
+    assert_eq!(line.get("nextAttempt"), None);
+
+    for (request, words) in [
+        (json!({"action": "owed", "do": "restore"}), "filter"),
+        (
+            json!({"action": "owed", "do": "restore", "subject": subject, "dismissed": false}),
+            "leave `dismissed` out",
+        ),
+    ] {
+        let refused = bundle.ask(request).await.unwrap_err().to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
+    let restore = json!({"action": "owed", "do": "restore", "subject": subject});
+    let restored = bundle.ask(restore.clone()).await.unwrap();
+    assert_eq!(restored["restored"], 1, "{restored:#}");
+    assert_eq!(bundle.ask(list).await.unwrap()["found"], 0);
+    let listed = bundle.ask(json!({"action": "owed"})).await.unwrap();
+    assert!(listed["owed"][0]["nextAttempt"].is_string(), "{listed:#}");
+    // Two people at the same record: the second finds nothing to take back.
+    assert_eq!(bundle.ask(restore).await.unwrap()["restored"], 0);
+    // It is tried again by itself.
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    bundle.run_until_quiet().await;
+}
