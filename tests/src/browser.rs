@@ -13,7 +13,8 @@
 use std::{
     collections::HashMap,
     fmt::Write as _,
-    net::SocketAddr,
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
@@ -74,11 +75,26 @@ pub struct WebBrowser {
     /// The browser.
     pub client: Client,
     _driver: Child,
+    port: u16,
+    session: String,
     profile: PathBuf,
 }
 
 impl Drop for WebBrowser {
+    /// Ends the session, and the browser with it: chromedriver alone would leave it behind.
     fn drop(&mut self) {
+        let end = || -> io::Result<()> {
+            let mut driver = TcpStream::connect(("127.0.0.1", self.port))?;
+            driver.set_read_timeout(Some(PATIENCE))?;
+            let path = format!("/session/{}", self.session);
+            write!(
+                driver,
+                "DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            )?;
+            // The answer comes when the browser has ended; chromedriver keeps the connection.
+            driver.read(&mut [0; 512]).map(drop)
+        };
+        let _ = end();
         let _ = std::fs::remove_dir_all(&self.profile);
     }
 }
@@ -120,7 +136,10 @@ impl WebBrowser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("the browser starts");
+        let session = client.session_id().await.expect("a session");
         Some(Self {
+            port,
+            session: session.unwrap_or_default(),
             client,
             _driver: driver,
             profile,
