@@ -142,8 +142,8 @@ async fn the_doctor_reads_what_query_says_of_itself() {
         // Nothing works without an address's town.
         (
             true,
-            Some(("CompanyAddress", "City")),
-            "Query does not have Addresses/City of Customers/Companies, by its own `$metadata`",
+            Some(("CustomerAddress", "City")),
+            "Query does not have Addresses/City of Customers/Customers, by its own `$metadata`",
         ),
     ];
     for (describes_itself, lacks, expected) in table {
@@ -156,6 +156,9 @@ async fn the_doctor_reads_what_query_says_of_itself() {
         let checks = report["checks"].as_array().unwrap();
         let rows = checks.iter().find(|check| check["check"] == "norce rows");
         let rows = rows.unwrap().to_string();
-        assert!(rows.contains(expected), "{rows}");
+        assert!(
+            rows.contains(expected),
+            "{lacks:?}, {describes_itself}: {rows}"
+        );
     }
 }

@@ -150,6 +150,10 @@ fn defaults_are_the_same_in_the_template_and_in_the_functions() {
             if variable.ends_with("_SCHEDULE") {
                 continue;
             }
+            // A template of an earlier version has no record of acts.
+            if variable == "ACTIVITY_TABLE" {
+                continue;
+            }
             // Others are required.
             let Ok(defaulted) = without(variable) else {
                 continue;
