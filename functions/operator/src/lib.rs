@@ -89,7 +89,7 @@ impl Operator {
         };
         Ok(match request {
             Request::Help {} => help().into(),
-            Request::Doctor {} => self.doctor.examine(deadline).await.into(),
+            Request::Doctor(asked) => self.doctor.examine(&asked, deadline).await.into(),
             Request::Status {} => ports()?.status(deadline).await?.into(),
             Request::Explain(selector) => {
                 Box::new(ports()?.explain(&selector, deadline).await?).into()

@@ -8,6 +8,8 @@
 )]
 
 mod activity;
+mod doctor_parts;
+mod owed;
 mod requests;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
