@@ -61,6 +61,11 @@ impl Call {
         })
     }
 
+    /// Whether this changes anything.
+    pub(crate) fn is_act(&self) -> bool {
+        Act::of(&self.request).is_some()
+    }
+
     /// The entry of the act that this is; `None`: it changes nothing.
     pub(crate) fn entry(&self, clock: &dyn Clock) -> Option<Entry> {
         let Act {

@@ -4,6 +4,7 @@ mod groups;
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
+use change_events::ChangeEvents;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -18,8 +19,8 @@ use shared::{
 use uuid::Uuid;
 
 use self::groups::Groups;
-pub use self::groups::OwedGroup;
-use crate::{error::Refusal, format::in_words, ports::Ports};
+use self::groups::OwedGroup;
+use crate::{error::Refusal, format::in_words, ports::StackPorts};
 
 /// As many are listed unless more are asked for: about what a terminal shows.
 const LISTED: usize = 50;
@@ -277,16 +278,17 @@ struct Matches {
     complete: bool,
 }
 
-impl Ports {
+impl StackPorts {
     pub(crate) async fn owed(
         &self,
         request: &OwedRequest,
         by: By,
+        change_events: Option<&ChangeEvents>,
         deadline: Deadline,
     ) -> Result<OwedAnswer, Refusal> {
         let dismissal = self.dismissal(request, by)?;
         let limit = request.limit.unwrap_or(LISTED).min(MOST_LISTED);
-        let as_of = self.change_events.clock.now();
+        let as_of = self.clock.now();
         let mut found = self.matches(request, limit, deadline).await?;
         if request.r#do != OwedAction::List {
             request.check_growth(&found)?;
@@ -310,7 +312,7 @@ impl Ports {
                 None => self.listed(&found, limit),
             },
             OwedAction::Retry => {
-                let subjects = self.retry(&mut found, deadline).await?;
+                let subjects = self.retry(change_events, &mut found, deadline).await?;
                 let retried = subjects.len();
                 answer.subjects = subjects;
                 answer.retried = Some(retried);
@@ -399,7 +401,7 @@ impl Ports {
             }
             listed.push(place, owed);
         };
-        let list = self.change_events.owed.as_ref();
+        let list = self.owed.as_ref();
         // A person may ask a moment after having dismissed something.
         let strong = Consistency::Strong;
         let complete = fold(list, strong, deadline, TIME_TO_ACT, each).await?;
@@ -418,7 +420,7 @@ impl Ports {
     }
 
     fn listed(&self, found: &Matches, limit: usize) -> String {
-        let now = self.change_events.clock.now();
+        let now = self.clock.now();
         let Some(oldest) = found.listed.first() else {
             return match found.count {
                 0 => "Nothing is owed that fits.".to_owned(),
@@ -455,8 +457,16 @@ impl Ports {
     }
 
     /// Sends what can be tried again by a message, the oldest first.
-    async fn retry(&self, found: &mut Matches, deadline: Deadline) -> Result<Vec<String>, Refusal> {
-        let now = self.change_events.clock.now();
+    async fn retry(
+        &self,
+        change_events: Option<&ChangeEvents>,
+        found: &mut Matches,
+        deadline: Deadline,
+    ) -> Result<Vec<String>, Refusal> {
+        let change_events = change_events.ok_or_else(|| {
+            Refusal::Later("nothing was retried, because the clients were not built".to_owned())
+        })?;
+        let now = self.clock.now();
         let mut retried = Vec::new();
         for owed in &found.chosen {
             if !deadline.allows(TIME_FOR_ONE) {
@@ -467,36 +477,16 @@ impl Ports {
                 && let Some(change) = owed.change(now, Uuid::new_v4())
             {
                 // Sent before it is noted, as the schedule does.
-                let changes = &self.change_events.changes;
+                let changes = &change_events.changes;
                 changes.send(&[change], Duration::ZERO).await?;
-            } else if !self.tell_with_next_pass(&owed.subject).await? {
+            } else if !tell_with_next_pass(change_events, &owed.subject).await? {
                 continue;
             }
-            let list = &self.change_events.owed;
+            let list = &self.owed;
             list.note_retry(&owed.subject, owed.stage, now).await?;
             retried.push(owed.subject.to_string());
         }
         Ok(retried)
-    }
-
-    /// Lets the next full pass send the ERP's values of an entity to Norce again; `false`: it has no ERP record.
-    async fn tell_with_next_pass(&self, subject: &Subject) -> Result<bool, Refusal> {
-        let mappings = &self.change_events.mappings;
-        let Subject::Entity(entity) = subject else {
-            return Ok(false);
-        };
-        let Some(Mapping::Bound(binding)) = mappings.get(*entity).await? else {
-            return Ok(false);
-        };
-        let scope = entity.scope;
-        let records = [binding.erp_id.clone()];
-        let faces = mappings.records(scope, &records, Consistency::Strong);
-        let face = faces.await?.into_iter().flatten().next();
-        let again = tell_all_again(face.and_then(|face| face.erp_fingerprint).as_ref());
-        mappings
-            .record_owned(scope, &binding.erp_id, Some(&again))
-            .await?;
-        Ok(true)
     }
 
     /// The dismissal that is asked for; `None`: none is.
@@ -527,7 +517,7 @@ impl Ports {
             )
         })?;
         Ok(Some(Dismissal {
-            at: self.change_events.clock.now(),
+            at: self.clock.now(),
             reason: redact(because),
             by: Some(by),
         }))
@@ -540,7 +530,7 @@ impl Ports {
         found: &mut Matches,
         deadline: Deadline,
     ) -> Result<Vec<String>, Refusal> {
-        let list = &self.change_events.owed;
+        let list = &self.owed;
         let mut changed = Vec::new();
         for Owed { subject, stage, .. } in &found.chosen {
             if !deadline.allows(TIME_FOR_ONE) {
@@ -608,6 +598,29 @@ fn rest(found: &Matches, done: usize) -> String {
         0 => String::new(),
         rest => format!(" {rest} more fit: ask again."),
     }
+}
+
+/// Lets the next full pass send the ERP's values of an entity to Norce again; `false`: it has no ERP record.
+async fn tell_with_next_pass(
+    change_events: &ChangeEvents,
+    subject: &Subject,
+) -> Result<bool, Refusal> {
+    let mappings = &change_events.mappings;
+    let Subject::Entity(entity) = subject else {
+        return Ok(false);
+    };
+    let Some(Mapping::Bound(binding)) = mappings.get(*entity).await? else {
+        return Ok(false);
+    };
+    let scope = entity.scope;
+    let records = [binding.erp_id.clone()];
+    let faces = mappings.records(scope, &records, Consistency::Strong);
+    let face = faces.await?.into_iter().flatten().next();
+    let again = tell_all_again(face.and_then(|face| face.erp_fingerprint).as_ref());
+    mappings
+        .record_owned(scope, &binding.erp_id, Some(&again))
+        .await?;
+    Ok(true)
 }
 
 fn retried_in_words(found: &Matches, retried: usize) -> String {

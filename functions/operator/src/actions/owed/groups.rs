@@ -81,7 +81,7 @@ fn without_ids(text: &str) -> String {
     let is_of_word = |letter: char| letter.is_alphanumeric() || "-_/:.#@".contains(letter);
     let mut left = String::new();
     let mut word = String::new();
-    let mut end = |word: &mut String, left: &mut String| {
+    let end = |word: &mut String, left: &mut String| {
         // A sign at the end belongs to the sentence.
         let body = word.trim_end_matches(['.', ':', '-']);
         match body.contains(|letter: char| letter.is_numeric()) {
