@@ -31,7 +31,8 @@ use change_events::{ChangeEvents, HandOn};
 use chrono::{DateTime, Utc};
 use erp_full_pass::{ErpFullPass, PassSettings, Retried};
 use operator::{
-    Answer, Call, Doctor, FunctionLog, Operator, Ports, Refusal, Schedules, WorkQueue, doctor,
+    Answer, Call, Doctor, FunctionLog, Operator, Ports, Refusal, Schedules, StackPorts, WorkQueue,
+    doctor,
 };
 use poll_jobs::PollJobs;
 use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
@@ -628,15 +629,21 @@ impl Bundle {
                 },
                 clock: clock.clone(),
             },
+            stack: Ok(StackPorts {
+                owed: cut_owed.clone(),
+                import_jobs: cut_jobs.clone(),
+                passes: cut_passes.clone(),
+                to_passes,
+                queues,
+                breakers: breakers.clone(),
+                shops: shops.clone(),
+                clock: clock.clone(),
+            }),
             ports: Ok(Ports {
                 change_events: by_hand,
                 connect: clients_by_hand.connect,
                 import_jobs: cut_jobs.clone(),
-                passes: cut_passes.clone(),
-                to_passes,
                 reports: cut_reports,
-                queues,
-                breakers: breakers.clone(),
                 logs: vec![
                     FunctionLog {
                         function: "receive-events",

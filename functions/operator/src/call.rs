@@ -61,6 +61,11 @@ impl Call {
         })
     }
 
+    /// Whether this changes anything.
+    pub(crate) fn is_act(&self) -> bool {
+        Act::of(&self.request).is_some()
+    }
+
     /// The entry of the act that this is; `None`: it changes nothing.
     pub(crate) fn entry(&self, clock: &dyn Clock) -> Option<Entry> {
         let Act {
@@ -96,7 +101,7 @@ impl Act {
     fn of(request: &Request) -> Option<Self> {
         match request {
             Request::Help {}
-            | Request::Doctor {}
+            | Request::Doctor(_)
             | Request::Status {}
             | Request::Activity(_)
             | Request::Explain(_)
@@ -141,9 +146,14 @@ impl Act {
             subjects: request
                 .subject
                 .iter()
+                .chain(&request.subjects)
+                .take(MAX_SUBJECTS)
                 .map(|subject| redact(subject))
                 .collect(),
             asked: words([
+                ("group", request.group.map(|group| json!(group))),
+                // What was searched for may be a name.
+                ("q", request.q.as_ref().map(|_| json!("…"))),
                 ("stage", request.stage.map(|stage| json!(stage))),
                 ("reason", request.reason.map(|reason| json!(reason))),
                 ("kind", request.kind.map(|kind| json!(kind))),

@@ -1,6 +1,9 @@
 //! What can be asked: every action with a line, an example and its fields. `help`, the errors about a request and the
 //! tests of the documented requests read this table; a field that is not in it is refused.
 
+use std::num::NonZeroU64;
+
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shared::{
@@ -8,12 +11,18 @@ use shared::{
     domain::{ApplicationId, Cause, Code, EntityKind, ErpId, NorceId, PassMode, Personal},
     owed::{Reason, Stage},
 };
+use uuid::Uuid;
 
 use crate::{
     actions::{
-        activity::Place, dead_letters::DeadLettersAction, export_mappings::ExportPlace,
-        import_mappings::ImportPlace, owed::OwedAction, replay::time_of,
+        activity::Place,
+        dead_letters::DeadLettersAction,
+        export_mappings::ExportPlace,
+        import_mappings::ImportPlace,
+        owed::{OwedAction, Place as OwedPlace},
+        replay::time_of,
     },
+    doctor::Part,
     error::Refusal,
 };
 
@@ -137,7 +146,18 @@ pub(crate) const ACTIONS: &[Action] = &[
         name: "doctor",
         does: "is everything as it must be? Each fault with what to do",
         example: r#"{"action":"doctor"}"#,
-        fields: &[],
+        fields: &[&[
+            Field::new::<NonZeroU64>(
+                "within",
+                "the seconds within which the answer must be there: a whole number, 1 or greater",
+                "25",
+            ),
+            Field::new::<Part>(
+                "part",
+                "one of norce, erp, aws, events, schedules",
+                r#""erp""#,
+            ),
+        ]],
     },
     Action {
         name: "status",
@@ -175,7 +195,38 @@ pub(crate) const ACTIONS: &[Action] = &[
             KIND,
             APPLICATION,
             Field::new::<bool>("dismissed", A_FLAG, "true"),
+            Field::new::<Vec<String>>(
+                "subjects",
+                "a list of subjects as the list names them",
+                r#"["customer/client/1001","customer/client/1002"]"#,
+            ),
+            Field::new::<String>(
+                "q",
+                "words of the reason, or parts of a code or subject: a text",
+                r#""price list""#,
+            ),
+            Field::new::<Uuid>(
+                "group",
+                "the `group` of a group that was listed: a text",
+                r#""3cefbd4a-8d46-43a1-bc90-68f3b420c056""#,
+            ),
+            Field::new::<bool>("groups", A_FLAG, "true"),
             LIMIT,
+            Field::new::<OwedPlace>(
+                "cursor",
+                "where an earlier answer stopped: its `cursor`",
+                r#"{"first":"2026-11-24T00:00:00Z","subject":"customer/client/1001","stage":"to-erp"}"#,
+            ),
+            Field::new::<DateTime<Utc>>(
+                "asOf",
+                "the `asOf` of the list by which it was decided: a time",
+                r#""2026-11-24T00:00:00Z""#,
+            ),
+            Field::new::<usize>(
+                "expected",
+                "the `found` of the list by which it was decided: a whole number, 0 or greater",
+                "12",
+            ),
             Field::new::<String>(
                 "because",
                 "why it is dismissed: a text",

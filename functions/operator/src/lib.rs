@@ -7,6 +7,7 @@
 //! actions       one file for each action
 //! doctor        is everything as it must be? one file for each area
 //! ports         what the actions work with
+//! process       builds what a request needs, and keeps clients between requests
 //! selector      the customer or company that a request is about
 //! dry           the rules of `change-events` over ports that write nothing
 //! events        what the functions have logged
@@ -28,6 +29,7 @@ mod events;
 mod format;
 mod mapping_line;
 mod ports;
+mod process;
 mod request;
 mod selector;
 
@@ -35,7 +37,7 @@ use std::sync::Arc;
 
 use shared::{activity::Activity, domain::Clock, http::Deadline};
 
-use crate::actions::{activity::activity, help::help};
+use crate::actions::{activity::activity, help::help, owed::OwedAction};
 pub use crate::{
     answer::Answer,
     call::Call,
@@ -43,7 +45,8 @@ pub use crate::{
     doctor::Doctor,
     error::Refusal,
     mapping_line::MappingLine,
-    ports::{FunctionLog, Ports, WorkQueue},
+    ports::{FunctionLog, Ports, StackPorts, WorkQueue},
+    process::Process,
     request::Request,
 };
 
@@ -51,6 +54,8 @@ pub use crate::{
 pub struct Operator {
     /// What `doctor` examines; it is there however faulty the set-up is.
     pub doctor: Doctor,
+    /// What is in the stack, or why it cannot be reached.
+    pub stack: Result<StackPorts, String>,
     /// What everything else works with, or why there is nothing to work with.
     pub ports: Result<Ports, String>,
     /// What people did; `None`: the stack has no table for it yet, as between an update of the code and of the template.
@@ -87,22 +92,34 @@ impl Operator {
             let ports = self.ports.as_ref();
             ports.map_err(|reason| Refusal::SetUp(reason.clone()))
         };
+        let stack = || {
+            let stack = self.stack.as_ref();
+            stack.map_err(|reason| Refusal::SetUp(reason.clone()))
+        };
         Ok(match request {
             Request::Help {} => help().into(),
-            Request::Doctor {} => self.doctor.examine(deadline).await.into(),
-            Request::Status {} => ports()?.status(deadline).await?.into(),
+            Request::Doctor(asked) => self.doctor.examine(&asked, deadline).await.into(),
+            Request::Status {} => stack()?.status(deadline).await?.into(),
             Request::Explain(selector) => {
                 Box::new(ports()?.explain(&selector, deadline).await?).into()
             }
             Request::Activity(request) => activity(self.activity.as_ref(), &request, deadline)
                 .await?
                 .into(),
-            Request::Owed(request) => ports()?.owed(&request, by, deadline).await?.into(),
+            Request::Owed(request) => {
+                // Only a retry sends anything.
+                let change_events = match request.r#do {
+                    OwedAction::Retry => Some(&ports()?.change_events),
+                    _ => None,
+                };
+                let answer = stack()?.owed(&request, by, change_events, deadline);
+                answer.await?.into()
+            }
             Request::Replay(request) => ports()?.replay(&request, deadline).await?.into(),
-            Request::Plan(asked) => ports()?.start(&asked, true).await?.into(),
-            Request::Pass(asked) => ports()?.start(&asked, false).await?.into(),
+            Request::Plan(asked) => stack()?.start(&asked, true).await?.into(),
+            Request::Pass(asked) => stack()?.start(&asked, false).await?.into(),
             Request::DeadLetters(request) => {
-                ports()?.dead_letters(&request, deadline).await?.into()
+                stack()?.dead_letters(&request, deadline).await?.into()
             }
             Request::Jobs(request) => ports()?.jobs(&request, deadline).await?.into(),
             Request::Forget(request) => ports()?.forget(&request, deadline).await?.into(),

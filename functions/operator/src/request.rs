@@ -9,6 +9,7 @@ use crate::{
         jobs::JobsRequest, owed::OwedRequest, pass::PassAsked, replay::ReplayRequest,
     },
     catalog::{self, ACTION},
+    doctor::DoctorRequest,
     error::Refusal,
     selector::Selector,
 };
@@ -20,7 +21,7 @@ pub enum Request {
     /// What can be asked.
     Help {},
     /// Whether everything is as it must be.
-    Doctor {},
+    Doctor(DoctorRequest),
     /// What waits, what is owed, when was the last pass.
     Status {},
     /// One customer or company: what is known, and what would happen now.

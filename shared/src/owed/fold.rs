@@ -37,38 +37,39 @@ pub async fn fold(
     }
 }
 
-/// Keeps the earliest of any number of values, and no more than a limit.
+/// Keeps the earliest of any number of values, and no more than a limit. What is earlier is said by a time, or by another
+/// key of the caller's.
 #[derive(Debug)]
-pub struct Earliest<T> {
+pub struct Earliest<T, K: Ord = DateTime<Utc>> {
     limit: usize,
     /// The latest of those that are kept is on top.
-    kept: BinaryHeap<Dated<T>>,
+    kept: BinaryHeap<Keyed<T, K>>,
 }
 
 #[derive(Debug)]
-struct Dated<T>(DateTime<Utc>, T);
+struct Keyed<T, K>(K, T);
 
-impl<T> PartialEq for Dated<T> {
+impl<T, K: Ord> PartialEq for Keyed<T, K> {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 }
 
-impl<T> Eq for Dated<T> {}
+impl<T, K: Ord> Eq for Keyed<T, K> {}
 
-impl<T> PartialOrd for Dated<T> {
+impl<T, K: Ord> PartialOrd for Keyed<T, K> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> Ord for Dated<T> {
+impl<T, K: Ord> Ord for Keyed<T, K> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.cmp(&other.0)
     }
 }
 
-impl<T> Earliest<T> {
+impl<T, K: Ord> Earliest<T, K> {
     /// At most `limit` values.
     pub fn new(limit: usize) -> Self {
         Self {
@@ -78,8 +79,8 @@ impl<T> Earliest<T> {
     }
 
     /// Keeps a value if it is among the earliest so far.
-    pub fn push(&mut self, at: DateTime<Utc>, value: T) {
-        self.kept.push(Dated(at, value));
+    pub fn push(&mut self, at: K, value: T) {
+        self.kept.push(Keyed(at, value));
         if self.kept.len() > self.limit {
             self.kept.pop();
         }
@@ -88,7 +89,7 @@ impl<T> Earliest<T> {
     /// What was kept, the earliest first.
     pub fn into_vec(self) -> Vec<T> {
         let sorted = self.kept.into_sorted_vec();
-        sorted.into_iter().map(|Dated(_, value)| value).collect()
+        sorted.into_iter().map(|Keyed(_, value)| value).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Secrets Manager.
 
 use aws_config::SdkConfig;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
@@ -159,10 +160,22 @@ impl Secrets {
         })
     }
 
+    /// Which version of a secret is the current one: another one after every change. `None`: Secrets Manager does not say.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn version(&self, arn: &str) -> Result<Option<String>, SecretError> {
+        Ok(self.value(arn).await?.version_id)
+    }
+
     /// The text of a secret; `None`: it is binary.
     async fn text(&self, arn: &str) -> Result<Option<SecretString>, SecretError> {
-        let answer = self
-            .0
+        let answer = self.value(arn).await?;
+        Ok(answer.secret_string.map(SecretString::from))
+    }
+
+    async fn value(&self, arn: &str) -> Result<GetSecretValueOutput, SecretError> {
+        self.0
             .get_secret_value()
             .secret_id(arn)
             .send()
@@ -170,7 +183,6 @@ impl Secrets {
             .map_err(|error| SecretError::Unavailable {
                 arn: arn.to_owned(),
                 reason: aws_sdk_secretsmanager::error::DisplayErrorContext(error).to_string(),
-            })?;
-        Ok(answer.secret_string.map(SecretString::from))
+            })
     }
 }

@@ -8,6 +8,9 @@
 )]
 
 mod activity;
+mod doctor_parts;
+mod owed;
+mod process;
 mod requests;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -305,10 +308,10 @@ fn odoo_settings() -> OdooSettings {
 type Break = Box<dyn Fn(&mut Bundle, &SdkConfig)>;
 
 #[tokio::test(start_paused = true)]
-async fn doctor_names_the_fault_and_the_cure_of_each_check_broken_in_turn() {
+async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
     let well = Bundle::new(&Options::default());
     let report = well.ask(json!({"action": "doctor"})).await.unwrap();
-    assert!(summary(&report).starts_with("All 3"), "{report:#}");
+    assert!(summary(&report).starts_with("All 40"), "{report:#}");
 
     let dead = dead_aws().await;
     let broken = |check: &'static str, detail: &'static str, fix: &'static str, how: Break| {
@@ -710,6 +713,7 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
                 doctor.faults = configuration.faults;
                 doctor.norce = Err("NORCE_BASE_URL is not set".to_owned());
                 doctor.erps = Err("ERP_KIND is not set".to_owned());
+                bundle.operator.stack = Err("NORCE_BASE_URL is not set".to_owned());
                 bundle.operator.ports = Err("NORCE_BASE_URL is not set".to_owned());
             }),
         ),
@@ -872,7 +876,7 @@ async fn doctor_does_not_look_for_lines_that_are_not_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn doctor_names_the_fault_and_the_cure_of_what_posted_orders_need() {
+async fn doctor_names_the_fault_and_the_fix_of_what_posted_orders_need() {
     let options = Options {
         order_receiver: true,
         ..Options::default()
@@ -1487,8 +1491,8 @@ impl DeadLetters for Bottomless {
 #[tokio::test(start_paused = true)]
 async fn what_comes_back_is_not_sent_round_and_round() {
     let mut bundle = Bundle::new(&Options::default());
-    let ports = bundle.operator.ports.as_mut().unwrap();
-    ports.queues[0].dead_letters = Arc::new(Bottomless);
+    let stack = bundle.operator.stack.as_mut().unwrap();
+    stack.queues[0].dead_letters = Arc::new(Bottomless);
     let redriven = bundle
         .ask(json!({"action": "dead-letters", "do": "redrive"}))
         .await

@@ -14,7 +14,7 @@ use super::status::QueueStatus;
 use crate::{
     error::Refusal,
     format::in_words,
-    ports::{Ports, WorkQueue},
+    ports::{StackPorts, WorkQueue},
 };
 
 /// As many are shown unless more are asked for.
@@ -97,7 +97,7 @@ impl ShownMessage {
     }
 }
 
-impl Ports {
+impl StackPorts {
     pub(crate) async fn dead_letters(
         &self,
         request: &DeadLettersRequest,

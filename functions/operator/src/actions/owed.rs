@@ -1,7 +1,10 @@
 //! `owed`: what could not be brought across yet. List it, try it again, leave it as it is, or take that back.
 
+mod groups;
+
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
+use change_events::ChangeEvents;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -15,7 +18,9 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{error::Refusal, format::in_words, ports::Ports};
+use self::groups::Groups;
+use self::groups::OwedGroup;
+use crate::{error::Refusal, format::in_words, ports::StackPorts};
 
 /// As many are listed unless more are asked for: about what a terminal shows.
 const LISTED: usize = 50;
@@ -48,10 +53,46 @@ pub struct OwedRequest {
     pub application: Option<ApplicationId>,
     /// Dismissed ones only, or others only; nothing: others only, and of `restore` dismissed ones.
     pub dismissed: Option<bool>,
+    /// Any of these subjects.
+    pub subjects: Vec<String>,
+    /// Each of these words is in the code, the subject or the words of the reason, in any case.
+    pub q: Option<String>,
+    /// One group, by its id.
+    pub group: Option<Uuid>,
+    /// They are listed in groups.
+    pub groups: bool,
     /// How many are listed.
     pub limit: Option<usize>,
+    /// Where an earlier answer stopped.
+    pub cursor: Option<Place>,
+    /// Of what is done: when the list was read by which it was decided.
+    pub as_of: Option<DateTime<Utc>>,
+    /// Of what is done: how many records the filters left then.
+    pub expected: Option<usize>,
     /// Of `dismiss`: why.
     pub because: Option<String>,
+}
+
+/// A place in the list, which is in the order of age: the last record that was listed or acted on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Since when it has been owed.
+    pub first: DateTime<Utc>,
+    /// What.
+    pub subject: String,
+    /// Which part of the way.
+    pub stage: Stage,
+}
+
+impl Place {
+    fn of(owed: &Owed) -> Self {
+        Self {
+            first: owed.first,
+            subject: owed.subject.to_string(),
+            stage: owed.stage,
+        }
+    }
 }
 
 /// What is done with owed records.
@@ -77,6 +118,8 @@ pub struct OwedAnswer {
     pub summary: String,
     /// How many the filters leave.
     pub found: usize,
+    /// When the list was read; for `asOf` of what is done by it.
+    pub as_of: DateTime<Utc>,
     /// How many were sent to be tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retried: Option<usize>,
@@ -89,8 +132,14 @@ pub struct OwedAnswer {
     /// What was retried, dismissed or restored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<String>,
+    /// The groups, the largest first, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<OwedGroup>>,
     /// They, the oldest first.
     pub owed: Vec<OwedLine>,
+    /// What to ask for next as `cursor`; nothing: this is the end of the list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Place>,
 }
 
 /// An owed record.
@@ -162,9 +211,14 @@ impl OwedRequest {
             ),
             Subject::Order { application, .. } => (None, Some(*application)),
         };
-        self.subject
-            .as_ref()
-            .is_none_or(|subject| *subject == owed.subject.to_string())
+        let subject = owed.subject.to_string();
+        self.subject.as_ref().is_none_or(|it| *it == subject)
+            && (self.subjects.is_empty() || self.subjects.contains(&subject))
+            && self
+                .q
+                .as_ref()
+                .is_none_or(|words| has(owed, &subject, words))
+            && self.group.is_none_or(|group| groups::is_of(owed, group))
             && self.stage.is_none_or(|stage| stage == owed.stage)
             && self.reason.is_none_or(|reason| reason == owed.reason)
             && self.kind.is_none_or(|wanted| kind == Some(wanted))
@@ -183,15 +237,38 @@ impl OwedRequest {
         self.subject.is_some()
             || self.stage.is_some()
             || self.reason.is_some()
+            || !self.subjects.is_empty()
+            || self.q.is_some()
+            || self.group.is_some()
             || self.kind.is_some()
             || self.application.is_some()
     }
+}
+
+/// Whether each of these words is somewhere in a record.
+fn has(owed: &Owed, subject: &str, words: &str) -> bool {
+    let code = owed.code.as_ref().map(ToString::to_string);
+    let code = code.unwrap_or_default();
+    let text = format!("{subject}\n{code}\n{}", owed.detail).to_lowercase();
+    words
+        .to_lowercase()
+        .split_whitespace()
+        .all(|word| text.contains(word))
 }
 
 /// What the filters leave of the list.
 struct Matches {
     /// How many.
     count: usize,
+    /// How many of them come after the place that was asked for.
+    ahead: usize,
+    /// How many of those can be acted on.
+    actable: usize,
+    /// How many of the chosen ones were acted on.
+    handled: usize,
+    /// How many of them came onto the list after the time that was asked for.
+    newer: usize,
+    groups: Option<Groups>,
     by_reason: HashMap<Reason, usize>,
     /// The oldest of them: those that are listed.
     listed: Vec<Owed>,
@@ -201,38 +278,48 @@ struct Matches {
     complete: bool,
 }
 
-impl Ports {
+impl StackPorts {
     pub(crate) async fn owed(
         &self,
         request: &OwedRequest,
         by: By,
+        change_events: Option<&ChangeEvents>,
         deadline: Deadline,
     ) -> Result<OwedAnswer, Refusal> {
         let dismissal = self.dismissal(request, by)?;
         let limit = request.limit.unwrap_or(LISTED).min(MOST_LISTED);
-        let found = self.matches(request, limit, deadline).await?;
+        let as_of = self.clock.now();
+        let mut found = self.matches(request, limit, deadline).await?;
+        if request.r#do != OwedAction::List {
+            request.check_growth(&found)?;
+        }
+        let groups = found.groups.take().map(Groups::into_vec);
         let mut answer = OwedAnswer {
             summary: String::new(),
             found: found.count,
+            as_of,
             retried: None,
             dismissed: None,
             restored: None,
             subjects: Vec::new(),
             owed: found.listed.iter().map(OwedLine::from).collect(),
+            groups: None,
+            cursor: None,
         };
         answer.summary = match request.r#do {
-            OwedAction::List => self.listed(&found, limit),
+            OwedAction::List => match &groups {
+                Some(groups) => grouped(&found, groups),
+                None => self.listed(&found, limit),
+            },
             OwedAction::Retry => {
-                let subjects = self.retry(&found.chosen, deadline).await?;
+                let subjects = self.retry(change_events, &mut found, deadline).await?;
                 let retried = subjects.len();
                 answer.subjects = subjects;
                 answer.retried = Some(retried);
                 retried_in_words(&found, retried)
             }
             OwedAction::Dismiss => {
-                answer.subjects = self
-                    .set(dismissal.as_ref(), &found.chosen, deadline)
-                    .await?;
+                answer.subjects = self.set(dismissal.as_ref(), &mut found, deadline).await?;
                 let dismissed = answer.subjects.len();
                 answer.dismissed = Some(dismissed);
                 format!(
@@ -241,7 +328,7 @@ impl Ports {
                 )
             }
             OwedAction::Restore => {
-                answer.subjects = self.set(None, &found.chosen, deadline).await?;
+                answer.subjects = self.set(None, &mut found, deadline).await?;
                 let restored = answer.subjects.len();
                 answer.restored = Some(restored);
                 format!(
@@ -250,6 +337,16 @@ impl Ports {
                 )
             }
         };
+        let (last, goes_on) = match request.r#do {
+            OwedAction::List => (found.listed.last(), found.ahead > found.listed.len()),
+            _ => {
+                let last = found.handled.checked_sub(1);
+                let last = last.and_then(|last| found.chosen.get(last));
+                (last, found.actable > found.handled)
+            }
+        };
+        answer.cursor = last.filter(|_| goes_on).map(Place::of);
+        answer.groups = groups.map(|groups| groups.into_iter().take(limit).collect());
         if !found.complete {
             answer
                 .summary
@@ -274,7 +371,9 @@ impl Ports {
                 || owed.is_tried_by_message()
                 || owed.stage == Stage::FieldsToNorce
         };
-        let mut count = 0;
+        let (mut count, mut ahead, mut actable, mut newer) = (0, 0, 0, 0);
+        let mut groups = request.groups.then(Groups::default);
+        let limit = if request.groups { 0 } else { limit };
         let mut by_reason: HashMap<Reason, usize> = HashMap::new();
         let (mut listed, mut chosen) = (Earliest::new(limit), Earliest::new(most));
         let each = |owed: Owed| {
@@ -283,17 +382,36 @@ impl Ports {
             }
             count += 1;
             *by_reason.entry(owed.reason).or_default() += 1;
-            if most > 0 && is_chosen(&owed) {
-                chosen.push(owed.first, owed.clone());
+            newer += usize::from(request.as_of.is_some_and(|as_of| owed.first > as_of));
+            if let Some(groups) = &mut groups {
+                groups.count(&owed);
             }
-            listed.push(owed.first, owed);
+            let place = Place::of(&owed);
+            if request
+                .cursor
+                .as_ref()
+                .is_some_and(|cursor| place <= *cursor)
+            {
+                return;
+            }
+            ahead += 1;
+            if most > 0 && is_chosen(&owed) {
+                actable += 1;
+                chosen.push(place.clone(), owed.clone());
+            }
+            listed.push(place, owed);
         };
-        let list = self.change_events.owed.as_ref();
+        let list = self.owed.as_ref();
         // A person may ask a moment after having dismissed something.
         let strong = Consistency::Strong;
         let complete = fold(list, strong, deadline, TIME_TO_ACT, each).await?;
         Ok(Matches {
             count,
+            ahead,
+            actable,
+            handled: 0,
+            newer,
+            groups,
             by_reason,
             listed: listed.into_vec(),
             chosen: chosen.into_vec(),
@@ -302,11 +420,12 @@ impl Ports {
     }
 
     fn listed(&self, found: &Matches, limit: usize) -> String {
-        let now = self.change_events.clock.now();
+        let now = self.clock.now();
         let Some(oldest) = found.listed.first() else {
             return match found.count {
                 0 => "Nothing is owed that fits.".to_owned(),
-                count => format!("{count} owed; `limit` shows them."),
+                count if limit == 0 => format!("{count} owed; `limit` shows them."),
+                count => format!("{count} owed; none after this `cursor`."),
             };
         };
         let age = (now - oldest.first).to_std().unwrap_or_default().as_secs();
@@ -320,8 +439,13 @@ impl Ports {
             .into_iter()
             .map(|(count, reason)| format!("{count} {reason}"))
             .collect();
-        let rest = match found.count > limit {
-            true => format!(" The oldest {limit} are listed; `limit` shows more."),
+        let rest = match found.ahead > limit {
+            true if found.ahead < found.count => {
+                format!(" The next {limit} are listed; `cursor` goes on.")
+            }
+            true => {
+                format!(" The oldest {limit} are listed; `limit` shows more, and `cursor` goes on.")
+            }
             false => String::new(),
         };
         format!(
@@ -333,47 +457,36 @@ impl Ports {
     }
 
     /// Sends what can be tried again by a message, the oldest first.
-    async fn retry(&self, chosen: &[Owed], deadline: Deadline) -> Result<Vec<String>, Refusal> {
-        let now = self.change_events.clock.now();
+    async fn retry(
+        &self,
+        change_events: Option<&ChangeEvents>,
+        found: &mut Matches,
+        deadline: Deadline,
+    ) -> Result<Vec<String>, Refusal> {
+        let change_events = change_events.ok_or_else(|| {
+            Refusal::Later("nothing was retried, because the clients were not built".to_owned())
+        })?;
+        let now = self.clock.now();
         let mut retried = Vec::new();
-        for owed in chosen {
+        for owed in &found.chosen {
             if !deadline.allows(TIME_FOR_ONE) {
                 break;
             }
+            found.handled += 1;
             if owed.is_tried_by_message()
                 && let Some(change) = owed.change(now, Uuid::new_v4())
             {
                 // Sent before it is noted, as the schedule does.
-                let changes = &self.change_events.changes;
+                let changes = &change_events.changes;
                 changes.send(&[change], Duration::ZERO).await?;
-            } else if !self.tell_with_next_pass(&owed.subject).await? {
+            } else if !tell_with_next_pass(change_events, &owed.subject).await? {
                 continue;
             }
-            let list = &self.change_events.owed;
+            let list = &self.owed;
             list.note_retry(&owed.subject, owed.stage, now).await?;
             retried.push(owed.subject.to_string());
         }
         Ok(retried)
-    }
-
-    /// Lets the next full pass send the ERP's values of an entity to Norce again; `false`: it has no ERP record.
-    async fn tell_with_next_pass(&self, subject: &Subject) -> Result<bool, Refusal> {
-        let mappings = &self.change_events.mappings;
-        let Subject::Entity(entity) = subject else {
-            return Ok(false);
-        };
-        let Some(Mapping::Bound(binding)) = mappings.get(*entity).await? else {
-            return Ok(false);
-        };
-        let scope = entity.scope;
-        let records = [binding.erp_id.clone()];
-        let faces = mappings.records(scope, &records, Consistency::Strong);
-        let face = faces.await?.into_iter().flatten().next();
-        let again = tell_all_again(face.and_then(|face| face.erp_fingerprint).as_ref());
-        mappings
-            .record_owned(scope, &binding.erp_id, Some(&again))
-            .await?;
-        Ok(true)
     }
 
     /// The dismissal that is asked for; `None`: none is.
@@ -404,7 +517,7 @@ impl Ports {
             )
         })?;
         Ok(Some(Dismissal {
-            at: self.change_events.clock.now(),
+            at: self.clock.now(),
             reason: redact(because),
             by: Some(by),
         }))
@@ -414,15 +527,16 @@ impl Ports {
     async fn set(
         &self,
         dismissal: Option<&Dismissal>,
-        chosen: &[Owed],
+        found: &mut Matches,
         deadline: Deadline,
     ) -> Result<Vec<String>, Refusal> {
-        let list = &self.change_events.owed;
+        let list = &self.owed;
         let mut changed = Vec::new();
-        for Owed { subject, stage, .. } in chosen {
+        for Owed { subject, stage, .. } in &found.chosen {
             if !deadline.allows(TIME_FOR_ONE) {
                 break;
             }
+            found.handled += 1;
             let is_there = match dismissal {
                 Some(dismissal) => list.dismiss(subject, *stage, dismissal).await?,
                 None => list.restore(subject, *stage).await?,
@@ -435,19 +549,88 @@ impl Ports {
     }
 }
 
+impl OwedRequest {
+    /// Refuses what was decided by a list that has grown since.
+    fn check_growth(&self, found: &Matches) -> Result<(), Refusal> {
+        if self.as_of.is_none() && self.expected.is_none() {
+            return Ok(());
+        }
+        if !found.complete {
+            return Err(Refusal::Later(
+                "the list could not be read to its end, so that it is not known whether it has grown: nothing was done".to_owned(),
+            ));
+        }
+        let expected = self.expected.unwrap_or(found.count);
+        if found.count <= expected && found.newer == 0 {
+            return Ok(());
+        }
+        let newer = match found.newer {
+            0 => String::new(),
+            newer => format!(", {newer} of them since `asOf`"),
+        };
+        let before = match self.expected {
+            Some(expected) => format!(" instead of {expected}"),
+            None => String::new(),
+        };
+        Err(Refusal::request(format!(
+            "the list has grown: {} records fit now{before}{newer}. Nothing was done. List them again with the same filters, and repeat this with its `asOf`, and its `found` as `expected`",
+            found.count
+        )))
+    }
+}
+
+fn grouped(found: &Matches, groups: &[OwedGroup]) -> String {
+    let Some(largest) = groups.first() else {
+        return "Nothing is owed that fits.".to_owned();
+    };
+    let words = largest.words.as_deref().unwrap_or("of all kinds");
+    format!(
+        "{} owed in {} groups; the largest has {} ({}): {words}",
+        found.count,
+        groups.len(),
+        largest.count,
+        largest.reason.as_str(),
+    )
+}
+
 fn rest(found: &Matches, done: usize) -> String {
-    match found.count.saturating_sub(done) {
+    match found.ahead.saturating_sub(done) {
         0 => String::new(),
         rest => format!(" {rest} more fit: ask again."),
     }
 }
 
+/// Lets the next full pass send the ERP's values of an entity to Norce again; `false`: it has no ERP record.
+async fn tell_with_next_pass(
+    change_events: &ChangeEvents,
+    subject: &Subject,
+) -> Result<bool, Refusal> {
+    let mappings = &change_events.mappings;
+    let Subject::Entity(entity) = subject else {
+        return Ok(false);
+    };
+    let Some(Mapping::Bound(binding)) = mappings.get(*entity).await? else {
+        return Ok(false);
+    };
+    let scope = entity.scope;
+    let records = [binding.erp_id.clone()];
+    let faces = mappings.records(scope, &records, Consistency::Strong);
+    let face = faces.await?.into_iter().flatten().next();
+    let again = tell_all_again(face.and_then(|face| face.erp_fingerprint).as_ref());
+    mappings
+        .record_owned(scope, &binding.erp_id, Some(&again))
+        .await?;
+    Ok(true)
+}
+
 fn retried_in_words(found: &Matches, retried: usize) -> String {
-    let left = found.count.saturating_sub(retried);
+    let left = found.ahead.saturating_sub(retried);
     let rest = match left {
         0 => String::new(),
         left if retried == MOST_RETRIED || retried < found.chosen.len() => {
-            format!(" {left} more wait: ask again when these are done.")
+            format!(
+                " {left} more wait: ask again when these are done, or with `cursor` as it is here."
+            )
         }
         left => format!(" {left} are about the ERP's side, which the next pass looks at."),
     };

@@ -5,7 +5,7 @@ use shared::domain::{ApplicationId, EntityKind, PassMode, PassRequest};
 
 use erp_full_pass::{StartError, StartedRun, start};
 
-use crate::{error::Refusal, ports::Ports};
+use crate::{error::Refusal, ports::StackPorts};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -34,7 +34,7 @@ pub struct PassStarted {
     pub reports: Vec<String>,
 }
 
-impl Ports {
+impl StackPorts {
     pub(crate) async fn start(
         &self,
         asked: &PassAsked,
@@ -46,7 +46,7 @@ impl Ports {
             application: asked.application,
             dry_run,
         };
-        let shops = &self.change_events.shops;
+        let shops = &self.shops;
         let started = start(shops, self.to_passes.as_ref(), &request).await;
         let started = started.map_err(|error| match error {
             StartError::Application(_) => Refusal::request(error.to_string()),

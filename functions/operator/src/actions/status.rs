@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     error::Refusal,
     format::in_words,
-    ports::{Ports, WorkQueue},
+    ports::{StackPorts, WorkQueue},
 };
 
 /// What is left of the time when a long owed list is not read any further: the other stores are read after it.
@@ -30,6 +30,8 @@ const TIME_FOR_THE_REST: Duration = Duration::from_secs(30);
 pub struct Status {
     /// In words.
     pub summary: String,
+    /// When this was so.
+    pub as_of: DateTime<Utc>,
     /// What waits on each queue.
     pub queues: Vec<QueueStatus>,
     /// What is owed.
@@ -180,12 +182,12 @@ impl From<&Run> for LastRun {
     }
 }
 
-impl Ports {
+impl StackPorts {
     pub(crate) async fn status(&self, deadline: Deadline) -> Result<Status, Refusal> {
-        let now = self.change_events.clock.now();
+        let now = self.clock.now();
         let queues = try_join_all(self.queues.iter().map(QueueStatus::of)).await?;
         let mut owed = OwedCounts::default();
-        let list = self.change_events.owed.as_ref();
+        let list = self.owed.as_ref();
         // A person may ask a moment after something was dismissed.
         let strong = Consistency::Strong;
         let is_all = fold(list, strong, deadline, TIME_FOR_THE_REST, |record| {
@@ -203,7 +205,7 @@ impl Ports {
             .map(|(remote, breaker)| BreakerStatus::new(remote, &breaker, now))
             .collect();
         let mut watermarks = Vec::new();
-        for scope in self.change_events.shops.scopes() {
+        for scope in self.shops.scopes() {
             for (walk, sweep) in [("erp", false), ("sweep", true)] {
                 for kind in [EntityKind::Customer, EntityKind::Company] {
                     let at = self
@@ -256,6 +258,7 @@ impl Ports {
         );
         Ok(Status {
             summary,
+            as_of: now,
             queues,
             owed,
             jobs,

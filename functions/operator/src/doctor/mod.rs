@@ -9,10 +9,10 @@ mod lookups;
 mod norce;
 mod schedules;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU64, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream};
-use serde::Serialize;
+use futures_util::{StreamExt, future::join_all, stream};
+use serde::{Deserialize, Serialize};
 use shared::{
     activity::Activity,
     breakers::Breakers,
@@ -33,8 +33,37 @@ pub use self::check::Check;
 use self::check::{Finding, Planned, fault};
 use crate::{Schedules, WorkQueue};
 
-/// Checks that are under way at the same time: few enough for an ERP that answers five requests at once (erp-apis §1.8).
+/// Checks of a part that are under way at the same time: few enough for an ERP that answers five requests at once (erp-apis §1.8).
 const AT_ONCE: usize = 4;
+
+/// What is left of an invocation's time when the last checks are given up: enough to write the answer.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
+
+/// What is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct DoctorRequest {
+    /// When the answer must be there, in seconds; nothing: within the time of the invocation.
+    pub within: Option<NonZeroU64>,
+    /// One part only; nothing: all of them.
+    pub part: Option<Part>,
+}
+
+/// A part of what is examined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Identity, Connect, Query and the applications.
+    Norce,
+    /// The ERP of each scope, and how its records are found.
+    Erp,
+    /// The configuration, secrets, queues, tables and the bucket.
+    Aws,
+    /// Whether Norce's events come.
+    Events,
+    /// The schedules and the last passes.
+    Schedules,
+}
 
 /// What is examined, as far as it could be built.
 pub struct Doctor {
@@ -120,26 +149,26 @@ pub struct Report {
 }
 
 impl Doctor {
-    /// Makes every check.
-    pub async fn examine(&self, deadline: Deadline) -> Report {
-        let mut checks = vec![Check::new("configuration", self.configuration())];
-        checks.extend(self.secrets.iter().map(Secret::check));
-        let planned = self
-            .norce_checks(deadline)
-            .into_iter()
-            .chain(self.event_checks(deadline))
-            .chain(self.erp_checks(deadline))
-            .chain(self.lookup_checks(deadline))
-            .chain(self.queue_checks())
-            .chain(self.outgoing_checks())
-            .chain(self.store_checks())
-            .chain(self.schedule_checks());
+    /// Makes the checks that are asked for. The parts are side by side, so that one that hangs holds up no other.
+    pub async fn examine(&self, asked: &DoctorRequest, deadline: Deadline) -> Report {
+        let time = deadline.remaining().saturating_sub(TIME_TO_ANSWER);
+        let within = asked.within.map(|within| Duration::from_secs(within.get()));
+        let deadline = Deadline::after(within.unwrap_or(time).min(time));
+        let parts = self.planned(deadline).into_iter();
+        let parts = parts.filter(|(part, _)| asked.part.is_none_or(|asked| asked == *part));
         // In their order, so that two reports can be compared.
-        let made: Vec<Check> = stream::iter(planned.map(Planned::make))
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
-        checks.extend(made);
+        let made = join_all(parts.map(|(_, planned)| {
+            stream::iter(planned)
+                .map(move |planned| planned.make(deadline))
+                .buffered(AT_ONCE)
+                .collect::<Vec<Check>>()
+        }));
+        let mut checks = Vec::new();
+        if asked.part.is_none_or(|part| part == Part::Aws) {
+            checks.push(Check::new("configuration", self.configuration()));
+            checks.extend(self.secrets.iter().map(Secret::check));
+        }
+        checks.extend(made.await.into_iter().flatten());
         let faulty: Vec<&str> = checks
             .iter()
             .filter(|check| !check.ok)
@@ -155,6 +184,22 @@ impl Doctor {
             ),
         };
         Report { summary, checks }
+    }
+
+    /// Every check that takes time.
+    fn planned(&self, deadline: Deadline) -> Vec<(Part, Vec<Planned<'_>>)> {
+        let mut erp = self.erp_checks(deadline);
+        erp.extend(self.lookup_checks(deadline));
+        let mut aws = self.queue_checks();
+        aws.extend(self.outgoing_checks());
+        aws.extend(self.store_checks());
+        vec![
+            (Part::Norce, self.norce_checks(deadline)),
+            (Part::Events, self.event_checks(deadline)),
+            (Part::Erp, erp),
+            (Part::Aws, aws),
+            (Part::Schedules, self.schedule_checks()),
+        ]
     }
 
     fn configuration(&self) -> Finding {

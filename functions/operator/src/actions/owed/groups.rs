@@ -1,0 +1,190 @@
+//! What is owed in groups: records that the same remote refuses with the same words for the same reason.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use shared::owed::{Owed, Reason, Stage};
+use uuid::Uuid;
+
+/// Samples of a group: enough to see what they have in common.
+const SAMPLES: usize = 3;
+/// Groups that are told apart. A list with more has something in its words that differs from record to record; the records
+/// of further ones are one group for each reason and stage, so that the memory does not grow with the list.
+const MAX_GROUPS: usize = 1_000;
+/// Instead of what differs from record to record.
+const ID: &str = "…";
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwedGroup {
+    /// Its id, by which the group is listed, retried and dismissed (`group`); nothing: these records have too many different
+    /// words to be told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Uuid>,
+    /// Why, as a class.
+    pub reason: Reason,
+    /// Which part of the way.
+    pub stage: Stage,
+    /// Why, in the remote's words, without ids and numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
+    /// How many records.
+    pub count: usize,
+    /// Since when the oldest has been owed.
+    pub oldest: DateTime<Utc>,
+    /// When the first of them is tried again by itself; nothing: only passes look at them, or they are dismissed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt: Option<DateTime<Utc>>,
+    /// The oldest of them.
+    pub samples: Vec<String>,
+}
+
+/// What makes records one group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    reason: Reason,
+    stage: Stage,
+    /// `None`: words of all kinds.
+    words: Option<String>,
+}
+
+impl Key {
+    fn of(owed: &Owed) -> Self {
+        Self {
+            reason: owed.reason,
+            stage: owed.stage,
+            words: Some(without_ids(&owed.detail)),
+        }
+    }
+
+    fn id(&self) -> Option<Uuid> {
+        let Self { reason, stage, .. } = self;
+        let words = self.words.as_ref()?;
+        let text = format!("{}\n{}\n{words}", reason.as_str(), stage.as_str());
+        Some(Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()))
+    }
+}
+
+/// Whether a record is of a group.
+pub(super) fn is_of(owed: &Owed, group: Uuid) -> bool {
+    Key::of(owed).id() == Some(group)
+}
+
+/// A text in which every word that has a digit is left out: ids, codes, numbers and times. The rest is what records have in
+/// common that are refused for the same reason.
+fn without_ids(text: &str) -> String {
+    let is_of_word = |letter: char| letter.is_alphanumeric() || "-_/:.#@".contains(letter);
+    let mut left = String::new();
+    let mut word = String::new();
+    let end = |word: &mut String, left: &mut String| {
+        // A sign at the end belongs to the sentence.
+        let body = word.trim_end_matches(['.', ':', '-']);
+        match body.contains(|letter: char| letter.is_numeric()) {
+            true => {
+                left.push_str(ID);
+                left.push_str(&word[body.len()..]);
+            }
+            false => left.push_str(word),
+        }
+        word.clear();
+    };
+    for letter in text.chars() {
+        if is_of_word(letter) {
+            word.push(letter);
+        } else {
+            end(&mut word, &mut left);
+            left.push(letter);
+        }
+    }
+    end(&mut word, &mut left);
+    left
+}
+
+struct Gathered {
+    count: usize,
+    oldest: DateTime<Utc>,
+    next_attempt: Option<DateTime<Utc>>,
+    /// The oldest, with since when.
+    samples: BTreeSet<(DateTime<Utc>, String)>,
+}
+
+/// Groups that are being counted.
+#[derive(Default)]
+pub(super) struct Groups(HashMap<Key, Gathered>);
+
+impl Groups {
+    pub(super) fn count(&mut self, owed: &Owed) {
+        let mut key = Key::of(owed);
+        if self.0.len() >= MAX_GROUPS && !self.0.contains_key(&key) {
+            key.words = None;
+        }
+        let group = self.0.entry(key).or_insert_with(|| Gathered {
+            count: 0,
+            oldest: owed.first,
+            next_attempt: None,
+            samples: BTreeSet::new(),
+        });
+        group.count += 1;
+        group.oldest = group.oldest.min(owed.first);
+        let attempts = group.next_attempt.into_iter().chain(owed.next_attempt());
+        group.next_attempt = attempts.min();
+        group.samples.insert((owed.first, owed.subject.to_string()));
+        if group.samples.len() > SAMPLES {
+            group.samples.pop_last();
+        }
+    }
+
+    /// The groups, the largest first.
+    pub(super) fn into_vec(self) -> Vec<OwedGroup> {
+        let groups = self.0.into_iter().map(|(key, gathered)| OwedGroup {
+            group: key.id(),
+            reason: key.reason,
+            stage: key.stage,
+            words: key.words,
+            count: gathered.count,
+            oldest: gathered.oldest,
+            next_attempt: gathered.next_attempt,
+            samples: gathered
+                .samples
+                .into_iter()
+                .map(|(_, subject)| subject)
+                .collect(),
+        });
+        let mut groups: Vec<OwedGroup> = groups.collect();
+        groups.sort_by_key(|group| (Reverse(group.count), group.oldest, group.group));
+        groups
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_record_to_record_is_left_out_and_the_rest_stays() {
+        for (text, words) in [
+            ("The record is refused.", "The record is refused."),
+            (
+                "customer/client/1011 has code C00042: correct it.",
+                "… has code …: correct it.",
+            ),
+            (
+                "the ERP cannot answer now (HTTP 503 Internal_TenantUnavailable)",
+                "the ERP cannot answer now (HTTP … Internal_TenantUnavailable)",
+            ),
+            (
+                "record 098b7432-6b84-4f1c-9e10-ad2028d2e605, since 2026-11-24T00:00:00Z.",
+                "record …, since ….",
+            ),
+            ("Norce's job 76 failed: 'X'", "Norce's job … failed: 'X'"),
+            ("", ""),
+        ] {
+            assert_eq!(without_ids(text), words);
+        }
+    }
+}

@@ -1,0 +1,546 @@
+//! The process of the function: it builds what a request needs, and keeps the clients of Norce and of the ERP between
+//! requests, since Norce Identity gives three tokens a minute (norce-api §2).
+
+use std::{collections::HashMap, fmt::Display, sync::Arc};
+
+use change_events::{ChangeEvents, HandOn};
+use chrono::TimeDelta;
+use serde_json::Value;
+use shared::{
+    activity::{Activity, DynamoDbActivity},
+    breakers::{AlwaysClosed, DynamoDbBreakers},
+    domain::{
+        ChangeMessage, Clock, FieldGroups, FingerprintKey, ImportRequest, JobMessage,
+        OutgoingOrder, PassMessage, Scope, SystemClock,
+    },
+    erp::Erp,
+    http::Deadline,
+    import_jobs::DynamoDbImportJobs,
+    logs::{CloudWatchLogs, Logs},
+    mappings::DynamoDbMappings,
+    orders::DynamoDbOrders,
+    owed::DynamoDbOwed,
+    passes::DynamoDbPasses,
+    queues::{Message, SqsDeadLetters, SqsQueue},
+    reports::S3Reports,
+    runtime::{
+        configuration::{Environment, ErpKind, InboxSettings},
+        guard::Guard,
+        secrets::{
+            ApiKeySecret, ClientSecret, EventSecret, FingerprintSecret, OrderSecret, SecretForm,
+        },
+        wiring::{Foundation, NorceClients},
+    },
+};
+use tokio::sync::Mutex;
+use tracing::Level;
+
+use crate::{
+    Answer, Call, Configuration, Doctor, FunctionLog, Operator, Ports, Refusal, Request,
+    StackPorts, WorkQueue,
+    actions::{owed::OwedAction, status::Status},
+    doctor,
+};
+
+/// A status is given again for so long: a page that several people have open asks every few seconds, and counts all of the
+/// owed list each time.
+const STATUS_KEPT: TimeDelta = TimeDelta::seconds(10);
+
+/// The process of the function.
+pub struct Process<'a> {
+    foundation: &'a Foundation,
+    environment: Box<dyn Fn() -> Environment<'static> + Send + Sync + 'a>,
+    clock: Arc<dyn Clock>,
+    kept: Mutex<Option<(Sources, Remotes)>>,
+    status: Mutex<Option<Status>>,
+}
+
+/// What the clients were built from: settings, and which version of each secret.
+#[derive(PartialEq, Eq)]
+struct Sources {
+    settings: String,
+    versions: Vec<String>,
+}
+
+/// Which secrets a request needs, besides that with the names of the stack's resources.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// None.
+    Stack,
+    /// Those of Norce, the ERP and the fingerprints.
+    Remotes,
+    /// All of them, as they are now.
+    Examination,
+}
+
+impl Needs {
+    fn of(request: &Request) -> Self {
+        match request {
+            Request::Help {}
+            | Request::Status {}
+            | Request::Activity(_)
+            | Request::DeadLetters(_)
+            | Request::Plan(_)
+            | Request::Pass(_) => Self::Stack,
+            Request::Owed(request) => match request.r#do {
+                OwedAction::List | OwedAction::Dismiss | OwedAction::Restore => Self::Stack,
+                OwedAction::Retry => Self::Remotes,
+            },
+            Request::Explain(_)
+            | Request::Replay(_)
+            | Request::Jobs(_)
+            | Request::Forget(_)
+            | Request::Unbind(_)
+            | Request::Rebind(_)
+            | Request::ExportMappings(_)
+            | Request::ImportMappings(_) => Self::Remotes,
+            Request::Doctor(_) => Self::Examination,
+        }
+    }
+}
+
+impl<'a> Process<'a> {
+    /// A process that has not built anything yet.
+    pub fn new(
+        foundation: &'a Foundation,
+        environment: impl Fn() -> Environment<'static> + Send + Sync + 'a,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            foundation,
+            environment: Box::new(environment),
+            clock,
+            kept: Mutex::default(),
+            status: Mutex::default(),
+        }
+    }
+
+    /// Answers a request; `id` is Lambda's id of it.
+    ///
+    /// # Errors
+    /// As [`Operator::answer`].
+    pub async fn answer(
+        &self,
+        payload: Value,
+        id: &str,
+        deadline: Deadline,
+    ) -> Result<Answer, Refusal> {
+        let mut call = Call::parse(payload)?;
+        call.id = Some(id.to_owned());
+        let is_status = call.request == Request::Status {};
+        if is_status && let Some(status) = self.recent_status().await {
+            return Ok(status.into());
+        }
+        if call.is_act() {
+            // A person wants to see what it did.
+            *self.status.lock().await = None;
+        }
+        let needs = Needs::of(&call.request);
+        let foundation = self.foundation;
+        // Read for each request: a person is to see the configuration as it is now.
+        let configuration = Configuration::load(foundation, (self.environment)()).await;
+        let (remotes, secrets) = match needs {
+            Needs::Stack => (Remotes::unread(), Vec::new()),
+            Needs::Remotes => (self.remotes(&configuration).await, Vec::new()),
+            Needs::Examination => {
+                let remotes = self.new_remotes(&configuration).await;
+                (remotes, secrets(&configuration, foundation).await)
+            }
+        };
+        let operator = Operator {
+            doctor: doctor(&configuration, foundation, &remotes, secrets),
+            stack: stack(&configuration, foundation, self.clock.clone()),
+            ports: ports(&configuration, foundation, &remotes),
+            activity: activity(&configuration, foundation),
+            clock: self.clock.clone(),
+        };
+        let answer = operator.answer(call, deadline).await?;
+        if let Answer::Status(status) = &answer {
+            *self.status.lock().await = Some(status.clone());
+        }
+        Ok(answer)
+    }
+
+    async fn recent_status(&self) -> Option<Status> {
+        let status = self.status.lock().await;
+        let age = |status: &Status| self.clock.now() - status.as_of;
+        status.clone().filter(|status| age(status) < STATUS_KEPT)
+    }
+
+    /// The clients that were built before, as long as what they were built from is the same.
+    async fn remotes(&self, configuration: &Configuration) -> Remotes {
+        let sources = self.sources(configuration).await;
+        if let Some((of_kept, remotes)) = self.kept.lock().await.as_ref()
+            && sources.as_ref() == Some(of_kept)
+        {
+            return remotes.clone();
+        }
+        self.build(configuration, sources).await
+    }
+
+    async fn new_remotes(&self, configuration: &Configuration) -> Remotes {
+        let sources = self.sources(configuration).await;
+        self.build(configuration, sources).await
+    }
+
+    async fn build(&self, configuration: &Configuration, sources: Option<Sources>) -> Remotes {
+        let remotes = Remotes::reach(configuration, self.foundation).await;
+        let is_kept = remotes.are_whole();
+        let kept = sources.filter(|_| is_kept);
+        *self.kept.lock().await = kept.map(|sources| (sources, remotes.clone()));
+        remotes
+    }
+
+    /// `None`: it cannot be told, and so nothing is kept.
+    async fn sources(&self, configuration: &Configuration) -> Option<Sources> {
+        let Configuration {
+            shops: Some(shops),
+            norce: Some(norce),
+            erp: Some(erp),
+            fingerprint_secret_arn: Some(fingerprints),
+            ..
+        } = configuration
+        else {
+            return None;
+        };
+        let arns = [&norce.secret_arn, &erp.secret_arn, fingerprints];
+        let mut versions = Vec::new();
+        for arn in arns.into_iter().chain(&erp.ca_secret_arn) {
+            versions.push(self.foundation.secrets.version(arn).await.ok()??);
+        }
+        Some(Sources {
+            settings: format!("{shops:?} {norce:?} {erp:?} {fingerprints}"),
+            versions,
+        })
+    }
+}
+
+/// What is behind the secrets, each as far as its secret and its part of the configuration could be read.
+#[derive(Clone)]
+struct Remotes {
+    norce: Result<NorceClients, String>,
+    erps: Result<HashMap<Scope, Arc<dyn Erp>>, String>,
+    fingerprints: Result<FingerprintKey, String>,
+}
+
+impl Remotes {
+    /// None of them: no secret was read, because nothing that is asked for needs one.
+    fn unread() -> Self {
+        let unread = || "no secret was read for this".to_owned();
+        Self {
+            norce: Err(unread()),
+            erps: Err(unread()),
+            fingerprints: Err(unread()),
+        }
+    }
+
+    fn are_whole(&self) -> bool {
+        self.norce.is_ok() && self.erps.is_ok() && self.fingerprints.is_ok()
+    }
+
+    async fn reach(configuration: &Configuration, foundation: &Foundation) -> Self {
+        // A person wants to see a remote as it is, whether the functions leave it alone or not.
+        let guard = Guard::new(
+            Arc::new(AlwaysClosed),
+            Arc::new(SystemClock),
+            foundation.metrics.clone(),
+        );
+        let Configuration {
+            shops,
+            norce,
+            erp,
+            fingerprint_secret_arn,
+            ..
+        } = configuration;
+        let faulty = || NO_CONFIGURATION.to_owned();
+        Self {
+            norce: match (norce, shops) {
+                (Some(norce), Some(shops)) => {
+                    foundation.norce(&guard, norce, shops).await.map_err(text)
+                }
+                _ => Err(faulty()),
+            },
+            erps: match (erp, shops) {
+                (Some(erp), Some(shops)) => foundation.erps(&guard, erp, shops).await.map_err(text),
+                _ => Err(faulty()),
+            },
+            fingerprints: match fingerprint_secret_arn {
+                Some(arn) => foundation.fingerprints(arn).await.map_err(text),
+                None => Err(faulty()),
+            },
+        }
+    }
+}
+
+fn doctor(
+    configuration: &Configuration,
+    foundation: &Foundation,
+    remotes: &Remotes,
+    secrets: Vec<doctor::Secret>,
+) -> Doctor {
+    let Foundation { aws, .. } = foundation;
+    let key = remotes.fingerprints.as_ref().ok();
+    let mappings = configuration.code_mappings_table.as_ref().zip(key);
+    let mappings =
+        mappings.map(|(table, key)| Arc::new(DynamoDbMappings::new(aws, table, key.clone())));
+    let owed = configuration.owed_table.as_ref();
+    let import_jobs = configuration.import_jobs_table.as_ref();
+    let passes = configuration.passes_table.as_ref();
+    let reports = configuration.reports_bucket.as_ref();
+    let breakers = configuration.breakers_table.as_ref();
+    let orders = configuration.orders.as_ref();
+    let receive_events = configuration.receive_events_log_group.as_ref();
+    let receive_events = receive_events.map(|group| log(foundation, group));
+    Doctor {
+        faults: configuration.faults.clone(),
+        secrets,
+        norce: remotes.norce.clone(),
+        shops: configuration.shops.clone(),
+        erps: remotes.erps.clone(),
+        erp_owns: configuration
+            .erp_owns
+            .unwrap_or(FieldGroups::ERP_OWNS_BY_DEFAULT),
+        queues: queues(configuration, foundation),
+        stores: doctor::Stores {
+            key_index: mappings.clone().map(|mappings| mappings as _),
+            mappings: mappings.map(|mappings| mappings as _),
+            owed: owed.map(|table| Arc::new(DynamoDbOwed::new(aws, table)) as _),
+            import_jobs: import_jobs
+                .map(|table| Arc::new(DynamoDbImportJobs::new(aws, table)) as _),
+            passes: passes.map(|table| Arc::new(DynamoDbPasses::new(aws, table)) as _),
+            reports: reports.map(|bucket| Arc::new(S3Reports::new(aws, bucket)) as _),
+            breakers: breakers.map(|table| Arc::new(DynamoDbBreakers::new(aws, table)) as _),
+            activity: activity(configuration, foundation),
+            orders: orders.map(|orders| Arc::new(DynamoDbOrders::new(aws, &orders.table)) as _),
+        },
+        outgoing_orders: outgoing_orders(configuration, foundation),
+        norce_account: configuration.norce.as_ref().map(|norce| norce.account_id),
+        events: receive_events.map(|log| no_logs().map_or(Ok(log), Err)),
+        schedules: configuration.schedules.clone(),
+        clock: Arc::new(SystemClock),
+    }
+}
+
+fn activity(configuration: &Configuration, foundation: &Foundation) -> Option<Arc<dyn Activity>> {
+    let table = configuration.activity_table.as_ref()?;
+    Some(Arc::new(DynamoDbActivity::new(&foundation.aws, table)))
+}
+
+fn log(foundation: &Foundation, group: &str) -> Arc<dyn Logs> {
+    Arc::new(CloudWatchLogs::new(&foundation.aws, group))
+}
+
+/// Why the logs do not say what happens: their level is this function's too.
+fn no_logs() -> Option<String> {
+    (!tracing::enabled!(Level::INFO))
+        .then(|| "the logs have warnings and errors only: set LogLevel to INFO".to_owned())
+}
+
+const NO_CONFIGURATION: &str = "its part of the configuration is faulty";
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}
+
+async fn secrets(configuration: &Configuration, foundation: &Foundation) -> Vec<doctor::Secret> {
+    let norce = configuration.norce.as_ref().map(|norce| &norce.secret_arn);
+    let erp = configuration.erp.as_ref();
+    let mut secrets = vec![
+        secret::<ClientSecret>(foundation, "NORCE_SECRET_ARN", norce).await,
+        secret::<EventSecret>(
+            foundation,
+            "EVENT_SECRET_ARN",
+            configuration.event_secret_arn.as_ref(),
+        )
+        .await,
+        secret::<FingerprintSecret>(
+            foundation,
+            "FINGERPRINT_SECRET_ARN",
+            configuration.fingerprint_secret_arn.as_ref(),
+        )
+        .await,
+    ];
+    let arn = erp.map(|erp| &erp.secret_arn);
+    secrets.push(match erp.map(|erp| erp.kind) {
+        Some(ErpKind::Odoo) => secret::<ApiKeySecret>(foundation, "ERP_SECRET_ARN", arn).await,
+        _ => secret::<ClientSecret>(foundation, "ERP_SECRET_ARN", arn).await,
+    });
+    if let Some(arn) = erp.and_then(|erp| erp.ca_secret_arn.as_ref()) {
+        let bundle = foundation.secrets.ca_bundle(arn).await;
+        secrets.push(doctor::Secret {
+            variable: "ERP_CA_SECRET_ARN",
+            form: doctor::SecretText::PemBundle,
+            read: bundle.map(drop).map_err(text),
+        });
+    }
+    if configuration.orders.is_some() {
+        let arn = configuration.order_secret_arn.as_ref();
+        secrets.push(secret::<OrderSecret>(foundation, "ORDER_SECRET_ARN", arn).await);
+    }
+    secrets
+}
+
+async fn secret<T: SecretForm>(
+    foundation: &Foundation,
+    variable: &'static str,
+    arn: Option<&String>,
+) -> doctor::Secret {
+    let read = match arn {
+        Some(arn) => foundation
+            .secrets
+            .get::<T>(arn)
+            .await
+            .map(drop)
+            .map_err(text),
+        None => Err(NO_CONFIGURATION.to_owned()),
+    };
+    doctor::Secret {
+        variable,
+        form: doctor::SecretText::Json,
+        read,
+    }
+}
+
+/// The queues whose addresses are known.
+fn queues(configuration: &Configuration, foundation: &Foundation) -> Vec<WorkQueue> {
+    let queues = [
+        queue::<ChangeMessage>(foundation, "changes", configuration.changes.as_ref()),
+        queue::<ImportRequest>(foundation, "imports", configuration.imports.as_ref()),
+        queue::<JobMessage>(foundation, "jobs", configuration.jobs.as_ref()),
+        queue::<PassMessage>(foundation, "passes", configuration.passes.as_ref()),
+    ];
+    queues.into_iter().flatten().collect()
+}
+
+/// The queue to the merchant's order integration, where orders are received.
+fn outgoing_orders(configuration: &Configuration, foundation: &Foundation) -> Option<WorkQueue> {
+    let queue_url = &configuration.orders.as_ref()?.outgoing_queue_url;
+    let dead_letter_queue_url = configuration
+        .outgoing_orders_dead_letter_queue_url
+        .as_ref()?;
+    let settings = InboxSettings {
+        queue_url: queue_url.clone(),
+        dead_letter_queue_url: dead_letter_queue_url.clone(),
+    };
+    queue::<OutgoingOrder>(foundation, "outgoing-orders", Some(&settings))
+}
+
+fn queue<M: Message>(
+    foundation: &Foundation,
+    name: &'static str,
+    settings: Option<&InboxSettings>,
+) -> Option<WorkQueue> {
+    let InboxSettings {
+        queue_url,
+        dead_letter_queue_url,
+    } = settings?;
+    let aws = &foundation.aws;
+    Some(WorkQueue {
+        name,
+        depth: Arc::new(SqsQueue::<M>::new(aws, queue_url)),
+        dead_letters: Arc::new(SqsDeadLetters::new(aws, dead_letter_queue_url, queue_url)),
+    })
+}
+
+/// What the actions work with that need no secret of a remote. All of the configuration is needed for it.
+fn stack(
+    configuration: &Configuration,
+    foundation: &Foundation,
+    clock: Arc<dyn Clock>,
+) -> Result<StackPorts, String> {
+    let Foundation { aws, .. } = foundation;
+    let Configuration {
+        faults,
+        shops: Some(shops),
+        owed_table: Some(owed_table),
+        import_jobs_table: Some(import_jobs_table),
+        passes_table: Some(passes_table),
+        breakers_table: Some(breakers_table),
+        passes: Some(passes),
+        ..
+    } = configuration
+    else {
+        return Err(configuration.faults.join("; "));
+    };
+    if !faults.is_empty() {
+        return Err(faults.join("; "));
+    }
+    Ok(StackPorts {
+        owed: Arc::new(DynamoDbOwed::new(aws, owed_table)),
+        import_jobs: Arc::new(DynamoDbImportJobs::new(aws, import_jobs_table)),
+        passes: Arc::new(DynamoDbPasses::new(aws, passes_table)),
+        to_passes: Arc::new(SqsQueue::new(aws, &passes.queue_url)),
+        queues: queues(configuration, foundation),
+        breakers: Arc::new(DynamoDbBreakers::new(aws, breakers_table)),
+        shops: shops.clone(),
+        clock,
+    })
+}
+
+/// Everything that the other actions work with; all of the configuration and every secret are needed for it.
+fn ports(
+    configuration: &Configuration,
+    foundation: &Foundation,
+    remotes: &Remotes,
+) -> Result<Ports, String> {
+    let Foundation { aws, .. } = foundation;
+    let Configuration {
+        faults,
+        shops: Some(shops),
+        policy: Some(policy),
+        code_mappings_table: Some(code_mappings_table),
+        owed_table: Some(owed_table),
+        import_jobs_table: Some(import_jobs_table),
+        reports_bucket: Some(reports_bucket),
+        receive_events_log_group: Some(receive_events_log_group),
+        change_events_log_group: Some(change_events_log_group),
+        orders,
+        changes: Some(changes),
+        imports: Some(imports),
+        ..
+    } = configuration
+    else {
+        return Err(configuration.faults.join("; "));
+    };
+    if !faults.is_empty() {
+        return Err(faults.join("; "));
+    }
+    let fingerprints = remotes.fingerprints.clone()?;
+    let norce = remotes.norce.clone()?;
+    let table = code_mappings_table;
+    let mappings = Arc::new(DynamoDbMappings::new(aws, table, fingerprints.clone()));
+    Ok(Ports {
+        change_events: ChangeEvents {
+            norce: norce.query,
+            erps: remotes.erps.clone()?,
+            key_index: mappings.clone(),
+            mappings,
+            owed: Arc::new(DynamoDbOwed::new(aws, owed_table)),
+            changes: Arc::new(SqsQueue::new(aws, &changes.queue_url)),
+            imports: Arc::new(SqsQueue::new(aws, &imports.queue_url)),
+            clock: Arc::new(SystemClock),
+            fingerprints,
+            metrics: foundation.metrics.clone(),
+            shops: shops.clone(),
+            policy: policy.clone(),
+            orders: orders.as_ref().map(|orders| HandOn {
+                orders: Arc::new(DynamoDbOrders::new(aws, &orders.table)),
+                outgoing: Arc::new(SqsQueue::new(aws, &orders.outgoing_queue_url)),
+            }),
+        },
+        connect: norce.connect,
+        import_jobs: Arc::new(DynamoDbImportJobs::new(aws, import_jobs_table)),
+        reports: Arc::new(S3Reports::new(aws, reports_bucket)),
+        logs: vec![
+            FunctionLog {
+                function: "receive-events",
+                logs: log(foundation, receive_events_log_group),
+            },
+            FunctionLog {
+                function: "change-events",
+                logs: log(foundation, change_events_log_group),
+            },
+        ],
+        no_logs: no_logs(),
+    })
+}
