@@ -131,7 +131,9 @@ async fn a_part_that_norce_query_refuses_is_left_out_and_named_by_doctor() {
 /// What Query says of itself is compared with what is read, and a description is not needed.
 #[tokio::test(start_paused = true)]
 async fn the_doctor_reads_what_query_says_of_itself() {
-    let table: [(bool, Option<(&'static str, &'static str)>, &str); 4] = [
+    /// A property of a type.
+    type Property = (&'static str, &'static str);
+    let table: [(bool, Option<Property>, &str); 4] = [
         (true, None, "its `$metadata` has all of them"),
         (false, None, "it has no `$metadata` to compare with"),
         (

@@ -96,6 +96,10 @@ fn skip(record: &ErpRecord, reason: &'static str) -> Decision {
 }
 
 /// What a look at a record's face tells.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and a box for every unchanged record would cost more"
+)]
 pub(crate) enum Look {
     Decided(Decision),
     /// More has to be asked: with many others at once.

@@ -411,7 +411,8 @@ pub(crate) fn check(request: &Map<String, Value>) -> Result<(), Refusal> {
     for (name, value) in request.iter().filter(|(name, _)| *name != ACTION) {
         let field = action.fields().find(|field| field.name == name);
         let field = field.ok_or_else(|| unknown_field(action, name))?;
-        if !(field.accepts)(value) && !(value.is_null() && !field.is_required) {
+        let is_left_out = value.is_null() && !field.is_required;
+        if !is_left_out && !(field.accepts)(value) {
             return Err(Refusal::request(format!(
                 "`{}` of `{}` is {}, for example \"{}\":{}",
                 field.name, action.name, field.what, field.name, field.sample
