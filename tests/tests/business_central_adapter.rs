@@ -183,6 +183,7 @@ fn person() -> Party {
         }),
         delivery_addresses: None,
         emptied: ShopFields::new(),
+        unread: ShopFields::new(),
         gln: None,
     }
 }

@@ -536,6 +536,7 @@ async fn p11_what_a_rule_of_odoo_refuses_is_refused_without_naming_anybody() {
         address: None,
         delivery_addresses: None,
         emptied: ShopFields::new(),
+        unread: ShopFields::new(),
         gln: None,
     };
     let updated = odoo.update(&seen, &party, soon).await.unwrap_err();

@@ -261,7 +261,7 @@ impl ChangeEvents {
         };
         match (bound_as, customer.main_company()) {
             (Some(Resource::Customer), _) | (None, None) => Ok(Some(PartyKind::Person)),
-            (Some(Resource::Contact), _)
+            (Some(Resource::Contact), None)
                 if self.policy.erp_owns.has(FieldGroup::CompanyRelations) =>
             {
                 Ok(Some(PartyKind::Contact { company: None }))
@@ -680,7 +680,10 @@ impl ChangeEvents {
         deadline: Deadline,
     ) -> Result<bool, Failure> {
         let fingerprint = self.shop_fingerprint(party)?;
-        let filled = emptied::filled(party);
+        let mut filled = emptied::filled(party);
+        // What Norce did not show may be there.
+        let before = binding.filled.iter().flatten();
+        filled.extend(before.filter(|field| party.unread.contains(field)));
         if binding.shop_fingerprint.as_ref() == Some(&fingerprint) {
             binding.filled.get_or_insert(filled);
             return Ok(false);
@@ -697,6 +700,12 @@ impl ChangeEvents {
             };
             let (ours, kept) = self.keep(&binding.kept, is_first, party, &seen)?;
             let mut ours = party::without_erp_owned(&ours, self.policy.erp_owns, Some(&seen));
+            if let PartyKind::Contact { company } = &mut ours.kind
+                && self.policy.erp_owns.has(FieldGroup::CompanyRelations)
+            {
+                // It stays where the ERP has it.
+                *company = None;
+            }
             if self.policy.erp_owns.has(FieldGroup::VatNumber)
                 && !erp.capabilities().organisation_number
             {
@@ -704,6 +713,7 @@ impl ChangeEvents {
                 ours.organisation_number = None;
             }
             ours.emptied = self.emptied(binding.filled.as_ref(), &filled, &binding.kept);
+            ours.emptied.retain(|field| !party.unread.contains(field));
             let update = erp.update(&seen, &ours, deadline).await;
             let update = update.map_err(|error| emptied::refused(error, &ours.emptied))?;
             let (record, written) = match update {

@@ -224,6 +224,7 @@ mod tests {
             ),
             gln,
             emptied: ShopFields::new(),
+            unread: ShopFields::new(),
         };
         let key = FingerprintKey::new(b"k");
         for party in [

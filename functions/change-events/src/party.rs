@@ -3,7 +3,7 @@
 use shared::{
     domain::{
         Address, AddressDetails, Company, Customer, DeliveryAddress, FieldGroup, FieldGroups,
-        Personal, ShopFields,
+        Personal, ShopField, ShopFields,
     },
     erp::{Capabilities, ErpRecord, Party, PartyKind},
     owed::Reason,
@@ -31,6 +31,7 @@ pub(crate) fn of_customer(
         vat_number: None,
         address: customer.invoice_address.clone(),
         emptied: ShopFields::new(),
+        unread: customer.unread.clone(),
         delivery_addresses: deliveries(&customer.delivery_addresses, erp),
         gln: gln(
             customer.invoice_address.as_ref(),
@@ -86,7 +87,9 @@ pub(crate) fn of_company(company: &Company, erp: &Capabilities) -> Result<Party,
         vat_number: company.vat_number.clone(),
         address: company.invoice_address.clone(),
         emptied: ShopFields::new(),
-        delivery_addresses: deliveries(&company.delivery_addresses, erp),
+        unread: company.unread.clone(),
+        delivery_addresses: deliveries(&company.delivery_addresses, erp)
+            .filter(|_| !company.unread.contains(&ShopField::AddressLines)),
         gln: gln(
             company.invoice_address.as_ref(),
             &company.invoice_details,
@@ -169,6 +172,7 @@ mod tests {
             vat_number: VatNumber::parse("SE556036079301"),
             address: Some(address.clone()),
             emptied: ShopFields::new(),
+            unread: ShopFields::new(),
             delivery_addresses: Some(vec![DeliveryAddress {
                 id: 1,
                 address,

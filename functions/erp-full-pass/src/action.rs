@@ -145,7 +145,9 @@ impl Tell {
     }
 
     fn line(&self, correlation: Uuid) -> Option<ImportLine> {
-        let bare = self.fields == FieldGroups::CODE && self.id.is_some();
+        let bare = self.fields == FieldGroups::CODE
+            && self.id.is_some()
+            && self.former_companies.is_empty();
         (!self.fields.is_empty() || !self.former_companies.is_empty()).then(|| ImportLine {
             id: self.id,
             code: self.code.clone(),
@@ -225,6 +227,17 @@ impl Action {
             line.fields = (!tell.fields.is_empty()).then(|| tell.fields.to_string());
             line.kept = tell.kept.fields();
             line.reason = tell.waits_for.as_ref().map(waiting);
+            if !tell.former_companies.is_empty() {
+                let ids: Vec<String> = tell
+                    .former_companies
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
+                line.reason = Some(format!(
+                    "its relation to company {} ends in Norce",
+                    ids.join(", ")
+                ));
+            }
             if let Some(gone) = &tell.replaces {
                 line.reason = Some(format!(
                     "it takes the place of {gone}, which the ERP does not have any more"

@@ -25,8 +25,8 @@ use shared::{
         Fingerprint, Names, NaturalKey, NorceAddresses, NorceId, Resource,
     },
     erp::{
-        CompanyKey, Erp, ErpRecord, ToldCompany, changed_groups, company_hash, told_company,
-        with_told_company,
+        CompanyKey, Erp, ErpError, ErpRecord, ToldCompany, changed_groups, company_hash,
+        told_company, with_company_id, with_same_company, with_told_company,
     },
     http::Deadline,
     mappings::key_index::MAX_HOLDERS,
@@ -212,6 +212,7 @@ impl Rules<'_> {
         told: Option<&Fingerprint>,
     ) -> Result<(Option<Fingerprint>, FieldGroups), Halt> {
         let now = record.owned_fingerprint(self.told, &self.pass.fingerprints)?;
+        let now = with_same_company(now, told);
         let changed = changed_groups(told, now.as_ref(), self.told);
         Ok((now, changed.without(record.unknown_numbers())))
     }
@@ -976,6 +977,7 @@ impl Rules<'_> {
         match self.in_norce(&company, run).await? {
             Some(id) => {
                 tell.company = Some(id);
+                tell.fingerprint = with_company_id(tell.fingerprint, id);
                 tell.former_companies = self.former_companies(&tell, told, run, deadline).await?;
                 Ok(Decision::Act(Action::Tell(tell)))
             }
@@ -1016,7 +1018,11 @@ impl Rules<'_> {
             ToldCompany::Refused(former) => {
                 return Ok(former.into_iter().filter(is_other).collect());
             }
-            ToldCompany::Hash(hash) => hash,
+            ToldCompany::Told { id: Some(id), .. } => {
+                return Ok(Some(id).into_iter().filter(is_other).collect());
+            }
+            // Noted by an earlier version: which company that is in Norce has to be found out.
+            ToldCompany::Told { hash, id: None } => hash,
         };
         run.cost.query_calls += 1;
         let ids = [customer];
@@ -1040,8 +1046,11 @@ impl Rules<'_> {
             };
             run.cost.erp_calls += 1;
             let key = self.erp.company_key(&binding.erp_id, deadline);
-            let Some(key) = key.timed(&mut run.cost.erp_wait_ms).await? else {
-                continue;
+            let key = match key.timed(&mut run.cost.erp_wait_ms).await {
+                Ok(Some(key)) => key,
+                // Of one record it cannot be told, and that must not stop a pass.
+                Ok(None) | Err(ErpError::Refused { .. } | ErpError::Unreadable(_)) => continue,
+                Err(error) => return Err(error.into()),
             };
             if company_hash(&key, &self.pass.fingerprints)? == told {
                 former.push(entity.id);

@@ -374,7 +374,9 @@ impl ErpFullPass {
                 }
                 _ => false,
             };
-            if is_of_pass {
+            // A warning is sent again when a person asks for it; what is dismissed is left as it is.
+            let is_settled = owed.reason == Reason::Warned || owed.dismissed.is_some();
+            if is_of_pass && !is_settled {
                 found += 1;
                 earliest.push(owed.last, owed.subject);
             }

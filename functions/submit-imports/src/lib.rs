@@ -17,14 +17,15 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use shared::{
+    Consistency,
     domain::{
         Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, ImportLine,
         ImportRequest, JobMessage, Names, NorceAddresses, NorceFields, NorceId, Scope,
     },
-    erp::{Erp, ErpError, ErpRecord},
+    erp::{Erp, ErpError, ErpRecord, ToldCompany, told_company},
     http::Deadline,
     import_jobs::{BatchState, ImportBatch, ImportJobs, MOST_FULL_LINES},
-    mappings::{Mapping, Mappings},
+    mappings::{Mapping, Mappings, RecordFace},
     norce::{ImportError, ImportRow, ImportShape, NorceError, NorceImports, NorceQuery, Relation},
     owed::{OwedRecords, Reason},
     queues::Queue,
@@ -171,6 +172,10 @@ fn is_complete(kind: EntityKind, values: &NorceFields) -> bool {
 fn relations_of(line: &ImportLine, relations: &HashMap<NorceId, Vec<Relation>>) -> Vec<Relation> {
     let known = line.id.and_then(|id| relations.get(&id));
     known.cloned().unwrap_or_default()
+}
+
+const fn sets_addresses(shape: ImportShape) -> bool {
+    shape.fields.has(FieldGroup::InvoiceAddress) || shape.fields.has(FieldGroup::DeliveryAddresses)
 }
 
 /// Something that a row must not take away could not be read.
@@ -423,6 +428,7 @@ impl SubmitImports {
         deadline: Deadline,
     ) -> Result<Vec<ImportRow>, NotNow> {
         self.leave_out_forgotten(batch).await?;
+        self.leave_out_outdated_relations(batch).await?;
         let relations = self.relations(batch, deadline).await?;
         self.refuse_untold_relations(batch, &relations).await?;
         let needs_values = shape.insert || !shape.fields.without(FieldGroups::CODE).is_empty();
@@ -466,6 +472,12 @@ impl SubmitImports {
         let mut rows = Vec::with_capacity(batch.lines.len());
         for line in std::mem::take(&mut batch.lines) {
             let record = line.record.as_ref().and_then(|id| records.get(id));
+            let is_unread = line.id.is_some_and(|id| !addresses.contains_key(&id));
+            if sets_addresses(shape) && is_unread && record.is_some() {
+                let detail = "an address of it is to be imported, and Norce Query does not show it, so that its GLN and telephone would be lost: see whether it is there in Norce Admin; the next pass tries it again";
+                self.refuse(batch, &line, detail).await?;
+                continue;
+            }
             let values = record.map(|record| {
                 let norces = line.id.and_then(|id| addresses.get(&id));
                 norces.map_or_else(
@@ -527,8 +539,6 @@ impl SubmitImports {
         records: &HashMap<ErpId, ErpRecord>,
         deadline: Deadline,
     ) -> Result<HashMap<NorceId, NorceAddresses>, NotNow> {
-        let sets_some = shape.fields.has(FieldGroup::InvoiceAddress)
-            || shape.fields.has(FieldGroup::DeliveryAddresses);
         let has_record = |line: &&ImportLine| {
             let record = line.record.as_ref();
             record.is_some_and(|record| records.contains_key(record))
@@ -537,7 +547,7 @@ impl SubmitImports {
         let mut ids: Vec<NorceId> = lines.filter_map(|line| line.id).collect();
         ids.sort_unstable();
         ids.dedup();
-        if !sets_some || ids.is_empty() {
+        if !sets_addresses(shape) || ids.is_empty() {
             return Ok(HashMap::new());
         }
         let addresses = self
@@ -546,6 +556,40 @@ impl SubmitImports {
         addresses
             .await
             .map_err(|error| unread("the addresses in Norce cannot be read", &error))
+    }
+
+    /// A relation that the ERP has changed again since the line was queued is not told any more: a later line tells the new one,
+    /// and may have been carried out already.
+    async fn leave_out_outdated_relations(&self, batch: &mut ImportBatch) -> Result<(), NotNow> {
+        let relates = |line: &&mut ImportLine| line.id.is_some() && line.relates();
+        let lines: Vec<&mut ImportLine> = batch.lines.iter_mut().filter(relates).collect();
+        let of_record = |line: &ImportLine| line.record.clone();
+        let records: Vec<ErpId> = lines.iter().filter_map(|line| of_record(line)).collect();
+        if records.is_empty() {
+            return Ok(());
+        }
+        let faces = self
+            .mappings
+            .records(batch.scope, &records, Consistency::Strong);
+        let faces: HashMap<ErpId, RecordFace> = records
+            .iter()
+            .cloned()
+            .zip(faces.await.map_err(NotNow::because)?)
+            .filter_map(|(record, face)| Some((record, face?)))
+            .collect();
+        for line in lines {
+            let face = line.record.as_ref().and_then(|record| faces.get(record));
+            let told = told_company(face.and_then(|face| face.erp_fingerprint.as_ref()));
+            if let ToldCompany::Told { id: Some(id), .. } = told
+                && Some(id) != line.company
+            {
+                (line.company, line.former_companies) = (None, Vec::new());
+            }
+        }
+        let has_something =
+            |line: &ImportLine| line.id.is_none() || !line.fields.is_empty() || line.relates();
+        batch.lines.retain(has_something);
+        Ok(())
     }
 
     /// Ends no relation of a customer that Query does not show: it may have others, which an import without them would end.

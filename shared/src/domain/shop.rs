@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Address, AddressDetails, ApplicationId, Code, CountryCode, EntityRef, OrganisationKey,
-    OrganisationNumber, Personal, VatNumber,
+    OrganisationNumber, Personal, ShopFields, VatNumber,
 };
 
 /// A customer as Norce has it, read through Norce Query.
@@ -47,6 +47,8 @@ pub struct Customer {
     pub forgotten: bool,
     /// The customer that it was merged into in Norce, which stays in its place.
     pub merged_into: Option<EntityRef>,
+    /// Fields that Norce Query refuses to show.
+    pub unread: ShopFields,
     /// Norce's own note that it has ordered. `None` may only mean that Norce does not keep it.
     pub last_order: Option<DateTime<Utc>>,
 }
@@ -141,6 +143,8 @@ pub struct Company {
     pub contacts: Vec<EntityRef>,
     /// Its flags.
     pub flags: Vec<Flag>,
+    /// Fields that Norce Query refuses to show.
+    pub unread: ShopFields,
     /// Not inactivated.
     pub active: bool,
 }
@@ -225,6 +229,7 @@ mod tests {
             active: true,
             stopped: None,
             forgotten: false,
+            unread: ShopFields::new(),
             merged_into: None,
             last_order: None,
         }

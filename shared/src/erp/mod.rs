@@ -30,7 +30,7 @@ pub use crate::domain::{ErpId, NaturalKey, Resource};
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
 pub use owned::{
     ToldCompany, changed_groups, company_hash, tell_again, tell_all_again, told_company,
-    with_told_company,
+    with_company_id, with_same_company, with_told_company,
 };
 pub use person_rule::{InvalidPersonRule, PersonRule, under_rule};
 
@@ -102,6 +102,9 @@ pub struct Party {
     /// Fields that an update empties, because the shop has; each is without a value here. It is no value itself.
     #[serde(skip)]
     pub emptied: ShopFields,
+    /// Fields that could not be read in the shop, so that nothing is known of their values.
+    #[serde(skip)]
+    pub unread: ShopFields,
     /// Global Location Number of the invoice address, where there is one and the ERP takes it
     /// ([`Capabilities::location_numbers`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ const HASH_CHARS: usize = 16;
 /// Stands for a fingerprint when Norce has to be told again, whatever it was told before.
 const AGAIN: &str = "again";
 /// Stands before each company that the record belongs to no longer, after [`AGAIN`].
-const FORMER: &str = ",former:";
+const FORMER: &str = "former:";
 
 impl ErpRecord {
     /// Customer or company, in Norce's terms.
@@ -58,11 +58,14 @@ impl ErpRecord {
             .and_then(|address| address.country)
     }
 
-    /// The groups of an organisation's numbers that the record does not have. An organisation does not lose its numbers: what
+    /// The groups of an organisation's numbers that the record does not have, which are both where it is a person. An organisation does not lose its numbers: what
     /// the ERP does not know is left as Norce has it.
     pub fn unknown_numbers(&self) -> FieldGroups {
         let image = &self.image;
         let mut unknown = FieldGroups::NONE;
+        if self.entity_kind() == EntityKind::Customer {
+            return FieldGroups::of(&[FieldGroup::OrganisationNumber, FieldGroup::VatNumber]);
+        }
         if image.organisation_number.is_none() {
             unknown = unknown.union(FieldGroups::of(&[FieldGroup::OrganisationNumber]));
         }
@@ -185,6 +188,7 @@ impl<'a> HashedDelivery<'a> {
 pub fn tell_again(former_companies: &[NorceId]) -> Fingerprint {
     let mut text = AGAIN.to_owned();
     for company in former_companies {
+        text.push(',');
         text.push_str(FORMER);
         text.push_str(&company.to_string());
     }
@@ -196,9 +200,8 @@ pub fn tell_all_again(told: Option<&Fingerprint>) -> Fingerprint {
     match told_company(told) {
         ToldCompany::Nothing => tell_again(&[]),
         ToldCompany::Refused(former) => tell_again(&former),
-        ToldCompany::Hash(hash) => {
-            let relation = FieldGroup::CompanyRelations;
-            Fingerprint::from(format!("{AGAIN},{relation}:{hash}"))
+        ToldCompany::Told { hash, id } => {
+            Fingerprint::from(format!("{AGAIN},{}", relation_part(&hash, id)))
         }
     }
 }
@@ -208,8 +211,13 @@ pub fn tell_all_again(told: Option<&Fingerprint>) -> Fingerprint {
 pub enum ToldCompany {
     /// Nothing.
     Nothing,
-    /// A company of which this is the hash.
-    Hash(String),
+    /// A company.
+    Told {
+        /// The hash of what the ERP calls it by.
+        hash: String,
+        /// Its id in Norce. Versions up to 0.2.0 did not note it.
+        id: Option<NorceId>,
+    },
     /// Norce did not take it: companies in Norce that the record belongs to no longer.
     Refused(Vec<NorceId>),
 }
@@ -219,25 +227,83 @@ pub fn told_company(told: Option<&Fingerprint>) -> ToldCompany {
     let Some(told) = told else {
         return ToldCompany::Nothing;
     };
-    let hash = hash_of(told, FieldGroup::CompanyRelations);
-    if let (Some(former), None) = (is_again(told), hash) {
-        let ids = former.split(FORMER).filter_map(|id| id.parse::<i64>().ok());
-        let ids: Vec<NorceId> = ids.filter_map(|id| id.try_into().ok()).collect();
-        return ToldCompany::Refused(ids);
+    let relation = |part: &str| {
+        let (word, hash) = part.split_once(':')?;
+        (word == FieldGroup::CompanyRelations.as_str()).then(|| match hash.split_once('@') {
+            Some((hash, id)) => (hash.to_owned(), id.parse().ok().and_then(norce_id)),
+            None => (hash.to_owned(), None),
+        })
+    };
+    if let Some((hash, id)) = told.as_str().split(',').find_map(relation) {
+        return ToldCompany::Told { hash, id };
     }
-    hash.map_or(ToldCompany::Nothing, |hash| {
-        ToldCompany::Hash(hash.to_owned())
-    })
+    let former = told.as_str().split(',').filter_map(|part| {
+        let id = part.strip_prefix(FORMER)?;
+        id.parse().ok().and_then(norce_id)
+    });
+    let former: Vec<NorceId> = former.collect();
+    if former.is_empty() && is_again(told).is_none() {
+        return ToldCompany::Nothing;
+    }
+    ToldCompany::Refused(former)
 }
 
-/// A fingerprint with what another one has about the organisation.
+fn norce_id(id: i64) -> Option<NorceId> {
+    id.try_into().ok()
+}
+
+fn relation_part(hash: &str, id: Option<NorceId>) -> String {
+    let relation = FieldGroup::CompanyRelations;
+    match id {
+        Some(id) => format!("{relation}:{hash}@{id}"),
+        None => format!("{relation}:{hash}"),
+    }
+}
+
+/// A fingerprint with what another one has about the organisation, in the place of what it has itself.
 pub fn with_told_company(now: Option<Fingerprint>, told: &ToldCompany) -> Option<Fingerprint> {
-    let ToldCompany::Hash(hash) = told else {
-        return now;
+    let own = now.iter().flat_map(|now| now.as_str().split(','));
+    let is_other = |part: &&str| {
+        let word = part.split(':').next().unwrap_or_default();
+        word != FieldGroup::CompanyRelations.as_str()
     };
-    let mut text = now.map_or_else(String::new, |now| format!("{},", now.as_str()));
-    text.push_str(&format!("{}:{hash}", FieldGroup::CompanyRelations));
-    Some(Fingerprint::from(text))
+    let mut parts: Vec<String> = own.filter(is_other).map(str::to_owned).collect();
+    match told {
+        ToldCompany::Nothing => {}
+        ToldCompany::Told { hash, id } => parts.push(relation_part(hash, *id)),
+        ToldCompany::Refused(former) => {
+            parts.extend(former.iter().map(|id| format!("{FORMER}{id}")));
+        }
+    }
+    (!parts.is_empty()).then(|| Fingerprint::from(parts.join(",")))
+}
+
+/// A fingerprint with the id in Norce of the company that Norce is told of.
+pub fn with_company_id(now: Option<Fingerprint>, id: NorceId) -> Option<Fingerprint> {
+    match told_company(now.as_ref()) {
+        ToldCompany::Told { hash, .. } => {
+            let told = ToldCompany::Told { hash, id: Some(id) };
+            with_told_company(now, &told)
+        }
+        ToldCompany::Nothing | ToldCompany::Refused(_) => now,
+    }
+}
+
+/// A fingerprint that keeps the id of a company which is the one that Norce was told of.
+pub fn with_same_company(
+    now: Option<Fingerprint>,
+    told: Option<&Fingerprint>,
+) -> Option<Fingerprint> {
+    match (told_company(told), told_company(now.as_ref())) {
+        (
+            ToldCompany::Told {
+                hash: former,
+                id: Some(id),
+            },
+            ToldCompany::Told { hash, .. },
+        ) if former == hash => with_company_id(now, id),
+        _ => now,
+    }
 }
 
 /// The hash of an organisation as a fingerprint has it.
@@ -265,6 +331,7 @@ fn is_again(told: &Fingerprint) -> Option<&str> {
 fn hash_of(fingerprint: &Fingerprint, group: FieldGroup) -> Option<&str> {
     fingerprint.as_str().split(',').find_map(|part| {
         let (word, hash) = part.split_once(':')?;
+        let hash = hash.split('@').next().unwrap_or(hash);
         (word == group.as_str()).then_some(hash)
     })
 }
@@ -363,9 +430,17 @@ mod tests {
     #[test]
     fn what_is_told_again_keeps_the_organisation_that_norce_was_told_of() {
         let former: NorceId = 7.try_into().unwrap();
-        let hash = ToldCompany::Hash("77ab".to_owned());
+        let hash = ToldCompany::Told {
+            hash: "77ab".to_owned(),
+            id: Some(former),
+        };
         let told = with_told_company(None, &hash);
         assert_eq!(told_company(told.as_ref()), hash);
+        let waits = with_told_company(None, &ToldCompany::Refused(vec![former]));
+        assert_eq!(
+            told_company(waits.as_ref()),
+            ToldCompany::Refused(vec![former])
+        );
         let again = tell_all_again(told.as_ref());
         assert_eq!(told_company(Some(&again)), hash);
         let refused = tell_again(&[former]);

@@ -46,7 +46,8 @@ use crate::{
     domain::{
         ApplicationId, Code, CodeCase, Company, CountryCode, Customer, DeliveryAddress, EmailKey,
         EntityKind, EntityRef, NaturalKey, NorceAddresses, NorceId, Order, OrderKey, OrderParty,
-        OrganisationKey, OrganisationNumber, Registers, Scope, Shops, VatNumber,
+        OrganisationKey, OrganisationNumber, Registers, Scope, ShopField, ShopFields, Shops,
+        VatNumber,
     },
     http::{
         Deadline,
@@ -382,6 +383,25 @@ impl QueryClient {
         Ok((self.page(set, &url, application, deadline).await?, url))
     }
 
+    /// The shop's fields that are in a part which is left out.
+    fn unread(&self, set: &'static str) -> ShopFields {
+        let refused = self.refused();
+        let left_out = refused.left_out.iter().filter(|(of, _)| *of == set);
+        let fields = left_out.flat_map(|(_, part)| match *part {
+            "Title" => &[ShopField::Title][..],
+            "Addresses/Gln" => &[ShopField::Gln],
+            "Addresses" => &[
+                ShopField::AddressLines,
+                ShopField::PostalCode,
+                ShopField::City,
+                ShopField::Region,
+                ShopField::Gln,
+            ],
+            _ => &[],
+        });
+        fields.copied().collect()
+    }
+
     /// Without the parts that are known to be refused.
     fn offered(&self, set: &'static str, options: Options) -> Options {
         let refused = self.refused();
@@ -690,7 +710,11 @@ impl NorceQuery for QueryClient {
         };
         let addresses = self.read_addresses(&row.addresses, deadline).await?;
         let related = self.related(entity.scope, row.related(), deadline).await?;
-        row.read(entity, addresses, &related).map(Some)
+        let customer = row.read(entity, addresses, &related)?;
+        Ok(Some(Customer {
+            unread: self.unread(CUSTOMERS),
+            ..customer
+        }))
     }
 
     async fn company(
@@ -712,7 +736,11 @@ impl NorceQuery for QueryClient {
         };
         let addresses = self.read_addresses(&row.addresses, deadline).await?;
         let related = self.related(entity.scope, row.related(), deadline).await?;
-        row.read(entity, addresses, &related).map(Some)
+        let company = row.read(entity, addresses, &related)?;
+        Ok(Some(Company {
+            unread: self.unread(COMPANIES),
+            ..company
+        }))
     }
 
     /// `ClientOrderRef` is no field of an order. It is the basket's or quotation's id, so that a whole number is

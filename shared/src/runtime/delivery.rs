@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 use crate::{
+    Consistency,
     domain::{EntityRef, FieldGroup, FieldGroups, ImportLine, ImportRequest, NorceId},
-    erp::tell_again,
+    erp::{tell_again, tell_all_again},
     import_jobs::ImportBatch,
     mappings::{Binding, Bound, CodeDelivery, Mapping, Mappings, MappingsError},
     owed::{NewOwed, OwedError, OwedRecords, Reason, Stage, Subject},
@@ -167,7 +168,14 @@ pub async fn refuse(
     if tells_more(line)
         && let Some(record) = &line.record
     {
-        let again = tell_again(&line.former_companies);
+        let records = std::slice::from_ref(record);
+        let faces = mappings.records(batch.scope, records, Consistency::Strong);
+        let told = faces.await?.into_iter().flatten().next();
+        let told = told.and_then(|face| face.erp_fingerprint);
+        let again = match line.former_companies.as_slice() {
+            [] => tell_all_again(told.as_ref()),
+            former => tell_again(former),
+        };
         mappings
             .record_owned(batch.scope, record, Some(&again))
             .await?;

@@ -107,6 +107,7 @@ async fn create(erp: &Odoo, number: usize) {
         address: None,
         delivery_addresses: None,
         emptied: ShopFields::new(),
+        unread: ShopFields::new(),
         gln: None,
     };
     let outcome = erp.create(&key, &party, soon()).await;

@@ -127,7 +127,8 @@ pub(super) async fn build(tools: &Tools) -> Result<PathBuf, SandboxError> {
 pub(super) fn stand_ins() -> Result<PathBuf, SandboxError> {
     let directory = sandbox_directory().join("stand-ins");
     let unwritable = || io_error(format!("{} cannot be written", directory.display()));
-    for function in FUNCTIONS {
+    // The template has the console's code as well, whether the stack has a console or not.
+    for function in FUNCTIONS.into_iter().chain(["console"]) {
         let function = directory.join("functions").join(function);
         fs::create_dir_all(&function).map_err(unwritable())?;
         fs::write(function.join("bootstrap"), "#!/bin/sh\nexit 1\n").map_err(unwritable())?;

@@ -179,6 +179,7 @@ fn person(email: &str) -> Party {
         address: None,
         delivery_addresses: None,
         emptied: ShopFields::new(),
+        unread: ShopFields::new(),
         gln: None,
     }
 }

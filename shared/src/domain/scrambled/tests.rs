@@ -28,6 +28,7 @@ fn customer([first, last, email, phone, line1]: Fields) -> Customer {
         active: true,
         stopped: None,
         forgotten: false,
+        unread: crate::domain::ShopFields::new(),
         merged_into: None,
         last_order: None,
     }

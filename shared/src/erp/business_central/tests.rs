@@ -176,6 +176,7 @@ fn person() -> Party {
         }),
         delivery_addresses: None,
         emptied: ShopFields::new(),
+        unread: ShopFields::new(),
         gln: None,
     }
 }
@@ -1066,6 +1067,7 @@ prop_compose! {
             }),
             delivery_addresses: None,
             emptied: ShopFields::new(),
+            unread: ShopFields::new(),
             gln: None,
         }
     }

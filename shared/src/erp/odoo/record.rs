@@ -513,6 +513,7 @@ mod tests {
                     address: Some(address.clone()),
                     delivery_addresses: None,
                     emptied: ShopFields::new(),
+                    unread: ShopFields::new(),
                     gln: None,
                 };
                 let mut fields = wanted(&party, None, |_| Some(196));

@@ -43,8 +43,12 @@ pub struct RecordKeys {
 
 impl RecordKeys {
     /// Everything by which a record can be found, in normal form, whichever kind it is taken for. The numbers of a contact
-    /// are its organisation's.
+    /// are its organisation's, and one without an organisation is found by nothing: in Business Central every customer that
+    /// is a person has such a twin.
     pub fn of(record: &ErpRecord) -> BTreeSet<NaturalKey> {
+        if record.id.resource == Resource::Contact && record.company.is_none() {
+            return BTreeSet::new();
+        }
         let mut keys = BTreeSet::from_iter(record.keys(EntityKind::Customer));
         if record.id.resource == Resource::Customer {
             keys.extend(record.keys(EntityKind::Company));

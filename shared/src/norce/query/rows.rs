@@ -14,7 +14,7 @@ use crate::{
         Account, Address, AddressDetails, ApplicationId, Code, Company, CompanyRelation,
         CountryCode, Customer, DeliveryAddress, EmailKey, EntityKind, EntityRef, Flag, NaturalKey,
         NorceAddress, NorceId, Order, OrderKey, OrderParty, OrganisationKey, OrganisationNumber,
-        Personal, Scope, VatNumber,
+        Personal, Scope, ShopFields, VatNumber,
     },
     http::odata::Options,
     norce::{ChangedEntity, Found, NorceError, Relation, lenient},
@@ -140,6 +140,7 @@ impl CustomerRow {
             .collect::<Result<_, NorceError>>()?;
         let accounts = self.account.map(lenient::OneOrMany::into_vec);
         Ok(Customer {
+            unread: ShopFields::new(),
             entity,
             code: code(self.customer_code, entity)?,
             first_name: personal(self.first_name),
@@ -383,6 +384,7 @@ impl CompanyRow {
             .map(|id| Ok(related.entity(EntityKind::Customer, id?)))
             .collect::<Result<_, NorceError>>()?;
         Ok(Company {
+            unread: ShopFields::new(),
             entity,
             code: code(self.company_code, entity)?,
             name: personal(self.name),
