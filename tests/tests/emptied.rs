@@ -320,3 +320,38 @@ fn kept_when_emptied_is_a_list_of_fields_or_nothing() {
         );
     }
 }
+
+/// A part that Norce Query refuses for a while is not empty in the shop.
+#[tokio::test(start_paused = true)]
+async fn what_query_does_not_show_is_not_emptied() {
+    let bundle = Bundle::new(&Options::default());
+    let id = bundle.norce.add_company(NewCompany {
+        name: some("Bolaget AB"),
+        organization_no: some("556036-0793"),
+        email: some("info@bolaget.example"),
+        invoice_address: Some(address()),
+        ..NewCompany::default()
+    });
+    bundle.norce.place_order(NewOrder {
+        application_id: 1,
+        company: Some(id),
+        items: vec![("P1".to_owned(), 100.0)],
+        ..NewOrder::default()
+    });
+    bundle.run_until_quiet().await;
+    let before = in_erp(&bundle);
+    bundle
+        .norce
+        .configure(|settings| settings.query_lacks = vec![("Company", "Addresses")]);
+    bundle.norce.change_company(id, |it| {
+        it.row.phone_number = some("08-999");
+        it.row.email_address = None;
+    });
+    bundle.run_until_quiet().await;
+    let after = in_erp(&bundle);
+    assert_eq!((&*after.phone_number, &*after.email), ("08-999", ""));
+    assert_eq!(
+        (after.address_line1, after.postal_code, after.city),
+        (before.address_line1, before.postal_code, before.city)
+    );
+}

@@ -261,10 +261,18 @@ impl ChangeEvents {
         };
         match (bound_as, customer.main_company()) {
             (Some(Resource::Customer), _) | (None, None) => Ok(Some(PartyKind::Person)),
-            (Some(Resource::Contact), None)
+            (Some(Resource::Contact), company)
                 if self.policy.erp_owns.has(FieldGroup::CompanyRelations) =>
             {
-                Ok(Some(PartyKind::Contact { company: None }))
+                let mapping = match company {
+                    Some(company) => self.mappings.get(company).await?,
+                    None => None,
+                };
+                let company = match mapping {
+                    Some(Mapping::Bound(binding)) => Some(binding.erp_id),
+                    _ => None,
+                };
+                Ok(Some(PartyKind::Contact { company }))
             }
             (Some(Resource::Contact), None) => Err(Failure::owed(
                 Reason::MissingPrerequisite,
@@ -556,6 +564,15 @@ impl ChangeEvents {
     ) -> Result<Option<Done>, Failure> {
         if !record.active {
             return Ok(Some(Done::nothing(INACTIVE)));
+        }
+        if record.party.kind == (PartyKind::Contact { company: None }) {
+            return Err(Failure::owed(
+                Reason::MissingPrerequisite,
+                format!(
+                    "the ERP does not have the contact {} any more, and none of its companies in Norce is in the ERP: relate it to one that is",
+                    change.entity
+                ),
+            ));
         }
         match self.policy.create_in_erp {
             CreateInErp::Always => Ok(None),

@@ -90,7 +90,7 @@ pub struct PollJobs {
 }
 
 /// An import cannot change the name of a login (`AccountField`, norce-api §3.2).
-const OTHER_LOGIN: &str = "the ERP has changed its e-mail address, and it still logs in with another one, because an import cannot change a login name: change it in Norce Admin, and try it again with the operator action `owed`; or dismiss this, if the login is to stay";
+const OTHER_LOGIN: &str = "its contact details were imported from the ERP, and it logs in with an e-mail address other than the one that it has now, because an import cannot change a login name: change it in Norce Admin, and try it again with the operator action `owed`; or dismiss this, if the login is to stay";
 
 /// Why a look at a job came to nothing. All of it is worth another look later.
 #[derive(Debug, Error)]

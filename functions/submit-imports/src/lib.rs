@@ -7,7 +7,7 @@
 mod configuration;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
@@ -580,10 +580,25 @@ impl SubmitImports {
         for line in lines {
             let face = line.record.as_ref().and_then(|record| faces.get(record));
             let told = told_company(face.and_then(|face| face.erp_fingerprint.as_ref()));
-            if let ToldCompany::Told { id: Some(id), .. } = told
-                && Some(id) != line.company
-            {
-                (line.company, line.former_companies) = (None, Vec::new());
+            if let ToldCompany::Told { id: Some(id), .. } = told {
+                line.company = line.company.filter(|company| *company == id);
+                line.former_companies.retain(|company| *company != id);
+            }
+        }
+        // Each of several lines of a customer names its other relations, which must not be those that another line ends.
+        let mut former: HashMap<NorceId, BTreeSet<NorceId>> = HashMap::new();
+        for line in &batch.lines {
+            let ended = line.id.map(|id| former.entry(id).or_default());
+            if let Some(ended) = ended {
+                ended.extend(&line.former_companies);
+            }
+        }
+        for line in &mut batch.lines {
+            let ended = line.id.and_then(|id| former.get(&id));
+            if let (Some(ended), true) = (ended, line.relates()) {
+                let company = line.company;
+                line.former_companies = ended.iter().copied().collect();
+                line.former_companies.retain(|it| Some(*it) != company);
             }
         }
         let has_something =

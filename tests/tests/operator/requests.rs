@@ -194,7 +194,7 @@ const DOCUMENTS: [&str; 4] = [
     "template.yaml",
 ];
 /// Where the actions are described.
-const DOCUMENTED_IN: &str = "README.md";
+const DOCUMENTED_IN: &str = "functions/operator/README.md";
 
 async fn bind(bundle: &Bundle, entity: EntityRef, code: &str, record: Uuid) {
     let record = ErpId {

@@ -1039,3 +1039,56 @@ async fn no_relation_ends_of_a_customer_that_query_does_not_show() {
     assert_eq!(bundle.norce.companies_of(customer_id), [by_hand].into());
     assert_eq!(owed(&bundle).await, []);
 }
+
+/// Lines are carried out late and in any order: what the ERP has in the end is what Norce has.
+#[tokio::test(start_paused = true)]
+async fn a_contact_that_moves_twice_before_norce_hears_of_it_is_of_its_last_organisation_alone() {
+    for back in [true, false] {
+        let bundle = Bundle::new(&relations_of_the_erp());
+        let (contact, customer, [first, by_hand]) = contact_of_two(&bundle).await;
+        for (name, number) in [
+            ("Firman Aktiebolag", "SE556012579001"),
+            ("Handeln Aktiebolag", "SE556703748501"),
+        ] {
+            in_erp(
+                &bundle,
+                &json!({"displayName": name, "type": "Company", "taxRegistrationNumber": number}),
+            );
+        }
+        bundle.pass(PassMode::Full).await;
+        let number_of = |name: &str| {
+            let contacts = bundle.erp.contacts(bundle.erp_company());
+            let mut of_name = contacts.into_iter().filter(|it| it.display_name == name);
+            of_name.next().unwrap().number
+        };
+        let last = match back {
+            true => "Bolaget Aktiebolag",
+            false => "Handeln Aktiebolag",
+        };
+        for to in ["Firman Aktiebolag", last] {
+            let moved = json!({"companyNumber": number_of(to)});
+            let company = bundle.erp_company();
+            bundle
+                .erp
+                .edit_contact(company, contact.id, &moved)
+                .unwrap();
+            bundle.start_pass(PassMode::Delta).await;
+            while bundle.pass_step().await {}
+        }
+        bundle.run_until_quiet().await;
+        let companies = bundle.norce.companies();
+        let mut of_name = companies
+            .iter()
+            .filter(|it| it.row.name.as_deref() == Some(last));
+        let last = of_name.next().unwrap().row.id;
+        assert_eq!(back, last == first);
+        assert_eq!(
+            bundle.norce.companies_of(customer),
+            [last, by_hand].into(),
+            "{back}"
+        );
+        bundle.pass(PassMode::Delta).await;
+        assert_eq!(owed(&bundle).await, []);
+        assert!(bundle.norce.contract_notes().is_empty());
+    }
+}
