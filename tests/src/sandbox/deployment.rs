@@ -99,7 +99,8 @@ pub(super) async fn build(tools: &Tools) -> Result<PathBuf, SandboxError> {
     let built_template = built.join("template.yaml");
     let mut cargo = Command::new("cargo");
     cargo.args(["lambda", "build", "--release"]);
-    for function in FUNCTIONS {
+    // `sam build` takes the console's code as well, whether the stack has a console or not.
+    for function in FUNCTIONS.into_iter().chain(["console"]) {
         cargo.args(["--package", function]);
     }
     let log = sandbox_directory().join("cargo-lambda-build.log");

@@ -125,6 +125,8 @@ pub(super) async fn build(version: &str) -> Result<PathBuf, SandboxError> {
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--locked", "--bins"])
+        // As this version's profile has it: otherwise the crates are other ones.
+        .args(["--config", "profile.dev.package.\"*\".debug=false"])
         .arg("--target-dir")
         .arg(&target)
         .current_dir(&sources);
