@@ -47,14 +47,31 @@ async fn anna(bundle: &Bundle) -> i64 {
         invoice_address: Some(address()),
         ..NewCustomer::default()
     });
+    ordered(bundle, Some(id), None).await;
+    id
+}
+
+/// A company with an e-mail address, in the ERP.
+async fn bolaget(bundle: &Bundle, company: NewCompany) -> i64 {
+    let id = bundle.norce.add_company(NewCompany {
+        name: some("Bolaget AB"),
+        email: some("info@bolaget.example"),
+        ..company
+    });
+    ordered(bundle, None, Some(id)).await;
+    id
+}
+
+/// Something is ordered, and the ERP has whoever ordered.
+async fn ordered(bundle: &Bundle, customer: Option<i64>, company: Option<i64>) {
     bundle.norce.place_order(NewOrder {
         application_id: 1,
-        customer: Some(id),
+        customer,
+        company,
         items: vec![("P1".to_owned(), 100.0)],
         ..NewOrder::default()
     });
     bundle.run_until_quiet().await;
-    id
 }
 
 fn in_erp(bundle: &Bundle) -> ErpCustomer {
@@ -227,20 +244,15 @@ async fn an_organisation_keeps_its_numbers_unless_the_erp_is_to_lose_them() {
     };
     for (options, expected) in [(Options::default(), "SE556036079301"), (lost, "")] {
         let bundle = Bundle::new(&options);
-        let id = bundle.norce.add_company(NewCompany {
-            name: some("Bolaget AB"),
-            vat_no: some("SE556036079301"),
-            email: some("info@bolaget.example"),
-            invoice_address: Some(address()),
-            ..NewCompany::default()
-        });
-        bundle.norce.place_order(NewOrder {
-            application_id: 1,
-            company: Some(id),
-            items: vec![("P1".to_owned(), 100.0)],
-            ..NewOrder::default()
-        });
-        bundle.run_until_quiet().await;
+        let id = bolaget(
+            &bundle,
+            NewCompany {
+                vat_no: some("SE556036079301"),
+                invoice_address: Some(address()),
+                ..NewCompany::default()
+            },
+        )
+        .await;
         bundle.norce.change_company(id, |it| {
             it.row.vat_no = None;
             it.row.email_address = None;
@@ -257,19 +269,14 @@ async fn an_organisation_keeps_its_numbers_unless_the_erp_is_to_lose_them() {
 async fn a_value_that_the_erp_needs_is_owed_with_advice_that_ends_it() {
     for filled_in in [true, false] {
         let mut bundle = Bundle::new(&Options::default());
-        let id = bundle.norce.add_company(NewCompany {
-            name: some("Bolaget AB"),
-            organization_no: some("556036-0793"),
-            email: some("info@bolaget.example"),
-            ..NewCompany::default()
-        });
-        bundle.norce.place_order(NewOrder {
-            application_id: 1,
-            company: Some(id),
-            items: vec![("P1".to_owned(), 100.0)],
-            ..NewOrder::default()
-        });
-        bundle.run_until_quiet().await;
+        let id = bolaget(
+            &bundle,
+            NewCompany {
+                organization_no: some("556036-0793"),
+                ..NewCompany::default()
+            },
+        )
+        .await;
         bundle
             .erp
             .refuse_where(|candidate| candidate.email.is_empty());
@@ -325,20 +332,15 @@ fn kept_when_emptied_is_a_list_of_fields_or_nothing() {
 #[tokio::test(start_paused = true)]
 async fn what_query_does_not_show_is_not_emptied() {
     let bundle = Bundle::new(&Options::default());
-    let id = bundle.norce.add_company(NewCompany {
-        name: some("Bolaget AB"),
-        organization_no: some("556036-0793"),
-        email: some("info@bolaget.example"),
-        invoice_address: Some(address()),
-        ..NewCompany::default()
-    });
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        company: Some(id),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
-    bundle.run_until_quiet().await;
+    let id = bolaget(
+        &bundle,
+        NewCompany {
+            organization_no: some("556036-0793"),
+            invoice_address: Some(address()),
+            ..NewCompany::default()
+        },
+    )
+    .await;
     let before = in_erp(&bundle);
     bundle
         .norce

@@ -62,7 +62,7 @@ pub struct ChangeEvents {
     pub mappings: Arc<dyn Mappings>,
     /// Which records of the ERP hold a natural key.
     pub key_index: Arc<dyn KeyIndex>,
-    /// What could not be brought across.
+    /// Records that cannot be synced yet.
     pub owed: Arc<dyn OwedRecords>,
     /// More of the messages that are handled here.
     pub changes: Arc<dyn Queue<ChangeMessage>>,

@@ -43,7 +43,7 @@ use crate::{
     action::{Action, Kept, Tell, What},
     failure::Halt,
     report::PlanLine,
-    walk::Timed,
+    timing::Timed,
 };
 
 /// A code that Norce has not confirmed this long after it was handed over is handed over again; `change-events` waits

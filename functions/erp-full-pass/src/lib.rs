@@ -9,6 +9,7 @@
 //! action      what was decided, as it is written down and then done
 //! report      what a plan leaves
 //! retry       what is owed, tried again by itself
+//! pending     records about which more has to be asked; `timing`: how long calls take
 //! key_index   the index of natural keys, filled from every page
 //! heartbeat   metrics of the state that no event changes
 //! ```
@@ -24,10 +25,12 @@ mod decide;
 mod failure;
 mod heartbeat;
 mod key_index;
+mod pending;
 pub mod report;
 mod retry;
 mod run;
 mod sweep;
+mod timing;
 #[cfg(test)]
 mod upgrade;
 mod walk;
@@ -107,7 +110,7 @@ pub struct ErpFullPass {
     pub mappings: Arc<dyn Mappings>,
     /// Which records of the ERP hold a natural key.
     pub key_index: Arc<dyn KeyIndex>,
-    /// What could not be brought across.
+    /// Records that cannot be synced yet.
     pub owed: Arc<dyn OwedRecords>,
     /// Runs, leases and watermarks.
     pub passes: Arc<dyn Passes>,

@@ -27,8 +27,9 @@ use crate::{
     action::Action,
     decide::Decision,
     failure::Halt,
+    pending::{Pending, ids_of},
     report::{self, PlanLine},
-    walk::{Pending, ids_of, milliseconds},
+    timing::milliseconds,
 };
 
 /// A step stops this long before the invocation's time is up (P13): a page and what follows from it fit into it when

@@ -14,8 +14,9 @@ use crate::{
     action::Action,
     decide::Decision,
     failure::Halt,
+    pending::Pending,
     run::{Part, Step},
-    walk::{Pending, Timed},
+    timing::Timed,
 };
 
 /// Norce's clock and ours may differ by this much; `change-events` counts with the same.

@@ -1,10 +1,8 @@
 //! The ERP's side: its records page by page. While one page is compared with its mappings, the next one is fetched.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    future::Future,
+    collections::{BTreeSet, HashSet},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use shared::{
@@ -26,7 +24,9 @@ use crate::{
     action::Action,
     decide::{Asking, Decision, Look, Question, Rules, Skipped},
     failure::Halt,
+    pending::Pending,
     run::{Part, STOP_BEFORE, Step},
+    timing::{Timed, milliseconds},
     told_groups,
 };
 
@@ -37,26 +37,6 @@ const PAGES_BETWEEN_NOTES: u32 = 20;
 const OWED_AT_ONCE: usize = 100;
 /// Owed records that a run remembers: about a quarter of what an item of DynamoDB holds.
 const MOST_OWED: usize = 1_500;
-
-/// Adds the time that a call takes to a sum of milliseconds.
-pub(crate) trait Timed: Future + Sized {
-    async fn timed(self, sum_ms: &mut u64) -> Self::Output {
-        let begin = Instant::now();
-        let output = self.await;
-        *sum_ms += milliseconds(begin.elapsed());
-        output
-    }
-}
-
-impl<F: Future> Timed for F {}
-
-pub(crate) fn milliseconds(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
-}
-
-/// Records about which more has to be asked, until there are enough of a kind for one look-up. They are remembered by
-/// id in the record of the run, and read again where it goes on elsewhere.
-pub(crate) type Pending = BTreeMap<EntityKind, Vec<Asking>>;
 
 impl ErpFullPass {
     /// Walks over what is left of a run over the ERP.
@@ -475,18 +455,6 @@ fn unusable_record(run: &Run, unusable: UnusableRecord) -> Decision {
             detail: format!("the ERP's record cannot be read: {detail}"),
         }),
     }
-}
-
-/// What was pending, to be found again.
-pub(crate) fn ids_of(pending: &Pending) -> Vec<ErpId> {
-    let all: HashMap<&ErpId, ()> = pending
-        .values()
-        .flatten()
-        .map(|asking| (&asking.record.id, ()))
-        .collect();
-    let mut ids: Vec<ErpId> = all.into_keys().cloned().collect();
-    ids.sort_unstable();
-    ids
 }
 
 /// A record of the kind that it has in Norce, where it is bound.

@@ -28,7 +28,7 @@ pub enum Request {
     Explain(Selector),
     /// What people did.
     Activity(ActivityRequest),
-    /// What could not be brought across.
+    /// Records that cannot be synced yet.
     Owed(OwedRequest),
     /// Entities are looked at as if an event had come.
     Replay(ReplayRequest),

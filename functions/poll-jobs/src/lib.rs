@@ -75,7 +75,7 @@ pub struct PollJobs {
     pub imports: Arc<dyn Queue<ImportRequest>>,
     /// To confirm codes.
     pub mappings: Arc<dyn Mappings>,
-    /// What could not be brought across.
+    /// Records that cannot be synced yet.
     pub owed: Arc<dyn OwedRecords>,
     /// Lines that wait for a company.
     pub passes: Arc<dyn Passes>,

@@ -59,7 +59,7 @@ pub struct SubmitImports {
     pub imports: Arc<dyn Queue<ImportRequest>>,
     /// To note a line that Norce refused.
     pub mappings: Arc<dyn Mappings>,
-    /// What could not be brought across.
+    /// Records that cannot be synced yet.
     pub owed: Arc<dyn OwedRecords>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,

@@ -278,7 +278,7 @@ pub fn with_told_company(now: Option<Fingerprint>, told: &ToldCompany) -> Option
     (!parts.is_empty()).then(|| Fingerprint::from(parts.join(",")))
 }
 
-/// A fingerprint with the id in Norce of the company that Norce is told of.
+/// Adds Norce's id of the contact's company to a fingerprint.
 pub fn with_company_id(now: Option<Fingerprint>, id: NorceId) -> Option<Fingerprint> {
     match told_company(now.as_ref()) {
         ToldCompany::Told { hash, .. } => {

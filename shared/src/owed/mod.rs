@@ -1,4 +1,4 @@
-//! Owed records: what could not be brought across yet, why, and since when. An owed record leaves the list by itself
+//! Owed records: what cannot be synced yet, why, and since when. An owed record leaves the list by itself
 //! when a later attempt succeeds.
 
 mod dynamodb;

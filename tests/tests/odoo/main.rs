@@ -549,7 +549,7 @@ async fn the_details_of_addresses_are_written_and_read(server: &Server) {
         rows.concat().join(" ")
     };
     let hand = "Hamnen 2  040-9";
-    // Another telephone makes no second address of one that was made by hand. What the shop does not know is left alone.
+    // A different telephone number does not duplicate an address that was entered by hand, and values that the shop lacks stay.
     let second = party(
         "",
         vec![

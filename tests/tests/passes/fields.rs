@@ -820,6 +820,16 @@ async fn contact_of_two(bundle: &Bundle) -> (ContactRecord, i64, [i64; 2]) {
     (contact, customer, [company, by_hand])
 }
 
+/// The contact leaves its organisation in the ERP.
+fn leaves(bundle: &Bundle, contact: &ContactRecord) {
+    let alone = json!({"companyNumber": ""});
+    let company = bundle.erp_company();
+    bundle
+        .erp
+        .edit_contact(company, contact.id, &alone)
+        .unwrap();
+}
+
 fn relations_of_the_erp() -> Options {
     Options {
         erp_owns: "code,company-relations".parse().unwrap(),
@@ -832,12 +842,7 @@ fn relations_of_the_erp() -> Options {
 async fn a_relation_that_the_erp_ends_ends_in_norce_and_the_contact_is_updated_as_before() {
     let bundle = Bundle::new(&relations_of_the_erp());
     let (contact, customer, [company, by_hand]) = contact_of_two(&bundle).await;
-    let alone = json!({"companyNumber": ""});
-    let erp_company = bundle.erp_company();
-    bundle
-        .erp
-        .edit_contact(erp_company, contact.id, &alone)
-        .unwrap();
+    leaves(&bundle, &contact);
     bundle.pass(PassMode::Delta).await;
     assert_eq!(bundle.norce.companies_of(customer), [by_hand].into());
     assert_ne!(company, by_hand);
@@ -845,7 +850,7 @@ async fn a_relation_that_the_erp_ends_ends_in_norce_and_the_contact_is_updated_a
     let title = json!({"jobTitle": "VD"});
     bundle
         .erp
-        .edit_contact(erp_company, contact.id, &title)
+        .edit_contact(bundle.erp_company(), contact.id, &title)
         .unwrap();
     let run = bundle.pass(PassMode::Delta).await;
     assert_eq!(ended(&run).fields, 0, "{run:#?}");
@@ -885,12 +890,7 @@ async fn a_contact_stays_where_an_erp_that_owns_relations_has_it() {
 async fn a_relation_whose_end_norce_refuses_is_ended_by_a_later_pass() {
     let bundle = Bundle::new(&relations_of_the_erp());
     let (contact, customer, [company, by_hand]) = contact_of_two(&bundle).await;
-    let alone = json!({"companyNumber": ""});
-    let erp_company = bundle.erp_company();
-    bundle
-        .erp
-        .edit_contact(erp_company, contact.id, &alone)
-        .unwrap();
+    leaves(&bundle, &contact);
     bundle.norce.poison(Poison {
         rows: PoisonRows::Ids([customer].into()),
         mode: PoisonMode::RowFails,
@@ -1010,12 +1010,7 @@ async fn n13_a_login_that_does_not_follow_an_e_mail_address_is_owed_with_advice_
 async fn no_relation_ends_of_a_customer_that_query_does_not_show() {
     let bundle = Bundle::new(&relations_of_the_erp());
     let (contact, customer_id, [company, by_hand]) = contact_of_two(&bundle).await;
-    let alone = json!({"companyNumber": ""});
-    let erp_company = bundle.erp_company();
-    bundle
-        .erp
-        .edit_contact(erp_company, contact.id, &alone)
-        .unwrap();
+    leaves(&bundle, &contact);
     // The pass sees the customer; it is hidden from the moment in which the line waits to be submitted.
     let run = bundle.start_pass(PassMode::Delta).await[0];
     while bundle.pass_step().await {}

@@ -1,4 +1,4 @@
-//! `owed`: what could not be brought across yet. List it, try it again, leave it as it is, or take that back.
+//! `owed`: records that cannot be synced yet. List, retry or dismiss them, or restore dismissed ones.
 
 mod groups;
 

@@ -159,7 +159,7 @@ impl Doctor {
         checks
     }
 
-    /// Whether a remote is left alone by the functions; the checks of the remotes themselves ask them all the same.
+    /// Whether the functions have paused calls to a remote. The checks of the remotes call them regardless.
     fn left_alone(&self, breakers: Vec<(String, Breaker)>) -> Finding {
         let now = self.clock.now();
         let statuses = breakers

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 /// Samples of a group: enough to see what they have in common.
 const SAMPLES: usize = 3;
-/// Groups that are told apart. A list with more has something in its words that differs from record to record; the records
-/// of further ones are one group for each reason and stage, so that the memory does not grow with the list.
+/// The number of distinct groups. Beyond it, records are grouped by reason and stage alone, so that memory does not grow with
+/// the list.
 const MAX_GROUPS: usize = 1_000;
 /// Instead of what differs from record to record.
 const ID: &str = "…";
