@@ -9,6 +9,7 @@ mod mask;
 pub mod odoo;
 mod owned;
 mod person_rule;
+mod told;
 
 use std::{fmt, time::Duration};
 
@@ -28,11 +29,11 @@ use crate::{
 
 pub use crate::domain::{ErpId, NaturalKey, Resource};
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
-pub use owned::{
+pub use person_rule::{InvalidPersonRule, PersonRule, under_rule};
+pub use told::{
     ToldCompany, changed_groups, company_hash, tell_again, tell_all_again, told_company,
     with_company_id, with_same_company, with_told_company,
 };
-pub use person_rule::{InvalidPersonRule, PersonRule, under_rule};
 
 /// What a party is in the ERP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
