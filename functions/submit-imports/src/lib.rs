@@ -5,9 +5,10 @@
 //! the poller finds the batch and settles it, by its job or by reading back what Norce has.
 
 mod configuration;
+mod relations;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
@@ -17,16 +18,15 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use shared::{
-    Consistency,
     domain::{
         Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, ImportLine,
         ImportRequest, JobMessage, Names, NorceAddresses, NorceFields, NorceId, Scope,
     },
-    erp::{Erp, ErpError, ErpRecord, ToldCompany, told_company},
+    erp::{Erp, ErpError, ErpRecord},
     http::Deadline,
     import_jobs::{BatchState, ImportBatch, ImportJobs, MOST_FULL_LINES},
-    mappings::{Mapping, Mappings, RecordFace},
-    norce::{ImportError, ImportRow, ImportShape, NorceError, NorceImports, NorceQuery, Relation},
+    mappings::{Mapping, Mappings},
+    norce::{ImportError, ImportRow, ImportShape, NorceError, NorceImports, NorceQuery},
     owed::{OwedRecords, Reason},
     queues::Queue,
     runtime::{
@@ -39,6 +39,8 @@ use shared::{
 use uuid::Uuid;
 
 pub use configuration::Configuration;
+
+use crate::relations::relations_of;
 
 /// When the poller looks first. How long a job takes is not documented (norce-api §4.5); its looks become rarer from here.
 const FIRST_POLL: Duration = Duration::from_secs(2);
@@ -166,12 +168,6 @@ fn is_complete(kind: EntityKind, values: &NorceFields) -> bool {
         (Some(Names::Company(_)), EntityKind::Company) => values.organisation_number.is_some(),
         _ => false,
     }
-}
-
-/// What is known of the relations of a line's customer.
-fn relations_of(line: &ImportLine, relations: &HashMap<NorceId, Vec<Relation>>) -> Vec<Relation> {
-    let known = line.id.and_then(|id| relations.get(&id));
-    known.cloned().unwrap_or_default()
 }
 
 const fn sets_addresses(shape: ImportShape) -> bool {
@@ -428,7 +424,7 @@ impl SubmitImports {
         deadline: Deadline,
     ) -> Result<Vec<ImportRow>, NotNow> {
         self.leave_out_forgotten(batch).await?;
-        self.leave_out_outdated_relations(batch).await?;
+        self.correct_outdated_relations(batch).await?;
         let relations = self.relations(batch, deadline).await?;
         self.refuse_untold_relations(batch, &relations).await?;
         let needs_values = shape.insert || !shape.fields.without(FieldGroups::CODE).is_empty();
@@ -512,24 +508,6 @@ impl SubmitImports {
         Ok(rows)
     }
 
-    /// The relations in Norce of the customers of which lines end one.
-    async fn relations(
-        &self,
-        batch: &ImportBatch,
-        deadline: Deadline,
-    ) -> Result<HashMap<NorceId, Vec<Relation>>, NotNow> {
-        let ends = |line: &&ImportLine| !line.former_companies.is_empty();
-        let customers = batch.lines.iter().filter(ends);
-        let customers: Vec<NorceId> = customers.filter_map(|line| line.id).collect();
-        if customers.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let relations = self.query.relations(batch.scope, &customers, deadline);
-        relations
-            .await
-            .map_err(|error| unread("the relations in Norce cannot be read", &error))
-    }
-
     /// The addresses that the entities of a batch have in Norce, where the rows set any: what a row leaves out of an address
     /// Norce empties (norce-api §3.3), and the ERP does not have all of it.
     async fn addresses(
@@ -556,76 +534,6 @@ impl SubmitImports {
         addresses
             .await
             .map_err(|error| unread("the addresses in Norce cannot be read", &error))
-    }
-
-    /// A relation that the ERP has changed again since the line was queued is not told any more: a later line tells the new one,
-    /// and may have been carried out already.
-    async fn leave_out_outdated_relations(&self, batch: &mut ImportBatch) -> Result<(), NotNow> {
-        let relates = |line: &&mut ImportLine| line.id.is_some() && line.relates();
-        let lines: Vec<&mut ImportLine> = batch.lines.iter_mut().filter(relates).collect();
-        let of_record = |line: &ImportLine| line.record.clone();
-        let records: Vec<ErpId> = lines.iter().filter_map(|line| of_record(line)).collect();
-        if records.is_empty() {
-            return Ok(());
-        }
-        let faces = self
-            .mappings
-            .records(batch.scope, &records, Consistency::Strong);
-        let faces: HashMap<ErpId, RecordFace> = records
-            .iter()
-            .cloned()
-            .zip(faces.await.map_err(NotNow::because)?)
-            .filter_map(|(record, face)| Some((record, face?)))
-            .collect();
-        for line in lines {
-            let face = line.record.as_ref().and_then(|record| faces.get(record));
-            let told = told_company(face.and_then(|face| face.erp_fingerprint.as_ref()));
-            if let ToldCompany::Told { id: Some(id), .. } = told {
-                line.company = line.company.filter(|company| *company == id);
-                line.former_companies.retain(|company| *company != id);
-            }
-        }
-        // Each of several lines of a customer names its other relations, which must not be those that another line ends.
-        let mut former: HashMap<NorceId, BTreeSet<NorceId>> = HashMap::new();
-        for line in &batch.lines {
-            let ended = line.id.map(|id| former.entry(id).or_default());
-            if let Some(ended) = ended {
-                ended.extend(&line.former_companies);
-            }
-        }
-        for line in &mut batch.lines {
-            let ended = line.id.and_then(|id| former.get(&id));
-            if let (Some(ended), true) = (ended, line.relates()) {
-                let company = line.company;
-                line.former_companies = ended.iter().copied().collect();
-                line.former_companies.retain(|it| Some(*it) != company);
-            }
-        }
-        let has_something =
-            |line: &ImportLine| line.id.is_none() || !line.fields.is_empty() || line.relates();
-        batch.lines.retain(has_something);
-        Ok(())
-    }
-
-    /// Ends no relation of a customer that Query does not show: it may have others, which an import without them would end.
-    async fn refuse_untold_relations(
-        &self,
-        batch: &mut ImportBatch,
-        relations: &HashMap<NorceId, Vec<Relation>>,
-    ) -> Result<(), NotNow> {
-        let is_told = |line: &ImportLine| {
-            line.former_companies.is_empty()
-                || line.id.is_some_and(|id| relations.contains_key(&id))
-        };
-        let (told, untold): (Vec<_>, Vec<_>) = std::mem::take(&mut batch.lines)
-            .into_iter()
-            .partition(is_told);
-        batch.lines = told;
-        for line in untold {
-            let detail = "a relation of it is to end in Norce, and Norce Query does not show the customer, whose other relations the import has to name: see whether it is there in Norce Admin; the next pass tries it again";
-            self.refuse(batch, &line, detail).await?;
-        }
-        Ok(())
     }
 
     /// A customer that was forgotten since the line was queued is not sent anywhere any more (P12).
