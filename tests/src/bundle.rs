@@ -634,6 +634,7 @@ impl Bundle {
                 import_jobs: cut_jobs.clone(),
                 passes: cut_passes.clone(),
                 to_passes,
+                reports: cut_reports.clone(),
                 queues,
                 breakers: breakers.clone(),
                 shops: shops.clone(),

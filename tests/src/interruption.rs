@@ -34,7 +34,7 @@ use shared::{
     norce::JobId,
     orders::{OrderRef, Orders, OrdersError, Parties, Received, StoredOrder},
     owed::{Dismissal, NewOwed, Owed, OwedError, OwedPage, OwedRecords, Stage, Subject},
-    passes::{Lease, LeaseKey, Passes, PassesError, Run},
+    passes::{Lease, LeaseKey, OwedSample, Passes, PassesError, Run, RunFilter},
     queues::{Inbox, Message, Queue, QueueDepth, QueueError},
     reports::{Reports, ReportsError},
 };
@@ -576,6 +576,9 @@ interruptible! { Passes as "passes" {
     async fn release(&self, key: LeaseKey, invocation: Uuid, keep_until: Option<DateTime<Utc>>) -> Result<(), PassesError>;
     async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError>;
     async fn last_runs(&self) -> Result<Vec<Run>, PassesError>;
+    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, PassesError>;
+    async fn note_owed(&self, sample: &OwedSample) -> Result<(), PassesError>;
+    async fn owed_samples(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<OwedSample>, PassesError>;
     async fn save(&self, run: &Run) -> Result<bool, PassesError>;
     async fn watermark(&self, key: LeaseKey, kind: EntityKind) -> Result<Option<DateTime<Utc>>, PassesError>;
     async fn advance(&self, key: LeaseKey, kind: EntityKind, to: DateTime<Utc>) -> Result<(), PassesError>;

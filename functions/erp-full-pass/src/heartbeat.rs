@@ -5,7 +5,7 @@ use shared::{
     breakers::BreakersError,
     domain::EntityKind,
     owed::OwedCounts,
-    passes::{LeaseKey, PassesError},
+    passes::{LeaseKey, OwedSample, PassesError},
     runtime::metrics::Metric,
 };
 use thiserror::Error;
@@ -24,7 +24,7 @@ pub enum HeartbeatError {
 }
 
 impl ErpFullPass {
-    /// Measures the owed records, the age of the watermarks, and the breakers.
+    /// Measures the owed records, the age of the watermarks, and the breakers; and notes how much is owed, for charts.
     ///
     /// # Errors
     /// `HeartbeatError`. The owed records are measured all the same.
@@ -58,6 +58,13 @@ impl ErpFullPass {
         let open = u64::try_from(unavailable.len()).unwrap_or(u64::MAX);
         metrics.record(Metric::OpenBreakers, "", open);
         metrics.time(Metric::BreakerOpenSeconds, "", longest.unwrap_or_default());
+        let sample = OwedSample {
+            at: now,
+            owed: owed.total(),
+            dismissed: owed.dismissed,
+            oldest_seconds: owed.oldest_seconds,
+        };
+        self.passes.note_owed(&sample).await?;
         Ok(())
     }
 }

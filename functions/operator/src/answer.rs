@@ -43,6 +43,12 @@ answers! {
     Owed(crate::actions::owed::OwedAnswer),
     /// `replay`.
     Replay(crate::actions::replay::Replayed),
+    /// `runs`.
+    Runs(crate::actions::runs::RunsAnswer),
+    /// `history`.
+    History(crate::actions::history::HistoryAnswer),
+    /// `plan` with `show`.
+    Plan(crate::actions::plan::PlanShown),
     /// `plan` and `pass`.
     Pass(crate::actions::pass::PassStarted),
     /// `dead-letters`.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared::{
     activity::{By, Entry, Outcome},
-    domain::{ApplicationId, Clock, Code, EntityKind, EntityRef, NorceId, redact},
+    domain::{ApplicationId, Clock, Code, EntityKind, EntityRef, NorceId, PassMode, redact},
 };
 use uuid::Uuid;
 
@@ -104,13 +104,23 @@ impl Act {
             | Request::Doctor(_)
             | Request::Status {}
             | Request::Activity(_)
+            | Request::Runs(_)
+            | Request::History(_)
             | Request::Explain(_)
             | Request::Jobs(_)
             | Request::ExportMappings(_) => None,
             Request::Owed(request) => Self::of_owed(request),
             Request::Replay(request) => Self::of_replay(request),
-            Request::Plan(asked) => Some(Self::of_pass("plan", asked)),
-            Request::Pass(asked) => Some(Self::of_pass("pass", asked)),
+            Request::Plan(request) => (request.show.is_none())
+                .then(|| Self::of_pass("plan", request.mode, request.kind, request.application)),
+            Request::Pass(asked) => {
+                let PassAsked {
+                    mode,
+                    kind,
+                    application,
+                } = *asked;
+                Some(Self::of_pass("pass", Some(mode), kind, application))
+            }
             Request::DeadLetters(DeadLettersRequest { r#do, queue, .. }) => {
                 (*r#do == DeadLettersAction::Redrive).then(|| Self {
                     did: "redrive",
@@ -179,13 +189,18 @@ impl Act {
         })
     }
 
-    fn of_pass(did: &'static str, asked: &PassAsked) -> Self {
+    fn of_pass(
+        did: &'static str,
+        mode: Option<PassMode>,
+        kind: Option<EntityKind>,
+        application: Option<ApplicationId>,
+    ) -> Self {
         Self {
             did,
             asked: words([
-                ("mode", Some(json!(asked.mode))),
-                ("kind", asked.kind.map(|kind| json!(kind))),
-                ("application", asked.application.map(|it| json!(it))),
+                ("mode", mode.map(|mode| json!(mode))),
+                ("kind", kind.map(|kind| json!(kind))),
+                ("application", application.map(|it| json!(it))),
             ]),
             ..Self::default()
         }

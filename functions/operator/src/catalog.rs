@@ -21,6 +21,7 @@ use crate::{
         import_mappings::ImportPlace,
         owed::{OwedAction, Place as OwedPlace},
         replay::time_of,
+        runs::Place as RunPlace,
     },
     doctor::Part,
     error::Refusal,
@@ -306,10 +307,41 @@ pub(crate) const ACTIONS: &[Action] = &[
         ]],
     },
     Action {
+        name: "runs",
+        does: "the passes of a month, the newest first",
+        example: r#"{"action":"runs","mode":"delta"}"#,
+        fields: &[&[
+            Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#),
+            APPLICATION,
+            LIMIT,
+            Field::new::<RunPlace>(
+                "cursor",
+                "where an earlier answer stopped: its `cursor`",
+                r#"{"started":"2026-11-24T00:00:00Z","run":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#,
+            ),
+        ]],
+    },
+    Action {
+        name: "history",
+        does: "how much was owed, every quarter of an hour",
+        example: r#"{"action":"history","hours":24}"#,
+        fields: &[&[Field::new::<u32>("hours", A_COUNT, "168")]],
+    },
+    Action {
         name: "plan",
-        does: "what a pass would do, as a report",
+        does: "what a pass would do, as a report; with `show`, the summary and the first lines of one",
         example: r#"{"action":"plan","mode":"full"}"#,
-        fields: &[PASS],
+        fields: &[&[
+            Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#),
+            KIND,
+            APPLICATION,
+            Field::new::<Uuid>(
+                "show",
+                "the id of a plan that was made: its `run`, a text",
+                r#""3cefbd4a-8d46-43a1-bc90-68f3b420c056""#,
+            ),
+            LIMIT,
+        ]],
     },
     Action {
         name: "pass",

@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use shared::{activity::Activity, domain::Clock, http::Deadline};
 
-use crate::actions::{activity::activity, help::help, owed::OwedAction};
+use crate::actions::{activity::activity, help::help, owed::OwedAction, plan::PlanRequest};
 pub use crate::{
     answer::Answer,
     call::Call,
@@ -116,7 +116,15 @@ impl Operator {
                 answer.await?.into()
             }
             Request::Replay(request) => ports()?.replay(&request, deadline).await?.into(),
-            Request::Plan(asked) => stack()?.start(&asked, true).await?.into(),
+            Request::Runs(request) => stack()?.runs(&request).await?.into(),
+            Request::History(request) => stack()?.history(&request).await?.into(),
+            Request::Plan(PlanRequest {
+                mode: None,
+                show: Some(plan),
+                limit,
+                ..
+            }) => stack()?.show_plan(plan, limit).await?.into(),
+            Request::Plan(request) => stack()?.start(&request.asked()?, true).await?.into(),
             Request::Pass(asked) => stack()?.start(&asked, false).await?.into(),
             Request::DeadLetters(request) => {
                 stack()?.dead_letters(&request, deadline).await?.into()

@@ -26,6 +26,8 @@ pub struct StackPorts {
     pub passes: Arc<dyn Passes>,
     /// Starts passes.
     pub to_passes: Arc<dyn Queue<PassMessage>>,
+    /// Where plans leave their reports.
+    pub reports: Arc<dyn Reports>,
     /// Every queue.
     pub queues: Vec<WorkQueue>,
     /// The remotes to which calls are paused.

@@ -80,6 +80,8 @@ impl Needs {
             | Request::Status {}
             | Request::Activity(_)
             | Request::DeadLetters(_)
+            | Request::Runs(_)
+            | Request::History(_)
             | Request::Plan(_)
             | Request::Pass(_) => Self::Stack,
             Request::Owed(request) => match request.r#do {
@@ -456,6 +458,7 @@ fn stack(
         import_jobs_table: Some(import_jobs_table),
         passes_table: Some(passes_table),
         breakers_table: Some(breakers_table),
+        reports_bucket: Some(reports_bucket),
         passes: Some(passes),
         ..
     } = configuration
@@ -470,6 +473,7 @@ fn stack(
         import_jobs: Arc::new(DynamoDbImportJobs::new(aws, import_jobs_table)),
         passes: Arc::new(DynamoDbPasses::new(aws, passes_table)),
         to_passes: Arc::new(SqsQueue::new(aws, &passes.queue_url)),
+        reports: Arc::new(S3Reports::new(aws, reports_bucket)),
         queues: queues(configuration, foundation),
         breakers: Arc::new(DynamoDbBreakers::new(aws, breakers_table)),
         shops: shops.clone(),

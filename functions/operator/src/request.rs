@@ -5,8 +5,9 @@ use shared::domain::without_values;
 use crate::{
     actions::{
         activity::ActivityRequest, binding::BindingRequest, dead_letters::DeadLettersRequest,
-        export_mappings::ExportRequest, forget::ForgetRequest, import_mappings::ImportRequest,
-        jobs::JobsRequest, owed::OwedRequest, pass::PassAsked, replay::ReplayRequest,
+        export_mappings::ExportRequest, forget::ForgetRequest, history::HistoryRequest,
+        import_mappings::ImportRequest, jobs::JobsRequest, owed::OwedRequest, pass::PassAsked,
+        plan::PlanRequest, replay::ReplayRequest, runs::RunsRequest,
     },
     catalog::{self, ACTION},
     doctor::DoctorRequest,
@@ -32,8 +33,12 @@ pub enum Request {
     Owed(OwedRequest),
     /// Entities are looked at as if an event had come.
     Replay(ReplayRequest),
-    /// The plan of a pass.
-    Plan(PassAsked),
+    /// The runs of the passes.
+    Runs(RunsRequest),
+    /// How much was owed.
+    History(HistoryRequest),
+    /// The plan of a pass: made, or shown.
+    Plan(PlanRequest),
     /// A pass.
     Pass(PassAsked),
     /// What was given up.

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 use shared::{
-    domain::{ApplicationId, Code, EmailKey, EntityKind, EntityRef, NorceId, Personal, Scope},
+    domain::{
+        ApplicationId, Code, EmailKey, EntityKind, EntityRef, NorceId, Personal, Scope, Shops,
+    },
     http::Deadline,
     norce::Asked,
 };
@@ -97,15 +99,9 @@ impl Ports {
         application: Option<ApplicationId>,
     ) -> Result<Vec<Scope>, Refusal> {
         let shops = &self.change_events.shops;
-        let Some(application) = application else {
-            return Ok(shops.scopes());
-        };
-        match shops.scope(Some(application)) {
-            Some(scope) => Ok(vec![scope]),
-            None => Err(Refusal::request(format!(
-                "application {application} is not in NORCE_APPLICATIONS: there are the {}",
-                scopes(&shops.scopes())
-            ))),
+        match application {
+            None => Ok(shops.scopes()),
+            Some(application) => Ok(vec![scope_of(shops, application)?]),
         }
     }
 
@@ -219,6 +215,16 @@ fn nobody_with_code(kind: EntityKind, registers: &[Scope]) -> String {
         scopes(registers),
         other_kind(kind, "code", "\"<code>\"")
     )
+}
+
+/// The scope of an application.
+pub(crate) fn scope_of(shops: &Shops, application: ApplicationId) -> Result<Scope, Refusal> {
+    shops.scope(Some(application)).ok_or_else(|| {
+        Refusal::request(format!(
+            "application {application} is not in NORCE_APPLICATIONS: there are the {}",
+            scopes(&shops.scopes())
+        ))
+    })
 }
 
 /// Scopes in words: `scope client`, `scopes app-1, app-2`.

@@ -5,6 +5,7 @@
 //! | `run#<id>` | a [`Run`] as JSON, and its `version` |
 //! | `lease#erp#client` | who walks over a register: `run`, `invocation`, `until` |
 //! | `watermark#erp#client#customer` | `at` |
+//! | `owed-sample#1988800` | an [`OwedSample`], by its quarter of an hour since 1970 |
 //! | `waiting#client#customer#5d11…#7` | lines that wait until Norce has that company, each an attribute of one of 16 items |
 //!
 //! Earlier versions kept the lines in a single item without the last part of the key, and without an expiry: those are
@@ -16,8 +17,12 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{LastRuns, Lease, LeaseKey, Passes, PassesError, Run, waiting_key};
+use super::{
+    LastRuns, Lease, LeaseKey, NewestRuns, OwedSample, Passes, PassesError, Run, RunFilter,
+    quarter, waiting_key,
+};
 use crate::{
+    Consistency,
     domain::{EntityKind, ErpId, ImportLine, Scope},
     dynamodb::{Expression, Item, Table, Write, Written, from_item, number, text, to_item},
 };
@@ -45,6 +50,20 @@ struct StoredRun {
     run: String,
     version: u64,
     expires_at: i64,
+}
+
+/// How long samples are kept: a month, with some days to spare.
+const SAMPLES_KEPT: TimeDelta = TimeDelta::days(35);
+
+#[derive(Serialize, Deserialize)]
+struct StoredSample {
+    #[serde(flatten)]
+    sample: OwedSample,
+    expires_at: i64,
+}
+
+fn sample_key(quarter: i64) -> String {
+    format!("owed-sample#{quarter}")
 }
 
 impl DynamoDbPasses {
@@ -159,6 +178,44 @@ impl Passes for DynamoDbPasses {
         });
         read.await.map_err(PassesError)?;
         Ok(last.into_newest_first())
+    }
+
+    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, PassesError> {
+        let mut newest = NewestRuns::new(filter, limit);
+        let read = self.table.for_each("run#", |item| {
+            newest.add(read_run(item).map_err(|error| error.0)?);
+            Ok(())
+        });
+        read.await.map_err(PassesError)?;
+        Ok(newest.runs.into_vec())
+    }
+
+    async fn note_owed(&self, sample: &OwedSample) -> Result<(), PassesError> {
+        let stored = StoredSample {
+            sample: sample.clone(),
+            expires_at: (sample.at + SAMPLES_KEPT).timestamp(),
+        };
+        let item = to_item(&stored).map_err(PassesError)?;
+        let put = Write::put(sample_key(quarter(sample.at)), item);
+        self.table.write([put]).await.map_err(PassesError)?;
+        Ok(())
+    }
+
+    async fn owed_samples(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<OwedSample>, PassesError> {
+        let keys = (quarter(from)..=quarter(to)).map(sample_key).collect();
+        // A chart that lacks its last point for a second does no harm.
+        let items = self.table.get_many(keys, Consistency::Eventual).await;
+        let mut samples = Vec::new();
+        for item in items.map_err(PassesError)?.into_iter().flatten() {
+            let stored: StoredSample = from_item(item, "a sample").map_err(PassesError)?;
+            samples.push(stored.sample);
+        }
+        samples.retain(|sample| sample.at >= from && sample.at <= to);
+        Ok(samples)
     }
 
     async fn save(&self, run: &Run) -> Result<bool, PassesError> {

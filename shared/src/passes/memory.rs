@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{LastRuns, Lease, LeaseKey, Passes, PassesError, Run, waiting_key};
+use super::{
+    LastRuns, Lease, LeaseKey, NewestRuns, OwedSample, Passes, PassesError, Run, RunFilter,
+    quarter, waiting_key,
+};
 use crate::domain::{EntityKind, ErpId, ImportLine, Scope};
 
 /// Passes in memory, for everything that runs in one process.
@@ -19,6 +22,7 @@ struct State {
     runs: HashMap<Uuid, Run>,
     leases: HashMap<LeaseKey, Lease>,
     watermarks: HashMap<(LeaseKey, EntityKind), DateTime<Utc>>,
+    samples: BTreeMap<i64, OwedSample>,
     waiting: HashMap<(Scope, ErpId), BTreeMap<String, ImportLine>>,
 }
 
@@ -82,6 +86,31 @@ impl Passes for MemoryPasses {
             last.add(run.clone());
         }
         Ok(last.into_newest_first())
+    }
+
+    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, PassesError> {
+        let mut newest = NewestRuns::new(filter, limit);
+        for run in self.state().runs.values() {
+            newest.add(run.clone());
+        }
+        Ok(newest.runs.into_vec())
+    }
+
+    async fn note_owed(&self, sample: &OwedSample) -> Result<(), PassesError> {
+        let samples = &mut self.state().samples;
+        samples.insert(quarter(sample.at), sample.clone());
+        Ok(())
+    }
+
+    async fn owed_samples(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<OwedSample>, PassesError> {
+        let state = self.state();
+        let samples = state.samples.values();
+        let samples = samples.filter(|sample| sample.at >= from && sample.at <= to);
+        Ok(samples.cloned().collect())
     }
 
     async fn save(&self, run: &Run) -> Result<bool, PassesError> {

@@ -4,7 +4,10 @@
 mod dynamodb;
 mod memory;
 
-use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -15,7 +18,10 @@ use uuid::Uuid;
 pub use dynamodb::DynamoDbPasses;
 pub use memory::MemoryPasses;
 
-use crate::domain::{EntityKind, ErpId, ImportLine, PassMode, Scope};
+use crate::{
+    domain::{EntityKind, ErpId, ImportLine, PassMode, Scope},
+    owed::Earliest,
+};
 
 /// One pass over one register: what is left of it for people to see, and where it goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +170,72 @@ impl LastRuns {
     }
 }
 
+/// Which runs are listed. Everything that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// They began at this time or later.
+    pub since: DateTime<Utc>,
+    /// They come after this one in the list, which begins with the newest.
+    pub after: Option<(DateTime<Utc>, Uuid)>,
+    /// Of one mode.
+    pub mode: Option<PassMode>,
+    /// Over one scope.
+    pub scope: Option<Scope>,
+}
+
+impl RunFilter {
+    fn fits(&self, run: &Run) -> bool {
+        run.started >= self.since
+            && self.after.is_none_or(|after| (run.started, run.id) < after)
+            && self.mode.is_none_or(|mode| mode == run.mode)
+            && self.scope.is_none_or(|scope| scope == run.scope)
+    }
+}
+
+/// The newest of any number of runs, without where they go on, which may be long.
+struct NewestRuns<'a> {
+    filter: &'a RunFilter,
+    runs: Earliest<Run, Reverse<(DateTime<Utc>, Uuid)>>,
+}
+
+impl<'a> NewestRuns<'a> {
+    fn new(filter: &'a RunFilter, limit: usize) -> Self {
+        Self {
+            filter,
+            runs: Earliest::new(limit),
+        }
+    }
+
+    fn add(&mut self, run: Run) {
+        if self.filter.fits(&run) {
+            let place = Reverse((run.started, run.id));
+            self.runs.push(place, Run { work: None, ..run });
+        }
+    }
+}
+
+/// How much was owed in a quarter of an hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwedSample {
+    /// When it was counted.
+    pub at: DateTime<Utc>,
+    /// How many records were owed and not dismissed.
+    pub owed: u64,
+    /// How many a person had dismissed.
+    pub dismissed: u64,
+    /// How long the oldest one had been owed, in seconds.
+    pub oldest_seconds: u64,
+}
+
+/// The distance of samples: that of `OwedSchedule` by default. More often, the last one of a quarter stays.
+pub const SAMPLE_SECONDS: i64 = 15 * 60;
+
+/// Which quarter of an hour a time is in, counted from 1970.
+fn quarter(at: DateTime<Utc>) -> i64 {
+    at.timestamp().div_euclid(SAMPLE_SECONDS)
+}
+
 /// The store failed. It is always worth trying again.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the passes cannot be reached: {0}")]
@@ -195,6 +267,19 @@ pub trait Passes: Send + Sync {
 
     /// The latest run of each mode over each scope, the newest first. Reads the whole store: for people.
     async fn last_runs(&self) -> Result<Vec<Run>, PassesError>;
+
+    /// The newest runs that fit, no more than a limit, without where they go on. Reads the whole store: for people.
+    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, PassesError>;
+
+    /// Notes how much is owed, in the place of an earlier sample of the same quarter of an hour. It is kept for 35 days.
+    async fn note_owed(&self, sample: &OwedSample) -> Result<(), PassesError>;
+
+    /// The samples between two times, the oldest first. The latest one may be missing.
+    async fn owed_samples(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<OwedSample>, PassesError>;
 
     /// Stores a run whose `version` is one above the stored one (1 for a new run). `false`: it is not, and nothing was
     /// stored.

@@ -12,6 +12,7 @@ mod doctor_parts;
 mod owed;
 mod process;
 mod requests;
+mod runs;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

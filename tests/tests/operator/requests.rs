@@ -187,10 +187,11 @@ async fn the_documents_describe_every_action_and_ask_only_what_is_taken() {
 }
 
 /// Where requests stand that people copy.
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 5] = [
     "README.md",
     "functions/README.md",
     "functions/change-events/README.md",
+    "functions/operator/README.md",
     "template.yaml",
 ];
 /// Where the actions are described.

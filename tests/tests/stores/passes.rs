@@ -4,7 +4,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt as _, stream};
 use shared::{
     domain::{EntityKind, ErpId, FieldGroups, ImportLine, PassMode, Resource, Scope},
-    passes::{Cost, Counts, DynamoDbPasses, Lease, LeaseKey, MemoryPasses, Passes, Run},
+    passes::{
+        Cost, Counts, DynamoDbPasses, Lease, LeaseKey, MemoryPasses, OwedSample, Passes, Run,
+        RunFilter,
+    },
 };
 use uuid::Uuid;
 
@@ -28,6 +31,8 @@ suite! {
     a_lease_ends_by_itself,
     a_run_is_saved_on_top_of_the_save_before_only,
     the_last_run_of_each_mode_and_scope_is_found,
+    the_newest_runs_are_listed_without_where_they_go_on,
+    a_sample_stands_for_its_quarter_of_an_hour,
     p7_a_watermark_never_moves_back,
     lines_wait_for_their_company_until_they_are_told_to_go,
     a_company_may_have_thousands_of_contacts_that_wait,
@@ -192,6 +197,74 @@ async fn the_last_run_of_each_mode_and_scope_is_found(store: Store) {
     expected.sort_unstable_by_key(|(last, _)| std::cmp::Reverse(*last));
     let expected: Vec<Uuid> = expected.into_iter().map(|(_, id)| id).collect();
     assert_eq!(ids, expected);
+}
+
+async fn the_newest_runs_are_listed_without_where_they_go_on(store: Store) {
+    let mut saved = Vec::new();
+    for number in 1..=9_u8 {
+        let run = Run {
+            // Several of the same time, so that the time alone is no place.
+            started: minute(i64::from(number / 3)),
+            mode: [PassMode::Delta, PassMode::Sweep][usize::from(number % 2)],
+            work: Some("a place".to_owned()),
+            version: 1,
+            ..run(number.into())
+        };
+        assert!(store.save(&run).await.unwrap());
+        saved.push(Run { work: None, ..run });
+    }
+    saved.sort_by_key(|run| std::cmp::Reverse((run.started, run.id)));
+    let all = RunFilter::default();
+    assert_eq!(store.runs(&all, 100).await.unwrap(), saved);
+    assert_eq!(store.runs(&all, 4).await.unwrap(), saved[..4]);
+    let rest = RunFilter {
+        after: Some((saved[3].started, saved[3].id)),
+        ..all.clone()
+    };
+    assert_eq!(store.runs(&rest, 100).await.unwrap(), saved[4..]);
+    for filter in [
+        RunFilter {
+            mode: Some(PassMode::Sweep),
+            ..all.clone()
+        },
+        RunFilter {
+            since: minute(2),
+            ..all.clone()
+        },
+        RunFilter {
+            scope: Some(Scope::Application(application(7))),
+            ..all
+        },
+    ] {
+        let expected = saved.iter().filter(|run| {
+            run.started >= filter.since
+                && filter.mode.is_none_or(|mode| mode == run.mode)
+                && filter.scope.is_none_or(|scope| scope == run.scope)
+        });
+        let expected: Vec<Run> = expected.cloned().collect();
+        assert_eq!(store.runs(&filter, 100).await.unwrap(), expected);
+    }
+}
+
+async fn a_sample_stands_for_its_quarter_of_an_hour(store: Store) {
+    let sample = |minutes, owed| OwedSample {
+        at: minute(minutes),
+        owed,
+        dismissed: 1,
+        oldest_seconds: 7,
+    };
+    // An arbitrary moment is in the middle of a quarter; two quarters of 15 minutes are two samples.
+    for (minutes, owed) in [(0, 1), (15, 2), (30, 3), (30, 4), (600, 5)] {
+        store.note_owed(&sample(minutes, owed)).await.unwrap();
+    }
+    let samples = async |from, to| store.owed_samples(minute(from), minute(to)).await.unwrap();
+    let expected = [sample(0, 1), sample(15, 2), sample(30, 4), sample(600, 5)];
+    assert_eq!(samples(0, 600).await, expected);
+    assert_eq!(samples(1, 599).await, expected[1..3]);
+    assert_eq!(samples(601, 900).await, []);
+    // Runs are not mistaken for samples, nor samples for runs.
+    assert_eq!(store.runs(&RunFilter::default(), 10).await.unwrap(), []);
+    assert_eq!(store.last_runs().await.unwrap(), []);
 }
 
 async fn p7_a_watermark_never_moves_back(store: Store) {

@@ -1,0 +1,92 @@
+//! `runs`: the passes of a month.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use shared::{
+    domain::{ApplicationId, PassMode},
+    passes::RunFilter,
+};
+use uuid::Uuid;
+
+use super::status::LastRun;
+use crate::{error::Refusal, ports::StackPorts, selector::scope_of};
+
+/// How far back runs are listed.
+const LISTED_BACK: TimeDelta = TimeDelta::days(30);
+/// As many are listed unless more are asked for: about what a terminal shows.
+const LISTED: usize = 50;
+/// As many are listed at most: an answer of Lambda has at most 6 MB, and a run takes about half a kilobyte.
+const MAX_LISTED: usize = 1_000;
+
+/// What is asked for. Every filter that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RunsRequest {
+    /// One mode.
+    pub mode: Option<PassMode>,
+    /// The scope of one application.
+    pub application: Option<ApplicationId>,
+    /// How many are listed.
+    pub limit: Option<usize>,
+    /// Where an earlier answer stopped.
+    pub cursor: Option<Place>,
+}
+
+/// A place in the list: the last run that was listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// Its id.
+    pub run: Uuid,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunsAnswer {
+    /// In words.
+    pub summary: String,
+    /// The runs, the newest first.
+    pub runs: Vec<LastRun>,
+    /// What to ask for next as `cursor`; nothing: these are all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Place>,
+}
+
+impl StackPorts {
+    pub(crate) async fn runs(&self, request: &RunsRequest) -> Result<RunsAnswer, Refusal> {
+        let limit = request.limit.unwrap_or(LISTED).clamp(1, MAX_LISTED);
+        let scope = request.application.map(|id| scope_of(&self.shops, id));
+        let filter = RunFilter {
+            since: self.clock.now() - LISTED_BACK,
+            after: request.cursor.map(|place| (place.started, place.run)),
+            mode: request.mode,
+            scope: scope.transpose()?,
+        };
+        // One more than is listed says whether there are more.
+        let mut runs = self.passes.runs(&filter, limit + 1).await?;
+        let is_all = runs.len() <= limit;
+        runs.truncate(limit);
+        let failed = runs.iter().filter_map(|run| run.ended.as_ref());
+        let failed = failed.filter(|ended| ended.failed.is_some()).count();
+        let rest = match is_all {
+            true => "",
+            false => " There are more: ask again with `cursor` as it is here.",
+        };
+        let last = runs.last().filter(|_| !is_all);
+        Ok(RunsAnswer {
+            summary: format!(
+                "{} runs of the last {} days, {failed} of them failed.{rest}",
+                runs.len(),
+                LISTED_BACK.num_days()
+            ),
+            cursor: last.map(|run| Place {
+                started: run.started,
+                run: run.id,
+            }),
+            runs: runs.iter().map(LastRun::from).collect(),
+        })
+    }
+}
