@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::domain::{PassMode, Registers};
+use shared::domain::{Clock, PassMode, Registers};
 use tests::bundle::{Bundle, Options};
 use uuid::Uuid;
 
@@ -133,6 +133,9 @@ async fn how_much_is_owed_is_kept_for_every_quarter_of_an_hour() {
         let counts = bundle.retry_owed().await.counts;
         bundle.full_pass.heartbeat(&counts).await.unwrap();
     };
+    // A quarter begins, so that two moments of it are in the same one.
+    let into = u64::try_from(bundle.clock.now().timestamp()).unwrap() % 900;
+    tokio::time::sleep(Duration::from_secs(901 - into)).await;
     heartbeat().await;
     tokio::time::sleep(Duration::from_secs(900)).await;
     somebody_owed(&bundle, 1).await;
@@ -142,6 +145,7 @@ async fn how_much_is_owed_is_kept_for_every_quarter_of_an_hour() {
         .ask(json!({"action": "owed", "do": "dismiss", "kind": "customer", "because": "x"}))
         .await
         .unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
     heartbeat().await;
     tokio::time::sleep(Duration::from_secs(900)).await;
     heartbeat().await;
