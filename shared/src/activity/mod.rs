@@ -31,7 +31,7 @@ pub struct By {
 
 impl By {
     /// Somebody who invoked the function with credentials of AWS. Lambda does not say who that was; CloudTrail does, by the
-    /// request id.
+    /// request id, where a trail logs data events (aws §1).
     pub fn aws() -> Self {
         Self {
             user: "aws".to_owned(),

@@ -160,7 +160,7 @@ impl Secrets {
         })
     }
 
-    /// Which version of a secret is the current one: another one after every change. `None`: Secrets Manager does not say.
+    /// Which version of a secret is the current one: another one after every change (aws §1). `None`: Secrets Manager does not say.
     ///
     /// # Errors
     /// When it cannot be read.

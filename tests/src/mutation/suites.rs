@@ -96,6 +96,7 @@ const REACH: &[(&str, &[&str])] = &[
         &["promises", "receiving", "binaries", "hops"],
     ),
     ("shared/src/dynamodb.rs", &["stores", "upgrade"]),
+    ("shared/src/activity/", &["stores", "operator"]),
     ("shared/src/breakers/dynamodb.rs", &["stores", "upgrade"]),
     ("shared/src/import_jobs/dynamodb.rs", &["stores", "upgrade"]),
     (

@@ -12,6 +12,7 @@ mod batch;
 mod changes;
 mod guard;
 mod jobs;
+mod lists;
 mod operator;
 mod passes;
 mod renewed;
