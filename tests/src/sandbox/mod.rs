@@ -262,6 +262,16 @@ impl SandboxLock {
 }
 
 async fn session(options: &Options) -> Result<Up, SandboxError> {
+    // First, because it says at once what is missing on this machine.
+    let shop = {
+        let posts_at_once = if options.watch {
+            watch::POSTS_AT_ONCE
+        } else {
+            Semaphore::MAX_PERMITS
+        };
+        let opening = Shop::open(options.erp, posts_at_once);
+        progress::step(options.erp.opening(), opening).await?
+    };
     let tools = async {
         let tools = tokio::try_join!(
             Tools::ministack(progress::detail),
@@ -292,15 +302,6 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         None => template.clone(),
     };
 
-    let shop = {
-        let posts_at_once = if options.watch {
-            watch::POSTS_AT_ONCE
-        } else {
-            Semaphore::MAX_PERMITS
-        };
-        let opening = Shop::open(options.erp, posts_at_once);
-        progress::step(options.erp.opening(), opening).await?
-    };
     // `cargo lambda watch` has nothing that runs the console.
     let support = if options.watch {
         None
