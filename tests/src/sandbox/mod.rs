@@ -18,6 +18,7 @@
 //! register     a large register, and a full pass over it
 //! logs         what the functions write to their logs, at any level
 //! outcome      what came of it: the table, and the verdict
+//! page         the same as a page to look at
 //! upgrade      a stack of an earlier version, updated at noon
 //! quiet        waiting until nothing is under way
 //! watch        `cargo lambda watch` in place of the deployed functions
@@ -33,6 +34,7 @@ mod night;
 mod operator;
 mod orders;
 mod outcome;
+mod page;
 mod passes;
 mod progress;
 mod quiet;
@@ -396,6 +398,8 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
     let is_good = match outcome {
         Ok(outcome) => {
             outcome.print();
+            let page = outcome.page().save()?;
+            progress::line(format_args!("\nThe day as a page: {}", shown(&page)));
             outcome.is_good()
         }
         Err(error) if options.keeps() => {
@@ -477,19 +481,19 @@ async fn save_logs(sam: &Tools, aws: &LocalAws) {
     }
 }
 
+/// A path as it is typed in the workspace.
+fn shown(path: &Path) -> String {
+    let workspace = deployment::workspace();
+    let path = path.strip_prefix(&workspace).unwrap_or(path);
+    path.display().to_string()
+}
+
 fn describe(
     shop: &Shop,
     aws: &LocalAws,
     deployment: &Deployment,
     watch: Option<&Watch>,
 ) -> Result<(), SandboxError> {
-    let workspace = deployment::workspace();
-    let shown = |path: &Path| {
-        path.strip_prefix(&workspace)
-            .unwrap_or(path)
-            .display()
-            .to_string()
-    };
     let environment = shown(&environment_file());
     let logs = shown(&sandbox_directory());
     let bin = shown(&sandbox_directory().join("sam").join("bin"));

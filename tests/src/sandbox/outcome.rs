@@ -18,6 +18,7 @@ use super::{
     deployment::Deployment,
     erp::{Details, Duplicate, Record, Register, Role, Write},
     operator::{Conversation, InTheWay},
+    page::{self, Pair},
     passes::Passes,
     progress,
     quiet::Queues,
@@ -111,6 +112,8 @@ pub(super) struct Outcome {
     passes: Vec<String>,
     asked: Vec<String>,
     faults: Vec<String>,
+    times: Vec<(String, Duration)>,
+    pairs: Vec<Pair>,
 }
 
 #[derive(Debug, Default)]
@@ -229,11 +232,26 @@ impl Outcome {
         Ok(Self {
             table,
             notes,
+            times: sides.times_to_confirmed(),
+            pairs: sides.pairs(),
             owed: sides.owed,
             passes: Vec::new(),
             asked: Vec::new(),
             faults: sides.faults,
         })
+    }
+
+    /// The same as a page.
+    pub(super) fn page(&self) -> page::Day {
+        let owed = self.owed.iter();
+        page::Day {
+            times: self.times.clone(),
+            pairs: self.pairs.clone(),
+            owed: owed
+                .map(|owed| (owed.subject.to_string(), owed.detail.clone()))
+                .collect(),
+            faults: self.faults.clone(),
+        }
     }
 
     /// Whether everything is as it should be.
@@ -730,7 +748,8 @@ impl Sides<'_> {
             self.codes_of(&expected.sharing).len()
         ));
         }
-        let mut times = self.times_to_confirmed();
+        let times = self.times_to_confirmed();
+        let mut times: Vec<Duration> = times.into_iter().map(|(_, time)| time).collect();
         times.sort();
         if let (Some(median), Some(p95)) = (percentile(&times, 50), percentile(&times, 95)) {
             notes.push(format!(
@@ -766,8 +785,34 @@ impl Sides<'_> {
         ))
     }
 
-    /// From each first order to the end of the job that brought the code to Norce.
-    fn times_to_confirmed(&self) -> Vec<Duration> {
+    /// Every customer and company of the shop, with what the ERP calls the one that has its code.
+    fn pairs(&self) -> Vec<Pair> {
+        let pair = |kind, id, shop: Details, code: Option<String>| {
+            let records = code.as_deref().map(|code| self.erp.with_code(code));
+            let record = records.and_then(|records| records.first().copied());
+            Pair {
+                kind,
+                id,
+                name: shop.name,
+                in_erp: record.map(|record| record.details.name.clone()),
+                code,
+            }
+        };
+        let customers = self.customers.values().map(|customer| {
+            let code = customer.row.customer_code.clone();
+            let details = in_erp_terms_customer(customer);
+            pair("customer", customer.row.id, details, code)
+        });
+        let companies = self.companies.values().map(|company| {
+            let code = company.row.company_code.clone();
+            let details = in_erp_terms_company(company);
+            pair("company", company.row.id, details, code)
+        });
+        customers.chain(companies).collect()
+    }
+
+    /// From each first order to the end of the job that brought the code to Norce, with who ordered.
+    fn times_to_confirmed(&self) -> Vec<(String, Duration)> {
         let mut ordered = BTreeMap::new();
         for order in self.shop.norce.orders() {
             let row = &order.row;
@@ -800,7 +845,9 @@ impl Sides<'_> {
         }
         let times = ordered.into_iter().filter_map(|(entity, at)| {
             let confirmed = confirmed.get(&entity)?;
-            (*confirmed - at).to_std().ok()
+            let (is_company, id) = entity;
+            let kind = if is_company { "company" } else { "customer" };
+            Some((format!("{kind} {id}"), (*confirmed - at).to_std().ok()?))
         });
         times.collect()
     }

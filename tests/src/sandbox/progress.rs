@@ -9,6 +9,7 @@ use std::{
     fmt, io,
     path::Path,
     process::Stdio,
+    sync::{LazyLock, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -39,9 +40,29 @@ pub(super) fn detail(text: &str) {
     println!("    {text}");
 }
 
+/// What has happened, when since the first of it, and whether it is a step.
+static CHRONICLE: LazyLock<(Instant, Mutex<Vec<Happened>>)> =
+    LazyLock::new(|| (Instant::now(), Mutex::default()));
+
+type Happened = (Duration, bool, String);
+
+/// Everything that has happened so far.
+pub(super) fn chronicle() -> Vec<Happened> {
+    let (_, happened) = &*CHRONICLE;
+    let happened = happened.lock().unwrap_or_else(PoisonError::into_inner);
+    happened.clone()
+}
+
+fn note(is_step: bool, text: String) {
+    let (since, happened) = &*CHRONICLE;
+    let mut happened = happened.lock().unwrap_or_else(PoisonError::into_inner);
+    happened.push((since.elapsed(), is_step, text));
+}
+
 /// Prints what has just happened in a step.
 pub(super) fn told(text: impl fmt::Display) {
     println!("    {text}");
+    note(false, text.to_string());
 }
 
 /// Does a step, shown with its duration.
@@ -50,6 +71,7 @@ pub(super) async fn step<T, E>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     println!("▸ {title}");
+    note(true, title.to_owned());
     let start = Instant::now();
     let outcome = work.await;
     let mark = if outcome.is_ok() { '✓' } else { '✗' };

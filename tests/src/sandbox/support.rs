@@ -32,6 +32,7 @@ use super::{
     io_error,
     operator::{Conversation, INTERVAL, PATIENCE},
     passes::World,
+    progress,
     quiet::Queues,
     shop::Shop,
 };
@@ -182,10 +183,14 @@ pub(super) async fn play(
             .is_some_and(|detail| detail.contains(words));
     let question = asked("view", "explain", &search);
     conversation.expect(is_so, &question, &found);
+    let summary = found["summary"].as_str().unwrap_or_default();
+    progress::told(format_args!("Vera searches by e-mail address: {summary}"));
     conversation.note(question, found);
     let refused = visitor.ask("owed", &retry).await?;
     let is_so = refused["error"]["kind"] == "role";
     conversation.expect(is_so, &asked("view", "owed", &retry), &refused);
+    let message = refused["error"]["message"].as_str().unwrap_or_default();
+    progress::told(format_args!("Vera tries it again: {message}"));
 
     world.shop.erp.refuse_nothing().await?;
     visitor.sign_in("act").await?;
@@ -205,6 +210,10 @@ pub(super) async fn play(
     let (is_bound, found) = turned;
     let question = asked("act", "explain", &search);
     conversation.expect(is_bound, &question, &found);
+    let summary = found["summary"].as_str().unwrap_or_default();
+    progress::told(format_args!(
+        "the ERP's rule is removed, and Axel tries it again: {summary}"
+    ));
     conversation.note(question, found);
 
     // Who did it is in the record, and who was not allowed to.
