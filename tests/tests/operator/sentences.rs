@@ -1,16 +1,46 @@
 //! The codes and parameters beside what answers say. That every answer of every suite has them is held by
 //! `tests::sentences`, through which all of them go.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use operator::SENTENCES;
+use serde_json::Map;
 use shared::owed::{NewOwed, OwedRecords, Reason, Stage, Subject};
 use tests::{
     business_central_simulator::{CustomerRecord, LostAnswer},
     norce_simulator::{Poison, PoisonMode, PoisonRows},
+    sentences::parameters,
 };
 
 use super::*;
+
+/// The Swedish lines of the page by code, as they stand between `const SV = {` and `};`, and the values of parameters.
+fn swedish() -> Map<String, Value> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions/console/page/sentences.js");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, table) = page.split_once("const SV = {\n").unwrap();
+    let (table, _) = table.split_once("\n};\n").unwrap();
+    let table = table.trim_end().trim_end_matches(',');
+    serde_json::from_str(&format!("{{{table}}}")).unwrap()
+}
+
+#[test]
+fn every_sentence_has_a_swedish_line_with_exactly_its_parameters() {
+    let mut swedish = swedish();
+    // A key with a period is a value of a parameter.
+    swedish.retain(|code, _| !code.contains('.'));
+    let english: BTreeMap<&str, &str> = SENTENCES.iter().copied().collect();
+    let codes: BTreeSet<&str> = swedish.keys().map(String::as_str).collect();
+    assert_eq!(codes, english.keys().copied().collect());
+    for (code, text) in &english {
+        let line = swedish[*code].as_str().unwrap();
+        assert_eq!(parameters(line), parameters(text), "{code}: {line}");
+    }
+}
 
 #[test]
 fn a_code_stands_once_in_the_table_and_is_kebab_case() {
