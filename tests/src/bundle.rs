@@ -31,8 +31,8 @@ use change_events::{ChangeEvents, HandOn};
 use chrono::{DateTime, Utc};
 use erp_full_pass::{ErpFullPass, PassSettings, Retried};
 use operator::{
-    Answer, Call, Doctor, FunctionLog, Operator, Ports, Refusal, Schedules, StackPorts, WorkQueue,
-    doctor,
+    Answer, Call, Doctor, FunctionLog, Operator, Ports, Refusal, Refused, Schedules, StackPorts,
+    WorkQueue, doctor,
 };
 use poll_jobs::PollJobs;
 use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
@@ -79,6 +79,7 @@ use crate::{
     in_process::InProcess,
     interruption::{Delivery, Interruptible, Interruption, clock_of_the_host},
     norce_simulator::{self, EventPost, NorceSimulator, OauthClient, OrderPost, OrderSink},
+    sentences,
 };
 
 /// The secret that the simulated Norce sends with its events.
@@ -805,7 +806,16 @@ impl Bundle {
             let answer: Answer = self.operator.answer(call, deadline).await?;
             Ok(serde_json::to_value(answer).expect("JSON"))
         };
-        self.interruption.invocation(work).await
+        let answer = self.interruption.invocation(work).await;
+        match &answer {
+            Some(Ok(answer)) => sentences::check(answer),
+            Some(Err(refusal)) => {
+                let refused = serde_json::to_value(Refused::from(refusal)).expect("JSON");
+                sentences::check(&refused);
+            }
+            None => {}
+        }
+        answer
     }
 
     /// The highest hops since this was last asked, by queue.

@@ -16,4 +16,5 @@ pub mod odoo;
 pub mod oidc_provider;
 pub mod sandbox;
 pub mod seeds;
+pub mod sentences;
 pub mod template;

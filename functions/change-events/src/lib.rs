@@ -178,8 +178,13 @@ impl Handler<ChangeMessage> for ChangeEvents {
 /// What a look at an entity came to, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was brought across, or there was nothing to do; in words.
-    Done(String),
+    /// It was brought across, or there was nothing to do.
+    Done {
+        /// What came of it, as a class: `created`, `bound`, `updated`, `unchanged`, `forgotten`, or `nothing`.
+        outcome: &'static str,
+        /// In words.
+        words: String,
+    },
     /// It stays undone until somebody acts.
     Owed {
         /// Why, as a class.
@@ -194,7 +199,10 @@ pub enum Verdict {
 impl From<Result<Done, Failure>> for Verdict {
     fn from(result: Result<Done, Failure>) -> Self {
         match result {
-            Ok(done) => Self::Done(done.words.into_owned()),
+            Ok(Done { outcome, words }) => Self::Done {
+                outcome,
+                words: words.into_owned(),
+            },
             Err(Failure::Owed { reason, detail }) => Self::Owed { reason, detail },
             Err(Failure::Later { reason, .. }) => Self::Later(reason),
         }

@@ -15,7 +15,7 @@ macro_rules! answers {
             /// The answer in words.
             pub fn summary(&self) -> &str {
                 match self {
-                    $(Self::$name(answer) => &answer.summary),+
+                    $(Self::$name(answer) => answer.summary.as_str()),+
                 }
             }
         }

@@ -14,28 +14,25 @@ use shared::{
 };
 use thiserror::Error;
 
+use crate::sentence::{self, Sentence, say, words};
+
 /// There is no answer. Typed by what the person does next.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}", self.message().as_str())]
 pub enum Refusal {
-    /// Ask differently.
-    #[error("the request cannot be answered: {0}")]
-    Request(String),
+    /// Ask differently; why, as a clause.
+    Request(Sentence),
     /// Ask for the role that it needs.
-    #[error(
-        "this needs the role {needed}, and yours is {role}; nothing was done: ask whoever manages the console's users for the role, and sign in again"
-    )]
     Role {
         /// The least role that may do it.
         needed: Role,
         /// The role of the user who asked.
         role: Role,
     },
-    /// Correct the set-up.
-    #[error("the set-up is faulty: {0}; ask {{\"action\":\"doctor\"}} for every fault and its fix")]
-    SetUp(String),
-    /// Ask again later.
-    #[error("{0}; what was done by then stays done, and asking again does no harm")]
-    Later(String),
+    /// Correct the set-up; why, as a clause.
+    SetUp(Sentence),
+    /// Ask again later; why, as a clause.
+    Later(Sentence),
 }
 
 /// A refusal as the console reads it. For the console it is an answer like any other: an error of the function would raise an
@@ -43,7 +40,8 @@ pub enum Refusal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refused {
     kind: &'static str,
-    message: String,
+    #[serde(flatten, serialize_with = "sentence::message")]
+    message: Sentence,
 }
 
 impl From<&Refusal> for Refused {
@@ -55,14 +53,26 @@ impl From<&Refusal> for Refused {
                 Refusal::SetUp(_) => "set-up",
                 Refusal::Later(_) => "later",
             },
-            message: refusal.to_string(),
+            message: refusal.message(),
         }
     }
 }
 
 impl Refusal {
+    /// A request that is not one of the catalogue: whoever writes requests reads why, and so it has no code of its own.
     pub(crate) fn request(reason: impl Into<String>) -> Self {
-        Self::Request(reason.into())
+        let words: String = reason.into();
+        Self::Request(say!("words", words))
+    }
+
+    /// What the person reads.
+    pub fn message(&self) -> Sentence {
+        match self {
+            Self::Request(reason) => say!("refused-request", reason),
+            Self::Role { needed, role } => say!("refused-role", needed, role),
+            Self::SetUp(reason) => say!("refused-set-up", reason),
+            Self::Later(reason) => say!("refused-later", reason),
+        }
     }
 }
 
@@ -70,7 +80,7 @@ macro_rules! later {
     ($($error:ty),+) => {
         $(impl From<$error> for Refusal {
             fn from(error: $error) -> Self {
-                Self::Later(error.to_string())
+                Self::Later(words(error))
             }
         })+
     };

@@ -11,7 +11,10 @@ use shared::{
     logs::{LogLine, LogPage, Logs, LogsError},
 };
 
-use crate::ports::{FunctionLog, Ports};
+use crate::{
+    ports::{FunctionLog, Ports},
+    sentence::{self, Sentence, say, words},
+};
 
 /// What happened to an entity lately, the latest last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -20,8 +23,8 @@ pub struct Events {
     /// They.
     pub events: Vec<LoggedEvent>,
     /// Why there may be more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub incomplete: Option<String>,
+    #[serde(flatten, serialize_with = "sentence::incomplete")]
+    pub incomplete: Option<Sentence>,
 }
 
 /// A line of a log.
@@ -49,7 +52,7 @@ impl Ports {
         let since = self.change_events.clock.now() - LOOKED_BACK;
         let subject = entity.to_string();
         let mut events = Vec::new();
-        let mut incomplete = self.no_logs.clone();
+        let mut incomplete = self.no_logs.as_ref().map(words);
         for FunctionLog { function, logs } in &self.logs {
             let end = Deadline::after(deadline.remaining().min(LONGEST_SEARCH));
             let mut lines = pin!(lines(logs.as_ref(), &subject, since, end));
@@ -61,7 +64,9 @@ impl Ports {
                         said: line.said(),
                     }),
                     Ok(_) => {}
-                    Err(error) => incomplete = Some(format!("{function}: {error}")),
+                    Err(error) => {
+                        incomplete = Some(say!("log-incomplete", function, words = words(error)));
+                    }
                 }
             }
         }

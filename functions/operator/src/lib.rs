@@ -13,7 +13,9 @@
 //! dry           the rules of `change-events` over ports that write nothing
 //! events        what the functions have logged
 //! mapping_line  a code mapping as a line of a file
-//! error, format why there is no answer; what several actions say in the same words
+//! sentence      what answers say: the text, and for other languages and for tools the code and the parameters
+//! verdict       how a look at an entity ended, as a sentence
+//! error         why there is no answer
 //! ```
 //!
 //! The rules are those of the other functions, and their code: nothing here decides anew what they decide.
@@ -27,19 +29,23 @@ pub mod doctor;
 mod dry;
 mod error;
 mod events;
-mod format;
 mod mapping_line;
 mod ports;
 mod process;
 mod request;
 mod roles;
 mod selector;
+mod sentence;
+mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
 use shared::{activity::Activity, domain::Clock, http::Deadline};
 
-use crate::actions::{activity::activity, help::help, owed::OwedAction, plan::PlanRequest};
+use crate::{
+    actions::{activity::activity, help::help, owed::OwedAction, plan::PlanRequest},
+    sentence::words,
+};
 pub use crate::{
     answer::Answer,
     call::Call,
@@ -51,6 +57,7 @@ pub use crate::{
     process::Process,
     request::Request,
     roles::MOST_NAMED,
+    sentence::{Param, SENTENCES, Sentence},
 };
 
 /// What is left of an invocation's time when work ends: enough to write the answer.
@@ -99,11 +106,11 @@ impl Operator {
         let Call { request, by, .. } = call;
         let ports = || {
             let ports = self.ports.as_ref();
-            ports.map_err(|reason| Refusal::SetUp(reason.clone()))
+            ports.map_err(|reason| Refusal::SetUp(words(reason)))
         };
         let stack = || {
             let stack = self.stack.as_ref();
-            stack.map_err(|reason| Refusal::SetUp(reason.clone()))
+            stack.map_err(|reason| Refusal::SetUp(words(reason)))
         };
         Ok(match request {
             Request::Help {} => help().into(),

@@ -78,6 +78,6 @@ impl Request {
         request.retain(|name, value| name == ACTION || !value.is_null());
         request.remove(WITHIN.name);
         serde_json::from_value(Value::Object(request))
-            .map_err(|error| Refusal::Request(without_values(&error)))
+            .map_err(|error| Refusal::request(without_values(&error)))
     }
 }

@@ -9,7 +9,11 @@ use shared::{
     norce::Asked,
 };
 
-use crate::{error::Refusal, ports::Ports};
+use crate::{
+    error::Refusal,
+    ports::Ports,
+    sentence::{Sentence, say},
+};
 
 /// How a person names a customer or a company: in one of four ways.
 ///
@@ -132,11 +136,8 @@ impl Ports {
                 return Ok(entity);
             }
         }
-        Err(Refusal::request(format!(
-            "no {kind} has id {id}. Searched: Norce and the code mappings, {}; the ERP does not know Norce's ids. Compare the id in Norce Admin. {}",
-            scopes(&registers),
-            other_kind(kind, "id", &id.to_string()),
-        )))
+        let nobody = say!("nobody-with-id", kind, id, scope = registers);
+        Err(Refusal::Request(nobody.then(other_kind_by_id(kind, id))))
     }
 
     /// The entity with a code, in the code mappings or else in Norce.
@@ -153,7 +154,7 @@ impl Ports {
             hits.extend(change_events.mappings.by_code(kind, *scope, code).await?);
         }
         if !hits.is_empty() {
-            return only(hits, "this code", String::new);
+            return only(hits, "this code", || nobody_with_code(kind, registers));
         }
         let asked = [Asked {
             code: code.clone(),
@@ -174,47 +175,46 @@ impl Ports {
     }
 }
 
-/// What to try where the kind may be wrong. A code may be anything that a person wrote, and is not repeated (P11).
-pub(crate) fn other_kind(kind: EntityKind, by: &str, value: &str) -> String {
-    let (other, kind) = match kind {
-        EntityKind::Customer => ("a company", "company"),
-        EntityKind::Company => ("a customer", "customer"),
-    };
-    format!(
-        "If it may be {other}: {{\"action\":\"explain\",\"kind\":\"{kind}\",\"{by}\":{value}}}."
-    )
+/// What to try where the kind may be wrong.
+pub(crate) fn other_kind_by_id(kind: EntityKind, id: NorceId) -> Sentence {
+    say!("other-kind-by-id", kind = other(kind), id)
+}
+
+/// The same. A code may be anything that a person wrote, and is not repeated (P11).
+fn other_kind_by_code(kind: EntityKind) -> Sentence {
+    say!("other-kind-by-code", kind = other(kind))
+}
+
+const fn other(kind: EntityKind) -> EntityKind {
+    match kind {
+        EntityKind::Customer => EntityKind::Company,
+        EntityKind::Company => EntityKind::Customer,
+    }
 }
 
 /// The only hit of a search.
 fn only(
     mut hits: Vec<EntityRef>,
     by: &str,
-    nobody: impl FnOnce() -> String,
+    nobody: impl FnOnce() -> Sentence,
 ) -> Result<EntityRef, Refusal> {
     hits.sort();
     hits.dedup();
     match hits[..] {
         [entity] => Ok(entity),
         [] => Err(Refusal::Request(nobody())),
-        [first, second, ..] => Err(Refusal::request(format!(
-            "several have {by}, such as {first} and {second}: name one by `entity`"
-        ))),
+        [first, second, ..] => Err(Refusal::Request(say!("several-with", by, first, second))),
     }
 }
 
-fn nobody_with_email(registers: &[Scope]) -> String {
-    format!(
-        "no customer has this e-mail address. Searched: Norce, {}; the code mappings and the ERP are not searched by e-mail address. Compare the address with the customer's in Norce Admin, or name the customer by `id`, `code` or `entity`.",
-        scopes(registers)
-    )
+fn nobody_with_email(registers: &[Scope]) -> Sentence {
+    say!("nobody-with-email", scope = registers)
 }
 
-fn nobody_with_code(kind: EntityKind, registers: &[Scope]) -> String {
-    format!(
-        "no {kind} has this code. Searched: the code mappings and Norce, {}; the ERP is not searched. {} If the record is in the ERP only, {{\"action\":\"plan\",\"mode\":\"full\"}} says which customer or company it fits.",
-        scopes(registers),
-        other_kind(kind, "code", "\"<code>\"")
-    )
+fn nobody_with_code(kind: EntityKind, registers: &[Scope]) -> Sentence {
+    say!("nobody-with-code", kind, scope = registers)
+        .then(other_kind_by_code(kind))
+        .then(say!("plan-finds"))
 }
 
 /// The scope of an application.

@@ -145,7 +145,7 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
         ),
         broken(
             "norce registers",
-            "customers that belong to no application",
+            "(customer) that belong to no application",
             "CustomersByApplication=with-shared",
             Box::new(|bundle, _| {
                 bundle.norce.add_customer(person(7));

@@ -167,7 +167,7 @@ async fn explain_says_what_then_happens_and_writes_nothing() {
         assert_eq!(state(&bundle), before, "{words}: asking writes nothing");
         let outcome = explained["now"]["outcome"].as_str().unwrap().to_owned();
         let real = match look(id).await {
-            Verdict::Done(done) => done,
+            Verdict::Done { words, .. } => words,
             Verdict::Owed { reason, detail } => format!("owed ({}): {detail}", reason.as_str()),
             Verdict::Later(reason) => panic!("{id} waits: {reason}"),
         };

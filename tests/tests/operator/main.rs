@@ -24,6 +24,7 @@ mod replay;
 mod requests;
 mod roles;
 mod runs;
+mod sentences;
 mod status;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

@@ -173,9 +173,10 @@ async fn with_process(work: impl AsyncFn(&Process<'_>, &Remote, &SetClock)) {
 async fn ask(process: &Process<'_>, request: &Value) -> Result<Value, String> {
     let deadline = Deadline::after(Duration::from_secs(50));
     let answer = process.answer(request.clone(), "a request", deadline).await;
-    answer
-        .map(|answer| serde_json::to_value(answer).unwrap())
-        .map_err(|refusal| refusal.to_string())
+    let answer = answer.map_err(|refusal| refusal.to_string())?;
+    let answer = serde_json::to_value(answer).unwrap();
+    tests::sentences::check(&answer);
+    Ok(answer)
 }
 
 fn secrets(asked: &Asked) -> Vec<&str> {

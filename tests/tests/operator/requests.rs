@@ -227,7 +227,7 @@ async fn nobody_found_says_where_was_searched_and_the_advice_finds_them() {
         let bundle = Bundle::new(&options);
         let scope = match registers {
             Registers::Client => "scope client",
-            _ => "scopes app-1, app-2",
+            _ => "scope app-1, app-2",
         };
         for selector in [
             json!({"id": 4711}),

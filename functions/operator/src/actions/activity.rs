@@ -10,7 +10,10 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::error::Refusal;
+use crate::{
+    error::Refusal,
+    sentence::{self, Sentence, say, words},
+};
 
 /// As many are listed unless more are asked for: about what a terminal shows.
 const LISTED: usize = 50;
@@ -53,7 +56,8 @@ pub struct Place {
 #[serde(rename_all = "camelCase")]
 pub struct ActivityAnswer {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// The entries, the newest first.
     pub entries: Vec<ActivityLine>,
     /// What to ask for next as `cursor`; nothing: these are all.
@@ -148,10 +152,9 @@ pub(crate) async fn activity(
     deadline: Deadline,
 ) -> Result<ActivityAnswer, Refusal> {
     let record = record.ok_or_else(|| {
-        Refusal::SetUp(
-            "there is no activity record (ACTIVITY_TABLE): deploy the template of this version"
-                .to_owned(),
-        )
+        Refusal::SetUp(words(
+            "there is no activity record (ACTIVITY_TABLE): deploy the template of this version",
+        ))
     })?;
     let limit = request.limit.unwrap_or(LISTED).clamp(1, MAX_LISTED);
     let mut newest: Vec<Entry> = Vec::new();
@@ -168,18 +171,18 @@ pub(crate) async fn activity(
             break;
         }
         if !deadline.allows(TIME_OF_A_PAGE) {
-            return Err(Refusal::Later(
-                "the activity record is too long to be read in the time that there is".to_owned(),
-            ));
+            return Err(Refusal::Later(words(
+                "the activity record is too long to be read in the time that there is",
+            )));
         }
     }
     let cursor = newest.last().filter(|_| found > limit).map(place);
     let summary = match (found, cursor) {
-        (0, _) => "Nobody did anything that fits.".to_owned(),
-        (found, None) => format!("{found} acts, the newest first."),
-        (found, Some(_)) => format!(
-            "{found} acts; the newest {limit} are listed. There are more: ask again with `cursor` as it is here."
-        ),
+        (0, _) => say!("activity-none"),
+        (acts, None) => say!("activity-listed", acts),
+        (acts, Some(_)) => {
+            say!("activity-newest", acts, listed = limit).then(say!("more", field = "cursor"))
+        }
     };
     Ok(ActivityAnswer {
         summary,

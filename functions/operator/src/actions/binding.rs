@@ -8,7 +8,14 @@ use shared::{
 };
 
 use super::explain::Now;
-use crate::{dry::dry, error::Refusal, format::verdict_in_words, ports::Ports, selector::Selector};
+use crate::{
+    dry::dry,
+    error::Refusal,
+    ports::Ports,
+    selector::Selector,
+    sentence::{self, Sentence, say, words},
+    verdict::verdict,
+};
 
 /// What is asked for. Only `rebind` names a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -79,9 +86,9 @@ impl Correction {
             Self::Rebind(to) => change_events.rebind_by_hand(entity, to, deadline).await,
         };
         match verdict {
-            Verdict::Done(words) => Ok(words),
-            Verdict::Owed { detail, .. } => Err(Refusal::Request(detail)),
-            Verdict::Later(reason) => Err(Refusal::Later(reason)),
+            Verdict::Done { words, .. } => Ok(words),
+            Verdict::Owed { detail, .. } => Err(Refusal::Request(words(detail))),
+            Verdict::Later(reason) => Err(Refusal::Later(words(reason))),
         }
     }
 }
@@ -91,14 +98,15 @@ impl Correction {
 #[serde(rename_all = "camelCase")]
 pub struct BindingAnswer {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// The customer or company.
     pub entity: String,
     /// Whether it was done.
     pub done: bool,
     /// What would be done, where it was not confirmed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub would: Vec<String>,
+    #[serde(flatten, serialize_with = "sentence::would")]
+    pub would: Option<Vec<Sentence>>,
     /// What would happen afterwards if an event came.
     pub now: Now,
 }
@@ -144,24 +152,22 @@ impl Ports {
         let reason = request.confirmed()?;
         let entity = self.select(&request.selector(), deadline).await?;
         let (dry, notes) = dry(&self.change_events);
-        let (what, would) = match &reason {
+        let (words, would) = match &reason {
             Some(reason) => {
                 let what = correction.make(&self.change_events, entity, deadline);
                 let what = what.await?;
                 tracing::info!(subject = %entity, what, reason, "a binding was corrected by hand");
-                (what, Vec::new())
+                (what, None)
             }
             None => {
                 let what = correction.make(&dry, entity, deadline).await?;
-                (what, notes.take())
+                (what, Some(notes.take()))
             }
         };
-        let outcome = verdict_in_words(dry.look_at(entity, Cause::Changed, deadline).await);
+        let outcome = verdict(dry.look_at(entity, Cause::Changed, deadline).await);
         let summary = match &reason {
-            Some(_) => format!("{entity}: {what}. If an event came now: {outcome}."),
-            None => format!(
-                "{entity} would be {what}, and at the next event: {outcome}. It is done with \"confirm\":true and a \"reason\"."
-            ),
+            Some(_) => say!("binding-corrected", entity, words, now = outcome),
+            None => say!("binding-would", entity, words, now = outcome),
         };
         Ok(BindingAnswer {
             summary,

@@ -13,8 +13,8 @@ use shared::{
 use super::status::QueueStatus;
 use crate::{
     error::Refusal,
-    format::in_words,
     ports::{StackPorts, WorkQueue},
+    sentence::{self, Sentence, say},
 };
 
 /// As many are shown unless more are asked for.
@@ -58,7 +58,8 @@ pub enum DeadLettersAction {
 #[serde(rename_all = "camelCase")]
 pub struct DeadLettersAnswer {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// The queues.
     pub queues: Vec<QueueStatus>,
     /// Some of the messages.
@@ -140,17 +141,12 @@ impl StackPorts {
         let counts = try_join_all(queues.into_iter().map(QueueStatus::of)).await?;
         let left: u64 = counts.iter().map(|queue| queue.dead_letters).sum();
         let summary = match (redriven, messages.as_slice()) {
-            (Some(redriven), _) => format!(
-                "Sent to where they come from: {redriven}, left: {left}; what cannot be handled comes back."
-            ),
-            (None, []) => format!("Dead letters: {left}."),
-            (None, shown) => {
-                let oldest = shown.iter().map(|message| message.age_seconds).max();
-                format!(
-                    "Dead letters: {left}, shown: {}, the oldest {} old.",
-                    shown.len(),
-                    in_words(oldest.unwrap_or_default())
-                )
+            (Some(redriven), _) => say!("dead-redriven", redriven, left),
+            (None, []) => say!("dead-letters", left),
+            (None, messages) => {
+                let oldest = messages.iter().map(|message| message.age_seconds).max();
+                let age = Duration::from_secs(oldest.unwrap_or_default());
+                say!("dead-shown", left, shown = messages.len(), age)
             }
         };
         Ok(DeadLettersAnswer {

@@ -9,7 +9,7 @@ use shared::{
     import_jobs::{BatchState, ImportBatch},
     mappings::{Binding, CodeDelivery, Mapping, Reservation},
     norce::JobId,
-    owed::{Stage, Subject},
+    owed::{Reason, Stage, Subject},
 };
 use uuid::Uuid;
 
@@ -18,9 +18,10 @@ use crate::{
     dry::dry,
     error::Refusal,
     events::Events,
-    format::verdict_in_words,
     ports::Ports,
-    selector::{Selector, other_kind, scopes},
+    selector::{Selector, other_kind_by_id},
+    sentence::{self, Sentence, say},
+    verdict::verdict,
 };
 
 /// The answer. Nothing in it is personal.
@@ -28,7 +29,8 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// The entity: what its lines in the logs have as `subject`.
     pub entity: String,
     /// What Norce has; nothing: it has no such entity.
@@ -121,9 +123,11 @@ pub struct OpenImport {
 #[serde(rename_all = "camelCase")]
 pub struct Now {
     /// What it would come to, in words.
-    pub outcome: String,
+    #[serde(flatten, serialize_with = "sentence::outcome")]
+    pub outcome: Sentence,
     /// What would be done, in order.
-    pub would: Vec<String>,
+    #[serde(flatten, serialize_with = "sentence::would")]
+    pub would: Vec<Sentence>,
 }
 
 /// As much of a fingerprint as tells two apart.
@@ -155,71 +159,65 @@ impl Ports {
         let imports: Vec<OpenImport> = imports.map(OpenImport::from).collect();
         let last = self.events_of(entity, deadline).await;
         let (dry, notes) = dry(&self.change_events);
-        let verdict = dry.look_at(entity, Cause::Changed, deadline).await;
+        let outcome = dry.look_at(entity, Cause::Changed, deadline).await;
         let now = Now {
-            outcome: verdict_in_words(verdict),
+            outcome: verdict(outcome),
             would: notes.take(),
         };
         let in_norce = match &norce {
-            None => "Norce does not have it".to_owned(),
+            None => say!("norce-has-none"),
             Some(InNorce {
                 forgotten: true, ..
-            }) => "it is forgotten in Norce".to_owned(),
+            }) => say!("norce-has-forgotten"),
             Some(InNorce {
                 code: Some(code), ..
-            }) => format!("Norce has code {code}"),
-            Some(_) => "Norce has no code for it".to_owned(),
+            }) => say!("norce-has-code", code),
+            Some(_) => say!("norce-has-no-code"),
         };
         let known = match &mapping {
-            Known::Unknown => "we know nothing of it".to_owned(),
-            Known::Reserved { since, .. } => {
-                format!("a create was announced at {since} and not heard of since")
-            }
+            Known::Unknown => say!("known-unknown"),
+            Known::Reserved { since, .. } => say!("known-reserved", since),
             Known::Bound {
                 code,
                 erp,
                 gone_at: None,
                 kept,
                 ..
-            } if !kept.is_empty() => format!(
-                "it is bound to code {code} ({erp}), where the ERP keeps {} until the shop changes it",
-                kept.join(", ")
-            ),
+            } if !kept.is_empty() => say!("known-bound-kept", code, record = erp, fields = kept),
             Known::Bound {
                 code,
                 erp,
                 gone_at: None,
                 ..
-            } => format!("it is bound to code {code} ({erp})"),
+            } => say!("known-bound", code, record = erp),
             Known::Bound {
                 code,
-                gone_at: Some(at),
+                gone_at: Some(since),
                 ..
-            } => format!(
-                "it is bound to code {code}, whose record the ERP has not had since {at} or earlier"
-            ),
-            Known::Forgotten => "it is forgotten here".to_owned(),
+            } => say!("known-gone", code, since),
+            Known::Forgotten => say!("known-forgotten"),
         };
         let owing = match owed.as_slice() {
-            [] => "nothing is owed".to_owned(),
+            [] => say!("owing-nothing"),
             owed => {
-                let reasons: Vec<&str> = owed.iter().map(|owed| owed.reason.as_str()).collect();
-                format!("it is owed ({})", reasons.join(", "))
+                let reasons: Vec<Reason> = owed.iter().map(|owed| owed.reason).collect();
+                say!("owing", reason = reasons)
             }
         };
         let nothing = norce.is_none() && matches!(mapping, Known::Unknown) && owed.is_empty();
-        let advice = match nothing && imports.is_empty() {
-            false => String::new(),
-            true => format!(
-                " Searched: Norce, the code mappings and what is owed or under way, {}; the ERP does not know Norce's ids. Compare the id in Norce Admin; a number of the ERP is asked for by `code`. {}",
-                scopes(&[entity.scope]),
-                other_kind(entity.kind, "id", &entity.id.to_string())
-            ),
-        };
-        let summary = format!(
-            "{entity}: {in_norce}, {known}, {owing}. If an event came now: {}.{advice}",
-            now.outcome
-        );
+        let advice = (nothing && imports.is_empty()).then(|| {
+            say!("explained-nobody", scope = entity.scope)
+                .then(other_kind_by_id(entity.kind, entity.id))
+        });
+        let summary = say!(
+            "explained",
+            entity,
+            norce = in_norce,
+            known,
+            owing,
+            now = now.outcome
+        )
+        .then(advice);
         Ok(Explanation {
             summary,
             entity: entity.to_string(),

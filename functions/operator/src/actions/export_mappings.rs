@@ -10,6 +10,7 @@ use crate::{
     error::Refusal,
     mapping_line::{FOLDER, MappingLine, TIME_OF_A_PAGE},
     ports::Ports,
+    sentence::{self, Sentence, say, words},
 };
 
 /// Lines of one object, about 4 MB.
@@ -40,7 +41,8 @@ pub struct ExportPlace {
 #[serde(rename_all = "camelCase")]
 pub struct Exported {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// What the keys of all parts begin with.
     pub into: String,
     /// Lines that were written by this request.
@@ -69,7 +71,7 @@ impl Ports {
                 self.change_events.mappings.bound(after.as_deref()).await?;
             for (entity, binding) in bound {
                 serde_json::to_writer(&mut text, &MappingLine::new(entity, binding))
-                    .map_err(|error| Refusal::Later(error.to_string()))?;
+                    .map_err(|error| Refusal::Later(words(error)))?;
                 text.push(b'\n');
                 of_part += 1;
             }
@@ -86,12 +88,9 @@ impl Ports {
                 break;
             }
         }
-        let rest = match &after {
-            Some(_) => " There are more: ask again with `next` as it is here.",
-            None => "",
-        };
+        let rest = after.is_some().then(|| say!("more", field = "next"));
         Ok(Exported {
-            summary: format!("{lines} mappings exported to {into} in the reports bucket.{rest}"),
+            summary: say!("exported", lines, into).then(rest),
             into,
             lines,
             next: after.map(|after| ExportPlace {

@@ -7,7 +7,14 @@ use shared::{
     http::Deadline,
 };
 
-use crate::{dry::dry, error::Refusal, format::verdict_in_words, ports::Ports, selector::Selector};
+use crate::{
+    dry::dry,
+    error::Refusal,
+    ports::Ports,
+    selector::Selector,
+    sentence::{self, Sentence, say},
+    verdict::verdict,
+};
 
 /// What is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -32,14 +39,15 @@ pub struct ForgetRequest {
 #[serde(rename_all = "camelCase")]
 pub struct ForgetAnswer {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// The customer or company.
     pub entity: String,
     /// Whether it was done.
     pub forgotten: bool,
     /// What would be done, where it was not confirmed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub would: Vec<String>,
+    #[serde(flatten, serialize_with = "sentence::would")]
+    pub would: Option<Vec<Sentence>>,
 }
 
 impl Ports {
@@ -64,24 +72,22 @@ impl Ports {
         }
         if !request.confirm {
             let (dry, notes) = dry(&self.change_events);
-            let verdict = verdict_in_words(dry.forget_by_hand(entity, deadline).await);
+            let now = verdict(dry.forget_by_hand(entity, deadline).await);
             return Ok(ForgetAnswer {
-                summary: format!(
-                    "{entity} would be: {verdict}. It cannot be undone, and is done with \"confirm\":true."
-                ),
+                summary: say!("forget-would", entity, now),
                 entity: entity.to_string(),
                 forgotten: false,
-                would: notes.take(),
+                would: Some(notes.take()),
             });
         }
-        let verdict = self.change_events.forget_by_hand(entity, deadline).await;
-        let forgotten = matches!(verdict, Verdict::Done(_));
+        let outcome = self.change_events.forget_by_hand(entity, deadline).await;
+        let forgotten = matches!(outcome, Verdict::Done { .. });
         tracing::info!(subject = %entity, forgotten, "forgotten by hand");
         Ok(ForgetAnswer {
-            summary: format!("{entity}: {}.", verdict_in_words(verdict)),
+            summary: say!("forget-done", entity, now = verdict(outcome)),
             entity: entity.to_string(),
             forgotten,
-            would: Vec::new(),
+            would: None,
         })
     }
 }

@@ -3,14 +3,18 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::catalog::{ACTIONS, Field, WITHIN};
+use crate::{
+    catalog::{ACTIONS, Field, WITHIN},
+    sentence::{self, Sentence, say},
+};
 
 /// The answer to `help`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Help {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// Every action.
     pub actions: Vec<ActionHelp>,
     /// What every request may have besides.
@@ -72,10 +76,7 @@ pub(crate) fn help() -> Help {
         fields: action.fields().map(FieldHelp::from).collect(),
     });
     Help {
-        summary: format!(
-            "Send one of {} actions as JSON, such as {{\"action\":\"status\"}}; {{\"action\":\"doctor\"}} checks the set-up.",
-            ACTIONS.len()
-        ),
+        summary: say!("help", actions = ACTIONS.len()),
         actions: actions.collect(),
         everywhere: vec![FieldHelp::from(&WITHIN)],
     }

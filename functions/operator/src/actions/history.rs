@@ -4,7 +4,11 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use shared::passes::OwedSample;
 
-use crate::{error::Refusal, ports::StackPorts};
+use crate::{
+    error::Refusal,
+    ports::StackPorts,
+    sentence::{self, Sentence, say},
+};
 
 /// So many hours unless others are asked for.
 const HOURS: u32 = 24;
@@ -24,7 +28,8 @@ pub struct HistoryRequest {
 #[serde(rename_all = "camelCase")]
 pub struct HistoryAnswer {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// The samples, the oldest first. There is none of a time when nothing was counted.
     pub samples: Vec<OwedSample>,
 }
@@ -36,11 +41,8 @@ impl StackPorts {
         let from = now - TimeDelta::hours(hours.into());
         let samples = self.passes.owed_samples(from, now).await?;
         let summary = match samples.iter().map(|sample| sample.owed).max() {
-            None => format!("Nothing was counted in the last {hours} h: see OwedSchedule."),
-            Some(most) => format!(
-                "{} samples of the last {hours} h; at most {most} were owed.",
-                samples.len()
-            ),
+            None => say!("history-none", hours),
+            Some(most) => say!("history", samples = samples.len(), hours, most),
         };
         Ok(HistoryAnswer { summary, samples })
     }

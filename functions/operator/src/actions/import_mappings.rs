@@ -20,6 +20,7 @@ use crate::{
     error::Refusal,
     mapping_line::{FOLDER, MappingLine, TIME_OF_A_PAGE},
     ports::Ports,
+    sentence::{self, Sentence, say, words},
 };
 
 /// Lines that are checked and bound at the same time. Each has one call under way at a time; the client of the ERP holds
@@ -71,7 +72,8 @@ const fn first_round() -> EntityKind {
 #[serde(rename_all = "camelCase")]
 pub struct Imported {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// What became of the lines.
     #[serde(flatten)]
     pub counts: ImportCounts,
@@ -132,15 +134,13 @@ impl Ports {
             conflicts,
             invalid,
         } = counts;
-        let would = if request.dry_run { "would be" } else { "are" };
-        let rest = match &next {
-            Some(_) => " There are more: ask again with `next` as it is here.",
-            None => "",
+        let rest = next.is_some().then(|| say!("more", field = "next"));
+        let summary = match request.dry_run {
+            true => say!("import-would", bound, unchanged, conflicts, invalid),
+            false => say!("imported", bound, unchanged, conflicts, invalid),
         };
         Ok(Imported {
-            summary: format!(
-                "{bound} {would} bound, {unchanged} are bound already, {conflicts} are skipped because of a conflict, {invalid} are not valid.{rest}"
-            ),
+            summary: summary.then(rest),
             counts,
             problems,
             next,
@@ -500,8 +500,8 @@ async fn take(
         code: line.code,
     };
     match change_events.bind_by_hand(&claim, deadline).await {
-        Verdict::Done(_) => Ok(Taken::Bound),
+        Verdict::Done { .. } => Ok(Taken::Bound),
         Verdict::Owed { detail, .. } => Ok(Taken::Conflict(detail)),
-        Verdict::Later(reason) => Err(Refusal::Later(reason)),
+        Verdict::Later(reason) => Err(Refusal::Later(words(reason))),
     }
 }

@@ -11,7 +11,11 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{error::Refusal, format::in_words, ports::Ports};
+use crate::{
+    error::Refusal,
+    ports::Ports,
+    sentence::{self, Sentence, say, words},
+};
 
 /// As many are shown unless more are asked for; Norce is asked about each.
 const SHOWN: usize = 20;
@@ -37,7 +41,8 @@ pub struct JobsRequest {
 #[serde(rename_all = "camelCase")]
 pub struct JobsAnswer {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// The oldest first.
     pub jobs: Vec<ShownJob>,
 }
@@ -63,7 +68,8 @@ pub struct ShownJob {
     /// Every line is settled.
     pub settled: bool,
     /// What Norce says.
-    pub norce: String,
+    #[serde(flatten, serialize_with = "sentence::norce")]
+    pub norce: Sentence,
     /// Of one job: Norce's log, personal data removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<String>,
@@ -102,25 +108,22 @@ impl Ports {
             .await;
         let lines: usize = open.iter().map(|batch| batch.lines.len()).sum();
         let summary = match open.first() {
-            None => "No import is under way.".to_owned(),
+            None => say!("jobs-none"),
             Some(oldest) => {
                 let age = self.change_events.clock.now() - oldest.since;
-                format!(
-                    "{} imports with {lines} lines are under way; the oldest line was first submitted {} ago.",
-                    open.len(),
-                    in_words(age.to_std().unwrap_or_default().as_secs())
-                )
+                let age = age.to_std().unwrap_or_default();
+                say!("jobs-listed", imports = open.len(), lines, age)
             }
         };
         Ok(JobsAnswer { summary, jobs })
     }
 
     async fn one_job(&self, job: JobId, deadline: Deadline) -> Result<JobsAnswer, Refusal> {
-        let batch = self.import_jobs.by_job(job).await?.ok_or_else(|| {
-            Refusal::request(format!(
-                "we have no import with job {job}: it is another system's, or it was settled more than a month ago"
-            ))
-        })?;
+        let batch = self
+            .import_jobs
+            .by_job(job)
+            .await?
+            .ok_or_else(|| Refusal::Request(say!("job-of-others", job)))?;
         let mut shown = self.shown(&batch, deadline).await;
         let log = self.connect.job_log(job, deadline).await?;
         let log = log.into_iter().take(MOST_LOG_LINES);
@@ -132,7 +135,7 @@ impl Ports {
         });
         shown.waiting = lines.collect();
         Ok(JobsAnswer {
-            summary: format!("Job {job}: {}.", shown.norce),
+            summary: say!("job", job, norce = shown.norce),
             jobs: vec![shown],
         })
     }
@@ -145,13 +148,11 @@ impl Ports {
         let norce = match (job, batch.state) {
             (Some(job), _) => match self.connect.job(job, deadline).await {
                 Ok(Some(job)) => in_norce(&job),
-                Ok(None) => "Norce does not know the job (any more)".to_owned(),
-                Err(error) => error.to_string(),
+                Ok(None) => say!("job-unknown"),
+                Err(error) => words(error),
             },
-            (None, BatchState::Settled) => "every line is settled".to_owned(),
-            (None, _) => {
-                "it is being submitted, or the answer was lost: poll-jobs reads back".to_owned()
-            }
+            (None, BatchState::Settled) => say!("job-settled"),
+            (None, _) => say!("job-submitting"),
         };
         ShownJob {
             batch: batch.id,
@@ -169,12 +170,13 @@ impl Ports {
     }
 }
 
-fn in_norce(job: &Job) -> String {
-    let status = match job.status {
+fn in_norce(job: &Job) -> Sentence {
+    let Job { failed, total, .. } = job;
+    let state = match job.status {
         JobStatus::Running => "running",
         JobStatus::Succeeded => "finished",
         JobStatus::Failed => "failed",
         JobStatus::ValidationFailed => "failed at validation",
     };
-    format!("{status}, {} of {} rows failed", job.failed, job.total)
+    say!("job-state", state, failed, total)
 }

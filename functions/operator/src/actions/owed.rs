@@ -1,5 +1,6 @@
 //! `owed`: records that cannot be synced yet. List, retry or dismiss them, or restore dismissed ones.
 
+mod fix;
 mod groups;
 mod line;
 
@@ -22,11 +23,15 @@ use uuid::Uuid;
 use self::groups::Groups;
 use self::groups::OwedGroup;
 pub(crate) use self::line::OwedLine;
-use crate::{error::Refusal, format::in_words, ports::StackPorts};
+use crate::{
+    error::Refusal,
+    ports::StackPorts,
+    sentence::{self, Sentence, say, words},
+};
 
 /// As many are listed unless more are asked for: about what a terminal shows.
 const LISTED: usize = 50;
-/// As many are listed at most: an answer of Lambda has at most 6 MB, and a record takes about a kilobyte.
+/// As many are listed at most: an answer of Lambda has at most 6 MB, and a record takes some two kilobytes with its fix.
 const MOST_LISTED: usize = 2_000;
 /// As many are tried again in one go at most: the ERP has other work.
 const MOST_RETRIED: usize = 500;
@@ -117,7 +122,8 @@ pub enum OwedAction {
 #[serde(rename_all = "camelCase")]
 pub struct OwedAnswer {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// How many the filters leave.
     pub found: usize,
     /// When the list was read; for `asOf` of what is done by it.
@@ -238,49 +244,32 @@ impl StackPorts {
             request.check_growth(&found)?;
         }
         let groups = found.groups.take().map(Groups::into_vec);
-        let mut answer = OwedAnswer {
-            summary: String::new(),
-            found: found.count,
-            as_of,
-            retried: None,
-            dismissed: None,
-            restored: None,
-            subjects: Vec::new(),
-            owed: found.listed.iter().map(OwedLine::from).collect(),
-            groups: None,
-            cursor: None,
-        };
-        answer.summary = match request.r#do {
+        let (mut retried, mut dismissed, mut restored) = (None, None, None);
+        let mut subjects = Vec::new();
+        let summary = match request.r#do {
             OwedAction::List => match &groups {
                 Some(groups) => grouped(&found, groups),
                 None => self.listed(&found, limit),
             },
             OwedAction::Retry => {
-                let subjects = self.retry(change_events, &mut found, deadline).await?;
-                let retried = subjects.len();
-                answer.subjects = subjects;
-                answer.retried = Some(retried);
-                retried_in_words(&found, retried)
+                subjects = self.retry(change_events, &mut found, deadline).await?;
+                retried = Some(subjects.len());
+                retried_in_words(&found, subjects.len())
             }
             OwedAction::Dismiss => {
-                answer.subjects = self.set(dismissal.as_ref(), &mut found, deadline).await?;
-                let dismissed = answer.subjects.len();
-                answer.dismissed = Some(dismissed);
-                format!(
-                    "{dismissed} dismissed: no longer tried again nor counted by the alarm; each leaves the list when it resolves itself.{}",
-                    rest(&found, dismissed)
-                )
+                subjects = self.set(dismissal.as_ref(), &mut found, deadline).await?;
+                let count = subjects.len();
+                dismissed = Some(count);
+                say!("owed-dismissed", count).then(rest(&found, count))
             }
             OwedAction::Restore => {
-                answer.subjects = self.set(None, &mut found, deadline).await?;
-                let restored = answer.subjects.len();
-                answer.restored = Some(restored);
-                format!(
-                    "{restored} dismissals taken back: they are tried again and counted by the alarm as before.{}",
-                    rest(&found, restored)
-                )
+                subjects = self.set(None, &mut found, deadline).await?;
+                let count = subjects.len();
+                restored = Some(count);
+                say!("owed-restored", count).then(rest(&found, count))
             }
         };
+        let incomplete = (!found.complete).then(|| say!("owed-incomplete"));
         let (last, goes_on) = match request.r#do {
             OwedAction::List => (found.listed.last(), found.ahead > found.listed.len()),
             _ => {
@@ -289,14 +278,18 @@ impl StackPorts {
                 (last, found.actable > found.handled)
             }
         };
-        answer.cursor = last.filter(|_| goes_on).map(Place::of);
-        answer.groups = groups.map(|groups| groups.into_iter().take(limit).collect());
-        if !found.complete {
-            answer
-                .summary
-                .push_str(" The list is too long to be read in one go: there may be more.");
-        }
-        Ok(answer)
+        Ok(OwedAnswer {
+            summary: summary.then(incomplete),
+            found: found.count,
+            as_of,
+            retried,
+            dismissed,
+            restored,
+            subjects,
+            owed: found.listed.iter().map(OwedLine::from).collect(),
+            groups: groups.map(|groups| groups.into_iter().take(limit).collect()),
+            cursor: last.filter(|_| goes_on).map(Place::of),
+        })
     }
 
     async fn matches(
@@ -363,41 +356,27 @@ impl StackPorts {
         })
     }
 
-    fn listed(&self, found: &Matches, limit: usize) -> String {
+    fn listed(&self, found: &Matches, limit: usize) -> Sentence {
         let now = self.clock.now();
         let Some(oldest) = found.listed.first() else {
             return match found.count {
-                0 => "Nothing is owed that fits.".to_owned(),
-                count if limit == 0 => format!("{count} owed; `limit` shows them."),
-                count => format!("{count} owed; none after this `cursor`."),
+                0 => say!("owed-none"),
+                count => say!("owed-not-shown", count),
             };
         };
-        let age = (now - oldest.first).to_std().unwrap_or_default().as_secs();
-        let mut reasons: Vec<(usize, &str)> = found
+        let age = (now - oldest.first).to_std().unwrap_or_default();
+        let mut reasons: Vec<(Reason, usize)> = found
             .by_reason
             .iter()
-            .map(|(reason, count)| (*count, reason.as_str()))
+            .map(|(reason, count)| (*reason, *count))
             .collect();
-        reasons.sort_by_key(|(count, reason)| (Reverse(*count), *reason));
-        let reasons: Vec<String> = reasons
+        reasons.sort_by_key(|(reason, count)| (Reverse(*count), reason.as_str()));
+        let reasons: Vec<Sentence> = reasons
             .into_iter()
-            .map(|(count, reason)| format!("{count} {reason}"))
+            .map(|(reason, count)| say!("owed-of-reason", count, reason))
             .collect();
-        let rest = match found.ahead > limit {
-            true if found.ahead < found.count => {
-                format!(" The next {limit} are listed; `cursor` goes on.")
-            }
-            true => {
-                format!(" The oldest {limit} are listed; `limit` shows more, and `cursor` goes on.")
-            }
-            false => String::new(),
-        };
-        format!(
-            "{} owed ({}), the oldest for {}.{rest}",
-            found.count,
-            reasons.join(", "),
-            in_words(age)
-        )
+        let rest = (found.ahead > limit).then(|| say!("owed-some-listed", limit));
+        say!("owed-listed", count = found.count, reasons, age).then(rest)
     }
 
     /// Sends what can be tried again by a message, the oldest first.
@@ -408,7 +387,9 @@ impl StackPorts {
         deadline: Deadline,
     ) -> Result<Vec<String>, Refusal> {
         let change_events = change_events.ok_or_else(|| {
-            Refusal::Later("nothing was retried, because the clients were not built".to_owned())
+            Refusal::Later(words(
+                "nothing was retried, because the clients were not built",
+            ))
         })?;
         let now = self.clock.now();
         let mut retried = Vec::new();
@@ -500,48 +481,31 @@ impl OwedRequest {
             return Ok(());
         }
         if !found.complete {
-            return Err(Refusal::Later(
-                "the list could not be read to its end, so that it is not known whether it has grown: nothing was done".to_owned(),
-            ));
+            return Err(Refusal::Later(say!("owed-unread")));
         }
         let expected = self.expected.unwrap_or(found.count);
         if found.count <= expected && found.newer == 0 {
             return Ok(());
         }
-        let newer = match found.newer {
-            0 => String::new(),
-            newer => format!(", {newer} of them since `asOf`"),
-        };
-        let before = match self.expected {
-            Some(expected) => format!(" instead of {expected}"),
-            None => String::new(),
-        };
-        Err(Refusal::request(format!(
-            "the list has grown: {} records fit now{before}{newer}. Nothing was done. List them again with the same filters, and repeat this with its `asOf`, and its `found` as `expected`",
-            found.count
-        )))
+        let (count, newer) = (found.count, found.newer);
+        let expected = self.expected.unwrap_or(count - newer);
+        Err(Refusal::Request(say!("owed-grown", count, expected, newer)))
     }
 }
 
-fn grouped(found: &Matches, groups: &[OwedGroup]) -> String {
+fn grouped(found: &Matches, groups: &[OwedGroup]) -> Sentence {
     let Some(largest) = groups.first() else {
-        return "Nothing is owed that fits.".to_owned();
+        return say!("owed-none");
     };
+    let (count, groups) = (found.count, groups.len());
+    let (most, reason) = (largest.count, largest.reason);
     let words = largest.words.as_deref().unwrap_or("of all kinds");
-    format!(
-        "{} owed in {} groups; the largest has {} ({}): {words}",
-        found.count,
-        groups.len(),
-        largest.count,
-        largest.reason.as_str(),
-    )
+    say!("owed-grouped", count, groups, most, reason, words)
 }
 
-fn rest(found: &Matches, done: usize) -> String {
-    match found.ahead.saturating_sub(done) {
-        0 => String::new(),
-        rest => format!(" {rest} more fit: ask again."),
-    }
+fn rest(found: &Matches, done: usize) -> Option<Sentence> {
+    let left = found.ahead.saturating_sub(done);
+    (left > 0).then(|| say!("more-fit", left))
 }
 
 /// Lets the next full pass send the ERP's values of an entity to Norce again; `false`: it has no ERP record.
@@ -567,26 +531,20 @@ async fn tell_with_next_pass(
     Ok(true)
 }
 
-fn retried_in_words(found: &Matches, retried: usize) -> String {
+fn retried_in_words(found: &Matches, retried: usize) -> Sentence {
     let left = found.ahead.saturating_sub(retried);
     let rest = match left {
-        0 => String::new(),
+        0 => None,
         left if retried == MOST_RETRIED || retried < found.chosen.len() => {
-            format!(
-                " {left} more wait: ask again when these are done, or with `cursor` as it is here."
-            )
+            Some(say!("retry-more", left))
         }
-        left => format!(" {left} are about the ERP's side, which the next pass looks at."),
+        left => Some(say!("retry-left-to-pass", left)),
     };
     let told = found.chosen.iter().take(retried);
     let told = told.filter(|owed| owed.stage == Stage::FieldsToNorce);
-    let by_pass = match told.count() {
-        0 => String::new(),
-        count => format!(
-            " {count} of them are about fields of the ERP, which the next full pass sends to Norce again."
-        ),
-    };
-    format!(
-        "{retried} sent to be tried again; each leaves the list when it succeeds.{by_pass}{rest}"
-    )
+    let count = told.count();
+    let by_pass = (count > 0).then(|| say!("retry-by-pass", count));
+    say!("owed-retried", count = retried)
+        .then(by_pass)
+        .then(rest)
 }

@@ -5,7 +5,11 @@ use shared::domain::{ApplicationId, EntityKind, PassMode, PassRequest};
 
 use erp_full_pass::{StartError, StartedRun, start};
 
-use crate::{error::Refusal, ports::StackPorts};
+use crate::{
+    error::Refusal,
+    ports::StackPorts,
+    sentence::{self, Sentence, say},
+};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -26,7 +30,8 @@ pub struct PassAsked {
 #[serde(rename_all = "camelCase")]
 pub struct PassStarted {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// One run for each register.
     pub runs: Vec<StartedRun>,
     /// Of plans: where in the reports bucket they will be.
@@ -54,12 +59,13 @@ impl StackPorts {
         })?;
         let reports = started.runs.iter().filter(|_| dry_run);
         let reports = reports.map(|run| format!("plans/{}/report.html", run.run));
-        let then = match dry_run {
-            true => "its report comes to the reports bucket",
-            false => "`status` shows how it goes",
+        let (mode, scopes) = (asked.mode, started.runs.len());
+        let summary = match dry_run {
+            true => say!("plan-started", mode, scopes),
+            false => say!("pass-started", mode, scopes),
         };
         Ok(PassStarted {
-            summary: format!("A {}; {then}.", started.summary),
+            summary,
             reports: reports.collect(),
             runs: started.runs,
         })

@@ -9,7 +9,11 @@ use shared::{
 use uuid::Uuid;
 
 use super::{pass::PassAsked, status::LastRun};
-use crate::{error::Refusal, ports::StackPorts};
+use crate::{
+    error::Refusal,
+    ports::StackPorts,
+    sentence::{self, Sentence, say},
+};
 
 /// As many lines are shown unless more are asked for: about what a terminal shows.
 const SHOWN: usize = 50;
@@ -53,7 +57,8 @@ impl PlanRequest {
 #[serde(rename_all = "camelCase")]
 pub struct PlanShown {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// The plan's run.
     pub plan: LastRun,
     /// What it found.
@@ -73,12 +78,8 @@ impl StackPorts {
         let limit = limit.unwrap_or(SHOWN).min(MAX_SHOWN);
         let folder = format!("plans/{plan}");
         let summary = self.reports.get(&format!("{folder}/summary.json")).await?;
-        let summary = summary.ok_or_else(|| {
-            Refusal::request(format!(
-                "there is no report of plan {plan}: it is still being made, was given up (see the log of erp-full-pass), or expired. Ask again in some minutes, or make another: {{\"action\":\"plan\",\"mode\":\"full\"}}"
-            ))
-        })?;
-        let unreadable = || Refusal::Later(format!("the report of plan {plan} cannot be read"));
+        let summary = summary.ok_or_else(|| Refusal::Request(say!("plan-missing", plan)))?;
+        let unreadable = || Refusal::Later(say!("plan-unreadable", plan));
         let run: Run = serde_json::from_slice(&summary).map_err(|_| unreadable())?;
         let mut lines = Vec::new();
         let mut after: Option<String> = None;
@@ -100,7 +101,7 @@ impl StackPorts {
         }
         let plan = LastRun::from(&run);
         Ok(PlanShown {
-            summary: format!("{}; the first {} lines are shown.", plan.found, lines.len()),
+            summary: say!("plan-shown", words = plan.found, lines = lines.len()),
             plan,
             counts: run.counts,
             lines,

@@ -11,7 +11,11 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{error::Refusal, ports::Ports};
+use crate::{
+    error::Refusal,
+    ports::Ports,
+    sentence::{self, Sentence, say, words},
+};
 
 /// As many are sent in one go at most: `change-events` needs some minutes for them, and changes of customers wait behind
 /// them meanwhile.
@@ -61,7 +65,8 @@ pub(crate) fn time_of(value: &Value) -> bool {
 #[serde(rename_all = "camelCase")]
 pub struct Replayed {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// How many were sent.
     pub sent: usize,
     /// Under which the log tells of all of them.
@@ -110,17 +115,13 @@ impl Ports {
                 ));
             }
         };
-        let verb = if request.dry_run {
-            "would be"
-        } else {
-            "are being"
+        let summary = match request.dry_run {
+            true => say!("replay-would", sent),
+            false => say!("replay-sent", sent),
         };
-        let rest = match &after {
-            Some(_) => " There are more: ask again with `after` as it is here.",
-            None => "",
-        };
+        let rest = after.is_some().then(|| say!("more", field = "after"));
         Ok(Replayed {
-            summary: format!("{sent} {verb} looked at as if an event had come.{rest}"),
+            summary: summary.then(rest),
             sent,
             correlation,
             after,
@@ -192,9 +193,9 @@ impl Ports {
                     // Without a place to go on from, the answer would say that all of it is done.
                     return match walk.place {
                         Some(_) => Ok(walk),
-                        None => Err(Refusal::Later(
-                            "the time was up before anything was found: ask again".to_owned(),
-                        )),
+                        None => Err(Refusal::Later(words(
+                            "the time was up before anything was found: ask again",
+                        ))),
                     };
                 }
                 let page = self

@@ -9,7 +9,12 @@ use shared::{
 use uuid::Uuid;
 
 use super::status::LastRun;
-use crate::{error::Refusal, ports::StackPorts, selector::scope_of};
+use crate::{
+    error::Refusal,
+    ports::StackPorts,
+    selector::scope_of,
+    sentence::{self, Sentence, say},
+};
 
 /// How far back runs are listed.
 const LISTED_BACK: TimeDelta = TimeDelta::days(30);
@@ -47,7 +52,8 @@ pub struct Place {
 #[serde(rename_all = "camelCase")]
 pub struct RunsAnswer {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// The runs, the newest first.
     pub runs: Vec<LastRun>,
     /// What to ask for next as `cursor`; nothing: these are all.
@@ -71,17 +77,16 @@ impl StackPorts {
         runs.truncate(limit);
         let failed = runs.iter().filter_map(|run| run.ended.as_ref());
         let failed = failed.filter(|ended| ended.failed.is_some()).count();
-        let rest = match is_all {
-            true => "",
-            false => " There are more: ask again with `cursor` as it is here.",
-        };
+        let rest = (!is_all).then(|| say!("more", field = "cursor"));
         let last = runs.last().filter(|_| !is_all);
         Ok(RunsAnswer {
-            summary: format!(
-                "{} runs of the last {} days, {failed} of them failed.{rest}",
-                runs.len(),
-                LISTED_BACK.num_days()
-            ),
+            summary: say!(
+                "runs-listed",
+                runs = runs.len(),
+                days = LISTED_BACK.num_days(),
+                failed
+            )
+            .then(rest),
             cursor: last.map(|run| Place {
                 started: run.started,
                 run: run.id,

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::{
     error::Refusal,
-    format::in_words,
     ports::{StackPorts, WorkQueue},
+    sentence::{self, Param, Parameter as _, Sentence, say},
 };
 
 /// What is left of the time when a long owed list is not read any further: the other stores are read after it.
@@ -29,7 +29,8 @@ const TIME_FOR_THE_REST: Duration = Duration::from_secs(30);
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// When this was so.
     pub as_of: DateTime<Utc>,
     /// What waits on each queue.
@@ -118,14 +119,10 @@ impl BreakerStatus {
     }
 
     /// How long an open one has been open.
-    pub(crate) fn in_words(&self, now: DateTime<Utc>) -> String {
+    pub(crate) fn unavailable(&self, now: DateTime<Utc>) -> Sentence {
         let since = self.since.unwrap_or(now);
-        let seconds = (now - since).to_std().unwrap_or_default().as_secs();
-        format!(
-            "{} has been unavailable for {}; calls are paused and retried automatically",
-            self.remote,
-            in_words(seconds)
-        )
+        let time = (now - since).to_std().unwrap_or_default();
+        say!("unavailable", remote = self.remote, time)
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -225,37 +222,35 @@ impl StackPorts {
         let last_runs: Vec<LastRun> = last_runs.iter().map(LastRun::from).collect();
         let waiting: u64 = queues.iter().map(|queue| queue.waiting).sum();
         let dead: u64 = queues.iter().map(|queue| queue.dead_letters).sum();
-        let oldest = match owed.total() {
-            0 => String::new(),
-            _ => format!(" (the oldest for {})", in_words(owed.oldest_seconds)),
-        };
-        let at_least = if is_all { "" } else { "at least " };
-        let last_run = match last_runs.first() {
-            None => "no pass has run yet".to_owned(),
+        let last_pass = match last_runs.first() {
+            None => say!("pass-none"),
             Some(LastRun {
-                failed: Some(reason),
+                failed: Some(words),
                 mode,
                 ..
-            }) => format!("the last pass ({mode}) failed: {reason}"),
+            }) => say!("pass-failed", mode, words),
             Some(LastRun {
                 ended: None, mode, ..
-            }) => format!("a {mode} pass is under way"),
+            }) => say!("pass-running", mode),
             Some(run) => {
                 let ago = run.ended.map(|ended| now - ended).unwrap_or_default();
-                let ago = in_words(ago.to_std().unwrap_or_default().as_secs());
-                format!("the last pass ({}) ended {ago} ago", run.mode)
+                let ago = ago.to_std().unwrap_or_default();
+                say!("pass-ended", mode = run.mode, ago)
             }
         };
-        let left_alone: String = breakers
-            .iter()
-            .filter(|breaker| breaker.is_open())
-            .map(|breaker| format!("{}. ", breaker.in_words(now)))
-            .collect();
-        let summary = format!(
-            "{left_alone}Messages waiting: {waiting}, dead letters: {dead}, owed: {at_least}{}{oldest}, imports under way: {}; {last_run}.",
-            owed.total(),
-            jobs.open,
+        let summary = say!(
+            "status",
+            waiting,
+            dead,
+            owed = owed_in_words(&owed, is_all),
+            imports = jobs.open,
+            pass = last_pass
         );
+        // What is worst comes first.
+        let unavailable = breakers.iter().filter(|breaker| breaker.is_open());
+        let summary = unavailable.rev().fold(summary, |summary, breaker| {
+            breaker.unavailable(now).then(summary)
+        });
         Ok(Status {
             summary,
             as_of: now,
@@ -267,4 +262,17 @@ impl StackPorts {
             last_runs,
         })
     }
+}
+
+fn owed_in_words(owed: &OwedCounts, is_all: bool) -> Param {
+    let count = owed.total();
+    let count = match is_all {
+        true => count.param(),
+        false => say!("at-least", count).param(),
+    };
+    if owed.total() == 0 {
+        return count;
+    }
+    let age = Duration::from_secs(owed.oldest_seconds);
+    say!("owed-since", count, age).param()
 }

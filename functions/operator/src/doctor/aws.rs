@@ -11,7 +11,11 @@ use super::{
     Doctor, Stores,
     check::{Fault, Finding, Planned, fault},
 };
-use crate::{actions::status::BreakerStatus, ports::WorkQueue};
+use crate::{
+    actions::status::BreakerStatus,
+    ports::WorkQueue,
+    sentence::{Sentence, say, words},
+};
 
 impl Doctor {
     pub(super) fn queue_checks(&self) -> Vec<Planned<'_>> {
@@ -23,22 +27,28 @@ impl Doctor {
                 [
                     Planned::new(check(name, "reachable"), async move {
                         let depth = queue.depth.depth().await.map_err(|error| {
-                            aws_fault(error, "queue", &format!("{}_QUEUE_URL", name.to_uppercase()))
+                            aws_fault(
+                                error,
+                                "queue",
+                                &format!("{}_QUEUE_URL", name.to_uppercase()),
+                            )
                         })?;
-                        Ok(format!("{depth} messages wait"))
+                        Ok(say!("queue-depth", depth))
                     }),
                     Planned::new(check(name, "no dead letters"), async move {
                         let dead = queue.dead_letters.count().await.map_err(|error| {
-                            aws_fault(error, "queue", &format!("{}_DEAD_LETTER_QUEUE_URL", name.to_uppercase()))
+                            aws_fault(
+                                error,
+                                "queue",
+                                &format!("{}_DEAD_LETTER_QUEUE_URL", name.to_uppercase()),
+                            )
                         })?;
                         if dead == 0 {
-                            return Ok("there are none".to_owned());
+                            return Ok(say!("dead-none"));
                         }
                         Err(fault(
-                            format!("{dead} messages could not be handled"),
-                            format!(
-                                "Look at them with {{\"action\":\"dead-letters\",\"queue\":\"{name}\",\"do\":\"show\"}}; when the reason is mended, send them again with \"do\":\"redrive\"."
-                            ),
+                            say!("dead-some", dead),
+                            say!("fix-dead", queue = name),
                         ))
                     }),
                 ]
@@ -61,19 +71,16 @@ impl Doctor {
                 let depth = depth.depth().await;
                 let depth = depth
                     .map_err(|error| aws_fault(error, "queue", "OUTGOING_ORDERS_QUEUE_URL"))?;
-                Ok(format!("{depth} orders wait for the order integration"))
+                Ok(say!("queue-depth", depth))
             }),
             Planned::new("queue outgoing orders: no dead letters", async move {
                 let dead = dead_letters.count().await.map_err(|error| {
                     aws_fault(error, "queue", "OUTGOING_ORDERS_DEAD_LETTER_QUEUE_URL")
                 })?;
                 if dead == 0 {
-                    return Ok("there are none".to_owned());
+                    return Ok(say!("dead-none"));
                 }
-                Err(fault(
-                    format!("{dead} orders could not be handled by the order integration"),
-                    "Mend the merchant's order integration, then send them again with `aws sqs start-message-move-task`.",
-                ))
+                Err(fault(say!("dead-some", dead), say!("fix-outgoing-orders")))
             }),
         ]
     }
@@ -100,35 +107,35 @@ impl Doctor {
             checks.push(Planned::new("table code mappings", async move {
                 let read = mappings.get(nobody).await;
                 read.map_err(|error| aws_fault(error, "table", "CODE_MAPPINGS_TABLE"))?;
-                Ok("it can be read".to_owned())
+                Ok(say!("readable"))
             }));
         }
         if let (Some(owed), Some(nobody)) = (owed, nobody) {
             checks.push(Planned::new("table owed records", async move {
                 let read = owed.get(&Subject::Entity(nobody), Stage::ToErp).await;
                 read.map_err(|error| aws_fault(error, "table", "OWED_TABLE"))?;
-                Ok("it can be read".to_owned())
+                Ok(say!("readable"))
             }));
         }
         if let Some(import_jobs) = import_jobs {
             checks.push(Planned::new("table import jobs", async move {
                 let read = import_jobs.get(nothing).await;
                 read.map_err(|error| aws_fault(error, "table", "IMPORT_JOBS_TABLE"))?;
-                Ok("it can be read".to_owned())
+                Ok(say!("readable"))
             }));
         }
         if let Some(passes) = passes {
             checks.push(Planned::new("table passes", async move {
                 let read = passes.run(nothing).await;
                 read.map_err(|error| aws_fault(error, "table", "PASSES_TABLE"))?;
-                Ok("it can be read".to_owned())
+                Ok(say!("readable"))
             }));
         }
         if let Some(reports) = reports {
             checks.push(Planned::new("bucket reports", async move {
                 let read = reports.list("mappings/", None).await;
                 read.map_err(|error| aws_fault(error, "bucket", "REPORTS_BUCKET"))?;
-                Ok("it can be listed".to_owned())
+                Ok(say!("readable"))
             }));
         }
         if let Some(breakers) = breakers {
@@ -142,7 +149,7 @@ impl Doctor {
             checks.push(Planned::new("table activity", async move {
                 let read = activity.get(nothing).await;
                 read.map_err(|error| aws_fault(error, "table", "ACTIVITY_TABLE"))?;
-                Ok("it can be read".to_owned())
+                Ok(say!("readable"))
             }));
         }
         if let (Some(orders), Some(shops)) = (orders, &self.shops) {
@@ -153,7 +160,7 @@ impl Doctor {
             checks.push(Planned::new("table orders", async move {
                 let read = orders.get(&nothing).await;
                 read.map_err(|error| aws_fault(error, "table", "ORDERS_TABLE"))?;
-                Ok("it can be read".to_owned())
+                Ok(say!("readable"))
             }));
         }
         checks
@@ -165,25 +172,15 @@ impl Doctor {
         let statuses = breakers
             .into_iter()
             .map(|(remote, breaker)| BreakerStatus::new(remote, &breaker, now));
-        let open: Vec<String> = statuses
-            .filter(BreakerStatus::is_open)
-            .map(|breaker| breaker.in_words(now))
-            .collect();
-        if open.is_empty() {
-            return Ok("it can be read, and no calls are paused".to_owned());
+        let open = statuses.filter(BreakerStatus::is_open);
+        let open = open.map(|breaker| breaker.unavailable(now));
+        match open.reduce(Sentence::then) {
+            None => Ok(say!("breakers-closed")),
+            Some(open) => Err(fault(open, say!("fix-unavailable"))),
         }
-        Err(fault(
-            open.join("; "),
-            "See whether that remote is up: its own checks say more. It is probed every few minutes at most, work waits in the queues meanwhile and goes on by itself.",
-        ))
     }
 }
 
-pub(super) fn aws_fault(error: impl ToString, what: &str, name: &str) -> Fault {
-    fault(
-        error,
-        format!(
-            "See whether the {what} of {name} is there and the role of this function may use it; deploying the template again restores both."
-        ),
-    )
+pub(super) fn aws_fault(error: impl ToString, what: &str, name: &str) -> Box<Fault> {
+    fault(words(error), say!("fix-aws", what, name))
 }

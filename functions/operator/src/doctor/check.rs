@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use shared::{domain::redact, http::Deadline};
+use shared::http::Deadline;
+
+use crate::sentence::{self, Sentence, say, words};
 
 /// What a client has for a check, so that it gives up with the remote's own words.
 const TIME_OF_A_CHECK: Duration = Duration::from_secs(15);
@@ -20,25 +22,23 @@ pub struct Check {
     /// Whether it is as it must be.
     pub ok: bool,
     /// What was seen.
-    pub detail: String,
+    #[serde(flatten, serialize_with = "sentence::detail")]
+    pub detail: Sentence,
     /// What to do, where it is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
+    #[serde(flatten, serialize_with = "sentence::fix")]
+    pub fix: Option<Sentence>,
 }
 
 /// How a check ended: what was seen, and for a fault the fix.
-pub(super) type Finding = Result<String, Fault>;
+pub(super) type Finding = Result<Sentence, Box<Fault>>;
 
 pub(super) struct Fault {
-    detail: String,
-    fix: String,
+    detail: Sentence,
+    fix: Sentence,
 }
 
-pub(super) fn fault(detail: impl ToString, fix: impl Into<String>) -> Fault {
-    Fault {
-        detail: redact(&detail.to_string()),
-        fix: fix.into(),
-    }
+pub(super) fn fault(detail: Sentence, fix: Sentence) -> Box<Fault> {
+    Box::new(Fault { detail, fix })
 }
 
 impl Check {
@@ -51,11 +51,11 @@ impl Check {
                 detail,
                 fix: None,
             },
-            Err(Fault { detail, fix }) => Self {
+            Err(fault) => Self {
                 check,
                 ok: false,
-                detail,
-                fix: Some(fix),
+                detail: fault.detail,
+                fix: Some(fault.fix),
             },
         }
     }
@@ -90,12 +90,7 @@ impl<'a> Planned<'a> {
         let finding = tokio::time::timeout(time, work).await;
         Check::new(
             check,
-            finding.unwrap_or_else(|_| {
-                Err(fault(
-                    format!("no answer within {} s", time.as_secs()),
-                    "See whether it is up, and whether this function may reach it over the network; with more time ({\"action\":\"doctor\",\"within\":45}) it may answer.",
-                ))
-            }),
+            finding.unwrap_or_else(|_| Err(fault(say!("no-answer", time), say!("fix-no-answer")))),
         )
     }
 }
@@ -103,8 +98,8 @@ impl<'a> Planned<'a> {
 pub(super) fn unbuilt<'a>(check: &'static str, reason: &'a str) -> Planned<'a> {
     Planned::new(check, async move {
         Err(fault(
-            format!("it could not be looked at: {reason}"),
-            "Correct the configuration or the secret first: the checks above name the fault.",
+            say!("not-built", words = words(reason)),
+            say!("fix-not-built"),
         ))
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use erp_full_pass::told_groups;
 use shared::{
-    domain::{FieldGroups, Scope},
+    domain::{FieldGroup, FieldGroups, Scope},
     erp::{Erp, ErpError, Listing, Resource},
     http::Deadline,
 };
@@ -14,6 +14,7 @@ use super::{
     Doctor,
     check::{Fault, Finding, Planned, fault, of_a_check, unbuilt},
 };
+use crate::sentence::{say, words};
 
 /// An ERP's clock that differs by more moves watermarks past records, because a pass laps a few minutes only.
 const MOST_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::minutes(2);
@@ -46,13 +47,10 @@ impl Doctor {
                         may_write(erp.as_ref(), deadline).await
                     }),
                     Planned::new(format!("erp {scope}: owned fields"), async move {
-                        let told = told_groups(self.erp_owns, erp.as_ref()).map_err(|error| {
-                            fault(
-                                error,
-                                "Take these groups out of ErpOwnedFields, or name their fields in ErpExtraFields.",
-                            )
-                        })?;
-                        Ok(format!("it is asked for: {told}"))
+                        let groups = told_groups(self.erp_owns, erp.as_ref())
+                            .map_err(|error| fault(words(error), say!("fix-erp-owned-fields")))?;
+                        let groups: Vec<&str> = groups.iter().map(FieldGroup::as_str).collect();
+                        Ok(say!("erp-owned-fields", groups))
                     }),
                 ]
             })
@@ -62,19 +60,17 @@ impl Doctor {
     async fn erp_clock(&self, erp: &dyn Erp, deadline: Deadline) -> Finding {
         let name = erp.capabilities().name;
         let Some(theirs) = erp.clock(of_a_check(deadline)).await.map_err(erp_fault)? else {
-            return Ok(format!("{name} answers; it does not tell its time"));
+            return Ok(say!("erp-timeless", erp = name));
         };
         let difference = (theirs - self.clock.now()).abs();
         if difference > MOST_CLOCK_DIFFERENCE {
+            let time = difference.to_std().unwrap_or_default();
             return Err(fault(
-                format!(
-                    "{name} answers, but its clock differs by {} s",
-                    difference.num_seconds()
-                ),
-                "Set the ERP server's clock: watermarks are taken from it.",
+                say!("erp-clock-differs", erp = name, time),
+                say!("fix-erp-clock"),
             ));
         }
-        Ok(format!("{name} answers, and its clock agrees"))
+        Ok(say!("erp-answers", erp = name))
     }
 
     async fn erp_listing(&self, erp: &dyn Erp, resource: Resource, deadline: Deadline) -> Finding {
@@ -90,10 +86,7 @@ impl Doctor {
             .page(&listing, None, of_a_check(deadline))
             .await
             .map_err(erp_fault)?;
-        Ok(format!(
-            "they can be listed ({} changed just now)",
-            page.records.len()
-        ))
+        Ok(say!("erp-listable", changed = page.records.len()))
     }
 }
 
@@ -104,26 +97,26 @@ async fn may_write(erp: &dyn Erp, deadline: Deadline) -> Finding {
         .await
         .map_err(erp_fault)?
     {
-        Some(true) => Ok("they may be created and changed".to_owned()),
-        None => Ok(format!("{name} does not tell before a record is written")),
+        Some(true) => Ok(say!("erp-writable")),
+        None => Ok(say!("erp-writable-later", erp = name)),
         Some(false) => Err(fault(
-            format!("{name} does not let these credentials create and change records"),
-            "Odoo: give the key's user the right to create contacts.",
+            say!("erp-not-writable", erp = name),
+            say!("fix-erp-not-writable"),
         )),
     }
 }
 
-pub(super) fn erp_fault(error: ErpError) -> Fault {
+pub(super) fn erp_fault(error: ErpError) -> Box<Fault> {
     let fix = match error {
-        ErpError::Authentication { .. } => {
-            "Check the secret of ErpSecretArn and the rights in the ERP. Business Central: the app under \"Microsoft Entra applications\" is enabled and has permission sets for customers and contacts. Odoo: the key's user may create contacts."
-        }
-        ErpError::RetryAfter { .. } => {
-            "See whether the ERP is up and ErpBaseUrl (and ErpTokenUrl) are right; work waits in the queues meanwhile."
-        }
+        ErpError::Authentication { .. } => say!("fix-erp-rights"),
+        ErpError::RetryAfter { .. } => say!(
+            "fix-remote-down",
+            remote = "the ERP",
+            parameter = "ErpBaseUrl (and ErpTokenUrl)"
+        ),
         ErpError::Refused { .. } | ErpError::Unreadable(_) | ErpError::CursorExpired => {
-            "Check ErpBaseUrl, ErpCompany and ErpExtraFields: the address, the company or a field may not be there."
+            say!("fix-erp-settings")
         }
     };
-    fault(error, fix)
+    fault(words(error), fix)
 }

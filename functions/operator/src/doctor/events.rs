@@ -15,9 +15,13 @@ use shared::{
 
 use super::{
     Doctor,
+    aws::aws_fault,
     check::{Finding, Planned, fault, of_a_check},
 };
-use crate::events::first_taken;
+use crate::{
+    events::first_taken,
+    sentence::{say, words},
+};
 
 /// A subscription is on if an event came within this time.
 const EXPECTED_WITHIN: TimeDelta = TimeDelta::days(1);
@@ -30,19 +34,26 @@ struct Expected {
     occasion: &'static str,
     /// Their names in the log: any of them will do.
     names: &'static [&'static str],
-    /// What to subscribe to.
-    fix: &'static str,
+    /// What to subscribe to, and where.
+    event: &'static str,
+    address: &'static str,
+    /// Whether Norce can post them instead.
+    is_posted: bool,
 }
 
 const CUSTOMERS: Expected = Expected {
     occasion: "changed customers",
     names: &[EventType::CustomerChanged.name()],
-    fix: "Switch the subscription of CustomerChangedNotification on in Norce Admin, with the address {EventUrl}/customer-changed and the header x-event-secret.",
+    event: "CustomerChangedNotification",
+    address: "{EventUrl}/customer-changed",
+    is_posted: false,
 };
 const COMPANIES: Expected = Expected {
     occasion: "changed companies",
     names: &[EventType::CompanyChanged.name()],
-    fix: "Switch the subscription of CompanyChangedNotification on in Norce Admin, with the address {EventUrl}/company-changed and the header x-event-secret.",
+    event: "CompanyChangedNotification",
+    address: "{EventUrl}/company-changed",
+    is_posted: false,
 };
 const ORDERS: Expected = Expected {
     occasion: "new orders",
@@ -51,7 +62,9 @@ const ORDERS: Expected = Expected {
         EventType::OrderConfirmed.name(),
         POSTED_ORDER,
     ],
-    fix: "Switch the subscription of OrderReceivedEvent on in Norce Admin, with the address {EventUrl}/order-received and the header x-event-secret, or with OrderReceiver=true let it post its orders.",
+    event: "OrderReceivedEvent",
+    address: "{EventUrl}/order-received",
+    is_posted: true,
 };
 
 impl Doctor {
@@ -107,41 +120,24 @@ impl Expected {
     ) -> Finding {
         let log = match log {
             Ok(log) => log.as_ref(),
-            Err(reason) => return Ok(format!("not looked at: {reason}")),
+            Err(reason) => return Ok(say!("events-unseen", words = words(reason))),
         };
         let taken = first_taken(log, self.names, time.start, deadline).await;
-        let taken = taken.map_err(|error| {
-            fault(
-                error,
-                "See whether the log group of receive-events is there and the role of this function may search it; deploying the template again restores both.",
-            )
-        })?;
+        let taken = taken.map_err(|error| aws_fault(error, "log group", "receive-events"))?;
         if let Some(at) = taken {
-            return Ok(format!(
-                "they come: one was taken at {}",
-                at.format("%Y-%m-%d %H:%M:%SZ")
-            ));
+            return Ok(say!("events-come", at));
         }
         match has_happened().await {
             Ok(true) => {}
-            Ok(false) => return Ok("none came within a day, and Norce had no occasion".to_owned()),
+            Ok(false) => return Ok(say!("events-not-due")),
             // That is a fault of its own, with its own fix.
-            Err(_) => {
-                return Ok(
-                    "none came within a day; whether Norce had an occasion is not known, see `norce query`"
-                        .to_owned(),
-                );
-            }
+            Err(_) => return Ok(say!("events-unknown")),
         }
         Err(fault(
-            format!(
-                "Norce has {} of the last day, and no event came",
-                self.occasion
-            ),
-            format!(
-                "{} Until then the sweep finds what they are about.",
-                self.fix
-            ),
+            say!("events-missing", occasion = self.occasion),
+            say!("fix-events", event = self.event, address = self.address)
+                .then(self.is_posted.then(|| say!("fix-posted-orders")))
+                .then(say!("sweep-until-then")),
         ))
     }
 }

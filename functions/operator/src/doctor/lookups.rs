@@ -13,6 +13,7 @@ use super::{
     check::{Finding, Planned, fault, of_a_check},
     erp::erp_fault,
 };
+use crate::sentence::say;
 
 /// By what records of a kind are looked up.
 const fn field(kind: EntityKind) -> KeyField {
@@ -47,14 +48,14 @@ impl Doctor {
 }
 
 async fn filters(erp: &dyn Erp, deadline: Deadline) -> Finding {
-    let mut words = Vec::new();
+    let mut filters = Vec::new();
     for field in KeyField::ALL {
         let proof = erp.key_filter(field, of_a_check(deadline)).await;
         let proof = proof.map_err(erp_fault)?;
-        words.push(format!("{field}: {}", proof.in_words()));
+        filters.push(format!("{field}: {}", proof.in_words()));
     }
-    let name = erp.capabilities().name;
-    Ok(format!("{name} was tried. {}", words.join("; ")))
+    let words = filters.join("; ");
+    Ok(say!("erp-filters", erp = erp.capabilities().name, words))
 }
 
 async fn completeness(
@@ -67,32 +68,29 @@ async fn completeness(
     let coverage = index.coverage(scope, kind).await;
     let coverage = coverage.map_err(|error| aws_fault(error, "table", "CODE_MAPPINGS_TABLE"))?;
     if let Some(coverage) = coverage {
-        return Ok(format!(
-            "complete: everything was read at {}, and what changed until {}",
-            coverage.whole_at, coverage.until
+        return Ok(say!(
+            "index-complete",
+            at = coverage.whole_at,
+            until = coverage.until
         ));
     }
     let field = field(kind);
     let name = erp.capabilities().name;
     let Ok(proof) = erp.key_filter(field, of_a_check(deadline)).await else {
         // The check of the filters says why, and what to do.
-        return Ok(format!(
-            "not complete, and {name} cannot be asked whether its filter on {field} filters"
-        ));
+        return Ok(say!("index-unknown", erp = name, field));
     };
     match proof {
-        FilterProof::Filters => Ok(format!(
-            "not complete, and not needed: {name} filters by {field}"
-        )),
-        FilterProof::Unknown => Ok(format!(
-            "not complete, and {name} has no record with a value to try its filter on {field} with"
-        )),
+        FilterProof::Filters => Ok(say!("index-not-needed", erp = name, field)),
+        FilterProof::Unknown => Ok(say!("index-unknown", erp = name, field)),
         proof => Err(fault(
-            format!(
-                "not complete, and {name} {}: it cannot be told whether a {kind} is in the ERP",
-                proof.in_words()
+            say!(
+                "index-incomplete",
+                erp = name,
+                words = proof.in_words(),
+                kind
             ),
-            "Run {\"action\":\"pass\",\"mode\":\"full\"}, or wait for the next delta pass, which reads everything once. What is owed for this reason is tried again when it has ended.",
+            say!("fix-index-incomplete"),
         )),
     }
 }

@@ -31,7 +31,10 @@ use shared::{
 
 pub use self::check::Check;
 use self::check::{Finding, Planned, fault};
-use crate::{Schedules, WorkQueue};
+use crate::{
+    Schedules, WorkQueue,
+    sentence::{self, Sentence, say, words},
+};
 
 /// Checks of a part that are under way at the same time: few enough for an ERP that answers five requests at once (erp-apis §1.8).
 const AT_ONCE: usize = 4;
@@ -138,7 +141,8 @@ pub struct Stores {
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// In words.
-    pub summary: String,
+    #[serde(flatten, serialize_with = "sentence::summary")]
+    pub summary: Sentence,
     /// Every check.
     pub checks: Vec<Check>,
 }
@@ -167,12 +171,12 @@ impl Doctor {
             .map(|check| check.check.as_str())
             .collect();
         let summary = match faulty.as_slice() {
-            [] => format!("All {} checks are well.", checks.len()),
-            faulty => format!(
-                "{} of {} checks found a fault: {}. Each says what to do.",
-                faulty.len(),
-                checks.len(),
-                faulty.join(", ")
+            [] => say!("doctor-well", checks = checks.len()),
+            faulty => say!(
+                "doctor-faults",
+                faults = faulty.len(),
+                checks = checks.len(),
+                check = faulty
             ),
         };
         Report { summary, checks }
@@ -196,33 +200,25 @@ impl Doctor {
 
     fn configuration(&self) -> Finding {
         match self.faults.as_slice() {
-            [] => Ok("every variable can be read".to_owned()),
-            faults => Err(fault(
-                faults.join("; "),
-                "Correct these parameters of the stack (the README lists them) and deploy it again.",
-            )),
+            [] => Ok(say!("readable")),
+            faults => Err(fault(words(faults.join("; ")), say!("fix-configuration"))),
         }
     }
 }
 
 impl Secret {
     fn check(&self) -> Check {
-        let text = match self.form {
-            SecretText::Json => "correct its JSON",
+        let variable = self.variable;
+        let form = match self.form {
+            SecretText::Json => "JSON",
             SecretText::PemBundle => {
-                "store the ERP's CA certificates as its plain text, from -----BEGIN CERTIFICATE----- on"
+                "the ERP's CA certificates as plain text, from -----BEGIN CERTIFICATE----- on"
             }
         };
         let finding = match &self.read {
-            Ok(()) => Ok("it can be read and has the right form".to_owned()),
-            Err(reason) => Err(fault(
-                reason,
-                format!(
-                    "Make the secret, or {text}, in Secrets Manager; a secret under a KMS key of your own also needs kms:Decrypt for the functions' roles. {} names it.",
-                    self.variable
-                ),
-            )),
+            Ok(()) => Ok(say!("readable")),
+            Err(reason) => Err(fault(words(reason), say!("fix-secret", variable, form))),
         };
-        Check::new(format!("secret {}", self.variable), finding)
+        Check::new(format!("secret {variable}"), finding)
     }
 }

@@ -1,7 +1,7 @@
 //! Norce: Identity, Connect, Query and the applications.
 
 use shared::{
-    domain::{EntityKind, Registers},
+    domain::{ApplicationId, EntityKind, Registers},
     http::{Deadline, TokenError},
     import_jobs::BatchState,
     norce::{
@@ -15,6 +15,7 @@ use super::{
     Doctor,
     check::{Fault, Finding, Planned, fault, of_a_check, unbuilt},
 };
+use crate::sentence::{Sentence, say, words};
 
 /// A job to ask for while no import is under way.
 const ANY_JOB: JobId = JobId(1);
@@ -33,7 +34,7 @@ impl Doctor {
                     .await
                     .map_err(identity_fault)?;
                 drop(token);
-                Ok("a token was given".to_owned())
+                Ok(say!("norce-answers"))
             }),
             Planned::new("norce connect", async move {
                 norce
@@ -43,7 +44,7 @@ impl Doctor {
                     .map_err(|error| {
                         norce_fault(&error, "Connect's customer imports and jobs (Job/Ping)")
                     })?;
-                Ok("Connect answers".to_owned())
+                Ok(say!("norce-answers"))
             }),
             Planned::new("norce query", async move {
                 let listed = norce
@@ -81,8 +82,8 @@ impl Doctor {
         let found =
             found.map_err(|error| norce_fault(&error, "Connect's jobs (Job/Get, Job/GetLog)"))?;
         Ok(match (found, norce.connect.job_path()) {
-            (Some(_), Some(path)) => format!("jobs are asked for at {path}"),
-            _ => format!("jobs may be asked for; Norce does not know job {job}"),
+            (Some(_), Some(path)) => say!("norce-jobs-at", path),
+            _ => say!("norce-jobs-allowed"),
         })
     }
 
@@ -93,69 +94,59 @@ impl Doctor {
             .as_ref()
             .is_some_and(|shops| shops.registers == Registers::Applications);
         if !is_by_application {
-            return Ok("every customer and company has a register".to_owned());
+            return Ok(say!("norce-scopes"));
         }
-        for (kind, entities) in [
-            (EntityKind::Customer, "customers"),
-            (EntityKind::Company, "companies"),
-        ] {
+        for kind in [EntityKind::Customer, EntityKind::Company] {
             let has_shared = norce.has_shared(kind, of_a_check(deadline)).await;
             if has_shared.map_err(|error| norce_fault(&error, "Query's customers and companies"))? {
                 return Err(fault(
-                    format!(
-                        "Norce has {entities} that belong to no application, and they are not synchronized"
-                    ),
-                    "Set CustomersByApplication=with-shared, and ErpCompany to the ERP company that they are kept in, or give them an application in Norce.",
+                    say!("without-application", kind),
+                    say!("fix-without-application"),
                 ));
             }
         }
-        Ok("every customer and company belongs to an application".to_owned())
+        Ok(say!("norce-scopes"))
     }
 
     /// Compares the configured applications with those that Norce lists.
     fn applications(&self, listed: &[ListedApplication]) -> Finding {
         let Some(shops) = &self.shops else {
-            return Ok(format!(
-                "Query answers, and lists {} applications",
-                listed.len()
-            ));
+            return Ok(say!("norce-answers"));
         };
         let mut wrong = Vec::new();
         for application in shops.applications.iter() {
             let id = application.id;
             match listed.iter().find(|listed| listed.id == id) {
-                None => wrong.push(format!("Norce has no application {id}")),
+                None => wrong.push(say!("application-unknown", application = id)),
                 // A key that is not listed cannot be compared.
                 Some(ListedApplication { key: Some(key), .. }) if *key != application.key => {
-                    wrong.push(format!("application {id} has another key in Norce ({key})"));
+                    wrong.push(say!("application-key", application = id, key));
                 }
                 Some(_) => {}
             }
         }
         if wrong.is_empty() {
-            return Ok("Query answers, and has the configured applications".to_owned());
+            return Ok(say!("norce-query-answers"));
         }
-        let ids: Vec<String> = listed.iter().map(|listed| listed.id.to_string()).collect();
+        let applications: Vec<ApplicationId> = listed.iter().map(|listed| listed.id).collect();
         Err(fault(
-            format!("{} (it has {})", wrong.join("; "), ids.join(", ")),
-            "Correct the ids and keys in NorceApplications: Norce Admin → Settings → Applications has both.",
+            say!("applications-differ", wrong, applications),
+            say!("fix-applications"),
         ))
     }
 }
 
-fn identity_fault(error: TokenError) -> Fault {
+fn identity_fault(error: TokenError) -> Box<Fault> {
     let fix = match error {
-        TokenError::Refused { .. } => {
-            "Compare clientId and clientSecret in the secret of NorceSecretArn with Norce Admin → Settings → Users → OAuth, and NorceScope with the environment."
-        }
-        TokenError::RetryAfter { .. } => {
-            "See whether NorceBaseUrl is right and Norce is up; work waits in the queues meanwhile."
-        }
-        TokenError::Unreadable(_) => {
-            "See whether NorceBaseUrl is Norce's address: something else seems to answer."
-        }
+        TokenError::Refused { .. } => say!("fix-norce-credentials"),
+        TokenError::RetryAfter { .. } => say!(
+            "fix-remote-down",
+            remote = "Norce",
+            parameter = "NorceBaseUrl"
+        ),
+        TokenError::Unreadable(_) => say!("fix-norce-address"),
     };
-    fault(error, fix)
+    fault(words(error), fix)
 }
 
 /// Reads a row of each kind as the functions read it, and compares the fields with Query's description of itself.
@@ -166,19 +157,17 @@ async fn rows(query: &QueryClient, deadline: Deadline) -> Finding {
     let undescribed = undescribed.unwrap_or_default();
     match (refused, undescribed) {
         (Ok(refused), undescribed) => {
-            let described = match undescribed.as_deref() {
-                None => "it has no `$metadata` to compare with".to_owned(),
-                Some([]) => "its `$metadata` has all of them".to_owned(),
-                Some(names) => format!("its `$metadata` does not have {}", names.join(", ")),
+            let metadata = match undescribed.as_deref() {
+                None => say!("metadata-none"),
+                Some([]) => say!("metadata-complete"),
+                Some(fields) => say!("metadata-without", fields),
             };
-            Ok(format!("{}; {described}", read_in_words(refused)))
+            let fields = read(refused);
+            Ok(say!("norce-rows", fields, metadata))
         }
         (Err(error @ NorceError::Refused { .. }), Some(names)) if !names.is_empty() => Err(fault(
-            &error,
-            format!(
-                "Query does not have {}, by its own `$metadata`, and nothing works without what it refuses: report it to the project with this line and the version of the stack.",
-                names.join(", ")
-            ),
+            words(error),
+            say!("fix-norce-fields", fields = names),
         )),
         (Err(error), _) => Err(norce_fault(
             &error,
@@ -187,35 +176,29 @@ async fn rows(query: &QueryClient, deadline: Deadline) -> Finding {
     }
 }
 
-fn read_in_words(refused: Vec<(&'static str, &'static str)>) -> String {
+fn read(refused: Vec<(&'static str, &'static str)>) -> Sentence {
     if refused.is_empty() {
-        return "Query has every field that is read".to_owned();
+        return say!("fields-complete");
     }
-    let refused: Vec<String> = refused
-        .into_iter()
+    let fields = refused.into_iter();
+    let fields: Vec<String> = fields
         .map(|(set, part)| format!("{part} of {set}"))
         .collect();
-    format!(
-        "Query has the fields that are needed; it refuses {}, and the functions leave that out",
-        refused.join(", ")
-    )
+    say!("fields-without", fields)
 }
 
-fn norce_fault(error: &NorceError, resources: &str) -> Fault {
+fn norce_fault(error: &NorceError, resources: &str) -> Box<Fault> {
     let fix = match error {
-        NorceError::Authentication { .. } => format!(
-            "Give the OAuth client the resources of {resources}, for every application, in Norce Admin → Settings → Users → OAuth; if `norce identity` fails as well, mend that first."
+        NorceError::Authentication { .. } => say!("fix-norce-rights", resources),
+        NorceError::Configuration(_) => say!("fix-norce-application"),
+        NorceError::RetryAfter { .. } => say!(
+            "fix-remote-down",
+            remote = "Norce",
+            parameter = "NorceBaseUrl"
         ),
-        NorceError::Configuration(_) => {
-            "Correct NorceApplications so that it lists this application.".to_owned()
+        NorceError::Refused { .. } | NorceError::Unreadable(_) => {
+            say!("fix-norce-resources", resources)
         }
-        NorceError::RetryAfter { .. } => {
-            "See whether Norce is up and NorceBaseUrl is right; work waits in the queues meanwhile."
-                .to_owned()
-        }
-        NorceError::Refused { .. } | NorceError::Unreadable(_) => format!(
-            "See whether NorceBaseUrl is Norce's address, and whether the OAuth client may use {resources}."
-        ),
     };
-    fault(error, fix)
+    fault(words(error), fix)
 }

@@ -8,7 +8,11 @@ use super::{
     aws::aws_fault,
     check::{Finding, Planned, fault},
 };
-use crate::{Schedules, actions::status::LastRun, format::in_words};
+use crate::{
+    Schedules,
+    actions::status::LastRun,
+    sentence::{say, words},
+};
 
 /// A pass that has not ended after this time is stuck: it goes on every few minutes, and is given up after a day.
 const LONGEST_PASS: TimeDelta = TimeDelta::days(1);
@@ -56,13 +60,13 @@ impl Doctor {
             Some(expression) if expression != DISABLED => expression,
             _ => {
                 return Err(fault(
-                    "it is switched off, so that nothing repairs what events did not bring across",
-                    format!("Set {parameter}, for example to rate(1 day), unless that is meant."),
+                    say!("schedule-off"),
+                    say!("fix-schedule-off", parameter),
                 ));
             }
         };
         let (Some(mode), Some(passes)) = (mode, &self.stores.passes) else {
-            return Ok(expression.to_owned());
+            return Ok(say!("schedule-on", schedule = expression));
         };
         let last = passes
             .last_runs()
@@ -75,33 +79,31 @@ impl Doctor {
             .filter(|run| run.mode == mode)
             .peekable();
         if of_mode.peek().is_none() {
-            return Ok(format!("{expression}; none has run yet"));
+            return Ok(say!("schedule-not-run", schedule = expression));
         }
         let mut ended: Option<DateTime<Utc>> = None;
         for run in of_mode {
             if let Some(reason) = run.failed {
                 return Err(fault(
-                    format!("the last one over {} failed: {reason}", run.scope),
-                    format!(
-                        "Mend the reason, then run it again: {{\"action\":\"pass\",\"mode\":\"{mode}\"}}."
-                    ),
+                    say!("schedule-failed", scope = run.scope, words = words(reason)),
+                    say!("fix-schedule-failed", mode),
                 ));
             }
             match run.ended {
                 None if now - run.started > LONGEST_PASS => {
                     return Err(fault(
-                        format!("the one over {} has run since {}", run.scope, run.started),
-                        "See the log of erp-full-pass, and whether the queue `passes` is being read.",
+                        say!("schedule-stuck", scope = run.scope, since = run.started),
+                        say!("fix-schedule-stuck"),
                     ));
                 }
                 at => ended = ended.max(at),
             }
         }
         Ok(match ended {
-            None => format!("{expression}; one is under way"),
+            None => say!("schedule-running", schedule = expression),
             Some(at) => {
-                let ago = (now - at).to_std().unwrap_or_default().as_secs();
-                format!("{expression}; the last one ended {} ago", in_words(ago))
+                let ago = (now - at).to_std().unwrap_or_default();
+                say!("schedule-ended", schedule = expression, ago)
             }
         })
     }

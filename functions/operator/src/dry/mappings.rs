@@ -17,6 +17,7 @@ use shared::{
 use uuid::Uuid;
 
 use super::Notes;
+use crate::sentence::say;
 
 /// Code mappings that write nothing.
 pub(super) fn dry_mappings(inner: Arc<dyn Mappings>, notes: Notes) -> Arc<dyn Mappings> {
@@ -74,7 +75,7 @@ impl DryMappings {
             _ => {}
         }
         let code = &binding.code;
-        self.notes.note(format!("bind {entity} to code {code}"));
+        self.notes.note(say!("would-bind", entity, code));
         self.change(entity, Some(Mapping::Bound(binding.clone())));
         Ok(Bound::Done)
     }
@@ -136,7 +137,7 @@ impl Mappings for DryMappings {
             Some(Mapping::Bound(binding)) if binding.erp_id == *record => binding.code,
             _ => return Ok(false),
         };
-        self.notes.note(format!("unbind {entity} from code {code}"));
+        self.notes.note(say!("would-unbind", entity, code));
         self.change(entity, None);
         Ok(true)
     }
@@ -165,8 +166,8 @@ impl Mappings for DryMappings {
         if self.get(to).await?.is_some() {
             return Ok(false);
         }
-        self.notes
-            .note(format!("move code {} from {from} to {to}", binding.code));
+        let code = &binding.code;
+        self.notes.note(say!("would-move-code", code, from, to));
         self.change(from, None);
         self.change(to, Some(Mapping::Bound(binding)));
         Ok(true)
@@ -183,15 +184,13 @@ impl Mappings for DryMappings {
         delivery: CodeDelivery,
     ) -> Result<bool, MappingsError> {
         if let CodeDelivery::Confirmed { .. } = delivery {
-            self.notes
-                .note(format!("note that Norce has the code {code}"));
+            self.notes.note(say!("would-note-code", code));
         }
         Ok(true)
     }
 
     async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError> {
-        self.notes
-            .note(format!("reduce what is known of {entity} to a tombstone"));
+        self.notes.note(say!("would-forget", entity));
         Ok(())
     }
 

@@ -31,17 +31,18 @@ use shared::{
 };
 use uuid::Uuid;
 
+use crate::sentence::{Sentence, say};
+
 /// What a record is called that does not exist: its id, and its code where the ERP's number series would give one.
 const NEW: &str = "(new)";
 
 /// What would be done, in words without personal data.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Notes(Arc<Mutex<Vec<Sentence>>>);
 
 impl Notes {
-    fn note(&self, what: impl Into<String>) {
+    fn note(&self, what: Sentence) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let what = what.into();
         // What is done twice changes nothing the second time.
         if !notes.contains(&what) {
             notes.push(what);
@@ -49,7 +50,7 @@ impl Notes {
     }
 
     /// Everything, in its order.
-    pub(crate) fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<Sentence> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -101,7 +102,7 @@ struct Dry<T: ?Sized> {
 impl Queue<ImportRequest> for Notes {
     async fn send(&self, requests: &[ImportRequest], _: Duration) -> Result<(), QueueError> {
         for line in requests.iter().flat_map(|request| &request.lines) {
-            self.note(format!("hand the code {} to Norce", line.code));
+            self.note(say!("would-import-code", code = line.code));
         }
         Ok(())
     }
@@ -111,7 +112,7 @@ impl Queue<ImportRequest> for Notes {
 impl Queue<ChangeMessage> for Notes {
     async fn send(&self, changes: &[ChangeMessage], _: Duration) -> Result<(), QueueError> {
         for change in changes {
-            self.note(format!("look at {} as well", change.group()));
+            self.note(say!("would-look-at", entity = change.group()));
         }
         Ok(())
     }
@@ -121,7 +122,7 @@ impl Queue<ChangeMessage> for Notes {
 impl Queue<OutgoingOrder> for Notes {
     async fn send(&self, orders: &[OutgoingOrder], _: Duration) -> Result<(), QueueError> {
         for order in orders {
-            self.note(format!("hand the order {} on", order.group));
+            self.note(say!("would-hand-order-on", order = order.group));
         }
         Ok(())
     }
@@ -183,10 +184,7 @@ impl OwedRecords for Dry<dyn OwedRecords> {
     async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
         let is_owed = self.inner.get(subject, stage).await?.is_some();
         if is_owed {
-            let stage = stage.as_str();
-            self.notes.note(format!(
-                "take {subject} ({stage}) off the list of what is owed"
-            ));
+            self.notes.note(say!("would-resolve", subject, stage));
         }
         Ok(is_owed)
     }
@@ -287,12 +285,10 @@ impl Erp for Dry<dyn Erp> {
         _: Deadline,
     ) -> Result<CreateOutcome, ErpError> {
         let resource = party.kind.resource();
-        let under = match &key.code {
-            Some(code) => format!("under code {code}"),
-            None => "under the next code of its number series".to_owned(),
-        };
-        self.notes
-            .note(format!("create a {resource} in the ERP, {under}"));
+        self.notes.note(match &key.code {
+            Some(code) => say!("would-create-with-code", resource, code),
+            None => say!("would-create", resource),
+        });
         new_record(resource, key.code.clone(), party.kind.is_organisation())
             .map(CreateOutcome::Created)
             .ok_or(ErpError::CursorExpired)
@@ -308,10 +304,7 @@ impl Erp for Dry<dyn Erp> {
             return Ok(UpdateOutcome::Unchanged(seen.clone()));
         }
         // What a server makes of a value is known only once it has it, and so is whether anything differs.
-        self.notes.note(format!(
-            "compare the ERP's record {} with what the shop has now, which is not what was last sent, and write what differs",
-            seen.code
-        ));
+        self.notes.note(say!("would-update", code = seen.code));
         Ok(UpdateOutcome::Updated(seen.clone()))
     }
 
@@ -319,7 +312,7 @@ impl Erp for Dry<dyn Erp> {
         let Some(record) = self.inner.get(id, deadline).await? else {
             return Ok(UpdateOutcome::Gone);
         };
-        self.notes.note(format!("block {} in the ERP", record.code));
+        self.notes.note(say!("would-block", code = record.code));
         Ok(UpdateOutcome::Unchanged(record))
     }
 

@@ -10,6 +10,9 @@ use serde::Serialize;
 use shared::owed::{Owed, Reason, Stage};
 use uuid::Uuid;
 
+use super::fix::fix;
+use crate::sentence::{self, Sentence};
+
 /// Samples of a group: enough to see what they have in common.
 const SAMPLES: usize = 3;
 /// The number of distinct groups. Beyond it, records are grouped by reason and stage alone, so that memory does not grow with
@@ -33,6 +36,9 @@ pub struct OwedGroup {
     /// Why, in the remote's words, without ids and numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
+    /// What to do, for a person.
+    #[serde(flatten, serialize_with = "sentence::fix")]
+    pub fix: Sentence,
     /// How many records.
     pub count: usize,
     /// Since when the oldest has been owed.
@@ -146,6 +152,7 @@ impl Groups {
             reason: key.reason,
             stage: key.stage,
             words: key.words,
+            fix: fix(key.reason, key.stage),
             count: gathered.count,
             oldest: gathered.oldest,
             next_attempt: gathered.next_attempt,

@@ -9,6 +9,9 @@ use shared::{
 };
 use uuid::Uuid;
 
+use super::fix::fix;
+use crate::sentence::{self, Sentence};
+
 /// An owed record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,8 +22,11 @@ pub struct OwedLine {
     pub stage: Stage,
     /// Why, as a class.
     pub reason: Reason,
-    /// Why, in words, and what to do.
+    /// Why, in the remote's words or ours, as they were stored.
     pub detail: String,
+    /// What to do, for a person.
+    #[serde(flatten, serialize_with = "sentence::fix")]
+    pub fix: Sentence,
     /// The code, where one is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
@@ -54,6 +60,7 @@ impl From<&Owed> for OwedLine {
             stage: owed.stage,
             reason: owed.reason,
             detail: owed.detail.clone(),
+            fix: fix(owed.reason, owed.stage),
             code: owed.code.clone(),
             first: owed.first,
             last: owed.last,

@@ -1,0 +1,23 @@
+//! How a look at an entity ended, as a sentence.
+
+use change_events::Verdict;
+
+use crate::sentence::{Sentence, say};
+
+/// A clause that says how a look at an entity ended. What was done is in the words of `change-events`, under a code for
+/// each kind of outcome.
+pub(crate) fn verdict(verdict: Verdict) -> Sentence {
+    match verdict {
+        Verdict::Done { outcome, words } => match outcome {
+            "created" => say!("now-created", words),
+            "bound" => say!("now-bound", words),
+            "updated" => say!("now-updated", words),
+            "unchanged" => say!("now-unchanged", words),
+            "forgotten" => say!("now-forgotten", words),
+            "nothing" => say!("now-nothing", words),
+            _ => say!("words", words),
+        },
+        Verdict::Owed { reason, detail } => say!("now-owed", reason, words = detail),
+        Verdict::Later(words) => say!("now-later", words),
+    }
+}
