@@ -11,7 +11,7 @@
 )]
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt::Write as _,
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
@@ -322,7 +322,7 @@ pub struct BundleOperator {
     jobs: mpsc::UnboundedSender<Job>,
     asked: Arc<Mutex<Vec<Value>>>,
     fault: Arc<Mutex<Option<OperatorError>>>,
-    scripted: Arc<Mutex<HashMap<String, Value>>>,
+    scripted: Arc<Mutex<HashMap<String, VecDeque<Value>>>>,
 }
 
 impl BundleOperator {
@@ -377,11 +377,14 @@ impl BundleOperator {
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on an action has this answer instead of the bundle's; `None`: the bundle's again.
-    pub fn script(&self, action: &str, answer: Option<Value>) {
+    /// From now on an action has these answers instead of the bundle's, one after the other and the last one for good; none:
+    /// the bundle's again.
+    pub fn script(&self, action: &str, answers: impl IntoIterator<Item = Value>) {
         let mut scripted = self.scripted.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers: VecDeque<Value> = answers.into_iter().collect();
         scripted.remove(action);
-        scripted.extend(answer.map(|answer| (action.to_owned(), answer)));
+        scripted
+            .extend((!answers.is_empty()).then(|| (action.to_owned(), answers)));
     }
 
     /// From now on every request fails like this; `None`: none does.
@@ -405,8 +408,14 @@ impl Operator for BundleOperator {
         }
         let action = request["action"].as_str().unwrap_or_default();
         let scripted = {
-            let scripted = self.scripted.lock().unwrap_or_else(PoisonError::into_inner);
-            scripted.get(action).cloned()
+            let mut scripted = self.scripted.lock().unwrap_or_else(PoisonError::into_inner);
+            scripted.get_mut(action).and_then(|answers| {
+                let next = answers.pop_front();
+                if answers.is_empty() {
+                    answers.extend(next.clone());
+                }
+                next
+            })
         };
         if let Some(answer) = scripted {
             return Ok(answer.to_string());

@@ -89,9 +89,11 @@ impl RoleMap {
 pub const MOST_NAMED: usize = 100;
 
 /// The actions that the page sends.
-pub const ACTIONS: [&str; 15] = [
+pub const ACTIONS: [&str; 17] = [
     "activity",
     "doctor",
+    "history",
+    "runs",
     "status",
     "explain",
     "owed",
@@ -116,7 +118,11 @@ pub fn needed(action: &str, body: &Map<String, Value>) -> Option<Role> {
         Some(what) => what.as_str()?,
     };
     match (action, what) {
-        ("activity" | "doctor" | "status" | "explain" | "jobs", "") => Some(Role::View),
+        (
+            "activity" | "doctor" | "history" | "runs" | "status" | "explain" | "jobs"
+            | "export-mappings",
+            "",
+        ) => Some(Role::View),
         ("owed", "" | "list") => Some(Role::View),
         ("owed", "retry" | "dismiss" | "restore") => Some(Role::Act),
         ("dead-letters", "" | "count") => Some(Role::View),
@@ -124,11 +130,9 @@ pub fn needed(action: &str, body: &Map<String, Value>) -> Option<Role> {
         ("dead-letters", "show") => Some(Role::Act),
         ("dead-letters", "redrive") => Some(Role::Admin),
         ("replay", "") => Some(role_for_replay(body)),
-        (
-            "plan" | "pass" | "forget" | "unbind" | "rebind" | "export-mappings"
-            | "import-mappings",
-            "",
-        ) => Some(Role::Admin),
+        ("plan" | "pass" | "forget" | "unbind" | "rebind" | "import-mappings", "") => {
+            Some(Role::Admin)
+        }
         _ => None,
     }
 }

@@ -81,7 +81,9 @@ fn requests() -> Vec<(&'static str, Value, Role)> {
             json!({ "entity": "customer/client/1", "toCode": "C1" }),
             Admin,
         ),
-        ("export-mappings", json!({}), Admin),
+        ("export-mappings", json!({}), View),
+        ("runs", json!({ "mode": "delta" }), View),
+        ("history", json!({ "hours": 168 }), View),
         ("import-mappings", json!({ "from": "mappings/x" }), Admin),
     ]
 }

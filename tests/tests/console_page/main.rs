@@ -7,7 +7,14 @@
     reason = "a suite of tests: what cannot be is to fail loudly"
 )]
 
+mod activity;
+mod bundling;
+mod doctor;
+mod groups;
 mod looks;
+mod mappings;
+mod overview;
+mod passes;
 mod states;
 mod words;
 mod work;
@@ -67,6 +74,49 @@ async fn text(browser: &WebBrowser) -> String {
         .eval("return document.querySelector('main').innerText")
         .await;
     text.as_str().unwrap().to_owned()
+}
+
+/// What the page says was done.
+async fn toast(browser: &WebBrowser) -> String {
+    let text = browser
+        .eval("return document.querySelector('.toast').innerText")
+        .await;
+    text.as_str().unwrap().to_owned()
+}
+
+/// Types into a field of a dialog or of the page, as a person does.
+async fn write(browser: &WebBrowser, selector: &str, text: &str) {
+    let (selector, text) = (json!(selector), json!(text));
+    browser
+        .eval(&format!("const it = document.querySelector({selector}); it.value = {text}; it.dispatchEvent(new Event('input', {{ bubbles: true }}));"))
+        .await;
+}
+
+/// Sends the form of the dialog that is open, and waits until it has been done.
+async fn confirm(browser: &WebBrowser) {
+    browser
+        .eval("document.querySelector('dialog form').requestSubmit()")
+        .await;
+    browser
+        .until("document.querySelector('dialog') && !document.querySelector('dialog button[type=submit]')")
+        .await;
+}
+
+/// Keeps what the page saves as a file: its text is in `window.saved`.
+async fn keep_files(browser: &WebBrowser) {
+    browser
+        .eval("const make = URL.createObjectURL; URL.createObjectURL = (blob) => { window.blob = blob; return make(blob); };")
+        .await;
+}
+
+/// The file that the page saved last, as it was written.
+async fn saved(browser: &WebBrowser) -> String {
+    browser.until("window.blob").await;
+    let bytes = browser
+        .eval("const { blob } = window; delete window.blob; return [...new Uint8Array(await blob.arrayBuffer())]")
+        .await;
+    let bytes: Vec<u8> = serde_json::from_value(bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
 }
 
 async fn address(browser: &WebBrowser) -> String {
@@ -129,16 +179,31 @@ async fn a_person_sees_what_the_role_allows_and_no_more() {
     for (role, path, shown, hidden) in [
         (
             "Norce.Read",
-            "/console/owed",
+            "/console/owed?view=list",
             &["csv"][..],
-            &["retry", "aside", "retry-all", "box"][..],
+            &["retry", "aside", "all", "box"][..],
+        ),
+        (
+            "Norce.Read",
+            "/console/owed",
+            &["show", "csv"],
+            &["retry-group", "aside-group"],
         ),
         (
             "Norce.Act",
             "/console/owed",
-            &["retry", "aside", "retry-all", "box"],
+            &["retry-group", "aside-group"],
             &[],
         ),
+        (
+            "Norce.Act",
+            "/console/owed?view=list",
+            &["retry", "aside", "all", "box"],
+            &[],
+        ),
+        ("Norce.Read", "/console/mappings", &["export"], &["check"]),
+        ("Norce.Act", "/console/mappings", &["export"], &["check"]),
+        ("Norce.Admin", "/console/mappings", &["export", "check"], &[]),
         (
             "Norce.Read",
             "/console/record?ref=customer/client/1",
@@ -226,7 +291,9 @@ async fn each_fault_has_its_state_and_old_data_stay_marked() {
     let Some((browser, served)) = stage(1).await else {
         return;
     };
-    served.sign_in(&browser, "Norce.Act", "/console/owed").await;
+    served
+        .sign_in(&browser, "Norce.Act", "/console/owed?view=list")
+        .await;
     for (fault, words) in [
         (
             OperatorError::Later("Norce does not answer".to_owned()),
@@ -269,7 +336,9 @@ async fn each_fault_has_its_state_and_old_data_stay_marked() {
     browser.press("again").await;
     browser.until("document.querySelector('main table')").await;
     // The session ends while a dialog is open: what was typed stays, and goes through after the sign-in in another tab.
-    browser.open(&served.address("/console/owed")).await;
+    browser
+        .open(&served.address("/console/owed?view=list"))
+        .await;
     browser.press("aside customer/client/1 to-erp").await;
     browser
         .until("document.querySelector('dialog[open] textarea')")
@@ -313,7 +382,9 @@ async fn the_page_is_worked_with_the_keyboard_alone() {
     let Some((browser, served)) = stage(1).await else {
         return;
     };
-    served.sign_in(&browser, "Norce.Act", "/console/owed").await;
+    served
+        .sign_in(&browser, "Norce.Act", "/console/owed?view=list")
+        .await;
     let focused = "return document.activeElement.dataset.key ?? document.activeElement.tagName";
     let press = async |key: char| {
         let element = browser.client.active_element().await.unwrap();
@@ -334,7 +405,8 @@ async fn the_page_is_worked_with_the_keyboard_alone() {
         "search",
         "owed",
         "filter-reason",
-        "retry-all",
+        "view-groups",
+        "csv",
         "aside customer/client/1 to-erp",
     ] {
         assert!(reached.contains(&json!(key)), "{key} in {reached:?}");
