@@ -428,6 +428,7 @@ impl Operator for BundleOperator {
             let message = refusal.to_string();
             match refusal {
                 Refusal::Request(_) => OperatorError::Request(message),
+                Refusal::Role { .. } => OperatorError::Role(message),
                 Refusal::SetUp(_) => OperatorError::SetUp(message),
                 Refusal::Later(_) => OperatorError::Later(message),
             }

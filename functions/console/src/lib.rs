@@ -5,14 +5,14 @@
 //! session    the session, a sealed cookie; `seal`: how it is sealed
 //! origin     which requests come from our own page
 //! addresses  from where the console may be used
-//! roles      who may do what
+//! roles      which role a person has
 //! api        what the page asks, and `operator`: the function that answers
 //! pages      what is shown without a session
 //! assets     the page itself, which is in the directory `page`
 //! ```
 //!
-//! It has no rights but to invoke `operator`, whose wide role stays off the internet. The server decides who may do what; what
-//! the page hides is a courtesy.
+//! It has no rights but to invoke `operator`, whose wide role stays off the internet. `operator` decides what a role may do,
+//! and keeps a record of what was refused; what the page hides is a courtesy.
 
 mod addresses;
 mod answer;
@@ -23,7 +23,7 @@ mod credentials;
 mod operator;
 mod origin;
 mod pages;
-pub mod roles;
+mod roles;
 pub mod seal;
 mod session;
 mod sign_in;
@@ -51,7 +51,7 @@ use crate::{
 pub use crate::{
     addresses::AllowedAddresses,
     answer::CONTENT_SECURITY_POLICY,
-    api::MAX_BODY_BYTES,
+    api::{ACTIONS, MAX_BODY_BYTES},
     assets::sizes,
     configuration::{Configuration, DEFAULT_SESSION_MINUTES},
     credentials::{Credentials, StoredCredentials},

@@ -21,6 +21,9 @@ pub enum OperatorError {
     /// Ask differently.
     #[error("{0}")]
     Request(String),
+    /// Ask for the role that it needs.
+    #[error("{0}")]
+    Role(String),
     /// Correct the set-up.
     #[error("{0}")]
     SetUp(String),
@@ -54,14 +57,44 @@ pub struct LambdaOperator {
     function: String,
 }
 
-/// What Lambda answers for a function that failed: the function's own error, or Lambda's word for its end.
+/// What Lambda answers for a function that failed: Lambda's word for its end.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FunctionFailure {
     #[serde(default)]
     error_type: String,
-    #[serde(default)]
-    error_message: String,
+}
+
+/// The answer of `operator`, as far as it may be a refusal.
+#[derive(Deserialize)]
+struct MaybeRefused {
+    refused: Option<Refused>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    kind: RefusalKind,
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RefusalKind {
+    Request,
+    Role,
+    SetUp,
+    Later,
+}
+
+impl From<Refused> for OperatorError {
+    fn from(Refused { kind, message }: Refused) -> Self {
+        match kind {
+            RefusalKind::Request => Self::Request(message),
+            RefusalKind::Role => Self::Role(message),
+            RefusalKind::SetUp => Self::SetUp(message),
+            RefusalKind::Later => Self::Later(message),
+        }
+    }
 }
 
 impl LambdaOperator {
@@ -101,7 +134,13 @@ impl Operator for LambdaOperator {
         if answer.function_error.is_some() {
             return Err(of_function(&payload));
         }
-        String::from_utf8(payload).map_err(|_| OperatorError::Failed)
+        // Every answer is a JSON object; what is not, or says of no refusal that we know, is a fault of the function.
+        let answered: MaybeRefused =
+            serde_json::from_slice(&payload).map_err(|_| OperatorError::Failed)?;
+        match answered.refused {
+            Some(refused) => Err(refused.into()),
+            None => String::from_utf8(payload).map_err(|_| OperatorError::Failed),
+        }
     }
 }
 
@@ -122,20 +161,10 @@ fn of_call(error: SdkError<InvokeError>) -> OperatorError {
     }
 }
 
-/// The errors of `operator` by their types; anything else is the end of a process, or of its time.
+/// The end of a process, or of its time.
 fn of_function(payload: &[u8]) -> OperatorError {
-    let Ok(failure) = serde_json::from_slice::<FunctionFailure>(payload) else {
-        return OperatorError::Failed;
-    };
-    let FunctionFailure {
-        error_type,
-        error_message,
-    } = failure;
-    match error_type.as_str() {
-        "Request" => OperatorError::Request(error_message),
-        "SetUp" => OperatorError::SetUp(error_message),
-        "Later" => OperatorError::Later(error_message),
-        "Sandbox.Timedout" => OperatorError::NoAnswer,
+    match serde_json::from_slice::<FunctionFailure>(payload) {
+        Ok(failure) if failure.error_type == "Sandbox.Timedout" => OperatorError::NoAnswer,
         _ => OperatorError::Failed,
     }
 }

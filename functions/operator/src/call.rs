@@ -1,8 +1,10 @@
 //! A request with who makes it, and which requests are acts: each of them leaves an entry in the activity record.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use shared::{
-    activity::{By, Entry, Outcome},
+    activity::{By, Entry, Outcome, Role},
     domain::{ApplicationId, Clock, Code, EntityKind, EntityRef, NorceId, PassMode, redact},
 };
 use uuid::Uuid;
@@ -17,12 +19,15 @@ use crate::{
         replay::ReplayRequest,
     },
     answer::Answer,
+    catalog::WITHIN,
     error::Refusal,
 };
 
 /// Subjects that an entry names: enough for what a person acts on by hand. Of more, the summary has the number.
 const MAX_SUBJECTS: usize = 100;
-/// Characters of a user's name or role: longer ones are no names.
+/// The member that says who asks.
+const BY: &str = "by";
+/// Characters of a user's name: longer ones are no names.
 const MAX_NAME_CHARS: usize = 200;
 
 /// A request, and who makes it.
@@ -32,33 +37,49 @@ pub struct Call {
     pub request: Request,
     /// Who makes it.
     pub by: By,
+    /// The role in which a user of the console makes it; `None`: somebody with credentials of AWS, which are checked by AWS.
+    pub role: Option<Role>,
+    /// When work is to end; `None`: with the invocation's time.
+    pub within: Option<Duration>,
     /// Lambda's id of the request.
     pub id: Option<String>,
 }
 
 impl Call {
-    /// Reads a request with its optional `by`, which the console adds: `{"user":"…","role":"…"}`. Without it somebody with
-    /// credentials of AWS asks.
+    /// Reads a request with its optional `within`, in seconds, and its optional `by`, which the console adds:
+    /// `{"user":"…","role":"…"}`. Without `by` somebody with credentials of AWS asks.
     ///
     /// # Errors
     /// As [`Request::parse`].
     pub fn parse(mut text: Value) -> Result<Self, Refusal> {
-        let by = text.as_object_mut().and_then(|text| text.remove("by"));
-        let by = by.filter(|by| !by.is_null()).map(|by| {
-            let is_name = |name: &str| !name.is_empty() && name.chars().count() <= MAX_NAME_CHARS;
-            let by: Option<By> = serde_json::from_value(by).ok();
-            by.filter(|by| is_name(&by.user) && by.name.as_deref().is_none_or(is_name) && is_name(&by.role))
-                .ok_or_else(|| {
-                    Refusal::request(
-                        "`by` is who asks, as the console says it: an object with the texts `user` and `role`, for example \"by\":{\"user\":\"support-1\",\"role\":\"act\"}",
-                    )
-                })
-        });
+        let by = text.as_object_mut().and_then(|text| text.remove(BY));
+        let user = by.filter(|by| !by.is_null()).map(user).transpose()?;
+        let within = text[WITHIN.name].as_u64().map(Duration::from_secs);
+        let (by, role) = match user {
+            Some((by, role)) => (by, Some(role)),
+            None => (By::aws(), None),
+        };
         Ok(Self {
-            by: by.transpose()?.unwrap_or_else(By::aws),
             request: Request::parse(text)?,
+            by,
+            role,
+            within,
             id: None,
         })
+    }
+
+    /// Whether a request is made for a user of the console.
+    pub fn is_of_console(text: &Value) -> bool {
+        !text[BY].is_null()
+    }
+
+    /// Whether who makes it may.
+    pub(crate) fn check_role(&self) -> Result<(), Refusal> {
+        let needed = self.request.needed_role();
+        match self.role {
+            Some(role) if role < needed => Err(Refusal::Role { needed, role }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether this changes anything.
@@ -86,6 +107,22 @@ impl Call {
             outcome: Outcome::Started,
         })
     }
+}
+
+/// Who asks, and in which role.
+fn user(by: Value) -> Result<(By, Role), Refusal> {
+    let is_name = |name: &str| !name.is_empty() && name.chars().count() <= MAX_NAME_CHARS;
+    let by = serde_json::from_value(by).ok();
+    let by = by.filter(|by: &By| is_name(&by.user) && by.name.as_deref().is_none_or(is_name));
+    let user = by.and_then(|by| {
+        let role = by.role.parse().ok()?;
+        Some((by, role))
+    });
+    user.ok_or_else(|| {
+        Refusal::request(
+            "`by` is who asks, as the console says it: an object with the texts `user` and `role`, which is one of view, act, admin, for example \"by\":{\"user\":\"support-1\",\"role\":\"act\"}",
+        )
+    })
 }
 
 /// What is written of an act before it begins.

@@ -135,6 +135,13 @@ const PASS: &[Field] = &[
     APPLICATION,
 ];
 
+/// The field of every action that says how long the answer may take, in seconds.
+pub(crate) static WITHIN: Field = Field::new::<NonZeroU64>(
+    "within",
+    "the seconds after which work ends: a whole number, 1 or greater",
+    "25",
+);
+
 /// Every action.
 pub(crate) const ACTIONS: &[Action] = &[
     Action {
@@ -147,18 +154,11 @@ pub(crate) const ACTIONS: &[Action] = &[
         name: "doctor",
         does: "is everything as it must be? Each fault with what to do",
         example: r#"{"action":"doctor"}"#,
-        fields: &[&[
-            Field::new::<NonZeroU64>(
-                "within",
-                "the seconds within which the answer must be there: a whole number, 1 or greater",
-                "25",
-            ),
-            Field::new::<Part>(
-                "part",
-                "one of norce, erp, aws, events, schedules",
-                r#""erp""#,
-            ),
-        ]],
+        fields: &[&[Field::new::<Part>(
+            "part",
+            "one of norce, erp, aws, events, schedules",
+            r#""erp""#,
+        )]],
     },
     Action {
         name: "status",
@@ -441,7 +441,8 @@ pub(crate) const ACTIONS: &[Action] = &[
 pub(crate) fn check(request: &Map<String, Value>) -> Result<(), Refusal> {
     let action = action(request)?;
     for (name, value) in request.iter().filter(|(name, _)| *name != ACTION) {
-        let field = action.fields().find(|field| field.name == name);
+        let mut fields = action.fields().chain([&WITHIN]);
+        let field = fields.find(|field| field.name == name);
         let field = field.ok_or_else(|| unknown_field(action, name))?;
         let is_left_out = value.is_null() && !field.is_required;
         if !is_left_out && !(field.accepts)(value) {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! call          a request and who makes it; which requests are acts, for the activity record
+//! roles         the role that each request needs of a user of the console
 //! request       reads a request; catalog: what can be asked, and what is wrong with a request
 //! actions       one file for each action
 //! doctor        is everything as it must be? one file for each area
@@ -31,9 +32,10 @@ mod mapping_line;
 mod ports;
 mod process;
 mod request;
+mod roles;
 mod selector;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use shared::{activity::Activity, domain::Clock, http::Deadline};
 
@@ -43,12 +45,16 @@ pub use crate::{
     call::Call,
     configuration::{Configuration, Schedules},
     doctor::Doctor,
-    error::Refusal,
+    error::{Refusal, Refused},
     mapping_line::MappingLine,
     ports::{FunctionLog, Ports, StackPorts, WorkQueue},
     process::Process,
     request::Request,
+    roles::MOST_NAMED,
 };
+
+/// What is left of an invocation's time when work ends: enough to write the answer.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
 
 /// The use case.
 pub struct Operator {
@@ -70,6 +76,8 @@ impl Operator {
     /// # Errors
     /// [`Refusal`], typed by what the person does next.
     pub async fn answer(&self, call: Call, deadline: Deadline) -> Result<Answer, Refusal> {
+        let time = deadline.remaining().saturating_sub(TIME_TO_ANSWER);
+        let deadline = deadline.stopping_after(call.within.unwrap_or(time).min(time));
         let entry = call.entry(self.clock.as_ref());
         let (Some(record), Some(entry)) = (&self.activity, entry) else {
             return self.dispatch(call, deadline).await;
@@ -87,6 +95,7 @@ impl Operator {
     }
 
     async fn dispatch(&self, call: Call, deadline: Deadline) -> Result<Answer, Refusal> {
+        call.check_role()?;
         let Call { request, by, .. } = call;
         let ports = || {
             let ports = self.ports.as_ref();
@@ -98,7 +107,7 @@ impl Operator {
         };
         Ok(match request {
             Request::Help {} => help().into(),
-            Request::Doctor(asked) => self.doctor.examine(&asked, deadline).await.into(),
+            Request::Doctor(asked) => self.doctor.examine(asked, deadline).await.into(),
             Request::Status {} => stack()?.status(deadline).await?.into(),
             Request::Explain(selector) => {
                 Box::new(ports()?.explain(&selector, deadline).await?).into()

@@ -3,7 +3,8 @@
 use std::{process::ExitCode, sync::Arc};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent};
-use operator::{Process, Refusal};
+use operator::{Answer, Call, Process, Refusal, Refused};
+use serde::Serialize;
 use serde_json::Value;
 use shared::{
     domain::SystemClock,
@@ -22,20 +23,37 @@ async fn run() -> Result<(), Error> {
     let handler = async |event: LambdaEvent<Value>| {
         let LambdaEvent { payload, context } = event;
         let action = payload["action"].as_str().unwrap_or_default().to_owned();
+        let is_of_console = Call::is_of_console(&payload);
         let deadline = batch::deadline(context.deadline());
         let answer = process.answer(payload, &context.request_id, deadline).await;
-        let answer = answer.map_err(diagnostic)?;
+        let answer = match answer {
+            Err(refusal) if is_of_console => {
+                tracing::warn!(action, reason = %refusal, "a user of the console was refused");
+                return Ok(Reply::Refused(Refused::from(&refusal)));
+            }
+            answer => answer.map_err(diagnostic)?,
+        };
         // What a person did is found in the log later; a summary has nothing personal in it.
         tracing::info!(action, summary = answer.summary(), "a person was answered");
-        Ok::<_, Diagnostic>(answer)
+        Ok::<_, Diagnostic>(Reply::Answer(Box::new(answer)))
     };
     serve(&foundation.metrics, &foundation.stack, handler).await
+}
+
+/// What the function answers.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Reply {
+    Refused(Refused),
+    #[serde(untagged)]
+    Answer(Box<Answer>),
 }
 
 /// The error that the person sees.
 fn diagnostic(refusal: Refusal) -> Diagnostic {
     let error_type = match refusal {
         Refusal::Request(_) => "Request",
+        Refusal::Role { .. } => "Role",
         Refusal::SetUp(_) => "SetUp",
         Refusal::Later(_) => "Later",
     };

@@ -3,6 +3,7 @@
 
 mod dynamodb;
 mod memory;
+mod role;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 pub use dynamodb::DynamoDbActivity;
 pub use memory::MemoryActivity;
+pub use role::Role;
 
 /// How long an entry is kept: long enough for a yearly audit.
 pub const RETENTION: TimeDelta = TimeDelta::days(365);

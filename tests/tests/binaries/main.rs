@@ -320,6 +320,22 @@ fn messages_that_a_function_without_its_secrets_cannot_handle_come_back_soon() {
     assert_eq!(functions.len(), 4, "{functions:?}");
 }
 
+/// An error of the function would raise its alarm whenever a user mistypes or lacks a role.
+#[test]
+fn what_a_user_of_the_console_is_refused_is_an_answer_and_no_error_of_the_function() {
+    let mut refused = 0;
+    for run in runs() {
+        if (run.function, run.scenario) != ("operator", Scenario::Unauthorised) {
+            continue;
+        }
+        let answer = run.answers[0].as_ref();
+        let answer = answer.unwrap_or_else(|error| panic!("{run}: {error}"));
+        assert_eq!(answer["refused"]["kind"], "role", "{run}");
+        refused += 1;
+    }
+    assert!(refused > 0);
+}
+
 /// This is what lets AWS count a chain of invocations through the queues, and why the template allows recursion
 /// (`RecursiveLoop: Allow`): a pass and a poll go on through many of them. Should this fail, the reason in the template
 /// does not hold any more.

@@ -310,6 +310,12 @@ impl AtLevel {
         let nonsense = request(&json!({ "action": "explain", "email": ["canary@example.com"] }));
         let failed = self.run(&stage, "operator", Scenario::Fails, vec![nonsense]);
         runs.push(failed.await);
+        let of_view = request(&json!({
+            "action": "pass", "mode": "delta",
+            "by": { "user": "canary-subject", "name": "Kanarine", "role": "view" },
+        }));
+        let refused = self.run(&stage, "operator", Scenario::Unauthorised, vec![of_view]);
+        runs.push(refused.await);
         stage.aws.refuse("");
         let failed = self.run(&stage, "console", Scenario::Fails, vec![of_page("status")]);
         runs.push(failed.await);

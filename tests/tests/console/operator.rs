@@ -93,20 +93,33 @@ async fn each_end_of_the_function_is_told_from_the_others() {
         let body = json!({ "errorType": kind, "errorMessage": message });
         answer(200, &unhandled, &body.to_string())
     };
+    let refused = |kind: &str, message: &str| {
+        let body = json!({ "refused": { "kind": kind, "message": message } });
+        answer(200, &[], &body.to_string())
+    };
     let text = |text: &str| text.to_owned();
     for (answer, expected) in [
         (
-            failure("Request", "`code`: x"),
+            refused("request", "`code`: x"),
             OperatorError::Request(text("`code`: x")),
         ),
         (
-            failure("SetUp", "no scope"),
+            refused("role", "not yours"),
+            OperatorError::Role(text("not yours")),
+        ),
+        (
+            refused("set-up", "no scope"),
             OperatorError::SetUp(text("no scope")),
         ),
         (
-            failure("Later", "Norce is down"),
+            refused("later", "Norce is down"),
             OperatorError::Later(text("Norce is down")),
         ),
+        // A refusal of a kind that we do not know, and what is no answer at all.
+        (refused("nonsense", "x"), OperatorError::Failed),
+        (answer(200, &[], "null"), OperatorError::Failed),
+        (answer(200, &[], ""), OperatorError::Failed),
+        (failure("Request", "x"), OperatorError::Failed),
         (
             failure("Sandbox.Timedout", "Task timed out"),
             OperatorError::NoAnswer,
@@ -177,7 +190,7 @@ async fn an_operator_that_does_not_answer_is_waited_for_as_long_as_there_is_time
     }
 }
 
-/// `operator` takes who asks beside any request, and does what it does without: the console's server has checked the role.
+/// `operator` takes who asks beside any request, and answers a user who has the role as it answers without.
 #[tokio::test(start_paused = true)]
 async fn the_operator_takes_who_asks_beside_any_request() {
     let bundle = Bundle::new(&Options::default());

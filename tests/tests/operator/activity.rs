@@ -15,7 +15,7 @@ use tests::{
 
 use super::{code_of, somebody, somebody_owed, summary};
 
-const BY: &str = r#"{"user":"support-1","role":"act"}"#;
+const BY: &str = r#"{"user":"support-1","role":"admin"}"#;
 
 fn by() -> Value {
     serde_json::from_str(BY).unwrap()
@@ -217,6 +217,9 @@ async fn without_by_it_was_somebody_with_credentials_of_aws() {
         json!({"user": "anna@example.com"}),
         json!({"user": "", "role": "act"}),
         json!({"user": "x".repeat(201), "role": "act"}),
+        json!({"user": "support-1", "role": "aws"}),
+        json!({"user": "support-1", "role": "Admin"}),
+        json!({"user": "support-1", "role": ""}),
     ] {
         let mut request = request.clone();
         request["by"] = wrong;
@@ -302,7 +305,7 @@ async fn the_record_is_listed_from_the_newest_page_by_page_and_filtered() {
         if number == 10 {
             request["entity"] = json!("customer/app-9/1");
         }
-        request["by"] = json!({"user": user, "role": "act"});
+        request["by"] = json!({"user": user, "role": "admin"});
         let _ = bundle.ask(request).await;
         // Some at the same moment, so that the time alone is no place.
         if number % 4 == 0 {

@@ -22,6 +22,7 @@ mod passes;
 mod process;
 mod replay;
 mod requests;
+mod roles;
 mod runs;
 mod status;
 

@@ -1,17 +1,22 @@
 //! What can be asked, and what a person reads who asks something else.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
+use chrono::TimeDelta;
 use operator::Request;
 use serde_json::{Value, json};
 use shared::{
-    domain::{EntityRef, ErpId, Registers, Resource},
+    domain::{Clock, EntityRef, ErpId, Registers, Resource},
     mappings::{Binding, CodeDelivery, Mappings},
 };
-use tests::bundle::{Bundle, Options};
+use tests::{
+    bundle::{Bundle, Options},
+    business_central_simulator::Fault,
+};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{code_of, firm, refusal, somebody, summary};
+use super::{code_of, firm, refusal, somebody, somebody_owed, summary};
 
 /// The answer to `help`.
 async fn help() -> Value {
@@ -301,4 +306,69 @@ async fn an_id_that_norce_has_no_more_is_found_in_the_mappings_of_any_scope() {
     let explained = explained.unwrap();
     assert_eq!(explained["entity"], gone.to_string());
     assert_eq!(explained["mapping"]["state"], "bound", "{explained:#}");
+}
+
+/// A caller who waits for half a minute only, like the console, is no reason to do less: only what is slow is cut short.
+#[tokio::test(start_paused = true)]
+async fn within_a_time_everything_is_answered_as_without_where_nothing_is_slow() {
+    let bundle = Bundle::new(&Options::default());
+    let anna = somebody(&bundle, 1).await;
+    let refused = somebody_owed(&bundle, 2).await;
+    let since = bundle.clock.now() - TimeDelta::hours(1);
+    for request in [
+        json!({"action": "help"}),
+        json!({"action": "status"}),
+        json!({"action": "doctor"}),
+        json!({"action": "explain", "id": anna}),
+        json!({"action": "explain", "id": refused}),
+        json!({"action": "owed"}),
+        json!({"action": "owed", "groups": true}),
+        json!({"action": "owed", "do": "retry", "subject": "customer/client/0"}),
+        json!({"action": "replay", "since": since, "dryRun": true}),
+        json!({"action": "jobs"}),
+        json!({"action": "dead-letters", "do": "show"}),
+        json!({"action": "activity"}),
+        json!({"action": "runs"}),
+        json!({"action": "history"}),
+        json!({"action": "forget", "id": anna}),
+        json!({"action": "unbind", "id": anna}),
+    ] {
+        let without = bundle.ask(request.clone()).await;
+        let mut within = request.clone();
+        within["within"] = json!(5);
+        let mut answers = [without, bundle.ask(within).await].map(|answer| {
+            answer.unwrap_or_else(|refusal| json!({ "summary": refusal.to_string() }))
+        });
+        for answer in &mut answers {
+            // Each replay has an id of its own, and the time passes.
+            for name in ["correlation", "asOf"] {
+                answer.as_object_mut().unwrap().remove(name);
+            }
+        }
+        let [without, within] = answers;
+        assert_eq!(within["summary"], without["summary"], "{request}");
+        assert_eq!(within, without, "{request}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn within_a_time_a_remote_that_does_not_answer_is_given_up() {
+    let bundle = Bundle::new(&Options::default());
+    let anna = somebody(&bundle, 1).await;
+    let ask = async |within: Option<u64>| {
+        let fault = Fault::slow_answer(Duration::from_secs(600));
+        bundle.erp.inject(fault);
+        let mut request = json!({"action": "rebind", "id": anna, "toCode": "C1"});
+        request["within"] = json!(within);
+        let began = Instant::now();
+        let _ = bundle.ask(request).await;
+        began.elapsed()
+    };
+    let patience = ask(None).await;
+    let longest = Duration::from_secs(5);
+    assert!(patience > longest, "{patience:?}");
+    for within in [1, 3, 5] {
+        let took = ask(Some(within)).await;
+        assert!(took <= Duration::from_secs(within + 1), "{took:?}");
+    }
 }

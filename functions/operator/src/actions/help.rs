@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::catalog::ACTIONS;
+use crate::catalog::{ACTIONS, Field, WITHIN};
 
 /// The answer to `help`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -13,6 +13,8 @@ pub struct Help {
     pub summary: String,
     /// Every action.
     pub actions: Vec<ActionHelp>,
+    /// What every request may have besides.
+    pub everywhere: Vec<FieldHelp>,
 }
 
 /// An action, for people.
@@ -45,6 +47,17 @@ pub struct FieldHelp {
     pub required: bool,
 }
 
+impl From<&'static Field> for FieldHelp {
+    fn from(field: &'static Field) -> Self {
+        Self {
+            field: field.name,
+            is: field.what,
+            example: json(field.sample),
+            required: field.is_required,
+        }
+    }
+}
+
 /// The table as it is written above. What is no JSON there would be missing, which the tests of `help` see.
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
@@ -56,15 +69,7 @@ pub(crate) fn help() -> Help {
         action: action.name,
         does: action.does,
         example: json(action.example),
-        fields: action
-            .fields()
-            .map(|field| FieldHelp {
-                field: field.name,
-                is: field.what,
-                example: json(field.sample),
-                required: field.is_required,
-            })
-            .collect(),
+        fields: action.fields().map(FieldHelp::from).collect(),
     });
     Help {
         summary: format!(
@@ -72,5 +77,6 @@ pub(crate) fn help() -> Help {
             ACTIONS.len()
         ),
         actions: actions.collect(),
+        everywhere: vec![FieldHelp::from(&WITHIN)],
     }
 }

@@ -9,7 +9,7 @@ mod lookups;
 mod norce;
 mod schedules;
 
-use std::{collections::HashMap, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt, future::join_all, stream};
 use serde::{Deserialize, Serialize};
@@ -36,15 +36,10 @@ use crate::{Schedules, WorkQueue};
 /// Checks of a part that are under way at the same time: few enough for an ERP that answers five requests at once (erp-apis §1.8).
 const AT_ONCE: usize = 4;
 
-/// What is left of an invocation's time when the last checks are given up: enough to write the answer.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
-
 /// What is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct DoctorRequest {
-    /// When the answer must be there, in seconds; nothing: within the time of the invocation.
-    pub within: Option<NonZeroU64>,
     /// One part only; nothing: all of them.
     pub part: Option<Part>,
 }
@@ -150,10 +145,7 @@ pub struct Report {
 
 impl Doctor {
     /// Makes the checks that are asked for. The parts are side by side, so that one that hangs holds up no other.
-    pub async fn examine(&self, asked: &DoctorRequest, deadline: Deadline) -> Report {
-        let time = deadline.remaining().saturating_sub(TIME_TO_ANSWER);
-        let within = asked.within.map(|within| Duration::from_secs(within.get()));
-        let deadline = Deadline::after(within.unwrap_or(time).min(time));
+    pub async fn examine(&self, asked: DoctorRequest, deadline: Deadline) -> Report {
         let parts = self.planned(deadline).into_iter();
         let parts = parts.filter(|(part, _)| asked.part.is_none_or(|asked| asked == *part));
         // In their order, so that two reports can be compared.
