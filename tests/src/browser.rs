@@ -226,6 +226,18 @@ impl WebBrowser {
         self.client.issue_cmd(command).await.expect("another width");
     }
 
+    /// The time zone of the browser, as the IANA names it.
+    ///
+    /// # Panics
+    /// When the browser refuses.
+    pub async fn in_zone(&self, zone: &str) {
+        let command = DevTools {
+            command: "Emulation.setTimezoneOverride",
+            parameters: json!({ "timezoneId": zone }),
+        };
+        self.client.issue_cmd(command).await.expect("another zone");
+    }
+
     /// Everything that the page says, and every element's label, has been looked at: axe-core's violations, one line each.
     ///
     /// # Panics
@@ -383,8 +395,7 @@ impl BundleOperator {
         let mut scripted = self.scripted.lock().unwrap_or_else(PoisonError::into_inner);
         let answers: VecDeque<Value> = answers.into_iter().collect();
         scripted.remove(action);
-        scripted
-            .extend((!answers.is_empty()).then(|| (action.to_owned(), answers)));
+        scripted.extend((!answers.is_empty()).then(|| (action.to_owned(), answers)));
     }
 
     /// From now on every request fails like this; `None`: none does.

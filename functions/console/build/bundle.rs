@@ -205,7 +205,8 @@ fn lines(text: &str) -> Result<Vec<Line<'_>>, String> {
 
 /// The table of words by columns, which are compressed better than rows, as the same module.
 fn words(text: &str) -> Result<String, String> {
-    let fault = |at: &str| format!("{WORDS}: {at} is not of the form \"key\": [\"English\", \"Swedish\"],");
+    let fault =
+        |at: &str| format!("{WORDS}: {at} is not of the form \"key\": [\"English\", \"Swedish\"],");
     let mut columns = vec![String::new(); LANGUAGES + 1];
     let (_, mut rest) = text.split_once("{\n").ok_or_else(|| fault("it"))?;
     let mut keys = BTreeSet::new();

@@ -163,12 +163,15 @@ function render() {
       h("input", { type: "checkbox", "data-key": "every", checked: refreshing !== null, onchange: (event) => every(event.target.checked) }),
       t("every30")));
   const isEmpty = state.data === null;
+  const { scrollX, scrollY } = window;
   replace(main,
     h("div", { class: "head" }, h("h1", null, t(`screen.${name}`)), bar),
     fault(),
     screen.frame?.(context),
     isEmpty && state.isLoading && h("div", { class: "skeleton", role: "status" }, t("loading")),
     isEmpty ? (!state.isLoading && !state.fault && screen.empty?.()) : screen.view(state.data, context));
+  // The browser may have lost the place with the element that it was measured by.
+  scrollTo(scrollX, scrollY);
   main.setAttribute("aria-busy", String(state.isLoading));
 }
 

@@ -6,8 +6,6 @@ import { button, copy, h, said, table } from "./dom.js";
 import { t, word } from "./text.js";
 
 const PARTS = ["norce", "erp", "aws", "events", "schedules"];
-/** The seconds that a part has: the server gives up a little later. */
-const WITHIN = 24;
 
 export const doctor = {
   async load({ ask }, signal, show) {
@@ -15,7 +13,7 @@ export const doctor = {
     let first = null;
     const one = async (part) => {
       try {
-        parts[part] = (await ask("doctor", { part, within: WITHIN }, signal)).checks;
+        parts[part] = (await ask("doctor", { part }, signal)).checks;
       } catch (fault) {
         if (!(fault instanceof Fault)) throw fault;
         first ??= fault;

@@ -74,7 +74,8 @@ export const mappings = {
     const from = h("input", { name: "from", value: checked?.from ?? "mappings/", "data-key": "from", required: true, autocomplete: "off", spellcheck: "false" });
     return [
       h("p", { class: "lead" }, t("mappings.lead")),
-      h("section", { class: "card" }, h("h2", null, t("exportMappings")), h("p", null, t("export.text")),
+      !context.may("admin") && h("p", { class: "empty" }, t("mappings.admin")),
+      context.may("admin") && h("section", { class: "card" }, h("h2", null, t("exportMappings")), h("p", null, t("export.text")),
         h("div", { class: "buttons" }, button("export", t("exportMappings"), () => guarded(context, save(context)))),
         exported && h("p", { role: "status" }, t("export.done", { n: exported.lines }), " ", t("export.parts"), " ", h("code", null, `${exported.into}part-00001.jsonl …`))),
       context.may("admin") && h("section", { class: "card" }, h("h2", null, t("importMappings")), h("p", null, t("import.text")),

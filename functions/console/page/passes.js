@@ -23,7 +23,7 @@ async function planned(context, plan, signal) {
 export const passes = {
   async load(context, signal) {
     const { ask, query } = context;
-    const plan = context.may("admin") && query.get("plan");
+    const plan = query.get("plan");
     if (plan) return planned(context, plan, signal);
     return ask("runs", { mode: query.get("mode") ?? undefined, limit: PAGE, cursor: cursorOf(query) }, signal);
   },

@@ -123,6 +123,7 @@ export const WORDS = {
   "look.text": ["It is looked at as if an event had come.", "Den behandlas som om en händelse hade kommit."],
   "lookAgain": ["Look again", "Titta igen"],
   "mapping.bound": ["Bound", "Kopplad"], "mapping.forgotten": ["Forgotten", "Glömd"], "mapping.reserved": ["Create under way", "Skapas"], "mapping.unknown": ["Not known", "Okänd"],
+  "mappings.admin": ["Only the role admin may export and import them.", "Bara rollen administrera får exportera och importera dem."],
   "mappings.lead": ["Which customer or company in Norce is which record in the ERP.", "Vilken kund eller vilket företag i Norce som är vilken post i affärssystemet."],
   "mode": ["Kind of pass", "Slags genomgång"], "mode.delta": ["Changed records of the ERP", "Ändrade poster i affärssystemet"],
   "mode.full": ["All records of the ERP", "Alla poster i affärssystemet"], "mode.sweep": ["Lost changes in Norce", "Förlorade ändringar i Norce"],

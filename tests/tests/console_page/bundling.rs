@@ -17,8 +17,14 @@ fn files(modules: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[test]
 fn modules_keep_their_names_to_themselves_and_come_after_what_they_import() {
     let mut files = files(&[
-        ("app.js", "import { show } from \"./a.js\";\nimport { PAGE } from \"./b.js\";\n\nshow(PAGE);\n"),
-        ("a.js", "// Shows.\nimport { PAGE } from \"./b.js\";\n\nconst own = 1;\n/** A page. */\nexport function show(page) {\n  return page + PAGE + own;\n}\n"),
+        (
+            "app.js",
+            "import { show } from \"./a.js\";\nimport { PAGE } from \"./b.js\";\n\nshow(PAGE);\n",
+        ),
+        (
+            "a.js",
+            "// Shows.\nimport { PAGE } from \"./b.js\";\n\nconst own = 1;\n/** A page. */\nexport function show(page) {\n  return page + PAGE + own;\n}\n",
+        ),
         ("b.js", "const own = 2;\nexport const PAGE = own;\n"),
         ("later.js", "export default {};\n"),
     ]);
@@ -83,7 +89,8 @@ fn a_word_that_is_not_translated_ends_the_build() {
         ]);
         bundle("app.js", &mut files)
     };
-    let good = "export const WORDS = {\n  \"a\": [\"One\", \"Ett\"], \"b\": [\"Two\", \"Två\"],\n};\n";
+    let good =
+        "export const WORDS = {\n  \"a\": [\"One\", \"Ett\"], \"b\": [\"Two\", \"Två\"],\n};\n";
     let text = with(good).unwrap();
     for column in ["\"a\\nb\\n\"", "\"One\\nTwo\\n\"", "\"Ett\\nTvå\\n\""] {
         assert!(text.contains(column), "{text}");

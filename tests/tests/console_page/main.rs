@@ -201,9 +201,14 @@ async fn a_person_sees_what_the_role_allows_and_no_more() {
             &["retry", "aside", "all", "box"],
             &[],
         ),
-        ("Norce.Read", "/console/mappings", &["export"], &["check"]),
-        ("Norce.Act", "/console/mappings", &["export"], &["check"]),
-        ("Norce.Admin", "/console/mappings", &["export", "check"], &[]),
+        ("Norce.Read", "/console/mappings", &[], &["export", "check"]),
+        ("Norce.Act", "/console/mappings", &[], &["export", "check"]),
+        (
+            "Norce.Admin",
+            "/console/mappings",
+            &["export", "check"],
+            &[],
+        ),
         (
             "Norce.Read",
             "/console/record?ref=customer/client/1",
@@ -243,7 +248,14 @@ async fn a_person_sees_what_the_role_allows_and_no_more() {
         if role == "Norce.Read" {
             let status = browser.eval("return (await fetch('/console/api/replay', { method: 'POST', headers: { 'content-type': 'application/json', 'x-console': '1' }, body: '{\"entity\":\"customer/client/1\"}' })).status").await;
             assert_eq!(status, 403);
-            assert!(acts(&served).is_empty());
+            // It was asked and refused, and no record is being looked at.
+            assert_eq!(acts(&served).len(), 1);
+            let state = browser.eval("return (await (await fetch('/console/api/activity', { method: 'POST', headers: { 'content-type': 'application/json', 'x-console': '1' }, body: '{}' })).json()).entries.map((it) => it.state)").await;
+            assert!(
+                state.as_array().unwrap().iter().all(|it| it == "refused"),
+                "{state}"
+            );
+            served.operator.take_asked();
         }
     }
 }

@@ -54,7 +54,9 @@ async fn mappings_are_exported_checked_and_bound() {
     acts(&served);
     write(&browser, "[data-key=from]", &prefix).await;
     browser.press("check").await;
-    browser.until("document.querySelector('[data-key=bind]')").await;
+    browser
+        .until("document.querySelector('[data-key=bind]')")
+        .await;
     let label = "return document.querySelector('[data-key=bind]').innerText";
     assert_eq!(browser.eval(label).await, "Bind 1…");
     let shown = text(&browser).await;

@@ -110,7 +110,11 @@ async fn what_was_counted_is_drawn_with_its_numbers_behind_it() {
     served
         .sign_in(&browser, "Norce.Read", "/console/overview")
         .await;
-    assert!(text(&browser).await.contains("Nothing has been counted yet"));
+    assert!(
+        text(&browser)
+            .await
+            .contains("Nothing has been counted yet")
+    );
     served
         .operator
         .run(|bundle| {

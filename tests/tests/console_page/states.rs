@@ -8,7 +8,7 @@ use serde_json::json;
 use shared::queues::Inbox as _;
 use tests::business_central_simulator::Fault;
 
-use super::{acts, customers, stage, text, toast};
+use super::{acts, customers, groups::owe, stage, text, toast};
 
 /// Check 18.
 #[tokio::test(flavor = "multi_thread")]
@@ -80,6 +80,51 @@ async fn a_tab_that_nobody_looks_at_asks_nothing() {
     assert!(served.operator.take_asked().is_empty());
     let every = "return document.querySelector('[data-key=every]').checked";
     assert_eq!(browser.eval(every).await, false);
+}
+
+/// New data move nothing: neither the focus, nor what is chosen, nor the place on the page; and what is being copied is not
+/// taken away.
+#[tokio::test(flavor = "multi_thread")]
+async fn new_data_are_in_nobodys_way() {
+    let Some((browser, served)) = stage(0).await else {
+        return;
+    };
+    owe(&served, 1..=40).await;
+    served
+        .sign_in(&browser, "Norce.Act", "/console/owed?view=list")
+        .await;
+    browser
+        .eval("window.timers = []; window.setInterval = (fire, after) => window.timers.push([fire, after]);")
+        .await;
+    browser.press("every").await;
+    browser.press("box customer/client/30 to-erp").await;
+    browser
+        .eval("scrollTo(0, 2000); document.querySelector('[data-key=\"aside customer/client/31 to-erp\"]').focus({ preventScroll: true });")
+        .await;
+    let seen = "return [scrollY, document.activeElement.dataset.key, document.querySelectorAll('.cards input:checked').length]";
+    let before = browser.eval(seen).await;
+    assert_eq!(before[0], 2_000);
+    served.operator.take_asked();
+    let fire = "window.timers[0][0](); await new Promise((go) => setTimeout(go, 0));";
+    browser.eval(fire).await;
+    browser.settled().await;
+    assert!(!served.operator.take_asked().is_empty());
+    assert_eq!(browser.eval(seen).await, before);
+    // Somebody is marking a text.
+    browser
+        .eval("getSelection().selectAllChildren(document.querySelector('.card .said'))")
+        .await;
+    browser.eval(fire).await;
+    browser.settled().await;
+    assert!(served.operator.take_asked().is_empty());
+    let marked = "return String(getSelection())";
+    assert!(!browser.eval(marked).await.as_str().unwrap().is_empty());
+    // Somebody is deciding.
+    browser.eval("getSelection().removeAllRanges()").await;
+    browser.press("aside customer/client/31 to-erp").await;
+    browser.eval(fire).await;
+    browser.settled().await;
+    assert!(served.operator.take_asked().is_empty());
 }
 
 /// Another person was quicker: the page says so instead of counting what it has not done.

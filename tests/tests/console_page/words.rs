@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use serde_json::{Value, json};
+
 use super::{stage, text};
 
 fn page(file: &str) -> String {
@@ -85,7 +87,9 @@ fn every_key_that_the_page_uses_is_a_word_of_the_table() {
         .collect();
     for key in known.keys() {
         let base = key.trim_end_matches(".one");
-        let is_named = base.split_once('.').is_some_and(|(kind, _)| kinds.contains(kind));
+        let is_named = base
+            .split_once('.')
+            .is_some_and(|(kind, _)| kinds.contains(kind));
         // t(`${action}.text`), where an action is a word of the module.
         let is_made = base.split_once('.').is_some_and(|(name, rest)| {
             modules.contains(&format!("}}.{rest}`")) && modules.contains(&format!("\"{name}\""))
@@ -129,4 +133,43 @@ async fn the_language_that_is_chosen_is_spoken() {
             .await,
         "en"
     );
+}
+
+/// Check 23: times are those of the browser's zone, before and after its clocks were changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_those_of_the_browsers_zone_across_a_change_of_its_clocks() {
+    let Some((browser, served)) = stage(0).await else {
+        return;
+    };
+    browser.in_zone("Europe/Stockholm").await;
+    let line = |number: usize, first: &str| {
+        json!({
+            "subject": format!("customer/client/{number}"), "stage": "to-erp", "reason": "validation", "detail": "x",
+            "first": first, "last": first, "attempts": 1, "correlation": "x",
+        })
+    };
+    // Summer time ends on 25 October 2026 at 01:00 UTC, and begins on 28 March 2027 at 01:00 UTC.
+    let times = [
+        ("2026-10-24T22:30:00Z", "25 okt. 2026 00:30:00"),
+        ("2026-10-25T00:59:00Z", "25 okt. 2026 02:59:00"),
+        ("2026-10-25T01:01:00Z", "25 okt. 2026 02:01:00"),
+        ("2026-10-25T12:00:00Z", "25 okt. 2026 13:00:00"),
+        ("2027-03-28T00:59:00Z", "28 mars 2027 01:59:00"),
+        ("2027-03-28T01:00:00Z", "28 mars 2027 03:00:00"),
+    ];
+    let lines: Vec<Value> = (1..)
+        .zip(times)
+        .map(|(number, (first, _))| line(number, first))
+        .collect();
+    let answer =
+        json!({ "summary": "x", "found": 6, "asOf": "2027-03-28T02:00:00Z", "owed": lines });
+    served.operator.script("owed", [answer]);
+    served
+        .sign_in(&browser, "Norce.Read", "/console/owed?view=list")
+        .await;
+    browser.eval("const it = document.querySelector('[data-key=language]'); it.value = 'sv'; it.dispatchEvent(new Event('change'));").await;
+    let shown = browser
+        .eval("return [...document.querySelectorAll('.card time')].map((it) => it.innerText)")
+        .await;
+    assert_eq!(shown, json!(times.map(|(_, shown)| shown)));
 }
