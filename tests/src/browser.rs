@@ -238,6 +238,20 @@ impl WebBrowser {
         self.client.issue_cmd(command).await.expect("another zone");
     }
 
+    /// The whole page as a PNG, also what has to be scrolled to.
+    ///
+    /// # Panics
+    /// When the browser refuses.
+    pub async fn picture(&self) -> Vec<u8> {
+        let command = DevTools {
+            command: "Page.captureScreenshot",
+            parameters: json!({ "captureBeyondViewport": true }),
+        };
+        let taken = self.client.issue_cmd(command).await.expect("a picture");
+        let data = taken["data"].as_str().unwrap_or_default();
+        STANDARD.decode(data).expect("base64")
+    }
+
     /// Everything that the page says, and every element's label, has been looked at: axe-core's violations, one line each.
     ///
     /// # Panics

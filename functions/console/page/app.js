@@ -180,7 +180,8 @@ function fault() {
   if (!state.fault) return null;
   const { kind } = state.fault;
   return h("div", { role: "alert", class: "fault" },
-    h("p", null, faultText(state.fault), state.data !== null && ` ${t("old")}`),
+    h("p", null, faultText(state.fault)),
+    state.data !== null && h("p", null, t("old")),
     h("p", { class: "buttons" },
       kind === "signed-out" && h("a", { class: "button", href: `/console/sign-in?to=${encodeURIComponent(here())}`, target: "_blank", rel: "noopener" }, t("signInTab")),
       kind === "set-up" && h("a", { href: "/console/doctor" }, t("toDoctor")),
@@ -223,6 +224,8 @@ function shell() {
       h("div", { class: "choices" },
         choice(t("language"), "language", [["en", "English", "en"], ["sv", "Svenska", "sv"]], document.documentElement.lang, (value) => {
           keep("language", setLanguage(value));
+          // It is in the other language.
+          notice.replaceChildren();
           shell();
           render();
         }),

@@ -33,7 +33,7 @@ function headline(status, dead) {
 }
 
 function tile(address, label, value, detail, look) {
-  return h("li", null, h(address ? "a" : "div", { class: `tile ${look ?? ""}`, href: address }, h("span", null, label), h("b", null, value), detail && h("small", null, detail)));
+  return h("li", null, h(address ? "a" : "div", { class: `tile ${look ?? ""}`, href: address }, h("span", null, label), h("b", { class: /\d/.test(value) ? null : "word" }, value), detail && h("small", null, detail)));
 }
 
 function tiles(status, owed, dead) {

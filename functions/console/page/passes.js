@@ -57,7 +57,7 @@ function waiting(sentence, context) {
 
 /** What a plan says. No pass does exactly what a plan says: it looks again, at what there is then. */
 function plan({ plan: run, counts, lines, report }, context) {
-  const numbers = Object.entries(counts).filter(([, count]) => typeof count === "number");
+  const numbers = Object.entries(counts).filter(([, count]) => typeof count === "number" && count > 0);
   return [
     h("p", { class: "verdict" }, said(run.found)),
     facts([[t("mode"), word("mode", run.mode)], [t("scope"), run.scope], [t("started"), time(run.started)], ...numbers.map(([name, count]) => [word("count", name), number(count)]),

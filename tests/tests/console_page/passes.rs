@@ -3,7 +3,7 @@
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use shared::domain::PassMode;
-use tests::{bundle::Bundle, norce_simulator::NewCustomer};
+use tests::{bundle::Bundle, norce_simulator::NewCompany};
 
 use super::{acts, address, confirm, customers, stage, text};
 
@@ -18,7 +18,15 @@ async fn a_plan_is_made_and_read_before_a_pass_is_started() {
         .run(|bundle: &mut Bundle| {
             async move {
                 customers(bundle, 2);
-                bundle.norce.add_customer(NewCustomer::default());
+                // A company that the ERP has under a code that Norce does not know yet.
+                let record =
+                    json!({ "number": "C00501", "type": "Company", "displayName": "Bolaget AB" });
+                let company = bundle.erp_company();
+                bundle.erp.add_customer(company, &record).unwrap();
+                bundle.norce.add_company(NewCompany {
+                    name: Some("Bolaget AB".to_owned()),
+                    ..NewCompany::default()
+                });
                 bundle.run_until_quiet().await;
             }
             .boxed_local()
@@ -47,7 +55,14 @@ async fn a_plan_is_made_and_read_before_a_pass_is_started() {
         .until("document.querySelector('.verdict')?.innerText.includes('plan of a full pass')")
         .await;
     let shown = text(&browser).await;
-    for words in ["Looked at", "plans/", "report.html", "A pass looks again"] {
+    for words in [
+        "Looked at",
+        "plans/",
+        "report.html",
+        "A pass looks again",
+        "The first",
+        "C00501",
+    ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     assert!(!shown.contains("exactly"), "{shown}");
