@@ -35,6 +35,7 @@ async function save(context) {
     const flat = { ...entry, ...entry.by, subjects: entry.subjects.join(" ") };
     return columns.map((column) => flat[column]);
   }));
+  context.notify(t("exported", { n: entries.length }));
 }
 
 export const activity = {
@@ -51,7 +52,7 @@ export const activity = {
   view(data, context) {
     if (!data.entries.length) return h("p", { class: "empty" }, t("activity.none"));
     return [
-      h("div", { class: "buttons" }, button("csv", t("export"), () => save(context))),
+      h("div", { class: "buttons" }, button("csv", t("export"), () => context.attempt(save(context)))),
       table(t("activity.caption"), [t("when"), t("who"), t("what"), t("toWhat"), t("why"), t("result")], data.entries.map((entry) => [
         time(entry.at), user(entry.by), [word("did", entry.did), entry.asked && h("small", null, entry.asked)],
         entry.subjects.length > 0 && h("ul", { class: "plain" }, entry.subjects.slice(0, SUBJECTS).map((subject) => h("li", null, subjectLink(subject))), entry.subjects.length > SUBJECTS && h("li", null, t("andMore", { n: entry.subjects.length - SUBJECTS }))),

@@ -56,11 +56,17 @@ const context = {
   /** Shows the same data again. */
   render,
   /** Says something that stays until the person goes on. */
-  notify: (...children) => notice.replaceChildren(...flat([h("div", null, children), button("notice", t("close"), () => notice.replaceChildren())])),
+  notify,
+  /** Says why, where something that takes several requests fails. */
+  attempt: (work) => work.catch((fault) => notify(h("p", { class: "bad" }, faultText(fault)))),
   /** Reads the data again, now and when what was done has had its time. */
   follow,
   count,
 };
+
+function notify(...children) {
+  notice.replaceChildren(...flat([h("div", null, children), button("notice", t("close"), () => notice.replaceChildren())]));
+}
 
 /** Goes to an address; with `replaced`, in place of the one before. */
 function go(address, replaced = false) {

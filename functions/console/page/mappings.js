@@ -61,9 +61,6 @@ function bind(context) {
   });
 }
 
-/** A fault of something that takes several requests is shown where it was asked for. */
-const guarded = (context, work) => work.catch((fault) => context.notify(h("p", { class: "bad" }, fault.message || t(`fault.${fault.kind ?? "later"}`))));
-
 export const mappings = {
   load: async () => ({}),
   leave() {
@@ -76,10 +73,10 @@ export const mappings = {
       h("p", { class: "lead" }, t("mappings.lead")),
       !context.may("admin") && h("p", { class: "empty" }, t("mappings.admin")),
       context.may("admin") && h("section", { class: "card" }, h("h2", null, t("exportMappings")), h("p", null, t("export.text")),
-        h("div", { class: "buttons" }, button("export", t("exportMappings"), () => guarded(context, save(context)))),
+        h("div", { class: "buttons" }, button("export", t("exportMappings"), () => context.attempt(save(context)))),
         exported && h("p", { role: "status" }, t("export.done", { n: exported.lines }), " ", t("export.parts"), " ", h("code", null, `${exported.into}part-00001.jsonl …`))),
       context.may("admin") && h("section", { class: "card" }, h("h2", null, t("importMappings")), h("p", null, t("import.text")),
-        h("form", { onsubmit: (event) => { event.preventDefault(); guarded(context, check(context, from.value.trim())); } },
+        h("form", { onsubmit: (event) => { event.preventDefault(); context.attempt(check(context, from.value.trim())); } },
           h("label", null, t("import.from"), from),
           h("div", { class: "buttons" }, h("button", { type: "submit", "data-key": "check" }, t("import.check")))),
         checked && [h("h3", null, t("import.would")), result(checked),

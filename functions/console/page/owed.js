@@ -94,6 +94,7 @@ async function save(context, filter) {
   const columns = ["subject", "code", "stage", "reason", "detail", "first", "last", "attempts", "nextAttempt", "dismissed"];
   const lines = await readAll(context, "owed", { ...filter, limit: MOST }, "owed");
   download("owed", columns, lines.map((line) => columns.map((column) => line[column])));
+  context.notify(t("exported", { n: lines.length }));
 }
 
 /** The buttons for some records. */
@@ -125,7 +126,7 @@ function groups(data, context) {
         h("div", { class: "buttons" },
           h("a", { class: "button", href: show, "data-key": `show ${key}` }, t("show")),
           group.group && [acts(ofFilter(own, data, count, group.samples, group.words), context, `group ${key}`),
-            button(`csv ${key}`, t("export"), () => save(context, own))])));
+            button(`csv ${key}`, t("export"), () => context.attempt(save(context, own)))])));
   }));
 }
 
@@ -143,7 +144,7 @@ function choice(data, context) {
     h("div", { class: "buttons" },
       context.may("act") && h("label", null, h("input", { type: "checkbox", "data-key": "all", checked: isAll, indeterminate: target.count > 0 && !isAll, onchange: (event) => mark(event.target.checked) }), t("chooseShown", { n: owed.length })),
       target.count > 0 && acts(target, context, "chosen", forgetChoice),
-      button("csv", t("export"), () => save(context, filters(context.query)))),
+      button("csv", t("export"), () => context.attempt(save(context, filters(context.query))))),
     // A second step: nobody acts on thousands who meant a page.
     context.may("act") && isAll && found > owed.length && h("p", { class: "all" },
       everything ? [t("allChosen", { n: everything.count }), " ", button("choose-none", t("chooseNone"), () => mark(false))]

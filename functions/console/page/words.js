@@ -60,6 +60,7 @@ export const WORDS = {
   "export.done.one": ["1 mapping was exported.", "1 koppling har exporterats."], "export.parts": ["The files begin with", "Filerna börjar med"],
   "export.text": ["They are written to the reports bucket: ids and codes only.", "De skrivs till rapportbucketen: endast id:n och koder."],
   "exportMappings": ["Export mappings", "Exportera kopplingar"],
+  "exported": ["{n} exported.", "{n} har exporterats."],
   "fault.later": ["The server does not answer. Nothing is lost: try again in a minute.", "Servern svarar inte. Inget har gått förlorat: försök igen om en minut."],
   "fault.offline": ["No connection to the server.", "Ingen anslutning till servern."], "fault.refused": ["The request was refused.", "Begäran nekades."],
   "fault.request": ["The request cannot be answered.", "Frågan kan inte besvaras."], "fault.role": ["Your role does not allow this.", "Din roll tillåter inte detta."],

@@ -1,6 +1,7 @@
 //! What is owed however much it is: in groups, page by page, and acted on as it was seen.
 
 use chrono::TimeDelta;
+use console::OperatorError;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use shared::{
@@ -147,6 +148,19 @@ async fn three_errors_of_many_records_are_three_groups_that_sum_up_and_are_acted
     browser
         .until("document.querySelectorAll('.group').length === 2")
         .await;
+    // All of them are taken back.
+    browser
+        .open(&served.address("/console/owed?dismissed=1"))
+        .await;
+    assert_eq!(counts(&browser).await, [30]);
+    browser
+        .eval("document.querySelector('[data-key^=\"back-group \"]').click()")
+        .await;
+    browser
+        .until("document.querySelector('dialog h2')?.innerText === 'Take 30 records back?'")
+        .await;
+    confirm(&browser).await;
+    assert!(toast(&browser).await.contains("30 were taken back."));
 }
 
 /// Check 15: a page is chosen first, and everything that matches in a second step; then that is what is sent.
@@ -426,6 +440,28 @@ async fn an_export_has_everything_that_matches_and_is_text_to_a_spreadsheet() {
         assert!(csv.contains(cell), "{cell} in {csv}");
     }
     assert_eq!(csv.matches("\r\n").count(), 4);
+    // A list of several answers is put together; where one fails, that is said and nothing is saved.
+    let place = json!({ "first": "2026-11-25T03:00:00Z", "subject": "customer/client/1", "stage": "to-erp" });
+    let part = |cursor: Value| json!({ "summary": "x", "found": 2, "owed": [line("x", "")], "cursor": cursor });
+    served
+        .operator
+        .script("owed", [part(place.clone()), part(Value::Null)]);
+    served.operator.take_asked();
+    browser.press("csv").await;
+    let csv = saved(&browser).await;
+    assert_eq!(csv.matches("\r\n").count(), 3, "{csv}");
+    assert_eq!(served.operator.take_asked()[1]["cursor"], place);
+    assert!(toast(&browser).await.contains("2 exported."));
+    let fault = OperatorError::Later("the table is busy".to_owned());
+    served.operator.fail(Some(fault));
+    browser.press("csv").await;
+    browser
+        .until("document.querySelector('.toast').innerText.includes('the table is busy')")
+        .await;
+    assert_eq!(
+        browser.eval("return window.blob ?? null").await,
+        Value::Null
+    );
 }
 
 /// Words are searched for in the address, so that the link can be sent on; an e-mail address is only ever posted.
