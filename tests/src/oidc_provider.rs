@@ -7,7 +7,7 @@
 )]
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
@@ -87,6 +87,8 @@ pub enum Fault {
 type Change = Arc<dyn Fn(&mut Map<String, Value>) + Send + Sync>;
 
 struct Grant {
+    /// The claims of the person beside those of the protocol.
+    person: Map<String, Value>,
     nonce: String,
     challenge: String,
     callback: String,
@@ -97,6 +99,9 @@ struct Inner {
     signature: Signature,
     change: Option<Change>,
     person: Map<String, Value>,
+    /// Who can be chosen instead, by name.
+    people: BTreeMap<String, Map<String, Value>>,
+    callback: String,
     /// Which of the keys is the current one, and how often it changed: its name.
     key: usize,
     grants: HashMap<String, Grant>,
@@ -109,7 +114,6 @@ struct Inner {
 #[derive(Clone)]
 pub struct OidcProvider {
     issuer: String,
-    callback: String,
     clock: Arc<dyn Clock>,
     inner: Arc<Mutex<Inner>>,
 }
@@ -129,13 +133,14 @@ impl OidcProvider {
     ) -> Self {
         Self {
             issuer: issuer.into(),
-            callback: callback.into(),
             clock,
             inner: Arc::new(Mutex::new(Inner {
                 fault: Fault::None,
                 signature: Signature::Own,
                 change: None,
                 person: Map::new(),
+                people: BTreeMap::new(),
+                callback: callback.into(),
                 key: 0,
                 grants: HashMap::new(),
                 count: 0,
@@ -153,6 +158,18 @@ impl OidcProvider {
     /// Who signs in from now on: the claims of the person beside those of the protocol.
     pub fn sign_in_as(&self, claims: Value) {
         self.inner().person = claims.as_object().cloned().unwrap_or_default();
+    }
+
+    /// From now on a sign-in asks who it is, by the names of these people; each has claims beside those of the protocol.
+    pub fn choose_from(&self, people: BTreeMap<String, Value>) {
+        let claims = |claims: Value| claims.as_object().cloned().unwrap_or_default();
+        let people = people.into_iter();
+        self.inner().people = people.map(|(name, of)| (name, claims(of))).collect();
+    }
+
+    /// Where its one client has people sent back to, from now on.
+    pub fn send_back_to(&self, callback: impl Into<String>) {
+        self.inner().callback = callback.into();
     }
 
     /// From now on this goes wrong.
@@ -219,7 +236,7 @@ impl OidcProvider {
     fn id_token(&self, grant: &Grant) -> String {
         let inner = self.inner();
         let now = self.clock.now().timestamp();
-        let mut claims = inner.person.clone();
+        let mut claims = grant.person.clone();
         for (name, value) in [
             ("iss", json!(self.issuer)),
             ("aud", json!(CLIENT_ID)),
@@ -319,7 +336,7 @@ async fn keys(State(provider): State<OidcProvider>) -> Response {
     .into_response()
 }
 
-/// Signs the person in at once, and sends the browser back.
+/// Signs the person in at once, or whoever is chosen (`login_hint`), and sends the browser back.
 async fn authorize(
     State(provider): State<OidcProvider>,
     Query(query): Query<HashMap<String, String>>,
@@ -328,8 +345,9 @@ async fn authorize(
         return wrong;
     }
     let of = |name: &str| query.get(name).cloned().unwrap_or_default();
+    let callback = provider.inner().callback.clone();
     let is_right = of("client_id") == CLIENT_ID
-        && of("redirect_uri") == provider.callback
+        && of("redirect_uri") == callback
         && of("response_type") == "code"
         && of("scope").split(' ').any(|scope| scope == "openid")
         && of("code_challenge_method") == "S256"
@@ -339,12 +357,20 @@ async fn authorize(
     if !is_right {
         return (StatusCode::BAD_REQUEST, "no sign-in of the console").into_response();
     }
+    let chosen = query.get("login_hint").map(String::as_str);
     let code = {
         let mut inner = provider.inner();
+        let person = match chosen.map(|name| inner.people.get(name)) {
+            Some(None) => return (StatusCode::BAD_REQUEST, "nobody of that name").into_response(),
+            Some(Some(person)) => person.clone(),
+            None if inner.people.is_empty() => inner.person.clone(),
+            None => return choose(&query, inner.people.keys()),
+        };
         inner.prompts.push(query.get("prompt").cloned());
         inner.count += 1;
         let code = format!("code-{}", inner.count);
         let grant = Grant {
+            person,
             nonce: of("nonce"),
             challenge: of("code_challenge"),
             callback: of("redirect_uri"),
@@ -352,13 +378,35 @@ async fn authorize(
         inner.grants.insert(code.clone(), grant);
         code
     };
-    let Ok(mut back) = Url::parse(&provider.callback) else {
+    let Ok(mut back) = Url::parse(&callback) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     back.query_pairs_mut()
         .append_pair("code", &code)
         .append_pair("state", &of("state"));
     Redirect::to(back.as_str()).into_response()
+}
+
+/// The page that asks who signs in. Names are written by whoever runs the provider.
+fn choose<'a>(
+    query: &HashMap<String, String>,
+    names: impl Iterator<Item = &'a String>,
+) -> Response {
+    let links = names.map(|name| {
+        let mut address = form_urlencoded::Serializer::new(String::new());
+        address.extend_pairs(query).append_pair("login_hint", name);
+        format!(
+            "<p><a href=\"/authorize?{}\">{name}</a></p>",
+            address.finish().replace('&', "&amp;")
+        )
+    });
+    let links: String = links.collect();
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Sign in</title>\
+         <meta name=\"viewport\" content=\"width=device-width\">\
+         <body style=\"font:1.2rem system-ui;max-width:24rem;margin:15vh auto;padding:0 1rem\"><h1>Sign in as</h1>{links}"
+    );
+    axum::response::Html(page).into_response()
 }
 
 async fn token(

@@ -32,7 +32,7 @@ use std::{sync::Arc, time::Duration};
 
 use aws_lambda_events::{
     apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
-    http::Method,
+    http::{Method, header::COOKIE},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use shared::{
@@ -231,8 +231,7 @@ impl Console {
         request: &ApiGatewayV2httpRequest,
     ) -> Result<Option<Session>, SignInError> {
         let key = self.key().await?;
-        let cookies = request.cookies.as_deref().unwrap_or_default();
-        Ok(Session::of(cookies, &key, self.clock.now()))
+        Ok(Session::of(&cookies(request), &key, self.clock.now()))
     }
 
     async fn key(&self) -> Result<Arc<seal::SealKey>, SignInError> {
@@ -314,8 +313,8 @@ impl Console {
         state: &str,
     ) -> Result<Pending, SignInError> {
         let key = self.key().await?;
-        let cookies = request.cookies.as_deref().unwrap_or_default();
-        let sealed = session::value(cookies, &cookie_name(state));
+        let cookies = cookies(request);
+        let sealed = session::value(&cookies, &cookie_name(state));
         let pending = sealed.and_then(|sealed| key.open(Purpose::SignIn, sealed));
         let pending = pending.and_then(|text| serde_json::from_slice::<Pending>(&text).ok());
         let pending = pending.ok_or(SignInError::Refused("this browser has not begun it"))?;
@@ -391,6 +390,17 @@ fn parameter(request: &ApiGatewayV2httpRequest, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(query.as_bytes()).filter(|(own, _)| own == name);
     let (_, value) = pairs.next()?;
     pairs.next().is_none().then(|| value.into_owned())
+}
+
+/// The cookies of a request, each `name=value`. API Gateway has them in a member of their own (payload format 2.0); what stands in
+/// for it may leave them in the header.
+fn cookies(request: &ApiGatewayV2httpRequest) -> Vec<String> {
+    let mut cookies = request.cookies.clone().unwrap_or_default();
+    let headers = request.headers.get_all(COOKIE).into_iter();
+    for header in headers.filter_map(|header| header.to_str().ok()) {
+        cookies.extend(header.split(';').map(|cookie| cookie.trim().to_owned()));
+    }
+    cookies
 }
 
 /// The body as text; `None`: it is too large, or is none.

@@ -16,6 +16,7 @@ use super::{
     progress,
     quiet::Queues,
     shop::{FIRST_COMPANY, FIRST_ORDER, Organisation, Person, Shop},
+    support::{self, SupportDesk},
     upgrade,
 };
 use crate::{
@@ -77,6 +78,8 @@ pub(super) struct Plan<'a> {
     pub(super) updates: bool,
     /// What the functions write to their logs.
     pub(super) log_level: LogLevel,
+    /// Who looks after the integration in the console; `None`: the stack has none.
+    pub(super) support: Option<&'a SupportDesk>,
 }
 
 /// Plays the day, and the night where there is one.
@@ -92,6 +95,7 @@ pub(super) async fn play(
         with_night,
         updates,
         log_level,
+        support,
     } = *plan;
     let begin = Utc::now();
     let event_url = deployment.event_url()?;
@@ -253,6 +257,14 @@ pub(super) async fn play(
             operator::play(&world, &queues, &conversation, &in_the_way),
         )
         .await?;
+        if let Some(support) = support {
+            support.know(deployment)?;
+            progress::step(
+                "Support signs in to the console: a customer is found, the ERP's rule goes, it is tried again",
+                support::play(&world, &queues, &conversation),
+            )
+            .await?;
+        }
         conversation.save()?;
         outcome.add_conversation(&conversation);
         logs::keep_to_the_level(&world, of_this_version).await?;

@@ -56,6 +56,16 @@ pub(super) struct Remotes {
     pub(super) erp: erp::Remote,
     /// What Norce posts orders with; `None`: `OrderReceiver` is off.
     pub(super) orders: Option<(&'static str, &'static str)>,
+    /// Who signs people in to the console; `None`: there is no console.
+    pub(super) console: Option<ConsoleProvider>,
+}
+
+/// The OpenID provider of the console.
+pub(super) struct ConsoleProvider {
+    /// Its issuer.
+    pub(super) issuer: String,
+    /// What it knows the console by: id and secret.
+    pub(super) client: (&'static str, &'static str),
 }
 
 impl Remotes {
@@ -209,6 +219,13 @@ impl Deployment {
             let arn = secret(&config, &name("orders"), &orders).await?;
             parameters.insert("OrderReceiver", true.to_string());
             parameters.insert("OrderSecretArn", arn);
+        }
+        if let Some(ConsoleProvider { issuer, client }) = &remotes.console {
+            let client = json!({ "clientId": client.0, "clientSecret": client.1 });
+            let arn = secret(&config, &name("console"), &client).await?;
+            parameters.insert("Console", "oidc".to_owned());
+            parameters.insert("ConsoleIssuer", issuer.clone());
+            parameters.insert("ConsoleSecretArn", arn);
         }
         Self::deploy(stack, parameters, template, tools, aws).await
     }

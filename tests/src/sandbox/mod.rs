@@ -12,6 +12,7 @@
 //! passes       the next day: what the scheduled passes repair
 //! orders       orders that Norce posts, and the queue of the merchant's order integration
 //! operator     what a person asks, and steers
+//! support      who looks after it in the console
 //! metrics      the dashboard, as text
 //! register     a large register, and a full pass over it
 //! logs         what the functions write to their logs, at any level
@@ -36,6 +37,7 @@ mod progress;
 mod quiet;
 mod register;
 mod shop;
+mod support;
 mod upgrade;
 mod watch;
 
@@ -50,10 +52,11 @@ use tokio::{
 };
 
 use self::{
-    deployment::{Deployment, EVENT_SECRET, STACK, environment_file, towards, with_tools},
+    deployment::{Deployment, EVENT_SECRET, Remotes, STACK, environment_file, towards, with_tools},
     erp::ErpKind,
     logs::LogLevel,
     shop::Shop,
+    support::SupportDesk,
     watch::{Watch, Watching},
 };
 use crate::local_aws::{LocalAws, LocalAwsError, Tools, sandbox_directory};
@@ -145,7 +148,10 @@ pub async fn run(options: Options) -> ExitCode {
             match up {
                 Ok(up) => {
                     if options.keeps() {
-                        wait_for_the_end().await;
+                        tokio::select! {
+                            () = wait_for_the_end() => {}
+                            () = up.remove_rules() => {}
+                        }
                     }
                     Ok(up.is_good)
                 }
@@ -184,7 +190,23 @@ struct Up {
     is_good: bool,
     _watching: Option<Watching>,
     _aws: LocalAws,
-    _shop: Shop,
+    shop: Shop,
+    support: Option<SupportDesk>,
+}
+
+impl Up {
+    /// The ERP's administrator takes its rules away, as often as that is asked for.
+    async fn remove_rules(&self) {
+        let Some(support) = &self.support else {
+            return std::future::pending().await;
+        };
+        loop {
+            support.rule_removed().await;
+            if let Err(error) = self.shop.erp.refuse_nothing().await {
+                progress::line(error);
+            }
+        }
+    }
 }
 
 /// Only one sandbox at a time: they would build and deploy over each other.
@@ -234,6 +256,12 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         let opening = Shop::open(options.erp, posts_at_once);
         progress::step(options.erp.opening(), opening).await?
     };
+    // `cargo lambda watch` has nothing that runs the console.
+    let support = if options.watch {
+        None
+    } else {
+        Some(SupportDesk::open().await?)
+    };
     let watch = if options.watch {
         Some(Watch::reserve()?)
     } else {
@@ -249,7 +277,10 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
     })
     .await?;
     let deployment = progress::step("Deploying template.yaml", async {
-        let remotes = shop.remotes();
+        let remotes = Remotes {
+            console: support.as_ref().map(SupportDesk::provider),
+            ..shop.remotes()
+        };
         Deployment::create(
             STACK,
             &first_template,
@@ -282,12 +313,14 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         metrics::show(STACK, &ministack, &aws).await?;
         if options.keeps() {
             describe(&shop, &aws, &deployment, watch.as_ref())?;
+            invite(&shop, &deployment, support.as_ref()).await?;
         }
         return Ok(Up {
             is_good,
             _watching: watching,
             _aws: aws,
-            _shop: shop,
+            shop,
+            support,
         });
     }
     let plan = day::Plan {
@@ -295,6 +328,7 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         with_night: !options.watch,
         updates: options.upgrade_from.is_some(),
         log_level: options.log_level,
+        support: support.as_ref(),
     };
     let outcome = day::play(&shop, &aws, &deployment, &sam, &plan).await;
     // The logs help most where the day went wrong.
@@ -313,12 +347,14 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
     metrics::show(STACK, &ministack, &aws).await?;
     if options.keeps() {
         describe(&shop, &aws, &deployment, watch.as_ref())?;
+        invite(&shop, &deployment, support.as_ref()).await?;
     }
     Ok(Up {
         is_good,
         _watching: watching,
         _aws: aws,
-        _shop: shop,
+        shop,
+        support,
     })
 }
 
@@ -363,7 +399,7 @@ async fn wait_for_the_end() {
 
 /// What the functions logged, one file each, for a look afterwards. A failure to get it is no reason to fail.
 async fn save_logs(sam: &Tools, aws: &LocalAws) {
-    for function in deployment::FUNCTIONS {
+    for function in deployment::FUNCTIONS.into_iter().chain(["console"]) {
         let group = format!("/aws/lambda/{STACK}-{function}");
         let mut command = Command::new(sam.program("sam"));
         command.args(["logs", "--cw-log-group", &group]);
@@ -445,6 +481,27 @@ new code. One by hand:
   {invoke} {sample}
 "
         )),
+    }
+    Ok(())
+}
+
+/// Leaves something to do in the console, and says how to end.
+async fn invite(
+    shop: &Shop,
+    deployment: &Deployment,
+    support: Option<&SupportDesk>,
+) -> Result<(), SandboxError> {
+    if let Some(support) = support {
+        support.know(deployment)?;
+        let refused = support::somebody_refused(shop).await?;
+        progress::line(format_args!(
+            "Customer {id} has ordered and is not in the ERP. Find out why in the console, as a support person would: {url}
+(sign in as view, act or admin). The ERP's administrator is at {administrator}.
+",
+            id = refused.id,
+            url = deployment.output("ConsoleUrl")?,
+            administrator = support.administrator(),
+        ));
     }
     progress::line("Enter or Ctrl-C ends it.");
     Ok(())

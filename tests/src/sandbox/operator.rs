@@ -21,9 +21,9 @@ use crate::{local_aws::sandbox_directory, norce_simulator::CodeList};
 /// The function, as the template names it.
 const FUNCTION: &str = "Operator";
 /// Nothing that is waited for here takes this long.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two questions about the same.
-const INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 /// Where all of it stands in the end.
 const TRANSCRIPT: &str = "operator.txt";
 /// Customers whose events are lost, and who are looked at again by hand.
@@ -61,7 +61,7 @@ impl Conversation {
         )))
     }
 
-    fn note(&self, request: Value, answer: Value) {
+    pub(super) fn note(&self, request: Value, answer: Value) {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.push((request, answer));
     }
@@ -85,7 +85,7 @@ impl Conversation {
         }
     }
 
-    fn expect(&self, is_so: bool, request: &Value, answer: &Value) {
+    pub(super) fn expect(&self, is_so: bool, request: &Value, answer: &Value) {
         if !is_so {
             let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
             faults.push(format!(

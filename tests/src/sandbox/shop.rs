@@ -148,6 +148,7 @@ impl Shop {
             },
             erp: self.erp.remote(),
             orders: self.erp.companies().get(1).map(|_| orders::CREDENTIALS),
+            console: None,
         }
     }
 

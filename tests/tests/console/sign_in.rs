@@ -483,6 +483,26 @@ async fn a_person_without_a_name_is_called_by_what_there_is() {
     }
 }
 
+/// API Gateway has the cookies in a member of their own; the local AWS leaves them in the header.
+#[tokio::test]
+async fn a_session_counts_wherever_its_cookie_is() {
+    let stage = Stage::new();
+    let mut browser = Browser::new(&stage);
+    browser.sign_in("Norce.Read").await;
+    let session = browser.cookie("__Host-session").unwrap();
+    let mut another = Browser::new(&stage);
+    let ask = || Request::of_page("status", &json!({}));
+    for (request, status) in [
+        (ask(), 401),
+        (ask().cookie(&session), 200),
+        (ask().with("cookie", &session), 200),
+        (ask().with("cookie", &format!("theme=dark; {session}")), 200),
+        (ask().with("cookie", &session.replace('=', "-other=")), 401),
+    ] {
+        assert_eq!(another.send(request).await.status(), status);
+    }
+}
+
 #[tokio::test]
 async fn a_session_ends_after_its_time_and_with_its_key() {
     let stage = Stage::new();
