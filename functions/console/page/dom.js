@@ -48,6 +48,8 @@ export function replace(parent, ...children) {
   parent.replaceChildren(...flat(children));
   for (const key of unfolded) find(key, parent)?.setAttribute("open", "");
   const after = before && find(before.dataset.key, parent);
+  // What had the focus is gone: whoever goes on by keyboard is not sent back to the beginning of the page.
+  if (before && !after) parent.closest("[tabindex]")?.focus({ preventScroll: true });
   if (!after) return;
   after.focus({ preventScroll: true });
   if (isText) {

@@ -1,5 +1,6 @@
 //! The doctor: its parts appear as they finish.
 
+use console::OperatorError;
 use serde_json::{Value, json};
 
 use super::{stage, text};
@@ -37,12 +38,20 @@ async fn the_parts_are_asked_side_by_side_and_shown_as_they_finish() {
         shown.contains("Looking…") && shown.contains("ERP: Working…"),
         "{shown}"
     );
+    // A part that cannot be asked is a fault among the others.
+    let fault = OperatorError::Later("the operator is busy".to_owned());
+    served.operator.fail(Some(fault));
+    browser.eval("window.held.erp()").await;
+    browser
+        .until("document.querySelector('.card')?.innerText.includes('the operator is busy')")
+        .await;
+    served.operator.fail(None);
     served.operator.script(
         "doctor",
         [json!({ "summary": "x", "checks": [faulty, well] })],
     );
     browser
-        .eval("for (const part of ['norce', 'erp', 'events', 'schedules']) window.held[part]()")
+        .eval("for (const part of ['norce', 'events', 'schedules']) window.held[part]()")
         .await;
     browser.settled().await;
     let shown = text(&browser).await;
@@ -68,6 +77,10 @@ async fn the_parts_are_asked_side_by_side_and_shown_as_they_finish() {
     browser.until("window.copied").await;
     let copied = browser.eval("return window.copied").await;
     let copied = copied.as_str().unwrap();
-    assert_eq!(copied.matches("FAULT  schedules").count(), 4, "{copied}");
-    assert_eq!(copied.matches("ok  tables").count(), 5, "{copied}");
+    assert_eq!(copied.matches("FAULT  schedules").count(), 3, "{copied}");
+    assert!(
+        copied.contains("FAULT  ERP: the operator is busy"),
+        "{copied}"
+    );
+    assert_eq!(copied.matches("ok  tables").count(), 4, "{copied}");
 }

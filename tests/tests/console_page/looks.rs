@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{customers, groups::owe, stage};
 
-const SCREENS: [&str; 12] = [
+pub(super) const SCREENS: [&str; 12] = [
     "overview",
     "owed",
     "owed?view=list",

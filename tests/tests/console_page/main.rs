@@ -47,6 +47,8 @@ mod states;
 mod words;
 mod work;
 
+use std::collections::BTreeSet;
+
 use console::OperatorError;
 use fantoccini::key::Key;
 use futures_util::FutureExt as _;
@@ -156,7 +158,7 @@ fn acts(served: &Served) -> Vec<Value> {
     let asked = served.operator.take_asked().into_iter();
     let acts = asked.filter(|request| {
         let what = request["do"].as_str().unwrap_or("list");
-        !matches!(what, "list" | "count")
+        !matches!(what, "list" | "count" | "show")
             || matches!(
                 request["action"].as_str(),
                 Some("replay" | "forget" | "pass" | "plan")
@@ -430,27 +432,37 @@ async fn the_page_is_worked_with_the_keyboard_alone() {
         let element = browser.client.active_element().await.unwrap();
         element.send_keys(&key.to_string()).await.unwrap();
     };
-    // Every control can be reached, in the order of the page, and shows where the focus is.
-    let all = browser.eval("return [...document.querySelectorAll('a[href], button:enabled, input, select')].length").await;
-    let mut reached = Vec::new();
-    for _ in 0..all.as_u64().unwrap() {
-        press(Key::Tab.into()).await;
-        reached.push(browser.eval(focused).await);
-        let outline = browser
-            .eval("return getComputedStyle(document.activeElement).outlineStyle")
+    // Every control of every screen can be reached, and shows where the focus is.
+    let controls = "const all = [...document.querySelectorAll('a[href], button:enabled, input, select, summary, [tabindex=\"0\"]')]; ";
+    for screen in looks::SCREENS {
+        browser
+            .open(&served.address(&format!("/console/{screen}")))
             .await;
-        assert_ne!(outline, "none", "{reached:?}");
+        let all = browser.eval(&format!("{controls} return all.length")).await;
+        let all = all.as_u64().unwrap();
+        let mut reached = BTreeSet::new();
+        for _ in 0..all {
+            press(Key::Tab.into()).await;
+            let at = browser
+                .eval(&format!("{controls} return [all.indexOf(document.activeElement), getComputedStyle(document.activeElement).outlineStyle]"))
+                .await;
+            assert_ne!(at[1], "none", "{screen}: {at}");
+            reached.insert(at[0].as_i64().unwrap());
+        }
+        let expected: BTreeSet<i64> = (0..i64::try_from(all).unwrap()).collect();
+        assert_eq!(reached, expected, "{screen}");
     }
-    for key in [
-        "search",
-        "owed",
-        "filter-reason",
-        "view-groups",
-        "csv",
-        "aside customer/client/1 to-erp",
-    ] {
-        assert!(reached.contains(&json!(key)), "{key} in {reached:?}");
-    }
+    browser
+        .open(&served.address("/console/owed?view=list&reason=validation"))
+        .await;
+    // What has the focus goes away: it stays on the page.
+    browser
+        .eval("document.querySelector('[data-key=chip-reason]').focus()")
+        .await;
+    press(Key::Enter.into()).await;
+    browser.until("location.search === '?view=list'").await;
+    browser.settled().await;
+    assert_eq!(browser.eval(focused).await, "MAIN");
     // "/" leads to the search.
     browser.eval("document.activeElement.blur()").await;
     press('/').await;

@@ -111,10 +111,16 @@ async fn the_language_that_is_chosen_is_spoken() {
     served
         .sign_in(&browser, "Norce.Read", "/console/owed?view=list")
         .await;
+    browser.press("csv").await;
+    browser
+        .until("document.querySelector('.toast').innerText.includes('1 exported.')")
+        .await;
     browser.eval("const it = document.querySelector('[data-key=language]'); it.value = 'sv'; it.dispatchEvent(new Event('change'));").await;
     browser
         .until("document.querySelector('h1').innerText === 'Ej synkat'")
         .await;
+    // What was said in the other language is not left standing.
+    assert_eq!(super::toast(&browser).await, "");
     assert_eq!(
         browser.eval("return document.documentElement.lang").await,
         "sv"
