@@ -51,10 +51,12 @@ pub(crate) fn bundle(entry: &str, files: &mut BTreeMap<String, String>) -> Resul
             }
         }
     }
-    for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".js")) {
-        if !read(text)?.imports.is_empty() {
+    for (name, text) in files.iter_mut().filter(|(name, _)| name.ends_with(".js")) {
+        let lines = lines(text).map_err(|fault| format!("{name}: {fault}"))?;
+        if lines.iter().any(|line| line.text.starts_with("import ")) {
             return Err(format!("{name}: a module of its own imports nothing"));
         }
+        *text = joined(&lines);
     }
     let mut bundle = Bundle {
         modules: &modules,
@@ -241,11 +243,16 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
     is_plain.then_some((word, rest))
 }
 
+fn joined(lines: &[Line<'_>]) -> String {
+    lines
+        .iter()
+        .fold(String::new(), |text, line| text + line.text + "\n")
+}
+
 /// A style sheet without comments and leading blanks.
 ///
 /// # Errors
 /// As [`bundle`].
 pub(crate) fn style(text: &str) -> Result<String, String> {
-    let lines = lines(text)?.into_iter();
-    Ok(lines.fold(String::new(), |out, line| out + line.text + "\n"))
+    Ok(joined(&lines(text)?))
 }
