@@ -6,7 +6,7 @@ import { t } from "./text.js";
 /**
  * Asks before something is done. `fields` are put above the buttons; `isReady` says whether it can be done, and is asked again
  * with each change; `go` does it, and may replace what the dialog shows: it gets a function that does so, and a signal that
- * ends when the person stops it. `again` lists anew what was decided by, where the server refuses because that has changed.
+ * ends when the person stops it. `again` reads the list once more, where the server refuses because it has changed.
  */
 export function confirm({ title, text, fields = [], label, danger, isReady = () => true, go, again }) {
   const stop = new AbortController();

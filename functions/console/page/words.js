@@ -29,7 +29,7 @@ export const WORDS = {
   "choose": ["Choose {subject}", "Välj {subject}"],
   "chooseAll": ["Select all {n} that match", "Välj alla {n} som matchar"],
   "chooseNone": ["Choose none", "Välj ingen"],
-  "chooseShown": ["Choose all {n} on this page", "Välj alla {n} på sidan"],
+  "chooseShown": ["Choose all {n} on this page", "Välj alla {n} på sidan"], "chooseShown.one": ["Choose the one on this page", "Välj den enda på sidan"],
   "close": ["Close", "Stäng"],
   "code": ["Code", "Kod"],
   "codeErp": ["Code in the ERP", "Kod i affärssystemet"],

@@ -17,7 +17,7 @@ fn status(owed: Value, dead: u64) -> Value {
     })
 }
 
-/// The headline counts what needs a person; what is tried again by itself does not, and is told apart.
+/// The headline counts what needs a person; what is tried again by itself has a headline of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_headline_says_how_many_need_somebody() {
     let Some((browser, served)) = stage(0).await else {
