@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +17,7 @@ use crate::local_aws::{LocalAws, REGION, ROOT_KEY, Tools, sandbox_directory};
 
 /// The stack, which begins the names of its functions and log groups.
 pub(super) const STACK: &str = "sandbox";
-/// The functions, by the names of their packages.
+/// The functions that every version has, by the names of their packages.
 pub(super) const FUNCTIONS: [&str; 6] = [
     "receive-events",
     "change-events",
@@ -26,6 +26,8 @@ pub(super) const FUNCTIONS: [&str; 6] = [
     "erp-full-pass",
     "operator",
 ];
+/// The function that an earlier version lacks.
+pub(super) const CONSOLE: &str = "console";
 /// What the events of the sandbox carry in `x-event-secret`; the samples in `tests/events` carry it too.
 pub(super) const EVENT_SECRET: &str = "sandbox-event-secret";
 
@@ -102,15 +104,67 @@ struct Output {
     output_value: String,
 }
 
-/// Builds the functions as `sam build` does, all in one go first so that they link side by side. Returns the template
-/// to deploy.
-pub(super) async fn build(tools: &Tools) -> Result<PathBuf, SandboxError> {
+/// Builds the functions with the profile and the features of the sandbox itself, so that what it is made of is compiled once.
+/// Returns the template to deploy.
+pub(super) async fn build() -> Result<PathBuf, SandboxError> {
+    let mut cargo = Command::new("cargo");
+    // The sandbox is named as well: Cargo unites the features of what it builds together.
+    cargo.args([
+        "build",
+        "--locked",
+        "--package",
+        "tests",
+        "--bin",
+        "sandbox",
+    ]);
+    for function in FUNCTIONS.into_iter().chain([CONSOLE]) {
+        cargo.args(["--package", function, "--bin", function]);
+    }
+    let log = sandbox_directory().join("build.log");
+    progress::run("cargo build", cargo.current_dir(workspace()), &log).await?;
+    let directory = sandbox_directory().join("functions");
+    place(&FUNCTIONS, &workspace(), &directory).await?;
+    place(&[CONSOLE], &workspace(), &directory).await
+}
+
+/// Puts functions that Cargo has built where the template of their sources looks for them. The template names these
+/// directories, and without `sam build` they are taken as they are. Returns the template, ready to be deployed.
+pub(super) async fn place(
+    functions: &[&str],
+    sources: &Path,
+    directory: &Path,
+) -> Result<PathBuf, SandboxError> {
+    let unwritable = || io_error(format!("{} cannot be written", directory.display()));
+    for function in functions {
+        let place = directory.join("functions").join(function);
+        fs::create_dir_all(&place).map_err(unwritable())?;
+        let binary = workspace_target().join("debug").join(function);
+        let bootstrap = place.join("bootstrap");
+        strip(&binary, &bootstrap).await.map_err(unwritable())?;
+    }
+    let template = directory.join("template.yaml");
+    fs::copy(sources.join("template.yaml"), &template).map_err(unwritable())?;
+    Ok(template)
+}
+
+/// Copies a program without what debuggers need, which is most of it and would have to be zipped.
+async fn strip(from: &Path, to: &Path) -> io::Result<()> {
+    let mut strip = Command::new("strip");
+    let stripped = strip.arg("-o").arg(to).arg(from).output().await;
+    if stripped.is_ok_and(|stripped| stripped.status.success()) {
+        return Ok(());
+    }
+    fs::copy(from, to).map(|_| ())
+}
+
+/// Builds the functions as they are deployed, with `sam build`; all in one go first so that they link side by side. Returns the
+/// template to deploy.
+pub(super) async fn build_release(tools: &Tools) -> Result<PathBuf, SandboxError> {
     let built = sandbox_directory().join("build");
     let built_template = built.join("template.yaml");
     let mut cargo = Command::new("cargo");
     cargo.args(["lambda", "build", "--release"]);
-    // `sam build` takes the console's code as well, whether the stack has a console or not.
-    for function in FUNCTIONS.into_iter().chain(["console"]) {
+    for function in FUNCTIONS.into_iter().chain([CONSOLE]) {
         cargo.args(["--package", function]);
     }
     let log = sandbox_directory().join("cargo-lambda-build.log");
@@ -139,7 +193,7 @@ pub(super) fn stand_ins() -> Result<PathBuf, SandboxError> {
     let directory = sandbox_directory().join("stand-ins");
     let unwritable = || io_error(format!("{} cannot be written", directory.display()));
     // The template has the console's code as well, whether the stack has a console or not.
-    for function in FUNCTIONS.into_iter().chain(["console"]) {
+    for function in FUNCTIONS.into_iter().chain([CONSOLE]) {
         let function = directory.join("functions").join(function);
         fs::create_dir_all(&function).map_err(unwritable())?;
         fs::write(function.join("bootstrap"), "#!/bin/sh\nexit 1\n").map_err(unwritable())?;

@@ -7,7 +7,8 @@
 //! deployment   build and deploy with SAM
 //! shop         the two worlds and the people in them
 //! erp          the ERP, whichever it is: a simulated Business Central or a real Odoo
-//! day          what happens in the shop
+//! short        a short day: one of everything, told as it happens
+//! day          the long day: what happens in the shop
 //! night        what a day rarely brings: a queue that refuses, functions that die, nonsense on a queue
 //! passes       the next day: what the scheduled passes repair
 //! orders       orders that Norce posts, and the queue of the merchant's order integration
@@ -37,6 +38,7 @@ mod progress;
 mod quiet;
 mod register;
 mod shop;
+mod short;
 mod support;
 mod upgrade;
 mod watch;
@@ -55,6 +57,7 @@ use self::{
     deployment::{Deployment, EVENT_SECRET, Remotes, STACK, environment_file, towards, with_tools},
     erp::ErpKind,
     logs::LogLevel,
+    passes::World,
     shop::Shop,
     support::SupportDesk,
     watch::{Watch, Watching},
@@ -93,10 +96,29 @@ pub struct Options {
         conflicts_with_all = ["watch", "customers"]
     )]
     upgrade_from: Option<String>,
+    /// What is played: a minute with one of everything, or everything
+    #[arg(long, value_enum, default_value_t)]
+    day: Day,
+    /// Build the functions as they are deployed, with `sam build`, which takes minutes more
+    #[arg(long)]
+    release: bool,
     /// What the functions write to their logs: the template's LogLevel
     #[arg(long, value_enum, default_value_t)]
     log_level: LogLevel,
 }
+
+/// What is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Day {
+    /// One of everything, told as it happens
+    #[default]
+    Short,
+    /// Everything that a day in the shop can bring, and what it rarely brings
+    Long,
+}
+
+/// What is fetched before anything else.
+const TOOLS: &str = "Local AWS, SAM and cargo-lambda";
 
 /// Why the sandbox could not do its work.
 #[derive(Debug, Error)]
@@ -183,6 +205,19 @@ impl Options {
     fn keeps(&self) -> bool {
         self.keep || self.watch
     }
+
+    /// The update of a stack is a part of the long day.
+    fn day(&self) -> Day {
+        match self.upgrade_from {
+            Some(_) => Day::Long,
+            None => self.day,
+        }
+    }
+
+    /// A large register is about how quick the functions are.
+    fn builds_release(&self) -> bool {
+        self.release || self.customers.is_some()
+    }
 }
 
 /// What runs for as long as this lives, and what came of the day.
@@ -227,26 +262,7 @@ impl SandboxLock {
 }
 
 async fn session(options: &Options) -> Result<Up, SandboxError> {
-    let (ministack, sam) = progress::step("Local AWS, SAM and cargo-lambda", async {
-        tokio::try_join!(
-            Tools::ministack(progress::detail),
-            Tools::sam(progress::detail)
-        )
-    })
-    .await?;
-    let template = if options.watch {
-        deployment::stand_ins()?
-    } else {
-        progress::step("Building the functions", deployment::build(&sam)).await?
-    };
-
-    let first_template = match &options.upgrade_from {
-        Some(version) => {
-            progress::step("Building an earlier version", upgrade::build(version)).await?
-        }
-        None => template.clone(),
-    };
-
+    // First, because it says at once what is missing on this machine.
     let shop = {
         let posts_at_once = if options.watch {
             watch::POSTS_AT_ONCE
@@ -256,6 +272,36 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         let opening = Shop::open(options.erp, posts_at_once);
         progress::step(options.erp.opening(), opening).await?
     };
+    let tools = async {
+        let tools = tokio::try_join!(
+            Tools::ministack(progress::detail),
+            Tools::sam(progress::detail)
+        );
+        Ok::<_, SandboxError>(tools?)
+    };
+    let (ministack, sam, template) = if options.watch {
+        let (ministack, sam) = progress::step(TOOLS, tools).await?;
+        (ministack, sam, deployment::stand_ins()?)
+    } else if options.builds_release() {
+        let (ministack, sam) = progress::step(TOOLS, tools).await?;
+        let built = progress::step("Building the functions", deployment::build_release(&sam));
+        let template = built.await?;
+        (ministack, sam, template)
+    } else {
+        // The one waits for the network, the other for the processors.
+        let both = async { tokio::try_join!(tools, deployment::build()) };
+        let title = format!("{TOOLS}; building the functions");
+        let ((ministack, sam), template) = progress::step(&title, both).await?;
+        (ministack, sam, template)
+    };
+
+    let first_template = match &options.upgrade_from {
+        Some(version) => {
+            progress::step("Building an earlier version", upgrade::build(version)).await?
+        }
+        None => template.clone(),
+    };
+
     // `cargo lambda watch` has nothing that runs the console.
     let support = if options.watch {
         None
@@ -300,7 +346,7 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
     };
 
     if let Some(customers) = options.customers {
-        let world = passes::World {
+        let world = World {
             shop: &shop,
             aws: &aws,
             deployment: &deployment,
@@ -323,14 +369,28 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
             support,
         });
     }
-    let plan = day::Plan {
-        template: &template,
-        with_night: !options.watch,
-        updates: options.upgrade_from.is_some(),
-        log_level: options.log_level,
-        support: support.as_ref(),
+    let outcome = match options.day() {
+        Day::Long => {
+            let plan = day::Plan {
+                template: &template,
+                with_night: !options.watch,
+                updates: options.upgrade_from.is_some(),
+                log_level: options.log_level,
+                support: support.as_ref(),
+            };
+            day::play(&shop, &aws, &deployment, &sam, &plan).await
+        }
+        Day::Short => {
+            let world = World {
+                shop: &shop,
+                aws: &aws,
+                deployment: &deployment,
+                sam: &sam,
+                log_level: options.log_level,
+            };
+            short::play(&world, support.as_ref()).await
+        }
     };
-    let outcome = day::play(&shop, &aws, &deployment, &sam, &plan).await;
     // The logs help most where the day went wrong.
     save_logs(&sam, &aws).await;
     let is_good = match outcome {
@@ -399,7 +459,10 @@ async fn wait_for_the_end() {
 
 /// What the functions logged, one file each, for a look afterwards. A failure to get it is no reason to fail.
 async fn save_logs(sam: &Tools, aws: &LocalAws) {
-    for function in deployment::FUNCTIONS.into_iter().chain(["console"]) {
+    for function in deployment::FUNCTIONS
+        .into_iter()
+        .chain([deployment::CONSOLE])
+    {
         let group = format!("/aws/lambda/{STACK}-{function}");
         let mut command = Command::new(sam.program("sam"));
         command.args(["logs", "--cw-log-group", &group]);

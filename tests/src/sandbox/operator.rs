@@ -38,7 +38,11 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Asks something.
-    async fn ask(&self, world: &World<'_>, request: Value) -> Result<Value, SandboxError> {
+    pub(super) async fn ask(
+        &self,
+        world: &World<'_>,
+        request: Value,
+    ) -> Result<Value, SandboxError> {
         let answer = self.ask_without_note(world, &request).await?;
         self.note(request, answer.clone());
         Ok(answer)

@@ -47,6 +47,8 @@ pub(super) struct Expectations {
     pub(super) kept_phone: Option<i64>,
     /// Customers and companies that a key does not tell apart.
     pub(super) sharing: Sharing,
+    /// The customer who is in the ERP twice, and the codes.
+    pub(super) twins: Option<(i64, Vec<String>)>,
     /// The customer that the ERP refuses, and what it says then.
     pub(super) refused: Option<(i64, &'static str)>,
     /// The customer whose code Norce cannot import.
@@ -164,15 +166,7 @@ impl Outcome {
         expected: Expectations,
         answers: Vec<Answer>,
     ) -> Result<Self, SandboxError> {
-        let table = deployment.output("OwedTable")?;
-        let list = DynamoDbOwed::new(&aws.aws_config().await, table);
-        let mut owed = Vec::new();
-        let deadline = Deadline::after(TIME_FOR_THE_OWED_LIST);
-        let each = |record| owed.push(record);
-        let read = fold(&list, Consistency::Strong, deadline, Duration::ZERO, each).await;
-        if !read.map_err(|error| SandboxError::Day(error.to_string()))? {
-            return Err(SandboxError::Day("the owed list has no end".to_owned()));
-        }
+        let owed = owed(aws, deployment).await?;
         let erp = shop.erp_register().await?;
         let mut sides = Sides {
             shop,
@@ -197,6 +191,7 @@ impl Outcome {
         sides.check_customers(&expected);
         sides.check_companies(&expected);
         sides.forgive_sharing(&expected.sharing);
+        sides.forgive_twins(&expected);
         sides.check_refused(&expected);
         sides.check_poisoned(&expected);
         sides.check_forgotten(&expected);
@@ -387,6 +382,14 @@ impl Sides<'_> {
         let is_shared =
             |duplicate: &Duplicate| duplicate.codes.iter().all(|code| codes.contains(code));
         self.duplicates.retain(|duplicate| !is_shared(duplicate));
+    }
+
+    /// The ERP had a customer twice before the integration came.
+    fn forgive_twins(&mut self, expected: &Expectations) {
+        let twins = expected.twins.iter().flat_map(|(_, codes)| codes);
+        let twins: BTreeSet<&String> = twins.collect();
+        self.duplicates
+            .retain(|duplicate| !duplicate.codes.iter().all(|code| twins.contains(code)));
     }
 
     /// The company of a customer who is a contact.
@@ -741,7 +744,9 @@ impl Sides<'_> {
             .iter()
             .map(|answer| format!("{} {}", answer.what, answer.status))
             .collect();
-        notes.push(format!("posts not Norce's  {}", answers.join(", ")));
+        if !answers.is_empty() {
+            notes.push(format!("posts not Norce's  {}", answers.join(", ")));
+        }
         notes
     }
 
@@ -819,7 +824,24 @@ fn key((kind, id): (ImportKind, i64)) -> (bool, i64) {
     (kind == ImportKind::Companies, id)
 }
 
-fn customer_subject(id: i64) -> Option<Subject> {
+/// What is owed.
+pub(super) async fn owed(
+    aws: &LocalAws,
+    deployment: &Deployment,
+) -> Result<Vec<Owed>, SandboxError> {
+    let table = deployment.output("OwedTable")?;
+    let list = DynamoDbOwed::new(&aws.aws_config().await, table);
+    let mut owed = Vec::new();
+    let deadline = Deadline::after(TIME_FOR_THE_OWED_LIST);
+    let each = |record| owed.push(record);
+    let read = fold(&list, Consistency::Strong, deadline, Duration::ZERO, each).await;
+    if !read.map_err(|error| SandboxError::Day(error.to_string()))? {
+        return Err(SandboxError::Day("the owed list has no end".to_owned()));
+    }
+    Ok(owed)
+}
+
+pub(super) fn customer_subject(id: i64) -> Option<Subject> {
     let id = NorceId::try_from(id).ok()?;
     Some(Subject::Entity(EntityRef::customer(Scope::Client, id)))
 }

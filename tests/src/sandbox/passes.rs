@@ -139,7 +139,11 @@ impl World<'_> {
 }
 
 /// Somebody puts a person into the ERP, with little more than a name. Returns the code.
-async fn put_into_erp(shop: &Shop, company: &str, person: &Person) -> Result<String, SandboxError> {
+pub(super) async fn put_into_erp(
+    shop: &Shop,
+    company: &str,
+    person: &Person,
+) -> Result<String, SandboxError> {
     let by_hand = ByHand {
         code: None,
         details: Details {

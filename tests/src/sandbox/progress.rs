@@ -39,6 +39,11 @@ pub(super) fn detail(text: &str) {
     println!("    {text}");
 }
 
+/// Prints what has just happened in a step.
+pub(super) fn told(text: impl fmt::Display) {
+    println!("    {text}");
+}
+
 /// Does a step, shown with its duration.
 pub(super) async fn step<T, E>(
     title: &str,

@@ -151,12 +151,12 @@ pub(super) async fn somebody_refused(shop: &Shop) -> Result<Refused, SandboxErro
     })
 }
 
-/// A support person finds out why a customer is not in the ERP, has the rule removed, and tries again.
+/// A support person finds out why a customer is not in the ERP, has the rule removed, and tries again. Returns the customer.
 pub(super) async fn play(
     world: &World<'_>,
     queues: &Queues,
     conversation: &Conversation,
-) -> Result<(), SandboxError> {
+) -> Result<i64, SandboxError> {
     let Refused { id, email, words } = somebody_refused(world.shop).await?;
     world.quiet(queues).await?;
     let mut visitor = Visitor::new(world.deployment)?;
@@ -224,7 +224,7 @@ pub(super) async fn play(
     let question = asked("act", "activity", &about);
     conversation.expect(is_so, &question, &activity);
     conversation.note(question, activity);
-    Ok(())
+    Ok(id)
 }
 
 /// A browser, as far as the console's server sees one.

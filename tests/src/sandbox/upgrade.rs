@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     pin::pin,
     time::Duration,
@@ -104,10 +104,9 @@ async fn commit_of(name: &str) -> Result<String, SandboxError> {
 pub(super) async fn build(version: &str) -> Result<PathBuf, SandboxError> {
     let commit = commit_of(version).await?;
     let built = sandbox_directory().join("previous-build");
-    let template = built.join("template.yaml");
     let stamp = built.join("commit.txt");
     if fs::read_to_string(&stamp).is_ok_and(|of| of == commit) {
-        return Ok(template);
+        return Ok(built.join("template.yaml"));
     }
     if built.exists() {
         fs::remove_dir_all(&built)
@@ -136,28 +135,10 @@ pub(super) async fn build(version: &str) -> Result<PathBuf, SandboxError> {
     let log = sandbox_directory().join("previous-build.log");
     progress::run("cargo build of the earlier version", &mut cargo, &log).await?;
 
-    let unwritable = || io_error(format!("{} cannot be written", built.display()));
-    for function in FUNCTIONS {
-        // The template names these directories, and without `sam build` they are taken as they are.
-        let directory = built.join("functions").join(function);
-        fs::create_dir_all(&directory).map_err(unwritable())?;
-        let binary = target.join("debug").join(function);
-        let bootstrap = directory.join("bootstrap");
-        strip(&binary, &bootstrap).await.map_err(unwritable())?;
-    }
-    fs::copy(sources.join("template.yaml"), &template).map_err(unwritable())?;
-    fs::write(&stamp, &commit).map_err(unwritable())?;
+    let template = deployment::place(&FUNCTIONS, &sources, &built).await?;
+    let unwritable = io_error(format!("{} cannot be written", stamp.display()));
+    fs::write(&stamp, &commit).map_err(unwritable)?;
     Ok(template)
-}
-
-/// Copies a program without what debuggers need, which is most of it and would have to be zipped.
-async fn strip(from: &Path, to: &Path) -> io::Result<()> {
-    let mut strip = Command::new("strip");
-    let stripped = strip.arg("-o").arg(to).arg(from).output().await;
-    if stripped.is_ok_and(|stripped| stripped.status.success()) {
-        return Ok(());
-    }
-    fs::copy(from, to).map(|_| ())
 }
 
 /// Keeps the visibility time-outs short while something goes on, also where an update sets them to what the template says

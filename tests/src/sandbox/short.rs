@@ -1,0 +1,324 @@
+//! The short day: one of everything, told line by line as it happens, for somebody who sees the product for the first time.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::{Value, json};
+use shared::{domain::EntityKind, owed::Owed};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    SandboxError,
+    erp::ByHand,
+    operator::Conversation,
+    outcome::{self, Expectations, Outcome},
+    passes::{World, put_into_erp},
+    progress,
+    quiet::Queues,
+    shop::{FIRST_COMPANY, FIRST_ORDER, Organisation},
+    support::{self, SupportDesk},
+};
+
+/// Customers who order first.
+const CUSTOMERS: usize = 4;
+/// Companies that do, each with a contact who orders.
+const COMPANIES: usize = 2;
+/// How long the ERP is down: a few attempts, and an order meanwhile.
+const OUTAGE: Duration = Duration::from_secs(5);
+/// What has not happened by then will not.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How often it is looked at.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Plays the day.
+pub(super) async fn play(
+    world: &World<'_>,
+    support: Option<&SupportDesk>,
+) -> Result<Outcome, SandboxError> {
+    let queues = Queues::of(world.aws, world.deployment).await?;
+    world.shop.subscribe(&world.deployment.event_url()?);
+    let conversation = Conversation::default();
+    let mut day = ShortDay {
+        world,
+        queues: &queues,
+        conversation: &conversation,
+        expected: Expectations::default(),
+    };
+    let title = format!("{CUSTOMERS} customers and {COMPANIES} companies order for the first time");
+    progress::step(&title, day.first_orders()).await?;
+    progress::step(
+        "A customer moves, and a company gets another telephone",
+        day.changes(),
+    )
+    .await?;
+    progress::step("The ERP is down, and a customer orders", day.outage()).await?;
+    progress::step(
+        "A customer is entered in the ERP by hand; a delta pass",
+        day.pass(),
+    )
+    .await?;
+    progress::step("A customer orders who is in the ERP twice", day.conflict()).await?;
+    progress::step("Somebody asks the operator", day.operator()).await?;
+    if let Some(support) = support {
+        support.know(world.deployment)?;
+        let customer = progress::step(
+            "Support signs in to the console: the ERP refuses a customer, its rule goes, it is tried again",
+            support::play(world, &queues, &conversation),
+        )
+        .await?;
+        day.expected.customers.push(customer);
+    }
+    conversation.save()?;
+    let expected = day.expected;
+    let mut outcome = progress::step("Comparing both sides", async {
+        world.quiet(&queues).await?;
+        let World {
+            shop,
+            aws,
+            deployment,
+            ..
+        } = world;
+        Outcome::of(shop, aws, deployment, &queues, expected, Vec::new()).await
+    })
+    .await?;
+    outcome.add_conversation(&conversation);
+    Ok(outcome)
+}
+
+struct ShortDay<'a> {
+    world: &'a World<'a>,
+    queues: &'a Queues,
+    conversation: &'a Conversation,
+    expected: Expectations,
+}
+
+/// Somebody who waits for a code.
+#[derive(Clone, Copy)]
+struct Waiting {
+    kind: EntityKind,
+    id: i64,
+    since: Instant,
+}
+
+impl ShortDay<'_> {
+    async fn first_orders(&mut self) -> Result<(), SandboxError> {
+        let shop = self.world.shop;
+        let customers: Vec<i64> = (0..CUSTOMERS)
+            .map(|_| shop.register(&shop.newcomer()))
+            .collect();
+        shop.norce.start_ids_after(FIRST_COMPANY - 1);
+        let companies: Vec<(i64, i64)> = (0..COMPANIES)
+            .map(|number| {
+                let company = shop.register_company(&Organisation::new(number));
+                let contact = shop.register(&shop.newcomer());
+                shop.norce.link(contact, company, true);
+                (contact, company)
+            })
+            .collect();
+        shop.norce.start_ids_after(FIRST_ORDER - 1);
+        let mut waiting = Vec::new();
+        for id in customers {
+            shop.order(id, None, false);
+            waiting.push(Waiting::new(EntityKind::Customer, id));
+            self.expected.customers.push(id);
+        }
+        for (contact, company) in companies {
+            shop.order(contact, Some(company), false);
+            waiting.push(Waiting::new(EntityKind::Company, company));
+            waiting.push(Waiting::new(EntityKind::Customer, contact));
+            self.expected.companies.push(company);
+            self.expected.contacts.push(contact);
+        }
+        self.get_codes(waiting, "ordered").await
+    }
+
+    async fn changes(&mut self) -> Result<(), SandboxError> {
+        let shop = self.world.shop;
+        let (Some(&customer), Some(&company)) = (
+            self.expected.customers.first(),
+            self.expected.companies.first(),
+        ) else {
+            return Err(SandboxError::Day("there is nobody to change".to_owned()));
+        };
+        const STREET: &str = "Nygatan 7";
+        const PHONE: &str = "08-999 00 01";
+        let since = Instant::now();
+        shop.norce.change_customer(customer, |customer| {
+            for address in &mut customer.details.addresses {
+                address.address_line1 = Some(STREET.to_owned());
+            }
+        });
+        shop.norce.change_company(company, |company| {
+            company.row.phone_number = Some(PHONE.to_owned());
+        });
+        for (kind, id, what, value) in [
+            (EntityKind::Customer, customer, "street", STREET),
+            (EntityKind::Company, company, "telephone", PHONE),
+        ] {
+            let code = self.code(kind, id).unwrap_or_default();
+            self.until(&format!("the {what} of {kind} {id}"), async || {
+                let record = shop.erp_customer(Some(&code)).await?;
+                let details = record.map(|record| record.details);
+                Ok(details.filter(|it| it.street == value || it.phone == value))
+            })
+            .await?;
+            progress::told(format_args!(
+                "{kind} {id} has another {what} → {code} has it in the ERP after {}",
+                progress::duration(since.elapsed())
+            ));
+        }
+        Ok(())
+    }
+
+    async fn outage(&mut self) -> Result<(), SandboxError> {
+        let shop = self.world.shop;
+        shop.erp.begin_outage().await?;
+        let id = shop.register(&shop.newcomer());
+        shop.order(id, None, false);
+        self.expected.customers.push(id);
+        let waiting = Waiting::new(EntityKind::Customer, id);
+        sleep(OUTAGE).await;
+        shop.erp.end_outage().await?;
+        progress::told(format_args!(
+            "the ERP was down for {}; meanwhile customer {id} ordered, and waits",
+            progress::duration(waiting.since.elapsed())
+        ));
+        self.get_codes(vec![waiting], "ordered").await
+    }
+
+    /// Two records with the customer's address: which of them it is, a person has to say.
+    async fn conflict(&mut self) -> Result<(), SandboxError> {
+        let shop = self.world.shop;
+        let person = shop.newcomer();
+        let twin = ByHand {
+            code: None,
+            details: person.details(),
+        };
+        let codes = shop
+            .erp
+            .add(shop.erp_company(), &[twin.clone(), twin])
+            .await?;
+        let id = shop.register(&person);
+        shop.order(id, None, false);
+        let owed = self.owed(id).await?;
+        progress::told(format_args!(
+            "customer {id} ordered → owed: {}",
+            owed.detail
+        ));
+        self.expected.customers.push(id);
+        self.expected.twins = Some((id, codes));
+        Ok(())
+    }
+
+    async fn pass(&mut self) -> Result<(), SandboxError> {
+        let shop = self.world.shop;
+        let person = shop.newcomer();
+        let id = shop.register(&person);
+        put_into_erp(shop, shop.erp_company(), &person).await?;
+        self.world.quiet(self.queues).await?;
+        let waiting = Waiting::new(EntityKind::Customer, id);
+        self.world.start(&json!({"mode": "delta"})).await?;
+        self.get_codes(vec![waiting], "was entered in the ERP by hand")
+            .await
+    }
+
+    async fn operator(&mut self) -> Result<(), SandboxError> {
+        let asked = async |request: Value, is_so: &dyn Fn(&Value) -> bool| {
+            let answer = self.conversation.ask(self.world, request.clone()).await?;
+            self.conversation.expect(is_so(&answer), &request, &answer);
+            let summary = answer["summary"].as_str().unwrap_or_default();
+            progress::told(format_args!("> {request}"));
+            progress::told(format_args!("  {summary}"));
+            Ok::<_, SandboxError>(())
+        };
+        let nobody = || SandboxError::Day("there is no conflict to resolve".to_owned());
+        let (id, codes) = self.expected.twins.clone().ok_or_else(nobody)?;
+        let [code, ..] = codes.as_slice() else {
+            return Err(nobody());
+        };
+        asked(json!({"action": "owed"}), &|owed| owed["found"] == 1).await?;
+        asked(json!({"action": "explain", "id": id}), &|explained| {
+            explained["owed"][0]["reason"] == "conflict"
+        })
+        .await?;
+        let rebind = json!({
+            "action": "rebind", "id": id, "toCode": code, "confirm": true,
+            "reason": "the customer says so by telephone",
+        });
+        asked(rebind, &|bound| bound["done"] == true).await?;
+        let waiting = Waiting::new(EntityKind::Customer, id);
+        self.get_codes(vec![waiting], "was bound by a person")
+            .await?;
+        asked(json!({"action": "doctor"}), &|doctor| {
+            let checks = doctor["checks"].as_array();
+            checks.is_some_and(|checks| checks.iter().all(|check| check["ok"] == true))
+        })
+        .await
+    }
+
+    /// Waits until everybody has a code in Norce, and says so as it happens.
+    async fn get_codes(&self, mut waiting: Vec<Waiting>, what: &str) -> Result<(), SandboxError> {
+        let all: BTreeSet<i64> = waiting.iter().map(|waiting| waiting.id).collect();
+        self.until(&format!("the codes of {all:?}"), async || {
+            waiting.retain(|Waiting { kind, id, since }| {
+                let Some(code) = self.code(*kind, *id) else {
+                    return true;
+                };
+                progress::told(format_args!(
+                    "{kind} {id} {what} → {code} in the ERP → its code is in Norce after {}",
+                    progress::duration(since.elapsed())
+                ));
+                false
+            });
+            Ok(waiting.is_empty().then_some(()))
+        })
+        .await
+    }
+
+    fn code(&self, kind: EntityKind, id: i64) -> Option<String> {
+        let norce = &self.world.shop.norce;
+        match kind {
+            EntityKind::Customer => norce.customer(id)?.row.customer_code,
+            EntityKind::Company => norce.company(id)?.row.company_code,
+        }
+    }
+
+    /// Waits until something is owed of a customer.
+    async fn owed(&self, id: i64) -> Result<Owed, SandboxError> {
+        let subject = outcome::customer_subject(id);
+        self.until(&format!("what is owed of customer {id}"), async || {
+            let owed = outcome::owed(self.world.aws, self.world.deployment).await?;
+            Ok(owed
+                .into_iter()
+                .find(|owed| Some(&owed.subject) == subject.as_ref()))
+        })
+        .await
+    }
+
+    async fn until<T>(
+        &self,
+        what: &str,
+        mut look: impl AsyncFnMut() -> Result<Option<T>, SandboxError>,
+    ) -> Result<T, SandboxError> {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = look().await? {
+                return Ok(found);
+            }
+            if start.elapsed() > PATIENCE {
+                let detail = format!("{what} did not come within {PATIENCE:?}; see the logs");
+                return Err(SandboxError::Day(detail));
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+}
+
+impl Waiting {
+    fn new(kind: EntityKind, id: i64) -> Self {
+        Self {
+            kind,
+            id,
+            since: Instant::now(),
+        }
+    }
+}
