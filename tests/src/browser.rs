@@ -11,7 +11,7 @@
 )]
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt::Write as _,
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
@@ -226,6 +226,32 @@ impl WebBrowser {
         self.client.issue_cmd(command).await.expect("another width");
     }
 
+    /// The time zone of the browser, as the IANA names it.
+    ///
+    /// # Panics
+    /// When the browser refuses.
+    pub async fn in_zone(&self, zone: &str) {
+        let command = DevTools {
+            command: "Emulation.setTimezoneOverride",
+            parameters: json!({ "timezoneId": zone }),
+        };
+        self.client.issue_cmd(command).await.expect("another zone");
+    }
+
+    /// The whole page as a PNG, also what has to be scrolled to.
+    ///
+    /// # Panics
+    /// When the browser refuses.
+    pub async fn picture(&self) -> Vec<u8> {
+        let command = DevTools {
+            command: "Page.captureScreenshot",
+            parameters: json!({ "captureBeyondViewport": true }),
+        };
+        let taken = self.client.issue_cmd(command).await.expect("a picture");
+        let data = taken["data"].as_str().unwrap_or_default();
+        STANDARD.decode(data).expect("base64")
+    }
+
     /// Everything that the page says, and every element's label, has been looked at: axe-core's violations, one line each.
     ///
     /// # Panics
@@ -322,7 +348,7 @@ pub struct BundleOperator {
     jobs: mpsc::UnboundedSender<Job>,
     asked: Arc<Mutex<Vec<Value>>>,
     fault: Arc<Mutex<Option<OperatorError>>>,
-    scripted: Arc<Mutex<HashMap<String, Value>>>,
+    scripted: Arc<Mutex<HashMap<String, VecDeque<Value>>>>,
 }
 
 impl BundleOperator {
@@ -377,11 +403,13 @@ impl BundleOperator {
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on an action has this answer instead of the bundle's; `None`: the bundle's again.
-    pub fn script(&self, action: &str, answer: Option<Value>) {
+    /// From now on an action has these answers instead of the bundle's, one after the other and the last one for good; none:
+    /// the bundle's again.
+    pub fn script(&self, action: &str, answers: impl IntoIterator<Item = Value>) {
         let mut scripted = self.scripted.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers: VecDeque<Value> = answers.into_iter().collect();
         scripted.remove(action);
-        scripted.extend(answer.map(|answer| (action.to_owned(), answer)));
+        scripted.extend((!answers.is_empty()).then(|| (action.to_owned(), answers)));
     }
 
     /// From now on every request fails like this; `None`: none does.
@@ -405,8 +433,14 @@ impl Operator for BundleOperator {
         }
         let action = request["action"].as_str().unwrap_or_default();
         let scripted = {
-            let scripted = self.scripted.lock().unwrap_or_else(PoisonError::into_inner);
-            scripted.get(action).cloned()
+            let mut scripted = self.scripted.lock().unwrap_or_else(PoisonError::into_inner);
+            scripted.get_mut(action).and_then(|answers| {
+                let next = answers.pop_front();
+                if answers.is_empty() {
+                    answers.extend(next.clone());
+                }
+                next
+            })
         };
         if let Some(answer) = scripted {
             return Ok(answer.to_string());

@@ -1,45 +1,47 @@
 // Dialogs: the browser holds the focus in them, and gives it back.
 
-import { find, flat, h } from "./dom.js";
+import { button, find, flat, h } from "./dom.js";
 import { t } from "./text.js";
 
 /**
  * Asks before something is done. `fields` are put above the buttons; `isReady` says whether it can be done, and is asked again
  * with each change; `go` does it, and may replace what the dialog shows: it gets a function that does so, and a signal that
- * ends when the person stops it.
+ * ends when the person stops it. `again` reads the list once more, where the server refuses because it has changed.
  */
-export function confirm({ title, text, fields = [], label, danger, isReady = () => true, go }) {
+export function confirm({ title, text, fields = [], label, danger, isReady = () => true, go, again }) {
   const stop = new AbortController();
   const { key } = document.activeElement?.dataset ?? {};
   let isWorking = false;
   const status = h("div", { role: "status", class: "progress" });
-  const button = h("button", { class: danger ? "danger" : "primary", type: "submit", disabled: !isReady() }, label);
-  const cancel = h("button", { type: "button", onclick: () => (isWorking ? stop.abort() : dialog.close()) }, t("cancel"));
+  const send = h("button", { class: danger ? "danger" : "primary", type: "submit", disabled: !isReady() }, label);
+  const cancel = button("cancel", t("cancel"), () => (isWorking ? stop.abort() : dialog.close()));
+  const freeze = (isFrozen) => {
+    for (const field of form.querySelectorAll("input, select, textarea")) field.disabled = isFrozen;
+    send.disabled = isFrozen || !isReady();
+    cancel.textContent = t(isFrozen ? "stop" : "cancel");
+    isWorking = isFrozen;
+  };
   const form = h("form", {
-    oninput: () => { button.disabled = !isReady(); },
+    oninput: () => { send.disabled = !isReady(); },
     onsubmit: async (event) => {
       event.preventDefault();
       if (!isReady()) return;
-      for (const field of form.querySelectorAll("input, select, textarea")) field.disabled = true;
-      button.disabled = true;
-      cancel.textContent = t("stop");
+      freeze(true);
       const say = (...children) => status.replaceChildren(...flat(children));
       say(t("working"));
-      isWorking = true;
       try {
         await go(say, stop.signal);
-        button.remove();
+        isWorking = false;
+        send.remove();
         cancel.textContent = t("close");
         cancel.focus();
       } catch (fault) {
-        say(h("p", { class: "fault" }, faultText(fault)));
-        for (const field of form.querySelectorAll("input, select, textarea")) field.disabled = false;
-        button.disabled = !isReady();
-        cancel.textContent = t("cancel");
+        say(h("div", { class: "fault" }, fault.before && h("p", null, fault.before), h("p", null, faultText(fault)),
+          again && fault.kind === "request" && h("p", null, button("list-again", t("listAgain"), () => { dialog.close(); again(); }))));
+        freeze(false);
       }
-      isWorking = false;
     },
-  }, text, fields, status, h("div", { class: "buttons" }, cancel, button));
+  }, text, fields, status, h("div", { class: "buttons" }, cancel, send));
   const dialog = h("dialog", {
     "aria-labelledby": "dialog-title",
     onclose: () => {

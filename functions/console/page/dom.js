@@ -1,5 +1,7 @@
 // Elements without markup: every text becomes a text node, so that nothing that a remote says is ever read as HTML.
 
+import { t } from "./text.js";
+
 /** Makes an element. An attribute `onX` is a listener; `false`, `null` and `undefined` leave an attribute or a child out. */
 export function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -16,18 +18,38 @@ export function h(tag, attributes, ...children) {
 /** What an attribute says only at the beginning. */
 const IS_STATE = { checked: 1, value: 1, disabled: 1, indeterminate: 1 };
 
+/** A button that does not send a form. `key` is its `data-key`. */
+export function button(key, label, onclick, attributes) {
+  return h("button", { type: "button", "data-key": key, onclick, ...attributes }, label);
+}
+
+/** An element of a drawing. */
+export function draw(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
 /** The children that there are. */
 export function flat(children) {
   return children.flat(9).filter((child) => child !== false && child != null && child !== "");
 }
 
-/** Replaces what is in an element. The element with the same `data-key` gets the focus, and what was being typed there. */
+/**
+ * Replaces what is in an element. The element with the same `data-key` gets the focus, and what was being typed there; what
+ * was unfolded stays so.
+ */
 export function replace(parent, ...children) {
+  const unfolded = [...parent.querySelectorAll("details[open]")].map((details) => details.dataset.key);
   const before = parent.contains(document.activeElement) ? document.activeElement : null;
   const isText = before?.matches("input:not([type=checkbox]), textarea");
   const [value, start, end] = isText ? [before.value, before.selectionStart, before.selectionEnd] : [];
   parent.replaceChildren(...flat(children));
+  for (const key of unfolded) find(key, parent)?.setAttribute("open", "");
   const after = before && find(before.dataset.key, parent);
+  // What had the focus is gone: whoever goes on by keyboard is not sent back to the beginning of the page.
+  if (before && !after) parent.closest("[tabindex]")?.focus({ preventScroll: true });
   if (!after) return;
   after.focus({ preventScroll: true });
   if (isText) {
@@ -61,4 +83,12 @@ export function facts(pairs) {
 /** What the operator or a remote says: in English, whatever the language of the page. */
 export function said(text, tag = "span") {
   return text ? h(tag, { lang: "en", class: "said" }, text) : null;
+}
+
+/** Copies a text, and says so on the button. */
+export async function copy(text, pressed) {
+  await navigator.clipboard.writeText(text);
+  const before = pressed.textContent;
+  pressed.textContent = t("copied");
+  setTimeout(() => { pressed.textContent = before; }, 2000);
 }

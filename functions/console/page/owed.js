@@ -1,193 +1,212 @@
-// What is owed: filters that are all in the address, a list, and what can be done about it.
+// What is owed: in groups of the same words, or one by one; filters that are all in the address, and what can be done about it.
 
-import { confirm } from "./dialog.js";
-import { h, said } from "./dom.js";
-import { t, time, word } from "./text.js";
+import { ofFilter, ofLines, retry, setAside, takeBack } from "./acts.js";
+import { button, h, said } from "./dom.js";
+import { addressWith, bar, chips, cursorOf, download, field, filtersOf, pages, readAll, select } from "./list.js";
+import { number, t, time, word } from "./text.js";
 
 const REASONS = ["validation", "conflict", "missing-prerequisite", "ambiguous", "remote-fault", "timed-out", "forgotten", "warned"];
 const STAGES = ["to-erp", "code-to-norce", "fields-to-norce"];
 const KINDS = ["customer", "company"];
-/** As many are listed, and as many more with each step. */
+/** So many are on a page. */
 const PAGE = 50;
-/** The server lists no more. */
+/** So many groups are shown: more than that is no overview. */
+const GROUPS = 200;
+/** The server lists no more at once; for files. */
 const MOST = 2000;
 
-/** The chosen records, by subject and stage. They stay chosen while the list is read again. */
+/** The chosen records of this page, by subject and stage. They stay chosen while it is read again. */
 const chosen = new Map();
+/** All that match are chosen: as they were then. */
+let everything = null;
+/** Words that are searched for and may be an e-mail address: in no address, and forgotten with the screen. */
+let secret = "";
+
 const keyOf = (line) => `${line.subject} ${line.stage}`;
+const isEntity = (subject) => /^(customer|company)\//.test(subject);
 
 /** The filters of an address, as the operator takes them. */
 function filters(query) {
-  const filter = {};
-  for (const name of ["subject", "reason", "stage", "kind"]) {
-    if (query.get(name)) filter[name] = query.get(name);
-  }
+  const filter = filtersOf(query, ["subject", "reason", "stage", "kind", "group", "q"]);
+  if (secret) filter.q = secret;
   if (query.get("dismissed")) filter.dismissed = true;
   return filter;
 }
 
+/** Groups, unless something more particular is asked for. */
+function isGrouped(query) {
+  const view = query.get("view");
+  return view ? view === "groups" : Object.keys(filters(query)).every((name) => name === "dismissed");
+}
+
 /** One filter in words. */
-function inWords([name, value]) {
+function inWords(name, value) {
   if (name === "dismissed") return t("setAsideOnes");
-  return `${t(`filter.${name}`)}: ${name === "subject" ? value : word(name, value)}`;
+  if (name === "group") return t("filter.group");
+  return `${t(`filter.${name}`)}: ${["subject", "q"].includes(name) ? value : word(name, value)}`;
 }
 
-function address(query, changes) {
-  const next = new URLSearchParams(query);
-  for (const [name, value] of Object.entries(changes)) {
-    if (value) next.set(name, value);
-    else next.delete(name);
-  }
-  const text = next.toString();
-  return `/console/owed${text && `?${text}`}`;
-}
+const allInWords = (filter) => Object.entries(filter).map(([name, value]) => inWords(name, value)).join(" · ") || t("noFilter");
 
-function select(context, name, values) {
-  const { query } = context;
-  return h("label", null, t(`filter.${name}`),
-    h("select", { "data-key": `filter-${name}`, onchange: (event) => filter(context, { [name]: event.target.value }) },
-      h("option", { value: "" }, t("all")),
-      values.map((value) => h("option", { value, selected: query.get(name) === value }, word(name, value)))));
-}
-
+/** Goes to the list with other filters. */
 function filter(context, changes) {
-  chosen.clear();
-  context.go(address(context.query, { ...changes, limit: "" }));
-}
-
-/** Does something to each of some records in turn, and says how far it has come. */
-async function each(lines, context, say, signal, body, done) {
-  let [count, gone] = [0, 0];
-  for (const line of lines) {
-    if (signal.aborted) break;
-    say(t("progress", { done: count + gone, n: lines.length }));
-    try {
-      const answer = await context.ask("owed", { ...body, subject: line.subject, stage: line.stage }, signal);
-      // Somebody else may have been quicker, or it has resolved itself.
-      if (answer.retried || answer.dismissed) count += 1;
-      else gone += 1;
-    } catch (fault) {
-      if (!signal.aborted) throw fault;
-      break;
-    }
-    chosen.delete(keyOf(line));
+  forgetChoice();
+  if ("q" in changes) {
+    secret = changes.q.includes("@") ? changes.q : "";
+    if (secret) changes.q = "";
   }
-  say(t(done, { n: count }), gone > 0 && ` ${t("noLonger", { n: gone })}`);
-  context.reload();
+  const address = addressWith(changes);
+  // The same address with another secret is another question.
+  if (address === location.pathname + location.search) context.reload();
+  else context.go(address);
 }
 
-/** The first of some records, for a question. */
-function first(lines) {
-  return h("ul", null, lines.slice(0, 5).map((line) => h("li", null, line.subject)), lines.length > 5 && h("li", null, t("andMore", { n: lines.length - 5 })));
+function forgetChoice() {
+  chosen.clear();
+  everything = null;
 }
 
-export function retry(lines, context) {
-  confirm({
-    title: t("retry.title", { n: lines.length }), text: [h("p", null, t("retry.text")), first(lines)], label: t("retry"),
-    go: (say, signal) => each(lines, context, say, signal, { do: "retry" }, "retry.done"),
-  });
-}
-
-function retryAll(data, context) {
-  const filter = filters(context.query);
-  const words = Object.entries(filter).map(inWords);
-  confirm({
-    title: t("retry.title", { n: data.found }),
-    text: [h("p", null, words.length ? words.join(" · ") : t("noFilter")), first(data.owed), h("p", null, t("retry.text"))],
-    label: t("retry"),
-    go: async (say, signal) => {
-      const answer = await context.ask("owed", { ...filter, do: "retry" }, signal);
-      say(t("retry.done", { n: answer.retried ?? 0 }), " ", said(answer.summary));
-      context.reload();
-    },
-  });
-}
-
-export function setAside(lines, context) {
-  const reason = h("textarea", { id: "because", required: true, rows: 3, maxlength: 500 });
-  confirm({
-    title: t("setAside.title", { n: lines.length }), text: [h("p", null, t("setAside.text")), first(lines)],
-    fields: h("label", null, t("because"), reason),
-    label: t("setAside"),
-    isReady: () => reason.value.trim() !== "",
-    go: (say, signal) => each(lines, context, say, signal, { do: "dismiss", because: reason.value.trim() }, "setAside.done"),
-  });
+/** A subject, which leads to its record where it has one. */
+export function subjectLink(subject) {
+  return isEntity(subject) ? h("a", { href: `/console/record?ref=${encodeURIComponent(subject)}` }, subject) : h("b", null, subject);
 }
 
 /** A record with what is owed of it. */
 export function card(line, context, box) {
-  const subject = `/console/record?ref=${encodeURIComponent(line.subject)}`;
-  const isEntity = /^(customer|company)\//.test(line.subject);
+  const key = keyOf(line);
+  const target = ofLines([line]);
+  const by = line.dismissedBy;
   return h("li", { class: "card" },
-    h("div", { class: "line" }, box,
-      isEntity ? h("a", { href: subject }, line.subject) : h("b", null, line.subject), line.code && h("span", null, line.code),
+    h("div", { class: "line" }, box, subjectLink(line.subject), line.code && h("span", null, line.code),
       h("span", { class: "chip" }, word("reason", line.reason)), h("span", { class: "chip" }, word("stage", line.stage))),
     said(line.detail, "p"),
     h("p", { class: "small" }, t("since"), " ", time(line.first), " · ", t("attempts", { n: line.attempts }),
       line.nextAttempt && [" · ", t("next"), " ", time(line.nextAttempt)]),
-    line.dismissed && h("p", null, t("setAsideBecause"), " ", h("q", null, line.dismissed)),
+    line.dismissed && h("p", null, t("setAsideBy", { who: by ? by.name ?? by.user : t("somebody") }), " ", time(line.dismissedAt), ": ", h("q", null, line.dismissed)),
     context.may("act") && h("div", { class: "buttons" },
-      h("button", { type: "button", "data-key": `retry ${keyOf(line)}`, onclick: () => retry([line], context) }, t("retry")),
-      !line.dismissed && h("button", { type: "button", "data-key": `aside ${keyOf(line)}`, onclick: () => setAside([line], context) }, t("setAside…"))));
+      line.dismissed
+        ? button(`back ${key}`, t("takeBack"), () => takeBack(target, context))
+        : [button(`retry ${key}`, t("retry"), () => retry(target, context)), button(`aside ${key}`, t("setAside…"), () => setAside(target, context))]));
 }
 
-function csv(lines) {
+/** Saves what a filter leaves, without names: there are none in what is owed. */
+async function save(context, filter) {
   const columns = ["subject", "code", "stage", "reason", "detail", "first", "last", "attempts", "nextAttempt", "dismissed"];
-  // A spreadsheet takes what begins like this for a formula.
-  const cell = (value) => `"${String(value ?? "").replace(/^(?=[=+\-@\t\r])/, "'").replaceAll('"', '""')}"`;
-  const rows = [columns, ...lines.map((line) => columns.map((column) => line[column]))];
-  // The mark at the beginning tells Excel that it is UTF-8.
-  return `\ufeff${rows.map((row) => row.map(cell).join(",")).join("\r\n")}\r\n`;
+  const lines = await readAll(context, "owed", { ...filter, limit: MOST }, "owed");
+  download("owed", columns, lines.map((line) => columns.map((column) => line[column])));
+  context.notify(t("exported", { n: lines.length }));
 }
 
-function download(lines) {
-  const url = URL.createObjectURL(new Blob([csv(lines)], { type: "text/csv" }));
-  h("a", { href: url, download: "owed.csv", target: "_self" }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 1000);
+/** The buttons for some records. */
+function acts(target, context, key, then) {
+  const { count } = target;
+  // The server changes nothing of everything at once but tries it again.
+  const isEverything = target.filter && Object.keys(target.filter).every((name) => name === "dismissed");
+  return context.may("act") && (context.query.get("dismissed")
+    ? !isEverything && button(`back-${key}`, t("takeBackN", { n: count }), () => takeBack(target, context, then))
+    : [button(`retry-${key}`, t("retryN", { n: count }), () => retry(target, context, then), { class: "primary" }),
+      !isEverything && button(`aside-${key}`, t("setAsideN", { n: count }), () => setAside(target, context, then))]);
 }
+
+function groups(data, context) {
+  const all = filters(context.query);
+  return h("ul", { class: "cards" }, data.groups.map((group) => {
+    const { count } = group;
+    // Where words are of too many kinds there is no group to ask for: they are listed by what is left.
+    const show = addressWith(group.group ? { group: group.group, view: "" } : { view: "list", reason: group.reason, stage: group.stage });
+    const own = { ...all, group: group.group };
+    const key = group.group ?? `${group.reason} ${group.stage}`;
+    return h("li", { class: "card group" },
+      h("b", { class: "count" }, number(count)),
+      h("div", null,
+        h("div", { class: "line" }, h("span", { class: "chip" }, word("reason", group.reason)), h("span", { class: "chip" }, word("stage", group.stage))),
+        said(group.words, "p") ?? h("p", null, t("group.other")),
+        h("p", { class: "small" }, t("oldestSince"), " ", time(group.oldest), group.nextAttempt && [" · ", t("next"), " ", time(group.nextAttempt)]),
+        h("p", { class: "small" }, t("samples"), " ", group.samples.map((subject, at) => [at > 0 && ", ", subjectLink(subject)])),
+        h("div", { class: "buttons" },
+          h("a", { class: "button", href: show, "data-key": `show ${key}` }, t("show")),
+          group.group && [acts(ofFilter(own, data, count, group.samples, group.words), context, `group ${key}`),
+            button(`csv ${key}`, t("export"), () => context.attempt(save(context, own)))])));
+  }));
+}
+
+/** The boxes and what is done with what they choose. */
+function choice(data, context) {
+  const { owed, found } = data;
+  const isAll = owed.every((line) => chosen.has(keyOf(line)));
+  const mark = (isOn) => {
+    everything = null;
+    for (const line of owed) isOn ? chosen.set(keyOf(line), line) : chosen.delete(keyOf(line));
+    context.render();
+  };
+  const target = everything ?? ofLines(owed.filter((line) => chosen.has(keyOf(line))));
+  return [
+    h("div", { class: "buttons" },
+      context.may("act") && h("label", null, h("input", { type: "checkbox", "data-key": "all", checked: isAll, indeterminate: target.count > 0 && !isAll, onchange: (event) => mark(event.target.checked) }), t("chooseShown", { n: owed.length })),
+      target.count > 0 && acts(target, context, "chosen", forgetChoice),
+      button("csv", t("export"), () => context.attempt(save(context, filters(context.query))))),
+    // A second step: nobody acts on thousands who meant a page.
+    context.may("act") && isAll && found > owed.length && h("p", { class: "all" },
+      everything ? [t("allChosen", { n: everything.count }), " ", button("choose-none", t("chooseNone"), () => mark(false))]
+        : [t("pageChosen", { n: owed.length }), " ", button("choose-all", t("chooseAll", { n: found }), () => {
+          const filter = filters(context.query);
+          everything = ofFilter(filter, data, found, owed.map((line) => line.subject), allInWords(filter));
+          context.render();
+        })]),
+  ];
+}
+
+function list(data, context) {
+  const pick = (line, isOn) => {
+    everything = null;
+    if (isOn) chosen.set(keyOf(line), line);
+    else chosen.delete(keyOf(line));
+    context.render();
+  };
+  const box = (line) => context.may("act") && h("input", { type: "checkbox", "data-key": `box ${keyOf(line)}`, "aria-label": t("choose", { subject: line.subject }), checked: chosen.has(keyOf(line)), onchange: (event) => pick(line, event.target.checked) });
+  return [
+    data.owed.length > 0 && choice(data, context),
+    h("ul", { class: "cards" }, data.owed.map((line) => card(line, context, box(line)))),
+    pages(context.query, data),
+  ];
+}
+
+/** The address of the last page that was shown: what was chosen on another is not chosen any more. */
+let last = "";
 
 export const owed = {
   load({ ask, query }, signal) {
-    const limit = Math.min(Number(query.get("limit")) || PAGE, MOST);
-    return ask("owed", { ...filters(query), limit }, signal);
+    if (location.search !== last) forgetChoice();
+    last = location.search;
+    if (isGrouped(query)) return ask("owed", { ...filters(query), groups: true, limit: GROUPS }, signal);
+    return ask("owed", { ...filters(query), limit: PAGE, cursor: cursorOf(query) }, signal);
   },
-  frame: (context) => bar(context),
-  view(data, context) {
+  leave() {
+    secret = "";
+    forgetChoice();
+  },
+  frame(context) {
     const { query } = context;
-    const active = Object.entries(filters(query));
-    const picked = data.owed.filter((line) => chosen.has(keyOf(line)));
-    const pick = (line, isOn) => {
-      if (isOn) chosen.set(keyOf(line), line);
-      else chosen.delete(keyOf(line));
-      context.render();
-    };
-    const limit = data.owed.length;
+    const shown = isGrouped(query);
+    const way = (key, is, address) => h("a", { href: address, "data-key": `view-${key}`, "aria-current": is ? "true" : null }, t(`view.${key}`));
     return [
-      active.length > 0 && h("p", { class: "chips" }, active.map(([name, value]) =>
-        h("button", { type: "button", class: "chip", "data-key": `chip-${name}`, onclick: () => filter(context, { [name]: "" }) }, inWords([name, value]), " ", h("span", { "aria-hidden": "true" }, "×"), h("span", { class: "hidden" }, t("remove"))))),
-      h("p", { role: "status" }, limit < data.found ? t("shown", { shown: limit, n: data.found }) : t("found", { n: data.found })),
-      data.found === 0 && h("p", { class: "empty" }, active.length ? t("owed.noneOfFilter") : t("owed.none")),
-      limit > 0 && h("div", { class: "buttons" },
-        context.may("act") && [
-          h("label", null, h("input", { type: "checkbox", "data-key": "all", checked: picked.length === limit, indeterminate: picked.length > 0 && picked.length < limit,
-            onchange: (event) => { for (const line of data.owed) event.target.checked ? chosen.set(keyOf(line), line) : chosen.delete(keyOf(line)); context.render(); } }), t("chooseShown", { n: limit })),
-          picked.length > 0 && h("button", { type: "button", class: "primary", "data-key": "retry-chosen", onclick: () => retry(picked, context) }, t("retryN", { n: picked.length })),
-          picked.length > 0 && !query.get("dismissed") && h("button", { type: "button", "data-key": "aside-chosen", onclick: () => setAside(picked, context) }, t("setAsideN", { n: picked.length })),
-          h("button", { type: "button", "data-key": "retry-all", onclick: () => retryAll(data, context) }, t("retryAll", { n: data.found }))],
-        h("button", { type: "button", "data-key": "csv", onclick: () => download(data.owed) }, t("csv"))),
-      h("ul", { class: "cards" }, data.owed.map((line) => card(line, context,
-        context.may("act") && h("input", { type: "checkbox", "data-key": `box ${keyOf(line)}`, "aria-label": t("choose", { subject: line.subject }), checked: chosen.has(keyOf(line)), onchange: (event) => pick(line, event.target.checked) })))),
-      limit < data.found && limit < MOST && h("p", null, h("a", { class: "button", "data-key": "more", href: address(query, { limit: String(Math.min(limit + 4 * PAGE, MOST)) }) }, t("more"))),
+      h("p", { class: "lead" }, t("owed.lead")),
+      bar((typed) => filter(context, typed),
+        field("q", filters(query).q), field("subject", query.get("subject")),
+        select(context, "reason", REASONS), select(context, "stage", STAGES), select(context, "kind", KINDS),
+        h("label", null, h("input", { type: "checkbox", "data-key": "filter-dismissed", checked: Boolean(query.get("dismissed")), onchange: (event) => filter(context, { dismissed: event.target.checked ? "1" : "" }) }), t("setAsideOnes"))),
+      h("p", { class: "switch" }, way("groups", shown, addressWith({ view: "groups", group: "" })), way("list", !shown, addressWith({ view: "list" }))),
+      chips(Object.entries(filters(query)), inWords, (name) => filter(context, { [name]: "" })),
+    ];
+  },
+  view(data, context) {
+    const shown = data.owed.length;
+    const hasFilter = Object.keys(filters(context.query)).length > 0;
+    return [
+      h("p", { role: "status" }, data.groups ? `${t("found", { n: data.found })} · ${t("groups", { n: data.groups.length })}`
+        : shown < data.found ? t("shown", { shown, n: data.found }) : t("found", { n: data.found })),
+      data.found === 0 && h("p", { class: "empty" }, t(hasFilter ? "owed.noneOfFilter" : "owed.none")),
+      data.groups ? groups(data, context) : list(data, context),
     ];
   },
 };
-
-function bar(context) {
-  const { query } = context;
-  const subject = h("input", { value: query.get("subject") ?? "", "data-key": "filter-subject", autocomplete: "off" });
-  return h("form", { class: "filters", onsubmit: (event) => { event.preventDefault(); filter(context, { subject: subject.value.trim() }); } },
-    select(context, "reason", REASONS), select(context, "stage", STAGES), select(context, "kind", KINDS),
-    h("label", null, t("filter.subject"), subject),
-    h("label", null, h("input", { type: "checkbox", "data-key": "filter-dismissed", checked: Boolean(query.get("dismissed")), onchange: (event) => filter(context, { dismissed: event.target.checked ? "1" : "" }) }), t("setAsideOnes")),
-    h("button", { type: "submit", "data-key": "filter" }, t("apply")));
-}

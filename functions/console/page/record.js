@@ -1,7 +1,9 @@
 // One customer or company: what is known of it, and what would happen now.
 
+import { who } from "./activity.js";
+import { Fault } from "./api.js";
 import { confirm } from "./dialog.js";
-import { facts, h, said } from "./dom.js";
+import { button, copy, facts, h, said } from "./dom.js";
 import { card } from "./owed.js";
 import { t, time, word } from "./text.js";
 
@@ -48,6 +50,27 @@ function asked(query) {
   return null;
 }
 
+/** What people did to it; a fault is shown in its place, because everything else is there. */
+async function acts(subject, context, signal) {
+  try {
+    return (await context.ask("activity", { subject, limit: 50 }, signal)).entries;
+  } catch (fault) {
+    if (!(fault instanceof Fault) || fault.kind === "signed-out") throw fault;
+    return null;
+  }
+}
+
+/** What happened and what people did, the newest first. */
+function timeline(data) {
+  const events = data.last.events.map((event) => ({ at: event.at, who: event.function, what: said(event.said) }));
+  const people = (data.acts ?? []).map((act) => ({ at: act.at, who: who(act.by), what: [word("did", act.did), act.because && [" · ", h("q", null, act.because)], act.result && [" · ", said(act.result)]] }));
+  const all = [...events, ...people].sort((one, other) => Date.parse(other.at) - Date.parse(one.at));
+  return h("section", null, h("h2", null, t("timeline")),
+    data.last.incomplete && h("p", { class: "small" }, said(data.last.incomplete)),
+    data.acts === null && h("p", { class: "small" }, t("record.noActs")),
+    all.length ? h("ol", { class: "timeline" }, all.map((item) => h("li", null, time(item.at), h("div", null, h("b", null, item.who), " ", item.what)))) : h("p", { class: "empty" }, t("record.noEvents")));
+}
+
 export const record = {
   async load(context, signal) {
     const body = asked(context.query) ?? pending;
@@ -56,7 +79,7 @@ export const record = {
     pending = null;
     // From here on it is known by its own name.
     history.replaceState(null, "", `/console/record?${new URLSearchParams({ ref: found.entity })}`);
-    return found;
+    return { ...found, acts: await acts(found.entity, context, signal) };
   },
   empty: () => h("p", { class: "empty" }, t("record.none")),
   view(data, context) {
@@ -87,15 +110,13 @@ export const record = {
         data.owed.length ? h("ul", { class: "cards" }, data.owed.map((line) => card(line, context))) : h("p", { class: "empty" }, t("record.nothingOwed"))),
       data.imports.length > 0 && h("section", null, h("h2", null, t("imports")),
         h("ul", null, data.imports.map((batch) => h("li", null, time(batch.recorded), " ", batch.job != null && h("a", { href: `/console/imports?job=${batch.job}` }, t("job", { job: String(batch.job) })))))),
-      h("section", null, h("h2", null, t("timeline")),
-        data.last.incomplete && h("p", { class: "small" }, said(data.last.incomplete)),
-        data.last.events.length ? h("ol", { class: "timeline" }, data.last.events.toReversed().map((event) => h("li", null, time(event.at), " ", h("b", null, event.function), " ", said(event.said)))) : h("p", { class: "empty" }, t("record.noEvents"))),
+      timeline(data),
       h("div", { class: "buttons" },
-        context.may("act") && h("button", { type: "button", "data-key": "look", onclick: () => look(data, context) }, t("lookAgain")),
-        context.may("act") && mapping.state === "unknown" && h("button", { type: "button", "data-key": "create", onclick: () => create(data, context) }, t("create…")),
-        h("button", { type: "button", "data-key": "copy-link", onclick: (event) => copy(location.href, event.target) }, t("copyLink")),
-        h("button", { type: "button", "data-key": "copy-support", onclick: (event) => copy(support(data), event.target) }, t("copySupport")),
-        context.may("admin") && kind === "customer" && mapping.state !== "forgotten" && h("button", { type: "button", class: "danger", "data-key": "forget", onclick: () => forget(data, context) }, t("forget…"))),
+        context.may("act") && button("look", t("lookAgain"), () => look(data, context)),
+        context.may("act") && mapping.state === "unknown" && button("create", t("create…"), () => create(data, context)),
+        button("copy-link", t("copyLink"), (event) => copy(location.href, event.target)),
+        button("copy-support", t("copySupport"), (event) => copy(support(data), event.target)),
+        context.may("admin") && kind === "customer" && mapping.state !== "forgotten" && button("forget", t("forget…"), () => forget(data, context), { class: "danger" })),
     ];
   },
 };
@@ -117,13 +138,6 @@ function path({ norce, mapping, owed, imports }) {
     h("li", { class: state }, h("b", null, t(`path.${step}`)), h("span", null, t(`step.${state}`)), at && h("small", null, time(at)))));
 }
 
-async function copy(text, button) {
-  await navigator.clipboard.writeText(text);
-  const before = button.textContent;
-  button.textContent = t("copied");
-  setTimeout(() => { button.textContent = before; }, 2000);
-}
-
 /** What somebody else needs who is to help: nothing in it is personal. */
 function support(data) {
   const owed = data.owed.map((line) => `owed (${line.stage}, ${line.reason}): ${line.detail} [${line.correlation}]`);
@@ -143,8 +157,8 @@ function replay(data, context, words, more) {
     ...words,
     go: async (say, signal) => {
       const answer = await context.ask("replay", { entity: data.entity, ...more }, signal);
-      say(said(answer.summary), " ", t("look.after"));
-      context.reload();
+      say(said(answer.summary));
+      context.follow();
     },
   });
 }

@@ -1,9 +1,9 @@
 // Words, numbers and times in the person's language.
 
-import en from "./en.js";
-import sv from "./sv.js";
+import { WORDS } from "./words.js";
 
-const LANGUAGES = { en, sv };
+/** The languages, in the order of the table of words. */
+const LANGUAGES = ["en", "sv"];
 
 /** What the browser keeps: the language and the theme, and nothing else. */
 export function kept(name) {
@@ -27,15 +27,16 @@ let language = "en";
 
 export function setLanguage(wanted) {
   const names = [wanted, ...navigator.languages].filter(Boolean).map((name) => name.slice(0, 2));
-  language = names.find((name) => name in LANGUAGES) ?? "en";
+  language = names.find((name) => LANGUAGES.includes(name)) ?? "en";
   document.documentElement.lang = language;
   return language;
 }
 
+const inLanguage = (key) => WORDS[key]?.[LANGUAGES.indexOf(language)];
+
 /** A sentence of the page. `{name}` stands for a value; where there is an `n`, `key.one` is the sentence for one. */
 export function t(key, values = {}) {
-  const words = LANGUAGES[language];
-  const text = (values.n === 1 && words[`${key}.one`]) || words[key] || key;
+  const text = (values.n === 1 && inLanguage(`${key}.one`)) || inLanguage(key) || key;
   return text.replace(/\{(\w+)\}/g, (_, name) => {
     const value = values[name];
     return typeof value === "number" ? value.toLocaleString(language) : (value ?? "");
@@ -44,8 +45,11 @@ export function t(key, values = {}) {
 
 /** A word of the operator, such as a reason, in the page's language where it is known. */
 export function word(kind, value) {
-  return LANGUAGES[language][`${kind}.${value}`] ?? value;
+  return inLanguage(`${kind}.${value}`) ?? value;
 }
+
+/** A number, with the separators of the language. */
+export const number = (value) => value.toLocaleString(language);
 
 /** The browser's own form of the page's language, such as British English. */
 const locale = () => navigator.languages.find((name) => name.startsWith(language)) ?? language;

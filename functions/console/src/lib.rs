@@ -75,7 +75,7 @@ const SIGN_IN_SECONDS: u32 = 600;
 /// §6.1).
 const LONGEST_ADDRESS: usize = 1_500;
 /// Every screen of the page, as its address names it.
-pub const SCREENS: [&str; 7] = [
+pub const SCREENS: [&str; 9] = [
     "overview",
     "owed",
     "record",
@@ -83,6 +83,8 @@ pub const SCREENS: [&str; 7] = [
     "imports",
     "dead-letters",
     "doctor",
+    "activity",
+    "mappings",
 ];
 const FIRST_SCREEN: &str = "/console/overview";
 

@@ -1,24 +1,91 @@
 //! How the page looks: to axe-core, at 320 px, in both themes; and what it loads.
 
+use std::time::Duration;
+
+use console::OperatorError;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use tests::browser::axe_core;
+use shared::{domain::PassMode, queues::Inbox as _};
+use tests::browser::{Served, WebBrowser, axe_core};
+use tokio::sync::oneshot;
 
-use super::stage;
+use super::{customers, groups::owe, stage};
 
-const SCREENS: [&str; 7] = [
+pub(super) const SCREENS: [&str; 12] = [
     "overview",
     "owed",
+    "owed?view=list",
+    "owed?view=list&dismissed=1",
     "record?ref=customer/client/1",
     "passes",
     "imports",
     "dead-letters",
+    "dead-letters?queue=jobs",
     "doctor",
+    "activity",
+    "mappings",
 ];
 
-/// Checks 5, 10 and 11: each screen in both languages, both themes, wide and narrow.
+/// Texts of the page that are keys of the table of words, or words of the operator's answers that have none: whatever is said
+/// by a remote or names something is marked as that, or has a digit or a sign in it.
+const UNTRANSLATED: &str = "const found = []; const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); while (walk.nextNode()) { const text = walk.currentNode.data.trim(); const { parentElement: parent } = walk.currentNode; if (parent.closest('[lang=en]:not(html), code, .person, q')) continue; if (/^[a-z]+([.-][a-z]+)+$/i.test(text) && !/^(to-erp|e-post)$/.test(text)) found.push(text); } return found;";
+
+/// Something on every screen: records that are owed and set aside, a message that was given up, an import under way, passes, a
+/// plan, counts of two days, and a refused act.
+async fn filled() -> Option<(WebBrowser, Served, String)> {
+    let (browser, served) = stage(2).await?;
+    let (told, plan) = oneshot::channel();
+    served
+        .operator
+        .run(move |bundle| {
+            async move {
+                for hour in 0..40 {
+                    if hour != 20 {
+                        let counts = bundle.retry_owed().await.counts;
+                        bundle.full_pass.heartbeat(&counts).await.unwrap();
+                    }
+                    tokio::time::sleep(Duration::from_secs(3_600)).await;
+                }
+                bundle.pass(PassMode::Delta).await;
+                bundle
+                    .jobs
+                    .dead_letter("{\"job\":\"seven\"}", None, "not a job")
+                    .await
+                    .unwrap();
+                let planned = bundle
+                    .ask(json!({ "action": "plan", "mode": "full" }))
+                    .await;
+                bundle.run_for(Duration::from_secs(600)).await;
+                customers(bundle, 3);
+                bundle.run_for(Duration::from_secs(20)).await;
+                let _ = told.send(planned.unwrap()["runs"][0]["run"].to_string());
+            }
+            .boxed_local()
+        })
+        .await;
+    let plan = plan.await.unwrap().trim_matches('"').to_owned();
+    owe(&served, 11..=90).await;
+    served
+        .operator
+        .run(|bundle| {
+            async move {
+                let by = json!({ "user": "u-1", "name": "Anna Ek", "role": "act" });
+                let aside = json!({ "action": "owed", "do": "dismiss", "subject": "customer/client/11", "because": "Asked the ERP team, who look into it", "by": by });
+                bundle.ask(aside).await.unwrap();
+                let refused = json!({ "action": "owed", "do": "dismiss", "because": "all", "by": by });
+                bundle.ask(refused).await.unwrap_err();
+            }
+            .boxed_local()
+        })
+        .await;
+    Some((browser, served, plan))
+}
+
+/// Checks 5, 10, 11 and 23: each screen in both languages, both themes, wide and narrow, with something on it; and the dialog,
+/// the notice and the fault that may lie over each.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_screen_can_be_read_by_everybody_at_every_width() {
-    let Some((browser, served)) = stage(2).await else {
+    let Some((browser, served, plan)) = filled().await else {
         return;
     };
     let axe = axe_core().await.unwrap();
@@ -26,41 +93,64 @@ async fn every_screen_can_be_read_by_everybody_at_every_width() {
         .sign_in(&browser, "Norce.Admin", "/console/overview")
         .await;
     let mut wrong = Vec::new();
-    for (language, theme, width) in [
-        ("en", "light", 1280),
-        ("en", "dark", 320),
-        ("sv", "light", 320),
-        ("sv", "dark", 1280),
-    ] {
-        browser.resize(width).await;
-        browser.eval(&format!("localStorage.setItem('console.language', '{language}'); localStorage.setItem('console.theme', '{theme}');")).await;
-        for screen in SCREENS {
-            browser
-                .open(&served.address(&format!("/console/{screen}")))
-                .await;
-            let place = format!("{screen}, {language}, {theme}, {width} px");
-            wrong.extend(
+    let plan = format!("passes?plan={plan}");
+    for screen in SCREENS
+        .into_iter()
+        .chain([plan.as_str(), "dialog", "fault"])
+    {
+        let at = match screen {
+            "dialog" | "fault" => "owed?view=list",
+            screen => screen,
+        };
+        browser
+            .open(&served.address(&format!("/console/{at}")))
+            .await;
+        match screen {
+            "dialog" => browser.press("aside customer/client/12 to-erp").await,
+            "fault" => {
+                browser.press("retry customer/client/12 to-erp").await;
                 browser
-                    .violations(&axe)
-                    .await
-                    .into_iter()
-                    .map(|it| format!("{place}: {it}")),
-            );
-            let sideways = browser.eval("return [document.documentElement.scrollWidth, innerWidth, document.documentElement.lang, document.documentElement.dataset.theme]").await;
-            let of = |index: usize| sideways[index].as_u64().unwrap();
-            if of(0) > of(1) {
-                wrong.push(format!("{place}: {} px wide in {} px", of(0), of(1)));
+                    .until("document.querySelector('.toast').innerText.startsWith('1 ')")
+                    .await;
+                browser.settled().await;
+                let fault = OperatorError::Later("Norce does not answer".to_owned());
+                served.operator.fail(Some(fault));
+                browser.press("refresh").await;
+                browser.until("document.querySelector('.fault')").await;
             }
-            assert_eq!(
-                (&sideways[2], &sideways[3]),
-                (&json!(language), &json!(theme))
-            );
-            if let Ok(directory) = std::env::var("SCREENSHOTS") {
-                let name = place.replace(['/', '?', '=', ' ', ','], "_");
-                let picture = browser.client.screenshot().await.unwrap();
-                std::fs::write(format!("{directory}/{name}.png"), picture).unwrap();
+            _ => {}
+        }
+        for language in ["en", "sv"] {
+            for (theme, width) in [
+                ("light", 1280),
+                ("dark", 1280),
+                ("dark", 320),
+                ("light", 320),
+            ] {
+                let at = screen.split_once("plan=").map_or(screen, |_| "plan");
+                let place = format!("{at}, {language}, {theme}, {width} px");
+                browser.resize(width).await;
+                browser.eval(&format!("for (const [key, value] of [['language', '{language}'], ['theme', '{theme}']]) {{ const it = document.querySelector(`[data-key=${{key}}]`); if (it.value !== value) {{ it.value = value; it.dispatchEvent(new Event('change')); }} }}")).await;
+                let found = browser.violations(&axe).await;
+                wrong.extend(found.into_iter().map(|it| format!("{place}: {it}")));
+                let seen = browser.eval("return [document.documentElement.scrollWidth, innerWidth, document.documentElement.lang, document.documentElement.dataset.theme]").await;
+                let of = |index: usize| seen[index].as_u64().unwrap();
+                if of(0) > of(1) {
+                    wrong.push(format!("{place}: {} px wide in {} px", of(0), of(1)));
+                }
+                assert_eq!((&seen[2], &seen[3]), (&json!(language), &json!(theme)));
+                let untranslated = browser.eval(UNTRANSLATED).await;
+                if untranslated != json!([]) {
+                    wrong.push(format!("{place}: not translated: {untranslated}"));
+                }
+                if let Ok(directory) = std::env::var("SCREENSHOTS") {
+                    let name = place.replace(['/', '?', '=', ' ', ','], "_");
+                    let picture = browser.picture().await;
+                    std::fs::write(format!("{directory}/{name}.png"), picture).unwrap();
+                }
             }
         }
+        served.operator.fail(None);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // Everything came from our own origin, and the browser had nothing to complain about.
@@ -73,7 +163,13 @@ async fn every_screen_can_be_read_by_everybody_at_every_width() {
         .iter()
         .filter_map(Value::as_str)
         .collect();
-    assert!(loaded.len() > 5, "{loaded:?}");
+    let files = ["/console.css", "/app.js", "/console/api/session"];
+    for file in files {
+        assert!(
+            loaded.iter().any(|it| it.ends_with(file)),
+            "{file}: {loaded:?}"
+        );
+    }
     assert!(
         loaded
             .iter()
@@ -103,6 +199,8 @@ async fn the_policy_lets_no_script_in_and_the_page_needs_none_of_what_it_forbids
         "imports",
         "dead-letters",
         "doctor",
+        "activity",
+        "mappings",
         "overview",
     ] {
         browser.press(screen).await;

@@ -1,4 +1,32 @@
-//! The console's page in a real browser, over the whole bundle: the checks of its specification.
+//! The console's page in a real browser, over the whole bundle: the checks of its specification. Where each of them is:
+//!
+//! ```text
+//!  1 sign-in, and the address that was asked for    main: a_person_is_signed_in_…
+//!  2 wrong state, nonce, audience; cookies          console/sign_in.rs, console/sealing.rs
+//!  3 what a role sees and may do                    main: a_person_sees_what_the_role_allows_…; console/roles.rs
+//!  4 requests of other sites                        console/origin.rs
+//!  5 policy, console, own origin                    looks: the_policy_lets_no_script_in_…, every_screen_…; console/answers.rs
+//!  6 no foreign frame                               states: the_page_is_not_in_a_foreign_frame
+//!  7 what is kept                                   main: a_person_is_signed_in_…; looks: every_screen_…
+//!  8 search by e-mail address                       main: an_email_address_…; groups: words_are_searched_for_…
+//!  9 markup of a remote is text                     work: a_record_is_set_aside_…; states: dead_letters_…
+//! 10 axe on every screen                            looks: every_screen_…
+//! 11 320 px                                         looks: every_screen_…
+//! 12 keyboard                                       main: the_page_is_worked_with_the_keyboard_alone
+//! 13 filters in the address                         work: an_address_with_a_filter_…
+//! 14 groups                                         groups: three_errors_of_many_records_…
+//! 15 all that match                                 groups: everything_that_matches_…; work: exactly_the_chosen_…
+//! 16 set aside and take back                        work: a_record_is_set_aside_…
+//! 17 a poison customer                              work: a_poison_customer_…
+//! 18 an ERP that is down                            states: an_erp_that_is_down_…; console/operator.rs has the time
+//! 19 forget                                         work: a_customer_is_forgotten_only_…
+//! 20 activity                                       activity: each_act_is_one_line_…; operator/activity.rs
+//! 21 a hidden tab                                   states: a_tab_that_nobody_looks_at_…
+//! 22 old data                                       main: each_fault_has_its_state_…
+//! 23 languages and times                            words: the_language_…, times_are_…; looks: every_screen_…
+//! 24 files for spreadsheets                         groups: an_export_…; activity: each_act_is_one_line_…
+//! 25 sizes, tags, addresses that name the content   console/page.rs
+//! ```
 
 #![allow(
     clippy::expect_used,
@@ -7,10 +35,19 @@
     reason = "a suite of tests: what cannot be is to fail loudly"
 )]
 
+mod activity;
+mod bundling;
+mod doctor;
+mod groups;
 mod looks;
+mod mappings;
+mod overview;
+mod passes;
 mod states;
 mod words;
 mod work;
+
+use std::collections::BTreeSet;
 
 use console::OperatorError;
 use fantoccini::key::Key;
@@ -69,6 +106,49 @@ async fn text(browser: &WebBrowser) -> String {
     text.as_str().unwrap().to_owned()
 }
 
+/// What the page says was done.
+async fn toast(browser: &WebBrowser) -> String {
+    let text = browser
+        .eval("return document.querySelector('.toast').innerText")
+        .await;
+    text.as_str().unwrap().to_owned()
+}
+
+/// Types into a field of a dialog or of the page, as a person does.
+async fn write(browser: &WebBrowser, selector: &str, text: &str) {
+    let (selector, text) = (json!(selector), json!(text));
+    browser
+        .eval(&format!("const it = document.querySelector({selector}); it.value = {text}; it.dispatchEvent(new Event('input', {{ bubbles: true }}));"))
+        .await;
+}
+
+/// Sends the form of the dialog that is open, and waits until it has been done.
+async fn confirm(browser: &WebBrowser) {
+    browser
+        .eval("document.querySelector('dialog form').requestSubmit()")
+        .await;
+    browser
+        .until("document.querySelector('dialog') && !document.querySelector('dialog button[type=submit]')")
+        .await;
+}
+
+/// Keeps what the page saves as a file: its text is in `window.saved`.
+async fn keep_files(browser: &WebBrowser) {
+    browser
+        .eval("const make = URL.createObjectURL; URL.createObjectURL = (blob) => { window.blob = blob; return make(blob); };")
+        .await;
+}
+
+/// The file that the page saved last, as it was written.
+async fn saved(browser: &WebBrowser) -> String {
+    browser.until("window.blob").await;
+    let bytes = browser
+        .eval("const { blob } = window; delete window.blob; return [...new Uint8Array(await blob.arrayBuffer())]")
+        .await;
+    let bytes: Vec<u8> = serde_json::from_value(bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
 async fn address(browser: &WebBrowser) -> String {
     browser.client.current_url().await.unwrap().to_string()
 }
@@ -78,7 +158,7 @@ fn acts(served: &Served) -> Vec<Value> {
     let asked = served.operator.take_asked().into_iter();
     let acts = asked.filter(|request| {
         let what = request["do"].as_str().unwrap_or("list");
-        !matches!(what, "list" | "count")
+        !matches!(what, "list" | "count" | "show")
             || matches!(
                 request["action"].as_str(),
                 Some("replay" | "forget" | "pass" | "plan")
@@ -129,14 +209,34 @@ async fn a_person_sees_what_the_role_allows_and_no_more() {
     for (role, path, shown, hidden) in [
         (
             "Norce.Read",
-            "/console/owed",
+            "/console/owed?view=list",
             &["csv"][..],
-            &["retry", "aside", "retry-all", "box"][..],
+            &["retry", "aside", "all", "box"][..],
+        ),
+        (
+            "Norce.Read",
+            "/console/owed",
+            &["show", "csv"],
+            &["retry-group", "aside-group"],
         ),
         (
             "Norce.Act",
             "/console/owed",
-            &["retry", "aside", "retry-all", "box"],
+            &["retry-group", "aside-group"],
+            &[],
+        ),
+        (
+            "Norce.Act",
+            "/console/owed?view=list",
+            &["retry", "aside", "all", "box"],
+            &[],
+        ),
+        ("Norce.Read", "/console/mappings", &[], &["export", "check"]),
+        ("Norce.Act", "/console/mappings", &[], &["export", "check"]),
+        (
+            "Norce.Admin",
+            "/console/mappings",
+            &["export", "check"],
             &[],
         ),
         (
@@ -178,7 +278,14 @@ async fn a_person_sees_what_the_role_allows_and_no_more() {
         if role == "Norce.Read" {
             let status = browser.eval("return (await fetch('/console/api/replay', { method: 'POST', headers: { 'content-type': 'application/json', 'x-console': '1' }, body: '{\"entity\":\"customer/client/1\"}' })).status").await;
             assert_eq!(status, 403);
-            assert!(acts(&served).is_empty());
+            // It was asked and refused, and no record is being looked at.
+            assert_eq!(acts(&served).len(), 1);
+            let state = browser.eval("return (await (await fetch('/console/api/activity', { method: 'POST', headers: { 'content-type': 'application/json', 'x-console': '1' }, body: '{}' })).json()).entries.map((it) => it.state)").await;
+            assert!(
+                state.as_array().unwrap().iter().all(|it| it == "refused"),
+                "{state}"
+            );
+            served.operator.take_asked();
         }
     }
 }
@@ -226,7 +333,9 @@ async fn each_fault_has_its_state_and_old_data_stay_marked() {
     let Some((browser, served)) = stage(1).await else {
         return;
     };
-    served.sign_in(&browser, "Norce.Act", "/console/owed").await;
+    served
+        .sign_in(&browser, "Norce.Act", "/console/owed?view=list")
+        .await;
     for (fault, words) in [
         (
             OperatorError::Later("Norce does not answer".to_owned()),
@@ -269,7 +378,9 @@ async fn each_fault_has_its_state_and_old_data_stay_marked() {
     browser.press("again").await;
     browser.until("document.querySelector('main table')").await;
     // The session ends while a dialog is open: what was typed stays, and goes through after the sign-in in another tab.
-    browser.open(&served.address("/console/owed")).await;
+    browser
+        .open(&served.address("/console/owed?view=list"))
+        .await;
     browser.press("aside customer/client/1 to-erp").await;
     browser
         .until("document.querySelector('dialog[open] textarea')")
@@ -313,32 +424,45 @@ async fn the_page_is_worked_with_the_keyboard_alone() {
     let Some((browser, served)) = stage(1).await else {
         return;
     };
-    served.sign_in(&browser, "Norce.Act", "/console/owed").await;
+    served
+        .sign_in(&browser, "Norce.Act", "/console/owed?view=list")
+        .await;
     let focused = "return document.activeElement.dataset.key ?? document.activeElement.tagName";
     let press = async |key: char| {
         let element = browser.client.active_element().await.unwrap();
         element.send_keys(&key.to_string()).await.unwrap();
     };
-    // Every control can be reached, in the order of the page, and shows where the focus is.
-    let all = browser.eval("return [...document.querySelectorAll('a[href], button:enabled, input, select')].length").await;
-    let mut reached = Vec::new();
-    for _ in 0..all.as_u64().unwrap() {
-        press(Key::Tab.into()).await;
-        reached.push(browser.eval(focused).await);
-        let outline = browser
-            .eval("return getComputedStyle(document.activeElement).outlineStyle")
+    // Every control of every screen can be reached, and shows where the focus is.
+    let controls = "const all = [...document.querySelectorAll('a[href], button:enabled, input, select, summary, [tabindex=\"0\"]')]; ";
+    for screen in looks::SCREENS {
+        browser
+            .open(&served.address(&format!("/console/{screen}")))
             .await;
-        assert_ne!(outline, "none", "{reached:?}");
+        let all = browser.eval(&format!("{controls} return all.length")).await;
+        let all = all.as_u64().unwrap();
+        let mut reached = BTreeSet::new();
+        for _ in 0..all {
+            press(Key::Tab.into()).await;
+            let at = browser
+                .eval(&format!("{controls} return [all.indexOf(document.activeElement), getComputedStyle(document.activeElement).outlineStyle]"))
+                .await;
+            assert_ne!(at[1], "none", "{screen}: {at}");
+            reached.insert(at[0].as_i64().unwrap());
+        }
+        let expected: BTreeSet<i64> = (0..i64::try_from(all).unwrap()).collect();
+        assert_eq!(reached, expected, "{screen}");
     }
-    for key in [
-        "search",
-        "owed",
-        "filter-reason",
-        "retry-all",
-        "aside customer/client/1 to-erp",
-    ] {
-        assert!(reached.contains(&json!(key)), "{key} in {reached:?}");
-    }
+    browser
+        .open(&served.address("/console/owed?view=list&reason=validation"))
+        .await;
+    // What has the focus goes away: it stays on the page.
+    browser
+        .eval("document.querySelector('[data-key=chip-reason]').focus()")
+        .await;
+    press(Key::Enter.into()).await;
+    browser.until("location.search === '?view=list'").await;
+    browser.settled().await;
+    assert_eq!(browser.eval(focused).await, "MAIN");
     // "/" leads to the search.
     browser.eval("document.activeElement.blur()").await;
     press('/').await;

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::queues::Inbox as _;
 use tests::business_central_simulator::Fault;
 
-use super::{acts, customers, stage, text};
+use super::{acts, customers, groups::owe, stage, text, toast};
 
 /// Check 18.
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +35,7 @@ async fn an_erp_that_is_down_is_the_headline_after_one_refresh() {
         .await;
     browser.press("refresh").await;
     browser
-        .until("document.querySelector('.headline').innerText === 'erp/client does not answer'")
+        .until("document.querySelector('.headline').innerText === 'The ERP does not answer'")
         .await;
     assert!(text(&browser).await.contains("unavailable"));
 }
@@ -57,14 +57,18 @@ async fn a_tab_that_nobody_looks_at_asks_nothing() {
     browser.press("every").await;
     assert_eq!(browser.eval(timers).await, json!([30_000]));
     let fire = "window.timers[0][0](); await new Promise((go) => setTimeout(go, 0));";
-    for (is_hidden, asked) in [(false, 1), (true, 0), (false, 1)] {
+    for is_hidden in [false, true, false] {
         browser.settled().await;
         served.operator.take_asked();
         browser
             .eval(&format!("Object.defineProperty(document, 'hidden', {{ configurable: true, value: {is_hidden} }}); {fire}"))
             .await;
         browser.settled().await;
-        assert_eq!(served.operator.take_asked().len(), asked, "{is_hidden}");
+        assert_eq!(
+            served.operator.take_asked().is_empty(),
+            is_hidden,
+            "{is_hidden}"
+        );
     }
     // After half an hour it has been forgotten.
     browser
@@ -78,13 +82,60 @@ async fn a_tab_that_nobody_looks_at_asks_nothing() {
     assert_eq!(browser.eval(every).await, false);
 }
 
+/// New data move nothing: neither the focus, nor what is chosen, nor the place on the page; and what is being copied is not
+/// taken away.
+#[tokio::test(flavor = "multi_thread")]
+async fn new_data_are_in_nobodys_way() {
+    let Some((browser, served)) = stage(0).await else {
+        return;
+    };
+    owe(&served, 1..=40).await;
+    served
+        .sign_in(&browser, "Norce.Act", "/console/owed?view=list")
+        .await;
+    browser
+        .eval("window.timers = []; window.setInterval = (fire, after) => window.timers.push([fire, after]);")
+        .await;
+    browser.press("every").await;
+    browser.press("box customer/client/30 to-erp").await;
+    browser
+        .eval("scrollTo(0, 2000); document.querySelector('[data-key=\"aside customer/client/31 to-erp\"]').focus({ preventScroll: true });")
+        .await;
+    let seen = "return [scrollY, document.activeElement.dataset.key, document.querySelectorAll('.cards input:checked').length]";
+    let before = browser.eval(seen).await;
+    assert_eq!(before[0], 2_000);
+    served.operator.take_asked();
+    let fire = "window.timers[0][0](); await new Promise((go) => setTimeout(go, 0));";
+    browser.eval(fire).await;
+    browser.settled().await;
+    assert!(!served.operator.take_asked().is_empty());
+    assert_eq!(browser.eval(seen).await, before);
+    // Somebody is marking a text.
+    browser
+        .eval("getSelection().selectAllChildren(document.querySelector('.card .said'))")
+        .await;
+    browser.eval(fire).await;
+    browser.settled().await;
+    assert!(served.operator.take_asked().is_empty());
+    let marked = "return String(getSelection())";
+    assert!(!browser.eval(marked).await.as_str().unwrap().is_empty());
+    // Somebody is deciding.
+    browser.eval("getSelection().removeAllRanges()").await;
+    browser.press("aside customer/client/31 to-erp").await;
+    browser.eval(fire).await;
+    browser.settled().await;
+    assert!(served.operator.take_asked().is_empty());
+}
+
 /// Another person was quicker: the page says so instead of counting what it has not done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_somebody_else_has_put_right_is_not_counted() {
     let Some((browser, served)) = stage(2).await else {
         return;
     };
-    served.sign_in(&browser, "Norce.Act", "/console/owed").await;
+    served
+        .sign_in(&browser, "Norce.Act", "/console/owed?view=list")
+        .await;
     served
         .operator
         .run(|bundle| {
@@ -100,106 +151,11 @@ async fn a_record_that_somebody_else_has_put_right_is_not_counted() {
     browser.press("all").await;
     browser.press("retry-chosen").await;
     browser
-        .until("document.querySelector('dialog[open]')")
+        .until("document.querySelector('.toast').innerText.includes('1 is being tried again')")
         .await;
-    browser
-        .eval("document.querySelector('dialog form').requestSubmit()")
-        .await;
-    browser
-        .until("!document.querySelector('dialog button[type=submit]')")
-        .await;
-    let said = browser
-        .eval("return document.querySelector('dialog [role=status]').innerText")
-        .await;
-    assert_eq!(said, "It is being tried again. One was no longer owed.");
-    assert_eq!(acts(&served).len(), 2);
-}
-
-/// Ten thousand records: the list says how much of them it shows, takes no more than the operator lists, and stays usable.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_list_of_thousands_says_how_much_of_it_is_shown() {
-    let Some((browser, served)) = stage(0).await else {
-        return;
-    };
-    let lines = |count: usize| -> Vec<Value> {
-        let line = |number: usize| {
-            json!({
-                "subject": format!("customer/client/{number}"), "stage": "to-erp", "reason": "validation",
-                "detail": "<script>document.title = 'owned'</script>", "first": "2026-11-25T03:00:00Z",
-                "last": "2026-11-26T03:00:00Z", "attempts": 7, "correlation": "x",
-            })
-        };
-        (1..=count).map(line).collect()
-    };
-    let answer = |count| json!({ "summary": "x", "found": 10_000, "owed": lines(count) });
-    served.operator.script("owed", Some(answer(50)));
-    served.sign_in(&browser, "Norce.Act", "/console/owed").await;
-    let shown = text(&browser).await;
-    assert!(shown.contains("50 of 10,000 records are shown"), "{shown}");
-    assert!(shown.contains("Try all 10,000 that match again"));
-    served.operator.take_asked();
-    browser.press("more").await;
-    browser.until("location.search === '?limit=250'").await;
-    browser.settled().await;
-    assert_eq!(served.operator.take_asked()[0]["limit"], 250);
-    served.operator.script("owed", Some(answer(2_000)));
-    browser
-        .open(&served.address("/console/owed?limit=99999"))
-        .await;
-    let asked = served.operator.take_asked();
-    assert_eq!(asked.last().unwrap()["limit"], 2_000);
-    let cards = "return document.querySelectorAll('.card').length";
-    assert_eq!(browser.eval(cards).await, 2_000);
-    assert_ne!(browser.client.title().await.unwrap(), "owned");
-    browser.press("all").await;
-    let chosen = "return document.querySelector('[data-key=retry-chosen]').innerText";
-    assert_eq!(browser.eval(chosen).await, "Try 2,000 again");
-}
-
-/// Check 24: what is exported opens in a spreadsheet with every letter, and runs nothing there.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_export_is_text_to_a_spreadsheet() {
-    let Some((browser, served)) = stage(0).await else {
-        return;
-    };
-    let line = |detail: &str, dismissed: &str| {
-        json!({
-            "subject": "customer/client/1", "stage": "to-erp", "reason": "validation", "detail": detail,
-            "first": "2026-11-25T03:00:00Z", "last": "2026-11-26T03:00:00Z", "attempts": 7, "correlation": "x",
-            "dismissed": dismissed,
-        })
-    };
-    let owed = [
-        line("=HYPERLINK(\"https://example.com\")", "+46"),
-        line("Malmö, \"Åre\"\nÄng", "@x"),
-        line("-1", "\tx"),
-    ];
-    let answer = json!({ "summary": "x", "found": 3, "owed": owed });
-    served.operator.script("owed", Some(answer));
-    served
-        .sign_in(&browser, "Norce.Read", "/console/owed")
-        .await;
-    browser
-        .eval("const make = URL.createObjectURL; URL.createObjectURL = (blob) => { window.blob = blob; return make(blob); };")
-        .await;
-    browser.press("csv").await;
-    let bytes = browser
-        .eval("return [...new Uint8Array(await window.blob.arrayBuffer())]")
-        .await;
-    let bytes: Vec<u8> = serde_json::from_value(bytes).unwrap();
-    let csv = String::from_utf8(bytes).unwrap();
-    let csv = csv.strip_prefix('\u{feff}').expect("the mark of UTF-8");
-    assert!(csv.contains("\"Malmö, \"\"Åre\"\"\nÄng\""), "{csv}");
-    for cell in [
-        "\"'=HYPERLINK(\"\"",
-        "\"'+46\"",
-        "\"'@x\"",
-        "\"'-1\"",
-        "\"'\tx\"",
-    ] {
-        assert!(csv.contains(cell), "{cell} in {csv}");
-    }
-    assert_eq!(csv.matches("\r\n").count(), 4);
+    let said = toast(&browser).await;
+    assert!(said.contains("1 was left out"), "{said}");
+    assert_eq!(acts(&served).len(), 1);
 }
 
 /// Dead letters: counted for everybody, shown to who may act, sent back by who may do everything.
@@ -247,7 +203,7 @@ async fn dead_letters_are_shown_and_sent_back() {
             .any(|request| request["do"] == "redrive" && request["queue"] == "jobs")
     );
     browser
-        .until("document.querySelector('main').innerText.includes('No message was set aside.')")
+        .until("document.querySelector('main').innerText.includes('No message has been given up.')")
         .await;
 }
 

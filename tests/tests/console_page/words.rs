@@ -1,6 +1,12 @@
 //! The two languages.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use serde_json::{Value, json};
 
 use super::{stage, text};
 
@@ -9,19 +15,23 @@ fn page(file: &str) -> String {
     fs::read_to_string(path.join(file)).unwrap()
 }
 
-/// A dictionary: a module whose one export is JSON but for a comma at its end.
-fn words(language: &str) -> BTreeMap<String, String> {
-    let text = page(&format!("{language}.js"));
-    let text = text
-        .trim()
-        .trim_start_matches("export default")
-        .trim_end_matches(';');
-    let text = text
-        .trim()
-        .trim_end_matches('}')
-        .trim_end()
-        .trim_end_matches(',');
-    serde_json::from_str(&format!("{text}}}")).unwrap()
+/// The table: a module whose one export is JSON but for a comma at its end.
+fn words() -> BTreeMap<String, [String; 2]> {
+    let text = page("words.js");
+    let (_, table) = text.split_once("export const WORDS = ").unwrap();
+    let table = table.trim().trim_end_matches("};").trim_end();
+    serde_json::from_str(&format!("{}}}", table.trim_end_matches(','))).unwrap()
+}
+
+/// The modules that say something.
+fn modules() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions/console/page");
+    let names = fs::read_dir(path).unwrap().map(|entry| {
+        let name = entry.unwrap().file_name();
+        name.into_string().unwrap()
+    });
+    let modules = names.filter(|name| name.ends_with(".js") && name != "words.js");
+    modules.map(|name| page(&name)).collect()
 }
 
 /// The placeholders of a sentence.
@@ -37,34 +47,20 @@ fn placeholders(text: &str) -> Vec<&str> {
 
 #[test]
 fn every_sentence_is_there_in_both_languages_with_the_same_values() {
-    let (english, swedish) = (words("en"), words("sv"));
-    assert!(english.len() > 150);
-    assert_eq!(
-        english.keys().collect::<Vec<_>>(),
-        swedish.keys().collect::<Vec<_>>()
-    );
-    for (key, text) in &english {
-        assert_eq!(placeholders(text), placeholders(&swedish[key]), "{key}");
-        assert!(!text.is_empty() && !swedish[key].is_empty(), "{key}");
+    let words = words();
+    assert!(words.len() > 250);
+    for (key, [english, swedish]) in &words {
+        assert_eq!(placeholders(english), placeholders(swedish), "{key}");
+        assert!(!english.is_empty() && !swedish.is_empty(), "{key}");
     }
 }
 
-/// Every key that a module asks for is in the dictionaries, and every word of the dictionaries is asked for.
+/// Every key that a module asks for is in the table, and every word of the table is asked for.
 #[test]
-fn every_key_that_the_page_uses_is_a_word_of_the_dictionaries() {
-    let known = words("en");
-    let modules = [
-        "app.js",
-        "overview.js",
-        "owed.js",
-        "record.js",
-        "operation.js",
-        "dialog.js",
-        "text.js",
-    ]
-    .map(page)
-    .concat();
-    let mut used = Vec::new();
+fn every_key_that_the_page_uses_is_a_word_of_the_table() {
+    let known = words();
+    let modules = modules();
+    let mut used = BTreeSet::new();
     let mut before = "";
     for part in modules.split("t(\"") {
         // Not the end of another name, such as `split(`.
@@ -72,24 +68,35 @@ fn every_key_that_the_page_uses_is_a_word_of_the_dictionaries() {
         let key = part.split('"').next().unwrap();
         if is_call {
             assert!(known.contains_key(key), "{key}");
-            used.push(key);
+            used.insert(key);
         }
         before = part;
     }
-    assert!(used.len() > 80);
-    // The rest is named by what comes from the server, or by an address.
-    let kinds = [
-        "screen", "fault", "theme", "role", "reason", "stage", "kind", "kinds", "filter",
-        "breaker", "walk", "active", "mapping", "mode", "plan", "pass", "path", "step",
-    ];
+    assert!(used.len() > 150);
+    // The rest is named by what comes from the server, or by an address: `word("reason", …)`, t(`screen.${…}`).
+    let kinds: BTreeSet<&str> = known
+        .keys()
+        .filter_map(|key| key.split_once('.'))
+        .map(|(kind, _)| kind)
+        .filter(|kind| {
+            modules.contains(&format!("t(`{kind}.${{"))
+                || modules.contains(&format!("word(\"{kind}\""))
+                || modules.contains(&format!("select(context, \"{kind}\""))
+                || modules.contains(&format!("name: \"{kind}\""))
+        })
+        .collect();
     for key in known.keys() {
         let base = key.trim_end_matches(".one");
-        let is_named = kinds
-            .iter()
-            .any(|kind| base == *kind || base.starts_with(&format!("{kind}.")));
-        let is_done = base.ends_with(".done");
+        let is_named = base
+            .split_once('.')
+            .is_some_and(|(kind, _)| kinds.contains(kind));
+        // t(`${action}.text`), where an action is a word of the module.
+        let is_made = base.split_once('.').is_some_and(|(name, rest)| {
+            modules.contains(&format!("}}.{rest}`")) && modules.contains(&format!("\"{name}\""))
+        });
+        let is_conditional = modules.contains(&format!("\"{base}\""));
         assert!(
-            used.contains(&base) || is_named || is_done,
+            used.contains(base) || is_named || is_made || is_conditional,
             "nothing says {key}"
         );
     }
@@ -102,12 +109,18 @@ async fn the_language_that_is_chosen_is_spoken() {
         return;
     };
     served
-        .sign_in(&browser, "Norce.Read", "/console/owed")
+        .sign_in(&browser, "Norce.Read", "/console/owed?view=list")
+        .await;
+    browser.press("csv").await;
+    browser
+        .until("document.querySelector('.toast').innerText.includes('1 exported.')")
         .await;
     browser.eval("const it = document.querySelector('[data-key=language]'); it.value = 'sv'; it.dispatchEvent(new Event('change'));").await;
     browser
-        .until("document.querySelector('h1').innerText === 'Ogjort'")
+        .until("document.querySelector('h1').innerText === 'Ej synkat'")
         .await;
+    // What was said in the other language is not left standing.
+    assert_eq!(super::toast(&browser).await, "");
     assert_eq!(
         browser.eval("return document.documentElement.lang").await,
         "sv"
@@ -126,4 +139,43 @@ async fn the_language_that_is_chosen_is_spoken() {
             .await,
         "en"
     );
+}
+
+/// Check 23: times are those of the browser's zone, before and after its clocks were changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_those_of_the_browsers_zone_across_a_change_of_its_clocks() {
+    let Some((browser, served)) = stage(0).await else {
+        return;
+    };
+    browser.in_zone("Europe/Stockholm").await;
+    let line = |number: usize, first: &str| {
+        json!({
+            "subject": format!("customer/client/{number}"), "stage": "to-erp", "reason": "validation", "detail": "x",
+            "first": first, "last": first, "attempts": 1, "correlation": "x",
+        })
+    };
+    // Summer time ends on 25 October 2026 at 01:00 UTC, and begins on 28 March 2027 at 01:00 UTC.
+    let times = [
+        ("2026-10-24T22:30:00Z", "25 okt. 2026 00:30:00"),
+        ("2026-10-25T00:59:00Z", "25 okt. 2026 02:59:00"),
+        ("2026-10-25T01:01:00Z", "25 okt. 2026 02:01:00"),
+        ("2026-10-25T12:00:00Z", "25 okt. 2026 13:00:00"),
+        ("2027-03-28T00:59:00Z", "28 mars 2027 01:59:00"),
+        ("2027-03-28T01:00:00Z", "28 mars 2027 03:00:00"),
+    ];
+    let lines: Vec<Value> = (1..)
+        .zip(times)
+        .map(|(number, (first, _))| line(number, first))
+        .collect();
+    let answer =
+        json!({ "summary": "x", "found": 6, "asOf": "2027-03-28T02:00:00Z", "owed": lines });
+    served.operator.script("owed", [answer]);
+    served
+        .sign_in(&browser, "Norce.Read", "/console/owed?view=list")
+        .await;
+    browser.eval("const it = document.querySelector('[data-key=language]'); it.value = 'sv'; it.dispatchEvent(new Event('change'));").await;
+    let shown = browser
+        .eval("return [...document.querySelectorAll('.card time')].map((it) => it.innerText)")
+        .await;
+    assert_eq!(shown, json!(times.map(|(_, shown)| shown)));
 }
