@@ -38,7 +38,7 @@ use fantoccini::{Client, ClientBuilder, wd::WebDriverCompatibleCommand};
 use futures_util::future::LocalBoxFuture;
 use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
-use operator::Refusal;
+use operator::{Call, Refusal, Refused};
 use serde_json::{Value, json};
 use shared::{
     domain::SystemClock,
@@ -445,12 +445,15 @@ impl Operator for BundleOperator {
         if let Some(answer) = scripted {
             return Ok(answer.to_string());
         }
+        let language = Call::language(request);
         let (answer, end) = oneshot::channel();
         let job = Job::Ask(request.clone(), answer);
         self.jobs.send(job).map_err(|_| OperatorError::Failed)?;
         let answer = end.await.map_err(|_| OperatorError::Failed)?;
         answer.map(|answer| answer.to_string()).map_err(|refusal| {
-            let message = refusal.to_string();
+            let mut refused = json!(Refused::from(&refusal));
+            language.say(&mut refused);
+            let message = refused["message"].as_str().unwrap_or_default().to_owned();
             match refusal {
                 Refusal::Request(_) => OperatorError::Request(message),
                 Refusal::Role { .. } => OperatorError::Role(message),

@@ -800,17 +800,21 @@ impl Bundle {
         &self,
         request: serde_json::Value,
     ) -> Option<Result<serde_json::Value, Refusal>> {
+        let language = Call::language(&request);
         let work = async {
             let call = Call::parse(request)?;
             let deadline = Deadline::after(INVOCATION);
             let answer: Answer = self.operator.answer(call, deadline).await?;
             Ok(serde_json::to_value(answer).expect("JSON"))
         };
-        let answer = self.interruption.invocation(work).await;
-        match &answer {
-            Some(Ok(answer)) => sentences::check(answer),
+        let mut answer = self.interruption.invocation(work).await;
+        match &mut answer {
+            Some(Ok(answer)) => {
+                sentences::check(answer);
+                language.say(answer);
+            }
             Some(Err(refusal)) => {
-                let refused = serde_json::to_value(Refused::from(refusal)).expect("JSON");
+                let refused = serde_json::to_value(Refused::from(&*refusal)).expect("JSON");
                 sentences::check(&refused);
             }
             None => {}

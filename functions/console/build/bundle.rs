@@ -23,8 +23,7 @@ struct Module {
     body: String,
 }
 
-/// Takes the entry module and everything that it imports out of the files, and returns them as one module. What is left is
-/// loaded when it is needed (`import("./x.js")`), and imports nothing.
+/// Takes the entry module and everything that it imports out of the files, and returns them as one module.
 ///
 /// # Errors
 /// With the file and the line that is written in another way than expected here.
@@ -51,13 +50,6 @@ pub(crate) fn bundle(entry: &str, files: &mut BTreeMap<String, String>) -> Resul
             }
         }
     }
-    for (name, text) in files.iter_mut().filter(|(name, _)| name.ends_with(".js")) {
-        let lines = lines(text).map_err(|fault| format!("{name}: {fault}"))?;
-        if lines.iter().any(|line| line.text.starts_with("import ")) {
-            return Err(format!("{name}: a module of its own imports nothing"));
-        }
-        *text = joined(&lines);
-    }
     let mut bundle = Bundle {
         modules: &modules,
         entry,
@@ -66,7 +58,10 @@ pub(crate) fn bundle(entry: &str, files: &mut BTreeMap<String, String>) -> Resul
         text: String::new(),
     };
     bundle.write(entry)?;
-    Ok(bundle.text)
+    match files.keys().find(|name| name.ends_with(".js")) {
+        Some(name) => Err(format!("{name}: nothing imports it")),
+        None => Ok(bundle.text),
+    }
 }
 
 /// The modules as one text.

@@ -13,7 +13,9 @@ export class Fault extends Error {
 
 /** Asks for an action. The mode stays "cors": in any other, `Referrer-Policy: no-referrer` makes browsers hide `Origin`. */
 export async function ask(action, body = {}, signal) {
-  return (await send(`api/${action}`, body, signal)).json();
+  // In English everything is said anyway.
+  const language = document.documentElement.lang;
+  return (await send(`api/${action}`, language === "en" ? body : { ...body, language }, signal)).json();
 }
 
 /** Ends the session. */

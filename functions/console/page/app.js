@@ -234,6 +234,8 @@ function shell() {
           notice.replaceChildren();
           shell();
           render();
+          // What the operator says comes in the other language as well.
+          load();
         }),
         choice(t("theme"), "theme", ["auto", "light", "dark"].map((value) => [value, t(`theme.${value}`)]), kept("theme") ?? "auto", (value) => {
           keep("theme", value);

@@ -2,7 +2,7 @@
 
 import { Fault } from "./api.js";
 import { faultText } from "./dialog.js";
-import { button, copy, h, said, table } from "./dom.js";
+import { button, copy, h, said, says, table } from "./dom.js";
 import { t, word } from "./text.js";
 
 const PARTS = ["norce", "erp", "aws", "events", "schedules"];
@@ -37,8 +37,8 @@ export const doctor = {
     return [
       h("p", { class: `headline ${look[0]}`, role: "status" }, look[1]),
       h("ul", { class: "chips" }, PARTS.map((part) => h("li", { class: "chip" }, word("part", part), ": ", parts[part] ? partInWords(parts[part]) : t("working")))),
-      h("ul", { class: "cards" }, faults.map((check) => h("li", { class: "card" }, h("h2", null, said(check.check)), said(check.detail, "p"), check.fix && h("p", null, h("b", null, t("toDo")), " ", said(check.fix))))),
-      rest.length > 0 && table(t("doctor.rest"), [t("check"), t("seen")], rest.map((check) => [said(check.check), said(check.detail)])),
+      h("ul", { class: "cards" }, faults.map((check) => h("li", { class: "card" }, h("h2", null, said(check.check)), says(check, "detail", "p"), check.fix && h("p", null, h("b", null, t("toDo")), " ", says(check, "fix"))))),
+      rest.length > 0 && table(t("doctor.rest"), [t("check"), t("seen")], rest.map((check) => [said(check.check), says(check, "detail")])),
       waiting.length === 0 && h("div", { class: "buttons" }, button("copy-report", t("copyReport"), (event) => copy(report(), event.target))),
     ];
   },

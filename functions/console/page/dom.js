@@ -80,9 +80,20 @@ export function facts(pairs) {
   return h("dl", null, known.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
 }
 
-/** What the operator or a remote says: in English, whatever the language of the page. */
-export function said(text, tag = "span") {
-  return text ? h(tag, { lang: "en", class: "said" }, text) : null;
+/** The words of a remote or of the API: in English, whatever the language of the page. */
+export function said(text, tag = "span", lang = "en") {
+  return text ? h(tag, { lang, class: "said" }, text) : null;
+}
+
+/** What the operator says in a member of its answer. What has a code beside it is in the page's language, except for the words of a remote. */
+export function says(answer, name, tag) {
+  const code = answer[`${name}Said`]?.code ?? "words";
+  return said(answer[name], tag, code === "words" ? "en" : document.documentElement.lang);
+}
+
+/** The same of a member that is a list. */
+export function saysEach(answer, name, tag) {
+  return (answer[name] ?? []).map((text, at) => says({ text, textSaid: answer[`${name}Said`]?.[at] }, "text", tag));
 }
 
 /** Copies a text, and says so on the button. */

@@ -1,7 +1,7 @@
 // Imports and dead letters.
 
 import { confirm } from "./dialog.js";
-import { button, h, said, table } from "./dom.js";
+import { button, h, said, says, table } from "./dom.js";
 import { duration, t, time, word } from "./text.js";
 
 export const imports = {
@@ -12,12 +12,12 @@ export const imports = {
   view(data, { query }) {
     return [
       query.get("job") && h("p", null, h("a", { href: "/console/imports" }, t("imports.all"))),
-      said(data.summary, "p"),
+      says(data, "summary", "p"),
       data.jobs.length === 0 && h("p", { class: "empty" }, t("imports.none")),
       h("ul", { class: "cards" }, data.jobs.map((job) => h("li", { class: "card" },
         h("div", { class: "line" }, job.job == null ? h("b", null, t("noJob")) : h("a", { href: `/console/imports?job=${job.job}` }, t("job", { job: String(job.job) })),
           h("span", null, `${word("kinds", job.kind)}, ${job.scope}`), h("span", null, t("lines", { n: job.lines })), job.settled && h("span", { class: "chip" }, t("settled"))),
-        said(job.norce, "p"),
+        says(job, "norce", "p"),
         h("p", { class: "small" }, t("since"), " ", time(job.since)),
         job.log?.length > 0 && h("section", null, h("h2", null, t("log")), h("ol", { class: "log" }, job.log.map((line) => said(line, "li")))),
         job.waiting?.length > 0 && table(t("unsettled"), [t("id"), t("code")], job.waiting.map((line) => [line.id == null ? t("new") : String(line.id), line.code]))))),
@@ -55,7 +55,7 @@ function redrive(queue, context) {
     title: t("redrive.title", { n: queue.deadLetters }), text: h("p", null, t("redrive.text", { queue: queue.queue })), label: t("redrive"),
     go: async (say, signal) => {
       const answer = await context.ask("dead-letters", { do: "redrive", queue: queue.queue }, signal);
-      say(said(answer.summary));
+      say(says(answer, "summary"));
       context.follow();
     },
   });

@@ -2,7 +2,7 @@
 
 import { Fault } from "./api.js";
 import { chart } from "./chart.js";
-import { facts, h, said, table } from "./dom.js";
+import { facts, h, said, says, table } from "./dom.js";
 import { duration, number, t, time, word } from "./text.js";
 
 /** A week of history; the chart of a day is its end. */
@@ -58,7 +58,7 @@ function toDo(groups) {
       h("div", null,
         h("p", null, h("b", null, word("reason", group.reason)), " · ", word("stage", group.stage)),
         said(group.words, "p"),
-        h("p", null, word("fix", group.reason)),
+        says(group, "fix", "p"),
         h("p", null, h("a", { href: group.group ? `/console/owed?group=${group.group}` : `/console/owed?reason=${group.reason}&stage=${group.stage}` }, t("showThem", { n: group.count }))))))));
 }
 

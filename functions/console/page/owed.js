@@ -1,7 +1,7 @@
 // What is owed: in groups of the same words, or one by one; filters that are all in the address, and what can be done about it.
 
 import { ofFilter, ofLines, retry, setAside, takeBack } from "./acts.js";
-import { button, h, said } from "./dom.js";
+import { button, h, said, says } from "./dom.js";
 import { addressWith, bar, chips, cursorOf, download, field, filtersOf, pages, readAll, select } from "./list.js";
 import { number, t, time, word } from "./text.js";
 
@@ -80,6 +80,7 @@ export function card(line, context, box) {
     h("div", { class: "line" }, box, subjectLink(line.subject), line.code && h("span", null, line.code),
       h("span", { class: "chip" }, word("reason", line.reason)), h("span", { class: "chip" }, word("stage", line.stage))),
     said(line.detail, "p"),
+    says(line, "fix", "p"),
     h("p", { class: "small" }, t("since"), " ", time(line.first), " · ", t("attempts", { n: line.attempts }),
       line.nextAttempt && [" · ", t("next"), " ", time(line.nextAttempt)]),
     line.dismissed && h("p", null, t("setAsideBy", { who: by ? by.name ?? by.user : t("somebody") }), " ", time(line.dismissedAt), ": ", h("q", null, line.dismissed)),
@@ -121,6 +122,7 @@ function groups(data, context) {
       h("div", null,
         h("div", { class: "line" }, h("span", { class: "chip" }, word("reason", group.reason)), h("span", { class: "chip" }, word("stage", group.stage))),
         said(group.words, "p") ?? h("p", null, t("group.other")),
+        says(group, "fix", "p"),
         h("p", { class: "small" }, t("oldestSince"), " ", time(group.oldest), group.nextAttempt && [" · ", t("next"), " ", time(group.nextAttempt)]),
         h("p", { class: "small" }, t("samples"), " ", group.samples.map((subject, at) => [at > 0 && ", ", subjectLink(subject)])),
         h("div", { class: "buttons" },

@@ -2,7 +2,7 @@
 
 import { Fault } from "./api.js";
 import { confirm } from "./dialog.js";
-import { button, facts, h, said, table } from "./dom.js";
+import { button, facts, h, said, says, table } from "./dom.js";
 import { addressWith, chips, cursorOf, pages, select } from "./list.js";
 import { number, t, time, word } from "./text.js";
 
@@ -82,7 +82,7 @@ function start(action, context, chosen) {
     go: async (say, signal) => {
       const body = { mode: mode.value, ...(kind.value && { kind: kind.value }) };
       const answer = await context.ask(action, body, signal);
-      say(said(answer.summary, "p"), action === "plan" && h("ul", null, answer.runs.map((run) => h("li", null, h("a", { href: `/console/passes?plan=${run.run}`, "data-key": "to-plan", onclick: (event) => event.target.closest("dialog").close() }, t("plan.of", { scope: run.scope }))))));
+      say(says(answer, "summary", "p"), action === "plan" && h("ul", null, answer.runs.map((run) => h("li", null, h("a", { href: `/console/passes?plan=${run.run}`, "data-key": "to-plan", onclick: (event) => event.target.closest("dialog").close() }, t("plan.of", { scope: run.scope }))))));
       context.follow();
     },
   });

@@ -3,7 +3,7 @@
 import { who } from "./activity.js";
 import { Fault } from "./api.js";
 import { confirm } from "./dialog.js";
-import { button, copy, facts, h, said } from "./dom.js";
+import { button, copy, facts, h, said, says, saysEach } from "./dom.js";
 import { card } from "./owed.js";
 import { t, time, word } from "./text.js";
 
@@ -66,7 +66,7 @@ function timeline(data) {
   const people = (data.acts ?? []).map((act) => ({ at: act.at, who: who(act.by), what: [word("did", act.did), act.because && [" · ", h("q", null, act.because)], act.result && [" · ", said(act.result)]] }));
   const all = [...events, ...people].sort((one, other) => Date.parse(other.at) - Date.parse(one.at));
   return h("section", null, h("h2", null, t("timeline")),
-    data.last.incomplete && h("p", { class: "small" }, said(data.last.incomplete)),
+    says(data.last, "incomplete", "p"),
     data.acts === null && h("p", { class: "small" }, t("record.noActs")),
     all.length ? h("ol", { class: "timeline" }, all.map((item) => h("li", null, time(item.at), h("div", null, h("b", null, item.who), " ", item.what)))) : h("p", { class: "empty" }, t("record.noEvents")));
 }
@@ -87,7 +87,7 @@ export const record = {
     const { norce, mapping, now } = data;
     const kind = data.entity.split("/")[0];
     return [
-      h("p", { class: "verdict" }, said(data.summary)),
+      h("p", { class: "verdict" }, says(data, "summary")),
       path(data),
       facts([
         [t("record"), data.entity],
@@ -103,8 +103,8 @@ export const record = {
         [t("kept"), mapping.kept?.join(", ")],
         [t("related"), norce?.related.length > 0 && h("ul", null, norce.related.map((entity) => h("li", null, h("a", { href: `/console/record?ref=${encodeURIComponent(entity)}` }, entity))))],
       ]),
-      h("section", null, h("h2", null, t("now")), h("p", null, said(now.outcome)),
-        now.would.length > 0 && h("ol", null, now.would.map((step) => said(step, "li"))),
+      h("section", null, h("h2", null, t("now")), h("p", null, says(now, "outcome")),
+        now.would.length > 0 && h("ol", null, saysEach(now, "would", "li")),
         h("p", { class: "small" }, t("nothingWritten"))),
       h("section", null, h("h2", null, t("owed")),
         data.owed.length ? h("ul", { class: "cards" }, data.owed.map((line) => card(line, context))) : h("p", { class: "empty" }, t("record.nothingOwed"))),
@@ -157,7 +157,7 @@ function replay(data, context, words, more) {
     ...words,
     go: async (say, signal) => {
       const answer = await context.ask("replay", { entity: data.entity, ...more }, signal);
-      say(said(answer.summary));
+      say(says(answer, "summary"));
       context.follow();
     },
   });
@@ -177,13 +177,13 @@ async function forget(data, context) {
     isReady: () => isKnown && typed.value.trim() === id,
     go: async (say, signal) => {
       const answer = await context.ask("forget", { entity: data.entity, confirm: true }, signal);
-      say(said(answer.summary));
+      say(says(answer, "summary"));
       context.reload();
     },
   });
   try {
     const answer = await context.ask("forget", { entity: data.entity });
-    would.replaceChildren(h("p", null, said(answer.summary)), h("ol", null, (answer.would ?? []).map((step) => said(step, "li"))));
+    would.replaceChildren(h("p", null, says(answer, "summary")), h("ol", null, saysEach(answer, "would", "li")));
     isKnown = true;
     typed.dispatchEvent(new Event("input", { bubbles: true }));
   } catch (fault) {

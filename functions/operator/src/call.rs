@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use shared::{
     activity::{By, Entry, Outcome, Role},
@@ -10,7 +11,7 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    Request,
+    Language, Request,
     actions::{
         binding::BindingRequest,
         dead_letters::{DeadLettersAction, DeadLettersRequest},
@@ -19,7 +20,7 @@ use crate::{
         replay::ReplayRequest,
     },
     answer::Answer,
-    catalog::WITHIN,
+    catalog::{LANGUAGE, WITHIN},
     error::Refusal,
 };
 
@@ -54,7 +55,7 @@ impl Call {
     pub fn parse(mut text: Value) -> Result<Self, Refusal> {
         let by = text.as_object_mut().and_then(|text| text.remove(BY));
         let user = by.filter(|by| !by.is_null()).map(user).transpose()?;
-        let within = text[WITHIN.name].as_u64().map(Duration::from_secs);
+        let within = text[WITHIN].as_u64().map(Duration::from_secs);
         let (by, role) = match user {
             Some((by, role)) => (by, Some(role)),
             None => (By::aws(), None),
@@ -66,6 +67,11 @@ impl Call {
             within,
             id: None,
         })
+    }
+
+    /// The language that a request asks to be answered in: English, unless it is another one that we know.
+    pub fn language(text: &Value) -> Language {
+        Language::deserialize(&text[LANGUAGE]).unwrap_or_default()
     }
 
     /// Whether a request is made for a user of the console.

@@ -25,6 +25,7 @@ use crate::{
     },
     doctor::Part,
     error::Refusal,
+    sentence::Language,
 };
 
 /// The field that names the action.
@@ -135,12 +136,20 @@ const PASS: &[Field] = &[
     APPLICATION,
 ];
 
-/// The field of every action that says how long the answer may take, in seconds.
-pub(crate) static WITHIN: Field = Field::new::<NonZeroU64>(
-    "within",
-    "the seconds after which work ends: a whole number, 1 or greater",
-    "25",
-);
+/// The field that says how long the answer may take, in seconds.
+pub(crate) const WITHIN: &str = "within";
+/// The field that says in which language the answer is.
+pub(crate) const LANGUAGE: &str = "language";
+
+/// Fields that every action has.
+pub(crate) static EVERYWHERE: [Field; 2] = [
+    Field::new::<NonZeroU64>(
+        WITHIN,
+        "the seconds after which work ends: a whole number, 1 or greater",
+        "25",
+    ),
+    Field::new::<Language>(LANGUAGE, "one of en, sv", r#""sv""#),
+];
 
 /// Every action.
 pub(crate) const ACTIONS: &[Action] = &[
@@ -441,7 +450,7 @@ pub(crate) const ACTIONS: &[Action] = &[
 pub(crate) fn check(request: &Map<String, Value>) -> Result<(), Refusal> {
     let action = action(request)?;
     for (name, value) in request.iter().filter(|(name, _)| *name != ACTION) {
-        let mut fields = action.fields().chain([&WITHIN]);
+        let mut fields = action.fields().chain(&EVERYWHERE);
         let field = fields.find(|field| field.name == name);
         let field = field.ok_or_else(|| unknown_field(action, name))?;
         let is_left_out = value.is_null() && !field.is_required;

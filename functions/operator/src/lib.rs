@@ -57,7 +57,7 @@ pub use crate::{
     process::Process,
     request::Request,
     roles::MOST_NAMED,
-    sentence::{Param, SENTENCES, Sentence},
+    sentence::{Language, Param, SENTENCES, SWEDISH, Sentence},
 };
 
 /// What is left of an invocation's time when work ends: enough to write the answer.

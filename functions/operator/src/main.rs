@@ -3,9 +3,8 @@
 use std::{process::ExitCode, sync::Arc};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent};
-use operator::{Answer, Call, Process, Refusal, Refused};
-use serde::Serialize;
-use serde_json::Value;
+use operator::{Call, Process, Refusal, Refused};
+use serde_json::{Value, json};
 use shared::{
     domain::SystemClock,
     runtime::{batch, configuration::Environment, serve, telemetry, wiring::Foundation},
@@ -24,29 +23,29 @@ async fn run() -> Result<(), Error> {
         let LambdaEvent { payload, context } = event;
         let action = payload["action"].as_str().unwrap_or_default().to_owned();
         let is_of_console = Call::is_of_console(&payload);
+        let language = Call::language(&payload);
         let deadline = batch::deadline(context.deadline());
         let answer = process.answer(payload, &context.request_id, deadline).await;
-        let answer = match answer {
+        let reply = match answer {
+            Ok(answer) => {
+                // What a person did is found in the log later; a summary has nothing personal in it.
+                tracing::info!(action, summary = answer.summary(), "a person was answered");
+                serde_json::to_value(answer)
+            }
             Err(refusal) if is_of_console => {
                 tracing::warn!(action, reason = %refusal, "a user of the console was refused");
-                return Ok(Reply::Refused(Refused::from(&refusal)));
+                serde_json::to_value(json!({ "refused": Refused::from(&refusal) }))
             }
-            answer => answer.map_err(diagnostic)?,
+            Err(refusal) => return Err(diagnostic(refusal)),
         };
-        // What a person did is found in the log later; a summary has nothing personal in it.
-        tracing::info!(action, summary = answer.summary(), "a person was answered");
-        Ok::<_, Diagnostic>(Reply::Answer(Box::new(answer)))
+        let mut reply = reply.map_err(|error| Diagnostic {
+            error_type: "Answer".to_owned(),
+            error_message: error.to_string(),
+        })?;
+        language.say(&mut reply);
+        Ok(reply)
     };
     serve(&foundation.metrics, &foundation.stack, handler).await
-}
-
-/// What the function answers.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Reply {
-    Refused(Refused),
-    #[serde(untagged)]
-    Answer(Box<Answer>),
 }
 
 /// The error that the person sees.

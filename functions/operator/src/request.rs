@@ -9,7 +9,7 @@ use crate::{
         import_mappings::ImportRequest, jobs::JobsRequest, owed::OwedRequest, pass::PassAsked,
         plan::PlanRequest, replay::ReplayRequest, runs::RunsRequest,
     },
-    catalog::{self, ACTION, WITHIN},
+    catalog::{self, ACTION, EVERYWHERE},
     doctor::DoctorRequest,
     error::Refusal,
     selector::Selector,
@@ -76,7 +76,9 @@ impl Request {
         catalog::check(&request)?;
         // A field without a value is as good as none.
         request.retain(|name, value| name == ACTION || !value.is_null());
-        request.remove(WITHIN.name);
+        for field in &EVERYWHERE {
+            request.remove(field.name);
+        }
         serde_json::from_value(Value::Object(request))
             .map_err(|error| Refusal::request(without_values(&error)))
     }

@@ -4,6 +4,7 @@
 //! table     every sentence: its code and its English template
 //! template  what a template has, checked when the code is compiled
 //! param     the parameters
+//! language  the same sentences in another language; `swedish`: every one of them
 //! member    a field of an answer that says something: its text, and beside it the code and the parameters
 //! ```
 //!
@@ -11,8 +12,10 @@
 //! text and the parameters cannot contradict each other. That a code is in the table and has exactly these parameters is
 //! checked when the code is compiled.
 
+mod language;
 mod member;
 mod param;
+mod swedish;
 mod table;
 mod template;
 
@@ -20,8 +23,8 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use shared::domain::redact;
 
 use self::template::next_param;
+pub use self::{language::Language, param::Param, swedish::SWEDISH, table::SENTENCES};
 pub(crate) use self::{member::*, param::Parameter, template::template};
-pub use self::{param::Param, table::SENTENCES};
 
 /// A sentence with its stable code. In an answer the member `<name>` is its English text, and `<name>Said` beside it has
 /// `code`, `params`, and in `then` the sentence that follows in the same text.

@@ -7,11 +7,7 @@ use serde_json::json;
 use tests::console::{Answered, Browser, Request, Stage};
 
 /// All files together, compressed.
-const MAX_BYTES: usize = 30 * 1024;
-/// What every first visit loads: the document, its style and its script.
-const FIRST_VISIT: [&str; 3] = ["index.html", "console.css", "app.js"];
-/// The rest is for sentences that only some load.
-const MAX_BYTES_OF_FIRST_VISIT: usize = 27 * 1024;
+const MAX_BYTES: usize = 30_000;
 
 async fn document(browser: &mut Browser<'_>) -> Answered {
     let answered = browser.send(Request::new("GET", "/console/overview")).await;
@@ -29,20 +25,12 @@ fn addresses(text: &str) -> BTreeSet<String> {
 #[test]
 fn the_page_is_small() {
     let mut total = 0;
-    let mut first = Vec::new();
     for (name, bytes) in console::sizes() {
         println!("{name:<20} {bytes:>6} bytes");
         total += bytes;
-        first.extend(FIRST_VISIT.contains(&name).then_some(bytes));
     }
     println!("{:<20} {total:>6} bytes", "together");
     assert!(total <= MAX_BYTES, "{total} bytes of {MAX_BYTES}");
-    assert_eq!(first.len(), FIRST_VISIT.len());
-    let first: usize = first.iter().sum();
-    assert!(
-        first <= MAX_BYTES_OF_FIRST_VISIT,
-        "{first} bytes of {MAX_BYTES_OF_FIRST_VISIT}"
-    );
 }
 
 /// For good only where the address names the content, and every file otherwise only after asking.

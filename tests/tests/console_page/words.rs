@@ -119,6 +119,10 @@ async fn the_language_that_is_chosen_is_spoken() {
     browser
         .until("document.querySelector('h1').innerText === 'Ej synkat'")
         .await;
+    // The operator's advice as well, and a remote's words stay as they are.
+    browser
+        .until("[...document.querySelectorAll('.card .said')].some((it) => it.lang === 'sv' && it.innerText.startsWith('Affärssystemet godtar inte posten'))")
+        .await;
     // What was said in the other language is not left standing.
     assert_eq!(super::toast(&browser).await, "");
     assert_eq!(

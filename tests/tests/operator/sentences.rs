@@ -7,8 +7,7 @@ use std::{
     path::Path,
 };
 
-use operator::SENTENCES;
-use serde_json::Map;
+use operator::{SENTENCES, SWEDISH};
 use shared::owed::{NewOwed, OwedRecords, Reason, Stage, Subject};
 use tests::{
     business_central_simulator::{CustomerRecord, LostAnswer},
@@ -18,28 +17,54 @@ use tests::{
 
 use super::*;
 
-/// The Swedish lines of the page by code, as they stand between `const SV = {` and `};`, and the values of parameters.
-fn swedish() -> Map<String, Value> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions/console/page/sentences.js");
-    let page = fs::read_to_string(page).unwrap();
-    let (_, table) = page.split_once("const SV = {\n").unwrap();
-    let (table, _) = table.split_once("\n};\n").unwrap();
-    let table = table.trim_end().trim_end_matches(',');
-    serde_json::from_str(&format!("{{{table}}}")).unwrap()
-}
-
 #[test]
 fn every_sentence_has_a_swedish_line_with_exactly_its_parameters() {
-    let mut swedish = swedish();
-    // A key with a period is a value of a parameter.
-    swedish.retain(|code, _| !code.contains('.'));
+    let swedish: BTreeMap<&str, &str> = SWEDISH.iter().copied().collect();
+    assert_eq!(swedish.len(), SWEDISH.len());
     let english: BTreeMap<&str, &str> = SENTENCES.iter().copied().collect();
-    let codes: BTreeSet<&str> = swedish.keys().map(String::as_str).collect();
-    assert_eq!(codes, english.keys().copied().collect());
+    assert!(swedish.keys().eq(english.keys()));
     for (code, text) in &english {
-        let line = swedish[*code].as_str().unwrap();
+        let line = swedish[code];
         assert_eq!(parameters(line), parameters(text), "{code}: {line}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_in_swedish_where_that_is_asked_for_with_the_words_of_a_remote_as_they_are() {
+    let bundle = Bundle::new(&Options::default());
+    let refused = somebody_owed(&bundle, 1).await;
+    let ask = async |language: Value| {
+        let mut request = json!({ "action": "explain", "id": refused });
+        request["language"] = language;
+        bundle.ask(request).await.unwrap()
+    };
+    let english = ask(json!("en")).await;
+    assert_eq!(english, ask(Value::Null).await);
+    let mut swedish = ask(json!("sv")).await;
+    let summary = swedish["summary"].as_str().unwrap();
+    let begins =
+        format!("customer/client/{refused}: Norce har ingen kod för den, den är okänd här");
+    assert!(summary.starts_with(&begins), "{summary}");
+    assert!(summary.contains("nekad av systemet"), "{summary}");
+    assert_eq!(swedish["summarySaid"], english["summarySaid"]);
+    let owed = &mut swedish["owed"][0];
+    assert_eq!(owed["detail"], english["owed"][0]["detail"]);
+    let fix = owed["fix"].as_str().unwrap();
+    assert!(
+        fix.starts_with("Affärssystemet godtar inte posten"),
+        "{fix}"
+    );
+
+    let doctor = json!({ "action": "doctor", "language": "sv" });
+    let doctor = bundle.ask(doctor).await.unwrap();
+    assert!(summary_of(&doctor).starts_with("Alla "), "{doctor:#}");
+    let unknown = json!({ "action": "status", "language": "tlh" });
+    let words = refusal(&bundle, unknown).await;
+    assert!(words.contains("one of en, sv"), "{words}");
+}
+
+fn summary_of(answer: &Value) -> &str {
+    answer["summary"].as_str().unwrap()
 }
 
 #[test]

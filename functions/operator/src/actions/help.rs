@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    catalog::{ACTIONS, Field, WITHIN},
+    catalog::{ACTIONS, EVERYWHERE, Field},
     sentence::{self, Sentence, say},
 };
 
@@ -78,6 +78,6 @@ pub(crate) fn help() -> Help {
     Help {
         summary: say!("help", actions = ACTIONS.len()),
         actions: actions.collect(),
-        everywhere: vec![FieldHelp::from(&WITHIN)],
+        everywhere: EVERYWHERE.iter().map(FieldHelp::from).collect(),
     }
 }

@@ -4,6 +4,9 @@ use serde::{Serializer, ser::SerializeMap};
 
 use super::Sentence;
 
+/// What the name of the member beside a text ends with.
+pub(super) const SAID: &str = "Said";
+
 /// A field of an answer that says something: its text, and beside it what it is made from.
 pub(crate) trait Says {
     /// Writes both members.

@@ -63,7 +63,7 @@ impl Param {
 }
 
 /// How long something took or has lasted, as a person says it: `3 d 4 h`.
-fn in_words(seconds: u64) -> String {
+pub(super) fn in_words(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
