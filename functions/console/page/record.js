@@ -86,9 +86,13 @@ export const record = {
     if (!data) return null;
     const { norce, mapping, now } = data;
     const kind = data.entity.split("/")[0];
+    const owed = h("section", null, h("h2", null, t("owed")),
+      data.owed.length ? h("ul", { class: "cards" }, data.owed.map((line) => card(line, context))) : h("p", { class: "empty" }, t("record.nothingOwed")));
     return [
       h("p", { class: "verdict" }, says(data, "summary")),
       path(data),
+      // Why it is not in step is what people come for.
+      data.owed.length > 0 && owed,
       facts([
         [t("record"), data.entity],
         [t("inNorce"), norce ? word("active", String(norce.active)) : t("notInNorce")],
@@ -106,8 +110,7 @@ export const record = {
       h("section", null, h("h2", null, t("now")), h("p", null, says(now, "outcome")),
         now.would.length > 0 && h("ol", null, saysEach(now, "would", "li")),
         h("p", { class: "small" }, t("nothingWritten"))),
-      h("section", null, h("h2", null, t("owed")),
-        data.owed.length ? h("ul", { class: "cards" }, data.owed.map((line) => card(line, context))) : h("p", { class: "empty" }, t("record.nothingOwed"))),
+      data.owed.length === 0 && owed,
       data.imports.length > 0 && h("section", null, h("h2", null, t("imports")),
         h("ul", null, data.imports.map((batch) => h("li", null, time(batch.recorded), " ", batch.job != null && h("a", { href: `/console/imports?job=${batch.job}` }, t("job", { job: String(batch.job) })))))),
       timeline(data),

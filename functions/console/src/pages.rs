@@ -140,6 +140,7 @@ impl Page {
 <meta name="color-scheme" content="light dark">
 {refresh}
 <title>{title}</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="{style}">
 </head>
 <body class="notice">

@@ -131,6 +131,7 @@ async fn every_screen_can_be_read_by_everybody_at_every_width() {
                 let place = format!("{at}, {language}, {theme}, {width} px");
                 browser.resize(width).await;
                 browser.eval(&format!("for (const [key, value] of [['language', '{language}'], ['theme', '{theme}']]) {{ const it = document.querySelector(`[data-key=${{key}}]`); if (it.value !== value) {{ it.value = value; it.dispatchEvent(new Event('change')); }} }}")).await;
+                browser.settled().await;
                 let found = browser.violations(&axe).await;
                 wrong.extend(found.into_iter().map(|it| format!("{place}: {it}")));
                 let seen = browser.eval("return [document.documentElement.scrollWidth, innerWidth, document.documentElement.lang, document.documentElement.dataset.theme]").await;
@@ -180,6 +181,47 @@ async fn every_screen_can_be_read_by_everybody_at_every_width() {
         .eval("return Object.keys(localStorage).sort().concat(Object.keys(sessionStorage))")
         .await;
     assert_eq!(kept, json!(["console.language", "console.theme"]));
+}
+
+/// The pictures of the README, by name and screen.
+const PICTURES: [(&str, &str); 4] = [
+    ("overview", "overview"),
+    ("owed", "owed"),
+    ("record", "record?ref=customer/client/12"),
+    ("plan", "passes?plan="),
+];
+/// A picture that takes longer to load is none for a README.
+const LARGEST_PICTURE: usize = 150 * 1024;
+
+/// The pictures of the README are those of the page: `PICTURES=1` takes them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_has_pictures_of_the_page() {
+    let Some((browser, served, plan)) = filled().await else {
+        return;
+    };
+    served
+        .sign_in(&browser, "Norce.Act", "/console/overview")
+        .await;
+    browser.resize(1_200).await;
+    let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(manifest.join("../README.md")).unwrap();
+    for (name, screen) in PICTURES {
+        let id = if name == "plan" { plan.as_str() } else { "" };
+        let address = served.address(&format!("/console/{screen}{id}"));
+        browser.open(&address).await;
+        let picture = browser.client.screenshot().await.unwrap();
+        assert!(
+            picture.len() <= LARGEST_PICTURE,
+            "{name}: {}",
+            picture.len()
+        );
+        let file = format!("tests/pictures/{name}.png");
+        if std::env::var("PICTURES").is_ok() {
+            std::fs::write(manifest.join("..").join(&file), picture).unwrap();
+        }
+        assert!(manifest.join("..").join(&file).exists(), "{file}");
+        assert!(readme.contains(&format!("({file})")), "{file}");
+    }
 }
 
 /// Check 5: the policy stands in the way of a script that somebody has got into the page, and the page itself breaks no rule.
