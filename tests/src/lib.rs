@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod business_central_simulator;
 pub mod captured_logs;
 pub mod console;
+pub mod documents;
 pub mod in_process;
 pub mod interruption;
 pub mod lambda;

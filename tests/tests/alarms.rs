@@ -25,6 +25,7 @@ use shared::{
     runtime::metrics::{Metric, NAMESPACE, STACK_DIMENSION},
 };
 use tests::{
+    documents::anchor,
     norce_simulator::RETRY_DELAYS,
     template::{self, Rendered, Stack, Template},
 };
@@ -152,7 +153,7 @@ const FAILURES: [Rings; 45] = [
 ];
 
 const TOPIC: &str = "arn:aws:sns:eu-north-1:123456789012:alarms";
-const RUNBOOK: &str = "https://example.com/shop/README.md";
+const RUNBOOK: &str = "https://example.com/shop/functions/operator/README.md";
 
 /// The parameters without a default, with values that nothing here depends on.
 const NEEDED: [(&str, &str); 7] = [
@@ -864,17 +865,9 @@ fn the_dashboard_shows_every_alarm_that_exists() {
     }
 }
 
-/// The anchor that GitHub gives a heading.
-fn anchor(heading: &str) -> String {
-    let kept = heading
-        .chars()
-        .filter(|character| character.is_alphanumeric() || [' ', '-'].contains(character));
-    kept.collect::<String>().to_lowercase().replace(' ', "-")
-}
-
 #[test]
 fn the_links_of_the_dashboard_lead_to_sections_of_the_runbook() {
-    let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions/operator/README.md");
     let runbook = fs::read_to_string(runbook).unwrap();
     let headings = runbook
         .lines()

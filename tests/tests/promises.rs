@@ -1826,7 +1826,7 @@ async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
     assert_eq!(bundle.mappings.get(company(first)).await.unwrap(), None);
 }
 
-/// What the cost model in the README is worked out from.
+/// What the cost model in `functions/README.md` is worked out from.
 #[tokio::test(start_paused = true)]
 async fn an_event_costs_the_calls_that_the_cost_model_counts() {
     let bundle = Bundle::new(&Options::default());

@@ -42,7 +42,11 @@ export const activity = {
   load: ({ ask, query }, signal) => ask("activity", { ...filtersOf(query, FILTERS), limit: PAGE, cursor: cursorOf(query) }, signal),
   frame(context) {
     const { query } = context;
-    const go = (changes) => context.go(addressWith(changes));
+    const go = (changes) => {
+      // No entry has an e-mail address, and neither gets the address of the page.
+      if (changes.subject?.includes("@")) context.notify(t("activity.noEmail"));
+      else context.go(addressWith(changes));
+    };
     return [
       h("p", { class: "lead" }, t("activity.lead")),
       bar(go, select(context, "did", ACTS), select(context, "state", STATES), field("subject", query.get("subject"))),

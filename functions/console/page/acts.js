@@ -67,6 +67,7 @@ function ask(what, target, context, more = {}) {
       h("ul", null, samples.slice(0, NAMED).map((subject) => h("li", null, subject)), count > NAMED && h("li", null, t("andMore", { n: count - Math.min(samples.length, NAMED) })))],
     label: t(what.name),
     go: (say, stop) => carry(what, target, context, say, stop),
+    canStop: true,
     again: () => context.reload(),
     ...more,
   });

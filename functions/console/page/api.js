@@ -15,7 +15,7 @@ export class Fault extends Error {
 export async function ask(action, body = {}, signal) {
   // In English everything is said anyway.
   const language = document.documentElement.lang;
-  return (await send(`api/${action}`, language === "en" ? body : { ...body, language }, signal)).json();
+  return send(`api/${action}`, language === "en" ? body : { ...body, language }, signal);
 }
 
 /** Ends the session. */
@@ -26,6 +26,7 @@ export function signOut() {
 async function send(path, body, signal) {
   const signals = [AbortSignal.timeout(LONGEST_WAIT), signal].filter(Boolean);
   let response;
+  let answer;
   try {
     response = await fetch(`/console/${path}`, {
       method: "POST",
@@ -33,12 +34,14 @@ async function send(path, body, signal) {
       body: JSON.stringify(body),
       signal: AbortSignal.any(signals),
     });
+    // API Gateway's own answers are no JSON of ours.
+    answer = response.ok ? await response.json() : await response.json().catch(() => ({}));
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Fault(error.name === "TimeoutError" ? "timeout" : "offline", "");
   }
-  if (response.ok) return response;
-  const { error } = await response.json().catch(() => ({}));
-  // API Gateway's own answers, such as 429, have no `error`.
-  throw new Fault(error?.kind ?? "later", error?.message ?? "");
+  if (response.ok) return answer;
+  const { error } = answer;
+  // Without an error of ours nobody knows how far it got, except that 429 is said before anything is done.
+  throw new Fault(error?.kind ?? (response.status === 429 ? "later" : "timeout"), error?.message ?? "");
 }

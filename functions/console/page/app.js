@@ -92,7 +92,11 @@ async function open() {
   const before = name;
   const wanted = location.pathname.split("/")[2];
   name = wanted in SCREENS ? wanted : "overview";
-  if (before !== name) SCREENS[before].leave?.();
+  if (before !== name) {
+    SCREENS[before].leave?.();
+    // What was typed there is not meant for another screen.
+    for (const field of main.querySelectorAll("input, select, textarea")) field.initial = field.value;
+  }
   looks.forEach(clearTimeout);
   // Data of another address are not shown under this one.
   if (here() !== state.of) {
@@ -124,8 +128,13 @@ async function load() {
     show(data);
   } catch (fault) {
     if (signal.aborted) return;
-    if (!(fault instanceof Fault)) throw fault;
+    if (!(fault instanceof Fault)) {
+      state.isLoading = false;
+      throw fault;
+    }
     state.fault = fault;
+    // Somebody else may sign in.
+    if (fault.kind === "signed-out") person.name = null;
     // Another question needs another answer.
     if (fault.kind === "request") state.data = null;
   }
@@ -203,7 +212,7 @@ function every(isOn) {
     if (Date.now() > until) {
       every(false);
       render();
-    } else if (isFree()) {
+    } else if (isFree() && !SCREENS[name].isCostly) {
       load();
     }
   }, REFRESH_EVERY);

@@ -5,11 +5,11 @@ import { t } from "./text.js";
 
 /**
  * Asks before something is done. `fields` are put above the buttons; `isReady` says whether it can be done, and is asked again
- * with each change; `go` does it, and may replace what the dialog shows: it gets a function that does so, and a signal that
- * ends when the person stops it. `again` reads the list once more, where the server refuses because it has changed.
+ * with each change; `go` does it, and may replace what the dialog shows: it gets a function that does so. What takes several steps
+ * can be stopped (`canStop`), and gets a signal that says so; a request that has been sent is not, because it is carried out anyway. `again` reads the list once more, where the server refuses because it has changed.
  */
-export function confirm({ title, text, fields = [], label, danger, isReady = () => true, go, again }) {
-  const stop = new AbortController();
+export function confirm({ title, text, fields = [], label, danger, isReady = () => true, go, canStop = false, again }) {
+  let stop = null;
   const { key } = document.activeElement?.dataset ?? {};
   let isWorking = false;
   const status = h("div", { role: "status", class: "progress" });
@@ -18,7 +18,8 @@ export function confirm({ title, text, fields = [], label, danger, isReady = () 
   const freeze = (isFrozen) => {
     for (const field of form.querySelectorAll("input, select, textarea")) field.disabled = isFrozen;
     send.disabled = isFrozen || !isReady();
-    cancel.textContent = t(isFrozen ? "stop" : "cancel");
+    cancel.textContent = t(isFrozen && canStop ? "stop" : "cancel");
+    cancel.disabled = isFrozen && !canStop;
     isWorking = isFrozen;
   };
   const form = h("form", {
@@ -26,6 +27,7 @@ export function confirm({ title, text, fields = [], label, danger, isReady = () 
     onsubmit: async (event) => {
       event.preventDefault();
       if (!isReady()) return;
+      stop = new AbortController();
       freeze(true);
       const say = (...children) => status.replaceChildren(...flat(children));
       say(t("working"));
@@ -33,6 +35,7 @@ export function confirm({ title, text, fields = [], label, danger, isReady = () 
         await go(say, stop.signal);
         isWorking = false;
         send.remove();
+        cancel.disabled = false;
         cancel.textContent = t("close");
         cancel.focus();
       } catch (fault) {
@@ -44,8 +47,10 @@ export function confirm({ title, text, fields = [], label, danger, isReady = () 
   }, text, fields, status, h("div", { class: "buttons" }, cancel, send));
   const dialog = h("dialog", {
     "aria-labelledby": "dialog-title",
+    // Whoever has sent something sees what comes of it.
+    oncancel: (event) => { if (isWorking && !canStop) event.preventDefault(); },
     onclose: () => {
-      stop.abort();
+      stop?.abort();
       dialog.remove();
       // The list may have been rebuilt meanwhile, with the button that the browser would have given the focus back to.
       if (document.activeElement === document.body) (find(key) ?? document.querySelector("main")).focus();

@@ -8,6 +8,8 @@ import { t, word } from "./text.js";
 const PARTS = ["norce", "erp", "aws", "events", "schedules"];
 
 export const doctor = {
+  // It signs in to Norce, which allows three sign-ins a minute.
+  isCostly: true,
   async load({ ask }, signal, show) {
     const parts = {};
     let first = null;

@@ -12,6 +12,8 @@ export function h(tag, attributes, ...children) {
     else element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...flat(children));
+  // What it is before anybody types.
+  if (tag === "input" || tag === "select" || tag === "textarea") element.initial = element.value;
   return element;
 }
 
@@ -37,25 +39,27 @@ export function flat(children) {
 }
 
 /**
- * Replaces what is in an element. The element with the same `data-key` gets the focus, and what was being typed there; what
- * was unfolded stays so.
+ * Replaces what is in an element. The element with the same `data-key` gets the focus; what was typed or chosen and not sent yet
+ * stays, and what was unfolded stays so.
  */
 export function replace(parent, ...children) {
   const unfolded = [...parent.querySelectorAll("details[open]")].map((details) => details.dataset.key);
   const before = parent.contains(document.activeElement) ? document.activeElement : null;
   const isText = before?.matches("input:not([type=checkbox]), textarea");
-  const [value, start, end] = isText ? [before.value, before.selectionStart, before.selectionEnd] : [];
+  const [start, end] = isText ? [before.selectionStart, before.selectionEnd] : [];
+  const typed = [...parent.querySelectorAll("input:not([type=checkbox])[data-key], select[data-key], textarea[data-key]")].filter((field) => field.value !== field.initial);
   parent.replaceChildren(...flat(children));
+  for (const { dataset, value } of typed) {
+    const field = find(dataset.key, parent);
+    if (field) field.value = value;
+  }
   for (const key of unfolded) find(key, parent)?.setAttribute("open", "");
   const after = before && find(before.dataset.key, parent);
   // What had the focus is gone: whoever goes on by keyboard is not sent back to the beginning of the page.
   if (before && !after) parent.closest("[tabindex]")?.focus({ preventScroll: true });
   if (!after) return;
   after.focus({ preventScroll: true });
-  if (isText) {
-    after.value = value;
-    after.setSelectionRange?.(start, end);
-  }
+  if (isText) after.setSelectionRange?.(start, end);
 }
 
 /** The element with this `data-key`. */

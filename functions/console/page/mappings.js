@@ -52,6 +52,7 @@ function bind(context) {
   const { from, bound } = checked;
   confirm({
     title: t("bind.title", { n: bound }), text: h("p", null, t("bind.text")), label: t("bind", { n: bound }),
+    canStop: true,
     go: async (say, stop) => {
       const done = await inSteps(context, "import-mappings", { from }, say, stop);
       checked = null;
@@ -68,7 +69,7 @@ export const mappings = {
     checked = null;
   },
   view(_, context) {
-    const from = h("input", { name: "from", value: checked?.from ?? "mappings/", "data-key": "from", required: true, autocomplete: "off", spellcheck: "false" });
+    const from = h("input", { name: "from", value: checked?.from ?? "mappings/", "data-key": "from", oninput: () => { if (checked) { checked = null; context.render(); } }, required: true, autocomplete: "off", spellcheck: "false" });
     return [
       h("p", { class: "lead" }, t("mappings.lead")),
       !context.may("admin") && h("p", { class: "empty" }, t("mappings.admin")),

@@ -53,8 +53,8 @@ export const dead = {
 function redrive(queue, context) {
   confirm({
     title: t("redrive.title", { n: queue.deadLetters }), text: h("p", null, t("redrive.text", { queue: queue.queue })), label: t("redrive"),
-    go: async (say, signal) => {
-      const answer = await context.ask("dead-letters", { do: "redrive", queue: queue.queue }, signal);
+    go: async (say) => {
+      const answer = await context.ask("dead-letters", { do: "redrive", queue: queue.queue });
       say(says(answer, "summary"));
       context.follow();
     },

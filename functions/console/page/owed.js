@@ -51,6 +51,8 @@ const allInWords = (filter) => Object.entries(filter).map(([name, value]) => inW
 /** Goes to the list with other filters. */
 function filter(context, changes) {
   forgetChoice();
+  // No e-mail address gets into an address, wherever it was typed.
+  if (changes.subject?.includes("@")) changes = { ...changes, q: changes.subject, subject: "" };
   if ("q" in changes) {
     secret = changes.q.includes("@") ? changes.q : "";
     if (secret) changes.q = "";

@@ -79,9 +79,9 @@ function start(action, context, chosen) {
     title: t(`${action}.title`), text: h("p", null, t(`${action}.text`)),
     fields: [h("label", null, t("mode"), mode), h("label", null, t("filter.kind"), kind)],
     label: t(action),
-    go: async (say, signal) => {
+    go: async (say) => {
       const body = { mode: mode.value, ...(kind.value && { kind: kind.value }) };
-      const answer = await context.ask(action, body, signal);
+      const answer = await context.ask(action, body);
       say(says(answer, "summary", "p"), action === "plan" && h("ul", null, answer.runs.map((run) => h("li", null, h("a", { href: `/console/passes?plan=${run.run}`, "data-key": "to-plan", onclick: (event) => event.target.closest("dialog").close() }, t("plan.of", { scope: run.scope }))))));
       context.follow();
     },

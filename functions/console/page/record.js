@@ -15,7 +15,7 @@ function question(text, kind) {
   return { code: text, kind };
 }
 
-/** An e-mail address that was typed and is being looked up; it is forgotten with the answer. */
+/** An e-mail address that was typed and is being looked up; it is forgotten with the answer, whatever that is. */
 let pending = null;
 
 /** The search of the shell. */
@@ -72,11 +72,18 @@ function timeline(data) {
 }
 
 export const record = {
+  leave() {
+    pending = null;
+  },
   async load(context, signal) {
     const body = asked(context.query) ?? pending;
     if (!body) return null;
-    const found = await context.ask("explain", body, signal);
-    pending = null;
+    let found;
+    try {
+      found = await context.ask("explain", body, signal);
+    } finally {
+      if (!signal.aborted) pending = null;
+    }
     // From here on it is known by its own name.
     history.replaceState(null, "", `/console/record?${new URLSearchParams({ ref: found.entity })}`);
     return { ...found, acts: await acts(found.entity, context, signal) };
@@ -158,8 +165,8 @@ function create(data, context) {
 function replay(data, context, words, more) {
   confirm({
     ...words,
-    go: async (say, signal) => {
-      const answer = await context.ask("replay", { entity: data.entity, ...more }, signal);
+    go: async (say) => {
+      const answer = await context.ask("replay", { entity: data.entity, ...more });
       say(says(answer, "summary"));
       context.follow();
     },
@@ -178,8 +185,8 @@ async function forget(data, context) {
     label: t("forget"),
     danger: true,
     isReady: () => isKnown && typed.value.trim() === id,
-    go: async (say, signal) => {
-      const answer = await context.ask("forget", { entity: data.entity, confirm: true }, signal);
+    go: async (say) => {
+      const answer = await context.ask("forget", { entity: data.entity, confirm: true });
       say(says(answer, "summary"));
       context.reload();
     },

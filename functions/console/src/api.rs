@@ -12,8 +12,9 @@ use crate::{
     session::Session,
 };
 
-/// A request of the page is some hundred bytes; the longest names a hundred entities.
-pub const MAX_BODY_BYTES: usize = 64 * 1024;
+/// A request of the page is some hundred bytes; the longest goes on with an import of mappings, and names the companies that were left
+/// out so far.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// With less time left there is no use in asking: a short answer alone takes as long after a cold start.
 const TIME_FOR_AN_ANSWER: Duration = Duration::from_secs(2);

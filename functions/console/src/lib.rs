@@ -12,7 +12,7 @@
 //! ```
 //!
 //! It has no rights but to invoke `operator`, whose wide role stays off the internet. `operator` decides what a role may do,
-//! and keeps a record of what was refused; what the page hides is a courtesy.
+//! and keeps a record of the acts that it refused; what the page hides is a courtesy.
 
 mod addresses;
 mod answer;

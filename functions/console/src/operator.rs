@@ -146,14 +146,11 @@ impl Operator for LambdaOperator {
 
 fn of_call(error: SdkError<InvokeError>) -> OperatorError {
     match error {
-        SdkError::ServiceError(error) => OperatorError::NotCalled(
-            error
-                .err()
-                .meta()
-                .code()
-                .unwrap_or("an error without a code")
-                .to_owned(),
-        ),
+        // What is refused was not begun; of a fault of Lambda itself nobody knows.
+        SdkError::ServiceError(error) if (400..500).contains(&error.raw().status().as_u16()) => {
+            let code = error.err().meta().code();
+            OperatorError::NotCalled(code.unwrap_or("an error without a code").to_owned())
+        }
         SdkError::ConstructionFailure(_) => {
             OperatorError::NotCalled("the request could not be made".to_owned())
         }

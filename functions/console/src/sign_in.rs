@@ -290,7 +290,10 @@ impl Provider {
             .or_else(|| claims.preferred_username().map(|name| name.to_string()))
             .or_else(|| claims.email().map(|email| email.to_string()));
         Ok(Identity {
-            name: shortened(&name.unwrap_or_else(|| subject.clone())),
+            name: match shortened(&name.unwrap_or_default()) {
+                name if name.is_empty() => shortened(&subject),
+                name => name,
+            },
             subject,
             role: role.ok_or(SignInError::NoRole)?,
         })

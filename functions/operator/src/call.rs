@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shared::{
     activity::{By, Entry, Outcome, Role},
     domain::{ApplicationId, Clock, Code, EntityKind, EntityRef, NorceId, PassMode, redact},
+    http::Deadline,
 };
 use uuid::Uuid;
 
@@ -26,10 +27,12 @@ use crate::{
 
 /// Subjects that an entry names: enough for what a person acts on by hand. Of more, the summary has the number.
 const MAX_SUBJECTS: usize = 100;
+/// What is left of an invocation's time when work ends: enough to write the answer.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
 /// The member that says who asks.
 const BY: &str = "by";
-/// Characters of a user's name: longer ones are no names.
-const MAX_NAME_CHARS: usize = 200;
+/// Characters of a user's identifier or name: OpenID Connect Core 1.0 §2 allows as many for `sub`.
+const MAX_NAME_CHARS: usize = 255;
 
 /// A request, and who makes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +80,12 @@ impl Call {
     /// Whether a request is made for a user of the console.
     pub fn is_of_console(text: &Value) -> bool {
         !text[BY].is_null()
+    }
+
+    /// When the work for it ends.
+    pub(crate) fn deadline(&self, deadline: Deadline) -> Deadline {
+        let time = deadline.remaining().saturating_sub(TIME_TO_ANSWER);
+        deadline.stopping_after(self.within.unwrap_or(time).min(time))
     }
 
     /// Whether who makes it may.
@@ -317,7 +326,8 @@ pub(crate) fn outcome(
     let at = clock.now();
     match result {
         Err(refusal) => {
-            let reason = refusal.to_string();
+            // It may quote what was asked.
+            let reason = redact(&refusal.to_string());
             (entry.subjects, Outcome::Refused { at, reason })
         }
         Ok(answer) => {

@@ -38,7 +38,7 @@ mod selector;
 mod sentence;
 mod verdict;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use shared::{activity::Activity, domain::Clock, http::Deadline};
 
@@ -60,9 +60,6 @@ pub use crate::{
     sentence::{Language, Param, SENTENCES, SWEDISH, Sentence},
 };
 
-/// What is left of an invocation's time when work ends: enough to write the answer.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
-
 /// The use case.
 pub struct Operator {
     /// What `doctor` examines; it is there however faulty the set-up is.
@@ -83,8 +80,7 @@ impl Operator {
     /// # Errors
     /// [`Refusal`], typed by what the person does next.
     pub async fn answer(&self, call: Call, deadline: Deadline) -> Result<Answer, Refusal> {
-        let time = deadline.remaining().saturating_sub(TIME_TO_ANSWER);
-        let deadline = deadline.stopping_after(call.within.unwrap_or(time).min(time));
+        let deadline = call.deadline(deadline);
         let entry = call.entry(self.clock.as_ref());
         let (Some(record), Some(entry)) = (&self.activity, entry) else {
             return self.dispatch(call, deadline).await;

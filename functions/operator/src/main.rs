@@ -6,7 +6,7 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent};
 use operator::{Call, Process, Refusal, Refused};
 use serde_json::{Value, json};
 use shared::{
-    domain::SystemClock,
+    domain::{SystemClock, redact},
     runtime::{batch, configuration::Environment, serve, telemetry, wiring::Foundation},
 };
 
@@ -33,7 +33,11 @@ async fn run() -> Result<(), Error> {
                 serde_json::to_value(answer)
             }
             Err(refusal) if is_of_console => {
-                tracing::warn!(action, reason = %refusal, "a user of the console was refused");
+                tracing::warn!(
+                    action,
+                    reason = redact(&refusal.to_string()),
+                    "a user of the console was refused"
+                );
                 serde_json::to_value(json!({ "refused": Refused::from(&refusal) }))
             }
             Err(refusal) => return Err(diagnostic(refusal)),

@@ -11,7 +11,7 @@ use shared::{
 /// Where exports are left and imports are read from.
 pub(crate) const FOLDER: &str = "mappings/";
 /// The time that is left when another page of an export, or another line of an import, is begun. A page is one read and one
-/// object. A line is six calls or so, one after the other (README, "An existing register"), each of them answered
+/// object. A line is six calls or so, one after the other (`functions/operator/README.md`, "An existing register"), each of them answered
 /// within a second or two as a rule. What it does not suffice for ends as a failed request, which is repeated.
 pub(crate) const TIME_OF_A_PAGE: Duration = Duration::from_secs(20);
 

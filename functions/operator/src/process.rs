@@ -129,6 +129,8 @@ impl<'a> Process<'a> {
     ) -> Result<Answer, Refusal> {
         let mut call = Call::parse(payload)?;
         call.id = Some(id.to_owned());
+        // From now on: who waits for the answer waits for the clients to be built, too.
+        let deadline = call.deadline(deadline);
         let is_status = call.request == Request::Status {};
         if is_status && let Some(status) = self.recent_status().await {
             return Ok(status.into());

@@ -1,7 +1,7 @@
 //! Configuration from the environment, read once at start and checked whole: one error names every fault.
 //!
-//! Each function has a struct of its own that is made of the parts here. The names and meanings are the README's
-//! configuration table.
+//! Each function has a struct of its own that is made of the parts here. The names and meanings are those of `functions/README.md`
+//! ("Configuration").
 
 use std::{
     collections::BTreeMap,

@@ -157,7 +157,12 @@ impl Outcome {
     /// Takes over what a person was answered.
     pub(super) fn add_conversation(&mut self, conversation: &Conversation) {
         self.asked = conversation.lines();
-        self.faults.extend(conversation.faults());
+        self.add_faults(conversation.faults());
+    }
+
+    /// Takes over what else was not as it should be.
+    pub(super) fn add_faults(&mut self, faults: Vec<String>) {
+        self.faults.extend(faults);
     }
 
     /// Compares both sides.

@@ -80,7 +80,8 @@ pub(super) async fn play(
         Outcome::of(shop, aws, deployment, &queues, expected, Vec::new()).await
     })
     .await?;
-    outcome.add_conversation(&conversation);
+    // What was asked and answered has been told already.
+    outcome.add_faults(conversation.faults());
     Ok(outcome)
 }
 
@@ -177,6 +178,10 @@ impl ShortDay<'_> {
         self.expected.customers.push(id);
         let waiting = Waiting::new(EntityKind::Customer, id);
         sleep(OUTAGE).await;
+        if let Some(code) = self.code(EntityKind::Customer, id) {
+            let detail = format!("customer {id} got code {code} while the ERP was down");
+            return Err(SandboxError::Day(detail));
+        }
         shop.erp.end_outage().await?;
         progress::told(format_args!(
             "the ERP was down for {}; meanwhile customer {id} ordered, and waits",

@@ -204,7 +204,8 @@ async fn the_readme_has_pictures_of_the_page() {
         .await;
     browser.resize(1_200).await;
     let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = std::fs::read_to_string(manifest.join("../README.md")).unwrap();
+    let readme = manifest.join("../functions/console/README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
     for (name, screen) in PICTURES {
         let id = if name == "plan" { plan.as_str() } else { "" };
         let address = served.address(&format!("/console/{screen}{id}"));
@@ -220,7 +221,7 @@ async fn the_readme_has_pictures_of_the_page() {
             std::fs::write(manifest.join("..").join(&file), picture).unwrap();
         }
         assert!(manifest.join("..").join(&file).exists(), "{file}");
-        assert!(readme.contains(&format!("({file})")), "{file}");
+        assert!(readme.contains(&format!("/{file})")), "{file}");
     }
 }
 

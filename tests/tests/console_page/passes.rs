@@ -43,7 +43,7 @@ async fn a_plan_is_made_and_read_before_a_pass_is_started() {
     confirm(&browser).await;
     browser.press("to-plan").await;
     browser
-        .until("document.querySelector('main').innerText.includes('The plan is not ready.')")
+        .until("document.querySelector('main').innerText.includes('There is nothing to show of this plan.')")
         .await;
     assert!(address(&browser).await.contains("/console/passes?plan="));
     served

@@ -183,3 +183,48 @@ async fn times_are_those_of_the_browsers_zone_across_a_change_of_its_clocks() {
         .await;
     assert_eq!(shown, json!(times.map(|(_, shown)| shown)));
 }
+
+/// What somebody has typed and not sent yet stays, and no e-mail address gets into the address of the page, whatever it is typed
+/// into (check 8).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_typed_stays_until_it_is_sent_and_an_email_address_gets_into_no_address() {
+    let Some((browser, served)) = stage(1).await else {
+        return;
+    };
+    let typing = |key: &str, text: &str| {
+        format!(
+            "const it = document.querySelector('[data-key={key}]'); it.focus(); it.value = '{text}'; it.dispatchEvent(new Event('input', {{ bubbles: true }})); document.activeElement.blur();"
+        )
+    };
+    served
+        .sign_in(&browser, "Norce.Admin", "/console/mappings")
+        .await;
+    let file = "mappings/seed.jsonl";
+    browser.eval(&typing("from", file)).await;
+    browser.eval("const it = document.querySelector('[data-key=language]'); it.value = 'sv'; it.dispatchEvent(new Event('change'));").await;
+    browser
+        .until("document.querySelector('h1').innerText === 'Kopplingar'")
+        .await;
+    browser.settled().await;
+    let shown = browser
+        .eval("return document.querySelector('[data-key=from]').value")
+        .await;
+    assert_eq!(shown, file);
+    for screen in ["owed?view=list", "activity"] {
+        let address = served.address(&format!("/console/{screen}"));
+        browser.open(&address).await;
+        browser
+            .eval(&typing("filter-subject", "anna.1@example.com"))
+            .await;
+        browser
+            .eval("document.querySelector('[data-key=filter-subject]').form.requestSubmit()")
+            .await;
+        browser.settled().await;
+        let address = super::address(&browser).await;
+        assert!(!address.contains("anna"), "{screen}: {address}");
+    }
+    let kept = browser
+        .eval("return JSON.stringify([history.state, document.title, { ...localStorage }])")
+        .await;
+    assert!(!kept.as_str().unwrap().contains("anna"), "{kept}");
+}
