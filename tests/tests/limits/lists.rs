@@ -170,8 +170,8 @@ async fn an_entry_names_a_hundred_subjects_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_of_a_user_has_two_hundred_characters_at_most() {
-    at_both_ends(201, async |length| {
+async fn a_name_of_a_user_has_255_characters_at_most() {
+    at_both_ends(256, async |length| {
         let by = json!({"user": "å".repeat(length), "role": "act"});
         Call::parse(json!({"action": "status", "by": by})).is_err()
     })

@@ -216,7 +216,7 @@ async fn without_by_it_was_somebody_with_credentials_of_aws() {
         json!("anna@example.com"),
         json!({"user": "anna@example.com"}),
         json!({"user": "", "role": "act"}),
-        json!({"user": "x".repeat(201), "role": "act"}),
+        json!({"user": "x".repeat(256), "role": "act"}),
         json!({"user": "support-1", "role": "aws"}),
         json!({"user": "support-1", "role": "Admin"}),
         json!({"user": "support-1", "role": ""}),
