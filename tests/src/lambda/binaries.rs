@@ -8,6 +8,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::cargo::variables_of_this_package;
+
 /// The packages of the functions; each binary has its package's name.
 pub const FUNCTIONS: [&str; 7] = [
     "receive-events",
@@ -58,11 +60,8 @@ pub fn build(packages: &[&str], how: Build) -> io::Result<PathBuf> {
             build.args(of_this_program(&std::env::current_exe()?));
         }
     }
-    // What Cargo has told this program of its own package would make build scripts run again.
-    for (name, _) in std::env::vars() {
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(name);
-        }
+    for name in variables_of_this_package() {
+        build.env_remove(name);
     }
     let output = build
         .current_dir(env!("CARGO_MANIFEST_DIR"))

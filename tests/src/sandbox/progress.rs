@@ -22,6 +22,7 @@ use tokio::{
 };
 
 use super::SandboxError;
+use crate::cargo::variables_of_this_package;
 
 /// How often a step that lasts says how far it has come.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -95,6 +96,9 @@ pub(super) async fn run(what: &str, command: &mut Command, log: &Path) -> Result
         what: what.to_owned(),
         source,
     };
+    for name in variables_of_this_package() {
+        command.env_remove(name);
+    }
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -24,6 +24,7 @@ use super::{
     io_error, progress,
 };
 use crate::{
+    cargo::variables_of_this_package,
     local_aws::{Tools, sandbox_directory},
     norce_simulator::{EventPost, EventSink as _, EventType, HttpEventSink},
 };
@@ -79,6 +80,9 @@ impl Watch {
         let output = std::fs::File::create(&log).map_err(unwritable())?;
         let errors = output.try_clone().map_err(unwritable())?;
         let mut command = Command::new("cargo");
+        for name in variables_of_this_package() {
+            command.env_remove(name);
+        }
         command
             .args(["lambda", "watch", "--invoke-address", "127.0.0.1"])
             .args(["--invoke-port", &self.port.to_string()])
