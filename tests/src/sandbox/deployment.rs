@@ -26,6 +26,8 @@ pub(super) const FUNCTIONS: [&str; 6] = [
     "erp-full-pass",
     "operator",
 ];
+/// What the alias in `.cargo/config.toml` sets.
+const AS_THE_ALIAS: &str = "profile.dev.package.tests.opt-level=0";
 /// The function that an earlier version lacks.
 pub(super) const CONSOLE: &str = "console";
 /// What the events of the sandbox carry in `x-event-secret`; the samples in `tests/events` carry it too.
@@ -108,15 +110,9 @@ struct Output {
 /// Returns the template to deploy.
 pub(super) async fn build() -> Result<PathBuf, SandboxError> {
     let mut cargo = Command::new("cargo");
-    // The sandbox is named as well: Cargo unites the features of what it builds together.
-    cargo.args([
-        "build",
-        "--locked",
-        "--package",
-        "tests",
-        "--bin",
-        "sandbox",
-    ]);
+    // The sandbox is named as well, as the alias `cargo sandbox` builds it: Cargo unites the features of what it builds together.
+    cargo.args(["build", "--locked", "--config", AS_THE_ALIAS]);
+    cargo.args(["--package", "tests", "--bin", "sandbox"]);
     for function in FUNCTIONS.into_iter().chain([CONSOLE]) {
         cargo.args(["--package", function, "--bin", function]);
     }
