@@ -336,7 +336,7 @@ async fn keys(State(provider): State<OidcProvider>) -> Response {
     .into_response()
 }
 
-/// Signs the person in at once, or whoever is chosen (`login_hint`), and sends the browser back.
+/// Signs the person in at once, or the chosen one (`login_hint`), and sends the browser back.
 async fn authorize(
     State(provider): State<OidcProvider>,
     Query(query): Query<HashMap<String, String>>,
@@ -387,7 +387,7 @@ async fn authorize(
     Redirect::to(back.as_str()).into_response()
 }
 
-/// The page that asks who signs in. Names are written by whoever runs the provider.
+/// The page that asks who signs in. The names come from the test, so that they need no escaping.
 fn choose<'a>(
     query: &HashMap<String, String>,
     names: impl Iterator<Item = &'a String>,

@@ -178,11 +178,11 @@ impl Handler<ChangeMessage> for ChangeEvents {
 /// What a look at an entity came to, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was brought across, or there was nothing to do.
+    /// The ERP is in step now, or already was.
     Done {
         /// What came of it, as a class: `created`, `bound`, `updated`, `unchanged`, `forgotten`, or `nothing`.
         outcome: &'static str,
-        /// In words.
+        /// A clause for a log line or a person, such as `created in the ERP as C00042`.
         words: String,
     },
     /// It stays undone until somebody acts.

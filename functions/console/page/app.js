@@ -38,7 +38,7 @@ const bar = h("div", { class: "bar" });
 const header = h("header");
 /** What was done lately, at the foot of the window. */
 const notice = h("div", { role: "status", class: "toast" });
-/** How many wait for somebody, in the navigation. */
+/** The counts beside the links of the navigation. */
 const badges = { owed: h("span", { class: "badge" }), "dead-letters": h("span", { class: "badge" }) };
 let countedAt = 0;
 
@@ -133,7 +133,7 @@ async function load() {
       throw fault;
     }
     state.fault = fault;
-    // Somebody else may sign in.
+    // Another person may sign in.
     if (fault.kind === "signed-out") person.name = null;
     // Another question needs another answer.
     if (fault.kind === "request") state.data = null;

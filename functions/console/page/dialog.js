@@ -47,7 +47,7 @@ export function confirm({ title, text, fields = [], label, danger, isReady = () 
   }, text, fields, status, h("div", { class: "buttons" }, cancel, send));
   const dialog = h("dialog", {
     "aria-labelledby": "dialog-title",
-    // Whoever has sent something sees what comes of it.
+    // A request that was sent ends before the dialog does, so that its result is seen.
     oncancel: (event) => { if (isWorking && !canStop) event.preventDefault(); },
     onclose: () => {
       stop?.abort();

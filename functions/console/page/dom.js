@@ -55,7 +55,7 @@ export function replace(parent, ...children) {
   }
   for (const key of unfolded) find(key, parent)?.setAttribute("open", "");
   const after = before && find(before.dataset.key, parent);
-  // What had the focus is gone: whoever goes on by keyboard is not sent back to the beginning of the page.
+  // The focused element is gone: keep the focus on the page, so that keyboard users do not start again at its top.
   if (before && !after) parent.closest("[tabindex]")?.focus({ preventScroll: true });
   if (!after) return;
   after.focus({ preventScroll: true });

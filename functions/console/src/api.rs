@@ -108,7 +108,7 @@ impl Console {
             );
         }
         let within = deadline.remaining().min(LONGEST_WAIT);
-        // What takes longer would go on after the page was told that there is no answer.
+        // Without it, the operator could go on after the page has shown a time-out.
         let seconds = within.saturating_sub(TIME_FOR_AN_ANSWER).as_secs().max(1);
         request.insert("within".to_owned(), seconds.into());
         match self.operator.ask(&Value::Object(request), within).await {

@@ -41,7 +41,7 @@ pub struct Call {
     pub request: Request,
     /// Who makes it.
     pub by: By,
-    /// The role in which a user of the console makes it; `None`: somebody with credentials of AWS, which are checked by AWS.
+    /// The role in which a user of the console makes it; `None`: the caller has credentials of AWS, and AWS has checked them.
     pub role: Option<Role>,
     /// When work is to end; `None`: with the invocation's time.
     pub within: Option<Duration>,
@@ -51,7 +51,7 @@ pub struct Call {
 
 impl Call {
     /// Reads a request with its optional `within`, in seconds, and its optional `by`, which the console adds:
-    /// `{"user":"…","role":"…"}`. Without `by` somebody with credentials of AWS asks.
+    /// `{"user":"…","role":"…"}`. Without `by` the caller has credentials of AWS.
     ///
     /// # Errors
     /// As [`Request::parse`].

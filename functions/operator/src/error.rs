@@ -36,7 +36,7 @@ pub enum Refusal {
 }
 
 /// A refusal as the console reads it. For the console it is an answer like any other: an error of the function would raise an
-/// alarm whenever somebody mistypes.
+/// alarm for every typing error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refused {
     kind: &'static str,

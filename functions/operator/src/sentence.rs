@@ -22,7 +22,7 @@ mod template;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use shared::domain::redact;
 
-use self::template::next_param;
+use self::template::fill;
 pub use self::{language::Language, param::Param, swedish::SWEDISH, table::SENTENCES};
 pub(crate) use self::{member::*, param::Parameter, template::template};
 
@@ -63,15 +63,13 @@ impl Sentence {
         template: &str,
         params: Vec<(&'static str, Param)>,
     ) -> Self {
-        let mut text = String::new();
-        let mut rest = 0;
-        while let Some((from, to)) = next_param(template.as_bytes(), rest) {
-            text.push_str(&template[rest..from - 1]);
-            let param = params.iter().find(|(name, _)| *name == &template[from..to]);
-            param.iter().for_each(|(_, param)| param.write(&mut text));
-            rest = to + 1;
-        }
-        text.push_str(&template[rest..]);
+        // That every parameter is there was checked when the code was compiled.
+        let text = fill(template, |wanted, text| {
+            let (_, param) = params.iter().find(|(name, _)| *name == wanted)?;
+            param.write(text);
+            Some(())
+        });
+        let text = text.unwrap_or_default();
         Self {
             code,
             params,

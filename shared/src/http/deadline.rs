@@ -10,7 +10,7 @@ const LONGEST_STEP: Duration = Duration::from_secs(8);
 pub struct Deadline {
     /// When everything is over.
     end: Instant,
-    /// When remote calls end: the end, or earlier where somebody waits for the answer.
+    /// When remote calls end: the end, or earlier where a caller waits for the answer.
     stop: Instant,
     /// When the last step begins.
     last_step: Instant,
@@ -27,7 +27,7 @@ impl Deadline {
         }
     }
 
-    /// The same deadline for somebody who waits this long for an answer: remote calls end by then, and no step begins so late that
+    /// The same deadline for a caller who waits this long for an answer: remote calls end by then, and no step begins so late that
     /// it would be cut off. Whether there is time for a step stays a matter of the end, because a step rarely needs the time
     /// that is kept for it.
     pub fn stopping_after(self, duration: Duration) -> Self {

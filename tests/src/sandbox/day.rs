@@ -78,7 +78,7 @@ pub(super) struct Plan<'a> {
     pub(super) updates: bool,
     /// What the functions write to their logs.
     pub(super) log_level: LogLevel,
-    /// Who looks after the integration in the console; `None`: the stack has none.
+    /// The users of the console; `None`: the stack has none.
     pub(super) support: Option<&'a SupportDesk>,
 }
 

@@ -13,7 +13,7 @@
 //! passes       the next day: what the scheduled passes repair
 //! orders       orders that Norce posts, and the queue of the merchant's order integration
 //! operator     what a person asks, and steers
-//! support      who looks after it in the console
+//! support      the users of the console
 //! metrics      the dashboard, as text
 //! register     a large register, and a full pass over it
 //! logs         what the functions write to their logs, at any level
@@ -59,6 +59,7 @@ use self::{
     deployment::{Deployment, EVENT_SECRET, Remotes, STACK, environment_file, towards, with_tools},
     erp::ErpKind,
     logs::LogLevel,
+    outcome::Outcome,
     passes::World,
     shop::Shop,
     support::SupportDesk,
@@ -347,71 +348,44 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         None => None,
     };
 
-    if let Some(customers) = options.customers {
-        let world = World {
-            shop: &shop,
-            aws: &aws,
-            deployment: &deployment,
-            sam: &sam,
-            log_level: options.log_level,
-        };
-        let played = register::play(&world, customers).await;
-        save_logs(&sam, &aws).await;
-        let is_good = played?;
-        metrics::show(STACK, &ministack, &aws).await?;
-        if options.keeps() {
-            describe(&shop, &aws, &deployment, watch.as_ref())?;
-            invite(&shop, &deployment, support.as_ref()).await?;
-        }
-        return Ok(Up {
-            is_good,
-            _watching: watching,
-            _aws: aws,
-            shop,
-            support,
-        });
-    }
-    let outcome = match options.day() {
-        Day::Long => {
-            let plan = day::Plan {
-                template: &template,
-                with_night: !options.watch,
-                updates: options.upgrade_from.is_some(),
-                log_level: options.log_level,
-                support: support.as_ref(),
-            };
-            day::play(&shop, &aws, &deployment, &sam, &plan).await
-        }
-        Day::Short => {
-            let world = World {
-                shop: &shop,
-                aws: &aws,
-                deployment: &deployment,
-                sam: &sam,
-                log_level: options.log_level,
-            };
-            short::play(&world, support.as_ref()).await
-        }
+    let world = World {
+        shop: &shop,
+        aws: &aws,
+        deployment: &deployment,
+        sam: &sam,
+        log_level: options.log_level,
     };
-    // The logs help most where the day went wrong.
-    save_logs(&sam, &aws).await;
-    let is_good = match outcome {
-        Ok(outcome) => {
-            outcome.print();
-            let page = outcome.page().save()?;
-            progress::line(format_args!("\nThe day as a page: {}", shown(&page)));
-            outcome.is_good()
+    let is_good = match options.customers {
+        Some(customers) => {
+            let played = register::play(&world, customers).await;
+            save_logs(&sam, &aws).await;
+            played?
         }
-        Err(error) if options.keeps() => {
-            progress::line(format_args!("\n{error}"));
-            false
+        None => {
+            let outcome = match options.day() {
+                Day::Long => {
+                    let plan = day::Plan {
+                        template: &template,
+                        with_night: !options.watch,
+                        updates: options.upgrade_from.is_some(),
+                        log_level: options.log_level,
+                        support: support.as_ref(),
+                    };
+                    day::play(&shop, &aws, &deployment, &sam, &plan).await
+                }
+                Day::Short => short::play(&world, support.as_ref()).await,
+            };
+            // The logs help most where the day went wrong.
+            save_logs(&sam, &aws).await;
+            show(outcome, options.keeps())?
         }
-        Err(error) => return Err(error),
     };
     metrics::show(STACK, &ministack, &aws).await?;
     if options.keeps() {
         describe(&shop, &aws, &deployment, watch.as_ref())?;
-        invite(&shop, &deployment, support.as_ref()).await?;
+        // A shop that only has a register posts no events.
+        let support = support.as_ref().filter(|_| options.customers.is_none());
+        invite(&shop, &deployment, support).await?;
     }
     Ok(Up {
         is_good,
@@ -420,6 +394,23 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         shop,
         support,
     })
+}
+
+/// Shows what came of a day, and whether everything is as it should be. Of a sandbox that is kept, a fault is no end.
+fn show(outcome: Result<Outcome, SandboxError>, keeps: bool) -> Result<bool, SandboxError> {
+    match outcome {
+        Ok(outcome) => {
+            outcome.print();
+            let page = outcome.page().save()?;
+            progress::line(format_args!("\nThe day as a page: {}", shown(&page)));
+            Ok(outcome.is_good())
+        }
+        Err(error) if keeps => {
+            progress::line(format_args!("\n{error}"));
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Ctrl-C, or the polite request to end.
@@ -560,7 +551,7 @@ async fn invite(
 ) -> Result<(), SandboxError> {
     if let Some(support) = support {
         support.know(deployment)?;
-        let refused = support::somebody_refused(shop).await?;
+        let refused = support::refused_customer(shop).await?;
         progress::line(format_args!(
             "Customer {id} has ordered and is not in the ERP. Find out why in the console, as a support person would: {url}
 (sign in as view, act or admin). The ERP's administrator is at {administrator}.

@@ -1,4 +1,4 @@
-//! The short day: one of everything, told line by line as it happens, for somebody who sees the product for the first time.
+//! The short day: one of everything, told line by line as it happens, for a newcomer.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -57,7 +57,7 @@ pub(super) async fn play(
     )
     .await?;
     progress::step("A customer orders who is in the ERP twice", day.conflict()).await?;
-    progress::step("Somebody asks the operator", day.operator()).await?;
+    progress::step("An engineer asks the operator", day.operator()).await?;
     if let Some(support) = support {
         support.know(world.deployment)?;
         let customer = progress::step(
@@ -92,7 +92,7 @@ struct ShortDay<'a> {
     expected: Expectations,
 }
 
-/// Somebody who waits for a code.
+/// A customer or company that waits for its code.
 #[derive(Clone, Copy)]
 struct Waiting {
     kind: EntityKind,
@@ -290,7 +290,7 @@ impl ShortDay<'_> {
     /// Waits until something is owed of a customer.
     async fn owed(&self, id: i64) -> Result<Owed, SandboxError> {
         let subject = outcome::customer_subject(id);
-        self.until(&format!("what is owed of customer {id}"), async || {
+        self.until(&format!("the owed record of customer {id}"), async || {
             let owed = outcome::owed(self.world.aws, self.world.deployment).await?;
             Ok(owed
                 .into_iter()

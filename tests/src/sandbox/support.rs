@@ -1,5 +1,5 @@
-//! The people who look after the integration in the console: an OpenID provider that knows one for each role, what one of them
-//! does after the day, and the page on which the ERP's administrator takes a rule away.
+//! The users of the console: an OpenID provider with one for each role, what two of them do after the day, and the page on which
+//! the ERP's administrator takes a rule away.
 
 use std::{
     collections::BTreeMap,
@@ -139,8 +139,8 @@ impl SupportDesk {
     }
 }
 
-/// Somebody orders whom the ERP refuses.
-pub(super) async fn somebody_refused(shop: &Shop) -> Result<Refused, SandboxError> {
+/// A new customer that the ERP refuses places an order.
+pub(super) async fn refused_customer(shop: &Shop) -> Result<Refused, SandboxError> {
     let person = shop.newcomer();
     let words = shop.erp.refuse(&person.email).await?;
     let id = shop.register(&person);
@@ -158,7 +158,7 @@ pub(super) async fn play(
     queues: &Queues,
     conversation: &Conversation,
 ) -> Result<i64, SandboxError> {
-    let Refused { id, email, words } = somebody_refused(world.shop).await?;
+    let Refused { id, email, words } = refused_customer(world.shop).await?;
     world.quiet(queues).await?;
     let mut visitor = Visitor::new(world.deployment)?;
     let entity = format!("customer/client/{id}");

@@ -35,7 +35,7 @@ async fn a_request_goes_to_the_operator_with_the_user_and_the_role_and_a_refusal
                 "role": role,
             });
             assert_eq!(request["by"], by);
-            // An act ends before the page is told that there is no answer.
+            // An act ends before the page shows a time-out.
             let within = Duration::from_secs(request["within"].as_u64().unwrap());
             assert!(within < LONGEST_WAIT, "{within:?}");
         }

@@ -184,7 +184,7 @@ async fn times_are_those_of_the_browsers_zone_across_a_change_of_its_clocks() {
     assert_eq!(shown, json!(times.map(|(_, shown)| shown)));
 }
 
-/// What somebody has typed and not sent yet stays, and no e-mail address gets into the address of the page, whatever it is typed
+/// Input that was not sent yet stays, and no e-mail address gets into the address of the page, whatever it is typed
 /// into (check 8).
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_typed_stays_until_it_is_sent_and_an_email_address_gets_into_no_address() {

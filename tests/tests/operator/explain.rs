@@ -209,7 +209,7 @@ async fn explain_finds_the_customer_that_a_person_means() {
         .row
         .customer_code
         .unwrap();
-    for whom in [
+    for selector in [
         json!({"id": anna}),
         json!({"entity": name}),
         json!({"code": code}),
@@ -219,14 +219,14 @@ async fn explain_finds_the_customer_that_a_person_means() {
         request
             .as_object_mut()
             .unwrap()
-            .extend(whom.as_object().unwrap().clone());
+            .extend(selector.as_object().unwrap().clone());
         let parsed = format!("{:?}", operator::Request::parse(request.clone()).unwrap());
         assert!(
             !parsed.to_lowercase().contains("example.com"),
             "P11: {parsed}"
         );
         let explained = bundle.ask(request).await.unwrap();
-        assert_eq!(explained["entity"], name, "{whom}");
+        assert_eq!(explained["entity"], name, "{selector}");
         assert_eq!(
             (
                 &explained["mapping"]["state"],

@@ -27,7 +27,7 @@ pub struct HistoryRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryAnswer {
-    /// In words.
+    /// The answer in a sentence.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// The samples, the oldest first. There is none of a time when nothing was counted.

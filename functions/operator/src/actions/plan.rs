@@ -56,7 +56,7 @@ impl PlanRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanShown {
-    /// In words.
+    /// The answer in a sentence.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// The plan's run.

@@ -51,7 +51,7 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunsAnswer {
-    /// In words.
+    /// The answer in a sentence.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// The runs, the newest first.

@@ -7,7 +7,7 @@ use super::{
     member::SAID,
     param::in_words,
     swedish::{SWEDISH, WORDS},
-    template::next_param,
+    template::fill,
 };
 
 /// A language of answers.
@@ -62,15 +62,10 @@ fn sentence(said: &Map<String, Value>) -> Option<String> {
     let code = said.get("code")?.as_str()?;
     let params = said.get("params")?.as_object()?;
     let (_, template) = SWEDISH.iter().find(|(known, _)| *known == code)?;
-    let mut text = String::new();
-    let mut rest = 0;
-    while let Some((from, to)) = next_param(template.as_bytes(), rest) {
-        let name = &template[from..to];
-        text.push_str(&template[rest..from - 1]);
+    let mut text = fill(template, |name, text| {
         text.push_str(&shown(name, params.get(name)?)?);
-        rest = to + 1;
-    }
-    text.push_str(&template[rest..]);
+        Some(())
+    })?;
     if let Some(then) = said.get("then") {
         text.push(' ');
         text.push_str(&sentence(then.as_object()?)?);

@@ -17,6 +17,22 @@ pub(crate) const fn template(code: &str, params: &[&str]) -> &'static str {
     text
 }
 
+/// A template with its parameters in their places; `None`: `param` does not write one of them.
+pub(super) fn fill(
+    template: &str,
+    mut param: impl FnMut(&str, &mut String) -> Option<()>,
+) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = 0;
+    while let Some((from, to)) = next_param(template.as_bytes(), rest) {
+        text.push_str(&template[rest..from - 1]);
+        param(&template[from..to], &mut text)?;
+        rest = to + 1;
+    }
+    text.push_str(&template[rest..]);
+    Some(text)
+}
+
 const fn has_exactly(template: &[u8], params: &[&str]) -> bool {
     let mut rest = 0;
     while let Some((from, to)) = next_param(template, rest) {

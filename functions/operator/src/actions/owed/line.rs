@@ -44,7 +44,7 @@ pub struct OwedLine {
     /// Why a person has dismissed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dismissed: Option<String>,
-    /// When.
+    /// When it was dismissed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dismissed_at: Option<DateTime<Utc>>,
     /// Who has.
