@@ -171,7 +171,7 @@ pub(crate) const ACTIONS: &[Action] = &[
     },
     Action {
         name: "status",
-        does: "what waits, what is owed, imports under way and the last passes",
+        does: "what waits, what is owed, imports under way, the last passes, and the version that is deployed",
         example: r#"{"action":"status"}"#,
         fields: &[],
     },

@@ -26,6 +26,7 @@ mod roles;
 mod runs;
 mod sentences;
 mod status;
+mod version;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! `status`: what waits, what is owed, how far passes have come.
+//! `status`: what waits, what is owed, how far passes have come, and which version of the code says so.
 
 use std::time::Duration;
 
@@ -24,6 +24,11 @@ use crate::{
 /// What is left of the time when a long owed list is not read any further: the other stores are read after it.
 const TIME_FOR_THE_REST: Duration = Duration::from_secs(30);
 
+/// The version of the workspace.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that this function was built from, in the first digits of its hash; `None`: the build did not know it.
+const COMMIT: Option<&str> = option_env!("OPERATOR_COMMIT");
+
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,6 +36,10 @@ pub struct Status {
     /// In words.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
+    /// The version of the function that answers.
+    pub version: &'static str,
+    /// The commit that it was built from; `null`: that is not known.
+    pub commit: Option<&'static str>,
     /// When this was so.
     pub as_of: DateTime<Utc>,
     /// What waits on each queue.
@@ -253,6 +262,8 @@ impl StackPorts {
         });
         Ok(Status {
             summary,
+            version: VERSION,
+            commit: COMMIT,
             as_of: now,
             queues,
             owed,
