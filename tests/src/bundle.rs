@@ -84,6 +84,8 @@ use crate::{
 
 /// The secret that the simulated Norce sends with its events.
 pub const EVENT_SECRET: &str = "event-secret-of-the-bundle";
+/// The SNS topic that the alarms of the bundle's stack would notify.
+pub const ALARM_TOPIC: &str = "arn:aws:sns:eu-north-1:123456789012:alarms";
 /// The user name and the password that the simulated Norce posts orders with.
 pub const ORDER_USERNAME: &str = "norce-orders";
 /// See [`ORDER_USERNAME`].
@@ -608,6 +610,8 @@ impl Bundle {
                     .then(|| work_queue("outgoing-orders", &outgoing_orders)),
                 norce_account: Some(ACCOUNT),
                 events: Some(Ok(logs.receive_events.clone())),
+                changes: Some(Ok(logs.change_events.clone())),
+                alarm_topic: Some(ALARM_TOPIC.to_owned()),
                 stores: doctor::Stores {
                     mappings: Some(mappings.clone()),
                     key_index: Some(mappings.clone()),

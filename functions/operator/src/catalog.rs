@@ -161,7 +161,7 @@ pub(crate) const ACTIONS: &[Action] = &[
     },
     Action {
         name: "doctor",
-        does: "is everything as it must be? Each fault with what to do",
+        does: "is everything as it must be, and what is left to set up? Each fault with what to do",
         example: r#"{"action":"doctor"}"#,
         fields: &[&[Field::new::<Part>(
             "part",

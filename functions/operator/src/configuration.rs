@@ -64,6 +64,8 @@ pub struct Configuration {
     pub passes: Option<InboxSettings>,
     /// The schedules.
     pub schedules: Schedules,
+    /// `ALARM_TOPIC_ARN`, which is empty where the alarms notify nobody; `None`: the stack's template is of an earlier version.
+    pub alarm_topic: Option<String>,
 }
 
 /// `DELTA_SCHEDULE`, `FULL_SCHEDULE`, `SWEEP_SCHEDULE` and `OWED_SCHEDULE`, as the template's parameters have them.
@@ -132,6 +134,7 @@ impl Configuration {
             sweep: environment.optional("SWEEP_SCHEDULE"),
             owed: environment.optional("OWED_SCHEDULE"),
         };
+        let alarm_topic = environment.or_empty("ALARM_TOPIC_ARN");
         let faults = match environment.finish(Some(())) {
             Ok(()) => Vec::new(),
             Err(ConfigurationError { faults }) => faults,
@@ -162,6 +165,7 @@ impl Configuration {
             jobs,
             passes,
             schedules,
+            alarm_topic,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the functions have logged: the last events of an entity, and whether events of a type come at all.
 
-use std::{pin::pin, time::Duration};
+use std::{future::ready, pin::pin, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
@@ -83,20 +83,42 @@ fn is_about(line: &LogLine, subject: &str) -> bool {
     after.any(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
-/// When an event of one of these types was first taken since then; the log is looked through as long as there is time.
+/// Which of these types was first found, and when an event of it was first taken since then; the log is looked through as long
+/// as there is time.
 pub(crate) async fn first_taken(
     log: &dyn Logs,
-    types: &[&str],
+    types: &[&'static str],
     since: DateTime<Utc>,
     deadline: Deadline,
-) -> Result<Option<DateTime<Utc>>, LogsError> {
+) -> Result<Option<(&'static str, DateTime<Utc>)>, LogsError> {
     for name in types {
-        let mut lines = pin!(lines(log, name, since, deadline));
-        if let Some(line) = lines.try_next().await? {
-            return Ok(Some(line.at));
+        let first = first_lines(log, name, since, deadline, 1, |_| true).await?;
+        if let [line] = first.as_slice() {
+            return Ok(Some((name, line.at)));
         }
     }
     Ok(None)
+}
+
+/// The first lines with this word since then that are of those that are looked for, at most so many.
+pub(crate) async fn first_lines(
+    log: &dyn Logs,
+    word: &str,
+    since: DateTime<Utc>,
+    deadline: Deadline,
+    most: usize,
+    is_one: impl Fn(&LogLine) -> bool,
+) -> Result<Vec<LogLine>, LogsError> {
+    let found = lines(log, word, since, deadline).try_filter(|line| ready(is_one(line)));
+    found.take(most).try_collect().await
+}
+
+/// The customer or company that a line is about, where it says so.
+pub(crate) fn subject_of(line: &LogLine) -> Option<EntityRef> {
+    let said = line.said();
+    let (_, subject) = said.split_once("subject=\"")?;
+    let (subject, _) = subject.split_once('"')?;
+    subject.parse().ok()
 }
 
 /// A page of a log takes a second or two; one is not begun with less.

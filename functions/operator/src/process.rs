@@ -295,6 +295,8 @@ fn doctor(
     let orders = configuration.orders.as_ref();
     let receive_events = configuration.receive_events_log_group.as_ref();
     let receive_events = receive_events.map(|group| log(foundation, group));
+    let change_events = configuration.change_events_log_group.as_ref();
+    let change_events = change_events.map(|group| log(foundation, group));
     Doctor {
         faults: configuration.faults.clone(),
         secrets,
@@ -320,7 +322,9 @@ fn doctor(
         outgoing_orders: outgoing_orders(configuration, foundation),
         norce_account: configuration.norce.as_ref().map(|norce| norce.account_id),
         events: receive_events.map(|log| no_logs().map_or(Ok(log), Err)),
+        changes: change_events.map(|log| no_logs().map_or(Ok(log), Err)),
         schedules: configuration.schedules.clone(),
+        alarm_topic: configuration.alarm_topic.clone(),
         clock: Arc::new(SystemClock),
     }
 }

@@ -92,6 +92,11 @@ impl Sentence {
         self
     }
 
+    /// Whether this is the sentence of a code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.code == code
+    }
+
     /// The English text.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -203,6 +203,21 @@ impl QueryClient {
         self.has_any(set_of(kind), changed, deadline).await
     }
 
+    /// Whether an account has ever changed a customer or company. For the account of the imports that says that Norce takes
+    /// imports from it; that `UpdatedBy` is that account is inferred (norce-api §5.2).
+    ///
+    /// # Errors
+    /// [`NorceError`]
+    pub async fn has_changes_by(
+        &self,
+        kind: EntityKind,
+        account: i32,
+        deadline: Deadline,
+    ) -> Result<bool, NorceError> {
+        let changed = Filter::eq("UpdatedBy", account);
+        self.has_any(set_of(kind), changed, deadline).await
+    }
+
     /// Whether any customer or company belongs to no application.
     ///
     /// # Errors

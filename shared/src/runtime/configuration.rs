@@ -125,6 +125,11 @@ impl<'a> Environment<'a> {
         }
     }
 
+    /// A text that may be missing, and says something by being empty; `None`: it is missing.
+    pub fn or_empty(&self, name: &str) -> Option<String> {
+        (self.variable)(name).map(|text| text.trim().to_owned())
+    }
+
     /// A variable with a value of its own where it is missing or empty.
     pub fn or_default<T>(&mut self, name: &str, default: T) -> Option<T>
     where

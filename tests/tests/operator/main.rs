@@ -25,6 +25,7 @@ mod requests;
 mod roles;
 mod runs;
 mod sentences;
+mod setup;
 mod status;
 mod version;
 

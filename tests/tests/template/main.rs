@@ -12,6 +12,7 @@ mod console;
 mod environment;
 mod names;
 mod options;
+mod outliving;
 mod parameters;
 mod samconfig;
 

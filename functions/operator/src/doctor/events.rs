@@ -17,6 +17,7 @@ use super::{
     Doctor,
     aws::aws_fault,
     check::{Finding, Planned, fault, of_a_check},
+    seen::Seen,
 };
 use crate::{
     events::first_taken,
@@ -29,33 +30,33 @@ const EXPECTED_WITHIN: TimeDelta = TimeDelta::days(1);
 const ON_THE_WAY: TimeDelta = TimeDelta::minutes(15);
 
 /// Events that are due when something has happened.
-struct Expected {
+pub(super) struct Expected {
     /// What makes them due, as people say it.
     occasion: &'static str,
     /// Their names in the log: any of them will do.
-    names: &'static [&'static str],
+    pub(super) names: &'static [&'static str],
     /// What to subscribe to, and where.
-    event: &'static str,
-    address: &'static str,
+    pub(super) event: &'static str,
+    pub(super) address: &'static str,
     /// Whether Norce can post them instead.
     is_posted: bool,
 }
 
-const CUSTOMERS: Expected = Expected {
+pub(super) const CUSTOMERS: Expected = Expected {
     occasion: "changed customers",
     names: &[EventType::CustomerChanged.name()],
     event: "CustomerChangedNotification",
     address: "{EventUrl}/customer-changed",
     is_posted: false,
 };
-const COMPANIES: Expected = Expected {
+pub(super) const COMPANIES: Expected = Expected {
     occasion: "changed companies",
     names: &[EventType::CompanyChanged.name()],
     event: "CompanyChangedNotification",
     address: "{EventUrl}/company-changed",
     is_posted: false,
 };
-const ORDERS: Expected = Expected {
+pub(super) const ORDERS: Expected = Expected {
     occasion: "new orders",
     names: &[
         EventType::OrderReceived.name(),
@@ -69,7 +70,11 @@ const ORDERS: Expected = Expected {
 
 impl Doctor {
     /// Whether events come. `JobCompletedEvent` is not looked for: jobs are polled as well.
-    pub(super) fn event_checks(&self, deadline: Deadline) -> Vec<Planned<'_>> {
+    pub(super) fn event_checks<'a>(
+        &'a self,
+        deadline: Deadline,
+        seen: &'a Seen,
+    ) -> Vec<Planned<'a>> {
         let (Ok(norce), Some(log)) = (&self.norce, &self.events) else {
             // The checks of the configuration and of Norce say why.
             return Vec::new();
@@ -82,7 +87,7 @@ impl Doctor {
             expected.check(async move {
                 let deadline = of_a_check(deadline);
                 expected
-                    .finding(log, &time, deadline, async || {
+                    .finding(log, seen, &time, deadline, async || {
                         let query = &norce.query;
                         query
                             .has_changes_by_others(kind, account, &time, deadline)
@@ -96,7 +101,7 @@ impl Doctor {
         let orders = ORDERS.check(async move {
             let deadline = of_a_check(deadline);
             ORDERS
-                .finding(log, &time, deadline, async || {
+                .finding(log, seen, &time, deadline, async || {
                     norce.query.has_orders(&time, deadline).await
                 })
                 .await
@@ -107,13 +112,19 @@ impl Doctor {
 
 impl Expected {
     fn check<'a>(&self, finding: impl Future<Output = Finding> + Send + 'a) -> Planned<'a> {
-        Planned::new(format!("events about {}", self.occasion), finding)
+        Planned::new(self.name_of_check(), finding)
+    }
+
+    /// The name of the check that looks for them.
+    pub(super) fn name_of_check(&self) -> String {
+        format!("events about {}", self.occasion)
     }
 
     /// Whether they came, and where they did not, whether Norce had an occasion to send them.
     async fn finding(
         &self,
         log: &Result<Arc<dyn Logs>, String>,
+        seen: &Seen,
         time: &Range<DateTime<Utc>>,
         deadline: Deadline,
         has_happened: impl AsyncFnOnce() -> Result<bool, NorceError>,
@@ -124,7 +135,8 @@ impl Expected {
         };
         let taken = first_taken(log, self.names, time.start, deadline).await;
         let taken = taken.map_err(|error| aws_fault(error, "log group", "receive-events"))?;
-        if let Some(at) = taken {
+        if let Some((name, at)) = taken {
+            seen.note_event(name, at);
             return Ok(say!("events-come", at));
         }
         match has_happened().await {

@@ -1,5 +1,6 @@
 //! `doctor`: is everything as it must be? Each check says what it saw and, where something is wrong, what to do. A check
-//! that fails does not stop the others, and a part that could not be built is a failed check.
+//! that fails does not stop the others, and a part that could not be built is a failed check. Beside the checks stands what is
+//! left to do after the first deployment (`setup`).
 
 mod aws;
 mod check;
@@ -8,6 +9,8 @@ mod events;
 mod lookups;
 mod norce;
 mod schedules;
+mod seen;
+mod setup;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -29,8 +32,14 @@ use shared::{
     runtime::wiring::NorceClients,
 };
 
-pub use self::check::Check;
-use self::check::{Finding, Planned, fault};
+pub use self::{
+    check::Check,
+    setup::{SetupPoint, SetupState},
+};
+use self::{
+    check::{Finding, Planned, fault},
+    seen::Seen,
+};
 use crate::{
     Schedules, WorkQueue,
     sentence::{self, Sentence, say, words},
@@ -75,6 +84,8 @@ pub struct Doctor {
     pub norce_account: Option<i32>,
     /// Where `receive-events` says what came, or why that cannot be looked at.
     pub events: Option<Result<Arc<dyn Logs>, String>>,
+    /// Where `change-events` says what became of changes, or why that cannot be looked at.
+    pub changes: Option<Result<Arc<dyn Logs>, String>>,
     /// Which shops there are.
     pub shops: Option<Shops>,
     /// The ERP company behind each register, or why there is no client for it.
@@ -89,6 +100,8 @@ pub struct Doctor {
     pub stores: Stores,
     /// When passes run.
     pub schedules: Schedules,
+    /// The SNS topic that the alarms notify; empty: nobody is notified; `None`: the stack's template does not say.
+    pub alarm_topic: Option<String>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
 }
@@ -145,12 +158,16 @@ pub struct Report {
     pub summary: Sentence,
     /// Every check.
     pub checks: Vec<Check>,
+    /// The set-up, point by point in the order in which a person gets to them; nothing where only a part was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setup: Option<Vec<SetupPoint>>,
 }
 
 impl Doctor {
     /// Makes the checks that are asked for. The parts are side by side, so that one that hangs holds up no other.
     pub async fn examine(&self, asked: DoctorRequest, deadline: Deadline) -> Report {
-        let parts = self.planned(deadline).into_iter();
+        let seen = Seen::default();
+        let parts = self.planned(deadline, &seen).into_iter();
         let parts = parts.filter(|(part, _)| asked.part.is_none_or(|asked| asked == *part));
         // In their order, so that two reports can be compared.
         let made = join_all(parts.map(|(_, planned)| {
@@ -179,11 +196,23 @@ impl Doctor {
                 check = faulty
             ),
         };
-        Report { summary, checks }
+        let setup = match asked.part {
+            None => Some(self.setup(&checks, &seen, deadline).await),
+            Some(_) => None,
+        };
+        let is_well = checks.iter().all(|check| check.ok);
+        let left = setup
+            .as_deref()
+            .and_then(|points| setup::left(points, is_well));
+        Report {
+            summary: summary.then(left),
+            checks,
+            setup,
+        }
     }
 
     /// Every check that takes time.
-    fn planned(&self, deadline: Deadline) -> Vec<(Part, Vec<Planned<'_>>)> {
+    fn planned<'a>(&'a self, deadline: Deadline, seen: &'a Seen) -> Vec<(Part, Vec<Planned<'a>>)> {
         let mut erp = self.erp_checks(deadline);
         erp.extend(self.lookup_checks(deadline));
         let mut aws = self.queue_checks();
@@ -191,10 +220,10 @@ impl Doctor {
         aws.extend(self.store_checks());
         vec![
             (Part::Norce, self.norce_checks(deadline)),
-            (Part::Events, self.event_checks(deadline)),
+            (Part::Events, self.event_checks(deadline, seen)),
             (Part::Erp, erp),
             (Part::Aws, aws),
-            (Part::Schedules, self.schedule_checks()),
+            (Part::Schedules, self.schedule_checks(seen)),
         ]
     }
 

@@ -7,6 +7,7 @@ use super::{
     Doctor,
     aws::aws_fault,
     check::{Finding, Planned, fault},
+    seen::Seen,
 };
 use crate::{
     Schedules,
@@ -20,7 +21,7 @@ const LONGEST_PASS: TimeDelta = TimeDelta::days(1);
 const DISABLED: &str = "DISABLED";
 
 impl Doctor {
-    pub(super) fn schedule_checks(&self) -> Vec<Planned<'_>> {
+    pub(super) fn schedule_checks<'a>(&'a self, seen: &'a Seen) -> Vec<Planned<'a>> {
         let Schedules {
             delta,
             full,
@@ -30,20 +31,20 @@ impl Doctor {
         let mut checks = vec![
             Planned::new(
                 "schedule delta pass",
-                self.schedule(delta, "DeltaSchedule", Some(PassMode::Delta)),
+                self.schedule(delta, "DeltaSchedule", Some(PassMode::Delta), seen),
             ),
             Planned::new(
                 "schedule sweep",
-                self.schedule(sweep, "SweepSchedule", Some(PassMode::Sweep)),
+                self.schedule(sweep, "SweepSchedule", Some(PassMode::Sweep), seen),
             ),
             Planned::new(
                 "schedule owed records",
-                self.schedule(owed, "OwedSchedule", None),
+                self.schedule(owed, "OwedSchedule", None, seen),
             ),
         ];
         // The one that is usually not wanted.
         if full.as_deref().is_some_and(|full| full != DISABLED) {
-            let check = self.schedule(full, "FullSchedule", Some(PassMode::Full));
+            let check = self.schedule(full, "FullSchedule", Some(PassMode::Full), seen);
             checks.push(Planned::new("schedule full pass", check));
         }
         checks
@@ -55,6 +56,7 @@ impl Doctor {
         expression: &Option<String>,
         parameter: &'static str,
         mode: Option<PassMode>,
+        seen: &Seen,
     ) -> Finding {
         let expression = match expression.as_deref() {
             Some(expression) if expression != DISABLED => expression,
@@ -68,8 +70,8 @@ impl Doctor {
         let (Some(mode), Some(passes)) = (mode, &self.stores.passes) else {
             return Ok(say!("schedule-on", schedule = expression));
         };
-        let last = passes
-            .last_runs()
+        let last = seen
+            .last_runs(passes.as_ref())
             .await
             .map_err(|error| aws_fault(error, "table", "PASSES_TABLE"))?;
         let now = self.clock.now();
