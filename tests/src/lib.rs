@@ -4,7 +4,6 @@ pub mod browser;
 pub mod bundle;
 pub mod business_central_simulator;
 pub mod captured_logs;
-pub mod cargo;
 pub mod console;
 pub mod documents;
 pub mod in_process;

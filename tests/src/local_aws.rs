@@ -22,6 +22,8 @@ use aws_smithy_http_client::{
     Builder as HttpClientBuilder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+pub use sandbox_tools::sandbox_directory;
+use sandbox_tools::{Environment, InstallError, end_of};
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -40,39 +42,15 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
 /// How long it may take to end before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much of a log an error quotes.
-const QUOTED_LINES: usize = 15;
-
 /// Keeps MiniStack's life within that of the process that started it.
 const RUN_MINISTACK: &str = include_str!("run_ministack.py");
 
 /// What went wrong, and what to do about it.
 #[derive(Debug, Error)]
 pub enum LocalAwsError {
-    /// No Python that could make a virtual environment.
-    #[error(
-        "no Python 3.10 or newer with the modules `venv` and `ensurepip` was found (tried {tried}). Install it, for \
-         example with `sudo apt install python3 python3-venv`, or name one in the environment variable PYTHON"
-    )]
-    NoPython {
-        /// The names that were tried.
-        tried: String,
-    },
-    /// A step of an installation failed.
-    #[error(
-        "{step} failed ({status}). Check the network and pip's configuration (`python3 -m pip config list`), then run \
-         again. The end of {log}:\n{quoted}"
-    )]
-    Install {
-        /// What was being done.
-        step: String,
-        /// How the process ended.
-        status: String,
-        /// The whole output.
-        log: String,
-        /// Its last lines.
-        quoted: String,
-    },
+    /// The programs cannot be had.
+    #[error(transparent)]
+    Install(#[from] InstallError),
     /// MiniStack did not come up.
     #[error("MiniStack {what}. The end of {log}:\n{quoted}")]
     Start {
@@ -98,102 +76,6 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> LocalAwsError 
     move |source| LocalAwsError::Io { what, source }
 }
 
-/// Where environments, logs and temporary files are: `target/sandbox/` of the workspace.
-pub fn sandbox_directory() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-        PathBuf::from,
-    );
-    let directory = target.join("sandbox");
-    // Without `..`, where it can be had: the path is shown to people and written into the environments.
-    match fs::create_dir_all(&directory).and_then(|()| directory.canonicalize()) {
-        Ok(canonical) => canonical,
-        Err(_) => directory,
-    }
-}
-
-/// What one virtual environment holds. MiniStack and the SAM CLI pin different versions of boto3, so that one
-/// environment cannot hold both (local-aws.md).
-struct Requirements {
-    name: &'static str,
-    packages: &'static [&'static str],
-    /// What to expect, from the measurements in local-aws.md.
-    cost: &'static str,
-}
-
-const MINISTACK: Requirements = Requirements {
-    name: "ministack",
-    // The translator is what lets MiniStack apply the SAM transform. It brings boto3, which reads the dashboard.
-    packages: &["ministack==1.5.33", "aws-sam-translator"],
-    cost: "110 MB, about 10 s",
-};
-
-const SAM: Requirements = Requirements {
-    name: "sam",
-    packages: &["aws-sam-cli==1.170.0", "cargo-lambda==1.9.2", "cfn-lint"],
-    cost: "790 MB, about half a minute",
-};
-
-/// axe-core (MPL-2.0), which looks for what keeps people from reading a page. Of the package only its script is used, and
-/// that needs nothing else.
-const AXE_CORE: Requirements = Requirements {
-    name: "axe-core",
-    packages: &["--no-deps", "axe-playwright-python==0.1.8"],
-    cost: "20 MB, a few seconds",
-};
-
-/// What Odoo 19 needs (erp-apis §2.2).
-const ODOO: Requirements = Requirements {
-    name: "odoo",
-    packages: &[
-        "asn1crypto",
-        "Babel",
-        "cbor2",
-        "chardet",
-        "cryptography",
-        "python-dateutil",
-        "docutils",
-        "geoip2",
-        "gevent",
-        "greenlet",
-        "idna",
-        "Jinja2",
-        "libsass",
-        "lxml",
-        "lxml_html_clean",
-        "MarkupSafe",
-        "num2words",
-        "ofxparse",
-        "openpyxl",
-        "pyOpenSSL",
-        "Pillow",
-        "polib",
-        "psutil",
-        "psycopg2-binary",
-        "pypdf",
-        "pytz",
-        "qrcode",
-        "reportlab",
-        "requests",
-        "rjsmin",
-        "pyserial",
-        "python-stdnum",
-        "urllib3",
-        "pyusb",
-        "vobject",
-        "Werkzeug<3.1",
-        "xlrd",
-        "XlsxWriter",
-        "xlwt",
-        "zeep",
-        "freezegun",
-        "python-magic",
-        "passlib",
-        "setuptools",
-    ],
-    cost: "400 MB, about 25 s",
-};
-
 /// Takes one line for a person at the start of every step that takes long.
 pub trait Progress: Fn(&str) + Send + 'static {}
 
@@ -211,7 +93,7 @@ impl Tools {
     /// # Errors
     /// With what to do, when there is no Python or the installation fails.
     pub async fn ministack(progress: impl Progress) -> Result<Self, LocalAwsError> {
-        Self::install(&MINISTACK, progress).await
+        Self::install(&sandbox_tools::MINISTACK, progress).await
     }
 
     /// The SAM CLI (`sam`), `cargo-lambda` and `cfn-lint`, installed if they are not there yet.
@@ -219,7 +101,7 @@ impl Tools {
     /// # Errors
     /// With what to do, when there is no Python or the installation fails.
     pub async fn sam(progress: impl Progress) -> Result<Self, LocalAwsError> {
-        Self::install(&SAM, progress).await
+        Self::install(&sandbox_tools::SAM, progress).await
     }
 
     /// What Odoo needs of Python, installed if it is not there yet.
@@ -227,7 +109,7 @@ impl Tools {
     /// # Errors
     /// With what to do, when there is no Python or the installation fails.
     pub async fn odoo(progress: impl Progress) -> Result<Self, LocalAwsError> {
-        Self::install(&ODOO, progress).await
+        Self::install(&sandbox_tools::ODOO, progress).await
     }
 
     /// The script of axe-core, installed if it is not there yet.
@@ -235,7 +117,7 @@ impl Tools {
     /// # Errors
     /// With what to do, when there is no Python or the installation fails.
     pub async fn axe_core(progress: impl Progress) -> Result<String, LocalAwsError> {
-        let tools = Self::install(&AXE_CORE, progress).await?;
+        let tools = Self::install(&sandbox_tools::AXE_CORE, progress).await?;
         // Not imported: that would need Playwright.
         let script = "import importlib.util, pathlib, sys
 found = importlib.util.find_spec('axe_playwright_python').submodule_search_locations[0]
@@ -259,136 +141,15 @@ sys.stdout.write((pathlib.Path(found) / 'axe.min.js').read_text('utf-8'))";
     }
 
     async fn install(
-        requirements: &'static Requirements,
+        environment: &'static Environment,
         progress: impl Progress,
     ) -> Result<Self, LocalAwsError> {
-        tokio::task::spawn_blocking(move || requirements.install(&progress))
+        let bin = tokio::task::spawn_blocking(move || environment.install(&progress))
             .await
             .map_err(io::Error::other)
-            .map_err(io_error("the installation was interrupted"))?
+            .map_err(io_error("the installation was interrupted"))??;
+        Ok(Self { bin })
     }
-}
-
-impl Requirements {
-    fn install(&self, progress: &dyn Fn(&str)) -> Result<Tools, LocalAwsError> {
-        let sandbox = sandbox_directory();
-        let environment = sandbox.join(self.name);
-        let tools = Tools {
-            bin: environment.join("bin"),
-        };
-        let _lock = self.lock(&sandbox, progress)?;
-
-        // Scripts of an environment name its directory, so that one that was moved is made again as well.
-        let stamp_file = environment.join("installed.txt");
-        let stamp = format!("{}\n{}\n", self.packages.join("\n"), environment.display());
-        let is_there = tools.program("python3").exists()
-            && fs::read_to_string(&stamp_file).is_ok_and(|found| found == stamp);
-        if is_there {
-            return Ok(tools);
-        }
-
-        let python = find_python()?;
-        let packages = match self.packages {
-            packages @ ([_] | [_, _] | [_, _, _]) => packages.join(" "),
-            packages => format!("{} packages for {}", packages.len(), self.name),
-        };
-        progress(&format!(
-            "installing {packages} into {} ({}; once only)",
-            environment.display(),
-            self.cost
-        ));
-        if environment.exists() {
-            let what = format!("{} cannot be removed", environment.display());
-            fs::remove_dir_all(&environment).map_err(io_error(what))?;
-        }
-        let log = sandbox.join(format!("{}-install.log", self.name));
-        run(
-            "making a Python virtual environment",
-            Command::new(python).args(["-m", "venv"]).arg(&environment),
-            &log,
-        )?;
-        run(
-            &format!("installing {packages}"),
-            Command::new(tools.program("python3"))
-                .args(["-m", "pip", "install", "--no-input"])
-                .args(["--disable-pip-version-check", "--progress-bar", "off"])
-                .args(self.packages),
-            &log,
-        )?;
-        fs::write(&stamp_file, stamp).map_err(io_error(format!(
-            "{} cannot be written",
-            stamp_file.display()
-        )))?;
-        Ok(tools)
-    }
-
-    /// Held while the environment is looked at or made, so that two processes do not make it at the same time.
-    fn lock(&self, sandbox: &Path, progress: &dyn Fn(&str)) -> Result<File, LocalAwsError> {
-        let path = sandbox.join(format!("{}.lock", self.name));
-        let what = format!("{} cannot be locked", path.display());
-        let file = File::create(&path).map_err(io_error(what.as_str()))?;
-        if file.try_lock().is_err() {
-            progress(&format!("waiting while {} is being installed", self.name));
-            file.lock().map_err(io_error(what))?;
-        }
-        Ok(file)
-    }
-}
-
-/// The first Python that can make the environments.
-fn find_python() -> Result<String, LocalAwsError> {
-    let named = std::env::var("PYTHON").ok();
-    let usual = [
-        "python3",
-        "python3.13",
-        "python3.12",
-        "python3.11",
-        "python3.10",
-    ];
-    let candidates: Vec<String> = named.into_iter().chain(usual.map(str::to_owned)).collect();
-    let is_fit = |python: &&String| {
-        Command::new(python)
-            .arg("-c")
-            .arg("import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    };
-    let found = candidates.iter().find(is_fit).cloned();
-    found.ok_or_else(|| LocalAwsError::NoPython {
-        tried: candidates.join(", "),
-    })
-}
-
-/// Runs one step of an installation to its end, its output in a log file.
-fn run(step: &str, command: &mut Command, log: &Path) -> Result<(), LocalAwsError> {
-    let unwritable = || io_error(format!("{} cannot be written", log.display()));
-    let output = File::create(log).map_err(unwritable())?;
-    let errors = output.try_clone().map_err(unwritable())?;
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(errors)
-        .status()
-        .map_err(io_error(format!("{step} cannot be started")))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(LocalAwsError::Install {
-        step: step.to_owned(),
-        status: status.to_string(),
-        log: log.display().to_string(),
-        quoted: end_of(log),
-    })
-}
-
-/// The last lines of a log.
-fn end_of(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(QUOTED_LINES)..].join("\n")
 }
 
 /// A running MiniStack. It ends, with all the function processes that it started, when this is dropped or when this
@@ -637,18 +398,5 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("exit status: 3"), "{text}");
         assert!(text.contains("no module named ministack"), "{text}");
-    }
-
-    #[test]
-    fn a_step_that_fails_says_what_to_do() {
-        let log = sandbox_directory().join("step-that-fails.log");
-        let mut command = Command::new("sh");
-        command.args(["-c", "seq 100; echo no matching distribution >&2; exit 1"]);
-        let text = run("installing x", &mut command, &log)
-            .unwrap_err()
-            .to_string();
-        assert!(text.contains("installing x failed"), "{text}");
-        assert!(text.ends_with("100\nno matching distribution"), "{text}");
-        assert!(!text.contains("\n80\n"), "{text}");
     }
 }

@@ -21,6 +21,9 @@ const FINNISH_CENTURIES: &str = "-+ABCDEFUVWXY";
 /// Separators in a row that still hold one number together, as in `(08) 123` or `+46 (0)70`.
 const MAX_SEPARATORS: usize = 2;
 
+/// How a UUID is written.
+const UUID_FORM: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
 /// What a parser says, without the texts that it quotes: they may be anything that a person put in the wrong place.
 pub fn without_values(error: &serde_json::Error) -> String {
     let message = error.to_string();
@@ -150,11 +153,31 @@ fn finnish_codes(text: &[char]) -> Vec<Range<usize>> {
     found
 }
 
+/// Where a UUID that begins here ends. Its groups can look like a telephone number, and it is an id.
+fn end_of_uuid(text: &[char], start: usize) -> Option<usize> {
+    let end = start + UUID_FORM.len();
+    let uuid = text.get(start..end)?;
+    let is_word = |place: Option<usize>| {
+        let beside = place.and_then(|place| text.get(place));
+        beside.is_some_and(|c| c.is_alphanumeric())
+    };
+    let fits = |(c, form): (&char, char)| match form {
+        '-' => *c == '-',
+        _ => c.is_ascii_hexdigit(),
+    };
+    let is_uuid = uuid.iter().zip(UUID_FORM.chars()).all(fits);
+    (is_uuid && !is_word(start.checked_sub(1)) && !is_word(Some(end))).then_some(end)
+}
+
 fn numbers(text: &[char]) -> Vec<Range<usize>> {
     let separates = |c: char| " -+./()".contains(c);
     let mut found = Vec::new();
     let mut place = 0;
     while place < text.len() {
+        if let Some(end) = end_of_uuid(text, place) {
+            place = end;
+            continue;
+        }
         if !text[place].is_numeric() {
             place += 1;
             continue;
@@ -233,6 +256,7 @@ mod tests {
             "Customer 2147483 with code 'C-000123456' is taken",
             "StatusId 3, job 123456789, at 2026-11-23T10:00:00Z",
             "The field 'LastName' is required, see §3.4",
+            "mappings/071ca220-5562-4073-8012-0123456789ab of run 3cefbd4a-8d46-43a1-bc90-68f3b420c056",
         ] {
             assert_eq!(redact(text), text);
         }
@@ -272,6 +296,15 @@ mod tests {
             let redacted = redact(&format!("{before}{local}@example.com{after}"));
             prop_assert!(!redacted.contains('@'));
             prop_assert!(!redacted.contains("example.com"));
+        }
+
+        #[test]
+        fn a_uuid_stays_whatever_its_digits_look_like(
+            groups in ("[0-9a-f]{8}", "[0-9]{4}", "[0-9]{4}", "[0-9]{4}", "[0-9]{12}"),
+        ) {
+            let (a, b, c, d, e) = groups;
+            let text = format!("run {a}-{b}-{c}-{d}-{e}, of customer/client/1001");
+            prop_assert_eq!(redact(&text), text);
         }
 
         #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::cargo::variables_of_this_package;
+use sandbox_tools::variables_of_this_package;
 
 /// The packages of the functions; each binary has its package's name.
 pub const FUNCTIONS: [&str; 7] = [

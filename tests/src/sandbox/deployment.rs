@@ -2,17 +2,24 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
 use aws_config::SdkConfig;
+use futures_util::future::try_join_all;
+use sandbox_tools::target;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::{SandboxError, erp, io_error, logs::LogLevel, progress};
+use super::{
+    SandboxError, erp, io_error,
+    logs::LogLevel,
+    package::{self, Compression, unwritable},
+    progress,
+};
 use crate::local_aws::{LocalAws, REGION, ROOT_KEY, Tools, sandbox_directory};
 
 /// The stack, which begins the names of its functions and log groups.
@@ -26,8 +33,18 @@ pub(super) const FUNCTIONS: [&str; 6] = [
     "erp-full-pass",
     "operator",
 ];
-/// What the alias in `.cargo/config.toml` sets.
-const AS_THE_ALIAS: &str = "profile.dev.package.tests.opt-level=0";
+/// The processor of this machine, as the template names it: the local AWS runs the functions on it.
+const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "x86_64"
+};
+
+/// All functions of this version, by the names of their packages.
+pub(super) fn every_function() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.into_iter().chain([CONSOLE])
+}
+
 /// The function that an earlier version lacks.
 pub(super) const CONSOLE: &str = "console";
 /// What the events of the sandbox carry in `x-event-secret`; the samples in `tests/events` carry it too.
@@ -107,50 +124,49 @@ struct Output {
 }
 
 /// Builds the functions with the profile and the features of the sandbox itself, so that what it is made of is compiled once.
-/// Returns the template to deploy.
-pub(super) async fn build() -> Result<PathBuf, SandboxError> {
-    let mut cargo = Command::new("cargo");
-    // The sandbox is named as well, as the alias `cargo sandbox` builds it: Cargo unites the features of what it builds together.
-    cargo.args(["build", "--locked", "--config", AS_THE_ALIAS]);
-    cargo.args(["--package", "tests", "--bin", "sandbox"]);
-    for function in FUNCTIONS.into_iter().chain([CONSOLE]) {
-        cargo.args(["--package", function, "--bin", function]);
-    }
+pub(super) async fn build() -> Result<(), SandboxError> {
+    let mut cargo = Command::from(sandbox_tools::build(true));
     let log = sandbox_directory().join("build.log");
-    progress::run("cargo build", cargo.current_dir(workspace()), &log).await?;
-    let directory = sandbox_directory().join("functions");
-    place(&FUNCTIONS, &workspace(), &directory).await?;
-    place(&[CONSOLE], &workspace(), &directory).await
+    progress::run("cargo build", &mut cargo, &log).await
 }
 
-/// Puts functions that Cargo has built where the template of their sources looks for them. The template names these
-/// directories, and without `sam build` they are taken as they are. Returns the template, ready to be deployed.
-pub(super) async fn place(
-    functions: &[&str],
+/// Packs functions that `build` has built. Returns the template to deploy.
+pub(super) async fn packed(python: &Tools) -> Result<PathBuf, SandboxError> {
+    let functions: Vec<_> = every_function().collect();
+    let directory = sandbox_directory().join("functions");
+    pack(&functions, &workspace(), &directory, python).await
+}
+
+/// Packs functions that Cargo has built without optimization, with the template of their sources. Returns the template to deploy.
+pub(super) async fn pack(
+    functions: &[&'static str],
     sources: &Path,
     directory: &Path,
+    python: &Tools,
 ) -> Result<PathBuf, SandboxError> {
-    let unwritable = || io_error(format!("{} cannot be written", directory.display()));
-    for function in functions {
-        let place = directory.join("functions").join(function);
-        fs::create_dir_all(&place).map_err(unwritable())?;
-        let binary = workspace_target().join("debug").join(function);
-        let bootstrap = place.join("bootstrap");
-        strip(&binary, &bootstrap).await.map_err(unwritable())?;
-    }
-    let template = directory.join("template.yaml");
-    fs::copy(sources.join("template.yaml"), &template).map_err(unwritable())?;
-    Ok(template)
+    let programs = directory.join("programs");
+    fs::create_dir_all(&programs).map_err(unwritable(&programs))?;
+    let stripped = try_join_all(functions.iter().map(async |function| {
+        let binary = target().join("debug").join(function);
+        let program = programs.join(function);
+        strip(&binary, &program).await?;
+        Ok::<_, SandboxError>((*function, program))
+    }));
+    let template = sources.join("template.yaml");
+    let unreadable = io_error(format!("{} cannot be read", template.display()));
+    let template = fs::read_to_string(&template).map_err(unreadable)?;
+    let stripped = stripped.await?;
+    package::write(&template, &stripped, directory, Compression::Fast, python).await
 }
 
-/// Copies a program without what debuggers need, which is most of it and would have to be zipped.
-async fn strip(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies a program without what debuggers need, which is most of it.
+async fn strip(from: &Path, to: &Path) -> Result<(), SandboxError> {
     let mut strip = Command::new("strip");
     let stripped = strip.arg("-o").arg(to).arg(from).output().await;
     if stripped.is_ok_and(|stripped| stripped.status.success()) {
         return Ok(());
     }
-    fs::copy(from, to).map(|_| ())
+    fs::copy(from, to).map(|_| ()).map_err(unwritable(to))
 }
 
 /// Builds the functions as they are deployed, with `sam build`; all in one go first so that they link side by side. Returns the
@@ -159,28 +175,37 @@ pub(super) async fn build_release(tools: &Tools) -> Result<PathBuf, SandboxError
     let built = sandbox_directory().join("build");
     let built_template = built.join("template.yaml");
     let mut cargo = Command::new("cargo");
-    cargo.args(["lambda", "build", "--release"]);
-    for function in FUNCTIONS.into_iter().chain([CONSOLE]) {
+    cargo.args(["lambda", "build", "--release", "--locked"]);
+    for function in every_function() {
         cargo.args(["--package", function]);
     }
     let log = sandbox_directory().join("cargo-lambda-build.log");
     progress::run("cargo lambda build", with_tools(&mut cargo, tools), &log).await?;
 
     let unchanged = is_newer(&built_template, &workspace().join("template.yaml"))
-        && FUNCTIONS.iter().all(|function| {
-            let binary = workspace_target()
-                .join("lambda")
-                .join(function)
-                .join("bootstrap");
+        && every_function().all(|function| {
+            let binary = target().join("lambda").join(function).join("bootstrap");
             is_newer(&built_template, &binary)
         });
     if !unchanged {
         let mut sam = Command::new(tools.program("sam"));
         sam.args(["build", "--build-dir"]).arg(&built);
+        let architecture = format!("Architecture={ARCHITECTURE}");
+        sam.args(["--parameter-overrides", &architecture]);
         let log = sandbox_directory().join("sam-build.log");
         progress::run("sam build", with_tools(&mut sam, tools), &log).await?;
     }
     Ok(built_template)
+}
+
+/// The template of a package that `cargo artifacts` has made.
+pub(super) fn of_package(directory: &Path) -> Result<PathBuf, SandboxError> {
+    let template = directory.join("template.yaml");
+    let what = format!(
+        "{} cannot be read (`cargo artifacts` makes it)",
+        template.display()
+    );
+    template.canonicalize().map_err(io_error(what))
 }
 
 /// The template with stand-ins for the functions, where every invocation goes elsewhere. Returns the template to
@@ -189,7 +214,7 @@ pub(super) fn stand_ins() -> Result<PathBuf, SandboxError> {
     let directory = sandbox_directory().join("stand-ins");
     let unwritable = || io_error(format!("{} cannot be written", directory.display()));
     // The template has the console's code as well, whether the stack has a console or not.
-    for function in FUNCTIONS.into_iter().chain([CONSOLE]) {
+    for function in every_function() {
         let function = directory.join("functions").join(function);
         fs::create_dir_all(&function).map_err(unwritable())?;
         fs::write(function.join("bootstrap"), "#!/bin/sh\nexit 1\n").map_err(unwritable())?;
@@ -197,12 +222,6 @@ pub(super) fn stand_ins() -> Result<PathBuf, SandboxError> {
     let template = directory.join("template.yaml");
     fs::copy(workspace().join("template.yaml"), &template).map_err(unwritable())?;
     Ok(template)
-}
-
-/// The directory of the build's products, next to the sandbox's own.
-pub(super) fn workspace_target() -> PathBuf {
-    let sandbox = sandbox_directory();
-    sandbox.parent().map(Path::to_path_buf).unwrap_or(sandbox)
 }
 
 fn is_newer(file: &Path, than: &Path) -> bool {
@@ -263,6 +282,7 @@ impl Deployment {
                 "AlarmTopicArn",
                 format!("arn:aws:sns:{REGION}:000000000000:{stack}-alarms"),
             ),
+            ("Architecture", ARCHITECTURE.to_owned()),
             // Nothing outlives the sandbox anyway.
             ("TableDeletionPolicy", "Delete".to_owned()),
         ]);

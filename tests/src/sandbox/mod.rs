@@ -5,6 +5,8 @@
 //! ```text
 //! mod          what is started, in which order, and what becomes of it
 //! deployment   build and deploy with SAM
+//! package      archives of the functions, and the template that names them
+//! artifacts    the same for a release, with checksums
 //! shop         the two worlds and the people in them
 //! erp          the ERP, whichever it is: a simulated Business Central or a real Odoo
 //! short        a short day: one of everything, told as it happens
@@ -25,6 +27,7 @@
 //! progress     what a person sees meanwhile
 //! ```
 
+pub mod artifacts;
 mod day;
 mod deployment;
 mod erp;
@@ -34,6 +37,7 @@ mod night;
 mod operator;
 mod orders;
 mod outcome;
+mod package;
 mod page;
 mod passes;
 mod progress;
@@ -45,7 +49,13 @@ mod support;
 mod upgrade;
 mod watch;
 
-use std::{fs::File, io, path::Path, process::ExitCode, time::Instant};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use thiserror::Error;
@@ -105,6 +115,9 @@ pub struct Options {
     /// Build the functions as they are deployed, with `sam build`, which takes minutes more
     #[arg(long)]
     release: bool,
+    /// Deploy the package in this directory, which `cargo artifacts` has made, in place of a build
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["watch", "release"])]
+    package: Option<PathBuf>,
     /// What the functions write to their logs: the template's LogLevel
     #[arg(long, value_enum, default_value_t)]
     log_level: LogLevel,
@@ -285,6 +298,9 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
     let (ministack, sam, template) = if options.watch {
         let (ministack, sam) = progress::step(TOOLS, tools).await?;
         (ministack, sam, deployment::stand_ins()?)
+    } else if let Some(package) = &options.package {
+        let (ministack, sam) = progress::step(TOOLS, tools).await?;
+        (ministack, sam, deployment::of_package(package)?)
     } else if options.builds_release() {
         let (ministack, sam) = progress::step(TOOLS, tools).await?;
         let built = progress::step("Building the functions", deployment::build_release(&sam));
@@ -294,13 +310,15 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         // The one waits for the network, the other for the processors.
         let both = async { tokio::try_join!(tools, deployment::build()) };
         let title = format!("{TOOLS}; building the functions");
-        let ((ministack, sam), template) = progress::step(&title, both).await?;
+        let ((ministack, sam), ()) = progress::step(&title, both).await?;
+        let packed = progress::step("Packing the functions", deployment::packed(&sam));
+        let template = packed.await?;
         (ministack, sam, template)
     };
 
     let first_template = match &options.upgrade_from {
         Some(version) => {
-            progress::step("Building an earlier version", upgrade::build(version)).await?
+            progress::step("Building an earlier version", upgrade::build(version, &sam)).await?
         }
         None => template.clone(),
     };
@@ -454,10 +472,7 @@ async fn wait_for_the_end() {
 
 /// What the functions logged, one file each, for a look afterwards. A failure to get it is no reason to fail.
 async fn save_logs(sam: &Tools, aws: &LocalAws) {
-    for function in deployment::FUNCTIONS
-        .into_iter()
-        .chain([deployment::CONSOLE])
-    {
+    for function in deployment::every_function() {
         let group = format!("/aws/lambda/{STACK}-{function}");
         let mut command = Command::new(sam.program("sam"));
         command.args(["logs", "--cw-log-group", &group]);

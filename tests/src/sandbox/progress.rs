@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::SandboxError;
-use crate::cargo::variables_of_this_package;
+use sandbox_tools::variables_of_this_package;
 
 /// How often a step that lasts says how far it has come.
 const HEARTBEAT: Duration = Duration::from_secs(10);

@@ -25,7 +25,7 @@ use super::{
     quiet::Queues,
 };
 use crate::{
-    local_aws::sandbox_directory,
+    local_aws::{Tools, sandbox_directory},
     norce_simulator::{Effect, Endpoint, When},
 };
 
@@ -101,7 +101,7 @@ async fn commit_of(name: &str) -> Result<String, SandboxError> {
 }
 
 /// Builds the functions of an earlier version. Returns its template, ready to be deployed.
-pub(super) async fn build(version: &str) -> Result<PathBuf, SandboxError> {
+pub(super) async fn build(version: &str, python: &Tools) -> Result<PathBuf, SandboxError> {
     let commit = commit_of(version).await?;
     let built = sandbox_directory().join("previous-build");
     let stamp = built.join("commit.txt");
@@ -120,7 +120,7 @@ pub(super) async fn build(version: &str) -> Result<PathBuf, SandboxError> {
     git(&["worktree", "add", "--force", "--detach", &path, &commit]).await?;
     let _worktree = Worktree(sources.clone());
     // In the same target directory, so that the crates which both versions depend on are there already.
-    let target = deployment::workspace_target();
+    let target = sandbox_tools::target();
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--locked", "--bins"])
@@ -135,7 +135,7 @@ pub(super) async fn build(version: &str) -> Result<PathBuf, SandboxError> {
     let log = sandbox_directory().join("previous-build.log");
     progress::run("cargo build of the earlier version", &mut cargo, &log).await?;
 
-    let template = deployment::place(&FUNCTIONS, &sources, &built).await?;
+    let template = deployment::pack(&FUNCTIONS, &sources, &built, python).await?;
     let unwritable = io_error(format!("{} cannot be written", stamp.display()));
     fs::write(&stamp, &commit).map_err(unwritable)?;
     Ok(template)

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sandbox_tools::variables_of_this_package;
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -24,7 +25,6 @@ use super::{
     io_error, progress,
 };
 use crate::{
-    cargo::variables_of_this_package,
     local_aws::{Tools, sandbox_directory},
     norce_simulator::{EventPost, EventSink as _, EventType, HttpEventSink},
 };
