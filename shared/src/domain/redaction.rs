@@ -186,6 +186,9 @@ fn numbers(text: &[char]) -> Vec<Range<usize>> {
         let international = start > 0 && text[start - 1] == '+';
         let (mut digits, mut end) = (0, start);
         while place < text.len() && place - end <= MAX_SEPARATORS {
+            if end_of_uuid(text, place).is_some() {
+                break;
+            }
             if text[place].is_numeric() {
                 digits += 1;
                 end = place + 1;
@@ -303,7 +306,7 @@ mod tests {
             groups in ("[0-9a-f]{8}", "[0-9]{4}", "[0-9]{4}", "[0-9]{4}", "[0-9]{12}"),
         ) {
             let (a, b, c, d, e) = groups;
-            let text = format!("run {a}-{b}-{c}-{d}-{e}, of customer/client/1001");
+            let text = format!("run 7 {a}-{b}-{c}-{d}-{e}, of customer/client/1001");
             prop_assert_eq!(redact(&text), text);
         }
 
