@@ -48,6 +48,11 @@ static KEYS: LazyLock<[RsaPrivateKey; 2]> = LazyLock::new(|| {
     [key(), key()]
 });
 
+/// Makes the keys, so that the first who asks for them need not wait: on a busy machine that takes longer than the console does.
+pub fn make_keys() {
+    LazyLock::force(&KEYS);
+}
+
 /// How an ID token is signed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Signature {

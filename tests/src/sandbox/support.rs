@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     norce_simulator::loopback_client,
-    oidc_provider::{CLIENT_ID, CLIENT_SECRET, OidcProvider},
+    oidc_provider::{self, CLIENT_ID, CLIENT_SECRET, OidcProvider},
 };
 
 /// The people: a role, and the name of the one who has it.
@@ -81,6 +81,7 @@ impl SupportDesk {
         let listener = listener.await.map_err(unheard())?;
         let port = listener.local_addr().map_err(unheard())?.port();
         let origin = format!("http://localhost:{port}");
+        tokio::task::spawn_blocking(oidc_provider::make_keys);
         let provider = OidcProvider::new(&origin, "", Arc::new(SystemClock));
         let person = |(role, name): (&str, &str)| {
             let claims = json!({ "sub": format!("sandbox-{role}"), "name": name, "roles": [role] });
