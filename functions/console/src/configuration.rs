@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use shared::runtime::configuration::{ConfigurationError, Environment, RemoteUrl};
+use shared::{
+    read_fields,
+    runtime::configuration::{ConfigurationError, Environment, RemoteUrl},
+};
 
 use crate::{addresses::AllowedAddresses, roles::RoleMap};
 
@@ -37,36 +40,32 @@ impl Configuration {
     ///
     /// # Errors
     /// All faults at once.
-    pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
-        let url = environment.required("CONSOLE_URL");
-        let issuer = environment
-            .required::<RemoteUrl>("CONSOLE_ISSUER")
-            .and_then(|_| environment.optional("CONSOLE_ISSUER"));
-        let client_secret_arn = environment.required("CONSOLE_CLIENT_SECRET_ARN");
-        let key_secret_arn = environment.required("CONSOLE_KEY_SECRET_ARN");
-        let role_claim =
-            environment.or_default("CONSOLE_ROLE_CLAIM", DEFAULT_ROLE_CLAIM.to_owned());
-        let roles = environment.or_default("CONSOLE_ROLES", RoleMap::default());
-        let allowed =
-            environment.or_default("CONSOLE_ALLOWED_ADDRESSES", AllowedAddresses::default());
-        let minutes = environment.or_default("CONSOLE_SESSION_MINUTES", DEFAULT_SESSION_MINUTES);
-        if minutes == Some(0) {
-            environment.fault("CONSOLE_SESSION_MINUTES", "is not at least 1");
-        }
-        let operator = environment.required("OPERATOR_FUNCTION");
-        let configuration = (|| {
-            Some(Self {
-                url: url?,
-                issuer: issuer?,
-                client_secret_arn: client_secret_arn?,
-                key_secret_arn: key_secret_arn?,
-                role_claim: role_claim?,
-                roles: roles?,
-                allowed: allowed?,
-                session: Duration::from_secs(60 * u64::from(minutes?)),
-                operator: operator?,
+    pub fn read(environment: Environment<'_>) -> Result<Self, ConfigurationError> {
+        environment.read(|environment| {
+            read_fields!(Self {
+                url: environment.required("CONSOLE_URL"),
+                issuer: environment
+                    .required::<RemoteUrl>("CONSOLE_ISSUER")
+                    .and_then(|_| environment.optional("CONSOLE_ISSUER")),
+                client_secret_arn: environment.required("CONSOLE_CLIENT_SECRET_ARN"),
+                key_secret_arn: environment.required("CONSOLE_KEY_SECRET_ARN"),
+                role_claim: environment
+                    .or_default("CONSOLE_ROLE_CLAIM", DEFAULT_ROLE_CLAIM.to_owned()),
+                roles: environment.or_default("CONSOLE_ROLES", RoleMap::default()),
+                allowed: environment
+                    .or_default("CONSOLE_ALLOWED_ADDRESSES", AllowedAddresses::default()),
+                session: read_session(environment),
+                operator: environment.required("OPERATOR_FUNCTION"),
             })
-        })();
-        environment.finish(configuration)
+        })
     }
+}
+
+/// Reads `CONSOLE_SESSION_MINUTES`.
+fn read_session(environment: &mut Environment<'_>) -> Option<Duration> {
+    let minutes = environment.or_default("CONSOLE_SESSION_MINUTES", DEFAULT_SESSION_MINUTES)?;
+    if minutes == 0 {
+        environment.fault("CONSOLE_SESSION_MINUTES", "is not at least 1");
+    }
+    Some(Duration::from_secs(60 * u64::from(minutes)))
 }

@@ -1,5 +1,6 @@
 use shared::{
     domain::Shops,
+    read_fields,
     runtime::configuration::{
         ConfigurationError, Environment, ImportSettings, InboxSettings, NorceSettings, read_shops,
     },
@@ -37,33 +38,21 @@ impl Configuration {
     ///
     /// # Errors
     /// All faults at once.
-    pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
-        let shops = read_shops(&mut environment);
-        let norce = NorceSettings::read(&mut environment);
-        let breakers_table = environment.required("BREAKERS_TABLE");
-        let import = ImportSettings::read(&mut environment);
-        let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
-        let code_mappings_table = environment.required("CODE_MAPPINGS_TABLE");
-        let owed_table = environment.required("OWED_TABLE");
-        let import_jobs_table = environment.required("IMPORT_JOBS_TABLE");
-        let passes_table = environment.required("PASSES_TABLE");
-        let jobs = InboxSettings::read(&mut environment, "JOBS");
-        let imports_queue_url = environment.required("IMPORTS_QUEUE_URL");
-        let configuration = (|| {
-            Some(Self {
-                shops: shops?,
-                norce: norce?,
-                breakers_table: breakers_table?,
-                import: import?,
-                fingerprint_secret_arn: fingerprint_secret_arn?,
-                code_mappings_table: code_mappings_table?,
-                owed_table: owed_table?,
-                import_jobs_table: import_jobs_table?,
-                passes_table: passes_table?,
-                jobs: jobs?,
-                imports_queue_url: imports_queue_url?,
+    pub fn read(environment: Environment<'_>) -> Result<Self, ConfigurationError> {
+        environment.read(|environment| {
+            read_fields!(Self {
+                shops: read_shops(environment),
+                norce: NorceSettings::read(environment),
+                breakers_table: environment.required("BREAKERS_TABLE"),
+                import: ImportSettings::read(environment),
+                fingerprint_secret_arn: environment.required("FINGERPRINT_SECRET_ARN"),
+                code_mappings_table: environment.required("CODE_MAPPINGS_TABLE"),
+                owed_table: environment.required("OWED_TABLE"),
+                import_jobs_table: environment.required("IMPORT_JOBS_TABLE"),
+                passes_table: environment.required("PASSES_TABLE"),
+                jobs: InboxSettings::read(environment, "JOBS"),
+                imports_queue_url: environment.required("IMPORTS_QUEUE_URL"),
             })
-        })();
-        environment.finish(configuration)
+        })
     }
 }

@@ -1,5 +1,6 @@
 use shared::{
     domain::Shops,
+    read_fields,
     runtime::configuration::{ConfigurationError, Environment, read_shops},
 };
 
@@ -27,37 +28,34 @@ pub struct OrderSettings {
     pub table: String,
 }
 
+impl OrderSettings {
+    /// Reads them; outside `None`: they are faulty, inside: `ORDER_RECEIVER` is not on.
+    fn read(environment: &mut Environment<'_>) -> Option<Option<Self>> {
+        if !environment.or_default("ORDER_RECEIVER", false)? {
+            return Some(None);
+        }
+        let settings = read_fields!(Self {
+            secret_arn: environment.required("ORDER_SECRET_ARN"),
+            table: environment.required("ORDERS_TABLE"),
+        });
+        settings.map(Some)
+    }
+}
+
 impl Configuration {
     /// Reads and checks everything.
     ///
     /// # Errors
     /// All faults at once.
-    pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
-        let shops = read_shops(&mut environment);
-        let event_secret_arn = environment.required("EVENT_SECRET_ARN");
-        let changes_queue_url = environment.required("CHANGES_QUEUE_URL");
-        let jobs_queue_url = environment.required("JOBS_QUEUE_URL");
-        let receives_orders = environment.or_default("ORDER_RECEIVER", false);
-        let orders = receives_orders.is_some_and(|on| on).then(|| {
-            let secret_arn = environment.required("ORDER_SECRET_ARN");
-            let table = environment.required("ORDERS_TABLE");
-            Some(OrderSettings {
-                secret_arn: secret_arn?,
-                table: table?,
+    pub fn read(environment: Environment<'_>) -> Result<Self, ConfigurationError> {
+        environment.read(|environment| {
+            read_fields!(Self {
+                shops: read_shops(environment),
+                event_secret_arn: environment.required("EVENT_SECRET_ARN"),
+                changes_queue_url: environment.required("CHANGES_QUEUE_URL"),
+                jobs_queue_url: environment.required("JOBS_QUEUE_URL"),
+                orders: OrderSettings::read(environment),
             })
-        });
-        let configuration = (|| {
-            Some(Self {
-                shops: shops?,
-                event_secret_arn: event_secret_arn?,
-                changes_queue_url: changes_queue_url?,
-                jobs_queue_url: jobs_queue_url?,
-                orders: match orders {
-                    None => None,
-                    Some(orders) => Some(orders?),
-                },
-            })
-        })();
-        environment.finish(configuration)
+        })
     }
 }

@@ -1,8 +1,9 @@
 use shared::{
     domain::Shops,
+    read_fields,
     runtime::configuration::{
         ConfigurationError, Environment, ErpSettings, ImportSettings, InboxSettings, NorceSettings,
-        read_import_options, read_shops,
+        read_shops,
     },
 };
 
@@ -40,39 +41,22 @@ impl Configuration {
     ///
     /// # Errors
     /// All faults at once.
-    pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
-        let shops = read_shops(&mut environment);
-        let norce = NorceSettings::read(&mut environment);
-        let options = read_import_options(&mut environment);
-        let breakers_table = environment.required("BREAKERS_TABLE");
-        let erp = ErpSettings::read(&mut environment, shops.as_ref());
-        let import = ImportSettings::read(&mut environment);
-        let create_accounts = environment.or_default("CREATE_ACCOUNTS", false);
-        let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
-        let code_mappings_table = environment.required("CODE_MAPPINGS_TABLE");
-        let owed_table = environment.required("OWED_TABLE");
-        let import_jobs_table = environment.required("IMPORT_JOBS_TABLE");
-        let imports = InboxSettings::read(&mut environment, "IMPORTS");
-        let jobs_queue_url = environment.required("JOBS_QUEUE_URL");
-        let configuration = (|| {
-            Some(Self {
-                shops: shops?,
-                norce: NorceSettings {
-                    imports: options?,
-                    ..norce?
-                },
-                breakers_table: breakers_table?,
-                erp: erp?,
-                import: import?,
-                create_accounts: create_accounts?,
-                fingerprint_secret_arn: fingerprint_secret_arn?,
-                code_mappings_table: code_mappings_table?,
-                owed_table: owed_table?,
-                import_jobs_table: import_jobs_table?,
-                imports: imports?,
-                jobs_queue_url: jobs_queue_url?,
+    pub fn read(environment: Environment<'_>) -> Result<Self, ConfigurationError> {
+        environment.read(|environment| {
+            read_fields!(Self {
+                shops: read_shops(environment),
+                norce: NorceSettings::read_for_imports(environment),
+                breakers_table: environment.required("BREAKERS_TABLE"),
+                erp: ErpSettings::read(environment, shops.as_ref()),
+                import: ImportSettings::read(environment),
+                create_accounts: environment.or_default("CREATE_ACCOUNTS", false),
+                fingerprint_secret_arn: environment.required("FINGERPRINT_SECRET_ARN"),
+                code_mappings_table: environment.required("CODE_MAPPINGS_TABLE"),
+                owed_table: environment.required("OWED_TABLE"),
+                import_jobs_table: environment.required("IMPORT_JOBS_TABLE"),
+                imports: InboxSettings::read(environment, "IMPORTS"),
+                jobs_queue_url: environment.required("JOBS_QUEUE_URL"),
             })
-        })();
-        environment.finish(configuration)
+        })
     }
 }

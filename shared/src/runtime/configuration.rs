@@ -143,6 +143,18 @@ impl<'a> Environment<'a> {
         }
     }
 
+    /// Reads a configuration whole.
+    ///
+    /// # Errors
+    /// Everything that was wrong.
+    pub fn read<T>(
+        mut self,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Result<T, ConfigurationError> {
+        let configuration = read(&mut self);
+        self.finish(configuration)
+    }
+
     /// The configuration, if every part could be read.
     ///
     /// # Errors
@@ -155,6 +167,16 @@ impl<'a> Environment<'a> {
             }),
         }
     }
+}
+
+/// Makes a struct of fields that are read one after the other, all of them, so that every fault is noted; `None`: some field could
+/// not be read. A field can use those above it, as they were read. For functions that return an `Option`.
+#[macro_export]
+macro_rules! read_fields {
+    ($name:ident { $($field:ident: $read:expr),+ $(,)? }) => {{
+        $(let $field = $read;)+
+        Some($name { $($field: $field?),+ })
+    }};
 }
 
 /// The variable with the ARN of the secret that holds the names of the stack's resources.
@@ -211,11 +233,9 @@ impl FromStr for RemoteUrl {
 
 /// Reads `NORCE_APPLICATIONS` and `CUSTOMERS_BY_APPLICATION`.
 pub fn read_shops(environment: &mut Environment<'_>) -> Option<Shops> {
-    let applications = environment.required("NORCE_APPLICATIONS");
-    let registers = environment.or_default("CUSTOMERS_BY_APPLICATION", Registers::default());
-    Some(Shops {
-        applications: applications?,
-        registers: registers?,
+    read_fields!(Shops {
+        applications: environment.required("NORCE_APPLICATIONS"),
+        registers: environment.or_default("CUSTOMERS_BY_APPLICATION", Registers::default()),
     })
 }
 
@@ -233,42 +253,49 @@ pub struct NorceSettings {
     /// `NORCE_INVOICE_ADDRESS_TYPE` and `NORCE_DELIVERY_ADDRESS_TYPE`: the `TypeId` of an address in Query. Norce's
     /// documents do not list the numbers (norce-api §5.2), so they can be set.
     pub address_types: AddressTypes,
-    /// What imports say that neither side has; read where they are submitted ([`read_import_options`]).
+    /// What imports say that neither side has; read where they are submitted ([`Self::read_for_imports`]).
     pub imports: ImportOptions,
 }
 
 impl NorceSettings {
     /// Reads the part.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
-        let base_url = environment.required("NORCE_BASE_URL");
-        let scope = environment.required("NORCE_SCOPE");
-        let secret_arn = environment.required("NORCE_SECRET_ARN");
-        let account_id = environment.required("NORCE_ACCOUNT_ID");
-        let invoice_address_type =
-            environment.or_default("NORCE_INVOICE_ADDRESS_TYPE", DEFAULT_INVOICE_ADDRESS_TYPE);
-        let delivery_address_type =
-            environment.or_default("NORCE_DELIVERY_ADDRESS_TYPE", DEFAULT_DELIVERY_ADDRESS_TYPE);
+        read_fields!(Self {
+            base_url: environment.required("NORCE_BASE_URL"),
+            scope: environment.required("NORCE_SCOPE"),
+            secret_arn: environment.required("NORCE_SECRET_ARN"),
+            account_id: environment.required("NORCE_ACCOUNT_ID"),
+            address_types: read_address_types(environment),
+            imports: Some(ImportOptions::default()),
+        })
+    }
+
+    /// Reads the part with what imports say.
+    pub fn read_for_imports(environment: &mut Environment<'_>) -> Option<Self> {
+        let (norce, imports) = (Self::read(environment), read_import_options(environment));
         Some(Self {
-            base_url: base_url?,
-            scope: scope?,
-            secret_arn: secret_arn?,
-            account_id: account_id?,
-            address_types: AddressTypes {
-                invoice: invoice_address_type?,
-                delivery: delivery_address_type?,
-            },
-            imports: ImportOptions::default(),
+            imports: imports?,
+            ..norce?
         })
     }
 }
 
+/// Reads the types of addresses.
+fn read_address_types(environment: &mut Environment<'_>) -> Option<AddressTypes> {
+    read_fields!(AddressTypes {
+        invoice: environment.or_default("NORCE_INVOICE_ADDRESS_TYPE", DEFAULT_INVOICE_ADDRESS_TYPE),
+        delivery: environment
+            .or_default("NORCE_DELIVERY_ADDRESS_TYPE", DEFAULT_DELIVERY_ADDRESS_TYPE),
+    })
+}
+
 /// Reads `ACCOUNT_ROLES` and `PRICE_LISTS_EXCLUSIVE`.
-pub fn read_import_options(environment: &mut Environment<'_>) -> Option<ImportOptions> {
-    let roles = environment.or_default("ACCOUNT_ROLES", String::new());
-    let exclusive_price_lists = environment.or_default("PRICE_LISTS_EXCLUSIVE", false);
-    Some(ImportOptions {
-        account_roles: names(&roles?),
-        exclusive_price_lists: exclusive_price_lists?,
+fn read_import_options(environment: &mut Environment<'_>) -> Option<ImportOptions> {
+    read_fields!(ImportOptions {
+        account_roles: environment
+            .or_default("ACCOUNT_ROLES", String::new())
+            .map(|roles| names(&roles)),
+        exclusive_price_lists: environment.or_default("PRICE_LISTS_EXCLUSIVE", false),
     })
 }
 
@@ -373,31 +400,7 @@ const DEFAULT_CODE_FIELD: &str = "ref";
 impl ErpSettings {
     /// Reads the part; every register of the shops must have a company.
     pub fn read(environment: &mut Environment<'_>, shops: Option<&Shops>) -> Option<Self> {
-        let kind = environment.required("ERP_KIND");
-        let base_url = environment.required("ERP_BASE_URL");
-        let token_url = match kind {
-            Some(ErpKind::Odoo) => Some(None),
-            _ => environment.required("ERP_TOKEN_URL").map(Some),
-        };
-        let secret_arn = environment.required("ERP_SECRET_ARN");
-        let ca_secret_arn = environment.optional("ERP_CA_SECRET_ARN");
-        let company = environment.optional("ERP_COMPANY");
-        let extra_fields = environment.or_default("ERP_EXTRA_FIELDS", ExtraFields::default());
-        let persons = environment.or_default("ERP_PERSONS", PersonRule::default());
-        let code_field = environment.or_default("ERP_CODE_FIELD", DEFAULT_CODE_FIELD.to_owned());
-        let code_sequence = environment.optional("ERP_CODE_SEQUENCE");
-        let settings = Self {
-            kind: kind?,
-            base_url: base_url?,
-            token_url: token_url?,
-            secret_arn: secret_arn?,
-            ca_secret_arn,
-            company,
-            extra_fields: extra_fields?,
-            persons: persons?,
-            code_field: code_field?,
-            code_sequence,
-        };
+        let settings = Self::read_alone(environment)?;
         if let Some(shops) = shops {
             for scope in shops.scopes() {
                 if let Err(reason) = settings.company_of(shops, scope) {
@@ -406,6 +409,24 @@ impl ErpSettings {
             }
         }
         Some(settings)
+    }
+
+    fn read_alone(environment: &mut Environment<'_>) -> Option<Self> {
+        read_fields!(Self {
+            kind: environment.required("ERP_KIND"),
+            base_url: environment.required("ERP_BASE_URL"),
+            token_url: match kind {
+                Some(ErpKind::Odoo) => Some(None),
+                _ => environment.required("ERP_TOKEN_URL").map(Some),
+            },
+            secret_arn: environment.required("ERP_SECRET_ARN"),
+            ca_secret_arn: Some(environment.optional("ERP_CA_SECRET_ARN")),
+            company: Some(environment.optional("ERP_COMPANY")),
+            extra_fields: environment.or_default("ERP_EXTRA_FIELDS", ExtraFields::default()),
+            persons: environment.or_default("ERP_PERSONS", PersonRule::default()),
+            code_field: environment.or_default("ERP_CODE_FIELD", DEFAULT_CODE_FIELD.to_owned()),
+            code_sequence: Some(environment.optional("ERP_CODE_SEQUENCE")),
+        })
     }
 
     /// The ERP company behind a scope: the application's own, else `ERP_COMPANY`. What all applications share in an
@@ -472,11 +493,9 @@ pub struct MatchingPolicy {
 impl MatchingPolicy {
     /// Reads the part.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
-        let shared_email = environment.or_default("SHARED_EMAIL", SharedEmail::default());
-        let erp_codes = environment.or_default("ERP_CODES", ErpCodes::default());
-        Some(Self {
-            shared_email: shared_email?,
-            erp_codes: erp_codes?,
+        read_fields!(Self {
+            shared_email: environment.or_default("SHARED_EMAIL", SharedEmail::default()),
+            erp_codes: environment.or_default("ERP_CODES", ErpCodes::default()),
         })
     }
 }
@@ -484,23 +503,16 @@ impl MatchingPolicy {
 impl SyncPolicy {
     /// Reads the part.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
-        let create_in_erp = environment.or_default("CREATE_IN_ERP", CreateInErp::FirstOrder);
-        let forgotten = environment.or_default("FORGOTTEN_POLICY", ForgottenPolicy::Keep);
-        let code_pattern = environment.optional("ERP_CODE_PATTERN");
-        let erp_owns = read_erp_owns(environment);
-        let matching = MatchingPolicy::read(environment);
-        let first_binding_writes =
-            environment.or_default("FIRST_BINDING_WRITES", FirstBindingWrites::default());
-        let kept_when_emptied =
-            environment.or_default("KEPT_WHEN_EMPTIED", KeptWhenEmptied::default());
-        Some(Self {
-            create_in_erp: create_in_erp?,
-            forgotten: forgotten?,
-            code_pattern,
-            erp_owns: erp_owns?,
-            matching: matching?,
-            first_binding_writes: first_binding_writes?,
-            kept_when_emptied: kept_when_emptied?,
+        read_fields!(Self {
+            create_in_erp: environment.or_default("CREATE_IN_ERP", CreateInErp::FirstOrder),
+            forgotten: environment.or_default("FORGOTTEN_POLICY", ForgottenPolicy::Keep),
+            code_pattern: Some(environment.optional("ERP_CODE_PATTERN")),
+            erp_owns: read_erp_owns(environment),
+            matching: MatchingPolicy::read(environment),
+            first_binding_writes: environment
+                .or_default("FIRST_BINDING_WRITES", FirstBindingWrites::default()),
+            kept_when_emptied: environment
+                .or_default("KEPT_WHEN_EMPTIED", KeptWhenEmptied::default()),
         })
     }
 }
@@ -548,9 +560,10 @@ impl ImportSettings {
         if hours == Some(0) {
             environment.fault("IMPORT_GIVE_UP_HOURS", "is 0; it is at least 1");
         }
-        Some(Self {
-            batch_size: batch_size?,
-            give_up_after: Duration::from_secs(u64::from(hours?) * SECONDS_PER_HOUR),
+        let seconds = |hours: u32| Duration::from_secs(u64::from(hours) * SECONDS_PER_HOUR);
+        read_fields!(Self {
+            batch_size: batch_size,
+            give_up_after: hours.map(seconds),
         })
     }
 }
@@ -567,11 +580,9 @@ pub struct InboxSettings {
 impl InboxSettings {
     /// Reads the part for the queue `CHANGES`, `IMPORTS` or `JOBS`.
     pub fn read(environment: &mut Environment<'_>, queue: &str) -> Option<Self> {
-        let queue_url = environment.required(&format!("{queue}_QUEUE_URL"));
-        let dead_letter_queue_url = environment.required(&format!("{queue}_DEAD_LETTER_QUEUE_URL"));
-        Some(Self {
-            queue_url: queue_url?,
-            dead_letter_queue_url: dead_letter_queue_url?,
+        read_fields!(Self {
+            queue_url: environment.required(&format!("{queue}_QUEUE_URL")),
+            dead_letter_queue_url: environment.required(&format!("{queue}_DEAD_LETTER_QUEUE_URL")),
         })
     }
 }
