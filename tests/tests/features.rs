@@ -36,7 +36,7 @@ fn features(arguments: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     );
     let text = String::from_utf8(output.stdout).unwrap();
     let mut features = BTreeMap::<String, BTreeSet<String>>::new();
-    for line in text.lines() {
+    for line in text.lines().filter(|line| !line.is_empty()) {
         let (package, of_it) = line.split_once(':').unwrap();
         let of_it = of_it.trim_end_matches(" (*)").to_owned();
         features
