@@ -44,21 +44,6 @@ const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
     ),
     ("functions/console", &["api.rs", "lib.rs"]),
     (
-        "functions/erp-full-pass",
-        &[
-            "action.rs",
-            "decide.rs",
-            "failure.rs",
-            "key_index.rs",
-            "lib.rs",
-            "pending.rs",
-            "retry.rs",
-            "run.rs",
-            "sweep.rs",
-            "walk.rs",
-        ],
-    ),
-    (
         "functions/operator",
         &[
             "doctor/aws.rs",
@@ -122,9 +107,6 @@ const KNOWN_ARROWS_UP: &[(&str, &str)] = &[];
 /// Files that are too long.
 const KNOWN_LONG_FILES: &[&str] = &[
     "functions/change-events/src/entity.rs",
-    "functions/erp-full-pass/src/action.rs",
-    "functions/erp-full-pass/src/decide.rs",
-    "functions/erp-full-pass/src/run.rs",
     "functions/poll-jobs/src/lib.rs",
     "functions/submit-imports/src/lib.rs",
     "shared/src/dynamodb.rs",
@@ -139,8 +121,6 @@ const KNOWN_LONG_FILES: &[&str] = &[
 /// Functions that are too long, with their files.
 const KNOWN_LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("functions/change-events/src/entity.rs", "bring"),
-    ("functions/erp-full-pass/src/decide.rs", "candidates"),
-    ("functions/erp-full-pass/src/decide.rs", "known"),
     ("shared/src/erp/odoo/mod.rs", "create"),
     ("shared/src/norce/connect.rs", "row_of"),
     ("tests/src/bundle.rs", "with_transport"),
