@@ -328,9 +328,8 @@ impl Resolver<'_> {
             Organisation::InNorce(id) => self.former_companies(update.id, told, Some(id)).await?,
             Organisation::Unknown | Organisation::NotInNorce(_) => Vec::new(),
         };
-        Ok(self
-            .rules
-            .relate(update, record, told, organisation, former)?)
+        self.rules
+            .relate(update, record, told, organisation, former)
     }
 
     async fn organisation(&self, record: &ErpRecord) -> Result<Organisation> {
