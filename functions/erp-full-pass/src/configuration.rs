@@ -1,13 +1,17 @@
+//! The settings of a pass, and everything else that the function reads from its environment.
+
 use chrono::TimeDelta;
 use shared::{
-    domain::{FieldGroups, FirstBindingWrites, Shops},
+    domain::{FieldGroup, FieldGroups, FirstBindingWrites, Shops},
+    erp::Erp,
     runtime::configuration::{
         ConfigurationError, Environment, ErpSettings, InboxSettings, MatchingPolicy, NorceSettings,
         read_erp_owns, read_shops,
     },
 };
+use thiserror::Error;
 
-/// What a pass does with what it finds.
+/// The settings of a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassSettings {
     /// `ERP_OWNED_FIELDS`.
@@ -35,7 +39,7 @@ const DEFAULT_SWEEP_OVERLAP_MINUTES: u32 = 6 * 60;
 const DEFAULT_MOST_WAITING: u64 = 200;
 
 impl PassSettings {
-    /// Reads the part.
+    /// Reads the settings; `None`: one of them is wrong, which `environment` has recorded.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
         let erp_owns = read_erp_owns(environment);
         let matching = MatchingPolicy::read(environment);
@@ -72,18 +76,48 @@ impl Default for PassSettings {
     }
 }
 
+/// `ERP_OWNED_FIELDS` gives the ERP more than can be read from it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "ERP_OWNED_FIELDS: {erp} cannot be asked for: {groups}; leave them to Norce, or name their fields in ERP_EXTRA_FIELDS"
+)]
+pub struct Unreadable {
+    erp: &'static str,
+    groups: FieldGroups,
+}
+
+/// The groups of fields that a pass syncs from this ERP to Norce: those that it owns and that can be read from it. Price
+/// lists belong to the ERP unless configured otherwise, so that an ERP without them is no fault.
+///
+/// # Errors
+/// When the ERP owns other groups that cannot be read from it.
+pub fn synced_groups(owns: FieldGroups, erp: &dyn Erp) -> Result<FieldGroups, Unreadable> {
+    let capabilities = erp.capabilities();
+    let readable = capabilities.readable.union(FieldGroups::CODE);
+    let missing = owns.without(readable);
+    let groups = missing.without(FieldGroups::of(&[FieldGroup::PriceLists]));
+    if groups.is_empty() {
+        Ok(owns.without(missing))
+    } else {
+        Err(Unreadable {
+            erp: capabilities.name,
+            groups,
+        })
+    }
+}
+
 /// What `erp-full-pass` reads from its environment.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// Which shops there are.
+    /// The applications and their scopes.
     pub shops: Shops,
-    /// How to reach Norce.
+    /// The connection to Norce.
     pub norce: NorceSettings,
     /// `BREAKERS_TABLE`: the remotes to which calls are paused.
     pub breakers_table: String,
-    /// How to reach the ERP.
+    /// The connection to the ERP.
     pub erp: ErpSettings,
-    /// What to do with what is found.
+    /// The settings of a pass.
     pub pass: PassSettings,
     /// `FINGERPRINT_SECRET_ARN`.
     pub fingerprint_secret_arn: String,

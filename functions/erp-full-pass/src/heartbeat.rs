@@ -1,35 +1,39 @@
-//! The heartbeat: metrics of what is so rather than of what happens, with every run of `OwedSchedule`. When none come, an alarm
+//! The heartbeat: metrics of the state that no event changes, with every run of `OwedSchedule`. When none come, an alarm
 //! rings: then nothing else can be trusted either.
 
 use shared::{
-    breakers::BreakersError,
-    domain::EntityKind,
+    breakers::{Breakers, BreakersError},
+    domain::{Clock, EntityKind, Scope},
     owed::OwedCounts,
-    passes::{LeaseKey, OwedSample, PassesError},
-    runtime::metrics::Metric,
+    passes::{LeaseKey, OwedSample, Passes, PassesError},
+    runtime::metrics::{Metric, Metrics},
 };
 use thiserror::Error;
-
-use crate::ErpFullPass;
 
 /// The state could not be read; the next heartbeat does it.
 #[derive(Debug, Error)]
 pub enum HeartbeatError {
-    /// The watermarks.
+    /// The store of the watermarks failed.
     #[error(transparent)]
     Passes(#[from] PassesError),
-    /// The breakers.
+    /// The store of the breakers failed.
     #[error(transparent)]
     Breakers(#[from] BreakersError),
 }
 
-impl ErpFullPass {
-    /// Measures the owed records, the age of the watermarks, and the breakers; and notes how much is owed, for charts.
-    ///
-    /// # Errors
-    /// `HeartbeatError`. The owed records are measured all the same.
-    pub async fn heartbeat(&self, owed: &OwedCounts) -> Result<(), HeartbeatError> {
-        let metrics = &self.metrics;
+/// The stores whose state is measured.
+pub(crate) struct Heartbeat<'a> {
+    pub(crate) passes: &'a dyn Passes,
+    pub(crate) breakers: &'a dyn Breakers,
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) metrics: &'a Metrics,
+}
+
+impl Heartbeat<'_> {
+    /// Measures the owed records, the age of the watermarks, and the breakers; and stores how much is owed, for charts.
+    pub(crate) async fn measure(&self, owed: &OwedCounts) -> Result<(), HeartbeatError> {
+        let metrics = self.metrics;
         metrics.record(Metric::OwedRecords, "", owed.total());
         metrics.record(Metric::OldestOwedSeconds, "", owed.oldest_seconds);
         for (reason, count) in &owed.owed {
@@ -37,7 +41,7 @@ impl ErpFullPass {
         }
         let now = self.clock.now();
         for (walk, sweep) in [("erp", false), ("sweep", true)] {
-            for scope in self.shops.scopes() {
+            for scope in self.scopes.iter().copied() {
                 for kind in [EntityKind::Customer, EntityKind::Company] {
                     let key = LeaseKey { scope, sweep };
                     // Before its first pass has ended a scope has no watermark, and a large one takes hours to get there.

@@ -1,41 +1,43 @@
 //! Every record of the ERP that a pass reads is listed in the index of natural keys, and a pass that has read everything
-//! says so.
+//! records that.
 
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 use shared::{
     Consistency,
-    domain::{EntityKind, ErpId, Resource},
+    domain::{EntityKind, ErpId, FingerprintKey, Resource},
     erp::ErpRecord,
-    mappings::key_index::RecordKeys,
-    mappings::{READ_AT_ONCE, RecordFace},
+    mappings::{
+        RecordFace,
+        key_index::{KeyIndex, RecordKeys},
+    },
     passes::Run,
-    record_finder::{FinderError, write},
+    record_finder::write,
 };
 
 use crate::{
-    ErpFullPass,
-    failure::Halt,
-    run::{Step, kinds},
+    checkpoint::{Checkpoint, kinds, since},
+    meter::Meter,
+    stop_reason::Result,
 };
 
-impl From<FinderError> for Halt {
-    fn from(error: FinderError) -> Self {
-        match error {
-            FinderError::Erp(error) => error.into(),
-            FinderError::Index(error) => error.into(),
-        }
-    }
+/// Lists the records of a walk.
+pub(crate) struct KeyListing<'a> {
+    pub(crate) index: &'a dyn KeyIndex,
+    pub(crate) fingerprints: &'a FingerprintKey,
+    /// How far before the watermark a delta pass begins.
+    pub(crate) overlap: TimeDelta,
+    pub(crate) meter: &'a Meter,
 }
 
-impl ErpFullPass {
-    /// Lists the records of a page. Of one whose face says under which keys it is listed, nothing is read, and nothing is
-    /// written unless they have changed.
+impl KeyListing<'_> {
+    /// Lists the records of a page. Where a record's face says under which keys it is listed, nothing is read, and nothing
+    /// is written unless they have changed.
     pub(crate) async fn list(
         &self,
-        run: &mut Run,
+        run: &Run,
         records: &[ErpRecord],
         faces: &[Option<RecordFace>],
-    ) -> Result<(), Halt> {
+    ) -> Result {
         // A plan writes nothing (P10).
         if run.dry_run {
             return Ok(());
@@ -43,7 +45,7 @@ impl ErpFullPass {
         let mut changed: Vec<(ErpId, RecordKeys)> = Vec::new();
         let mut without_face: Vec<(ErpId, RecordKeys)> = Vec::new();
         for (record, face) in records.iter().zip(faces) {
-            let keys = RecordKeys::read(record, &self.fingerprints)?;
+            let keys = RecordKeys::read(record, self.fingerprints)?;
             match face {
                 Some(face) if face.indexed.as_ref() == Some(keys.digest()) => {}
                 Some(_) => changed.push((record.id.clone(), keys)),
@@ -52,11 +54,10 @@ impl ErpFullPass {
         }
         if !without_face.is_empty() {
             let ids: Vec<ErpId> = without_face.iter().map(|(id, _)| id.clone()).collect();
-            run.cost.mapping_reads += ids.len() as u64;
-            run.cost.mapping_read_requests += ids.len().div_ceil(READ_AT_ONCE) as u64;
+            self.meter.mappings_read(ids.len());
             // A stale answer does no harm: whoever writes an entry reads it once more.
             let consistency = Consistency::Eventual;
-            let entries = self.key_index.entries(run.scope, &ids, consistency).await?;
+            let entries = self.index.entries(run.scope, &ids, consistency).await?;
             let unlisted = without_face
                 .into_iter()
                 .zip(entries)
@@ -66,37 +67,31 @@ impl ErpFullPass {
                 });
             changed.extend(unlisted.map(|(record, _)| record));
         }
-        run.cost.index_writes += changed.len() as u64;
-        write(self.key_index.as_ref(), run.scope, changed).await?;
-        Ok(())
+        let writes = changed.len() as u64;
+        self.meter.add(|cost| cost.index_writes += writes);
+        Ok(write(self.index, run.scope, changed).await?)
     }
 
-    /// All records of the listings of a run are in the index. What a run began that did not list them yet (of an earlier
-    /// version) is not noted. `true`: everything was read.
-    pub(crate) async fn cover(&self, step: &Step<'_>) -> Result<bool, Halt> {
-        let run = &*step.run;
+    /// Records that everything that a run has listed is in the index, unless a version without the index began it.
+    /// `true`: that was everything there is.
+    pub(crate) async fn cover(&self, run: &Run, checkpoint: &Checkpoint) -> Result<bool> {
         let (false, true, Some(watermark)) =
-            (run.dry_run, step.work.lists_keys, run.watermark_after)
+            (run.dry_run, checkpoint.lists_keys, run.watermark_after)
         else {
             return Ok(false);
         };
-        let until = watermark - self.overlap(false);
-        let mut whole = true;
+        let until = watermark - self.overlap;
+        let mut is_whole = true;
         for kind in kinds(run) {
-            let since = self.since_of_kind(run, kind);
-            whole &= since.is_none();
-            self.key_index.cover(run.scope, kind, since, until).await?;
+            let customers = since(run, Resource::Customer, self.overlap);
+            let contacts = match kind {
+                EntityKind::Customer => since(run, Resource::Contact, self.overlap),
+                EntityKind::Company => None,
+            };
+            let since = customers.max(contacts);
+            is_whole &= since.is_none();
+            self.index.cover(run.scope, kind, since, until).await?;
         }
-        Ok(whole)
-    }
-
-    /// From when on a run reads all the records of a kind; `None`: it reads everything.
-    fn since_of_kind(&self, run: &Run, kind: EntityKind) -> Option<DateTime<Utc>> {
-        let customers = self.since(run, Resource::Customer);
-        let contacts = match kind {
-            EntityKind::Customer => self.since(run, Resource::Contact),
-            EntityKind::Company => None,
-        };
-        customers.max(contacts)
+        Ok(is_whole)
     }
 }

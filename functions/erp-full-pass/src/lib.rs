@@ -1,96 +1,96 @@
 //! `erp-full-pass`: the fail-safe. It walks over the ERP's records (delta and full passes) and repairs codes in Norce
-//! with minimal imports, and it walks over what has changed in Norce (the sweep) and has it looked at again.
+//! with minimal imports, and it walks over what has changed in Norce (the sweep) and has it checked again.
 //!
 //! ```text
-//! run         one step of a run: lease, walk, save, go on
-//! walk        the ERP's side: pages, look-ups in batches, and what is decided about each record
-//! sweep       Norce's side
-//! decide      the rules: what is done about a record
-//! action      what was decided, as it is written down and then done
-//! report      what a plan leaves
-//! retry       what is owed, tried again by itself
-//! pending     records about which more has to be asked; `timing`: how long calls take
-//! key_index   the index of natural keys, filled from every page
-//! heartbeat   metrics of the state that no event changes
+//! run          one step of a run: the lease, one skeleton over a sink, the way on
+//! progress     a run at work, and the sink: `outbox` of a pass, or `plan`
+//! checkpoint   what is recorded of a run between two invocations
+//! erp_walk     the ERP's side: pages, and look-ups in batches; `key_index` lists what it reads
+//! norce_walk   Norce's side
+//! resolver     what the rules need of Norce, the ERP and the mappings: `lookups`; `meter` counts what that costs
+//! rules        what is done about a record: without I/O; `candidates`: which entities it could be
+//! action       what was decided, as it is recorded; `executor` carries it out
+//! report       what a plan leaves
+//! retry        owed records, retried by a schedule
+//! heartbeat    metrics of the state that no event changes
 //! ```
 //!
-//! A pass writes down what it will do before it does it: the actions of a page stand in the record of the run together
-//! with the place where the walk goes on and the counts. Whoever is cut off anywhere leaves a record from which the next
-//! invocation does the same actions, each of which can be repeated, and goes on; so every record is counted once. A plan
-//! is the same walk that writes its actions into a report instead.
+//! A pass records what it will do before it does it: the actions of a page stand in the record of the run together with
+//! the place where the walk continues and the counts. An invocation that is cut off anywhere leaves a record from which
+//! the next one repeats the same actions and continues, so that every record is counted once. A plan is the same walk
+//! that writes its actions into a report instead.
 
 mod action;
+mod candidates;
+mod checkpoint;
 mod configuration;
-mod decide;
-mod failure;
+mod erp_walk;
+mod executor;
 mod heartbeat;
 mod key_index;
+mod lookups;
+mod meter;
+mod norce_walk;
+mod outbox;
 mod pending;
+mod plan;
+mod ports;
+mod progress;
 pub mod report;
+mod resolver;
 mod retry;
+mod rules;
 mod run;
-mod sweep;
-mod timing;
+mod stop_reason;
 #[cfg(test)]
 mod upgrade;
-mod walk;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
-    breakers::Breakers,
-    domain::{
-        ApplicationId, ChangeMessage, Clock, FieldGroup, FieldGroups, FingerprintKey,
-        ImportRequest, PassMessage, PassRequest, Scope, Shops,
-    },
-    erp::{Erp, same_company},
+    domain::{ApplicationId, PassMessage, PassRequest, Scope, Shops},
     http::Deadline,
-    mappings::Mappings,
-    mappings::key_index::KeyIndex,
-    norce::NorceQuery,
-    owed::OwedRecords,
-    passes::Passes,
-    queues::{Queue, QueueDepth, QueueError},
-    reports::Reports,
-    runtime::{
-        batch::{Handler, Outcome, Received},
-        metrics::Metrics,
-    },
+    owed::OwedCounts,
+    queues::{Queue, QueueError},
+    runtime::batch::{Handler, Outcome, Received},
 };
 use thiserror::Error;
 use uuid::Uuid;
 
 pub use crate::{
-    configuration::{Configuration, PassSettings},
+    configuration::{Configuration, PassSettings, Unreadable, synced_groups},
+    heartbeat::HeartbeatError,
+    ports::ErpFullPass,
     retry::{Retried, RetryError},
 };
 
-/// What a schedule or a person asks for, besides the messages of the queue `passes`.
+use crate::{heartbeat::Heartbeat, run::Runner};
+
+/// The request of a schedule or a person, besides the messages of the queue `passes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// `{"retry":"owed"}`: what is owed is tried again, as far as it is due.
+    /// `{"retry":"owed"}`: owed records are retried, as far as they are due.
     Retry(Retry),
     /// A pass.
     Pass(PassRequest),
 }
 
-/// What can be tried again.
+/// What can be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "retry", deny_unknown_fields)]
 pub enum Retry {
-    /// What is owed.
+    /// Owed records.
     Owed {},
 }
 
 impl Request {
-    /// Reads one.
+    /// Reads a request.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The request is neither of the two.
     pub fn parse(text: Value) -> Result<Self, serde_json::Error> {
         if text.get("retry").is_some() {
             serde_json::from_value(text).map(Self::Retry)
@@ -100,108 +100,26 @@ impl Request {
     }
 }
 
-/// The use case with everything that it needs.
-pub struct ErpFullPass {
-    /// Reads Norce.
-    pub norce: Arc<dyn NorceQuery>,
-    /// The ERP company behind each scope.
-    pub erps: HashMap<Scope, Arc<dyn Erp>>,
-    /// The code mappings.
-    pub mappings: Arc<dyn Mappings>,
-    /// Which records of the ERP hold a natural key.
-    pub key_index: Arc<dyn KeyIndex>,
-    /// Records that cannot be synced yet.
-    pub owed: Arc<dyn OwedRecords>,
-    /// Runs, leases and watermarks.
-    pub passes: Arc<dyn Passes>,
-    /// Where plans are left.
-    pub reports: Arc<dyn Reports>,
-    /// Lines for Norce.
-    pub imports: Arc<dyn Queue<ImportRequest>>,
-    /// How many of them wait.
-    pub imports_depth: Arc<dyn QueueDepth>,
-    /// Entities that are to be looked at.
-    pub changes: Arc<dyn Queue<ChangeMessage>>,
-    /// More of the messages that are handled here.
-    pub to_passes: Arc<dyn Queue<PassMessage>>,
-    /// The time of day.
-    pub clock: Arc<dyn Clock>,
-    /// The key of the fingerprints.
-    pub fingerprints: FingerprintKey,
-    /// Which shops there are.
-    pub shops: Shops,
-    /// What to do with what is found.
-    pub settings: PassSettings,
-    /// Which remotes are unavailable, for the metrics.
-    pub breakers: Arc<dyn Breakers>,
-    /// What an invocation measures.
-    pub metrics: Metrics,
-}
-
-impl ErpFullPass {
-    /// Whether a record of the ERP that no register has may be inserted into this one. Into the shared one none is: which
-    /// entities Norce matches a row without an `ApplicationKey` with is not documented (norce-api §8). And where the two
-    /// are kept in one ERP company, nothing says which of them a record belongs to.
-    pub(crate) fn takes_new_records(&self, scope: Scope) -> bool {
-        if !self.shops.share_some() {
-            return true;
-        }
-        let erp = |scope| self.erps.get(&scope).map(AsRef::as_ref);
-        let both = erp(scope).zip(erp(Scope::Client));
-        scope != Scope::Client && !both.is_some_and(|(own, shared)| same_company(own, shared))
-    }
-}
-
-/// The ERP's part in `ERP_OWNED_FIELDS` is more than it can tell.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "ERP_OWNED_FIELDS: {erp} cannot be asked for: {groups}; leave them to Norce, or name their fields in ERP_EXTRA_FIELDS"
-)]
-pub struct Unreadable {
-    erp: &'static str,
-    groups: FieldGroups,
-}
-
-/// The groups of fields that a pass reads from this ERP and tells Norce: those that it owns and can be asked for. Price
-/// lists belong to the ERP unless configured otherwise, so that an ERP which cannot be asked for them is no fault.
-///
-/// # Errors
-/// When other groups were given to the ERP that it cannot be asked for.
-pub fn told_groups(owns: FieldGroups, erp: &dyn Erp) -> Result<FieldGroups, Unreadable> {
-    let capabilities = erp.capabilities();
-    let readable = capabilities.readable.union(FieldGroups::CODE);
-    let missing = owns.without(readable);
-    let groups = missing.without(FieldGroups::of(&[FieldGroup::PriceLists]));
-    if groups.is_empty() {
-        Ok(owns.without(missing))
-    } else {
-        Err(Unreadable {
-            erp: capabilities.name,
-            groups,
-        })
-    }
-}
-
-/// A pass cannot be started as it was asked for.
+/// A pass cannot be started.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The application is not one of ours.
+    /// The application has no scope.
     #[error(
-        "application {0} has no register of its own: it is not in NORCE_APPLICATIONS, or CUSTOMERS_BY_APPLICATION is false"
+        "application {0} has no scope of its own: it is not in NORCE_APPLICATIONS, or CUSTOMERS_BY_APPLICATION is false"
     )]
     Application(ApplicationId),
-    /// The queue failed: ask again.
+    /// The queue failed: start the pass again.
     #[error(transparent)]
     Queue(#[from] QueueError),
 }
 
-/// What was started.
+/// A pass that was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Started {
-    /// In words.
+    /// A sentence for people.
     pub summary: String,
-    /// One run for each register.
+    /// One run for each scope.
     pub runs: Vec<StartedRun>,
 }
 
@@ -209,17 +127,16 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StartedRun {
-    /// Its id, under which its record is found.
+    /// The id of its record.
     pub run: Uuid,
-    /// The register.
+    /// The scope.
     pub scope: Scope,
 }
 
-/// Starts a pass: one run for each register that is meant, so that one application's faults do not touch another's
-/// (P14).
+/// Starts a pass: one run for each scope, so that one application's faults do not touch another's (P14).
 ///
 /// # Errors
-/// When no register is meant, or the queue failed.
+/// The application has no scope, or the queue failed.
 pub async fn start(
     shops: &Shops,
     to_passes: &dyn Queue<PassMessage>,
@@ -255,7 +172,7 @@ pub async fn start(
     to_passes.send(&messages, Duration::ZERO).await?;
     let what = if request.dry_run { "plan of a " } else { "" };
     let summary = format!(
-        "{what}{} pass started (registers: {})",
+        "{what}{} pass started (scopes: {})",
         request.mode,
         runs.len()
     );
@@ -267,23 +184,38 @@ impl ErpFullPass {
     /// Starts a pass: [`start`].
     ///
     /// # Errors
-    /// When no register is meant, or the queue failed.
+    /// The application has no scope, or the queue failed.
     pub async fn start(&self, request: &PassRequest) -> Result<Started, StartError> {
         start(&self.shops, self.to_passes.as_ref(), request).await
     }
 
-    fn overlap(&self, sweep: bool) -> TimeDelta {
-        if sweep {
-            self.settings.sweep_overlap
-        } else {
-            self.settings.overlap
-        }
+    /// Sends the owed records that are due to `changes`, the longest due first.
+    ///
+    /// # Errors
+    /// The list or the queue failed. What was sent before may be sent again, which does no harm.
+    pub async fn retry_owed(&self, deadline: Deadline) -> Result<Retried, RetryError> {
+        self.owed_retry().retry_due(deadline).await
+    }
+
+    /// Measures the owed records, the age of the watermarks, and the breakers; and stores how much is owed, for charts.
+    ///
+    /// # Errors
+    /// A store failed. The owed records are measured all the same.
+    pub async fn heartbeat(&self, owed: &OwedCounts) -> Result<(), HeartbeatError> {
+        let heartbeat = Heartbeat {
+            passes: self.passes.as_ref(),
+            breakers: self.breakers.as_ref(),
+            scopes: self.shops.scopes(),
+            clock: self.clock.as_ref(),
+            metrics: &self.metrics,
+        };
+        heartbeat.measure(owed).await
     }
 }
 
 #[async_trait]
 impl Handler<PassMessage> for ErpFullPass {
     async fn handle(&self, received: Received<PassMessage>, deadline: Deadline) -> Outcome {
-        self.step(received.message, deadline).await
+        Runner(self).handle(received.message, deadline).await
     }
 }

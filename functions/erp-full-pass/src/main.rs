@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, process::ExitCode, sync::Arc};
 
 use aws_lambda_events::sqs::SqsEvent;
-use erp_full_pass::{Configuration, ErpFullPass, Request, Retry, told_groups};
+use erp_full_pass::{Configuration, ErpFullPass, Request, Retry, synced_groups};
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::Value;
 use shared::{
@@ -22,7 +22,7 @@ use shared::{
     },
 };
 
-/// What is said to a request that is something else.
+/// The answer to any other request.
 const EXPECTED: &str = r#"expected {"mode":"delta"|"full"|"sweep","kind":"customer"|"company"|null,"application":id|null,"dryRun":bool} or {"retry":"owed"}"#;
 /// One run at a time: a run uses all the time that an invocation has.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN;
@@ -87,7 +87,7 @@ async fn build(
         .erps(&guard, &configuration.erp, &configuration.shops)
         .await?;
     for erp in erps.values() {
-        told_groups(configuration.pass.erp_owns, erp.as_ref())
+        synced_groups(configuration.pass.erp_owns, erp.as_ref())
             .map_err(|error| WiringError::Erp(error.to_string()))?;
     }
     let imports = Arc::new(SqsQueue::new(aws, &configuration.imports_queue_url));

@@ -1,17 +1,55 @@
-//! Records about which more has to be asked, until there are enough of a kind for one look-up.
+//! Records whose mappings do not tell enough, until there are enough of a kind for one look-up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::{domain::EntityKind, erp::ErpId};
+use shared::{
+    domain::{EntityKind, ErpId},
+    erp::ErpRecord,
+    mappings::RecordFace,
+};
 
-use crate::decide::Asking;
+/// Pending records by their kind. The record of the run keeps their ids, and the next invocation reads them again.
+pub(crate) type Pending = BTreeMap<EntityKind, Vec<PendingRecord>>;
 
-/// They, by their kind. They are remembered by id in the record of the run, and read again where it goes on elsewhere.
-pub(crate) type Pending = BTreeMap<EntityKind, Vec<Asking>>;
+/// A record that has to be looked up.
+pub(crate) struct PendingRecord {
+    pub(crate) record: ErpRecord,
+    pub(crate) face: Option<RecordFace>,
+    pub(crate) reason: LookupReason,
+}
+
+/// Why a record has to be looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LookupReason {
+    /// It is not known: which Norce entity is it?
+    Unknown,
+    /// It is known under another code: which code does Norce have?
+    Renamed,
+    /// Norce has not confirmed its code: is the import still under way?
+    Unconfirmed,
+}
+
+impl PendingRecord {
+    /// A record with the reason that its face shows.
+    pub(crate) fn new(record: ErpRecord, face: Option<RecordFace>) -> Self {
+        let reason = match &face {
+            Some(face) if face.id.is_some() && face.code == record.code => {
+                LookupReason::Unconfirmed
+            }
+            Some(face) if face.id.is_some() => LookupReason::Renamed,
+            _ => LookupReason::Unknown,
+        };
+        Self {
+            record,
+            face,
+            reason,
+        }
+    }
+}
 
 /// The ids of the records, each once, to find them again.
 pub(crate) fn ids_of(pending: &Pending) -> Vec<ErpId> {
-    let asking = pending.values().flatten();
-    let ids: BTreeSet<&ErpId> = asking.map(|asking| &asking.record.id).collect();
+    let records = pending.values().flatten();
+    let ids: BTreeSet<&ErpId> = records.map(|pending| &pending.record.id).collect();
     ids.into_iter().cloned().collect()
 }

@@ -1,12 +1,15 @@
-//! What a plan leaves: its lines as JSON Lines, and a page for people. Ids and codes only.
+//! The report of a plan: its lines as JSON Lines, and a page for people. Ids and codes only.
 
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use shared::{
     domain::{Code, EntityKind, ErpId, NorceId, PartyField, PassMode},
+    owed::Reason,
     passes::Run,
 };
+
+use crate::action::{Action, NorceUpdate, Skipped, UpdateKind, waiting};
 
 /// What would be done about one record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +31,7 @@ pub struct PlanLine {
     /// The code that Norce has, where the ERP renamed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former_code: Option<Code>,
-    /// The groups of fields that Norce would be told.
+    /// The groups of fields that Norce would get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<String>,
     /// Why, in words.
@@ -42,12 +45,7 @@ pub struct PlanLine {
 }
 
 impl PlanLine {
-    pub(crate) fn new(
-        group: &str,
-        kind: EntityKind,
-        record: Option<&ErpId>,
-        code: Option<&Code>,
-    ) -> Self {
+    fn new(group: &str, kind: EntityKind, record: Option<&ErpId>, code: Option<&Code>) -> Self {
         Self {
             group: group.to_owned(),
             kind,
@@ -58,6 +56,75 @@ impl PlanLine {
             fields: None,
             reason: None,
             kept: None,
+        }
+    }
+
+    pub(crate) fn of_skipped(skipped: Skipped) -> Self {
+        let (record, code) = (skipped.record.as_ref(), skipped.code.as_ref());
+        Self {
+            reason: Some(skipped.reason.to_owned()),
+            ..Self::new("skipped", skipped.kind, record, code)
+        }
+    }
+
+    /// The line of an action, if people need one.
+    pub(crate) fn of_action(action: &Action) -> Option<Self> {
+        Some(match action {
+            Action::Update(update) => Self::of_update(update),
+            Action::Wait { update, company } => Self {
+                group: "waiting".to_owned(),
+                former_code: None,
+                reason: Some(waiting(company)),
+                ..Self::of_update(update)
+            },
+            Action::Owe {
+                kind,
+                record,
+                code,
+                reason,
+                detail,
+            } => {
+                let group = match reason {
+                    Reason::Conflict => "conflict",
+                    _ => "skipped",
+                };
+                Self {
+                    reason: Some(detail.clone()),
+                    ..Self::new(group, *kind, Some(record), code.as_ref())
+                }
+            }
+            Action::Resolve { .. } | Action::Recheck { .. } => return None,
+        })
+    }
+
+    fn of_update(update: &NorceUpdate) -> Self {
+        let (group, former_code) = match &update.what {
+            UpdateKind::Bind => ("bound", None),
+            UpdateKind::Code | UpdateKind::CodeAgain => ("code", None),
+            UpdateKind::Rename { from } => ("renamed", Some(from.clone())),
+            UpdateKind::Fields => ("fields", None),
+            UpdateKind::Insert => ("insert", None),
+        };
+        let reason = if let Some(gone) = &update.replaces {
+            Some(format!(
+                "it takes the place of {gone}, which the ERP does not have any more"
+            ))
+        } else if update.former_companies.is_empty() {
+            update.waits_for.as_ref().map(waiting)
+        } else {
+            let ids = update.former_companies.iter().map(ToString::to_string);
+            let ids: Vec<String> = ids.collect();
+            let ids = ids.join(", ");
+            Some(format!("its relation to company {ids} ends in Norce"))
+        };
+        let (record, code) = (Some(&update.record), Some(&update.code));
+        Self {
+            norce_id: update.id,
+            former_code,
+            fields: (!update.fields.is_empty()).then(|| update.fields.to_string()),
+            reason,
+            kept: update.kept.fields(),
+            ..Self::new(group, update.kind, record, code)
         }
     }
 
@@ -169,9 +236,37 @@ pub fn summary(run: &Run) -> String {
     text
 }
 
-/// What each group is headed with, in the order in which they are shown.
+/// Logs how a run ended: one line for people, and its figures as fields.
+pub(crate) fn log(run: &Run) {
+    let summary = summary(run);
+    match run.ended.as_ref().and_then(|ended| ended.failed.as_ref()) {
+        Some(failed) => tracing::error!(
+            run = %run.id, mode = %run.mode, scope = %run.scope, failed, summary,
+            "pass given up: the next one starts from the same watermark"
+        ),
+        None => tracing::info!(
+            run = %run.id,
+            mode = %run.mode,
+            scope = %run.scope,
+            dry_run = run.dry_run,
+            summary,
+            seen = run.counts.seen,
+            pages = run.cost.pages,
+            query_calls = run.cost.query_calls,
+            mapping_reads = run.cost.mapping_reads,
+            mapping_writes = run.cost.mapping_writes,
+            import_lines = run.cost.import_lines,
+            erp_wait_ms = run.cost.erp_wait_ms,
+            norce_wait_ms = run.cost.norce_wait_ms,
+            duration_ms = run.cost.duration_ms,
+            "pass ended"
+        ),
+    }
+}
+
+/// The heading of each group, in the order in which they are shown.
 const GROUPS: [(&str, &str); 8] = [
-    ("conflict", "Conflicts: somebody has to decide"),
+    ("conflict", "Conflicts: a person has to decide"),
     ("code", "Codes that Norce gets"),
     ("renamed", "Renamed codes that Norce gets"),
     ("fields", "Changed fields that Norce gets"),
@@ -207,7 +302,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// A page for people, which needs nothing but itself. `first` holds the first lines of each group.
+/// A page for people, self-contained. `first` holds the first lines of each group.
 pub fn html(run: &Run, first: &[PlanLine]) -> String {
     let title = format!("Plan: {} pass over {}", run.mode, run.scope);
     let mut page = format!(

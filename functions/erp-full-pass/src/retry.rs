@@ -1,44 +1,44 @@
-//! What is owed is tried again by itself, after growing waits; and counted, for the alarms.
+//! Owed records are sent to be tried again, after growing waits; and counted, for the alarms.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
     Consistency,
-    domain::Scope,
+    domain::{ChangeMessage, Clock, Scope},
     http::Deadline,
-    owed::{Earliest, Owed, OwedCounts, OwedError, Reason, Stage, Subject, fold},
+    owed::{Earliest, Owed, OwedCounts, OwedError, OwedRecords, Reason, Stage, Subject, fold},
+    queues::{Queue, QueueError},
 };
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::ErpFullPass;
-
-/// As many are sent again in one go at most: the ERP has other work, and the next go comes soon.
-const MOST_AT_ONCE: usize = 200;
-/// What sending them takes at most when all is well: two calls for each, of some ten milliseconds.
+/// Records that are sent in one go: the ERP has other work, and the next go comes soon.
+const MAX_RETRIES: usize = 200;
+/// The time that sending them takes when all is well: two calls for each, of some ten milliseconds.
 const TIME_TO_SEND: Duration = Duration::from_secs(30);
-/// With less time left, no other one is sent: the clients of AWS give up after a few seconds.
+/// With less time left, no further record is sent: the clients of AWS give up after a few seconds.
 const TIME_FOR_ONE: Duration = Duration::from_secs(10);
 
-/// What is owed could not be looked at; the next go does it.
+/// The owed records could not be retried; the next go does it.
 #[derive(Debug, Error)]
 pub enum RetryError {
-    /// The list.
+    /// The list failed.
     #[error(transparent)]
     Owed(#[from] OwedError),
-    /// The queue.
+    /// The queue failed.
     #[error(transparent)]
-    Queue(#[from] shared::queues::QueueError),
+    Queue(#[from] QueueError),
 }
 
-/// What is owed, and what of it was sent to be tried again.
+/// The owed records, and how many were sent to be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Retried {
-    /// In words.
+    /// A sentence for people.
     pub summary: String,
-    /// What is owed.
+    /// The counts of the owed records.
     #[serde(flatten)]
     pub counts: OwedCounts,
     /// Whether all of the list was counted. On a list that cannot be read within one invocation (several million records)
@@ -48,18 +48,23 @@ pub struct Retried {
     pub retried: u64,
 }
 
-impl ErpFullPass {
-    /// Sends what was owed because not all records of the ERP had been read, now that they are.
-    ///
-    /// # Errors
-    /// [`RetryError`]; what was sent by then may be sent again, which does no harm.
+/// Sends owed records to `changes`.
+pub(crate) struct OwedRetry<'a> {
+    pub(crate) owed: &'a dyn OwedRecords,
+    pub(crate) changes: &'a dyn Queue<ChangeMessage>,
+    pub(crate) clock: &'a dyn Clock,
+}
+
+impl OwedRetry<'_> {
+    /// Sends what was owed because not all records of the ERP had been read, now that they are. What was sent before an
+    /// error may be sent again, which does no harm.
     pub(crate) async fn retry_prerequisites(
         &self,
         scope: Scope,
         deadline: Deadline,
     ) -> Result<(), RetryError> {
         let now = self.clock.now();
-        let mut waiting: Earliest<Owed> = Earliest::new(MOST_AT_ONCE);
+        let mut waiting: Earliest<Owed> = Earliest::new(MAX_RETRIES);
         let each = |owed: Owed| {
             let is_of_scope =
                 matches!(&owed.subject, Subject::Entity(entity) if entity.scope == scope);
@@ -68,53 +73,29 @@ impl ErpFullPass {
                 waiting.push(owed.last, owed);
             }
         };
-        // What a stale page lacks is tried again by itself, a little later.
-        let list = self.owed.as_ref();
-        fold(list, Consistency::Eventual, deadline, TIME_TO_SEND, each).await?;
-        for owed in waiting.into_vec() {
-            if !deadline.allows(TIME_FOR_ONE) {
-                break;
-            }
-            if let Some(change) = owed.change(now, Uuid::new_v4()) {
-                self.changes.send(&[change], Duration::ZERO).await?;
-                self.owed.note_retry(&owed.subject, owed.stage, now).await?;
-            }
-        }
+        // A record that a stale page lacks is retried by the schedule, a little later.
+        let eventual = Consistency::Eventual;
+        fold(self.owed, eventual, deadline, TIME_TO_SEND, each).await?;
+        self.send(waiting.into_vec(), now, deadline).await?;
         Ok(())
     }
 
-    /// Sends what is due to `changes`, the longest due first.
-    ///
-    /// # Errors
-    /// [`RetryError`]; what was sent by then may be sent again, which does no harm.
-    pub async fn retry_owed(&self, deadline: Deadline) -> Result<Retried, RetryError> {
+    /// Sends what is due, the longest due first, and counts everything that is owed.
+    pub(crate) async fn retry_due(&self, deadline: Deadline) -> Result<Retried, RetryError> {
         let now = self.clock.now();
         let mut counts = OwedCounts::default();
-        let mut due: Earliest<Owed> = Earliest::new(MOST_AT_ONCE);
+        let mut due: Earliest<Owed> = Earliest::new(MAX_RETRIES);
         let each = |owed: Owed| {
             counts.count(&owed, now);
             if let Some(next) = owed.next_attempt().filter(|next| *next <= now) {
                 due.push(next, owed);
             }
         };
-        // A stale page counts a record too many or too few, or has one tried again that has just been met, which does no
-        // harm; the next go comes in minutes.
-        let list = self.owed.as_ref();
-        let complete = fold(list, Consistency::Eventual, deadline, TIME_TO_SEND, each).await?;
-        let due = due.into_vec();
-        let mut retried = 0;
-        for owed in due {
-            if !deadline.allows(TIME_FOR_ONE) {
-                break;
-            }
-            let Some(change) = owed.change(now, Uuid::new_v4()) else {
-                continue;
-            };
-            // Sent before it is noted: the other way round a crash would leave it for a whole wait.
-            self.changes.send(&[change], Duration::ZERO).await?;
-            self.owed.note_retry(&owed.subject, owed.stage, now).await?;
-            retried += 1;
-        }
+        // A stale page counts a record too many or too few, or has one retried that was just resolved, which does no harm;
+        // the next go comes in minutes.
+        let eventual = Consistency::Eventual;
+        let complete = fold(self.owed, eventual, deadline, TIME_TO_SEND, each).await?;
+        let retried = self.send(due.into_vec(), now, deadline).await?;
         let owed = counts.total();
         let at_least = if complete { "" } else { "at least " };
         let summary = format!(
@@ -132,7 +113,7 @@ impl ErpFullPass {
             dismissed = counts.dismissed,
             oldest_seconds = counts.oldest_seconds,
             retried,
-            "what is owed was looked at"
+            "owed records counted and retried"
         );
         Ok(Retried {
             summary,
@@ -140,5 +121,28 @@ impl ErpFullPass {
             complete,
             retried,
         })
+    }
+
+    /// Sends records, as far as the time goes; and how many.
+    async fn send(
+        &self,
+        records: Vec<Owed>,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<u64, RetryError> {
+        let mut sent = 0;
+        for owed in records {
+            if !deadline.allows(TIME_FOR_ONE) {
+                break;
+            }
+            let Some(change) = owed.change(now, Uuid::new_v4()) else {
+                continue;
+            };
+            // Sent before it is noted: the other way round a crash would leave it for a whole wait.
+            self.changes.send(&[change], Duration::ZERO).await?;
+            self.owed.note_retry(&owed.subject, owed.stage, now).await?;
+            sent += 1;
+        }
+        Ok(sent)
     }
 }

@@ -5,14 +5,15 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use serde::Deserialize;
+use serde_json::Value;
 use shared::{
     domain::{EntityKind, Resource},
     passes::Run,
 };
 
 use crate::{
-    action::{Action, What},
-    run::{Part, Work},
+    action::{Action, UpdateKind},
+    checkpoint::{Checkpoint, Phase},
 };
 
 #[derive(Deserialize)]
@@ -20,10 +21,10 @@ struct Middle {
     run: Run,
 }
 
-/// The works of all passes in the middle, with the versions that wrote them.
-fn works() -> Vec<(String, Work)> {
+/// The checkpoints of all passes in the middle, as they are stored.
+fn stored() -> Vec<String> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
-    let mut works = Vec::new();
+    let mut checkpoints = Vec::new();
     for version in fs::read_dir(fixtures).unwrap() {
         let version = version.unwrap();
         let Ok(files) = fs::read_dir(version.path().join("passes")) else {
@@ -36,54 +37,55 @@ fn works() -> Vec<(String, Work)> {
             }
             let text = fs::read_to_string(&path).unwrap();
             let middles: Vec<Middle> = serde_json::from_str(&text).unwrap();
-            for Middle { run } in middles {
-                let work = serde_json::from_str(&run.work.unwrap())
-                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                works.push((version.file_name().into_string().unwrap(), work));
-            }
+            checkpoints.extend(middles.into_iter().map(|middle| middle.run.work.unwrap()));
         }
     }
-    works
+    checkpoints
 }
 
-fn place(part: Part) -> (&'static str, &'static str) {
-    match part {
-        Part::Records {
+fn checkpoints() -> impl Iterator<Item = Checkpoint> {
+    let read = |text: String| serde_json::from_str(&text).unwrap();
+    stored().into_iter().map(read)
+}
+
+fn place(phase: Phase) -> (&'static str, &'static str) {
+    match phase {
+        Phase::Records {
             resource: Resource::Customer,
         } => ("0.1.0", "customers"),
-        Part::Records {
+        Phase::Records {
             resource: Resource::Contact,
         } => ("0.1.0", "contacts"),
-        Part::Owed => ("0.1.0", "owed"),
-        Part::Changed {
+        Phase::Owed => ("0.1.0", "owed"),
+        Phase::Changed {
             kind: EntityKind::Company,
         } => ("0.1.0", "changed companies"),
-        Part::Changed {
+        Phase::Changed {
             kind: EntityKind::Customer,
         } => ("0.1.0", "changed customers"),
-        Part::Forgotten => ("0.1.0", "forgotten"),
-        Part::Done => ("0.1.0", "done"),
+        Phase::Forgotten => ("0.1.0", "forgotten"),
+        Phase::Done => ("0.1.0", "done"),
     }
 }
 
-fn word(what: &What) -> (&'static str, &'static str) {
+fn word(what: &UpdateKind) -> (&'static str, &'static str) {
     match what {
-        What::Bind => ("0.1.0", "bind"),
-        What::Code => ("0.1.0", "code"),
-        What::CodeAgain => ("0.1.0", "code again"),
-        What::Rename { .. } => ("0.1.0", "rename"),
-        What::Fields => ("0.1.0", "fields"),
-        What::Insert => ("0.1.0", "insert"),
+        UpdateKind::Bind => ("0.1.0", "bind"),
+        UpdateKind::Code => ("0.1.0", "code"),
+        UpdateKind::CodeAgain => ("0.1.0", "code again"),
+        UpdateKind::Rename { .. } => ("0.1.0", "rename"),
+        UpdateKind::Fields => ("0.1.0", "fields"),
+        UpdateKind::Insert => ("0.1.0", "insert"),
     }
 }
 
 fn name(action: &Action) -> (&'static str, &'static str) {
     match action {
-        Action::Tell(_) => ("0.1.0", "tell"),
+        Action::Update(_) => ("0.1.0", "tell"),
         Action::Wait { .. } => ("0.1.0", "wait"),
         Action::Owe { .. } => ("0.1.0", "owe"),
         Action::Resolve { .. } => ("0.1.0", "resolve"),
-        Action::Look { .. } => ("0.1.0", "look"),
+        Action::Recheck { .. } => ("0.1.0", "look"),
     }
 }
 
@@ -121,23 +123,26 @@ const ALL: [(&str, &str); 25] = [
 #[test]
 fn there_is_a_pass_of_an_earlier_version_in_every_place_and_with_every_action() {
     let mut there = BTreeSet::new();
-    for (_, work) in works() {
-        there.insert(place(work.part));
+    for checkpoint in checkpoints() {
+        there.insert(place(checkpoint.phase));
         let fields = [
-            ("cursor", work.cursor.is_some()),
-            ("after", work.after.is_some()),
-            ("pending", !work.pending.is_empty()),
-            ("still owed", work.owed.is_some_and(|owed| !owed.is_empty())),
+            ("cursor", checkpoint.cursor.is_some()),
+            ("after", checkpoint.after.is_some()),
+            ("pending", !checkpoint.pending.is_empty()),
+            (
+                "still owed",
+                checkpoint.owed.is_some_and(|owed| !owed.is_empty()),
+            ),
         ];
         there.extend(fields.iter().filter(|it| it.1).map(|it| ("0.1.0", it.0)));
-        for action in &work.outbox {
+        for action in &checkpoint.outbox {
             there.insert(name(action));
-            if let Action::Tell(tell) | Action::Wait { tell, .. } = action {
-                there.insert(word(&tell.what));
+            if let Action::Update(update) | Action::Wait { update, .. } = action {
+                there.insert(word(&update.what));
                 let fields = [
-                    ("company", tell.company.is_some()),
-                    ("waits for", tell.waits_for.is_some()),
-                    ("fingerprint", tell.fingerprint.is_some()),
+                    ("company", update.company.is_some()),
+                    ("waits for", update.waits_for.is_some()),
+                    ("fingerprint", update.fingerprint.is_some()),
                 ];
                 there.extend(fields.iter().filter(|it| it.1).map(|it| ("0.1.0", it.0)));
             }
@@ -154,4 +159,29 @@ fn there_is_a_pass_of_an_earlier_version_in_every_place_and_with_every_action() 
     // And the list is whole: what is there is on it.
     let unknown: Vec<_> = there.iter().filter(|it| !ALL.contains(it)).collect();
     assert!(unknown.is_empty(), "not on the list: {unknown:?}");
+}
+
+/// Whether everything in a value is in the other one under the same names.
+fn is_within(former: &Value, now: &Value) -> bool {
+    match (former, now) {
+        (Value::Object(former), Value::Object(now)) => former.iter().all(|(name, value)| {
+            let now = now.get(name);
+            now.is_some_and(|now| is_within(value, now))
+        }),
+        (Value::Array(former), Value::Array(now)) => {
+            let mut pairs = former.iter().zip(now);
+            former.len() == now.len() && pairs.all(|(former, now)| is_within(former, now))
+        }
+        _ => former == now,
+    }
+}
+
+#[test]
+fn a_pass_is_recorded_under_the_names_that_earlier_versions_read() {
+    for text in stored() {
+        let former: Value = serde_json::from_str(&text).unwrap();
+        let checkpoint: Checkpoint = serde_json::from_str(&text).unwrap();
+        let now = serde_json::to_value(checkpoint).unwrap();
+        assert!(is_within(&former, &now), "{former:#} became {now:#}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use erp_full_pass::told_groups;
+use erp_full_pass::synced_groups;
 use shared::{
     domain::{FieldGroup, FieldGroups, Scope},
     erp::{Erp, ErpError, Listing, Resource},
@@ -47,7 +47,7 @@ impl Doctor {
                         may_write(erp.as_ref(), deadline).await
                     }),
                     Planned::new(format!("erp {scope}: owned fields"), async move {
-                        let groups = told_groups(self.erp_owns, erp.as_ref())
+                        let groups = synced_groups(self.erp_owns, erp.as_ref())
                             .map_err(|error| fault(words(error), say!("fix-erp-owned-fields")))?;
                         let groups: Vec<&str> = groups.iter().map(FieldGroup::as_str).collect();
                         Ok(say!("erp-owned-fields", groups))
@@ -74,7 +74,7 @@ impl Doctor {
     }
 
     async fn erp_listing(&self, erp: &dyn Erp, resource: Resource, deadline: Deadline) -> Finding {
-        let fields = told_groups(self.erp_owns, erp).unwrap_or(FieldGroups::CODE);
+        let fields = synced_groups(self.erp_owns, erp).unwrap_or(FieldGroups::CODE);
         let listing = Listing {
             resource,
             kind: None,

@@ -1,37 +1,44 @@
+//! Why a run stops.
+
 use std::time::Duration;
 
 use shared::{
     erp::ErpError, mappings::MappingsError, norce::NorceError, owed::OwedError,
-    passes::PassesError, queues::QueueError, reports::ReportsError,
+    passes::PassesError, queues::QueueError, record_finder::FinderError, reports::ReportsError,
 };
 
-/// Why a run does not go on for now. Everything that was written down stays.
+use crate::retry::RetryError;
+
+/// A result whose error stops the invocation's work on the run.
+pub(crate) type Result<T = (), E = StopReason> = std::result::Result<T, E>;
+
+/// Why an invocation stops working on a run. Everything that was recorded stays.
 #[derive(Debug)]
-pub(crate) enum Halt {
+pub(crate) enum StopReason {
     /// The invocation's time is nearly up (P13).
     TimeIsUp,
-    /// Enough waits on the imports queue: the pass waits until Norce has caught up.
+    /// The imports queue is long: the pass waits until Norce has caught up.
     ImportsAreDeep,
-    /// Somebody else has saved this run meanwhile: he goes on with it.
+    /// Another invocation saved this run and owns it now.
     Superseded,
-    /// The listing has to begin anew.
+    /// The ERP no longer knows the cursor: the listing has to start over.
     CursorExpired,
-    /// It would go on for ever: the run ends here, and the next one begins from the same watermark.
+    /// The run would never end: it ends here, and the next one starts from the same watermark.
     Endless {
         /// Why, and what to do, for the record of the run and the log.
         reason: String,
     },
     /// A remote or a store cannot answer now.
     Later {
-        /// How long to wait at least.
+        /// The minimum wait.
         at_least: Option<Duration>,
         /// Why, for the log.
         reason: String,
     },
 }
 
-impl Halt {
-    fn later(reason: impl ToString) -> Self {
+impl StopReason {
+    pub(crate) fn later(reason: impl ToString) -> Self {
         Self::Later {
             at_least: None,
             reason: reason.to_string(),
@@ -39,7 +46,7 @@ impl Halt {
     }
 }
 
-impl From<ErpError> for Halt {
+impl From<ErpError> for StopReason {
     fn from(error: ErpError) -> Self {
         match error {
             ErpError::CursorExpired => Self::CursorExpired,
@@ -47,7 +54,7 @@ impl From<ErpError> for Halt {
                 at_least: after,
                 reason: error.to_string(),
             },
-            // None of these is about one record: a person corrects it, or the remote comes round.
+            // None of these is about one record: a person corrects it, or the remote recovers.
             ErpError::Authentication { .. }
             | ErpError::Refused { .. }
             | ErpError::Unreadable(_) => Self::later(error),
@@ -55,7 +62,7 @@ impl From<ErpError> for Halt {
     }
 }
 
-impl From<NorceError> for Halt {
+impl From<NorceError> for StopReason {
     fn from(error: NorceError) -> Self {
         match error {
             NorceError::RetryAfter { after, .. } => Self::Later {
@@ -67,9 +74,18 @@ impl From<NorceError> for Halt {
     }
 }
 
+impl From<FinderError> for StopReason {
+    fn from(error: FinderError) -> Self {
+        match error {
+            FinderError::Erp(error) => error.into(),
+            FinderError::Index(error) => error.into(),
+        }
+    }
+}
+
 macro_rules! always_worth_another_try {
     ($($error:ty),+) => {
-        $(impl From<$error> for Halt {
+        $(impl From<$error> for StopReason {
             fn from(error: $error) -> Self {
                 Self::later(error)
             }
@@ -83,6 +99,6 @@ always_worth_another_try!(
     PassesError,
     QueueError,
     ReportsError,
-    crate::retry::RetryError,
+    RetryError,
     serde_json::Error
 );

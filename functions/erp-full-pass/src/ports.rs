@@ -1,0 +1,78 @@
+//! Everything that the use case works with. The modules take of it what they use.
+
+use std::{collections::HashMap, sync::Arc};
+
+use shared::{
+    breakers::Breakers,
+    domain::{ChangeMessage, Clock, FingerprintKey, ImportRequest, PassMessage, Scope, Shops},
+    erp::{Erp, same_company},
+    mappings::{Mappings, key_index::KeyIndex},
+    norce::NorceQuery,
+    owed::OwedRecords,
+    passes::Passes,
+    queues::{Queue, QueueDepth},
+    reports::Reports,
+    runtime::metrics::Metrics,
+};
+
+use crate::{configuration::PassSettings, retry::OwedRetry};
+
+/// The use case with everything that it needs.
+pub struct ErpFullPass {
+    /// Reads Norce.
+    pub norce: Arc<dyn NorceQuery>,
+    /// The ERP company of each scope.
+    pub erps: HashMap<Scope, Arc<dyn Erp>>,
+    /// The code mappings.
+    pub mappings: Arc<dyn Mappings>,
+    /// Which records of the ERP hold a natural key.
+    pub key_index: Arc<dyn KeyIndex>,
+    /// Records that cannot be synced yet.
+    pub owed: Arc<dyn OwedRecords>,
+    /// Runs, leases and watermarks.
+    pub passes: Arc<dyn Passes>,
+    /// The store of the plans' reports.
+    pub reports: Arc<dyn Reports>,
+    /// Lines for Norce.
+    pub imports: Arc<dyn Queue<ImportRequest>>,
+    /// The number of messages on the imports queue.
+    pub imports_depth: Arc<dyn QueueDepth>,
+    /// Entities that `change-events` checks again.
+    pub changes: Arc<dyn Queue<ChangeMessage>>,
+    /// Further messages of the queue that is handled here.
+    pub to_passes: Arc<dyn Queue<PassMessage>>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// The key of the fingerprints.
+    pub fingerprints: FingerprintKey,
+    /// The applications and their scopes.
+    pub shops: Shops,
+    /// The settings of a pass.
+    pub settings: PassSettings,
+    /// The state of the remotes, for the metrics.
+    pub breakers: Arc<dyn Breakers>,
+    /// The metrics of an invocation.
+    pub metrics: Metrics,
+}
+
+impl ErpFullPass {
+    /// Whether a record of the ERP that is in no scope may be inserted into this one. Nothing is inserted into the shared
+    /// scope: which entities Norce matches a row without an `ApplicationKey` with is not documented (norce-api §8). And
+    /// where both are kept in one ERP company, nothing says which of them a record belongs to.
+    pub(crate) fn takes_new_records(&self, scope: Scope) -> bool {
+        if !self.shops.share_some() {
+            return true;
+        }
+        let erp = |scope| self.erps.get(&scope).map(AsRef::as_ref);
+        let both = erp(scope).zip(erp(Scope::Client));
+        scope != Scope::Client && !both.is_some_and(|(own, shared)| same_company(own, shared))
+    }
+
+    pub(crate) fn owed_retry(&self) -> OwedRetry<'_> {
+        OwedRetry {
+            owed: self.owed.as_ref(),
+            changes: self.changes.as_ref(),
+            clock: self.clock.as_ref(),
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Looks up what the rules need about records whose faces do not tell enough, many at a time.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use shared::{
+    domain::{
+        Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, Fingerprint,
+        NaturalKey, NorceId, Resource,
+    },
+    erp::{ErpRecord, ToldCompany, company_hash, told_company},
+    mappings::{Known, Mapping},
+    matching::{self, ErpCandidate, Owner},
+    norce::Asked,
+    record_finder::KeyHolders,
+};
+
+use crate::{
+    action::{Action, Decision, UpdateKind},
+    candidates::{FORGOTTEN, Facts, Hit, Hits, Rival, Rivals, contradicts},
+    lookups::Lookups,
+    pending::{LookupReason, PendingRecord},
+    rules::{Organisation, Rules, code_of_another},
+    stop_reason::Result,
+};
+
+/// The rules, with the look-ups that they need.
+pub(crate) struct Resolver<'a> {
+    pub(crate) rules: Rules<'a>,
+    pub(crate) lookups: Lookups<'a>,
+    pub(crate) clock: &'a dyn Clock,
+}
+
+/// Decisions, by the records that they are about.
+type Decided = Vec<(ErpId, Decision)>;
+
+impl Resolver<'_> {
+    /// Decides about records of one kind. `room`: how many can be deferred to the end of the walk.
+    pub(crate) async fn resolve(
+        &self,
+        kind: EntityKind,
+        pending: Vec<PendingRecord>,
+        room: usize,
+    ) -> Result<Decided> {
+        let (unknown, mut bound): (Vec<_>, Vec<_>) = pending
+            .into_iter()
+            .partition(|pending| pending.reason == LookupReason::Unknown);
+        let mut decided = Vec::with_capacity(unknown.len() + bound.len());
+        if !unknown.is_empty() {
+            let unknown = unknown.into_iter().map(|pending| pending.record).collect();
+            self.unknown(kind, unknown, &mut bound, &mut decided)
+                .await?;
+            defer(&mut decided, room);
+        }
+        if !bound.is_empty() {
+            self.bound(kind, bound, &mut decided).await?;
+        }
+        Ok(decided)
+    }
+
+    /// Records that are bound, but not as they should be.
+    async fn bound(
+        &self,
+        kind: EntityKind,
+        pending: Vec<PendingRecord>,
+        decided: &mut Decided,
+    ) -> Result {
+        let id_of = |pending: &PendingRecord| pending.face.as_ref().and_then(|face| face.id);
+        let ids: Vec<NorceId> = pending.iter().filter_map(id_of).collect();
+        let entities = ids.iter().map(|id| self.rules.entity(kind, *id));
+        let entities: Vec<EntityRef> = entities.collect();
+        let mappings = self.lookups.mappings(&entities).await?;
+        let renamed = pending
+            .iter()
+            .filter(|pending| pending.reason == LookupReason::Renamed);
+        let renamed: Vec<NorceId> = renamed.filter_map(id_of).collect();
+        let codes = self.lookups.codes(kind, &renamed).await?;
+        for pending in pending {
+            let Some(id) = id_of(&pending) else { continue };
+            let mapping = mappings.get(&self.rules.entity(kind, id));
+            let code = codes.get(&id).and_then(Option::as_ref);
+            let now = self.clock.now();
+            if let Some(decision) = self.rules.bound(&pending, mapping, code, now)? {
+                let PendingRecord { record, face, .. } = pending;
+                let told = face.and_then(|face| face.erp_fingerprint);
+                let decision = self.relate(decision, &record, told.as_ref()).await?;
+                decided.push((record.id, decision));
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that are not bound.
+    async fn unknown(
+        &self,
+        kind: EntityKind,
+        records: Vec<ErpRecord>,
+        bound: &mut Vec<PendingRecord>,
+        decided: &mut Decided,
+    ) -> Result {
+        let known = self.lookups.known(kind, &records).await?;
+        let asked = records.iter().map(|record| Asked {
+            code: record.code.clone(),
+            keys: record.keys(kind),
+        });
+        let asked: Vec<Asked> = asked.collect();
+        let found = self.lookups.in_norce(kind, &asked).await?;
+        let hits = Hits::of(&found, self.rules.code_case);
+        let mut candidates: Vec<(ErpRecord, Hit<'_>)> = Vec::new();
+        for ((record, asked), known) in records.into_iter().zip(&asked).zip(known) {
+            let hit = hits.of_record(&record, &asked.keys);
+            let decision = match known {
+                Known::Forgotten => Decision::skip(&record, FORGOTTEN),
+                // Bound a moment ago.
+                Known::Record(face) if face.id.is_some() => {
+                    bound.push(PendingRecord::new(record, Some(face)));
+                    continue;
+                }
+                // Its number may have been that of a record that was deleted: the entity that has it is looked up below.
+                Known::Code(id) if !matches!(&hit, Ok(hit) if hit.ids().any(|it| it == id)) => {
+                    Decision::conflict(&record, code_of_another(&record, id))
+                }
+                // One that was announced to be inserted may have been.
+                Known::Nothing | Known::Record(_) | Known::Code(_) => match hit {
+                    Ok(hit) => {
+                        candidates.push((record, hit));
+                        continue;
+                    }
+                    Err(decision) => *decision,
+                },
+            };
+            decided.push((record.id, decision));
+        }
+        let facts = self.facts(kind, &candidates).await?;
+        for (record, hit) in candidates {
+            let mut decision = self.candidate(&record, &hit, &facts).await?;
+            if let Decision::Act(Action::Update(update)) = &mut decision {
+                let entity = update.id.map(|id| self.rules.entity(kind, id));
+                let gone = entity.and_then(|entity| facts.gone.get(&entity));
+                update.replaces = gone.cloned().map(Box::new);
+            }
+            let decision = self.relate(decision, &record, None).await?;
+            decided.push((record.id, decision));
+        }
+        Ok(())
+    }
+
+    /// What candidates look like from the other side.
+    async fn facts(&self, kind: EntityKind, candidates: &[(ErpRecord, Hit<'_>)]) -> Result<Facts> {
+        let entities = candidates.iter().flat_map(|(_, hit)| hit.ids());
+        let entities = entities.map(|id| self.rules.entity(kind, id));
+        let entities: Vec<EntityRef> = entities.collect();
+        let mappings = self.lookups.mappings(&entities).await?;
+        let gone = self.gone(&mappings).await?;
+        // What is neither found nor to be inserted needs no more look-ups.
+        let inserts = self.rules.settings.import_unknown;
+        let wanted = candidates
+            .iter()
+            .filter(|(_, hit)| inserts || hit.ids().next().is_some());
+        let wanted = wanted.map(|(record, _)| (record.id.clone(), record.code.clone()));
+        let wanted: Vec<(ErpId, Code)> = wanted.collect();
+        let code_holders = self.lookups.other_holders_of_codes(kind, &wanted).await?;
+        let rivals = self.rivals(kind, candidates).await?;
+        let mut seen = HashSet::new();
+        let by_code = candidates.iter().filter_map(|(_, hit)| match hit {
+            Hit::Code(found) => Some(found.id),
+            Hit::Keys(_) | Hit::Nobody => None,
+        });
+        let twice = by_code.filter(|id| !seen.insert(*id)).collect();
+        Ok(Facts {
+            mappings,
+            gone,
+            code_holders,
+            twice,
+            rivals,
+        })
+    }
+
+    /// Decides about a record that fits entities of Norce, or none.
+    async fn candidate(
+        &self,
+        record: &ErpRecord,
+        hit: &Hit<'_>,
+        facts: &Facts,
+    ) -> Result<Decision> {
+        let rules = &self.rules;
+        if let Hit::Code(found) = hit {
+            if let Some(decision) = rules.refused(record, found.id, facts) {
+                return Ok(decision);
+            }
+            if contradicts(record, found) || self.is_of_another(record, found.id).await? {
+                return Ok(rules.code_does_not_fit(record, found.id));
+            }
+        }
+        if let Some(decision) = rules.obstacle(record, hit, facts) {
+            return Ok(decision);
+        }
+        Ok(match hit {
+            Hit::Nobody => rules.new_in_norce(record, &facts.rivals)?,
+            Hit::Code(found) => rules.bind(UpdateKind::Bind, record, found)?,
+            Hit::Keys(found) => {
+                let kind = record.entity_kind();
+                let mut in_erp = HashSet::new();
+                for code in rules.unsettled_codes(record, found, &facts.rivals) {
+                    if self.lookups.is_code_in_erp(kind, code).await? {
+                        in_erp.insert(code);
+                    }
+                }
+                let now = self.clock.now();
+                rules.by_key(record, found, facts, &in_erp, now)?
+            }
+        })
+    }
+
+    /// Other records of the ERP that have a key of a candidate, and whose they are. There are few: only what a candidate
+    /// shares its key with is read.
+    async fn rivals(
+        &self,
+        kind: EntityKind,
+        candidates: &[(ErpRecord, Hit<'_>)],
+    ) -> Result<Rivals> {
+        let inserts = self.rules.settings.import_unknown;
+        let by_key = candidates.iter().filter(|(_, hit)| match hit {
+            Hit::Keys(_) => true,
+            Hit::Nobody => inserts,
+            Hit::Code(_) => false,
+        });
+        let by_key: Vec<&ErpRecord> = by_key.map(|(record, _)| record).collect();
+        let keys = by_key.iter().flat_map(|record| record.keys(kind));
+        let keys: Vec<NaturalKey> = keys.collect();
+        if keys.is_empty() {
+            return Ok(Rivals::default());
+        }
+        let KeyHolders {
+            holders,
+            crowded,
+            not_yet,
+        } = self.lookups.holders_of_keys(kind, &keys, &by_key).await?;
+        let is_shared = |key: &NaturalKey, id: &ErpId| {
+            let mut others = by_key.iter().filter(|record| record.id != *id);
+            others.any(|record| record.keys(kind).contains(key))
+        };
+        let shared = holders.into_iter().filter(|(key, id)| is_shared(key, id));
+        let shared: BTreeSet<ErpId> = shared.map(|(_, id)| id).collect();
+        let shared: Vec<ErpId> = shared.into_iter().collect();
+        Ok(Rivals {
+            records: self.owners(kind, &shared).await?,
+            crowded,
+            not_yet,
+        })
+    }
+
+    /// Records of the ERP, and whose they are.
+    async fn owners(&self, kind: EntityKind, ids: &[ErpId]) -> Result<Vec<Rival>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let records = self.lookups.records(ids, FieldGroups::NONE).await?;
+        let known = self.lookups.known(kind, &records).await?;
+        let asked = records.iter().map(|record| Asked {
+            code: record.code.clone(),
+            keys: Vec::new(),
+        });
+        let asked: Vec<Asked> = asked.collect();
+        let found = self.lookups.in_norce(kind, &asked).await?;
+        let (scope, case) = (self.rules.scope, self.rules.code_case);
+        let owner = |record: &ErpRecord, known: &Known| {
+            let mut found = found.iter();
+            let with_code = found.find(|found| {
+                let code = found.code.as_ref();
+                code.is_some_and(|code| code.is(&record.code, case))
+            });
+            match (matching::owner(known, kind, scope), with_code) {
+                (Owner::Nobody, Some(found)) if found.forgotten => Owner::Forgotten,
+                (Owner::Nobody, Some(found)) => Owner::Entity(self.rules.entity(kind, found.id)),
+                (owner, _) => owner,
+            }
+        };
+        let rivals = records.iter().zip(&known).map(|(record, known)| Rival {
+            id: record.id.clone(),
+            keys: record.keys(kind),
+            candidate: ErpCandidate {
+                code: record.code.clone(),
+                owner: owner(record, known),
+                blocked: record.blocked,
+                fits: true,
+                made: false,
+            },
+        });
+        Ok(rivals.collect())
+    }
+
+    /// The entities whose bindings are dead, with the records that the ERP no longer has.
+    async fn gone(
+        &self,
+        mappings: &HashMap<EntityRef, Mapping>,
+    ) -> Result<HashMap<EntityRef, ErpId>> {
+        let mut gone = HashMap::new();
+        // Few: nearly all records of a pass are known by their ids. Each is read by itself, because only that says for
+        // certain that it is gone.
+        for (entity, mapping) in mappings {
+            if let Mapping::Bound(binding) = mapping
+                && self.lookups.is_gone(&binding.erp_id).await?
+            {
+                gone.insert(*entity, binding.erp_id.clone());
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Looks up the company of an update that relates a contact to it.
+    async fn relate(
+        &self,
+        decision: Decision,
+        record: &ErpRecord,
+        told: Option<&Fingerprint>,
+    ) -> Result<Decision> {
+        let update = match decision {
+            Decision::Act(Action::Update(update))
+                if update.fields.has(FieldGroup::CompanyRelations) =>
+            {
+                update
+            }
+            decision => return Ok(decision),
+        };
+        let organisation = self.organisation(record).await?;
+        let former = match organisation {
+            Organisation::None => self.former_companies(update.id, told, None).await?,
+            Organisation::InNorce(id) => self.former_companies(update.id, told, Some(id)).await?,
+            Organisation::Unknown | Organisation::NotInNorce(_) => Vec::new(),
+        };
+        self.rules
+            .relate(update, record, told, organisation, former)
+    }
+
+    async fn organisation(&self, record: &ErpRecord) -> Result<Organisation> {
+        let Some(key) = &record.company else {
+            return Ok(Organisation::None);
+        };
+        let Some(company) = self.lookups.company_of(key).await? else {
+            return Ok(Organisation::Unknown);
+        };
+        let id = self.lookups.company_in_norce(&company).await?;
+        Ok(id.map_or(Organisation::NotInNorce(company), Organisation::InNorce))
+    }
+
+    /// The companies that Norce has for the contact by an import, and of which it is no longer a contact in the ERP.
+    /// Others, which somebody has related to it in Norce, are not the ERP's to end.
+    async fn former_companies(
+        &self,
+        customer: Option<NorceId>,
+        told: Option<&Fingerprint>,
+        current: Option<NorceId>,
+    ) -> Result<Vec<NorceId>> {
+        let is_other = |id: &NorceId| Some(*id) != current;
+        let Some(customer) = customer else {
+            return Ok(Vec::new());
+        };
+        let hash = match told_company(told) {
+            ToldCompany::Nothing => return Ok(Vec::new()),
+            ToldCompany::Refused(former) => {
+                return Ok(former.into_iter().filter(is_other).collect());
+            }
+            ToldCompany::Told { id: Some(id), .. } => {
+                return Ok(Some(id).into_iter().filter(is_other).collect());
+            }
+            // Stored by an earlier version: which company that is in Norce has to be found out.
+            ToldCompany::Told { hash, id: None } => hash,
+        };
+        let mut companies = self.lookups.companies_of(customer).await?;
+        companies.retain(is_other);
+        let scopes = self.lookups.seen_from.iter();
+        let entities = scopes.flat_map(|scope| {
+            let companies = companies.iter();
+            companies.map(|id| EntityRef::company(*scope, *id))
+        });
+        let entities: Vec<EntityRef> = entities.collect();
+        let mut former = Vec::new();
+        for (entity, mapping) in self.lookups.mappings(&entities).await? {
+            if let Mapping::Bound(binding) = mapping
+                && let Some(key) = self.lookups.company_key(&binding.erp_id).await?
+                && company_hash(&key, self.rules.fingerprints)? == hash
+            {
+                former.push(entity.id);
+            }
+        }
+        Ok(former)
+    }
+
+    /// Whether a contact of the ERP is of an organisation that is a company in Norce, and the customer with its code there
+    /// is a contact of other companies only. Where the ERP owns these relations, it may have moved.
+    async fn is_of_another(&self, record: &ErpRecord, customer: NorceId) -> Result<bool> {
+        let is_moved_by_erp = self.rules.synced.has(FieldGroup::CompanyRelations);
+        if record.id.resource != Resource::Contact || is_moved_by_erp {
+            return Ok(false);
+        }
+        let Organisation::InNorce(company) = self.organisation(record).await? else {
+            return Ok(false);
+        };
+        let companies = self.lookups.companies_of(customer).await?;
+        Ok(!companies.is_empty() && !companies.contains(&company))
+    }
+}
+
+/// Leaves what cannot be decided yet to the end of the walk, where there is room to remember it.
+fn defer(decided: &mut Decided, room: usize) {
+    let waiting = decided
+        .iter_mut()
+        .filter(|(_, decision)| decision.waits_for_prerequisite());
+    for (_, decision) in waiting.take(room) {
+        *decision = Decision::Defer;
+    }
+}
