@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 use shared::{domain::without_values, http::Deadline};
 
 use crate::{
-    Console,
     answer::{Answer, FaultKind},
     operator::{LONGEST_WAIT, OperatorError},
+    ports::Console,
     session::Session,
 };
 

@@ -6,6 +6,7 @@
 //! origin     which requests come from our own page
 //! addresses  from where the console may be used
 //! roles      which role a person has
+//! ports      what the console is made of
 //! api        what the page asks, and `operator`: the function that answers
 //! pages      what is shown without a session
 //! assets     the page itself, which is in the directory `page`
@@ -23,23 +24,20 @@ mod credentials;
 mod operator;
 mod origin;
 mod pages;
+mod ports;
 mod roles;
 pub mod seal;
 mod session;
 mod sign_in;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use aws_lambda_events::{
     apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
     http::{Method, header::COOKIE},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use shared::{
-    domain::Clock,
-    http::Deadline,
-    runtime::metrics::{Metric, Metrics},
-};
+use shared::{http::Deadline, runtime::metrics::Metric};
 use url::{Url, form_urlencoded};
 
 use crate::{
@@ -57,6 +55,7 @@ pub use crate::{
     credentials::{Credentials, StoredCredentials},
     operator::{LONGEST_WAIT, LambdaOperator, Operator, OperatorError},
     origin::PAGE_HEADER,
+    ports::Console,
     roles::{Role, RoleMap},
     session::{COOKIE as SESSION_COOKIE, Session},
     sign_in::{Identity, Pending, Provider, ProviderSettings, SignInError},
@@ -87,28 +86,6 @@ pub const SCREENS: [&str; 9] = [
     "mappings",
 ];
 const FIRST_SCREEN: &str = "/console/overview";
-
-/// The use case with everything that it needs.
-pub struct Console {
-    /// Scheme and host, as browsers write them in `Origin`.
-    pub origin: String,
-    /// The stack's name, which the page shows.
-    pub stack: String,
-    /// From where the console may be used.
-    pub allowed: AllowedAddresses,
-    /// How long a session lasts.
-    pub session: Duration,
-    /// The secrets.
-    pub credentials: Arc<dyn Credentials>,
-    /// Signs people in.
-    pub provider: Provider,
-    /// Does what they ask.
-    pub operator: Arc<dyn Operator>,
-    /// The time of day.
-    pub clock: Arc<dyn Clock>,
-    /// What an invocation measures.
-    pub metrics: Metrics,
-}
 
 impl Console {
     /// Answers one request.

@@ -9,9 +9,10 @@
 mod body;
 mod configuration;
 mod order;
+mod ports;
 mod secret;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use aws_lambda_events::{
     apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
@@ -21,20 +22,19 @@ use aws_lambda_events::{
 use serde::Serialize;
 use shared::{
     domain::{
-        ApplicationId, Cause, ChangeMessage, Clock, EntityKind, EntityRef, JobMessage, NorceId,
-        OrderKey, Shops,
+        ApplicationId, Cause, ChangeMessage, EntityKind, EntityRef, JobMessage, NorceId, OrderKey,
     },
     norce::events::{Event, EventType, OtherEvent},
-    queues::{Queue, QueueError},
-    runtime::{
-        metrics::{Metric, Metrics},
-        secrets::EventSecret,
-    },
+    queues::QueueError,
+    runtime::metrics::Metric,
 };
 use uuid::Uuid;
 
+use crate::ports::TOO_SLOW;
+
 pub use configuration::{Configuration, OrderSettings};
-pub use order::{ORDERS_PATH, OrderReceiver};
+pub use order::ORDERS_PATH;
+pub use ports::{ANSWER_WITHIN, OrderReceiver, ReceiveEvents};
 pub use secret::{Accepted, CachedSecret};
 
 /// The static header that Norce is told to send with every event.
@@ -45,32 +45,6 @@ pub const TYPE_HEADER: &str = "x-norce-event-type";
 pub const TYPE_PARAMETER: &str = "norceEventType";
 /// Norce's events are a few hundred bytes; this is generous and keeps nonsense out of the queues.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
-
-/// A post is answered within this time, whatever is slow: the secret, the table and the queue together. Norce hangs up
-/// after five seconds (norce-api §6; for orders it does not say, §10.1), of which a cold start and the way there and back
-/// take some tenths. A single call of AWS gives up before that by itself, and two of them in a row do not.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(4);
-
-/// Why a post is answered with 503 when that time is over.
-const TOO_SLOW: &str = "the secret, the table or the queue took too long";
-
-/// The use case with everything that it needs.
-pub struct ReceiveEvents {
-    /// Which secrets are accepted.
-    pub secrets: Arc<dyn Accepted<EventSecret>>,
-    /// Customers, companies and orders to look after.
-    pub changes: Arc<dyn Queue<ChangeMessage>>,
-    /// Jobs that have ended.
-    pub jobs: Arc<dyn Queue<JobMessage>>,
-    /// The time of day.
-    pub clock: Arc<dyn Clock>,
-    /// Which shops there are.
-    pub shops: Shops,
-    /// Takes orders; `None`: they are not for us (`ORDER_RECEIVER`).
-    pub orders: Option<OrderReceiver>,
-    /// What an invocation measures.
-    pub metrics: Metrics,
-}
 
 /// The answer to a post, before it is put into HTTP.
 #[derive(Debug)]

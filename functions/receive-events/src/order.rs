@@ -3,7 +3,7 @@
 //! Norce waits for the answer and has no other copy on its way, so that "OK" is said only once the order is stored and a
 //! message about it is queued (P1). The message names the order; the order itself stays in its table.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use aws_lambda_events::{
     apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
@@ -18,27 +18,18 @@ use serde::Serialize;
 use shared::{
     domain::{ApplicationId, ChangeMessage, OrderKey, OrderText},
     norce::{events::POSTED_ORDER, order_request::OrderRequest},
-    orders::{MAX_ORDER_BYTES, OrderRef, Orders, Received},
-    runtime::secrets::OrderSecret,
+    orders::{MAX_ORDER_BYTES, OrderRef, Received},
 };
 use uuid::Uuid;
 
 use crate::{
-    ANSWER_WITHIN, ReceiveEvents, TOO_SLOW,
     body::{self, UnreadableBody},
-    secret::{self, Accepted, Credentials},
+    ports::{ANSWER_WITHIN, ReceiveEvents, TOO_SLOW},
+    secret::{self, Credentials},
 };
 
 /// Where Norce posts orders to.
 pub const ORDERS_PATH: &str = "/orders";
-
-/// What it takes to receive orders.
-pub struct OrderReceiver {
-    /// The credentials that are accepted.
-    pub secrets: Arc<dyn Accepted<OrderSecret>>,
-    /// Where orders are kept.
-    pub orders: Arc<dyn Orders>,
-}
 
 /// What the answer says, before it is put into HTTP.
 #[derive(Debug)]

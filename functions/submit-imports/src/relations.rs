@@ -13,7 +13,10 @@ use shared::{
     norce::Relation,
 };
 
-use crate::{NotNow, SubmitImports, unread};
+use crate::{
+    deferred::{Deferred, unread},
+    ports::SubmitImports,
+};
 
 /// What is known of the relations of a line's customer.
 pub(crate) fn relations_of(
@@ -30,7 +33,7 @@ impl SubmitImports {
         &self,
         batch: &ImportBatch,
         deadline: Deadline,
-    ) -> Result<HashMap<NorceId, Vec<Relation>>, NotNow> {
+    ) -> Result<HashMap<NorceId, Vec<Relation>>, Deferred> {
         let ends = |line: &&ImportLine| !line.former_companies.is_empty();
         let customers = batch.lines.iter().filter(ends);
         let customers: Vec<NorceId> = customers.filter_map(|line| line.id).collect();
@@ -48,7 +51,7 @@ impl SubmitImports {
     pub(crate) async fn correct_outdated_relations(
         &self,
         batch: &mut ImportBatch,
-    ) -> Result<(), NotNow> {
+    ) -> Result<(), Deferred> {
         let relates = |line: &&mut ImportLine| line.id.is_some() && line.relates();
         let lines: Vec<&mut ImportLine> = batch.lines.iter_mut().filter(relates).collect();
         let of_record = |line: &ImportLine| line.record.clone();
@@ -62,7 +65,7 @@ impl SubmitImports {
         let faces: HashMap<ErpId, RecordFace> = records
             .iter()
             .cloned()
-            .zip(faces.await.map_err(NotNow::because)?)
+            .zip(faces.await.map_err(Deferred::because)?)
             .filter_map(|(record, face)| Some((record, face?)))
             .collect();
         for line in lines {
@@ -97,7 +100,7 @@ impl SubmitImports {
         &self,
         batch: &mut ImportBatch,
         relations: &HashMap<NorceId, Vec<Relation>>,
-    ) -> Result<(), NotNow> {
+    ) -> Result<(), Deferred> {
         let is_told = |line: &ImportLine| {
             line.former_companies.is_empty()
                 || line.id.is_some_and(|id| relations.contains_key(&id))

@@ -49,23 +49,10 @@ const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
             "party.rs",
         ],
     ),
-    ("functions/console", &["api.rs", "lib.rs"]),
-    (
-        "functions/operator",
-        &[
-            "doctor/aws.rs",
-            "doctor/erp.rs",
-            "doctor/lookups.rs",
-            "doctor/mod.rs",
-        ],
-    ),
-    ("functions/operator", &["dry/mappings.rs", "dry/mod.rs"]),
     (
         "functions/operator",
         &["sentence.rs", "sentence/member.rs", "sentence/param.rs"],
     ),
-    ("functions/receive-events", &["lib.rs", "order.rs"]),
-    ("functions/submit-imports", &["lib.rs", "relations.rs"]),
     (
         "shared",
         &[
@@ -115,7 +102,6 @@ const KNOWN_ARROWS_UP: &[(&str, &str)] = &[];
 const KNOWN_LONG_FILES: &[&str] = &[
     "functions/change-events/src/entity.rs",
     "functions/poll-jobs/src/lib.rs",
-    "functions/submit-imports/src/lib.rs",
     "shared/src/dynamodb.rs",
     "shared/src/erp/business_central/mod.rs",
     "shared/src/erp/odoo/mod.rs",

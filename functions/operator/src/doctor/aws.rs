@@ -8,8 +8,8 @@ use shared::{
 use uuid::Uuid;
 
 use super::{
-    Doctor, Stores,
     check::{Fault, Finding, Planned, fault},
+    ports::{Doctor, Stores},
 };
 use crate::{
     actions::status::BreakerStatus,

@@ -13,6 +13,9 @@ const TIME_OF_A_CHECK: Duration = Duration::from_secs(15);
 /// No check takes longer: whatever hangs is a finding too.
 const LONGEST_CHECK: Duration = Duration::from_secs(20);
 
+/// Checks of a part that are under way at the same time: few enough for an ERP that answers five requests at once (erp-apis §1.8).
+pub(super) const AT_ONCE: usize = 4;
+
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

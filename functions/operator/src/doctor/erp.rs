@@ -11,8 +11,8 @@ use shared::{
 };
 
 use super::{
-    Doctor,
     check::{Fault, Finding, Planned, fault, of_a_check, unbuilt},
+    ports::Doctor,
 };
 use crate::sentence::{say, words};
 

@@ -14,9 +14,9 @@ use shared::{
 };
 
 use super::{
-    Doctor,
     aws::aws_fault,
     check::{Finding, Planned, fault, of_a_check},
+    ports::Doctor,
     seen::Seen,
 };
 use crate::{

@@ -8,10 +8,10 @@ use shared::{
 };
 
 use super::{
-    Doctor,
     aws::aws_fault,
     check::{Finding, Planned, fault, of_a_check},
     erp::erp_fault,
+    ports::Doctor,
 };
 use crate::sentence::say;
 

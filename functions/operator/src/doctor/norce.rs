@@ -12,8 +12,8 @@ use shared::{
 };
 
 use super::{
-    Doctor,
     check::{Fault, Finding, Planned, fault, of_a_check, unbuilt},
+    ports::Doctor,
 };
 use crate::sentence::{Sentence, say, words};
 

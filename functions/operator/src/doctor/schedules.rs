@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use shared::domain::PassMode;
 
 use super::{
-    Doctor,
     aws::aws_fault,
     check::{Finding, Planned, fault},
+    ports::Doctor,
     seen::Seen,
 };
 use crate::{

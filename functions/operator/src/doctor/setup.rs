@@ -15,9 +15,9 @@ use shared::{
 };
 
 use super::{
-    AT_ONCE, Check, Doctor,
-    check::of_a_check,
+    check::{AT_ONCE, Check, of_a_check},
     events::{COMPANIES, CUSTOMERS, Expected, ORDERS},
+    ports::Doctor,
     seen::Seen,
 };
 use crate::{

@@ -16,7 +16,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::Notes;
+use super::notes::Notes;
 use crate::sentence::say;
 
 /// Code mappings that write nothing.

@@ -2,11 +2,9 @@
 //! happen, and no rule stands here a second time.
 
 mod mappings;
+mod notes;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use change_events::{ChangeEvents, HandOn};
@@ -31,29 +29,11 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::sentence::{Sentence, say};
+pub(crate) use self::notes::Notes;
+use crate::sentence::say;
 
 /// What a record is called that does not exist: its id, and its code where the ERP's number series would give one.
 const NEW: &str = "(new)";
-
-/// What would be done, in words without personal data.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Notes(Arc<Mutex<Vec<Sentence>>>);
-
-impl Notes {
-    fn note(&self, what: Sentence) {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is done twice changes nothing the second time.
-        if !notes.contains(&what) {
-            notes.push(what);
-        }
-    }
-
-    /// Everything, in its order.
-    pub(crate) fn take(&self) -> Vec<Sentence> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// The same function, which writes nothing and notes what it would write.
 pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
