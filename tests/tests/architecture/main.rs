@@ -101,7 +101,6 @@ const KNOWN_ARROWS_UP: &[(&str, &str)] = &[];
 /// Files that are too long.
 const KNOWN_LONG_FILES: &[&str] = &[
     "functions/change-events/src/entity.rs",
-    "functions/poll-jobs/src/lib.rs",
     "shared/src/dynamodb.rs",
     "shared/src/erp/business_central/mod.rs",
     "shared/src/erp/odoo/mod.rs",

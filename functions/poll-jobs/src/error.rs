@@ -1,0 +1,43 @@
+//! What can go wrong with a look at a job.
+
+use std::time::Duration;
+
+use shared::{
+    import_jobs::ImportJobsError, mappings::MappingsError, norce::NorceError, passes::PassesError,
+    queues::QueueError, runtime::delivery::DeliveryError,
+};
+use thiserror::Error;
+
+/// Why a look at a job came to nothing. All of it is worth another look later.
+#[derive(Debug, Error)]
+pub(crate) enum PollError {
+    #[error(transparent)]
+    Norce(#[from] NorceError),
+    #[error(transparent)]
+    ImportJobs(#[from] ImportJobsError),
+    #[error(transparent)]
+    Mappings(#[from] MappingsError),
+    #[error(transparent)]
+    Passes(#[from] PassesError),
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+impl PollError {
+    pub(crate) fn after(&self) -> Option<Duration> {
+        match self {
+            Self::Norce(NorceError::RetryAfter { after, .. }) => *after,
+            _ => None,
+        }
+    }
+
+    /// Norce answers, and another look gives the same answer.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::Norce(NorceError::Refused { .. } | NorceError::Unreadable(_))
+        )
+    }
+}
