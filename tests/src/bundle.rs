@@ -27,7 +27,7 @@ use aws_lambda_events::{
     sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute},
 };
 use axum::Router;
-use change_events::{ChangeEvents, HandOn};
+use change_events::{ChangeEvents, OrderForwarding};
 use chrono::{DateTime, Utc};
 use erp_full_pass::{ErpFullPass, PassSettings, Retried};
 use operator::{
@@ -533,7 +533,7 @@ impl Bundle {
             breakers: breakers.clone(),
             metrics: metrics.clone(),
         };
-        let hand_on = || HandOn {
+        let hand_on = || OrderForwarding {
             orders: Interruptible::new(orders.clone(), cut),
             outgoing: Interruptible::new(outgoing_orders.clone(), cut),
         };

@@ -607,9 +607,9 @@ interruptible! { Activity as "activity" {
 interruptible! { Orders as "orders" {
     async fn receive(&self, key: &OrderRef, order: &OrderText, at: DateTime<Utc>) -> Result<Received, OrdersError>;
     async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError>;
-    async fn lead(&self, key: &OrderRef, revision: Uuid, parties: &Parties) -> Result<bool, OrdersError>;
-    async fn hand_on(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, OrdersError>;
-    async fn let_go(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, OrdersError>;
+    async fn set_parties(&self, key: &OrderRef, revision: Uuid, parties: &Parties) -> Result<bool, OrdersError>;
+    async fn set_forwarded(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, OrdersError>;
+    async fn discard(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, OrdersError>;
     async fn wait_for(&self, entity: EntityRef, key: &OrderRef, at: DateTime<Utc>) -> Result<(), OrdersError>;
     async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, OrdersError>;
     async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), OrdersError>;

@@ -175,7 +175,7 @@ async fn a_first_order_is_handed_on_with_the_code_and_otherwise_to_the_byte() {
     assert_nothing_owed(&bundle).await;
     assert_all_taken(&bundle);
     let stored = bundle.orders.get(&reference(&order)).await.unwrap();
-    assert!(stored.unwrap().handed_on.is_some());
+    assert!(stored.unwrap().forwarded_at.is_some());
     assert!(bundle.orders.expires(&reference(&order)).is_some());
 
     let again = bundle.norce.place_order(order_of(customer));
@@ -274,8 +274,8 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
     for call in [
         "orders receive",
         "orders get",
-        "orders lead",
-        "orders hand_on",
+        "orders set_parties",
+        "orders set_forwarded",
     ] {
         assert!(calls.contains(&call), "{calls:?}");
     }
@@ -294,7 +294,7 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
                 .collect();
             assert_eq!(bodies, std::slice::from_ref(&undisturbed.body), "{context}");
             let stored = bundle.orders.get(&reference(&order)).await.unwrap();
-            assert!(stored.unwrap().handed_on.is_some(), "{context}");
+            assert!(stored.unwrap().forwarded_at.is_some(), "{context}");
             assert_eq!(bundle.owed.list().await.unwrap(), [], "{context}");
         }
     }

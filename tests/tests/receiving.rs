@@ -161,15 +161,20 @@ impl Orders for Down {
         unreachable!("it only receives")
     }
 
-    async fn lead(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
+    async fn set_parties(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
         unreachable!("it only receives")
     }
 
-    async fn hand_on(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+    async fn set_forwarded(
+        &self,
+        _: &OrderRef,
+        _: Uuid,
+        _: DateTime<Utc>,
+    ) -> Result<bool, OrdersError> {
         unreachable!("it only receives")
     }
 
-    async fn let_go(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+    async fn discard(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
         unreachable!("it only receives")
     }
 
@@ -231,15 +236,20 @@ impl<T: Orders> Orders for Delayed<T> {
         unreachable!("it only receives")
     }
 
-    async fn lead(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
+    async fn set_parties(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
         unreachable!("it only receives")
     }
 
-    async fn hand_on(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+    async fn set_forwarded(
+        &self,
+        _: &OrderRef,
+        _: Uuid,
+        _: DateTime<Utc>,
+    ) -> Result<bool, OrdersError> {
         unreachable!("it only receives")
     }
 
-    async fn let_go(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+    async fn discard(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
         unreachable!("it only receives")
     }
 

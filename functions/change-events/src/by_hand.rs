@@ -1,23 +1,30 @@
-//! What a person changes about who is who. The rule and the store's conditions are the same as for everybody else; what a
-//! person may do beyond them is end a binding.
+//! Corrections that a person makes to bindings. The rules and the store's conditions are those of every binding; beyond them a
+//! person may end a binding.
 
 use std::slice;
 
 use shared::{
-    domain::{Cause, Code, EntityKind, EntityRef, ErpCodes, ErpId, Resource},
+    domain::{Cause, Clock, Code, EntityKind, EntityRef, ErpCodes, ErpId, Resource},
     erp::{ErpRecord, Party, PartyKind},
     http::Deadline,
-    mappings::{Binding, Bound, CodeDelivery, Mapping},
-    matching::{self, Conflict},
-    norce::Asked,
-    owed::Reason,
+    mappings::{Binding, Bound, CodeDelivery, Mapping, Mappings},
+    matching::{self, Conflict, Verdict},
+    norce::{Asked, NorceQuery},
+    runtime::configuration::MatchingPolicy,
 };
+use uuid::Uuid;
 
 use crate::{
-    ChangeEvents, Done, Verdict,
-    create::Origin,
-    failure::{Failure, WaitsFor},
-    party,
+    candidates::Candidates,
+    changes::ChangeSender,
+    entity::{
+        create::Origin,
+        party::{self, PartyKinds},
+    },
+    erps::Erps,
+    owed_list::OwedList,
+    record_index::RecordIndex,
+    result::{Done, Failure, WaitsFor},
 };
 
 /// How a person names an ERP record.
@@ -29,50 +36,64 @@ pub enum RecordName {
     Id(ErpId),
 }
 
-/// What a person says about an entity that is not bound: which ERP record it is.
+/// The ERP record that a person names for an entity that is not bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The customer or company.
     pub entity: EntityRef,
-    /// The immutable id of its record.
+    /// The immutable id of the record.
     pub record: ErpId,
     /// The code that the record has.
     pub code: Code,
 }
 
-/// An entity as Norce has it, for somebody who says which record it is.
+/// An entity as Norce has it, for which a person names a record.
 struct Claimant {
     code: Option<Code>,
     party: Party,
-    /// The company whose contact it is, where that is not bound to an ERP record.
+    /// The company of a contact, if it is not bound to an ERP record.
     unbound_company: Option<EntityRef>,
 }
 
-/// What a person asked for and cannot be done. Nothing is put on the list of what is owed.
+/// Why a request of a person cannot be carried out. It is not listed as owed.
 fn refused(detail: impl Into<String>) -> Failure {
-    Failure::owed(Reason::Conflict, detail)
+    Failure::conflict(detail)
 }
 
-impl ChangeEvents {
-    /// Removes what binds an entity to its ERP record, so that the entity, the code and the record are as if never seen.
-    /// Neither Norce nor the ERP is changed.
-    pub async fn unbind_by_hand(&self, entity: EntityRef) -> Verdict {
-        self.unbind(entity).await.into()
-    }
+/// Corrects bindings. [`Failure::Owed`] says why a correction is refused; it is not listed as owed. [`Failure::Later`]: it can
+/// succeed on a later request.
+pub struct ByHand<'a> {
+    pub(crate) norce: &'a dyn NorceQuery,
+    pub(crate) erps: Erps<'a>,
+    pub(crate) mappings: &'a dyn Mappings,
+    pub(crate) index: RecordIndex<'a>,
+    pub(crate) candidates: Candidates<'a>,
+    pub(crate) kinds: PartyKinds<'a>,
+    pub(crate) owed: OwedList<'a>,
+    pub(crate) changes: ChangeSender<'a>,
+    pub(crate) policy: &'a MatchingPolicy,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) deadline: Deadline,
+}
 
-    async fn unbind(&self, entity: EntityRef) -> Result<Done, Failure> {
+impl ByHand<'_> {
+    /// Removes the binding of an entity, so that the entity, the code and the record are as if never seen.
+    /// Neither Norce nor the ERP is changed.
+    ///
+    /// # Errors
+    /// The entity is not bound, or a store failed.
+    pub async fn unbind(&self, entity: EntityRef) -> Result<Done, Failure> {
         let Some(Mapping::Bound(binding)) = self.mappings.get(entity).await? else {
             return Err(refused(format!(
                 "{entity} is not bound to an ERP record, so that there is nothing to unbind"
             )));
         };
         if !self.mappings.unbind(entity, &binding.erp_id).await? {
-            return Err(Failure::later(
-                WaitsFor::OtherWriter,
-                format!("the mapping of {entity} changed meanwhile"),
-            ));
+            return Err(Failure::other_writer(format!(
+                "the mapping of {entity} changed meanwhile"
+            )));
         }
-        self.forget_code_faults(entity).await?;
+        self.owed.resolve_code_faults(entity).await?;
         Ok(Done::new(
             "nothing",
             format!(
@@ -84,21 +105,10 @@ impl ChangeEvents {
 
     /// Binds an entity to another ERP record than before, or to its first one. Norce gets the record's code; the code that
     /// Norce has until then is no conflict.
-    pub async fn rebind_by_hand(
-        &self,
-        entity: EntityRef,
-        to: &RecordName,
-        deadline: Deadline,
-    ) -> Verdict {
-        self.rebind(entity, to, deadline).await.into()
-    }
-
-    async fn rebind(
-        &self,
-        entity: EntityRef,
-        to: &RecordName,
-        deadline: Deadline,
-    ) -> Result<Done, Failure> {
+    ///
+    /// # Errors
+    /// The entity cannot be that record, or a remote or a store failed.
+    pub async fn rebind(&self, entity: EntityRef, to: &RecordName) -> Result<Done, Failure> {
         let mapping = self.mappings.get(entity).await?;
         let now = self.clock.now();
         match &mapping {
@@ -118,9 +128,9 @@ impl ChangeEvents {
             }
             _ => {}
         }
-        let record = self.named(entity, to, deadline).await?;
-        let claimant = self.claimant(entity, deadline).await?;
-        self.can_be(entity, &claimant, &record, deadline).await?;
+        let record = self.named(entity, to).await?;
+        let claimant = self.claimant(entity).await?;
+        self.can_be(entity, &claimant, &record).await?;
         let bound = match &mapping {
             Some(Mapping::Bound(binding)) => Some(binding),
             _ => None,
@@ -161,38 +171,33 @@ impl ChangeEvents {
                 )));
             }
             Bound::OtherCode { .. } => {
-                return Err(Failure::later(
-                    WaitsFor::OtherWriter,
-                    format!("the mapping of {entity} changed meanwhile"),
-                ));
+                return Err(Failure::other_writer(format!(
+                    "the mapping of {entity} changed meanwhile"
+                )));
             }
         }
-        self.forget_code_faults(entity).await?;
-        // The code goes to Norce, and orders that wait for the entity go on.
-        let change = self.now(entity, Cause::Changed);
-        self.send_change(&[entity], Cause::Changed, &change).await?;
+        self.owed.resolve_code_faults(entity).await?;
+        // Its handling sends the code to Norce and releases the orders that wait for the entity.
+        self.changes
+            .send(&[entity], Cause::Changed, None, Uuid::new_v4())
+            .await?;
         Ok(Done::new(
             "bound",
             format!("bound to code {code} (ERP record {})", binding.erp_id),
         ))
     }
 
-    /// The only record that a person can mean, if the entity can be that record.
-    async fn named(
-        &self,
-        entity: EntityRef,
-        name: &RecordName,
-        deadline: Deadline,
-    ) -> Result<ErpRecord, Failure> {
-        let erp = self.erp(entity.scope)?;
+    /// The only record that a person can mean by a name.
+    async fn named(&self, entity: EntityRef, name: &RecordName) -> Result<ErpRecord, Failure> {
+        let (erps, scope) = (self.erps, entity.scope);
         let mut records = Vec::new();
         match name {
-            RecordName::Id(id) => records.extend(erp.get(id, deadline).await?),
+            RecordName::Id(id) => records.extend(erps.get(scope, id).await?),
             RecordName::Code(code) => {
                 for resource in Resource::of(entity.kind) {
-                    records.extend(erp.find_by_code(*resource, code, deadline).await?);
+                    records.extend(erps.find_by_code(scope, *resource, code).await?);
                 }
-                // A customer and an organisation share their numbers in an ERP that has them in one list.
+                // An ERP that has customers and organisations in one list numbers them together.
                 if records.len() > 1 {
                     records.retain(|record| record.entity_kind() == entity.kind);
                 }
@@ -213,34 +218,32 @@ impl ChangeEvents {
         Ok(record)
     }
 
-    /// Binds an entity that is not bound to the record that a person says it is, if it can be that record. Nothing is put
-    /// on the list of what is owed.
-    pub async fn bind_by_hand(&self, claim: &Claim, deadline: Deadline) -> Verdict {
-        self.bind_claim(claim, deadline).await.into()
-    }
-
-    async fn bind_claim(&self, claim: &Claim, deadline: Deadline) -> Result<Done, Failure> {
+    /// Binds an entity that is not bound to the record that a person names.
+    ///
+    /// # Errors
+    /// The entity cannot be that record, or a remote or a store failed.
+    pub async fn bind(&self, claim: &Claim) -> Result<Done, Failure> {
         let Claim {
             entity,
             record: id,
             code,
         } = claim;
-        let (entity, erp) = (*entity, self.erp(claim.entity.scope)?);
-        let Some(record) = erp.get(id, deadline).await? else {
+        let (entity, scope) = (*entity, entity.scope);
+        let Some(record) = self.erps.get(scope, id).await? else {
             return Err(refused(format!(
                 "the ERP has no {} with id {}: correct the id of the record",
                 id.resource, id.id
             )));
         };
-        let case = erp.capabilities().code_case;
+        let case = self.erps.code_case(scope)?;
         if !code.is(&record.code, case) {
             return Err(refused(format!(
                 "the ERP's {} with id {} has code {}, not {code}: correct the code or the id of the record",
                 id.resource, id.id, record.code
             )));
         }
-        let claimant = self.claimant(entity, deadline).await?;
-        self.can_be(entity, &claimant, &record, deadline).await?;
+        let claimant = self.claimant(entity).await?;
+        self.can_be(entity, &claimant, &record).await?;
         let is_in_norce = |it: &Code| it.is(&record.code, case);
         let binding = match &claimant.code {
             Some(in_norce) if is_in_norce(in_norce) => {
@@ -250,7 +253,7 @@ impl ChangeEvents {
             }
             in_norce => {
                 if let Some(in_norce) = in_norce {
-                    self.gives_way(entity, in_norce, &claimant.party, &record, deadline)
+                    self.check_gives_way(entity, in_norce, &claimant.party, &record)
                         .await?;
                 }
                 let (code, id) = (record.code.clone(), record.id.clone());
@@ -278,28 +281,27 @@ impl ChangeEvents {
                 )));
             }
         }
-        self.list(entity.scope, &record).await?;
+        self.index.list(scope, &record).await?;
         Ok(Done::new(
             Origin::Bound.outcome(),
             format!("bound to code {}", binding.code),
         ))
     }
 
-    /// Whether another code that Norce has for an entity gives way to a record's: one that is not the ERP's does, and any
-    /// other is not overwritten (P3).
-    async fn gives_way(
+    /// Refuses to overwrite a code that Norce has for an entity with the record's (P3), unless it is not the ERP's.
+    async fn check_gives_way(
         &self,
         entity: EntityRef,
         in_norce: &Code,
         party: &Party,
         record: &ErpRecord,
-        deadline: Deadline,
     ) -> Result<(), Failure> {
-        let erp_codes = &self.policy.matching.erp_codes;
+        let erp_codes = &self.policy.erp_codes;
         let gives_way = !erp_codes.may_be(in_norce)
             || *erp_codes == ErpCodes::Known
                 && self
-                    .with_code(entity, in_norce, party, deadline)
+                    .candidates
+                    .with_code(entity, in_norce, party)
                     .await?
                     .is_none();
         if gives_way {
@@ -312,8 +314,8 @@ impl ChangeEvents {
     }
 
     /// An entity that a person may bind.
-    async fn claimant(&self, entity: EntityRef, deadline: Deadline) -> Result<Claimant, Failure> {
-        let capabilities = self.erp(entity.scope)?.capabilities();
+    async fn claimant(&self, entity: EntityRef) -> Result<Claimant, Failure> {
+        let capabilities = self.erps.capabilities(entity.scope)?;
         let unknown = || {
             refused(format!(
                 "Norce does not have {entity}: correct its id or its register, or leave it out"
@@ -321,7 +323,7 @@ impl ChangeEvents {
         };
         match entity.kind {
             EntityKind::Customer => {
-                let customer = self.norce.customer(entity, deadline).await?;
+                let customer = self.norce.customer(entity, self.deadline).await?;
                 let customer = customer.ok_or_else(unknown)?;
                 if customer.forgotten {
                     return Err(refused(format!(
@@ -333,7 +335,7 @@ impl ChangeEvents {
                         "{entity} was merged into {into} in Norce: name {into} instead"
                     )));
                 }
-                let kind = self.kind(&customer, None).await?;
+                let kind = self.kinds.party_kind(&customer, None).await?;
                 Ok(Claimant {
                     unbound_company: match kind {
                         Some(_) => None,
@@ -348,7 +350,7 @@ impl ChangeEvents {
                 })
             }
             EntityKind::Company => {
-                let company = self.norce.company(entity, deadline).await?;
+                let company = self.norce.company(entity, self.deadline).await?;
                 let company = company.ok_or_else(unknown)?;
                 Ok(Claimant {
                     party: party::of_company(&company, capabilities)?,
@@ -359,18 +361,17 @@ impl ChangeEvents {
         }
     }
 
-    /// Whether an entity can be the record that a person says it is: what the code of a record in Norce is held to as well
-    /// ([`matching::by_code`]). Where Norce does not have the code for it, the record also has to be of its kind, and
-    /// nobody else in Norce has the code.
+    /// Checks that an entity can be the record that a person names, by the rule for codes in Norce
+    /// ([`matching::by_code`]). If Norce does not have the code for it, the record also has to be of its kind, and
+    /// nobody else in Norce may have the code.
     async fn can_be(
         &self,
         entity: EntityRef,
         claimant: &Claimant,
         record: &ErpRecord,
-        deadline: Deadline,
     ) -> Result<(), Failure> {
         let EntityRef { kind, scope, .. } = entity;
-        let case = self.erp(scope)?.capabilities().code_case;
+        let case = self.erps.code_case(scope)?;
         let code = &record.code;
         let is_in_norce = claimant.code.as_ref().is_some_and(|it| it.is(code, case));
         let is_contact = record.id.resource == Resource::Contact;
@@ -383,7 +384,7 @@ impl ChangeEvents {
             true => EntityKind::Company,
             false => EntityKind::Customer,
         };
-        // By its code a record is what Norce says, but the organisation of a contact can have the same code.
+        // By its code a record has the kind that Norce has, but the organisation of a contact can have the same code.
         let follows_norce = is_in_norce && !is_contact && claimant.unbound_company.is_none();
         if is != kind && !follows_norce {
             return Err(refused(format!(
@@ -392,15 +393,16 @@ impl ChangeEvents {
         }
         let records = slice::from_ref(record);
         let candidates = self
-            .candidates_by_code(entity, &claimant.party, records, deadline)
+            .candidates
+            .by_code(entity, &claimant.party, records)
             .await?;
         match matching::by_code(entity, code, &candidates) {
-            matching::Verdict::Match(_) if is_in_norce => Ok(()),
-            matching::Verdict::Match(_) => self.is_free_in_norce(entity, code, deadline).await,
-            matching::Verdict::Create | matching::Verdict::Wait => Err(refused(format!(
+            Verdict::Match(_) if is_in_norce => Ok(()),
+            Verdict::Match(_) => self.check_free_in_norce(entity, code).await,
+            Verdict::Create | Verdict::Wait => Err(refused(format!(
                 "the ERP has no record with code {code}: name another record"
             ))),
-            matching::Verdict::Conflict(conflict) => Err(refused(match conflict {
+            Verdict::Conflict(conflict) => Err(refused(match conflict {
                 Conflict::CodeOfAnother { code, owner } => bound_to_another(&code, owner),
                 Conflict::CodeOfForgotten { code } => of_forgotten(&code),
                 Conflict::CodeDoesNotFit { code } if kind == EntityKind::Company => format!(
@@ -414,20 +416,18 @@ impl ChangeEvents {
         }
     }
 
-    /// Whether Norce has a record's code for no other entity: the record would be that one's.
-    async fn is_free_in_norce(
-        &self,
-        entity: EntityRef,
-        code: &Code,
-        deadline: Deadline,
-    ) -> Result<(), Failure> {
+    /// Checks that Norce has a record's code for no other entity, to which the record would belong.
+    async fn check_free_in_norce(&self, entity: EntityRef, code: &Code) -> Result<(), Failure> {
         let EntityRef { kind, scope, .. } = entity;
-        let case = self.erp(scope)?.capabilities().code_case;
+        let case = self.erps.code_case(scope)?;
         let asked = [Asked {
             code: code.clone(),
             keys: Vec::new(),
         }];
-        let found = self.norce.look_up(kind, scope, &asked, deadline).await?;
+        let found = self
+            .norce
+            .look_up(kind, scope, &asked, self.deadline)
+            .await?;
         let mut holders = found.found.iter().filter(|found| {
             found.id != entity.id && found.code.as_ref().is_some_and(|it| it.is(code, case))
         });

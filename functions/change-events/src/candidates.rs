@@ -1,29 +1,42 @@
-//! What [`matching`](shared::matching) decides on: whose the ERP's records are, and what Norce has for its entities.
+//! Gathers the facts that [`matching`](shared::matching) decides on: whose the ERP's records are, and what Norce has for
+//! its entities.
 
 use shared::{
-    domain::{EntityRef, Scope},
+    domain::{Clock, Code, EntityRef, Scope},
     erp::{ErpRecord, Party, PartyKind, Resource},
     http::Deadline,
-    matching::{self, CodeInNorce, ErpCandidate, NorceCandidate, Owner},
-    norce::{Asked, Found},
+    mappings::Mappings,
+    matching::{self, CodeInNorce, Conflict, ErpCandidate, NorceCandidate, Owner, Verdict},
+    norce::{Asked, Found, NorceQuery},
+    runtime::configuration::MatchingPolicy,
 };
 
-use crate::{ChangeEvents, failure::Failure};
+use crate::{erps::Erps, result::Failure};
 
-impl ChangeEvents {
-    /// Records of the ERP as candidates for an entity, in their order, and every other entity of Norce that has one of
+/// Finds out which entities a record of the ERP can belong to.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidates<'a> {
+    pub(crate) norce: &'a dyn NorceQuery,
+    pub(crate) erps: Erps<'a>,
+    pub(crate) mappings: &'a dyn Mappings,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) policy: &'a MatchingPolicy,
+    pub(crate) deadline: Deadline,
+}
+
+impl Candidates<'_> {
+    /// Records of the ERP as candidates for an entity, in the given order, and every other entity of Norce that has one of
     /// the party's keys.
-    pub(crate) async fn candidates(
+    pub(crate) async fn by_key(
         &self,
         entity: EntityRef,
         party: &Party,
         hits: &[ErpRecord],
-        deadline: Deadline,
     ) -> Result<(Vec<ErpCandidate>, Vec<NorceCandidate>), Failure> {
         let EntityRef { kind, scope, .. } = entity;
-        let case = self.erp(scope)?.capabilities().code_case;
+        let case = self.erps.code_case(scope)?;
         let keys = party.keys();
-        // The keys are the party's own, and asked for once.
+        // One look-up of the party's own keys is enough.
         let mut asked_keys = Some(keys.clone());
         let asked: Vec<Asked> = hits
             .iter()
@@ -32,11 +45,8 @@ impl ChangeEvents {
                 keys: asked_keys.take().unwrap_or_default(),
             })
             .collect();
-        let found = self
-            .norce
-            .look_up(kind, scope, &asked, deadline)
-            .await?
-            .found;
+        let looked_up = self.norce.look_up(kind, scope, &asked, self.deadline);
+        let found = looked_up.await?.found;
         let found: Vec<&Found> = found.iter().filter(|found| found.id != entity.id).collect();
         let others: Vec<&Found> = found
             .iter()
@@ -51,7 +61,7 @@ impl ChangeEvents {
             })
             .collect();
         let mappings = self.mappings.get_many(&entities).await?;
-        // After the others' mappings: a record that another create has made is either bound by now, or that create was seen
+        // After the others' mappings: either a record that another create has made is bound by now, or that create was seen
         // to be under way.
         let owners = self.owners(entity, hits).await?;
         let mut records = Vec::with_capacity(hits.len());
@@ -84,7 +94,7 @@ impl ChangeEvents {
             let code = found
                 .code
                 .as_ref()
-                .filter(|code| self.policy.matching.erp_codes.may_be(code));
+                .filter(|code| self.policy.erp_codes.may_be(code));
             let code = match code {
                 Some(code) if codes.iter().any(|known| code.is(known, case)) => {
                     CodeInNorce::OfRecord
@@ -100,13 +110,47 @@ impl ChangeEvents {
         Ok((records, others.collect()))
     }
 
-    /// Records of the ERP with a code that is said to be an entity's, as candidates for it, in their order.
-    pub(crate) async fn candidates_by_code(
+    /// The only record of the ERP that has a code which Norce has for an entity, if it can be the entity's; `None`: there
+    /// is none.
+    pub(crate) async fn with_code(
+        &self,
+        entity: EntityRef,
+        code: &Code,
+        party: &Party,
+    ) -> Result<Option<ErpRecord>, Failure> {
+        // A contact may have been entered as a customer of its own, but never the other way round.
+        let places: &[Resource] = match party.kind.resource() {
+            Resource::Customer => &[Resource::Customer],
+            Resource::Contact => &[Resource::Contact, Resource::Customer],
+        };
+        let mut hits = Vec::new();
+        for resource in places {
+            hits = self
+                .erps
+                .find_by_code(entity.scope, *resource, code)
+                .await?;
+            if !hits.is_empty() {
+                break;
+            }
+        }
+        let records = self.by_code(entity, party, &hits).await?;
+        match matching::by_code(entity, code, &records) {
+            Verdict::Match(place) => Ok(hits.into_iter().nth(place)),
+            Verdict::Create | Verdict::Wait | Verdict::Conflict(Conflict::UnknownCode { .. }) => {
+                Ok(None)
+            }
+            Verdict::Conflict(conflict) => {
+                Err(Failure::conflict(conflict.about(entity.kind, &entity)))
+            }
+        }
+    }
+
+    /// Records of the ERP that have a code which is said to be an entity's, as candidates for it, in the given order.
+    pub(crate) async fn by_code(
         &self,
         entity: EntityRef,
         party: &Party,
         hits: &[ErpRecord],
-        deadline: Deadline,
     ) -> Result<Vec<ErpCandidate>, Failure> {
         let mut records = Vec::with_capacity(hits.len());
         for (hit, owner) in hits.iter().zip(self.owners(entity, hits).await?) {
@@ -114,16 +158,14 @@ impl ChangeEvents {
                 code: hit.code.clone(),
                 owner,
                 blocked: hit.blocked,
-                fits: self
-                    .belongs_to_party(entity.scope, party, hit, deadline)
-                    .await?,
+                fits: self.belongs_to_party(entity.scope, party, hit).await?,
                 made: false,
             });
         }
         Ok(records)
     }
 
-    /// Whose records of the ERP are, as far as the mappings know.
+    /// The owners of records of the ERP, as far as the mappings know them.
     async fn owners(&self, entity: EntityRef, hits: &[ErpRecord]) -> Result<Vec<Owner>, Failure> {
         let EntityRef { kind, scope, .. } = entity;
         let named: Vec<_> = hits
@@ -137,17 +179,18 @@ impl ChangeEvents {
             .collect())
     }
 
-    /// Whether the records with a code are this party: in an ERP a code can be that of a contact of another organisation,
-    /// or of a vendor's.
+    /// Whether a record with the party's code can be this party: an ERP may have given the code to a contact of another
+    /// organisation, or of a vendor.
     async fn belongs_to_party(
         &self,
         scope: Scope,
         party: &Party,
         hit: &ErpRecord,
-        deadline: Deadline,
     ) -> Result<bool, Failure> {
         let of = match (&hit.company, hit.id.resource) {
-            (Some(key), Resource::Contact) => self.erp(scope)?.company_of(key, deadline).await?,
+            (Some(key), Resource::Contact) => {
+                self.erps.of(scope)?.company_of(key, self.deadline).await?
+            }
             _ => None,
         };
         Ok(match (&party.kind, hit.id.resource) {
@@ -157,8 +200,8 @@ impl ChangeEvents {
     }
 }
 
-/// Whether a record can be this party at all. A match by code follows what Norce says it is: old registers have persons
-/// of the type that organisations have.
+/// Whether a record can be this party at all. A match by code follows the kind that Norce has: old ERP data have persons
+/// of the type of organisations.
 fn fits(party: &Party, hit: &ErpRecord) -> bool {
     let is_customer = hit.id.resource == Resource::Customer;
     match &party.kind {

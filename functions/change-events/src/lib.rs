@@ -1,39 +1,38 @@
-//! `change-events`: brings what happened in the shop to the ERP, and hands the ERP's codes to the imports queue.
+//! `change-events`: carries changes in the shop over to the ERP, and hands the ERP's codes to the imports queue.
 //!
 //! A message only says that something may have happened. For each one the entity is fetched afresh from Norce Query
-//! and `entity` decides: create, update, bind, forget, or nothing. `order` turns an order into its buyer and payer, and
-//! `hand_on` hands an order that was posted to us on, once they have their codes.
+//! and `entity` decides: create, update, bind, forget, or nothing. `order` sends a message about the buyer and the payer of an
+//! order, and forwards an order that was posted to us once they have their codes.
 //!
-//! Any invocation can be cut off between any two awaits and its message delivered again; the order of the steps in
-//! `create` is what keeps one Norce entity at one ERP record all the same (P2).
+//! An invocation can be cut off between any two awaits and its message delivered again; the order of the steps in
+//! `entity::create` nevertheless keeps one Norce entity at one ERP record (P2).
+//!
+//! [`ChangeEvents`] holds every port and dispatches. The structs in the modules hold the ports that they use, for the time of
+//! one message.
 
+mod binder;
 mod by_hand;
 mod candidates;
+mod changes;
 mod configuration;
-mod create;
-mod emptied;
 mod entity;
-mod failure;
-mod forget;
-mod gone;
-mod hand_on;
-mod kept;
-mod key_index;
-mod merge;
+mod erps;
 mod order;
-mod party;
+mod owed_list;
+mod record_index;
+mod result;
+mod survivors;
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use shared::{
     domain::{Cause, ChangeMessage, Clock, EntityRef, FingerprintKey, ImportRequest, Scope, Shops},
     erp::Erp,
     http::Deadline,
-    mappings::Mappings,
-    mappings::key_index::KeyIndex,
+    mappings::{Mappings, key_index::KeyIndex},
     norce::NorceQuery,
-    owed::{NewOwed, OwedRecords, Reason, Stage, Subject},
+    owed::OwedRecords,
     queues::Queue,
     runtime::{
         batch::{Handler, Outcome, Received},
@@ -41,18 +40,41 @@ use shared::{
         metrics::{Metric, Metrics},
     },
 };
-
 use uuid::Uuid;
 
-use crate::failure::Failure;
 pub use crate::{
-    by_hand::{Claim, RecordName},
+    by_hand::{ByHand, Claim, RecordName},
     configuration::{Configuration, OrderSettings},
-    failure::WaitsFor,
-    hand_on::HandOn,
+    order::forward::OrderForwarding,
+    result::{Done, Failure, WaitsFor},
+};
+use crate::{
+    candidates::Candidates,
+    changes::{Change, ChangeSender, WaitingOrders},
+    entity::{
+        Entities,
+        create::Creator,
+        deleted::BindingCheck,
+        delivery::CodeDeliveries,
+        forget::Forgetting,
+        merge::Merges,
+        party::{PartyKinds, ShopFingerprints},
+        sync::Sync,
+        update::Updater,
+    },
+    erps::Erps,
+    order::{
+        OrderHandler,
+        forward::Forwarder,
+        parties::{OrderChange, PartyFinder},
+    },
+    owed_list::OwedList,
+    record_index::RecordIndex,
+    result::MANUAL_CHECK,
+    survivors::Survivors,
 };
 
-/// The use case with everything that it needs.
+/// The use case with its ports.
 pub struct ChangeEvents {
     /// Reads Norce.
     pub norce: Arc<dyn NorceQuery>,
@@ -60,49 +82,26 @@ pub struct ChangeEvents {
     pub erps: HashMap<Scope, Arc<dyn Erp>>,
     /// The code mappings.
     pub mappings: Arc<dyn Mappings>,
-    /// Which records of the ERP hold a natural key.
+    /// The index of the natural keys of the ERP's records.
     pub key_index: Arc<dyn KeyIndex>,
-    /// Records that cannot be synced yet.
+    /// The list of records that cannot be synced.
     pub owed: Arc<dyn OwedRecords>,
-    /// More of the messages that are handled here.
+    /// Takes more of the messages that are handled here.
     pub changes: Arc<dyn Queue<ChangeMessage>>,
-    /// Codes on their way to Norce.
+    /// Takes codes on their way to Norce.
     pub imports: Arc<dyn Queue<ImportRequest>>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// The key of the fingerprints.
     pub fingerprints: FingerprintKey,
-    /// Which shops there are.
+    /// The configured applications of Norce.
     pub shops: Shops,
-    /// What to do with what comes from them.
+    /// The rules for creating, matching, updating and forgetting.
     pub policy: SyncPolicy,
-    /// Hands orders on; `None`: they are not for us (`ORDER_RECEIVER`).
-    pub orders: Option<HandOn>,
-    /// What an invocation measures.
+    /// Forwards orders; `None`: orders are not received (`ORDER_RECEIVER`).
+    pub orders: Option<OrderForwarding>,
+    /// The metrics of an invocation.
     pub metrics: Metrics,
-}
-
-/// What was done about a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Done {
-    /// For the metrics: a value of [`Metric::Changes`]'s second dimension.
-    outcome: &'static str,
-    /// For the log and for people.
-    words: Cow<'static, str>,
-}
-
-impl Done {
-    fn new(outcome: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            outcome,
-            words: words.into(),
-        }
-    }
-
-    /// There was nothing to do.
-    fn nothing(words: impl Into<Cow<'static, str>>) -> Self {
-        Self::new("nothing", words)
-    }
 }
 
 #[async_trait]
@@ -122,7 +121,7 @@ impl Handler<ChangeMessage> for ChangeEvents {
                 ordered_at,
                 correlation,
             } => {
-                let change = entity::Change {
+                let change = Change {
                     entity,
                     cause,
                     received_at,
@@ -130,7 +129,7 @@ impl Handler<ChangeMessage> for ChangeEvents {
                     correlation,
                     receive_count,
                 };
-                self.entity(&change, deadline).await
+                self.entities(deadline).handle_entity(&change).await
             }
             ChangeMessage::Order {
                 order,
@@ -138,14 +137,14 @@ impl Handler<ChangeMessage> for ChangeEvents {
                 received_at,
                 correlation,
             } => {
-                let change = order::OrderChange {
+                let change = OrderChange {
                     key: &order,
                     application,
                     received_at,
                     correlation,
                     receive_count,
                 };
-                self.order(&change, deadline).await
+                self.order_handler(deadline).handle_order(&change).await
             }
         };
         let outcome = match &result {
@@ -175,102 +174,233 @@ impl Handler<ChangeMessage> for ChangeEvents {
     }
 }
 
-/// What a look at an entity came to, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// The ERP is in step now, or already was.
-    Done {
-        /// What came of it, as a class: `created`, `bound`, `updated`, `unchanged`, `forgotten`, or `nothing`.
-        outcome: &'static str,
-        /// A clause for a log line or a person, such as `created in the ERP as C00042`.
-        words: String,
-    },
-    /// It stays undone until somebody acts.
-    Owed {
-        /// Why, as a class.
-        reason: Reason,
-        /// Why, in words without personal data, and what to do.
-        detail: String,
-    },
-    /// It can work later; in words.
-    Later(String),
-}
-
-impl From<Result<Done, Failure>> for Verdict {
-    fn from(result: Result<Done, Failure>) -> Self {
-        match result {
-            Ok(Done { outcome, words }) => Self::Done {
-                outcome,
-                words: words.into_owned(),
-            },
-            Err(Failure::Owed { reason, detail }) => Self::Owed { reason, detail },
-            Err(Failure::Later { reason, .. }) => Self::Later(reason),
-        }
-    }
-}
-
-/// A look by hand is no delivery of a message: what Norce does not have now counts as gone.
-const AS_IF_LOOKED_OFTEN: u32 = u32::MAX;
-
+/// What a person can request. `Failure::Later`: it can succeed on a later request.
 impl ChangeEvents {
-    /// Looks at an entity as if an event had come now.
-    pub async fn look_at(&self, entity: EntityRef, cause: Cause, deadline: Deadline) -> Verdict {
-        let change = self.now(entity, cause);
-        self.entity(&change, deadline).await.into()
+    /// Handles an entity as if an event had come now.
+    ///
+    /// # Errors
+    /// The failure that the event would have.
+    pub async fn look_at(
+        &self,
+        entity: EntityRef,
+        cause: Cause,
+        deadline: Deadline,
+    ) -> Result<Done, Failure> {
+        let change = self.manual_check(entity, cause);
+        self.entities(deadline).handle_entity(&change).await
     }
 
-    fn now(&self, entity: EntityRef, cause: Cause) -> entity::Change {
-        entity::Change {
+    /// Forgets a customer as if Norce had forgotten it (P12), whatever Norce says.
+    ///
+    /// # Errors
+    /// A store or the ERP failed; what needs a person is owed, too.
+    pub async fn forget_by_hand(
+        &self,
+        entity: EntityRef,
+        deadline: Deadline,
+    ) -> Result<Done, Failure> {
+        let change = self.manual_check(entity, Cause::Changed);
+        self.entities(deadline).forget(&change).await
+    }
+
+    fn manual_check(&self, entity: EntityRef, cause: Cause) -> Change {
+        Change {
             entity,
             cause,
             received_at: self.clock.now(),
             ordered_at: None,
             correlation: Uuid::new_v4(),
-            receive_count: AS_IF_LOOKED_OFTEN,
+            receive_count: MANUAL_CHECK,
         }
     }
+}
 
-    /// Forgets a customer as if Norce had said so (P12), whatever Norce says.
-    pub async fn forget_by_hand(&self, entity: EntityRef, deadline: Deadline) -> Verdict {
-        let change = self.now(entity, Cause::Changed);
-        let result = match self.mappings.get(entity).await {
-            Ok(mapping) => self.forget(&change, mapping.as_ref(), deadline).await,
-            Err(error) => Err(error.into()),
+/// The parts, each with the ports that it uses.
+impl ChangeEvents {
+    fn entities(&self, deadline: Deadline) -> Entities<'_> {
+        let (norce, clock, policy) = (&*self.norce, &*self.clock, &self.policy);
+        let (mappings, erps) = (&*self.mappings, self.erps(deadline));
+        let (index, candidates) = (self.index(), self.candidates(deadline));
+        let (owed, changes) = (self.owed_list(), self.change_sender());
+        let fingerprints = ShopFingerprints {
+            erp_owns: policy.erp_owns,
+            key: &self.fingerprints,
         };
-        let subject = Subject::Entity(entity);
-        self.note_owed(subject, None, result, change.correlation)
-            .await
-            .into()
+        let waiting = WaitingOrders {
+            orders: self.orders.as_ref().map(|orders| &*orders.orders),
+            changes,
+        };
+        let forgetting = Forgetting {
+            erps,
+            mappings,
+            owed,
+            waiting,
+            policy: policy.forgotten,
+            deadline,
+        };
+        let check = BindingCheck {
+            erps,
+            mappings,
+            candidates,
+            fingerprints,
+            owed,
+            clock,
+        };
+        let creator = Creator {
+            erps,
+            mappings,
+            index,
+            candidates,
+            fingerprints,
+            policy,
+            clock,
+            deadline,
+        };
+        let updater = Updater {
+            erps,
+            index,
+            fingerprints,
+            policy,
+            deadline,
+        };
+        let deliveries = CodeDeliveries {
+            mappings,
+            owed: &*self.owed,
+            imports: &*self.imports,
+            clock,
+        };
+        let sync = Sync {
+            norce,
+            erps,
+            mappings,
+            index,
+            candidates,
+            check,
+            creator,
+            updater,
+            deliveries,
+            changes,
+            waiting,
+            policy,
+            clock,
+            deadline,
+        };
+        let merges = Merges {
+            erps,
+            mappings,
+            survivors: Survivors { norce, deadline },
+            forgetting,
+            owed,
+            changes,
+            waiting,
+        };
+        Entities {
+            norce,
+            erps,
+            mappings,
+            kinds: self.party_kinds(deadline),
+            sync,
+            merges,
+            forgetting,
+            owed,
+            changes,
+            shops: &self.shops,
+            create_in_erp: policy.create_in_erp,
+            clock,
+            deadline,
+        }
     }
 
-    /// Keeps the list of what is owed true: a failure that stays is put on it, a success takes the subject off it.
-    async fn note_owed(
-        &self,
-        subject: Subject,
-        cause: Option<Cause>,
-        result: Result<Done, Failure>,
-        correlation: Uuid,
-    ) -> Result<Done, Failure> {
-        match &result {
-            Ok(_) => {
-                self.owed.resolve(&subject, Stage::ToErp).await?;
-            }
-            Err(Failure::Owed { reason, detail }) => {
-                self.owed
-                    .put(NewOwed {
-                        subject,
-                        stage: Stage::ToErp,
-                        reason: *reason,
-                        detail: detail.clone(),
-                        code: None,
-                        at: self.clock.now(),
-                        correlation,
-                        cause,
-                    })
-                    .await?;
-            }
-            Err(Failure::Later { .. }) => {}
+    fn order_handler(&self, deadline: Deadline) -> OrderHandler<'_> {
+        let (norce, shops) = (&*self.norce, &self.shops);
+        let parties = PartyFinder {
+            norce,
+            changes: self.change_sender(),
+            deadline,
+        };
+        let forwarder = |forwarding| Forwarder {
+            forwarding,
+            norce,
+            erps: self.erps(deadline),
+            mappings: &*self.mappings,
+            parties,
+            survivors: Survivors { norce, deadline },
+            owed: self.owed_list(),
+            shops,
+            clock: &*self.clock,
+            deadline,
+        };
+        OrderHandler {
+            norce,
+            parties,
+            forwarder: self.orders.as_ref().map(forwarder),
+            owed: self.owed_list(),
+            shops,
+            deadline,
         }
-        result
+    }
+
+    /// What a person can change about bindings, until a deadline.
+    pub fn by_hand(&self, deadline: Deadline) -> ByHand<'_> {
+        ByHand {
+            norce: &*self.norce,
+            erps: self.erps(deadline),
+            mappings: &*self.mappings,
+            index: self.index(),
+            candidates: self.candidates(deadline),
+            kinds: self.party_kinds(deadline),
+            owed: self.owed_list(),
+            changes: self.change_sender(),
+            policy: &self.policy.matching,
+            clock: &*self.clock,
+            deadline,
+        }
+    }
+
+    fn erps(&self, deadline: Deadline) -> Erps<'_> {
+        Erps {
+            erps: &self.erps,
+            deadline,
+        }
+    }
+
+    fn index(&self) -> RecordIndex<'_> {
+        RecordIndex {
+            index: &*self.key_index,
+            fingerprints: &self.fingerprints,
+        }
+    }
+
+    fn candidates(&self, deadline: Deadline) -> Candidates<'_> {
+        Candidates {
+            norce: &*self.norce,
+            erps: self.erps(deadline),
+            mappings: &*self.mappings,
+            clock: &*self.clock,
+            policy: &self.policy.matching,
+            deadline,
+        }
+    }
+
+    fn party_kinds(&self, deadline: Deadline) -> PartyKinds<'_> {
+        PartyKinds {
+            erps: self.erps(deadline),
+            mappings: &*self.mappings,
+            erp_owns: self.policy.erp_owns,
+        }
+    }
+
+    fn owed_list(&self) -> OwedList<'_> {
+        OwedList {
+            owed: &*self.owed,
+            clock: &*self.clock,
+        }
+    }
+
+    fn change_sender(&self) -> ChangeSender<'_> {
+        ChangeSender {
+            queue: &*self.changes,
+            clock: &*self.clock,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use aws_lambda_events::sqs::SqsEvent;
-use change_events::{ChangeEvents, Configuration, HandOn};
+use change_events::{ChangeEvents, Configuration, OrderForwarding};
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     domain::SystemClock,
@@ -76,7 +76,7 @@ async fn build(
         shops: configuration.shops.clone(),
         metrics: foundation.metrics.clone(),
         policy: configuration.policy.clone(),
-        orders: configuration.orders.as_ref().map(|orders| HandOn {
+        orders: configuration.orders.as_ref().map(|orders| OrderForwarding {
             orders: Arc::new(DynamoDbOrders::new(aws, &orders.table)),
             outgoing: Arc::new(SqsQueue::new(aws, &orders.outgoing_queue_url)),
         }),

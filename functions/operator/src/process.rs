@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, fmt::Display, sync::Arc};
 
-use change_events::{ChangeEvents, HandOn};
+use change_events::{ChangeEvents, OrderForwarding};
 use chrono::TimeDelta;
 use serde_json::Value;
 use shared::{
@@ -533,7 +533,7 @@ fn ports(
             metrics: foundation.metrics.clone(),
             shops: shops.clone(),
             policy: policy.clone(),
-            orders: orders.as_ref().map(|orders| HandOn {
+            orders: orders.as_ref().map(|orders| OrderForwarding {
                 orders: Arc::new(DynamoDbOrders::new(aws, &orders.table)),
                 outgoing: Arc::new(SqsQueue::new(aws, &orders.outgoing_queue_url)),
             }),

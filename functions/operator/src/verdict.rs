@@ -1,23 +1,26 @@
 //! How a look at an entity ended, as a sentence.
 
-use change_events::Verdict;
+use change_events::{Done, Failure};
 
 use crate::sentence::{Sentence, say};
 
 /// A clause that says how a look at an entity ended. What was done is in the words of `change-events`, under a code for
 /// each kind of outcome.
-pub(crate) fn verdict(verdict: Verdict) -> Sentence {
-    match verdict {
-        Verdict::Done { outcome, words } => match outcome {
-            "created" => say!("now-created", words),
-            "bound" => say!("now-bound", words),
-            "updated" => say!("now-updated", words),
-            "unchanged" => say!("now-unchanged", words),
-            "forgotten" => say!("now-forgotten", words),
-            "nothing" => say!("now-nothing", words),
-            _ => say!("words", words),
-        },
-        Verdict::Owed { reason, detail } => say!("now-owed", reason, words = detail),
-        Verdict::Later(words) => say!("now-later", words),
+pub(crate) fn verdict(result: Result<Done, Failure>) -> Sentence {
+    match result {
+        Ok(Done { outcome, words }) => {
+            let words = &*words;
+            match outcome {
+                "created" => say!("now-created", words),
+                "bound" => say!("now-bound", words),
+                "updated" => say!("now-updated", words),
+                "unchanged" => say!("now-unchanged", words),
+                "forgotten" => say!("now-forgotten", words),
+                "nothing" => say!("now-nothing", words),
+                _ => say!("words", words),
+            }
+        }
+        Err(Failure::Owed { reason, detail }) => say!("now-owed", reason, words = detail),
+        Err(Failure::Later { reason, .. }) => say!("now-later", words = reason),
     }
 }

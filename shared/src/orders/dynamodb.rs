@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{KEPT, OrderRef, Orders, OrdersError, Parties, Received, StoredOrder};
+use super::{OrderRef, Orders, OrdersError, Parties, RETENTION, Received, StoredOrder};
 use crate::{
     domain::{EntityRef, OrderText},
     dynamodb::{Expression, Table, attribute, from_item, number, text},
@@ -119,11 +119,11 @@ impl Orders for DynamoDbOrders {
             order: stored.order,
             received_at: stored.received_at,
             parties: stored.parties,
-            handed_on: stored.handed_on,
+            forwarded_at: stored.handed_on,
         }))
     }
 
-    async fn lead(
+    async fn set_parties(
         &self,
         key: &OrderRef,
         revision: Uuid,
@@ -133,7 +133,7 @@ impl Orders for DynamoDbOrders {
         self.change(key, revision, change).await
     }
 
-    async fn hand_on(
+    async fn set_forwarded(
         &self,
         key: &OrderRef,
         revision: Uuid,
@@ -141,12 +141,12 @@ impl Orders for DynamoDbOrders {
     ) -> Result<bool, OrdersError> {
         let change = Expression::assign([
             ("handed_on", Some(json(at)?)),
-            ("expires_at", Some(number((at + KEPT).timestamp()))),
+            ("expires_at", Some(number((at + RETENTION).timestamp()))),
         ]);
         self.change(key, revision, change).await
     }
 
-    async fn let_go(
+    async fn discard(
         &self,
         key: &OrderRef,
         revision: Uuid,
@@ -154,7 +154,7 @@ impl Orders for DynamoDbOrders {
     ) -> Result<bool, OrdersError> {
         let change = Expression::new("SET #expires_at = if_not_exists(#expires_at, :then)")
             .name("expires_at")
-            .value("then", number((at + KEPT).timestamp()));
+            .value("then", number((at + RETENTION).timestamp()));
         self.change(key, revision, change).await
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{KEPT, OrderRef, Orders, OrdersError, Parties, Received, StoredOrder};
+use super::{OrderRef, Orders, OrdersError, Parties, RETENTION, Received, StoredOrder};
 use crate::domain::{EntityRef, OrderText};
 
 /// Orders in memory, for everything that runs in one process.
@@ -65,7 +65,7 @@ impl Orders for MemoryOrders {
     ) -> Result<Received, OrdersError> {
         let mut state = self.state();
         let (received_at, expires) = match state.orders.get(key) {
-            Some((stored, _)) if stored.handed_on.is_some() => {
+            Some((stored, _)) if stored.forwarded_at.is_some() => {
                 let same = stored.order == *order;
                 return Ok(Received::HandedOn { same });
             }
@@ -76,7 +76,7 @@ impl Orders for MemoryOrders {
             order: order.clone(),
             received_at,
             parties: None,
-            handed_on: None,
+            forwarded_at: None,
         };
         state.orders.insert(key.clone(), (stored, expires));
         Ok(Received::Stored)
@@ -87,7 +87,7 @@ impl Orders for MemoryOrders {
         Ok(state.orders.get(key).map(|(stored, _)| stored.clone()))
     }
 
-    async fn lead(
+    async fn set_parties(
         &self,
         key: &OrderRef,
         revision: Uuid,
@@ -96,26 +96,26 @@ impl Orders for MemoryOrders {
         Ok(self.change(key, revision, |stored, _| stored.parties = Some(*parties)))
     }
 
-    async fn hand_on(
+    async fn set_forwarded(
         &self,
         key: &OrderRef,
         revision: Uuid,
         at: DateTime<Utc>,
     ) -> Result<bool, OrdersError> {
         Ok(self.change(key, revision, |stored, expires| {
-            stored.handed_on = Some(at);
-            *expires = Some(at + KEPT);
+            stored.forwarded_at = Some(at);
+            *expires = Some(at + RETENTION);
         }))
     }
 
-    async fn let_go(
+    async fn discard(
         &self,
         key: &OrderRef,
         revision: Uuid,
         at: DateTime<Utc>,
     ) -> Result<bool, OrdersError> {
         Ok(self.change(key, revision, |_, expires| {
-            expires.get_or_insert(at + KEPT);
+            expires.get_or_insert(at + RETENTION);
         }))
     }
 

@@ -22,9 +22,9 @@ use crate::domain::{ApplicationId, EntityRef, OrderText};
 /// The longest order that is taken. An item of DynamoDB has at most 400 KB, and the order is not all of it.
 pub const MAX_ORDER_BYTES: usize = 384 * 1024;
 
-/// How long an order is kept after it was handed on: long enough to send it again when the merchant's order integration
-/// has lost it over a weekend. It is the same time after which the order of a forgotten customer goes, handed on or not.
-pub const KEPT: TimeDelta = TimeDelta::days(7);
+/// How long an order is kept after it was forwarded: long enough to send it again if the merchant's order integration
+/// has lost it over a weekend. The order of a forgotten customer is kept for the same time, forwarded or not.
+pub const RETENTION: TimeDelta = TimeDelta::days(7);
 
 /// Which order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,8 +86,8 @@ pub struct StoredOrder {
     pub received_at: DateTime<Utc>,
     /// Its customers and companies, once messages about them are sent.
     pub parties: Option<Parties>,
-    /// When it was handed on.
-    pub handed_on: Option<DateTime<Utc>>,
+    /// When it was forwarded.
+    pub forwarded_at: Option<DateTime<Utc>>,
 }
 
 /// What became of a post.
@@ -122,24 +122,24 @@ pub trait Orders: Send + Sync {
     /// An order.
     async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError>;
 
-    /// Notes the customers and companies of an order.
-    async fn lead(
+    /// Records the customers and companies of an order.
+    async fn set_parties(
         &self,
         key: &OrderRef,
         revision: Uuid,
         parties: &Parties,
     ) -> Result<bool, OrdersError>;
 
-    /// Notes that an order was handed on; it goes after [`KEPT`].
-    async fn hand_on(
+    /// Records that an order was forwarded; it expires after [`RETENTION`].
+    async fn set_forwarded(
         &self,
         key: &OrderRef,
         revision: Uuid,
         at: DateTime<Utc>,
     ) -> Result<bool, OrdersError>;
 
-    /// Notes that an order is to go [`KEPT`] after this time though it was not handed on; a later note changes nothing.
-    async fn let_go(
+    /// Lets an order that was not forwarded expire [`RETENTION`] after this time. Repeating it changes nothing.
+    async fn discard(
         &self,
         key: &OrderRef,
         revision: Uuid,

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn every_part_of_the_product_is_reached() {
         for file in [
-            "functions/change-events/src/create.rs",
+            "functions/change-events/src/entity/create.rs",
             "shared/src/domain/code.rs",
             "shared/src/since.rs",
         ] {

@@ -105,11 +105,11 @@ async fn explain_says_what_then_happens_and_writes_nothing() {
         .add_customer(bundle.erp_company(), &json!({"number": "BC1", "displayName": "Anna Ek 3", "type": "Person", "email": "anna.3@example.com"}))
         .unwrap();
     for id in [changed, in_step, renamed, forgotten] {
-        look(id).await;
+        look(id).await.unwrap();
     }
     bundle.run_until_quiet().await;
     for id in [changed, in_step, renamed, forgotten] {
-        look(id).await;
+        look(id).await.unwrap();
     }
     bundle.norce.change_customer(changed, |record| {
         record.row.phone_number = Some("08-123 45 67".to_owned())
@@ -167,9 +167,11 @@ async fn explain_says_what_then_happens_and_writes_nothing() {
         assert_eq!(state(&bundle), before, "{words}: asking writes nothing");
         let outcome = explained["now"]["outcome"].as_str().unwrap().to_owned();
         let real = match look(id).await {
-            Verdict::Done { words, .. } => words,
-            Verdict::Owed { reason, detail } => format!("owed ({}): {detail}", reason.as_str()),
-            Verdict::Later(reason) => panic!("{id} waits: {reason}"),
+            Ok(done) => done.words.into_owned(),
+            Err(Failure::Owed { reason, detail }) => {
+                format!("owed ({}): {detail}", reason.as_str())
+            }
+            Err(Failure::Later { reason, .. }) => panic!("{id} waits: {reason}"),
         };
         assert!(real.contains(words), "{words}: {real}");
         let steps = explained["now"]["would"].to_string();

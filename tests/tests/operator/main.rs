@@ -39,7 +39,7 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use bytes::Bytes;
-use change_events::Verdict;
+use change_events::Failure;
 use chrono::TimeDelta;
 use futures_util::future::LocalBoxFuture;
 use http::Method;

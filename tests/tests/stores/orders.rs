@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use shared::{
     domain::{EntityRef, OrderText, Scope},
     orders::{
-        DynamoDbOrders, KEPT, MAX_ORDER_BYTES, MemoryOrders, OrderRef, Orders, Parties, Party,
+        DynamoDbOrders, MAX_ORDER_BYTES, MemoryOrders, OrderRef, Orders, Parties, Party, RETENTION,
         Received, StoredOrder,
     },
 };
@@ -58,9 +58,9 @@ macro_rules! through {
 through! {
     async fn receive(&self, key: &OrderRef, order: &OrderText, at: DateTime<Utc>) -> Received;
     async fn get(&self, key: &OrderRef) -> Option<StoredOrder>;
-    async fn lead(&self, key: &OrderRef, revision: uuid::Uuid, parties: &Parties) -> bool;
-    async fn hand_on(&self, key: &OrderRef, revision: uuid::Uuid, at: DateTime<Utc>) -> bool;
-    async fn let_go(&self, key: &OrderRef, revision: uuid::Uuid, at: DateTime<Utc>) -> bool;
+    async fn set_parties(&self, key: &OrderRef, revision: uuid::Uuid, parties: &Parties) -> bool;
+    async fn set_forwarded(&self, key: &OrderRef, revision: uuid::Uuid, at: DateTime<Utc>) -> bool;
+    async fn discard(&self, key: &OrderRef, revision: uuid::Uuid, at: DateTime<Utc>) -> bool;
     async fn wait_for(&self, entity: EntityRef, key: &OrderRef, at: DateTime<Utc>) -> ();
     async fn waiting_for(&self, entity: EntityRef) -> Vec<OrderRef>;
     async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> ();
@@ -127,7 +127,7 @@ async fn an_order_is_kept_to_the_byte(store: Store) {
         order: order("a"),
         received_at: minute(1),
         parties: None,
-        handed_on: None,
+        forwarded_at: None,
     };
     assert_eq!(store.get(&key("1")).await.unwrap(), Some(stored));
     assert_eq!(store.expires(&key("1")).await, None);
@@ -148,7 +148,12 @@ async fn another_post_replaces_an_order_that_waits(store: Store) {
         .await
         .unwrap();
     let revision = order("a").revision();
-    assert!(store.lead(&key("1"), revision, &parties()).await.unwrap());
+    assert!(
+        store
+            .set_parties(&key("1"), revision, &parties())
+            .await
+            .unwrap()
+    );
     let stored = store.get(&key("1")).await.unwrap().unwrap();
     assert_eq!(stored.parties, Some(parties()));
     store
@@ -166,7 +171,9 @@ async fn what_was_handed_on_stays_as_it_was_and_goes(store: Store) {
         .unwrap();
     let revision = order("a").revision();
     for minutes in [2, 3] {
-        let handed_on = store.hand_on(&key("1"), revision, minute(minutes)).await;
+        let handed_on = store
+            .set_forwarded(&key("1"), revision, minute(minutes))
+            .await;
         assert!(handed_on.unwrap());
     }
     for (text, same) in [("a", true), ("b", false)] {
@@ -175,11 +182,11 @@ async fn what_was_handed_on_stays_as_it_was_and_goes(store: Store) {
     }
     let stored = store.get(&key("1")).await.unwrap().unwrap();
     assert_eq!(
-        (stored.order, stored.handed_on),
+        (stored.order, stored.forwarded_at),
         (order("a"), Some(minute(3)))
     );
     let expires = store.expires(&key("1")).await;
-    assert_eq!(expires, Some((minute(3) + KEPT).timestamp()));
+    assert_eq!(expires, Some((minute(3) + RETENTION).timestamp()));
 }
 
 async fn nothing_is_said_of_a_revision_that_was_replaced(store: Store) {
@@ -189,13 +196,18 @@ async fn nothing_is_said_of_a_revision_that_was_replaced(store: Store) {
         .unwrap();
     let before = order("a").revision();
     let key = key("1");
-    assert!(!store.lead(&key, before, &parties()).await.unwrap());
-    assert!(!store.hand_on(&key, before, minute(2)).await.unwrap());
-    assert!(!store.let_go(&key, before, minute(2)).await.unwrap());
+    assert!(!store.set_parties(&key, before, &parties()).await.unwrap());
+    assert!(!store.set_forwarded(&key, before, minute(2)).await.unwrap());
+    assert!(!store.discard(&key, before, minute(2)).await.unwrap());
     let stored = store.get(&key).await.unwrap().unwrap();
-    assert_eq!((stored.parties, stored.handed_on), (None, None));
+    assert_eq!((stored.parties, stored.forwarded_at), (None, None));
     let nowhere = self::key("2");
-    assert!(!store.hand_on(&nowhere, before, minute(2)).await.unwrap());
+    assert!(
+        !store
+            .set_forwarded(&nowhere, before, minute(2))
+            .await
+            .unwrap()
+    );
     assert_eq!(store.get(&nowhere).await.unwrap(), None);
 }
 
@@ -206,13 +218,13 @@ async fn what_is_let_go_is_let_go_once(store: Store) {
         .unwrap();
     for minutes in [2, 3] {
         let revision = order("a").revision();
-        let gone = store.let_go(&key("1"), revision, minute(minutes)).await;
+        let gone = store.discard(&key("1"), revision, minute(minutes)).await;
         assert!(gone.unwrap());
     }
     let expires = store.expires(&key("1")).await;
-    assert_eq!(expires, Some((minute(2) + KEPT).timestamp()));
+    assert_eq!(expires, Some((minute(2) + RETENTION).timestamp()));
     let stored = store.get(&key("1")).await.unwrap().unwrap();
-    assert_eq!(stored.handed_on, None);
+    assert_eq!(stored.forwarded_at, None);
 }
 
 async fn orders_are_told_apart_by_shop_and_reference(store: Store) {
@@ -242,8 +254,18 @@ async fn the_longest_order_fits(store: Store) {
     let received = store.receive(&key("1"), &longest, minute(1)).await;
     assert_eq!(received.unwrap(), Received::Stored);
     let revision = longest.revision();
-    assert!(store.lead(&key("1"), revision, &parties()).await.unwrap());
-    assert!(store.hand_on(&key("1"), revision, minute(2)).await.unwrap());
+    assert!(
+        store
+            .set_parties(&key("1"), revision, &parties())
+            .await
+            .unwrap()
+    );
+    assert!(
+        store
+            .set_forwarded(&key("1"), revision, minute(2))
+            .await
+            .unwrap()
+    );
     let stored = store.get(&key("1")).await.unwrap().unwrap();
     assert_eq!(stored.order, longest);
 }

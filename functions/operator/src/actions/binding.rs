@@ -1,6 +1,6 @@
 //! `unbind` and `rebind`: a person corrects which ERP record a customer or a company is.
 
-use change_events::{ChangeEvents, RecordName, Verdict};
+use change_events::{ChangeEvents, Failure, RecordName};
 use serde::{Deserialize, Serialize};
 use shared::{
     domain::{ApplicationId, Cause, Code, EntityKind, EntityRef, ErpId, NorceId, Personal, redact},
@@ -81,14 +81,15 @@ impl Correction {
         entity: EntityRef,
         deadline: Deadline,
     ) -> Result<String, Refusal> {
-        let verdict = match self {
-            Self::Unbind => change_events.unbind_by_hand(entity).await,
-            Self::Rebind(to) => change_events.rebind_by_hand(entity, to, deadline).await,
+        let by_hand = change_events.by_hand(deadline);
+        let result = match self {
+            Self::Unbind => by_hand.unbind(entity).await,
+            Self::Rebind(to) => by_hand.rebind(entity, to).await,
         };
-        match verdict {
-            Verdict::Done { words, .. } => Ok(words),
-            Verdict::Owed { detail, .. } => Err(Refusal::Request(words(detail))),
-            Verdict::Later(reason) => Err(Refusal::Later(words(reason))),
+        match result {
+            Ok(done) => Ok(done.words.into_owned()),
+            Err(Failure::Owed { detail, .. }) => Err(Refusal::Request(words(detail))),
+            Err(Failure::Later { reason, .. }) => Err(Refusal::Later(words(reason))),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `forget`: a customer is forgotten by hand (P12), by the rule that `change-events` follows when Norce says so.
 
-use change_events::Verdict;
 use serde::{Deserialize, Serialize};
 use shared::{
     domain::{ApplicationId, Code, EntityKind, NorceId, Personal},
@@ -81,7 +80,7 @@ impl Ports {
             });
         }
         let outcome = self.change_events.forget_by_hand(entity, deadline).await;
-        let forgotten = matches!(outcome, Verdict::Done { .. });
+        let forgotten = outcome.is_ok();
         tracing::info!(subject = %entity, forgotten, "forgotten by hand");
         Ok(ForgetAnswer {
             summary: say!("forget-done", entity, now = verdict(outcome)),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use change_events::{ChangeEvents, Claim, Verdict};
+use change_events::{ChangeEvents, Claim, Failure};
 use futures_util::{FutureExt, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -499,9 +499,9 @@ async fn take(
         record: line.erp,
         code: line.code,
     };
-    match change_events.bind_by_hand(&claim, deadline).await {
-        Verdict::Done { .. } => Ok(Taken::Bound),
-        Verdict::Owed { detail, .. } => Ok(Taken::Conflict(detail)),
-        Verdict::Later(reason) => Err(Refusal::Later(words(reason))),
+    match change_events.by_hand(deadline).bind(&claim).await {
+        Ok(_) => Ok(Taken::Bound),
+        Err(Failure::Owed { detail, .. }) => Ok(Taken::Conflict(detail)),
+        Err(Failure::Later { reason, .. }) => Err(Refusal::Later(words(reason))),
     }
 }

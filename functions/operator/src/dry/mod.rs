@@ -7,7 +7,7 @@ mod notes;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use change_events::{ChangeEvents, HandOn};
+use change_events::{ChangeEvents, OrderForwarding};
 use chrono::{DateTime, Utc};
 use shared::{
     Consistency,
@@ -60,7 +60,7 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
         fingerprints: real.fingerprints.clone(),
         shops: real.shops.clone(),
         policy: real.policy.clone(),
-        orders: real.orders.as_ref().map(|real| HandOn {
+        orders: real.orders.as_ref().map(|real| OrderForwarding {
             orders: Arc::new(Dry {
                 inner: real.orders.clone(),
                 notes: notes.clone(),
@@ -124,15 +124,20 @@ impl Orders for Dry<dyn Orders> {
         self.inner.get(key).await
     }
 
-    async fn lead(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
+    async fn set_parties(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
         Ok(true)
     }
 
-    async fn hand_on(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+    async fn set_forwarded(
+        &self,
+        _: &OrderRef,
+        _: Uuid,
+        _: DateTime<Utc>,
+    ) -> Result<bool, OrdersError> {
         Ok(true)
     }
 
-    async fn let_go(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+    async fn discard(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
         Ok(true)
     }
 

@@ -733,19 +733,24 @@ pub(crate) async fn write_orders(store: &dyn Orders) {
         if reference == "received" {
             continue;
         }
-        assert!(store.lead(&key, revision, &parties()).await.unwrap());
+        assert!(store.set_parties(&key, revision, &parties()).await.unwrap());
         if reference == "led" {
             for entity in parties().entities() {
                 store.wait_for(entity, &key, minute(1)).await.unwrap();
             }
         }
         if reference == "handed on" {
-            assert!(store.hand_on(&key, revision, minute(2)).await.unwrap());
+            assert!(
+                store
+                    .set_forwarded(&key, revision, minute(2))
+                    .await
+                    .unwrap()
+            );
         }
         if reference == "let go å" {
             let entity = customer(2);
             store.wait_for(entity, &key, minute(1)).await.unwrap();
-            assert!(store.let_go(&key, revision, minute(3)).await.unwrap());
+            assert!(store.discard(&key, revision, minute(3)).await.unwrap());
         }
     }
 }
@@ -758,7 +763,7 @@ pub(crate) async fn orders_are_as_they_were(store: &dyn Orders) {
         assert_eq!(stored.received_at, minute(0));
         assert_eq!(stored.parties, (reference != "received").then(parties));
         let handed_on = (reference == "handed on").then(|| minute(2));
-        assert_eq!(stored.handed_on, handed_on);
+        assert_eq!(stored.forwarded_at, handed_on);
     }
     let sorted = |mut waiting: Vec<OrderRef>| {
         waiting.sort_by(|a, b| a.client_order_ref.cmp(&b.client_order_ref));
@@ -782,13 +787,20 @@ pub(crate) async fn orders_are_as_they_were(store: &dyn Orders) {
     assert_eq!(handed_on.unwrap(), Received::HandedOn { same: true });
     let key = order_ref("received");
     let revision = text("received").revision();
-    assert!(store.lead(&key, revision, &parties()).await.unwrap());
-    assert!(store.hand_on(&key, revision, minute(9)).await.unwrap());
+    assert!(store.set_parties(&key, revision, &parties()).await.unwrap());
+    assert!(
+        store
+            .set_forwarded(&key, revision, minute(9))
+            .await
+            .unwrap()
+    );
     let again = store.receive(&led, &text("led anew"), minute(9)).await;
     assert_eq!(again.unwrap(), Received::Stored);
     let stored = store.get(&led).await.unwrap().unwrap();
     assert_eq!((stored.received_at, stored.parties), (minute(0), None));
-    let stale = store.hand_on(&led, text("led").revision(), minute(9)).await;
+    let stale = store
+        .set_forwarded(&led, text("led").revision(), minute(9))
+        .await;
     assert!(!stale.unwrap());
 
     // Those that wait go on, also beside those that this version lets wait.

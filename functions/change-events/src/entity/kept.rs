@@ -1,25 +1,27 @@
-//! What an update leaves as the ERP has it, because the two sides disagreed when the entity was bound to a record that
+//! The fields that an update does not overwrite, because the two sides differed when the entity was bound to a record that
 //! the ERP already had.
 //!
-//! A record of the ERP is older than its binding, and nobody has said that the shop knows better. So the first look writes
-//! nothing over a value of the ERP: it notes the fields that differ, each with a keyed hash of what the shop has. A field
-//! is written when the shop changes it, and is the shop's from then on. What the ERP's record lacks is filled in.
+//! The record in the ERP is older than its binding, and the shop's values are not necessarily the better ones. So the first
+//! synchronization overwrites no value of the ERP: it stores the fields that differ, each with a keyed hash of the shop's
+//! value. A field is written when the shop changes it, and is the shop's from then on. Empty fields of the ERP's record are
+//! filled in.
 
 use serde::Serialize;
 use shared::{
     domain::{
-        Address, AddressDetails, DeliveryAddress, FingerprintKey, KeptFields, PartyField, Personal,
+        Address, AddressDetails, DeliveryAddress, FingerprintKey, FirstBindingWrites, KeptFields,
+        PartyField, Personal,
     },
     erp::{ErpRecord, Party, PartyKind},
 };
 
-use crate::{ChangeEvents, failure::Failure};
+use crate::result::Failure;
 
-/// As much of a keyed hash as is kept: 64 bits, so that a change of the shop goes unseen once in 10^19.
+/// The stored length of a keyed hash: 64 bits, so that one change of the shop in 10^19 is missed.
 const HASH_CHARS: usize = 16;
 
-/// The keyed hash of each value that the party has. Of an address it is the hash of the postal parts alone, of deliveries in
-/// the order of their ids: stored ones were made like that, and another one would let the shop write over an address that the
+/// The keyed hash of each value that the party has. An address is hashed by its postal parts alone, and delivery addresses in
+/// the order of their ids, as earlier versions did: a different hash would let the shop overwrite an address that the
 /// ERP keeps. The GLN and telephone of an address are kept and released together with it.
 fn hashes(party: &Party, key: &FingerprintKey) -> Result<KeptFields, serde_json::Error> {
     fn hash(
@@ -67,7 +69,7 @@ fn postal(deliveries: &[DeliveryAddress]) -> Vec<DeliveryAddress> {
     deliveries
 }
 
-/// Whether the ERP has a value of its own that is another than the shop's.
+/// Whether the ERP has a value that differs from the shop's.
 fn differs(field: PartyField, party: &Party, seen: &ErpRecord) -> bool {
     fn other<T: PartialEq>(ours: Option<&T>, theirs: Option<&T>) -> bool {
         theirs.is_some() && ours != theirs
@@ -100,7 +102,7 @@ fn differs(field: PartyField, party: &Party, seen: &ErpRecord) -> bool {
     }
 }
 
-/// An address of a country alone is none: an ERP may set the country by itself.
+/// Whether an address is more than a country, which an ERP may set by itself.
 fn has_lines(address: &Address) -> bool {
     *address
         != Address {
@@ -109,7 +111,7 @@ fn has_lines(address: &Address) -> bool {
         }
 }
 
-/// The party without what the ERP keeps.
+/// The party without the fields that the ERP keeps.
 fn without(kept: &KeptFields, party: &Party, seen: &ErpRecord) -> Party {
     let mut party = party.clone();
     for field in kept.keys() {
@@ -139,39 +141,36 @@ fn without(kept: &KeptFields, party: &Party, seen: &ErpRecord) -> Party {
     party
 }
 
-impl ChangeEvents {
-    /// What an update sends, and what the ERP keeps from now on. `is_first`: the record was there before it was bound, and
-    /// nothing was sent to it yet.
-    pub(crate) fn keep(
-        &self,
-        kept: &KeptFields,
-        is_first: bool,
-        party: &Party,
-        seen: &ErpRecord,
-    ) -> Result<(Party, KeptFields), Failure> {
-        let mut now = hashes(party, &self.fingerprints)?;
-        if is_first {
-            let writes = self.policy.first_binding_writes;
-            let writes = match party.kind {
-                PartyKind::Person => writes.persons,
-                PartyKind::Company => writes.companies,
-                PartyKind::Contact { .. } => writes.contacts,
+/// What an update sends, and what the ERP keeps from now on. `first_writes`: the record was there before it was bound and
+/// nothing has been sent to it yet; for these kinds of parties the shop's values are written at once.
+pub(crate) fn keep(
+    kept: &KeptFields,
+    first_writes: Option<FirstBindingWrites>,
+    party: &Party,
+    seen: &ErpRecord,
+    key: &FingerprintKey,
+) -> Result<(Party, KeptFields), Failure> {
+    let mut now = hashes(party, key)?;
+    if let Some(writes) = first_writes {
+        let writes = match party.kind {
+            PartyKind::Person => writes.persons,
+            PartyKind::Company => writes.companies,
+            PartyKind::Contact { .. } => writes.contacts,
+        };
+        now.retain(|field, _| {
+            let differs = match field {
+                // An ERP with one telephone field would replace the number that it keeps with the mobile number.
+                PartyField::Mobile if seen.image.mobile.is_none() => {
+                    differs(PartyField::Phone, party, seen)
+                }
+                field => differs(*field, party, seen),
             };
-            now.retain(|field, _| {
-                let differs = match field {
-                    // An ERP with one field for telephones would get the mobile number in the place of the one that it keeps.
-                    PartyField::Mobile if seen.image.mobile.is_none() => {
-                        differs(PartyField::Phone, party, seen)
-                    }
-                    field => differs(*field, party, seen),
-                };
-                !writes && differs
-            });
-        } else {
-            now.retain(|field, hash| kept.get(field) == Some(hash));
-        }
-        Ok((without(&now, party, seen), now))
+            !writes && differs
+        });
+    } else {
+        now.retain(|field, hash| kept.get(field) == Some(hash));
     }
+    Ok((without(&now, party, seen), now))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What the shop has emptied since it was last brought to the ERP.
+//! The fields that the shop has emptied since the last synchronization.
 //!
-//! A field without a value in the shop usually means that the shop does not ask for it, so that the ERP's value stays. Only
-//! a field that the shop had a value for, and has none any more, is emptied in the ERP. Which fields have values is noted
-//! beside the binding; the values are not.
+//! A field without a value in the shop usually means that the shop does not ask for it, so the ERP's value stays. Only
+//! a field that had a value in the shop and has none anymore is emptied in the ERP. The binding stores which fields have
+//! values, but not the values.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,10 @@ use shared::{
     domain::{Address, FieldGroup, FieldGroups, KeptFields, ShopField, ShopFields},
     erp::{ErpError, Party},
     owed::Reason,
+    runtime::configuration::SyncPolicy,
 };
 
-use crate::{ChangeEvents, failure::Failure};
+use crate::result::Failure;
 
 /// The fields that a party has values for.
 pub(crate) fn filled(party: &Party) -> ShopFields {
@@ -36,7 +37,7 @@ pub(crate) fn filled(party: &Party) -> ShopFields {
     ShopField::ALL.into_iter().filter(is_filled).collect()
 }
 
-/// Whose a field is.
+/// The group of a field, of which the ERP may be the owner.
 const fn group(field: ShopField) -> Option<FieldGroup> {
     match field {
         ShopField::Email | ShopField::Phone | ShopField::Mobile => Some(FieldGroup::ContactDetails),
@@ -55,7 +56,7 @@ fn is_owned(field: ShopField, owns: FieldGroups) -> bool {
     group(field).is_some_and(|group| owns.has(group))
 }
 
-/// What is said of an update that the ERP refuses, which may be because it needs one of the fields that are emptied.
+/// The failure of an update. If the ERP refuses it, the reason may be that it needs one of the fields that are emptied.
 pub(crate) fn refused(error: ErpError, emptied: &ShopFields) -> Failure {
     let words: BTreeSet<String> = emptied.iter().map(ToString::to_string).collect();
     match error {
@@ -70,22 +71,19 @@ pub(crate) fn refused(error: ErpError, emptied: &ShopFields) -> Failure {
     }
 }
 
-impl ChangeEvents {
-    /// The fields that an update empties in the ERP: those that had values at the last one and have none `now`. What the ERP
-    /// keeps from before the binding was never the shop's.
-    pub(crate) fn emptied(
-        &self,
-        before: Option<&ShopFields>,
-        now: &ShopFields,
-        kept: &KeptFields,
-    ) -> ShopFields {
-        let policy = &self.policy;
-        let is_emptied = |field: &ShopField| {
-            !is_owned(*field, policy.erp_owns)
-                && !policy.kept_when_emptied.keeps(*field)
-                && !kept.contains_key(&field.party_field())
-        };
-        let gone = before.into_iter().flat_map(|before| before.difference(now));
-        gone.copied().filter(is_emptied).collect()
-    }
+/// The fields that an update empties in the ERP: those that had values at the last one and have none `now`. The values that
+/// the ERP keeps from before the binding were never the shop's.
+pub(crate) fn emptied(
+    policy: &SyncPolicy,
+    before: Option<&ShopFields>,
+    now: &ShopFields,
+    kept: &KeptFields,
+) -> ShopFields {
+    let is_emptied = |field: &ShopField| {
+        !is_owned(*field, policy.erp_owns)
+            && !policy.kept_when_emptied.keeps(*field)
+            && !kept.contains_key(&field.party_field())
+    };
+    let gone = before.into_iter().flat_map(|before| before.difference(now));
+    gone.copied().filter(is_emptied).collect()
 }

@@ -1,5 +1,8 @@
-use std::time::Duration;
+//! How the handling of a change ends: [`Done`], or a [`Failure`] typed by what is done next.
 
+use std::{borrow::Cow, time::Duration};
+
+use chrono::TimeDelta;
 use shared::{
     erp::ErpError,
     import_jobs::ImportJobsError,
@@ -8,33 +11,57 @@ use shared::{
     orders::OrdersError,
     owed::{OwedError, Reason},
     queues::QueueError,
+    record_finder::FinderError,
 };
 
-use crate::AS_IF_LOOKED_OFTEN;
+/// Deliveries after which a wait for anything but a remote is owed: with the growing waits of the queue about half an
+/// hour, and several times what any of these takes when all is well.
+pub(crate) const DELIVERIES_UNTIL_OWED: u32 = 12;
+/// The delivery count of a manual check. A manual check is not redelivered, so a missing entity is treated as deleted at
+/// once, and what can succeed later is reported as such instead of being owed.
+pub(crate) const MANUAL_CHECK: u32 = u32::MAX;
+
+/// A change that was handled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// The class of the result, for metrics: `created`, `bound`, `updated`, `unchanged`, `forgotten`, `order`, or `nothing`.
+    pub outcome: &'static str,
+    /// A clause for a log line or a person, such as `created in the ERP as C00042`, without personal data.
+    pub words: Cow<'static, str>,
+}
+
+impl Done {
+    pub(crate) fn new(outcome: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            outcome,
+            words: words.into(),
+        }
+    }
+
+    pub(crate) fn nothing(words: impl Into<Cow<'static, str>>) -> Self {
+        Self::new("nothing", words)
+    }
+}
 
 /// What ends a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitsFor {
-    /// A remote or a store that answers again, or credentials that are put right. Alarms ring meanwhile (P8).
+    /// A remote or a store that is available again, or corrected credentials. Alarms ring meanwhile (P8).
     Remote,
-    /// Norce Query showing what Norce has told of.
+    /// Norce Query showing what a Norce event announced.
     NorceQuery,
     /// The end of a create in the ERP that was never answered.
     CreateInErp,
     /// The end of an import that may be under way in Norce.
     Import,
-    /// Another writer of the same mapping or record getting done.
+    /// The end of another write to the same mapping or record.
     OtherWriter,
-    /// The customers and companies of an order getting their records.
+    /// The records of an order's customers and companies.
     Parties,
 }
 
-/// Deliveries after which a wait for anything but a remote is owed: with the growing waits of the queue about half an
-/// hour, and several times what any of these takes when all is well.
-pub(crate) const DELIVERIES_UNTIL_OWED: u32 = 12;
-
 impl WaitsFor {
-    /// All of them.
+    /// Every kind of wait.
     pub const ALL: [Self; 6] = [
         Self::Remote,
         Self::NorceQuery,
@@ -44,7 +71,7 @@ impl WaitsFor {
         Self::Parties,
     ];
 
-    /// The words for messages and logs.
+    /// The clause after "waits for" in a message.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Remote => "a remote to answer",
@@ -56,32 +83,31 @@ impl WaitsFor {
         }
     }
 
-    /// Whether a wait is owed after so many deliveries. Only a remote may take as long as it takes.
-    /// A look by hand is no delivery, and only says what it waits for.
+    /// Whether a wait is owed after this many deliveries. Only the wait for a remote has no limit.
     const fn is_owed(self, receive_count: u32) -> bool {
         !matches!(self, Self::Remote)
             && receive_count >= DELIVERIES_UNTIL_OWED
-            && receive_count != AS_IF_LOOKED_OFTEN
+            && receive_count != MANUAL_CHECK
     }
 }
 
-/// Why a change could not be carried out, typed by what is done next.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// It stays so until somebody acts: it goes on the list of what is owed.
+/// Why a change was not carried out, typed by what is done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Somebody has to act: the record is listed as owed.
     Owed {
         /// Why, as a class.
         reason: Reason,
-        /// Why, in words without personal data, and what to do.
+        /// What happened and what to do, without personal data.
         detail: String,
     },
-    /// It can work later: the message is delivered again.
+    /// It can succeed later: the message is delivered again.
     Later {
         /// What ends the wait.
         waits_for: WaitsFor,
-        /// How long to wait at least.
+        /// How long to wait at least; `None`: as long as the queue chooses.
         at_least: Option<Duration>,
-        /// Why, for the log.
+        /// What happened, without personal data.
         reason: String,
     },
 }
@@ -94,6 +120,14 @@ impl Failure {
         }
     }
 
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::owed(Reason::Conflict, detail)
+    }
+
+    pub(crate) fn missing_prerequisite(detail: impl Into<String>) -> Self {
+        Self::owed(Reason::MissingPrerequisite, detail)
+    }
+
     pub(crate) fn later(waits_for: WaitsFor, reason: impl Into<String>) -> Self {
         Self::Later {
             waits_for,
@@ -102,7 +136,20 @@ impl Failure {
         }
     }
 
-    /// A wait that is over after this many deliveries is owed, so that none is endless. A retry starts it again.
+    /// A wait of at least this time.
+    pub(crate) fn later_after(waits_for: WaitsFor, time: TimeDelta, reason: String) -> Self {
+        Self::Later {
+            waits_for,
+            at_least: time.to_std().ok(),
+            reason,
+        }
+    }
+
+    pub(crate) fn other_writer(reason: impl Into<String>) -> Self {
+        Self::later(WaitsFor::OtherWriter, reason)
+    }
+
+    /// Turns a wait that has reached its limit into an owed record, so that no wait is endless. A retry starts it again.
     pub(crate) fn bounded(self, receive_count: u32) -> Self {
         match self {
             Self::Later {
@@ -127,7 +174,7 @@ impl From<NorceError> for Failure {
                 at_least: after,
                 reason: error.to_string(),
             },
-            // A person must correct the credentials or the configuration; until then the work waits in the queue.
+            // The work waits in the queue until a person corrects the credentials or the configuration.
             NorceError::Authentication { .. } | NorceError::Configuration(_) => {
                 Self::later(WaitsFor::Remote, error.to_string())
             }
@@ -173,8 +220,17 @@ stores!(
     OrdersError
 );
 
+impl From<FinderError> for Failure {
+    fn from(error: FinderError) -> Self {
+        match error {
+            FinderError::Erp(error) => error.into(),
+            FinderError::Index(error) => error.into(),
+        }
+    }
+}
+
 impl From<serde_json::Error> for Failure {
-    /// A fingerprint could not be made: a fault of this program, which the next version may not have.
+    /// A fingerprint could not be computed: a bug of this program, which a later version may have fixed.
     fn from(error: serde_json::Error) -> Self {
         Self::owed(
             Reason::RemoteFault,

@@ -2,16 +2,118 @@
 
 use shared::{
     domain::{
-        Address, AddressDetails, Company, Customer, DeliveryAddress, FieldGroup, FieldGroups,
-        Personal, ShopField, ShopFields,
+        Address, AddressDetails, Code, Company, Customer, DeliveryAddress, EntityRef, FieldGroup,
+        FieldGroups, Fingerprint, FingerprintKey, Personal, ShopField, ShopFields,
     },
-    erp::{Capabilities, ErpRecord, Party, PartyKind},
+    erp::{Capabilities, ErpRecord, Party, PartyKind, Resource, same_company},
+    mappings::{Mapping, Mappings},
     owed::Reason,
 };
 
-use crate::failure::Failure;
+use crate::{erps::Erps, result::Failure};
 
-/// A customer as a person or, where `kind` says so, a contact.
+/// A customer or company of the shop, in the ERP's terms.
+pub(crate) struct ShopRecord {
+    pub(crate) code: Option<Code>,
+    pub(crate) party: Party,
+    pub(crate) active: bool,
+    /// Norce itself says that there was an order.
+    pub(crate) has_ordered: bool,
+    pub(crate) contacts: Vec<EntityRef>,
+}
+
+impl ShopRecord {
+    /// The party, in the form in which it is bound: a contact may have been entered in the ERP as a customer of its own.
+    pub(crate) fn bound_as(&self, resource: Resource) -> Party {
+        let mut party = self.party.clone();
+        if resource == Resource::Customer && party.kind.resource() == Resource::Contact {
+            party.kind = PartyKind::Person;
+        }
+        party
+    }
+}
+
+/// Fingerprints what the shop has to say about a party: what the ERP owns is not part of it.
+#[derive(Clone, Copy)]
+pub(crate) struct ShopFingerprints<'a> {
+    pub(crate) erp_owns: FieldGroups,
+    pub(crate) key: &'a FingerprintKey,
+}
+
+impl ShopFingerprints<'_> {
+    pub(crate) fn of(&self, party: &Party) -> Result<Fingerprint, Failure> {
+        let ours = without_erp_owned(party, self.erp_owns, None);
+        Ok(self.key.of(&ours)?)
+    }
+}
+
+/// Finds out what customers are in the ERP.
+#[derive(Clone, Copy)]
+pub(crate) struct PartyKinds<'a> {
+    pub(crate) erps: Erps<'a>,
+    pub(crate) mappings: &'a dyn Mappings,
+    pub(crate) erp_owns: FieldGroups,
+}
+
+impl PartyKinds<'_> {
+    /// What a customer is in the ERP: what it was bound as, else a contact if it belongs to a company, else a
+    /// person. `None`: a contact whose company is not in the ERP yet.
+    pub(crate) async fn party_kind(
+        &self,
+        customer: &Customer,
+        mapping: Option<&Mapping>,
+    ) -> Result<Option<PartyKind>, Failure> {
+        let bound_as = match mapping {
+            Some(Mapping::Bound(binding)) => Some(binding.erp_id.resource),
+            _ => None,
+        };
+        match (bound_as, customer.main_company()) {
+            (Some(Resource::Customer), _) | (None, None) => Ok(Some(PartyKind::Person)),
+            (Some(Resource::Contact), company)
+                if self.erp_owns.has(FieldGroup::CompanyRelations) =>
+            {
+                let mapping = match company {
+                    Some(company) => self.mappings.get(company).await?,
+                    None => None,
+                };
+                let company = match mapping {
+                    Some(Mapping::Bound(binding)) => Some(binding.erp_id),
+                    _ => None,
+                };
+                Ok(Some(PartyKind::Contact { company }))
+            }
+            (Some(Resource::Contact), None) => Err(Failure::missing_prerequisite(format!(
+                "{} is a contact in the ERP, but belongs to no company in Norce: relate it to one",
+                customer.entity
+            ))),
+            (_, Some(company)) => {
+                self.check_same_erp_company(customer.entity, company)?;
+                match self.mappings.get(company).await? {
+                    Some(Mapping::Bound(binding)) => Ok(Some(PartyKind::Contact {
+                        company: Some(binding.erp_id),
+                    })),
+                    _ => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// A contact is kept in the ERP company of its company: for a company that all applications share, the one behind them.
+    fn check_same_erp_company(
+        &self,
+        customer: EntityRef,
+        company: EntityRef,
+    ) -> Result<(), Failure> {
+        if same_company(self.erps.of(customer.scope)?, self.erps.of(company.scope)?) {
+            return Ok(());
+        }
+        Err(Failure::conflict(format!(
+            "{customer} is a contact of {company}, which is kept in another ERP company: relate it to a company of its own application in Norce, or give its application no `erpCompany` of its own"
+        )))
+    }
+}
+
+/// A customer, as the kind of party that it is in the ERP.
 pub(crate) fn of_customer(
     customer: &Customer,
     kind: PartyKind,
@@ -51,8 +153,8 @@ fn gln(
     details.gln.clone().filter(|_| is_taken)
 }
 
-/// The delivery addresses with the details that the ERP may have fields for, where it takes any. The primary one is the
-/// first.
+/// The delivery addresses with the details for which the ERP may have fields, if it has delivery addresses. The primary one
+/// is first.
 fn deliveries(addresses: &[DeliveryAddress], erp: &Capabilities) -> Option<Vec<DeliveryAddress>> {
     let taken = |delivery: &DeliveryAddress| DeliveryAddress {
         details: AddressDetails {
@@ -98,8 +200,8 @@ pub(crate) fn of_company(company: &Company, erp: &Capabilities) -> Result<Party,
     })
 }
 
-/// The party without what the ERP owns: an update leaves that as it was `seen`. A create does not go through here, because
-/// an ERP wants a whole record to begin with.
+/// The party without what the ERP owns, which an update leaves as it was `seen`. A create sends everything, because an ERP
+/// needs a complete record to begin with.
 pub(crate) fn without_erp_owned(
     party: &Party,
     owns: FieldGroups,
@@ -107,7 +209,7 @@ pub(crate) fn without_erp_owned(
 ) -> Party {
     let mut party = party.clone();
     if owns.has(FieldGroup::Names) {
-        // A party always has a name: the record's own, or for a fingerprint any that is always the same.
+        // A party always has a name: the record's own, or for a fingerprint a constant.
         let name = seen.map_or_else(|| Personal::parse("-"), |seen| seen.image.name.clone());
         party.name = name.unwrap_or(party.name);
     }
@@ -137,7 +239,7 @@ pub(crate) fn without_erp_owned(
     party
 }
 
-fn no_name(entity: shared::domain::EntityRef) -> Failure {
+fn no_name(entity: EntityRef) -> Failure {
     Failure::owed(
         Reason::Validation,
         format!("{entity} has no name in Norce, and the ERP needs one: fill it in there"),
@@ -154,7 +256,7 @@ mod tests {
         Personal::parse(text)
     }
 
-    /// A party about which everything is known.
+    /// A party with a value in every field.
     fn party() -> Party {
         let address = Address {
             line1: text("Storgatan 1"),
