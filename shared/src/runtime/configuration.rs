@@ -549,23 +549,32 @@ const SECONDS_PER_HOUR: u64 = 3_600;
 impl ImportSettings {
     /// Reads the part.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
-        let batch_size = environment.or_default("IMPORT_BATCH_SIZE", DEFAULT_BATCH_SIZE);
-        if batch_size.is_some_and(|size| size.get() > MAX_BATCH_SIZE) {
-            environment.fault(
-                "IMPORT_BATCH_SIZE",
-                format!("is more than {MAX_BATCH_SIZE}"),
-            );
-        }
-        let hours = environment.or_default("IMPORT_GIVE_UP_HOURS", DEFAULT_GIVE_UP_HOURS);
-        if hours == Some(0) {
-            environment.fault("IMPORT_GIVE_UP_HOURS", "is 0; it is at least 1");
-        }
-        let seconds = |hours: u32| Duration::from_secs(u64::from(hours) * SECONDS_PER_HOUR);
         read_fields!(Self {
-            batch_size: batch_size,
-            give_up_after: hours.map(seconds),
+            batch_size: read_batch_size(environment),
+            give_up_after: read_give_up_after(environment),
         })
     }
+}
+
+/// Reads `IMPORT_BATCH_SIZE`.
+fn read_batch_size(environment: &mut Environment<'_>) -> Option<NonZeroUsize> {
+    let size = environment.or_default("IMPORT_BATCH_SIZE", DEFAULT_BATCH_SIZE)?;
+    if size.get() > MAX_BATCH_SIZE {
+        environment.fault(
+            "IMPORT_BATCH_SIZE",
+            format!("is more than {MAX_BATCH_SIZE}"),
+        );
+    }
+    Some(size)
+}
+
+/// Reads `IMPORT_GIVE_UP_HOURS`.
+fn read_give_up_after(environment: &mut Environment<'_>) -> Option<Duration> {
+    let hours = environment.or_default("IMPORT_GIVE_UP_HOURS", DEFAULT_GIVE_UP_HOURS)?;
+    if hours == 0 {
+        environment.fault("IMPORT_GIVE_UP_HOURS", "is 0; it is at least 1");
+    }
+    Some(Duration::from_secs(u64::from(hours) * SECONDS_PER_HOUR))
 }
 
 /// A queue and its dead-letter queue.
