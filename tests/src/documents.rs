@@ -19,7 +19,7 @@ pub struct Document {
 
 /// The root of the workspace.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    sandbox_tools::workspace()
 }
 
 /// Every document in Markdown, by its path.

@@ -48,7 +48,7 @@ static KEYS: LazyLock<[RsaPrivateKey; 2]> = LazyLock::new(|| {
     [key(), key()]
 });
 
-/// Makes the keys, so that the first who asks for them need not wait: on a busy machine that takes longer than the console does.
+/// Makes the keys in advance: on a busy machine that takes longer than the console waits for an answer.
 pub fn make_keys() {
     LazyLock::force(&KEYS);
 }

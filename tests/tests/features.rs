@@ -8,12 +8,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     process::Command,
 };
 
-use sandbox_tools::variables_of_this_package;
-use tests::documents::root;
+use sandbox_tools::{functions, variables_of_this_package, workspace};
 
 /// The features of every crate that is compiled for what the arguments select.
 fn features(arguments: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
@@ -24,7 +22,7 @@ fn features(arguments: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
         ])
         .args(["--target", "x86_64-unknown-linux-gnu"])
         .args(arguments)
-        .current_dir(root());
+        .current_dir(workspace());
     for variable in variables_of_this_package() {
         cargo.env_remove(variable);
     }
@@ -57,15 +55,6 @@ fn compiled_again(
         (!of_it.is_subset(then)).then(|| format!("{package}: {of_it:?}, and {then:?}"))
     });
     differing.collect()
-}
-
-fn functions() -> Vec<String> {
-    let directories = fs::read_dir(root().join("functions")).unwrap();
-    let directories = directories.map(|entry| entry.unwrap());
-    directories
-        .filter(|entry| entry.path().join("Cargo.toml").exists())
-        .map(|entry| entry.file_name().into_string().unwrap())
-        .collect()
 }
 
 #[test]

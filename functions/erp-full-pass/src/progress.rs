@@ -138,7 +138,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Resolves what is owed of a record that the ERP no longer has.
+    /// Clears the owed entry of a record that no longer exists in the ERP.
     pub(crate) fn resolve_gone(&mut self, record: &ErpId) {
         if let Some(owed) = &mut self.checkpoint.owed {
             owed.remove(record);

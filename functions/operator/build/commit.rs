@@ -14,9 +14,9 @@ pub(crate) fn commit(sources: &Path) -> Option<String> {
     git(sources, &["rev-parse", "--verify", DIGITS, "HEAD"])
 }
 
-/// The files that change when another commit is checked out: `HEAD`, the reference that it names, and the packed references. Of a
-/// reference that has no file of its own it is the directory in which it would get one. Only what is there: Cargo builds anew
-/// for a file that is missing, each time.
+/// The files that change when another commit is checked out: `HEAD`, the reference that it names, and the packed references. For a
+/// reference without a file of its own, the directory where Git would create that file. Missing files are left out, because Cargo
+/// rebuilds every time for a watched file that does not exist.
 pub(crate) fn watched(sources: &Path) -> Vec<PathBuf> {
     let place = |name: &str| {
         let path = git(sources, &["rev-parse", "--git-path", name])?;

@@ -33,7 +33,7 @@ pub struct SubmitImports {
     pub clock: Arc<dyn Clock>,
     /// Batch size.
     pub settings: ImportSettings,
-    /// Reads the values that lines say are to be told.
+    /// Reads the values of lines that import more than a code.
     pub erps: HashMap<Scope, Arc<dyn Erp>>,
     /// `CREATE_ACCOUNTS`: customers that are inserted get a login for each of their shops.
     pub create_accounts: bool,

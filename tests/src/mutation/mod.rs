@@ -100,7 +100,7 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 fn test(options: &Options) -> Result<(), MutationError> {
-    let workspace = workspace();
+    let workspace = sandbox_tools::workspace();
     let directory = workspace.join("target/mutants");
     install(&directory)?;
     let mut mutants = list(&workspace, &directory, &options.files)?;
@@ -145,11 +145,6 @@ fn test(options: &Options) -> Result<(), MutationError> {
         println!("  {survivor}");
     }
     Ok(())
-}
-
-fn workspace() -> PathBuf {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    directory.canonicalize().unwrap_or(directory)
 }
 
 /// Mutants by their package and suites: each group is a run of cargo-mutants.

@@ -19,13 +19,13 @@ use std::{
     time::Instant,
 };
 
-use sandbox_tools::target;
+use sandbox_tools::{target, workspace};
 use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 use super::{
     SandboxError,
-    deployment::{every_function, with_tools, workspace},
+    deployment::{self, every_function},
     io_error,
     package::{self, Compression, replace, unwritable},
     progress, shown,
@@ -100,7 +100,7 @@ async fn build(architecture: Architecture) -> Result<PathBuf, SandboxError> {
         Tools::sam(progress::detail).await
     })
     .await?;
-    let building = build_functions(&tools, architecture);
+    let building = deployment::cargo_lambda_build(&tools, architecture == Architecture::Arm);
     progress::step("Building the functions as they are deployed", building).await?;
 
     let version = env!("CARGO_PKG_VERSION");
@@ -136,19 +136,6 @@ async fn build(architecture: Architecture) -> Result<PathBuf, SandboxError> {
     let sums = checksums(&directory)?;
     place(&directory, "SHA256SUMS", &sums)?;
     archive(&directory, &name, &tools).await
-}
-
-async fn build_functions(tools: &Tools, architecture: Architecture) -> Result<(), SandboxError> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["lambda", "build", "--release", "--locked"]);
-    if architecture == Architecture::Arm {
-        cargo.arg("--arm64");
-    }
-    for function in every_function() {
-        cargo.args(["--package", function]);
-    }
-    let log = sandbox_directory().join("cargo-lambda-build.log");
-    progress::run("cargo lambda build", with_tools(&mut cargo, tools), &log).await
 }
 
 /// The template takes no other processor than the one that the functions were built for.

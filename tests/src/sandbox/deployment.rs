@@ -8,7 +8,7 @@ use std::{
 
 use aws_config::SdkConfig;
 use futures_util::future::try_join_all;
-use sandbox_tools::target;
+use sandbox_tools::{target, workspace};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -49,12 +49,6 @@ pub(super) fn every_function() -> impl Iterator<Item = &'static str> {
 pub(super) const CONSOLE: &str = "console";
 /// What the events of the sandbox carry in `x-event-secret`; the samples in `tests/events` carry it too.
 pub(super) const EVENT_SECRET: &str = "sandbox-event-secret";
-
-/// The workspace.
-pub(super) fn workspace() -> PathBuf {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    directory.canonicalize().unwrap_or(directory)
-}
 
 /// Where the environment variables of the deployed functions are written, for `cargo lambda watch`.
 pub(super) fn environment_file() -> PathBuf {
@@ -169,18 +163,26 @@ async fn strip(from: &Path, to: &Path) -> Result<(), SandboxError> {
     fs::copy(from, to).map(|_| ()).map_err(unwritable(to))
 }
 
+/// Builds the functions as they are deployed, all in one go so that they link side by side.
+pub(super) async fn cargo_lambda_build(tools: &Tools, arm64: bool) -> Result<(), SandboxError> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["lambda", "build", "--release", "--locked"]);
+    if arm64 {
+        cargo.arg("--arm64");
+    }
+    for function in every_function() {
+        cargo.args(["--package", function]);
+    }
+    let log = sandbox_directory().join("cargo-lambda-build.log");
+    progress::run("cargo lambda build", with_tools(&mut cargo, tools), &log).await
+}
+
 /// Builds the functions as they are deployed, with `sam build`; all in one go first so that they link side by side. Returns the
 /// template to deploy.
 pub(super) async fn build_release(tools: &Tools) -> Result<PathBuf, SandboxError> {
     let built = sandbox_directory().join("build");
     let built_template = built.join("template.yaml");
-    let mut cargo = Command::new("cargo");
-    cargo.args(["lambda", "build", "--release", "--locked"]);
-    for function in every_function() {
-        cargo.args(["--package", function]);
-    }
-    let log = sandbox_directory().join("cargo-lambda-build.log");
-    progress::run("cargo lambda build", with_tools(&mut cargo, tools), &log).await?;
+    cargo_lambda_build(tools, cfg!(target_arch = "aarch64")).await?;
 
     let unchanged = is_newer(&built_template, &workspace().join("template.yaml"))
         && every_function().all(|function| {

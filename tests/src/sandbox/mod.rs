@@ -489,7 +489,7 @@ async fn save_logs(sam: &Tools, aws: &LocalAws) {
 
 /// A path as it is typed in the workspace.
 fn shown(path: &Path) -> String {
-    let workspace = deployment::workspace();
+    let workspace = sandbox_tools::workspace();
     let path = path.strip_prefix(&workspace).unwrap_or(path);
     path.display().to_string()
 }

@@ -57,7 +57,7 @@ impl Drop for Worktree {
         let _ = std::process::Command::new("git")
             .args(["worktree", "remove", "--force"])
             .arg(&self.0)
-            .current_dir(deployment::workspace())
+            .current_dir(sandbox_tools::workspace())
             .output();
     }
 }
@@ -66,7 +66,7 @@ impl Drop for Worktree {
 async fn git(arguments: &[&str]) -> Result<String, SandboxError> {
     let output = Command::new("git")
         .args(arguments)
-        .current_dir(deployment::workspace())
+        .current_dir(sandbox_tools::workspace())
         .kill_on_drop(true)
         .output()
         .await
@@ -83,7 +83,7 @@ async fn git(arguments: &[&str]) -> Result<String, SandboxError> {
 
 /// The whole name of a commit.
 async fn commit_of(name: &str) -> Result<String, SandboxError> {
-    let recorded = deployment::workspace().join(LAST_VERSION);
+    let recorded = sandbox_tools::workspace().join(LAST_VERSION);
     let name = match name {
         LAST => fs::read_to_string(&recorded)
             .map_err(io_error(format!("{} cannot be read", recorded.display())))?,

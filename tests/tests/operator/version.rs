@@ -1,4 +1,4 @@
-//! The version that `status` tells, and how the build finds the commit.
+//! The version that `status` reports, and how the build finds the commit.
 
 #[path = "../../../functions/operator/build/commit.rs"]
 mod commit;
@@ -73,7 +73,7 @@ fn new_commit(directory: &Path) {
     );
 }
 
-/// When each of the watched files was changed, and what is in it: what Cargo builds anew for.
+/// The modification time and the content of each watched file: a change of either makes Cargo rebuild.
 fn fingerprint(sources: &Path) -> Vec<(PathBuf, std::time::SystemTime, Vec<u8>)> {
     let files = watched(sources).into_iter();
     let files = files.map(|path| {

@@ -1,4 +1,4 @@
-//! What outlives the stack, as `functions/README.md` tells whoever removes it.
+//! What outlives the stack, as "Remove everything" in `functions/README.md` lists it.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

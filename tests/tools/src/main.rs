@@ -1,7 +1,7 @@
 //! `cargo sandbox`: says what is missing on this machine, fetches the tools while everything is compiled, and then is the sandbox.
 //!
-//! The sandbox fetches and builds itself what is not there. Begun here, both take as long as the longer of them, and the functions are
-//! compiled side by side with the simulators.
+//! The sandbox would fetch the tools and build the functions itself. Started here, the two run in parallel, and the functions are compiled
+//! together with the simulators.
 
 #![allow(
     clippy::print_stderr,
@@ -12,7 +12,6 @@
 use std::{
     env,
     ffi::OsString,
-    fmt, io,
     os::unix::process::CommandExt as _,
     process::{Command, ExitCode},
     thread,
@@ -35,7 +34,7 @@ const WITHOUT_FUNCTIONS: [&str; 6] = [
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     match start(&arguments) {
-        Ok(never) => match never {},
+        Ok(status) => status,
         Err(reason) => {
             eprintln!("{reason}");
             ExitCode::FAILURE
@@ -43,35 +42,44 @@ fn main() -> ExitCode {
     }
 }
 
-/// Becomes the sandbox, or says why not.
-fn start(arguments: &[OsString]) -> Result<std::convert::Infallible, String> {
-    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let with_odoo = has("odoo") || has("--erp=odoo");
+/// Becomes the sandbox; returns only when that is impossible.
+fn start(arguments: &[OsString]) -> Result<ExitCode, String> {
+    // `--option value` or `--option=value`.
+    let has = |option: &str| {
+        arguments.iter().any(|argument| {
+            let argument = argument.to_string_lossy();
+            argument.split('=').next() == Some(option)
+        })
+    };
+    let with_odoo = arguments
+        .iter()
+        .any(|argument| argument == "odoo" || argument == "--erp=odoo");
     let fetching = if has("--help") || has("-h") {
         None
     } else {
-        find_python().map_err(said)?;
-        find_c_compiler().map_err(said)?;
+        find_python().map_err(|error| error.to_string())?;
+        find_c_compiler().map_err(|error| error.to_string())?;
         if with_odoo {
-            find_postgresql().map_err(said)?;
+            find_postgresql().map_err(|error| error.to_string())?;
         }
         Some(thread::spawn(move || fetch(with_odoo)))
     };
 
     let with_functions = !WITHOUT_FUNCTIONS.into_iter().any(has);
     let built = build(with_functions).status();
-    let built = built.map_err(|error| cannot_start("cargo", &error))?;
+    let built = built.map_err(|error| format!("cargo cannot be started: {error}"))?;
     if !built.success() {
-        return Err(String::new());
+        // Cargo has said why.
+        return Ok(ExitCode::FAILURE);
     }
     if let Some(fetching) = fetching {
-        // A failure is met by the sandbox as well, which says it where it stops.
+        // The sandbox tries a failed installation again, and reports it.
         let _ = fetching.join();
     }
-    // In the place of this process, so that Ctrl-C goes to the sandbox alone.
+    // In place of this process, so that Ctrl-C goes to the sandbox alone.
     let program = target().join("debug/sandbox");
     let error = Command::new(&program).args(arguments).exec();
-    Err(cannot_start(&program.display().to_string(), &error))
+    Err(format!("{} cannot be started: {error}", program.display()))
 }
 
 fn fetch(with_odoo: bool) {
@@ -81,12 +89,4 @@ fn fetch(with_odoo: bool) {
     if with_odoo {
         let _ = ODOO.install(&progress);
     }
-}
-
-fn said(error: impl fmt::Display) -> String {
-    error.to_string()
-}
-
-fn cannot_start(program: &str, error: &io::Error) -> String {
-    format!("{program} cannot be started: {error}")
 }

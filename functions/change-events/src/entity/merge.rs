@@ -159,7 +159,7 @@ fn waits_for_create(to: EntityRef, change: &Change) -> Failure {
     if change.receive_count < DELIVERIES_UNTIL_OWED {
         Failure::later(WaitsFor::CreateInErp, waits)
     } else {
-        Failure::missing_prerequisite(format!("{waits}: see what is owed for that"))
+        Failure::missing_prerequisite(format!("{waits}: see its owed record"))
     }
 }
 

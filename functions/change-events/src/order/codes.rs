@@ -1,4 +1,4 @@
-//! The codes of an order: to whom each place for a code belongs, and which codes are filled in.
+//! The codes of an order: the owner of each place for a code, and the codes that are filled in.
 
 use shared::{
     domain::{Code, CodeCase, EntityKind, EntityRef},

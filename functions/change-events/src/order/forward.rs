@@ -122,20 +122,17 @@ impl Forwarder<'_> {
         let now = self.clock.now();
         if !orders.set_forwarded(key, revision, now).await? {
             return Err(Failure::other_writer(
-                "the order was posted again while it was handed on",
+                "the order was posted again while it was being forwarded",
             ));
         }
         let is_guest = |place: &&Place<'_>| {
             place.entity.is_none() && place.slot.given.is_none() && place.slot.means_somebody()
         };
         let guests = places.iter().filter(is_guest).count();
-        let whom = match parties.entities().as_slice() {
-            [] => "nobody that Norce knows".to_owned(),
-            entities => names(entities),
-        };
-        let filled = codes.len();
         let words = format!(
-            "handed on with {filled} code(s) filled in and {guests} left empty; it leads to {whom}"
+            "forwarded with {} codes filled in and {guests} left empty, for {}",
+            codes.len(),
+            names(&parties.entities())
         );
         Ok(Done::new("order", words))
     }
@@ -221,7 +218,7 @@ impl Forwarder<'_> {
         {
             return Err(Failure::later(
                 WaitsFor::NorceQuery,
-                "the order names somebody that is not in Norce Query yet",
+                "the order names a customer or company that is not in Norce Query yet",
             ));
         }
         Ok(found)
@@ -303,7 +300,7 @@ impl Forwarder<'_> {
             }
         }
         Ok(Failure::missing_prerequisite(format!(
-            "it is held and waits for {names} to be in the ERP: see what is owed for that"
+            "it is held and waits for {names} to be in the ERP: see their owed records"
         )))
     }
 }

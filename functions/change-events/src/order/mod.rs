@@ -59,7 +59,7 @@ impl OrderHandler<'_> {
             match forwarder.forwarding.orders.get(&posted).await? {
                 // All its customers and companies are in the ERP.
                 Some(stored) if stored.forwarded_at.is_some() => {
-                    return Ok(Done::nothing("nothing: the order was handed on"));
+                    return Ok(Done::nothing("nothing: the order was already forwarded"));
                 }
                 Some(stored) => return forwarder.forward(&posted, &stored, scope, change).await,
                 None => {}
@@ -76,11 +76,7 @@ impl OrderHandler<'_> {
             .find([&order.buyer, &order.payer], scope)
             .await?;
         let entities = self.parties.enqueue(&found, change).await?;
-        let whom = match entities.as_slice() {
-            [] => "no customer or company of Norce".to_owned(),
-            entities => names(entities),
-        };
-        let words = format!("order {} leads to {whom}", order.id);
+        let words = format!("order {} leads to {}", order.id, names(&entities));
         Ok(Done::new("order", words))
     }
 }

@@ -146,7 +146,11 @@ pub(crate) fn never_there(key: &OrderKey) -> Failure {
     ))
 }
 
+/// The customers and companies of an order, by their ids, for a message.
 pub(crate) fn names(entities: &[EntityRef]) -> String {
+    if entities.is_empty() {
+        return "no customer or company of Norce".to_owned();
+    }
     let names: Vec<String> = entities.iter().map(ToString::to_string).collect();
     names.join(", ")
 }
