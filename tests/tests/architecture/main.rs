@@ -94,7 +94,6 @@ const KNOWN_LONG_FILES: &[&str] = &[
 const KNOWN_LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("shared/src/erp/odoo/mod.rs", "create"),
     ("shared/src/norce/connect.rs", "row_of"),
-    ("tests/src/bundle.rs", "with_transport"),
     ("tests/src/sandbox/day.rs", "play"),
     ("tests/src/sandbox/operator.rs", "play"),
     (
