@@ -3,6 +3,7 @@
 //! In no ERP is a create idempotent by itself, and an answer can be lost after the ERP has acted (erp-apis §0, §1.11).
 //! The outcomes say so: a create is never plainly an error once bytes were sent.
 
+mod answer;
 pub mod business_central;
 mod extra_fields;
 mod mask;
@@ -34,6 +35,10 @@ pub use told::{
     ToldCompany, changed_groups, company_hash, tell_again, tell_all_again, told_company,
     with_company_id, with_same_company, with_told_company,
 };
+
+/// The most records with one key that are compared with the mappings. A shared key has a few holders (a household, the
+/// schools of a municipality); beyond this number a person decides.
+const MAX_HOLDERS: usize = 20;
 
 /// What a party is in the ERP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

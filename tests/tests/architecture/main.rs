@@ -44,14 +44,6 @@ const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
     (
         "shared",
         &[
-            "erp/business_central/client.rs",
-            "erp/business_central/mod.rs",
-            "erp/business_central/proof.rs",
-        ],
-    ),
-    (
-        "shared",
-        &[
             "erp/odoo/client.rs",
             "erp/odoo/delivery.rs",
             "erp/odoo/mod.rs",
@@ -82,7 +74,6 @@ const KNOWN_ARROWS_UP: &[(&str, &str)] = &[];
 /// Files that are too long.
 const KNOWN_LONG_FILES: &[&str] = &[
     "shared/src/dynamodb.rs",
-    "shared/src/erp/business_central/mod.rs",
     "shared/src/erp/odoo/mod.rs",
     "shared/src/mappings/dynamodb.rs",
     "shared/src/norce/connect.rs",
