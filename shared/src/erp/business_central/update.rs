@@ -22,7 +22,7 @@ impl Records {
         deadline: Deadline,
     ) -> Result<UpdateOutcome, ErpError> {
         let mut wanted = Fields::wanted(party, seen.id.resource)?;
-        let mut there = Fields::of(&seen.image);
+        let mut there = Fields::of(&seen.fields);
         let mut record = seen.clone();
         let mut has_moved = false;
         if let Some(organisation) = self.new_organisation(seen, party, deadline).await? {
@@ -34,7 +34,7 @@ impl Records {
                 return Ok(outcome);
             };
             // The person inherits fields of the organisation (erp-apis §1.3), which are set back.
-            let inherited = Fields::of(&moved.image);
+            let inherited = Fields::of(&moved.fields);
             wanted = wanted.over(&there, &inherited);
             there = inherited;
             record = moved;
@@ -55,7 +55,7 @@ impl Records {
         let UpdateOutcome::Updated(record) = outcome else {
             return Ok(outcome);
         };
-        let cleared = changes.cleared_in(&Fields::of(&record.image));
+        let cleared = changes.cleared_in(&Fields::of(&record.fields));
         if cleared.is_empty() {
             return Ok(UpdateOutcome::Updated(record));
         }
@@ -79,7 +79,7 @@ impl Records {
             Resource::Customer => json!({ "blocked": BLOCKED_ALL }),
             Resource::Contact => json!({ "privacyBlocked": true }),
         };
-        let there = Fields::of(&record.image);
+        let there = Fields::of(&record.fields);
         let mask: Vec<_> = there.iter().collect();
         self.change(id, &record.version, &fields, &mask, deadline)
             .await

@@ -13,7 +13,7 @@ use crate::{
         OrganisationKey, OrganisationNumber, Personal, ShopField, VatNumber,
     },
     erp::{
-        CompanyKey, ErpId, ErpImage, ErpRecord, NaturalKey, Party, PartyKind, Resource, Unusable,
+        CompanyKey, ErpFields, ErpId, ErpRecord, NaturalKey, Party, PartyKind, Resource, Unusable,
         UnusableRecord,
     },
 };
@@ -275,11 +275,10 @@ impl Row {
                     .map(|parent| CompanyKey(parent.to_string())),
                 Resource::Customer => None,
             },
-            image: ErpImage {
+            fields: ErpFields {
                 name: self.personal("name"),
                 email: self.personal("email"),
                 phone: self.personal("phone"),
-                mobile: None,
                 title: self.personal("function"),
                 vat_number: self.text("vat").and_then(VatNumber::parse),
                 organisation_number: self
@@ -293,8 +292,7 @@ impl Row {
                     .cloned()
                     .unwrap_or_default(),
                 price_lists: price_list.into_iter().collect(),
-                flags: Vec::new(),
-                additional_info: Vec::new(),
+                ..ErpFields::default()
             },
             id: erp_id,
         })
@@ -318,8 +316,8 @@ impl Row {
     }
 }
 
-/// The VAT number of a party; a bare organisation number in its place is one too.
-pub(super) fn vat_number(party: &Party) -> Option<VatNumber> {
+/// The VAT number of a party. A bare organisation number in its place is completed.
+fn vat_number(party: &Party) -> Option<VatNumber> {
     let country = party.address.as_ref().and_then(|address| address.country);
     Some(party.vat_number.as_ref()?.completed(country))
 }
