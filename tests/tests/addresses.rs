@@ -80,9 +80,9 @@ impl Delivering {
 
     fn whole(&self, mut record: ErpRecord) -> ErpRecord {
         let held = self.held.lock().unwrap();
-        record.image.gln = self.detail(ERPS_GLN);
+        record.fields.gln = self.detail(ERPS_GLN);
         let deliveries = held.get(&record.id.id).cloned();
-        record.image.delivery_addresses = deliveries.unwrap_or_default();
+        record.fields.delivery_addresses = deliveries.unwrap_or_default();
         record
     }
 

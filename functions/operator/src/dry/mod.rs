@@ -16,7 +16,7 @@ use shared::{
         OutgoingOrder,
     },
     erp::{
-        Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpImage, ErpRecord,
+        Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpFields, ErpRecord,
         FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
         Resource, UpdateOutcome,
     },
@@ -208,7 +208,7 @@ fn new_record(resource: Resource, code: Option<Code>, organisation: bool) -> Opt
         organisation,
         blocked: false,
         company: None,
-        image: ErpImage::default(),
+        fields: ErpFields::default(),
     })
 }
 
