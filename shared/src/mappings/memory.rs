@@ -15,7 +15,7 @@ use crate::{
     Consistency,
     consistency::LaggingMap,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
-    mappings::key_index::memory::Index,
+    mappings::key_index::Index,
 };
 
 /// Code mappings in memory, for everything that runs in one process.

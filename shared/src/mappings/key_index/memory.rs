@@ -1,76 +1,13 @@
-use std::collections::{BTreeSet, HashMap};
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys};
+use super::{Coverage, Holders, KeyIndex, RecordKeys};
 use crate::{
     Consistency,
     domain::{EntityKind, ErpId, Fingerprint, Scope},
     erp::NaturalKey,
     mappings::{MappingsError, MemoryMappings},
 };
-
-/// The index in memory, as a part of [`MemoryMappings`].
-#[derive(Debug, Default)]
-pub(crate) struct Index {
-    holders: HashMap<(Scope, NaturalKey), List>,
-    entries: HashMap<(Scope, ErpId), RecordKeys>,
-    coverage: HashMap<(Scope, EntityKind), Coverage>,
-}
-
-#[derive(Debug, Default)]
-struct List {
-    records: BTreeSet<ErpId>,
-    crowded: bool,
-}
-
-impl Index {
-    /// Takes a record off all lists.
-    pub(crate) fn unlist(&mut self, scope: Scope, record: &ErpId) {
-        if let Some(listed) = self.entries.remove(&(scope, record.clone())) {
-            for key in listed.keys {
-                self.leave(scope, record, &key);
-            }
-        }
-    }
-
-    /// How a record is listed.
-    pub(crate) fn digest(&self, scope: Scope, record: &ErpId) -> Option<Fingerprint> {
-        let listed = self.entries.get(&(scope, record.clone()))?;
-        Some(listed.digest.clone())
-    }
-
-    fn leave(&mut self, scope: Scope, record: &ErpId, key: &NaturalKey) {
-        let key = (scope, key.clone());
-        if let Some(list) = self.holders.get_mut(&key) {
-            list.records.remove(record);
-            if list.records.is_empty() && !list.crowded {
-                self.holders.remove(&key);
-            }
-        }
-    }
-
-    fn set(&mut self, scope: Scope, record: &ErpId, keys: &RecordKeys) {
-        let name = (scope, record.clone());
-        let listed = self.entries.remove(&name);
-        let listed = listed.map(|listed| listed.keys).unwrap_or_default();
-        for key in listed.difference(&keys.keys) {
-            self.leave(scope, record, key);
-        }
-        for key in keys.keys.difference(&listed) {
-            let list = self.holders.entry((scope, key.clone())).or_default();
-            if list.records.len() < MAX_HOLDERS {
-                list.records.insert(record.clone());
-            } else {
-                list.crowded = true;
-            }
-        }
-        if !keys.is_empty() {
-            self.entries.insert(name, keys.clone());
-        }
-    }
-}
 
 #[async_trait]
 impl KeyIndex for MemoryMappings {

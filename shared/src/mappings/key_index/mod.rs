@@ -9,11 +9,13 @@
 //! entries (P12). Keys are keyed hashes (P11).
 
 mod dynamodb;
-pub(crate) mod memory;
+mod memory;
+mod state;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 pub(crate) use dynamodb::still_listed;
+pub(crate) use state::Index;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

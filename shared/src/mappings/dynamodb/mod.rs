@@ -8,10 +8,23 @@
 //! | `key#…`, `indexed#…`, `coverage#…` | the [index](crate::mappings::key_index) of the ERP's natural keys |
 //! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity, of a code or of an ERP record |
 
+mod faces;
+mod table;
+
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
+
+pub use table::DynamoDbMappings;
+pub(crate) use table::record_key;
+
+use self::{
+    faces::{
+        Face, Holder, bound_as, bound_to, free_or_held_by, held_by, read_face, read_holder,
+        read_record, reserved_by, taken,
+    },
+    table::{code_key, entity_key, entity_of},
+};
 
 use super::{
     Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace,
@@ -19,12 +32,8 @@ use super::{
 };
 use crate::{
     Consistency,
-    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, FingerprintKey, NorceId, Scope},
-    dynamodb::{
-        Expression, Item, Refusals, Table, Write, Written, attribute, from_item, number, text,
-        to_item,
-    },
-    mappings::key_index::still_listed,
+    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
+    dynamodb::{Expression, Item, Write, Written, attribute, number, text, to_item},
 };
 
 /// How often an operation starts again because the mapping changed under its hands. Each time somebody else got
@@ -41,275 +50,6 @@ const SYNC_ATTRIBUTES: [&str; 7] = [
     "contacts",
     "filled",
 ];
-
-/// Code mappings in a DynamoDB table.
-#[derive(Debug, Clone)]
-pub struct DynamoDbMappings {
-    pub(crate) table: Table,
-    pub(crate) key: FingerprintKey,
-}
-
-/// What an entity's face holds.
-enum Face {
-    Reserved(Reservation),
-    Bound(Binding),
-}
-
-impl From<Face> for Mapping {
-    fn from(face: Face) -> Self {
-        match face {
-            Face::Reserved(reservation) => Self::Reserved(reservation),
-            Face::Bound(binding) => Self::Bound(binding),
-        }
-    }
-}
-
-/// The face of a code.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Holder {
-    id: NorceId,
-}
-
-impl DynamoDbMappings {
-    /// The mappings in a table, whose tombstones are made with `key`: with another key they would not be found.
-    pub fn new(config: &SdkConfig, table: impl Into<String>, key: FingerprintKey) -> Self {
-        Self {
-            table: Table::new(config, table),
-            key,
-        }
-    }
-
-    fn entity_tombstone(&self, entity: EntityRef) -> Result<String, MappingsError> {
-        self.tombstone(&("entity", entity))
-    }
-
-    fn code_tombstone(
-        &self,
-        kind: EntityKind,
-        scope: Scope,
-        code: &Code,
-    ) -> Result<String, MappingsError> {
-        self.tombstone(&("code", kind, scope, code))
-    }
-
-    pub(crate) fn record_tombstone(
-        &self,
-        scope: Scope,
-        record: &ErpId,
-    ) -> Result<String, MappingsError> {
-        self.tombstone(&("record", scope, record))
-    }
-
-    fn tombstone(&self, of: &impl serde::Serialize) -> Result<String, MappingsError> {
-        let fingerprint = self
-            .key
-            .of(of)
-            .map_err(|error| MappingsError(error.to_string()))?;
-        Ok(format!("forgotten#{}", fingerprint.as_str()))
-    }
-
-    /// The conditional writes of a binding, in this order: the entity's item (on the condition given), the code's, the
-    /// record's, the checks of their three tombstones, and the check that the record's keys are still listed as read.
-    async fn faces(
-        &self,
-        entity: EntityRef,
-        binding: &Binding,
-        entity_face: Expression,
-    ) -> Result<Vec<Write>, MappingsError> {
-        let EntityRef { kind, scope, id } = entity;
-        let (code, record) = (&binding.code, &binding.erp_id);
-        let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
-        // Noted on the face, so that the next pass has nothing to list.
-        let listed = self.listed(scope, record).await?;
-        let indexed = listed.clone().map(|digest| ("indexed", Some(digest)));
-        // What Norce was told of an inserted record stays noted.
-        let record_face = [
-            ("kind", Some(text(kind.as_str()))),
-            ("id", Some(number(id.into()))),
-            ("code", Some(text(code.as_str()))),
-            ("confirmed", Some(AttributeValue::Bool(confirmed))),
-        ];
-        let record_face = Expression::assign(record_face.into_iter().chain(indexed));
-        let mut faces = vec![
-            Write::put(entity_key(entity), to_item(binding).map_err(MappingsError)?)
-                .provided(entity_face),
-            Write::put(
-                code_key(kind, scope, code),
-                to_item(&Holder { id }).map_err(MappingsError)?,
-            )
-            .provided(free_or_held_by(id)),
-            Write::update(record_key(scope, record), record_face)
-                .provided(record_free_or_held_by(entity)),
-            Write::check(self.entity_tombstone(entity)?, Expression::nothing_there()),
-            Write::check(
-                self.code_tombstone(kind, scope, code)?,
-                Expression::nothing_there(),
-            ),
-            Write::check(
-                self.record_tombstone(scope, record)?,
-                Expression::nothing_there(),
-            ),
-        ];
-        faces.extend(listed.map(|digest| still_listed(scope, record, digest)));
-        Ok(faces)
-    }
-
-    /// What is known about an entity, tombstones aside.
-    async fn face(&self, entity: EntityRef) -> Result<Option<Face>, MappingsError> {
-        let item = self.table.get(&entity_key(entity)).await;
-        let item = item.map_err(MappingsError)?;
-        item.map(|item| read_face(item, entity)).transpose()
-    }
-}
-
-fn entity_key(EntityRef { kind, scope, id }: EntityRef) -> String {
-    format!("entity#{kind}#{scope}#{id}")
-}
-
-/// The entity whose face has this key; `None`: it is another face, or a tombstone.
-fn entity_of(key: &str) -> Option<EntityRef> {
-    let entity = key.strip_prefix("entity#")?;
-    entity.replace('#', "/").parse().ok()
-}
-
-fn code_key(kind: EntityKind, scope: Scope, code: &Code) -> String {
-    format!("code#{kind}#{scope}#{code}")
-}
-
-pub(crate) fn record_key(scope: Scope, record: &ErpId) -> String {
-    format!("record#{scope}#{}#{}", record.resource, record.id)
-}
-
-/// The code face is nobody's, or this one's.
-fn free_or_held_by(id: NorceId) -> Expression {
-    Expression::new("attribute_not_exists(#id) OR #id = :holder")
-        .name("id")
-        .value("holder", number(id.into()))
-}
-
-/// The record's face is nobody's, or this one's. Norce counts customers and companies apart, so that two of them can have
-/// one id.
-fn record_free_or_held_by(entity: EntityRef) -> Expression {
-    Expression::new("attribute_not_exists(#id) OR (#id = :holder AND #kind = :held_as)")
-        .name("id")
-        .name("kind")
-        .value("holder", number(entity.id.into()))
-        .value("held_as", text(entity.kind.as_str()))
-}
-
-/// A record's face, read without a detour: a pass reads a million of them.
-fn read_record(mut item: Item, record: &ErpId) -> Result<RecordFace, MappingsError> {
-    let mut string = |name: &str| match item.remove(name) {
-        Some(AttributeValue::S(text)) => Some(text),
-        _ => None,
-    };
-    let kind = match string("kind").as_deref() {
-        Some("customer") => Some(EntityKind::Customer),
-        Some("company") => Some(EntityKind::Company),
-        _ => None,
-    };
-    let code = string("code").and_then(|code| Code::try_from(code).ok());
-    let erp_fingerprint = string("erp_fingerprint").map(Fingerprint::from);
-    let indexed = string("indexed").map(Fingerprint::from);
-    let id = match item.get("id") {
-        None => Some(None),
-        Some(AttributeValue::N(id)) => id
-            .parse::<i64>()
-            .ok()
-            .and_then(|id| NorceId::try_from(id).ok())
-            .map(Some),
-        Some(_) => None,
-    };
-    let confirmed = matches!(item.get("confirmed"), Some(AttributeValue::Bool(true)));
-    match (kind, code, id) {
-        (Some(kind), Some(code), Some(id)) => Ok(RecordFace {
-            kind,
-            id,
-            code,
-            erp_fingerprint,
-            confirmed,
-            indexed,
-        }),
-        _ => Err(MappingsError(format!(
-            "the item of ERP record {record} has an unexpected shape"
-        ))),
-    }
-}
-
-/// The holder of the binding's code or record, when the writes of [`DynamoDbMappings::faces`] were refused because of one.
-fn taken(
-    refusals: &mut Refusals,
-    entity: EntityRef,
-    binding: &Binding,
-) -> Result<Option<Bound>, MappingsError> {
-    let EntityRef { kind, scope, .. } = entity;
-    if let Some(item) = refusals.take(1) {
-        let by = read_holder(item, kind, scope, &binding.code)?;
-        return Ok(Some(Bound::CodeTaken { by }));
-    }
-    if let Some(item) = refusals.take(2)
-        && let RecordFace {
-            kind, id: Some(id), ..
-        } = read_record(item, &binding.erp_id)?
-    {
-        let by = EntityRef { kind, scope, id };
-        return Ok(Some(Bound::RecordTaken { by }));
-    }
-    Ok(None)
-}
-
-fn read_face(item: Item, entity: EntityRef) -> Result<Face, MappingsError> {
-    let record = entity.to_string();
-    if item.contains_key("code") {
-        from_item(item, &record).map(Face::Bound)
-    } else {
-        from_item(item, &record).map(Face::Reserved)
-    }
-    .map_err(MappingsError)
-}
-
-fn read_holder(
-    item: Item,
-    kind: EntityKind,
-    scope: Scope,
-    code: &Code,
-) -> Result<EntityRef, MappingsError> {
-    let Holder { id } = from_item(item, &format!("{kind} code {code}")).map_err(MappingsError)?;
-    Ok(EntityRef { kind, scope, id })
-}
-
-/// The entity is reserved, and by this one.
-fn reserved_by(token: Uuid) -> Expression {
-    Expression::new("#token = :seen")
-        .name("token")
-        .value("seen", text(token.to_string()))
-}
-
-/// The entity is bound to this code.
-fn bound_to(code: &Code) -> Expression {
-    Expression::new("#code = :bound_code")
-        .name("code")
-        .value("bound_code", text(code.as_str()))
-}
-
-/// The entity is bound to this code and this ERP record.
-fn bound_as(code: &Code, record: &ErpId) -> Result<Expression, MappingsError> {
-    let record = attribute(record).map_err(MappingsError)?;
-    Ok(
-        Expression::new("#code = :bound_code AND #erp_id = :bound_record")
-            .name("code")
-            .name("erp_id")
-            .value("bound_code", text(code.as_str()))
-            .value("bound_record", record),
-    )
-}
-
-/// The face is that of this entity.
-fn held_by(id: NorceId) -> Expression {
-    Expression::new("#id = :holder")
-        .name("id")
-        .value("holder", number(id.into()))
-}
 
 #[async_trait]
 impl Mappings for DynamoDbMappings {
