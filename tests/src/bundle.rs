@@ -37,6 +37,7 @@ use operator::{
 use poll_jobs::PollJobs;
 use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
 use shared::{
+    StoreError,
     activity::MemoryActivity,
     breakers::{AlwaysClosed, MemoryBreakers},
     domain::{
@@ -53,9 +54,7 @@ use shared::{
     orders::MemoryOrders,
     owed::{MemoryOwed, OwedRecords},
     passes::{MemoryPasses, Passes, Run},
-    queues::{
-        Inbox, MemoryQueue, Message, Queue, QueueError, QueuedMessage, REQUEUES, Redrive, handling,
-    },
+    queues::{Inbox, MemoryQueue, Message, Queue, QueuedMessage, REQUEUES, Redrive, handling},
     reports::{MemoryReports, Reports},
     runtime::{
         batch::{self, Source},
@@ -232,9 +231,9 @@ struct Refusing<M> {
 
 #[async_trait]
 impl<M: Message> Queue<M> for Refusing<M> {
-    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), StoreError> {
         if self.refuses.load(Ordering::SeqCst) {
-            return Err(QueueError("the test refuses".to_owned()));
+            return Err(StoreError::new("queue", "the test refuses"));
         }
         self.inner.send(messages, delay).await
     }

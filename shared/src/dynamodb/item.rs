@@ -24,14 +24,14 @@ pub(crate) fn number(value: i64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// A value as it is inside of an item.
-pub(crate) fn attribute(value: impl Serialize) -> Result<AttributeValue, String> {
+/// A value as an attribute.
+pub(super) fn attribute(value: impl Serialize) -> Result<AttributeValue, String> {
     let value = serde_json::to_value(value).map_err(|error| error.to_string())?;
     Ok(to_attribute(value))
 }
 
-/// The attributes of a struct, absent values left out.
-pub(crate) fn to_item(value: &impl Serialize) -> Result<Item, String> {
+/// The attributes of a struct, without absent values.
+pub(super) fn to_item(value: &impl Serialize) -> Result<Item, String> {
     match serde_json::to_value(value) {
         Ok(Value::Object(fields)) => Ok(fields
             .into_iter()
@@ -43,8 +43,8 @@ pub(crate) fn to_item(value: &impl Serialize) -> Result<Item, String> {
     }
 }
 
-/// The struct that an item holds. `record` names it in an error; what the item holds is not quoted.
-pub(crate) fn from_item<T: DeserializeOwned>(item: Item, record: &str) -> Result<T, String> {
+/// The struct in an item. `record` names it in an error, which does not quote the item.
+pub(super) fn from_item<T: DeserializeOwned>(item: Item, record: &str) -> Result<T, String> {
     let fields = item
         .into_iter()
         .map(|(name, value)| Some((name, from_attribute(value)?)))

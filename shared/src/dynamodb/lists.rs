@@ -14,7 +14,7 @@ use super::{
     item::{EXPIRES_AT, KEY, number, text},
     table::Table,
 };
-use crate::aws::explain;
+use crate::{StoreError, aws::explain};
 
 /// Items over which the entries of a list are spread ([`Table::add_entry`]). With it a list holds some 17,000 entries of
 /// 350 bytes, is read in one request, and a write costs a sixteenth of what it would on a single item.
@@ -34,7 +34,7 @@ impl Table {
         name: &str,
         value: AttributeValue,
         expires_at: DateTime<Utc>,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, StoreError> {
         let change = Expression::new("SET #entry = :entry, #expires_at = :expires_at")
             .rename("entry", name)
             .name(EXPIRES_AT)
@@ -53,7 +53,7 @@ impl Table {
         match until_undisturbed(call).await {
             Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(is_item_full) => Ok(false),
-            Err(error) => Err(explain(&error)),
+            Err(error) => Err(self.error(explain(&error))),
         }
     }
 
@@ -63,7 +63,7 @@ impl Table {
         &self,
         list: &str,
         prefix: &str,
-    ) -> Result<BTreeMap<String, AttributeValue>, String> {
+    ) -> Result<BTreeMap<String, AttributeValue>, StoreError> {
         let shards: Vec<String> = (0..SHARDS).map(|shard| shard_key(list, shard)).collect();
         let mut keys = vec![list];
         keys.extend(shards.iter().map(String::as_str));
@@ -81,7 +81,7 @@ impl Table {
         list: &str,
         entries: Vec<(String, Option<AttributeValue>)>,
         expires_at: Option<DateTime<Utc>>,
-    ) -> Result<(), String> {
+    ) -> Result<(), StoreError> {
         let mut shards: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for entry in entries {
             let shard = shard_of(list, &entry.0);
@@ -109,7 +109,7 @@ impl Table {
         item: &str,
         entries: &[(String, Option<AttributeValue>)],
         expires_at: Option<DateTime<Utc>>,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, StoreError> {
         let (mut change, mut condition) = (Expression::default(), Expression::default());
         let (mut removed, mut conditions) = (Vec::new(), Vec::new());
         for (number, (name, value)) in entries.iter().enumerate() {

@@ -13,6 +13,6 @@ mod table;
 
 pub(crate) use conflicts::Refusals;
 pub(crate) use expression::{Expression, Write};
-pub(crate) use item::{Item, KEY, attribute, from_item, number, text, to_item};
+pub(crate) use item::{Item, KEY, number, text};
 pub use table::READ_AT_ONCE;
 pub(crate) use table::{Table, Written};

@@ -1,6 +1,6 @@
 //! A table, and what is read and written in it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Display};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
@@ -9,14 +9,15 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, KeysAndAttributes, ReturnValue, TransactWriteItem},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     conflicts::{ATTEMPTS, Refusals, Verdict, codes, until_undisturbed, verdict},
     expression::{Expression, Write},
-    item::{Item, KEY, text},
+    item::{self, Item, KEY, text},
 };
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     aws::{explain, pause},
 };
 
@@ -31,6 +32,8 @@ const REQUESTS_AT_ONCE: usize = 4;
 pub(crate) struct Table {
     pub(super) client: Client,
     pub(super) name: String,
+    /// The name of the store in errors.
+    store: &'static str,
 }
 
 /// What became of a transaction.
@@ -42,16 +45,41 @@ pub(crate) enum Written {
 }
 
 impl Table {
-    /// A table by its name.
-    pub(crate) fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
+    /// A table by its name, and the store that it holds, such as `owed records`.
+    pub(crate) fn new(config: &SdkConfig, name: impl Into<String>, store: &'static str) -> Self {
         Self {
             client: Client::new(config),
             name: name.into(),
+            store,
         }
     }
 
+    /// An error of the store.
+    pub(crate) fn error(&self, reason: impl Display) -> StoreError {
+        StoreError::new(self.store, reason)
+    }
+
+    /// A value as an attribute.
+    pub(crate) fn to_attribute(&self, value: impl Serialize) -> Result<AttributeValue, StoreError> {
+        item::attribute(value).map_err(|error| self.error(error))
+    }
+
+    /// The attributes of a struct, without absent values.
+    pub(crate) fn to_item(&self, value: &impl Serialize) -> Result<Item, StoreError> {
+        item::to_item(value).map_err(|error| self.error(error))
+    }
+
+    /// The struct in an item. `record` names it in an error, which does not quote the item.
+    pub(crate) fn read_item<T: DeserializeOwned>(
+        &self,
+        item: Item,
+        record: &str,
+    ) -> Result<T, StoreError> {
+        item::from_item(item, record).map_err(|error| self.error(error))
+    }
+
     /// What is under a key, by a consistent read.
-    pub(crate) async fn get(&self, key: &str) -> Result<Option<Item>, String> {
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client
             .get_item()
@@ -60,12 +88,12 @@ impl Table {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| explain(&error))?;
+            .map_err(|error| self.error(explain(&error)))?;
         Ok(answer.item)
     }
 
     /// What is under several keys, by consistent reads: the items that are there, by key.
-    pub(crate) async fn get_all(&self, keys: &[&str]) -> Result<HashMap<String, Item>, String> {
+    pub(crate) async fn get_all(&self, keys: &[&str]) -> Result<HashMap<String, Item>, StoreError> {
         self.read(keys, Consistency::Strong).await
     }
 
@@ -73,13 +101,13 @@ impl Table {
         &self,
         keys: &[&str],
         consistency: Consistency,
-    ) -> Result<HashMap<String, Item>, String> {
+    ) -> Result<HashMap<String, Item>, StoreError> {
         let key = |key: &&str| Item::from([(KEY.to_owned(), AttributeValue::S((*key).to_owned()))]);
         let wanted = KeysAndAttributes::builder()
             .set_keys(Some(keys.iter().map(key).collect()))
             .consistent_read(consistency == Consistency::Strong)
             .build()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| self.error(error))?;
         let mut wanted = HashMap::from([(self.name.clone(), wanted)]);
         let mut found = HashMap::new();
         for attempt in 1..=ATTEMPTS {
@@ -89,7 +117,7 @@ impl Table {
                 .set_request_items(Some(wanted))
                 .send()
                 .await
-                .map_err(|error| explain(&error))?;
+                .map_err(|error| self.error(explain(&error)))?;
             let items = answer.responses.into_iter().flatten();
             for item in items.flat_map(|(_, items)| items) {
                 if let Some(key) = item.get(KEY).and_then(|key| key.as_s().ok()) {
@@ -102,13 +130,13 @@ impl Table {
             }
             pause(attempt).await;
         }
-        Err(format!(
+        Err(self.error(format_args!(
             "a read was answered in part only, {ATTEMPTS} times"
-        ))
+        )))
     }
 
     /// Everything in the table, by strongly consistent reads. For tables of which a person reads all.
-    pub(crate) async fn scan(&self) -> Result<Vec<Item>, String> {
+    pub(crate) async fn scan(&self) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         self.for_each("", |item| {
             items.push(item);
@@ -124,7 +152,7 @@ impl Table {
         &self,
         after: Option<&str>,
         consistency: Consistency,
-    ) -> Result<(Vec<Item>, Option<String>), String> {
+    ) -> Result<(Vec<Item>, Option<String>), StoreError> {
         let from = after.map(|after| HashMap::from([(KEY.to_owned(), text(after))]));
         let page = self
             .client
@@ -134,7 +162,7 @@ impl Table {
             .set_exclusive_start_key(from)
             .send()
             .await
-            .map_err(|error| explain(&error))?;
+            .map_err(|error| self.error(explain(&error)))?;
         let next = page.last_evaluated_key.and_then(|mut key| {
             let key = key.remove(KEY)?;
             key.as_s().ok().cloned()
@@ -147,8 +175,8 @@ impl Table {
     pub(crate) async fn for_each(
         &self,
         prefix: &str,
-        mut work: impl FnMut(Item) -> Result<(), String>,
-    ) -> Result<(), String> {
+        mut work: impl FnMut(Item) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut after: Option<String> = None;
         loop {
             let page = self.scan_page(after.as_deref(), Consistency::Strong);
@@ -173,7 +201,7 @@ impl Table {
         key: &str,
         change: Expression,
         condition: Expression,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, StoreError> {
         let required = condition.text.clone();
         let change = change.declaring(condition);
         let call = || {
@@ -196,7 +224,7 @@ impl Table {
             {
                 Ok(false)
             }
-            Err(error) => Err(explain(&error)),
+            Err(error) => Err(self.error(explain(&error))),
         }
     }
 
@@ -206,7 +234,7 @@ impl Table {
         &self,
         keys: Vec<String>,
         consistency: Consistency,
-    ) -> Result<Vec<Option<Item>>, String> {
+    ) -> Result<Vec<Option<Item>>, StoreError> {
         // A request that names a key twice is refused.
         let mut places: HashMap<&str, usize> = HashMap::with_capacity(keys.len());
         let mut unique: Vec<&str> = Vec::with_capacity(keys.len());
@@ -253,7 +281,7 @@ impl Table {
     }
 
     /// Removes what is under a key; `true` when there was something.
-    pub(crate) async fn delete(&self, key: &str) -> Result<bool, String> {
+    pub(crate) async fn delete(&self, key: &str) -> Result<bool, StoreError> {
         let call = || {
             self.client
                 .delete_item()
@@ -263,7 +291,7 @@ impl Table {
                 .send()
         };
         let outcome = until_undisturbed(call).await;
-        let answer = outcome.map_err(|error| explain(&error))?;
+        let answer = outcome.map_err(|error| self.error(explain(&error)))?;
         Ok(answer.attributes.is_some_and(|item| !item.is_empty()))
     }
 
@@ -271,12 +299,12 @@ impl Table {
     pub(crate) async fn write(
         &self,
         writes: impl IntoIterator<Item = Write>,
-    ) -> Result<Written, String> {
+    ) -> Result<Written, StoreError> {
         let requests: Vec<TransactWriteItem> = writes
             .into_iter()
             .map(|write| write.into_request(&self.name))
             .collect::<Result<_, _>>()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| self.error(error))?;
         let mut attempt = 1;
         loop {
             // Every attempt has a request token of its own, which the SDK makes: a cancelled transaction has
@@ -295,13 +323,13 @@ impl Table {
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                     cancelled.cancellation_reasons()
                 }
-                _ => return Err(explain(&error)),
+                _ => return Err(self.error(explain(&error))),
             };
             match verdict(reasons) {
                 Verdict::Refused(refusals) => return Ok(Written::Refused(refusals)),
                 Verdict::Again if attempt < ATTEMPTS => pause(attempt).await,
                 Verdict::Again | Verdict::Failed => {
-                    return Err(format!("{} ({attempt} attempts)", codes(reasons)));
+                    return Err(self.error(format_args!("{} ({attempt} attempts)", codes(reasons))));
                 }
             }
             attempt += 1;

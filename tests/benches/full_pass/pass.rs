@@ -13,6 +13,7 @@ use erp_full_pass::{ErpFullPass, PassSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::{
+    StoreError,
     breakers::MemoryBreakers,
     domain::{
         FieldGroups, FingerprintKey, ImportRequest, PassMessage, PassMode, PassRequest, Registers,
@@ -24,7 +25,7 @@ use shared::{
     mappings::{DynamoDbMappings, Mappings, MemoryMappings},
     owed::{DynamoDbOwed, MemoryOwed, OwedRecords},
     passes::{Cost, Counts, DynamoDbPasses, MemoryPasses, Passes},
-    queues::{MemoryQueue, Queue, QueueDepth, QueueError, Redrive},
+    queues::{MemoryQueue, Queue, QueueDepth, Redrive},
     reports::MemoryReports,
     runtime::{
         aws,
@@ -156,14 +157,14 @@ struct Taker;
 
 #[async_trait]
 impl Queue<ImportRequest> for Taker {
-    async fn send(&self, _: &[ImportRequest], _: Duration) -> Result<(), QueueError> {
+    async fn send(&self, _: &[ImportRequest], _: Duration) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
 #[async_trait]
 impl QueueDepth for Taker {
-    async fn depth(&self) -> Result<u64, QueueError> {
+    async fn depth(&self) -> Result<u64, StoreError> {
         Ok(0)
     }
 }

@@ -14,6 +14,7 @@ use change_events::ChangeEvents;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::{
+    StoreError,
     breakers::MemoryBreakers,
     domain::{
         ApplicationId, ChangeMessage, Clock, CountryCode, EntityRef, FieldGroups, FingerprintKey,
@@ -25,7 +26,7 @@ use shared::{
     mappings::{Mapping, Mappings, MemoryMappings},
     norce::{NorceQuery, connect::ImportOptions, query::AddressTypes},
     owed::MemoryOwed,
-    queues::{Message, Queue, QueueError},
+    queues::{Message, Queue},
     runtime::{
         batch::{Handler, Outcome, Received},
         configuration::{CreateInErp, ForgottenPolicy, MatchingPolicy, NorceSettings, SyncPolicy},
@@ -82,7 +83,7 @@ impl<M> Sent<M> {
 
 #[async_trait]
 impl<M: Message + Clone> Queue<M> for Sent<M> {
-    async fn send(&self, messages: &[M], _: Duration) -> Result<(), QueueError> {
+    async fn send(&self, messages: &[M], _: Duration) -> Result<(), StoreError> {
         self.0.lock().unwrap().extend_from_slice(messages);
         Ok(())
     }

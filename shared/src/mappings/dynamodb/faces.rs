@@ -5,13 +5,17 @@ use uuid::Uuid;
 
 use super::table::{DynamoDbMappings, code_key, entity_key, record_key};
 use crate::{
+    StoreError,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, NorceId, Scope},
-    dynamodb::{Expression, Item, Refusals, Write, attribute, from_item, number, text, to_item},
+    dynamodb::{Expression, Item, Refusals, Write, number, text},
     mappings::{
-        Binding, Bound, CodeDelivery, Mapping, MappingsError, RecordFace, Reservation,
-        key_index::still_listed,
+        Binding, Bound, CodeDelivery, Mapping, RecordFace, Reservation, key_index::still_listed,
     },
 };
+
+/// How often an operation starts again because the mapping changed under its hands. Each time somebody else got
+/// something done, and no mapping has a handful of writers.
+pub(super) const ATTEMPTS: u32 = 5;
 
 /// What an entity's face holds.
 pub(super) enum Face {
@@ -42,7 +46,7 @@ impl DynamoDbMappings {
         entity: EntityRef,
         binding: &Binding,
         entity_face: Expression,
-    ) -> Result<Vec<Write>, MappingsError> {
+    ) -> Result<Vec<Write>, StoreError> {
         let EntityRef { kind, scope, id } = entity;
         let (code, record) = (&binding.code, &binding.erp_id);
         let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
@@ -58,11 +62,10 @@ impl DynamoDbMappings {
         ];
         let record_face = Expression::assign(record_face.into_iter().chain(indexed));
         let mut faces = vec![
-            Write::put(entity_key(entity), to_item(binding).map_err(MappingsError)?)
-                .provided(entity_face),
+            Write::put(entity_key(entity), self.table.to_item(binding)?).provided(entity_face),
             Write::put(
                 code_key(kind, scope, code),
-                to_item(&Holder { id }).map_err(MappingsError)?,
+                self.table.to_item(&Holder { id })?,
             )
             .provided(free_or_held_by(id)),
             Write::update(record_key(scope, record), record_face)
@@ -82,10 +85,114 @@ impl DynamoDbMappings {
     }
 
     /// What is known about an entity, tombstones aside.
-    pub(super) async fn face(&self, entity: EntityRef) -> Result<Option<Face>, MappingsError> {
+    pub(super) async fn face(&self, entity: EntityRef) -> Result<Option<Face>, StoreError> {
         let item = self.table.get(&entity_key(entity)).await;
-        let item = item.map_err(MappingsError)?;
-        item.map(|item| read_face(item, entity)).transpose()
+        let item = item?;
+        item.map(|item| self.read_face(item, entity)).transpose()
+    }
+
+    /// A record's face, read without a detour: a pass reads a million of them.
+    pub(super) fn read_record(
+        &self,
+        mut item: Item,
+        record: &ErpId,
+    ) -> Result<RecordFace, StoreError> {
+        let mut string = |name: &str| match item.remove(name) {
+            Some(AttributeValue::S(text)) => Some(text),
+            _ => None,
+        };
+        let kind = match string("kind").as_deref() {
+            Some("customer") => Some(EntityKind::Customer),
+            Some("company") => Some(EntityKind::Company),
+            _ => None,
+        };
+        let code = string("code").and_then(|code| Code::try_from(code).ok());
+        let erp_fingerprint = string("erp_fingerprint").map(Fingerprint::from);
+        let indexed = string("indexed").map(Fingerprint::from);
+        let id = match item.get("id") {
+            None => Some(None),
+            Some(AttributeValue::N(id)) => id
+                .parse::<i64>()
+                .ok()
+                .and_then(|id| NorceId::try_from(id).ok())
+                .map(Some),
+            Some(_) => None,
+        };
+        let confirmed = matches!(item.get("confirmed"), Some(AttributeValue::Bool(true)));
+        match (kind, code, id) {
+            (Some(kind), Some(code), Some(id)) => Ok(RecordFace {
+                kind,
+                id,
+                code,
+                erp_fingerprint,
+                confirmed,
+                indexed,
+            }),
+            _ => Err(self.table.error(format_args!(
+                "the item of ERP record {record} has an unexpected shape"
+            ))),
+        }
+    }
+
+    /// The holder of the binding's code or record, when the writes of [`DynamoDbMappings::faces`] were refused because of one.
+    pub(super) fn taken(
+        &self,
+        refusals: &mut Refusals,
+        entity: EntityRef,
+        binding: &Binding,
+    ) -> Result<Option<Bound>, StoreError> {
+        let EntityRef { kind, scope, .. } = entity;
+        if let Some(item) = refusals.take(1) {
+            let by = self.read_holder(item, kind, scope, &binding.code)?;
+            return Ok(Some(Bound::CodeTaken { by }));
+        }
+        if let Some(item) = refusals.take(2)
+            && let RecordFace {
+                kind, id: Some(id), ..
+            } = self.read_record(item, &binding.erp_id)?
+        {
+            let by = EntityRef { kind, scope, id };
+            return Ok(Some(Bound::RecordTaken { by }));
+        }
+        Ok(None)
+    }
+
+    pub(super) fn read_face(&self, item: Item, entity: EntityRef) -> Result<Face, StoreError> {
+        let record = entity.to_string();
+        if item.contains_key("code") {
+            self.table.read_item(item, &record).map(Face::Bound)
+        } else {
+            self.table.read_item(item, &record).map(Face::Reserved)
+        }
+    }
+
+    pub(super) fn read_holder(
+        &self,
+        item: Item,
+        kind: EntityKind,
+        scope: Scope,
+        code: &Code,
+    ) -> Result<EntityRef, StoreError> {
+        let Holder { id } = self.table.read_item(item, &format!("{kind} code {code}"))?;
+        Ok(EntityRef { kind, scope, id })
+    }
+
+    /// The entity is bound to this code and this ERP record.
+    pub(super) fn bound_as(&self, code: &Code, record: &ErpId) -> Result<Expression, StoreError> {
+        let record = self.table.to_attribute(record)?;
+        Ok(
+            Expression::new("#code = :bound_code AND #erp_id = :bound_record")
+                .name("code")
+                .name("erp_id")
+                .value("bound_code", text(code.as_str()))
+                .value("bound_record", record),
+        )
+    }
+
+    pub(super) fn restless(&self, entity: EntityRef) -> StoreError {
+        self.table.error(format_args!(
+            "the mapping of {entity} changed {ATTEMPTS} times in a row"
+        ))
     }
 }
 
@@ -106,87 +213,6 @@ pub(super) fn record_free_or_held_by(entity: EntityRef) -> Expression {
         .value("held_as", text(entity.kind.as_str()))
 }
 
-/// A record's face, read without a detour: a pass reads a million of them.
-pub(super) fn read_record(mut item: Item, record: &ErpId) -> Result<RecordFace, MappingsError> {
-    let mut string = |name: &str| match item.remove(name) {
-        Some(AttributeValue::S(text)) => Some(text),
-        _ => None,
-    };
-    let kind = match string("kind").as_deref() {
-        Some("customer") => Some(EntityKind::Customer),
-        Some("company") => Some(EntityKind::Company),
-        _ => None,
-    };
-    let code = string("code").and_then(|code| Code::try_from(code).ok());
-    let erp_fingerprint = string("erp_fingerprint").map(Fingerprint::from);
-    let indexed = string("indexed").map(Fingerprint::from);
-    let id = match item.get("id") {
-        None => Some(None),
-        Some(AttributeValue::N(id)) => id
-            .parse::<i64>()
-            .ok()
-            .and_then(|id| NorceId::try_from(id).ok())
-            .map(Some),
-        Some(_) => None,
-    };
-    let confirmed = matches!(item.get("confirmed"), Some(AttributeValue::Bool(true)));
-    match (kind, code, id) {
-        (Some(kind), Some(code), Some(id)) => Ok(RecordFace {
-            kind,
-            id,
-            code,
-            erp_fingerprint,
-            confirmed,
-            indexed,
-        }),
-        _ => Err(MappingsError(format!(
-            "the item of ERP record {record} has an unexpected shape"
-        ))),
-    }
-}
-
-/// The holder of the binding's code or record, when the writes of [`DynamoDbMappings::faces`] were refused because of one.
-pub(super) fn taken(
-    refusals: &mut Refusals,
-    entity: EntityRef,
-    binding: &Binding,
-) -> Result<Option<Bound>, MappingsError> {
-    let EntityRef { kind, scope, .. } = entity;
-    if let Some(item) = refusals.take(1) {
-        let by = read_holder(item, kind, scope, &binding.code)?;
-        return Ok(Some(Bound::CodeTaken { by }));
-    }
-    if let Some(item) = refusals.take(2)
-        && let RecordFace {
-            kind, id: Some(id), ..
-        } = read_record(item, &binding.erp_id)?
-    {
-        let by = EntityRef { kind, scope, id };
-        return Ok(Some(Bound::RecordTaken { by }));
-    }
-    Ok(None)
-}
-
-pub(super) fn read_face(item: Item, entity: EntityRef) -> Result<Face, MappingsError> {
-    let record = entity.to_string();
-    if item.contains_key("code") {
-        from_item(item, &record).map(Face::Bound)
-    } else {
-        from_item(item, &record).map(Face::Reserved)
-    }
-    .map_err(MappingsError)
-}
-
-pub(super) fn read_holder(
-    item: Item,
-    kind: EntityKind,
-    scope: Scope,
-    code: &Code,
-) -> Result<EntityRef, MappingsError> {
-    let Holder { id } = from_item(item, &format!("{kind} code {code}")).map_err(MappingsError)?;
-    Ok(EntityRef { kind, scope, id })
-}
-
 /// The entity is reserved, and by this one.
 pub(super) fn reserved_by(token: Uuid) -> Expression {
     Expression::new("#token = :seen")
@@ -199,18 +225,6 @@ pub(super) fn bound_to(code: &Code) -> Expression {
     Expression::new("#code = :bound_code")
         .name("code")
         .value("bound_code", text(code.as_str()))
-}
-
-/// The entity is bound to this code and this ERP record.
-pub(super) fn bound_as(code: &Code, record: &ErpId) -> Result<Expression, MappingsError> {
-    let record = attribute(record).map_err(MappingsError)?;
-    Ok(
-        Expression::new("#code = :bound_code AND #erp_id = :bound_record")
-            .name("code")
-            .name("erp_id")
-            .value("bound_code", text(code.as_str()))
-            .value("bound_record", record),
-    )
 }
 
 /// The face is that of this entity.

@@ -3,9 +3,9 @@
 use aws_config::SdkConfig;
 
 use crate::{
+    StoreError,
     domain::{Code, EntityKind, EntityRef, ErpId, FingerprintKey, Scope},
     dynamodb::Table,
-    mappings::MappingsError,
 };
 
 /// Code mappings in a DynamoDB table.
@@ -19,12 +19,12 @@ impl DynamoDbMappings {
     /// The mappings in a table, whose tombstones are made with `key`: with another key they would not be found.
     pub fn new(config: &SdkConfig, table: impl Into<String>, key: FingerprintKey) -> Self {
         Self {
-            table: Table::new(config, table),
+            table: Table::new(config, table, "code mappings"),
             key,
         }
     }
 
-    pub(crate) fn entity_tombstone(&self, entity: EntityRef) -> Result<String, MappingsError> {
+    pub(crate) fn entity_tombstone(&self, entity: EntityRef) -> Result<String, StoreError> {
         self.tombstone(&("entity", entity))
     }
 
@@ -33,7 +33,7 @@ impl DynamoDbMappings {
         kind: EntityKind,
         scope: Scope,
         code: &Code,
-    ) -> Result<String, MappingsError> {
+    ) -> Result<String, StoreError> {
         self.tombstone(&("code", kind, scope, code))
     }
 
@@ -41,15 +41,12 @@ impl DynamoDbMappings {
         &self,
         scope: Scope,
         record: &ErpId,
-    ) -> Result<String, MappingsError> {
+    ) -> Result<String, StoreError> {
         self.tombstone(&("record", scope, record))
     }
 
-    fn tombstone(&self, of: &impl serde::Serialize) -> Result<String, MappingsError> {
-        let fingerprint = self
-            .key
-            .of(of)
-            .map_err(|error| MappingsError(error.to_string()))?;
+    fn tombstone(&self, of: &impl serde::Serialize) -> Result<String, StoreError> {
+        let fingerprint = self.key.of(of).map_err(|error| self.table.error(error))?;
         Ok(format!("forgotten#{}", fingerprint.as_str()))
     }
 }

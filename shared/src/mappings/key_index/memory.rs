@@ -3,10 +3,10 @@ use chrono::{DateTime, Utc};
 
 use super::{Coverage, Holders, KeyIndex, RecordKeys};
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     domain::{EntityKind, ErpId, Fingerprint, Scope},
     erp::NaturalKey,
-    mappings::{MappingsError, MemoryMappings},
+    mappings::MemoryMappings,
 };
 
 #[async_trait]
@@ -16,7 +16,7 @@ impl KeyIndex for MemoryMappings {
         scope: Scope,
         keys: &[NaturalKey],
         _: Consistency,
-    ) -> Result<Vec<Holders>, MappingsError> {
+    ) -> Result<Vec<Holders>, StoreError> {
         let state = self.state();
         let holders = |key: &NaturalKey| match state.index.holders.get(&(scope, key.clone())) {
             Some(list) => Holders {
@@ -33,7 +33,7 @@ impl KeyIndex for MemoryMappings {
         scope: Scope,
         records: &[ErpId],
         _: Consistency,
-    ) -> Result<Vec<Option<Fingerprint>>, MappingsError> {
+    ) -> Result<Vec<Option<Fingerprint>>, StoreError> {
         let state = self.state();
         let entry = |record: &ErpId| {
             let keys = state.index.entries.get(&(scope, record.clone()))?;
@@ -42,12 +42,7 @@ impl KeyIndex for MemoryMappings {
         Ok(records.iter().map(entry).collect())
     }
 
-    async fn set(
-        &self,
-        scope: Scope,
-        record: &ErpId,
-        keys: &RecordKeys,
-    ) -> Result<(), MappingsError> {
+    async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError> {
         let mut state = self.state();
         let name = (scope, record.clone());
         if state.forgotten_records.contains(&name) {
@@ -64,7 +59,7 @@ impl KeyIndex for MemoryMappings {
         &self,
         scope: Scope,
         kind: EntityKind,
-    ) -> Result<Option<Coverage>, MappingsError> {
+    ) -> Result<Option<Coverage>, StoreError> {
         Ok(self.state().index.coverage.get(&(scope, kind)).copied())
     }
 
@@ -74,7 +69,7 @@ impl KeyIndex for MemoryMappings {
         kind: EntityKind,
         since: Option<DateTime<Utc>>,
         until: DateTime<Utc>,
-    ) -> Result<(), MappingsError> {
+    ) -> Result<(), StoreError> {
         let coverage = &mut self.state().index.coverage;
         let there = coverage.get(&(scope, kind)).copied();
         let joins = match (since, there) {
