@@ -35,6 +35,8 @@ pub mod record_finder;
 pub mod reports;
 pub mod runtime;
 mod since;
+mod store_error;
 
 pub use consistency::Consistency;
 pub use since::Since;
+pub use store_error::StoreError;

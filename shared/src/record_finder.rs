@@ -10,14 +10,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use thiserror::Error;
 
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     domain::{EntityKind, ErpId, FieldGroups, FingerprintKey, Resource, Scope},
     erp::{Erp, ErpError, ErpRecord, FilterProof, Listing, NaturalKey, PartyKind, RecordPage},
     http::Deadline,
-    mappings::{
-        MappingsError,
-        key_index::{KeyIndex, RecordKeys},
-    },
+    mappings::key_index::{KeyIndex, RecordKeys},
 };
 
 /// Pages that are listed to see what is not in the index yet. A page of Business Central takes some seconds, and an
@@ -76,7 +73,7 @@ pub enum FinderError {
     Erp(#[from] ErpError),
     /// The index.
     #[error(transparent)]
-    Index(#[from] MappingsError),
+    Index(#[from] StoreError),
 }
 
 impl<'a> RecordFinder<'a> {
@@ -400,7 +397,7 @@ enum Source {
 }
 
 fn unreadable(error: serde_json::Error) -> FinderError {
-    FinderError::Index(MappingsError(error.to_string()))
+    FinderError::Index(StoreError::new("code mappings", error))
 }
 
 /// Where the records are that Norce has as this kind.
@@ -420,7 +417,7 @@ pub async fn write(
     index: &dyn KeyIndex,
     scope: Scope,
     changed: Vec<(ErpId, RecordKeys)>,
-) -> Result<(), MappingsError> {
+) -> Result<(), StoreError> {
     let writes = changed
         .iter()
         .map(|(record, keys)| index.set(scope, record, keys));

@@ -39,6 +39,7 @@ use poll_jobs::PollJobs;
 use receive_events::ReceiveEvents;
 use serde_json::json;
 use shared::{
+    StoreError,
     activity::MemoryActivity,
     breakers::{AlwaysClosed, MemoryBreakers},
     domain::{
@@ -54,9 +55,7 @@ use shared::{
     orders::MemoryOrders,
     owed::MemoryOwed,
     passes::{MemoryPasses, Passes as _, Run},
-    queues::{
-        Inbox, MemoryQueue, Message, Queue, QueueError, QueuedMessage, REQUEUES, Redrive, handling,
-    },
+    queues::{Inbox, MemoryQueue, Message, Queue, QueuedMessage, REQUEUES, Redrive, handling},
     reports::MemoryReports,
     runtime::{
         batch::{self, Source},
@@ -245,9 +244,9 @@ impl<M: Message + Clone> Refusing<M> {
 
 #[async_trait]
 impl<M: Message> Queue<M> for Refusing<M> {
-    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), StoreError> {
         if self.refuses.load(Ordering::SeqCst) {
-            return Err(QueueError("the test refuses".to_owned()));
+            return Err(StoreError::new("queue", "the test refuses"));
         }
         self.inner.send(messages, delay).await
     }

@@ -20,23 +20,23 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
-    Consistency,
-    activity::{Activity, ActivityError, ActivityPage, Entry, Outcome},
+    Consistency, StoreError,
+    activity::{Activity, ActivityPage, Entry, Outcome},
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, OrderText, Scope},
     erp::NaturalKey,
     http::{Transport, TransportError},
-    import_jobs::{ImportBatch, ImportJobs, ImportJobsError},
+    import_jobs::{ImportBatch, ImportJobs},
     mappings::key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
-        RecordFace, Reservation, Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace, Reservation,
+        Reserved,
     },
     norce::JobId,
-    orders::{OrderRef, Orders, OrdersError, Parties, Received, StoredOrder},
-    owed::{Dismissal, NewOwed, Owed, OwedError, OwedPage, OwedRecords, Stage, Subject},
-    passes::{Lease, LeaseKey, OwedSample, Passes, PassesError, Run, RunFilter},
-    queues::{Inbox, Message, Queue, QueueDepth, QueueError},
-    reports::{Reports, ReportsError},
+    orders::{OrderRef, Orders, Parties, Received, StoredOrder},
+    owed::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Stage, Subject},
+    passes::{Lease, LeaseKey, OwedSample, Passes, Run, RunFilter},
+    queues::{Inbox, Message, Queue, QueueDepth},
+    reports::Reports,
 };
 use tokio::task::yield_now;
 use uuid::Uuid;
@@ -426,46 +426,20 @@ impl Interruption {
     }
 
     /// A call of a store or a queue.
-    async fn around_store<T, E: Unreachable>(
+    async fn around_store<T>(
         &self,
         fault: Option<Fault>,
-        call: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         self.around(fault, call, async |fault, _| {
             if fault == Fault::TooLate {
                 tokio::time::sleep(STORE_TOO_LATE).await;
             }
-            Err(E::unreachable(format!("{fault:?}")))
+            Err(StoreError::new("store", format_args!("{fault:?}")))
         })
         .await
     }
 }
-
-/// An error of a store or a queue that says that it could not be reached.
-trait Unreachable {
-    fn unreachable(what: String) -> Self;
-}
-
-macro_rules! unreachable_errors {
-    ($($error:ident),+) => {$(
-        impl Unreachable for $error {
-            fn unreachable(what: String) -> Self {
-                Self(what)
-            }
-        }
-    )+};
-}
-
-unreachable_errors!(
-    ActivityError,
-    MappingsError,
-    OwedError,
-    ImportJobsError,
-    PassesError,
-    OrdersError,
-    QueueError,
-    ReportsError
-);
 
 /// Something whose calls can go wrong.
 pub struct Interruptible<T: ?Sized> {
@@ -516,7 +490,7 @@ impl<T: Transport + ?Sized> Transport for Interruptible<T> {
 
 #[async_trait]
 impl<M: Message, T: Queue<M> + ?Sized> Queue<M> for Interruptible<T> {
-    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), StoreError> {
         let fault = self.interruption.begin("queue send", Fault::OF_SENDING);
         if fault == Some(Fault::Twice) {
             self.inner.send(messages, delay).await?;
@@ -541,102 +515,102 @@ macro_rules! interruptible {
 }
 
 interruptible! { Mappings as "mappings" {
-    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, MappingsError>;
-    async fn by_code(&self, kind: EntityKind, scope: Scope, code: &Code) -> Result<Option<EntityRef>, MappingsError>;
-    async fn reserve(&self, entity: EntityRef, reservation: Reservation) -> Result<Reserved, MappingsError>;
-    async fn renew(&self, entity: EntityRef, seen: Uuid, reservation: Reservation) -> Result<bool, MappingsError>;
-    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), MappingsError>;
-    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError>;
-    async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, MappingsError>;
-    async fn record_delivery(&self, entity: EntityRef, code: &Code, delivery: CodeDelivery) -> Result<bool, MappingsError>;
-    async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError>;
-    async fn records(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<RecordFace>>, MappingsError>;
-    async fn known(&self, kind: EntityKind, scope: Scope, records: &[(ErpId, Code)]) -> Result<Vec<Known>, MappingsError>;
-    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, MappingsError>;
-    async fn rename(&self, entity: EntityRef, record: &ErpId, from: &Code, to: &Code) -> Result<Bound, MappingsError>;
-    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError>;
-    async fn rebind(&self, entity: EntityRef, from: &ErpId, binding: Binding) -> Result<Bound, MappingsError>;
-    async fn take_over(&self, from: EntityRef, to: EntityRef, binding: Binding) -> Result<bool, MappingsError>;
-    async fn record_owned(&self, scope: Scope, record: &ErpId, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
-    async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, MappingsError>;
-    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError>;
+    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError>;
+    async fn by_code(&self, kind: EntityKind, scope: Scope, code: &Code) -> Result<Option<EntityRef>, StoreError>;
+    async fn reserve(&self, entity: EntityRef, reservation: Reservation) -> Result<Reserved, StoreError>;
+    async fn renew(&self, entity: EntityRef, seen: Uuid, reservation: Reservation) -> Result<bool, StoreError>;
+    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), StoreError>;
+    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError>;
+    async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError>;
+    async fn record_delivery(&self, entity: EntityRef, code: &Code, delivery: CodeDelivery) -> Result<bool, StoreError>;
+    async fn forget(&self, entity: EntityRef) -> Result<(), StoreError>;
+    async fn records(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<RecordFace>>, StoreError>;
+    async fn known(&self, kind: EntityKind, scope: Scope, records: &[(ErpId, Code)]) -> Result<Vec<Known>, StoreError>;
+    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
+    async fn rename(&self, entity: EntityRef, record: &ErpId, from: &Code, to: &Code) -> Result<Bound, StoreError>;
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError>;
+    async fn rebind(&self, entity: EntityRef, from: &ErpId, binding: Binding) -> Result<Bound, StoreError>;
+    async fn take_over(&self, from: EntityRef, to: EntityRef, binding: Binding) -> Result<bool, StoreError>;
+    async fn record_owned(&self, scope: Scope, record: &ErpId, fingerprint: Option<&Fingerprint>) -> Result<bool, StoreError>;
+    async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, StoreError>;
+    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError>;
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError>;
 } }
 
 interruptible! { KeyIndex as "key-index" {
-    async fn holders(&self, scope: Scope, keys: &[NaturalKey], consistency: Consistency) -> Result<Vec<Holders>, MappingsError>;
-    async fn entries(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<Fingerprint>>, MappingsError>;
-    async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), MappingsError>;
-    async fn coverage(&self, scope: Scope, kind: EntityKind) -> Result<Option<Coverage>, MappingsError>;
-    async fn cover(&self, scope: Scope, kind: EntityKind, since: Option<DateTime<Utc>>, until: DateTime<Utc>) -> Result<(), MappingsError>;
+    async fn holders(&self, scope: Scope, keys: &[NaturalKey], consistency: Consistency) -> Result<Vec<Holders>, StoreError>;
+    async fn entries(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<Fingerprint>>, StoreError>;
+    async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError>;
+    async fn coverage(&self, scope: Scope, kind: EntityKind) -> Result<Option<Coverage>, StoreError>;
+    async fn cover(&self, scope: Scope, kind: EntityKind, since: Option<DateTime<Utc>>, until: DateTime<Utc>) -> Result<(), StoreError>;
 } }
 
 interruptible! { Passes as "passes" {
-    async fn lease(&self, key: LeaseKey, wanted: Lease, now: DateTime<Utc>) -> Result<Result<(), Lease>, PassesError>;
-    async fn release(&self, key: LeaseKey, invocation: Uuid, keep_until: Option<DateTime<Utc>>) -> Result<(), PassesError>;
-    async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError>;
-    async fn last_runs(&self) -> Result<Vec<Run>, PassesError>;
-    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, PassesError>;
-    async fn note_owed(&self, sample: &OwedSample) -> Result<(), PassesError>;
-    async fn owed_samples(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<OwedSample>, PassesError>;
-    async fn save(&self, run: &Run) -> Result<bool, PassesError>;
-    async fn watermark(&self, key: LeaseKey, kind: EntityKind) -> Result<Option<DateTime<Utc>>, PassesError>;
-    async fn advance(&self, key: LeaseKey, kind: EntityKind, to: DateTime<Utc>) -> Result<(), PassesError>;
-    async fn wait_for_company(&self, scope: Scope, company: &ErpId, line: &ImportLine, at: DateTime<Utc>) -> Result<bool, PassesError>;
-    async fn waiting_for_company(&self, scope: Scope, company: &ErpId) -> Result<Vec<ImportLine>, PassesError>;
-    async fn stop_waiting(&self, scope: Scope, company: &ErpId, lines: &[ImportLine], at: DateTime<Utc>) -> Result<(), PassesError>;
+    async fn lease(&self, key: LeaseKey, wanted: Lease, now: DateTime<Utc>) -> Result<Result<(), Lease>, StoreError>;
+    async fn release(&self, key: LeaseKey, invocation: Uuid, keep_until: Option<DateTime<Utc>>) -> Result<(), StoreError>;
+    async fn run(&self, id: Uuid) -> Result<Option<Run>, StoreError>;
+    async fn last_runs(&self) -> Result<Vec<Run>, StoreError>;
+    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError>;
+    async fn note_owed(&self, sample: &OwedSample) -> Result<(), StoreError>;
+    async fn owed_samples(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<OwedSample>, StoreError>;
+    async fn save(&self, run: &Run) -> Result<bool, StoreError>;
+    async fn watermark(&self, key: LeaseKey, kind: EntityKind) -> Result<Option<DateTime<Utc>>, StoreError>;
+    async fn advance(&self, key: LeaseKey, kind: EntityKind, to: DateTime<Utc>) -> Result<(), StoreError>;
+    async fn wait_for_company(&self, scope: Scope, company: &ErpId, line: &ImportLine, at: DateTime<Utc>) -> Result<bool, StoreError>;
+    async fn waiting_for_company(&self, scope: Scope, company: &ErpId) -> Result<Vec<ImportLine>, StoreError>;
+    async fn stop_waiting(&self, scope: Scope, company: &ErpId, lines: &[ImportLine], at: DateTime<Utc>) -> Result<(), StoreError>;
 } }
 
 interruptible! { OwedRecords as "owed" {
-    async fn put(&self, owed: NewOwed) -> Result<(), OwedError>;
-    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError>;
-    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError>;
-    async fn note_retry(&self, subject: &Subject, stage: Stage, at: DateTime<Utc>) -> Result<bool, OwedError>;
-    async fn dismiss(&self, subject: &Subject, stage: Stage, dismissal: &Dismissal) -> Result<bool, OwedError>;
-    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError>;
-    async fn page(&self, after: Option<&str>, consistency: Consistency) -> Result<OwedPage, OwedError>;
+    async fn put(&self, owed: NewOwed) -> Result<(), StoreError>;
+    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
+    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError>;
+    async fn note_retry(&self, subject: &Subject, stage: Stage, at: DateTime<Utc>) -> Result<bool, StoreError>;
+    async fn dismiss(&self, subject: &Subject, stage: Stage, dismissal: &Dismissal) -> Result<bool, StoreError>;
+    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
+    async fn page(&self, after: Option<&str>, consistency: Consistency) -> Result<OwedPage, StoreError>;
 } }
 
 interruptible! { Activity as "activity" {
-    async fn start(&self, entry: &Entry) -> Result<(), ActivityError>;
-    async fn complete(&self, id: Uuid, subjects: &[String], outcome: &Outcome) -> Result<bool, ActivityError>;
-    async fn get(&self, id: Uuid) -> Result<Option<Entry>, ActivityError>;
-    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, ActivityError>;
+    async fn start(&self, entry: &Entry) -> Result<(), StoreError>;
+    async fn complete(&self, id: Uuid, subjects: &[String], outcome: &Outcome) -> Result<bool, StoreError>;
+    async fn get(&self, id: Uuid) -> Result<Option<Entry>, StoreError>;
+    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, StoreError>;
 } }
 
 interruptible! { Orders as "orders" {
-    async fn receive(&self, key: &OrderRef, order: &OrderText, at: DateTime<Utc>) -> Result<Received, OrdersError>;
-    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError>;
-    async fn set_parties(&self, key: &OrderRef, revision: Uuid, parties: &Parties) -> Result<bool, OrdersError>;
-    async fn set_forwarded(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, OrdersError>;
-    async fn discard(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, OrdersError>;
-    async fn wait_for(&self, entity: EntityRef, key: &OrderRef, at: DateTime<Utc>) -> Result<(), OrdersError>;
-    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, OrdersError>;
-    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), OrdersError>;
+    async fn receive(&self, key: &OrderRef, order: &OrderText, at: DateTime<Utc>) -> Result<Received, StoreError>;
+    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, StoreError>;
+    async fn set_parties(&self, key: &OrderRef, revision: Uuid, parties: &Parties) -> Result<bool, StoreError>;
+    async fn set_forwarded(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError>;
+    async fn discard(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError>;
+    async fn wait_for(&self, entity: EntityRef, key: &OrderRef, at: DateTime<Utc>) -> Result<(), StoreError>;
+    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, StoreError>;
+    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), StoreError>;
 } }
 
 interruptible! { ImportJobs as "import jobs" {
-    async fn record(&self, batch: &ImportBatch) -> Result<(), ImportJobsError>;
-    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), ImportJobsError>;
-    async fn withdraw(&self, batch: Uuid) -> Result<(), ImportJobsError>;
-    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, ImportJobsError>;
-    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, ImportJobsError>;
-    async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError>;
-    async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError>;
+    async fn record(&self, batch: &ImportBatch) -> Result<(), StoreError>;
+    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), StoreError>;
+    async fn withdraw(&self, batch: Uuid) -> Result<(), StoreError>;
+    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, StoreError>;
+    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, StoreError>;
+    async fn settle(&self, batch: Uuid) -> Result<(), StoreError>;
+    async fn open(&self) -> Result<Vec<ImportBatch>, StoreError>;
 } }
 
 interruptible! { Reports as "reports" {
-    async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), ReportsError>;
-    async fn get(&self, key: &str) -> Result<Option<Bytes>, ReportsError>;
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, ReportsError>;
+    async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), StoreError>;
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError>;
 } }
 
 interruptible! { QueueDepth as "queue" {
-    async fn depth(&self) -> Result<u64, QueueError>;
+    async fn depth(&self) -> Result<u64, StoreError>;
 } }
 
 interruptible! { Inbox as "queue" {
-    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError>;
-    async fn requeue(&self, body: &str, group: Option<&str>, requeues: u32) -> Result<(), QueueError>;
-    async fn dead_letter(&self, body: &str, group: Option<&str>, reason: &str) -> Result<(), QueueError>;
+    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError>;
+    async fn requeue(&self, body: &str, group: Option<&str>, requeues: u32) -> Result<(), StoreError>;
+    async fn dead_letter(&self, body: &str, group: Option<&str>, reason: &str) -> Result<(), StoreError>;
 } }

@@ -30,13 +30,11 @@ use receive_events::{
 };
 use serde_json::{Value, json};
 use shared::{
+    StoreError,
     domain::{ApplicationId, ChangeMessage, EntityRef, JobMessage, OrderText, Registers},
     http::{ReqwestTransport, Transport, TransportError},
-    orders::{
-        MAX_ORDER_BYTES, MemoryOrders, OrderRef, Orders, OrdersError, Parties, Received,
-        StoredOrder,
-    },
-    queues::{MemoryQueue, Message, Queue, QueueError, Redrive},
+    orders::{MAX_ORDER_BYTES, MemoryOrders, OrderRef, Orders, Parties, Received, StoredOrder},
+    queues::{MemoryQueue, Message, Queue, Redrive},
     runtime::{
         aws,
         secrets::{EventSecret, SecretForm, Secrets},
@@ -155,15 +153,15 @@ impl Orders for Down {
         _: &OrderRef,
         _: &OrderText,
         _: DateTime<Utc>,
-    ) -> Result<Received, OrdersError> {
-        Err(OrdersError("time-out".to_owned()))
+    ) -> Result<Received, StoreError> {
+        Err(StoreError::new("orders", "time-out"))
     }
 
-    async fn get(&self, _: &OrderRef) -> Result<Option<StoredOrder>, OrdersError> {
+    async fn get(&self, _: &OrderRef) -> Result<Option<StoredOrder>, StoreError> {
         unreachable!("it only receives")
     }
 
-    async fn set_parties(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
+    async fn set_parties(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, StoreError> {
         unreachable!("it only receives")
     }
 
@@ -172,11 +170,11 @@ impl Orders for Down {
         _: &OrderRef,
         _: Uuid,
         _: DateTime<Utc>,
-    ) -> Result<bool, OrdersError> {
+    ) -> Result<bool, StoreError> {
         unreachable!("it only receives")
     }
 
-    async fn discard(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+    async fn discard(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, StoreError> {
         unreachable!("it only receives")
     }
 
@@ -185,15 +183,15 @@ impl Orders for Down {
         _: EntityRef,
         _: &OrderRef,
         _: DateTime<Utc>,
-    ) -> Result<(), OrdersError> {
+    ) -> Result<(), StoreError> {
         unreachable!("it only receives")
     }
 
-    async fn waiting_for(&self, _: EntityRef) -> Result<Vec<OrderRef>, OrdersError> {
+    async fn waiting_for(&self, _: EntityRef) -> Result<Vec<OrderRef>, StoreError> {
         unreachable!("it only receives")
     }
 
-    async fn stop_waiting(&self, _: EntityRef, _: &[OrderRef]) -> Result<(), OrdersError> {
+    async fn stop_waiting(&self, _: EntityRef, _: &[OrderRef]) -> Result<(), StoreError> {
         unreachable!("it only receives")
     }
 }
@@ -203,8 +201,8 @@ struct Down;
 
 #[async_trait]
 impl<M: Message> Queue<M> for Down {
-    async fn send(&self, _: &[M], _: Duration) -> Result<(), QueueError> {
-        Err(QueueError("time-out".to_owned()))
+    async fn send(&self, _: &[M], _: Duration) -> Result<(), StoreError> {
+        Err(StoreError::new("queue", "time-out"))
     }
 }
 
@@ -216,7 +214,7 @@ struct Delayed<T> {
 
 #[async_trait]
 impl<M: Message, T: Queue<M>> Queue<M> for Delayed<T> {
-    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), StoreError> {
         tokio::time::sleep(self.delay).await;
         self.inner.send(messages, delay).await
     }
@@ -229,16 +227,16 @@ impl<T: Orders> Orders for Delayed<T> {
         key: &OrderRef,
         order: &OrderText,
         at: DateTime<Utc>,
-    ) -> Result<Received, OrdersError> {
+    ) -> Result<Received, StoreError> {
         tokio::time::sleep(self.delay).await;
         self.inner.receive(key, order, at).await
     }
 
-    async fn get(&self, _: &OrderRef) -> Result<Option<StoredOrder>, OrdersError> {
+    async fn get(&self, _: &OrderRef) -> Result<Option<StoredOrder>, StoreError> {
         unreachable!("it only receives")
     }
 
-    async fn set_parties(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
+    async fn set_parties(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, StoreError> {
         unreachable!("it only receives")
     }
 
@@ -247,11 +245,11 @@ impl<T: Orders> Orders for Delayed<T> {
         _: &OrderRef,
         _: Uuid,
         _: DateTime<Utc>,
-    ) -> Result<bool, OrdersError> {
+    ) -> Result<bool, StoreError> {
         unreachable!("it only receives")
     }
 
-    async fn discard(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+    async fn discard(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, StoreError> {
         unreachable!("it only receives")
     }
 
@@ -260,15 +258,15 @@ impl<T: Orders> Orders for Delayed<T> {
         _: EntityRef,
         _: &OrderRef,
         _: DateTime<Utc>,
-    ) -> Result<(), OrdersError> {
+    ) -> Result<(), StoreError> {
         unreachable!("it only receives")
     }
 
-    async fn waiting_for(&self, _: EntityRef) -> Result<Vec<OrderRef>, OrdersError> {
+    async fn waiting_for(&self, _: EntityRef) -> Result<Vec<OrderRef>, StoreError> {
         unreachable!("it only receives")
     }
 
-    async fn stop_waiting(&self, _: EntityRef, _: &[OrderRef]) -> Result<(), OrdersError> {
+    async fn stop_waiting(&self, _: EntityRef, _: &[OrderRef]) -> Result<(), StoreError> {
         unreachable!("it only receives")
     }
 }

@@ -4,14 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use chrono::TimeDelta;
 use shared::{
-    erp::ErpError,
-    import_jobs::ImportJobsError,
-    mappings::MappingsError,
-    norce::NorceError,
-    orders::OrdersError,
-    owed::{OwedError, Reason},
-    queues::QueueError,
-    record_finder::FinderError,
+    StoreError, erp::ErpError, norce::NorceError, owed::Reason, record_finder::FinderError,
 };
 
 /// Deliveries after which a wait for anything but a remote is owed: with the growing waits of the queue about half an
@@ -202,23 +195,11 @@ impl From<ErpError> for Failure {
     }
 }
 
-macro_rules! stores {
-    ($($error:ty),+) => {$(
-        impl From<$error> for Failure {
-            fn from(error: $error) -> Self {
-                Self::later(WaitsFor::Remote, error.to_string())
-            }
-        }
-    )+};
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::later(WaitsFor::Remote, error.to_string())
+    }
 }
-
-stores!(
-    MappingsError,
-    OwedError,
-    QueueError,
-    ImportJobsError,
-    OrdersError
-);
 
 impl From<FinderError> for Failure {
     fn from(error: FinderError) -> Self {

@@ -2,24 +2,13 @@
 //! rings: then nothing else can be trusted either.
 
 use shared::{
-    breakers::{Breakers, BreakersError},
+    StoreError,
+    breakers::Breakers,
     domain::{Clock, EntityKind, Scope},
     owed::OwedCounts,
-    passes::{LeaseKey, OwedSample, Passes, PassesError},
+    passes::{LeaseKey, OwedSample, Passes},
     runtime::metrics::{Metric, Metrics},
 };
-use thiserror::Error;
-
-/// The state could not be read; the next heartbeat does it.
-#[derive(Debug, Error)]
-pub enum HeartbeatError {
-    /// The store of the watermarks failed.
-    #[error(transparent)]
-    Passes(#[from] PassesError),
-    /// The store of the breakers failed.
-    #[error(transparent)]
-    Breakers(#[from] BreakersError),
-}
 
 /// The stores whose state is measured.
 pub(crate) struct Heartbeat<'a> {
@@ -32,7 +21,7 @@ pub(crate) struct Heartbeat<'a> {
 
 impl Heartbeat<'_> {
     /// Measures the owed records, the age of the watermarks, and the breakers; and stores how much is owed, for charts.
-    pub(crate) async fn measure(&self, owed: &OwedCounts) -> Result<(), HeartbeatError> {
+    pub(crate) async fn measure(&self, owed: &OwedCounts) -> Result<(), StoreError> {
         let metrics = self.metrics;
         metrics.record(Metric::OwedRecords, "", owed.total());
         metrics.record(Metric::OldestOwedSeconds, "", owed.oldest_seconds);

@@ -51,10 +51,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
+    StoreError,
     domain::{ApplicationId, PassMessage, PassRequest, Scope, Shops},
     http::Deadline,
     owed::OwedCounts,
-    queues::{Queue, QueueError},
+    queues::Queue,
     runtime::batch::{Handler, Outcome, Received},
 };
 use thiserror::Error;
@@ -62,9 +63,8 @@ use uuid::Uuid;
 
 pub use crate::{
     configuration::{Configuration, PassSettings, Unreadable, synced_groups},
-    heartbeat::HeartbeatError,
     ports::ErpFullPass,
-    retry::{Retried, RetryError},
+    retry::Retried,
 };
 
 use crate::{heartbeat::Heartbeat, run::Runner};
@@ -110,7 +110,7 @@ pub enum StartError {
     Application(ApplicationId),
     /// The queue failed: start the pass again.
     #[error(transparent)]
-    Queue(#[from] QueueError),
+    Queue(#[from] StoreError),
 }
 
 /// A pass that was started.
@@ -193,7 +193,7 @@ impl ErpFullPass {
     ///
     /// # Errors
     /// The list or the queue failed. What was sent before may be sent again, which does no harm.
-    pub async fn retry_owed(&self, deadline: Deadline) -> Result<Retried, RetryError> {
+    pub async fn retry_owed(&self, deadline: Deadline) -> Result<Retried, StoreError> {
         self.owed_retry().retry_due(deadline).await
     }
 
@@ -201,7 +201,7 @@ impl ErpFullPass {
     ///
     /// # Errors
     /// A store failed. The owed records are measured all the same.
-    pub async fn heartbeat(&self, owed: &OwedCounts) -> Result<(), HeartbeatError> {
+    pub async fn heartbeat(&self, owed: &OwedCounts) -> Result<(), StoreError> {
         let heartbeat = Heartbeat {
             passes: self.passes.as_ref(),
             breakers: self.breakers.as_ref(),

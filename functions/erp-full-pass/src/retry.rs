@@ -5,13 +5,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
-    Consistency,
+    Consistency, StoreError,
     domain::{ChangeMessage, Clock, Scope},
     http::Deadline,
-    owed::{Earliest, Owed, OwedCounts, OwedError, OwedRecords, Reason, Stage, Subject, fold},
-    queues::{Queue, QueueError},
+    owed::{Earliest, Owed, OwedCounts, OwedRecords, Reason, Stage, Subject, fold},
+    queues::Queue,
 };
-use thiserror::Error;
 use uuid::Uuid;
 
 /// Records that are sent in one go: the ERP has other work, and the next go comes soon.
@@ -20,17 +19,6 @@ const MAX_RETRIES: usize = 200;
 const TIME_TO_SEND: Duration = Duration::from_secs(30);
 /// With less time left, no further record is sent: the clients of AWS give up after a few seconds.
 const TIME_FOR_ONE: Duration = Duration::from_secs(10);
-
-/// The owed records could not be retried; the next go does it.
-#[derive(Debug, Error)]
-pub enum RetryError {
-    /// The list failed.
-    #[error(transparent)]
-    Owed(#[from] OwedError),
-    /// The queue failed.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-}
 
 /// The owed records, and how many were sent to be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,7 +50,7 @@ impl OwedRetry<'_> {
         &self,
         scope: Scope,
         deadline: Deadline,
-    ) -> Result<(), RetryError> {
+    ) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut waiting: Earliest<Owed> = Earliest::new(MAX_RETRIES);
         let each = |owed: Owed| {
@@ -81,7 +69,7 @@ impl OwedRetry<'_> {
     }
 
     /// Sends what is due, the longest due first, and counts everything that is owed.
-    pub(crate) async fn retry_due(&self, deadline: Deadline) -> Result<Retried, RetryError> {
+    pub(crate) async fn retry_due(&self, deadline: Deadline) -> Result<Retried, StoreError> {
         let now = self.clock.now();
         let mut counts = OwedCounts::default();
         let mut due: Earliest<Owed> = Earliest::new(MAX_RETRIES);
@@ -129,7 +117,7 @@ impl OwedRetry<'_> {
         records: Vec<Owed>,
         now: DateTime<Utc>,
         deadline: Deadline,
-    ) -> Result<u64, RetryError> {
+    ) -> Result<u64, StoreError> {
         let mut sent = 0;
         for owed in records {
             if !deadline.allows(TIME_FOR_ONE) {

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use shared::{
-    erp::ErpError, mappings::MappingsError, norce::NorceError, owed::OwedError,
-    passes::PassesError, queues::QueueError, record_finder::FinderError, reports::ReportsError,
-};
-
-use crate::retry::RetryError;
+use shared::{StoreError, erp::ErpError, norce::NorceError, record_finder::FinderError};
 
 /// A result whose error stops the invocation's work on the run.
 pub(crate) type Result<T = (), E = StopReason> = std::result::Result<T, E>;
@@ -83,22 +78,14 @@ impl From<FinderError> for StopReason {
     }
 }
 
-macro_rules! always_worth_another_try {
-    ($($error:ty),+) => {
-        $(impl From<$error> for StopReason {
-            fn from(error: $error) -> Self {
-                Self::later(error)
-            }
-        })+
-    };
+impl From<StoreError> for StopReason {
+    fn from(error: StoreError) -> Self {
+        Self::later(error)
+    }
 }
 
-always_worth_another_try!(
-    MappingsError,
-    OwedError,
-    PassesError,
-    QueueError,
-    ReportsError,
-    RetryError,
-    serde_json::Error
-);
+impl From<serde_json::Error> for StopReason {
+    fn from(error: serde_json::Error) -> Self {
+        Self::later(error)
+    }
+}

@@ -1,17 +1,7 @@
 //! Why there is no answer.
 
 use serde::Serialize;
-use shared::{
-    activity::{ActivityError, Role},
-    breakers::BreakersError,
-    import_jobs::ImportJobsError,
-    mappings::MappingsError,
-    norce::NorceError,
-    owed::OwedError,
-    passes::PassesError,
-    queues::QueueError,
-    reports::ReportsError,
-};
+use shared::{StoreError, activity::Role, norce::NorceError};
 use thiserror::Error;
 
 use crate::sentence::{self, Sentence, say, words};
@@ -76,24 +66,14 @@ impl Refusal {
     }
 }
 
-macro_rules! later {
-    ($($error:ty),+) => {
-        $(impl From<$error> for Refusal {
-            fn from(error: $error) -> Self {
-                Self::Later(words(error))
-            }
-        })+
-    };
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Later(words(error))
+    }
 }
 
-later!(
-    ActivityError,
-    BreakersError,
-    MappingsError,
-    OwedError,
-    PassesError,
-    QueueError,
-    ReportsError,
-    ImportJobsError,
-    NorceError
-);
+impl From<NorceError> for Refusal {
+    fn from(error: NorceError) -> Self {
+        Self::Later(words(error))
+    }
+}

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use shared::{
-    import_jobs::ImportJobsError, mappings::MappingsError, norce::NorceError, passes::PassesError,
-    queues::QueueError, runtime::delivery::DeliveryError,
-};
+use shared::{StoreError, norce::NorceError};
 use thiserror::Error;
 
 /// Why a look at a job came to nothing. All of it is worth another look later.
@@ -14,15 +11,7 @@ pub(crate) enum PollError {
     #[error(transparent)]
     Norce(#[from] NorceError),
     #[error(transparent)]
-    ImportJobs(#[from] ImportJobsError),
-    #[error(transparent)]
-    Mappings(#[from] MappingsError),
-    #[error(transparent)]
-    Passes(#[from] PassesError),
-    #[error(transparent)]
-    Delivery(#[from] DeliveryError),
-    #[error(transparent)]
-    Queue(#[from] QueueError),
+    Store(#[from] StoreError),
 }
 
 impl PollError {

@@ -21,11 +21,11 @@ use aws_lambda_events::{
 };
 use serde::Serialize;
 use shared::{
+    StoreError,
     domain::{
         ApplicationId, Cause, ChangeMessage, EntityKind, EntityRef, JobMessage, NorceId, OrderKey,
     },
     norce::events::{Event, EventType, OtherEvent},
-    queues::QueueError,
     runtime::metrics::Metric,
 };
 use uuid::Uuid;
@@ -240,7 +240,7 @@ impl ReceiveEvents {
     }
 }
 
-fn sent(result: Result<(), QueueError>) -> Result<(), Answer> {
+fn sent(result: Result<(), StoreError>) -> Result<(), Answer> {
     result.map_err(|error| Answer::TryAgain(error.to_string()))
 }
 

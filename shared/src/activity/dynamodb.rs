@@ -5,10 +5,10 @@ use aws_config::SdkConfig;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Activity, ActivityError, ActivityPage, Entry, Outcome, RETENTION};
+use super::{Activity, ActivityPage, Entry, Outcome, RETENTION};
 use crate::{
-    Consistency,
-    dynamodb::{Expression, Table, Write, attribute, from_item, to_item},
+    Consistency, StoreError,
+    dynamodb::{Expression, Table, Write},
 };
 
 /// The activity record in a DynamoDB table.
@@ -21,7 +21,7 @@ impl DynamoDbActivity {
     /// The activity record in a table.
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table),
+            table: Table::new(config, table, "activity record"),
         }
     }
 }
@@ -35,14 +35,14 @@ struct Stored<'a> {
 
 #[async_trait]
 impl Activity for DynamoDbActivity {
-    async fn start(&self, entry: &Entry) -> Result<(), ActivityError> {
+    async fn start(&self, entry: &Entry) -> Result<(), StoreError> {
         let stored = Stored {
             entry,
             expires_at: (entry.at + RETENTION).timestamp(),
         };
-        let item = to_item(&stored).map_err(ActivityError)?;
+        let item = self.table.to_item(&stored)?;
         let put = Write::put(entry.id.to_string(), item);
-        self.table.write([put]).await.map_err(ActivityError)?;
+        self.table.write([put]).await?;
         Ok(())
     }
 
@@ -51,37 +51,32 @@ impl Activity for DynamoDbActivity {
         id: Uuid,
         subjects: &[String],
         outcome: &Outcome,
-    ) -> Result<bool, ActivityError> {
+    ) -> Result<bool, StoreError> {
         let change = Expression::assign([
-            (
-                "subjects",
-                Some(attribute(subjects).map_err(ActivityError)?),
-            ),
-            ("outcome", Some(attribute(outcome).map_err(ActivityError)?)),
+            ("subjects", Some(self.table.to_attribute(subjects)?)),
+            ("outcome", Some(self.table.to_attribute(outcome)?)),
         ]);
         let there = Expression::new("attribute_exists(#did)").name("did");
-        self.table
-            .update_if(&id.to_string(), change, there)
-            .await
-            .map_err(ActivityError)
+        self.table.update_if(&id.to_string(), change, there).await
     }
 
-    async fn get(&self, id: Uuid) -> Result<Option<Entry>, ActivityError> {
+    async fn get(&self, id: Uuid) -> Result<Option<Entry>, StoreError> {
         let key = id.to_string();
-        let item = self.table.get(&key).await.map_err(ActivityError)?;
-        item.map(|item| from_item(item, &key))
+        let item = self.table.get(&key).await?;
+        item.map(|item| self.table.read_item(item, &key))
             .transpose()
-            .map_err(ActivityError)
     }
 
-    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, ActivityError> {
+    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, StoreError> {
         let page = self.table.scan_page(after, Consistency::Strong).await;
-        let (items, next) = page.map_err(ActivityError)?;
+        let (items, next) = page?;
         let entries = items
             .into_iter()
-            .map(|item| from_item(item, "an entry of the activity record"))
-            .collect::<Result<_, _>>()
-            .map_err(ActivityError)?;
+            .map(|item| {
+                self.table
+                    .read_item(item, "an entry of the activity record")
+            })
+            .collect::<Result<_, _>>()?;
         Ok(ActivityPage { entries, next })
     }
 }

@@ -6,7 +6,8 @@ use std::{
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Activity, ActivityError, ActivityPage, Entry, Outcome};
+use super::{Activity, ActivityPage, Entry, Outcome};
+use crate::StoreError;
 
 /// Entries in a page: fewer than in DynamoDB, so that a handful of them makes several pages.
 const ENTRIES_IN_A_PAGE: usize = 20;
@@ -23,7 +24,7 @@ impl MemoryActivity {
 
 #[async_trait]
 impl Activity for MemoryActivity {
-    async fn start(&self, entry: &Entry) -> Result<(), ActivityError> {
+    async fn start(&self, entry: &Entry) -> Result<(), StoreError> {
         self.entries().insert(entry.id.to_string(), entry.clone());
         Ok(())
     }
@@ -33,7 +34,7 @@ impl Activity for MemoryActivity {
         id: Uuid,
         subjects: &[String],
         outcome: &Outcome,
-    ) -> Result<bool, ActivityError> {
+    ) -> Result<bool, StoreError> {
         let mut entries = self.entries();
         let Some(entry) = entries.get_mut(&id.to_string()) else {
             return Ok(false);
@@ -43,11 +44,11 @@ impl Activity for MemoryActivity {
         Ok(true)
     }
 
-    async fn get(&self, id: Uuid) -> Result<Option<Entry>, ActivityError> {
+    async fn get(&self, id: Uuid) -> Result<Option<Entry>, StoreError> {
         Ok(self.entries().get(&id.to_string()).cloned())
     }
 
-    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, ActivityError> {
+    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, StoreError> {
         let entries = self.entries();
         let rest = entries
             .iter()

@@ -5,10 +5,10 @@ mod dynamodb;
 mod memory;
 mod role;
 
+use crate::StoreError;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbActivity;
@@ -115,11 +115,6 @@ pub enum State {
     Refused,
 }
 
-/// The store failed. It is always worth trying again.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the activity record cannot be reached: {0}")]
-pub struct ActivityError(pub String);
-
 /// A part of the record that fits into memory however long it is: in DynamoDB, up to 1 MB of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActivityPage {
@@ -134,7 +129,7 @@ pub struct ActivityPage {
 #[async_trait]
 pub trait Activity: Send + Sync {
     /// Writes an entry before its act begins.
-    async fn start(&self, entry: &Entry) -> Result<(), ActivityError>;
+    async fn start(&self, entry: &Entry) -> Result<(), StoreError>;
 
     /// Completes an entry with what became of the act and to which subjects; `false`: there is no such entry.
     async fn complete(
@@ -142,12 +137,12 @@ pub trait Activity: Send + Sync {
         id: Uuid,
         subjects: &[String],
         outcome: &Outcome,
-    ) -> Result<bool, ActivityError>;
+    ) -> Result<bool, StoreError>;
 
     /// An entry.
-    async fn get(&self, id: Uuid) -> Result<Option<Entry>, ActivityError>;
+    async fn get(&self, id: Uuid) -> Result<Option<Entry>, StoreError>;
 
     /// A page of the record, in no particular order, read strongly consistently, beginning after the place where the last
     /// page ended.
-    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, ActivityError>;
+    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, StoreError>;
 }

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
-use super::{Breakers, BreakersError};
-use crate::domain::Breaker;
+use super::Breakers;
+use crate::{StoreError, domain::Breaker};
 
 /// Breakers that never open, for a person who looks at a remote whether the functions leave it alone or not.
 #[derive(Debug, Clone, Copy, Default)]
@@ -9,15 +9,15 @@ pub struct AlwaysClosed;
 
 #[async_trait]
 impl Breakers for AlwaysClosed {
-    async fn get(&self, _: &str) -> Result<Breaker, BreakersError> {
+    async fn get(&self, _: &str) -> Result<Breaker, StoreError> {
         Ok(Breaker::Closed)
     }
 
-    async fn replace(&self, _: &str, _: &Breaker, _: &Breaker) -> Result<bool, BreakersError> {
+    async fn replace(&self, _: &str, _: &Breaker, _: &Breaker) -> Result<bool, StoreError> {
         Ok(false)
     }
 
-    async fn list(&self) -> Result<Vec<(String, Breaker)>, BreakersError> {
+    async fn list(&self) -> Result<Vec<(String, Breaker)>, StoreError> {
         Ok(Vec::new())
     }
 }

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 
-use super::{Breakers, BreakersError};
+use super::Breakers;
 use crate::{
+    StoreError,
     domain::Breaker,
     dynamodb::{Expression, Item, KEY, Table, text},
 };
@@ -21,27 +22,27 @@ impl DynamoDbBreakers {
     /// The breakers in a table.
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table),
+            table: Table::new(config, table, "breakers"),
         }
     }
-}
 
-fn written(breaker: &Breaker) -> Result<String, BreakersError> {
-    serde_json::to_string(breaker).map_err(|error| BreakersError(error.to_string()))
-}
+    fn written(&self, breaker: &Breaker) -> Result<String, StoreError> {
+        serde_json::to_string(breaker).map_err(|error| self.table.error(error))
+    }
 
-fn read(item: &Item) -> Result<Breaker, BreakersError> {
-    let state = item.get(STATE).and_then(|state| state.as_s().ok());
-    state
-        .and_then(|state| serde_json::from_str(state).ok())
-        .ok_or_else(|| BreakersError("a state cannot be read".to_owned()))
+    fn read(&self, item: &Item) -> Result<Breaker, StoreError> {
+        let state = item.get(STATE).and_then(|state| state.as_s().ok());
+        state
+            .and_then(|state| serde_json::from_str(state).ok())
+            .ok_or_else(|| self.table.error("a state cannot be read"))
+    }
 }
 
 #[async_trait]
 impl Breakers for DynamoDbBreakers {
-    async fn get(&self, remote: &str) -> Result<Breaker, BreakersError> {
-        match self.table.get(remote).await.map_err(BreakersError)? {
-            Some(item) => read(&item),
+    async fn get(&self, remote: &str) -> Result<Breaker, StoreError> {
+        match self.table.get(remote).await? {
+            Some(item) => self.read(&item),
             None => Ok(Breaker::Closed),
         }
     }
@@ -51,26 +52,23 @@ impl Breakers for DynamoDbBreakers {
         remote: &str,
         seen: &Breaker,
         next: &Breaker,
-    ) -> Result<bool, BreakersError> {
+    ) -> Result<bool, StoreError> {
         let as_seen = match seen {
             Breaker::Closed => "attribute_not_exists(#state) OR #state = :seen",
             _ => "#state = :seen",
         };
         let condition = Expression::new(as_seen)
             .name(STATE)
-            .value("seen", text(written(seen)?));
-        let change = Expression::assign([(STATE, Some(text(written(next)?)))]);
-        self.table
-            .update_if(remote, change, condition)
-            .await
-            .map_err(BreakersError)
+            .value("seen", text(self.written(seen)?));
+        let change = Expression::assign([(STATE, Some(text(self.written(next)?)))]);
+        self.table.update_if(remote, change, condition).await
     }
 
-    async fn list(&self) -> Result<Vec<(String, Breaker)>, BreakersError> {
-        let items = self.table.scan().await.map_err(BreakersError)?;
+    async fn list(&self) -> Result<Vec<(String, Breaker)>, StoreError> {
+        let items = self.table.scan().await?;
         let named = items.iter().map(|item| {
             let remote = item.get(KEY).and_then(|key| key.as_s().ok());
-            Ok((remote.cloned().unwrap_or_default(), read(item)?))
+            Ok((remote.cloned().unwrap_or_default(), self.read(item)?))
         });
         named.collect()
     }

@@ -5,8 +5,8 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Breakers, BreakersError};
-use crate::domain::Breaker;
+use super::Breakers;
+use crate::{StoreError, domain::Breaker};
 
 /// Breakers in memory, for everything that runs in one process.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl MemoryBreakers {
 
 #[async_trait]
 impl Breakers for MemoryBreakers {
-    async fn get(&self, remote: &str) -> Result<Breaker, BreakersError> {
+    async fn get(&self, remote: &str) -> Result<Breaker, StoreError> {
         Ok(self.states().get(remote).cloned().unwrap_or_default())
     }
 
@@ -29,7 +29,7 @@ impl Breakers for MemoryBreakers {
         remote: &str,
         seen: &Breaker,
         next: &Breaker,
-    ) -> Result<bool, BreakersError> {
+    ) -> Result<bool, StoreError> {
         let mut states = self.states();
         let is_as_seen = states.get(remote).unwrap_or(&Breaker::Closed) == seen;
         if is_as_seen {
@@ -38,7 +38,7 @@ impl Breakers for MemoryBreakers {
         Ok(is_as_seen)
     }
 
-    async fn list(&self) -> Result<Vec<(String, Breaker)>, BreakersError> {
+    async fn list(&self) -> Result<Vec<(String, Breaker)>, StoreError> {
         let states = self.states();
         let states = states.iter();
         Ok(states

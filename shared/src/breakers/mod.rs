@@ -5,24 +5,18 @@ mod dynamodb;
 mod memory;
 
 use async_trait::async_trait;
-use thiserror::Error;
 
 pub use always_closed::AlwaysClosed;
 pub use dynamodb::DynamoDbBreakers;
 pub use memory::MemoryBreakers;
 
-use crate::domain::Breaker;
-
-/// The store failed. Whoever asks goes on as if the breaker were as it was seen last.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the breakers cannot be reached: {0}")]
-pub struct BreakersError(pub String);
+use crate::{StoreError, domain::Breaker};
 
 /// The states of all breakers, by the name of the remote, such as `erp/client` or `norce/app-1`.
 #[async_trait]
 pub trait Breakers: Send + Sync {
     /// The state of one; closed where nothing is kept of it.
-    async fn get(&self, remote: &str) -> Result<Breaker, BreakersError>;
+    async fn get(&self, remote: &str) -> Result<Breaker, StoreError>;
 
     /// Puts a state in the place of the one that was seen; `false`: it is another by now.
     async fn replace(
@@ -30,8 +24,8 @@ pub trait Breakers: Send + Sync {
         remote: &str,
         seen: &Breaker,
         next: &Breaker,
-    ) -> Result<bool, BreakersError>;
+    ) -> Result<bool, StoreError>;
 
     /// All of which something is kept.
-    async fn list(&self) -> Result<Vec<(String, Breaker)>, BreakersError>;
+    async fn list(&self) -> Result<Vec<(String, Breaker)>, StoreError>;
 }

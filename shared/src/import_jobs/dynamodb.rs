@@ -16,12 +16,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BatchState, ImportBatch, ImportJobs, ImportJobsError};
+use super::{BatchState, ImportBatch, ImportJobs};
 use crate::{
+    StoreError,
     domain::{Code, EntityKind, ImportLine, NorceId, Scope},
-    dynamodb::{
-        Expression, Item, Table, Write, Written, attribute, from_item, number, text, to_item,
-    },
+    dynamodb::{Expression, Item, Table, Write, Written, number, text},
     norce::JobId,
 };
 
@@ -41,8 +40,66 @@ impl DynamoDbImportJobs {
     /// The import jobs in a table.
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table),
+            table: Table::new(config, table, "import jobs"),
         }
+    }
+
+    fn write_batch(&self, batch: &ImportBatch) -> Result<Item, StoreError> {
+        let lines: Vec<StoredLine> = batch.lines.iter().map(StoredLine::from).collect();
+        let lines = serde_json::to_string(&lines).map_err(|error| self.table.error(error))?;
+        let ordered: Vec<i64> = batch
+            .lines
+            .iter()
+            .map(|line| line.ordered_at.map_or(0, |at| at.timestamp()))
+            .collect();
+        let ordered = ordered
+            .iter()
+            .any(|at| *at != 0)
+            .then(|| serde_json::to_string(&ordered).map_err(|error| self.table.error(error)))
+            .transpose()?;
+        self.table.to_item(&StoredBatch {
+            id: batch.id,
+            kind: batch.kind,
+            scope: batch.scope,
+            lines: Some(lines),
+            state: BatchState::Submitting,
+            recorded_at: batch.recorded_at,
+            since: batch.since,
+            ordered,
+        })
+    }
+
+    fn read_batch(&self, item: Item, record: &str) -> Result<ImportBatch, StoreError> {
+        let stored: StoredBatch = self.table.read_item(item, record)?;
+        let lines: Vec<StoredLine> = match &stored.lines {
+            // The parser's message quotes the text.
+            Some(lines) => serde_json::from_str(lines).map_err(|_| {
+                self.table.error(format_args!(
+                    "the lines of {record} have an unexpected shape"
+                ))
+            })?,
+            None => Vec::new(),
+        };
+        // For a metric only: where it cannot be read, the lines go on without it.
+        let ordered: Vec<i64> = stored
+            .ordered
+            .and_then(|ordered| serde_json::from_str(&ordered).ok())
+            .unwrap_or_default();
+        let ordered = ordered
+            .into_iter()
+            .map(|at| DateTime::from_timestamp(at, 0).filter(|_| at != 0))
+            .chain(std::iter::repeat(None));
+        let lines = lines.into_iter().map(ImportLine::from).zip(ordered);
+        let lines = lines.map(|(line, ordered_at)| ImportLine { ordered_at, ..line });
+        Ok(ImportBatch {
+            id: stored.id,
+            kind: stored.kind,
+            scope: stored.scope,
+            lines: lines.collect(),
+            state: stored.state,
+            recorded_at: stored.recorded_at,
+            since: stored.since,
+        })
     }
 }
 
@@ -112,61 +169,6 @@ fn job_key(job: JobId) -> String {
     format!("job#{job}")
 }
 
-fn write_batch(batch: &ImportBatch) -> Result<Item, String> {
-    let lines: Vec<StoredLine> = batch.lines.iter().map(StoredLine::from).collect();
-    let lines = serde_json::to_string(&lines).map_err(|error| error.to_string())?;
-    let ordered: Vec<i64> = batch
-        .lines
-        .iter()
-        .map(|line| line.ordered_at.map_or(0, |at| at.timestamp()))
-        .collect();
-    let ordered = ordered
-        .iter()
-        .any(|at| *at != 0)
-        .then(|| serde_json::to_string(&ordered).map_err(|error| error.to_string()))
-        .transpose()?;
-    to_item(&StoredBatch {
-        id: batch.id,
-        kind: batch.kind,
-        scope: batch.scope,
-        lines: Some(lines),
-        state: BatchState::Submitting,
-        recorded_at: batch.recorded_at,
-        since: batch.since,
-        ordered,
-    })
-}
-
-fn read_batch(item: Item, record: &str) -> Result<ImportBatch, String> {
-    let stored: StoredBatch = from_item(item, record)?;
-    let lines: Vec<StoredLine> = match &stored.lines {
-        // The parser's message quotes the text.
-        Some(lines) => serde_json::from_str(lines)
-            .map_err(|_| format!("the lines of {record} have an unexpected shape"))?,
-        None => Vec::new(),
-    };
-    // For a metric only: where it cannot be read, the lines go on without it.
-    let ordered: Vec<i64> = stored
-        .ordered
-        .and_then(|ordered| serde_json::from_str(&ordered).ok())
-        .unwrap_or_default();
-    let ordered = ordered
-        .into_iter()
-        .map(|at| DateTime::from_timestamp(at, 0).filter(|_| at != 0))
-        .chain(std::iter::repeat(None));
-    let lines = lines.into_iter().map(ImportLine::from).zip(ordered);
-    let lines = lines.map(|(line, ordered_at)| ImportLine { ordered_at, ..line });
-    Ok(ImportBatch {
-        id: stored.id,
-        kind: stored.kind,
-        scope: stored.scope,
-        lines: lines.collect(),
-        state: stored.state,
-        recorded_at: stored.recorded_at,
-        since: stored.since,
-    })
-}
-
 /// The batch is there and its state is (`=`) or is not (`<>`) this.
 fn batch_state(comparison: &str, state: &str) -> Expression {
     Expression::new(format!(
@@ -176,32 +178,56 @@ fn batch_state(comparison: &str, state: &str) -> Expression {
     .value("known_state", text(state))
 }
 
-impl DynamoDbImportJobs {
-    async fn read(&self, batch: Uuid) -> Result<Option<ImportBatch>, String> {
-        let item = self.table.get(&batch_key(batch)).await?;
-        item.map(|item| read_batch(item, &format!("import batch {batch}")))
-            .transpose()
+#[async_trait]
+impl ImportJobs for DynamoDbImportJobs {
+    async fn record(&self, batch: &ImportBatch) -> Result<(), StoreError> {
+        let item = self.write_batch(batch)?;
+        let put = Write::put(batch_key(batch.id), item).provided(Expression::nothing_there());
+        self.table.write([put]).await?;
+        Ok(())
     }
 
-    async fn note_job(&self, batch: Uuid, job: JobId) -> Result<(), String> {
-        let change =
-            Expression::assign([("state", Some(attribute(BatchState::Submitted { job })?))]);
+    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), StoreError> {
+        let change = Expression::assign([(
+            "state",
+            Some(self.table.to_attribute(BatchState::Submitted { job })?),
+        )]);
         let writes = [
             Write::update(batch_key(batch), change).provided(batch_state("<>", "settled")),
-            Write::put(job_key(job), to_item(&StoredJob { batch })?),
+            Write::put(job_key(job), self.table.to_item(&StoredJob { batch })?),
         ];
         self.table.write(writes).await.map(|_| ())
     }
 
-    async fn settle_and_expire(&self, batch: Uuid) -> Result<(), String> {
+    async fn withdraw(&self, batch: Uuid) -> Result<(), StoreError> {
+        let delete = Write::delete(batch_key(batch)).provided(batch_state("=", "submitting"));
+        self.table.write([delete]).await?;
+        Ok(())
+    }
+
+    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, StoreError> {
+        let item = self.table.get(&batch_key(batch)).await?;
+        item.map(|item| self.read_batch(item, &format!("import batch {batch}")))
+            .transpose()
+    }
+
+    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, StoreError> {
+        let Some(item) = self.table.get(&job_key(job)).await? else {
+            return Ok(None);
+        };
+        let StoredJob { batch } = self.table.read_item(item, &format!("import job {job}"))?;
+        self.get(batch).await
+    }
+
+    async fn settle(&self, batch: Uuid) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
-            let stored = match self.read(batch).await? {
+            let stored = match self.get(batch).await? {
                 Some(stored) if stored.state != BatchState::Settled => stored,
                 _ => return Ok(()),
             };
             let expiry = || Some(number((stored.recorded_at + KEPT).timestamp()));
             let change = Expression::assign([
-                ("state", Some(attribute(BatchState::Settled)?)),
+                ("state", Some(self.table.to_attribute(BatchState::Settled)?)),
                 ("lines", None),
                 ("ordered", None),
                 ("expires_at", expiry()),
@@ -209,7 +235,7 @@ impl DynamoDbImportJobs {
             // A job that is noted in between has to expire as well.
             let unchanged = Expression::new("#state = :seen")
                 .name("state")
-                .value("seen", attribute(stored.state)?);
+                .value("seen", self.table.to_attribute(stored.state)?);
             let mut writes = vec![Write::update(batch_key(batch), change).provided(unchanged)];
             if let BatchState::Submitted { job } = stored.state {
                 let change = Expression::assign([("expires_at", expiry())]);
@@ -219,61 +245,21 @@ impl DynamoDbImportJobs {
                 return Ok(());
             }
         }
-        Err(format!(
+        Err(self.table.error(format_args!(
             "import batch {batch} changed {ATTEMPTS} times in a row"
-        ))
+        )))
     }
 
-    async fn batch_of(&self, job: JobId) -> Result<Option<ImportBatch>, String> {
-        let Some(item) = self.table.get(&job_key(job)).await? else {
-            return Ok(None);
-        };
-        let StoredJob { batch } = from_item(item, &format!("import job {job}"))?;
-        self.read(batch).await
-    }
-}
-
-#[async_trait]
-impl ImportJobs for DynamoDbImportJobs {
-    async fn record(&self, batch: &ImportBatch) -> Result<(), ImportJobsError> {
-        let item = write_batch(batch).map_err(ImportJobsError)?;
-        let put = Write::put(batch_key(batch.id), item).provided(Expression::nothing_there());
-        self.table.write([put]).await.map_err(ImportJobsError)?;
-        Ok(())
-    }
-
-    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), ImportJobsError> {
-        self.note_job(batch, job).await.map_err(ImportJobsError)
-    }
-
-    async fn withdraw(&self, batch: Uuid) -> Result<(), ImportJobsError> {
-        let delete = Write::delete(batch_key(batch)).provided(batch_state("=", "submitting"));
-        self.table.write([delete]).await.map_err(ImportJobsError)?;
-        Ok(())
-    }
-
-    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, ImportJobsError> {
-        self.read(batch).await.map_err(ImportJobsError)
-    }
-
-    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, ImportJobsError> {
-        self.batch_of(job).await.map_err(ImportJobsError)
-    }
-
-    async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError> {
-        self.settle_and_expire(batch).await.map_err(ImportJobsError)
-    }
-
-    async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError> {
+    async fn open(&self) -> Result<Vec<ImportBatch>, StoreError> {
         let mut open = Vec::new();
         let read = self.table.for_each(BATCH, |item| {
-            let batch = read_batch(item, "an import batch")?;
+            let batch = self.read_batch(item, "an import batch")?;
             if batch.state != BatchState::Settled {
                 open.push(batch);
             }
             Ok(())
         });
-        read.await.map_err(ImportJobsError)?;
+        read.await?;
         open.sort_by_key(|batch| batch.recorded_at);
         Ok(open)
     }

@@ -6,8 +6,8 @@ use std::{
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{BatchState, ImportBatch, ImportJobs, ImportJobsError};
-use crate::norce::JobId;
+use super::{BatchState, ImportBatch, ImportJobs};
+use crate::{StoreError, norce::JobId};
 
 /// Import jobs in memory, for everything that runs in one process. Nothing expires.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl MemoryImportJobs {
 
 #[async_trait]
 impl ImportJobs for MemoryImportJobs {
-    async fn record(&self, batch: &ImportBatch) -> Result<(), ImportJobsError> {
+    async fn record(&self, batch: &ImportBatch) -> Result<(), StoreError> {
         let mut state = self.state();
         let recorded = state.batches.entry(batch.id);
         recorded.or_insert_with(|| ImportBatch {
@@ -37,7 +37,7 @@ impl ImportJobs for MemoryImportJobs {
         Ok(())
     }
 
-    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), ImportJobsError> {
+    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), StoreError> {
         let mut state = self.state();
         if let Some(stored) = state.batches.get_mut(&batch)
             && stored.state != BatchState::Settled
@@ -48,7 +48,7 @@ impl ImportJobs for MemoryImportJobs {
         Ok(())
     }
 
-    async fn withdraw(&self, batch: Uuid) -> Result<(), ImportJobsError> {
+    async fn withdraw(&self, batch: Uuid) -> Result<(), StoreError> {
         let mut state = self.state();
         let stored = state.batches.get(&batch);
         if stored.is_some_and(|stored| stored.state == BatchState::Submitting) {
@@ -57,17 +57,17 @@ impl ImportJobs for MemoryImportJobs {
         Ok(())
     }
 
-    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, ImportJobsError> {
+    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, StoreError> {
         Ok(self.state().batches.get(&batch).cloned())
     }
 
-    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, ImportJobsError> {
+    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, StoreError> {
         let state = self.state();
         let batch = state.by_job.get(&job);
         Ok(batch.and_then(|batch| state.batches.get(batch)).cloned())
     }
 
-    async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError> {
+    async fn settle(&self, batch: Uuid) -> Result<(), StoreError> {
         if let Some(stored) = self.state().batches.get_mut(&batch) {
             stored.state = BatchState::Settled;
             stored.lines.clear();
@@ -75,7 +75,7 @@ impl ImportJobs for MemoryImportJobs {
         Ok(())
     }
 
-    async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError> {
+    async fn open(&self) -> Result<Vec<ImportBatch>, StoreError> {
         let state = self.state();
         let is_open = |batch: &&ImportBatch| batch.state != BatchState::Settled;
         let mut open: Vec<ImportBatch> = state.batches.values().filter(is_open).cloned().collect();

@@ -9,13 +9,13 @@ mod memory;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbImportJobs;
 pub use memory::MemoryImportJobs;
 
 use crate::{
+    StoreError,
     domain::{EntityKind, ImportLine, Scope},
     norce::JobId,
 };
@@ -59,32 +59,27 @@ pub enum BatchState {
     Settled,
 }
 
-/// The store failed. It is always worth trying again.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the import jobs cannot be reached: {0}")]
-pub struct ImportJobsError(pub String);
-
 /// The store of import jobs.
 #[async_trait]
 pub trait ImportJobs: Send + Sync {
     /// Records a batch in state [`BatchState::Submitting`]. Repeating it changes nothing.
-    async fn record(&self, batch: &ImportBatch) -> Result<(), ImportJobsError>;
+    async fn record(&self, batch: &ImportBatch) -> Result<(), StoreError>;
 
     /// Notes Norce's id of a batch's job. A settled batch stays settled, and one that is not there is not made.
-    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), ImportJobsError>;
+    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), StoreError>;
 
     /// Removes a batch that Norce has certainly not taken. One that has its job stays.
-    async fn withdraw(&self, batch: Uuid) -> Result<(), ImportJobsError>;
+    async fn withdraw(&self, batch: Uuid) -> Result<(), StoreError>;
 
     /// A batch by our id.
-    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, ImportJobsError>;
+    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, StoreError>;
 
     /// A batch by Norce's job id.
-    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, ImportJobsError>;
+    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, StoreError>;
 
     /// Notes that every line of a batch is settled, and drops the lines.
-    async fn settle(&self, batch: Uuid) -> Result<(), ImportJobsError>;
+    async fn settle(&self, batch: Uuid) -> Result<(), StoreError>;
 
     /// The batches that are not settled, the oldest first. Reads the whole store: for people.
-    async fn open(&self) -> Result<Vec<ImportBatch>, ImportJobsError>;
+    async fn open(&self) -> Result<Vec<ImportBatch>, StoreError>;
 }

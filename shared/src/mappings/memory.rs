@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError, READ_AT_ONCE,
-    RecordFace, Reservation, Reserved,
+    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, READ_AT_ONCE, RecordFace,
+    Reservation, Reserved,
 };
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     consistency::LaggingMap,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
-    mappings::key_index::memory::Index,
+    mappings::key_index::Index,
 };
 
 /// Code mappings in memory, for everything that runs in one process.
@@ -121,7 +121,7 @@ impl MemoryMappings {
 
 #[async_trait]
 impl Mappings for MemoryMappings {
-    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, MappingsError> {
+    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError> {
         Ok(self.state().mapping(entity))
     }
 
@@ -130,7 +130,7 @@ impl Mappings for MemoryMappings {
         kind: EntityKind,
         scope: Scope,
         code: &Code,
-    ) -> Result<Option<EntityRef>, MappingsError> {
+    ) -> Result<Option<EntityRef>, StoreError> {
         let key = (kind, scope, code.clone());
         Ok(self.state().by_code.get(&key).copied())
     }
@@ -139,7 +139,7 @@ impl Mappings for MemoryMappings {
         &self,
         entity: EntityRef,
         reservation: Reservation,
-    ) -> Result<Reserved, MappingsError> {
+    ) -> Result<Reserved, StoreError> {
         let mut state = self.state();
         if state.forgotten_entities.contains(&entity) {
             return Ok(Reserved::Forgotten);
@@ -161,7 +161,7 @@ impl Mappings for MemoryMappings {
         entity: EntityRef,
         seen: Uuid,
         reservation: Reservation,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         Ok(match self.state().by_entity.get_mut(&entity) {
             Some(Stored::Reserved(stored)) if stored.token == seen => {
                 *stored = reservation;
@@ -171,7 +171,7 @@ impl Mappings for MemoryMappings {
         })
     }
 
-    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), MappingsError> {
+    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), StoreError> {
         let mut state = self.state();
         if matches!(state.by_entity.get(&entity), Some(Stored::Reserved(stored)) if stored.token == token)
         {
@@ -180,7 +180,7 @@ impl Mappings for MemoryMappings {
         Ok(())
     }
 
-    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError> {
+    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError> {
         let mut state = self.state();
         let key = code_key(entity, &binding.code);
         let record = (entity.scope, binding.erp_id.clone());
@@ -236,11 +236,7 @@ impl Mappings for MemoryMappings {
         Ok(Bound::Done)
     }
 
-    async fn record_sync(
-        &self,
-        entity: EntityRef,
-        binding: &Binding,
-    ) -> Result<bool, MappingsError> {
+    async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError> {
         let mut state = self.state();
         let stored = state.binding(entity, &binding.code);
         Ok(stored.map(|stored| stored.record_sync(binding)).is_some())
@@ -251,7 +247,7 @@ impl Mappings for MemoryMappings {
         entity: EntityRef,
         code: &Code,
         delivery: CodeDelivery,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let Some(stored) = state.binding(entity, code) else {
             return Ok(false);
@@ -264,7 +260,7 @@ impl Mappings for MemoryMappings {
         Ok(true)
     }
 
-    async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError> {
+    async fn forget(&self, entity: EntityRef) -> Result<(), StoreError> {
         let mut state = self.state();
         if let Some(Stored::Bound(binding)) = state.by_entity.remove(&entity) {
             let key = code_key(entity, &binding.code);
@@ -284,7 +280,7 @@ impl Mappings for MemoryMappings {
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
+    ) -> Result<Vec<Option<RecordFace>>, StoreError> {
         let state = self.state();
         let face = |record: &ErpId| {
             let key = (scope, record.clone());
@@ -298,7 +294,7 @@ impl Mappings for MemoryMappings {
         kind: EntityKind,
         scope: Scope,
         records: &[(ErpId, Code)],
-    ) -> Result<Vec<Known>, MappingsError> {
+    ) -> Result<Vec<Known>, StoreError> {
         let state = self.state();
         Ok(records
             .iter()
@@ -319,10 +315,7 @@ impl Mappings for MemoryMappings {
             .collect())
     }
 
-    async fn get_many(
-        &self,
-        entities: &[EntityRef],
-    ) -> Result<Vec<Option<Mapping>>, MappingsError> {
+    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError> {
         let state = self.state();
         Ok(entities
             .iter()
@@ -336,7 +329,7 @@ impl Mappings for MemoryMappings {
         record: &ErpId,
         from: &Code,
         to: &Code,
-    ) -> Result<Bound, MappingsError> {
+    ) -> Result<Bound, StoreError> {
         let mut state = self.state();
         let (old, new) = (code_key(entity, from), code_key(entity, to));
         if state.forgotten_entities.contains(&entity) || state.forgotten_codes.contains(&new) {
@@ -369,7 +362,7 @@ impl Mappings for MemoryMappings {
         Ok(Bound::Done)
     }
 
-    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError> {
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError> {
         let mut state = self.state();
         let code = match state.by_entity.get(&entity) {
             Some(Stored::Bound(binding)) if binding.erp_id == *record => binding.code.clone(),
@@ -386,7 +379,7 @@ impl Mappings for MemoryMappings {
         entity: EntityRef,
         from: &ErpId,
         binding: Binding,
-    ) -> Result<Bound, MappingsError> {
+    ) -> Result<Bound, StoreError> {
         let mut state = self.state();
         let (code, record) = (
             code_key(entity, &binding.code),
@@ -447,7 +440,7 @@ impl Mappings for MemoryMappings {
         from: EntityRef,
         to: EntityRef,
         binding: Binding,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let is_bound = matches!(
             state.by_entity.get(&from),
@@ -476,7 +469,7 @@ impl Mappings for MemoryMappings {
         scope: Scope,
         record: &ErpId,
         fingerprint: Option<&Fingerprint>,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let face = state.by_record.get_mut(&(scope, record.clone()));
         let bound = face.filter(|face| face.id.is_some());
@@ -492,7 +485,7 @@ impl Mappings for MemoryMappings {
         record: &ErpId,
         code: &Code,
         fingerprint: Option<&Fingerprint>,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let key = (scope, record.clone());
         let code_key = (kind, scope, code.clone());
@@ -519,7 +512,7 @@ impl Mappings for MemoryMappings {
         Ok(true)
     }
 
-    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError> {
+    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError> {
         let mut state = self.state();
         let key = (scope, record.clone());
         if state
@@ -532,7 +525,7 @@ impl Mappings for MemoryMappings {
         Ok(())
     }
 
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError> {
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError> {
         let state = self.state();
         let stored = state.by_entity.read_all(Consistency::Eventual);
         let bound = stored.filter_map(|(entity, stored)| {

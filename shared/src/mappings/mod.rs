@@ -12,7 +12,6 @@ mod memory;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use uuid::Uuid;
 
 pub use crate::dynamodb::READ_AT_ONCE;
@@ -21,7 +20,7 @@ pub(crate) use dynamodb::record_key;
 pub use memory::MemoryMappings;
 
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     domain::{Code, EntityKind, EntityRef, Fingerprint, KeptFields, NorceId, Scope, ShopFields},
     erp::ErpId,
 };
@@ -206,11 +205,6 @@ pub struct BoundPage {
     pub next: Option<String>,
 }
 
-/// The store failed. It is always worth trying again.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the code mappings cannot be reached: {0}")]
-pub struct MappingsError(pub String);
-
 /// The store of the code mappings.
 ///
 /// Every read is strongly consistent, except where a method says otherwise: what is read here decides whether something is
@@ -218,7 +212,7 @@ pub struct MappingsError(pub String);
 #[async_trait]
 pub trait Mappings: Send + Sync {
     /// What is known about an entity.
-    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, MappingsError>;
+    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError>;
 
     /// Which entity has this code.
     async fn by_code(
@@ -226,14 +220,14 @@ pub trait Mappings: Send + Sync {
         kind: EntityKind,
         scope: Scope,
         code: &Code,
-    ) -> Result<Option<EntityRef>, MappingsError>;
+    ) -> Result<Option<EntityRef>, StoreError>;
 
     /// Announces a create, unless somebody else did before.
     async fn reserve(
         &self,
         entity: EntityRef,
         reservation: Reservation,
-    ) -> Result<Reserved, MappingsError>;
+    ) -> Result<Reserved, StoreError>;
 
     /// Takes over an expired reservation: `true` when `seen` was still what is stored and is now replaced.
     async fn renew(
@@ -241,22 +235,18 @@ pub trait Mappings: Send + Sync {
         entity: EntityRef,
         seen: Uuid,
         reservation: Reservation,
-    ) -> Result<bool, MappingsError>;
+    ) -> Result<bool, StoreError>;
 
     /// Withdraws a reservation under which certainly nothing was created. Somebody else's stays.
-    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), MappingsError>;
+    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), StoreError>;
 
     /// Binds an entity to an ERP record, all faces in one. Replaces a reservation, and the announcement of an insert;
     /// never a different code.
-    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError>;
+    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError>;
 
     /// Stores the shop's fingerprint, the time of the fetch, whether the record is gone, which code it replaced and which fields the ERP keeps, of a binding that is there with this code. `false`: there
     /// is no such binding. The delivery of the code is left as it is stored.
-    async fn record_sync(
-        &self,
-        entity: EntityRef,
-        binding: &Binding,
-    ) -> Result<bool, MappingsError>;
+    async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError>;
 
     /// Notes how far the code has come. `false`: the entity is not bound to this code (any more).
     /// What is confirmed stays confirmed; once it is, the former code is dropped.
@@ -265,12 +255,12 @@ pub trait Mappings: Send + Sync {
         entity: EntityRef,
         code: &Code,
         delivery: CodeDelivery,
-    ) -> Result<bool, MappingsError>;
+    ) -> Result<bool, StoreError>;
 
     /// Reduces what is known about an entity to a tombstone: all faces go, and neither the entity nor the code nor the
     /// ERP record can be bound again (P12). The record's entries in the [index](crate::mappings::key_index) go with them, in the same
     /// transaction. Repeating it changes nothing.
-    async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError>;
+    async fn forget(&self, entity: EntityRef) -> Result<(), StoreError>;
 
     /// The faces of many ERP records, in their order. [`READ_AT_ONCE`] of them cost one request; of a pass over unchanged
     /// records they are nearly all the cost, which is why the caller chooses how recent they must be.
@@ -279,7 +269,7 @@ pub trait Mappings: Send + Sync {
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>, MappingsError>;
+    ) -> Result<Vec<Option<RecordFace>>, StoreError>;
 
     /// What is known about many ERP records that seem to be unknown, in their order.
     async fn known(
@@ -287,11 +277,10 @@ pub trait Mappings: Send + Sync {
         kind: EntityKind,
         scope: Scope,
         records: &[(ErpId, Code)],
-    ) -> Result<Vec<Known>, MappingsError>;
+    ) -> Result<Vec<Known>, StoreError>;
 
     /// What is known about many entities, in their order.
-    async fn get_many(&self, entities: &[EntityRef])
-    -> Result<Vec<Option<Mapping>>, MappingsError>;
+    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
 
     /// Replaces the code of an entity that is bound to this ERP record, because the ERP renamed it. The code's delivery
     /// begins anew, and the former code is kept until Norce has the new one. Repeating it changes nothing.
@@ -302,11 +291,11 @@ pub trait Mappings: Send + Sync {
         record: &ErpId,
         from: &Code,
         to: &Code,
-    ) -> Result<Bound, MappingsError>;
+    ) -> Result<Bound, StoreError>;
 
     /// Removes the binding of an entity to this ERP record, all faces in one, without a tombstone: the entity, the code and
     /// the record are as if never seen. `false`: the entity is not bound to this record (any more), and nothing changes.
-    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError>;
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError>;
 
     /// Replaces the binding of an entity to the ERP record `from` by another one, all faces in one. Repeating it changes
     /// nothing. [`Bound::OtherCode`]: the entity is bound to a third record; [`Bound::Forgotten`]: it, its new code or its
@@ -316,7 +305,7 @@ pub trait Mappings: Send + Sync {
         entity: EntityRef,
         from: &ErpId,
         binding: Binding,
-    ) -> Result<Bound, MappingsError>;
+    ) -> Result<Bound, StoreError>;
 
     /// Moves the binding of `from` to `to`, which must be of the same kind and scope, all faces in one: `to` has `binding`
     /// then, and nothing is known of `from`. `false`: `from` is not bound to this code and record (any more), or something
@@ -326,7 +315,7 @@ pub trait Mappings: Send + Sync {
         from: EntityRef,
         to: EntityRef,
         binding: Binding,
-    ) -> Result<bool, MappingsError>;
+    ) -> Result<bool, StoreError>;
 
     /// Notes what Norce is told of the fields that the ERP owns; [`tell_again`](crate::erp::tell_again): it did not take
     /// that. `false`: the record is not bound (any more).
@@ -335,7 +324,7 @@ pub trait Mappings: Send + Sync {
         scope: Scope,
         record: &ErpId,
         fingerprint: Option<&Fingerprint>,
-    ) -> Result<bool, MappingsError>;
+    ) -> Result<bool, StoreError>;
 
     /// Announces that an ERP record is handed over to be inserted in Norce. `false`: it is bound meanwhile, or its code
     /// is, or it is forgotten. Repeating it changes nothing.
@@ -346,13 +335,13 @@ pub trait Mappings: Send + Sync {
         record: &ErpId,
         code: &Code,
         fingerprint: Option<&Fingerprint>,
-    ) -> Result<bool, MappingsError>;
+    ) -> Result<bool, StoreError>;
 
     /// Withdraws the announcement of an insert that Norce has refused. A binding stays.
-    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError>;
+    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError>;
 
     /// Some of the entities that are bound, in no particular order, beginning after the place where the last page ended.
     /// What is bound throughout is on one of the pages. Reads the whole store in the end, by eventually consistent reads:
     /// an export for people, who do not see whether a binding of the last second is in it.
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError>;
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError>;
 }

@@ -14,10 +14,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{OrderRef, Orders, OrdersError, Parties, RETENTION, Received, StoredOrder};
+use super::{OrderRef, Orders, Parties, RETENTION, Received, StoredOrder};
 use crate::{
+    StoreError,
     domain::{EntityRef, OrderText},
-    dynamodb::{Expression, Table, attribute, from_item, number, text},
+    dynamodb::{Expression, Table, number, text},
 };
 
 /// How long the note that an order waits is kept: by then a person has looked at what is owed.
@@ -35,7 +36,7 @@ impl DynamoDbOrders {
     /// The orders in a table.
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table),
+            table: Table::new(config, table, "orders"),
         }
     }
 
@@ -45,19 +46,17 @@ impl DynamoDbOrders {
         key: &OrderRef,
         revision: Uuid,
         change: Expression,
-    ) -> Result<bool, OrdersError> {
+    ) -> Result<bool, StoreError> {
         let same = Expression::new("#revision = :this")
             .name("revision")
             .value("this", text(revision.to_string()));
-        let changed = self.table.update_if(&order_key(key), change, same).await;
-        changed.map_err(OrdersError)
+        self.table.update_if(&order_key(key), change, same).await
     }
 
-    async fn stored(&self, key: &OrderRef) -> Result<Option<StoredItem>, OrdersError> {
-        let item = self.table.get(&order_key(key)).await.map_err(OrdersError)?;
-        item.map(|item| from_item(item, "an order"))
+    async fn stored(&self, key: &OrderRef) -> Result<Option<StoredItem>, StoreError> {
+        let item = self.table.get(&order_key(key)).await?;
+        item.map(|item| self.table.read_item(item, "an order"))
             .transpose()
-            .map_err(OrdersError)
     }
 }
 
@@ -82,10 +81,6 @@ fn waiting_attribute(key: &OrderRef) -> String {
     format!("{WAITING}{key}")
 }
 
-fn json(value: impl Serialize) -> Result<AttributeValue, OrdersError> {
-    attribute(value).map_err(OrdersError)
-}
-
 #[async_trait]
 impl Orders for DynamoDbOrders {
     async fn receive(
@@ -93,18 +88,18 @@ impl Orders for DynamoDbOrders {
         key: &OrderRef,
         order: &OrderText,
         at: DateTime<Utc>,
-    ) -> Result<Received, OrdersError> {
+    ) -> Result<Received, StoreError> {
         let change = Expression::assign([
-            ("order", Some(json(order)?)),
+            ("order", Some(self.table.to_attribute(order)?)),
             ("revision", Some(text(order.revision().to_string()))),
             ("parties", None),
         ])
         .and_set("#received_at = if_not_exists(#received_at, :at)")
         .name("received_at")
-        .value("at", json(at)?);
+        .value("at", self.table.to_attribute(at)?);
         let here = Expression::new("attribute_not_exists(#handed_on)").name("handed_on");
         let stored = self.table.update_if(&order_key(key), change, here).await;
-        if stored.map_err(OrdersError)? {
+        if stored? {
             return Ok(Received::Stored);
         }
         let earlier = self.stored(key).await?;
@@ -113,7 +108,7 @@ impl Orders for DynamoDbOrders {
         })
     }
 
-    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError> {
+    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, StoreError> {
         let stored = self.stored(key).await?;
         Ok(stored.map(|stored| StoredOrder {
             order: stored.order,
@@ -128,8 +123,8 @@ impl Orders for DynamoDbOrders {
         key: &OrderRef,
         revision: Uuid,
         parties: &Parties,
-    ) -> Result<bool, OrdersError> {
-        let change = Expression::assign([("parties", Some(json(parties)?))]);
+    ) -> Result<bool, StoreError> {
+        let change = Expression::assign([("parties", Some(self.table.to_attribute(parties)?))]);
         self.change(key, revision, change).await
     }
 
@@ -138,9 +133,9 @@ impl Orders for DynamoDbOrders {
         key: &OrderRef,
         revision: Uuid,
         at: DateTime<Utc>,
-    ) -> Result<bool, OrdersError> {
+    ) -> Result<bool, StoreError> {
         let change = Expression::assign([
-            ("handed_on", Some(json(at)?)),
+            ("handed_on", Some(self.table.to_attribute(at)?)),
             ("expires_at", Some(number((at + RETENTION).timestamp()))),
         ]);
         self.change(key, revision, change).await
@@ -151,7 +146,7 @@ impl Orders for DynamoDbOrders {
         key: &OrderRef,
         revision: Uuid,
         at: DateTime<Utc>,
-    ) -> Result<bool, OrdersError> {
+    ) -> Result<bool, StoreError> {
         let change = Expression::new("SET #expires_at = if_not_exists(#expires_at, :then)")
             .name("expires_at")
             .value("then", number((at + RETENTION).timestamp()));
@@ -163,38 +158,35 @@ impl Orders for DynamoDbOrders {
         entity: EntityRef,
         key: &OrderRef,
         at: DateTime<Utc>,
-    ) -> Result<(), OrdersError> {
+    ) -> Result<(), StoreError> {
         let (list, name) = (waiting_key(entity), waiting_attribute(key));
         let fits = self
             .table
-            .add_entry(&list, &name, json(key)?, at + NOTE_KEPT)
+            .add_entry(&list, &name, self.table.to_attribute(key)?, at + NOTE_KEPT)
             .await;
-        if !fits.map_err(OrdersError)? {
+        if !fits? {
             tracing::warn!(%entity, order = %key, "so many orders wait for it that this one is not noted: it goes on when what is owed is tried again");
         }
         Ok(())
     }
 
-    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, OrdersError> {
+    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, StoreError> {
         let list = waiting_key(entity);
         let waiting = self.table.entries(&list, WAITING).await;
         let read = |order: AttributeValue| {
             let AttributeValue::M(order) = order else {
-                return Err(format!("the item of {list} has an unexpected shape"));
+                let reason = format_args!("the item of {list} has an unexpected shape");
+                return Err(self.table.error(reason));
             };
-            from_item(order, &list)
+            self.table.read_item(order, &list)
         };
-        let waiting = waiting.map_err(OrdersError)?;
-        let orders: Result<_, _> = waiting.into_values().map(read).collect();
-        orders.map_err(OrdersError)
+        waiting?.into_values().map(read).collect()
     }
 
-    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), OrdersError> {
+    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), StoreError> {
         let entries = keys.iter().map(|key| (waiting_attribute(key), None));
-        let removed = self
-            .table
+        self.table
             .remove_entries(&waiting_key(entity), entries.collect(), None)
-            .await;
-        removed.map_err(OrdersError)
+            .await
     }
 }

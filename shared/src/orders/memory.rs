@@ -7,8 +7,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{OrderRef, Orders, OrdersError, Parties, RETENTION, Received, StoredOrder};
-use crate::domain::{EntityRef, OrderText};
+use super::{OrderRef, Orders, Parties, RETENTION, Received, StoredOrder};
+use crate::{
+    StoreError,
+    domain::{EntityRef, OrderText},
+};
 
 /// Orders in memory, for everything that runs in one process.
 #[derive(Debug, Default)]
@@ -62,7 +65,7 @@ impl Orders for MemoryOrders {
         key: &OrderRef,
         order: &OrderText,
         at: DateTime<Utc>,
-    ) -> Result<Received, OrdersError> {
+    ) -> Result<Received, StoreError> {
         let mut state = self.state();
         let (received_at, expires) = match state.orders.get(key) {
             Some((stored, _)) if stored.forwarded_at.is_some() => {
@@ -82,7 +85,7 @@ impl Orders for MemoryOrders {
         Ok(Received::Stored)
     }
 
-    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError> {
+    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, StoreError> {
         let state = self.state();
         Ok(state.orders.get(key).map(|(stored, _)| stored.clone()))
     }
@@ -92,7 +95,7 @@ impl Orders for MemoryOrders {
         key: &OrderRef,
         revision: Uuid,
         parties: &Parties,
-    ) -> Result<bool, OrdersError> {
+    ) -> Result<bool, StoreError> {
         Ok(self.change(key, revision, |stored, _| stored.parties = Some(*parties)))
     }
 
@@ -101,7 +104,7 @@ impl Orders for MemoryOrders {
         key: &OrderRef,
         revision: Uuid,
         at: DateTime<Utc>,
-    ) -> Result<bool, OrdersError> {
+    ) -> Result<bool, StoreError> {
         Ok(self.change(key, revision, |stored, expires| {
             stored.forwarded_at = Some(at);
             *expires = Some(at + RETENTION);
@@ -113,7 +116,7 @@ impl Orders for MemoryOrders {
         key: &OrderRef,
         revision: Uuid,
         at: DateTime<Utc>,
-    ) -> Result<bool, OrdersError> {
+    ) -> Result<bool, StoreError> {
         Ok(self.change(key, revision, |_, expires| {
             expires.get_or_insert(at + RETENTION);
         }))
@@ -124,20 +127,20 @@ impl Orders for MemoryOrders {
         entity: EntityRef,
         key: &OrderRef,
         _: DateTime<Utc>,
-    ) -> Result<(), OrdersError> {
+    ) -> Result<(), StoreError> {
         let mut state = self.state();
         let waiting = state.waiting.entry(entity).or_default();
         waiting.insert(key.to_string(), key.clone());
         Ok(())
     }
 
-    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, OrdersError> {
+    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, StoreError> {
         let state = self.state();
         let waiting = state.waiting.get(&entity).into_iter();
         Ok(waiting.flat_map(BTreeMap::values).cloned().collect())
     }
 
-    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), OrdersError> {
+    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), StoreError> {
         if let Some(waiting) = self.state().waiting.get_mut(&entity) {
             for key in keys {
                 waiting.remove(&key.to_string());

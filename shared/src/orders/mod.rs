@@ -11,13 +11,15 @@ use std::fmt;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbOrders;
 pub use memory::MemoryOrders;
 
-use crate::domain::{ApplicationId, EntityRef, OrderText};
+use crate::{
+    StoreError,
+    domain::{ApplicationId, EntityRef, OrderText},
+};
 
 /// The longest order that is taken. An item of DynamoDB has at most 400 KB, and the order is not all of it.
 pub const MAX_ORDER_BYTES: usize = 384 * 1024;
@@ -102,11 +104,6 @@ pub enum Received {
     },
 }
 
-/// The store failed. It is always worth trying again.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the orders cannot be reached: {0}")]
-pub struct OrdersError(pub String);
-
 /// The store of orders. What changes an order names the revision ([`OrderText::revision`]) that it means, so that nothing
 /// is said of an order that another post has replaced meanwhile: then nothing changes, and the answer is `false`.
 #[async_trait]
@@ -117,10 +114,10 @@ pub trait Orders: Send + Sync {
         key: &OrderRef,
         order: &OrderText,
         at: DateTime<Utc>,
-    ) -> Result<Received, OrdersError>;
+    ) -> Result<Received, StoreError>;
 
     /// An order.
-    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError>;
+    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, StoreError>;
 
     /// Records the customers and companies of an order.
     async fn set_parties(
@@ -128,7 +125,7 @@ pub trait Orders: Send + Sync {
         key: &OrderRef,
         revision: Uuid,
         parties: &Parties,
-    ) -> Result<bool, OrdersError>;
+    ) -> Result<bool, StoreError>;
 
     /// Records that an order was forwarded; it expires after [`RETENTION`].
     async fn set_forwarded(
@@ -136,7 +133,7 @@ pub trait Orders: Send + Sync {
         key: &OrderRef,
         revision: Uuid,
         at: DateTime<Utc>,
-    ) -> Result<bool, OrdersError>;
+    ) -> Result<bool, StoreError>;
 
     /// Lets an order that was not forwarded expire [`RETENTION`] after this time. Repeating it changes nothing.
     async fn discard(
@@ -144,7 +141,7 @@ pub trait Orders: Send + Sync {
         key: &OrderRef,
         revision: Uuid,
         at: DateTime<Utc>,
-    ) -> Result<bool, OrdersError>;
+    ) -> Result<bool, StoreError>;
 
     /// Notes that an order goes on as soon as an entity is in the ERP. A note that is older than a month may be lost.
     async fn wait_for(
@@ -152,11 +149,11 @@ pub trait Orders: Send + Sync {
         entity: EntityRef,
         key: &OrderRef,
         at: DateTime<Utc>,
-    ) -> Result<(), OrdersError>;
+    ) -> Result<(), StoreError>;
 
     /// The orders that wait for an entity.
-    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, OrdersError>;
+    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, StoreError>;
 
     /// Notes that these orders need not wait for an entity any more.
-    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), OrdersError>;
+    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), StoreError>;
 }

@@ -6,13 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    Dismissal, NewOwed, Owed, OwedError, OwedPage, OwedRecords, Reason, Stage, Subject, key,
-};
+use super::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Reason, Stage, Subject, key};
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     domain::{Cause, Code},
-    dynamodb::{Expression, Table, from_item, number, text, to_item},
+    dynamodb::{Expression, Table, number, text},
 };
 
 /// Owed records in a DynamoDB table.
@@ -25,7 +23,7 @@ impl DynamoDbOwed {
     /// The owed records in a table.
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table),
+            table: Table::new(config, table, "owed records"),
         }
     }
 }
@@ -78,8 +76,8 @@ impl DynamoDbOwed {
         subject: &Subject,
         stage: Stage,
         attributes: &impl Serialize,
-    ) -> Result<bool, OwedError> {
-        let values = to_item(attributes).map_err(OwedError)?;
+    ) -> Result<bool, StoreError> {
+        let values = self.table.to_item(attributes)?;
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), Some(value.clone())));
@@ -93,18 +91,17 @@ impl DynamoDbOwed {
         subject: &Subject,
         stage: Stage,
         change: Expression,
-    ) -> Result<bool, OwedError> {
+    ) -> Result<bool, StoreError> {
         let there = Expression::new("attribute_exists(#first)").name("first");
         self.table
             .update_if(&key(subject, stage), change, there)
             .await
-            .map_err(OwedError)
     }
 }
 
 #[async_trait]
 impl OwedRecords for DynamoDbOwed {
-    async fn put(&self, owed: NewOwed) -> Result<(), OwedError> {
+    async fn put(&self, owed: NewOwed) -> Result<(), StoreError> {
         let warned = owed.reason == Reason::Warned;
         let attempt = Attempt {
             subject: &owed.subject,
@@ -121,7 +118,7 @@ impl OwedRecords for DynamoDbOwed {
             code: owed.code.as_ref(),
             cause: owed.cause,
         };
-        let mut values = to_item(&attempt).map_err(OwedError)?;
+        let mut values = self.table.to_item(&attempt)?;
         // Absent from the item when there is none, and then an earlier attempt's goes as well.
         let passing = ["code", "cause", "warned"].map(|name| (name, values.remove(name)));
         let values = values
@@ -140,28 +137,24 @@ impl OwedRecords for DynamoDbOwed {
                 .name("correlation")
                 .value("this", text(owed.correlation.to_string()));
         // A repeat under the same correlation id changes nothing: it is the same attempt, done again after a crash.
-        self.table
-            .update_if(&key, change, another)
-            .await
-            .map_err(OwedError)?;
+        self.table.update_if(&key, change, another).await?;
         Ok(())
     }
 
-    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
+    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError> {
         let key = key(subject, stage);
         // Mostly nothing is owed, and a read costs a fraction of a write.
-        if self.table.get(&key).await.map_err(OwedError)?.is_none() {
+        if self.table.get(&key).await?.is_none() {
             return Ok(false);
         }
-        self.table.delete(&key).await.map_err(OwedError)
+        self.table.delete(&key).await
     }
 
-    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError> {
+    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError> {
         let key = key(subject, stage);
-        let item = self.table.get(&key).await.map_err(OwedError)?;
-        item.map(|item| from_item::<Stored>(item, &key).map(Owed::from))
+        let item = self.table.get(&key).await?;
+        item.map(|item| self.table.read_item::<Stored>(item, &key).map(Owed::from))
             .transpose()
-            .map_err(OwedError)
     }
 
     async fn note_retry(
@@ -169,7 +162,7 @@ impl OwedRecords for DynamoDbOwed {
         subject: &Subject,
         stage: Stage,
         at: DateTime<Utc>,
-    ) -> Result<bool, OwedError> {
+    ) -> Result<bool, StoreError> {
         self.set(subject, stage, &Retried { retried: at }).await
     }
 
@@ -178,7 +171,7 @@ impl OwedRecords for DynamoDbOwed {
         subject: &Subject,
         stage: Stage,
         dismissal: &Dismissal,
-    ) -> Result<bool, OwedError> {
+    ) -> Result<bool, StoreError> {
         self.set(
             subject,
             stage,
@@ -189,7 +182,7 @@ impl OwedRecords for DynamoDbOwed {
         .await
     }
 
-    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
+    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError> {
         let change = Expression::assign([("dismissed", None)]);
         self.change(subject, stage, change).await
     }
@@ -198,14 +191,17 @@ impl OwedRecords for DynamoDbOwed {
         &self,
         after: Option<&str>,
         consistency: Consistency,
-    ) -> Result<OwedPage, OwedError> {
+    ) -> Result<OwedPage, StoreError> {
         let page = self.table.scan_page(after, consistency).await;
-        let (items, next) = page.map_err(OwedError)?;
+        let (items, next) = page?;
         let owed = items
             .into_iter()
-            .map(|item| from_item::<Stored>(item, "an owed record").map(Owed::from))
-            .collect::<Result<_, _>>()
-            .map_err(OwedError)?;
+            .map(|item| {
+                self.table
+                    .read_item::<Stored>(item, "an owed record")
+                    .map(Owed::from)
+            })
+            .collect::<Result<_, _>>()?;
         Ok(OwedPage { owed, next })
     }
 }

@@ -4,8 +4,8 @@ use std::{cmp::Ordering, collections::BinaryHeap, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use super::{Owed, OwedError, OwedRecords};
-use crate::{Consistency, http::Deadline};
+use super::{Owed, OwedRecords};
+use crate::{Consistency, StoreError, http::Deadline};
 
 /// How much of an invocation's time must be left for another page: a page is read in a fraction of a second, and when
 /// DynamoDB throttles, the client gives up after a few seconds.
@@ -17,14 +17,14 @@ const TIME_FOR_A_PAGE: Duration = Duration::from_secs(5);
 /// Sequential, at about 1,500 records of 0.7 KB a page: a million records are some 700 requests.
 ///
 /// # Errors
-/// [`OwedError`], when a page cannot be read.
+/// [`StoreError`], when a page cannot be read.
 pub async fn fold(
     list: &dyn OwedRecords,
     consistency: Consistency,
     deadline: Deadline,
     reserve: Duration,
     mut each: impl FnMut(Owed) + Send,
-) -> Result<bool, OwedError> {
+) -> Result<bool, StoreError> {
     let mut after: Option<String> = None;
     loop {
         let page = list.page(after.as_deref(), consistency).await?;

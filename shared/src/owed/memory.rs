@@ -6,8 +6,8 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Dismissal, NewOwed, Owed, OwedError, OwedPage, OwedRecords, Stage, Subject, key};
-use crate::{Consistency, consistency::LaggingMap};
+use super::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Stage, Subject, key};
+use crate::{Consistency, StoreError, consistency::LaggingMap};
 
 /// Records in a page: fewer than in DynamoDB, so that a handful of them makes several pages.
 const RECORDS_IN_A_PAGE: usize = 20;
@@ -30,7 +30,7 @@ impl MemoryOwed {
     ///
     /// # Errors
     /// None.
-    pub async fn list(&self) -> Result<Vec<Owed>, OwedError> {
+    pub async fn list(&self) -> Result<Vec<Owed>, StoreError> {
         let records = self.records();
         let all = records.read_all(Consistency::Strong);
         Ok(all.map(|(_, owed)| owed.clone()).collect())
@@ -39,7 +39,7 @@ impl MemoryOwed {
 
 #[async_trait]
 impl OwedRecords for MemoryOwed {
-    async fn put(&self, owed: NewOwed) -> Result<(), OwedError> {
+    async fn put(&self, owed: NewOwed) -> Result<(), StoreError> {
         let mut records = self.records();
         let key = key(&owed.subject, owed.stage);
         let earlier = records.get(&key);
@@ -67,11 +67,11 @@ impl OwedRecords for MemoryOwed {
         Ok(())
     }
 
-    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
+    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError> {
         Ok(self.records().remove(&key(subject, stage)).is_some())
     }
 
-    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError> {
+    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError> {
         Ok(self.records().get(&key(subject, stage)).cloned())
     }
 
@@ -80,7 +80,7 @@ impl OwedRecords for MemoryOwed {
         subject: &Subject,
         stage: Stage,
         at: DateTime<Utc>,
-    ) -> Result<bool, OwedError> {
+    ) -> Result<bool, StoreError> {
         Ok(self
             .records()
             .get_mut(&key(subject, stage))
@@ -93,7 +93,7 @@ impl OwedRecords for MemoryOwed {
         subject: &Subject,
         stage: Stage,
         dismissal: &Dismissal,
-    ) -> Result<bool, OwedError> {
+    ) -> Result<bool, StoreError> {
         Ok(self
             .records()
             .get_mut(&key(subject, stage))
@@ -101,7 +101,7 @@ impl OwedRecords for MemoryOwed {
             .is_some())
     }
 
-    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
+    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError> {
         Ok(self
             .records()
             .get_mut(&key(subject, stage))
@@ -113,7 +113,7 @@ impl OwedRecords for MemoryOwed {
         &self,
         after: Option<&str>,
         consistency: Consistency,
-    ) -> Result<OwedPage, OwedError> {
+    ) -> Result<OwedPage, StoreError> {
         let records = self.records();
         let all = records.read_all(consistency);
         let mut rest: Vec<(&String, &Owed)> = all

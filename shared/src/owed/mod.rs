@@ -10,16 +10,15 @@ use std::{collections::BTreeMap, fmt};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbOwed;
 pub use fold::{Earliest, fold};
 pub use memory::MemoryOwed;
 
-use crate::Consistency;
 use crate::activity::By;
 use crate::domain::{ApplicationId, Cause, ChangeMessage, Code, EntityRef, ErpId, OrderKey, Scope};
+use crate::{Consistency, StoreError};
 
 /// What is owed: one record per subject and stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -290,11 +289,6 @@ fn key(subject: &Subject, stage: Stage) -> String {
     }
 }
 
-/// The store failed. It is always worth trying again.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the owed records cannot be reached: {0}")]
-pub struct OwedError(pub String);
-
 /// A part of the list that fits into memory however long the list is: in DynamoDB, up to 1 MB of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwedPage {
@@ -309,13 +303,13 @@ pub struct OwedPage {
 pub trait OwedRecords: Send + Sync {
     /// Puts a failed attempt on the list, or counts it where the subject and stage are on it already. A repeat under the
     /// same correlation id is the same attempt, done again after a crash, and changes nothing.
-    async fn put(&self, owed: NewOwed) -> Result<(), OwedError>;
+    async fn put(&self, owed: NewOwed) -> Result<(), StoreError>;
 
     /// Takes a subject and stage off the list; `true` when it was on it.
-    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError>;
+    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
 
     /// Whether a subject and stage are on the list.
-    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError>;
+    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError>;
 
     /// Notes that a subject and stage were sent to be tried again; `false`: they are not on the list any more.
     async fn note_retry(
@@ -323,7 +317,7 @@ pub trait OwedRecords: Send + Sync {
         subject: &Subject,
         stage: Stage,
         at: DateTime<Utc>,
-    ) -> Result<bool, OwedError>;
+    ) -> Result<bool, StoreError>;
 
     /// Dismisses a subject and stage; `false`: they are not on the list.
     async fn dismiss(
@@ -331,10 +325,10 @@ pub trait OwedRecords: Send + Sync {
         subject: &Subject,
         stage: Stage,
         dismissal: &Dismissal,
-    ) -> Result<bool, OwedError>;
+    ) -> Result<bool, StoreError>;
 
     /// Takes a dismissal back; `false`: the subject and stage are not on the list.
-    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError>;
+    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
 
     /// A page of the list, in no particular order, beginning after the place where the last page ended; for [`fold`]. What
     /// is on the list throughout is on one of the pages.
@@ -342,5 +336,5 @@ pub trait OwedRecords: Send + Sync {
         &self,
         after: Option<&str>,
         consistency: Consistency,
-    ) -> Result<OwedPage, OwedError>;
+    ) -> Result<OwedPage, StoreError>;
 }

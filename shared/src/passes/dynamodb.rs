@@ -18,13 +18,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    LastRuns, Lease, LeaseKey, NewestRuns, OwedSample, Passes, PassesError, Run, RunFilter,
-    quarter, waiting_key,
+    LastRuns, Lease, LeaseKey, NewestRuns, OwedSample, Passes, Run, RunFilter, quarter, waiting_key,
 };
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     domain::{EntityKind, ErpId, ImportLine, Scope},
-    dynamodb::{Expression, Item, Table, Write, Written, from_item, number, text, to_item},
+    dynamodb::{Expression, Item, Table, Write, Written, number, text},
 };
 
 /// How long a run is kept, from its beginning: a quarter of a year of daily passes.
@@ -70,8 +69,26 @@ impl DynamoDbPasses {
     /// The passes in a table.
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table),
+            table: Table::new(config, table, "passes"),
         }
+    }
+
+    fn read_run(&self, item: Item) -> Result<Run, StoreError> {
+        let stored: StoredRun = self.table.read_item(item, "a pass")?;
+        serde_json::from_str(&stored.run).map_err(|_| {
+            self.table
+                .error("the item of a pass has an unexpected shape")
+        })
+    }
+
+    fn line_text(&self, line: &ImportLine) -> Result<String, StoreError> {
+        serde_json::to_string(line).map_err(|error| self.table.error(error))
+    }
+
+    fn lease_item(&self, lease: &Lease) -> Result<Item, StoreError> {
+        let mut item = self.table.to_item(lease)?;
+        item.insert("until".to_owned(), text(moment(lease.until)));
+        Ok(item)
     }
 }
 
@@ -105,12 +122,6 @@ fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
-fn read_run(item: Item) -> Result<Run, PassesError> {
-    let stored: StoredRun = from_item(item, "a pass").map_err(PassesError)?;
-    serde_json::from_str(&stored.run)
-        .map_err(|_| PassesError("the item of a pass has an unexpected shape".to_owned()))
-}
-
 #[async_trait]
 impl Passes for DynamoDbPasses {
     async fn lease(
@@ -118,8 +129,8 @@ impl Passes for DynamoDbPasses {
         key: LeaseKey,
         wanted: Lease,
         now: DateTime<Utc>,
-    ) -> Result<Result<(), Lease>, PassesError> {
-        let item = lease_item(&wanted)?;
+    ) -> Result<Result<(), Lease>, StoreError> {
+        let item = self.lease_item(&wanted)?;
         let gives_way = Expression::new(
             "attribute_not_exists(#until) OR #until <= :now OR (#run = :run AND (attribute_not_exists(#invocation) OR #invocation = :invocation))",
         )
@@ -133,14 +144,13 @@ impl Passes for DynamoDbPasses {
             text(wanted.invocation.unwrap_or_default().to_string()),
         );
         let put = Write::put(lease_key(key), item).provided(gives_way);
-        let written = self.table.write([put]).await.map_err(PassesError)?;
+        let written = self.table.write([put]).await?;
         match written {
             Written::Done => Ok(Ok(())),
-            Written::Refused(mut refusals) => {
-                from_item(refusals.take(0).unwrap_or_default(), "a lease")
-                    .map(Err)
-                    .map_err(PassesError)
-            }
+            Written::Refused(mut refusals) => self
+                .table
+                .read_item(refusals.take(0).unwrap_or_default(), "a lease")
+                .map(Err),
         }
     }
 
@@ -149,7 +159,7 @@ impl Passes for DynamoDbPasses {
         key: LeaseKey,
         invocation: Uuid,
         keep_until: Option<DateTime<Utc>>,
-    ) -> Result<(), PassesError> {
+    ) -> Result<(), StoreError> {
         let ours = Expression::new("#invocation = :ours")
             .name("invocation")
             .value("ours", text(invocation.to_string()));
@@ -162,42 +172,42 @@ impl Passes for DynamoDbPasses {
         };
         let written = self.table.write([write.provided(ours)]).await;
         // Refused: it is somebody else's by now.
-        written.map(|_| ()).map_err(PassesError)
+        written.map(|_| ())
     }
 
-    async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError> {
-        let item = self.table.get(&run_key(id)).await.map_err(PassesError)?;
-        item.map(read_run).transpose()
+    async fn run(&self, id: Uuid) -> Result<Option<Run>, StoreError> {
+        let item = self.table.get(&run_key(id)).await?;
+        item.map(|item| self.read_run(item)).transpose()
     }
 
-    async fn last_runs(&self) -> Result<Vec<Run>, PassesError> {
+    async fn last_runs(&self) -> Result<Vec<Run>, StoreError> {
         let mut last = LastRuns::default();
         let read = self.table.for_each("run#", |item| {
-            last.add(read_run(item).map_err(|error| error.0)?);
+            last.add(self.read_run(item)?);
             Ok(())
         });
-        read.await.map_err(PassesError)?;
+        read.await?;
         Ok(last.into_newest_first())
     }
 
-    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, PassesError> {
+    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError> {
         let mut newest = NewestRuns::new(filter, limit);
         let read = self.table.for_each("run#", |item| {
-            newest.add(read_run(item).map_err(|error| error.0)?);
+            newest.add(self.read_run(item)?);
             Ok(())
         });
-        read.await.map_err(PassesError)?;
+        read.await?;
         Ok(newest.runs.into_vec())
     }
 
-    async fn note_owed(&self, sample: &OwedSample) -> Result<(), PassesError> {
+    async fn note_owed(&self, sample: &OwedSample) -> Result<(), StoreError> {
         let stored = StoredSample {
             sample: sample.clone(),
             expires_at: (sample.at + SAMPLES_KEPT).timestamp(),
         };
-        let item = to_item(&stored).map_err(PassesError)?;
+        let item = self.table.to_item(&stored)?;
         let put = Write::put(sample_key(quarter(sample.at)), item);
-        self.table.write([put]).await.map_err(PassesError)?;
+        self.table.write([put]).await?;
         Ok(())
     }
 
@@ -205,23 +215,23 @@ impl Passes for DynamoDbPasses {
         &self,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
-    ) -> Result<Vec<OwedSample>, PassesError> {
+    ) -> Result<Vec<OwedSample>, StoreError> {
         let keys = (quarter(from)..=quarter(to)).map(sample_key).collect();
         // A chart that lacks its last point for a second does no harm.
         let items = self.table.get_many(keys, Consistency::Eventual).await;
         let mut samples = Vec::new();
-        for item in items.map_err(PassesError)?.into_iter().flatten() {
-            let stored: StoredSample = from_item(item, "a sample").map_err(PassesError)?;
+        for item in items?.into_iter().flatten() {
+            let stored: StoredSample = self.table.read_item(item, "a sample")?;
             samples.push(stored.sample);
         }
         samples.retain(|sample| sample.at >= from && sample.at <= to);
         Ok(samples)
     }
 
-    async fn save(&self, run: &Run) -> Result<bool, PassesError> {
-        let text = serde_json::to_string(run).map_err(|error| PassesError(error.to_string()))?;
+    async fn save(&self, run: &Run) -> Result<bool, StoreError> {
+        let text = serde_json::to_string(run).map_err(|error| self.table.error(error))?;
         if text.len() > MAX_RUN_BYTES {
-            return Err(PassesError(format!(
+            return Err(self.table.error(format_args!(
                 "pass {} has {} bytes to be stored; an item has at most {MAX_RUN_BYTES}",
                 run.id,
                 text.len()
@@ -240,9 +250,9 @@ impl Passes for DynamoDbPasses {
                 .name("version")
                 .value("before", number(before))
         };
-        let item = to_item(&stored).map_err(PassesError)?;
+        let item = self.table.to_item(&stored)?;
         let put = Write::put(run_key(run.id), item).provided(next);
-        let written = self.table.write([put]).await.map_err(PassesError)?;
+        let written = self.table.write([put]).await?;
         Ok(matches!(written, Written::Done))
     }
 
@@ -250,16 +260,19 @@ impl Passes for DynamoDbPasses {
         &self,
         key: LeaseKey,
         kind: EntityKind,
-    ) -> Result<Option<DateTime<Utc>>, PassesError> {
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
         let item = self.table.get(&watermark_key(key, kind)).await;
         #[derive(Deserialize)]
         struct Watermark {
             at: DateTime<Utc>,
         }
-        let item = item.map_err(PassesError)?;
-        item.map(|item| from_item::<Watermark>(item, "a watermark").map(|watermark| watermark.at))
-            .transpose()
-            .map_err(PassesError)
+        let item = item?;
+        item.map(|item| {
+            self.table
+                .read_item::<Watermark>(item, "a watermark")
+                .map(|watermark| watermark.at)
+        })
+        .transpose()
     }
 
     async fn advance(
@@ -267,7 +280,7 @@ impl Passes for DynamoDbPasses {
         key: LeaseKey,
         kind: EntityKind,
         to: DateTime<Utc>,
-    ) -> Result<(), PassesError> {
+    ) -> Result<(), StoreError> {
         let change = Expression::assign([("at", Some(text(moment(to))))]);
         let earlier = Expression::new("attribute_not_exists(#at) OR #at <= :new")
             .name("at")
@@ -275,7 +288,7 @@ impl Passes for DynamoDbPasses {
         let key = watermark_key(key, kind);
         let moved = self.table.update_if(&key, change, earlier).await;
         // Refused: it is later already.
-        moved.map(|_| ()).map_err(PassesError)
+        moved.map(|_| ())
     }
 
     async fn wait_for_company(
@@ -284,30 +297,28 @@ impl Passes for DynamoDbPasses {
         company: &ErpId,
         line: &ImportLine,
         at: DateTime<Utc>,
-    ) -> Result<bool, PassesError> {
+    ) -> Result<bool, StoreError> {
         let list = company_key(scope, company);
-        let (name, value) = (line_attribute(line), text(line_text(line)?));
-        let fits = self
-            .table
+        let (name, value) = (line_attribute(line), text(self.line_text(line)?));
+        self.table
             .add_entry(&list, &name, value, at + WAITING_KEPT)
-            .await;
-        fits.map_err(PassesError)
+            .await
     }
 
     async fn waiting_for_company(
         &self,
         scope: Scope,
         company: &ErpId,
-    ) -> Result<Vec<ImportLine>, PassesError> {
+    ) -> Result<Vec<ImportLine>, StoreError> {
         let list = company_key(scope, company);
-        let lines = self.table.entries(&list, LINE).await.map_err(PassesError)?;
+        let lines = self.table.entries(&list, LINE).await?;
         lines
             .into_values()
             .map(|line| {
                 let line = line.as_s().ok();
                 line.and_then(|line| serde_json::from_str(line).ok())
                     .ok_or_else(|| {
-                        PassesError(format!(
+                        self.table.error(format_args!(
                             "a line that waits for {company} has an unexpected shape"
                         ))
                     })
@@ -321,24 +332,12 @@ impl Passes for DynamoDbPasses {
         company: &ErpId,
         lines: &[ImportLine],
         at: DateTime<Utc>,
-    ) -> Result<(), PassesError> {
+    ) -> Result<(), StoreError> {
         let list = company_key(scope, company);
-        let entry = |line| Ok((line_attribute(line), Some(text(line_text(line)?))));
-        let entries: Result<_, PassesError> = lines.iter().map(entry).collect();
-        let removed = self
-            .table
+        let entry = |line| Ok((line_attribute(line), Some(text(self.line_text(line)?))));
+        let entries: Result<_, StoreError> = lines.iter().map(entry).collect();
+        self.table
             .remove_entries(&list, entries?, Some(at + WAITING_KEPT))
-            .await;
-        removed.map_err(PassesError)
+            .await
     }
-}
-
-fn line_text(line: &ImportLine) -> Result<String, PassesError> {
-    serde_json::to_string(line).map_err(|error| PassesError(error.to_string()))
-}
-
-fn lease_item(lease: &Lease) -> Result<Item, PassesError> {
-    let mut item = to_item(lease).map_err(PassesError)?;
-    item.insert("until".to_owned(), text(moment(lease.until)));
-    Ok(item)
 }

@@ -8,10 +8,12 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    LastRuns, Lease, LeaseKey, NewestRuns, OwedSample, Passes, PassesError, Run, RunFilter,
-    quarter, waiting_key,
+    LastRuns, Lease, LeaseKey, NewestRuns, OwedSample, Passes, Run, RunFilter, quarter, waiting_key,
 };
-use crate::domain::{EntityKind, ErpId, ImportLine, Scope};
+use crate::{
+    StoreError,
+    domain::{EntityKind, ErpId, ImportLine, Scope},
+};
 
 /// Passes in memory, for everything that runs in one process.
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ impl Passes for MemoryPasses {
         key: LeaseKey,
         wanted: Lease,
         now: DateTime<Utc>,
-    ) -> Result<Result<(), Lease>, PassesError> {
+    ) -> Result<Result<(), Lease>, StoreError> {
         let mut state = self.state();
         if let Some(held) = state
             .leases
@@ -57,7 +59,7 @@ impl Passes for MemoryPasses {
         key: LeaseKey,
         invocation: Uuid,
         keep_until: Option<DateTime<Utc>>,
-    ) -> Result<(), PassesError> {
+    ) -> Result<(), StoreError> {
         let mut state = self.state();
         let Some(held) = state.leases.get_mut(&key) else {
             return Ok(());
@@ -76,11 +78,11 @@ impl Passes for MemoryPasses {
         Ok(())
     }
 
-    async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError> {
+    async fn run(&self, id: Uuid) -> Result<Option<Run>, StoreError> {
         Ok(self.state().runs.get(&id).cloned())
     }
 
-    async fn last_runs(&self) -> Result<Vec<Run>, PassesError> {
+    async fn last_runs(&self) -> Result<Vec<Run>, StoreError> {
         let mut last = LastRuns::default();
         for run in self.state().runs.values() {
             last.add(run.clone());
@@ -88,7 +90,7 @@ impl Passes for MemoryPasses {
         Ok(last.into_newest_first())
     }
 
-    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, PassesError> {
+    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError> {
         let mut newest = NewestRuns::new(filter, limit);
         for run in self.state().runs.values() {
             newest.add(run.clone());
@@ -96,7 +98,7 @@ impl Passes for MemoryPasses {
         Ok(newest.runs.into_vec())
     }
 
-    async fn note_owed(&self, sample: &OwedSample) -> Result<(), PassesError> {
+    async fn note_owed(&self, sample: &OwedSample) -> Result<(), StoreError> {
         let samples = &mut self.state().samples;
         samples.insert(quarter(sample.at), sample.clone());
         Ok(())
@@ -106,14 +108,14 @@ impl Passes for MemoryPasses {
         &self,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
-    ) -> Result<Vec<OwedSample>, PassesError> {
+    ) -> Result<Vec<OwedSample>, StoreError> {
         let state = self.state();
         let samples = state.samples.values();
         let samples = samples.filter(|sample| sample.at >= from && sample.at <= to);
         Ok(samples.cloned().collect())
     }
 
-    async fn save(&self, run: &Run) -> Result<bool, PassesError> {
+    async fn save(&self, run: &Run) -> Result<bool, StoreError> {
         let mut state = self.state();
         let stored = state.runs.get(&run.id).map_or(0, |stored| stored.version);
         if stored + 1 != run.version {
@@ -127,7 +129,7 @@ impl Passes for MemoryPasses {
         &self,
         key: LeaseKey,
         kind: EntityKind,
-    ) -> Result<Option<DateTime<Utc>>, PassesError> {
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
         Ok(self.state().watermarks.get(&(key, kind)).copied())
     }
 
@@ -136,7 +138,7 @@ impl Passes for MemoryPasses {
         key: LeaseKey,
         kind: EntityKind,
         to: DateTime<Utc>,
-    ) -> Result<(), PassesError> {
+    ) -> Result<(), StoreError> {
         let mut state = self.state();
         let watermark = state.watermarks.entry((key, kind)).or_insert(to);
         *watermark = (*watermark).max(to);
@@ -149,7 +151,7 @@ impl Passes for MemoryPasses {
         company: &ErpId,
         line: &ImportLine,
         _: DateTime<Utc>,
-    ) -> Result<bool, PassesError> {
+    ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let lines = state.waiting.entry((scope, company.clone())).or_default();
         lines.insert(waiting_key(line), line.clone());
@@ -160,7 +162,7 @@ impl Passes for MemoryPasses {
         &self,
         scope: Scope,
         company: &ErpId,
-    ) -> Result<Vec<ImportLine>, PassesError> {
+    ) -> Result<Vec<ImportLine>, StoreError> {
         let state = self.state();
         let lines = state.waiting.get(&(scope, company.clone()));
         Ok(lines
@@ -174,7 +176,7 @@ impl Passes for MemoryPasses {
         company: &ErpId,
         lines: &[ImportLine],
         _: DateTime<Utc>,
-    ) -> Result<(), PassesError> {
+    ) -> Result<(), StoreError> {
         let mut state = self.state();
         if let Some(waiting) = state.waiting.get_mut(&(scope, company.clone())) {
             for line in lines {

@@ -12,13 +12,13 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbPasses;
 pub use memory::MemoryPasses;
 
 use crate::{
+    StoreError,
     domain::{EntityKind, ErpId, ImportLine, PassMode, Scope},
     owed::Earliest,
 };
@@ -236,11 +236,6 @@ fn quarter(at: DateTime<Utc>) -> i64 {
     at.timestamp().div_euclid(SAMPLE_SECONDS)
 }
 
-/// The store failed. It is always worth trying again.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the passes cannot be reached: {0}")]
-pub struct PassesError(pub String);
-
 /// The store of the passes.
 #[async_trait]
 pub trait Passes: Send + Sync {
@@ -251,7 +246,7 @@ pub trait Passes: Send + Sync {
         key: LeaseKey,
         wanted: Lease,
         now: DateTime<Utc>,
-    ) -> Result<Result<(), Lease>, PassesError>;
+    ) -> Result<Result<(), Lease>, StoreError>;
 
     /// Gives a lease back that this invocation holds; `keep_until`: its run goes on, and nobody else may take it before.
     /// Somebody else's lease is left alone.
@@ -260,37 +255,37 @@ pub trait Passes: Send + Sync {
         key: LeaseKey,
         invocation: Uuid,
         keep_until: Option<DateTime<Utc>>,
-    ) -> Result<(), PassesError>;
+    ) -> Result<(), StoreError>;
 
     /// A run.
-    async fn run(&self, id: Uuid) -> Result<Option<Run>, PassesError>;
+    async fn run(&self, id: Uuid) -> Result<Option<Run>, StoreError>;
 
     /// The latest run of each mode over each scope, the newest first. Reads the whole store: for people.
-    async fn last_runs(&self) -> Result<Vec<Run>, PassesError>;
+    async fn last_runs(&self) -> Result<Vec<Run>, StoreError>;
 
     /// The newest runs that fit, no more than a limit, without where they go on. Reads the whole store: for people.
-    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, PassesError>;
+    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError>;
 
     /// Notes how much is owed, in the place of an earlier sample of the same quarter of an hour. It is kept for 35 days.
-    async fn note_owed(&self, sample: &OwedSample) -> Result<(), PassesError>;
+    async fn note_owed(&self, sample: &OwedSample) -> Result<(), StoreError>;
 
     /// The samples between two times, the oldest first. The latest one may be missing.
     async fn owed_samples(
         &self,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
-    ) -> Result<Vec<OwedSample>, PassesError>;
+    ) -> Result<Vec<OwedSample>, StoreError>;
 
     /// Stores a run whose `version` is one above the stored one (1 for a new run). `false`: it is not, and nothing was
     /// stored.
-    async fn save(&self, run: &Run) -> Result<bool, PassesError>;
+    async fn save(&self, run: &Run) -> Result<bool, StoreError>;
 
     /// The watermark of a walk over the records of a kind.
     async fn watermark(
         &self,
         key: LeaseKey,
         kind: EntityKind,
-    ) -> Result<Option<DateTime<Utc>>, PassesError>;
+    ) -> Result<Option<DateTime<Utc>>, StoreError>;
 
     /// Moves a watermark forward; one that is later already stays.
     async fn advance(
@@ -298,7 +293,7 @@ pub trait Passes: Send + Sync {
         key: LeaseKey,
         kind: EntityKind,
         to: DateTime<Utc>,
-    ) -> Result<(), PassesError>;
+    ) -> Result<(), StoreError>;
 
     /// Lets a line wait until Norce has the company that is this ERP record. Repeating it changes nothing: of the lines
     /// of one ERP record, the last one waits. A line that waits for longer than a month may be lost. `false`: so many
@@ -309,14 +304,14 @@ pub trait Passes: Send + Sync {
         company: &ErpId,
         line: &ImportLine,
         at: DateTime<Utc>,
-    ) -> Result<bool, PassesError>;
+    ) -> Result<bool, StoreError>;
 
     /// The lines that wait for a company: some megabytes at most.
     async fn waiting_for_company(
         &self,
         scope: Scope,
         company: &ErpId,
-    ) -> Result<Vec<ImportLine>, PassesError>;
+    ) -> Result<Vec<ImportLine>, StoreError>;
 
     /// Ends the waiting of these lines; others that have come since go on waiting.
     async fn stop_waiting(
@@ -325,7 +320,7 @@ pub trait Passes: Send + Sync {
         company: &ErpId,
         lines: &[ImportLine],
         at: DateTime<Utc>,
-    ) -> Result<(), PassesError>;
+    ) -> Result<(), StoreError>;
 }
 
 impl Lease {

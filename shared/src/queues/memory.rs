@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::{
     DEAD_LETTERS_AT_ONCE, DEDUPLICATION_INTERVAL, DeadLetters, DeadMessage, Inbox, MAX_DELAY,
-    MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError, encode, group_of,
+    MAX_VISIBILITY, Message, Queue, QueueDepth, encode, failed, group_of,
 };
+use crate::StoreError;
 
 tokio::task_local! {
     /// The hops of the message that is being handled.
@@ -280,7 +281,7 @@ impl<M> MemoryQueue<M> {
 
 #[async_trait]
 impl<M: Message> Queue<M> for MemoryQueue<M> {
-    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), StoreError> {
         let store = |message: &M| {
             let group = match self.fifo {
                 true => Some(group_of(message)?),
@@ -311,22 +312,21 @@ impl<M: Message> Queue<M> for MemoryQueue<M> {
 
 #[async_trait]
 impl<M: Message> QueueDepth for MemoryQueue<M> {
-    async fn depth(&self) -> Result<u64, QueueError> {
+    async fn depth(&self) -> Result<u64, StoreError> {
         Ok(self.state().messages.len() as u64)
     }
 }
 
 #[async_trait]
 impl<M: Message> Inbox for MemoryQueue<M> {
-    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
+    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
         let now = Instant::now();
         let mut state = self.state();
         let is_received = |message: &&mut Stored| {
             message.receipt.as_deref() == Some(receipt) && message.is_hidden(now)
         };
         let message = state.messages.iter_mut().find(is_received);
-        let message = message
-            .ok_or_else(|| QueueError("the message is not being handled any more".to_owned()))?;
+        let message = message.ok_or_else(|| failed("the message is not being handled any more"))?;
         message.visible_at = now + delay.min(MAX_VISIBILITY);
         Ok(())
     }
@@ -336,7 +336,7 @@ impl<M: Message> Inbox for MemoryQueue<M> {
         body: &str,
         group: Option<&str>,
         requeues: u32,
-    ) -> Result<(), QueueError> {
+    ) -> Result<(), StoreError> {
         let message = self.stored(body.to_owned(), group.map(str::to_owned), MAX_DELAY);
         self.state().messages.push(Stored {
             requeues,
@@ -350,7 +350,7 @@ impl<M: Message> Inbox for MemoryQueue<M> {
         body: &str,
         group: Option<&str>,
         reason: &str,
-    ) -> Result<(), QueueError> {
+    ) -> Result<(), StoreError> {
         let letter = DeadLetter {
             body: body.to_owned(),
             group: group.map(str::to_owned),
@@ -364,11 +364,11 @@ impl<M: Message> Inbox for MemoryQueue<M> {
 
 #[async_trait]
 impl<M: Message> DeadLetters for MemoryQueue<M> {
-    async fn count(&self) -> Result<u64, QueueError> {
+    async fn count(&self) -> Result<u64, StoreError> {
         Ok(self.state().dead_letters.len() as u64)
     }
 
-    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, QueueError> {
+    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, StoreError> {
         let now = Instant::now();
         let mut state = self.state();
         let visible = state
@@ -391,7 +391,7 @@ impl<M: Message> DeadLetters for MemoryQueue<M> {
             .collect())
     }
 
-    async fn put_back(&self, message: &DeadMessage) -> Result<(), QueueError> {
+    async fn put_back(&self, message: &DeadMessage) -> Result<(), StoreError> {
         let mut state = self.state();
         let mut letters = state.dead_letters.iter_mut();
         if let Some(stored) = letters.find(|stored| stored.id.to_string() == message.receipt) {
@@ -400,7 +400,7 @@ impl<M: Message> DeadLetters for MemoryQueue<M> {
         Ok(())
     }
 
-    async fn redrive(&self, message: &DeadMessage) -> Result<(), QueueError> {
+    async fn redrive(&self, message: &DeadMessage) -> Result<(), StoreError> {
         let mut state = self.state();
         let group = message.group.clone().filter(|_| self.fifo);
         state

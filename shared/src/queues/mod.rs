@@ -4,15 +4,17 @@
 mod memory;
 mod sqs;
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use async_trait::async_trait;
-use thiserror::Error;
 
 pub use memory::{DeadLetter, MemoryQueue, QueuedMessage, Redrive, handling};
 pub use sqs::{SqsDeadLetters, SqsInbox, SqsQueue};
 
-use crate::domain::{ChangeMessage, ImportRequest, JobMessage, OutgoingOrder, PassMessage};
+use crate::{
+    StoreError,
+    domain::{ChangeMessage, ImportRequest, JobMessage, OutgoingOrder, PassMessage},
+};
 
 /// The longest delay that SQS knows for a message that is sent.
 pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
@@ -76,15 +78,19 @@ impl Message for OutgoingOrder {
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// A message as the text that travels.
-fn encode(message: &impl Message) -> Result<String, QueueError> {
+fn failed(reason: impl Display) -> StoreError {
+    StoreError::new("queue", reason)
+}
+
+fn encode(message: &impl Message) -> Result<String, StoreError> {
     let body = serde_json::to_string(message)
-        .map_err(|error| QueueError(format!("a message has no JSON form: {error}")))?;
+        .map_err(|error| failed(format_args!("a message has no JSON form: {error}")))?;
     // The two code points below U+10000 that JSON lets through and SQS refuses. In JSON they stand in strings only.
     let body = body
         .replace('\u{fffe}', "\\ufffe")
         .replace('\u{ffff}', "\\uffff");
     if body.len() > MAX_MESSAGE_BYTES {
-        return Err(QueueError(format!(
+        return Err(failed(format_args!(
             "a message of {} bytes is longer than the {MAX_MESSAGE_BYTES} that SQS takes",
             body.len()
         )));
@@ -93,36 +99,31 @@ fn encode(message: &impl Message) -> Result<String, QueueError> {
 }
 
 /// The group that a message has on a FIFO queue.
-fn group_of(message: &impl Message) -> Result<String, QueueError> {
+fn group_of(message: &impl Message) -> Result<String, StoreError> {
     let group = message.group();
-    group.ok_or_else(|| QueueError("a FIFO queue takes messages with a group only".to_owned()))
+    group.ok_or_else(|| failed("a FIFO queue takes messages with a group only"))
 }
-
-/// The queue failed: what was to be sent may not be there. It is always worth trying again.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the queue cannot be reached: {0}")]
-pub struct QueueError(pub String);
 
 /// The sending end of a queue.
 #[async_trait]
 pub trait Queue<M: Message>: Send + Sync {
     /// Sends messages; they can be received after `delay` (at most [`MAX_DELAY`]; FIFO queues know no delay per
     /// message and ignore it). All of them are on the queue when this returns `Ok`; on an error some may be.
-    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError>;
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), StoreError>;
 }
 
 /// How much waits on a queue.
 #[async_trait]
 pub trait QueueDepth: Send + Sync {
     /// About how many messages wait or are being handled.
-    async fn depth(&self) -> Result<u64, QueueError>;
+    async fn depth(&self) -> Result<u64, StoreError>;
 }
 
 /// What a function can do with a message that it received, besides letting it be deleted.
 #[async_trait]
 pub trait Inbox: Send + Sync {
     /// Hides a received message for this long (at most [`MAX_VISIBILITY`]); then it is delivered again.
-    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError>;
+    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError>;
 
     /// Sends the same message anew, so that the one which was received can be deleted: it begins again with no deliveries
     /// behind it and its whole time on the queue before it. On a FIFO queue it goes behind the others of its group.
@@ -132,7 +133,7 @@ pub trait Inbox: Send + Sync {
         body: &str,
         group: Option<&str>,
         requeues: u32,
-    ) -> Result<(), QueueError>;
+    ) -> Result<(), StoreError>;
 
     /// Puts a body that can never be handled on the dead-letter queue, with the reason, so that the message itself
     /// can be deleted.
@@ -141,7 +142,7 @@ pub trait Inbox: Send + Sync {
         body: &str,
         group: Option<&str>,
         reason: &str,
-    ) -> Result<(), QueueError>;
+    ) -> Result<(), StoreError>;
 }
 
 /// A message on a dead-letter queue, hidden from others for a while.
@@ -168,16 +169,16 @@ pub const DEAD_LETTERS_AT_ONCE: usize = 10;
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
     /// About how many messages there are, those that are being looked at included.
-    async fn count(&self) -> Result<u64, QueueError>;
+    async fn count(&self) -> Result<u64, StoreError>;
 
     /// Up to [`DEAD_LETTERS_AT_ONCE`] of the messages. Nobody else is given them for this long, or until they are
     /// [put back](Self::put_back).
-    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, QueueError>;
+    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, StoreError>;
 
     /// Lets a message be seen again.
-    async fn put_back(&self, message: &DeadMessage) -> Result<(), QueueError>;
+    async fn put_back(&self, message: &DeadMessage) -> Result<(), StoreError>;
 
     /// Sends a message to the queue that it comes from, in its group, and then deletes it. Cut off in between, it is in
     /// both places: messages are hints, and one that comes twice does no harm (P2).
-    async fn redrive(&self, message: &DeadMessage) -> Result<(), QueueError>;
+    async fn redrive(&self, message: &DeadMessage) -> Result<(), StoreError>;
 }

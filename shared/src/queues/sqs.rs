@@ -17,9 +17,12 @@ use uuid::Uuid;
 
 use super::{
     DEAD_LETTERS_AT_ONCE, DeadLetters, DeadMessage, Inbox, MAX_DELAY, MAX_MESSAGE_BYTES,
-    MAX_VISIBILITY, Message, Queue, QueueDepth, QueueError, REQUEUES, encode, group_of,
+    MAX_VISIBILITY, Message, Queue, QueueDepth, REQUEUES, encode, failed, group_of,
 };
-use crate::aws::{explain, pause};
+use crate::{
+    StoreError,
+    aws::{explain, pause},
+};
 
 /// The most messages that SQS takes in one request.
 const MAX_BATCH: usize = 10;
@@ -68,7 +71,7 @@ impl<M> SqsQueue<M> {
     async fn send_batch(
         &self,
         mut entries: Vec<SendMessageBatchRequestEntry>,
-    ) -> Result<(), QueueError> {
+    ) -> Result<(), StoreError> {
         let mut attempt = 1;
         loop {
             let answer = self
@@ -78,20 +81,20 @@ impl<M> SqsQueue<M> {
                 .set_entries(Some(entries.clone()))
                 .send()
                 .await
-                .map_err(|error| QueueError(explain(&error)))?;
-            let failed = answer.failed();
-            let Some(first) = failed.first() else {
+                .map_err(|error| failed(explain(&error)))?;
+            let refused = answer.failed();
+            let Some(first) = refused.first() else {
                 return Ok(());
             };
-            if attempt == ATTEMPTS || failed.iter().any(|entry| entry.sender_fault()) {
-                return Err(QueueError(format!(
+            if attempt == ATTEMPTS || refused.iter().any(|entry| entry.sender_fault()) {
+                return Err(failed(format_args!(
                     "{} of {} messages refused, the first with {} ({attempt} attempts)",
-                    failed.len(),
+                    refused.len(),
                     entries.len(),
                     first.code()
                 )));
             }
-            entries.retain(|entry| failed.iter().any(|failed| failed.id() == entry.id()));
+            entries.retain(|entry| refused.iter().any(|refused| refused.id() == entry.id()));
             pause(attempt).await;
             attempt += 1;
         }
@@ -104,7 +107,7 @@ impl<M: Message> SqsQueue<M> {
         message: &M,
         body: String,
         delay: Duration,
-    ) -> Result<SendMessageBatchRequestEntry, QueueError> {
+    ) -> Result<SendMessageBatchRequestEntry, StoreError> {
         // One id serves both purposes, unless the message brings its own. It is fresh for every message, since a later
         // change must not vanish as a duplicate of an earlier one, and stays the same while a message is sent again, so
         // that it is not doubled.
@@ -121,13 +124,13 @@ impl<M: Message> SqsQueue<M> {
         } else {
             entry.delay_seconds(whole_seconds(delay.min(MAX_DELAY)))
         };
-        entry.build().map_err(|error| QueueError(error.to_string()))
+        entry.build().map_err(failed)
     }
 }
 
 #[async_trait]
 impl<M: Message> Queue<M> for SqsQueue<M> {
-    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), QueueError> {
+    async fn send(&self, messages: &[M], delay: Duration) -> Result<(), StoreError> {
         // All of them are encoded before the first is sent: one that cannot be sent is found out early.
         let mut batches = vec![(Vec::new(), 0)];
         for message in messages {
@@ -163,19 +166,19 @@ const DEPTH: [QueueAttributeName; 3] = [
 
 #[async_trait]
 impl<M: Message> QueueDepth for SqsQueue<M> {
-    async fn depth(&self) -> Result<u64, QueueError> {
+    async fn depth(&self) -> Result<u64, StoreError> {
         depth(&self.client, &self.url).await
     }
 }
 
-async fn depth(client: &Client, url: &str) -> Result<u64, QueueError> {
+async fn depth(client: &Client, url: &str) -> Result<u64, StoreError> {
     let answer = client
         .get_queue_attributes()
         .queue_url(url)
         .set_attribute_names(Some(DEPTH.to_vec()))
         .send()
         .await
-        .map_err(|error| QueueError(explain(&error)))?;
+        .map_err(|error| failed(explain(&error)))?;
     let attributes = answer.attributes.unwrap_or_default();
     Ok(DEPTH
         .iter()
@@ -186,12 +189,12 @@ async fn depth(client: &Client, url: &str) -> Result<u64, QueueError> {
 fn attribute(
     data_type: &str,
     value: impl Into<String>,
-) -> Result<MessageAttributeValue, QueueError> {
+) -> Result<MessageAttributeValue, StoreError> {
     MessageAttributeValue::builder()
         .data_type(data_type)
         .string_value(value)
         .build()
-        .map_err(|error| QueueError(error.to_string()))
+        .map_err(failed)
 }
 
 /// The receiving end of an SQS queue, with its dead-letter queue.
@@ -231,7 +234,7 @@ impl SqsInbox {
 
 #[async_trait]
 impl Inbox for SqsInbox {
-    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
+    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
         self.client
             .change_message_visibility()
             .queue_url(&self.url)
@@ -239,7 +242,7 @@ impl Inbox for SqsInbox {
             .visibility_timeout(whole_seconds(delay.min(LONGEST_RETRY)))
             .send()
             .await
-            .map_err(|error| QueueError(explain(&error)))?;
+            .map_err(|error| failed(explain(&error)))?;
         Ok(())
     }
 
@@ -248,7 +251,7 @@ impl Inbox for SqsInbox {
         body: &str,
         group: Option<&str>,
         requeues: u32,
-    ) -> Result<(), QueueError> {
+    ) -> Result<(), StoreError> {
         let requeues = attribute("Number", requeues.to_string())?;
         let mut request = self
             .to(&self.url, body, group)
@@ -260,7 +263,7 @@ impl Inbox for SqsInbox {
         request
             .send()
             .await
-            .map_err(|error| QueueError(explain(&error)))?;
+            .map_err(|error| failed(explain(&error)))?;
         Ok(())
     }
 
@@ -269,13 +272,13 @@ impl Inbox for SqsInbox {
         body: &str,
         group: Option<&str>,
         reason: &str,
-    ) -> Result<(), QueueError> {
+    ) -> Result<(), StoreError> {
         let reason = attribute("String", reason)?;
         self.to(&self.dead_letter_url, body, group)
             .message_attributes(REASON, reason)
             .send()
             .await
-            .map_err(|error| QueueError(explain(&error)))?;
+            .map_err(|error| failed(explain(&error)))?;
         Ok(())
     }
 }
@@ -324,11 +327,11 @@ fn dead_message(message: SqsMessage) -> Option<DeadMessage> {
 
 #[async_trait]
 impl DeadLetters for SqsDeadLetters {
-    async fn count(&self) -> Result<u64, QueueError> {
+    async fn count(&self) -> Result<u64, StoreError> {
         depth(&self.client, &self.url).await
     }
 
-    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, QueueError> {
+    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, StoreError> {
         let answer = self
             .client
             .receive_message()
@@ -341,12 +344,12 @@ impl DeadLetters for SqsDeadLetters {
             .message_attribute_names(REASON)
             .send()
             .await
-            .map_err(|error| QueueError(explain(&error)))?;
+            .map_err(|error| failed(explain(&error)))?;
         let messages = answer.messages.unwrap_or_default();
         Ok(messages.into_iter().filter_map(dead_message).collect())
     }
 
-    async fn put_back(&self, message: &DeadMessage) -> Result<(), QueueError> {
+    async fn put_back(&self, message: &DeadMessage) -> Result<(), StoreError> {
         self.client
             .change_message_visibility()
             .queue_url(&self.url)
@@ -354,11 +357,11 @@ impl DeadLetters for SqsDeadLetters {
             .visibility_timeout(0)
             .send()
             .await
-            .map_err(|error| QueueError(explain(&error)))?;
+            .map_err(|error| failed(explain(&error)))?;
         Ok(())
     }
 
-    async fn redrive(&self, message: &DeadMessage) -> Result<(), QueueError> {
+    async fn redrive(&self, message: &DeadMessage) -> Result<(), StoreError> {
         let mut request = self
             .client
             .send_message()
@@ -373,14 +376,14 @@ impl DeadLetters for SqsDeadLetters {
         request
             .send()
             .await
-            .map_err(|error| QueueError(explain(&error)))?;
+            .map_err(|error| failed(explain(&error)))?;
         self.client
             .delete_message()
             .queue_url(&self.url)
             .receipt_handle(&message.receipt)
             .send()
             .await
-            .map_err(|error| QueueError(explain(&error)))?;
+            .map_err(|error| failed(explain(&error)))?;
         Ok(())
     }
 }

@@ -6,7 +6,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{LONGEST_READ, Reports, ReportsError, too_long};
+use super::{LONGEST_READ, Reports, too_long};
+use crate::StoreError;
 
 /// Reports in memory, for everything that runs in one process.
 #[derive(Debug, Default)]
@@ -24,13 +25,13 @@ impl MemoryReports {
 
 #[async_trait]
 impl Reports for MemoryReports {
-    async fn put(&self, key: &str, _: &str, body: Bytes) -> Result<(), ReportsError> {
+    async fn put(&self, key: &str, _: &str, body: Bytes) -> Result<(), StoreError> {
         let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         reports.insert(key.to_owned(), body);
         Ok(())
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Bytes>, ReportsError> {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         let body = self.all().remove(key);
         match &body {
             Some(body) if body.len() > LONGEST_READ => Err(too_long(key, body.len())),
@@ -38,7 +39,7 @@ impl Reports for MemoryReports {
         }
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, ReportsError> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
         let keys = self.all().into_keys();
         Ok(keys
             .filter(|key| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after))

@@ -3,23 +3,25 @@
 mod memory;
 mod s3;
 
+use std::fmt::Display;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use thiserror::Error;
 
 pub use memory::MemoryReports;
 pub use s3::S3Reports;
 
-/// The store failed. It is always worth trying again.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the reports cannot be reached: {0}")]
-pub struct ReportsError(pub String);
+use crate::StoreError;
 
 /// What is read is held whole by a function that has 256 MB.
 pub const LONGEST_READ: usize = 32 * 1024 * 1024;
 
-fn too_long(key: &str, bytes: usize) -> ReportsError {
-    ReportsError(format!(
+fn failed(reason: impl Display) -> StoreError {
+    StoreError::new("reports", reason)
+}
+
+fn too_long(key: &str, bytes: usize) -> StoreError {
+    failed(format_args!(
         "{key} has {bytes} bytes, and at most {LONGEST_READ} are read: split it"
     ))
 }
@@ -28,14 +30,14 @@ fn too_long(key: &str, bytes: usize) -> ReportsError {
 #[async_trait]
 pub trait Reports: Send + Sync {
     /// Stores a report under a key such as `plans/<run>/report.html`, in place of an earlier one.
-    async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), ReportsError>;
+    async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), StoreError>;
 
     /// An object; `None`: there is none with this key.
     ///
     /// # Errors
     /// Also when it is longer than [`LONGEST_READ`].
-    async fn get(&self, key: &str) -> Result<Option<Bytes>, ReportsError>;
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
 
     /// Some of the keys that begin like this, in their order, beginning after `after`; none: there are no more.
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, ReportsError>;
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError>;
 }

@@ -3,8 +3,8 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::{Client, config::Builder, error::SdkError};
 use bytes::Bytes;
 
-use super::{LONGEST_READ, Reports, ReportsError, too_long};
-use crate::aws::explain;
+use super::{LONGEST_READ, Reports, failed, too_long};
+use crate::{StoreError, aws::explain};
 
 /// Reports in an S3 bucket.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ impl S3Reports {
 
 #[async_trait]
 impl Reports for S3Reports {
-    async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), ReportsError> {
+    async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), StoreError> {
         self.client
             .put_object()
             .bucket(&self.bucket)
@@ -36,11 +36,11 @@ impl Reports for S3Reports {
             .body(body.into())
             .send()
             .await
-            .map_err(|error| ReportsError(explain(&error)))?;
+            .map_err(|error| failed(explain(&error)))?;
         Ok(())
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Bytes>, ReportsError> {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         let answer = self
             .client
             .get_object()
@@ -51,7 +51,7 @@ impl Reports for S3Reports {
         let object = match answer {
             Ok(object) => object,
             Err(SdkError::ServiceError(error)) if error.err().is_no_such_key() => return Ok(None),
-            Err(error) => return Err(ReportsError(explain(&error))),
+            Err(error) => return Err(failed(explain(&error))),
         };
         let length = object.content_length.unwrap_or_default();
         let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -59,11 +59,11 @@ impl Reports for S3Reports {
             return Err(too_long(key, length));
         }
         let body = object.body.collect().await;
-        let body = body.map_err(|_| ReportsError(format!("{key} broke off while it was read")))?;
+        let body = body.map_err(|_| failed(format_args!("{key} broke off while it was read")))?;
         Ok(Some(body.into_bytes()))
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, ReportsError> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
         let answer = self
             .client
             .list_objects_v2()
@@ -72,7 +72,7 @@ impl Reports for S3Reports {
             .set_start_after(after.map(str::to_owned))
             .send()
             .await
-            .map_err(|error| ReportsError(explain(&error)))?;
+            .map_err(|error| failed(explain(&error)))?;
         let objects = answer.contents.unwrap_or_default();
         Ok(objects
             .into_iter()

@@ -395,7 +395,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::{domain::JobMessage, queues::QueueError};
+    use crate::{StoreError, domain::JobMessage};
 
     /// Remembers what it was told.
     #[derive(Default)]
@@ -420,12 +420,12 @@ mod tests {
 
     #[async_trait]
     impl Inbox for Told {
-        async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
+        async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
             self.waits.lock().unwrap().push((receipt.to_owned(), delay));
             Ok(())
         }
 
-        async fn requeue(&self, body: &str, _: Option<&str>, _: u32) -> Result<(), QueueError> {
+        async fn requeue(&self, body: &str, _: Option<&str>, _: u32) -> Result<(), StoreError> {
             self.anew.lock().unwrap().push(body.to_owned());
             Ok(())
         }
@@ -435,7 +435,7 @@ mod tests {
             body: &str,
             _: Option<&str>,
             _: &str,
-        ) -> Result<(), QueueError> {
+        ) -> Result<(), StoreError> {
             self.buried.lock().unwrap().push(body.to_owned());
             Ok(())
         }

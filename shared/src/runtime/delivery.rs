@@ -1,27 +1,15 @@
 //! How a line's way to Norce ends: what `submit-imports` and `poll-jobs` do alike.
 
 use chrono::{DateTime, Utc};
-use thiserror::Error;
 
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     domain::{EntityRef, FieldGroup, FieldGroups, ImportLine, ImportRequest, NorceId},
     erp::{tell_again, tell_all_again},
     import_jobs::ImportBatch,
-    mappings::{Binding, Bound, CodeDelivery, Mapping, Mappings, MappingsError},
-    owed::{NewOwed, OwedError, OwedRecords, Reason, Stage, Subject},
+    mappings::{Binding, Bound, CodeDelivery, Mapping, Mappings},
+    owed::{NewOwed, OwedRecords, Reason, Stage, Subject},
 };
-
-/// A store failed. It is worth trying again, and repeating what was done changes nothing.
-#[derive(Debug, Error)]
-pub enum DeliveryError {
-    /// The code mappings.
-    #[error(transparent)]
-    Mappings(#[from] MappingsError),
-    /// The owed records.
-    #[error(transparent)]
-    Owed(#[from] OwedError),
-}
 
 /// The entity of a line; nothing for a record that is to be inserted.
 pub fn entity(batch: &ImportBatch, line: &ImportLine) -> Option<EntityRef> {
@@ -56,7 +44,7 @@ pub async fn confirm(
     batch: &ImportBatch,
     line: &ImportLine,
     now: DateTime<Utc>,
-) -> Result<(), DeliveryError> {
+) -> Result<(), StoreError> {
     let Some(entity) = entity(batch, line) else {
         return Ok(());
     };
@@ -84,7 +72,7 @@ pub async fn warn(
     entity: EntityRef,
     detail: &str,
     now: DateTime<Utc>,
-) -> Result<(), DeliveryError> {
+) -> Result<(), StoreError> {
     if mappings.get(entity).await? == Some(Mapping::Forgotten) {
         return Ok(());
     }
@@ -104,7 +92,7 @@ pub async fn inserted(
     line: &ImportLine,
     id: NorceId,
     now: DateTime<Utc>,
-) -> Result<(), DeliveryError> {
+) -> Result<(), StoreError> {
     let Some(record) = &line.record else {
         return Ok(());
     };
@@ -157,7 +145,7 @@ pub async fn refuse(
     reason: Reason,
     detail: &str,
     now: DateTime<Utc>,
-) -> Result<(), DeliveryError> {
+) -> Result<(), StoreError> {
     let Some(entity) = entity(batch, line) else {
         if let Some(record) = &line.record {
             mappings.withdraw_insert(batch.scope, record).await?;
@@ -200,7 +188,7 @@ async fn owe(
     reason: Reason,
     detail: &str,
     now: DateTime<Utc>,
-) -> Result<(), DeliveryError> {
+) -> Result<(), StoreError> {
     let Some(subject) = subject(batch, line) else {
         return Ok(());
     };

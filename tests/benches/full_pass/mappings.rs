@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use shared::{
-    Consistency,
+    Consistency, StoreError,
     domain::{
         Code, EmailKey, EntityKind, EntityRef, ErpId, Fingerprint, FingerprintKey, NorceId, Scope,
     },
     erp::NaturalKey,
     mappings::key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
-        RecordFace, Reservation, Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace, Reservation,
+        Reserved,
     },
 };
 use uuid::Uuid;
@@ -26,14 +26,14 @@ pub(crate) struct Arithmetic {
 
 impl Arithmetic {
     /// How the record of a number is listed: by its address.
-    fn keys(&self, number: u64) -> Result<RecordKeys, MappingsError> {
+    fn keys(&self, number: u64) -> Result<RecordKeys, StoreError> {
         let email = EmailKey::parse(&format!("kund.{number}@example.com")).ok_or_else(no_part)?;
         RecordKeys::new([NaturalKey::Email(email)], &self.fingerprints).map_err(|_| no_part())
     }
 }
 
-fn no_part() -> MappingsError {
-    MappingsError("no part of the benchmark".to_owned())
+fn no_part() -> StoreError {
+    StoreError::new("code mappings", "no part of the benchmark")
 }
 
 /// Everybody is listed, and nobody has to be looked up.
@@ -44,7 +44,7 @@ impl KeyIndex for Arithmetic {
         _: Scope,
         keys: &[NaturalKey],
         _: Consistency,
-    ) -> Result<Vec<Holders>, MappingsError> {
+    ) -> Result<Vec<Holders>, StoreError> {
         Ok(vec![Holders::default(); keys.len()])
     }
 
@@ -53,7 +53,7 @@ impl KeyIndex for Arithmetic {
         _: Scope,
         records: &[ErpId],
         _: Consistency,
-    ) -> Result<Vec<Option<Fingerprint>>, MappingsError> {
+    ) -> Result<Vec<Option<Fingerprint>>, StoreError> {
         let entry = |record: &ErpId| {
             let number = number_of(&record.id).ok_or_else(no_part)?;
             Ok(Some(self.keys(number)?.digest().clone()))
@@ -61,11 +61,11 @@ impl KeyIndex for Arithmetic {
         records.iter().map(entry).collect()
     }
 
-    async fn set(&self, _: Scope, _: &ErpId, _: &RecordKeys) -> Result<(), MappingsError> {
+    async fn set(&self, _: Scope, _: &ErpId, _: &RecordKeys) -> Result<(), StoreError> {
         Err(no_part())
     }
 
-    async fn coverage(&self, _: Scope, _: EntityKind) -> Result<Option<Coverage>, MappingsError> {
+    async fn coverage(&self, _: Scope, _: EntityKind) -> Result<Option<Coverage>, StoreError> {
         Ok(None)
     }
 
@@ -75,7 +75,7 @@ impl KeyIndex for Arithmetic {
         _: EntityKind,
         _: Option<DateTime<Utc>>,
         _: DateTime<Utc>,
-    ) -> Result<(), MappingsError> {
+    ) -> Result<(), StoreError> {
         Ok(())
     }
 }
@@ -87,7 +87,7 @@ impl Mappings for Arithmetic {
         _: Scope,
         records: &[ErpId],
         _: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
+    ) -> Result<Vec<Option<RecordFace>>, StoreError> {
         records
             .iter()
             .map(|record| {
@@ -113,18 +113,15 @@ impl Mappings for Arithmetic {
         _: EntityKind,
         _: Scope,
         records: &[(ErpId, Code)],
-    ) -> Result<Vec<Known>, MappingsError> {
+    ) -> Result<Vec<Known>, StoreError> {
         Ok(vec![Known::Nothing; records.len()])
     }
 
-    async fn get_many(
-        &self,
-        entities: &[EntityRef],
-    ) -> Result<Vec<Option<Mapping>>, MappingsError> {
+    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError> {
         Ok(vec![None; entities.len()])
     }
 
-    async fn bind(&self, _: EntityRef, _: Binding) -> Result<Bound, MappingsError> {
+    async fn bind(&self, _: EntityRef, _: Binding) -> Result<Bound, StoreError> {
         Ok(Bound::Done)
     }
 
@@ -133,7 +130,7 @@ impl Mappings for Arithmetic {
         _: EntityRef,
         _: &Code,
         _: CodeDelivery,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         Ok(true)
     }
 
@@ -142,11 +139,11 @@ impl Mappings for Arithmetic {
         _: Scope,
         _: &ErpId,
         _: Option<&Fingerprint>,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         Ok(true)
     }
 
-    async fn get(&self, _: EntityRef) -> Result<Option<Mapping>, MappingsError> {
+    async fn get(&self, _: EntityRef) -> Result<Option<Mapping>, StoreError> {
         Err(no_part())
     }
 
@@ -155,27 +152,27 @@ impl Mappings for Arithmetic {
         _: EntityKind,
         _: Scope,
         _: &Code,
-    ) -> Result<Option<EntityRef>, MappingsError> {
+    ) -> Result<Option<EntityRef>, StoreError> {
         Err(no_part())
     }
 
-    async fn reserve(&self, _: EntityRef, _: Reservation) -> Result<Reserved, MappingsError> {
+    async fn reserve(&self, _: EntityRef, _: Reservation) -> Result<Reserved, StoreError> {
         Err(no_part())
     }
 
-    async fn renew(&self, _: EntityRef, _: Uuid, _: Reservation) -> Result<bool, MappingsError> {
+    async fn renew(&self, _: EntityRef, _: Uuid, _: Reservation) -> Result<bool, StoreError> {
         Err(no_part())
     }
 
-    async fn release(&self, _: EntityRef, _: Uuid) -> Result<(), MappingsError> {
+    async fn release(&self, _: EntityRef, _: Uuid) -> Result<(), StoreError> {
         Err(no_part())
     }
 
-    async fn record_sync(&self, _: EntityRef, _: &Binding) -> Result<bool, MappingsError> {
+    async fn record_sync(&self, _: EntityRef, _: &Binding) -> Result<bool, StoreError> {
         Err(no_part())
     }
 
-    async fn forget(&self, _: EntityRef) -> Result<(), MappingsError> {
+    async fn forget(&self, _: EntityRef) -> Result<(), StoreError> {
         Err(no_part())
     }
 
@@ -185,24 +182,19 @@ impl Mappings for Arithmetic {
         _: &ErpId,
         _: &Code,
         _: &Code,
-    ) -> Result<Bound, MappingsError> {
+    ) -> Result<Bound, StoreError> {
         Err(no_part())
     }
 
-    async fn unbind(&self, _: EntityRef, _: &ErpId) -> Result<bool, MappingsError> {
+    async fn unbind(&self, _: EntityRef, _: &ErpId) -> Result<bool, StoreError> {
         Err(no_part())
     }
 
-    async fn rebind(&self, _: EntityRef, _: &ErpId, _: Binding) -> Result<Bound, MappingsError> {
+    async fn rebind(&self, _: EntityRef, _: &ErpId, _: Binding) -> Result<Bound, StoreError> {
         Err(no_part())
     }
 
-    async fn take_over(
-        &self,
-        _: EntityRef,
-        _: EntityRef,
-        _: Binding,
-    ) -> Result<bool, MappingsError> {
+    async fn take_over(&self, _: EntityRef, _: EntityRef, _: Binding) -> Result<bool, StoreError> {
         Err(no_part())
     }
 
@@ -213,15 +205,15 @@ impl Mappings for Arithmetic {
         _: &ErpId,
         _: &Code,
         _: Option<&Fingerprint>,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         Err(no_part())
     }
 
-    async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), MappingsError> {
+    async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), StoreError> {
         Err(no_part())
     }
 
-    async fn bound(&self, _: Option<&str>) -> Result<BoundPage, MappingsError> {
+    async fn bound(&self, _: Option<&str>) -> Result<BoundPage, StoreError> {
         Err(no_part())
     }
 }

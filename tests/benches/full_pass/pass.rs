@@ -13,6 +13,7 @@ use erp_full_pass::{Configuration, ErpFullPass};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
+    StoreError,
     domain::{
         ChangeMessage, FieldGroups, FingerprintKey, ImportRequest, PassMessage, PassMode,
         PassRequest, Resource, Scope,
@@ -23,7 +24,7 @@ use shared::{
     mappings::{DynamoDbMappings, Mappings, MemoryMappings},
     owed::{DynamoDbOwed, MemoryOwed, OwedRecords},
     passes::{Cost, Counts, DynamoDbPasses, MemoryPasses, Passes},
-    queues::{MemoryQueue, Queue, QueueDepth, QueueError, Redrive},
+    queues::{MemoryQueue, Queue, QueueDepth, Redrive},
     runtime::{
         aws,
         batch::{Handler, Outcome, Received},
@@ -149,14 +150,14 @@ struct Taker;
 
 #[async_trait]
 impl Queue<ImportRequest> for Taker {
-    async fn send(&self, _: &[ImportRequest], _: Duration) -> Result<(), QueueError> {
+    async fn send(&self, _: &[ImportRequest], _: Duration) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
 #[async_trait]
 impl QueueDepth for Taker {
-    async fn depth(&self) -> Result<u64, QueueError> {
+    async fn depth(&self) -> Result<u64, StoreError> {
         Ok(0)
     }
 }

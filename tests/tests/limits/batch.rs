@@ -9,9 +9,10 @@ use std::{
 use async_trait::async_trait;
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
 use shared::{
+    StoreError,
     domain::JobMessage,
     http::Deadline,
-    queues::{Inbox, QueueError, REQUEUES},
+    queues::{Inbox, REQUEUES},
     runtime::{
         batch::{self, Handler, Outcome, Received, Source, retry_delay},
         metrics::Metrics,
@@ -35,7 +36,7 @@ enum Fate {
 struct Fates(Mutex<Vec<Fate>>);
 
 impl Fates {
-    fn note(&self, fate: Fate) -> Result<(), QueueError> {
+    fn note(&self, fate: Fate) -> Result<(), StoreError> {
         self.0.lock().unwrap().push(fate);
         Ok(())
     }
@@ -43,15 +44,15 @@ impl Fates {
 
 #[async_trait]
 impl Inbox for Fates {
-    async fn retry_after(&self, _: &str, delay: Duration) -> Result<(), QueueError> {
+    async fn retry_after(&self, _: &str, delay: Duration) -> Result<(), StoreError> {
         self.note(Fate::WaitsFor(delay))
     }
 
-    async fn requeue(&self, _: &str, _: Option<&str>, requeues: u32) -> Result<(), QueueError> {
+    async fn requeue(&self, _: &str, _: Option<&str>, requeues: u32) -> Result<(), StoreError> {
         self.note(Fate::SentAnew { requeues })
     }
 
-    async fn dead_letter(&self, _: &str, _: Option<&str>, _: &str) -> Result<(), QueueError> {
+    async fn dead_letter(&self, _: &str, _: Option<&str>, _: &str) -> Result<(), StoreError> {
         self.note(Fate::DeadLetter)
     }
 }

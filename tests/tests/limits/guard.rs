@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use shared::{
-    breakers::{Breakers, BreakersError, MemoryBreakers},
+    StoreError,
+    breakers::{Breakers, MemoryBreakers},
     domain::{Breaker, Clock, Permit},
     http::{Transport, TransportError},
     runtime::{
@@ -106,9 +107,9 @@ struct Table {
 }
 
 impl Table {
-    fn up(&self) -> Result<(), BreakersError> {
+    fn up(&self) -> Result<(), StoreError> {
         match self.is_down.load(Ordering::Relaxed) {
-            true => Err(BreakersError("no answer in time".to_owned())),
+            true => Err(StoreError::new("breakers", "no answer in time")),
             false => Ok(()),
         }
     }
@@ -116,7 +117,7 @@ impl Table {
 
 #[async_trait]
 impl Breakers for Table {
-    async fn get(&self, remote: &str) -> Result<Breaker, BreakersError> {
+    async fn get(&self, remote: &str) -> Result<Breaker, StoreError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.up()?;
         let state = self.inner.get(remote).await;
@@ -130,12 +131,12 @@ impl Breakers for Table {
         remote: &str,
         seen: &Breaker,
         next: &Breaker,
-    ) -> Result<bool, BreakersError> {
+    ) -> Result<bool, StoreError> {
         self.up()?;
         self.inner.replace(remote, seen, next).await
     }
 
-    async fn list(&self) -> Result<Vec<(String, Breaker)>, BreakersError> {
+    async fn list(&self) -> Result<Vec<(String, Breaker)>, StoreError> {
         self.inner.list().await
     }
 }

@@ -14,6 +14,7 @@ use change_events::{ChangeEvents, Configuration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::{
+    StoreError,
     domain::{
         ApplicationId, ChangeMessage, Clock, CountryCode, EntityRef, ImportRequest, NorceId,
         OrderKey, OrganisationNumber, Scope,
@@ -22,7 +23,7 @@ use shared::{
     http::{Deadline, ReqwestTransport},
     mappings::{Mapping, Mappings, MemoryMappings},
     owed::MemoryOwed,
-    queues::{Message, Queue, QueueError},
+    queues::{Message, Queue},
     runtime::batch::{Handler, Outcome, Received},
 };
 use tests::{
@@ -73,7 +74,7 @@ impl<M> Sent<M> {
 
 #[async_trait]
 impl<M: Message + Clone> Queue<M> for Sent<M> {
-    async fn send(&self, messages: &[M], _: Duration) -> Result<(), QueueError> {
+    async fn send(&self, messages: &[M], _: Duration) -> Result<(), StoreError> {
         self.0.lock().unwrap().extend_from_slice(messages);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `dead-letters`: counted, shown and sent again.
 
 use super::*;
+use shared::StoreError;
 
 #[tokio::test(start_paused = true)]
 async fn dead_letters_are_counted_shown_and_sent_again() {
@@ -87,11 +88,11 @@ struct Bottomless;
 
 #[async_trait]
 impl DeadLetters for Bottomless {
-    async fn count(&self) -> Result<u64, QueueError> {
+    async fn count(&self) -> Result<u64, StoreError> {
         Ok(2)
     }
 
-    async fn look(&self, _: Duration) -> Result<Vec<DeadMessage>, QueueError> {
+    async fn look(&self, _: Duration) -> Result<Vec<DeadMessage>, StoreError> {
         Ok(vec![DeadMessage {
             id: "id".to_owned(),
             receipt: "receipt".to_owned(),
@@ -102,11 +103,11 @@ impl DeadLetters for Bottomless {
         }])
     }
 
-    async fn put_back(&self, _: &DeadMessage) -> Result<(), QueueError> {
+    async fn put_back(&self, _: &DeadMessage) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn redrive(&self, _: &DeadMessage) -> Result<(), QueueError> {
+    async fn redrive(&self, _: &DeadMessage) -> Result<(), StoreError> {
         Ok(())
     }
 }

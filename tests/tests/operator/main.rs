@@ -63,7 +63,7 @@ use shared::{
     orders::{DynamoDbOrders, OrderRef},
     owed::DynamoDbOwed,
     passes::{DynamoDbPasses, Passes, Run},
-    queues::{DeadLetters, DeadMessage, Inbox, QueueError, SqsDeadLetters, SqsQueue},
+    queues::{DeadLetters, DeadMessage, Inbox, SqsDeadLetters, SqsQueue},
     reports::{Reports, S3Reports},
     runtime::configuration::{Environment, ForgottenPolicy, MatchingPolicy},
 };

@@ -3,6 +3,7 @@ use std::{collections::HashMap, sync::Arc};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use shared::{
+    StoreError,
     domain::{EntityRef, OrderText, Scope},
     orders::{
         DynamoDbOrders, MAX_ORDER_BYTES, MemoryOrders, OrderRef, Orders, Parties, Party, RETENTION,
@@ -48,7 +49,7 @@ macro_rules! through {
     ($(async fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $result:ty;)*) => {
         #[async_trait::async_trait]
         impl Orders for Aws {
-            $(async fn $name(&self $(, $argument: $type)*) -> Result<$result, shared::orders::OrdersError> {
+            $(async fn $name(&self $(, $argument: $type)*) -> Result<$result, StoreError> {
                 self.orders.$name($($argument),*).await
             })*
         }

@@ -8,12 +8,15 @@ use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{Message as SqsMessage, MessageSystemAttributeName, QueueAttributeName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::http::{Transport, TransportError};
 use shared::queues::{
     DeadLetter, DeadLetters, DeadMessage, Inbox, MAX_MESSAGE_BYTES, MemoryQueue, Message, Queue,
-    QueueError, QueuedMessage, REQUEUES, Redrive, SqsDeadLetters, SqsInbox, SqsQueue,
+    QueuedMessage, REQUEUES, Redrive, SqsDeadLetters, SqsInbox, SqsQueue,
 };
 use shared::runtime::aws;
+use shared::{
+    StoreError,
+    http::{Transport, TransportError},
+};
 use tests::limits::at_both_ends;
 use tokio::time::Instant;
 
@@ -94,22 +97,14 @@ struct Aws {
 
 #[async_trait]
 impl Queue<Note> for Aws {
-    async fn send(
-        &self,
-        messages: &[Note],
-        delay: Duration,
-    ) -> Result<(), shared::queues::QueueError> {
+    async fn send(&self, messages: &[Note], delay: Duration) -> Result<(), StoreError> {
         self.queue.send(messages, delay).await
     }
 }
 
 #[async_trait]
 impl Inbox for Aws {
-    async fn retry_after(
-        &self,
-        receipt: &str,
-        delay: Duration,
-    ) -> Result<(), shared::queues::QueueError> {
+    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
         self.inbox.retry_after(receipt, delay).await
     }
 
@@ -118,7 +113,7 @@ impl Inbox for Aws {
         body: &str,
         group: Option<&str>,
         requeues: u32,
-    ) -> Result<(), shared::queues::QueueError> {
+    ) -> Result<(), StoreError> {
         self.inbox.requeue(body, group, requeues).await
     }
 
@@ -127,26 +122,26 @@ impl Inbox for Aws {
         body: &str,
         group: Option<&str>,
         reason: &str,
-    ) -> Result<(), shared::queues::QueueError> {
+    ) -> Result<(), StoreError> {
         self.inbox.dead_letter(body, group, reason).await
     }
 }
 
 #[async_trait]
 impl DeadLetters for Aws {
-    async fn count(&self) -> Result<u64, QueueError> {
+    async fn count(&self) -> Result<u64, StoreError> {
         self.by_hand.count().await
     }
 
-    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, QueueError> {
+    async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, StoreError> {
         self.by_hand.look(hidden_for).await
     }
 
-    async fn put_back(&self, message: &DeadMessage) -> Result<(), QueueError> {
+    async fn put_back(&self, message: &DeadMessage) -> Result<(), StoreError> {
         self.by_hand.put_back(message).await
     }
 
-    async fn redrive(&self, message: &DeadMessage) -> Result<(), QueueError> {
+    async fn redrive(&self, message: &DeadMessage) -> Result<(), StoreError> {
         self.by_hand.redrive(message).await
     }
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use shared::passes::{Passes, PassesError, Run};
+use shared::{
+    StoreError,
+    passes::{Passes, Run},
+};
 use tokio::sync::OnceCell;
 
 /// What was seen while one report was made.
@@ -31,7 +34,7 @@ impl Seen {
     }
 
     /// The last run of each mode over each scope. The whole store is read for them, so it is read once.
-    pub(super) async fn last_runs(&self, passes: &dyn Passes) -> Result<&[Run], PassesError> {
+    pub(super) async fn last_runs(&self, passes: &dyn Passes) -> Result<&[Run], StoreError> {
         let runs = self.last_runs.get_or_try_init(|| passes.last_runs()).await;
         runs.map(Vec::as_slice)
     }

@@ -5,13 +5,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use serde::Serialize;
 use shared::{
+    StoreError,
     domain::{EntityKind, EntityRef, PassMode},
     http::Deadline,
     logs::{LogLine, Logs, LogsError},
-    mappings::{Binding, BoundPage, CodeDelivery, Mapping, Mappings, MappingsError},
+    mappings::{Binding, BoundPage, CodeDelivery, Mapping, Mappings},
     norce::events::{EventType, POSTED_ORDER},
     passes::Run,
-    reports::{Reports, ReportsError},
+    reports::Reports,
 };
 
 use super::{
@@ -491,7 +492,7 @@ fn has_walked(run: &Run) -> bool {
 }
 
 /// A plan whose report is complete: the summary is written last.
-async fn planned(reports: &dyn Reports) -> Result<Option<String>, ReportsError> {
+async fn planned(reports: &dyn Reports) -> Result<Option<String>, StoreError> {
     let mut after: Option<String> = None;
     loop {
         let keys = reports.list("plans/", after.as_deref()).await?;
@@ -528,7 +529,7 @@ async fn first_written(
 /// Anybody whose code is confirmed, and since when.
 async fn confirmed(
     mappings: &dyn Mappings,
-) -> Result<Option<(EntityRef, DateTime<Utc>)>, MappingsError> {
+) -> Result<Option<(EntityRef, DateTime<Utc>)>, StoreError> {
     let mut after: Option<String> = None;
     loop {
         let BoundPage { bound, next } = mappings.bound(after.as_deref()).await?;

@@ -7,11 +7,11 @@ use std::{
 
 use async_trait::async_trait;
 use shared::{
-    Consistency,
+    Consistency, StoreError,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError,
-        RecordFace, Reservation, Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace, Reservation,
+        Reserved,
     },
 };
 use uuid::Uuid;
@@ -48,7 +48,7 @@ impl DryMappings {
         &self,
         entity: EntityRef,
         binding: &Binding,
-    ) -> Result<Bound, MappingsError> {
+    ) -> Result<Bound, StoreError> {
         let EntityRef { kind, scope, id } = entity;
         let asked = [(binding.erp_id.clone(), binding.code.clone())];
         match self.inner.known(kind, scope, &asked).await?.first() {
@@ -83,7 +83,7 @@ impl DryMappings {
 
 #[async_trait]
 impl Mappings for DryMappings {
-    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, MappingsError> {
+    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError> {
         let changed = {
             let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
             changed.get(&entity).cloned()
@@ -99,11 +99,11 @@ impl Mappings for DryMappings {
         kind: EntityKind,
         scope: Scope,
         code: &Code,
-    ) -> Result<Option<EntityRef>, MappingsError> {
+    ) -> Result<Option<EntityRef>, StoreError> {
         self.inner.by_code(kind, scope, code).await
     }
 
-    async fn reserve(&self, entity: EntityRef, _: Reservation) -> Result<Reserved, MappingsError> {
+    async fn reserve(&self, entity: EntityRef, _: Reservation) -> Result<Reserved, StoreError> {
         Ok(match self.get(entity).await? {
             None => Reserved::New,
             Some(Mapping::Reserved(earlier)) => Reserved::Earlier(earlier),
@@ -112,15 +112,15 @@ impl Mappings for DryMappings {
         })
     }
 
-    async fn renew(&self, _: EntityRef, _: Uuid, _: Reservation) -> Result<bool, MappingsError> {
+    async fn renew(&self, _: EntityRef, _: Uuid, _: Reservation) -> Result<bool, StoreError> {
         Ok(true)
     }
 
-    async fn release(&self, _: EntityRef, _: Uuid) -> Result<(), MappingsError> {
+    async fn release(&self, _: EntityRef, _: Uuid) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError> {
+    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError> {
         match self.get(entity).await? {
             Some(Mapping::Forgotten) => Ok(Bound::Forgotten),
             Some(Mapping::Bound(stored))
@@ -132,7 +132,7 @@ impl Mappings for DryMappings {
         }
     }
 
-    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError> {
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError> {
         let code = match self.get(entity).await? {
             Some(Mapping::Bound(binding)) if binding.erp_id == *record => binding.code,
             _ => return Ok(false),
@@ -147,7 +147,7 @@ impl Mappings for DryMappings {
         entity: EntityRef,
         from: &ErpId,
         binding: Binding,
-    ) -> Result<Bound, MappingsError> {
+    ) -> Result<Bound, StoreError> {
         match self.get(entity).await? {
             Some(Mapping::Bound(stored)) if stored.erp_id == *from => {
                 self.would_accept(entity, &binding).await
@@ -162,7 +162,7 @@ impl Mappings for DryMappings {
         from: EntityRef,
         to: EntityRef,
         binding: Binding,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         if self.get(to).await?.is_some() {
             return Ok(false);
         }
@@ -173,7 +173,7 @@ impl Mappings for DryMappings {
         Ok(true)
     }
 
-    async fn record_sync(&self, _: EntityRef, _: &Binding) -> Result<bool, MappingsError> {
+    async fn record_sync(&self, _: EntityRef, _: &Binding) -> Result<bool, StoreError> {
         Ok(true)
     }
 
@@ -182,14 +182,14 @@ impl Mappings for DryMappings {
         _: EntityRef,
         code: &Code,
         delivery: CodeDelivery,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         if let CodeDelivery::Confirmed { .. } = delivery {
             self.notes.note(say!("would-note-code", code));
         }
         Ok(true)
     }
 
-    async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError> {
+    async fn forget(&self, entity: EntityRef) -> Result<(), StoreError> {
         self.notes.note(say!("would-forget", entity));
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Mappings for DryMappings {
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
+    ) -> Result<Vec<Option<RecordFace>>, StoreError> {
         self.inner.records(scope, records, consistency).await
     }
 
@@ -208,18 +208,15 @@ impl Mappings for DryMappings {
         kind: EntityKind,
         scope: Scope,
         records: &[(ErpId, Code)],
-    ) -> Result<Vec<Known>, MappingsError> {
+    ) -> Result<Vec<Known>, StoreError> {
         self.inner.known(kind, scope, records).await
     }
 
-    async fn get_many(
-        &self,
-        entities: &[EntityRef],
-    ) -> Result<Vec<Option<Mapping>>, MappingsError> {
+    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError> {
         self.inner.get_many(entities).await
     }
 
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError> {
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError> {
         self.inner.bound(after).await
     }
 
@@ -231,7 +228,7 @@ impl Mappings for DryMappings {
         _: &ErpId,
         _: &Code,
         _: &Code,
-    ) -> Result<Bound, MappingsError> {
+    ) -> Result<Bound, StoreError> {
         Err(of_a_pass())
     }
 
@@ -240,7 +237,7 @@ impl Mappings for DryMappings {
         _: Scope,
         _: &ErpId,
         _: Option<&Fingerprint>,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         Err(of_a_pass())
     }
 
@@ -251,15 +248,18 @@ impl Mappings for DryMappings {
         _: &ErpId,
         _: &Code,
         _: Option<&Fingerprint>,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         Err(of_a_pass())
     }
 
-    async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), MappingsError> {
+    async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), StoreError> {
         Err(of_a_pass())
     }
 }
 
-fn of_a_pass() -> MappingsError {
-    MappingsError("nothing is written while it is only asked what would happen".to_owned())
+fn of_a_pass() -> StoreError {
+    StoreError::new(
+        "code mappings",
+        "nothing is written while it is only asked what would happen",
+    )
 }

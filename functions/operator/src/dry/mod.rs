@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use change_events::{ChangeEvents, OrderForwarding};
 use chrono::{DateTime, Utc};
 use shared::{
-    Consistency,
+    Consistency, StoreError,
     domain::{
         ChangeMessage, Code, EntityKind, EntityRef, ErpId, FieldGroups, ImportRequest, OrderText,
         OutgoingOrder,
@@ -22,9 +22,9 @@ use shared::{
     },
     http::Deadline,
     mappings::key_index::ReadOnly,
-    orders::{OrderRef, Orders, OrdersError, Parties, Received, StoredOrder},
-    owed::{Dismissal, NewOwed, Owed, OwedError, OwedPage, OwedRecords, Stage, Subject},
-    queues::{Queue, QueueError},
+    orders::{OrderRef, Orders, Parties, Received, StoredOrder},
+    owed::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Stage, Subject},
+    queues::Queue,
     runtime::metrics::Metrics,
 };
 use uuid::Uuid;
@@ -76,7 +76,7 @@ struct Dry<T: ?Sized> {
 
 #[async_trait]
 impl Queue<ImportRequest> for Notes {
-    async fn send(&self, requests: &[ImportRequest], _: Duration) -> Result<(), QueueError> {
+    async fn send(&self, requests: &[ImportRequest], _: Duration) -> Result<(), StoreError> {
         for line in requests.iter().flat_map(|request| &request.lines) {
             self.note(say!("would-import-code", code = line.code));
         }
@@ -86,7 +86,7 @@ impl Queue<ImportRequest> for Notes {
 
 #[async_trait]
 impl Queue<ChangeMessage> for Notes {
-    async fn send(&self, changes: &[ChangeMessage], _: Duration) -> Result<(), QueueError> {
+    async fn send(&self, changes: &[ChangeMessage], _: Duration) -> Result<(), StoreError> {
         for change in changes {
             self.note(say!("would-look-at", entity = change.group()));
         }
@@ -96,7 +96,7 @@ impl Queue<ChangeMessage> for Notes {
 
 #[async_trait]
 impl Queue<OutgoingOrder> for Notes {
-    async fn send(&self, orders: &[OutgoingOrder], _: Duration) -> Result<(), QueueError> {
+    async fn send(&self, orders: &[OutgoingOrder], _: Duration) -> Result<(), StoreError> {
         for order in orders {
             self.note(say!("would-hand-order-on", order = order.group));
         }
@@ -112,15 +112,15 @@ impl Orders for Dry<dyn Orders> {
         _: &OrderRef,
         _: &OrderText,
         _: DateTime<Utc>,
-    ) -> Result<Received, OrdersError> {
+    ) -> Result<Received, StoreError> {
         Ok(Received::Stored)
     }
 
-    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, OrdersError> {
+    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, StoreError> {
         self.inner.get(key).await
     }
 
-    async fn set_parties(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, OrdersError> {
+    async fn set_parties(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, StoreError> {
         Ok(true)
     }
 
@@ -129,11 +129,11 @@ impl Orders for Dry<dyn Orders> {
         _: &OrderRef,
         _: Uuid,
         _: DateTime<Utc>,
-    ) -> Result<bool, OrdersError> {
+    ) -> Result<bool, StoreError> {
         Ok(true)
     }
 
-    async fn discard(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, OrdersError> {
+    async fn discard(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, StoreError> {
         Ok(true)
     }
 
@@ -142,27 +142,27 @@ impl Orders for Dry<dyn Orders> {
         _: EntityRef,
         _: &OrderRef,
         _: DateTime<Utc>,
-    ) -> Result<(), OrdersError> {
+    ) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, OrdersError> {
+    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, StoreError> {
         self.inner.waiting_for(entity).await
     }
 
-    async fn stop_waiting(&self, _: EntityRef, _: &[OrderRef]) -> Result<(), OrdersError> {
+    async fn stop_waiting(&self, _: EntityRef, _: &[OrderRef]) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
 #[async_trait]
 impl OwedRecords for Dry<dyn OwedRecords> {
-    async fn put(&self, _: NewOwed) -> Result<(), OwedError> {
+    async fn put(&self, _: NewOwed) -> Result<(), StoreError> {
         // The verdict says so.
         Ok(())
     }
 
-    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, OwedError> {
+    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError> {
         let is_owed = self.inner.get(subject, stage).await?.is_some();
         if is_owed {
             self.notes.note(say!("would-resolve", subject, stage));
@@ -170,19 +170,24 @@ impl OwedRecords for Dry<dyn OwedRecords> {
         Ok(is_owed)
     }
 
-    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, OwedError> {
+    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError> {
         self.inner.get(subject, stage).await
     }
 
-    async fn note_retry(&self, _: &Subject, _: Stage, _: DateTime<Utc>) -> Result<bool, OwedError> {
+    async fn note_retry(
+        &self,
+        _: &Subject,
+        _: Stage,
+        _: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
         Ok(true)
     }
 
-    async fn dismiss(&self, _: &Subject, _: Stage, _: &Dismissal) -> Result<bool, OwedError> {
+    async fn dismiss(&self, _: &Subject, _: Stage, _: &Dismissal) -> Result<bool, StoreError> {
         Ok(true)
     }
 
-    async fn restore(&self, _: &Subject, _: Stage) -> Result<bool, OwedError> {
+    async fn restore(&self, _: &Subject, _: Stage) -> Result<bool, StoreError> {
         Ok(true)
     }
 
@@ -190,7 +195,7 @@ impl OwedRecords for Dry<dyn OwedRecords> {
         &self,
         after: Option<&str>,
         consistency: Consistency,
-    ) -> Result<OwedPage, OwedError> {
+    ) -> Result<OwedPage, StoreError> {
         self.inner.page(after, consistency).await
     }
 }

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::domain::CountryCode;
 
-/// The letters that begin a VAT number (Directive 2006/112/EC, article 215; Norway and the United Kingdom alike), and
-/// the country where they are not its own: Greece writes EL, Northern Ireland XI.
+/// The prefixes of VAT numbers (Directive 2006/112/EC, article 215; Norway and the United Kingdom alike), each with its
+/// country: Greece writes EL, Northern Ireland XI.
 const VAT_PREFIXES: [(&str, &str); 31] = [
     ("AT", "AT"),
     ("BE", "BE"),
@@ -44,16 +44,16 @@ const VAT_PREFIXES: [(&str, &str); 31] = [
     ("SK", "SK"),
     ("XI", "GB"),
 ];
-/// Registers of organisations have numbers of at least this many letters and digits, and a VAT number has at most the
-/// other (erp-apis §5; the longest is the twelve of Sweden and of the Netherlands).
+/// Letters and digits of a number: the minimum is that of organisation registers, the maximum that of VAT numbers
+/// (erp-apis §5; the longest are the twelve of Sweden and of the Netherlands).
 const LENGTH: std::ops::RangeInclusive<usize> = 5..=14;
-/// Letters alone are words; with fewer digits a text is no number of a register.
-const LEAST_DIGITS: usize = 4;
+/// A text with fewer digits is not a register's number.
+const MIN_DIGITS: usize = 4;
 
 /// An organisation's number in its country's register. The same digits in another country are another organisation.
 ///
-/// A Nordic VAT number holds the organisation number, so that both are one key. In other countries a VAT number has a
-/// register of its own; both kinds are keys.
+/// A Nordic VAT number contains the organisation number, so both give one key. In other countries VAT numbers have their
+/// own register, and both numbers are keys.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrganisationKey {
     country: CountryCode,
@@ -61,8 +61,8 @@ pub struct OrganisationKey {
 }
 
 impl OrganisationKey {
-    /// Every key that an organisation number and a VAT number give, the organisation number's first. `country`: of the
-    /// organisation's address; letters in front of a number say more than an address.
+    /// The keys of an organisation number and a VAT number, in this order. `country` is that of the organisation's
+    /// address; a number's own prefix takes precedence.
     pub fn all(
         number: Option<&OrganisationNumber>,
         vat_number: Option<&VatNumber>,
@@ -75,11 +75,11 @@ impl OrganisationKey {
         keys
     }
 
-    /// The key in letters and digits; `None`: it is not plausible, or nothing says of which country it is.
-    pub(super) fn of_text(text: &str, country: Option<CountryCode>) -> Option<Self> {
+    /// The key of a number in letters and digits; `None` if it is not plausible, or its country is unknown.
+    fn of_text(text: &str, country: Option<CountryCode>) -> Option<Self> {
         let lettered = VAT_PREFIXES.iter().find_map(|(prefix, country)| {
             let rest = text.strip_prefix(prefix)?;
-            let has_digits = rest.bytes().filter(u8::is_ascii_digit).count() >= LEAST_DIGITS;
+            let has_digits = rest.bytes().filter(u8::is_ascii_digit).count() >= MIN_DIGITS;
             has_digits.then_some((country, rest))
         });
         if let Some((country, rest)) = lettered {
@@ -103,22 +103,22 @@ impl OrganisationKey {
         };
         let digits: String = number.chars().filter(char::is_ascii_digit).collect();
         let is_plausible =
-            LENGTH.contains(&number.len()) && digits.len() >= LEAST_DIGITS && !is_filler(&digits);
+            LENGTH.contains(&number.len()) && digits.len() >= MIN_DIGITS && !is_filler(&digits);
         is_plausible.then(|| Self {
             country,
             number: number.to_owned(),
         })
     }
 
-    /// Whether two organisation numbers are different ones of one country: their holders are two organisations, whatever
-    /// else the two share (a VAT group has one VAT number).
+    /// Whether the two are different numbers of one country: their holders are different organisations, whatever else
+    /// they share (a VAT group has one VAT number).
     pub fn contradicts(&self, other: &Self) -> bool {
         self.country == other.country && self.number != other.number
     }
 
-    /// The ways in which a field for organisation or VAT numbers may hold it, the likeliest first. A comparison that
-    /// ignores case tells them apart. Separators at other places are not among them: what an ERP holds is found through
-    /// the index of its keys as well, and Norce's own normal form ([`Self::digits`]) has no separators.
+    /// The spellings in which a field for organisation or VAT numbers may hold the number, the likeliest first, all
+    /// different when case is ignored. Separators in unusual places are left out: records of the ERP are also found
+    /// through the key index, and Norce's normal form ([`Self::digits`]) has no separators.
     pub fn spellings(&self) -> Vec<String> {
         let (country, number) = (self.country.as_str(), self.number.as_str());
         let grouped = |sizes: &[usize], separator: &str| grouped(number, sizes, separator);
@@ -201,7 +201,7 @@ impl OrganisationKey {
         spellings
     }
 
-    /// The digits of every spelling: Norce's `NormalizedOrganizationNo` holds nothing else (norce-api §3.4).
+    /// The digits of every spelling, which is what Norce's `NormalizedOrganizationNo` holds (norce-api §3.4).
     pub fn digits(&self) -> Vec<String> {
         let mut digits: Vec<String> = self
             .spellings()
@@ -213,14 +213,28 @@ impl OrganisationKey {
         digits
     }
 
-    /// The letters and digits of the number in its country's register: what every spelling holds in this order.
+    /// The letters and digits of the number in its country's register, which every spelling has in this order.
     pub fn number(&self) -> &str {
         &self.number
     }
 }
 
-/// The country of a number that has no letters, where its form belongs to one of Norce's countries only: ten digits with
-/// a Swedish check digit, whose third is no month's.
+impl OrganisationNumber {
+    /// The key, if the number is plausible and its country is known: from its prefix, else from the address.
+    pub fn key(&self, country: Option<CountryCode>) -> Option<OrganisationKey> {
+        OrganisationKey::of_text(self.expose(), country)
+    }
+}
+
+impl VatNumber {
+    /// The key, if the number is plausible and its country is known: from its prefix, else from the address.
+    pub fn key(&self, country: Option<CountryCode>) -> Option<OrganisationKey> {
+        OrganisationKey::of_text(self.expose(), country)
+    }
+}
+
+/// The country of a number without a prefix, where only one country has numbers of its form: ten digits with a Swedish
+/// check digit, the third of which cannot begin a month.
 fn country_of_form(text: &str) -> Option<CountryCode> {
     let number = national(text, CountryCode::SE)?;
     (number.as_bytes().get(2) >= Some(&b'2')).then_some(CountryCode::SE)
@@ -244,7 +258,7 @@ impl fmt::Debug for OrganisationKey {
 }
 
 impl Serialize for OrganisationKey {
-    /// As the VAT number that version 0.2.0 made its fingerprints of.
+    /// As a VAT number, of which version 0.2.0 made its fingerprints.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&around(&self.number, self.country))
     }

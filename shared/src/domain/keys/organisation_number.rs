@@ -2,28 +2,25 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    OrganisationKey,
-    placeholder::{is_filler, visible},
-};
+use super::placeholder::{is_filler, visible};
 use crate::domain::{CountryCode, Personal};
 
 /// An organisation number: letters in upper case and digits, without separators, without a label such as "Org.nr".
 ///
-/// Norce compares it without anything that is not a digit (norce-api §3.4), which is too loose to tell two countries'
-/// numbers apart: what is compared here is the [`OrganisationKey`], which has the country.
+/// Norce compares only the digits (norce-api §3.4), which does not tell two countries' numbers apart. Comparisons here
+/// use the [`OrganisationKey`](super::OrganisationKey), which includes the country.
 ///
-/// A Swedish sole trader's is a personal number, with a third digit of 0 or 1 where an organisation's has 2 or more
-/// (erp-apis §5). Nobody keeps a shop's customers from writing one of another form or country there, so that no rule
-/// tells them apart here: every one is treated as personal data.
+/// A Swedish sole trader's number is a personal number: its third digit is 0 or 1, where an organisation's is 2 or more
+/// (erp-apis §5). Customers may enter numbers of any form or country, so no rule can tell the two apart: every number is
+/// treated as personal data.
 ///
-/// Numbers with a wrong check digit exist in old registers: they are values, but no keys, and no VAT number is derived
+/// Old registers contain numbers with a wrong check digit. They are values, but not keys, and no VAT number is derived
 /// from them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OrganisationNumber(String);
 
-/// What people write in front of a number to say what it is.
+/// Labels that people write in front of a number.
 const LABELS: [&str; 12] = [
     "ORGANISATIONSNUMMER",
     "ORGANISASJONSNUMMER",
@@ -39,8 +36,8 @@ const LABELS: [&str; 12] = [
     "VAT",
 ];
 
-/// The letters and digits of a text, without a label. `None`: no digit is among them, or it is a filler such as
-/// `000000-0000`, also inside the forms that a country puts around a number.
+/// The letters and digits of a text, without its label. `None` if there is no digit, or the digits are a filler such as
+/// `000000-0000`, also within the prefix and suffix of a country.
 fn letters_and_digits(text: &str) -> Option<String> {
     let text: String = visible(text)
         .chars()
@@ -52,7 +49,7 @@ fn letters_and_digits(text: &str) -> Option<String> {
         .find_map(|label| text.strip_prefix(label))
         .unwrap_or(&text);
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    // Twelve digits are a Swedish number with `16` before it, or with a VAT number's `01` after it.
+    // Twelve digits are a Swedish number with the prefix `16`, or with the suffix `01` of a VAT number.
     let swedish = Some(digits.as_str()).filter(|digits| digits.len() == 12);
     let inner = [
         Some(digits.as_str()),
@@ -64,27 +61,22 @@ fn letters_and_digits(text: &str) -> Option<String> {
 }
 
 impl OrganisationNumber {
-    /// The number in a text; `None` when there is none, or only a placeholder for one.
+    /// Parses a number; `None` if the text has none, or only a placeholder.
     pub fn parse(text: &str) -> Option<Self> {
         letters_and_digits(text).map(Self)
     }
 
-    /// Letters and digits, possibly personal data. Call this only to build a request or a look-up.
+    /// The letters and digits, possibly personal data. Call this only to build a request or a look-up.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The key, where the number is plausible and its country known: by its letters, else by the address.
-    pub fn key(&self, country: Option<CountryCode>) -> Option<OrganisationKey> {
-        OrganisationKey::of_text(&self.0, country)
-    }
-
-    /// Whether the number is one of this Nordic country: its length and its check digit are right.
+    /// Whether the number has the length and the check digit of this Nordic country.
     pub fn is_valid(&self, country: CountryCode) -> bool {
         national(&self.0, country).is_some()
     }
 
-    /// The VAT number that follows from a valid organisation number of a Nordic country.
+    /// The VAT number of a valid organisation number of a Nordic country.
     pub fn vat_number(&self, country: CountryCode) -> Option<VatNumber> {
         let number = national(&self.0, country)?;
         Some(VatNumber(around(number, country)))
@@ -103,7 +95,7 @@ impl fmt::Debug for OrganisationNumber {
 pub struct VatNumber(String);
 
 impl VatNumber {
-    /// The number in a text; `None` when there is none, or only a placeholder for one.
+    /// Parses a number; `None` if the text has none, or only a placeholder.
     pub fn parse(text: &str) -> Option<Self> {
         letters_and_digits(text).map(Self)
     }
@@ -113,15 +105,14 @@ impl VatNumber {
         &self.0
     }
 
-    /// The organisation number that a Nordic VAT number holds, if its check digit is right and there is nothing else in
-    /// it.
+    /// The organisation number in a Nordic VAT number, if its check digit is right and nothing else is in it.
     pub fn organisation_number(&self) -> Option<OrganisationNumber> {
         let country: CountryCode = self.0.get(..2)?.parse().ok()?;
         let number = national(&self.0, country)?;
         (around(number, country) == self.0).then(|| OrganisationNumber(number.to_owned()))
     }
 
-    /// The number with what its country puts around it, where a bare organisation number stands in its place.
+    /// The VAT number, with its country's prefix and suffix added where the field holds a bare organisation number.
     pub fn completed(&self, country: Option<CountryCode>) -> Self {
         let is_bare = self.0.bytes().all(|byte| byte.is_ascii_digit());
         let number = country.filter(|_| is_bare);
@@ -130,14 +121,9 @@ impl VatNumber {
         completed.unwrap_or_else(|| self.clone())
     }
 
-    /// As text about a person, which it may be.
+    /// The number as personal text, which it may be.
     pub fn to_personal(&self) -> Option<Personal> {
         Personal::parse(&self.0)
-    }
-
-    /// The key, where the number is plausible and its country known: by its letters, else by the address.
-    pub fn key(&self, country: Option<CountryCode>) -> Option<OrganisationKey> {
-        OrganisationKey::of_text(&self.0, country)
     }
 }
 
@@ -147,14 +133,14 @@ impl fmt::Debug for VatNumber {
     }
 }
 
-/// The number as the register of a Nordic country has it, out of any form in which it is written there; `None`: it is
-/// none of that country, or its check digit is wrong.
+/// The number as a Nordic country's register has it, from any form in which it is written; `None` if it is not of that
+/// country, or its check digit is wrong.
 pub(super) fn national(text: &str, country: CountryCode) -> Option<&str> {
     let body = text.strip_prefix(country.as_str()).unwrap_or(text);
     match country {
         CountryCode::SE => {
-            // Twelve digits are an organisation's with `16` before it, a personal number with its century, or a VAT
-            // number's with `01` after it.
+            // Twelve digits are an organisation number with the prefix `16`, a personal number with its century, or a
+            // VAT number with the suffix `01`.
             let century = match body.split_at_checked(2) {
                 Some(("16" | "18" | "19" | "20", short)) if body.len() == 12 => Some(short),
                 _ => None,
@@ -191,7 +177,7 @@ pub(super) fn national(text: &str, country: CountryCode) -> Option<&str> {
     }
 }
 
-/// A number of a register as a VAT number of its country.
+/// A register's number as a VAT number of its country.
 pub(super) fn around(number: &str, country: CountryCode) -> String {
     match country {
         CountryCode::SE => format!("SE{number}01"),

@@ -17,11 +17,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys, holder};
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     domain::{EntityKind, ErpId, Fingerprint, Resource, Scope},
     dynamodb::{Expression, Item, Write, Written, number, text},
     erp::NaturalKey,
-    mappings::{DynamoDbMappings, MappingsError},
+    mappings::DynamoDbMappings,
 };
 
 /// How often an entry is written again because it, or a list of holders, changed meanwhile. A pass and an event may meet
@@ -98,15 +98,15 @@ impl DynamoDbMappings {
         &self,
         scope: Scope,
         record: &ErpId,
-    ) -> Result<Option<AttributeValue>, MappingsError> {
+    ) -> Result<Option<AttributeValue>, StoreError> {
         let entry = self.table.get(&entry_key(scope, record)).await;
-        let entry = entry.map_err(MappingsError)?;
+        let entry = entry?;
         Ok(entry.and_then(|mut entry| entry.remove(DIGEST)))
     }
 
-    fn key_of(&self, scope: Scope, key: &NaturalKey) -> Result<String, MappingsError> {
+    fn key_of(&self, scope: Scope, key: &NaturalKey) -> Result<String, StoreError> {
         let fingerprint = self.key.of(&("key", scope, key));
-        let fingerprint = fingerprint.map_err(|error| MappingsError(error.to_string()))?;
+        let fingerprint = fingerprint.map_err(|error| self.table.error(error))?;
         Ok(format!("key#{}", fingerprint.as_str()))
     }
 
@@ -115,12 +115,12 @@ impl DynamoDbMappings {
         &self,
         record: &ErpId,
         keys: &BTreeSet<String>,
-    ) -> Result<Vec<Write>, MappingsError> {
+    ) -> Result<Vec<Write>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let lists = self.table.get_all(&names).await.map_err(MappingsError)?;
+        let lists = self.table.get_all(&names).await?;
         let me = holder(record);
         let writes = keys.iter().filter_map(|key| {
             let list = lists.get(key)?;
@@ -154,9 +154,9 @@ impl DynamoDbMappings {
         &self,
         scope: Scope,
         record: &ErpId,
-    ) -> Result<Vec<Write>, MappingsError> {
+    ) -> Result<Vec<Write>, StoreError> {
         let name = entry_key(scope, record);
-        let entry = self.table.get(&name).await.map_err(MappingsError)?;
+        let entry = self.table.get(&name).await?;
         let Some(entry) = entry else {
             return Ok(vec![Write::check(name, Expression::nothing_there())]);
         };
@@ -174,11 +174,11 @@ impl KeyIndex for DynamoDbMappings {
         scope: Scope,
         keys: &[NaturalKey],
         consistency: Consistency,
-    ) -> Result<Vec<Holders>, MappingsError> {
+    ) -> Result<Vec<Holders>, StoreError> {
         let names = keys.iter().map(|key| self.key_of(scope, key));
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let items = self.table.get_many(names, consistency).await;
-        let items = items.map_err(MappingsError)?.into_iter();
+        let items = items?.into_iter();
         Ok(items
             .map(|item| {
                 let item = item.unwrap_or_default();
@@ -196,10 +196,10 @@ impl KeyIndex for DynamoDbMappings {
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<Fingerprint>>, MappingsError> {
+    ) -> Result<Vec<Option<Fingerprint>>, StoreError> {
         let names = records.iter().map(|record| entry_key(scope, record));
         let items = self.table.get_many(names.collect(), consistency).await;
-        let items = items.map_err(MappingsError)?.into_iter();
+        let items = items?.into_iter();
         Ok(items
             .map(|item| {
                 let digest = item?.remove(DIGEST)?;
@@ -209,12 +209,7 @@ impl KeyIndex for DynamoDbMappings {
             .collect())
     }
 
-    async fn set(
-        &self,
-        scope: Scope,
-        record: &ErpId,
-        keys: &RecordKeys,
-    ) -> Result<(), MappingsError> {
+    async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError> {
         let me = holder(record);
         let names = keys.keys.iter().map(|key| self.key_of(scope, key));
         let names: BTreeSet<String> = names.collect::<Result<_, _>>()?;
@@ -226,8 +221,7 @@ impl KeyIndex for DynamoDbMappings {
         let mut full: BTreeSet<String> = BTreeSet::new();
         for _ in 0..ATTEMPTS {
             let all = [entry_name.as_str(), &face_name, &tombstone];
-            let found: HashMap<String, Item> =
-                self.table.get_all(&all).await.map_err(MappingsError)?;
+            let found: HashMap<String, Item> = self.table.get_all(&all).await?;
             let listed = found.get(&entry_name);
             let listed = listed.map(|entry| set_of(entry, KEYS)).unwrap_or_default();
             let is_forgotten = found.contains_key(&tombstone);
@@ -268,7 +262,7 @@ impl KeyIndex for DynamoDbMappings {
                 let there = Expression::new("attribute_exists(#code)").name("code");
                 writes.push(Write::update(face_name.clone(), change).provided(there));
             }
-            match self.table.write(writes).await.map_err(MappingsError)? {
+            match self.table.write(writes).await? {
                 Written::Done => return Ok(()),
                 Written::Refused(refusals) => {
                     let refused = added.iter().enumerate();
@@ -277,7 +271,7 @@ impl KeyIndex for DynamoDbMappings {
                 }
             }
         }
-        Err(MappingsError(format!(
+        Err(self.table.error(format_args!(
             "the index entry of ERP record {record} changed {ATTEMPTS} times in a row"
         )))
     }
@@ -286,9 +280,9 @@ impl KeyIndex for DynamoDbMappings {
         &self,
         scope: Scope,
         kind: EntityKind,
-    ) -> Result<Option<Coverage>, MappingsError> {
+    ) -> Result<Option<Coverage>, StoreError> {
         let item = self.table.get(&coverage_key(scope, kind)).await;
-        Ok(item.map_err(MappingsError)?.and_then(|item| {
+        Ok(item?.and_then(|item| {
             Some(Coverage {
                 whole_at: time(&item, "whole_at")?,
                 until: time(&item, "until")?,
@@ -302,7 +296,7 @@ impl KeyIndex for DynamoDbMappings {
         kind: EntityKind,
         since: Option<DateTime<Utc>>,
         until: DateTime<Utc>,
-    ) -> Result<(), MappingsError> {
+    ) -> Result<(), StoreError> {
         let whole_at = since.is_none().then(|| sortable(until));
         let mut change = vec![("until", Some(sortable(until)))];
         change.extend(whole_at.map(|at| ("whole_at", Some(at))));
@@ -314,8 +308,7 @@ impl KeyIndex for DynamoDbMappings {
         let change = Expression::assign(change);
         self.table
             .update_if(&coverage_key(scope, kind), change, condition)
-            .await
-            .map_err(MappingsError)?;
+            .await?;
         Ok(())
     }
 }

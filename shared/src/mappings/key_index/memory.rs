@@ -1,76 +1,13 @@
-use std::collections::{BTreeSet, HashMap};
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys};
+use super::{Coverage, Holders, KeyIndex, RecordKeys};
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     domain::{EntityKind, ErpId, Fingerprint, Scope},
     erp::NaturalKey,
-    mappings::{MappingsError, MemoryMappings},
+    mappings::MemoryMappings,
 };
-
-/// The index in memory, as a part of [`MemoryMappings`].
-#[derive(Debug, Default)]
-pub(crate) struct Index {
-    holders: HashMap<(Scope, NaturalKey), List>,
-    entries: HashMap<(Scope, ErpId), RecordKeys>,
-    coverage: HashMap<(Scope, EntityKind), Coverage>,
-}
-
-#[derive(Debug, Default)]
-struct List {
-    records: BTreeSet<ErpId>,
-    crowded: bool,
-}
-
-impl Index {
-    /// Takes a record off all lists.
-    pub(crate) fn unlist(&mut self, scope: Scope, record: &ErpId) {
-        if let Some(listed) = self.entries.remove(&(scope, record.clone())) {
-            for key in listed.keys {
-                self.leave(scope, record, &key);
-            }
-        }
-    }
-
-    /// How a record is listed.
-    pub(crate) fn digest(&self, scope: Scope, record: &ErpId) -> Option<Fingerprint> {
-        let listed = self.entries.get(&(scope, record.clone()))?;
-        Some(listed.digest.clone())
-    }
-
-    fn leave(&mut self, scope: Scope, record: &ErpId, key: &NaturalKey) {
-        let key = (scope, key.clone());
-        if let Some(list) = self.holders.get_mut(&key) {
-            list.records.remove(record);
-            if list.records.is_empty() && !list.crowded {
-                self.holders.remove(&key);
-            }
-        }
-    }
-
-    fn set(&mut self, scope: Scope, record: &ErpId, keys: &RecordKeys) {
-        let name = (scope, record.clone());
-        let listed = self.entries.remove(&name);
-        let listed = listed.map(|listed| listed.keys).unwrap_or_default();
-        for key in listed.difference(&keys.keys) {
-            self.leave(scope, record, key);
-        }
-        for key in keys.keys.difference(&listed) {
-            let list = self.holders.entry((scope, key.clone())).or_default();
-            if list.records.len() < MAX_HOLDERS {
-                list.records.insert(record.clone());
-            } else {
-                list.crowded = true;
-            }
-        }
-        if !keys.is_empty() {
-            self.entries.insert(name, keys.clone());
-        }
-    }
-}
 
 #[async_trait]
 impl KeyIndex for MemoryMappings {
@@ -79,7 +16,7 @@ impl KeyIndex for MemoryMappings {
         scope: Scope,
         keys: &[NaturalKey],
         _: Consistency,
-    ) -> Result<Vec<Holders>, MappingsError> {
+    ) -> Result<Vec<Holders>, StoreError> {
         let state = self.state();
         let holders = |key: &NaturalKey| match state.index.holders.get(&(scope, key.clone())) {
             Some(list) => Holders {
@@ -96,7 +33,7 @@ impl KeyIndex for MemoryMappings {
         scope: Scope,
         records: &[ErpId],
         _: Consistency,
-    ) -> Result<Vec<Option<Fingerprint>>, MappingsError> {
+    ) -> Result<Vec<Option<Fingerprint>>, StoreError> {
         let state = self.state();
         let entry = |record: &ErpId| {
             let keys = state.index.entries.get(&(scope, record.clone()))?;
@@ -105,12 +42,7 @@ impl KeyIndex for MemoryMappings {
         Ok(records.iter().map(entry).collect())
     }
 
-    async fn set(
-        &self,
-        scope: Scope,
-        record: &ErpId,
-        keys: &RecordKeys,
-    ) -> Result<(), MappingsError> {
+    async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError> {
         let mut state = self.state();
         let name = (scope, record.clone());
         if state.forgotten_records.contains(&name) {
@@ -127,7 +59,7 @@ impl KeyIndex for MemoryMappings {
         &self,
         scope: Scope,
         kind: EntityKind,
-    ) -> Result<Option<Coverage>, MappingsError> {
+    ) -> Result<Option<Coverage>, StoreError> {
         Ok(self.state().index.coverage.get(&(scope, kind)).copied())
     }
 
@@ -137,7 +69,7 @@ impl KeyIndex for MemoryMappings {
         kind: EntityKind,
         since: Option<DateTime<Utc>>,
         until: DateTime<Utc>,
-    ) -> Result<(), MappingsError> {
+    ) -> Result<(), StoreError> {
         let coverage = &mut self.state().index.coverage;
         let there = coverage.get(&(scope, kind)).copied();
         let joins = match (since, there) {

@@ -9,20 +9,21 @@
 //! entries (P12). Keys are keyed hashes (P11).
 
 mod dynamodb;
-pub(crate) mod memory;
+mod memory;
+mod state;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 pub(crate) use dynamodb::still_listed;
+pub(crate) use state::Index;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    Consistency,
+    Consistency, StoreError,
     domain::{EntityKind, ErpId, Fingerprint, FingerprintKey, Resource, Scope},
     erp::{ErpRecord, NaturalKey},
-    mappings::MappingsError,
 };
 
 /// Records that are listed under one key. A holder takes about 50 bytes of an item that may have 400 KB, and every write
@@ -119,7 +120,7 @@ pub trait KeyIndex: Send + Sync {
         scope: Scope,
         keys: &[NaturalKey],
         consistency: Consistency,
-    ) -> Result<Vec<Holders>, MappingsError>;
+    ) -> Result<Vec<Holders>, StoreError>;
 
     /// Under which keys these records are listed ([`RecordKeys::digest`]), in their order; `None`: they are not. For
     /// records that are bound, [`RecordFace::indexed`](crate::mappings::RecordFace) says so without another read.
@@ -128,23 +129,18 @@ pub trait KeyIndex: Send + Sync {
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<Fingerprint>>, MappingsError>;
+    ) -> Result<Vec<Option<Fingerprint>>, StoreError>;
 
     /// Lists a record under exactly these keys, and under those no more that it had before. A record of a forgotten
     /// customer is listed under none (P12). Repeating it changes nothing.
-    async fn set(
-        &self,
-        scope: Scope,
-        record: &ErpId,
-        keys: &RecordKeys,
-    ) -> Result<(), MappingsError>;
+    async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError>;
 
     /// How complete the index is; `None`: nobody has read everything yet.
     async fn coverage(
         &self,
         scope: Scope,
         kind: EntityKind,
-    ) -> Result<Option<Coverage>, MappingsError>;
+    ) -> Result<Option<Coverage>, StoreError>;
 
     /// Notes that every record of a kind that changed between two times of the ERP's clock is in the index; without
     /// `since`, every record. What does not join on to what is covered is not noted, and a later time stays.
@@ -154,7 +150,7 @@ pub trait KeyIndex: Send + Sync {
         kind: EntityKind,
         since: Option<DateTime<Utc>>,
         until: DateTime<Utc>,
-    ) -> Result<(), MappingsError>;
+    ) -> Result<(), StoreError>;
 }
 
 /// A record as it is listed under a key.
@@ -172,7 +168,7 @@ impl KeyIndex for ReadOnly {
         scope: Scope,
         keys: &[NaturalKey],
         consistency: Consistency,
-    ) -> Result<Vec<Holders>, MappingsError> {
+    ) -> Result<Vec<Holders>, StoreError> {
         self.0.holders(scope, keys, consistency).await
     }
 
@@ -181,11 +177,11 @@ impl KeyIndex for ReadOnly {
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<Fingerprint>>, MappingsError> {
+    ) -> Result<Vec<Option<Fingerprint>>, StoreError> {
         self.0.entries(scope, records, consistency).await
     }
 
-    async fn set(&self, _: Scope, _: &ErpId, _: &RecordKeys) -> Result<(), MappingsError> {
+    async fn set(&self, _: Scope, _: &ErpId, _: &RecordKeys) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -193,7 +189,7 @@ impl KeyIndex for ReadOnly {
         &self,
         scope: Scope,
         kind: EntityKind,
-    ) -> Result<Option<Coverage>, MappingsError> {
+    ) -> Result<Option<Coverage>, StoreError> {
         self.0.coverage(scope, kind).await
     }
 
@@ -203,7 +199,7 @@ impl KeyIndex for ReadOnly {
         _: EntityKind,
         _: Option<DateTime<Utc>>,
         _: DateTime<Utc>,
-    ) -> Result<(), MappingsError> {
+    ) -> Result<(), StoreError> {
         Ok(())
     }
 }

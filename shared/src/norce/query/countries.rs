@@ -1,24 +1,34 @@
+//! Norce's countries, cached.
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::rows::CountryRow;
-use crate::{Since, domain::CountryCode, http::Deadline, norce::NorceError};
+use super::{pages::Pages, sets::COUNTRIES};
+use crate::{
+    Since,
+    domain::{ApplicationId, CountryCode},
+    http::{Deadline, odata::Options},
+    norce::{NorceError, lenient},
+};
 
-/// Countries come and go more slowly than functions do.
+/// How long the list is used. Countries change less often than processes are replaced.
 const FRESH: Duration = Duration::from_secs(12 * 60 * 60);
 
 type Codes = Arc<HashMap<i64, CountryCode>>;
 
-/// Norce's countries by id, kept for the life of the process and fetched by one caller at a time.
+/// The countries by id, kept for the life of the process and fetched by one caller at a time.
 #[derive(Default)]
 pub(super) struct Countries(Mutex<Option<(Since, Codes)>>);
 
 impl Countries {
-    pub(super) async fn code<F: Future<Output = Result<Vec<CountryRow>, NorceError>>>(
+    /// The ISO code of a country; `None` if Norce lists none.
+    pub(super) async fn code(
         &self,
         id: i64,
-        fetch: impl FnOnce() -> F,
+        pages: &Pages,
+        application: ApplicationId,
         deadline: Deadline,
     ) -> Result<Option<CountryCode>, NorceError> {
         let mut cached = tokio::time::timeout(deadline.remaining(), self.0.lock())
@@ -30,14 +40,33 @@ impl Countries {
         let codes = match &*cached {
             Some((fetched, codes)) if fetched.elapsed() < FRESH => codes.clone(),
             _ => {
-                // What is no ISO code is left out: an address without a country is better than none at all.
-                let rows = fetch().await?;
-                let codes = rows.iter().filter_map(CountryRow::read).collect();
+                let (options, id) = (CountryRow::options(), |row: &CountryRow| row.id);
+                let rows = pages.every_by_id(COUNTRIES, &options, id, application, deadline);
+                // A code that is not an ISO code is left out: an address without a country is better than no address.
+                let codes = rows.await?.iter().filter_map(CountryRow::read).collect();
                 let codes = Codes::new(codes);
                 *cached = Some((Since::now(), codes.clone()));
                 codes
             }
         };
         Ok(codes.get(&id).copied())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CountryRow {
+    #[serde(deserialize_with = "lenient::id")]
+    id: i64,
+    code: Option<String>,
+}
+
+impl CountryRow {
+    pub(super) fn options() -> Options {
+        Options::new().select(&["Id", "Code"])
+    }
+
+    fn read(&self) -> Option<(i64, CountryCode)> {
+        Some((self.id, self.code.as_deref()?.parse().ok()?))
     }
 }

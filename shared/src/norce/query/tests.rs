@@ -3,9 +3,13 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use uuid::Uuid;
+
 use super::*;
 use crate::{
-    domain::{Application, Applications, CompanyRelation, CountryCode, Flag, Personal},
+    domain::{
+        Application, Applications, CompanyRelation, CountryCode, Flag, Personal, Registers, Shops,
+    },
     norce::script::{Answer, Script, answer, app, id, minute, ok, rows, status},
 };
 

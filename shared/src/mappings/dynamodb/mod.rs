@@ -8,28 +8,30 @@
 //! | `key#…`, `indexed#…`, `coverage#…` | the [index](crate::mappings::key_index) of the ERP's natural keys |
 //! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity, of a code or of an ERP record |
 
+mod faces;
+mod table;
+
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
 
-use super::{
-    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, MappingsError, RecordFace,
-    Reservation, Reserved,
-};
-use crate::{
-    Consistency,
-    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, FingerprintKey, NorceId, Scope},
-    dynamodb::{
-        Expression, Item, Refusals, Table, Write, Written, attribute, from_item, number, text,
-        to_item,
-    },
-    mappings::key_index::still_listed,
+pub use table::DynamoDbMappings;
+pub(crate) use table::record_key;
+
+use self::{
+    faces::{ATTEMPTS, Face, Holder, bound_to, free_or_held_by, held_by, reserved_by},
+    table::{code_key, entity_key, entity_of},
 };
 
-/// How often an operation starts again because the mapping changed under its hands. Each time somebody else got
-/// something done, and no mapping has a handful of writers.
-const ATTEMPTS: u32 = 5;
+use super::{
+    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace, Reservation,
+    Reserved,
+};
+use crate::{
+    Consistency, StoreError,
+    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
+    dynamodb::{Expression, Item, Write, Written, number, text},
+};
 
 /// What is noted when both sides have been looked at; the code and its delivery are not among it.
 const SYNC_ATTRIBUTES: [&str; 7] = [
@@ -42,285 +44,16 @@ const SYNC_ATTRIBUTES: [&str; 7] = [
     "filled",
 ];
 
-/// Code mappings in a DynamoDB table.
-#[derive(Debug, Clone)]
-pub struct DynamoDbMappings {
-    pub(crate) table: Table,
-    pub(crate) key: FingerprintKey,
-}
-
-/// What an entity's face holds.
-enum Face {
-    Reserved(Reservation),
-    Bound(Binding),
-}
-
-impl From<Face> for Mapping {
-    fn from(face: Face) -> Self {
-        match face {
-            Face::Reserved(reservation) => Self::Reserved(reservation),
-            Face::Bound(binding) => Self::Bound(binding),
-        }
-    }
-}
-
-/// The face of a code.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Holder {
-    id: NorceId,
-}
-
-impl DynamoDbMappings {
-    /// The mappings in a table, whose tombstones are made with `key`: with another key they would not be found.
-    pub fn new(config: &SdkConfig, table: impl Into<String>, key: FingerprintKey) -> Self {
-        Self {
-            table: Table::new(config, table),
-            key,
-        }
-    }
-
-    fn entity_tombstone(&self, entity: EntityRef) -> Result<String, MappingsError> {
-        self.tombstone(&("entity", entity))
-    }
-
-    fn code_tombstone(
-        &self,
-        kind: EntityKind,
-        scope: Scope,
-        code: &Code,
-    ) -> Result<String, MappingsError> {
-        self.tombstone(&("code", kind, scope, code))
-    }
-
-    pub(crate) fn record_tombstone(
-        &self,
-        scope: Scope,
-        record: &ErpId,
-    ) -> Result<String, MappingsError> {
-        self.tombstone(&("record", scope, record))
-    }
-
-    fn tombstone(&self, of: &impl serde::Serialize) -> Result<String, MappingsError> {
-        let fingerprint = self
-            .key
-            .of(of)
-            .map_err(|error| MappingsError(error.to_string()))?;
-        Ok(format!("forgotten#{}", fingerprint.as_str()))
-    }
-
-    /// The conditional writes of a binding, in this order: the entity's item (on the condition given), the code's, the
-    /// record's, the checks of their three tombstones, and the check that the record's keys are still listed as read.
-    async fn faces(
-        &self,
-        entity: EntityRef,
-        binding: &Binding,
-        entity_face: Expression,
-    ) -> Result<Vec<Write>, MappingsError> {
-        let EntityRef { kind, scope, id } = entity;
-        let (code, record) = (&binding.code, &binding.erp_id);
-        let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
-        // Noted on the face, so that the next pass has nothing to list.
-        let listed = self.listed(scope, record).await?;
-        let indexed = listed.clone().map(|digest| ("indexed", Some(digest)));
-        // What Norce was told of an inserted record stays noted.
-        let record_face = [
-            ("kind", Some(text(kind.as_str()))),
-            ("id", Some(number(id.into()))),
-            ("code", Some(text(code.as_str()))),
-            ("confirmed", Some(AttributeValue::Bool(confirmed))),
-        ];
-        let record_face = Expression::assign(record_face.into_iter().chain(indexed));
-        let mut faces = vec![
-            Write::put(entity_key(entity), to_item(binding).map_err(MappingsError)?)
-                .provided(entity_face),
-            Write::put(
-                code_key(kind, scope, code),
-                to_item(&Holder { id }).map_err(MappingsError)?,
-            )
-            .provided(free_or_held_by(id)),
-            Write::update(record_key(scope, record), record_face)
-                .provided(record_free_or_held_by(entity)),
-            Write::check(self.entity_tombstone(entity)?, Expression::nothing_there()),
-            Write::check(
-                self.code_tombstone(kind, scope, code)?,
-                Expression::nothing_there(),
-            ),
-            Write::check(
-                self.record_tombstone(scope, record)?,
-                Expression::nothing_there(),
-            ),
-        ];
-        faces.extend(listed.map(|digest| still_listed(scope, record, digest)));
-        Ok(faces)
-    }
-
-    /// What is known about an entity, tombstones aside.
-    async fn face(&self, entity: EntityRef) -> Result<Option<Face>, MappingsError> {
-        let item = self.table.get(&entity_key(entity)).await;
-        let item = item.map_err(MappingsError)?;
-        item.map(|item| read_face(item, entity)).transpose()
-    }
-}
-
-fn entity_key(EntityRef { kind, scope, id }: EntityRef) -> String {
-    format!("entity#{kind}#{scope}#{id}")
-}
-
-/// The entity whose face has this key; `None`: it is another face, or a tombstone.
-fn entity_of(key: &str) -> Option<EntityRef> {
-    let entity = key.strip_prefix("entity#")?;
-    entity.replace('#', "/").parse().ok()
-}
-
-fn code_key(kind: EntityKind, scope: Scope, code: &Code) -> String {
-    format!("code#{kind}#{scope}#{code}")
-}
-
-pub(crate) fn record_key(scope: Scope, record: &ErpId) -> String {
-    format!("record#{scope}#{}#{}", record.resource, record.id)
-}
-
-/// The code face is nobody's, or this one's.
-fn free_or_held_by(id: NorceId) -> Expression {
-    Expression::new("attribute_not_exists(#id) OR #id = :holder")
-        .name("id")
-        .value("holder", number(id.into()))
-}
-
-/// The record's face is nobody's, or this one's. Norce counts customers and companies apart, so that two of them can have
-/// one id.
-fn record_free_or_held_by(entity: EntityRef) -> Expression {
-    Expression::new("attribute_not_exists(#id) OR (#id = :holder AND #kind = :held_as)")
-        .name("id")
-        .name("kind")
-        .value("holder", number(entity.id.into()))
-        .value("held_as", text(entity.kind.as_str()))
-}
-
-/// A record's face, read without a detour: a pass reads a million of them.
-fn read_record(mut item: Item, record: &ErpId) -> Result<RecordFace, MappingsError> {
-    let mut string = |name: &str| match item.remove(name) {
-        Some(AttributeValue::S(text)) => Some(text),
-        _ => None,
-    };
-    let kind = match string("kind").as_deref() {
-        Some("customer") => Some(EntityKind::Customer),
-        Some("company") => Some(EntityKind::Company),
-        _ => None,
-    };
-    let code = string("code").and_then(|code| Code::try_from(code).ok());
-    let erp_fingerprint = string("erp_fingerprint").map(Fingerprint::from);
-    let indexed = string("indexed").map(Fingerprint::from);
-    let id = match item.get("id") {
-        None => Some(None),
-        Some(AttributeValue::N(id)) => id
-            .parse::<i64>()
-            .ok()
-            .and_then(|id| NorceId::try_from(id).ok())
-            .map(Some),
-        Some(_) => None,
-    };
-    let confirmed = matches!(item.get("confirmed"), Some(AttributeValue::Bool(true)));
-    match (kind, code, id) {
-        (Some(kind), Some(code), Some(id)) => Ok(RecordFace {
-            kind,
-            id,
-            code,
-            erp_fingerprint,
-            confirmed,
-            indexed,
-        }),
-        _ => Err(MappingsError(format!(
-            "the item of ERP record {record} has an unexpected shape"
-        ))),
-    }
-}
-
-/// The holder of the binding's code or record, when the writes of [`DynamoDbMappings::faces`] were refused because of one.
-fn taken(
-    refusals: &mut Refusals,
-    entity: EntityRef,
-    binding: &Binding,
-) -> Result<Option<Bound>, MappingsError> {
-    let EntityRef { kind, scope, .. } = entity;
-    if let Some(item) = refusals.take(1) {
-        let by = read_holder(item, kind, scope, &binding.code)?;
-        return Ok(Some(Bound::CodeTaken { by }));
-    }
-    if let Some(item) = refusals.take(2)
-        && let RecordFace {
-            kind, id: Some(id), ..
-        } = read_record(item, &binding.erp_id)?
-    {
-        let by = EntityRef { kind, scope, id };
-        return Ok(Some(Bound::RecordTaken { by }));
-    }
-    Ok(None)
-}
-
-fn read_face(item: Item, entity: EntityRef) -> Result<Face, MappingsError> {
-    let record = entity.to_string();
-    if item.contains_key("code") {
-        from_item(item, &record).map(Face::Bound)
-    } else {
-        from_item(item, &record).map(Face::Reserved)
-    }
-    .map_err(MappingsError)
-}
-
-fn read_holder(
-    item: Item,
-    kind: EntityKind,
-    scope: Scope,
-    code: &Code,
-) -> Result<EntityRef, MappingsError> {
-    let Holder { id } = from_item(item, &format!("{kind} code {code}")).map_err(MappingsError)?;
-    Ok(EntityRef { kind, scope, id })
-}
-
-/// The entity is reserved, and by this one.
-fn reserved_by(token: Uuid) -> Expression {
-    Expression::new("#token = :seen")
-        .name("token")
-        .value("seen", text(token.to_string()))
-}
-
-/// The entity is bound to this code.
-fn bound_to(code: &Code) -> Expression {
-    Expression::new("#code = :bound_code")
-        .name("code")
-        .value("bound_code", text(code.as_str()))
-}
-
-/// The entity is bound to this code and this ERP record.
-fn bound_as(code: &Code, record: &ErpId) -> Result<Expression, MappingsError> {
-    let record = attribute(record).map_err(MappingsError)?;
-    Ok(
-        Expression::new("#code = :bound_code AND #erp_id = :bound_record")
-            .name("code")
-            .name("erp_id")
-            .value("bound_code", text(code.as_str()))
-            .value("bound_record", record),
-    )
-}
-
-/// The face is that of this entity.
-fn held_by(id: NorceId) -> Expression {
-    Expression::new("#id = :holder")
-        .name("id")
-        .value("holder", number(id.into()))
-}
-
 #[async_trait]
 impl Mappings for DynamoDbMappings {
-    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, MappingsError> {
+    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError> {
         let (face, tombstone) = (entity_key(entity), self.entity_tombstone(entity)?);
         let found = self.table.get_all(&[&face, &tombstone]).await;
-        let mut found = found.map_err(MappingsError)?;
+        let mut found = found?;
         if found.contains_key(&tombstone) {
             return Ok(Some(Mapping::Forgotten));
         }
-        let face = found.remove(&face).map(|item| read_face(item, entity));
+        let face = found.remove(&face).map(|item| self.read_face(item, entity));
         Ok(face.transpose()?.map(Mapping::from))
     }
 
@@ -329,10 +62,10 @@ impl Mappings for DynamoDbMappings {
         kind: EntityKind,
         scope: Scope,
         code: &Code,
-    ) -> Result<Option<EntityRef>, MappingsError> {
+    ) -> Result<Option<EntityRef>, StoreError> {
         let item = self.table.get(&code_key(kind, scope, code)).await;
-        let item = item.map_err(MappingsError)?;
-        item.map(|item| read_holder(item, kind, scope, code))
+        let item = item?;
+        item.map(|item| self.read_holder(item, kind, scope, code))
             .transpose()
     }
 
@@ -340,12 +73,12 @@ impl Mappings for DynamoDbMappings {
         &self,
         entity: EntityRef,
         reservation: Reservation,
-    ) -> Result<Reserved, MappingsError> {
-        let item = to_item(&reservation).map_err(MappingsError)?;
+    ) -> Result<Reserved, StoreError> {
+        let item = self.table.to_item(&reservation)?;
         let put = Write::put(entity_key(entity), item).provided(Expression::nothing_there());
         let check = Write::check(self.entity_tombstone(entity)?, Expression::nothing_there());
         let written = self.table.write([put, check]).await;
-        let mut refusals = match written.map_err(MappingsError)? {
+        let mut refusals = match written? {
             Written::Done => return Ok(Reserved::New),
             Written::Refused(refusals) => refusals,
         };
@@ -353,7 +86,7 @@ impl Mappings for DynamoDbMappings {
             return Ok(Reserved::Forgotten);
         }
         Ok(
-            match read_face(refusals.take(0).unwrap_or_default(), entity)? {
+            match self.read_face(refusals.take(0).unwrap_or_default(), entity)? {
                 Face::Reserved(earlier) => Reserved::Earlier(earlier),
                 Face::Bound(binding) => Reserved::Bound(binding),
             },
@@ -365,25 +98,25 @@ impl Mappings for DynamoDbMappings {
         entity: EntityRef,
         seen: Uuid,
         reservation: Reservation,
-    ) -> Result<bool, MappingsError> {
-        let item = to_item(&reservation).map_err(MappingsError)?;
+    ) -> Result<bool, StoreError> {
+        let item = self.table.to_item(&reservation)?;
         let put = Write::put(entity_key(entity), item).provided(reserved_by(seen));
-        let written = self.table.write([put]).await.map_err(MappingsError)?;
+        let written = self.table.write([put]).await?;
         Ok(matches!(written, Written::Done))
     }
 
-    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), MappingsError> {
+    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), StoreError> {
         let delete = Write::delete(entity_key(entity)).provided(reserved_by(token));
-        self.table.write([delete]).await.map_err(MappingsError)?;
+        self.table.write([delete]).await?;
         Ok(())
     }
 
-    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, MappingsError> {
+    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError> {
         let (code, record) = (&binding.code, &binding.erp_id);
         for _ in 0..ATTEMPTS {
             let unbound = Expression::new("attribute_not_exists(#code)").name("code");
             let faces = self.faces(entity, &binding, unbound).await?;
-            let written = self.table.write(faces).await.map_err(MappingsError)?;
+            let written = self.table.write(faces).await?;
             let mut refusals = match written {
                 Written::Done => return Ok(Bound::Done),
                 Written::Refused(refusals) => refusals,
@@ -391,7 +124,7 @@ impl Mappings for DynamoDbMappings {
             if (3..=5).any(|tombstone| refusals.has(tombstone)) {
                 return Ok(Bound::Forgotten);
             }
-            let stored = refusals.take(0).map(|item| read_face(item, entity));
+            let stored = refusals.take(0).map(|item| self.read_face(item, entity));
             match stored.transpose()? {
                 Some(Face::Bound(stored)) if stored.code != *code || stored.erp_id != *record => {
                     return Ok(Bound::OtherCode { code: stored.code });
@@ -410,26 +143,21 @@ impl Mappings for DynamoDbMappings {
                     // Forgotten in between; the next attempt says so.
                 }
                 Some(Face::Reserved(_)) | None => {
-                    if let Some(taken) = taken(&mut refusals, entity, &binding)? {
+                    if let Some(taken) = self.taken(&mut refusals, entity, &binding)? {
                         return Ok(taken);
                     }
                 }
             }
         }
-        Err(restless(entity))
+        Err(self.restless(entity))
     }
 
-    async fn record_sync(
-        &self,
-        entity: EntityRef,
-        binding: &Binding,
-    ) -> Result<bool, MappingsError> {
-        let mut values = to_item(binding).map_err(MappingsError)?;
+    async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError> {
+        let mut values = self.table.to_item(binding)?;
         let change = Expression::assign(SYNC_ATTRIBUTES.map(|name| (name, values.remove(name))));
         self.table
             .update_if(&entity_key(entity), change, bound_to(&binding.code))
             .await
-            .map_err(MappingsError)
     }
 
     async fn record_delivery(
@@ -437,9 +165,9 @@ impl Mappings for DynamoDbMappings {
         entity: EntityRef,
         code: &Code,
         delivery: CodeDelivery,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         let confirmed = matches!(delivery, CodeDelivery::Confirmed { .. });
-        let delivery = Some(attribute(delivery).map_err(MappingsError)?);
+        let delivery = Some(self.table.to_attribute(delivery)?);
         if !confirmed {
             let unconfirmed =
                 Expression::new("#code = :bound_code AND #delivery.#state <> :confirmed")
@@ -451,7 +179,7 @@ impl Mappings for DynamoDbMappings {
             let change = Expression::assign([("delivery", delivery)]);
             let key = entity_key(entity);
             let noted = self.table.update_if(&key, change, unconfirmed).await;
-            if noted.map_err(MappingsError)? {
+            if noted? {
                 return Ok(true);
             }
             // Bound to this code, then it is confirmed already and stays so.
@@ -483,15 +211,15 @@ impl Mappings for DynamoDbMappings {
                 entity_face,
                 Write::update(record, record_face).provided(known),
             ];
-            let written = self.table.write(writes).await.map_err(MappingsError)?;
+            let written = self.table.write(writes).await?;
             if matches!(written, Written::Done) {
                 return Ok(true);
             }
         }
-        Err(restless(entity))
+        Err(self.restless(entity))
     }
 
-    async fn forget(&self, entity: EntityRef) -> Result<(), MappingsError> {
+    async fn forget(&self, entity: EntityRef) -> Result<(), StoreError> {
         let EntityRef { kind, scope, .. } = entity;
         for _ in 0..ATTEMPTS {
             let face = Write::delete(entity_key(entity));
@@ -514,12 +242,12 @@ impl Mappings for DynamoDbMappings {
                     vec![face.provided(unbound), tombstone]
                 }
             };
-            let written = self.table.write(writes).await.map_err(MappingsError)?;
+            let written = self.table.write(writes).await?;
             if matches!(written, Written::Done) {
                 return Ok(());
             }
         }
-        Err(restless(entity))
+        Err(self.restless(entity))
     }
 
     async fn records(
@@ -527,14 +255,13 @@ impl Mappings for DynamoDbMappings {
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>, MappingsError> {
+    ) -> Result<Vec<Option<RecordFace>>, StoreError> {
         let keys = records.iter().map(|record| record_key(scope, record));
         let items = self.table.get_many(keys.collect(), consistency).await;
-        items
-            .map_err(MappingsError)?
+        items?
             .into_iter()
             .zip(records)
-            .map(|(item, record)| item.map(|item| read_record(item, record)).transpose())
+            .map(|(item, record)| item.map(|item| self.read_record(item, record)).transpose())
             .collect()
     }
 
@@ -543,7 +270,7 @@ impl Mappings for DynamoDbMappings {
         kind: EntityKind,
         scope: Scope,
         records: &[(ErpId, Code)],
-    ) -> Result<Vec<Known>, MappingsError> {
+    ) -> Result<Vec<Known>, StoreError> {
         let mut keys = Vec::with_capacity(records.len() * 4);
         for (record, code) in records {
             keys.push(self.record_tombstone(scope, record)?);
@@ -552,7 +279,7 @@ impl Mappings for DynamoDbMappings {
             keys.push(code_key(kind, scope, code));
         }
         let items = self.table.get_many(keys, Consistency::Strong).await;
-        let mut items = items.map_err(MappingsError)?.into_iter();
+        let mut items = items?.into_iter();
         records
             .iter()
             .map(|(record, code)| {
@@ -562,29 +289,26 @@ impl Mappings for DynamoDbMappings {
                     return Ok(Known::Forgotten);
                 }
                 if let Some(face) = face {
-                    return read_record(face, record).map(Known::Record);
+                    return self.read_record(face, record).map(Known::Record);
                 }
                 match holder {
-                    Some(holder) => {
-                        read_holder(holder, kind, scope, code).map(|entity| Known::Code(entity.id))
-                    }
+                    Some(holder) => self
+                        .read_holder(holder, kind, scope, code)
+                        .map(|entity| Known::Code(entity.id)),
                     None => Ok(Known::Nothing),
                 }
             })
             .collect()
     }
 
-    async fn get_many(
-        &self,
-        entities: &[EntityRef],
-    ) -> Result<Vec<Option<Mapping>>, MappingsError> {
+    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError> {
         let mut keys = Vec::with_capacity(entities.len() * 2);
         for entity in entities {
             keys.push(self.entity_tombstone(*entity)?);
             keys.push(entity_key(*entity));
         }
         let items = self.table.get_many(keys, Consistency::Strong).await;
-        let mut items = items.map_err(MappingsError)?.into_iter();
+        let mut items = items?.into_iter();
         entities
             .iter()
             .map(|entity| {
@@ -592,7 +316,7 @@ impl Mappings for DynamoDbMappings {
                 if tombstone.is_some() {
                     return Ok(Some(Mapping::Forgotten));
                 }
-                let face = face.map(|item| read_face(item, *entity)).transpose()?;
+                let face = face.map(|item| self.read_face(item, *entity)).transpose()?;
                 Ok(face.map(Mapping::from))
             })
             .collect()
@@ -604,7 +328,7 @@ impl Mappings for DynamoDbMappings {
         record: &ErpId,
         from: &Code,
         to: &Code,
-    ) -> Result<Bound, MappingsError> {
+    ) -> Result<Bound, StoreError> {
         let EntityRef { kind, scope, id } = entity;
         for _ in 0..ATTEMPTS {
             let binding = match self.face(entity).await? {
@@ -624,7 +348,7 @@ impl Mappings for DynamoDbMappings {
             // has not been confirmed.
             let former = binding.former_code.as_ref().unwrap_or(from);
             let former = (former != to).then(|| text(former.as_str()));
-            let delivery = attribute(CodeDelivery::Pending).map_err(MappingsError)?;
+            let delivery = self.table.to_attribute(CodeDelivery::Pending)?;
             let entity_face = Expression::assign([
                 ("code", Some(text(to.as_str()))),
                 ("former_code", former),
@@ -641,7 +365,7 @@ impl Mappings for DynamoDbMappings {
                 Write::update(entity_key(entity), entity_face).provided(bound_to(from)),
                 Write::put(
                     code_key(kind, scope, to),
-                    to_item(&Holder { id }).map_err(MappingsError)?,
+                    self.table.to_item(&Holder { id })?,
                 )
                 .provided(free_or_held_by(id)),
                 Write::delete(code_key(kind, scope, from)),
@@ -651,7 +375,7 @@ impl Mappings for DynamoDbMappings {
                     Expression::nothing_there(),
                 ),
             ];
-            let written = self.table.write(writes).await.map_err(MappingsError)?;
+            let written = self.table.write(writes).await?;
             let mut refusals = match written {
                 Written::Done => return Ok(Bound::Done),
                 Written::Refused(refusals) => refusals,
@@ -660,15 +384,15 @@ impl Mappings for DynamoDbMappings {
                 return Ok(Bound::Forgotten);
             }
             if let Some(item) = refusals.take(1) {
-                let by = read_holder(item, kind, scope, to)?;
+                let by = self.read_holder(item, kind, scope, to)?;
                 return Ok(Bound::CodeTaken { by });
             }
             // Changed in between; the next attempt sees how.
         }
-        Err(restless(entity))
+        Err(self.restless(entity))
     }
 
-    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, MappingsError> {
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError> {
         let EntityRef { kind, scope, id } = entity;
         for _ in 0..ATTEMPTS {
             let code = match self.face(entity).await? {
@@ -676,17 +400,17 @@ impl Mappings for DynamoDbMappings {
                 _ => return Ok(false),
             };
             let faces = [
-                Write::delete(entity_key(entity)).provided(bound_as(&code, record)?),
+                Write::delete(entity_key(entity)).provided(self.bound_as(&code, record)?),
                 Write::delete(code_key(kind, scope, &code)).provided(held_by(id)),
                 Write::delete(record_key(scope, record)).provided(held_by(id)),
             ];
-            let written = self.table.write(faces).await.map_err(MappingsError)?;
+            let written = self.table.write(faces).await?;
             if matches!(written, Written::Done) {
                 return Ok(true);
             }
             // Changed in between; the next attempt sees how.
         }
-        Err(restless(entity))
+        Err(self.restless(entity))
     }
 
     async fn rebind(
@@ -694,7 +418,7 @@ impl Mappings for DynamoDbMappings {
         entity: EntityRef,
         from: &ErpId,
         binding: Binding,
-    ) -> Result<Bound, MappingsError> {
+    ) -> Result<Bound, StoreError> {
         let EntityRef { kind, scope, id } = entity;
         let (code, record) = (&binding.code, &binding.erp_id);
         for _ in 0..ATTEMPTS {
@@ -706,7 +430,7 @@ impl Mappings for DynamoDbMappings {
                 Some(Face::Bound(stored)) => return Ok(Bound::OtherCode { code: stored.code }),
                 Some(Face::Reserved(_)) | None => return Ok(Bound::Forgotten),
             };
-            let bound = bound_as(&former, from)?;
+            let bound = self.bound_as(&former, from)?;
             let mut faces = self.faces(entity, &binding, bound).await?;
             // One transaction holds one write for each key: a face that keeps its key was written above.
             if former != *code {
@@ -715,7 +439,7 @@ impl Mappings for DynamoDbMappings {
             if from != record {
                 faces.push(Write::delete(record_key(scope, from)).provided(held_by(id)));
             }
-            let written = self.table.write(faces).await.map_err(MappingsError)?;
+            let written = self.table.write(faces).await?;
             let mut refusals = match written {
                 Written::Done => return Ok(Bound::Done),
                 Written::Refused(refusals) => refusals,
@@ -727,11 +451,11 @@ impl Mappings for DynamoDbMappings {
                 // Bound otherwise in between; the next attempt sees how.
                 continue;
             }
-            if let Some(taken) = taken(&mut refusals, entity, &binding)? {
+            if let Some(taken) = self.taken(&mut refusals, entity, &binding)? {
                 return Ok(taken);
             }
         }
-        Err(restless(entity))
+        Err(self.restless(entity))
     }
 
     async fn take_over(
@@ -739,7 +463,7 @@ impl Mappings for DynamoDbMappings {
         from: EntityRef,
         to: EntityRef,
         binding: Binding,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         if (from.kind, from.scope) != (to.kind, to.scope) {
             return Ok(false);
         }
@@ -749,16 +473,16 @@ impl Mappings for DynamoDbMappings {
             ("id", Some(number(to.id.into()))),
             ("confirmed", Some(AttributeValue::Bool(confirmed))),
         ]);
-        let holder = to_item(&Holder { id: to.id }).map_err(MappingsError)?;
-        let item = to_item(&binding).map_err(MappingsError)?;
+        let holder = self.table.to_item(&Holder { id: to.id })?;
+        let item = self.table.to_item(&binding)?;
         let faces = [
-            Write::delete(entity_key(from)).provided(bound_as(code, record)?),
+            Write::delete(entity_key(from)).provided(self.bound_as(code, record)?),
             Write::put(entity_key(to), item).provided(Expression::nothing_there()),
             Write::put(code_key(to.kind, to.scope, code), holder).provided(held_by(from.id)),
             Write::update(record_key(to.scope, record), record_face).provided(held_by(from.id)),
             Write::check(self.entity_tombstone(to)?, Expression::nothing_there()),
         ];
-        let written = self.table.write(faces).await.map_err(MappingsError)?;
+        let written = self.table.write(faces).await?;
         Ok(matches!(written, Written::Done))
     }
 
@@ -767,14 +491,13 @@ impl Mappings for DynamoDbMappings {
         scope: Scope,
         record: &ErpId,
         fingerprint: Option<&Fingerprint>,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         let fingerprint = fingerprint.map(|fingerprint| text(fingerprint.as_str()));
         let change = Expression::assign([("erp_fingerprint", fingerprint)]);
         let bound = Expression::new("attribute_exists(#id)").name("id");
         self.table
             .update_if(&record_key(scope, record), change, bound)
             .await
-            .map_err(MappingsError)
     }
 
     async fn announce_insert(
@@ -784,7 +507,7 @@ impl Mappings for DynamoDbMappings {
         record: &ErpId,
         code: &Code,
         fingerprint: Option<&Fingerprint>,
-    ) -> Result<bool, MappingsError> {
+    ) -> Result<bool, StoreError> {
         let face = RecordFace {
             kind,
             id: None,
@@ -795,11 +518,7 @@ impl Mappings for DynamoDbMappings {
         };
         let unbound = Expression::new("attribute_not_exists(#id)").name("id");
         let writes = [
-            Write::put(
-                record_key(scope, record),
-                to_item(&face).map_err(MappingsError)?,
-            )
-            .provided(unbound),
+            Write::put(record_key(scope, record), self.table.to_item(&face)?).provided(unbound),
             Write::check(code_key(kind, scope, code), Expression::nothing_there()),
             Write::check(
                 self.code_tombstone(kind, scope, code)?,
@@ -810,36 +529,30 @@ impl Mappings for DynamoDbMappings {
                 Expression::nothing_there(),
             ),
         ];
-        let written = self.table.write(writes).await.map_err(MappingsError)?;
+        let written = self.table.write(writes).await?;
         Ok(matches!(written, Written::Done))
     }
 
-    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), MappingsError> {
+    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError> {
         let unbound = Expression::new("attribute_not_exists(#id)").name("id");
         let delete = Write::delete(record_key(scope, record)).provided(unbound);
-        self.table.write([delete]).await.map_err(MappingsError)?;
+        self.table.write([delete]).await?;
         Ok(())
     }
 
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, MappingsError> {
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError> {
         let page = self.table.scan_page(after, Consistency::Eventual).await;
-        let (items, next) = page.map_err(MappingsError)?;
+        let (items, next) = page?;
         let mut bound = Vec::new();
         for item in items {
             let key = item.get("pk").and_then(|key| key.as_s().ok());
             let Some(entity) = key.and_then(|key| entity_of(key)) else {
                 continue;
             };
-            if let Face::Bound(binding) = read_face(item, entity)? {
+            if let Face::Bound(binding) = self.read_face(item, entity)? {
                 bound.push((entity, binding));
             }
         }
         Ok(BoundPage { bound, next })
     }
-}
-
-fn restless(entity: EntityRef) -> MappingsError {
-    MappingsError(format!(
-        "the mapping of {entity} changed {ATTEMPTS} times in a row"
-    ))
 }

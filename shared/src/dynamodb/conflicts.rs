@@ -1,0 +1,138 @@
+//! Writes that meet other writes of the same items.
+
+use std::future::Future;
+
+use aws_sdk_dynamodb::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    types::CancellationReason,
+};
+
+use super::item::Item;
+use crate::aws::pause;
+
+/// How often a transaction that meets another one, or a read that is answered in part, is attempted: about two
+/// seconds of pauses on average, longer than any transaction takes.
+pub(super) const ATTEMPTS: u32 = 10;
+
+/// The parts of a transaction whose conditions did not hold, in the order of its writes.
+pub(crate) struct Refusals(Vec<Option<Item>>);
+
+impl Refusals {
+    /// The item that broke the condition of the `index`-th write, empty where there is none under its key.
+    pub(crate) fn take(&mut self, index: usize) -> Option<Item> {
+        self.0.get_mut(index).and_then(Option::take)
+    }
+
+    /// Whether the condition of the `index`-th write did not hold.
+    pub(crate) fn has(&self, index: usize) -> bool {
+        matches!(self.0.get(index), Some(Some(_)))
+    }
+}
+
+/// What DynamoDB answers to the write of a single item that another write is at work on: a transaction, or one in another
+/// Region where the table is a global one (Amazon DynamoDB API Reference, "UpdateItem", "Errors"). Nothing is written.
+/// The SDK does not repeat these: it takes them for the caller's fault, unlike throttling
+/// (`ProvisionedThroughputExceededException`, `RequestLimitExceeded`, `ThrottlingException`), `TransactionInProgressException`
+/// and everything with a status of 5xx (`InternalServerError`), which it repeats (`aws-runtime`, `retries::classifiers`).
+const DISTURBED: [&str; 2] = [
+    "TransactionConflictException",
+    "ReplicatedWriteConflictException",
+];
+
+/// Makes a write of a single item, again and again while another write is at work on the same item. Every write that is no
+/// transaction goes through here.
+pub(super) async fn until_undisturbed<T, E, F>(
+    call: impl Fn() -> F,
+) -> Result<T, SdkError<E, HttpResponse>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    let mut attempt = 1;
+    loop {
+        let outcome = call().await;
+        let code = outcome
+            .as_ref()
+            .err()
+            .and_then(|error| error.as_service_error());
+        let code = code.and_then(ProvideErrorMetadata::code);
+        if attempt == ATTEMPTS || !code.is_some_and(|code| DISTURBED.contains(&code)) {
+            return outcome;
+        }
+        pause(attempt).await;
+        attempt += 1;
+    }
+}
+
+/// What the reasons of a cancelled transaction come to.
+pub(super) enum Verdict {
+    Refused(Refusals),
+    Again,
+    Failed,
+}
+
+pub(super) fn verdict(reasons: &[CancellationReason]) -> Verdict {
+    let mut refusals = Vec::with_capacity(reasons.len());
+    let (mut refused, mut again) = (false, false);
+    for reason in reasons {
+        let refusal = match reason.code() {
+            None | Some("None") => None,
+            Some("ConditionalCheckFailed") => {
+                refused = true;
+                Some(reason.item().cloned().unwrap_or_default())
+            }
+            Some("TransactionConflict" | "ProvisionedThroughputExceeded" | "ThrottlingError") => {
+                again = true;
+                None
+            }
+            Some(_) => return Verdict::Failed,
+        };
+        refusals.push(refusal);
+    }
+    match (again, refused) {
+        // What the other transaction is about to change may be just what decides.
+        (true, _) => Verdict::Again,
+        (false, true) => Verdict::Refused(Refusals(refusals)),
+        (false, false) => Verdict::Failed,
+    }
+}
+
+/// The codes of the reasons. Their messages are left out: those of validation errors may quote data.
+pub(super) fn codes(reasons: &[CancellationReason]) -> String {
+    let codes: Vec<&str> = reasons
+        .iter()
+        .filter_map(CancellationReason::code)
+        .collect();
+    format!("transaction cancelled [{}]", codes.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(code: &str) -> CancellationReason {
+        CancellationReason::builder().code(code).build()
+    }
+
+    #[test]
+    fn a_conflict_outweighs_a_condition_because_it_may_change_it() {
+        let conflict = [
+            reason("ConditionalCheckFailed"),
+            reason("TransactionConflict"),
+        ];
+        assert!(matches!(verdict(&conflict), Verdict::Again));
+        let refused = [reason("None"), reason("ConditionalCheckFailed")];
+        match verdict(&refused) {
+            Verdict::Refused(refusals) => {
+                assert!(!refusals.has(0));
+                assert!(refusals.has(1));
+            }
+            _ => panic!("not refused"),
+        }
+        assert!(matches!(
+            verdict(&[reason("ValidationError")]),
+            Verdict::Failed
+        ));
+    }
+}

@@ -1,0 +1,338 @@
+//! A table, and what is read and written in it.
+
+use std::{collections::HashMap, fmt::Display};
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client,
+    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    types::{AttributeValue, KeysAndAttributes, ReturnValue, TransactWriteItem},
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    conflicts::{ATTEMPTS, Refusals, Verdict, codes, until_undisturbed, verdict},
+    expression::{Expression, Write},
+    item::{self, Item, KEY, text},
+};
+use crate::{
+    Consistency, StoreError,
+    aws::{explain, pause},
+};
+
+/// Keys in one batched read: DynamoDB's limit.
+pub const READ_AT_ONCE: usize = 100;
+
+/// Requests of one look-up that are under way at the same time.
+const REQUESTS_AT_ONCE: usize = 4;
+
+/// A table.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(super) client: Client,
+    pub(super) name: String,
+    /// The name of the store in errors.
+    store: &'static str,
+}
+
+/// What became of a transaction.
+pub(crate) enum Written {
+    /// Everything is written.
+    Done,
+    /// Nothing is written, because conditions did not hold.
+    Refused(Refusals),
+}
+
+impl Table {
+    /// A table by its name, and the store that it holds, such as `owed records`.
+    pub(crate) fn new(config: &SdkConfig, name: impl Into<String>, store: &'static str) -> Self {
+        Self {
+            client: Client::new(config),
+            name: name.into(),
+            store,
+        }
+    }
+
+    /// An error of the store.
+    pub(crate) fn error(&self, reason: impl Display) -> StoreError {
+        StoreError::new(self.store, reason)
+    }
+
+    /// A value as an attribute.
+    pub(crate) fn to_attribute(&self, value: impl Serialize) -> Result<AttributeValue, StoreError> {
+        item::attribute(value).map_err(|error| self.error(error))
+    }
+
+    /// The attributes of a struct, without absent values.
+    pub(crate) fn to_item(&self, value: &impl Serialize) -> Result<Item, StoreError> {
+        item::to_item(value).map_err(|error| self.error(error))
+    }
+
+    /// The struct in an item. `record` names it in an error, which does not quote the item.
+    pub(crate) fn read_item<T: DeserializeOwned>(
+        &self,
+        item: Item,
+        record: &str,
+    ) -> Result<T, StoreError> {
+        item::from_item(item, record).map_err(|error| self.error(error))
+    }
+
+    /// What is under a key, by a consistent read.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Item>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key(KEY, AttributeValue::S(key.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.error(explain(&error)))?;
+        Ok(answer.item)
+    }
+
+    /// What is under several keys, by consistent reads: the items that are there, by key.
+    pub(crate) async fn get_all(&self, keys: &[&str]) -> Result<HashMap<String, Item>, StoreError> {
+        self.read(keys, Consistency::Strong).await
+    }
+
+    async fn read(
+        &self,
+        keys: &[&str],
+        consistency: Consistency,
+    ) -> Result<HashMap<String, Item>, StoreError> {
+        let key = |key: &&str| Item::from([(KEY.to_owned(), AttributeValue::S((*key).to_owned()))]);
+        let wanted = KeysAndAttributes::builder()
+            .set_keys(Some(keys.iter().map(key).collect()))
+            .consistent_read(consistency == Consistency::Strong)
+            .build()
+            .map_err(|error| self.error(error))?;
+        let mut wanted = HashMap::from([(self.name.clone(), wanted)]);
+        let mut found = HashMap::new();
+        for attempt in 1..=ATTEMPTS {
+            let answer = self
+                .client
+                .batch_get_item()
+                .set_request_items(Some(wanted))
+                .send()
+                .await
+                .map_err(|error| self.error(explain(&error)))?;
+            let items = answer.responses.into_iter().flatten();
+            for item in items.flat_map(|(_, items)| items) {
+                if let Some(key) = item.get(KEY).and_then(|key| key.as_s().ok()) {
+                    found.insert(key.clone(), item);
+                }
+            }
+            match answer.unprocessed_keys {
+                Some(rest) if !rest.is_empty() => wanted = rest,
+                _ => return Ok(found),
+            }
+            pause(attempt).await;
+        }
+        Err(self.error(format_args!(
+            "a read was answered in part only, {ATTEMPTS} times"
+        )))
+    }
+
+    /// Everything in the table, by strongly consistent reads. For tables of which a person reads all.
+    pub(crate) async fn scan(&self) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        self.for_each("", |item| {
+            items.push(item);
+            Ok(())
+        })
+        .await?;
+        Ok(items)
+    }
+
+    /// A page of what is in the table, at most 1 MB of it, beginning after a key, and the key after which the next one
+    /// begins.
+    pub(crate) async fn scan_page(
+        &self,
+        after: Option<&str>,
+        consistency: Consistency,
+    ) -> Result<(Vec<Item>, Option<String>), StoreError> {
+        let from = after.map(|after| HashMap::from([(KEY.to_owned(), text(after))]));
+        let page = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .consistent_read(consistency == Consistency::Strong)
+            .set_exclusive_start_key(from)
+            .send()
+            .await
+            .map_err(|error| self.error(explain(&error)))?;
+        let next = page.last_evaluated_key.and_then(|mut key| {
+            let key = key.remove(KEY)?;
+            key.as_s().ok().cloned()
+        });
+        Ok((page.items.unwrap_or_default(), next))
+    }
+
+    /// Hands on every item whose key begins like this, by consistent reads of the whole table. One page is in memory at a
+    /// time: what is kept of it is the caller's choice.
+    pub(crate) async fn for_each(
+        &self,
+        prefix: &str,
+        mut work: impl FnMut(Item) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.scan_page(after.as_deref(), Consistency::Strong);
+            let (page, next) = page.await?;
+            for item in page {
+                let key = item.get(KEY).and_then(|key| key.as_s().ok());
+                if key.is_some_and(|key| key.starts_with(prefix)) {
+                    work(item)?;
+                }
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Changes attributes if a condition holds; `false`: it does not. Only for changes that do not break their own
+    /// condition, because a repeat after a lost answer is judged anew.
+    pub(crate) async fn update_if(
+        &self,
+        key: &str,
+        change: Expression,
+        condition: Expression,
+    ) -> Result<bool, StoreError> {
+        let required = condition.text.clone();
+        let change = change.declaring(condition);
+        let call = || {
+            self.client
+                .update_item()
+                .table_name(&self.name)
+                .key(KEY, text(key))
+                .set_expression_attribute_names(change.names())
+                .set_expression_attribute_values(change.values())
+                .update_expression(&change.text)
+                .condition_expression(&required)
+                .send()
+        };
+        match until_undisturbed(call).await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(self.error(explain(&error))),
+        }
+    }
+
+    /// What is under many keys, in their order. Requests of at most [`READ_AT_ONCE`] keys, several of them at the same
+    /// time.
+    pub(crate) async fn get_many(
+        &self,
+        keys: Vec<String>,
+        consistency: Consistency,
+    ) -> Result<Vec<Option<Item>>, StoreError> {
+        // A request that names a key twice is refused.
+        let mut places: HashMap<&str, usize> = HashMap::with_capacity(keys.len());
+        let mut unique: Vec<&str> = Vec::with_capacity(keys.len());
+        let order: Vec<usize> = keys
+            .iter()
+            .map(|key| {
+                *places.entry(key).or_insert_with(|| {
+                    unique.push(key);
+                    unique.len() - 1
+                })
+            })
+            .collect();
+        let requests: Vec<_> = unique
+            .chunks(READ_AT_ONCE)
+            .map(|keys| self.read(keys, consistency))
+            .collect();
+        let found: Vec<HashMap<String, Item>> = stream::iter(requests)
+            .buffered(REQUESTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut items: Vec<Option<Item>> = unique
+            .chunks(READ_AT_ONCE)
+            .zip(found)
+            .flat_map(|(keys, mut found)| keys.iter().map(move |key| found.remove(*key)))
+            .collect();
+        if unique.len() == keys.len() {
+            return Ok(items);
+        }
+        let mut last: Vec<Option<usize>> = vec![None; items.len()];
+        for (place, index) in order.iter().enumerate() {
+            if let Some(last) = last.get_mut(*index) {
+                *last = Some(place);
+            }
+        }
+        Ok(order
+            .into_iter()
+            .enumerate()
+            .map(|(place, index)| {
+                let is_last = last.get(index).copied().flatten() == Some(place);
+                let item = items.get_mut(index)?;
+                if is_last { item.take() } else { item.clone() }
+            })
+            .collect())
+    }
+
+    /// Removes what is under a key; `true` when there was something.
+    pub(crate) async fn delete(&self, key: &str) -> Result<bool, StoreError> {
+        let call = || {
+            self.client
+                .delete_item()
+                .table_name(&self.name)
+                .key(KEY, text(key))
+                .return_values(ReturnValue::AllOld)
+                .send()
+        };
+        let outcome = until_undisturbed(call).await;
+        let answer = outcome.map_err(|error| self.error(explain(&error)))?;
+        Ok(answer.attributes.is_some_and(|item| !item.is_empty()))
+    }
+
+    /// Writes all or nothing. Waits a little, again and again, while another transaction is at work on the same items.
+    pub(crate) async fn write(
+        &self,
+        writes: impl IntoIterator<Item = Write>,
+    ) -> Result<Written, StoreError> {
+        let requests: Vec<TransactWriteItem> = writes
+            .into_iter()
+            .map(|write| write.into_request(&self.name))
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.error(error))?;
+        let mut attempt = 1;
+        loop {
+            // Every attempt has a request token of its own, which the SDK makes: a cancelled transaction has
+            // certainly written nothing.
+            let outcome = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(requests.clone()))
+                .send()
+                .await;
+            let error = match outcome {
+                Ok(_) => return Ok(Written::Done),
+                Err(error) => error,
+            };
+            let reasons = match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    cancelled.cancellation_reasons()
+                }
+                _ => return Err(self.error(explain(&error))),
+            };
+            match verdict(reasons) {
+                Verdict::Refused(refusals) => return Ok(Written::Refused(refusals)),
+                Verdict::Again if attempt < ATTEMPTS => pause(attempt).await,
+                Verdict::Again | Verdict::Failed => {
+                    return Err(self.error(format_args!("{} ({attempt} attempts)", codes(reasons))));
+                }
+            }
+            attempt += 1;
+        }
+    }
+}

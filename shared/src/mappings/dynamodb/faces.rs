@@ -1,0 +1,235 @@
+//! The faces of a mapping: how they are read, and the conditions on them.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use uuid::Uuid;
+
+use super::table::{DynamoDbMappings, code_key, entity_key, record_key};
+use crate::{
+    StoreError,
+    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, NorceId, Scope},
+    dynamodb::{Expression, Item, Refusals, Write, number, text},
+    mappings::{
+        Binding, Bound, CodeDelivery, Mapping, RecordFace, Reservation, key_index::still_listed,
+    },
+};
+
+/// How often an operation starts again because the mapping changed under its hands. Each time somebody else got
+/// something done, and no mapping has a handful of writers.
+pub(super) const ATTEMPTS: u32 = 5;
+
+/// What an entity's face holds.
+pub(super) enum Face {
+    Reserved(Reservation),
+    Bound(Binding),
+}
+
+impl From<Face> for Mapping {
+    fn from(face: Face) -> Self {
+        match face {
+            Face::Reserved(reservation) => Self::Reserved(reservation),
+            Face::Bound(binding) => Self::Bound(binding),
+        }
+    }
+}
+
+/// The face of a code.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Holder {
+    pub(super) id: NorceId,
+}
+
+impl DynamoDbMappings {
+    /// The conditional writes of a binding, in this order: the entity's item (on the condition given), the code's, the
+    /// record's, the checks of their three tombstones, and the check that the record's keys are still listed as read.
+    pub(super) async fn faces(
+        &self,
+        entity: EntityRef,
+        binding: &Binding,
+        entity_face: Expression,
+    ) -> Result<Vec<Write>, StoreError> {
+        let EntityRef { kind, scope, id } = entity;
+        let (code, record) = (&binding.code, &binding.erp_id);
+        let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
+        // Noted on the face, so that the next pass has nothing to list.
+        let listed = self.listed(scope, record).await?;
+        let indexed = listed.clone().map(|digest| ("indexed", Some(digest)));
+        // What Norce was told of an inserted record stays noted.
+        let record_face = [
+            ("kind", Some(text(kind.as_str()))),
+            ("id", Some(number(id.into()))),
+            ("code", Some(text(code.as_str()))),
+            ("confirmed", Some(AttributeValue::Bool(confirmed))),
+        ];
+        let record_face = Expression::assign(record_face.into_iter().chain(indexed));
+        let mut faces = vec![
+            Write::put(entity_key(entity), self.table.to_item(binding)?).provided(entity_face),
+            Write::put(
+                code_key(kind, scope, code),
+                self.table.to_item(&Holder { id })?,
+            )
+            .provided(free_or_held_by(id)),
+            Write::update(record_key(scope, record), record_face)
+                .provided(record_free_or_held_by(entity)),
+            Write::check(self.entity_tombstone(entity)?, Expression::nothing_there()),
+            Write::check(
+                self.code_tombstone(kind, scope, code)?,
+                Expression::nothing_there(),
+            ),
+            Write::check(
+                self.record_tombstone(scope, record)?,
+                Expression::nothing_there(),
+            ),
+        ];
+        faces.extend(listed.map(|digest| still_listed(scope, record, digest)));
+        Ok(faces)
+    }
+
+    /// What is known about an entity, tombstones aside.
+    pub(super) async fn face(&self, entity: EntityRef) -> Result<Option<Face>, StoreError> {
+        let item = self.table.get(&entity_key(entity)).await;
+        let item = item?;
+        item.map(|item| self.read_face(item, entity)).transpose()
+    }
+
+    /// A record's face, read without a detour: a pass reads a million of them.
+    pub(super) fn read_record(
+        &self,
+        mut item: Item,
+        record: &ErpId,
+    ) -> Result<RecordFace, StoreError> {
+        let mut string = |name: &str| match item.remove(name) {
+            Some(AttributeValue::S(text)) => Some(text),
+            _ => None,
+        };
+        let kind = match string("kind").as_deref() {
+            Some("customer") => Some(EntityKind::Customer),
+            Some("company") => Some(EntityKind::Company),
+            _ => None,
+        };
+        let code = string("code").and_then(|code| Code::try_from(code).ok());
+        let erp_fingerprint = string("erp_fingerprint").map(Fingerprint::from);
+        let indexed = string("indexed").map(Fingerprint::from);
+        let id = match item.get("id") {
+            None => Some(None),
+            Some(AttributeValue::N(id)) => id
+                .parse::<i64>()
+                .ok()
+                .and_then(|id| NorceId::try_from(id).ok())
+                .map(Some),
+            Some(_) => None,
+        };
+        let confirmed = matches!(item.get("confirmed"), Some(AttributeValue::Bool(true)));
+        match (kind, code, id) {
+            (Some(kind), Some(code), Some(id)) => Ok(RecordFace {
+                kind,
+                id,
+                code,
+                erp_fingerprint,
+                confirmed,
+                indexed,
+            }),
+            _ => Err(self.table.error(format_args!(
+                "the item of ERP record {record} has an unexpected shape"
+            ))),
+        }
+    }
+
+    /// The holder of the binding's code or record, when the writes of [`DynamoDbMappings::faces`] were refused because of one.
+    pub(super) fn taken(
+        &self,
+        refusals: &mut Refusals,
+        entity: EntityRef,
+        binding: &Binding,
+    ) -> Result<Option<Bound>, StoreError> {
+        let EntityRef { kind, scope, .. } = entity;
+        if let Some(item) = refusals.take(1) {
+            let by = self.read_holder(item, kind, scope, &binding.code)?;
+            return Ok(Some(Bound::CodeTaken { by }));
+        }
+        if let Some(item) = refusals.take(2)
+            && let RecordFace {
+                kind, id: Some(id), ..
+            } = self.read_record(item, &binding.erp_id)?
+        {
+            let by = EntityRef { kind, scope, id };
+            return Ok(Some(Bound::RecordTaken { by }));
+        }
+        Ok(None)
+    }
+
+    pub(super) fn read_face(&self, item: Item, entity: EntityRef) -> Result<Face, StoreError> {
+        let record = entity.to_string();
+        if item.contains_key("code") {
+            self.table.read_item(item, &record).map(Face::Bound)
+        } else {
+            self.table.read_item(item, &record).map(Face::Reserved)
+        }
+    }
+
+    pub(super) fn read_holder(
+        &self,
+        item: Item,
+        kind: EntityKind,
+        scope: Scope,
+        code: &Code,
+    ) -> Result<EntityRef, StoreError> {
+        let Holder { id } = self.table.read_item(item, &format!("{kind} code {code}"))?;
+        Ok(EntityRef { kind, scope, id })
+    }
+
+    /// The entity is bound to this code and this ERP record.
+    pub(super) fn bound_as(&self, code: &Code, record: &ErpId) -> Result<Expression, StoreError> {
+        let record = self.table.to_attribute(record)?;
+        Ok(
+            Expression::new("#code = :bound_code AND #erp_id = :bound_record")
+                .name("code")
+                .name("erp_id")
+                .value("bound_code", text(code.as_str()))
+                .value("bound_record", record),
+        )
+    }
+
+    pub(super) fn restless(&self, entity: EntityRef) -> StoreError {
+        self.table.error(format_args!(
+            "the mapping of {entity} changed {ATTEMPTS} times in a row"
+        ))
+    }
+}
+
+/// The code face is nobody's, or this one's.
+pub(super) fn free_or_held_by(id: NorceId) -> Expression {
+    Expression::new("attribute_not_exists(#id) OR #id = :holder")
+        .name("id")
+        .value("holder", number(id.into()))
+}
+
+/// The record's face is nobody's, or this one's. Norce counts customers and companies apart, so that two of them can have
+/// one id.
+pub(super) fn record_free_or_held_by(entity: EntityRef) -> Expression {
+    Expression::new("attribute_not_exists(#id) OR (#id = :holder AND #kind = :held_as)")
+        .name("id")
+        .name("kind")
+        .value("holder", number(entity.id.into()))
+        .value("held_as", text(entity.kind.as_str()))
+}
+
+/// The entity is reserved, and by this one.
+pub(super) fn reserved_by(token: Uuid) -> Expression {
+    Expression::new("#token = :seen")
+        .name("token")
+        .value("seen", text(token.to_string()))
+}
+
+/// The entity is bound to this code.
+pub(super) fn bound_to(code: &Code) -> Expression {
+    Expression::new("#code = :bound_code")
+        .name("code")
+        .value("bound_code", text(code.as_str()))
+}
+
+/// The face is that of this entity.
+pub(super) fn held_by(id: NorceId) -> Expression {
+    Expression::new("#id = :holder")
+        .name("id")
+        .value("holder", number(id.into()))
+}

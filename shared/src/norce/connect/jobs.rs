@@ -1,0 +1,161 @@
+//! Responses of Connect: to an import, the state of a job, and its log.
+
+use bytes::Bytes;
+use http::Response;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    domain::{NorceId, redact},
+    norce::{
+        ImportedRow, Job, JobId, JobLogEntry, JobStatus, NorceError, SubmittedImport, api::read,
+        lenient,
+    },
+};
+
+/// Maximum number of messages of a synchronous validation that are kept: those of a faulty batch repeat themselves.
+const MAX_MESSAGES: usize = 20;
+
+/// `JobResponse` (norce-api §3.6).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImportAnswer {
+    #[serde(default, deserialize_with = "lenient::number")]
+    job_id: Option<i64>,
+    validation_summary: Option<ValidationSummary>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ValidationSummary {
+    messages: Option<Vec<String>>,
+}
+
+pub(super) fn submitted(response: &Response<Bytes>) -> Result<SubmittedImport, NorceError> {
+    let answer: ImportAnswer = read("the answer to an import", response)?;
+    let messages: Vec<String> = answer
+        .validation_summary
+        .and_then(|summary| summary.messages)
+        .unwrap_or_default()
+        .iter()
+        .take(MAX_MESSAGES)
+        .map(|message| redact(message))
+        .collect();
+    // The answer to a call whose rows all fail the synchronous validation is not documented (norce-api §14).
+    match answer.job_id.filter(|id| *id > 0) {
+        Some(id) => Ok(SubmittedImport {
+            job: JobId(id),
+            messages,
+        }),
+        None if messages.is_empty() => {
+            let reason = "the answer to an import names no job";
+            Err(NorceError::Unreadable(reason.to_owned()))
+        }
+        None => Err(NorceError::Unreadable(format!(
+            "the answer to an import names no job; Norce says: {}",
+            messages.join("; ")
+        ))),
+    }
+}
+
+/// `JobDto` (norce-api §4.2). `Insert` or `Inserts` and `Updates` are not read: they count rows of Norce's own tables, not
+/// those of the import.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct JobAnswer {
+    #[serde(default, deserialize_with = "lenient::number")]
+    status_id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    totals: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::number")]
+    fail: Option<i64>,
+    last_updated: Option<String>,
+}
+
+impl JobAnswer {
+    pub(super) fn job(self, id: JobId) -> Job {
+        let count = |number: Option<i64>| number.and_then(|it| it.try_into().ok()).unwrap_or(0);
+        Job {
+            id,
+            status: match self.status_id {
+                Some(2) => JobStatus::Succeeded,
+                Some(3) => JobStatus::Failed,
+                Some(4) => JobStatus::ValidationFailed,
+                _ => JobStatus::Running,
+            },
+            failed: count(self.fail),
+            total: count(self.totals),
+            last_updated: self.last_updated.as_deref().and_then(lenient::instant),
+        }
+    }
+}
+
+/// `JobLogDto` (norce-api §4.4).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct LogAnswer {
+    #[serde(default, deserialize_with = "lenient::number")]
+    severity_id: Option<i64>,
+    message: Option<String>,
+    imported_row: Option<Value>,
+}
+
+/// `SeverityId` of a warning: part of the row could not be processed, and the rest was imported.
+const WARNING: i64 = 2;
+/// `SeverityId` of an error.
+const ERROR: i64 = 3;
+
+impl LogAnswer {
+    pub(super) fn entry(self) -> JobLogEntry {
+        JobLogEntry {
+            is_error: self.severity_id == Some(ERROR),
+            is_warning: self.severity_id == Some(WARNING),
+            message: redact(&self.message.unwrap_or_default()),
+            row: self.imported_row.as_ref().and_then(imported_row),
+        }
+    }
+}
+
+/// The row that a log line is about. Norce describes it as a text that "may be truncated" (norce-api §4.4), and its format
+/// is not documented: only a JSON object, with names in any case, or the beginning of one is understood.
+pub(super) fn imported_row(row: &Value) -> Option<ImportedRow> {
+    let parsed: Value;
+    let fields = match row {
+        Value::String(text) => {
+            parsed = serde_json::from_str(text)
+                .ok()
+                .or_else(|| beginning_of_object(text))?;
+            parsed.as_object()?
+        }
+        row => row.as_object()?,
+    };
+    let field = |name| lenient::field(fields, name);
+    let id = field("Id")
+        .and_then(lenient::whole_number)
+        .and_then(|id| NorceId::try_from(id).ok());
+    let code = field("Code")
+        .and_then(lenient::text)
+        .and_then(|code| code.parse().ok());
+    (id.is_some() || code.is_some()).then_some(ImportedRow { id, code })
+}
+
+/// The members of an object whose text was truncated, as far as they are complete.
+fn beginning_of_object(text: &str) -> Option<Value> {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    let mut end = None;
+    for (place, character) in text.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if in_text => escaped = true,
+            '"' => in_text = !in_text,
+            _ if in_text => {}
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            // A value is complete once something follows it.
+            ',' if depth == 1 => end = Some(place),
+            _ => {}
+        }
+    }
+    let members = text.get(..end?)?;
+    serde_json::from_str(&format!("{members}}}")).ok()
+}

@@ -1,0 +1,154 @@
+use serde::Deserialize;
+
+use crate::{
+    domain::{
+        Address, AddressDetails, CountryCode, DeliveryAddress, EntityKind, NorceAddress, Personal,
+    },
+    http::odata::Options,
+    norce::lenient,
+};
+
+/// The `TypeId` that is taken for an invoice address unless configured otherwise. Norce's numbers are not documented:
+/// compare with an address of a known customer, and set it.
+pub const DEFAULT_INVOICE_ADDRESS_TYPE: i64 = 1;
+/// The `TypeId` that is taken for a delivery address; likewise.
+pub const DEFAULT_DELIVERY_ADDRESS_TYPE: i64 = 2;
+
+/// Which `TypeId` of an address in Query means what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressTypes {
+    /// An invoice address. Where a customer or company has none, its oldest address is taken for it.
+    pub invoice: i64,
+    /// A delivery address.
+    pub delivery: i64,
+}
+
+impl Default for AddressTypes {
+    fn default() -> Self {
+        Self {
+            invoice: DEFAULT_INVOICE_ADDRESS_TYPE,
+            delivery: DEFAULT_DELIVERY_ADDRESS_TYPE,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AddressRow {
+    #[serde(deserialize_with = "lenient::id")]
+    pub(crate) id: i64,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
+    type_id: Option<i64>,
+    care_of: Option<String>,
+    address_line1: Option<String>,
+    address_line2: Option<String>,
+    zip_code: Option<String>,
+    city: Option<String>,
+    region: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_id")]
+    pub(crate) country_id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    gln: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    shipping_phone_number: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    code: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_bool")]
+    is_primary: Option<bool>,
+}
+
+impl AddressRow {
+    /// What an import has and the seen part of Query's page of addresses has not (norce-api §5.2).
+    pub(super) const OPTIONAL: &[&str] = &[
+        "Addresses/Gln",
+        "Addresses/ShippingPhoneNumber",
+        "Addresses/Code",
+        "Addresses/IsPrimary",
+    ];
+
+    pub(super) fn options(kind: EntityKind) -> Options {
+        match kind {
+            EntityKind::Customer => Options::new().select(&[
+                "Id",
+                "TypeId",
+                "CareOf",
+                "AddressLine1",
+                "AddressLine2",
+                "ZipCode",
+                "City",
+                "Region",
+                "CountryId",
+                "Gln",
+                "ShippingPhoneNumber",
+                "Code",
+                "IsPrimary",
+            ]),
+            // The fields of a company's addresses are not documented: every one of them comes along.
+            EntityKind::Company => Options::new(),
+        }
+    }
+
+    /// What it has besides the postal parts.
+    pub(crate) fn details(&self) -> AddressDetails {
+        let text = |text: &Option<String>| text.as_ref().and_then(Personal::parse);
+        AddressDetails {
+            gln: text(&self.gln),
+            phone: text(&self.shipping_phone_number),
+            code: text(&self.code),
+            primary: self.is_primary,
+        }
+    }
+
+    /// All of it, also where there is no postal part.
+    pub(crate) fn whole(&self, country: Option<CountryCode>) -> NorceAddress {
+        NorceAddress {
+            address: self.read(country).unwrap_or_default(),
+            details: self.details(),
+        }
+    }
+
+    pub(crate) fn read(&self, country: Option<CountryCode>) -> Option<Address> {
+        let part = |text: &Option<String>| text.as_ref().and_then(Personal::parse);
+        let address = Address {
+            care_of: part(&self.care_of),
+            line1: part(&self.address_line1),
+            line2: part(&self.address_line2),
+            postal_code: part(&self.zip_code),
+            city: part(&self.city),
+            region: part(&self.region),
+            country,
+        };
+        (!address.is_empty()).then_some(address)
+    }
+}
+
+/// The addresses of a customer or company by what they are for.
+#[derive(Default)]
+pub(crate) struct Addresses {
+    pub(crate) invoice: Option<Address>,
+    pub(crate) invoice_details: AddressDetails,
+    pub(crate) deliveries: Vec<DeliveryAddress>,
+}
+
+/// The addresses of a type, the oldest first, so that the order in which Norce lists them does not matter.
+pub(crate) fn of_type(addresses: &[AddressRow], type_id: i64) -> Vec<&AddressRow> {
+    let of_type = |address: &&AddressRow| address.type_id == Some(type_id);
+    let mut addresses: Vec<&AddressRow> = addresses.iter().filter(of_type).collect();
+    addresses.sort_by_key(|address| address.id);
+    addresses
+}
+
+/// The delivery addresses, the primary one first and then the oldest.
+pub(crate) fn delivery_addresses(addresses: &[AddressRow], delivery: i64) -> Vec<&AddressRow> {
+    let mut deliveries = of_type(addresses, delivery);
+    deliveries.sort_by_key(|address| address.is_primary != Some(true));
+    deliveries
+}
+
+/// The address of the invoice type, else any; of several the oldest, so that the choice does not depend on the order
+/// in which Norce lists them.
+pub(crate) fn invoice_address(addresses: &[AddressRow], invoice: i64) -> Option<&AddressRow> {
+    addresses
+        .iter()
+        .min_by_key(|address| (address.type_id != Some(invoice), address.id))
+}

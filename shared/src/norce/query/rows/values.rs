@@ -1,0 +1,52 @@
+use serde::Deserialize;
+
+use crate::{
+    domain::{Code, EntityRef, Flag, NorceId, Personal},
+    norce::{NorceError, lenient},
+};
+
+/// An id of Norce's, which is always positive.
+pub(crate) fn norce_id(id: i64, what: impl std::fmt::Display) -> Result<NorceId, NorceError> {
+    NorceId::try_from(id).map_err(|error| NorceError::Unreadable(format!("{what}: {error}")))
+}
+
+pub(super) fn code(text: Option<String>, entity: EntityRef) -> Result<Option<Code>, NorceError> {
+    text.filter(|text| !text.trim().is_empty())
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|error| NorceError::Unreadable(format!("{entity}: its code: {error}")))
+}
+
+pub(super) fn personal(text: Option<String>) -> Option<Personal> {
+    text.and_then(Personal::parse)
+}
+
+/// 0 for "nobody" is as good as null.
+pub(super) fn party_id(id: Option<i64>) -> Option<NorceId> {
+    id.and_then(|id| NorceId::try_from(id).ok())
+}
+
+/// Proof that there is a row.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct IdRow {
+    #[serde(rename = "Id", deserialize_with = "lenient::id")]
+    _id: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct FlagRow {
+    #[serde(default, deserialize_with = "lenient::optional_id")]
+    flag_id: Option<i64>,
+    is_active: Option<bool>,
+}
+
+impl FlagRow {
+    pub(super) fn read(&self) -> Option<Flag> {
+        Some(Flag {
+            id: self.flag_id?,
+            active: self.is_active.unwrap_or(true),
+        })
+    }
+}
