@@ -49,7 +49,7 @@ use shared::{
     http::{Deadline, Transport},
     import_jobs::{ImportJobs, MemoryImportJobs},
     mappings::key_index::KeyIndex,
-    mappings::{Mappings, MemoryMappings},
+    mappings::{MemoryMappings, RecordMappings},
     norce::{connect::ImportOptions, query::AddressTypes},
     orders::MemoryOrders,
     owed::{MemoryOwed, OwedRecords},
@@ -498,7 +498,7 @@ impl Bundle {
         let (erps, erps_by_hand) = (erp_clients(guard()), erp_clients(guard_by_hand()));
 
         let fingerprints = FingerprintKey::new(b"key of the bundle");
-        let cut_mappings: Arc<dyn Mappings> = Interruptible::new(mappings.clone(), cut);
+        let cut_mappings: Arc<dyn RecordMappings> = Interruptible::new(mappings.clone(), cut);
         let cut_index: Arc<dyn KeyIndex> = Interruptible::new(mappings.clone(), cut);
         let cut_owed: Arc<dyn OwedRecords> = Interruptible::new(owed.clone(), cut);
         let cut_jobs: Arc<dyn ImportJobs> = Interruptible::new(import_jobs.clone(), cut);

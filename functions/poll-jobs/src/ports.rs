@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use shared::{
     domain::{Clock, ImportRequest, JobMessage, Shops},
     import_jobs::ImportJobs,
-    mappings::Mappings,
+    mappings::RecordMappings,
     norce::{NorceImports, NorceQuery},
     owed::OwedRecords,
     passes::Passes,
@@ -26,7 +26,7 @@ pub struct PollJobs {
     /// For lines that are submitted again.
     pub imports: Arc<dyn Queue<ImportRequest>>,
     /// To confirm codes.
-    pub mappings: Arc<dyn Mappings>,
+    pub mappings: Arc<dyn RecordMappings>,
     /// Records that cannot be synced yet.
     pub owed: Arc<dyn OwedRecords>,
     /// Lines that wait for a company.

@@ -6,7 +6,7 @@ use shared::{
     domain::{Clock, ImportRequest, JobMessage, Scope},
     erp::Erp,
     import_jobs::ImportJobs,
-    mappings::Mappings,
+    mappings::RecordMappings,
     norce::{NorceImports, NorceQuery},
     owed::OwedRecords,
     queues::Queue,
@@ -26,7 +26,7 @@ pub struct SubmitImports {
     /// For halves of a batch that Norce refused.
     pub imports: Arc<dyn Queue<ImportRequest>>,
     /// To note a line that Norce refused.
-    pub mappings: Arc<dyn Mappings>,
+    pub mappings: Arc<dyn RecordMappings>,
     /// Records that cannot be synced yet.
     pub owed: Arc<dyn OwedRecords>,
     /// The time of day.

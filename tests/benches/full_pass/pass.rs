@@ -22,7 +22,7 @@ use shared::{
     erp::{Erp, ExtraFields, Listing},
     http::{Deadline, ReqwestTransport, Transport, TransportError},
     mappings::key_index::KeyIndex,
-    mappings::{DynamoDbMappings, Mappings, MemoryMappings},
+    mappings::{DynamoDbMappings, MemoryMappings, RecordMappings},
     owed::{DynamoDbOwed, MemoryOwed, OwedRecords},
     passes::{Cost, Counts, DynamoDbPasses, MemoryPasses, Passes},
     queues::{MemoryQueue, Queue, QueueDepth, Redrive},
@@ -253,7 +253,7 @@ async fn pass(
     )
     .expect("an ERP");
     let fingerprints = FingerprintKey::new(b"key of the benchmark");
-    type Index = (Arc<dyn Mappings>, Arc<dyn KeyIndex>);
+    type Index = (Arc<dyn RecordMappings>, Arc<dyn KeyIndex>);
     let ((mappings, key_index), owed, passes): (Index, Arc<dyn OwedRecords>, Arc<dyn Passes>) =
         match &task.stores {
             Stores::Arithmetic { some_lack_codes } => {
