@@ -28,8 +28,8 @@ use shared::{
     import_jobs::{ImportBatch, ImportJobs},
     mappings::key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace, Reservation,
-        Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace,
+        RecordMappings, Reservation, Reserved,
     },
     norce::JobId,
     orders::{OrderRef, Orders, Parties, Received, StoredOrder},
@@ -527,14 +527,17 @@ interruptible! { Mappings as "mappings" {
     async fn records(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<RecordFace>>, StoreError>;
     async fn known(&self, kind: EntityKind, scope: Scope, records: &[(ErpId, Code)]) -> Result<Vec<Known>, StoreError>;
     async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
-    async fn rename(&self, entity: EntityRef, record: &ErpId, from: &Code, to: &Code) -> Result<Bound, StoreError>;
     async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError>;
     async fn rebind(&self, entity: EntityRef, from: &ErpId, binding: Binding) -> Result<Bound, StoreError>;
     async fn take_over(&self, from: EntityRef, to: EntityRef, binding: Binding) -> Result<bool, StoreError>;
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError>;
     async fn record_owned(&self, scope: Scope, record: &ErpId, fingerprint: Option<&Fingerprint>) -> Result<bool, StoreError>;
+} }
+
+interruptible! { RecordMappings as "mappings" {
+    async fn rename(&self, entity: EntityRef, record: &ErpId, from: &Code, to: &Code) -> Result<Bound, StoreError>;
     async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, StoreError>;
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError>;
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError>;
 } }
 
 interruptible! { KeyIndex as "key-index" {

@@ -15,7 +15,7 @@ use shared::{
     domain::{Clock, FingerprintKey, SystemClock},
     http::Transport,
     import_jobs::{ImportJobs, MemoryImportJobs},
-    mappings::{Mappings, MemoryMappings, key_index::KeyIndex},
+    mappings::{MemoryMappings, RecordMappings, key_index::KeyIndex},
     orders::{MemoryOrders, Orders},
     owed::{MemoryOwed, OwedRecords},
     passes::{MemoryPasses, Passes},
@@ -52,7 +52,7 @@ pub struct MemoryResources {
     /// The state of the remotes.
     pub breakers: Arc<dyn Breakers>,
     /// The code mappings.
-    pub mappings: Arc<dyn Mappings>,
+    pub mappings: Arc<dyn RecordMappings>,
     /// The index of natural keys.
     pub key_index: Arc<dyn KeyIndex>,
     /// The owed records.
@@ -129,7 +129,11 @@ impl Resources for MemoryResources {
         self.breakers.clone()
     }
 
-    fn mappings(&self, _: &str, _: &FingerprintKey) -> (Arc<dyn Mappings>, Arc<dyn KeyIndex>) {
+    fn mappings(
+        &self,
+        _: &str,
+        _: &FingerprintKey,
+    ) -> (Arc<dyn RecordMappings>, Arc<dyn KeyIndex>) {
         (self.mappings.clone(), self.key_index.clone())
     }
 

@@ -9,7 +9,7 @@ use shared::{
         Cause, ChangeMessage, Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups,
         ImportLine, ImportRequest, NorceId, Scope,
     },
-    mappings::{Binding, Bound, CodeDelivery, Mapping, Mappings},
+    mappings::{Binding, Bound, CodeDelivery, Mapping, RecordMappings},
     owed::{NewOwed, OwedRecords, Reason, Stage, Subject},
     passes::{Counts, Passes},
     queues::Queue,
@@ -33,7 +33,7 @@ const CHANGES_BATCH_SIZE: usize = 100;
 pub(crate) struct Executor<'a> {
     pub(crate) scope: Scope,
     pub(crate) correlation: Uuid,
-    pub(crate) mappings: &'a dyn Mappings,
+    pub(crate) mappings: &'a dyn RecordMappings,
     pub(crate) owed: &'a dyn OwedRecords,
     pub(crate) passes: &'a dyn Passes,
     pub(crate) imports: &'a dyn Queue<ImportRequest>,

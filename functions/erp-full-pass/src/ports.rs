@@ -6,7 +6,7 @@ use shared::{
     breakers::Breakers,
     domain::{ChangeMessage, Clock, FingerprintKey, ImportRequest, PassMessage, Scope, Shops},
     erp::{Erp, same_company},
-    mappings::{Mappings, key_index::KeyIndex},
+    mappings::{RecordMappings, key_index::KeyIndex},
     norce::NorceQuery,
     owed::OwedRecords,
     passes::Passes,
@@ -31,7 +31,7 @@ pub struct ErpFullPass {
     /// The ERP company of each scope.
     pub erps: HashMap<Scope, Arc<dyn Erp>>,
     /// The code mappings.
-    pub mappings: Arc<dyn Mappings>,
+    pub mappings: Arc<dyn RecordMappings>,
     /// Which records of the ERP hold a natural key.
     pub key_index: Arc<dyn KeyIndex>,
     /// Records that cannot be synced yet.

@@ -296,7 +296,7 @@ fn doctor(
             .unwrap_or(FieldGroups::ERP_OWNS_BY_DEFAULT),
         queues: queues(configuration, context),
         stores: doctor::Stores {
-            mappings,
+            mappings: mappings.map(|mappings| mappings as _),
             key_index,
             owed: owed.map(|table| context.owed(table)),
             import_jobs: import_jobs.map(|table| context.import_jobs(table)),

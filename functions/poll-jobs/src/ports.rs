@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use shared::{
     domain::{Clock, ImportRequest, JobMessage, Shops},
     import_jobs::ImportJobs,
-    mappings::Mappings,
+    mappings::RecordMappings,
     norce::{NorceImports, NorceQuery},
     owed::OwedRecords,
     passes::Passes,
@@ -32,7 +32,7 @@ pub struct PollJobs {
     /// Takes lines that are submitted again.
     pub imports: Arc<dyn Queue<ImportRequest>>,
     /// The code mappings, in which codes are confirmed.
-    pub mappings: Arc<dyn Mappings>,
+    pub mappings: Arc<dyn RecordMappings>,
     /// The records that cannot be synced.
     pub owed: Arc<dyn OwedRecords>,
     /// The lines that wait for a company.

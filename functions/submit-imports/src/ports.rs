@@ -6,7 +6,7 @@ use shared::{
     domain::{Clock, ImportRequest, JobMessage, Scope},
     erp::Erp,
     import_jobs::ImportJobs,
-    mappings::Mappings,
+    mappings::RecordMappings,
     norce::{NorceImports, NorceQuery},
     owed::OwedRecords,
     queues::Queue,
@@ -33,7 +33,7 @@ pub struct SubmitImports {
     /// Takes the halves of a batch that Norce refused.
     pub imports: Arc<dyn Queue<ImportRequest>>,
     /// The code mappings, in which refused lines are noted.
-    pub mappings: Arc<dyn Mappings>,
+    pub mappings: Arc<dyn RecordMappings>,
     /// The records that cannot be synced.
     pub owed: Arc<dyn OwedRecords>,
     /// The time of day.

@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use super::Breakers;
 use crate::{StoreError, domain::Breaker};
 
-/// Breakers that never open, for a person who looks at a remote whether the functions leave it alone or not.
+/// Breakers that never open, for a person who checks a remote even while calls to it are paused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AlwaysClosed;
 

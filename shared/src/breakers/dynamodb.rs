@@ -1,4 +1,4 @@
-//! One table, partition key `pk`: the name of the remote. A state is one text, so that a condition compares it whole.
+//! One table, partition key `pk`: the name of the remote. A state is stored as one text, which a condition compares.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;

@@ -1,4 +1,4 @@
-//! Breakers: which remotes are left alone for now, as all functions see it.
+//! Breakers: the remotes to which calls are paused, shared by all functions.
 
 mod always_closed;
 mod dynamodb;
@@ -15,10 +15,10 @@ use crate::{StoreError, domain::Breaker};
 /// The states of all breakers, by the name of the remote, such as `erp/client` or `norce/app-1`.
 #[async_trait]
 pub trait Breakers: Send + Sync {
-    /// The state of one; closed where nothing is kept of it.
+    /// The state of one breaker; closed if none is stored.
     async fn get(&self, remote: &str) -> Result<Breaker, StoreError>;
 
-    /// Puts a state in the place of the one that was seen; `false`: it is another by now.
+    /// Replaces the state that was read; `false` if it has changed meanwhile.
     async fn replace(
         &self,
         remote: &str,
@@ -26,6 +26,6 @@ pub trait Breakers: Send + Sync {
         next: &Breaker,
     ) -> Result<bool, StoreError>;
 
-    /// All of which something is kept.
+    /// All stored breakers.
     async fn list(&self) -> Result<Vec<(String, Breaker)>, StoreError>;
 }

@@ -11,28 +11,28 @@ use aws_sdk_dynamodb::{
 use super::item::Item;
 use crate::aws::pause;
 
-/// How often a transaction that meets another one, or a read that is answered in part, is attempted: about two
-/// seconds of pauses on average, longer than any transaction takes.
+/// Attempts of a transaction that conflicts with another one, or of a read that is answered in part: about two seconds of
+/// pauses on average, longer than any transaction takes.
 pub(super) const ATTEMPTS: u32 = 10;
 
 /// The parts of a transaction whose conditions did not hold, in the order of its writes.
 pub(crate) struct Refusals(Vec<Option<Item>>);
 
 impl Refusals {
-    /// The item that broke the condition of the `index`-th write, empty where there is none under its key.
+    /// The item on which the condition of the `index`-th write failed, empty if there is none.
     pub(crate) fn take(&mut self, index: usize) -> Option<Item> {
         self.0.get_mut(index).and_then(Option::take)
     }
 
-    /// Whether the condition of the `index`-th write did not hold.
+    /// Whether the condition of the `index`-th write failed.
     pub(crate) fn has(&self, index: usize) -> bool {
         matches!(self.0.get(index), Some(Some(_)))
     }
 }
 
-/// What DynamoDB answers to the write of a single item that another write is at work on: a transaction, or one in another
-/// Region where the table is a global one (Amazon DynamoDB API Reference, "UpdateItem", "Errors"). Nothing is written.
-/// The SDK does not repeat these: it takes them for the caller's fault, unlike throttling
+/// The errors of a write of a single item that another write is changing: a transaction, or a write in another Region of a
+/// global table (Amazon DynamoDB API Reference, "UpdateItem", "Errors"). Nothing is written. The SDK does not repeat
+/// these, which it regards as the caller's fault, unlike throttling
 /// (`ProvisionedThroughputExceededException`, `RequestLimitExceeded`, `ThrottlingException`), `TransactionInProgressException`
 /// and everything with a status of 5xx (`InternalServerError`), which it repeats (`aws-runtime`, `retries::classifiers`).
 const DISTURBED: [&str; 2] = [
@@ -40,8 +40,7 @@ const DISTURBED: [&str; 2] = [
     "ReplicatedWriteConflictException",
 ];
 
-/// Makes a write of a single item, again and again while another write is at work on the same item. Every write that is no
-/// transaction goes through here.
+/// Writes a single item, and retries while another write is changing it. Every write outside transactions uses this.
 pub(super) async fn until_undisturbed<T, E, F>(
     call: impl Fn() -> F,
 ) -> Result<T, SdkError<E, HttpResponse>>
@@ -65,7 +64,7 @@ where
     }
 }
 
-/// What the reasons of a cancelled transaction come to.
+/// The meaning of the reasons of a cancelled transaction.
 pub(super) enum Verdict {
     Refused(Refusals),
     Again,
@@ -91,14 +90,14 @@ pub(super) fn verdict(reasons: &[CancellationReason]) -> Verdict {
         refusals.push(refusal);
     }
     match (again, refused) {
-        // What the other transaction is about to change may be just what decides.
+        // The other transaction may change the outcome of the condition.
         (true, _) => Verdict::Again,
         (false, true) => Verdict::Refused(Refusals(refusals)),
         (false, false) => Verdict::Failed,
     }
 }
 
-/// The codes of the reasons. Their messages are left out: those of validation errors may quote data.
+/// The codes of the reasons, without their messages: those of validation errors may quote data.
 pub(super) fn codes(reasons: &[CancellationReason]) -> String {
     let codes: Vec<&str> = reasons
         .iter()

@@ -26,7 +26,7 @@ enum Action {
     Check,
 }
 
-/// An expression in DynamoDB's language, with the names and values that it refers to.
+/// An expression of DynamoDB, with the names and values that it refers to.
 #[derive(Debug, Default)]
 pub(crate) struct Expression {
     pub(super) text: String,
@@ -35,7 +35,7 @@ pub(crate) struct Expression {
 }
 
 impl Expression {
-    /// An expression. Every attribute is written as `#name` and declared, since many plain words are reserved.
+    /// An expression. Attributes are written as `#name` and declared, since many words are reserved.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -61,12 +61,12 @@ impl Expression {
         self
     }
 
-    /// There is nothing under the key.
+    /// There is no item with the key.
     pub(crate) fn nothing_there() -> Self {
         Self::new("attribute_not_exists(#pk)").name(KEY)
     }
 
-    /// An update that sets the attributes which have a value and removes the others.
+    /// An update that sets the attributes with a value and removes the others.
     pub(crate) fn assign<'a>(
         attributes: impl IntoIterator<Item = (&'a str, Option<AttributeValue>)>,
     ) -> Self {
@@ -128,17 +128,17 @@ impl Write {
         Self::new(key, Action::Update(change))
     }
 
-    /// Removes what is under a key.
+    /// Deletes an item.
     pub(crate) fn delete(key: impl Into<String>) -> Self {
         Self::new(key, Action::Delete)
     }
 
-    /// Writes nothing, but the transaction depends on a condition.
+    /// Writes nothing; the transaction depends on the condition.
     pub(crate) fn check(key: impl Into<String>, condition: Expression) -> Self {
         Self::new(key, Action::Check).provided(condition)
     }
 
-    /// The transaction depends on a condition.
+    /// Makes the transaction depend on a condition.
     pub(crate) fn provided(mut self, condition: Expression) -> Self {
         self.condition = Some(condition);
         self

@@ -11,7 +11,7 @@ pub(crate) const KEY: &str = "pk";
 /// The time-to-live attribute of every table that has one: seconds since 1970.
 pub(crate) const EXPIRES_AT: &str = "expires_at";
 
-/// What DynamoDB holds under one key.
+/// The attributes of an item.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// A text attribute.

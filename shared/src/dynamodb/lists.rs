@@ -16,18 +16,17 @@ use super::{
 };
 use crate::{StoreError, aws::explain};
 
-/// Items over which the entries of a list are spread ([`Table::add_entry`]). With it a list holds some 17,000 entries of
-/// 350 bytes, is read in one request, and a write costs a sixteenth of what it would on a single item.
+/// Items over which the entries of a list are spread ([`Table::add_entry`]). A list holds some 17,000 entries of 350 bytes,
+/// one request reads it, and a write costs a sixteenth of a write to a single item.
 const SHARDS: usize = 16;
-/// Entries that one update removes: with their conditions, less than half of the 4 KB that an expression may have.
+/// Entries that one update removes: with their conditions, less than half of the 4 KB limit of an expression.
 const REMOVED_AT_ONCE: usize = 50;
 
 impl Table {
-    /// Puts an entry into the list with this key, in the place of an earlier one with the same name. `false`: there are so
-    /// many entries that it does not fit.
+    /// Adds an entry to the list with this key, or replaces the one with the same name. `false` if the list is full.
     ///
-    /// The list is attributes of [`SHARDS`] items, because one item has at most 400 KB and the table has no sort key. An
-    /// item goes when its latest entry has expired.
+    /// The entries are attributes of [`SHARDS`] items, because an item has at most 400 KB and the table has no sort key. An
+    /// item expires with its latest entry.
     pub(crate) async fn add_entry(
         &self,
         list: &str,
@@ -57,8 +56,8 @@ impl Table {
         }
     }
 
-    /// The entries of a list whose names begin like this, by name. Earlier versions kept a list in a single item under the
-    /// list's own key; its entries are read as well.
+    /// The entries of a list whose names have this prefix, by name. Earlier versions kept a list in a single item with the
+    /// list's own key, which is read as well.
     pub(crate) async fn entries(
         &self,
         list: &str,
@@ -68,14 +67,14 @@ impl Table {
         let mut keys = vec![list];
         keys.extend(shards.iter().map(String::as_str));
         let mut items = self.get_all(&keys).await?;
-        // What is in a shard is newer than what the single item holds under the same name.
+        // An entry in a shard is newer than one with the same name in the single item.
         let items = keys.iter().filter_map(|key| items.remove(*key));
         let entries = items.flatten().filter(|(name, _)| name.starts_with(prefix));
         Ok(entries.collect())
     }
 
-    /// Removes entries of a list; one with a value only as long as it has that value. Where a list is still a single item
-    /// without an expiry, it gets this one.
+    /// Removes entries from a list; an entry with a value only if it still has that value. A list that is still a single item
+    /// without an expiry gets this one.
     pub(crate) async fn remove_entries(
         &self,
         list: &str,
@@ -92,7 +91,7 @@ impl Table {
                 if self.remove_from(&shard, entries, None).await? {
                     continue;
                 }
-                // Some of them are gone already, or have changed, or are in the single item.
+                // Some of them are removed already, have changed, or are in the single item.
                 for entry in entries.chunks(1) {
                     if !self.remove_from(&shard, entry, None).await? {
                         self.remove_from(list, entry, expires_at).await?;
@@ -143,14 +142,14 @@ fn shard_key(list: &str, shard: usize) -> String {
     format!("{list}#{shard}")
 }
 
-/// The item that holds the entry with this name, the same for ever: the hash is one that is stored, not the process's.
+/// The item that holds the entry with this name. The hash determines stored keys, so it must never change.
 fn shard_of(list: &str, name: &str) -> String {
     let [first, ..] = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).into_bytes();
     shard_key(list, usize::from(first) % SHARDS)
 }
 
-/// Whether an update was refused because the item would have more than 400 KB: "Item size to update has exceeded the
-/// maximum allowed size". There is no code of its own for it.
+/// Whether an update was refused because the item would exceed 400 KB: "Item size to update has exceeded the maximum
+/// allowed size". The error has no code of its own.
 fn is_item_full(error: &UpdateItemError) -> bool {
     error.code() == Some("ValidationException")
         && error

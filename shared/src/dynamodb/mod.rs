@@ -1,9 +1,8 @@
-//! What the stores on DynamoDB have in common: a table with the partition key `pk`, items made of serde values, and
-//! conditional writes.
+//! Tables of DynamoDB with the partition key `pk`, items made of serde values, and conditional writes.
 //!
-//! A conditional write is a transaction, also of one item: a repeat by the SDK after a lost answer carries the same
-//! request token, so that it reports the first attempt's success instead of tripping over its own condition. Only a
-//! change whose repeat meets the same condition again does without ([`Table::update_if`]): it costs half.
+//! A conditional write is a transaction, even of one item: a repeat by the SDK after a lost answer has the same request
+//! token, so it reports the success of the first attempt instead of failing on its own condition. A change that does not
+//! break its own condition needs no transaction ([`Table::update_if`]), at half the cost.
 
 mod conflicts;
 mod expression;

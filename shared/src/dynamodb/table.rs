@@ -21,10 +21,10 @@ use crate::{
     aws::{explain, pause},
 };
 
-/// Keys in one batched read: DynamoDB's limit.
+/// Maximum number of keys in one batched read: DynamoDB's limit.
 pub const READ_AT_ONCE: usize = 100;
 
-/// Requests of one look-up that are under way at the same time.
+/// Concurrent requests of one look-up.
 const REQUESTS_AT_ONCE: usize = 4;
 
 /// A table.
@@ -36,11 +36,11 @@ pub(crate) struct Table {
     store: &'static str,
 }
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 pub(crate) enum Written {
     /// Everything is written.
     Done,
-    /// Nothing is written, because conditions did not hold.
+    /// Nothing is written: some conditions did not hold.
     Refused(Refusals),
 }
 
@@ -78,7 +78,7 @@ impl Table {
         item::from_item(item, record).map_err(|error| self.error(error))
     }
 
-    /// What is under a key, by a consistent read.
+    /// The item with this key, by a consistent read.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client
@@ -92,7 +92,7 @@ impl Table {
         Ok(answer.item)
     }
 
-    /// What is under several keys, by consistent reads: the items that are there, by key.
+    /// The existing items with these keys, by key and by a consistent read.
     pub(crate) async fn get_all(&self, keys: &[&str]) -> Result<HashMap<String, Item>, StoreError> {
         self.read(keys, Consistency::Strong).await
     }
@@ -135,7 +135,7 @@ impl Table {
         )))
     }
 
-    /// Everything in the table, by strongly consistent reads. For tables of which a person reads all.
+    /// All items, by strongly consistent reads. For small tables.
     pub(crate) async fn scan(&self) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         self.for_each("", |item| {
@@ -146,8 +146,7 @@ impl Table {
         Ok(items)
     }
 
-    /// A page of what is in the table, at most 1 MB of it, beginning after a key, and the key after which the next one
-    /// begins.
+    /// A page of the table, 1 MB at most, starting after a key, and the key after which the next page starts.
     pub(crate) async fn scan_page(
         &self,
         after: Option<&str>,
@@ -170,8 +169,8 @@ impl Table {
         Ok((page.items.unwrap_or_default(), next))
     }
 
-    /// Hands on every item whose key begins like this, by consistent reads of the whole table. One page is in memory at a
-    /// time: what is kept of it is the caller's choice.
+    /// Passes every item whose key has this prefix to `work`, by consistent reads of the whole table. Only one page is in
+    /// memory at a time.
     pub(crate) async fn for_each(
         &self,
         prefix: &str,
@@ -194,8 +193,8 @@ impl Table {
         }
     }
 
-    /// Changes attributes if a condition holds; `false`: it does not. Only for changes that do not break their own
-    /// condition, because a repeat after a lost answer is judged anew.
+    /// Changes attributes if a condition holds; otherwise `false`. Only for changes that do not break their own condition:
+    /// it is evaluated again when the SDK repeats the request after a lost answer.
     pub(crate) async fn update_if(
         &self,
         key: &str,
@@ -228,14 +227,13 @@ impl Table {
         }
     }
 
-    /// What is under many keys, in their order. Requests of at most [`READ_AT_ONCE`] keys, several of them at the same
-    /// time.
+    /// The items with these keys, in their order. Each request reads at most [`READ_AT_ONCE`] keys, several at the same time.
     pub(crate) async fn get_many(
         &self,
         keys: Vec<String>,
         consistency: Consistency,
     ) -> Result<Vec<Option<Item>>, StoreError> {
-        // A request that names a key twice is refused.
+        // A request with a duplicate key is refused.
         let mut places: HashMap<&str, usize> = HashMap::with_capacity(keys.len());
         let mut unique: Vec<&str> = Vec::with_capacity(keys.len());
         let order: Vec<usize> = keys
@@ -280,7 +278,7 @@ impl Table {
             .collect())
     }
 
-    /// Removes what is under a key; `true` when there was something.
+    /// Deletes an item; `true` if it existed.
     pub(crate) async fn delete(&self, key: &str) -> Result<bool, StoreError> {
         let call = || {
             self.client
@@ -295,7 +293,7 @@ impl Table {
         Ok(answer.attributes.is_some_and(|item| !item.is_empty()))
     }
 
-    /// Writes all or nothing. Waits a little, again and again, while another transaction is at work on the same items.
+    /// Writes all or nothing. Retries with short pauses while another transaction is writing the same items.
     pub(crate) async fn write(
         &self,
         writes: impl IntoIterator<Item = Write>,
@@ -307,8 +305,7 @@ impl Table {
             .map_err(|error| self.error(error))?;
         let mut attempt = 1;
         loop {
-            // Every attempt has a request token of its own, which the SDK makes: a cancelled transaction has
-            // certainly written nothing.
+            // The SDK gives every attempt its own request token: a cancelled transaction has certainly written nothing.
             let outcome = self
                 .client
                 .transact_write_items()

@@ -5,10 +5,11 @@
 //! | `batch#<our id>` | a batch, its lines as one compact text |
 //! | `job#<Norce's id>` | `batch`, our id of the batch that is this job |
 //!
-//! A line of a bare code takes at most 262 bytes: ten digits, a code of fifty characters of four bytes each, the thirty-two digits of
-//! the correlation id, punctuation, and eleven bytes for when it was ordered. Five hundred lines are at most 132 KB of the 400 KB that an item may have;
-//! with fifty plain letters and digits they are 51 KB. A line that says more names its fields and its ERP record and takes
-//! about twice that, which is why a batch has at most [`MOST_FULL_LINES`](super::MOST_FULL_LINES) of those.
+//! A line with a code alone takes at most 262 bytes: ten digits, a code of fifty characters of four bytes each, the
+//! thirty-two digits of the correlation id, punctuation, and eleven bytes for the time of the order. Five hundred such lines
+//! take at most 132 KB of the 400 KB limit of an item, and 51 KB with fifty letters and digits each. A line with more than a
+//! code has its fields and its ERP record and takes about twice that, so a batch has at most
+//! [`MOST_FULL_LINES`](super::MOST_FULL_LINES) of them.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -24,10 +25,9 @@ use crate::{
     norce::JobId,
 };
 
-/// How long a settled batch is kept, from when it was recorded: long enough to answer a merchant's question about last
-/// month's imports.
+/// How long a settled batch is kept, from its recording: long enough for a question about last month's imports.
 const KEPT: TimeDelta = TimeDelta::days(30);
-/// How often settling starts again because the batch changed under its hands. It changes twice in its life.
+/// Attempts to settle a batch that changed meanwhile. A batch changes twice in its life.
 const ATTEMPTS: u32 = 5;
 
 /// Import jobs in a DynamoDB table.
@@ -80,7 +80,7 @@ impl DynamoDbImportJobs {
             })?,
             None => Vec::new(),
         };
-        // For a metric only: where it cannot be read, the lines go on without it.
+        // Only for a metric: if it cannot be read, the lines are processed without it.
         let ordered: Vec<i64> = stored
             .ordered
             .and_then(|ordered| serde_json::from_str(&ordered).ok())
@@ -109,18 +109,18 @@ struct StoredBatch {
     id: Uuid,
     kind: EntityKind,
     scope: Scope,
-    /// JSON of [`StoredLine`]s; gone once the batch is settled.
+    /// [`StoredLine`]s as JSON; absent once the batch is settled.
     lines: Option<String>,
     state: BatchState,
     recorded_at: DateTime<Utc>,
     since: DateTime<Utc>,
-    /// When each line was ordered, in seconds since 1970 and 0 where it was not, as JSON; missing where none was. It stands
-    /// beside the lines, so that a version that does not know it still reads them.
+    /// When each line was ordered, in seconds since 1970 or 0 if it was not, as JSON; absent if none was. Kept beside the
+    /// lines, so that a version that does not know it can still read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ordered: Option<String>,
 }
 
-/// A line as it is stored: a bare code without the names of its attributes.
+/// A stored line: one with a code alone has no attribute names.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum StoredLine {
@@ -152,13 +152,13 @@ impl From<StoredLine> for ImportLine {
     }
 }
 
-/// What is stored under Norce's id of a job.
+/// The item with Norce's id of a job.
 #[derive(Serialize, Deserialize)]
 struct StoredJob {
     batch: Uuid,
 }
 
-/// What the keys of batches begin with.
+/// The prefix of the keys of batches.
 const BATCH: &str = "batch#";
 
 fn batch_key(batch: Uuid) -> String {
@@ -232,7 +232,7 @@ impl ImportJobs for DynamoDbImportJobs {
                 ("ordered", None),
                 ("expires_at", expiry()),
             ]);
-            // A job that is noted in between has to expire as well.
+            // A job that is recorded in between has to expire as well.
             let unchanged = Expression::new("#state = :seen")
                 .name("state")
                 .value("seen", self.table.to_attribute(stored.state)?);

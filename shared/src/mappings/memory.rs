@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, READ_AT_ONCE, RecordFace,
-    Reservation, Reserved,
+    RecordMappings, Reservation, Reserved,
 };
 use crate::{
     Consistency, StoreError,
@@ -18,7 +18,7 @@ use crate::{
     mappings::key_index::Index,
 };
 
-/// Code mappings in memory, for everything that runs in one process.
+/// Code mappings in memory, for tests and the sandbox.
 #[derive(Debug, Default)]
 pub struct MemoryMappings(Mutex<State>);
 
@@ -72,7 +72,7 @@ impl State {
 }
 
 impl Binding {
-    /// Takes over what a look at both sides has shown. The code and its delivery stay.
+    /// Takes what a sync records from another binding: everything but the code and its delivery.
     fn record_sync(&mut self, seen: &Self) {
         self.shop_fingerprint = seen.shop_fingerprint.clone();
         self.fetched_at = seen.fetched_at;
@@ -92,8 +92,8 @@ impl Binding {
         }
     }
 
-    /// Takes the code that the ERP gave the record. Of several former codes, Norce can have the first one only: it gets
-    /// each new one through an import that has not been confirmed.
+    /// Replaces the code. Of several former codes Norce can have only the first: the imports of the later ones are not
+    /// confirmed.
     fn rename(&mut self, to: &Code) {
         let former = self.former_code.take().unwrap_or_else(|| self.code.clone());
         self.former_code = (former != *to).then_some(former);
@@ -111,7 +111,7 @@ impl MemoryMappings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on, reads that are not strongly consistent do not see the writes of the last `lag`.
+    /// From now on, eventually consistent reads do not see the writes of the last `lag`.
     pub fn serve_stale_reads(&self, lag: Duration) {
         let mut state = self.state();
         state.by_entity.set_lag(lag);
@@ -323,45 +323,6 @@ impl Mappings for MemoryMappings {
             .collect())
     }
 
-    async fn rename(
-        &self,
-        entity: EntityRef,
-        record: &ErpId,
-        from: &Code,
-        to: &Code,
-    ) -> Result<Bound, StoreError> {
-        let mut state = self.state();
-        let (old, new) = (code_key(entity, from), code_key(entity, to));
-        if state.forgotten_entities.contains(&entity) || state.forgotten_codes.contains(&new) {
-            return Ok(Bound::Forgotten);
-        }
-        if let Some(by) = state.by_code.get(&new).filter(|by| **by != entity) {
-            return Ok(Bound::CodeTaken { by: *by });
-        }
-        match state.by_entity.get_mut(&entity) {
-            Some(Stored::Bound(binding)) if binding.erp_id == *record && binding.code == *to => {
-                return Ok(Bound::Done);
-            }
-            Some(Stored::Bound(binding)) if binding.erp_id == *record && binding.code == *from => {
-                binding.rename(to);
-            }
-            Some(Stored::Bound(binding)) => {
-                return Ok(Bound::OtherCode {
-                    code: binding.code.clone(),
-                });
-            }
-            _ => return Ok(Bound::Forgotten),
-        }
-        state.by_code.remove(&old);
-        state.by_code.insert(new, entity);
-        let face = state.by_record.get_mut(&(entity.scope, record.clone()));
-        if let Some(face) = face {
-            face.code = to.clone();
-            face.confirmed = false;
-        }
-        Ok(Bound::Done)
-    }
-
     async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError> {
         let mut state = self.state();
         let code = match state.by_entity.get(&entity) {
@@ -464,6 +425,27 @@ impl Mappings for MemoryMappings {
         Ok(true)
     }
 
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError> {
+        let state = self.state();
+        let stored = state.by_entity.read_all(Consistency::Eventual);
+        let bound = stored.filter_map(|(entity, stored)| {
+            let Stored::Bound(binding) = stored else {
+                return None;
+            };
+            Some((entity.to_string(), (*entity, binding.clone())))
+        });
+        let mut bound: Vec<_> = bound
+            .filter(|(name, _)| after.is_none_or(|after| name.as_str() > after))
+            .collect();
+        bound.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let next = (bound.len() > READ_AT_ONCE).then(|| bound[READ_AT_ONCE - 1].0.clone());
+        bound.truncate(READ_AT_ONCE);
+        Ok(BoundPage {
+            bound: bound.into_iter().map(|(_, bound)| bound).collect(),
+            next,
+        })
+    }
+
     async fn record_owned(
         &self,
         scope: Scope,
@@ -476,6 +458,48 @@ impl Mappings for MemoryMappings {
         Ok(bound
             .map(|face| face.erp_fingerprint = fingerprint.cloned())
             .is_some())
+    }
+}
+
+#[async_trait]
+impl RecordMappings for MemoryMappings {
+    async fn rename(
+        &self,
+        entity: EntityRef,
+        record: &ErpId,
+        from: &Code,
+        to: &Code,
+    ) -> Result<Bound, StoreError> {
+        let mut state = self.state();
+        let (old, new) = (code_key(entity, from), code_key(entity, to));
+        if state.forgotten_entities.contains(&entity) || state.forgotten_codes.contains(&new) {
+            return Ok(Bound::Forgotten);
+        }
+        if let Some(by) = state.by_code.get(&new).filter(|by| **by != entity) {
+            return Ok(Bound::CodeTaken { by: *by });
+        }
+        match state.by_entity.get_mut(&entity) {
+            Some(Stored::Bound(binding)) if binding.erp_id == *record && binding.code == *to => {
+                return Ok(Bound::Done);
+            }
+            Some(Stored::Bound(binding)) if binding.erp_id == *record && binding.code == *from => {
+                binding.rename(to);
+            }
+            Some(Stored::Bound(binding)) => {
+                return Ok(Bound::OtherCode {
+                    code: binding.code.clone(),
+                });
+            }
+            _ => return Ok(Bound::Forgotten),
+        }
+        state.by_code.remove(&old);
+        state.by_code.insert(new, entity);
+        let face = state.by_record.get_mut(&(entity.scope, record.clone()));
+        if let Some(face) = face {
+            face.code = to.clone();
+            face.confirmed = false;
+        }
+        Ok(Bound::Done)
     }
 
     async fn announce_insert(
@@ -523,26 +547,5 @@ impl Mappings for MemoryMappings {
             state.by_record.remove(&key);
         }
         Ok(())
-    }
-
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError> {
-        let state = self.state();
-        let stored = state.by_entity.read_all(Consistency::Eventual);
-        let bound = stored.filter_map(|(entity, stored)| {
-            let Stored::Bound(binding) = stored else {
-                return None;
-            };
-            Some((entity.to_string(), (*entity, binding.clone())))
-        });
-        let mut bound: Vec<_> = bound
-            .filter(|(name, _)| after.is_none_or(|after| name.as_str() > after))
-            .collect();
-        bound.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let next = (bound.len() > READ_AT_ONCE).then(|| bound[READ_AT_ONCE - 1].0.clone());
-        bound.truncate(READ_AT_ONCE);
-        Ok(BoundPage {
-            bound: bound.into_iter().map(|(_, bound)| bound).collect(),
-            next,
-        })
     }
 }

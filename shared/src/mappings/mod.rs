@@ -1,9 +1,8 @@
 //! Code mappings: which Norce entity is which ERP record.
 //!
-//! A mapping has three faces, by Norce id, by ERP code and by the ERP's immutable id, written together on condition, so
-//! that none of them is ever bound twice (P2, P3). The face by ERP id is what a pass reads: it holds all that a pass
-//! needs about a record that has not changed. There is no personal data in any of them: fingerprints and natural keys
-//! are keyed hashes (P11).
+//! A mapping has three faces, by Norce id, by ERP code and by the ERP's immutable id. They are written together and
+//! conditionally, so that none is ever bound twice (P2, P3). A pass reads the face by ERP id, which holds all that it needs
+//! about an unchanged record. No face has personal data: fingerprints and natural keys are keyed hashes (P11).
 
 mod dynamodb;
 pub mod key_index;
@@ -28,24 +27,24 @@ use crate::{
 /// What is known about an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mapping {
-    /// A create in the ERP has been announced and has not been heard of since.
+    /// A create in the ERP was announced, and its outcome is unknown.
     Reserved(Reservation),
-    /// The entity is this ERP record.
+    /// The entity is bound to this ERP record.
     Bound(Binding),
-    /// Forgotten in Norce: not to be brought anywhere again (P12).
+    /// Forgotten in Norce: not sent anywhere again (P12).
     Forgotten,
 }
 
 /// The announcement of a create, written before it (P2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// Who announced it.
+    /// Identifies the attempt that announced it.
     pub token: Uuid,
-    /// When the first create under it could have been sent.
+    /// The earliest time at which a create may have been sent.
     pub since: DateTime<Utc>,
-    /// Until then a create may still be under way in the ERP.
+    /// The latest time at which a create may still be running in the ERP.
     pub until: DateTime<Utc>,
-    /// The fingerprint of the natural key by which the record could be found; `None`: it has none.
+    /// The fingerprint of the natural key by which the record can be found, if it has one.
     pub natural_key: Option<Fingerprint>,
 }
 
@@ -56,34 +55,33 @@ pub struct Binding {
     pub code: Code,
     /// The ERP's immutable id.
     pub erp_id: ErpId,
-    /// How far the code's way to Norce has come.
+    /// The delivery of the code to Norce.
     pub delivery: CodeDelivery,
-    /// Fingerprint of what the shop last had that was sent to the ERP.
+    /// The fingerprint of the shop's values that were last sent to the ERP.
     pub shop_fingerprint: Option<Fingerprint>,
-    /// The code that the record had before the ERP renamed it, as long as Norce may still have that one.
+    /// The code before the ERP renamed the record, as long as Norce may still have it.
     pub former_code: Option<Code>,
-    /// When the entity was last fetched from Norce and brought across: the start of the fetch.
+    /// When the last fetch from Norce that was synced to the ERP began.
     pub fetched_at: Option<DateTime<Utc>>,
-    /// When the ERP was first seen not to have the record any more. Absent: it was there when it was last read.
+    /// When the record was first found missing in the ERP. Absent if the last read found it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone_at: Option<DateTime<Utc>>,
-    /// The code of the record that the entity was bound to before this one. Orders that were placed then have it.
+    /// The code of the record that the entity was bound to before. Orders that were placed then have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_code: Option<Code>,
-    /// The fields in which the record differed when it was bound: the ERP keeps them until the shop changes them.
+    /// The fields in which the record differed when it was bound. The ERP keeps its values until the shop changes them.
     #[serde(default, skip_serializing_if = "KeptFields::is_empty")]
     pub kept: KeptFields,
-    /// The contacts that a company had in Norce when it was last brought to the ERP, in the order of their ids. Absent: it
-    /// was not noted, or there were more than are noted.
+    /// The contacts of a company in Norce at its last sync, by id. Absent if they were not recorded, or were too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contacts: Option<Vec<NorceId>>,
-    /// The fields that the shop had values for when they were last brought to the ERP. Absent: it was not noted.
+    /// The fields for which the shop had values at the last sync. Absent if they were not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filled: Option<ShopFields>,
 }
 
 impl Binding {
-    /// A binding that is about to be made: nothing was sent or fetched under it yet.
+    /// A new binding, under which nothing was sent or fetched yet.
     pub const fn new(code: Code, erp_id: ErpId, delivery: CodeDelivery) -> Self {
         Self {
             code,
@@ -101,23 +99,23 @@ impl Binding {
     }
 }
 
-/// How far a code's way to Norce has come.
+/// The delivery of a code to Norce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum CodeDelivery {
-    /// Not handed to the imports queue yet.
+    /// Not on the imports queue yet.
     Pending,
-    /// Handed to the imports queue.
+    /// Put on the imports queue.
     HandedOver {
         /// When.
         at: DateTime<Utc>,
     },
-    /// Norce has it: a finished job, or a look, has shown it.
+    /// Norce has it, according to a finished job or a read.
     Confirmed {
         /// When.
         at: DateTime<Utc>,
     },
-    /// Norce refused it or did not finish in time; an owed record says why.
+    /// Norce refused it or did not finish in time; an owed record has the reason.
     Refused {
         /// When.
         at: DateTime<Utc>,
@@ -129,53 +127,53 @@ pub enum CodeDelivery {
 pub struct RecordFace {
     /// Customer or company.
     pub kind: EntityKind,
-    /// Which Norce entity it is; `None`: it was handed over to be inserted in Norce, which has not confirmed it yet.
+    /// The Norce entity; `None` if Norce has not confirmed the insert of the record yet.
     pub id: Option<NorceId>,
-    /// The code under which it is known.
+    /// The code of the record.
     pub code: Code,
-    /// Fingerprint of what Norce was last told of the fields that the ERP owns.
+    /// The fingerprint of the ERP's own fields as they were last sent to Norce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erp_fingerprint: Option<Fingerprint>,
-    /// Whether Norce is known to have the code.
+    /// Whether Norce has confirmed the code.
     #[serde(default)]
     pub confirmed: bool,
-    /// Under which natural keys the record is listed in the index ([`RecordKeys::digest`](crate::mappings::key_index::RecordKeys));
-    /// `None`: it has to be listed. So a pass sees at once that there is nothing to be indexed.
+    /// The natural keys under which the record is in the index ([`RecordKeys::digest`](crate::mappings::key_index::RecordKeys)),
+    /// so that a pass sees without a read that the index is up to date; `None` if the record has to be indexed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indexed: Option<Fingerprint>,
 }
 
-/// What is known about an ERP record by its code, or that it must be left alone.
+/// What is known about an ERP record, by its id and its code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
     /// Nothing.
     Nothing,
-    /// It has a face of its own after all.
+    /// The face of the record.
     Record(RecordFace),
-    /// Its code belongs to a Norce entity that is bound to another ERP record.
+    /// Its code belongs to this Norce entity, which is bound to another ERP record.
     Code(NorceId),
-    /// It, or its code, belonged to a customer that is forgotten (P12).
+    /// It, or its code, belonged to a forgotten customer (P12).
     Forgotten,
 }
 
-/// How an announcement was taken.
+/// The result of a reservation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reserved {
-    /// Nobody announced a create before: look the record up, then create it.
+    /// No create was announced before: look the record up, then create it.
     New,
-    /// Somebody did. Look the record up; only once the reservation has expired and nothing was found may it be
-    /// renewed and the create be sent.
+    /// A create was announced before. Look the record up; only if the reservation has expired and nothing was found may it
+    /// be renewed and the create be sent.
     Earlier(Reservation),
-    /// The entity has its record already.
+    /// The entity is bound already.
     Bound(Binding),
     /// The entity is forgotten.
     Forgotten,
 }
 
-/// How a binding was taken.
+/// The result of a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
-    /// Both faces are written (or were, with the same values).
+    /// The faces are written, or were written before with the same values.
     Done,
     /// The code belongs to another Norce entity.
     CodeTaken {
@@ -192,29 +190,29 @@ pub enum Bound {
         /// Which one.
         by: EntityRef,
     },
-    /// The entity is forgotten, or the one that had this code.
+    /// The entity, or the one that had this code or record, is forgotten.
     Forgotten,
 }
 
-/// Some of the entities that are bound.
+/// A page of the bound entities.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BoundPage {
-    /// They.
+    /// The entities.
     pub bound: Vec<(EntityRef, Binding)>,
-    /// After which the next page begins; nothing: there is none.
+    /// Where the next page begins; `None` on the last page.
     pub next: Option<String>,
 }
 
 /// The store of the code mappings.
 ///
-/// Every read is strongly consistent, except where a method says otherwise: what is read here decides whether something is
-/// created, sent or left out, and it is often read a moment after it was written.
+/// Reads are strongly consistent unless a method says otherwise: they decide whether something is created, sent or left
+/// out, often a moment after a write.
 #[async_trait]
 pub trait Mappings: Send + Sync {
     /// What is known about an entity.
     async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError>;
 
-    /// Which entity has this code.
+    /// The entity that has this code.
     async fn by_code(
         &self,
         kind: EntityKind,
@@ -222,14 +220,14 @@ pub trait Mappings: Send + Sync {
         code: &Code,
     ) -> Result<Option<EntityRef>, StoreError>;
 
-    /// Announces a create, unless somebody else did before.
+    /// Announces a create, unless one is announced already.
     async fn reserve(
         &self,
         entity: EntityRef,
         reservation: Reservation,
     ) -> Result<Reserved, StoreError>;
 
-    /// Takes over an expired reservation: `true` when `seen` was still what is stored and is now replaced.
+    /// Replaces an expired reservation. `false` if the stored one is no longer `seen`.
     async fn renew(
         &self,
         entity: EntityRef,
@@ -237,19 +235,19 @@ pub trait Mappings: Send + Sync {
         reservation: Reservation,
     ) -> Result<bool, StoreError>;
 
-    /// Withdraws a reservation under which certainly nothing was created. Somebody else's stays.
+    /// Withdraws a reservation under which certainly nothing was created. A reservation with another token stays.
     async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), StoreError>;
 
-    /// Binds an entity to an ERP record, all faces in one. Replaces a reservation, and the announcement of an insert;
-    /// never a different code.
+    /// Binds an entity to an ERP record, all faces in one transaction. Replaces a reservation, and the announcement of an
+    /// insert; never a different code.
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError>;
 
-    /// Stores the shop's fingerprint, the time of the fetch, whether the record is gone, which code it replaced and which fields the ERP keeps, of a binding that is there with this code. `false`: there
-    /// is no such binding. The delivery of the code is left as it is stored.
+    /// Updates what a sync records of a binding with this code: everything but the code and its delivery. `false` if there
+    /// is no such binding.
     async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError>;
 
-    /// Notes how far the code has come. `false`: the entity is not bound to this code (any more).
-    /// What is confirmed stays confirmed; once it is, the former code is dropped.
+    /// Updates the delivery of a code. `false` if the entity is not bound to this code. A confirmed code stays confirmed, and
+    /// the confirmation removes the former code.
     async fn record_delivery(
         &self,
         entity: EntityRef,
@@ -257,13 +255,12 @@ pub trait Mappings: Send + Sync {
         delivery: CodeDelivery,
     ) -> Result<bool, StoreError>;
 
-    /// Reduces what is known about an entity to a tombstone: all faces go, and neither the entity nor the code nor the
-    /// ERP record can be bound again (P12). The record's entries in the [index](crate::mappings::key_index) go with them, in the same
-    /// transaction. Repeating it changes nothing.
+    /// Replaces the mapping of an entity by tombstones: neither the entity nor its code nor its ERP record can be bound again
+    /// (P12). The record leaves the [index](crate::mappings::key_index) in the same transaction. Idempotent.
     async fn forget(&self, entity: EntityRef) -> Result<(), StoreError>;
 
-    /// The faces of many ERP records, in their order. [`READ_AT_ONCE`] of them cost one request; of a pass over unchanged
-    /// records they are nearly all the cost, which is why the caller chooses how recent they must be.
+    /// The faces of many ERP records, in their order. One request reads [`READ_AT_ONCE`] of them. These reads are nearly the
+    /// whole cost of a pass over unchanged records, so the caller chooses the consistency.
     async fn records(
         &self,
         scope: Scope,
@@ -271,7 +268,7 @@ pub trait Mappings: Send + Sync {
         consistency: Consistency,
     ) -> Result<Vec<Option<RecordFace>>, StoreError>;
 
-    /// What is known about many ERP records that seem to be unknown, in their order.
+    /// What is known about many ERP records without a face, in their order.
     async fn known(
         &self,
         kind: EntityKind,
@@ -282,9 +279,50 @@ pub trait Mappings: Send + Sync {
     /// What is known about many entities, in their order.
     async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
 
-    /// Replaces the code of an entity that is bound to this ERP record, because the ERP renamed it. The code's delivery
-    /// begins anew, and the former code is kept until Norce has the new one. Repeating it changes nothing.
-    /// [`Bound::OtherCode`]: the entity has neither of the codes, or is another record.
+    /// Removes the binding of an entity to this ERP record, all faces in one transaction and without a tombstone. `false` if
+    /// the entity is not bound to this record; nothing changes then.
+    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError>;
+
+    /// Replaces the binding of an entity to the ERP record `from` by another one, all faces in one transaction. Idempotent.
+    /// [`Bound::OtherCode`]: the entity is bound to a third record. [`Bound::Forgotten`]: it, its new code or its new record
+    /// is forgotten, or it is not bound.
+    async fn rebind(
+        &self,
+        entity: EntityRef,
+        from: &ErpId,
+        binding: Binding,
+    ) -> Result<Bound, StoreError>;
+
+    /// Moves the binding of `from` to `to`, which must have the same kind and scope, all faces in one transaction. `false` if
+    /// `from` is not bound to this code and record, or `to` has a mapping; nothing changes then.
+    async fn take_over(
+        &self,
+        from: EntityRef,
+        to: EntityRef,
+        binding: Binding,
+    ) -> Result<bool, StoreError>;
+
+    /// A page of the bound entities, in no particular order, starting after the end of the last page. An entity that is bound
+    /// throughout is on one of the pages. All pages together read the whole store, by eventually consistent reads: an export
+    /// may lack the bindings of the last second.
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError>;
+
+    /// Records which values of the ERP's own fields are sent to Norce, or with [`tell_again`](crate::erp::tell_again) that
+    /// Norce did not accept them. `false` if the record is not bound.
+    async fn record_owned(
+        &self,
+        scope: Scope,
+        record: &ErpId,
+        fingerprint: Option<&Fingerprint>,
+    ) -> Result<bool, StoreError>;
+}
+
+/// What passes and imports write about records of the ERP, besides the mappings.
+#[async_trait]
+pub trait RecordMappings: Mappings {
+    /// Replaces the code of an entity that is bound to this ERP record, after the ERP renamed it. The delivery starts again,
+    /// and the former code is kept until Norce has the new one. Idempotent. [`Bound::OtherCode`]: the entity has neither of
+    /// the codes, or another record.
     async fn rename(
         &self,
         entity: EntityRef,
@@ -293,41 +331,8 @@ pub trait Mappings: Send + Sync {
         to: &Code,
     ) -> Result<Bound, StoreError>;
 
-    /// Removes the binding of an entity to this ERP record, all faces in one, without a tombstone: the entity, the code and
-    /// the record are as if never seen. `false`: the entity is not bound to this record (any more), and nothing changes.
-    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError>;
-
-    /// Replaces the binding of an entity to the ERP record `from` by another one, all faces in one. Repeating it changes
-    /// nothing. [`Bound::OtherCode`]: the entity is bound to a third record; [`Bound::Forgotten`]: it, its new code or its
-    /// new record is forgotten, or it is not bound (any more).
-    async fn rebind(
-        &self,
-        entity: EntityRef,
-        from: &ErpId,
-        binding: Binding,
-    ) -> Result<Bound, StoreError>;
-
-    /// Moves the binding of `from` to `to`, which must be of the same kind and scope, all faces in one: `to` has `binding`
-    /// then, and nothing is known of `from`. `false`: `from` is not bound to this code and record (any more), or something
-    /// is known of `to`, and nothing changes.
-    async fn take_over(
-        &self,
-        from: EntityRef,
-        to: EntityRef,
-        binding: Binding,
-    ) -> Result<bool, StoreError>;
-
-    /// Notes what Norce is told of the fields that the ERP owns; [`tell_again`](crate::erp::tell_again): it did not take
-    /// that. `false`: the record is not bound (any more).
-    async fn record_owned(
-        &self,
-        scope: Scope,
-        record: &ErpId,
-        fingerprint: Option<&Fingerprint>,
-    ) -> Result<bool, StoreError>;
-
-    /// Announces that an ERP record is handed over to be inserted in Norce. `false`: it is bound meanwhile, or its code
-    /// is, or it is forgotten. Repeating it changes nothing.
+    /// Announces that an ERP record is to be inserted in Norce. `false` if the record or its code is bound or forgotten.
+    /// Idempotent.
     async fn announce_insert(
         &self,
         kind: EntityKind,
@@ -337,11 +342,6 @@ pub trait Mappings: Send + Sync {
         fingerprint: Option<&Fingerprint>,
     ) -> Result<bool, StoreError>;
 
-    /// Withdraws the announcement of an insert that Norce has refused. A binding stays.
+    /// Withdraws the announcement of an insert that Norce refused. A binding stays.
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError>;
-
-    /// Some of the entities that are bound, in no particular order, beginning after the place where the last page ended.
-    /// What is bound throughout is on one of the pages. Reads the whole store in the end, by eventually consistent reads:
-    /// an export for people, who do not see whether a binding of the last second is in it.
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError>;
 }

@@ -5,7 +5,7 @@
 //! | `order#app-<application>/<hash of the reference>` | an order; its text as it came |
 //! | `waiting#<entity>#7` | orders that wait for the entity, each an attribute of one of 16 items |
 //!
-//! Earlier versions kept the orders that wait in a single item without the last part of the key: those are read as well.
+//! Earlier versions kept the waiting orders in a single item without the last part of the key, which is read as well.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -21,9 +21,9 @@ use crate::{
     dynamodb::{Expression, Table, number, text},
 };
 
-/// How long the note that an order waits is kept: by then a person has looked at what is owed.
+/// How long a waiting order is recorded: by then a person has looked at the owed records.
 const NOTE_KEPT: TimeDelta = TimeDelta::days(30);
-/// What the attribute of an order that waits begins with.
+/// The prefix of the attributes of waiting orders.
 const WAITING: &str = "order-";
 
 /// Orders in a DynamoDB table.
@@ -40,7 +40,7 @@ impl DynamoDbOrders {
         }
     }
 
-    /// Changes an order that has this revision; `false`: it has another one, or is not there.
+    /// Changes an order with this revision; `false` if it has another one, or does not exist.
     async fn change(
         &self,
         key: &OrderRef,

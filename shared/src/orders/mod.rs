@@ -1,7 +1,7 @@
-//! Orders that Norce has posted (norce-api §10.1), kept until they are handed on with their codes, and some days longer.
+//! Orders that Norce has posted (norce-api §10.1), kept until they are forwarded with their codes, and some days longer.
 //!
-//! This is the only store that holds data about people: an order is nothing else, and it must not be lost while its
-//! customer is not in the ERP.
+//! This is the only store with personal data: an order consists of it, and must not be lost while its customer is not in
+//! the ERP.
 
 mod dynamodb;
 mod memory;
@@ -21,14 +21,14 @@ use crate::{
     domain::{ApplicationId, EntityRef, OrderText},
 };
 
-/// The longest order that is taken. An item of DynamoDB has at most 400 KB, and the order is not all of it.
+/// Maximum size of an order. An item of DynamoDB has at most 400 KB, of which the order is a part.
 pub const MAX_ORDER_BYTES: usize = 384 * 1024;
 
 /// How long an order is kept after it was forwarded: long enough to send it again if the merchant's order integration
 /// has lost it over a weekend. The order of a forgotten customer is kept for the same time, forwarded or not.
 pub const RETENTION: TimeDelta = TimeDelta::days(7);
 
-/// Which order.
+/// A reference to an order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrderRef {
     /// The shop in which it was placed.
@@ -38,7 +38,7 @@ pub struct OrderRef {
 }
 
 impl fmt::Display for OrderRef {
-    /// In any alphabet and of any length a reference would not fit into a key; its hash stands for it.
+    /// A reference may be of any length and alphabet, so its hash is used in keys.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reference = Uuid::new_v5(&Uuid::NAMESPACE_OID, self.client_order_ref.as_bytes());
         write!(formatter, "app-{}/{reference}", self.application)
@@ -59,9 +59,9 @@ pub struct Party {
 /// The customers and companies of an order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parties {
-    /// Who ordered.
+    /// The buyer.
     pub buyer: Party,
-    /// Who pays.
+    /// The payer.
     pub payer: Party,
 }
 
@@ -82,33 +82,33 @@ impl Parties {
 /// An order as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredOrder {
-    /// As Norce posted it last.
+    /// The text of Norce's last post.
     pub order: OrderText,
     /// When it was first posted.
     pub received_at: DateTime<Utc>,
-    /// Its customers and companies, once messages about them are sent.
+    /// Its customers and companies, once messages about them have been sent.
     pub parties: Option<Parties>,
     /// When it was forwarded.
     pub forwarded_at: Option<DateTime<Utc>>,
 }
 
-/// What became of a post.
+/// The result of a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// It is stored, in the place of an earlier post of the same order if there was one.
+    /// It is stored, and replaces an earlier post of the same order.
     Stored,
-    /// The order was handed on before, and stays as it was.
+    /// The order was forwarded before, and is unchanged.
     HandedOn {
-        /// The post says the very same.
+        /// Whether the post is identical.
         same: bool,
     },
 }
 
-/// The store of orders. What changes an order names the revision ([`OrderText::revision`]) that it means, so that nothing
-/// is said of an order that another post has replaced meanwhile: then nothing changes, and the answer is `false`.
+/// The store of orders. A change names the revision ([`OrderText::revision`]) that it is meant for: if another post has
+/// replaced it meanwhile, nothing changes and the result is `false`.
 #[async_trait]
 pub trait Orders: Send + Sync {
-    /// Stores an order, unless it was handed on. Repeating it changes nothing.
+    /// Stores an order, unless it was forwarded. Idempotent.
     async fn receive(
         &self,
         key: &OrderRef,
@@ -135,7 +135,7 @@ pub trait Orders: Send + Sync {
         at: DateTime<Utc>,
     ) -> Result<bool, StoreError>;
 
-    /// Lets an order that was not forwarded expire [`RETENTION`] after this time. Repeating it changes nothing.
+    /// Lets an order that was not forwarded expire [`RETENTION`] after this time. Idempotent.
     async fn discard(
         &self,
         key: &OrderRef,
@@ -143,7 +143,7 @@ pub trait Orders: Send + Sync {
         at: DateTime<Utc>,
     ) -> Result<bool, StoreError>;
 
-    /// Notes that an order goes on as soon as an entity is in the ERP. A note that is older than a month may be lost.
+    /// Records that an order waits for an entity to be bound. A record older than a month may be lost.
     async fn wait_for(
         &self,
         entity: EntityRef,
@@ -154,6 +154,6 @@ pub trait Orders: Send + Sync {
     /// The orders that wait for an entity.
     async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, StoreError>;
 
-    /// Notes that these orders need not wait for an entity any more.
+    /// Records that these orders no longer wait for an entity.
     async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), StoreError>;
 }

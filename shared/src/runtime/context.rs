@@ -17,7 +17,7 @@ use crate::{
     domain::{Clock, FingerprintKey, SystemClock},
     http::{ReqwestTransport, Transport},
     import_jobs::{DynamoDbImportJobs, ImportJobs},
-    mappings::{DynamoDbMappings, Mappings, key_index::KeyIndex},
+    mappings::{DynamoDbMappings, RecordMappings, key_index::KeyIndex},
     orders::{DynamoDbOrders, Orders},
     owed::{DynamoDbOwed, OwedRecords},
     passes::{DynamoDbPasses, Passes},
@@ -139,7 +139,7 @@ impl Resources for AwsContext {
         &self,
         table: &str,
         fingerprints: &FingerprintKey,
-    ) -> (Arc<dyn Mappings>, Arc<dyn KeyIndex>) {
+    ) -> (Arc<dyn RecordMappings>, Arc<dyn KeyIndex>) {
         let mappings = DynamoDbMappings::new(&self.aws, table, fingerprints.clone());
         let mappings = Arc::new(mappings);
         (mappings.clone(), mappings)

@@ -7,7 +7,7 @@ use crate::{
     domain::{EntityRef, FieldGroup, FieldGroups, ImportLine, ImportRequest, NorceId},
     erp::{tell_again, tell_all_again},
     import_jobs::ImportBatch,
-    mappings::{Binding, Bound, CodeDelivery, Mapping, Mappings},
+    mappings::{Binding, Bound, CodeDelivery, Mapping, Mappings, RecordMappings},
     owed::{NewOwed, OwedRecords, Reason, Stage, Subject},
 };
 
@@ -138,7 +138,7 @@ pub async fn inserted(
 
 /// Norce does not take a line: it is owed, in Norce's own words, and the next pass tells Norce again.
 pub async fn refuse(
-    mappings: &dyn Mappings,
+    mappings: &dyn RecordMappings,
     owed: &dyn OwedRecords,
     batch: &ImportBatch,
     line: &ImportLine,

@@ -8,7 +8,7 @@ use crate::{
     domain::{Clock, FingerprintKey},
     http::Transport,
     import_jobs::ImportJobs,
-    mappings::{Mappings, key_index::KeyIndex},
+    mappings::{RecordMappings, key_index::KeyIndex},
     orders::Orders,
     owed::OwedRecords,
     passes::Passes,
@@ -41,7 +41,7 @@ pub trait Resources: Sync {
         &self,
         table: &str,
         fingerprints: &FingerprintKey,
-    ) -> (Arc<dyn Mappings>, Arc<dyn KeyIndex>);
+    ) -> (Arc<dyn RecordMappings>, Arc<dyn KeyIndex>);
 
     /// The records that cannot be synced.
     fn owed(&self, table: &str) -> Arc<dyn OwedRecords>;

@@ -10,8 +10,8 @@ use shared::{
     erp::NaturalKey,
     mappings::key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace, Reservation,
-        Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace,
+        RecordMappings, Reservation, Reserved,
     },
 };
 use uuid::Uuid;
@@ -134,15 +134,6 @@ impl Mappings for Arithmetic {
         Ok(true)
     }
 
-    async fn record_owned(
-        &self,
-        _: Scope,
-        _: &ErpId,
-        _: Option<&Fingerprint>,
-    ) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
     async fn get(&self, _: EntityRef) -> Result<Option<Mapping>, StoreError> {
         Err(no_part())
     }
@@ -176,16 +167,6 @@ impl Mappings for Arithmetic {
         Err(no_part())
     }
 
-    async fn rename(
-        &self,
-        _: EntityRef,
-        _: &ErpId,
-        _: &Code,
-        _: &Code,
-    ) -> Result<Bound, StoreError> {
-        Err(no_part())
-    }
-
     async fn unbind(&self, _: EntityRef, _: &ErpId) -> Result<bool, StoreError> {
         Err(no_part())
     }
@@ -195,6 +176,32 @@ impl Mappings for Arithmetic {
     }
 
     async fn take_over(&self, _: EntityRef, _: EntityRef, _: Binding) -> Result<bool, StoreError> {
+        Err(no_part())
+    }
+
+    async fn bound(&self, _: Option<&str>) -> Result<BoundPage, StoreError> {
+        Err(no_part())
+    }
+
+    async fn record_owned(
+        &self,
+        _: Scope,
+        _: &ErpId,
+        _: Option<&Fingerprint>,
+    ) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl RecordMappings for Arithmetic {
+    async fn rename(
+        &self,
+        _: EntityRef,
+        _: &ErpId,
+        _: &Code,
+        _: &Code,
+    ) -> Result<Bound, StoreError> {
         Err(no_part())
     }
 
@@ -210,10 +217,6 @@ impl Mappings for Arithmetic {
     }
 
     async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), StoreError> {
-        Err(no_part())
-    }
-
-    async fn bound(&self, _: Option<&str>) -> Result<BoundPage, StoreError> {
         Err(no_part())
     }
 }

@@ -21,7 +21,7 @@ use shared::{
     erp::{Erp, Listing},
     http::{Deadline, ReqwestTransport, Transport, TransportError},
     mappings::key_index::KeyIndex,
-    mappings::{DynamoDbMappings, Mappings, MemoryMappings},
+    mappings::{DynamoDbMappings, MemoryMappings, RecordMappings},
     owed::{DynamoDbOwed, MemoryOwed, OwedRecords},
     passes::{Cost, Counts, DynamoDbPasses, MemoryPasses, Passes},
     queues::{MemoryQueue, Queue, QueueDepth, Redrive},
@@ -199,7 +199,7 @@ async fn pass(
     requests: &Arc<Mutex<Requests>>,
 ) -> ErpFullPass {
     let fingerprints = FingerprintKey::new(FINGERPRINT_KEY.as_bytes());
-    type Index = (Arc<dyn Mappings>, Arc<dyn KeyIndex>);
+    type Index = (Arc<dyn RecordMappings>, Arc<dyn KeyIndex>);
     let ((mappings, key_index), owed, passes): (Index, Arc<dyn OwedRecords>, Arc<dyn Passes>) =
         match &task.stores {
             Stores::Arithmetic { some_lack_codes } => {

@@ -23,7 +23,9 @@ use shared::{
     http::Deadline,
     import_jobs::{DynamoDbImportJobs, ImportJobs},
     mappings::key_index::{KeyIndex, RecordKeys},
-    mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation, Reserved},
+    mappings::{
+        CodeDelivery, DynamoDbMappings, Mapping, Mappings, RecordMappings, Reservation, Reserved,
+    },
     norce::JobId,
     orders::{DynamoDbOrders, OrderRef, Orders},
     owed::{DynamoDbOwed, OwedRecords, Stage, Subject, fold},

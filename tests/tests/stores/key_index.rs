@@ -8,7 +8,7 @@ use shared::{
     erp::{ErpId, NaturalKey, Resource},
     mappings::key_index::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys},
     mappings::{
-        Binding, Bound, CodeDelivery, DynamoDbMappings, Mappings, MemoryMappings, RecordFace,
+        Binding, Bound, CodeDelivery, DynamoDbMappings, MemoryMappings, RecordFace, RecordMappings,
     },
     record_finder::write,
 };
@@ -19,7 +19,7 @@ use crate::{application, code, customer, local, minute, suite};
 #[derive(Clone)]
 struct Store {
     index: Arc<dyn KeyIndex>,
-    mappings: Arc<dyn Mappings>,
+    mappings: Arc<dyn RecordMappings>,
 }
 
 fn memory() -> Store {

@@ -7,14 +7,14 @@ use shared::{
     erp::{ErpId, Resource},
     mappings::{
         Binding, Bound, BoundPage, CodeDelivery, DynamoDbMappings, Known, Mapping, Mappings,
-        MemoryMappings, RecordFace, Reservation, Reserved,
+        MemoryMappings, RecordFace, RecordMappings, Reservation, Reserved,
     },
 };
 use uuid::Uuid;
 
 use crate::{application, code, customer, local, minute, norce_id, suite};
 
-type Store = Arc<dyn Mappings>;
+type Store = Arc<dyn RecordMappings>;
 
 fn memory() -> Store {
     Arc::new(MemoryMappings::default())

@@ -220,46 +220,12 @@ impl Mappings for DryMappings {
         self.inner.bound(after).await
     }
 
-    // What follows is a pass's and not `change-events`'; a plan shows it.
-
-    async fn rename(
-        &self,
-        _: EntityRef,
-        _: &ErpId,
-        _: &Code,
-        _: &Code,
-    ) -> Result<Bound, StoreError> {
-        Err(of_a_pass())
-    }
-
     async fn record_owned(
         &self,
         _: Scope,
         _: &ErpId,
         _: Option<&Fingerprint>,
     ) -> Result<bool, StoreError> {
-        Err(of_a_pass())
+        Ok(true)
     }
-
-    async fn announce_insert(
-        &self,
-        _: EntityKind,
-        _: Scope,
-        _: &ErpId,
-        _: &Code,
-        _: Option<&Fingerprint>,
-    ) -> Result<bool, StoreError> {
-        Err(of_a_pass())
-    }
-
-    async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), StoreError> {
-        Err(of_a_pass())
-    }
-}
-
-fn of_a_pass() -> StoreError {
-    StoreError::new(
-        "code mappings",
-        "nothing is written while it is only asked what would happen",
-    )
 }

@@ -13,8 +13,8 @@ use crate::{
     },
 };
 
-/// How often an operation starts again because the mapping changed under its hands. Each time somebody else got
-/// something done, and no mapping has a handful of writers.
+/// Attempts of an operation that finds the mapping changed meanwhile. Each conflict means that another writer succeeded,
+/// and no mapping has this many writers.
 pub(super) const ATTEMPTS: u32 = 5;
 
 /// What an entity's face holds.
@@ -39,8 +39,8 @@ pub(super) struct Holder {
 }
 
 impl DynamoDbMappings {
-    /// The conditional writes of a binding, in this order: the entity's item (on the condition given), the code's, the
-    /// record's, the checks of their three tombstones, and the check that the record's keys are still listed as read.
+    /// The conditional writes of a binding, in this order: the items of the entity (on the given condition), of the code and
+    /// of the record, the checks of their three tombstones, and the check that the record's index entry is as read.
     pub(super) async fn faces(
         &self,
         entity: EntityRef,
@@ -50,10 +50,10 @@ impl DynamoDbMappings {
         let EntityRef { kind, scope, id } = entity;
         let (code, record) = (&binding.code, &binding.erp_id);
         let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
-        // Noted on the face, so that the next pass has nothing to list.
+        // Recorded on the face, so that the next pass has nothing to index.
         let listed = self.listed(scope, record).await?;
         let indexed = listed.clone().map(|digest| ("indexed", Some(digest)));
-        // What Norce was told of an inserted record stays noted.
+        // The fingerprint of what was sent to Norce with an insert stays.
         let record_face = [
             ("kind", Some(text(kind.as_str()))),
             ("id", Some(number(id.into()))),
@@ -84,14 +84,14 @@ impl DynamoDbMappings {
         Ok(faces)
     }
 
-    /// What is known about an entity, tombstones aside.
+    /// The face of an entity, without regard to tombstones.
     pub(super) async fn face(&self, entity: EntityRef) -> Result<Option<Face>, StoreError> {
         let item = self.table.get(&entity_key(entity)).await;
         let item = item?;
         item.map(|item| self.read_face(item, entity)).transpose()
     }
 
-    /// A record's face, read without a detour: a pass reads a million of them.
+    /// The face of a record, read without serde: a pass reads a million of them.
     pub(super) fn read_record(
         &self,
         mut item: Item,
@@ -196,15 +196,14 @@ impl DynamoDbMappings {
     }
 }
 
-/// The code face is nobody's, or this one's.
+/// The code has no holder, or this one.
 pub(super) fn free_or_held_by(id: NorceId) -> Expression {
     Expression::new("attribute_not_exists(#id) OR #id = :holder")
         .name("id")
         .value("holder", number(id.into()))
 }
 
-/// The record's face is nobody's, or this one's. Norce counts customers and companies apart, so that two of them can have
-/// one id.
+/// The record has no holder, or this one. Norce numbers customers and companies separately, so the kind is compared too.
 pub(super) fn record_free_or_held_by(entity: EntityRef) -> Expression {
     Expression::new("attribute_not_exists(#id) OR (#id = :holder AND #kind = :held_as)")
         .name("id")
@@ -213,7 +212,7 @@ pub(super) fn record_free_or_held_by(entity: EntityRef) -> Expression {
         .value("held_as", text(entity.kind.as_str()))
 }
 
-/// The entity is reserved, and by this one.
+/// The entity is reserved with this token.
 pub(super) fn reserved_by(token: Uuid) -> Expression {
     Expression::new("#token = :seen")
         .name("token")
@@ -227,7 +226,7 @@ pub(super) fn bound_to(code: &Code) -> Expression {
         .value("bound_code", text(code.as_str()))
 }
 
-/// The face is that of this entity.
+/// The holder is this entity.
 pub(super) fn held_by(id: NorceId) -> Expression {
     Expression::new("#id = :holder")
         .name("id")

@@ -24,8 +24,8 @@ use self::{
 };
 
 use super::{
-    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace, Reservation,
-    Reserved,
+    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace, RecordMappings,
+    Reservation, Reserved,
 };
 use crate::{
     Consistency, StoreError,
@@ -33,7 +33,7 @@ use crate::{
     dynamodb::{Expression, Item, Write, Written, number, text},
 };
 
-/// What is noted when both sides have been looked at; the code and its delivery are not among it.
+/// The attributes that a sync records: everything but the code and its delivery.
 const SYNC_ATTRIBUTES: [&str; 7] = [
     "shop_fingerprint",
     "fetched_at",
@@ -130,7 +130,7 @@ impl Mappings for DynamoDbMappings {
                     return Ok(Bound::OtherCode { code: stored.code });
                 }
                 Some(Face::Bound(stored)) if stored == binding => return Ok(Bound::Done),
-                // The same code, but something else has changed: noted as it would be without a bind.
+                // The same code with other values: they are recorded as after a sync.
                 Some(Face::Bound(_)) => {
                     // A pass binds without having fetched anything.
                     let fetched =
@@ -182,7 +182,7 @@ impl Mappings for DynamoDbMappings {
             if noted? {
                 return Ok(true);
             }
-            // Bound to this code, then it is confirmed already and stays so.
+            // If it is bound to this code, the code is confirmed already and stays so.
             let bound = self.face(entity).await?;
             return Ok(matches!(bound, Some(Face::Bound(stored)) if stored.code == *code));
         }
@@ -193,7 +193,7 @@ impl Mappings for DynamoDbMappings {
             };
             let is_noted = matches!(stored.delivery, CodeDelivery::Confirmed { .. });
             let change = Expression::assign([
-                // What is confirmed stays as it was first confirmed.
+                // The first confirmation stays.
                 ("delivery", delivery.clone()),
                 ("former_code", None),
             ]);
@@ -322,76 +322,6 @@ impl Mappings for DynamoDbMappings {
             .collect()
     }
 
-    async fn rename(
-        &self,
-        entity: EntityRef,
-        record: &ErpId,
-        from: &Code,
-        to: &Code,
-    ) -> Result<Bound, StoreError> {
-        let EntityRef { kind, scope, id } = entity;
-        for _ in 0..ATTEMPTS {
-            let binding = match self.face(entity).await? {
-                Some(Face::Bound(binding)) if binding.erp_id == *record => binding,
-                Some(Face::Bound(binding)) => {
-                    return Ok(Bound::OtherCode { code: binding.code });
-                }
-                Some(Face::Reserved(_)) | None => return Ok(Bound::Forgotten),
-            };
-            if binding.code == *to {
-                return Ok(Bound::Done);
-            }
-            if binding.code != *from {
-                return Ok(Bound::OtherCode { code: binding.code });
-            }
-            // Of several former codes, Norce can have the first one only: it gets each new one through an import that
-            // has not been confirmed.
-            let former = binding.former_code.as_ref().unwrap_or(from);
-            let former = (former != to).then(|| text(former.as_str()));
-            let delivery = self.table.to_attribute(CodeDelivery::Pending)?;
-            let entity_face = Expression::assign([
-                ("code", Some(text(to.as_str()))),
-                ("former_code", former),
-                ("delivery", Some(delivery)),
-            ]);
-            let record_face = Expression::assign([
-                ("code", Some(text(to.as_str()))),
-                ("confirmed", Some(AttributeValue::Bool(false))),
-            ]);
-            let ours = Expression::new("#id = :holder")
-                .name("id")
-                .value("holder", number(id.into()));
-            let writes = [
-                Write::update(entity_key(entity), entity_face).provided(bound_to(from)),
-                Write::put(
-                    code_key(kind, scope, to),
-                    self.table.to_item(&Holder { id })?,
-                )
-                .provided(free_or_held_by(id)),
-                Write::delete(code_key(kind, scope, from)),
-                Write::update(record_key(scope, record), record_face).provided(ours),
-                Write::check(
-                    self.code_tombstone(kind, scope, to)?,
-                    Expression::nothing_there(),
-                ),
-            ];
-            let written = self.table.write(writes).await?;
-            let mut refusals = match written {
-                Written::Done => return Ok(Bound::Done),
-                Written::Refused(refusals) => refusals,
-            };
-            if refusals.has(4) {
-                return Ok(Bound::Forgotten);
-            }
-            if let Some(item) = refusals.take(1) {
-                let by = self.read_holder(item, kind, scope, to)?;
-                return Ok(Bound::CodeTaken { by });
-            }
-            // Changed in between; the next attempt sees how.
-        }
-        Err(self.restless(entity))
-    }
-
     async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError> {
         let EntityRef { kind, scope, id } = entity;
         for _ in 0..ATTEMPTS {
@@ -486,6 +416,22 @@ impl Mappings for DynamoDbMappings {
         Ok(matches!(written, Written::Done))
     }
 
+    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError> {
+        let page = self.table.scan_page(after, Consistency::Eventual).await;
+        let (items, next) = page?;
+        let mut bound = Vec::new();
+        for item in items {
+            let key = item.get("pk").and_then(|key| key.as_s().ok());
+            let Some(entity) = key.and_then(|key| entity_of(key)) else {
+                continue;
+            };
+            if let Face::Bound(binding) = self.read_face(item, entity)? {
+                bound.push((entity, binding));
+            }
+        }
+        Ok(BoundPage { bound, next })
+    }
+
     async fn record_owned(
         &self,
         scope: Scope,
@@ -498,6 +444,78 @@ impl Mappings for DynamoDbMappings {
         self.table
             .update_if(&record_key(scope, record), change, bound)
             .await
+    }
+}
+
+#[async_trait]
+impl RecordMappings for DynamoDbMappings {
+    async fn rename(
+        &self,
+        entity: EntityRef,
+        record: &ErpId,
+        from: &Code,
+        to: &Code,
+    ) -> Result<Bound, StoreError> {
+        let EntityRef { kind, scope, id } = entity;
+        for _ in 0..ATTEMPTS {
+            let binding = match self.face(entity).await? {
+                Some(Face::Bound(binding)) if binding.erp_id == *record => binding,
+                Some(Face::Bound(binding)) => {
+                    return Ok(Bound::OtherCode { code: binding.code });
+                }
+                Some(Face::Reserved(_)) | None => return Ok(Bound::Forgotten),
+            };
+            if binding.code == *to {
+                return Ok(Bound::Done);
+            }
+            if binding.code != *from {
+                return Ok(Bound::OtherCode { code: binding.code });
+            }
+            // Of several former codes Norce can have only the first: the imports of the later ones are not confirmed.
+            let former = binding.former_code.as_ref().unwrap_or(from);
+            let former = (former != to).then(|| text(former.as_str()));
+            let delivery = self.table.to_attribute(CodeDelivery::Pending)?;
+            let entity_face = Expression::assign([
+                ("code", Some(text(to.as_str()))),
+                ("former_code", former),
+                ("delivery", Some(delivery)),
+            ]);
+            let record_face = Expression::assign([
+                ("code", Some(text(to.as_str()))),
+                ("confirmed", Some(AttributeValue::Bool(false))),
+            ]);
+            let ours = Expression::new("#id = :holder")
+                .name("id")
+                .value("holder", number(id.into()));
+            let writes = [
+                Write::update(entity_key(entity), entity_face).provided(bound_to(from)),
+                Write::put(
+                    code_key(kind, scope, to),
+                    self.table.to_item(&Holder { id })?,
+                )
+                .provided(free_or_held_by(id)),
+                Write::delete(code_key(kind, scope, from)),
+                Write::update(record_key(scope, record), record_face).provided(ours),
+                Write::check(
+                    self.code_tombstone(kind, scope, to)?,
+                    Expression::nothing_there(),
+                ),
+            ];
+            let written = self.table.write(writes).await?;
+            let mut refusals = match written {
+                Written::Done => return Ok(Bound::Done),
+                Written::Refused(refusals) => refusals,
+            };
+            if refusals.has(4) {
+                return Ok(Bound::Forgotten);
+            }
+            if let Some(item) = refusals.take(1) {
+                let by = self.read_holder(item, kind, scope, to)?;
+                return Ok(Bound::CodeTaken { by });
+            }
+            // Changed in between; the next attempt sees how.
+        }
+        Err(self.restless(entity))
     }
 
     async fn announce_insert(
@@ -538,21 +556,5 @@ impl Mappings for DynamoDbMappings {
         let delete = Write::delete(record_key(scope, record)).provided(unbound);
         self.table.write([delete]).await?;
         Ok(())
-    }
-
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError> {
-        let page = self.table.scan_page(after, Consistency::Eventual).await;
-        let (items, next) = page?;
-        let mut bound = Vec::new();
-        for item in items {
-            let key = item.get("pk").and_then(|key| key.as_s().ok());
-            let Some(entity) = key.and_then(|key| entity_of(key)) else {
-                continue;
-            };
-            if let Face::Bound(binding) = self.read_face(item, entity)? {
-                bound.push((entity, binding));
-            }
-        }
-        Ok(BoundPage { bound, next })
     }
 }

@@ -7,7 +7,7 @@
 //! | `coverage#client#company` | `whole_at` and `until`, as texts that sort as the times do |
 //!
 //! A record's entry and its keys change in one transaction, on condition that the entry is as it was read and that the
-//! record is not forgotten. Forgetting takes both away in the transaction that writes the tombstone.
+//! record is not forgotten. The transaction that writes the tombstone removes both.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -24,8 +24,8 @@ use crate::{
     mappings::DynamoDbMappings,
 };
 
-/// How often an entry is written again because it, or a list of holders, changed meanwhile. A pass and an event may meet
-/// at one record, and several records at one key.
+/// Attempts to write an entry that, or a list of holders that, changed meanwhile. A pass and an event may write one record
+/// at the same time, and several records one key.
 const ATTEMPTS: u32 = 8;
 
 const HOLDERS: &str = "holders";
@@ -69,7 +69,7 @@ fn time(item: &Item, name: &str) -> Option<DateTime<Utc>> {
     item.get(name)?.as_s().ok()?.parse().ok()
 }
 
-/// A time with as many digits as any other, so that texts are compared as times.
+/// A time with a fixed number of digits, so that texts compare like times.
 fn sortable(time: DateTime<Utc>) -> AttributeValue {
     text(time.to_rfc3339_opts(SecondsFormat::Nanos, true))
 }
@@ -84,7 +84,7 @@ fn entry_is(keys: &BTreeSet<String>) -> Expression {
         .value("seen", set(keys.iter().cloned()))
 }
 
-/// A condition on a transaction: a record is still listed as its entry said.
+/// A condition on a transaction: the index entry of a record is unchanged.
 pub(crate) fn still_listed(scope: Scope, record: &ErpId, digest: AttributeValue) -> Write {
     let unchanged = Expression::new("#digest = :digest")
         .name(DIGEST)
@@ -93,7 +93,7 @@ pub(crate) fn still_listed(scope: Scope, record: &ErpId, digest: AttributeValue)
 }
 
 impl DynamoDbMappings {
-    /// How a record is listed: the digest of its keys.
+    /// The digest of the keys under which a record is indexed.
     pub(crate) async fn listed(
         &self,
         scope: Scope,
@@ -110,7 +110,7 @@ impl DynamoDbMappings {
         Ok(format!("key#{}", fingerprint.as_str()))
     }
 
-    /// What takes a record off the lists of these keys. A list that would be left empty goes.
+    /// The writes that remove a record from the lists of these keys, and lists that would be empty.
     async fn leave(
         &self,
         record: &ErpId,
@@ -149,7 +149,7 @@ impl DynamoDbMappings {
         Ok(writes.collect())
     }
 
-    /// What takes a record out of the index, on condition that it is listed as it was read.
+    /// The writes that remove a record from the index, on condition that its entry is as it was read.
     pub(crate) async fn unlist(
         &self,
         scope: Scope,
@@ -231,7 +231,7 @@ impl KeyIndex for DynamoDbMappings {
                 names.clone()
             };
             let digest = text(keys.digest.as_str());
-            // The face of a record that is bound, or handed over to be inserted.
+            // The face of a bound record, or of one whose insert is announced.
             let face = found.get(&face_name);
             let face = face.filter(|face| face.get("indexed") != Some(&digest));
             if listed == wanted && face.is_none() {
@@ -313,7 +313,7 @@ impl KeyIndex for DynamoDbMappings {
     }
 }
 
-/// Puts a record on the list of a key; on a full list it is noted that there are more.
+/// Adds a record to the list of a key, or marks a full list as crowded.
 fn enter(name: &str, me: &str, is_full: bool) -> Write {
     if is_full {
         let change = Expression::assign([(CROWDED, Some(AttributeValue::Bool(true)))]);

@@ -1,12 +1,12 @@
-//! An index of the ERP's natural keys: which records hold an e-mail address or a VAT number, as far as they were read.
+//! An index of the ERP's natural keys: the records with an e-mail address or a VAT number, as far as they were read.
 //!
-//! What a filter of an ERP does is the ERP's affair: Business Central may refuse a filter on VAT numbers, or ignore it
-//! (erp-apis §1.5). This index does not depend on it. Passes fill it from every record of every page, `change-events` from
-//! every record that it reads or writes, and a full pass makes it whole. A hit is a hint: whoever decides something reads
-//! the record and sees whether it still holds the key ([`RecordFinder`](crate::record_finder::RecordFinder)).
+//! It does not depend on the ERP's filters: Business Central may refuse a filter on VAT numbers, or ignore it (erp-apis
+//! §1.5). Passes fill the index from every record of every page, `change-events` from every record that it reads or
+//! writes, and a full pass completes it. A hit is a hint: before a decision the record is read and its key compared
+//! ([`RecordFinder`](crate::record_finder::RecordFinder)).
 //!
-//! The index is in the table of the code mappings, because a customer is forgotten there in one transaction, with its
-//! entries (P12). Keys are keyed hashes (P11).
+//! The index is in the table of the code mappings, so that a customer is forgotten in one transaction with its entries
+//! (P12). Keys are keyed hashes (P11).
 
 mod dynamodb;
 mod memory;
@@ -26,12 +26,12 @@ use crate::{
     erp::{ErpRecord, NaturalKey},
 };
 
-/// Records that are listed under one key. A holder takes about 50 bytes of an item that may have 400 KB, and every write
-/// to the item costs a unit for each KB of it: a placeholder that ten thousand records share must not make each of them
-/// expensive. Beyond it a key is *crowded*.
+/// Maximum number of records under one key. A holder takes about 50 bytes of an item, which may have 400 KB, and each KB of
+/// it costs a unit with every write: a placeholder that ten thousand records share must not make each of them expensive.
+/// A key with more records is *crowded*.
 pub const MAX_HOLDERS: usize = 100;
 
-/// Keys under which one record is listed: with its entry and conditions they are one transaction of at most 100 items.
+/// Maximum number of keys of one record: with its entry and conditions they are one transaction, of at most 100 items.
 /// Business Central's 80 characters of e-mail addresses (erp-apis §1.2) hold fewer.
 pub const MAX_KEYS_OF_RECORD: usize = 20;
 
@@ -43,9 +43,9 @@ pub struct RecordKeys {
 }
 
 impl RecordKeys {
-    /// Everything by which a record can be found, in normal form, whichever kind it is taken for. The numbers of a contact
-    /// are its organisation's, and one without an organisation is found by nothing: in Business Central every customer that
-    /// is a person has such a twin.
+    /// The keys by which a record can be found as a customer or as a company, in normal form. A contact has the numbers of its
+    /// organisation. A contact without an organisation has no keys: in Business Central every customer that is a person has
+    /// such a twin.
     pub fn of(record: &ErpRecord) -> BTreeSet<NaturalKey> {
         if record.id.resource == Resource::Contact && record.company.is_none() {
             return BTreeSet::new();
@@ -57,10 +57,10 @@ impl RecordKeys {
         keys
     }
 
-    /// The keys of a record that was read, as they are indexed: of more than [`MAX_KEYS_OF_RECORD`] the first ones.
+    /// The first [`MAX_KEYS_OF_RECORD`] keys of a record.
     ///
     /// # Errors
-    /// When a key has no JSON form; none is like that.
+    /// If a key has no JSON form, which does not occur.
     pub fn read(
         record: &ErpRecord,
         fingerprints: &FingerprintKey,
@@ -68,10 +68,10 @@ impl RecordKeys {
         Self::new(Self::of(record), fingerprints)
     }
 
-    /// These keys.
+    /// The first [`MAX_KEYS_OF_RECORD`] of these keys.
     ///
     /// # Errors
-    /// When a key has no JSON form; none is like that.
+    /// If a key has no JSON form, which does not occur.
     pub fn new(
         keys: impl IntoIterator<Item = NaturalKey>,
         fingerprints: &FingerprintKey,
@@ -81,7 +81,7 @@ impl RecordKeys {
         Ok(Self { keys, digest })
     }
 
-    /// One value for all of them: two records with the same keys have the same.
+    /// A hash of all keys: records with the same keys have the same digest.
     pub const fn digest(&self) -> &Fingerprint {
         &self.digest
     }
@@ -92,29 +92,29 @@ impl RecordKeys {
     }
 }
 
-/// Which records are listed under a key.
+/// The records under a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holders {
-    /// The records. Some may have another key by now, or be gone.
+    /// The records. Some may have another key by now, or not exist any more.
     pub records: Vec<ErpId>,
-    /// There are more of them than are listed ([`MAX_HOLDERS`]): the key is as ambiguous as if two had it. A key stays
-    /// crowded, because it is not known which records are missing from the list.
+    /// There are more than [`MAX_HOLDERS`] records: the key is as ambiguous as one with two. A key stays crowded, because the
+    /// missing records are unknown.
     pub crowded: bool,
 }
 
-/// How complete the index is, for the records that Norce has as one kind.
+/// How complete the index is, for records of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coverage {
-    /// From when the last reading of everything is, by the ERP's clock.
+    /// When the last full read began, by the ERP's clock.
     pub whole_at: DateTime<Utc>,
-    /// What changed before this time, by the ERP's clock, is in the index. What changed since has to be listed.
+    /// Changes before this time, by the ERP's clock, are in the index.
     pub until: DateTime<Utc>,
 }
 
 /// The index.
 #[async_trait]
 pub trait KeyIndex: Send + Sync {
-    /// The records that are listed under these keys, in their order.
+    /// The records under each of these keys, in their order.
     async fn holders(
         &self,
         scope: Scope,
@@ -122,8 +122,8 @@ pub trait KeyIndex: Send + Sync {
         consistency: Consistency,
     ) -> Result<Vec<Holders>, StoreError>;
 
-    /// Under which keys these records are listed ([`RecordKeys::digest`]), in their order; `None`: they are not. For
-    /// records that are bound, [`RecordFace::indexed`](crate::mappings::RecordFace) says so without another read.
+    /// The digest of the keys under which each of these records is indexed ([`RecordKeys::digest`]), in their order. For bound
+    /// records, [`RecordFace::indexed`](crate::mappings::RecordFace) has it without another read.
     async fn entries(
         &self,
         scope: Scope,
@@ -131,19 +131,18 @@ pub trait KeyIndex: Send + Sync {
         consistency: Consistency,
     ) -> Result<Vec<Option<Fingerprint>>, StoreError>;
 
-    /// Lists a record under exactly these keys, and under those no more that it had before. A record of a forgotten
-    /// customer is listed under none (P12). Repeating it changes nothing.
+    /// Replaces the keys of a record. The record of a forgotten customer gets none (P12). Idempotent.
     async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError>;
 
-    /// How complete the index is; `None`: nobody has read everything yet.
+    /// How complete the index is; `None` before the first full read.
     async fn coverage(
         &self,
         scope: Scope,
         kind: EntityKind,
     ) -> Result<Option<Coverage>, StoreError>;
 
-    /// Notes that every record of a kind that changed between two times of the ERP's clock is in the index; without
-    /// `since`, every record. What does not join on to what is covered is not noted, and a later time stays.
+    /// Records that every record of a kind that changed between two times of the ERP's clock is in the index; without
+    /// `since`, every record. A period that does not adjoin the covered one is ignored, and a later time stays.
     async fn cover(
         &self,
         scope: Scope,
@@ -158,7 +157,7 @@ fn holder(record: &ErpId) -> String {
     format!("{}:{}", record.resource, record.id)
 }
 
-/// The index for whoever only looks: a plan, or a person who asks what would happen.
+/// The index without writes, for plans and dry runs.
 pub struct ReadOnly(pub Arc<dyn KeyIndex>);
 
 #[async_trait]

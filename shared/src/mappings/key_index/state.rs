@@ -23,7 +23,7 @@ pub(super) struct List {
 }
 
 impl Index {
-    /// Takes a record off all lists.
+    /// Removes a record from the index.
     pub(crate) fn unlist(&mut self, scope: Scope, record: &ErpId) {
         if let Some(listed) = self.entries.remove(&(scope, record.clone())) {
             for key in listed.keys {
@@ -32,7 +32,7 @@ impl Index {
         }
     }
 
-    /// How a record is listed.
+    /// The digest of a record's keys.
     pub(crate) fn digest(&self, scope: Scope, record: &ErpId) -> Option<Fingerprint> {
         let listed = self.entries.get(&(scope, record.clone()))?;
         Some(listed.digest.clone())

@@ -11,7 +11,8 @@ use shared::{
     },
     import_jobs::{BatchState, ImportBatch, ImportJobs},
     mappings::{
-        Binding, Bound, CodeDelivery, Known, Mapping, Mappings, RecordFace, Reservation, Reserved,
+        Binding, Bound, CodeDelivery, Known, Mapping, Mappings, RecordFace, RecordMappings,
+        Reservation, Reserved,
     },
     norce::JobId,
     orders::{OrderRef, Orders, Parties, Party, Received},
@@ -101,7 +102,7 @@ fn forgotten() -> EntityRef {
 }
 
 /// Writes what is to be found again.
-pub(crate) async fn write_mappings(store: &dyn Mappings) {
+pub(crate) async fn write_mappings(store: &dyn RecordMappings) {
     for (entity, reservation) in [
         (customer(1), reservation()),
         (customer(2), bare_reservation()),
