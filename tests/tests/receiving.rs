@@ -881,7 +881,7 @@ async fn p1_an_order_is_stored_and_queued_before_it_is_answered() {
     assert_eq!(receiver.changes.len(), 2);
 }
 
-/// What is handed on is the same text for all of them.
+/// What is forwarded is the same text for all of them.
 #[tokio::test]
 async fn an_order_is_read_in_every_encoding() {
     let texts = [

@@ -249,7 +249,7 @@ pub trait Passes: Send + Sync {
     ) -> Result<Result<(), Lease>, StoreError>;
 
     /// Gives a lease back that this invocation holds; `keep_until`: its run goes on, and nobody else may take it before.
-    /// Somebody else's lease is left alone.
+    /// The lease of another invocation stays.
     async fn release(
         &self,
         key: LeaseKey,

@@ -125,8 +125,8 @@ pub trait Inbox: Send + Sync {
     /// Hides a received message for this long (at most [`MAX_VISIBILITY`]); then it is delivered again.
     async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError>;
 
-    /// Sends the same message anew, so that the one which was received can be deleted: it begins again with no deliveries
-    /// behind it and its whole time on the queue before it. On a FIFO queue it goes behind the others of its group.
+    /// Sends a copy of a message, so that the received one can be deleted: the copy has no deliveries and its full retention
+    /// period. On a FIFO queue it goes behind the others of its group.
     /// `requeues`: how often that has happened, this time included; it travels with the message as [`REQUEUES`].
     async fn requeue(
         &self,

@@ -318,7 +318,7 @@ fn forgotten(entity: EntityRef) -> Failure {
     Failure::owed(
         Reason::Forgotten,
         format!(
-            "{entity} is forgotten in Norce, so that the order is not handed on; its copy here goes a week after that was found: deliver it from Norce Admin if it is to be delivered"
+            "{entity} is forgotten in Norce, so that the order is not forwarded; its copy here goes a week after that was found: deliver it from Norce Admin if it is to be delivered"
         ),
     )
 }
