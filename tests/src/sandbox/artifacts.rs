@@ -217,8 +217,15 @@ fn manifests() -> Result<Vec<PathBuf>, SandboxError> {
         .into_iter()
         .map(|entry| entry.path())
         .collect();
-    manifests
-        .extend(["shared", "tests", "tests/benches/empty-function"].map(|at| workspace.join(at)));
+    manifests.extend(
+        [
+            "shared",
+            "tests",
+            "tests/benches/empty-function",
+            "tests/tools",
+        ]
+        .map(|at| workspace.join(at)),
+    );
     Ok(manifests)
 }
 
