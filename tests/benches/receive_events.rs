@@ -12,34 +12,22 @@ mod measurement;
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use measurement::{event_post, log_to_nowhere, machine, median, micros, per_second, thread_time};
-use receive_events::{Accepted, MAX_BODY_BYTES, ReceiveEvents};
+use receive_events::{Configuration, MAX_BODY_BYTES, ReceiveEvents};
 use serde_json::json;
 use shared::{
-    domain::{Registers, Shops, SystemClock},
+    domain::{ChangeMessage, JobMessage},
+    http::ReqwestTransport,
     queues::{MemoryQueue, Message, Redrive},
-    runtime::{
-        metrics::Metrics,
-        secrets::{EventSecret, SecretError},
-    },
+    runtime::secrets::Secrets,
 };
-use uuid::Uuid;
+use tests::resources::{MemoryResources, MemorySecrets, environment};
 
 const SECRET: &str = "a-secret-of-the-usual-length-4b1f";
 /// Few, so that the queue in memory, which is slower the longer it is, does not count.
 const REQUESTS_PER_ROUND: u32 = 200;
 const ROUNDS: usize = 301;
-
-struct FixedSecret(Arc<EventSecret>);
-
-#[async_trait]
-impl Accepted<EventSecret> for FixedSecret {
-    async fn accepted(&self, _: bool) -> Result<Arc<EventSecret>, SecretError> {
-        Ok(self.0.clone())
-    }
-}
 
 /// What comes, and how it is answered.
 fn cases() -> Vec<(&'static str, Vec<u8>, i64)> {
@@ -110,22 +98,16 @@ async fn main() {
     };
     let changes = Arc::new(MemoryQueue::fifo(redrive));
     let jobs = Arc::new(MemoryQueue::standard(redrive));
-    let applications = json!([{ "id": 1, "key": Uuid::from_u128(1) }]).to_string();
-    let function = ReceiveEvents {
-        secrets: Arc::new(FixedSecret(Arc::new(EventSecret {
-            current: SECRET.into(),
-            previous: Some("the-secret-that-was-in-use-before".into()),
-        }))),
-        changes: changes.clone(),
-        jobs: jobs.clone(),
-        clock: Arc::new(SystemClock),
-        shops: Shops {
-            applications: applications.parse().expect("applications"),
-            registers: Registers::Client,
-        },
-        orders: None,
-        metrics: Metrics::default(),
+    let events = json!({ "current": SECRET, "previous": "the-secret-that-was-in-use-before" });
+    let resources = MemoryResources {
+        secrets: Secrets::of(MemorySecrets([("events", events)].into())),
+        ..MemoryResources::new(Arc::new(ReqwestTransport::new().expect("a client")))
     };
+    let resources = resources
+        .with_queue::<ChangeMessage>("changes", changes.clone())
+        .with_queue::<JobMessage>("jobs", jobs.clone());
+    let configuration = Configuration::read(environment(&[])).expect("a configuration");
+    let function = ReceiveEvents::build(configuration, &resources);
     println!("receive-events, warm, in one process ({})", machine());
     println!("{:<20} {:>10} {:>16}", "", "processor", "one core");
     for (name, bytes, status) in cases() {

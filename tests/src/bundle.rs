@@ -27,7 +27,8 @@ use aws_lambda_events::{
     sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute},
 };
 use axum::Router;
-use change_events::{ChangeEvents, OrderForwarding};
+use bytes::Bytes;
+use change_events::ChangeEvents;
 use chrono::{DateTime, Utc};
 use erp_full_pass::{ErpFullPass, PassSettings, Retried};
 use operator::{
@@ -35,37 +36,34 @@ use operator::{
     WorkQueue, doctor,
 };
 use poll_jobs::PollJobs;
-use receive_events::{Accepted, OrderReceiver, ReceiveEvents};
+use receive_events::ReceiveEvents;
+use serde_json::json;
 use shared::{
     StoreError,
     activity::MemoryActivity,
     breakers::{AlwaysClosed, MemoryBreakers},
     domain::{
-        ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FingerprintKey,
-        FirstBindingWrites, ImportRequest, JobMessage, KeptWhenEmptied, NorceId, OutgoingOrder,
-        PassMessage, PassMode, PassRequest, Registers, Scope, Shops,
+        ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FirstBindingWrites,
+        ImportRequest, JobMessage, KeptWhenEmptied, NorceId, OutgoingOrder, PassMessage, PassMode,
+        PassRequest, Registers, Scope, Shops,
     },
-    erp::{ExtraFields, PersonRule},
-    http::{Deadline, Transport},
-    import_jobs::{ImportJobs, MemoryImportJobs},
-    mappings::key_index::KeyIndex,
-    mappings::{MemoryMappings, RecordMappings},
-    norce::{connect::ImportOptions, query::AddressTypes},
+    erp::PersonRule,
+    http::{Deadline, Transport, TransportError},
+    import_jobs::MemoryImportJobs,
+    mappings::MemoryMappings,
+    norce::connect::ImportOptions,
     orders::MemoryOrders,
-    owed::{MemoryOwed, OwedRecords},
-    passes::{MemoryPasses, Passes, Run},
+    owed::MemoryOwed,
+    passes::{MemoryPasses, Passes as _, Run},
     queues::{Inbox, MemoryQueue, Message, Queue, QueuedMessage, REQUEUES, Redrive, handling},
-    reports::{MemoryReports, Reports},
+    reports::MemoryReports,
     runtime::{
         batch::{self, Source},
-        configuration::{
-            CreateInErp, ErpKind, ErpSettings, ForgottenPolicy, ImportSettings, MatchingPolicy,
-            NorceSettings, SyncPolicy,
-        },
-        guard::Guard,
+        configuration::{CreateInErp, ForgottenPolicy, ImportSettings, MatchingPolicy, SyncPolicy},
         metrics::Metrics,
-        secrets::{ClientSecret, EventSecret, OrderSecret, SecretError},
-        wiring::{self, ErpSecret},
+        resources::Resources as _,
+        secrets::Secrets,
+        wiring::Connections,
     },
 };
 use submit_imports::SubmitImports;
@@ -78,6 +76,9 @@ use crate::{
     in_process::InProcess,
     interruption::{Delivery, Interruptible, Interruption, clock_of_the_host},
     norce_simulator::{self, EventPost, NorceSimulator, OauthClient, OrderPost, OrderSink},
+    resources::{
+        ACCOUNT, MemoryResources, MemorySecrets, NORCE_CLIENT, built, environment, usual_secrets,
+    },
     sentences,
 };
 
@@ -96,8 +97,6 @@ const ORDER_RETRIES: [Duration; 4] = [
     Duration::from_secs(600),
     Duration::from_secs(3_600),
 ];
-/// The system account that imports are made by.
-const ACCOUNT: i32 = 17;
 /// The simulated addresses: nothing listens there, the transport is in the same process.
 const NORCE_URL: &str = "http://norce.localhost";
 const ERP_URL: &str = "http://erp.localhost";
@@ -229,6 +228,20 @@ struct Refusing<M> {
     refuses: Arc<AtomicBool>,
 }
 
+impl<M: Message + Clone> Refusing<M> {
+    fn new(
+        queue: &Arc<MemoryQueue<M>>,
+        refuses: &Arc<AtomicBool>,
+        cut: &Arc<Interruption>,
+    ) -> Arc<Interruptible<Self>> {
+        let refusing = Self {
+            inner: queue.clone(),
+            refuses: refuses.clone(),
+        };
+        Interruptible::new(Arc::new(refusing), cut)
+    }
+}
+
 #[async_trait]
 impl<M: Message> Queue<M> for Refusing<M> {
     async fn send(&self, messages: &[M], delay: Duration) -> Result<(), StoreError> {
@@ -239,12 +252,22 @@ impl<M: Message> Queue<M> for Refusing<M> {
     }
 }
 
-struct FixedSecret<S>(Arc<S>);
+/// The way to the simulators: one host is Norce, the other the ERP.
+struct ByHost {
+    norce: Arc<dyn Transport>,
+    erp: Arc<dyn Transport>,
+}
 
 #[async_trait]
-impl<S: Send + Sync> Accepted<S> for FixedSecret<S> {
-    async fn accepted(&self, _: bool) -> Result<Arc<S>, SecretError> {
-        Ok(self.0.clone())
+impl Transport for ByHost {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let is_norce = NORCE_URL.ends_with(request.uri().host().unwrap_or_default());
+        let remote = if is_norce { &self.norce } else { &self.erp };
+        remote.send(request, timeout).await
     }
 }
 
@@ -280,6 +303,400 @@ pub struct Hops {
     pub jobs: u32,
     /// `passes`.
     pub passes: u32,
+}
+
+/// The simulated shop, which posts its events to `receiver` as soon as there is one.
+fn shop(
+    options: &Options,
+    time: &norce_simulator::Clock,
+    receiver: Arc<OnceLock<Arc<ReceiveEvents>>>,
+    interruption: Arc<Interruption>,
+) -> NorceSimulator {
+    let sink = move |post: EventPost| {
+        let receiver = receiver.get().cloned();
+        let interruption = interruption.clone();
+        async move {
+            let receiver = receiver.ok_or_else(|| "nobody listens".to_owned())?;
+            let post = request(&post);
+            let answer = interruption.invocation(receiver.handle(&post));
+            let answer = tokio::time::timeout(EVENT_TIMEOUT, answer).await;
+            let answer = answer.map_err(|_| "time-out".to_owned())?;
+            let status = answer.ok_or_else(|| "crashed".to_owned())?.status_code;
+            u16::try_from(status).map_err(|error| error.to_string())
+        }
+    };
+    let settings = norce_simulator::Settings::default();
+    let norce = NorceSimulator::with_clock(settings, Arc::new(sink), time.clone());
+    norce.configure(|settings| {
+        settings.customers_by_application = options.registers != Registers::Client;
+    });
+    norce.add_country(752, "SE");
+    norce.add_country(578, "NO");
+    norce.add_system_account(ACCOUNT.into());
+    let (id, secret) = NORCE_CLIENT;
+    norce.add_oauth_client(OauthClient {
+        id: id.to_owned(),
+        secret: secret.to_owned(),
+        scopes: vec!["prod".to_owned()],
+    });
+    subscribe(&norce);
+    norce
+}
+
+/// The simulated ERP with these companies.
+fn erp(
+    options: &Options,
+    companies: &[Uuid],
+    time: norce_simulator::Clock,
+) -> BusinessCentralSimulator {
+    let companies = companies.iter().map(|id| {
+        let mut company = CompanySettings {
+            id: *id,
+            ..CompanySettings::named("Butiken AB")
+        };
+        company.customer_numbers.manual = options.code_pattern.is_some();
+        company.contact_numbers.manual = options.code_pattern.is_some();
+        company.extended_customers = options.extended_erp;
+        company
+    });
+    BusinessCentralSimulator::new(business_central_simulator::Settings {
+        companies: companies.collect(),
+        clock: business_central_simulator::Clock::from_fn(move || time()),
+        ..business_central_simulator::Settings::default()
+    })
+}
+
+/// The configuration of each function: what its environment says, with the options of the bundle.
+struct Configurations {
+    receive_events: receive_events::Configuration,
+    change_events: change_events::Configuration,
+    submit_imports: submit_imports::Configuration,
+    poll_jobs: poll_jobs::Configuration,
+    erp_full_pass: erp_full_pass::Configuration,
+}
+
+impl Configurations {
+    fn of(
+        options: &Options,
+        shops: Shops,
+        simulator: &BusinessCentralSimulator,
+        companies: &[Uuid],
+    ) -> Self {
+        let order_receiver = options.order_receiver.to_string();
+        let shared = options.shared_erp_company.or(companies.get(2).copied());
+        let company = shared.unwrap_or(companies[0]).to_string();
+        let (root, token_url) = (simulator.api_root(ERP_URL), simulator.token_url(ERP_URL));
+        let environment = || {
+            environment(&[
+                ("NORCE_BASE_URL", NORCE_URL),
+                ("ERP_BASE_URL", &root),
+                ("ERP_TOKEN_URL", &token_url),
+                ("ERP_COMPANY", &company),
+                ("ORDER_RECEIVER", &order_receiver),
+                (
+                    "ERP_EXTRA_FIELDS",
+                    if options.extended_erp {
+                        EXTRA_FIELDS
+                    } else {
+                        "{}"
+                    },
+                ),
+            ])
+        };
+        let mut receive_events =
+            receive_events::Configuration::read(environment()).expect("a configuration");
+        let mut change_events =
+            change_events::Configuration::read(environment()).expect("a configuration");
+        let mut submit_imports =
+            submit_imports::Configuration::read(environment()).expect("a configuration");
+        let mut poll_jobs = poll_jobs::Configuration::read(environment()).expect("a configuration");
+        let mut erp_full_pass =
+            erp_full_pass::Configuration::read(environment()).expect("a configuration");
+        for erp in [
+            &mut change_events.erp,
+            &mut submit_imports.erp,
+            &mut erp_full_pass.erp,
+        ] {
+            erp.persons = options.persons;
+        }
+        change_events.policy = SyncPolicy {
+            erp_owns: options.erp_owns,
+            matching: options.matching.clone(),
+            first_binding_writes: options.first_binding_writes,
+            kept_when_emptied: options.kept_when_emptied.clone(),
+            create_in_erp: options.create_in_erp,
+            forgotten: options.forgotten,
+            code_pattern: options
+                .code_pattern
+                .map(|pattern| pattern.parse().expect("a pattern")),
+        };
+        erp_full_pass.pass = PassSettings {
+            erp_owns: options.erp_owns,
+            matching: options.matching.clone(),
+            first_binding_writes: options.first_binding_writes,
+            ..options.pass.clone()
+        };
+        let import = ImportSettings {
+            batch_size: NonZeroUsize::new(options.import_batch_size).expect("a batch size"),
+            give_up_after: Duration::from_secs(options.give_up_hours * 3_600),
+        };
+        submit_imports.norce.imports = options.imports.clone();
+        submit_imports.create_accounts = options.create_accounts;
+        submit_imports.import = import.clone();
+        poll_jobs.import = import;
+        for of_function in [
+            &mut receive_events.shops,
+            &mut change_events.shops,
+            &mut submit_imports.shops,
+            &mut poll_jobs.shops,
+            &mut erp_full_pass.shops,
+        ] {
+            *of_function = shops.clone();
+        }
+        Self {
+            receive_events,
+            change_events,
+            submit_imports,
+            poll_jobs,
+            erp_full_pass,
+        }
+    }
+}
+
+/// The stores and queues, as the tests see them: not cut off.
+struct Stores {
+    changes: Arc<MemoryQueue<ChangeMessage>>,
+    imports: Arc<MemoryQueue<ImportRequest>>,
+    jobs: Arc<MemoryQueue<JobMessage>>,
+    passes_queue: Arc<MemoryQueue<PassMessage>>,
+    outgoing_orders: Arc<MemoryQueue<OutgoingOrder>>,
+    mappings: Arc<MemoryMappings>,
+    owed: Arc<MemoryOwed>,
+    import_jobs: Arc<MemoryImportJobs>,
+    passes: Arc<MemoryPasses>,
+    orders: Arc<MemoryOrders>,
+    reports: Arc<MemoryReports>,
+    breakers: Arc<MemoryBreakers>,
+    activity: Arc<MemoryActivity>,
+}
+
+impl Stores {
+    fn new(visibility: Duration) -> Self {
+        let redrive = |visibility| Redrive {
+            visibility,
+            max_receives: MAX_RECEIVES,
+        };
+        Self {
+            changes: Arc::new(MemoryQueue::fifo(redrive(visibility))),
+            imports: Arc::new(MemoryQueue::standard(redrive(visibility))),
+            jobs: Arc::new(MemoryQueue::standard(redrive(visibility))),
+            passes_queue: Arc::new(MemoryQueue::standard(redrive(PASSES_VISIBILITY))),
+            outgoing_orders: Arc::new(MemoryQueue::fifo(redrive(visibility))),
+            mappings: Arc::default(),
+            owed: Arc::default(),
+            import_jobs: Arc::default(),
+            passes: Arc::default(),
+            orders: Arc::default(),
+            reports: Arc::default(),
+            breakers: Arc::default(),
+            activity: Arc::default(),
+        }
+    }
+
+    /// What a function is built from. Its calls can be cut off.
+    fn resources(
+        &self,
+        cut: &Arc<Interruption>,
+        clock: &Arc<TokioClock>,
+        metrics: &Metrics,
+        transport: Arc<dyn Transport>,
+    ) -> MemoryResources {
+        let MemorySecrets(mut secrets) = usual_secrets();
+        secrets.insert("events", json!({ "current": EVENT_SECRET }));
+        secrets.insert(
+            "orders",
+            json!({ "username": ORDER_USERNAME, "password": ORDER_PASSWORD }),
+        );
+        let resources = MemoryResources {
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            secrets: Secrets::of(MemorySecrets(secrets)),
+            breakers: self.breakers.clone(),
+            mappings: Interruptible::new(self.mappings.clone(), cut),
+            key_index: Interruptible::new(self.mappings.clone(), cut),
+            owed: Interruptible::new(self.owed.clone(), cut),
+            import_jobs: Interruptible::new(self.import_jobs.clone(), cut),
+            passes: Interruptible::new(self.passes.clone(), cut),
+            orders: Interruptible::new(self.orders.clone(), cut),
+            reports: Interruptible::new(self.reports.clone(), cut),
+            ..MemoryResources::new(transport)
+        };
+        resources
+            .with_queue::<ChangeMessage>("changes", Interruptible::new(self.changes.clone(), cut))
+            .with_queue::<ImportRequest>("imports", Interruptible::new(self.imports.clone(), cut))
+            .with_depth("imports", Interruptible::new(self.imports.clone(), cut))
+            .with_queue::<JobMessage>("jobs", Interruptible::new(self.jobs.clone(), cut))
+            .with_queue::<PassMessage>("passes", Interruptible::new(self.passes_queue.clone(), cut))
+            .with_queue::<OutgoingOrder>(
+                "outgoing-orders",
+                Interruptible::new(self.outgoing_orders.clone(), cut),
+            )
+    }
+}
+
+/// The functions that queues trigger.
+struct Functions {
+    change_events: ChangeEvents,
+    submit_imports: SubmitImports,
+    poll_jobs: PollJobs,
+    full_pass: ErpFullPass,
+}
+
+impl Functions {
+    /// Builds each as its process does. They then share their clients, and with them the tokens, as if all processes were
+    /// warm: a fault at a call hits the call of a use case and not always that for a token.
+    fn build(configurations: &Configurations, resources: &MemoryResources) -> Self {
+        let Configurations {
+            change_events,
+            submit_imports,
+            poll_jobs,
+            erp_full_pass,
+            ..
+        } = configurations;
+        let connections = Connections::new(resources, resources.breakers.clone());
+        let norce = built(connections.norce(&submit_imports.norce, &submit_imports.shops));
+        let change_events = built(ChangeEvents::build(change_events, resources));
+        let erps = change_events.erps.clone();
+        Self {
+            change_events: ChangeEvents {
+                norce: norce.query.clone(),
+                ..change_events
+            },
+            submit_imports: SubmitImports {
+                norce: norce.connect.clone(),
+                query: norce.query.clone(),
+                erps: erps.clone(),
+                ..built(SubmitImports::build(submit_imports, resources))
+            },
+            poll_jobs: PollJobs {
+                norce: norce.connect.clone(),
+                query: norce.query.clone(),
+                ..built(PollJobs::build(poll_jobs, resources))
+            },
+            full_pass: ErpFullPass {
+                norce: norce.query,
+                erps,
+                ..built(ErpFullPass::build(erp_full_pass, resources))
+            },
+        }
+    }
+}
+
+/// `operator` as it is built for a request whose secrets could all be read.
+fn operator(
+    options: &Options,
+    configurations: &Configurations,
+    stores: &Stores,
+    logs: &CapturedLogs,
+    cut: &Arc<Interruption>,
+    resources: MemoryResources,
+) -> Operator {
+    // A person sees the remote as it is, also while the functions pause their calls to it.
+    let resources = MemoryResources {
+        breakers: Arc::new(AlwaysClosed),
+        ..resources
+    };
+    let configuration = &configurations.change_events;
+    let shops = &configuration.shops;
+    let connections = Connections::new(&resources, resources.breakers.clone());
+    let norce = built(connections.norce(&configurations.submit_imports.norce, shops));
+    let erps = built(connections.erps(&configuration.erp, shops));
+    let clock = resources.clock();
+    let queues = vec![
+        work_queue("changes", &stores.changes),
+        work_queue("imports", &stores.imports),
+        work_queue("jobs", &stores.jobs),
+        work_queue("passes", &stores.passes_queue),
+    ];
+    let order_secret = options.order_receiver.then_some("ORDER_SECRET_ARN");
+    let secrets = SECRETS.into_iter().chain(order_secret);
+    let every = |time: &str| Some(format!("rate(1 {time})"));
+    let doctor = Doctor {
+        faults: Vec::new(),
+        secrets: secrets
+            .map(|variable| doctor::Secret {
+                variable,
+                form: doctor::SecretText::Json,
+                read: Ok(()),
+            })
+            .collect(),
+        norce: Ok(norce.clone()),
+        shops: Some(shops.clone()),
+        erps: Ok(erps),
+        erp_owns: options.erp_owns,
+        queues: queues.clone(),
+        outgoing_orders: options
+            .order_receiver
+            .then(|| work_queue("outgoing-orders", &stores.outgoing_orders)),
+        norce_account: Some(ACCOUNT),
+        events: Some(Ok(logs.receive_events.clone())),
+        changes: Some(Ok(logs.change_events.clone())),
+        alarm_topic: Some(ALARM_TOPIC.to_owned()),
+        stores: doctor::Stores {
+            mappings: Some(stores.mappings.clone()),
+            key_index: Some(stores.mappings.clone()),
+            owed: Some(stores.owed.clone()),
+            import_jobs: Some(stores.import_jobs.clone()),
+            passes: Some(stores.passes.clone()),
+            reports: Some(stores.reports.clone()),
+            breakers: Some(stores.breakers.clone()),
+            activity: Some(stores.activity.clone()),
+            orders: match options.order_receiver {
+                true => Some(stores.orders.clone()),
+                false => None,
+            },
+        },
+        schedules: Schedules {
+            delta: every("day"),
+            full: Some("DISABLED".to_owned()),
+            sweep: every("hour"),
+            owed: every("hour"),
+        },
+        clock: clock.clone(),
+    };
+    Operator {
+        activity: Some(Interruptible::new(stores.activity.clone(), cut)),
+        clock: clock.clone(),
+        doctor,
+        stack: Ok(StackPorts {
+            owed: resources.owed("owed"),
+            import_jobs: resources.import_jobs("import-jobs"),
+            passes: resources.passes("passes"),
+            to_passes: resources.queue("passes"),
+            reports: resources.reports("reports"),
+            queues,
+            breakers: stores.breakers.clone(),
+            shops: shops.clone(),
+            clock,
+        }),
+        ports: Ok(Ports {
+            change_events: built(ChangeEvents::build(configuration, &resources)),
+            connect: norce.connect,
+            import_jobs: resources.import_jobs("import-jobs"),
+            reports: resources.reports("reports"),
+            logs: vec![
+                FunctionLog {
+                    function: "receive-events",
+                    logs: logs.receive_events.clone(),
+                },
+                FunctionLog {
+                    function: "change-events",
+                    logs: logs.change_events.clone(),
+                },
+            ],
+            no_logs: None,
+        }),
+    }
 }
 
 /// The bundle and everything around it.
@@ -357,405 +774,79 @@ impl Bundle {
         let time = norce_simulator::tokio_clock(start());
         let clock = Arc::new(TokioClock(time.clone()));
         let interruption = Arc::new(Interruption::default());
-
         let receiver: Arc<OnceLock<Arc<ReceiveEvents>>> = Arc::default();
-        let norce = {
-            let receiver = receiver.clone();
-            let interruption = interruption.clone();
-            let sink = move |post: EventPost| {
-                let receiver = receiver.get().cloned();
-                let interruption = interruption.clone();
-                async move {
-                    let receiver = receiver.ok_or_else(|| "nobody listens".to_owned())?;
-                    let post = request(&post);
-                    let answer = interruption.invocation(receiver.handle(&post));
-                    let answer = tokio::time::timeout(EVENT_TIMEOUT, answer).await;
-                    let answer = answer.map_err(|_| "time-out".to_owned())?;
-                    let status = answer.ok_or_else(|| "crashed".to_owned())?.status_code;
-                    u16::try_from(status).map_err(|error| error.to_string())
-                }
-            };
-            NorceSimulator::with_clock(
-                norce_simulator::Settings::default(),
-                Arc::new(sink),
-                time.clone(),
-            )
-        };
-        norce.configure(|settings| {
-            settings.customers_by_application = options.registers != Registers::Client;
-        });
+        let norce = shop(options, &time, receiver.clone(), interruption.clone());
         let mut erp_companies = vec![Uuid::from_u128(0xb1), Uuid::from_u128(0xb2)];
-        let shops: Shops = shops(options.registers, &erp_companies);
+        let shops = shops(options.registers, &erp_companies);
         if options.registers == Registers::ApplicationsAndShared {
             erp_companies.push(Uuid::from_u128(0xb3));
         }
-        let shared = options.shared_erp_company.or(erp_companies.get(2).copied());
-        let erp = BusinessCentralSimulator::new(business_central_simulator::Settings {
-            companies: erp_companies
-                .iter()
-                .map(|id| {
-                    let mut company = CompanySettings {
-                        id: *id,
-                        ..CompanySettings::named("Butiken AB")
-                    };
-                    company.customer_numbers.manual = options.code_pattern.is_some();
-                    company.contact_numbers.manual = options.code_pattern.is_some();
-                    company.extended_customers = options.extended_erp;
-                    company
-                })
-                .collect(),
-            clock: business_central_simulator::Clock::from_fn(move || time()),
-            ..business_central_simulator::Settings::default()
-        });
-
         for application in shops.applications.iter() {
             norce.add_application(application.id.get().into(), application.key, "shop");
         }
-        norce.add_country(752, "SE");
-        norce.add_country(578, "NO");
-        norce.add_system_account(ACCOUNT.into());
-        norce.add_oauth_client(OauthClient {
-            id: "bundle".to_owned(),
-            secret: "norce-client-secret".to_owned(),
-            scopes: vec!["prod".to_owned()],
-        });
-        subscribe(&norce);
+        let erp = erp(options, &erp_companies, time);
+        let configurations = Configurations::of(options, shops, &erp, &erp_companies);
 
-        let redrive = Redrive {
-            visibility: options.visibility,
-            max_receives: MAX_RECEIVES,
-        };
-        let changes = Arc::new(MemoryQueue::fifo(redrive));
-        let imports = Arc::new(MemoryQueue::standard(redrive));
-        let jobs = Arc::new(MemoryQueue::standard(redrive));
-        let passes_queue = Arc::new(MemoryQueue::standard(Redrive {
-            visibility: PASSES_VISIBILITY,
-            max_receives: MAX_RECEIVES,
-        }));
-        let passes = Arc::new(MemoryPasses::default());
-        let reports = Arc::new(MemoryReports::default());
-        let mappings = Arc::new(MemoryMappings::default());
-        let owed = Arc::new(MemoryOwed::default());
-        let import_jobs = Arc::new(MemoryImportJobs::default());
-        let orders = Arc::new(MemoryOrders::default());
-        let outgoing_orders = Arc::new(MemoryQueue::fifo(redrive));
-
-        let cut = &interruption;
-        let norce_transport: Arc<dyn Transport> = Interruptible::new(reach(norce.router()), cut);
-        let erp_transport: Arc<dyn Transport> = Interruptible::new(reach(erp.router()), cut);
-        let breakers = Arc::new(MemoryBreakers::default());
+        let stores = Stores::new(options.visibility);
         let metrics = Metrics::default();
-        let guard = || Guard::new(breakers.clone(), clock.clone(), metrics.clone());
-        // A person looks at a remote whether the functions leave it alone or not.
-        let guard_by_hand = || Guard::new(Arc::new(AlwaysClosed), clock.clone(), metrics.clone());
-        let norce_settings = NorceSettings {
-            base_url: NORCE_URL.parse().expect("an address"),
-            scope: "prod".to_owned(),
-            secret_arn: String::new(),
-            account_id: ACCOUNT,
-            address_types: AddressTypes::default(),
-            imports: options.imports.clone(),
-        };
-        let norce_clients = |guard: Guard| {
-            let secret = ClientSecret {
-                client_id: "bundle".to_owned(),
-                client_secret: "norce-client-secret".into(),
-            };
-            wiring::norce(
-                &guard,
-                norce_transport.clone(),
-                &norce_settings,
-                secret,
-                &shops,
-            )
-            .expect("Norce clients")
-        };
-        let erp_settings = ErpSettings {
-            kind: ErpKind::BusinessCentral,
-            base_url: erp.api_root(ERP_URL).parse().expect("an address"),
-            token_url: Some(erp.token_url(ERP_URL).parse().expect("an address")),
-            secret_arn: String::new(),
-            company: Some(shared.unwrap_or(erp_companies[0]).to_string()),
-            persons: options.persons,
-            extra_fields: if options.extended_erp {
-                EXTRA_FIELDS.parse().expect("fields")
-            } else {
-                ExtraFields::default()
-            },
-            code_field: String::new(),
-            code_sequence: None,
-            ca_secret_arn: None,
-        };
-        let erp_clients = |guard: Guard| {
-            let secret = ErpSecret::BusinessCentral(ClientSecret {
-                client_id: "norce-sync".to_owned(),
-                client_secret: "business-central-secret".into(),
-            });
-            wiring::erps(&guard, &erp_transport, &erp_settings, &secret, &shops)
-                .expect("ERP clients")
-        };
-        let (clients, clients_by_hand) = (norce_clients(guard()), norce_clients(guard_by_hand()));
-        let (erps, erps_by_hand) = (erp_clients(guard()), erp_clients(guard_by_hand()));
-
-        let fingerprints = FingerprintKey::new(b"key of the bundle");
-        let cut_mappings: Arc<dyn RecordMappings> = Interruptible::new(mappings.clone(), cut);
-        let cut_index: Arc<dyn KeyIndex> = Interruptible::new(mappings.clone(), cut);
-        let cut_owed: Arc<dyn OwedRecords> = Interruptible::new(owed.clone(), cut);
-        let cut_jobs: Arc<dyn ImportJobs> = Interruptible::new(import_jobs.clone(), cut);
-        let to_imports: Arc<dyn Queue<ImportRequest>> = Interruptible::new(imports.clone(), cut);
-        let to_jobs: Arc<dyn Queue<JobMessage>> = Interruptible::new(jobs.clone(), cut);
-        let cut_passes: Arc<dyn Passes> = Interruptible::new(passes.clone(), cut);
-        let cut_reports: Arc<dyn Reports> = Interruptible::new(reports.clone(), cut);
-        let to_changes: Arc<dyn Queue<ChangeMessage>> = Interruptible::new(changes.clone(), cut);
-        let to_passes: Arc<dyn Queue<PassMessage>> = Interruptible::new(passes_queue.clone(), cut);
-        let full_pass = ErpFullPass {
-            norce: clients.query.clone(),
-            erps: erps.clone(),
-            mappings: cut_mappings.clone(),
-            key_index: cut_index.clone(),
-            owed: cut_owed.clone(),
-            passes: cut_passes.clone(),
-            reports: cut_reports.clone(),
-            imports: to_imports.clone(),
-            imports_depth: Interruptible::new(imports.clone(), cut),
-            changes: to_changes.clone(),
-            to_passes: to_passes.clone(),
-            clock: clock.clone(),
-            fingerprints: fingerprints.clone(),
-            shops: shops.clone(),
-            settings: PassSettings {
-                erp_owns: options.erp_owns,
-                matching: options.matching.clone(),
-                first_binding_writes: options.first_binding_writes,
-                ..options.pass.clone()
-            },
-            breakers: breakers.clone(),
-            metrics: metrics.clone(),
-        };
-        let hand_on = || OrderForwarding {
-            orders: Interruptible::new(orders.clone(), cut),
-            outgoing: Interruptible::new(outgoing_orders.clone(), cut),
-        };
-        let change_events = ChangeEvents {
-            metrics: metrics.clone(),
-            orders: options.order_receiver.then(hand_on),
-            norce: clients.query.clone(),
-            erps: erps.clone(),
-            mappings: cut_mappings.clone(),
-            key_index: cut_index.clone(),
-            owed: cut_owed.clone(),
-            changes: to_changes.clone(),
-            imports: to_imports.clone(),
-            clock: clock.clone(),
-            fingerprints,
-            shops: shops.clone(),
-            policy: SyncPolicy {
-                erp_owns: options.erp_owns,
-                matching: options.matching.clone(),
-                first_binding_writes: options.first_binding_writes,
-                kept_when_emptied: options.kept_when_emptied.clone(),
-                create_in_erp: options.create_in_erp,
-                forgotten: options.forgotten,
-                code_pattern: options
-                    .code_pattern
-                    .map(|pattern| pattern.parse().expect("a pattern")),
-            },
-        };
-        let by_hand = ChangeEvents {
-            metrics: metrics.clone(),
-            mappings: cut_mappings.clone(),
-            key_index: cut_index.clone(),
-            owed: cut_owed.clone(),
-            changes: to_changes,
-            imports: to_imports.clone(),
-            norce: clients_by_hand.query.clone(),
-            erps: erps_by_hand.clone(),
-            clock: clock.clone(),
-            fingerprints: change_events.fingerprints.clone(),
-            shops: shops.clone(),
-            policy: change_events.policy.clone(),
-            orders: options.order_receiver.then(hand_on),
-        };
-        let logs = CapturedLogs::new(clock.clone());
-        let queues = vec![
-            work_queue("changes", &changes),
-            work_queue("imports", &imports),
-            work_queue("jobs", &jobs),
-            work_queue("passes", &passes_queue),
-        ];
-        let every = |time: &str| Some(format!("rate(1 {time})"));
-        let activity = Arc::new(MemoryActivity::default());
-        let operator = Operator {
-            activity: Some(Interruptible::new(activity.clone(), cut)),
-            clock: clock.clone(),
-            doctor: Doctor {
-                faults: Vec::new(),
-                secrets: SECRETS
-                    .into_iter()
-                    .chain(options.order_receiver.then_some("ORDER_SECRET_ARN"))
-                    .map(|variable| doctor::Secret {
-                        variable,
-                        form: doctor::SecretText::Json,
-                        read: Ok(()),
-                    })
-                    .collect(),
-                norce: Ok(clients_by_hand.clone()),
-                shops: Some(shops.clone()),
-                erps: Ok(erps_by_hand),
-                erp_owns: options.erp_owns,
-                queues: queues.clone(),
-                outgoing_orders: options
-                    .order_receiver
-                    .then(|| work_queue("outgoing-orders", &outgoing_orders)),
-                norce_account: Some(ACCOUNT),
-                events: Some(Ok(logs.receive_events.clone())),
-                changes: Some(Ok(logs.change_events.clone())),
-                alarm_topic: Some(ALARM_TOPIC.to_owned()),
-                stores: doctor::Stores {
-                    mappings: Some(mappings.clone()),
-                    key_index: Some(mappings.clone()),
-                    owed: Some(owed.clone()),
-                    import_jobs: Some(import_jobs.clone()),
-                    passes: Some(passes.clone()),
-                    reports: Some(reports.clone()),
-                    breakers: Some(breakers.clone()),
-                    activity: Some(activity.clone()),
-                    orders: match options.order_receiver {
-                        true => Some(orders.clone()),
-                        false => None,
-                    },
-                },
-                schedules: Schedules {
-                    delta: every("day"),
-                    full: Some("DISABLED".to_owned()),
-                    sweep: every("hour"),
-                    owed: every("hour"),
-                },
-                clock: clock.clone(),
-            },
-            stack: Ok(StackPorts {
-                owed: cut_owed.clone(),
-                import_jobs: cut_jobs.clone(),
-                passes: cut_passes.clone(),
-                to_passes,
-                reports: cut_reports.clone(),
-                queues,
-                breakers: breakers.clone(),
-                shops: shops.clone(),
-                clock: clock.clone(),
-            }),
-            ports: Ok(Ports {
-                change_events: by_hand,
-                connect: clients_by_hand.connect,
-                import_jobs: cut_jobs.clone(),
-                reports: cut_reports,
-                logs: vec![
-                    FunctionLog {
-                        function: "receive-events",
-                        logs: logs.receive_events.clone(),
-                    },
-                    FunctionLog {
-                        function: "change-events",
-                        logs: logs.change_events.clone(),
-                    },
-                ],
-                no_logs: None,
-            }),
-        };
-        let give_up_after = Duration::from_secs(options.give_up_hours * 3_600);
-        let submit_imports = SubmitImports {
-            norce: clients.connect.clone(),
-            query: clients.query.clone(),
-            import_jobs: cut_jobs.clone(),
-            jobs: to_jobs.clone(),
-            imports: to_imports.clone(),
-            mappings: cut_mappings.clone(),
-            owed: cut_owed.clone(),
-            clock: clock.clone(),
-            settings: ImportSettings {
-                batch_size: NonZeroUsize::new(options.import_batch_size).expect("a batch size"),
-                give_up_after,
-            },
-            erps,
-            create_accounts: options.create_accounts,
-            metrics: metrics.clone(),
-        };
-        let poll_jobs = PollJobs {
-            norce: clients.connect,
-            query: clients.query,
-            import_jobs: cut_jobs,
-            jobs: to_jobs,
-            imports: to_imports,
-            mappings: cut_mappings,
-            owed: cut_owed,
-            passes: cut_passes,
-            shops: shops.clone(),
-            clock: clock.clone(),
-            give_up_after,
-            metrics: metrics.clone(),
-        };
-        let queues_refuse = Arc::new(AtomicBool::new(false));
-        let refusing = queues_refuse.clone();
-        let receive_events = Arc::new(ReceiveEvents {
-            metrics: metrics.clone(),
-            secrets: Arc::new(FixedSecret(Arc::new(EventSecret {
-                current: EVENT_SECRET.into(),
-                previous: None,
-            }))),
-            changes: Interruptible::new(
-                Arc::new(Refusing {
-                    inner: changes.clone(),
-                    refuses: refusing.clone(),
-                }),
-                cut,
-            ),
-            jobs: Interruptible::new(
-                Arc::new(Refusing {
-                    inner: jobs.clone(),
-                    refuses: refusing,
-                }),
-                cut,
-            ),
-            clock: clock.clone(),
-            shops,
-            orders: options.order_receiver.then(|| OrderReceiver {
-                secrets: Arc::new(FixedSecret(Arc::new(OrderSecret {
-                    username: ORDER_USERNAME.into(),
-                    password: ORDER_PASSWORD.into(),
-                    previous_password: None,
-                }))),
-                orders: Interruptible::new(orders.clone(), cut),
-            }),
+        let transport = Arc::new(ByHost {
+            norce: Interruptible::new(reach(norce.router()), &interruption),
+            erp: Interruptible::new(reach(erp.router()), &interruption),
         });
+        let resources = || stores.resources(&interruption, &clock, &metrics, transport.clone());
+        let logs = CapturedLogs::new(clock.clone());
+        let operator = operator(
+            options,
+            &configurations,
+            &stores,
+            &logs,
+            &interruption,
+            resources(),
+        );
+        let queues_refuse = Arc::new(AtomicBool::new(false));
+        let of_receiver = resources()
+            .with_queue::<ChangeMessage>(
+                "changes",
+                Refusing::new(&stores.changes, &queues_refuse, &interruption),
+            )
+            .with_queue::<JobMessage>(
+                "jobs",
+                Refusing::new(&stores.jobs, &queues_refuse, &interruption),
+            );
+        let receive_events =
+            ReceiveEvents::build(configurations.receive_events.clone(), &of_receiver);
+        let receive_events = Arc::new(receive_events);
         // The first and only time: nobody else holds it.
         let _ = receiver.set(receive_events.clone());
+        let resources = resources();
+        let functions = Functions::build(&configurations, &resources);
         let bundle = Self {
             norce,
             erp,
             erp_companies,
-            changes,
-            imports,
-            jobs,
-            passes_queue,
-            passes,
-            reports,
+            full_pass: functions.full_pass,
+            change_events: functions.change_events,
+            submit_imports: functions.submit_imports,
+            poll_jobs: functions.poll_jobs,
+            operator,
+            receive_events,
+            changes: stores.changes,
+            imports: stores.imports,
+            jobs: stores.jobs,
+            passes_queue: stores.passes_queue,
+            passes: stores.passes,
+            reports: stores.reports,
             logs,
-            orders,
-            outgoing_orders,
-            full_pass,
-            mappings,
-            owed,
-            import_jobs,
-            breakers,
-            activity,
+            orders: stores.orders,
+            outgoing_orders: stores.outgoing_orders,
+            mappings: stores.mappings,
+            owed: stores.owed,
+            import_jobs: stores.import_jobs,
+            breakers: stores.breakers,
+            activity: stores.activity,
             interruption,
             queues_refuse,
-            receive_events,
-            change_events,
-            operator,
             metrics,
-            submit_imports,
-            poll_jobs,
             clock,
             delivered: Mutex::default(),
             groups: Mutex::default(),

@@ -503,7 +503,7 @@ impl<M: Message, T: Queue<M> + ?Sized> Queue<M> for Interruptible<T> {
 }
 
 macro_rules! interruptible {
-    ($port:ident as $prefix:literal of $store:literal { $(async fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $result:ty;)* }) => {
+    ($port:ident as $prefix:literal of the $store:literal { $(async fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $result:ty;)* }) => {
         #[async_trait]
         impl<T: $port + ?Sized> $port for Interruptible<T> {
             $(async fn $name(&self $(, $argument: $type)*) -> $result {
@@ -515,7 +515,7 @@ macro_rules! interruptible {
     };
 }
 
-interruptible! { Mappings as "mappings" of "code mappings" {
+interruptible! { Mappings as "mappings" of the "code mappings" {
     async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError>;
     async fn by_code(&self, kind: EntityKind, scope: Scope, code: &Code) -> Result<Option<EntityRef>, StoreError>;
     async fn reserve(&self, entity: EntityRef, reservation: Reservation) -> Result<Reserved, StoreError>;
@@ -535,13 +535,13 @@ interruptible! { Mappings as "mappings" of "code mappings" {
     async fn record_owned(&self, scope: Scope, record: &ErpId, fingerprint: Option<&Fingerprint>) -> Result<bool, StoreError>;
 } }
 
-interruptible! { RecordMappings as "mappings" of "code mappings" {
+interruptible! { RecordMappings as "mappings" of the "code mappings" {
     async fn rename(&self, entity: EntityRef, record: &ErpId, from: &Code, to: &Code) -> Result<Bound, StoreError>;
     async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, StoreError>;
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError>;
 } }
 
-interruptible! { KeyIndex as "key-index" of "code mappings" {
+interruptible! { KeyIndex as "key-index" of the "code mappings" {
     async fn holders(&self, scope: Scope, keys: &[NaturalKey], consistency: Consistency) -> Result<Vec<Holders>, StoreError>;
     async fn entries(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<Fingerprint>>, StoreError>;
     async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError>;
@@ -549,7 +549,7 @@ interruptible! { KeyIndex as "key-index" of "code mappings" {
     async fn cover(&self, scope: Scope, kind: EntityKind, since: Option<DateTime<Utc>>, until: DateTime<Utc>) -> Result<(), StoreError>;
 } }
 
-interruptible! { Passes as "passes" of "passes" {
+interruptible! { Passes as "passes" of the "passes" {
     async fn lease(&self, key: LeaseKey, wanted: Lease, now: DateTime<Utc>) -> Result<Result<(), Lease>, StoreError>;
     async fn release(&self, key: LeaseKey, invocation: Uuid, keep_until: Option<DateTime<Utc>>) -> Result<(), StoreError>;
     async fn run(&self, id: Uuid) -> Result<Option<Run>, StoreError>;
@@ -565,7 +565,7 @@ interruptible! { Passes as "passes" of "passes" {
     async fn stop_waiting(&self, scope: Scope, company: &ErpId, lines: &[ImportLine], at: DateTime<Utc>) -> Result<(), StoreError>;
 } }
 
-interruptible! { OwedRecords as "owed" of "owed records" {
+interruptible! { OwedRecords as "owed" of the "owed records" {
     async fn put(&self, owed: NewOwed) -> Result<(), StoreError>;
     async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
     async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError>;
@@ -575,14 +575,14 @@ interruptible! { OwedRecords as "owed" of "owed records" {
     async fn page(&self, after: Option<&str>, consistency: Consistency) -> Result<OwedPage, StoreError>;
 } }
 
-interruptible! { Activity as "activity" of "activity record" {
+interruptible! { Activity as "activity" of the "activity record" {
     async fn start(&self, entry: &Entry) -> Result<(), StoreError>;
     async fn complete(&self, id: Uuid, subjects: &[String], outcome: &Outcome) -> Result<bool, StoreError>;
     async fn get(&self, id: Uuid) -> Result<Option<Entry>, StoreError>;
     async fn page(&self, after: Option<&str>) -> Result<ActivityPage, StoreError>;
 } }
 
-interruptible! { Orders as "orders" of "orders" {
+interruptible! { Orders as "orders" of the "orders" {
     async fn receive(&self, key: &OrderRef, order: &OrderText, at: DateTime<Utc>) -> Result<Received, StoreError>;
     async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, StoreError>;
     async fn set_parties(&self, key: &OrderRef, revision: Uuid, parties: &Parties) -> Result<bool, StoreError>;
@@ -593,7 +593,7 @@ interruptible! { Orders as "orders" of "orders" {
     async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), StoreError>;
 } }
 
-interruptible! { ImportJobs as "import jobs" of "import jobs" {
+interruptible! { ImportJobs as "import jobs" of the "import jobs" {
     async fn record(&self, batch: &ImportBatch) -> Result<(), StoreError>;
     async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), StoreError>;
     async fn withdraw(&self, batch: Uuid) -> Result<(), StoreError>;
@@ -603,17 +603,17 @@ interruptible! { ImportJobs as "import jobs" of "import jobs" {
     async fn open(&self) -> Result<Vec<ImportBatch>, StoreError>;
 } }
 
-interruptible! { Reports as "reports" of "reports" {
+interruptible! { Reports as "reports" of the "reports" {
     async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), StoreError>;
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError>;
 } }
 
-interruptible! { QueueDepth as "queue" of "queue" {
+interruptible! { QueueDepth as "queue" of the "queue" {
     async fn depth(&self) -> Result<u64, StoreError>;
 } }
 
-interruptible! { Inbox as "queue" of "queue" {
+interruptible! { Inbox as "queue" of the "queue" {
     async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError>;
     async fn requeue(&self, body: &str, group: Option<&str>, requeues: u32) -> Result<(), StoreError>;
     async fn dead_letter(&self, body: &str, group: Option<&str>, reason: &str) -> Result<(), StoreError>;

@@ -15,6 +15,7 @@ pub mod mutation;
 pub mod norce_simulator;
 pub mod odoo;
 pub mod oidc_provider;
+pub mod resources;
 pub mod sandbox;
 pub mod seeds;
 pub mod sentences;

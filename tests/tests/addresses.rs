@@ -80,9 +80,9 @@ impl Delivering {
 
     fn whole(&self, mut record: ErpRecord) -> ErpRecord {
         let held = self.held.lock().unwrap();
-        record.image.gln = self.detail(ERPS_GLN);
+        record.fields.gln = self.detail(ERPS_GLN);
         let deliveries = held.get(&record.id.id).cloned();
-        record.image.delivery_addresses = deliveries.unwrap_or_default();
+        record.fields.delivery_addresses = deliveries.unwrap_or_default();
         record
     }
 
@@ -250,12 +250,18 @@ impl Erp for Delivering {
 
 /// A bundle whose ERP owns both kinds of addresses.
 fn owning(has_fields: bool) -> (Bundle, Arc<Delivering>) {
-    let mut bundle = Bundle::new(&Options {
-        erp_owns: "code,invoice-address,delivery-addresses".parse().unwrap(),
-        ..Options::default()
-    });
+    let mut bundle = Bundle::new(&Options::default());
     let erp = stand_in(&mut bundle, has_fields);
+    own_addresses(&mut bundle);
     (bundle, erp)
+}
+
+/// Lets the ERP own both kinds of addresses: only of one with delivery addresses can they be read, which Business Central is
+/// not.
+fn own_addresses(bundle: &mut Bundle) {
+    let owns: FieldGroups = "code,invoice-address,delivery-addresses".parse().unwrap();
+    bundle.full_pass.settings.erp_owns = owns;
+    bundle.change_events.policy.erp_owns = owns;
 }
 
 /// Puts an ERP with delivery addresses in front of the bundle's.
@@ -456,7 +462,6 @@ async fn an_address_of_the_erp_keeps_in_norce_what_the_erp_has_no_field_for() {
 async fn an_inserted_customer_has_the_details_that_the_erp_has() {
     for has_fields in [false, true] {
         let mut bundle = Bundle::new(&Options {
-            erp_owns: "code,invoice-address,delivery-addresses".parse().unwrap(),
             pass: PassSettings {
                 import_unknown: true,
                 ..PassSettings::default()
@@ -464,6 +469,7 @@ async fn an_inserted_customer_has_the_details_that_the_erp_has() {
             ..Options::default()
         });
         let erp = stand_in(&mut bundle, has_fields);
+        own_addresses(&mut bundle);
         let record = in_erp(&bundle, EntityKind::Customer, 1, "Nya gatan 1");
         let delivery = erp.delivery("76", "Lagret 1", ["7300000000076", "08-76"]);
         erp.hold(&record, vec![delivery]);

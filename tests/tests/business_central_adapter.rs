@@ -279,7 +279,7 @@ async fn a_person_and_a_company_get_numbers_of_the_series() {
     assert_eq!(record.code.as_str(), there.number);
     assert_eq!(there.r#type, "Company");
     assert_eq!(there.tax_registration_number, "SE556036079301");
-    assert_eq!(record.image.vat_number, VatNumber::parse("SE556036079301"));
+    assert_eq!(record.fields.vat_number, VatNumber::parse("SE556036079301"));
     assert!(!record.blocked);
 }
 
@@ -534,7 +534,7 @@ async fn the_image_is_what_the_server_made_of_it() {
     let record = world
         .created(&placed("111 20", "Stockholm", CountryCode::SE))
         .await;
-    assert_eq!(record.image.address.unwrap().city, text("STOCKHOLM"));
+    assert_eq!(record.fields.address.unwrap().city, text("STOCKHOLM"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -702,7 +702,7 @@ async fn a_contact_that_moves_keeps_what_it_has_and_lacks() {
             panic!("{outcome:?}");
         };
         assert_ne!(after.company, before.company);
-        assert_eq!(after.image, before.image);
+        assert_eq!(after.fields, before.fields);
         let again = world.erp.update(&after, &moved, soon()).await;
         assert!(matches!(again, Ok(UpdateOutcome::Unchanged(_))));
         world.erp.block(&after.id, soon()).await.unwrap();

@@ -625,7 +625,7 @@ async fn check(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
     assert!(notes.is_empty(), "{notes:?}");
 }
 
-/// An order as it is to be handed on: as it was posted, with the codes of its buyer, who pays and gets the goods as well.
+/// An order as it is to be forwarded: as it was posted, with the codes of its buyer, who pays and gets the goods as well.
 /// `None`: the buyer is forgotten.
 async fn with_codes(bundle: &Bundle, parts: &[(Flow, Shop, Cast)], posted: &str) -> Option<String> {
     let order: Value = serde_json::from_str(posted).unwrap();
@@ -657,7 +657,7 @@ async fn with_codes(bundle: &Bundle, parts: &[(Flow, Shop, Cast)], posted: &str)
     Some(text)
 }
 
-/// Every order that Norce posted is handed on with its codes and otherwise as it came, and nothing else is. It is not
+/// Every order that Norce posted is forwarded with its codes and otherwise as it came, and nothing else is. It is not
 /// lost; where it comes again, whoever reads it sees that by its reference.
 async fn check_orders(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
     let mut handed_on = Vec::new();
@@ -675,7 +675,7 @@ async fn check_orders(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
                 assert!(is_there || !delivery.taken, "{order} of {handed_on:#?}");
                 expected.push(order);
             }
-            // It was handed on before anything went wrong.
+            // It was forwarded before anything went wrong.
             None => {
                 let reference = format!(r#""ClientOrderRef":"{}""#, delivery.client_order_ref);
                 handed_on.retain(|order| !order.contains(&reference));

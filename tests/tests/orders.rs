@@ -1,4 +1,4 @@
-//! Orders that Norce posts to us: stored before they are answered, handed on with their codes, never lost and never
+//! Orders that Norce posts to us: stored before they are answered, forwarded with their codes, never lost and never
 //! doubled. In one process, with the simulators, on paused time.
 
 #![allow(
@@ -261,7 +261,7 @@ async fn p1_an_order_needs_no_event() {
 }
 
 /// Everything that can be cut off in the life of a first order, each right before, during and right after: the order is
-/// handed on exactly once, because every invocation comes back within the five minutes in which SQS knows a message.
+/// forwarded exactly once, because every invocation comes back within the five minutes in which SQS knows a message.
 async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
     let options = Options {
         visibility: Duration::from_secs(130),

@@ -250,7 +250,7 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
         items: vec![("P1".to_owned(), 1.0)],
         ..NewOrder::default()
     });
-    // Orders, which hold all of it: one is handed on, one is held, one is nonsense.
+    // Orders, which hold all of it: one is forwarded, one is held, one is nonsense.
     for (customer, company) in [(contact, Some(trader)), (refused, None)] {
         bundle.norce.place_order(NewOrder {
             application_id: 1,
@@ -720,7 +720,7 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
     assert!(rows.iter().all(|row| row["Id"] == neighbour), "{rows:#?}");
     let carried_out = &bundle.erp.requests().writes[writes..];
     assert!(carried_out.is_empty(), "{carried_out:#?}");
-    // An order of theirs is a copy of ours: it is let go, and goes with those that were handed on.
+    // An order of theirs is a copy of ours: it is let go, and goes with those that were forwarded.
     let order = |order: &PlacedOrder| OrderRef {
         application: ApplicationId::try_from(1).unwrap(),
         client_order_ref: order.client_order_ref.clone(),

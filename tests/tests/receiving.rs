@@ -25,24 +25,26 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flate2::{Compression, write::GzEncoder};
-use receive_events::{ANSWER_WITHIN, CachedSecret, MAX_BODY_BYTES, OrderReceiver, ReceiveEvents};
+use receive_events::{
+    ANSWER_WITHIN, CachedSecret, Configuration, MAX_BODY_BYTES, OrderReceiver, ReceiveEvents,
+};
 use serde_json::{Value, json};
 use shared::{
     StoreError,
-    domain::{
-        ApplicationId, ChangeMessage, EntityRef, JobMessage, OrderText, Registers, Shops,
-        SystemClock,
-    },
-    http::{Transport, TransportError},
+    domain::{ApplicationId, ChangeMessage, EntityRef, JobMessage, OrderText, Registers},
+    http::{ReqwestTransport, Transport, TransportError},
     orders::{MAX_ORDER_BYTES, MemoryOrders, OrderRef, Orders, Parties, Received, StoredOrder},
     queues::{MemoryQueue, Message, Queue, Redrive},
     runtime::{
         aws,
-        metrics::Metrics,
         secrets::{EventSecret, SecretForm, Secrets},
     },
 };
-use tests::{captured_logs::CapturedText, limits::at_both_ends};
+use tests::{
+    captured_logs::CapturedText,
+    limits::at_both_ends,
+    resources::{MemoryResources, environment},
+};
 use tracing::Level;
 use uuid::Uuid;
 
@@ -287,17 +289,15 @@ fn receiver_with(secrets: Arc<CachedSecret<EventSecret>>, registers: Registers) 
     };
     let changes = Arc::new(MemoryQueue::fifo(redrive));
     let jobs = Arc::new(MemoryQueue::standard(redrive));
+    let nowhere = ReqwestTransport::new().unwrap();
+    let resources = MemoryResources::new(Arc::new(nowhere))
+        .with_queue::<ChangeMessage>("changes", changes.clone())
+        .with_queue::<JobMessage>("jobs", jobs.clone());
+    let mut configuration = Configuration::read(environment(&[])).unwrap();
+    configuration.shops.registers = registers;
     let function = ReceiveEvents {
         secrets,
-        changes: changes.clone(),
-        jobs: jobs.clone(),
-        clock: Arc::new(SystemClock),
-        shops: Shops {
-            applications: ONE_APPLICATION.parse().unwrap(),
-            registers,
-        },
-        orders: None,
-        metrics: Metrics::default(),
+        ..ReceiveEvents::build(configuration, &resources)
     };
     Receiver {
         function,
@@ -881,7 +881,7 @@ async fn p1_an_order_is_stored_and_queued_before_it_is_answered() {
     assert_eq!(receiver.changes.len(), 2);
 }
 
-/// What is handed on is the same text for all of them.
+/// What is forwarded is the same text for all of them.
 #[tokio::test]
 async fn an_order_is_read_in_every_encoding() {
     let texts = [

@@ -2,6 +2,7 @@ use std::num::NonZeroUsize;
 
 use shared::{
     domain::Shops,
+    read_fields,
     runtime::configuration::{
         ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings, SyncPolicy,
         read_erp_concurrency, read_shops,
@@ -52,12 +53,11 @@ impl OrderSettings {
         if !environment.or_default("ORDER_RECEIVER", false)? {
             return Some(None);
         }
-        let table = environment.required("ORDERS_TABLE");
-        let outgoing_queue_url = environment.required("OUTGOING_ORDERS_QUEUE_URL");
-        Some(Some(Self {
-            table: table?,
-            outgoing_queue_url: outgoing_queue_url?,
-        }))
+        let settings = read_fields!(Self {
+            table: environment.required("ORDERS_TABLE"),
+            outgoing_queue_url: environment.required("OUTGOING_ORDERS_QUEUE_URL"),
+        });
+        settings.map(Some)
     }
 }
 
@@ -66,35 +66,22 @@ impl Configuration {
     ///
     /// # Errors
     /// All faults at once.
-    pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
-        let shops = read_shops(&mut environment);
-        let norce = NorceSettings::read(&mut environment);
-        let breakers_table = environment.required("BREAKERS_TABLE");
-        let erp = ErpSettings::read(&mut environment, shops.as_ref());
-        let policy = SyncPolicy::read(&mut environment);
-        let concurrency = read_erp_concurrency(&mut environment);
-        let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
-        let code_mappings_table = environment.required("CODE_MAPPINGS_TABLE");
-        let owed_table = environment.required("OWED_TABLE");
-        let changes = InboxSettings::read(&mut environment, "CHANGES");
-        let imports_queue_url = environment.required("IMPORTS_QUEUE_URL");
-        let orders = OrderSettings::read(&mut environment);
-        let configuration = (|| {
-            Some(Self {
-                shops: shops?,
-                norce: norce?,
-                breakers_table: breakers_table?,
-                erp: erp?,
-                policy: policy?,
-                concurrency: concurrency?,
-                fingerprint_secret_arn: fingerprint_secret_arn?,
-                code_mappings_table: code_mappings_table?,
-                owed_table: owed_table?,
-                changes: changes?,
-                imports_queue_url: imports_queue_url?,
-                orders: orders?,
+    pub fn read(environment: Environment<'_>) -> Result<Self, ConfigurationError> {
+        environment.read(|environment| {
+            read_fields!(Self {
+                shops: read_shops(environment),
+                norce: NorceSettings::read(environment),
+                breakers_table: environment.required("BREAKERS_TABLE"),
+                erp: ErpSettings::read(environment, shops.as_ref()),
+                policy: SyncPolicy::read(environment),
+                concurrency: read_erp_concurrency(environment),
+                fingerprint_secret_arn: environment.required("FINGERPRINT_SECRET_ARN"),
+                code_mappings_table: environment.required("CODE_MAPPINGS_TABLE"),
+                owed_table: environment.required("OWED_TABLE"),
+                changes: InboxSettings::read(environment, "CHANGES"),
+                imports_queue_url: environment.required("IMPORTS_QUEUE_URL"),
+                orders: OrderSettings::read(environment),
             })
-        })();
-        environment.finish(configuration)
+        })
     }
 }

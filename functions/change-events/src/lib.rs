@@ -38,6 +38,8 @@ use shared::{
         batch::{Handler, Outcome, Received},
         configuration::SyncPolicy,
         metrics::{Metric, Metrics},
+        resources::Resources,
+        wiring::{Connections, WiringError},
     },
 };
 use uuid::Uuid;
@@ -75,6 +77,7 @@ use crate::{
 };
 
 /// The use case with its ports.
+#[derive(Clone)]
 pub struct ChangeEvents {
     /// Reads Norce.
     pub norce: Arc<dyn NorceQuery>,
@@ -102,6 +105,44 @@ pub struct ChangeEvents {
     pub orders: Option<OrderForwarding>,
     /// The metrics of an invocation.
     pub metrics: Metrics,
+}
+
+impl ChangeEvents {
+    /// Builds the function.
+    ///
+    /// # Errors
+    /// When a secret cannot be read, or a client cannot be built.
+    pub async fn build(
+        configuration: &Configuration,
+        resources: &impl Resources,
+    ) -> Result<Self, WiringError> {
+        let Configuration { shops, .. } = configuration;
+        let breakers = resources.breakers(&configuration.breakers_table);
+        let connections = Connections::new(resources, breakers);
+        let fingerprints = &configuration.fingerprint_secret_arn;
+        let fingerprints = connections.fingerprints(fingerprints).await?;
+        let (mappings, key_index) =
+            resources.mappings(&configuration.code_mappings_table, &fingerprints);
+        let orders = configuration.orders.as_ref();
+        Ok(Self {
+            norce: connections.norce(&configuration.norce, shops).await?.query,
+            erps: connections.erps(&configuration.erp, shops).await?,
+            mappings,
+            key_index,
+            owed: resources.owed(&configuration.owed_table),
+            changes: resources.queue(&configuration.changes.queue_url),
+            imports: resources.queue(&configuration.imports_queue_url),
+            clock: resources.clock(),
+            fingerprints,
+            shops: shops.clone(),
+            policy: configuration.policy.clone(),
+            orders: orders.map(|orders| OrderForwarding {
+                orders: resources.orders(&orders.table),
+                outgoing: resources.queue(&orders.outgoing_queue_url),
+            }),
+            metrics: resources.metrics().clone(),
+        })
+    }
 }
 
 #[async_trait]

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::Deserialize;
 use shared::runtime::{
-    Renewed,
+    Refreshing,
     secrets::{ClientSecret, SecretError, SecretForm, Secrets},
 };
 
@@ -44,8 +44,8 @@ pub struct StoredCredentials {
     secrets: Secrets,
     key_arn: String,
     client_arn: String,
-    key: Renewed<SealKey>,
-    client: Renewed<ClientSecret>,
+    key: Refreshing<SealKey>,
+    client: Refreshing<ClientSecret>,
 }
 
 impl StoredCredentials {
@@ -55,8 +55,8 @@ impl StoredCredentials {
             secrets,
             key_arn,
             client_arn,
-            key: Renewed::default(),
-            client: Renewed::default(),
+            key: Refreshing::default(),
+            client: Refreshing::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use console::{
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     domain::SystemClock,
-    runtime::{batch, configuration::Environment, serve, telemetry, wiring::Foundation},
+    runtime::{batch, configuration::Environment, context::AwsContext, serve, telemetry},
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -21,10 +21,10 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let configuration = Configuration::read(Environment::of_process())?;
-    let foundation = Foundation::load().await?;
+    let context = AwsContext::load().await?;
     // Secrets and what the provider says of itself are read with the first request that needs them.
     let credentials = Arc::new(StoredCredentials::new(
-        foundation.secrets.clone(),
+        context.secrets.clone(),
         configuration.key_secret_arn,
         configuration.client_secret_arn,
     ));
@@ -37,23 +37,23 @@ async fn run() -> Result<(), Error> {
     };
     let function = Console {
         origin,
-        stack: foundation.stack.clone(),
+        stack: context.stack.clone(),
         allowed: configuration.allowed,
         session: configuration.session,
         provider: Provider::new(
             settings,
             credentials.clone(),
-            foundation.transport.clone(),
+            context.transport.clone(),
             Arc::new(SystemClock),
         ),
         credentials,
-        operator: Arc::new(LambdaOperator::new(&foundation.aws, configuration.operator)),
+        operator: Arc::new(LambdaOperator::new(&context.aws, configuration.operator)),
         clock: Arc::new(SystemClock),
-        metrics: foundation.metrics.clone(),
+        metrics: context.metrics.clone(),
     };
     let handler = async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
         let deadline = batch::deadline(event.context.deadline());
         Ok::<_, Error>(function.handle(&event.payload, deadline).await)
     };
-    serve(&foundation.metrics, &foundation.stack, handler).await
+    serve(&context.metrics, &context.stack, handler).await
 }

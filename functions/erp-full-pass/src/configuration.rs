@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use shared::{
     domain::{FieldGroup, FieldGroups, FirstBindingWrites, Shops},
     erp::Erp,
+    read_fields,
     runtime::configuration::{
         ConfigurationError, Environment, ErpSettings, InboxSettings, MatchingPolicy, NorceSettings,
         read_erp_owns, read_shops,
@@ -41,23 +42,20 @@ const DEFAULT_MOST_WAITING: u64 = 200;
 impl PassSettings {
     /// Reads the settings; `None`: one of them is wrong, which `environment` has recorded.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
-        let erp_owns = read_erp_owns(environment);
-        let matching = MatchingPolicy::read(environment);
-        let first_binding_writes =
-            environment.or_default("FIRST_BINDING_WRITES", FirstBindingWrites::default());
-        let import_unknown = environment.or_default("IMPORT_UNKNOWN", false);
-        let overlap = environment.or_default("PASS_OVERLAP_MINUTES", DEFAULT_OVERLAP_MINUTES);
-        let sweep_overlap =
-            environment.or_default("SWEEP_OVERLAP_MINUTES", DEFAULT_SWEEP_OVERLAP_MINUTES);
-        let most_waiting = environment.or_default("PASS_MOST_WAITING", DEFAULT_MOST_WAITING);
-        Some(Self {
-            erp_owns: erp_owns?,
-            matching: matching?,
-            first_binding_writes: first_binding_writes?,
-            import_unknown: import_unknown?,
-            overlap: TimeDelta::minutes(overlap?.into()),
-            sweep_overlap: TimeDelta::minutes(sweep_overlap?.into()),
-            most_waiting: most_waiting?,
+        let minutes = |minutes: u32| TimeDelta::minutes(minutes.into());
+        read_fields!(Self {
+            erp_owns: read_erp_owns(environment),
+            matching: MatchingPolicy::read(environment),
+            first_binding_writes: environment
+                .or_default("FIRST_BINDING_WRITES", FirstBindingWrites::default()),
+            import_unknown: environment.or_default("IMPORT_UNKNOWN", false),
+            overlap: environment
+                .or_default("PASS_OVERLAP_MINUTES", DEFAULT_OVERLAP_MINUTES)
+                .map(minutes),
+            sweep_overlap: environment
+                .or_default("SWEEP_OVERLAP_MINUTES", DEFAULT_SWEEP_OVERLAP_MINUTES)
+                .map(minutes),
+            most_waiting: environment.or_default("PASS_MOST_WAITING", DEFAULT_MOST_WAITING),
         })
     }
 }
@@ -142,37 +140,23 @@ impl Configuration {
     ///
     /// # Errors
     /// All faults at once.
-    pub fn read(mut environment: Environment<'_>) -> Result<Self, ConfigurationError> {
-        let shops = read_shops(&mut environment);
-        let norce = NorceSettings::read(&mut environment);
-        let breakers_table = environment.required("BREAKERS_TABLE");
-        let erp = ErpSettings::read(&mut environment, shops.as_ref());
-        let pass = PassSettings::read(&mut environment);
-        let fingerprint_secret_arn = environment.required("FINGERPRINT_SECRET_ARN");
-        let code_mappings_table = environment.required("CODE_MAPPINGS_TABLE");
-        let owed_table = environment.required("OWED_TABLE");
-        let passes_table = environment.required("PASSES_TABLE");
-        let reports_bucket = environment.required("REPORTS_BUCKET");
-        let passes = InboxSettings::read(&mut environment, "PASSES");
-        let changes_queue_url = environment.required("CHANGES_QUEUE_URL");
-        let imports_queue_url = environment.required("IMPORTS_QUEUE_URL");
-        let configuration = (|| {
-            Some(Self {
-                shops: shops?,
-                norce: norce?,
-                breakers_table: breakers_table?,
-                erp: erp?,
-                pass: pass?,
-                fingerprint_secret_arn: fingerprint_secret_arn?,
-                code_mappings_table: code_mappings_table?,
-                owed_table: owed_table?,
-                passes_table: passes_table?,
-                reports_bucket: reports_bucket?,
-                passes: passes?,
-                changes_queue_url: changes_queue_url?,
-                imports_queue_url: imports_queue_url?,
+    pub fn read(environment: Environment<'_>) -> Result<Self, ConfigurationError> {
+        environment.read(|environment| {
+            read_fields!(Self {
+                shops: read_shops(environment),
+                norce: NorceSettings::read(environment),
+                breakers_table: environment.required("BREAKERS_TABLE"),
+                erp: ErpSettings::read(environment, shops.as_ref()),
+                pass: PassSettings::read(environment),
+                fingerprint_secret_arn: environment.required("FINGERPRINT_SECRET_ARN"),
+                code_mappings_table: environment.required("CODE_MAPPINGS_TABLE"),
+                owed_table: environment.required("OWED_TABLE"),
+                passes_table: environment.required("PASSES_TABLE"),
+                reports_bucket: environment.required("REPORTS_BUCKET"),
+                passes: InboxSettings::read(environment, "PASSES"),
+                changes_queue_url: environment.required("CHANGES_QUEUE_URL"),
+                imports_queue_url: environment.required("IMPORTS_QUEUE_URL"),
             })
-        })();
-        environment.finish(configuration)
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that the use case works with. The modules take of it what they use.
+//! The ports of the function. The modules use some of them each.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,12 +12,19 @@ use shared::{
     passes::Passes,
     queues::{Queue, QueueDepth},
     reports::Reports,
-    runtime::metrics::Metrics,
+    runtime::{
+        metrics::Metrics,
+        resources::Resources,
+        wiring::{Connections, WiringError},
+    },
 };
 
-use crate::{configuration::PassSettings, retry::OwedRetry};
+use crate::{
+    configuration::{Configuration, PassSettings, synced_groups},
+    retry::OwedRetry,
+};
 
-/// The use case with everything that it needs.
+/// The use case with its ports.
 pub struct ErpFullPass {
     /// Reads Norce.
     pub norce: Arc<dyn NorceQuery>,
@@ -56,6 +63,48 @@ pub struct ErpFullPass {
 }
 
 impl ErpFullPass {
+    /// Builds the function.
+    ///
+    /// # Errors
+    /// When a secret cannot be read, a client cannot be built, or the ERP owns fields that cannot be read from it.
+    pub async fn build(
+        configuration: &Configuration,
+        resources: &impl Resources,
+    ) -> Result<Self, WiringError> {
+        let Configuration { shops, pass, .. } = configuration;
+        let breakers = resources.breakers(&configuration.breakers_table);
+        let connections = Connections::new(resources, breakers.clone());
+        let fingerprints = &configuration.fingerprint_secret_arn;
+        let fingerprints = connections.fingerprints(fingerprints).await?;
+        let (mappings, key_index) =
+            resources.mappings(&configuration.code_mappings_table, &fingerprints);
+        let erps = connections.erps(&configuration.erp, shops).await?;
+        for erp in erps.values() {
+            synced_groups(pass.erp_owns, erp.as_ref())
+                .map_err(|error| WiringError::Erp(error.to_string()))?;
+        }
+        let imports = &configuration.imports_queue_url;
+        Ok(Self {
+            norce: connections.norce(&configuration.norce, shops).await?.query,
+            erps,
+            mappings,
+            key_index,
+            owed: resources.owed(&configuration.owed_table),
+            passes: resources.passes(&configuration.passes_table),
+            reports: resources.reports(&configuration.reports_bucket),
+            imports: resources.queue(imports),
+            imports_depth: resources.queue_depth::<ImportRequest>(imports),
+            changes: resources.queue(&configuration.changes_queue_url),
+            to_passes: resources.queue(&configuration.passes.queue_url),
+            clock: resources.clock(),
+            fingerprints,
+            shops: shops.clone(),
+            settings: pass.clone(),
+            breakers,
+            metrics: resources.metrics().clone(),
+        })
+    }
+
     /// Whether a record of the ERP that is in no scope may be inserted into this one. Nothing is inserted into the shared
     /// scope: which entities Norce matches a row without an `ApplicationKey` with is not documented (norce-api §8). And
     /// where both are kept in one ERP company, nothing says which of them a record belongs to.

@@ -6,7 +6,7 @@ use shared::{
             ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings,
             RESOURCE_NAMES_SECRET_ARN, SyncPolicy, read_erp_owns, read_shops,
         },
-        wiring::Foundation,
+        context::AwsContext,
     },
 };
 
@@ -84,8 +84,8 @@ pub struct Schedules {
 impl Configuration {
     /// Reads the environment with the names of the stack's resources. Where those cannot be read, the first fault says
     /// why, and the names are missing.
-    pub async fn load(foundation: &Foundation, mut environment: Environment<'_>) -> Self {
-        match foundation.resource_names(&mut environment).await {
+    pub async fn load(context: &AwsContext, mut environment: Environment<'_>) -> Self {
+        match context.resource_names(&mut environment).await {
             Ok(names) => Self::read(environment.with_names(names)),
             Err(error) => {
                 environment.fault(

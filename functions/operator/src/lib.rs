@@ -18,7 +18,7 @@
 //! error         why there is no answer
 //! ```
 //!
-//! The rules are those of the other functions, and their code: nothing here decides anew what they decide.
+//! The rules are those of the other functions, and their code: no decision is made twice.
 
 mod actions;
 mod answer;

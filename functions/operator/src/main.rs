@@ -7,7 +7,7 @@ use operator::{Call, Process, Refusal, Refused};
 use serde_json::{Value, json};
 use shared::{
     domain::{SystemClock, redact},
-    runtime::{batch, configuration::Environment, serve, telemetry, wiring::Foundation},
+    runtime::{batch, configuration::Environment, context::AwsContext, serve, telemetry},
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,8 +17,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let foundation = Foundation::load().await?;
-    let process = Process::new(&foundation, Environment::of_process, Arc::new(SystemClock));
+    let context = AwsContext::load().await?;
+    let process = Process::new(&context, Environment::of_process, Arc::new(SystemClock));
     let handler = async |event: LambdaEvent<Value>| {
         let LambdaEvent { payload, context } = event;
         let action = payload["action"].as_str().unwrap_or_default().to_owned();
@@ -49,7 +49,7 @@ async fn run() -> Result<(), Error> {
         language.say(&mut reply);
         Ok(reply)
     };
-    serve(&foundation.metrics, &foundation.stack, handler).await
+    serve(&context.metrics, &context.stack, handler).await
 }
 
 /// The error that the person sees.

@@ -8,28 +8,23 @@ use chrono::TimeDelta;
 use serde_json::Value;
 use shared::{
     activity::{Activity, DynamoDbActivity},
-    breakers::{AlwaysClosed, DynamoDbBreakers},
+    breakers::AlwaysClosed,
     domain::{
         ChangeMessage, Clock, FieldGroups, FingerprintKey, ImportRequest, JobMessage,
         OutgoingOrder, PassMessage, Scope, SystemClock,
     },
     erp::Erp,
     http::Deadline,
-    import_jobs::DynamoDbImportJobs,
     logs::{CloudWatchLogs, Logs},
-    mappings::DynamoDbMappings,
-    orders::DynamoDbOrders,
-    owed::DynamoDbOwed,
-    passes::DynamoDbPasses,
-    queues::{Message, SqsDeadLetters, SqsQueue},
-    reports::S3Reports,
+    queues::{Message, SqsDeadLetters},
     runtime::{
         configuration::{Environment, ErpKind, InboxSettings},
-        guard::Guard,
+        context::AwsContext,
+        resources::Resources as _,
         secrets::{
             ApiKeySecret, ClientSecret, EventSecret, FingerprintSecret, OrderSecret, SecretForm,
         },
-        wiring::{Foundation, NorceClients},
+        wiring::{Connections, NorceClients},
     },
 };
 use tokio::sync::Mutex;
@@ -48,7 +43,7 @@ const STATUS_KEPT: TimeDelta = TimeDelta::seconds(10);
 
 /// The process of the function.
 pub struct Process<'a> {
-    foundation: &'a Foundation,
+    context: &'a AwsContext,
     environment: Box<dyn Fn() -> Environment<'static> + Send + Sync + 'a>,
     clock: Arc<dyn Clock>,
     kept: Mutex<Option<(Sources, Remotes)>>,
@@ -104,12 +99,12 @@ impl Needs {
 impl<'a> Process<'a> {
     /// A process that has not built anything yet.
     pub fn new(
-        foundation: &'a Foundation,
+        context: &'a AwsContext,
         environment: impl Fn() -> Environment<'static> + Send + Sync + 'a,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            foundation,
+            context,
             environment: Box::new(environment),
             clock,
             kept: Mutex::default(),
@@ -140,22 +135,22 @@ impl<'a> Process<'a> {
             *self.status.lock().await = None;
         }
         let needs = Needs::of(&call.request);
-        let foundation = self.foundation;
+        let context = self.context;
         // Read for each request: a person is to see the configuration as it is now.
-        let configuration = Configuration::load(foundation, (self.environment)()).await;
+        let configuration = Configuration::load(context, (self.environment)()).await;
         let (remotes, secrets) = match needs {
             Needs::Stack => (Remotes::unread(), Vec::new()),
             Needs::Remotes => (self.remotes(&configuration).await, Vec::new()),
             Needs::Examination => {
                 let remotes = self.new_remotes(&configuration).await;
-                (remotes, secrets(&configuration, foundation).await)
+                (remotes, secrets(&configuration, context).await)
             }
         };
         let operator = Operator {
-            doctor: doctor(&configuration, foundation, &remotes, secrets),
-            stack: stack(&configuration, foundation, self.clock.clone()),
-            ports: ports(&configuration, foundation, &remotes),
-            activity: activity(&configuration, foundation),
+            doctor: doctor(&configuration, context, &remotes, secrets),
+            stack: stack(&configuration, context, self.clock.clone()),
+            ports: ports(&configuration, context, &remotes),
+            activity: activity(&configuration, context),
             clock: self.clock.clone(),
         };
         let answer = operator.answer(call, deadline).await?;
@@ -188,7 +183,7 @@ impl<'a> Process<'a> {
     }
 
     async fn build(&self, configuration: &Configuration, sources: Option<Sources>) -> Remotes {
-        let remotes = Remotes::reach(configuration, self.foundation).await;
+        let remotes = Remotes::reach(configuration, self.context).await;
         let is_kept = remotes.are_whole();
         let kept = sources.filter(|_| is_kept);
         *self.kept.lock().await = kept.map(|sources| (sources, remotes.clone()));
@@ -210,7 +205,7 @@ impl<'a> Process<'a> {
         let arns = [&norce.secret_arn, &erp.secret_arn, fingerprints];
         let mut versions = Vec::new();
         for arn in arns.into_iter().chain(&erp.ca_secret_arn) {
-            versions.push(self.foundation.secrets.version(arn).await.ok()??);
+            versions.push(self.context.secrets.version(arn).await.ok()??);
         }
         Some(Sources {
             settings: format!("{shops:?} {norce:?} {erp:?} {fingerprints}"),
@@ -242,13 +237,9 @@ impl Remotes {
         self.norce.is_ok() && self.erps.is_ok() && self.fingerprints.is_ok()
     }
 
-    async fn reach(configuration: &Configuration, foundation: &Foundation) -> Self {
-        // A person wants to see a remote as it is, whether the functions leave it alone or not.
-        let guard = Guard::new(
-            Arc::new(AlwaysClosed),
-            Arc::new(SystemClock),
-            foundation.metrics.clone(),
-        );
+    async fn reach(configuration: &Configuration, context: &AwsContext) -> Self {
+        // A person sees the remote as it is, also while the functions pause their calls to it.
+        let connections = Connections::new(context, Arc::new(AlwaysClosed));
         let Configuration {
             shops,
             norce,
@@ -259,17 +250,15 @@ impl Remotes {
         let faulty = || NO_CONFIGURATION.to_owned();
         Self {
             norce: match (norce, shops) {
-                (Some(norce), Some(shops)) => {
-                    foundation.norce(&guard, norce, shops).await.map_err(text)
-                }
+                (Some(norce), Some(shops)) => connections.norce(norce, shops).await.map_err(text),
                 _ => Err(faulty()),
             },
             erps: match (erp, shops) {
-                (Some(erp), Some(shops)) => foundation.erps(&guard, erp, shops).await.map_err(text),
+                (Some(erp), Some(shops)) => connections.erps(erp, shops).await.map_err(text),
                 _ => Err(faulty()),
             },
             fingerprints: match fingerprint_secret_arn {
-                Some(arn) => foundation.fingerprints(arn).await.map_err(text),
+                Some(arn) => connections.fingerprints(arn).await.map_err(text),
                 None => Err(faulty()),
             },
         }
@@ -278,15 +267,14 @@ impl Remotes {
 
 fn doctor(
     configuration: &Configuration,
-    foundation: &Foundation,
+    context: &AwsContext,
     remotes: &Remotes,
     secrets: Vec<doctor::Secret>,
 ) -> Doctor {
-    let Foundation { aws, .. } = foundation;
     let key = remotes.fingerprints.as_ref().ok();
     let mappings = configuration.code_mappings_table.as_ref().zip(key);
-    let mappings =
-        mappings.map(|(table, key)| Arc::new(DynamoDbMappings::new(aws, table, key.clone())));
+    let mappings = mappings.map(|(table, key)| context.mappings(table, key));
+    let (mappings, key_index) = mappings.unzip();
     let owed = configuration.owed_table.as_ref();
     let import_jobs = configuration.import_jobs_table.as_ref();
     let passes = configuration.passes_table.as_ref();
@@ -294,9 +282,9 @@ fn doctor(
     let breakers = configuration.breakers_table.as_ref();
     let orders = configuration.orders.as_ref();
     let receive_events = configuration.receive_events_log_group.as_ref();
-    let receive_events = receive_events.map(|group| log(foundation, group));
+    let receive_events = receive_events.map(|group| log(context, group));
     let change_events = configuration.change_events_log_group.as_ref();
-    let change_events = change_events.map(|group| log(foundation, group));
+    let change_events = change_events.map(|group| log(context, group));
     Doctor {
         faults: configuration.faults.clone(),
         secrets,
@@ -306,20 +294,19 @@ fn doctor(
         erp_owns: configuration
             .erp_owns
             .unwrap_or(FieldGroups::ERP_OWNS_BY_DEFAULT),
-        queues: queues(configuration, foundation),
+        queues: queues(configuration, context),
         stores: doctor::Stores {
-            key_index: mappings.clone().map(|mappings| mappings as _),
             mappings: mappings.map(|mappings| mappings as _),
-            owed: owed.map(|table| Arc::new(DynamoDbOwed::new(aws, table)) as _),
-            import_jobs: import_jobs
-                .map(|table| Arc::new(DynamoDbImportJobs::new(aws, table)) as _),
-            passes: passes.map(|table| Arc::new(DynamoDbPasses::new(aws, table)) as _),
-            reports: reports.map(|bucket| Arc::new(S3Reports::new(aws, bucket)) as _),
-            breakers: breakers.map(|table| Arc::new(DynamoDbBreakers::new(aws, table)) as _),
-            activity: activity(configuration, foundation),
-            orders: orders.map(|orders| Arc::new(DynamoDbOrders::new(aws, &orders.table)) as _),
+            key_index,
+            owed: owed.map(|table| context.owed(table)),
+            import_jobs: import_jobs.map(|table| context.import_jobs(table)),
+            passes: passes.map(|table| context.passes(table)),
+            reports: reports.map(|bucket| context.reports(bucket)),
+            breakers: breakers.map(|table| context.breakers(table)),
+            activity: activity(configuration, context),
+            orders: orders.map(|orders| context.orders(&orders.table)),
         },
-        outgoing_orders: outgoing_orders(configuration, foundation),
+        outgoing_orders: outgoing_orders(configuration, context),
         norce_account: configuration.norce.as_ref().map(|norce| norce.account_id),
         events: receive_events.map(|log| no_logs().map_or(Ok(log), Err)),
         changes: change_events.map(|log| no_logs().map_or(Ok(log), Err)),
@@ -329,13 +316,13 @@ fn doctor(
     }
 }
 
-fn activity(configuration: &Configuration, foundation: &Foundation) -> Option<Arc<dyn Activity>> {
+fn activity(configuration: &Configuration, context: &AwsContext) -> Option<Arc<dyn Activity>> {
     let table = configuration.activity_table.as_ref()?;
-    Some(Arc::new(DynamoDbActivity::new(&foundation.aws, table)))
+    Some(Arc::new(DynamoDbActivity::new(&context.aws, table)))
 }
 
-fn log(foundation: &Foundation, group: &str) -> Arc<dyn Logs> {
-    Arc::new(CloudWatchLogs::new(&foundation.aws, group))
+fn log(context: &AwsContext, group: &str) -> Arc<dyn Logs> {
+    Arc::new(CloudWatchLogs::new(&context.aws, group))
 }
 
 /// Why the logs do not say what happens: their level is this function's too.
@@ -350,19 +337,19 @@ fn text(error: impl Display) -> String {
     error.to_string()
 }
 
-async fn secrets(configuration: &Configuration, foundation: &Foundation) -> Vec<doctor::Secret> {
+async fn secrets(configuration: &Configuration, context: &AwsContext) -> Vec<doctor::Secret> {
     let norce = configuration.norce.as_ref().map(|norce| &norce.secret_arn);
     let erp = configuration.erp.as_ref();
     let mut secrets = vec![
-        secret::<ClientSecret>(foundation, "NORCE_SECRET_ARN", norce).await,
+        secret::<ClientSecret>(context, "NORCE_SECRET_ARN", norce).await,
         secret::<EventSecret>(
-            foundation,
+            context,
             "EVENT_SECRET_ARN",
             configuration.event_secret_arn.as_ref(),
         )
         .await,
         secret::<FingerprintSecret>(
-            foundation,
+            context,
             "FINGERPRINT_SECRET_ARN",
             configuration.fingerprint_secret_arn.as_ref(),
         )
@@ -370,11 +357,11 @@ async fn secrets(configuration: &Configuration, foundation: &Foundation) -> Vec<
     ];
     let arn = erp.map(|erp| &erp.secret_arn);
     secrets.push(match erp.map(|erp| erp.kind) {
-        Some(ErpKind::Odoo) => secret::<ApiKeySecret>(foundation, "ERP_SECRET_ARN", arn).await,
-        _ => secret::<ClientSecret>(foundation, "ERP_SECRET_ARN", arn).await,
+        Some(ErpKind::Odoo) => secret::<ApiKeySecret>(context, "ERP_SECRET_ARN", arn).await,
+        _ => secret::<ClientSecret>(context, "ERP_SECRET_ARN", arn).await,
     });
     if let Some(arn) = erp.and_then(|erp| erp.ca_secret_arn.as_ref()) {
-        let bundle = foundation.secrets.ca_bundle(arn).await;
+        let bundle = context.secrets.ca_bundle(arn).await;
         secrets.push(doctor::Secret {
             variable: "ERP_CA_SECRET_ARN",
             form: doctor::SecretText::PemBundle,
@@ -383,23 +370,18 @@ async fn secrets(configuration: &Configuration, foundation: &Foundation) -> Vec<
     }
     if configuration.orders.is_some() {
         let arn = configuration.order_secret_arn.as_ref();
-        secrets.push(secret::<OrderSecret>(foundation, "ORDER_SECRET_ARN", arn).await);
+        secrets.push(secret::<OrderSecret>(context, "ORDER_SECRET_ARN", arn).await);
     }
     secrets
 }
 
 async fn secret<T: SecretForm>(
-    foundation: &Foundation,
+    context: &AwsContext,
     variable: &'static str,
     arn: Option<&String>,
 ) -> doctor::Secret {
     let read = match arn {
-        Some(arn) => foundation
-            .secrets
-            .get::<T>(arn)
-            .await
-            .map(drop)
-            .map_err(text),
+        Some(arn) => context.secrets.get::<T>(arn).await.map(drop).map_err(text),
         None => Err(NO_CONFIGURATION.to_owned()),
     };
     doctor::Secret {
@@ -410,18 +392,18 @@ async fn secret<T: SecretForm>(
 }
 
 /// The queues whose addresses are known.
-fn queues(configuration: &Configuration, foundation: &Foundation) -> Vec<WorkQueue> {
+fn queues(configuration: &Configuration, context: &AwsContext) -> Vec<WorkQueue> {
     let queues = [
-        queue::<ChangeMessage>(foundation, "changes", configuration.changes.as_ref()),
-        queue::<ImportRequest>(foundation, "imports", configuration.imports.as_ref()),
-        queue::<JobMessage>(foundation, "jobs", configuration.jobs.as_ref()),
-        queue::<PassMessage>(foundation, "passes", configuration.passes.as_ref()),
+        queue::<ChangeMessage>(context, "changes", configuration.changes.as_ref()),
+        queue::<ImportRequest>(context, "imports", configuration.imports.as_ref()),
+        queue::<JobMessage>(context, "jobs", configuration.jobs.as_ref()),
+        queue::<PassMessage>(context, "passes", configuration.passes.as_ref()),
     ];
     queues.into_iter().flatten().collect()
 }
 
 /// The queue to the merchant's order integration, where orders are received.
-fn outgoing_orders(configuration: &Configuration, foundation: &Foundation) -> Option<WorkQueue> {
+fn outgoing_orders(configuration: &Configuration, context: &AwsContext) -> Option<WorkQueue> {
     let queue_url = &configuration.orders.as_ref()?.outgoing_queue_url;
     let dead_letter_queue_url = configuration
         .outgoing_orders_dead_letter_queue_url
@@ -430,11 +412,11 @@ fn outgoing_orders(configuration: &Configuration, foundation: &Foundation) -> Op
         queue_url: queue_url.clone(),
         dead_letter_queue_url: dead_letter_queue_url.clone(),
     };
-    queue::<OutgoingOrder>(foundation, "outgoing-orders", Some(&settings))
+    queue::<OutgoingOrder>(context, "outgoing-orders", Some(&settings))
 }
 
 fn queue<M: Message>(
-    foundation: &Foundation,
+    context: &AwsContext,
     name: &'static str,
     settings: Option<&InboxSettings>,
 ) -> Option<WorkQueue> {
@@ -442,21 +424,23 @@ fn queue<M: Message>(
         queue_url,
         dead_letter_queue_url,
     } = settings?;
-    let aws = &foundation.aws;
     Some(WorkQueue {
         name,
-        depth: Arc::new(SqsQueue::<M>::new(aws, queue_url)),
-        dead_letters: Arc::new(SqsDeadLetters::new(aws, dead_letter_queue_url, queue_url)),
+        depth: context.queue_depth::<M>(queue_url),
+        dead_letters: Arc::new(SqsDeadLetters::new(
+            &context.aws,
+            dead_letter_queue_url,
+            queue_url,
+        )),
     })
 }
 
 /// What the actions work with that need no secret of a remote. All of the configuration is needed for it.
 fn stack(
     configuration: &Configuration,
-    foundation: &Foundation,
+    context: &AwsContext,
     clock: Arc<dyn Clock>,
 ) -> Result<StackPorts, String> {
-    let Foundation { aws, .. } = foundation;
     let Configuration {
         faults,
         shops: Some(shops),
@@ -475,13 +459,13 @@ fn stack(
         return Err(faults.join("; "));
     }
     Ok(StackPorts {
-        owed: Arc::new(DynamoDbOwed::new(aws, owed_table)),
-        import_jobs: Arc::new(DynamoDbImportJobs::new(aws, import_jobs_table)),
-        passes: Arc::new(DynamoDbPasses::new(aws, passes_table)),
-        to_passes: Arc::new(SqsQueue::new(aws, &passes.queue_url)),
-        reports: Arc::new(S3Reports::new(aws, reports_bucket)),
-        queues: queues(configuration, foundation),
-        breakers: Arc::new(DynamoDbBreakers::new(aws, breakers_table)),
+        owed: context.owed(owed_table),
+        import_jobs: context.import_jobs(import_jobs_table),
+        passes: context.passes(passes_table),
+        to_passes: context.queue(&passes.queue_url),
+        reports: context.reports(reports_bucket),
+        queues: queues(configuration, context),
+        breakers: context.breakers(breakers_table),
         shops: shops.clone(),
         clock,
     })
@@ -490,10 +474,9 @@ fn stack(
 /// Everything that the other actions work with; all of the configuration and every secret are needed for it.
 fn ports(
     configuration: &Configuration,
-    foundation: &Foundation,
+    context: &AwsContext,
     remotes: &Remotes,
 ) -> Result<Ports, String> {
-    let Foundation { aws, .. } = foundation;
     let Configuration {
         faults,
         shops: Some(shops),
@@ -517,38 +500,37 @@ fn ports(
     }
     let fingerprints = remotes.fingerprints.clone()?;
     let norce = remotes.norce.clone()?;
-    let table = code_mappings_table;
-    let mappings = Arc::new(DynamoDbMappings::new(aws, table, fingerprints.clone()));
+    let (mappings, key_index) = context.mappings(code_mappings_table, &fingerprints);
     Ok(Ports {
         change_events: ChangeEvents {
             norce: norce.query,
             erps: remotes.erps.clone()?,
-            key_index: mappings.clone(),
             mappings,
-            owed: Arc::new(DynamoDbOwed::new(aws, owed_table)),
-            changes: Arc::new(SqsQueue::new(aws, &changes.queue_url)),
-            imports: Arc::new(SqsQueue::new(aws, &imports.queue_url)),
-            clock: Arc::new(SystemClock),
+            key_index,
+            owed: context.owed(owed_table),
+            changes: context.queue(&changes.queue_url),
+            imports: context.queue(&imports.queue_url),
+            clock: context.clock(),
             fingerprints,
-            metrics: foundation.metrics.clone(),
+            metrics: context.metrics.clone(),
             shops: shops.clone(),
             policy: policy.clone(),
             orders: orders.as_ref().map(|orders| OrderForwarding {
-                orders: Arc::new(DynamoDbOrders::new(aws, &orders.table)),
-                outgoing: Arc::new(SqsQueue::new(aws, &orders.outgoing_queue_url)),
+                orders: context.orders(&orders.table),
+                outgoing: context.queue(&orders.outgoing_queue_url),
             }),
         },
         connect: norce.connect,
-        import_jobs: Arc::new(DynamoDbImportJobs::new(aws, import_jobs_table)),
-        reports: Arc::new(S3Reports::new(aws, reports_bucket)),
+        import_jobs: context.import_jobs(import_jobs_table),
+        reports: context.reports(reports_bucket),
         logs: vec![
             FunctionLog {
                 function: "receive-events",
-                logs: log(foundation, receive_events_log_group),
+                logs: log(context, receive_events_log_group),
             },
             FunctionLog {
                 function: "change-events",
-                logs: log(foundation, change_events_log_group),
+                logs: log(context, change_events_log_group),
             },
         ],
         no_logs: no_logs(),

@@ -1,4 +1,4 @@
-//! What the function is made of.
+//! The ports of the function.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,33 +10,72 @@ use shared::{
     owed::OwedRecords,
     passes::Passes,
     queues::Queue,
-    runtime::metrics::Metrics,
+    runtime::{
+        metrics::Metrics,
+        resources::Resources,
+        wiring::{Connections, WiringError},
+    },
 };
 
-/// The use case with everything that it needs.
+use crate::Configuration;
+
+/// The use case with its ports.
 pub struct PollJobs {
-    /// Reads jobs.
+    /// Reads the status of jobs.
     pub norce: Arc<dyn NorceImports>,
-    /// Reads back codes.
+    /// Reads codes back.
     pub query: Arc<dyn NorceQuery>,
-    /// Which lines went in which job.
+    /// The import jobs and their lines.
     pub import_jobs: Arc<dyn ImportJobs>,
-    /// To look again later.
+    /// Takes further checks of jobs.
     pub jobs: Arc<dyn Queue<JobMessage>>,
-    /// For lines that are submitted again.
+    /// Takes lines that are submitted again.
     pub imports: Arc<dyn Queue<ImportRequest>>,
-    /// To confirm codes.
+    /// The code mappings, in which codes are confirmed.
     pub mappings: Arc<dyn RecordMappings>,
-    /// Records that cannot be synced yet.
+    /// The records that cannot be synced.
     pub owed: Arc<dyn OwedRecords>,
-    /// Lines that wait for a company.
+    /// The lines that wait for a company.
     pub passes: Arc<dyn Passes>,
-    /// Which shops there are: the customers of all of them may wait for a company that they share.
+    /// The applications and their scopes: customers of all of them may wait for a company that they share.
     pub shops: Shops,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
-    /// After this time a line without an outcome is owed.
+    /// The time after which a line without an outcome is owed.
     pub give_up_after: Duration,
-    /// What an invocation measures.
+    /// The metrics of an invocation.
     pub metrics: Metrics,
+}
+
+impl PollJobs {
+    /// Builds the function.
+    ///
+    /// # Errors
+    /// When a secret cannot be read, or a client cannot be built.
+    pub async fn build(
+        configuration: &Configuration,
+        resources: &impl Resources,
+    ) -> Result<Self, WiringError> {
+        let Configuration { shops, .. } = configuration;
+        let breakers = resources.breakers(&configuration.breakers_table);
+        let connections = Connections::new(resources, breakers);
+        let fingerprints = &configuration.fingerprint_secret_arn;
+        let fingerprints = connections.fingerprints(fingerprints).await?;
+        let norce = connections.norce(&configuration.norce, shops).await?;
+        let (mappings, _) = resources.mappings(&configuration.code_mappings_table, &fingerprints);
+        Ok(Self {
+            norce: norce.connect,
+            query: norce.query,
+            import_jobs: resources.import_jobs(&configuration.import_jobs_table),
+            jobs: resources.queue(&configuration.jobs.queue_url),
+            imports: resources.queue(&configuration.imports_queue_url),
+            mappings,
+            owed: resources.owed(&configuration.owed_table),
+            passes: resources.passes(&configuration.passes_table),
+            shops: shops.clone(),
+            clock: resources.clock(),
+            give_up_after: configuration.import.give_up_after,
+            metrics: resources.metrics().clone(),
+        })
+    }
 }

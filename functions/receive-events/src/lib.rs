@@ -37,7 +37,7 @@ pub use order::ORDERS_PATH;
 pub use ports::{ANSWER_WITHIN, OrderReceiver, ReceiveEvents};
 pub use secret::{Accepted, CachedSecret};
 
-/// The static header that Norce is told to send with every event.
+/// The static header of every event, set in the subscription.
 pub const SECRET_HEADER: &str = "x-event-secret";
 /// The header in which a subscription may name its event type, after Norce's own sample receiver (norce-api §6).
 pub const TYPE_HEADER: &str = "x-norce-event-type";
@@ -143,7 +143,7 @@ impl ReceiveEvents {
             .get(SECRET_HEADER)
             .map(HeaderValue::as_bytes)
             .ok_or(Answer::Unauthorised)?;
-        match secret::lets_in(self.secrets.as_ref(), shown).await {
+        match secret::verify(self.secrets.as_ref(), shown).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Answer::Unauthorised),
             Err(error) => Err(Answer::TryAgain(error.to_string())),

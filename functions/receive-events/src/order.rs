@@ -69,13 +69,13 @@ impl ReceiveEvents {
             Answer::HandedOnBefore {
                 subject,
                 same: true,
-            } => tracing::info!(subject, "order was handed on before"),
+            } => tracing::info!(subject, "order was forwarded before"),
             Answer::HandedOnBefore {
                 subject,
                 same: false,
             } => tracing::warn!(
                 subject,
-                "order was handed on before, and what differs now is not taken"
+                "order was forwarded before, and what differs now is not taken"
             ),
             Answer::NotHere => tracing::warn!("order refused: ORDER_RECEIVER is not on"),
             Answer::Unauthorised => tracing::warn!("order refused: wrong or no credentials"),
@@ -90,7 +90,7 @@ impl ReceiveEvents {
     async fn order_answer(&self, request: &ApiGatewayV2httpRequest) -> Result<Answer, Answer> {
         let receiver = self.orders.as_ref().ok_or(Answer::NotHere)?;
         let shown = credentials(&request.headers).ok_or(Answer::Unauthorised)?;
-        match secret::lets_in(receiver.secrets.as_ref(), &shown).await {
+        match secret::verify(receiver.secrets.as_ref(), &shown).await {
             Ok(true) => {}
             Ok(false) => return Err(Answer::Unauthorised),
             Err(error) => return Err(Answer::TryAgain(error.to_string())),
@@ -160,7 +160,7 @@ fn credentials(headers: &HeaderMap) -> Option<Credentials> {
     })
 }
 
-/// The order's text, if it is one that can be kept. It is what is handed on: without the byte order mark and in UTF-8, as
+/// The order's text, if it is one that can be kept. It is what is forwarded: without the byte order mark and in UTF-8, as
 /// JSON is written between systems (RFC 8259 §8.1).
 fn text(request: &ApiGatewayV2httpRequest) -> Result<String, Answer> {
     let content_type = request.headers.get(CONTENT_TYPE);

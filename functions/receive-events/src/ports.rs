@@ -1,4 +1,4 @@
-//! What the function is made of, and the time that it has.
+//! The ports of the function, and its time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,11 +8,15 @@ use shared::{
     queues::Queue,
     runtime::{
         metrics::Metrics,
+        resources::Resources,
         secrets::{EventSecret, OrderSecret},
     },
 };
 
-use crate::secret::Accepted;
+use crate::{
+    configuration::Configuration,
+    secret::{Accepted, CachedSecret},
+};
 
 /// A post is answered within this time, whatever is slow: the secret, the table and the queue together. Norce hangs up
 /// after five seconds (norce-api §6; for orders it does not say, §10.1), of which a cold start and the way there and back
@@ -22,28 +26,50 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// Why a post is answered with 503 when that time is over.
 pub(crate) const TOO_SLOW: &str = "the secret, the table or the queue took too long";
 
-/// The use case with everything that it needs.
+/// The use case with its ports.
 pub struct ReceiveEvents {
-    /// Which secrets are accepted.
+    /// The accepted secrets of events.
     pub secrets: Arc<dyn Accepted<EventSecret>>,
-    /// Customers, companies and orders to look after.
+    /// Takes the customers, companies and orders to sync.
     pub changes: Arc<dyn Queue<ChangeMessage>>,
-    /// Jobs that have ended.
+    /// Takes the jobs that have ended.
     pub jobs: Arc<dyn Queue<JobMessage>>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
-    /// Which shops there are.
+    /// The applications and their scopes.
     pub shops: Shops,
-    /// Takes orders; `None`: they are not for us (`ORDER_RECEIVER`).
+    /// Receives orders; `None`: orders are not received (`ORDER_RECEIVER`).
     pub orders: Option<OrderReceiver>,
-    /// What an invocation measures.
+    /// The metrics of an invocation.
     pub metrics: Metrics,
 }
 
-/// What it takes to receive orders.
+impl ReceiveEvents {
+    /// Builds the function. Its secrets are read with the first post, so that a cold start waits for nothing.
+    pub fn build(configuration: Configuration, resources: &impl Resources) -> Self {
+        let secrets = resources.secrets();
+        Self {
+            secrets: Arc::new(CachedSecret::new(
+                secrets.clone(),
+                configuration.event_secret_arn,
+            )),
+            changes: resources.queue(&configuration.changes_queue_url),
+            jobs: resources.queue(&configuration.jobs_queue_url),
+            clock: resources.clock(),
+            shops: configuration.shops,
+            orders: configuration.orders.map(|orders| OrderReceiver {
+                secrets: Arc::new(CachedSecret::new(secrets.clone(), orders.secret_arn)),
+                orders: resources.orders(&orders.table),
+            }),
+            metrics: resources.metrics().clone(),
+        }
+    }
+}
+
+/// The ports for receiving orders.
 pub struct OrderReceiver {
-    /// The credentials that are accepted.
+    /// The accepted credentials.
     pub secrets: Arc<dyn Accepted<OrderSecret>>,
-    /// Where orders are kept.
+    /// The received orders.
     pub orders: Arc<dyn Orders>,
 }

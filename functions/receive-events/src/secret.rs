@@ -1,4 +1,4 @@
-//! The secrets that Norce shows: one with every event, another with every order.
+//! The secrets in Norce's posts: one in every event, another in every order.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,17 +13,17 @@ use tokio::sync::Mutex;
 
 /// How long a secret is used without reading it again.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
-/// How often a secret is read again at most, where a wrong one was shown or the last attempt failed: a guesser must not be
-/// able to run up a bill, a failing Secrets Manager must not hold up every post, and a rotated secret must not wait long.
-const RENEW_AT_MOST_EVERY: Duration = Duration::from_secs(10);
-/// How long a post waits for a secret to be read again, of the four seconds within which it is answered. A read takes tens of
-/// milliseconds.
-const LONGEST_RENEWAL: Duration = Duration::from_secs(1);
+/// The shortest time between two reads of a secret, after a wrong one was presented or a read failed: guessing must not run up
+/// a bill, a failing Secrets Manager must not delay every post, and a rotated secret must not wait long.
+const SHORTEST_BETWEEN_READS: Duration = Duration::from_secs(10);
+/// The longest that a post waits for a secret to be read again, of the four seconds within which it is answered. A read takes
+/// tens of milliseconds.
+const LONGEST_READ: Duration = Duration::from_secs(1);
 
-/// Says which secrets are accepted: of events ([`EventSecret`]) or of orders ([`OrderSecret`]).
+/// The accepted secrets of events ([`EventSecret`]) or of orders ([`OrderSecret`]).
 #[async_trait]
 pub trait Accepted<S>: Send + Sync {
-    /// The accepted secrets; with `renewed`, read anew unless that happened a moment ago.
+    /// The accepted secrets; with `renewed`, read again unless that happened a moment ago.
     async fn accepted(&self, renewed: bool) -> Result<Arc<S>, SecretError>;
 }
 
@@ -34,11 +34,11 @@ pub struct CachedSecret<S> {
     cached: Mutex<Option<Cached<S>>>,
 }
 
-/// A secret that was read, perhaps many frozen hours ago.
+/// A secret as it was read; the process may have been frozen for hours since.
 struct Cached<S> {
     secret: Arc<S>,
     read_at: Since,
-    /// The same, or later, where it could not be read again.
+    /// The time of the last attempt to read it again, also of a failed one.
     tried_at: Since,
 }
 
@@ -67,11 +67,11 @@ impl<S: SecretForm + Send + Sync> Accepted<S> for CachedSecret<S> {
             });
             return Ok(secret);
         };
-        let is_recent = old.tried_at.elapsed() < RENEW_AT_MOST_EVERY;
+        let is_recent = old.tried_at.elapsed() < SHORTEST_BETWEEN_READS;
         if is_recent || (!renewed && old.read_at.elapsed() < LIFETIME) {
             return Ok(old.secret.clone());
         }
-        let read = tokio::time::timeout(LONGEST_RENEWAL, self.secrets.get::<S>(&self.arn));
+        let read = tokio::time::timeout(LONGEST_READ, self.secrets.get::<S>(&self.arn));
         let failure = match read.await {
             Ok(Ok(secret)) => {
                 old.secret = Arc::new(secret);
@@ -83,64 +83,62 @@ impl<S: SecretForm + Send + Sync> Accepted<S> for CachedSecret<S> {
         };
         old.tried_at = Since::now();
         if let Some(error) = failure {
-            tracing::warn!(
-                error,
-                "a secret could not be read again; the old one stays in use"
-            );
+            tracing::warn!(error, "secret refresh failed; using the cached secret");
         }
         Ok(old.secret.clone())
     }
 }
 
-/// Whether what was shown lets in. A secret that was rotated a moment ago is read anew before anybody is refused.
-pub(crate) async fn lets_in<S: Matches<Shown>, Shown: ?Sized>(
+/// Whether the presented secret is accepted. Before it is refused, the secret is read again, because it may have been rotated a
+/// moment ago.
+pub(crate) async fn verify<S: Matches<Presented>, Presented: ?Sized>(
     secrets: &dyn Accepted<S>,
-    shown: &Shown,
+    presented: &Presented,
 ) -> Result<bool, SecretError> {
-    Ok(secrets.accepted(false).await?.matches(shown)
-        || secrets.accepted(true).await?.matches(shown))
+    Ok(secrets.accepted(false).await?.matches(presented)
+        || secrets.accepted(true).await?.matches(presented))
 }
 
-/// A secret that is accepted. It is compared in a time that does not depend on where it differs from what was shown, nor
-/// on which of the accepted ones matches.
-pub(crate) trait Matches<Shown: ?Sized> {
-    /// Whether what was shown lets in.
-    fn matches(&self, shown: &Shown) -> bool;
+/// An accepted secret. The comparison takes the same time wherever the presented one differs, and whichever of the accepted ones
+/// matches.
+pub(crate) trait Matches<Presented: ?Sized> {
+    /// Whether the presented secret is accepted.
+    fn matches(&self, presented: &Presented) -> bool;
 }
 
 impl Matches<[u8]> for EventSecret {
-    fn matches(&self, shown: &[u8]) -> bool {
-        either(&self.current, self.previous.as_ref(), shown).into()
+    fn matches(&self, presented: &[u8]) -> bool {
+        either(&self.current, self.previous.as_ref(), presented).into()
     }
 }
 
-/// A user name and a password, as they were shown (Basic authentication, RFC 7617 §2).
+/// A presented user name and password (Basic authentication, RFC 7617 §2).
 pub(crate) struct Credentials {
     pub(crate) username: Vec<u8>,
     pub(crate) password: Vec<u8>,
 }
 
 impl Matches<Credentials> for OrderSecret {
-    fn matches(&self, shown: &Credentials) -> bool {
-        let username = equal(&self.username, &shown.username);
+    fn matches(&self, presented: &Credentials) -> bool {
+        let username = equal(&self.username, &presented.username);
         let password = either(
             &self.password,
             self.previous_password.as_ref(),
-            &shown.password,
+            &presented.password,
         );
         (username & password).into()
     }
 }
 
-fn either(current: &SecretString, previous: Option<&SecretString>, shown: &[u8]) -> Choice {
-    let previous = previous.map_or(Choice::from(0), |previous| equal(previous, shown));
-    equal(current, shown) | previous
+fn either(current: &SecretString, previous: Option<&SecretString>, presented: &[u8]) -> Choice {
+    let previous = previous.map_or(Choice::from(0), |previous| equal(previous, presented));
+    equal(current, presented) | previous
 }
 
-fn equal(accepted: &SecretString, shown: &[u8]) -> Choice {
+fn equal(accepted: &SecretString, presented: &[u8]) -> Choice {
     let accepted = accepted.expose_secret().as_bytes();
-    // An empty secret would let everybody in.
-    accepted.ct_eq(shown) & Choice::from(u8::from(!accepted.is_empty()))
+    // An empty secret would accept every post.
+    accepted.ct_eq(presented) & Choice::from(u8::from(!accepted.is_empty()))
 }
 
 #[cfg(test)]
@@ -172,19 +170,19 @@ mod tests {
             password: "new".into(),
             previous_password: Some("old".into()),
         };
-        let shown = |username: &str, password: &str| Credentials {
+        let presented = |username: &str, password: &str| Credentials {
             username: username.into(),
             password: password.into(),
         };
-        assert!(secret.matches(&shown("norce", "new")));
-        assert!(secret.matches(&shown("norce", "old")));
+        assert!(secret.matches(&presented("norce", "new")));
+        assert!(secret.matches(&presented("norce", "old")));
         for (username, password) in [
             ("norce", ""),
             ("norce", "ol"),
             ("Norce", "new"),
             ("", "new"),
         ] {
-            assert!(!secret.matches(&shown(username, password)));
+            assert!(!secret.matches(&presented(username, password)));
         }
     }
 }

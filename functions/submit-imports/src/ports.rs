@@ -1,4 +1,4 @@
-//! What the function is made of.
+//! The ports of the function.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,33 +10,73 @@ use shared::{
     norce::{NorceImports, NorceQuery},
     owed::OwedRecords,
     queues::Queue,
-    runtime::{configuration::ImportSettings, metrics::Metrics},
+    runtime::{
+        configuration::ImportSettings,
+        metrics::Metrics,
+        resources::Resources,
+        wiring::{Connections, WiringError},
+    },
 };
 
-/// The use case with everything that it needs.
+use crate::Configuration;
+
+/// The use case with its ports.
 pub struct SubmitImports {
-    /// Writes to Norce.
+    /// Submits imports.
     pub norce: Arc<dyn NorceImports>,
-    /// Reads what a row must not take away: details of addresses, and relations.
+    /// Reads the details of addresses and the relations that a row must not remove.
     pub query: Arc<dyn NorceQuery>,
-    /// Which lines went in which job.
+    /// The import jobs and their lines.
     pub import_jobs: Arc<dyn ImportJobs>,
-    /// To look after the jobs.
+    /// Takes the checks of jobs.
     pub jobs: Arc<dyn Queue<JobMessage>>,
-    /// For halves of a batch that Norce refused.
+    /// Takes the halves of a batch that Norce refused.
     pub imports: Arc<dyn Queue<ImportRequest>>,
-    /// To note a line that Norce refused.
+    /// The code mappings, in which refused lines are noted.
     pub mappings: Arc<dyn RecordMappings>,
-    /// Records that cannot be synced yet.
+    /// The records that cannot be synced.
     pub owed: Arc<dyn OwedRecords>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
-    /// Batch size.
+    /// The batch size.
     pub settings: ImportSettings,
-    /// Reads the values of lines that import more than a code.
+    /// The ERP company of each scope, for the values of lines that import more than a code.
     pub erps: HashMap<Scope, Arc<dyn Erp>>,
     /// `CREATE_ACCOUNTS`: customers that are inserted get a login for each of their shops.
     pub create_accounts: bool,
-    /// What an invocation measures.
+    /// The metrics of an invocation.
     pub metrics: Metrics,
+}
+
+impl SubmitImports {
+    /// Builds the function.
+    ///
+    /// # Errors
+    /// When a secret cannot be read, or a client cannot be built.
+    pub async fn build(
+        configuration: &Configuration,
+        resources: &impl Resources,
+    ) -> Result<Self, WiringError> {
+        let Configuration { shops, .. } = configuration;
+        let breakers = resources.breakers(&configuration.breakers_table);
+        let connections = Connections::new(resources, breakers);
+        let fingerprints = &configuration.fingerprint_secret_arn;
+        let fingerprints = connections.fingerprints(fingerprints).await?;
+        let norce = connections.norce(&configuration.norce, shops).await?;
+        let (mappings, _) = resources.mappings(&configuration.code_mappings_table, &fingerprints);
+        Ok(Self {
+            norce: norce.connect,
+            query: norce.query,
+            import_jobs: resources.import_jobs(&configuration.import_jobs_table),
+            jobs: resources.queue(&configuration.jobs_queue_url),
+            imports: resources.queue(&configuration.imports.queue_url),
+            mappings,
+            owed: resources.owed(&configuration.owed_table),
+            clock: resources.clock(),
+            settings: configuration.import.clone(),
+            erps: connections.erps(&configuration.erp, shops).await?,
+            create_accounts: configuration.create_accounts,
+            metrics: resources.metrics().clone(),
+        })
+    }
 }

@@ -1,4 +1,4 @@
-//! When a remote is left alone (P8): the states of a breaker, and how they follow each other.
+//! When calls to a remote are paused (P8): the states of a breaker, and how they follow each other.
 //!
 //! ```text
 //! closed ──failures, or a rate limit──▶ open ──time for a probe──▶ probing ──answer──▶ recovering ──time──▶ (closed)
@@ -37,7 +37,7 @@ pub enum Breaker {
     /// All is well.
     #[default]
     Closed,
-    /// The remote is left alone.
+    /// Calls to the remote are paused.
     Open {
         /// Since when.
         since: DateTime<Utc>,
@@ -74,7 +74,7 @@ pub enum Permit {
 }
 
 impl Breaker {
-    /// Opened by failures, or by a rate limit that asks to be left alone for a while.
+    /// Opened by failures, or by a rate limit with a long wait.
     pub fn opened(now: DateTime<Utc>, asked: Option<TimeDelta>) -> Self {
         Self::Open {
             since: now,
@@ -121,7 +121,7 @@ impl Breaker {
         }
     }
 
-    /// What becomes of it when the call that tries has ended; `asked`: how long the remote asks to be left alone.
+    /// The state after a probe; `asked`: how long the remote asks to wait.
     pub fn probed(&self, answered: bool, asked: Option<TimeDelta>, now: DateTime<Utc>) -> Self {
         match self {
             Self::Probing { .. } if answered => Self::Recovering { since: now },

@@ -1,4 +1,4 @@
-//! Fields that an ERP's standard interface does not have, and what they are called where it was extended.
+//! The names of fields that the merchant has added to the ERP's standard API.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -6,23 +6,23 @@ use serde::Deserialize;
 use thiserror::Error;
 
 /// `ERP_EXTRA_FIELDS`: the names of fields in the merchant's own extension of the ERP, such as a custom API page of
-/// Business Central. What is not named is not read.
+/// Business Central. Only these are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ExtraFields {
     /// The field with the code of the record's price list; its values are the codes of price lists in Norce.
     pub price_list: Option<String>,
-    /// The field with an organisation's number.
+    /// The field with the organisation number.
     pub organisation_number: Option<String>,
-    /// The field with the Global Location Number of the address. Of Business Central it is only read.
+    /// The field with the Global Location Number of the address. In Business Central it is read only.
     pub gln: Option<String>,
-    /// Norce's code of a flag, and the field (yes or no) that decides about it.
+    /// Norce's code of a flag, and the Boolean field with its value.
     pub flags: BTreeMap<String, String>,
     /// Norce's code of an additional info, and the field with its text.
     pub additional_info: BTreeMap<String, String>,
 }
 
-/// A text names no fields.
+/// A text is not a valid value of `ERP_EXTRA_FIELDS`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "{0}; expected JSON like {{\"priceList\":\"customerPriceGroup\",\"organisationNumber\":\"registrationNumber\",\"gln\":\"gln\",\"flags\":{{\"<Norce's code>\":\"<field>\"}},\"additionalInfo\":{{\"<Norce's code>\":\"<field>\"}}}}"
@@ -48,7 +48,7 @@ impl FromStr for ExtraFields {
     fn from_str(text: &str) -> Result<Self, InvalidExtraFields> {
         let fields: Self =
             serde_json::from_str(text).map_err(|error| InvalidExtraFields(error.to_string()))?;
-        // A name stands in a query, between commas.
+        // Names are put into a query, between commas.
         let is_name = |name: &str| {
             name.starts_with(|c: char| c.is_ascii_alphabetic())
                 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

@@ -1,20 +1,22 @@
+//! Personal data in the messages of a remote.
+
 use std::cmp::Reverse;
 
 use crate::domain::redact;
 
-/// A value shorter than this is no help in telling a person, and taking it out would tear the message to pieces.
+/// A shorter value identifies nobody, and masking it would make the message unreadable.
 const SHORTEST_MASKED: usize = 3;
 
-/// Values that may be repeated in a message and must not stay in it, each with what it is called instead.
+/// Values that a message may repeat and must not contain, each behind the name that replaces it.
 pub(super) type Mask<'a> = [(&'a str, &'a str)];
 
-/// A remote's message without personal data: what was sent is replaced by the name of its field.
+/// A remote's message without personal data: values that were sent are replaced by the names of their fields.
 pub(super) fn masked(message: &str, mask: &Mask<'_>) -> String {
     let mut mask: Vec<_> = mask
         .iter()
         .filter(|(_, value)| value.chars().count() >= SHORTEST_MASKED)
         .collect();
-    // A longer value goes first, so that none is torn by another one inside it.
+    // Longer values first, so that none is broken up by a shorter one inside it.
     mask.sort_by_key(|(_, value)| Reverse(value.len()));
     let masked = mask
         .iter()

@@ -1,8 +1,9 @@
-//! The ERP port: what the use cases need of any ERP, and nothing that only one of them has.
+//! The ERP port: the calls that the use cases make to any ERP, without features of a single ERP.
 //!
-//! In no ERP is a create idempotent by itself, and an answer can be lost after the ERP has acted (erp-apis §0, §1.11).
-//! The outcomes say so: a create is never plainly an error once bytes were sent.
+//! No ERP has idempotent creates of its own, and an answer can be lost after the ERP has acted (erp-apis §0, §1.11).
+//! The outcomes reflect this: a create is never plainly an error once bytes were sent.
 
+mod answer;
 pub mod business_central;
 mod extra_fields;
 mod mask;
@@ -35,7 +36,11 @@ pub use told::{
     with_company_id, with_same_company, with_told_company,
 };
 
-/// What a party is in the ERP.
+/// The most records with one key that are compared with the mappings. A shared key has a few holders (a household, the
+/// schools of a municipality); beyond this number a person decides.
+const MAX_HOLDERS: usize = 20;
+
+/// The type of a party in the ERP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PartyKind {
@@ -45,13 +50,13 @@ pub enum PartyKind {
     Company,
     /// A contact of an organisation.
     Contact {
-        /// The customer record of the organisation. `None`, of a contact that the ERP has: an update leaves it where it is.
+        /// The customer record of the organisation. `None`: an update of the contact does not move it.
         company: Option<ErpId>,
     },
 }
 
 impl PartyKind {
-    /// Where such a party lives.
+    /// The resource of the party's record.
     pub const fn resource(&self) -> Resource {
         match self {
             Self::Person | Self::Company => Resource::Customer,
@@ -59,19 +64,19 @@ impl PartyKind {
         }
     }
 
-    /// Whether such a party is an organisation rather than a person.
+    /// Whether the party is an organisation rather than a person.
     pub const fn is_organisation(&self) -> bool {
         matches!(self, Self::Company)
     }
 }
 
-/// A person, an organisation or a contact as it is meant to be in the ERP, in neutral terms.
+/// The wanted state of a person, an organisation or a contact in the ERP, independent of the ERP's own fields.
 ///
-/// `None` means that the shop does not know the value, and the ERP's is left alone. The order of the fields is part of
-/// the fingerprint: append, do not re-order.
+/// `None` means that the shop does not know the value: the ERP keeps its own. The order of the fields is part of the
+/// fingerprint: append, do not reorder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
-    /// What it is.
+    /// Person, organisation or contact.
     pub kind: PartyKind,
     /// Its name.
     pub name: Personal,
@@ -96,14 +101,14 @@ pub struct Party {
     /// Invoice address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
-    /// All delivery addresses. They are records of their own in an ERP that takes them
-    /// ([`Capabilities::delivery_addresses`]): [`Erp::create`] leaves them to the update that follows it.
+    /// All delivery addresses. An ERP that takes them ([`Capabilities::delivery_addresses`]) has a record for each:
+    /// [`Erp::create`] leaves them to the update that follows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_addresses: Option<Vec<DeliveryAddress>>,
-    /// Fields that an update empties, because the shop has; each is without a value here. It is no value itself.
+    /// Fields that an update clears because the shop has cleared them; each is `None` here. Not part of the fingerprint.
     #[serde(skip)]
     pub emptied: ShopFields,
-    /// Fields that could not be read in the shop, so that nothing is known of their values.
+    /// Fields that could not be read in the shop, so that their values are unknown.
     #[serde(skip)]
     pub unread: ShopFields,
     /// Global Location Number of the invoice address, where there is one and the ERP takes it
@@ -113,7 +118,7 @@ pub struct Party {
 }
 
 impl Party {
-    /// The key of its organisation number alone.
+    /// The key of the organisation number alone, without the VAT number.
     pub fn registered(&self) -> Option<OrganisationKey> {
         let country = self.address.as_ref().and_then(|address| address.country);
         self.organisation_number.as_ref()?.key(country)
@@ -156,24 +161,24 @@ pub struct ErpRecord {
     pub id: ErpId,
     /// Its code.
     pub code: Code,
-    /// What an update is conditional on: an ETag or a time stamp.
+    /// The version that an update is conditional on: an ETag or a time stamp.
     pub version: String,
-    /// When it last changed, by the ERP's clock.
+    /// The time of the last change, by the ERP's clock.
     pub modified: Option<DateTime<Utc>>,
     /// Whether it is an organisation rather than a person.
     pub organisation: bool,
     /// Whether it is closed for business.
     pub blocked: bool,
-    /// Of a contact: what the ERP calls its organisation by. [`Erp::company_of`] leads to the organisation's record.
+    /// The organisation of a contact. [`Erp::company_of`] returns the organisation's record.
     pub company: Option<CompanyKey>,
-    /// Its fields, as far as the port knows them.
-    pub image: ErpImage,
+    /// The fields with its values.
+    pub fields: ErpFields,
 }
 
-/// The fields of an ERP record as the server returned them: these are fingerprinted group by group, because a server
-/// rewrites some of what it is sent (erp-apis §1.4).
+/// The fields of an ERP record as the server returned them. Fingerprints are made of these, group by group, because a
+/// server rewrites some of the values that it receives (erp-apis §1.4).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ErpImage {
+pub struct ErpFields {
     /// Name.
     pub name: Option<Personal>,
     /// E-mail address.
@@ -194,7 +199,7 @@ pub struct ErpImage {
     pub gln: ErpDetail,
     /// Delivery addresses, where the ERP has them.
     pub delivery_addresses: Vec<ErpDelivery>,
-    /// Codes of price lists, as Norce calls them.
+    /// Codes of price lists in Norce.
     pub price_lists: Vec<String>,
     /// Norce's code of a flag, and whether it is set.
     pub flags: Vec<(String, bool)>,
@@ -202,62 +207,63 @@ pub struct ErpImage {
     pub additional_info: Vec<(String, Option<Personal>)>,
 }
 
-/// How an ERP names an organisation in the records of its people. It identifies a record and is no personal data.
+/// The reference to an organisation in the records of its people. It identifies a record and is not personal data.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CompanyKey(pub String);
 
-/// A place in a listing, as the ERP names it. It means something to the adapter that made it only.
+/// A place in a listing, which only the adapter that made it can interpret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(pub String);
 
-/// What is listed.
+/// The scope of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// Debtors, or the people of organisations.
+    /// Customers, or the people of organisations.
     pub resource: Resource,
-    /// Of the debtors, persons or organisations only.
+    /// Of the customers, only the persons or only the organisations. `None`: both.
     pub kind: Option<EntityKind>,
-    /// Changed at this time or later, by the ERP's clock; nothing: all. With [`CompanyRelations`](crate::domain::FieldGroup::CompanyRelations) among the
-    /// fields, contacts that have left their organisation are listed as well, where they stay contacts.
+    /// Only records that changed at this time or later, by the ERP's clock. `None`: all records. With
+    /// [`CompanyRelations`](crate::domain::FieldGroup::CompanyRelations) among the fields, contacts that have left their
+    /// organisation are listed as well, where they stay contacts.
     pub since: Option<DateTime<Utc>>,
-    /// What is read of each record besides its id, its code, its type, whether it is blocked, and the values by which
-    /// it can be found in Norce. The rest of [`ErpImage`] may be missing.
+    /// The groups of fields that are read besides id, code, type, whether the record is blocked, and the values by which
+    /// it can be found in Norce. The rest of [`ErpFields`] may be missing.
     pub fields: FieldGroups,
 }
 
-/// Some records of a listing.
+/// A page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordPage {
     /// The records that could be read.
     pub records: Vec<ErpRecord>,
-    /// The others.
+    /// The records that cannot be used.
     pub unusable: Vec<UnusableRecord>,
-    /// Where the listing goes on; nothing: it ends here.
+    /// The place of the next page; `None` on the last page.
     pub next: Option<Cursor>,
 }
 
-/// A record that cannot be brought anywhere.
+/// A record that cannot be synced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableRecord {
-    /// Which one, if that could be read.
+    /// The id, if it could be read.
     pub id: Option<ErpId>,
-    /// Why.
+    /// The reason.
     pub reason: Unusable,
 }
 
-/// Why a record cannot be brought anywhere.
+/// The reason why a record cannot be synced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unusable {
-    /// It has no code (yet): it is left alone until it has one.
+    /// It has no code yet. It is skipped until it has one.
     NoCode,
-    /// Its code is none that Norce could hold, or another value cannot be read; in words without personal data.
+    /// Norce could not hold its code, or another value cannot be read. The text contains no personal data.
     Unreadable(String),
 }
 
 impl NaturalKey {
-    /// Which field it is a value of.
+    /// The field that holds the key.
     pub const fn field(&self) -> KeyField {
         match self {
             Self::Email(_) => KeyField::Email,
@@ -266,7 +272,7 @@ impl NaturalKey {
     }
 }
 
-/// A field by whose values records are looked up.
+/// A field with natural keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyField {
     /// E-mail address.
@@ -276,7 +282,7 @@ pub enum KeyField {
 }
 
 impl KeyField {
-    /// All of them.
+    /// All fields.
     pub const ALL: [Self; 2] = [Self::Email, Self::VatNumber];
 }
 
@@ -289,7 +295,7 @@ impl fmt::Display for KeyField {
     }
 }
 
-/// What a filter of the ERP on a field was seen to do.
+/// The observed effect of a filter on a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FilterProof {
     /// It returns the records that have the value, and no others.
@@ -300,12 +306,12 @@ pub enum FilterProof {
     Ignored,
     /// It does not return a record that has the value.
     MatchesNothing,
-    /// No record has a value by which it could be tried.
+    /// No record has a value to try it with.
     Unknown,
 }
 
 impl FilterProof {
-    /// What the ERP does, after its name: "Business Central refuses a filter on it".
+    /// The effect as the rest of a sentence: "Business Central refuses a filter on it".
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::Filters => "filters by it",
@@ -317,123 +323,123 @@ impl FilterProof {
     }
 }
 
-/// What makes a create recognisable when its answer is lost.
+/// The values that identify the record of a create whose answer was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// The Norce entity for which the record is made.
+    /// The Norce entity that the record is made for.
     pub entity: EntityRef,
-    /// The code that is asked for; `None` leaves it to the ERP's number series.
+    /// The requested code; `None` leaves it to the ERP's number series.
     pub code: Option<Code>,
 }
 
-/// How a create ended.
+/// The outcome of a create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CreateOutcome {
     /// The record is new.
     Created(ErpRecord),
-    /// A record with the asked-for code exists: an earlier attempt's, or somebody else's. The caller decides.
+    /// A record with the requested code exists: from an earlier attempt, or somebody else's. The caller decides.
     AlreadyThere(ErpRecord),
-    /// The request may have been carried out. The caller looks the record up and never simply repeats.
+    /// The request may have been carried out. The caller looks the record up and never simply repeats the create.
     Ambiguous {
         /// What happened, without personal data.
         reason: String,
     },
 }
 
-/// How an update ended.
+/// The outcome of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpdateOutcome {
     /// The record has the wanted values already; nothing was sent (P5).
     Unchanged(ErpRecord),
-    /// The record was changed; this is what the server has now.
+    /// The record was changed; this is its new state on the server.
     Updated(ErpRecord),
-    /// Somebody else changed the record since it was read: read again.
+    /// Somebody else has changed the record since it was read. Read it again.
     Stale,
-    /// The record does not exist any more.
+    /// The record no longer exists.
     Gone,
 }
 
-/// What an ERP can and cannot do.
+/// The capabilities of an ERP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// For logs and messages.
+    /// The ERP's name, for logs and messages.
     pub name: &'static str,
     /// Whether the organisation number has a field of its own.
     pub organisation_number: bool,
-    /// Whether delivery addresses can be written, each with the telephone of whoever receives the goods.
+    /// Whether delivery addresses can be written, each with the recipient's telephone.
     pub delivery_addresses: bool,
-    /// Whether the Global Location Number of an address can be written, at least where the installation has a field for it.
+    /// Whether the Global Location Number of an address can be written, at least where the installation has a field for
+    /// it.
     pub location_numbers: bool,
-    /// The groups of fields that can be read from it, and so be owned by it.
+    /// The groups of fields that can be read from the ERP, and so be owned by it.
     pub readable: FieldGroups,
-    /// How it compares codes.
+    /// How the ERP compares codes.
     pub code_case: CodeCase,
     /// Whether an update can be made conditional on the version that was read.
     pub optimistic_concurrency: bool,
-    /// Whether a second create for the same entity certainly makes no second record, however the first one ended and
-    /// whatever the entity looks like by now, also without a code that is asked for.
+    /// Whether a second create for the same entity certainly makes no second record, also without a requested code, however
+    /// the first create ended and whatever values the entity has by then.
     pub creates_are_idempotent: bool,
-    /// After this time a create whose answer was lost has either been carried out or never will be.
+    /// The time after which a create whose answer was lost has either been carried out or never will be.
     pub create_settles_after: Duration,
 }
 
-/// A call to the ERP failed. Typed by what the caller does next.
+/// A failed call to the ERP. The variants differ in what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ErpError {
-    /// It can work later: rate limit, time-out of a read, 5xx, no connection.
+    /// A retry may work: rate limit, time-out of a read, 5xx, no connection.
     #[error("the ERP cannot answer now ({reason}); try again{}", after.map(|after| format!(" after {} s", after.as_secs())).unwrap_or_default())]
     RetryAfter {
-        /// How long the ERP asks to wait, where it says so.
+        /// The wait that the ERP requests, if any.
         after: Option<Duration>,
-        /// What happened, without personal data.
+        /// The reason, without personal data.
         reason: String,
     },
-    /// The credentials are wrong or lack a right: a person must act, then a retry works.
+    /// The credentials are wrong or lack a right. A retry works once a person has corrected that.
     #[error(
         "the ERP refuses the credentials ({reason}); check the secret behind ERP_SECRET_ARN and the rights of the app in the ERP"
     )]
     Authentication {
-        /// What happened, without secrets.
+        /// The reason, without secrets.
         reason: String,
     },
-    /// The ERP, or this adapter on its behalf, refuses the record: it stays refused until the record or the ERP's
-    /// set-up changes.
+    /// The ERP, or the adapter on its behalf, refuses the record, until the record or the set-up of the ERP changes.
     #[error("the ERP refuses the record{}: {code}: {message}", field.map(|field| format!(" (field {field})")).unwrap_or_default())]
     Refused {
-        /// The field, where it can be told.
+        /// The field, where it is known.
         field: Option<&'static str>,
         /// The ERP's error code.
         code: String,
-        /// The ERP's words, personal data removed.
+        /// The ERP's message without personal data.
         message: String,
     },
-    /// A listing cannot go on from this place any more: it has to begin anew.
+    /// The place of a listing is no longer valid: the listing has to start over.
     #[error("the ERP does not know this place of the listing any more")]
     CursorExpired,
-    /// The answer could not be read as what the fact sheets say it is.
+    /// The answer does not have the documented format.
     #[error("the ERP's answer cannot be read: {0}")]
     Unreadable(String),
 }
 
-/// Whether the records of the one can be related to those of the other.
+/// Whether records of both ERPs can be related to each other: they are of the same company, or one is of no company.
 pub fn same_company(one: &dyn Erp, other: &dyn Erp) -> bool {
     let companies = one.company().zip(other.company());
     companies.is_none_or(|(one, other)| one == other)
 }
 
-/// An ERP, as the use cases see it. One implementation serves one ERP company.
+/// The port to an ERP. One implementation serves one company of the ERP.
 #[async_trait]
 pub trait Erp: Send + Sync {
-    /// What it can do.
+    /// The capabilities of the ERP.
     fn capabilities(&self) -> &Capabilities;
 
-    /// The id of the ERP company that its records belong to; `None`: to any company of the installation.
+    /// The id of the ERP company that the records belong to. `None`: they may belong to any company of the installation.
     fn company(&self) -> Option<String>;
 
-    /// Reads a record by its immutable id; `None` when it is gone.
+    /// Reads a record by its immutable id; `None` when it no longer exists.
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError>;
 
-    /// Finds a record by its exact code.
+    /// Finds records by their exact code.
     async fn find_by_code(
         &self,
         resource: Resource,
@@ -450,16 +456,16 @@ pub trait Erp: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError>;
 
-    /// The keys that the record of a party holds once it is created, the best first: an ERP may have no field for a
-    /// number. Only by these can a create that was never answered be looked for.
+    /// The keys that the record of a party holds after its create, the best first: an ERP may have no field for a number.
+    /// The record of a create that was never answered can be found only by these.
     fn carried_keys(&self, party: &Party) -> Vec<NaturalKey>;
 
-    /// What a filter on this field does, found out by trying it and then remembered. Only where it [filters](FilterProof)
-    /// can [`find_by_key`](Self::find_by_key) and [`holders_of_keys`](Self::holders_of_keys) be relied upon;
-    /// [`RecordFinder`](crate::record_finder::RecordFinder) sees to that.
+    /// The effect of a filter on this field, found out by trying it once. [`find_by_key`](Self::find_by_key) and
+    /// [`holders_of_keys`](Self::holders_of_keys) are reliable only where it [filters](FilterProof::Filters), which
+    /// [`RecordFinder`](crate::record_finder::RecordFinder) checks.
     ///
     /// # Errors
-    /// The ERP cannot answer now. That a filter is refused is no error.
+    /// The ERP cannot answer now. A refused filter is not an error.
     async fn key_filter(
         &self,
         field: KeyField,
@@ -477,7 +483,7 @@ pub trait Erp: Send + Sync {
         deadline: Deadline,
     ) -> Result<CreateOutcome, ErpError>;
 
-    /// Brings a record to the wanted values, sending only those that differ, on condition that it is still as it was
+    /// Gives a record the wanted values, sending only those that differ, on condition that it has not changed since it was
     /// `seen`.
     async fn update(
         &self,
@@ -489,11 +495,11 @@ pub trait Erp: Send + Sync {
     /// Closes a record for business: `ForgottenPolicy=block`.
     async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError>;
 
-    /// Some records of a listing, from its beginning or from a place in it. Every record that is there throughout is
+    /// A page of a listing, from its beginning or from a place in it. Every record that exists throughout the listing is
     /// returned at least once; one that changes meanwhile may be returned again.
     ///
     /// # Errors
-    /// [`ErpError::CursorExpired`]: the listing has to begin anew.
+    /// [`ErpError::CursorExpired`]: the listing has to start over.
     async fn page(
         &self,
         listing: &Listing,
@@ -501,8 +507,8 @@ pub trait Erp: Send + Sync {
         deadline: Deadline,
     ) -> Result<RecordPage, ErpError>;
 
-    /// Reads many records by their immutable ids, in few requests and in any order; what is gone is missing from the
-    /// answer. `fields` as in [`Listing::fields`].
+    /// Reads many records by their immutable ids, in few requests and in any order. Records that no longer exist are
+    /// missing from the answer. `fields` as in [`Listing::fields`].
     async fn get_many(
         &self,
         ids: &[ErpId],
@@ -510,8 +516,8 @@ pub trait Erp: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError>;
 
-    /// Which records have these natural keys, in few requests: every holder of every key, whatever its resource, as
-    /// far as Norce counts it to this kind. So a value that two records have is found out.
+    /// The records with these natural keys, in few requests: every holder of every key in any resource, as far as Norce
+    /// has such a record as this kind. It shows which values two records share.
     async fn holders_of_keys(
         &self,
         kind: EntityKind,
@@ -519,8 +525,8 @@ pub trait Erp: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError>;
 
-    /// Which other records have the codes of these, in few requests: every other holder of every code, whatever its
-    /// resource, as far as Norce counts it to this kind. In an ERP a customer and a contact can have the same code.
+    /// The other records with the codes of these, in few requests: every other holder of every code in any resource, as far
+    /// as Norce has such a record as this kind. In an ERP a customer and a contact can have the same code.
     async fn other_holders_of_codes(
         &self,
         kind: EntityKind,
@@ -528,24 +534,24 @@ pub trait Erp: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<(Code, ErpId)>, ErpError>;
 
-    /// The record of the organisation that contacts name by this key; `None`: there is none, or it cannot be told.
+    /// The record of the organisation with this key. `None`: there is none, or it cannot be determined.
     async fn company_of(
         &self,
         key: &CompanyKey,
         deadline: Deadline,
     ) -> Result<Option<ErpId>, ErpError>;
 
-    /// What contacts name the organisation of this record by: the way back from [`Self::company_of`]. `None`: it has no
-    /// people, or is not there.
+    /// The key by which contacts name the organisation of this record, the inverse of [`Self::company_of`]. `None`: it has
+    /// no people, or does not exist.
     async fn company_key(
         &self,
         company: &ErpId,
         deadline: Deadline,
     ) -> Result<Option<CompanyKey>, ErpError>;
 
-    /// Whether these credentials may create and change records; `None`: it does not tell before something is written.
+    /// Whether the credentials may create and change records. `None`: the ERP does not tell without a write.
     async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError>;
 
-    /// The ERP's own time, where it tells one: watermarks are taken from it.
+    /// The ERP's own time, from which watermarks are taken. `None`: the ERP does not tell.
     async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError>;
 }

@@ -1,4 +1,4 @@
-//! What the ERP owns of a record: what is sent to Norce when it changes, and its fingerprint.
+//! The fields of a record that the ERP owns: the values that are sent to Norce, and their fingerprint.
 
 use super::{ErpRecord, NaturalKey, organisation_keys, told::short};
 use crate::domain::{
@@ -8,7 +8,7 @@ use crate::domain::{
 use serde::Serialize;
 
 impl ErpRecord {
-    /// Customer or company, in Norce's terms.
+    /// The kind of the record in Norce.
     pub const fn entity_kind(&self) -> EntityKind {
         if self.organisation && matches!(self.id.resource, Resource::Customer) {
             EntityKind::Company
@@ -19,16 +19,16 @@ impl ErpRecord {
 
     /// The keys by which the record can be found as an entity of this kind, the best first.
     pub fn keys(&self, kind: EntityKind) -> Vec<NaturalKey> {
-        let image = &self.image;
+        let fields = &self.fields;
         match kind {
             EntityKind::Company => organisation_keys(
-                image.organisation_number.as_ref(),
-                image.vat_number.as_ref(),
+                fields.organisation_number.as_ref(),
+                fields.vat_number.as_ref(),
                 self.country(),
             ),
             EntityKind::Customer => {
                 // Business Central may hold several addresses, separated by semicolons (erp-apis §1.2).
-                let emails = image.email.iter().flat_map(|it| it.expose().split(';'));
+                let emails = fields.email.iter().flat_map(|it| it.expose().split(';'));
                 emails
                     .filter_map(EmailKey::parse)
                     .map(NaturalKey::Email)
@@ -37,86 +37,89 @@ impl ErpRecord {
         }
     }
 
-    /// The key of its organisation number alone.
+    /// The key of the organisation number alone, without the VAT number.
     pub fn registered(&self) -> Option<OrganisationKey> {
-        self.image.organisation_number.as_ref()?.key(self.country())
+        self.fields
+            .organisation_number
+            .as_ref()?
+            .key(self.country())
     }
 
     /// The country of its address.
     pub fn country(&self) -> Option<CountryCode> {
-        self.image
+        self.fields
             .address
             .as_ref()
             .and_then(|address| address.country)
     }
 
-    /// The groups of an organisation's numbers that the record does not have, which are both where it is a person. An organisation does not lose its numbers: what
-    /// the ERP does not know is left as Norce has it.
+    /// The groups of an organisation's numbers that the record does not have: both for a person. An organisation does not
+    /// lose its numbers, so that Norce keeps those that the ERP does not know.
     pub fn unknown_numbers(&self) -> FieldGroups {
-        let image = &self.image;
+        let fields = &self.fields;
         let mut unknown = FieldGroups::NONE;
         if self.entity_kind() == EntityKind::Customer {
             return FieldGroups::of(&[FieldGroup::OrganisationNumber, FieldGroup::VatNumber]);
         }
-        if image.organisation_number.is_none() {
+        if fields.organisation_number.is_none() {
             unknown = unknown.union(FieldGroups::of(&[FieldGroup::OrganisationNumber]));
         }
-        if image.vat_number.is_none() {
+        if fields.vat_number.is_none() {
             unknown = unknown.union(FieldGroups::of(&[FieldGroup::VatNumber]));
         }
         unknown
     }
 
-    /// The record as one of this kind, whatever the ERP calls it: a match by code follows Norce, because old registers
-    /// have persons of the type that organisations have.
+    /// The record as one of this kind, whatever its type in the ERP: a match by code follows Norce, because old records of
+    /// persons may have the type of organisations.
     #[must_use]
     pub const fn of_kind(mut self, kind: EntityKind) -> Self {
         self.organisation = matches!(kind, EntityKind::Company);
         self
     }
 
-    /// The fingerprint of those groups that the ERP owns, each by itself (`price-lists:5f0c…,active:77ab…`), so that a
-    /// comparison shows which of them has changed. The code is not among them; it is compared as it is.
+    /// The fingerprint of the groups that the ERP owns, each by itself (`price-lists:5f0c…,active:77ab…`), so that a
+    /// comparison shows which of them have changed. The code is not among them; it is compared as it is.
     ///
-    /// A record that is active and has no price lists leaves no trace of these two groups: Norce has that of a customer
-    /// that nobody told it otherwise, so that it need not be told. `None`: there is no trace at all.
+    /// Groups with Norce's default value (active, no price lists, no company, no numbers) are left out, so that they need
+    /// not be sent to Norce. `None`: no group is left.
     ///
     /// # Errors
-    /// When a value has no JSON form; none of the record's is like that.
+    /// A value has no JSON form, which does not happen to values of a record.
     pub fn owned_fingerprint(
         &self,
         groups: FieldGroups,
         key: &FingerprintKey,
     ) -> Result<Option<Fingerprint>, serde_json::Error> {
-        let image = &self.image;
+        let fields = &self.fields;
         let mut text = String::new();
         for group in groups.iter() {
             let hash = match group {
                 FieldGroup::Code => continue,
                 FieldGroup::Active if !self.blocked => continue,
-                FieldGroup::PriceLists if image.price_lists.is_empty() => continue,
+                FieldGroup::PriceLists if fields.price_lists.is_empty() => continue,
                 FieldGroup::CompanyRelations if self.company.is_none() => continue,
-                FieldGroup::OrganisationNumber if image.organisation_number.is_none() => continue,
-                FieldGroup::VatNumber if image.vat_number.is_none() => continue,
-                FieldGroup::OrganisationNumber => key.of(&image.organisation_number)?,
-                FieldGroup::VatNumber => key.of(&image.vat_number)?,
+                FieldGroup::OrganisationNumber if fields.organisation_number.is_none() => continue,
+                FieldGroup::VatNumber if fields.vat_number.is_none() => continue,
+                FieldGroup::OrganisationNumber => key.of(&fields.organisation_number)?,
+                FieldGroup::VatNumber => key.of(&fields.vat_number)?,
                 FieldGroup::Active => key.of(&self.blocked)?,
-                FieldGroup::PriceLists => key.of(&image.price_lists)?,
+                FieldGroup::PriceLists => key.of(&fields.price_lists)?,
                 FieldGroup::CompanyRelations => key.of(&self.company)?,
-                FieldGroup::Names => key.of(&image.name)?,
+                FieldGroup::Names => key.of(&fields.name)?,
                 FieldGroup::ContactDetails => {
-                    key.of(&[&image.email, &image.phone, &image.mobile])?
+                    key.of(&[&fields.email, &fields.phone, &fields.mobile])?
                 }
-                FieldGroup::InvoiceAddress => match image.gln.value() {
-                    None => key.of(&image.address)?,
-                    Some(gln) => key.of(&(&image.address, gln))?,
+                FieldGroup::InvoiceAddress => match fields.gln.value() {
+                    None => key.of(&fields.address)?,
+                    Some(gln) => key.of(&(&fields.address, gln))?,
                 },
                 FieldGroup::DeliveryAddresses => {
-                    let deliveries = image.delivery_addresses.iter();
+                    let deliveries = fields.delivery_addresses.iter();
                     key.of(&deliveries.map(HashedDelivery::of).collect::<Vec<_>>())?
                 }
-                FieldGroup::Flags => key.of(&image.flags)?,
-                FieldGroup::AdditionalInfo => key.of(&image.additional_info)?,
+                FieldGroup::Flags => key.of(&fields.flags)?,
+                FieldGroup::AdditionalInfo => key.of(&fields.additional_info)?,
             };
             if !text.is_empty() {
                 text.push(',');
@@ -128,34 +131,34 @@ impl ErpRecord {
         Ok((!text.is_empty()).then(|| Fingerprint::from(text)))
     }
 
-    /// The values of an import, in Norce's terms. `norces`: the addresses that the entity has in Norce now; an import that
-    /// sets none of them, or inserts the entity, needs none.
+    /// The values of an import into Norce. `norces`: the addresses that the entity has in Norce now; an import that sets no
+    /// address, or inserts the entity, needs none.
     pub fn norce_fields(&self, norces: &NorceAddresses) -> NorceFields {
-        let image = &self.image;
+        let fields = &self.fields;
         NorceFields {
-            names: image.name.as_ref().map(|name| match self.entity_kind() {
+            names: fields.name.as_ref().map(|name| match self.entity_kind() {
                 EntityKind::Company => Names::Company(name.clone()),
                 EntityKind::Customer => split(name),
             }),
-            email: image.email.clone(),
-            phone: image.phone.clone(),
-            mobile: image.mobile.clone(),
-            invoice_address: norces.invoice_over(image.address.as_ref(), &image.gln),
-            delivery_addresses: norces.deliveries_over(&image.delivery_addresses),
-            price_lists: image.price_lists.clone(),
+            email: fields.email.clone(),
+            phone: fields.phone.clone(),
+            mobile: fields.mobile.clone(),
+            invoice_address: norces.invoice_over(fields.address.as_ref(), &fields.gln),
+            delivery_addresses: norces.deliveries_over(&fields.delivery_addresses),
+            price_lists: fields.price_lists.clone(),
             active: !self.blocked,
-            flags: image.flags.clone(),
-            additional_info: image.additional_info.clone(),
-            organisation_number: image
+            flags: fields.flags.clone(),
+            additional_info: fields.additional_info.clone(),
+            organisation_number: fields
                 .organisation_number
                 .clone()
-                .or_else(|| image.vat_number.as_ref()?.organisation_number()),
-            vat_number: image.vat_number.clone(),
+                .or_else(|| fields.vat_number.as_ref()?.organisation_number()),
+            vat_number: fields.vat_number.clone(),
         }
     }
 }
 
-/// A delivery address as it is hashed: the same as ever where the ERP has nothing but the postal parts.
+/// The hashed form of a delivery address. An address with postal parts only has the same hash as in earlier versions.
 #[derive(Serialize)]
 struct HashedDelivery<'a> {
     #[serde(flatten)]
@@ -176,7 +179,7 @@ impl<'a> HashedDelivery<'a> {
     }
 }
 
-/// The ERP has a name in one text: its last word is the last name.
+/// Splits a name that the ERP has in one field: the last word is the last name.
 fn split(name: &Personal) -> Names {
     let (first, last) = match name.expose().rsplit_once(char::is_whitespace) {
         Some((first, last)) => (Personal::parse(first), Personal::parse(last)),
@@ -193,7 +196,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{ErpDetail, ErpId},
-        erp::{ErpImage, ErpRecord, changed_groups, tell_again, told::HASH_CHARS},
+        erp::{ErpFields, ErpRecord, changed_groups, tell_again, told::HASH_CHARS},
     };
 
     fn record() -> ErpRecord {
@@ -208,9 +211,9 @@ mod tests {
             organisation: false,
             blocked: false,
             company: None,
-            image: ErpImage {
+            fields: ErpFields {
                 name: Personal::parse("Anna Maria Ek"),
-                ..ErpImage::default()
+                ..ErpFields::default()
             },
         }
     }
@@ -226,10 +229,10 @@ mod tests {
         };
         assert_eq!(changed(&record()), "");
         let mut priced = record();
-        priced.image.price_lists = vec!["VIP".to_owned()];
+        priced.fields.price_lists = vec!["VIP".to_owned()];
         assert_eq!(changed(&priced), "price-lists");
         priced.blocked = true;
-        priced.image.name = Personal::parse("Anna Berg");
+        priced.fields.name = Personal::parse("Anna Berg");
         assert_eq!(changed(&priced), "names,price-lists,active");
         assert_eq!(
             changed_groups(of(&priced).as_ref(), told.as_ref(), owns).to_string(),
@@ -260,9 +263,9 @@ mod tests {
         };
         let of = |gln: ErpDetail, [delivery_gln, phone]: [ErpDetail; 2]| {
             let mut record = record();
-            record.image.address = Some(address());
-            record.image.gln = gln;
-            record.image.delivery_addresses = vec![ErpDelivery {
+            record.fields.address = Some(address());
+            record.fields.gln = gln;
+            record.fields.delivery_addresses = vec![ErpDelivery {
                 id: "7".to_owned(),
                 address: address(),
                 gln: delivery_gln,

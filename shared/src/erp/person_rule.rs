@@ -1,5 +1,5 @@
-//! Which customers of the ERP are persons. Not every ERP tells persons and organisations apart, and old registers of those
-//! that do have consumers of the type that organisations have (erp-apis §1.3).
+//! The rule that tells persons and organisations apart. Not every ERP does, and one that does may have old records of
+//! consumers with the type of organisations (erp-apis §1.3).
 
 use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
@@ -17,24 +17,24 @@ use crate::{
     http::Deadline,
 };
 
-/// `ERP_PERSONS`: which customers of the ERP are persons. A record that is matched by its code is what Norce says it is,
-/// whatever the rule.
+/// `ERP_PERSONS`: which customers of the ERP are persons. A record that is matched by its code follows Norce, whatever the
+/// rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PersonRule {
-    /// Those that the ERP calls persons.
+    /// Records with the ERP's type for persons.
     #[default]
     ByType,
-    /// Those without a VAT number and without an organisation number.
+    /// Records without a VAT number and without an organisation number.
     WithoutNumber,
-    /// All of them.
+    /// All records.
     All,
 }
 
 impl PersonRule {
-    /// All of them.
+    /// All rules.
     pub const ALL: [Self; 3] = [Self::ByType, Self::WithoutNumber, Self::All];
 
-    /// The word in the configuration.
+    /// The value in the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ByType => "by-type",
@@ -43,11 +43,11 @@ impl PersonRule {
         }
     }
 
-    /// A record as the rule has it.
+    /// The record with the type that the rule gives it.
     fn apply(self, mut record: ErpRecord) -> ErpRecord {
         if record.id.resource == Resource::Customer {
-            let image = &record.image;
-            let has_number = image.vat_number.is_some() || image.organisation_number.is_some();
+            let fields = &record.fields;
+            let has_number = fields.vat_number.is_some() || fields.organisation_number.is_some();
             match self {
                 Self::ByType => {}
                 Self::WithoutNumber => record.organisation = has_number,
@@ -64,7 +64,7 @@ impl fmt::Display for PersonRule {
     }
 }
 
-/// A text is no value of `ERP_PERSONS`.
+/// A text is not a valid value of `ERP_PERSONS`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{0}` is none of by-type, without-number, all")]
 pub struct InvalidPersonRule(String);
@@ -78,13 +78,13 @@ impl FromStr for PersonRule {
     }
 }
 
-/// An ERP whose own types are not relied upon: it is asked for records of either type, and the rule says what they are.
+/// An ERP whose own types are ignored: records of both types are read, and the rule decides.
 struct ByRule {
     erp: Arc<dyn Erp>,
     rule: PersonRule,
 }
 
-/// An ERP under a rule.
+/// The ERP with types that follow the rule.
 pub fn under_rule(erp: Arc<dyn Erp>, rule: PersonRule) -> Arc<dyn Erp> {
     match rule {
         PersonRule::ByType => erp,
@@ -242,7 +242,7 @@ impl Erp for ByRule {
         Ok(holders.into_iter().collect())
     }
 
-    /// Of either type: one more holder is one more question for a person, and none is missing.
+    /// Holders of both types: one too many only leads to a check by a person, and none is missing.
     async fn other_holders_of_codes(
         &self,
         _: EntityKind,

@@ -1,21 +1,21 @@
-//! The notes of what Norce was told of a record: a fingerprint of each group that the ERP owns, as
+//! The state of a record that was last sent to Norce, as a fingerprint of each group that the ERP owns:
 //! `price-lists:5f0c…,company-relations:77ab…@12`.
 //!
-//! Of the relation to a company it has the company's id in Norce as well, so that the relation can be ended when the ERP ends
-//! it. What Norce did not take is noted as `again`, with what has to be remembered until then: the relation, or the companies
-//! whose relations are to end (`again,former:12`).
+//! The part about the company also has the company's id in Norce, so that the relation can be ended when the ERP ends it.
+//! A state that Norce did not take is stored as `again`, with the relation, or with the companies whose relations are to
+//! end (`again,former:12`).
 
 use super::CompanyKey;
 use crate::domain::{FieldGroup, FieldGroups, Fingerprint, FingerprintKey, NorceId};
 
-/// As much of a group's keyed hash as is kept: 64 bits, so that a change goes unseen once in 10^19.
+/// Characters that are kept of a group's keyed hash: 64 bits, so that a change is missed once in 10^19.
 pub(super) const HASH_CHARS: usize = 16;
-/// Stands for a fingerprint when Norce has to be told again, whatever it was told before.
+/// Replaces the fingerprint of a record that has to be sent to Norce again.
 const AGAIN: &str = "again";
-/// Stands before each company that the record belongs to no longer, after [`AGAIN`].
+/// Precedes each company that the record no longer belongs to, after [`AGAIN`].
 const FORMER: &str = "former:";
 
-/// The mark that Norce has to be told again, and which relations were to be ended when it did not take them.
+/// The mark that a record has to be sent to Norce again, with the companies whose relations Norce did not end.
 pub fn tell_again(former_companies: &[NorceId]) -> Fingerprint {
     let mut text = AGAIN.to_owned();
     for company in former_companies {
@@ -26,7 +26,7 @@ pub fn tell_again(former_companies: &[NorceId]) -> Fingerprint {
     Fingerprint::from(text)
 }
 
-/// The mark that Norce has to be told again, with what a fingerprint has about the organisation.
+/// The mark that a record has to be sent to Norce again, with the part of a fingerprint about the company.
 pub fn tell_all_again(told: Option<&Fingerprint>) -> Fingerprint {
     match told_company(told) {
         ToldCompany::Nothing => tell_again(&[]),
@@ -37,23 +37,23 @@ pub fn tell_all_again(told: Option<&Fingerprint>) -> Fingerprint {
     }
 }
 
-/// What Norce was last told of the organisation that a record belongs to.
+/// The company of a record that was last sent to Norce.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToldCompany {
-    /// Nothing.
+    /// None was sent.
     Nothing,
-    /// A company.
+    /// Norce has this relation.
     Told {
-        /// The hash of what the ERP calls it by.
+        /// The hash of the ERP's key of the company.
         hash: String,
-        /// Its id in Norce. Versions up to 0.2.0 did not note it.
+        /// The company's id in Norce. Versions up to 0.2.0 did not store it.
         id: Option<NorceId>,
     },
-    /// Norce did not take it: companies in Norce that the record belongs to no longer.
+    /// Norce did not take the change: the companies in Norce that the record no longer belongs to.
     Refused(Vec<NorceId>),
 }
 
-/// What of a fingerprint is about the organisation that a record belongs to.
+/// The part of a fingerprint about the company that a record belongs to.
 pub fn told_company(told: Option<&Fingerprint>) -> ToldCompany {
     let Some(told) = told else {
         return ToldCompany::Nothing;
@@ -91,7 +91,7 @@ fn relation_part(hash: &str, id: Option<NorceId>) -> String {
     }
 }
 
-/// A fingerprint with what another one has about the organisation, in the place of what it has itself.
+/// A fingerprint with its part about the company replaced.
 pub fn with_told_company(now: Option<Fingerprint>, told: &ToldCompany) -> Option<Fingerprint> {
     let own = now.iter().flat_map(|now| now.as_str().split(','));
     let is_other = |part: &&str| {
@@ -109,7 +109,7 @@ pub fn with_told_company(now: Option<Fingerprint>, told: &ToldCompany) -> Option
     (!parts.is_empty()).then(|| Fingerprint::from(parts.join(",")))
 }
 
-/// Adds Norce's id of the contact's company to a fingerprint.
+/// A fingerprint with the id of the contact's company in Norce.
 pub fn with_company_id(now: Option<Fingerprint>, id: NorceId) -> Option<Fingerprint> {
     match told_company(now.as_ref()) {
         ToldCompany::Told { hash, .. } => {
@@ -120,7 +120,7 @@ pub fn with_company_id(now: Option<Fingerprint>, id: NorceId) -> Option<Fingerpr
     }
 }
 
-/// A fingerprint that keeps the id of a company which is the one that Norce was told of.
+/// A fingerprint with the id of the company in Norce, if the company is the one that was last sent to Norce.
 pub fn with_same_company(
     now: Option<Fingerprint>,
     told: Option<&Fingerprint>,
@@ -137,7 +137,7 @@ pub fn with_same_company(
     }
 }
 
-/// The hash of an organisation as a fingerprint has it.
+/// The hash of a company in a fingerprint.
 ///
 /// # Errors
 /// None: a key has a JSON form.
@@ -153,7 +153,7 @@ pub(super) fn short(hash: &Fingerprint) -> &str {
     hash.as_str().get(..HASH_CHARS).unwrap_or_default()
 }
 
-/// What follows the mark, where it is one.
+/// The text after the mark; `None` for a fingerprint without it.
 fn is_again(told: &Fingerprint) -> Option<&str> {
     let rest = told.as_str().strip_prefix(AGAIN)?;
     (rest.is_empty() || rest.starts_with(',')).then_some(rest)
@@ -167,7 +167,7 @@ fn hash_of(fingerprint: &Fingerprint, group: FieldGroup) -> Option<&str> {
     })
 }
 
-/// Of these groups, those that differ between what Norce was told and what is now.
+/// The groups among these that have changed since the record was last sent to Norce.
 pub fn changed_groups(
     told: Option<&Fingerprint>,
     now: Option<&Fingerprint>,

@@ -11,7 +11,7 @@ use super::{Deadline, Transport, TransportError};
 pub enum Safety {
     /// A read, or a write that has the same effect however often it is made.
     Repeatable,
-    /// A write that acts anew each time. It is sent again only when the remote has certainly not acted.
+    /// A write that has another effect each time. It is sent again only when the remote has certainly not acted.
     Once,
 }
 

@@ -30,8 +30,8 @@ pub enum TransportError {
     /// The request never left: no connection, or no time. A repeat is safe.
     #[error("the request was not sent: {0}")]
     NotSent(String),
-    /// The request was held back: the remote is left alone for now. A repeat is safe after this time.
-    #[error("the request was not sent: the remote is left alone for another {} s", after.as_secs())]
+    /// The request was not sent because calls to the remote are paused. A repeat is safe after this time.
+    #[error("the request was not sent: calls to the remote are paused for another {} s", after.as_secs())]
     Held {
         /// For how long.
         after: Duration,
@@ -55,7 +55,7 @@ impl TransportError {
 /// scan a disk. Redirects are not followed: a token must not travel to where a redirect points.
 pub struct ReqwestTransport(reqwest::Client);
 
-/// A new connection to a host that is up takes far less; a host that is down is told from a slow one early.
+/// A new connection to a host that is up takes far less; so that a host that is down is soon told from a slow one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than the idle time-outs of the usual load balancers (60 s and more), so that a connection which the other
 /// side has closed is rarely picked.

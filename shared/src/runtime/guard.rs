@@ -1,5 +1,4 @@
-//! Stands between the clients and a remote: leaves a remote alone while it is down, and never asks faster than it allows
-//! (P8).
+//! Stands between the clients and a remote: pauses calls to a remote while it is down, and keeps to its rate limit (P8).
 //!
 //! It is a [`Transport`], so that no client and no use case knows of it: a call that is held back is one that was not sent,
 //! and says for how long. Its message waits in its queue, as for every other reason. The state is shared ([`Breakers`]);
@@ -31,7 +30,7 @@ const REFRESH: Duration = Duration::from_secs(5);
 /// A call is kept waiting for its turn for so long at most; beyond that its message waits in the queue, where it costs
 /// nothing.
 const LONGEST_TURN: Duration = Duration::from_secs(10);
-/// A remote that asks to be left alone for longer than this, with 429 or 503, is: shorter waits are made within a call.
+/// When a remote asks with 429 or 503 to wait longer than this, calls to it are paused. Shorter waits are made within a call.
 const LONG_RATE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How fast one process may ask.
@@ -200,7 +199,7 @@ impl GuardedTransport {
         known
     }
 
-    /// The state, read anew where it is old.
+    /// The state, read again where it is old.
     async fn breaker(&self, name: &str, known: &Known) -> Breaker {
         let (breaker, is_new) = {
             let state = known.state();
@@ -304,7 +303,7 @@ impl GuardedTransport {
             tracing::info!(
                 remote = name,
                 answered,
-                "a remote that was left alone was tried"
+                "probed a remote to which calls are paused"
             );
             self.replace(name, known, &probing, next).await;
             return;
@@ -325,7 +324,7 @@ impl GuardedTransport {
         };
         tracing::warn!(
             remote = name,
-            "a remote does not answer, or asks to be left alone: calls to it are held back"
+            "a remote does not answer, or asks callers to wait; calls to it are paused"
         );
         let opened = Breaker::opened(now, asked);
         self.measure(&opened);
@@ -333,7 +332,7 @@ impl GuardedTransport {
     }
 }
 
-/// For how long a remote asks to be left alone, where it is longer than is waited for within a call.
+/// How long a remote asks to wait, where that is longer than a call waits.
 fn asks_to_wait(response: &Response<Bytes>) -> Option<TimeDelta> {
     let says_so = matches!(
         response.status(),

@@ -3,14 +3,16 @@
 pub mod aws;
 pub mod batch;
 pub mod configuration;
+pub mod context;
 pub mod delivery;
 pub mod guard;
 pub mod metrics;
-mod renewed;
+mod refresh;
+pub mod resources;
 pub mod secrets;
 mod serve;
 pub mod telemetry;
 pub mod wiring;
 
-pub use renewed::Renewed;
-pub use serve::serve;
+pub use refresh::Refreshing;
+pub use serve::{serve, serve_queue};

@@ -1,7 +1,10 @@
-//! Secrets Manager.
+//! The stack's secrets and their forms.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
+use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
@@ -9,36 +12,36 @@ use thiserror::Error;
 use super::configuration::ResourceNames;
 use crate::http::{CaBundle, CaBundleError};
 
-/// A secret could not be had.
+/// Why a secret cannot be used.
 #[derive(Debug, Error)]
 pub enum SecretError {
-    /// Secrets Manager did not give it.
+    /// The store did not return it.
     #[error("the secret {arn} cannot be read: {reason}")]
     Unavailable {
-        /// Which one.
+        /// Its ARN.
         arn: String,
-        /// The service's words.
+        /// The service's error.
         reason: String,
     },
-    /// It is not what it must be. Its content is not repeated here.
+    /// It has another form than expected. Its content is not repeated here.
     #[error("the secret {arn} is not JSON of the form {expected}")]
     Malformed {
-        /// Which one.
+        /// Its ARN.
         arn: String,
-        /// The form.
+        /// The expected form.
         expected: &'static str,
     },
-    /// It is to be a PEM bundle and is not.
+    /// It is not a PEM bundle.
     #[error("the secret {arn} is not a PEM bundle of CA certificates: {reason}")]
     NoCaBundle {
-        /// Which one.
+        /// Its ARN.
         arn: String,
-        /// What is wrong with it.
+        /// Why not.
         reason: CaBundleError,
     },
 }
 
-/// `{"clientId","clientSecret"}`: Norce's and Business Central's.
+/// `{"clientId","clientSecret"}`: the OAuth client for Norce or Business Central.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientSecret {
@@ -48,7 +51,7 @@ pub struct ClientSecret {
     pub client_secret: SecretString,
 }
 
-/// `{"apiKey","database"?}`: Odoo's.
+/// `{"apiKey","database"?}`: the credentials for Odoo.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeySecret {
@@ -59,42 +62,42 @@ pub struct ApiKeySecret {
     pub database: Option<String>,
 }
 
-/// `{"current","previous"?}`: what Norce sends as the header `x-event-secret`. Both are accepted, so that it can be
-/// rotated without losing an event.
+/// `{"current","previous"?}`: the value of the header `x-event-secret` in Norce's posts. Both are accepted, so that it can
+/// be rotated without losing an event.
 #[derive(Debug, Clone, Deserialize)]
 pub struct EventSecret {
-    /// The one that Norce sends, or will send soon.
+    /// The value that Norce sends, or will send soon.
     pub current: SecretString,
-    /// The one before.
+    /// The value before that.
     #[serde(default)]
     pub previous: Option<SecretString>,
 }
 
-/// `{"username","password","previousPassword"?}`: what Norce posts orders with (norce-api §10.1). Both passwords are
-/// accepted, so that it can be rotated without losing an order.
+/// `{"username","password","previousPassword"?}`: the credentials of Norce's order posts (norce-api §10.1). Both passwords
+/// are accepted, so that they can be rotated without losing an order.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderSecret {
-    /// The user name that is entered in Norce Admin.
+    /// The user name in Norce Admin.
     pub username: SecretString,
     /// The password that Norce sends, or will send soon.
     pub password: SecretString,
-    /// The one before.
+    /// The value before that.
     #[serde(default)]
     pub previous_password: Option<SecretString>,
 }
 
-/// `{"key"}`: the key of the fingerprints. It is made with the stack and never rotated, because every fingerprint
-/// would change with it.
+/// `{"key"}`: the key of the fingerprints. It is created with the stack and never rotated, because every fingerprint would
+/// change with it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct FingerprintSecret {
     /// Any text.
     pub key: SecretString,
 }
 
-/// A secret's form, for the message when it is another.
+/// A secret in JSON.
 pub trait SecretForm: DeserializeOwned {
-    /// The JSON that is expected.
+    /// The expected JSON, for the error when a secret has another form.
     const FORM: &'static str;
 }
 
@@ -122,22 +125,61 @@ impl SecretForm for ResourceNames {
     const FORM: &'static str = r#"{"CHANGES_QUEUE_URL":"…",…}"#;
 }
 
-/// Reads secrets.
-#[derive(Debug, Clone)]
-pub struct Secrets(aws_sdk_secretsmanager::Client);
+/// The current version of a secret.
+#[derive(Debug, Clone, Default)]
+pub struct SecretValue {
+    /// Its text; `None`: it is binary.
+    pub text: Option<SecretString>,
+    /// Its id, which changes with every new version (aws §1); `None`: the service does not say.
+    pub version: Option<String>,
+}
+
+/// A store of secrets: Secrets Manager, or one in memory for tests.
+#[async_trait]
+pub trait SecretStore: Send + Sync {
+    /// Reads the current version of a secret.
+    ///
+    /// # Errors
+    /// [`SecretError::Unavailable`].
+    async fn current(&self, arn: &str) -> Result<SecretValue, SecretError>;
+}
+
+#[async_trait]
+impl SecretStore for aws_sdk_secretsmanager::Client {
+    async fn current(&self, arn: &str) -> Result<SecretValue, SecretError> {
+        let value = self.get_secret_value().secret_id(arn).send().await;
+        let value = value.map_err(|error| SecretError::Unavailable {
+            arn: arn.to_owned(),
+            reason: DisplayErrorContext(error).to_string(),
+        })?;
+        Ok(SecretValue {
+            text: value.secret_string.map(SecretString::from),
+            version: value.version_id,
+        })
+    }
+}
+
+/// Reads and parses secrets.
+#[derive(Clone)]
+pub struct Secrets(Arc<dyn SecretStore>);
 
 impl Secrets {
-    /// Over the SDK's configuration.
+    /// The secrets of Secrets Manager.
     pub fn new(aws: &SdkConfig) -> Self {
-        Self(aws_sdk_secretsmanager::Client::new(aws))
+        Self::of(aws_sdk_secretsmanager::Client::new(aws))
+    }
+
+    /// The secrets of a store.
+    pub fn of(store: impl SecretStore + 'static) -> Self {
+        Self(Arc::new(store))
     }
 
     /// Reads a secret and parses it.
     ///
     /// # Errors
-    /// When it cannot be read, or has another form.
+    /// [`SecretError::Unavailable`], or [`SecretError::Malformed`] where it has another form.
     pub async fn get<T: SecretForm>(&self, arn: &str) -> Result<T, SecretError> {
-        let text = self.text(arn).await?;
+        let text = self.0.current(arn).await?.text;
         text.and_then(|text| serde_json::from_str(text.expose_secret()).ok())
             .ok_or_else(|| SecretError::Malformed {
                 arn: arn.to_owned(),
@@ -148,9 +190,9 @@ impl Secrets {
     /// Reads a secret whose text is a PEM bundle of CA certificates.
     ///
     /// # Errors
-    /// When it cannot be read, or is something else.
+    /// [`SecretError::Unavailable`], or [`SecretError::NoCaBundle`] where it is something else.
     pub async fn ca_bundle(&self, arn: &str) -> Result<CaBundle, SecretError> {
-        let bundle = match self.text(arn).await? {
+        let bundle = match self.0.current(arn).await?.text {
             Some(text) => text.expose_secret().parse(),
             None => Err(CaBundleError::Empty),
         };
@@ -160,29 +202,11 @@ impl Secrets {
         })
     }
 
-    /// Which version of a secret is the current one: another one after every change (aws §1). `None`: Secrets Manager does not say.
+    /// The id of a secret's current version. `None`: the service does not say.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// [`SecretError::Unavailable`].
     pub async fn version(&self, arn: &str) -> Result<Option<String>, SecretError> {
-        Ok(self.value(arn).await?.version_id)
-    }
-
-    /// The text of a secret; `None`: it is binary.
-    async fn text(&self, arn: &str) -> Result<Option<SecretString>, SecretError> {
-        let answer = self.value(arn).await?;
-        Ok(answer.secret_string.map(SecretString::from))
-    }
-
-    async fn value(&self, arn: &str) -> Result<GetSecretValueOutput, SecretError> {
-        self.0
-            .get_secret_value()
-            .secret_id(arn)
-            .send()
-            .await
-            .map_err(|error| SecretError::Unavailable {
-                arn: arn.to_owned(),
-                reason: aws_sdk_secretsmanager::error::DisplayErrorContext(error).to_string(),
-            })
+        Ok(self.0.current(arn).await?.version)
     }
 }

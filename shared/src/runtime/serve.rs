@@ -1,12 +1,24 @@
 //! Runs a function: one invocation after the other, each in a span of its own, its metrics written at its end.
 
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tracing::Instrument as _;
 
-use super::{metrics::Metrics, telemetry};
-use crate::domain::without_values;
+use super::{
+    Refreshing,
+    batch::{self, Source},
+    configuration::InboxSettings,
+    context::AwsContext,
+    metrics::Metrics,
+    telemetry,
+    wiring::WiringError,
+};
+use crate::{
+    domain::{SystemClock, without_values},
+    http::Deadline,
+};
 
 /// Answers Lambda's invocations until the process ends.
 ///
@@ -51,6 +63,38 @@ where
         .instrument(span)
     });
     Runtime::new(service).run().await
+}
+
+/// Answers the invocations of a function that a queue triggers, until the process ends. The function is built for the first
+/// batch, and again when secrets may have been rotated. `queue` is the queue's name in the metrics.
+///
+/// # Errors
+/// When the Runtime API cannot be reached.
+pub async fn serve_queue<Function, Built>(
+    context: &AwsContext,
+    queue: &'static str,
+    inbox: &InboxSettings,
+    build: impl Fn() -> Built,
+    handle: impl AsyncFn(&Function, &SqsEvent, Source<'_>, Deadline) -> SqsBatchResponse,
+) -> Result<(), Error>
+where
+    Built: Future<Output = Result<Function, WiringError>>,
+{
+    let inbox = context.inbox(inbox);
+    let source = Source {
+        queue,
+        inbox: &inbox,
+        metrics: &context.metrics,
+        clock: &SystemClock,
+    };
+    let function = Refreshing::default();
+    let handler = async |event: LambdaEvent<SqsEvent>| {
+        let function = function.get(&build).await;
+        let function = source.or_return(&event.payload, function).await?;
+        let deadline = batch::deadline(event.context.deadline());
+        Ok::<_, Error>(handle(&function, &event.payload, source, deadline).await)
+    };
+    serve(&context.metrics, &context.stack, handler).await
 }
 
 fn read<Payload: DeserializeOwned>(payload: &RawValue) -> Result<Payload, Diagnostic> {

@@ -9,35 +9,28 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use erp_full_pass::{ErpFullPass, PassSettings};
+use erp_full_pass::{Configuration, ErpFullPass};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::{
     StoreError,
-    breakers::MemoryBreakers,
     domain::{
-        FieldGroups, FingerprintKey, ImportRequest, PassMessage, PassMode, PassRequest, Registers,
-        Resource, Scope, Shops, SystemClock,
+        ChangeMessage, FieldGroups, FingerprintKey, ImportRequest, PassMessage, PassMode,
+        PassRequest, Resource, Scope,
     },
-    erp::{Erp, ExtraFields, Listing},
+    erp::{Erp, Listing},
     http::{Deadline, ReqwestTransport, Transport, TransportError},
     mappings::key_index::KeyIndex,
     mappings::{DynamoDbMappings, MemoryMappings, RecordMappings},
     owed::{DynamoDbOwed, MemoryOwed, OwedRecords},
     passes::{Cost, Counts, DynamoDbPasses, MemoryPasses, Passes},
     queues::{MemoryQueue, Queue, QueueDepth, Redrive},
-    reports::MemoryReports,
     runtime::{
         aws,
         batch::{Handler, Outcome, Received},
-        configuration::{ErpKind, ErpSettings, NorceSettings},
-        guard::Guard,
-        metrics::Metrics,
-        secrets::ClientSecret,
-        wiring::{self, ErpSecret},
     },
 };
-use uuid::Uuid;
+use tests::resources::{FINGERPRINT_KEY, MemoryResources, built, environment};
 
 use super::{OWED, PASSES, Stores, mappings::Arithmetic, measurement::process_time};
 
@@ -205,54 +198,7 @@ async fn pass(
     transport: &Arc<dyn Transport>,
     requests: &Arc<Mutex<Requests>>,
 ) -> ErpFullPass {
-    let url = |path: &str| {
-        format!("{}{path}", task.server)
-            .parse()
-            .expect("an address")
-    };
-    let shops = Shops {
-        applications: json!([{ "id": 1, "key": Uuid::from_u128(1) }])
-            .to_string()
-            .parse()
-            .expect("applications"),
-        registers: Registers::Client,
-    };
-    let secret = || ClientSecret {
-        client_id: "benchmark".to_owned(),
-        client_secret: "benchmark".into(),
-    };
-    let norce = NorceSettings {
-        base_url: url("/norce"),
-        scope: "prod".to_owned(),
-        secret_arn: String::new(),
-        account_id: 17,
-        address_types: shared::norce::query::AddressTypes::default(),
-        imports: shared::norce::connect::ImportOptions::default(),
-    };
-    let breakers = Arc::new(MemoryBreakers::default());
-    let guard = Guard::new(breakers.clone(), Arc::new(SystemClock), Metrics::default());
-    let norce = wiring::norce(&guard, transport.clone(), &norce, secret(), &shops).expect("Norce");
-    let erp = ErpSettings {
-        kind: ErpKind::BusinessCentral,
-        base_url: url(&format!("/v2.0/{}/prod/api/v2.0/", task.customers)),
-        token_url: Some(url("/token")),
-        secret_arn: String::new(),
-        company: Some(Uuid::from_u128(0xb1).to_string()),
-        persons: shared::erp::PersonRule::default(),
-        extra_fields: ExtraFields::default(),
-        code_field: String::new(),
-        code_sequence: None,
-        ca_secret_arn: None,
-    };
-    let erps = wiring::erps(
-        &guard,
-        transport,
-        &erp,
-        &ErpSecret::BusinessCentral(secret()),
-        &shops,
-    )
-    .expect("an ERP");
-    let fingerprints = FingerprintKey::new(b"key of the benchmark");
+    let fingerprints = FingerprintKey::new(FINGERPRINT_KEY.as_bytes());
     type Index = (Arc<dyn RecordMappings>, Arc<dyn KeyIndex>);
     let ((mappings, key_index), owed, passes): (Index, Arc<dyn OwedRecords>, Arc<dyn Passes>) =
         match &task.stores {
@@ -281,25 +227,28 @@ async fn pass(
                 )
             }
         };
-    ErpFullPass {
-        norce: norce.query,
-        erps,
+    let resources = MemoryResources {
         mappings,
         key_index,
         owed,
         passes,
-        reports: Arc::new(MemoryReports::default()),
-        imports: Arc::new(Taker),
-        imports_depth: Arc::new(Taker),
-        changes: Arc::new(MemoryQueue::fifo(REDRIVE)),
-        to_passes: Arc::new(MemoryQueue::standard(REDRIVE)),
-        clock: Arc::new(SystemClock),
-        fingerprints,
-        shops,
-        settings: PassSettings::default(),
-        breakers,
-        metrics: Metrics::default(),
+        ..MemoryResources::new(transport.clone())
     }
+    .with_queue::<ImportRequest>("imports", Arc::new(Taker))
+    .with_depth("imports", Arc::new(Taker))
+    .with_queue::<ChangeMessage>("changes", Arc::new(MemoryQueue::fifo(REDRIVE)))
+    .with_queue::<PassMessage>("passes", Arc::new(MemoryQueue::standard(REDRIVE)));
+    let (server, customers) = (&task.server, task.customers);
+    let configuration = environment(&[
+        ("NORCE_BASE_URL", &format!("{server}/norce")),
+        (
+            "ERP_BASE_URL",
+            &format!("{server}/v2.0/{customers}/prod/api/v2.0/"),
+        ),
+        ("ERP_TOKEN_URL", &format!("{server}/token")),
+    ]);
+    let configuration = Configuration::read(configuration).expect("a configuration");
+    built(ErpFullPass::build(&configuration, &resources))
 }
 
 /// A full pass, from its start to its end, as many invocations as it takes.

@@ -29,31 +29,22 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use erp_full_pass::{ErpFullPass, PassSettings};
+use erp_full_pass::{Configuration, ErpFullPass};
 use measurement::{machine, process_time};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::{
     breakers::AlwaysClosed,
-    domain::{FingerprintKey, PassMessage, PassMode, Registers, Scope, Shops, SystemClock},
-    erp::ExtraFields,
+    domain::{ChangeMessage, ImportRequest, PassMessage, PassMode, Scope},
     http::{Deadline, Transport, TransportError},
-    mappings::MemoryMappings,
-    norce::{connect::ImportOptions, query::AddressTypes},
     owed::DynamoDbOwed,
-    passes::MemoryPasses,
     queues::{MemoryQueue, Redrive},
-    reports::MemoryReports,
     runtime::{
         aws,
         batch::{Handler, Outcome, Received},
-        configuration::{ErpKind, ErpSettings, NorceSettings},
-        guard::Guard,
-        metrics::Metrics,
-        secrets::ClientSecret,
-        wiring::{self, ErpSecret},
     },
 };
+use tests::resources::{MemoryResources, built, environment};
 use uuid::Uuid;
 
 const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
@@ -185,67 +176,19 @@ async fn read(reader: Reader, records: u64) -> Taken {
 /// The pass, with the owed records behind the SDK, and everything else in memory and empty.
 async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
     let transport: Arc<dyn Transport> = remotes;
-    let url = |path: &str| {
-        let url = format!("https://remote.example{path}");
-        url.parse().expect("an address")
-    };
-    let shops = Shops {
-        applications: json!([{ "id": 1, "key": Uuid::from_u128(1) }])
-            .to_string()
-            .parse()
-            .expect("applications"),
-        registers: Registers::Client,
-    };
-    let secret = || ClientSecret {
-        client_id: "benchmark".to_owned(),
-        client_secret: "benchmark".into(),
-    };
-    let norce = NorceSettings {
-        base_url: url("/norce"),
-        scope: "prod".to_owned(),
-        secret_arn: String::new(),
-        account_id: 17,
-        address_types: AddressTypes::default(),
-        imports: ImportOptions::default(),
-    };
-    let breakers = Arc::new(AlwaysClosed);
-    let guard = Guard::new(breakers.clone(), Arc::new(SystemClock), Metrics::default());
-    let norce = wiring::norce(&guard, transport.clone(), &norce, secret(), &shops);
-    let erp = ErpSettings {
-        kind: ErpKind::BusinessCentral,
-        base_url: url("/v2.0/tenant/prod/api/v2.0/"),
-        token_url: Some(url("/token")),
-        secret_arn: String::new(),
-        company: Some(Uuid::from_u128(0xb1).to_string()),
-        persons: shared::erp::PersonRule::default(),
-        extra_fields: ExtraFields::default(),
-        code_field: String::new(),
-        code_sequence: None,
-        ca_secret_arn: None,
-    };
-    let secret = ErpSecret::BusinessCentral(secret());
-    let erps = wiring::erps(&guard, &transport, &erp, &secret, &shops);
-    let aws = aws::load(transport).await;
+    let aws = aws::load(transport.clone()).await;
     let imports = Arc::new(MemoryQueue::standard(REDRIVE));
-    ErpFullPass {
-        norce: norce.expect("Norce").query,
-        erps: erps.expect("an ERP"),
-        mappings: Arc::new(MemoryMappings::default()),
-        key_index: Arc::new(MemoryMappings::default()),
+    let resources = MemoryResources {
+        breakers: Arc::new(AlwaysClosed),
         owed: Arc::new(DynamoDbOwed::new(&aws, "owed")),
-        passes: Arc::new(MemoryPasses::default()),
-        reports: Arc::new(MemoryReports::default()),
-        imports: imports.clone(),
-        imports_depth: imports,
-        changes: Arc::new(MemoryQueue::fifo(REDRIVE)),
-        to_passes: Arc::new(MemoryQueue::standard(REDRIVE)),
-        clock: Arc::new(SystemClock),
-        fingerprints: FingerprintKey::new(b"key of the benchmark"),
-        shops,
-        settings: PassSettings::default(),
-        breakers,
-        metrics: Metrics::default(),
+        ..MemoryResources::new(transport)
     }
+    .with_queue::<ImportRequest>("imports", imports.clone())
+    .with_depth("imports", imports)
+    .with_queue::<ChangeMessage>("changes", Arc::new(MemoryQueue::fifo(REDRIVE)))
+    .with_queue::<PassMessage>("passes", Arc::new(MemoryQueue::standard(REDRIVE)));
+    let configuration = Configuration::read(environment(&[])).expect("a configuration");
+    built(ErpFullPass::build(&configuration, &resources))
 }
 
 /// DynamoDB with so many owed records, and an ERP and a shop in which there is nobody.

@@ -13,7 +13,7 @@ use crate::{
 
 /// What Norce posts orders with, invented.
 pub(super) const CREDENTIALS: (&str, &str) = ("sandbox-orders", "sandbox-order-password");
-/// Each order is posted this often: it is handed on once.
+/// Each order is posted this often: it is forwarded once.
 const COPIES: u32 = 2;
 /// Norce's own pauses are not documented.
 const RETRIES: [Duration; 3] = [
@@ -74,13 +74,13 @@ pub(super) async fn read(
             .collect();
         if code.is_none() || codes != [code.as_deref()] {
             faults.push(format!(
-                "order {} is the customer's with code {code:?}, and was handed on with {codes:?}",
+                "order {} is the customer's with code {code:?}, and was forwarded with {codes:?}",
                 order.client_order_ref
             ));
         }
     }
     let found = format!(
-        "orders             {} placed, each posted {COPIES} times; {} handed on with the codes of their customers",
+        "orders             {} placed, each posted {COPIES} times; {} forwarded with the codes of their customers",
         placed.len(),
         orders.len()
     );

@@ -20,7 +20,7 @@ use shared::{
         OrganisationNumber, PartyField, Personal, Scope, ShopField, ShopFields, VatNumber,
     },
     erp::{
-        CreateOutcome, Erp, ErpError, ErpId, ErpImage, ErpRecord, FilterProof, IdempotencyKey,
+        CreateOutcome, Erp, ErpError, ErpFields, ErpId, ErpRecord, FilterProof, IdempotencyKey,
         KeyField, Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
     },
     http::{Deadline, Transport, TransportError},
@@ -377,7 +377,7 @@ pub(crate) async fn what_is_created_is_found(subject: &Subject) {
     let record = subject.create(&key, &person("Found@Example.com")).await;
     assert_eq!(Some(&record.code), key.code.as_ref());
     assert!(!record.organisation && !record.blocked);
-    assert_eq!(record.image.email, Personal::parse("Found@Example.com"));
+    assert_eq!(record.fields.email, Personal::parse("Found@Example.com"));
     let again = subject.erp.get(&record.id, soon()).await.unwrap().unwrap();
     assert_eq!(again, record);
     assert_eq!(
@@ -583,7 +583,7 @@ pub(crate) async fn an_update_writes_what_differs(subject: &Subject) {
     let UpdateOutcome::Updated(updated) = outcome else {
         panic!("{outcome:?}");
     };
-    assert_eq!(updated.image.phone, Personal::parse("08-99"));
+    assert_eq!(updated.fields.phone, Personal::parse("08-99"));
     assert_ne!(updated.version, record.version);
     assert_eq!(updated.id, record.id);
     // What was seen before is old now.
@@ -604,12 +604,12 @@ pub(crate) async fn what_somebody_else_writes_meanwhile_is_not_lost(subject: &Su
         .faults
         .meanwhile(async move { register.change_phone(&id, "08-55 55").await });
     let outcome = subject.erp.update(&record, &wanted, soon()).await.unwrap();
-    let there = subject.get(&record.id).await.image;
+    let there = subject.get(&record.id).await.fields;
     // What only the other one wrote is there either way.
     assert_eq!(there.phone, Personal::parse("08-55 55"));
     if subject.erp.capabilities().optimistic_concurrency {
         assert_eq!(outcome, UpdateOutcome::Stale);
-        assert_eq!(there.email, record.image.email);
+        assert_eq!(there.email, record.fields.email);
     } else {
         assert!(matches!(outcome, UpdateOutcome::Updated(_)), "{outcome:?}");
         assert_eq!(there.email, wanted.email);
@@ -672,24 +672,24 @@ pub(crate) async fn contacts_belong_to_their_organisation(subject: &Subject) {
 }
 
 /// What a record has in a field that the shop can empty.
-fn value(image: &ErpImage, field: ShopField) -> Option<String> {
-    let address = image.address.as_ref();
+fn value(fields: &ErpFields, field: ShopField) -> Option<String> {
+    let address = fields.address.as_ref();
     let text = |value: Option<&Personal>| value.map(|it| it.expose().to_owned());
     match field {
-        ShopField::Email => text(image.email.as_ref()),
-        ShopField::Phone => text(image.phone.as_ref()),
-        ShopField::Mobile => text(image.mobile.as_ref()),
-        ShopField::Title => text(image.title.as_ref()),
+        ShopField::Email => text(fields.email.as_ref()),
+        ShopField::Phone => text(fields.phone.as_ref()),
+        ShopField::Mobile => text(fields.mobile.as_ref()),
+        ShopField::Title => text(fields.title.as_ref()),
         ShopField::OrganisationNumber => {
-            let number = image.organisation_number.as_ref();
+            let number = fields.organisation_number.as_ref();
             number.map(|it| it.expose().to_owned())
         }
-        ShopField::VatNumber => image.vat_number.as_ref().map(|it| it.expose().to_owned()),
+        ShopField::VatNumber => fields.vat_number.as_ref().map(|it| it.expose().to_owned()),
         ShopField::AddressLines => text(address.and_then(|it| it.line1.as_ref())),
         ShopField::PostalCode => text(address.and_then(|it| it.postal_code.as_ref())),
         ShopField::City => text(address.and_then(|it| it.city.as_ref())),
         ShopField::Region => text(address.and_then(|it| it.region.as_ref())),
-        ShopField::Gln => text(image.gln.value()),
+        ShopField::Gln => text(fields.gln.value()),
     }
 }
 
@@ -757,7 +757,7 @@ pub(crate) async fn what_the_shop_empties_is_emptied_and_nothing_else(subject: &
                 outcome => panic!("{field:?}: {outcome:?}"),
             };
             for other in ShopField::ALL {
-                let (was, is) = (value(&before.image, other), value(&after.image, other));
+                let (was, is) = (value(&before.fields, other), value(&after.fields, other));
                 // An organisation's number is a part of its VAT number, and either can be told by the other. A contact may
                 // have its organisation's numbers and address.
                 let is_anothers = match (&party.kind, other) {
@@ -774,7 +774,7 @@ pub(crate) async fn what_the_shop_empties_is_emptied_and_nothing_else(subject: &
                     let mobile = party
                         .mobile
                         .as_ref()
-                        .filter(|_| field == ShopField::Phone && before.image.mobile.is_none());
+                        .filter(|_| field == ShopField::Phone && before.fields.mobile.is_none());
                     let mobile = mobile.map(|it| it.expose().to_owned());
                     assert_eq!(is, mobile, "{field:?} of {:?}", party.kind);
                 }
@@ -829,8 +829,8 @@ pub(crate) async fn a_contact_moves_to_another_organisation(subject: &Subject) {
         "{key_of_gone:?}"
     );
     // An ERP may fill in what a person lacks from its organisation.
-    assert_eq!(record_now.image.email, record.image.email);
-    assert_eq!(record_now.image.phone, record.image.phone);
+    assert_eq!(record_now.fields.email, record.fields.email);
+    assert_eq!(record_now.fields.phone, record.fields.phone);
     let key = email("mover@example.com");
     for (organisation, holders) in [(&from, 0), (&to, 1)] {
         let kind = contact(organisation, "").kind;
@@ -868,8 +868,8 @@ pub(crate) async fn contacts_are_found_updated_and_blocked(subject: &Subject) {
     };
     assert_eq!(updated.id, record.id);
     assert_eq!(updated.company, record.company);
-    assert_eq!(updated.image.title, changed.title);
-    assert_eq!(updated.image.email, changed.email);
+    assert_eq!(updated.fields.title, changed.title);
+    assert_eq!(updated.fields.email, changed.email);
     let outcome = subject.erp.update(&updated, &changed, soon()).await;
     assert!(matches!(outcome, Ok(UpdateOutcome::Unchanged(_))));
     // What was seen before is old now.
@@ -1036,11 +1036,11 @@ pub(crate) async fn nothing_is_cut_off(subject: &Subject) {
         }),
     ];
     let is_whole = |record: &ErpRecord, party: &Party| {
-        let image = &record.image;
-        image.name.as_ref() == Some(&party.name)
-            && image.email == party.email
-            && image.phone == party.phone
-            && (party.address.is_none() || image.address == party.address)
+        let fields = &record.fields;
+        fields.name.as_ref() == Some(&party.name)
+            && fields.email == party.email
+            && fields.phone == party.phone
+            && (party.address.is_none() || fields.address == party.address)
     };
     for (number, party) in parties.iter().enumerate() {
         let key = subject.key(EntityKind::Customer);
@@ -1219,7 +1219,7 @@ pub(crate) async fn capabilities_tell_the_truth(subject: &Subject) {
     let key = subject.key(EntityKind::Company);
     let party = organisation("5560125790");
     let record = subject.create(&key, &party).await;
-    let kept = record.image.organisation_number == party.organisation_number;
+    let kept = record.fields.organisation_number == party.organisation_number;
     assert_eq!(kept, capabilities.organisation_number);
     assert!(!party.keys().is_empty());
     // After this a create is sent again whose outcome nobody knows; at once would be too soon in any ERP.
@@ -1279,25 +1279,25 @@ pub(crate) async fn what_is_readable_comes_when_it_is_asked_for(subject: &Subjec
             let the = |id: &ErpId| read.iter().find(|it| it.id == *id).expect("to be there");
             let (person, colleague) = (the(&record.id), the(&colleague.id));
             let organisation = the(&sold);
-            let image = &person.image;
+            let fields = &person.fields;
             let comes = match group {
                 FieldGroup::Code => person.code == record.code,
-                FieldGroup::Names => image.name.as_ref() == Some(&party.name),
+                FieldGroup::Names => fields.name.as_ref() == Some(&party.name),
                 FieldGroup::ContactDetails => {
-                    image.email == party.email && image.phone == party.phone
+                    fields.email == party.email && fields.phone == party.phone
                 }
-                FieldGroup::InvoiceAddress => image.address == party.address,
+                FieldGroup::InvoiceAddress => fields.address == party.address,
                 FieldGroup::DeliveryAddresses => {
                     let city = Personal::parse("Ystad");
-                    let mut deliveries = image.delivery_addresses.iter();
+                    let mut deliveries = fields.delivery_addresses.iter();
                     deliveries.any(|delivery| delivery.address.city == city)
                 }
                 FieldGroup::Active => person.blocked && !colleague.blocked,
                 FieldGroup::CompanyRelations => colleague.company.is_some(),
                 FieldGroup::OrganisationNumber => {
-                    organisation.image.organisation_number == seller.organisation_number
+                    organisation.fields.organisation_number == seller.organisation_number
                 }
-                FieldGroup::VatNumber => organisation.image.vat_number == seller.vat_number,
+                FieldGroup::VatNumber => organisation.fields.vat_number == seller.vat_number,
                 FieldGroup::PriceLists | FieldGroup::Flags | FieldGroup::AdditionalInfo => true,
             };
             assert!(comes, "{group} is readable and does not come");

@@ -15,7 +15,7 @@ mod jobs;
 mod lists;
 mod operator;
 mod passes;
-mod renewed;
+mod refresh;
 
 use std::time::Duration;
 

@@ -10,31 +10,21 @@ use std::{
 };
 
 use async_trait::async_trait;
-use change_events::ChangeEvents;
+use change_events::{ChangeEvents, Configuration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::{
     StoreError,
-    breakers::MemoryBreakers,
     domain::{
-        ApplicationId, ChangeMessage, Clock, CountryCode, EntityRef, FieldGroups, FingerprintKey,
-        FirstBindingWrites, ImportRequest, KeptWhenEmptied, NorceId, OrderKey, OrganisationNumber,
-        Registers, Scope, Shops, SystemClock,
+        ApplicationId, ChangeMessage, Clock, CountryCode, EntityRef, ImportRequest, NorceId,
+        OrderKey, OrganisationNumber, Scope,
     },
     erp::{Erp, odoo::Odoo},
     http::{Deadline, ReqwestTransport},
     mappings::{Mapping, Mappings, MemoryMappings},
-    norce::{NorceQuery, connect::ImportOptions, query::AddressTypes},
     owed::MemoryOwed,
     queues::{Message, Queue},
-    runtime::{
-        batch::{Handler, Outcome, Received},
-        configuration::{CreateInErp, ForgottenPolicy, MatchingPolicy, NorceSettings, SyncPolicy},
-        guard::Guard,
-        metrics::Metrics,
-        secrets::ClientSecret,
-        wiring,
-    },
+    runtime::batch::{Handler, Outcome, Received},
 };
 use tests::{
     in_process::InProcess,
@@ -44,6 +34,7 @@ use tests::{
         Settings,
     },
     odoo::Odoo as Server,
+    resources::{MemoryResources, NORCE_CLIENT, built, environment},
 };
 use uuid::Uuid;
 
@@ -119,57 +110,27 @@ struct Ordered {
     company: Option<i64>,
 }
 
-fn shops() -> Shops {
-    let applications = json!([{ "id": 1, "key": Uuid::from_u128(1) }]);
-    Shops {
-        applications: applications.to_string().parse().unwrap(),
-        registers: Registers::Client,
-    }
-}
-
-/// A simulated Norce, and the product's client of it.
-fn norce(interruption: &Arc<Interruption>) -> (NorceSimulator, Arc<dyn NorceQuery>) {
+/// A simulated Norce.
+fn norce() -> NorceSimulator {
     // Events are handed over by hand.
     let nobody = |_: EventPost| async { Ok::<u16, String>(200) };
     let norce = NorceSimulator::new(Settings::default(), Arc::new(nobody));
     norce.add_application(1, Uuid::from_u128(1), "shop");
     norce.add_country(752, "SE");
+    let (id, secret) = NORCE_CLIENT;
     norce.add_oauth_client(OauthClient {
-        id: "crashes".to_owned(),
-        secret: "norce-client-secret".to_owned(),
+        id: id.to_owned(),
+        secret: secret.to_owned(),
         scopes: vec!["prod".to_owned()],
     });
-    let transport = Interruptible::new(Arc::new(InProcess::new(norce.router())), interruption);
-    let guard = Guard::new(
-        Arc::new(MemoryBreakers::default()),
-        Arc::new(SystemClock),
-        Metrics::default(),
-    );
-    let clients = wiring::norce(
-        &guard,
-        transport,
-        &NorceSettings {
-            base_url: "http://norce.localhost".parse().unwrap(),
-            scope: "prod".to_owned(),
-            secret_arn: String::new(),
-            account_id: 17,
-            address_types: AddressTypes::default(),
-            imports: ImportOptions::default(),
-        },
-        ClientSecret {
-            client_id: "crashes".to_owned(),
-            client_secret: "norce-client-secret".into(),
-        },
-        &shops(),
-    );
-    (norce, clients.unwrap().query)
+    norce
 }
 
 impl Shop {
     fn open(server: &Arc<Server>) -> Self {
         let interruption = Arc::new(Interruption::default());
         let cut = &interruption;
-        let (norce, query) = norce(cut);
+        let norce = norce();
         let transport = Interruptible::new(Arc::new(ReqwestTransport::new().unwrap()), cut);
         let erp: Arc<dyn Erp> = Arc::new(Odoo::new(settings(server), transport).unwrap());
         let mappings = Arc::new(MemoryMappings::default());
@@ -177,28 +138,20 @@ impl Shop {
         let changes = Arc::new(Sent(Mutex::default()));
         let imports: Arc<Sent<ImportRequest>> = Arc::new(Sent(Mutex::default()));
         let clock = Arc::new(SkippingClock::default());
-        let change_events = ChangeEvents {
-            norce: query,
-            erps: [(Scope::Client, erp)].into(),
+        let to_norce = Arc::new(InProcess::new(norce.router()));
+        let resources = MemoryResources {
+            clock: clock.clone(),
             mappings: Interruptible::new(mappings.clone(), cut),
             key_index: Interruptible::new(mappings.clone(), cut),
             owed: Interruptible::new(owed.clone(), cut),
-            changes: Interruptible::new(changes.clone(), cut),
-            imports: Interruptible::new(imports, cut),
-            clock: clock.clone(),
-            fingerprints: FingerprintKey::new(b"key of the crashes"),
-            shops: shops(),
-            metrics: Metrics::default(),
-            orders: None,
-            policy: SyncPolicy {
-                first_binding_writes: FirstBindingWrites::default(),
-                kept_when_emptied: KeptWhenEmptied::default(),
-                create_in_erp: CreateInErp::FirstOrder,
-                forgotten: ForgottenPolicy::Keep,
-                code_pattern: None,
-                erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
-                matching: MatchingPolicy::default(),
-            },
+            ..MemoryResources::new(Interruptible::new(to_norce, cut))
+        }
+        .with_queue::<ChangeMessage>("changes", Interruptible::new(changes.clone(), cut))
+        .with_queue::<ImportRequest>("imports", Interruptible::new(imports, cut));
+        let configuration = Configuration::read(environment(&[])).unwrap();
+        let change_events = ChangeEvents {
+            erps: [(Scope::Client, erp)].into(),
+            ..built(ChangeEvents::build(&configuration, &resources))
         };
         Self {
             server: server.clone(),

@@ -257,9 +257,9 @@ async fn price_lists_and_delivery_addresses_are_read(server: &Server) {
         .await
         .unwrap()
         .remove(0);
-    assert_eq!(read.image.price_lists, ["VIP"]);
+    assert_eq!(read.fields.price_lists, ["VIP"]);
     let cities: Vec<_> = read
-        .image
+        .fields
         .delivery_addresses
         .iter()
         .map(|it| it.address.city.clone())
@@ -350,7 +350,7 @@ async fn numbers_are_written_in_the_form_that_odoo_takes(server: &Server) {
     };
     let record = created(&erp, &without_code(900_050), &party).await;
     let vat = VatNumber::parse("SE556036079301");
-    assert_eq!(record.image.vat_number, vat);
+    assert_eq!(record.fields.vat_number, vat);
     let key = NaturalKey::organisation("SE556036079301", None);
     assert_eq!(party.keys(), Vec::from_iter(key));
 }
@@ -527,7 +527,7 @@ async fn the_details_of_addresses_are_written_and_read(server: &Server) {
     };
     let mut seen = created(&erp, &without_code(900_060), &first()).await;
     assert_eq!(
-        seen.image.gln,
+        seen.fields.gln,
         ErpDetail::Field(Personal::parse("7300000000001"))
     );
     let id: i64 = seen.id.id.parse().unwrap();
@@ -575,10 +575,10 @@ async fn the_details_of_addresses_are_written_and_read(server: &Server) {
     let groups = FieldGroups::of(&[FieldGroup::InvoiceAddress, FieldGroup::DeliveryAddresses]);
     let read = async |erp: &Odoo| {
         let read = erp.get_many(&[seen.id.clone()], groups, soon()).await;
-        let image = read.unwrap().remove(0).image;
-        let deliveries = image.delivery_addresses.into_iter();
+        let fields = read.unwrap().remove(0).fields;
+        let deliveries = fields.delivery_addresses.into_iter();
         let deliveries: Vec<_> = deliveries.map(|it| (it.gln, it.phone)).collect();
-        (image.gln, deliveries)
+        (fields.gln, deliveries)
     };
     let field = |text: &str| ErpDetail::Field(Personal::parse(text));
     let phones = [field("040-9"), field("040-2")];

@@ -24,7 +24,9 @@ use serde_json::{Value, json};
 use shared::{
     domain::Clock,
     http::{Deadline, ReqwestTransport},
-    runtime::{configuration::Environment, metrics::Metrics, secrets::Secrets, wiring::Foundation},
+    runtime::{
+        configuration::Environment, context::AwsContext, metrics::Metrics, secrets::Secrets,
+    },
 };
 use tests::lambda::environment::every_variable;
 
@@ -112,7 +114,7 @@ async fn remote() -> (Arc<Remote>, String) {
     (remote, address)
 }
 
-async fn foundation(address: &str) -> Foundation {
+async fn context(address: &str) -> AwsContext {
     let http_client = HttpClientBuilder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
@@ -123,7 +125,7 @@ async fn foundation(address: &str) -> Foundation {
         .endpoint_url(address)
         .load()
         .await;
-    Foundation {
+    AwsContext {
         secrets: Secrets::new(&aws),
         aws,
         transport: Arc::new(ReqwestTransport::new().unwrap()),
@@ -151,7 +153,7 @@ impl Clock for SetClock {
 /// Runs with a process over the remote.
 async fn with_process(work: impl AsyncFn(&Process<'_>, &Remote, &SetClock)) {
     let (remote, address) = remote().await;
-    let foundation = foundation(&address).await;
+    let context = context(&address).await;
     let mut variables = every_variable(&address);
     for (name, value) in &mut variables {
         if ["NORCE_BASE_URL", "ERP_BASE_URL", "ERP_TOKEN_URL"].contains(&name.as_str()) {
@@ -166,7 +168,7 @@ async fn with_process(work: impl AsyncFn(&Process<'_>, &Remote, &SetClock)) {
         })
     };
     let clock = Arc::new(SetClock::default());
-    let process = Process::new(&foundation, environment, clock.clone());
+    let process = Process::new(&context, environment, clock.clone());
     work(&process, &remote, &clock).await;
 }
 

@@ -15,9 +15,9 @@ use shared::{
     http::ReqwestTransport,
     runtime::{
         configuration::{Environment, RESOURCE_NAMES_SECRET_ARN},
+        context::AwsContext,
         metrics::Metrics,
         secrets::Secrets,
-        wiring::Foundation,
     },
 };
 use tests::bundle::{Bundle, Options};
@@ -25,7 +25,7 @@ use tests::bundle::{Bundle, Options};
 const ARN: &str = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:ResourceNames-AbCdEf";
 
 /// The clients of a function, towards a Secrets Manager that gives every request the same answer.
-async fn foundation(status: StatusCode, answer: Value) -> Foundation {
+async fn context(status: StatusCode, answer: Value) -> AwsContext {
     let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
         .await
         .unwrap();
@@ -45,7 +45,7 @@ async fn foundation(status: StatusCode, answer: Value) -> Foundation {
         .endpoint_url(endpoint)
         .load()
         .await;
-    Foundation {
+    AwsContext {
         secrets: Secrets::new(&aws),
         aws,
         transport: Arc::new(ReqwestTransport::new().unwrap()),
@@ -70,8 +70,8 @@ fn secret(document: &str) -> Value {
 #[tokio::test]
 async fn the_names_of_the_resources_are_read_from_their_secret() {
     let document = r#"{"OWED_TABLE":"of the stack","PASSES_TABLE":"of the stack"}"#;
-    let foundation = foundation(StatusCode::OK, secret(document)).await;
-    let configuration = Configuration::load(&foundation, environment()).await;
+    let context = context(StatusCode::OK, secret(document)).await;
+    let configuration = Configuration::load(&context, environment()).await;
     assert_eq!(configuration.owed_table.as_deref(), Some("of the stack"));
     let passes = configuration.passes_table.as_deref();
     assert_eq!(passes, Some("of the environment"));
@@ -87,8 +87,8 @@ async fn doctor_answers_when_the_names_of_the_resources_are_missing_or_broken() 
         (StatusCode::OK, secret("[1]"), "is not JSON of the form"),
         (StatusCode::OK, secret(r#"{"OWED_TABLE":1}"#), "is not JSON"),
     ] {
-        let foundation = foundation(status, answer).await;
-        let configuration = Configuration::load(&foundation, environment()).await;
+        let context = context(status, answer).await;
+        let configuration = Configuration::load(&context, environment()).await;
         let first = configuration.faults[0].clone();
         assert!(
             first.starts_with(&format!("{RESOURCE_NAMES_SECRET_ARN}: the secret {ARN} ")),

@@ -268,8 +268,8 @@ impl Creator<'_> {
         }
         let (mut records, others) = self.candidates.by_key(entity, party, &hits).await?;
         for (record, hit) in records.iter_mut().zip(&hits) {
-            record.made =
-                hit.image.name.as_ref() == Some(&party.name) && self.made_by(attempts, hit, new)?;
+            record.made = hit.fields.name.as_ref() == Some(&party.name)
+                && self.made_by(attempts, hit, new)?;
         }
         self.refuse_code_given_out_again(entity, &records, &hits)
             .await?;
@@ -329,7 +329,7 @@ impl Creator<'_> {
         }
         let keys = record.keys(new.entity.kind);
         if keys.is_empty() {
-            return Ok(record.image.name.as_ref() == Some(&new.party.name));
+            return Ok(record.fields.name.as_ref() == Some(&new.party.name));
         }
         for key in keys {
             let key = Some(self.fingerprints.key.of(&key)?);

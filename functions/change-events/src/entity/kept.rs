@@ -74,29 +74,29 @@ fn differs(field: PartyField, party: &Party, seen: &ErpRecord) -> bool {
     fn other<T: PartialEq>(ours: Option<&T>, theirs: Option<&T>) -> bool {
         theirs.is_some() && ours != theirs
     }
-    let image = &seen.image;
+    let fields = &seen.fields;
     match field {
-        PartyField::Name => other(Some(&party.name), image.name.as_ref()),
-        PartyField::Email => other(party.email.as_ref(), image.email.as_ref()),
-        PartyField::Phone => other(party.phone.as_ref(), image.phone.as_ref()),
-        PartyField::Mobile => other(party.mobile.as_ref(), image.mobile.as_ref()),
-        PartyField::Title => other(party.title.as_ref(), image.title.as_ref()),
+        PartyField::Name => other(Some(&party.name), fields.name.as_ref()),
+        PartyField::Email => other(party.email.as_ref(), fields.email.as_ref()),
+        PartyField::Phone => other(party.phone.as_ref(), fields.phone.as_ref()),
+        PartyField::Mobile => other(party.mobile.as_ref(), fields.mobile.as_ref()),
+        PartyField::Title => other(party.title.as_ref(), fields.title.as_ref()),
         PartyField::OrganisationNumber => other(
             party.organisation_number.as_ref(),
-            image.organisation_number.as_ref(),
+            fields.organisation_number.as_ref(),
         ),
-        PartyField::VatNumber => other(party.vat_number.as_ref(), image.vat_number.as_ref()),
+        PartyField::VatNumber => other(party.vat_number.as_ref(), fields.vat_number.as_ref()),
         PartyField::Address => {
-            let theirs = image.address.as_ref();
+            let theirs = fields.address.as_ref();
             let theirs = theirs.filter(|theirs| has_lines(theirs));
             other(party.address.as_ref(), theirs)
-                || party.gln.is_some() && other(party.gln.as_ref(), image.gln.value())
+                || party.gln.is_some() && other(party.gln.as_ref(), fields.gln.value())
         }
         PartyField::DeliveryAddresses => {
             let ours = postal(party.delivery_addresses.as_deref().unwrap_or_default());
             let ours = ours.iter().map(|delivery| &delivery.address);
-            let theirs = image.delivery_addresses.iter();
-            !image.delivery_addresses.is_empty()
+            let theirs = fields.delivery_addresses.iter();
+            !fields.delivery_addresses.is_empty()
                 && !ours.eq(theirs.map(|delivery| &delivery.address))
         }
     }
@@ -117,7 +117,7 @@ fn without(kept: &KeptFields, party: &Party, seen: &ErpRecord) -> Party {
     for field in kept.keys() {
         match field {
             PartyField::Name => {
-                let name: Option<Personal> = seen.image.name.clone();
+                let name: Option<Personal> = seen.fields.name.clone();
                 party.name = name.unwrap_or(party.name);
             }
             PartyField::Email => party.email = None,
@@ -128,7 +128,7 @@ fn without(kept: &KeptFields, party: &Party, seen: &ErpRecord) -> Party {
             PartyField::VatNumber => party.vat_number = None,
             // The record's own country, because a VAT number is completed by it.
             PartyField::Address => {
-                let country = seen.image.address.as_ref().and_then(|it| it.country);
+                let country = seen.fields.address.as_ref().and_then(|it| it.country);
                 party.address = country.map(|country| Address {
                     country: Some(country),
                     ..Address::default()
@@ -160,7 +160,7 @@ pub(crate) fn keep(
         now.retain(|field, _| {
             let differs = match field {
                 // An ERP with one telephone field would replace the number that it keeps with the mobile number.
-                PartyField::Mobile if seen.image.mobile.is_none() => {
+                PartyField::Mobile if seen.fields.mobile.is_none() => {
                     differs(PartyField::Phone, party, seen)
                 }
                 field => differs(*field, party, seen),

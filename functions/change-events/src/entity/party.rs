@@ -210,7 +210,7 @@ pub(crate) fn without_erp_owned(
     let mut party = party.clone();
     if owns.has(FieldGroup::Names) {
         // A party always has a name: the record's own, or for a fingerprint a constant.
-        let name = seen.map_or_else(|| Personal::parse("-"), |seen| seen.image.name.clone());
+        let name = seen.map_or_else(|| Personal::parse("-"), |seen| seen.fields.name.clone());
         party.name = name.unwrap_or(party.name);
     }
     if owns.has(FieldGroup::ContactDetails) {
@@ -220,7 +220,7 @@ pub(crate) fn without_erp_owned(
     }
     if owns.has(FieldGroup::InvoiceAddress) {
         // The record's own country, because a VAT number is completed by it.
-        let seen = seen.and_then(|seen| seen.image.address.as_ref()?.country);
+        let seen = seen.and_then(|seen| seen.fields.address.as_ref()?.country);
         party.address = seen.map(|country| Address {
             country: Some(country),
             ..Address::default()

@@ -35,7 +35,8 @@ use crate::{
 /// order can is not documented (norce-api §10.3), so that the look-up is repeated for some twenty seconds.
 const DELIVERIES_UNTIL_GUEST: u32 = 5;
 
-/// Where orders are kept, and where they go.
+/// The stored orders, and the queue that they are forwarded to.
+#[derive(Clone)]
 pub struct OrderForwarding {
     /// The orders that Norce has posted.
     pub orders: Arc<dyn Orders>,
@@ -317,7 +318,7 @@ fn forgotten(entity: EntityRef) -> Failure {
     Failure::owed(
         Reason::Forgotten,
         format!(
-            "{entity} is forgotten in Norce, so that the order is not handed on; its copy here goes a week after that was found: deliver it from Norce Admin if it is to be delivered"
+            "{entity} is forgotten in Norce, so that the order is not forwarded; its copy here goes a week after that was found: deliver it from Norce Admin if it is to be delivered"
         ),
     )
 }

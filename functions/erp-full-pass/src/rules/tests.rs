@@ -2,7 +2,7 @@
 
 use shared::{
     domain::Personal,
-    erp::{CompanyKey, ErpImage, company_hash},
+    erp::{CompanyKey, ErpFields, company_hash},
     mappings::Reservation,
 };
 
@@ -52,11 +52,11 @@ fn person() -> ErpRecord {
         organisation: false,
         blocked: false,
         company: None,
-        image: ErpImage {
+        fields: ErpFields {
             name: Personal::parse("Anna Ek"),
             email: Personal::parse("anna@example.com"),
             price_lists: vec!["RETAIL".to_owned()],
-            ..ErpImage::default()
+            ..ErpFields::default()
         },
     }
 }
@@ -167,9 +167,9 @@ fn the_face_of_a_record_tells_what_is_done_or_why_it_has_to_be_looked_up() {
                 ..contact()
             };
             let other_lists = ErpRecord {
-                image: ErpImage {
+                fields: ErpFields {
                     price_lists: vec!["TRADE".to_owned()],
-                    ..record.image.clone()
+                    ..record.fields.clone()
                 },
                 ..record.clone()
             };
@@ -419,9 +419,9 @@ fn a_record_that_norce_does_not_have_is_inserted_only_when_it_can_be() {
         ..record.clone()
     };
     let without_email = ErpRecord {
-        image: ErpImage {
+        fields: ErpFields {
             email: None,
-            ..record.image.clone()
+            ..record.fields.clone()
         },
         ..record.clone()
     };
@@ -512,9 +512,9 @@ fn a_first_binding_says_what_the_erp_keeps() {
     let record = person();
     let same = found(norce_id(7), &record);
     let other = ErpRecord {
-        image: ErpImage {
+        fields: ErpFields {
             email: Personal::parse("ek@example.com"),
-            ..record.image.clone()
+            ..record.fields.clone()
         },
         ..record.clone()
     };

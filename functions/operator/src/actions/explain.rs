@@ -93,7 +93,7 @@ pub enum Known {
         shop_fingerprint: Option<String>,
         /// The fingerprint of what Norce was last told of the fields that the ERP owns.
         erp_fingerprint: Option<String>,
-        /// When it was last fetched from Norce and brought across.
+        /// When it was last fetched from Norce and synced.
         fetched_at: Option<DateTime<Utc>>,
         /// When the ERP was first seen not to have the record any more.
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,7 +16,7 @@ use shared::{
         OutgoingOrder,
     },
     erp::{
-        Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpImage, ErpRecord,
+        Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpFields, ErpRecord,
         FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
         Resource, UpdateOutcome,
     },
@@ -46,7 +46,6 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
         (*scope, erp)
     });
     let dry = ChangeEvents {
-        norce: real.norce.clone(),
         erps: erps.collect(),
         mappings: mappings::dry_mappings(real.mappings.clone(), notes.clone()),
         key_index: Arc::new(ReadOnly(real.key_index.clone())),
@@ -56,10 +55,6 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
         }),
         changes: Arc::new(notes.clone()),
         imports: Arc::new(notes.clone()),
-        clock: real.clock.clone(),
-        fingerprints: real.fingerprints.clone(),
-        shops: real.shops.clone(),
-        policy: real.policy.clone(),
         orders: real.orders.as_ref().map(|real| OrderForwarding {
             orders: Arc::new(Dry {
                 inner: real.orders.clone(),
@@ -69,6 +64,7 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
         }),
         // Of its own: what is only asked is not measured.
         metrics: Metrics::default(),
+        ..real.clone()
     };
     (dry, notes)
 }
@@ -217,7 +213,7 @@ fn new_record(resource: Resource, code: Option<Code>, organisation: bool) -> Opt
         organisation,
         blocked: false,
         company: None,
-        image: ErpImage::default(),
+        fields: ErpFields::default(),
     })
 }
 

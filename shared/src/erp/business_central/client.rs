@@ -9,60 +9,46 @@ use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
 use super::{
-    BusinessCentralSettings, InvalidApiRoot,
-    error::{Failure, no_token, unanswered},
+    error::{Failure, no_token},
+    settings::{BusinessCentralSettings, InvalidApiRoot},
 };
 use crate::{
-    erp::{ErpError, mask::Mask},
+    erp::{
+        ErpError,
+        answer::{CallError, parse, server_time},
+        mask::Mask,
+    },
     http::{
         ClientCredentials, Deadline, HttpClient, RetryPolicy, Safety, TokenPolicy, TokenSource,
-        Transport, TransportError,
+        Transport,
         odata::{Page, next_page},
     },
 };
 
-/// What every app asks for (erp-apis §1.1).
+/// The scope of every app (erp-apis §1.1).
 const SCOPE: &str = "https://api.businesscentral.dynamics.com/.default";
 
-/// Microsoft Entra's tokens live for about an hour, so that a minute is no loss.
+/// Tokens of Microsoft Entra are valid for about an hour; renewing them a minute early costs little.
 const TOKEN_POLICY: TokenPolicy = TokenPolicy {
     early: Duration::from_secs(60),
     back_off: Duration::from_secs(20),
     timeout: Duration::from_secs(10),
 };
 
-/// A write waits for the merchant's own extensions, templates and number series, and Business Central goes on with it
-/// for up to 8 minutes (erp-apis §1.8). Giving up early turns a slow create into one of unknown outcome, which costs
-/// far more than the wait.
+/// A write runs the merchant's own extensions, templates and number series, and Business Central continues it for up to
+/// 8 minutes (erp-apis §1.8). Giving up early turns a slow create into one of unknown outcome, which costs far more
+/// than the wait.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Look-ups look for one record. Anything that fills a page is too much already.
+/// Page size of look-ups, which look for one record: a full page is already too many.
 const PAGE_SIZE: HeaderValue = HeaderValue::from_static("odata.maxpagesize=100");
-/// A listing is read a good half megabyte at a time. Business Central allows 20,000 rows (erp-apis §1.5), but what is to
-/// be done about the records of a page has to fit into one item of DynamoDB, whatever is the matter with them.
+/// Page size of listings, about half a megabyte. Business Central allows 20,000 rows (erp-apis §1.5), but the actions
+/// for the records of a page have to fit into one DynamoDB item.
 const LISTING_PAGE_SIZE: HeaderValue = HeaderValue::from_static("odata.maxpagesize=500");
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// There is no answer to a request.
-#[derive(Debug)]
-pub(super) enum Unanswered {
-    /// It was not sent.
-    NotSent(ErpError),
-    /// It may have been carried out.
-    Lost(TransportError),
-}
-
-impl From<Unanswered> for ErpError {
-    fn from(unanswered_request: Unanswered) -> Self {
-        match unanswered_request {
-            Unanswered::NotSent(error) => error,
-            Unanswered::Lost(error) => unanswered(&error),
-        }
-    }
-}
-
-/// One company, seen through one app registration.
+/// The API of one company, called as one app registration.
 pub(super) struct Client {
     /// `{API root}/companies({id})`.
     company: Url,
@@ -103,7 +89,7 @@ impl Client {
         })
     }
 
-    /// The address of a path in the company.
+    /// The address of a path below the company.
     pub(super) fn url(&self, path: &str) -> Url {
         let mut url = self.company.clone();
         url.set_path(&format!("{}/{path}", self.company.path()));
@@ -116,10 +102,7 @@ impl Client {
         url: &Url,
         deadline: Deadline,
     ) -> Result<Option<T>, ErpError> {
-        let request = request(Method::GET, url, None, Bytes::new())?;
-        let response = self
-            .send(&self.reads, request, Safety::Repeatable, deadline)
-            .await?;
+        let response = self.get(url, None, deadline).await?;
         if response.status() == StatusCode::OK {
             return parse(&response).map(Some);
         }
@@ -131,7 +114,7 @@ impl Client {
         }
     }
 
-    /// Reads a list, page by page. What stands in `mask` is kept out of errors.
+    /// Reads a list, page by page. The values in `mask` are kept out of errors.
     pub(super) fn list<'a, T>(
         &'a self,
         url: Url,
@@ -153,13 +136,13 @@ impl Client {
         url: &Url,
         fields: &(impl Serialize + Sync),
         deadline: Deadline,
-    ) -> Result<Response<Bytes>, Unanswered> {
+    ) -> Result<Response<Bytes>, CallError> {
         let request = request(Method::POST, url, None, body(fields)?)?;
         self.send(&self.writes, request, Safety::Once, deadline)
             .await
     }
 
-    /// Changes a record on condition that it is still of this version: a repeat cannot do harm. Any answer is
+    /// Changes a record on condition that it still has this version, so that a repeat does no harm. Any answer is
     /// returned.
     pub(super) async fn patch(
         &self,
@@ -167,39 +150,32 @@ impl Client {
         version: &str,
         fields: &(impl Serialize + Sync),
         deadline: Deadline,
-    ) -> Result<Response<Bytes>, Unanswered> {
+    ) -> Result<Response<Bytes>, CallError> {
         let request = request(Method::PATCH, url, Some(version), body(fields)?)?;
         self.send(&self.writes, request, Safety::Repeatable, deadline)
             .await
     }
 
-    /// Sends a request with a token, once more with a new one when the first is refused: with 401 nothing was done.
+    /// Sends a request with a token. When the answer is 401, which means that nothing was done, it is sent once more
+    /// with a new token.
     async fn send(
         &self,
         http: &HttpClient,
         mut request: Request<Bytes>,
         safety: Safety,
         deadline: Deadline,
-    ) -> Result<Response<Bytes>, Unanswered> {
+    ) -> Result<Response<Bytes>, CallError> {
         let mut renewed = false;
         loop {
             let token = self
                 .tokens
                 .token(deadline)
                 .await
-                .map_err(|error| Unanswered::NotSent(no_token(error)))?;
+                .map_err(|error| CallError::NotDone(no_token(error)))?;
             request
                 .headers_mut()
                 .insert(header::AUTHORIZATION, token.authorization());
-            let response = http
-                .send(request.clone(), safety, deadline)
-                .await
-                .map_err(|error| match &error {
-                    TransportError::NotSent(_) | TransportError::Held { .. } => {
-                        Unanswered::NotSent(unanswered(&error))
-                    }
-                    TransportError::AnswerLost(_) => Unanswered::Lost(error),
-                })?;
+            let response = http.send(request.clone(), safety, deadline).await?;
             if response.status() != StatusCode::UNAUTHORIZED || renewed {
                 return Ok(response);
             }
@@ -207,45 +183,48 @@ impl Client {
             renewed = true;
         }
     }
-}
 
-impl Client {
-    /// One page of a listing: its body, and the address of the next one.
+    /// Reads something. Any answer is returned.
+    async fn get(
+        &self,
+        url: &Url,
+        page_size: Option<HeaderValue>,
+        deadline: Deadline,
+    ) -> Result<Response<Bytes>, ErpError> {
+        let mut request = request(Method::GET, url, None, Bytes::new())?;
+        if let Some(page_size) = page_size {
+            request.headers_mut().insert(PREFER, page_size);
+        }
+        let response = self.send(&self.reads, request, Safety::Repeatable, deadline);
+        Ok(response.await?)
+    }
+
+    /// Reads one page of a listing. Any answer is returned.
     pub(super) async fn listing_page(
         &self,
         url: &Url,
         deadline: Deadline,
     ) -> Result<Response<Bytes>, ErpError> {
-        let mut request = request(Method::GET, url, None, Bytes::new())?;
-        request.headers_mut().insert(PREFER, LISTING_PAGE_SIZE);
-        Ok(self
-            .send(&self.reads, request, Safety::Repeatable, deadline)
-            .await?)
+        self.get(url, Some(LISTING_PAGE_SIZE), deadline).await
     }
 
-    /// The address of a page that the server named, if it is one of ours: the token is sent there.
+    /// The address of a page that the server named. It has to be on the same server, because the token is sent there.
     pub(super) fn page_url(&self, from: &Url, link: &str) -> Result<Url, ErpError> {
         next_page(from, link)
             .map_err(|error| ErpError::Unreadable(format!("{error}; check ERP_BASE_URL")))
     }
 
-    /// The server's time, as it stands in the header of an answer.
+    /// The server's time.
     pub(super) async fn date(
         &self,
         url: &Url,
         deadline: Deadline,
     ) -> Result<Option<DateTime<Utc>>, ErpError> {
-        let request = request(Method::GET, url, None, Bytes::new())?;
-        let response = self
-            .send(&self.reads, request, Safety::Repeatable, deadline)
-            .await?;
+        let response = self.get(url, None, deadline).await?;
         if response.status() != StatusCode::OK {
             return Err(Failure::of(&response, &[]).into());
         }
-        let date = response.headers().get(header::DATE);
-        Ok(date
-            .and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok())
-            .map(|date| date.to_utc()))
+        Ok(server_time(&response))
     }
 }
 
@@ -265,11 +244,7 @@ impl<T: DeserializeOwned> Pages<'_, T> {
             return Ok(None);
         };
         let client = self.client;
-        let mut request = request(Method::GET, &url, None, Bytes::new())?;
-        request.headers_mut().insert(PREFER, PAGE_SIZE);
-        let response = client
-            .send(&client.reads, request, Safety::Repeatable, self.deadline)
-            .await?;
+        let response = client.get(&url, Some(PAGE_SIZE), self.deadline).await?;
         if response.status() != StatusCode::OK {
             return Err(Failure::of(&response, self.mask).into());
         }
@@ -281,17 +256,7 @@ impl<T: DeserializeOwned> Pages<'_, T> {
     }
 }
 
-/// Reads a body. The parser's own message could quote it.
-pub(super) fn parse<T: DeserializeOwned>(response: &Response<Bytes>) -> Result<T, ErpError> {
-    serde_json::from_slice(response.body()).map_err(|_| {
-        ErpError::Unreadable(format!(
-            "HTTP {} with a body that is not what the API describes",
-            response.status().as_u16()
-        ))
-    })
-}
-
-fn body(fields: &impl Serialize) -> Result<Bytes, Unanswered> {
+fn body(fields: &impl Serialize) -> Result<Bytes, CallError> {
     serde_json::to_vec(fields)
         .map(Bytes::from)
         .map_err(|_| not_built("body"))
@@ -302,12 +267,12 @@ fn request(
     url: &Url,
     version: Option<&str>,
     body: Bytes,
-) -> Result<Request<Bytes>, Unanswered> {
+) -> Result<Request<Bytes>, CallError> {
     let mut request = Request::builder()
         .method(method)
         .uri(url.as_str())
         .header(header::ACCEPT, "application/json")
-        // Messages come in the user's language otherwise (erp-apis §1.1).
+        // Otherwise messages come in the user's language (erp-apis §1.1).
         .header(header::ACCEPT_LANGUAGE, "en-US");
     if !body.is_empty() {
         request = request.header(header::CONTENT_TYPE, "application/json");
@@ -318,8 +283,8 @@ fn request(
     request.body(body).map_err(|_| not_built("address"))
 }
 
-fn not_built(what: &str) -> Unanswered {
-    Unanswered::NotSent(ErpError::Unreadable(format!(
+fn not_built(what: &str) -> CallError {
+    CallError::NotDone(ErpError::Unreadable(format!(
         "a request to Business Central cannot be built: its {what} is not well formed"
     )))
 }

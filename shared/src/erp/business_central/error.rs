@@ -1,10 +1,7 @@
-//! What Business Central says when it refuses. The error's *code* decides, because statuses differ between versions
-//! and proxies (erp-apis §1.6, §1.7); where there is no code, as on a proxy's page, the status does.
-
-use std::time::Duration;
+//! Errors of Business Central. The error's *code* decides, because statuses differ between versions and proxies
+//! (erp-apis §1.6, §1.7). Without a code, as on a proxy's page, the status decides.
 
 use bytes::Bytes;
-use chrono::Utc;
 use http::{Response, StatusCode};
 use serde::Deserialize;
 
@@ -12,9 +9,10 @@ use crate::{
     domain::redact,
     erp::{
         ErpError,
+        answer::FailedAnswer,
         mask::{Mask, masked},
     },
-    http::{TokenError, TransportError, is_temporary, retry_after},
+    http::{TokenError, is_temporary},
 };
 
 const SAME_KEY_EXISTS: &str = "Internal_EntityWithSameKeyExists";
@@ -22,18 +20,13 @@ const ENTITY_CHANGED: &str = "Request_EntityChanged";
 pub(super) const RECORD_NOT_FOUND: &str = "Internal_RecordNotFound";
 const COMPANY_NOT_FOUND: &str = "Internal_CompanyNotFound";
 
-/// The `Internal_*` errors that pass by themselves: the database or the tenant is not there at the moment. The others
-/// come from the data of the request or of the register and stay.
+/// The `Internal_*` errors that pass by themselves: the database or the tenant is unavailable at the moment. The others
+/// come from the data of the request or of the company, and stay.
 const TEMPORARY: [&str; 2] = ["Internal_ServerError", "Internal_TenantUnavailable"];
 
-/// An answer that is no success. `{"error":{"code","message"}}`, or any text.
+/// An answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    status: StatusCode,
-    code: Option<String>,
-    message: String,
-    after: Option<Duration>,
-}
+pub(super) struct Failure(FailedAnswer);
 
 #[derive(Deserialize)]
 struct ErrorAnswer {
@@ -48,76 +41,62 @@ struct ErrorBody {
 }
 
 impl Failure {
-    /// Reads an answer that is no success.
+    /// The values in `mask` are kept out of the message.
     pub(super) fn of(response: &Response<Bytes>, mask: &Mask<'_>) -> Self {
-        // Whatever is no JSON may be a whole page, and is not repeated.
-        let (code, message) = match serde_json::from_slice::<ErrorAnswer>(response.body()) {
-            Ok(ErrorAnswer { error }) => (Some(redact(&error.code)), words(&error.message, mask)),
-            Err(_) => (None, String::new()),
-        };
-        Self {
-            status: response.status(),
-            code,
-            message,
-            after: retry_after(response, Utc::now()),
-        }
+        let body = serde_json::from_slice::<ErrorAnswer>(response.body());
+        let error = body.map(|ErrorAnswer { error }| {
+            let message = without_person(&error.message, mask);
+            (redact(&error.code), message)
+        });
+        Self(FailedAnswer::new(response, error.ok()))
     }
 
-    /// A record with the number that was asked for exists. Seen with 400 and with 409 (erp-apis §1.6).
+    /// A record with the requested number exists. Seen with 400 and with 409 (erp-apis §1.6).
     pub(super) fn is_duplicate(&self) -> bool {
         self.has_code(SAME_KEY_EXISTS)
     }
 
-    /// The version in `If-Match` is an old one; 412 is what a proxy would say (erp-apis §1.6).
+    /// The version in `If-Match` is an old one; a proxy answers 412 (erp-apis §1.6).
     pub(super) fn is_stale(&self) -> bool {
-        self.has_code(ENTITY_CHANGED) || self.status == StatusCode::PRECONDITION_FAILED
+        self.has_code(ENTITY_CHANGED) || self.0.status == StatusCode::PRECONDITION_FAILED
     }
 
-    /// The record does not exist. No other 404 says so: a wrong address must not make a register look empty.
+    /// The record does not exist. No other 404 means this: a wrong address must not make the ERP look empty.
     pub(super) fn is_gone(&self) -> bool {
-        self.has_code(RECORD_NOT_FOUND) && self.status == StatusCode::NOT_FOUND
+        self.has_code(RECORD_NOT_FOUND) && self.0.status == StatusCode::NOT_FOUND
     }
 
-    /// Whether the request has certainly had no effect. 408 and 5xx come from before, in the midst of and after the
-    /// work alike.
+    /// Whether the request has certainly had no effect. 408 and 5xx may come before, during or after the work.
     pub(super) fn is_definite(&self) -> bool {
-        self.is_rule() || !self.is_at_server() && self.status != StatusCode::REQUEST_TIMEOUT
+        let at_server = self.0.status.is_server_error() || self.0.status.is_success();
+        self.is_rule() || !at_server && self.0.status != StatusCode::REQUEST_TIMEOUT
     }
 
-    fn is_at_server(&self) -> bool {
-        self.status.is_server_error() || self.status.is_success()
-    }
-
-    /// A rule refused the request, and its transaction was rolled back. A rate limit and a time-out stay what they
-    /// are, whatever code they carry.
+    /// A rule refused the request, and its transaction was rolled back. A rate limit or time-out is never a rule,
+    /// whatever its code.
     fn is_rule(&self) -> bool {
         let rule = self.starts_with("Application_") || self.starts_with("BadRequest");
-        rule && (!is_temporary(self.status) || self.status == StatusCode::INTERNAL_SERVER_ERROR)
+        let status = self.0.status;
+        rule && (!is_temporary(status) || status == StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn has_code(&self, code: &str) -> bool {
-        self.code.as_deref() == Some(code)
+        self.0.code() == Some(code)
     }
 
     fn starts_with(&self, prefix: &str) -> bool {
-        self.code
-            .as_deref()
-            .is_some_and(|code| code.starts_with(prefix))
+        self.0.code().is_some_and(|code| code.starts_with(prefix))
     }
 
-    /// What happened in a few words, fit for a log.
+    /// Status and code, fit for a log.
     pub(super) fn reason(&self) -> String {
-        let status = self.status.as_u16();
-        match &self.code {
-            Some(code) => format!("HTTP {status} {code}"),
-            None => format!("HTTP {status}"),
-        }
+        self.0.reason()
     }
 }
 
 impl From<Failure> for ErpError {
     fn from(failure: Failure) -> Self {
-        let status = failure.status;
+        let status = failure.0.status;
         let reason = failure.reason();
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
             || failure.starts_with("Authentication_")
@@ -129,17 +108,11 @@ impl From<Failure> for ErpError {
             let reason = format!("{reason}: the company of ERP_COMPANY is not there for this app");
             return Self::Authentication { reason };
         }
-        let temporary = failure
-            .code
-            .as_deref()
-            .is_some_and(|code| TEMPORARY.contains(&code));
-        // A 409 that is neither a duplicate nor a rule is two transactions in each other's way (erp-apis §1.6).
+        let temporary = TEMPORARY.iter().any(|code| failure.has_code(code));
+        // A 409 that is neither a duplicate nor a rule is a conflict of two transactions (erp-apis §1.6).
         let collision = status == StatusCode::CONFLICT && !failure.is_duplicate();
         if temporary || !failure.is_rule() && (is_temporary(status) || collision) {
-            return Self::RetryAfter {
-                after: failure.after,
-                reason,
-            };
+            return failure.0.into_retry();
         }
         let misaddressed = status == StatusCode::NOT_FOUND
             && !failure.has_code(RECORD_NOT_FOUND)
@@ -149,25 +122,11 @@ impl From<Failure> for ErpError {
                 "{reason} is no answer of Business Central's API; check ERP_BASE_URL and ERP_COMPANY"
             ));
         }
-        Self::Refused {
-            field: None,
-            code: failure
-                .code
-                .unwrap_or_else(|| format!("HTTP {}", status.as_u16())),
-            message: failure.message,
-        }
+        failure.0.into_refused()
     }
 }
 
-/// There was no answer to a read, or to a write that may be repeated.
-pub(super) fn unanswered(error: &TransportError) -> ErpError {
-    ErpError::RetryAfter {
-        after: error.after(),
-        reason: error.to_string(),
-    }
-}
-
-/// There is no token.
+/// The error of a call for which there is no token.
 pub(super) fn no_token(error: TokenError) -> ErpError {
     match error {
         TokenError::RetryAfter { after, reason } => ErpError::RetryAfter {
@@ -179,19 +138,20 @@ pub(super) fn no_token(error: TokenError) -> ErpError {
     }
 }
 
-/// A message without personal data: what was sent is replaced by the name of its field, what follows `Value:` (the
-/// value, in `Application_StringExceededLength` and its like) and the correlation id are left out.
-fn words(message: &str, mask: &Mask<'_>) -> String {
-    let message = ["CorrelationId:", "Value:"]
-        .iter()
-        .fold(message, |message, end| {
-            message.split(end).next().unwrap_or_default()
-        });
+/// A message without personal data: values that were sent are replaced by the names of their fields. The text after
+/// `Value:` (the value, as in `Application_StringExceededLength`) and the correlation id are cut off.
+fn without_person(message: &str, mask: &Mask<'_>) -> String {
+    let ends = ["CorrelationId:", "Value:"];
+    let message = ends.iter().fold(message, |message, end| {
+        message.split(end).next().unwrap_or_default()
+    });
     masked(message, mask)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn failure(status: u16, body: &str) -> Failure {

@@ -1,4 +1,5 @@
-//! What is written: a party as the fields of a `customers` or a `contacts` record, and the difference to what is there.
+//! The fields that are written: a party as the fields of a `customers` or `contacts` record, and the difference to the
+//! record.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -8,25 +9,25 @@ use super::formats::{
 };
 use crate::{
     domain::{Address, EmailKey, Personal, ShopField, VatNumber},
-    erp::{ErpError, ErpImage, Party, PartyKind, Resource},
+    erp::{ErpError, ErpFields, Party, PartyKind, Resource},
 };
 
-/// The fields that Business Central fills from each other: a known postal code brings its town, and another country
-/// clears both (erp-apis §1.4). They go together or not at all, the country first, so that nothing that comes later
-/// in the record is cleared by it.
+/// The fields that Business Central fills from each other: a known postal code sets the city, and another country clears
+/// both (erp-apis §1.4). They are written together or not at all, the country first, so that it does not clear the
+/// fields after it.
 const PLACE: [Field; 3] = [COUNTRY, POSTAL_CODE, CITY];
 
-/// Names and values in the order in which they are written; an empty value clears a field. Personal data: there is no
-/// `Debug`.
+/// Names and values in the order in which they are written; an empty value clears a field. It has no `Debug` because it
+/// contains personal data.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Fields(Vec<(&'static str, String)>);
 
 impl Fields {
-    /// A party as it is meant to be. What the shop does not know is not among the fields.
+    /// The fields of a party. Values that the shop does not know are left out.
     ///
-    /// A customer record has no mobile telephone (erp-apis §1.3): the mobile number stands in where there is no other,
-    /// and is left out otherwise. Only contacts have a title. The organisation number has no field at all; it goes as
-    /// the VAT number that follows from it.
+    /// A customer record has no mobile number (erp-apis §1.3), which is written as the telephone number where there is no
+    /// other. Only contacts have a title. The organisation number has no field; it is written as the VAT number that
+    /// follows from it.
     pub(super) fn wanted(party: &Party, resource: Resource) -> Result<Self, ErpError> {
         let mut fields = Self::default();
         fields.put(DISPLAY_NAME, &party.name, Field::fit)?;
@@ -52,7 +53,7 @@ impl Fields {
         for emptied in &party.emptied {
             let names: &[Field] = match (emptied, resource) {
                 (ShopField::Email, _) => &[EMAIL],
-                // One number stands for the other.
+                // Either number may be the one in the field.
                 (ShopField::Phone | ShopField::Mobile, Resource::Customer)
                 | (ShopField::Phone, Resource::Contact) => &[PHONE_NUMBER],
                 (ShopField::Mobile, Resource::Contact) => &[MOBILE_PHONE_NUMBER],
@@ -62,7 +63,7 @@ impl Fields {
                 (ShopField::PostalCode, _) => &[POSTAL_CODE],
                 (ShopField::City, _) => &[CITY],
                 (ShopField::Region, _) => &[STATE],
-                // Fields that such a record does not have.
+                // The record has no such field.
                 (ShopField::Title, Resource::Customer)
                 | (ShopField::VatNumber, Resource::Contact)
                 | (ShopField::OrganisationNumber | ShopField::Gln, _) => &[],
@@ -76,22 +77,22 @@ impl Fields {
         Ok(fields)
     }
 
-    /// A record as it is.
-    pub(super) fn of(image: &ErpImage) -> Self {
+    /// The fields of a record.
+    pub(super) fn of(record: &ErpFields) -> Self {
         let mut fields = Self::default();
         let mut add = |field: Field, value: Option<&Personal>| {
             if let Some(value) = value {
                 fields.set(field.name, value.expose().to_owned());
             }
         };
-        add(DISPLAY_NAME, image.name.as_ref());
-        add(EMAIL, image.email.as_ref());
-        add(PHONE_NUMBER, image.phone.as_ref());
-        add(MOBILE_PHONE_NUMBER, image.mobile.as_ref());
-        add(JOB_TITLE, image.title.as_ref());
-        let vat_number = image.vat_number.as_ref().and_then(VatNumber::to_personal);
+        add(DISPLAY_NAME, record.name.as_ref());
+        add(EMAIL, record.email.as_ref());
+        add(PHONE_NUMBER, record.phone.as_ref());
+        add(MOBILE_PHONE_NUMBER, record.mobile.as_ref());
+        add(JOB_TITLE, record.title.as_ref());
+        let vat_number = record.vat_number.as_ref().and_then(VatNumber::to_personal);
         add(TAX_REGISTRATION_NUMBER, vat_number.as_ref());
-        if let Some(address) = &image.address {
+        if let Some(address) = &record.address {
             add(ADDRESS_LINE_1, address.line1.as_ref());
             add(ADDRESS_LINE_2, address.line2.as_ref());
             add(POSTAL_CODE, address.postal_code.as_ref());
@@ -103,15 +104,15 @@ impl Fields {
         fields
     }
 
-    /// What has to be written so that a record with the fields of `seen` gets these.
+    /// The fields to write so that a record with the fields of `seen` gets these.
     pub(super) fn changes_to(&self, seen: &Self) -> Self {
         let differs = |name: &str, value: &str| {
             let seen = seen.get(name).unwrap_or_default();
             let same = value == seen
-                // Of several addresses it is not known which the shop's was.
+                // It is unknown which of several addresses came from the shop.
                 || name == EMAIL.name && value.is_empty() && seen.contains(';')
                 || name == EMAIL.name && is_one_of(value, seen)
-                // A known postal code brings the town in its table's spelling, whatever is written (erp-apis §1.4).
+                // A known postal code sets the city in the spelling of its table (erp-apis §1.4).
                 || name == CITY.name && value.to_lowercase() == seen.to_lowercase();
             !same
         };
@@ -131,7 +132,7 @@ impl Fields {
                     changes.set(name, value.to_owned());
                 }
             }
-            // Cleared together with the town when the country changes.
+            // Cleared together with the city when the country changes.
             if let Some(state) = self.get(STATE.name) {
                 changes.remove(STATE.name);
                 changes.set(STATE.name, state.to_owned());
@@ -140,7 +141,7 @@ impl Fields {
         changes
     }
 
-    /// These fields, and every other one as it was `before`, also one that was empty and is not any more.
+    /// These fields, and every other field of `now` or `before` with its value in `before`, also when that was empty.
     pub(super) fn over(mut self, before: &Self, now: &Self) -> Self {
         for (name, _) in before.iter().chain(now.iter()) {
             if self.get(name).is_none() {
@@ -151,8 +152,8 @@ impl Fields {
         self
     }
 
-    /// Which of these fields another country has cleared after they were written: the record has them empty. In which
-    /// order the server takes the fields of one request is not documented.
+    /// The fields among these that the country has cleared after they were written: they are empty in the record. The
+    /// order in which the server takes the fields of one request is not documented.
     pub(super) fn cleared_in(&self, seen: &Self) -> Self {
         let mut cleared = Self::default();
         for Field { name, .. } in [POSTAL_CODE, CITY, STATE] {
@@ -164,24 +165,20 @@ impl Fields {
         cleared
     }
 
-    /// Adds a field.
     pub(super) fn set(&mut self, name: &'static str, value: String) {
         self.0.push((name, value));
     }
 
-    /// A field's value.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.iter()
             .find(|(it, _)| *it == name)
             .map(|(_, value)| value)
     }
 
-    /// All names and values.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
-    /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -209,7 +206,7 @@ impl Fields {
         value.map_or(Ok(()), |value| self.put(field, value, fit))
     }
 
-    /// The lines are one thing: the old second line under a new street would be nobody's address.
+    /// The lines are written together: the old second line under a new street would be a false address.
     fn put_address(&mut self, address: &Address) -> Result<(), ErpError> {
         if address.care_of.is_some() || address.line1.is_some() || address.line2.is_some() {
             let (first, second) = address_lines(address)?;
@@ -244,7 +241,7 @@ pub(super) fn addresses(email: &str) -> impl Iterator<Item = &str> {
     email.split(';')
 }
 
-/// Whether a field with several addresses holds this one already. The others are the finance department's.
+/// Whether a field with several addresses contains this one already. The others belong to the finance department.
 fn is_one_of(email: &str, seen: &str) -> bool {
     let Some(key) = EmailKey::parse(email) else {
         return false;
@@ -252,8 +249,8 @@ fn is_one_of(email: &str, seen: &str) -> bool {
     seen.contains(';') && addresses(seen).any(|it| EmailKey::parse(it).as_ref() == Some(&key))
 }
 
-/// The VAT number of a party: as the shop has it, else as it follows from a valid organisation number and the country
-/// of the address. A bare organisation number in the VAT number's place is one too: Business Central would refuse it
+/// The VAT number of a party: the shop's, or the one that follows from a valid organisation number and the country of the
+/// address. A bare organisation number in place of the VAT number is completed, because Business Central would refuse it
 /// (erp-apis §1.4).
 pub(super) fn vat_number(party: &Party) -> Option<VatNumber> {
     if party.kind != PartyKind::Company {

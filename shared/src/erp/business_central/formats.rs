@@ -1,19 +1,19 @@
-//! The text fields of Business Central and what fits into them (erp-apis §1.2–1.4).
+//! The text fields of Business Central, with their lengths and formats (erp-apis §1.2–1.4).
 //!
-//! A value that does not fit is shortened only where that is harmless; otherwise the record is refused with the name
-//! of the field, so that a person can put it right at its source.
+//! A value that does not fit is shortened only where that is harmless. Otherwise the record is refused with the name of
+//! the field, so that a person can correct the value at its source.
 
 use crate::{
     domain::{Address, Code, Personal},
     erp::ErpError,
 };
 
-/// A text field: its JSON name and how long its value may be.
+/// A text field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Field {
-    /// Its name in the JSON of the API.
+    /// The name in the JSON of the API.
     pub(super) name: &'static str,
-    /// Its longest value, in UTF-16 code units: a text of AL is a .NET string.
+    /// The length of the longest value, in UTF-16 code units: a text of AL is a .NET string.
     pub(super) max: usize,
 }
 
@@ -51,8 +51,8 @@ impl Field {
         self.bounded(one_line(text).to_uppercase())
     }
 
-    /// As much of the text as the field can hold: only for a courtesy such as a title, which identifies nobody and
-    /// leads nothing astray when its end is missing.
+    /// The beginning of the text, as much as the field can hold. Only for a value such as a title, which identifies nobody
+    /// and is not misleading without its end.
     pub(super) fn shorten(self, text: &str) -> String {
         let mut left = self.max;
         let kept: String = one_line(text)
@@ -66,8 +66,8 @@ impl Field {
         kept.trim_end().to_owned()
     }
 
-    /// A telephone number. A letter is an error to Business Central (erp-apis §1.2); spaces and the like mean nothing
-    /// and go when the number is too long with them.
+    /// A telephone number. Business Central refuses letters (erp-apis §1.2). Separators have no meaning and are removed
+    /// when the number is too long with them.
     pub(super) fn fit_phone(self, text: &str) -> Result<String, ErpError> {
         let text = one_line(text);
         if text.chars().any(char::is_alphabetic) {
@@ -111,15 +111,15 @@ impl Field {
     }
 }
 
-/// A number ("No.") as Business Central keeps it.
+/// The number ("No.") of a code, as Business Central stores it.
 pub(super) fn number(code: &Code) -> Result<String, ErpError> {
     NUMBER.fit_code(code.as_str())
 }
 
-/// The two address lines, both empty when the shop knows of none.
+/// The two address lines, both empty when the shop has none.
 ///
-/// "c/o" takes the first line and moves the street to the second. A street that is too long flows into the second
-/// line between two words. Neither happens at the cost of a second line that is taken.
+/// "c/o" takes the first line and moves the street to the second. A street that is too long continues on the second line,
+/// broken between two words. Neither replaces an existing second line.
 pub(super) fn address_lines(address: &Address) -> Result<(String, String), ErpError> {
     let text = |part: &Option<Personal>| part.as_ref().map(|part| one_line(part.expose()));
     let street = text(&address.line1).unwrap_or_default();
@@ -174,7 +174,7 @@ fn with_care_of(name: &str) -> String {
     }
 }
 
-/// Runs of white space and control characters as one space: a line break in a field of one line means nothing.
+/// The text with each run of white space and control characters replaced by one space.
 fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())

@@ -1,128 +1,117 @@
-//! What a filter on a natural key does, found out by trying it. `taxRegistrationNumber` is no field of the table, and what
-//! a filter on it does is documented nowhere (erp-apis §1.5).
+//! What a filter on a natural key does, found out by trying it: `taxRegistrationNumber` is no field of the table, and
+//! what a filter on it does is not documented (erp-apis §1.5).
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
-    BusinessCentral, EMAIL_IN_ANY_CASE,
     formats::{EMAIL, TAX_REGISTRATION_NUMBER},
-    record::{Row, entity_set, selected},
+    record::{Row, selected},
+    records::Records,
+    search::EMAIL_IN_ANY_CASE,
 };
 use crate::{
-    erp::{ErpError, FilterProof, KeyField, NaturalKey, Resource},
+    erp::{ErpError, FilterProof, KeyField, NaturalKey, Resource, mask::Mask},
     http::{
         Deadline,
         odata::{Filter, Options},
     },
 };
 
-/// Records among which one with a value is looked for: a page of a look-up.
-const SAMPLE: u32 = 100;
+/// Records among which one with a value is searched: a page of a look-up.
+const SAMPLE_SIZE: u32 = 100;
 
 /// Values that nobody has: `.invalid` is reserved for that (RFC 2606 §2), and no country's VAT numbers look like this.
 const NOBODYS_EMAIL: &str = "nobody-has-this@norce-sync.invalid";
 const NOBODYS_NUMBER: &str = "NOBODYHASTHIS0000000";
 
-/// What was found out, once for each process.
+/// The proofs of this process, by field.
 #[derive(Default)]
 pub(super) struct Proofs(Mutex<HashMap<KeyField, FilterProof>>);
 
 impl Proofs {
-    fn get(&self, field: KeyField) -> Option<FilterProof> {
-        let proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        proofs.get(&field).copied()
-    }
-
-    fn put(&self, field: KeyField, proof: FilterProof) {
-        let mut proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        proofs.insert(field, proof);
-    }
-}
-
-impl BusinessCentral {
-    pub(super) async fn prove_filter(
+    /// The proof of a field, which is made once.
+    pub(super) async fn of(
         &self,
         field: KeyField,
+        records: &Records,
         deadline: Deadline,
     ) -> Result<FilterProof, ErpError> {
-        if let Some(proof) = self.proofs.get(field) {
+        let known = self.known().get(&field).copied();
+        if let Some(proof) = known {
             return Ok(proof);
         }
-        let proof = self.try_filter(field, deadline).await?;
-        // The first record with a value is waited for.
+        let proof = try_filter(field, records, deadline).await?;
+        // An unknown proof is tried again, until a record has a value.
         if proof != FilterProof::Unknown {
             tracing::info!(field = %field, proof = ?proof, "Business Central {}", proof.in_words());
-            self.proofs.put(field, proof);
+            self.known().insert(field, proof);
         }
         Ok(proof)
     }
 
-    /// Asks for a value that a record has: the record must come, and none without the value. Asks for one that nobody
-    /// has: none may come.
-    async fn try_filter(
-        &self,
-        field: KeyField,
-        deadline: Deadline,
-    ) -> Result<FilterProof, ErpError> {
-        let of_type = match field {
-            KeyField::Email => Filter::eq("type", "Person"),
-            KeyField::VatNumber => Filter::eq("type", "Company"),
-        };
-        let sample = self.first_rows(of_type, &[], deadline).await?;
-        let Some((id, text, key)) = sample.iter().find_map(|row| sample_of(row, field)) else {
-            return Ok(FilterProof::Unknown);
-        };
-        let filter = |text: &str| match field {
-            KeyField::Email => Filter::eq(EMAIL_IN_ANY_CASE, text),
-            KeyField::VatNumber => Filter::eq(TAX_REGISTRATION_NUMBER.name, text),
-        };
-        let mask = [("key", text.as_str())];
-        let with_it = match self.first_rows(filter(&text), &mask, deadline).await {
-            Ok(rows) => rows,
-            Err(ErpError::Refused { .. }) => return Ok(FilterProof::Refused),
-            Err(error) => return Err(error),
-        };
-        if !with_it.iter().all(|row| row.has_key(&key)) {
-            return Ok(FilterProof::Ignored);
-        }
-        if !with_it.iter().any(|row| row.id() == Some(id)) {
-            return Ok(FilterProof::MatchesNothing);
-        }
-        let nobodys = match field {
-            KeyField::Email => NOBODYS_EMAIL,
-            KeyField::VatNumber => NOBODYS_NUMBER,
-        };
-        Ok(
-            match self.first_rows(filter(nobodys), &[], deadline).await {
-                Ok(rows) if rows.is_empty() => FilterProof::Filters,
-                Ok(_) => FilterProof::Ignored,
-                Err(ErpError::Refused { .. }) => FilterProof::Refused,
-                Err(error) => return Err(error),
-            },
-        )
-    }
-
-    /// The first customers that pass a filter.
-    async fn first_rows(
-        &self,
-        filter: Filter,
-        mask: &[(&str, &str)],
-        deadline: Deadline,
-    ) -> Result<Vec<Row>, ErpError> {
-        let customer = Resource::Customer;
-        let options = Options::new().select(selected(customer));
-        let options = options.filter(filter).top(SAMPLE);
-        let url = options.apply(self.client.url(entity_set(customer)));
-        let mut pages = self.client.list::<Row>(url, mask, deadline);
-        Ok(pages.next().await?.unwrap_or_default())
+    fn known(&self) -> MutexGuard<'_, HashMap<KeyField, FilterProof>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A record's id, the text in the field, and its key. A filter that compares without regard to case is asked in lower
-/// case, and only one address is a value.
+/// Searches a value that a record has: the answer must contain that record, and none without the value. Then searches a
+/// value that nobody has: the answer must be empty.
+async fn try_filter(
+    field: KeyField,
+    records: &Records,
+    deadline: Deadline,
+) -> Result<FilterProof, ErpError> {
+    let (of_type, nobodys) = match field {
+        KeyField::Email => (Filter::eq("type", "Person"), NOBODYS_EMAIL),
+        KeyField::VatNumber => (Filter::eq("type", "Company"), NOBODYS_NUMBER),
+    };
+    let sample = first_rows(records, of_type, &[], deadline).await?;
+    let Some((id, text, key)) = sample.iter().find_map(|row| sample_of(row, field)) else {
+        return Ok(FilterProof::Unknown);
+    };
+    let filter = |text: &str| match field {
+        KeyField::Email => Filter::eq(EMAIL_IN_ANY_CASE, text),
+        KeyField::VatNumber => Filter::eq(TAX_REGISTRATION_NUMBER.name, text),
+    };
+    let mask = [("key", text.as_str())];
+    let with_it = match first_rows(records, filter(&text), &mask, deadline).await {
+        Ok(rows) => rows,
+        Err(ErpError::Refused { .. }) => return Ok(FilterProof::Refused),
+        Err(error) => return Err(error),
+    };
+    if !with_it.iter().all(|row| row.has_key(&key)) {
+        return Ok(FilterProof::Ignored);
+    }
+    if !with_it.iter().any(|row| row.id() == Some(id)) {
+        return Ok(FilterProof::MatchesNothing);
+    }
+    match first_rows(records, filter(nobodys), &[], deadline).await {
+        Ok(rows) if rows.is_empty() => Ok(FilterProof::Filters),
+        Ok(_) => Ok(FilterProof::Ignored),
+        Err(ErpError::Refused { .. }) => Ok(FilterProof::Refused),
+        Err(error) => Err(error),
+    }
+}
+
+/// The first customers that match a filter.
+async fn first_rows(
+    records: &Records,
+    filter: Filter,
+    mask: &Mask<'_>,
+    deadline: Deadline,
+) -> Result<Vec<Row>, ErpError> {
+    let customer = Resource::Customer;
+    let options = Options::new().select(selected(customer));
+    let url = records.url(customer, options.filter(filter).top(SAMPLE_SIZE));
+    let mut pages = records.client.list(url, mask, deadline);
+    Ok(pages.next().await?.unwrap_or_default())
+}
+
+/// A record's id, the text in the field, and its key. A field with several e-mail addresses is not used. The text is in
+/// lower case for a filter that ignores case.
 fn sample_of(row: &Row, field: KeyField) -> Option<(&str, String, NaturalKey)> {
     let (text, key) = match field {
         KeyField::Email => {

@@ -1,5 +1,5 @@
-//! What is read: records of `customers` and `contacts`. Business Central has no nulls (erp-apis §1.2): what is empty
-//! is `""`, the zero GUID, the year 1 or `_x0020_`, and all of them mean that there is nothing.
+//! The records of `customers` and `contacts` as they are read. Business Central has no nulls (erp-apis §1.2): an empty
+//! value is `""`, the zero GUID, the year 1 or `_x0020_`.
 
 use std::collections::HashMap;
 
@@ -15,12 +15,12 @@ use crate::{
         OrganisationNumber, Personal, VatNumber,
     },
     erp::{
-        CompanyKey, ErpError, ErpId, ErpImage, ErpRecord, ExtraFields, NaturalKey, PartyKind,
+        CompanyKey, ErpError, ErpFields, ErpId, ErpRecord, ExtraFields, NaturalKey, PartyKind,
         Resource, Unusable, UnusableRecord,
     },
 };
 
-/// Everything of a customer that [`Row`] reads. `balanceDue` is not asked for: it is summed up anew for each read.
+/// The fields of a customer that [`Row`] reads. `balanceDue` is left out because the server sums it up for each read.
 const CUSTOMER_FIELDS: &[&str] = &[
     "id",
     "number",
@@ -38,7 +38,7 @@ const CUSTOMER_FIELDS: &[&str] = &[
     "blocked",
     "lastModifiedDateTime",
 ];
-/// Everything of a contact that [`Row`] reads.
+/// The fields of a contact that [`Row`] reads.
 const CONTACT_FIELDS: &[&str] = &[
     "id",
     "number",
@@ -75,7 +75,7 @@ pub(super) const fn entity_set(resource: Resource) -> &'static str {
     }
 }
 
-/// The `type` of a kind's records: a contact of an organisation is a person.
+/// The `type` of a party's record: a contact of an organisation is a person.
 pub(super) const fn type_of(kind: &PartyKind) -> &'static str {
     match kind {
         PartyKind::Company => "Company",
@@ -83,10 +83,11 @@ pub(super) const fn type_of(kind: &PartyKind) -> &'static str {
     }
 }
 
-/// The one value of `blocked` that closes a customer altogether; `Ship` and `Invoice` do so in part.
+/// The value of `blocked` that closes a customer completely; `Ship` and `Invoice` do so in part.
 pub(super) const BLOCKED_ALL: &str = "All";
 
-/// A record of either resource as it comes; what one of them lacks is `None`. Personal data: there is no `Debug`.
+/// A record of either resource as the server returns it; fields of the other resource are `None`. It has no `Debug`
+/// because it contains personal data.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Row {
@@ -113,8 +114,8 @@ pub(super) struct Row {
     last_modified_date_time: Option<String>,
 }
 
-/// A record with the fields of the merchant's own extension. Telling these from the others costs time, so that a record
-/// is read like this only where there are any.
+/// A record with the fields of the merchant's own extension. Separating these from the others costs time, so that
+/// listings read it only where such fields are configured.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ExtendedRow {
@@ -130,7 +131,7 @@ impl ExtendedRow {
         &self.row
     }
 
-    /// The record in neutral terms, with nothing of the extension but the organisation number in the field of this name.
+    /// The row as a record. Of the extension, only the organisation number is read, from the field of this name.
     ///
     /// # Errors
     /// It has no usable id, number or version.
@@ -146,11 +147,11 @@ impl ExtendedRow {
             _ => None,
         };
         let mut record = self.row.into_record(resource)?;
-        record.image.organisation_number = number;
+        record.fields.organisation_number = number;
         Ok(record)
     }
 
-    /// The record in neutral terms, or why it cannot be used.
+    /// The row as a record, or the reason why it cannot be used.
     pub(super) fn into_usable(
         self,
         resource: Resource,
@@ -182,21 +183,21 @@ impl ExtendedRow {
             additional_info.push((code.clone(), text(field)?));
         }
         let mut record = self.row.into_usable(resource)?;
-        let image = &mut record.image;
-        image.price_lists = price_list
+        let fields = &mut record.fields;
+        fields.price_lists = price_list
             .map(|code| vec![code.expose().to_owned()])
             .unwrap_or_default();
-        image.organisation_number = number
+        fields.organisation_number = number
             .flatten()
             .and_then(|number| OrganisationNumber::parse(number.expose()));
-        image.gln = gln.map_or(ErpDetail::NoField, ErpDetail::Field);
-        image.flags = flags;
-        image.additional_info = additional_info;
+        fields.gln = gln.map_or(ErpDetail::NoField, ErpDetail::Field);
+        fields.flags = flags;
+        fields.additional_info = additional_info;
         Ok(record)
     }
 }
 
-/// What is read of every record of a listing: what it is, and what it can be found by in Norce.
+/// The fields that are read of every record of a listing: its type, and the values by which it can be found in Norce.
 const LISTED_CUSTOMER: &[&str] = &[
     "id",
     "number",
@@ -225,7 +226,7 @@ const ADDRESS: &[&str] = &[
     "postalCode",
 ];
 
-/// The `$select` of a listing that has to read these groups of fields, the merchant's own aside.
+/// The `$select` of a listing with these groups of fields, without the merchant's own fields.
 pub(super) fn listed(resource: Resource, groups: FieldGroups) -> Vec<&'static str> {
     let mut fields = match resource {
         Resource::Customer => LISTED_CUSTOMER,
@@ -251,7 +252,6 @@ pub(super) fn listed(resource: Resource, groups: FieldGroups) -> Vec<&'static st
 }
 
 impl Row {
-    /// Its id, if it has a usable one.
     pub(super) fn erp_id(&self, resource: Resource) -> Option<ErpId> {
         let id = self.id.as_deref()?;
         let id = Uuid::parse_str(id).ok().filter(|id| !id.is_nil())?;
@@ -261,7 +261,7 @@ impl Row {
         })
     }
 
-    /// The record in neutral terms, or why it cannot be used.
+    /// The row as a record, or the reason why it cannot be used.
     pub(super) fn into_usable(self, resource: Resource) -> Result<ErpRecord, UnusableRecord> {
         let number = self.number.as_deref().map(str::trim);
         if number == Some("") {
@@ -277,37 +277,32 @@ impl Row {
         })
     }
 
-    /// The number of the record, for a look-up by numbers.
     pub(super) fn number(&self) -> Option<Code> {
         self.number.as_deref()?.parse().ok()
     }
 
-    /// The name, for a look-up by names.
     pub(super) fn display_name(&self) -> Option<&str> {
         self.display_name.as_deref()
     }
 
-    /// Whether the record is of this type.
     pub(super) fn is_a(&self, type_name: &str) -> bool {
         self.r#type.as_deref() == Some(type_name)
     }
 
-    /// Its id as the server writes it.
+    /// The id as the server writes it.
     pub(super) fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// Its e-mail addresses as they stand in the field.
+    /// The text of the field, which may hold several addresses.
     pub(super) fn email(&self) -> Option<&str> {
         self.email.as_deref()
     }
 
-    /// Its VAT number as it stands in the field.
     pub(super) fn tax_registration_number(&self) -> Option<&str> {
         self.tax_registration_number.as_deref()
     }
 
-    /// Whether it holds this key.
     pub(super) fn has_key(&self, key: &NaturalKey) -> bool {
         match key {
             NaturalKey::Email(email) => self.has_email(email),
@@ -315,18 +310,17 @@ impl Row {
         }
     }
 
-    /// Whether one of its e-mail addresses is this one.
-    pub(super) fn has_email(&self, key: &EmailKey) -> bool {
+    /// Whether this is one of its e-mail addresses.
+    fn has_email(&self, key: &EmailKey) -> bool {
         addresses(self.email.as_deref().unwrap_or_default())
             .any(|address| EmailKey::parse(address).as_ref() == Some(key))
     }
 
-    /// Whether its VAT number is this organisation's.
-    pub(super) fn has_number(&self, number: &OrganisationKey) -> bool {
+    /// Whether its VAT number has this key.
+    fn has_number(&self, number: &OrganisationKey) -> bool {
         self.number_key().as_ref() == Some(number)
     }
 
-    /// The key of its VAT number.
     pub(super) fn number_key(&self) -> Option<OrganisationKey> {
         let country = self.country.as_deref();
         let country = country.and_then(|country| country.parse().ok());
@@ -337,7 +331,10 @@ impl Row {
         VatNumber::parse(self.tax_registration_number.as_deref()?)
     }
 
-    /// The record in neutral terms.
+    /// The row as a record.
+    ///
+    /// # Errors
+    /// It has no usable id, number or version.
     pub(super) fn into_record(self, resource: Resource) -> Result<ErpRecord, ErpError> {
         let lacks =
             |what: &str| ErpError::Unreadable(format!("a {resource} without a usable {what}"));
@@ -376,20 +373,15 @@ impl Row {
                 .map(CompanyKey),
             blocked: self.privacy_blocked == Some(true)
                 || self.blocked.as_deref() == Some(BLOCKED_ALL),
-            image: ErpImage {
+            fields: ErpFields {
                 name: personal(self.display_name),
                 email: personal(self.email),
                 phone: personal(self.phone_number),
                 mobile: personal(self.mobile_phone_number),
                 title: personal(self.job_title),
                 vat_number,
-                organisation_number: None,
-                gln: ErpDetail::NoField,
-                delivery_addresses: Vec::new(),
-                price_lists: Vec::new(),
-                flags: Vec::new(),
-                additional_info: Vec::new(),
                 address: (!address.is_empty()).then_some(address),
+                ..ErpFields::default()
             },
         })
     }
@@ -399,7 +391,7 @@ fn personal(text: Option<String>) -> Option<Personal> {
     text.and_then(Personal::parse)
 }
 
-/// A row of `customers({id})/contactsInformation`: a contact that stands behind a customer.
+/// A row of `customers({id})/contactsInformation`: a contact behind a customer.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ContactInformation {
@@ -408,16 +400,15 @@ pub(super) struct ContactInformation {
 }
 
 impl ContactInformation {
-    /// What is asked for.
     pub(super) const FIELDS: &'static [&'static str] = &["contactNumber", "contactType"];
 
-    /// Whether it is this organisation's contact.
+    /// Whether it is the company contact with this number.
     pub(super) fn is_company(&self, number: &str) -> bool {
         self.contact_type.as_deref() == Some("Company")
             && self.contact_number.as_deref() == Some(number)
     }
 
-    /// The number of the contact, if it is an organisation's.
+    /// The number of the contact, if it is a company contact.
     pub(super) fn into_company_number(self) -> Option<String> {
         self.contact_number
             .filter(|number| !number.is_empty() && self.contact_type.as_deref() == Some("Company"))
@@ -448,7 +439,7 @@ mod tests {
             "currencyId": "00000000-0000-0000-0000-000000000000", "fieldOfAnExtension": [1],
         });
         let record = record(Resource::Customer, row).unwrap();
-        assert_eq!(record.image, ErpImage::default());
+        assert_eq!(record.fields, ErpFields::default());
         assert_eq!((record.blocked, record.modified), (false, None));
     }
 

@@ -1,17 +1,20 @@
 //! What goes over the wire, and what is made of the answers.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::*;
+use super::{fields::Fields, record::Row, *};
 use crate::{
     domain::{
         Address, CountryCode, EntityRef, NorceId, OrganisationNumber, Personal, Scope, ShopFields,
         VatNumber,
     },
+    erp::ExtraFields,
     http::TransportError,
 };
 

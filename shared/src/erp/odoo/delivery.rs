@@ -1,22 +1,23 @@
 //! Delivery addresses: child partners of type `delivery`, each under an external id of its own, so that a repeat finds
-//! what an earlier one has made. What people have entered in Odoo is left alone, and where it is the same address
-//! nothing is added to it.
+//! the address that an earlier write has made. Addresses that people have entered in Odoo are not changed, and an
+//! address that is there already is not added again.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    Loaded, MODULE, MOST_ROWS, Odoo,
-    record::{Row, address_fields},
+    load::MODULE,
+    partners::{MAX_ROWS, Partners},
+    record::{DELIVERY, Row, address_fields},
 };
 use crate::{
-    domain::{DeliveryAddress, FieldGroup, FieldGroups},
+    domain::DeliveryAddress,
     erp::{ErpError, mask::Mask},
-    http::{Deadline, Safety},
+    http::Deadline,
 };
 
-/// What the address of a child partner is made of, in the order of a row of `load`. `/.id` takes a database id.
+/// The postal fields of a child partner with their columns in `load`. `/.id` takes a database id.
 const COLUMNS: [(&str, &str); 5] = [
     ("street", "street"),
     ("street2", "street2"),
@@ -25,12 +26,12 @@ const COLUMNS: [(&str, &str); 5] = [
     ("country_id", "country_id/.id"),
 ];
 
-/// What has to be written to bring a partner's delivery addresses to what is wanted.
+/// The writes that give a partner the wanted delivery addresses.
 #[derive(Default)]
 pub(super) struct DeliveryChanges {
-    /// Names of external ids, and the fields of the child partners that are to be made under them.
+    /// New child partners: the name of the external id, and the fields.
     new: Vec<(String, Map<String, Value>)>,
-    /// Child partners, and their fields that differ.
+    /// Child partners to change: the id, and the fields that differ.
     changed: Vec<(i64, Map<String, Value>)>,
 }
 
@@ -40,18 +41,14 @@ impl DeliveryChanges {
     }
 }
 
-/// What is read of the child partner of a delivery address.
-pub(super) const DELIVERY: FieldGroups =
-    FieldGroups::of(&[FieldGroup::ContactDetails, FieldGroup::InvoiceAddress]);
-
-/// `delivery_57_9001`: the name of our external id of a delivery address, by Odoo's id of the partner and Norce's of the
-/// address.
+/// `delivery_57_9001`: the name of our external id of a delivery address, from Odoo's id of the partner and Norce's id
+/// of the address.
 fn external_name(partner: i64, address: i64) -> String {
     format!("delivery_{partner}_{address}")
 }
 
-impl Odoo {
-    /// Compares a partner's delivery addresses with those that are wanted.
+impl Partners {
+    /// Compares a partner's delivery addresses with the wanted ones.
     pub(super) async fn delivery_changes(
         &self,
         partner: i64,
@@ -62,7 +59,7 @@ impl Odoo {
             json!(["parent_id", "=", partner]),
             json!(["type", "=", "delivery"]),
         ];
-        let children = self.rows(domain, DELIVERY, MOST_ROWS, deadline).await?;
+        let children = self.rows(domain, DELIVERY, MAX_ROWS, deadline).await?;
         let mut ours = self.external_names(&children, deadline).await?;
         let addresses = wanted.iter().map(|wanted| &wanted.address);
         let countries = self.country_ids(addresses, deadline).await?;
@@ -76,8 +73,8 @@ impl Odoo {
         {
             let fields = address_fields(address, |code| countries.get(&code).copied());
             let name = external_name(partner, *id);
-            // Norce's code of the address has no place here: `ref` of a partner is the code of a customer, and an address that
-            // had one would be another holder of it.
+            // Norce's code of the address is not written: `ref` of a partner is the code of a customer, and the address would
+            // be another holder of it.
             let phone = details.phone.as_ref().map(|phone| ("phone", phone));
             let gln = gln_field.zip(details.gln.as_ref());
             let details = phone.into_iter().chain(gln);
@@ -99,7 +96,7 @@ impl Odoo {
                     .push((name, fields.into_iter().chain(details).collect()));
             }
         }
-        // Norce has them no more. An archived partner stays in the documents that name it.
+        // Norce has removed these. An archived partner stays in the documents that name it.
         for child in ours.into_values().filter(|child| child.is_active()) {
             let archived = Map::from_iter([("active".to_owned(), json!(false))]);
             changes
@@ -109,7 +106,7 @@ impl Odoo {
         Ok(changes)
     }
 
-    /// Those of the child partners that are ours, by the names of their external ids.
+    /// The child partners that we have made, by the names of their external ids.
     async fn external_names<'a>(
         &self,
         children: &'a [Row],
@@ -127,18 +124,16 @@ impl Odoo {
             "domain": [["module", "=", MODULE], ["model", "=", "res.partner"], ["res_id", "in", ids]],
             "fields": ["name", "res_id"],
         });
-        let names: Vec<Map<String, Value>> = self
-            .client
-            .read("ir.model.data", "search_read", &arguments, deadline)
-            .await?;
-        let ours = names.into_iter().map(Row).filter_map(|name| {
+        let client = &self.client;
+        let names = client.search_read("ir.model.data", &arguments, deadline);
+        let ours = names.await?.into_iter().filter_map(|name| {
             let child = by_id.get(&name.integer("res_id")?)?;
             Some((name.text("name")?.to_owned(), *child))
         });
         Ok(ours.collect())
     }
 
-    /// Writes them. All of it can be repeated.
+    /// Writes the changes. Every write can be repeated.
     pub(super) async fn write_deliveries(
         &self,
         partner: i64,
@@ -178,25 +173,15 @@ impl Odoo {
             row.extend(company.as_ref().map(|company| json!(company)));
             row
         });
-        let arguments = json!({ "fields": columns, "data": rows.collect::<Vec<_>>() });
+        let rows: Vec<Vec<Value>> = rows.collect();
         let texts = changes.new.iter().flat_map(|(_, fields)| fields);
         let texts = texts.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
         let mask: Vec<(&str, &str)> = texts.chain(mask.iter().copied()).collect();
-        // Once: a second one while the first is under way would be refused, and the message comes again anyway.
-        let loaded: Option<Loaded> = self
-            .client
-            .write(
-                "res.partner",
-                "load",
-                &arguments,
-                Safety::Once,
-                &mask,
-                deadline,
-            )
-            .await?;
-        match loaded {
-            Some(loaded) if loaded.ids.is_array() => Ok(()),
-            loaded => Err(Loaded::refusal(loaded, &mask)),
+        let loaded = self.client.load(&columns, &rows, &mask, deadline).await?;
+        if loaded.is_done() {
+            Ok(())
+        } else {
+            Err(loaded.into_refusal(&mask))
         }
     }
 }

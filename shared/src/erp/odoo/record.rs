@@ -1,26 +1,27 @@
-//! Partners as Odoo tells and takes them (erp-apis §2.4). Nothing is `false` on the wire, whatever the type.
+//! Partners as Odoo returns and takes them (erp-apis §2.4). An empty value is `false` on the wire, whatever its type.
 
 use std::collections::HashMap;
 
 use chrono::NaiveDateTime;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::OdooSettings;
+use super::settings::OdooSettings;
 use crate::{
     domain::{
         Address, CountryCode, EmailKey, ErpDelivery, ErpDetail, FieldGroup, FieldGroups,
         OrganisationKey, OrganisationNumber, Personal, ShopField, VatNumber,
     },
     erp::{
-        CompanyKey, ErpId, ErpImage, ErpRecord, NaturalKey, Party, PartyKind, Resource, Unusable,
+        CompanyKey, ErpFields, ErpId, ErpRecord, NaturalKey, Party, PartyKind, Resource, Unusable,
         UnusableRecord,
     },
 };
 
-/// How Odoo writes a time: UTC, without a zone and without parts of a second (erp-apis §2.5).
+/// Odoo's format of a time: UTC, without a zone and without fractions of a second (erp-apis §2.5).
 pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S";
 
-/// What is read of every partner: what it is, and what it can be found by in Norce.
+/// The fields that are read of every partner: its type, and the values by which it can be found in Norce.
 const LISTED: &[&str] = &[
     "active",
     "company_registry",
@@ -35,7 +36,7 @@ const LISTED: &[&str] = &[
 ];
 const ADDRESS: &[&str] = &["street", "street2", "zip", "city"];
 
-/// What tells who a partner is.
+/// The fields with personal data.
 const PERSONAL: &[&str] = &[
     "name",
     "email",
@@ -73,21 +74,25 @@ pub(super) fn fields<'a>(
     fields
 }
 
-/// Everything that is compared before a write.
+/// The groups that are compared before a write.
 pub(super) const WHOLE: FieldGroups = FieldGroups::of(&[
     FieldGroup::Names,
     FieldGroup::ContactDetails,
     FieldGroup::InvoiceAddress,
 ]);
 
-/// What some fields are called here.
+/// The groups that are read of the child partner of a delivery address.
+pub(super) const DELIVERY: FieldGroups =
+    FieldGroups::of(&[FieldGroup::ContactDetails, FieldGroup::InvoiceAddress]);
+
+/// The names of the fields that can be configured.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
-    /// The code's.
+    /// The field with the code.
     pub(super) code: String,
-    /// The price list's, where there are any.
+    /// The field with the price list, where price lists are switched on.
     pub(super) price_list: Option<String>,
-    /// The GLN's, where it is configured.
+    /// The field with the GLN, where it is configured.
     pub(super) gln: Option<String>,
 }
 
@@ -101,7 +106,7 @@ impl Names {
     }
 }
 
-/// What the ids in a partner's fields stand for.
+/// The records that the ids in a partner's fields stand for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     /// Odoo's countries by their ids.
@@ -114,22 +119,23 @@ pub(super) struct Known {
     pub(super) deliveries: HashMap<i64, Vec<ErpDelivery>>,
 }
 
-/// A partner as it comes. Personal data: there is no `Debug`.
-#[derive(Clone)]
-pub(super) struct Row(pub(super) Map<String, Value>);
+/// A record as Odoo returns it, nearly always a partner. It has no `Debug` because it contains personal data.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Row(Map<String, Value>);
 
 impl Row {
     pub(super) fn id(&self) -> Option<i64> {
         self.integer("id")
     }
 
-    /// A text; nothing where it is `false` or empty.
+    /// A text; `None` where it is `false` or empty.
     pub(super) fn text(&self, field: &str) -> Option<&str> {
         let text = self.0.get(field)?.as_str()?.trim();
         (!text.is_empty()).then_some(text)
     }
 
-    /// What Odoo may say of the partner when it refuses a write, whatever was written: `partner [Anna Ek]`.
+    /// The personal data of the partner, which Odoo may repeat when it refuses any write: `partner [Anna Ek]`.
     pub(super) fn mask(&self) -> Vec<(&str, &str)> {
         let texts = PERSONAL.iter();
         texts
@@ -158,7 +164,7 @@ impl Row {
         Personal::parse(self.text(field)?)
     }
 
-    /// Debtors are organisations, and persons who belong to none.
+    /// Customers are organisations, and persons who belong to none.
     pub(super) fn resource(&self) -> Resource {
         if self.reference("parent_id").is_some() && !self.is("is_company") {
             Resource::Contact
@@ -183,7 +189,7 @@ impl Row {
         }
     }
 
-    /// Of these values, those that the partner does not have.
+    /// The wanted values that the partner does not have.
     pub(super) fn changes_to(&self, wanted: &Map<String, Value>) -> Map<String, Value> {
         let same = |field: &str, value: &Value| {
             let there = self.written(field);
@@ -222,7 +228,7 @@ impl Row {
         gln.map_or(ErpDetail::NoField, ErpDetail::Field)
     }
 
-    /// A child partner as a delivery address, if there is any postal part in it.
+    /// A child partner as a delivery address, if it has any postal part.
     pub(super) fn delivery(&self, known: &Known) -> Option<ErpDelivery> {
         Some(ErpDelivery {
             id: self.id()?.to_string(),
@@ -232,7 +238,7 @@ impl Row {
         })
     }
 
-    /// The partner in neutral terms, or why it cannot be used.
+    /// The partner as a record, or the reason why it cannot be used.
     pub(super) fn into_usable(
         self,
         names: &Names,
@@ -269,11 +275,10 @@ impl Row {
                     .map(|parent| CompanyKey(parent.to_string())),
                 Resource::Customer => None,
             },
-            image: ErpImage {
+            fields: ErpFields {
                 name: self.personal("name"),
                 email: self.personal("email"),
                 phone: self.personal("phone"),
-                mobile: None,
                 title: self.personal("function"),
                 vat_number: self.text("vat").and_then(VatNumber::parse),
                 organisation_number: self
@@ -287,8 +292,7 @@ impl Row {
                     .cloned()
                     .unwrap_or_default(),
                 price_lists: price_list.into_iter().collect(),
-                flags: Vec::new(),
-                additional_info: Vec::new(),
+                ..ErpFields::default()
             },
             id: erp_id,
         })
@@ -312,8 +316,8 @@ impl Row {
     }
 }
 
-/// The VAT number of a party; a bare organisation number in its place is one too.
-pub(super) fn vat_number(party: &Party) -> Option<VatNumber> {
+/// The VAT number of a party. A bare organisation number in its place is completed.
+fn vat_number(party: &Party) -> Option<VatNumber> {
     let country = party.address.as_ref().and_then(|address| address.country);
     Some(party.vat_number.as_ref()?.completed(country))
 }
@@ -329,9 +333,9 @@ fn acceptable_vat_number(party: &Party) -> Option<VatNumber> {
     })
 }
 
-/// A party as the fields of a partner. What the shop does not know is not among them. Odoo 19 has no mobile telephone,
-/// so that it stands in where there is no other. A contact's address is never sent: Odoo 19 takes it for its
-/// organisation's, and writes it there and to everybody else of the organisation (`res.partner._fields_sync`).
+/// A party as the fields of a partner. Values that the shop does not know are left out. Odoo 19 has no field for a mobile
+/// number, which is sent as the telephone where there is no other. A contact's address is never sent: Odoo 19 takes it
+/// for its organisation's, and writes it there and to everybody else of the organisation (`res.partner._fields_sync`).
 pub(super) fn wanted(
     party: &Party,
     gln: Option<&str>,
@@ -379,7 +383,7 @@ pub(super) fn wanted(
     fields
 }
 
-/// The fields of a partner in which a value of the shop's stands.
+/// The fields of a partner that hold a value of the shop.
 const fn fields_of<'a>(field: ShopField, kind: &PartyKind, gln: &'a [&'a str]) -> &'a [&'a str] {
     match (field, kind) {
         (ShopField::Email, _) => &["email"],
@@ -397,8 +401,8 @@ const fn fields_of<'a>(field: ShopField, kind: &PartyKind, gln: &'a [&'a str]) -
     }
 }
 
-/// Whether the shop knows a part of an address. The lines are one part, and the place is another: an old second line under a
-/// new street, or an old postal code beside a new town, would be nobody's address.
+/// Whether the shop knows a part of an address. The lines are one part, and the place is another: an old second line
+/// under a new street, or an old postal code beside a new town, would be a false address.
 fn is_known(address: &Address, field: &str) -> bool {
     match field {
         "street" | "street2" => {
@@ -409,7 +413,7 @@ fn is_known(address: &Address, field: &str) -> bool {
     }
 }
 
-/// A whole address as the fields of a partner. A country that Odoo does not list is left as it is there.
+/// A whole address as the fields of a partner. A country that Odoo does not list is left out.
 pub(super) fn address_fields(
     address: &Address,
     country: impl Fn(CountryCode) -> Option<i64>,

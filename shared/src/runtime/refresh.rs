@@ -4,10 +4,10 @@ use tokio::sync::Mutex;
 
 use crate::Since;
 
-/// Something that is built on first use and built anew when it is old: the clients of a warm function, which hold
-/// secrets that may have been rotated meanwhile.
-pub struct Renewed<T> {
-    /// With the time when it was built, which may be many frozen hours ago.
+/// A value that is built on first use and rebuilt when it is old: the clients of a warm function, which hold secrets that may
+/// have been rotated since.
+pub struct Refreshing<T> {
+    /// With the time when it was built: many hours ago, where the process was frozen.
     current: Mutex<Option<(Arc<T>, Since)>>,
     lifetime: Duration,
 }
@@ -15,7 +15,7 @@ pub struct Renewed<T> {
 /// A rotated secret is in use everywhere after this time, without a deployment.
 const SECRET_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-impl<T> Default for Renewed<T> {
+impl<T> Default for Refreshing<T> {
     fn default() -> Self {
         Self {
             current: Mutex::new(None),
@@ -24,12 +24,12 @@ impl<T> Default for Renewed<T> {
     }
 }
 
-impl<T> Renewed<T> {
-    /// What was built last, or, where there is none or it is too old, what `build` gives now. When `build` fails, what
-    /// is old goes on serving; the error is returned only when there is nothing else.
+impl<T> Refreshing<T> {
+    /// The current value, built when there is none or it is too old. When that fails, the old value stays in use; the error
+    /// is returned only when there is none.
     ///
     /// # Errors
-    /// What `build` failed with.
+    /// The error of `build`.
     pub async fn get<E, F>(&self, build: impl FnOnce() -> F) -> Result<Arc<T>, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -49,7 +49,7 @@ impl<T> Renewed<T> {
                 Ok(value)
             }
             (Err(error), Some((value, _))) => {
-                tracing::warn!(%error, "clients could not be renewed; the old ones go on");
+                tracing::warn!(%error, "clients cannot be rebuilt; using the current ones");
                 Ok(value.clone())
             }
             (Err(error), None) => Err(error),
@@ -62,10 +62,10 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_old_is_built_anew_and_serves_on_when_that_fails() {
-        let renewed = Renewed::default();
+    async fn an_old_value_is_rebuilt_and_stays_in_use_when_that_fails() {
+        let refreshing = Refreshing::default();
         let build =
-            async |value: Result<u8, String>| *renewed.get(|| async { value }).await.unwrap();
+            async |value: Result<u8, String>| *refreshing.get(|| async { value }).await.unwrap();
         assert_eq!(build(Ok(1)).await, 1);
         assert_eq!(build(Ok(2)).await, 1);
         tokio::time::advance(SECRET_LIFETIME).await;
@@ -74,16 +74,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_grown_old_while_the_process_was_frozen_is_built_anew() {
-        let renewed = Renewed::default();
+    async fn a_value_that_grew_old_while_the_process_was_frozen_is_rebuilt() {
+        let refreshing = Refreshing::default();
         let build = async |value: u8| {
-            *renewed
+            *refreshing
                 .get(|| async { Ok::<_, String>(value) })
                 .await
                 .unwrap()
         };
         assert_eq!(build(1).await, 1);
-        if let Some((_, built_at)) = renewed.current.lock().await.as_mut() {
+        if let Some((_, built_at)) = refreshing.current.lock().await.as_mut() {
             *built_at = built_at.frozen_for(SECRET_LIFETIME);
         }
         assert_eq!(build(2).await, 2);

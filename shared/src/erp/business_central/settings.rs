@@ -1,0 +1,88 @@
+//! What a company of Business Central is reached with, and what it is capable of.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use thiserror::Error;
+use url::Url;
+use uuid::Uuid;
+
+use crate::{
+    domain::{CodeCase, FieldGroup, FieldGroups},
+    erp::{Capabilities, ExtraFields},
+};
+
+/// The gateway in front of Business Central gives up after 10 minutes, and the server itself after 8 (erp-apis §1.8):
+/// a create that has not been carried out by then never will be.
+const SETTLES_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// The address of Business Central, the company, and the credentials.
+#[derive(Debug, Clone)]
+pub struct BusinessCentralSettings {
+    /// The API root, such as `https://api.businesscentral.dynamics.com/v2.0/{tenant}/{environment}/api/v2.0`, or
+    /// that of a custom API (`…/api/{publisher}/{group}/{version}`).
+    pub api_root: Url,
+    /// The id of the company.
+    pub company: Uuid,
+    /// The token endpoint, `https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token`.
+    pub token_url: Url,
+    /// The client id of the app registration.
+    pub client_id: String,
+    /// The secret of the app registration.
+    pub client_secret: SecretString,
+    /// Fields of `customers` that the merchant's own API page has.
+    pub extra_fields: ExtraFields,
+}
+
+/// The address cannot be an API root.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "ERP_BASE_URL is an address with a host and without a query, such as https://api.businesscentral.dynamics.com/v2.0/<tenant>/<environment>/api/v2.0"
+)]
+pub struct InvalidApiRoot;
+
+/// The capabilities of a company with these extra fields.
+pub(super) fn capabilities(extra: &ExtraFields) -> Capabilities {
+    Capabilities {
+        name: "Business Central",
+        organisation_number: false,
+        delivery_addresses: false,
+        // No page of the standard API has one (erp-apis §1.3).
+        location_numbers: false,
+        readable: readable(extra),
+        code_case: CodeCase::Ignored,
+        optimistic_concurrency: true,
+        // Its only idempotency key is the requested code (erp-apis §1.11).
+        creates_are_idempotent: false,
+        create_settles_after: SETTLES_AFTER,
+    }
+}
+
+/// The standard API has no price lists, no delivery addresses and no flags (erp-apis §1.3).
+fn readable(extra: &ExtraFields) -> FieldGroups {
+    let has_number = extra.organisation_number.is_some();
+    let extended = [
+        (extra.price_list.is_some(), FieldGroup::PriceLists),
+        (has_number, FieldGroup::OrganisationNumber),
+        (!extra.flags.is_empty(), FieldGroup::Flags),
+        (
+            !extra.additional_info.is_empty(),
+            FieldGroup::AdditionalInfo,
+        ),
+    ];
+    let standard = FieldGroups::of(&[
+        FieldGroup::Code,
+        FieldGroup::Names,
+        FieldGroup::ContactDetails,
+        FieldGroup::InvoiceAddress,
+        FieldGroup::Active,
+        FieldGroup::CompanyRelations,
+        FieldGroup::VatNumber,
+    ]);
+    extended
+        .into_iter()
+        .filter(|(is_configured, _)| *is_configured)
+        .fold(standard, |readable, (_, group)| {
+            readable.union(FieldGroups::of(&[group]))
+        })
+}

@@ -1,0 +1,175 @@
+//! The process of a function in AWS: its environment and the resources of its stack.
+
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+
+use super::{
+    aws,
+    configuration::{Environment, InboxSettings, RESOURCE_NAMES_SECRET_ARN, ResourceNames},
+    metrics::Metrics,
+    resources::Resources,
+    secrets::{SecretError, Secrets},
+    wiring::WiringError,
+};
+use crate::{
+    breakers::{Breakers, DynamoDbBreakers},
+    domain::{Clock, FingerprintKey, SystemClock},
+    http::{ReqwestTransport, Transport},
+    import_jobs::{DynamoDbImportJobs, ImportJobs},
+    mappings::{DynamoDbMappings, RecordMappings, key_index::KeyIndex},
+    orders::{DynamoDbOrders, Orders},
+    owed::{DynamoDbOwed, OwedRecords},
+    passes::{DynamoDbPasses, Passes},
+    queues::{Message, Queue, QueueDepth, SqsInbox, SqsQueue},
+    reports::{Reports, S3Reports},
+};
+
+/// The process of a function in AWS.
+pub struct AwsContext {
+    /// The SDK's configuration.
+    pub aws: SdkConfig,
+    /// Secrets Manager.
+    pub secrets: Secrets,
+    /// The HTTP client of the process, which the SDK uses as well.
+    pub transport: Arc<dyn Transport>,
+    /// The metrics of an invocation.
+    pub metrics: Metrics,
+    /// `STACK_NAME`: the name of the stack, a dimension of the metrics.
+    pub stack: String,
+}
+
+/// Each call takes at most 3.5 seconds. Lambda gives a function ten seconds to start, and starts one that needs longer again
+/// with its invocation, which has the function's own time-out (aws §1): a minute where there is a queue, half of which this
+/// leaves.
+const ATTEMPTS_AT_START: u32 = 8;
+
+impl AwsContext {
+    /// Reads the SDK's configuration from the environment; nothing is sent.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
+    pub async fn load() -> Result<Self, WiringError> {
+        let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new()?);
+        let aws = aws::load(transport.clone()).await;
+        let secrets = Secrets::new(&aws);
+        Ok(Self {
+            aws,
+            secrets,
+            transport,
+            metrics: Metrics::default(),
+            stack: std::env::var("STACK_NAME").unwrap_or_default(),
+        })
+    }
+
+    /// The environment of this process with the names of the stack's resources.
+    ///
+    /// # Errors
+    /// When the secret with the names cannot be read.
+    pub async fn environment(&self) -> Result<Environment<'static>, WiringError> {
+        let mut environment = Environment::of_process();
+        let names = self.resource_names(&mut environment).await?;
+        Ok(environment.with_names(names))
+    }
+
+    /// The names of the stack's resources; none where `RESOURCE_NAMES_SECRET_ARN` is not set, because the names are then
+    /// variables themselves.
+    ///
+    /// # Errors
+    /// When the secret cannot be read, or is not an object of texts.
+    pub async fn resource_names(
+        &self,
+        environment: &mut Environment<'_>,
+    ) -> Result<ResourceNames, WiringError> {
+        match environment.optional::<String>(RESOURCE_NAMES_SECRET_ARN) {
+            Some(arn) => Ok(self.names_in(&arn).await?),
+            None => Ok(ResourceNames::default()),
+        }
+    }
+
+    /// Reads the secret with the names, and again while Secrets Manager does not answer: when a function fails to start,
+    /// the messages of its batch stay hidden for the queue's whole visibility time-out.
+    async fn names_in(&self, arn: &str) -> Result<ResourceNames, SecretError> {
+        for _ in 1..ATTEMPTS_AT_START {
+            match self.secrets.get(arn).await {
+                Err(SecretError::Unavailable { reason, .. }) => {
+                    tracing::warn!(
+                        reason,
+                        "the secret with the names of resources cannot be read; reading it again"
+                    );
+                }
+                read => return read,
+            }
+        }
+        self.secrets.get(arn).await
+    }
+
+    /// The receiving end of a queue.
+    pub fn inbox(&self, settings: &InboxSettings) -> SqsInbox {
+        SqsInbox::new(
+            &self.aws,
+            &settings.queue_url,
+            &settings.dead_letter_queue_url,
+        )
+    }
+}
+
+impl Resources for AwsContext {
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(SystemClock)
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    fn transport(&self) -> Arc<dyn Transport> {
+        self.transport.clone()
+    }
+
+    fn breakers(&self, table: &str) -> Arc<dyn Breakers> {
+        Arc::new(DynamoDbBreakers::new(&self.aws, table))
+    }
+
+    fn mappings(
+        &self,
+        table: &str,
+        fingerprints: &FingerprintKey,
+    ) -> (Arc<dyn RecordMappings>, Arc<dyn KeyIndex>) {
+        let mappings = DynamoDbMappings::new(&self.aws, table, fingerprints.clone());
+        let mappings = Arc::new(mappings);
+        (mappings.clone(), mappings)
+    }
+
+    fn owed(&self, table: &str) -> Arc<dyn OwedRecords> {
+        Arc::new(DynamoDbOwed::new(&self.aws, table))
+    }
+
+    fn import_jobs(&self, table: &str) -> Arc<dyn ImportJobs> {
+        Arc::new(DynamoDbImportJobs::new(&self.aws, table))
+    }
+
+    fn passes(&self, table: &str) -> Arc<dyn Passes> {
+        Arc::new(DynamoDbPasses::new(&self.aws, table))
+    }
+
+    fn orders(&self, table: &str) -> Arc<dyn Orders> {
+        Arc::new(DynamoDbOrders::new(&self.aws, table))
+    }
+
+    fn reports(&self, bucket: &str) -> Arc<dyn Reports> {
+        Arc::new(S3Reports::new(&self.aws, bucket))
+    }
+
+    fn queue<M: Message>(&self, url: &str) -> Arc<dyn Queue<M>> {
+        Arc::new(SqsQueue::new(&self.aws, url))
+    }
+
+    fn queue_depth<M: Message>(&self, url: &str) -> Arc<dyn QueueDepth> {
+        Arc::new(SqsQueue::<M>::new(&self.aws, url))
+    }
+}
