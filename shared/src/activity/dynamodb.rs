@@ -68,8 +68,7 @@ impl Activity for DynamoDbActivity {
     }
 
     async fn page(&self, after: Option<&str>) -> Result<ActivityPage, StoreError> {
-        let page = self.table.scan_page(after, Consistency::Strong).await;
-        let (items, next) = page?;
+        let (items, next) = self.table.scan_page(after, Consistency::Strong).await?;
         let entries = items
             .into_iter()
             .map(|item| {

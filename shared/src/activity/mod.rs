@@ -1,5 +1,5 @@
-//! The activity record: every act of a person, who did it and why. An entry is written before the act and completed after
-//! it, so that an act that was cut off is seen as well: it stays [`Outcome::Started`].
+//! The activity record: every act of a person, with the person and the reason. An entry is written before the act and
+//! completed after it, so an interrupted act is recorded as well: it stays [`Outcome::Started`].
 
 mod dynamodb;
 mod memory;
@@ -18,13 +18,13 @@ pub use role::Role;
 /// How long an entry is kept: long enough for a yearly audit.
 pub const RETENTION: TimeDelta = TimeDelta::days(365);
 
-/// Who acts: a user of the console, or whoever may invoke the function.
+/// The person who acts: a user of the console, or anybody who may invoke the function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct By {
     /// The sign-in provider's own identifier of the person.
     pub user: String,
-    /// What the person is called, as the sign-in provider has it.
+    /// The person's name at the sign-in provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The role in which the user acts: `view`, `act` or `admin`.
@@ -32,8 +32,8 @@ pub struct By {
 }
 
 impl By {
-    /// Somebody who invoked the function with credentials of AWS. Lambda does not say who that was; CloudTrail does, by the
-    /// request id, where a trail logs data events (aws §1).
+    /// A caller with AWS credentials. Lambda does not tell who that was; CloudTrail does, by the request id, if a trail logs
+    /// data events (aws §1).
     pub fn aws() -> Self {
         Self {
             user: "aws".to_owned(),
@@ -50,31 +50,31 @@ pub struct Entry {
     pub id: Uuid,
     /// When it began.
     pub at: DateTime<Utc>,
-    /// Who.
+    /// The person.
     pub by: By,
-    /// Lambda's id of the request, by which CloudTrail knows the caller.
+    /// Lambda's id of the request, which identifies the caller in CloudTrail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// What was done, as a word: `retry`, `forget`, …
+    /// The act as a word: `retry`, `forget`, …
     pub did: String,
-    /// To which customers, companies, records or orders: ids and codes only. Of many, the first ones.
+    /// The customers, companies, records or orders concerned, by id or code. Of many, the first ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<String>,
-    /// What else was asked for, such as a filter, without anything personal.
+    /// Further parameters, such as a filter, without personal data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<String>,
-    /// Why, in the person's words, without e-mail addresses and numbers of people.
+    /// The person's reason, without e-mail addresses and numbers of people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What became of an act.
+/// The outcome of an act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It began, and has not ended or was cut off.
+    /// It has started, and is not finished or was interrupted.
     Started,
     /// It was done.
     Done {
@@ -87,13 +87,13 @@ pub enum Outcome {
     Refused {
         /// When it ended.
         at: DateTime<Utc>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
 impl Outcome {
-    /// The word for lists and filters.
+    /// The word in lists and filters.
     pub const fn state(&self) -> State {
         match self {
             Self::Started => State::Started,
@@ -103,11 +103,11 @@ impl Outcome {
     }
 }
 
-/// How far an act has come.
+/// The state of an act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It has not ended, or was cut off.
+    /// It is not finished, or was interrupted.
     Started,
     /// It was done.
     Done,
@@ -115,23 +115,22 @@ pub enum State {
     Refused,
 }
 
-/// A part of the record that fits into memory however long it is: in DynamoDB, up to 1 MB of it.
+/// A page of the record: in DynamoDB, up to 1 MB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActivityPage {
     /// Its entries.
     pub entries: Vec<Entry>,
-    /// Where the next page begins: pass it as `after`. `None`: this is the last page.
+    /// Where the next page begins, for `after`; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// The activity record. People act some dozen times a day, so that a year of it is a few thousand entries and is read in a
-/// few pages.
+/// The activity record. People act some dozen times a day, so a year is a few thousand entries, read in a few pages.
 #[async_trait]
 pub trait Activity: Send + Sync {
     /// Writes an entry before its act begins.
     async fn start(&self, entry: &Entry) -> Result<(), StoreError>;
 
-    /// Completes an entry with what became of the act and to which subjects; `false`: there is no such entry.
+    /// Completes an entry with the outcome and the subjects of the act; `false` if there is no such entry.
     async fn complete(
         &self,
         id: Uuid,
@@ -142,7 +141,7 @@ pub trait Activity: Send + Sync {
     /// An entry.
     async fn get(&self, id: Uuid) -> Result<Option<Entry>, StoreError>;
 
-    /// A page of the record, in no particular order, read strongly consistently, beginning after the place where the last
-    /// page ended.
+    /// A page of the record, in no particular order and by a strongly consistent read, starting after the end of the last
+    /// page.
     async fn page(&self, after: Option<&str>) -> Result<ActivityPage, StoreError>;
 }

@@ -138,6 +138,11 @@ impl Write {
         Self::new(key, Action::Check).provided(condition)
     }
 
+    /// Writes nothing; the transaction depends on there being no item.
+    pub(crate) fn absent(key: impl Into<String>) -> Self {
+        Self::check(key, Expression::nothing_there())
+    }
+
     /// Makes the transaction depend on a condition.
     pub(crate) fn provided(mut self, condition: Expression) -> Self {
         self.condition = Some(condition);

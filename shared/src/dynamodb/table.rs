@@ -293,6 +293,15 @@ impl Table {
         Ok(answer.attributes.is_some_and(|item| !item.is_empty()))
     }
 
+    /// Writes all or nothing; `false` if some conditions did not hold.
+    pub(crate) async fn write_if(
+        &self,
+        writes: impl IntoIterator<Item = Write>,
+    ) -> Result<bool, StoreError> {
+        let written = self.write(writes).await?;
+        Ok(matches!(written, Written::Done))
+    }
+
     /// Writes all or nothing. Retries with short pauses while another transaction is writing the same items.
     pub(crate) async fn write(
         &self,

@@ -21,7 +21,7 @@ use super::{BatchState, ImportBatch, ImportJobs};
 use crate::{
     StoreError,
     domain::{Code, EntityKind, ImportLine, NorceId, Scope},
-    dynamodb::{Expression, Item, Table, Write, Written, number, text},
+    dynamodb::{Expression, Item, Table, Write, number, text},
     norce::JobId,
 };
 
@@ -241,7 +241,7 @@ impl ImportJobs for DynamoDbImportJobs {
                 let change = Expression::assign([("expires_at", expiry())]);
                 writes.push(Write::update(job_key(job), change));
             }
-            if let Written::Done = self.table.write(writes).await? {
+            if self.table.write_if(writes).await? {
                 return Ok(());
             }
         }

@@ -53,9 +53,7 @@ impl State {
             _ => None,
         }
     }
-}
 
-impl State {
     fn face(&self, scope: Scope, record: &ErpId) -> Option<RecordFace> {
         self.by_record.get(&(scope, record.clone())).cloned()
     }

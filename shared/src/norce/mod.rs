@@ -56,11 +56,11 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<Option<Order>, NorceError>;
 
-    /// Whether the customer or company is the buyer or the payer of any order.
+    /// Whether the customer or company is the buyer or payer of any order.
     async fn has_order(&self, entity: EntityRef, deadline: Deadline) -> Result<bool, NorceError>;
 
-    /// The active customers whose normalised e-mail address is exactly this one: at most two are returned, because
-    /// two are as ambiguous as a hundred. An application's own go before those that all of them share.
+    /// The active customers with exactly this normalised e-mail address, two at most, because two are as ambiguous as a
+    /// hundred. An application's own customers take precedence over shared ones.
     async fn customers_by_email(
         &self,
         scope: Scope,
@@ -68,8 +68,8 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<EntityRef>, NorceError>;
 
-    /// The active companies that the numbers of an order's party mean: at most two are returned. Where nothing says of
-    /// which country a number is, the digits alone decide. An application's own go before those that all of them share.
+    /// The active companies with the numbers of an order's party, two at most. If the country of a number is unknown, only its
+    /// digits are compared. An application's own companies take precedence over shared ones.
     async fn companies_of_party(
         &self,
         scope: Scope,
@@ -77,7 +77,7 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<EntityRef>, NorceError>;
 
-    /// The codes that Norce has for these entities now. What Norce does not have is missing from the answer.
+    /// The current codes of these entities in Norce. The result lacks entities that Norce does not have.
     async fn codes(
         &self,
         kind: EntityKind,
@@ -94,7 +94,7 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<HashMap<NorceId, Vec<Relation>>, NorceError>;
 
-    /// Of these customers, those that log in with an e-mail address other than the one that they have now.
+    /// Those of these customers who log in with an e-mail address other than their current one.
     async fn with_another_login(
         &self,
         scope: Scope,
@@ -102,9 +102,9 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<NorceId>, NorceError>;
 
-    /// The addresses that these entities have in Norce now, of the configured types alone, in one request for up to
-    /// [`LOOKED_UP_AT_ONCE`] where Norce takes filters of that length. What Norce does not have is missing from the answer,
-    /// and so are the details that this tenant's Query does not show (norce-api §5.2).
+    /// The current addresses of these entities in Norce, of the configured types only, in one request for up to
+    /// [`LOOKED_UP_AT_ONCE`] if Norce accepts filters of that length. The result lacks entities that Norce does not have, and
+    /// details that this tenant's Query does not have (norce-api §5.2).
     async fn addresses(
         &self,
         kind: EntityKind,
@@ -113,8 +113,8 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<HashMap<NorceId, NorceAddresses>, NorceError>;
 
-    /// Every customer or company that has one of these codes or one of these natural keys, in as few requests as Norce
-    /// lets it be: one for up to [`LOOKED_UP_AT_ONCE`] where it takes filters of that length.
+    /// Every customer or company with one of these codes or natural keys, in as few requests as possible: one for up to
+    /// [`LOOKED_UP_AT_ONCE`] if Norce accepts filters of that length.
     async fn look_up(
         &self,
         kind: EntityKind,
@@ -123,8 +123,8 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<LookUp, NorceError>;
 
-    /// Customers or companies that have changed at this time or later (`Updated`, or `Created` where that is null;
-    /// norce-api §5.1), in the order of their ids, beginning after `after`.
+    /// Customers or companies that changed at this time or later (`Updated`, or `Created` if that is null; norce-api §5.1), by
+    /// id, starting after `after`.
     async fn changed_since(
         &self,
         kind: EntityKind,
@@ -134,8 +134,8 @@ pub trait NorceQuery: Send + Sync {
         deadline: Deadline,
     ) -> Result<ChangedPage, NorceError>;
 
-    /// The customers that are forgotten, in the order of their ids, beginning after `after`. The flag can come without an
-    /// update (norce-api §9), so that it is asked for by itself.
+    /// The forgotten customers, by id, starting after `after`. The flag may be set without an update (norce-api §9), so it needs
+    /// its own query.
     async fn forgotten(
         &self,
         scope: Scope,
@@ -156,7 +156,7 @@ pub struct Relation {
 /// Records of the ERP in one look-up of [`NorceQuery::look_up`].
 pub const LOOKED_UP_AT_ONCE: usize = 100;
 
-/// What an ERP record is looked up by.
+/// The values by which an ERP record is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// Its code.
@@ -168,13 +168,13 @@ pub struct Asked {
 /// The answer to a look-up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LookUp {
-    /// What was found, each once; which of the askers it fits is to be compared.
+    /// The hits, each once; the caller compares which of the look-ups they match.
     pub found: Vec<Found>,
-    /// Requests that it took.
+    /// The number of requests.
     pub requests: u32,
 }
 
-/// A customer or company that fits a look-up.
+/// A hit of a look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Norce's id.
@@ -185,20 +185,20 @@ pub struct Found {
     pub keys: Vec<NaturalKey>,
     /// The key of a company's organisation number alone.
     pub registered: Option<OrganisationKey>,
-    /// Not inactivated.
+    /// Whether it is active.
     pub active: bool,
-    /// Forgotten (P12).
+    /// Whether it is forgotten (P12).
     pub forgotten: bool,
 }
 
-/// Some customers or companies in the order of their ids.
+/// A page of customers or companies, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangedPage {
-    /// They.
+    /// The entities.
     pub entities: Vec<ChangedEntity>,
-    /// The id after which the next page begins; nothing: there is none.
+    /// The id after which the next page starts; `None` on the last page.
     pub next: Option<NorceId>,
-    /// How many requests it took.
+    /// The number of requests.
     pub requests: u64,
 }
 
@@ -207,9 +207,9 @@ pub struct ChangedPage {
 pub struct ChangedEntity {
     /// Norce's id.
     pub id: NorceId,
-    /// When, by Norce's clock.
+    /// The time of the change, by Norce's clock.
     pub changed: Option<DateTime<Utc>>,
-    /// Forgotten (P12).
+    /// Whether it is forgotten (P12).
     pub forgotten: bool,
 }
 
@@ -234,17 +234,17 @@ pub trait NorceImports: Send + Sync {
     -> Result<Vec<JobLogEntry>, NorceError>;
 }
 
-/// Which fields the rows of an import set. They are named once for all rows (`…FieldsThatAreSet`, norce-api §3.2), so
-/// that only rows of one shape can become one job.
+/// The fields that the rows of an import set. They are named once for all rows (`…FieldsThatAreSet`, norce-api §3.2), so only
+/// rows of one shape can be one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImportShape {
-    /// The rows are matched by their code and inserted where there is none, instead of being matched by `Id`.
+    /// The rows are matched by code, and inserted if there is no match, instead of being matched by `Id`.
     pub insert: bool,
     /// The groups of fields.
     pub fields: FieldGroups,
     /// The rows name companies of a customer, or contacts of a company.
     pub relations: bool,
-    /// The rows bring a login for each of these shops along, which Norce makes where there is none.
+    /// The rows have a login for each application, which Norce creates if it does not exist.
     pub accounts: bool,
 }
 
@@ -257,7 +257,7 @@ impl ImportShape {
         accounts: false,
     };
 
-    /// The shape of a line; only inserted customers can bring an account along.
+    /// The shape of a line; only inserted customers can have an account.
     pub fn of(kind: EntityKind, line: &ImportLine, create_accounts: bool) -> Self {
         let insert = line.id.is_none();
         Self {
@@ -272,11 +272,11 @@ impl ImportShape {
 /// One row of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportRow {
-    /// What it is about.
+    /// The line.
     pub line: ImportLine,
     /// The values of the fields besides the code.
     pub values: NorceFields,
-    /// Of a line with [former companies](ImportLine::former_companies), the customer's relations in Norce now: an import
+    /// The customer's current relations in Norce, for a line with [former companies](ImportLine::former_companies): an import
     /// can end a relation only by naming all the others (norce-api §3.3).
     pub relations: Vec<Relation>,
 }
@@ -297,19 +297,19 @@ impl std::fmt::Display for JobId {
 /// Norce's answer to an import call (`JobResponse`, norce-api §3.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmittedImport {
-    /// The job that follows it.
+    /// The job.
     pub job: JobId,
-    /// What the synchronous validation said, in Norce's words, personal data removed.
+    /// Messages of the synchronous validation in Norce's words, without personal data.
     pub messages: Vec<String>,
 }
 
-/// An import call that gave no job.
+/// An import call that returned no job.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// Norce has not taken the lines: they can be submitted again.
+    /// Norce has not accepted the lines: they can be submitted again.
     #[error("Norce did not take the import: {0}")]
     NotTaken(#[source] NorceError),
-    /// The lines may have been taken: only reading back can tell.
+    /// Norce may have accepted the lines: only reading them back can tell.
     #[error("Norce may have taken the import: {0}")]
     Unknown(#[source] NorceError),
 }
@@ -319,7 +319,7 @@ pub enum ImportError {
 pub struct Job {
     /// Its id.
     pub id: JobId,
-    /// `StatusId`, read.
+    /// The meaning of `StatusId`.
     pub status: JobStatus,
     /// Rows that failed.
     pub failed: u32,
@@ -329,12 +329,12 @@ pub struct Job {
     pub last_updated: Option<DateTime<Utc>>,
 }
 
-/// `StatusId` of a job (norce-api §4.3). Numbers that are not known count as still running.
+/// `StatusId` of a job (norce-api §4.3). Unknown numbers count as running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobStatus {
-    /// 1 Initialized, 5 Validating, 6 Queued, or a number that this version does not know.
+    /// 1 Initialized, 5 Validating, 6 Queued, or an unknown number.
     Running,
-    /// 2. Rows can have failed all the same: look at `failed`.
+    /// 2. Rows may have failed nevertheless: see `failed`.
     Succeeded,
     /// 3.
     Failed,
@@ -347,15 +347,15 @@ pub enum JobStatus {
 pub struct JobLogEntry {
     /// `SeverityId` 3.
     pub is_error: bool,
-    /// `SeverityId` 2: a part of the row could not be handled, and the rest was imported.
+    /// `SeverityId` 2: part of the row could not be processed, and the rest was imported.
     pub is_warning: bool,
-    /// Norce's words, personal data removed.
+    /// Norce's words, without personal data.
     pub message: String,
-    /// Which of our rows it is about, read from `ImportedRow`; `None` when the row cannot be told.
+    /// The row of ours that it is about, from `ImportedRow`; `None` if the row cannot be identified.
     pub row: Option<ImportedRow>,
 }
 
-/// What can be told of a row from `ImportedRow`.
+/// A row as `ImportedRow` identifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportedRow {
     /// The `Id` that was sent.

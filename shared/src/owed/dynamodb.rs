@@ -28,7 +28,7 @@ impl DynamoDbOwed {
     }
 }
 
-/// What an attempt overwrites: the attributes of [`Owed`] without `first` and `attempts`.
+/// The attributes of [`Owed`] that an attempt overwrites: all but `first` and `attempts`.
 #[derive(Serialize)]
 struct Attempt<'a> {
     subject: &'a Subject,
@@ -42,8 +42,8 @@ struct Attempt<'a> {
     cause: Option<Cause>,
 }
 
-/// A record as it is stored. That Norce warned of a row stands beside the class that 0.2.0 knows, which reads this list while
-/// a stack is updated, and after an update that was rolled back.
+/// A stored record. Norce's warning is stored beside a class that 0.2.0 knows, because that version reads this list while a
+/// stack is updated, and after a rollback.
 #[derive(Deserialize)]
 struct Stored {
     #[serde(flatten)]
@@ -70,7 +70,7 @@ struct Dismissed<'a> {
 }
 
 impl DynamoDbOwed {
-    /// Sets attributes of a record that is on the list; `false`: it is not.
+    /// Sets attributes of a record; `false` if it is not on the list.
     async fn set(
         &self,
         subject: &Subject,
@@ -85,7 +85,7 @@ impl DynamoDbOwed {
             .await
     }
 
-    /// Changes a record that is on the list; `false`: it is not.
+    /// Changes a record; `false` if it is not on the list.
     async fn change(
         &self,
         subject: &Subject,
@@ -119,7 +119,7 @@ impl OwedRecords for DynamoDbOwed {
             cause: owed.cause,
         };
         let mut values = self.table.to_item(&attempt)?;
-        // Absent from the item when there is none, and then an earlier attempt's goes as well.
+        // Without a value, the attribute of an earlier attempt is removed.
         let passing = ["code", "cause", "warned"].map(|name| (name, values.remove(name)));
         let values = values
             .iter()
@@ -136,14 +136,14 @@ impl OwedRecords for DynamoDbOwed {
             Expression::new("attribute_not_exists(#correlation) OR #correlation <> :this")
                 .name("correlation")
                 .value("this", text(owed.correlation.to_string()));
-        // A repeat under the same correlation id changes nothing: it is the same attempt, done again after a crash.
+        // A repeat with the same correlation id changes nothing: it is the same attempt after a crash.
         self.table.update_if(&key, change, another).await?;
         Ok(())
     }
 
     async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError> {
         let key = key(subject, stage);
-        // Mostly nothing is owed, and a read costs a fraction of a write.
+        // Usually nothing is owed, and a read costs a fraction of a write.
         if self.table.get(&key).await?.is_none() {
             return Ok(false);
         }
@@ -192,8 +192,7 @@ impl OwedRecords for DynamoDbOwed {
         after: Option<&str>,
         consistency: Consistency,
     ) -> Result<OwedPage, StoreError> {
-        let page = self.table.scan_page(after, consistency).await;
-        let (items, next) = page?;
+        let (items, next) = self.table.scan_page(after, consistency).await?;
         let owed = items
             .into_iter()
             .map(|item| {

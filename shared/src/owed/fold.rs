@@ -7,17 +7,17 @@ use chrono::{DateTime, Utc};
 use super::{Owed, OwedRecords};
 use crate::{Consistency, StoreError, http::Deadline};
 
-/// How much of an invocation's time must be left for another page: a page is read in a fraction of a second, and when
-/// DynamoDB throttles, the client gives up after a few seconds.
+/// The time that must be left for another page: a read takes a fraction of a second, and when DynamoDB throttles, the
+/// client gives up after a few seconds.
 const TIME_FOR_A_PAGE: Duration = Duration::from_secs(5);
 
-/// Hands every record of the list to `each`, page by page, so that the list may be longer than memory. `false`: it stopped
-/// before the end, because `deadline` left less time than `reserve`, which the caller needs afterwards.
+/// Passes every record of the list to `each`, page by page, so that the list may be larger than memory. `false` if it stopped
+/// early, because `deadline` left less time than `reserve`, which the caller needs afterwards.
 ///
 /// Sequential, at about 1,500 records of 0.7 KB a page: a million records are some 700 requests.
 ///
 /// # Errors
-/// [`StoreError`], when a page cannot be read.
+/// [`StoreError`] if a page cannot be read.
 pub async fn fold(
     list: &dyn OwedRecords,
     consistency: Consistency,
@@ -37,12 +37,11 @@ pub async fn fold(
     }
 }
 
-/// Keeps the earliest of any number of values, and no more than a limit. What is earlier is said by a time, or by another
-/// key of the caller's.
+/// Keeps the earliest of any number of values, up to a limit, by a time or another key.
 #[derive(Debug)]
 pub struct Earliest<T, K: Ord = DateTime<Utc>> {
     limit: usize,
-    /// The latest of those that are kept is on top.
+    /// The latest of the kept values is on top.
     kept: BinaryHeap<Keyed<T, K>>,
 }
 
@@ -86,7 +85,7 @@ impl<T, K: Ord> Earliest<T, K> {
         }
     }
 
-    /// What was kept, the earliest first.
+    /// The kept values, the earliest first.
     pub fn into_vec(self) -> Vec<T> {
         let sorted = self.kept.into_sorted_vec();
         sorted.into_iter().map(|Keyed(_, value)| value).collect()

@@ -21,12 +21,12 @@ impl MemoryOwed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on, reads that are not strongly consistent do not see the writes of the last `lag`.
+    /// From now on, eventually consistent reads do not see the writes of the last `lag`.
     pub fn serve_stale_reads(&self, lag: Duration) {
         self.records().set_lag(lag);
     }
 
-    /// The whole list: in memory it is there already.
+    /// The whole list.
     ///
     /// # Errors
     /// None.
@@ -43,7 +43,7 @@ impl OwedRecords for MemoryOwed {
         let mut records = self.records();
         let key = key(&owed.subject, owed.stage);
         let earlier = records.get(&key);
-        // The same attempt, done again after a crash.
+        // The same attempt after a crash.
         if earlier.is_some_and(|earlier| earlier.correlation == owed.correlation) {
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! Owed records: what cannot be synced yet, why, and since when. An owed record leaves the list by itself
-//! when a later attempt succeeds.
+//! Owed records: what cannot be synced yet, why, and since when. An owed record leaves the list when a later attempt
+//! succeeds.
 
 mod dynamodb;
 mod fold;
@@ -20,24 +20,24 @@ use crate::activity::By;
 use crate::domain::{ApplicationId, Cause, ChangeMessage, Code, EntityRef, ErpId, OrderKey, Scope};
 use crate::{Consistency, StoreError};
 
-/// What is owed: one record per subject and stage.
+/// The subject of an owed record. There is one record for each subject and stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subject {
     /// A customer or a company.
     Entity(EntityRef),
-    /// A record of the ERP, of which it is not known which Norce entity it is.
+    /// A record of the ERP whose Norce entity is unknown.
     Record {
-        /// The register.
+        /// The scope.
         scope: Scope,
-        /// Which one.
+        /// Its reference.
         record: ErpId,
     },
-    /// An order that leads to nobody.
+    /// An order without a known customer or company.
     Order {
-        /// Which one.
+        /// Its reference.
         order: OrderKey,
-        /// The shop in which it was placed.
+        /// The application in which it was placed.
         application: ApplicationId,
     },
 }
@@ -56,7 +56,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Which part of the way could not be gone. Each is resolved on its own.
+/// The part of a sync that failed. Each stage is resolved separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
@@ -69,7 +69,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The word for keys, messages and logs.
+    /// The word in keys, messages and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ToErp => "to-erp",
@@ -79,30 +79,31 @@ impl Stage {
     }
 }
 
-/// Why something is owed, as a class.
+/// The class of the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// The remote refuses the record, or it does not fit there.
+    /// The remote refuses the record, or the record does not fit its fields.
     Validation,
     /// The two sides disagree about a code, or a look-up has several hits (P3).
     Conflict,
-    /// Something else must be there first.
+    /// Something else must exist first.
     MissingPrerequisite,
-    /// It is not known whether the ERP carried out a create.
+    /// It is unknown whether the ERP carried out a create.
     Ambiguous,
-    /// The remote failed in a way that a retry did not help.
+    /// The remote failed, and a retry did not help.
     RemoteFault,
-    /// No end in the configured time.
+    /// Not finished within the configured time.
     TimedOut,
-    /// The customer is forgotten in Norce and could not be blocked in the ERP, or its data in Norce look removed (P12).
+    /// The customer is forgotten in Norce and could not be blocked in the ERP, or its data in Norce appear to be removed
+    /// (P12).
     Forgotten,
-    /// Norce has imported a row except for a part of it.
+    /// Norce has imported a row except for part of it.
     Warned,
 }
 
 impl Reason {
-    /// All of them.
+    /// All classes.
     pub const ALL: [Self; 8] = [
         Self::Validation,
         Self::Conflict,
@@ -114,7 +115,7 @@ impl Reason {
         Self::Warned,
     ];
 
-    /// The word for messages and logs.
+    /// The word in messages and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Validation => "validation",
@@ -129,81 +130,81 @@ impl Reason {
     }
 }
 
-/// One failed attempt, to be put on the list.
+/// A failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOwed {
-    /// What.
+    /// The subject.
     pub subject: Subject,
-    /// Which part of the way.
+    /// The stage.
     pub stage: Stage,
-    /// Why, as a class.
+    /// The class of the reason.
     pub reason: Reason,
-    /// Why, in the remote's own words or ours, personal data removed, and what to do.
+    /// The reason in the remote's or our words, without personal data, and what to do.
     pub detail: String,
-    /// The code, where one is known.
+    /// The code, if known.
     pub code: Option<Code>,
-    /// When.
+    /// The time of the attempt.
     pub at: DateTime<Utc>,
-    /// Follows the event that caused it.
+    /// The correlation id of the event that caused the attempt.
     pub correlation: Uuid,
-    /// Why it was to be brought to the ERP, for the next attempt.
+    /// Why the subject was to be synced to the ERP, for the next attempt.
     pub cause: Option<Cause>,
 }
 
 /// A record on the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
-    /// What.
+    /// The subject.
     pub subject: Subject,
-    /// Which part of the way.
+    /// The stage.
     pub stage: Stage,
-    /// Why, as a class: of the last attempt.
+    /// The class of the last attempt's reason.
     pub reason: Reason,
-    /// Why, in words: of the last attempt.
+    /// The reason of the last attempt.
     pub detail: String,
-    /// The code, where one is known.
+    /// The code, if known.
     pub code: Option<Code>,
     /// When it was first owed.
     pub first: DateTime<Utc>,
-    /// When it was last tried.
+    /// When the last attempt failed.
     pub last: DateTime<Utc>,
     /// How many attempts failed.
     pub attempts: u32,
-    /// Of the last attempt.
+    /// The correlation id of the last attempt.
     pub correlation: Uuid,
-    /// Why it was to be brought to the ERP.
+    /// Why the subject was to be synced to the ERP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// When it was last sent to be tried again.
+    /// When it was last sent for a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<DateTime<Utc>>,
-    /// A person has looked at it and leaves it as it is.
+    /// A person has dismissed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dismissed: Option<Dismissal>,
 }
 
-/// A person leaves an owed record as it is: it is neither tried again nor counted by the alarm, until it resolves itself.
+/// The dismissal of an owed record by a person: it is neither retried nor counted by the alarm, until it resolves itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dismissal {
-    /// When.
+    /// When it was dismissed.
     pub at: DateTime<Utc>,
-    /// Why, in that person's words.
+    /// The person's reason.
     pub reason: String,
-    /// Who; `None`: a version before the activity record wrote it.
+    /// The person; `None` if a version before the activity record wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
 }
 
-/// The first wait before something owed is tried again by itself; it doubles with every attempt that fails. Shorter ones
-/// would only ask a person's work of a machine: what is owed waits for somebody to correct something.
+/// The wait before the first automatic retry; it doubles with every failed attempt. Shorter waits would not help, because
+/// somebody has to correct something first.
 const FIRST_RETRY: TimeDelta = TimeDelta::minutes(15);
-/// The longest wait: what was corrected works the next day at the latest.
+/// The longest wait: a correction takes effect the next day at the latest.
 const LONGEST_RETRY: TimeDelta = TimeDelta::days(1);
-/// After so many doublings the longest wait is reached.
+/// Doublings until the longest wait is reached.
 const MOST_DOUBLINGS: u32 = 7;
 
 impl Owed {
-    /// Whether a message can try it again; otherwise only a pass can, which sees the ERP's side.
+    /// Whether a message can retry it; otherwise only a pass can, which reads the ERP.
     pub fn is_tried_by_message(&self) -> bool {
         matches!(
             (&self.subject, self.stage),
@@ -211,8 +212,7 @@ impl Owed {
         )
     }
 
-    /// When it is tried again by itself. `None`: a pass looks at it again, or a person has dismissed
-    /// it.
+    /// When it is retried automatically. `None` if a pass retries it, or a person has dismissed it.
     pub fn next_attempt(&self) -> Option<DateTime<Utc>> {
         if !self.is_tried_by_message() || self.dismissed.is_some() {
             return None;
@@ -222,7 +222,7 @@ impl Owed {
         Some(self.retried.unwrap_or(self.last).max(self.last) + wait)
     }
 
-    /// What tries it again: it is looked at as if something had happened to it now.
+    /// The message that retries it, as if it had changed now.
     pub fn change(&self, now: DateTime<Utc>, correlation: Uuid) -> Option<ChangeMessage> {
         match &self.subject {
             Subject::Entity(entity) => Some(ChangeMessage::Entity {
@@ -243,15 +243,15 @@ impl Owed {
     }
 }
 
-/// How much is owed.
+/// The number of owed records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwedCounts {
-    /// How many records are owed, by the class of the reason; dismissed ones are not among them.
+    /// Owed records by the class of the reason, without dismissed ones.
     pub owed: BTreeMap<&'static str, u64>,
-    /// How many a person has dismissed.
+    /// Dismissed records.
     pub dismissed: u64,
-    /// How long the oldest one has been owed, in seconds.
+    /// The age of the oldest one, in seconds.
     pub oldest_seconds: u64,
 }
 
@@ -267,14 +267,13 @@ impl OwedCounts {
         self.oldest_seconds = self.oldest_seconds.max(age);
     }
 
-    /// How many are owed and not dismissed.
+    /// Owed records that are not dismissed.
     pub fn total(&self) -> u64 {
         self.owed.values().sum()
     }
 }
 
-/// The key of a record. An order's reference is a text from outside, of any length and content; its hash stands for
-/// it, since a key is limited to 2048 bytes.
+/// The key of a record. An order's reference may be any text, so its hash is used: a key is limited to 2048 bytes.
 fn key(subject: &Subject, stage: Stage) -> String {
     let stage = stage.as_str();
     match subject {
@@ -289,29 +288,29 @@ fn key(subject: &Subject, stage: Stage) -> String {
     }
 }
 
-/// A part of the list that fits into memory however long the list is: in DynamoDB, up to 1 MB of it.
+/// A page of the list: in DynamoDB, up to 1 MB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwedPage {
     /// Its records.
     pub owed: Vec<Owed>,
-    /// Where the next page begins: pass it as `after`. `None`: this is the last page.
+    /// Where the next page begins, for `after`; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// The list of what is owed. Single records are read strongly consistently; of pages the caller chooses.
+/// The list of owed records. Reads of single records are strongly consistent; for pages the caller chooses.
 #[async_trait]
 pub trait OwedRecords: Send + Sync {
-    /// Puts a failed attempt on the list, or counts it where the subject and stage are on it already. A repeat under the
-    /// same correlation id is the same attempt, done again after a crash, and changes nothing.
+    /// Adds a failed attempt to the list, or counts it if the subject and stage are on the list already. A repeat with the
+    /// same correlation id is the same attempt after a crash, and changes nothing.
     async fn put(&self, owed: NewOwed) -> Result<(), StoreError>;
 
-    /// Takes a subject and stage off the list; `true` when it was on it.
+    /// Removes a subject and stage from the list; `true` if it was on it.
     async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
 
-    /// Whether a subject and stage are on the list.
+    /// The record of a subject and stage.
     async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError>;
 
-    /// Notes that a subject and stage were sent to be tried again; `false`: they are not on the list any more.
+    /// Records that a subject and stage were sent for a retry; `false` if they are not on the list.
     async fn note_retry(
         &self,
         subject: &Subject,
@@ -319,7 +318,7 @@ pub trait OwedRecords: Send + Sync {
         at: DateTime<Utc>,
     ) -> Result<bool, StoreError>;
 
-    /// Dismisses a subject and stage; `false`: they are not on the list.
+    /// Dismisses a subject and stage; `false` if they are not on the list.
     async fn dismiss(
         &self,
         subject: &Subject,
@@ -327,11 +326,11 @@ pub trait OwedRecords: Send + Sync {
         dismissal: &Dismissal,
     ) -> Result<bool, StoreError>;
 
-    /// Takes a dismissal back; `false`: the subject and stage are not on the list.
+    /// Reverses a dismissal; `false` if the subject and stage are not on the list.
     async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
 
-    /// A page of the list, in no particular order, beginning after the place where the last page ended; for [`fold`]. What
-    /// is on the list throughout is on one of the pages.
+    /// A page of the list, in no particular order, starting after the end of the last page; see [`fold()`]. A record that is
+    /// on the list throughout is on one of the pages.
     async fn page(
         &self,
         after: Option<&str>,

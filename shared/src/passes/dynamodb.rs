@@ -3,13 +3,13 @@
 //! | `pk` | holds |
 //! |---|---|
 //! | `run#<id>` | a [`Run`] as JSON, and its `version` |
-//! | `lease#erp#client` | who walks over a register: `run`, `invocation`, `until` |
+//! | `lease#erp#client` | the lease of a walk over a scope: `run`, `invocation`, `until` |
 //! | `watermark#erp#client#customer` | `at` |
 //! | `owed-sample#1988800` | an [`OwedSample`], by its quarter of an hour since 1970 |
 //! | `waiting#client#customer#5d11…#7` | lines that wait until Norce has that company, each an attribute of one of 16 items |
 //!
-//! Earlier versions kept the lines in a single item without the last part of the key, and without an expiry: those are
-//! read as well, and the item gets an expiry when lines of it have gone on their way.
+//! Earlier versions kept the lines in a single item without the last part of the key, and without an expiry. That item is
+//! read as well, and gets an expiry when lines are removed from it.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -26,16 +26,16 @@ use crate::{
     dynamodb::{Expression, Item, Table, Write, Written, number, text},
 };
 
-/// How long a run is kept, from its beginning: a quarter of a year of daily passes.
+/// How long a run is kept, from its start: a quarter of a year of daily passes.
 const KEPT: TimeDelta = TimeDelta::days(90);
-/// The largest run that is stored: an item of DynamoDB has at most 400 KB, names and the other attributes included.
+/// Maximum size of a stored run: an item of DynamoDB has at most 400 KB, including names and the other attributes.
 const MAX_RUN_BYTES: usize = 390 * 1024;
 
-/// How long lines wait for their company, from the latest of them. Every pass that still finds a record waiting lets it wait
-/// again, so that only what nobody waits for any more expires.
+/// How long lines wait for their company, from the latest of them. Every pass renews the lines of the records that still
+/// wait, so that only unneeded lines expire.
 const WAITING_KEPT: TimeDelta = TimeDelta::days(30);
 
-/// What the attributes begin with that hold a line.
+/// The prefix of the attributes of lines.
 const LINE: &str = "line ";
 
 /// Passes in a DynamoDB table.
@@ -117,7 +117,7 @@ fn line_attribute(line: &ImportLine) -> String {
     format!("{LINE}{}", waiting_key(line))
 }
 
-/// Moments of the same length, so that texts compare as the moments do.
+/// A time with a fixed number of digits, so that texts compare like times.
 fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
@@ -171,7 +171,7 @@ impl Passes for DynamoDbPasses {
             ),
         };
         let written = self.table.write([write.provided(ours)]).await;
-        // Refused: it is somebody else's by now.
+        // Refused if another invocation holds it by now.
         written.map(|_| ())
     }
 
@@ -217,7 +217,7 @@ impl Passes for DynamoDbPasses {
         to: DateTime<Utc>,
     ) -> Result<Vec<OwedSample>, StoreError> {
         let keys = (quarter(from)..=quarter(to)).map(sample_key).collect();
-        // A chart that lacks its last point for a second does no harm.
+        // A chart may lack its last point for a second.
         let items = self.table.get_many(keys, Consistency::Eventual).await;
         let mut samples = Vec::new();
         for item in items?.into_iter().flatten() {
@@ -252,8 +252,7 @@ impl Passes for DynamoDbPasses {
         };
         let item = self.table.to_item(&stored)?;
         let put = Write::put(run_key(run.id), item).provided(next);
-        let written = self.table.write([put]).await?;
-        Ok(matches!(written, Written::Done))
+        self.table.write_if([put]).await
     }
 
     async fn watermark(
@@ -287,7 +286,7 @@ impl Passes for DynamoDbPasses {
             .value("new", text(moment(to)));
         let key = watermark_key(key, kind);
         let moved = self.table.update_if(&key, change, earlier).await;
-        // Refused: it is later already.
+        // Refused if it is later already.
         moved.map(|_| ())
     }
 

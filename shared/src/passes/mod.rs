@@ -1,5 +1,5 @@
-//! Runs of the scheduled pass: how far each has come, the leases that keep two of them apart, the watermarks that they
-//! move, and the lines that wait for a company.
+//! Runs of the scheduled pass: their progress, the leases that separate them, their watermarks, and the import lines that
+//! wait for a company.
 
 mod dynamodb;
 mod memory;
@@ -23,37 +23,37 @@ use crate::{
     owed::Earliest,
 };
 
-/// One pass over one register: what is left of it for people to see, and where it goes on.
+/// A pass over one scope: its report for people, and its checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// Its id; also the correlation id of what it does.
+    /// Its id, which is also the correlation id of its actions.
     pub id: Uuid,
-    /// What it walks over.
+    /// The side that it walks.
     pub mode: PassMode,
-    /// Customers or companies only.
+    /// Customers or companies, if only one kind.
     pub kind: Option<EntityKind>,
-    /// The register.
+    /// The scope.
     pub scope: Scope,
-    /// A plan.
+    /// Whether it is a plan.
     pub dry_run: bool,
     /// When it began.
     pub started: DateTime<Utc>,
-    /// When it last got anything done.
+    /// When it last made progress.
     pub progressed: DateTime<Utc>,
-    /// How it ended; nothing: it has not.
+    /// How it ended; `None` while it runs.
     pub ended: Option<Ended>,
     /// What it found.
     pub counts: Counts,
     /// What it cost.
     pub cost: Cost,
-    /// The watermarks from which it began.
+    /// The watermarks from which it started.
     pub watermarks_before: BTreeMap<EntityKind, DateTime<Utc>>,
-    /// The watermark that it leaves: taken before it began.
+    /// The watermark that it will set, taken before it started.
     pub watermark_after: Option<DateTime<Utc>>,
-    /// How often it was saved. A save succeeds only on top of the one before, so that an invocation that was thought
-    /// dead cannot undo what its successor has done.
+    /// The number of saves. A save succeeds only on the previous version, so an invocation that was presumed dead cannot undo
+    /// the work of its successor.
     pub version: u64,
-    /// Where it goes on, as the pass itself writes it; nothing once it has ended.
+    /// The checkpoint, in the pass's own format; `None` once it has ended.
     pub work: Option<String>,
 }
 
@@ -62,17 +62,17 @@ pub struct Run {
 pub struct Ended {
     /// When.
     pub at: DateTime<Utc>,
-    /// Why it failed, in words without personal data; nothing: it got to its end.
+    /// Why it failed, without personal data; `None` if it completed.
     pub failed: Option<String>,
 }
 
-/// What a pass found. Each record or entity is counted once, in one of the groups.
+/// The results of a pass. Each record or entity is counted once, in one of the groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
-    /// Records of the ERP, or entities of Norce, that it looked at.
+    /// Records of the ERP, or entities of Norce, that it examined.
     pub seen: u64,
-    /// Known and unchanged: nothing was done.
+    /// Known and unchanged.
     pub unchanged: u64,
     /// Norce had the code already; only the mapping was missing.
     pub bound: u64,
@@ -90,13 +90,13 @@ pub struct Counts {
     pub conflicts: u64,
     /// Skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
-    /// Sweep: entities that are looked at afresh.
+    /// Sweep: entities that are fetched again.
     pub queued: u64,
-    /// Sweep: forgotten ones among them.
+    /// Sweep: forgotten customers among them.
     pub forgotten: u64,
 }
 
-/// What a pass cost.
+/// The cost of a pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cost {
@@ -104,45 +104,45 @@ pub struct Cost {
     pub invocations: u64,
     /// Pages of the ERP, or of Norce in a sweep.
     pub pages: u64,
-    /// Other questions to the ERP, about many records each; an adapter may need several requests for one.
+    /// Other calls to the ERP, for many records each; an adapter may need several requests for one.
     pub erp_calls: u64,
     /// Look-ups in Norce Query.
     pub query_calls: u64,
-    /// Mapping items that were read.
+    /// Mapping items read.
     pub mapping_reads: u64,
-    /// Requests that it took to read them.
+    /// Requests that read them.
     pub mapping_read_requests: u64,
-    /// Mappings that were written.
+    /// Mappings written.
     pub mapping_writes: u64,
-    /// Records that were listed in the index of natural keys, or taken off it.
+    /// Records added to the index of natural keys, or removed from it.
     pub index_writes: u64,
     /// Lines for Norce.
     pub import_lines: u64,
-    /// Milliseconds in which it waited for the ERP and did nothing else.
+    /// Milliseconds spent waiting for the ERP only.
     pub erp_wait_ms: u64,
-    /// Milliseconds in which it waited for Norce and did nothing else.
+    /// Milliseconds spent waiting for Norce only.
     pub norce_wait_ms: u64,
     /// Milliseconds of all invocations.
     pub duration_ms: u64,
 }
 
-/// What a lease keeps apart: the walks over one register. Delta and full passes share the ERP's side.
+/// The key of a lease: a walk over one scope. Delta and full passes share the lease of the ERP's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseKey {
-    /// The register.
+    /// The scope.
     pub scope: Scope,
-    /// The sweep walks over Norce, the others over the ERP.
+    /// Whether it is the sweep, which walks Norce; the other passes walk the ERP.
     pub sweep: bool,
 }
 
-/// Who holds a lease.
+/// A lease and its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// The run.
     pub run: Uuid,
-    /// The invocation that works on it; nothing: it waits to go on.
+    /// The invocation that works on the run; `None` between two invocations.
     pub invocation: Option<Uuid>,
-    /// Until when, whatever happens to the holder.
+    /// When it expires.
     pub until: DateTime<Utc>,
 }
 
@@ -170,12 +170,12 @@ impl LastRuns {
     }
 }
 
-/// Which runs are listed. Everything that is given must hold.
+/// A filter of runs. All given conditions must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunFilter {
-    /// They began at this time or later.
+    /// Started at this time or later.
     pub since: DateTime<Utc>,
-    /// They come after this one in the list, which begins with the newest.
+    /// Listed after this one, the newest first.
     pub after: Option<(DateTime<Utc>, Uuid)>,
     /// Of one mode.
     pub mode: Option<PassMode>,
@@ -192,7 +192,7 @@ impl RunFilter {
     }
 }
 
-/// The newest of any number of runs, without where they go on, which may be long.
+/// The newest of any number of runs, without their checkpoints, which may be long.
 struct NewestRuns<'a> {
     filter: &'a RunFilter,
     runs: Earliest<Run, Reverse<(DateTime<Utc>, Uuid)>>,
@@ -214,24 +214,24 @@ impl<'a> NewestRuns<'a> {
     }
 }
 
-/// How much was owed in a quarter of an hour.
+/// The number of owed records in a quarter of an hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwedSample {
     /// When it was counted.
     pub at: DateTime<Utc>,
-    /// How many records were owed and not dismissed.
+    /// Owed records that were not dismissed.
     pub owed: u64,
-    /// How many a person had dismissed.
+    /// Dismissed records.
     pub dismissed: u64,
-    /// How long the oldest one had been owed, in seconds.
+    /// The age of the oldest one, in seconds.
     pub oldest_seconds: u64,
 }
 
-/// The distance of samples: that of `OwedSchedule` by default. More often, the last one of a quarter stays.
+/// The interval of samples, which is the default of `OwedSchedule`. Of more samples in a quarter, the last one stays.
 pub const SAMPLE_SECONDS: i64 = 15 * 60;
 
-/// Which quarter of an hour a time is in, counted from 1970.
+/// The quarter of an hour of a time, counted from 1970.
 fn quarter(at: DateTime<Utc>) -> i64 {
     at.timestamp().div_euclid(SAMPLE_SECONDS)
 }
@@ -239,8 +239,8 @@ fn quarter(at: DateTime<Utc>) -> i64 {
 /// The store of the passes.
 #[async_trait]
 pub trait Passes: Send + Sync {
-    /// Takes a lease for an invocation: when nobody holds it, when its time is over, or when its run is the same and no
-    /// other invocation works on it. Otherwise, who holds it.
+    /// Takes a lease for an invocation, if it is free, has expired, or is held by the same run and no other invocation works
+    /// on it. Otherwise returns the holder.
     async fn lease(
         &self,
         key: LeaseKey,
@@ -248,8 +248,8 @@ pub trait Passes: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<Result<(), Lease>, StoreError>;
 
-    /// Gives a lease back that this invocation holds; `keep_until`: its run goes on, and nobody else may take it before.
-    /// The lease of another invocation stays.
+    /// Releases a lease of this invocation. With `keep_until` its run continues, and no other run may take the lease before
+    /// that time. The lease of another invocation is unchanged.
     async fn release(
         &self,
         key: LeaseKey,
@@ -263,10 +263,10 @@ pub trait Passes: Send + Sync {
     /// The latest run of each mode over each scope, the newest first. Reads the whole store: for people.
     async fn last_runs(&self) -> Result<Vec<Run>, StoreError>;
 
-    /// The newest runs that fit, no more than a limit, without where they go on. Reads the whole store: for people.
+    /// The newest runs that match, up to a limit, without their checkpoints. Reads the whole store: for people.
     async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError>;
 
-    /// Notes how much is owed, in the place of an earlier sample of the same quarter of an hour. It is kept for 35 days.
+    /// Stores a sample of the owed records, in place of an earlier one of the same quarter of an hour. It is kept for 35 days.
     async fn note_owed(&self, sample: &OwedSample) -> Result<(), StoreError>;
 
     /// The samples between two times, the oldest first. The latest one may be missing.
@@ -276,18 +276,17 @@ pub trait Passes: Send + Sync {
         to: DateTime<Utc>,
     ) -> Result<Vec<OwedSample>, StoreError>;
 
-    /// Stores a run whose `version` is one above the stored one (1 for a new run). `false`: it is not, and nothing was
-    /// stored.
+    /// Stores a run whose `version` is one above the stored one (1 for a new run). Otherwise `false`, and nothing is stored.
     async fn save(&self, run: &Run) -> Result<bool, StoreError>;
 
-    /// The watermark of a walk over the records of a kind.
+    /// The watermark of a walk for one kind.
     async fn watermark(
         &self,
         key: LeaseKey,
         kind: EntityKind,
     ) -> Result<Option<DateTime<Utc>>, StoreError>;
 
-    /// Moves a watermark forward; one that is later already stays.
+    /// Moves a watermark forward; a later one stays.
     async fn advance(
         &self,
         key: LeaseKey,
@@ -295,9 +294,9 @@ pub trait Passes: Send + Sync {
         to: DateTime<Utc>,
     ) -> Result<(), StoreError>;
 
-    /// Lets a line wait until Norce has the company that is this ERP record. Repeating it changes nothing: of the lines
-    /// of one ERP record, the last one waits. A line that waits for longer than a month may be lost. `false`: so many
-    /// lines wait for this company (some 17,000) that this one does not fit, and it does not wait.
+    /// Lets a line wait until Norce has the company of this ERP record. Idempotent: of the lines of one ERP record, the last
+    /// one waits. A line that waits for more than a month may be lost. `false` if the list of this company is full (some
+    /// 17,000 lines); the line does not wait then.
     async fn wait_for_company(
         &self,
         scope: Scope,
@@ -306,14 +305,14 @@ pub trait Passes: Send + Sync {
         at: DateTime<Utc>,
     ) -> Result<bool, StoreError>;
 
-    /// The lines that wait for a company: some megabytes at most.
+    /// The lines that wait for a company, a few megabytes at most.
     async fn waiting_for_company(
         &self,
         scope: Scope,
         company: &ErpId,
     ) -> Result<Vec<ImportLine>, StoreError>;
 
-    /// Ends the waiting of these lines; others that have come since go on waiting.
+    /// Removes these lines from the list; lines that were added since keep waiting.
     async fn stop_waiting(
         &self,
         scope: Scope,
@@ -324,7 +323,7 @@ pub trait Passes: Send + Sync {
 }
 
 impl Lease {
-    /// Whether the holder has to make room: its time is over, or it is the same run between two invocations.
+    /// Whether the lease can be taken: it has expired, or is held by the same run between two invocations.
     fn gives_way(&self, wanted: &Self, now: DateTime<Utc>) -> bool {
         self.until <= now
             || (self.run == wanted.run
@@ -332,7 +331,7 @@ impl Lease {
     }
 }
 
-/// Which of the lines that wait for a company this is: one for each record.
+/// The name of a line in the list of its company: one for each record.
 fn waiting_key(line: &ImportLine) -> String {
     match (&line.record, line.id) {
         (Some(record), _) => record.to_string(),

@@ -24,10 +24,10 @@ use crate::{
     aws::{explain, pause},
 };
 
-/// The most messages that SQS takes in one request.
+/// Maximum number of messages in one request to SQS.
 const MAX_BATCH: usize = 10;
-/// How often the refused part of a batch is sent again. What SQS refuses for the moment it takes a moment later;
-/// anything longer is the caller's business.
+/// Attempts to send the refused part of a batch. A temporary refusal by SQS ends after a moment; longer ones are the
+/// caller's concern.
 const ATTEMPTS: u32 = 4;
 /// The twelve hours of [`MAX_VISIBILITY`] count from when the message was received, and a function that asks for all of
 /// them may have run for up to a quarter of an hour by then.
@@ -37,12 +37,12 @@ const REASON: &str = "reason";
 /// The group of a dead letter that had none, on a FIFO queue.
 const NO_GROUP: &str = "no-group";
 
-/// Whether a queue is FIFO: SQS wants the name to end like this.
+/// Whether a queue is FIFO: SQS requires this suffix.
 fn is_fifo(url: &str) -> bool {
     url.ends_with(".fifo")
 }
 
-/// SQS counts in whole seconds; waiting is never cut short.
+/// A duration in the whole seconds of SQS, rounded up.
 fn whole_seconds(delay: Duration) -> i32 {
     let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
     i32::try_from(seconds).unwrap_or(i32::MAX)
@@ -131,7 +131,7 @@ impl<M: Message> SqsQueue<M> {
 #[async_trait]
 impl<M: Message> Queue<M> for SqsQueue<M> {
     async fn send(&self, messages: &[M], delay: Duration) -> Result<(), StoreError> {
-        // All of them are encoded before the first is sent: one that cannot be sent is found out early.
+        // All are encoded before the first is sent, so that an invalid one is found early.
         let mut batches = vec![(Vec::new(), 0)];
         for message in messages {
             let body = encode(message)?;
@@ -147,7 +147,7 @@ impl<M: Message> Queue<M> for SqsQueue<M> {
                 _ => batches.push((vec![entry], bytes)),
             }
         }
-        // One after the other, because FIFO queues keep the order in which batches arrive.
+        // One batch after the other, because FIFO queues keep the order of arrival.
         for (entries, _) in batches {
             if !entries.is_empty() {
                 self.send_batch(entries).await?;
@@ -157,7 +157,7 @@ impl<M: Message> Queue<M> for SqsQueue<M> {
     }
 }
 
-/// What is counted: messages that wait, those that are being handled, and those whose delay is not over.
+/// The counted messages: those that wait, those that are being handled, and those that are delayed.
 const DEPTH: [QueueAttributeName; 3] = [
     QueueAttributeName::ApproximateNumberOfMessages,
     QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
@@ -256,7 +256,7 @@ impl Inbox for SqsInbox {
         let mut request = self
             .to(&self.url, body, group)
             .message_attributes(REQUEUES, requeues);
-        // FIFO queues know no delay of a single message; it is hidden again when it is received.
+        // FIFO queues have no delay of a single message; it is hidden again when it is received.
         if !is_fifo(&self.url) {
             request = request.delay_seconds(whole_seconds(MAX_DELAY));
         }

@@ -1,4 +1,4 @@
-//! Reports for people, and exports: objects that are written once, and read in the console or with the AWS CLI.
+//! Reports for people, and exports: objects that are written once and read in the console or with the AWS CLI.
 
 mod memory;
 mod s3;
@@ -13,7 +13,7 @@ pub use s3::S3Reports;
 
 use crate::StoreError;
 
-/// What is read is held whole by a function that has 256 MB.
+/// Maximum size of an object that is read, in bytes: a function with 256 MB holds it in memory.
 pub const LONGEST_READ: usize = 32 * 1024 * 1024;
 
 fn failed(reason: impl Display) -> StoreError {
@@ -32,12 +32,12 @@ pub trait Reports: Send + Sync {
     /// Stores a report under a key such as `plans/<run>/report.html`, in place of an earlier one.
     async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), StoreError>;
 
-    /// An object; `None`: there is none with this key.
+    /// An object; `None` if there is none with this key.
     ///
     /// # Errors
-    /// Also when it is longer than [`LONGEST_READ`].
+    /// Also if it is longer than [`LONGEST_READ`].
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
 
-    /// Some of the keys that begin like this, in their order, beginning after `after`; none: there are no more.
+    /// A page of the keys with this prefix, in order, starting after `after`; empty if there are no more.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError>;
 }

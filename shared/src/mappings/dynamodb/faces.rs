@@ -70,15 +70,9 @@ impl DynamoDbMappings {
             .provided(free_or_held_by(id)),
             Write::update(record_key(scope, record), record_face)
                 .provided(record_free_or_held_by(entity)),
-            Write::check(self.entity_tombstone(entity)?, Expression::nothing_there()),
-            Write::check(
-                self.code_tombstone(kind, scope, code)?,
-                Expression::nothing_there(),
-            ),
-            Write::check(
-                self.record_tombstone(scope, record)?,
-                Expression::nothing_there(),
-            ),
+            Write::absent(self.entity_tombstone(entity)?),
+            Write::absent(self.code_tombstone(kind, scope, code)?),
+            Write::absent(self.record_tombstone(scope, record)?),
         ];
         faces.extend(listed.map(|digest| still_listed(scope, record, digest)));
         Ok(faces)
@@ -86,8 +80,7 @@ impl DynamoDbMappings {
 
     /// The face of an entity, without regard to tombstones.
     pub(super) async fn face(&self, entity: EntityRef) -> Result<Option<Face>, StoreError> {
-        let item = self.table.get(&entity_key(entity)).await;
-        let item = item?;
+        let item = self.table.get(&entity_key(entity)).await?;
         item.map(|item| self.read_face(item, entity)).transpose()
     }
 

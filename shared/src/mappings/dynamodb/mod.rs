@@ -48,8 +48,7 @@ const SYNC_ATTRIBUTES: [&str; 7] = [
 impl Mappings for DynamoDbMappings {
     async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError> {
         let (face, tombstone) = (entity_key(entity), self.entity_tombstone(entity)?);
-        let found = self.table.get_all(&[&face, &tombstone]).await;
-        let mut found = found?;
+        let mut found = self.table.get_all(&[&face, &tombstone]).await?;
         if found.contains_key(&tombstone) {
             return Ok(Some(Mapping::Forgotten));
         }
@@ -63,8 +62,7 @@ impl Mappings for DynamoDbMappings {
         scope: Scope,
         code: &Code,
     ) -> Result<Option<EntityRef>, StoreError> {
-        let item = self.table.get(&code_key(kind, scope, code)).await;
-        let item = item?;
+        let item = self.table.get(&code_key(kind, scope, code)).await?;
         item.map(|item| self.read_holder(item, kind, scope, code))
             .transpose()
     }
@@ -76,9 +74,8 @@ impl Mappings for DynamoDbMappings {
     ) -> Result<Reserved, StoreError> {
         let item = self.table.to_item(&reservation)?;
         let put = Write::put(entity_key(entity), item).provided(Expression::nothing_there());
-        let check = Write::check(self.entity_tombstone(entity)?, Expression::nothing_there());
-        let written = self.table.write([put, check]).await;
-        let mut refusals = match written? {
+        let check = Write::absent(self.entity_tombstone(entity)?);
+        let mut refusals = match self.table.write([put, check]).await? {
             Written::Done => return Ok(Reserved::New),
             Written::Refused(refusals) => refusals,
         };
@@ -101,8 +98,7 @@ impl Mappings for DynamoDbMappings {
     ) -> Result<bool, StoreError> {
         let item = self.table.to_item(&reservation)?;
         let put = Write::put(entity_key(entity), item).provided(reserved_by(seen));
-        let written = self.table.write([put]).await?;
-        Ok(matches!(written, Written::Done))
+        self.table.write_if([put]).await
     }
 
     async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), StoreError> {
@@ -116,8 +112,7 @@ impl Mappings for DynamoDbMappings {
         for _ in 0..ATTEMPTS {
             let unbound = Expression::new("attribute_not_exists(#code)").name("code");
             let faces = self.faces(entity, &binding, unbound).await?;
-            let written = self.table.write(faces).await?;
-            let mut refusals = match written {
+            let mut refusals = match self.table.write(faces).await? {
                 Written::Done => return Ok(Bound::Done),
                 Written::Refused(refusals) => refusals,
             };
@@ -178,8 +173,7 @@ impl Mappings for DynamoDbMappings {
                     .value("confirmed", text("confirmed"));
             let change = Expression::assign([("delivery", delivery)]);
             let key = entity_key(entity);
-            let noted = self.table.update_if(&key, change, unconfirmed).await;
-            if noted? {
+            if self.table.update_if(&key, change, unconfirmed).await? {
                 return Ok(true);
             }
             // If it is bound to this code, the code is confirmed already and stays so.
@@ -202,17 +196,13 @@ impl Mappings for DynamoDbMappings {
             } else {
                 Write::update(entity_key(entity), change).provided(bound_to(code))
             };
-            let known = Expression::new("#code = :bound_code")
-                .name("code")
-                .value("bound_code", text(code.as_str()));
             let record_face = Expression::assign([("confirmed", Some(AttributeValue::Bool(true)))]);
             let record = record_key(entity.scope, &stored.erp_id);
             let writes = [
                 entity_face,
-                Write::update(record, record_face).provided(known),
+                Write::update(record, record_face).provided(bound_to(code)),
             ];
-            let written = self.table.write(writes).await?;
-            if matches!(written, Written::Done) {
+            if self.table.write_if(writes).await? {
                 return Ok(true);
             }
         }
@@ -242,8 +232,7 @@ impl Mappings for DynamoDbMappings {
                     vec![face.provided(unbound), tombstone]
                 }
             };
-            let written = self.table.write(writes).await?;
-            if matches!(written, Written::Done) {
+            if self.table.write_if(writes).await? {
                 return Ok(());
             }
         }
@@ -334,8 +323,7 @@ impl Mappings for DynamoDbMappings {
                 Write::delete(code_key(kind, scope, &code)).provided(held_by(id)),
                 Write::delete(record_key(scope, record)).provided(held_by(id)),
             ];
-            let written = self.table.write(faces).await?;
-            if matches!(written, Written::Done) {
+            if self.table.write_if(faces).await? {
                 return Ok(true);
             }
             // Changed in between; the next attempt sees how.
@@ -369,8 +357,7 @@ impl Mappings for DynamoDbMappings {
             if from != record {
                 faces.push(Write::delete(record_key(scope, from)).provided(held_by(id)));
             }
-            let written = self.table.write(faces).await?;
-            let mut refusals = match written {
+            let mut refusals = match self.table.write(faces).await? {
                 Written::Done => return Ok(Bound::Done),
                 Written::Refused(refusals) => refusals,
             };
@@ -410,15 +397,13 @@ impl Mappings for DynamoDbMappings {
             Write::put(entity_key(to), item).provided(Expression::nothing_there()),
             Write::put(code_key(to.kind, to.scope, code), holder).provided(held_by(from.id)),
             Write::update(record_key(to.scope, record), record_face).provided(held_by(from.id)),
-            Write::check(self.entity_tombstone(to)?, Expression::nothing_there()),
+            Write::absent(self.entity_tombstone(to)?),
         ];
-        let written = self.table.write(faces).await?;
-        Ok(matches!(written, Written::Done))
+        self.table.write_if(faces).await
     }
 
     async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError> {
-        let page = self.table.scan_page(after, Consistency::Eventual).await;
-        let (items, next) = page?;
+        let (items, next) = self.table.scan_page(after, Consistency::Eventual).await?;
         let mut bound = Vec::new();
         for item in items {
             let key = item.get("pk").and_then(|key| key.as_s().ok());
@@ -484,9 +469,6 @@ impl RecordMappings for DynamoDbMappings {
                 ("code", Some(text(to.as_str()))),
                 ("confirmed", Some(AttributeValue::Bool(false))),
             ]);
-            let ours = Expression::new("#id = :holder")
-                .name("id")
-                .value("holder", number(id.into()));
             let writes = [
                 Write::update(entity_key(entity), entity_face).provided(bound_to(from)),
                 Write::put(
@@ -495,14 +477,10 @@ impl RecordMappings for DynamoDbMappings {
                 )
                 .provided(free_or_held_by(id)),
                 Write::delete(code_key(kind, scope, from)),
-                Write::update(record_key(scope, record), record_face).provided(ours),
-                Write::check(
-                    self.code_tombstone(kind, scope, to)?,
-                    Expression::nothing_there(),
-                ),
+                Write::update(record_key(scope, record), record_face).provided(held_by(id)),
+                Write::absent(self.code_tombstone(kind, scope, to)?),
             ];
-            let written = self.table.write(writes).await?;
-            let mut refusals = match written {
+            let mut refusals = match self.table.write(writes).await? {
                 Written::Done => return Ok(Bound::Done),
                 Written::Refused(refusals) => refusals,
             };
@@ -537,18 +515,11 @@ impl RecordMappings for DynamoDbMappings {
         let unbound = Expression::new("attribute_not_exists(#id)").name("id");
         let writes = [
             Write::put(record_key(scope, record), self.table.to_item(&face)?).provided(unbound),
-            Write::check(code_key(kind, scope, code), Expression::nothing_there()),
-            Write::check(
-                self.code_tombstone(kind, scope, code)?,
-                Expression::nothing_there(),
-            ),
-            Write::check(
-                self.record_tombstone(scope, record)?,
-                Expression::nothing_there(),
-            ),
+            Write::absent(code_key(kind, scope, code)),
+            Write::absent(self.code_tombstone(kind, scope, code)?),
+            Write::absent(self.record_tombstone(scope, record)?),
         ];
-        let written = self.table.write(writes).await?;
-        Ok(matches!(written, Written::Done))
+        self.table.write_if(writes).await
     }
 
     async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError> {

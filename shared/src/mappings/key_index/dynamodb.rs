@@ -99,8 +99,7 @@ impl DynamoDbMappings {
         scope: Scope,
         record: &ErpId,
     ) -> Result<Option<AttributeValue>, StoreError> {
-        let entry = self.table.get(&entry_key(scope, record)).await;
-        let entry = entry?;
+        let entry = self.table.get(&entry_key(scope, record)).await?;
         Ok(entry.and_then(|mut entry| entry.remove(DIGEST)))
     }
 
@@ -158,7 +157,7 @@ impl DynamoDbMappings {
         let name = entry_key(scope, record);
         let entry = self.table.get(&name).await?;
         let Some(entry) = entry else {
-            return Ok(vec![Write::check(name, Expression::nothing_there())]);
+            return Ok(vec![Write::absent(name)]);
         };
         let keys = set_of(&entry, KEYS);
         let mut writes = self.leave(record, &keys).await?;

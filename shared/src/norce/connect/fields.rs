@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// `X-StormConnect-Header`: the account, and exactly the fields that the rows are there to set (norce-api §3.2).
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ImportHeader {
     pub(super) account_id: i32,

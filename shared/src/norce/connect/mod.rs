@@ -114,72 +114,59 @@ impl ConnectClient {
         }
         Ok(None)
     }
-}
 
-/// The header and the rows of an import.
-fn import<'a>(
-    kind: EntityKind,
-    scope: Scope,
-    account: i32,
-    applications: &Applications,
-    options: &'a ImportOptions,
-    shape: ImportShape,
-    rows: &'a [ImportRow],
-) -> Result<(ImportHeader, Vec<Row<'a>>), UnknownApplication> {
-    let application_key = applications.of(scope)?.key;
-    let by_application = scope.application().is_some();
-    let mut fields = fields_that_are_set(kind, shape);
-    if by_application {
-        fields.push("ApplicationKey");
-    }
-    // The contract requires the key in every company row, even if it is not set.
-    let sent = by_application || kind == EntityKind::Company;
-    let accounts: Vec<Uuid> = match scope.application() {
-        _ if !shape.accounts => Vec::new(),
-        Some(_) => vec![application_key],
-        None => applications
-            .iter()
-            .map(|application| application.key)
-            .collect(),
-    };
-    let rows = rows
-        .iter()
-        .map(|row| {
-            let mut row = row_of(kind, shape, row, &accounts, options);
+    /// The header and the rows of an import.
+    fn import_of<'a>(
+        &'a self,
+        kind: EntityKind,
+        scope: Scope,
+        shape: ImportShape,
+        rows: &'a [ImportRow],
+    ) -> Result<(ImportHeader, Vec<Row<'a>>), UnknownApplication> {
+        let application_key = self.applications.of(scope)?.key;
+        let by_application = scope.application().is_some();
+        let accounts: Vec<Uuid> = match scope.application() {
+            _ if !shape.accounts => Vec::new(),
+            Some(_) => vec![application_key],
+            None => self.applications.iter().map(|it| it.key).collect(),
+        };
+        // The contract requires the key in every company row, even if it is not set.
+        let sent = by_application || kind == EntityKind::Company;
+        let rows = rows.iter().map(|row| {
+            let mut row = row_of(kind, shape, row, &accounts, &self.options);
             row.application_key = sent.then_some(application_key);
             row
-        })
-        .collect();
-    let mut header = ImportHeader {
-        account_id: account,
-        customer_fields_that_are_set: Vec::new(),
-        company_fields_that_are_set: Vec::new(),
-        account_fields_that_are_set: Vec::new(),
-    };
-    match kind {
-        EntityKind::Customer => {
-            header.customer_fields_that_are_set = fields;
-            if shape.relations {
-                // A customer's companies are matched by their ids, which are all that is read (norce-api §3.2).
-                header.company_fields_that_are_set = vec!["Id"];
+        });
+        let rows = rows.collect();
+        let mut header = ImportHeader {
+            account_id: self.account,
+            ..ImportHeader::default()
+        };
+        let (customer_fields, company_fields) = (
+            &mut header.customer_fields_that_are_set,
+            &mut header.company_fields_that_are_set,
+        );
+        let (own, related) = match kind {
+            EntityKind::Customer => (customer_fields, company_fields),
+            EntityKind::Company => (company_fields, customer_fields),
+        };
+        *own = fields_that_are_set(kind, shape);
+        if by_application {
+            own.push("ApplicationKey");
+        }
+        if shape.relations {
+            // Related rows are matched by their ids, and nothing of them is set (norce-api §3.2).
+            related.push("Id");
+        }
+        if shape.accounts {
+            // An existing account is never changed.
+            header.account_fields_that_are_set.push("StatusCreateOnly");
+            if !self.options.account_roles.is_empty() {
+                header.account_fields_that_are_set.push("RolesCreateOnly");
             }
         }
-        EntityKind::Company => {
-            header.company_fields_that_are_set = fields;
-            if shape.relations {
-                // A company's customers are matched by their ids, and nothing of them is set.
-                header.customer_fields_that_are_set = vec!["Id"];
-            }
-        }
+        Ok((header, rows))
     }
-    if shape.accounts {
-        // An existing account is never changed.
-        header.account_fields_that_are_set = vec!["StatusCreateOnly"];
-        if !options.account_roles.is_empty() {
-            header.account_fields_that_are_set.push("RolesCreateOnly");
-        }
-    }
-    Ok((header, rows))
 }
 
 #[async_trait]
@@ -194,15 +181,7 @@ impl NorceImports for ConnectClient {
     ) -> Result<SubmittedImport, ImportError> {
         let prepared = || {
             let application = self.applications.of(scope)?;
-            let (header, rows) = import(
-                kind,
-                scope,
-                self.account,
-                &self.applications,
-                &self.options,
-                shape,
-                rows,
-            )?;
+            let (header, rows) = self.import_of(kind, scope, shape, rows)?;
             let path = match kind {
                 EntityKind::Customer => IMPORT_CUSTOMERS,
                 EntityKind::Company => IMPORT_COMPANIES,

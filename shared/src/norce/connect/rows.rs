@@ -69,25 +69,19 @@ pub(super) struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     is_company_list_delta: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    companies: Option<Vec<CompanyRow>>,
+    companies: Option<Vec<RelatedRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_customer_list_delta: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    customers: Option<Vec<IdRow>>,
+    customers: Option<Vec<RelatedRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accounts: Option<Vec<AccountRow<'a>>>,
 }
 
+/// A company of a customer, or a customer of a company.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct IdRow {
-    id: NorceId,
-}
-
-/// A company that a customer is related to.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct CompanyRow {
+struct RelatedRow {
     id: NorceId,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_primary: Option<bool>,
@@ -100,6 +94,7 @@ struct PriceListRow<'a> {
     is_exclusive: bool,
 }
 
+/// A flag of a customer or company, or a role of an account.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct FlagRow<'a> {
@@ -121,14 +116,7 @@ struct AccountRow<'a> {
     login_name: &'a str,
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    roles: Vec<RoleRow<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct RoleRow<'a> {
-    code: &'a str,
-    is_active: bool,
+    roles: Vec<FlagRow<'a>>,
 }
 
 /// Norce replaces an address as a whole: what the ERP's address lacks is written as empty. An `IsPrimary` that is left out
@@ -195,30 +183,28 @@ pub(super) fn row_of<'a>(
         id: line.id,
         ..row_of_values(kind, shape, &line.code, values, options)
     };
-    match kind {
-        EntityKind::Customer if shape.insert => {
-            row.kind = Some(if shape.relations {
-                COMPANY_CONTACT
-            } else {
-                PERSON
-            });
-        }
-        EntityKind::Customer | EntityKind::Company => {}
+    if kind == EntityKind::Customer && shape.insert {
+        let contact = shape.relations.then_some(COMPANY_CONTACT);
+        row.kind = Some(contact.unwrap_or(PERSON));
     }
     // Without the mark Norce deactivates every relation that the row does not name (norce-api §3.3).
     match kind {
-        EntityKind::Customer if shape.relations => {
+        _ if !shape.relations => {}
+        EntityKind::Customer => {
             row.is_company_list_delta = Some(line.former_companies.is_empty());
             row.companies = Some(companies(shape, line, relations));
         }
-        EntityKind::Company if shape.relations => {
+        EntityKind::Company => {
+            let related = |id: &NorceId| RelatedRow {
+                id: *id,
+                is_primary: None,
+            };
             row.is_customer_list_delta = Some(true);
-            row.customers = Some(line.contacts.iter().map(|id| IdRow { id: *id }).collect());
+            row.customers = Some(line.contacts.iter().map(related).collect());
         }
-        EntityKind::Customer | EntityKind::Company => {}
     }
     if shape.accounts {
-        let roles = options.account_roles.iter().map(|code| RoleRow {
+        let roles = options.account_roles.iter().map(|code| FlagRow {
             code,
             is_active: true,
         });
@@ -283,55 +269,44 @@ fn row_of_values<'a>(
     if has(FieldGroup::PriceLists) {
         let codes = values.price_lists.iter();
         let is_exclusive = options.exclusive_price_lists;
-        row.price_lists = Some(
-            codes
-                .map(|code| PriceListRow { code, is_exclusive })
-                .collect(),
-        );
+        let lists = codes.map(|code| PriceListRow { code, is_exclusive });
+        row.price_lists = Some(lists.collect());
     }
     if has(FieldGroup::Flags) {
-        let flags = values.flags.iter();
-        row.flags = Some(
-            flags
-                .map(|(code, is_active)| FlagRow {
-                    code,
-                    is_active: *is_active,
-                })
-                .collect(),
-        );
+        let flags = values.flags.iter().map(|(code, is_active)| FlagRow {
+            code,
+            is_active: *is_active,
+        });
+        row.flags = Some(flags.collect());
     }
     if has(FieldGroup::AdditionalInfo) {
         // Norce requires a value (norce-api §3.5), so an entry that is empty in the ERP cannot be sent.
-        let infos = values.additional_info.iter();
-        row.additional_info = Some(
-            infos
-                .filter_map(|(code, value)| {
-                    let value = value.as_ref()?.expose();
-                    Some(InfoRow { code, value })
-                })
-                .collect(),
-        );
+        let infos = values.additional_info.iter().filter_map(|(code, value)| {
+            let value = value.as_ref()?.expose();
+            Some(InfoRow { code, value })
+        });
+        row.additional_info = Some(infos.collect());
     }
     row
 }
 
 /// The companies of a customer. With a former company all relations are named, because an import ends only those that it
 /// does not name.
-fn companies(shape: ImportShape, line: &ImportLine, relations: &[Relation]) -> Vec<CompanyRow> {
+fn companies(shape: ImportShape, line: &ImportLine, relations: &[Relation]) -> Vec<RelatedRow> {
     let former = |id: NorceId| line.former_companies.contains(&id);
     // A customer's first company is the primary one, and so is the one that replaces the primary one. Otherwise the shop
     // has chosen.
     let replaces_primary = relations
         .iter()
         .any(|it| it.is_primary && former(it.company));
-    let company = line.company.map(|id| CompanyRow {
+    let company = line.company.map(|id| RelatedRow {
         id,
         is_primary: (shape.insert || replaces_primary).then_some(true),
     });
     let others = relations
         .iter()
         .filter(|it| !former(it.company) && Some(it.company) != line.company)
-        .map(|it| CompanyRow {
+        .map(|it| RelatedRow {
             id: it.company,
             is_primary: it.is_primary.then_some(true),
         });

@@ -1,9 +1,8 @@
-//! The times of what belongs to a customer or company: its addresses, its relations, its flags (norce-api §5.2).
+//! The times of the related rows of a customer or company: addresses, relations and flags (norce-api §5.2).
 //!
-//! Whether `Updated` of a customer moves when one of its addresses changes is not documented, so that a sweep asks for the
-//! children's times in the same request, by `any` (OData 4.0). Which of the relations have these times, and whether Norce
-//! takes such a filter, is documented in part only. So a refused filter is asked again with fewer relations, and the client
-//! remembers what was taken.
+//! It is not documented whether `Updated` of a customer changes with one of its addresses, so a sweep filters by the times of
+//! related rows as well, with `any` (OData 4.0). Which relations have these times, and whether Norce accepts such a filter,
+//! is documented in part only: a refused filter is repeated with fewer relations, and the client remembers what was accepted.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -11,21 +10,21 @@ use chrono::{DateTime, Utc};
 
 use crate::{domain::EntityKind, http::odata::Filter, norce::NorceError};
 
-/// How many of the relations are asked about.
+/// The relations in the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
-    /// Only the row's own times.
+    /// None: only the row's own times.
     Own,
-    /// The relations whose times are documented.
+    /// The relations with documented times.
     Documented,
-    /// The relations that most likely have them as well.
+    /// Also the relations that most likely have them.
     All,
 }
 
 impl Level {
     const LEVELS: [Self; 3] = [Self::Own, Self::Documented, Self::All];
 
-    /// The relations, as an entity of this kind has them.
+    /// The relations of an entity of this kind.
     pub(super) const fn children(self, kind: EntityKind) -> &'static [&'static str] {
         match (self, kind) {
             (Self::Own, _) => &[],
@@ -37,7 +36,7 @@ impl Level {
     }
 }
 
-/// What was refused so far. A process begins with everything, so that a tenant that learns more is noticed.
+/// The levels that were refused so far. A process starts with all relations, so that an update of the tenant takes effect.
 #[derive(Debug, Default)]
 pub(super) struct ChildTimes {
     refused_of_customers: AtomicU8,
@@ -52,14 +51,14 @@ impl ChildTimes {
         }
     }
 
-    /// What is asked about now.
+    /// The current level.
     pub(super) fn level(&self, kind: EntityKind) -> Level {
         let refused = usize::from(self.refused(kind).load(Ordering::Relaxed));
         let levels = Level::LEVELS.iter().rev();
         levels.copied().nth(refused).unwrap_or(Level::Own)
     }
 
-    /// Whether the error says that Norce does not take the filter of this level; then the next one is lower.
+    /// Whether the error means that Norce does not accept the filter of this level; the next level is lower then.
     pub(super) fn is_refused(&self, kind: EntityKind, level: Level, error: &NorceError) -> bool {
         let NorceError::Refused {
             status: 400 | 404 | 405 | 501,
@@ -82,7 +81,7 @@ impl ChildTimes {
     }
 }
 
-/// Changed or made since then: `Updated` is null until the first change (norce-api §5.1).
+/// Rows changed or created since then: `Updated` is null until the first change (norce-api §5.1).
 pub(super) fn changed_since(since: DateTime<Utc>) -> Filter {
     Filter::ge("Updated", since).or(Filter::is_null("Updated").and(Filter::ge("Created", since)))
 }

@@ -1,4 +1,4 @@
-//! What Query says of itself: `$metadata` of a namespace (norce-api §5.1), in the XML of OData 4.0 (CSDL 4.0, §3 and §8).
+//! Query's own description: `$metadata` of a namespace (norce-api §5.1), in the XML of OData 4.0 (CSDL 4.0, §3 and §8).
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,7 +6,7 @@ use roxmltree::{Document, Node};
 
 use crate::http::odata::Options;
 
-/// What `$metadata` is asked for in.
+/// The media type of `$metadata`.
 pub(super) const XML: &str = "application/xml";
 
 /// An entity type, or a complex one.
@@ -14,7 +14,7 @@ pub(super) const XML: &str = "application/xml";
 struct Described {
     base: Option<String>,
     properties: BTreeSet<String>,
-    /// Related rows, with their type.
+    /// Related rows, by name, with their type.
     navigations: HashMap<String, String>,
 }
 
@@ -33,7 +33,7 @@ fn bare(name: &str) -> String {
 }
 
 impl Metadata {
-    /// Reads a document; `None`: it describes no entity set.
+    /// Reads a document; `None` if it describes no entity set.
     pub(super) fn read(text: &str) -> Option<Self> {
         let document = Document::parse(text).ok()?;
         let mut metadata = Self::default();
@@ -53,7 +53,7 @@ impl Metadata {
         (!metadata.sets.is_empty()).then_some(metadata)
     }
 
-    /// The fields and related rows of a query over a set that the set does not have, as `Addresses/City`.
+    /// The fields and related rows in a query that the set does not have, such as `Addresses/City`.
     pub(super) fn lacks(&self, set: &str, options: &Options) -> Vec<String> {
         match self.sets.get(set) {
             Some(of) => self.type_lacks(of, options),
@@ -62,7 +62,7 @@ impl Metadata {
     }
 
     fn type_lacks(&self, of: &str, options: &Options) -> Vec<String> {
-        // A type that is described elsewhere says nothing.
+        // The type is described elsewhere.
         if !self.types.contains_key(of) {
             return Vec::new();
         }

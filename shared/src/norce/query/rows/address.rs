@@ -8,18 +8,18 @@ use crate::{
     norce::lenient,
 };
 
-/// The `TypeId` that is taken for an invoice address unless configured otherwise. Norce's numbers are not documented:
-/// compare with an address of a known customer, and set it.
+/// The default `TypeId` of invoice addresses. Norce's numbers are not documented: compare with an address of a known
+/// customer.
 pub const DEFAULT_INVOICE_ADDRESS_TYPE: i64 = 1;
-/// The `TypeId` that is taken for a delivery address; likewise.
+/// The default `TypeId` of delivery addresses; likewise.
 pub const DEFAULT_DELIVERY_ADDRESS_TYPE: i64 = 2;
 
-/// Which `TypeId` of an address in Query means what.
+/// The `TypeId`s of addresses in Query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressTypes {
-    /// An invoice address. Where a customer or company has none, its oldest address is taken for it.
+    /// Invoice addresses. A customer or company without one is invoiced at its oldest address.
     pub invoice: i64,
-    /// A delivery address.
+    /// Delivery addresses.
     pub delivery: i64,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct AddressRow {
 }
 
 impl AddressRow {
-    /// What an import has and the seen part of Query's page of addresses has not (norce-api §5.2).
+    /// Fields of an import that were not seen in Query's documentation of addresses (norce-api §5.2).
     pub(super) const OPTIONAL: &[&str] = &[
         "Addresses/Gln",
         "Addresses/ShippingPhoneNumber",
@@ -83,12 +83,12 @@ impl AddressRow {
                 "Code",
                 "IsPrimary",
             ]),
-            // The fields of a company's addresses are not documented: every one of them comes along.
+            // The fields of a company's addresses are not documented: all of them are read.
             EntityKind::Company => Options::new(),
         }
     }
 
-    /// What it has besides the postal parts.
+    /// The parts that are not postal.
     pub(crate) fn details(&self) -> AddressDetails {
         let text = |text: &Option<String>| text.as_ref().and_then(Personal::parse);
         AddressDetails {
@@ -99,7 +99,7 @@ impl AddressRow {
         }
     }
 
-    /// All of it, also where there is no postal part.
+    /// The whole address, even without a postal part.
     pub(crate) fn whole(&self, country: Option<CountryCode>) -> NorceAddress {
         NorceAddress {
             address: self.read(country).unwrap_or_default(),
@@ -122,7 +122,7 @@ impl AddressRow {
     }
 }
 
-/// The addresses of a customer or company by what they are for.
+/// The addresses of a customer or company by type.
 #[derive(Default)]
 pub(crate) struct Addresses {
     pub(crate) invoice: Option<Address>,
@@ -130,7 +130,7 @@ pub(crate) struct Addresses {
     pub(crate) deliveries: Vec<DeliveryAddress>,
 }
 
-/// The addresses of a type, the oldest first, so that the order in which Norce lists them does not matter.
+/// The addresses of a type, the oldest first, independent of Norce's order.
 pub(crate) fn of_type(addresses: &[AddressRow], type_id: i64) -> Vec<&AddressRow> {
     let of_type = |address: &&AddressRow| address.type_id == Some(type_id);
     let mut addresses: Vec<&AddressRow> = addresses.iter().filter(of_type).collect();
@@ -145,8 +145,7 @@ pub(crate) fn delivery_addresses(addresses: &[AddressRow], delivery: i64) -> Vec
     deliveries
 }
 
-/// The address of the invoice type, else any; of several the oldest, so that the choice does not depend on the order
-/// in which Norce lists them.
+/// The oldest address of the invoice type, else the oldest of any type, independent of Norce's order.
 pub(crate) fn invoice_address(addresses: &[AddressRow], invoice: i64) -> Option<&AddressRow> {
     addresses
         .iter()

@@ -32,7 +32,7 @@ pub(crate) struct CompanyRow {
 }
 
 impl CompanyRow {
-    /// The customers that it names.
+    /// The contacts.
     pub(crate) fn related(&self) -> impl Iterator<Item = (EntityKind, NorceId)> {
         let contacts = self.customers.iter().map(|row| row.customer_id);
         let contacts = contacts.filter_map(|id| party_id(Some(id)));
@@ -52,7 +52,7 @@ impl CompanyRow {
                 "IsActive",
                 "ApplicationId",
             ])
-            // The fields of a company's flags are not documented: naming one that is not there would fail the whole call.
+            // The fields of a company's flags are not documented: an unknown name would fail the whole call.
             .expand("Addresses", AddressRow::options(EntityKind::Company))
             .expand("Customers", Options::new().select(&["CustomerId"]))
             .expand("Flags", Options::new())

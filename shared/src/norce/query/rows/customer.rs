@@ -25,7 +25,7 @@ pub(crate) struct CustomerRow {
     email_address: Option<String>,
     phone_number: Option<String>,
     cell_phone_number: Option<String>,
-    // Not optional: a forgotten customer must never be taken for one that is not (P12).
+    // Required: a forgotten customer must never be mistaken for one that is not (P12).
     is_active: bool,
     is_forgotten: bool,
     stopped_date: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct CustomerRow {
     last_order_date: Option<String>,
     #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(crate) application_id: Option<i64>,
-    // In 3.0 a list; how many there are in 2.0 is not documented.
+    // A list in 3.0; not documented for 2.0.
     account: Option<lenient::OneOrMany<AccountRow>>,
     #[serde(default, deserialize_with = "lenient::list")]
     pub(crate) addresses: Vec<AddressRow>,
@@ -45,7 +45,7 @@ pub(crate) struct CustomerRow {
 }
 
 impl CustomerRow {
-    /// The companies and the customer that it names.
+    /// The companies, and the customer that replaced this one.
     pub(crate) fn related(&self) -> impl Iterator<Item = (EntityKind, NorceId)> {
         let companies = self.companies.iter().map(|row| row.company_id);
         let companies = companies.filter_map(|id| party_id(Some(id)));
@@ -80,7 +80,7 @@ impl CustomerRow {
             .expand("Addresses", AddressRow::options(EntityKind::Customer))
             .expand(
                 "Companies",
-                // A relation has no state of its own that is documented; its company's is what there is.
+                // No state of a relation itself is documented, only that of its company.
                 Options::new()
                     .select(&["CompanyId", "IsPrimary"])
                     .expand("Company", Options::new().select(&["Id", "IsActive"])),
@@ -139,7 +139,7 @@ impl CustomerRow {
                 .collect(),
             flags: self.flags.iter().filter_map(FlagRow::read).collect(),
             active: self.is_active,
-            // A time that cannot be read has come.
+            // A time that cannot be read counts as past.
             stopped: self
                 .stopped_date
                 .map(|at| lenient::instant(&at).unwrap_or(DateTime::<Utc>::MIN_UTC)),
@@ -183,7 +183,7 @@ struct CompanyRelationRow {
     company: Option<RelatedCompanyRow>,
 }
 
-/// A customer with the companies that it is a contact of.
+/// A customer with its companies.
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -226,7 +226,7 @@ impl RelationsRow {
     }
 }
 
-/// What a customer logs in with.
+/// The logins of a customer.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct LoginsRow {
@@ -251,7 +251,7 @@ impl LoginsRow {
         norce_id(self.id, "a customer with accounts")
     }
 
-    /// A login name that is no e-mail address never followed one.
+    /// Whether the customer logs in with an e-mail address other than its own. Other login names are ignored.
     pub(crate) fn has_another_login(&self) -> bool {
         let email = self.email_address.as_deref().and_then(EmailKey::parse);
         let accounts = match &self.account {

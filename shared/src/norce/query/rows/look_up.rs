@@ -36,7 +36,7 @@ impl EmailRow {
         ])
     }
 
-    /// A database may compare more loosely than we do, so that a hit is looked at once more.
+    /// Whether the row has this address: a database may compare more loosely than we do.
     pub(crate) fn matches(&self, email: &EmailKey) -> bool {
         let key = self.email_address.as_deref().and_then(EmailKey::parse);
         self.is_active && !self.is_forgotten && key.as_ref() == Some(email)
@@ -76,7 +76,7 @@ impl CodeRow {
     }
 }
 
-/// A customer or company with its addresses alone.
+/// A customer or company with only its addresses.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AddressesRow {
@@ -104,7 +104,7 @@ impl AddressesRow {
     }
 }
 
-/// What a look-up of many asks for.
+/// A hit of a look-up of many.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct FoundRow {
@@ -117,7 +117,7 @@ pub(crate) struct FoundRow {
     organization_no: Option<String>,
     vat_no: Option<String>,
     is_active: bool,
-    /// Of customers; never missing there, because a forgotten one must not be taken for one that is not (P12).
+    /// Required for customers, because a forgotten one must not be mistaken for one that is not (P12).
     is_forgotten: Option<bool>,
     #[serde(default, deserialize_with = "lenient::optional_id")]
     pub(crate) application_id: Option<i64>,
@@ -136,7 +136,7 @@ impl FoundRow {
                 "IsForgotten",
                 "ApplicationId",
             ]),
-            // A number is one of a country, which the address has.
+            // The country of a number is that of the address.
             EntityKind::Company => Options::new()
                 .select(&[
                     "Id",
@@ -167,7 +167,7 @@ impl FoundRow {
         )
     }
 
-    /// `country`: of the company's address.
+    /// Translates the row; `country` is that of the company's address.
     pub(crate) fn read(
         self,
         kind: EntityKind,
@@ -207,7 +207,7 @@ impl FoundRow {
     }
 }
 
-/// A code as it is compared. One that ours could never be is another one all the same, and no reason to fail.
+/// A code for comparisons. One that is invalid as ours is a different code, not an error.
 fn another_code(text: &str) -> Option<Code> {
     let legible = || {
         let text = text.replace(char::is_control, "?");
@@ -216,7 +216,7 @@ fn another_code(text: &str) -> Option<Code> {
     text.parse().or_else(|_| legible().parse()).ok()
 }
 
-/// What a sweep asks for.
+/// A row of a sweep.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ChangedRow {

@@ -29,7 +29,7 @@ pub(crate) struct OrderRow {
     payer: Option<PartyRow>,
 }
 
-/// An order's own copy of an address. `OrganizationNo` is not in the documented list; it is read where a tenant has it.
+/// An order's copy of an address. `OrganizationNo` is not documented; it is read if a tenant has it.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct PartyRow {
@@ -55,7 +55,7 @@ impl OrderRow {
             .optionally(&["Buyer", "Payer"])
     }
 
-    /// The countries that the parties' addresses name by their ids.
+    /// The ids of the countries of the parties' addresses.
     pub(crate) fn country_ids(&self) -> impl Iterator<Item = i64> {
         let parties = [&self.buyer, &self.payer];
         parties
@@ -64,7 +64,7 @@ impl OrderRow {
             .filter_map(|party| party.country_id)
     }
 
-    /// The customers and companies that it names.
+    /// The customers and companies of the order.
     pub(crate) fn parties(&self) -> impl Iterator<Item = (EntityKind, NorceId)> {
         let customers = [self.buyer_customer_id, self.payer_customer_id];
         let companies = [self.buyer_company_id, self.payer_company_id];
@@ -74,7 +74,7 @@ impl OrderRow {
         customers.chain(companies.map(|id| (EntityKind::Company, id)))
     }
 
-    /// `country`: what an id of a country stands for.
+    /// Translates the row; `country` returns the code of a country's id.
     pub(crate) fn read(
         self,
         order: &OrderKey,

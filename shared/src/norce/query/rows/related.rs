@@ -2,11 +2,11 @@ use std::collections::HashMap;
 
 use crate::domain::{EntityKind, EntityRef, NorceId, Scope};
 
-/// The registers of the entities that a row names by their ids alone.
+/// The scopes of the entities to which a row refers by id.
 pub(crate) struct Related {
-    /// The register of the row itself, and of every entity that is not known to be elsewhere.
+    /// The scope of the row, and of every entity that is not in `elsewhere`.
     pub(crate) scope: Scope,
-    /// Those of another register.
+    /// The entities in other scopes.
     pub(crate) elsewhere: HashMap<(EntityKind, NorceId), Scope>,
 }
 

@@ -5,7 +5,7 @@ use crate::{
     norce::{NorceError, lenient},
 };
 
-/// An id of Norce's, which is always positive.
+/// An id of Norce, which is always positive.
 pub(crate) fn norce_id(id: i64, what: impl std::fmt::Display) -> Result<NorceId, NorceError> {
     NorceId::try_from(id).map_err(|error| NorceError::Unreadable(format!("{what}: {error}")))
 }
@@ -21,12 +21,12 @@ pub(super) fn personal(text: Option<String>) -> Option<Personal> {
     text.and_then(Personal::parse)
 }
 
-/// 0 for "nobody" is as good as null.
+/// The id of a party; 0 means none, like null.
 pub(super) fn party_id(id: Option<i64>) -> Option<NorceId> {
     id.and_then(|id| NorceId::try_from(id).ok())
 }
 
-/// Proof that there is a row.
+/// A row of which only the existence matters.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct IdRow {
