@@ -544,54 +544,6 @@ impl Stores {
     }
 }
 
-/// The functions that queues trigger.
-struct Functions {
-    change_events: ChangeEvents,
-    submit_imports: SubmitImports,
-    poll_jobs: PollJobs,
-    full_pass: ErpFullPass,
-}
-
-impl Functions {
-    /// Builds each as its process does. They then share their clients, and with them the tokens, as if all processes were
-    /// warm: a fault at a call hits the call of a use case and not always that for a token.
-    fn build(configurations: &Configurations, resources: &MemoryResources) -> Self {
-        let Configurations {
-            change_events,
-            submit_imports,
-            poll_jobs,
-            erp_full_pass,
-            ..
-        } = configurations;
-        let connections = Connections::new(resources, resources.breakers.clone());
-        let norce = built(connections.norce(&submit_imports.norce, &submit_imports.shops));
-        let change_events = built(ChangeEvents::build(change_events, resources));
-        let erps = change_events.erps.clone();
-        Self {
-            change_events: ChangeEvents {
-                norce: norce.query.clone(),
-                ..change_events
-            },
-            submit_imports: SubmitImports {
-                norce: norce.connect.clone(),
-                query: norce.query.clone(),
-                erps: erps.clone(),
-                ..built(SubmitImports::build(submit_imports, resources))
-            },
-            poll_jobs: PollJobs {
-                norce: norce.connect.clone(),
-                query: norce.query.clone(),
-                ..built(PollJobs::build(poll_jobs, resources))
-            },
-            full_pass: ErpFullPass {
-                norce: norce.query,
-                erps,
-                ..built(ErpFullPass::build(erp_full_pass, resources))
-            },
-        }
-    }
-}
-
 /// `operator` as it is built for a request whose secrets could all be read.
 fn operator(
     options: &Options,
@@ -733,7 +685,7 @@ pub struct Bundle {
     pub owed: Arc<MemoryOwed>,
     /// The import jobs, not cut off.
     pub import_jobs: Arc<MemoryImportJobs>,
-    /// Which remotes are left alone.
+    /// The state of the remotes.
     pub breakers: Arc<MemoryBreakers>,
     /// Cuts calls of the functions off.
     pub interruption: Arc<Interruption>,
@@ -819,15 +771,23 @@ impl Bundle {
         // The first and only time: nobody else holds it.
         let _ = receiver.set(receive_events.clone());
         let resources = resources();
-        let functions = Functions::build(&configurations, &resources);
         let bundle = Self {
             norce,
             erp,
             erp_companies,
-            full_pass: functions.full_pass,
-            change_events: functions.change_events,
-            submit_imports: functions.submit_imports,
-            poll_jobs: functions.poll_jobs,
+            full_pass: built(ErpFullPass::build(
+                &configurations.erp_full_pass,
+                &resources,
+            )),
+            change_events: built(ChangeEvents::build(
+                &configurations.change_events,
+                &resources,
+            )),
+            submit_imports: built(SubmitImports::build(
+                &configurations.submit_imports,
+                &resources,
+            )),
+            poll_jobs: built(PollJobs::build(&configurations.poll_jobs, &resources)),
             operator,
             receive_events,
             changes: stores.changes,

@@ -47,7 +47,11 @@ impl From<TokenError> for NorceError {
                 reason: format!("identity: {reason}"),
             },
             TokenError::Refused { reason } => Self::Authentication { reason },
-            TokenError::Unreadable(reason) => Self::Unreadable(format!("identity: {reason}")),
+            // It says nothing about the request, which was not sent: a proxy's page must not be taken for a refusal.
+            error @ TokenError::Unreadable(_) => Self::RetryAfter {
+                after: None,
+                reason: format!("{error}; check NORCE_BASE_URL"),
+            },
         }
     }
 }
@@ -55,5 +59,18 @@ impl From<TokenError> for NorceError {
 impl From<UnknownApplication> for NorceError {
     fn from(error: UnknownApplication) -> Self {
         Self::Configuration(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreadable_token_is_retried_and_says_nothing_about_the_request() {
+        let unreadable = TokenError::Unreadable("HTTP 200 without a token".to_owned());
+        let error = NorceError::from(unreadable);
+        assert!(matches!(&error, NorceError::RetryAfter { .. }), "{error}");
+        assert!(error.to_string().contains("NORCE_BASE_URL"), "{error}");
     }
 }

@@ -134,7 +134,11 @@ pub(super) fn no_token(error: TokenError) -> ErpError {
             reason: format!("the identity provider cannot answer now: {reason}"),
         },
         TokenError::Refused { reason } => ErpError::Authentication { reason },
-        error @ TokenError::Unreadable(_) => ErpError::Unreadable(error.to_string()),
+        // It says nothing about the request, which was not sent: a proxy's page must not be taken for a refusal.
+        error @ TokenError::Unreadable(_) => ErpError::RetryAfter {
+            after: None,
+            reason: format!("{error}; check ERP_TOKEN_URL"),
+        },
     }
 }
 
@@ -276,5 +280,13 @@ mod tests {
             message("Anna Ek in Åre <anna@example.com> is not allowed.  CorrelationId:  5c8d."),
             @"the ERP refuses the record: Application_X: [displayName] in [city] <[e-mail]> is not allowed."
         );
+    }
+
+    #[test]
+    fn an_unreadable_token_is_retried_and_says_nothing_about_the_request() {
+        let unreadable = TokenError::Unreadable("HTTP 200 without a token".to_owned());
+        let error = no_token(unreadable);
+        assert!(matches!(&error, ErpError::RetryAfter { .. }), "{error}");
+        assert!(error.to_string().contains("ERP_TOKEN_URL"), "{error}");
     }
 }
