@@ -49,7 +49,7 @@ pub fn play(suite: &str, runs: u64, run: impl Fn(u64) + Sync) {
                 && seed < first + runs
             {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
-                    eprintln!("again: FAULT_SEED={seed} cargo test -p tests --test {suite}");
+                    eprintln!("to repeat: FAULT_SEED={seed} cargo test -p tests --test {suite}");
                     resume_unwind(panic);
                 }
             }

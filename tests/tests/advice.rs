@@ -128,6 +128,18 @@ impl Scene {
         self.bundle.erp.delete_customer(company, record).unwrap();
     }
 
+    fn rename_in_erp(&self, record: Uuid, number: &str) {
+        let company = self.bundle.erp_company();
+        let renamed = self.bundle.erp.rename_customer(company, record, number);
+        renamed.unwrap();
+    }
+
+    fn record_with(&self, number: &str) -> Uuid {
+        let records = self.bundle.erp.customers(self.bundle.erp_company());
+        let mut records = records.iter();
+        records.find(|record| record.number == number).unwrap().id
+    }
+
     async fn ask(&self, request: Value) {
         self.bundle.ask(request).await.unwrap();
     }
@@ -296,13 +308,64 @@ const ADVICE: &[Advice] = &[
             // The same from the ERP's side.
             ("", |scene| {
                 Box::pin(async {
-                    let company = scene.bundle.erp_company();
-                    let other = scene.bundle.erp.customers(company);
-                    let other = other.iter().find(|record| record.number == "K9").unwrap();
-                    scene.delete_in_erp(other.id);
-                    let renamed = scene.bundle.erp.rename_customer(company, scene.first, "K9");
-                    renamed.unwrap();
+                    scene.delete_in_erp(scene.record_with("K9"));
+                    scene.rename_in_erp(scene.first, "K9");
                 })
+            }),
+        ],
+    },
+    // The same, which a pass sees from the record with the code.
+    Advice {
+        given: |scene| {
+            Box::pin(async {
+                scene.make_in_erp("K9");
+                scene.put_code_in_norce(Some("K9"));
+                scene.bundle.quiet_within(UNTIL_OWED).await;
+                scene.bundle.pass(PassMode::Delta).await;
+            })
+        },
+        owed: "it fits customer/client/1, which is bound to code",
+        ways: &[
+            ("correct the code in Norce", |scene| {
+                Box::pin(async {
+                    scene.put_code_in_norce(Some(&scene.code));
+                    scene.delete_in_erp(scene.record_with("K9"));
+                })
+            }),
+            ("merge the two records in the ERP", |scene| {
+                Box::pin(async {
+                    scene.delete_in_erp(scene.first);
+                })
+            }),
+            (
+                "bind customer/client/1 to the record with code K9 by the operator action `rebind`",
+                |scene| {
+                    Box::pin(async {
+                        let request = json!({
+                            "action": "rebind", "id": scene.anna, "toCode": "K9", "confirm": true, "reason": "a test",
+                        });
+                        scene.ask(request).await;
+                        scene.delete_in_erp(scene.first);
+                    })
+                },
+            ),
+        ],
+    },
+    Advice {
+        given: |scene| {
+            Box::pin(async {
+                scene.put_code_in_norce(Some("K7"));
+                scene.rename_in_erp(scene.first, "K9");
+                scene.bundle.pass(PassMode::Delta).await;
+            })
+        },
+        owed: "the ERP renamed code",
+        ways: &[
+            ("put code K9 on it in Norce", |scene| {
+                Box::pin(async { scene.put_code_in_norce(Some("K9")) })
+            }),
+            ("or rename the record in the ERP", |scene| {
+                Box::pin(async { scene.rename_in_erp(scene.first, "K7") })
             }),
         ],
     },
@@ -326,10 +389,7 @@ async fn every_way_that_an_owed_text_names_clears_it() {
             let way = format!("{text} -> {says}");
             if advice.owed.starts_with("whose record") && says.starts_with("correct") {
                 // What the duplicate is was never the question; the pass says that it is one.
-                let company = scene.bundle.erp_company();
-                let records = scene.bundle.erp.customers(company);
-                let other = records.iter().find(|record| record.number == "K9").unwrap();
-                scene.delete_in_erp(other.id);
+                scene.delete_in_erp(scene.record_with("K9"));
                 scene.two_days_pass().await;
             }
             scene.assert_agreed(&way).await;

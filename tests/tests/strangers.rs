@@ -71,7 +71,7 @@ const SAME_DIGITS: [(&str, &str, &str); 7] = [
 ];
 
 /// What owed texts name as their end, one for each kind of text that may be left when a day has gone by.
-const ENDS: [&str; 9] = [
+const ENDS: [&str; 10] = [
     "Put each record's code on its",
     "is blocked: unblock it, or put the code of another record",
     "SHARED_EMAIL is `owe`: correct one of the addresses",
@@ -80,6 +80,7 @@ const ENDS: [&str; 9] = [
     "but another code: where that is wrong, put code",
     "merge the two there",
     "and neither is overwritten: correct the code in Norce, or bind it",
+    "merge the two records in the ERP, or bind",
     "merge them in Norce, or set the buyer on the order",
 ];
 

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::{
     action::{Action, NorceUpdate, UpdateKind, waiting},
     meter::Meter,
+    rules,
     stop_reason::Result,
 };
 
@@ -295,13 +296,13 @@ fn stored(entity: EntityRef, code: &Code, bound: Bound) -> Stored {
         Bound::Done => Stored::Done,
         Bound::Forgotten => Stored::Gone,
         Bound::CodeTaken { by } => Stored::Conflict(format!(
-            "code {code} already belongs to {by} and is not given to {entity}: correct the one that is wrong"
+            "code {code} already belongs to {by} and is not given to {entity}: correct the code of one of the two in Norce, or merge the two there"
         )),
         Bound::RecordTaken { by } => Stored::Conflict(format!(
-            "the record already belongs to {by} and is not given to {entity}: one of the two is a duplicate"
+            "the record already belongs to {by} and is not given to {entity}: merge the two in Norce"
         )),
-        Bound::OtherCode { code: other } => Stored::Conflict(format!(
-            "{entity} is bound to code {other} and is not bound to code {code}: correct the one that is wrong"
-        )),
+        Bound::OtherCode { code: other } => {
+            Stored::Conflict(rules::bound_to_other_code(entity, &other, code))
+        }
     }
 }

@@ -206,7 +206,7 @@ impl Rules<'_> {
             return Decision::conflict(
                 record,
                 format!(
-                    "the ERP renamed code {from} to {to}, but Norce has another one for {entity}: correct the one that is wrong; neither is overwritten"
+                    "the ERP renamed code {from} to {to}, but Norce has another code for {entity}, and neither is overwritten: put code {to} on it in Norce, or rename the record in the ERP"
                 ),
             );
         }
@@ -229,12 +229,13 @@ impl Rules<'_> {
             Some(Mapping::Bound(binding)) if !is_gone && binding.code == record.code => {
                 code_of_another(record, id)
             }
-            Some(Mapping::Bound(binding)) if !is_gone => format!(
-                "it fits {entity}, which is already bound to code {}: correct the one that is wrong",
-                binding.code
-            ),
+            Some(Mapping::Bound(binding)) if !is_gone => {
+                bound_to_other_code(entity, &binding.code, &record.code)
+            }
             _ if facts.twice.contains(&id) => {
-                format!("it fits {entity}, and so does another record of the ERP")
+                format!(
+                    "it fits {entity}, and so does another record of the ERP with its code: give one of the two records another code"
+                )
             }
             Some(Mapping::Reserved(_) | Mapping::Bound(_)) | None => return None,
         };
@@ -551,6 +552,13 @@ pub(crate) fn code_of_another(record: &ErpRecord, id: NorceId) -> String {
         "its code {} belongs to {} {id}, which is another record of the ERP: give one of the two records another number",
         record.code,
         record.entity_kind()
+    )
+}
+
+/// Why a record is not bound to the entity that it fits: the entity is bound to another record.
+pub(crate) fn bound_to_other_code(entity: EntityRef, bound: &Code, code: &Code) -> String {
+    format!(
+        "it fits {entity}, which is bound to code {bound}: correct the code in Norce, merge the two records in the ERP, or bind {entity} to the record with code {code} by the operator action `rebind`"
     )
 }
 

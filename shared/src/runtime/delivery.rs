@@ -118,10 +118,12 @@ pub async fn inserted(
             return Ok(());
         }
         Bound::CodeTaken { by } | Bound::RecordTaken { by } => {
-            format!("it was inserted in Norce as {entity}, but {by} is bound to it: merge the two")
+            format!(
+                "it was inserted in Norce as {entity}, but {by} is bound to it: merge the two in Norce"
+            )
         }
         Bound::OtherCode { code } => format!(
-            "it was inserted in Norce as {entity}, which is bound to code {code}: correct the one that is wrong"
+            "it was inserted in Norce as {entity}, which is bound to code {code}: merge the two records in the ERP, or bind {entity} to the other record by the operator action `rebind`"
         ),
     };
     owe(

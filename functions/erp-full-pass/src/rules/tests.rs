@@ -251,7 +251,7 @@ fn a_bound_record_is_corrected_and_never_against_another_code() {
         ("renamed, Norce has the former", "C0", all, bound(confirmed()), Some("C0"), "Rename"),
         ("renamed, Norce has the new one", "C0", all, bound(confirmed()), Some("C1"), "Rename"),
         ("renamed twice", "C0", all, former(confirmed()), Some("C00"), "Rename"),
-        ("renamed, Norce has a third", "C0", all, bound(confirmed()), Some("C9"), "conflict: the ERP renamed code C0 to C1, but Norce has another one for customer/client/7"),
+        ("renamed, Norce has a third", "C0", all, bound(confirmed()), Some("C9"), "conflict: the ERP renamed code C0 to C1, but Norce has another code for customer/client/7"),
         ("renamed, the shop owns codes", "C0", FieldGroups::NONE, bound(confirmed()), None, "conflict: the ERP renamed code C0 to C1, and the code is not among ERP_OWNED_FIELDS"),
     ];
     for (case, face_code, owns, mapping, in_norce, wanted) in cases {
@@ -295,7 +295,7 @@ fn an_entity_with_the_code_of_a_record_is_bound_unless_it_is_another_ones() {
                 ("nothing is known", None, usual, None),
                 ("forgotten", Some(Mapping::Forgotten), usual, Some("skipped: forgotten in Norce")),
                 ("bound to another record", bound(&record), usual, Some("conflict: its code C1 belongs to customer 7")),
-                ("bound to another code", bound(&other), usual, Some("already bound to code C5")),
+                ("bound to another code", bound(&other), usual, Some("which is bound to code C5: correct the code in Norce")),
                 ("bound to a record that is gone", bound(&other), gone, None),
                 ("two records", None, twice, Some("and so does another record of the ERP")),
             ];
