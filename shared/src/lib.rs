@@ -15,17 +15,17 @@
 //! AWS SDK types stay inside the module that adapts them; nothing here knows of a function's use case.
 
 pub mod activity;
-mod aws;
+pub mod aws;
 pub mod breakers;
 mod consistency;
 pub mod domain;
-mod dynamodb;
 pub mod erp;
 pub mod http;
 pub mod import_jobs;
 pub mod logs;
 pub mod mappings;
 pub mod matching;
+pub mod metrics;
 pub mod norce;
 pub mod orders;
 pub mod owed;

@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use crate::{
     domain::{Code, EntityKind, EntityRef, NaturalKey, NorceId, Scope},
-    mappings::{Known, Mapping, RecordFace},
-    norce::Found,
+    mappings::{Known, Mapping, RecordEntry},
+    norce::LookupHit,
 };
 
 /// Whose an ERP record is.
@@ -32,7 +32,7 @@ pub enum Owner {
 pub const fn owner(known: &Known, kind: EntityKind, scope: Scope) -> Owner {
     match *known {
         Known::Forgotten => Owner::Forgotten,
-        Known::Record(RecordFace {
+        Known::Record(RecordEntry {
             kind, id: Some(id), ..
         }) => Owner::Entity(EntityRef { kind, scope, id }),
         Known::Code(id) => Owner::Entity(EntityRef { kind, scope, id }),
@@ -99,7 +99,7 @@ pub enum CodeInNorce {
 /// What Norce has for an entity that was found. `is_gone`: the ERP does not have the record any more that it is bound to.
 /// A create that was announced is under way until the time by which the ERP has carried it out or never will.
 pub fn standing(
-    found: &Found,
+    found: &LookupHit,
     mapping: Option<&Mapping>,
     is_gone: bool,
     code: CodeInNorce,

@@ -19,10 +19,13 @@ use serde_json::json;
 use shared::{
     domain::{ChangeMessage, JobMessage},
     http::ReqwestTransport,
-    queues::{MemoryQueue, Message, Redrive},
+    queues::Message,
     runtime::secrets::Secrets,
 };
-use tests::resources::{MemoryResources, MemorySecrets, environment};
+use tests::{
+    memory::{MemoryQueue, Redrive},
+    resources::{MemoryResources, MemorySecrets, environment},
+};
 
 const SECRET: &str = "a-secret-of-the-usual-length-4b1f";
 /// Few, so that the queue in memory, which is slower the longer it is, does not count.

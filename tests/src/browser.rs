@@ -43,7 +43,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::SystemClock,
     http::{Deadline, ReqwestTransport},
-    runtime::metrics::Metrics,
+    metrics::Metrics,
 };
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},

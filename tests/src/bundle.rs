@@ -40,27 +40,21 @@ use receive_events::ReceiveEvents;
 use serde_json::json;
 use shared::{
     StoreError,
-    activity::MemoryActivity,
-    breakers::{AlwaysClosed, MemoryBreakers},
+    breakers::AlwaysClosed,
     domain::{
-        ApplicationId, ChangeMessage, Clock, EntityRef, FieldGroups, FirstBindingWrites,
-        ImportRequest, JobMessage, KeptWhenEmptied, NorceId, OutgoingOrder, PassMessage, PassMode,
-        PassRequest, Registers, Scope, Shops,
+        ApplicationId, ApplicationSettings, ChangeMessage, Clock, EntityRef, FieldGroups,
+        FirstBindingWrites, ImportRequest, JobMessage, KeptWhenEmptied, NorceId, OutgoingOrder,
+        PassMessage, PassMode, PassRequest, Registers, Scope,
     },
     erp::PersonRule,
     http::{Deadline, Transport, TransportError},
-    import_jobs::MemoryImportJobs,
-    mappings::MemoryMappings,
+    metrics::Metrics,
     norce::connect::ImportOptions,
-    orders::MemoryOrders,
-    owed::MemoryOwed,
-    passes::{MemoryPasses, Passes as _, Run},
-    queues::{Inbox, MemoryQueue, Message, Queue, QueuedMessage, REQUEUES, Redrive, handling},
-    reports::MemoryReports,
+    passes::{Passes as _, Run},
+    queues::{Inbox, Message, Queue, REQUEUES},
     runtime::{
         batch::{self, Source},
         configuration::{CreateInErp, ForgottenPolicy, ImportSettings, MatchingPolicy, SyncPolicy},
-        metrics::Metrics,
         resources::Resources as _,
         secrets::Secrets,
         wiring::Connections,
@@ -75,6 +69,10 @@ use crate::{
     captured_logs::CapturedLogs,
     in_process::InProcess,
     interruption::{Delivery, Interruptible, Interruption, clock_of_the_host},
+    memory::{
+        MemoryActivity, MemoryBreakers, MemoryImportJobs, MemoryMappings, MemoryOrders, MemoryOwed,
+        MemoryPasses, MemoryQueue, MemoryReports, QueuedMessage, Redrive, handling,
+    },
     norce_simulator::{self, EventPost, NorceSimulator, OauthClient, OrderPost, OrderSink},
     resources::{
         ACCOUNT, MemoryResources, MemorySecrets, NORCE_CLIENT, built, environment, usual_secrets,
@@ -378,7 +376,7 @@ struct Configurations {
 impl Configurations {
     fn of(
         options: &Options,
-        shops: Shops,
+        shops: ApplicationSettings,
         simulator: &BusinessCentralSimulator,
         companies: &[Uuid],
     ) -> Self {
@@ -1354,7 +1352,7 @@ fn work_queue<M: Message>(name: &'static str, queue: &Arc<MemoryQueue<M>>) -> Wo
 }
 
 /// Applications 1 and 2. In an application-unique set-up each has an ERP company.
-fn shops(registers: Registers, erp_companies: &[Uuid]) -> Shops {
+fn shops(registers: Registers, erp_companies: &[Uuid]) -> ApplicationSettings {
     let applications: Vec<serde_json::Value> = erp_companies
         .iter()
         .zip(1..)
@@ -1367,7 +1365,7 @@ fn shops(registers: Registers, erp_companies: &[Uuid]) -> Shops {
             application
         })
         .collect();
-    Shops {
+    ApplicationSettings {
         applications: serde_json::Value::from(applications)
             .to_string()
             .parse()

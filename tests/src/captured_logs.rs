@@ -5,7 +5,8 @@ use std::{
     sync::{Arc, Mutex, Once, PoisonError},
 };
 
-use shared::{domain::Clock, logs::MemoryLogs};
+use crate::memory::MemoryLogs;
+use shared::domain::Clock;
 use tracing::subscriber::DefaultGuard;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;

@@ -26,10 +26,8 @@ use serde_json::{Value, json};
 use shared::{
     domain::Clock,
     http::Deadline,
-    runtime::{
-        metrics::Metrics,
-        secrets::{ClientSecret, SecretError},
-    },
+    metrics::Metrics,
+    runtime::secrets::{ClientSecret, SecretError},
 };
 use url::Url;
 

@@ -22,16 +22,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
     Consistency, StoreError,
     activity::{Activity, ActivityPage, Entry, Outcome},
-    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, OrderText, Scope},
+    domain::{
+        Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, JobId, OrderText, Scope,
+    },
     erp::NaturalKey,
     http::{Transport, TransportError},
     import_jobs::{ImportBatch, ImportJobs},
-    mappings::key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordEntry,
         RecordMappings, Reservation, Reserved,
+        key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     },
-    norce::JobId,
     orders::{OrderRef, Orders, Parties, Received, StoredOrder},
     owed::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Stage, Subject},
     passes::{Lease, LeaseKey, OwedSample, Passes, Run, RunFilter},
@@ -525,7 +526,7 @@ interruptible! { Mappings as "mappings" of the "code mappings" {
     async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError>;
     async fn record_delivery(&self, entity: EntityRef, code: &Code, delivery: CodeDelivery) -> Result<bool, StoreError>;
     async fn forget(&self, entity: EntityRef) -> Result<(), StoreError>;
-    async fn records(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<RecordFace>>, StoreError>;
+    async fn records(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<RecordEntry>>, StoreError>;
     async fn known(&self, kind: EntityKind, scope: Scope, records: &[(ErpId, Code)]) -> Result<Vec<Known>, StoreError>;
     async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
     async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError>;

@@ -11,6 +11,7 @@ pub mod interruption;
 pub mod lambda;
 pub mod limits;
 pub mod local_aws;
+pub mod memory;
 pub mod mutation;
 pub mod norce_simulator;
 pub mod odoo;

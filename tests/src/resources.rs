@@ -7,23 +7,27 @@
 
 use std::{any::Any, collections::HashMap, sync::Arc};
 
+use crate::memory::{
+    MemoryBreakers, MemoryImportJobs, MemoryMappings, MemoryOrders, MemoryOwed, MemoryPasses,
+    MemoryReports,
+};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use shared::{
-    breakers::{Breakers, MemoryBreakers},
+    breakers::Breakers,
     domain::{Clock, FingerprintKey, SystemClock},
     http::Transport,
-    import_jobs::{ImportJobs, MemoryImportJobs},
-    mappings::{MemoryMappings, RecordMappings, key_index::KeyIndex},
-    orders::{MemoryOrders, Orders},
-    owed::{MemoryOwed, OwedRecords},
-    passes::{MemoryPasses, Passes},
+    import_jobs::ImportJobs,
+    mappings::{RecordMappings, key_index::KeyIndex},
+    metrics::Metrics,
+    orders::Orders,
+    owed::OwedRecords,
+    passes::Passes,
     queues::{Message, Queue, QueueDepth},
-    reports::{MemoryReports, Reports},
+    reports::Reports,
     runtime::{
         configuration::Environment,
-        metrics::Metrics,
         resources::Resources,
         secrets::{SecretError, SecretStore, SecretValue, Secrets},
     },

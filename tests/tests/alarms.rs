@@ -21,8 +21,8 @@ use std::{
 
 use serde_json::{Value, json};
 use shared::{
+    metrics::{Metric, NAMESPACE, STACK_DIMENSION},
     runtime::batch::LONGEST_WAIT,
-    runtime::metrics::{Metric, NAMESPACE, STACK_DIMENSION},
 };
 use tests::{
     documents::anchor,

@@ -12,7 +12,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use http::StatusCode;
 use shared::{
     domain::PassMode,
-    runtime::metrics::{Metric, Tally},
+    metrics::{Metric, Tally},
 };
 use tests::{
     bundle::{Bundle, Options, gateway_request},

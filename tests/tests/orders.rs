@@ -15,12 +15,12 @@ use shared::{
     domain::{ApplicationId, OrderKey, PassMode, Registers},
     orders::{OrderRef, Orders},
     owed::{Owed, OwedRecords, Reason, Stage, Subject},
-    queues::QueuedMessage,
     runtime::configuration::CreateInErp,
 };
 use tests::{
     bundle::{Bundle, Options, UNTIL_AGAIN, UNTIL_OWED},
     interruption::Moment,
+    memory::QueuedMessage,
     norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer, NewOrder, PlacedOrder},
 };
 

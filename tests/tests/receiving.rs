@@ -31,18 +31,17 @@ use receive_events::{
 use serde_json::{Value, json};
 use shared::{
     StoreError,
+    aws::sdk,
     domain::{ApplicationId, ChangeMessage, EntityRef, JobMessage, OrderText, Registers},
     http::{ReqwestTransport, Transport, TransportError},
-    orders::{MAX_ORDER_BYTES, MemoryOrders, OrderRef, Orders, Parties, Received, StoredOrder},
-    queues::{MemoryQueue, Message, Queue, Redrive},
-    runtime::{
-        aws,
-        secrets::{EventSecret, SecretForm, Secrets},
-    },
+    orders::{MAX_ORDER_BYTES, OrderRef, Orders, Parties, Received, StoredOrder},
+    queues::{Message, Queue},
+    runtime::secrets::{EventSecret, SecretForm, Secrets},
 };
 use tests::{
     captured_logs::CapturedText,
     limits::at_both_ends,
+    memory::{MemoryOrders, MemoryQueue, Redrive},
     resources::{MemoryResources, environment},
 };
 use tracing::Level;
@@ -83,7 +82,7 @@ impl SecretsManager {
 
     /// What the function reads secrets with.
     async fn client(self: &Arc<Self>) -> Secrets {
-        let aws = aws::load(self.clone()).await.into_builder();
+        let aws = sdk::load(self.clone()).await.into_builder();
         let credentials = Credentials::new("key", "secret", None, None, "test");
         let aws = aws
             .region(Region::new("eu-north-1"))

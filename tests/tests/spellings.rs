@@ -15,7 +15,7 @@ use shared::{
     domain::{EmailKey, EntityKind, NaturalKey, PassMode, Scope},
     erp::PartyKind,
     http::Deadline,
-    norce::Asked,
+    norce::LookupKey,
     record_finder::{Lookup, RecordFinder},
 };
 use tests::{
@@ -131,7 +131,7 @@ fn addressed() -> impl Strategy<Value = (String, String)> {
 
 /// The entities of Norce that a look-up finds, each with its keys.
 async fn found(bundle: &Bundle, kind: EntityKind, key: &NaturalKey) -> Vec<i64> {
-    let asked = Asked {
+    let asked = LookupKey {
         code: "NOBODYS".parse().unwrap(),
         keys: vec![key.clone()],
     };

@@ -9,7 +9,7 @@ use shared::{
     http::Deadline,
     mappings::{Binding, Bound, CodeDelivery, Mapping, Mappings},
     matching::{self, Conflict, Verdict},
-    norce::{Asked, NorceQuery},
+    norce::{LookupKey, NorceQuery},
     runtime::configuration::MatchingPolicy,
 };
 use uuid::Uuid;
@@ -420,7 +420,7 @@ impl ByHand<'_> {
     async fn check_free_in_norce(&self, entity: EntityRef, code: &Code) -> Result<(), Failure> {
         let EntityRef { kind, scope, .. } = entity;
         let case = self.erps.code_case(scope)?;
-        let asked = [Asked {
+        let asked = [LookupKey {
             code: code.clone(),
             keys: Vec::new(),
         }];

@@ -7,7 +7,7 @@ use shared::{
     http::Deadline,
     mappings::Mappings,
     matching::{self, CodeInNorce, Conflict, ErpCandidate, NorceCandidate, Owner, Verdict},
-    norce::{Asked, Found, NorceQuery},
+    norce::{LookupHit, LookupKey, NorceQuery},
     runtime::configuration::MatchingPolicy,
 };
 
@@ -38,17 +38,17 @@ impl Candidates<'_> {
         let keys = party.keys();
         // One look-up of the party's own keys is enough.
         let mut asked_keys = Some(keys.clone());
-        let asked: Vec<Asked> = hits
+        let asked: Vec<LookupKey> = hits
             .iter()
-            .map(|hit| Asked {
+            .map(|hit| LookupKey {
                 code: hit.code.clone(),
                 keys: asked_keys.take().unwrap_or_default(),
             })
             .collect();
         let looked_up = self.norce.look_up(kind, scope, &asked, self.deadline);
         let found = looked_up.await?.found;
-        let found: Vec<&Found> = found.iter().filter(|found| found.id != entity.id).collect();
-        let others: Vec<&Found> = found
+        let found: Vec<&LookupHit> = found.iter().filter(|found| found.id != entity.id).collect();
+        let others: Vec<&LookupHit> = found
             .iter()
             .copied()
             .filter(|found| found.keys.iter().any(|key| keys.contains(key)))

@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 
 use shared::{
-    domain::Shops,
+    domain::ApplicationSettings,
     read_fields,
     runtime::configuration::{
         ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings, SyncPolicy,
@@ -13,7 +13,7 @@ use shared::{
 #[derive(Debug, Clone)]
 pub struct Configuration {
     /// Which shops there are.
-    pub shops: Shops,
+    pub shops: ApplicationSettings,
     /// How to reach Norce.
     pub norce: NorceSettings,
     /// `BREAKERS_TABLE`: the remotes to which calls are paused.

@@ -27,17 +27,20 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use shared::{
-    domain::{Cause, ChangeMessage, Clock, EntityRef, FingerprintKey, ImportRequest, Scope, Shops},
+    domain::{
+        ApplicationSettings, Cause, ChangeMessage, Clock, EntityRef, FingerprintKey, ImportRequest,
+        Scope,
+    },
     erp::Erp,
     http::Deadline,
     mappings::{Mappings, key_index::KeyIndex},
+    metrics::{Metric, Metrics},
     norce::NorceQuery,
     owed::OwedRecords,
     queues::Queue,
     runtime::{
         batch::{Handler, Outcome, Received},
         configuration::SyncPolicy,
-        metrics::{Metric, Metrics},
         resources::Resources,
         wiring::{Connections, WiringError},
     },
@@ -98,7 +101,7 @@ pub struct ChangeEvents {
     /// The key of the fingerprints.
     pub fingerprints: FingerprintKey,
     /// The configured applications of Norce.
-    pub shops: Shops,
+    pub shops: ApplicationSettings,
     /// The rules for creating, matching, updating and forgetting.
     pub policy: SyncPolicy,
     /// Forwards orders; `None`: orders are not received (`ORDER_RECEIVER`).

@@ -37,7 +37,7 @@ use aws_lambda_events::{
     http::{Method, header::COOKIE},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use shared::{http::Deadline, runtime::metrics::Metric};
+use shared::{http::Deadline, metrics::Metric};
 use url::{Url, form_urlencoded};
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shared::{domain::Clock, runtime::metrics::Metrics};
+use shared::{domain::Clock, metrics::Metrics};
 
 use crate::{
     addresses::AllowedAddresses, credentials::Credentials, operator::Operator, sign_in::Provider,

@@ -7,7 +7,7 @@ use shared::{
     erp::ErpRecord,
     mappings::{Mapping, key_index::MAX_HOLDERS},
     matching::ErpCandidate,
-    norce::Found,
+    norce::LookupHit,
     owed::Reason,
 };
 
@@ -20,9 +20,9 @@ pub(crate) const FORGOTTEN: &str = "forgotten in Norce";
 #[derive(Debug, Clone)]
 pub(crate) enum Hit<'a> {
     /// The one that has the record's code.
-    Code(&'a Found),
+    Code(&'a LookupHit),
     /// Those that have one of its keys.
-    Keys(Vec<&'a Found>),
+    Keys(Vec<&'a LookupHit>),
     Nobody,
 }
 
@@ -40,13 +40,13 @@ impl Hit<'_> {
 
 /// The answer to a look-up, by codes and keys.
 pub(crate) struct Hits<'a> {
-    by_code: HashMap<Code, Vec<&'a Found>>,
-    by_key: HashMap<&'a NaturalKey, Vec<&'a Found>>,
+    by_code: HashMap<Code, Vec<&'a LookupHit>>,
+    by_key: HashMap<&'a NaturalKey, Vec<&'a LookupHit>>,
     case: CodeCase,
 }
 
 impl<'a> Hits<'a> {
-    pub(crate) fn of(found: &'a [Found], case: CodeCase) -> Self {
+    pub(crate) fn of(found: &'a [LookupHit], case: CodeCase) -> Self {
         let mut hits = Self {
             by_code: HashMap::new(),
             by_key: HashMap::new(),
@@ -86,7 +86,7 @@ impl<'a> Hits<'a> {
                 return Err(Box::new(Decision::conflict(record, detail)));
             }
         }
-        let mut with_key: Vec<&Found> = Vec::new();
+        let mut with_key: Vec<&LookupHit> = Vec::new();
         for found in keys.iter().filter_map(|key| self.by_key.get(key)).flatten() {
             if !contradicts(record, found) && !with_key.iter().any(|known| known.id == found.id) {
                 with_key.push(found);
@@ -101,7 +101,7 @@ impl<'a> Hits<'a> {
 }
 
 /// Whether the two have different organisation numbers of one country.
-pub(crate) fn contradicts(record: &ErpRecord, found: &Found) -> bool {
+pub(crate) fn contradicts(record: &ErpRecord, found: &LookupHit) -> bool {
     let of_record = record.registered();
     let pair = of_record.as_ref().zip(found.registered.as_ref());
     pair.is_some_and(|(one, other)| one.contradicts(other))

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use shared::{
-    domain::{FieldGroup, FieldGroups, FirstBindingWrites, Shops},
+    domain::{ApplicationSettings, FieldGroup, FieldGroups, FirstBindingWrites},
     erp::Erp,
     read_fields,
     runtime::configuration::{
@@ -108,7 +108,7 @@ pub fn synced_groups(owns: FieldGroups, erp: &dyn Erp) -> Result<FieldGroups, Un
 #[derive(Debug, Clone)]
 pub struct Configuration {
     /// The applications and their scopes.
-    pub shops: Shops,
+    pub shops: ApplicationSettings,
     /// The connection to Norce.
     pub norce: NorceSettings,
     /// `BREAKERS_TABLE`: the remotes to which calls are paused.

@@ -7,8 +7,8 @@ use shared::{
     Consistency,
     domain::{EntityRef, ErpId, FieldGroup, FieldGroups, Resource},
     erp::{ErpRecord, Listing, RecordPage},
-    mappings::{Mapping, RecordFace},
-    norce::LOOKED_UP_AT_ONCE,
+    mappings::{Mapping, RecordEntry},
+    norce::LOOKUP_BATCH_SIZE,
     owed::{Earliest, Owed, OwedRecords, Reason, Stage, Subject, fold},
 };
 use tokio::time::Instant;
@@ -154,7 +154,7 @@ impl ErpWalk<'_> {
             progress.decided(decision, None);
         }
         self.compare(progress, page.records, pending).await?;
-        self.resolve_pending(progress, pending, LOOKED_UP_AT_ONCE)
+        self.resolve_pending(progress, pending, LOOKUP_BATCH_SIZE)
             .await
     }
 
@@ -215,7 +215,7 @@ impl ErpWalk<'_> {
     ) -> Result {
         for (kind, of_kind) in pending.iter_mut() {
             while of_kind.len() >= at_least.max(1) {
-                let batch = of_kind.drain(..of_kind.len().min(LOOKED_UP_AT_ONCE));
+                let batch = of_kind.drain(..of_kind.len().min(LOOKUP_BATCH_SIZE));
                 let batch: Vec<PendingRecord> = batch.collect();
                 // The Owed phase is the last one that meets a record of the ERP.
                 let room = match progress.checkpoint.phase {
@@ -332,7 +332,7 @@ impl ErpWalk<'_> {
 }
 
 /// A record of the kind that it has in Norce, where it is bound.
-fn as_in_norce(record: ErpRecord, face: Option<&RecordFace>) -> ErpRecord {
+fn as_in_norce(record: ErpRecord, face: Option<&RecordEntry>) -> ErpRecord {
     match face {
         Some(face) if face.id.is_some() => record.of_kind(face.kind),
         _ => record,

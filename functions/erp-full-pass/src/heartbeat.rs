@@ -5,9 +5,9 @@ use shared::{
     StoreError,
     breakers::Breakers,
     domain::{Clock, EntityKind, Scope},
+    metrics::{Metric, Metrics},
     owed::OwedCounts,
     passes::{LeaseKey, OwedSample, Passes},
-    runtime::metrics::{Metric, Metrics},
 };
 
 /// The stores whose state is measured.

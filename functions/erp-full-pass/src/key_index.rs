@@ -7,7 +7,7 @@ use shared::{
     domain::{EntityKind, ErpId, FingerprintKey, Resource},
     erp::ErpRecord,
     mappings::{
-        RecordFace,
+        RecordEntry,
         key_index::{KeyIndex, RecordKeys},
     },
     passes::Run,
@@ -36,7 +36,7 @@ impl KeyListing<'_> {
         &self,
         run: &Run,
         records: &[ErpRecord],
-        faces: &[Option<RecordFace>],
+        faces: &[Option<RecordEntry>],
     ) -> Result {
         // A plan writes nothing (P10).
         if run.dry_run {

@@ -52,7 +52,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
     StoreError,
-    domain::{ApplicationId, PassMessage, PassRequest, Scope, Shops},
+    domain::{ApplicationId, ApplicationSettings, PassMessage, PassRequest, Scope},
     http::Deadline,
     owed::OwedCounts,
     queues::Queue,
@@ -138,7 +138,7 @@ pub struct StartedRun {
 /// # Errors
 /// The application has no scope, or the queue failed.
 pub async fn start(
-    shops: &Shops,
+    shops: &ApplicationSettings,
     to_passes: &dyn Queue<PassMessage>,
     request: &PassRequest,
 ) -> Result<Started, StartError> {

@@ -12,8 +12,8 @@ use shared::{
     },
     erp::{CompanyKey, Erp, ErpError, ErpRecord},
     http::Deadline,
-    mappings::{Known, Mapping, Mappings, RecordFace},
-    norce::{Asked, Found, NorceQuery},
+    mappings::{Known, Mapping, Mappings, RecordEntry},
+    norce::{LookupHit, LookupKey, NorceQuery},
     record_finder::{KeyHolders, RecordFinder},
 };
 
@@ -48,7 +48,7 @@ impl Lookups<'_> {
         &self,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>> {
+    ) -> Result<Vec<Option<RecordEntry>>> {
         self.meter.mappings_read(records.len());
         let faces = self.mappings.records(self.scope, records, consistency);
         Ok(faces.await?)
@@ -82,7 +82,11 @@ impl Lookups<'_> {
     }
 
     /// Norce's entities with these codes or keys.
-    pub(crate) async fn in_norce(&self, kind: EntityKind, asked: &[Asked]) -> Result<Vec<Found>> {
+    pub(crate) async fn in_norce(
+        &self,
+        kind: EntityKind,
+        asked: &[LookupKey],
+    ) -> Result<Vec<LookupHit>> {
         let found = self.norce.look_up(kind, self.scope, asked, self.deadline);
         let found = self.meter.norce_wait(found).await?;
         let requests = u64::from(found.requests);

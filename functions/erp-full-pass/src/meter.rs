@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use shared::{mappings::READ_AT_ONCE, passes::Cost};
+use shared::{mappings::READ_BATCH_SIZE, passes::Cost};
 use tokio::time::Instant;
 
 /// The cost of a run so far. Whoever makes a call has it counted here, so that no rule has to know of it.
@@ -33,7 +33,7 @@ impl Meter {
     pub(crate) fn mappings_read(&self, items: usize) {
         self.add(|cost| {
             cost.mapping_reads += items as u64;
-            cost.mapping_read_requests += items.div_ceil(READ_AT_ONCE) as u64;
+            cost.mapping_read_requests += items.div_ceil(READ_BATCH_SIZE) as u64;
         });
     }
 

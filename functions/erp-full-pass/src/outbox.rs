@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use shared::{
     domain::PassMessage,
+    metrics::{Metric, Metrics},
     passes::{Counts, Ended, Run},
     queues::{Queue, QueueDepth},
-    runtime::metrics::{Metric, Metrics},
 };
 
 use crate::{

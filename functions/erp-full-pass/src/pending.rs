@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::{
     domain::{EntityKind, ErpId},
     erp::ErpRecord,
-    mappings::RecordFace,
+    mappings::RecordEntry,
 };
 
 /// Pending records by their kind. The record of the run keeps their ids, and the next invocation reads them again.
@@ -14,7 +14,7 @@ pub(crate) type Pending = BTreeMap<EntityKind, Vec<PendingRecord>>;
 /// A record that has to be looked up.
 pub(crate) struct PendingRecord {
     pub(crate) record: ErpRecord,
-    pub(crate) face: Option<RecordFace>,
+    pub(crate) face: Option<RecordEntry>,
     pub(crate) reason: LookupReason,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum LookupReason {
 
 impl PendingRecord {
     /// A record with the reason that its face shows.
-    pub(crate) fn new(record: ErpRecord, face: Option<RecordFace>) -> Self {
+    pub(crate) fn new(record: ErpRecord, face: Option<RecordEntry>) -> Self {
         let reason = match &face {
             Some(face) if face.id.is_some() && face.code == record.code => {
                 LookupReason::Unconfirmed

@@ -4,16 +4,19 @@ use std::{collections::HashMap, sync::Arc};
 
 use shared::{
     breakers::Breakers,
-    domain::{ChangeMessage, Clock, FingerprintKey, ImportRequest, PassMessage, Scope, Shops},
+    domain::{
+        ApplicationSettings, ChangeMessage, Clock, FingerprintKey, ImportRequest, PassMessage,
+        Scope,
+    },
     erp::{Erp, same_company},
     mappings::{RecordMappings, key_index::KeyIndex},
+    metrics::Metrics,
     norce::NorceQuery,
     owed::OwedRecords,
     passes::Passes,
     queues::{Queue, QueueDepth},
     reports::Reports,
     runtime::{
-        metrics::Metrics,
         resources::Resources,
         wiring::{Connections, WiringError},
     },
@@ -53,7 +56,7 @@ pub struct ErpFullPass {
     /// The key of the fingerprints.
     pub fingerprints: FingerprintKey,
     /// The applications and their scopes.
-    pub shops: Shops,
+    pub shops: ApplicationSettings,
     /// The settings of a pass.
     pub settings: PassSettings,
     /// The state of the remotes, for the metrics.

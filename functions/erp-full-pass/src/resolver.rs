@@ -7,10 +7,10 @@ use shared::{
         Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, Fingerprint,
         NaturalKey, NorceId, Resource,
     },
-    erp::{ErpRecord, ToldCompany, company_hash, told_company},
+    erp::{ErpRecord, SentCompany, company_hash, sent_company},
     mappings::{Known, Mapping},
     matching::{self, ErpCandidate, Owner},
-    norce::Asked,
+    norce::LookupKey,
     record_finder::KeyHolders,
 };
 
@@ -81,8 +81,8 @@ impl Resolver<'_> {
             let now = self.clock.now();
             if let Some(decision) = self.rules.bound(&pending, mapping, code, now)? {
                 let PendingRecord { record, face, .. } = pending;
-                let told = face.and_then(|face| face.erp_fingerprint);
-                let decision = self.relate(decision, &record, told.as_ref()).await?;
+                let sent = face.and_then(|face| face.erp_fingerprint);
+                let decision = self.relate(decision, &record, sent.as_ref()).await?;
                 decided.push((record.id, decision));
             }
         }
@@ -98,11 +98,11 @@ impl Resolver<'_> {
         decided: &mut Decided,
     ) -> Result {
         let known = self.lookups.known(kind, &records).await?;
-        let asked = records.iter().map(|record| Asked {
+        let asked = records.iter().map(|record| LookupKey {
             code: record.code.clone(),
             keys: record.keys(kind),
         });
-        let asked: Vec<Asked> = asked.collect();
+        let asked: Vec<LookupKey> = asked.collect();
         let found = self.lookups.in_norce(kind, &asked).await?;
         let hits = Hits::of(&found, self.rules.code_case);
         let mut candidates: Vec<(ErpRecord, Hit<'_>)> = Vec::new();
@@ -256,11 +256,11 @@ impl Resolver<'_> {
         }
         let records = self.lookups.records(ids, FieldGroups::NONE).await?;
         let known = self.lookups.known(kind, &records).await?;
-        let asked = records.iter().map(|record| Asked {
+        let asked = records.iter().map(|record| LookupKey {
             code: record.code.clone(),
             keys: Vec::new(),
         });
-        let asked: Vec<Asked> = asked.collect();
+        let asked: Vec<LookupKey> = asked.collect();
         let found = self.lookups.in_norce(kind, &asked).await?;
         let (scope, case) = (self.rules.scope, self.rules.code_case);
         let owner = |record: &ErpRecord, known: &Known| {
@@ -312,7 +312,7 @@ impl Resolver<'_> {
         &self,
         decision: Decision,
         record: &ErpRecord,
-        told: Option<&Fingerprint>,
+        sent: Option<&Fingerprint>,
     ) -> Result<Decision> {
         let update = match decision {
             Decision::Act(Action::Update(update))
@@ -324,12 +324,12 @@ impl Resolver<'_> {
         };
         let organisation = self.organisation(record).await?;
         let former = match organisation {
-            Organisation::None => self.former_companies(update.id, told, None).await?,
-            Organisation::InNorce(id) => self.former_companies(update.id, told, Some(id)).await?,
+            Organisation::None => self.former_companies(update.id, sent, None).await?,
+            Organisation::InNorce(id) => self.former_companies(update.id, sent, Some(id)).await?,
             Organisation::Unknown | Organisation::NotInNorce(_) => Vec::new(),
         };
         self.rules
-            .relate(update, record, told, organisation, former)
+            .relate(update, record, sent, organisation, former)
     }
 
     async fn organisation(&self, record: &ErpRecord) -> Result<Organisation> {
@@ -348,23 +348,23 @@ impl Resolver<'_> {
     async fn former_companies(
         &self,
         customer: Option<NorceId>,
-        told: Option<&Fingerprint>,
+        sent: Option<&Fingerprint>,
         current: Option<NorceId>,
     ) -> Result<Vec<NorceId>> {
         let is_other = |id: &NorceId| Some(*id) != current;
         let Some(customer) = customer else {
             return Ok(Vec::new());
         };
-        let hash = match told_company(told) {
-            ToldCompany::Nothing => return Ok(Vec::new()),
-            ToldCompany::Refused(former) => {
+        let hash = match sent_company(sent) {
+            SentCompany::Nothing => return Ok(Vec::new()),
+            SentCompany::Refused(former) => {
                 return Ok(former.into_iter().filter(is_other).collect());
             }
-            ToldCompany::Told { id: Some(id), .. } => {
+            SentCompany::Sent { id: Some(id), .. } => {
                 return Ok(Some(id).into_iter().filter(is_other).collect());
             }
             // Stored by an earlier version: which company that is in Norce has to be found out.
-            ToldCompany::Told { hash, id: None } => hash,
+            SentCompany::Sent { hash, id: None } => hash,
         };
         let mut companies = self.lookups.companies_of(customer).await?;
         companies.retain(is_other);

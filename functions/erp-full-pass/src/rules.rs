@@ -27,15 +27,15 @@ use shared::{
         Fingerprint, FingerprintKey, Names, NaturalKey, NorceAddresses, NorceId, Resource, Scope,
     },
     erp::{
-        ErpRecord, Unusable, UnusableRecord, changed_groups, told_company, with_company_id,
-        with_same_company, with_told_company,
+        ErpRecord, Unusable, UnusableRecord, changed_groups, sent_company, with_company_id,
+        with_same_company, with_sent_company,
     },
-    mappings::{Binding, CodeDelivery, Mapping, RecordFace},
+    mappings::{Binding, CodeDelivery, Mapping, RecordEntry},
     matching::{
         self, CodeInNorce, Conflict, ErpCandidate, NorceCandidate, Owner, RecordVerdict,
         SharedEmail,
     },
-    norce::Found,
+    norce::LookupHit,
     owed::Reason,
 };
 
@@ -106,7 +106,7 @@ impl Rules<'_> {
     pub(crate) fn first_pass(
         &self,
         record: &ErpRecord,
-        face: Option<&RecordFace>,
+        face: Option<&RecordEntry>,
     ) -> Result<FirstPass> {
         let Some(face) = face else {
             // In Business Central every customer that is a person has one of these.
@@ -137,10 +137,10 @@ impl Rules<'_> {
         })
     }
 
-    fn changed(&self, record: &ErpRecord, told: Option<&Fingerprint>) -> Result<Changed> {
+    fn changed(&self, record: &ErpRecord, sent: Option<&Fingerprint>) -> Result<Changed> {
         let now = record.owned_fingerprint(self.synced, self.fingerprints)?;
-        let now = with_same_company(now, told);
-        let changed = changed_groups(told, now.as_ref(), self.synced);
+        let now = with_same_company(now, sent);
+        let changed = changed_groups(sent, now.as_ref(), self.synced);
         Ok((now, changed.without(record.unknown_numbers())))
     }
 
@@ -277,7 +277,7 @@ impl Rules<'_> {
     pub(crate) fn unsettled_codes<'f>(
         &self,
         record: &ErpRecord,
-        found: &[&'f Found],
+        found: &[&'f LookupHit],
         rivals: &Rivals,
     ) -> Vec<&'f Code> {
         let codes = found.iter().filter_map(|found| self.erp_code(found));
@@ -290,7 +290,7 @@ impl Rules<'_> {
     }
 
     /// The code that Norce has for an entity, unless it cannot be one of the ERP's.
-    fn erp_code<'f>(&self, found: &'f Found) -> Option<&'f Code> {
+    fn erp_code<'f>(&self, found: &'f LookupHit) -> Option<&'f Code> {
         let code = found.code.as_ref();
         code.filter(|code| self.settings.matching.erp_codes.may_be(code))
     }
@@ -305,7 +305,7 @@ impl Rules<'_> {
     pub(crate) fn by_key(
         &self,
         record: &ErpRecord,
-        found: &[&Found],
+        found: &[&LookupHit],
         facts: &Facts,
         in_erp: &HashSet<&Code>,
         now: DateTime<Utc>,
@@ -365,7 +365,7 @@ impl Rules<'_> {
         &self,
         what: UpdateKind,
         record: &ErpRecord,
-        found: &Found,
+        found: &LookupHit,
     ) -> Result<Decision> {
         let (fingerprint, changed) = self.changed(record, None)?;
         let fields = match what {
@@ -380,7 +380,7 @@ impl Rules<'_> {
     }
 
     /// What the first binding of an entity leaves as the record has it, as far as the look-up tells.
-    fn kept(&self, record: &ErpRecord, found: &Found) -> Kept {
+    fn kept(&self, record: &ErpRecord, found: &LookupHit) -> Kept {
         let kind = record.entity_kind();
         let writes = self.settings.first_binding_writes;
         let writes = match (kind, record.id.resource) {
@@ -440,13 +440,13 @@ impl Rules<'_> {
     }
 
     /// Completes an update that relates a contact to its organisation. The line names the company by Norce's id, or waits
-    /// until there is one: the related entity must exist in Norce (norce-api §3.4). `told`: what Norce had of the record's
+    /// until there is one: the related entity must exist in Norce (norce-api §3.4). `sent`: what Norce had of the record's
     /// fields before. `former`: the companies whose relation ends.
     pub(crate) fn relate(
         &self,
         mut update: NorceUpdate,
         record: &ErpRecord,
-        told: Option<&Fingerprint>,
+        sent: Option<&Fingerprint>,
         organisation: Organisation,
         former: Vec<NorceId>,
     ) -> Result<Decision> {
@@ -474,7 +474,7 @@ impl Rules<'_> {
                 update.fields = update.fields.without(RELATIONS);
                 let others = self.synced.without(RELATIONS);
                 let now = record.owned_fingerprint(others, self.fingerprints)?;
-                update.fingerprint = with_told_company(now, &told_company(told));
+                update.fingerprint = with_sent_company(now, &sent_company(sent));
                 if update.what == UpdateKind::Fields && update.fields.is_empty() {
                     Action::Wait { company, update }
                 } else {

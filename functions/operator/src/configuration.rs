@@ -1,6 +1,6 @@
 use change_events::OrderSettings;
 use shared::{
-    domain::{FieldGroups, Shops},
+    domain::{ApplicationSettings, FieldGroups},
     runtime::{
         configuration::{
             ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings,
@@ -17,7 +17,7 @@ pub struct Configuration {
     /// What is wrong, one sentence per fault, each naming its variable.
     pub faults: Vec<String>,
     /// Which shops there are.
-    pub shops: Option<Shops>,
+    pub shops: Option<ApplicationSettings>,
     /// How to reach Norce.
     pub norce: Option<NorceSettings>,
     /// How to reach the ERP.

@@ -56,7 +56,7 @@ pub use crate::{
     ports::{FunctionLog, Ports, StackPorts, WorkQueue},
     process::Process,
     request::Request,
-    roles::MOST_NAMED,
+    roles::MAX_NAMED,
     sentence::{Language, Param, SENTENCES, SWEDISH, Sentence},
 };
 

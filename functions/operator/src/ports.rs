@@ -5,7 +5,7 @@ use std::sync::Arc;
 use change_events::ChangeEvents;
 use shared::{
     breakers::Breakers,
-    domain::{Clock, PassMessage, Shops},
+    domain::{ApplicationSettings, Clock, PassMessage},
     import_jobs::ImportJobs,
     logs::Logs,
     norce::NorceImports,
@@ -33,7 +33,7 @@ pub struct StackPorts {
     /// The remotes to which calls are paused.
     pub breakers: Arc<dyn Breakers>,
     /// Which shops there are.
-    pub shops: Shops,
+    pub shops: ApplicationSettings,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// So many entities may be replayed by name with the role `act`: about what a person has looked at. More than that is like a
 /// replay of a time range, for which the role is `admin`.
-pub const MOST_NAMED: usize = 100;
+pub const MAX_NAMED: usize = 100;
 
 impl Request {
     /// The least role that it needs.
@@ -65,7 +65,7 @@ fn of_replay(request: &ReplayRequest) -> Role {
         || application.is_some()
         || after.is_some();
     let named = usize::from(entity.is_some()) + entities.len();
-    match !is_range && (1..=MOST_NAMED).contains(&named) {
+    match !is_range && (1..=MAX_NAMED).contains(&named) {
         true => Role::Act,
         false => Role::Admin,
     }

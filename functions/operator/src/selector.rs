@@ -3,10 +3,11 @@
 use serde::Deserialize;
 use shared::{
     domain::{
-        ApplicationId, Code, EmailKey, EntityKind, EntityRef, NorceId, Personal, Scope, Shops,
+        ApplicationId, ApplicationSettings, Code, EmailKey, EntityKind, EntityRef, NorceId,
+        Personal, Scope,
     },
     http::Deadline,
-    norce::Asked,
+    norce::LookupKey,
 };
 
 use crate::{
@@ -156,7 +157,7 @@ impl Ports {
         if !hits.is_empty() {
             return only(hits, "this code", || nobody_with_code(kind, registers));
         }
-        let asked = [Asked {
+        let asked = [LookupKey {
             code: code.clone(),
             keys: Vec::new(),
         }];
@@ -218,7 +219,10 @@ fn nobody_with_code(kind: EntityKind, registers: &[Scope]) -> Sentence {
 }
 
 /// The scope of an application.
-pub(crate) fn scope_of(shops: &Shops, application: ApplicationId) -> Result<Scope, Refusal> {
+pub(crate) fn scope_of(
+    shops: &ApplicationSettings,
+    application: ApplicationId,
+) -> Result<Scope, Refusal> {
     shops.scope(Some(application)).ok_or_else(|| {
         Refusal::request(format!(
             "application {application} is not in NORCE_APPLICATIONS: there are the {}",

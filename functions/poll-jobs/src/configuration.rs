@@ -1,5 +1,5 @@
 use shared::{
-    domain::Shops,
+    domain::ApplicationSettings,
     read_fields,
     runtime::configuration::{
         ConfigurationError, Environment, ImportSettings, InboxSettings, NorceSettings, read_shops,
@@ -10,7 +10,7 @@ use shared::{
 #[derive(Debug, Clone)]
 pub struct Configuration {
     /// Which shops there are.
-    pub shops: Shops,
+    pub shops: ApplicationSettings,
     /// How to reach Norce.
     pub norce: NorceSettings,
     /// `BREAKERS_TABLE`: the remotes to which calls are paused.

@@ -9,14 +9,14 @@ use shared::{
     http::Deadline,
     import_jobs::ImportBatch,
     mappings::Mapping,
-    norce::{Asked, LOOKED_UP_AT_ONCE},
-    runtime::{delivery, metrics::Metric},
+    metrics::Metric,
+    norce::{LOOKUP_BATCH_SIZE, LookupKey},
 };
 
 use crate::{error::PollError, job_log::RowResults, ports::PollJobs};
 
 /// Lines whose outcome is written at the same time.
-const WRITES_AT_ONCE: usize = 16;
+const WRITE_CONCURRENCY: usize = 16;
 
 /// An import cannot change the name of a login (`AccountField`, norce-api §3.2).
 const OTHER_LOGIN: &str = "its contact details were imported from the ERP, and it logs in with an e-mail address other than the one that it has now, because an import cannot change a login name: change it in Norce Admin, and try it again with the operator action `owed`; or dismiss this, if the login is to stay";
@@ -107,10 +107,7 @@ impl PollJobs {
         batch: &ImportBatch,
         lines: Vec<ImportLine>,
     ) -> Result<Vec<ImportLine>, PollError> {
-        let entities: Vec<EntityRef> = lines
-            .iter()
-            .filter_map(|line| delivery::entity(batch, line))
-            .collect();
+        let entities: Vec<EntityRef> = lines.iter().filter_map(|line| batch.entity(line)).collect();
         let mappings = self.mappings.get_many(&entities).await?;
         let is_meant = |(line, mapping): &(ImportLine, Option<Mapping>)| match mapping {
             Some(Mapping::Bound(binding)) => binding.code == line.code,
@@ -130,22 +127,18 @@ impl PollJobs {
         results: &RowResults<'_>,
         deadline: Deadline,
     ) -> Result<Vec<ImportLine>, PollError> {
-        let now = self.clock.now();
-        let (mappings, owed) = (self.mappings.as_ref(), self.owed.as_ref());
+        let settlement = self.settlement(batch);
+        let now = settlement.now;
         let (inserts, updates): (Vec<_>, Vec<_>) =
             lines.into_iter().partition(|line| line.id.is_none());
         let other_logins = self.other_logins(batch, &updates, deadline).await?;
-        for some in updates.chunks(WRITES_AT_ONCE) {
-            let writes = some
-                .iter()
-                .map(|line| delivery::confirm(mappings, owed, batch, line, now));
-            try_join_all(writes).await?;
+        for some in updates.chunks(WRITE_CONCURRENCY) {
+            try_join_all(some.iter().map(|line| settlement.confirm(line))).await?;
             for line in some {
-                if let Some(entity) = delivery::entity(batch, line) {
+                if let Some(entity) = batch.entity(line) {
                     self.warn(batch, line, entity, results).await?;
                     if other_logins.contains(&entity.id) {
-                        delivery::warn(mappings, owed, batch, line, entity, OTHER_LOGIN, now)
-                            .await?;
+                        settlement.warn(line, entity, OTHER_LOGIN).await?;
                     }
                 }
             }
@@ -163,12 +156,8 @@ impl PollJobs {
             for line in inserts {
                 match ids.get(&line.code) {
                     Some(id) => {
-                        delivery::inserted(mappings, owed, batch, &line, *id, now).await?;
-                        let entity = EntityRef {
-                            kind: batch.kind,
-                            scope: batch.scope,
-                            id: *id,
-                        };
+                        settlement.bind_inserted(&line, *id).await?;
+                        let entity = batch.entity_with(*id);
                         self.warn(batch, &line, entity, results).await?;
                         self.count_confirmed(std::slice::from_ref(&line), now);
                         companies.push(*id);
@@ -226,8 +215,7 @@ impl PollJobs {
             // Norce shows the code, and there was nothing else.
             return Ok(());
         }
-        let (mappings, owed, now) = (self.mappings.as_ref(), self.owed.as_ref(), self.clock.now());
-        Ok(delivery::warn(mappings, owed, batch, line, entity, &detail, now).await?)
+        Ok(self.settlement(batch).warn(line, entity, &detail).await?)
     }
 
     fn count_confirmed(&self, lines: &[ImportLine], now: DateTime<Utc>) {
@@ -247,10 +235,10 @@ impl PollJobs {
         deadline: Deadline,
     ) -> Result<HashMap<Code, NorceId>, PollError> {
         let mut ids: HashMap<Code, Option<NorceId>> = HashMap::new();
-        for lines in lines.chunks(LOOKED_UP_AT_ONCE) {
-            let asked: Vec<Asked> = lines
+        for lines in lines.chunks(LOOKUP_BATCH_SIZE) {
+            let asked: Vec<LookupKey> = lines
                 .iter()
-                .map(|line| Asked {
+                .map(|line| LookupKey {
                     code: line.code.clone(),
                     keys: Vec::new(),
                 })

@@ -26,16 +26,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use shared::{
-    domain::{ImportLine, JobMessage},
+    domain::{ImportLine, JobId, JobMessage},
     http::Deadline,
     import_jobs::{BatchState, ImportBatch},
-    norce::{Job, JobId, JobLogEntry, JobStatus},
+    metrics::Metric,
+    norce::{Job, JobLogEntry, JobStatus},
     owed::Reason,
     queues::MAX_DELAY,
-    runtime::{
-        batch::{Handler, Outcome, Received},
-        metrics::Metric,
-    },
+    runtime::batch::{Handler, Outcome, Received},
 };
 use uuid::Uuid;
 

@@ -3,15 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::{
-    domain::{Clock, ImportRequest, JobMessage, Shops},
+    domain::{ApplicationSettings, Clock, ImportRequest, JobMessage},
     import_jobs::ImportJobs,
     mappings::RecordMappings,
+    metrics::Metrics,
     norce::{NorceImports, NorceQuery},
     owed::OwedRecords,
     passes::Passes,
     queues::Queue,
     runtime::{
-        metrics::Metrics,
         resources::Resources,
         wiring::{Connections, WiringError},
     },
@@ -38,7 +38,7 @@ pub struct PollJobs {
     /// The lines that wait for a company.
     pub passes: Arc<dyn Passes>,
     /// The applications and their scopes: customers of all of them may wait for a company that they share.
-    pub shops: Shops,
+    pub shops: ApplicationSettings,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// The time after which a line without an outcome is owed.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use shared::{
     domain::ImportLine,
-    import_jobs::ImportBatch,
+    import_jobs::{ImportBatch, Settlement},
+    metrics::Metric,
     owed::Reason,
     queues::MAX_DELAY,
-    runtime::{delivery, metrics::Metric},
 };
 
 use crate::{error::PollError, ports::PollJobs};
@@ -23,6 +23,15 @@ pub(crate) enum Progress {
 }
 
 impl PollJobs {
+    pub(crate) fn settlement<'a>(&'a self, batch: &'a ImportBatch) -> Settlement<'a> {
+        Settlement {
+            mappings: self.mappings.as_ref(),
+            owed: self.owed.as_ref(),
+            batch,
+            now: self.clock.now(),
+        }
+    }
+
     pub(crate) async fn refuse(
         &self,
         batch: &ImportBatch,
@@ -30,23 +39,13 @@ impl PollJobs {
         reason: Reason,
         detail: &str,
     ) -> Result<(), PollError> {
-        let (mappings, owed) = (self.mappings.as_ref(), self.owed.as_ref());
-        delivery::refuse(
-            mappings,
-            owed,
-            batch,
-            line,
-            reason,
-            detail,
-            self.clock.now(),
-        )
-        .await?;
+        self.settlement(batch).refuse(line, reason, detail).await?;
         let result = match reason {
             Reason::TimedOut => "timed-out",
             _ => "refused",
         };
         self.metrics.count(Metric::ImportLines, result);
-        let entity = delivery::entity(batch, line).map(|entity| entity.to_string());
+        let entity = batch.entity(line).map(|entity| entity.to_string());
         tracing::warn!(entity, code = %line.code, reason = reason.as_str(), detail, correlation = %line.correlation, "code is owed");
         Ok(())
     }
@@ -84,9 +83,9 @@ impl PollJobs {
         let delay = (age / RESUBMIT_AFTER_AGE_DIVIDED_BY).min(MAX_DELAY);
         tracing::info!(batch = %batch.id, lines = lines.len(), halve, delay_ms = delay.as_millis(), "lines are submitted again");
         let requests = if halve {
-            delivery::halves(batch, &lines)
+            batch.halves(&lines)
         } else {
-            vec![delivery::again(batch, lines)]
+            vec![batch.again(lines)]
         };
         Ok(self.imports.send(&requests, delay).await?)
     }

@@ -1,5 +1,5 @@
 use shared::{
-    domain::Shops,
+    domain::ApplicationSettings,
     read_fields,
     runtime::configuration::{ConfigurationError, Environment, read_shops},
 };
@@ -8,7 +8,7 @@ use shared::{
 #[derive(Debug, Clone)]
 pub struct Configuration {
     /// Which shops there are.
-    pub shops: Shops,
+    pub shops: ApplicationSettings,
     /// `EVENT_SECRET_ARN`.
     pub event_secret_arn: String,
     /// `CHANGES_QUEUE_URL`.

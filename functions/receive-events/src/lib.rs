@@ -25,8 +25,8 @@ use shared::{
     domain::{
         ApplicationId, Cause, ChangeMessage, EntityKind, EntityRef, JobMessage, NorceId, OrderKey,
     },
+    metrics::Metric,
     norce::events::{Event, EventType, OtherEvent},
-    runtime::metrics::Metric,
 };
 use uuid::Uuid;
 

@@ -28,14 +28,14 @@ use crate::{
     secret::{self, Credentials},
 };
 
-/// Where Norce posts orders to.
+/// The path to which Norce posts orders.
 pub const ORDERS_PATH: &str = "/orders";
 
-/// What the answer says, before it is put into HTTP.
+/// The answer, before it is written as HTTP.
 #[derive(Debug)]
 enum Answer {
     Received { subject: String, correlation: Uuid },
-    HandedOnBefore { subject: String, same: bool },
+    AlreadyForwarded { subject: String, same: bool },
     NotHere,
     Unauthorised,
     NeverRight { status: StatusCode, reason: String },
@@ -66,11 +66,11 @@ impl ReceiveEvents {
                 subject,
                 correlation,
             } => tracing::info!(event = POSTED_ORDER, subject, %correlation, "order received"),
-            Answer::HandedOnBefore {
+            Answer::AlreadyForwarded {
                 subject,
                 same: true,
             } => tracing::info!(subject, "order was forwarded before"),
-            Answer::HandedOnBefore {
+            Answer::AlreadyForwarded {
                 subject,
                 same: false,
             } => tracing::warn!(
@@ -114,8 +114,8 @@ impl ReceiveEvents {
         let order = OrderText::new(text);
         let stored = receiver.orders.receive(&key, &order, received_at).await;
         let stored = stored.map_err(|error| Answer::TryAgain(error.to_string()))?;
-        if let Received::HandedOn { same } = stored {
-            return Ok(Answer::HandedOnBefore { subject, same });
+        if let Received::Forwarded { same } = stored {
+            return Ok(Answer::AlreadyForwarded { subject, same });
         }
         // Also for a post that says nothing new: the one before may have ended between these two steps.
         let queued = self.changes.send(&[message], Duration::ZERO).await;
@@ -197,7 +197,7 @@ impl Answer {
     fn into_response(self) -> ApiGatewayV2httpResponse {
         let (status, description) = match &self {
             Self::Received { .. } => (StatusCode::OK, "The order is received."),
-            Self::HandedOnBefore { .. } => (StatusCode::OK, "The order was received before."),
+            Self::AlreadyForwarded { .. } => (StatusCode::OK, "The order was received before."),
             Self::NotHere => (
                 StatusCode::NOT_FOUND,
                 "orders are not received here: ORDER_RECEIVER is not on",

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::{
-    domain::{ChangeMessage, Clock, JobMessage, Shops},
+    domain::{ApplicationSettings, ChangeMessage, Clock, JobMessage},
+    metrics::Metrics,
     orders::Orders,
     queues::Queue,
     runtime::{
-        metrics::Metrics,
         resources::Resources,
         secrets::{EventSecret, OrderSecret},
     },
@@ -37,7 +37,7 @@ pub struct ReceiveEvents {
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// The applications and their scopes.
-    pub shops: Shops,
+    pub shops: ApplicationSettings,
     /// Receives orders; `None`: orders are not received (`ORDER_RECEIVER`).
     pub orders: Option<OrderReceiver>,
     /// The metrics of an invocation.

@@ -34,11 +34,8 @@ use shared::{
     domain::{EntityKind, ImportLine, ImportRequest, JobMessage},
     http::Deadline,
     import_jobs::{BatchState, ImportBatch, MOST_FULL_LINES},
-    norce::{ImportError, ImportShape, NorceError},
-    runtime::{
-        batch::{Source, receive_count, response, retry_delay},
-        delivery,
-    },
+    norce::{CallError, ImportShape, NorceError},
+    runtime::batch::{Source, receive_count, response, retry_delay},
 };
 use uuid::Uuid;
 
@@ -261,11 +258,11 @@ impl SubmitImports {
                 }
                 Ok(())
             }
-            Err(ImportError::Unknown(error)) => {
+            Err(CallError::OutcomeUnknown(error)) => {
                 tracing::warn!(batch = %batch.id, %error, "it is not known whether Norce took the import; the poller reads back");
                 Ok(())
             }
-            Err(ImportError::NotTaken(error)) => {
+            Err(CallError::NotDone(error)) => {
                 let outcome = self.not_taken(&batch, error).await;
                 // Last, so that a crash before leaves the batch to the poller.
                 self.import_jobs
@@ -296,7 +293,7 @@ impl SubmitImports {
                 }
                 tracing::warn!(batch = %batch.id, lines = batch.lines.len(), reason, "Norce refused a batch; it is halved");
                 self.imports
-                    .send(&delivery::halves(batch, &batch.lines), Duration::ZERO)
+                    .send(&batch.halves(&batch.lines), Duration::ZERO)
                     .await
                     .map_err(Deferred::because)
             }

@@ -7,12 +7,12 @@ use shared::{
     erp::Erp,
     import_jobs::ImportJobs,
     mappings::RecordMappings,
+    metrics::Metrics,
     norce::{NorceImports, NorceQuery},
     owed::OwedRecords,
     queues::Queue,
     runtime::{
         configuration::ImportSettings,
-        metrics::Metrics,
         resources::Resources,
         wiring::{Connections, WiringError},
     },

@@ -2,9 +2,9 @@
 
 use shared::{
     domain::ImportLine,
-    import_jobs::ImportBatch,
+    import_jobs::{ImportBatch, Settlement},
+    metrics::Metric,
     owed::Reason,
-    runtime::{delivery, metrics::Metric},
 };
 
 use crate::{deferred::Deferred, ports::SubmitImports};
@@ -17,17 +17,14 @@ impl SubmitImports {
         line: &ImportLine,
         detail: &str,
     ) -> Result<(), Deferred> {
-        delivery::refuse(
-            self.mappings.as_ref(),
-            self.owed.as_ref(),
+        let settlement = Settlement {
+            mappings: self.mappings.as_ref(),
+            owed: self.owed.as_ref(),
             batch,
-            line,
-            Reason::Validation,
-            detail,
-            self.clock.now(),
-        )
-        .await
-        .map_err(Deferred::because)?;
+            now: self.clock.now(),
+        };
+        let refused = settlement.refuse(line, Reason::Validation, detail);
+        refused.await.map_err(Deferred::because)?;
         self.metrics.count(Metric::ImportLines, "refused");
         Ok(())
     }

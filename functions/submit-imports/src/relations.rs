@@ -6,10 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 use shared::{
     Consistency,
     domain::{ErpId, ImportLine, NorceId},
-    erp::{ToldCompany, told_company},
+    erp::{SentCompany, sent_company},
     http::Deadline,
     import_jobs::ImportBatch,
-    mappings::RecordFace,
+    mappings::RecordEntry,
     norce::Relation,
 };
 
@@ -62,7 +62,7 @@ impl SubmitImports {
         let faces = self
             .mappings
             .records(batch.scope, &records, Consistency::Strong);
-        let faces: HashMap<ErpId, RecordFace> = records
+        let faces: HashMap<ErpId, RecordEntry> = records
             .iter()
             .cloned()
             .zip(faces.await.map_err(Deferred::because)?)
@@ -70,8 +70,8 @@ impl SubmitImports {
             .collect();
         for line in lines {
             let face = line.record.as_ref().and_then(|record| faces.get(record));
-            let told = told_company(face.and_then(|face| face.erp_fingerprint.as_ref()));
-            if let ToldCompany::Told { id: Some(id), .. } = told {
+            let sent = sent_company(face.and_then(|face| face.erp_fingerprint.as_ref()));
+            if let SentCompany::Sent { id: Some(id), .. } = sent {
                 line.company = Some(id);
                 line.former_companies.retain(|company| *company != id);
             }
@@ -96,20 +96,20 @@ impl SubmitImports {
     }
 
     /// Ends no relation of a customer that Query does not show: it may have others, which an import without them would end.
-    pub(crate) async fn refuse_untold_relations(
+    pub(crate) async fn refuse_incomplete_relations(
         &self,
         batch: &mut ImportBatch,
         relations: &HashMap<NorceId, Vec<Relation>>,
     ) -> Result<(), Deferred> {
-        let is_told = |line: &ImportLine| {
+        let is_complete = |line: &ImportLine| {
             line.former_companies.is_empty()
                 || line.id.is_some_and(|id| relations.contains_key(&id))
         };
-        let (told, untold): (Vec<_>, Vec<_>) = std::mem::take(&mut batch.lines)
+        let (complete, incomplete): (Vec<_>, Vec<_>) = std::mem::take(&mut batch.lines)
             .into_iter()
-            .partition(is_told);
-        batch.lines = told;
-        for line in untold {
+            .partition(is_complete);
+        batch.lines = complete;
+        for line in incomplete {
             let detail = "a relation of it is to end in Norce, and Norce Query does not show the customer, whose other relations the import has to name: see whether it is there in Norce Admin; the next pass tries it again";
             self.refuse(batch, &line, detail).await?;
         }

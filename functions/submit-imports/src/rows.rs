@@ -12,7 +12,6 @@ use shared::{
     import_jobs::ImportBatch,
     mappings::Mapping,
     norce::{ImportRow, ImportShape},
-    runtime::delivery,
 };
 
 use crate::{
@@ -57,7 +56,7 @@ impl SubmitImports {
         self.leave_out_forgotten(batch).await?;
         self.correct_outdated_relations(batch).await?;
         let relations = self.relations(batch, deadline).await?;
-        self.refuse_untold_relations(batch, &relations).await?;
+        self.refuse_incomplete_relations(batch, &relations).await?;
         let needs_values = shape.insert || !shape.fields.without(FieldGroups::CODE).is_empty();
         if !needs_values {
             let rows = batch.lines.iter().map(|line| ImportRow {
@@ -172,7 +171,7 @@ impl SubmitImports {
         let entities: Vec<EntityRef> = batch
             .lines
             .iter()
-            .filter_map(|line| delivery::entity(batch, line))
+            .filter_map(|line| batch.entity(line))
             .collect();
         let mappings = self.mappings.get_many(&entities).await;
         let forgotten: HashSet<NorceId> = entities

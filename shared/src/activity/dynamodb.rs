@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Activity, ActivityPage, Entry, Outcome, RETENTION};
 use crate::{
     Consistency, StoreError,
-    dynamodb::{Expression, Table, Write},
+    aws::dynamodb::{Expression, Table, Write},
 };
 
 /// The activity record in a DynamoDB table.

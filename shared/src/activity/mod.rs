@@ -2,7 +2,6 @@
 //! completed after it, so an interrupted act is recorded as well: it stays [`Outcome::Started`].
 
 mod dynamodb;
-mod memory;
 mod role;
 
 use crate::StoreError;
@@ -12,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbActivity;
-pub use memory::MemoryActivity;
 pub use role::Role;
 
 /// How long an entry is kept: long enough for a yearly audit.

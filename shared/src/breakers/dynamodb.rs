@@ -6,8 +6,8 @@ use aws_config::SdkConfig;
 use super::Breakers;
 use crate::{
     StoreError,
+    aws::dynamodb::{Expression, Item, KEY, Table, text},
     domain::Breaker,
-    dynamodb::{Expression, Item, KEY, Table, text},
 };
 
 const STATE: &str = "state";

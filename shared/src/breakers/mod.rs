@@ -2,13 +2,13 @@
 
 mod always_closed;
 mod dynamodb;
-mod memory;
+mod guard;
 
 use async_trait::async_trait;
 
 pub use always_closed::AlwaysClosed;
 pub use dynamodb::DynamoDbBreakers;
-pub use memory::MemoryBreakers;
+pub use guard::{Guard, RateLimit, Remote};
 
 use crate::{StoreError, domain::Breaker};
 

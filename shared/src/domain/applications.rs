@@ -125,14 +125,14 @@ impl FromStr for Registers {
 
 /// Which shops there are, and whether each has a register of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shops {
+pub struct ApplicationSettings {
     /// `NORCE_APPLICATIONS`.
     pub applications: Applications,
     /// `CUSTOMERS_BY_APPLICATION`.
     pub registers: Registers,
 }
 
-impl Shops {
+impl ApplicationSettings {
     /// Every register that there is.
     pub fn scopes(&self) -> Vec<Scope> {
         let applications = || {
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn p14_an_event_of_a_foreign_application_has_no_scope() {
         let id = |id: i64| ApplicationId::try_from(id).unwrap();
-        let mut shops = Shops {
+        let mut shops = ApplicationSettings {
             applications: TWO.parse().unwrap(),
             registers: Registers::Applications,
         };
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn customers_of_no_application_have_a_register_where_some_are_shared() {
         let id = |id: i64| ApplicationId::try_from(id).unwrap();
-        let shops = Shops {
+        let shops = ApplicationSettings {
             applications: TWO.parse().unwrap(),
             registers: "with-shared".parse().unwrap(),
         };

@@ -17,7 +17,7 @@ const FIRST_PROBE: TimeDelta = TimeDelta::seconds(5);
 /// The longest wait between two probes: work goes on that soon after an outage of whatever length.
 const LONGEST_BETWEEN_PROBES: TimeDelta = TimeDelta::minutes(5);
 /// After so many doublings the longest wait is reached.
-const MOST_DOUBLINGS: u32 = 6;
+const MAX_DOUBLINGS: u32 = 6;
 /// A probe that has no outcome by then died with its invocation. Longer than the longest time that a call is given (a
 /// minute), its own retries included.
 const PROBE_ENDS: TimeDelta = TimeDelta::minutes(3);
@@ -126,7 +126,7 @@ impl Breaker {
         match self {
             Self::Probing { .. } if answered => Self::Recovering { since: now },
             Self::Probing { since, probes, .. } => {
-                let doublings = probes.saturating_add(1).min(MOST_DOUBLINGS);
+                let doublings = probes.saturating_add(1).min(MAX_DOUBLINGS);
                 let wait = (FIRST_PROBE * 2_i32.pow(doublings)).min(LONGEST_BETWEEN_PROBES);
                 Self::Open {
                     since: *since,

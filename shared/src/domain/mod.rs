@@ -10,6 +10,7 @@ mod entity;
 mod erp_id;
 mod fields;
 mod fingerprint;
+mod job;
 mod kept;
 mod keys;
 mod messages;
@@ -23,8 +24,8 @@ pub use address::{
     Address, AddressDetails, CountryCode, ErpDelivery, ErpDetail, NorceAddress, NorceAddresses,
 };
 pub use applications::{
-    Application, Applications, InvalidApplications, InvalidRegisters, Registers, Shops,
-    UnknownApplication,
+    Application, ApplicationSettings, Applications, InvalidApplications, InvalidRegisters,
+    Registers, UnknownApplication,
 };
 pub use breaker::{Breaker, FAILURES_UNTIL_OPEN, Permit};
 pub use clock::{Clock, SystemClock};
@@ -33,6 +34,7 @@ pub use entity::{ApplicationId, EntityKind, EntityRef, InvalidEntity, InvalidId,
 pub use erp_id::{ErpId, Resource};
 pub use fields::{FieldGroup, FieldGroups, InvalidFieldGroup, Names, NorceFields};
 pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use job::JobId;
 pub use kept::{FirstBindingWrites, KeptFields, PartyField};
 pub use keys::{
     Code, CodeCase, CodePattern, EmailKey, ErpCodes, InvalidCode, InvalidCodePattern,

@@ -23,7 +23,9 @@ impl From<TransportError> for CallError {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::AnswerLost(_) => Self::OutcomeUnknown(error.to_string()),
-            TransportError::NotSent(_) | TransportError::Held { .. } => Self::NotDone(error.into()),
+            TransportError::NotSent(_) | TransportError::CircuitOpen { .. } => {
+                Self::NotDone(error.into())
+            }
         }
     }
 }

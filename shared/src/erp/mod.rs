@@ -10,7 +10,7 @@ mod mask;
 pub mod odoo;
 mod owned;
 mod person_rule;
-mod told;
+mod sent;
 
 use std::{fmt, time::Duration};
 
@@ -31,9 +31,9 @@ use crate::{
 pub use crate::domain::{ErpId, NaturalKey, Resource};
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
 pub use person_rule::{InvalidPersonRule, PersonRule, under_rule};
-pub use told::{
-    ToldCompany, changed_groups, company_hash, tell_again, tell_all_again, told_company,
-    with_company_id, with_same_company, with_told_company,
+pub use sent::{
+    SentCompany, changed_groups, company_hash, resend_all_marker, resend_marker, sent_company,
+    with_company_id, with_same_company, with_sent_company,
 };
 
 /// The most records with one key that are compared with the mappings. A shared key has a few holders (a household, the

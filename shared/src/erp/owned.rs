@@ -1,6 +1,6 @@
 //! The fields of a record that the ERP owns: the values that are sent to Norce, and their fingerprint.
 
-use super::{ErpRecord, NaturalKey, organisation_keys, told::short};
+use super::{ErpRecord, NaturalKey, organisation_keys, sent::short};
 use crate::domain::{
     Address, CountryCode, EmailKey, EntityKind, ErpDelivery, FieldGroup, FieldGroups, Fingerprint,
     FingerprintKey, Names, NorceAddresses, NorceFields, OrganisationKey, Personal, Resource,
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{ErpDetail, ErpId},
-        erp::{ErpFields, ErpRecord, changed_groups, tell_again, told::HASH_CHARS},
+        erp::{ErpFields, ErpRecord, changed_groups, resend_marker, sent::HASH_CHARS},
     };
 
     fn record() -> ErpRecord {
@@ -223,9 +223,9 @@ mod tests {
         let key = FingerprintKey::new(b"k");
         let owns: FieldGroups = "code,names,price-lists,active".parse().unwrap();
         let of = |record: &ErpRecord| record.owned_fingerprint(owns, &key).unwrap();
-        let told = of(&record());
+        let sent = of(&record());
         let changed = |record: &ErpRecord| {
-            changed_groups(told.as_ref(), of(record).as_ref(), owns).to_string()
+            changed_groups(sent.as_ref(), of(record).as_ref(), owns).to_string()
         };
         assert_eq!(changed(&record()), "");
         let mut priced = record();
@@ -235,11 +235,11 @@ mod tests {
         priced.fields.name = Personal::parse("Anna Berg");
         assert_eq!(changed(&priced), "names,price-lists,active");
         assert_eq!(
-            changed_groups(of(&priced).as_ref(), told.as_ref(), owns).to_string(),
+            changed_groups(of(&priced).as_ref(), sent.as_ref(), owns).to_string(),
             "names,price-lists,active"
         );
         assert_eq!(
-            changed_groups(Some(&tell_again(&[])), told.as_ref(), owns).to_string(),
+            changed_groups(Some(&resend_marker(&[])), sent.as_ref(), owns).to_string(),
             "names,price-lists,active"
         );
     }

@@ -9,7 +9,7 @@ mod transport;
 
 pub use deadline::Deadline;
 pub use oauth::{AccessToken, ClientCredentials, TokenError, TokenPolicy, TokenSource};
-pub use retry::{HttpClient, RetryPolicy, Safety, is_temporary, retry_after};
+pub use retry::{HttpClient, Idempotency, RetryPolicy, is_temporary, retry_after};
 pub use transport::{
     CaBundle, CaBundleError, ReqwestTransport, Transport, TransportError, TransportSetupError,
 };

@@ -8,11 +8,11 @@ use super::{Deadline, Transport, TransportError};
 
 /// Whether a request may be sent again when it is not known what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Safety {
+pub enum Idempotency {
     /// A read, or a write that has the same effect however often it is made.
-    Repeatable,
+    Idempotent,
     /// A write that has another effect each time. It is sent again only when the remote has certainly not acted.
-    Once,
+    NonIdempotent,
 }
 
 /// How often and how patiently a call is repeated.
@@ -61,7 +61,7 @@ impl HttpClient {
     pub async fn send(
         &self,
         request: Request<Bytes>,
-        safety: Safety,
+        idempotency: Idempotency,
         deadline: Deadline,
     ) -> Result<Response<Bytes>, TransportError> {
         let mut attempt = 1;
@@ -75,7 +75,7 @@ impl HttpClient {
                 .as_ref()
                 .ok()
                 .and_then(|response| retry_after(response, Utc::now()));
-            if attempt >= self.policy.attempts || !worth_repeating(&outcome, safety) {
+            if attempt >= self.policy.attempts || !worth_repeating(&outcome, idempotency) {
                 return outcome;
             }
             let pause = asked.unwrap_or_else(|| self.pause(attempt));
@@ -98,14 +98,17 @@ impl HttpClient {
     }
 }
 
-fn worth_repeating(outcome: &Result<Response<Bytes>, TransportError>, safety: Safety) -> bool {
+fn worth_repeating(
+    outcome: &Result<Response<Bytes>, TransportError>,
+    idempotency: Idempotency,
+) -> bool {
     match outcome {
         Err(TransportError::NotSent(_)) => true,
-        Err(TransportError::Held { .. }) => false,
-        Err(TransportError::AnswerLost(_)) => safety == Safety::Repeatable,
+        Err(TransportError::CircuitOpen { .. }) => false,
+        Err(TransportError::AnswerLost(_)) => idempotency == Idempotency::Idempotent,
         // 429 is said instead of acting, so that it is safe for any request.
         Ok(response) if response.status() == StatusCode::TOO_MANY_REQUESTS => true,
-        Ok(response) => safety == Safety::Repeatable && is_temporary(response.status()),
+        Ok(response) => idempotency == Idempotency::Idempotent && is_temporary(response.status()),
     }
 }
 
@@ -170,7 +173,7 @@ mod tests {
 
     async fn run(
         answers: Vec<Result<Response<Bytes>, TransportError>>,
-        safety: Safety,
+        idempotency: Idempotency,
         time: Duration,
     ) -> (Result<u16, TransportError>, Vec<Instant>) {
         let script = Arc::new(Script {
@@ -182,7 +185,9 @@ mod tests {
             .uri("http://127.0.0.1/")
             .body(Bytes::new())
             .unwrap();
-        let outcome = client.send(request, safety, Deadline::after(time)).await;
+        let outcome = client
+            .send(request, idempotency, Deadline::after(time))
+            .await;
         let calls = script.calls.lock().unwrap().clone();
         (outcome.map(|response| response.status().as_u16()), calls)
     }
@@ -191,10 +196,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn p2_a_write_is_never_repeated_when_its_answer_was_lost() {
-        let (outcome, calls) = run(vec![lost(), status(200)], Safety::Once, MINUTE).await;
+        let (outcome, calls) = run(
+            vec![lost(), status(200)],
+            Idempotency::NonIdempotent,
+            MINUTE,
+        )
+        .await;
         assert!(matches!(outcome, Err(TransportError::AnswerLost(_))));
         assert_eq!(calls.len(), 1);
-        let (outcome, calls) = run(vec![status(503), status(200)], Safety::Once, MINUTE).await;
+        let (outcome, calls) = run(
+            vec![status(503), status(200)],
+            Idempotency::NonIdempotent,
+            MINUTE,
+        )
+        .await;
         assert_eq!((outcome.unwrap(), calls.len()), (503, 1));
     }
 
@@ -202,7 +217,7 @@ mod tests {
     async fn a_read_is_repeated_and_so_is_what_was_never_sent() {
         let (outcome, calls) = run(
             vec![lost(), status(503), status(200)],
-            Safety::Repeatable,
+            Idempotency::Idempotent,
             MINUTE,
         )
         .await;
@@ -210,7 +225,7 @@ mod tests {
         let not_sent = Err(TransportError::NotSent("refused".to_owned()));
         let (outcome, calls) = run(
             vec![not_sent, status(429), status(201)],
-            Safety::Once,
+            Idempotency::NonIdempotent,
             MINUTE,
         )
         .await;
@@ -220,7 +235,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_answer_is_returned_when_the_attempts_are_used_up() {
         let answers = vec![status(500), status(502), status(503), status(200)];
-        let (outcome, calls) = run(answers, Safety::Repeatable, MINUTE).await;
+        let (outcome, calls) = run(answers, Idempotency::Idempotent, MINUTE).await;
         assert_eq!((outcome.unwrap(), calls.len()), (503, 3));
     }
 
@@ -233,7 +248,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn retry_after_is_honoured_to_the_second() {
-        let (outcome, calls) = run(vec![busy("7"), status(200)], Safety::Repeatable, MINUTE).await;
+        let (outcome, calls) = run(
+            vec![busy("7"), status(200)],
+            Idempotency::Idempotent,
+            MINUTE,
+        )
+        .await;
         assert_eq!(outcome.unwrap(), 200);
         assert_eq!(calls[1] - calls[0], Duration::from_secs(7));
     }
@@ -241,10 +261,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn p13_no_pause_outlasts_the_deadline() {
         let start = Instant::now();
-        let (outcome, calls) = run(vec![busy("61"), status(200)], Safety::Repeatable, MINUTE).await;
+        let (outcome, calls) = run(
+            vec![busy("61"), status(200)],
+            Idempotency::Idempotent,
+            MINUTE,
+        )
+        .await;
         assert_eq!((outcome.unwrap(), calls.len()), (429, 1));
         assert_eq!(start.elapsed(), Duration::ZERO);
-        let (outcome, calls) = run(vec![status(200)], Safety::Repeatable, Duration::ZERO).await;
+        let (outcome, calls) =
+            run(vec![status(200)], Idempotency::Idempotent, Duration::ZERO).await;
         assert!(matches!(outcome, Err(TransportError::NotSent(_))));
         assert!(calls.is_empty());
     }

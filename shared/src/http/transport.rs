@@ -32,7 +32,7 @@ pub enum TransportError {
     NotSent(String),
     /// The request was not sent because calls to the remote are paused. A repeat is safe after this time.
     #[error("the request was not sent: calls to the remote are paused for another {} s", after.as_secs())]
-    Held {
+    CircuitOpen {
         /// For how long.
         after: Duration,
     },
@@ -45,7 +45,7 @@ impl TransportError {
     /// How long to wait at least before a repeat, where that is known.
     pub fn after(&self) -> Option<Duration> {
         match self {
-            Self::Held { after } => Some(*after),
+            Self::CircuitOpen { after } => Some(*after),
             Self::NotSent(_) | Self::AnswerLost(_) => None,
         }
     }

@@ -20,9 +20,8 @@ use uuid::Uuid;
 use super::{BatchState, ImportBatch, ImportJobs};
 use crate::{
     StoreError,
-    domain::{Code, EntityKind, ImportLine, NorceId, Scope},
-    dynamodb::{Expression, Item, Table, Write, number, text},
-    norce::JobId,
+    aws::dynamodb::{Expression, Item, Table, Write, number, text},
+    domain::{Code, EntityKind, ImportLine, JobId, NorceId, Scope},
 };
 
 /// How long a settled batch is kept, from its recording: long enough for a question about last month's imports.

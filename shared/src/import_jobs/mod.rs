@@ -4,7 +4,7 @@
 //! leaves a batch without a job, which the poller settles by reading Norce: nothing is lost.
 
 mod dynamodb;
-mod memory;
+mod settle;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -12,12 +12,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbImportJobs;
-pub use memory::MemoryImportJobs;
+pub use settle::Settlement;
 
 use crate::{
     StoreError,
-    domain::{EntityKind, ImportLine, Scope},
-    norce::JobId,
+    domain::{EntityKind, ImportLine, JobId, Scope},
 };
 
 /// Maximum number of lines with more than a code in a batch: with the longest codes, 500 of them take some 300 of the

@@ -1,7 +1,6 @@
 //! The functions' logs, read back for people: what became of an entity, and whether events come at all.
 
 mod cloudwatch;
-mod memory;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -9,7 +8,6 @@ use serde_json::Value;
 use thiserror::Error;
 
 pub use cloudwatch::CloudWatchLogs;
-pub use memory::MemoryLogs;
 
 /// The log could not be searched. It is always worth trying again.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -6,17 +6,15 @@
 
 mod dynamodb;
 pub mod key_index;
-mod memory;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use crate::dynamodb::READ_AT_ONCE;
+pub use crate::aws::dynamodb::READ_BATCH_SIZE;
 pub use dynamodb::DynamoDbMappings;
 pub(crate) use dynamodb::record_key;
-pub use memory::MemoryMappings;
 
 use crate::{
     Consistency, StoreError,
@@ -124,7 +122,7 @@ pub enum CodeDelivery {
 
 /// What a pass needs to know about an ERP record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordFace {
+pub struct RecordEntry {
     /// Customer or company.
     pub kind: EntityKind,
     /// The Norce entity; `None` if Norce has not confirmed the insert of the record yet.
@@ -149,7 +147,7 @@ pub enum Known {
     /// Nothing.
     Nothing,
     /// The face of the record.
-    Record(RecordFace),
+    Record(RecordEntry),
     /// Its code belongs to this Norce entity, which is bound to another ERP record.
     Code(NorceId),
     /// It, or its code, belonged to a forgotten customer (P12).
@@ -259,14 +257,14 @@ pub trait Mappings: Send + Sync {
     /// (P12). The record leaves the [index](crate::mappings::key_index) in the same transaction. Idempotent.
     async fn forget(&self, entity: EntityRef) -> Result<(), StoreError>;
 
-    /// The faces of many ERP records, in their order. One request reads [`READ_AT_ONCE`] of them. These reads are nearly the
+    /// The faces of many ERP records, in their order. One request reads [`READ_BATCH_SIZE`] of them. These reads are nearly the
     /// whole cost of a pass over unchanged records, so the caller chooses the consistency.
     async fn records(
         &self,
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>, StoreError>;
+    ) -> Result<Vec<Option<RecordEntry>>, StoreError>;
 
     /// What is known about many ERP records without a face, in their order.
     async fn known(
@@ -307,7 +305,7 @@ pub trait Mappings: Send + Sync {
     /// may lack the bindings of the last second.
     async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError>;
 
-    /// Records which values of the ERP's own fields are sent to Norce, or with [`tell_again`](crate::erp::tell_again) that
+    /// Records which values of the ERP's own fields are sent to Norce, or with [`resend_marker`](crate::erp::resend_marker) that
     /// Norce did not accept them. `false` if the record is not bound.
     async fn record_owned(
         &self,

@@ -1,4 +1,4 @@
-//! One authorised call, and the one place where answers become errors.
+//! An authorized call to Norce, and the classification of its failures.
 
 use std::{fmt::Display, sync::Arc};
 
@@ -9,11 +9,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use super::{ImportError, NorceError};
+use super::{CallError, NorceError};
 use crate::{
     domain::{ApplicationId, redact},
     http::{
-        AccessToken, Deadline, HttpClient, Safety, TokenSource, TransportError, is_temporary,
+        AccessToken, Deadline, HttpClient, Idempotency, TokenSource, TransportError, is_temporary,
         retry_after,
     },
 };
@@ -21,7 +21,7 @@ use crate::{
 /// The application header. `applicationId` is in use as well; both are said to be documented (norce-api §2).
 pub(crate) const APPLICATION_HEADER: &str = "application-id";
 
-/// One tenant of Norce: where it is, and the right to call it.
+/// A tenant of Norce: its base URL, and the tokens for it.
 #[derive(Clone)]
 pub struct NorceApi {
     base_url: Url,
@@ -29,33 +29,8 @@ pub struct NorceApi {
     tokens: Arc<TokenSource>,
 }
 
-/// A call failed. Besides the reason it tells whether Norce may have acted.
-pub(super) enum CallError {
-    /// Certainly not.
-    NotTaken(NorceError),
-    /// Perhaps.
-    Unknown(NorceError),
-}
-
-impl From<CallError> for NorceError {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::NotTaken(error) | CallError::Unknown(error) => error,
-        }
-    }
-}
-
-impl From<CallError> for ImportError {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::NotTaken(error) => Self::NotTaken(error),
-            CallError::Unknown(error) => Self::Unknown(error),
-        }
-    }
-}
-
 impl NorceApi {
-    /// A tenant at its base URL, such as `https://{slug}.api-se.norce.tech`.
+    /// The tenant with this base URL, such as `https://{slug}.api-se.norce.tech`.
     pub fn new(base_url: Url, http: HttpClient, tokens: Arc<TokenSource>) -> Self {
         Self {
             base_url,
@@ -69,7 +44,7 @@ impl NorceApi {
         resolve(&self.base_url, path)
     }
 
-    /// A read in an application's name.
+    /// Sends a read for an application.
     pub(super) async fn get(
         &self,
         url: &Url,
@@ -77,10 +52,12 @@ impl NorceApi {
         deadline: Deadline,
     ) -> Result<Response<Bytes>, NorceError> {
         let request = request(Method::GET, url, application, Bytes::new())?;
-        Ok(self.send(request, Safety::Repeatable, deadline).await?)
+        Ok(self
+            .send(request, Idempotency::Idempotent, deadline)
+            .await?)
     }
 
-    /// A read of a text in this media type.
+    /// Reads a text of this media type.
     pub(super) async fn get_text(
         &self,
         url: &Url,
@@ -91,20 +68,22 @@ impl NorceApi {
         let mut request = request(Method::GET, url, application, Bytes::new())?;
         let accepted = HeaderValue::from_static(media_type);
         request.headers_mut().insert(header::ACCEPT, accepted);
-        let response = self.send(request, Safety::Repeatable, deadline).await?;
+        let response = self
+            .send(request, Idempotency::Idempotent, deadline)
+            .await?;
         Ok(String::from_utf8_lossy(response.body()).into_owned())
     }
 
-    /// Sends a request with a token and brings back a 2xx. A refused token is replaced once.
+    /// Sends a request with a token and returns the answer if its status is 2xx. A refused token is replaced once.
     pub(super) async fn send(
         &self,
         mut request: Request<Bytes>,
-        safety: Safety,
+        idempotency: Idempotency,
         deadline: Deadline,
     ) -> Result<Response<Bytes>, CallError> {
         let token = self.token(deadline).await?;
         let response = self
-            .send_with(&token, &mut request, safety, deadline)
+            .send_with(&token, &mut request, idempotency, deadline)
             .await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return accept(response);
@@ -112,7 +91,7 @@ impl NorceApi {
         self.tokens.invalidate(&token).await;
         let token = self.token(deadline).await?;
         accept(
-            self.send_with(&token, &mut request, safety, deadline)
+            self.send_with(&token, &mut request, idempotency, deadline)
                 .await?,
         )
     }
@@ -121,21 +100,21 @@ impl NorceApi {
         self.tokens
             .token(deadline)
             .await
-            .map_err(|error| CallError::NotTaken(error.into()))
+            .map_err(|error| CallError::NotDone(error.into()))
     }
 
     async fn send_with(
         &self,
         token: &AccessToken,
         request: &mut Request<Bytes>,
-        safety: Safety,
+        idempotency: Idempotency,
         deadline: Deadline,
     ) -> Result<Response<Bytes>, CallError> {
         request
             .headers_mut()
             .insert(header::AUTHORIZATION, token.authorization());
         self.http
-            .send(request.clone(), safety, deadline)
+            .send(request.clone(), idempotency, deadline)
             .await
             .map_err(|error| {
                 let reason = NorceError::RetryAfter {
@@ -143,16 +122,16 @@ impl NorceApi {
                     reason: error.to_string(),
                 };
                 match error {
-                    TransportError::NotSent(_) | TransportError::Held { .. } => {
-                        CallError::NotTaken(reason)
+                    TransportError::NotSent(_) | TransportError::CircuitOpen { .. } => {
+                        CallError::NotDone(reason)
                     }
-                    TransportError::AnswerLost(_) => CallError::Unknown(reason),
+                    TransportError::AnswerLost(_) => CallError::OutcomeUnknown(reason),
                 }
             })
     }
 }
 
-/// A request in an application's name, still without a token.
+/// A request for an application, without a token.
 pub(super) fn request(
     method: Method,
     url: &Url,
@@ -168,7 +147,7 @@ pub(super) fn request(
         .map_err(|_| NorceError::Configuration("NORCE_BASE_URL gives no URI".to_owned()))
 }
 
-/// A path below a base URL, whether that ends with a slash or not.
+/// Appends a path to a base URL, which may end with a slash.
 pub(super) fn resolve(base_url: &Url, path: &str) -> Result<Url, NorceError> {
     let mut url = base_url.clone();
     url.path_segments_mut()
@@ -178,7 +157,7 @@ pub(super) fn resolve(base_url: &Url, path: &str) -> Result<Url, NorceError> {
     Ok(url)
 }
 
-/// A body as what it is said to be. What the parser says stays out of the message: it can quote a value.
+/// Parses a body. The parser's own message is dropped because it can quote a value.
 pub(super) fn read<T: DeserializeOwned>(
     what: impl Display,
     response: &Response<Bytes>,
@@ -206,28 +185,30 @@ fn accept(response: Response<Bytes>) -> Result<Response<Bytes>, CallError> {
             reason,
         };
         Err(if status.is_server_error() {
-            CallError::Unknown(error)
+            CallError::OutcomeUnknown(error)
         } else {
-            CallError::NotTaken(error)
+            CallError::NotDone(error)
         })
     } else if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        Err(CallError::NotTaken(NorceError::Authentication { reason }))
+        Err(CallError::NotDone(NorceError::Authentication { reason }))
     } else if status.is_client_error() {
-        Err(CallError::NotTaken(NorceError::Refused {
+        Err(CallError::NotDone(NorceError::Refused {
             status: status.as_u16(),
             reason: words(response.body()).unwrap_or_else(|| "no reason given".to_owned()),
         }))
     } else {
         // A redirect is not followed, because a token must not travel to where it points.
-        Err(CallError::Unknown(NorceError::Configuration(format!(
-            "status {} instead of an answer; check NORCE_BASE_URL",
-            status.as_u16()
-        ))))
+        Err(CallError::OutcomeUnknown(NorceError::Configuration(
+            format!(
+                "status {} instead of an answer; check NORCE_BASE_URL",
+                status.as_u16()
+            ),
+        )))
     }
 }
 
-/// What Norce says about a failure. The shape of its error bodies is not documented (norce-api §12), so that the
-/// usual ones are tried; a page that is no JSON says nothing that is worth a log line.
+/// Norce's description of a failure. The format of its error bodies is not documented (norce-api §12), so the usual ones
+/// are tried. A body that is not JSON is ignored.
 fn words(body: &[u8]) -> Option<String> {
     const PLACES: [&str; 7] = [
         "/Message",

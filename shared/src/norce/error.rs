@@ -39,6 +39,26 @@ pub enum NorceError {
     Unreadable(String),
 }
 
+/// A failed call, by whether Norce may have acted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CallError {
+    /// Norce has certainly not acted.
+    #[error(transparent)]
+    NotDone(NorceError),
+    /// Norce may have acted.
+    #[error("whether Norce has acted is not known: {0}")]
+    OutcomeUnknown(#[source] NorceError),
+}
+
+/// For a read: whether Norce has acted does not matter.
+impl From<CallError> for NorceError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotDone(error) | CallError::OutcomeUnknown(error) => error,
+        }
+    }
+}
+
 impl From<TokenError> for NorceError {
     fn from(error: TokenError) -> Self {
         match error {

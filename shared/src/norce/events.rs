@@ -1,22 +1,22 @@
 //! The bodies of Norce's notifications (norce-api §6, §4.5).
 //!
-//! A body names no type: the subscription's URL or a header that the merchant sets does. Unknown fields are
-//! tolerated; what is wrong is told by the name of the field and never by its value.
+//! A body does not contain its type: the subscription's URL, or a header that the merchant sets, names it. Unknown fields are
+//! ignored. Errors contain names of fields and no values.
 
 use std::{borrow::Cow, str::FromStr};
 
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{JobId, lenient};
-use crate::domain::{ApplicationId, NorceId, Personal, redact};
+use super::serde_utils;
+use crate::domain::{ApplicationId, JobId, NorceId, Personal, redact};
 
-/// The notifications that this integration acts upon.
+/// The notifications that this integration handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventType {
-    /// A customer, or something that belongs to it, changed.
+    /// A customer, or a record that belongs to it, has changed.
     CustomerChanged,
-    /// A company, or something that belongs to it, changed.
+    /// A company, or a record that belongs to it, has changed.
     CompanyChanged,
     /// A Connect job has ended.
     JobCompleted,
@@ -26,10 +26,10 @@ pub enum EventType {
     OrderConfirmed,
 }
 
-/// What our log calls the post of an order (norce-api §10.1), which is no event, beside the names of events.
+/// The name in logs of a posted order (norce-api §10.1), which is not an event.
 pub const POSTED_ORDER: &str = "PostedOrder";
 
-/// Notifications that Norce documents and that nothing here acts upon (norce-api §6).
+/// Notifications that Norce documents and that this integration ignores (norce-api §6).
 const UNUSED: [&str; 17] = [
     "ExportDeliveredEvent",
     "ExternalOrderReceivedEvent",
@@ -72,13 +72,13 @@ impl EventType {
     }
 }
 
-/// A notification that nothing here acts upon.
+/// A notification that this integration ignores.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OtherEvent {
-    /// Norce documents it; by Norce's own name.
+    /// Norce documents it. Norce's own name.
     #[error("nothing here acts upon `{0}`")]
     Documented(&'static str),
-    /// It is not known here; personal data are removed from the name.
+    /// It is unknown. The name without personal data.
     #[error("`{0}` is not known")]
     Unknown(String),
 }
@@ -86,9 +86,9 @@ pub enum OtherEvent {
 impl FromStr for EventType {
     type Err = OtherEvent;
 
-    /// Reads Norce's own name in any spelling: in any case, with or without `Notification` or `Event` at its end and
-    /// separators between the words, and with `Change` for `Changed`, as one of Norce's own pages has it (norce-api §6). The
-    /// paths of our own receiver, such as `customer-changed`, are among these spellings.
+    /// Parses a name in any case, with or without a trailing `Notification` or `Event`, with or without separators between
+    /// the words, and with `Change` for `Changed`, as on one of Norce's pages (norce-api §6). This includes the paths of the
+    /// receiver, such as `customer-changed`.
     fn from_str(text: &str) -> Result<Self, OtherEvent> {
         let stem = stem(text);
         let is_named = |name: &str| self::stem(name) == stem;
@@ -101,7 +101,7 @@ impl FromStr for EventType {
     }
 }
 
-/// What all spellings of a type have in common.
+/// The normal form of all spellings of a type.
 fn stem(text: &str) -> String {
     let letters = text.chars().filter(char::is_ascii_alphanumeric);
     let letters: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
@@ -132,63 +132,63 @@ pub enum Event {
 /// A customer changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomerChanged {
-    /// The merchant's number at Norce.
+    /// Norce's id of the client (the merchant).
     pub client_id: i32,
-    /// The shop, where registers belong to shops ("application-unique").
+    /// The application, if customers and companies belong to applications ("application-unique").
     pub application: Option<ApplicationId>,
     /// Norce's id of the customer.
     pub customer: NorceId,
-    /// What of it changed.
+    /// The part that changed.
     pub entity_changed: EntityChanged,
 }
 
 /// A company changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompanyChanged {
-    /// The merchant's number at Norce.
+    /// Norce's id of the client (the merchant).
     pub client_id: i32,
-    /// The shop, where registers belong to shops ("application-unique").
+    /// The application, if customers and companies belong to applications ("application-unique").
     pub application: Option<ApplicationId>,
     /// Norce's id of the company.
     pub company: NorceId,
-    /// What of it changed.
+    /// The part that changed.
     pub entity_changed: EntityChanged,
 }
 
 /// A job has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobCompleted {
-    /// The merchant's number at Norce.
+    /// Norce's id of the client (the merchant).
     pub client_id: i32,
-    /// The shop, where the job belongs to one.
+    /// The application, if the job belongs to one.
     pub application: Option<ApplicationId>,
     /// The job.
     pub job: JobId,
-    /// Its status; "should be 2, 3 or 4". A hint: the job itself is asked.
+    /// Its status; "should be 2, 3 or 4". A hint: the status is read from the job itself.
     pub status_id: i32,
 }
 
-/// An order was placed. It names neither the order's id nor the customer's.
+/// An order was placed. The event contains neither the order's id nor the customer's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderReceived {
-    /// The merchant's number at Norce.
+    /// Norce's id of the client (the merchant).
     pub client_id: i32,
-    /// The shop.
+    /// The application.
     pub application: ApplicationId,
     /// The basket or quotation.
     pub client_order_ref: String,
-    /// `WEB`, or a marketplace or till.
+    /// The sales channel: `WEB`, a marketplace or a till.
     pub source: String,
-    /// Who ordered.
+    /// The customer's contact details.
     pub person: Person,
 }
 
 /// An order was confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderConfirmed {
-    /// The merchant's number at Norce.
+    /// Norce's id of the client (the merchant).
     pub client_id: i32,
-    /// The shop.
+    /// The application.
     pub application: ApplicationId,
     /// Norce's id of the order.
     pub order_id: i64,
@@ -196,13 +196,13 @@ pub struct OrderConfirmed {
     pub order_no: String,
     /// The basket or quotation.
     pub client_order_ref: String,
-    /// `WEB`, or a marketplace or till.
+    /// The sales channel: `WEB`, a marketplace or a till.
     pub source: String,
-    /// Who ordered.
+    /// The customer's contact details.
     pub person: Person,
 }
 
-/// What an event tells about a person. All of it is optional, and none of it is needed: people are fetched afresh.
+/// Personal data in an event. All fields are optional, and none is used: customers are read from Norce Query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Person {
     /// E-mail address.
@@ -221,7 +221,7 @@ macro_rules! entity_changed {
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         pub enum EntityChanged {
             $($(#[$doc])* $variant,)*
-            /// A table that this version does not know: Norce's list may go on.
+            /// An unknown table: Norce may add some.
             Other(String),
         }
 
@@ -279,35 +279,35 @@ entity_changed! {
     CompanyPriceList = "tClientCompanyPriceList",
 }
 
-/// A body can never be this event.
+/// A body that is not this event.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidEvent {
     /// Not JSON.
     #[error("the body is not JSON (line {line}, column {column})")]
     NotJson {
-        /// Where it stops being so.
+        /// The line of the error.
         line: usize,
-        /// Where in that line.
+        /// The column of the error.
         column: usize,
     },
-    /// JSON, but no object.
+    /// JSON, but not an object.
     #[error("the body is not a JSON object")]
     NotAnObject,
-    /// A required field is not there, is null or is empty.
+    /// A required field is missing, null or empty.
     #[error("the field `{0}` is missing")]
     Missing(&'static str),
-    /// A field has a value that it cannot have.
+    /// A field has an invalid value.
     #[error("the field `{field}` is not {expected}")]
     Wrong {
         /// The field.
         field: &'static str,
-        /// What it should be.
+        /// The expected value.
         expected: &'static str,
     },
 }
 
 impl Event {
-    /// Reads a body as the event that it is said to be.
+    /// Parses the body of an event.
     ///
     /// # Errors
     /// [`InvalidEvent`], naming the field.
@@ -359,21 +359,24 @@ impl Event {
     }
 }
 
-/// A reader of one kind of value, and what it expects, in words.
+/// A parser of a value, and a description of what it expects.
 type Read<T> = (fn(&Value) -> Option<T>, &'static str);
 
 const INT: Read<i32> = (
-    |value| lenient::whole_number(value)?.try_into().ok(),
+    |value| serde_utils::whole_number(value)?.try_into().ok(),
     "a whole number of 32 bits",
 );
-const LONG: Read<i64> = (lenient::whole_number, "a whole number");
-const TEXT: Read<String> = (|value| lenient::text(value).map(Cow::into_owned), "a text");
+const LONG: Read<i64> = (serde_utils::whole_number, "a whole number");
+const TEXT: Read<String> = (
+    |value| serde_utils::text(value).map(Cow::into_owned),
+    "a text",
+);
 const APPLICATION: Read<ApplicationId> = (
-    |value| lenient::whole_number(value)?.try_into().ok(),
+    |value| serde_utils::whole_number(value)?.try_into().ok(),
     "the id of an application",
 );
 const NORCE_ID: Read<NorceId> = (
-    |value| lenient::whole_number(value)?.try_into().ok(),
+    |value| serde_utils::whole_number(value)?.try_into().ok(),
     "an id",
 );
 
@@ -385,7 +388,7 @@ impl Body {
         field: &'static str,
         (read, expected): Read<T>,
     ) -> Result<Option<T>, InvalidEvent> {
-        match lenient::field(&self.0, field) {
+        match serde_utils::field(&self.0, field) {
             None => Ok(None),
             Some(Value::String(empty)) if empty.trim().is_empty() => Ok(None),
             Some(value) => match read(value) {
@@ -400,11 +403,11 @@ impl Body {
             .ok_or(InvalidEvent::Missing(field))
     }
 
-    /// None of this is acted upon, so that none of it makes an event invalid.
+    /// Nothing of this is used, so an invalid value does not make the event invalid.
     fn person(&self) -> Person {
         let personal = |field| {
-            lenient::field(&self.0, field)
-                .and_then(lenient::text)
+            serde_utils::field(&self.0, field)
+                .and_then(serde_utils::text)
                 .and_then(Personal::parse)
         };
         Person {

@@ -7,11 +7,11 @@ pub mod connect;
 mod error;
 pub mod events;
 pub mod identity;
-mod lenient;
 pub mod order_request;
 pub mod query;
+mod serde_utils;
 #[cfg(test)]
-mod script;
+mod testing;
 
 use std::collections::HashMap;
 
@@ -20,13 +20,13 @@ use chrono::{DateTime, Utc};
 
 pub(crate) use api::APPLICATION_HEADER;
 pub use api::NorceApi;
-pub use error::NorceError;
+pub use error::{CallError, NorceError};
 
 use crate::{
     domain::{
         ApplicationId, Code, Company, Customer, EmailKey, EntityKind, EntityRef, FieldGroups,
-        ImportLine, NaturalKey, NorceAddresses, NorceFields, NorceId, Order, OrderKey, OrderParty,
-        OrganisationKey, Scope,
+        ImportLine, JobId, NaturalKey, NorceAddresses, NorceFields, NorceId, Order, OrderKey,
+        OrderParty, OrganisationKey, Scope,
     },
     http::Deadline,
 };
@@ -103,7 +103,7 @@ pub trait NorceQuery: Send + Sync {
     ) -> Result<Vec<NorceId>, NorceError>;
 
     /// The current addresses of these entities in Norce, of the configured types only, in one request for up to
-    /// [`LOOKED_UP_AT_ONCE`] if Norce accepts filters of that length. The result lacks entities that Norce does not have, and
+    /// [`LOOKUP_BATCH_SIZE`] if Norce accepts filters of that length. The result lacks entities that Norce does not have, and
     /// details that this tenant's Query does not have (norce-api §5.2).
     async fn addresses(
         &self,
@@ -114,12 +114,12 @@ pub trait NorceQuery: Send + Sync {
     ) -> Result<HashMap<NorceId, NorceAddresses>, NorceError>;
 
     /// Every customer or company with one of these codes or natural keys, in as few requests as possible: one for up to
-    /// [`LOOKED_UP_AT_ONCE`] if Norce accepts filters of that length.
+    /// [`LOOKUP_BATCH_SIZE`] if Norce accepts filters of that length.
     async fn look_up(
         &self,
         kind: EntityKind,
         scope: Scope,
-        asked: &[Asked],
+        asked: &[LookupKey],
         deadline: Deadline,
     ) -> Result<LookUp, NorceError>;
 
@@ -154,11 +154,11 @@ pub struct Relation {
 }
 
 /// Records of the ERP in one look-up of [`NorceQuery::look_up`].
-pub const LOOKED_UP_AT_ONCE: usize = 100;
+pub const LOOKUP_BATCH_SIZE: usize = 100;
 
 /// The values by which an ERP record is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct LookupKey {
     /// Its code.
     pub code: Code,
     /// Its natural keys.
@@ -169,14 +169,14 @@ pub struct Asked {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LookUp {
     /// The hits, each once; the caller compares which of the look-ups they match.
-    pub found: Vec<Found>,
+    pub found: Vec<LookupHit>,
     /// The number of requests.
     pub requests: u32,
 }
 
 /// A hit of a look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct LookupHit {
     /// Norce's id.
     pub id: NorceId,
     /// Its code, if it has one.
@@ -224,7 +224,7 @@ pub trait NorceImports: Send + Sync {
         shape: ImportShape,
         rows: &[ImportRow],
         deadline: Deadline,
-    ) -> Result<SubmittedImport, ImportError>;
+    ) -> Result<SubmittedImport, CallError>;
 
     /// A job's state; `None` when Norce does not know the job.
     async fn job(&self, job: JobId, deadline: Deadline) -> Result<Option<Job>, NorceError>;
@@ -281,19 +281,6 @@ pub struct ImportRow {
     pub relations: Vec<Relation>,
 }
 
-/// Norce's id of an import job.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-#[serde(transparent)]
-pub struct JobId(pub i64);
-
-impl std::fmt::Display for JobId {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
 /// Norce's answer to an import call (`JobResponse`, norce-api §3.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmittedImport {
@@ -301,17 +288,6 @@ pub struct SubmittedImport {
     pub job: JobId,
     /// Messages of the synchronous validation in Norce's words, without personal data.
     pub messages: Vec<String>,
-}
-
-/// An import call that returned no job.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// Norce has not accepted the lines: they can be submitted again.
-    #[error("Norce did not take the import: {0}")]
-    NotTaken(#[source] NorceError),
-    /// Norce may have accepted the lines: only reading them back can tell.
-    #[error("Norce may have taken the import: {0}")]
-    Unknown(#[source] NorceError),
 }
 
 /// The state of a job (`JobDto`, norce-api §4.2).

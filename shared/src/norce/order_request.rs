@@ -1,7 +1,7 @@
-//! The order that Norce posts to an order receiver (norce-api §10.1): the little that is needed of it, and its codes.
+//! The order that Norce posts to an order receiver (norce-api §10.1): its references, its parties and their codes.
 //!
-//! The order stays the text that it came as. Where a code is missing it is written into the text, and nothing else of it
-//! is touched: not the order of its fields, not a digit of a price, not a space.
+//! The text of the order is kept. A missing code is inserted into it, and nothing else changes: neither the order of the fields,
+//! nor a price, nor white space.
 
 use std::{collections::HashMap, fmt, ops::Range};
 
@@ -14,11 +14,11 @@ use crate::domain::{Code, EmailKey, EntityKind, OrderText, Personal, VatNumber};
 /// A party of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Who ordered.
+    /// The buyer.
     SellTo,
-    /// Who pays.
+    /// The payer.
     BillTo,
-    /// Who gets it.
+    /// The recipient.
     ShipTo,
 }
 
@@ -38,11 +38,11 @@ impl Role {
 /// A place for a code: `Person.CustomerCode` or `Company.Code` of a party that has such an object.
 #[derive(Debug, Clone)]
 pub struct Slot {
-    /// Whose.
+    /// The party.
     pub role: Role,
-    /// The person's or the company's.
+    /// The kind of code: a customer's or a company's.
     pub kind: EntityKind,
-    /// The code that the order has there already.
+    /// The code that the order contains.
     pub given: Option<String>,
     /// The person's e-mail address as written.
     pub email: Option<Personal>,
@@ -50,40 +50,40 @@ pub struct Slot {
     pub vat_number: Option<VatNumber>,
     /// The company's name.
     pub name: Option<Personal>,
-    /// By what two parties of one order are known for the same: a person's e-mail address in the form in which it is
-    /// compared; a company's VAT number and name, as far as it has them. The schools of a municipality share the number.
+    /// Identifies a party within the order: the normal form of a person's e-mail address, or a company's VAT number and name,
+    /// as far as it has them. The schools of a municipality share a number.
     who: Option<Personal>,
     place: Place,
 }
 
-/// Where in the text the code goes.
+/// The position of the code in the text.
 #[derive(Debug, Clone)]
 struct Place {
     range: Range<usize>,
-    /// The object has no such field: what stands between the new one and the next.
+    /// The object has no such field. The separator between the new field and the next one.
     new_field: Option<&'static str>,
 }
 
-/// Why a body is no order. Values are never quoted.
+/// A body that is not an order. Errors contain no values.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NotAnOrder {
-    /// Not JSON, or no object.
+    /// Not JSON, or not an object.
     #[error("the body is not a JSON object (line {line}, column {column})")]
     NotJson {
-        /// Where it stops being one.
+        /// The line of the error.
         line: usize,
-        /// Where in the line.
+        /// The column of the error.
         column: usize,
     },
-    /// There is no telling which order it is.
+    /// It has no reference to an order.
     #[error("the field `ClientOrderRef` is missing")]
     NoClientOrderRef,
-    /// There is no telling whose order it is.
+    /// The key of the application is invalid.
     #[error("the field `Header.ApplicationKey` is not a UUID")]
     WrongApplicationKey,
 }
 
-/// What is needed of an order.
+/// The parts of an order that are used.
 #[derive(Debug, Clone)]
 pub struct OrderRequest<'a> {
     text: Redacted<'a>,
@@ -110,12 +110,12 @@ impl Slot {
         self.given.is_some() || self.who.is_some()
     }
 
-    /// Whether the order itself says that both are the same person or company.
+    /// Whether the order identifies both parties as the same person or company.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.kind == other.kind && self.who.is_some() && self.who == other.who
     }
 
-    /// The field as a person finds it in the order.
+    /// The path of the field, for people.
     pub fn field(&self) -> String {
         let role = self.role.as_str();
         match self.kind {
@@ -126,10 +126,10 @@ impl Slot {
 }
 
 impl<'a> OrderRequest<'a> {
-    /// Reads an order.
+    /// Parses an order.
     ///
     /// # Errors
-    /// When it is no order, or it does not say which one it is.
+    /// If the body is not an order, or has no reference.
     pub fn read(text: &'a str) -> Result<Self, NotAnOrder> {
         let order = Object::read(text).map_err(|error| NotAnOrder::NotJson {
             line: error.line(),
@@ -170,7 +170,7 @@ impl<'a> OrderRequest<'a> {
         })
     }
 
-    /// The order with these codes in their places.
+    /// The order with these codes inserted.
     pub fn with_codes<'s>(
         &self,
         codes: impl IntoIterator<Item = (&'s Slot, &'s Code)>,
@@ -202,7 +202,7 @@ const fn name(kind: EntityKind) -> &'static str {
     }
 }
 
-/// An object within the text. Its values are pieces of that text.
+/// An object within the text. Its values are slices of that text.
 struct Object<'a> {
     text: &'a str,
     fields: HashMap<String, &'a RawValue>,
@@ -230,7 +230,7 @@ impl<'a> Object<'a> {
         Object::read(text).ok()
     }
 
-    /// A text that is not empty; what is no text as it stands there.
+    /// A text that is not empty; another value as it is written.
     fn text(&self, name: &str) -> Option<String> {
         let value = self.field(name).filter(|value| *value != "null")?;
         let text = serde_json::from_str::<String>(value).unwrap_or_else(|_| value.to_owned());
@@ -281,7 +281,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Where a piece of a text begins in it.
+/// The offset of a slice within its text.
 fn offset(text: &str, piece: &str) -> usize {
     piece.as_ptr().addr() - text.as_ptr().addr()
 }
@@ -378,7 +378,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order holds, filling changes the code and leaves the rest as it is.
+        /// Inserting codes changes nothing else, whatever the order contains.
         #[test]
         fn filling_is_the_same_as_setting_the_field(name in ".*", note in ".*", given in prop::option::of(Just("")), text in "[ -~]{1,20}") {
             prop_assume!(text.parse::<Code>().is_ok());

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::{OrderRef, Orders, Parties, RETENTION, Received, StoredOrder};
 use crate::{
     StoreError,
+    aws::dynamodb::{Expression, Table, number, text},
     domain::{EntityRef, OrderText},
-    dynamodb::{Expression, Table, number, text},
 };
 
 /// How long a waiting order is recorded: by then a person has looked at the owed records.
@@ -103,7 +103,7 @@ impl Orders for DynamoDbOrders {
             return Ok(Received::Stored);
         }
         let earlier = self.stored(key).await?;
-        Ok(Received::HandedOn {
+        Ok(Received::Forwarded {
             same: earlier.is_some_and(|earlier| earlier.order == *order),
         })
     }

@@ -4,7 +4,6 @@
 //! the ERP.
 
 mod dynamodb;
-mod memory;
 
 use std::fmt;
 
@@ -14,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbOrders;
-pub use memory::MemoryOrders;
 
 use crate::{
     StoreError,
@@ -98,7 +96,7 @@ pub enum Received {
     /// It is stored, and replaces an earlier post of the same order.
     Stored,
     /// The order was forwarded before, and is unchanged.
-    HandedOn {
+    Forwarded {
         /// Whether the post is identical.
         same: bool,
     },

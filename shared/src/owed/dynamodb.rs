@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Reason, Stage, Subject, key};
 use crate::{
     Consistency, StoreError,
+    aws::dynamodb::{Expression, Table, number, text},
     domain::{Cause, Code},
-    dynamodb::{Expression, Table, number, text},
 };
 
 /// Owed records in a DynamoDB table.

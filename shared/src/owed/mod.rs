@@ -3,7 +3,6 @@
 
 mod dynamodb;
 mod fold;
-mod memory;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -14,7 +13,6 @@ use uuid::Uuid;
 
 pub use dynamodb::DynamoDbOwed;
 pub use fold::{Earliest, fold};
-pub use memory::MemoryOwed;
 
 use crate::activity::By;
 use crate::domain::{ApplicationId, Cause, ChangeMessage, Code, EntityRef, ErpId, OrderKey, Scope};
@@ -201,7 +199,7 @@ const FIRST_RETRY: TimeDelta = TimeDelta::minutes(15);
 /// The longest wait: a correction takes effect the next day at the latest.
 const LONGEST_RETRY: TimeDelta = TimeDelta::days(1);
 /// Doublings until the longest wait is reached.
-const MOST_DOUBLINGS: u32 = 7;
+const MAX_DOUBLINGS: u32 = 7;
 
 impl Owed {
     /// Whether a message can retry it; otherwise only a pass can, which reads the ERP.
@@ -217,7 +215,7 @@ impl Owed {
         if !self.is_tried_by_message() || self.dismissed.is_some() {
             return None;
         }
-        let doublings = self.attempts.saturating_sub(1).min(MOST_DOUBLINGS);
+        let doublings = self.attempts.saturating_sub(1).min(MAX_DOUBLINGS);
         let wait = (FIRST_RETRY * 2_i32.pow(doublings)).min(LONGEST_RETRY);
         Some(self.retried.unwrap_or(self.last).max(self.last) + wait)
     }
@@ -274,7 +272,7 @@ impl OwedCounts {
 }
 
 /// The key of a record. An order's reference may be any text, so its hash is used: a key is limited to 2048 bytes.
-fn key(subject: &Subject, stage: Stage) -> String {
+pub fn key(subject: &Subject, stage: Stage) -> String {
     let stage = stage.as_str();
     match subject {
         Subject::Order {

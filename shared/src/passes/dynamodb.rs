@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     Consistency, StoreError,
+    aws::dynamodb::{Expression, Item, Table, Write, Written, number, text},
     domain::{EntityKind, ErpId, ImportLine, Scope},
-    dynamodb::{Expression, Item, Table, Write, Written, number, text},
 };
 
 /// How long a run is kept, from its start: a quarter of a year of daily passes.

@@ -2,7 +2,6 @@
 //! wait for a company.
 
 mod dynamodb;
-mod memory;
 
 use std::{
     cmp::Reverse,
@@ -15,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use dynamodb::DynamoDbPasses;
-pub use memory::MemoryPasses;
 
 use crate::{
     StoreError,
@@ -184,7 +182,8 @@ pub struct RunFilter {
 }
 
 impl RunFilter {
-    fn fits(&self, run: &Run) -> bool {
+    /// Whether a run fulfils all conditions.
+    pub fn fits(&self, run: &Run) -> bool {
         run.started >= self.since
             && self.after.is_none_or(|after| (run.started, run.id) < after)
             && self.mode.is_none_or(|mode| mode == run.mode)
@@ -232,7 +231,7 @@ pub struct OwedSample {
 pub const SAMPLE_SECONDS: i64 = 15 * 60;
 
 /// The quarter of an hour of a time, counted from 1970.
-fn quarter(at: DateTime<Utc>) -> i64 {
+pub fn quarter(at: DateTime<Utc>) -> i64 {
     at.timestamp().div_euclid(SAMPLE_SECONDS)
 }
 
@@ -322,17 +321,8 @@ pub trait Passes: Send + Sync {
     ) -> Result<(), StoreError>;
 }
 
-impl Lease {
-    /// Whether the lease can be taken: it has expired, or is held by the same run between two invocations.
-    fn gives_way(&self, wanted: &Self, now: DateTime<Utc>) -> bool {
-        self.until <= now
-            || (self.run == wanted.run
-                && (self.invocation.is_none() || self.invocation == wanted.invocation))
-    }
-}
-
 /// The name of a line in the list of its company: one for each record.
-fn waiting_key(line: &ImportLine) -> String {
+pub fn waiting_key(line: &ImportLine) -> String {
     match (&line.record, line.id) {
         (Some(record), _) => record.to_string(),
         (None, Some(id)) => id.to_string(),

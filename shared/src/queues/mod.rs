@@ -1,14 +1,12 @@
 //! The queues between the functions. A function sends typed messages through [`Queue`] and returns received messages
 //! through [`Inbox`].
 
-mod memory;
 mod sqs;
 
 use std::{fmt::Display, time::Duration};
 
 use async_trait::async_trait;
 
-pub use memory::{DeadLetter, MemoryQueue, QueuedMessage, Redrive, handling};
 pub use sqs::{SqsDeadLetters, SqsInbox, SqsQueue};
 
 use crate::{
@@ -76,12 +74,15 @@ impl Message for OutgoingOrder {
 /// Maximum size of a message in SQS, and of the messages of a batch together (1 MiB since August 2025).
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// The body of a message.
 fn failed(reason: impl Display) -> StoreError {
     StoreError::new("queue", reason)
 }
 
-fn encode(message: &impl Message) -> Result<String, StoreError> {
+/// The body of a message.
+///
+/// # Errors
+/// If it is longer than [`MAX_MESSAGE_BYTES`].
+pub fn encode(message: &impl Message) -> Result<String, StoreError> {
     let body = serde_json::to_string(message)
         .map_err(|error| failed(format_args!("a message has no JSON form: {error}")))?;
     // The two code points below U+10000 that JSON allows and SQS refuses. In JSON they occur in strings only.
@@ -98,7 +99,10 @@ fn encode(message: &impl Message) -> Result<String, StoreError> {
 }
 
 /// The group of a message on a FIFO queue.
-fn group_of(message: &impl Message) -> Result<String, StoreError> {
+///
+/// # Errors
+/// If it has none.
+pub fn group_of(message: &impl Message) -> Result<String, StoreError> {
     let group = message.group();
     group.ok_or_else(|| failed("a FIFO queue takes messages with a group only"))
 }
@@ -161,7 +165,7 @@ pub struct DeadMessage {
 }
 
 /// Maximum number of messages in one read of a dead-letter queue: the limit of SQS.
-pub const DEAD_LETTERS_AT_ONCE: usize = 10;
+pub const DEAD_LETTER_BATCH_SIZE: usize = 10;
 
 /// A dead-letter queue, for people.
 #[async_trait]
@@ -169,7 +173,7 @@ pub trait DeadLetters: Send + Sync {
     /// The approximate number of messages, including hidden ones.
     async fn count(&self) -> Result<u64, StoreError>;
 
-    /// Up to [`DEAD_LETTERS_AT_ONCE`] messages. They are hidden from others for this time, or until they are
+    /// Up to [`DEAD_LETTER_BATCH_SIZE`] messages. They are hidden from others for this time, or until they are
     /// [put back](Self::put_back).
     async fn look(&self, hidden_for: Duration) -> Result<Vec<DeadMessage>, StoreError>;
 

@@ -16,7 +16,7 @@ use aws_sdk_sqs::{
 use uuid::Uuid;
 
 use super::{
-    DEAD_LETTERS_AT_ONCE, DeadLetters, DeadMessage, Inbox, MAX_DELAY, MAX_MESSAGE_BYTES,
+    DEAD_LETTER_BATCH_SIZE, DeadLetters, DeadMessage, Inbox, MAX_DELAY, MAX_MESSAGE_BYTES,
     MAX_VISIBILITY, Message, Queue, QueueDepth, REQUEUES, encode, failed, group_of,
 };
 use crate::{
@@ -336,7 +336,7 @@ impl DeadLetters for SqsDeadLetters {
             .client
             .receive_message()
             .queue_url(&self.url)
-            .max_number_of_messages(i32::try_from(DEAD_LETTERS_AT_ONCE).unwrap_or(i32::MAX))
+            .max_number_of_messages(i32::try_from(DEAD_LETTER_BATCH_SIZE).unwrap_or(i32::MAX))
             .visibility_timeout(whole_seconds(hidden_for))
             // A long poll asks all of SQS's servers; a short one may miss messages that are there.
             .wait_time_seconds(1)

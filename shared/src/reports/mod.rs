@@ -1,6 +1,5 @@
 //! Reports for people, and exports: objects that are written once and read in the console or with the AWS CLI.
 
-mod memory;
 mod s3;
 
 use std::fmt::Display;
@@ -8,7 +7,6 @@ use std::fmt::Display;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use memory::MemoryReports;
 pub use s3::S3Reports;
 
 use crate::StoreError;
@@ -20,7 +18,8 @@ fn failed(reason: impl Display) -> StoreError {
     StoreError::new("reports", reason)
 }
 
-fn too_long(key: &str, bytes: usize) -> StoreError {
+/// The error for an object that is longer than [`LONGEST_READ`].
+pub fn too_long(key: &str, bytes: usize) -> StoreError {
     failed(format_args!(
         "{key} has {bytes} bytes, and at most {LONGEST_READ} are read: split it"
     ))

@@ -24,10 +24,10 @@ use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, StreamExt, stream};
 use serde::de::DeserializeOwned;
 
-use super::metrics::{Metric, Metrics};
 use crate::{
     domain::Clock,
     http::Deadline,
+    metrics::{Metric, Metrics},
     queues::{Inbox, MAX_DELAY, Message, REQUEUES},
 };
 

@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        CodePattern, ErpCodes, FieldGroups, FirstBindingWrites, KeptWhenEmptied, Registers, Scope,
-        Shops,
+        ApplicationSettings, CodePattern, ErpCodes, FieldGroups, FirstBindingWrites,
+        KeptWhenEmptied, Registers, Scope,
     },
     erp::{ExtraFields, PersonRule},
     matching::SharedEmail,
@@ -232,8 +232,8 @@ impl FromStr for RemoteUrl {
 }
 
 /// Reads `NORCE_APPLICATIONS` and `CUSTOMERS_BY_APPLICATION`.
-pub fn read_shops(environment: &mut Environment<'_>) -> Option<Shops> {
-    read_fields!(Shops {
+pub fn read_shops(environment: &mut Environment<'_>) -> Option<ApplicationSettings> {
+    read_fields!(ApplicationSettings {
         applications: environment.required("NORCE_APPLICATIONS"),
         registers: environment.or_default("CUSTOMERS_BY_APPLICATION", Registers::default()),
     })
@@ -308,7 +308,7 @@ fn names(list: &str) -> Vec<String> {
         .collect()
 }
 
-macro_rules! word {
+macro_rules! string_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -327,7 +327,7 @@ macro_rules! word {
     };
 }
 
-word! {
+string_enum! {
     /// `ERP_KIND`.
     ErpKind {
         /// Microsoft Dynamics 365 Business Central.
@@ -337,7 +337,7 @@ word! {
     }
 }
 
-word! {
+string_enum! {
     /// `CREATE_IN_ERP`: when an entity without a code is created in the ERP.
     CreateInErp {
         /// With its first order.
@@ -349,7 +349,7 @@ word! {
     }
 }
 
-word! {
+string_enum! {
     /// `FORGOTTEN_POLICY`: what happens in the ERP when a customer is forgotten in Norce.
     ForgottenPolicy {
         /// Nothing.
@@ -399,7 +399,10 @@ const DEFAULT_CODE_FIELD: &str = "ref";
 
 impl ErpSettings {
     /// Reads the part; every register of the shops must have a company.
-    pub fn read(environment: &mut Environment<'_>, shops: Option<&Shops>) -> Option<Self> {
+    pub fn read(
+        environment: &mut Environment<'_>,
+        shops: Option<&ApplicationSettings>,
+    ) -> Option<Self> {
         let settings = Self::read_alone(environment)?;
         if let Some(shops) = shops {
             for scope in shops.scopes() {
@@ -434,7 +437,11 @@ impl ErpSettings {
     ///
     /// # Errors
     /// When there is none that the ERP could do with.
-    pub fn company_of(&self, shops: &Shops, scope: Scope) -> Result<Option<ErpCompany>, String> {
+    pub fn company_of(
+        &self,
+        shops: &ApplicationSettings,
+        scope: Scope,
+    ) -> Result<Option<ErpCompany>, String> {
         let has_application = scope != Scope::Client || !shops.share_some();
         let application = shops
             .applications

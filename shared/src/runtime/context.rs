@@ -5,19 +5,19 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 
 use super::{
-    aws,
     configuration::{Environment, InboxSettings, RESOURCE_NAMES_SECRET_ARN, ResourceNames},
-    metrics::Metrics,
     resources::Resources,
     secrets::{SecretError, Secrets},
     wiring::WiringError,
 };
 use crate::{
+    aws::sdk,
     breakers::{Breakers, DynamoDbBreakers},
     domain::{Clock, FingerprintKey, SystemClock},
     http::{ReqwestTransport, Transport},
     import_jobs::{DynamoDbImportJobs, ImportJobs},
     mappings::{DynamoDbMappings, RecordMappings, key_index::KeyIndex},
+    metrics::Metrics,
     orders::{DynamoDbOrders, Orders},
     owed::{DynamoDbOwed, OwedRecords},
     passes::{DynamoDbPasses, Passes},
@@ -51,7 +51,7 @@ impl AwsContext {
     /// When the HTTP client cannot be built.
     pub async fn load() -> Result<Self, WiringError> {
         let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new()?);
-        let aws = aws::load(transport.clone()).await;
+        let aws = sdk::load(transport.clone()).await;
         let secrets = Secrets::new(&aws);
         Ok(Self {
             aws,

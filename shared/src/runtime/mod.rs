@@ -1,12 +1,8 @@
 //! Configuration, secrets, telemetry, batches and wiring: what turns the clients and stores into a running function.
 
-pub mod aws;
 pub mod batch;
 pub mod configuration;
 pub mod context;
-pub mod delivery;
-pub mod guard;
-pub mod metrics;
 mod refresh;
 pub mod resources;
 pub mod secrets;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{metrics::Metrics, secrets::Secrets};
+use super::secrets::Secrets;
 use crate::{
     breakers::Breakers,
     domain::{Clock, FingerprintKey},
     http::Transport,
     import_jobs::ImportJobs,
     mappings::{RecordMappings, key_index::KeyIndex},
+    metrics::Metrics,
     orders::Orders,
     owed::OwedRecords,
     passes::Passes,

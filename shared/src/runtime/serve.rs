@@ -11,13 +11,13 @@ use super::{
     batch::{self, Source},
     configuration::InboxSettings,
     context::AwsContext,
-    metrics::Metrics,
     telemetry,
     wiring::WiringError,
 };
 use crate::{
     domain::{SystemClock, without_values},
     http::Deadline,
+    metrics::Metrics,
 };
 
 /// Answers Lambda's invocations until the process ends.

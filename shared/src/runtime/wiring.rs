@@ -10,13 +10,12 @@ use thiserror::Error;
 
 use super::{
     configuration::{ErpCompany, ErpKind, ErpSettings, NorceSettings},
-    guard::{Guard, RateLimit, Remote},
     resources::Resources,
     secrets::{ApiKeySecret, ClientSecret, FingerprintSecret, SecretError, Secrets},
 };
 use crate::{
-    breakers::Breakers,
-    domain::{FingerprintKey, Scope, Shops},
+    breakers::{Breakers, Guard, RateLimit, Remote},
+    domain::{ApplicationSettings, FingerprintKey, Scope},
     erp::{
         Erp,
         business_central::{BusinessCentral, BusinessCentralSettings},
@@ -84,7 +83,7 @@ impl<'a> Connections<'a> {
     pub async fn norce(
         &self,
         settings: &NorceSettings,
-        shops: &Shops,
+        shops: &ApplicationSettings,
     ) -> Result<NorceClients, WiringError> {
         let secret: ClientSecret = self.secrets.get(&settings.secret_arn).await?;
         let transport = self.guard.around(self.transport.clone(), norce_remote);
@@ -98,7 +97,7 @@ impl<'a> Connections<'a> {
     pub async fn erps(
         &self,
         settings: &ErpSettings,
-        shops: &Shops,
+        shops: &ApplicationSettings,
     ) -> Result<HashMap<Scope, Arc<dyn Erp>>, WiringError> {
         let arn = &settings.secret_arn;
         let secret = match settings.kind {
@@ -198,7 +197,7 @@ fn norce(
     transport: Arc<dyn Transport>,
     settings: &NorceSettings,
     secret: ClientSecret,
-    shops: &Shops,
+    shops: &ApplicationSettings,
 ) -> Result<NorceClients, NorceError> {
     let base_url = settings.base_url.url();
     let credentials = NorceCredentials {

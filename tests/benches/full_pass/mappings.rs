@@ -10,7 +10,7 @@ use shared::{
     erp::NaturalKey,
     mappings::key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordEntry,
         RecordMappings, Reservation, Reserved,
     },
 };
@@ -87,7 +87,7 @@ impl Mappings for Arithmetic {
         _: Scope,
         records: &[ErpId],
         _: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>, StoreError> {
+    ) -> Result<Vec<Option<RecordEntry>>, StoreError> {
         records
             .iter()
             .map(|record| {
@@ -96,7 +96,7 @@ impl Mappings for Arithmetic {
                     return Ok(None);
                 }
                 let id = i64::try_from(number + 1).map_err(|_| no_part())?;
-                Ok(Some(RecordFace {
+                Ok(Some(RecordEntry {
                     kind: EntityKind::Customer,
                     id: Some(NorceId::try_from(id).map_err(|_| no_part())?),
                     code: code(number).parse().map_err(|_| no_part())?,

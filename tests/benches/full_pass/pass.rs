@@ -14,23 +14,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
     StoreError,
+    aws::sdk,
     domain::{
         ChangeMessage, FieldGroups, FingerprintKey, ImportRequest, PassMessage, PassMode,
         PassRequest, Resource, Scope,
     },
     erp::{Erp, Listing},
     http::{Deadline, ReqwestTransport, Transport, TransportError},
-    mappings::key_index::KeyIndex,
-    mappings::{DynamoDbMappings, MemoryMappings, RecordMappings},
-    owed::{DynamoDbOwed, MemoryOwed, OwedRecords},
-    passes::{Cost, Counts, DynamoDbPasses, MemoryPasses, Passes},
-    queues::{MemoryQueue, Queue, QueueDepth, Redrive},
-    runtime::{
-        aws,
-        batch::{Handler, Outcome, Received},
-    },
+    mappings::{DynamoDbMappings, RecordMappings, key_index::KeyIndex},
+    owed::{DynamoDbOwed, OwedRecords},
+    passes::{Cost, Counts, DynamoDbPasses, Passes},
+    queues::{Queue, QueueDepth},
+    runtime::batch::{Handler, Outcome, Received},
 };
-use tests::resources::{FINGERPRINT_KEY, MemoryResources, built, environment};
+use tests::{
+    memory::{MemoryMappings, MemoryOwed, MemoryPasses, MemoryQueue, Redrive},
+    resources::{FINGERPRINT_KEY, MemoryResources, built, environment},
+};
 
 use super::{OWED, PASSES, Stores, mappings::Arithmetic, measurement::process_time};
 
@@ -218,7 +218,7 @@ async fn pass(
                     inner: transport.clone(),
                     requests: requests.clone(),
                 };
-                let aws = aws::load(Arc::new(counting)).await;
+                let aws = sdk::load(Arc::new(counting)).await;
                 let mappings = Arc::new(DynamoDbMappings::new(&aws, table, fingerprints.clone()));
                 (
                     (mappings.clone(), mappings),

@@ -34,17 +34,17 @@ use measurement::{machine, process_time};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::{
+    aws::sdk,
     breakers::AlwaysClosed,
     domain::{ChangeMessage, ImportRequest, PassMessage, PassMode, Scope},
     http::{Deadline, Transport, TransportError},
     owed::DynamoDbOwed,
-    queues::{MemoryQueue, Redrive},
-    runtime::{
-        aws,
-        batch::{Handler, Outcome, Received},
-    },
+    runtime::batch::{Handler, Outcome, Received},
 };
-use tests::resources::{MemoryResources, built, environment};
+use tests::{
+    memory::{MemoryQueue, Redrive},
+    resources::{MemoryResources, built, environment},
+};
 use uuid::Uuid;
 
 const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
@@ -176,7 +176,7 @@ async fn read(reader: Reader, records: u64) -> Taken {
 /// The pass, with the owed records behind the SDK, and everything else in memory and empty.
 async fn pass(remotes: Arc<Remotes>) -> ErpFullPass {
     let transport: Arc<dyn Transport> = remotes;
-    let aws = aws::load(transport.clone()).await;
+    let aws = sdk::load(transport.clone()).await;
     let imports = Arc::new(MemoryQueue::standard(REDRIVE));
     let resources = MemoryResources {
         breakers: Arc::new(AlwaysClosed),

@@ -99,11 +99,11 @@ pub struct Metric {
 
 /// Metrics of one line at most (this and the next ones: AWS, "Specification: Embedded metric format",
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
-const MOST_METRICS: usize = 100;
+const MAX_METRICS: usize = 100;
 /// Values of a metric in one line at most.
-const MOST_VALUES: usize = 100;
+const MAX_VALUES: usize = 100;
 /// Dimensions of a metric at most.
-const MOST_DIMENSIONS: usize = 30;
+const MAX_DIMENSIONS: usize = 30;
 /// Characters of a dimension's value at most.
 const LONGEST_DIMENSION: usize = 1_024;
 /// Bytes of a line at most.
@@ -138,12 +138,12 @@ pub fn metrics(line: &str) -> Result<Vec<Metric>, String> {
         let sets = directive["Dimensions"].as_array();
         let sets = sets.ok_or("it has no Dimensions")?;
         let named = directive["Metrics"].as_array().ok_or("it has no Metrics")?;
-        if named.is_empty() || named.len() > MOST_METRICS {
+        if named.is_empty() || named.len() > MAX_METRICS {
             return Err(format!("it has {} metrics", named.len()));
         }
         for set in sets {
             let set = set.as_array().ok_or("a set of dimensions is no list")?;
-            if set.len() > MOST_DIMENSIONS {
+            if set.len() > MAX_DIMENSIONS {
                 return Err(format!("it has {} dimensions", set.len()));
             }
             let dimensions = set
@@ -188,7 +188,7 @@ fn values(value: &Value, name: &str) -> Result<Vec<f64>, String> {
         value => value.as_f64().map(|value| vec![value]),
     };
     values
-        .filter(|values| !values.is_empty() && values.len() <= MOST_VALUES)
+        .filter(|values| !values.is_empty() && values.len() <= MAX_VALUES)
         .ok_or_else(|| format!("the value of {name} is {value}"))
 }
 

@@ -40,7 +40,7 @@ const TEST_SECONDS: u32 = 300;
                   changed, or a sample of all files by its seed."
 )]
 pub struct Options {
-    /// Files of the product, such as shared/src/runtime/guard.rs
+    /// Files of the product, such as shared/src/breakers/guard.rs
     #[arg(required_unless_present = "sample")]
     files: Vec<String>,
     /// So many mutants, drawn at random; of the files, or of the whole product where none are given

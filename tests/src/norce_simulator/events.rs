@@ -159,7 +159,7 @@ impl HttpEventSink {
         loopback_client()?
             .redirect(reqwest::redirect::Policy::custom(|attempt| {
                 // Norce follows redirects (norce-api §6); this one does not follow them to the outside.
-                if is_loopback(attempt.url()) && attempt.previous().len() <= MOST_REDIRECTS {
+                if is_loopback(attempt.url()) && attempt.previous().len() <= MAX_REDIRECTS {
                     attempt.follow()
                 } else {
                     attempt.stop()
@@ -191,7 +191,7 @@ impl HttpEventSink {
 }
 
 /// More than this is a loop.
-const MOST_REDIRECTS: usize = 5;
+const MAX_REDIRECTS: usize = 5;
 
 fn is_loopback(url: &url::Url) -> bool {
     match url.host() {

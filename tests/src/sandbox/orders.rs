@@ -89,7 +89,7 @@ pub(super) async fn read(
 
 /// Takes everything off the outgoing queue.
 async fn take(aws: &LocalAws, deployment: &Deployment) -> Result<Vec<String>, SandboxError> {
-    const MOST_AT_ONCE: i32 = 10;
+    const MAX_AT_ONCE: i32 = 10;
     let client = Client::new(&aws.aws_config().await);
     let url = deployment.output("OutgoingOrdersQueueUrl")?;
     let failed = "the outgoing orders cannot be read";
@@ -98,7 +98,7 @@ async fn take(aws: &LocalAws, deployment: &Deployment) -> Result<Vec<String>, Sa
         let received = client
             .receive_message()
             .queue_url(url)
-            .max_number_of_messages(MOST_AT_ONCE)
+            .max_number_of_messages(MAX_AT_ONCE)
             .send()
             .await
             .map_err(|error| SandboxError::aws(failed, error))?;

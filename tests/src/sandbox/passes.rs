@@ -1,4 +1,4 @@
-//! The next day: what events did not bring across, and the scheduled passes do. A person starts them with
+//! The next day: the scheduled passes repair what events missed. A person starts them with
 //! `sam remote invoke`, as the README says.
 
 use std::{path::Path, time::Duration};

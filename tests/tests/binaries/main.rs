@@ -21,7 +21,7 @@ use runs::{CANARIES, Run, Scenario, TEXT_CUSTOMER, runs, template_log_level};
 use serde_json::Value;
 use shared::{
     logs::LogLine,
-    runtime::metrics::{self as catalogue, NAMESPACE, STACK_DIMENSION},
+    metrics::{self as catalogue, NAMESPACE, STACK_DIMENSION},
 };
 use tests::{
     bundle::customer,

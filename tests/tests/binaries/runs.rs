@@ -3,7 +3,7 @@
 use std::{fmt, sync::LazyLock};
 
 use serde_json::{Value, json};
-use shared::runtime::metrics::Metric;
+use shared::metrics::Metric;
 use tests::{
     business_central_simulator::ApplicationAccess,
     console::Request,

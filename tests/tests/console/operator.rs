@@ -14,8 +14,8 @@ use console::{LONGEST_WAIT, LambdaOperator, Operator as _, OperatorError};
 use http::{Request, Response};
 use serde_json::{Value, json};
 use shared::{
+    aws::sdk,
     http::{Transport, TransportError},
-    runtime::aws,
 };
 use tests::bundle::{Bundle, Options};
 
@@ -46,7 +46,7 @@ impl Transport for Script {
 }
 
 async fn configuration(script: Arc<Script>) -> SdkConfig {
-    aws::loader(script)
+    sdk::loader(script)
         .region(Region::new("eu-north-1"))
         .credentials_provider(Credentials::new("id", "key", None, None, "test"))
         .load()

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shared::runtime::metrics::Metric;
+use shared::metrics::Metric;
 use tests::{
     captured_logs::CapturedText,
     console::{Browser, ISSUER, ORIGIN, ROLE_CLAIM, Request, Stage, person},

@@ -12,11 +12,9 @@ use shared::{
     StoreError,
     domain::JobMessage,
     http::Deadline,
+    metrics::Metrics,
     queues::{Inbox, REQUEUES},
-    runtime::{
-        batch::{self, Handler, Outcome, Received, Source, retry_delay},
-        metrics::Metrics,
-    },
+    runtime::batch::{self, Handler, Outcome, Received, Source, retry_delay},
 };
 use tests::{bundle::TokioClock, limits::at_both_ends};
 

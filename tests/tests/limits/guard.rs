@@ -13,17 +13,15 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use shared::{
     StoreError,
-    breakers::{Breakers, MemoryBreakers},
+    breakers::{Breakers, Guard, RateLimit, Remote},
     domain::{Breaker, Clock, Permit},
     http::{Transport, TransportError},
-    runtime::{
-        guard::{Guard, RateLimit, Remote},
-        metrics::Metrics,
-    },
+    metrics::Metrics,
 };
 use tests::{
     bundle::{TokioClock, start},
     limits::at_both_ends,
+    memory::MemoryBreakers,
 };
 use tokio::time::Instant;
 
@@ -203,7 +201,7 @@ impl Process {
     /// For how long a call is held back, if it is.
     async fn held(&self) -> Option<Duration> {
         match self.asks().await {
-            Err(TransportError::Held { after }) => Some(after),
+            Err(TransportError::CircuitOpen { after }) => Some(after),
             _ => None,
         }
     }
@@ -265,7 +263,7 @@ async fn a_call_waits_ten_seconds_for_another_to_end_or_as_long_as_it_has_itself
             world.erp.takes(Duration::from_secs(seconds) - SECOND / 2);
             let (first, second) = tokio::join!(process.asks(), process.asks_within(has));
             first.unwrap();
-            let is_held = matches!(second, Err(TransportError::Held { .. }));
+            let is_held = matches!(second, Err(TransportError::CircuitOpen { .. }));
             assert_eq!(world.erp.asked().len() == 1, is_held);
             is_held
         })
@@ -436,8 +434,8 @@ async fn p8_one_process_tries_a_remote_that_was_left_alone_and_the_others_wait_f
     // Both have seen that a probe is due.
     let outcomes = tokio::join!(one.asks(), other.asks());
     match outcomes {
-        (Ok(status), Err(TransportError::Held { after: held }))
-        | (Err(TransportError::Held { after: held }), Ok(status)) => {
+        (Ok(status), Err(TransportError::CircuitOpen { after: held }))
+        | (Err(TransportError::CircuitOpen { after: held }), Ok(status)) => {
             assert_eq!((status, held), (StatusCode::OK, 5 * SECOND));
         }
         outcomes => panic!("{outcomes:?}"),

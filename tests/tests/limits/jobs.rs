@@ -8,14 +8,14 @@ use chrono::TimeDelta;
 use http::StatusCode;
 use shared::{
     domain::{
-        Clock, EntityKind, ErpId, FieldGroup, FieldGroups, ImportLine, ImportRequest, JobMessage,
-        Resource, Scope,
+        Clock, EntityKind, ErpId, FieldGroup, FieldGroups, ImportLine, ImportRequest, JobId,
+        JobMessage, Resource, Scope,
     },
     http::Deadline,
     import_jobs::{BatchState, ImportBatch, ImportJobs},
     mappings::{Binding, CodeDelivery, Mappings},
     norce::{
-        ImportError, ImportRow, ImportShape, Job, JobId, JobLogEntry, NorceError, NorceImports,
+        CallError, ImportRow, ImportShape, Job, JobLogEntry, NorceError, NorceImports,
         SubmittedImport,
     },
     owed::Reason,
@@ -318,7 +318,7 @@ impl NorceImports for Buggy {
         shape: ImportShape,
         rows: &[ImportRow],
         deadline: Deadline,
-    ) -> Result<SubmittedImport, ImportError> {
+    ) -> Result<SubmittedImport, CallError> {
         assert_eq!(kind, EntityKind::Company, "a bug");
         self.0.import(kind, scope, shape, rows, deadline).await
     }

@@ -6,14 +6,15 @@ use std::{
 
 use shared::{
     domain::{
-        AddressDetails, Application, ApplicationId, Applications, CountryCode, EmailKey,
-        EntityKind, EntityRef, FieldGroup, FieldGroups, ImportLine, Names, NorceFields, NorceId,
-        OrderKey, OrderParty, OrganisationNumber, Personal, Registers, Scope, Shops, VatNumber,
+        AddressDetails, Application, ApplicationId, ApplicationSettings, Applications, CountryCode,
+        EmailKey, EntityKind, EntityRef, FieldGroup, FieldGroups, ImportLine, JobId, Names,
+        NorceFields, NorceId, OrderKey, OrderParty, OrganisationNumber, Personal, Registers, Scope,
+        VatNumber,
     },
     http::{Deadline, HttpClient, RetryPolicy, Transport},
     norce::{
-        ImportError, ImportRow, ImportShape, Job, JobId, JobStatus, NorceApi, NorceError,
-        NorceImports, NorceQuery, SubmittedImport,
+        CallError, ImportRow, ImportShape, Job, JobStatus, NorceApi, NorceError, NorceImports,
+        NorceQuery, SubmittedImport,
         connect::{ConnectClient, ImportOptions},
         events::{EntityChanged, Event},
         identity::{NorceCredentials, token_source},
@@ -88,7 +89,7 @@ impl Shop {
             erp_company: None,
         };
         let applications = Applications::new(application(1), vec![application(2)]);
-        let shops = Shops {
+        let shops = ApplicationSettings {
             applications: applications.clone(),
             registers: if by_application {
                 Registers::Applications
@@ -491,7 +492,7 @@ async fn p2_an_import_whose_answer_is_lost_is_one_job_and_told_as_unknown() {
             )
             .await;
         assert!(
-            matches!(outcome, Err(ImportError::Unknown(_))),
+            matches!(outcome, Err(CallError::OutcomeUnknown(_))),
             "{outcome:?}"
         );
         assert_eq!(shop.norce.imports().len(), 1);

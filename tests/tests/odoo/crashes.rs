@@ -21,14 +21,14 @@ use shared::{
     },
     erp::{Erp, odoo::Odoo},
     http::{Deadline, ReqwestTransport},
-    mappings::{Mapping, Mappings, MemoryMappings},
-    owed::MemoryOwed,
+    mappings::{Mapping, Mappings},
     queues::{Message, Queue},
     runtime::batch::{Handler, Outcome, Received},
 };
 use tests::{
     in_process::InProcess,
     interruption::{Interruptible, Interruption, Moment},
+    memory::{MemoryMappings, MemoryOwed},
     norce_simulator::{
         EventPost, NewAddress, NewCompany, NewCustomer, NewOrder, NorceSimulator, OauthClient,
         Settings,
@@ -43,7 +43,7 @@ use crate::settings;
 /// When Odoo's calls are cut off.
 const MOMENTS: [Moment; 3] = [Moment::Before, Moment::During, Moment::After];
 /// A message that has been delivered this often is never done.
-const MOST_DELIVERIES: u32 = 1_000;
+const MAX_DELIVERIES: u32 = 1_000;
 /// Between two deliveries of a message, so that a server that is not there is not asked without end.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -219,7 +219,7 @@ impl Shop {
         let mut waiting = VecDeque::from([(message, 1)]);
         let mut restarting = None;
         while let Some((message, receive_count)) = waiting.pop_front() {
-            assert!(receive_count < MOST_DELIVERIES, "{message:?}");
+            assert!(receive_count < MAX_DELIVERIES, "{message:?}");
             let received = Received {
                 message: message.clone(),
                 receive_count,

@@ -24,19 +24,18 @@ use serde_json::{Value, json};
 use shared::{
     domain::Clock,
     http::{Deadline, ReqwestTransport},
-    runtime::{
-        configuration::Environment, context::AwsContext, metrics::Metrics, secrets::Secrets,
-    },
+    metrics::Metrics,
+    runtime::{configuration::Environment, context::AwsContext, secrets::Secrets},
 };
 use tests::lambda::environment::every_variable;
 
 /// What was asked, by name: `secret norce`, `Scan owed`, `token`.
-type Asked = BTreeMap<String, usize>;
+type LookupKey = BTreeMap<String, usize>;
 
 /// AWS and Norce.
 #[derive(Default)]
 struct Remote {
-    asked: Mutex<Asked>,
+    asked: Mutex<LookupKey>,
     /// How often each secret was changed.
     versions: Mutex<BTreeMap<String, usize>>,
 }
@@ -81,7 +80,7 @@ impl Remote {
         *versions.entry(secret.to_owned()).or_default() += 1;
     }
 
-    fn take(&self) -> Asked {
+    fn take(&self) -> LookupKey {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 }
@@ -181,7 +180,7 @@ async fn ask(process: &Process<'_>, request: &Value) -> Result<Value, String> {
     Ok(answer)
 }
 
-fn secrets(asked: &Asked) -> Vec<&str> {
+fn secrets(asked: &LookupKey) -> Vec<&str> {
     let names = asked.keys();
     names
         .filter_map(|name| name.strip_prefix("secret "))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use operator::{MOST_NAMED, Request};
+use operator::{MAX_NAMED, Request};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::activity::Role;
@@ -78,7 +78,7 @@ fn every_request_needs_the_role_of_the_table_and_every_action_is_in_it() {
     for (asked, needed, _) in requests() {
         assert_eq!(request(&asked).needed_role(), needed, "{asked}");
     }
-    assert_eq!(MOST_NAMED, 100);
+    assert_eq!(MAX_NAMED, 100);
     let help = json!({ "action": "?" });
     let refusal = Request::parse(help).unwrap_err().to_string();
     let (_, list) = refusal.split_once("The actions are ").unwrap();

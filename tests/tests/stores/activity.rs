@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
-use shared::activity::{
-    Activity, ActivityPage, By, DynamoDbActivity, Entry, MemoryActivity, Outcome,
-};
+use shared::activity::{Activity, ActivityPage, By, DynamoDbActivity, Entry, Outcome};
+use tests::memory::MemoryActivity;
 use uuid::Uuid;
 
 use crate::{local, minute, suite};

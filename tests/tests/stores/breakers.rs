@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use shared::{
-    breakers::{Breakers, DynamoDbBreakers, MemoryBreakers},
+    breakers::{Breakers, DynamoDbBreakers},
     domain::Breaker,
 };
+use tests::memory::MemoryBreakers;
 
 use crate::{local, minute, suite};
 

@@ -18,15 +18,16 @@ use serde_json::{Value, json};
 use shared::{
     Consistency,
     breakers::{Breakers, DynamoDbBreakers},
-    domain::{EmailKey, ErpId, FingerprintKey, ImportLine, JobMessage, OrderText, Resource, Scope},
+    domain::{
+        EmailKey, ErpId, FingerprintKey, ImportLine, JobId, JobMessage, OrderText, Resource, Scope,
+    },
     erp::NaturalKey,
     http::Deadline,
     import_jobs::{DynamoDbImportJobs, ImportJobs},
-    mappings::key_index::{KeyIndex, RecordKeys},
     mappings::{
         CodeDelivery, DynamoDbMappings, Mapping, Mappings, RecordMappings, Reservation, Reserved,
+        key_index::{KeyIndex, RecordKeys},
     },
-    norce::JobId,
     orders::{DynamoDbOrders, OrderRef, Orders},
     owed::{DynamoDbOwed, OwedRecords, Stage, Subject, fold},
     passes::{DynamoDbPasses, LeaseKey, Passes},

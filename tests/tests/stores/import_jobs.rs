@@ -2,10 +2,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use shared::{
-    domain::{EntityKind, ImportLine, Scope},
-    import_jobs::{BatchState, DynamoDbImportJobs, ImportBatch, ImportJobs, MemoryImportJobs},
-    norce::JobId,
+    domain::{EntityKind, ImportLine, JobId, Scope},
+    import_jobs::{BatchState, DynamoDbImportJobs, ImportBatch, ImportJobs},
 };
+use tests::memory::MemoryImportJobs;
 use uuid::Uuid;
 
 use crate::{application, code, local, minute, norce_id, suite};

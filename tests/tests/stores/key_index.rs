@@ -6,12 +6,13 @@ use shared::{
     Consistency,
     domain::{EntityKind, FingerprintKey, Scope},
     erp::{ErpId, NaturalKey, Resource},
-    mappings::key_index::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys},
     mappings::{
-        Binding, Bound, CodeDelivery, DynamoDbMappings, MemoryMappings, RecordFace, RecordMappings,
+        Binding, Bound, CodeDelivery, DynamoDbMappings, RecordEntry, RecordMappings,
+        key_index::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys},
     },
     record_finder::write,
 };
+use tests::memory::MemoryMappings;
 
 use crate::{application, code, customer, local, minute, suite};
 
@@ -105,7 +106,7 @@ async fn entry(store: &Store, id: &str) -> Option<String> {
     entry.map(|digest| digest.as_str().to_owned())
 }
 
-async fn face(store: &Store, id: &str) -> Option<RecordFace> {
+async fn face(store: &Store, id: &str) -> Option<RecordEntry> {
     let records = [record(id)];
     let faces = store
         .mappings

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use aws_sdk_cloudwatchlogs::{Client, types::InputLogEvent};
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
-use shared::logs::{CloudWatchLogs, LogLine, Logs, MemoryLogs};
+use shared::logs::{CloudWatchLogs, LogLine, Logs};
+use tests::memory::MemoryLogs;
 use uuid::Uuid;
 
 use crate::{local, suite};

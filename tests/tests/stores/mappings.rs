@@ -7,9 +7,10 @@ use shared::{
     erp::{ErpId, Resource},
     mappings::{
         Binding, Bound, BoundPage, CodeDelivery, DynamoDbMappings, Known, Mapping, Mappings,
-        MemoryMappings, RecordFace, RecordMappings, Reservation, Reserved,
+        RecordEntry, RecordMappings, Reservation, Reserved,
     },
 };
+use tests::memory::MemoryMappings;
 use uuid::Uuid;
 
 use crate::{application, code, customer, local, minute, norce_id, suite};
@@ -98,7 +99,7 @@ fn record(text: &str) -> ErpId {
     binding(text).erp_id
 }
 
-async fn face(store: &Store, text: &str) -> Option<RecordFace> {
+async fn face(store: &Store, text: &str) -> Option<RecordEntry> {
     let records = [record(text)];
     let faces = store.records(Scope::Client, &records, Consistency::Strong);
     let faces = faces.await.unwrap();
@@ -113,7 +114,7 @@ async fn bind(store: &Store, number: i64, text: &str) {
 async fn a_binding_has_a_third_face_by_erp_id(store: Store) {
     assert_eq!(face(&store, "C1").await, None);
     bind(&store, 1, "C1").await;
-    let mut expected = RecordFace {
+    let mut expected = RecordEntry {
         kind: EntityKind::Customer,
         id: Some(norce_id(1)),
         code: code("C1"),
@@ -891,7 +892,7 @@ async fn a_binding_is_replaced_with_all_its_faces(store: Store) {
             Some(Mapping::Bound(bound_to(text, of)))
         );
         assert_eq!(code_holder(&store, text).await, Some(customer(number)));
-        let expected = RecordFace {
+        let expected = RecordEntry {
             kind: EntityKind::Customer,
             id: Some(norce_id(number)),
             code: code(text),

@@ -6,10 +6,11 @@ use shared::{
     StoreError,
     domain::{EntityRef, OrderText, Scope},
     orders::{
-        DynamoDbOrders, MAX_ORDER_BYTES, MemoryOrders, OrderRef, Orders, Parties, Party, RETENTION,
-        Received, StoredOrder,
+        DynamoDbOrders, MAX_ORDER_BYTES, OrderRef, Orders, Parties, Party, RETENTION, Received,
+        StoredOrder,
     },
 };
+use tests::memory::MemoryOrders;
 
 use crate::{application, customer, local, minute, norce_id, suite};
 
@@ -179,7 +180,7 @@ async fn what_was_handed_on_stays_as_it_was_and_goes(store: Store) {
     }
     for (text, same) in [("a", true), ("b", false)] {
         let received = store.receive(&key("1"), &order(text), minute(4)).await;
-        assert_eq!(received.unwrap(), Received::HandedOn { same });
+        assert_eq!(received.unwrap(), Received::Forwarded { same });
     }
     let stored = store.get(&key("1")).await.unwrap().unwrap();
     assert_eq!(

@@ -6,11 +6,9 @@ use shared::{
     activity::By,
     domain::{Cause, OrderKey},
     http::Deadline,
-    owed::{
-        Dismissal, DynamoDbOwed, MemoryOwed, NewOwed, Owed, OwedRecords, Reason, Stage, Subject,
-        fold,
-    },
+    owed::{Dismissal, DynamoDbOwed, NewOwed, Owed, OwedRecords, Reason, Stage, Subject, fold},
 };
+use tests::memory::MemoryOwed;
 use uuid::Uuid;
 
 use crate::{application, code, customer, local, minute, suite};

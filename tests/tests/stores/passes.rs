@@ -4,11 +4,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt as _, stream};
 use shared::{
     domain::{EntityKind, ErpId, FieldGroups, ImportLine, PassMode, Resource, Scope},
-    passes::{
-        Cost, Counts, DynamoDbPasses, Lease, LeaseKey, MemoryPasses, OwedSample, Passes, Run,
-        RunFilter,
-    },
+    passes::{Cost, Counts, DynamoDbPasses, Lease, LeaseKey, OwedSample, Passes, Run, RunFilter},
 };
+use tests::memory::MemoryPasses;
 use uuid::Uuid;
 
 use crate::{application, code, local, minute, norce_id, suite};

@@ -8,16 +8,19 @@ use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{Message as SqsMessage, MessageSystemAttributeName, QueueAttributeName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use shared::aws::sdk;
 use shared::queues::{
-    DeadLetter, DeadLetters, DeadMessage, Inbox, MAX_MESSAGE_BYTES, MemoryQueue, Message, Queue,
-    QueuedMessage, REQUEUES, Redrive, SqsDeadLetters, SqsInbox, SqsQueue,
+    DeadLetters, DeadMessage, Inbox, MAX_MESSAGE_BYTES, Message, Queue, REQUEUES, SqsDeadLetters,
+    SqsInbox, SqsQueue,
 };
-use shared::runtime::aws;
 use shared::{
     StoreError,
     http::{Transport, TransportError},
 };
-use tests::limits::at_both_ends;
+use tests::{
+    limits::at_both_ends,
+    memory::{DeadLetter, MemoryQueue, QueuedMessage, Redrive},
+};
 use tokio::time::Instant;
 
 use crate::local;
@@ -616,10 +619,10 @@ async fn a_message_comes_when_its_delay_or_its_wait_is_over() {
 
 /// An SQS that takes everything.
 #[derive(Default)]
-struct Asked(Mutex<Vec<serde_json::Value>>);
+struct LookupKey(Mutex<Vec<serde_json::Value>>);
 
 #[async_trait]
-impl Transport for Asked {
+impl Transport for LookupKey {
     async fn send(
         &self,
         request: http::Request<Bytes>,
@@ -636,9 +639,9 @@ impl Transport for Asked {
 #[tokio::test(start_paused = true)]
 async fn sqs_gets_whole_seconds_within_its_limits() {
     const HOUR: Duration = Duration::from_secs(3_600);
-    let asked = Arc::new(Asked::default());
+    let asked = Arc::new(LookupKey::default());
     let credentials = Credentials::new("key", "secret", None, None, "test");
-    let config = aws::load(asked.clone()).await.into_builder();
+    let config = sdk::load(asked.clone()).await.into_builder();
     let config = config
         .region(Region::new("eu-north-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))

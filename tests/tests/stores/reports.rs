@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
-use shared::reports::{LONGEST_READ, MemoryReports, Reports, S3Reports};
+use shared::reports::{LONGEST_READ, Reports, S3Reports};
+use tests::memory::MemoryReports;
 use uuid::Uuid;
 
 use crate::{local, suite};

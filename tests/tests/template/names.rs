@@ -13,10 +13,10 @@ use operator::Configuration;
 use serde_json::{Value, json};
 use shared::{
     http::ReqwestTransport,
+    metrics::Metrics,
     runtime::{
         configuration::{Environment, RESOURCE_NAMES_SECRET_ARN},
         context::AwsContext,
-        metrics::Metrics,
         secrets::Secrets,
     },
 };

@@ -8,7 +8,7 @@ use serde_json::json;
 use shared::{
     domain::{Clock as _, Scope},
     erp::{ErpId, Resource},
-    logs::{Logs as _, MemoryLogs},
+    logs::Logs as _,
     mappings::{Binding, Bound, CodeDelivery, Mappings as _},
     norce::events::{EventType, POSTED_ORDER},
     passes::Run,
@@ -16,6 +16,7 @@ use shared::{
 };
 use tests::{
     bundle::{Bundle, Options, company, customer, id},
+    memory::MemoryLogs,
     norce_simulator::{self, NewCompany, NewCustomer, NewOrder},
 };
 use uuid::Uuid;

@@ -16,7 +16,8 @@ pub(crate) mod update;
 use chrono::TimeDelta;
 use shared::{
     domain::{
-        Cause, Clock, Customer, EntityKind, EntityRef, FormerEmail, NaturalKey, Scrambling, Shops,
+        ApplicationSettings, Cause, Clock, Customer, EntityKind, EntityRef, FormerEmail,
+        NaturalKey, Scrambling,
     },
     http::Deadline,
     mappings::{Mapping, Mappings},
@@ -56,7 +57,7 @@ pub(crate) struct Entities<'a> {
     pub(crate) forgetting: Forgetting<'a>,
     pub(crate) owed: OwedList<'a>,
     pub(crate) changes: ChangeSender<'a>,
-    pub(crate) shops: &'a Shops,
+    pub(crate) shops: &'a ApplicationSettings,
     pub(crate) create_in_erp: CreateInErp,
     pub(crate) clock: &'a dyn Clock,
     pub(crate) deadline: Deadline,

@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::{
-    domain::{Clock, Code, EntityKind, EntityRef, OutgoingOrder, Scope, Shops},
+    domain::{ApplicationSettings, Clock, Code, EntityKind, EntityRef, OutgoingOrder, Scope},
     http::Deadline,
     mappings::{Binding, Mapping, Mappings},
     norce::{
@@ -54,7 +54,7 @@ pub(crate) struct Forwarder<'a> {
     pub(crate) parties: PartyFinder<'a>,
     pub(crate) survivors: Survivors<'a>,
     pub(crate) owed: OwedList<'a>,
-    pub(crate) shops: &'a Shops,
+    pub(crate) shops: &'a ApplicationSettings,
     pub(crate) clock: &'a dyn Clock,
     pub(crate) deadline: Deadline,
 }

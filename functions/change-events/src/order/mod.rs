@@ -6,7 +6,7 @@ pub(crate) mod forward;
 pub(crate) mod parties;
 
 use shared::{
-    domain::{OrderKey, Shops},
+    domain::{ApplicationSettings, OrderKey},
     http::Deadline,
     norce::NorceQuery,
     orders::OrderRef,
@@ -28,7 +28,7 @@ pub(crate) struct OrderHandler<'a> {
     /// `None`: orders are not received.
     pub(crate) forwarder: Option<Forwarder<'a>>,
     pub(crate) owed: OwedList<'a>,
-    pub(crate) shops: &'a Shops,
+    pub(crate) shops: &'a ApplicationSettings,
     pub(crate) deadline: Deadline,
 }
 

@@ -69,8 +69,8 @@ fn contact() -> ErpRecord {
     }
 }
 
-fn face_of(record: &ErpRecord, rules: &Rules<'_>) -> RecordFace {
-    RecordFace {
+fn face_of(record: &ErpRecord, rules: &Rules<'_>) -> RecordEntry {
+    RecordEntry {
         kind: record.entity_kind(),
         id: Some(norce_id(7)),
         code: record.code.clone(),
@@ -89,8 +89,8 @@ fn confirmed() -> CodeDelivery {
     CodeDelivery::Confirmed { at: now() }
 }
 
-fn found(id: NorceId, keys: &ErpRecord) -> Found {
-    Found {
+fn found(id: NorceId, keys: &ErpRecord) -> LookupHit {
+    LookupHit {
         id,
         code: None,
         keys: keys.keys(keys.entity_kind()),
@@ -177,15 +177,15 @@ fn the_face_of_a_record_tells_what_is_done_or_why_it_has_to_be_looked_up() {
                 company: Some(CompanyKey("O2".to_owned())),
                 ..contact()
             };
-            let announced = RecordFace {
+            let announced = RecordEntry {
                 id: None,
                 ..face.clone()
             };
-            let renamed = RecordFace {
+            let renamed = RecordEntry {
                 code: code("C0"),
                 ..face.clone()
             };
-            let open = RecordFace {
+            let open = RecordEntry {
                 confirmed: false,
                 ..face.clone()
             };
@@ -258,7 +258,7 @@ fn a_bound_record_is_corrected_and_never_against_another_code() {
         with_rules(
             |settings| settings.erp_owns = owns,
             |rules| {
-                let face = RecordFace {
+                let face = RecordEntry {
                     code: code(face_code),
                     ..face_of(&record, rules)
                 };
@@ -374,7 +374,7 @@ fn p15_what_others_have_as_well_is_an_obstacle_and_only_where_it_decides() {
 fn a_shared_key_binds_the_one_entity_that_has_no_record() {
     let record = person();
     let free = found(norce_id(7), &record);
-    let coded = Found {
+    let coded = LookupHit {
         code: Some(code("C8")),
         ..found(norce_id(8), &record)
     };
@@ -491,17 +491,17 @@ fn a_contact_is_related_to_its_company_or_waits_for_it_and_the_rest_does_not() {
             }
             // What Norce has of the relation stays in the fingerprint until it has the new one.
             let former = company_hash(&CompanyKey("O0".to_owned()), rules.fingerprints).unwrap();
-            let told = Fingerprint::from(format!("company-relations:{former}@12"));
+            let sent = Fingerprint::from(format!("company-relations:{former}@12"));
             let update = norce_update(UpdateKind::Fields, &record, Some(norce_id(7)), (None, all));
             let decision = rules
-                .relate(update, &record, Some(&told), not_there(), Vec::new())
+                .relate(update, &record, Some(&sent), not_there(), Vec::new())
                 .unwrap();
             let Decision::Act(Action::Update(update)) = decision else {
                 panic!("an update")
             };
             assert_eq!(
-                told_company(update.fingerprint.as_ref()),
-                told_company(Some(&told))
+                sent_company(update.fingerprint.as_ref()),
+                sent_company(Some(&sent))
             );
         },
     );
@@ -518,7 +518,7 @@ fn a_first_binding_says_what_the_erp_keeps() {
         },
         ..record.clone()
     };
-    let none = Found {
+    let none = LookupHit {
         keys: Vec::new(),
         ..same.clone()
     };

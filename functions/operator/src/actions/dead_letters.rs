@@ -20,9 +20,9 @@ use crate::{
 /// As many are shown unless more are asked for.
 const SHOWN: usize = 10;
 /// As many are shown at most: they are hidden from others while they are gathered.
-const MOST_SHOWN: usize = 100;
+const MAX_SHOWN: usize = 100;
 /// As many are sent again in one go at most.
-const MOST_REDRIVEN: usize = 1_000;
+const MAX_REDRIVEN: usize = 1_000;
 /// How long a message is hidden while it is shown or sent again: longer than either takes.
 const HIDDEN_FOR: Duration = Duration::from_secs(120);
 /// The time that one look and what follows from it need at most.
@@ -124,14 +124,14 @@ impl StackPorts {
         match request.r#do {
             DeadLettersAction::Count => {}
             DeadLettersAction::Show => {
-                let limit = request.limit.unwrap_or(SHOWN).min(MOST_SHOWN);
+                let limit = request.limit.unwrap_or(SHOWN).min(MAX_SHOWN);
                 for queue in &queues {
                     show(queue, limit, &mut messages, deadline).await?;
                 }
             }
             DeadLettersAction::Redrive => {
                 let mut sent = 0;
-                let limit = request.limit.unwrap_or(MOST_REDRIVEN).min(MOST_REDRIVEN);
+                let limit = request.limit.unwrap_or(MAX_REDRIVEN).min(MAX_REDRIVEN);
                 for queue in &queues {
                     sent += redrive(queue.dead_letters.as_ref(), limit - sent, deadline).await?;
                 }

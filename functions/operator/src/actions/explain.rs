@@ -4,11 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
     Consistency,
-    domain::{Cause, Code, EntityKind, EntityRef, ErpId, Fingerprint},
+    domain::{Cause, Code, EntityKind, EntityRef, ErpId, Fingerprint, JobId},
     http::Deadline,
     import_jobs::{BatchState, ImportBatch},
     mappings::{Binding, CodeDelivery, Mapping, Reservation},
-    norce::JobId,
     owed::{Reason, Stage, Subject},
 };
 use uuid::Uuid;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     domain::{Code, EntityKind, EntityRef, ErpId, NorceId, Resource, Scope, without_values},
     http::Deadline,
-    mappings::{Binding, CodeDelivery, Mapping, READ_AT_ONCE},
+    mappings::{Binding, CodeDelivery, Mapping, READ_BATCH_SIZE},
 };
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 
 /// Lines that are checked and bound at the same time. Each has one call under way at a time; the client of the ERP holds
 /// back what the ERP would not take at once.
-const BOUND_AT_ONCE: usize = 8;
+const BINDING_CONCURRENCY: usize = 8;
 /// As many lines that are not taken are told of: the first ones say what is wrong with the file.
 const PROBLEMS_TOLD: usize = 20;
 /// Companies are bound before customers, whatever the order of the lines: a contact is checked against the record of its
@@ -249,7 +249,7 @@ impl<'a> Import<'a> {
                 },
             };
             let body = self.object(&object).await?;
-            let mut chunk = Vec::with_capacity(READ_AT_ONCE);
+            let mut chunk = Vec::with_capacity(READ_BATCH_SIZE);
             let mut number = 0;
             for line in body.split(|byte| *byte == b'\n') {
                 number += 1;
@@ -265,7 +265,7 @@ impl<'a> Import<'a> {
                     // It has had its round, or its round comes.
                     Ok(_) | Err(_) => {}
                 }
-                if chunk.len() == READ_AT_ONCE {
+                if chunk.len() == READ_BATCH_SIZE {
                     let chunk = std::mem::take(&mut chunk);
                     if let Some(line) = self.bind(&object, chunk, deadline).await? {
                         return Ok(Some((object, line)));
@@ -320,7 +320,7 @@ impl<'a> Import<'a> {
                         Binding::new(line.code.clone(), line.erp.clone(), CodeDelivery::Pending);
                     mappings.bind(line.entity(), binding)
                 })
-                .buffer_unordered(BOUND_AT_ONCE);
+                .buffer_unordered(BINDING_CONCURRENCY);
             while let Some(bound) = bound.next().await {
                 bound?;
             }
@@ -433,7 +433,11 @@ impl<'a> Import<'a> {
             .take_while(|(_, _, known)| {
                 // Every request gets something done.
                 begun += usize::from(known.is_none());
-                ready(known.is_some() || begun <= BOUND_AT_ONCE || deadline.allows(TIME_OF_A_PAGE))
+                ready(
+                    known.is_some()
+                        || begun <= BINDING_CONCURRENCY
+                        || deadline.allows(TIME_OF_A_PAGE),
+                )
             })
             .map(|(number, line, known)| {
                 let entity = line.entity();
@@ -443,7 +447,7 @@ impl<'a> Import<'a> {
                 };
                 taken.map(move |taken| (number, entity, taken))
             })
-            .buffered(BOUND_AT_ONCE);
+            .buffered(BINDING_CONCURRENCY);
         let mut done = None;
         while let Some((number, entity, taken)) = outcomes.next().await {
             match taken? {

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shared::{
-    domain::{Code, EntityKind, NorceId, Scope},
+    domain::{Code, EntityKind, JobId, NorceId, Scope},
     http::Deadline,
     import_jobs::{BatchState, ImportBatch},
-    norce::{Job, JobId, JobStatus},
+    norce::{Job, JobStatus},
 };
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use crate::{
 /// As many are shown unless more are asked for; Norce is asked about each.
 const SHOWN: usize = 20;
 /// As many are shown at most.
-const MOST_SHOWN: usize = 200;
+const MAX_SHOWN: usize = 200;
 /// Questions to Norce that are under way at the same time.
 const AT_ONCE: usize = 4;
 /// As many lines of a job's log are shown: a job that is wrong repeats itself.
@@ -100,7 +100,7 @@ impl Ports {
             return self.one_job(JobId(job), deadline).await;
         }
         let open = self.import_jobs.open().await?;
-        let limit = request.limit.unwrap_or(SHOWN).min(MOST_SHOWN);
+        let limit = request.limit.unwrap_or(SHOWN).min(MAX_SHOWN);
         let jobs: Vec<ShownJob> = stream::iter(open.iter().take(limit))
             .map(|batch| self.shown(batch, deadline))
             .buffered(AT_ONCE)

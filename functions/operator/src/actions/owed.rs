@@ -13,7 +13,7 @@ use shared::{
     Consistency,
     activity::By,
     domain::{ApplicationId, EntityKind, Resource, redact},
-    erp::tell_all_again,
+    erp::resend_all_marker,
     http::Deadline,
     mappings::Mapping,
     owed::{Dismissal, Earliest, Owed, Reason, Stage, Subject, fold},
@@ -32,11 +32,11 @@ use crate::{
 /// As many are listed unless more are asked for: about what a terminal shows.
 const LISTED: usize = 50;
 /// As many are listed at most: an answer of Lambda has at most 6 MB, and a record takes some two kilobytes with its fix.
-const MOST_LISTED: usize = 2_000;
+const MAX_LISTED: usize = 2_000;
 /// As many are tried again in one go at most: the ERP has other work.
-const MOST_RETRIED: usize = 500;
+const MAX_RETRIED: usize = 500;
 /// As many are dismissed in one go at most: a write each, of some ten milliseconds.
-const MOST_DISMISSED: usize = 2_000;
+const MAX_DISMISSED: usize = 2_000;
 /// What is left of the time when a long list is not read any further: enough to retry or to dismiss as many.
 const TIME_TO_ACT: Duration = Duration::from_secs(30);
 /// With less time left, nothing more is retried or dismissed: the clients of AWS give up after a few seconds.
@@ -237,7 +237,7 @@ impl StackPorts {
         deadline: Deadline,
     ) -> Result<OwedAnswer, Refusal> {
         let dismissal = self.dismissal(request, by)?;
-        let limit = request.limit.unwrap_or(LISTED).min(MOST_LISTED);
+        let limit = request.limit.unwrap_or(LISTED).min(MAX_LISTED);
         let as_of = self.clock.now();
         let mut found = self.matches(request, limit, deadline).await?;
         if request.r#do != OwedAction::List {
@@ -300,8 +300,8 @@ impl StackPorts {
     ) -> Result<Matches, Refusal> {
         let most = match request.r#do {
             OwedAction::List => 0,
-            OwedAction::Retry => MOST_RETRIED,
-            OwedAction::Dismiss | OwedAction::Restore => MOST_DISMISSED,
+            OwedAction::Retry => MAX_RETRIED,
+            OwedAction::Dismiss | OwedAction::Restore => MAX_DISMISSED,
         };
         let is_chosen = |owed: &Owed| {
             request.r#do != OwedAction::Retry
@@ -524,7 +524,7 @@ async fn tell_with_next_pass(
     let records = [binding.erp_id.clone()];
     let faces = mappings.records(scope, &records, Consistency::Strong);
     let face = faces.await?.into_iter().flatten().next();
-    let again = tell_all_again(face.and_then(|face| face.erp_fingerprint).as_ref());
+    let again = resend_all_marker(face.and_then(|face| face.erp_fingerprint).as_ref());
     mappings
         .record_owned(scope, &binding.erp_id, Some(&again))
         .await?;
@@ -535,14 +535,14 @@ fn retried_in_words(found: &Matches, retried: usize) -> Sentence {
     let left = found.ahead.saturating_sub(retried);
     let rest = match left {
         0 => None,
-        left if retried == MOST_RETRIED || retried < found.chosen.len() => {
+        left if retried == MAX_RETRIED || retried < found.chosen.len() => {
             Some(say!("retry-more", left))
         }
         left => Some(say!("retry-left-to-pass", left)),
     };
-    let told = found.chosen.iter().take(retried);
-    let told = told.filter(|owed| owed.stage == Stage::FieldsToNorce);
-    let count = told.count();
+    let sent = found.chosen.iter().take(retried);
+    let sent = sent.filter(|owed| owed.stage == Stage::FieldsToNorce);
+    let count = sent.count();
     let by_pass = (count > 0).then(|| say!("retry-by-pass", count));
     say!("owed-retried", count = retried)
         .then(by_pass)

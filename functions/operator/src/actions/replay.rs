@@ -19,7 +19,7 @@ use crate::{
 
 /// As many are sent in one go at most: `change-events` needs some minutes for them, and changes of customers wait behind
 /// them meanwhile.
-const MOST_AT_ONCE: usize = 2_000;
+const MAX_ENTITIES: usize = 2_000;
 /// The time that a page of Norce Query and sending it need at most.
 const TIME_OF_A_PAGE: Duration = Duration::from_secs(30);
 
@@ -98,9 +98,9 @@ impl Ports {
                 (walk.sent, after.map(|place| place.to_string()))
             }
             ([_, ..], None) => {
-                if names.len() > MOST_AT_ONCE {
+                if names.len() > MAX_ENTITIES {
                     return Err(Refusal::request(format!(
-                        "{} entities are too many for one go: name at most {MOST_AT_ONCE}",
+                        "{} entities are too many for one go: name at most {MAX_ENTITIES}",
                         names.len()
                     )));
                 }
@@ -189,7 +189,7 @@ impl Ports {
                 .filter(|place| (place.scope, place.kind) == (scope, kind))
                 .map(|place| place.id);
             loop {
-                if walk.sent >= MOST_AT_ONCE || !deadline.allows(TIME_OF_A_PAGE) {
+                if walk.sent >= MAX_ENTITIES || !deadline.allows(TIME_OF_A_PAGE) {
                     // Without a place to go on from, the answer would say that all of it is done.
                     return match walk.place {
                         Some(_) => Ok(walk),

@@ -1,11 +1,11 @@
 //! Norce: Identity, Connect, Query and the applications.
 
 use shared::{
-    domain::{ApplicationId, EntityKind, Registers},
+    domain::{ApplicationId, EntityKind, JobId, Registers},
     http::{Deadline, TokenError},
     import_jobs::BatchState,
     norce::{
-        JobId, NorceError, NorceImports,
+        NorceError, NorceImports,
         query::{ListedApplication, QueryClient},
     },
     runtime::wiring::NorceClients,

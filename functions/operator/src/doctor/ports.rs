@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use shared::{
     activity::Activity,
     breakers::Breakers,
-    domain::{Clock, FieldGroups, Scope, Shops},
+    domain::{ApplicationSettings, Clock, FieldGroups, Scope},
     erp::Erp,
     import_jobs::ImportJobs,
     logs::Logs,
@@ -34,7 +34,7 @@ pub struct Doctor {
     /// Where `change-events` says what became of changes, or why that cannot be looked at.
     pub changes: Option<Result<Arc<dyn Logs>, String>>,
     /// Which shops there are.
-    pub shops: Option<Shops>,
+    pub shops: Option<ApplicationSettings>,
     /// The ERP company behind each register, or why there is no client for it.
     pub erps: Result<HashMap<Scope, Arc<dyn Erp>>, String>,
     /// `ERP_OWNED_FIELDS`.

@@ -33,7 +33,7 @@ const CREATED: (&str, &str) = ("created", "created in the ERP");
 /// The same of a record that was there.
 const UPDATED: (&str, &str) = ("updated", "updated in the ERP");
 /// Of so many records that were created it is looked whether Norce has their codes.
-const MOST_CREATED: usize = 10;
+const MAX_CREATED: usize = 10;
 
 /// The point that is done when a code has got to Norce.
 const FIRST_CODE: &str = "first-code";
@@ -453,7 +453,7 @@ impl Doctor {
         let since = self.clock.now() - SEARCHED_BACK;
         let (word, outcome) = CREATED;
         let is_one = |line: &LogLine| line.text.contains(outcome);
-        let created = first_lines(log.as_ref(), word, since, deadline, MOST_CREATED, is_one).await;
+        let created = first_lines(log.as_ref(), word, since, deadline, MAX_CREATED, is_one).await;
         let created = created.map_err(|error| error.to_string())?;
         let created: Vec<EntityRef> = created.iter().filter_map(subject_of).collect();
         let known = mappings.get_many(&created).await;

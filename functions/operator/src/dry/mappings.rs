@@ -10,8 +10,8 @@ use shared::{
     Consistency, StoreError,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace, Reservation,
-        Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordEntry,
+        Reservation, Reserved,
     },
 };
 use uuid::Uuid;
@@ -53,7 +53,7 @@ impl DryMappings {
         let asked = [(binding.erp_id.clone(), binding.code.clone())];
         match self.inner.known(kind, scope, &asked).await?.first() {
             Some(Known::Forgotten) => return Ok(Bound::Forgotten),
-            Some(Known::Record(RecordFace {
+            Some(Known::Record(RecordEntry {
                 kind,
                 id: Some(holder),
                 ..
@@ -199,7 +199,7 @@ impl Mappings for DryMappings {
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>, StoreError> {
+    ) -> Result<Vec<Option<RecordEntry>>, StoreError> {
         self.inner.records(scope, records, consistency).await
     }
 

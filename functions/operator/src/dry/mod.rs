@@ -22,10 +22,10 @@ use shared::{
     },
     http::Deadline,
     mappings::key_index::ReadOnly,
+    metrics::Metrics,
     orders::{OrderRef, Orders, Parties, Received, StoredOrder},
     owed::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Stage, Subject},
     queues::Queue,
-    runtime::metrics::Metrics,
 };
 use uuid::Uuid;
 

@@ -7,11 +7,10 @@ use serde::Serialize;
 use shared::{
     activity::Role,
     domain::{
-        ApplicationId, Code, EntityKind, EntityRef, ErpId, NorceId, PartyField, PassMode, Resource,
-        Scope,
+        ApplicationId, Code, EntityKind, EntityRef, ErpId, JobId, NorceId, PartyField, PassMode,
+        Resource, Scope,
     },
     erp::KeyField,
-    norce::JobId,
     owed::{Reason, Stage, Subject},
 };
 use uuid::Uuid;

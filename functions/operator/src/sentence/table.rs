@@ -229,7 +229,7 @@ pub const SENTENCES: &[(&str, &str)] = &[
     ("sweep-until-then", "Until then the sweep finds what they are about."),
     ("fix-events", "Switch the subscription of {event} on in Norce Admin, with the address {address} and the header x-event-secret."),
     ("fix-posted-orders", "Or let Norce post its orders, with OrderReceiver=true."),
-    ("schedule-off", "it is switched off, so that nothing repairs what events did not bring across"),
+    ("schedule-off", "it is switched off, so that nothing repairs what events missed"),
     ("fix-schedule-off", "Set {parameter}, for example to rate(1 day), unless that is meant."),
     ("schedule-on", "{schedule}"),
     ("schedule-not-run", "{schedule}; none has run yet"),

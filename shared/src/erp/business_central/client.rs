@@ -19,8 +19,8 @@ use crate::{
         mask::Mask,
     },
     http::{
-        ClientCredentials, Deadline, HttpClient, RetryPolicy, Safety, TokenPolicy, TokenSource,
-        Transport,
+        ClientCredentials, Deadline, HttpClient, Idempotency, RetryPolicy, TokenPolicy,
+        TokenSource, Transport,
         odata::{Page, next_page},
     },
 };
@@ -138,7 +138,7 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Response<Bytes>, CallError> {
         let request = request(Method::POST, url, None, body(fields)?)?;
-        self.send(&self.writes, request, Safety::Once, deadline)
+        self.send(&self.writes, request, Idempotency::NonIdempotent, deadline)
             .await
     }
 
@@ -152,7 +152,7 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Response<Bytes>, CallError> {
         let request = request(Method::PATCH, url, Some(version), body(fields)?)?;
-        self.send(&self.writes, request, Safety::Repeatable, deadline)
+        self.send(&self.writes, request, Idempotency::Idempotent, deadline)
             .await
     }
 
@@ -162,7 +162,7 @@ impl Client {
         &self,
         http: &HttpClient,
         mut request: Request<Bytes>,
-        safety: Safety,
+        idempotency: Idempotency,
         deadline: Deadline,
     ) -> Result<Response<Bytes>, CallError> {
         let mut renewed = false;
@@ -175,7 +175,7 @@ impl Client {
             request
                 .headers_mut()
                 .insert(header::AUTHORIZATION, token.authorization());
-            let response = http.send(request.clone(), safety, deadline).await?;
+            let response = http.send(request.clone(), idempotency, deadline).await?;
             if response.status() != StatusCode::UNAUTHORIZED || renewed {
                 return Ok(response);
             }
@@ -195,7 +195,7 @@ impl Client {
         if let Some(page_size) = page_size {
             request.headers_mut().insert(PREFER, page_size);
         }
-        let response = self.send(&self.reads, request, Safety::Repeatable, deadline);
+        let response = self.send(&self.reads, request, Idempotency::Idempotent, deadline);
         Ok(response.await?)
     }
 

@@ -21,7 +21,7 @@ use crate::{
         answer::{CallError, parse, server_time},
         mask::Mask,
     },
-    http::{Deadline, HttpClient, RetryPolicy, Safety, Transport},
+    http::{Deadline, HttpClient, Idempotency, RetryPolicy, Transport},
 };
 
 /// Odoo gives a request up to two minutes (`limit_time_real`, erp-apis §2.5). A create runs the merchant's own modules,
@@ -110,7 +110,7 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Response<Bytes>, ErpError> {
         let request = self.request(model, method, arguments)?;
-        let response = self.reads.send(request, Safety::Repeatable, deadline);
+        let response = self.reads.send(request, Idempotency::Idempotent, deadline);
         let response = response.await?;
         if response.status() == StatusCode::OK {
             Ok(response)
@@ -119,21 +119,21 @@ impl Client {
         }
     }
 
-    /// A call that changes something. `safety` says whether it may be repeated. `None`: the record does not exist. The
+    /// A call that changes something. `idempotency` says whether it may be repeated. `None`: the record does not exist. The
     /// values in `mask` are kept out of errors.
     pub(super) async fn write<T: DeserializeOwned>(
         &self,
         model: &str,
         method: &str,
         arguments: &Value,
-        safety: Safety,
+        idempotency: Idempotency,
         mask: &Mask<'_>,
         deadline: Deadline,
     ) -> Result<Option<T>, CallError> {
         let request = self
             .request(model, method, arguments)
             .map_err(CallError::NotDone)?;
-        let response = self.writes.send(request, safety, deadline).await?;
+        let response = self.writes.send(request, idempotency, deadline).await?;
         if response.status() == StatusCode::OK {
             return parse(&response)
                 .map(Some)

@@ -7,7 +7,7 @@ use super::{load::MODULE, partners::Partners, record::Row};
 use crate::{
     domain::{Code, CodePattern, EntityRef},
     erp::{CreateOutcome, ErpError, IdempotencyKey, Party, PartyKind, answer::CallError},
-    http::{Deadline, Safety},
+    http::{Deadline, Idempotency},
 };
 
 /// The code of a record that is made without a pattern and without a sequence.
@@ -163,7 +163,7 @@ impl Partners {
                     "ir.sequence",
                     "next_by_code",
                     &json!({ "sequence_code": sequence }),
-                    Safety::Once,
+                    Idempotency::NonIdempotent,
                     &[],
                     deadline,
                 )

@@ -11,7 +11,7 @@ use crate::{
         answer::CallError,
         mask::{Mask, masked},
     },
-    http::{Deadline, Safety},
+    http::{Deadline, Idempotency},
 };
 
 /// The module of our external ids.
@@ -68,7 +68,7 @@ impl Client {
             "res.partner",
             "load",
             &arguments,
-            Safety::Once,
+            Idempotency::NonIdempotent,
             mask,
             deadline,
         );

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{Address, Code, CountryCode, FieldGroup, FieldGroups},
     erp::{ErpError, ErpId, ErpRecord, Party, RecordPage, mask::Mask},
-    http::{Deadline, Safety},
+    http::{Deadline, Idempotency},
 };
 
 /// Two hits are as ambiguous as a hundred.
@@ -284,7 +284,7 @@ impl Partners {
                 "write",
                 &arguments,
                 // Writing the same values again changes nothing.
-                Safety::Repeatable,
+                Idempotency::Idempotent,
                 &mask,
                 deadline,
             )

@@ -6,10 +6,10 @@ use uuid::Uuid;
 use super::table::{DynamoDbMappings, code_key, entity_key, record_key};
 use crate::{
     StoreError,
+    aws::dynamodb::{Expression, Item, Refusals, Write, number, text},
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, NorceId, Scope},
-    dynamodb::{Expression, Item, Refusals, Write, number, text},
     mappings::{
-        Binding, Bound, CodeDelivery, Mapping, RecordFace, Reservation, key_index::still_listed,
+        Binding, Bound, CodeDelivery, Mapping, RecordEntry, Reservation, key_index::still_listed,
     },
 };
 
@@ -89,7 +89,7 @@ impl DynamoDbMappings {
         &self,
         mut item: Item,
         record: &ErpId,
-    ) -> Result<RecordFace, StoreError> {
+    ) -> Result<RecordEntry, StoreError> {
         let mut string = |name: &str| match item.remove(name) {
             Some(AttributeValue::S(text)) => Some(text),
             _ => None,
@@ -113,7 +113,7 @@ impl DynamoDbMappings {
         };
         let confirmed = matches!(item.get("confirmed"), Some(AttributeValue::Bool(true)));
         match (kind, code, id) {
-            (Some(kind), Some(code), Some(id)) => Ok(RecordFace {
+            (Some(kind), Some(code), Some(id)) => Ok(RecordEntry {
                 kind,
                 id,
                 code,
@@ -140,7 +140,7 @@ impl DynamoDbMappings {
             return Ok(Some(Bound::CodeTaken { by }));
         }
         if let Some(item) = refusals.take(2)
-            && let RecordFace {
+            && let RecordEntry {
                 kind, id: Some(id), ..
             } = self.read_record(item, &binding.erp_id)?
         {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `entity#customer#client#123` | the reservation or the binding of a Norce entity: the face by Norce id |
 //! | `code#customer#client#C001` | `id`, the Norce id that has the code: the face by ERP code |
-//! | `record#client#customer#5d11…` | `kind`, `id`, `code`, `erp_fingerprint`, `confirmed`: the face by ERP id, a [`RecordFace`] |
+//! | `record#client#customer#5d11…` | `kind`, `id`, `code`, `erp_fingerprint`, `confirmed`: the face by ERP id, a [`RecordEntry`] |
 //! | `key#…`, `indexed#…`, `coverage#…` | the [index](crate::mappings::key_index) of the ERP's natural keys |
 //! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity, of a code or of an ERP record |
 
@@ -24,13 +24,13 @@ use self::{
 };
 
 use super::{
-    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordFace, RecordMappings,
+    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordEntry, RecordMappings,
     Reservation, Reserved,
 };
 use crate::{
     Consistency, StoreError,
+    aws::dynamodb::{Expression, Item, Write, Written, number, text},
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
-    dynamodb::{Expression, Item, Write, Written, number, text},
 };
 
 /// The attributes that a sync records: everything but the code and its delivery.
@@ -244,7 +244,7 @@ impl Mappings for DynamoDbMappings {
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>, StoreError> {
+    ) -> Result<Vec<Option<RecordEntry>>, StoreError> {
         let keys = records.iter().map(|record| record_key(scope, record));
         let items = self.table.get_many(keys.collect(), consistency).await;
         items?
@@ -504,7 +504,7 @@ impl RecordMappings for DynamoDbMappings {
         code: &Code,
         fingerprint: Option<&Fingerprint>,
     ) -> Result<bool, StoreError> {
-        let face = RecordFace {
+        let face = RecordEntry {
             kind,
             id: None,
             code: code.clone(),

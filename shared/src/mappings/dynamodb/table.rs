@@ -4,8 +4,8 @@ use aws_config::SdkConfig;
 
 use crate::{
     StoreError,
+    aws::dynamodb::Table,
     domain::{Code, EntityKind, EntityRef, ErpId, FingerprintKey, Scope},
-    dynamodb::Table,
 };
 
 /// Code mappings in a DynamoDB table.

@@ -18,8 +18,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys, holder};
 use crate::{
     Consistency, StoreError,
+    aws::dynamodb::{Expression, Item, Write, Written, number, text},
     domain::{EntityKind, ErpId, Fingerprint, Resource, Scope},
-    dynamodb::{Expression, Item, Write, Written, number, text},
     erp::NaturalKey,
     mappings::DynamoDbMappings,
 };

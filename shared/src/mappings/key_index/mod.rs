@@ -9,13 +9,10 @@
 //! (P12). Keys are keyed hashes (P11).
 
 mod dynamodb;
-mod memory;
-mod state;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 pub(crate) use dynamodb::still_listed;
-pub(crate) use state::Index;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -81,6 +78,11 @@ impl RecordKeys {
         Ok(Self { keys, digest })
     }
 
+    /// The keys, sorted.
+    pub const fn keys(&self) -> &BTreeSet<NaturalKey> {
+        &self.keys
+    }
+
     /// A hash of all keys: records with the same keys have the same digest.
     pub const fn digest(&self) -> &Fingerprint {
         &self.digest
@@ -123,7 +125,7 @@ pub trait KeyIndex: Send + Sync {
     ) -> Result<Vec<Holders>, StoreError>;
 
     /// The digest of the keys under which each of these records is indexed ([`RecordKeys::digest`]), in their order. For bound
-    /// records, [`RecordFace::indexed`](crate::mappings::RecordFace) has it without another read.
+    /// records, [`RecordEntry::indexed`](crate::mappings::RecordEntry) has it without another read.
     async fn entries(
         &self,
         scope: Scope,

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    domain::{NorceId, redact},
+    domain::{JobId, NorceId, redact},
     norce::{
-        ImportedRow, Job, JobId, JobLogEntry, JobStatus, NorceError, SubmittedImport, api::read,
-        lenient,
+        ImportedRow, Job, JobLogEntry, JobStatus, NorceError, SubmittedImport, api::read,
+        serde_utils,
     },
 };
 
@@ -20,7 +20,7 @@ const MAX_MESSAGES: usize = 20;
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ImportAnswer {
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "serde_utils::number")]
     job_id: Option<i64>,
     validation_summary: Option<ValidationSummary>,
 }
@@ -63,11 +63,11 @@ pub(super) fn submitted(response: &Response<Bytes>) -> Result<SubmittedImport, N
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct JobAnswer {
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "serde_utils::number")]
     status_id: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "serde_utils::number")]
     totals: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "serde_utils::number")]
     fail: Option<i64>,
     last_updated: Option<String>,
 }
@@ -85,7 +85,7 @@ impl JobAnswer {
             },
             failed: count(self.fail),
             total: count(self.totals),
-            last_updated: self.last_updated.as_deref().and_then(lenient::instant),
+            last_updated: self.last_updated.as_deref().and_then(serde_utils::instant),
         }
     }
 }
@@ -94,7 +94,7 @@ impl JobAnswer {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct LogAnswer {
-    #[serde(default, deserialize_with = "lenient::number")]
+    #[serde(default, deserialize_with = "serde_utils::number")]
     severity_id: Option<i64>,
     message: Option<String>,
     imported_row: Option<Value>,
@@ -129,12 +129,12 @@ pub(super) fn imported_row(row: &Value) -> Option<ImportedRow> {
         }
         row => row.as_object()?,
     };
-    let field = |name| lenient::field(fields, name);
+    let field = |name| serde_utils::field(fields, name);
     let id = field("Id")
-        .and_then(lenient::whole_number)
+        .and_then(serde_utils::whole_number)
         .and_then(|id| NorceId::try_from(id).ok());
     let code = field("Code")
-        .and_then(lenient::text)
+        .and_then(serde_utils::text)
         .and_then(|code| code.parse().ok());
     (id.is_some() || code.is_some()).then_some(ImportedRow { id, code })
 }

@@ -22,14 +22,14 @@ use self::{
     rows::{Row, row_of},
 };
 use super::{
-    ImportError, ImportRow, ImportShape, Job, JobId, JobLogEntry, NorceApi, NorceError,
-    NorceImports, SubmittedImport,
+    CallError, ImportRow, ImportShape, Job, JobLogEntry, NorceApi, NorceError, NorceImports,
+    SubmittedImport,
     api::{read, request},
-    lenient,
+    serde_utils,
 };
 use crate::{
-    domain::{Applications, EntityKind, Scope, UnknownApplication},
-    http::{Deadline, Safety},
+    domain::{Applications, EntityKind, JobId, Scope, UnknownApplication},
+    http::{Deadline, Idempotency},
 };
 
 const IMPORT_CUSTOMERS: &str = "commerce/connect/4.0/Customer/ImportCustomers";
@@ -178,7 +178,7 @@ impl NorceImports for ConnectClient {
         shape: ImportShape,
         rows: &[ImportRow],
         deadline: Deadline,
-    ) -> Result<SubmittedImport, ImportError> {
+    ) -> Result<SubmittedImport, CallError> {
         let prepared = || {
             let application = self.applications.of(scope)?;
             let (header, rows) = self.import_of(kind, scope, shape, rows)?;
@@ -196,10 +196,13 @@ impl NorceImports for ConnectClient {
             headers.insert(IMPORT_HEADER, header_value(&header)?);
             Ok(request)
         };
-        let request = prepared().map_err(ImportError::NotTaken)?;
+        let request = prepared().map_err(CallError::NotDone)?;
         // A repeat would set the same codes, but as a second job that nothing polls.
-        let response = self.api.send(request, Safety::Once, deadline).await?;
-        submitted(&response).map_err(ImportError::Unknown)
+        let response = self
+            .api
+            .send(request, Idempotency::NonIdempotent, deadline)
+            .await?;
+        submitted(&response).map_err(CallError::OutcomeUnknown)
     }
 
     async fn job(&self, job: JobId, deadline: Deadline) -> Result<Option<Job>, NorceError> {
@@ -219,8 +222,10 @@ impl NorceImports for ConnectClient {
             return Ok(Vec::new());
         };
         let what = format!("log of job {job}");
-        let log: Option<lenient::OneOrMany<LogAnswer>> = read(what, &response)?;
-        let entries = log.map(lenient::OneOrMany::into_vec).unwrap_or_default();
+        let log: Option<serde_utils::OneOrMany<LogAnswer>> = read(what, &response)?;
+        let entries = log
+            .map(serde_utils::OneOrMany::into_vec)
+            .unwrap_or_default();
         Ok(entries.into_iter().map(LogAnswer::entry).collect())
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     http::TransportError,
     norce::{
         ImportedRow, JobStatus,
-        script::{Answer, Script, answer, app, applications, id, minute, ok, status},
+        testing::{Answer, Script, answer, app, applications, id, minute, ok, status},
     },
 };
 
@@ -189,7 +189,7 @@ async fn p14_companies_of_an_application_list_its_key() {
 
 async fn import(
     answers: Vec<Answer>,
-) -> (std::sync::Arc<Script>, Result<SubmittedImport, ImportError>) {
+) -> (std::sync::Arc<Script>, Result<SubmittedImport, CallError>) {
     let (script, client) = client(answers);
     let outcome = client
         .import(
@@ -216,7 +216,7 @@ async fn p2_an_import_that_norce_may_have_taken_is_never_sent_again() {
     ] {
         let (script, outcome) = import(vec![unknown, taken()]).await;
         assert!(
-            matches!(outcome, Err(ImportError::Unknown(_))),
+            matches!(outcome, Err(CallError::OutcomeUnknown(_))),
             "{outcome:?}"
         );
         assert_eq!(script.requests().len(), 1);
@@ -227,10 +227,7 @@ async fn p2_an_import_that_norce_may_have_taken_is_never_sent_again() {
 async fn what_norce_has_certainly_not_taken_can_be_submitted_again() {
     for not_taken in [400, 403, 404, 413] {
         let (_, outcome) = import(vec![status(not_taken)]).await;
-        assert!(
-            matches!(outcome, Err(ImportError::NotTaken(_))),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(CallError::NotDone(_))), "{outcome:?}");
     }
     let not_sent = || Err(TransportError::NotSent("no connection".to_owned()));
     let (script, outcome) = import(vec![not_sent(), status(429), taken()]).await;
@@ -239,7 +236,7 @@ async fn what_norce_has_certainly_not_taken_can_be_submitted_again() {
     let (_, outcome) = import(vec![not_sent(), not_sent(), not_sent()]).await;
     assert!(matches!(
         outcome,
-        Err(ImportError::NotTaken(NorceError::RetryAfter { .. }))
+        Err(CallError::NotDone(NorceError::RetryAfter { .. }))
     ));
 }
 
@@ -254,7 +251,7 @@ async fn a_refused_token_is_replaced_once() {
     let (script, outcome) = import(vec![status(401), status(401)]).await;
     assert!(matches!(
         outcome,
-        Err(ImportError::NotTaken(NorceError::Authentication { .. }))
+        Err(CallError::NotDone(NorceError::Authentication { .. }))
     ));
     assert_eq!((script.tokens(), script.requests().len()), (2, 2));
 }

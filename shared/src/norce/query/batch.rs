@@ -8,7 +8,7 @@ use std::{
 use crate::{
     domain::{EntityKind, NaturalKey, OrganisationKey},
     http::odata::Filter,
-    norce::{Asked, LOOKED_UP_AT_ONCE, NorceError},
+    norce::{LOOKUP_BATCH_SIZE, LookupKey, NorceError},
 };
 
 /// How many records one request asks about. The length of filter that Norce accepts is not documented: ASP.NET's OData
@@ -25,7 +25,7 @@ const VALUES_OF_ONE: usize = 2;
 
 impl Default for Batch {
     fn default() -> Self {
-        Self(AtomicUsize::new(LOOKED_UP_AT_ONCE))
+        Self(AtomicUsize::new(LOOKUP_BATCH_SIZE))
     }
 }
 
@@ -35,10 +35,10 @@ impl Batch {
     }
 
     /// The first records, as many as fit into one request.
-    pub(super) fn of<'a>(&self, asked: &'a [Asked]) -> &'a [Asked] {
+    pub(super) fn of<'a>(&self, asked: &'a [LookupKey]) -> &'a [LookupKey] {
         let most = self.size();
         let mut values = most * VALUES_OF_ONE;
-        let takes = |asked: &Asked| 1 + asked.keys.iter().map(values_of).sum::<usize>();
+        let takes = |asked: &LookupKey| 1 + asked.keys.iter().map(values_of).sum::<usize>();
         let fitting = asked.iter().take(most).take_while(|asked| {
             let left = values.checked_sub(takes(asked));
             values = left.unwrap_or_default();
@@ -72,7 +72,7 @@ impl Batch {
 }
 
 /// Records with one of the codes, or one of the natural keys in any spelling.
-pub(super) fn asked_filter(kind: EntityKind, asked: &[Asked]) -> Option<Filter> {
+pub(super) fn asked_filter(kind: EntityKind, asked: &[LookupKey]) -> Option<Filter> {
     let code = match kind {
         EntityKind::Customer => "CustomerCode",
         EntityKind::Company => "CompanyCode",

@@ -12,20 +12,20 @@ use super::{
 };
 use crate::{
     domain::{
-        ApplicationId, CountryCode, DeliveryAddress, EntityKind, EntityRef, NorceId, Registers,
-        Scope, Shops,
+        ApplicationId, ApplicationSettings, CountryCode, DeliveryAddress, EntityKind, EntityRef,
+        NorceId, Registers, Scope,
     },
     http::{
         Deadline,
         odata::{Filter, Options},
     },
-    norce::{ChangedPage, Found, NorceApi, NorceError},
+    norce::{ChangedPage, LookupHit, NorceApi, NorceError},
 };
 
 /// Norce Query of one tenant.
 pub struct QueryClient {
     pub(super) pages: Pages,
-    pub(super) shops: Shops,
+    pub(super) shops: ApplicationSettings,
     pub(super) address_types: AddressTypes,
     countries: Countries,
     pub(super) batch: Batch,
@@ -35,7 +35,7 @@ pub struct QueryClient {
 impl QueryClient {
     /// A client that sends the default application where a scope has none: without one, some sets answer 500
     /// (norce-api §2).
-    pub fn new(api: NorceApi, shops: Shops, address_types: AddressTypes) -> Self {
+    pub fn new(api: NorceApi, shops: ApplicationSettings, address_types: AddressTypes) -> Self {
         Self {
             pages: Pages::new(api),
             shops,
@@ -227,7 +227,7 @@ impl QueryClient {
         row: FoundRow,
         kind: EntityKind,
         deadline: Deadline,
-    ) -> Result<Found, NorceError> {
+    ) -> Result<LookupHit, NorceError> {
         let address = rows::invoice_address(&row.addresses, self.address_types.invoice);
         let country = self
             .country(address.and_then(|address| address.country_id), deadline)
@@ -275,7 +275,7 @@ impl QueryClient {
             Some(of) => options.filter(of),
             None => options,
         };
-        let options = options.order_by("Id").top(CHANGED_AT_ONCE);
+        let options = options.order_by("Id").top(CHANGED_PAGE_SIZE);
         let application = self.application(scope);
         let rows: Vec<ChangedRow> = self
             .pages
@@ -304,7 +304,7 @@ impl QueryClient {
 }
 
 /// Rows in one page of a sweep: Norce's own page size (norce-api §5.1).
-const CHANGED_AT_ONCE: u32 = 500;
+const CHANGED_PAGE_SIZE: u32 = 500;
 
 /// Adds the record to an error about an answer that cannot be read.
 pub(super) fn about(subject: impl std::fmt::Display, error: NorceError) -> NorceError {

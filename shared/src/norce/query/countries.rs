@@ -10,7 +10,7 @@ use crate::{
     Since,
     domain::{ApplicationId, CountryCode},
     http::{Deadline, odata::Options},
-    norce::{NorceError, lenient},
+    norce::{NorceError, serde_utils},
 };
 
 /// How long the list is used. Countries change less often than processes are replaced.
@@ -56,7 +56,7 @@ impl Countries {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct CountryRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     id: i64,
     code: Option<String>,
 }

@@ -25,7 +25,7 @@ use crate::{
         Deadline,
         odata::{Filter, Options},
     },
-    norce::{NorceError, lenient},
+    norce::{NorceError, serde_utils},
 };
 
 /// The kinds of rows that are read, each with its set.
@@ -58,7 +58,7 @@ pub struct ListedApplication {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ApplicationRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     id: i64,
     key: Option<Uuid>,
 }

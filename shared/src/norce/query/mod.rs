@@ -34,7 +34,7 @@ use self::{
     },
     sets::{COMPANIES, CUSTOMERS, ORDERS},
 };
-use super::{Asked, ChangedPage, LookUp, NorceError, NorceQuery, Relation};
+use super::{ChangedPage, LookUp, LookupKey, NorceError, NorceQuery, Relation};
 use crate::{
     domain::{
         ApplicationId, Code, CodeCase, Company, Customer, EmailKey, EntityKind, EntityRef,
@@ -349,7 +349,7 @@ impl NorceQuery for QueryClient {
         &self,
         kind: EntityKind,
         scope: Scope,
-        asked: &[Asked],
+        asked: &[LookupKey],
         deadline: Deadline,
     ) -> Result<LookUp, NorceError> {
         let mut look_up = LookUp::default();

@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        Application, Applications, CompanyRelation, CountryCode, Flag, Personal, Registers, Shops,
+        Application, ApplicationSettings, Applications, CompanyRelation, CountryCode, Flag,
+        Personal, Registers,
     },
-    norce::script::{Answer, Script, answer, app, id, minute, ok, rows, status},
+    norce::testing::{Answer, Script, answer, app, id, minute, ok, rows, status},
 };
 
 const INVOICE: i64 = 7;
@@ -37,13 +38,13 @@ fn client_with(
 }
 
 /// The applications 1 and 2.
-fn shops(registers: Registers) -> Shops {
+fn shops(registers: Registers) -> ApplicationSettings {
     let application = |number: i64| Application {
         id: app(number),
         key: Uuid::nil(),
         erp_company: None,
     };
-    Shops {
+    ApplicationSettings {
         applications: Applications::new(application(1), vec![application(2)]),
         registers,
     }
@@ -594,8 +595,8 @@ async fn codes_are_read_in_chunks_and_what_is_missing_stays_missing() {
     ");
 }
 
-fn asked(number: usize) -> Asked {
-    Asked {
+fn asked(number: usize) -> LookupKey {
+    LookupKey {
         code: format!("C{number}").parse().unwrap(),
         keys: Vec::from_iter(NaturalKey::email(&format!("p{number}@example.com"))),
     }
@@ -646,8 +647,8 @@ async fn a_filter_that_norce_finds_too_long_is_halved_and_stays_so() {
         rows(json!([])),
         rows(json!([])),
     ]);
-    let all: Vec<Asked> = (0..100).map(asked).collect();
-    let look_up = |asked: &[Asked]| {
+    let all: Vec<LookupKey> = (0..100).map(asked).collect();
+    let look_up = |asked: &[LookupKey]| {
         let asked = asked.to_vec();
         let client = &client;
         async move {

@@ -7,14 +7,14 @@ use shared::{
     Consistency,
     breakers::Breakers,
     domain::{
-        Breaker, Cause, EntityKind, EntityRef, Fingerprint, OrderKey, PassMode, Resource, Scope,
+        Breaker, Cause, EntityKind, EntityRef, Fingerprint, JobId, OrderKey, PassMode, Resource,
+        Scope,
     },
     import_jobs::{BatchState, ImportBatch, ImportJobs},
     mappings::{
-        Binding, Bound, CodeDelivery, Known, Mapping, Mappings, RecordFace, RecordMappings,
+        Binding, Bound, CodeDelivery, Known, Mapping, Mappings, RecordEntry, RecordMappings,
         Reservation, Reserved,
     },
-    norce::JobId,
     orders::{OrderRef, Orders, Parties, Party, Received},
     owed::{Dismissal, NewOwed, OwedRecords, Reason, Stage, Subject},
     passes::{Cost, Counts, Ended, Lease, LeaseKey, Passes, Run},
@@ -163,7 +163,7 @@ pub(crate) async fn mappings_are_as_they_were(store: &dyn Mappings) {
                 Consistency::Strong,
             )
             .await;
-        let face = RecordFace {
+        let face = RecordEntry {
             kind: entity.kind,
             id: Some(entity.id),
             code: binding.code.clone(),
@@ -199,7 +199,7 @@ pub(crate) async fn mappings_are_as_they_were(store: &dyn Mappings) {
             ],
         )
         .await;
-    let announced = RecordFace {
+    let announced = RecordEntry {
         kind,
         id: None,
         code: code("C018"),
@@ -785,7 +785,7 @@ pub(crate) async fn orders_are_as_they_were(store: &dyn Orders) {
     let handed_on = store
         .receive(&order_ref("handed on"), &text("handed on"), minute(9))
         .await;
-    assert_eq!(handed_on.unwrap(), Received::HandedOn { same: true });
+    assert_eq!(handed_on.unwrap(), Received::Forwarded { same: true });
     let key = order_ref("received");
     let revision = text("received").revision();
     assert!(store.set_parties(&key, revision, &parties()).await.unwrap());

@@ -5,7 +5,7 @@ use crate::{
         Address, AddressDetails, CountryCode, DeliveryAddress, EntityKind, NorceAddress, Personal,
     },
     http::odata::Options,
-    norce::lenient,
+    norce::serde_utils,
 };
 
 /// The default `TypeId` of invoice addresses. Norce's numbers are not documented: compare with an address of a known
@@ -35,9 +35,9 @@ impl Default for AddressTypes {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AddressRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     pub(crate) id: i64,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     type_id: Option<i64>,
     care_of: Option<String>,
     address_line1: Option<String>,
@@ -45,15 +45,15 @@ pub(crate) struct AddressRow {
     zip_code: Option<String>,
     city: Option<String>,
     region: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     pub(crate) country_id: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::optional_text")]
+    #[serde(default, deserialize_with = "serde_utils::optional_text")]
     gln: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_text")]
+    #[serde(default, deserialize_with = "serde_utils::optional_text")]
     shipping_phone_number: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_text")]
+    #[serde(default, deserialize_with = "serde_utils::optional_text")]
     code: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_bool")]
+    #[serde(default, deserialize_with = "serde_utils::optional_bool")]
     is_primary: Option<bool>,
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::{Company, EntityKind, EntityRef, NorceId, OrganisationNumber, ShopFields, VatNumber},
     http::odata::Options,
-    norce::{NorceError, lenient},
+    norce::{NorceError, serde_utils},
 };
 
 #[derive(Deserialize)]
@@ -21,13 +21,13 @@ pub(crate) struct CompanyRow {
     email_address: Option<String>,
     phone_number: Option<String>,
     is_active: bool,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     pub(crate) application_id: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "serde_utils::list")]
     pub(crate) addresses: Vec<AddressRow>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "serde_utils::list")]
     customers: Vec<ContactRow>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "serde_utils::list")]
     flags: Vec<FlagRow>,
 }
 
@@ -96,6 +96,6 @@ impl CompanyRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ContactRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     customer_id: i64,
 }

@@ -11,7 +11,7 @@ use crate::{
         Account, CompanyRelation, Customer, EmailKey, EntityKind, EntityRef, NorceId, ShopFields,
     },
     http::odata::Options,
-    norce::{NorceError, Relation, lenient},
+    norce::{NorceError, Relation, serde_utils},
 };
 
 #[derive(Deserialize)]
@@ -29,18 +29,18 @@ pub(crate) struct CustomerRow {
     is_active: bool,
     is_forgotten: bool,
     stopped_date: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     replacement_customer_id: Option<i64>,
     last_order_date: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     pub(crate) application_id: Option<i64>,
     // A list in 3.0; not documented for 2.0.
-    account: Option<lenient::OneOrMany<AccountRow>>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    account: Option<serde_utils::OneOrMany<AccountRow>>,
+    #[serde(default, deserialize_with = "serde_utils::list")]
     pub(crate) addresses: Vec<AddressRow>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "serde_utils::list")]
     companies: Vec<CompanyRelationRow>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "serde_utils::list")]
     flags: Vec<FlagRow>,
 }
 
@@ -116,7 +116,7 @@ impl CustomerRow {
                 })
             })
             .collect::<Result<_, NorceError>>()?;
-        let accounts = self.account.map(lenient::OneOrMany::into_vec);
+        let accounts = self.account.map(serde_utils::OneOrMany::into_vec);
         Ok(Customer {
             unread: ShopFields::new(),
             entity,
@@ -142,14 +142,17 @@ impl CustomerRow {
             // A time that cannot be read counts as past.
             stopped: self
                 .stopped_date
-                .map(|at| lenient::instant(&at).unwrap_or(DateTime::<Utc>::MIN_UTC)),
+                .map(|at| serde_utils::instant(&at).unwrap_or(DateTime::<Utc>::MIN_UTC)),
             forgotten: self.is_forgotten,
             merged_into: self
                 .replacement_customer_id
                 .map(|id| norce_id(id, format_args!("{entity}: `ReplacementCustomerId`")))
                 .transpose()?
                 .map(|id| related.entity(EntityKind::Customer, id)),
-            last_order: self.last_order_date.as_deref().and_then(lenient::instant),
+            last_order: self
+                .last_order_date
+                .as_deref()
+                .and_then(serde_utils::instant),
         })
     }
 }
@@ -157,10 +160,10 @@ impl CustomerRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct AccountRow {
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     application_id: Option<i64>,
     login_name: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     status_id: Option<i64>,
 }
 
@@ -177,7 +180,7 @@ impl AccountRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct CompanyRelationRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     company_id: i64,
     is_primary: Option<bool>,
     company: Option<RelatedCompanyRow>,
@@ -195,7 +198,7 @@ struct RelatedCompanyRow {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RelationsRow {
     id: i64,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "serde_utils::list")]
     companies: Vec<CompanyIdRow>,
 }
 
@@ -230,10 +233,10 @@ impl RelationsRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct LoginsRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     id: i64,
     email_address: Option<String>,
-    account: Option<lenient::OneOrMany<AccountRow>>,
+    account: Option<serde_utils::OneOrMany<AccountRow>>,
 }
 
 impl LoginsRow {
@@ -255,8 +258,8 @@ impl LoginsRow {
     pub(crate) fn has_another_login(&self) -> bool {
         let email = self.email_address.as_deref().and_then(EmailKey::parse);
         let accounts = match &self.account {
-            Some(lenient::OneOrMany::One(account)) => std::slice::from_ref(account),
-            Some(lenient::OneOrMany::Many(accounts)) => accounts.as_slice(),
+            Some(serde_utils::OneOrMany::One(account)) => std::slice::from_ref(account),
+            Some(serde_utils::OneOrMany::Many(accounts)) => accounts.as_slice(),
             None => &[],
         };
         let logins = accounts.iter().filter_map(|it| it.login_name.as_deref());

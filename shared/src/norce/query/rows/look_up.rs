@@ -10,18 +10,18 @@ use crate::{
         OrganisationNumber, Personal, Scope, VatNumber,
     },
     http::odata::Options,
-    norce::{ChangedEntity, Found, NorceError, lenient},
+    norce::{ChangedEntity, LookupHit, NorceError, serde_utils},
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct EmailRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     pub(crate) id: i64,
     email_address: Option<String>,
     is_active: bool,
     is_forgotten: bool,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     pub(crate) application_id: Option<i64>,
 }
 
@@ -46,11 +46,11 @@ impl EmailRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct CodeRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     pub(crate) id: i64,
     customer_code: Option<String>,
     company_code: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     pub(crate) application_id: Option<i64>,
 }
 
@@ -80,11 +80,11 @@ impl CodeRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AddressesRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     id: i64,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     pub(crate) application_id: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "serde_utils::list")]
     pub(crate) addresses: Vec<AddressRow>,
 }
 
@@ -108,7 +108,7 @@ impl AddressesRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct FoundRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     id: i64,
     customer_code: Option<String>,
     company_code: Option<String>,
@@ -119,9 +119,9 @@ pub(crate) struct FoundRow {
     is_active: bool,
     /// Required for customers, because a forgotten one must not be mistaken for one that is not (P12).
     is_forgotten: Option<bool>,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     pub(crate) application_id: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::list")]
+    #[serde(default, deserialize_with = "serde_utils::list")]
     pub(crate) addresses: Vec<AddressRow>,
 }
 
@@ -172,7 +172,7 @@ impl FoundRow {
         self,
         kind: EntityKind,
         country: Option<CountryCode>,
-    ) -> Result<Found, NorceError> {
+    ) -> Result<LookupHit, NorceError> {
         let id = norce_id(self.id, kind)?;
         let mut registered = None;
         let (code, keys, forgotten) = match kind {
@@ -196,7 +196,7 @@ impl FoundRow {
                 (self.company_code, keys, false)
             }
         };
-        Ok(Found {
+        Ok(LookupHit {
             id,
             code: code.and_then(|code| another_code(&code)),
             keys,
@@ -220,13 +220,13 @@ fn another_code(text: &str) -> Option<Code> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ChangedRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     id: i64,
     created: Option<String>,
     updated: Option<String>,
     #[serde(default)]
     is_forgotten: bool,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     pub(crate) application_id: Option<i64>,
 }
 
@@ -242,7 +242,7 @@ impl ChangedRow {
         let changed = self.updated.or(self.created);
         Ok(ChangedEntity {
             id: norce_id(self.id, kind)?,
-            changed: changed.as_deref().and_then(lenient::instant),
+            changed: changed.as_deref().and_then(serde_utils::instant),
             forgotten: self.is_forgotten,
         })
     }

@@ -7,23 +7,23 @@ use super::{
 use crate::{
     domain::{CountryCode, EntityKind, NorceId, Order, OrderKey, OrderParty, OrganisationNumber},
     http::odata::Options,
-    norce::{NorceError, lenient},
+    norce::{NorceError, serde_utils},
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct OrderRow {
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     id: i64,
-    #[serde(deserialize_with = "lenient::id")]
+    #[serde(deserialize_with = "serde_utils::id")]
     application_id: i64,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     buyer_customer_id: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     buyer_company_id: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     payer_customer_id: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     payer_company_id: Option<i64>,
     buyer: Option<PartyRow>,
     payer: Option<PartyRow>,
@@ -35,7 +35,7 @@ pub(crate) struct OrderRow {
 struct PartyRow {
     email_address: Option<String>,
     organization_no: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     country_id: Option<i64>,
 }
 

@@ -2,7 +2,7 @@ use serde::Deserialize;
 
 use crate::{
     domain::{Code, EntityRef, Flag, NorceId, Personal},
-    norce::{NorceError, lenient},
+    norce::{NorceError, serde_utils},
 };
 
 /// An id of Norce, which is always positive.
@@ -30,14 +30,14 @@ pub(super) fn party_id(id: Option<i64>) -> Option<NorceId> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct IdRow {
-    #[serde(rename = "Id", deserialize_with = "lenient::id")]
+    #[serde(rename = "Id", deserialize_with = "serde_utils::id")]
     _id: i64,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct FlagRow {
-    #[serde(default, deserialize_with = "lenient::optional_id")]
+    #[serde(default, deserialize_with = "serde_utils::optional_id")]
     flag_id: Option<i64>,
     is_active: Option<bool>,
 }

@@ -5,32 +5,31 @@ use std::{
 };
 
 use async_trait::async_trait;
+use shared::{
+    Consistency, StoreError,
+    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
+    mappings::{
+        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, READ_BATCH_SIZE,
+        RecordEntry, RecordMappings, Reservation, Reserved,
+    },
+};
 use uuid::Uuid;
 
-use super::{
-    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, READ_AT_ONCE, RecordFace,
-    RecordMappings, Reservation, Reserved,
-};
-use crate::{
-    Consistency, StoreError,
-    consistency::LaggingMap,
-    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
-    mappings::key_index::Index,
-};
+use super::{index::Index, lagging_map::LaggingMap};
 
-/// Code mappings in memory, for tests and the sandbox.
+/// Code mappings in memory.
 #[derive(Debug, Default)]
 pub struct MemoryMappings(Mutex<State>);
 
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(super) struct State {
     by_entity: LaggingMap<EntityRef, Stored>,
     by_code: HashMap<CodeKey, EntityRef>,
-    pub(crate) by_record: LaggingMap<(Scope, ErpId), RecordFace>,
+    pub(super) by_record: LaggingMap<(Scope, ErpId), RecordEntry>,
     forgotten_entities: HashSet<EntityRef>,
     forgotten_codes: HashSet<CodeKey>,
-    pub(crate) forgotten_records: HashSet<(Scope, ErpId)>,
-    pub(crate) index: Index,
+    pub(super) forgotten_records: HashSet<(Scope, ErpId)>,
+    pub(super) index: Index,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +53,7 @@ impl State {
         }
     }
 
-    fn face(&self, scope: Scope, record: &ErpId) -> Option<RecordFace> {
+    fn face(&self, scope: Scope, record: &ErpId) -> Option<RecordEntry> {
         self.by_record.get(&(scope, record.clone())).cloned()
     }
 
@@ -69,43 +68,42 @@ impl State {
     }
 }
 
-impl Binding {
-    /// Takes what a sync records from another binding: everything but the code and its delivery.
-    fn record_sync(&mut self, seen: &Self) {
-        self.shop_fingerprint = seen.shop_fingerprint.clone();
-        self.fetched_at = seen.fetched_at;
-        self.gone_at = seen.gone_at;
-        self.replaced_code = seen.replaced_code.clone();
-        self.kept = seen.kept.clone();
-        self.contacts = seen.contacts.clone();
-        self.filled = seen.filled.clone();
-    }
+/// Copies what a sync records: everything but the code and its delivery.
+fn record_sync(stored: &mut Binding, seen: &Binding) {
+    *stored = Binding {
+        code: stored.code.clone(),
+        erp_id: stored.erp_id.clone(),
+        delivery: stored.delivery.clone(),
+        former_code: stored.former_code.take(),
+        ..seen.clone()
+    };
+}
 
-    fn record_delivery(&mut self, delivery: CodeDelivery) {
-        if !matches!(self.delivery, CodeDelivery::Confirmed { .. }) {
-            self.delivery = delivery;
-        }
-        if matches!(self.delivery, CodeDelivery::Confirmed { .. }) {
-            self.former_code = None;
-        }
+fn record_delivery(stored: &mut Binding, delivery: CodeDelivery) {
+    if !is_confirmed(stored) {
+        stored.delivery = delivery;
     }
-
-    /// Replaces the code. Of several former codes Norce can have only the first: the imports of the later ones are not
-    /// confirmed.
-    fn rename(&mut self, to: &Code) {
-        let former = self.former_code.take().unwrap_or_else(|| self.code.clone());
-        self.former_code = (former != *to).then_some(former);
-        self.code = to.clone();
-        self.delivery = CodeDelivery::Pending;
-    }
-
-    fn is_confirmed(&self) -> bool {
-        matches!(self.delivery, CodeDelivery::Confirmed { .. })
+    if is_confirmed(stored) {
+        stored.former_code = None;
     }
 }
 
+/// Replaces the code. Of several former codes Norce can have only the first: the imports of the later ones are not
+/// confirmed.
+fn rename(stored: &mut Binding, to: &Code) {
+    let former = stored.former_code.take();
+    let former = former.unwrap_or_else(|| stored.code.clone());
+    stored.former_code = (former != *to).then_some(former);
+    stored.code = to.clone();
+    stored.delivery = CodeDelivery::Pending;
+}
+
+const fn is_confirmed(binding: &Binding) -> bool {
+    matches!(binding.delivery, CodeDelivery::Confirmed { .. })
+}
+
 impl MemoryMappings {
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -194,10 +192,10 @@ impl Mappings for MemoryMappings {
             {
                 // A pass binds without having fetched anything.
                 if binding.fetched_at.is_some() || binding.shop_fingerprint.is_some() {
-                    stored.record_sync(&binding);
+                    record_sync(stored, &binding);
                 }
-                stored.record_delivery(binding.delivery);
-                let confirmed = stored.is_confirmed();
+                record_delivery(stored, binding.delivery);
+                let confirmed = is_confirmed(stored);
                 if let Some(face) = state.by_record.get_mut(&record) {
                     face.confirmed = confirmed;
                 }
@@ -220,12 +218,12 @@ impl Mappings for MemoryMappings {
                 by: EntityRef { kind, scope, id },
             });
         }
-        let face = RecordFace {
+        let face = RecordEntry {
             kind: entity.kind,
             id: Some(entity.id),
             code: binding.code.clone(),
             erp_fingerprint: face.and_then(|face| face.erp_fingerprint.clone()),
-            confirmed: binding.is_confirmed(),
+            confirmed: is_confirmed(&binding),
             indexed: state.index.digest(record.0, &record.1),
         };
         state.by_record.insert(record, face);
@@ -237,7 +235,7 @@ impl Mappings for MemoryMappings {
     async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError> {
         let mut state = self.state();
         let stored = state.binding(entity, &binding.code);
-        Ok(stored.map(|stored| stored.record_sync(binding)).is_some())
+        Ok(stored.map(|stored| record_sync(stored, binding)).is_some())
     }
 
     async fn record_delivery(
@@ -250,8 +248,8 @@ impl Mappings for MemoryMappings {
         let Some(stored) = state.binding(entity, code) else {
             return Ok(false);
         };
-        stored.record_delivery(delivery);
-        let (record, confirmed) = (stored.erp_id.clone(), stored.is_confirmed());
+        record_delivery(stored, delivery);
+        let (record, confirmed) = (stored.erp_id.clone(), is_confirmed(stored));
         if let Some(face) = state.by_record.get_mut(&(entity.scope, record)) {
             face.confirmed = confirmed;
         }
@@ -278,7 +276,7 @@ impl Mappings for MemoryMappings {
         scope: Scope,
         records: &[ErpId],
         consistency: Consistency,
-    ) -> Result<Vec<Option<RecordFace>>, StoreError> {
+    ) -> Result<Vec<Option<RecordEntry>>, StoreError> {
         let state = self.state();
         let face = |record: &ErpId| {
             let key = (scope, record.clone());
@@ -378,12 +376,12 @@ impl Mappings for MemoryMappings {
         if let Some(by) = holder.filter(|by| *by != entity) {
             return Ok(Bound::RecordTaken { by });
         }
-        let face = RecordFace {
+        let face = RecordEntry {
             kind: entity.kind,
             id: Some(entity.id),
             code: binding.code.clone(),
             erp_fingerprint: face.and_then(|face| face.erp_fingerprint.clone()),
-            confirmed: binding.is_confirmed(),
+            confirmed: is_confirmed(&binding),
             indexed: state.index.digest(record.0, &record.1),
         };
         state.by_code.remove(&code_key(entity, &former));
@@ -415,7 +413,7 @@ impl Mappings for MemoryMappings {
         let record = (to.scope, binding.erp_id.clone());
         if let Some(face) = state.by_record.get_mut(&record) {
             face.id = Some(to.id);
-            face.confirmed = binding.is_confirmed();
+            face.confirmed = is_confirmed(&binding);
         }
         state.by_entity.remove(&from);
         state.by_code.insert(code_key(to, &binding.code), to);
@@ -436,8 +434,8 @@ impl Mappings for MemoryMappings {
             .filter(|(name, _)| after.is_none_or(|after| name.as_str() > after))
             .collect();
         bound.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let next = (bound.len() > READ_AT_ONCE).then(|| bound[READ_AT_ONCE - 1].0.clone());
-        bound.truncate(READ_AT_ONCE);
+        let next = (bound.len() > READ_BATCH_SIZE).then(|| bound[READ_BATCH_SIZE - 1].0.clone());
+        bound.truncate(READ_BATCH_SIZE);
         Ok(BoundPage {
             bound: bound.into_iter().map(|(_, bound)| bound).collect(),
             next,
@@ -481,7 +479,7 @@ impl RecordMappings for MemoryMappings {
                 return Ok(Bound::Done);
             }
             Some(Stored::Bound(binding)) if binding.erp_id == *record && binding.code == *from => {
-                binding.rename(to);
+                rename(binding, to);
             }
             Some(Stored::Bound(binding)) => {
                 return Ok(Bound::OtherCode {
@@ -522,7 +520,7 @@ impl RecordMappings for MemoryMappings {
         {
             return Ok(false);
         }
-        let face = RecordFace {
+        let face = RecordEntry {
             kind,
             id: None,
             code: code.clone(),

@@ -17,12 +17,12 @@ use chrono::{TimeDelta, Utc};
 use http::{Request, Response, StatusCode};
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::metrics::{Metric, Metrics};
+use super::Breakers;
 use crate::{
     Since,
-    breakers::Breakers,
     domain::{Breaker, Clock, FAILURES_UNTIL_OPEN, Permit},
     http::{Transport, TransportError, is_temporary, retry_after},
+    metrics::{Metric, Metrics},
 };
 
 /// How old the state may be that a process knows. An outage is noticed by the process's own calls anyway.
@@ -177,7 +177,7 @@ impl Known {
 }
 
 fn held(after: Duration) -> TransportError {
-    TransportError::Held { after }
+    TransportError::CircuitOpen { after }
 }
 
 fn lasting(delta: TimeDelta) -> Duration {

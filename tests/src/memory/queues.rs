@@ -7,14 +7,15 @@ use std::{
 };
 
 use async_trait::async_trait;
+use shared::{
+    StoreError,
+    queues::{
+        DEAD_LETTER_BATCH_SIZE, DEDUPLICATION_INTERVAL, DeadLetters, DeadMessage, Inbox, MAX_DELAY,
+        MAX_VISIBILITY, Message, Queue, QueueDepth, encode, group_of,
+    },
+};
 use tokio::time::Instant;
 use uuid::Uuid;
-
-use super::{
-    DEAD_LETTERS_AT_ONCE, DEDUPLICATION_INTERVAL, DeadLetters, DeadMessage, Inbox, MAX_DELAY,
-    MAX_VISIBILITY, Message, Queue, QueueDepth, encode, failed, group_of,
-};
-use crate::StoreError;
 
 tokio::task_local! {
     /// The hops of the message that is being handled.
@@ -32,7 +33,7 @@ fn next_hops() -> u32 {
     HOPS.try_with(|hops| hops.saturating_add(1)).unwrap_or(1)
 }
 
-/// SQS in memory, for everything that runs in one process: delays, visibility, receive counts, dead letters, and in a
+/// SQS in memory: delays, visibility, receive counts, dead letters, and in a
 /// FIFO queue the order within a group. Its clock is tokio's, which tests can pause.
 #[derive(Debug)]
 pub struct MemoryQueue<M> {
@@ -326,7 +327,8 @@ impl<M: Message> Inbox for MemoryQueue<M> {
             message.receipt.as_deref() == Some(receipt) && message.is_hidden(now)
         };
         let message = state.messages.iter_mut().find(is_received);
-        let message = message.ok_or_else(|| failed("the message is not being handled any more"))?;
+        let message = message
+            .ok_or_else(|| StoreError::new("queue", "the message is not being handled any more"))?;
         message.visible_at = now + delay.min(MAX_VISIBILITY);
         Ok(())
     }
@@ -375,7 +377,7 @@ impl<M: Message> DeadLetters for MemoryQueue<M> {
             .dead_letters
             .iter_mut()
             .filter(|stored| stored.visible_at <= now)
-            .take(DEAD_LETTERS_AT_ONCE);
+            .take(DEAD_LETTER_BATCH_SIZE);
         Ok(visible
             .map(|stored| {
                 stored.visible_at = now + hidden_for;

@@ -5,14 +5,17 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use shared::{
+    Consistency, StoreError,
+    owed::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Stage, Subject, key},
+};
 
-use super::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Stage, Subject, key};
-use crate::{Consistency, StoreError, consistency::LaggingMap};
+use super::lagging_map::LaggingMap;
 
 /// Records in a page: fewer than in DynamoDB, so that a handful of them makes several pages.
 const RECORDS_IN_A_PAGE: usize = 20;
 
-/// Owed records in memory, for everything that runs in one process.
+/// Owed records in memory.
 #[derive(Debug, Default)]
 pub struct MemoryOwed(Mutex<LaggingMap<String, Owed>>);
 

@@ -13,5 +13,5 @@ mod table;
 pub(crate) use conflicts::Refusals;
 pub(crate) use expression::{Expression, Write};
 pub(crate) use item::{Item, KEY, number, text};
-pub use table::READ_AT_ONCE;
+pub use table::READ_BATCH_SIZE;
 pub(crate) use table::{Table, Written};

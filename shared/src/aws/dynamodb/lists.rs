@@ -20,7 +20,7 @@ use crate::{StoreError, aws::explain};
 /// one request reads it, and a write costs a sixteenth of a write to a single item.
 const SHARDS: usize = 16;
 /// Entries that one update removes: with their conditions, less than half of the 4 KB limit of an expression.
-const REMOVED_AT_ONCE: usize = 50;
+const REMOVAL_BATCH_SIZE: usize = 50;
 
 impl Table {
     /// Adds an entry to the list with this key, or replaces the one with the same name. `false` if the list is full.
@@ -87,7 +87,7 @@ impl Table {
             shards.entry(shard).or_default().push(entry);
         }
         for (shard, entries) in shards {
-            for entries in entries.chunks(REMOVED_AT_ONCE) {
+            for entries in entries.chunks(REMOVAL_BATCH_SIZE) {
                 if self.remove_from(&shard, entries, None).await? {
                     continue;
                 }

@@ -2,10 +2,9 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use shared::logs::{LogLine, LogPage, Logs, LogsError};
 
-use super::{LogLine, LogPage, Logs, LogsError};
-
-/// A log in memory, for everything that runs in one process.
+/// A log in memory.
 #[derive(Debug, Default)]
 pub struct MemoryLogs(Mutex<Vec<LogLine>>);
 

@@ -1,13 +1,13 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-
-use super::{Coverage, Holders, KeyIndex, RecordKeys};
-use crate::{
+use shared::{
     Consistency, StoreError,
     domain::{EntityKind, ErpId, Fingerprint, Scope},
     erp::NaturalKey,
-    mappings::MemoryMappings,
+    mappings::key_index::{Coverage, Holders, KeyIndex, RecordKeys},
 };
+
+use super::MemoryMappings;
 
 #[async_trait]
 impl KeyIndex for MemoryMappings {
@@ -37,7 +37,7 @@ impl KeyIndex for MemoryMappings {
         let state = self.state();
         let entry = |record: &ErpId| {
             let keys = state.index.entries.get(&(scope, record.clone()))?;
-            Some(keys.digest.clone())
+            Some(keys.digest().clone())
         };
         Ok(records.iter().map(entry).collect())
     }
@@ -50,7 +50,7 @@ impl KeyIndex for MemoryMappings {
         }
         state.index.set(scope, record, keys);
         if let Some(face) = state.by_record.get_mut(&name) {
-            face.indexed = Some(keys.digest.clone());
+            face.indexed = Some(keys.digest().clone());
         }
         Ok(())
     }

@@ -1,4 +1,8 @@
-//! What the stores and queues on AWS have in common: errors as text fit for a log, and patience.
+//! What the stores and queues on AWS have in common: the SDK's set-up, a DynamoDB table, errors as text that is fit for a log,
+//! and pauses between attempts.
+
+pub(crate) mod dynamodb;
+pub mod sdk;
 
 use std::{error::Error, time::Duration};
 

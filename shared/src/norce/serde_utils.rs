@@ -1,4 +1,4 @@
-//! Reading of what Norce writes now in one way and now in another.
+//! Deserializers for values that Norce writes in several formats.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-/// A list, or its only member without the brackets.
+/// A list, or a single member without brackets.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum OneOrMany<T> {
@@ -46,7 +46,7 @@ pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::E
     whole_number(&value).ok_or_else(|| de::Error::custom("an id is a whole number"))
 }
 
-/// [`id`], or `null`. Anything else is an error: what is of another application must not be taken for everybody's.
+/// [`id`], or `null`. Anything else is an error, so that a record of one application is not taken for a record of all.
 pub(super) fn optional_id<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<i64>, D::Error> {
@@ -71,7 +71,7 @@ pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// [`text`] for a field of which not even the type is documented; `None` for anything else.
+/// [`text`] for a field of an undocumented type; `None` for anything else.
 pub(super) fn optional_text<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
@@ -79,7 +79,7 @@ pub(super) fn optional_text<'de, D: Deserializer<'de>>(
     Ok(text(&value).map(Cow::into_owned))
 }
 
-/// A yes or no of which not even the type is documented, as a boolean, a number or a text; `None` for anything else.
+/// A flag of an undocumented type, as a boolean, a number or a text; `None` for anything else.
 pub(super) fn optional_bool<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<bool>, D::Error> {
@@ -91,7 +91,7 @@ pub(super) fn optional_bool<'de, D: Deserializer<'de>>(
     })
 }
 
-/// A field by its name in any case; `null` is no field.
+/// A field by its name in any case; `null` counts as missing.
 pub(super) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields
         .get(name)
@@ -104,7 +104,7 @@ pub(super) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'
         .filter(|value| !value.is_null())
 }
 
-/// A moment; one without an offset counts as UTC, which is what Norce's date literals are in (norce-api §5.1).
+/// A time. Without an offset it is taken as UTC, as in Norce's date literals (norce-api §5.1).
 pub(super) fn instant(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     text.parse()

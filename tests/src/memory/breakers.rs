@@ -4,11 +4,9 @@ use std::{
 };
 
 use async_trait::async_trait;
+use shared::{StoreError, breakers::Breakers, domain::Breaker};
 
-use super::Breakers;
-use crate::{StoreError, domain::Breaker};
-
-/// Breakers in memory, for everything that runs in one process.
+/// Breakers in memory.
 #[derive(Debug, Default)]
 pub struct MemoryBreakers(Mutex<BTreeMap<String, Breaker>>);
 

@@ -4,12 +4,14 @@ use std::{
 };
 
 use async_trait::async_trait;
+use shared::{
+    StoreError,
+    domain::JobId,
+    import_jobs::{BatchState, ImportBatch, ImportJobs},
+};
 use uuid::Uuid;
 
-use super::{BatchState, ImportBatch, ImportJobs};
-use crate::{StoreError, norce::JobId};
-
-/// Import jobs in memory, for everything that runs in one process. Nothing expires.
+/// Import jobs in memory. Nothing expires.
 #[derive(Debug, Default)]
 pub struct MemoryImportJobs(Mutex<State>);
 

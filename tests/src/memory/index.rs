@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Coverage, MAX_HOLDERS, RecordKeys};
-use crate::{
+use shared::{
     domain::{EntityKind, ErpId, Fingerprint, Scope},
     erp::NaturalKey,
+    mappings::key_index::{Coverage, MAX_HOLDERS, RecordKeys},
 };
 
-/// The index, in the state of [`MemoryMappings`](crate::mappings::MemoryMappings).
+/// The index, in the state of [`MemoryMappings`](super::MemoryMappings).
 #[derive(Debug, Default)]
-pub(crate) struct Index {
+pub(super) struct Index {
     pub(super) holders: HashMap<(Scope, NaturalKey), List>,
     pub(super) entries: HashMap<(Scope, ErpId), RecordKeys>,
     pub(super) coverage: HashMap<(Scope, EntityKind), Coverage>,
@@ -24,18 +24,18 @@ pub(super) struct List {
 
 impl Index {
     /// Removes a record from the index.
-    pub(crate) fn unlist(&mut self, scope: Scope, record: &ErpId) {
+    pub(super) fn unlist(&mut self, scope: Scope, record: &ErpId) {
         if let Some(listed) = self.entries.remove(&(scope, record.clone())) {
-            for key in listed.keys {
-                self.leave(scope, record, &key);
+            for key in listed.keys() {
+                self.leave(scope, record, key);
             }
         }
     }
 
     /// The digest of a record's keys.
-    pub(crate) fn digest(&self, scope: Scope, record: &ErpId) -> Option<Fingerprint> {
+    pub(super) fn digest(&self, scope: Scope, record: &ErpId) -> Option<Fingerprint> {
         let listed = self.entries.get(&(scope, record.clone()))?;
-        Some(listed.digest.clone())
+        Some(listed.digest().clone())
     }
 
     fn leave(&mut self, scope: Scope, record: &ErpId, key: &NaturalKey) {
@@ -51,11 +51,13 @@ impl Index {
     pub(super) fn set(&mut self, scope: Scope, record: &ErpId, keys: &RecordKeys) {
         let name = (scope, record.clone());
         let listed = self.entries.remove(&name);
-        let listed = listed.map(|listed| listed.keys).unwrap_or_default();
-        for key in listed.difference(&keys.keys) {
+        let listed = listed
+            .map(|listed| listed.keys().clone())
+            .unwrap_or_default();
+        for key in listed.difference(keys.keys()) {
             self.leave(scope, record, key);
         }
-        for key in keys.keys.difference(&listed) {
+        for key in keys.keys().difference(&listed) {
             let list = self.holders.entry((scope, key.clone())).or_default();
             if list.records.len() < MAX_HOLDERS {
                 list.records.insert(record.clone());

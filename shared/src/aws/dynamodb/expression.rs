@@ -219,7 +219,7 @@ impl Write {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamodb::number;
+    use crate::aws::dynamodb::number;
 
     #[test]
     fn an_update_sets_what_has_a_value_and_removes_the_rest() {

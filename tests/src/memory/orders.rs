@@ -5,15 +5,14 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
-
-use super::{OrderRef, Orders, Parties, RETENTION, Received, StoredOrder};
-use crate::{
+use shared::{
     StoreError,
     domain::{EntityRef, OrderText},
+    orders::{OrderRef, Orders, Parties, RETENTION, Received, StoredOrder},
 };
+use uuid::Uuid;
 
-/// Orders in memory, for everything that runs in one process.
+/// Orders in memory.
 #[derive(Debug, Default)]
 pub struct MemoryOrders(Mutex<State>);
 
@@ -70,7 +69,7 @@ impl Orders for MemoryOrders {
         let (received_at, expires) = match state.orders.get(key) {
             Some((stored, _)) if stored.forwarded_at.is_some() => {
                 let same = stored.order == *order;
-                return Ok(Received::HandedOn { same });
+                return Ok(Received::Forwarded { same });
             }
             Some((stored, expires)) => (stored.received_at, *expires),
             None => (at, None),

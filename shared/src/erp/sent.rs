@@ -16,7 +16,7 @@ const AGAIN: &str = "again";
 const FORMER: &str = "former:";
 
 /// The mark that a record has to be sent to Norce again, with the companies whose relations Norce did not end.
-pub fn tell_again(former_companies: &[NorceId]) -> Fingerprint {
+pub fn resend_marker(former_companies: &[NorceId]) -> Fingerprint {
     let mut text = AGAIN.to_owned();
     for company in former_companies {
         text.push(',');
@@ -27,11 +27,11 @@ pub fn tell_again(former_companies: &[NorceId]) -> Fingerprint {
 }
 
 /// The mark that a record has to be sent to Norce again, with the part of a fingerprint about the company.
-pub fn tell_all_again(told: Option<&Fingerprint>) -> Fingerprint {
-    match told_company(told) {
-        ToldCompany::Nothing => tell_again(&[]),
-        ToldCompany::Refused(former) => tell_again(&former),
-        ToldCompany::Told { hash, id } => {
+pub fn resend_all_marker(sent: Option<&Fingerprint>) -> Fingerprint {
+    match sent_company(sent) {
+        SentCompany::Nothing => resend_marker(&[]),
+        SentCompany::Refused(former) => resend_marker(&former),
+        SentCompany::Sent { hash, id } => {
             Fingerprint::from(format!("{AGAIN},{}", relation_part(&hash, id)))
         }
     }
@@ -39,11 +39,11 @@ pub fn tell_all_again(told: Option<&Fingerprint>) -> Fingerprint {
 
 /// The company of a record that was last sent to Norce.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ToldCompany {
+pub enum SentCompany {
     /// None was sent.
     Nothing,
     /// Norce has this relation.
-    Told {
+    Sent {
         /// The hash of the ERP's key of the company.
         hash: String,
         /// The company's id in Norce. Versions up to 0.2.0 did not store it.
@@ -54,9 +54,9 @@ pub enum ToldCompany {
 }
 
 /// The part of a fingerprint about the company that a record belongs to.
-pub fn told_company(told: Option<&Fingerprint>) -> ToldCompany {
-    let Some(told) = told else {
-        return ToldCompany::Nothing;
+pub fn sent_company(sent: Option<&Fingerprint>) -> SentCompany {
+    let Some(sent) = sent else {
+        return SentCompany::Nothing;
     };
     let relation = |part: &str| {
         let (word, hash) = part.split_once(':')?;
@@ -65,18 +65,18 @@ pub fn told_company(told: Option<&Fingerprint>) -> ToldCompany {
             None => (hash.to_owned(), None),
         })
     };
-    if let Some((hash, id)) = told.as_str().split(',').find_map(relation) {
-        return ToldCompany::Told { hash, id };
+    if let Some((hash, id)) = sent.as_str().split(',').find_map(relation) {
+        return SentCompany::Sent { hash, id };
     }
-    let former = told.as_str().split(',').filter_map(|part| {
+    let former = sent.as_str().split(',').filter_map(|part| {
         let id = part.strip_prefix(FORMER)?;
         id.parse().ok().and_then(norce_id)
     });
     let former: Vec<NorceId> = former.collect();
-    if former.is_empty() && is_again(told).is_none() {
-        return ToldCompany::Nothing;
+    if former.is_empty() && resend_mark(sent).is_none() {
+        return SentCompany::Nothing;
     }
-    ToldCompany::Refused(former)
+    SentCompany::Refused(former)
 }
 
 fn norce_id(id: i64) -> Option<NorceId> {
@@ -92,17 +92,17 @@ fn relation_part(hash: &str, id: Option<NorceId>) -> String {
 }
 
 /// A fingerprint with its part about the company replaced.
-pub fn with_told_company(now: Option<Fingerprint>, told: &ToldCompany) -> Option<Fingerprint> {
+pub fn with_sent_company(now: Option<Fingerprint>, sent: &SentCompany) -> Option<Fingerprint> {
     let own = now.iter().flat_map(|now| now.as_str().split(','));
     let is_other = |part: &&str| {
         let word = part.split(':').next().unwrap_or_default();
         word != FieldGroup::CompanyRelations.as_str()
     };
     let mut parts: Vec<String> = own.filter(is_other).map(str::to_owned).collect();
-    match told {
-        ToldCompany::Nothing => {}
-        ToldCompany::Told { hash, id } => parts.push(relation_part(hash, *id)),
-        ToldCompany::Refused(former) => {
+    match sent {
+        SentCompany::Nothing => {}
+        SentCompany::Sent { hash, id } => parts.push(relation_part(hash, *id)),
+        SentCompany::Refused(former) => {
             parts.extend(former.iter().map(|id| format!("{FORMER}{id}")));
         }
     }
@@ -111,27 +111,27 @@ pub fn with_told_company(now: Option<Fingerprint>, told: &ToldCompany) -> Option
 
 /// A fingerprint with the id of the contact's company in Norce.
 pub fn with_company_id(now: Option<Fingerprint>, id: NorceId) -> Option<Fingerprint> {
-    match told_company(now.as_ref()) {
-        ToldCompany::Told { hash, .. } => {
-            let told = ToldCompany::Told { hash, id: Some(id) };
-            with_told_company(now, &told)
+    match sent_company(now.as_ref()) {
+        SentCompany::Sent { hash, .. } => {
+            let sent = SentCompany::Sent { hash, id: Some(id) };
+            with_sent_company(now, &sent)
         }
-        ToldCompany::Nothing | ToldCompany::Refused(_) => now,
+        SentCompany::Nothing | SentCompany::Refused(_) => now,
     }
 }
 
 /// A fingerprint with the id of the company in Norce, if the company is the one that was last sent to Norce.
 pub fn with_same_company(
     now: Option<Fingerprint>,
-    told: Option<&Fingerprint>,
+    sent: Option<&Fingerprint>,
 ) -> Option<Fingerprint> {
-    match (told_company(told), told_company(now.as_ref())) {
+    match (sent_company(sent), sent_company(now.as_ref())) {
         (
-            ToldCompany::Told {
+            SentCompany::Sent {
                 hash: former,
                 id: Some(id),
             },
-            ToldCompany::Told { hash, .. },
+            SentCompany::Sent { hash, .. },
         ) if former == hash => with_company_id(now, id),
         _ => now,
     }
@@ -154,8 +154,8 @@ pub(super) fn short(hash: &Fingerprint) -> &str {
 }
 
 /// The text after the mark; `None` for a fingerprint without it.
-fn is_again(told: &Fingerprint) -> Option<&str> {
-    let rest = told.as_str().strip_prefix(AGAIN)?;
+fn resend_mark(sent: &Fingerprint) -> Option<&str> {
+    let rest = sent.as_str().strip_prefix(AGAIN)?;
     (rest.is_empty() || rest.starts_with(',')).then_some(rest)
 }
 
@@ -169,15 +169,15 @@ fn hash_of(fingerprint: &Fingerprint, group: FieldGroup) -> Option<&str> {
 
 /// The groups among these that have changed since the record was last sent to Norce.
 pub fn changed_groups(
-    told: Option<&Fingerprint>,
+    sent: Option<&Fingerprint>,
     now: Option<&Fingerprint>,
     groups: FieldGroups,
 ) -> FieldGroups {
     let groups = groups.without(FieldGroups::CODE);
-    if told == now {
+    if sent == now {
         return FieldGroups::NONE;
     }
-    if told.is_some_and(|told| is_again(told).is_some()) {
+    if sent.is_some_and(|sent| resend_mark(sent).is_some()) {
         return groups;
     }
     groups
@@ -186,7 +186,7 @@ pub fn changed_groups(
             let hash = |fingerprint: Option<&Fingerprint>| {
                 fingerprint.and_then(|it| hash_of(it, *group).map(str::to_owned))
             };
-            hash(told) != hash(now)
+            hash(sent) != hash(now)
         })
         .fold(FieldGroups::NONE, |changed, group| {
             changed.union(FieldGroups::of(&[group]))
@@ -200,30 +200,30 @@ mod tests {
     #[test]
     fn what_is_told_again_keeps_the_organisation_that_norce_was_told_of() {
         let former: NorceId = 7.try_into().unwrap();
-        let hash = ToldCompany::Told {
+        let hash = SentCompany::Sent {
             hash: "77ab".to_owned(),
             id: Some(former),
         };
-        let told = with_told_company(None, &hash);
-        assert_eq!(told_company(told.as_ref()), hash);
-        let waits = with_told_company(None, &ToldCompany::Refused(vec![former]));
+        let sent = with_sent_company(None, &hash);
+        assert_eq!(sent_company(sent.as_ref()), hash);
+        let waits = with_sent_company(None, &SentCompany::Refused(vec![former]));
         assert_eq!(
-            told_company(waits.as_ref()),
-            ToldCompany::Refused(vec![former])
+            sent_company(waits.as_ref()),
+            SentCompany::Refused(vec![former])
         );
-        let again = tell_all_again(told.as_ref());
-        assert_eq!(told_company(Some(&again)), hash);
-        let refused = tell_again(&[former]);
-        for again in [&again, &refused, &tell_all_again(Some(&refused))] {
+        let again = resend_all_marker(sent.as_ref());
+        assert_eq!(sent_company(Some(&again)), hash);
+        let refused = resend_marker(&[former]);
+        for again in [&again, &refused, &resend_all_marker(Some(&refused))] {
             let groups = changed_groups(
                 Some(again),
-                told.as_ref(),
+                sent.as_ref(),
                 FieldGroups::of(&FieldGroup::ALL),
             );
             assert!(groups.has(FieldGroup::Names), "{again:?}");
         }
-        let kept = told_company(Some(&tell_all_again(Some(&refused))));
-        assert_eq!(kept, ToldCompany::Refused(vec![former]));
-        assert_eq!(told_company(None), ToldCompany::Nothing);
+        let kept = sent_company(Some(&resend_all_marker(Some(&refused))));
+        assert_eq!(kept, SentCompany::Refused(vec![former]));
+        assert_eq!(sent_company(None), SentCompany::Nothing);
     }
 }

@@ -99,7 +99,7 @@ async fn send(
         .await
         .map_err(|error| match error {
             // The SDK tries both again: its own operations can be repeated.
-            TransportError::NotSent(_) | TransportError::Held { .. } => {
+            TransportError::NotSent(_) | TransportError::CircuitOpen { .. } => {
                 ConnectorError::io(error.into()).never_connected()
             }
             TransportError::AnswerLost(_) => ConnectorError::io(error.into()),

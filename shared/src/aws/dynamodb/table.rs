@@ -22,10 +22,10 @@ use crate::{
 };
 
 /// Maximum number of keys in one batched read: DynamoDB's limit.
-pub const READ_AT_ONCE: usize = 100;
+pub const READ_BATCH_SIZE: usize = 100;
 
 /// Concurrent requests of one look-up.
-const REQUESTS_AT_ONCE: usize = 4;
+const REQUEST_CONCURRENCY: usize = 4;
 
 /// A table.
 #[derive(Debug, Clone)]
@@ -227,7 +227,7 @@ impl Table {
         }
     }
 
-    /// The items with these keys, in their order. Each request reads at most [`READ_AT_ONCE`] keys, several at the same time.
+    /// The items with these keys, in their order. Each request reads at most [`READ_BATCH_SIZE`] keys, several at the same time.
     pub(crate) async fn get_many(
         &self,
         keys: Vec<String>,
@@ -246,15 +246,15 @@ impl Table {
             })
             .collect();
         let requests: Vec<_> = unique
-            .chunks(READ_AT_ONCE)
+            .chunks(READ_BATCH_SIZE)
             .map(|keys| self.read(keys, consistency))
             .collect();
         let found: Vec<HashMap<String, Item>> = stream::iter(requests)
-            .buffered(REQUESTS_AT_ONCE)
+            .buffered(REQUEST_CONCURRENCY)
             .try_collect()
             .await?;
         let mut items: Vec<Option<Item>> = unique
-            .chunks(READ_AT_ONCE)
+            .chunks(READ_BATCH_SIZE)
             .zip(found)
             .flat_map(|(keys, mut found)| keys.iter().map(move |key| found.remove(*key)))
             .collect();

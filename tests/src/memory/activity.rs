@@ -4,15 +4,16 @@ use std::{
 };
 
 use async_trait::async_trait;
+use shared::{
+    StoreError,
+    activity::{Activity, ActivityPage, Entry, Outcome},
+};
 use uuid::Uuid;
-
-use super::{Activity, ActivityPage, Entry, Outcome};
-use crate::StoreError;
 
 /// Entries in a page: fewer than in DynamoDB, so that a handful of them makes several pages.
 const ENTRIES_IN_A_PAGE: usize = 20;
 
-/// The activity record in memory, for everything that runs in one process.
+/// The activity record in memory.
 #[derive(Debug, Default)]
 pub struct MemoryActivity(Mutex<BTreeMap<String, Entry>>);
 

@@ -5,11 +5,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use shared::{
+    StoreError,
+    reports::{LONGEST_READ, Reports, too_long},
+};
 
-use super::{LONGEST_READ, Reports, too_long};
-use crate::StoreError;
-
-/// Reports in memory, for everything that runs in one process.
+/// Reports in memory.
 #[derive(Debug, Default)]
 pub struct MemoryReports(Mutex<BTreeMap<String, Bytes>>);
 

@@ -1,21 +1,19 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
-
-use super::{
-    LastRuns, Lease, LeaseKey, NewestRuns, OwedSample, Passes, Run, RunFilter, quarter, waiting_key,
-};
-use crate::{
+use shared::{
     StoreError,
     domain::{EntityKind, ErpId, ImportLine, Scope},
+    passes::{Lease, LeaseKey, OwedSample, Passes, Run, RunFilter, quarter, waiting_key},
 };
+use uuid::Uuid;
 
-/// Passes in memory, for everything that runs in one process.
+/// Passes in memory.
 #[derive(Debug, Default)]
 pub struct MemoryPasses(Mutex<State>);
 
@@ -26,6 +24,21 @@ struct State {
     watermarks: HashMap<(LeaseKey, EntityKind), DateTime<Utc>>,
     samples: BTreeMap<i64, OwedSample>,
     waiting: HashMap<(Scope, ErpId), BTreeMap<String, ImportLine>>,
+}
+
+impl State {
+    fn newest_first(&self) -> Vec<Run> {
+        let mut runs: Vec<Run> = self.runs.values().cloned().collect();
+        runs.sort_by_key(|run| Reverse((run.started, run.id)));
+        runs
+    }
+}
+
+/// Whether a lease can be taken: it has expired, or is held by the same run between two invocations.
+fn gives_way(held: &Lease, wanted: &Lease, now: DateTime<Utc>) -> bool {
+    held.until <= now
+        || (held.run == wanted.run
+            && (held.invocation.is_none() || held.invocation == wanted.invocation))
 }
 
 impl MemoryPasses {
@@ -46,7 +59,7 @@ impl Passes for MemoryPasses {
         if let Some(held) = state
             .leases
             .get(&key)
-            .filter(|held| !held.gives_way(&wanted, now))
+            .filter(|held| !gives_way(held, &wanted, now))
         {
             return Ok(Err(*held));
         }
@@ -83,19 +96,16 @@ impl Passes for MemoryPasses {
     }
 
     async fn last_runs(&self) -> Result<Vec<Run>, StoreError> {
-        let mut last = LastRuns::default();
-        for run in self.state().runs.values() {
-            last.add(run.clone());
-        }
-        Ok(last.into_newest_first())
+        let mut modes = HashSet::new();
+        let mut runs = self.state().newest_first();
+        runs.retain(|run| modes.insert((run.mode, run.scope)));
+        Ok(runs)
     }
 
     async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError> {
-        let mut newest = NewestRuns::new(filter, limit);
-        for run in self.state().runs.values() {
-            newest.add(run.clone());
-        }
-        Ok(newest.runs.into_vec())
+        let runs = self.state().newest_first();
+        let runs = runs.into_iter().filter(|run| filter.fits(run)).take(limit);
+        Ok(runs.map(|run| Run { work: None, ..run }).collect())
     }
 
     async fn note_owed(&self, sample: &OwedSample) -> Result<(), StoreError> {
