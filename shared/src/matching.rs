@@ -46,7 +46,7 @@ pub const fn owner(known: &Known, kind: EntityKind, scope: Scope) -> Owner {
 pub struct ErpCandidate {
     /// Its code.
     pub code: Code,
-    /// Whose it is.
+    /// The owner of the record.
     pub owner: Owner,
     /// Whether it is closed for business.
     pub blocked: bool,
@@ -90,9 +90,9 @@ impl Standing {
 pub enum CodeInNorce {
     /// None, or one that is not the ERP's (`ERP_CODES`).
     None,
-    /// That of a record that is known here.
+    /// The code of a known record.
     OfRecord,
-    /// Another one.
+    /// Any other code.
     Other,
 }
 
@@ -139,14 +139,14 @@ pub enum SharedEmail {
     /// decided first.
     #[default]
     Create,
-    /// Whoever comes first gets the ERP's record that is nobody's; the others get records of their own.
+    /// The first customer gets the unbound record of the ERP; the others get records of their own.
     Adopt,
-    /// A person decides.
+    /// Owes the record, for a person to decide.
     Owe,
 }
 
 impl SharedEmail {
-    /// All of them.
+    /// All settings.
     pub const ALL: [Self; 3] = [Self::Create, Self::Adopt, Self::Owe];
 
     /// The word in the configuration.
@@ -182,7 +182,7 @@ pub enum Verdict {
     Create,
     /// A record with the key may be the one that is being made for another entity: it waits until that create has ended.
     Wait,
-    /// A person decides.
+    /// The record is owed, for a person to decide.
     Conflict(Conflict),
 }
 
@@ -206,30 +206,30 @@ pub enum RecordVerdict {
 pub enum Conflict {
     /// Several records of the ERP have the code.
     SeveralRecordsWithCode {
-        /// It.
+        /// The code.
         code: Code,
     },
     /// The record with the code is another entity's.
     CodeOfAnother {
-        /// It.
+        /// The code.
         code: Code,
-        /// Whose it is.
+        /// The entity to which the record belongs.
         owner: EntityRef,
     },
     /// The record with the code belonged to a forgotten customer.
     CodeOfForgotten {
-        /// It.
+        /// The code.
         code: Code,
     },
     /// The record with the code cannot be this entity: a contact of another organisation, or an organisation with another
     /// number.
     CodeDoesNotFit {
-        /// It.
+        /// The code.
         code: Code,
     },
     /// The ERP has no record with the code.
     UnknownCode {
-        /// It.
+        /// The code.
         code: Code,
     },
     /// The only record with the key is blocked.
@@ -251,7 +251,7 @@ pub enum Conflict {
     },
     /// The entity with the record's key has another code, whose record is not known (yet).
     OtherCode {
-        /// Which entity.
+        /// The entity.
         entity: NorceId,
         /// The record's code.
         code: Code,

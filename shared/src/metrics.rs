@@ -64,7 +64,7 @@ macro_rules! metrics {
         pub enum Metric { $($(#[$doc])* $variant),+ }
 
         impl Metric {
-            /// All of them.
+            /// All metrics.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The name in CloudWatch.

@@ -23,7 +23,7 @@ pub struct Since {
 }
 
 impl Since {
-    /// This moment.
+    /// The current time.
     pub fn now() -> Self {
         Self {
             monotonic: Instant::now(),

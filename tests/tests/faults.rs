@@ -53,7 +53,7 @@ use tests::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// Runs that chance decides, unless `FAULT_RUNS` says otherwise; `.ci/run` makes 4,000.
+/// Runs that chance decides, unless `FAULT_RUNS` says otherwise; `.ci/run` plays 1,000.
 const RUNS: u64 = 400;
 /// How long the faults last in such a run: some work is done while they last, some is not.
 const FAULTS_LAST: Duration = Duration::from_secs(2 * 3_600);

@@ -10,7 +10,7 @@ use shared::{
 pub(crate) struct RowResults<'l> {
     /// Rows that failed, with Norce's words.
     pub(crate) refused: Vec<(&'l ImportLine, &'l str)>,
-    /// The others.
+    /// The lines that Norce imported.
     pub(crate) taken: Vec<&'l ImportLine>,
     /// Warnings about a row, and those of which Norce does not say which row they are about.
     pub(crate) warnings: Vec<(Option<&'l ImportLine>, &'l str)>,

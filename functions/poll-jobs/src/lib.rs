@@ -68,7 +68,7 @@ impl Handler<JobMessage> for PollJobs {
         let result = match received.message {
             JobMessage::Completed { job } => match self.completed(JobId(job), deadline).await {
                 Err(error) if received.receive_count >= DELIVERIES_OF_A_HINT => {
-                    tracing::warn!(job, %error, "a completed job could not be looked at; the poll of its batch does it");
+                    tracing::warn!(job, %error, "could not check a completed job; the next poll of its batch does");
                     Ok(())
                 }
                 result => result,
@@ -90,10 +90,10 @@ impl PollJobs {
     async fn completed(&self, job: JobId, deadline: Deadline) -> Result<(), PollError> {
         match self.import_jobs.by_job(job).await? {
             // Another integration's, or one whose id is not noted yet: the batch's own poll sees to that.
-            None => tracing::debug!(%job, "a completed job is not one of ours"),
+            None => tracing::debug!(%job, "ignored a completed job of another integration"),
             Some(batch) => {
                 if self.look(&batch, deadline).await? == Progress::Running {
-                    tracing::info!(%job, batch = %batch.id, "a job said to be completed is still running");
+                    tracing::info!(%job, batch = %batch.id, "a job reported as completed is still running");
                 }
             }
         }
@@ -117,7 +117,7 @@ impl PollJobs {
             }
             // The same message waits: in an outage no chain of messages gets longer.
             Err(error) => {
-                tracing::warn!(batch = %id, %error, "a batch could not be looked at; the next look comes later");
+                tracing::warn!(batch = %id, %error, "could not check a batch; it is checked again later");
                 Err(error)
             }
         }
@@ -169,7 +169,7 @@ impl PollJobs {
                 Ok(Progress::Running)
             }
             BatchState::Submitting => {
-                tracing::warn!(batch = %batch.id, "a batch has no job; what Norce has is read back");
+                tracing::warn!(batch = %batch.id, "a batch has no job; reading the outcome from Norce Query");
                 let rest = self
                     .confirm_what_norce_has(batch, batch.lines.clone(), deadline)
                     .await?;
@@ -183,7 +183,7 @@ impl PollJobs {
                 }) => Ok(Progress::Running),
                 Some(job) => self.ended(batch, &job, deadline).await,
                 None => {
-                    tracing::warn!(batch = %batch.id, %job, "Norce does not know the job; what Norce has is read back");
+                    tracing::warn!(batch = %batch.id, %job, "Norce does not know the job; reading the outcome from Norce Query");
                     let rest = self
                         .confirm_what_norce_has(batch, batch.lines.clone(), deadline)
                         .await?;
@@ -266,7 +266,7 @@ impl PollJobs {
             }
             return self.settled(batch).await;
         }
-        tracing::info!(batch = %batch.id, job = %job.id, lines = hidden.len(), "Norce does not show yet what it has imported");
+        tracing::info!(batch = %batch.id, job = %job.id, lines = hidden.len(), "Norce Query does not show the imported codes yet");
         if hidden.len() == batch.lines.len() {
             return Ok(Progress::Running);
         }
@@ -344,7 +344,7 @@ impl PollJobs {
         error: &PollError,
     ) -> Result<(), PollError> {
         let days = self.age(batch).as_secs() / (24 * 3_600);
-        tracing::error!(batch = %batch.id, days, %error, lines = batch.lines.len(), "a batch is given up, because its outcome cannot be read from Norce: its lines are owed and tried again");
+        tracing::error!(batch = %batch.id, days, %error, lines = batch.lines.len(), "gave up a batch whose outcome cannot be read from Norce; its lines are owed and retried");
         let detail = format!(
             "what became of the import cannot be read from Norce ({error}): mend that; the code is submitted again by itself, other fields by the next pass"
         );

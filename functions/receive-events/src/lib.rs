@@ -114,7 +114,7 @@ impl ReceiveEvents {
             Answer::Unauthorised => tracing::warn!("event refused: wrong or no secret"),
             Answer::NeverRight(reason) => tracing::warn!(reason, "event refused"),
             Answer::TryAgain(reason) => {
-                tracing::error!(reason, "event could not be taken; Norce tries again")
+                tracing::error!(reason, "could not accept an event; Norce retries")
             }
         }
         answer
@@ -139,11 +139,11 @@ impl ReceiveEvents {
 
     /// Lets in whoever knows the secret.
     async fn authenticate(&self, headers: &HeaderMap) -> Result<(), Answer> {
-        let shown = headers
+        let presented = headers
             .get(SECRET_HEADER)
             .map(HeaderValue::as_bytes)
             .ok_or(Answer::Unauthorised)?;
-        match secret::verify(self.secrets.as_ref(), shown).await {
+        match secret::verify(self.secrets.as_ref(), presented).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Answer::Unauthorised),
             Err(error) => Err(Answer::TryAgain(error.to_string())),

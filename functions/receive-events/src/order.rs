@@ -69,19 +69,19 @@ impl ReceiveEvents {
             Answer::AlreadyForwarded {
                 subject,
                 same: true,
-            } => tracing::info!(subject, "order was forwarded before"),
+            } => tracing::info!(subject, "order was already forwarded"),
             Answer::AlreadyForwarded {
                 subject,
                 same: false,
             } => tracing::warn!(
                 subject,
-                "order was forwarded before, and what differs now is not taken"
+                "order was already forwarded, and what differs now is not taken"
             ),
             Answer::NotHere => tracing::warn!("order refused: ORDER_RECEIVER is not on"),
             Answer::Unauthorised => tracing::warn!("order refused: wrong or no credentials"),
             Answer::NeverRight { reason, .. } => tracing::warn!(reason, "order refused"),
             Answer::TryAgain(reason) => {
-                tracing::error!(reason, "order could not be taken; Norce tries again")
+                tracing::error!(reason, "could not accept an order; Norce retries")
             }
         }
         answer.into_response()
@@ -89,8 +89,8 @@ impl ReceiveEvents {
 
     async fn order_answer(&self, request: &ApiGatewayV2httpRequest) -> Result<Answer, Answer> {
         let receiver = self.orders.as_ref().ok_or(Answer::NotHere)?;
-        let shown = credentials(&request.headers).ok_or(Answer::Unauthorised)?;
-        match secret::verify(receiver.secrets.as_ref(), &shown).await {
+        let presented = credentials(&request.headers).ok_or(Answer::Unauthorised)?;
+        match secret::verify(receiver.secrets.as_ref(), &presented).await {
             Ok(true) => {}
             Ok(false) => return Err(Answer::Unauthorised),
             Err(error) => return Err(Answer::TryAgain(error.to_string())),

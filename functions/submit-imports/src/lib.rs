@@ -203,7 +203,7 @@ impl SubmitImports {
         let stored = self.import_jobs.get(batch).await;
         let is_there = stored.map_err(Deferred::because)?.is_some();
         if is_there {
-            tracing::warn!(%batch, "an earlier delivery of these lines was cut off; the poller settles them");
+            tracing::warn!(%batch, "an earlier delivery of these lines was interrupted; poll-jobs settles them");
         }
         Ok(is_there)
     }
@@ -254,12 +254,12 @@ impl SubmitImports {
                 let (job, lines) = (submitted.job, batch.lines.len());
                 tracing::info!(batch = %batch.id, %job, %kind, %scope, fields = %key.shape.fields, lines, messages = ?submitted.messages, "import submitted");
                 if let Err(error) = self.import_jobs.submitted(batch.id, job).await {
-                    tracing::warn!(batch = %batch.id, %job, %error, "the job could not be noted; the poller reads back instead");
+                    tracing::warn!(batch = %batch.id, %job, %error, "could not store an import job; poll-jobs reads the outcome from Norce");
                 }
                 Ok(())
             }
             Err(CallError::OutcomeUnknown(error)) => {
-                tracing::warn!(batch = %batch.id, %error, "it is not known whether Norce took the import; the poller reads back");
+                tracing::warn!(batch = %batch.id, %error, "the outcome of an import is unknown; poll-jobs reads it from Norce");
                 Ok(())
             }
             Err(CallError::NotDone(error)) => {

@@ -125,7 +125,7 @@ impl SubmitImports {
                     self.refuse(batch, &line, detail).await?;
                 }
                 None => {
-                    tracing::info!(code = %line.code, correlation = %line.correlation, "a line is dropped: its record is gone from the ERP, or cannot be read");
+                    tracing::info!(code = %line.code, correlation = %line.correlation, "dropped a line whose record is gone from the ERP or cannot be read");
                     if let (true, Some(record)) = (shape.insert, &line.record) {
                         self.mappings
                             .withdraw_insert(batch.scope, record)

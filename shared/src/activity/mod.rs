@@ -44,7 +44,7 @@ impl By {
 /// An act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its id.
+    /// The id of the entry.
     pub id: Uuid,
     /// When it began.
     pub at: DateTime<Utc>,
@@ -74,7 +74,7 @@ pub struct Entry {
 pub enum Outcome {
     /// It has started, and is not finished or was interrupted.
     Started,
-    /// It was done.
+    /// The act was done.
     Done {
         /// When it ended.
         at: DateTime<Utc>,
@@ -107,7 +107,7 @@ impl Outcome {
 pub enum State {
     /// It is not finished, or was interrupted.
     Started,
-    /// It was done.
+    /// The act was done.
     Done,
     /// It was refused, or could not be done.
     Refused,

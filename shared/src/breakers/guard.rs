@@ -71,7 +71,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Over a store.
+    /// A guard over the stored states of breakers.
     pub fn new(breakers: Arc<dyn Breakers>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         Self {
             breakers,
@@ -240,7 +240,7 @@ impl GuardedTransport {
                 false
             }
             Err(error) => {
-                tracing::warn!(remote = name, %error, "the state of a breaker was not written");
+                tracing::warn!(remote = name, %error, "could not write a breaker's state");
                 true
             }
         }

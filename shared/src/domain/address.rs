@@ -183,7 +183,7 @@ pub struct ErpDelivery {
 pub struct NorceAddress {
     /// The postal parts.
     pub address: Address,
-    /// The rest.
+    /// The details beside the postal address.
     pub details: AddressDetails,
 }
 

@@ -34,30 +34,30 @@ const FIRST_RATE: f64 = 2.0;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Breaker {
-    /// All is well.
+    /// Calls go through.
     #[default]
     Closed,
     /// Calls to the remote are paused.
     Open {
-        /// Since when.
+        /// The start of the outage.
         since: DateTime<Utc>,
-        /// When a single call may try it.
+        /// The earliest time of the next probe.
         probe_at: DateTime<Utc>,
-        /// How many have tried in vain.
+        /// The number of failed probes.
         probes: u32,
     },
-    /// A single call tries it.
+    /// A single call, the probe, is under way.
     Probing {
-        /// Since when it is open.
+        /// The start of the outage.
         since: DateTime<Utc>,
-        /// When the call has died with its invocation.
+        /// The time after which the probe counts as lost.
         until: DateTime<Utc>,
-        /// How many have tried in vain.
+        /// The number of failed probes.
         probes: u32,
     },
-    /// It answers again; the rate of calls rises.
+    /// The remote answers again, and the rate of calls rises.
     Recovering {
-        /// Since when.
+        /// The start of the outage.
         since: DateTime<Utc>,
     },
 }

@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 
 /// The time of day, injected wherever it decides something, so that tests can hold it still.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// The current time.
     fn now(&self) -> DateTime<Utc>;
 }
 

@@ -33,11 +33,11 @@ pub enum ShopField {
     Gln,
 }
 
-/// Some of them.
+/// A set of fields.
 pub type ShopFields = BTreeSet<ShopField>;
 
 impl ShopField {
-    /// All of them.
+    /// All fields.
     pub const ALL: [Self; 11] = [
         Self::Email,
         Self::Phone,

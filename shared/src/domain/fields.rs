@@ -37,7 +37,7 @@ pub enum FieldGroup {
 }
 
 impl FieldGroup {
-    /// All of them.
+    /// All groups.
     pub const ALL: [Self; 12] = [
         Self::Code,
         Self::Names,
@@ -193,7 +193,7 @@ pub enum Names {
     Customer {
         /// Everything before the last word, if there is more than one.
         first: Option<Personal>,
-        /// The last word.
+        /// The last name: the last word.
         last: Personal,
     },
     /// A company.

@@ -47,9 +47,9 @@ impl fmt::Display for OrderKey {
 pub enum ChangeMessage {
     /// A customer or a company.
     Entity {
-        /// Which one.
+        /// The customer or company.
         entity: EntityRef,
-        /// Why.
+        /// The cause.
         cause: Cause,
         /// When the event was received, or the message made.
         received_at: DateTime<Utc>,
@@ -61,7 +61,7 @@ pub enum ChangeMessage {
     },
     /// An order, which leads to its buyer and its payer.
     Order {
-        /// Which one.
+        /// The order.
         order: OrderKey,
         /// The shop in which it was placed.
         application: ApplicationId,
@@ -268,9 +268,9 @@ pub struct PassRequest {
 pub enum PassMessage {
     /// A run is to begin, under an id that is given before, so that a repeated message does not begin a second one.
     Start {
-        /// Its id.
+        /// The id of the run.
         run: Uuid,
-        /// The register.
+        /// The scope.
         scope: Scope,
         /// What it walks over.
         mode: PassMode,
@@ -281,7 +281,7 @@ pub enum PassMessage {
     },
     /// A run goes on from where its record says.
     Continue {
-        /// Its id.
+        /// The id of the run.
         run: Uuid,
     },
     /// A plan goes on. It keeps nothing anywhere else, because it writes nothing.

@@ -9,7 +9,7 @@ use super::{
 /// A customer as Norce has it, read through Norce Query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Customer {
-    /// Which one.
+    /// The customer.
     pub entity: EntityRef,
     /// The ERP's code, once Norce knows it.
     pub code: Option<Code>,
@@ -82,7 +82,7 @@ pub struct DeliveryAddress {
     pub id: i64,
     /// The postal parts.
     pub address: Address,
-    /// The rest.
+    /// The details beside the postal address.
     #[serde(default, skip_serializing_if = "AddressDetails::is_empty")]
     pub details: AddressDetails,
 }
@@ -112,14 +112,14 @@ pub struct Account {
 pub struct Flag {
     /// Norce's id of the flag.
     pub id: i64,
-    /// Set.
+    /// Whether the flag is set.
     pub active: bool,
 }
 
 /// A company as Norce has it, read through Norce Query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Company {
-    /// Which one.
+    /// The company.
     pub entity: EntityRef,
     /// The ERP's code, once Norce knows it.
     pub code: Option<Code>,
@@ -156,9 +156,9 @@ pub struct Order {
     pub id: i64,
     /// The shop.
     pub application: ApplicationId,
-    /// Who ordered.
+    /// The buyer.
     pub buyer: OrderParty,
-    /// Who pays.
+    /// The payer.
     pub payer: OrderParty,
 }
 

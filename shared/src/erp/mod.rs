@@ -300,7 +300,7 @@ impl fmt::Display for KeyField {
 pub enum FilterProof {
     /// It returns the records that have the value, and no others.
     Filters,
-    /// It is refused.
+    /// The ERP refuses the filter.
     Refused,
     /// It returns records that do not have the value.
     Ignored,

@@ -27,7 +27,7 @@ pub enum Literal {
     Guid(Uuid),
     /// A moment, unquoted and in UTC.
     Instant(DateTime<Utc>),
-    /// No value.
+    /// The literal `null`.
     Null,
 }
 
@@ -159,13 +159,13 @@ impl Filter {
         Self(Condition::Any { relation, filter })
     }
 
-    /// Both.
+    /// Matches rows that fulfil both conditions.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         self.join("and", other)
     }
 
-    /// Either.
+    /// Matches rows that fulfil this condition, the other, or both.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         self.join("or", other)

@@ -33,7 +33,7 @@ pub enum TransportError {
     /// The request was not sent because calls to the remote are paused. A repeat is safe after this time.
     #[error("the request was not sent: calls to the remote are paused for another {} s", after.as_secs())]
     CircuitOpen {
-        /// For how long.
+        /// The rest of the pause.
         after: Duration,
     },
     /// The request may have been carried out, but the answer was lost. A repeat may do it twice.

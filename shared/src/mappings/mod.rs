@@ -105,17 +105,17 @@ pub enum CodeDelivery {
     Pending,
     /// Put on the imports queue.
     HandedOver {
-        /// When.
+        /// The time of the hand-over.
         at: DateTime<Utc>,
     },
     /// Norce has it, according to a finished job or a read.
     Confirmed {
-        /// When.
+        /// The time of the confirmation.
         at: DateTime<Utc>,
     },
     /// Norce refused it or did not finish in time; an owed record has the reason.
     Refused {
-        /// When.
+        /// The time of the refusal.
         at: DateTime<Utc>,
     },
 }
@@ -144,7 +144,7 @@ pub struct RecordEntry {
 /// What is known about an ERP record, by its id and its code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing.
+    /// Neither the record nor the code is known.
     Nothing,
     /// The face of the record.
     Record(RecordEntry),
@@ -175,17 +175,17 @@ pub enum Bound {
     Done,
     /// The code belongs to another Norce entity.
     CodeTaken {
-        /// Which one.
+        /// The other entity.
         by: EntityRef,
     },
     /// The entity has another code.
     OtherCode {
-        /// Which one.
+        /// The code that it is bound to.
         code: Code,
     },
     /// The ERP record belongs to another Norce entity.
     RecordTaken {
-        /// Which one.
+        /// The other entity.
         by: EntityRef,
     },
     /// The entity, or the one that had this code or record, is forgotten.

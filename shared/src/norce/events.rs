@@ -51,7 +51,7 @@ const UNUSED: [&str; 17] = [
 ];
 
 impl EventType {
-    /// All of them.
+    /// All notifications.
     pub const ALL: [Self; 5] = [
         Self::CustomerChanged,
         Self::CompanyChanged,

@@ -293,7 +293,7 @@ pub struct SubmittedImport {
 /// The state of a job (`JobDto`, norce-api §4.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Its id.
+    /// The id of the job.
     pub id: JobId,
     /// The meaning of `StatusId`.
     pub status: JobStatus,

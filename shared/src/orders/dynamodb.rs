@@ -165,7 +165,7 @@ impl Orders for DynamoDbOrders {
             .add_entry(&list, &name, self.table.to_attribute(key)?, at + NOTE_KEPT)
             .await;
         if !fits? {
-            tracing::warn!(%entity, order = %key, "so many orders wait for it that this one is not noted: it goes on when what is owed is tried again");
+            tracing::warn!(%entity, order = %key, "too many orders wait for this entity; the order continues when owed records are retried");
         }
         Ok(())
     }

@@ -95,7 +95,7 @@ pub struct StoredOrder {
 pub enum Received {
     /// It is stored, and replaces an earlier post of the same order.
     Stored,
-    /// The order was forwarded before, and is unchanged.
+    /// The order was already forwarded, and is unchanged.
     Forwarded {
         /// Whether the post is identical.
         same: bool,

@@ -28,12 +28,12 @@ pub enum Subject {
     Record {
         /// The scope.
         scope: Scope,
-        /// Its reference.
+        /// The record.
         record: ErpId,
     },
     /// An order without a known customer or company.
     Order {
-        /// Its reference.
+        /// The order.
         order: OrderKey,
         /// The application in which it was placed.
         application: ApplicationId,

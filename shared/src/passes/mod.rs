@@ -58,7 +58,7 @@ pub struct Run {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// When.
+    /// The time.
     pub at: DateTime<Utc>,
     /// Why it failed, without personal data; `None` if it completed.
     pub failed: Option<String>,
@@ -256,7 +256,7 @@ pub trait Passes: Send + Sync {
         keep_until: Option<DateTime<Utc>>,
     ) -> Result<(), StoreError>;
 
-    /// A run.
+    /// Reads a run.
     async fn run(&self, id: Uuid) -> Result<Option<Run>, StoreError>;
 
     /// The latest run of each mode over each scope, the newest first. Reads the whole store: for people.

@@ -173,11 +173,11 @@ impl Source<'_> {
         let body = record.body.as_deref().unwrap_or_default();
         match self.inbox.dead_letter(body, group(record), reason).await {
             Ok(()) => {
-                tracing::error!(message_id, reason, "message put on the dead-letter queue");
+                tracing::error!(message_id, reason, "message sent to the dead-letter queue");
                 None
             }
             Err(error) => {
-                tracing::error!(message_id, reason, %error, "message could not be put on the dead-letter queue");
+                tracing::error!(message_id, reason, %error, "could not send a message to the dead-letter queue");
                 Some(retry_delay(receive_count(record), None))
             }
         }
@@ -225,7 +225,7 @@ impl Source<'_> {
                 None
             }
             Err(error) => {
-                tracing::warn!(message_id, reason, %error, "message could not be sent again");
+                tracing::warn!(message_id, reason, %error, "could not requeue a message");
                 Some(delay)
             }
         }
@@ -268,7 +268,7 @@ impl Source<'_> {
                 && let Err(error) = self.inbox.retry_after(receipt, delay).await
             {
                 // The queue's own visibility time-out brings it back as well, only later.
-                tracing::warn!(%error, "the wait of a message could not be set");
+                tracing::warn!(%error, "could not set the visibility timeout of a message");
             }
             failures.extend(record.message_id.clone().filter(|id| !id.is_empty()));
         }
@@ -397,12 +397,12 @@ mod tests {
     use super::*;
     use crate::{StoreError, domain::JobMessage};
 
-    /// Remembers what it was told.
+    /// Records the calls.
     #[derive(Default)]
-    struct Told {
+    struct RecordingInbox {
         waits: Mutex<Vec<(String, Duration)>>,
-        buried: Mutex<Vec<String>>,
-        anew: Mutex<Vec<String>>,
+        dead_letters: Mutex<Vec<String>>,
+        requeued: Mutex<Vec<String>>,
         metrics: Metrics,
     }
 
@@ -419,14 +419,14 @@ mod tests {
     const NOW: i64 = 1_795_424_400;
 
     #[async_trait]
-    impl Inbox for Told {
+    impl Inbox for RecordingInbox {
         async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError> {
             self.waits.lock().unwrap().push((receipt.to_owned(), delay));
             Ok(())
         }
 
         async fn requeue(&self, body: &str, _: Option<&str>, _: u32) -> Result<(), StoreError> {
-            self.anew.lock().unwrap().push(body.to_owned());
+            self.requeued.lock().unwrap().push(body.to_owned());
             Ok(())
         }
 
@@ -436,7 +436,7 @@ mod tests {
             _: Option<&str>,
             _: &str,
         ) -> Result<(), StoreError> {
-            self.buried.lock().unwrap().push(body.to_owned());
+            self.dead_letters.lock().unwrap().push(body.to_owned());
             Ok(())
         }
     }
@@ -503,8 +503,11 @@ mod tests {
         )
     }
 
-    async fn run(records: Vec<SqsMessage>, time: Duration) -> (Vec<String>, Vec<i64>, Told) {
-        let told = Told::default();
+    async fn run(
+        records: Vec<SqsMessage>,
+        time: Duration,
+    ) -> (Vec<String>, Vec<i64>, RecordingInbox) {
+        let inbox = RecordingInbox::default();
         let scripted = Scripted {
             handled: Mutex::default(),
         };
@@ -513,8 +516,8 @@ mod tests {
         let two = NonZeroUsize::new(2).unwrap();
         let source = Source {
             queue: "jobs",
-            inbox: &told,
-            metrics: &told.metrics,
+            inbox: &inbox,
+            metrics: &inbox.metrics,
             clock: &At(NOW),
         };
         let response = handle(&event, source, two, Deadline::after(time), &scripted).await;
@@ -526,7 +529,7 @@ mod tests {
         failures.sort();
         let mut handled = scripted.handled.into_inner().unwrap();
         handled.sort_unstable();
-        (failures, handled, told)
+        (failures, handled, inbox)
     }
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -542,10 +545,10 @@ mod tests {
             job("hangs", HANGS, None),
             job("b", 2, None),
         ];
-        let (failures, handled, told) = run(records, MINUTE).await;
+        let (failures, handled, inbox) = run(records, MINUTE).await;
         assert_eq!(failures, ["fails", "hangs", "panics"]);
         assert_eq!(handled, [1, 2, FAILS, PANICS, HANGS]);
-        assert_eq!(told.buried.into_inner().unwrap().len(), 2);
+        assert_eq!(inbox.dead_letters.into_inner().unwrap().len(), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -562,8 +565,8 @@ mod tests {
             sent("deferred", FAILS, 7),
             sent("longer", FAILS, 42),
         ];
-        let (_, _, told) = run(records, MINUTE).await;
-        let measured = told.metrics.take();
+        let (_, _, inbox) = run(records, MINUTE).await;
+        let measured = inbox.metrics.take();
         assert_eq!(
             measured.into_iter().collect::<Vec<_>>(),
             [((Metric::WaitingSeconds, "jobs"), vec![42])]
@@ -573,13 +576,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn p6_what_panics_again_and_again_is_set_aside() {
         let body = format!(r#"{{"type":"completed","job":{PANICS}}}"#);
-        let (failures, _, told) = run(
+        let (failures, _, inbox) = run(
             vec![record("x", &body, None, PANICS_BEFORE_DEAD_LETTER)],
             MINUTE,
         )
         .await;
         assert!(failures.is_empty());
-        assert_eq!(told.buried.into_inner().unwrap(), [body]);
+        assert_eq!(inbox.dead_letters.into_inner().unwrap(), [body]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -591,10 +594,10 @@ mod tests {
             job("g3", 3, Some("g")),
             job("h2", 4, Some("h")),
         ];
-        let (failures, handled, told) = run(records, MINUTE).await;
+        let (failures, handled, inbox) = run(records, MINUTE).await;
         assert_eq!(failures, ["g2", "g3"]);
         assert_eq!(handled, [1, 2, 4, FAILS]);
-        let waits = told.waits.into_inner().unwrap();
+        let waits = inbox.waits.into_inner().unwrap();
         assert_eq!(waits.len(), 2);
         // Both wait equally long: a shorter wait of a later record would not bring it back earlier.
         assert_eq!(waits[0].1, waits[1].1);
@@ -609,14 +612,14 @@ mod tests {
             job("d", 3, None),
         ];
         // The first record uses the time up; "c" is handled beside it, the rest of its group is handed back.
-        let (failures, handled, told) = run(records, MINUTE).await;
+        let (failures, handled, inbox) = run(records, MINUTE).await;
         assert_eq!(failures, ["a", "b"]);
         assert_eq!(handled, [2, 3, HANGS]);
-        drop(told);
-        let (failures, handled, told) = run(vec![job("a", 1, None)], LEAST_TIME / 2).await;
+        drop(inbox);
+        let (failures, handled, inbox) = run(vec![job("a", 1, None)], LEAST_TIME / 2).await;
         assert_eq!((failures, handled), (vec!["a".to_owned()], vec![]));
         assert_eq!(
-            told.waits.into_inner().unwrap(),
+            inbox.waits.into_inner().unwrap(),
             [("receipt a".to_owned(), Duration::ZERO)]
         );
     }

@@ -198,7 +198,7 @@ pub struct ResourceNames {
 pub struct RemoteUrl(Url);
 
 impl RemoteUrl {
-    /// The address.
+    /// The URL.
     pub fn url(&self) -> &Url {
         &self.0
     }
@@ -258,7 +258,7 @@ pub struct NorceSettings {
 }
 
 impl NorceSettings {
-    /// Reads the part.
+    /// Reads the settings; `None` if one is faulty.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
         read_fields!(Self {
             base_url: environment.required("NORCE_BASE_URL"),
@@ -352,7 +352,7 @@ string_enum! {
 string_enum! {
     /// `FORGOTTEN_POLICY`: what happens in the ERP when a customer is forgotten in Norce.
     ForgottenPolicy {
-        /// Nothing.
+        /// The record stays as it is.
         Keep = "keep",
         /// The record is closed for business.
         Block = "block",
@@ -498,7 +498,7 @@ pub struct MatchingPolicy {
 }
 
 impl MatchingPolicy {
-    /// Reads the part.
+    /// Reads the settings; `None` if one is faulty.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
         read_fields!(Self {
             shared_email: environment.or_default("SHARED_EMAIL", SharedEmail::default()),
@@ -508,7 +508,7 @@ impl MatchingPolicy {
 }
 
 impl SyncPolicy {
-    /// Reads the part.
+    /// Reads the settings; `None` if one is faulty.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
         read_fields!(Self {
             create_in_erp: environment.or_default("CREATE_IN_ERP", CreateInErp::FirstOrder),
@@ -554,7 +554,7 @@ const DEFAULT_GIVE_UP_HOURS: u32 = 24;
 const SECONDS_PER_HOUR: u64 = 3_600;
 
 impl ImportSettings {
-    /// Reads the part.
+    /// Reads the settings; `None` if one is faulty.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
         read_fields!(Self {
             batch_size: read_batch_size(environment),

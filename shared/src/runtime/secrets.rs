@@ -18,7 +18,7 @@ pub enum SecretError {
     /// The store did not return it.
     #[error("the secret {arn} cannot be read: {reason}")]
     Unavailable {
-        /// Its ARN.
+        /// The ARN of the secret.
         arn: String,
         /// The service's error.
         reason: String,
@@ -26,7 +26,7 @@ pub enum SecretError {
     /// It has another form than expected. Its content is not repeated here.
     #[error("the secret {arn} is not JSON of the form {expected}")]
     Malformed {
-        /// Its ARN.
+        /// The ARN of the secret.
         arn: String,
         /// The expected form.
         expected: &'static str,
@@ -34,9 +34,9 @@ pub enum SecretError {
     /// It is not a PEM bundle.
     #[error("the secret {arn} is not a PEM bundle of CA certificates: {reason}")]
     NoCaBundle {
-        /// Its ARN.
+        /// The ARN of the secret.
         arn: String,
-        /// Why not.
+        /// The fault of the bundle.
         reason: CaBundleError,
     },
 }
@@ -91,7 +91,7 @@ pub struct OrderSecret {
 /// change with it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct FingerprintSecret {
-    /// Any text.
+    /// The key: any text.
     pub key: SecretString,
 }
 

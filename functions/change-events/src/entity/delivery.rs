@@ -102,7 +102,7 @@ impl CodeDeliveries<'_> {
             let detail = format!(
                 "Norce has imported code {code} and does not show it: see what removes it in Norce, another integration or a rule there; it is handed over again once an hour at most"
             );
-            tracing::warn!(entity = %change.entity, %code, is_due, correlation = %change.correlation, "a code that Norce has imported is gone again; it is owed");
+            tracing::warn!(entity = %change.entity, %code, is_due, correlation = %change.correlation, "an imported code is no longer in Norce; it is owed");
             self.owed
                 .put(NewOwed {
                     subject,
