@@ -4,18 +4,18 @@
 //! ("Configuration").
 
 use std::{
-    collections::BTreeMap,
-    fmt,
     num::{NonZeroU32, NonZeroUsize},
     str::FromStr,
     time::Duration,
 };
 
-use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
 use uuid::Uuid;
 
+pub use super::environment::{
+    ConfigurationError, Environment, RESOURCE_NAMES_SECRET_ARN, ResourceNames,
+};
 use crate::{
     domain::{
         ApplicationSettings, CodePattern, ErpCodes, FieldGroups, FirstBindingWrites,
@@ -27,171 +27,8 @@ use crate::{
         connect::ImportOptions,
         query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
     },
+    read_fields,
 };
-
-/// Everything that is wrong with the configuration, at once.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub struct ConfigurationError {
-    /// One sentence per fault, each naming its variable.
-    pub faults: Vec<String>,
-}
-
-impl fmt::Display for ConfigurationError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "the configuration has {} fault(s):",
-            self.faults.len()
-        )?;
-        for fault in &self.faults {
-            write!(formatter, "\n  - {fault}")?;
-        }
-        Ok(())
-    }
-}
-
-/// Gives the value of a variable, if it is set.
-type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
-
-/// Reads variables and collects what is wrong with them.
-pub struct Environment<'a> {
-    variable: Lookup<'a>,
-    faults: Vec<String>,
-}
-
-impl<'a> Environment<'a> {
-    /// The environment of this process.
-    pub fn of_process() -> Self {
-        Self::new(|name| std::env::var(name).ok())
-    }
-
-    /// Any source of variables.
-    pub fn new(variable: impl Fn(&str) -> Option<String> + 'a) -> Self {
-        Self {
-            variable: Box::new(variable),
-            faults: Vec::new(),
-        }
-    }
-
-    /// The same, and below it the names of the stack's resources: a variable that is set wins, so that a process on a
-    /// developer's machine can be given others.
-    #[must_use]
-    pub fn with_names(self, names: ResourceNames) -> Self {
-        let variable = self.variable;
-        Self {
-            variable: Box::new(move |name| {
-                variable(name).or_else(|| names.variables.get(name).cloned())
-            }),
-            faults: self.faults,
-        }
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        (self.variable)(name)
-            .map(|text| text.trim().to_owned())
-            .filter(|text| !text.is_empty())
-    }
-
-    /// Notes a fault.
-    pub fn fault(&mut self, name: &str, reason: impl fmt::Display) {
-        self.faults.push(format!("{name}: {reason}"));
-    }
-
-    /// A variable that must be there.
-    pub fn required<T>(&mut self, name: &str) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: fmt::Display,
-    {
-        if self.text(name).is_none() {
-            self.fault(name, "is not set");
-            return None;
-        }
-        self.optional(name)
-    }
-
-    /// A variable that may be missing or empty.
-    pub fn optional<T>(&mut self, name: &str) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: fmt::Display,
-    {
-        match self.text(name)?.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fault(name, error);
-                None
-            }
-        }
-    }
-
-    /// A text that may be missing, and says something by being empty; `None`: it is missing.
-    pub fn or_empty(&self, name: &str) -> Option<String> {
-        (self.variable)(name).map(|text| text.trim().to_owned())
-    }
-
-    /// A variable with a value of its own where it is missing or empty.
-    pub fn or_default<T>(&mut self, name: &str, default: T) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: fmt::Display,
-    {
-        if self.text(name).is_none() {
-            Some(default)
-        } else {
-            self.optional(name)
-        }
-    }
-
-    /// Reads a configuration whole.
-    ///
-    /// # Errors
-    /// Everything that was wrong.
-    pub fn read<T>(
-        mut self,
-        read: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Result<T, ConfigurationError> {
-        let configuration = read(&mut self);
-        self.finish(configuration)
-    }
-
-    /// The configuration, if every part could be read.
-    ///
-    /// # Errors
-    /// Everything that was wrong.
-    pub fn finish<T>(self, configuration: Option<T>) -> Result<T, ConfigurationError> {
-        match configuration {
-            Some(configuration) if self.faults.is_empty() => Ok(configuration),
-            _ => Err(ConfigurationError {
-                faults: self.faults,
-            }),
-        }
-    }
-}
-
-/// Makes a struct of fields that are read one after the other, all of them, so that every fault is noted; `None`: some field could
-/// not be read. A field can use those above it, as they were read. For functions that return an `Option`.
-#[macro_export]
-macro_rules! read_fields {
-    ($name:ident { $($field:ident: $read:expr),+ $(,)? }) => {{
-        $(let $field = $read;)+
-        Some($name { $($field: $field?),+ })
-    }};
-}
-
-/// The variable with the ARN of the secret that holds the names of the stack's resources.
-pub const RESOURCE_NAMES_SECRET_ARN: &str = "RESOURCE_NAMES_SECRET_ARN";
-
-/// The names of the stack's queues, tables, log groups, bucket and own secrets, by the variables that hold them otherwise.
-///
-/// Lambda takes 4 KB of environment variables, measured as the JSON of all names and values
-/// (<https://github.com/github-aws-runners/terraform-aws-github-runner/issues/3594> quotes its error), and these would
-/// be more than half of that.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct ResourceNames {
-    variables: BTreeMap<String, String>,
-}
 
 /// The address of a remote: `https`, or plain `http` to a loopback host only.
 #[derive(Debug, Clone, PartialEq, Eq)]

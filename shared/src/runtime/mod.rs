@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod configuration;
 pub mod context;
+mod environment;
 mod refresh;
 pub mod resources;
 pub mod secrets;

@@ -270,7 +270,7 @@ async fn an_application_that_is_not_configured_is_told() {
         )
         .await
         .unwrap_err();
-    insta::assert_snapshot!(error, @"Norce did not take the import: the configuration does not fit Norce: application 3 is not in NORCE_APPLICATIONS");
+    insta::assert_snapshot!(error, @"the configuration does not fit Norce: application 3 is not in NORCE_APPLICATIONS");
     assert_eq!(script.requests().len(), 0);
 }
 
@@ -285,7 +285,7 @@ async fn p11_the_words_of_a_validation_are_passed_on_without_personal_data() {
 
     let body = json!({"Message": "EmailAddress a@b.se is wrong"});
     let (_, outcome) = import(vec![answer(StatusCode::BAD_REQUEST, body)]).await;
-    insta::assert_snapshot!(outcome.unwrap_err(), @"Norce did not take the import: Norce refuses the request (400): EmailAddress [e-mail] is wrong");
+    insta::assert_snapshot!(outcome.unwrap_err(), @"Norce refuses the request (400): EmailAddress [e-mail] is wrong");
     let body = json!({"JobId": null, "ValidationSummary": {"Messages": ["all wrong"]}});
     let (_, outcome) = import(vec![ok(body)]).await;
     insta::assert_snapshot!(outcome.unwrap_err(), @"Norce may have taken the import: Norce's answer cannot be read: the answer to an import names no job; Norce says: all wrong");

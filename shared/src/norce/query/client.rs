@@ -7,7 +7,10 @@ use super::{
     child_times::ChildTimes,
     countries::Countries,
     pages::Pages,
-    rows::{self, AddressRow, AddressTypes, Addresses, ChangedRow, CodeRow, FoundRow, Related},
+    rows::{
+        self, AddressRow, AddressTypes, Addresses, ChangedRow, CodeRow, EntityRow, FoundRow,
+        Related,
+    },
     sets::set_of,
 };
 use crate::{
@@ -161,25 +164,25 @@ impl QueryClient {
         Ok(found)
     }
 
-    /// The row of an entity, if it is in the entity's scope (P14).
-    pub(super) async fn entity<T: DeserializeOwned>(
+    /// Reads a customer or company, if it is in the entity's scope (P14).
+    pub(super) async fn entity<R: EntityRow>(
         &self,
-        set: &'static str,
         entity: EntityRef,
-        options: Options,
-        application_of: impl Fn(&T) -> Option<i64>,
         deadline: Deadline,
-    ) -> Result<Option<T>, NorceError> {
-        let options = options.filter(Filter::eq("Id", entity.id));
+    ) -> Result<Option<R::Entity>, NorceError> {
+        let options = R::options().filter(Filter::eq("Id", entity.id));
         let application = self.application(entity.scope);
-        let rows: Vec<T> = self
-            .pages
-            .some(set, &options, application, deadline)
-            .await
-            .map_err(|error| about(entity, error))?;
-        Ok(rows
-            .into_iter()
-            .find(|row| self.belongs(entity.scope, application_of(row))))
+        let rows = self.pages.some(R::SET, &options, application, deadline);
+        let rows: Vec<R> = rows.await.map_err(|error| about(entity, error))?;
+        let mut rows = rows.into_iter();
+        let Some(row) = rows.find(|row| self.belongs(entity.scope, row.application_id())) else {
+            return Ok(None);
+        };
+        let addresses = self.read_addresses(row.addresses(), deadline).await?;
+        let related = row.related().into_iter();
+        let related = self.related(entity.scope, related, deadline).await?;
+        let unread = self.pages.unread(R::SET);
+        row.read(entity, addresses, &related, unread).map(Some)
     }
 
     /// The addresses of a customer or company by type.

@@ -14,8 +14,8 @@ use super::{
     countries::CountryRow,
     metadata::Metadata,
     rows::{
-        AddressesRow, ChangedRow, CompanyRow, CustomerRow, FoundRow, IdRow, LoginsRow, OrderRow,
-        RelationsRow,
+        AddressesRow, ChangedRow, CompanyRow, CustomerRow, EntityRow, FoundRow, IdRow, LoginsRow,
+        OrderRow, RelationsRow,
     },
     sets::{APPLICATIONS, COMPANIES, COUNTRIES, CUSTOMERS, ORDERS, set_of},
 };

@@ -57,25 +57,7 @@ impl NorceQuery for QueryClient {
         entity: EntityRef,
         deadline: Deadline,
     ) -> Result<Option<Customer>, NorceError> {
-        let row: Option<CustomerRow> = self
-            .entity(
-                CUSTOMERS,
-                entity,
-                CustomerRow::options(),
-                |row: &CustomerRow| row.application_id,
-                deadline,
-            )
-            .await?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        let addresses = self.read_addresses(&row.addresses, deadline).await?;
-        let related = self.related(entity.scope, row.related(), deadline).await?;
-        let customer = row.read(entity, addresses, &related)?;
-        Ok(Some(Customer {
-            unread: self.pages.unread(CUSTOMERS),
-            ..customer
-        }))
+        self.entity::<CustomerRow>(entity, deadline).await
     }
 
     async fn company(
@@ -83,25 +65,7 @@ impl NorceQuery for QueryClient {
         entity: EntityRef,
         deadline: Deadline,
     ) -> Result<Option<Company>, NorceError> {
-        let row: Option<CompanyRow> = self
-            .entity(
-                COMPANIES,
-                entity,
-                CompanyRow::options(),
-                |row: &CompanyRow| row.application_id,
-                deadline,
-            )
-            .await?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        let addresses = self.read_addresses(&row.addresses, deadline).await?;
-        let related = self.related(entity.scope, row.related(), deadline).await?;
-        let company = row.read(entity, addresses, &related)?;
-        Ok(Some(Company {
-            unread: self.pages.unread(COMPANIES),
-            ..company
-        }))
+        self.entity::<CompanyRow>(entity, deadline).await
     }
 
     /// `ClientOrderRef` is not a field of an order. It is the id of the basket or quotation, so a whole number is looked up

@@ -2,13 +2,14 @@ use serde::Deserialize;
 
 use super::{
     address::{AddressRow, Addresses},
+    entity::EntityRow,
     related::Related,
     values::{FlagRow, code, norce_id, party_id, personal},
 };
 use crate::{
     domain::{Company, EntityKind, EntityRef, NorceId, OrganisationNumber, ShopFields, VatNumber},
     http::odata::Options,
-    norce::{NorceError, serde_utils},
+    norce::{NorceError, query::sets::COMPANIES, serde_utils},
 };
 
 #[derive(Deserialize)]
@@ -22,24 +23,36 @@ pub(crate) struct CompanyRow {
     phone_number: Option<String>,
     is_active: bool,
     #[serde(default, deserialize_with = "serde_utils::optional_id")]
-    pub(crate) application_id: Option<i64>,
+    application_id: Option<i64>,
     #[serde(default, deserialize_with = "serde_utils::list")]
-    pub(crate) addresses: Vec<AddressRow>,
+    addresses: Vec<AddressRow>,
     #[serde(default, deserialize_with = "serde_utils::list")]
     customers: Vec<ContactRow>,
     #[serde(default, deserialize_with = "serde_utils::list")]
     flags: Vec<FlagRow>,
 }
 
-impl CompanyRow {
-    /// The contacts.
-    pub(crate) fn related(&self) -> impl Iterator<Item = (EntityKind, NorceId)> {
-        let contacts = self.customers.iter().map(|row| row.customer_id);
-        let contacts = contacts.filter_map(|id| party_id(Some(id)));
-        contacts.map(|id| (EntityKind::Customer, id))
+impl EntityRow for CompanyRow {
+    type Entity = Company;
+
+    const SET: &'static str = COMPANIES;
+
+    fn application_id(&self) -> Option<i64> {
+        self.application_id
     }
 
-    pub(crate) fn options() -> Options {
+    fn addresses(&self) -> &[AddressRow] {
+        &self.addresses
+    }
+
+    /// The contacts.
+    fn related(&self) -> Vec<(EntityKind, NorceId)> {
+        let contacts = self.customers.iter().map(|row| row.customer_id);
+        let contacts = contacts.filter_map(|id| party_id(Some(id)));
+        contacts.map(|id| (EntityKind::Customer, id)).collect()
+    }
+
+    fn options() -> Options {
         Options::new()
             .select(&[
                 "Id",
@@ -59,11 +72,12 @@ impl CompanyRow {
             .optionally(&["Addresses", "Flags"])
     }
 
-    pub(crate) fn read(
+    fn read(
         self,
         entity: EntityRef,
         addresses: Addresses,
         related: &Related,
+        unread: ShopFields,
     ) -> Result<Company, NorceError> {
         let contacts = self
             .customers
@@ -72,7 +86,7 @@ impl CompanyRow {
             .map(|id| Ok(related.entity(EntityKind::Customer, id?)))
             .collect::<Result<_, NorceError>>()?;
         Ok(Company {
-            unread: ShopFields::new(),
+            unread,
             entity,
             code: code(self.company_code, entity)?,
             name: personal(self.name),

@@ -3,6 +3,7 @@ use serde::Deserialize;
 
 use super::{
     address::{AddressRow, Addresses},
+    entity::EntityRow,
     related::Related,
     values::{FlagRow, code, norce_id, party_id, personal},
 };
@@ -11,7 +12,7 @@ use crate::{
         Account, CompanyRelation, Customer, EmailKey, EntityKind, EntityRef, NorceId, ShopFields,
     },
     http::odata::Options,
-    norce::{NorceError, Relation, serde_utils},
+    norce::{NorceError, Relation, query::sets::CUSTOMERS, serde_utils},
 };
 
 #[derive(Deserialize)]
@@ -37,24 +38,37 @@ pub(crate) struct CustomerRow {
     // A list in 3.0; not documented for 2.0.
     account: Option<serde_utils::OneOrMany<AccountRow>>,
     #[serde(default, deserialize_with = "serde_utils::list")]
-    pub(crate) addresses: Vec<AddressRow>,
+    addresses: Vec<AddressRow>,
     #[serde(default, deserialize_with = "serde_utils::list")]
     companies: Vec<CompanyRelationRow>,
     #[serde(default, deserialize_with = "serde_utils::list")]
     flags: Vec<FlagRow>,
 }
 
-impl CustomerRow {
+impl EntityRow for CustomerRow {
+    type Entity = Customer;
+
+    const SET: &'static str = CUSTOMERS;
+
+    fn application_id(&self) -> Option<i64> {
+        self.application_id
+    }
+
+    fn addresses(&self) -> &[AddressRow] {
+        &self.addresses
+    }
+
     /// The companies, and the customer that replaced this one.
-    pub(crate) fn related(&self) -> impl Iterator<Item = (EntityKind, NorceId)> {
+    fn related(&self) -> Vec<(EntityKind, NorceId)> {
         let companies = self.companies.iter().map(|row| row.company_id);
         let companies = companies.filter_map(|id| party_id(Some(id)));
         let survivor = party_id(self.replacement_customer_id);
         let companies = companies.map(|id| (EntityKind::Company, id));
-        companies.chain(survivor.map(|id| (EntityKind::Customer, id)))
+        let survivor = survivor.map(|id| (EntityKind::Customer, id));
+        companies.chain(survivor).collect()
     }
 
-    pub(crate) fn options() -> Options {
+    fn options() -> Options {
         Options::new()
             .select(&[
                 "Id",
@@ -98,11 +112,12 @@ impl CustomerRow {
             .optionally(AddressRow::OPTIONAL)
     }
 
-    pub(crate) fn read(
+    fn read(
         self,
         entity: EntityRef,
         addresses: Addresses,
         related: &Related,
+        unread: ShopFields,
     ) -> Result<Customer, NorceError> {
         let companies = self
             .companies
@@ -118,7 +133,7 @@ impl CustomerRow {
             .collect::<Result<_, NorceError>>()?;
         let accounts = self.account.map(serde_utils::OneOrMany::into_vec);
         Ok(Customer {
-            unread: ShopFields::new(),
+            unread,
             entity,
             code: code(self.customer_code, entity)?,
             first_name: personal(self.first_name),
