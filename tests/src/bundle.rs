@@ -438,16 +438,16 @@ impl Configurations {
             batch_size: NonZeroUsize::new(options.import_batch_size).expect("a batch size"),
             give_up_after: Duration::from_secs(options.give_up_hours * 3_600),
         };
-        submit_imports.norce.imports = options.imports.clone();
+        submit_imports.common.norce.imports = options.imports.clone();
         submit_imports.create_accounts = options.create_accounts;
         submit_imports.import = import.clone();
         poll_jobs.import = import;
         for of_function in [
             &mut receive_events.shops,
-            &mut change_events.shops,
-            &mut submit_imports.shops,
-            &mut poll_jobs.shops,
-            &mut erp_full_pass.shops,
+            &mut change_events.common.shops,
+            &mut submit_imports.common.shops,
+            &mut poll_jobs.common.shops,
+            &mut erp_full_pass.common.shops,
         ] {
             *of_function = shops.clone();
         }
@@ -557,9 +557,9 @@ fn operator(
         ..resources
     };
     let configuration = &configurations.change_events;
-    let shops = &configuration.shops;
+    let shops = &configuration.common.shops;
     let connections = Connections::new(&resources, resources.breakers.clone());
-    let norce = built(connections.norce(&configurations.submit_imports.norce, shops));
+    let norce = built(connections.norce(&configurations.submit_imports.common.norce, shops));
     let erps = built(connections.erps(&configuration.erp, shops));
     let clock = resources.clock();
     let queues = vec![

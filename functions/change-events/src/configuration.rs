@@ -1,35 +1,24 @@
 use std::num::NonZeroUsize;
 
 use shared::{
-    domain::ApplicationSettings,
     read_fields,
     runtime::configuration::{
-        ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings, SyncPolicy,
-        read_erp_concurrency, read_shops,
+        CommonSettings, ConfigurationError, Environment, ErpSettings, InboxSettings, SyncPolicy,
+        read_erp_concurrency,
     },
 };
 
 /// What `change-events` reads from its environment.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// Which shops there are.
-    pub shops: ApplicationSettings,
-    /// How to reach Norce.
-    pub norce: NorceSettings,
-    /// `BREAKERS_TABLE`: the remotes to which calls are paused.
-    pub breakers_table: String,
+    /// The settings that the functions with code mappings share.
+    pub common: CommonSettings,
     /// How to reach the ERP.
     pub erp: ErpSettings,
     /// What to do with what comes from the shop.
     pub policy: SyncPolicy,
     /// `ERP_CONCURRENCY`.
     pub concurrency: NonZeroUsize,
-    /// `FINGERPRINT_SECRET_ARN`.
-    pub fingerprint_secret_arn: String,
-    /// `CODE_MAPPINGS_TABLE`.
-    pub code_mappings_table: String,
-    /// `OWED_TABLE`.
-    pub owed_table: String,
     /// `CHANGES_QUEUE_URL` and `CHANGES_DEAD_LETTER_QUEUE_URL`.
     pub changes: InboxSettings,
     /// `IMPORTS_QUEUE_URL`.
@@ -69,15 +58,10 @@ impl Configuration {
     pub fn read(environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         environment.read(|environment| {
             read_fields!(Self {
-                shops: read_shops(environment),
-                norce: NorceSettings::read(environment),
-                breakers_table: environment.required("BREAKERS_TABLE"),
-                erp: ErpSettings::read(environment, shops.as_ref()),
+                common: CommonSettings::read(environment),
+                erp: ErpSettings::read(environment, common.as_ref().map(|common| &common.shops)),
                 policy: SyncPolicy::read(environment),
                 concurrency: read_erp_concurrency(environment),
-                fingerprint_secret_arn: environment.required("FINGERPRINT_SECRET_ARN"),
-                code_mappings_table: environment.required("CODE_MAPPINGS_TABLE"),
-                owed_table: environment.required("OWED_TABLE"),
                 changes: InboxSettings::read(environment, "CHANGES"),
                 imports_queue_url: environment.required("IMPORTS_QUEUE_URL"),
                 orders: OrderSettings::read(environment),

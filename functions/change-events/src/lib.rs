@@ -42,7 +42,7 @@ use shared::{
         batch::{Handler, Outcome, Received},
         configuration::SyncPolicy,
         resources::Resources,
-        wiring::{Connections, WiringError},
+        wiring::{Common, WiringError},
     },
 };
 use uuid::Uuid;
@@ -119,25 +119,23 @@ impl ChangeEvents {
         configuration: &Configuration,
         resources: &impl Resources,
     ) -> Result<Self, WiringError> {
-        let Configuration { shops, .. } = configuration;
-        let breakers = resources.breakers(&configuration.breakers_table);
-        let connections = Connections::new(resources, breakers);
-        let fingerprints = &configuration.fingerprint_secret_arn;
-        let fingerprints = connections.fingerprints(fingerprints).await?;
-        let (mappings, key_index) =
-            resources.mappings(&configuration.code_mappings_table, &fingerprints);
+        let Configuration { common, .. } = configuration;
+        let built = Common::build(common, resources).await?;
         let orders = configuration.orders.as_ref();
         Ok(Self {
-            norce: connections.norce(&configuration.norce, shops).await?.query,
-            erps: connections.erps(&configuration.erp, shops).await?,
-            mappings,
-            key_index,
-            owed: resources.owed(&configuration.owed_table),
+            norce: built.norce.query,
+            erps: built
+                .connections
+                .erps(&configuration.erp, &common.shops)
+                .await?,
+            mappings: built.mappings,
+            key_index: built.key_index,
+            owed: built.owed,
             changes: resources.queue(&configuration.changes.queue_url),
             imports: resources.queue(&configuration.imports_queue_url),
             clock: resources.clock(),
-            fingerprints,
-            shops: shops.clone(),
+            fingerprints: built.fingerprints,
+            shops: common.shops.clone(),
             policy: configuration.policy.clone(),
             orders: orders.map(|orders| OrderForwarding {
                 orders: resources.orders(&orders.table),

@@ -2,12 +2,12 @@
 
 use chrono::TimeDelta;
 use shared::{
-    domain::{ApplicationSettings, FieldGroup, FieldGroups, FirstBindingWrites},
+    domain::{FieldGroup, FieldGroups, FirstBindingWrites},
     erp::Erp,
     read_fields,
     runtime::configuration::{
-        ConfigurationError, Environment, ErpSettings, InboxSettings, MatchingPolicy, NorceSettings,
-        read_erp_owns, read_shops,
+        CommonSettings, ConfigurationError, Environment, ErpSettings, InboxSettings,
+        MatchingPolicy, read_erp_owns,
     },
 };
 use thiserror::Error;
@@ -107,22 +107,12 @@ pub fn synced_groups(owns: FieldGroups, erp: &dyn Erp) -> Result<FieldGroups, Un
 /// What `erp-full-pass` reads from its environment.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// The applications and their scopes.
-    pub shops: ApplicationSettings,
-    /// The connection to Norce.
-    pub norce: NorceSettings,
-    /// `BREAKERS_TABLE`: the remotes to which calls are paused.
-    pub breakers_table: String,
+    /// The settings that the functions with code mappings share.
+    pub common: CommonSettings,
     /// The connection to the ERP.
     pub erp: ErpSettings,
     /// The settings of a pass.
     pub pass: PassSettings,
-    /// `FINGERPRINT_SECRET_ARN`.
-    pub fingerprint_secret_arn: String,
-    /// `CODE_MAPPINGS_TABLE`.
-    pub code_mappings_table: String,
-    /// `OWED_TABLE`.
-    pub owed_table: String,
     /// `PASSES_TABLE`.
     pub passes_table: String,
     /// `REPORTS_BUCKET`.
@@ -143,14 +133,9 @@ impl Configuration {
     pub fn read(environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         environment.read(|environment| {
             read_fields!(Self {
-                shops: read_shops(environment),
-                norce: NorceSettings::read(environment),
-                breakers_table: environment.required("BREAKERS_TABLE"),
-                erp: ErpSettings::read(environment, shops.as_ref()),
+                common: CommonSettings::read(environment),
+                erp: ErpSettings::read(environment, common.as_ref().map(|common| &common.shops)),
                 pass: PassSettings::read(environment),
-                fingerprint_secret_arn: environment.required("FINGERPRINT_SECRET_ARN"),
-                code_mappings_table: environment.required("CODE_MAPPINGS_TABLE"),
-                owed_table: environment.required("OWED_TABLE"),
                 passes_table: environment.required("PASSES_TABLE"),
                 reports_bucket: environment.required("REPORTS_BUCKET"),
                 passes: InboxSettings::read(environment, "PASSES"),

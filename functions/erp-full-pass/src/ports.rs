@@ -18,7 +18,7 @@ use shared::{
     reports::Reports,
     runtime::{
         resources::Resources,
-        wiring::{Connections, WiringError},
+        wiring::{Common, WiringError},
     },
 };
 
@@ -74,25 +74,23 @@ impl ErpFullPass {
         configuration: &Configuration,
         resources: &impl Resources,
     ) -> Result<Self, WiringError> {
-        let Configuration { shops, pass, .. } = configuration;
-        let breakers = resources.breakers(&configuration.breakers_table);
-        let connections = Connections::new(resources, breakers.clone());
-        let fingerprints = &configuration.fingerprint_secret_arn;
-        let fingerprints = connections.fingerprints(fingerprints).await?;
-        let (mappings, key_index) =
-            resources.mappings(&configuration.code_mappings_table, &fingerprints);
-        let erps = connections.erps(&configuration.erp, shops).await?;
+        let Configuration { common, pass, .. } = configuration;
+        let built = Common::build(common, resources).await?;
+        let erps = built
+            .connections
+            .erps(&configuration.erp, &common.shops)
+            .await?;
         for erp in erps.values() {
             synced_groups(pass.erp_owns, erp.as_ref())
                 .map_err(|error| WiringError::Erp(error.to_string()))?;
         }
         let imports = &configuration.imports_queue_url;
         Ok(Self {
-            norce: connections.norce(&configuration.norce, shops).await?.query,
+            norce: built.norce.query,
             erps,
-            mappings,
-            key_index,
-            owed: resources.owed(&configuration.owed_table),
+            mappings: built.mappings,
+            key_index: built.key_index,
+            owed: built.owed,
             passes: resources.passes(&configuration.passes_table),
             reports: resources.reports(&configuration.reports_bucket),
             imports: resources.queue(imports),
@@ -100,10 +98,10 @@ impl ErpFullPass {
             changes: resources.queue(&configuration.changes_queue_url),
             to_passes: resources.queue(&configuration.passes.queue_url),
             clock: resources.clock(),
-            fingerprints,
-            shops: shops.clone(),
+            fingerprints: built.fingerprints,
+            shops: common.shops.clone(),
             settings: pass.clone(),
-            breakers,
+            breakers: built.breakers,
             metrics: resources.metrics().clone(),
         })
     }

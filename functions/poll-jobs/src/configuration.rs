@@ -1,28 +1,17 @@
 use shared::{
-    domain::ApplicationSettings,
     read_fields,
     runtime::configuration::{
-        ConfigurationError, Environment, ImportSettings, InboxSettings, NorceSettings, read_shops,
+        CommonSettings, ConfigurationError, Environment, ImportSettings, InboxSettings,
     },
 };
 
 /// What `poll-jobs` reads from its environment.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// Which shops there are.
-    pub shops: ApplicationSettings,
-    /// How to reach Norce.
-    pub norce: NorceSettings,
-    /// `BREAKERS_TABLE`: the remotes to which calls are paused.
-    pub breakers_table: String,
+    /// The settings that the functions with code mappings share.
+    pub common: CommonSettings,
     /// When to give up.
     pub import: ImportSettings,
-    /// `FINGERPRINT_SECRET_ARN`: the tombstones of the mappings are keyed hashes.
-    pub fingerprint_secret_arn: String,
-    /// `CODE_MAPPINGS_TABLE`.
-    pub code_mappings_table: String,
-    /// `OWED_TABLE`.
-    pub owed_table: String,
     /// `IMPORT_JOBS_TABLE`.
     pub import_jobs_table: String,
     /// `PASSES_TABLE`.
@@ -41,13 +30,8 @@ impl Configuration {
     pub fn read(environment: Environment<'_>) -> Result<Self, ConfigurationError> {
         environment.read(|environment| {
             read_fields!(Self {
-                shops: read_shops(environment),
-                norce: NorceSettings::read(environment),
-                breakers_table: environment.required("BREAKERS_TABLE"),
+                common: CommonSettings::read(environment),
                 import: ImportSettings::read(environment),
-                fingerprint_secret_arn: environment.required("FINGERPRINT_SECRET_ARN"),
-                code_mappings_table: environment.required("CODE_MAPPINGS_TABLE"),
-                owed_table: environment.required("OWED_TABLE"),
                 import_jobs_table: environment.required("IMPORT_JOBS_TABLE"),
                 passes_table: environment.required("PASSES_TABLE"),
                 jobs: InboxSettings::read(environment, "JOBS"),

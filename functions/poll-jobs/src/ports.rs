@@ -13,7 +13,7 @@ use shared::{
     queues::Queue,
     runtime::{
         resources::Resources,
-        wiring::{Connections, WiringError},
+        wiring::{Common, WiringError},
     },
 };
 
@@ -56,23 +56,18 @@ impl PollJobs {
         configuration: &Configuration,
         resources: &impl Resources,
     ) -> Result<Self, WiringError> {
-        let Configuration { shops, .. } = configuration;
-        let breakers = resources.breakers(&configuration.breakers_table);
-        let connections = Connections::new(resources, breakers);
-        let fingerprints = &configuration.fingerprint_secret_arn;
-        let fingerprints = connections.fingerprints(fingerprints).await?;
-        let norce = connections.norce(&configuration.norce, shops).await?;
-        let (mappings, _) = resources.mappings(&configuration.code_mappings_table, &fingerprints);
+        let Configuration { common, .. } = configuration;
+        let built = Common::build(common, resources).await?;
         Ok(Self {
-            norce: norce.connect,
-            query: norce.query,
+            norce: built.norce.connect,
+            query: built.norce.query,
             import_jobs: resources.import_jobs(&configuration.import_jobs_table),
             jobs: resources.queue(&configuration.jobs.queue_url),
             imports: resources.queue(&configuration.imports_queue_url),
-            mappings,
-            owed: resources.owed(&configuration.owed_table),
+            mappings: built.mappings,
+            owed: built.owed,
             passes: resources.passes(&configuration.passes_table),
-            shops: shops.clone(),
+            shops: common.shops.clone(),
             clock: resources.clock(),
             give_up_after: configuration.import.give_up_after,
             metrics: resources.metrics().clone(),

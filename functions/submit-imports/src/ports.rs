@@ -14,7 +14,7 @@ use shared::{
     runtime::{
         configuration::ImportSettings,
         resources::Resources,
-        wiring::{Connections, WiringError},
+        wiring::{Common, WiringError},
     },
 };
 
@@ -57,24 +57,22 @@ impl SubmitImports {
         configuration: &Configuration,
         resources: &impl Resources,
     ) -> Result<Self, WiringError> {
-        let Configuration { shops, .. } = configuration;
-        let breakers = resources.breakers(&configuration.breakers_table);
-        let connections = Connections::new(resources, breakers);
-        let fingerprints = &configuration.fingerprint_secret_arn;
-        let fingerprints = connections.fingerprints(fingerprints).await?;
-        let norce = connections.norce(&configuration.norce, shops).await?;
-        let (mappings, _) = resources.mappings(&configuration.code_mappings_table, &fingerprints);
+        let Configuration { common, .. } = configuration;
+        let built = Common::build(common, resources).await?;
         Ok(Self {
-            norce: norce.connect,
-            query: norce.query,
+            norce: built.norce.connect,
+            query: built.norce.query,
             import_jobs: resources.import_jobs(&configuration.import_jobs_table),
             jobs: resources.queue(&configuration.jobs_queue_url),
             imports: resources.queue(&configuration.imports.queue_url),
-            mappings,
-            owed: resources.owed(&configuration.owed_table),
+            mappings: built.mappings,
+            owed: built.owed,
             clock: resources.clock(),
             settings: configuration.import.clone(),
-            erps: connections.erps(&configuration.erp, shops).await?,
+            erps: built
+                .connections
+                .erps(&configuration.erp, &common.shops)
+                .await?,
             create_accounts: configuration.create_accounts,
             metrics: resources.metrics().clone(),
         })

@@ -90,7 +90,7 @@ pub struct NorceSettings {
     /// `NORCE_INVOICE_ADDRESS_TYPE` and `NORCE_DELIVERY_ADDRESS_TYPE`: the `TypeId` of an address in Query. Norce's
     /// documents do not list the numbers (norce-api §5.2), so they can be set.
     pub address_types: AddressTypes,
-    /// What imports say that neither side has; read where they are submitted ([`Self::read_for_imports`]).
+    /// What imports say that neither side has; read where they are submitted ([`CommonSettings::read_for_imports`]).
     pub imports: ImportOptions,
 }
 
@@ -106,14 +106,43 @@ impl NorceSettings {
             imports: Some(ImportOptions::default()),
         })
     }
+}
 
-    /// Reads the part with what imports say.
-    pub fn read_for_imports(environment: &mut Environment<'_>) -> Option<Self> {
-        let (norce, imports) = (Self::read(environment), read_import_options(environment));
-        Some(Self {
-            imports: imports?,
-            ..norce?
+/// The settings of every function that uses the code mappings.
+#[derive(Debug, Clone)]
+pub struct CommonSettings {
+    /// The applications and their scopes.
+    pub shops: ApplicationSettings,
+    /// The connection to Norce.
+    pub norce: NorceSettings,
+    /// `BREAKERS_TABLE`: the remotes to which calls are paused.
+    pub breakers_table: String,
+    /// `FINGERPRINT_SECRET_ARN`: keys of customers and tombstones of mappings are keyed hashes.
+    pub fingerprint_secret_arn: String,
+    /// `CODE_MAPPINGS_TABLE`.
+    pub code_mappings_table: String,
+    /// `OWED_TABLE`.
+    pub owed_table: String,
+}
+
+impl CommonSettings {
+    /// Reads the settings; `None` if one is faulty.
+    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        read_fields!(Self {
+            shops: read_shops(environment),
+            norce: NorceSettings::read(environment),
+            breakers_table: environment.required("BREAKERS_TABLE"),
+            fingerprint_secret_arn: environment.required("FINGERPRINT_SECRET_ARN"),
+            code_mappings_table: environment.required("CODE_MAPPINGS_TABLE"),
+            owed_table: environment.required("OWED_TABLE"),
         })
+    }
+
+    /// Reads the settings, with the options of imports.
+    pub fn read_for_imports(environment: &mut Environment<'_>) -> Option<Self> {
+        let (mut common, imports) = (Self::read(environment), read_import_options(environment));
+        common.as_mut()?.norce.imports = imports?;
+        common
     }
 }
 

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use thiserror::Error;
 
 use super::{
-    configuration::{ErpCompany, ErpKind, ErpSettings, NorceSettings},
+    configuration::{CommonSettings, ErpCompany, ErpKind, ErpSettings, NorceSettings},
     resources::Resources,
     secrets::{ApiKeySecret, ClientSecret, FingerprintSecret, SecretError, Secrets},
 };
@@ -25,12 +25,14 @@ use crate::{
     http::{
         HttpClient, ReqwestTransport, RetryPolicy, TokenSource, Transport, TransportSetupError,
     },
+    mappings::{RecordMappings, key_index::KeyIndex},
     norce::{
         APPLICATION_HEADER, NorceApi, NorceError,
         connect::ConnectClient,
         identity::{self, NorceCredentials},
         query::QueryClient,
     },
+    owed::OwedRecords,
 };
 
 /// Why a function cannot be built.
@@ -48,6 +50,51 @@ pub enum WiringError {
     /// The client of the ERP.
     #[error("the ERP client cannot be built: {0}")]
     Erp(String),
+}
+
+/// The stores and clients of every function that uses the code mappings.
+pub struct Common<'a> {
+    /// The way to the ERP.
+    pub connections: Connections<'a>,
+    /// The clients of Norce.
+    pub norce: NorceClients,
+    /// The state of the remotes.
+    pub breakers: Arc<dyn Breakers>,
+    /// The key of the fingerprints.
+    pub fingerprints: FingerprintKey,
+    /// The code mappings.
+    pub mappings: Arc<dyn RecordMappings>,
+    /// The index of the ERP's natural keys.
+    pub key_index: Arc<dyn KeyIndex>,
+    /// The records that cannot be synced.
+    pub owed: Arc<dyn OwedRecords>,
+}
+
+impl<'a> Common<'a> {
+    /// Opens the stores and builds the clients.
+    ///
+    /// # Errors
+    /// If a secret cannot be read, or a client cannot be built.
+    pub async fn build(
+        settings: &CommonSettings,
+        resources: &'a impl Resources,
+    ) -> Result<Self, WiringError> {
+        let breakers = resources.breakers(&settings.breakers_table);
+        let connections = Connections::new(resources, breakers.clone());
+        let fingerprints = &settings.fingerprint_secret_arn;
+        let fingerprints = connections.fingerprints(fingerprints).await?;
+        let (mappings, key_index) =
+            resources.mappings(&settings.code_mappings_table, &fingerprints);
+        Ok(Self {
+            norce: connections.norce(&settings.norce, &settings.shops).await?,
+            connections,
+            breakers,
+            fingerprints,
+            mappings,
+            key_index,
+            owed: resources.owed(&settings.owed_table),
+        })
+    }
 }
 
 /// Connects a function to Norce and to the ERP.
