@@ -1,16 +1,7 @@
 //! What the functions share: the clients of Norce and of the ERPs, the stores, the queues and the runtime around them.
 //!
-//! The crate is layered and an arrow only ever points down:
-//!
-//! ```text
-//! runtime   configuration, secrets, telemetry, batches, wiring
-//!    │
-//!    ├── record_finder, matching               which record of the ERP an entity is
-//!    ├── norce, erp                            clients, over `http`
-//!    ├── mappings, owed, orders, import_jobs, passes, queues, reports, logs, breakers, activity   stores and queues, each in memory and on AWS
-//!    ▼
-//! domain    values and rules: no I/O, no clock of its own, no AWS
-//! ```
+//! The crate is layered, and an arrow only ever points down: `ARCHITECTURE.md` ("Layers") has the drawing, and
+//! `tests/tests/architecture` checks it. The ports have one implementation here, on AWS; those in memory are in the crate `tests`.
 //!
 //! AWS SDK types stay inside the module that adapts them; nothing here knows of a function's use case.
 

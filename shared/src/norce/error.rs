@@ -46,7 +46,7 @@ pub enum CallError {
     #[error(transparent)]
     NotDone(NorceError),
     /// Norce may have acted.
-    #[error("whether Norce has acted is not known: {0}")]
+    #[error("Norce may have acted: {0}")]
     OutcomeUnknown(#[source] NorceError),
 }
 

@@ -10,8 +10,6 @@ pub mod identity;
 pub mod order_request;
 pub mod query;
 mod serde_utils;
-#[cfg(test)]
-mod testing;
 
 use std::collections::HashMap;
 

@@ -27,7 +27,6 @@ use crate::{
         connect::ImportOptions,
         query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
     },
-    read_fields,
 };
 
 /// The address of a remote: `https`, or plain `http` to a loopback host only.

@@ -1,9 +1,12 @@
 //! Configuration, secrets, telemetry, batches and wiring: what turns the clients and stores into a running function.
 
+// First: `read_fields!` is known from here on.
+#[macro_use]
+mod environment;
+
 pub mod batch;
 pub mod configuration;
 pub mod context;
-mod environment;
 mod refresh;
 pub mod resources;
 pub mod secrets;

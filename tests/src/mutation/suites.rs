@@ -69,6 +69,7 @@ const REACH: &[(&str, &[&str])] = &[
         "shared/src/norce/",
         &[
             "norce_clients",
+            "norce_wire",
             "promises",
             "passes",
             "sweep",

@@ -159,3 +159,37 @@ fn beginning_of_object(text: &str) -> Option<Value> {
     let members = text.get(..end?)?;
     serde_json::from_str(&format!("{members}}}")).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::Code;
+
+    #[test]
+    fn a_row_is_recognised_by_its_beginning() {
+        let whole = r#"{"ApplicationKey":"k","Id":5,"Code":"C,\"5}","DeliveryAddresses":[{"City":"X"}],"Flags":[]}"#;
+        let known = |text: &str| imported_row(&Value::from(text));
+        let all = known(whole).unwrap();
+        assert_eq!(all.id, Some(NorceId::try_from(5).unwrap()));
+        let code: Code = "C,\"5}".parse().unwrap();
+        assert_eq!(all.code, Some(code.clone()));
+        for (length, _) in whole.char_indices() {
+            let Some(row) = known(&whole[..length]) else {
+                continue;
+            };
+            // Never another id or code than the whole one's.
+            assert!(
+                row.id == all.id && row.code.is_none_or(|it| it == code),
+                "{length}"
+            );
+        }
+        let until_id = whole.find(r#","Code"#).unwrap();
+        assert_eq!(known(&whole[..until_id]), None, "the number may go on");
+        assert!(known(&whole[..=until_id]).is_some());
+        for nothing in ["", "{", "Id:5,", "[5,6", "null", "{\"Name\":\"x\",\"Fl"] {
+            assert_eq!(known(nothing), None, "{nothing}");
+        }
+    }
+}

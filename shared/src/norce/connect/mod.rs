@@ -3,8 +3,6 @@
 mod fields;
 mod jobs;
 mod rows;
-#[cfg(test)]
-mod tests;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

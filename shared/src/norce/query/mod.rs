@@ -13,8 +13,6 @@ mod metadata;
 mod pages;
 mod rows;
 mod sets;
-#[cfg(test)]
-mod tests;
 
 pub use client::QueryClient;
 pub use diagnostics::ListedApplication;

@@ -1,4 +1,4 @@
-//! Norce as a script: hands out tokens, gives the answers that a test has written, and keeps what it was asked.
+//! Norce as a script: issues tokens, returns the answers of a test one after the other, and records the requests.
 
 use std::{
     collections::VecDeque,
@@ -11,24 +11,23 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
 use serde_json::{Value, json};
-use uuid::Uuid;
-
-use super::{NorceApi, identity};
-use crate::{
+use shared::{
     domain::{Application, ApplicationId, Applications, NorceId},
     http::{Deadline, HttpClient, RetryPolicy, Transport, TransportError},
+    norce::{NorceApi, identity},
 };
+use uuid::Uuid;
 
-pub(super) type Answer = Result<Response<Bytes>, TransportError>;
+pub(crate) type Answer = Result<Response<Bytes>, TransportError>;
 
-pub(super) struct Script {
+pub(crate) struct Script {
     answers: Mutex<VecDeque<Answer>>,
     requests: Mutex<Vec<String>>,
     tokens: Mutex<u32>,
 }
 
 impl Script {
-    pub(super) fn new(answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
+    pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
         Arc::new(Self {
             answers: Mutex::new(answers.into_iter().collect()),
             requests: Mutex::default(),
@@ -37,7 +36,7 @@ impl Script {
     }
 
     /// The API that this script stands for.
-    pub(super) fn api(self: &Arc<Self>) -> NorceApi {
+    pub(crate) fn api(self: &Arc<Self>) -> NorceApi {
         let base_url = "https://shop.example/".parse().unwrap();
         let credentials = identity::NorceCredentials {
             client_id: "client".to_owned(),
@@ -50,18 +49,18 @@ impl Script {
     }
 
     /// What was asked, tokens left aside.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
     /// The only thing that was asked.
-    pub(super) fn request(&self) -> String {
+    pub(crate) fn request(&self) -> String {
         let requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:#?}");
         requests[0].clone()
     }
 
-    pub(super) fn tokens(&self) -> u32 {
+    pub(crate) fn tokens(&self) -> u32 {
         *self.tokens.lock().unwrap()
     }
 
@@ -107,16 +106,16 @@ fn without_query(uri: &Uri) -> String {
     uri.split('?').next().unwrap().to_owned()
 }
 
-pub(super) fn ok(body: Value) -> Answer {
+pub(crate) fn ok(body: Value) -> Answer {
     answer(StatusCode::OK, body)
 }
 
-pub(super) fn answer(status: StatusCode, body: Value) -> Answer {
+pub(crate) fn answer(status: StatusCode, body: Value) -> Answer {
     let body = Bytes::from(body.to_string());
     Ok(Response::builder().status(status).body(body).unwrap())
 }
 
-pub(super) fn status(status: u16) -> Answer {
+pub(crate) fn status(status: u16) -> Answer {
     Ok(Response::builder()
         .status(status)
         .body(Bytes::new())
@@ -124,24 +123,24 @@ pub(super) fn status(status: u16) -> Answer {
 }
 
 /// A list as Query writes it.
-pub(super) fn rows(rows: Value) -> Answer {
+pub(crate) fn rows(rows: Value) -> Answer {
     ok(json!({"@odata.context": "https://shop.example/$metadata", "value": rows}))
 }
 
-pub(super) fn minute() -> Deadline {
+pub(crate) fn minute() -> Deadline {
     Deadline::after(Duration::from_secs(60))
 }
 
-pub(super) fn id(id: i64) -> NorceId {
+pub(crate) fn id(id: i64) -> NorceId {
     id.try_into().unwrap()
 }
 
-pub(super) fn app(id: i64) -> ApplicationId {
+pub(crate) fn app(id: i64) -> ApplicationId {
     id.try_into().unwrap()
 }
 
 /// Applications 1 (the default) and 2.
-pub(super) fn applications() -> Applications {
+pub(crate) fn applications() -> Applications {
     let application = |number: u8| Application {
         id: app(number.into()),
         key: Uuid::from_bytes([number; 16]),

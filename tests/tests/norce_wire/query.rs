@@ -2,17 +2,21 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use shared::{
+    domain::{
+        Application, ApplicationSettings, Applications, CompanyRelation, CountryCode, EmailKey,
+        EntityKind, EntityRef, Flag, NaturalKey, NorceId, OrderKey, OrderParty, OrganisationNumber,
+        Personal, Registers, Scope,
+    },
+    norce::{
+        LookupKey, NorceError, NorceQuery,
+        query::{AddressTypes, QueryClient},
+    },
+};
 
 use uuid::Uuid;
 
-use super::*;
-use crate::{
-    domain::{
-        Application, ApplicationSettings, Applications, CompanyRelation, CountryCode, Flag,
-        Personal, Registers,
-    },
-    norce::testing::{Answer, Script, answer, app, id, minute, ok, rows, status},
-};
+use crate::script::{Answer, Script, answer, app, id, minute, ok, rows, status};
 
 const INVOICE: i64 = 7;
 const DELIVERY: i64 = 8;

@@ -1,41 +1,18 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{jobs::imported_row, *};
-use crate::{
-    domain::{Code, ImportLine, NorceFields, Personal},
+use shared::{
+    domain::{EntityKind, ImportLine, JobId, NorceFields, Personal, Scope},
     http::TransportError,
     norce::{
-        ImportedRow, JobStatus,
-        testing::{Answer, Script, answer, app, applications, id, minute, ok, status},
+        CallError, ImportRow, ImportShape, ImportedRow, Job, JobStatus, NorceError, NorceImports,
+        SubmittedImport,
+        connect::{ConnectClient, ImportOptions},
     },
 };
+use uuid::Uuid;
 
-#[test]
-fn a_row_is_recognised_by_its_beginning() {
-    let whole = r#"{"ApplicationKey":"k","Id":5,"Code":"C,\"5}","DeliveryAddresses":[{"City":"X"}],"Flags":[]}"#;
-    let known = |text: &str| imported_row(&Value::from(text));
-    let all = known(whole).unwrap();
-    assert_eq!(all.id, Some(id(5)));
-    let code: Code = "C,\"5}".parse().unwrap();
-    assert_eq!(all.code, Some(code.clone()));
-    for (length, _) in whole.char_indices() {
-        let Some(row) = known(&whole[..length]) else {
-            continue;
-        };
-        // Never another id or code than the whole one's.
-        assert!(
-            row.id == Some(id(5)) && row.code.is_none_or(|it| it == code),
-            "{length}"
-        );
-    }
-    let until_id = whole.find(r#","Code"#).unwrap();
-    assert_eq!(known(&whole[..until_id]), None, "the number may go on");
-    assert!(known(&whole[..=until_id]).is_some());
-    for nothing in ["", "{", "Id:5,", "[5,6", "null", "{\"Name\":\"x\",\"Fl"] {
-        assert_eq!(known(nothing), None, "{nothing}");
-    }
-}
+use crate::script::{Answer, Script, answer, app, applications, id, minute, ok, status};
 
 #[tokio::test]
 async fn the_path_of_jobs_that_answers_is_remembered() {
@@ -288,7 +265,7 @@ async fn p11_the_words_of_a_validation_are_passed_on_without_personal_data() {
     insta::assert_snapshot!(outcome.unwrap_err(), @"Norce refuses the request (400): EmailAddress [e-mail] is wrong");
     let body = json!({"JobId": null, "ValidationSummary": {"Messages": ["all wrong"]}});
     let (_, outcome) = import(vec![ok(body)]).await;
-    insta::assert_snapshot!(outcome.unwrap_err(), @"Norce may have taken the import: Norce's answer cannot be read: the answer to an import names no job; Norce says: all wrong");
+    insta::assert_snapshot!(outcome.unwrap_err(), @"Norce may have acted: Norce's answer cannot be read: the answer to an import names no job; Norce says: all wrong");
 }
 
 async fn job(body: Value) -> Option<Job> {
