@@ -212,10 +212,16 @@ pub async fn run(options: Options) -> ExitCode {
         }
         Err(error) => {
             progress::line(format_args!("\n{error}"));
-            ExitCode::FAILURE
+            match error {
+                SandboxError::Interrupted => ExitCode::from(ENDED_BY_SIGINT),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
+
+/// The exit status that shells give a program which SIGINT ended: 128 and the signal's number.
+const ENDED_BY_SIGINT: u8 = 130;
 
 impl Options {
     fn keeps(&self) -> bool {
