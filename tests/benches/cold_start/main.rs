@@ -5,7 +5,8 @@
 //! 2. how long after a cold start `receive-events` has answered;
 //! 3. memory and processor time over 10,000 events.
 //!
-//! It builds the functions itself, with the release profile. The word `starts` after `--` leaves out 3.
+//! It builds the functions itself, with the release profile. After `--`, the word `starts` leaves out 3, and `--beside` with a
+//! directory measures the functions there, of another version, in turns with them.
 //!
 //! `receive-events` talks to stand-ins of Secrets Manager and SQS that answer at once; the others to MiniStack and to the
 //! simulators, over sockets.
@@ -21,7 +22,10 @@
 mod measurement;
 mod memory;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use measurement::{event_post, machine, median, millis};
 use serde_json::json;
@@ -51,8 +55,11 @@ fn main() {
         aws.set_secret("event", json!({ "current": EVENT_SECRET }).to_string());
         let environment = every_variable(&aws.endpoint);
         println!("\n{}", machine());
-        starts(&binaries, &environment).await;
-        first_answer(&binaries, &environment).await;
+        let directories: Vec<PathBuf> = [binaries].into_iter().chain(beside()).collect();
+        starts(&directories, &environment).await;
+        for binaries in &directories {
+            first_answer(binaries, &environment).await;
+        }
         if std::env::args().any(|argument| argument == "starts") {
             return;
         }
@@ -61,9 +68,19 @@ fn main() {
             "{:<16} {:>10} {:>10} {:>10} {:>10} {:>12}",
             "", "1,000", "5,000", "10,000", "peak", "processor"
         );
-        memory::receive_events(&binaries.join("receive-events"), &environment).await;
-        memory::sqs_functions(&binaries).await;
+        for binaries in &directories {
+            println!("{}", binaries.display());
+            memory::receive_events(&binaries.join("receive-events"), &environment).await;
+            memory::sqs_functions(binaries).await;
+        }
     });
+}
+
+/// The directory after `--beside`.
+fn beside() -> Option<PathBuf> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--beside");
+    arguments.next()?;
+    Some(arguments.next().expect("--beside needs a directory").into())
 }
 
 async fn started(binary: &Path, environment: &[(String, String)]) -> FunctionProcess {
@@ -71,12 +88,19 @@ async fn started(binary: &Path, environment: &[(String, String)]) -> FunctionPro
     process.expect("the function starts")
 }
 
-async fn starts(binaries: &Path, environment: &[(String, String)]) {
-    let names: Vec<&str> = [EMPTY].into_iter().chain(FUNCTIONS).collect();
-    let mut samples = vec![(Vec::new(), Vec::new(), Vec::new()); names.len()];
+async fn starts(directories: &[PathBuf], environment: &[(String, String)]) {
+    let functions = FUNCTIONS.into_iter().flat_map(|name| {
+        let there = directories.iter().map(move |binaries| binaries.join(name));
+        there.filter(|binary| binary.exists())
+    });
+    let binaries: Vec<PathBuf> = [directories[0].join(EMPTY)]
+        .into_iter()
+        .chain(functions)
+        .collect();
+    let mut samples = vec![(Vec::new(), Vec::new(), Vec::new()); binaries.len()];
     for _ in 0..STARTS {
-        for (name, (times, processor, resident)) in names.iter().zip(&mut samples) {
-            let mut process = started(&binaries.join(name), environment).await;
+        for (binary, (times, processor, resident)) in binaries.iter().zip(&mut samples) {
+            let mut process = started(binary, environment).await;
             times.push(process.until_ready().await.expect("it is ready"));
             processor.push(process.processor_time().expect("it runs"));
             resident.push(process.memory().expect("it runs").resident);
@@ -92,8 +116,9 @@ async fn starts(binaries: &Path, environment: &[(String, String)]) {
         "{:<16} {:>9} {:>10} {:>6} {:>12} {:>6} {:>10}",
         "", "size", "start", "ratio", "processor", "ratio", "memory"
     );
-    for (name, (time, processor, resident)) in names.iter().zip(medians) {
-        let size = binaries.join(name).metadata().expect("a binary").len();
+    for (binary, (time, processor, resident)) in binaries.iter().zip(medians) {
+        let size = binary.metadata().expect("a binary").len();
+        let name = binary.file_name().expect("a name").to_string_lossy();
         println!(
             "{name:<16} {:>9} {:>10} {:>6.2} {:>12} {:>6.2} {:>10}",
             megabytes(size),
