@@ -172,21 +172,21 @@ impl ErpWalk<'_> {
         progress.run.counts.seen += ids.len() as u64;
         let owed = progress.checkpoint.owed.as_ref();
         let consistency = if owed.is_some_and(|owed| ids.iter().any(|id| owed.contains(id))) {
-            // A face from before Norce refused its fields looks as if nothing were left to do, and the record would
+            // A entry from before Norce refused its fields looks as if nothing were left to do, and the record would
             // leave the list of what is owed.
             Consistency::Strong
         } else {
-            // Nearly all records are unchanged, and this is what a pass costs. A stale face does no harm: where it lacks
+            // Nearly all records are unchanged, and this is what a pass costs. A stale entry does no harm: where it lacks
             // something (the record, its id, Norce's confirmation, the new code), the rules ask again by strongly
             // consistent reads; what it leads to is written on condition that the record is still bound; and a record
-            // that changed back while its face was written is read again, because the next delta pass overlaps.
+            // that changed back while its entry was written is read again, because the next delta pass overlaps.
             Consistency::Eventual
         };
-        let faces = self.resolver.lookups.faces(&ids, consistency).await?;
-        self.keys.list(&progress.run, &records, &faces).await?;
-        for (record, face) in records.into_iter().zip(faces) {
-            let record = as_in_norce(record, face.as_ref());
-            match self.resolver.rules.first_pass(&record, face.as_ref())? {
+        let entries = self.resolver.lookups.entries(&ids, consistency).await?;
+        self.keys.list(&progress.run, &records, &entries).await?;
+        for (record, entry) in records.into_iter().zip(entries) {
+            let record = as_in_norce(record, entry.as_ref());
+            match self.resolver.rules.first_pass(&record, entry.as_ref())? {
                 FirstPass::Decided(decision) => progress.decided(decision, Some(&record.id)),
                 FirstPass::LookUp(reason) => {
                     let of_kind = pending.entry(record.entity_kind()).or_default();
@@ -196,7 +196,7 @@ impl ErpWalk<'_> {
                     } else {
                         of_kind.push(PendingRecord {
                             record,
-                            face,
+                            entry,
                             reason,
                         });
                     }
@@ -247,11 +247,11 @@ impl ErpWalk<'_> {
         }
         let found: Vec<ErpId> = records.iter().map(|record| record.id.clone()).collect();
         // Some of them may have been bound since, by the invocation before.
-        let faces = lookups.faces(&found, Consistency::Strong).await?;
-        for (record, face) in records.into_iter().zip(faces) {
-            let record = as_in_norce(record, face.as_ref());
+        let entries = lookups.entries(&found, Consistency::Strong).await?;
+        for (record, entry) in records.into_iter().zip(entries) {
+            let record = as_in_norce(record, entry.as_ref());
             let of_kind = pending.entry(record.entity_kind()).or_default();
-            of_kind.push(PendingRecord::new(record, face));
+            of_kind.push(PendingRecord::new(record, entry));
         }
         Ok(pending)
     }
@@ -332,9 +332,9 @@ impl ErpWalk<'_> {
 }
 
 /// A record of the kind that it has in Norce, where it is bound.
-fn as_in_norce(record: ErpRecord, face: Option<&RecordEntry>) -> ErpRecord {
-    match face {
-        Some(face) if face.id.is_some() => record.of_kind(face.kind),
+fn as_in_norce(record: ErpRecord, entry: Option<&RecordEntry>) -> ErpRecord {
+    match entry {
+        Some(entry) if entry.id.is_some() => record.of_kind(entry.kind),
         _ => record,
     }
 }

@@ -187,8 +187,13 @@ impl Executor<'_> {
         }
         let companies = std::slice::from_ref(company);
         let mappings = self.mappings;
-        let faces = mappings.records(scope, companies, Consistency::Strong);
-        if let Some(id) = faces.await?.into_iter().flatten().find_map(|face| face.id) {
+        let entries = mappings.records(scope, companies, Consistency::Strong);
+        if let Some(id) = entries
+            .await?
+            .into_iter()
+            .flatten()
+            .find_map(|entry| entry.id)
+        {
             // A crash before the line is sent repeats all of this.
             passes.stop_waiting(scope, company, &[line], now).await?;
             return Ok(Some(id));

@@ -30,41 +30,42 @@ pub(crate) struct KeyListing<'a> {
 }
 
 impl KeyListing<'_> {
-    /// Lists the records of a page. Where a record's face says under which keys it is listed, nothing is read, and nothing
+    /// Lists the records of a page. Where a record's entry in the mappings says under which keys it is listed, nothing is read, and nothing
     /// is written unless they have changed.
     pub(crate) async fn list(
         &self,
         run: &Run,
         records: &[ErpRecord],
-        faces: &[Option<RecordEntry>],
+        mapped: &[Option<RecordEntry>],
     ) -> Result {
         // A plan writes nothing (P10).
         if run.dry_run {
             return Ok(());
         }
         let mut changed: Vec<(ErpId, RecordKeys)> = Vec::new();
-        let mut without_face: Vec<(ErpId, RecordKeys)> = Vec::new();
-        for (record, face) in records.iter().zip(faces) {
+        let mut unmapped: Vec<(ErpId, RecordKeys)> = Vec::new();
+        for (record, mapped) in records.iter().zip(mapped) {
             let keys = RecordKeys::read(record, self.fingerprints)?;
-            match face {
-                Some(face) if face.indexed.as_ref() == Some(keys.digest()) => {}
+            match mapped {
+                Some(mapped) if mapped.indexed.as_ref() == Some(keys.digest()) => {}
                 Some(_) => changed.push((record.id.clone(), keys)),
-                None => without_face.push((record.id.clone(), keys)),
+                None => unmapped.push((record.id.clone(), keys)),
             }
         }
-        if !without_face.is_empty() {
-            let ids: Vec<ErpId> = without_face.iter().map(|(id, _)| id.clone()).collect();
+        if !unmapped.is_empty() {
+            let ids: Vec<ErpId> = unmapped.iter().map(|(id, _)| id.clone()).collect();
             self.meter.mappings_read(ids.len());
             // A stale answer does no harm: whoever writes an entry reads it once more.
             let consistency = Consistency::Eventual;
             let entries = self.index.entries(run.scope, &ids, consistency).await?;
-            let unlisted = without_face
-                .into_iter()
-                .zip(entries)
-                .filter(|((_, keys), entry)| match entry {
-                    Some(digest) => digest != keys.digest(),
-                    None => !keys.is_empty(),
-                });
+            let unlisted =
+                unmapped
+                    .into_iter()
+                    .zip(entries)
+                    .filter(|((_, keys), entry)| match entry {
+                        Some(digest) => digest != keys.digest(),
+                        None => !keys.is_empty(),
+                    });
             changed.extend(unlisted.map(|(record, _)| record));
         }
         let writes = changed.len() as u64;

@@ -21,9 +21,9 @@ use crate::{meter::Meter, stop_reason::Result};
 
 /// Organisations that are remembered: the contacts of one are mostly listed close to each other. About a megabyte.
 const COMPANIES_REMEMBERED: usize = 5_000;
-/// Items that are read about an entity: its face, and its tombstone.
+/// Items that are read about an entity: its entry, and its tombstone.
 pub(crate) const ITEMS_OF_ENTITY: usize = 2;
-/// Items that are read about a record that seems to be unknown: the faces of its id and code, and their tombstones.
+/// Items that are read about a record that seems to be unknown: the entries of its id and code, and their tombstones.
 const ITEMS_OF_UNKNOWN: usize = 4;
 
 /// The reads of a walk over one scope.
@@ -43,15 +43,15 @@ pub(crate) struct Lookups<'a> {
 }
 
 impl Lookups<'_> {
-    /// The faces of records, in their order.
-    pub(crate) async fn faces(
+    /// The entries of records, in their order.
+    pub(crate) async fn entries(
         &self,
         records: &[ErpId],
         consistency: Consistency,
     ) -> Result<Vec<Option<RecordEntry>>> {
         self.meter.mappings_read(records.len());
-        let faces = self.mappings.records(self.scope, records, consistency);
-        Ok(faces.await?)
+        let entries = self.mappings.records(self.scope, records, consistency);
+        Ok(entries.await?)
     }
 
     pub(crate) async fn mappings(
@@ -211,11 +211,11 @@ impl Lookups<'_> {
             self.meter.mappings_read(1);
             // A company that was bound a moment ago must not be waited for: its lines have gone on their way already.
             let companies = std::slice::from_ref(company);
-            let faces = self
+            let entries = self
                 .mappings
                 .records(*scope, companies, Consistency::Strong);
-            let face = faces.await?.into_iter().next().flatten();
-            if let Some(id) = face.and_then(|face| face.id) {
+            let entry = entries.await?.into_iter().next().flatten();
+            if let Some(id) = entry.and_then(|entry| entry.id) {
                 return Ok(Some(id));
             }
         }

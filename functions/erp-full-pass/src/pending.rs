@@ -14,7 +14,7 @@ pub(crate) type Pending = BTreeMap<EntityKind, Vec<PendingRecord>>;
 /// A record that has to be looked up.
 pub(crate) struct PendingRecord {
     pub(crate) record: ErpRecord,
-    pub(crate) face: Option<RecordEntry>,
+    pub(crate) entry: Option<RecordEntry>,
     pub(crate) reason: LookupReason,
 }
 
@@ -30,18 +30,18 @@ pub(crate) enum LookupReason {
 }
 
 impl PendingRecord {
-    /// A record with the reason that its face shows.
-    pub(crate) fn new(record: ErpRecord, face: Option<RecordEntry>) -> Self {
-        let reason = match &face {
-            Some(face) if face.id.is_some() && face.code == record.code => {
+    /// A record with the reason that its entry shows.
+    pub(crate) fn new(record: ErpRecord, entry: Option<RecordEntry>) -> Self {
+        let reason = match &entry {
+            Some(entry) if entry.id.is_some() && entry.code == record.code => {
                 LookupReason::Unconfirmed
             }
-            Some(face) if face.id.is_some() => LookupReason::Renamed,
+            Some(entry) if entry.id.is_some() => LookupReason::Renamed,
             _ => LookupReason::Unknown,
         };
         Self {
             record,
-            face,
+            entry,
             reason,
         }
     }

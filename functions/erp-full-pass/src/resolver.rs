@@ -1,4 +1,4 @@
-//! Looks up what the rules need about records whose faces do not tell enough, many at a time.
+//! Looks up what the rules need about records whose entries do not tell enough, many at a time.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -64,7 +64,7 @@ impl Resolver<'_> {
         pending: Vec<PendingRecord>,
         decided: &mut Decided,
     ) -> Result {
-        let id_of = |pending: &PendingRecord| pending.face.as_ref().and_then(|face| face.id);
+        let id_of = |pending: &PendingRecord| pending.entry.as_ref().and_then(|entry| entry.id);
         let ids: Vec<NorceId> = pending.iter().filter_map(id_of).collect();
         let entities = ids.iter().map(|id| self.rules.entity(kind, *id));
         let entities: Vec<EntityRef> = entities.collect();
@@ -80,8 +80,8 @@ impl Resolver<'_> {
             let code = codes.get(&id).and_then(Option::as_ref);
             let now = self.clock.now();
             if let Some(decision) = self.rules.bound(&pending, mapping, code, now)? {
-                let PendingRecord { record, face, .. } = pending;
-                let sent = face.and_then(|face| face.erp_fingerprint);
+                let PendingRecord { record, entry, .. } = pending;
+                let sent = entry.and_then(|entry| entry.erp_fingerprint);
                 let decision = self.relate(decision, &record, sent.as_ref()).await?;
                 decided.push((record.id, decision));
             }
@@ -111,8 +111,8 @@ impl Resolver<'_> {
             let decision = match known {
                 Known::Forgotten => Decision::skip(&record, FORGOTTEN),
                 // Bound a moment ago.
-                Known::Record(face) if face.id.is_some() => {
-                    bound.push(PendingRecord::new(record, Some(face)));
+                Known::Record(entry) if entry.id.is_some() => {
+                    bound.push(PendingRecord::new(record, Some(entry)));
                     continue;
                 }
                 // Its number may have been that of a record that was deleted: the entity that has it is looked up below.

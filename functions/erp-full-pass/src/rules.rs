@@ -68,7 +68,7 @@ pub(crate) struct Rules<'a> {
     pub(crate) takes_new_records: bool,
 }
 
-/// What the face of a record tells.
+/// What the entry of a record tells.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
@@ -102,13 +102,13 @@ impl Rules<'_> {
         EntityRef { kind, scope, id }
     }
 
-    /// What the face of a record tells. Most records of a pass need no more, and nothing is allocated for them.
+    /// What the entry of a record tells. Most records of a pass need no more, and nothing is allocated for them.
     pub(crate) fn first_pass(
         &self,
         record: &ErpRecord,
-        face: Option<&RecordEntry>,
+        entry: Option<&RecordEntry>,
     ) -> Result<FirstPass> {
-        let Some(face) = face else {
+        let Some(entry) = entry else {
             // In Business Central every customer that is a person has one of these.
             let is_loose = record.id.resource == Resource::Contact && record.company.is_none();
             return Ok(if is_loose {
@@ -117,16 +117,16 @@ impl Rules<'_> {
                 FirstPass::LookUp(LookupReason::Unknown)
             });
         };
-        let Some(id) = face.id else {
+        let Some(id) = entry.id else {
             return Ok(FirstPass::LookUp(LookupReason::Unknown));
         };
-        if face.code != record.code {
+        if entry.code != record.code {
             return Ok(FirstPass::LookUp(LookupReason::Renamed));
         }
-        if !face.confirmed {
+        if !entry.confirmed {
             return Ok(FirstPass::LookUp(LookupReason::Unconfirmed));
         }
-        let changed = self.changed(record, face.erp_fingerprint.as_ref())?;
+        let changed = self.changed(record, entry.erp_fingerprint.as_ref())?;
         Ok(if changed.1.is_empty() {
             FirstPass::Decided(Decision::Unchanged)
         } else if changed.1.has(FieldGroup::CompanyRelations) {
@@ -154,10 +154,10 @@ impl Rules<'_> {
     ) -> Result<Option<Decision>> {
         let PendingRecord {
             record,
-            face,
+            entry,
             reason,
         } = pending;
-        let Some((face, id)) = face.as_ref().and_then(|face| Some((face, face.id?))) else {
+        let Some((entry, id)) = entry.as_ref().and_then(|entry| Some((entry, entry.id?))) else {
             return Ok(None);
         };
         let entity = self.entity(record.entity_kind(), id);
@@ -169,12 +169,12 @@ impl Rules<'_> {
                 return Ok(Some(Decision::conflict(record, detail)));
             }
         };
-        let changed = self.changed(record, face.erp_fingerprint.as_ref())?;
+        let changed = self.changed(record, entry.erp_fingerprint.as_ref())?;
         Ok(Some(if *reason == LookupReason::Renamed {
             self.renamed(
                 record,
                 entity,
-                (&face.code, binding),
+                (&entry.code, binding),
                 code_in_norce,
                 changed,
             )

@@ -59,18 +59,18 @@ impl SubmitImports {
         if records.is_empty() {
             return Ok(());
         }
-        let faces = self
+        let entries = self
             .mappings
             .records(batch.scope, &records, Consistency::Strong);
-        let faces: HashMap<ErpId, RecordEntry> = records
+        let entries: HashMap<ErpId, RecordEntry> = records
             .iter()
             .cloned()
-            .zip(faces.await.map_err(Deferred::because)?)
-            .filter_map(|(record, face)| Some((record, face?)))
+            .zip(entries.await.map_err(Deferred::because)?)
+            .filter_map(|(record, entry)| Some((record, entry?)))
             .collect();
         for line in lines {
-            let face = line.record.as_ref().and_then(|record| faces.get(record));
-            let sent = sent_company(face.and_then(|face| face.erp_fingerprint.as_ref()));
+            let entry = line.record.as_ref().and_then(|record| entries.get(record));
+            let sent = sent_company(entry.and_then(|entry| entry.erp_fingerprint.as_ref()));
             if let SentCompany::Sent { id: Some(id), .. } = sent {
                 line.company = Some(id);
                 line.former_companies.retain(|company| *company != id);

@@ -171,11 +171,11 @@ impl Settlement<'_> {
             && let Some(record) = &line.record
         {
             let records = std::slice::from_ref(record);
-            let faces = self
+            let entries = self
                 .mappings
                 .records(self.batch.scope, records, Consistency::Strong);
-            let sent = faces.await?.into_iter().flatten().next();
-            let sent = sent.and_then(|face| face.erp_fingerprint);
+            let sent = entries.await?.into_iter().flatten().next();
+            let sent = sent.and_then(|entry| entry.erp_fingerprint);
             let again = match line.former_companies.as_slice() {
                 [] => resend_all_marker(sent.as_ref()),
                 former => resend_marker(former),

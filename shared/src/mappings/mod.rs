@@ -1,8 +1,8 @@
 //! Code mappings: which Norce entity is which ERP record.
 //!
-//! A mapping has three faces, by Norce id, by ERP code and by the ERP's immutable id. They are written together and
-//! conditionally, so that none is ever bound twice (P2, P3). A pass reads the face by ERP id, which holds all that it needs
-//! about an unchanged record. No face has personal data: fingerprints and natural keys are keyed hashes (P11).
+//! A mapping has three entries, by Norce id, by ERP code and by the ERP's immutable id. They are written together and
+//! conditionally, so that none is ever bound twice (P2, P3). A pass reads the entry by ERP id, which holds all that it needs
+//! about an unchanged record. No entry has personal data: fingerprints and natural keys are keyed hashes (P11).
 
 mod dynamodb;
 pub mod key_index;
@@ -146,7 +146,7 @@ pub struct RecordEntry {
 pub enum Known {
     /// Neither the record nor the code is known.
     Nothing,
-    /// The face of the record.
+    /// The entry of the record.
     Record(RecordEntry),
     /// Its code belongs to this Norce entity, which is bound to another ERP record.
     Code(NorceId),
@@ -171,7 +171,7 @@ pub enum Reserved {
 /// The result of a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
-    /// The faces are written, or were written before with the same values.
+    /// The entries are written, or were written before with the same values.
     Done,
     /// The code belongs to another Norce entity.
     CodeTaken {
@@ -236,7 +236,7 @@ pub trait Mappings: Send + Sync {
     /// Withdraws a reservation under which certainly nothing was created. A reservation with another token stays.
     async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), StoreError>;
 
-    /// Binds an entity to an ERP record, all faces in one transaction. Replaces a reservation, and the announcement of an
+    /// Binds an entity to an ERP record, all entries in one transaction. Replaces a reservation, and the announcement of an
     /// insert; never a different code.
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError>;
 
@@ -257,7 +257,7 @@ pub trait Mappings: Send + Sync {
     /// (P12). The record leaves the [index](crate::mappings::key_index) in the same transaction. Idempotent.
     async fn forget(&self, entity: EntityRef) -> Result<(), StoreError>;
 
-    /// The faces of many ERP records, in their order. One request reads [`READ_BATCH_SIZE`] of them. These reads are nearly the
+    /// The entries of many ERP records, in their order. One request reads [`READ_BATCH_SIZE`] of them. These reads are nearly the
     /// whole cost of a pass over unchanged records, so the caller chooses the consistency.
     async fn records(
         &self,
@@ -266,7 +266,7 @@ pub trait Mappings: Send + Sync {
         consistency: Consistency,
     ) -> Result<Vec<Option<RecordEntry>>, StoreError>;
 
-    /// What is known about many ERP records without a face, in their order.
+    /// What is known about many ERP records without a entry, in their order.
     async fn known(
         &self,
         kind: EntityKind,
@@ -277,11 +277,11 @@ pub trait Mappings: Send + Sync {
     /// What is known about many entities, in their order.
     async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
 
-    /// Removes the binding of an entity to this ERP record, all faces in one transaction and without a tombstone. `false` if
+    /// Removes the binding of an entity to this ERP record, all entries in one transaction and without a tombstone. `false` if
     /// the entity is not bound to this record; nothing changes then.
     async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError>;
 
-    /// Replaces the binding of an entity to the ERP record `from` by another one, all faces in one transaction. Idempotent.
+    /// Replaces the binding of an entity to the ERP record `from` by another one, all entries in one transaction. Idempotent.
     /// [`Bound::OtherCode`]: the entity is bound to a third record. [`Bound::Forgotten`]: it, its new code or its new record
     /// is forgotten, or it is not bound.
     async fn rebind(
@@ -291,7 +291,7 @@ pub trait Mappings: Send + Sync {
         binding: Binding,
     ) -> Result<Bound, StoreError>;
 
-    /// Moves the binding of `from` to `to`, which must have the same kind and scope, all faces in one transaction. `false` if
+    /// Moves the binding of `from` to `to`, which must have the same kind and scope, all entries in one transaction. `false` if
     /// `from` is not bound to this code and record, or `to` has a mapping; nothing changes then.
     async fn take_over(
         &self,

@@ -49,8 +49,8 @@ impl KeyIndex for MemoryMappings {
             return Ok(());
         }
         state.index.set(scope, record, keys);
-        if let Some(face) = state.by_record.get_mut(&name) {
-            face.indexed = Some(keys.digest().clone());
+        if let Some(entry) = state.by_record.get_mut(&name) {
+            entry.indexed = Some(keys.digest().clone());
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl State {
         }
     }
 
-    fn face(&self, scope: Scope, record: &ErpId) -> Option<RecordEntry> {
+    fn entry(&self, scope: Scope, record: &ErpId) -> Option<RecordEntry> {
         self.by_record.get(&(scope, record.clone())).cloned()
     }
 
@@ -196,8 +196,8 @@ impl Mappings for MemoryMappings {
                 }
                 record_delivery(stored, binding.delivery);
                 let confirmed = is_confirmed(stored);
-                if let Some(face) = state.by_record.get_mut(&record) {
-                    face.confirmed = confirmed;
+                if let Some(entry) = state.by_record.get_mut(&record) {
+                    entry.confirmed = confirmed;
                 }
                 return Ok(Bound::Done);
             }
@@ -211,22 +211,22 @@ impl Mappings for MemoryMappings {
         if let Some(by) = state.by_code.get(&key) {
             return Ok(Bound::CodeTaken { by: *by });
         }
-        let face = state.by_record.get(&record);
-        if let Some((kind, id)) = face.and_then(|face| Some((face.kind, face.id?))) {
+        let entry = state.by_record.get(&record);
+        if let Some((kind, id)) = entry.and_then(|entry| Some((entry.kind, entry.id?))) {
             let scope = entity.scope;
             return Ok(Bound::RecordTaken {
                 by: EntityRef { kind, scope, id },
             });
         }
-        let face = RecordEntry {
+        let entry = RecordEntry {
             kind: entity.kind,
             id: Some(entity.id),
             code: binding.code.clone(),
-            erp_fingerprint: face.and_then(|face| face.erp_fingerprint.clone()),
+            erp_fingerprint: entry.and_then(|entry| entry.erp_fingerprint.clone()),
             confirmed: is_confirmed(&binding),
             indexed: state.index.digest(record.0, &record.1),
         };
-        state.by_record.insert(record, face);
+        state.by_record.insert(record, entry);
         state.by_code.insert(key, entity);
         state.by_entity.insert(entity, Stored::Bound(binding));
         Ok(Bound::Done)
@@ -250,8 +250,8 @@ impl Mappings for MemoryMappings {
         };
         record_delivery(stored, delivery);
         let (record, confirmed) = (stored.erp_id.clone(), is_confirmed(stored));
-        if let Some(face) = state.by_record.get_mut(&(entity.scope, record)) {
-            face.confirmed = confirmed;
+        if let Some(entry) = state.by_record.get_mut(&(entity.scope, record)) {
+            entry.confirmed = confirmed;
         }
         Ok(true)
     }
@@ -278,11 +278,11 @@ impl Mappings for MemoryMappings {
         consistency: Consistency,
     ) -> Result<Vec<Option<RecordEntry>>, StoreError> {
         let state = self.state();
-        let face = |record: &ErpId| {
+        let entry = |record: &ErpId| {
             let key = (scope, record.clone());
             state.by_record.read(&key, consistency).cloned()
         };
-        Ok(records.iter().map(face).collect())
+        Ok(records.iter().map(entry).collect())
     }
 
     async fn known(
@@ -300,8 +300,8 @@ impl Mappings for MemoryMappings {
                     || state.forgotten_codes.contains(&code)
                 {
                     Known::Forgotten
-                } else if let Some(face) = state.face(scope, record) {
-                    Known::Record(face)
+                } else if let Some(entry) = state.entry(scope, record) {
+                    Known::Record(entry)
                 } else if let Some(entity) = state.by_code.get(&code) {
                     Known::Code(entity.id)
                 } else {
@@ -364,29 +364,29 @@ impl Mappings for MemoryMappings {
         if let Some(by) = state.by_code.get(&code).filter(|by| **by != entity) {
             return Ok(Bound::CodeTaken { by: *by });
         }
-        let face = state.by_record.get(&record);
-        let holder = face.and_then(|face| {
-            let (kind, scope) = (face.kind, entity.scope);
+        let entry = state.by_record.get(&record);
+        let holder = entry.and_then(|entry| {
+            let (kind, scope) = (entry.kind, entity.scope);
             Some(EntityRef {
                 kind,
                 scope,
-                id: face.id?,
+                id: entry.id?,
             })
         });
         if let Some(by) = holder.filter(|by| *by != entity) {
             return Ok(Bound::RecordTaken { by });
         }
-        let face = RecordEntry {
+        let entry = RecordEntry {
             kind: entity.kind,
             id: Some(entity.id),
             code: binding.code.clone(),
-            erp_fingerprint: face.and_then(|face| face.erp_fingerprint.clone()),
+            erp_fingerprint: entry.and_then(|entry| entry.erp_fingerprint.clone()),
             confirmed: is_confirmed(&binding),
             indexed: state.index.digest(record.0, &record.1),
         };
         state.by_code.remove(&code_key(entity, &former));
         state.by_record.remove(&(entity.scope, from.clone()));
-        state.by_record.insert(record, face);
+        state.by_record.insert(record, entry);
         state.by_code.insert(code, entity);
         state.by_entity.insert(entity, Stored::Bound(binding));
         Ok(Bound::Done)
@@ -411,9 +411,9 @@ impl Mappings for MemoryMappings {
             return Ok(false);
         }
         let record = (to.scope, binding.erp_id.clone());
-        if let Some(face) = state.by_record.get_mut(&record) {
-            face.id = Some(to.id);
-            face.confirmed = is_confirmed(&binding);
+        if let Some(entry) = state.by_record.get_mut(&record) {
+            entry.id = Some(to.id);
+            entry.confirmed = is_confirmed(&binding);
         }
         state.by_entity.remove(&from);
         state.by_code.insert(code_key(to, &binding.code), to);
@@ -449,10 +449,10 @@ impl Mappings for MemoryMappings {
         fingerprint: Option<&Fingerprint>,
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
-        let face = state.by_record.get_mut(&(scope, record.clone()));
-        let bound = face.filter(|face| face.id.is_some());
+        let entry = state.by_record.get_mut(&(scope, record.clone()));
+        let bound = entry.filter(|entry| entry.id.is_some());
         Ok(bound
-            .map(|face| face.erp_fingerprint = fingerprint.cloned())
+            .map(|entry| entry.erp_fingerprint = fingerprint.cloned())
             .is_some())
     }
 }
@@ -490,10 +490,10 @@ impl RecordMappings for MemoryMappings {
         }
         state.by_code.remove(&old);
         state.by_code.insert(new, entity);
-        let face = state.by_record.get_mut(&(entity.scope, record.clone()));
-        if let Some(face) = face {
-            face.code = to.clone();
-            face.confirmed = false;
+        let entry = state.by_record.get_mut(&(entity.scope, record.clone()));
+        if let Some(entry) = entry {
+            entry.code = to.clone();
+            entry.confirmed = false;
         }
         Ok(Bound::Done)
     }
@@ -512,7 +512,7 @@ impl RecordMappings for MemoryMappings {
         let is_bound = state
             .by_record
             .get(&key)
-            .is_some_and(|face| face.id.is_some());
+            .is_some_and(|entry| entry.id.is_some());
         if is_bound
             || state.by_code.contains_key(&code_key)
             || state.forgotten_codes.contains(&code_key)
@@ -520,7 +520,7 @@ impl RecordMappings for MemoryMappings {
         {
             return Ok(false);
         }
-        let face = RecordEntry {
+        let entry = RecordEntry {
             kind,
             id: None,
             code: code.clone(),
@@ -528,7 +528,7 @@ impl RecordMappings for MemoryMappings {
             confirmed: false,
             indexed: None,
         };
-        state.by_record.insert(key, face);
+        state.by_record.insert(key, entry);
         Ok(true)
     }
 
@@ -538,7 +538,7 @@ impl RecordMappings for MemoryMappings {
         if state
             .by_record
             .get(&key)
-            .is_some_and(|face| face.id.is_none())
+            .is_some_and(|entry| entry.id.is_none())
         {
             state.by_record.remove(&key);
         }

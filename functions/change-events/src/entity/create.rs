@@ -4,7 +4,7 @@
 //! 2. **Look up.** The ERP may have the record: by the code that would be asked for, or by a key (e-mail address,
 //!    organisation or VAT number). [`matching`] decides whether a record with the key is this entity's.
 //! 3. **Create**, sending the request once.
-//! 4. **Bind.** Both faces of the mapping in one transaction; the reservation is gone with it.
+//! 4. **Bind.** Both entries of the mapping in one transaction; the reservation is gone with it.
 //!
 //! A crash or a lost answer anywhere leaves the reservation. The next attempt finds it and looks up first. If
 //! nothing is found, the earlier create may still be under way: nobody creates before the ERP's own time limit has

@@ -69,7 +69,7 @@ fn contact() -> ErpRecord {
     }
 }
 
-fn face_of(record: &ErpRecord, rules: &Rules<'_>) -> RecordEntry {
+fn entry_of(record: &ErpRecord, rules: &Rules<'_>) -> RecordEntry {
     RecordEntry {
         kind: record.entity_kind(),
         id: Some(norce_id(7)),
@@ -156,12 +156,12 @@ fn assert_says(case: &str, decision: &Decision, wanted: &str) {
 }
 
 #[test]
-fn the_face_of_a_record_tells_what_is_done_or_why_it_has_to_be_looked_up() {
+fn the_mapping_of_a_record_decides_what_is_done_or_why_it_is_looked_up() {
     with_rules(
         |_| {},
         |rules| {
             let record = person();
-            let face = face_of(&record, rules);
+            let entry = entry_of(&record, rules);
             let loose = ErpRecord {
                 company: None,
                 ..contact()
@@ -179,17 +179,17 @@ fn the_face_of_a_record_tells_what_is_done_or_why_it_has_to_be_looked_up() {
             };
             let announced = RecordEntry {
                 id: None,
-                ..face.clone()
+                ..entry.clone()
             };
             let renamed = RecordEntry {
                 code: code("C0"),
-                ..face.clone()
+                ..entry.clone()
             };
             let open = RecordEntry {
                 confirmed: false,
-                ..face.clone()
+                ..entry.clone()
             };
-            let of_contact = face_of(&contact(), rules);
+            let of_contact = entry_of(&contact(), rules);
             #[rustfmt::skip]
             let cases = [
                 ("nothing is known", &record, None, "Unknown"),
@@ -197,12 +197,12 @@ fn the_face_of_a_record_tells_what_is_done_or_why_it_has_to_be_looked_up() {
                 ("announced as an insert", &record, Some(&announced), "Unknown"),
                 ("another code", &record, Some(&renamed), "Renamed"),
                 ("never confirmed", &record, Some(&open), "Unconfirmed"),
-                ("as it was", &record, Some(&face), "unchanged"),
-                ("other price lists", &other_lists, Some(&face), "Fields 7: price-lists"),
+                ("as it was", &record, Some(&entry), "unchanged"),
+                ("other price lists", &other_lists, Some(&entry), "Fields 7: price-lists"),
                 ("another organisation", &moved, Some(&of_contact), "Unconfirmed"),
             ];
-            for (case, record, face, wanted) in cases {
-                let said = match rules.first_pass(record, face).unwrap() {
+            for (case, record, entry, wanted) in cases {
+                let said = match rules.first_pass(record, entry).unwrap() {
                     FirstPass::Decided(decision) => said(&decision),
                     FirstPass::LookUp(reason) => format!("{reason:?}"),
                 };
@@ -254,15 +254,15 @@ fn a_bound_record_is_corrected_and_never_against_another_code() {
         ("renamed, Norce has a third", "C0", all, bound(confirmed()), Some("C9"), "conflict: the ERP renamed code C0 to C1, but Norce has another code for customer/client/7"),
         ("renamed, the shop owns codes", "C0", FieldGroups::NONE, bound(confirmed()), None, "conflict: the ERP renamed code C0 to C1, and the code is not among ERP_OWNED_FIELDS"),
     ];
-    for (case, face_code, owns, mapping, in_norce, wanted) in cases {
+    for (case, entry_code, owns, mapping, in_norce, wanted) in cases {
         with_rules(
             |settings| settings.erp_owns = owns,
             |rules| {
-                let face = RecordEntry {
-                    code: code(face_code),
-                    ..face_of(&record, rules)
+                let entry = RecordEntry {
+                    code: code(entry_code),
+                    ..entry_of(&record, rules)
                 };
-                let pending = PendingRecord::new(record.clone(), Some(face));
+                let pending = PendingRecord::new(record.clone(), Some(entry));
                 let in_norce = in_norce.map(code);
                 let decision = rules.bound(&pending, mapping.as_ref(), in_norce.as_ref(), now());
                 assert_says(case, &decision.unwrap().unwrap(), wanted);

@@ -2,13 +2,13 @@
 //!
 //! | `pk` | holds |
 //! |---|---|
-//! | `entity#customer#client#123` | the reservation or the binding of a Norce entity: the face by Norce id |
-//! | `code#customer#client#C001` | `id`, the Norce id that has the code: the face by ERP code |
-//! | `record#client#customer#5d11…` | `kind`, `id`, `code`, `erp_fingerprint`, `confirmed`: the face by ERP id, a [`RecordEntry`] |
+//! | `entity#customer#client#123` | the reservation or the binding of a Norce entity: the entry by Norce id |
+//! | `code#customer#client#C001` | `id`, the Norce id that has the code: the entry by ERP code |
+//! | `record#client#customer#5d11…` | `kind`, `id`, `code`, `erp_fingerprint`, `confirmed`: the entry by ERP id, a [`RecordEntry`] |
 //! | `key#…`, `indexed#…`, `coverage#…` | the [index](crate::mappings::key_index) of the ERP's natural keys |
 //! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity, of a code or of an ERP record |
 
-mod faces;
+mod entries;
 mod table;
 
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ pub use table::DynamoDbMappings;
 pub(crate) use table::record_key;
 
 use self::{
-    faces::{ATTEMPTS, Face, Holder, bound_to, free_or_held_by, held_by, reserved_by},
+    entries::{ATTEMPTS, EntityEntry, Holder, bound_to, free_or_held_by, held_by, reserved_by},
     table::{code_key, entity_key, entity_of},
 };
 
@@ -47,13 +47,15 @@ const SYNC_ATTRIBUTES: [&str; 7] = [
 #[async_trait]
 impl Mappings for DynamoDbMappings {
     async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError> {
-        let (face, tombstone) = (entity_key(entity), self.entity_tombstone(entity)?);
-        let mut found = self.table.get_all(&[&face, &tombstone]).await?;
+        let (entry, tombstone) = (entity_key(entity), self.entity_tombstone(entity)?);
+        let mut found = self.table.get_all(&[&entry, &tombstone]).await?;
         if found.contains_key(&tombstone) {
             return Ok(Some(Mapping::Forgotten));
         }
-        let face = found.remove(&face).map(|item| self.read_face(item, entity));
-        Ok(face.transpose()?.map(Mapping::from))
+        let entry = found
+            .remove(&entry)
+            .map(|item| self.read_entry(item, entity));
+        Ok(entry.transpose()?.map(Mapping::from))
     }
 
     async fn by_code(
@@ -83,9 +85,9 @@ impl Mappings for DynamoDbMappings {
             return Ok(Reserved::Forgotten);
         }
         Ok(
-            match self.read_face(refusals.take(0).unwrap_or_default(), entity)? {
-                Face::Reserved(earlier) => Reserved::Earlier(earlier),
-                Face::Bound(binding) => Reserved::Bound(binding),
+            match self.read_entry(refusals.take(0).unwrap_or_default(), entity)? {
+                EntityEntry::Reserved(earlier) => Reserved::Earlier(earlier),
+                EntityEntry::Bound(binding) => Reserved::Bound(binding),
             },
         )
     }
@@ -111,22 +113,24 @@ impl Mappings for DynamoDbMappings {
         let (code, record) = (&binding.code, &binding.erp_id);
         for _ in 0..ATTEMPTS {
             let unbound = Expression::new("attribute_not_exists(#code)").name("code");
-            let faces = self.faces(entity, &binding, unbound).await?;
-            let mut refusals = match self.table.write(faces).await? {
+            let entries = self.entries(entity, &binding, unbound).await?;
+            let mut refusals = match self.table.write(entries).await? {
                 Written::Done => return Ok(Bound::Done),
                 Written::Refused(refusals) => refusals,
             };
             if (3..=5).any(|tombstone| refusals.has(tombstone)) {
                 return Ok(Bound::Forgotten);
             }
-            let stored = refusals.take(0).map(|item| self.read_face(item, entity));
+            let stored = refusals.take(0).map(|item| self.read_entry(item, entity));
             match stored.transpose()? {
-                Some(Face::Bound(stored)) if stored.code != *code || stored.erp_id != *record => {
+                Some(EntityEntry::Bound(stored))
+                    if stored.code != *code || stored.erp_id != *record =>
+                {
                     return Ok(Bound::OtherCode { code: stored.code });
                 }
-                Some(Face::Bound(stored)) if stored == binding => return Ok(Bound::Done),
+                Some(EntityEntry::Bound(stored)) if stored == binding => return Ok(Bound::Done),
                 // The same code with other values: they are recorded as after a sync.
-                Some(Face::Bound(_)) => {
+                Some(EntityEntry::Bound(_)) => {
                     // A pass binds without having fetched anything.
                     let fetched =
                         binding.fetched_at.is_some() || binding.shop_fingerprint.is_some();
@@ -137,7 +141,7 @@ impl Mappings for DynamoDbMappings {
                     }
                     // Forgotten in between; the next attempt says so.
                 }
-                Some(Face::Reserved(_)) | None => {
+                Some(EntityEntry::Reserved(_)) | None => {
                     if let Some(taken) = self.taken(&mut refusals, entity, &binding)? {
                         return Ok(taken);
                     }
@@ -177,12 +181,12 @@ impl Mappings for DynamoDbMappings {
                 return Ok(true);
             }
             // If it is bound to this code, the code is confirmed already and stays so.
-            let bound = self.face(entity).await?;
-            return Ok(matches!(bound, Some(Face::Bound(stored)) if stored.code == *code));
+            let bound = self.entry(entity).await?;
+            return Ok(matches!(bound, Some(EntityEntry::Bound(stored)) if stored.code == *code));
         }
         for _ in 0..ATTEMPTS {
-            let stored = match self.face(entity).await? {
-                Some(Face::Bound(stored)) if stored.code == *code => stored,
+            let stored = match self.entry(entity).await? {
+                Some(EntityEntry::Bound(stored)) if stored.code == *code => stored,
                 _ => return Ok(false),
             };
             let is_noted = matches!(stored.delivery, CodeDelivery::Confirmed { .. });
@@ -191,16 +195,17 @@ impl Mappings for DynamoDbMappings {
                 ("delivery", delivery.clone()),
                 ("former_code", None),
             ]);
-            let entity_face = if is_noted {
+            let entity_entry = if is_noted {
                 Write::check(entity_key(entity), bound_to(code))
             } else {
                 Write::update(entity_key(entity), change).provided(bound_to(code))
             };
-            let record_face = Expression::assign([("confirmed", Some(AttributeValue::Bool(true)))]);
+            let record_entry =
+                Expression::assign([("confirmed", Some(AttributeValue::Bool(true)))]);
             let record = record_key(entity.scope, &stored.erp_id);
             let writes = [
-                entity_face,
-                Write::update(record, record_face).provided(bound_to(code)),
+                entity_entry,
+                Write::update(record, record_entry).provided(bound_to(code)),
             ];
             if self.table.write_if(writes).await? {
                 return Ok(true);
@@ -212,13 +217,13 @@ impl Mappings for DynamoDbMappings {
     async fn forget(&self, entity: EntityRef) -> Result<(), StoreError> {
         let EntityRef { kind, scope, .. } = entity;
         for _ in 0..ATTEMPTS {
-            let face = Write::delete(entity_key(entity));
+            let entry = Write::delete(entity_key(entity));
             let tombstone = Write::put(self.entity_tombstone(entity)?, Item::new());
-            let writes = match self.face(entity).await? {
-                Some(Face::Bound(Binding { code, erp_id, .. })) => {
+            let writes = match self.entry(entity).await? {
+                Some(EntityEntry::Bound(Binding { code, erp_id, .. })) => {
                     let mut writes = self.unlist(scope, &erp_id).await?;
                     writes.extend([
-                        face.provided(bound_to(&code)),
+                        entry.provided(bound_to(&code)),
                         tombstone,
                         Write::delete(code_key(kind, scope, &code)),
                         Write::put(self.code_tombstone(kind, scope, &code)?, Item::new()),
@@ -227,9 +232,9 @@ impl Mappings for DynamoDbMappings {
                     ]);
                     writes
                 }
-                Some(Face::Reserved(_)) | None => {
+                Some(EntityEntry::Reserved(_)) | None => {
                     let unbound = Expression::new("attribute_not_exists(#code)").name("code");
-                    vec![face.provided(unbound), tombstone]
+                    vec![entry.provided(unbound), tombstone]
                 }
             };
             if self.table.write_if(writes).await? {
@@ -273,12 +278,12 @@ impl Mappings for DynamoDbMappings {
             .iter()
             .map(|(record, code)| {
                 let mut next = || items.next().flatten();
-                let (of_record, of_code, face, holder) = (next(), next(), next(), next());
+                let (of_record, of_code, entry, holder) = (next(), next(), next(), next());
                 if of_record.is_some() || of_code.is_some() {
                     return Ok(Known::Forgotten);
                 }
-                if let Some(face) = face {
-                    return self.read_record(face, record).map(Known::Record);
+                if let Some(entry) = entry {
+                    return self.read_record(entry, record).map(Known::Record);
                 }
                 match holder {
                     Some(holder) => self
@@ -301,12 +306,14 @@ impl Mappings for DynamoDbMappings {
         entities
             .iter()
             .map(|entity| {
-                let (tombstone, face) = (items.next().flatten(), items.next().flatten());
+                let (tombstone, entry) = (items.next().flatten(), items.next().flatten());
                 if tombstone.is_some() {
                     return Ok(Some(Mapping::Forgotten));
                 }
-                let face = face.map(|item| self.read_face(item, *entity)).transpose()?;
-                Ok(face.map(Mapping::from))
+                let entry = entry
+                    .map(|item| self.read_entry(item, *entity))
+                    .transpose()?;
+                Ok(entry.map(Mapping::from))
             })
             .collect()
     }
@@ -314,16 +321,16 @@ impl Mappings for DynamoDbMappings {
     async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError> {
         let EntityRef { kind, scope, id } = entity;
         for _ in 0..ATTEMPTS {
-            let code = match self.face(entity).await? {
-                Some(Face::Bound(Binding { code, erp_id, .. })) if erp_id == *record => code,
+            let code = match self.entry(entity).await? {
+                Some(EntityEntry::Bound(Binding { code, erp_id, .. })) if erp_id == *record => code,
                 _ => return Ok(false),
             };
-            let faces = [
+            let entries = [
                 Write::delete(entity_key(entity)).provided(self.bound_as(&code, record)?),
                 Write::delete(code_key(kind, scope, &code)).provided(held_by(id)),
                 Write::delete(record_key(scope, record)).provided(held_by(id)),
             ];
-            if self.table.write_if(faces).await? {
+            if self.table.write_if(entries).await? {
                 return Ok(true);
             }
             // Changed in between; the next attempt sees how.
@@ -340,24 +347,28 @@ impl Mappings for DynamoDbMappings {
         let EntityRef { kind, scope, id } = entity;
         let (code, record) = (&binding.code, &binding.erp_id);
         for _ in 0..ATTEMPTS {
-            let former = match self.face(entity).await? {
-                Some(Face::Bound(stored)) if stored.code == *code && stored.erp_id == *record => {
+            let former = match self.entry(entity).await? {
+                Some(EntityEntry::Bound(stored))
+                    if stored.code == *code && stored.erp_id == *record =>
+                {
                     return Ok(Bound::Done);
                 }
-                Some(Face::Bound(stored)) if stored.erp_id == *from => stored.code,
-                Some(Face::Bound(stored)) => return Ok(Bound::OtherCode { code: stored.code }),
-                Some(Face::Reserved(_)) | None => return Ok(Bound::Forgotten),
+                Some(EntityEntry::Bound(stored)) if stored.erp_id == *from => stored.code,
+                Some(EntityEntry::Bound(stored)) => {
+                    return Ok(Bound::OtherCode { code: stored.code });
+                }
+                Some(EntityEntry::Reserved(_)) | None => return Ok(Bound::Forgotten),
             };
             let bound = self.bound_as(&former, from)?;
-            let mut faces = self.faces(entity, &binding, bound).await?;
-            // One transaction holds one write for each key: a face that keeps its key was written above.
+            let mut entries = self.entries(entity, &binding, bound).await?;
+            // One transaction holds one write for each key: a entry that keeps its key was written above.
             if former != *code {
-                faces.push(Write::delete(code_key(kind, scope, &former)).provided(held_by(id)));
+                entries.push(Write::delete(code_key(kind, scope, &former)).provided(held_by(id)));
             }
             if from != record {
-                faces.push(Write::delete(record_key(scope, from)).provided(held_by(id)));
+                entries.push(Write::delete(record_key(scope, from)).provided(held_by(id)));
             }
-            let mut refusals = match self.table.write(faces).await? {
+            let mut refusals = match self.table.write(entries).await? {
                 Written::Done => return Ok(Bound::Done),
                 Written::Refused(refusals) => refusals,
             };
@@ -386,20 +397,20 @@ impl Mappings for DynamoDbMappings {
         }
         let (code, record) = (&binding.code, &binding.erp_id);
         let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
-        let record_face = Expression::assign([
+        let record_entry = Expression::assign([
             ("id", Some(number(to.id.into()))),
             ("confirmed", Some(AttributeValue::Bool(confirmed))),
         ]);
         let holder = self.table.to_item(&Holder { id: to.id })?;
         let item = self.table.to_item(&binding)?;
-        let faces = [
+        let entries = [
             Write::delete(entity_key(from)).provided(self.bound_as(code, record)?),
             Write::put(entity_key(to), item).provided(Expression::nothing_there()),
             Write::put(code_key(to.kind, to.scope, code), holder).provided(held_by(from.id)),
-            Write::update(record_key(to.scope, record), record_face).provided(held_by(from.id)),
+            Write::update(record_key(to.scope, record), record_entry).provided(held_by(from.id)),
             Write::absent(self.entity_tombstone(to)?),
         ];
-        self.table.write_if(faces).await
+        self.table.write_if(entries).await
     }
 
     async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError> {
@@ -410,7 +421,7 @@ impl Mappings for DynamoDbMappings {
             let Some(entity) = key.and_then(|key| entity_of(key)) else {
                 continue;
             };
-            if let Face::Bound(binding) = self.read_face(item, entity)? {
+            if let EntityEntry::Bound(binding) = self.read_entry(item, entity)? {
                 bound.push((entity, binding));
             }
         }
@@ -443,12 +454,12 @@ impl RecordMappings for DynamoDbMappings {
     ) -> Result<Bound, StoreError> {
         let EntityRef { kind, scope, id } = entity;
         for _ in 0..ATTEMPTS {
-            let binding = match self.face(entity).await? {
-                Some(Face::Bound(binding)) if binding.erp_id == *record => binding,
-                Some(Face::Bound(binding)) => {
+            let binding = match self.entry(entity).await? {
+                Some(EntityEntry::Bound(binding)) if binding.erp_id == *record => binding,
+                Some(EntityEntry::Bound(binding)) => {
                     return Ok(Bound::OtherCode { code: binding.code });
                 }
-                Some(Face::Reserved(_)) | None => return Ok(Bound::Forgotten),
+                Some(EntityEntry::Reserved(_)) | None => return Ok(Bound::Forgotten),
             };
             if binding.code == *to {
                 return Ok(Bound::Done);
@@ -460,24 +471,24 @@ impl RecordMappings for DynamoDbMappings {
             let former = binding.former_code.as_ref().unwrap_or(from);
             let former = (former != to).then(|| text(former.as_str()));
             let delivery = self.table.to_attribute(CodeDelivery::Pending)?;
-            let entity_face = Expression::assign([
+            let entity_entry = Expression::assign([
                 ("code", Some(text(to.as_str()))),
                 ("former_code", former),
                 ("delivery", Some(delivery)),
             ]);
-            let record_face = Expression::assign([
+            let record_entry = Expression::assign([
                 ("code", Some(text(to.as_str()))),
                 ("confirmed", Some(AttributeValue::Bool(false))),
             ]);
             let writes = [
-                Write::update(entity_key(entity), entity_face).provided(bound_to(from)),
+                Write::update(entity_key(entity), entity_entry).provided(bound_to(from)),
                 Write::put(
                     code_key(kind, scope, to),
                     self.table.to_item(&Holder { id })?,
                 )
                 .provided(free_or_held_by(id)),
                 Write::delete(code_key(kind, scope, from)),
-                Write::update(record_key(scope, record), record_face).provided(held_by(id)),
+                Write::update(record_key(scope, record), record_entry).provided(held_by(id)),
                 Write::absent(self.code_tombstone(kind, scope, to)?),
             ];
             let mut refusals = match self.table.write(writes).await? {
@@ -504,7 +515,7 @@ impl RecordMappings for DynamoDbMappings {
         code: &Code,
         fingerprint: Option<&Fingerprint>,
     ) -> Result<bool, StoreError> {
-        let face = RecordEntry {
+        let entry = RecordEntry {
             kind,
             id: None,
             code: code.clone(),
@@ -514,7 +525,7 @@ impl RecordMappings for DynamoDbMappings {
         };
         let unbound = Expression::new("attribute_not_exists(#id)").name("id");
         let writes = [
-            Write::put(record_key(scope, record), self.table.to_item(&face)?).provided(unbound),
+            Write::put(record_key(scope, record), self.table.to_item(&entry)?).provided(unbound),
             Write::absent(code_key(kind, scope, code)),
             Write::absent(self.code_tombstone(kind, scope, code)?),
             Write::absent(self.record_tombstone(scope, record)?),

@@ -55,7 +55,7 @@ pub(super) fn entity_key(EntityRef { kind, scope, id }: EntityRef) -> String {
     format!("entity#{kind}#{scope}#{id}")
 }
 
-/// The entity whose face has this key; `None`: it is another face, or a tombstone.
+/// The entity whose entry has this key; `None`: it is another entry, or a tombstone.
 pub(super) fn entity_of(key: &str) -> Option<EntityRef> {
     let entity = key.strip_prefix("entity#")?;
     entity.replace('#', "/").parse().ok()

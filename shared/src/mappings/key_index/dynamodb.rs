@@ -212,14 +212,14 @@ impl KeyIndex for DynamoDbMappings {
         let me = holder(record);
         let names = keys.keys.iter().map(|key| self.key_of(scope, key));
         let names: BTreeSet<String> = names.collect::<Result<_, _>>()?;
-        let (entry_name, face_name) = (
+        let (entry_name, mapped_name) = (
             entry_key(scope, record),
             crate::mappings::record_key(scope, record),
         );
         let tombstone = self.record_tombstone(scope, record)?;
         let mut full: BTreeSet<String> = BTreeSet::new();
         for _ in 0..ATTEMPTS {
-            let all = [entry_name.as_str(), &face_name, &tombstone];
+            let all = [entry_name.as_str(), &mapped_name, &tombstone];
             let found: HashMap<String, Item> = self.table.get_all(&all).await?;
             let listed = found.get(&entry_name);
             let listed = listed.map(|entry| set_of(entry, KEYS)).unwrap_or_default();
@@ -230,10 +230,10 @@ impl KeyIndex for DynamoDbMappings {
                 names.clone()
             };
             let digest = text(keys.digest.as_str());
-            // The face of a bound record, or of one whose insert is announced.
-            let face = found.get(&face_name);
-            let face = face.filter(|face| face.get("indexed") != Some(&digest));
-            if listed == wanted && face.is_none() {
+            // The mapping's entry of a bound record, or of one whose insert is announced.
+            let mapped = found.get(&mapped_name);
+            let mapped = mapped.filter(|mapped| mapped.get("indexed") != Some(&digest));
+            if listed == wanted && mapped.is_none() {
                 return Ok(());
             }
             let removed: BTreeSet<String> = listed.difference(&wanted).cloned().collect();
@@ -256,10 +256,10 @@ impl KeyIndex for DynamoDbMappings {
                 let nothing_there = Expression::nothing_there();
                 writes.push(Write::check(tombstone.clone(), nothing_there));
             }
-            if face.is_some() {
+            if mapped.is_some() {
                 let change = Expression::assign([("indexed", Some(digest))]);
                 let there = Expression::new("attribute_exists(#code)").name("code");
-                writes.push(Write::update(face_name.clone(), change).provided(there));
+                writes.push(Write::update(mapped_name.clone(), change).provided(there));
             }
             match self.table.write(writes).await? {
                 Written::Done => return Ok(()),

@@ -1,4 +1,4 @@
-//! The faces of a mapping: how they are read, and the conditions on them.
+//! The entries of a mapping: how they are read, and the conditions on them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
@@ -17,22 +17,22 @@ use crate::{
 /// and no mapping has this many writers.
 pub(super) const ATTEMPTS: u32 = 5;
 
-/// What an entity's face holds.
-pub(super) enum Face {
+/// What an entity's entry holds.
+pub(super) enum EntityEntry {
     Reserved(Reservation),
     Bound(Binding),
 }
 
-impl From<Face> for Mapping {
-    fn from(face: Face) -> Self {
-        match face {
-            Face::Reserved(reservation) => Self::Reserved(reservation),
-            Face::Bound(binding) => Self::Bound(binding),
+impl From<EntityEntry> for Mapping {
+    fn from(entry: EntityEntry) -> Self {
+        match entry {
+            EntityEntry::Reserved(reservation) => Self::Reserved(reservation),
+            EntityEntry::Bound(binding) => Self::Bound(binding),
         }
     }
 }
 
-/// The face of a code.
+/// The entry of a code.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct Holder {
     pub(super) id: NorceId,
@@ -41,50 +41,50 @@ pub(super) struct Holder {
 impl DynamoDbMappings {
     /// The conditional writes of a binding, in this order: the items of the entity (on the given condition), of the code and
     /// of the record, the checks of their three tombstones, and the check that the record's index entry is as read.
-    pub(super) async fn faces(
+    pub(super) async fn entries(
         &self,
         entity: EntityRef,
         binding: &Binding,
-        entity_face: Expression,
+        entity_entry: Expression,
     ) -> Result<Vec<Write>, StoreError> {
         let EntityRef { kind, scope, id } = entity;
         let (code, record) = (&binding.code, &binding.erp_id);
         let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
-        // Recorded on the face, so that the next pass has nothing to index.
+        // Recorded on the entry, so that the next pass has nothing to index.
         let listed = self.listed(scope, record).await?;
         let indexed = listed.clone().map(|digest| ("indexed", Some(digest)));
         // The fingerprint of what was sent to Norce with an insert stays.
-        let record_face = [
+        let record_entry = [
             ("kind", Some(text(kind.as_str()))),
             ("id", Some(number(id.into()))),
             ("code", Some(text(code.as_str()))),
             ("confirmed", Some(AttributeValue::Bool(confirmed))),
         ];
-        let record_face = Expression::assign(record_face.into_iter().chain(indexed));
-        let mut faces = vec![
-            Write::put(entity_key(entity), self.table.to_item(binding)?).provided(entity_face),
+        let record_entry = Expression::assign(record_entry.into_iter().chain(indexed));
+        let mut entries = vec![
+            Write::put(entity_key(entity), self.table.to_item(binding)?).provided(entity_entry),
             Write::put(
                 code_key(kind, scope, code),
                 self.table.to_item(&Holder { id })?,
             )
             .provided(free_or_held_by(id)),
-            Write::update(record_key(scope, record), record_face)
+            Write::update(record_key(scope, record), record_entry)
                 .provided(record_free_or_held_by(entity)),
             Write::absent(self.entity_tombstone(entity)?),
             Write::absent(self.code_tombstone(kind, scope, code)?),
             Write::absent(self.record_tombstone(scope, record)?),
         ];
-        faces.extend(listed.map(|digest| still_listed(scope, record, digest)));
-        Ok(faces)
+        entries.extend(listed.map(|digest| still_listed(scope, record, digest)));
+        Ok(entries)
     }
 
-    /// The face of an entity, without regard to tombstones.
-    pub(super) async fn face(&self, entity: EntityRef) -> Result<Option<Face>, StoreError> {
+    /// The entry of an entity, without regard to tombstones.
+    pub(super) async fn entry(&self, entity: EntityRef) -> Result<Option<EntityEntry>, StoreError> {
         let item = self.table.get(&entity_key(entity)).await?;
-        item.map(|item| self.read_face(item, entity)).transpose()
+        item.map(|item| self.read_entry(item, entity)).transpose()
     }
 
-    /// The face of a record, read without serde: a pass reads a million of them.
+    /// The entry of a record, read without serde: a pass reads a million of them.
     pub(super) fn read_record(
         &self,
         mut item: Item,
@@ -127,7 +127,7 @@ impl DynamoDbMappings {
         }
     }
 
-    /// The holder of the binding's code or record, when the writes of [`DynamoDbMappings::faces`] were refused because of one.
+    /// The holder of the binding's code or record, when the writes of [`DynamoDbMappings::entries`] were refused because of one.
     pub(super) fn taken(
         &self,
         refusals: &mut Refusals,
@@ -150,12 +150,18 @@ impl DynamoDbMappings {
         Ok(None)
     }
 
-    pub(super) fn read_face(&self, item: Item, entity: EntityRef) -> Result<Face, StoreError> {
+    pub(super) fn read_entry(
+        &self,
+        item: Item,
+        entity: EntityRef,
+    ) -> Result<EntityEntry, StoreError> {
         let record = entity.to_string();
         if item.contains_key("code") {
-            self.table.read_item(item, &record).map(Face::Bound)
+            self.table.read_item(item, &record).map(EntityEntry::Bound)
         } else {
-            self.table.read_item(item, &record).map(Face::Reserved)
+            self.table
+                .read_item(item, &record)
+                .map(EntityEntry::Reserved)
         }
     }
 
