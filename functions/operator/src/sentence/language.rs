@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use super::{
     member::SAID,
-    param::in_words,
     swedish::{SWEDISH, WORDS},
     template::fill,
+    types::in_words,
 };
 
 /// A language of answers.

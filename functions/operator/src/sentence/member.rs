@@ -2,7 +2,7 @@
 
 use serde::{Serializer, ser::SerializeMap};
 
-use super::Sentence;
+use super::types::Sentence;
 
 /// What the name of the member beside a text ends with.
 pub(super) const SAID: &str = "Said";
