@@ -49,7 +49,7 @@ use crate::{
 pub use crate::{
     answer::Answer,
     call::Call,
-    configuration::{Configuration, Schedules},
+    configuration::{Configuration, ReceivedOrders, Schedules},
     doctor::Doctor,
     error::{Refusal, Refused},
     mapping_line::MappingLine,
