@@ -6,7 +6,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use shared::{
     activity::{By, Entry, Outcome, Role},
-    domain::{ApplicationId, Clock, Code, EntityKind, EntityRef, NorceId, PassMode, redact},
+    domain::{ApplicationId, Clock, Code, EntityKind, EntityRef, PassMode, redact},
     http::Deadline,
 };
 use uuid::Uuid;
@@ -23,6 +23,7 @@ use crate::{
     answer::Answer,
     catalog::{LANGUAGE, WITHIN},
     error::Refusal,
+    selector::Selector,
 };
 
 /// Subjects that an entry names: enough for what a person acts on by hand. Of more, the summary has the number.
@@ -176,21 +177,21 @@ impl Act {
             Request::DeadLetters(DeadLettersRequest { r#do, queue, .. }) => {
                 (*r#do == DeadLettersAction::Redrive).then(|| Self {
                     did: "redrive",
-                    asked: words([("queue", queue.as_ref().map(|queue| json!(queue)))]),
+                    asked: words([("queue", json!(queue))]),
                     ..Self::default()
                 })
             }
             // The id only, which the answer has: a code would lead to a forgotten customer.
             Request::Forget(request) => request.confirm.then(|| Self {
                 did: "forget",
-                subjects: named(request.entity.as_deref(), request.id, None, None),
+                subjects: named(&request.selector, None),
                 ..Self::default()
             }),
             Request::Unbind(request) => Self::of_binding("unbind", request),
             Request::Rebind(request) => Self::of_binding("rebind", request),
             Request::ImportMappings(request) => (!request.dry_run).then(|| Self {
                 did: "import-mappings",
-                asked: words([("from", Some(json!(request.from)))]),
+                asked: words([("from", json!(request.from))]),
                 ..Self::default()
             }),
         }
@@ -213,13 +214,13 @@ impl Act {
                 .map(|subject| redact(subject))
                 .collect(),
             asked: words([
-                ("group", request.group.map(|group| json!(group))),
+                ("group", json!(request.group)),
                 // What was searched for may be a name.
-                ("q", request.q.as_ref().map(|_| json!("…"))),
-                ("stage", request.stage.map(|stage| json!(stage))),
-                ("reason", request.reason.map(|reason| json!(reason))),
-                ("kind", request.kind.map(|kind| json!(kind))),
-                ("application", request.application.map(|it| json!(it))),
+                ("q", json!(request.q.as_ref().map(|_| "…"))),
+                ("stage", json!(request.stage)),
+                ("reason", json!(request.reason)),
+                ("kind", json!(request.kind)),
+                ("application", json!(request.application)),
             ]),
             because: request.because.clone(),
         })
@@ -231,11 +232,11 @@ impl Act {
             did: "replay",
             subjects: names.take(MAX_SUBJECTS).map(|name| redact(name)).collect(),
             asked: words([
-                ("since", request.since.map(|since| json!(since))),
-                ("until", request.until.map(|until| json!(until))),
-                ("kind", request.kind.map(|kind| json!(kind))),
-                ("application", request.application.map(|it| json!(it))),
-                ("cause", request.cause.map(|cause| json!(cause))),
+                ("since", json!(request.since)),
+                ("until", json!(request.until)),
+                ("kind", json!(request.kind)),
+                ("application", json!(request.application)),
+                ("cause", json!(request.cause)),
             ]),
             because: None,
         })
@@ -250,70 +251,51 @@ impl Act {
         Self {
             did,
             asked: words([
-                ("mode", mode.map(|mode| json!(mode))),
-                ("kind", kind.map(|kind| json!(kind))),
-                ("application", application.map(|it| json!(it))),
+                ("mode", json!(mode)),
+                ("kind", json!(kind)),
+                ("application", json!(application)),
             ]),
             ..Self::default()
         }
     }
 
     fn of_binding(did: &'static str, request: &BindingRequest) -> Option<Self> {
-        let BindingRequest {
-            entity,
-            id,
-            code,
-            kind,
-            ..
-        } = request;
+        let selector = &request.selector;
         request.confirm.then(|| Self {
             did,
-            subjects: named(entity.as_deref(), *id, code.as_ref(), *kind),
+            subjects: named(selector, selector.code.as_ref()),
             asked: words([
-                ("toCode", request.to_code.as_ref().map(|code| json!(code))),
+                ("toCode", json!(request.to_code)),
                 (
                     "toRecord",
-                    request.to_record.as_ref().map(|it| json!(it.to_string())),
+                    json!(request.to_record.as_ref().map(ToString::to_string)),
                 ),
-                (
-                    "application",
-                    request.application.map(|it: ApplicationId| json!(it)),
-                ),
+                ("application", json!(selector.application)),
             ]),
             because: request.reason.clone(),
         })
     }
 }
 
-/// Whom a selector names, as far as that is an id or a code. An e-mail address is never kept (P11).
-fn named(
-    entity: Option<&str>,
-    id: Option<NorceId>,
-    code: Option<&Code>,
-    kind: Option<EntityKind>,
-) -> Vec<String> {
-    let kind = kind.unwrap_or(EntityKind::Customer);
+/// The subject that a selector names, where that is an id, or this code. An e-mail address is never kept (P11).
+fn named(selector: &Selector, code: Option<&Code>) -> Vec<String> {
+    let kind = selector.kind.unwrap_or(EntityKind::Customer);
+    let entity = selector.entity.as_deref();
     let entity = entity.and_then(|entity| entity.parse::<EntityRef>().ok());
-    let id = id.map(|id| format!("{kind} {id}"));
+    let entity = entity.map(|entity| entity.to_string());
+    let id = selector.id.map(|id| format!("{kind} {id}"));
     let code = code.map(|code| redact(&format!("{kind} with code {code}")));
-    entity
-        .map(|entity| entity.to_string())
-        .into_iter()
-        .chain(id)
-        .chain(code)
-        .collect()
+    entity.into_iter().chain(id).chain(code).collect()
 }
 
-/// Fields of a request in words: `reason=validation kind=customer`.
-fn words<const N: usize>(fields: [(&str, Option<Value>); N]) -> Option<String> {
-    let fields = fields.into_iter().filter_map(|(name, value)| {
-        let value = value?;
-        let text = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        Some(format!("{name}={text}"))
+/// The fields of a request that have a value: `reason=validation kind=customer`.
+fn words<const N: usize>(fields: [(&str, Value); N]) -> Option<String> {
+    let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+    let words = fields.map(|(name, value)| match value {
+        Value::String(text) => format!("{name}={text}"),
+        value => format!("{name}={value}"),
     });
-    let words: Vec<String> = fields.collect();
+    let words: Vec<String> = words.collect();
     (!words.is_empty()).then(|| redact(&words.join(" ")))
 }
 

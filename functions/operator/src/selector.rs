@@ -20,7 +20,7 @@ use crate::{
 ///
 /// The e-mail address is looked up and forgotten; no log, answer or store ever has it (P11).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Selector {
     /// As logs and lists name it: `customer/client/123`.
     pub entity: Option<String>,
@@ -73,7 +73,7 @@ impl Ports {
                     hits.extend(norce.customers_by_email(*scope, &key, deadline).await?);
                 }
                 only(hits, "this e-mail address", || {
-                    nobody_with_email(&registers)
+                    say!("nobody-with-email", scope = registers)
                 })
             }
             _ => Err(Refusal::request(
@@ -154,36 +154,34 @@ impl Ports {
         for scope in registers {
             hits.extend(change_events.mappings.by_code(kind, *scope, code).await?);
         }
-        if !hits.is_empty() {
-            return only(hits, "this code", || nobody_with_code(kind, registers));
+        if hits.is_empty() {
+            let asked = [LookupKey {
+                code: code.clone(),
+                keys: Vec::new(),
+            }];
+            for scope in registers {
+                let looked_up = change_events.norce.look_up(kind, *scope, &asked, deadline);
+                let found = looked_up.await?.found.into_iter();
+                let found = found.filter(|found| found.code.as_ref() == Some(code));
+                hits.extend(found.map(|found| EntityRef {
+                    kind,
+                    scope: *scope,
+                    id: found.id,
+                }));
+            }
         }
-        let asked = [LookupKey {
-            code: code.clone(),
-            keys: Vec::new(),
-        }];
-        for scope in registers {
-            let looked_up = change_events.norce.look_up(kind, *scope, &asked, deadline);
-            let found = looked_up.await?.found;
-            let found = found.into_iter();
-            let found = found.filter(|found| found.code.as_ref() == Some(code));
-            hits.extend(found.map(|found| EntityRef {
-                kind,
-                scope: *scope,
-                id: found.id,
-            }));
-        }
-        only(hits, "this code", || nobody_with_code(kind, registers))
+        only(hits, "this code", || {
+            // A code may be anything that a person wrote, and is not repeated (P11).
+            say!("nobody-with-code", kind, scope = registers)
+                .then(say!("other-kind-by-code", kind = other(kind)))
+                .then(say!("plan-finds"))
+        })
     }
 }
 
 /// What to try where the kind may be wrong.
 pub(crate) fn other_kind_by_id(kind: EntityKind, id: NorceId) -> Sentence {
     say!("other-kind-by-id", kind = other(kind), id)
-}
-
-/// The same. A code may be anything that a person wrote, and is not repeated (P11).
-fn other_kind_by_code(kind: EntityKind) -> Sentence {
-    say!("other-kind-by-code", kind = other(kind))
 }
 
 const fn other(kind: EntityKind) -> EntityKind {
@@ -206,16 +204,6 @@ fn only(
         [] => Err(Refusal::Request(nobody())),
         [first, second, ..] => Err(Refusal::Request(say!("several-with", by, first, second))),
     }
-}
-
-fn nobody_with_email(registers: &[Scope]) -> Sentence {
-    say!("nobody-with-email", scope = registers)
-}
-
-fn nobody_with_code(kind: EntityKind, registers: &[Scope]) -> Sentence {
-    say!("nobody-with-code", kind, scope = registers)
-        .then(other_kind_by_code(kind))
-        .then(say!("plan-finds"))
 }
 
 /// The scope of an application.

@@ -1,10 +1,7 @@
 //! `forget`: a customer is forgotten by hand (P12), by the rule that `change-events` follows when Norce says so.
 
 use serde::{Deserialize, Serialize};
-use shared::{
-    domain::{ApplicationId, Code, EntityKind, NorceId, Personal},
-    http::Deadline,
-};
+use shared::{domain::EntityKind, http::Deadline};
 
 use crate::{
     dry::dry,
@@ -15,21 +12,14 @@ use crate::{
     verdict::verdict,
 };
 
-/// What is asked for.
+/// What is asked for. `catalog.rs` refuses other fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ForgetRequest {
-    /// As in [`Selector`].
-    pub entity: Option<String>,
-    /// As in [`Selector`].
-    pub id: Option<NorceId>,
-    /// As in [`Selector`].
-    pub code: Option<Code>,
-    /// As in [`Selector`].
-    pub email: Option<Personal>,
-    /// As in [`Selector`].
-    pub application: Option<ApplicationId>,
-    /// It cannot be undone; without this it is only said what would be done.
+    /// The customer.
+    #[serde(flatten)]
+    pub selector: Selector,
+    /// Forgets the customer, which cannot be undone; without it, the answer says what would change.
     pub confirm: bool,
 }
 
@@ -55,15 +45,7 @@ impl Ports {
         request: &ForgetRequest,
         deadline: Deadline,
     ) -> Result<ForgetAnswer, Refusal> {
-        let selector = Selector {
-            entity: request.entity.clone(),
-            id: request.id,
-            code: request.code.clone(),
-            email: request.email.clone(),
-            kind: None,
-            application: request.application,
-        };
-        let entity = self.select(&selector, deadline).await?;
+        let entity = self.select(&request.selector, deadline).await?;
         if entity.kind != EntityKind::Customer {
             return Err(Refusal::request(
                 "a company is not forgotten: Norce forgets customers only",
