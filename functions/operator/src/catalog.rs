@@ -99,41 +99,27 @@ const APPLICATION: Field = Field::new::<ApplicationId>(
     "the whole number of an application in Norce",
     "1",
 );
+const MODE: Field = Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#);
+#[rustfmt::skip]
+const ENTITY: Field = Field::new::<String>("entity", "a customer or company as lists and logs name it: a text", r#""customer/client/1001""#);
+#[rustfmt::skip]
+const SUBJECT: Field = Field::new::<String>("subject", "a subject as the list names it: a text", r#""customer/client/1001""#);
 const LIMIT: Field = Field::new::<usize>("limit", A_COUNT, "50");
 const DRY_RUN: Field = Field::new::<bool>("dryRun", A_FLAG, "true");
 const CONFIRM: Field = Field::new::<bool>("confirm", A_FLAG, "true");
+#[rustfmt::skip]
 const NAMED: &[Field] = &[
-    Field::new::<String>(
-        "entity",
-        "a customer or company as lists and logs name it: a text",
-        r#""customer/client/1001""#,
-    ),
-    Field::new::<NorceId>(
-        "id",
-        "Norce's id: a whole number, 1 or greater, without quotation marks",
-        "1001",
-    ),
+    ENTITY,
+    Field::new::<NorceId>("id", "Norce's id: a whole number, 1 or greater, without quotation marks", "1001"),
     Field::new::<Code>("code", "the ERP's code: a text", r#""C00042""#),
-    Field::new::<Personal>(
-        "email",
-        "a customer's e-mail address: a text",
-        r#""anna@example.com""#,
-    ),
+    Field::new::<Personal>("email", "a customer's e-mail address: a text", r#""anna@example.com""#),
     APPLICATION,
 ];
+#[rustfmt::skip]
 const CORRECTION: &[Field] = &[
     KIND,
     CONFIRM,
-    Field::new::<String>(
-        "reason",
-        "why, for whoever reads the log later: a text",
-        r#""C00017 is another customer's""#,
-    ),
-];
-const PASS: &[Field] = &[
-    Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#).required(),
-    KIND,
-    APPLICATION,
+    Field::new::<String>("reason", "why, for whoever reads the log later: a text", r#""C00017 is another customer's""#),
 ];
 
 /// The field that says how long the answer may take, in seconds.
@@ -142,16 +128,14 @@ pub(crate) const WITHIN: &str = "within";
 pub(crate) const LANGUAGE: &str = "language";
 
 /// Fields that every action has.
+#[rustfmt::skip]
 pub(crate) static EVERYWHERE: [Field; 2] = [
-    Field::new::<NonZeroU64>(
-        WITHIN,
-        "the seconds after which work ends: a whole number, 1 or greater",
-        "25",
-    ),
+    Field::new::<NonZeroU64>(WITHIN, "the seconds after which work ends: a whole number, 1 or greater", "25"),
     Field::new::<Language>(LANGUAGE, "one of en, sv", r#""sv""#),
 ];
 
-/// Every action.
+/// Every action, and a field in a line.
+#[rustfmt::skip]
 pub(crate) const ACTIONS: &[Action] = &[
     Action {
         name: "help",
@@ -163,11 +147,7 @@ pub(crate) const ACTIONS: &[Action] = &[
         name: "doctor",
         does: "is everything as it must be, and what is left to set up? Each fault with what to do",
         example: r#"{"action":"doctor"}"#,
-        fields: &[&[Field::new::<Part>(
-            "part",
-            "one of norce, erp, aws, events, schedules",
-            r#""erp""#,
-        )]],
+        fields: &[&[Field::new::<Part>("part", "one of norce, erp, aws, events, schedules", r#""erp""#)]],
     },
     Action {
         name: "status",
@@ -187,61 +167,21 @@ pub(crate) const ACTIONS: &[Action] = &[
         example: r#"{"action":"owed","reason":"validation"}"#,
         fields: &[&[
             Field::new::<OwedAction>("do", "one of list, retry, dismiss, restore", r#""retry""#),
-            Field::new::<String>(
-                "subject",
-                "a subject as the list names it: a text",
-                r#""customer/client/1001""#,
-            ),
-            Field::new::<Stage>(
-                "stage",
-                "one of to-erp, code-to-norce, fields-to-norce",
-                r#""to-erp""#,
-            ),
-            Field::new::<Reason>(
-                "reason",
-                "one of validation, conflict, missing-prerequisite, ambiguous, remote-fault, timed-out, forgotten, warned",
-                r#""validation""#,
-            ),
+            SUBJECT,
+            Field::new::<Stage>("stage", "one of to-erp, code-to-norce, fields-to-norce", r#""to-erp""#),
+            Field::new::<Reason>("reason", "one of validation, conflict, missing-prerequisite, ambiguous, remote-fault, timed-out, forgotten, warned", r#""validation""#),
             KIND,
             APPLICATION,
             Field::new::<bool>("dismissed", A_FLAG, "true"),
-            Field::new::<Vec<String>>(
-                "subjects",
-                "a list of subjects as the list names them",
-                r#"["customer/client/1001","customer/client/1002"]"#,
-            ),
-            Field::new::<String>(
-                "q",
-                "words of the reason, or parts of a code or subject: a text",
-                r#""price list""#,
-            ),
-            Field::new::<Uuid>(
-                "group",
-                "the `group` of a group that was listed: a text",
-                r#""3cefbd4a-8d46-43a1-bc90-68f3b420c056""#,
-            ),
+            Field::new::<Vec<String>>("subjects", "a list of subjects as the list names them", r#"["customer/client/1001","customer/client/1002"]"#),
+            Field::new::<String>("q", "words of the reason, or parts of a code or subject: a text", r#""price list""#),
+            Field::new::<Uuid>("group", "the `group` of a group that was listed: a text", r#""3cefbd4a-8d46-43a1-bc90-68f3b420c056""#),
             Field::new::<bool>("groups", A_FLAG, "true"),
             LIMIT,
-            Field::new::<OwedPlace>(
-                "cursor",
-                "where an earlier answer stopped: its `cursor`",
-                r#"{"first":"2026-11-24T00:00:00Z","subject":"customer/client/1001","stage":"to-erp"}"#,
-            ),
-            Field::new::<DateTime<Utc>>(
-                "asOf",
-                "the `asOf` of the list by which it was decided: a time",
-                r#""2026-11-24T00:00:00Z""#,
-            ),
-            Field::new::<usize>(
-                "expected",
-                "the `found` of the list by which it was decided: a whole number, 0 or greater",
-                "12",
-            ),
-            Field::new::<String>(
-                "because",
-                "why it is dismissed: a text",
-                r#""Norce's support looks into it, ticket 4711""#,
-            ),
+            Field::new::<OwedPlace>("cursor", "where an earlier answer stopped: its `cursor`", r#"{"first":"2026-11-24T00:00:00Z","subject":"customer/client/1001","stage":"to-erp"}"#),
+            Field::new::<DateTime<Utc>>("asOf", "the `asOf` of the list by which it was decided: a time", r#""2026-11-24T00:00:00Z""#),
+            Field::new::<usize>("expected", "the `found` of the list by which it was decided: a whole number, 0 or greater", "12"),
+            Field::new::<String>("because", "why it is dismissed: a text", r#""Norce's support looks into it, ticket 4711""#),
         ]],
     },
     Action {
@@ -250,23 +190,11 @@ pub(crate) const ACTIONS: &[Action] = &[
         example: r#"{"action":"activity","did":"dismiss"}"#,
         fields: &[&[
             Field::new::<String>("user", "the name of a user: a text", r#""aws""#),
-            Field::new::<String>(
-                "did",
-                "one of retry, dismiss, restore, replay, plan, pass, redrive, forget, unbind, rebind, import-mappings",
-                r#""retry""#,
-            ),
-            Field::new::<String>(
-                "subject",
-                "a subject as the list names it: a text",
-                r#""customer/client/1001""#,
-            ),
+            Field::new::<String>("did", "one of retry, dismiss, restore, replay, plan, pass, redrive, forget, unbind, rebind, import-mappings", r#""retry""#),
+            SUBJECT,
             Field::new::<State>("state", "one of started, done, refused", r#""refused""#),
             LIMIT,
-            Field::new::<Place>(
-                "cursor",
-                "where an earlier answer stopped: its `cursor`",
-                r#"{"at":"2026-11-24T00:00:00Z","id":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#,
-            ),
+            Field::new::<Place>("cursor", "where an earlier answer stopped: its `cursor`", r#"{"at":"2026-11-24T00:00:00Z","id":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#),
         ]],
     },
     Action {
@@ -274,44 +202,14 @@ pub(crate) const ACTIONS: &[Action] = &[
         does: "look at entities as if an event had come",
         example: r#"{"action":"replay","entity":"customer/client/1001"}"#,
         fields: &[&[
-            Field::new::<String>(
-                "entity",
-                "a customer or company as lists and logs name it: a text",
-                r#""customer/client/1001""#,
-            ),
-            Field::new::<Vec<String>>(
-                "entities",
-                "a list of such names",
-                r#"["customer/client/1001","company/client/7"]"#,
-            ),
-            Field {
-                accepts: time_of,
-                ..Field::new::<String>(
-                    "since",
-                    "a time by Norce's clock",
-                    r#""2026-11-24T00:00:00Z""#,
-                )
-            },
-            Field {
-                accepts: time_of,
-                ..Field::new::<String>(
-                    "until",
-                    "a time by Norce's clock",
-                    r#""2026-11-24T06:00:00Z""#,
-                )
-            },
+            ENTITY,
+            Field::new::<Vec<String>>("entities", "a list of such names", r#"["customer/client/1001","company/client/7"]"#),
+            Field { accepts: time_of, ..Field::new::<String>("since", "a time by Norce's clock", r#""2026-11-24T00:00:00Z""#) },
+            Field { accepts: time_of, ..Field::new::<String>("until", "a time by Norce's clock", r#""2026-11-24T06:00:00Z""#) },
             KIND,
             APPLICATION,
-            Field::new::<Cause>(
-                "cause",
-                "one of changed, ordered, contact-of-company",
-                r#""ordered""#,
-            ),
-            Field::new::<String>(
-                "after",
-                "where an earlier answer stopped: its `after`",
-                r#""customer/client/1001""#,
-            ),
+            Field::new::<Cause>("cause", "one of changed, ordered, contact-of-company", r#""ordered""#),
+            Field::new::<String>("after", "where an earlier answer stopped: its `after`", r#""customer/client/1001""#),
             DRY_RUN,
         ]],
     },
@@ -320,14 +218,10 @@ pub(crate) const ACTIONS: &[Action] = &[
         does: "the passes of a month, the newest first",
         example: r#"{"action":"runs","mode":"delta"}"#,
         fields: &[&[
-            Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#),
+            MODE,
             APPLICATION,
             LIMIT,
-            Field::new::<RunPlace>(
-                "cursor",
-                "where an earlier answer stopped: its `cursor`",
-                r#"{"started":"2026-11-24T00:00:00Z","run":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#,
-            ),
+            Field::new::<RunPlace>("cursor", "where an earlier answer stopped: its `cursor`", r#"{"started":"2026-11-24T00:00:00Z","run":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#),
         ]],
     },
     Action {
@@ -341,14 +235,10 @@ pub(crate) const ACTIONS: &[Action] = &[
         does: "what a pass would do, as a report; with `show`, the summary and the first lines of one",
         example: r#"{"action":"plan","mode":"full"}"#,
         fields: &[&[
-            Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#),
+            MODE,
             KIND,
             APPLICATION,
-            Field::new::<Uuid>(
-                "show",
-                "the id of a plan that was made: its `run`, a text",
-                r#""3cefbd4a-8d46-43a1-bc90-68f3b420c056""#,
-            ),
+            Field::new::<Uuid>("show", "the id of a plan that was made: its `run`, a text", r#""3cefbd4a-8d46-43a1-bc90-68f3b420c056""#),
             LIMIT,
         ]],
     },
@@ -356,7 +246,7 @@ pub(crate) const ACTIONS: &[Action] = &[
         name: "pass",
         does: "start a pass",
         example: r#"{"action":"pass","mode":"delta"}"#,
-        fields: &[PASS],
+        fields: &[&[MODE.required(), KIND, APPLICATION]],
     },
     Action {
         name: "dead-letters",
@@ -364,11 +254,7 @@ pub(crate) const ACTIONS: &[Action] = &[
         example: r#"{"action":"dead-letters","do":"show","queue":"changes"}"#,
         fields: &[&[
             Field::new::<DeadLettersAction>("do", "one of count, show, redrive", r#""show""#),
-            Field::new::<String>(
-                "queue",
-                "one of changes, imports, jobs, passes",
-                r#""changes""#,
-            ),
+            Field::new::<String>("queue", "one of changes, imports, jobs, passes", r#""changes""#),
             LIMIT,
         ]],
     },
@@ -401,16 +287,8 @@ pub(crate) const ACTIONS: &[Action] = &[
             NAMED,
             CORRECTION,
             &[
-                Field::new::<Code>(
-                    "toCode",
-                    "the code of the other ERP record: a text",
-                    r#""C00042""#,
-                ),
-                Field::new::<ErpId>(
-                    "toRecord",
-                    "the other ERP record: an object with `resource` (customer, contact) and `id`",
-                    r#"{"resource":"customer","id":"098b7432-6b84-4f1c-9e10-ad2028d2e605"}"#,
-                ),
+                Field::new::<Code>("toCode", "the code of the other ERP record: a text", r#""C00042""#),
+                Field::new::<ErpId>("toRecord", "the other ERP record: an object with `resource` (customer, contact) and `id`", r#"{"resource":"customer","id":"098b7432-6b84-4f1c-9e10-ad2028d2e605"}"#),
             ],
         ],
     },
@@ -418,28 +296,15 @@ pub(crate) const ACTIONS: &[Action] = &[
         name: "export-mappings",
         does: "write the code mappings to the reports bucket",
         example: r#"{"action":"export-mappings"}"#,
-        fields: &[&[Field::new::<ExportPlace>(
-            "next",
-            "where an earlier answer stopped: its `next`",
-            r#"{"export":"3cefbd4a-8d46-43a1-bc90-68f3b420c056","part":2,"after":"…"}"#,
-        )]],
+        fields: &[&[Field::new::<ExportPlace>("next", "where an earlier answer stopped: its `next`", r#"{"export":"3cefbd4a-8d46-43a1-bc90-68f3b420c056","part":2,"after":"…"}"#)]],
     },
     Action {
         name: "import-mappings",
         does: "bind what the lines of files in the reports bucket say, where Norce and the ERP agree",
         example: r#"{"action":"import-mappings","from":"mappings/seed.jsonl","dryRun":true}"#,
         fields: &[&[
-            Field::new::<String>(
-                "from",
-                "a key in the reports bucket, or how several keys begin: a text",
-                r#""mappings/seed.jsonl""#,
-            )
-            .required(),
-            Field::new::<ImportPlace>(
-                "next",
-                "where an earlier answer stopped: its `next`",
-                r#"{"key":"mappings/seed.jsonl","line":100,"kind":"company"}"#,
-            ),
+            Field::new::<String>("from", "a key in the reports bucket, or how several keys begin: a text", r#""mappings/seed.jsonl""#).required(),
+            Field::new::<ImportPlace>("next", "where an earlier answer stopped: its `next`", r#"{"key":"mappings/seed.jsonl","line":100,"kind":"company"}"#),
             DRY_RUN,
         ]],
     },
