@@ -140,11 +140,11 @@ impl<'a> Process<'a> {
         let configuration = Configuration::load(context, (self.environment)()).await;
         let (remotes, secrets) = match needs {
             Needs::Stack => (Remotes::unread(), Vec::new()),
-            Needs::Remotes => (self.remotes(&configuration).await, Vec::new()),
-            Needs::Examination => {
-                let remotes = self.new_remotes(&configuration).await;
-                (remotes, secrets(&configuration, context).await)
-            }
+            Needs::Remotes => (self.remotes(&configuration, true).await, Vec::new()),
+            Needs::Examination => (
+                self.remotes(&configuration, false).await,
+                secrets(&configuration, context).await,
+            ),
         };
         let stores = stores(&configuration, context, &remotes);
         let whole = match configuration.faults.as_slice() {
@@ -173,26 +173,17 @@ impl<'a> Process<'a> {
         status.clone().filter(|status| age(status) < STATUS_KEPT)
     }
 
-    /// The clients that were built before, as long as what they were built from is the same.
-    async fn remotes(&self, configuration: &Configuration) -> Remotes {
+    /// The clients. With `reuse`, those that were built before, if what they were built from is the same.
+    async fn remotes(&self, configuration: &Configuration, reuse: bool) -> Remotes {
         let sources = self.sources(configuration).await;
-        if let Some((of_kept, remotes)) = self.kept.lock().await.as_ref()
+        if reuse
+            && let Some((of_kept, remotes)) = self.kept.lock().await.as_ref()
             && sources.as_ref() == Some(of_kept)
         {
             return remotes.clone();
         }
-        self.build(configuration, sources).await
-    }
-
-    async fn new_remotes(&self, configuration: &Configuration) -> Remotes {
-        let sources = self.sources(configuration).await;
-        self.build(configuration, sources).await
-    }
-
-    async fn build(&self, configuration: &Configuration, sources: Option<Sources>) -> Remotes {
         let remotes = Remotes::reach(configuration, self.context).await;
-        let is_kept = remotes.are_whole();
-        let kept = sources.filter(|_| is_kept);
+        let kept = sources.filter(|_| remotes.are_whole());
         *self.kept.lock().await = kept.map(|sources| (sources, remotes.clone()));
         remotes
     }

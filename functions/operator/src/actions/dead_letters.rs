@@ -104,14 +104,11 @@ impl StackPorts {
         request: &DeadLettersRequest,
         deadline: Deadline,
     ) -> Result<DeadLettersAnswer, Refusal> {
-        let queues: Vec<&WorkQueue> = match &request.queue {
-            None => self.queues.iter().collect(),
-            Some(name) => self
-                .queues
-                .iter()
-                .filter(|queue| queue.name == name)
-                .collect(),
+        let is_asked = |queue: &&WorkQueue| {
+            let name = request.queue.as_ref();
+            name.is_none_or(|name| queue.name == name)
         };
+        let queues: Vec<&WorkQueue> = self.queues.iter().filter(is_asked).collect();
         if queues.is_empty() {
             let names: Vec<&str> = self.queues.iter().map(|queue| queue.name).collect();
             return Err(Refusal::request(format!(

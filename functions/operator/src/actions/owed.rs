@@ -244,31 +244,24 @@ impl StackPorts {
             request.check_growth(&found)?;
         }
         let groups = found.groups.take().map(Groups::into_vec);
-        let (mut retried, mut dismissed, mut restored) = (None, None, None);
-        let mut subjects = Vec::new();
+        let subjects = match request.r#do {
+            OwedAction::List => Vec::new(),
+            OwedAction::Retry => self.retry(change_events, &mut found, deadline).await?,
+            OwedAction::Dismiss | OwedAction::Restore => {
+                self.set(dismissal.as_ref(), &mut found, deadline).await?
+            }
+        };
+        let count = subjects.len();
         let summary = match request.r#do {
             OwedAction::List => match &groups {
                 Some(groups) => grouped(&found, groups),
                 None => self.listed(&found, limit),
             },
-            OwedAction::Retry => {
-                subjects = self.retry(change_events, &mut found, deadline).await?;
-                retried = Some(subjects.len());
-                retried_in_words(&found, subjects.len())
-            }
-            OwedAction::Dismiss => {
-                subjects = self.set(dismissal.as_ref(), &mut found, deadline).await?;
-                let count = subjects.len();
-                dismissed = Some(count);
-                say!("owed-dismissed", count).then(rest(&found, count))
-            }
-            OwedAction::Restore => {
-                subjects = self.set(None, &mut found, deadline).await?;
-                let count = subjects.len();
-                restored = Some(count);
-                say!("owed-restored", count).then(rest(&found, count))
-            }
+            OwedAction::Retry => retried_in_words(&found, count),
+            OwedAction::Dismiss => say!("owed-dismissed", count).then(rest(&found, count)),
+            OwedAction::Restore => say!("owed-restored", count).then(rest(&found, count)),
         };
+        let count_of = |action| (request.r#do == action).then_some(count);
         let incomplete = (!found.complete).then(|| say!("owed-incomplete"));
         let (last, goes_on) = match request.r#do {
             OwedAction::List => (found.listed.last(), found.ahead > found.listed.len()),
@@ -282,9 +275,9 @@ impl StackPorts {
             summary: summary.then(incomplete),
             found: found.count,
             as_of,
-            retried,
-            dismissed,
-            restored,
+            retried: count_of(OwedAction::Retry),
+            dismissed: count_of(OwedAction::Dismiss),
+            restored: count_of(OwedAction::Restore),
             subjects,
             owed: found.listed.iter().map(OwedLine::from).collect(),
             groups: groups.map(|groups| groups.into_iter().take(limit).collect()),
