@@ -6,13 +6,13 @@ use shared::{
     Consistency,
     domain::{Cause, Code, EntityKind, EntityRef, ErpId, Fingerprint, JobId},
     http::Deadline,
-    import_jobs::{BatchState, ImportBatch},
+    import_jobs::ImportBatch,
     mappings::{Binding, CodeDelivery, Mapping, Reservation},
     owed::{Reason, Stage, Subject},
 };
 use uuid::Uuid;
 
-use super::owed::OwedLine;
+use super::{jobs::job_of, owed::OwedLine};
 use crate::{
     dry::dry,
     error::Refusal,
@@ -312,10 +312,7 @@ impl From<&ImportBatch> for OpenImport {
     fn from(batch: &ImportBatch) -> Self {
         Self {
             batch: batch.id,
-            job: match batch.state {
-                BatchState::Submitted { job } => Some(job),
-                BatchState::Submitting | BatchState::Settled => None,
-            },
+            job: job_of(batch),
             recorded: batch.recorded_at,
         }
     }

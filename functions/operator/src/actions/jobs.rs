@@ -141,22 +141,18 @@ impl Ports {
     }
 
     async fn shown(&self, batch: &ImportBatch, deadline: Deadline) -> ShownJob {
-        let job = match batch.state {
-            BatchState::Submitted { job } => Some(job),
-            BatchState::Submitting | BatchState::Settled => None,
-        };
-        let norce = match (job, batch.state) {
-            (Some(job), _) => match self.connect.job(job, deadline).await {
+        let norce = match batch.state {
+            BatchState::Submitted { job } => match self.connect.job(job, deadline).await {
                 Ok(Some(job)) => in_norce(&job),
                 Ok(None) => say!("job-unknown"),
                 Err(error) => words(error),
             },
-            (None, BatchState::Settled) => say!("job-settled"),
-            (None, _) => say!("job-submitting"),
+            BatchState::Settled => say!("job-settled"),
+            BatchState::Submitting => say!("job-submitting"),
         };
         ShownJob {
             batch: batch.id,
-            job,
+            job: job_of(batch),
             kind: batch.kind,
             scope: batch.scope,
             lines: batch.lines.len(),
@@ -167,6 +163,14 @@ impl Ports {
             log: Vec::new(),
             waiting: Vec::new(),
         }
+    }
+}
+
+/// Norce's id of the job that imports a batch; `None`: Norce is being called, or the batch is settled.
+pub(crate) const fn job_of(batch: &ImportBatch) -> Option<JobId> {
+    match batch.state {
+        BatchState::Submitted { job } => Some(job),
+        BatchState::Submitting | BatchState::Settled => None,
     }
 }
 

@@ -1,6 +1,9 @@
 //! The ERP of each scope: its address, its clock, and the rights there.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use chrono::TimeDelta;
 use erp_full_pass::synced_groups;
@@ -25,29 +28,26 @@ impl Doctor {
             Ok(erps) => erps,
             Err(reason) => return vec![unbuilt("erp", reason)],
         };
-        let mut scopes: Vec<(&Scope, &Arc<dyn Erp>)> = erps.iter().collect();
-        scopes.sort_by_key(|(scope, _)| **scope);
-        scopes
+        in_order(erps)
             .into_iter()
             .flat_map(|(scope, erp)| {
-                let scope = *scope;
                 [
                     Planned::new(format!("erp {scope}: reachable"), async move {
-                        self.erp_clock(erp.as_ref(), deadline).await
+                        self.erp_clock(erp, deadline).await
                     }),
                     Planned::new(
                         format!("erp {scope}: customers can be read"),
-                        self.erp_listing(erp.as_ref(), Resource::Customer, deadline),
+                        self.erp_listing(erp, Resource::Customer, deadline),
                     ),
                     Planned::new(
                         format!("erp {scope}: contacts can be read"),
-                        self.erp_listing(erp.as_ref(), Resource::Contact, deadline),
+                        self.erp_listing(erp, Resource::Contact, deadline),
                     ),
                     Planned::new(format!("erp {scope}: records can be written"), async move {
-                        may_write(erp.as_ref(), deadline).await
+                        may_write(erp, deadline).await
                     }),
                     Planned::new(format!("erp {scope}: owned fields"), async move {
-                        let groups = synced_groups(self.erp_owns, erp.as_ref())
+                        let groups = synced_groups(self.erp_owns, erp)
                             .map_err(|error| fault(words(error), say!("fix-erp-owned-fields")))?;
                         let groups: Vec<&str> = groups.iter().map(FieldGroup::as_str).collect();
                         Ok(say!("erp-owned-fields", groups))
@@ -88,6 +88,12 @@ impl Doctor {
             .map_err(erp_fault)?;
         Ok(say!("erp-listable", changed = page.records.len()))
     }
+}
+
+/// The ERPs in the order of their scopes.
+pub(super) fn in_order(erps: &HashMap<Scope, Arc<dyn Erp>>) -> BTreeMap<Scope, &dyn Erp> {
+    let erps = erps.iter();
+    erps.map(|(scope, erp)| (*scope, erp.as_ref())).collect()
 }
 
 async fn may_write(erp: &dyn Erp, deadline: Deadline) -> Finding {

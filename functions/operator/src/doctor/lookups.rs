@@ -10,7 +10,7 @@ use shared::{
 use super::{
     aws::aws_fault,
     check::{Finding, Planned, fault, of_a_check},
-    erp::erp_fault,
+    erp::{erp_fault, in_order},
     ports::Doctor,
 };
 use crate::sentence::say;
@@ -29,17 +29,15 @@ impl Doctor {
             // Another check says why.
             return Vec::new();
         };
-        let mut scopes: Vec<_> = erps.iter().collect();
-        scopes.sort_by_key(|(scope, _)| **scope);
         let mut checks = Vec::new();
-        for (scope, erp) in scopes {
+        for (scope, erp) in in_order(erps) {
             checks.push(Planned::new(format!("erp {scope}: filters"), async move {
-                filters(erp.as_ref(), deadline).await
+                filters(erp, deadline).await
             }));
             for kind in [EntityKind::Customer, EntityKind::Company] {
                 let name = format!("index of keys {scope}: {kind}");
                 checks.push(Planned::new(name, async move {
-                    completeness(erp.as_ref(), index.as_ref(), *scope, kind, deadline).await
+                    completeness(erp, index.as_ref(), scope, kind, deadline).await
                 }));
             }
         }

@@ -119,7 +119,6 @@ impl Doctor {
         let mut erp = self.erp_checks(deadline);
         erp.extend(self.lookup_checks(deadline));
         let mut aws = self.queue_checks();
-        aws.extend(self.outgoing_checks());
         aws.extend(self.store_checks());
         vec![
             (Part::Norce, self.norce_checks(deadline)),

@@ -3,7 +3,6 @@
 use shared::{
     domain::{ApplicationId, EntityKind, JobId, Registers},
     http::{Deadline, TokenError},
-    import_jobs::BatchState,
     norce::{
         NorceError, NorceImports,
         query::{ListedApplication, QueryClient},
@@ -15,7 +14,10 @@ use super::{
     check::{Fault, Finding, Planned, fault, of_a_check, unbuilt},
     ports::Doctor,
 };
-use crate::sentence::{Sentence, say, words};
+use crate::{
+    actions::jobs::job_of,
+    sentence::{Sentence, say, words},
+};
 
 /// A job to ask for while no import is under way.
 const ANY_JOB: JobId = JobId(1);
@@ -73,10 +75,7 @@ impl Doctor {
             Some(import_jobs) => import_jobs.open().await.unwrap_or_default(),
             None => Vec::new(),
         };
-        let mut jobs = open.iter().rev().filter_map(|batch| match batch.state {
-            BatchState::Submitted { job } => Some(job),
-            BatchState::Submitting | BatchState::Settled => None,
-        });
+        let mut jobs = open.iter().rev().filter_map(job_of);
         let job = jobs.next().unwrap_or(ANY_JOB);
         let found = norce.connect.job(job, of_a_check(deadline)).await;
         let found =

@@ -13,6 +13,7 @@ use shared::{
     norce::events::{EventType, POSTED_ORDER},
     passes::Run,
     reports::Reports,
+    runtime::wiring::NorceClients,
 };
 
 use super::{
@@ -180,30 +181,20 @@ struct Subscription {
     fix: fn() -> Sentence,
 }
 
-const OF_CUSTOMERS: Subscription = Subscription {
-    id: "events-customers",
-    names: CUSTOMERS.names,
-    checked_as: Some(&CUSTOMERS),
-    fix: || subscribe(&CUSTOMERS, &say!("occasion-customer")),
-};
-const OF_COMPANIES: Subscription = Subscription {
-    id: "events-companies",
-    names: COMPANIES.names,
-    checked_as: Some(&COMPANIES),
-    fix: || subscribe(&COMPANIES, &say!("occasion-company")),
-};
+const OF_CUSTOMERS: Subscription = Subscription::checked("events-customers", &CUSTOMERS, || {
+    subscribe(&CUSTOMERS, &say!("occasion-customer"))
+});
+const OF_COMPANIES: Subscription = Subscription::checked("events-companies", &COMPANIES, || {
+    subscribe(&COMPANIES, &say!("occasion-company"))
+});
 /// Either event of an order brings its customer, so that one of the two is enough.
-const OF_ORDERS: Subscription = Subscription {
-    id: "events-orders",
-    names: ORDERS.names,
-    checked_as: Some(&ORDERS),
-    fix: || subscribe(&ORDERS, &say!("occasion-order")),
-};
+const OF_ORDERS: Subscription = Subscription::checked("events-orders", &ORDERS, || {
+    subscribe(&ORDERS, &say!("occasion-order"))
+});
 const POSTED_ORDERS: Subscription = Subscription {
-    id: "events-orders",
     names: &[POSTED_ORDER],
-    checked_as: Some(&ORDERS),
     fix: || say!("fix-setup-posted-orders"),
+    ..OF_ORDERS
 };
 /// No check misses these: jobs are polled as well, and codes are confirmed later without them.
 const OF_JOBS: Subscription = Subscription {
@@ -219,6 +210,18 @@ const OF_JOBS: Subscription = Subscription {
         )
     },
 };
+
+impl Subscription {
+    /// Events that a check looks for too.
+    const fn checked(id: &'static str, expected: &'static Expected, fix: fn() -> Sentence) -> Self {
+        Self {
+            id,
+            names: expected.names,
+            checked_as: Some(expected),
+            fix,
+        }
+    }
+}
 
 fn subscribe(expected: &Expected, occasion: &Sentence) -> Sentence {
     say!(
@@ -415,34 +418,33 @@ impl Doctor {
         if checks.fault(|check| check.starts_with("norce ")).is_some() {
             return SetupPoint::not_yet(id);
         }
+        let has_imported = self.has_imported(norce, account, deadline).await;
+        let account = account.to_string();
+        match has_imported {
+            Ok(true) => SetupPoint::done(id, say!("setup-account-imports", account)),
+            Ok(false) => SetupPoint::waiting(
+                id,
+                say!("setup-account-unseen", account),
+                say!("fix-setup-account"),
+            ),
+            Err(reason) => SetupPoint::unread(id, reason),
+        }
+    }
+
+    async fn has_imported(
+        &self,
+        norce: &NorceClients,
+        account: i32,
+        deadline: Deadline,
+    ) -> Result<bool, String> {
         for kind in [EntityKind::Customer, EntityKind::Company] {
-            match norce.query.has_changes_by(kind, account, deadline).await {
-                Ok(true) => {
-                    return SetupPoint::done(
-                        id,
-                        say!("setup-account-imports", account = account.to_string()),
-                    );
-                }
-                Ok(false) => {}
-                Err(error) => return SetupPoint::unread(id, error),
+            let changed = norce.query.has_changes_by(kind, account, deadline).await;
+            if changed.map_err(|error| error.to_string())? {
+                return Ok(true);
             }
         }
         // Norce names the last one who changed a record. A code of a new record gets to Norce by an import alone.
-        match self.has_imported_code(deadline).await {
-            Ok(true) => {
-                return SetupPoint::done(
-                    id,
-                    say!("setup-account-imports", account = account.to_string()),
-                );
-            }
-            Ok(false) => {}
-            Err(reason) => return SetupPoint::unread(id, reason),
-        }
-        SetupPoint::waiting(
-            id,
-            say!("setup-account-unseen", account = account.to_string()),
-            say!("fix-setup-account"),
-        )
+        self.has_imported_code(deadline).await
     }
 
     /// Whether the code of one of the records that were created is confirmed, as far as the log says which were created.
