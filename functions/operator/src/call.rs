@@ -1,4 +1,4 @@
-//! A request with who makes it, and which requests are acts: each of them leaves an entry in the activity record.
+//! A request with its caller, and which requests are acts: each act leaves an entry in the activity record.
 
 use std::time::Duration;
 
@@ -26,33 +26,33 @@ use crate::{
     selector::Selector,
 };
 
-/// Subjects that an entry names: enough for what a person acts on by hand. Of more, the summary has the number.
+/// The maximum number of subjects in an entry: enough for acts by hand. The summary has the number of all.
 const MAX_SUBJECTS: usize = 100;
-/// What is left of an invocation's time when work ends: enough to write the answer.
+/// The time kept to write the answer when work ends.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
-/// The member that says who asks.
+/// The member that names the caller.
 const BY: &str = "by";
-/// Characters of a user's identifier or name: OpenID Connect Core 1.0 §2 allows as many for `sub`.
+/// The maximum number of characters of a user's identifier or name: OpenID Connect Core 1.0 §2 allows as many for `sub`.
 const MAX_NAME_CHARS: usize = 255;
 
-/// A request, and who makes it.
+/// A request with its caller.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// The request.
     pub request: Request,
-    /// Who makes it.
+    /// The caller.
     pub by: By,
-    /// The role in which a user of the console makes it; `None`: the caller has credentials of AWS, and AWS has checked them.
+    /// The role of a user of the console; `None`: the caller has AWS credentials, which AWS has checked.
     pub role: Option<Role>,
-    /// When work is to end; `None`: with the invocation's time.
+    /// The time after which work ends; `None`: with the invocation.
     pub within: Option<Duration>,
-    /// Lambda's id of the request.
+    /// Lambda's request id.
     pub id: Option<String>,
 }
 
 impl Call {
     /// Reads a request with its optional `within`, in seconds, and its optional `by`, which the console adds:
-    /// `{"user":"…","role":"…"}`. Without `by` the caller has credentials of AWS.
+    /// `{"user":"…","role":"…"}`. Without `by`, the caller has AWS credentials.
     ///
     /// # Errors
     /// As [`Request::parse`].
@@ -73,23 +73,23 @@ impl Call {
         })
     }
 
-    /// The language that a request asks to be answered in: English, unless it is another one that we know.
+    /// The language of the answer: English by default.
     pub fn language(text: &Value) -> Language {
         Language::deserialize(&text[LANGUAGE]).unwrap_or_default()
     }
 
-    /// Whether a request is made for a user of the console.
+    /// Whether a request comes from a user of the console.
     pub fn is_of_console(text: &Value) -> bool {
         !text[BY].is_null()
     }
 
-    /// When the work for it ends.
+    /// The deadline of the work for it.
     pub(crate) fn deadline(&self, deadline: Deadline) -> Deadline {
         let time = deadline.remaining().saturating_sub(TIME_TO_ANSWER);
         deadline.stopping_after(self.within.unwrap_or(time).min(time))
     }
 
-    /// Whether who makes it may.
+    /// Checks that the caller's role allows the request.
     pub(crate) fn check_role(&self) -> Result<(), Refusal> {
         let needed = self.request.needed_role();
         match self.role {
@@ -98,12 +98,12 @@ impl Call {
         }
     }
 
-    /// Whether this changes anything.
+    /// Whether the request changes anything.
     pub(crate) fn is_act(&self) -> bool {
         Act::of(&self.request).is_some()
     }
 
-    /// The entry of the act that this is; `None`: it changes nothing.
+    /// The entry in the activity record; `None`: the request changes nothing.
     pub(crate) fn entry(&self, clock: &dyn Clock) -> Option<Entry> {
         let Act {
             did,
@@ -125,7 +125,7 @@ impl Call {
     }
 }
 
-/// Who asks, and in which role.
+/// The user and the role in `by`.
 fn user(by: Value) -> Result<(By, Role), Refusal> {
     let is_name = |name: &str| !name.is_empty() && name.chars().count() <= MAX_NAME_CHARS;
     let by = serde_json::from_value(by).ok();
@@ -136,12 +136,12 @@ fn user(by: Value) -> Result<(By, Role), Refusal> {
     });
     user.ok_or_else(|| {
         Refusal::request(
-            "`by` is who asks, as the console says it: an object with the texts `user` and `role`, which is one of view, act, admin, for example \"by\":{\"user\":\"support-1\",\"role\":\"act\"}",
+            "`by` is the user of the console: an object with the texts `user` and `role`, which is one of view, act, admin, for example \"by\":{\"user\":\"support-1\",\"role\":\"act\"}",
         )
     })
 }
 
-/// What is written of an act before it begins.
+/// The part of an entry that is known before the act begins.
 #[derive(Default)]
 struct Act {
     did: &'static str,
@@ -181,7 +181,7 @@ impl Act {
                     ..Self::default()
                 })
             }
-            // The id only, which the answer has: a code would lead to a forgotten customer.
+            // The id only: a code would identify a forgotten customer.
             Request::Forget(request) => request.confirm.then(|| Self {
                 did: "forget",
                 subjects: named(&request.selector, None),
@@ -215,7 +215,7 @@ impl Act {
                 .collect(),
             asked: words([
                 ("group", json!(request.group)),
-                // What was searched for may be a name.
+                // The search words may be a name.
                 ("q", json!(request.q.as_ref().map(|_| "…"))),
                 ("stage", json!(request.stage)),
                 ("reason", json!(request.reason)),
@@ -299,7 +299,7 @@ fn words<const N: usize>(fields: [(&str, Value); N]) -> Option<String> {
     (!words.is_empty()).then(|| redact(&words.join(" ")))
 }
 
-/// What became of an act, and to which subjects, where the answer says more than the request.
+/// The subjects and the outcome of an act. The answer may name more subjects than the request.
 pub(crate) fn outcome(
     entry: Entry,
     result: &Result<Answer, Refusal>,
@@ -308,7 +308,7 @@ pub(crate) fn outcome(
     let at = clock.now();
     match result {
         Err(refusal) => {
-            // It may quote what was asked.
+            // It may quote the request.
             let reason = redact(&refusal.to_string());
             (entry.subjects, Outcome::Refused { at, reason })
         }

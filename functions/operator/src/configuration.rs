@@ -10,19 +10,19 @@ use shared::{
     },
 };
 
-/// What `operator` reads from its environment, each part as far as it could be read: `doctor` has to answer when the
-/// configuration is faulty too.
+/// What `operator` reads from its environment. Each setting is optional, because `doctor` has to answer when the configuration
+/// is faulty too.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// What is wrong, one sentence per fault, each naming its variable.
+    /// The faults, each with its variable.
     pub faults: Vec<String>,
-    /// Which shops there are.
+    /// The configured applications of Norce.
     pub shops: Option<ApplicationSettings>,
     /// How to reach Norce.
     pub norce: Option<NorceSettings>,
     /// How to reach the ERP.
     pub erp: Option<ErpSettings>,
-    /// What to do with what comes from the shop.
+    /// The rules for changes from the shop.
     pub policy: Option<SyncPolicy>,
     /// `EVENT_SECRET_ARN`.
     pub event_secret_arn: Option<String>,
@@ -36,13 +36,13 @@ pub struct Configuration {
     pub import_jobs_table: Option<String>,
     /// `PASSES_TABLE`.
     pub passes_table: Option<String>,
-    /// `ACTIVITY_TABLE`; `None`: the stack's template is of an earlier version.
+    /// `ACTIVITY_TABLE`; `None`: the stack's template is from an earlier version.
     pub activity_table: Option<String>,
     /// `BREAKERS_TABLE`.
     pub breakers_table: Option<String>,
-    /// `RECEIVE_EVENTS_LOG_GROUP`: the log of that function.
+    /// `RECEIVE_EVENTS_LOG_GROUP`.
     pub receive_events_log_group: Option<String>,
-    /// `CHANGE_EVENTS_LOG_GROUP`: the log of that function.
+    /// `CHANGE_EVENTS_LOG_GROUP`.
     pub change_events_log_group: Option<String>,
     /// Where orders are received; `None`: `ORDER_RECEIVER` is not on, or faulty.
     pub orders: Option<ReceivedOrders>,
@@ -58,14 +58,14 @@ pub struct Configuration {
     pub passes: Option<InboxSettings>,
     /// The schedules.
     pub schedules: Schedules,
-    /// `ALARM_TOPIC_ARN`, which is empty where the alarms notify nobody; `None`: the stack's template is of an earlier version.
+    /// `ALARM_TOPIC_ARN`; empty: the alarms have no topic; `None`: the stack's template is from an earlier version.
     pub alarm_topic: Option<String>,
 }
 
-/// What is read where orders are received.
+/// The settings for received orders.
 #[derive(Debug, Clone)]
 pub struct ReceivedOrders {
-    /// Where orders are stored and forwarded to.
+    /// The table of the orders, and the queue that they are forwarded to.
     pub settings: OrderSettings,
     /// `ORDER_SECRET_ARN`.
     pub secret_arn: Option<String>,
@@ -73,22 +73,22 @@ pub struct ReceivedOrders {
     pub outgoing_dead_letter_queue_url: Option<String>,
 }
 
-/// `DELTA_SCHEDULE`, `FULL_SCHEDULE`, `SWEEP_SCHEDULE` and `OWED_SCHEDULE`, as the template's parameters have them.
+/// `DELTA_SCHEDULE`, `FULL_SCHEDULE`, `SWEEP_SCHEDULE` and `OWED_SCHEDULE`: the values of the template's parameters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schedules {
-    /// When the ERP's changed records are walked over.
+    /// When delta passes read the ERP's changed records.
     pub delta: Option<String>,
-    /// When all of the ERP's records are walked over.
+    /// When full passes read all of the ERP's records.
     pub full: Option<String>,
-    /// When Norce is asked for lost changes.
+    /// When sweeps look for lost changes in Norce.
     pub sweep: Option<String>,
-    /// When what is owed is tried again.
+    /// When owed records are retried.
     pub owed: Option<String>,
 }
 
 impl Configuration {
-    /// Reads the environment with the names of the stack's resources. Where those cannot be read, the first fault says
-    /// why, and the names are missing.
+    /// Reads the environment with the names of the stack's resources. If those cannot be read, the first fault has the reason,
+    /// and the names are missing.
     pub async fn load(context: &AwsContext, mut environment: Environment<'_>) -> Self {
         match context.resource_names(&mut environment).await {
             Ok(names) => Self::read(environment.with_names(names)),
@@ -102,7 +102,7 @@ impl Configuration {
         }
     }
 
-    /// Reads and checks everything, and goes on after a fault.
+    /// Reads and checks everything, and continues after a fault.
     pub fn read(mut environment: Environment<'_>) -> Self {
         let shops = read_shops(&mut environment);
         Self {
@@ -133,7 +133,7 @@ impl Configuration {
                 owed: environment.optional("OWED_SCHEDULE"),
             },
             alarm_topic: environment.or_empty("ALARM_TOPIC_ARN"),
-            // Read last: the faults of everything above.
+            // Last: the faults of everything above.
             faults: match environment.finish(Some(())) {
                 Ok(()) => Vec::new(),
                 Err(error) => error.faults,

@@ -1,5 +1,5 @@
-//! The process of the function: it builds what a request needs, and keeps the clients of Norce and of the ERP between
-//! requests, since Norce Identity gives three tokens a minute (norce-api §2).
+//! The process of the function: builds what a request needs, and keeps the clients of Norce and of the ERP between requests,
+//! because Norce Identity gives three tokens a minute (norce-api §2).
 
 use std::{collections::HashMap, fmt::Display, sync::Arc};
 
@@ -37,8 +37,8 @@ use crate::{
     doctor::{self, Stores},
 };
 
-/// A status is given again for so long: a page that several people have open asks every few seconds, and counts all of the
-/// owed list each time.
+/// How long a status is reused: several open pages of the console ask every few seconds, and each status counts the whole owed
+/// list.
 const STATUS_KEPT: TimeDelta = TimeDelta::seconds(10);
 
 /// The process of the function.
@@ -50,21 +50,21 @@ pub struct Process<'a> {
     status: Mutex<Option<Status>>,
 }
 
-/// What the clients were built from: settings, and which version of each secret.
+/// What the clients were built from: the settings, and the version of each secret.
 #[derive(PartialEq, Eq)]
 struct Sources {
     settings: String,
     versions: Vec<String>,
 }
 
-/// Which secrets a request needs, besides that with the names of the stack's resources.
+/// The secrets that a request needs, besides the names of the stack's resources.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Needs {
     /// None.
     Stack,
     /// Those of Norce, the ERP and the fingerprints.
     Remotes,
-    /// All of them, as they are now.
+    /// All of them, read again.
     Examination,
 }
 
@@ -112,7 +112,7 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// Answers a request; `id` is Lambda's id of it.
+    /// Answers a request; `id` is Lambda's request id.
     ///
     /// # Errors
     /// As [`Operator::answer`].
@@ -124,19 +124,19 @@ impl<'a> Process<'a> {
     ) -> Result<Answer, Refusal> {
         let mut call = Call::parse(payload)?;
         call.id = Some(id.to_owned());
-        // From now on: who waits for the answer waits for the clients to be built, too.
+        // Starts now, so that it includes the time to build the clients.
         let deadline = call.deadline(deadline);
         let is_status = call.request == Request::Status {};
         if is_status && let Some(status) = self.recent_status().await {
             return Ok(status.into());
         }
         if call.is_act() {
-            // A person wants to see what it did.
+            // The next status has to show what the act did.
             *self.status.lock().await = None;
         }
         let needs = Needs::of(&call.request);
         let context = self.context;
-        // Read for each request: a person is to see the configuration as it is now.
+        // Read for each request, so that changes to the configuration show at once.
         let configuration = Configuration::load(context, (self.environment)()).await;
         let (remotes, secrets) = match needs {
             Needs::Stack => (Remotes::unread(), Vec::new()),
@@ -188,7 +188,7 @@ impl<'a> Process<'a> {
         remotes
     }
 
-    /// `None`: it cannot be told, and so nothing is kept.
+    /// What the clients are built from; `None`: unknown, so that they are not kept.
     async fn sources(&self, configuration: &Configuration) -> Option<Sources> {
         let Configuration {
             shops: Some(shops),
@@ -212,7 +212,7 @@ impl<'a> Process<'a> {
     }
 }
 
-/// What is behind the secrets, each as far as its secret and its part of the configuration could be read.
+/// The clients and the key that need secrets, each with the reason if it could not be built.
 #[derive(Clone)]
 struct Remotes {
     norce: Result<NorceClients, String>,
@@ -221,7 +221,7 @@ struct Remotes {
 }
 
 impl Remotes {
-    /// None of them: no secret was read, because nothing that is asked for needs one.
+    /// Nothing: the request needs no secret.
     fn unread() -> Self {
         let unread = || "no secret was read for this".to_owned();
         Self {
@@ -236,7 +236,7 @@ impl Remotes {
     }
 
     async fn reach(configuration: &Configuration, context: &AwsContext) -> Self {
-        // A person sees the remote as it is, also while the functions pause their calls to it.
+        // Without breakers: a person sees the remote as it is, even while the functions pause their calls.
         let connections = Connections::new(context, Arc::new(AlwaysClosed));
         let Configuration {
             shops,
@@ -336,7 +336,7 @@ fn log(context: &AwsContext, group: &str) -> Arc<dyn Logs> {
     Arc::new(CloudWatchLogs::new(&context.aws, group))
 }
 
-/// Why the logs do not say what happens: their level is this function's too.
+/// Why the logs lack information: their level is the level of this function too.
 fn no_logs() -> Option<String> {
     (!tracing::enabled!(Level::INFO))
         .then(|| "the logs have warnings and errors only: set LogLevel to INFO".to_owned())
@@ -405,7 +405,7 @@ async fn secret<T: SecretForm>(
     }
 }
 
-/// The queues whose addresses are known.
+/// The queues whose URLs are known.
 fn queues(configuration: &Configuration, context: &AwsContext) -> Vec<WorkQueue> {
     let queues = [
         queue::<ChangeMessage>(context, "changes", configuration.changes.as_ref()),
@@ -446,7 +446,7 @@ fn queue<M: Message>(
     })
 }
 
-/// What the actions work with that need no secret of a remote. The configuration has no fault.
+/// The ports that need no secret. The configuration has no fault.
 fn stack(
     configuration: &Configuration,
     context: &AwsContext,
@@ -469,7 +469,7 @@ fn stack(
     build().ok_or_else(faulty)
 }
 
-/// Everything that the other actions work with; all secrets are needed for it. The configuration has no fault.
+/// The ports that need all secrets. The configuration has no fault.
 fn ports(
     configuration: &Configuration,
     context: &AwsContext,

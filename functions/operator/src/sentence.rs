@@ -1,17 +1,17 @@
-//! What an answer says, in English and as data: a code with named parameters, for other languages and for tools.
+//! The sentences of answers, in English and as data: a code with named parameters, for other languages and for tools.
 //!
 //! ```text
 //! table     every sentence: its code and its English template
-//! template  what a template has, checked when the code is compiled
-//! types     a sentence, and a parameter of one: a clause is a sentence too
+//! template  templates and their parameters, checked at compile time
+//! types     a sentence and its parameters; a clause is both
 //! param     the values that can be parameters
-//! language  the same sentences in another language; `swedish`: every one of them
-//! member    a field of an answer that says something: its text, and beside it the code and the parameters
+//! language  translates an answer; `swedish`: the Swedish sentences
+//! member    a field of an answer: its text, and beside it the code with the parameters
 //! ```
 //!
-//! `say!` makes a sentence from its code and its parameters, and the English text from the table's template, so that the
-//! text and the parameters cannot contradict each other. That a code is in the table and has exactly these parameters is
-//! checked when the code is compiled.
+//! `say!` makes a sentence from its code and its parameters, and the English text from the template in the table, so that the
+//! text and the parameters cannot contradict each other. The compiler checks that a code is in the table and has exactly these
+//! parameters.
 
 mod language;
 mod member;
@@ -46,7 +46,7 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// The words of a remote, or of a part of this project whose texts have no codes: they stay as they are in every language.
+/// The words of a remote, or of a part of this project whose texts have no codes. They are not translated.
 pub(crate) fn words(words: impl ToString) -> Sentence {
     let words = redact(&words.to_string());
     say!("words", words)

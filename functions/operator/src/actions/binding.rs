@@ -1,4 +1,4 @@
-//! `unbind` and `rebind`: a person corrects which ERP record a customer or a company is.
+//! `unbind` and `rebind`: a person corrects which ERP record a customer or company is bound to.
 
 use change_events::{ChangeEvents, Failure, RecordName};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::{
     verdict::verdict,
 };
 
-/// What is asked for. Only `rebind` names a record. `catalog.rs` refuses other fields.
+/// The request. Only `rebind` names a record. `catalog.rs` refuses other fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BindingRequest {
@@ -35,20 +35,20 @@ pub struct BindingRequest {
 }
 
 impl BindingRequest {
-    /// The reason of a confirmed request, as it may be logged; `None`: it is not confirmed.
+    /// The reason of a confirmed request, redacted for the log; `None`: not confirmed.
     fn confirmed(&self) -> Result<Option<String>, Refusal> {
         let reason = self.reason.as_deref().map(str::trim);
         match (self.confirm, reason.filter(|reason| !reason.is_empty())) {
             (false, _) => Ok(None),
             (true, Some(reason)) => Ok(Some(redact(reason))),
             (true, None) => Err(Refusal::request(
-                "say why in `reason`, for whoever reads the log later",
+                "`reason` is missing: say why, for the log",
             )),
         }
     }
 }
 
-/// What a person changes.
+/// The change to make.
 enum Correction {
     Unbind,
     Rebind(RecordName),
@@ -74,21 +74,21 @@ impl Correction {
     }
 }
 
-/// The answer to both.
+/// The answer to `unbind` and `rebind`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BindingAnswer {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// The customer or company.
     pub entity: String,
     /// Whether it was done.
     pub done: bool,
-    /// What would be done, where it was not confirmed.
+    /// What would be done, without confirmation.
     #[serde(flatten, serialize_with = "sentence::would")]
     pub would: Option<Vec<Sentence>>,
-    /// What would happen afterwards if an event came.
+    /// What the next event would lead to.
     pub now: Now,
 }
 
@@ -137,7 +137,7 @@ impl Ports {
             Some(reason) => {
                 let what = correction.make(&self.change_events, entity, deadline);
                 let what = what.await?;
-                tracing::info!(subject = %entity, what, reason, "a binding was corrected by hand");
+                tracing::info!(subject = %entity, what, reason, "binding corrected by hand");
                 (what, None)
             }
             None => {

@@ -1,4 +1,4 @@
-//! `forget`: a customer is forgotten by hand (P12), by the rule that `change-events` follows when Norce says so.
+//! `forget`: forgets a customer by hand (P12), by the rule that `change-events` applies when Norce forgets one.
 
 use serde::{Deserialize, Serialize};
 use shared::{domain::EntityKind, http::Deadline};
@@ -12,7 +12,7 @@ use crate::{
     verdict::verdict,
 };
 
-/// What is asked for. `catalog.rs` refuses other fields.
+/// The request. `catalog.rs` refuses other fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ForgetRequest {
@@ -27,14 +27,14 @@ pub struct ForgetRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForgetAnswer {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// The customer or company.
+    /// The customer.
     pub entity: String,
-    /// Whether it was done.
+    /// Whether the customer was forgotten.
     pub forgotten: bool,
-    /// What would be done, where it was not confirmed.
+    /// What would be done, without confirmation.
     #[serde(flatten, serialize_with = "sentence::would")]
     pub would: Option<Vec<Sentence>>,
 }
@@ -63,7 +63,7 @@ impl Ports {
         }
         let outcome = self.change_events.forget_by_hand(entity, deadline).await;
         let forgotten = outcome.is_ok();
-        tracing::info!(subject = %entity, forgotten, "forgotten by hand");
+        tracing::info!(subject = %entity, forgotten, "request to forget a customer by hand handled");
         Ok(ForgetAnswer {
             summary: say!("forget-done", entity, now = verdict(outcome)),
             entity: entity.to_string(),

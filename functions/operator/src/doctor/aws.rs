@@ -1,4 +1,4 @@
-//! What the stack has in AWS: queues, dead letters, tables, the bucket, and the breakers in one of the tables.
+//! The resources of the stack in AWS: queues, dead letters, tables, the bucket, and the breakers in their table.
 
 use shared::{
     StoreError,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Doctor {
-    /// The queues of the functions, and the queue to the merchant's order integration, whose messages are not ours to read.
+    /// The queues of the functions, and the queue to the merchant's order integration, which only that integration reads.
     pub(super) fn queue_checks(&self) -> Vec<Planned<'_>> {
         let own = self.queues.iter();
         let own = own.flat_map(|queue| checks_of(queue, say!("fix-dead", queue = queue.name)));
@@ -28,7 +28,7 @@ impl Doctor {
         own.chain(outgoing).collect()
     }
 
-    /// Each store is asked for something that is not there.
+    /// Reads something from each store that does not exist.
     pub(super) fn store_checks(&self) -> Vec<Planned<'_>> {
         let Stores {
             mappings,
@@ -112,7 +112,7 @@ impl Doctor {
     }
 }
 
-/// The two checks of a queue; `fix` is what to do about its dead letters.
+/// The two checks of a queue; `fix` is for its dead letters.
 fn checks_of(queue: &WorkQueue, fix: Sentence) -> [Planned<'_>; 2] {
     let name = queue.name.replace('-', " ");
     let variable = queue.name.replace('-', "_").to_uppercase();
@@ -134,7 +134,7 @@ fn checks_of(queue: &WorkQueue, fix: Sentence) -> [Planned<'_>; 2] {
     ]
 }
 
-/// The check that a table or the bucket answers.
+/// The check that a table or the bucket can be read.
 fn readable<'a, T: Send>(
     what: &'static str,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! The ERP of each scope: its address, its clock, and the rights there.
+//! The ERP of each scope: its address, its clock and our rights.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,13 +14,14 @@ use shared::{
 };
 
 use super::{
-    check::{Fault, Finding, Planned, fault, of_a_check, unbuilt},
+    check::{Fault, Finding, Planned, check_deadline, fault, unbuilt},
     ports::Doctor,
 };
 use crate::sentence::{say, words};
 
-/// An ERP's clock that differs by more moves watermarks past records, because a pass laps a few minutes only.
-const MOST_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::minutes(2);
+/// The largest acceptable difference of an ERP's clock. With a larger one, watermarks could pass records, because passes
+/// overlap by a few minutes only.
+const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::minutes(2);
 
 impl Doctor {
     pub(super) fn erp_checks(&self, deadline: Deadline) -> Vec<Planned<'_>> {
@@ -59,11 +60,15 @@ impl Doctor {
 
     async fn erp_clock(&self, erp: &dyn Erp, deadline: Deadline) -> Finding {
         let name = erp.capabilities().name;
-        let Some(theirs) = erp.clock(of_a_check(deadline)).await.map_err(erp_fault)? else {
+        let Some(theirs) = erp
+            .clock(check_deadline(deadline))
+            .await
+            .map_err(erp_fault)?
+        else {
             return Ok(say!("erp-timeless", erp = name));
         };
         let difference = (theirs - self.clock.now()).abs();
-        if difference > MOST_CLOCK_DIFFERENCE {
+        if difference > MAX_CLOCK_DIFFERENCE {
             let time = difference.to_std().unwrap_or_default();
             return Err(fault(
                 say!("erp-clock-differs", erp = name, time),
@@ -78,12 +83,12 @@ impl Doctor {
         let listing = Listing {
             resource,
             kind: None,
-            // What changed lately: one page is read, and it is a small one.
+            // Only what changed just now, so that a single small page is read.
             since: Some(self.clock.now()),
             fields,
         };
         let page = erp
-            .page(&listing, None, of_a_check(deadline))
+            .page(&listing, None, check_deadline(deadline))
             .await
             .map_err(erp_fault)?;
         Ok(say!("erp-listable", changed = page.records.len()))
@@ -99,7 +104,7 @@ pub(super) fn in_order(erps: &HashMap<Scope, Arc<dyn Erp>>) -> BTreeMap<Scope, &
 async fn may_write(erp: &dyn Erp, deadline: Deadline) -> Finding {
     let name = erp.capabilities().name;
     match erp
-        .may_write(of_a_check(deadline))
+        .may_write(check_deadline(deadline))
         .await
         .map_err(erp_fault)?
     {

@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use super::types::{Param, Sentence};
 
-/// What can be a parameter.
+/// A value that can be a parameter.
 pub(crate) trait Parameter {
-    /// Its form.
+    /// The parameter.
     fn param(&self) -> Param;
 }
 

@@ -18,18 +18,18 @@ pub struct Sentence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Param {
-    /// A count: a number.
+    /// A number.
     Count(u64),
-    /// An id, a code, a name, a word of the API, or the words of a remote: a text. A time is RFC 3339 in UTC.
+    /// A text: an id, a code, a name, a word of the API, or the words of a remote. A time is RFC 3339 in UTC.
     Text(String),
-    /// How long something took or has lasted: `{"seconds":7200}`.
+    /// A duration: `{"seconds":7200}`.
     Time {
         /// Whole seconds.
         seconds: u64,
     },
     /// A clause of the sentence, with a code of its own.
     Clause(Sentence),
-    /// Several, which the text lists with commas.
+    /// A list, which the text separates with commas.
     List(Vec<Self>),
 }
 
@@ -39,7 +39,7 @@ impl Sentence {
         template: &str,
         params: Vec<(&'static str, Param)>,
     ) -> Self {
-        // That every parameter is there was checked when the code was compiled.
+        // The compiler has checked that every parameter is there.
         let text = fill(template, |wanted, text| {
             let (_, param) = params.iter().find(|(name, _)| *name == wanted)?;
             param.write(text);
@@ -54,7 +54,7 @@ impl Sentence {
         }
     }
 
-    /// The same, with another sentence after it in the same text, if there is one.
+    /// Appends another sentence to the same text, if there is one.
     pub(crate) fn then(mut self, next: impl Into<Option<Self>>) -> Self {
         let Some(next) = next.into() else {
             return self;
@@ -116,7 +116,7 @@ impl Param {
     }
 }
 
-/// How long something took or has lasted, as a person says it: `3 d 4 h`.
+/// A duration as a text: `3 d 4 h`.
 pub(super) fn in_words(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match (days, hours, minutes) {
