@@ -192,8 +192,8 @@ impl Provider {
         }
     }
 
-    /// Begins a sign-in. Returns the address for the browser, and what the browser keeps meanwhile. With `another`, the provider asks
-    /// for an account even if one is signed in.
+    /// Begins a sign-in. Returns the address for the browser, and what the browser keeps meanwhile. With `another`, the
+    /// provider asks for an account even if one is signed in.
     ///
     /// # Errors
     /// When the provider cannot be reached, or the set-up is faulty.

@@ -16,7 +16,7 @@ use crate::{
     sentence::{Sentence, say},
 };
 
-/// Names a customer or company in one of four ways.
+/// Names a customer or company in one of four ways. `catalog.rs` refuses other fields.
 ///
 /// The e-mail address is looked up and forgotten; no log, answer or store ever has it (P11).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

@@ -17,7 +17,7 @@ use crate::{
 
 /// Entries listed by default: about what a terminal shows.
 const LISTED: usize = 50;
-/// The maximum number of entries listed: an answer of Lambda has at most 6 MB, and an entry with a hundred subjects takes some 5 KB.
+/// The maximum number of entries listed: an answer of Lambda has at most 6 MB, and an entry with 100 subjects takes about 5 KB.
 const MAX_LISTED: usize = 500;
 /// The time that must be left to read another page: one takes a fraction of a second, and when DynamoDB throttles, the client
 /// gives up after a few seconds.
