@@ -1,5 +1,5 @@
-//! Finds out which commit is built, for `status`. `BUILD_COMMIT` says it where it is set. Otherwise Git does, in a release build
-//! only: a developer who commits would otherwise wait for the tests to be compiled again, since they link this library.
+//! Determines the commit that is built, for `status`: `BUILD_COMMIT` if it is set, otherwise Git in a release build. In a debug
+//! build, every commit would cause the tests, which link this library, to be compiled again.
 
 #![allow(clippy::print_stdout, reason = "Cargo reads it")]
 
@@ -8,7 +8,7 @@ mod commit;
 
 use std::{env, path::Path};
 
-/// What says it, for a build in which Git cannot, such as one from an archive.
+/// The variable for a build without Git, such as one from an archive.
 const GIVEN: &str = "BUILD_COMMIT";
 
 fn main() {
@@ -29,7 +29,7 @@ fn main() {
     }
 }
 
-/// A word: anything else would be a line of its own to Cargo, or no id.
+/// Whether a text is one word: anything else could be another instruction to Cargo.
 fn is_commit(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric())
 }

@@ -1,10 +1,10 @@
-//! From where the console may be used.
+//! The addresses from which the console may be used.
 
 use std::{net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 
-/// Blocks of addresses (CIDR). An empty list lets everybody in.
+/// Blocks of addresses (CIDR). An empty list allows every address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedAddresses(Vec<IpNet>);
 
@@ -23,8 +23,7 @@ impl FromStr for AllowedAddresses {
 }
 
 impl AllowedAddresses {
-    /// Whether a client with this address is let in. Where the list has blocks, an address that is missing or cannot be
-    /// read is not.
+    /// Whether a client with this address is allowed. If the list has blocks, a missing or unreadable address is not.
     pub fn allow(&self, address: Option<&str>) -> bool {
         if self.0.is_empty() {
             return true;

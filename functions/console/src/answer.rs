@@ -1,4 +1,4 @@
-//! An answer over HTTP. Every one has the headers that keep the page to itself, errors among them.
+//! HTTP answers. All of them, including errors, have the headers that isolate the page.
 
 use aws_lambda_events::{
     apigw::ApiGatewayV2httpResponse,
@@ -14,7 +14,7 @@ use serde::Serialize;
 /// What a page may load and do: nothing but its own files and its own API.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// The headers of every answer. What is not said otherwise is kept nowhere.
+/// The headers of every answer. By default, nothing is cached.
 const HEADERS: [(&str, &str); 7] = [
     ("content-security-policy", CONTENT_SECURITY_POLICY),
     ("x-content-type-options", "nosniff"),
@@ -25,7 +25,7 @@ const HEADERS: [(&str, &str); 7] = [
     ("cache-control", "no-store"),
 ];
 
-/// An answer that is being made.
+/// An answer under construction.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Answer {
     status: u16,
@@ -35,26 +35,26 @@ pub(crate) struct Answer {
     is_binary: bool,
 }
 
-/// Why there is no answer to a request of the page, for the page.
+/// A fault, as the page reads it.
 #[derive(Debug, Serialize)]
 struct Fault<'a> {
     kind: FaultKind,
     message: &'a str,
 }
 
-/// What the page does about a fault.
+/// What the page does with a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum FaultKind {
-    /// Show the sentence where the person typed.
+    /// Show the message at the input.
     Request,
     /// Offer to sign in.
     SignedOut,
-    /// Say which role is needed.
+    /// Show which role is needed.
     Role,
-    /// Nothing: no page of ours sends such a request.
+    /// Nothing: our page never sends such a request.
     Refused,
-    /// Lead to the doctor.
+    /// Link to the doctor.
     SetUp,
     /// Offer to try again.
     Later,
@@ -106,7 +106,7 @@ impl Answer {
         Self::fault_with(kind, kind.status(), message)
     }
 
-    /// A fault with a status of its own.
+    /// A fault with another status.
     pub(crate) fn fault_with(kind: FaultKind, status: u16, message: &str) -> Self {
         let fault = serde_json::json!({ "error": Fault { kind, message } });
         Self::json(status, fault.to_string())
@@ -126,7 +126,7 @@ impl Answer {
         answer
     }
 
-    /// A redirect; an address that no header can hold is none.
+    /// A redirect, unless a header cannot hold the address.
     pub(crate) fn redirect(address: &str) -> Self {
         match HeaderValue::from_str(address) {
             Ok(address) => Self::status(302).with(LOCATION, address),

@@ -1,4 +1,4 @@
-//! What the page asks: each request goes to `operator` with who asks, and in which role.
+//! The API of the page: passes each request to `operator`, with the user and the role.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::{
     session::Session,
 };
 
-/// A request of the page is some hundred bytes; the longest goes on with an import of mappings, and names the companies that were left
-/// out so far.
+/// The largest request. Most have some hundred bytes; the longest continues an import of mappings, and lists the companies that
+/// were rejected so far.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// With less time left there is no use in asking: a short answer alone takes as long after a cold start.
+/// The time that must be left to call `operator`: a short answer takes as long after a cold start.
 const TIME_FOR_AN_ANSWER: Duration = Duration::from_secs(2);
 
 /// Members that the server sets.
@@ -60,14 +60,14 @@ impl Console {
                 "The request is too large: name fewer records.",
             ),
         };
-        // Of what was asked only the action: everything else may name somebody.
+        // Only the action: the other fields may name a person.
         let (role, status) = (session.role.as_str(), answer.status_code());
         let action = ACTIONS.iter().find(|known| **known == action);
         tracing::info!(action, role, status, "request of the page answered");
         answer
     }
 
-    /// What the page has to know of who looks at it.
+    /// What the page needs to know about its user.
     fn describe(&self, session: &Session) -> Answer {
         let about = json!({
             "name": session.name,
@@ -108,7 +108,7 @@ impl Console {
             );
         }
         let within = deadline.remaining().min(LONGEST_WAIT);
-        // Without it, the operator could go on after the page has shown a time-out.
+        // Without it, `operator` could continue after the page has shown a time-out.
         let seconds = within.saturating_sub(TIME_FOR_AN_ANSWER).as_secs().max(1);
         request.insert("within".to_owned(), seconds.into());
         match self.operator.ask(&Value::Object(request), within).await {
@@ -125,14 +125,14 @@ fn fault(error: &OperatorError) -> Answer {
         OperatorError::SetUp(message) => Answer::fault(FaultKind::SetUp, message),
         OperatorError::Later(message) => Answer::fault(FaultKind::Later, message),
         OperatorError::NotCalled(reason) => {
-            tracing::error!(reason, "operator could not be called");
+            tracing::error!(reason, "the function operator could not be called");
             Answer::fault(
                 FaultKind::Later,
                 "The function operator could not be called. Nothing was done: try again in a minute.",
             )
         }
         OperatorError::NoAnswer => {
-            tracing::error!("operator did not answer in time");
+            tracing::error!("the function operator did not answer in time");
             Answer::fault_with(
                 FaultKind::Later,
                 504,
@@ -140,7 +140,7 @@ fn fault(error: &OperatorError) -> Answer {
             )
         }
         OperatorError::Failed => {
-            tracing::error!("operator failed; its log says why");
+            tracing::error!("the function operator failed; its log has the reason");
             Answer::fault_with(
                 FaultKind::Later,
                 502,

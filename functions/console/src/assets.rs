@@ -1,4 +1,4 @@
-//! The page: its files are compressed and named by `build.rs`, and are part of the binary.
+//! The files of the page, which `build.rs` compresses, names and includes in the binary.
 
 use aws_lambda_events::http::{
     HeaderMap, HeaderValue,
@@ -10,7 +10,7 @@ use crate::answer::Answer;
 /// A file of the page.
 struct Asset {
     name: &'static str,
-    /// A digest of its content, in quotation marks.
+    /// The quoted digest of its content.
     tag: &'static str,
     plain: &'static [u8],
     gzip: &'static [u8],
@@ -18,11 +18,11 @@ struct Asset {
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// The document of every screen: which one it shows, it reads from its address.
+/// The document of all screens, which selects the screen by its address.
 const DOCUMENT: &str = "index.html";
 /// A file whose address names its content never changes.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// The document is asked for again each time, and sent again when it has changed.
+/// Browsers revalidate the document each time; it is sent again when it has changed.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// The document.
@@ -33,8 +33,8 @@ pub(crate) fn document(headers: &HeaderMap) -> Answer {
     }
 }
 
-/// A file by its address below `/console/assets/`: the digest of the whole page and a name. One of another release is not
-/// here.
+/// A file by its address below `/console/assets/`: the digest of the whole page and a name. Files of other releases are not
+/// found.
 pub(crate) fn file(address: &str, headers: &HeaderMap) -> Answer {
     let named = address.split_once('/').filter(|(hash, _)| *hash == HASH);
     let file = named.and_then(|(_, name)| {

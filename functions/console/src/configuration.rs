@@ -7,7 +7,7 @@ use shared::{
 
 use crate::{addresses::AllowedAddresses, roles::RoleMap};
 
-/// How long a session lasts unless said otherwise: half a working day.
+/// The default length of a session: half a working day.
 pub const DEFAULT_SESSION_MINUTES: u32 = 240;
 /// The claim of Entra ID's app roles.
 const DEFAULT_ROLE_CLAIM: &str = "roles";
@@ -15,23 +15,23 @@ const DEFAULT_ROLE_CLAIM: &str = "roles";
 /// What `console` reads from its environment.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// `CONSOLE_URL`: scheme and host of the console, as browsers see it.
+    /// `CONSOLE_URL`: scheme and host of the console, as browsers see them.
     pub url: RemoteUrl,
-    /// `CONSOLE_ISSUER`: the OpenID provider, exactly as it calls itself: with or without a slash at the end.
+    /// `CONSOLE_ISSUER`: the OpenID provider, exactly as it names itself, with or without a slash at the end.
     pub issuer: String,
-    /// `CONSOLE_CLIENT_SECRET_ARN`: `{"clientId","clientSecret"}`, as the provider knows the console.
+    /// `CONSOLE_CLIENT_SECRET_ARN`: `{"clientId","clientSecret"}` of the console at the provider.
     pub client_secret_arn: String,
-    /// `CONSOLE_KEY_SECRET_ARN`: `{"key"}`, which cookies are sealed with.
+    /// `CONSOLE_KEY_SECRET_ARN`: `{"key"}`, with which cookies are sealed.
     pub key_secret_arn: String,
-    /// `CONSOLE_ROLE_CLAIM`: the claim of the ID token that says what a person may do.
+    /// `CONSOLE_ROLE_CLAIM`: the claim of the ID token that gives the role.
     pub role_claim: String,
-    /// `CONSOLE_ROLES`: which of its values give which role.
+    /// `CONSOLE_ROLES`: the roles by the values of the claim.
     pub roles: RoleMap,
     /// `CONSOLE_ALLOWED_ADDRESSES`.
     pub allowed: AllowedAddresses,
     /// `CONSOLE_SESSION_MINUTES`.
     pub session: Duration,
-    /// `OPERATOR_FUNCTION`: the name of the function that is asked.
+    /// `OPERATOR_FUNCTION`: the name of the function `operator`.
     pub operator: String,
 }
 

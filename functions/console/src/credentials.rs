@@ -12,7 +12,7 @@ use shared::runtime::{
 
 use crate::seal::SealKey;
 
-/// `{"key"}`: what cookies are sealed with. A new key signs everybody out.
+/// `{"key"}`: the key with which cookies are sealed. A new key ends all sessions.
 #[derive(Debug, Clone, Deserialize)]
 struct KeySecret {
     /// Any text.
@@ -26,20 +26,20 @@ impl SecretForm for KeySecret {
 /// Gives the console's secrets.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// The key that cookies are sealed with.
+    /// The key with which cookies are sealed.
     ///
     /// # Errors
     /// When the secret cannot be read.
     async fn key(&self) -> Result<Arc<SealKey>, SecretError>;
 
-    /// As what the provider knows the console.
+    /// The credentials of the console at the provider.
     ///
     /// # Errors
     /// When the secret cannot be read.
     async fn client(&self) -> Result<Arc<ClientSecret>, SecretError>;
 }
 
-/// The secrets in Secrets Manager, read on first use and again after a quarter of an hour.
+/// The secrets in Secrets Manager, read on first use and again after 15 minutes.
 pub struct StoredCredentials {
     secrets: Secrets,
     key_arn: String,

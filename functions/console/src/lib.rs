@@ -1,19 +1,19 @@
-//! `console`: the web page for people who look after the integration and have no access to AWS.
+//! `console`: the web page for people who look after the integration without access to AWS.
 //!
 //! ```text
 //! sign_in    signs a person in with the OpenID provider
 //! session    the session, a sealed cookie; `seal`: how it is sealed
-//! origin     which requests come from our own page
-//! addresses  from where the console may be used
-//! roles      which role a person has
-//! ports      what the console is made of
-//! api        what the page asks, and `operator`: the function that answers
-//! pages      what is shown without a session
+//! origin     accepts only requests from our own page
+//! addresses  the addresses from which the console may be used
+//! roles      the role of a person
+//! ports      what the console uses
+//! api        the API of the page; `operator`: the function that answers
+//! pages      the pages without a session
 //! assets     the page itself, which is in the directory `page`
 //! ```
 //!
-//! It has no rights but to invoke `operator`, whose wide role stays off the internet. `operator` decides what a role may do,
-//! and keeps a record of the acts that it refused; what the page hides is a courtesy.
+//! It may only invoke `operator`, whose wide rights stay off the internet. `operator` decides what a role may do, and records
+//! the acts that it refuses; the page hides them only for convenience.
 
 mod addresses;
 mod answer;
@@ -61,19 +61,19 @@ pub use crate::{
     sign_in::{Identity, Pending, Provider, ProviderSettings, SignInError},
 };
 
-/// Where the provider sends people back to.
+/// The path to which the provider redirects.
 pub const CALLBACK_PATH: &str = "/console/callback";
-/// What the name of the cookie of a sign-in begins with; the beginning of its `state` follows, so that two tabs can sign in
-/// at the same time.
+/// The prefix of the name of a sign-in's cookie. The beginning of its `state` follows, so that two tabs can sign in at the same
+/// time.
 const SIGN_IN_COOKIE: &str = "__Host-sign-in-";
-/// So much of the `state` is in the cookie's name.
+/// The number of characters of the `state` in the cookie's name.
 const STATE_IN_NAME: usize = 8;
 /// How long a browser keeps the cookie of a sign-in, in seconds: as long as a sign-in may take.
 const SIGN_IN_SECONDS: u32 = 600;
-/// A longer address is none that the page makes, and its cookie would be too large for a browser (4,096 bytes, RFC 6265
-/// §6.1).
+/// The longest address to return to. The page makes no longer one, whose cookie would be too large for a browser (4,096 bytes,
+/// RFC 6265 §6.1).
 const LONGEST_ADDRESS: usize = 1_500;
-/// Every screen of the page, as its address names it.
+/// Every screen of the page, by its path.
 pub const SCREENS: [&str; 9] = [
     "overview",
     "owed",
@@ -143,7 +143,7 @@ impl Console {
         }
     }
 
-    /// The page, for somebody who has signed in; the way to the provider for everybody else.
+    /// The page with a session; a redirect to the provider without one.
     async fn show(&self, request: &ApiGatewayV2httpRequest) -> Answer {
         match self.session_of(request).await {
             Ok(Some(_)) => assets::document(&request.headers),
@@ -229,7 +229,7 @@ impl Console {
             let text = text.map_err(|error| SignInError::Unavailable(error.to_string()))?;
             let sealed = key.seal(Purpose::SignIn, &text);
             let sealed = sealed.map_err(|error| SignInError::Unavailable(error.to_string()))?;
-            // Lax: the provider's page sends the person back, which is another site.
+            // Lax: the redirect back comes from another site, the provider's.
             let cookie = format!(
                 "{}={sealed}; Max-Age={SIGN_IN_SECONDS}; Secure; HttpOnly; SameSite=Lax; Path=/",
                 cookie_name(pending.state())
@@ -276,14 +276,14 @@ impl Console {
             }
             Err(error) => self.failed(request, error, &pending.to),
         };
-        // Each is good for one answer of the provider.
+        // Each is valid for one answer of the provider.
         answer.with_cookie(format!(
             "{}=; Max-Age=0; Secure; HttpOnly; SameSite=Lax; Path=/",
             cookie_name(pending.state())
         ))
     }
 
-    /// The sign-in that this browser has begun with this `state`.
+    /// The sign-in that this browser began with this `state`.
     async fn pending(
         &self,
         request: &ApiGatewayV2httpRequest,
@@ -299,7 +299,7 @@ impl Console {
         Ok(pending)
     }
 
-    /// What a person sees who was not signed in; `to` is where the next attempt leads.
+    /// The page for a failed sign-in; `to` is the address for the next attempt.
     fn failed(&self, request: &ApiGatewayV2httpRequest, error: SignInError, to: &str) -> Answer {
         let (status, text, outcome) = match &error {
             SignInError::Refused(_) => (400, Text::Refused, "refused"),
@@ -330,8 +330,8 @@ impl Console {
         Page { status, text, link }.answer(&request.headers)
     }
 
-    /// An address of one of our own screens with its query; anything else becomes the first screen. So nobody can be sent
-    /// on from here to somewhere else.
+    /// An address of one of our own screens with its query; anything else becomes the first screen, so that the sign-in is no
+    /// open redirect.
     fn own_address(&self, text: &str) -> String {
         let own = || {
             let origin = Url::parse(&self.origin).ok()?;
@@ -348,7 +348,7 @@ impl Console {
     }
 }
 
-/// The address that begins a sign-in which leads to an address of ours.
+/// The address that begins a sign-in and then returns to an address of ours.
 fn sign_in(to: &str) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     format!("/console/sign-in?{}", query.append_pair("to", to).finish())
@@ -361,7 +361,7 @@ fn cookie_name(state: &str) -> String {
     )
 }
 
-/// A parameter of the query; one that is there twice counts as missing.
+/// A parameter of the query; a repeated one counts as missing.
 fn parameter(request: &ApiGatewayV2httpRequest, name: &str) -> Option<String> {
     let query = request.raw_query_string.as_deref().unwrap_or_default();
     let mut pairs = form_urlencoded::parse(query.as_bytes()).filter(|(own, _)| own == name);
@@ -369,8 +369,8 @@ fn parameter(request: &ApiGatewayV2httpRequest, name: &str) -> Option<String> {
     pairs.next().is_none().then(|| value.into_owned())
 }
 
-/// The cookies of a request, each `name=value`. API Gateway has them in a member of their own (payload format 2.0); what stands in
-/// for it may leave them in the header.
+/// The cookies of a request, each `name=value`. API Gateway passes them separately (payload format 2.0); local servers
+/// may leave them in the header.
 fn cookies(request: &ApiGatewayV2httpRequest) -> Vec<String> {
     let mut cookies = request.cookies.clone().unwrap_or_default();
     let headers = request.headers.get_all(COOKIE).into_iter();
@@ -380,7 +380,7 @@ fn cookies(request: &ApiGatewayV2httpRequest) -> Vec<String> {
     cookies
 }
 
-/// The body as text; `None`: it is too large, or is none.
+/// The body as text; `None`: it is missing or too large.
 fn body(request: &ApiGatewayV2httpRequest) -> Option<String> {
     let text = request.body.clone().unwrap_or_default();
     if text.len() > MAX_BODY_BYTES {

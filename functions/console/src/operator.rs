@@ -1,4 +1,4 @@
-//! The function `operator`, which does what the page asks.
+//! The function `operator`, which answers the requests of the page.
 
 use std::time::Duration;
 
@@ -15,33 +15,33 @@ use thiserror::Error;
 /// which three are kept for the answer.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(26);
 
-/// There is no answer of `operator`. Typed by what the person does next.
+/// Why `operator` gave no answer, by what the person does next.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OperatorError {
-    /// Ask differently.
+    /// Correct the request.
     #[error("{0}")]
     Request(String),
-    /// Ask for the role that it needs.
+    /// Ask for the role that the request needs.
     #[error("{0}")]
     Role(String),
     /// Correct the set-up.
     #[error("{0}")]
     SetUp(String),
-    /// Ask again later; what was done by then stays done.
+    /// Repeat the request later; what was done by then stays done.
     #[error("{0}")]
     Later(String),
     /// The function was certainly not called.
     #[error("the function operator could not be called: {0}")]
     NotCalled(String),
-    /// It was called and did not answer in time: it may have done what it was asked.
+    /// It was called and did not answer in time: it may have carried out the request.
     #[error("the function operator did not answer in time")]
     NoAnswer,
-    /// It failed as a whole: it may have done a part.
+    /// It failed: it may have carried out a part of the request.
     #[error("the function operator failed")]
     Failed,
 }
 
-/// Asks `operator`.
+/// Calls `operator`.
 #[async_trait]
 pub trait Operator: Send + Sync {
     /// Sends a request once and waits for the answer, which is JSON.
@@ -57,7 +57,7 @@ pub struct LambdaOperator {
     function: String,
 }
 
-/// What Lambda answers for a function that failed: Lambda's word for its end.
+/// Lambda's answer for a function that failed.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FunctionFailure {
@@ -65,7 +65,7 @@ struct FunctionFailure {
     error_type: String,
 }
 
-/// The answer of `operator`, as far as it may be a refusal.
+/// An answer of `operator` that may be a refusal.
 #[derive(Deserialize)]
 struct MaybeRefused {
     refused: Option<Refused>,
@@ -107,7 +107,7 @@ impl LambdaOperator {
             .build();
         let config = Builder::from(aws)
             .timeout_config(timeouts)
-            // A request whose answer was lost may have been acted upon: only the person asks again.
+            // No retries: a request whose answer was lost may have been carried out.
             .retry_config(RetryConfig::disabled())
             .build();
         Self {
@@ -134,7 +134,7 @@ impl Operator for LambdaOperator {
         if answer.function_error.is_some() {
             return Err(of_function(&payload));
         }
-        // Every answer is a JSON object; what is not, or says of no refusal that we know, is a fault of the function.
+        // Every answer is a JSON object; anything else, or an unknown refusal, is a fault of the function.
         let answered: MaybeRefused =
             serde_json::from_slice(&payload).map_err(|_| OperatorError::Failed)?;
         match answered.refused {
@@ -146,7 +146,7 @@ impl Operator for LambdaOperator {
 
 fn of_call(error: SdkError<InvokeError>) -> OperatorError {
     match error {
-        // What is refused was not begun; of a fault of Lambda itself nobody knows.
+        // A refused call was not begun; after a fault of Lambda itself, that is unknown.
         SdkError::ServiceError(error) if (400..500).contains(&error.raw().status().as_u16()) => {
             let code = error.err().meta().code();
             OperatorError::NotCalled(code.unwrap_or("an error without a code").to_owned())
@@ -158,7 +158,7 @@ fn of_call(error: SdkError<InvokeError>) -> OperatorError {
     }
 }
 
-/// The end of a process, or of its time.
+/// Whether a process ended, or ran out of time.
 fn of_function(payload: &[u8]) -> OperatorError {
     match serde_json::from_slice::<FunctionFailure>(payload) {
         Ok(failure) if failure.error_type == "Sandbox.Timedout" => OperatorError::NoAnswer,

@@ -1,21 +1,20 @@
-//! Which requests of a browser come from our own page.
+//! Accepts only requests that come from our own page.
 
 use aws_lambda_events::http::{
     HeaderMap,
     header::{CONTENT_TYPE, ORIGIN},
 };
 
-/// The header that the page sends with every request. Another site's page cannot without asking first (CORS), and is
-/// never allowed to.
+/// The header that the page sends with every request. The page of another site needs a preflight (CORS) for it,
+/// which is never allowed.
 pub const PAGE_HEADER: &str = "x-console";
 
-/// Why a request is not taken for one of our page.
+/// Why a request is not accepted as one of our page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Foreign(pub(crate) &'static str);
 
-/// Takes a request that our own page has sent: by its own header, by the origin that the browser names, by what the browser
-/// says of where the request comes from (Fetch Metadata), and by its type, which no form can have. All four have to be
-/// there, once each.
+/// Accepts a request of our own page, by its custom header, its `Origin`, its Fetch Metadata, and its content type, which no form
+/// can have. Each of the four has to be there exactly once.
 pub(crate) fn check(headers: &HeaderMap, origin: &str) -> Result<(), Foreign> {
     let is = |name: &str, expected: &str| {
         let mut values = headers.get_all(name).iter();

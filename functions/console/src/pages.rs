@@ -1,4 +1,4 @@
-//! The few pages that are there without a session: small, without a script, in the browser's language.
+//! The pages without a session: small, without a script, in the browser's language.
 
 use std::fmt::Write as _;
 
@@ -6,15 +6,15 @@ use aws_lambda_events::http::{HeaderMap, header::ACCEPT_LANGUAGE};
 
 use crate::{answer::Answer, assets};
 
-/// A page that says one thing and offers one way on.
+/// A page with one message and one link.
 pub(crate) struct Page {
     pub(crate) status: u16,
     pub(crate) text: Text,
-    /// Where the link leads.
+    /// The address of the link.
     pub(crate) link: String,
 }
 
-/// What a page says.
+/// The message of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Text {
     SignedIn,
@@ -26,7 +26,7 @@ pub(crate) enum Text {
     Address,
 }
 
-/// Title, sentence and the words of the link.
+/// The title, the message and the text of the link.
 type Words = [&'static str; 3];
 
 impl Text {
@@ -50,12 +50,12 @@ impl Text {
             ],
             Self::SetUp => [
                 "Not signed in",
-                "The sign-in is not set up correctly. The log of the function console says what is wrong: whoever looks after the stack can correct it.",
+                "The sign-in is not set up correctly. The log of the function console says what is wrong: an administrator of the stack can correct it.",
                 "Try again",
             ],
             Self::NoRole => [
                 "No role",
-                "You are signed in with your provider, but your account has no role in this console. Ask whoever manages its users for one of the roles view, act or admin.",
+                "You are signed in with your provider, but your account has no role in this console. Ask an administrator of its users for one of the roles view, act or admin.",
                 "Sign in with another account",
             ],
             Self::Address => [
@@ -109,7 +109,7 @@ impl Page {
         self.render(headers, "")
     }
 
-    /// The same, which goes on by itself.
+    /// The same page, which follows its link automatically.
     ///
     /// A browser does not send a cookie with `SameSite=Strict` along the redirects that begin at the provider. It does with
     /// a navigation that begins on a page of ours, which this is.
@@ -157,7 +157,7 @@ impl Page {
     }
 }
 
-/// The first language that the browser names and that there is; English otherwise.
+/// The first supported language that the browser names; English otherwise.
 fn prefers_swedish(headers: &HeaderMap) -> bool {
     let languages = headers.get(ACCEPT_LANGUAGE).and_then(|it| it.to_str().ok());
     let mut languages = languages.unwrap_or_default().split(',').map(str::trim);
@@ -165,7 +165,7 @@ fn prefers_swedish(headers: &HeaderMap) -> bool {
     known.is_some_and(|language| language.starts_with("sv"))
 }
 
-/// A text fit for an attribute or an element.
+/// A text, escaped for an attribute or an element.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for sign in text.chars() {

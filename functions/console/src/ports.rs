@@ -1,4 +1,4 @@
-//! What the console is made of.
+//! What the console uses.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ pub struct Console {
     pub origin: String,
     /// The stack's name, which the page shows.
     pub stack: String,
-    /// From where the console may be used.
+    /// The addresses from which the console may be used.
     pub allowed: AllowedAddresses,
     /// How long a session lasts.
     pub session: Duration,
@@ -22,10 +22,10 @@ pub struct Console {
     pub credentials: Arc<dyn Credentials>,
     /// Signs people in.
     pub provider: Provider,
-    /// Does what they ask.
+    /// Answers their requests.
     pub operator: Arc<dyn Operator>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
-    /// What an invocation measures.
+    /// The metrics of an invocation.
     pub metrics: Metrics,
 }

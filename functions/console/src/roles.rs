@@ -1,11 +1,11 @@
-//! Which role a person has. What a role may do, `operator` decides.
+//! The role of a person. `operator` decides what a role may do.
 
 use std::{collections::BTreeMap, str::FromStr};
 
 use serde_json::Value;
 pub use shared::activity::Role;
 
-/// Which values of the provider's claim give which role.
+/// The roles by the values of the provider's claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleMap(BTreeMap<String, Role>);
 
@@ -40,7 +40,7 @@ impl FromStr for RoleMap {
 }
 
 impl RoleMap {
-    /// The highest role that a claim gives: a list of values, or one value. What is not in the map gives none.
+    /// The highest role that a claim gives: a list of values, or one value. Values that are not in the map give none.
     pub fn role_of(&self, claim: Option<&Value>) -> Option<Role> {
         let values: &[Value] = match claim? {
             Value::Array(values) => values,

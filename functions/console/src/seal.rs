@@ -1,4 +1,4 @@
-//! Sealed texts: what a browser keeps for us and can neither read nor change.
+//! Sealed texts, which a browser keeps for us and can neither read nor change.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
@@ -9,15 +9,15 @@ use ring::{
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-/// Separates the keys of this program from those of any other that is given the same secret.
+/// Separates the keys of this program from those of others with the same secret.
 const SALT: &[u8] = b"norce-customer-sync console";
 
-/// What a text is sealed for. One that is sealed for something else does not open.
+/// The purpose of a sealed text. A text does not open for another purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A session.
     Session,
-    /// A sign-in that has begun.
+    /// A sign-in under way.
     SignIn,
 }
 
@@ -40,7 +40,7 @@ pub struct SealError;
 pub struct SealKey(SecretString);
 
 impl SealKey {
-    /// The key that follows from a secret.
+    /// Derives the key from a secret.
     pub fn new(secret: SecretString) -> Self {
         Self(secret)
     }
@@ -65,7 +65,7 @@ impl SealKey {
         Ok(URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat()))
     }
 
-    /// Opens what was sealed with this key for this purpose, and nothing else.
+    /// Opens a text that was sealed with this key for this purpose.
     pub fn open(&self, purpose: Purpose, sealed: &str) -> Option<Vec<u8>> {
         let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, text) = bytes.split_first_chunk::<NONCE_LEN>()?;

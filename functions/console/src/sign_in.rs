@@ -1,7 +1,7 @@
 //! Signing in with an OpenID provider: the authorization code flow with PKCE, `state` and `nonce` (OpenID Connect Core 1.0
 //! §3.1, RFC 7636).
 //!
-//! No token gets to the browser: of the ID token this keeps who the person is and which role a claim gives.
+//! No token reaches the browser: of the ID token, the session keeps the person and the role only.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,12 +41,12 @@ use crate::{
 /// A provider answers in tenths of a second. A sign-in makes three calls at most, and all of them fit into the time of an
 /// invocation.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long what the provider says of itself is used: its keys among it, so that one that it withdraws is soon not taken
-/// any more. A new one is asked for as soon as a token names it.
+/// How long the provider's metadata and keys are used, so that a withdrawn key is soon no longer accepted. A new key is read as
+/// soon as a token names it.
 const METADATA_LIFETIME: Duration = Duration::from_secs(15 * 60);
-/// The provider's clock and ours may differ by so much.
+/// The accepted difference between the provider's clock and ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
-/// A person has this long to type a password and a code.
+/// The time to type a password and a code.
 const LONGEST_SIGN_IN: TimeDelta = TimeDelta::minutes(10);
 
 /// All claims beside the standard ones.
@@ -92,16 +92,16 @@ type OidcClient = Client<
     EndpointMaybeSet,
 >;
 
-/// A person was not signed in. Typed by what the person does next.
+/// Why a sign-in failed, by what the person does next.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SignInError {
-    /// Begin again: this sign-in is over, was begun elsewhere, or its token is not one for us.
+    /// Begin again: this sign-in has expired, was begun elsewhere, or its token is not valid for us.
     #[error("the sign-in was refused: {0}")]
     Refused(&'static str),
     /// Try again later.
     #[error("the sign-in provider cannot be reached: {0}")]
     Unavailable(String),
-    /// Somebody has to correct the set-up first.
+    /// An administrator has to correct the set-up first.
     #[error("the sign-in is not set up: {0}")]
     SetUp(String),
     /// Ask for a role.
@@ -109,22 +109,22 @@ pub enum SignInError {
     NoRole,
 }
 
-/// A sign-in that has begun: the browser keeps it, sealed, until the provider sends the person back.
+/// A sign-in under way. The browser keeps it, sealed, until the provider redirects back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
     state: String,
     nonce: String,
     verifier: String,
-    /// Where on our own pages the person wants to go.
+    /// The address on our pages to return to.
     pub to: String,
     expires: DateTime<Utc>,
 }
 
 impl Pending {
-    /// Whether the provider's answer is one to this sign-in.
+    /// Checks that the provider's answer belongs to this sign-in.
     ///
     /// # Errors
-    /// When it is not, or comes too late.
+    /// When it does not, or comes too late.
     pub fn check(&self, state: &str, now: DateTime<Utc>) -> Result<(), SignInError> {
         if !bool::from(self.state.as_bytes().ct_eq(state.as_bytes())) {
             return Err(SignInError::Refused("its state is another one"));
@@ -135,33 +135,33 @@ impl Pending {
         Ok(())
     }
 
-    /// The `state` that the provider sends back.
+    /// The `state` that the provider returns.
     pub fn state(&self) -> &str {
         &self.state
     }
 }
 
-/// Who has signed in.
+/// A person who has signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The provider's own identifier.
+    /// The provider's identifier of the person.
     pub subject: String,
-    /// What the person is called.
+    /// The name of the person.
     pub name: String,
-    /// What the person may do.
+    /// The role of the person.
     pub role: Role,
 }
 
-/// Where the provider is, and what its claims mean.
+/// The provider's address, and the meaning of its claims.
 #[derive(Debug, Clone)]
 pub struct ProviderSettings {
     /// The issuer, exactly as its tokens name it.
     pub issuer: String,
-    /// Where the provider sends people back to.
+    /// The address to which the provider redirects.
     pub callback: String,
-    /// The claim that says what a person may do.
+    /// The claim that gives the role.
     pub role_claim: String,
-    /// What its values mean.
+    /// The roles by the values of the claim.
     pub roles: RoleMap,
 }
 
@@ -171,12 +171,12 @@ pub struct Provider {
     credentials: Arc<dyn Credentials>,
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
-    /// What the provider says of itself, with its keys.
+    /// The provider's metadata and keys.
     metadata: Mutex<Option<(CoreProviderMetadata, Since)>>,
 }
 
 impl Provider {
-    /// A provider that is reached over this transport. Nothing is sent yet.
+    /// A provider over this transport. Nothing is sent yet.
     pub fn new(
         settings: ProviderSettings,
         credentials: Arc<dyn Credentials>,
@@ -192,8 +192,8 @@ impl Provider {
         }
     }
 
-    /// Begins a sign-in: where the browser goes, and what it keeps meanwhile. With `another`, the provider asks for an
-    /// account even where one is signed in.
+    /// Begins a sign-in. Returns the address for the browser, and what the browser keeps meanwhile. With `another`, the
+    /// provider asks for an account even if one is signed in.
     ///
     /// # Errors
     /// When the provider cannot be reached, or the set-up is faulty.
@@ -223,7 +223,7 @@ impl Provider {
         Ok((url, pending))
     }
 
-    /// Ends a sign-in with the code that the provider has given: fetches the ID token, verifies it and reads the role.
+    /// Completes a sign-in with the provider's code: fetches the ID token, verifies it and reads the role.
     ///
     /// # Errors
     /// [`SignInError`].
@@ -243,7 +243,7 @@ impl Provider {
             .id_token()
             .ok_or(SignInError::Refused("there is no ID token"))?;
         let claims = match self.verify(&client, token, pending) {
-            // Its key may be a new one.
+            // The key may be new.
             Err(ClaimsVerificationError::SignatureVerification(
                 SignatureVerificationError::NoMatchingKey,
             )) => {
@@ -255,7 +255,7 @@ impl Provider {
         self.identify(&claims)
     }
 
-    /// Signature, issuer, audience, expiry and nonce.
+    /// Verifies signature, issuer, audience, expiry and nonce.
     fn verify(
         &self,
         client: &OidcClient,
@@ -299,7 +299,7 @@ impl Provider {
         })
     }
 
-    /// What the provider says of itself, read again where it is old or a new key is looked for.
+    /// The provider's metadata and keys, read again if they are old or a key is missing.
     async fn metadata(&self, is_outdated: bool) -> Result<CoreProviderMetadata, SignInError> {
         // Held while reading, so that a burst of sign-ins reads once.
         let mut known = self.metadata.lock().await;
@@ -325,7 +325,7 @@ impl Provider {
         let secret = secret.map_err(|error| SignInError::SetUp(error.to_string()))?;
         let callback = RedirectUrl::new(self.settings.callback.clone())
             .map_err(|_| SignInError::SetUp("the console's own address is none".to_owned()))?;
-        // Basic is what a provider that lists no methods takes (OpenID Connect Discovery 1.0 §3).
+        // A provider that lists no methods accepts Basic (OpenID Connect Discovery 1.0 §3).
         let methods = metadata.token_endpoint_auth_methods_supported();
         let is_basic = methods
             .is_none_or(|methods| methods.contains(&CoreClientAuthMethod::ClientSecretBasic));
@@ -346,7 +346,7 @@ impl Provider {
     }
 }
 
-/// A name is shown, and is in every request; a longer one than this is a mistake.
+/// The longest name. It is shown, and is part of every request; a longer one is a mistake.
 const LONGEST_NAME: usize = 100;
 
 fn shortened(name: &str) -> String {
@@ -377,7 +377,7 @@ fn of_discovery(error: DiscoveryError<TransportError>) -> SignInError {
             "the issuer calls itself otherwise: set it exactly as its OpenID configuration has it"
                 .to_owned(),
         ),
-        // A page of a proxy, or of somebody who repairs it.
+        // A page of a proxy, or a maintenance page.
         DiscoveryError::Response(..) | DiscoveryError::Parse(_) => {
             SignInError::Unavailable("its OpenID configuration cannot be read".to_owned())
         }
@@ -405,7 +405,7 @@ fn of_token_request(
     }
 }
 
-/// The reason without values: they are the person's.
+/// The reason without values, which are personal.
 fn of_claims(error: ClaimsVerificationError) -> SignInError {
     SignInError::Refused(match error {
         ClaimsVerificationError::Expired(_) => "the ID token has expired",

@@ -1,15 +1,15 @@
-//! Which commit of the sources is built, and what changes with it. Git itself says both, so that worktrees and packed
-//! references are no matter of ours.
+//! The commit of the sources, and the files that change with it. Git reports both, so that worktrees and packed references need
+//! no code here.
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
-/// The digits of a commit: enough for it to be the only one in a repository of millions of objects.
+/// The digits of a commit: unique in a repository of millions of objects.
 const DIGITS: &str = "--short=12";
 
-/// The commit that is checked out; nothing: there is no Git, no repository, or no commit in it.
+/// The commit that is checked out; `None`: there is no Git, no repository, or no commit in it.
 pub(crate) fn commit(sources: &Path) -> Option<String> {
     git(sources, &["rev-parse", "--verify", DIGITS, "HEAD"])
 }

@@ -1,4 +1,4 @@
-//! The answers.
+//! The answers of all actions.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ macro_rules! answers {
         }
 
         impl Answer {
-            /// The answer in words.
+            /// The summary of the answer.
             pub fn summary(&self) -> &str {
                 match self {
                     $(Self::$name(answer) => answer.summary.as_str()),+
@@ -66,7 +66,7 @@ answers! {
 }
 
 impl Answer {
-    /// What was acted on, as far as the answer names it.
+    /// The subjects that were acted on, if the answer names them.
     pub(crate) fn subjects(&self) -> &[String] {
         match self {
             Self::Owed(answer) => &answer.subjects,
@@ -76,7 +76,7 @@ impl Answer {
         }
     }
 
-    /// Whether what was asked for was done: an answer may say why it was not.
+    /// Whether the request was carried out: an answer may say why it was not.
     pub(crate) fn is_done(&self) -> bool {
         match self {
             Self::Forget(answer) => answer.forgotten,

@@ -1,4 +1,4 @@
-//! A request with who makes it, and which requests are acts: each of them leaves an entry in the activity record.
+//! A request with its caller, and which requests are acts: each act leaves an entry in the activity record.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use shared::{
     activity::{By, Entry, Outcome, Role},
-    domain::{ApplicationId, Clock, Code, EntityKind, EntityRef, NorceId, PassMode, redact},
+    domain::{ApplicationId, Clock, Code, EntityKind, EntityRef, PassMode, redact},
     http::Deadline,
 };
 use uuid::Uuid;
@@ -23,35 +23,36 @@ use crate::{
     answer::Answer,
     catalog::{LANGUAGE, WITHIN},
     error::Refusal,
+    selector::Selector,
 };
 
-/// Subjects that an entry names: enough for what a person acts on by hand. Of more, the summary has the number.
+/// The maximum number of subjects in an entry: enough for acts by hand. The summary has the number of all.
 const MAX_SUBJECTS: usize = 100;
-/// What is left of an invocation's time when work ends: enough to write the answer.
+/// The time kept to write the answer when work ends.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
-/// The member that says who asks.
+/// The member that names the caller.
 const BY: &str = "by";
-/// Characters of a user's identifier or name: OpenID Connect Core 1.0 §2 allows as many for `sub`.
+/// The maximum number of characters of a user's identifier or name: OpenID Connect Core 1.0 §2 allows as many for `sub`.
 const MAX_NAME_CHARS: usize = 255;
 
-/// A request, and who makes it.
+/// A request with its caller.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// The request.
     pub request: Request,
-    /// Who makes it.
+    /// The caller.
     pub by: By,
-    /// The role in which a user of the console makes it; `None`: the caller has credentials of AWS, and AWS has checked them.
+    /// The role of a user of the console; `None`: the caller has AWS credentials, which AWS has checked.
     pub role: Option<Role>,
-    /// When work is to end; `None`: with the invocation's time.
+    /// The time after which work ends; `None`: with the invocation.
     pub within: Option<Duration>,
-    /// Lambda's id of the request.
+    /// Lambda's request id.
     pub id: Option<String>,
 }
 
 impl Call {
     /// Reads a request with its optional `within`, in seconds, and its optional `by`, which the console adds:
-    /// `{"user":"…","role":"…"}`. Without `by` the caller has credentials of AWS.
+    /// `{"user":"…","role":"…"}`. Without `by`, the caller has AWS credentials.
     ///
     /// # Errors
     /// As [`Request::parse`].
@@ -72,23 +73,23 @@ impl Call {
         })
     }
 
-    /// The language that a request asks to be answered in: English, unless it is another one that we know.
+    /// The language of the answer: English by default.
     pub fn language(text: &Value) -> Language {
         Language::deserialize(&text[LANGUAGE]).unwrap_or_default()
     }
 
-    /// Whether a request is made for a user of the console.
+    /// Whether a request comes from a user of the console.
     pub fn is_of_console(text: &Value) -> bool {
         !text[BY].is_null()
     }
 
-    /// When the work for it ends.
+    /// The deadline of the work for it.
     pub(crate) fn deadline(&self, deadline: Deadline) -> Deadline {
         let time = deadline.remaining().saturating_sub(TIME_TO_ANSWER);
         deadline.stopping_after(self.within.unwrap_or(time).min(time))
     }
 
-    /// Whether who makes it may.
+    /// Checks that the caller's role allows the request.
     pub(crate) fn check_role(&self) -> Result<(), Refusal> {
         let needed = self.request.needed_role();
         match self.role {
@@ -97,12 +98,12 @@ impl Call {
         }
     }
 
-    /// Whether this changes anything.
+    /// Whether the request changes anything.
     pub(crate) fn is_act(&self) -> bool {
         Act::of(&self.request).is_some()
     }
 
-    /// The entry of the act that this is; `None`: it changes nothing.
+    /// The entry in the activity record; `None`: the request changes nothing.
     pub(crate) fn entry(&self, clock: &dyn Clock) -> Option<Entry> {
         let Act {
             did,
@@ -124,7 +125,7 @@ impl Call {
     }
 }
 
-/// Who asks, and in which role.
+/// The user and the role in `by`.
 fn user(by: Value) -> Result<(By, Role), Refusal> {
     let is_name = |name: &str| !name.is_empty() && name.chars().count() <= MAX_NAME_CHARS;
     let by = serde_json::from_value(by).ok();
@@ -135,12 +136,12 @@ fn user(by: Value) -> Result<(By, Role), Refusal> {
     });
     user.ok_or_else(|| {
         Refusal::request(
-            "`by` is who asks, as the console says it: an object with the texts `user` and `role`, which is one of view, act, admin, for example \"by\":{\"user\":\"support-1\",\"role\":\"act\"}",
+            "`by` is the user of the console: an object with the texts `user` and `role`, which is one of view, act, admin, for example \"by\":{\"user\":\"support-1\",\"role\":\"act\"}",
         )
     })
 }
 
-/// What is written of an act before it begins.
+/// The part of an entry that is known before the act begins.
 #[derive(Default)]
 struct Act {
     did: &'static str,
@@ -176,21 +177,21 @@ impl Act {
             Request::DeadLetters(DeadLettersRequest { r#do, queue, .. }) => {
                 (*r#do == DeadLettersAction::Redrive).then(|| Self {
                     did: "redrive",
-                    asked: words([("queue", queue.as_ref().map(|queue| json!(queue)))]),
+                    asked: words([("queue", json!(queue))]),
                     ..Self::default()
                 })
             }
-            // The id only, which the answer has: a code would lead to a forgotten customer.
+            // The id only: a code would identify a forgotten customer.
             Request::Forget(request) => request.confirm.then(|| Self {
                 did: "forget",
-                subjects: named(request.entity.as_deref(), request.id, None, None),
+                subjects: named(&request.selector, None),
                 ..Self::default()
             }),
             Request::Unbind(request) => Self::of_binding("unbind", request),
             Request::Rebind(request) => Self::of_binding("rebind", request),
             Request::ImportMappings(request) => (!request.dry_run).then(|| Self {
                 did: "import-mappings",
-                asked: words([("from", Some(json!(request.from)))]),
+                asked: words([("from", json!(request.from))]),
                 ..Self::default()
             }),
         }
@@ -213,13 +214,13 @@ impl Act {
                 .map(|subject| redact(subject))
                 .collect(),
             asked: words([
-                ("group", request.group.map(|group| json!(group))),
-                // What was searched for may be a name.
-                ("q", request.q.as_ref().map(|_| json!("…"))),
-                ("stage", request.stage.map(|stage| json!(stage))),
-                ("reason", request.reason.map(|reason| json!(reason))),
-                ("kind", request.kind.map(|kind| json!(kind))),
-                ("application", request.application.map(|it| json!(it))),
+                ("group", json!(request.group)),
+                // The search words may be a name.
+                ("q", json!(request.q.as_ref().map(|_| "…"))),
+                ("stage", json!(request.stage)),
+                ("reason", json!(request.reason)),
+                ("kind", json!(request.kind)),
+                ("application", json!(request.application)),
             ]),
             because: request.because.clone(),
         })
@@ -231,11 +232,11 @@ impl Act {
             did: "replay",
             subjects: names.take(MAX_SUBJECTS).map(|name| redact(name)).collect(),
             asked: words([
-                ("since", request.since.map(|since| json!(since))),
-                ("until", request.until.map(|until| json!(until))),
-                ("kind", request.kind.map(|kind| json!(kind))),
-                ("application", request.application.map(|it| json!(it))),
-                ("cause", request.cause.map(|cause| json!(cause))),
+                ("since", json!(request.since)),
+                ("until", json!(request.until)),
+                ("kind", json!(request.kind)),
+                ("application", json!(request.application)),
+                ("cause", json!(request.cause)),
             ]),
             because: None,
         })
@@ -250,74 +251,55 @@ impl Act {
         Self {
             did,
             asked: words([
-                ("mode", mode.map(|mode| json!(mode))),
-                ("kind", kind.map(|kind| json!(kind))),
-                ("application", application.map(|it| json!(it))),
+                ("mode", json!(mode)),
+                ("kind", json!(kind)),
+                ("application", json!(application)),
             ]),
             ..Self::default()
         }
     }
 
     fn of_binding(did: &'static str, request: &BindingRequest) -> Option<Self> {
-        let BindingRequest {
-            entity,
-            id,
-            code,
-            kind,
-            ..
-        } = request;
+        let selector = &request.selector;
         request.confirm.then(|| Self {
             did,
-            subjects: named(entity.as_deref(), *id, code.as_ref(), *kind),
+            subjects: named(selector, selector.code.as_ref()),
             asked: words([
-                ("toCode", request.to_code.as_ref().map(|code| json!(code))),
+                ("toCode", json!(request.to_code)),
                 (
                     "toRecord",
-                    request.to_record.as_ref().map(|it| json!(it.to_string())),
+                    json!(request.to_record.as_ref().map(ToString::to_string)),
                 ),
-                (
-                    "application",
-                    request.application.map(|it: ApplicationId| json!(it)),
-                ),
+                ("application", json!(selector.application)),
             ]),
             because: request.reason.clone(),
         })
     }
 }
 
-/// Whom a selector names, as far as that is an id or a code. An e-mail address is never kept (P11).
-fn named(
-    entity: Option<&str>,
-    id: Option<NorceId>,
-    code: Option<&Code>,
-    kind: Option<EntityKind>,
-) -> Vec<String> {
-    let kind = kind.unwrap_or(EntityKind::Customer);
+/// The subject that a selector names, where that is an id, or this code. An e-mail address is never kept (P11).
+fn named(selector: &Selector, code: Option<&Code>) -> Vec<String> {
+    let kind = selector.kind.unwrap_or(EntityKind::Customer);
+    let entity = selector.entity.as_deref();
     let entity = entity.and_then(|entity| entity.parse::<EntityRef>().ok());
-    let id = id.map(|id| format!("{kind} {id}"));
+    let entity = entity.map(|entity| entity.to_string());
+    let id = selector.id.map(|id| format!("{kind} {id}"));
     let code = code.map(|code| redact(&format!("{kind} with code {code}")));
-    entity
-        .map(|entity| entity.to_string())
-        .into_iter()
-        .chain(id)
-        .chain(code)
-        .collect()
+    entity.into_iter().chain(id).chain(code).collect()
 }
 
-/// Fields of a request in words: `reason=validation kind=customer`.
-fn words<const N: usize>(fields: [(&str, Option<Value>); N]) -> Option<String> {
-    let fields = fields.into_iter().filter_map(|(name, value)| {
-        let value = value?;
-        let text = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        Some(format!("{name}={text}"))
+/// The fields of a request that have a value: `reason=validation kind=customer`.
+fn words<const N: usize>(fields: [(&str, Value); N]) -> Option<String> {
+    let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+    let words = fields.map(|(name, value)| match value {
+        Value::String(text) => format!("{name}={text}"),
+        value => format!("{name}={value}"),
     });
-    let words: Vec<String> = fields.collect();
+    let words: Vec<String> = words.collect();
     (!words.is_empty()).then(|| redact(&words.join(" ")))
 }
 
-/// What became of an act, and to which subjects, where the answer says more than the request.
+/// The subjects and the outcome of an act. The answer may name more subjects than the request.
 pub(crate) fn outcome(
     entry: Entry,
     result: &Result<Answer, Refusal>,
@@ -326,7 +308,7 @@ pub(crate) fn outcome(
     let at = clock.now();
     match result {
         Err(refusal) => {
-            // It may quote what was asked.
+            // It may quote the request.
             let reason = redact(&refusal.to_string());
             (entry.subjects, Outcome::Refused { at, reason })
         }

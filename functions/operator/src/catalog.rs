@@ -1,5 +1,5 @@
-//! What can be asked: every action with a line, an example and its fields. `help`, the errors about a request and the
-//! tests of the documented requests read this table; a field that is not in it is refused.
+//! The catalogue of requests: every action with a description, an example and its fields. `help`, the errors about requests and
+//! the tests of the documented requests read it; a field that is not in it is refused.
 
 use std::num::NonZeroU64;
 
@@ -33,11 +33,11 @@ pub(crate) const ACTION: &str = "action";
 
 /// An action.
 pub(crate) struct Action {
-    /// Its name, as the request has it.
+    /// Its name in a request.
     pub name: &'static str,
-    /// What it does, in a line.
+    /// What it does.
     pub does: &'static str,
-    /// A request that is complete, as JSON.
+    /// A complete request, as JSON.
     pub example: &'static str,
     /// Its fields besides `action`, in groups that actions share.
     fields: &'static [&'static [Field]],
@@ -47,13 +47,13 @@ pub(crate) struct Action {
 pub(crate) struct Field {
     /// Its name.
     pub name: &'static str,
-    /// What its value is, in words.
+    /// The form of its value.
     pub what: &'static str,
-    /// A value, as JSON.
+    /// An example of a value, as JSON.
     pub sample: &'static str,
-    /// Whether the action needs it.
+    /// Whether the action requires it.
     pub is_required: bool,
-    /// Whether a value is one of these.
+    /// Whether a value has this form.
     accepts: fn(&Value) -> bool,
 }
 
@@ -99,256 +99,146 @@ const APPLICATION: Field = Field::new::<ApplicationId>(
     "the whole number of an application in Norce",
     "1",
 );
+const MODE: Field = Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#);
+#[rustfmt::skip]
+const ENTITY: Field = Field::new::<String>("entity", "a customer or company as lists and logs name it: a text", r#""customer/client/1001""#);
+#[rustfmt::skip]
+const SUBJECT: Field = Field::new::<String>("subject", "a subject as the list names it: a text", r#""customer/client/1001""#);
 const LIMIT: Field = Field::new::<usize>("limit", A_COUNT, "50");
 const DRY_RUN: Field = Field::new::<bool>("dryRun", A_FLAG, "true");
 const CONFIRM: Field = Field::new::<bool>("confirm", A_FLAG, "true");
+#[rustfmt::skip]
 const NAMED: &[Field] = &[
-    Field::new::<String>(
-        "entity",
-        "a customer or company as lists and logs name it: a text",
-        r#""customer/client/1001""#,
-    ),
-    Field::new::<NorceId>(
-        "id",
-        "Norce's id: a whole number, 1 or greater, without quotation marks",
-        "1001",
-    ),
+    ENTITY,
+    Field::new::<NorceId>("id", "Norce's id: a whole number, 1 or greater, without quotation marks", "1001"),
     Field::new::<Code>("code", "the ERP's code: a text", r#""C00042""#),
-    Field::new::<Personal>(
-        "email",
-        "a customer's e-mail address: a text",
-        r#""anna@example.com""#,
-    ),
+    Field::new::<Personal>("email", "a customer's e-mail address: a text", r#""anna@example.com""#),
     APPLICATION,
 ];
+#[rustfmt::skip]
 const CORRECTION: &[Field] = &[
     KIND,
     CONFIRM,
-    Field::new::<String>(
-        "reason",
-        "why, for whoever reads the log later: a text",
-        r#""C00017 is another customer's""#,
-    ),
-];
-const PASS: &[Field] = &[
-    Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#).required(),
-    KIND,
-    APPLICATION,
+    Field::new::<String>("reason", "the reason, for the log: a text", r#""C00017 is another customer's""#),
 ];
 
-/// The field that says how long the answer may take, in seconds.
+/// The field with the time that the answer may take, in seconds.
 pub(crate) const WITHIN: &str = "within";
-/// The field that says in which language the answer is.
+/// The field with the language of the answer.
 pub(crate) const LANGUAGE: &str = "language";
 
 /// Fields that every action has.
+#[rustfmt::skip]
 pub(crate) static EVERYWHERE: [Field; 2] = [
-    Field::new::<NonZeroU64>(
-        WITHIN,
-        "the seconds after which work ends: a whole number, 1 or greater",
-        "25",
-    ),
+    Field::new::<NonZeroU64>(WITHIN, "the seconds after which work ends: a whole number, 1 or greater", "25"),
     Field::new::<Language>(LANGUAGE, "one of en, sv", r#""sv""#),
 ];
 
-/// Every action.
+/// Every action, with one field in each line.
+#[rustfmt::skip]
 pub(crate) const ACTIONS: &[Action] = &[
     Action {
         name: "help",
-        does: "every action with a line, an example and its fields",
+        does: "every action with a description, an example and its fields",
         example: r#"{"action":"help"}"#,
         fields: &[],
     },
     Action {
         name: "doctor",
-        does: "is everything as it must be, and what is left to set up? Each fault with what to do",
+        does: "checks the whole set-up, and lists what is left to set up; each fault has a fix",
         example: r#"{"action":"doctor"}"#,
-        fields: &[&[Field::new::<Part>(
-            "part",
-            "one of norce, erp, aws, events, schedules",
-            r#""erp""#,
-        )]],
+        fields: &[&[Field::new::<Part>("part", "one of norce, erp, aws, events, schedules", r#""erp""#)]],
     },
     Action {
         name: "status",
-        does: "what waits, what is owed, imports under way, the last passes, and the version that is deployed",
+        does: "waiting messages, owed records, imports under way, the last passes, and the deployed version",
         example: r#"{"action":"status"}"#,
         fields: &[],
     },
     Action {
         name: "explain",
-        does: "one customer or company: what is known of it, and what would happen now",
+        does: "one customer or company: what is known about it, and what an event would lead to now",
         example: r#"{"action":"explain","entity":"customer/client/1001"}"#,
         fields: &[NAMED, &[KIND]],
     },
     Action {
         name: "owed",
-        does: "what could not be synced yet: list it, retry it, dismiss it, or take a dismissal back",
+        does: "records that cannot be synced yet: list, retry, dismiss or restore them",
         example: r#"{"action":"owed","reason":"validation"}"#,
         fields: &[&[
             Field::new::<OwedAction>("do", "one of list, retry, dismiss, restore", r#""retry""#),
-            Field::new::<String>(
-                "subject",
-                "a subject as the list names it: a text",
-                r#""customer/client/1001""#,
-            ),
-            Field::new::<Stage>(
-                "stage",
-                "one of to-erp, code-to-norce, fields-to-norce",
-                r#""to-erp""#,
-            ),
-            Field::new::<Reason>(
-                "reason",
-                "one of validation, conflict, missing-prerequisite, ambiguous, remote-fault, timed-out, forgotten, warned",
-                r#""validation""#,
-            ),
+            SUBJECT,
+            Field::new::<Stage>("stage", "one of to-erp, code-to-norce, fields-to-norce", r#""to-erp""#),
+            Field::new::<Reason>("reason", "one of validation, conflict, missing-prerequisite, ambiguous, remote-fault, timed-out, forgotten, warned", r#""validation""#),
             KIND,
             APPLICATION,
             Field::new::<bool>("dismissed", A_FLAG, "true"),
-            Field::new::<Vec<String>>(
-                "subjects",
-                "a list of subjects as the list names them",
-                r#"["customer/client/1001","customer/client/1002"]"#,
-            ),
-            Field::new::<String>(
-                "q",
-                "words of the reason, or parts of a code or subject: a text",
-                r#""price list""#,
-            ),
-            Field::new::<Uuid>(
-                "group",
-                "the `group` of a group that was listed: a text",
-                r#""3cefbd4a-8d46-43a1-bc90-68f3b420c056""#,
-            ),
+            Field::new::<Vec<String>>("subjects", "a list of subjects as the list names them", r#"["customer/client/1001","customer/client/1002"]"#),
+            Field::new::<String>("q", "words of the reason, or parts of a code or subject: a text", r#""price list""#),
+            Field::new::<Uuid>("group", "the `group` of a listed group: a text", r#""3cefbd4a-8d46-43a1-bc90-68f3b420c056""#),
             Field::new::<bool>("groups", A_FLAG, "true"),
             LIMIT,
-            Field::new::<OwedPlace>(
-                "cursor",
-                "where an earlier answer stopped: its `cursor`",
-                r#"{"first":"2026-11-24T00:00:00Z","subject":"customer/client/1001","stage":"to-erp"}"#,
-            ),
-            Field::new::<DateTime<Utc>>(
-                "asOf",
-                "the `asOf` of the list by which it was decided: a time",
-                r#""2026-11-24T00:00:00Z""#,
-            ),
-            Field::new::<usize>(
-                "expected",
-                "the `found` of the list by which it was decided: a whole number, 0 or greater",
-                "12",
-            ),
-            Field::new::<String>(
-                "because",
-                "why it is dismissed: a text",
-                r#""Norce's support looks into it, ticket 4711""#,
-            ),
+            Field::new::<OwedPlace>("cursor", "where the previous answer stopped: its `cursor`", r#"{"first":"2026-11-24T00:00:00Z","subject":"customer/client/1001","stage":"to-erp"}"#),
+            Field::new::<DateTime<Utc>>("asOf", "the `asOf` of the list that the act is based on: a time", r#""2026-11-24T00:00:00Z""#),
+            Field::new::<usize>("expected", "the `found` of the list that the act is based on: a whole number, 0 or greater", "12"),
+            Field::new::<String>("because", "the reason of the dismissal: a text", r#""Norce's support looks into it, ticket 4711""#),
         ]],
     },
     Action {
         name: "activity",
-        does: "what people did, who and why, the newest first",
+        does: "what people did, with who and why, the newest first",
         example: r#"{"action":"activity","did":"dismiss"}"#,
         fields: &[&[
             Field::new::<String>("user", "the name of a user: a text", r#""aws""#),
-            Field::new::<String>(
-                "did",
-                "one of retry, dismiss, restore, replay, plan, pass, redrive, forget, unbind, rebind, import-mappings",
-                r#""retry""#,
-            ),
-            Field::new::<String>(
-                "subject",
-                "a subject as the list names it: a text",
-                r#""customer/client/1001""#,
-            ),
+            Field::new::<String>("did", "one of retry, dismiss, restore, replay, plan, pass, redrive, forget, unbind, rebind, import-mappings", r#""retry""#),
+            SUBJECT,
             Field::new::<State>("state", "one of started, done, refused", r#""refused""#),
             LIMIT,
-            Field::new::<Place>(
-                "cursor",
-                "where an earlier answer stopped: its `cursor`",
-                r#"{"at":"2026-11-24T00:00:00Z","id":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#,
-            ),
+            Field::new::<Place>("cursor", "where the previous answer stopped: its `cursor`", r#"{"at":"2026-11-24T00:00:00Z","id":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#),
         ]],
     },
     Action {
         name: "replay",
-        does: "look at entities as if an event had come",
+        does: "check entities as if an event had come",
         example: r#"{"action":"replay","entity":"customer/client/1001"}"#,
         fields: &[&[
-            Field::new::<String>(
-                "entity",
-                "a customer or company as lists and logs name it: a text",
-                r#""customer/client/1001""#,
-            ),
-            Field::new::<Vec<String>>(
-                "entities",
-                "a list of such names",
-                r#"["customer/client/1001","company/client/7"]"#,
-            ),
-            Field {
-                accepts: time_of,
-                ..Field::new::<String>(
-                    "since",
-                    "a time by Norce's clock",
-                    r#""2026-11-24T00:00:00Z""#,
-                )
-            },
-            Field {
-                accepts: time_of,
-                ..Field::new::<String>(
-                    "until",
-                    "a time by Norce's clock",
-                    r#""2026-11-24T06:00:00Z""#,
-                )
-            },
+            ENTITY,
+            Field::new::<Vec<String>>("entities", "a list of such names", r#"["customer/client/1001","company/client/7"]"#),
+            Field { accepts: time_of, ..Field::new::<String>("since", "a time by Norce's clock", r#""2026-11-24T00:00:00Z""#) },
+            Field { accepts: time_of, ..Field::new::<String>("until", "a time by Norce's clock", r#""2026-11-24T06:00:00Z""#) },
             KIND,
             APPLICATION,
-            Field::new::<Cause>(
-                "cause",
-                "one of changed, ordered, contact-of-company",
-                r#""ordered""#,
-            ),
-            Field::new::<String>(
-                "after",
-                "where an earlier answer stopped: its `after`",
-                r#""customer/client/1001""#,
-            ),
+            Field::new::<Cause>("cause", "one of changed, ordered, contact-of-company", r#""ordered""#),
+            Field::new::<String>("after", "where the previous answer stopped: its `after`", r#""customer/client/1001""#),
             DRY_RUN,
         ]],
     },
     Action {
         name: "runs",
-        does: "the passes of a month, the newest first",
+        does: "the passes of the last 30 days, the newest first",
         example: r#"{"action":"runs","mode":"delta"}"#,
         fields: &[&[
-            Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#),
+            MODE,
             APPLICATION,
             LIMIT,
-            Field::new::<RunPlace>(
-                "cursor",
-                "where an earlier answer stopped: its `cursor`",
-                r#"{"started":"2026-11-24T00:00:00Z","run":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#,
-            ),
+            Field::new::<RunPlace>("cursor", "where the previous answer stopped: its `cursor`", r#"{"started":"2026-11-24T00:00:00Z","run":"3cefbd4a-8d46-43a1-bc90-68f3b420c056"}"#),
         ]],
     },
     Action {
         name: "history",
-        does: "how much was owed, every quarter of an hour",
+        does: "the number of owed records, every 15 minutes",
         example: r#"{"action":"history","hours":24}"#,
         fields: &[&[Field::new::<u32>("hours", A_COUNT, "168")]],
     },
     Action {
         name: "plan",
-        does: "what a pass would do, as a report; with `show`, the summary and the first lines of one",
+        does: "make a report of what a pass would do; with `show`, the summary and the first lines of one",
         example: r#"{"action":"plan","mode":"full"}"#,
         fields: &[&[
-            Field::new::<PassMode>("mode", "one of delta, full, sweep", r#""delta""#),
+            MODE,
             KIND,
             APPLICATION,
-            Field::new::<Uuid>(
-                "show",
-                "the id of a plan that was made: its `run`, a text",
-                r#""3cefbd4a-8d46-43a1-bc90-68f3b420c056""#,
-            ),
+            Field::new::<Uuid>("show", "the id of a plan: its `run`, a text", r#""3cefbd4a-8d46-43a1-bc90-68f3b420c056""#),
             LIMIT,
         ]],
     },
@@ -356,25 +246,21 @@ pub(crate) const ACTIONS: &[Action] = &[
         name: "pass",
         does: "start a pass",
         example: r#"{"action":"pass","mode":"delta"}"#,
-        fields: &[PASS],
+        fields: &[&[MODE.required(), KIND, APPLICATION]],
     },
     Action {
         name: "dead-letters",
-        does: "messages that could not be handled: count, show, or send them again",
+        does: "messages that could not be handled: count, show or redrive them",
         example: r#"{"action":"dead-letters","do":"show","queue":"changes"}"#,
         fields: &[&[
             Field::new::<DeadLettersAction>("do", "one of count, show, redrive", r#""show""#),
-            Field::new::<String>(
-                "queue",
-                "one of changes, imports, jobs, passes",
-                r#""changes""#,
-            ),
+            Field::new::<String>("queue", "one of changes, imports, jobs, passes", r#""changes""#),
             LIMIT,
         ]],
     },
     Action {
         name: "jobs",
-        does: "imports under way, and what Norce says of each",
+        does: "imports under way, with their state in Norce",
         example: r#"{"action":"jobs"}"#,
         fields: &[&[
             Field::new::<i64>("job", "Norce's id of a job: a whole number", "123"),
@@ -401,16 +287,8 @@ pub(crate) const ACTIONS: &[Action] = &[
             NAMED,
             CORRECTION,
             &[
-                Field::new::<Code>(
-                    "toCode",
-                    "the code of the other ERP record: a text",
-                    r#""C00042""#,
-                ),
-                Field::new::<ErpId>(
-                    "toRecord",
-                    "the other ERP record: an object with `resource` (customer, contact) and `id`",
-                    r#"{"resource":"customer","id":"098b7432-6b84-4f1c-9e10-ad2028d2e605"}"#,
-                ),
+                Field::new::<Code>("toCode", "the code of the other ERP record: a text", r#""C00042""#),
+                Field::new::<ErpId>("toRecord", "the other ERP record: an object with `resource` (customer, contact) and `id`", r#"{"resource":"customer","id":"098b7432-6b84-4f1c-9e10-ad2028d2e605"}"#),
             ],
         ],
     },
@@ -418,35 +296,22 @@ pub(crate) const ACTIONS: &[Action] = &[
         name: "export-mappings",
         does: "write the code mappings to the reports bucket",
         example: r#"{"action":"export-mappings"}"#,
-        fields: &[&[Field::new::<ExportPlace>(
-            "next",
-            "where an earlier answer stopped: its `next`",
-            r#"{"export":"3cefbd4a-8d46-43a1-bc90-68f3b420c056","part":2,"after":"…"}"#,
-        )]],
+        fields: &[&[Field::new::<ExportPlace>("next", "where the previous answer stopped: its `next`", r#"{"export":"3cefbd4a-8d46-43a1-bc90-68f3b420c056","part":2,"after":"…"}"#)]],
     },
     Action {
         name: "import-mappings",
-        does: "bind what the lines of files in the reports bucket say, where Norce and the ERP agree",
+        does: "bind customers and companies as files in the reports bucket say, where Norce and the ERP agree",
         example: r#"{"action":"import-mappings","from":"mappings/seed.jsonl","dryRun":true}"#,
         fields: &[&[
-            Field::new::<String>(
-                "from",
-                "a key in the reports bucket, or how several keys begin: a text",
-                r#""mappings/seed.jsonl""#,
-            )
-            .required(),
-            Field::new::<ImportPlace>(
-                "next",
-                "where an earlier answer stopped: its `next`",
-                r#"{"key":"mappings/seed.jsonl","line":100,"kind":"company"}"#,
-            ),
+            Field::new::<String>("from", "a key, or a prefix of several keys, in the reports bucket: a text", r#""mappings/seed.jsonl""#).required(),
+            Field::new::<ImportPlace>("next", "where the previous answer stopped: its `next`", r#"{"key":"mappings/seed.jsonl","line":100,"kind":"company"}"#),
             DRY_RUN,
         ]],
     },
 ];
 
-/// Whether a request is one of the table: its action, every field, and what is required. Values are not repeated, and
-/// neither are names that are not in the table: one may be an e-mail address (P11).
+/// Checks a request: its action, every field, and the required fields. Errors repeat no values, and no names that are not in
+/// the table: they may be e-mail addresses (P11).
 pub(crate) fn check(request: &Map<String, Value>) -> Result<(), Refusal> {
     let action = action(request)?;
     for (name, value) in request.iter().filter(|(name, _)| *name != ACTION) {
@@ -518,13 +383,12 @@ fn meant(closest: Option<&str>) -> String {
     }
 }
 
-/// The name that is most like what was written, if one is: no more than every third letter differs, whatever the case and the
-/// signs between words.
+/// The most similar name, if at most every third letter differs. Case and punctuation are ignored.
 fn closest(written: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let letters = |text: &str| -> Vec<char> {
         let text = text.chars().filter(|letter| letter.is_alphanumeric());
         text.flat_map(char::to_lowercase)
-            .take(LONGEST_COMPARED)
+            .take(MAX_COMPARED)
             .collect()
     };
     let written = letters(written);
@@ -535,10 +399,10 @@ fn closest(written: &str, names: impl Iterator<Item = &'static str>) -> Option<&
         .map(|(_, name)| name)
 }
 
-/// No name is nearly as long, and a longer text would only take time.
-const LONGEST_COMPARED: usize = 40;
+/// The number of letters compared: more than any name has.
+const MAX_COMPARED: usize = 40;
 
-/// How many letters have to be put in, left out or replaced to make one text of the other (Levenshtein).
+/// The Levenshtein distance.
 fn edits(one: &[char], other: &[char]) -> usize {
     let mut above: Vec<usize> = (0..=other.len()).collect();
     for (row, letter) in one.iter().enumerate() {

@@ -1,31 +1,29 @@
 use change_events::OrderSettings;
 use shared::{
-    domain::{ApplicationSettings, FieldGroups},
+    domain::ApplicationSettings,
     runtime::{
         configuration::{
-            ConfigurationError, Environment, ErpSettings, InboxSettings, NorceSettings,
-            RESOURCE_NAMES_SECRET_ARN, SyncPolicy, read_erp_owns, read_shops,
+            Environment, ErpSettings, InboxSettings, NorceSettings, RESOURCE_NAMES_SECRET_ARN,
+            SyncPolicy, read_shops,
         },
         context::AwsContext,
     },
 };
 
-/// What `operator` reads from its environment, each part as far as it could be read: `doctor` has to answer when the
-/// configuration is faulty too.
+/// What `operator` reads from its environment. Each setting is optional, because `doctor` has to answer when the configuration
+/// is faulty too.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// What is wrong, one sentence per fault, each naming its variable.
+    /// The faults, each with its variable.
     pub faults: Vec<String>,
-    /// Which shops there are.
+    /// The configured applications of Norce.
     pub shops: Option<ApplicationSettings>,
     /// How to reach Norce.
     pub norce: Option<NorceSettings>,
     /// How to reach the ERP.
     pub erp: Option<ErpSettings>,
-    /// What to do with what comes from the shop.
+    /// The rules for changes from the shop.
     pub policy: Option<SyncPolicy>,
-    /// `ERP_OWNED_FIELDS`.
-    pub erp_owns: Option<FieldGroups>,
     /// `EVENT_SECRET_ARN`.
     pub event_secret_arn: Option<String>,
     /// `FINGERPRINT_SECRET_ARN`.
@@ -38,20 +36,16 @@ pub struct Configuration {
     pub import_jobs_table: Option<String>,
     /// `PASSES_TABLE`.
     pub passes_table: Option<String>,
-    /// `ACTIVITY_TABLE`; `None`: the stack's template is of an earlier version.
+    /// `ACTIVITY_TABLE`; `None`: the stack's template is from an earlier version.
     pub activity_table: Option<String>,
     /// `BREAKERS_TABLE`.
     pub breakers_table: Option<String>,
-    /// `RECEIVE_EVENTS_LOG_GROUP`: the log of that function.
+    /// `RECEIVE_EVENTS_LOG_GROUP`.
     pub receive_events_log_group: Option<String>,
-    /// `CHANGE_EVENTS_LOG_GROUP`: the log of that function.
+    /// `CHANGE_EVENTS_LOG_GROUP`.
     pub change_events_log_group: Option<String>,
-    /// Where orders are and go; `None`: `ORDER_RECEIVER` is not on, or faulty.
-    pub orders: Option<OrderSettings>,
-    /// `ORDER_SECRET_ARN`, where orders are received.
-    pub order_secret_arn: Option<String>,
-    /// `OUTGOING_ORDERS_DEAD_LETTER_QUEUE_URL`, where orders are received.
-    pub outgoing_orders_dead_letter_queue_url: Option<String>,
+    /// Where orders are received; `None`: `ORDER_RECEIVER` is not on, or faulty.
+    pub orders: Option<ReceivedOrders>,
     /// `REPORTS_BUCKET`.
     pub reports_bucket: Option<String>,
     /// `CHANGES_QUEUE_URL` and `CHANGES_DEAD_LETTER_QUEUE_URL`.
@@ -64,26 +58,37 @@ pub struct Configuration {
     pub passes: Option<InboxSettings>,
     /// The schedules.
     pub schedules: Schedules,
-    /// `ALARM_TOPIC_ARN`, which is empty where the alarms notify nobody; `None`: the stack's template is of an earlier version.
+    /// `ALARM_TOPIC_ARN`; empty: the alarms have no topic; `None`: the stack's template is from an earlier version.
     pub alarm_topic: Option<String>,
 }
 
-/// `DELTA_SCHEDULE`, `FULL_SCHEDULE`, `SWEEP_SCHEDULE` and `OWED_SCHEDULE`, as the template's parameters have them.
+/// The settings for received orders.
+#[derive(Debug, Clone)]
+pub struct ReceivedOrders {
+    /// The table of the orders, and the queue that they are forwarded to.
+    pub settings: OrderSettings,
+    /// `ORDER_SECRET_ARN`.
+    pub secret_arn: Option<String>,
+    /// `OUTGOING_ORDERS_DEAD_LETTER_QUEUE_URL`.
+    pub outgoing_dead_letter_queue_url: Option<String>,
+}
+
+/// `DELTA_SCHEDULE`, `FULL_SCHEDULE`, `SWEEP_SCHEDULE` and `OWED_SCHEDULE`: the values of the template's parameters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schedules {
-    /// When the ERP's changed records are walked over.
+    /// When delta passes read the ERP's changed records.
     pub delta: Option<String>,
-    /// When all of the ERP's records are walked over.
+    /// When full passes read all of the ERP's records.
     pub full: Option<String>,
-    /// When Norce is asked for lost changes.
+    /// When sweeps look for lost changes in Norce.
     pub sweep: Option<String>,
-    /// When what is owed is tried again.
+    /// When owed records are retried.
     pub owed: Option<String>,
 }
 
 impl Configuration {
-    /// Reads the environment with the names of the stack's resources. Where those cannot be read, the first fault says
-    /// why, and the names are missing.
+    /// Reads the environment with the names of the stack's resources. If those cannot be read, the first fault has the reason,
+    /// and the names are missing.
     pub async fn load(context: &AwsContext, mut environment: Environment<'_>) -> Self {
         match context.resource_names(&mut environment).await {
             Ok(names) => Self::read(environment.with_names(names)),
@@ -97,75 +102,53 @@ impl Configuration {
         }
     }
 
-    /// Reads and checks everything, and goes on after a fault.
+    /// Reads and checks everything, and continues after a fault.
     pub fn read(mut environment: Environment<'_>) -> Self {
         let shops = read_shops(&mut environment);
-        let norce = NorceSettings::read(&mut environment);
-        let erp = ErpSettings::read(&mut environment, shops.as_ref());
-        let policy = SyncPolicy::read(&mut environment);
-        let erp_owns = match &policy {
-            Some(policy) => Some(policy.erp_owns),
-            // Its fault, if there is one, is noted already.
-            None => read_erp_owns(&mut Environment::new(|_| None)),
-        };
-        let mut required = |name: &str| environment.required(name);
-        let event_secret_arn = required("EVENT_SECRET_ARN");
-        let fingerprint_secret_arn = required("FINGERPRINT_SECRET_ARN");
-        let code_mappings_table = required("CODE_MAPPINGS_TABLE");
-        let owed_table = required("OWED_TABLE");
-        let import_jobs_table = required("IMPORT_JOBS_TABLE");
-        let passes_table = required("PASSES_TABLE");
-        let reports_bucket = required("REPORTS_BUCKET");
-        let breakers_table = required("BREAKERS_TABLE");
-        let receive_events_log_group = required("RECEIVE_EVENTS_LOG_GROUP");
-        let change_events_log_group = required("CHANGE_EVENTS_LOG_GROUP");
-        let activity_table = environment.optional("ACTIVITY_TABLE");
-        let orders = OrderSettings::read(&mut environment).flatten();
-        let mut of_orders = |name: &str| orders.as_ref().and_then(|_| environment.required(name));
-        let order_secret_arn = of_orders("ORDER_SECRET_ARN");
-        let outgoing_orders_dead_letter_queue_url =
-            of_orders("OUTGOING_ORDERS_DEAD_LETTER_QUEUE_URL");
-        let mut inbox = |name: &str| InboxSettings::read(&mut environment, name);
-        let (changes, imports) = (inbox("CHANGES"), inbox("IMPORTS"));
-        let (jobs, passes) = (inbox("JOBS"), inbox("PASSES"));
-        let schedules = Schedules {
-            delta: environment.optional("DELTA_SCHEDULE"),
-            full: environment.optional("FULL_SCHEDULE"),
-            sweep: environment.optional("SWEEP_SCHEDULE"),
-            owed: environment.optional("OWED_SCHEDULE"),
-        };
-        let alarm_topic = environment.or_empty("ALARM_TOPIC_ARN");
-        let faults = match environment.finish(Some(())) {
-            Ok(()) => Vec::new(),
-            Err(ConfigurationError { faults }) => faults,
-        };
         Self {
-            faults,
+            norce: NorceSettings::read(&mut environment),
+            erp: ErpSettings::read(&mut environment, shops.as_ref()),
             shops,
-            norce,
-            erp,
-            policy,
-            erp_owns,
-            event_secret_arn,
-            fingerprint_secret_arn,
-            code_mappings_table,
-            owed_table,
-            import_jobs_table,
-            passes_table,
-            activity_table,
-            breakers_table,
-            receive_events_log_group,
-            change_events_log_group,
-            orders,
-            order_secret_arn,
-            outgoing_orders_dead_letter_queue_url,
-            reports_bucket,
-            changes,
-            imports,
-            jobs,
-            passes,
-            schedules,
-            alarm_topic,
+            policy: SyncPolicy::read(&mut environment),
+            event_secret_arn: environment.required("EVENT_SECRET_ARN"),
+            fingerprint_secret_arn: environment.required("FINGERPRINT_SECRET_ARN"),
+            code_mappings_table: environment.required("CODE_MAPPINGS_TABLE"),
+            owed_table: environment.required("OWED_TABLE"),
+            import_jobs_table: environment.required("IMPORT_JOBS_TABLE"),
+            passes_table: environment.required("PASSES_TABLE"),
+            reports_bucket: environment.required("REPORTS_BUCKET"),
+            breakers_table: environment.required("BREAKERS_TABLE"),
+            receive_events_log_group: environment.required("RECEIVE_EVENTS_LOG_GROUP"),
+            change_events_log_group: environment.required("CHANGE_EVENTS_LOG_GROUP"),
+            activity_table: environment.optional("ACTIVITY_TABLE"),
+            orders: ReceivedOrders::read(&mut environment),
+            changes: InboxSettings::read(&mut environment, "CHANGES"),
+            imports: InboxSettings::read(&mut environment, "IMPORTS"),
+            jobs: InboxSettings::read(&mut environment, "JOBS"),
+            passes: InboxSettings::read(&mut environment, "PASSES"),
+            schedules: Schedules {
+                delta: environment.optional("DELTA_SCHEDULE"),
+                full: environment.optional("FULL_SCHEDULE"),
+                sweep: environment.optional("SWEEP_SCHEDULE"),
+                owed: environment.optional("OWED_SCHEDULE"),
+            },
+            alarm_topic: environment.or_empty("ALARM_TOPIC_ARN"),
+            // Last: the faults of everything above.
+            faults: match environment.finish(Some(())) {
+                Ok(()) => Vec::new(),
+                Err(error) => error.faults,
+            },
         }
+    }
+}
+
+impl ReceivedOrders {
+    fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        Some(Self {
+            settings: OrderSettings::read(environment).flatten()?,
+            secret_arn: environment.required("ORDER_SECRET_ARN"),
+            outgoing_dead_letter_queue_url: environment
+                .required("OUTGOING_ORDERS_DEAD_LETTER_QUEUE_URL"),
+        })
     }
 }

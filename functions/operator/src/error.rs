@@ -1,4 +1,4 @@
-//! Why there is no answer.
+//! Refusals: why a request has no answer.
 
 use serde::Serialize;
 use shared::{StoreError, activity::Role, norce::NorceError};
@@ -6,27 +6,26 @@ use thiserror::Error;
 
 use crate::sentence::{self, Sentence, say, words};
 
-/// There is no answer. Typed by what the person does next.
+/// Why a request has no answer, by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}", self.message().as_str())]
 pub enum Refusal {
-    /// Ask differently; why, as a clause.
+    /// Correct the request. The reason is a clause.
     Request(Sentence),
-    /// Ask for the role that it needs.
+    /// Ask for the role that the request needs.
     Role {
-        /// The least role that may do it.
+        /// The lowest role that may do it.
         needed: Role,
-        /// The role of the user who asked.
+        /// The role of the user.
         role: Role,
     },
-    /// Correct the set-up; why, as a clause.
+    /// Correct the set-up. The reason is a clause.
     SetUp(Sentence),
-    /// Ask again later; why, as a clause.
+    /// Repeat the request later. The reason is a clause.
     Later(Sentence),
 }
 
-/// A refusal as the console reads it. For the console it is an answer like any other: an error of the function would raise an
-/// alarm for every typing error.
+/// A refusal as an answer to the console: an error of the function would raise an alarm for every typing error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refused {
     kind: &'static str,
@@ -49,13 +48,13 @@ impl From<&Refusal> for Refused {
 }
 
 impl Refusal {
-    /// A request that is not one of the catalogue: whoever writes requests reads why, and so it has no code of its own.
+    /// A refusal of a malformed request. Only people who write requests read the reason, so it has no code of its own.
     pub(crate) fn request(reason: impl Into<String>) -> Self {
         let words: String = reason.into();
         Self::Request(say!("words", words))
     }
 
-    /// What the person reads.
+    /// The text of the refusal.
     pub fn message(&self) -> Sentence {
         match self {
             Self::Request(reason) => say!("refused-request", reason),

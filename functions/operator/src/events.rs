@@ -1,4 +1,4 @@
-//! What the functions have logged: the last events of an entity, and whether events of a type come at all.
+//! The logs of the functions: the last events of an entity, and whether events of a type come at all.
 
 use std::{future::ready, pin::pin, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::{
     sentence::{self, Sentence, say, words},
 };
 
-/// What happened to an entity lately, the latest last.
+/// The latest events of an entity, the newest last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Events {
-    /// They.
+    /// The events.
     pub events: Vec<LoggedEvent>,
-    /// Why there may be more.
+    /// Why events may be missing.
     #[serde(flatten, serialize_with = "sentence::incomplete")]
     pub incomplete: Option<Sentence>,
 }
@@ -31,19 +31,19 @@ pub struct Events {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoggedEvent {
-    /// When.
+    /// The time of the line.
     pub at: DateTime<Utc>,
-    /// The function that says so.
+    /// The function that logged it.
     pub function: &'static str,
-    /// What it says.
+    /// The text of the line.
     pub said: String,
 }
 
-/// How far back the last events are looked for. Longer takes longer: every line of the log is gone over.
+/// How far back the last events are searched. A search scans every line of the log.
 const LOOKED_BACK: TimeDelta = TimeDelta::days(3);
-/// As many of the last events as are told.
-const EVENTS_TOLD: usize = 20;
-/// What the search in a log takes of an invocation at most.
+/// The maximum number of events listed.
+const MAX_EVENTS: usize = 20;
+/// The longest time to search a log.
 const LONGEST_SEARCH: Duration = Duration::from_secs(10);
 
 impl Ports {
@@ -71,20 +71,19 @@ impl Ports {
             }
         }
         events.sort_by_key(|event| event.at);
-        events.drain(..events.len().saturating_sub(EVENTS_TOLD));
+        events.drain(..events.len().saturating_sub(MAX_EVENTS));
         Events { events, incomplete }
     }
 }
 
-/// Whether a line is about this entity and not about one whose number only begins alike.
+/// Whether a line is about this entity, and not about one whose id only begins with the same digits.
 fn is_about(line: &LogLine, subject: &str) -> bool {
     let mut after = line.text.split(subject);
     after.next();
     after.any(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
-/// Which of these types was first found, and when an event of it was first taken since then; the log is looked through as long
-/// as there is time.
+/// The first of these types that is in the log, and when an event of it was first received after `since`.
 pub(crate) async fn first_taken(
     log: &dyn Logs,
     types: &[&'static str],
@@ -100,7 +99,7 @@ pub(crate) async fn first_taken(
     Ok(None)
 }
 
-/// The first lines with this word since then that are of those that are looked for, at most so many.
+/// The first `most` lines with this word after `since` that `is_one` selects.
 pub(crate) async fn first_lines(
     log: &dyn Logs,
     word: &str,
@@ -113,7 +112,7 @@ pub(crate) async fn first_lines(
     found.take(most).try_collect().await
 }
 
-/// The customer or company that a line is about, where it says so.
+/// The customer or company that a line names as its subject.
 pub(crate) fn subject_of(line: &LogLine) -> Option<EntityRef> {
     let said = line.said();
     let (_, subject) = said.split_once("subject=\"")?;
@@ -121,10 +120,10 @@ pub(crate) fn subject_of(line: &LogLine) -> Option<EntityRef> {
     subject.parse().ok()
 }
 
-/// A page of a log takes a second or two; one is not begun with less.
+/// The time that must be left to read another page of a log, which takes a second or two.
 const TIME_OF_A_PAGE: Duration = Duration::from_secs(2);
 
-/// The lines that hold a word, page by page. It ends with an error where the time does before the log.
+/// The lines that contain a word, page by page. Ends with an error if the time is up before the end of the log.
 fn lines<'a>(
     log: &'a dyn Logs,
     word: &'a str,
@@ -136,9 +135,7 @@ fn lines<'a>(
         let Some(after) = place else {
             return Ok(None);
         };
-        let too_long = || {
-            LogsError("it is too long to be looked through in the time that there is".to_owned())
-        };
+        let too_long = || LogsError("it is too long to search in the time that is left".to_owned());
         if after.is_some() && !deadline.allows(TIME_OF_A_PAGE) {
             return Err(too_long());
         }

@@ -1,24 +1,24 @@
-//! `operator`: what a person asks and does, with `sam remote invoke` or the AWS CLI. JSON in and out, each answer with a
-//! `summary` in words.
+//! `operator`: answers the requests of people, from `sam remote invoke`, the AWS CLI or the console. JSON in and out, each answer
+//! with a `summary`.
 //!
 //! ```text
-//! call          a request and who makes it; which requests are acts, for the activity record
-//! roles         the role that each request needs of a user of the console
-//! request       reads a request; catalog: what can be asked, and what is wrong with a request
+//! call          a request with its caller; which requests are acts, for the activity record
+//! roles         the role that a user of the console needs for each request
+//! request       reads a request; `catalog`: the actions with their fields, and the errors about requests
 //! actions       one file for each action
-//! doctor        is everything as it must be? one file for each area
-//! ports         what the actions work with
+//! doctor        the checks, one file for each area
+//! ports         what the actions use
 //! process       builds what a request needs, and keeps clients between requests
-//! selector      the customer or company that a request is about
-//! dry           the rules of `change-events` over ports that write nothing
-//! events        what the functions have logged
+//! selector      the customer or company that a request names
+//! dry           dry runs: the rules of `change-events` over ports that write nothing
+//! events        the logs of the functions
 //! mapping_line  a code mapping as a line of a file
-//! sentence      what answers say: the text, and for other languages and for tools the code and the parameters
-//! verdict       how a look at an entity ended, as a sentence
-//! error         why there is no answer
+//! sentence      the sentences of answers: the text, and for other languages and for tools the code with its parameters
+//! verdict       the outcome of a change as a sentence
+//! error         refusals: why a request has no answer
 //! ```
 //!
-//! The rules are those of the other functions, and their code: no decision is made twice.
+//! The rules are those of the other functions, applied through their code.
 
 mod actions;
 mod answer;
@@ -49,7 +49,7 @@ use crate::{
 pub use crate::{
     answer::Answer,
     call::Call,
-    configuration::{Configuration, Schedules},
+    configuration::{Configuration, ReceivedOrders, Schedules},
     doctor::Doctor,
     error::{Refusal, Refused},
     mapping_line::MappingLine,
@@ -62,37 +62,37 @@ pub use crate::{
 
 /// The use case.
 pub struct Operator {
-    /// What `doctor` examines; it is there however faulty the set-up is.
+    /// What `doctor` checks, however faulty the set-up is.
     pub doctor: Doctor,
-    /// What is in the stack, or why it cannot be reached.
+    /// The resources of the stack, or why they cannot be reached.
     pub stack: Result<StackPorts, String>,
-    /// What everything else works with, or why there is nothing to work with.
+    /// What all other actions use, or why it could not be built.
     pub ports: Result<Ports, String>,
-    /// What people did; `None`: the stack has no table for it yet, as between an update of the code and of the template.
+    /// The activity record; `None`: the stack has no table for it yet, as between an update of the code and of the template.
     pub activity: Option<Arc<dyn Activity>>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Operator {
-    /// Answers a person. An act is noted before it is done, and what became of it afterwards.
+    /// Answers a request. An act is recorded before it is done, and its outcome afterwards.
     ///
     /// # Errors
-    /// [`Refusal`], typed by what the person does next.
+    /// [`Refusal`].
     pub async fn answer(&self, call: Call, deadline: Deadline) -> Result<Answer, Refusal> {
         let deadline = call.deadline(deadline);
         let entry = call.entry(self.clock.as_ref());
         let (Some(record), Some(entry)) = (&self.activity, entry) else {
             return self.dispatch(call, deadline).await;
         };
-        // What cannot be noted is not done.
+        // An act that cannot be recorded is not done.
         record.start(&entry).await?;
         let id = entry.id;
         let result = self.dispatch(call, deadline).await;
         let (subjects, outcome) = call::outcome(entry, &result, self.clock.as_ref());
         if let Err(error) = record.complete(id, &subjects, &outcome).await {
-            // It is done; its entry says that it was started.
-            tracing::warn!(%error, entry = %id, "an entry of the activity record was not completed");
+            // The act is done; its entry stays `started`.
+            tracing::warn!(%error, entry = %id, "the outcome of an act could not be written to the activity record");
         }
         result
     }

@@ -1,4 +1,4 @@
-//! The Lambda function `operator`: invoked by a person, or by the console for one.
+//! The Lambda function `operator`: invoked by a person or by the console.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -28,15 +28,15 @@ async fn run() -> Result<(), Error> {
         let answer = process.answer(payload, &context.request_id, deadline).await;
         let reply = match answer {
             Ok(answer) => {
-                // What a person did is found in the log later; a summary has nothing personal in it.
-                tracing::info!(action, summary = answer.summary(), "a person was answered");
+                // Kept in the log; a summary has no personal data.
+                tracing::info!(action, summary = answer.summary(), "request answered");
                 serde_json::to_value(answer)
             }
             Err(refusal) if is_of_console => {
                 tracing::warn!(
                     action,
                     reason = redact(&refusal.to_string()),
-                    "a user of the console was refused"
+                    "request of a console user refused"
                 );
                 serde_json::to_value(json!({ "refused": Refused::from(&refusal) }))
             }
@@ -52,7 +52,7 @@ async fn run() -> Result<(), Error> {
     serve(&context.metrics, &context.stack, handler).await
 }
 
-/// The error that the person sees.
+/// The error that the caller sees.
 fn diagnostic(refusal: Refusal) -> Diagnostic {
     let error_type = match refusal {
         Refusal::Request(_) => "Request",

@@ -1,4 +1,4 @@
-//! Code mappings as JSON Lines in the reports bucket: what `export-mappings` writes and `import-mappings` reads.
+//! Code mappings as JSON Lines in the reports bucket, which `export-mappings` writes and `import-mappings` reads.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use shared::{
     mappings::{Binding, CodeDelivery},
 };
 
-/// Where exports are left and imports are read from.
+/// The folder of exports and imports.
 pub(crate) const FOLDER: &str = "mappings/";
-/// The time that is left when another page of an export, or another line of an import, is begun. A page is one read and one
-/// object. A line is six calls or so, one after the other (`functions/operator/README.md`, "An existing register"), each of them answered
-/// within a second or two as a rule. What it does not suffice for ends as a failed request, which is repeated.
+/// The time that must be left to begin another page of an export, or another line of an import. A page is one read and one
+/// object. A line is about six calls, one after the other (`functions/operator/README.md`, "An existing register"), each of which
+/// usually takes a second or two. If it takes longer, the request fails and is repeated.
 pub(crate) const TIME_OF_A_PAGE: Duration = Duration::from_secs(20);
 
 /// A code mapping as one line.
@@ -21,7 +21,7 @@ pub(crate) const TIME_OF_A_PAGE: Duration = Duration::from_secs(20);
 pub struct MappingLine {
     /// Customer or company.
     pub kind: EntityKind,
-    /// The register: `client`, or `app-<id>`.
+    /// The scope: `client`, or `app-<id>`.
     pub scope: Scope,
     /// Norce's id.
     pub id: NorceId,
@@ -29,23 +29,23 @@ pub struct MappingLine {
     pub code: Code,
     /// The ERP's record: its resource and its immutable id.
     pub erp: ErpId,
-    /// How far the code's way to Norce has come.
+    /// The delivery of the code to Norce.
     #[serde(default)]
     pub delivery: Delivery,
 }
 
-/// How far a code's way to Norce has come, without times.
+/// The delivery of a code to Norce, without times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
-    /// Not handed over: the entity's next change does it.
+    /// Not submitted yet: the entity's next change submits it.
     #[default]
     Pending,
-    /// On its way.
+    /// Submitted.
     HandedOver,
-    /// Norce has it.
+    /// Norce has the code.
     Confirmed,
-    /// Norce refused it.
+    /// Norce refused the code.
     Refused,
 }
 

@@ -1,4 +1,4 @@
-//! What the actions work with.
+//! What the actions use.
 
 use std::sync::Arc;
 
@@ -15,53 +15,53 @@ use shared::{
     reports::Reports,
 };
 
-/// What is in the stack, and needs no secret of Norce, the ERP or the fingerprints: what waits, what is owed, what has run.
+/// The resources of the stack that need no secret of Norce, the ERP or the fingerprints.
 #[derive(Clone)]
 pub struct StackPorts {
-    /// What is owed.
+    /// The owed records.
     pub owed: Arc<dyn OwedRecords>,
     /// The import jobs.
     pub import_jobs: Arc<dyn ImportJobs>,
-    /// Runs and watermarks.
+    /// The runs and watermarks of passes.
     pub passes: Arc<dyn Passes>,
-    /// Starts passes.
+    /// The queue that starts passes.
     pub to_passes: Arc<dyn Queue<PassMessage>>,
-    /// Where plans leave their reports.
+    /// The reports of plans.
     pub reports: Arc<dyn Reports>,
     /// Every queue.
     pub queues: Vec<WorkQueue>,
-    /// The remotes to which calls are paused.
+    /// The breakers of the remotes.
     pub breakers: Arc<dyn Breakers>,
-    /// Which shops there are.
+    /// The configured applications of Norce.
     pub shops: ApplicationSettings,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
 }
 
-/// What the actions need that ask Norce or the ERP, or change what is bound.
+/// What the actions need that call Norce or the ERP, or change bindings.
 pub struct Ports {
-    /// `change-events` with its ports, which are this function's too: its rules are asked and applied by hand.
+    /// `change-events` with its ports, whose rules these actions apply.
     pub change_events: ChangeEvents,
-    /// Looks at Norce's jobs.
+    /// Reads Norce's jobs.
     pub connect: Arc<dyn NorceImports>,
     /// The import jobs.
     pub import_jobs: Arc<dyn ImportJobs>,
-    /// Where exports are left and imports are read from.
+    /// The bucket of exports and imports.
     pub reports: Arc<dyn Reports>,
-    /// The logs in which an entity's last events are looked for.
+    /// The logs that are searched for the last events of an entity.
     pub logs: Vec<FunctionLog>,
-    /// Why nothing is found in them, where that is known.
+    /// Why the logs have no events, if that is known.
     pub no_logs: Option<String>,
 }
 
-/// A queue with its dead-letter queue, for people.
+/// A queue with its dead-letter queue.
 #[derive(Clone)]
 pub struct WorkQueue {
     /// `changes`, `imports`, `jobs` or `passes`.
     pub name: &'static str,
-    /// How much waits.
+    /// Counts its messages.
     pub depth: Arc<dyn QueueDepth>,
-    /// What was given up.
+    /// The dead-letter queue.
     pub dead_letters: Arc<dyn DeadLetters>,
 }
 
@@ -70,6 +70,6 @@ pub struct WorkQueue {
 pub struct FunctionLog {
     /// The function.
     pub function: &'static str,
-    /// Its log.
+    /// Its log lines.
     pub logs: Arc<dyn Logs>,
 }

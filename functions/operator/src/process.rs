@@ -1,5 +1,5 @@
-//! The process of the function: it builds what a request needs, and keeps the clients of Norce and of the ERP between
-//! requests, since Norce Identity gives three tokens a minute (norce-api §2).
+//! The process of the function: builds what a request needs, and keeps the clients of Norce and of the ERP between requests,
+//! because Norce Identity gives three tokens a minute (norce-api §2).
 
 use std::{collections::HashMap, fmt::Display, sync::Arc};
 
@@ -7,7 +7,7 @@ use change_events::{ChangeEvents, OrderForwarding};
 use chrono::TimeDelta;
 use serde_json::Value;
 use shared::{
-    activity::{Activity, DynamoDbActivity},
+    activity::DynamoDbActivity,
     breakers::AlwaysClosed,
     domain::{
         ChangeMessage, Clock, FieldGroups, FingerprintKey, ImportRequest, JobMessage,
@@ -34,11 +34,11 @@ use crate::{
     Answer, Call, Configuration, Doctor, FunctionLog, Operator, Ports, Refusal, Request,
     StackPorts, WorkQueue,
     actions::{owed::OwedAction, status::Status},
-    doctor,
+    doctor::{self, Stores},
 };
 
-/// A status is given again for so long: a page that several people have open asks every few seconds, and counts all of the
-/// owed list each time.
+/// How long a status is reused: several open pages of the console ask every few seconds, and each status counts the whole owed
+/// list.
 const STATUS_KEPT: TimeDelta = TimeDelta::seconds(10);
 
 /// The process of the function.
@@ -50,21 +50,21 @@ pub struct Process<'a> {
     status: Mutex<Option<Status>>,
 }
 
-/// What the clients were built from: settings, and which version of each secret.
+/// What the clients were built from: the settings, and the version of each secret.
 #[derive(PartialEq, Eq)]
 struct Sources {
     settings: String,
     versions: Vec<String>,
 }
 
-/// Which secrets a request needs, besides that with the names of the stack's resources.
+/// The secrets that a request needs, besides the names of the stack's resources.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Needs {
     /// None.
     Stack,
     /// Those of Norce, the ERP and the fingerprints.
     Remotes,
-    /// All of them, as they are now.
+    /// All of them, read again.
     Examination,
 }
 
@@ -112,7 +112,7 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// Answers a request; `id` is Lambda's id of it.
+    /// Answers a request; `id` is Lambda's request id.
     ///
     /// # Errors
     /// As [`Operator::answer`].
@@ -124,33 +124,40 @@ impl<'a> Process<'a> {
     ) -> Result<Answer, Refusal> {
         let mut call = Call::parse(payload)?;
         call.id = Some(id.to_owned());
-        // From now on: who waits for the answer waits for the clients to be built, too.
+        // Starts now, so that it includes the time to build the clients.
         let deadline = call.deadline(deadline);
         let is_status = call.request == Request::Status {};
         if is_status && let Some(status) = self.recent_status().await {
             return Ok(status.into());
         }
         if call.is_act() {
-            // A person wants to see what it did.
+            // The next status has to show what the act did.
             *self.status.lock().await = None;
         }
         let needs = Needs::of(&call.request);
         let context = self.context;
-        // Read for each request: a person is to see the configuration as it is now.
+        // Read for each request, so that changes to the configuration show at once.
         let configuration = Configuration::load(context, (self.environment)()).await;
         let (remotes, secrets) = match needs {
             Needs::Stack => (Remotes::unread(), Vec::new()),
-            Needs::Remotes => (self.remotes(&configuration).await, Vec::new()),
-            Needs::Examination => {
-                let remotes = self.new_remotes(&configuration).await;
-                (remotes, secrets(&configuration, context).await)
-            }
+            Needs::Remotes => (self.remotes(&configuration, true).await, Vec::new()),
+            Needs::Examination => (
+                self.remotes(&configuration, false).await,
+                secrets(&configuration, context).await,
+            ),
+        };
+        let stores = stores(&configuration, context, &remotes);
+        let whole = match configuration.faults.as_slice() {
+            [] => Ok(()),
+            faults => Err(faults.join("; ")),
         };
         let operator = Operator {
-            doctor: doctor(&configuration, context, &remotes, secrets),
-            stack: stack(&configuration, context, self.clock.clone()),
-            ports: ports(&configuration, context, &remotes),
-            activity: activity(&configuration, context),
+            stack: whole
+                .clone()
+                .and_then(|()| stack(&configuration, context, &stores, self.clock.clone())),
+            ports: whole.and_then(|()| ports(&configuration, context, &remotes, &stores)),
+            activity: stores.activity.clone(),
+            doctor: doctor(configuration, context, &remotes, secrets, stores),
             clock: self.clock.clone(),
         };
         let answer = operator.answer(call, deadline).await?;
@@ -166,31 +173,22 @@ impl<'a> Process<'a> {
         status.clone().filter(|status| age(status) < STATUS_KEPT)
     }
 
-    /// The clients that were built before, as long as what they were built from is the same.
-    async fn remotes(&self, configuration: &Configuration) -> Remotes {
+    /// The clients. With `reuse`, those that were built before, if what they were built from is the same.
+    async fn remotes(&self, configuration: &Configuration, reuse: bool) -> Remotes {
         let sources = self.sources(configuration).await;
-        if let Some((of_kept, remotes)) = self.kept.lock().await.as_ref()
+        if reuse
+            && let Some((of_kept, remotes)) = self.kept.lock().await.as_ref()
             && sources.as_ref() == Some(of_kept)
         {
             return remotes.clone();
         }
-        self.build(configuration, sources).await
-    }
-
-    async fn new_remotes(&self, configuration: &Configuration) -> Remotes {
-        let sources = self.sources(configuration).await;
-        self.build(configuration, sources).await
-    }
-
-    async fn build(&self, configuration: &Configuration, sources: Option<Sources>) -> Remotes {
         let remotes = Remotes::reach(configuration, self.context).await;
-        let is_kept = remotes.are_whole();
-        let kept = sources.filter(|_| is_kept);
+        let kept = sources.filter(|_| remotes.are_whole());
         *self.kept.lock().await = kept.map(|sources| (sources, remotes.clone()));
         remotes
     }
 
-    /// `None`: it cannot be told, and so nothing is kept.
+    /// What the clients are built from; `None`: unknown, so that they are not kept.
     async fn sources(&self, configuration: &Configuration) -> Option<Sources> {
         let Configuration {
             shops: Some(shops),
@@ -214,7 +212,7 @@ impl<'a> Process<'a> {
     }
 }
 
-/// What is behind the secrets, each as far as its secret and its part of the configuration could be read.
+/// The clients and the key that need secrets, each with the reason if it could not be built.
 #[derive(Clone)]
 struct Remotes {
     norce: Result<NorceClients, String>,
@@ -223,7 +221,7 @@ struct Remotes {
 }
 
 impl Remotes {
-    /// None of them: no secret was read, because nothing that is asked for needs one.
+    /// Nothing: the request needs no secret.
     fn unread() -> Self {
         let unread = || "no secret was read for this".to_owned();
         Self {
@@ -238,7 +236,7 @@ impl Remotes {
     }
 
     async fn reach(configuration: &Configuration, context: &AwsContext) -> Self {
-        // A person sees the remote as it is, also while the functions pause their calls to it.
+        // Without breakers: a person sees the remote as it is, even while the functions pause their calls.
         let connections = Connections::new(context, Arc::new(AlwaysClosed));
         let Configuration {
             shops,
@@ -247,7 +245,6 @@ impl Remotes {
             fingerprint_secret_arn,
             ..
         } = configuration;
-        let faulty = || NO_CONFIGURATION.to_owned();
         Self {
             norce: match (norce, shops) {
                 (Some(norce), Some(shops)) => connections.norce(norce, shops).await.map_err(text),
@@ -265,73 +262,90 @@ impl Remotes {
     }
 }
 
-fn doctor(
-    configuration: &Configuration,
-    context: &AwsContext,
-    remotes: &Remotes,
-    secrets: Vec<doctor::Secret>,
-) -> Doctor {
-    let key = remotes.fingerprints.as_ref().ok();
-    let mappings = configuration.code_mappings_table.as_ref().zip(key);
+/// The stores whose names are known.
+fn stores(configuration: &Configuration, context: &AwsContext, remotes: &Remotes) -> Stores {
+    let Configuration {
+        code_mappings_table,
+        owed_table,
+        import_jobs_table,
+        passes_table,
+        reports_bucket,
+        breakers_table,
+        activity_table,
+        orders,
+        ..
+    } = configuration;
+    let mappings = code_mappings_table
+        .as_ref()
+        .zip(remotes.fingerprints.as_ref().ok());
     let mappings = mappings.map(|(table, key)| context.mappings(table, key));
     let (mappings, key_index) = mappings.unzip();
-    let owed = configuration.owed_table.as_ref();
-    let import_jobs = configuration.import_jobs_table.as_ref();
-    let passes = configuration.passes_table.as_ref();
-    let reports = configuration.reports_bucket.as_ref();
-    let breakers = configuration.breakers_table.as_ref();
-    let orders = configuration.orders.as_ref();
-    let receive_events = configuration.receive_events_log_group.as_ref();
-    let receive_events = receive_events.map(|group| log(context, group));
-    let change_events = configuration.change_events_log_group.as_ref();
-    let change_events = change_events.map(|group| log(context, group));
-    Doctor {
-        faults: configuration.faults.clone(),
-        secrets,
-        norce: remotes.norce.clone(),
-        shops: configuration.shops.clone(),
-        erps: remotes.erps.clone(),
-        erp_owns: configuration
-            .erp_owns
-            .unwrap_or(FieldGroups::ERP_OWNS_BY_DEFAULT),
-        queues: queues(configuration, context),
-        stores: doctor::Stores {
-            mappings: mappings.map(|mappings| mappings as _),
-            key_index,
-            owed: owed.map(|table| context.owed(table)),
-            import_jobs: import_jobs.map(|table| context.import_jobs(table)),
-            passes: passes.map(|table| context.passes(table)),
-            reports: reports.map(|bucket| context.reports(bucket)),
-            breakers: breakers.map(|table| context.breakers(table)),
-            activity: activity(configuration, context),
-            orders: orders.map(|orders| context.orders(&orders.table)),
-        },
-        outgoing_orders: outgoing_orders(configuration, context),
-        norce_account: configuration.norce.as_ref().map(|norce| norce.account_id),
-        events: receive_events.map(|log| no_logs().map_or(Ok(log), Err)),
-        changes: change_events.map(|log| no_logs().map_or(Ok(log), Err)),
-        schedules: configuration.schedules.clone(),
-        alarm_topic: configuration.alarm_topic.clone(),
-        clock: Arc::new(SystemClock),
+    Stores {
+        mappings: mappings.map(|mappings| mappings as _),
+        key_index,
+        owed: owed_table.as_ref().map(|table| context.owed(table)),
+        import_jobs: import_jobs_table
+            .as_ref()
+            .map(|table| context.import_jobs(table)),
+        passes: passes_table.as_ref().map(|table| context.passes(table)),
+        reports: reports_bucket
+            .as_ref()
+            .map(|bucket| context.reports(bucket)),
+        breakers: breakers_table.as_ref().map(|table| context.breakers(table)),
+        activity: activity_table
+            .as_ref()
+            .map(|table| Arc::new(DynamoDbActivity::new(&context.aws, table)) as _),
+        orders: orders
+            .as_ref()
+            .map(|orders| context.orders(&orders.settings.table)),
     }
 }
 
-fn activity(configuration: &Configuration, context: &AwsContext) -> Option<Arc<dyn Activity>> {
-    let table = configuration.activity_table.as_ref()?;
-    Some(Arc::new(DynamoDbActivity::new(&context.aws, table)))
+fn doctor(
+    configuration: Configuration,
+    context: &AwsContext,
+    remotes: &Remotes,
+    secrets: Vec<doctor::Secret>,
+    stores: Stores,
+) -> Doctor {
+    let log = |group: &Option<String>| {
+        let log = log(context, group.as_ref()?);
+        Some(no_logs().map_or(Ok(log), Err))
+    };
+    let policy = configuration.policy.as_ref();
+    Doctor {
+        secrets,
+        norce: remotes.norce.clone(),
+        erps: remotes.erps.clone(),
+        erp_owns: policy.map_or(FieldGroups::ERP_OWNS_BY_DEFAULT, |policy| policy.erp_owns),
+        queues: queues(&configuration, context),
+        stores,
+        outgoing_orders: outgoing_orders(&configuration, context),
+        norce_account: configuration.norce.as_ref().map(|norce| norce.account_id),
+        events: log(&configuration.receive_events_log_group),
+        changes: log(&configuration.change_events_log_group),
+        faults: configuration.faults,
+        shops: configuration.shops,
+        schedules: configuration.schedules,
+        alarm_topic: configuration.alarm_topic,
+        clock: Arc::new(SystemClock),
+    }
 }
 
 fn log(context: &AwsContext, group: &str) -> Arc<dyn Logs> {
     Arc::new(CloudWatchLogs::new(&context.aws, group))
 }
 
-/// Why the logs do not say what happens: their level is this function's too.
+/// Why the logs lack information: their level is the level of this function too.
 fn no_logs() -> Option<String> {
     (!tracing::enabled!(Level::INFO))
         .then(|| "the logs have warnings and errors only: set LogLevel to INFO".to_owned())
 }
 
-const NO_CONFIGURATION: &str = "its part of the configuration is faulty";
+/// Why a client could not be built: the faults themselves are listed elsewhere.
+fn faulty() -> String {
+    "its part of the configuration is faulty".to_owned()
+}
 
 fn text(error: impl Display) -> String {
     error.to_string()
@@ -368,8 +382,8 @@ async fn secrets(configuration: &Configuration, context: &AwsContext) -> Vec<doc
             read: bundle.map(drop).map_err(text),
         });
     }
-    if configuration.orders.is_some() {
-        let arn = configuration.order_secret_arn.as_ref();
+    if let Some(orders) = &configuration.orders {
+        let arn = orders.secret_arn.as_ref();
         secrets.push(secret::<OrderSecret>(context, "ORDER_SECRET_ARN", arn).await);
     }
     secrets
@@ -382,7 +396,7 @@ async fn secret<T: SecretForm>(
 ) -> doctor::Secret {
     let read = match arn {
         Some(arn) => context.secrets.get::<T>(arn).await.map(drop).map_err(text),
-        None => Err(NO_CONFIGURATION.to_owned()),
+        None => Err(faulty()),
     };
     doctor::Secret {
         variable,
@@ -391,7 +405,7 @@ async fn secret<T: SecretForm>(
     }
 }
 
-/// The queues whose addresses are known.
+/// The queues whose URLs are known.
 fn queues(configuration: &Configuration, context: &AwsContext) -> Vec<WorkQueue> {
     let queues = [
         queue::<ChangeMessage>(context, "changes", configuration.changes.as_ref()),
@@ -404,13 +418,10 @@ fn queues(configuration: &Configuration, context: &AwsContext) -> Vec<WorkQueue>
 
 /// The queue to the merchant's order integration, where orders are received.
 fn outgoing_orders(configuration: &Configuration, context: &AwsContext) -> Option<WorkQueue> {
-    let queue_url = &configuration.orders.as_ref()?.outgoing_queue_url;
-    let dead_letter_queue_url = configuration
-        .outgoing_orders_dead_letter_queue_url
-        .as_ref()?;
+    let orders = configuration.orders.as_ref()?;
     let settings = InboxSettings {
-        queue_url: queue_url.clone(),
-        dead_letter_queue_url: dead_letter_queue_url.clone(),
+        queue_url: orders.settings.outgoing_queue_url.clone(),
+        dead_letter_queue_url: orders.outgoing_dead_letter_queue_url.clone()?,
     };
     queue::<OutgoingOrder>(context, "outgoing-orders", Some(&settings))
 }
@@ -435,104 +446,72 @@ fn queue<M: Message>(
     })
 }
 
-/// What the actions work with that need no secret of a remote. All of the configuration is needed for it.
+/// The ports that need no secret. The configuration has no fault.
 fn stack(
     configuration: &Configuration,
     context: &AwsContext,
+    stores: &Stores,
     clock: Arc<dyn Clock>,
 ) -> Result<StackPorts, String> {
-    let Configuration {
-        faults,
-        shops: Some(shops),
-        owed_table: Some(owed_table),
-        import_jobs_table: Some(import_jobs_table),
-        passes_table: Some(passes_table),
-        breakers_table: Some(breakers_table),
-        reports_bucket: Some(reports_bucket),
-        passes: Some(passes),
-        ..
-    } = configuration
-    else {
-        return Err(configuration.faults.join("; "));
+    let build = || {
+        Some(StackPorts {
+            owed: stores.owed.clone()?,
+            import_jobs: stores.import_jobs.clone()?,
+            passes: stores.passes.clone()?,
+            to_passes: context.queue(&configuration.passes.as_ref()?.queue_url),
+            reports: stores.reports.clone()?,
+            queues: queues(configuration, context),
+            breakers: stores.breakers.clone()?,
+            shops: configuration.shops.clone()?,
+            clock,
+        })
     };
-    if !faults.is_empty() {
-        return Err(faults.join("; "));
-    }
-    Ok(StackPorts {
-        owed: context.owed(owed_table),
-        import_jobs: context.import_jobs(import_jobs_table),
-        passes: context.passes(passes_table),
-        to_passes: context.queue(&passes.queue_url),
-        reports: context.reports(reports_bucket),
-        queues: queues(configuration, context),
-        breakers: context.breakers(breakers_table),
-        shops: shops.clone(),
-        clock,
-    })
+    build().ok_or_else(faulty)
 }
 
-/// Everything that the other actions work with; all of the configuration and every secret are needed for it.
+/// The ports that need all secrets. The configuration has no fault.
 fn ports(
     configuration: &Configuration,
     context: &AwsContext,
     remotes: &Remotes,
+    stores: &Stores,
 ) -> Result<Ports, String> {
-    let Configuration {
-        faults,
-        shops: Some(shops),
-        policy: Some(policy),
-        code_mappings_table: Some(code_mappings_table),
-        owed_table: Some(owed_table),
-        import_jobs_table: Some(import_jobs_table),
-        reports_bucket: Some(reports_bucket),
-        receive_events_log_group: Some(receive_events_log_group),
-        change_events_log_group: Some(change_events_log_group),
-        orders,
-        changes: Some(changes),
-        imports: Some(imports),
-        ..
-    } = configuration
-    else {
-        return Err(configuration.faults.join("; "));
-    };
-    if !faults.is_empty() {
-        return Err(faults.join("; "));
-    }
     let fingerprints = remotes.fingerprints.clone()?;
     let norce = remotes.norce.clone()?;
-    let (mappings, key_index) = context.mappings(code_mappings_table, &fingerprints);
-    Ok(Ports {
-        change_events: ChangeEvents {
-            norce: norce.query,
-            erps: remotes.erps.clone()?,
-            mappings,
-            key_index,
-            owed: context.owed(owed_table),
-            changes: context.queue(&changes.queue_url),
-            imports: context.queue(&imports.queue_url),
-            clock: context.clock(),
-            fingerprints,
-            metrics: context.metrics.clone(),
-            shops: shops.clone(),
-            policy: policy.clone(),
-            orders: orders.as_ref().map(|orders| OrderForwarding {
-                orders: context.orders(&orders.table),
-                outgoing: context.queue(&orders.outgoing_queue_url),
-            }),
-        },
-        connect: norce.connect,
-        import_jobs: context.import_jobs(import_jobs_table),
-        reports: context.reports(reports_bucket),
-        logs: vec![
-            FunctionLog {
-                function: "receive-events",
-                logs: log(context, receive_events_log_group),
+    let erps = remotes.erps.clone()?;
+    let log = |function, group: &Option<String>| {
+        let logs = log(context, group.as_ref()?);
+        Some(FunctionLog { function, logs })
+    };
+    let build = || {
+        Some(Ports {
+            change_events: ChangeEvents {
+                norce: norce.query,
+                erps,
+                mappings: stores.mappings.clone()?,
+                key_index: stores.key_index.clone()?,
+                owed: stores.owed.clone()?,
+                changes: context.queue(&configuration.changes.as_ref()?.queue_url),
+                imports: context.queue(&configuration.imports.as_ref()?.queue_url),
+                clock: context.clock(),
+                fingerprints,
+                metrics: context.metrics.clone(),
+                shops: configuration.shops.clone()?,
+                policy: configuration.policy.clone()?,
+                orders: configuration.orders.as_ref().map(|orders| OrderForwarding {
+                    orders: context.orders(&orders.settings.table),
+                    outgoing: context.queue(&orders.settings.outgoing_queue_url),
+                }),
             },
-            FunctionLog {
-                function: "change-events",
-                logs: log(context, change_events_log_group),
-            },
-        ],
-        no_logs: no_logs(),
-    })
+            connect: norce.connect,
+            import_jobs: stores.import_jobs.clone()?,
+            reports: stores.reports.clone()?,
+            logs: vec![
+                log("receive-events", &configuration.receive_events_log_group)?,
+                log("change-events", &configuration.change_events_log_group)?,
+            ],
+            no_logs: no_logs(),
+        })
+    };
+    build().ok_or_else(faulty)
 }

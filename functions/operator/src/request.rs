@@ -15,45 +15,45 @@ use crate::{
     selector::Selector,
 };
 
-/// What a person asks for. Each is described in `catalog.rs`.
+/// A request. `catalog.rs` describes each of them.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// What can be asked.
+    /// Lists the actions.
     Help {},
-    /// Whether everything is as it must be.
+    /// Checks the whole set-up.
     Doctor(DoctorRequest),
-    /// What waits, what is owed, when was the last pass.
+    /// Reports messages, owed records, imports and passes.
     Status {},
-    /// One customer or company: what is known, and what would happen now.
+    /// Explains one customer or company.
     Explain(Selector),
-    /// What people did.
+    /// Lists what people did.
     Activity(ActivityRequest),
-    /// Records that cannot be synced yet.
+    /// Lists, retries, dismisses or restores owed records.
     Owed(OwedRequest),
-    /// Entities are looked at as if an event had come.
+    /// Checks entities as if an event had come.
     Replay(ReplayRequest),
-    /// The runs of the passes.
+    /// Lists the runs of passes.
     Runs(RunsRequest),
-    /// How much was owed.
+    /// Lists how many records were owed over time.
     History(HistoryRequest),
-    /// The plan of a pass: made, or shown.
+    /// Makes or shows the plan of a pass.
     Plan(PlanRequest),
-    /// A pass.
+    /// Starts a pass.
     Pass(PassAsked),
-    /// What was given up.
+    /// Counts, shows or redrives dead letters.
     DeadLetters(DeadLettersRequest),
-    /// Imports that are under way.
+    /// Lists the imports under way.
     Jobs(JobsRequest),
-    /// A customer is forgotten by hand.
+    /// Forgets a customer.
     Forget(ForgetRequest),
-    /// An entity is as if it had never been bound to an ERP record.
+    /// Removes the binding of a customer or company.
     Unbind(BindingRequest),
-    /// An entity is bound to another ERP record.
+    /// Binds a customer or company to another ERP record.
     Rebind(BindingRequest),
-    /// The code mappings as JSON Lines.
+    /// Exports the code mappings.
     ExportMappings(ExportRequest),
-    /// Code mappings from JSON Lines.
+    /// Imports code mappings.
     ImportMappings(ImportRequest),
 }
 
@@ -61,7 +61,7 @@ impl Request {
     /// Reads a request. An empty one asks for help.
     ///
     /// # Errors
-    /// What is wrong with it and what is accepted instead. Values are not repeated: one may be an e-mail address (P11).
+    /// What is wrong with it, and what is accepted. Values are not repeated: they may be e-mail addresses (P11).
     pub fn parse(text: Value) -> Result<Self, Refusal> {
         let mut request = match text {
             Value::Null => return Ok(Self::Help {}),
@@ -74,7 +74,7 @@ impl Request {
             }
         };
         catalog::check(&request)?;
-        // A field without a value is as good as none.
+        // A field that is null counts as absent.
         request.retain(|name, value| name == ACTION || !value.is_null());
         for field in &EVERYWHERE {
             request.remove(field.name);

@@ -1,4 +1,4 @@
-//! The role that a user of the console needs for each request. Who invokes the function with credentials of AWS needs none.
+//! The role that a user of the console needs for each request. Callers with AWS credentials need none.
 
 use shared::activity::Role;
 
@@ -7,12 +7,12 @@ use crate::{
     actions::{dead_letters::DeadLettersAction, owed::OwedAction, replay::ReplayRequest},
 };
 
-/// So many entities may be replayed by name with the role `act`: about what a person has looked at. More than that is like a
-/// replay of a time range, for which the role is `admin`.
+/// The maximum number of entities that the role `act` may replay by name: about as many as a person has looked at. More need the
+/// role `admin`, as a time range does.
 pub const MAX_NAMED: usize = 100;
 
 impl Request {
-    /// The least role that it needs.
+    /// The lowest role that may make it.
     pub fn needed_role(&self) -> Role {
         match self {
             Self::Help {}
@@ -29,7 +29,7 @@ impl Request {
             },
             Self::DeadLetters(request) => match request.r#do {
                 DeadLettersAction::Count => Role::View,
-                // Bodies of messages are there to be acted upon.
+                // Reading bodies is for people who act on them.
                 DeadLettersAction::Show => Role::Act,
                 DeadLettersAction::Redrive => Role::Admin,
             },
@@ -46,7 +46,7 @@ impl Request {
     }
 }
 
-/// Entities by name are what the person has seen. Everything else is a time range.
+/// Entities by name are those that the person has seen; anything else is a time range.
 fn of_replay(request: &ReplayRequest) -> Role {
     let ReplayRequest {
         entity,

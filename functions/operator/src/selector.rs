@@ -1,4 +1,4 @@
-//! The customer or company that a request is about.
+//! The customer or company that a request names.
 
 use serde::Deserialize;
 use shared::{
@@ -16,13 +16,13 @@ use crate::{
     sentence::{Sentence, say},
 };
 
-/// How a person names a customer or a company: in one of four ways.
+/// Names a customer or company in one of four ways. `catalog.rs` refuses other fields.
 ///
 /// The e-mail address is looked up and forgotten; no log, answer or store ever has it (P11).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Selector {
-    /// As logs and lists name it: `customer/client/123`.
+    /// Its name in logs and lists: `customer/client/123`.
     pub entity: Option<String>,
     /// Norce's id.
     pub id: Option<NorceId>,
@@ -30,7 +30,7 @@ pub struct Selector {
     pub code: Option<Code>,
     /// A customer's e-mail address.
     pub email: Option<Personal>,
-    /// Customer, unless said otherwise; not with `entity`.
+    /// Customer by default; not with `entity`.
     pub kind: Option<EntityKind>,
     /// The application, in application-unique set-ups; not with `entity`.
     pub application: Option<ApplicationId>,
@@ -55,11 +55,11 @@ impl Ports {
                 self.with_id(kind, selector.application, id, deadline).await
             }
             (None, None, Some(code), None) => {
-                let registers = self.registers(selector.application)?;
-                self.with_code(kind, &registers, code, deadline).await
+                let scopes = self.scopes(selector.application)?;
+                self.with_code(kind, &scopes, code, deadline).await
             }
             (None, None, None, Some(email)) => {
-                let registers = self.registers(selector.application)?;
+                let scopes = self.scopes(selector.application)?;
                 if kind == EntityKind::Company {
                     return Err(Refusal::request(
                         "a company is not looked up by e-mail address: name its id or its code",
@@ -69,11 +69,11 @@ impl Ports {
                     .ok_or_else(|| Refusal::request("`email` is no e-mail address"))?;
                 let norce = &self.change_events.norce;
                 let mut hits = Vec::new();
-                for scope in &registers {
+                for scope in &scopes {
                     hits.extend(norce.customers_by_email(*scope, &key, deadline).await?);
                 }
                 only(hits, "this e-mail address", || {
-                    nobody_with_email(&registers)
+                    say!("nobody-with-email", scope = scopes)
                 })
             }
             _ => Err(Refusal::request(
@@ -82,12 +82,12 @@ impl Ports {
         }
     }
 
-    /// An entity by its name, of a register that there is.
+    /// Parses the name of an entity in a configured scope.
     pub(crate) fn entity(&self, name: &str) -> Result<EntityRef, Refusal> {
         let entity: EntityRef = name
             .parse()
             .map_err(|error| Refusal::request(format!("`entity`: {error}")))?;
-        self.registers(None)?
+        self.scopes(None)?
             .contains(&entity.scope)
             .then_some(entity)
             .ok_or_else(|| {
@@ -98,11 +98,8 @@ impl Ports {
             })
     }
 
-    /// The registers that are meant: all of them, or an application's.
-    pub(crate) fn registers(
-        &self,
-        application: Option<ApplicationId>,
-    ) -> Result<Vec<Scope>, Refusal> {
+    /// All scopes, or the scope of an application.
+    pub(crate) fn scopes(&self, application: Option<ApplicationId>) -> Result<Vec<Scope>, Refusal> {
         let shops = &self.change_events.shops;
         match application {
             None => Ok(shops.scopes()),
@@ -110,7 +107,7 @@ impl Ports {
         }
     }
 
-    /// The entity with an id of Norce's, which is unique in the client.
+    /// The entity with an id of Norce, which is unique in the client.
     async fn with_id(
         &self,
         kind: EntityKind,
@@ -118,26 +115,26 @@ impl Ports {
         id: NorceId,
         deadline: Deadline,
     ) -> Result<EntityRef, Refusal> {
-        let registers = self.registers(application)?;
-        if let [scope] = registers[..] {
+        let scopes = self.scopes(application)?;
+        if let [scope] = scopes[..] {
             return Ok(EntityRef { kind, scope, id });
         }
         let norce = &self.change_events.norce;
-        for scope in &registers {
+        for scope in &scopes {
             if !norce.codes(kind, *scope, &[id], deadline).await?.is_empty() {
                 let scope = *scope;
                 return Ok(EntityRef { kind, scope, id });
             }
         }
-        // Norce may have it no more.
-        for scope in &registers {
+        // Norce may no longer have it.
+        for scope in &scopes {
             let scope = *scope;
             let entity = EntityRef { kind, scope, id };
             if self.change_events.mappings.get(entity).await?.is_some() {
                 return Ok(entity);
             }
         }
-        let nobody = say!("nobody-with-id", kind, id, scope = registers);
+        let nobody = say!("nobody-with-id", kind, id, scope = scopes);
         Err(Refusal::Request(nobody.then(other_kind_by_id(kind, id))))
     }
 
@@ -145,45 +142,43 @@ impl Ports {
     async fn with_code(
         &self,
         kind: EntityKind,
-        registers: &[Scope],
+        scopes: &[Scope],
         code: &Code,
         deadline: Deadline,
     ) -> Result<EntityRef, Refusal> {
         let change_events = &self.change_events;
         let mut hits = Vec::new();
-        for scope in registers {
+        for scope in scopes {
             hits.extend(change_events.mappings.by_code(kind, *scope, code).await?);
         }
-        if !hits.is_empty() {
-            return only(hits, "this code", || nobody_with_code(kind, registers));
+        if hits.is_empty() {
+            let asked = [LookupKey {
+                code: code.clone(),
+                keys: Vec::new(),
+            }];
+            for scope in scopes {
+                let looked_up = change_events.norce.look_up(kind, *scope, &asked, deadline);
+                let found = looked_up.await?.found.into_iter();
+                let found = found.filter(|found| found.code.as_ref() == Some(code));
+                hits.extend(found.map(|found| EntityRef {
+                    kind,
+                    scope: *scope,
+                    id: found.id,
+                }));
+            }
         }
-        let asked = [LookupKey {
-            code: code.clone(),
-            keys: Vec::new(),
-        }];
-        for scope in registers {
-            let looked_up = change_events.norce.look_up(kind, *scope, &asked, deadline);
-            let found = looked_up.await?.found;
-            let found = found.into_iter();
-            let found = found.filter(|found| found.code.as_ref() == Some(code));
-            hits.extend(found.map(|found| EntityRef {
-                kind,
-                scope: *scope,
-                id: found.id,
-            }));
-        }
-        only(hits, "this code", || nobody_with_code(kind, registers))
+        only(hits, "this code", || {
+            // The code is not repeated: a person may have written anything (P11).
+            say!("nobody-with-code", kind, scope = scopes)
+                .then(say!("other-kind-by-code", kind = other(kind)))
+                .then(say!("plan-finds"))
+        })
     }
 }
 
-/// What to try where the kind may be wrong.
+/// What to try if the kind is wrong.
 pub(crate) fn other_kind_by_id(kind: EntityKind, id: NorceId) -> Sentence {
     say!("other-kind-by-id", kind = other(kind), id)
-}
-
-/// The same. A code may be anything that a person wrote, and is not repeated (P11).
-fn other_kind_by_code(kind: EntityKind) -> Sentence {
-    say!("other-kind-by-code", kind = other(kind))
 }
 
 const fn other(kind: EntityKind) -> EntityKind {
@@ -208,16 +203,6 @@ fn only(
     }
 }
 
-fn nobody_with_email(registers: &[Scope]) -> Sentence {
-    say!("nobody-with-email", scope = registers)
-}
-
-fn nobody_with_code(kind: EntityKind, registers: &[Scope]) -> Sentence {
-    say!("nobody-with-code", kind, scope = registers)
-        .then(other_kind_by_code(kind))
-        .then(say!("plan-finds"))
-}
-
 /// The scope of an application.
 pub(crate) fn scope_of(
     shops: &ApplicationSettings,
@@ -231,7 +216,7 @@ pub(crate) fn scope_of(
     })
 }
 
-/// Scopes in words: `scope client`, `scopes app-1, app-2`.
+/// Scopes as a text: `scope client`, `scopes app-1, app-2`.
 pub(crate) fn scopes(scopes: &[Scope]) -> String {
     let names: Vec<String> = scopes.iter().map(ToString::to_string).collect();
     match names.as_slice() {

@@ -1,11 +1,10 @@
-//! How a look at an entity ended, as a sentence.
+//! The outcome of a change as a sentence.
 
 use change_events::{Done, Failure};
 
 use crate::sentence::{Sentence, say};
 
-/// A clause that says how a look at an entity ended. What was done is in the words of `change-events`, under a code for
-/// each kind of outcome.
+/// The outcome of a change as a clause. Each kind of outcome has a code; its words are those of `change-events`.
 pub(crate) fn verdict(result: Result<Done, Failure>) -> Sentence {
     match result {
         Ok(Done { outcome, words }) => {

@@ -82,7 +82,7 @@ async fn what_to_do_is_said_of_the_largest_groups() {
     let shown = text(&browser).await;
     assert!(
         shown.contains("What to do")
-            && shown.contains("The ERP does not accept the record: correct in Norce")
+            && shown.contains("The ERP does not accept the record: correct what the error names")
             && shown.contains("2 need somebody"),
         "{shown}"
     );

@@ -472,7 +472,7 @@ async fn two_thousand_owed_records_are_dismissed_in_one_go_at_most() {
             json!({"action": "owed", "do": "dismiss", "kind": "customer", "because": "a test"});
         let answer = ask(&bundle, request).await;
         assert_eq!(answer["dismissed"], 2_000);
-        answer["summary"].as_str().unwrap().contains("1 more fit")
+        answer["summary"].as_str().unwrap().contains("1 more match")
     })
     .await;
 }

@@ -274,7 +274,10 @@ async fn what_cannot_be_noted_is_not_done() {
     let owed = bundle.owed.list().await.unwrap();
     assert_eq!(owed[0].dismissed, None);
     // The advice is to ask again.
-    assert!(refused.contains("asking again does no harm"), "{refused}");
+    assert!(
+        refused.contains("repeating the request is safe"),
+        "{refused}"
+    );
     bundle.interruption.clear();
     assert_eq!(bundle.ask(request).await.unwrap()["dismissed"], 1);
 }

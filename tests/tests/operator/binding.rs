@@ -89,7 +89,7 @@ async fn an_entity_is_bound_to_another_record_and_norce_gets_its_code() {
         let would = format!("bind customer/client/{anna} to code K9");
         assert!(asked["would"].to_string().contains(&would), "{asked:#}");
         let then = asked["now"]["would"].to_string();
-        assert!(then.contains("hand the code K9 to Norce"), "{asked:#}");
+        assert!(then.contains("send the code K9 to Norce"), "{asked:#}");
 
         request["confirm"] = json!(true);
         let done = bundle.ask(request.clone()).await.unwrap();

@@ -523,7 +523,7 @@ async fn doctor_sees_which_events_do_not_come_although_norce_has_an_occasion() {
         check(customers).await["detail"]
             .as_str()
             .unwrap()
-            .contains("no occasion")
+            .contains("had none to send")
     );
 
     // All subscriptions are on.
@@ -584,7 +584,7 @@ async fn doctor_does_not_look_for_lines_that_are_not_written() {
     bundle.operator.doctor.events = Some(Err("set LogLevel to INFO".to_owned()));
     let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
     assert_eq!(faults(&report), []);
-    assert!(report.to_string().contains("not looked at: set LogLevel"));
+    assert!(report.to_string().contains("not checked: set LogLevel"));
 }
 
 #[tokio::test(start_paused = true)]

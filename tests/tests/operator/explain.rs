@@ -154,7 +154,7 @@ async fn explain_says_what_then_happens_and_writes_nothing() {
         (
             contact,
             "owed (missing-prerequisite)",
-            "look at company/client/",
+            "check company/client/",
         ),
         (nobody, "is not in Norce", NOTHING),
         (refused, "created", "create"),

@@ -66,7 +66,7 @@ async fn p12_an_order_that_waits_for_who_is_forgotten_by_hand_is_let_go() {
         .ask(json!({"action": "forget", "id": customer}))
         .await;
     let would = asked.unwrap()["would"].to_string();
-    assert!(would.contains("look at order/"), "{would}");
+    assert!(would.contains("check order/"), "{would}");
     let forget = json!({"action": "forget", "id": customer, "confirm": true});
     bundle.ask(forget).await.unwrap();
     bundle.run_until_quiet().await;

@@ -246,7 +246,10 @@ async fn what_has_grown_since_it_was_listed_is_refused_and_nothing_is_done_until
         }
         // The count alone says so as well, where it grew.
         let words = refusal(&bundle, with(act.clone(), &json!({"expected": 1}))).await;
-        assert!(words.contains("2 records fit now instead of 1"), "{words}");
+        assert!(
+            words.contains("2 records match now instead of 1"),
+            "{words}"
+        );
         // What the message advises.
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
         let listed = list(&bundle, &filter).await;

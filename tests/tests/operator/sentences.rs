@@ -201,7 +201,7 @@ const FIXES: &[Fix] = &[
         after: NOTHING,
         ways: &[
             (
-                "correct in Norce what the words name",
+                "correct what the error names in Norce",
                 |bundle, customer| {
                     Box::pin(async move {
                         bundle.norce.change_customer(customer, |record| {
@@ -210,7 +210,7 @@ const FIXES: &[Fix] = &[
                     })
                 },
             ),
-            ("or the rule in the ERP, and try again", |bundle, _| {
+            ("or the rule in the ERP, and retry", |bundle, _| {
                 Box::pin(async {
                     bundle.erp.refuse_nothing();
                     retry(bundle).await;
@@ -225,7 +225,7 @@ const FIXES: &[Fix] = &[
             Box::pin(async move { poison(bundle, customer, PoisonMode::RowFails) })
         },
         after: NOTHING,
-        ways: &[("or the rule in Norce, and try again", |bundle, _| {
+        ways: &[("or the rule in Norce, and retry", |bundle, _| {
             Box::pin(async {
                 bundle.norce.clear_poison();
                 retry(bundle).await;
@@ -239,7 +239,7 @@ const FIXES: &[Fix] = &[
             Box::pin(async move { poison(bundle, customer, PoisonMode::JobFails) })
         },
         after: NOTHING,
-        ways: &[("try again when it is well", |bundle, _| {
+        ways: &[("retry when it works again", |bundle, _| {
             Box::pin(async {
                 bundle.norce.clear_poison();
                 retry(bundle).await;
@@ -300,7 +300,7 @@ const FIXES: &[Fix] = &[
         after: NOTHING,
         ways: &[
             (
-                "If it is there, put its code on it in Norce",
+                "If it exists, enter its code in Norce",
                 |bundle, customer| {
                     Box::pin(async move {
                         let code = first_record(bundle).number;
@@ -308,17 +308,20 @@ const FIXES: &[Fix] = &[
                     })
                 },
             ),
-            ("create it there and do the same", |bundle, customer| {
-                Box::pin(async move {
-                    let lost = first_record(bundle).id;
-                    bundle
-                        .erp
-                        .delete_customer(bundle.erp_company(), lost)
-                        .unwrap();
-                    record_in_erp(bundle, "K9", "Person");
-                    put_code_in_norce(bundle, entity(customer), Some("K9"));
-                })
-            }),
+            (
+                "create it and enter its code in Norce",
+                |bundle, customer| {
+                    Box::pin(async move {
+                        let lost = first_record(bundle).id;
+                        bundle
+                            .erp
+                            .delete_customer(bundle.erp_company(), lost)
+                            .unwrap();
+                        record_in_erp(bundle, "K9", "Person");
+                        put_code_in_norce(bundle, entity(customer), Some("K9"));
+                    })
+                },
+            ),
         ],
     },
     Fix {
@@ -367,7 +370,7 @@ const FIXES: &[Fix] = &[
         },
         after: NOTHING,
         ways: &[(
-            "mostly the company of a contact or what the words name: put that right",
+            "usually the company of a contact or what the error names: fix that one",
             |bundle, _| {
                 Box::pin(async {
                     bundle.erp.refuse_nothing();

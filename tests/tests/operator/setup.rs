@@ -122,7 +122,7 @@ async fn the_summary_counts_what_is_left_and_names_what_can_be_done_first() {
     let first = report(&bundle).await;
     // Everything that an order shows, the other events, and the plan.
     let begin = format!(
-        "All {} checks are well. Points of the set-up that are left: 8; the first is `plan`: no plan says yet",
+        "All {} checks are well. Points of the set-up that are left: 8; the first is `plan`: no plan shows yet",
         first["checks"].as_array().unwrap().len()
     );
     assert!(summary(&first).starts_with(&begin), "{first:#}");
@@ -189,14 +189,14 @@ async fn a_point_of_the_checks_has_the_fix_of_the_first_fault() {
         (
             "secrets",
             "secret ERP_SECRET_ARN: it is not there",
-            "Make the secret that ERP_SECRET_ARN names",
+            "Create or correct the secret that ERP_SECRET_ARN names",
             |bundle| {
                 bundle.operator.doctor.secrets[3].read = Err("it is not there".to_owned());
             },
         ),
         (
             "norce",
-            "norce: it could not be looked at",
+            "norce: it could not be checked",
             "Correct the configuration",
             |bundle| {
                 bundle.operator.doctor.norce = Err("NORCE_BASE_URL is faulty".to_owned());
@@ -336,7 +336,14 @@ async fn each_type_of_event_waits_until_one_has_been_taken() {
     let bundle = Bundle::new(&Options::default());
     let _captured = bundle.logs.capture();
     let waits = async |id: &str, address: &str, occasion: &str| {
-        expect(&bundle, id, "waiting", "none has been taken yet", address).await;
+        expect(
+            &bundle,
+            id,
+            "waiting",
+            "none has been received yet",
+            address,
+        )
+        .await;
         expect(&bundle, id, "waiting", "", occasion).await;
     };
     let customers = ("events-customers", "/customer-changed", "of a customer in");
@@ -369,7 +376,7 @@ async fn each_type_of_event_waits_until_one_has_been_taken() {
     for (done, (id, step)) in steps.iter().enumerate() {
         step();
         bundle.run_until_quiet().await;
-        expect(&bundle, id, "done", "one was taken at", "").await;
+        expect(&bundle, id, "done", "one was received at", "").await;
         for (later, ..) in &all[done + 1..] {
             assert_eq!(point(&bundle, later).await.0, "waiting", "{id}: {later}");
         }
@@ -377,7 +384,7 @@ async fn each_type_of_event_waits_until_one_has_been_taken() {
     // It stays done, also when none has come for days.
     tokio::time::sleep(25 * HOUR).await;
     for (id, ..) in all {
-        expect(&bundle, id, "done", "one was taken at", "").await;
+        expect(&bundle, id, "done", "one was received at", "").await;
     }
 }
 
@@ -499,7 +506,7 @@ async fn alarms_that_notify_nobody_are_a_point() {
 async fn the_first_pass_is_planned_or_has_walked_already() {
     let bundle = Bundle::new(&Options::default());
     let (id, fix) = ("plan", r#"{"action":"plan","mode":"full"}"#);
-    expect(&bundle, id, "todo", "no plan says yet", fix).await;
+    expect(&bundle, id, "todo", "no plan shows yet", fix).await;
     // A sweep walks over Norce, and its report is no plan.
     bundle.pass(PassMode::Sweep).await;
     assert_eq!(point(&bundle, id).await.0, "todo");

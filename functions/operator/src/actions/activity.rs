@@ -15,33 +15,33 @@ use crate::{
     sentence::{self, Sentence, say, words},
 };
 
-/// As many are listed unless more are asked for: about what a terminal shows.
+/// Entries listed by default: about what a terminal shows.
 const LISTED: usize = 50;
-/// As many are listed at most: an answer of Lambda has at most 6 MB, and an entry with a hundred subjects takes some 5 KB.
+/// The maximum number of entries listed: an answer of Lambda has at most 6 MB, and an entry with 100 subjects takes about 5 KB.
 const MAX_LISTED: usize = 500;
-/// With less time left, no further page is read: one takes a fraction of a second, and when DynamoDB throttles, the client
+/// The time that must be left to read another page: one takes a fraction of a second, and when DynamoDB throttles, the client
 /// gives up after a few seconds.
 const TIME_OF_A_PAGE: Duration = Duration::from_secs(5);
 
-/// What is asked for. Every filter that is given must hold.
+/// The request. All given filters must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ActivityRequest {
-    /// One user's.
+    /// Acts of one user.
     pub user: Option<String>,
     /// One kind of act, such as `retry`.
     pub did: Option<String>,
-    /// To one subject, as it is listed: `customer/client/123`.
+    /// Acts on one subject, as it is listed: `customer/client/123`.
     pub subject: Option<String>,
     /// How far the act has come.
     pub state: Option<State>,
-    /// How many are listed.
+    /// The number of entries to list.
     pub limit: Option<usize>,
-    /// Where an earlier answer stopped.
+    /// Where the previous answer stopped.
     pub cursor: Option<Place>,
 }
 
-/// A place in the list: the last entry that was listed.
+/// A place in the list: the last entry listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
@@ -55,17 +55,17 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityAnswer {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// The entries, the newest first.
     pub entries: Vec<ActivityLine>,
-    /// What to ask for next as `cursor`; nothing: these are all.
+    /// The `cursor` of the next request; absent at the end of the list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Place>,
 }
 
-/// An entry.
+/// An entry of the activity record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityLine {
@@ -73,27 +73,27 @@ pub struct ActivityLine {
     pub at: DateTime<Utc>,
     /// Its id.
     pub id: Uuid,
-    /// Who.
+    /// The user who acted, or `aws`.
     pub by: By,
-    /// Lambda's id of the request, by which CloudTrail knows the caller.
+    /// Lambda's request id, by which CloudTrail identifies the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// What was done.
+    /// The kind of act, such as `retry`.
     pub did: String,
-    /// To what.
+    /// The subjects that were acted on.
     pub subjects: Vec<String>,
-    /// What else was asked for.
+    /// The other fields of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked: Option<String>,
-    /// Why.
+    /// The reason that the person gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// `started` (it has not ended, or was cut off), `done` or `refused`.
+    /// `started` (still running, or cut off), `done` or `refused`.
     pub state: State,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<DateTime<Utc>>,
-    /// The answer's summary, or why it was refused.
+    /// The summary of the answer, or the reason of the refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
 }
@@ -172,7 +172,7 @@ pub(crate) async fn activity(
         }
         if !deadline.allows(TIME_OF_A_PAGE) {
             return Err(Refusal::Later(words(
-                "the activity record is too long to be read in the time that there is",
+                "the activity record is too long to read in the time that is left",
             )));
         }
     }

@@ -1,9 +1,9 @@
-//! `unbind` and `rebind`: a person corrects which ERP record a customer or a company is.
+//! `unbind` and `rebind`: a person corrects which ERP record a customer or company is bound to.
 
 use change_events::{ChangeEvents, Failure, RecordName};
 use serde::{Deserialize, Serialize};
 use shared::{
-    domain::{ApplicationId, Cause, Code, EntityKind, EntityRef, ErpId, NorceId, Personal, redact},
+    domain::{Cause, Code, EntityRef, ErpId, redact},
     http::Deadline,
 };
 
@@ -17,58 +17,38 @@ use crate::{
     verdict::verdict,
 };
 
-/// What is asked for. Only `rebind` names a record.
+/// The request. Only `rebind` names a record. `catalog.rs` refuses other fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct BindingRequest {
-    /// As in [`Selector`].
-    pub entity: Option<String>,
-    /// As in [`Selector`].
-    pub id: Option<NorceId>,
-    /// As in [`Selector`]: the code by which the entity is known until now.
-    pub code: Option<Code>,
-    /// As in [`Selector`].
-    pub email: Option<Personal>,
-    /// As in [`Selector`].
-    pub kind: Option<EntityKind>,
-    /// As in [`Selector`].
-    pub application: Option<ApplicationId>,
-    /// The code of the ERP record that the entity is to be.
+    /// The customer or company; a code is the one by which it has been known until now.
+    #[serde(flatten)]
+    pub selector: Selector,
+    /// The code of the ERP record to bind to.
     pub to_code: Option<Code>,
     /// The same record by its immutable id, as `export-mappings` writes it in `erp`.
     pub to_record: Option<ErpId>,
-    /// Without this it is only said what would be done.
+    /// Makes the change; without it, the answer says what would change.
     pub confirm: bool,
     /// Why, for the log; required with `confirm`.
     pub reason: Option<String>,
 }
 
 impl BindingRequest {
-    fn selector(&self) -> Selector {
-        Selector {
-            entity: self.entity.clone(),
-            id: self.id,
-            code: self.code.clone(),
-            email: self.email.clone(),
-            kind: self.kind,
-            application: self.application,
-        }
-    }
-
-    /// The reason of a confirmed request, as it may be logged; `None`: it is not confirmed.
+    /// The reason of a confirmed request, redacted for the log; `None`: not confirmed.
     fn confirmed(&self) -> Result<Option<String>, Refusal> {
         let reason = self.reason.as_deref().map(str::trim);
         match (self.confirm, reason.filter(|reason| !reason.is_empty())) {
             (false, _) => Ok(None),
             (true, Some(reason)) => Ok(Some(redact(reason))),
             (true, None) => Err(Refusal::request(
-                "say why in `reason`, for whoever reads the log later",
+                "`reason` is missing: say why, for the log",
             )),
         }
     }
 }
 
-/// What a person changes.
+/// The change to make.
 enum Correction {
     Unbind,
     Rebind(RecordName),
@@ -94,21 +74,21 @@ impl Correction {
     }
 }
 
-/// The answer to both.
+/// The answer to `unbind` and `rebind`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BindingAnswer {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// The customer or company.
     pub entity: String,
     /// Whether it was done.
     pub done: bool,
-    /// What would be done, where it was not confirmed.
+    /// What would be done, without confirmation.
     #[serde(flatten, serialize_with = "sentence::would")]
     pub would: Option<Vec<Sentence>>,
-    /// What would happen afterwards if an event came.
+    /// What the next event would lead to.
     pub now: Now,
 }
 
@@ -151,13 +131,13 @@ impl Ports {
         deadline: Deadline,
     ) -> Result<BindingAnswer, Refusal> {
         let reason = request.confirmed()?;
-        let entity = self.select(&request.selector(), deadline).await?;
+        let entity = self.select(&request.selector, deadline).await?;
         let (dry, notes) = dry(&self.change_events);
         let (words, would) = match &reason {
             Some(reason) => {
                 let what = correction.make(&self.change_events, entity, deadline);
                 let what = what.await?;
-                tracing::info!(subject = %entity, what, reason, "a binding was corrected by hand");
+                tracing::info!(subject = %entity, what, reason, "binding corrected by hand");
                 (what, None)
             }
             None => {

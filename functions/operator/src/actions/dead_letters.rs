@@ -1,4 +1,4 @@
-//! `dead-letters`: what was given up. Count it, look at it, send it again.
+//! `dead-letters`: counts, shows and redrives the messages of the dead-letter queues.
 
 use std::time::Duration;
 
@@ -17,39 +17,39 @@ use crate::{
     sentence::{self, Sentence, say},
 };
 
-/// As many are shown unless more are asked for.
+/// Messages shown by default.
 const SHOWN: usize = 10;
-/// As many are shown at most: they are hidden from others while they are gathered.
+/// The maximum number of messages shown: they are hidden from other readers while they are collected.
 const MAX_SHOWN: usize = 100;
-/// As many are sent again in one go at most.
+/// The maximum number of messages redriven by one request.
 const MAX_REDRIVEN: usize = 1_000;
-/// How long a message is hidden while it is shown or sent again: longer than either takes.
+/// How long a message is hidden while it is shown or redriven: longer than either takes.
 const HIDDEN_FOR: Duration = Duration::from_secs(120);
-/// The time that one look and what follows from it need at most.
+/// The longest time to receive and process one batch.
 const TIME_OF_A_LOOK: Duration = Duration::from_secs(15);
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct DeadLettersRequest {
-    /// What is done with them.
+    /// What to do with the messages.
     pub r#do: DeadLettersAction,
-    /// Of which queue: `changes`, `imports`, `jobs` or `passes`; nothing: of all.
+    /// `changes`, `imports`, `jobs` or `passes`; without it, all queues.
     pub queue: Option<String>,
-    /// How many are shown, or sent again.
+    /// The number of messages to show or redrive.
     pub limit: Option<usize>,
 }
 
-/// What is done with dead letters.
+/// What to do with dead letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeadLettersAction {
-    /// They are counted.
+    /// Count them.
     #[default]
     Count,
-    /// They are shown, personal data removed.
+    /// Show them, with personal data removed.
     Show,
-    /// They are sent to the queue that they come from.
+    /// Send them back to the queue that they come from.
     Redrive,
 }
 
@@ -57,32 +57,32 @@ pub enum DeadLettersAction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLettersAnswer {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// The queues.
+    /// The queues that were asked for.
     pub queues: Vec<QueueStatus>,
-    /// Some of the messages.
+    /// The messages shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<ShownMessage>,
-    /// How many were sent again.
+    /// The number of redriven messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redriven: Option<usize>,
 }
 
-/// A message, fit to be shown.
+/// A message as it is shown, without personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownMessage {
     /// The queue that it comes from.
     pub queue: &'static str,
-    /// The queue's id of it.
+    /// SQS's id of the message.
     pub id: String,
-    /// Why it was given up; nothing: it was delivered too often.
+    /// Why it could not be handled; absent: it was delivered too often.
     pub reason: Option<String>,
-    /// How long ago it was sent, in seconds.
+    /// Seconds since it was sent.
     pub age_seconds: u64,
-    /// The body, personal data removed, its beginning where it is long.
+    /// The body without personal data, cut where it is long.
     pub body: String,
 }
 
@@ -104,14 +104,11 @@ impl StackPorts {
         request: &DeadLettersRequest,
         deadline: Deadline,
     ) -> Result<DeadLettersAnswer, Refusal> {
-        let queues: Vec<&WorkQueue> = match &request.queue {
-            None => self.queues.iter().collect(),
-            Some(name) => self
-                .queues
-                .iter()
-                .filter(|queue| queue.name == name)
-                .collect(),
+        let is_asked = |queue: &&WorkQueue| {
+            let name = request.queue.as_ref();
+            name.is_none_or(|name| queue.name == name)
         };
+        let queues: Vec<&WorkQueue> = self.queues.iter().filter(is_asked).collect();
         if queues.is_empty() {
             let names: Vec<&str> = self.queues.iter().map(|queue| queue.name).collect();
             return Err(Refusal::request(format!(
@@ -158,7 +155,7 @@ impl StackPorts {
     }
 }
 
-/// Shows messages until there are `limit` of them, and lets all of them be seen again.
+/// Collects messages until there are `limit` of them, and makes all of them visible again.
 async fn show(
     queue: &WorkQueue,
     limit: usize,
@@ -182,7 +179,7 @@ async fn show(
     Ok(())
 }
 
-/// Sends messages again, as many as there are now at most: one that comes back meanwhile is not sent round and round.
+/// Redrives at most as many messages as there are now, so that a message that fails again meanwhile is not redriven twice.
 async fn redrive(
     dead_letters: &dyn DeadLetters,
     limit: usize,

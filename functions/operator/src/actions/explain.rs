@@ -1,4 +1,4 @@
-//! `explain`: one customer or company. What Norce has, what we know, what is under way, and what would happen now.
+//! `explain`: one customer or company. What Norce has, its mapping, imports under way, and what an event would lead to now.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -6,13 +6,13 @@ use shared::{
     Consistency,
     domain::{Cause, Code, EntityKind, EntityRef, ErpId, Fingerprint, JobId},
     http::Deadline,
-    import_jobs::{BatchState, ImportBatch},
+    import_jobs::ImportBatch,
     mappings::{Binding, CodeDelivery, Mapping, Reservation},
     owed::{Reason, Stage, Subject},
 };
 use uuid::Uuid;
 
-use super::owed::OwedLine;
+use super::{jobs::job_of, owed::OwedLine};
 use crate::{
     dry::dry,
     error::Refusal,
@@ -27,40 +27,40 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// The entity: what its lines in the logs have as `subject`.
+    /// The entity, as the logs name it in `subject`.
     pub entity: String,
-    /// What Norce has; nothing: it has no such entity.
+    /// The entity in Norce; `null`: Norce does not have it.
     pub norce: Option<InNorce>,
-    /// What we know.
+    /// The code mapping.
     pub mapping: Known,
-    /// What of it is owed.
+    /// Its owed records.
     pub owed: Vec<OwedLine>,
-    /// Imports of it that are under way.
+    /// Its imports under way.
     pub imports: Vec<OpenImport>,
-    /// What happened to it lately.
+    /// Its latest log events.
     pub last: Events,
-    /// What would happen if an event came now.
+    /// What an event would lead to now.
     pub now: Now,
 }
 
-/// What Norce has.
+/// The entity in Norce.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InNorce {
-    /// Its code there.
+    /// Its code in Norce.
     pub code: Option<Code>,
-    /// Not inactivated.
+    /// Whether it is active.
     pub active: bool,
-    /// Forgotten.
+    /// Whether Norce has forgotten it.
     pub forgotten: bool,
     /// A customer's companies, or a company's contacts.
     pub related: Vec<String>,
 }
 
-/// What we know.
+/// The code mapping of the entity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(
     tag = "state",
@@ -68,68 +68,68 @@ pub struct InNorce {
     rename_all_fields = "camelCase"
 )]
 pub enum Known {
-    /// Nothing.
+    /// There is no mapping.
     Unknown,
-    /// A create was announced and has not been heard of since.
+    /// A create was reserved and has not been confirmed.
     Reserved {
-        /// When the first create could have been sent.
+        /// The earliest time at which the create can have been sent.
         since: DateTime<Utc>,
-        /// Until then it may still be under way in the ERP.
+        /// The time until which the create may still be under way in the ERP.
         until: DateTime<Utc>,
     },
-    /// It is this ERP record.
+    /// It is bound to this ERP record.
     Bound {
         /// The ERP's code.
         code: Code,
         /// The ERP's record.
         erp: ErpId,
-        /// How far the code's way to Norce has come.
+        /// The delivery of the code to Norce.
         delivery: CodeDelivery,
-        /// The code that Norce may still have, after the ERP renamed it.
+        /// The code that Norce may still have after the ERP renamed it.
         #[serde(skip_serializing_if = "Option::is_none")]
         former_code: Option<Code>,
-        /// The fingerprint of what was last sent to the ERP, as a fingerprint's beginning.
+        /// The beginning of the fingerprint of what was last sent to the ERP.
         shop_fingerprint: Option<String>,
-        /// The fingerprint of what Norce was last told of the fields that the ERP owns.
+        /// The beginning of the fingerprint of the ERP-owned fields that were last sent to Norce.
         erp_fingerprint: Option<String>,
         /// When it was last fetched from Norce and synced.
         fetched_at: Option<DateTime<Utc>>,
-        /// When the ERP was first seen not to have the record any more.
+        /// When the record was first found missing in the ERP.
         #[serde(skip_serializing_if = "Option::is_none")]
         gone_at: Option<DateTime<Utc>>,
-        /// The fields in which the record differed when it was bound. The ERP keeps each until the shop changes it.
+        /// The fields in which the record differed when it was bound. The ERP keeps its value until the shop changes it.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         kept: Vec<String>,
     },
-    /// Forgotten: nothing else is left of it.
+    /// The customer is forgotten; only a tombstone is stored.
     Forgotten,
 }
 
-/// An import that is under way.
+/// An import under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenImport {
-    /// Our id of the batch.
+    /// The id of the batch.
     pub batch: Uuid,
-    /// Norce's id of the job; nothing: Norce is being called.
+    /// Norce's id of the job; `null`: Norce is being called.
     pub job: Option<JobId>,
-    /// When it was recorded.
+    /// When the batch was recorded.
     pub recorded: DateTime<Utc>,
 }
 
-/// What would happen if an event came now.
+/// What an event would lead to now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Now {
-    /// What it would come to, in words.
+    /// The outcome as a text.
     #[serde(flatten, serialize_with = "sentence::outcome")]
     pub outcome: Sentence,
-    /// What would be done, in order.
+    /// The steps, in order.
     #[serde(flatten, serialize_with = "sentence::would")]
     pub would: Vec<Sentence>,
 }
 
-/// As much of a fingerprint as tells two apart.
+/// The first characters of a fingerprint: enough to distinguish two.
 fn beginning(fingerprint: &Fingerprint) -> String {
     let text = fingerprint.as_str();
     text.get(..12).unwrap_or(text).to_owned()
@@ -312,10 +312,7 @@ impl From<&ImportBatch> for OpenImport {
     fn from(batch: &ImportBatch) -> Self {
         Self {
             batch: batch.id,
-            job: match batch.state {
-                BatchState::Submitted { job } => Some(job),
-                BatchState::Submitting | BatchState::Settled => None,
-            },
+            job: job_of(batch),
             recorded: batch.recorded_at,
         }
     }

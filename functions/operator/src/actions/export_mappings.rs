@@ -1,5 +1,5 @@
-//! `export-mappings`: code mappings as JSON Lines in the reports bucket, to carry them to another stack. Ids and codes only;
-//! tombstones stay where they are.
+//! `export-mappings`: writes the code mappings to the reports bucket as JSON Lines, to move them to another stack. Ids and codes
+//! only; tombstones are not exported.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,14 @@ use crate::{
     sentence::{self, Sentence, say, words},
 };
 
-/// Lines of one object, about 4 MB.
+/// Lines in one object: about 4 MB.
 const LINES_OF_A_PART: usize = 20_000;
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ExportRequest {
-    /// Where an earlier answer left off.
+    /// Where the previous answer stopped.
     pub next: Option<ExportPlace>,
 }
 
@@ -28,11 +28,11 @@ pub struct ExportRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExportPlace {
-    /// The export.
+    /// The id of the export.
     pub export: Uuid,
     /// The number of the next part.
     pub part: u32,
-    /// The place in the store.
+    /// The last mapping exported.
     pub after: String,
 }
 
@@ -40,14 +40,14 @@ pub struct ExportPlace {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exported {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// What the keys of all parts begin with.
+    /// The prefix of the keys of all parts.
     pub into: String,
-    /// Lines that were written by this request.
+    /// The number of lines that this request wrote.
     pub lines: usize,
-    /// What to ask for next as `next`; nothing: everything is exported.
+    /// The `next` of the next request; absent: everything is exported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<ExportPlace>,
 }

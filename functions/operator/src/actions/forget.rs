@@ -1,10 +1,7 @@
-//! `forget`: a customer is forgotten by hand (P12), by the rule that `change-events` follows when Norce says so.
+//! `forget`: forgets a customer by hand (P12), by the rule that `change-events` applies when Norce forgets one.
 
 use serde::{Deserialize, Serialize};
-use shared::{
-    domain::{ApplicationId, Code, EntityKind, NorceId, Personal},
-    http::Deadline,
-};
+use shared::{domain::EntityKind, http::Deadline};
 
 use crate::{
     dry::dry,
@@ -15,21 +12,14 @@ use crate::{
     verdict::verdict,
 };
 
-/// What is asked for.
+/// The request. `catalog.rs` refuses other fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ForgetRequest {
-    /// As in [`Selector`].
-    pub entity: Option<String>,
-    /// As in [`Selector`].
-    pub id: Option<NorceId>,
-    /// As in [`Selector`].
-    pub code: Option<Code>,
-    /// As in [`Selector`].
-    pub email: Option<Personal>,
-    /// As in [`Selector`].
-    pub application: Option<ApplicationId>,
-    /// It cannot be undone; without this it is only said what would be done.
+    /// The customer.
+    #[serde(flatten)]
+    pub selector: Selector,
+    /// Forgets the customer, which cannot be undone; without it, the answer says what would change.
     pub confirm: bool,
 }
 
@@ -37,14 +27,14 @@ pub struct ForgetRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForgetAnswer {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// The customer or company.
+    /// The customer.
     pub entity: String,
-    /// Whether it was done.
+    /// Whether the customer was forgotten.
     pub forgotten: bool,
-    /// What would be done, where it was not confirmed.
+    /// What would be done, without confirmation.
     #[serde(flatten, serialize_with = "sentence::would")]
     pub would: Option<Vec<Sentence>>,
 }
@@ -55,15 +45,7 @@ impl Ports {
         request: &ForgetRequest,
         deadline: Deadline,
     ) -> Result<ForgetAnswer, Refusal> {
-        let selector = Selector {
-            entity: request.entity.clone(),
-            id: request.id,
-            code: request.code.clone(),
-            email: request.email.clone(),
-            kind: None,
-            application: request.application,
-        };
-        let entity = self.select(&selector, deadline).await?;
+        let entity = self.select(&request.selector, deadline).await?;
         if entity.kind != EntityKind::Customer {
             return Err(Refusal::request(
                 "a company is not forgotten: Norce forgets customers only",
@@ -81,7 +63,7 @@ impl Ports {
         }
         let outcome = self.change_events.forget_by_hand(entity, deadline).await;
         let forgotten = outcome.is_ok();
-        tracing::info!(subject = %entity, forgotten, "forgotten by hand");
+        tracing::info!(subject = %entity, forgotten, "request to forget a customer by hand handled");
         Ok(ForgetAnswer {
             summary: say!("forget-done", entity, now = verdict(outcome)),
             entity: entity.to_string(),

@@ -1,4 +1,4 @@
-//! `help`: every action with a line, an example and its fields.
+//! `help`: every action with a description, an example and its fields.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -12,16 +12,16 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Help {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// Every action.
     pub actions: Vec<ActionHelp>,
-    /// What every request may have besides.
+    /// The fields that every request may have.
     pub everywhere: Vec<FieldHelp>,
 }
 
-/// An action, for people.
+/// The description of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionHelp {
@@ -36,17 +36,17 @@ pub struct ActionHelp {
     pub fields: Vec<FieldHelp>,
 }
 
-/// A field of a request, for people.
+/// The description of a field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldHelp {
     /// Its name.
     pub field: &'static str,
-    /// What its value is.
+    /// The form of its value.
     pub is: &'static str,
-    /// A value.
+    /// An example of a value.
     pub example: Value,
-    /// Whether the action needs it.
+    /// Whether the action requires it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
 }
@@ -62,7 +62,7 @@ impl From<&'static Field> for FieldHelp {
     }
 }
 
-/// The table as it is written above. What is no JSON there would be missing, which the tests of `help` see.
+/// Parses a text of the catalogue. The tests of `help` fail for a text that is not JSON.
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }

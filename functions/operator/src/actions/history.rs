@@ -1,4 +1,4 @@
-//! `history`: how much was owed, every quarter of an hour.
+//! `history`: the number of owed records every 15 minutes.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -10,16 +10,16 @@ use crate::{
     sentence::{self, Sentence, say},
 };
 
-/// So many hours unless others are asked for.
+/// The hours covered by default.
 const HOURS: u32 = 24;
-/// As far back as samples are kept for: a month.
+/// The maximum: samples are kept for a month.
 const MAX_HOURS: u32 = 31 * 24;
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct HistoryRequest {
-    /// How far back, in hours.
+    /// The number of hours to look back.
     pub hours: Option<u32>,
 }
 
@@ -27,10 +27,10 @@ pub struct HistoryRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryAnswer {
-    /// The answer in a sentence.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// The samples, the oldest first. There is none of a time when nothing was counted.
+    /// The samples, the oldest first. Periods in which nothing was counted have none.
     pub samples: Vec<OwedSample>,
 }
 

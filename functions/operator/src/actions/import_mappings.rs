@@ -1,4 +1,4 @@
-//! `import-mappings`: code mappings from JSON Lines in the reports bucket, to seed an existing register.
+//! `import-mappings`: reads code mappings from JSON Lines in the reports bucket, to seed an existing register.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -23,42 +23,41 @@ use crate::{
     sentence::{self, Sentence, say, words},
 };
 
-/// Lines that are checked and bound at the same time. Each has one call under way at a time; the client of the ERP holds
-/// back what the ERP would not take at once.
+/// Lines that are checked and bound concurrently. Each has one call under way at a time, and the ERP's client limits the rate.
 const BINDING_CONCURRENCY: usize = 8;
-/// As many lines that are not taken are told of: the first ones say what is wrong with the file.
-const PROBLEMS_TOLD: usize = 20;
+/// The maximum number of rejected lines listed: the first ones show what is wrong with the file.
+const MAX_PROBLEMS: usize = 20;
 /// Companies are bound before customers, whatever the order of the lines: a contact is checked against the record of its
 /// company.
 const ROUNDS: [EntityKind; 2] = [EntityKind::Company, EntityKind::Customer];
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportRequest {
-    /// A key in the reports bucket, or what several keys begin with; it begins with `mappings/`.
+    /// A key, or a prefix of several keys, in the reports bucket; it begins with `mappings/`.
     pub from: String,
-    /// Where an earlier answer left off.
+    /// Where the previous answer stopped.
     #[serde(default)]
     pub next: Option<ImportPlace>,
-    /// Nothing is bound, only checked.
+    /// Checks the lines without binding anything.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-/// How far an import has come.
+/// The place that an import has reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportPlace {
     /// The key.
     pub key: String,
-    /// The last line of it that is done.
+    /// The last line that is done.
     pub line: usize,
-    /// Whose lines are being imported: those of companies, and after them those of customers. Version 0.2.0 did not tell
-    /// them apart, so that its place stands for the beginning of the companies.
+    /// The kind of the lines being imported: companies first, then customers. Version 0.2.0 did not distinguish them, so its
+    /// places stand for the beginning of the companies.
     #[serde(default = "first_round")]
     pub kind: EntityKind,
-    /// Of a dry run: the companies whose lines were not taken. A run finds out from the mappings.
+    /// In a dry run, the companies whose lines were rejected. A real run finds them in the mappings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<EntityRef>,
 }
@@ -71,43 +70,43 @@ const fn first_round() -> EntityKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Imported {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// What became of the lines.
+    /// The number of lines by outcome.
     #[serde(flatten)]
     pub counts: ImportCounts,
-    /// The first lines that were not taken, and why.
+    /// The first rejected lines, with the reasons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
-    /// What to ask for next as `next`; nothing: everything is done.
+    /// The `next` of the next request; absent: everything is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<ImportPlace>,
 }
 
-/// What became of the lines of an import.
+/// The number of lines by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportCounts {
-    /// They are bound now.
+    /// Bound by this import.
     pub bound: usize,
-    /// They were bound like this before.
+    /// Already bound as the line says.
     pub unchanged: usize,
-    /// They disagree with what is stored, with Norce, with the ERP or with an earlier line. Nothing was overwritten.
+    /// In conflict with what is stored, with Norce, with the ERP or with an earlier line. Nothing was overwritten.
     pub conflicts: usize,
-    /// They are no mappings of ours.
+    /// Not valid as mappings.
     pub invalid: usize,
 }
 
-/// A line that was not taken.
+/// A rejected line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// The object.
+    /// The key of the object.
     pub key: String,
     /// The number of the line, from 1.
     pub line: usize,
-    /// Why, without what is in the line besides ids and codes.
+    /// Why, with ids and codes of the line only.
     pub reason: String,
 }
 
@@ -151,26 +150,26 @@ impl Ports {
 /// An import under way.
 struct Import<'a> {
     ports: &'a Ports,
-    /// Over ports that write nothing, in a dry run.
+    /// In a dry run, over ports that write nothing.
     change_events: &'a ChangeEvents,
     is_dry: bool,
     counts: ImportCounts,
     problems: Vec<Problem>,
-    /// What earlier lines say, so that a file that contradicts itself is found out by a dry run too.
+    /// What earlier lines say, so that a dry run too finds a file that contradicts itself.
     codes: HashMap<(EntityKind, Scope, Code), NorceId>,
     records: HashMap<(Scope, ErpId), EntityRef>,
     entities: HashMap<EntityRef, Code>,
-    /// In a dry run: the companies whose lines were not taken.
+    /// In a dry run, the companies whose lines were rejected.
     refused: Vec<EntityRef>,
 }
 
-/// A line that is well formed.
+/// A well-formed line with its number.
 struct Numbered {
     number: usize,
     line: MappingLine,
 }
 
-/// What becomes of a line.
+/// The outcome of a line.
 enum Taken {
     Bound,
     Unchanged,
@@ -192,7 +191,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// Takes the lines of companies, and then those of customers; where it left off, if its time is up.
+    /// Imports the lines of companies, then those of customers. Returns where it stopped, if its time is up.
     async fn run(
         &mut self,
         request: &ImportRequest,
@@ -223,7 +222,7 @@ impl<'a> Import<'a> {
         Ok(None)
     }
 
-    /// Takes the lines of one kind of one object after another, from after a line of an object; where it left off, if its
+    /// Imports the lines of one kind, object by object, starting after line `done` of `key`. Returns where it stopped, if its
     /// time is up.
     async fn round(
         &mut self,
@@ -260,9 +259,9 @@ impl<'a> Import<'a> {
                     Ok(line) if line.kind == kind => chunk.push(Numbered { number, line }),
                     Err(reason) if kind == first_round() => {
                         self.counts.invalid += 1;
-                        self.tell(&object, number, reason);
+                        self.report(&object, number, reason);
                     }
-                    // It has had its round, or its round comes.
+                    // Another round handles it.
                     Ok(_) | Err(_) => {}
                 }
                 if chunk.len() == READ_BATCH_SIZE {
@@ -278,7 +277,7 @@ impl<'a> Import<'a> {
             if let Some(line) = self.bind(&object, chunk, deadline).await? {
                 return Ok(Some((object, line)));
             }
-            // Every request gets something done: one that was left off at the end of an object goes on with the next one.
+            // Every request makes progress: one that stopped at the end of an object continues with the next one.
             if number > done && !deadline.allows(TIME_OF_A_PAGE) {
                 return Ok(Some((object, number)));
             }
@@ -287,7 +286,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// What an earlier request of a dry run found: what its lines say, and which companies would be bound.
+    /// Restores what the earlier requests of a dry run found: what their lines say, and which companies would be bound.
     async fn recall(
         &mut self,
         request: &ImportRequest,
@@ -344,8 +343,8 @@ impl<'a> Import<'a> {
         Ok(keys.into_iter().next())
     }
 
-    fn tell(&mut self, key: &str, line: usize, reason: String) {
-        if self.problems.len() < PROBLEMS_TOLD {
+    fn report(&mut self, key: &str, line: usize, reason: String) {
+        if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(Problem {
                 key: key.to_owned(),
                 line,
@@ -354,7 +353,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// Whether a line is a mapping of ours.
+    /// Parses a line and checks it.
     fn check(&self, line: &[u8]) -> Result<MappingLine, String> {
         let line: MappingLine =
             serde_json::from_slice(line).map_err(|error| without_values(&error))?;
@@ -373,7 +372,7 @@ impl<'a> Import<'a> {
         Ok(line)
     }
 
-    /// Whether an earlier line says something else; otherwise this one is remembered.
+    /// How the line contradicts an earlier one; a line that does not is remembered.
     fn contradiction(&mut self, line: &MappingLine) -> Option<String> {
         let entity = line.entity();
         let code = self.codes.entry((line.kind, line.scope, line.code.clone()));
@@ -410,8 +409,7 @@ impl<'a> Import<'a> {
         None
     }
 
-    /// Binds lines, as far as Norce, the ERP and what is stored agree with them; after which line it stopped, if its time
-    /// is up.
+    /// Binds the lines that Norce, the ERP and the stored mappings agree with. Returns the last line done, if its time is up.
     async fn bind(
         &mut self,
         key: &str,
@@ -431,7 +429,7 @@ impl<'a> Import<'a> {
         let mut begun = 0;
         let mut outcomes = stream::iter(judged)
             .take_while(|(_, _, known)| {
-                // Every request gets something done.
+                // Every request makes progress.
                 begun += usize::from(known.is_none());
                 ready(
                     known.is_some()
@@ -455,7 +453,7 @@ impl<'a> Import<'a> {
                 Taken::Bound => self.counts.bound += 1,
                 Taken::Conflict(reason) => {
                     self.counts.conflicts += 1;
-                    self.tell(key, number, reason);
+                    self.report(key, number, reason);
                     if self.is_dry && entity.kind == EntityKind::Company {
                         self.refused.push(entity);
                     }
@@ -466,7 +464,7 @@ impl<'a> Import<'a> {
         Ok(done.filter(|_| done != last))
     }
 
-    /// What becomes of a line whose entity is known already; `None`: the line has to be checked.
+    /// The outcome of a line whose entity has a mapping; `None`: the line has to be checked.
     fn known(&self, line: &MappingLine, stored: Option<&Mapping>) -> Option<Taken> {
         let entity = line.entity();
         match stored? {
@@ -481,7 +479,7 @@ impl<'a> Import<'a> {
                     binding.code, binding.erp_id
                 )))
             }
-            // A bind would end the announcement, and the create could come a second time.
+            // A bind would end the reservation, and the create could happen a second time.
             Mapping::Reserved(_) => Some(Taken::Conflict(format!(
                 "a create of {entity} is under way: import the line again later"
             ))),
@@ -492,7 +490,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// Binds what a line says, if Norce and the ERP agree with it.
+/// Binds a line if Norce and the ERP agree with it.
 async fn take(
     change_events: &ChangeEvents,
     line: MappingLine,

@@ -1,4 +1,4 @@
-//! `jobs`: imports that are under way, with what Norce says of each.
+//! `jobs`: imports under way, with their state in Norce.
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
@@ -17,22 +17,22 @@ use crate::{
     sentence::{self, Sentence, say, words},
 };
 
-/// As many are shown unless more are asked for; Norce is asked about each.
+/// Imports shown by default; each costs a call to Norce.
 const SHOWN: usize = 20;
-/// As many are shown at most.
+/// The maximum number of imports shown.
 const MAX_SHOWN: usize = 200;
-/// Questions to Norce that are under way at the same time.
-const AT_ONCE: usize = 4;
-/// As many lines of a job's log are shown: a job that is wrong repeats itself.
-const MOST_LOG_LINES: usize = 50;
+/// Concurrent calls to Norce.
+const JOB_CONCURRENCY: usize = 4;
+/// The maximum number of lines of a job's log shown: the log of a failed job is repetitive.
+const MAX_LOG_LINES: usize = 50;
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct JobsRequest {
     /// One of Norce's jobs, with its log and its lines.
     pub job: Option<i64>,
-    /// How many are shown.
+    /// The number of imports to show.
     pub limit: Option<usize>,
 }
 
@@ -40,40 +40,40 @@ pub struct JobsRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobsAnswer {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// The oldest first.
+    /// The imports, the oldest first.
     pub jobs: Vec<ShownJob>,
 }
 
-/// An import.
+/// An import as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownJob {
-    /// Our id.
+    /// The id of the batch.
     pub batch: Uuid,
-    /// Norce's id; nothing: Norce is being called, or the caller died before it could note the job.
+    /// Norce's id of the job; `null`: Norce is being called, or the caller crashed before it recorded the job.
     pub job: Option<JobId>,
     /// Customers or companies.
     pub kind: EntityKind,
-    /// The register.
+    /// The scope.
     pub scope: Scope,
-    /// Lines that are not settled.
+    /// The number of lines that are not settled.
     pub lines: usize,
     /// When it was recorded.
     pub recorded: DateTime<Utc>,
     /// When its lines were first submitted.
     pub since: DateTime<Utc>,
-    /// Every line is settled.
+    /// Whether every line is settled.
     pub settled: bool,
-    /// What Norce says.
+    /// The state in Norce.
     #[serde(flatten, serialize_with = "sentence::norce")]
     pub norce: Sentence,
-    /// Of one job: Norce's log, personal data removed.
+    /// With `job`: Norce's log without personal data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<String>,
-    /// Of one job: its lines.
+    /// With `job`: its lines.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<ShownLine>,
 }
@@ -82,11 +82,11 @@ pub struct ShownJob {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownLine {
-    /// Norce's id; nothing: it is to be inserted.
+    /// Norce's id; `null`: the line inserts a new record.
     pub id: Option<NorceId>,
-    /// The code.
+    /// The ERP's code.
     pub code: Code,
-    /// Under which the logs tell of it.
+    /// The correlation id in the logs.
     pub correlation: Uuid,
 }
 
@@ -103,7 +103,7 @@ impl Ports {
         let limit = request.limit.unwrap_or(SHOWN).min(MAX_SHOWN);
         let jobs: Vec<ShownJob> = stream::iter(open.iter().take(limit))
             .map(|batch| self.shown(batch, deadline))
-            .buffered(AT_ONCE)
+            .buffered(JOB_CONCURRENCY)
             .collect()
             .await;
         let lines: usize = open.iter().map(|batch| batch.lines.len()).sum();
@@ -126,7 +126,7 @@ impl Ports {
             .ok_or_else(|| Refusal::Request(say!("job-of-others", job)))?;
         let mut shown = self.shown(&batch, deadline).await;
         let log = self.connect.job_log(job, deadline).await?;
-        let log = log.into_iter().take(MOST_LOG_LINES);
+        let log = log.into_iter().take(MAX_LOG_LINES);
         shown.log = log.map(|entry| entry.message).collect();
         let lines = batch.lines.into_iter().map(|line| ShownLine {
             id: line.id,
@@ -141,22 +141,18 @@ impl Ports {
     }
 
     async fn shown(&self, batch: &ImportBatch, deadline: Deadline) -> ShownJob {
-        let job = match batch.state {
-            BatchState::Submitted { job } => Some(job),
-            BatchState::Submitting | BatchState::Settled => None,
-        };
-        let norce = match (job, batch.state) {
-            (Some(job), _) => match self.connect.job(job, deadline).await {
+        let norce = match batch.state {
+            BatchState::Submitted { job } => match self.connect.job(job, deadline).await {
                 Ok(Some(job)) => in_norce(&job),
                 Ok(None) => say!("job-unknown"),
                 Err(error) => words(error),
             },
-            (None, BatchState::Settled) => say!("job-settled"),
-            (None, _) => say!("job-submitting"),
+            BatchState::Settled => say!("job-settled"),
+            BatchState::Submitting => say!("job-submitting"),
         };
         ShownJob {
             batch: batch.id,
-            job,
+            job: job_of(batch),
             kind: batch.kind,
             scope: batch.scope,
             lines: batch.lines.len(),
@@ -167,6 +163,14 @@ impl Ports {
             log: Vec::new(),
             waiting: Vec::new(),
         }
+    }
+}
+
+/// Norce's id of the job that imports a batch; `None`: Norce is being called, or the batch is settled.
+pub(crate) const fn job_of(batch: &ImportBatch) -> Option<JobId> {
+    match batch.state {
+        BatchState::Submitted { job } => Some(job),
+        BatchState::Submitting | BatchState::Settled => None,
     }
 }
 

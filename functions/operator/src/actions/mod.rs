@@ -1,4 +1,4 @@
-//! One file for each action: what is asked, what is answered, and what is done.
+//! One file for each action: its request, its answer, and what it does.
 
 pub(crate) mod activity;
 pub(crate) mod binding;

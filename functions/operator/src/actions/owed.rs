@@ -1,4 +1,4 @@
-//! `owed`: records that cannot be synced yet. List, retry or dismiss them, or restore dismissed ones.
+//! `owed`: lists, retries, dismisses and restores the records that cannot be synced yet.
 
 mod fix;
 mod groups;
@@ -20,8 +20,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use self::groups::Groups;
-use self::groups::OwedGroup;
+use self::groups::{Groups, OwedGroup};
 pub(crate) use self::line::OwedLine;
 use crate::{
     error::Refusal,
@@ -29,66 +28,66 @@ use crate::{
     sentence::{self, Sentence, say, words},
 };
 
-/// As many are listed unless more are asked for: about what a terminal shows.
+/// Records listed by default: about what a terminal shows.
 const LISTED: usize = 50;
-/// As many are listed at most: an answer of Lambda has at most 6 MB, and a record takes some two kilobytes with its fix.
+/// The maximum number of records listed: an answer of Lambda has at most 6 MB, and a record takes about 2 KB with its fix.
 const MAX_LISTED: usize = 2_000;
-/// As many are tried again in one go at most: the ERP has other work.
+/// The maximum number of records that one request retries: the ERP has other work.
 const MAX_RETRIED: usize = 500;
-/// As many are dismissed in one go at most: a write each, of some ten milliseconds.
+/// The maximum number of records that one request dismisses: each is a write of about 10 ms.
 const MAX_DISMISSED: usize = 2_000;
-/// What is left of the time when a long list is not read any further: enough to retry or to dismiss as many.
+/// The time kept for acting when reading a long list stops: enough for the maximum number of retries or dismissals.
 const TIME_TO_ACT: Duration = Duration::from_secs(30);
-/// With less time left, nothing more is retried or dismissed: the clients of AWS give up after a few seconds.
+/// The time that must be left to act on another record: the AWS clients give up after a few seconds.
 const TIME_FOR_ONE: Duration = Duration::from_secs(10);
 
-/// What is asked for. Every filter that is given must hold.
+/// The request. All given filters must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct OwedRequest {
-    /// What is done with what the filters leave.
+    /// What to do with the matching records.
     pub r#do: OwedAction,
-    /// One subject, as it is listed: `customer/client/123`.
+    /// Records of one subject, as it is listed: `customer/client/123`.
     pub subject: Option<String>,
-    /// One stage.
+    /// Records of one stage.
     pub stage: Option<Stage>,
-    /// One class of reasons.
+    /// Records with one class of reasons.
     pub reason: Option<Reason>,
-    /// Customers or companies; a record of the ERP counts as what Norce calls its kind only where that is known.
+    /// Customers or companies; a record of the ERP matches only where its kind in Norce is known.
     pub kind: Option<EntityKind>,
-    /// One application's, in application-unique set-ups.
+    /// Records of one application, in application-unique set-ups.
     pub application: Option<ApplicationId>,
-    /// Dismissed ones only, or others only; nothing: others only, and of `restore` dismissed ones.
+    /// Whether the records are dismissed; by default they are not, except with `restore`.
     pub dismissed: Option<bool>,
-    /// Any of these subjects.
+    /// Records of any of these subjects.
     pub subjects: Vec<String>,
-    /// Each of these words is in the code, the subject or the words of the reason, in any case.
+    /// Words that must all be in the code, the subject or the detail, in any case.
     pub q: Option<String>,
-    /// One group, by its id.
+    /// Records of one group, by its id.
     pub group: Option<Uuid>,
-    /// They are listed in groups.
+    /// Lists groups instead of records.
     pub groups: bool,
-    /// How many are listed.
+    /// The number of records or groups to list.
     pub limit: Option<usize>,
-    /// Where an earlier answer stopped.
+    /// Where the previous answer stopped.
     pub cursor: Option<Place>,
-    /// Of what is done: when the list was read by which it was decided.
+    /// For an act: the `asOf` of the list that it is based on.
     pub as_of: Option<DateTime<Utc>>,
-    /// Of what is done: how many records the filters left then.
+    /// For an act: the `found` of the list that it is based on.
     pub expected: Option<usize>,
-    /// Of `dismiss`: why.
+    /// For `dismiss`: the reason.
     pub because: Option<String>,
 }
 
-/// A place in the list, which is in the order of age: the last record that was listed or acted on.
+/// A place in the list, which is ordered by age: the last record that was listed or acted on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
-    /// Since when it has been owed.
+    /// When it was first owed.
     pub first: DateTime<Utc>,
-    /// What.
+    /// Its subject.
     pub subject: String,
-    /// Which part of the way.
+    /// Its stage.
     pub stage: Stage,
 }
 
@@ -102,18 +101,18 @@ impl Place {
     }
 }
 
-/// What is done with owed records.
+/// What to do with owed records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OwedAction {
-    /// They are listed.
+    /// List them.
     #[default]
     List,
-    /// They are looked at as if an event had come.
+    /// Check them again as if an event had come.
     Retry,
-    /// They are left as they are, until they resolve themselves: neither tried again nor counted by the alarm.
+    /// Dismiss them: they are neither retried nor counted by the alarm until they are resolved.
     Dismiss,
-    /// Their dismissals are taken back: they are tried again and counted as before.
+    /// Withdraw their dismissals: they are retried and counted again.
     Restore,
 }
 
@@ -121,31 +120,31 @@ pub enum OwedAction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwedAnswer {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// How many the filters leave.
+    /// The number of matching records.
     pub found: usize,
-    /// When the list was read; for `asOf` of what is done by it.
+    /// When the list was read: the `asOf` of acts that are based on it.
     pub as_of: DateTime<Utc>,
-    /// How many were sent to be tried again.
+    /// The number of retried records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retried: Option<usize>,
-    /// How many were dismissed.
+    /// The number of dismissed records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dismissed: Option<usize>,
-    /// How many dismissals were taken back.
+    /// The number of restored records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restored: Option<usize>,
-    /// What was retried, dismissed or restored.
+    /// The subjects that were retried, dismissed or restored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<String>,
-    /// The groups, the largest first, where they were asked for.
+    /// With `groups`: the groups, the largest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<OwedGroup>>,
-    /// They, the oldest first.
+    /// The records, the oldest first.
     pub owed: Vec<OwedLine>,
-    /// What to ask for next as `cursor`; nothing: this is the end of the list.
+    /// The `cursor` of the next request; absent at the end of the list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Place>,
 }
@@ -195,7 +194,7 @@ impl OwedRequest {
     }
 }
 
-/// Whether each of these words is somewhere in a record.
+/// Whether a record contains each of these words.
 fn has(owed: &Owed, subject: &str, words: &str) -> bool {
     let code = owed.code.as_ref().map(ToString::to_string);
     let code = code.unwrap_or_default();
@@ -206,25 +205,25 @@ fn has(owed: &Owed, subject: &str, words: &str) -> bool {
         .all(|word| text.contains(word))
 }
 
-/// What the filters leave of the list.
+/// The records that match the filters.
 struct Matches {
-    /// How many.
+    /// The number of matching records.
     count: usize,
-    /// How many of them come after the place that was asked for.
+    /// How many of them come after the cursor.
     ahead: usize,
     /// How many of those can be acted on.
     actable: usize,
-    /// How many of the chosen ones were acted on.
+    /// How many of the chosen ones were handled.
     handled: usize,
-    /// How many of them came onto the list after the time that was asked for.
+    /// How many of all were added after the `asOf` of the request.
     newer: usize,
     groups: Option<Groups>,
     by_reason: HashMap<Reason, usize>,
-    /// The oldest of them: those that are listed.
+    /// The oldest records, to be listed.
     listed: Vec<Owed>,
-    /// The oldest of those that are retried or dismissed, as many as that is done with in one go.
+    /// The oldest records to act on, up to the maximum of one request.
     chosen: Vec<Owed>,
-    /// Whether the time was enough to read all of the list.
+    /// Whether there was time to read the whole list.
     complete: bool,
 }
 
@@ -244,31 +243,24 @@ impl StackPorts {
             request.check_growth(&found)?;
         }
         let groups = found.groups.take().map(Groups::into_vec);
-        let (mut retried, mut dismissed, mut restored) = (None, None, None);
-        let mut subjects = Vec::new();
+        let subjects = match request.r#do {
+            OwedAction::List => Vec::new(),
+            OwedAction::Retry => self.retry(change_events, &mut found, deadline).await?,
+            OwedAction::Dismiss | OwedAction::Restore => {
+                self.set(dismissal.as_ref(), &mut found, deadline).await?
+            }
+        };
+        let count = subjects.len();
         let summary = match request.r#do {
             OwedAction::List => match &groups {
                 Some(groups) => grouped(&found, groups),
                 None => self.listed(&found, limit),
             },
-            OwedAction::Retry => {
-                subjects = self.retry(change_events, &mut found, deadline).await?;
-                retried = Some(subjects.len());
-                retried_in_words(&found, subjects.len())
-            }
-            OwedAction::Dismiss => {
-                subjects = self.set(dismissal.as_ref(), &mut found, deadline).await?;
-                let count = subjects.len();
-                dismissed = Some(count);
-                say!("owed-dismissed", count).then(rest(&found, count))
-            }
-            OwedAction::Restore => {
-                subjects = self.set(None, &mut found, deadline).await?;
-                let count = subjects.len();
-                restored = Some(count);
-                say!("owed-restored", count).then(rest(&found, count))
-            }
+            OwedAction::Retry => retried_in_words(&found, count),
+            OwedAction::Dismiss => say!("owed-dismissed", count).then(rest(&found, count)),
+            OwedAction::Restore => say!("owed-restored", count).then(rest(&found, count)),
         };
+        let count_of = |action| (request.r#do == action).then_some(count);
         let incomplete = (!found.complete).then(|| say!("owed-incomplete"));
         let (last, goes_on) = match request.r#do {
             OwedAction::List => (found.listed.last(), found.ahead > found.listed.len()),
@@ -282,9 +274,9 @@ impl StackPorts {
             summary: summary.then(incomplete),
             found: found.count,
             as_of,
-            retried,
-            dismissed,
-            restored,
+            retried: count_of(OwedAction::Retry),
+            dismissed: count_of(OwedAction::Dismiss),
+            restored: count_of(OwedAction::Restore),
             subjects,
             owed: found.listed.iter().map(OwedLine::from).collect(),
             groups: groups.map(|groups| groups.into_iter().take(limit).collect()),
@@ -339,7 +331,7 @@ impl StackPorts {
             listed.push(place, owed);
         };
         let list = self.owed.as_ref();
-        // A person may ask a moment after having dismissed something.
+        // The caller may just have dismissed a record.
         let strong = Consistency::Strong;
         let complete = fold(list, strong, deadline, TIME_TO_ACT, each).await?;
         Ok(Matches {
@@ -379,7 +371,7 @@ impl StackPorts {
         say!("owed-listed", count = found.count, reasons, age).then(rest)
     }
 
-    /// Sends what can be tried again by a message, the oldest first.
+    /// Retries the chosen records, the oldest first.
     async fn retry(
         &self,
         change_events: Option<&ChangeEvents>,
@@ -401,10 +393,10 @@ impl StackPorts {
             if owed.is_tried_by_message()
                 && let Some(change) = owed.change(now, Uuid::new_v4())
             {
-                // Sent before it is noted, as the schedule does.
+                // Sent before it is recorded, as the schedule does.
                 let changes = &change_events.changes;
                 changes.send(&[change], Duration::ZERO).await?;
-            } else if !tell_with_next_pass(change_events, &owed.subject).await? {
+            } else if !resend_with_next_pass(change_events, &owed.subject).await? {
                 continue;
             }
             let list = &self.owed;
@@ -414,7 +406,7 @@ impl StackPorts {
         Ok(retried)
     }
 
-    /// The dismissal that is asked for; `None`: none is.
+    /// The dismissal that the request asks for, if it does.
     fn dismissal(&self, request: &OwedRequest, by: By) -> Result<Option<Dismissal>, Refusal> {
         let word = match request.r#do {
             OwedAction::List | OwedAction::Retry => return Ok(None),
@@ -423,7 +415,7 @@ impl StackPorts {
         };
         if !request.has_filter() {
             return Err(Refusal::request(format!(
-                "`{word}` needs a filter, such as `subject`: everything at once is not changed"
+                "`{word}` needs a filter, such as `subject`: it does not change all records at once"
             )));
         }
         if request.are_dismissed() != (request.r#do == OwedAction::Restore) {
@@ -438,7 +430,7 @@ impl StackPorts {
         let because = because.filter(|because| !because.is_empty());
         let because = because.ok_or_else(|| {
             Refusal::request(
-                "`dismiss` needs `because`: why it is left as it is, for whoever looks next",
+                "`dismiss` needs `because`: the reason, for the next person who looks at the record",
             )
         })?;
         Ok(Some(Dismissal {
@@ -448,7 +440,7 @@ impl StackPorts {
         }))
     }
 
-    /// Dismisses what was chosen, or takes its dismissals back; which.
+    /// Dismisses the chosen records, or withdraws their dismissals. Returns their subjects.
     async fn set(
         &self,
         dismissal: Option<&Dismissal>,
@@ -475,7 +467,7 @@ impl StackPorts {
 }
 
 impl OwedRequest {
-    /// Refuses what was decided by a list that has grown since.
+    /// Refuses an act that is based on a list that has grown since.
     fn check_growth(&self, found: &Matches) -> Result<(), Refusal> {
         if self.as_of.is_none() && self.expected.is_none() {
             return Ok(());
@@ -508,8 +500,8 @@ fn rest(found: &Matches, done: usize) -> Option<Sentence> {
     (left > 0).then(|| say!("more-fit", left))
 }
 
-/// Lets the next full pass send the ERP's values of an entity to Norce again; `false`: it has no ERP record.
-async fn tell_with_next_pass(
+/// Makes the next full pass send the ERP's values of an entity to Norce again; `false`: it has no ERP record.
+async fn resend_with_next_pass(
     change_events: &ChangeEvents,
     subject: &Subject,
 ) -> Result<bool, Refusal> {

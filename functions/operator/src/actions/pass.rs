@@ -1,4 +1,4 @@
-//! `plan` and `pass`: started as the schedules start them.
+//! `plan` and `pass`: starts them as the schedules do.
 
 use serde::{Deserialize, Serialize};
 use shared::domain::{ApplicationId, EntityKind, PassMode, PassRequest};
@@ -11,16 +11,16 @@ use crate::{
     sentence::{self, Sentence, say},
 };
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PassAsked {
-    /// What it walks over.
+    /// The mode.
     pub mode: PassMode,
-    /// Customers or companies only; nothing: both.
+    /// Customers or companies only; without it, both.
     #[serde(default)]
     pub kind: Option<EntityKind>,
-    /// The register of one application only; nothing: all of them.
+    /// The scope of one application only; without it, all scopes.
     #[serde(default)]
     pub application: Option<ApplicationId>,
 }
@@ -29,12 +29,12 @@ pub struct PassAsked {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PassStarted {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// One run for each register.
+    /// One run for each scope.
     pub runs: Vec<StartedRun>,
-    /// Of plans: where in the reports bucket they will be.
+    /// For plans: the keys of their reports in the reports bucket.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reports: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `plan`: the plan of a pass is made as the schedules start passes (`pass.rs`), and shown from its report.
+//! `plan`: shows the plan of a pass from its report. `pass.rs` starts plans.
 
 use erp_full_pass::report::PlanLine;
 use serde::{Deserialize, Serialize};
@@ -15,12 +15,12 @@ use crate::{
     sentence::{self, Sentence, say},
 };
 
-/// As many lines are shown unless more are asked for: about what a terminal shows.
+/// Lines shown by default: about what a terminal shows.
 const SHOWN: usize = 50;
-/// As many lines are shown at most; all of them are in the report.
+/// The maximum number of lines shown; the report has all of them.
 const MAX_SHOWN: usize = 500;
 
-/// What is asked for: a plan by `mode`, or what one says by `show`.
+/// The request: `mode` makes a plan, `show` shows one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct PlanRequest {
@@ -30,14 +30,14 @@ pub struct PlanRequest {
     pub kind: Option<EntityKind>,
     /// As in [`PassAsked`].
     pub application: Option<ApplicationId>,
-    /// A plan that was made.
+    /// The id of a plan to show.
     pub show: Option<Uuid>,
-    /// Of `show`: how many lines.
+    /// With `show`: the number of lines.
     pub limit: Option<usize>,
 }
 
 impl PlanRequest {
-    /// The pass that is planned.
+    /// The pass to plan.
     pub(crate) fn asked(&self) -> Result<PassAsked, Refusal> {
         match (self.mode, self.show) {
             (Some(mode), None) => Ok(PassAsked {
@@ -52,20 +52,20 @@ impl PlanRequest {
     }
 }
 
-/// What a plan says.
+/// A plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanShown {
-    /// The answer in a sentence.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// The plan's run.
     pub plan: LastRun,
-    /// What it found.
+    /// Its counts.
     pub counts: Counts,
     /// Its first lines.
     pub lines: Vec<PlanLine>,
-    /// Where all of it is, in the reports bucket.
+    /// The key of the complete report in the reports bucket.
     pub report: String,
 }
 

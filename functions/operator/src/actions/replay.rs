@@ -1,4 +1,4 @@
-//! `replay`: entities are looked at as if an event had come for each.
+//! `replay`: checks entities as if an event had come for each.
 
 use std::time::Duration;
 
@@ -17,35 +17,35 @@ use crate::{
     sentence::{self, Sentence, say, words},
 };
 
-/// As many are sent in one go at most: `change-events` needs some minutes for them, and changes of customers wait behind
-/// them meanwhile.
+/// The maximum number of entities that one request sends: `change-events` needs some minutes for them, and the changes of
+/// customers wait behind them.
 const MAX_ENTITIES: usize = 2_000;
-/// The time that a page of Norce Query and sending it need at most.
+/// The longest time to read a page of Norce Query and send its entities.
 const TIME_OF_A_PAGE: Duration = Duration::from_secs(30);
 
-/// What is asked for: entities by name, or all that changed in a time range.
+/// The request: entities by name, or all that changed in a time range.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ReplayRequest {
-    /// One, such as `customer/client/123`.
+    /// One entity, such as `customer/client/123`.
     pub entity: Option<String>,
-    /// Several.
+    /// Several entities.
     pub entities: Vec<String>,
-    /// All that changed at this time or later, by Norce's clock.
+    /// All entities that changed at this time or later, by Norce's clock.
     #[serde(deserialize_with = "time")]
     pub since: Option<DateTime<Utc>>,
-    /// But not after this time.
+    /// The end of the time range.
     #[serde(deserialize_with = "time")]
     pub until: Option<DateTime<Utc>>,
-    /// Of a time range: customers or companies only.
+    /// In a time range: customers or companies only.
     pub kind: Option<EntityKind>,
-    /// Of a time range: the register of one application only.
+    /// In a time range: the scope of one application only.
     pub application: Option<ApplicationId>,
-    /// `changed`, unless `ordered`: there is an order, and so it is to be created where it is not yet.
+    /// `changed` by default; `ordered` also creates entities that are not in the ERP.
     pub cause: Option<Cause>,
-    /// Of a time range: where an earlier answer left off.
+    /// In a time range: where the previous answer stopped.
     pub after: Option<String>,
-    /// Nothing is sent, only counted.
+    /// Counts the entities without sending anything.
     pub dry_run: bool,
 }
 
@@ -55,7 +55,7 @@ fn time<'de, D: Deserializer<'de>>(text: D) -> Result<Option<DateTime<Utc>>, D::
     time.map_err(|_| D::Error::custom("no time"))
 }
 
-/// Whether a value is a time as a request has it.
+/// Whether a value is a time, as text.
 pub(crate) fn time_of(value: &Value) -> bool {
     matches!(time(value), Ok(Some(_)))
 }
@@ -64,19 +64,19 @@ pub(crate) fn time_of(value: &Value) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Replayed {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
-    /// How many were sent.
+    /// The number of entities sent.
     pub sent: usize,
-    /// Under which the log tells of all of them.
+    /// The correlation id of all of them in the logs.
     pub correlation: Uuid,
-    /// What to ask for next as `after`; nothing: the time range is done.
+    /// The `after` of the next request; absent: the time range is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
-/// Where a walk over a time range is.
+/// The progress of a walk over a time range.
 struct Walk {
     sent: usize,
     place: Option<EntityRef>,
@@ -100,7 +100,7 @@ impl Ports {
             ([_, ..], None) => {
                 if names.len() > MAX_ENTITIES {
                     return Err(Refusal::request(format!(
-                        "{} entities are too many for one go: name at most {MAX_ENTITIES}",
+                        "{} entities are too many for one request: name at most {MAX_ENTITIES}",
                         names.len()
                     )));
                 }
@@ -152,7 +152,7 @@ impl Ports {
         Ok(changes.send(&messages, Duration::ZERO).await?)
     }
 
-    /// Walks over what changed, register by register, until it is done or enough was sent.
+    /// Walks over the changed entities, scope by scope, until it is done or enough was sent.
     async fn walk(
         &self,
         request: &ReplayRequest,
@@ -164,8 +164,8 @@ impl Ports {
             Some(kind) => vec![kind],
             None => vec![EntityKind::Company, EntityKind::Customer],
         };
-        let registers = self.registers(request.application)?;
-        let mut lists: Vec<(Scope, EntityKind)> = registers
+        let scopes = self.scopes(request.application)?;
+        let mut lists: Vec<(Scope, EntityKind)> = scopes
             .into_iter()
             .flat_map(|scope| kinds.iter().map(move |kind| (scope, *kind)))
             .collect();
@@ -174,7 +174,7 @@ impl Ports {
         if let Some(place) = place {
             let is_place = |list: &(Scope, EntityKind)| *list == (place.scope, place.kind);
             let at = lists.iter().position(is_place).ok_or_else(|| {
-                Refusal::request("`after` is of another register or kind than the request")
+                Refusal::request("`after` is of another scope or kind than the request")
             })?;
             lists.drain(..at);
         }
@@ -190,7 +190,7 @@ impl Ports {
                 .map(|place| place.id);
             loop {
                 if walk.sent >= MAX_ENTITIES || !deadline.allows(TIME_OF_A_PAGE) {
-                    // Without a place to go on from, the answer would say that all of it is done.
+                    // Without a place to continue from, the answer would say that the range is done.
                     return match walk.place {
                         Some(_) => Ok(walk),
                         None => Err(Refusal::Later(words(

@@ -1,4 +1,4 @@
-//! `runs`: the passes of a month.
+//! `runs`: the passes of the last 30 days.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -18,26 +18,26 @@ use crate::{
 
 /// How far back runs are listed.
 const LISTED_BACK: TimeDelta = TimeDelta::days(30);
-/// As many are listed unless more are asked for: about what a terminal shows.
+/// Runs listed by default: about what a terminal shows.
 const LISTED: usize = 50;
-/// As many are listed at most: an answer of Lambda has at most 6 MB, and a run takes about half a kilobyte.
+/// The maximum number of runs listed: an answer of Lambda has at most 6 MB, and a run takes about 0.5 KB.
 const MAX_LISTED: usize = 1_000;
 
-/// What is asked for. Every filter that is given must hold.
+/// The request. All given filters must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RunsRequest {
-    /// One mode.
+    /// Runs of one mode.
     pub mode: Option<PassMode>,
-    /// The scope of one application.
+    /// Runs over the scope of one application.
     pub application: Option<ApplicationId>,
-    /// How many are listed.
+    /// The number of runs to list.
     pub limit: Option<usize>,
-    /// Where an earlier answer stopped.
+    /// Where the previous answer stopped.
     pub cursor: Option<Place>,
 }
 
-/// A place in the list: the last run that was listed.
+/// A place in the list: the last run listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
@@ -51,12 +51,12 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunsAnswer {
-    /// The answer in a sentence.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// The runs, the newest first.
     pub runs: Vec<LastRun>,
-    /// What to ask for next as `cursor`; nothing: these are all.
+    /// The `cursor` of the next request; absent at the end of the list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Place>,
 }
@@ -71,7 +71,7 @@ impl StackPorts {
             mode: request.mode,
             scope: scope.transpose()?,
         };
-        // One more than is listed says whether there are more.
+        // One extra run shows whether there are more.
         let mut runs = self.passes.runs(&filter, limit + 1).await?;
         let is_all = runs.len() <= limit;
         runs.truncate(limit);

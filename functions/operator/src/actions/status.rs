@@ -1,4 +1,4 @@
-//! `status`: what waits, what is owed, how far passes have come, and which version of the code says so.
+//! `status`: waiting messages, owed records, imports under way, passes, and the version of the code.
 
 use std::time::Duration;
 
@@ -21,42 +21,42 @@ use crate::{
     sentence::{self, Param, Parameter as _, Sentence, say},
 };
 
-/// What is left of the time when a long owed list is not read any further: the other stores are read after it.
+/// The time kept for the other stores when reading a long owed list stops.
 const TIME_FOR_THE_REST: Duration = Duration::from_secs(30);
 
 /// The version of the workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit that this function was built from, in the first digits of its hash; `None`: the build did not know it.
+/// The commit that this function was built from, shortened; `None`: the build did not know it.
 const COMMIT: Option<&str> = option_env!("OPERATOR_COMMIT");
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// The version of the function that answers.
     pub version: &'static str,
-    /// The commit that it was built from; `null`: that is not known.
+    /// The commit that it was built from; `null`: unknown.
     pub commit: Option<&'static str>,
-    /// When this was so.
+    /// When the status was read.
     pub as_of: DateTime<Utc>,
-    /// What waits on each queue.
+    /// The messages on each queue.
     pub queues: Vec<QueueStatus>,
-    /// What is owed.
+    /// The owed records.
     pub owed: OwedCounts,
-    /// Imports that are under way.
+    /// The imports under way.
     pub jobs: JobsStatus,
-    /// The remotes whose breaker has opened at some time, and its state now.
+    /// The breakers that have ever opened, with their current state.
     pub breakers: Vec<BreakerStatus>,
-    /// How far the walks have come.
+    /// How far the passes have read.
     pub watermarks: Vec<Watermark>,
-    /// The last run of each mode over each register.
+    /// The last run of each mode over each scope.
     pub last_runs: Vec<LastRun>,
 }
 
-/// What waits on a queue.
+/// The messages on a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueStatus {
@@ -78,13 +78,13 @@ impl QueueStatus {
     }
 }
 
-/// Imports that are under way.
+/// The imports under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobsStatus {
-    /// Batches that are not settled.
+    /// The number of batches that are not settled.
     pub open: usize,
-    /// Their lines.
+    /// The number of their lines.
     pub lines: usize,
     /// When the oldest of them was recorded.
     pub oldest: Option<DateTime<Utc>>,
@@ -96,7 +96,7 @@ pub struct JobsStatus {
 pub struct BreakerStatus {
     /// Its name, such as `erp/client` or `norce/app-1`.
     pub remote: String,
-    /// `closed`: all is well; `open`: calls are paused, and the remote is probed; `recovering`: calls go on at a rising rate.
+    /// `closed`: calls are made; `open`: calls are paused and the remote is probed; `recovering`: calls resume at a rising rate.
     pub state: &'static str,
     /// Since when it is not closed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +127,7 @@ impl BreakerStatus {
         }
     }
 
-    /// How long an open one has been open.
+    /// The sentence that says how long an open breaker has been open.
     pub(crate) fn unavailable(&self, now: DateTime<Utc>) -> Sentence {
         let since = self.since.unwrap_or(now);
         let time = (now - since).to_std().unwrap_or_default();
@@ -139,37 +139,37 @@ impl BreakerStatus {
     }
 }
 
-/// How far a walk has come: what changed before is done.
+/// How far a pass has read: everything that changed before is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watermark {
     /// `erp` (delta and full passes) or `sweep`.
     pub walk: &'static str,
-    /// The register.
+    /// The scope.
     pub scope: Scope,
     /// Customers or companies.
     pub kind: EntityKind,
-    /// The watermark; nothing: no walk has come to its end.
+    /// The watermark; `null`: no pass has completed.
     pub at: Option<DateTime<Utc>>,
 }
 
-/// The last run of a mode over a register.
+/// The last run of a mode over a scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LastRun {
-    /// Its id: the correlation id of what it did.
+    /// Its id, which is its correlation id in the logs.
     pub run: Uuid,
     /// The mode.
     pub mode: PassMode,
-    /// The register.
+    /// The scope.
     pub scope: Scope,
     /// When it began.
     pub started: DateTime<Utc>,
-    /// When it ended; nothing: it goes on.
+    /// When it ended; `null`: it is still running.
     pub ended: Option<DateTime<Utc>>,
-    /// Why it failed, if it did.
+    /// Why it failed, if it failed.
     pub failed: Option<String>,
-    /// What it found, in words.
+    /// What it found, as a text.
     pub found: String,
 }
 
@@ -194,7 +194,7 @@ impl StackPorts {
         let queues = try_join_all(self.queues.iter().map(QueueStatus::of)).await?;
         let mut owed = OwedCounts::default();
         let list = self.owed.as_ref();
-        // A person may ask a moment after something was dismissed.
+        // The caller may just have dismissed a record.
         let strong = Consistency::Strong;
         let is_all = fold(list, strong, deadline, TIME_FOR_THE_REST, |record| {
             owed.count(&record, now);
@@ -255,7 +255,7 @@ impl StackPorts {
             imports = jobs.open,
             pass = last_pass
         );
-        // What is worst comes first.
+        // The most serious problems come first.
         let unavailable = breakers.iter().filter(|breaker| breaker.is_open());
         let summary = unavailable.rev().fold(summary, |summary, breaker| {
             breaker.unavailable(now).then(summary)

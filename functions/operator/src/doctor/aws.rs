@@ -1,6 +1,7 @@
-//! What the stack has in AWS: queues, dead letters, tables, the bucket, and the breakers in one of the tables.
+//! The resources of the stack in AWS: queues, dead letters, tables, the bucket, and the breakers in their table.
 
 use shared::{
+    StoreError,
     domain::{Breaker, EntityRef, NorceId, Scope},
     orders::OrderRef,
     owed::{Stage, Subject},
@@ -18,74 +19,16 @@ use crate::{
 };
 
 impl Doctor {
+    /// The queues of the functions, and the queue to the merchant's order integration, which only that integration reads.
     pub(super) fn queue_checks(&self) -> Vec<Planned<'_>> {
-        let check = |queue: &'static str, what| format!("queue {queue}: {what}");
-        self.queues
-            .iter()
-            .flat_map(|queue| {
-                let name = queue.name;
-                [
-                    Planned::new(check(name, "reachable"), async move {
-                        let depth = queue.depth.depth().await.map_err(|error| {
-                            aws_fault(
-                                error,
-                                "queue",
-                                &format!("{}_QUEUE_URL", name.to_uppercase()),
-                            )
-                        })?;
-                        Ok(say!("queue-depth", depth))
-                    }),
-                    Planned::new(check(name, "no dead letters"), async move {
-                        let dead = queue.dead_letters.count().await.map_err(|error| {
-                            aws_fault(
-                                error,
-                                "queue",
-                                &format!("{}_DEAD_LETTER_QUEUE_URL", name.to_uppercase()),
-                            )
-                        })?;
-                        if dead == 0 {
-                            return Ok(say!("dead-none"));
-                        }
-                        Err(fault(
-                            say!("dead-some", dead),
-                            say!("fix-dead", queue = name),
-                        ))
-                    }),
-                ]
-            })
-            .collect()
+        let own = self.queues.iter();
+        let own = own.flat_map(|queue| checks_of(queue, say!("fix-dead", queue = queue.name)));
+        let outgoing = self.outgoing_orders.iter();
+        let outgoing = outgoing.flat_map(|queue| checks_of(queue, say!("fix-outgoing-orders")));
+        own.chain(outgoing).collect()
     }
 
-    /// The queue of orders is read by somebody else, and nobody here may look into it.
-    pub(super) fn outgoing_checks(&self) -> Vec<Planned<'_>> {
-        let Some(WorkQueue {
-            depth,
-            dead_letters,
-            ..
-        }) = &self.outgoing_orders
-        else {
-            return Vec::new();
-        };
-        vec![
-            Planned::new("queue outgoing orders: reachable", async move {
-                let depth = depth.depth().await;
-                let depth = depth
-                    .map_err(|error| aws_fault(error, "queue", "OUTGOING_ORDERS_QUEUE_URL"))?;
-                Ok(say!("queue-depth", depth))
-            }),
-            Planned::new("queue outgoing orders: no dead letters", async move {
-                let dead = dead_letters.count().await.map_err(|error| {
-                    aws_fault(error, "queue", "OUTGOING_ORDERS_DEAD_LETTER_QUEUE_URL")
-                })?;
-                if dead == 0 {
-                    return Ok(say!("dead-none"));
-                }
-                Err(fault(say!("dead-some", dead), say!("fix-outgoing-orders")))
-            }),
-        ]
-    }
-
-    /// Each store is asked for something that is not there.
+    /// Reads something from each store that does not exist.
     pub(super) fn store_checks(&self) -> Vec<Planned<'_>> {
         let Stores {
             mappings,
@@ -104,70 +47,58 @@ impl Doctor {
         let nothing = Uuid::nil();
         let mut checks = Vec::new();
         if let (Some(mappings), Some(nobody)) = (mappings, nobody) {
-            checks.push(Planned::new("table code mappings", async move {
-                let read = mappings.get(nobody).await;
-                read.map_err(|error| aws_fault(error, "table", "CODE_MAPPINGS_TABLE"))?;
-                Ok(say!("readable"))
-            }));
+            let read = mappings.get(nobody);
+            checks.push(readable(
+                "table",
+                "code mappings",
+                "CODE_MAPPINGS_TABLE",
+                read,
+            ));
         }
         if let (Some(owed), Some(nobody)) = (owed, nobody) {
-            checks.push(Planned::new("table owed records", async move {
-                let read = owed.get(&Subject::Entity(nobody), Stage::ToErp).await;
-                read.map_err(|error| aws_fault(error, "table", "OWED_TABLE"))?;
-                Ok(say!("readable"))
-            }));
+            let read = async move { owed.get(&Subject::Entity(nobody), Stage::ToErp).await };
+            checks.push(readable("table", "owed records", "OWED_TABLE", read));
         }
         if let Some(import_jobs) = import_jobs {
-            checks.push(Planned::new("table import jobs", async move {
-                let read = import_jobs.get(nothing).await;
-                read.map_err(|error| aws_fault(error, "table", "IMPORT_JOBS_TABLE"))?;
-                Ok(say!("readable"))
-            }));
+            let read = import_jobs.get(nothing);
+            checks.push(readable("table", "import jobs", "IMPORT_JOBS_TABLE", read));
         }
         if let Some(passes) = passes {
-            checks.push(Planned::new("table passes", async move {
-                let read = passes.run(nothing).await;
-                read.map_err(|error| aws_fault(error, "table", "PASSES_TABLE"))?;
-                Ok(say!("readable"))
-            }));
+            checks.push(readable(
+                "table",
+                "passes",
+                "PASSES_TABLE",
+                passes.run(nothing),
+            ));
         }
         if let Some(reports) = reports {
-            checks.push(Planned::new("bucket reports", async move {
-                let read = reports.list("mappings/", None).await;
-                read.map_err(|error| aws_fault(error, "bucket", "REPORTS_BUCKET"))?;
-                Ok(say!("readable"))
-            }));
+            let read = reports.list("mappings/", None);
+            checks.push(readable("bucket", "reports", "REPORTS_BUCKET", read));
         }
         if let Some(breakers) = breakers {
             checks.push(Planned::new("table breakers", async move {
                 let list = breakers.list().await;
                 let list = list.map_err(|error| aws_fault(error, "table", "BREAKERS_TABLE"))?;
-                self.left_alone(list)
+                self.paused(list)
             }));
         }
         if let Some(activity) = activity {
-            checks.push(Planned::new("table activity", async move {
-                let read = activity.get(nothing).await;
-                read.map_err(|error| aws_fault(error, "table", "ACTIVITY_TABLE"))?;
-                Ok(say!("readable"))
-            }));
+            let read = activity.get(nothing);
+            checks.push(readable("table", "activity", "ACTIVITY_TABLE", read));
         }
         if let (Some(orders), Some(shops)) = (orders, &self.shops) {
             let nothing = OrderRef {
                 application: shops.applications.default_application().id,
                 client_order_ref: "none".to_owned(),
             };
-            checks.push(Planned::new("table orders", async move {
-                let read = orders.get(&nothing).await;
-                read.map_err(|error| aws_fault(error, "table", "ORDERS_TABLE"))?;
-                Ok(say!("readable"))
-            }));
+            let read = async move { orders.get(&nothing).await };
+            checks.push(readable("table", "orders", "ORDERS_TABLE", read));
         }
         checks
     }
 
     /// Whether the functions have paused calls to a remote. The checks of the remotes call them regardless.
-    fn left_alone(&self, breakers: Vec<(String, Breaker)>) -> Finding {
+    fn paused(&self, breakers: Vec<(String, Breaker)>) -> Finding {
         let now = self.clock.now();
         let statuses = breakers
             .into_iter()
@@ -179,6 +110,42 @@ impl Doctor {
             Some(open) => Err(fault(open, say!("fix-unavailable"))),
         }
     }
+}
+
+/// The two checks of a queue; `fix` is for its dead letters.
+fn checks_of(queue: &WorkQueue, fix: Sentence) -> [Planned<'_>; 2] {
+    let name = queue.name.replace('-', " ");
+    let variable = queue.name.replace('-', "_").to_uppercase();
+    let dead_letters = format!("{variable}_DEAD_LETTER_QUEUE_URL");
+    let variable = format!("{variable}_QUEUE_URL");
+    [
+        Planned::new(format!("queue {name}: reachable"), async move {
+            let depth = queue.depth.depth().await;
+            let depth = depth.map_err(|error| aws_fault(error, "queue", &variable))?;
+            Ok(say!("queue-depth", depth))
+        }),
+        Planned::new(format!("queue {name}: no dead letters"), async move {
+            let dead = queue.dead_letters.count().await;
+            match dead.map_err(|error| aws_fault(error, "queue", &dead_letters))? {
+                0 => Ok(say!("dead-none")),
+                dead => Err(fault(say!("dead-some", dead), fix)),
+            }
+        }),
+    ]
+}
+
+/// The check that a table or the bucket can be read.
+fn readable<'a, T: Send>(
+    what: &'static str,
+    name: &'static str,
+    variable: &'static str,
+    read: impl Future<Output = Result<T, StoreError>> + Send + 'a,
+) -> Planned<'a> {
+    Planned::new(format!("{what} {name}"), async move {
+        read.await
+            .map_err(|error| aws_fault(error, what, variable))?;
+        Ok(say!("readable"))
+    })
 }
 
 pub(super) fn aws_fault(error: impl ToString, what: &str, name: &str) -> Box<Fault> {

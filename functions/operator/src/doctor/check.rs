@@ -1,4 +1,4 @@
-//! A check, and how it ends.
+//! A check and its finding.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use shared::http::Deadline;
 
 use crate::sentence::{self, Sentence, say, words};
 
-/// What a client has for a check, so that it gives up with the remote's own words.
+/// The time of a client for a check: it gives up before the check does, and reports the remote's own words.
 const TIME_OF_A_CHECK: Duration = Duration::from_secs(15);
-/// No check takes longer: whatever hangs is a finding too.
+/// The longest time of a check; a check that takes longer is a fault.
 const LONGEST_CHECK: Duration = Duration::from_secs(20);
 
-/// Checks of a part that are under way at the same time: few enough for an ERP that answers five requests at once (erp-apis §1.8).
-pub(super) const AT_ONCE: usize = 4;
+/// Concurrent checks of a part: few enough for an ERP that answers five requests at the same time (erp-apis §1.8).
+pub(super) const CHECK_CONCURRENCY: usize = 4;
 
-/// One check.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
-    /// What was looked at.
+    /// The name of the check.
     pub check: String,
-    /// Whether it is as it must be.
+    /// Whether it passed.
     pub ok: bool,
-    /// What was seen.
+    /// The finding.
     #[serde(flatten, serialize_with = "sentence::detail")]
     pub detail: Sentence,
-    /// What to do, where it is not.
+    /// How to fix a fault.
     #[serde(flatten, serialize_with = "sentence::fix")]
     pub fix: Option<Sentence>,
 }
 
-/// How a check ended: what was seen, and for a fault the fix.
+/// The finding of a check, and for a fault the fix.
 pub(super) type Finding = Result<Sentence, Box<Fault>>;
 
 pub(super) struct Fault {
@@ -65,11 +65,11 @@ impl Check {
 }
 
 /// The deadline of a check that begins now.
-pub(super) fn of_a_check(deadline: Deadline) -> Deadline {
+pub(super) fn check_deadline(deadline: Deadline) -> Deadline {
     Deadline::after(deadline.remaining().min(TIME_OF_A_CHECK))
 }
 
-/// A check to be made.
+/// A check that has not run yet.
 pub(super) struct Planned<'a> {
     check: String,
     work: BoxFuture<'a, Finding>,
@@ -86,7 +86,7 @@ impl<'a> Planned<'a> {
         }
     }
 
-    /// Makes the check, as far as there is time for it: one that does not answer in time is a finding.
+    /// Runs the check. One that does not end in time is a fault.
     pub(super) async fn make(self, deadline: Deadline) -> Check {
         let Self { check, work } = self;
         let time = deadline.remaining().min(LONGEST_CHECK);

@@ -1,6 +1,9 @@
-//! The ERP of each scope: its address, its clock, and the rights there.
+//! The ERP of each scope: its address, its clock and our rights.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use chrono::TimeDelta;
 use erp_full_pass::synced_groups;
@@ -11,13 +14,14 @@ use shared::{
 };
 
 use super::{
-    check::{Fault, Finding, Planned, fault, of_a_check, unbuilt},
+    check::{Fault, Finding, Planned, check_deadline, fault, unbuilt},
     ports::Doctor,
 };
 use crate::sentence::{say, words};
 
-/// An ERP's clock that differs by more moves watermarks past records, because a pass laps a few minutes only.
-const MOST_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::minutes(2);
+/// The largest acceptable difference of an ERP's clock. With a larger one, watermarks could pass records, because passes
+/// overlap by a few minutes only.
+const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::minutes(2);
 
 impl Doctor {
     pub(super) fn erp_checks(&self, deadline: Deadline) -> Vec<Planned<'_>> {
@@ -25,29 +29,26 @@ impl Doctor {
             Ok(erps) => erps,
             Err(reason) => return vec![unbuilt("erp", reason)],
         };
-        let mut scopes: Vec<(&Scope, &Arc<dyn Erp>)> = erps.iter().collect();
-        scopes.sort_by_key(|(scope, _)| **scope);
-        scopes
+        in_order(erps)
             .into_iter()
             .flat_map(|(scope, erp)| {
-                let scope = *scope;
                 [
                     Planned::new(format!("erp {scope}: reachable"), async move {
-                        self.erp_clock(erp.as_ref(), deadline).await
+                        self.erp_clock(erp, deadline).await
                     }),
                     Planned::new(
                         format!("erp {scope}: customers can be read"),
-                        self.erp_listing(erp.as_ref(), Resource::Customer, deadline),
+                        self.erp_listing(erp, Resource::Customer, deadline),
                     ),
                     Planned::new(
                         format!("erp {scope}: contacts can be read"),
-                        self.erp_listing(erp.as_ref(), Resource::Contact, deadline),
+                        self.erp_listing(erp, Resource::Contact, deadline),
                     ),
                     Planned::new(format!("erp {scope}: records can be written"), async move {
-                        may_write(erp.as_ref(), deadline).await
+                        may_write(erp, deadline).await
                     }),
                     Planned::new(format!("erp {scope}: owned fields"), async move {
-                        let groups = synced_groups(self.erp_owns, erp.as_ref())
+                        let groups = synced_groups(self.erp_owns, erp)
                             .map_err(|error| fault(words(error), say!("fix-erp-owned-fields")))?;
                         let groups: Vec<&str> = groups.iter().map(FieldGroup::as_str).collect();
                         Ok(say!("erp-owned-fields", groups))
@@ -59,11 +60,15 @@ impl Doctor {
 
     async fn erp_clock(&self, erp: &dyn Erp, deadline: Deadline) -> Finding {
         let name = erp.capabilities().name;
-        let Some(theirs) = erp.clock(of_a_check(deadline)).await.map_err(erp_fault)? else {
+        let Some(theirs) = erp
+            .clock(check_deadline(deadline))
+            .await
+            .map_err(erp_fault)?
+        else {
             return Ok(say!("erp-timeless", erp = name));
         };
         let difference = (theirs - self.clock.now()).abs();
-        if difference > MOST_CLOCK_DIFFERENCE {
+        if difference > MAX_CLOCK_DIFFERENCE {
             let time = difference.to_std().unwrap_or_default();
             return Err(fault(
                 say!("erp-clock-differs", erp = name, time),
@@ -78,22 +83,28 @@ impl Doctor {
         let listing = Listing {
             resource,
             kind: None,
-            // What changed lately: one page is read, and it is a small one.
+            // Only what changed just now, so that a single small page is read.
             since: Some(self.clock.now()),
             fields,
         };
         let page = erp
-            .page(&listing, None, of_a_check(deadline))
+            .page(&listing, None, check_deadline(deadline))
             .await
             .map_err(erp_fault)?;
         Ok(say!("erp-listable", changed = page.records.len()))
     }
 }
 
+/// The ERPs in the order of their scopes.
+pub(super) fn in_order(erps: &HashMap<Scope, Arc<dyn Erp>>) -> BTreeMap<Scope, &dyn Erp> {
+    let erps = erps.iter();
+    erps.map(|(scope, erp)| (*scope, erp.as_ref())).collect()
+}
+
 async fn may_write(erp: &dyn Erp, deadline: Deadline) -> Finding {
     let name = erp.capabilities().name;
     match erp
-        .may_write(of_a_check(deadline))
+        .may_write(check_deadline(deadline))
         .await
         .map_err(erp_fault)?
     {

@@ -1,4 +1,4 @@
-//! Whether Norce's events come: what was taken within a day, against what Norce itself says has happened.
+//! Whether Norce's events come: those received within a day, compared with what Norce says has happened.
 
 use std::{ops::Range, sync::Arc};
 
@@ -15,7 +15,7 @@ use shared::{
 
 use super::{
     aws::aws_fault,
-    check::{Finding, Planned, fault, of_a_check},
+    check::{Finding, Planned, check_deadline, fault},
     ports::Doctor,
     seen::Seen,
 };
@@ -24,21 +24,21 @@ use crate::{
     sentence::{say, words},
 };
 
-/// A subscription is on if an event came within this time.
+/// A subscription counts as on if an event came within this time.
 const EXPECTED_WITHIN: TimeDelta = TimeDelta::days(1);
-/// What happened later than this may still have its event on the way.
+/// The time that an event may take to arrive.
 const ON_THE_WAY: TimeDelta = TimeDelta::minutes(15);
 
-/// Events that are due when something has happened.
+/// Events that are expected when something has happened.
 pub(super) struct Expected {
-    /// What makes them due, as people say it.
+    /// What makes Norce send them, as a text.
     occasion: &'static str,
-    /// Their names in the log: any of them will do.
+    /// Their names in the log, any one of which is enough.
     pub(super) names: &'static [&'static str],
-    /// What to subscribe to, and where.
+    /// The event to subscribe to, and its address.
     pub(super) event: &'static str,
     pub(super) address: &'static str,
-    /// Whether Norce can post them instead.
+    /// Whether Norce can post the orders themselves instead.
     is_posted: bool,
 }
 
@@ -69,14 +69,14 @@ pub(super) const ORDERS: Expected = Expected {
 };
 
 impl Doctor {
-    /// Whether events come. `JobCompletedEvent` is not looked for: jobs are polled as well.
+    /// Whether events come. `JobCompletedEvent` is not checked, because jobs are polled as well.
     pub(super) fn event_checks<'a>(
         &'a self,
         deadline: Deadline,
         seen: &'a Seen,
     ) -> Vec<Planned<'a>> {
         let (Ok(norce), Some(log)) = (&self.norce, &self.events) else {
-            // The checks of the configuration and of Norce say why.
+            // The checks of the configuration and of Norce report the reason.
             return Vec::new();
         };
         let now = self.clock.now();
@@ -85,7 +85,7 @@ impl Doctor {
         let of = |kind: EntityKind, expected: &'static Expected| {
             let time = time.clone();
             expected.check(async move {
-                let deadline = of_a_check(deadline);
+                let deadline = check_deadline(deadline);
                 expected
                     .finding(log, seen, &time, deadline, async || {
                         let query = &norce.query;
@@ -99,7 +99,7 @@ impl Doctor {
         let customers = of(EntityKind::Customer, &CUSTOMERS);
         let companies = of(EntityKind::Company, &COMPANIES);
         let orders = ORDERS.check(async move {
-            let deadline = of_a_check(deadline);
+            let deadline = check_deadline(deadline);
             ORDERS
                 .finding(log, seen, &time, deadline, async || {
                     norce.query.has_orders(&time, deadline).await
@@ -115,12 +115,12 @@ impl Expected {
         Planned::new(self.name_of_check(), finding)
     }
 
-    /// The name of the check that looks for them.
+    /// The name of their check.
     pub(super) fn name_of_check(&self) -> String {
         format!("events about {}", self.occasion)
     }
 
-    /// Whether they came, and where they did not, whether Norce had an occasion to send them.
+    /// Whether they came and, if not, whether Norce had any to send.
     async fn finding(
         &self,
         log: &Result<Arc<dyn Logs>, String>,
@@ -142,7 +142,7 @@ impl Expected {
         match has_happened().await {
             Ok(true) => {}
             Ok(false) => return Ok(say!("events-not-due")),
-            // That is a fault of its own, with its own fix.
+            // Another check reports this fault with its fix.
             Err(_) => return Ok(say!("events-unknown")),
         }
         Err(fault(

@@ -1,4 +1,4 @@
-//! How records of the ERP are found by their keys: what its filters were seen to do, and how complete the index is.
+//! How records of the ERP are found by their keys: whether its filters work, and how complete the index of keys is.
 
 use shared::{
     domain::{EntityKind, Scope},
@@ -9,13 +9,13 @@ use shared::{
 
 use super::{
     aws::aws_fault,
-    check::{Finding, Planned, fault, of_a_check},
-    erp::erp_fault,
+    check::{Finding, Planned, check_deadline, fault},
+    erp::{erp_fault, in_order},
     ports::Doctor,
 };
 use crate::sentence::say;
 
-/// By what records of a kind are looked up.
+/// The key by which records of a kind are looked up.
 const fn field(kind: EntityKind) -> KeyField {
     match kind {
         EntityKind::Customer => KeyField::Email,
@@ -26,20 +26,18 @@ const fn field(kind: EntityKind) -> KeyField {
 impl Doctor {
     pub(super) fn lookup_checks(&self, deadline: Deadline) -> Vec<Planned<'_>> {
         let (Ok(erps), Some(index)) = (&self.erps, &self.stores.key_index) else {
-            // Another check says why.
+            // Another check reports the reason.
             return Vec::new();
         };
-        let mut scopes: Vec<_> = erps.iter().collect();
-        scopes.sort_by_key(|(scope, _)| **scope);
         let mut checks = Vec::new();
-        for (scope, erp) in scopes {
+        for (scope, erp) in in_order(erps) {
             checks.push(Planned::new(format!("erp {scope}: filters"), async move {
-                filters(erp.as_ref(), deadline).await
+                filters(erp, deadline).await
             }));
             for kind in [EntityKind::Customer, EntityKind::Company] {
                 let name = format!("index of keys {scope}: {kind}");
                 checks.push(Planned::new(name, async move {
-                    completeness(erp.as_ref(), index.as_ref(), *scope, kind, deadline).await
+                    completeness(erp, index.as_ref(), scope, kind, deadline).await
                 }));
             }
         }
@@ -50,7 +48,7 @@ impl Doctor {
 async fn filters(erp: &dyn Erp, deadline: Deadline) -> Finding {
     let mut filters = Vec::new();
     for field in KeyField::ALL {
-        let proof = erp.key_filter(field, of_a_check(deadline)).await;
+        let proof = erp.key_filter(field, check_deadline(deadline)).await;
         let proof = proof.map_err(erp_fault)?;
         filters.push(format!("{field}: {}", proof.in_words()));
     }
@@ -76,8 +74,8 @@ async fn completeness(
     }
     let field = field(kind);
     let name = erp.capabilities().name;
-    let Ok(proof) = erp.key_filter(field, of_a_check(deadline)).await else {
-        // The check of the filters says why, and what to do.
+    let Ok(proof) = erp.key_filter(field, check_deadline(deadline)).await else {
+        // The check of the filters reports the reason and the fix.
         return Ok(say!("index-unknown", erp = name, field));
     };
     match proof {

@@ -1,6 +1,6 @@
-//! `doctor`: is everything as it must be? Each check says what it saw and, where something is wrong, what to do. A check
-//! that fails does not stop the others, and a part that could not be built is a failed check. Beside the checks stands what is
-//! left to do after the first deployment (`setup`).
+//! `doctor`: checks the configuration, the remotes and the resources. Each check has a finding and, for a fault, a fix. A check
+//! that fails does not stop the others, and a part that could not be built is a failed check. `setup` lists what is left to do
+//! after the first deployment.
 
 mod aws;
 mod check;
@@ -23,26 +23,26 @@ pub use self::{
     setup::{SetupPoint, SetupState},
 };
 use self::{
-    check::{AT_ONCE, Finding, Planned, fault},
+    check::{CHECK_CONCURRENCY, Finding, Planned, fault},
     seen::Seen,
 };
 use crate::sentence::{self, Sentence, say, words};
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct DoctorRequest {
-    /// One part only; nothing: all of them.
+    /// One part only; without it, all parts.
     pub part: Option<Part>,
 }
 
-/// A part of what is examined.
+/// A part of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// Identity, Connect, Query and the applications.
     Norce,
-    /// The ERP of each scope, and how its records are found.
+    /// The ERP of each scope, and the look-up of its records.
     Erp,
     /// The configuration, secrets, queues, tables and the bucket.
     Aws,
@@ -52,31 +52,31 @@ pub enum Part {
     Schedules,
 }
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// In words.
+    /// The answer as a text.
     #[serde(flatten, serialize_with = "sentence::summary")]
     pub summary: Sentence,
     /// Every check.
     pub checks: Vec<Check>,
-    /// The set-up, point by point in the order in which a person gets to them; nothing where only a part was asked for.
+    /// The points of the set-up in their order; absent where only a part was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub setup: Option<Vec<SetupPoint>>,
 }
 
 impl Doctor {
-    /// Makes the checks that are asked for. The parts are side by side, so that one that hangs holds up no other.
+    /// Runs the checks. The parts run concurrently, so that one that hangs does not delay the others.
     pub async fn examine(&self, asked: DoctorRequest, deadline: Deadline) -> Report {
         let seen = Seen::default();
         let parts = self.planned(deadline, &seen).into_iter();
         let parts = parts.filter(|(part, _)| asked.part.is_none_or(|asked| asked == *part));
-        // In their order, so that two reports can be compared.
+        // In a fixed order, so that two reports can be compared.
         let made = join_all(parts.map(|(_, planned)| {
             stream::iter(planned)
                 .map(move |planned| planned.make(deadline))
-                .buffered(AT_ONCE)
+                .buffered(CHECK_CONCURRENCY)
                 .collect::<Vec<Check>>()
         }));
         let mut checks = Vec::new();
@@ -114,12 +114,11 @@ impl Doctor {
         }
     }
 
-    /// Every check that takes time.
+    /// Every check that calls a remote or AWS.
     fn planned<'a>(&'a self, deadline: Deadline, seen: &'a Seen) -> Vec<(Part, Vec<Planned<'a>>)> {
         let mut erp = self.erp_checks(deadline);
         erp.extend(self.lookup_checks(deadline));
         let mut aws = self.queue_checks();
-        aws.extend(self.outgoing_checks());
         aws.extend(self.store_checks());
         vec![
             (Part::Norce, self.norce_checks(deadline)),

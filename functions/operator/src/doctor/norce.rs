@@ -3,7 +3,6 @@
 use shared::{
     domain::{ApplicationId, EntityKind, JobId, Registers},
     http::{Deadline, TokenError},
-    import_jobs::BatchState,
     norce::{
         NorceError, NorceImports,
         query::{ListedApplication, QueryClient},
@@ -12,12 +11,15 @@ use shared::{
 };
 
 use super::{
-    check::{Fault, Finding, Planned, fault, of_a_check, unbuilt},
+    check::{Fault, Finding, Planned, check_deadline, fault, unbuilt},
     ports::Doctor,
 };
-use crate::sentence::{Sentence, say, words};
+use crate::{
+    actions::jobs::job_of,
+    sentence::{Sentence, say, words},
+};
 
-/// A job to ask for while no import is under way.
+/// The job to read while no import is under way.
 const ANY_JOB: JobId = JobId(1);
 
 impl Doctor {
@@ -30,7 +32,7 @@ impl Doctor {
             Planned::new("norce identity", async move {
                 let token = norce
                     .tokens
-                    .token(of_a_check(deadline))
+                    .token(check_deadline(deadline))
                     .await
                     .map_err(identity_fault)?;
                 drop(token);
@@ -39,7 +41,7 @@ impl Doctor {
             Planned::new("norce connect", async move {
                 norce
                     .connect
-                    .ping(of_a_check(deadline))
+                    .ping(check_deadline(deadline))
                     .await
                     .map_err(|error| {
                         norce_fault(&error, "Connect's customer imports and jobs (Job/Ping)")
@@ -49,7 +51,7 @@ impl Doctor {
             Planned::new("norce query", async move {
                 let listed = norce
                     .query
-                    .applications(of_a_check(deadline))
+                    .applications(check_deadline(deadline))
                     .await
                     .map_err(|error| {
                         norce_fault(
@@ -67,18 +69,15 @@ impl Doctor {
         ]
     }
 
-    /// Asks for a job, which the right to import does not include.
+    /// Reads a job, which needs another right than importing.
     async fn job(&self, norce: &NorceClients, deadline: Deadline) -> Finding {
         let open = match &self.stores.import_jobs {
             Some(import_jobs) => import_jobs.open().await.unwrap_or_default(),
             None => Vec::new(),
         };
-        let mut jobs = open.iter().rev().filter_map(|batch| match batch.state {
-            BatchState::Submitted { job } => Some(job),
-            BatchState::Submitting | BatchState::Settled => None,
-        });
+        let mut jobs = open.iter().rev().filter_map(job_of);
         let job = jobs.next().unwrap_or(ANY_JOB);
-        let found = norce.connect.job(job, of_a_check(deadline)).await;
+        let found = norce.connect.job(job, check_deadline(deadline)).await;
         let found =
             found.map_err(|error| norce_fault(&error, "Connect's jobs (Job/Get, Job/GetLog)"))?;
         Ok(match (found, norce.connect.job_path()) {
@@ -87,7 +86,7 @@ impl Doctor {
         })
     }
 
-    /// Customers and companies that Norce shares between applications are in nobody's register unless they have their own.
+    /// Whether Norce has customers or companies without an application, which belong to no scope.
     async fn shared_entities(&self, norce: &QueryClient, deadline: Deadline) -> Finding {
         let is_by_application = self
             .shops
@@ -97,7 +96,7 @@ impl Doctor {
             return Ok(say!("norce-scopes"));
         }
         for kind in [EntityKind::Customer, EntityKind::Company] {
-            let has_shared = norce.has_shared(kind, of_a_check(deadline)).await;
+            let has_shared = norce.has_shared(kind, check_deadline(deadline)).await;
             if has_shared.map_err(|error| norce_fault(&error, "Query's customers and companies"))? {
                 return Err(fault(
                     say!("without-application", kind),
@@ -149,11 +148,11 @@ fn identity_fault(error: TokenError) -> Box<Fault> {
     fault(words(error), fix)
 }
 
-/// Reads a row of each kind as the functions read it, and compares the fields with Query's description of itself.
+/// Reads a row of each kind as the functions do, and compares the fields with Query's metadata.
 async fn rows(query: &QueryClient, deadline: Deadline) -> Finding {
-    let refused = query.try_rows(of_a_check(deadline)).await;
-    let undescribed = query.undescribed(of_a_check(deadline)).await;
-    // What a row shows is worth more than a description, which may be missing.
+    let refused = query.try_rows(check_deadline(deadline)).await;
+    let undescribed = query.undescribed(check_deadline(deadline)).await;
+    // Rows count for more than the metadata, which may be missing.
     let undescribed = undescribed.unwrap_or_default();
     match (refused, undescribed) {
         (Ok(refused), undescribed) => {

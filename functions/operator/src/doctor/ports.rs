@@ -1,4 +1,4 @@
-//! What is examined.
+//! What the doctor checks.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,23 +19,23 @@ use shared::{
 
 use crate::{Schedules, WorkQueue};
 
-/// What is examined, as far as it could be built.
+/// Everything that the doctor checks, as far as it could be built.
 pub struct Doctor {
-    /// What is wrong with the configuration.
+    /// The faults of the configuration.
     pub faults: Vec<String>,
-    /// The secrets, each with whether it could be read. Never what is in it.
+    /// The secrets, each with whether it could be read. Never their values.
     pub secrets: Vec<Secret>,
-    /// Norce, or why there is no client for it.
+    /// The clients of Norce, or why there are none.
     pub norce: Result<NorceClients, String>,
-    /// The account that imports are made by.
+    /// The account that imports run under.
     pub norce_account: Option<i32>,
-    /// Where `receive-events` says what came, or why that cannot be looked at.
+    /// The log of `receive-events`, or why it cannot be searched.
     pub events: Option<Result<Arc<dyn Logs>, String>>,
-    /// Where `change-events` says what became of changes, or why that cannot be looked at.
+    /// The log of `change-events`, or why it cannot be searched.
     pub changes: Option<Result<Arc<dyn Logs>, String>>,
-    /// Which shops there are.
+    /// The configured applications of Norce.
     pub shops: Option<ApplicationSettings>,
-    /// The ERP company behind each register, or why there is no client for it.
+    /// The ERP company behind each scope, or why there are no clients.
     pub erps: Result<HashMap<Scope, Arc<dyn Erp>>, String>,
     /// `ERP_OWNED_FIELDS`.
     pub erp_owns: FieldGroups,
@@ -43,28 +43,28 @@ pub struct Doctor {
     pub queues: Vec<WorkQueue>,
     /// The queue to the merchant's order integration, where orders are received.
     pub outgoing_orders: Option<WorkQueue>,
-    /// The tables and the bucket, as far as they are known.
+    /// The tables and the bucket.
     pub stores: Stores,
-    /// When passes run.
+    /// The schedules of the passes.
     pub schedules: Schedules,
-    /// The SNS topic that the alarms notify; empty: nobody is notified; `None`: the stack's template does not say.
+    /// The SNS topic of the alarms; empty: they have none; `None`: the stack's template does not tell.
     pub alarm_topic: Option<String>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
 }
 
-/// A secret that was looked at.
+/// A secret and whether it could be read.
 #[derive(Debug, Clone)]
 pub struct Secret {
     /// The variable that names it.
     pub variable: &'static str,
-    /// What its text has to be.
+    /// The form of its text.
     pub form: SecretText,
-    /// What is wrong with it.
+    /// Why it could not be read.
     pub read: Result<(), String>,
 }
 
-/// What the text of a secret is.
+/// The form of the text of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretText {
     /// A JSON object.

@@ -1,4 +1,4 @@
-//! The schedules, and how the last passes went.
+//! The schedules, and the outcome of the last passes.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::domain::PassMode;
@@ -15,9 +15,9 @@ use crate::{
     sentence::{say, words},
 };
 
-/// A pass that has not ended after this time is stuck: it goes on every few minutes, and is given up after a day.
+/// A pass that has not ended after this time is stuck: it continues every few minutes, and is given up after a day.
 const LONGEST_PASS: TimeDelta = TimeDelta::days(1);
-/// What the template has in the place of a schedule that is not wanted.
+/// The value of a schedule that is switched off.
 const DISABLED: &str = "DISABLED";
 
 impl Doctor {
@@ -42,7 +42,7 @@ impl Doctor {
                 self.schedule(owed, "OwedSchedule", None, seen),
             ),
         ];
-        // The one that is usually not wanted.
+        // Full passes are usually not scheduled.
         if full.as_deref().is_some_and(|full| full != DISABLED) {
             let check = self.schedule(full, "FullSchedule", Some(PassMode::Full), seen);
             checks.push(Planned::new("schedule full pass", check));
@@ -50,7 +50,7 @@ impl Doctor {
         checks
     }
 
-    /// A schedule is on, and its last pass did what it should.
+    /// Whether a schedule is on, and its last pass succeeded.
     async fn schedule(
         &self,
         expression: &Option<String>,

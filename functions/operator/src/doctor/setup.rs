@@ -1,5 +1,5 @@
-//! What is left to do after the first deployment, point by point. Most of it is read off the checks; the rest is what no check
-//! looks at, because it is no fault that it has not happened yet.
+//! What is left to do after the first deployment, point by point. Most points follow from the checks; the others have no check,
+//! because it is no fault that something has not happened yet.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
@@ -13,10 +13,11 @@ use shared::{
     norce::events::{EventType, POSTED_ORDER},
     passes::Run,
     reports::Reports,
+    runtime::wiring::NorceClients,
 };
 
 use super::{
-    check::{AT_ONCE, Check, of_a_check},
+    check::{CHECK_CONCURRENCY, Check, check_deadline},
     events::{COMPANIES, CUSTOMERS, Expected, ORDERS},
     ports::Doctor,
     seen::Seen,
@@ -26,16 +27,16 @@ use crate::{
     sentence::{self, Sentence, say, words},
 };
 
-/// How far back the logs are searched for what has happened once: as long as they are kept by default (`LogRetentionDays`).
+/// How far back the logs are searched: as long as they are kept by default (`LogRetentionDays`).
 const SEARCHED_BACK: TimeDelta = TimeDelta::days(30);
-/// What `change-events` says when it has written a record, and a word of it, which logs are searched for.
+/// The word to search the log for, and the text that `change-events` logs when it has created a record.
 const CREATED: (&str, &str) = ("created", "created in the ERP");
-/// The same of a record that was there.
+/// The same for an updated record.
 const UPDATED: (&str, &str) = ("updated", "updated in the ERP");
-/// Of so many records that were created it is looked whether Norce has their codes.
+/// The number of created records whose codes are looked up in the mappings.
 const MAX_CREATED: usize = 10;
 
-/// The point that is done when a code has got to Norce.
+/// The point that is done when Norce has received a code.
 const FIRST_CODE: &str = "first-code";
 
 /// A point of the set-up.
@@ -44,30 +45,30 @@ const FIRST_CODE: &str = "first-code";
 pub struct SetupPoint {
     /// Its stable id, which the steps of "The first deployment" in `functions/README.md` name.
     pub id: &'static str,
-    /// How far it is.
+    /// Its state.
     pub state: SetupState,
-    /// What was seen.
+    /// The finding.
     #[serde(flatten, serialize_with = "sentence::detail")]
     pub detail: Sentence,
-    /// What to do, where it is not done.
+    /// What to do, unless it is done.
     #[serde(flatten, serialize_with = "sentence::fix")]
     pub fix: Option<Sentence>,
 }
 
-/// How far a point of the set-up is.
+/// The state of a point of the set-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SetupState {
-    /// Done: it was seen.
+    /// Done.
     Done,
     /// A person has to do something.
     Todo,
-    /// Nothing is wrong, but it has not been seen yet: something has to happen first.
+    /// Nothing is wrong, but something has to happen before it can be seen.
     Waiting,
 }
 
-/// How many points are left, and the first of them; nothing where none is. In a stack that has delivered a code, a fault is no
-/// point of the set-up, and its check says what to do.
+/// The number of points left, and the first of them, if any. In a stack that has delivered a code, a fault is not a point of
+/// the set-up; its check has the fix.
 pub(super) fn left(points: &[SetupPoint], is_well: bool) -> Option<Sentence> {
     let of_state = |state| points.iter().filter(move |point| point.state == state);
     let has_delivered = of_state(SetupState::Done).any(|point| point.id == FIRST_CODE);
@@ -76,7 +77,7 @@ pub(super) fn left(points: &[SetupPoint], is_well: bool) -> Option<Sentence> {
     }
     let (todo, waiting) = (SetupState::Todo, SetupState::Waiting);
     let count = of_state(todo).chain(of_state(waiting)).count();
-    // What a person can do now comes before what has to happen.
+    // What a person can do now comes first.
     let first = of_state(todo).chain(of_state(waiting)).next()?;
     Some(say!(
         "setup-left",
@@ -114,12 +115,12 @@ impl SetupPoint {
         }
     }
 
-    /// What it is about cannot be reached before other points are done.
+    /// A point that cannot be checked before others are done.
     fn not_yet(id: &'static str) -> Self {
         Self::waiting(id, say!("setup-not-yet"), say!("fix-setup-not-yet"))
     }
 
-    /// It could not be found out this time.
+    /// A point that could not be checked this time.
     fn unread(id: &'static str, reason: impl ToString) -> Self {
         Self::waiting(
             id,
@@ -129,18 +130,18 @@ impl SetupPoint {
     }
 }
 
-/// The checks that were made.
+/// The results of the checks.
 #[derive(Clone, Copy)]
 struct Checks<'a>(&'a [Check]);
 
 impl<'a> Checks<'a> {
-    /// The first fault that one of some checks found.
+    /// The first failed check among those that `is_one` selects.
     fn fault(self, is_one: impl Fn(&str) -> bool) -> Option<&'a Check> {
         let mut checks = self.0.iter();
         checks.find(|check| !check.ok && is_one(&check.check))
     }
 
-    /// A point that is done where none of these checks found a fault, and otherwise has the fix of the first one.
+    /// A point that is done if all of these checks passed, and otherwise has the fix of the first failed one.
     fn point(
         self,
         id: &'static str,
@@ -169,43 +170,33 @@ fn is_erp_writing(check: &str) -> bool {
     check.starts_with("erp ") && check.ends_with(": records can be written")
 }
 
-/// Events of a type, or posts of orders, that have been taken or not.
+/// A subscription to events of a type, or the posting of orders.
 struct Subscription {
     id: &'static str,
-    /// Their names in the log of `receive-events`: any of them will do.
+    /// The names of the events in the log of `receive-events`, any one of which is enough.
     names: &'static [&'static str],
-    /// The check that looks for them in the last day, where there is one.
+    /// Their check over the last day, if there is one.
     checked_as: Option<&'static Expected>,
-    /// How to bring one about.
+    /// How to make Norce send one.
     fix: fn() -> Sentence,
 }
 
-const OF_CUSTOMERS: Subscription = Subscription {
-    id: "events-customers",
-    names: CUSTOMERS.names,
-    checked_as: Some(&CUSTOMERS),
-    fix: || subscribe(&CUSTOMERS, &say!("occasion-customer")),
-};
-const OF_COMPANIES: Subscription = Subscription {
-    id: "events-companies",
-    names: COMPANIES.names,
-    checked_as: Some(&COMPANIES),
-    fix: || subscribe(&COMPANIES, &say!("occasion-company")),
-};
-/// Either event of an order brings its customer, so that one of the two is enough.
-const OF_ORDERS: Subscription = Subscription {
-    id: "events-orders",
-    names: ORDERS.names,
-    checked_as: Some(&ORDERS),
-    fix: || subscribe(&ORDERS, &say!("occasion-order")),
-};
+const OF_CUSTOMERS: Subscription = Subscription::checked("events-customers", &CUSTOMERS, || {
+    subscribe(&CUSTOMERS, &say!("occasion-customer"))
+});
+const OF_COMPANIES: Subscription = Subscription::checked("events-companies", &COMPANIES, || {
+    subscribe(&COMPANIES, &say!("occasion-company"))
+});
+/// Both events of an order report its customer, so one of the two is enough.
+const OF_ORDERS: Subscription = Subscription::checked("events-orders", &ORDERS, || {
+    subscribe(&ORDERS, &say!("occasion-order"))
+});
 const POSTED_ORDERS: Subscription = Subscription {
-    id: "events-orders",
     names: &[POSTED_ORDER],
-    checked_as: Some(&ORDERS),
     fix: || say!("fix-setup-posted-orders"),
+    ..OF_ORDERS
 };
-/// No check misses these: jobs are polled as well, and codes are confirmed later without them.
+/// These have no check: jobs are polled as well, so that without them codes are only confirmed later.
 const OF_JOBS: Subscription = Subscription {
     id: "events-jobs",
     names: &[EventType::JobCompleted.name()],
@@ -220,6 +211,18 @@ const OF_JOBS: Subscription = Subscription {
     },
 };
 
+impl Subscription {
+    /// A subscription that has a check.
+    const fn checked(id: &'static str, expected: &'static Expected, fix: fn() -> Sentence) -> Self {
+        Self {
+            id,
+            names: expected.names,
+            checked_as: Some(expected),
+            fix,
+        }
+    }
+}
+
 fn subscribe(expected: &Expected, occasion: &Sentence) -> Sentence {
     say!(
         "fix-setup-events",
@@ -229,23 +232,23 @@ fn subscribe(expected: &Expected, occasion: &Sentence) -> Sentence {
     )
 }
 
-/// A look at one point; `None`: it cannot be told, and the point is left out.
-type Look<'a> = BoxFuture<'a, Option<SetupPoint>>;
+/// The work that settles one point; `None`: its state cannot be determined, and the point is left out.
+type PendingPoint<'a> = BoxFuture<'a, Option<SetupPoint>>;
 
-/// A point that the checks have settled already.
-fn settled<'a>(point: SetupPoint) -> Look<'a> {
+/// A point that the checks have settled.
+fn settled<'a>(point: SetupPoint) -> PendingPoint<'a> {
     Box::pin(async { Some(point) })
 }
 
-/// A look that ends in time.
+/// Limits the work for a point to the time that is left.
 fn in_time<'a>(
     id: &'static str,
     deadline: Deadline,
-    look: impl Future<Output = SetupPoint> + Send + 'a,
-) -> Look<'a> {
+    work: impl Future<Output = SetupPoint> + Send + 'a,
+) -> PendingPoint<'a> {
     Box::pin(async move {
         let time = deadline.remaining();
-        let point = tokio::time::timeout(time, look).await;
+        let point = tokio::time::timeout(time, work).await;
         let too_late =
             |_| SetupPoint::waiting(id, say!("no-answer", time), say!("fix-setup-unread"));
         Some(point.unwrap_or_else(too_late))
@@ -253,20 +256,20 @@ fn in_time<'a>(
 }
 
 impl Doctor {
-    /// The points, in the order in which a person gets to them.
+    /// The points, in the order of the set-up.
     pub(super) async fn setup(
         &self,
         checks: &[Check],
         seen: &Seen,
         deadline: Deadline,
     ) -> Vec<SetupPoint> {
-        let deadline = of_a_check(deadline);
+        let deadline = check_deadline(deadline);
         let checks = Checks(checks);
         let orders = match self.outgoing_orders {
             None => OF_ORDERS,
             Some(_) => POSTED_ORDERS,
         };
-        let looks = [
+        let points = [
             settled(checks.point(
                 "configuration",
                 |check| check == "configuration",
@@ -298,19 +301,19 @@ impl Doctor {
             self.subscription(OF_JOBS, checks, seen, deadline),
             in_time(FIRST_CODE, deadline, self.first_code(checks)),
         ];
-        let points = stream::iter(looks).buffered(AT_ONCE);
+        let points = stream::iter(points).buffered(CHECK_CONCURRENCY);
         points.filter_map(std::future::ready).collect().await
     }
 
-    /// Whether an event of a type has ever been taken, as far as the log goes back. Where the log does not say what happens,
-    /// this cannot be told.
+    /// Whether an event of a type has been received, as far as the log goes back. The point is left out where the log has no
+    /// such lines.
     fn subscription<'a>(
         &'a self,
         subscription: Subscription,
         checks: Checks<'a>,
         seen: &'a Seen,
         deadline: Deadline,
-    ) -> Look<'a> {
+    ) -> PendingPoint<'a> {
         let Subscription {
             id,
             names,
@@ -341,7 +344,7 @@ impl Doctor {
         })
     }
 
-    /// An alarm that notifies nobody is not noticed. Where the template does not say whether it does, nor does this.
+    /// Whether the alarms have a topic. The point is left out where the template does not tell.
     fn alarms(&self) -> Option<SetupPoint> {
         let id = "alarms";
         Some(match self.alarm_topic.as_deref()? {
@@ -350,7 +353,7 @@ impl Doctor {
         })
     }
 
-    /// Whether somebody has seen what the first pass over an existing register does, or a pass has done it already.
+    /// Whether there is a plan of the first pass, or a pass has already run.
     async fn plan(&self, checks: Checks<'_>, seen: &Seen) -> SetupPoint {
         let id = "plan";
         let (Some(passes), Some(reports)) = (&self.stores.passes, &self.stores.reports) else {
@@ -376,9 +379,9 @@ impl Doctor {
         }
     }
 
-    /// Whether records of the ERP may be written, where the ERP says so itself; otherwise whether one has been. Where neither
-    /// the ERP nor the log says it, this cannot be told.
-    fn writing<'a>(&'a self, checks: Checks<'a>, deadline: Deadline) -> Look<'a> {
+    /// Whether records of the ERP may be written, if the ERP tells; otherwise whether one has been written, by the log. The
+    /// point is left out where neither tells.
+    fn writing<'a>(&'a self, checks: Checks<'a>, deadline: Deadline) -> PendingPoint<'a> {
         let id = "erp-write";
         let mut writing = checks.0.iter();
         let is_untold = writing.any(|check| {
@@ -406,7 +409,7 @@ impl Doctor {
         })
     }
 
-    /// Whether Norce takes imports from the account: its id is right where it has imported something.
+    /// Whether Norce accepts imports from the account: its id is right if it has imported something.
     async fn account(&self, checks: Checks<'_>, deadline: Deadline) -> SetupPoint {
         let id = "norce-account";
         let (Ok(norce), Some(account)) = (&self.norce, self.norce_account) else {
@@ -415,37 +418,36 @@ impl Doctor {
         if checks.fault(|check| check.starts_with("norce ")).is_some() {
             return SetupPoint::not_yet(id);
         }
-        for kind in [EntityKind::Customer, EntityKind::Company] {
-            match norce.query.has_changes_by(kind, account, deadline).await {
-                Ok(true) => {
-                    return SetupPoint::done(
-                        id,
-                        say!("setup-account-imports", account = account.to_string()),
-                    );
-                }
-                Ok(false) => {}
-                Err(error) => return SetupPoint::unread(id, error),
-            }
+        let has_imported = self.has_imported(norce, account, deadline).await;
+        let account = account.to_string();
+        match has_imported {
+            Ok(true) => SetupPoint::done(id, say!("setup-account-imports", account)),
+            Ok(false) => SetupPoint::waiting(
+                id,
+                say!("setup-account-unseen", account),
+                say!("fix-setup-account"),
+            ),
+            Err(reason) => SetupPoint::unread(id, reason),
         }
-        // Norce names the last one who changed a record. A code of a new record gets to Norce by an import alone.
-        match self.has_imported_code(deadline).await {
-            Ok(true) => {
-                return SetupPoint::done(
-                    id,
-                    say!("setup-account-imports", account = account.to_string()),
-                );
-            }
-            Ok(false) => {}
-            Err(reason) => return SetupPoint::unread(id, reason),
-        }
-        SetupPoint::waiting(
-            id,
-            say!("setup-account-unseen", account = account.to_string()),
-            say!("fix-setup-account"),
-        )
     }
 
-    /// Whether the code of one of the records that were created is confirmed, as far as the log says which were created.
+    async fn has_imported(
+        &self,
+        norce: &NorceClients,
+        account: i32,
+        deadline: Deadline,
+    ) -> Result<bool, String> {
+        for kind in [EntityKind::Customer, EntityKind::Company] {
+            let changed = norce.query.has_changes_by(kind, account, deadline).await;
+            if changed.map_err(|error| error.to_string())? {
+                return Ok(true);
+            }
+        }
+        // Norce names only the last account that changed a record. The code of a new record can only come from an import.
+        self.has_imported_code(deadline).await
+    }
+
+    /// Whether the code of one of the records that were created, by the log, is confirmed.
     async fn has_imported_code(&self, deadline: Deadline) -> Result<bool, String> {
         let (Some(mappings), Some(Ok(log))) = (&self.stores.mappings, &self.changes) else {
             return Ok(false);
@@ -463,7 +465,7 @@ impl Doctor {
         ))
     }
 
-    /// Whether the code of any customer or company is known to be in Norce.
+    /// Whether the code of any customer or company is confirmed in Norce.
     async fn first_code(&self, checks: Checks<'_>) -> SetupPoint {
         let id = FIRST_CODE;
         let Some(mappings) = &self.stores.mappings else {
@@ -480,7 +482,7 @@ impl Doctor {
     }
 }
 
-/// Whether a pass over the ERP has come to its end, or has acted before it failed: a plan of the first one comes too late then.
+/// Whether a pass over the ERP has completed, or has acted before it failed: a plan of the first pass is too late then.
 fn has_walked(run: &Run) -> bool {
     let counts = &run.counts;
     let acted = counts.bound + counts.codes + counts.renamed + counts.fields + counts.inserted;
@@ -491,7 +493,7 @@ fn has_walked(run: &Run) -> bool {
     run.mode != PassMode::Sweep && (is_over || acted > 0)
 }
 
-/// A plan whose report is complete: the summary is written last.
+/// The id of a plan whose report is complete: the summary is written last.
 async fn planned(reports: &dyn Reports) -> Result<Option<String>, StoreError> {
     let mut after: Option<String> = None;
     loop {
@@ -510,7 +512,7 @@ async fn planned(reports: &dyn Reports) -> Result<Option<String>, StoreError> {
     }
 }
 
-/// When a record of the ERP was first written since then.
+/// When a record of the ERP was first written after `since`.
 async fn first_written(
     log: &dyn Logs,
     since: DateTime<Utc>,
@@ -526,7 +528,7 @@ async fn first_written(
     Ok(None)
 }
 
-/// Anybody whose code is confirmed, and since when.
+/// A customer or company whose code is confirmed, and since when.
 async fn confirmed(
     mappings: &dyn Mappings,
 ) -> Result<Option<(EntityRef, DateTime<Utc>)>, StoreError> {
@@ -542,7 +544,7 @@ async fn confirmed(
     }
 }
 
-/// Since when Norce is known to have the code.
+/// When the code was confirmed in Norce.
 fn confirmed_at(binding: &Binding) -> Option<DateTime<Utc>> {
     match binding.delivery {
         CodeDelivery::Confirmed { at } => Some(at),

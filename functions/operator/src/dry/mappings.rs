@@ -1,4 +1,4 @@
-//! Code mappings that write nothing.
+//! Code mappings for a dry run.
 
 use std::{
     collections::HashMap,
@@ -28,12 +28,11 @@ pub(super) fn dry_mappings(inner: Arc<dyn Mappings>, notes: Notes) -> Arc<dyn Ma
     })
 }
 
-/// Code mappings that write nothing. What was bound or unbound is seen by what is asked of them afterwards, so that a second
-/// question is answered as it would be after the first change.
+/// Code mappings that write nothing. They remember what would be bound or unbound, so that later reads return it.
 struct DryMappings {
     notes: Notes,
     inner: Arc<dyn Mappings>,
-    /// The entities whose mapping would be another by now; `None`: they would have none.
+    /// The mappings that would have changed; `None`: the entity would have none.
     changed: Mutex<HashMap<EntityRef, Option<Mapping>>>,
 }
 
@@ -43,7 +42,7 @@ impl DryMappings {
         changed.insert(entity, mapping);
     }
 
-    /// Whether the store would let an entity have this code and this record.
+    /// Whether the store would accept this code and this record for an entity.
     async fn would_accept(
         &self,
         entity: EntityRef,

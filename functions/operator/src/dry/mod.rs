@@ -1,5 +1,4 @@
-//! The rules of `change-events` over ports that read and do not write: what would happen now is found out by letting it
-//! happen, and no rule stands here a second time.
+//! Dry runs: the rules of `change-events` over ports that read and do not write, so that no rule is written twice.
 
 mod mappings;
 mod notes;
@@ -32,10 +31,10 @@ use uuid::Uuid;
 pub(crate) use self::notes::Notes;
 use crate::sentence::say;
 
-/// What a record is called that does not exist: its id, and its code where the ERP's number series would give one.
+/// The id of a record that does not exist, and its code where the ERP's number series would give one.
 const NEW: &str = "(new)";
 
-/// The same function, which writes nothing and notes what it would write.
+/// The same function over ports that write nothing, and the notes of what it would write.
 pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
     let notes = Notes::default();
     let erps = real.erps.iter().map(|(scope, erp)| {
@@ -62,7 +61,7 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
             }),
             outgoing: Arc::new(notes.clone()),
         }),
-        // Of its own: what is only asked is not measured.
+        // Dry runs are not measured.
         metrics: Metrics::default(),
         ..real.clone()
     };
@@ -104,7 +103,7 @@ impl Queue<OutgoingOrder> for Notes {
     }
 }
 
-/// An entity is looked at, never an order: that an order waits is all that is asked and changed here.
+/// Dry runs check entities, never orders: they only read and change which orders wait.
 #[async_trait]
 impl Orders for Dry<dyn Orders> {
     async fn receive(
@@ -158,7 +157,7 @@ impl Orders for Dry<dyn Orders> {
 #[async_trait]
 impl OwedRecords for Dry<dyn OwedRecords> {
     async fn put(&self, _: NewOwed) -> Result<(), StoreError> {
-        // The verdict says so.
+        // The verdict reports it.
         Ok(())
     }
 
@@ -200,7 +199,7 @@ impl OwedRecords for Dry<dyn OwedRecords> {
     }
 }
 
-/// The record that a create would make, as far as it can be told.
+/// The record that a create would make, as far as it is known.
 fn new_record(resource: Resource, code: Option<Code>, organisation: bool) -> Option<ErpRecord> {
     Some(ErpRecord {
         id: ErpId {
@@ -289,7 +288,7 @@ impl Erp for Dry<dyn Erp> {
         if seen.id.id == NEW {
             return Ok(UpdateOutcome::Unchanged(seen.clone()));
         }
-        // What a server makes of a value is known only once it has it, and so is whether anything differs.
+        // Whether anything differs is known only when the ERP has processed the values.
         self.notes.note(say!("would-update", code = seen.code));
         Ok(UpdateOutcome::Updated(seen.clone()))
     }

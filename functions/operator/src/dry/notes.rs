@@ -1,23 +1,23 @@
-//! What would be done.
+//! The notes of a dry run.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sentence::Sentence;
 
-/// What would be done, in words without personal data.
+/// What a dry run would do, in sentences without personal data.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Notes(Arc<Mutex<Vec<Sentence>>>);
 
 impl Notes {
     pub(super) fn note(&self, what: Sentence) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is done twice changes nothing the second time.
+        // A repeated action changes nothing.
         if !notes.contains(&what) {
             notes.push(what);
         }
     }
 
-    /// Everything, in its order.
+    /// Takes all notes, in order.
     pub(crate) fn take(&self) -> Vec<Sentence> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

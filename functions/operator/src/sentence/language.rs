@@ -5,16 +5,16 @@ use serde_json::{Map, Value};
 
 use super::{
     member::SAID,
-    param::in_words,
     swedish::{SWEDISH, WORDS},
     template::fill,
+    types::in_words,
 };
 
 /// A language of answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Language {
-    /// English, which everything is said in.
+    /// English: the language of all texts.
     #[default]
     En,
     /// Swedish.
@@ -22,8 +22,8 @@ pub enum Language {
 }
 
 impl Language {
-    /// Says an answer in this language: each text that has a code beside it is made from that and its parameters. The words of a
-    /// remote, and what has no code, stay as they are.
+    /// Translates an answer: replaces each text that has a code beside it. The words of a remote, and texts without a code, stay
+    /// as they are.
     pub fn say(self, answer: &mut Value) {
         if self == Self::Sv {
             translate(answer);
@@ -48,7 +48,7 @@ fn translate(answer: &mut Value) {
     }
 }
 
-/// What a code and its parameters say; of a list, each.
+/// The Swedish text of a code with its parameters, or of each in a list.
 fn swedish_of(said: &Value) -> Option<Value> {
     match said {
         Value::Array(all) => all.iter().map(swedish_of).collect(),
@@ -57,7 +57,7 @@ fn swedish_of(said: &Value) -> Option<Value> {
     }
 }
 
-/// `None`: it is no sentence of the table.
+/// The text of a sentence; `None`: it is not in the table.
 fn sentence(said: &Map<String, Value>) -> Option<String> {
     let code = said.get("code")?.as_str()?;
     let params = said.get("params")?.as_object()?;

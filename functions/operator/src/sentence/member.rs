@@ -1,15 +1,15 @@
-//! Fields of answers that say something.
+//! Fields of answers that are sentences.
 
 use serde::{Serializer, ser::SerializeMap};
 
-use super::Sentence;
+use super::types::Sentence;
 
-/// What the name of the member beside a text ends with.
+/// The suffix of the member with the code, beside the text.
 pub(super) const SAID: &str = "Said";
 
-/// A field of an answer that says something: its text, and beside it what it is made from.
+/// A field of an answer that is a sentence, or a list of them.
 pub(crate) trait Says {
-    /// Writes both members.
+    /// Writes two members: the text, and the code with its parameters.
     fn write<M: SerializeMap>(
         &self,
         name: &'static str,
@@ -44,7 +44,7 @@ impl<T: Says> Says for Option<T> {
     }
 }
 
-/// Both are lists, in the same order.
+/// Two lists in the same order.
 impl Says for Vec<Sentence> {
     fn write<M: SerializeMap>(
         &self,

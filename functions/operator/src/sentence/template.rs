@@ -1,4 +1,4 @@
-//! What a template has. All of it is constant, so that a sentence that the table does not have does not compile.
+//! Templates and their parameters. The functions are constant, so that a sentence that is not in the table does not compile.
 
 use super::table::SENTENCES;
 
@@ -17,7 +17,7 @@ pub(crate) const fn template(code: &str, params: &[&str]) -> &'static str {
     text
 }
 
-/// A template with its parameters in their places; `None`: `param` does not write one of them.
+/// Fills a template; `None`: `param` does not know one of its parameters.
 pub(super) fn fill(
     template: &str,
     mut param: impl FnMut(&str, &mut String) -> Option<()>,
@@ -84,8 +84,8 @@ const fn is_same(one: &[u8], other: &[u8]) -> bool {
     true
 }
 
-/// Where the next parameter's name begins and ends. A parameter is lower-case letters in braces; braces around anything
-/// else are a part of the text, such as those of a request.
+/// Where the next parameter's name begins and ends. A parameter is lower-case letters in braces; other braces, such as those of
+/// a request, are text.
 pub(super) const fn next_param(template: &[u8], from: usize) -> Option<(usize, usize)> {
     let mut at = from;
     while at < template.len() {

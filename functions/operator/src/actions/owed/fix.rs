@@ -1,11 +1,10 @@
-//! What a person does about an owed record, by its reason and the part of the way. What is special about one record is in
-//! its `detail`.
+//! How a person fixes an owed record, by its reason and stage. What is specific to one record is in its `detail`.
 
 use shared::owed::{Reason, Stage};
 
 use crate::sentence::{Sentence, say};
 
-/// What to do.
+/// How to fix it.
 pub(super) fn fix(reason: Reason, stage: Stage) -> Sentence {
     match (reason, stage) {
         (Reason::Validation, Stage::ToErp) => say!("fix-refused-by-erp"),

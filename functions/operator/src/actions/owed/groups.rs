@@ -1,4 +1,4 @@
-//! What is owed in groups: records that the same remote refuses with the same words for the same reason.
+//! Groups of owed records: those with the same reason, stage and words, apart from ids and numbers.
 
 use std::{
     cmp::Reverse,
@@ -13,40 +13,40 @@ use uuid::Uuid;
 use super::fix::fix;
 use crate::sentence::{self, Sentence};
 
-/// Samples of a group: enough to see what they have in common.
+/// Samples of a group: enough to see what its records have in common.
 const SAMPLES: usize = 3;
 /// The number of distinct groups. Beyond it, records are grouped by reason and stage alone, so that memory does not grow with
 /// the list.
 const MAX_GROUPS: usize = 1_000;
-/// Instead of what differs from record to record.
+/// The placeholder for what differs from record to record.
 const ID: &str = "…";
 
-/// A group.
+/// A group of owed records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwedGroup {
-    /// Its id, by which the group is listed, retried and dismissed (`group`); nothing: these records have too many different
-    /// words to be told apart.
+    /// Its id, by which the group is listed, retried and dismissed (`group`); absent: there are too many different texts to
+    /// distinguish these records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<Uuid>,
-    /// Why, as a class.
+    /// The class of the reason.
     pub reason: Reason,
-    /// Which part of the way.
+    /// The stage.
     pub stage: Stage,
-    /// Why, in the remote's words, without ids and numbers.
+    /// The remote's words, without ids and numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
-    /// What to do, for a person.
+    /// How to fix it.
     #[serde(flatten, serialize_with = "sentence::fix")]
     pub fix: Sentence,
-    /// How many records.
+    /// The number of records.
     pub count: usize,
-    /// Since when the oldest has been owed.
+    /// When the oldest was first owed.
     pub oldest: DateTime<Utc>,
-    /// When the first of them is tried again by itself; nothing: only passes look at them, or they are dismissed.
+    /// When the next of them is retried automatically; absent: only passes check them, or they are dismissed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt: Option<DateTime<Utc>>,
-    /// The oldest of them.
+    /// The subjects of the oldest records.
     pub samples: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ pub struct OwedGroup {
 struct Key {
     reason: Reason,
     stage: Stage,
-    /// `None`: words of all kinds.
+    /// `None`: any words.
     words: Option<String>,
 }
 
@@ -81,14 +81,14 @@ pub(super) fn is_of(owed: &Owed, group: Uuid) -> bool {
     Key::of(owed).id() == Some(group)
 }
 
-/// A text in which every word that has a digit is left out: ids, codes, numbers and times. The rest is what records have in
-/// common that are refused for the same reason.
+/// Replaces every word that has a digit: ids, codes, numbers and times. The rest is the same for records that are refused for
+/// the same reason.
 fn without_ids(text: &str) -> String {
     let is_of_word = |letter: char| letter.is_alphanumeric() || "-_/:.#@".contains(letter);
     let mut left = String::new();
     let mut word = String::new();
     let end = |word: &mut String, left: &mut String| {
-        // A sign at the end belongs to the sentence.
+        // Punctuation at the end belongs to the sentence.
         let body = word.trim_end_matches(['.', ':', '-']);
         match body.contains(|letter: char| letter.is_numeric()) {
             true => {
@@ -115,11 +115,11 @@ struct Gathered {
     count: usize,
     oldest: DateTime<Utc>,
     next_attempt: Option<DateTime<Utc>>,
-    /// The oldest, with since when.
+    /// The oldest subjects, with the times since which they are owed.
     samples: BTreeSet<(DateTime<Utc>, String)>,
 }
 
-/// Groups that are being counted.
+/// The groups while they are counted.
 #[derive(Default)]
 pub(super) struct Groups(HashMap<Key, Gathered>);
 

@@ -1,4 +1,4 @@
-//! A line of the list of what is owed.
+//! A line of the list of owed records.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -16,38 +16,38 @@ use crate::sentence::{self, Sentence};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwedLine {
-    /// What.
+    /// Its subject.
     pub subject: String,
-    /// Which part of the way.
+    /// The stage.
     pub stage: Stage,
-    /// Why, as a class.
+    /// The class of the reason.
     pub reason: Reason,
-    /// Why, in the remote's words or ours, as they were stored.
+    /// The reason in the remote's words or ours, as stored.
     pub detail: String,
-    /// What to do, for a person.
+    /// How to fix it.
     #[serde(flatten, serialize_with = "sentence::fix")]
     pub fix: Sentence,
-    /// The code, where one is known.
+    /// The code, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// Since when.
+    /// When it was first owed.
     pub first: DateTime<Utc>,
-    /// When it was last tried.
+    /// When it was last attempted.
     pub last: DateTime<Utc>,
-    /// How many attempts failed.
+    /// The number of failed attempts.
     pub attempts: u32,
-    /// When it is tried again by itself; nothing: the next pass looks at it, or it is dismissed.
+    /// When it is retried automatically; absent: the next pass checks it, or it is dismissed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt: Option<DateTime<Utc>>,
-    /// Under which the log tells of the last attempt.
+    /// The correlation id of the last attempt in the logs.
     pub correlation: Uuid,
-    /// Why a person has dismissed it.
+    /// The reason of its dismissal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dismissed: Option<String>,
     /// When it was dismissed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dismissed_at: Option<DateTime<Utc>>,
-    /// Who has.
+    /// Who dismissed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dismissed_by: Option<By>,
 }
