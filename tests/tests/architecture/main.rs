@@ -44,14 +44,6 @@ const KNOWN_LONG_FILES: &[&str] = &[];
 const KNOWN_LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("tests/src/sandbox/day.rs", "play"),
     ("tests/src/sandbox/operator.rs", "play"),
-    (
-        "tests/tests/operator/activity.rs",
-        "every_act_leaves_one_entry_with_who_what_to_what_and_why_and_a_question_none",
-    ),
-    (
-        "tests/tests/operator/doctor.rs",
-        "doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn",
-    ),
     ("tests/tests/personal_data.rs", "forgetting_leaves_nothing"),
     (
         "tests/tests/personal_data.rs",
