@@ -50,7 +50,6 @@ const KNOWN_LONG_FUNCTIONS: &[(&str, &str)] = &[
         "p11_no_personal_data_and_no_secret_is_logged_stored_or_queued",
     ),
     ("tests/tests/strangers.rs", "add"),
-    ("tests/tests/upgrade/variants.rs", "assert_all_are_there"),
 ];
 
 /// Crates that do I/O, or come with a runtime for it: nothing of them is in `domain`.
