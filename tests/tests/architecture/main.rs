@@ -44,11 +44,6 @@ const KNOWN_LONG_FILES: &[&str] = &[];
 const KNOWN_LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("tests/src/sandbox/day.rs", "play"),
     ("tests/src/sandbox/operator.rs", "play"),
-    ("tests/tests/personal_data.rs", "forgetting_leaves_nothing"),
-    (
-        "tests/tests/personal_data.rs",
-        "p11_no_personal_data_and_no_secret_is_logged_stored_or_queued",
-    ),
     ("tests/tests/strangers.rs", "add"),
 ];
 
