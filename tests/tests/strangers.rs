@@ -157,6 +157,13 @@ fn addressed(random: &mut fastrand::Rng, email: &str) -> String {
     random.choice(forms).unwrap()
 }
 
+fn with_number(number: &str) -> NewCompany {
+    NewCompany {
+        organization_no: Some(number.to_owned()),
+        ..NewCompany::default()
+    }
+}
+
 /// The kinds of registers that make it hard to say who is who.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
@@ -454,170 +461,168 @@ impl Town {
         found.unwrap().is_clear = false;
     }
 
-    /// Lays a group out, and says what happens in it.
+    /// Adds a group to both registers, and plans what happens to it.
     async fn add(&mut self, group: Group) {
-        use EntityKind::{Company, Customer};
         let truth = self.somebody();
         let email = Self::email(truth);
         let number = swedish(&mut self.random);
         let happens = match group {
-            Group::Household => self.sharing(Customer),
-            Group::Municipality => self.sharing(Company),
-            Group::SharedVatNumber => {
-                let vat = format!("SE{}01", swedish(&mut self.random));
-                let stranger = self.somebody();
-                let other = swedish(&mut self.random);
-                let mut properties = json!({ "taxRegistrationNumber": vat });
-                if self.extended {
-                    properties["registrationNumber"] = other.clone().into();
-                }
-                let record = self.in_erp(stranger, Company, properties);
-                // Without a field for organisation numbers the code tells whose the record is.
-                if !self.extended {
-                    let new = NewCompany {
-                        code: Some(self.code_of(&record)),
-                        organization_no: Some(other),
-                        vat_no: Some(vat.clone()),
-                        ..NewCompany::default()
-                    };
-                    self.company(stranger, new, "SE");
-                }
-                let new = NewCompany {
-                    organization_no: Some(number),
-                    vat_no: Some(vat),
-                    ..NewCompany::default()
-                };
-                vec![Happening::Order(self.company(truth, new, "SE"))]
-            }
-            Group::SameDigits => {
-                let (number, country, vat) = self.random.choice(SAME_DIGITS).unwrap();
-                let stranger = self.somebody();
-                let other = vat[..2].to_owned();
-                self.in_erp(
-                    stranger,
-                    Company,
-                    json!({ "taxRegistrationNumber": vat, "country": other }),
-                );
-                let new = NewCompany {
-                    organization_no: Some(number.to_owned()),
-                    ..NewCompany::default()
-                };
-                vec![Happening::Order(self.company(truth, new, country))]
-            }
-            Group::Placeholder => {
-                let stranger = self.somebody();
-                let ours = match self.random.bool() {
-                    true => {
-                        let forms = ["000000-0000", "1111111111", "123456-7890", "999999-9999"];
-                        let number = self.random.choice(forms).unwrap();
-                        self.in_erp(
-                            stranger,
-                            Company,
-                            json!({ "taxRegistrationNumber": number }),
-                        );
-                        let new = NewCompany {
-                            organization_no: Some(number.to_owned()),
-                            ..NewCompany::default()
-                        };
-                        self.company(truth, new, "SE")
-                    }
-                    false => {
-                        let forms = ["saknas@saknas.se", "noemail@shop.se", "none@example.com"];
-                        let email = self.random.choice(forms).unwrap();
-                        self.in_erp(stranger, Customer, json!({ "email": email }));
-                        self.customer(truth, email, None)
-                    }
-                };
+            Group::Household => self.sharing(EntityKind::Customer),
+            Group::Municipality => self.sharing(EntityKind::Company),
+            Group::SharedVatNumber => self.shared_vat_number(truth, number),
+            Group::SameDigits => self.same_digits(truth),
+            Group::Placeholder => self.placeholder(truth),
+            Group::Spelling => {
+                let (ours, _) = self.on_both_sides(truth, &email, &number, " ");
                 vec![Happening::Order(ours)]
             }
-            Group::Spelling | Group::Blocked | Group::Remade => {
-                let blocked = if group == Group::Blocked { "All" } else { " " };
-                let (ours, record) = if self.random.bool() {
-                    let there = addressed(&mut self.random, &email);
-                    let record = self.in_erp(
-                        truth,
-                        Customer,
-                        json!({ "email": there, "blocked": blocked }),
-                    );
-                    let here = addressed(&mut self.random, &email);
-                    (self.customer(truth, &here, None), record)
-                } else {
-                    let there = written(&mut self.random, &number).replace("Org.nr ", "");
-                    let record = self.in_erp(
-                        truth,
-                        Company,
-                        json!({ "taxRegistrationNumber": there, "blocked": blocked }),
-                    );
-                    let new = NewCompany {
-                        organization_no: Some(written(&mut self.random, &number)),
-                        ..NewCompany::default()
-                    };
-                    (self.company(truth, new, "SE"), record)
-                };
-                match group {
-                    Group::Spelling => vec![Happening::Order(ours)],
-                    Group::Blocked => {
-                        self.leave_open(ours);
-                        vec![Happening::Order(ours)]
-                    }
-                    _ => {
-                        // Between the two nothing says that there will be another.
-                        *self.creates.entry(truth).or_default() += 1;
-                        self.leave_open(ours);
-                        let has_its_number = self.random.bool();
-                        vec![
-                            Happening::Order(ours),
-                            Happening::Delete(record.id),
-                            Happening::Change(ours, 1),
-                            Happening::MakeAgain(Box::new(record), has_its_number),
-                            Happening::Change(ours, 2),
-                        ]
-                    }
-                }
+            Group::Blocked => {
+                let (ours, _) = self.on_both_sides(truth, &email, &number, "All");
+                self.leave_open(ours);
+                vec![Happening::Order(ours)]
             }
-            Group::Newcomer => {
-                let first = self.customer(truth, &email, None);
-                self.order(first);
-                self.bundle.quiet_within(UNTIL_OWED).await;
-                let id = first.entity.id.get().into();
-                self.bundle.norce.forget_customer(id, &Blank::Null, true);
-                // Whether Norce keeps the code of a forgotten customer is not documented (norce-api §9).
-                if self.random.bool() {
-                    self.bundle.norce.change_customer(id, |record| {
-                        record.row.customer_code = None;
-                    });
-                }
-                self.bundle.quiet_within(UNTIL_OWED).await;
-                self.leave_open(first);
-                let newcomer = self.somebody();
-                vec![Happening::Order(self.customer(newcomer, &email, None))]
-            }
-            Group::Unanswered => {
-                let other = self.somebody();
-                let ours = self.customer(truth, &email, None);
-                let theirs = self.customer(other, &email, None);
-                self.leave_open(theirs);
-                self.creates.insert(other, 0);
-                let is_carried_out = self.random.bool();
-                if !is_carried_out || self.shared_email == SharedEmail::Owe {
-                    self.leave_open(ours);
-                }
-                let record = json!({ "displayName": name(Customer, other), "type": "Person",
-                    "email": email, "phoneNumber": phone(other, 0) });
-                vec![
-                    Happening::LoseCreate { is_carried_out },
-                    Happening::Order(ours),
-                    Happening::Make(other, record, ours),
-                    Happening::Change(ours, 1),
-                ]
-            }
+            Group::Remade => self.remade(truth, &email, &number),
+            Group::Newcomer => self.newcomer(truth, &email).await,
+            Group::Unanswered => self.unanswered(truth, &email),
             Group::OtherKind => {
                 let stranger = self.somebody();
-                self.in_erp(stranger, Company, json!({ "email": email }));
+                self.in_erp(stranger, EntityKind::Company, json!({ "email": email }));
                 vec![Happening::Order(self.customer(truth, &email, None))]
             }
         };
         self.happenings.push(happens);
+    }
+
+    fn shared_vat_number(&mut self, truth: Truth, number: String) -> Vec<Happening> {
+        let vat = format!("SE{}01", swedish(&mut self.random));
+        let stranger = self.somebody();
+        let other = swedish(&mut self.random);
+        let mut properties = json!({ "taxRegistrationNumber": vat });
+        if self.extended {
+            properties["registrationNumber"] = other.clone().into();
+        }
+        let record = self.in_erp(stranger, EntityKind::Company, properties);
+        // Without a field for organisation numbers the code tells whose the record is.
+        if !self.extended {
+            let new = NewCompany {
+                code: Some(self.code_of(&record)),
+                organization_no: Some(other),
+                vat_no: Some(vat.clone()),
+                ..NewCompany::default()
+            };
+            self.company(stranger, new, "SE");
+        }
+        let new = NewCompany {
+            organization_no: Some(number),
+            vat_no: Some(vat),
+            ..NewCompany::default()
+        };
+        vec![Happening::Order(self.company(truth, new, "SE"))]
+    }
+
+    fn same_digits(&mut self, truth: Truth) -> Vec<Happening> {
+        let (number, country, vat) = self.random.choice(SAME_DIGITS).unwrap();
+        let stranger = self.somebody();
+        let properties = json!({ "taxRegistrationNumber": vat, "country": vat[..2] });
+        self.in_erp(stranger, EntityKind::Company, properties);
+        let new = with_number(number);
+        vec![Happening::Order(self.company(truth, new, country))]
+    }
+
+    fn placeholder(&mut self, truth: Truth) -> Vec<Happening> {
+        let stranger = self.somebody();
+        let ours = match self.random.bool() {
+            true => {
+                let forms = ["000000-0000", "1111111111", "123456-7890", "999999-9999"];
+                let number = self.random.choice(forms).unwrap();
+                let properties = json!({ "taxRegistrationNumber": number });
+                self.in_erp(stranger, EntityKind::Company, properties);
+                self.company(truth, with_number(number), "SE")
+            }
+            false => {
+                let forms = ["saknas@saknas.se", "noemail@shop.se", "none@example.com"];
+                let email = self.random.choice(forms).unwrap();
+                self.in_erp(stranger, EntityKind::Customer, json!({ "email": email }));
+                self.customer(truth, email, None)
+            }
+        };
+        vec![Happening::Order(ours)]
+    }
+
+    /// A person with the address or an organisation with the number, each spelled as somebody writes it, with its record.
+    fn on_both_sides(
+        &mut self,
+        truth: Truth,
+        email: &str,
+        number: &str,
+        blocked: &str,
+    ) -> (Ours, CustomerRecord) {
+        if self.random.bool() {
+            let there = addressed(&mut self.random, email);
+            let properties = json!({ "email": there, "blocked": blocked });
+            let record = self.in_erp(truth, EntityKind::Customer, properties);
+            let here = addressed(&mut self.random, email);
+            (self.customer(truth, &here, None), record)
+        } else {
+            let there = written(&mut self.random, number).replace("Org.nr ", "");
+            let properties = json!({ "taxRegistrationNumber": there, "blocked": blocked });
+            let record = self.in_erp(truth, EntityKind::Company, properties);
+            let here = written(&mut self.random, number);
+            (self.company(truth, with_number(&here), "SE"), record)
+        }
+    }
+
+    fn remade(&mut self, truth: Truth, email: &str, number: &str) -> Vec<Happening> {
+        let (ours, record) = self.on_both_sides(truth, email, number, " ");
+        // Between the two nothing says that there will be another.
+        *self.creates.entry(truth).or_default() += 1;
+        self.leave_open(ours);
+        let has_its_number = self.random.bool();
+        vec![
+            Happening::Order(ours),
+            Happening::Delete(record.id),
+            Happening::Change(ours, 1),
+            Happening::MakeAgain(Box::new(record), has_its_number),
+            Happening::Change(ours, 2),
+        ]
+    }
+
+    async fn newcomer(&mut self, truth: Truth, email: &str) -> Vec<Happening> {
+        let first = self.customer(truth, email, None);
+        self.order(first);
+        self.bundle.quiet_within(UNTIL_OWED).await;
+        let id = first.entity.id.get().into();
+        self.bundle.norce.forget_customer(id, &Blank::Null, true);
+        // Whether Norce keeps the code of a forgotten customer is not documented (norce-api §9).
+        if self.random.bool() {
+            self.bundle.norce.change_customer(id, |record| {
+                record.row.customer_code = None;
+            });
+        }
+        self.bundle.quiet_within(UNTIL_OWED).await;
+        self.leave_open(first);
+        let newcomer = self.somebody();
+        vec![Happening::Order(self.customer(newcomer, email, None))]
+    }
+
+    fn unanswered(&mut self, truth: Truth, email: &str) -> Vec<Happening> {
+        let other = self.somebody();
+        let ours = self.customer(truth, email, None);
+        let theirs = self.customer(other, email, None);
+        self.leave_open(theirs);
+        self.creates.insert(other, 0);
+        let is_carried_out = self.random.bool();
+        if !is_carried_out || self.shared_email == SharedEmail::Owe {
+            self.leave_open(ours);
+        }
+        let record = json!({ "displayName": name(EntityKind::Customer, other), "type": "Person",
+            "email": email, "phoneNumber": phone(other, 0) });
+        vec![
+            Happening::LoseCreate { is_carried_out },
+            Happening::Order(ours),
+            Happening::Make(other, record, ours),
+            Happening::Change(ours, 1),
+        ]
     }
 
     fn order(&self, ours: Ours) {

@@ -44,7 +44,6 @@ const KNOWN_LONG_FILES: &[&str] = &[];
 const KNOWN_LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("tests/src/sandbox/day.rs", "play"),
     ("tests/src/sandbox/operator.rs", "play"),
-    ("tests/tests/strangers.rs", "add"),
 ];
 
 /// Crates that do I/O, or come with a runtime for it: nothing of them is in `domain`.
