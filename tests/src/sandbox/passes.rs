@@ -94,14 +94,23 @@ impl World<'_> {
 
     /// Waits until nothing is under way.
     pub(super) async fn quiet(&self, queues: &Queues) -> Result<(), SandboxError> {
+        self.quiet_within(queues, LONGEST_PART).await
+    }
+
+    /// Waits until nothing is under way, and fails if that takes longer than this.
+    pub(super) async fn quiet_within(
+        &self,
+        queues: &Queues,
+        longest: Duration,
+    ) -> Result<(), SandboxError> {
         let shop = self.shop;
         if queues
-            .wait_until_quiet(LONGEST_PART, || shop.under_way())
+            .wait_until_quiet(longest, || shop.under_way())
             .await?
         {
             return Ok(());
         }
-        let stuck = format!("work is still under way after {LONGEST_PART:?}; see the logs");
+        let stuck = format!("work is still under way after {longest:?}; see the logs");
         Err(SandboxError::Day(stuck))
     }
 
