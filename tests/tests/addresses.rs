@@ -34,9 +34,8 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, UNTIL_AGAIN},
     business_central_simulator::CustomerRecord,
-    norce_simulator::{
-        self, Details, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, NewOrder, When,
-    },
+    norce_simulator::{self, Details, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, When},
+    samples::order,
 };
 
 /// Business Central with delivery addresses in front of it, and with fields for the details of addresses or without.
@@ -592,13 +591,7 @@ fn order_of(bundle: &Bundle, kind: EntityKind, id: i64) {
         EntityKind::Customer => (Some(id), None),
         EntityKind::Company => (None, Some(id)),
     };
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer,
-        company,
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order(customer, company));
 }
 
 fn detail(gln: &str, phone: &str) -> AddressDetails {

@@ -20,7 +20,7 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, UNTIL_OWED, customer},
     business_central_simulator::{CustomerRecord, NumberSeries},
-    norce_simulator::{NewCustomer, NewOrder},
+    samples::{order_of, person},
 };
 use uuid::Uuid;
 
@@ -37,24 +37,6 @@ struct Scene {
     first: Uuid,
     /// The code that it had.
     code: String,
-}
-
-fn person(number: u32) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        ..NewCustomer::default()
-    }
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
 }
 
 impl Scene {

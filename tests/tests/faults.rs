@@ -45,9 +45,9 @@ use tests::{
     business_central_simulator::CustomerRecord,
     interruption::Plan,
     norce_simulator::{
-        Blank, EventType, NewAddress, NewCompany, NewCustomer, NewOrder, Poison, PoisonMode,
-        PoisonRows,
+        Blank, EventType, NewCompany, NewCustomer, NewOrder, Poison, PoisonMode, PoisonRows,
     },
+    samples::{self, resident},
     seeds::{self, on_paused_time},
 };
 
@@ -152,17 +152,8 @@ impl Shop {
         NewCustomer {
             application_id: self.register(),
             email: Some(format!("{flow:?}.{number}@example.com").to_lowercase()),
-            first_name: Some("Anna".to_owned()),
             last_name: Some(format!("Ek {flow:?} {number}")),
-            phone: Some("08-123 45 67".to_owned()),
-            invoice_address: Some(NewAddress {
-                line1: Some("Storgatan 1".to_owned()),
-                zip_code: Some("114 55".to_owned()),
-                city: Some("Stockholm".to_owned()),
-                country_code: Some("SE".to_owned()),
-                ..NewAddress::default()
-            }),
-            ..NewCustomer::default()
+            ..resident(number)
         }
     }
 
@@ -174,10 +165,7 @@ impl Shop {
     fn order(self, bundle: &Bundle, customer: EntityRef, company: Option<EntityRef>) {
         bundle.norce.place_order(NewOrder {
             application_id: self.application,
-            customer: Some(number_of(customer)),
-            company: company.map(number_of),
-            items: vec![("P1".to_owned(), 100.0)],
-            ..NewOrder::default()
+            ..samples::order(Some(number_of(customer)), company.map(number_of))
         });
     }
 

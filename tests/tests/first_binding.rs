@@ -17,7 +17,8 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, customer},
     business_central_simulator::CustomerRecord,
-    norce_simulator::{NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{NewCompany, NewCustomer},
+    samples::{self, address, order_of},
 };
 use uuid::Uuid;
 
@@ -28,27 +29,14 @@ fn bundle(first_binding_writes: FirstBindingWrites) -> Bundle {
     })
 }
 
-fn address(line1: &str) -> Option<NewAddress> {
-    Some(NewAddress {
-        line1: Some(line1.to_owned()),
-        zip_code: Some("114 55".to_owned()),
-        city: Some("Stockholm".to_owned()),
-        country_code: Some("SE".to_owned()),
-        ..NewAddress::default()
-    })
-}
-
 /// As the shop has her.
 fn anna(code: Option<&str>) -> NewCustomer {
     NewCustomer {
         code: code.map(str::to_owned),
-        email: Some("anna@example.com".to_owned()),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some("Ek".to_owned()),
         phone: Some("08-1".to_owned()),
         cell_phone: Some("070-1".to_owned()),
-        invoice_address: address("Storgatan 1"),
-        ..NewCustomer::default()
+        invoice_address: Some(address("Storgatan 1")),
+        ..samples::anna()
     }
 }
 
@@ -69,16 +57,6 @@ fn record(bundle: &Bundle) -> CustomerRecord {
         .try_into()
         .unwrap();
     record
-}
-
-fn order_of(customer: Option<i64>, company: Option<i64>) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer,
-        company,
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
 }
 
 /// The fields that the ERP keeps, as `explain` lists them.
@@ -116,7 +94,7 @@ impl Way {
         let id = bundle.norce.add_customer(anna(code));
         match self {
             Self::FirstOrder => {
-                bundle.norce.place_order(order_of(Some(id), None));
+                bundle.norce.place_order(order_of(id));
             }
             Self::CodeInNorce => {}
             Self::Pass => {
@@ -273,7 +251,7 @@ async fn a_kind_that_first_binding_writes_names_is_written_at_once_and_no_other(
 async fn a_created_record_has_everything_and_the_erp_keeps_nothing_of_it() {
     let bundle = bundle(FirstBindingWrites::default());
     let id = bundle.norce.add_customer(anna(None));
-    bundle.norce.place_order(order_of(Some(id), None));
+    bundle.norce.place_order(order_of(id));
     bundle.run_until_quiet().await;
     let created = record(&bundle);
     assert_eq!(created.address_line1, "Storgatan 1");

@@ -23,22 +23,14 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, UNTIL_OWED, company, customer},
     business_central_simulator::{CompanySettings, Country, CustomerRecord},
-    norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer},
+    samples::{order_of, order_of_company, person},
 };
 
 use uuid::Uuid;
 
 /// What is owed is tried again at least once a day.
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-
-fn person(number: u32) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        ..NewCustomer::default()
-    }
-}
 
 /// An organisation with a number, in a country.
 fn organisation(name: &str, number: &str, country: &str) -> NewCompany {
@@ -74,24 +66,6 @@ fn of_many_countries(options: &Options) -> Bundle {
     };
     bundle.erp.configure_company(erp, configure).unwrap();
     bundle
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
-}
-
-fn order_for(company: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        company: Some(company),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
 }
 
 fn in_erp(bundle: &Bundle, properties: &Value) -> CustomerRecord {
@@ -205,7 +179,7 @@ async fn p15_the_same_digits_in_another_country_are_another_organisation() {
         bundle.pass(PassMode::Full).await;
         bundle.run_until_quiet().await;
         assert_eq!(company_code(&bundle, ours), None, "{case}");
-        bundle.norce.place_order(order_for(ours));
+        bundle.norce.place_order(order_of_company(ours));
         bundle.run_until_quiet().await;
         assert_nothing_owed(&bundle, &case).await;
         let code = company_code(&bundle, ours).unwrap();
@@ -235,7 +209,7 @@ async fn p15_a_placeholder_is_no_number() {
         let bundle = Bundle::new(&Options::default());
         let firms = ["Beta AB", "Gamma AB"].map(|name| {
             let firm = bundle.norce.add_company(organisation(name, number, "SE"));
-            bundle.norce.place_order(order_for(firm));
+            bundle.norce.place_order(order_of_company(firm));
             firm
         });
         bundle.run_until_quiet().await;
@@ -259,7 +233,7 @@ async fn p15_a_placeholder_is_no_number() {
             vat_no: Some(vat_no.to_owned()),
             ..organisation("Beta AB", "556036-0793", "SE")
         });
-        bundle.norce.place_order(order_for(firm));
+        bundle.norce.place_order(order_of_company(firm));
         bundle.run_until_quiet().await;
         assert_nothing_owed(&bundle, vat_no).await;
         let [record] = all_in_erp(&bundle).try_into().unwrap();
@@ -298,7 +272,7 @@ async fn p15_a_shared_number_is_a_question_for_a_person_until_the_record_is_some
     let record = in_erp(&bundle, &record);
     let [a, b] = ["Skola A", "Skola B"]
         .map(|name| bundle.norce.add_company(organisation(name, number, "SE")));
-    bundle.norce.place_order(order_for(b));
+    bundle.norce.place_order(order_of_company(b));
     bundle.run_until_quiet().await;
     bundle.pass(PassMode::Full).await;
     bundle.run_until_quiet().await;
@@ -359,7 +333,7 @@ async fn a_record_that_is_being_made_for_another_is_waited_for() {
     };
     let reserved = bundle.mappings.reserve(company(a), reservation).await;
     assert_eq!(reserved.unwrap(), Reserved::New);
-    bundle.norce.place_order(order_for(b));
+    bundle.norce.place_order(order_of_company(b));
     bundle.run_for(Duration::from_secs(60)).await;
     assert_nothing_owed(&bundle, "it waits").await;
     assert_eq!(all_in_erp(&bundle), std::slice::from_ref(&record));
@@ -388,7 +362,7 @@ async fn p15_a_shared_number_ends_as_well_with_a_record_made_by_hand() {
             .norce
             .add_company(organisation(name, "212000-0142", "SE"))
     });
-    bundle.norce.place_order(order_for(b));
+    bundle.norce.place_order(order_of_company(b));
     bundle.run_until_quiet().await;
     assert_eq!(owed(&bundle).await.len(), 1);
     let made = in_erp(
@@ -421,10 +395,10 @@ async fn companies_that_share_a_number_get_records_of_their_own() {
         })
         .collect();
     for school in &schools[..3] {
-        bundle.norce.place_order(order_for(*school));
+        bundle.norce.place_order(order_of_company(*school));
     }
     bundle.run_until_quiet().await;
-    bundle.norce.place_order(order_for(schools[3]));
+    bundle.norce.place_order(order_of_company(schools[3]));
     bundle.run_until_quiet().await;
     bundle.pass(PassMode::Full).await;
     bundle.run_until_quiet().await;
@@ -516,7 +490,7 @@ async fn an_organisation_is_found_in_any_spelling() {
                     ours.vat_no = ours.organization_no.take();
                 }
                 let ours = bundle.norce.add_company(ours);
-                bundle.norce.place_order(order_for(ours));
+                bundle.norce.place_order(order_of_company(ours));
                 bundle.run_until_quiet().await;
                 assert_nothing_owed(&bundle, &case).await;
                 assert_eq!(all_in_erp(&bundle).len(), 1, "{case}");
@@ -703,7 +677,7 @@ async fn the_rule_for_persons_decides_what_a_key_finds() {
                 bundle.pass(PassMode::Full).await;
             } else {
                 bundle.norce.place_order(order_of(anna));
-                bundle.norce.place_order(order_for(firm));
+                bundle.norce.place_order(order_of_company(firm));
             }
             bundle.run_until_quiet().await;
             assert_nothing_owed(&bundle, &case).await;

@@ -18,7 +18,8 @@ use shared::{
 };
 use tests::{
     bundle::{Bundle, Options, UNTIL_OWED, customer},
-    norce_simulator::{Blank, NewCustomer, NewOrder},
+    norce_simulator::Blank,
+    samples::{order_of, person},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -28,24 +29,6 @@ fn bundle() -> Bundle {
         order_receiver: true,
         ..Options::default()
     })
-}
-
-fn person(number: u32) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        ..NewCustomer::default()
-    }
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
 }
 
 /// A customer that has ordered and has its code.

@@ -21,7 +21,8 @@ use tests::{
     bundle::{Bundle, Options, UNTIL_AGAIN, UNTIL_OWED},
     interruption::Moment,
     memory::QueuedMessage,
-    norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer, NewOrder, PlacedOrder},
+    norce_simulator::{Blank, NewCompany, NewCustomer, NewOrder, PlacedOrder},
+    samples::{self, address, resident},
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -33,32 +34,11 @@ fn receiving() -> Options {
     }
 }
 
-fn address() -> Option<NewAddress> {
-    Some(NewAddress {
-        line1: Some("Storgatan 1".to_owned()),
-        zip_code: Some("114 55".to_owned()),
-        city: Some("Stockholm".to_owned()),
-        country_code: Some("SE".to_owned()),
-        ..NewAddress::default()
-    })
-}
-
-fn anna(number: u32) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        phone: Some("08-123 45 67".to_owned()),
-        invoice_address: address(),
-        ..NewCustomer::default()
-    }
-}
-
 /// A customer that the ERP refuses: its telephone number has letters.
 fn refused(number: u32) -> NewCustomer {
     NewCustomer {
         phone: Some("08-123 call me".to_owned()),
-        ..anna(number)
+        ..resident(number)
     }
 }
 
@@ -70,10 +50,8 @@ fn accept(bundle: &Bundle, customer: i64) {
 
 fn order_of(customer: i64) -> NewOrder {
     NewOrder {
-        application_id: 1,
-        customer: Some(customer),
         items: vec![("P1".to_owned(), 100.1)],
-        ..NewOrder::default()
+        ..samples::order_of(customer)
     }
 }
 
@@ -158,7 +136,7 @@ fn assert_all_taken(bundle: &Bundle) {
 #[tokio::test(start_paused = true)]
 async fn a_first_order_is_handed_on_with_the_code_and_otherwise_to_the_byte() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
     let [message] = handed_on(&bundle).try_into().expect("one message");
@@ -191,10 +169,10 @@ async fn a_company_and_its_contact_get_their_codes_in_every_party() {
     let firm = bundle.norce.add_company(NewCompany {
         name: Some("Bolaget AB".to_owned()),
         organization_no: Some("556036-0793".to_owned()),
-        invoice_address: address(),
+        invoice_address: Some(address("Storgatan 1")),
         ..NewCompany::default()
     });
-    let buyer = bundle.norce.add_customer(anna(1));
+    let buyer = bundle.norce.add_customer(resident(1));
     bundle.norce.link(buyer, firm, true);
     bundle.norce.place_order(NewOrder {
         company: Some(firm),
@@ -223,7 +201,7 @@ async fn a_company_and_its_contact_get_their_codes_in_every_party() {
 #[tokio::test(start_paused = true)]
 async fn p1_no_order_is_lost_while_the_queue_refuses() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     bundle.queues_refuse.store(true, Ordering::SeqCst);
     let order = bundle.norce.place_order(order_of(customer));
     bundle.run_for(Duration::from_secs(300)).await;
@@ -252,7 +230,7 @@ fn without_events(bundle: &Bundle) {
 async fn p1_an_order_needs_no_event() {
     let bundle = Bundle::new(&receiving());
     without_events(&bundle);
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
     let [message] = handed_on(&bundle).try_into().expect("one message");
@@ -304,7 +282,7 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
 async fn p2_an_order_is_handed_on_once_wherever_the_work_is_cut_off() {
     cut_off_everywhere(|bundle| {
         without_events(bundle);
-        let customer = bundle.norce.add_customer(anna(1));
+        let customer = bundle.norce.add_customer(resident(1));
         bundle.norce.place_order(order_of(customer))
     })
     .await;
@@ -351,7 +329,7 @@ async fn p2_a_held_order_is_handed_on_once_wherever_its_release_is_cut_off() {
 async fn p2_an_order_that_is_posted_again_is_handed_on_once() {
     let bundle = Bundle::new(&receiving());
     bundle.norce.configure_orders(|admin| admin.copies = 3);
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
     // Norce has the code by now, so that these posts are others than the first ones.
@@ -382,7 +360,7 @@ async fn an_order_that_is_posted_anew_while_it_waits_is_handed_on_as_it_is_last(
 #[tokio::test(start_paused = true)]
 async fn p3_a_different_code_holds_the_order_and_is_never_overwritten() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
     handed_on(&bundle);
@@ -417,7 +395,7 @@ async fn p6_a_refused_customer_holds_its_order_and_nobody_elses() {
     let bad = bundle.norce.add_customer(refused(1));
     let held = bundle.norce.place_order(order_of(bad));
     let good: Vec<i64> = (2..12)
-        .map(|number| bundle.norce.add_customer(anna(number)))
+        .map(|number| bundle.norce.add_customer(resident(number)))
         .collect();
     for customer in &good {
         bundle.norce.place_order(order_of(*customer));
@@ -504,7 +482,7 @@ async fn an_order_goes_on_when_the_code_comes_late() {
         create_in_erp: CreateInErp::Never,
         ..receiving()
     });
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
     bundle.quiet_within(UNTIL_OWED).await;
     assert!(handed_on(&bundle).is_empty());
@@ -540,7 +518,7 @@ async fn a_guest_of_whom_norce_knows_nothing_is_handed_on_as_it_came() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_norce_knows_by_its_exact_address_gets_its_code() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(guest("Anna.1@Example.COM"));
     bundle.run_until_quiet().await;
     let [message] = handed_on(&bundle).try_into().expect("one message");
@@ -552,8 +530,8 @@ async fn a_guest_that_norce_knows_by_its_exact_address_gets_its_code() {
 async fn p3_a_guest_whose_address_two_customers_have_is_not_guessed() {
     let bundle = Bundle::new(&receiving());
     let twins = [
-        bundle.norce.add_customer(anna(1)),
-        bundle.norce.add_customer(anna(1)),
+        bundle.norce.add_customer(resident(1)),
+        bundle.norce.add_customer(resident(1)),
     ];
     let order = bundle.norce.place_order(guest("anna.1@example.com"));
     bundle.run_until_quiet().await;
@@ -579,7 +557,7 @@ async fn an_order_that_query_shows_late_or_never_is_waited_for() {
         bundle
             .norce
             .configure(|settings| settings.order_delay = delay);
-        let customer = bundle.norce.add_customer(anna(1));
+        let customer = bundle.norce.add_customer(resident(1));
         bundle.norce.place_order(order_of(customer));
         bundle.quiet_within(UNTIL_OWED).await;
         let [message] = handed_on(&bundle).try_into().expect("one message");
@@ -628,11 +606,11 @@ async fn p12_the_order_of_a_forgotten_customer_is_not_handed_on_and_its_copy_goe
 #[tokio::test(start_paused = true)]
 async fn a_code_in_the_order_goes_before_an_address_that_two_customers_have() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
     handed_on(&bundle);
-    bundle.norce.add_customer(anna(1));
+    bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(guest("anna.1@example.com"));
     tokio::time::sleep(Duration::from_millis(10)).await;
     let code = code_of(&bundle, customer);
@@ -657,7 +635,7 @@ async fn p14_an_order_leads_to_the_customer_of_its_own_shop() {
     let [first, second] = [1, 2].map(|application| {
         bundle.norce.add_customer(NewCustomer {
             application_id: Some(application),
-            ..anna(1)
+            ..resident(1)
         })
     });
     bundle.norce.place_order(NewOrder {
@@ -680,7 +658,7 @@ async fn p14_an_order_leads_to_the_customer_of_its_own_shop() {
 #[tokio::test(start_paused = true)]
 async fn orders_of_one_buyer_stay_in_order() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
     let orders: Vec<PlacedOrder> = (0..5)
@@ -699,7 +677,7 @@ async fn without_the_receiver_nothing_is_stored_or_handed_on() {
     let bundle = Bundle::new(&Options::default());
     // Norce posts its orders all the same.
     bundle.post_orders();
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
     // Norce tries again for hours.
     bundle.quiet_within(2 * HOUR).await;

@@ -57,6 +57,7 @@ use tests::{
         Blank, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, NewOrder, PlacedOrder,
         Poison, PoisonMode, PoisonRows, When,
     },
+    samples::order_of,
 };
 
 /// Distinctive texts, one for each kind of personal data, and the secrets.
@@ -602,15 +603,6 @@ async fn send<M: Message>(queue: &impl Queue<M>, message: M) {
 
 fn is_of_order(owed: &Owed) -> bool {
     matches!(owed.subject, Subject::Order { .. })
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 1.0)],
-        ..NewOrder::default()
-    }
 }
 
 /// Three customers to be forgotten, each with an order, and a neighbour who stays.

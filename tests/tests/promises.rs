@@ -27,6 +27,7 @@ use tests::{
         Address, Blank, DeliveryState, Effect, Endpoint, EventType, NewAddress, NewCompany,
         NewCustomer, NewOrder, Poison, PoisonMode, PoisonRows, When,
     },
+    samples::{order_of, resident},
 };
 use uuid::Uuid;
 
@@ -36,39 +37,13 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const SWEDEN: i64 = 752;
 const NORWAY: i64 = 578;
 
-fn anna(number: u32) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        phone: Some("08-123 45 67".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 1".to_owned()),
-            zip_code: Some("114 55".to_owned()),
-            city: Some("Stockholm".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
-        ..NewCustomer::default()
-    }
-}
-
 fn bolaget() -> NewCompany {
     NewCompany {
         name: Some("Bolaget AB".to_owned()),
         organization_no: Some("556036-0793".to_owned()),
         email: Some("info@bolaget.example".to_owned()),
-        invoice_address: anna(0).invoice_address,
+        invoice_address: resident(0).invoice_address,
         ..NewCompany::default()
-    }
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
     }
 }
 
@@ -117,7 +92,7 @@ fn assert_no_dead_letters(bundle: &Bundle) {
 #[tokio::test(start_paused = true)]
 async fn a_first_order_gives_the_customer_its_code() {
     let bundle = Bundle::new(&Options::default());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.run_until_quiet().await;
     assert!(
         bundle.erp.customers(bundle.erp_company()).is_empty(),
@@ -148,8 +123,8 @@ async fn p15_a_second_customer_with_the_same_address_never_gets_the_record_of_th
         });
         let [first, second] = [1, 2].map(|number| {
             bundle.norce.add_customer(NewCustomer {
-                email: anna(1).email,
-                ..anna(number)
+                email: resident(1).email,
+                ..resident(number)
             })
         });
         bundle.norce.place_order(order_of(first));
@@ -179,7 +154,7 @@ async fn p15_a_second_customer_with_the_same_address_never_gets_the_record_of_th
 #[tokio::test(start_paused = true)]
 async fn a_person_that_joins_a_company_is_still_updated_as_the_person_that_it_was_bound_as() {
     let bundle = Bundle::new(&Options::default());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(number));
     bundle.run_until_quiet().await;
     let firm = bundle.norce.add_company(bolaget());
@@ -202,7 +177,7 @@ async fn a_person_that_joins_a_company_is_still_updated_as_the_person_that_it_wa
 async fn a_contact_that_has_not_ordered_brings_no_company_to_the_erp() {
     let bundle = Bundle::new(&Options::default());
     let firm = bundle.norce.add_company(bolaget());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.link(number, firm, true);
     bundle.run_until_quiet().await;
     bundle.norce.change_customer(number, |record| {
@@ -219,8 +194,8 @@ async fn a_company_brings_its_contacts_and_a_contact_reaches_the_company() {
     let bundle = Bundle::new(&Options::default());
     let firm = bundle.norce.add_company(bolaget());
     let (buyer, colleague) = (
-        bundle.norce.add_customer(anna(1)),
-        bundle.norce.add_customer(anna(2)),
+        bundle.norce.add_customer(resident(1)),
+        bundle.norce.add_customer(resident(2)),
     );
     bundle.norce.link(buyer, firm, true);
     bundle.norce.link(colleague, firm, true);
@@ -277,10 +252,10 @@ async fn a_company_brings_its_contacts_and_a_contact_reaches_the_company() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_order_leads_to_the_customer_by_its_exact_e_mail_address() {
     let bundle = Bundle::new(&Options::default());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.add_customer(NewCustomer {
         email: Some("anna.11@example.com".to_owned()),
-        ..anna(3)
+        ..resident(3)
     });
     bundle.norce.place_order(NewOrder {
         customer: None,
@@ -302,7 +277,7 @@ async fn an_order_that_query_shows_late_is_waited_for() {
         bundle
             .norce
             .configure(|settings| settings.order_delay = DELAY);
-        let number = bundle.norce.add_customer(anna(1));
+        let number = bundle.norce.add_customer(resident(1));
         bundle.run_until_quiet().await;
         bundle.norce.place_order(NewOrder {
             guest,
@@ -329,7 +304,7 @@ async fn create_in_erp_decides_who_is_created() {
             create_in_erp,
             ..Options::default()
         });
-        let number = bundle.norce.add_customer(anna(1));
+        let number = bundle.norce.add_customer(resident(1));
         if ordered {
             bundle.norce.place_order(order_of(number));
         }
@@ -351,7 +326,7 @@ async fn p1_no_event_is_lost_while_the_queue_refuses() {
         ..Options::default()
     });
     bundle.queues_refuse.store(true, Ordering::SeqCst);
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.run_for(Duration::from_secs(3_600)).await;
     let statuses: Vec<u16> = bundle.norce.deliveries()[0]
         .attempts
@@ -426,14 +401,14 @@ fn a_person_orders_without_echo(bundle: &Bundle) -> Vec<i64> {
 }
 
 fn a_person_orders(bundle: &Bundle) -> Vec<i64> {
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(number));
     vec![number]
 }
 
 fn a_contact_orders(bundle: &Bundle) -> Vec<i64> {
     let firm = bundle.norce.add_company(bolaget());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.link(number, firm, true);
     bundle.norce.place_order(NewOrder {
         company: Some(firm),
@@ -578,7 +553,7 @@ async fn p2_what_cannot_be_looked_up_is_owed_and_not_created_again() {
     );
     let number = bundle.norce.add_customer(NewCustomer {
         email: None,
-        ..anna(1)
+        ..resident(1)
     });
     bundle.norce.place_order(order_of(number));
     bundle.quiet_within(UNTIL_AGAIN).await;
@@ -646,12 +621,12 @@ async fn p3_one_record_of_the_erp_is_never_bound_to_two_customers() {
     bundle.run_until_quiet().await;
     let code = assert_in_step(&bundle, people[0]).await;
     // The same e-mail address again: the ERP's record is the first one's, and the second gets its own.
-    let twin = bundle.norce.add_customer(anna(1));
+    let twin = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(twin));
     // And a third one that claims the code in Norce.
     let thief = bundle.norce.add_customer(NewCustomer {
         code: Some(code.clone()),
-        ..anna(7)
+        ..resident(7)
     });
     bundle.run_until_quiet().await;
     assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 2);
@@ -722,7 +697,7 @@ async fn p15_a_pattern_code_that_another_record_has_is_a_conflict_and_never_adop
     ];
     for (row, is_hers) in customers {
         let bundle = Bundle::new(&with_pattern());
-        let number = bundle.norce.add_customer(anna(1));
+        let number = bundle.norce.add_customer(resident(1));
         let record = by_hand(&bundle, &with_code(&row, number));
         assert_adopted(&bundle, customer(number), &record, is_hers).await;
     }
@@ -730,7 +705,7 @@ async fn p15_a_pattern_code_that_another_record_has_is_a_conflict_and_never_adop
     let bundle = Bundle::new(&with_pattern());
     let number = bundle.norce.add_customer(NewCustomer {
         email: None,
-        ..anna(1)
+        ..resident(1)
     });
     let record = by_hand(&bundle, &with_code(&json!({"type": "Person"}), number));
     assert_adopted(&bundle, customer(number), &record, false).await;
@@ -766,7 +741,7 @@ async fn p15_a_pattern_code_that_another_record_has_is_a_conflict_and_never_adop
             .contacts(bundle.erp_company())
             .try_into()
             .unwrap();
-        let number = bundle.norce.add_customer(anna(1));
+        let number = bundle.norce.add_customer(resident(1));
         bundle.norce.link(number, firm, true);
         let row = json!({"type": "Person", "displayName": "Somebody", "email": email,
             "number": format!("N{number}"), "companyNumber": organisation.number});
@@ -849,7 +824,7 @@ async fn p15_a_create_that_was_cut_off_makes_no_strangers_record_ours() {
         let bundle = Bundle::new(&with_pattern());
         let number = bundle.norce.add_customer(NewCustomer {
             email: email.map(str::to_owned),
-            ..anna(1)
+            ..resident(1)
         });
         let row = json!({"type": "Person", "email": strangers_email});
         let record = by_hand(&bundle, &with_code(&row, number));
@@ -901,7 +876,7 @@ async fn p2_a_record_that_was_made_under_a_pattern_is_found_again_by_its_code() 
         let bundle = Bundle::new(&with_pattern());
         let number = bundle.norce.add_customer(NewCustomer {
             email: email.map(str::to_owned),
-            ..anna(1)
+            ..resident(1)
         });
         bundle
             .interruption
@@ -932,11 +907,11 @@ async fn an_existing_register_is_bound_by_its_codes() {
         .expect("a customer");
     let number = bundle.norce.add_customer(NewCustomer {
         code: Some(record.number.clone()),
-        ..anna(1)
+        ..resident(1)
     });
     let stranger = bundle.norce.add_customer(NewCustomer {
         code: Some("UNKNOWN".to_owned()),
-        ..anna(2)
+        ..resident(2)
     });
     bundle.run_until_quiet().await;
     assert_eq!(assert_in_step(&bundle, number).await, record.number);
@@ -1028,7 +1003,7 @@ async fn an_update_sends_every_field_that_has_changed_but_none_that_the_erp_owns
         let person = bundle.norce.add_customer(NewCustomer {
             cell_phone: Some("070-100 00 00".to_owned()),
             invoice_address: Some(full_address("Storgatan", "SE")),
-            ..anna(1)
+            ..resident(1)
         });
         bundle
             .norce
@@ -1251,7 +1226,7 @@ async fn p6_what_the_erp_refuses_is_owed_and_delays_nobody() {
         .erp
         .refuse_where(|candidate| candidate.display_name.ends_with(" 13"));
     let people: Vec<i64> = (10..20)
-        .map(|number| bundle.norce.add_customer(anna(number)))
+        .map(|number| bundle.norce.add_customer(resident(number)))
         .collect();
     for person in &people {
         bundle.norce.place_order(order_of(*person));
@@ -1290,7 +1265,7 @@ async fn p6_what_is_owed_is_tried_again_by_itself() {
     let bundle = Bundle::new(&Options::default());
     bundle.erp.refuse_where(|_| true);
     let people: Vec<i64> = (10..12)
-        .map(|number| bundle.norce.add_customer(anna(number)))
+        .map(|number| bundle.norce.add_customer(resident(number)))
         .collect();
     for person in &people {
         bundle.norce.place_order(NewOrder {
@@ -1356,7 +1331,7 @@ async fn p9_one_poison_row_rejects_no_good_row_however_norce_tells_of_it() {
     ] {
         let bundle = Bundle::new(&Options::default());
         let people: Vec<i64> = (0..9)
-            .map(|number| bundle.norce.add_customer(anna(number)))
+            .map(|number| bundle.norce.add_customer(resident(number)))
             .collect();
         bundle.norce.poison(Poison {
             rows: PoisonRows::Ids([people[4]].into()),
@@ -1407,7 +1382,7 @@ async fn p9_a_code_that_norce_does_not_show_is_waited_for_and_then_owed() {
     for is_shown_in_the_end in [true, false] {
         let bundle = Bundle::new(&Options::default());
         let people: Vec<i64> = (0..3)
-            .map(|number| bundle.norce.add_customer(anna(number)))
+            .map(|number| bundle.norce.add_customer(resident(number)))
             .collect();
         bundle.norce.poison(Poison {
             rows: PoisonRows::Ids([people[1]].into()),
@@ -1476,7 +1451,7 @@ async fn p9_jobs_that_fail_as_a_whole_for_a_quarter_of_an_hour_leave_nothing_owe
     for count in [1, 5] {
         let bundle = Bundle::new(&Options::default());
         let people: Vec<i64> = (0..count)
-            .map(|number| bundle.norce.add_customer(anna(number)))
+            .map(|number| bundle.norce.add_customer(resident(number)))
             .collect();
         bundle.norce.poison(Poison {
             rows: PoisonRows::Ids(people.iter().copied().collect()),
@@ -1657,7 +1632,7 @@ async fn no_job_has_more_lines_than_configured() {
         ..Options::default()
     });
     let people: Vec<i64> = (0..7)
-        .map(|number| bundle.norce.add_customer(anna(number)))
+        .map(|number| bundle.norce.add_customer(resident(number)))
         .collect();
     for person in &people {
         bundle.norce.place_order(order_of(*person));
@@ -1726,7 +1701,7 @@ async fn p8_an_outage_is_waited_out_with_a_few_probes_and_ends_without_a_stamped
             .inject(Fault::status(http::StatusCode::SERVICE_UNAVAILABLE).lasting(outage));
         let up_again = bundle.clock.now() + outage;
         let people: Vec<i64> = (0..count)
-            .map(|number| bundle.norce.add_customer(anna(number)))
+            .map(|number| bundle.norce.add_customer(resident(number)))
             .collect();
         for person in &people {
             bundle.norce.place_order(order_of(*person));
@@ -1772,7 +1747,7 @@ async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
     });
     let of = |application_id| NewCustomer {
         application_id: Some(application_id),
-        ..anna(1)
+        ..resident(1)
     };
     let (first, second) = (
         bundle.norce.add_customer(of(1)),
@@ -1831,7 +1806,7 @@ async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
 #[tokio::test(start_paused = true)]
 async fn an_event_costs_the_calls_that_the_cost_model_counts() {
     let bundle = Bundle::new(&Options::default());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(number));
     bundle.run_until_quiet().await;
     let calls_of_a_change = async |phone: &str| {

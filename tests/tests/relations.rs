@@ -19,7 +19,8 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, company, customer},
     business_central_simulator::ContactRecord,
-    norce_simulator::{EventType, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{EventType, NewCompany, NewCustomer},
+    samples::{self, order_of_company},
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -38,20 +39,10 @@ async fn contact_of_first(bundle: &Bundle) -> (i64, [i64; 2]) {
         company_with(bundle, "Ett AB", "556036-0793"),
         company_with(bundle, "Tva AB", "556012-5790"),
     ];
-    let anna = bundle.norce.add_customer(NewCustomer {
-        email: Some("anna@example.com".to_owned()),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some("Ek".to_owned()),
-        ..NewCustomer::default()
-    });
+    let anna = bundle.norce.add_customer(samples::anna());
     bundle.norce.link(anna, companies[0], true);
     for company in companies {
-        bundle.norce.place_order(NewOrder {
-            application_id: 1,
-            company: Some(company),
-            items: vec![("P1".to_owned(), 100.0)],
-            ..NewOrder::default()
-        });
+        bundle.norce.place_order(order_of_company(company));
     }
     bundle.run_until_quiet().await;
     (anna, companies)

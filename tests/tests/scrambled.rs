@@ -21,7 +21,8 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, SOON, customer},
     business_central_simulator::CustomerRecord,
-    norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{Blank, NewCompany, NewCustomer},
+    samples::{address, order_of},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -34,13 +35,7 @@ fn anna() -> NewCustomer {
         last_name: Some("Ek".to_owned()),
         phone: Some("08-123 45 68".to_owned()),
         cell_phone: Some("070-123 45 68".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 12".to_owned()),
-            zip_code: Some("114 55".to_owned()),
-            city: Some("Stockholm".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
+        invoice_address: Some(address("Storgatan 12")),
         ..NewCustomer::default()
     }
 }
@@ -70,12 +65,7 @@ fn styles() -> [Blank; 7] {
 /// A customer that has ordered and has its code.
 async fn bound(bundle: &Bundle, new: NewCustomer) -> i64 {
     let id = bundle.norce.add_customer(new);
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer: Some(id),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order_of(id));
     bundle.run_until_quiet().await;
     id
 }

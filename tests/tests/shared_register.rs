@@ -21,7 +21,8 @@ use shared::{
 };
 use tests::{
     bundle::{Bundle, Options, application, company, customer, id},
-    norce_simulator::{NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{NewCompany, NewCustomer, NewOrder},
+    samples::{self, address},
 };
 use uuid::Uuid;
 
@@ -40,15 +41,8 @@ fn bundle() -> Bundle {
 fn anna(application_id: Option<i64>) -> NewCustomer {
     NewCustomer {
         application_id,
-        email: Some("anna@example.com".to_owned()),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some("Ek".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 1".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
-        ..NewCustomer::default()
+        invoice_address: Some(address("Storgatan 1")),
+        ..samples::anna()
     }
 }
 
@@ -57,16 +51,16 @@ fn bolaget(application_id: Option<i64>) -> NewCompany {
         application_id,
         name: Some("Bolaget AB".to_owned()),
         organization_no: Some("556036-0793".to_owned()),
-        invoice_address: anna(None).invoice_address,
+        invoice_address: Some(address("Storgatan 1")),
         ..NewCompany::default()
     }
 }
 
+/// An order of application 2.
 fn order() -> NewOrder {
     NewOrder {
         application_id: 2,
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
+        ..samples::order(None, None)
     }
 }
 

@@ -42,7 +42,8 @@ use tests::{
     business_central_simulator::{
         CompanySettings, Country, CustomerRecord, Entity, Fault, LostAnswer, TaxNumberFilter,
     },
-    norce_simulator::{Blank, ImportKind, NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{Blank, ImportKind, NewAddress, NewCompany, NewCustomer},
+    samples,
     seeds::{self, on_paused_time},
 };
 use uuid::Uuid;
@@ -631,13 +632,9 @@ impl Town {
             EntityKind::Customer => (id, None),
             EntityKind::Company => (None, id),
         };
-        self.bundle.norce.place_order(NewOrder {
-            application_id: 1,
-            customer,
-            company,
-            items: vec![("P1".to_owned(), 100.0)],
-            ..NewOrder::default()
-        });
+        self.bundle
+            .norce
+            .place_order(samples::order(customer, company));
     }
 
     /// An invocation that the schedule starts; where it fails, the next one makes up for it.

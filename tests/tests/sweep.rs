@@ -17,9 +17,10 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, SOON},
     norce_simulator::{
-        Address, DELIVERY_ADDRESS, Endpoint, Flag, INVOICE_ADDRESS, NewAddress, NewCompany,
-        NewCustomer, NewOrder, Settings,
+        Address, DELIVERY_ADDRESS, Endpoint, Flag, INVOICE_ADDRESS, NewCompany, NewCustomer,
+        Settings,
     },
+    samples::{self, address, order},
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -35,22 +36,10 @@ struct Shop {
     nobody: i64,
 }
 
-fn address(line1: &str) -> NewAddress {
-    NewAddress {
-        line1: Some(line1.to_owned()),
-        city: Some("Stockholm".to_owned()),
-        country_code: Some("SE".to_owned()),
-        ..NewAddress::default()
-    }
-}
-
 fn person(number: u32) -> NewCustomer {
     NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
         invoice_address: Some(address("Storgatan 1")),
-        ..NewCustomer::default()
+        ..samples::person(number)
     }
 }
 
@@ -82,13 +71,7 @@ impl Shop {
             .norce
             .change_company(company, |it| it.details.flags.push(flag(1)));
         for (customer, company) in [(customer, None), (contact, Some(company))] {
-            bundle.norce.place_order(NewOrder {
-                application_id: 1,
-                customer: Some(customer),
-                company,
-                items: vec![("P1".to_owned(), 100.0)],
-                ..NewOrder::default()
-            });
+            bundle.norce.place_order(order(Some(customer), company));
         }
         bundle.run_until_quiet().await;
         // From now on nothing is heard of anything.

@@ -46,9 +46,10 @@ use tests::{
     bundle::{Bundle, Hops, Options, SOON, customer},
     business_central_simulator::Fault,
     norce_simulator::{
-        Blank, Effect, Endpoint, EventType, ImportedRows, NewAddress, NewCompany, NewCustomer,
-        NewOrder, Poison, PoisonMode, PoisonRows, When,
+        Blank, Effect, Endpoint, EventType, ImportedRows, NewCompany, Poison, PoisonMode,
+        PoisonRows, When,
     },
+    samples::{self, order_of, resident},
 };
 use uuid::Uuid;
 
@@ -63,37 +64,15 @@ const BATCH: usize = 500;
 /// Steps of the long pass at least.
 const STEPS: usize = 60;
 
-fn person(number: usize) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("person.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        phone: Some("08-123 45 67".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 1".to_owned()),
-            zip_code: Some("114 55".to_owned()),
-            city: Some("Stockholm".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
-        ..NewCustomer::default()
-    }
-}
-
 fn person_in_erp(bundle: &Bundle, number: usize) {
     let properties = json!({"displayName": format!("Anna Ek {number}"), "type": "Person",
-        "email": format!("person.{number}@example.com")});
+        "email": format!("anna.{number}@example.com")});
     let added = bundle.erp.add_customer(bundle.erp_company(), &properties);
     added.unwrap();
 }
 
 fn order(bundle: &Bundle, customer: i64) {
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order_of(customer));
 }
 
 fn change_phone(bundle: &Bundle, customer: i64) {
@@ -132,7 +111,7 @@ async fn assert_nothing_owed(bundle: &Bundle) {
 
 /// A customer that both sides have.
 async fn known_customer(bundle: &Bundle) -> i64 {
-    let id = bundle.norce.add_customer(person(0));
+    let id = bundle.norce.add_customer(resident(0));
     order(bundle, id);
     bundle.run_until_quiet().await;
     assert_in_step(bundle, id).await;
@@ -270,7 +249,7 @@ impl Flow {
     async fn play(self, bundle: &Bundle, outage: Outage) -> Hops {
         match self {
             Self::FirstOrder => {
-                let id = bundle.norce.add_customer(person(0));
+                let id = bundle.norce.add_customer(resident(0));
                 outage.begins(bundle);
                 order(bundle, id);
                 bundle.quiet_within(outage.longest()).await;
@@ -296,7 +275,7 @@ impl Flow {
                 assert_eq!(mapping, Some(Mapping::Forgotten));
             }
             Self::PostedOrder => {
-                let id = bundle.norce.add_customer(person(0));
+                let id = bundle.norce.add_customer(resident(0));
                 outage.begins(bundle);
                 order(bundle, id);
                 bundle.quiet_within(outage.longest()).await;
@@ -316,7 +295,7 @@ impl Flow {
                     settings.jobs.delay = 20 * HOUR;
                     settings.events.job_completed = false;
                 });
-                let id = bundle.norce.add_customer(person(0));
+                let id = bundle.norce.add_customer(resident(0));
                 order(bundle, id);
                 bundle.run_for(HOUR).await;
                 outage.begins(bundle);
@@ -338,7 +317,7 @@ impl Flow {
             }
             Self::OwedRetry => {
                 bundle.erp.refuse_where(|_| true);
-                let id = bundle.norce.add_customer(person(0));
+                let id = bundle.norce.add_customer(resident(0));
                 order(bundle, id);
                 bundle.run_until_quiet().await;
                 bundle.erp.refuse_nothing();
@@ -369,23 +348,19 @@ async fn company_with_contacts(bundle: &Bundle, outage: Outage) {
     let company = bundle.norce.add_company(NewCompany {
         name: Some("Bolaget AB".to_owned()),
         organization_no: Some("556036-0793".to_owned()),
-        invoice_address: person(0).invoice_address,
+        invoice_address: resident(0).invoice_address,
         ..NewCompany::default()
     });
     let contacts: Vec<i64> = (0..3)
-        .map(|number| bundle.norce.add_customer(person(number)))
+        .map(|number| bundle.norce.add_customer(resident(number)))
         .collect();
     for contact in &contacts {
         bundle.norce.link(*contact, company, true);
     }
     outage.begins(bundle);
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer: Some(contacts[0]),
-        company: Some(company),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle
+        .norce
+        .place_order(samples::order(Some(contacts[0]), Some(company)));
     bundle.quiet_within(outage.longest()).await;
     for contact in contacts {
         assert_in_step(bundle, contact).await;
@@ -402,7 +377,7 @@ async fn assert_ended(bundle: &Bundle, run: Uuid, is_given_up: bool) {
 }
 
 async fn small_pass(bundle: &Bundle, mode: PassMode, outage: Outage) {
-    let id = bundle.norce.add_customer(person(0));
+    let id = bundle.norce.add_customer(resident(0));
     bundle.run_until_quiet().await;
     person_in_erp(bundle, 0);
     bundle.take_hops();
@@ -434,7 +409,7 @@ async fn pass_of_many_steps(bundle: &Bundle, dry_run: bool, outage: Outage) {
     for number in 0..STEPS * 5 + 3 {
         person_in_erp(bundle, number);
     }
-    let last = bundle.norce.add_customer(person(STEPS * 5));
+    let last = bundle.norce.add_customer(resident(STEPS * 5));
     bundle.run_until_quiet().await;
     bundle.take_hops();
     let request = PassRequest {
@@ -463,7 +438,7 @@ async fn pass_of_many_steps(bundle: &Bundle, dry_run: bool, outage: Outage) {
 /// The outage begins when everything is on its way.
 async fn pass_with_inserts(bundle: &Bundle, outage: Outage) {
     // Every process has a token of Norce, so that an import is on its way when the outage begins, and its answer is lost.
-    let known = bundle.norce.add_customer(person(0));
+    let known = bundle.norce.add_customer(resident(0));
     order(bundle, known);
     bundle.run_until_quiet().await;
     bundle.take_hops();
@@ -473,7 +448,7 @@ async fn pass_with_inserts(bundle: &Bundle, outage: Outage) {
     bundle.erp.add_customer(erp_company, &organisation).unwrap();
     let organisation = bundle.erp.contacts(erp_company).pop().unwrap();
     let contact = json!({"displayName": "Anna Ek", "type": "Person",
-        "companyNumber": organisation.number, "email": "person.1@example.com"});
+        "companyNumber": organisation.number, "email": "anna.1@example.com"});
     bundle.erp.add_contact(erp_company, &contact).unwrap();
     let run = bundle.start_pass(PassMode::Full).await[0];
     while bundle.pass_step().await {}
@@ -512,7 +487,7 @@ async fn poison_row(bundle: &Bundle, outage: Outage) -> Hops {
     let ids: Vec<i64> = (0..BATCH)
         .map(|number| {
             person_in_erp(bundle, number);
-            bundle.norce.add_customer(person(number))
+            bundle.norce.add_customer(resident(number))
         })
         .collect();
     bundle.run_until_quiet().await;

@@ -16,10 +16,11 @@ use tests::{
     business_central_simulator::{Entity, Fault},
     limits::at_both_ends,
     norce_simulator::{Endpoint, EventType, NewOrder},
+    samples::{order_of, person},
 };
 use uuid::Uuid;
 
-use crate::{HOUR, SECOND, person};
+use crate::{HOUR, SECOND};
 
 /// A bundle that hears of nothing by itself.
 fn deaf(options: &Options) -> Bundle {
@@ -87,12 +88,7 @@ async fn binding(bundle: &Bundle, id: i64) -> Binding {
 async fn in_step(bundle: &Bundle) -> i64 {
     bundle.subscribe();
     let id = bundle.norce.add_customer(person(1));
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer: Some(id),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order_of(id));
     bundle.run_until_quiet().await;
     for event in EventType::ALL {
         bundle.norce.unsubscribe(event);

@@ -28,11 +28,12 @@ use tests::{
     business_central_simulator::Fault,
     limits::at_both_ends,
     norce_simulator::{Effect, Endpoint, EventType, NewCompany, When},
+    samples::person,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{SECOND, batch_of, person, request_of};
+use crate::{SECOND, batch_of, request_of};
 
 fn deaf() -> Bundle {
     let bundle = Bundle::new(&Options::default());

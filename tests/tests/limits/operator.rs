@@ -22,10 +22,11 @@ use tests::{
     business_central_simulator,
     limits::at_both_ends,
     norce_simulator::{EventType, NewCompany, NewOrder, Poison, PoisonMode, PoisonRows},
+    samples::person,
 };
 use uuid::Uuid;
 
-use crate::{HOUR, SECOND, batch_of, person, request_of};
+use crate::{HOUR, SECOND, batch_of, request_of};
 
 /// As an invocation has it.
 const TIME: Duration = Duration::from_secs(117);

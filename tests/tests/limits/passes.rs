@@ -21,11 +21,12 @@ use tests::{
     interruption::Moment,
     limits::at_both_ends,
     norce_simulator::EventType,
+    samples::person,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{HOUR, SECOND, person, request_of};
+use crate::{HOUR, SECOND, request_of};
 
 /// As an invocation has it.
 const TIME: Duration = Duration::from_secs(297);

@@ -72,28 +72,11 @@ use tests::{
     business_central_simulator::{self, ApplicationAccess, Entity, Fault},
     captured_logs::CapturedText,
     norce_simulator::{
-        Blank, CustomerRecord, Effect, Endpoint, EventType, NewCompany, NewCustomer, NewOrder, When,
+        Blank, CustomerRecord, Effect, Endpoint, EventType, NewCompany, NewCustomer, When,
     },
+    samples::{order_of, person},
 };
 use uuid::Uuid;
-fn person(number: i64) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        ..NewCustomer::default()
-    }
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
-}
-
 /// A customer that has its code.
 async fn somebody(bundle: &Bundle, number: i64) -> i64 {
     let customer = bundle.norce.add_customer(person(number));

@@ -52,7 +52,7 @@ pub(crate) fn contact_in_erp(bundle: &Bundle, of: &CustomerRecord, number: usize
             company,
             &json!({"displayName": format!("Anna Ek {number}"), "type": "Person",
                 "companyNumber": organisation.number,
-                "email": format!("person.{number}@example.com")}),
+                "email": format!("anna.{number}@example.com")}),
         )
         .unwrap()
 }
@@ -399,7 +399,7 @@ async fn who_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_whe
     assert_eq!(customers.len(), 1);
     let row = &customers[0].row;
     assert_eq!(row.customer_code, Some(record.number.clone()));
-    assert_eq!(row.email_address.as_deref(), Some("Person.1@Example.com"));
+    assert_eq!(row.email_address.as_deref(), Some("Anna.1@Example.com"));
     // One for each application, and only what says how it is created is set.
     assert_eq!(customers[0].accounts.len(), 2);
     let roles: Vec<usize> = customers[0].roles.values().map(BTreeSet::len).collect();
@@ -954,7 +954,7 @@ async fn n14_a_number_that_the_erp_owns_follows_it_and_is_never_emptied() {
 /// An import cannot change a login name, so a login that stays behind is owed until a person has changed it or let it be.
 #[tokio::test(start_paused = true)]
 async fn n13_a_login_that_does_not_follow_an_e_mail_address_is_owed_with_advice_that_ends_it() {
-    for login in ["person.1@example.com", "anna", "moved@example.com"] {
+    for login in ["anna.1@example.com", "anna", "moved@example.com"] {
         for dismissed in [false, true] {
             let bundle = Bundle::new(&Options {
                 erp_owns: "code,contact-details".parse().unwrap(),
@@ -982,7 +982,7 @@ async fn n13_a_login_that_does_not_follow_an_e_mail_address_is_owed_with_advice_
             let row = bundle.norce.customer(id).unwrap().row;
             assert_eq!(row.email_address.as_deref(), Some("moved@example.com"));
             let reasons: Vec<Reason> = owed(&bundle).await.into_iter().map(|it| it.0).collect();
-            if login != "person.1@example.com" {
+            if login != "anna.1@example.com" {
                 assert_eq!(reasons, [], "{login}");
                 continue;
             }

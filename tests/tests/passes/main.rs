@@ -31,19 +31,11 @@ use tests::{
     in_process::InProcess,
     interruption::Moment,
     norce_simulator::{Blank, NewCompany, NewCustomer, NewOrder},
+    samples::person,
 };
 use uuid::Uuid;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-
-fn person(number: usize) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("person.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        ..NewCustomer::default()
-    }
-}
 
 fn in_erp(bundle: &Bundle, properties: &Value) -> CustomerRecord {
     bundle
@@ -56,7 +48,7 @@ fn person_in_erp(bundle: &Bundle, number: usize) -> CustomerRecord {
     in_erp(
         bundle,
         &json!({"displayName": format!("Anna Ek {number}"), "type": "Person",
-            "email": format!("Person.{number}@Example.com")}),
+            "email": format!("Anna.{number}@Example.com")}),
     )
 }
 
@@ -411,8 +403,8 @@ impl Transport for Spoiling {
                 .replace(r#""number":"C00012""#, r#""number":"""#)
                 .replace(r#""number":"C00013""#, r#""number":"  ""#)
                 .replace(
-                    r#""blocked":"_x0020_","country":"","email":"Person.5@Example.com""#,
-                    r#""blocked":7,"email":"Person.5@Example.com""#,
+                    r#""blocked":"_x0020_","country":"","email":"Anna.5@Example.com""#,
+                    r#""blocked":7,"email":"Anna.5@Example.com""#,
                 );
             Bytes::from(text)
         }))
@@ -587,7 +579,7 @@ async fn p14_applications_with_the_same_addresses_and_codes_do_not_see_each_othe
                 .add_customer(
                     company,
                     &json!({"displayName": "Anna Ek", "type": "Person",
-                        "email": format!("person.{who}@example.com")}),
+                        "email": format!("anna.{who}@example.com")}),
                 )
                 .unwrap();
             ids.insert((number, who), (id, record.number));
@@ -662,7 +654,7 @@ async fn many_cases(bundle: &Bundle) {
         .configure(|settings| settings.events.drop_chance = 1.0);
     for number in 0..700 {
         let properties = json!({"displayName": format!("Anna Ek {number}"), "type": "Person",
-            "email": format!("person.{number}@example.com"),
+            "email": format!("anna.{number}@example.com"),
             "blocked": if number % 50 == 7 { "All" } else { " " }});
         let record = in_erp(bundle, &properties);
         match number % 10 {

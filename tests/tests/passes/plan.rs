@@ -129,8 +129,8 @@ async fn e10_a_plan_says_which_fields_of_a_first_binding_the_erp_keeps() {
         let [by_key, same, other, none] = [1, 2, 3, 4].map(|who| person_in_erp(&bundle, who));
         bundle.norce.add_customer(person(1));
         for (record, email) in [
-            (&same, Some("person.2@example.com")),
-            (&other, Some("person.33@example.com")),
+            (&same, Some("anna.2@example.com")),
+            (&other, Some("anna.33@example.com")),
             (&none, None),
         ] {
             bundle.norce.add_customer(NewCustomer {
@@ -174,7 +174,7 @@ async fn e10_a_plan_says_which_fields_of_a_first_binding_the_erp_keeps() {
             plan.page.contains("known to differ: email"),
             !first_binding_writes.persons
         );
-        for value in ["person.3", "example.com", "556036", "Bolaget"] {
+        for value in ["anna.3", "example.com", "556036", "Bolaget"] {
             let text = format!("{:?} {}", plan.lines, plan.page);
             assert!(!text.contains(value), "P11: {value}");
         }
@@ -308,7 +308,7 @@ async fn anything(bundle: &Bundle, random: &mut fastrand::Rng) {
             2 => in_erp(
                 bundle,
                 &json!({"displayName": format!("Bo Ek {who}"), "type": "Person", "blocked": "All",
-                    "email": format!("person.{who}@example.com"), "customerPriceGroup": "VIP"}),
+                    "email": format!("anna.{who}@example.com"), "customerPriceGroup": "VIP"}),
             ),
             _ => person_in_erp(bundle, who),
         };
@@ -345,7 +345,7 @@ async fn anything(bundle: &Bundle, random: &mut fastrand::Rng) {
                 0 => json!({"number": format!("{}-R", record.number)}),
                 1 => json!({"blocked": "All"}),
                 2 => json!({"customerPriceGroup": "VIP"}),
-                3 => json!({"email": format!("person.{}@example.com", random.usize(0..40))}),
+                3 => json!({"email": format!("anna.{}@example.com", random.usize(0..40))}),
                 _ => continue,
             };
             bundle
