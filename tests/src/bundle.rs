@@ -48,6 +48,7 @@ use shared::{
     },
     erp::PersonRule,
     http::{Deadline, Transport, TransportError},
+    mappings::{Binding, Mapping, Mappings as _},
     metrics::Metrics,
     norce::connect::ImportOptions,
     passes::{Passes as _, Run},
@@ -73,7 +74,9 @@ use crate::{
         MemoryActivity, MemoryBreakers, MemoryImportJobs, MemoryMappings, MemoryOrders, MemoryOwed,
         MemoryPasses, MemoryQueue, MemoryReports, QueuedMessage, Redrive, handling,
     },
-    norce_simulator::{self, EventPost, NorceSimulator, OauthClient, OrderPost, OrderSink},
+    norce_simulator::{
+        self, EventPost, EventType, NorceSimulator, OauthClient, OrderPost, OrderSink,
+    },
     resources::{
         ACCOUNT, MemoryResources, MemorySecrets, NORCE_CLIENT, built, environment, usual_secrets,
     },
@@ -885,7 +888,7 @@ impl Bundle {
         self.owed.serve_stale_reads(lag);
     }
 
-    /// Lets Norce tell of everything, as in the beginning.
+    /// Subscribes to all events, as in the beginning.
     pub fn subscribe(&self) {
         subscribe(&self.norce);
     }
@@ -893,6 +896,48 @@ impl Bundle {
     /// The first ERP company.
     pub fn erp_company(&self) -> Uuid {
         self.erp_companies[0]
+    }
+
+    /// Ends all subscriptions: Norce posts no events.
+    pub fn unsubscribe(&self) {
+        for event in EventType::ALL {
+            self.norce.unsubscribe(event);
+        }
+    }
+
+    /// The code that Norce has for a customer.
+    ///
+    /// # Panics
+    /// When there is no such customer.
+    pub fn customer_code(&self, customer: i64) -> Option<String> {
+        let customer = self.norce.customer(customer).expect("a customer");
+        customer.row.customer_code
+    }
+
+    /// The binding of an entity, if it is bound.
+    ///
+    /// # Panics
+    /// When the store refuses.
+    pub async fn binding(&self, entity: EntityRef) -> Option<Binding> {
+        match self.mappings.get(entity).await.expect("a mapping") {
+            Some(Mapping::Bound(binding)) => Some(binding),
+            _ => None,
+        }
+    }
+
+    /// Receives and deletes all outgoing orders, as the merchant's order integration does.
+    pub fn take_outgoing_orders(&self) -> Vec<QueuedMessage> {
+        let mut all = Vec::new();
+        loop {
+            let messages = self.outgoing_orders.receive(10);
+            if messages.is_empty() {
+                return all;
+            }
+            for message in &messages {
+                self.outgoing_orders.delete(&message.receipt);
+            }
+            all.extend(messages);
+        }
     }
 
     /// Runs every function on what waits for it, and lets time pass, until nothing is left to do: where nothing is in the

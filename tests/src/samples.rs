@@ -1,5 +1,10 @@
 //! Customers, an address and orders, for tests to which their details do not matter.
 
+#![allow(
+    clippy::expect_used,
+    reason = "for tests: what cannot be is to fail loudly"
+)]
+
 use std::fmt::Display;
 
 use shared::{

@@ -573,15 +573,6 @@ async fn p15_two_living_records_with_one_code_stay_a_conflict_until_one_gets_ano
     );
 }
 
-/// The bodies on the outgoing queue, which is empty afterwards.
-fn handed_on(bundle: &Bundle) -> Vec<String> {
-    let messages = bundle.outgoing_orders.receive(10);
-    for message in &messages {
-        bundle.outgoing_orders.delete(&message.receipt);
-    }
-    messages.into_iter().map(|message| message.body).collect()
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_dead_code_is_not_handed_on_and_the_order_goes_on_with_the_next_one() {
     let follow: [Act; 3] = [
@@ -604,7 +595,7 @@ async fn a_dead_code_is_not_handed_on_and_the_order_goes_on_with_the_next_one() 
     ];
     for (number, follow) in follow.into_iter().enumerate() {
         let scene = Scene::new(true).await;
-        assert_eq!(handed_on(&scene.bundle).len(), 1);
+        assert_eq!(scene.bundle.take_outgoing_orders().len(), 1);
         scene.delete_in_erp(scene.first);
         scene.change("08-1");
         scene.bundle.run_until_quiet().await;
@@ -615,18 +606,18 @@ async fn a_dead_code_is_not_handed_on_and_the_order_goes_on_with_the_next_one() 
 
         follow(&scene).await;
         scene.bundle.quiet_within(UNTIL_OWED).await;
-        let handed = handed_on(&scene.bundle);
+        let handed = scene.bundle.take_outgoing_orders();
         let [order] = handed.as_slice() else {
             panic!("way {number}: {:#?}", scene.owed().await);
         };
         let code = scene.code_in_norce().unwrap();
         assert_ne!(code, scene.code, "way {number}");
         assert!(
-            order.contains(&format!("\"CustomerCode\":\"{code}\"")),
+            order.body.contains(&format!("\"CustomerCode\":\"{code}\"")),
             "way {number}"
         );
         assert!(
-            !order.contains(&format!("\"{}\"", scene.code)),
+            !order.body.contains(&format!("\"{}\"", scene.code)),
             "way {number}"
         );
         scene.two_days_pass().await;
@@ -637,7 +628,7 @@ async fn a_dead_code_is_not_handed_on_and_the_order_goes_on_with_the_next_one() 
 #[tokio::test(start_paused = true)]
 async fn an_order_with_a_code_of_another_living_record_stays_a_conflict() {
     let scene = Scene::new(true).await;
-    handed_on(&scene.bundle);
+    scene.bundle.take_outgoing_orders();
     scene.make_in_erp("K9");
     // Norce posts the order with the code that the customer has at that moment.
     scene.put_code_in_norce(Some("K9"));
@@ -655,7 +646,7 @@ async fn an_order_with_a_code_of_another_living_record_stays_a_conflict() {
 #[tokio::test(start_paused = true)]
 async fn an_order_with_another_code_goes_on_once_the_record_has_that_code_in_the_erp() {
     let scene = Scene::new(true).await;
-    handed_on(&scene.bundle);
+    scene.bundle.take_outgoing_orders();
     scene.delete_in_erp(scene.first);
     scene.change("08-1");
     scene.bundle.run_until_quiet().await;
@@ -682,7 +673,7 @@ async fn an_order_with_another_code_goes_on_once_the_record_has_that_code_in_the
         .rename_customer(company, record.id, &scene.code);
     renamed.unwrap();
     scene.two_days_pass().await;
-    assert_eq!(handed_on(&scene.bundle).len(), 1);
+    assert_eq!(scene.bundle.take_outgoing_orders().len(), 1);
     scene.assert_agreed("given in the ERP").await;
 }
 

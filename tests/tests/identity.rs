@@ -98,22 +98,6 @@ async fn assert_nothing_owed(bundle: &Bundle, case: &str) {
     assert_eq!(owed(bundle).await, [], "{case}");
 }
 
-/// How many orders went out since the last look.
-fn handed_on(bundle: &Bundle) -> usize {
-    let queue = &bundle.outgoing_orders;
-    let mut count = 0;
-    loop {
-        let messages = queue.receive(10);
-        if messages.is_empty() {
-            return count;
-        }
-        for message in &messages {
-            queue.delete(&message.receipt);
-        }
-        count += messages.len();
-    }
-}
-
 /// Tries again what is owed until it has had its day.
 async fn a_day_later(bundle: &Bundle) {
     tokio::time::sleep(DAY).await;
@@ -523,7 +507,7 @@ async fn a_code_is_compared_as_the_erp_compares_it() {
     }
     assert_eq!(all_in_erp(&bundle).len(), 1);
     assert_eq!(all_in_erp(&bundle)[0].id, record.id);
-    assert_eq!(handed_on(&bundle), 3);
+    assert_eq!(bundle.take_outgoing_orders().len(), 3);
 }
 
 /// A closed account is no silent match: the order waits for a person, and each way of the text ends it.
@@ -544,7 +528,7 @@ async fn a_blocked_record_is_matched_by_no_key() {
         bundle.run_until_quiet().await;
         assert_eq!(customer_code(&bundle, anna), None);
         assert!(bundle.norce.customer(anna).unwrap().row.is_active);
-        assert_eq!(handed_on(&bundle), 0);
+        assert_eq!(bundle.take_outgoing_orders().len(), 0);
         let texts = owed(&bundle).await;
         assert!(
             texts
@@ -577,7 +561,7 @@ async fn a_blocked_record_is_matched_by_no_key() {
             texts.iter().all(|(_, text)| of_record(text)),
             "{unblock}: {texts:?}"
         );
-        assert_eq!(handed_on(&bundle), 1, "{unblock}");
+        assert_eq!(bundle.take_outgoing_orders().len(), 1, "{unblock}");
     }
 }
 
@@ -618,7 +602,7 @@ async fn a_code_that_is_not_the_erp_s_gives_way_to_it() {
             "{erp_codes}"
         );
         assert_eq!(codes[1], known.number, "{erp_codes}");
-        assert_eq!(handed_on(&bundle), 2, "{erp_codes}");
+        assert_eq!(bundle.take_outgoing_orders().len(), 2, "{erp_codes}");
     }
 }
 

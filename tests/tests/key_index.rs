@@ -133,10 +133,8 @@ fn companies(bundle: &Bundle) -> usize {
 }
 
 async fn bound_to(bundle: &Bundle, id: i64) -> Option<String> {
-    match bundle.mappings.get(company(id)).await.unwrap() {
-        Some(Mapping::Bound(binding)) => Some(binding.erp_id.id),
-        _ => None,
-    }
+    let binding = bundle.binding(company(id)).await?;
+    Some(binding.erp_id.id)
 }
 
 async fn owed(bundle: &Bundle) -> Vec<(Reason, String)> {

@@ -20,7 +20,6 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, UNTIL_AGAIN, UNTIL_OWED},
     interruption::Moment,
-    memory::QueuedMessage,
     norce_simulator::{Blank, NewCompany, NewCustomer, NewOrder, PlacedOrder},
     samples::{self, address, resident},
 };
@@ -82,22 +81,6 @@ fn posted(bundle: &Bundle, order: &PlacedOrder) -> String {
     of_order.next_back().expect("a post").body
 }
 
-/// Everything on the outgoing queue, which is empty afterwards.
-fn handed_on(bundle: &Bundle) -> Vec<QueuedMessage> {
-    let queue = &bundle.outgoing_orders;
-    let mut all = Vec::new();
-    loop {
-        let messages = queue.receive(10);
-        if messages.is_empty() {
-            return all;
-        }
-        for message in &messages {
-            queue.delete(&message.receipt);
-        }
-        all.extend(messages);
-    }
-}
-
 fn code_of(bundle: &Bundle, customer: i64) -> String {
     let code = bundle.norce.customer(customer).unwrap().row.customer_code;
     code.expect("a code")
@@ -139,7 +122,10 @@ async fn a_first_order_is_handed_on_with_the_code_and_otherwise_to_the_byte() {
     let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     let posted = posted(&bundle, &order);
     assert!(posted.contains(r#""CustomerCode":null"#));
     assert_eq!(
@@ -158,7 +144,10 @@ async fn a_first_order_is_handed_on_with_the_code_and_otherwise_to_the_byte() {
 
     let again = bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert_eq!(message.body, self::posted(&bundle, &again));
     assert!(message.body.contains(&code_of(&bundle, customer)));
 }
@@ -179,7 +168,10 @@ async fn a_company_and_its_contact_get_their_codes_in_every_party() {
         ..order_of(buyer)
     });
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     let order: Value = serde_json::from_str(&message.body).unwrap();
     let company = bundle.norce.company(firm).unwrap().row.company_code;
     for party in ["SellTo", "BillTo", "ShipTo"] {
@@ -210,20 +202,21 @@ async fn p1_no_order_is_lost_while_the_queue_refuses() {
     for attempt in attempts {
         assert_eq!(attempt.outcome, Ok((503, "Failed".to_owned())));
     }
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     bundle.queues_refuse.store(false, Ordering::SeqCst);
     bundle.quiet_within(HOUR).await;
     assert_all_taken(&bundle);
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     let expected = with_code(&posted(&bundle, &order), &code_of(&bundle, customer));
     assert_eq!(message.body, expected);
 }
 
 /// Norce posts the order but has no subscription for events: the order alone leads to its customer.
 fn without_events(bundle: &Bundle) {
-    for event in tests::norce_simulator::EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +226,10 @@ async fn p1_an_order_needs_no_event() {
     let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert!(message.body.contains(&code_of(&bundle, customer)));
     assert_nothing_owed(&bundle).await;
 }
@@ -257,7 +253,10 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
     ] {
         assert!(calls.contains(&call), "{calls:?}");
     }
-    let [undisturbed] = handed_on(&bundle).try_into().expect("one message");
+    let [undisturbed] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     for (call, name) in calls.iter().enumerate() {
         for moment in [Moment::Before, Moment::During, Moment::After] {
             let bundle = Bundle::new(&options);
@@ -266,7 +265,8 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
             bundle.quiet_within(UNTIL_AGAIN).await;
             let context = format!("cut off {moment:?} call {call}, {name}");
             assert!(!bundle.interruption.is_planned(), "{context}: never came");
-            let bodies: Vec<String> = handed_on(&bundle)
+            let bodies: Vec<String> = bundle
+                .take_outgoing_orders()
                 .into_iter()
                 .map(|message| message.body)
                 .collect();
@@ -319,7 +319,7 @@ async fn p2_a_held_order_is_handed_on_once_wherever_its_release_is_cut_off() {
             bundle.quiet_within(UNTIL_AGAIN).await;
             let context = format!("cut off {moment:?} call {call}, {name}");
             assert!(!bundle.interruption.is_planned(), "{context}: never came");
-            assert_eq!(handed_on(&bundle).len(), 1, "{context}");
+            assert_eq!(bundle.take_outgoing_orders().len(), 1, "{context}");
             assert_eq!(owed_order(&bundle, &order).await, None, "{context}");
         }
     }
@@ -338,7 +338,7 @@ async fn p2_an_order_that_is_posted_again_is_handed_on_once() {
     bundle.norce.post_order(&order.client_order_ref, &differs);
     bundle.run_until_quiet().await;
     assert_all_taken(&bundle);
-    assert_eq!(handed_on(&bundle).len(), 1);
+    assert_eq!(bundle.take_outgoing_orders().len(), 1);
     assert_nothing_owed(&bundle).await;
 }
 
@@ -353,7 +353,10 @@ async fn an_order_that_is_posted_anew_while_it_waits_is_handed_on_as_it_is_last(
     bundle.run_for(Duration::from_secs(60)).await;
     accept(&bundle, customer);
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert_eq!(message.body, with_code(&last, &code_of(&bundle, customer)));
 }
 
@@ -363,7 +366,7 @@ async fn p3_a_different_code_holds_the_order_and_is_never_overwritten() {
     let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
-    handed_on(&bundle);
+    bundle.take_outgoing_orders();
     let code = code_of(&bundle, customer);
     bundle.norce.configure_orders(|admin| admin.copies = 1);
     without_events(&bundle);
@@ -374,7 +377,7 @@ async fn p3_a_different_code_holds_the_order_and_is_never_overwritten() {
     bundle.norce.post_order(&order.client_order_ref, &wrong);
     tokio::time::sleep(Duration::from_millis(10)).await;
     bundle.run_until_quiet().await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     let owed = owed_order(&bundle, &order).await.expect("owed");
     assert_eq!(owed.reason, Reason::Conflict);
     assert!(
@@ -385,7 +388,7 @@ async fn p3_a_different_code_holds_the_order_and_is_never_overwritten() {
     // Corrected and posted again.
     bundle.norce.post_placed_order(order.id);
     bundle.run_until_quiet().await;
-    assert_eq!(handed_on(&bundle).len(), 1);
+    assert_eq!(bundle.take_outgoing_orders().len(), 1);
     assert_nothing_owed(&bundle).await;
 }
 
@@ -401,7 +404,7 @@ async fn p6_a_refused_customer_holds_its_order_and_nobody_elses() {
         bundle.norce.place_order(order_of(*customer));
     }
     bundle.run_for(Duration::from_secs(120)).await;
-    let messages = handed_on(&bundle);
+    let messages = bundle.take_outgoing_orders();
     assert_eq!(messages.len(), good.len());
     for customer in good {
         let code = code_of(&bundle, customer);
@@ -425,7 +428,10 @@ async fn p6_a_refused_customer_holds_its_order_and_nobody_elses() {
     // As soon as the customer is accepted, without anybody's retry.
     accept(&bundle, bad);
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert_eq!(
         message.body,
         with_code(&posted(&bundle, &held), &code_of(&bundle, bad))
@@ -470,7 +476,7 @@ async fn an_order_that_is_owed_is_not_put_off_again() {
     tokio::time::sleep(HOUR).await;
     bundle.retry_owed().await;
     bundle.run_for(Duration::from_secs(60)).await;
-    assert_eq!(handed_on(&bundle).len(), 1);
+    assert_eq!(bundle.take_outgoing_orders().len(), 1);
     bundle.run_until_quiet().await;
     assert_nothing_owed(&bundle).await;
 }
@@ -485,7 +491,7 @@ async fn an_order_goes_on_when_the_code_comes_late() {
     let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
     bundle.quiet_within(UNTIL_OWED).await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     assert!(owed_order(&bundle, &order).await.is_some());
 
     let by_hand = serde_json::json!({ "displayName": "Anna Ek", "type": "Person", "email": "anna.1@example.com" });
@@ -495,11 +501,14 @@ async fn an_order_goes_on_when_the_code_comes_late() {
         .expect("a customer");
     without_events(&bundle);
     bundle.pass(PassMode::Full).await;
-    assert!(handed_on(&bundle).is_empty(), "nobody has told");
+    assert!(bundle.take_outgoing_orders().is_empty(), "nobody has told");
     tokio::time::sleep(HOUR).await;
     bundle.retry_owed().await;
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert!(message.body.contains(&code_of(&bundle, customer)));
     assert_nothing_owed(&bundle).await;
 }
@@ -509,7 +518,10 @@ async fn a_guest_of_whom_norce_knows_nothing_is_handed_on_as_it_came() {
     let bundle = Bundle::new(&receiving());
     let order = bundle.norce.place_order(guest("gunnar@example.com"));
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert_eq!(message.body, posted(&bundle, &order));
     assert_nothing_owed(&bundle).await;
     assert!(bundle.erp.customers(bundle.erp_company()).is_empty());
@@ -521,7 +533,10 @@ async fn a_guest_that_norce_knows_by_its_exact_address_gets_its_code() {
     let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(guest("Anna.1@Example.COM"));
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     let expected = with_code(&posted(&bundle, &order), &code_of(&bundle, customer));
     assert_eq!(message.body, expected);
 }
@@ -535,7 +550,7 @@ async fn p3_a_guest_whose_address_two_customers_have_is_not_guessed() {
     ];
     let order = bundle.norce.place_order(guest("anna.1@example.com"));
     bundle.run_until_quiet().await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     let owed = owed_order(&bundle, &order).await.expect("owed");
     assert_eq!(owed.reason, Reason::Conflict);
     // One of them turns out to be the other.
@@ -545,7 +560,10 @@ async fn p3_a_guest_whose_address_two_customers_have_is_not_guessed() {
     tokio::time::sleep(HOUR).await;
     bundle.retry_owed().await;
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert!(message.body.contains(&code_of(&bundle, twins[0])));
     assert_nothing_owed(&bundle).await;
 }
@@ -560,7 +578,10 @@ async fn an_order_that_query_shows_late_or_never_is_waited_for() {
         let customer = bundle.norce.add_customer(resident(1));
         bundle.norce.place_order(order_of(customer));
         bundle.quiet_within(UNTIL_OWED).await;
-        let [message] = handed_on(&bundle).try_into().expect("one message");
+        let [message] = bundle
+            .take_outgoing_orders()
+            .try_into()
+            .expect("one message");
         assert!(message.body.contains(&code_of(&bundle, customer)));
     }
 }
@@ -573,7 +594,7 @@ async fn an_order_that_query_never_shows_and_that_leads_to_nobody_is_owed() {
         .configure(|settings| settings.order_delay = 10_000 * HOUR);
     let order = bundle.norce.place_order(guest("gunnar@example.com"));
     bundle.quiet_within(UNTIL_OWED).await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     let owed = owed_order(&bundle, &order).await.expect("owed");
     assert_eq!(owed.reason, Reason::MissingPrerequisite);
     assert!(owed.detail.contains("never appeared"), "{}", owed.detail);
@@ -589,7 +610,7 @@ async fn p12_the_order_of_a_forgotten_customer_is_not_handed_on_and_its_copy_goe
     assert_eq!(bundle.orders.expires(&reference(&order)), None);
     bundle.norce.forget_customer(customer, &Blank::Null, true);
     bundle.run_until_quiet().await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     let owed = owed_order(&bundle, &order).await.expect("owed");
     assert_eq!(owed.reason, Reason::Forgotten);
     assert!(bundle.orders.expires(&reference(&order)).is_some());
@@ -598,7 +619,7 @@ async fn p12_the_order_of_a_forgotten_customer_is_not_handed_on_and_its_copy_goe
     tokio::time::sleep(24 * HOUR).await;
     bundle.retry_owed().await;
     bundle.run_until_quiet().await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     assert_eq!(owed_order(&bundle, &order).await, None);
 }
 
@@ -609,7 +630,7 @@ async fn a_code_in_the_order_goes_before_an_address_that_two_customers_have() {
     let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
-    handed_on(&bundle);
+    bundle.take_outgoing_orders();
     bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(guest("anna.1@example.com"));
     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -622,7 +643,7 @@ async fn a_code_in_the_order_goes_before_an_address_that_two_customers_have() {
     bundle.norce.post_order(&order.client_order_ref, &posted);
     tokio::time::sleep(Duration::from_millis(10)).await;
     bundle.run_until_quiet().await;
-    assert_eq!(handed_on(&bundle).len(), 1);
+    assert_eq!(bundle.take_outgoing_orders().len(), 1);
     assert_nothing_owed(&bundle).await;
 }
 
@@ -643,7 +664,10 @@ async fn p14_an_order_leads_to_the_customer_of_its_own_shop() {
         ..guest("anna.1@example.com")
     });
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert_eq!(
         message.group,
         Some(format!("app-2/customer/app-2/{second}"))
@@ -665,7 +689,7 @@ async fn orders_of_one_buyer_stay_in_order() {
         .map(|_| bundle.norce.place_order(order_of(customer)))
         .collect();
     bundle.run_until_quiet().await;
-    let messages = handed_on(&bundle);
+    let messages = bundle.take_outgoing_orders();
     assert_eq!(messages.len(), 1 + orders.len());
     let groups: Vec<_> = messages.iter().map(|message| &message.group).collect();
     assert!(groups.iter().all(|group| *group == groups[0]));
@@ -688,7 +712,7 @@ async fn without_the_receiver_nothing_is_stored_or_handed_on() {
     }
     let stored = bundle.orders.get(&reference(&order)).await.unwrap();
     assert_eq!(stored, None);
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     // Its event leads to the customer, as ever.
     code_of(&bundle, customer);
     assert_nothing_owed(&bundle).await;

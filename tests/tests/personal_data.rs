@@ -116,15 +116,8 @@ fn listen() -> (CapturedText, tracing::subscriber::DefaultGuard) {
 /// Everything of ours that outlives an invocation, or leaves it. Orders are taken from their queue before: they are
 /// whole, as they must be.
 fn search_everything(bundle: &Bundle, captured: &CapturedText) {
-    loop {
-        let orders = bundle.outgoing_orders.receive(10);
-        if orders.is_empty() {
-            break;
-        }
-        for order in orders {
-            bundle.outgoing_orders.delete(&order.receipt);
-            search("the group of an order", &order.group.unwrap_or_default());
-        }
+    for order in bundle.take_outgoing_orders() {
+        search("the group of an order", &order.group.unwrap_or_default());
     }
     let delivered = bundle.delivered.lock().unwrap().join("\n");
     let answers: Vec<_> = bundle
@@ -590,13 +583,6 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Mappings that were exported before anybody was forgotten.
 const EARLIER_EXPORT: &str = "mappings/earlier.jsonl";
 
-async fn binding(bundle: &Bundle, id: i64) -> Binding {
-    match bundle.mappings.get(customer(id)).await.unwrap() {
-        Some(Mapping::Bound(binding)) => binding,
-        other => panic!("{id}: {other:?}"),
-    }
-}
-
 async fn send<M: Message>(queue: &impl Queue<M>, message: M) {
     queue.send(&[message], Duration::ZERO).await.unwrap();
 }
@@ -653,7 +639,7 @@ impl Town {
         }
         let orders = everybody.map(|it| norce.place_order(order_of(it)));
         bundle.quiet_within(2 * UNTIL_OWED).await;
-        let row = binding(&bundle, known).await;
+        let row = bundle.binding(customer(known)).await.expect("a binding");
         let owed = bundle.owed.list().await.unwrap();
         assert_eq!(owed.len(), 3, "two, and an order");
         Self {
@@ -776,7 +762,8 @@ impl Town {
             let mapping = bundle.mappings.get(customer(id)).await.unwrap();
             assert_eq!(mapping, Some(Mapping::Forgotten), "{id}");
         }
-        binding(bundle, self.neighbour).await;
+        let neighbour = bundle.binding(customer(self.neighbour)).await;
+        assert!(neighbour.is_some(), "the neighbour is no longer bound");
         let imported = bundle.norce.imports().split_off(imports);
         let rows: Vec<_> = imported.iter().flat_map(|import| &import.rows).collect();
         let is_of_neighbour = |row: &&Value| row["Id"] == self.neighbour;

@@ -66,10 +66,8 @@ fn organisation(bundle: &Bundle, name: &str) -> String {
 }
 
 async fn code_of(bundle: &Bundle, entity: shared::domain::EntityRef) -> String {
-    match bundle.mappings.get(entity).await.unwrap() {
-        Some(Mapping::Bound(binding)) => binding.code.to_string(),
-        other => panic!("{entity}: {other:?}"),
-    }
+    let binding = bundle.binding(entity).await.expect("a binding");
+    binding.code.to_string()
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use erp_full_pass::PassSettings;
 use serde_json::json;
 use shared::{
     domain::{Cause, ChangeMessage, Clock, EntityRef, PassMode, Registers},
-    mappings::{Mapping, Mappings},
+    mappings::Mappings,
     owed::{OwedRecords, Stage, Subject},
     queues::Queue,
 };
@@ -65,14 +65,8 @@ fn order() -> NewOrder {
 }
 
 async fn code_of(bundle: &Bundle, entity: EntityRef) -> Option<String> {
-    match bundle.mappings.get(entity).await.unwrap() {
-        Some(Mapping::Bound(binding)) => Some(binding.code.to_string()),
-        _ => None,
-    }
-}
-
-fn code_in_norce(bundle: &Bundle, customer: i64) -> Option<String> {
-    bundle.norce.customer(customer).unwrap().row.customer_code
+    let binding = bundle.binding(entity).await?;
+    Some(binding.code.to_string())
 }
 
 async fn owed(bundle: &Bundle, entity: EntityRef) -> Option<String> {
@@ -104,7 +98,7 @@ async fn a_shared_customer_that_orders_in_an_application_is_kept_where_all_share
         let [record] = &records[..] else {
             panic!("{records:?}");
         };
-        assert_eq!(code_in_norce(&bundle, anna), Some(record.number.clone()));
+        assert_eq!(bundle.customer_code(anna), Some(record.number.clone()));
         assert_eq!(
             code_of(&bundle, customer(anna)).await,
             Some(record.number.clone())
@@ -142,8 +136,8 @@ async fn p14_an_application_s_own_customer_goes_before_a_shared_one_with_the_sam
         ..order()
     });
     bundle.run_until_quiet().await;
-    assert!(code_in_norce(&bundle, own).is_some());
-    assert_eq!(code_in_norce(&bundle, shared), None);
+    assert!(bundle.customer_code(own).is_some());
+    assert_eq!(bundle.customer_code(shared), None);
     assert_eq!(bundle.erp.customers(OF_SECOND).len(), 1);
     assert!(
         bundle
@@ -264,7 +258,7 @@ async fn a_pass_repairs_shared_codes_and_inserts_only_where_the_register_is_know
         .unwrap();
     bundle.pass(PassMode::Full).await;
     bundle.run_until_quiet().await;
-    assert_eq!(code_in_norce(&bundle, shared).as_deref(), Some("K1"));
+    assert_eq!(bundle.customer_code(shared).as_deref(), Some("K1"));
     let codes: Vec<Option<String>> = bundle
         .norce
         .customers()
@@ -306,7 +300,7 @@ async fn a_person_finds_a_shared_customer_without_naming_a_register() {
         ..order()
     });
     bundle.run_until_quiet().await;
-    let code = code_in_norce(&bundle, anna).unwrap();
+    let code = bundle.customer_code(anna).unwrap();
     for selector in [
         json!({"id": anna}),
         json!({"code": code}),

@@ -19,7 +19,7 @@ use tests::{
 };
 
 use crate::{
-    DAY, HOUR, assert_in_step, assert_nothing_owed, code_of,
+    DAY, HOUR, assert_in_step, assert_nothing_owed,
     listings::{Listings, Place},
     order, person_in_erp,
 };
@@ -252,7 +252,7 @@ async fn p5_a_code_that_norce_loses_again_and_again_is_imported_once_an_hour_at_
     for minute in 0..24 * 60 {
         bundle.run_until_quiet().await;
         was_owed |= owed(&bundle).await == [(Stage::CodeToNorce, Reason::Conflict)];
-        if code_of(&bundle, id).is_some() {
+        if bundle.customer_code(id).is_some() {
             bundle
                 .norce
                 .change_customer(id, |record| record.row.customer_code = None);
@@ -329,6 +329,6 @@ async fn a_pass_that_waits_for_its_imports_gets_to_its_end() {
     let run = bundle.pass(PassMode::Full).await;
     assert_eq!(run.ended.unwrap().failed, None);
     for id in ids {
-        assert!(code_of(&bundle, id).is_some(), "{}", customer(id));
+        assert!(bundle.customer_code(id).is_some(), "{}", customer(id));
     }
 }

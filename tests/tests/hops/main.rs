@@ -81,10 +81,6 @@ fn change_phone(bundle: &Bundle, customer: i64) {
     });
 }
 
-fn code_of(bundle: &Bundle, id: i64) -> Option<String> {
-    bundle.norce.customer(id).unwrap().row.customer_code
-}
-
 fn phones(bundle: &Bundle) -> Vec<String> {
     let records = bundle.erp.customers(bundle.erp_company());
     records
@@ -95,7 +91,7 @@ fn phones(bundle: &Bundle) -> Vec<String> {
 
 /// Norce has the code that the ERP gave, and it is known that it has.
 async fn assert_in_step(bundle: &Bundle, id: i64) {
-    let code = code_of(bundle, id).expect("no code in Norce");
+    let code = bundle.customer_code(id).expect("no code in Norce");
     let Some(Mapping::Bound(binding)) = bundle.mappings.get(customer(id)).await.unwrap() else {
         panic!("customer {id} is not bound");
     };
@@ -385,7 +381,7 @@ async fn small_pass(bundle: &Bundle, mode: PassMode, outage: Outage) {
     let run = bundle.start_pass(mode).await[0];
     bundle.quiet_within(outage.longest()).await;
     assert_ended(bundle, run, outage != Outage::Nobody).await;
-    assert_eq!(code_of(bundle, id).is_some(), outage == Outage::Nobody);
+    assert_eq!(bundle.customer_code(id).is_some(), outage == Outage::Nobody);
 }
 
 async fn sweep(bundle: &Bundle, outage: Outage) {
@@ -428,10 +424,10 @@ async fn pass_of_many_steps(bundle: &Bundle, dry_run: bool, outage: Outage) {
     if dry_run {
         let report = format!("plans/{run}/report.html");
         assert_eq!(bundle.reports.all().contains_key(&report), !is_given_up);
-        assert_eq!(code_of(bundle, last), None);
+        assert_eq!(bundle.customer_code(last), None);
     } else {
         assert_ended(bundle, run, is_given_up).await;
-        assert_eq!(code_of(bundle, last).is_some(), !is_given_up);
+        assert_eq!(bundle.customer_code(last).is_some(), !is_given_up);
     }
 }
 
@@ -509,7 +505,7 @@ async fn poison_row(bundle: &Bundle, outage: Outage) -> Hops {
     }
     let without: Vec<i64> = ids
         .into_iter()
-        .filter(|id| code_of(bundle, *id).is_none())
+        .filter(|id| bundle.customer_code(*id).is_none())
         .collect();
     assert_eq!(without.len(), 1);
     let owed = bundle.owed.list().await.unwrap();

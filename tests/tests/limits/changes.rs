@@ -15,7 +15,7 @@ use tests::{
     bundle::{Bundle, Options, company, customer},
     business_central_simulator::{Entity, Fault},
     limits::at_both_ends,
-    norce_simulator::{Endpoint, EventType, NewOrder},
+    norce_simulator::{Endpoint, NewOrder},
     samples::{order_of, person},
 };
 use uuid::Uuid;
@@ -25,9 +25,7 @@ use crate::{HOUR, SECOND};
 /// A bundle that hears of nothing by itself.
 fn deaf(options: &Options) -> Bundle {
     let bundle = Bundle::new(options);
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     bundle
 }
 
@@ -77,22 +75,13 @@ async fn owed(bundle: &Bundle) -> Vec<(Stage, Reason)> {
     owed.iter().map(|owed| (owed.stage, owed.reason)).collect()
 }
 
-async fn binding(bundle: &Bundle, id: i64) -> Binding {
-    match bundle.mappings.get(customer(id)).await.unwrap() {
-        Some(Mapping::Bound(binding)) => binding,
-        other => panic!("{other:?}"),
-    }
-}
-
 /// A customer that is the same on both sides; no more events come.
 async fn in_step(bundle: &Bundle) -> i64 {
     bundle.subscribe();
     let id = bundle.norce.add_customer(person(1));
     bundle.norce.place_order(order_of(id));
     bundle.run_until_quiet().await;
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     id
 }
 
@@ -133,7 +122,7 @@ async fn waiting(waits_for: WaitsFor) -> (Bundle, ChangeMessage) {
         WaitsFor::Import => {
             let id = in_step(&bundle).await;
             lose_code(&bundle, id);
-            let binding = binding(&bundle, id).await;
+            let binding = bundle.binding(customer(id)).await.unwrap();
             let erp_id = binding.erp_id.id.parse().unwrap();
             bundle
                 .erp
@@ -374,7 +363,7 @@ async fn p9_a_lost_code_is_handed_over_an_hour_after_it_was_owed_and_then_every_
                 bundle.imports.delete(&message.receipt);
             }
             // Norce imports it, and something there removes it again.
-            let binding = binding(&bundle, id).await;
+            let binding = bundle.binding(customer(id)).await.unwrap();
             let confirmed = CodeDelivery::Confirmed {
                 at: bundle.clock.now(),
             };
@@ -396,7 +385,8 @@ async fn a_code_that_was_handed_over_and_did_not_arrive_is_handed_over_again_aft
         let id = bundle.norce.add_customer(person(1));
         let ordered = event(customer(id), Cause::Ordered, bundle.clock.now());
         assert!(is_done(&bundle, ordered, 1).await);
-        let CodeDelivery::HandedOver { at } = binding(&bundle, id).await.delivery else {
+        let CodeDelivery::HandedOver { at } = bundle.binding(customer(id)).await.unwrap().delivery
+        else {
             panic!("not handed over");
         };
         let handed_over = bundle.imports.receive(1).remove(0);
@@ -420,7 +410,12 @@ async fn p4_an_event_that_came_two_seconds_before_the_last_fetch_or_later_leads_
     at_both_ends(TimeDelta::milliseconds(2_001), async |before| {
         let bundle = deaf(&Options::default());
         let id = in_step(&bundle).await;
-        let fetched_at = binding(&bundle, id).await.fetched_at.unwrap();
+        let fetched_at = bundle
+            .binding(customer(id))
+            .await
+            .unwrap()
+            .fetched_at
+            .unwrap();
         let message = event(customer(id), Cause::Changed, fetched_at - before);
         let asked = fetches(&bundle);
         assert!(is_done(&bundle, message, 1).await);

@@ -27,7 +27,7 @@ use tests::{
     bundle::{Bundle, Options, company, id},
     business_central_simulator::Fault,
     limits::at_both_ends,
-    norce_simulator::{Effect, Endpoint, EventType, NewCompany, When},
+    norce_simulator::{Effect, Endpoint, NewCompany, When},
     samples::person,
 };
 use tokio::time::Instant;
@@ -37,9 +37,7 @@ use crate::{SECOND, batch_of, request_of};
 
 fn deaf() -> Bundle {
     let bundle = Bundle::new(&Options::default());
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     bundle
 }
 

@@ -21,7 +21,7 @@ use tests::{
     bundle::{Bundle, Options, company, customer, id},
     business_central_simulator,
     limits::at_both_ends,
-    norce_simulator::{EventType, NewCompany, NewOrder, Poison, PoisonMode, PoisonRows},
+    norce_simulator::{NewCompany, NewOrder, Poison, PoisonMode, PoisonRows},
     samples::person,
 };
 use uuid::Uuid;
@@ -169,9 +169,7 @@ fn unbound(bundle: &Bundle, number: i64) -> (String, Uuid) {
 /// In which nothing but an import binds anybody.
 fn without_events() -> Bundle {
     let bundle = Bundle::new(&Options::default());
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     bundle
 }
 
@@ -678,9 +676,7 @@ async fn a_replay_names_two_thousand_entities_at_most() {
 #[tokio::test(start_paused = true)]
 async fn a_replay_goes_on_where_it_left_off_over_pages_and_kinds() {
     let bundle = Bundle::new(&Options::default());
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     let since = bundle.clock.now();
     tokio::time::sleep(SECOND).await;
     let mut expected = BTreeSet::new();
@@ -859,9 +855,7 @@ async fn doctor_misses_an_event_a_quarter_of_an_hour_after_its_occasion() {
         async |age| {
             let bundle = Bundle::new(&Options::default());
             let _captured = bundle.logs.capture();
-            for event in EventType::ALL {
-                bundle.norce.unsubscribe(event);
-            }
+            bundle.unsubscribe();
             order(&bundle).await;
             tokio::time::sleep(age).await;
             !is_well(&bundle, "events about new orders").await
@@ -875,9 +869,7 @@ async fn doctor_looks_for_events_and_occasions_of_a_day() {
     at_both_ends(24 * HOUR + Duration::from_millis(1), async |age| {
         let bundle = Bundle::new(&Options::default());
         let _captured = bundle.logs.capture();
-        for event in EventType::ALL {
-            bundle.norce.unsubscribe(event);
-        }
+        bundle.unsubscribe();
         order(&bundle).await;
         tokio::time::sleep(age).await;
         is_well(&bundle, "events about new orders").await

@@ -20,7 +20,6 @@ use tests::{
     business_central_simulator::Fault,
     interruption::Moment,
     limits::at_both_ends,
-    norce_simulator::EventType,
     samples::person,
 };
 use tokio::time::Instant;
@@ -37,9 +36,7 @@ const KEY: LeaseKey = LeaseKey {
 
 fn deaf() -> Bundle {
     let bundle = Bundle::new(&Options::default());
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     bundle
 }
 

@@ -59,7 +59,7 @@ use shared::{
     http::{Deadline, Transport, TransportError},
     import_jobs::{DynamoDbImportJobs, ImportJobs},
     logs::CloudWatchLogs,
-    mappings::{Binding, CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation},
+    mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation},
     orders::{DynamoDbOrders, OrderRef},
     owed::DynamoDbOwed,
     passes::{DynamoDbPasses, Passes, Run},
@@ -230,13 +230,6 @@ async fn import(bundle: &Bundle, lines: &[Value], dry_run: bool) -> Value {
 /// How many lines were bound, unchanged, conflicts and invalid.
 fn counts(answer: &Value) -> [u64; 4] {
     ["bound", "unchanged", "conflicts", "invalid"].map(|count| answer[count].as_u64().unwrap())
-}
-
-async fn binding(bundle: &Bundle, entity: EntityRef) -> Option<Binding> {
-    match bundle.mappings.get(entity).await.unwrap() {
-        Some(Mapping::Bound(binding)) => Some(binding),
-        _ => None,
-    }
 }
 
 /// A company that Norce and the ERP have: its Norce id, its record, and the number of its contact in the ERP.

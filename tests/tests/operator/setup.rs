@@ -619,9 +619,7 @@ async fn what_cannot_be_looked_at_yet_waits_for_earlier_points() {
 async fn who_follows_the_list_from_a_stack_with_nothing_but_its_secrets_gets_to_its_end() {
     let mut bundle = Bundle::new(&Options::default());
     let _captured = bundle.logs.capture();
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     let shopper = bundle.norce.add_customer(person(1));
     let (company, ..) = firm(&bundle, "C00900");
 

@@ -20,7 +20,7 @@ use tests::{
 };
 use uuid::Uuid;
 
-use crate::{DAY, code_of, ended, in_erp, owed, person, person_in_erp};
+use crate::{DAY, ended, in_erp, owed, person, person_in_erp};
 
 fn inserting() -> PassSettings {
     PassSettings {
@@ -445,7 +445,7 @@ impl Priced {
         let id = bundle.norce.add_customer(person(1));
         let record = person_in_erp(&bundle, 1);
         bundle.pass(PassMode::Full).await;
-        assert_eq!(code_of(&bundle, id).as_ref(), Some(&record.number));
+        assert_eq!(bundle.customer_code(id).as_ref(), Some(&record.number));
         bundle
             .erp
             .edit_customer(
@@ -613,7 +613,7 @@ async fn p9_a_code_that_norce_has_is_confirmed_and_never_submitted_again() {
         let refused = usize::from(trouble == Trouble::OneRowFailsTheJob);
         assert_eq!(owed(&bundle).await.len(), refused, "{trouble:?}");
         for (id, record) in &customers[refused..] {
-            assert_eq!(code_of(&bundle, *id).as_ref(), Some(&record.number));
+            assert_eq!(bundle.customer_code(*id).as_ref(), Some(&record.number));
             let mapping = bundle.mappings.get(customer(*id)).await.unwrap();
             let Some(Mapping::Bound(binding)) = mapping else {
                 panic!("not bound");
@@ -715,7 +715,7 @@ async fn a_company_is_found_by_the_organisation_number_of_the_merchants_own_page
             bundle.norce.company(id).unwrap().row.company_code,
             Some(organisation.number)
         );
-        assert_eq!(code_of(&bundle, buyer), Some(contact.number));
+        assert_eq!(bundle.customer_code(buyer), Some(contact.number));
     }
 }
 

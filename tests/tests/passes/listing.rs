@@ -29,7 +29,7 @@ use tests::{
 };
 
 use crate::{
-    DAY, code_of, ended,
+    DAY, ended,
     fields::{contact_in_erp, organisation_in_erp},
     many_cases, person, person_in_erp,
 };
@@ -492,10 +492,10 @@ async fn open_questions_survive_the_end_of_an_invocation() {
     );
     for (id, record) in &renamed {
         let number = format!("{}-R", record.number);
-        assert_eq!(code_of(&bundle, *id), Some(number));
+        assert_eq!(bundle.customer_code(*id), Some(number));
     }
     for (id, record) in lost.iter().chain(&unknown) {
-        assert_eq!(code_of(&bundle, *id).as_ref(), Some(&record.number));
+        assert_eq!(bundle.customer_code(*id).as_ref(), Some(&record.number));
     }
     assert_eq!(crate::owed(&bundle).await, []);
 }

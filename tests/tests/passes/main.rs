@@ -52,10 +52,6 @@ fn person_in_erp(bundle: &Bundle, number: usize) -> CustomerRecord {
     )
 }
 
-fn code_of(bundle: &Bundle, id: i64) -> Option<String> {
-    bundle.norce.customer(id).unwrap().row.customer_code
-}
-
 async fn owed(bundle: &Bundle) -> Vec<(Reason, String)> {
     let mut owed: Vec<_> = bundle
         .owed
@@ -88,7 +84,7 @@ async fn a_customer_made_by_hand_in_the_erp_gives_norce_its_code() {
     let run = bundle.pass(PassMode::Delta).await;
     let counts = ended(&run);
     assert_eq!((counts.seen, counts.codes), (1, 1));
-    assert_eq!(code_of(&bundle, id), Some(record.number.clone()));
+    assert_eq!(bundle.customer_code(id), Some(record.number.clone()));
     let Some(Mapping::Bound(binding)) = bundle.mappings.get(customer(id)).await.unwrap() else {
         panic!("not bound");
     };
@@ -170,9 +166,9 @@ async fn p3_what_is_not_certain_is_a_conflict_and_never_a_guess() {
     let run = bundle.pass(PassMode::Full).await;
     assert_eq!((ended(&run).conflicts, ended(&run).codes), (4, 0));
     for id in twins.into_iter().chain([one]) {
-        assert_eq!(code_of(&bundle, id), None);
+        assert_eq!(bundle.customer_code(id), None);
     }
-    assert_eq!(code_of(&bundle, other).as_deref(), Some("ELSEWHERE"));
+    assert_eq!(bundle.customer_code(other).as_deref(), Some("ELSEWHERE"));
     let owed = owed(&bundle).await;
     let conflicts = owed
         .iter()
@@ -192,7 +188,7 @@ async fn p3_what_is_not_certain_is_a_conflict_and_never_a_guess() {
         .unwrap();
     let run = bundle.pass(PassMode::Delta).await;
     assert_eq!(ended(&run).codes, 1);
-    assert!(code_of(&bundle, one).is_some());
+    assert!(bundle.customer_code(one).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,7 +204,7 @@ async fn a_renamed_code_reaches_norce() {
         .unwrap();
     let run = bundle.pass(PassMode::Delta).await;
     assert_eq!(ended(&run).renamed, 1, "{run:#?}");
-    assert_eq!(code_of(&bundle, id).as_deref(), Some("RENAMED"));
+    assert_eq!(bundle.customer_code(id).as_deref(), Some("RENAMED"));
     assert!(owed(&bundle).await.is_empty());
     let Some(Mapping::Bound(binding)) = bundle.mappings.get(customer(id)).await.unwrap() else {
         panic!("not bound");
@@ -227,7 +223,7 @@ async fn a_renamed_code_reaches_norce() {
         .unwrap();
     let run = bundle.pass(PassMode::Delta).await;
     assert_eq!((ended(&run).renamed, ended(&run).conflicts), (0, 1));
-    assert_eq!(code_of(&bundle, id).as_deref(), Some("BYHAND"));
+    assert_eq!(bundle.customer_code(id).as_deref(), Some("BYHAND"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -368,7 +364,7 @@ async fn a_malformed_page_and_ten_minutes_of_429_end_as_designed() {
     let run = bundle.pass(PassMode::Full).await;
     assert_eq!(ended(&run).seen, RECORDS as u64);
     for id in &ids {
-        assert!(code_of(&bundle, *id).is_some(), "{id}");
+        assert!(bundle.customer_code(*id).is_some(), "{id}");
     }
     assert!((bundle.clock.now() - begin).num_minutes() < 10);
 
@@ -431,7 +427,7 @@ async fn a_record_without_a_code_is_skipped_and_one_that_cannot_be_read_is_owed(
     let owed = owed(&bundle).await;
     assert_eq!(owed.len(), 1);
     assert!(owed[0].1.contains("cannot be read"), "{owed:?}");
-    let with_code = ids.iter().filter(|id| code_of(&bundle, **id).is_some());
+    let with_code = ids.iter().filter(|id| bundle.customer_code(**id).is_some());
     assert_eq!(with_code.count(), 7);
 }
 
@@ -598,12 +594,12 @@ async fn p14_applications_with_the_same_addresses_and_codes_do_not_see_each_othe
     for who in 0..5 {
         let (first, _) = &ids[&(1, who)];
         let (second, code) = &ids[&(2, who)];
-        assert_eq!(code_of(&bundle, *first), None);
-        assert_eq!(code_of(&bundle, *second).as_ref(), Some(code));
+        assert_eq!(bundle.customer_code(*first), None);
+        assert_eq!(bundle.customer_code(*second).as_ref(), Some(code));
     }
     bundle.quiet_within(DAY / 24).await;
     for ((number, _), (id, code)) in &ids {
-        assert_eq!(code_of(&bundle, *id).as_ref(), Some(code));
+        assert_eq!(bundle.customer_code(*id).as_ref(), Some(code));
         let entity = shared::domain::EntityRef {
             scope: application(*number),
             ..customer(*id)

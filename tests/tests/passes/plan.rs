@@ -20,7 +20,7 @@ use tests::{
 use uuid::Uuid;
 
 use crate::{
-    code_of, ended,
+    ended,
     fields::{contact_in_erp, organisation_in_erp},
     in_erp,
     listing::many_cases_whose_listing_starts_over,
@@ -103,7 +103,7 @@ async fn p10_a_plan_writes_nothing_and_says_what_the_pass_then_does() {
     for line in plan.lines.iter().filter(|line| line.group == "code") {
         let id = line.norce_id.unwrap();
         let code = line.code.as_ref().map(ToString::to_string);
-        assert_eq!(code_of(&bundle, id.get().into()), code);
+        assert_eq!(bundle.customer_code(id.get().into()), code);
     }
 }
 
@@ -122,9 +122,7 @@ async fn e10_a_plan_says_which_fields_of_a_first_binding_the_erp_keeps() {
             ..Options::default()
         });
         // Nothing but the pass binds anybody.
-        for event in EventType::ALL {
-            bundle.norce.unsubscribe(event);
-        }
+        bundle.unsubscribe();
         // By the key, which both sides have; by the code, with the same key and with another one or none.
         let [by_key, same, other, none] = [1, 2, 3, 4].map(|who| person_in_erp(&bundle, who));
         bundle.norce.add_customer(person(1));

@@ -17,7 +17,7 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, company, customer, id},
     memory::MemoryLogs,
-    norce_simulator::{self, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{NewCompany, NewCustomer, NewOrder},
 };
 use uuid::Uuid;
 
@@ -159,9 +159,7 @@ async fn explain_finds_what_an_earlier_version_has_logged() {
 
 /// Adds the people of an export to Norce and the ERP, the first one as a contact, and returns their records in the ERP.
 async fn unbound(bundle: &Bundle, people: usize) -> Vec<Uuid> {
-    for event in norce_simulator::EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     let erp_company = bundle.erp_company();
     let mut records = Vec::new();
     for number in 1..=i64::try_from(people).unwrap() {
