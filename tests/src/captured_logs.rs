@@ -1,4 +1,4 @@
-//! What the functions log in one process: as text, or each in a log of its own as CloudWatch has them.
+//! Captured logs of the functions in one process: as text, or one log per function as CloudWatch has them.
 
 use std::{
     io,

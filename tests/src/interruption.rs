@@ -1,6 +1,6 @@
-//! What can go wrong at any call to the outside: a crash of the invocation, a call that fails or whose answer is lost or
-//! late, a remote that answers something else, a message that is sent twice. And besides: a message that is delivered
-//! again, to two at once, or late; and a crash between any two awaits.
+//! Faults at any call to the outside: a crash of the invocation, a call that fails or whose answer is lost or late, a
+//! remote with another answer, a message that is sent twice. Besides: a message that is delivered again, to two
+//! consumers at once, or late; and a crash between any two awaits.
 //!
 //! Every store, queue and transport of the in-process bundle is wrapped. Each call, each delivery and each poll of an
 //! invocation has a number; a plan names one, or chance decides, from a seed.

@@ -1,6 +1,6 @@
-//! What an address has besides its postal parts: `Gln`, `ShippingPhoneNumber`, `Code` and `IsPrimary`, in both directions.
-//! In one process, with the simulators, on paused time. Business Central has no delivery addresses, so that an ERP that has
-//! them stands in front of it; the real one is Odoo, in `tests/tests/odoo`.
+//! The parts of an address besides the postal ones (`Gln`, `ShippingPhoneNumber`, `Code` and `IsPrimary`), in both
+//! directions. In one process, with the simulators, on paused time. Business Central has no delivery addresses, so an
+//! ERP that has them stands in front of it; `tests/tests/odoo` tests the real one.
 
 #![allow(
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! What an owed record says that a person can do, followed to its end: each way that a text names clears the record, and
-//! both sides agree afterwards. In one process, with the simulators, on paused time.
+//! The advice in owed records, followed to its end: each way that a text names clears the record, and both sides agree
+//! afterwards. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,

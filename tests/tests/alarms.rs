@@ -1,8 +1,8 @@
-//! The alarms, the dashboard and the access log of the template: every failure that would otherwise be silent rings, with
-//! words that a person can act on, and one screen shows whether everything is well, and if not, where.
+//! The alarms, the dashboard and the access log of the template: every failure that would otherwise be silent raises an
+//! alarm whose text a person can act on, and one screen shows whether everything is well, and if not, where.
 //!
-//! The local AWS evaluates alarms without their dimensions and without what they do when data is missing, extracts no
-//! metrics from log lines and writes no access log. So these are rules over what CloudFormation makes of the template.
+//! The local AWS evaluates alarms without their dimensions and their treatment of missing data, extracts no metrics
+//! from log lines and writes no access log. So these are rules over what CloudFormation makes of the template.
 
 #![allow(
     clippy::expect_used,

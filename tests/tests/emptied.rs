@@ -1,5 +1,5 @@
-//! What the shop empties is emptied in the ERP, where the shop owns it (K8), and nothing else is. In one process, with the
-//! simulators, on paused time. `tests/conformance` asks every ERP the same.
+//! A field that the shop empties is emptied in the ERP where the shop owns it (K8), and no other field is. In one
+//! process, with the simulators, on paused time. `tests/conformance` checks the same for every ERP.
 
 #![allow(
     clippy::expect_used,

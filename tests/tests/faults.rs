@@ -1,10 +1,10 @@
-//! Whatever goes wrong, wherever: the whole bundle in one process, on paused time. Every kind of fault at every call of
-//! every flow, every way of delivering each message (again, to two at once, late, and so overtaken), and a crash between
-//! any two awaits, one at a time; reads that are as stale as their consistency allows; hosts whose
-//! clocks differ; and runs in which chance decides. Each ends with both sides equal, nobody twice, nothing lost and nothing
-//! stuck, once the faults have stopped.
+//! The whole bundle under every fault, in one process, on paused time: every kind of fault at every call of every flow,
+//! every way of delivering each message (again, to two consumers at once, late and so out of order), and a crash
+//! between any two awaits, one at a time; reads as stale as their consistency allows; hosts whose clocks differ; and
+//! runs in which chance decides. Once the faults have stopped, each run ends with both sides equal, no duplicate,
+//! nothing lost and nothing stuck.
 //!
-//! A run that fails prints its seed. The same one again, and more runs than usual:
+//! A run that fails prints its seed. To repeat it, and to run more than usual:
 //!
 //! ```sh
 //! FAULT_SEED=4711 cargo test -p tests --test faults chance

@@ -1,5 +1,5 @@
-//! The first binding of a record that the ERP already had: nothing is written over the ERP's values until the shop changes
-//! them. In one process, with the simulators, on paused time.
+//! The first binding of a record that the ERP already had: it overwrites none of the ERP's values until the shop
+//! changes them. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,

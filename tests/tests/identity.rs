@@ -1,4 +1,4 @@
-//! Who is who (P15): which ERP record a customer or company of Norce is matched with, over registers as merchants have
+//! Identity (P15): which ERP record a customer or company of Norce is matched with, over registers as merchants have
 //! them: shared numbers, placeholders, spellings, other countries, blocked records, households, records of forgotten
 //! customers. In one process, with the simulators, on paused time.
 

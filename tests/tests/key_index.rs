@@ -1,4 +1,5 @@
-//! Who holds a natural key in the ERP, whatever a filter of the ERP does: the index of keys that passes and events fill.
+//! The index of natural keys, which passes and events fill: it finds the ERP record with a key, whatever a filter of
+//! the ERP does.
 
 #![allow(
     clippy::panic,

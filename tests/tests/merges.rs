@@ -1,5 +1,5 @@
-//! Customers that were merged in Norce: everything leads to the one that stays. In one process, with the simulators, on
-//! paused time.
+//! Customers that were merged in Norce: everything leads to the surviving customer. In one process, with the
+//! simulators, on paused time.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What the functions measure, in the whole bundle on paused time: an operator must see from the metrics what happened.
+//! The metrics of the functions, over the whole bundle on paused time: an operator can tell from them what happened.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What the Norce simulator promises to the suites that stand on it.
+//! The behaviour of the Norce simulator that other suites rely on.
 #![allow(
     clippy::unwrap_used,
     reason = "what the cases share is test code too, which the lint does not see"

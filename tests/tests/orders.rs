@@ -1,5 +1,5 @@
-//! Orders that Norce posts to us: stored before they are answered, forwarded with their codes, never lost and never
-//! doubled. In one process, with the simulators, on paused time.
+//! Orders that Norce posts to the integration: stored before they are answered, forwarded with their codes, never lost
+//! and never duplicated. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,

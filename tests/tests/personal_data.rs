@@ -1,9 +1,9 @@
-//! P11: no secret and no personal data in logs, messages, their attributes, stores, reports, answers or dead letters; and
-//! P12: when somebody is forgotten, nothing of them is left there, and nothing brings them back.
+//! P11: no secret and no personal data in logs, messages, their attributes, stores, reports, answers or dead letters;
+//! and P12: nothing of a forgotten customer is left there, and nothing restores it.
 //!
-//! Canaries are seeded in every place where Norce and the ERP hold personal data, a day with every kind of trouble is
-//! played, and everything that was written anywhere of ours is searched. What is measured ([`shared::runtime::telemetry`])
-//! takes numbers and the names of classes only, by its types.
+//! The tests put canaries in every place where Norce and the ERP hold personal data, play a day with every kind of
+//! trouble, and search everything that the integration wrote. Metrics ([`shared::runtime::telemetry`]) take numbers and
+//! the names of classes only, by their types.
 
 #![allow(
     clippy::expect_used,

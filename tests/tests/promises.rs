@@ -1,4 +1,5 @@
-//! The promises, each proven in one process: the real functions and clients, the simulators, paused time.
+//! The promises of `ARCHITECTURE.md`, each proven in one process: the real functions and clients, the simulators,
+//! paused time.
 
 #![allow(
     clippy::expect_used,

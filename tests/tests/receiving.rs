@@ -1,4 +1,4 @@
-//! `receive-events` by its answers: who is let in, what is accepted, what is refused and with which words.
+//! The answers of `receive-events`: which posts it authenticates, accepts and refuses, and with which text.
 
 #![allow(
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! One name that a tenant's Query does not have makes it refuse a whole request. What is not needed is left out then, and
-//! `doctor` says so. In one process, with the simulators, on paused time.
+//! A single name that a tenant's Query does not have makes Query refuse the whole request. The clients then leave
+//! optional parts out, and `doctor` reports them. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,

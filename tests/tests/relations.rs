@@ -1,4 +1,4 @@
-//! Contacts whose relation to a company begins, moves or ends in Norce, of which Norce tells with the company alone. In one
+//! Contacts whose relation to a company begins, moves or ends in Norce, whose event names the company alone. In one
 //! process, with the simulators, on paused time.
 
 #![allow(

@@ -1,5 +1,5 @@
-//! Customers that are inactive, stopped, or whose data Norce has removed without saying that they are forgotten: nothing of
-//! them reaches the ERP (norce-api §9). In one process, with the simulators, on paused time.
+//! Customers that are inactive or stopped, or whose data Norce has removed without marking them as forgotten: nothing
+//! of them reaches the ERP (norce-api §9). In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! Application-unique set-ups in which Norce shares some customers and companies between all applications: they have a
-//! register and an ERP company of their own (`CUSTOMERS_BY_APPLICATION=with-shared`). In one process, with the simulators,
+//! Application-unique set-ups in which Norce shares some customers and companies between all applications: these have a
+//! scope and an ERP company of their own (`CUSTOMERS_BY_APPLICATION=with-shared`). In one process, with the simulators,
 //! on paused time.
 
 #![allow(

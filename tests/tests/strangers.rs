@@ -1,14 +1,14 @@
-//! No stranger is ever joined (P15), over registers in which much is ambiguous: households with one address,
-//! municipalities and VAT groups with one number, the same digits in several countries, placeholders, other spellings,
-//! blocked records, records that are deleted and made again, records of forgotten customers, creates that were never
-//! answered. In them things happen and go wrong as a seed has it.
+//! No stranger is ever joined (P15), over registers with much ambiguity: households with one address, municipalities
+//! and VAT groups with one number, the same digits in several countries, placeholders, other spellings, blocked
+//! records, records that are deleted and made again, records of forgotten customers, creates that were never answered.
+//! A seed decides what happens in them and what goes wrong.
 //!
-//! Everybody has a number that no rule of the product knows, and every text about somebody ends in it: the names, the
-//! street and the telephone number of a record say whose data they are. So whatever is written, and whatever is bound,
-//! shows whether it joins two.
+//! Every person and organisation has a number that no rule of the product knows, and every text about them ends in it:
+//! the names, the street and the telephone number of a record show whose data they are. So every write and every
+//! binding shows whether it joins two.
 //!
-//! What nobody could know is not asked for: where the ERP has one record with a key, and Norce one active entity, the
-//! two are taken for the same. The registers are made so that there is always something by which a stranger can be told.
+//! The tests ask for nothing that nobody could know: where the ERP has one record with a key, and Norce one active
+//! entity, the two are the same. In these registers there is always something that tells a stranger apart.
 //!
 //! ```sh
 //! FAULT_SEED=4711 cargo test -p tests --test strangers

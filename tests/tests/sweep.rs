@@ -1,5 +1,5 @@
-//! The sweep finds changes whose events were lost: of a customer or company itself, of what belongs to it, and what
-//! Norce shows late. In one process, with the simulators, on paused time.
+//! The sweep finds changes whose events were lost: changes of a customer or company itself, of what belongs to it, and
+//! changes that Norce shows late. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What Lambda and CloudWatch make of a line that a function writes.
+//! How Lambda and CloudWatch read a line that a function writes.
 
 use std::{fmt, str::FromStr};
 

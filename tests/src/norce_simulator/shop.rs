@@ -1,5 +1,5 @@
-//! What happens in the shop and in Norce Admin, for tests and for the sandbox to play. Operations that raise events are
-//! to be called inside a tokio runtime.
+//! Events in the shop and in Norce Admin, for tests and the sandbox to play. Call operations that raise events inside a
+//! tokio runtime.
 
 use std::collections::BTreeSet;
 

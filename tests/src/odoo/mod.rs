@@ -1,5 +1,5 @@
-//! A real Odoo 19 with a PostgreSQL of its own (erp-apis §2.2), for as long as it is held; and a front for it, where it
-//! is to be seen what a client writes.
+//! A real Odoo 19 with its own PostgreSQL (erp-apis §2.2), for as long as the value lives; and a proxy in front of it
+//! that records what a client writes.
 
 mod front;
 

@@ -1,4 +1,4 @@
-//! A day in the shop: what happens, in which order. What came of it is for [`super::outcome`] to say.
+//! A day in the shop: what happens, in which order. [`super::outcome`] judges the result.
 
 use std::{collections::BTreeSet, iter, path::Path, time::Duration};
 

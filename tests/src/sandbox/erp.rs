@@ -1,5 +1,5 @@
-//! The ERP of the sandbox, whichever it is: what the functions have to be told of it, what people do in it, what may
-//! befall it, and its own word on what is in it. Nothing here goes through the integration's own adapter.
+//! The ERP of the sandbox, of either kind: the settings that the functions need for it, what people do in it, its
+//! faults, and its own account of its records. Nothing here uses the integration's adapter.
 
 mod business_central;
 mod odoo;

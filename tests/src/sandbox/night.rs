@@ -1,6 +1,6 @@
-//! The night: what a day rarely brings, on the deployed functions with IAM enforced. The queue refuses events (P1),
-//! function processes die in the middle of a create (P2), events come of which nothing has changed (P5), and messages
-//! that are nonsense lie between good ones (P6).
+//! The night: rare events, on the deployed functions with IAM enforced. The queue refuses events (P1), function
+//! processes die in the middle of a create (P2), events arrive although nothing has changed (P5), and malformed
+//! messages lie between good ones (P6).
 
 use std::{collections::BTreeMap, fs, time::Duration};
 

@@ -1,5 +1,5 @@
-//! A person asks the function `operator` and steers with it, as the README says: with `sam remote invoke`, and with the
-//! rights that the template gives that function. Both what was asked and what was answered is kept for people.
+//! A person asks the function `operator` and acts through it, as the README describes: with `sam remote invoke`, and
+//! with the rights that the template gives that function. The transcript of requests and answers is kept for people.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! What came of the day: a table, and whether both sides are as they should be. Both are read from the records of the
-//! two systems, and from the list of owed records, which is the integration's own word to the merchant.
+//! The outcome of the day: a table, and whether both sides are as they should be. Both are read from the records of the
+//! two systems, and from the list of owed records, which is the integration's report to the merchant.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

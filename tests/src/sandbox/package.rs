@@ -1,4 +1,4 @@
-//! What `sam deploy` takes without a build: an archive of each function, and the template that names the archives.
+//! Input of `sam deploy` without a build: an archive of each function, and the template that names the archives.
 
 use std::{
     fs,

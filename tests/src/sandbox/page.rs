@@ -1,5 +1,5 @@
-//! The day as a page: what happened when, how long each code took, both sides, and what is owed. It needs nothing but itself, so
-//! that the file can be sent by mail.
+//! The day as a page: the timeline, how long each code took, both sides, and what is owed. The page is a single file,
+//! so that it can be sent by mail.
 
 use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
 

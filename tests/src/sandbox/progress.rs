@@ -1,5 +1,5 @@
-//! What a person sees while the sandbox works: one line when a step begins, one now and then while it lasts, and one
-//! with its duration when it is done.
+//! The output of the sandbox: a line when a step begins, one now and then while it lasts, and one with its duration
+//! when it is done.
 #![expect(
     clippy::print_stdout,
     reason = "the sandbox is a program for a person at a terminal"

@@ -1,4 +1,4 @@
-//! Waiting until nothing is under way any more.
+//! Waiting until no work is under way.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A register of any size, and a full pass over it: what an integration engineer points at a shop on the first day.
+//! A register of any size, and a full pass over it: the first day of an existing shop.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The two worlds between which the sandbox runs: a simulated Norce with a shop, and the ERP. And the people in them.
+//! The two systems between which the sandbox runs, a simulated Norce with a shop and the ERP, and the people in them.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! The short day: one of everything, told line by line as it happens, for a newcomer.
+//! The short day, for a newcomer: one of everything, reported line by line as it happens.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The users of the console: an OpenID provider with one for each role, what two of them do after the day, and the page on which
-//! the ERP's administrator takes a rule away.
+//! The users of the console: an OpenID provider with one for each role, what two of them do after the day, and the page
+//! on which the ERP's administrator removes a rule.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,8 @@
-//! The update of a stack of an earlier version, with work in all of its queues and a pass under way: nothing may be lost.
+//! The update of a stack of an earlier version, with work in all of its queues and a pass under way: nothing may be
+//! lost.
 //!
-//! The earlier version is built from its own sources, in a git worktree that goes again, and without the optimisations of
-//! a release: it runs for half a day.
+//! The earlier version is built from its own sources, in a git worktree that is removed afterwards, and without the
+//! optimisations of a release: it runs for half a day.
 
 use std::{
     collections::BTreeMap,

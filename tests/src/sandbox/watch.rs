@@ -2,8 +2,8 @@
 //! starting the deployed binary, so that queues drive the code that is being edited. The functions then act as the
 //! local AWS's root user: IAM is not enforced on them.
 //!
-//! Each function is invoked once before the day begins. It is compiled by its first invocation, and what a shop posts
-//! meanwhile would pile up in front of it until `cargo lambda watch` does nothing any more.
+//! Each function is invoked once before the day begins. Its first invocation compiles it, and the posts of a shop would
+//! meanwhile pile up in front of it until `cargo lambda watch` stops responding.
 
 use std::{
     net::{Ipv4Addr, TcpListener},

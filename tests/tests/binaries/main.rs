@@ -1,7 +1,7 @@
-//! What the functions' own binaries write and send, under a stand-in of Lambda: log lines, metric lines and trace headers.
+//! The output of the functions' own binaries under a stand-in for Lambda: log lines, metric lines and trace headers.
 //!
-//! The binaries are built once and run at every log level, each event in a process of its own; then every rule is held
-//! against all that they wrote.
+//! The binaries are built once and run at every log level, each event in a process of its own; every rule is then
+//! checked against all of the output.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The behaviours, each by itself, through the port alone, and on a register of its own.
+//! The behaviours, each on a register of its own, through the port alone.
 
 use std::{
     collections::BTreeSet,

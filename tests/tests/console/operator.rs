@@ -1,4 +1,4 @@
-//! How `operator` is called on AWS: once, and each end of it for what it is.
+//! The invocation of `operator` on AWS: once, with a distinct result for each outcome.
 
 use std::{
     collections::VecDeque,

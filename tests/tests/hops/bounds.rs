@@ -1,4 +1,4 @@
-//! What ends each chain that could go on for ever: every loop is driven past its bound.
+//! The bound of each chain that could go on for ever: every loop is driven past it.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,4 +1,4 @@
-//! How far a message is from its origin, for every flow.
+//! The distance of a message from its origin, for every flow.
 //!
 //! A request of Norce, a schedule or a person is the origin of a chain. A message has one hop for each send between it and its
 //! origin, so that a message which the origin itself sends has one. The in-process bundle counts as Lambda does by the trace

@@ -1,5 +1,5 @@
-//! `change-events`: how often it looks before it believes that something is not there, and how long it waits before it
-//! does something again.
+//! `change-events`: how often it looks an entity up before it takes it for missing, and how long it waits before it
+//! repeats a step.
 
 use change_events::WaitsFor;
 use chrono::{DateTime, TimeDelta, Utc};

@@ -1,4 +1,4 @@
-//! The guard between the clients and a remote: when it holds calls back, and for how long they wait (P8).
+//! The guard between the clients and a remote: when it holds calls back, and how long they wait (P8).
 
 use std::{
     sync::{

@@ -1,5 +1,4 @@
-//! `submit-imports` and `poll-jobs`: when a job is looked at, when its lines are submitted again, and when they are given
-//! up.
+//! `submit-imports` and `poll-jobs`: when a job is polled, and when its lines are submitted again or given up.
 
 use std::{sync::Arc, time::Duration};
 

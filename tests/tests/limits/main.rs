@@ -1,5 +1,5 @@
-//! Limits of time and of number, each at both ends. A limit is written here as a number and not as the constant that the
-//! code has, so that a change of the constant is noticed.
+//! Limits of time and number, each at both ends. A limit stands here as a number, not as the constant of the code, so
+//! that a change of the constant is noticed.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! `operator`: lists of more than one page, how much of them is shown or done in one go, and how long that takes.
+//! `operator`: lists of more than one page, how much of them one request shows or changes, and how long that takes.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! `erp-full-pass`: how long a step works, how long others wait for it, when a run is given up, and when what is owed is
-//! tried again.
+//! `erp-full-pass`: how long a step works and others wait for it, when a run is given up, and when owed records are
+//! retried.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The Odoo adapter against a real Odoo 19. Where none can be had, the tests say so and pass, unless `REQUIRE_ODOO` is
-//! set, as it is in `.ci/run`.
+//! The Odoo adapter against a real Odoo 19. Where none is available, the tests say so and pass, unless `REQUIRE_ODOO`
+//! is set, as it is in `.ci/run`.
 
 #![allow(
     clippy::expect_used,

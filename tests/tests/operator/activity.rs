@@ -1,4 +1,4 @@
-//! What people did: every act leaves an entry, whatever became of it.
+//! The activity record: every change that a person asks for leaves an entry, whatever its outcome.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `doctor`: each fault with what to do.
+//! `doctor`: each fault with its fix.
 
 use super::*;
 

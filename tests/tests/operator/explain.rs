@@ -1,4 +1,4 @@
-//! `explain`: what is known, and what would happen now.
+//! `explain`: what is known about an entity, and what would happen to it now.
 
 use super::*;
 

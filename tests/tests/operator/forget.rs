@@ -1,4 +1,4 @@
-//! `forget`: a customer is forgotten by hand.
+//! `forget`: forgetting a customer by hand.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a person asks `operator`, over the whole bundle in one process.
+//! Requests of a person to `operator`, over the whole bundle in one process.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What is owed is listed, tried again and dismissed.
+//! Listing, retrying and dismissing owed records.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! The process of the function, with the real clients, towards a stand-in for AWS and Norce: which secrets a request reads,
-//! and what lives on between requests.
+//! The process of the function with the real clients, against a stand-in for AWS and Norce: which secrets a request
+//! reads, and what is kept between requests.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! What can be asked, and what a person reads who asks something else.
+//! The requests that `operator` accepts, and its answers to all others.
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The passes of a month, what a plan says, and how much was owed.
+//! The passes of a month, the results of a plan, and the history of owed records.
 
 use std::time::Duration;
 

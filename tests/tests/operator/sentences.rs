@@ -1,5 +1,5 @@
-//! The codes and parameters beside what answers say. That every answer of every suite has them is held by
-//! `tests::sentences`, through which all of them go.
+//! The codes and parameters of the texts in answers. `tests::sentences`, which sees the answers of all suites, checks
+//! that every one has them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

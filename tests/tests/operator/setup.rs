@@ -1,5 +1,5 @@
-//! `doctor`'s list of what is left to set up: each state of each point, and the way from a stack with nothing but its secrets to
-//! the end of the list.
+//! `doctor`'s list of what is left to set up: each state of each point, and the way from a stack with nothing but its
+//! secrets to the end of the list.
 
 use shared::logs::{LogPage, Logs, LogsError};
 use shared::passes::Ended;

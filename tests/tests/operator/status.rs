@@ -1,4 +1,4 @@
-//! `status`, and what it and the doctor say of a remote that is down.
+//! `status`, and what it and the doctor report about a remote that is down.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a pass reads of the ERP, and how it goes on where a listing or an invocation ends before its end.
+//! What a pass reads from the ERP, and how it resumes a listing or an invocation that was cut off.
 
 use std::{
     collections::BTreeMap,

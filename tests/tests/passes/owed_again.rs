@@ -1,4 +1,4 @@
-//! What is still owed from an earlier pass is looked at again by the next one, although nothing has changed in the ERP.
+//! A pass checks the records that an earlier one left owed, although nothing has changed in the ERP.
 
 use serde_json::json;
 use shared::{

@@ -1,4 +1,4 @@
-//! A plan writes nothing, and the pass then does what it said (P10).
+//! A plan writes nothing, and the pass then does what the plan says (P10).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,4 @@
-//! Rules over the template that only a real account would enforce: each over all resources of its kind, so that a new
+//! Rules of the template that only a real account would enforce, each over all resources of its kind, so that a new
 //! function, queue or table is covered.
 
 #![allow(

@@ -1,4 +1,4 @@
-//! What the operator reads of an earlier version: the functions' logs, exports of mappings, and the reports of plans.
+//! What `operator` reads from an earlier version: the functions' logs, exports of mappings, and reports of plans.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! Passes in the middle. What a pass writes down between two invocations is its own matter and no public type, so that it
-//! is taken from where it lies: a pass in one process is killed after each of its saves, and what it has left is a fixture.
-//! The test sets the same world up, puts the record of the earlier version there, and lets the pass go on.
+//! Passes in the middle. What a pass stores between two invocations has no public type, so the test takes it from the
+//! store: a pass in one process is killed after each of its saves, and the record that it leaves is a fixture. The test
+//! builds the same registers, stores the record of the earlier version, and lets the pass resume.
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, time::Duration};
 

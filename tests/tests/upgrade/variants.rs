@@ -1,5 +1,5 @@
-//! Every variant of everything that is stored or sent, and the version since which it is. A variant that is added does
-//! not compile until it stands here with the version that brings it, and from that version on it needs a fixture.
+//! Every variant of everything that is stored or sent, with the version that introduced it. A new variant does not
+//! compile until it stands here with its version, and from that version on it needs a fixture.
 //!
 //! What only `erp-full-pass` knows of a pass in the middle is tested in the same way there (`src/upgrade.rs`).
 
