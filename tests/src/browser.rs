@@ -323,7 +323,7 @@ fn panic_with(text: &str) -> ! {
 }
 
 /// Says why something is not tested here.
-#[allow(clippy::print_stderr, reason = "whoever runs the tests is to read it")]
+#[allow(clippy::print_stderr, reason = "for the person who runs the tests")]
 fn skip(why: &str) {
     eprintln!("skipped: {why}; {REQUIRED}=1 makes this a failure");
 }

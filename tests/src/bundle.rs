@@ -717,7 +717,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Sets everything up.
+    /// A bundle in which Norce posts all events.
     pub fn new(options: &Options) -> Self {
         Self::with_transport(options, |simulator| Arc::new(InProcess::new(simulator)))
     }

@@ -223,12 +223,12 @@ impl Interruption {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Cuts the call with this number off, once. Numbers start anew at 0.
+    /// Cuts the call with this number off, once. Numbers start again at 0.
     pub fn plan(&self, call: usize, moment: Moment) {
         self.let_happen(Plan::Call(call, Fault::Cut(moment)));
     }
 
-    /// Lets one thing go wrong, once. Numbers start anew at 0.
+    /// Lets one thing go wrong, once. Numbers start again at 0.
     pub fn let_happen(&self, plan: Plan) {
         *self.state() = State {
             plan: Some(plan),
@@ -275,7 +275,7 @@ impl Interruption {
         }
     }
 
-    /// Starts the numbers anew, with nothing to go wrong.
+    /// Starts the numbers again at 0, with no fault planned.
     pub fn clear(&self) {
         *self.state() = State::default();
     }
@@ -385,13 +385,13 @@ impl Interruption {
 
     /// Ends the invocation that this is called in: it is dropped, and this never returns.
     async fn end<T>(&self) -> T {
-        // Where there is none, whoever waits is given no answer.
+        // Outside an invocation the caller gets no answer.
         let _ = CRASHED.try_with(|crashed| crashed.store(true, Ordering::Relaxed));
         std::future::pending().await
     }
 
-    /// A call that can be cut off; anything else that goes wrong is left to `failing`. Whoever makes it is suspended
-    /// before and after, as over a network.
+    /// A call that can be cut off; `failing` handles all other faults. The caller is suspended before and after it, as
+    /// over a network.
     async fn around<T>(
         &self,
         fault: Option<Fault>,

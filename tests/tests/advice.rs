@@ -574,7 +574,7 @@ async fn p15_two_living_records_with_one_code_stay_a_conflict_until_one_gets_ano
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_code_is_not_handed_on_and_the_order_goes_on_with_the_next_one() {
+async fn a_dead_code_is_not_forwarded_and_the_order_continues_with_the_next_one() {
     let follow: [Act; 3] = [
         |scene| {
             Box::pin(async {
@@ -678,7 +678,7 @@ async fn an_order_with_another_code_goes_on_once_the_record_has_that_code_in_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_record_is_found_out_when_norce_has_no_code_or_another_one() {
+async fn a_deleted_record_is_detected_when_norce_has_no_code_or_another_one() {
     for code in [None, Some("K9")] {
         let scene = Scene::new(false).await;
         scene.delete_in_erp(scene.first);

@@ -56,7 +56,7 @@ async fn bolaget(bundle: &Bundle, company: NewCompany) -> i64 {
     id
 }
 
-/// Something is ordered, and the ERP has whoever ordered.
+/// Places an order, and waits until the ERP has its customer or company.
 async fn ordered(bundle: &Bundle, customer: Option<i64>, company: Option<i64>) {
     bundle.norce.place_order(order(customer, company));
     bundle.run_until_quiet().await;

@@ -535,7 +535,7 @@ async fn check(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
         let is_confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
         assert!(is_confirmed, "{entity}: {:?}", binding.delivery);
     }
-    // P14: whoever is at home in one shop only is in its ERP company only.
+    // P14: a customer of one shop only is in its ERP company only.
     for company in &bundle.erp_companies {
         let is_here = |flow: Flow, shop: Shop| {
             flow == Flow::TwoShops || erp_company(bundle, shop.scope) == *company
@@ -646,32 +646,32 @@ async fn with_codes(bundle: &Bundle, parts: &[(Flow, Shop, Cast)], posted: &str)
 }
 
 /// Every order that Norce posted is forwarded with its codes and otherwise as it came, and nothing else is. It is not
-/// lost; where it comes again, whoever reads it sees that by its reference.
+/// lost; a second copy has the same reference.
 async fn check_orders(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
-    let mut handed_on = Vec::new();
+    let mut forwarded = Vec::new();
     while let messages = bundle.outgoing_orders.receive(10)
         && !messages.is_empty()
     {
-        handed_on.extend(messages.into_iter().map(|message| message.body));
+        forwarded.extend(messages.into_iter().map(|message| message.body));
     }
     let mut expected = Vec::new();
     for delivery in bundle.norce.order_deliveries() {
         match with_codes(bundle, parts, &delivery.body).await {
             // Norce gives up in the end what it was never answered.
             Some(order) => {
-                let is_there = handed_on.contains(&order);
-                assert!(is_there || !delivery.taken, "{order} of {handed_on:#?}");
+                let is_there = forwarded.contains(&order);
+                assert!(is_there || !delivery.taken, "{order} of {forwarded:#?}");
                 expected.push(order);
             }
             // It was forwarded before anything went wrong.
             None => {
                 let reference = format!(r#""ClientOrderRef":"{}""#, delivery.client_order_ref);
-                handed_on.retain(|order| !order.contains(&reference));
+                forwarded.retain(|order| !order.contains(&reference));
             }
         }
     }
-    handed_on.retain(|order| !expected.contains(order));
-    assert!(handed_on.is_empty(), "nobody ordered {handed_on:#?}");
+    forwarded.retain(|order| !expected.contains(order));
+    assert!(forwarded.is_empty(), "nobody ordered {forwarded:#?}");
 }
 
 /// One flow in which one thing goes wrong; `None`: in which all is well. Everything that could have gone wrong. Reads that
@@ -705,7 +705,7 @@ async fn play(flow: Flow, plan: Option<Plan>, lag: Duration, clocks: Option<u64>
     let [(_, _, cast)] = &mut parts;
     flow.inserted(&bundle, shop, cast);
     if flow == Flow::Delta {
-        // Whatever was begun anew is counted once.
+        // A step that was started again is counted once.
         let runs = bundle.passes.last_runs().await.unwrap();
         let run = &runs[0];
         assert_eq!((run.counts.seen, run.counts.codes), (2, 2), "{run:#?}");

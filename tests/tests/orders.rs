@@ -117,7 +117,7 @@ fn assert_all_taken(bundle: &Bundle) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_order_is_handed_on_with_the_code_and_otherwise_to_the_byte() {
+async fn a_first_order_is_forwarded_with_the_code_and_otherwise_unchanged_to_the_byte() {
     let bundle = Bundle::new(&receiving());
     let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
@@ -279,7 +279,7 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p2_an_order_is_handed_on_once_wherever_the_work_is_cut_off() {
+async fn p2_an_order_is_forwarded_once_wherever_the_work_is_cut_off() {
     cut_off_everywhere(|bundle| {
         without_events(bundle);
         let customer = bundle.norce.add_customer(resident(1));
@@ -290,7 +290,7 @@ async fn p2_an_order_is_handed_on_once_wherever_the_work_is_cut_off() {
 
 /// Also when the customer is refused until the order is owed, and then accepted.
 #[tokio::test(start_paused = true)]
-async fn p2_a_held_order_is_handed_on_once_wherever_its_release_is_cut_off() {
+async fn p2_a_held_order_is_forwarded_once_wherever_its_release_is_cut_off() {
     let options = Options {
         visibility: Duration::from_secs(130),
         ..receiving()
@@ -326,7 +326,7 @@ async fn p2_a_held_order_is_handed_on_once_wherever_its_release_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p2_an_order_that_is_posted_again_is_handed_on_once() {
+async fn p2_an_order_that_is_posted_again_is_forwarded_once() {
     let bundle = Bundle::new(&receiving());
     bundle.norce.configure_orders(|admin| admin.copies = 3);
     let customer = bundle.norce.add_customer(resident(1));
@@ -343,7 +343,7 @@ async fn p2_an_order_that_is_posted_again_is_handed_on_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_that_is_posted_anew_while_it_waits_is_handed_on_as_it_is_last() {
+async fn an_order_that_is_posted_again_while_it_waits_is_forwarded_in_its_last_version() {
     let bundle = Bundle::new(&receiving());
     let customer = bundle.norce.add_customer(refused(1));
     let order = bundle.norce.place_order(order_of(customer));
@@ -587,7 +587,7 @@ async fn an_order_that_query_shows_late_or_never_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_that_query_never_shows_and_that_leads_to_nobody_is_owed() {
+async fn an_order_that_query_never_shows_and_that_names_no_customer_is_owed() {
     let bundle = Bundle::new(&receiving());
     bundle
         .norce
@@ -601,7 +601,7 @@ async fn an_order_that_query_never_shows_and_that_leads_to_nobody_is_owed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_the_order_of_a_forgotten_customer_is_not_handed_on_and_its_copy_goes() {
+async fn p12_the_order_of_a_forgotten_customer_is_not_forwarded_and_its_copy_is_deleted() {
     let bundle = Bundle::new(&receiving());
     let customer = bundle.norce.add_customer(refused(1));
     let order = bundle.norce.place_order(order_of(customer));
@@ -625,7 +625,7 @@ async fn p12_the_order_of_a_forgotten_customer_is_not_handed_on_and_its_copy_goe
 
 /// What the order's own code makes certain is not made uncertain by an e-mail address.
 #[tokio::test(start_paused = true)]
-async fn a_code_in_the_order_goes_before_an_address_that_two_customers_have() {
+async fn a_code_in_the_order_takes_precedence_over_an_address_that_two_customers_have() {
     let bundle = Bundle::new(&receiving());
     let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
@@ -697,7 +697,7 @@ async fn orders_of_one_buyer_stay_in_order() {
 
 /// With the receiver off, orders are events as ever.
 #[tokio::test(start_paused = true)]
-async fn without_the_receiver_nothing_is_stored_or_handed_on() {
+async fn without_the_receiver_nothing_is_stored_or_forwarded() {
     let bundle = Bundle::new(&Options::default());
     // Norce posts its orders all the same.
     bundle.post_orders();

@@ -361,7 +361,7 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
     );
 }
 
-/// A post that is refused, or of a type that nothing acts upon, is not repeated to whoever sent it, nor in the log.
+/// Neither the answer nor the log repeats a post that is refused, or of a type that nothing acts upon.
 #[tokio::test(start_paused = true)]
 async fn p11_no_answer_to_a_post_repeats_it() {
     let (captured, _guard) = listen();
@@ -542,7 +542,7 @@ async fn p11_what_a_rule_of_odoo_refuses_is_refused_without_naming_anybody() {
         id: "7".to_owned(),
     };
     let seen = odoo.get(&id, soon).await.unwrap().expect("a partner");
-    // Nothing of it is written but the number: Odoo names whom it is about all the same.
+    // The product writes the number only; Odoo's error names the person all the same.
     let personal = |text: &str| Personal::parse(text).expect("a text");
     let party = Party {
         kind: PartyKind::Person,
@@ -826,16 +826,16 @@ async fn forgetting_leaves_nothing(learnt: Learnt) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_who_is_forgotten_by_an_event_leaves_a_tombstone_and_is_not_brought_back() {
+async fn p12_a_customer_forgotten_by_an_event_leaves_a_tombstone_and_is_not_restored() {
     forgetting_leaves_nothing(Learnt::Event).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_who_is_forgotten_by_a_sweep_leaves_a_tombstone_and_is_not_brought_back() {
+async fn p12_a_customer_forgotten_by_a_sweep_leaves_a_tombstone_and_is_not_restored() {
     forgetting_leaves_nothing(Learnt::Sweep).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_who_is_forgotten_by_hand_leaves_a_tombstone_and_is_not_brought_back() {
+async fn p12_a_customer_forgotten_by_hand_leaves_a_tombstone_and_is_not_restored() {
     forgetting_leaves_nothing(Learnt::Hand).await;
 }

@@ -1073,9 +1073,9 @@ fn moved(address: &mut Address, country: i64) {
     address.country_id = Some(country);
 }
 
-/// The VAT number follows from the organisation number and the country, and the country is there whoever owns the address.
+/// The VAT number follows from the organisation number and the country, which is known whichever side owns the address.
 #[tokio::test(start_paused = true)]
-async fn a_corrected_organisation_number_reaches_the_erp_as_the_vat_number_whoever_owns_the_address()
+async fn a_corrected_organisation_number_reaches_the_erp_as_the_vat_number_whichever_side_owns_the_address()
  {
     for erp_owns in ["code", "code,invoice-address"] {
         for (organization_no, vat_no) in [
@@ -1259,8 +1259,8 @@ async fn p6_what_the_erp_refuses_is_owed_and_delays_nobody() {
     assert_nothing_owed(&bundle).await;
 }
 
-/// What is owed is tried again by itself, after growing waits, with what it was owed for: the order of a guest whom
-/// Norce's order does not name is remembered. What a person has dismissed is left alone.
+/// Owed records are retried automatically, after growing waits, with their cause: the order of a guest that Norce's
+/// order does not name is remembered. Dismissed records are not retried.
 #[tokio::test(start_paused = true)]
 async fn p6_what_is_owed_is_tried_again_by_itself() {
     let bundle = Bundle::new(&Options::default());

@@ -507,7 +507,7 @@ async fn every_spelling_of_a_type_leads_to_its_queue() {
 
 /// Norce would post them sixteen times, whatever is in them.
 #[tokio::test]
-async fn an_event_that_nothing_acts_upon_is_accepted_logged_and_goes_nowhere() {
+async fn an_event_that_nothing_acts_upon_is_accepted_logged_and_dropped() {
     let unused = [
         "OrderCancelledEvent",
         "order-cancelled",
@@ -795,7 +795,7 @@ async fn p14_an_application_that_is_not_ours_is_refused() {
 }
 
 #[tokio::test]
-async fn p1_while_the_queue_or_the_secret_is_out_of_reach_norce_is_asked_to_come_again() {
+async fn p1_while_the_queue_or_the_secret_is_unreachable_norce_is_asked_to_retry() {
     let mut down = receiver(Registers::Client).await;
     down.function.changes = Arc::new(Down);
     assert_eq!(
@@ -912,7 +912,7 @@ async fn an_order_is_read_in_every_encoding() {
 }
 
 #[tokio::test]
-async fn p1_while_anything_is_out_of_reach_the_order_is_failed_and_norce_comes_again() {
+async fn p1_while_anything_is_unreachable_the_order_is_answered_as_failed_and_norce_retries() {
     let post = order_post("norce:current", ORDER);
     let failed = |answer: &Value| answer["StatusCode"] == "Failed";
     let without_table = order_receiver(Arc::new(Down)).await;
@@ -1067,7 +1067,7 @@ async fn right_secrets_make_the_function_read_none_for_five_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p1_while_secrets_cannot_be_read_the_last_one_goes_on_and_then_the_new_one() {
+async fn p1_while_secrets_cannot_be_read_the_last_one_is_accepted_and_then_the_new_one() {
     for (receiver, manager, secrets, post) in each_secret().await {
         manager.set(None);
         for _ in 0..10 {

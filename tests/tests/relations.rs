@@ -71,7 +71,7 @@ async fn code_of(bundle: &Bundle, entity: shared::domain::EntityRef) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_contact_moves_with_its_relation_whichever_company_is_heard_of_first() {
+async fn a_contact_moves_with_its_relation_whichever_company_has_the_first_event() {
     for ends_first in [true, false] {
         let bundle = Bundle::new(&Options::default());
         let (anna, [first, second]) = contact_of_first(&bundle).await;

@@ -168,7 +168,7 @@ async fn p12_a_customer_that_norce_flags_before_it_scrambles_the_data_is_forgott
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_customer_whose_data_are_back_is_not_owed_any_more_and_reaches_the_erp() {
+async fn a_customer_whose_data_is_restored_is_no_longer_owed_and_reaches_the_erp() {
     for style in styles() {
         let (bundle, id, _) = in_step(&Options::default()).await;
         assert!(bundle.norce.scramble_customer(id, &style, true));

@@ -127,7 +127,8 @@ async fn a_shared_customer_that_orders_in_an_application_is_kept_where_all_share
 }
 
 #[tokio::test(start_paused = true)]
-async fn p14_an_application_s_own_customer_goes_before_a_shared_one_with_the_same_address() {
+async fn p14_an_application_s_own_customer_takes_precedence_over_a_shared_one_with_the_same_address()
+ {
     let bundle = bundle();
     let shared = bundle.norce.add_customer(anna(None));
     let own = bundle.norce.add_customer(anna(Some(2)));

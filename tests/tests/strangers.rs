@@ -224,7 +224,7 @@ enum Happening {
     Retry,
     Delete(Uuid),
     MakeAgain(Box<CustomerRecord>, bool),
-    /// A person makes a record. Whoever shares its key and has none yet is ambiguous from then on.
+    /// A person makes a record. An entity that shares its key and has no record is ambiguous from then on.
     Make(Truth, Value, Ours),
     /// The next create of the ERP is lost, before or after it is carried out.
     LoseCreate {
@@ -352,7 +352,7 @@ impl Town {
         self.join(entity, truth)
     }
 
-    /// Whoever has no record yet may be given one.
+    /// Adds an entity, for which the product may make one record unless it has one.
     fn join(&mut self, entity: EntityRef, truth: Truth) -> Ours {
         self.creates.entry(truth).or_insert(1);
         let ours = Ours {
@@ -722,7 +722,7 @@ impl Town {
         self.bundle.quiet_within(FAULTS_SHOW).await;
     }
 
-    /// Nobody is joined with anybody else: not by a write in the ERP, not by a binding, not by a code in Norce.
+    /// No two are joined: not by a write in the ERP, not by a binding, not by a code in Norce.
     async fn check_strangers(&mut self) {
         let bundle = &self.bundle;
         for write in bundle.erp.requests().carried_out() {
@@ -784,7 +784,7 @@ impl Town {
         }
     }
 
-    /// Nobody got more records than one, whoever is clear has one, and what is owed names its end.
+    /// No entity got more records than allowed, every unambiguous one has a record, and every owed record names its end.
     async fn check_end(&self) {
         let bundle = &self.bundle;
         let mut made: BTreeMap<Truth, usize> = BTreeMap::new();

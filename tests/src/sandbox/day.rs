@@ -38,7 +38,7 @@ const OF_OLD: usize = 5;
 const CUSTOMERS_IN_OUTAGE: usize = 6;
 /// How long that is at least: long enough for the breaker to open, and for several probes (P8).
 const OUTAGE: Duration = Duration::from_secs(60);
-/// New customers of whom one cannot be imported.
+/// New customers, one of which cannot be imported.
 const CUSTOMERS_WITH_POISON: usize = 5;
 /// Customers, companies and contacts that change in the afternoon.
 const CHANGES: usize = 8;

@@ -279,7 +279,7 @@ impl Deployment {
             ),
             ("ErpCompany", erp.company.clone()),
             ("LogLevel", log_level.to_string()),
-            // Whoever looks at the sandbox: it is set up as a stack should be, and nothing is sent there.
+            // A stack should have one. The sandbox sends nothing there.
             (
                 "AlarmTopicArn",
                 format!("arn:aws:sns:{REGION}:000000000000:{stack}-alarms"),

@@ -221,7 +221,7 @@ pub(super) trait Erp: Send + Sync {
         list: &str,
     ) -> Result<bool, SandboxError>;
 
-    /// Sets up a rule of the merchant's own, which refuses whoever has this e-mail address. Returns its words.
+    /// Sets up a rule of the merchant's own, which refuses customers with this e-mail address. Returns its error.
     async fn refuse(&self, email: &str) -> Result<&'static str, SandboxError>;
 
     /// Takes those rules away.

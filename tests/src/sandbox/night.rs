@@ -93,7 +93,7 @@ pub(super) async fn the_queue_refuses(
 }
 
 /// P2: the processes of `change-events` are killed while the ERP has carried out creates and has not answered yet.
-/// Returns the customers, each of whom is to be in the ERP once.
+/// Returns the customers, each of which is to be in the ERP once.
 pub(super) async fn functions_die(
     shop: &Shop,
     aws: &LocalAws,
@@ -172,7 +172,7 @@ pub(super) async fn nonsense_is_queued(
     }
 }
 
-/// P5: events about customers of whom nothing has changed. [`writes`] is to be the same when they are handled.
+/// P5: events about customers that have not changed. [`writes`] is to be the same when they are handled.
 pub(super) async fn nothing_has_changed(
     shop: &Shop,
     event_url: &str,

@@ -139,11 +139,11 @@ fn faulty(doctor: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// How long the ERP has been left alone when a person asks about it: long enough for a few probes.
-const LEFT_ALONE_FOR: TimeDelta = TimeDelta::seconds(20);
+/// How long calls to the ERP have been paused when a person asks about it: long enough for a few probes.
+const PAUSED_FOR: TimeDelta = TimeDelta::seconds(20);
 
 /// Whether the breaker of the ERP has been open for that long.
-fn is_left_alone(status: &Value) -> bool {
+fn is_paused(status: &Value) -> bool {
     let breakers = status["breakers"].as_array().map(Vec::as_slice);
     let mut breakers = breakers.unwrap_or_default().iter();
     breakers.any(|breaker| {
@@ -151,7 +151,7 @@ fn is_left_alone(status: &Value) -> bool {
         let since: Option<DateTime<Utc>> = since.and_then(|since| since.parse().ok());
         breaker["remote"] == "erp/client"
             && breaker["state"] == "open"
-            && since.is_some_and(|since| Utc::now() - since >= LEFT_ALONE_FOR)
+            && since.is_some_and(|since| Utc::now() - since >= PAUSED_FOR)
     })
 }
 
@@ -162,7 +162,7 @@ pub(super) async fn during_the_outage(
 ) -> Result<(), SandboxError> {
     conversation
         .ask_until(world, json!({"action": "status"}), |status| {
-            is_left_alone(status)
+            is_paused(status)
                 && status["queues"][0]["waiting"].as_u64() > Some(0)
                 && status["queues"][0]["deadLetters"] == 0
         })

@@ -73,7 +73,7 @@ pub(super) struct Sharing {
 }
 
 impl Expectations {
-    /// Whom a person is asked to look after.
+    /// The customers that a person has to deal with.
     pub(super) fn in_the_way(&self) -> Result<InTheWay, SandboxError> {
         let nobody = || SandboxError::Day("nobody is in the way".to_owned());
         Ok(InTheWay {
@@ -331,7 +331,7 @@ impl Sides<'_> {
         self.faults.push(fault);
     }
 
-    /// Whoever ordered has the code of exactly one record in the ERP, and that record has the shop's data.
+    /// Every customer that ordered has the code of exactly one record in the ERP, and that record has the shop's data.
     fn check_customers(&mut self, expected: &Expectations) {
         let of_old = expected.of_old.iter().map(|(id, _)| id);
         for id in expected

@@ -12,7 +12,7 @@ use crate::local_aws::LocalAws;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long nothing may be seen before it counts as quiet: longer than a message is between two queues.
 const QUIET_FOR: Duration = Duration::from_secs(3);
-/// How often a person is told what is waited for.
+/// How often the sandbox prints what it waits for.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// The queues between the functions.

@@ -16,7 +16,7 @@ use crate::norce_simulator::NewCustomer;
 
 /// Of so many customers one has no code in Norce.
 const WITHOUT_CODE_EVERY: usize = 100;
-/// How often it is looked how far the pass has come, and how often a person is told.
+/// How often the sandbox reads the progress of the pass, and how often it prints it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TELL_EVERY: u32 = 5;
 /// A pass that takes longer has a fault: for each customer, and for any pass.

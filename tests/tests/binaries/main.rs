@@ -35,8 +35,8 @@ use tests::{
 use uuid::Uuid;
 
 /// The bytes that an event may leave in the logs at `INFO`, Lambda's own two lines among them. A ratchet for the cost
-/// model: what was counted when it was written, and a quarter for longer names and numbers. Whoever logs more has to
-/// correct the cost model too.
+/// model: what was counted when it was written, and a quarter for longer names and numbers. A change that logs more
+/// has to correct the cost model too.
 const MOST_BYTES_OF_AN_EVENT: [(&str, usize); 7] = [
     ("receive-events", 1_200),
     ("change-events", 1_200),

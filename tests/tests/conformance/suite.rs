@@ -391,7 +391,7 @@ pub(crate) async fn what_is_created_is_found(subject: &Subject) {
     assert_eq!(found.unwrap(), [record]);
 }
 
-/// P2: at most one record, whoever asks for it how often.
+/// P2: at most one record, however many callers ask for it and however often.
 pub(crate) async fn an_entity_is_created_once(subject: &Subject) {
     let key = subject.key(EntityKind::Customer);
     let party = person("once@example.com");

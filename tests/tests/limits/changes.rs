@@ -225,7 +225,7 @@ async fn posted(bundle: &Bundle, new: NewOrder) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_posted_order_that_norce_does_not_show_is_handed_on_or_owed_at_its_twelfth_delivery() {
+async fn a_posted_order_that_norce_does_not_show_is_forwarded_or_owed_at_its_twelfth_delivery() {
     for leads_to_somebody in [true, false] {
         at_both_ends(12, async |deliveries| {
             let bundle = deaf(&receiving());
@@ -250,8 +250,8 @@ async fn a_posted_order_that_norce_does_not_show_is_handed_on_or_owed_at_its_twe
             )
             .await;
             let is_done = is_done(&bundle, order(&bundle, &reference), deliveries).await;
-            let handed_on = bundle.outgoing_orders.len() - before;
-            assert_eq!(handed_on, usize::from(is_done && leads_to_somebody));
+            let forwarded = bundle.outgoing_orders.len() - before;
+            assert_eq!(forwarded, usize::from(is_done && leads_to_somebody));
             assert_eq!(
                 owed(&bundle).await.len(),
                 usize::from(is_done && !leads_to_somebody)
@@ -283,7 +283,7 @@ async fn a_posted_order_whose_customer_is_not_in_the_erp_is_owed_at_its_twelfth_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_posted_order_of_somebody_unknown_is_a_guests_at_its_fifth_delivery() {
+async fn a_posted_order_of_an_unknown_customer_is_a_guests_at_its_fifth_delivery() {
     at_both_ends(5, async |deliveries| {
         let bundle = deaf(&receiving());
         let reference = posted(

@@ -166,7 +166,7 @@ fn unbound(bundle: &Bundle, number: i64) -> (String, Uuid) {
     (line(number, &code, &record.to_string()), record)
 }
 
-/// In which nothing but an import binds anybody.
+/// A bundle in which only an import binds entities.
 fn without_events() -> Bundle {
     let bundle = Bundle::new(&Options::default());
     bundle.unsubscribe();

@@ -462,7 +462,7 @@ async fn delivery_addresses_follow_the_shop(server: &Server) {
             true,
             &["Hamnen 2", "Lagret 9"],
         ),
-        // What the shop does not tell is left alone.
+        // Fields that the shop does not send stay as they are.
         (
             person("deliveries@example.com"),
             false,

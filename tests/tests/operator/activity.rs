@@ -247,7 +247,7 @@ async fn every_act_leaves_one_entry_with_who_what_to_what_and_why_and_a_question
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_by_it_was_somebody_with_credentials_of_aws() {
+async fn an_act_without_by_is_recorded_as_one_with_credentials_of_aws() {
     let bundle = Bundle::new(&Options::default());
     let request = json!({"action": "pass", "mode": "delta"});
     bundle.ask(request.clone()).await.unwrap();
@@ -321,7 +321,7 @@ async fn what_cannot_be_noted_is_not_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stack_without_the_table_acts_as_before_and_says_what_is_missing() {
+async fn a_stack_without_the_activity_table_acts_all_the_same_and_names_what_is_missing() {
     let mut bundle = Bundle::new(&Options::default());
     bundle.operator.activity = None;
     bundle.operator.doctor.stores.activity = None;

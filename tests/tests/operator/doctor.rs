@@ -555,7 +555,7 @@ async fn doctor_sees_dead_letters_and_passes_that_failed_or_are_stuck() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn doctor_sees_which_events_do_not_come_although_norce_has_an_occasion() {
+async fn doctor_names_the_events_that_do_not_arrive_although_norce_has_a_reason_to_post_them() {
     let bundle = Bundle::new(&Options::default());
     let _captured = bundle.logs.capture();
     let check = async |name: &str| {

@@ -37,7 +37,7 @@ pub(crate) fn organisation_in_erp(bundle: &Bundle) -> CustomerRecord {
     )
 }
 
-/// A person whom the ERP has as a contact of an organisation.
+/// Adds a person to the ERP as a contact of an organisation.
 pub(crate) fn contact_in_erp(bundle: &Bundle, of: &CustomerRecord, number: usize) -> ContactRecord {
     let company = bundle.erp_company();
     let organisation = bundle
@@ -364,7 +364,8 @@ async fn flags_and_additional_info_are_told_where_the_erp_owns_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_where_configured() {
+async fn a_person_that_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_where_configured()
+ {
     let bundle = Bundle::new(&Options {
         erp_owns: "code,price-lists,active".parse().unwrap(),
         pass: inserting(),
@@ -722,7 +723,7 @@ async fn a_company_is_found_by_the_organisation_number_of_the_merchants_own_page
 /// Nothing but the relation: the contact moves to another organisation in the ERP, which Norce has already, or only gets. What
 /// somebody has related in Norce stays.
 #[tokio::test(start_paused = true)]
-async fn a_contact_that_moves_to_another_organisation_is_related_to_it_and_to_its_former_one_no_longer()
+async fn a_contact_that_moves_to_another_organisation_is_related_to_it_and_no_longer_to_its_former_one()
  {
     for is_known in [true, false] {
         let bundle = Bundle::new(&Options {
@@ -1037,7 +1038,8 @@ async fn no_relation_ends_of_a_customer_that_query_does_not_show() {
 
 /// Lines are carried out late and in any order: what the ERP has in the end is what Norce has.
 #[tokio::test(start_paused = true)]
-async fn a_contact_that_moves_twice_before_norce_hears_of_it_is_of_its_last_organisation_alone() {
+async fn a_contact_that_moves_twice_before_norce_is_updated_belongs_to_its_last_organisation_alone()
+{
     for back in [true, false] {
         let bundle = Bundle::new(&relations_of_the_erp());
         let (contact, customer, [first, by_hand]) = contact_of_two(&bundle).await;

@@ -415,10 +415,13 @@ mod fifo {
         queue.delete(&again.receipt).await;
         let next = queue.receive(1).await.remove(0);
         queue.delete(&next.receipt).await;
-        let anew = queue.receive(1).await.remove(0);
-        assert_eq!((&anew.body, anew.receive_count), (&received.body, 1));
-        assert_eq!((next.requeues, anew.requeues), (0, 3));
-        assert_ne!(next.body, anew.body);
+        let requeued = queue.receive(1).await.remove(0);
+        assert_eq!(
+            (&requeued.body, requeued.receive_count),
+            (&received.body, 1)
+        );
+        assert_eq!((next.requeues, requeued.requeues), (0, 3));
+        assert_ne!(next.body, requeued.body);
     }
 
     async fn p4_a_later_change_does_not_vanish_behind_an_equal_one(queue: Subject) {

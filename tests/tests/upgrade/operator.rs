@@ -33,7 +33,7 @@ fn options() -> Options {
     }
 }
 
-/// The numbers of the two customers of [`logs`] in Norce: the one who ordered, and the one whom the ERP refused.
+/// The numbers of the two customers of [`logs`] in Norce: the one that ordered, and the one that the ERP refused.
 const CUSTOMERS: [i64; 2] = [1, 6];
 
 /// The logs of a day, in which one customer orders and the ERP refuses another.

@@ -151,8 +151,8 @@ async fn register(bundle: &Bundle, records: usize) {
     bundle.run_until_quiet().await;
 }
 
-/// Everybody is bound: one code is renamed, a field has changed, a code was refused, and something is owed of two, of
-/// whom one is somebody else by now and one is gone.
+/// Everybody is bound: one code is renamed, a field has changed, a code was refused, and two are owed, of which one is
+/// another record by now and one is deleted.
 async fn known(bundle: &Bundle) {
     let company = bundle.erp_company();
     let mut records = Vec::new();
@@ -195,7 +195,7 @@ async fn known(bundle: &Bundle) {
     assert_eq!(bound.unwrap(), Bound::Done);
 }
 
-/// Two organisations, of which Norce has one, with a contact each whom Norce has, and one with a contact whom it has not.
+/// Two organisations, of which Norce has one, each with a contact that Norce has, and one with a contact that it does not have.
 async fn relations(bundle: &Bundle) {
     let company = bundle.erp_company();
     let mut number = 0;
