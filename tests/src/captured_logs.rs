@@ -64,9 +64,9 @@ impl io::Write for CapturedText {
 /// The logs that `operator` searches.
 #[derive(Clone)]
 pub struct CapturedLogs {
-    /// Of `receive-events`.
+    /// The log of `receive-events`.
     pub receive_events: Arc<MemoryLogs>,
-    /// Of `change-events`.
+    /// The log of `change-events`.
     pub change_events: Arc<MemoryLogs>,
     clock: Arc<dyn Clock>,
 }

@@ -430,7 +430,7 @@ async fn p15_the_text_about_a_code_that_the_erp_gave_out_again_leads_to_a_record
             let is_hers = |record: &CustomerRecord| record.email == "anna.2@example.com";
             records.into_iter().filter(is_hers).collect::<Vec<_>>()
         };
-        // Tried again by itself, it makes no second record (P2).
+        // The automatic retry makes no second record (P2).
         for _ in 0..3 {
             let owed = scene.owed().await;
             let [owed] = owed.as_slice() else {

@@ -29,7 +29,7 @@ fn bundle(first_binding_writes: FirstBindingWrites) -> Bundle {
     })
 }
 
-/// As the shop has her.
+/// Anna in the shop.
 fn anna(code: Option<&str>) -> NewCustomer {
     NewCustomer {
         code: code.map(str::to_owned),
@@ -40,7 +40,7 @@ fn anna(code: Option<&str>) -> NewCustomer {
     }
 }
 
-/// As the ERP has her: under another name, with another telephone number and at another address.
+/// Anna in the ERP: with another name, telephone number and address.
 fn in_erp(bundle: &Bundle) -> CustomerRecord {
     let properties = json!({
         "number": "K1", "type": "Person", "displayName": "Anna Maria Ek", "email": "anna@example.com",
@@ -70,7 +70,7 @@ async fn kept(bundle: &Bundle, anna: i64) -> (Value, String) {
     (explained["mapping"]["kept"].clone(), summary)
 }
 
-/// How she comes to be bound. Returns her id.
+/// How Anna is bound.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     FirstOrder,
@@ -120,7 +120,7 @@ impl Way {
             }
         }
         bundle.run_until_quiet().await;
-        // An event about her that says nothing new.
+        // An event without a change.
         let replay = json!({"action": "replay", "entity": customer(id).to_string()});
         bundle.ask(replay).await.unwrap();
         bundle.run_until_quiet().await;

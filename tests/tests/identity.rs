@@ -225,7 +225,7 @@ async fn p15_a_placeholder_is_no_number() {
     }
 }
 
-/// An address that only stands for one is nobody's.
+/// A placeholder address belongs to no customer.
 #[tokio::test(start_paused = true)]
 async fn p15_a_placeholder_is_no_address() {
     for email in ["saknas@saknas.se", "noemail@shop.se", "none@example.com"] {
@@ -400,7 +400,7 @@ async fn companies_that_share_a_number_get_records_of_their_own() {
     }
 }
 
-/// However either side writes it, it is the same number.
+/// A number is the same in every spelling of either side.
 #[tokio::test(start_paused = true)]
 async fn an_organisation_is_found_in_any_spelling() {
     let spellings: [(&str, &[&str], &[&str]); 5] = [
@@ -484,7 +484,7 @@ async fn an_organisation_is_found_in_any_spelling() {
     }
 }
 
-/// Whether letters count is the ERP's to say.
+/// The ERP decides whether letters count.
 #[tokio::test(start_paused = true)]
 async fn a_code_is_compared_as_the_erp_compares_it() {
     let bundle = Bundle::new(&Options {

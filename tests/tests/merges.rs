@@ -171,7 +171,7 @@ async fn two_erp_records_are_owed_until_one_of_them_is_gone() {
         ] {
             assert!(one.detail.contains(words), "{one:#?}");
         }
-        // P15: nothing was written over either of them.
+        // P15: neither was overwritten.
         let company = bundle.erp_company();
         let emails = bundle
             .erp

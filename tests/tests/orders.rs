@@ -214,7 +214,7 @@ async fn p1_no_order_is_lost_while_the_queue_refuses() {
     assert_eq!(message.body, expected);
 }
 
-/// Norce posts the order but has no subscription for events: the order alone leads to its customer.
+/// Norce posts the order but has no subscription for events: the order alone names its customer.
 fn without_events(bundle: &Bundle) {
     bundle.unsubscribe();
 }
@@ -481,7 +481,7 @@ async fn an_order_that_is_owed_is_not_put_off_again() {
     assert_nothing_owed(&bundle).await;
 }
 
-/// A code that comes late, by a pass, and no event that tells of it: what is owed is tried again by itself.
+/// A pass brings the code late, without an event: the owed record is retried automatically.
 #[tokio::test(start_paused = true)]
 async fn an_order_goes_on_when_the_code_comes_late() {
     let bundle = Bundle::new(&Options {
@@ -713,7 +713,7 @@ async fn without_the_receiver_nothing_is_stored_or_forwarded() {
     let stored = bundle.orders.get(&reference(&order)).await.unwrap();
     assert_eq!(stored, None);
     assert!(bundle.take_outgoing_orders().is_empty());
-    // Its event leads to the customer, as ever.
+    // Its event names the customer, as always.
     code_of(&bundle, customer);
     assert_nothing_owed(&bundle).await;
 }

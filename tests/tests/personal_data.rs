@@ -426,7 +426,7 @@ async fn p11_no_answer_to_a_post_repeats_it() {
     }
 }
 
-/// Breaks down with somebody's data in its last words.
+/// Panics with personal data in the message.
 struct Panics(Arc<dyn Transport>, AtomicBool);
 
 #[async_trait]
@@ -457,7 +457,7 @@ async fn p11_a_panic_is_logged_by_its_place() {
         .norce
         .add_customer(canary("canary.first@example.com"));
     bundle.norce.place_order(order_of(customer));
-    // The hook is the process's, and other tests run beside this one.
+    // The hook is global to the process, and other tests run concurrently.
     let of_others = std::panic::take_hook();
     telemetry::log_panics();
     let ours = std::panic::take_hook();

@@ -269,7 +269,7 @@ async fn a_guest_order_leads_to_the_customer_by_its_exact_e_mail_address() {
     assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
 }
 
-/// Nothing else leads to the customer: its own event came before the order, and the other one names nobody.
+/// Nothing else names the customer: its own event came before the order, and the other event names no customer.
 #[tokio::test(start_paused = true)]
 async fn an_order_that_query_shows_late_is_waited_for() {
     const DELAY: Duration = Duration::from_secs(90);
@@ -318,7 +318,7 @@ async fn create_in_erp_decides_who_is_created() {
     }
 }
 
-/// An event that is answered 2xx is on the queue; while the queue refuses, the answer is 5xx and Norce comes again.
+/// An event that is answered 2xx is on the queue; while the queue refuses, the answer is 5xx and Norce retries.
 #[tokio::test(start_paused = true)]
 async fn p1_no_event_is_lost_while_the_queue_refuses() {
     use std::sync::atomic::Ordering;
@@ -542,7 +542,7 @@ async fn p2_nobody_creates_again_while_an_earlier_create_may_be_under_way() {
     assert_nothing_owed(&bundle).await;
 }
 
-/// Without a natural key nobody can tell whether the create was carried out: a person has to look, and no second
+/// Without a natural key nobody can tell whether the create was carried out: a person has to check, and no second
 /// record is made.
 #[tokio::test(start_paused = true)]
 async fn p2_what_cannot_be_looked_up_is_owed_and_not_created_again() {
@@ -606,7 +606,7 @@ async fn p3_a_different_code_is_never_overwritten() {
     );
     assert!(owed[0].detail.contains("OTHER") && owed[0].detail.contains(&code));
 
-    // Put right, it leaves the list by itself.
+    // Once corrected, it leaves the list automatically.
     bundle
         .norce
         .change_customer(people[0], |record| record.row.customer_code = Some(code));
@@ -863,7 +863,7 @@ async fn p15_a_create_that_was_cut_off_makes_no_strangers_record_ours() {
     }
 }
 
-/// The record was made, and nobody heard of it. It has the pattern's code, and what it was made with: that nothing else
+/// The record was created, and its answer was lost. It has the pattern's code, and what it was made with: that nothing else
 /// finds it, or that the customer has another address by now, does not matter.
 #[tokio::test(start_paused = true)]
 async fn p2_a_record_that_was_made_under_a_pattern_is_found_again_by_its_code() {
@@ -1437,7 +1437,7 @@ async fn p9_a_code_that_norce_does_not_show_is_waited_for_and_then_owed() {
             "{}",
             owed[0].detail
         );
-        // It is tried again by itself, as its words say.
+        // It is retried automatically, as its text says.
         tokio::time::sleep(HOUR).await;
         bundle.retry_owed().await;
         bundle.run_until_quiet().await;
@@ -1791,7 +1791,7 @@ async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
         "{:?}",
         bundle.norce.contract_notes()
     );
-    // The other application's id leads nowhere.
+    // The other application's id names no customer.
     assert_eq!(
         bundle
             .mappings

@@ -1013,7 +1013,7 @@ async fn a_secret_that_was_rotated_is_accepted_at_its_first_post_ten_seconds_aft
             let (receiver, manager, secrets, post) = &each_secret().await[which];
             manager.set(Some(secrets[1]));
             tokio::time::advance(elapsed).await;
-            // Nothing is lost meanwhile: Norce shows one secret or the other, and comes again.
+            // Nothing is lost meanwhile: Norce presents one secret or the other, and retries.
             assert!(receiver.lets_in(&post("current")).await);
             receiver.lets_in(&post("newest")).await
         })
@@ -1087,7 +1087,7 @@ async fn p1_while_secrets_cannot_be_read_the_last_one_is_accepted_and_then_the_n
     }
 }
 
-/// What is no secret of ours lets nobody in, and is not taken for one that was read.
+/// A malformed secret authenticates nobody, and does not replace one that was read.
 #[tokio::test(start_paused = true)]
 async fn a_secret_of_another_form_lets_nobody_in() {
     for text in [
@@ -1204,7 +1204,7 @@ async fn while_orders_are_not_for_us_they_are_refused() {
 async fn p1_a_post_is_answered_in_time_however_the_delays_add_up() {
     /// A cold start and the way there and back take less than the rest of Norce's five seconds.
     const LATEST: Duration = Duration::from_millis(4_200);
-    /// A read that takes longer is given up and made again, for as long as there is time.
+    /// A read that takes longer is cancelled and repeated, for as long as there is time.
     const LONGEST_READ: Duration = Duration::from_secs(2);
     let delays = || (0..=6).map(|step| step * Duration::from_millis(700));
     let queues = |secret, table| delays().map(move |queue| [secret, table, queue]);

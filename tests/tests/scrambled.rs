@@ -95,7 +95,7 @@ async fn owed(bundle: &Bundle) -> Vec<Owed> {
     bundle.owed.list().await.unwrap()
 }
 
-/// The customer is owed, once, in words that say what to do.
+/// The customer is owed once, with a text that says what to do.
 async fn assert_owed_as_scrambled(bundle: &Bundle, what: &Blank) {
     let [owed] = owed(bundle).await.try_into().unwrap();
     assert_eq!(

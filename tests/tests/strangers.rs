@@ -51,9 +51,9 @@ use uuid::Uuid;
 /// Runs, unless `FAULT_RUNS` says otherwise: enough for every kind of group to be met by every kind of event.
 const RUNS: u64 = 100;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// How long a fault can be felt: a message that comes late does so by six hours, and may meet another fault then.
+/// How long a fault can have effects: a late message is late by six hours, and may meet another fault then.
 const FAULTS_SHOW: Duration = Duration::from_secs(12 * 3_600);
-/// Two things that happen are no further apart.
+/// The longest time between two happenings, in seconds.
 const FARTHEST_APART: u64 = 20 * 60;
 /// The time that a schedule's invocation has.
 const INVOCATION: Duration = Duration::from_secs(297);
@@ -71,7 +71,7 @@ const SAME_DIGITS: [(&str, &str, &str); 7] = [
     ("B12345674", "ES", "DK12345674"),
 ];
 
-/// What owed texts name as their end, one for each kind of text that may be left when a day has gone by.
+/// Parts of owed texts that say what ends them, one for each kind of text that may be left after a day.
 const ENDS: [&str; 10] = [
     "Put each record's code on its",
     "is blocked: unblock it, or put the code of another record",
@@ -85,7 +85,7 @@ const ENDS: [&str; 10] = [
     "merge them in Norce, or set the buyer on the order",
 ];
 
-/// An order that is held names the one whose text says what ends it.
+/// A held order names the record whose text says what ends it.
 const WAITS_FOR: &str = "it is held and waits for ";
 
 /// Somebody: a person or an organisation, by the number in every text about them.
@@ -95,7 +95,7 @@ fn truth_at_end(text: &str) -> Option<Truth> {
     text.rsplit(' ').next()?.parse().ok()
 }
 
-/// A telephone number, which can change.
+/// A telephone number; each edition is a change.
 fn phone(truth: Truth, edition: u32) -> String {
     format!("08-{edition:03} {truth}")
 }
@@ -111,7 +111,7 @@ fn street(truth: Truth) -> String {
     format!("Gatan {truth}")
 }
 
-/// Whose data a write carries.
+/// The persons or organisations whose data a write carries.
 fn data_of(body: &Value) -> Vec<Truth> {
     let texts = ["displayName", "addressLine1", "phoneNumber"];
     let texts = texts.iter().filter_map(|field| body[*field].as_str());
@@ -165,7 +165,7 @@ fn with_number(number: &str) -> NewCompany {
     }
 }
 
-/// The kinds of registers that make it hard to say who is who.
+/// The kinds of registers that make identity ambiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
     /// Customers with one address.
@@ -176,7 +176,7 @@ enum Group {
     SharedVatNumber,
     /// The same digits in another country.
     SameDigits,
-    /// What stands where there is no value.
+    /// A placeholder in place of a number or an address.
     Placeholder,
     /// One on either side, in other spellings.
     Spelling,
@@ -215,7 +215,7 @@ struct Ours {
     is_clear: bool,
 }
 
-/// Something that happens while things go wrong.
+/// Something that happens while faults occur.
 #[derive(Debug, Clone)]
 enum Happening {
     Order(Ours),
@@ -232,7 +232,7 @@ enum Happening {
     },
 }
 
-/// Both registers, and what is true about them.
+/// Both registers, with the truth about each record.
 struct Town {
     bundle: Bundle,
     random: fastrand::Rng,
@@ -244,7 +244,7 @@ struct Town {
     codes: HashMap<String, Truth>,
     /// How many records the product may make for somebody.
     creates: BTreeMap<Truth, usize>,
-    /// What is to happen: each list in its order.
+    /// The happenings of each group, in their order.
     happenings: Vec<Vec<Happening>>,
     shared_email: SharedEmail,
     extended: bool,
@@ -455,7 +455,7 @@ impl Town {
         members.into_iter().map(Happening::Order).collect()
     }
 
-    /// A person may have to decide about it.
+    /// Marks an entity about which a person may have to decide.
     fn leave_open(&mut self, ours: Ours) {
         let mut all = self.ours.iter_mut();
         let found = all.find(|it| it.entity == ours.entity);
@@ -702,7 +702,7 @@ impl Town {
         }
     }
 
-    /// The next of what is to happen in any of the groups.
+    /// Takes the next happening of any group.
     fn next_happening(&mut self) -> Option<Happening> {
         self.happenings.retain(|happenings| !happenings.is_empty());
         if self.happenings.is_empty() {
@@ -712,7 +712,7 @@ impl Town {
         Some(self.happenings[place].remove(0))
     }
 
-    /// Days go by, and what is owed is tried again.
+    /// Lets days pass, and retries owed records.
     async fn settle(&self) {
         for _ in 0..4 {
             self.bundle.quiet_within(FAULTS_SHOW).await;
@@ -822,7 +822,7 @@ impl Town {
     }
 }
 
-/// One town, in which chance decides what happens and what goes wrong.
+/// Plays one town, in which a seed decides what happens and what goes wrong.
 async fn live(seed: u64) {
     let mut town = Town::new(seed);
     let mut groups = GROUPS.to_vec();

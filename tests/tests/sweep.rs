@@ -74,7 +74,7 @@ impl Shop {
             bundle.norce.place_order(order(Some(customer), company));
         }
         bundle.run_until_quiet().await;
-        // From now on nothing is heard of anything.
+        // From now on no event arrives.
         bundle
             .norce
             .configure(|settings| settings.events.drop_chance = 1.0);
@@ -95,7 +95,7 @@ impl Shop {
         shop
     }
 
-    /// What a sweep has looked at.
+    /// What a sweep has checked.
     async fn sweep(&self) -> Vec<String> {
         self.bundle.groups.lock().unwrap().clear();
         let run = self.sweep_run().await;
@@ -265,7 +265,7 @@ async fn a_lost_change_of_anything_that_belongs_to_a_customer_or_company_is_foun
                 Shop::new(|settings| settings.child_changes_move_parents = moves_parents).await;
             change(&shop);
             let mut expected = found(&shop);
-            // The contact that the company brings along is looked at because of the company as well.
+            // The company also makes the sweep check its contact.
             expected.sort();
             assert_eq!(shop.sweep().await, expected, "{what}");
         }
@@ -362,7 +362,7 @@ async fn p7_a_change_that_norce_shows_late_is_found_within_the_overlap() {
             let records = bundle.erp.customers(bundle.erp_company());
             assert!(records.iter().any(|record| record.phone_number == "08-2"));
         } else {
-            // What is in the overlap is looked at again, and costs no write.
+            // Changes within the overlap are checked again, without a write.
             let writes = bundle.erp.requests().writes.len();
             assert_eq!(shop.sweep().await, customer(&shop), "{hours}");
             assert_eq!(bundle.erp.requests().writes.len(), writes);

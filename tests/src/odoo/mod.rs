@@ -34,7 +34,7 @@ pub enum OdooError {
     /// Its Python environment.
     #[error(transparent)]
     Tools(#[from] LocalAwsError),
-    /// The rest.
+    /// Odoo cannot be installed or does not start.
     #[error("Odoo cannot be had: {0}")]
     Unavailable(String),
 }
@@ -50,7 +50,7 @@ pub struct Access {
     pub key: String,
     /// The administrator's login, for a browser.
     pub login: String,
-    /// And password.
+    /// The administrator's password.
     pub password: String,
 }
 

@@ -77,7 +77,7 @@ pub(super) struct Remotes {
 
 /// The OpenID provider of the console.
 pub(super) struct ConsoleProvider {
-    /// Its issuer.
+    /// The issuer of the identity provider.
     pub(super) issuer: String,
     /// What it knows the console by: id and secret.
     pub(super) client: (&'static str, &'static str),

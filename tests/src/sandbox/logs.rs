@@ -13,9 +13,9 @@ use super::{SandboxError, passes::World};
 pub(super) enum LogLevel {
     /// Errors.
     Error,
-    /// And warnings.
+    /// Errors and warnings.
     Warn,
-    /// And what happens.
+    /// Errors, warnings and information.
     #[default]
     Info,
     /// And what helps to find faults.

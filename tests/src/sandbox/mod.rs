@@ -123,7 +123,7 @@ pub struct Options {
     log_level: LogLevel,
 }
 
-/// What is played.
+/// The days that the sandbox can play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 enum Day {
     /// One of everything, told as it happens

@@ -23,16 +23,16 @@ use crate::{
 
 /// The function, as the template names it.
 const FUNCTION: &str = "Operator";
-/// Nothing that is waited for here takes this long.
+/// Longer than anything here takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two questions about the same.
+/// The time between two requests of the same kind.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
-/// Where all of it stands in the end.
+/// The file of the transcript.
 const TRANSCRIPT: &str = "operator.txt";
-/// Customers whose events are lost, and who are looked at again by hand.
+/// Customers whose events are lost, and which a person replays.
 const REPLAYED: usize = 3;
 
-/// What was asked and answered, and what was wrong with it.
+/// The requests and answers, and the faults in them.
 #[derive(Default)]
 pub(super) struct Conversation {
     turns: Mutex<Vec<(Value, Value)>>,
@@ -40,7 +40,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// Asks something.
+    /// Sends a request, and notes the answer.
     pub(super) async fn ask(
         &self,
         world: &World<'_>,
@@ -73,7 +73,7 @@ impl Conversation {
         turns.push((request, answer));
     }
 
-    /// Asks until it is so, and notes the last answer.
+    /// Repeats a request until the answer is as expected, and notes the last one.
     async fn ask_until(
         &self,
         world: &World<'_>,
@@ -101,13 +101,13 @@ impl Conversation {
         }
     }
 
-    /// What was not as it should be.
+    /// The answers that were not as expected.
     pub(super) fn faults(&self) -> Vec<String> {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults.clone()
     }
 
-    /// Each question, with the summary of its answer.
+    /// Each request, with the summary of its answer.
     pub(super) fn lines(&self) -> Vec<String> {
         let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = turns.iter().flat_map(|(request, answer)| {
@@ -117,7 +117,7 @@ impl Conversation {
         lines.collect()
     }
 
-    /// Writes everything down in full.
+    /// Writes the transcript.
     pub(super) fn save(&self) -> Result<(), SandboxError> {
         let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let text: String = turns
@@ -155,7 +155,7 @@ fn is_paused(status: &Value) -> bool {
     })
 }
 
-/// While the ERP is down: what waits for it, and what the matter is.
+/// While the ERP is down: `status` shows what waits for it, and `doctor` names the fault.
 pub(super) async fn during_the_outage(
     world: &World<'_>,
     conversation: &Conversation,

@@ -32,7 +32,7 @@ use crate::{
 /// How long the owed list may take to be read: it has a few records.
 const TIME_FOR_THE_OWED_LIST: Duration = Duration::from_secs(60);
 
-/// Who played which part in the day.
+/// The entities of the day by their parts in it.
 #[derive(Debug, Default)]
 pub(super) struct Expectations {
     /// Customers who ordered, the refused and the poisoned one included.
@@ -104,7 +104,7 @@ pub(super) struct Answer {
     pub(super) expected: Vec<u16>,
 }
 
-/// What came of the day.
+/// The outcome of the day.
 pub(super) struct Outcome {
     table: Table,
     notes: Vec<String>,
@@ -876,7 +876,7 @@ fn key((kind, id): (ImportKind, i64)) -> (bool, i64) {
     (kind == ImportKind::Companies, id)
 }
 
-/// What is owed.
+/// Reads the list of owed records.
 pub(super) async fn owed(
     aws: &LocalAws,
     deployment: &Deployment,

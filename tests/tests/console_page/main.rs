@@ -268,7 +268,7 @@ async fn a_person_sees_what_the_role_allows_and_no_more() {
         if role == "Norce.Read" {
             let status = browser.eval("return (await fetch('/console/api/replay', { method: 'POST', headers: { 'content-type': 'application/json', 'x-console': '1' }, body: '{\"entity\":\"customer/client/1\"}' })).status").await;
             assert_eq!(status, 403);
-            // It was asked and refused, and no record is being looked at.
+            // The request was refused, and no record is open.
             assert_eq!(acts(&served).len(), 1);
             let state = browser.eval("return (await (await fetch('/console/api/activity', { method: 'POST', headers: { 'content-type': 'application/json', 'x-console': '1' }, body: '{}' })).json()).entries.map((it) => it.state)").await;
             assert!(

@@ -111,7 +111,7 @@ async fn known_customer(bundle: &Bundle) -> i64 {
     order(bundle, id);
     bundle.run_until_quiet().await;
     assert_in_step(bundle, id).await;
-    // Events of a little before are taken for done.
+    // Events shortly before count as handled.
     tokio::time::sleep(HOUR).await;
     id
 }
@@ -366,7 +366,7 @@ async fn company_with_contacts(bundle: &Bundle, outage: Outage) {
     assert_nothing_owed(bundle).await;
 }
 
-/// How a run ends that is at work in an outage: it is given up after a day, and the next one begins where it began.
+/// The end of a run that works during an outage: it is given up after a day, and the next one starts from the same place.
 async fn assert_ended(bundle: &Bundle, run: Uuid, is_given_up: bool) {
     let ended = bundle.run(run).await.ended.expect("the run has not ended");
     assert_eq!(ended.failed.is_some(), is_given_up, "{ended:?}");

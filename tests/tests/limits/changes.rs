@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{HOUR, SECOND};
 
-/// A bundle that hears of nothing by itself.
+/// A bundle without events.
 fn deaf(options: &Options) -> Bundle {
     let bundle = Bundle::new(options);
     bundle.unsubscribe();
@@ -36,7 +36,7 @@ fn receiving() -> Options {
     }
 }
 
-/// One delivery of a message; whether it is done with.
+/// Delivers a message once. Returns whether it is done.
 async fn is_done(bundle: &Bundle, message: ChangeMessage, receive_count: u32) -> bool {
     let received = Received {
         message,

@@ -701,7 +701,7 @@ async fn a_replay_goes_on_where_it_left_off_over_pages_and_kinds() {
     assert_eq!(sum(&answers, "sent"), 1_100);
 }
 
-/// Nothing was looked at, and so it does not say that it is done.
+/// Nothing was checked, so the answer does not say that it is done.
 #[tokio::test(start_paused = true)]
 async fn p13_a_replay_of_a_time_range_is_begun_while_thirty_seconds_are_left() {
     at_both_ends(30 * SECOND, async |time| {

@@ -73,7 +73,7 @@ async fn first_step(bundle: &Bundle, mode: PassMode, time: Duration) -> Run {
     bundle.run(run).await
 }
 
-/// Who holds the lease now, if somebody does: another run asks for it.
+/// The holder of the lease, if there is one: another run asks for it.
 async fn holder(bundle: &Bundle) -> Option<Lease> {
     let now = bundle.clock.now();
     let wanted = Lease {

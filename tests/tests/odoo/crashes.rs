@@ -102,7 +102,7 @@ enum Buyer {
     CompanyWithoutNumber,
 }
 
-/// What somebody has ordered, and whose records it leads to.
+/// An order, and the entities that it names.
 struct Ordered {
     message: ChangeMessage,
     number: i64,

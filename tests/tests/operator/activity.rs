@@ -428,7 +428,7 @@ async fn a_dismissal_says_who_and_when_and_is_taken_back() {
     assert!(listed["owed"][0]["nextAttempt"].is_string(), "{listed:#}");
     // Two people at the same record: the second finds nothing to take back.
     assert_eq!(bundle.ask(restore).await.unwrap()["restored"], 0);
-    // It is tried again by itself.
+    // It is retried automatically.
     tokio::time::sleep(Duration::from_secs(86_400)).await;
     bundle.run_until_quiet().await;
 }

@@ -69,7 +69,7 @@ async fn explain_says_what_then_happens_and_writes_nothing() {
         forgotten: ForgottenPolicy::Block,
         ..Options::default()
     });
-    // Everything is looked at by hand.
+    // Every entity is checked by hand.
     for event in [
         EventType::CustomerChanged,
         EventType::CompanyChanged,

@@ -268,7 +268,7 @@ fn put_code_in_norce(bundle: &Bundle, customer: EntityRef, code: Option<&str>) {
         });
 }
 
-/// An entity is looked at as if an event had come.
+/// Checks an entity as if an event had arrived.
 async fn replay(bundle: &Bundle, entity: EntityRef) {
     let request = json!({"action": "replay", "entity": entity.to_string()});
     bundle.ask(request).await.unwrap();

@@ -243,7 +243,7 @@ const WRONG_LINES: &[Wrong] = &[
         says: "the ERP record with code K1 is a customer, and company/client/",
         ways: &[NAME_ANOTHER],
     },
-    // She has the code of her company in Norce, as old registers have it.
+    // The contact has the code of its company in Norce, as in old registers.
     Wrong {
         given: |bundle| {
             Box::pin(async {

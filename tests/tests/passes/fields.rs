@@ -234,7 +234,7 @@ async fn a_price_list_that_norce_does_not_have_is_owed_and_holds_nobody_up() {
     let still_owed = owed(&bundle).await;
     assert_eq!(still_owed.len(), 1, "{still_owed:?}");
     assert!(still_owed[0].1.contains("NOSUCH"), "{still_owed:?}");
-    // Norce has the row: it is not sent again by itself.
+    // Norce has the row: it is not sent again automatically.
     let imports = bundle.norce.imports().len();
     bundle.pass(PassMode::Full).await;
     assert_eq!(bundle.norce.imports().len(), imports);
@@ -847,7 +847,7 @@ async fn a_relation_that_the_erp_ends_ends_in_norce_and_the_contact_is_updated_a
     bundle.pass(PassMode::Delta).await;
     assert_eq!(bundle.norce.companies_of(customer), [by_hand].into());
     assert_ne!(company, by_hand);
-    // Another change of the contact in the ERP tells Norce nothing that it was told.
+    // Another change of the contact in the ERP sends nothing to Norce that was sent before.
     let title = json!({"jobTitle": "VD"});
     bundle
         .erp

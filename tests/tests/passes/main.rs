@@ -496,7 +496,7 @@ async fn the_sweep_heals_dropped_events_and_finds_who_was_forgotten() {
     tokio::time::sleep(DAY).await;
     bundle.pass(PassMode::Sweep).await;
     tokio::time::sleep(DAY).await;
-    // Nothing is heard of any of this.
+    // No event arrives about any of this.
     bundle
         .norce
         .configure(|settings| settings.events.drop_chance = 1.0);
@@ -526,7 +526,7 @@ async fn the_sweep_heals_dropped_events_and_finds_who_was_forgotten() {
     // P12: the pass does not bring them back.
     let run = bundle.pass(PassMode::Full).await;
     assert_eq!(ended(&run).skipped["forgotten in Norce"], 1);
-    // Nor does a sweep; what changed before the last one is within the overlap, and is looked at once more.
+    // Nor does a sweep; changes before the last one are within the overlap, and are checked once more.
     let run = bundle.pass(PassMode::Sweep).await;
     let counts = ended(&run);
     assert_eq!((counts.queued, counts.forgotten), (1, 0));
@@ -644,7 +644,7 @@ async fn two_passes_never_walk_over_one_register_at_the_same_time() {
 
 /// A register in which every rule has something to do.
 async fn many_cases(bundle: &Bundle) {
-    // Nothing is heard of them but by the pass.
+    // Only the pass sees them.
     bundle
         .norce
         .configure(|settings| settings.events.drop_chance = 1.0);

@@ -26,7 +26,7 @@ fn quiet_bundle() -> Bundle {
     bundle
 }
 
-/// A delta pass, so much later that its overlap reads nothing: it looks at this many records.
+/// A delta pass, so much later that its overlap reads nothing: it checks this many records.
 async fn next_pass(bundle: &Bundle, seen: u64) {
     tokio::time::sleep(DAY).await;
     let run = bundle.pass(PassMode::Delta).await;

@@ -92,7 +92,7 @@ pub(crate) fn bindings() -> Vec<(EntityRef, Binding)> {
     ]
 }
 
-/// Whom the ERP has given another code that Norce does not have yet.
+/// A customer whose ERP record has a new code that Norce does not have yet.
 fn renamed() -> EntityRef {
     customer(16)
 }
