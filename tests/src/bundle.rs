@@ -118,7 +118,7 @@ const IMPORTS_BATCH: usize = 100;
 const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// How long Norce waits for an answer to an event (norce-api §6).
 const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long imports are gathered, as in the template.
+/// The batching window of imports, as in the template.
 const GATHERING: Duration = Duration::from_secs(2);
 
 /// How long it takes at most until nothing is left to do, where nothing is in the way.
@@ -152,7 +152,7 @@ impl Clock for TokioClock {
     }
 }
 
-/// How the bundle is set up.
+/// The settings of the bundle.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// `CUSTOMERS_BY_APPLICATION`, with two applications that have an ERP company each where they have a register each. What
@@ -272,7 +272,7 @@ impl Transport for ByHost {
     }
 }
 
-/// What the gateway does with an order.
+/// The gateway for the orders that Norce posts.
 struct OrderGateway {
     receiver: Arc<ReceiveEvents>,
     interruption: Arc<Interruption>,
@@ -670,7 +670,7 @@ pub struct Bundle {
     pub passes_queue: Arc<MemoryQueue<PassMessage>>,
     /// The runs of passes, not cut off.
     pub passes: Arc<MemoryPasses>,
-    /// What plans have left.
+    /// The reports of plans.
     pub reports: Arc<MemoryReports>,
     /// What `operator` finds in the functions' logs; empty until they are captured.
     pub logs: CapturedLogs,
@@ -696,11 +696,11 @@ pub struct Bundle {
     pub receive_events: Arc<ReceiveEvents>,
     /// `change-events`.
     pub change_events: ChangeEvents,
-    /// What people did.
+    /// The activity record.
     pub activity: Arc<MemoryActivity>,
     /// `operator`.
     pub operator: Operator,
-    /// What all functions have measured since somebody took it.
+    /// The metrics of all functions since they were last taken.
     pub metrics: Metrics,
     /// `submit-imports`.
     pub submit_imports: SubmitImports,
@@ -1277,7 +1277,7 @@ impl Bundle {
     }
 }
 
-/// Where the hops of a queue stand.
+/// Selects the hops of one queue.
 type HopsOf = for<'a> fn(&'a mut Hops) -> &'a mut u32;
 
 /// Lets a function work until it has nothing to do and no other one is busy; whether it has done anything.
@@ -1298,11 +1298,11 @@ async fn keep_up(busy: &AtomicUsize, step: impl AsyncFn() -> bool) -> bool {
     }
 }
 
-/// How messages are delivered that were received together.
+/// The deliveries of messages that were received together.
 #[derive(Default)]
 struct Delivered {
     messages: Vec<QueuedMessage>,
-    /// Those that another invocation gets as well.
+    /// Messages that another invocation gets as well.
     copies: Vec<QueuedMessage>,
     /// By their receipts: those that are not deleted but come back after a time.
     again: HashMap<String, Duration>,
@@ -1363,7 +1363,7 @@ pub fn request(post: &EventPost) -> ApiGatewayV2httpRequest {
 /// A post to this path, as the gateway hands it to `receive-events`.
 ///
 /// # Panics
-/// When a header is none.
+/// When a header is invalid.
 pub fn gateway_request(
     path: &str,
     headers: &[(impl AsRef<str>, impl AsRef<str>)],

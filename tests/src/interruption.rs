@@ -42,7 +42,7 @@ use shared::{
 use tokio::task::yield_now;
 use uuid::Uuid;
 
-/// Where a call is cut off.
+/// The moment at which a call is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// Before the remote has seen anything of it.
@@ -53,18 +53,18 @@ pub enum Moment {
     After,
 }
 
-/// What goes wrong with a call.
+/// A fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The invocation ends.
     Cut(Moment),
-    /// It fails, and the other side has seen nothing of it.
+    /// It fails before the other side receives it.
     FailsBefore,
     /// The other side carries it out, and the answer is lost.
     FailsAfter,
     /// The other side carries it out, and the answer comes when nobody waits for it any more.
     TooLate,
-    /// It takes some seconds, and goes well.
+    /// It takes some seconds, and succeeds.
     Slow,
     /// A remote answers this instead of carrying it out.
     Answers(u16, &'static str),
@@ -73,7 +73,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What can go wrong with a call of a store.
+    /// The faults of a call of a store.
     const OF_STORE: &[Self] = &[
         Self::Cut(Moment::Before),
         Self::Cut(Moment::During),
@@ -83,7 +83,7 @@ impl Fault {
         Self::TooLate,
         Self::Slow,
     ];
-    /// With sending a message.
+    /// The faults of sending a message.
     const OF_SENDING: &[Self] = &[
         Self::Cut(Moment::Before),
         Self::Cut(Moment::During),
@@ -94,7 +94,7 @@ impl Fault {
         Self::Slow,
         Self::Twice,
     ];
-    /// With a request to a remote.
+    /// The faults of a request to a remote.
     const OF_REQUEST: &[Self] = &[
         Self::Cut(Moment::Before),
         Self::Cut(Moment::During),
@@ -115,7 +115,7 @@ const SECONDS: Duration = Duration::from_secs(10);
 const MINUTES: Duration = Duration::from_secs(40 * 60);
 const HOURS: Duration = Duration::from_secs(6 * 3_600);
 
-/// How else a message is delivered than once and at once.
+/// A delivery of a message other than once and at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// Once more, so long after it was handled: SQS does not know that it was deleted.
@@ -163,7 +163,7 @@ pub enum Plan {
 /// How long a store or a queue that answers too late takes: longer than its client waits.
 const STORE_TOO_LATE: Duration = Duration::from_secs(30);
 
-/// How long a slow one takes: less than any client waits.
+/// The duration of a slow call: less than any client waits.
 const SLOW: Duration = Duration::from_secs(5);
 
 /// Numbers calls, deliveries and polls, and lets the planned ones go wrong.
@@ -195,7 +195,7 @@ struct Chance {
 }
 
 impl Chance {
-    /// What goes wrong with something that is done a thousand times.
+    /// Chooses a fault, where chance has one.
     fn choose<T: Copy>(&mut self, kinds: &[T]) -> Option<T> {
         let goes_wrong = self.random.u32(0..1_000) < self.per_mille;
         if goes_wrong {
@@ -207,9 +207,9 @@ impl Chance {
 }
 
 tokio::task_local! {
-    /// Whether the invocation that this is done in has crashed.
+    /// Whether the current invocation has crashed.
     static CRASHED: Arc<AtomicBool>;
-    /// How far the clock of the host that it runs on is ahead.
+    /// The lead of the clock of the host.
     static AHEAD: TimeDelta;
 }
 
@@ -443,7 +443,7 @@ impl Interruption {
     }
 }
 
-/// Something whose calls can go wrong.
+/// A store, queue or transport whose calls can fail.
 pub struct Interruptible<T: ?Sized> {
     inner: Arc<T>,
     interruption: Arc<Interruption>,

@@ -99,7 +99,7 @@ impl FakeAws {
         self.kept().items.clear();
     }
 
-    /// Everything that came since the last call of this.
+    /// The requests since the last call of this.
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.kept().requests)
     }

@@ -28,7 +28,7 @@ use crate::{
 
 /// New customers in the morning.
 const CUSTOMERS: usize = 40;
-/// Every so-manieth of them checks out as a guest.
+/// One in this many of them checks out as a guest.
 const GUEST_EVERY: usize = 7;
 /// New companies, each with a contact who orders and one who does not.
 const COMPANIES: usize = 10;
@@ -36,14 +36,14 @@ const COMPANIES: usize = 10;
 const OF_OLD: usize = 5;
 /// New customers while the ERP is down.
 const CUSTOMERS_IN_OUTAGE: usize = 6;
-/// How long that is at least: long enough for the breaker to open, and for several probes (P8).
+/// The shortest outage: long enough for the breaker to open, and for several probes (P8).
 const OUTAGE: Duration = Duration::from_secs(60);
 /// New customers, one of which cannot be imported.
 const CUSTOMERS_WITH_POISON: usize = 5;
 /// Customers, companies and contacts that change in the afternoon.
 const CHANGES: usize = 8;
 const COMPANY_CHANGES: usize = 3;
-/// What Norce Query does not have from the afternoon on.
+/// The part that Norce Query refuses from the afternoon on.
 const REFUSED_PART: (&str, &str) = ("Company", "Flags");
 /// The contact that moves and the customer whose data are removed, by their places: nothing else happens to either.
 const MOVER: usize = 9;
@@ -53,9 +53,9 @@ const BURST: usize = 50;
 /// Every event is delivered this often, and up to so late, so that they overtake each other.
 const COPIES: u32 = 2;
 const REORDERED_WITHIN: Duration = Duration::from_millis(400);
-/// Between two people at the till.
+/// The time between two orders.
 const PAUSE: Duration = Duration::from_millis(40);
-/// A part of the day that is not over by then has a fault: the longest planned wait on the way is far shorter.
+/// The time limit of a part of the day. The longest planned wait is far shorter.
 const LONGEST_PART: Duration = Duration::from_secs(420);
 
 /// The same for the part in which the stack is updated. The local AWS ends processes in the middle of their work then, and
@@ -65,10 +65,10 @@ const LONGEST_UPDATE: Duration = Duration::from_secs(720);
 /// A body above the limit of 64 KiB.
 const LARGE_BODY: usize = 100 * 1024;
 
-/// What people write where a number is missing.
+/// The placeholder for a missing number.
 const NO_NUMBER: &str = "000000-0000";
 
-/// What kind of day it is.
+/// The kind of day.
 pub(super) struct Plan<'a> {
     /// The template of this version, built.
     pub(super) template: &'a Path,
@@ -76,7 +76,7 @@ pub(super) struct Plan<'a> {
     pub(super) with_night: bool,
     /// What is deployed is an earlier version, and at noon it is updated to the template of this one.
     pub(super) updates: bool,
-    /// What the functions write to their logs.
+    /// The log level of the functions.
     pub(super) log_level: LogLevel,
     /// The users of the console; `None`: the stack has none.
     pub(super) support: Option<&'a SupportDesk>,
@@ -484,7 +484,7 @@ impl Day<'_> {
         self.forget().await
     }
 
-    /// A contact who has not ordered moves to another company, which Norce tells of with the two companies alone.
+    /// A contact that has not ordered moves to another company; the events of Norce name the two companies alone.
     fn contact_moves(&mut self) -> Result<(), SandboxError> {
         let nobody = || SandboxError::Day("there is no contact to move".to_owned());
         let norce = &self.world.shop.norce;
@@ -526,7 +526,7 @@ impl Day<'_> {
         Ok(())
     }
 
-    /// A customer who is in the ERP is forgotten in Norce, which is an event like any other.
+    /// A customer that is in the ERP is forgotten in Norce, which posts an ordinary event.
     async fn forget(&mut self) -> Result<(), SandboxError> {
         let norce = &self.world.shop.norce;
         let nobody = || SandboxError::Day("there is no customer to be forgotten".to_owned());
@@ -551,7 +551,7 @@ impl Day<'_> {
     }
 }
 
-/// What is not Norce's, or is nonsense, gets a clear answer.
+/// Sends posts that are not Norce's or are malformed, and returns the answers.
 async fn strange_posts(shop: &Shop, event_url: &str) -> Result<Vec<Answer>, SandboxError> {
     let sink = HttpEventSink::new().map_err(SandboxError::Day)?;
     let client = shop.client_id();

@@ -69,9 +69,9 @@ pub(super) struct Remotes {
     pub(super) applications: Vec<(i64, Uuid, Option<String>)>,
     /// The ERP.
     pub(super) erp: erp::Remote,
-    /// What Norce posts orders with; `None`: `OrderReceiver` is off.
+    /// The credentials of Norce's orders; `None`: `OrderReceiver` is off.
     pub(super) orders: Option<(&'static str, &'static str)>,
-    /// Who signs people in to the console; `None`: there is no console.
+    /// The identity provider of the console; `None`: there is no console.
     pub(super) console: Option<ConsoleProvider>,
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Remotes {
 pub(super) struct ConsoleProvider {
     /// The issuer of the identity provider.
     pub(super) issuer: String,
-    /// What it knows the console by: id and secret.
+    /// The client id and the secret of the console.
     pub(super) client: (&'static str, &'static str),
 }
 
@@ -414,12 +414,12 @@ impl Deployment {
             .ok_or_else(|| SandboxError::NoOutput(name.to_owned()))
     }
 
-    /// Where Norce's events are posted to, without the type.
+    /// The address of Norce's events, without the type.
     pub(super) fn event_url(&self) -> Result<String, SandboxError> {
         self.url("events")
     }
 
-    /// Where Norce's orders are posted to.
+    /// The address of Norce's orders.
     pub(super) fn order_url(&self) -> Result<String, SandboxError> {
         self.url("orders")
     }

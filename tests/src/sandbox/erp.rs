@@ -49,7 +49,7 @@ pub(super) struct Remote {
     pub(super) base_url: String,
     /// `ErpTokenUrl`; empty where there is none.
     pub(super) token_url: String,
-    /// What the secret of `ErpSecretArn` holds.
+    /// The content of the secret of `ErpSecretArn`.
     pub(super) secret: Value,
     /// `ErpCompany`, for applications that have none of their own; empty where none is needed.
     pub(super) company: String,
@@ -57,7 +57,7 @@ pub(super) struct Remote {
     pub(super) extra_fields: &'static str,
 }
 
-/// What an ERP can tell of somebody, in words that every ERP has.
+/// The fields of a record that every ERP has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Details {
     pub(super) name: String,
@@ -125,7 +125,7 @@ pub(super) struct Duplicate {
     pub(super) codes: Vec<String>,
 }
 
-/// Everybody in a company of the ERP.
+/// All records of a company of the ERP.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Register(pub(super) Vec<Record>);
 
@@ -186,7 +186,7 @@ impl Register {
 /// An ERP with what the sandbox needs of it.
 #[async_trait]
 pub(super) trait Erp: Send + Sync {
-    /// How the functions reach it.
+    /// The settings with which the functions reach it.
     fn remote(&self) -> Remote;
 
     /// Its companies as the configuration names them: one for a shop with one application, or one for each of two.
@@ -195,7 +195,7 @@ pub(super) trait Erp: Send + Sync {
     /// The same ERP for a shop with two applications: a company for each of them, without customers.
     async fn with_two_companies(&self) -> Result<Arc<dyn Erp>, SandboxError>;
 
-    /// Everybody in a company.
+    /// All records of a company.
     async fn register(&self, company: &str) -> Result<Register, SandboxError>;
 
     /// The writes that it has carried out for the functions.
@@ -230,16 +230,16 @@ pub(super) trait Erp: Send + Sync {
     /// What happens to it at noon, for the title of that step.
     fn noon(&self) -> &'static str;
 
-    /// It cannot be used any more.
+    /// Makes it unavailable.
     async fn begin_outage(&self) -> Result<(), SandboxError>;
 
-    /// It is about to be usable again.
+    /// Makes it available again.
     async fn end_outage(&self) -> Result<(), SandboxError>;
 
     /// The next creates of customers are carried out at once and answered after this time.
     fn answer_creates_late(&self, creates: u32, after: Duration);
 
-    /// Where a person can look at it, and how to get in.
+    /// The address and the login with which a person can open it.
     fn for_people(&self) -> Option<String>;
 }
 

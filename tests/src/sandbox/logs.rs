@@ -23,7 +23,7 @@ pub(super) enum LogLevel {
 }
 
 impl LogLevel {
-    /// Whether the logs say what happens.
+    /// Whether the logs have lines at the level INFO.
     pub(super) const fn has_information(self) -> bool {
         matches!(self, Self::Info | Self::Debug)
     }

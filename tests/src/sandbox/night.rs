@@ -28,7 +28,7 @@ const CUSTOMERS: usize = 3;
 const SLOW_ANSWER: Duration = Duration::from_secs(4);
 /// How soon a message comes back whose function died. The template's twelve minutes are right, and too long here.
 const VISIBILITY_SECONDS: u32 = 12;
-/// Nothing that is waited for here takes this long.
+/// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The name of the inline policy that closes the queues.
@@ -203,7 +203,7 @@ pub(super) async fn nothing_has_changed(
     Ok(())
 }
 
-/// How often the ERP and Norce were written to.
+/// The number of writes to the ERP and of imports to Norce.
 pub(super) async fn writes(shop: &Shop) -> Result<(usize, usize), SandboxError> {
     Ok((shop.erp.writes().await?.len(), shop.norce.imports().len()))
 }

@@ -233,7 +233,7 @@ impl Operator<'_> {
     }
 
     async fn asks_the_doctor(&self) -> Result<(), SandboxError> {
-        // Whether events come is seen from logs that say what happens.
+        // Only logs at the level INFO show whether events arrive.
         let has_information = self.world.log_level.has_information();
         self.ask(json!({"action": "doctor"}), |doctor| {
             let mut faulty = faulty(doctor);

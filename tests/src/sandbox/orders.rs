@@ -11,7 +11,7 @@ use crate::{
     norce_simulator::{EventType, HttpEventSink, OrderReceiver},
 };
 
-/// What Norce posts orders with, invented.
+/// The invented credentials of Norce's orders.
 pub(super) const CREDENTIALS: (&str, &str) = ("sandbox-orders", "sandbox-order-password");
 /// Each order is posted this often: it is forwarded once.
 const COPIES: u32 = 2;

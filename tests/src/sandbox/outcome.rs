@@ -93,14 +93,14 @@ impl Expectations {
     }
 }
 
-/// How a post that is not Norce's was answered.
+/// The answer to a post that is not Norce's.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// What kind of a post.
+    /// The kind of post.
     pub(super) what: &'static str,
     /// The answer.
     pub(super) status: u16,
-    /// What would be right.
+    /// The right answers.
     pub(super) expected: Vec<u16>,
 }
 
@@ -444,7 +444,7 @@ impl Sides<'_> {
         };
         match self.erp.with_code(&code).as_slice() {
             [record] if record.details == *shop => {}
-            // Everybody here is invented; what differs may be shown.
+            // All people here are invented, so differences may be shown.
             [record] => {
                 let record = &record.details;
                 self.fault(format!(

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::norce_simulator::NewCustomer;
 
-/// Of so many customers one has no code in Norce.
+/// One in this many customers has no code in Norce.
 const WITHOUT_CODE_EVERY: usize = 100;
 /// How often the sandbox reads the progress of the pass, and how often it prints it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub(super) async fn play(world: &World<'_>, customers: usize) -> Result<bool, Sa
     let without_code = progress::step(
         &format!("Seeding {customers} customers in the ERP, one in {WITHOUT_CODE_EVERY} without a code in Norce"),
         async {
-            // Nobody listens: these are customers of old.
+            // Without events: these customers are from before the integration.
             let email = |number: usize| format!("register.{number}@example.com");
             let people: Vec<ByHand> = (0..customers)
                 .map(|number| ByHand {

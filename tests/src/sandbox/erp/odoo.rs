@@ -38,7 +38,7 @@ const REFUSAL: &str = "Blocked by the credit department";
 /// The name of the rule that says so.
 const RULE: &str = "Nobody sells to them";
 
-/// What both shops have in common.
+/// The settings that both shops share.
 struct Server {
     odoo: Odoo,
     front: Front,
