@@ -40,7 +40,8 @@ use std::num::NonZeroUsize;
 use tests::{
     bundle::{Bundle, Options, customer},
     business_central_simulator::Entity,
-    norce_simulator::{EventType, NewAddress, NewCustomer, NewOrder},
+    norce_simulator::EventType,
+    samples::{order_of, resident},
 };
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -121,13 +122,8 @@ impl Shop {
         let mut customers = Vec::new();
         let mut orders = Vec::new();
         for number in 0..CUSTOMERS {
-            let id = bundle.norce.add_customer(person(number));
-            let order = bundle.norce.place_order(NewOrder {
-                application_id: 1,
-                customer: Some(id),
-                items: vec![("P1".to_owned(), 100.0)],
-                ..NewOrder::default()
-            });
+            let id = bundle.norce.add_customer(resident(number));
+            let order = bundle.norce.place_order(order_of(id));
             customers.push(id);
             orders.push(order.id);
         }
@@ -205,23 +201,6 @@ impl Shop {
 
     fn norce_reads(&self) -> u64 {
         self.bundle.norce.requests().values().sum()
-    }
-}
-
-fn person(number: usize) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        phone: Some("08-123 45 67".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 1".to_owned()),
-            zip_code: Some("114 55".to_owned()),
-            city: Some("Stockholm".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
-        ..NewCustomer::default()
     }
 }
 

@@ -146,7 +146,7 @@ impl WebBrowser {
         })
     }
 
-    /// What an expression comes to in the page; promises are waited for.
+    /// Evaluates an expression in the page; promises are awaited.
     ///
     /// # Panics
     /// When it throws.
@@ -290,7 +290,7 @@ async fn start_driver() -> Option<(Child, u16)> {
             let port = line.rsplit_once("on port ").map(|(_, port)| port);
             let port = port.and_then(|port| port.trim_end_matches('.').parse::<u16>().ok());
             if let Some(port) = port.filter(|port| *port != 0) {
-                // It writes on, and must not wait for a reader.
+                // It continues to write, and must not wait for a reader.
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 return Some((driver, port));
             }
@@ -323,7 +323,7 @@ fn panic_with(text: &str) -> ! {
 }
 
 /// Says why something is not tested here.
-#[allow(clippy::print_stderr, reason = "whoever runs the tests is to read it")]
+#[allow(clippy::print_stderr, reason = "for the person who runs the tests")]
 fn skip(why: &str) {
     eprintln!("skipped: {why}; {REQUIRED}=1 makes this a failure");
 }
@@ -387,7 +387,7 @@ impl BundleOperator {
     /// Does something with the bundle.
     ///
     /// # Panics
-    /// When the bundle has broken down.
+    /// When the bundle has panicked.
     pub async fn run(
         &self,
         task: impl for<'a> FnOnce(&'a mut Bundle) -> LocalBoxFuture<'a, ()> + Send + 'static,

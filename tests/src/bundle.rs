@@ -48,6 +48,7 @@ use shared::{
     },
     erp::PersonRule,
     http::{Deadline, Transport, TransportError},
+    mappings::{Binding, Mapping, Mappings as _},
     metrics::Metrics,
     norce::connect::ImportOptions,
     passes::{Passes as _, Run},
@@ -73,7 +74,9 @@ use crate::{
         MemoryActivity, MemoryBreakers, MemoryImportJobs, MemoryMappings, MemoryOrders, MemoryOwed,
         MemoryPasses, MemoryQueue, MemoryReports, QueuedMessage, Redrive, handling,
     },
-    norce_simulator::{self, EventPost, NorceSimulator, OauthClient, OrderPost, OrderSink},
+    norce_simulator::{
+        self, EventPost, EventType, NorceSimulator, OauthClient, OrderPost, OrderSink,
+    },
     resources::{
         ACCOUNT, MemoryResources, MemorySecrets, NORCE_CLIENT, built, environment, usual_secrets,
     },
@@ -115,7 +118,7 @@ const IMPORTS_BATCH: usize = 100;
 const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// How long Norce waits for an answer to an event (norce-api §6).
 const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long imports are gathered, as in the template.
+/// The batching window of imports, as in the template.
 const GATHERING: Duration = Duration::from_secs(2);
 
 /// How long it takes at most until nothing is left to do, where nothing is in the way.
@@ -149,7 +152,7 @@ impl Clock for TokioClock {
     }
 }
 
-/// How the bundle is set up.
+/// The settings of the bundle.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// `CUSTOMERS_BY_APPLICATION`, with two applications that have an ERP company each where they have a register each. What
@@ -269,7 +272,7 @@ impl Transport for ByHost {
     }
 }
 
-/// What the gateway does with an order.
+/// The gateway for the orders that Norce posts.
 struct OrderGateway {
     receiver: Arc<ReceiveEvents>,
     interruption: Arc<Interruption>,
@@ -667,7 +670,7 @@ pub struct Bundle {
     pub passes_queue: Arc<MemoryQueue<PassMessage>>,
     /// The runs of passes, not cut off.
     pub passes: Arc<MemoryPasses>,
-    /// What plans have left.
+    /// The reports of plans.
     pub reports: Arc<MemoryReports>,
     /// What `operator` finds in the functions' logs; empty until they are captured.
     pub logs: CapturedLogs,
@@ -693,11 +696,11 @@ pub struct Bundle {
     pub receive_events: Arc<ReceiveEvents>,
     /// `change-events`.
     pub change_events: ChangeEvents,
-    /// What people did.
+    /// The activity record.
     pub activity: Arc<MemoryActivity>,
     /// `operator`.
     pub operator: Operator,
-    /// What all functions have measured since somebody took it.
+    /// The metrics of all functions since they were last taken.
     pub metrics: Metrics,
     /// `submit-imports`.
     pub submit_imports: SubmitImports,
@@ -714,7 +717,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Sets everything up.
+    /// A bundle in which Norce posts all events.
     pub fn new(options: &Options) -> Self {
         Self::with_transport(options, |simulator| Arc::new(InProcess::new(simulator)))
     }
@@ -885,7 +888,7 @@ impl Bundle {
         self.owed.serve_stale_reads(lag);
     }
 
-    /// Lets Norce tell of everything, as in the beginning.
+    /// Subscribes to all events, as in the beginning.
     pub fn subscribe(&self) {
         subscribe(&self.norce);
     }
@@ -893,6 +896,48 @@ impl Bundle {
     /// The first ERP company.
     pub fn erp_company(&self) -> Uuid {
         self.erp_companies[0]
+    }
+
+    /// Ends all subscriptions: Norce posts no events.
+    pub fn unsubscribe(&self) {
+        for event in EventType::ALL {
+            self.norce.unsubscribe(event);
+        }
+    }
+
+    /// The code that Norce has for a customer.
+    ///
+    /// # Panics
+    /// When there is no such customer.
+    pub fn customer_code(&self, customer: i64) -> Option<String> {
+        let customer = self.norce.customer(customer).expect("a customer");
+        customer.row.customer_code
+    }
+
+    /// The binding of an entity, if it is bound.
+    ///
+    /// # Panics
+    /// When the store refuses.
+    pub async fn binding(&self, entity: EntityRef) -> Option<Binding> {
+        match self.mappings.get(entity).await.expect("a mapping") {
+            Some(Mapping::Bound(binding)) => Some(binding),
+            _ => None,
+        }
+    }
+
+    /// Receives and deletes all outgoing orders, as the merchant's order integration does.
+    pub fn take_outgoing_orders(&self) -> Vec<QueuedMessage> {
+        let mut all = Vec::new();
+        loop {
+            let messages = self.outgoing_orders.receive(10);
+            if messages.is_empty() {
+                return all;
+            }
+            for message in &messages {
+                self.outgoing_orders.delete(&message.receipt);
+            }
+            all.extend(messages);
+        }
     }
 
     /// Runs every function on what waits for it, and lets time pass, until nothing is left to do: where nothing is in the
@@ -1232,7 +1277,7 @@ impl Bundle {
     }
 }
 
-/// Where the hops of a queue stand.
+/// Selects the hops of one queue.
 type HopsOf = for<'a> fn(&'a mut Hops) -> &'a mut u32;
 
 /// Lets a function work until it has nothing to do and no other one is busy; whether it has done anything.
@@ -1253,11 +1298,11 @@ async fn keep_up(busy: &AtomicUsize, step: impl AsyncFn() -> bool) -> bool {
     }
 }
 
-/// How messages are delivered that were received together.
+/// The deliveries of messages that were received together.
 #[derive(Default)]
 struct Delivered {
     messages: Vec<QueuedMessage>,
-    /// Those that another invocation gets as well.
+    /// Messages that another invocation gets as well.
     copies: Vec<QueuedMessage>,
     /// By their receipts: those that are not deleted but come back after a time.
     again: HashMap<String, Duration>,
@@ -1318,7 +1363,7 @@ pub fn request(post: &EventPost) -> ApiGatewayV2httpRequest {
 /// A post to this path, as the gateway hands it to `receive-events`.
 ///
 /// # Panics
-/// When a header is none.
+/// When a header is invalid.
 pub fn gateway_request(
     path: &str,
     headers: &[(impl AsRef<str>, impl AsRef<str>)],

@@ -1,4 +1,4 @@
-//! What the functions log in one process: as text, or each in a log of its own as CloudWatch has them.
+//! Captured logs of the functions in one process: as text, or one log per function as CloudWatch has them.
 
 use std::{
     io,
@@ -64,9 +64,9 @@ impl io::Write for CapturedText {
 /// The logs that `operator` searches.
 #[derive(Clone)]
 pub struct CapturedLogs {
-    /// Of `receive-events`.
+    /// The log of `receive-events`.
     pub receive_events: Arc<MemoryLogs>,
-    /// Of `change-events`.
+    /// The log of `change-events`.
     pub change_events: Arc<MemoryLogs>,
     clock: Arc<dyn Clock>,
 }

@@ -36,9 +36,9 @@ use crate::{
     oidc_provider::{CLIENT_ID, CLIENT_SECRET, OidcProvider},
 };
 
-/// Where the console is, in the tests that have no network.
+/// The address of the console, in the tests without a network.
 pub const ORIGIN: &str = "https://abcdefghij.execute-api.eu-north-1.amazonaws.com";
-/// Where its provider is.
+/// The address of its provider.
 pub const ISSUER: &str = "https://login.example.com/tenant/v2.0";
 /// The claim of the roles: not a name that any code would assume.
 pub const ROLE_CLAIM: &str = "https://example.com/roles";
@@ -140,7 +140,7 @@ impl ScriptedOperator {
         answers.push_back(answer);
     }
 
-    /// What was asked since this was last asked.
+    /// The requests since the last call of this.
     pub fn take_asked(&self) -> Vec<Value> {
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -164,7 +164,7 @@ pub struct Stage {
     pub console: Console,
     /// Its provider.
     pub provider: OidcProvider,
-    /// What it asks.
+    /// The operator that it asks.
     pub operator: Arc<ScriptedOperator>,
     /// Its secrets.
     pub credentials: Arc<SetCredentials>,
@@ -308,7 +308,7 @@ impl Request {
             .body(&body.to_string())
     }
 
-    /// With this header instead of any of that name.
+    /// Sets a header, in place of any of that name.
     #[must_use]
     pub fn with(self, name: &str, value: &str) -> Self {
         let mut request = self.without(name);
@@ -316,21 +316,21 @@ impl Request {
         request
     }
 
-    /// Without this header.
+    /// Removes a header.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(known, _)| known != name);
         self
     }
 
-    /// With this cookie, as `name=value`.
+    /// Adds a cookie, as `name=value`.
     #[must_use]
     pub fn cookie(mut self, cookie: &str) -> Self {
         self.cookies.push(cookie.to_owned());
         self
     }
 
-    /// With this body.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: &str) -> Self {
         self.body = Some(body.to_owned());

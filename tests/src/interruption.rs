@@ -1,6 +1,6 @@
-//! What can go wrong at any call to the outside: a crash of the invocation, a call that fails or whose answer is lost or
-//! late, a remote that answers something else, a message that is sent twice. And besides: a message that is delivered
-//! again, to two at once, or late; and a crash between any two awaits.
+//! Faults at any call to the outside: a crash of the invocation, a call that fails or whose answer is lost or late, a
+//! remote with another answer, a message that is sent twice. Besides: a message that is delivered again, to two
+//! consumers at once, or late; and a crash between any two awaits.
 //!
 //! Every store, queue and transport of the in-process bundle is wrapped. Each call, each delivery and each poll of an
 //! invocation has a number; a plan names one, or chance decides, from a seed.
@@ -42,7 +42,7 @@ use shared::{
 use tokio::task::yield_now;
 use uuid::Uuid;
 
-/// Where a call is cut off.
+/// The moment at which a call is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// Before the remote has seen anything of it.
@@ -53,18 +53,18 @@ pub enum Moment {
     After,
 }
 
-/// What goes wrong with a call.
+/// A fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The invocation ends.
     Cut(Moment),
-    /// It fails, and the other side has seen nothing of it.
+    /// It fails before the other side receives it.
     FailsBefore,
     /// The other side carries it out, and the answer is lost.
     FailsAfter,
     /// The other side carries it out, and the answer comes when nobody waits for it any more.
     TooLate,
-    /// It takes some seconds, and goes well.
+    /// It takes some seconds, and succeeds.
     Slow,
     /// A remote answers this instead of carrying it out.
     Answers(u16, &'static str),
@@ -73,7 +73,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What can go wrong with a call of a store.
+    /// The faults of a call of a store.
     const OF_STORE: &[Self] = &[
         Self::Cut(Moment::Before),
         Self::Cut(Moment::During),
@@ -83,7 +83,7 @@ impl Fault {
         Self::TooLate,
         Self::Slow,
     ];
-    /// With sending a message.
+    /// The faults of sending a message.
     const OF_SENDING: &[Self] = &[
         Self::Cut(Moment::Before),
         Self::Cut(Moment::During),
@@ -94,7 +94,7 @@ impl Fault {
         Self::Slow,
         Self::Twice,
     ];
-    /// With a request to a remote.
+    /// The faults of a request to a remote.
     const OF_REQUEST: &[Self] = &[
         Self::Cut(Moment::Before),
         Self::Cut(Moment::During),
@@ -115,7 +115,7 @@ const SECONDS: Duration = Duration::from_secs(10);
 const MINUTES: Duration = Duration::from_secs(40 * 60);
 const HOURS: Duration = Duration::from_secs(6 * 3_600);
 
-/// How else a message is delivered than once and at once.
+/// A delivery of a message other than once and at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// Once more, so long after it was handled: SQS does not know that it was deleted.
@@ -163,7 +163,7 @@ pub enum Plan {
 /// How long a store or a queue that answers too late takes: longer than its client waits.
 const STORE_TOO_LATE: Duration = Duration::from_secs(30);
 
-/// How long a slow one takes: less than any client waits.
+/// The duration of a slow call: less than any client waits.
 const SLOW: Duration = Duration::from_secs(5);
 
 /// Numbers calls, deliveries and polls, and lets the planned ones go wrong.
@@ -195,7 +195,7 @@ struct Chance {
 }
 
 impl Chance {
-    /// What goes wrong with something that is done a thousand times.
+    /// Chooses a fault, where chance has one.
     fn choose<T: Copy>(&mut self, kinds: &[T]) -> Option<T> {
         let goes_wrong = self.random.u32(0..1_000) < self.per_mille;
         if goes_wrong {
@@ -207,9 +207,9 @@ impl Chance {
 }
 
 tokio::task_local! {
-    /// Whether the invocation that this is done in has crashed.
+    /// Whether the current invocation has crashed.
     static CRASHED: Arc<AtomicBool>;
-    /// How far the clock of the host that it runs on is ahead.
+    /// The lead of the clock of the host.
     static AHEAD: TimeDelta;
 }
 
@@ -223,12 +223,12 @@ impl Interruption {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Cuts the call with this number off, once. Numbers start anew at 0.
+    /// Cuts the call with this number off, once. Numbers start again at 0.
     pub fn plan(&self, call: usize, moment: Moment) {
         self.let_happen(Plan::Call(call, Fault::Cut(moment)));
     }
 
-    /// Lets one thing go wrong, once. Numbers start anew at 0.
+    /// Lets one thing go wrong, once. Numbers start again at 0.
     pub fn let_happen(&self, plan: Plan) {
         *self.state() = State {
             plan: Some(plan),
@@ -275,7 +275,7 @@ impl Interruption {
         }
     }
 
-    /// Starts the numbers anew, with nothing to go wrong.
+    /// Starts the numbers again at 0, with no fault planned.
     pub fn clear(&self) {
         *self.state() = State::default();
     }
@@ -385,13 +385,13 @@ impl Interruption {
 
     /// Ends the invocation that this is called in: it is dropped, and this never returns.
     async fn end<T>(&self) -> T {
-        // Where there is none, whoever waits is given no answer.
+        // Outside an invocation the caller gets no answer.
         let _ = CRASHED.try_with(|crashed| crashed.store(true, Ordering::Relaxed));
         std::future::pending().await
     }
 
-    /// A call that can be cut off; anything else that goes wrong is left to `failing`. Whoever makes it is suspended
-    /// before and after, as over a network.
+    /// A call that can be cut off; `failing` handles all other faults. The caller is suspended before and after it, as
+    /// over a network.
     async fn around<T>(
         &self,
         fault: Option<Fault>,
@@ -443,7 +443,7 @@ impl Interruption {
     }
 }
 
-/// Something whose calls can go wrong.
+/// A store, queue or transport whose calls can fail.
 pub struct Interruptible<T: ?Sized> {
     inner: Arc<T>,
     interruption: Arc<Interruption>,

@@ -17,6 +17,7 @@ pub mod norce_simulator;
 pub mod odoo;
 pub mod oidc_provider;
 pub mod resources;
+pub mod samples;
 pub mod sandbox;
 pub mod seeds;
 pub mod sentences;

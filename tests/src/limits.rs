@@ -1,6 +1,6 @@
-//! Limits of time and of number, each shown at both ends: short of the limit nothing happens, and at the limit it does.
+//! Limits of time and number, each tested at both ends: short of the limit nothing happens, and at the limit it does.
 //!
-//! A test that shows one end only passes with any limit that is longer, or any that is shorter.
+//! A test of one end alone passes with any longer limit, or with any shorter one.
 
 use std::{fmt::Debug, time::Duration};
 

@@ -1,7 +1,7 @@
-//! The local AWS: MiniStack, with IAM enforced, from a Python virtual environment that is made on first use.
+//! The local AWS: MiniStack, with IAM enforced, from a Python virtual environment that is created on first use.
 //!
-//! Nothing is installed outside the workspace's `target/sandbox/`. Whatever else is missing is named in an error that
-//! says how to get it.
+//! Nothing is installed outside the workspace's `target/sandbox/`. An error names whatever else is missing and says how
+//! to get it.
 
 use std::{
     fs::{self, File},

@@ -1,5 +1,5 @@
 //! An OpenID provider: discovery, keys, the code flow with PKCE, and real RS256 signatures (OpenID Connect Core 1.0,
-//! Discovery 1.0, RFC 7636). It is as strict as the protocol allows, and can be made to fail and to lie.
+//! Discovery 1.0, RFC 7636). It is as strict as the protocol allows, and can be made to fail and to give false answers.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The resources of a stack in memory. Functions are built from them by the same constructors as from AWS's.
+//! The resources of a stack in memory. The same constructors build the functions from them as from AWS's.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! What `operator` says, held against its table of sentences: each text is its code's template, filled with its parameters.
+//! Checks the answers of `operator` against its table of sentences: each text is its code's template, filled with its
+//! parameters.
 
 #![allow(
     clippy::expect_used,

@@ -1,7 +1,7 @@
 //! The template as CloudFormation sees it: parsed, and rendered for an account and values of its parameters.
 //!
-//! The local AWS enforces few of the limits of a real account, so rules over what is rendered here stand in for it. The
-//! intrinsic functions follow the CloudFormation template reference; what is not known is an error and no guess.
+//! The local AWS enforces few of the limits of a real account, so rules over the rendered template stand in for it. The
+//! intrinsic functions follow the CloudFormation template reference; an unknown one is an error.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -1,6 +1,6 @@
-//! What an address has besides its postal parts: `Gln`, `ShippingPhoneNumber`, `Code` and `IsPrimary`, in both directions.
-//! In one process, with the simulators, on paused time. Business Central has no delivery addresses, so that an ERP that has
-//! them stands in front of it; the real one is Odoo, in `tests/tests/odoo`.
+//! The parts of an address besides the postal ones (`Gln`, `ShippingPhoneNumber`, `Code` and `IsPrimary`), in both
+//! directions. In one process, with the simulators, on paused time. Business Central has no delivery addresses, so an
+//! ERP that has them stands in front of it; `tests/tests/odoo` tests the real one.
 
 #![allow(
     clippy::expect_used,
@@ -34,9 +34,8 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, UNTIL_AGAIN},
     business_central_simulator::CustomerRecord,
-    norce_simulator::{
-        self, Details, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, NewOrder, When,
-    },
+    norce_simulator::{self, Details, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, When},
+    samples::order,
 };
 
 /// Business Central with delivery addresses in front of it, and with fields for the details of addresses or without.
@@ -592,13 +591,7 @@ fn order_of(bundle: &Bundle, kind: EntityKind, id: i64) {
         EntityKind::Customer => (Some(id), None),
         EntityKind::Company => (None, Some(id)),
     };
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer,
-        company,
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order(customer, company));
 }
 
 fn detail(gln: &str, phone: &str) -> AddressDetails {

@@ -1,5 +1,5 @@
-//! What an owed record says that a person can do, followed to its end: each way that a text names clears the record, and
-//! both sides agree afterwards. In one process, with the simulators, on paused time.
+//! The advice in owed records, followed to its end: each way that a text names clears the record, and both sides agree
+//! afterwards. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,
@@ -20,7 +20,7 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, UNTIL_OWED, customer},
     business_central_simulator::{CustomerRecord, NumberSeries},
-    norce_simulator::{NewCustomer, NewOrder},
+    samples::{order_of, person},
 };
 use uuid::Uuid;
 
@@ -37,24 +37,6 @@ struct Scene {
     first: Uuid,
     /// The code that it had.
     code: String,
-}
-
-fn person(number: u32) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        ..NewCustomer::default()
-    }
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
 }
 
 impl Scene {
@@ -448,7 +430,7 @@ async fn p15_the_text_about_a_code_that_the_erp_gave_out_again_leads_to_a_record
             let is_hers = |record: &CustomerRecord| record.email == "anna.2@example.com";
             records.into_iter().filter(is_hers).collect::<Vec<_>>()
         };
-        // Tried again by itself, it makes no second record (P2).
+        // The automatic retry makes no second record (P2).
         for _ in 0..3 {
             let owed = scene.owed().await;
             let [owed] = owed.as_slice() else {
@@ -591,17 +573,8 @@ async fn p15_two_living_records_with_one_code_stay_a_conflict_until_one_gets_ano
     );
 }
 
-/// The bodies on the outgoing queue, which is empty afterwards.
-fn handed_on(bundle: &Bundle) -> Vec<String> {
-    let messages = bundle.outgoing_orders.receive(10);
-    for message in &messages {
-        bundle.outgoing_orders.delete(&message.receipt);
-    }
-    messages.into_iter().map(|message| message.body).collect()
-}
-
 #[tokio::test(start_paused = true)]
-async fn a_dead_code_is_not_handed_on_and_the_order_goes_on_with_the_next_one() {
+async fn a_dead_code_is_not_forwarded_and_the_order_continues_with_the_next_one() {
     let follow: [Act; 3] = [
         |scene| {
             Box::pin(async {
@@ -622,7 +595,7 @@ async fn a_dead_code_is_not_handed_on_and_the_order_goes_on_with_the_next_one() 
     ];
     for (number, follow) in follow.into_iter().enumerate() {
         let scene = Scene::new(true).await;
-        assert_eq!(handed_on(&scene.bundle).len(), 1);
+        assert_eq!(scene.bundle.take_outgoing_orders().len(), 1);
         scene.delete_in_erp(scene.first);
         scene.change("08-1");
         scene.bundle.run_until_quiet().await;
@@ -633,18 +606,18 @@ async fn a_dead_code_is_not_handed_on_and_the_order_goes_on_with_the_next_one() 
 
         follow(&scene).await;
         scene.bundle.quiet_within(UNTIL_OWED).await;
-        let handed = handed_on(&scene.bundle);
+        let handed = scene.bundle.take_outgoing_orders();
         let [order] = handed.as_slice() else {
             panic!("way {number}: {:#?}", scene.owed().await);
         };
         let code = scene.code_in_norce().unwrap();
         assert_ne!(code, scene.code, "way {number}");
         assert!(
-            order.contains(&format!("\"CustomerCode\":\"{code}\"")),
+            order.body.contains(&format!("\"CustomerCode\":\"{code}\"")),
             "way {number}"
         );
         assert!(
-            !order.contains(&format!("\"{}\"", scene.code)),
+            !order.body.contains(&format!("\"{}\"", scene.code)),
             "way {number}"
         );
         scene.two_days_pass().await;
@@ -655,7 +628,7 @@ async fn a_dead_code_is_not_handed_on_and_the_order_goes_on_with_the_next_one() 
 #[tokio::test(start_paused = true)]
 async fn an_order_with_a_code_of_another_living_record_stays_a_conflict() {
     let scene = Scene::new(true).await;
-    handed_on(&scene.bundle);
+    scene.bundle.take_outgoing_orders();
     scene.make_in_erp("K9");
     // Norce posts the order with the code that the customer has at that moment.
     scene.put_code_in_norce(Some("K9"));
@@ -673,7 +646,7 @@ async fn an_order_with_a_code_of_another_living_record_stays_a_conflict() {
 #[tokio::test(start_paused = true)]
 async fn an_order_with_another_code_goes_on_once_the_record_has_that_code_in_the_erp() {
     let scene = Scene::new(true).await;
-    handed_on(&scene.bundle);
+    scene.bundle.take_outgoing_orders();
     scene.delete_in_erp(scene.first);
     scene.change("08-1");
     scene.bundle.run_until_quiet().await;
@@ -700,12 +673,12 @@ async fn an_order_with_another_code_goes_on_once_the_record_has_that_code_in_the
         .rename_customer(company, record.id, &scene.code);
     renamed.unwrap();
     scene.two_days_pass().await;
-    assert_eq!(handed_on(&scene.bundle).len(), 1);
+    assert_eq!(scene.bundle.take_outgoing_orders().len(), 1);
     scene.assert_agreed("given in the ERP").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_record_is_found_out_when_norce_has_no_code_or_another_one() {
+async fn a_deleted_record_is_detected_when_norce_has_no_code_or_another_one() {
     for code in [None, Some("K9")] {
         let scene = Scene::new(false).await;
         scene.delete_in_erp(scene.first);

@@ -1,8 +1,8 @@
-//! The alarms, the dashboard and the access log of the template: every failure that would otherwise be silent rings, with
-//! words that a person can act on, and one screen shows whether everything is well, and if not, where.
+//! The alarms, the dashboard and the access log of the template: every failure that would otherwise be silent raises an
+//! alarm whose text a person can act on, and one screen shows whether everything is well, and if not, where.
 //!
-//! The local AWS evaluates alarms without their dimensions and without what they do when data is missing, extracts no
-//! metrics from log lines and writes no access log. So these are rules over what CloudFormation makes of the template.
+//! The local AWS evaluates alarms without their dimensions and their treatment of missing data, extracts no metrics
+//! from log lines and writes no access log. So these are rules over what CloudFormation makes of the template.
 
 #![allow(
     clippy::expect_used,
@@ -518,7 +518,7 @@ fn every_alarm_watches_a_metric_that_exists() {
     }
 }
 
-/// What a person can do first: ask the operator's function, or look at a place in AWS.
+/// The first step for a person: ask `operator`, or open a page of AWS.
 const FIRST_STEPS: [&str; 6] = [
     "{\"action\":\"",
     "log group",
@@ -675,7 +675,7 @@ fn cloudwatch_takes_every_period() {
     }
 }
 
-/// What is reported only when a message is looked at again must not fall silent between two looks.
+/// A fault that is reported only at each check of a message must stay visible between two checks.
 #[test]
 fn alarms_on_waiting_work_do_not_fall_silent_between_two_looks() {
     let rendered = everything();

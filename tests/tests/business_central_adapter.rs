@@ -446,7 +446,7 @@ async fn p5_what_is_there_already_is_not_written_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_somebody_changed_is_stale_and_one_that_was_deleted_gone() {
+async fn a_record_that_somebody_changed_is_stale_and_a_deleted_one_is_missing() {
     let world = World::new();
     let seen = world.created(&person()).await;
     let id: Uuid = seen.id.id.parse().unwrap();

@@ -21,7 +21,7 @@ use uuid::Uuid;
 const BASE: &str = "https://business-central.test";
 const CLIENT_ID: &str = "norce-sync";
 
-/// A client that does what it is told, right or wrong.
+/// A client that sends any request, right or wrong.
 #[derive(Clone)]
 struct Client {
     router: Router,
@@ -455,7 +455,7 @@ async fn a_deleted_record_is_gone_without_a_trace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_create_without_a_number_burns_one_and_makes_another_customer() {
+async fn every_create_without_a_number_consumes_one_and_makes_another_customer() {
     let client = Client::with_defaults().await;
     client
         .simulator

@@ -1,4 +1,4 @@
-//! The documents: what they link to is there, and what they tell people to type is taken.
+//! The documents: every link has its target, and every command and request that they show is accepted.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! What the shop empties is emptied in the ERP, where the shop owns it (K8), and nothing else is. In one process, with the
-//! simulators, on paused time. `tests/conformance` asks every ERP the same.
+//! A field that the shop empties is emptied in the ERP where the shop owns it (K8), and no other field is. In one
+//! process, with the simulators, on paused time. `tests/conformance` checks the same for every ERP.
 
 #![allow(
     clippy::expect_used,
@@ -15,7 +15,8 @@ use shared::{domain::KeptWhenEmptied, owed::Reason};
 use tests::{
     bundle::{Bundle, Options},
     business_central_simulator::CustomerRecord as ErpCustomer,
-    norce_simulator::{CustomerRecord, NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{CustomerRecord, NewAddress, NewCompany, NewCustomer},
+    samples::{self, order},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -26,26 +27,19 @@ fn some(text: &str) -> Option<String> {
 
 fn address() -> NewAddress {
     NewAddress {
-        line1: some("Storgatan 1"),
         line2: some("Lgh 1102"),
-        zip_code: some("114 55"),
-        city: some("Stockholm"),
         region: some("Stockholms län"),
-        country_code: some("SE"),
-        ..NewAddress::default()
+        ..samples::address("Storgatan 1")
     }
 }
 
 /// A customer with a value in every field, in the ERP.
 async fn anna(bundle: &Bundle) -> i64 {
     let id = bundle.norce.add_customer(NewCustomer {
-        email: some("anna@example.com"),
-        first_name: some("Anna"),
-        last_name: some("Ek"),
         phone: some("08-123 45"),
         cell_phone: some("070-123 45 67"),
         invoice_address: Some(address()),
-        ..NewCustomer::default()
+        ..samples::anna()
     });
     ordered(bundle, Some(id), None).await;
     id
@@ -62,15 +56,9 @@ async fn bolaget(bundle: &Bundle, company: NewCompany) -> i64 {
     id
 }
 
-/// Something is ordered, and the ERP has whoever ordered.
+/// Places an order, and waits until the ERP has its customer or company.
 async fn ordered(bundle: &Bundle, customer: Option<i64>, company: Option<i64>) {
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer,
-        company,
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order(customer, company));
     bundle.run_until_quiet().await;
 }
 

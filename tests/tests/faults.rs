@@ -1,10 +1,10 @@
-//! Whatever goes wrong, wherever: the whole bundle in one process, on paused time. Every kind of fault at every call of
-//! every flow, every way of delivering each message (again, to two at once, late, and so overtaken), and a crash between
-//! any two awaits, one at a time; reads that are as stale as their consistency allows; hosts whose
-//! clocks differ; and runs in which chance decides. Each ends with both sides equal, nobody twice, nothing lost and nothing
-//! stuck, once the faults have stopped.
+//! The whole bundle under every fault, in one process, on paused time: every kind of fault at every call of every flow,
+//! every way of delivering each message (again, to two consumers at once, late and so out of order), and a crash
+//! between any two awaits, one at a time; reads as stale as their consistency allows; hosts whose clocks differ; and
+//! runs in which chance decides. Once the faults have stopped, each run ends with both sides equal, no duplicate,
+//! nothing lost and nothing stuck.
 //!
-//! A run that fails prints its seed. The same one again, and more runs than usual:
+//! A run that fails prints its seed. To repeat it, and to run more than usual:
 //!
 //! ```sh
 //! FAULT_SEED=4711 cargo test -p tests --test faults chance
@@ -45,9 +45,9 @@ use tests::{
     business_central_simulator::CustomerRecord,
     interruption::Plan,
     norce_simulator::{
-        Blank, EventType, NewAddress, NewCompany, NewCustomer, NewOrder, Poison, PoisonMode,
-        PoisonRows,
+        Blank, EventType, NewCompany, NewCustomer, NewOrder, Poison, PoisonMode, PoisonRows,
     },
+    samples::{self, resident},
     seeds::{self, on_paused_time},
 };
 
@@ -152,17 +152,8 @@ impl Shop {
         NewCustomer {
             application_id: self.register(),
             email: Some(format!("{flow:?}.{number}@example.com").to_lowercase()),
-            first_name: Some("Anna".to_owned()),
             last_name: Some(format!("Ek {flow:?} {number}")),
-            phone: Some("08-123 45 67".to_owned()),
-            invoice_address: Some(NewAddress {
-                line1: Some("Storgatan 1".to_owned()),
-                zip_code: Some("114 55".to_owned()),
-                city: Some("Stockholm".to_owned()),
-                country_code: Some("SE".to_owned()),
-                ..NewAddress::default()
-            }),
-            ..NewCustomer::default()
+            ..resident(number)
         }
     }
 
@@ -174,10 +165,7 @@ impl Shop {
     fn order(self, bundle: &Bundle, customer: EntityRef, company: Option<EntityRef>) {
         bundle.norce.place_order(NewOrder {
             application_id: self.application,
-            customer: Some(number_of(customer)),
-            company: company.map(number_of),
-            items: vec![("P1".to_owned(), 100.0)],
-            ..NewOrder::default()
+            ..samples::order(Some(number_of(customer)), company.map(number_of))
         });
     }
 
@@ -547,7 +535,7 @@ async fn check(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
         let is_confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
         assert!(is_confirmed, "{entity}: {:?}", binding.delivery);
     }
-    // P14: whoever is at home in one shop only is in its ERP company only.
+    // P14: a customer of one shop only is in its ERP company only.
     for company in &bundle.erp_companies {
         let is_here = |flow: Flow, shop: Shop| {
             flow == Flow::TwoShops || erp_company(bundle, shop.scope) == *company
@@ -658,32 +646,32 @@ async fn with_codes(bundle: &Bundle, parts: &[(Flow, Shop, Cast)], posted: &str)
 }
 
 /// Every order that Norce posted is forwarded with its codes and otherwise as it came, and nothing else is. It is not
-/// lost; where it comes again, whoever reads it sees that by its reference.
+/// lost; a second copy has the same reference.
 async fn check_orders(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
-    let mut handed_on = Vec::new();
+    let mut forwarded = Vec::new();
     while let messages = bundle.outgoing_orders.receive(10)
         && !messages.is_empty()
     {
-        handed_on.extend(messages.into_iter().map(|message| message.body));
+        forwarded.extend(messages.into_iter().map(|message| message.body));
     }
     let mut expected = Vec::new();
     for delivery in bundle.norce.order_deliveries() {
         match with_codes(bundle, parts, &delivery.body).await {
             // Norce gives up in the end what it was never answered.
             Some(order) => {
-                let is_there = handed_on.contains(&order);
-                assert!(is_there || !delivery.taken, "{order} of {handed_on:#?}");
+                let is_there = forwarded.contains(&order);
+                assert!(is_there || !delivery.taken, "{order} of {forwarded:#?}");
                 expected.push(order);
             }
             // It was forwarded before anything went wrong.
             None => {
                 let reference = format!(r#""ClientOrderRef":"{}""#, delivery.client_order_ref);
-                handed_on.retain(|order| !order.contains(&reference));
+                forwarded.retain(|order| !order.contains(&reference));
             }
         }
     }
-    handed_on.retain(|order| !expected.contains(order));
-    assert!(handed_on.is_empty(), "nobody ordered {handed_on:#?}");
+    forwarded.retain(|order| !expected.contains(order));
+    assert!(forwarded.is_empty(), "nobody ordered {forwarded:#?}");
 }
 
 /// One flow in which one thing goes wrong; `None`: in which all is well. Everything that could have gone wrong. Reads that
@@ -717,7 +705,7 @@ async fn play(flow: Flow, plan: Option<Plan>, lag: Duration, clocks: Option<u64>
     let [(_, _, cast)] = &mut parts;
     flow.inserted(&bundle, shop, cast);
     if flow == Flow::Delta {
-        // Whatever was begun anew is counted once.
+        // A step that was started again is counted once.
         let runs = bundle.passes.last_runs().await.unwrap();
         let run = &runs[0];
         assert_eq!((run.counts.seen, run.counts.codes), (2, 2), "{run:#?}");

@@ -1,5 +1,5 @@
-//! Nothing is compiled twice: what one command has compiled serves the next one, because every crate has the same features whatever
-//! is built with it.
+//! Every crate has the same features whatever is built with it, so that no command compiles what another one has
+//! compiled.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The first binding of a record that the ERP already had: nothing is written over the ERP's values until the shop changes
-//! them. In one process, with the simulators, on paused time.
+//! The first binding of a record that the ERP already had: it overwrites none of the ERP's values until the shop
+//! changes them. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,
@@ -17,7 +17,8 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, customer},
     business_central_simulator::CustomerRecord,
-    norce_simulator::{NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{NewCompany, NewCustomer},
+    samples::{self, address, order_of},
 };
 use uuid::Uuid;
 
@@ -28,31 +29,18 @@ fn bundle(first_binding_writes: FirstBindingWrites) -> Bundle {
     })
 }
 
-fn address(line1: &str) -> Option<NewAddress> {
-    Some(NewAddress {
-        line1: Some(line1.to_owned()),
-        zip_code: Some("114 55".to_owned()),
-        city: Some("Stockholm".to_owned()),
-        country_code: Some("SE".to_owned()),
-        ..NewAddress::default()
-    })
-}
-
-/// As the shop has her.
+/// Anna in the shop.
 fn anna(code: Option<&str>) -> NewCustomer {
     NewCustomer {
         code: code.map(str::to_owned),
-        email: Some("anna@example.com".to_owned()),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some("Ek".to_owned()),
         phone: Some("08-1".to_owned()),
         cell_phone: Some("070-1".to_owned()),
-        invoice_address: address("Storgatan 1"),
-        ..NewCustomer::default()
+        invoice_address: Some(address("Storgatan 1")),
+        ..samples::anna()
     }
 }
 
-/// As the ERP has her: under another name, with another telephone number and at another address.
+/// Anna in the ERP: with another name, telephone number and address.
 fn in_erp(bundle: &Bundle) -> CustomerRecord {
     let properties = json!({
         "number": "K1", "type": "Person", "displayName": "Anna Maria Ek", "email": "anna@example.com",
@@ -71,16 +59,6 @@ fn record(bundle: &Bundle) -> CustomerRecord {
     record
 }
 
-fn order_of(customer: Option<i64>, company: Option<i64>) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer,
-        company,
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
-}
-
 /// The fields that the ERP keeps, as `explain` lists them.
 async fn kept(bundle: &Bundle, anna: i64) -> (Value, String) {
     let explained = bundle
@@ -92,7 +70,7 @@ async fn kept(bundle: &Bundle, anna: i64) -> (Value, String) {
     (explained["mapping"]["kept"].clone(), summary)
 }
 
-/// How she comes to be bound. Returns her id.
+/// How Anna is bound.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     FirstOrder,
@@ -116,7 +94,7 @@ impl Way {
         let id = bundle.norce.add_customer(anna(code));
         match self {
             Self::FirstOrder => {
-                bundle.norce.place_order(order_of(Some(id), None));
+                bundle.norce.place_order(order_of(id));
             }
             Self::CodeInNorce => {}
             Self::Pass => {
@@ -142,7 +120,7 @@ impl Way {
             }
         }
         bundle.run_until_quiet().await;
-        // An event about her that says nothing new.
+        // An event without a change.
         let replay = json!({"action": "replay", "entity": customer(id).to_string()});
         bundle.ask(replay).await.unwrap();
         bundle.run_until_quiet().await;
@@ -273,7 +251,7 @@ async fn a_kind_that_first_binding_writes_names_is_written_at_once_and_no_other(
 async fn a_created_record_has_everything_and_the_erp_keeps_nothing_of_it() {
     let bundle = bundle(FirstBindingWrites::default());
     let id = bundle.norce.add_customer(anna(None));
-    bundle.norce.place_order(order_of(Some(id), None));
+    bundle.norce.place_order(order_of(id));
     bundle.run_until_quiet().await;
     let created = record(&bundle);
     assert_eq!(created.address_line1, "Storgatan 1");

@@ -1,4 +1,4 @@
-//! Who is who (P15): which ERP record a customer or company of Norce is matched with, over registers as merchants have
+//! Identity (P15): which ERP record a customer or company of Norce is matched with, over registers as merchants have
 //! them: shared numbers, placeholders, spellings, other countries, blocked records, households, records of forgotten
 //! customers. In one process, with the simulators, on paused time.
 
@@ -23,22 +23,14 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, UNTIL_OWED, company, customer},
     business_central_simulator::{CompanySettings, Country, CustomerRecord},
-    norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer},
+    samples::{order_of, order_of_company, person},
 };
 
 use uuid::Uuid;
 
 /// What is owed is tried again at least once a day.
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-
-fn person(number: u32) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        ..NewCustomer::default()
-    }
-}
 
 /// An organisation with a number, in a country.
 fn organisation(name: &str, number: &str, country: &str) -> NewCompany {
@@ -76,24 +68,6 @@ fn of_many_countries(options: &Options) -> Bundle {
     bundle
 }
 
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
-}
-
-fn order_for(company: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        company: Some(company),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
-}
-
 fn in_erp(bundle: &Bundle, properties: &Value) -> CustomerRecord {
     let company = bundle.erp_company();
     let added = bundle.erp.add_customer(company, properties);
@@ -122,22 +96,6 @@ async fn owed(bundle: &Bundle) -> Vec<(Reason, String)> {
 
 async fn assert_nothing_owed(bundle: &Bundle, case: &str) {
     assert_eq!(owed(bundle).await, [], "{case}");
-}
-
-/// How many orders went out since the last look.
-fn handed_on(bundle: &Bundle) -> usize {
-    let queue = &bundle.outgoing_orders;
-    let mut count = 0;
-    loop {
-        let messages = queue.receive(10);
-        if messages.is_empty() {
-            return count;
-        }
-        for message in &messages {
-            queue.delete(&message.receipt);
-        }
-        count += messages.len();
-    }
 }
 
 /// Tries again what is owed until it has had its day.
@@ -205,7 +163,7 @@ async fn p15_the_same_digits_in_another_country_are_another_organisation() {
         bundle.pass(PassMode::Full).await;
         bundle.run_until_quiet().await;
         assert_eq!(company_code(&bundle, ours), None, "{case}");
-        bundle.norce.place_order(order_for(ours));
+        bundle.norce.place_order(order_of_company(ours));
         bundle.run_until_quiet().await;
         assert_nothing_owed(&bundle, &case).await;
         let code = company_code(&bundle, ours).unwrap();
@@ -235,7 +193,7 @@ async fn p15_a_placeholder_is_no_number() {
         let bundle = Bundle::new(&Options::default());
         let firms = ["Beta AB", "Gamma AB"].map(|name| {
             let firm = bundle.norce.add_company(organisation(name, number, "SE"));
-            bundle.norce.place_order(order_for(firm));
+            bundle.norce.place_order(order_of_company(firm));
             firm
         });
         bundle.run_until_quiet().await;
@@ -259,7 +217,7 @@ async fn p15_a_placeholder_is_no_number() {
             vat_no: Some(vat_no.to_owned()),
             ..organisation("Beta AB", "556036-0793", "SE")
         });
-        bundle.norce.place_order(order_for(firm));
+        bundle.norce.place_order(order_of_company(firm));
         bundle.run_until_quiet().await;
         assert_nothing_owed(&bundle, vat_no).await;
         let [record] = all_in_erp(&bundle).try_into().unwrap();
@@ -267,7 +225,7 @@ async fn p15_a_placeholder_is_no_number() {
     }
 }
 
-/// An address that only stands for one is nobody's.
+/// A placeholder address belongs to no customer.
 #[tokio::test(start_paused = true)]
 async fn p15_a_placeholder_is_no_address() {
     for email in ["saknas@saknas.se", "noemail@shop.se", "none@example.com"] {
@@ -298,7 +256,7 @@ async fn p15_a_shared_number_is_a_question_for_a_person_until_the_record_is_some
     let record = in_erp(&bundle, &record);
     let [a, b] = ["Skola A", "Skola B"]
         .map(|name| bundle.norce.add_company(organisation(name, number, "SE")));
-    bundle.norce.place_order(order_for(b));
+    bundle.norce.place_order(order_of_company(b));
     bundle.run_until_quiet().await;
     bundle.pass(PassMode::Full).await;
     bundle.run_until_quiet().await;
@@ -359,7 +317,7 @@ async fn a_record_that_is_being_made_for_another_is_waited_for() {
     };
     let reserved = bundle.mappings.reserve(company(a), reservation).await;
     assert_eq!(reserved.unwrap(), Reserved::New);
-    bundle.norce.place_order(order_for(b));
+    bundle.norce.place_order(order_of_company(b));
     bundle.run_for(Duration::from_secs(60)).await;
     assert_nothing_owed(&bundle, "it waits").await;
     assert_eq!(all_in_erp(&bundle), std::slice::from_ref(&record));
@@ -388,7 +346,7 @@ async fn p15_a_shared_number_ends_as_well_with_a_record_made_by_hand() {
             .norce
             .add_company(organisation(name, "212000-0142", "SE"))
     });
-    bundle.norce.place_order(order_for(b));
+    bundle.norce.place_order(order_of_company(b));
     bundle.run_until_quiet().await;
     assert_eq!(owed(&bundle).await.len(), 1);
     let made = in_erp(
@@ -421,10 +379,10 @@ async fn companies_that_share_a_number_get_records_of_their_own() {
         })
         .collect();
     for school in &schools[..3] {
-        bundle.norce.place_order(order_for(*school));
+        bundle.norce.place_order(order_of_company(*school));
     }
     bundle.run_until_quiet().await;
-    bundle.norce.place_order(order_for(schools[3]));
+    bundle.norce.place_order(order_of_company(schools[3]));
     bundle.run_until_quiet().await;
     bundle.pass(PassMode::Full).await;
     bundle.run_until_quiet().await;
@@ -442,7 +400,7 @@ async fn companies_that_share_a_number_get_records_of_their_own() {
     }
 }
 
-/// However either side writes it, it is the same number.
+/// A number is the same in every spelling of either side.
 #[tokio::test(start_paused = true)]
 async fn an_organisation_is_found_in_any_spelling() {
     let spellings: [(&str, &[&str], &[&str]); 5] = [
@@ -516,7 +474,7 @@ async fn an_organisation_is_found_in_any_spelling() {
                     ours.vat_no = ours.organization_no.take();
                 }
                 let ours = bundle.norce.add_company(ours);
-                bundle.norce.place_order(order_for(ours));
+                bundle.norce.place_order(order_of_company(ours));
                 bundle.run_until_quiet().await;
                 assert_nothing_owed(&bundle, &case).await;
                 assert_eq!(all_in_erp(&bundle).len(), 1, "{case}");
@@ -526,7 +484,7 @@ async fn an_organisation_is_found_in_any_spelling() {
     }
 }
 
-/// Whether letters count is the ERP's to say.
+/// The ERP decides whether letters count.
 #[tokio::test(start_paused = true)]
 async fn a_code_is_compared_as_the_erp_compares_it() {
     let bundle = Bundle::new(&Options {
@@ -549,7 +507,7 @@ async fn a_code_is_compared_as_the_erp_compares_it() {
     }
     assert_eq!(all_in_erp(&bundle).len(), 1);
     assert_eq!(all_in_erp(&bundle)[0].id, record.id);
-    assert_eq!(handed_on(&bundle), 3);
+    assert_eq!(bundle.take_outgoing_orders().len(), 3);
 }
 
 /// A closed account is no silent match: the order waits for a person, and each way of the text ends it.
@@ -570,7 +528,7 @@ async fn a_blocked_record_is_matched_by_no_key() {
         bundle.run_until_quiet().await;
         assert_eq!(customer_code(&bundle, anna), None);
         assert!(bundle.norce.customer(anna).unwrap().row.is_active);
-        assert_eq!(handed_on(&bundle), 0);
+        assert_eq!(bundle.take_outgoing_orders().len(), 0);
         let texts = owed(&bundle).await;
         assert!(
             texts
@@ -603,7 +561,7 @@ async fn a_blocked_record_is_matched_by_no_key() {
             texts.iter().all(|(_, text)| of_record(text)),
             "{unblock}: {texts:?}"
         );
-        assert_eq!(handed_on(&bundle), 1, "{unblock}");
+        assert_eq!(bundle.take_outgoing_orders().len(), 1, "{unblock}");
     }
 }
 
@@ -644,7 +602,7 @@ async fn a_code_that_is_not_the_erp_s_gives_way_to_it() {
             "{erp_codes}"
         );
         assert_eq!(codes[1], known.number, "{erp_codes}");
-        assert_eq!(handed_on(&bundle), 2, "{erp_codes}");
+        assert_eq!(bundle.take_outgoing_orders().len(), 2, "{erp_codes}");
     }
 }
 
@@ -703,7 +661,7 @@ async fn the_rule_for_persons_decides_what_a_key_finds() {
                 bundle.pass(PassMode::Full).await;
             } else {
                 bundle.norce.place_order(order_of(anna));
-                bundle.norce.place_order(order_for(firm));
+                bundle.norce.place_order(order_of_company(firm));
             }
             bundle.run_until_quiet().await;
             assert_nothing_owed(&bundle, &case).await;

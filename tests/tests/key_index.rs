@@ -1,4 +1,5 @@
-//! Who holds a natural key in the ERP, whatever a filter of the ERP does: the index of keys that passes and events fill.
+//! The index of natural keys, which passes and events fill: it finds the ERP record with a key, whatever a filter of
+//! the ERP does.
 
 #![allow(
     clippy::panic,
@@ -22,7 +23,8 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, SOON, company, customer},
     business_central_simulator::{CompanySettings, CustomerRecord, Entity, Fault, TaxNumberFilter},
-    norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{Blank, NewAddress, NewCompany},
+    samples::{order_of, order_of_company, person},
 };
 use uuid::Uuid;
 
@@ -115,32 +117,13 @@ fn company_in_norce(bundle: &Bundle, number: &str) -> i64 {
 /// The company comes to life in Norce, with its first order.
 fn company_orders(bundle: &Bundle) -> i64 {
     let id = company_in_norce(bundle, NUMBER);
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        company: Some(id),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order_of_company(id));
     id
-}
-
-fn person(number: usize) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some("Ek".to_owned()),
-        ..NewCustomer::default()
-    }
 }
 
 fn person_orders(bundle: &Bundle, number: usize) -> i64 {
     let id = bundle.norce.add_customer(person(number));
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer: Some(id),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order_of(id));
     id
 }
 
@@ -151,10 +134,8 @@ fn companies(bundle: &Bundle) -> usize {
 }
 
 async fn bound_to(bundle: &Bundle, id: i64) -> Option<String> {
-    match bundle.mappings.get(company(id)).await.unwrap() {
-        Some(Mapping::Bound(binding)) => Some(binding.erp_id.id),
-        _ => None,
-    }
+    let binding = bundle.binding(company(id)).await?;
+    Some(binding.erp_id.id)
 }
 
 async fn owed(bundle: &Bundle) -> Vec<(Reason, String)> {

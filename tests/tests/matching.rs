@@ -1,5 +1,5 @@
-//! Who is who, as a table: every situation of a key against the table of `functions/change-events/README.md` that people
-//! read, and the first order against the pass.
+//! Identity as a table: every situation of a key against the table in `functions/change-events/README.md`, and the
+//! first order against the pass.
 
 #![allow(
     clippy::expect_used,

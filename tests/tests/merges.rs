@@ -1,5 +1,5 @@
-//! Customers that were merged in Norce: everything leads to the one that stays. In one process, with the simulators, on
-//! paused time.
+//! Customers that were merged in Norce: everything leads to the surviving customer. In one process, with the
+//! simulators, on paused time.
 
 #![allow(
     clippy::expect_used,
@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::{
-    mappings::{Binding, Mapping, Mappings},
+    mappings::{Mapping, Mappings},
     owed::Owed,
     runtime::configuration::CreateInErp,
 };
 use tests::{
     bundle::{Bundle, Options, UNTIL_OWED, customer},
-    norce_simulator::{Blank, NewCustomer, NewOrder},
+    norce_simulator::Blank,
+    samples::{order_of, person},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -30,24 +31,6 @@ fn bundle() -> Bundle {
     })
 }
 
-fn person(number: u32) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        ..NewCustomer::default()
-    }
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
-}
-
 /// A customer that has ordered and has its code.
 async fn bound(bundle: &Bundle, number: u32) -> i64 {
     let customer = bundle.norce.add_customer(person(number));
@@ -56,28 +39,8 @@ async fn bound(bundle: &Bundle, number: u32) -> i64 {
     customer
 }
 
-async fn binding(bundle: &Bundle, number: i64) -> Option<Binding> {
-    match bundle.mappings.get(customer(number)).await.unwrap() {
-        Some(Mapping::Bound(binding)) => Some(binding),
-        _ => None,
-    }
-}
-
-fn code_in_norce(bundle: &Bundle, number: i64) -> Option<String> {
-    bundle.norce.customer(number).unwrap().row.customer_code
-}
-
 async fn owed(bundle: &Bundle) -> Vec<Owed> {
     bundle.owed.list().await.unwrap()
-}
-
-/// The bodies on the outgoing queue, which is empty afterwards.
-fn handed_on(bundle: &Bundle) -> Vec<String> {
-    let messages = bundle.outgoing_orders.receive(10);
-    for message in &messages {
-        bundle.outgoing_orders.delete(&message.receipt);
-    }
-    messages.into_iter().map(|message| message.body).collect()
 }
 
 async fn days_pass(bundle: &Bundle) {
@@ -93,7 +56,7 @@ async fn the_survivor_of_a_merge_takes_over_the_erp_record() {
     for chain in [1, 3] {
         let bundle = bundle();
         let merged = bound(&bundle, 1).await;
-        let code = code_in_norce(&bundle, merged).unwrap();
+        let code = bundle.customer_code(merged).unwrap();
         let survivors: Vec<i64> = (2..2 + chain)
             .map(|number| bundle.norce.add_customer(person(number)))
             .collect();
@@ -105,10 +68,10 @@ async fn the_survivor_of_a_merge_takes_over_the_erp_record() {
         assert!(bundle.norce.merge_customer(merged, survivors[0], false));
         bundle.run_until_quiet().await;
         let survivor = *survivors.last().unwrap();
-        assert_eq!(binding(&bundle, merged).await, None);
-        let taken = binding(&bundle, survivor).await.unwrap();
+        assert_eq!(bundle.binding(customer(merged)).await, None);
+        let taken = bundle.binding(customer(survivor)).await.unwrap();
         assert_eq!(taken.code.as_str(), code);
-        assert_eq!(code_in_norce(&bundle, survivor).as_ref(), Some(&code));
+        assert_eq!(bundle.customer_code(survivor).as_ref(), Some(&code));
         // One record, which has what the survivor has.
         let [record] = bundle
             .erp
@@ -125,7 +88,7 @@ async fn the_survivor_of_a_merge_takes_over_the_erp_record() {
 async fn a_code_that_norce_keeps_on_the_merged_customer_is_owed_until_it_is_removed_there() {
     let bundle = bundle();
     let merged = bound(&bundle, 1).await;
-    let code = code_in_norce(&bundle, merged);
+    let code = bundle.customer_code(merged);
     let survivor = bundle.norce.add_customer(person(2));
     bundle.run_until_quiet().await;
     bundle.norce.merge_customer(merged, survivor, true);
@@ -142,7 +105,7 @@ async fn a_code_that_norce_keeps_on_the_merged_customer_is_owed_until_it_is_remo
         .norce
         .change_customer(merged, |record| record.row.customer_code = None);
     bundle.run_until_quiet().await;
-    assert_eq!(code_in_norce(&bundle, survivor), code);
+    assert_eq!(bundle.customer_code(survivor), code);
     assert!(owed(&bundle).await.is_empty());
 }
 
@@ -155,7 +118,7 @@ async fn an_order_that_names_a_merged_customer_gets_the_code_of_the_survivor() {
             0 => bound(&bundle, 1).await,
             _ => bundle.norce.add_customer(person(1)),
         };
-        handed_on(&bundle);
+        bundle.take_outgoing_orders();
         let survivor = bundle.norce.add_customer(person(2));
         if case < 2 {
             bundle.norce.merge_customer(merged, survivor, false);
@@ -170,16 +133,16 @@ async fn an_order_that_names_a_merged_customer_gets_the_code_of_the_survivor() {
             bundle.norce.merge_customer(merged, survivor, false);
         }
         bundle.quiet_within(UNTIL_OWED).await;
-        let handed = handed_on(&bundle);
+        let handed = bundle.take_outgoing_orders();
         let [order] = handed.as_slice() else {
             panic!("case {case}: {:#?}", owed(&bundle).await);
         };
-        let code = code_in_norce(&bundle, survivor).unwrap();
+        let code = bundle.customer_code(survivor).unwrap();
         assert!(
-            order.contains(&format!("\"CustomerCode\":\"{code}\"")),
+            order.body.contains(&format!("\"CustomerCode\":\"{code}\"")),
             "case {case}"
         );
-        assert_eq!(binding(&bundle, merged).await, None, "case {case}");
+        assert_eq!(bundle.binding(customer(merged)).await, None, "case {case}");
         assert_eq!(
             bundle.erp.customers(bundle.erp_company()).len(),
             1,
@@ -194,7 +157,7 @@ async fn two_erp_records_are_owed_until_one_of_them_is_gone() {
     for merged_stays in [true, false] {
         let bundle = bundle();
         let (merged, survivor) = (bound(&bundle, 1).await, bound(&bundle, 2).await);
-        let codes = [merged, survivor].map(|id| code_in_norce(&bundle, id).unwrap());
+        let codes = [merged, survivor].map(|id| bundle.customer_code(id).unwrap());
         bundle.norce.merge_customer(merged, survivor, false);
         bundle.run_until_quiet().await;
         let listed = owed(&bundle).await;
@@ -208,7 +171,7 @@ async fn two_erp_records_are_owed_until_one_of_them_is_gone() {
         ] {
             assert!(one.detail.contains(words), "{one:#?}");
         }
-        // P15: nothing was written over either of them.
+        // P15: neither was overwritten.
         let company = bundle.erp_company();
         let emails = bundle
             .erp
@@ -230,10 +193,10 @@ async fn two_erp_records_are_owed_until_one_of_them_is_gone() {
         bundle.erp.delete_customer(company, gone.id).unwrap();
         days_pass(&bundle).await;
         assert!(owed(&bundle).await.is_empty(), "{:#?}", owed(&bundle).await);
-        assert_eq!(binding(&bundle, merged).await, None);
-        let kept = binding(&bundle, survivor).await.unwrap();
+        assert_eq!(bundle.binding(customer(merged)).await, None);
+        let kept = bundle.binding(customer(survivor)).await.unwrap();
         assert_eq!(kept.code.as_str(), stays);
-        assert_eq!(code_in_norce(&bundle, survivor).as_ref(), Some(stays));
+        assert_eq!(bundle.customer_code(survivor).as_ref(), Some(stays));
     }
 }
 
@@ -244,7 +207,7 @@ async fn p15_a_survivor_with_the_code_of_another_record_takes_over_nothing() {
     let properties = json!({"number": "K9", "type": "Person", "displayName": "Anna Ek 2"});
     let company = bundle.erp_company();
     bundle.erp.add_customer(company, &properties).unwrap();
-    let before = binding(&bundle, merged).await;
+    let before = bundle.binding(customer(merged)).await;
     let survivor = bundle.norce.add_customer(person(2));
     bundle.run_until_quiet().await;
     // Its event has not come yet.
@@ -258,7 +221,7 @@ async fn p15_a_survivor_with_the_code_of_another_record_takes_over_nothing() {
     let replay = json!({"action": "replay", "entity": customer(merged).to_string()});
     bundle.ask(replay).await.unwrap();
     bundle.run_until_quiet().await;
-    assert_eq!(binding(&bundle, merged).await, before);
+    assert_eq!(bundle.binding(customer(merged)).await, before);
     assert!(
         owed(&bundle).await[0]
             .detail
@@ -282,7 +245,7 @@ async fn a_circle_of_merges_and_a_survivor_that_is_not_there_are_owed_in_words()
             .all(|owed| owed.detail.contains("in a circle")),
         "{listed:#?}"
     );
-    assert!(binding(&bundle, merged).await.is_some());
+    assert!(bundle.binding(customer(merged)).await.is_some());
     // What the text says: one of them stays.
     bundle.norce.change_customer(c, |record| {
         record.row.replacement_customer_id = None;
@@ -290,7 +253,7 @@ async fn a_circle_of_merges_and_a_survivor_that_is_not_there_are_owed_in_words()
     });
     days_pass(&bundle).await;
     assert!(owed(&bundle).await.is_empty(), "{:#?}", owed(&bundle).await);
-    assert!(binding(&bundle, c).await.is_some());
+    assert!(bundle.binding(customer(c)).await.is_some());
 
     let d = bound(&bundle, 4).await;
     bundle

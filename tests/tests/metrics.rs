@@ -1,4 +1,4 @@
-//! What the functions measure, in the whole bundle on paused time: an operator must see from the metrics what happened.
+//! The metrics of the functions, over the whole bundle on paused time: an operator can tell from them what happened.
 
 #![allow(
     clippy::expect_used,
@@ -17,28 +17,11 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, gateway_request},
     business_central_simulator::Fault,
-    norce_simulator::{NewCustomer, NewOrder, Poison, PoisonMode, PoisonRows},
+    norce_simulator::{NewCustomer, Poison, PoisonMode, PoisonRows},
+    samples::{anna, order_of},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-fn anna() -> NewCustomer {
-    NewCustomer {
-        email: Some("anna@example.com".to_owned()),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some("Ek".to_owned()),
-        ..NewCustomer::default()
-    }
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
-}
 
 /// The ERP does not answer until the faults are cleared.
 fn unavailable() -> Fault {

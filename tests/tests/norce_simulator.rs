@@ -1,4 +1,4 @@
-//! What the Norce simulator promises to the suites that stand on it.
+//! The behaviour of the Norce simulator that other suites rely on.
 #![allow(
     clippy::unwrap_used,
     reason = "what the cases share is test code too, which the lint does not see"
@@ -14,11 +14,14 @@ use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tests::norce_simulator::{
-    Blank, CodeList, Delivery, DeliveryState, Effect, Endpoint, EventPost, EventSink, EventType,
-    Flag, HttpEventSink, ImportedRows, JobPaths, JobStatus, NewAddress, NewCompany, NewCustomer,
-    NewOrder, NorceSimulator, OauthClient, OrderReceiver, Poison, PoisonMode, PoisonRows,
-    RETRY_DELAYS, Settings, When, tokio_clock,
+use tests::{
+    norce_simulator::{
+        Blank, CodeList, Delivery, DeliveryState, Effect, Endpoint, EventPost, EventSink,
+        EventType, Flag, HttpEventSink, ImportedRows, JobPaths, JobStatus, NewAddress, NewCompany,
+        NewCustomer, NewOrder, NorceSimulator, OauthClient, OrderReceiver, Poison, PoisonMode,
+        PoisonRows, RETRY_DELAYS, Settings, When, tokio_clock,
+    },
+    samples::order_of,
 };
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -1752,12 +1755,7 @@ async fn an_order_is_posted_to_its_receiver_until_it_is_taken() {
     };
     simulator.post_orders_to(admin, http);
     let customer = simulator.add_customer(person("Anna", "anna@example.com"));
-    let order = simulator.place_order(NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    let order = simulator.place_order(order_of(customer));
     simulator.settled().await;
     let delivery = simulator.order_deliveries().remove(0);
     assert!(delivery.taken);

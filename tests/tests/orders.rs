@@ -1,5 +1,5 @@
-//! Orders that Norce posts to us: stored before they are answered, forwarded with their codes, never lost and never
-//! doubled. In one process, with the simulators, on paused time.
+//! Orders that Norce posts to the integration: stored before they are answered, forwarded with their codes, never lost
+//! and never duplicated. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,
@@ -20,8 +20,8 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, UNTIL_AGAIN, UNTIL_OWED},
     interruption::Moment,
-    memory::QueuedMessage,
-    norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer, NewOrder, PlacedOrder},
+    norce_simulator::{Blank, NewCompany, NewCustomer, NewOrder, PlacedOrder},
+    samples::{self, address, resident},
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -33,32 +33,11 @@ fn receiving() -> Options {
     }
 }
 
-fn address() -> Option<NewAddress> {
-    Some(NewAddress {
-        line1: Some("Storgatan 1".to_owned()),
-        zip_code: Some("114 55".to_owned()),
-        city: Some("Stockholm".to_owned()),
-        country_code: Some("SE".to_owned()),
-        ..NewAddress::default()
-    })
-}
-
-fn anna(number: u32) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        phone: Some("08-123 45 67".to_owned()),
-        invoice_address: address(),
-        ..NewCustomer::default()
-    }
-}
-
 /// A customer that the ERP refuses: its telephone number has letters.
 fn refused(number: u32) -> NewCustomer {
     NewCustomer {
         phone: Some("08-123 call me".to_owned()),
-        ..anna(number)
+        ..resident(number)
     }
 }
 
@@ -70,10 +49,8 @@ fn accept(bundle: &Bundle, customer: i64) {
 
 fn order_of(customer: i64) -> NewOrder {
     NewOrder {
-        application_id: 1,
-        customer: Some(customer),
         items: vec![("P1".to_owned(), 100.1)],
-        ..NewOrder::default()
+        ..samples::order_of(customer)
     }
 }
 
@@ -102,22 +79,6 @@ fn posted(bundle: &Bundle, order: &PlacedOrder) -> String {
         .into_iter()
         .filter(|delivery| delivery.client_order_ref == order.client_order_ref);
     of_order.next_back().expect("a post").body
-}
-
-/// Everything on the outgoing queue, which is empty afterwards.
-fn handed_on(bundle: &Bundle) -> Vec<QueuedMessage> {
-    let queue = &bundle.outgoing_orders;
-    let mut all = Vec::new();
-    loop {
-        let messages = queue.receive(10);
-        if messages.is_empty() {
-            return all;
-        }
-        for message in &messages {
-            queue.delete(&message.receipt);
-        }
-        all.extend(messages);
-    }
 }
 
 fn code_of(bundle: &Bundle, customer: i64) -> String {
@@ -156,12 +117,15 @@ fn assert_all_taken(bundle: &Bundle) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_order_is_handed_on_with_the_code_and_otherwise_to_the_byte() {
+async fn a_first_order_is_forwarded_with_the_code_and_otherwise_unchanged_to_the_byte() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     let posted = posted(&bundle, &order);
     assert!(posted.contains(r#""CustomerCode":null"#));
     assert_eq!(
@@ -180,7 +144,10 @@ async fn a_first_order_is_handed_on_with_the_code_and_otherwise_to_the_byte() {
 
     let again = bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert_eq!(message.body, self::posted(&bundle, &again));
     assert!(message.body.contains(&code_of(&bundle, customer)));
 }
@@ -191,17 +158,20 @@ async fn a_company_and_its_contact_get_their_codes_in_every_party() {
     let firm = bundle.norce.add_company(NewCompany {
         name: Some("Bolaget AB".to_owned()),
         organization_no: Some("556036-0793".to_owned()),
-        invoice_address: address(),
+        invoice_address: Some(address("Storgatan 1")),
         ..NewCompany::default()
     });
-    let buyer = bundle.norce.add_customer(anna(1));
+    let buyer = bundle.norce.add_customer(resident(1));
     bundle.norce.link(buyer, firm, true);
     bundle.norce.place_order(NewOrder {
         company: Some(firm),
         ..order_of(buyer)
     });
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     let order: Value = serde_json::from_str(&message.body).unwrap();
     let company = bundle.norce.company(firm).unwrap().row.company_code;
     for party in ["SellTo", "BillTo", "ShipTo"] {
@@ -223,7 +193,7 @@ async fn a_company_and_its_contact_get_their_codes_in_every_party() {
 #[tokio::test(start_paused = true)]
 async fn p1_no_order_is_lost_while_the_queue_refuses() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     bundle.queues_refuse.store(true, Ordering::SeqCst);
     let order = bundle.norce.place_order(order_of(customer));
     bundle.run_for(Duration::from_secs(300)).await;
@@ -232,30 +202,34 @@ async fn p1_no_order_is_lost_while_the_queue_refuses() {
     for attempt in attempts {
         assert_eq!(attempt.outcome, Ok((503, "Failed".to_owned())));
     }
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     bundle.queues_refuse.store(false, Ordering::SeqCst);
     bundle.quiet_within(HOUR).await;
     assert_all_taken(&bundle);
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     let expected = with_code(&posted(&bundle, &order), &code_of(&bundle, customer));
     assert_eq!(message.body, expected);
 }
 
-/// Norce posts the order but has no subscription for events: the order alone leads to its customer.
+/// Norce posts the order but has no subscription for events: the order alone names its customer.
 fn without_events(bundle: &Bundle) {
-    for event in tests::norce_simulator::EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
 }
 
 #[tokio::test(start_paused = true)]
 async fn p1_an_order_needs_no_event() {
     let bundle = Bundle::new(&receiving());
     without_events(&bundle);
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert!(message.body.contains(&code_of(&bundle, customer)));
     assert_nothing_owed(&bundle).await;
 }
@@ -279,7 +253,10 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
     ] {
         assert!(calls.contains(&call), "{calls:?}");
     }
-    let [undisturbed] = handed_on(&bundle).try_into().expect("one message");
+    let [undisturbed] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     for (call, name) in calls.iter().enumerate() {
         for moment in [Moment::Before, Moment::During, Moment::After] {
             let bundle = Bundle::new(&options);
@@ -288,7 +265,8 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
             bundle.quiet_within(UNTIL_AGAIN).await;
             let context = format!("cut off {moment:?} call {call}, {name}");
             assert!(!bundle.interruption.is_planned(), "{context}: never came");
-            let bodies: Vec<String> = handed_on(&bundle)
+            let bodies: Vec<String> = bundle
+                .take_outgoing_orders()
                 .into_iter()
                 .map(|message| message.body)
                 .collect();
@@ -301,10 +279,10 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p2_an_order_is_handed_on_once_wherever_the_work_is_cut_off() {
+async fn p2_an_order_is_forwarded_once_wherever_the_work_is_cut_off() {
     cut_off_everywhere(|bundle| {
         without_events(bundle);
-        let customer = bundle.norce.add_customer(anna(1));
+        let customer = bundle.norce.add_customer(resident(1));
         bundle.norce.place_order(order_of(customer))
     })
     .await;
@@ -312,7 +290,7 @@ async fn p2_an_order_is_handed_on_once_wherever_the_work_is_cut_off() {
 
 /// Also when the customer is refused until the order is owed, and then accepted.
 #[tokio::test(start_paused = true)]
-async fn p2_a_held_order_is_handed_on_once_wherever_its_release_is_cut_off() {
+async fn p2_a_held_order_is_forwarded_once_wherever_its_release_is_cut_off() {
     let options = Options {
         visibility: Duration::from_secs(130),
         ..receiving()
@@ -341,17 +319,17 @@ async fn p2_a_held_order_is_handed_on_once_wherever_its_release_is_cut_off() {
             bundle.quiet_within(UNTIL_AGAIN).await;
             let context = format!("cut off {moment:?} call {call}, {name}");
             assert!(!bundle.interruption.is_planned(), "{context}: never came");
-            assert_eq!(handed_on(&bundle).len(), 1, "{context}");
+            assert_eq!(bundle.take_outgoing_orders().len(), 1, "{context}");
             assert_eq!(owed_order(&bundle, &order).await, None, "{context}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn p2_an_order_that_is_posted_again_is_handed_on_once() {
+async fn p2_an_order_that_is_posted_again_is_forwarded_once() {
     let bundle = Bundle::new(&receiving());
     bundle.norce.configure_orders(|admin| admin.copies = 3);
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
     // Norce has the code by now, so that these posts are others than the first ones.
@@ -360,12 +338,12 @@ async fn p2_an_order_that_is_posted_again_is_handed_on_once() {
     bundle.norce.post_order(&order.client_order_ref, &differs);
     bundle.run_until_quiet().await;
     assert_all_taken(&bundle);
-    assert_eq!(handed_on(&bundle).len(), 1);
+    assert_eq!(bundle.take_outgoing_orders().len(), 1);
     assert_nothing_owed(&bundle).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_that_is_posted_anew_while_it_waits_is_handed_on_as_it_is_last() {
+async fn an_order_that_is_posted_again_while_it_waits_is_forwarded_in_its_last_version() {
     let bundle = Bundle::new(&receiving());
     let customer = bundle.norce.add_customer(refused(1));
     let order = bundle.norce.place_order(order_of(customer));
@@ -375,17 +353,20 @@ async fn an_order_that_is_posted_anew_while_it_waits_is_handed_on_as_it_is_last(
     bundle.run_for(Duration::from_secs(60)).await;
     accept(&bundle, customer);
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert_eq!(message.body, with_code(&last, &code_of(&bundle, customer)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn p3_a_different_code_holds_the_order_and_is_never_overwritten() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
-    handed_on(&bundle);
+    bundle.take_outgoing_orders();
     let code = code_of(&bundle, customer);
     bundle.norce.configure_orders(|admin| admin.copies = 1);
     without_events(&bundle);
@@ -396,7 +377,7 @@ async fn p3_a_different_code_holds_the_order_and_is_never_overwritten() {
     bundle.norce.post_order(&order.client_order_ref, &wrong);
     tokio::time::sleep(Duration::from_millis(10)).await;
     bundle.run_until_quiet().await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     let owed = owed_order(&bundle, &order).await.expect("owed");
     assert_eq!(owed.reason, Reason::Conflict);
     assert!(
@@ -407,7 +388,7 @@ async fn p3_a_different_code_holds_the_order_and_is_never_overwritten() {
     // Corrected and posted again.
     bundle.norce.post_placed_order(order.id);
     bundle.run_until_quiet().await;
-    assert_eq!(handed_on(&bundle).len(), 1);
+    assert_eq!(bundle.take_outgoing_orders().len(), 1);
     assert_nothing_owed(&bundle).await;
 }
 
@@ -417,13 +398,13 @@ async fn p6_a_refused_customer_holds_its_order_and_nobody_elses() {
     let bad = bundle.norce.add_customer(refused(1));
     let held = bundle.norce.place_order(order_of(bad));
     let good: Vec<i64> = (2..12)
-        .map(|number| bundle.norce.add_customer(anna(number)))
+        .map(|number| bundle.norce.add_customer(resident(number)))
         .collect();
     for customer in &good {
         bundle.norce.place_order(order_of(*customer));
     }
     bundle.run_for(Duration::from_secs(120)).await;
-    let messages = handed_on(&bundle);
+    let messages = bundle.take_outgoing_orders();
     assert_eq!(messages.len(), good.len());
     for customer in good {
         let code = code_of(&bundle, customer);
@@ -447,7 +428,10 @@ async fn p6_a_refused_customer_holds_its_order_and_nobody_elses() {
     // As soon as the customer is accepted, without anybody's retry.
     accept(&bundle, bad);
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert_eq!(
         message.body,
         with_code(&posted(&bundle, &held), &code_of(&bundle, bad))
@@ -492,22 +476,22 @@ async fn an_order_that_is_owed_is_not_put_off_again() {
     tokio::time::sleep(HOUR).await;
     bundle.retry_owed().await;
     bundle.run_for(Duration::from_secs(60)).await;
-    assert_eq!(handed_on(&bundle).len(), 1);
+    assert_eq!(bundle.take_outgoing_orders().len(), 1);
     bundle.run_until_quiet().await;
     assert_nothing_owed(&bundle).await;
 }
 
-/// A code that comes late, by a pass, and no event that tells of it: what is owed is tried again by itself.
+/// A pass brings the code late, without an event: the owed record is retried automatically.
 #[tokio::test(start_paused = true)]
 async fn an_order_goes_on_when_the_code_comes_late() {
     let bundle = Bundle::new(&Options {
         create_in_erp: CreateInErp::Never,
         ..receiving()
     });
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
     bundle.quiet_within(UNTIL_OWED).await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     assert!(owed_order(&bundle, &order).await.is_some());
 
     let by_hand = serde_json::json!({ "displayName": "Anna Ek", "type": "Person", "email": "anna.1@example.com" });
@@ -517,11 +501,14 @@ async fn an_order_goes_on_when_the_code_comes_late() {
         .expect("a customer");
     without_events(&bundle);
     bundle.pass(PassMode::Full).await;
-    assert!(handed_on(&bundle).is_empty(), "nobody has told");
+    assert!(bundle.take_outgoing_orders().is_empty(), "nobody has told");
     tokio::time::sleep(HOUR).await;
     bundle.retry_owed().await;
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert!(message.body.contains(&code_of(&bundle, customer)));
     assert_nothing_owed(&bundle).await;
 }
@@ -531,7 +518,10 @@ async fn a_guest_of_whom_norce_knows_nothing_is_handed_on_as_it_came() {
     let bundle = Bundle::new(&receiving());
     let order = bundle.norce.place_order(guest("gunnar@example.com"));
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert_eq!(message.body, posted(&bundle, &order));
     assert_nothing_owed(&bundle).await;
     assert!(bundle.erp.customers(bundle.erp_company()).is_empty());
@@ -540,10 +530,13 @@ async fn a_guest_of_whom_norce_knows_nothing_is_handed_on_as_it_came() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_norce_knows_by_its_exact_address_gets_its_code() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(guest("Anna.1@Example.COM"));
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     let expected = with_code(&posted(&bundle, &order), &code_of(&bundle, customer));
     assert_eq!(message.body, expected);
 }
@@ -552,12 +545,12 @@ async fn a_guest_that_norce_knows_by_its_exact_address_gets_its_code() {
 async fn p3_a_guest_whose_address_two_customers_have_is_not_guessed() {
     let bundle = Bundle::new(&receiving());
     let twins = [
-        bundle.norce.add_customer(anna(1)),
-        bundle.norce.add_customer(anna(1)),
+        bundle.norce.add_customer(resident(1)),
+        bundle.norce.add_customer(resident(1)),
     ];
     let order = bundle.norce.place_order(guest("anna.1@example.com"));
     bundle.run_until_quiet().await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     let owed = owed_order(&bundle, &order).await.expect("owed");
     assert_eq!(owed.reason, Reason::Conflict);
     // One of them turns out to be the other.
@@ -567,7 +560,10 @@ async fn p3_a_guest_whose_address_two_customers_have_is_not_guessed() {
     tokio::time::sleep(HOUR).await;
     bundle.retry_owed().await;
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert!(message.body.contains(&code_of(&bundle, twins[0])));
     assert_nothing_owed(&bundle).await;
 }
@@ -579,30 +575,33 @@ async fn an_order_that_query_shows_late_or_never_is_waited_for() {
         bundle
             .norce
             .configure(|settings| settings.order_delay = delay);
-        let customer = bundle.norce.add_customer(anna(1));
+        let customer = bundle.norce.add_customer(resident(1));
         bundle.norce.place_order(order_of(customer));
         bundle.quiet_within(UNTIL_OWED).await;
-        let [message] = handed_on(&bundle).try_into().expect("one message");
+        let [message] = bundle
+            .take_outgoing_orders()
+            .try_into()
+            .expect("one message");
         assert!(message.body.contains(&code_of(&bundle, customer)));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_that_query_never_shows_and_that_leads_to_nobody_is_owed() {
+async fn an_order_that_query_never_shows_and_that_names_no_customer_is_owed() {
     let bundle = Bundle::new(&receiving());
     bundle
         .norce
         .configure(|settings| settings.order_delay = 10_000 * HOUR);
     let order = bundle.norce.place_order(guest("gunnar@example.com"));
     bundle.quiet_within(UNTIL_OWED).await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     let owed = owed_order(&bundle, &order).await.expect("owed");
     assert_eq!(owed.reason, Reason::MissingPrerequisite);
     assert!(owed.detail.contains("never appeared"), "{}", owed.detail);
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_the_order_of_a_forgotten_customer_is_not_handed_on_and_its_copy_goes() {
+async fn p12_the_order_of_a_forgotten_customer_is_not_forwarded_and_its_copy_is_deleted() {
     let bundle = Bundle::new(&receiving());
     let customer = bundle.norce.add_customer(refused(1));
     let order = bundle.norce.place_order(order_of(customer));
@@ -611,7 +610,7 @@ async fn p12_the_order_of_a_forgotten_customer_is_not_handed_on_and_its_copy_goe
     assert_eq!(bundle.orders.expires(&reference(&order)), None);
     bundle.norce.forget_customer(customer, &Blank::Null, true);
     bundle.run_until_quiet().await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     let owed = owed_order(&bundle, &order).await.expect("owed");
     assert_eq!(owed.reason, Reason::Forgotten);
     assert!(bundle.orders.expires(&reference(&order)).is_some());
@@ -620,19 +619,19 @@ async fn p12_the_order_of_a_forgotten_customer_is_not_handed_on_and_its_copy_goe
     tokio::time::sleep(24 * HOUR).await;
     bundle.retry_owed().await;
     bundle.run_until_quiet().await;
-    assert!(handed_on(&bundle).is_empty());
+    assert!(bundle.take_outgoing_orders().is_empty());
     assert_eq!(owed_order(&bundle, &order).await, None);
 }
 
 /// What the order's own code makes certain is not made uncertain by an e-mail address.
 #[tokio::test(start_paused = true)]
-async fn a_code_in_the_order_goes_before_an_address_that_two_customers_have() {
+async fn a_code_in_the_order_takes_precedence_over_an_address_that_two_customers_have() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
-    handed_on(&bundle);
-    bundle.norce.add_customer(anna(1));
+    bundle.take_outgoing_orders();
+    bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(guest("anna.1@example.com"));
     tokio::time::sleep(Duration::from_millis(10)).await;
     let code = code_of(&bundle, customer);
@@ -644,7 +643,7 @@ async fn a_code_in_the_order_goes_before_an_address_that_two_customers_have() {
     bundle.norce.post_order(&order.client_order_ref, &posted);
     tokio::time::sleep(Duration::from_millis(10)).await;
     bundle.run_until_quiet().await;
-    assert_eq!(handed_on(&bundle).len(), 1);
+    assert_eq!(bundle.take_outgoing_orders().len(), 1);
     assert_nothing_owed(&bundle).await;
 }
 
@@ -657,7 +656,7 @@ async fn p14_an_order_leads_to_the_customer_of_its_own_shop() {
     let [first, second] = [1, 2].map(|application| {
         bundle.norce.add_customer(NewCustomer {
             application_id: Some(application),
-            ..anna(1)
+            ..resident(1)
         })
     });
     bundle.norce.place_order(NewOrder {
@@ -665,7 +664,10 @@ async fn p14_an_order_leads_to_the_customer_of_its_own_shop() {
         ..guest("anna.1@example.com")
     });
     bundle.run_until_quiet().await;
-    let [message] = handed_on(&bundle).try_into().expect("one message");
+    let [message] = bundle
+        .take_outgoing_orders()
+        .try_into()
+        .expect("one message");
     assert_eq!(
         message.group,
         Some(format!("app-2/customer/app-2/{second}"))
@@ -680,14 +682,14 @@ async fn p14_an_order_leads_to_the_customer_of_its_own_shop() {
 #[tokio::test(start_paused = true)]
 async fn orders_of_one_buyer_stay_in_order() {
     let bundle = Bundle::new(&receiving());
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(customer));
     bundle.run_until_quiet().await;
     let orders: Vec<PlacedOrder> = (0..5)
         .map(|_| bundle.norce.place_order(order_of(customer)))
         .collect();
     bundle.run_until_quiet().await;
-    let messages = handed_on(&bundle);
+    let messages = bundle.take_outgoing_orders();
     assert_eq!(messages.len(), 1 + orders.len());
     let groups: Vec<_> = messages.iter().map(|message| &message.group).collect();
     assert!(groups.iter().all(|group| *group == groups[0]));
@@ -695,11 +697,11 @@ async fn orders_of_one_buyer_stay_in_order() {
 
 /// With the receiver off, orders are events as ever.
 #[tokio::test(start_paused = true)]
-async fn without_the_receiver_nothing_is_stored_or_handed_on() {
+async fn without_the_receiver_nothing_is_stored_or_forwarded() {
     let bundle = Bundle::new(&Options::default());
     // Norce posts its orders all the same.
     bundle.post_orders();
-    let customer = bundle.norce.add_customer(anna(1));
+    let customer = bundle.norce.add_customer(resident(1));
     let order = bundle.norce.place_order(order_of(customer));
     // Norce tries again for hours.
     bundle.quiet_within(2 * HOUR).await;
@@ -710,8 +712,8 @@ async fn without_the_receiver_nothing_is_stored_or_handed_on() {
     }
     let stored = bundle.orders.get(&reference(&order)).await.unwrap();
     assert_eq!(stored, None);
-    assert!(handed_on(&bundle).is_empty());
-    // Its event leads to the customer, as ever.
+    assert!(bundle.take_outgoing_orders().is_empty());
+    // Its event names the customer, as always.
     code_of(&bundle, customer);
     assert_nothing_owed(&bundle).await;
 }

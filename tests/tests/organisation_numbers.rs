@@ -1,5 +1,5 @@
-//! Organisation numbers and VAT numbers of the Nordic countries, against what python-stdnum says about them
-//! (`tests/vectors/organisation_numbers.py`, which says how the vectors are written).
+//! Organisation numbers and VAT numbers of the Nordic countries, compared with python-stdnum
+//! (`tests/vectors/organisation_numbers.py` describes the vectors).
 
 #![allow(
     clippy::unwrap_used,

@@ -1,9 +1,9 @@
-//! P11: no secret and no personal data in logs, messages, their attributes, stores, reports, answers or dead letters; and
-//! P12: when somebody is forgotten, nothing of them is left there, and nothing brings them back.
+//! P11: no secret and no personal data in logs, messages, their attributes, stores, reports, answers or dead letters;
+//! and P12: nothing of a forgotten customer is left there, and nothing restores it.
 //!
-//! Canaries are seeded in every place where Norce and the ERP hold personal data, a day with every kind of trouble is
-//! played, and everything that was written anywhere of ours is searched. What is measured ([`shared::runtime::telemetry`])
-//! takes numbers and the names of classes only, by its types.
+//! The tests put canaries in every place where Norce and the ERP hold personal data, play a day with every kind of
+//! trouble, and search everything that the integration wrote. Metrics ([`shared::runtime::telemetry`]) take numbers and
+//! the names of classes only, by their types.
 
 #![allow(
     clippy::expect_used,
@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     domain::{
         ApplicationId, ChangeMessage, ImportRequest, JobMessage, PassMode, Personal, ShopFields,
@@ -35,10 +35,10 @@ use shared::{
         odoo::{Odoo, OdooSettings},
     },
     http::{Deadline, Transport, TransportError},
-    mappings::{Mapping, Mappings},
+    mappings::{Binding, Mapping, Mappings},
     orders::OrderRef,
     owed::{Owed, Reason, Subject},
-    queues::{DeadLetters, Inbox, Queue},
+    queues::{DeadLetters, Inbox, Message, Queue},
     reports::Reports,
     runtime::{
         configuration::{CreateInErp, ForgottenPolicy},
@@ -57,6 +57,7 @@ use tests::{
         Blank, Effect, Endpoint, NewAddress, NewCompany, NewCustomer, NewOrder, PlacedOrder,
         Poison, PoisonMode, PoisonRows, When,
     },
+    samples::order_of,
 };
 
 /// Distinctive texts, one for each kind of personal data, and the secrets.
@@ -115,15 +116,8 @@ fn listen() -> (CapturedText, tracing::subscriber::DefaultGuard) {
 /// Everything of ours that outlives an invocation, or leaves it. Orders are taken from their queue before: they are
 /// whole, as they must be.
 fn search_everything(bundle: &Bundle, captured: &CapturedText) {
-    loop {
-        let orders = bundle.outgoing_orders.receive(10);
-        if orders.is_empty() {
-            break;
-        }
-        for order in orders {
-            bundle.outgoing_orders.delete(&order.receipt);
-            search("the group of an order", &order.group.unwrap_or_default());
-        }
+    for order in bundle.take_outgoing_orders() {
+        search("the group of an order", &order.group.unwrap_or_default());
     }
     let delivered = bundle.delivered.lock().unwrap().join("\n");
     let answers: Vec<_> = bundle
@@ -170,65 +164,72 @@ fn search(place: &str, text: &str) {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
-    let (captured, _guard) = listen();
-    let bundle = Bundle::new(&Options {
-        create_in_erp: CreateInErp::Always,
-        forgotten: ForgottenPolicy::Block,
-        order_receiver: true,
-        ..Options::default()
-    });
-    // A sole trader: the organisation number is a personal number.
-    let trader = bundle.norce.add_company(NewCompany {
+/// Those of the canaries that the test comes back to.
+struct Canaries {
+    /// A sole trader: the organisation number is a personal number.
+    trader: i64,
+    contact: i64,
+    /// The ERP refuses its telephone number.
+    refused: i64,
+    /// Norce refuses its code.
+    poisoned: i64,
+    forgotten: i64,
+}
+
+/// Adds canaries with trouble of every kind, in all of which the words of Norce and the ERP repeat personal data.
+fn add_canaries(bundle: &Bundle) -> Canaries {
+    let norce = &bundle.norce;
+    let trader = norce.add_company(NewCompany {
         name: Some("Fågelfirman Kanarine Fogelström".to_owned()),
         organization_no: Some("850709-9805".to_owned()),
         email: Some("canary.first@example.com".to_owned()),
         invoice_address: Some(address()),
         ..NewCompany::default()
     });
-    let contact = bundle
-        .norce
-        .add_customer(canary("canary.first@example.com"));
-    bundle.norce.link(contact, trader, true);
-    // Trouble of every kind, all of whose words come from outside.
-    let long = NewCustomer {
-        invoice_address: Some(NewAddress {
-            city: Some("Burstaden ".repeat(9)),
-            ..address()
-        }),
-        ..canary("canary.second+long@example.com")
-    };
-    let refused = NewCustomer {
-        phone: Some("08-765 43 21 Kanarine".to_owned()),
-        ..canary("canary.second+letters@example.com")
-    };
-    let poisoned = bundle
-        .norce
-        .add_customer(canary("canary.second+poison@example.com"));
-    bundle.norce.poison(Poison {
+    let contact = norce.add_customer(canary("canary.first@example.com"));
+    norce.link(contact, trader, true);
+    let poisoned = norce.add_customer(canary("canary.second+poison@example.com"));
+    norce.poison(Poison {
         rows: PoisonRows::Ids([poisoned].into()),
         mode: PoisonMode::RowFails,
         message: "customer canary.second+poison@example.com, 850709-9805, has been refused"
             .to_owned(),
     });
     for customer in [contact, poisoned] {
-        bundle.norce.change_customer(customer, |record| {
+        norce.change_customer(customer, |record| {
             record.row.social_security_number = Some("850709-9805".to_owned());
         });
     }
-    bundle.norce.add_customer(long);
-    let refused = bundle.norce.add_customer(refused);
+    let long_city = NewAddress {
+        city: Some("Burstaden ".repeat(9)),
+        ..address()
+    };
+    norce.add_customer(NewCustomer {
+        invoice_address: Some(long_city),
+        ..canary("canary.second+long@example.com")
+    });
+    let refused = norce.add_customer(NewCustomer {
+        phone: Some("08-765 43 21 Kanarine".to_owned()),
+        ..canary("canary.second+letters@example.com")
+    });
     let twin = json!({ "displayName": "Kanarine", "type": "Person", "email": "canary.second+twin@example.com" });
     for _ in 0..2 {
-        bundle
-            .erp
-            .add_customer(bundle.erp_company(), &twin)
-            .expect("a customer");
+        let added = bundle.erp.add_customer(bundle.erp_company(), &twin);
+        added.expect("a customer");
     }
-    bundle
-        .norce
-        .add_customer(canary("canary.second+twin@example.com"));
+    norce.add_customer(canary("canary.second+twin@example.com"));
+    let forgotten = norce.add_customer(canary("canary.second+forgotten@example.com"));
+    Canaries {
+        trader,
+        contact,
+        refused,
+        poisoned,
+        forgotten,
+    }
+}
+
+/// Faults that happen on the way to the ERP and to Norce.
+fn inject_faults(bundle: &Bundle) {
     bundle.erp.inject(
         Fault::lost_answer(LostAnswer::TruncatedBody)
             .on(Method::POST, Entity::Customers)
@@ -239,9 +240,10 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
         When::Times(2),
         Effect::Html { status: 502 },
     );
-    let forgotten = bundle
-        .norce
-        .add_customer(canary("canary.second+forgotten@example.com"));
+}
+
+/// Orders hold all of the personal data: a guest's, one that is forwarded, one that is held, and one that is not JSON.
+fn place_orders(bundle: &Bundle, canaries: &Canaries) {
     bundle.norce.place_order(NewOrder {
         application_id: 1,
         guest: true,
@@ -250,36 +252,25 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
         items: vec![("P1".to_owned(), 1.0)],
         ..NewOrder::default()
     });
-    // Orders, which hold all of it: one is forwarded, one is held, one is nonsense.
-    for (customer, company) in [(contact, Some(trader)), (refused, None)] {
+    let forwarded = (canaries.contact, Some(canaries.trader));
+    let held = (canaries.refused, None);
+    for (customer, company) in [forwarded, held] {
         bundle.norce.place_order(NewOrder {
-            application_id: 1,
-            customer: Some(customer),
             company,
-            items: vec![("P1".to_owned(), 1.0)],
-            ..NewOrder::default()
+            ..order_of(customer)
         });
     }
     let nonsense = r#"{"SellTo":{"Person":{"Email":"canary.first@example.com"}},"#;
     bundle.norce.post_order("nonsense", nonsense);
+}
 
-    bundle.quiet_within(2 * UNTIL_OWED).await;
-    bundle
-        .norce
-        .forget_customer(forgotten, &Blank::Placeholder("Kanarine".to_owned()), true);
-    bundle.run_until_quiet().await;
-
-    // A person asks about all of it, in all the ways that there are.
-    let poisoned_dead_letter = r#"{"email":"canary.second@example.com","phone":"070-987 65 43"}"#;
-    let dead = bundle
-        .jobs
-        .dead_letter(poisoned_dead_letter, None, "no message");
-    dead.await.unwrap();
+/// Asks `operator` about the canaries with every action, and searches its answers.
+async fn ask_with_every_action(bundle: &Bundle, canaries: &Canaries) {
     for request in [
         json!({"action": "explain", "email": "canary.second+twin@example.com"}),
-        json!({"action": "explain", "entity": format!("company/client/{trader}")}),
-        json!({"action": "explain", "id": contact}),
-        json!({"action": "explain", "id": poisoned}),
+        json!({"action": "explain", "entity": format!("company/client/{}", canaries.trader)}),
+        json!({"action": "explain", "id": canaries.contact}),
+        json!({"action": "explain", "id": canaries.poisoned}),
         json!({"action": "forget", "email": "canary.second+poison@example.com"}),
         json!({"action": "unbind", "email": "canary.first@example.com", "confirm": true, "reason": "says canary.first@example.com"}),
         json!({"action": "owed", "do": "retry"}),
@@ -305,6 +296,41 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
         let refused = bundle.ask(request).await.unwrap_err();
         search("a refusal", &refused.to_string());
     }
+}
+
+/// Takes the only dead letter of the queue of jobs out, so that the search does not find it.
+async fn take_dead_letter(bundle: &Bundle, body: &str) {
+    let dead = bundle.jobs.look(Duration::ZERO).await.unwrap();
+    assert_eq!(dead[0].body, body);
+    bundle.jobs.redrive(&dead[0]).await.unwrap();
+    let messages = bundle.jobs.receive(10);
+    assert_eq!(messages.len(), 1);
+    bundle.jobs.delete(&messages[0].receipt);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
+    let (captured, _guard) = listen();
+    let bundle = Bundle::new(&Options {
+        create_in_erp: CreateInErp::Always,
+        forgotten: ForgottenPolicy::Block,
+        order_receiver: true,
+        ..Options::default()
+    });
+    let canaries = add_canaries(&bundle);
+    inject_faults(&bundle);
+    place_orders(&bundle, &canaries);
+    bundle.quiet_within(2 * UNTIL_OWED).await;
+    let blank = Blank::Placeholder("Kanarine".to_owned());
+    bundle
+        .norce
+        .forget_customer(canaries.forgotten, &blank, true);
+    bundle.run_until_quiet().await;
+
+    let dead_letter = r#"{"email":"canary.second@example.com","phone":"070-987 65 43"}"#;
+    let sent = bundle.jobs.dead_letter(dead_letter, None, "no message");
+    sent.await.unwrap();
+    ask_with_every_action(&bundle, &canaries).await;
     bundle.run_until_quiet().await;
     for mode in [PassMode::Full, PassMode::Delta, PassMode::Sweep] {
         bundle.pass(mode).await;
@@ -323,13 +349,7 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
         outgoing.contains("canary.first"),
         "the order itself is whole"
     );
-    // What a person has put there.
-    let dead = bundle.jobs.look(Duration::ZERO).await.unwrap();
-    assert_eq!(dead[0].body, poisoned_dead_letter);
-    bundle.jobs.redrive(&dead[0]).await.unwrap();
-    let poison = bundle.jobs.receive(10);
-    assert_eq!(poison.len(), 1);
-    bundle.jobs.delete(&poison[0].receipt);
+    take_dead_letter(&bundle, dead_letter).await;
     search_everything(&bundle, &captured);
     let logs = captured.text();
     assert!(
@@ -341,7 +361,7 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
     );
 }
 
-/// A post that is refused, or of a type that nothing acts upon, is not repeated to whoever sent it, nor in the log.
+/// Neither the answer nor the log repeats a post that is refused, or of a type that nothing acts upon.
 #[tokio::test(start_paused = true)]
 async fn p11_no_answer_to_a_post_repeats_it() {
     let (captured, _guard) = listen();
@@ -406,7 +426,7 @@ async fn p11_no_answer_to_a_post_repeats_it() {
     }
 }
 
-/// Breaks down with somebody's data in its last words.
+/// Panics with personal data in the message.
 struct Panics(Arc<dyn Transport>, AtomicBool);
 
 #[async_trait]
@@ -437,7 +457,7 @@ async fn p11_a_panic_is_logged_by_its_place() {
         .norce
         .add_customer(canary("canary.first@example.com"));
     bundle.norce.place_order(order_of(customer));
-    // The hook is the process's, and other tests run beside this one.
+    // The hook is global to the process, and other tests run concurrently.
     let of_others = std::panic::take_hook();
     telemetry::log_panics();
     let ours = std::panic::take_hook();
@@ -522,7 +542,7 @@ async fn p11_what_a_rule_of_odoo_refuses_is_refused_without_naming_anybody() {
         id: "7".to_owned(),
     };
     let seen = odoo.get(&id, soon).await.unwrap().expect("a partner");
-    // Nothing of it is written but the number: Odoo names whom it is about all the same.
+    // The product writes the number only; Odoo's error names the person all the same.
     let personal = |text: &str| Personal::parse(text).expect("a text");
     let party = Party {
         kind: PartyKind::Person,
@@ -550,7 +570,7 @@ async fn p11_what_a_rule_of_odoo_refuses_is_refused_without_naming_anybody() {
     search("the log", &captured.text());
 }
 
-/// By what it is learnt that somebody is to be forgotten.
+/// How the integration learns that a customer is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Learnt {
     Event,
@@ -558,212 +578,264 @@ enum Learnt {
     Hand,
 }
 
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 1.0)],
-        ..NewOrder::default()
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Mappings that were exported before anybody was forgotten.
+const EARLIER_EXPORT: &str = "mappings/earlier.jsonl";
+
+async fn send<M: Message>(queue: &impl Queue<M>, message: M) {
+    queue.send(&[message], Duration::ZERO).await.unwrap();
+}
+
+fn is_of_order(owed: &Owed) -> bool {
+    matches!(owed.subject, Subject::Order { .. })
+}
+
+/// Three customers to be forgotten, each with an order, and a neighbour who stays.
+struct Town {
+    bundle: Bundle,
+    /// Is in the ERP.
+    known: i64,
+    /// The ERP refuses it: it is owed, and its order waits.
+    refused: i64,
+    /// Norce refuses its code, which is owed as well.
+    unimported: i64,
+    neighbour: i64,
+    orders: [PlacedOrder; 4],
+    /// The binding of `known`.
+    row: Binding,
+}
+
+impl Town {
+    async fn new() -> Self {
+        let bundle = Bundle::new(&Options {
+            forgotten: ForgottenPolicy::Block,
+            order_receiver: true,
+            ..Options::default()
+        });
+        bundle.pass(PassMode::Sweep).await;
+        let norce = &bundle.norce;
+        let known = norce.add_customer(canary("canary.first@example.com"));
+        let refused = norce.add_customer(NewCustomer {
+            phone: Some("08-765 43 21 Kanarine".to_owned()),
+            ..canary("canary.second@example.com")
+        });
+        let unimported = norce.add_customer(canary("canary.second+poison@example.com"));
+        norce.poison(Poison {
+            rows: PoisonRows::Ids([unimported].into()),
+            mode: PoisonMode::RowFails,
+            message: "canary.second+poison@example.com, 850709-9805, has been refused".to_owned(),
+        });
+        let neighbour = norce.add_customer(NewCustomer {
+            email: Some("neighbour@example.com".to_owned()),
+            first_name: Some("Nils".to_owned()),
+            ..NewCustomer::default()
+        });
+        let everybody = [known, refused, unimported, neighbour];
+        for customer in everybody {
+            norce.change_customer(customer, |record| {
+                record.row.social_security_number = Some("850709-9805".to_owned());
+            });
+        }
+        let orders = everybody.map(|it| norce.place_order(order_of(it)));
+        bundle.quiet_within(2 * UNTIL_OWED).await;
+        let row = bundle.binding(customer(known)).await.expect("a binding");
+        let owed = bundle.owed.list().await.unwrap();
+        assert_eq!(owed.len(), 3, "two, and an order");
+        Self {
+            bundle,
+            known,
+            refused,
+            unimported,
+            neighbour,
+            orders,
+            row,
+        }
+    }
+
+    fn persons(&self) -> [i64; 3] {
+        [self.known, self.refused, self.unimported]
+    }
+
+    async fn forget(&self, learnt: Learnt) {
+        let bundle = &self.bundle;
+        match learnt {
+            Learnt::Event | Learnt::Sweep => {
+                for customer in self.persons() {
+                    let raise_event = learnt == Learnt::Event;
+                    bundle
+                        .norce
+                        .forget_customer(customer, &Blank::Null, raise_event);
+                }
+                if learnt == Learnt::Sweep {
+                    bundle.pass(PassMode::Sweep).await;
+                    // A customer that is in no mapping, only among the owed records, is found by their next retry.
+                    tokio::time::sleep(DAY).await;
+                    bundle.retry_owed().await;
+                }
+            }
+            Learnt::Hand => {
+                for customer in self.persons() {
+                    let request = json!({"action": "forget", "id": customer, "confirm": true});
+                    let answer = bundle.ask(request).await.unwrap();
+                    assert_eq!(answer["forgotten"], true, "{answer:#}");
+                    search("the answer", &answer.to_string());
+                }
+            }
+        }
+        bundle.run_until_quiet().await;
+        let owed = bundle.owed.list().await.unwrap();
+        assert!(owed.iter().all(is_of_order), "{owed:#?}");
+    }
+
+    async fn order_and_change_again(&self) {
+        let norce = &self.bundle.norce;
+        for customer in self.persons() {
+            norce.place_order(order_of(customer));
+            norce.change_customer(customer, |record| {
+                record.row.phone_number = Some("070-987 65 43".to_owned());
+            });
+        }
+        self.bundle.run_until_quiet().await;
+    }
+
+    /// Sends every message once more, the codes for Norce among them.
+    async fn send_every_message_again(&self) {
+        let bundle = &self.bundle;
+        let mut again = [0, 0, 0];
+        let delivered = bundle.delivered.lock().unwrap().clone();
+        for body in delivered {
+            if let Ok(message) = serde_json::from_str::<ChangeMessage>(&body) {
+                again[0] += 1;
+                send(&*bundle.changes, message).await;
+            } else if let Ok(message) = serde_json::from_str::<ImportRequest>(&body) {
+                again[1] += 1;
+                send(&*bundle.imports, message).await;
+            } else if let Ok(message) = serde_json::from_str::<JobMessage>(&body) {
+                again[2] += 1;
+                send(&*bundle.jobs, message).await;
+            }
+        }
+        assert!(again.iter().all(|count| *count > 0), "{again:?}");
+        bundle.run_until_quiet().await;
+    }
+
+    /// Asks `operator` for everything that could restore a customer; an earlier export is among it.
+    async fn ask_to_restore(&self) {
+        let bundle = &self.bundle;
+        let line = json!({
+            "kind": "customer", "scope": "client", "id": self.known, "code": self.row.code,
+            "erp": self.row.erp_id, "delivery": "confirmed",
+        });
+        let body = line.to_string().into();
+        bundle.reports.put(EARLIER_EXPORT, "", body).await.unwrap();
+        let persons = self.persons().map(|id| customer(id).to_string());
+        for request in [
+            json!({"action": "replay", "entities": persons, "cause": "ordered"}),
+            json!({"action": "replay", "since": "2026-11-01T00:00:00Z"}),
+            json!({"action": "owed", "do": "retry"}),
+            json!({"action": "import-mappings", "from": EARLIER_EXPORT}),
+            json!({"action": "explain", "id": self.known}),
+            json!({"action": "explain", "code": self.row.code}),
+            json!({"action": "export-mappings"}),
+        ] {
+            let answer = bundle.ask(request.clone()).await;
+            search(&request.to_string(), &format!("{answer:?}"));
+            bundle.run_until_quiet().await;
+        }
+    }
+
+    async fn run_every_pass(&self) {
+        for mode in [PassMode::Delta, PassMode::Full, PassMode::Sweep] {
+            self.bundle.pass(mode).await;
+            self.bundle.retry_owed().await;
+            self.bundle.run_until_quiet().await;
+            tokio::time::sleep(DAY).await;
+        }
+    }
+
+    /// Every person has a tombstone and the neighbour is bound; since the first `imports` and `writes`, nothing but the
+    /// neighbour was written.
+    async fn assert_nobody_is_restored(&self, imports: usize, writes: usize) {
+        let bundle = &self.bundle;
+        for id in self.persons() {
+            let mapping = bundle.mappings.get(customer(id)).await.unwrap();
+            assert_eq!(mapping, Some(Mapping::Forgotten), "{id}");
+        }
+        let neighbour = bundle.binding(customer(self.neighbour)).await;
+        assert!(neighbour.is_some(), "the neighbour is no longer bound");
+        let imported = bundle.norce.imports().split_off(imports);
+        let rows: Vec<_> = imported.iter().flat_map(|import| &import.rows).collect();
+        let is_of_neighbour = |row: &&Value| row["Id"] == self.neighbour;
+        assert!(rows.iter().all(is_of_neighbour), "{rows:#?}");
+        let carried_out = &bundle.erp.requests().writes[writes..];
+        assert!(carried_out.is_empty(), "{carried_out:#?}");
+    }
+
+    /// A stored order is a copy: those of the persons are discarded, and expire with those that were forwarded.
+    async fn assert_orders_expire(&self) {
+        let bundle = &self.bundle;
+        for placed in &self.orders {
+            let order = OrderRef {
+                application: ApplicationId::try_from(1).unwrap(),
+                client_order_ref: placed.client_order_ref.clone(),
+            };
+            assert!(bundle.orders.expires(&order).is_some());
+        }
+        let owed = bundle.owed.list().await.unwrap();
+        let is_discarded = |owed: &Owed| is_of_order(owed) && owed.reason == Reason::Forgotten;
+        assert!(owed.iter().all(is_discarded), "{owed:#?}");
+    }
+
+    /// Nothing of the mapping is left but the tombstone: no item of it, and nothing that a pass wrote down.
+    async fn assert_no_mapping_is_left(&self) {
+        let (bundle, row) = (&self.bundle, &self.row);
+        let mappings = format!("{:?}", bundle.mappings);
+        let (rows, tombstones) = mappings.split_once("forgotten_entities").unwrap();
+        let entities = self.persons().map(|id| format!("{:?}", customer(id)));
+        let of_erp = [format!("{:?}", row.code), row.erp_id.id.clone()];
+        for former in of_erp.iter().chain(&entities) {
+            assert!(!rows.contains(former), "{former} in {rows}");
+        }
+        assert!(tombstones.contains(&row.erp_id.id));
+        let owed = bundle.owed.list().await.unwrap();
+        let written = format!("{owed:?} {:?} {:?}", bundle.passes, bundle.changes);
+        assert!(!written.contains(&row.erp_id.id), "{written}");
+        for (key, body) in bundle.reports.all() {
+            let text = String::from_utf8_lossy(&body).into_owned();
+            let is_free = !text.contains(&row.erp_id.id);
+            assert!(key == EARLIER_EXPORT || is_free, "{key}");
+        }
     }
 }
 
-/// Somebody who is in the ERP; somebody whom the ERP refuses, so that something is owed and an order waits; somebody whose
-/// code Norce refuses, which is owed as well; and a neighbour who stays.
 async fn forgetting_leaves_nothing(learnt: Learnt) {
     let (captured, _guard) = listen();
-    let bundle = Bundle::new(&Options {
-        forgotten: ForgottenPolicy::Block,
-        order_receiver: true,
-        ..Options::default()
-    });
-    bundle.pass(PassMode::Sweep).await;
-    let known = bundle
-        .norce
-        .add_customer(canary("canary.first@example.com"));
-    let refused = bundle.norce.add_customer(NewCustomer {
-        phone: Some("08-765 43 21 Kanarine".to_owned()),
-        ..canary("canary.second@example.com")
-    });
-    let unimported = bundle
-        .norce
-        .add_customer(canary("canary.second+poison@example.com"));
-    bundle.norce.poison(Poison {
-        rows: PoisonRows::Ids([unimported].into()),
-        mode: PoisonMode::RowFails,
-        message: "canary.second+poison@example.com, 850709-9805, has been refused".to_owned(),
-    });
-    let persons = [known, refused, unimported];
-    let neighbour = bundle.norce.add_customer(NewCustomer {
-        email: Some("neighbour@example.com".to_owned()),
-        first_name: Some("Nils".to_owned()),
-        ..NewCustomer::default()
-    });
-    for customer in [known, refused, unimported, neighbour] {
-        bundle.norce.change_customer(customer, |record| {
-            record.row.social_security_number = Some("850709-9805".to_owned());
-        });
-    }
-    let orders =
-        [known, refused, unimported, neighbour].map(|it| bundle.norce.place_order(order_of(it)));
-    bundle.quiet_within(2 * UNTIL_OWED).await;
-    let of = |id: i64| customer(id);
-    let binding = async |id: i64| match bundle.mappings.get(of(id)).await.unwrap() {
-        Some(Mapping::Bound(binding)) => binding,
-        other => panic!("{id}: {other:?}"),
-    };
-    let row = binding(known).await;
-    let line = json!({
-        "kind": "customer", "scope": "client", "id": known, "code": row.code,
-        "erp": row.erp_id, "delivery": "confirmed",
-    });
-    assert_eq!(
-        bundle.owed.list().await.unwrap().len(),
-        3,
-        "two, and an order"
-    );
-
-    match learnt {
-        Learnt::Event | Learnt::Sweep => {
-            for customer in persons {
-                let raise_event = learnt == Learnt::Event;
-                bundle
-                    .norce
-                    .forget_customer(customer, &Blank::Null, raise_event);
-            }
-            if learnt == Learnt::Sweep {
-                bundle.pass(PassMode::Sweep).await;
-                // Whom nothing but what is owed tells of is found by the schedule that tries it again.
-                tokio::time::sleep(Duration::from_secs(24 * 3_600)).await;
-                bundle.retry_owed().await;
-            }
-        }
-        Learnt::Hand => {
-            for customer in persons {
-                let request = json!({"action": "forget", "id": customer, "confirm": true});
-                let answer = bundle.ask(request).await.unwrap();
-                assert_eq!(answer["forgotten"], true, "{answer:#}");
-                search("the answer", &answer.to_string());
-            }
-        }
-    }
-    bundle.run_until_quiet().await;
-    let is_of_orders = |owed: &Owed| matches!(owed.subject, Subject::Order { .. });
-    let owed = bundle.owed.list().await.unwrap();
-    assert!(owed.iter().all(is_of_orders), "{owed:#?}");
-
-    // Whatever would bring them back.
-    let imports = bundle.norce.imports().len();
-    let writes = bundle.erp.requests().writes.len();
-    let everybody = persons.map(|id| of(id).to_string());
-    for customer in persons {
-        bundle.norce.place_order(order_of(customer));
-        bundle.norce.change_customer(customer, |record| {
-            record.row.phone_number = Some("070-987 65 43".to_owned());
-        });
-    }
-    bundle.run_until_quiet().await;
-    // Every message comes once more, the codes for Norce among them.
-    let mut again = [0, 0, 0];
-    let delivered = bundle.delivered.lock().unwrap().clone();
-    for body in delivered {
-        if let Ok(message) = serde_json::from_str::<ChangeMessage>(&body) {
-            again[0] += 1;
-            bundle
-                .changes
-                .send(&[message], Duration::ZERO)
-                .await
-                .unwrap();
-        } else if let Ok(message) = serde_json::from_str::<ImportRequest>(&body) {
-            again[1] += 1;
-            bundle
-                .imports
-                .send(&[message], Duration::ZERO)
-                .await
-                .unwrap();
-        } else if let Ok(message) = serde_json::from_str::<JobMessage>(&body) {
-            again[2] += 1;
-            bundle.jobs.send(&[message], Duration::ZERO).await.unwrap();
-        }
-    }
-    assert!(again.iter().all(|count| *count > 0), "{again:?}");
-    bundle.run_until_quiet().await;
-    let seed = "mappings/earlier.jsonl";
-    let body = line.to_string().into();
-    bundle.reports.put(seed, "", body).await.unwrap();
-    for request in [
-        json!({"action": "replay", "entities": everybody, "cause": "ordered"}),
-        json!({"action": "replay", "since": "2026-11-01T00:00:00Z"}),
-        json!({"action": "owed", "do": "retry"}),
-        json!({"action": "import-mappings", "from": seed}),
-        json!({"action": "explain", "id": known}),
-        json!({"action": "explain", "code": row.code}),
-        json!({"action": "export-mappings"}),
-    ] {
-        let answer = bundle.ask(request.clone()).await;
-        search(&request.to_string(), &format!("{answer:?}"));
-        bundle.run_until_quiet().await;
-    }
-    for mode in [PassMode::Delta, PassMode::Full, PassMode::Sweep] {
-        bundle.pass(mode).await;
-        bundle.retry_owed().await;
-        bundle.run_until_quiet().await;
-        tokio::time::sleep(Duration::from_secs(24 * 3_600)).await;
-    }
-
-    for id in persons {
-        let mapping = bundle.mappings.get(of(id)).await.unwrap();
-        assert_eq!(mapping, Some(Mapping::Forgotten), "{id}");
-    }
-    binding(neighbour).await;
-    let imported = bundle.norce.imports().split_off(imports);
-    let rows: Vec<_> = imported.iter().flat_map(|import| &import.rows).collect();
-    assert!(rows.iter().all(|row| row["Id"] == neighbour), "{rows:#?}");
-    let carried_out = &bundle.erp.requests().writes[writes..];
-    assert!(carried_out.is_empty(), "{carried_out:#?}");
-    // An order of theirs is a copy of ours: it is let go, and goes with those that were forwarded.
-    let order = |order: &PlacedOrder| OrderRef {
-        application: ApplicationId::try_from(1).unwrap(),
-        client_order_ref: order.client_order_ref.clone(),
-    };
-    for placed in &orders {
-        assert!(bundle.orders.expires(&order(placed)).is_some());
-    }
-    let owed = bundle.owed.list().await.unwrap();
-    let is_let_go = |owed: &Owed| is_of_orders(owed) && owed.reason == Reason::Forgotten;
-    assert!(owed.iter().all(is_let_go), "{owed:#?}");
-    // Our former rows: the mapping, its faces, and whatever a pass wrote down.
-    let mappings = format!("{:?}", bundle.mappings);
-    let (rows, tombstones) = mappings.split_once("forgotten_entities").unwrap();
-    for former in [
-        format!("{:?}", row.code),
-        row.erp_id.id.clone(),
-        format!("{:?}", of(known)),
-        format!("{:?}", of(refused)),
-        format!("{:?}", of(unimported)),
-    ] {
-        assert!(!rows.contains(&former), "{former} in {rows}");
-    }
-    assert!(tombstones.contains(&row.erp_id.id));
-    let written = format!("{owed:?} {:?} {:?}", bundle.passes, bundle.changes);
-    assert!(!written.contains(&row.erp_id.id), "{written}");
-    for (key, body) in bundle.reports.all() {
-        let text = String::from_utf8_lossy(&body).into_owned();
-        assert!(key == seed || !text.contains(&row.erp_id.id), "{key}");
-    }
-    search_everything(&bundle, &captured);
+    let town = Town::new().await;
+    town.forget(learnt).await;
+    let imports = town.bundle.norce.imports().len();
+    let writes = town.bundle.erp.requests().writes.len();
+    town.order_and_change_again().await;
+    town.send_every_message_again().await;
+    town.ask_to_restore().await;
+    town.run_every_pass().await;
+    town.assert_nobody_is_restored(imports, writes).await;
+    town.assert_orders_expire().await;
+    town.assert_no_mapping_is_left().await;
+    search_everything(&town.bundle, &captured);
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_who_is_forgotten_by_an_event_leaves_a_tombstone_and_is_not_brought_back() {
+async fn p12_a_customer_forgotten_by_an_event_leaves_a_tombstone_and_is_not_restored() {
     forgetting_leaves_nothing(Learnt::Event).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_who_is_forgotten_by_a_sweep_leaves_a_tombstone_and_is_not_brought_back() {
+async fn p12_a_customer_forgotten_by_a_sweep_leaves_a_tombstone_and_is_not_restored() {
     forgetting_leaves_nothing(Learnt::Sweep).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_who_is_forgotten_by_hand_leaves_a_tombstone_and_is_not_brought_back() {
+async fn p12_a_customer_forgotten_by_hand_leaves_a_tombstone_and_is_not_restored() {
     forgetting_leaves_nothing(Learnt::Hand).await;
 }

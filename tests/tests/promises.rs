@@ -1,4 +1,5 @@
-//! The promises, each proven in one process: the real functions and clients, the simulators, paused time.
+//! The promises of `ARCHITECTURE.md`, each proven in one process: the real functions and clients, the simulators,
+//! paused time.
 
 #![allow(
     clippy::expect_used,
@@ -27,6 +28,7 @@ use tests::{
         Address, Blank, DeliveryState, Effect, Endpoint, EventType, NewAddress, NewCompany,
         NewCustomer, NewOrder, Poison, PoisonMode, PoisonRows, When,
     },
+    samples::{order_of, resident},
 };
 use uuid::Uuid;
 
@@ -36,39 +38,13 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const SWEDEN: i64 = 752;
 const NORWAY: i64 = 578;
 
-fn anna(number: u32) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        phone: Some("08-123 45 67".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 1".to_owned()),
-            zip_code: Some("114 55".to_owned()),
-            city: Some("Stockholm".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
-        ..NewCustomer::default()
-    }
-}
-
 fn bolaget() -> NewCompany {
     NewCompany {
         name: Some("Bolaget AB".to_owned()),
         organization_no: Some("556036-0793".to_owned()),
         email: Some("info@bolaget.example".to_owned()),
-        invoice_address: anna(0).invoice_address,
+        invoice_address: resident(0).invoice_address,
         ..NewCompany::default()
-    }
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
     }
 }
 
@@ -117,7 +93,7 @@ fn assert_no_dead_letters(bundle: &Bundle) {
 #[tokio::test(start_paused = true)]
 async fn a_first_order_gives_the_customer_its_code() {
     let bundle = Bundle::new(&Options::default());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.run_until_quiet().await;
     assert!(
         bundle.erp.customers(bundle.erp_company()).is_empty(),
@@ -148,8 +124,8 @@ async fn p15_a_second_customer_with_the_same_address_never_gets_the_record_of_th
         });
         let [first, second] = [1, 2].map(|number| {
             bundle.norce.add_customer(NewCustomer {
-                email: anna(1).email,
-                ..anna(number)
+                email: resident(1).email,
+                ..resident(number)
             })
         });
         bundle.norce.place_order(order_of(first));
@@ -179,7 +155,7 @@ async fn p15_a_second_customer_with_the_same_address_never_gets_the_record_of_th
 #[tokio::test(start_paused = true)]
 async fn a_person_that_joins_a_company_is_still_updated_as_the_person_that_it_was_bound_as() {
     let bundle = Bundle::new(&Options::default());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(number));
     bundle.run_until_quiet().await;
     let firm = bundle.norce.add_company(bolaget());
@@ -202,7 +178,7 @@ async fn a_person_that_joins_a_company_is_still_updated_as_the_person_that_it_wa
 async fn a_contact_that_has_not_ordered_brings_no_company_to_the_erp() {
     let bundle = Bundle::new(&Options::default());
     let firm = bundle.norce.add_company(bolaget());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.link(number, firm, true);
     bundle.run_until_quiet().await;
     bundle.norce.change_customer(number, |record| {
@@ -219,8 +195,8 @@ async fn a_company_brings_its_contacts_and_a_contact_reaches_the_company() {
     let bundle = Bundle::new(&Options::default());
     let firm = bundle.norce.add_company(bolaget());
     let (buyer, colleague) = (
-        bundle.norce.add_customer(anna(1)),
-        bundle.norce.add_customer(anna(2)),
+        bundle.norce.add_customer(resident(1)),
+        bundle.norce.add_customer(resident(2)),
     );
     bundle.norce.link(buyer, firm, true);
     bundle.norce.link(colleague, firm, true);
@@ -277,10 +253,10 @@ async fn a_company_brings_its_contacts_and_a_contact_reaches_the_company() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_order_leads_to_the_customer_by_its_exact_e_mail_address() {
     let bundle = Bundle::new(&Options::default());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.add_customer(NewCustomer {
         email: Some("anna.11@example.com".to_owned()),
-        ..anna(3)
+        ..resident(3)
     });
     bundle.norce.place_order(NewOrder {
         customer: None,
@@ -293,7 +269,7 @@ async fn a_guest_order_leads_to_the_customer_by_its_exact_e_mail_address() {
     assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 1);
 }
 
-/// Nothing else leads to the customer: its own event came before the order, and the other one names nobody.
+/// Nothing else names the customer: its own event came before the order, and the other event names no customer.
 #[tokio::test(start_paused = true)]
 async fn an_order_that_query_shows_late_is_waited_for() {
     const DELAY: Duration = Duration::from_secs(90);
@@ -302,7 +278,7 @@ async fn an_order_that_query_shows_late_is_waited_for() {
         bundle
             .norce
             .configure(|settings| settings.order_delay = DELAY);
-        let number = bundle.norce.add_customer(anna(1));
+        let number = bundle.norce.add_customer(resident(1));
         bundle.run_until_quiet().await;
         bundle.norce.place_order(NewOrder {
             guest,
@@ -329,7 +305,7 @@ async fn create_in_erp_decides_who_is_created() {
             create_in_erp,
             ..Options::default()
         });
-        let number = bundle.norce.add_customer(anna(1));
+        let number = bundle.norce.add_customer(resident(1));
         if ordered {
             bundle.norce.place_order(order_of(number));
         }
@@ -342,7 +318,7 @@ async fn create_in_erp_decides_who_is_created() {
     }
 }
 
-/// An event that is answered 2xx is on the queue; while the queue refuses, the answer is 5xx and Norce comes again.
+/// An event that is answered 2xx is on the queue; while the queue refuses, the answer is 5xx and Norce retries.
 #[tokio::test(start_paused = true)]
 async fn p1_no_event_is_lost_while_the_queue_refuses() {
     use std::sync::atomic::Ordering;
@@ -351,7 +327,7 @@ async fn p1_no_event_is_lost_while_the_queue_refuses() {
         ..Options::default()
     });
     bundle.queues_refuse.store(true, Ordering::SeqCst);
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.run_for(Duration::from_secs(3_600)).await;
     let statuses: Vec<u16> = bundle.norce.deliveries()[0]
         .attempts
@@ -426,14 +402,14 @@ fn a_person_orders_without_echo(bundle: &Bundle) -> Vec<i64> {
 }
 
 fn a_person_orders(bundle: &Bundle) -> Vec<i64> {
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(number));
     vec![number]
 }
 
 fn a_contact_orders(bundle: &Bundle) -> Vec<i64> {
     let firm = bundle.norce.add_company(bolaget());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.link(number, firm, true);
     bundle.norce.place_order(NewOrder {
         company: Some(firm),
@@ -566,7 +542,7 @@ async fn p2_nobody_creates_again_while_an_earlier_create_may_be_under_way() {
     assert_nothing_owed(&bundle).await;
 }
 
-/// Without a natural key nobody can tell whether the create was carried out: a person has to look, and no second
+/// Without a natural key nobody can tell whether the create was carried out: a person has to check, and no second
 /// record is made.
 #[tokio::test(start_paused = true)]
 async fn p2_what_cannot_be_looked_up_is_owed_and_not_created_again() {
@@ -578,7 +554,7 @@ async fn p2_what_cannot_be_looked_up_is_owed_and_not_created_again() {
     );
     let number = bundle.norce.add_customer(NewCustomer {
         email: None,
-        ..anna(1)
+        ..resident(1)
     });
     bundle.norce.place_order(order_of(number));
     bundle.quiet_within(UNTIL_AGAIN).await;
@@ -630,7 +606,7 @@ async fn p3_a_different_code_is_never_overwritten() {
     );
     assert!(owed[0].detail.contains("OTHER") && owed[0].detail.contains(&code));
 
-    // Put right, it leaves the list by itself.
+    // Once corrected, it leaves the list automatically.
     bundle
         .norce
         .change_customer(people[0], |record| record.row.customer_code = Some(code));
@@ -646,12 +622,12 @@ async fn p3_one_record_of_the_erp_is_never_bound_to_two_customers() {
     bundle.run_until_quiet().await;
     let code = assert_in_step(&bundle, people[0]).await;
     // The same e-mail address again: the ERP's record is the first one's, and the second gets its own.
-    let twin = bundle.norce.add_customer(anna(1));
+    let twin = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(twin));
     // And a third one that claims the code in Norce.
     let thief = bundle.norce.add_customer(NewCustomer {
         code: Some(code.clone()),
-        ..anna(7)
+        ..resident(7)
     });
     bundle.run_until_quiet().await;
     assert_eq!(bundle.erp.customers(bundle.erp_company()).len(), 2);
@@ -722,7 +698,7 @@ async fn p15_a_pattern_code_that_another_record_has_is_a_conflict_and_never_adop
     ];
     for (row, is_hers) in customers {
         let bundle = Bundle::new(&with_pattern());
-        let number = bundle.norce.add_customer(anna(1));
+        let number = bundle.norce.add_customer(resident(1));
         let record = by_hand(&bundle, &with_code(&row, number));
         assert_adopted(&bundle, customer(number), &record, is_hers).await;
     }
@@ -730,7 +706,7 @@ async fn p15_a_pattern_code_that_another_record_has_is_a_conflict_and_never_adop
     let bundle = Bundle::new(&with_pattern());
     let number = bundle.norce.add_customer(NewCustomer {
         email: None,
-        ..anna(1)
+        ..resident(1)
     });
     let record = by_hand(&bundle, &with_code(&json!({"type": "Person"}), number));
     assert_adopted(&bundle, customer(number), &record, false).await;
@@ -766,7 +742,7 @@ async fn p15_a_pattern_code_that_another_record_has_is_a_conflict_and_never_adop
             .contacts(bundle.erp_company())
             .try_into()
             .unwrap();
-        let number = bundle.norce.add_customer(anna(1));
+        let number = bundle.norce.add_customer(resident(1));
         bundle.norce.link(number, firm, true);
         let row = json!({"type": "Person", "displayName": "Somebody", "email": email,
             "number": format!("N{number}"), "companyNumber": organisation.number});
@@ -849,7 +825,7 @@ async fn p15_a_create_that_was_cut_off_makes_no_strangers_record_ours() {
         let bundle = Bundle::new(&with_pattern());
         let number = bundle.norce.add_customer(NewCustomer {
             email: email.map(str::to_owned),
-            ..anna(1)
+            ..resident(1)
         });
         let row = json!({"type": "Person", "email": strangers_email});
         let record = by_hand(&bundle, &with_code(&row, number));
@@ -887,7 +863,7 @@ async fn p15_a_create_that_was_cut_off_makes_no_strangers_record_ours() {
     }
 }
 
-/// The record was made, and nobody heard of it. It has the pattern's code, and what it was made with: that nothing else
+/// The record was created, and its answer was lost. It has the pattern's code, and what it was made with: that nothing else
 /// finds it, or that the customer has another address by now, does not matter.
 #[tokio::test(start_paused = true)]
 async fn p2_a_record_that_was_made_under_a_pattern_is_found_again_by_its_code() {
@@ -901,7 +877,7 @@ async fn p2_a_record_that_was_made_under_a_pattern_is_found_again_by_its_code() 
         let bundle = Bundle::new(&with_pattern());
         let number = bundle.norce.add_customer(NewCustomer {
             email: email.map(str::to_owned),
-            ..anna(1)
+            ..resident(1)
         });
         bundle
             .interruption
@@ -932,11 +908,11 @@ async fn an_existing_register_is_bound_by_its_codes() {
         .expect("a customer");
     let number = bundle.norce.add_customer(NewCustomer {
         code: Some(record.number.clone()),
-        ..anna(1)
+        ..resident(1)
     });
     let stranger = bundle.norce.add_customer(NewCustomer {
         code: Some("UNKNOWN".to_owned()),
-        ..anna(2)
+        ..resident(2)
     });
     bundle.run_until_quiet().await;
     assert_eq!(assert_in_step(&bundle, number).await, record.number);
@@ -1028,7 +1004,7 @@ async fn an_update_sends_every_field_that_has_changed_but_none_that_the_erp_owns
         let person = bundle.norce.add_customer(NewCustomer {
             cell_phone: Some("070-100 00 00".to_owned()),
             invoice_address: Some(full_address("Storgatan", "SE")),
-            ..anna(1)
+            ..resident(1)
         });
         bundle
             .norce
@@ -1097,9 +1073,9 @@ fn moved(address: &mut Address, country: i64) {
     address.country_id = Some(country);
 }
 
-/// The VAT number follows from the organisation number and the country, and the country is there whoever owns the address.
+/// The VAT number follows from the organisation number and the country, which is known whichever side owns the address.
 #[tokio::test(start_paused = true)]
-async fn a_corrected_organisation_number_reaches_the_erp_as_the_vat_number_whoever_owns_the_address()
+async fn a_corrected_organisation_number_reaches_the_erp_as_the_vat_number_whichever_side_owns_the_address()
  {
     for erp_owns in ["code", "code,invoice-address"] {
         for (organization_no, vat_no) in [
@@ -1251,7 +1227,7 @@ async fn p6_what_the_erp_refuses_is_owed_and_delays_nobody() {
         .erp
         .refuse_where(|candidate| candidate.display_name.ends_with(" 13"));
     let people: Vec<i64> = (10..20)
-        .map(|number| bundle.norce.add_customer(anna(number)))
+        .map(|number| bundle.norce.add_customer(resident(number)))
         .collect();
     for person in &people {
         bundle.norce.place_order(order_of(*person));
@@ -1283,14 +1259,14 @@ async fn p6_what_the_erp_refuses_is_owed_and_delays_nobody() {
     assert_nothing_owed(&bundle).await;
 }
 
-/// What is owed is tried again by itself, after growing waits, with what it was owed for: the order of a guest whom
-/// Norce's order does not name is remembered. What a person has dismissed is left alone.
+/// Owed records are retried automatically, after growing waits, with their cause: the order of a guest that Norce's
+/// order does not name is remembered. Dismissed records are not retried.
 #[tokio::test(start_paused = true)]
 async fn p6_what_is_owed_is_tried_again_by_itself() {
     let bundle = Bundle::new(&Options::default());
     bundle.erp.refuse_where(|_| true);
     let people: Vec<i64> = (10..12)
-        .map(|number| bundle.norce.add_customer(anna(number)))
+        .map(|number| bundle.norce.add_customer(resident(number)))
         .collect();
     for person in &people {
         bundle.norce.place_order(NewOrder {
@@ -1356,7 +1332,7 @@ async fn p9_one_poison_row_rejects_no_good_row_however_norce_tells_of_it() {
     ] {
         let bundle = Bundle::new(&Options::default());
         let people: Vec<i64> = (0..9)
-            .map(|number| bundle.norce.add_customer(anna(number)))
+            .map(|number| bundle.norce.add_customer(resident(number)))
             .collect();
         bundle.norce.poison(Poison {
             rows: PoisonRows::Ids([people[4]].into()),
@@ -1407,7 +1383,7 @@ async fn p9_a_code_that_norce_does_not_show_is_waited_for_and_then_owed() {
     for is_shown_in_the_end in [true, false] {
         let bundle = Bundle::new(&Options::default());
         let people: Vec<i64> = (0..3)
-            .map(|number| bundle.norce.add_customer(anna(number)))
+            .map(|number| bundle.norce.add_customer(resident(number)))
             .collect();
         bundle.norce.poison(Poison {
             rows: PoisonRows::Ids([people[1]].into()),
@@ -1461,7 +1437,7 @@ async fn p9_a_code_that_norce_does_not_show_is_waited_for_and_then_owed() {
             "{}",
             owed[0].detail
         );
-        // It is tried again by itself, as its words say.
+        // It is retried automatically, as its text says.
         tokio::time::sleep(HOUR).await;
         bundle.retry_owed().await;
         bundle.run_until_quiet().await;
@@ -1476,7 +1452,7 @@ async fn p9_jobs_that_fail_as_a_whole_for_a_quarter_of_an_hour_leave_nothing_owe
     for count in [1, 5] {
         let bundle = Bundle::new(&Options::default());
         let people: Vec<i64> = (0..count)
-            .map(|number| bundle.norce.add_customer(anna(number)))
+            .map(|number| bundle.norce.add_customer(resident(number)))
             .collect();
         bundle.norce.poison(Poison {
             rows: PoisonRows::Ids(people.iter().copied().collect()),
@@ -1657,7 +1633,7 @@ async fn no_job_has_more_lines_than_configured() {
         ..Options::default()
     });
     let people: Vec<i64> = (0..7)
-        .map(|number| bundle.norce.add_customer(anna(number)))
+        .map(|number| bundle.norce.add_customer(resident(number)))
         .collect();
     for person in &people {
         bundle.norce.place_order(order_of(*person));
@@ -1726,7 +1702,7 @@ async fn p8_an_outage_is_waited_out_with_a_few_probes_and_ends_without_a_stamped
             .inject(Fault::status(http::StatusCode::SERVICE_UNAVAILABLE).lasting(outage));
         let up_again = bundle.clock.now() + outage;
         let people: Vec<i64> = (0..count)
-            .map(|number| bundle.norce.add_customer(anna(number)))
+            .map(|number| bundle.norce.add_customer(resident(number)))
             .collect();
         for person in &people {
             bundle.norce.place_order(order_of(*person));
@@ -1772,7 +1748,7 @@ async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
     });
     let of = |application_id| NewCustomer {
         application_id: Some(application_id),
-        ..anna(1)
+        ..resident(1)
     };
     let (first, second) = (
         bundle.norce.add_customer(of(1)),
@@ -1815,7 +1791,7 @@ async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
         "{:?}",
         bundle.norce.contract_notes()
     );
-    // The other application's id leads nowhere.
+    // The other application's id names no customer.
     assert_eq!(
         bundle
             .mappings
@@ -1831,7 +1807,7 @@ async fn p14_two_applications_with_the_same_people_do_not_see_each_other() {
 #[tokio::test(start_paused = true)]
 async fn an_event_costs_the_calls_that_the_cost_model_counts() {
     let bundle = Bundle::new(&Options::default());
-    let number = bundle.norce.add_customer(anna(1));
+    let number = bundle.norce.add_customer(resident(1));
     bundle.norce.place_order(order_of(number));
     bundle.run_until_quiet().await;
     let calls_of_a_change = async |phone: &str| {

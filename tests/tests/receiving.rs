@@ -1,4 +1,4 @@
-//! `receive-events` by its answers: who is let in, what is accepted, what is refused and with which words.
+//! The answers of `receive-events`: which posts it authenticates, accepts and refuses, and with which text.
 
 #![allow(
     clippy::expect_used,
@@ -507,7 +507,7 @@ async fn every_spelling_of_a_type_leads_to_its_queue() {
 
 /// Norce would post them sixteen times, whatever is in them.
 #[tokio::test]
-async fn an_event_that_nothing_acts_upon_is_accepted_logged_and_goes_nowhere() {
+async fn an_event_that_nothing_acts_upon_is_accepted_logged_and_dropped() {
     let unused = [
         "OrderCancelledEvent",
         "order-cancelled",
@@ -795,7 +795,7 @@ async fn p14_an_application_that_is_not_ours_is_refused() {
 }
 
 #[tokio::test]
-async fn p1_while_the_queue_or_the_secret_is_out_of_reach_norce_is_asked_to_come_again() {
+async fn p1_while_the_queue_or_the_secret_is_unreachable_norce_is_asked_to_retry() {
     let mut down = receiver(Registers::Client).await;
     down.function.changes = Arc::new(Down);
     assert_eq!(
@@ -912,7 +912,7 @@ async fn an_order_is_read_in_every_encoding() {
 }
 
 #[tokio::test]
-async fn p1_while_anything_is_out_of_reach_the_order_is_failed_and_norce_comes_again() {
+async fn p1_while_anything_is_unreachable_the_order_is_answered_as_failed_and_norce_retries() {
     let post = order_post("norce:current", ORDER);
     let failed = |answer: &Value| answer["StatusCode"] == "Failed";
     let without_table = order_receiver(Arc::new(Down)).await;
@@ -1013,7 +1013,7 @@ async fn a_secret_that_was_rotated_is_accepted_at_its_first_post_ten_seconds_aft
             let (receiver, manager, secrets, post) = &each_secret().await[which];
             manager.set(Some(secrets[1]));
             tokio::time::advance(elapsed).await;
-            // Nothing is lost meanwhile: Norce shows one secret or the other, and comes again.
+            // Nothing is lost meanwhile: Norce presents one secret or the other, and retries.
             assert!(receiver.lets_in(&post("current")).await);
             receiver.lets_in(&post("newest")).await
         })
@@ -1067,7 +1067,7 @@ async fn right_secrets_make_the_function_read_none_for_five_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p1_while_secrets_cannot_be_read_the_last_one_goes_on_and_then_the_new_one() {
+async fn p1_while_secrets_cannot_be_read_the_last_one_is_accepted_and_then_the_new_one() {
     for (receiver, manager, secrets, post) in each_secret().await {
         manager.set(None);
         for _ in 0..10 {
@@ -1087,7 +1087,7 @@ async fn p1_while_secrets_cannot_be_read_the_last_one_goes_on_and_then_the_new_o
     }
 }
 
-/// What is no secret of ours lets nobody in, and is not taken for one that was read.
+/// A malformed secret authenticates nobody, and does not replace one that was read.
 #[tokio::test(start_paused = true)]
 async fn a_secret_of_another_form_lets_nobody_in() {
     for text in [
@@ -1204,7 +1204,7 @@ async fn while_orders_are_not_for_us_they_are_refused() {
 async fn p1_a_post_is_answered_in_time_however_the_delays_add_up() {
     /// A cold start and the way there and back take less than the rest of Norce's five seconds.
     const LATEST: Duration = Duration::from_millis(4_200);
-    /// A read that takes longer is given up and made again, for as long as there is time.
+    /// A read that takes longer is cancelled and repeated, for as long as there is time.
     const LONGEST_READ: Duration = Duration::from_secs(2);
     let delays = || (0..=6).map(|step| step * Duration::from_millis(700));
     let queues = |secret, table| delays().map(move |queue| [secret, table, queue]);

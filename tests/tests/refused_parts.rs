@@ -1,5 +1,5 @@
-//! One name that a tenant's Query does not have makes it refuse a whole request. What is not needed is left out then, and
-//! `doctor` says so. In one process, with the simulators, on paused time.
+//! A single name that a tenant's Query does not have makes Query refuse the whole request. The clients then leave
+//! optional parts out, and `doctor` reports them. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,
@@ -12,7 +12,8 @@ use serde_json::json;
 use shared::mappings::{Mapping, Mappings};
 use tests::{
     bundle::{Bundle, Options, company, customer},
-    norce_simulator::{Endpoint, NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{Endpoint, NewCompany, NewCustomer},
+    samples::{self, address, order_of},
 };
 
 /// What is asked for and can be done without: the type, the property or navigation property, and the set that has it.
@@ -39,15 +40,8 @@ const OPTIONAL: [(&str, &str, &str); 14] = [
 
 fn anna() -> NewCustomer {
     NewCustomer {
-        email: Some("anna@example.com".to_owned()),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some("Ek".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 1".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
-        ..NewCustomer::default()
+        invoice_address: Some(address("Storgatan 1")),
+        ..samples::anna()
     }
 }
 
@@ -71,7 +65,7 @@ async fn a_part_that_norce_query_refuses_is_left_out_and_named_by_doctor() {
         let bolaget = bundle.norce.add_company(NewCompany {
             name: Some("Bolaget AB".to_owned()),
             organization_no: Some("556036-0793".to_owned()),
-            invoice_address: anna().invoice_address,
+            invoice_address: Some(address("Storgatan 1")),
             ..NewCompany::default()
         });
         let person = bundle.norce.add_customer(anna());
@@ -81,12 +75,7 @@ async fn a_part_that_norce_query_refuses_is_left_out_and_named_by_doctor() {
         });
         bundle.norce.link(contact, bolaget, true);
         for buyer in [person, contact] {
-            bundle.norce.place_order(NewOrder {
-                application_id: 1,
-                customer: Some(buyer),
-                items: vec![("P1".to_owned(), 100.0)],
-                ..NewOrder::default()
-            });
+            bundle.norce.place_order(order_of(buyer));
         }
         bundle.run_until_quiet().await;
         let owed = bundle.owed.list().await.unwrap();

@@ -1,4 +1,4 @@
-//! Contacts whose relation to a company begins, moves or ends in Norce, of which Norce tells with the company alone. In one
+//! Contacts whose relation to a company begins, moves or ends in Norce, whose event names the company alone. In one
 //! process, with the simulators, on paused time.
 
 #![allow(
@@ -19,7 +19,8 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, company, customer},
     business_central_simulator::ContactRecord,
-    norce_simulator::{EventType, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{EventType, NewCompany, NewCustomer},
+    samples::{self, order_of_company},
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -38,20 +39,10 @@ async fn contact_of_first(bundle: &Bundle) -> (i64, [i64; 2]) {
         company_with(bundle, "Ett AB", "556036-0793"),
         company_with(bundle, "Tva AB", "556012-5790"),
     ];
-    let anna = bundle.norce.add_customer(NewCustomer {
-        email: Some("anna@example.com".to_owned()),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some("Ek".to_owned()),
-        ..NewCustomer::default()
-    });
+    let anna = bundle.norce.add_customer(samples::anna());
     bundle.norce.link(anna, companies[0], true);
     for company in companies {
-        bundle.norce.place_order(NewOrder {
-            application_id: 1,
-            company: Some(company),
-            items: vec![("P1".to_owned(), 100.0)],
-            ..NewOrder::default()
-        });
+        bundle.norce.place_order(order_of_company(company));
     }
     bundle.run_until_quiet().await;
     (anna, companies)
@@ -75,14 +66,12 @@ fn organisation(bundle: &Bundle, name: &str) -> String {
 }
 
 async fn code_of(bundle: &Bundle, entity: shared::domain::EntityRef) -> String {
-    match bundle.mappings.get(entity).await.unwrap() {
-        Some(Mapping::Bound(binding)) => binding.code.to_string(),
-        other => panic!("{entity}: {other:?}"),
-    }
+    let binding = bundle.binding(entity).await.expect("a binding");
+    binding.code.to_string()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_contact_moves_with_its_relation_whichever_company_is_heard_of_first() {
+async fn a_contact_moves_with_its_relation_whichever_company_has_the_first_event() {
     for ends_first in [true, false] {
         let bundle = Bundle::new(&Options::default());
         let (anna, [first, second]) = contact_of_first(&bundle).await;

@@ -1,4 +1,4 @@
-//! The samples in `tests/events` are what the functions take: they do not fall behind the code.
+//! The functions accept the samples in `tests/events`, so that these do not fall behind the code.
 
 #![allow(
     clippy::unwrap_used,

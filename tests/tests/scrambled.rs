@@ -1,5 +1,5 @@
-//! Customers that are inactive, stopped, or whose data Norce has removed without saying that they are forgotten: nothing of
-//! them reaches the ERP (norce-api §9). In one process, with the simulators, on paused time.
+//! Customers that are inactive or stopped, or whose data Norce has removed without marking them as forgotten: nothing
+//! of them reaches the ERP (norce-api §9). In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,
@@ -21,7 +21,8 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, SOON, customer},
     business_central_simulator::CustomerRecord,
-    norce_simulator::{Blank, NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{Blank, NewCompany, NewCustomer},
+    samples::{address, order_of},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -34,13 +35,7 @@ fn anna() -> NewCustomer {
         last_name: Some("Ek".to_owned()),
         phone: Some("08-123 45 68".to_owned()),
         cell_phone: Some("070-123 45 68".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 12".to_owned()),
-            zip_code: Some("114 55".to_owned()),
-            city: Some("Stockholm".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
+        invoice_address: Some(address("Storgatan 12")),
         ..NewCustomer::default()
     }
 }
@@ -70,12 +65,7 @@ fn styles() -> [Blank; 7] {
 /// A customer that has ordered and has its code.
 async fn bound(bundle: &Bundle, new: NewCustomer) -> i64 {
     let id = bundle.norce.add_customer(new);
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer: Some(id),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order_of(id));
     bundle.run_until_quiet().await;
     id
 }
@@ -105,7 +95,7 @@ async fn owed(bundle: &Bundle) -> Vec<Owed> {
     bundle.owed.list().await.unwrap()
 }
 
-/// The customer is owed, once, in words that say what to do.
+/// The customer is owed once, with a text that says what to do.
 async fn assert_owed_as_scrambled(bundle: &Bundle, what: &Blank) {
     let [owed] = owed(bundle).await.try_into().unwrap();
     assert_eq!(
@@ -178,7 +168,7 @@ async fn p12_a_customer_that_norce_flags_before_it_scrambles_the_data_is_forgott
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_customer_whose_data_are_back_is_not_owed_any_more_and_reaches_the_erp() {
+async fn a_customer_whose_data_is_restored_is_no_longer_owed_and_reaches_the_erp() {
     for style in styles() {
         let (bundle, id, _) = in_step(&Options::default()).await;
         assert!(bundle.norce.scramble_customer(id, &style, true));

@@ -1,5 +1,5 @@
-//! Application-unique set-ups in which Norce shares some customers and companies between all applications: they have a
-//! register and an ERP company of their own (`CUSTOMERS_BY_APPLICATION=with-shared`). In one process, with the simulators,
+//! Application-unique set-ups in which Norce shares some customers and companies between all applications: these have a
+//! scope and an ERP company of their own (`CUSTOMERS_BY_APPLICATION=with-shared`). In one process, with the simulators,
 //! on paused time.
 
 #![allow(
@@ -15,13 +15,14 @@ use erp_full_pass::PassSettings;
 use serde_json::json;
 use shared::{
     domain::{Cause, ChangeMessage, Clock, EntityRef, PassMode, Registers},
-    mappings::{Mapping, Mappings},
+    mappings::Mappings,
     owed::{OwedRecords, Stage, Subject},
     queues::Queue,
 };
 use tests::{
     bundle::{Bundle, Options, application, company, customer, id},
-    norce_simulator::{NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{NewCompany, NewCustomer, NewOrder},
+    samples::{self, address},
 };
 use uuid::Uuid;
 
@@ -40,15 +41,8 @@ fn bundle() -> Bundle {
 fn anna(application_id: Option<i64>) -> NewCustomer {
     NewCustomer {
         application_id,
-        email: Some("anna@example.com".to_owned()),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some("Ek".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 1".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
-        ..NewCustomer::default()
+        invoice_address: Some(address("Storgatan 1")),
+        ..samples::anna()
     }
 }
 
@@ -57,28 +51,22 @@ fn bolaget(application_id: Option<i64>) -> NewCompany {
         application_id,
         name: Some("Bolaget AB".to_owned()),
         organization_no: Some("556036-0793".to_owned()),
-        invoice_address: anna(None).invoice_address,
+        invoice_address: Some(address("Storgatan 1")),
         ..NewCompany::default()
     }
 }
 
+/// An order of application 2.
 fn order() -> NewOrder {
     NewOrder {
         application_id: 2,
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
+        ..samples::order(None, None)
     }
 }
 
 async fn code_of(bundle: &Bundle, entity: EntityRef) -> Option<String> {
-    match bundle.mappings.get(entity).await.unwrap() {
-        Some(Mapping::Bound(binding)) => Some(binding.code.to_string()),
-        _ => None,
-    }
-}
-
-fn code_in_norce(bundle: &Bundle, customer: i64) -> Option<String> {
-    bundle.norce.customer(customer).unwrap().row.customer_code
+    let binding = bundle.binding(entity).await?;
+    Some(binding.code.to_string())
 }
 
 async fn owed(bundle: &Bundle, entity: EntityRef) -> Option<String> {
@@ -110,7 +98,7 @@ async fn a_shared_customer_that_orders_in_an_application_is_kept_where_all_share
         let [record] = &records[..] else {
             panic!("{records:?}");
         };
-        assert_eq!(code_in_norce(&bundle, anna), Some(record.number.clone()));
+        assert_eq!(bundle.customer_code(anna), Some(record.number.clone()));
         assert_eq!(
             code_of(&bundle, customer(anna)).await,
             Some(record.number.clone())
@@ -139,7 +127,8 @@ async fn a_shared_customer_that_orders_in_an_application_is_kept_where_all_share
 }
 
 #[tokio::test(start_paused = true)]
-async fn p14_an_application_s_own_customer_goes_before_a_shared_one_with_the_same_address() {
+async fn p14_an_application_s_own_customer_takes_precedence_over_a_shared_one_with_the_same_address()
+ {
     let bundle = bundle();
     let shared = bundle.norce.add_customer(anna(None));
     let own = bundle.norce.add_customer(anna(Some(2)));
@@ -148,8 +137,8 @@ async fn p14_an_application_s_own_customer_goes_before_a_shared_one_with_the_sam
         ..order()
     });
     bundle.run_until_quiet().await;
-    assert!(code_in_norce(&bundle, own).is_some());
-    assert_eq!(code_in_norce(&bundle, shared), None);
+    assert!(bundle.customer_code(own).is_some());
+    assert_eq!(bundle.customer_code(shared), None);
     assert_eq!(bundle.erp.customers(OF_SECOND).len(), 1);
     assert!(
         bundle
@@ -270,7 +259,7 @@ async fn a_pass_repairs_shared_codes_and_inserts_only_where_the_register_is_know
         .unwrap();
     bundle.pass(PassMode::Full).await;
     bundle.run_until_quiet().await;
-    assert_eq!(code_in_norce(&bundle, shared).as_deref(), Some("K1"));
+    assert_eq!(bundle.customer_code(shared).as_deref(), Some("K1"));
     let codes: Vec<Option<String>> = bundle
         .norce
         .customers()
@@ -312,7 +301,7 @@ async fn a_person_finds_a_shared_customer_without_naming_a_register() {
         ..order()
     });
     bundle.run_until_quiet().await;
-    let code = code_in_norce(&bundle, anna).unwrap();
+    let code = bundle.customer_code(anna).unwrap();
     for selector in [
         json!({"id": anna}),
         json!({"code": code}),

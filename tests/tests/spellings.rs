@@ -1,5 +1,5 @@
-//! Whatever is stored and means the same key is found by the look-up that has to find it, and what means another key is
-//! not (P15): in Norce, and in Business Central whatever a filter on VAT numbers does there.
+//! A look-up finds every stored value that means the same key, and none that means another (P15): in Norce, and in
+//! Business Central whatever a filter on VAT numbers does there.
 
 #![allow(
     clippy::expect_used,

@@ -1,14 +1,14 @@
-//! No stranger is ever joined (P15), over registers in which much is ambiguous: households with one address,
-//! municipalities and VAT groups with one number, the same digits in several countries, placeholders, other spellings,
-//! blocked records, records that are deleted and made again, records of forgotten customers, creates that were never
-//! answered. In them things happen and go wrong as a seed has it.
+//! No stranger is ever joined (P15), over registers with much ambiguity: households with one address, municipalities
+//! and VAT groups with one number, the same digits in several countries, placeholders, other spellings, blocked
+//! records, records that are deleted and made again, records of forgotten customers, creates that were never answered.
+//! A seed decides what happens in them and what goes wrong.
 //!
-//! Everybody has a number that no rule of the product knows, and every text about somebody ends in it: the names, the
-//! street and the telephone number of a record say whose data they are. So whatever is written, and whatever is bound,
-//! shows whether it joins two.
+//! Every person and organisation has a number that no rule of the product knows, and every text about them ends in it:
+//! the names, the street and the telephone number of a record show whose data they are. So every write and every
+//! binding shows whether it joins two.
 //!
-//! What nobody could know is not asked for: where the ERP has one record with a key, and Norce one active entity, the
-//! two are taken for the same. The registers are made so that there is always something by which a stranger can be told.
+//! The tests ask for nothing that nobody could know: where the ERP has one record with a key, and Norce one active
+//! entity, the two are the same. In these registers there is always something that tells a stranger apart.
 //!
 //! ```sh
 //! FAULT_SEED=4711 cargo test -p tests --test strangers
@@ -42,7 +42,8 @@ use tests::{
     business_central_simulator::{
         CompanySettings, Country, CustomerRecord, Entity, Fault, LostAnswer, TaxNumberFilter,
     },
-    norce_simulator::{Blank, ImportKind, NewAddress, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{Blank, ImportKind, NewAddress, NewCompany, NewCustomer},
+    samples,
     seeds::{self, on_paused_time},
 };
 use uuid::Uuid;
@@ -50,9 +51,9 @@ use uuid::Uuid;
 /// Runs, unless `FAULT_RUNS` says otherwise: enough for every kind of group to be met by every kind of event.
 const RUNS: u64 = 100;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// How long a fault can be felt: a message that comes late does so by six hours, and may meet another fault then.
+/// How long a fault can have effects: a late message is late by six hours, and may meet another fault then.
 const FAULTS_SHOW: Duration = Duration::from_secs(12 * 3_600);
-/// Two things that happen are no further apart.
+/// The longest time between two happenings, in seconds.
 const FARTHEST_APART: u64 = 20 * 60;
 /// The time that a schedule's invocation has.
 const INVOCATION: Duration = Duration::from_secs(297);
@@ -70,7 +71,7 @@ const SAME_DIGITS: [(&str, &str, &str); 7] = [
     ("B12345674", "ES", "DK12345674"),
 ];
 
-/// What owed texts name as their end, one for each kind of text that may be left when a day has gone by.
+/// Parts of owed texts that say what ends them, one for each kind of text that may be left after a day.
 const ENDS: [&str; 10] = [
     "Put each record's code on its",
     "is blocked: unblock it, or put the code of another record",
@@ -84,7 +85,7 @@ const ENDS: [&str; 10] = [
     "merge them in Norce, or set the buyer on the order",
 ];
 
-/// An order that is held names the one whose text says what ends it.
+/// A held order names the record whose text says what ends it.
 const WAITS_FOR: &str = "it is held and waits for ";
 
 /// Somebody: a person or an organisation, by the number in every text about them.
@@ -94,7 +95,7 @@ fn truth_at_end(text: &str) -> Option<Truth> {
     text.rsplit(' ').next()?.parse().ok()
 }
 
-/// A telephone number, which can change.
+/// A telephone number; each edition is a change.
 fn phone(truth: Truth, edition: u32) -> String {
     format!("08-{edition:03} {truth}")
 }
@@ -110,7 +111,7 @@ fn street(truth: Truth) -> String {
     format!("Gatan {truth}")
 }
 
-/// Whose data a write carries.
+/// The persons or organisations whose data a write carries.
 fn data_of(body: &Value) -> Vec<Truth> {
     let texts = ["displayName", "addressLine1", "phoneNumber"];
     let texts = texts.iter().filter_map(|field| body[*field].as_str());
@@ -157,7 +158,14 @@ fn addressed(random: &mut fastrand::Rng, email: &str) -> String {
     random.choice(forms).unwrap()
 }
 
-/// The kinds of registers that make it hard to say who is who.
+fn with_number(number: &str) -> NewCompany {
+    NewCompany {
+        organization_no: Some(number.to_owned()),
+        ..NewCompany::default()
+    }
+}
+
+/// The kinds of registers that make identity ambiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
     /// Customers with one address.
@@ -168,7 +176,7 @@ enum Group {
     SharedVatNumber,
     /// The same digits in another country.
     SameDigits,
-    /// What stands where there is no value.
+    /// A placeholder in place of a number or an address.
     Placeholder,
     /// One on either side, in other spellings.
     Spelling,
@@ -207,7 +215,7 @@ struct Ours {
     is_clear: bool,
 }
 
-/// Something that happens while things go wrong.
+/// Something that happens while faults occur.
 #[derive(Debug, Clone)]
 enum Happening {
     Order(Ours),
@@ -216,7 +224,7 @@ enum Happening {
     Retry,
     Delete(Uuid),
     MakeAgain(Box<CustomerRecord>, bool),
-    /// A person makes a record. Whoever shares its key and has none yet is ambiguous from then on.
+    /// A person makes a record. An entity that shares its key and has no record is ambiguous from then on.
     Make(Truth, Value, Ours),
     /// The next create of the ERP is lost, before or after it is carried out.
     LoseCreate {
@@ -224,7 +232,7 @@ enum Happening {
     },
 }
 
-/// Both registers, and what is true about them.
+/// Both registers, with the truth about each record.
 struct Town {
     bundle: Bundle,
     random: fastrand::Rng,
@@ -236,7 +244,7 @@ struct Town {
     codes: HashMap<String, Truth>,
     /// How many records the product may make for somebody.
     creates: BTreeMap<Truth, usize>,
-    /// What is to happen: each list in its order.
+    /// The happenings of each group, in their order.
     happenings: Vec<Vec<Happening>>,
     shared_email: SharedEmail,
     extended: bool,
@@ -344,7 +352,7 @@ impl Town {
         self.join(entity, truth)
     }
 
-    /// Whoever has no record yet may be given one.
+    /// Adds an entity, for which the product may make one record unless it has one.
     fn join(&mut self, entity: EntityRef, truth: Truth) -> Ours {
         self.creates.entry(truth).or_insert(1);
         let ours = Ours {
@@ -447,177 +455,175 @@ impl Town {
         members.into_iter().map(Happening::Order).collect()
     }
 
-    /// A person may have to decide about it.
+    /// Marks an entity about which a person may have to decide.
     fn leave_open(&mut self, ours: Ours) {
         let mut all = self.ours.iter_mut();
         let found = all.find(|it| it.entity == ours.entity);
         found.unwrap().is_clear = false;
     }
 
-    /// Lays a group out, and says what happens in it.
+    /// Adds a group to both registers, and plans what happens to it.
     async fn add(&mut self, group: Group) {
-        use EntityKind::{Company, Customer};
         let truth = self.somebody();
         let email = Self::email(truth);
         let number = swedish(&mut self.random);
         let happens = match group {
-            Group::Household => self.sharing(Customer),
-            Group::Municipality => self.sharing(Company),
-            Group::SharedVatNumber => {
-                let vat = format!("SE{}01", swedish(&mut self.random));
-                let stranger = self.somebody();
-                let other = swedish(&mut self.random);
-                let mut properties = json!({ "taxRegistrationNumber": vat });
-                if self.extended {
-                    properties["registrationNumber"] = other.clone().into();
-                }
-                let record = self.in_erp(stranger, Company, properties);
-                // Without a field for organisation numbers the code tells whose the record is.
-                if !self.extended {
-                    let new = NewCompany {
-                        code: Some(self.code_of(&record)),
-                        organization_no: Some(other),
-                        vat_no: Some(vat.clone()),
-                        ..NewCompany::default()
-                    };
-                    self.company(stranger, new, "SE");
-                }
-                let new = NewCompany {
-                    organization_no: Some(number),
-                    vat_no: Some(vat),
-                    ..NewCompany::default()
-                };
-                vec![Happening::Order(self.company(truth, new, "SE"))]
-            }
-            Group::SameDigits => {
-                let (number, country, vat) = self.random.choice(SAME_DIGITS).unwrap();
-                let stranger = self.somebody();
-                let other = vat[..2].to_owned();
-                self.in_erp(
-                    stranger,
-                    Company,
-                    json!({ "taxRegistrationNumber": vat, "country": other }),
-                );
-                let new = NewCompany {
-                    organization_no: Some(number.to_owned()),
-                    ..NewCompany::default()
-                };
-                vec![Happening::Order(self.company(truth, new, country))]
-            }
-            Group::Placeholder => {
-                let stranger = self.somebody();
-                let ours = match self.random.bool() {
-                    true => {
-                        let forms = ["000000-0000", "1111111111", "123456-7890", "999999-9999"];
-                        let number = self.random.choice(forms).unwrap();
-                        self.in_erp(
-                            stranger,
-                            Company,
-                            json!({ "taxRegistrationNumber": number }),
-                        );
-                        let new = NewCompany {
-                            organization_no: Some(number.to_owned()),
-                            ..NewCompany::default()
-                        };
-                        self.company(truth, new, "SE")
-                    }
-                    false => {
-                        let forms = ["saknas@saknas.se", "noemail@shop.se", "none@example.com"];
-                        let email = self.random.choice(forms).unwrap();
-                        self.in_erp(stranger, Customer, json!({ "email": email }));
-                        self.customer(truth, email, None)
-                    }
-                };
+            Group::Household => self.sharing(EntityKind::Customer),
+            Group::Municipality => self.sharing(EntityKind::Company),
+            Group::SharedVatNumber => self.shared_vat_number(truth, number),
+            Group::SameDigits => self.same_digits(truth),
+            Group::Placeholder => self.placeholder(truth),
+            Group::Spelling => {
+                let (ours, _) = self.on_both_sides(truth, &email, &number, " ");
                 vec![Happening::Order(ours)]
             }
-            Group::Spelling | Group::Blocked | Group::Remade => {
-                let blocked = if group == Group::Blocked { "All" } else { " " };
-                let (ours, record) = if self.random.bool() {
-                    let there = addressed(&mut self.random, &email);
-                    let record = self.in_erp(
-                        truth,
-                        Customer,
-                        json!({ "email": there, "blocked": blocked }),
-                    );
-                    let here = addressed(&mut self.random, &email);
-                    (self.customer(truth, &here, None), record)
-                } else {
-                    let there = written(&mut self.random, &number).replace("Org.nr ", "");
-                    let record = self.in_erp(
-                        truth,
-                        Company,
-                        json!({ "taxRegistrationNumber": there, "blocked": blocked }),
-                    );
-                    let new = NewCompany {
-                        organization_no: Some(written(&mut self.random, &number)),
-                        ..NewCompany::default()
-                    };
-                    (self.company(truth, new, "SE"), record)
-                };
-                match group {
-                    Group::Spelling => vec![Happening::Order(ours)],
-                    Group::Blocked => {
-                        self.leave_open(ours);
-                        vec![Happening::Order(ours)]
-                    }
-                    _ => {
-                        // Between the two nothing says that there will be another.
-                        *self.creates.entry(truth).or_default() += 1;
-                        self.leave_open(ours);
-                        let has_its_number = self.random.bool();
-                        vec![
-                            Happening::Order(ours),
-                            Happening::Delete(record.id),
-                            Happening::Change(ours, 1),
-                            Happening::MakeAgain(Box::new(record), has_its_number),
-                            Happening::Change(ours, 2),
-                        ]
-                    }
-                }
+            Group::Blocked => {
+                let (ours, _) = self.on_both_sides(truth, &email, &number, "All");
+                self.leave_open(ours);
+                vec![Happening::Order(ours)]
             }
-            Group::Newcomer => {
-                let first = self.customer(truth, &email, None);
-                self.order(first);
-                self.bundle.quiet_within(UNTIL_OWED).await;
-                let id = first.entity.id.get().into();
-                self.bundle.norce.forget_customer(id, &Blank::Null, true);
-                // Whether Norce keeps the code of a forgotten customer is not documented (norce-api §9).
-                if self.random.bool() {
-                    self.bundle.norce.change_customer(id, |record| {
-                        record.row.customer_code = None;
-                    });
-                }
-                self.bundle.quiet_within(UNTIL_OWED).await;
-                self.leave_open(first);
-                let newcomer = self.somebody();
-                vec![Happening::Order(self.customer(newcomer, &email, None))]
-            }
-            Group::Unanswered => {
-                let other = self.somebody();
-                let ours = self.customer(truth, &email, None);
-                let theirs = self.customer(other, &email, None);
-                self.leave_open(theirs);
-                self.creates.insert(other, 0);
-                let is_carried_out = self.random.bool();
-                if !is_carried_out || self.shared_email == SharedEmail::Owe {
-                    self.leave_open(ours);
-                }
-                let record = json!({ "displayName": name(Customer, other), "type": "Person",
-                    "email": email, "phoneNumber": phone(other, 0) });
-                vec![
-                    Happening::LoseCreate { is_carried_out },
-                    Happening::Order(ours),
-                    Happening::Make(other, record, ours),
-                    Happening::Change(ours, 1),
-                ]
-            }
+            Group::Remade => self.remade(truth, &email, &number),
+            Group::Newcomer => self.newcomer(truth, &email).await,
+            Group::Unanswered => self.unanswered(truth, &email),
             Group::OtherKind => {
                 let stranger = self.somebody();
-                self.in_erp(stranger, Company, json!({ "email": email }));
+                self.in_erp(stranger, EntityKind::Company, json!({ "email": email }));
                 vec![Happening::Order(self.customer(truth, &email, None))]
             }
         };
         self.happenings.push(happens);
+    }
+
+    fn shared_vat_number(&mut self, truth: Truth, number: String) -> Vec<Happening> {
+        let vat = format!("SE{}01", swedish(&mut self.random));
+        let stranger = self.somebody();
+        let other = swedish(&mut self.random);
+        let mut properties = json!({ "taxRegistrationNumber": vat });
+        if self.extended {
+            properties["registrationNumber"] = other.clone().into();
+        }
+        let record = self.in_erp(stranger, EntityKind::Company, properties);
+        // Without a field for organisation numbers the code tells whose the record is.
+        if !self.extended {
+            let new = NewCompany {
+                code: Some(self.code_of(&record)),
+                organization_no: Some(other),
+                vat_no: Some(vat.clone()),
+                ..NewCompany::default()
+            };
+            self.company(stranger, new, "SE");
+        }
+        let new = NewCompany {
+            organization_no: Some(number),
+            vat_no: Some(vat),
+            ..NewCompany::default()
+        };
+        vec![Happening::Order(self.company(truth, new, "SE"))]
+    }
+
+    fn same_digits(&mut self, truth: Truth) -> Vec<Happening> {
+        let (number, country, vat) = self.random.choice(SAME_DIGITS).unwrap();
+        let stranger = self.somebody();
+        let properties = json!({ "taxRegistrationNumber": vat, "country": vat[..2] });
+        self.in_erp(stranger, EntityKind::Company, properties);
+        let new = with_number(number);
+        vec![Happening::Order(self.company(truth, new, country))]
+    }
+
+    fn placeholder(&mut self, truth: Truth) -> Vec<Happening> {
+        let stranger = self.somebody();
+        let ours = match self.random.bool() {
+            true => {
+                let forms = ["000000-0000", "1111111111", "123456-7890", "999999-9999"];
+                let number = self.random.choice(forms).unwrap();
+                let properties = json!({ "taxRegistrationNumber": number });
+                self.in_erp(stranger, EntityKind::Company, properties);
+                self.company(truth, with_number(number), "SE")
+            }
+            false => {
+                let forms = ["saknas@saknas.se", "noemail@shop.se", "none@example.com"];
+                let email = self.random.choice(forms).unwrap();
+                self.in_erp(stranger, EntityKind::Customer, json!({ "email": email }));
+                self.customer(truth, email, None)
+            }
+        };
+        vec![Happening::Order(ours)]
+    }
+
+    /// A person with the address or an organisation with the number, each spelled as somebody writes it, with its record.
+    fn on_both_sides(
+        &mut self,
+        truth: Truth,
+        email: &str,
+        number: &str,
+        blocked: &str,
+    ) -> (Ours, CustomerRecord) {
+        if self.random.bool() {
+            let there = addressed(&mut self.random, email);
+            let properties = json!({ "email": there, "blocked": blocked });
+            let record = self.in_erp(truth, EntityKind::Customer, properties);
+            let here = addressed(&mut self.random, email);
+            (self.customer(truth, &here, None), record)
+        } else {
+            let there = written(&mut self.random, number).replace("Org.nr ", "");
+            let properties = json!({ "taxRegistrationNumber": there, "blocked": blocked });
+            let record = self.in_erp(truth, EntityKind::Company, properties);
+            let here = written(&mut self.random, number);
+            (self.company(truth, with_number(&here), "SE"), record)
+        }
+    }
+
+    fn remade(&mut self, truth: Truth, email: &str, number: &str) -> Vec<Happening> {
+        let (ours, record) = self.on_both_sides(truth, email, number, " ");
+        // Between the two nothing says that there will be another.
+        *self.creates.entry(truth).or_default() += 1;
+        self.leave_open(ours);
+        let has_its_number = self.random.bool();
+        vec![
+            Happening::Order(ours),
+            Happening::Delete(record.id),
+            Happening::Change(ours, 1),
+            Happening::MakeAgain(Box::new(record), has_its_number),
+            Happening::Change(ours, 2),
+        ]
+    }
+
+    async fn newcomer(&mut self, truth: Truth, email: &str) -> Vec<Happening> {
+        let first = self.customer(truth, email, None);
+        self.order(first);
+        self.bundle.quiet_within(UNTIL_OWED).await;
+        let id = first.entity.id.get().into();
+        self.bundle.norce.forget_customer(id, &Blank::Null, true);
+        // Whether Norce keeps the code of a forgotten customer is not documented (norce-api §9).
+        if self.random.bool() {
+            self.bundle.norce.change_customer(id, |record| {
+                record.row.customer_code = None;
+            });
+        }
+        self.bundle.quiet_within(UNTIL_OWED).await;
+        self.leave_open(first);
+        let newcomer = self.somebody();
+        vec![Happening::Order(self.customer(newcomer, email, None))]
+    }
+
+    fn unanswered(&mut self, truth: Truth, email: &str) -> Vec<Happening> {
+        let other = self.somebody();
+        let ours = self.customer(truth, email, None);
+        let theirs = self.customer(other, email, None);
+        self.leave_open(theirs);
+        self.creates.insert(other, 0);
+        let is_carried_out = self.random.bool();
+        if !is_carried_out || self.shared_email == SharedEmail::Owe {
+            self.leave_open(ours);
+        }
+        let record = json!({ "displayName": name(EntityKind::Customer, other), "type": "Person",
+            "email": email, "phoneNumber": phone(other, 0) });
+        vec![
+            Happening::LoseCreate { is_carried_out },
+            Happening::Order(ours),
+            Happening::Make(other, record, ours),
+            Happening::Change(ours, 1),
+        ]
     }
 
     fn order(&self, ours: Ours) {
@@ -626,13 +632,9 @@ impl Town {
             EntityKind::Customer => (id, None),
             EntityKind::Company => (None, id),
         };
-        self.bundle.norce.place_order(NewOrder {
-            application_id: 1,
-            customer,
-            company,
-            items: vec![("P1".to_owned(), 100.0)],
-            ..NewOrder::default()
-        });
+        self.bundle
+            .norce
+            .place_order(samples::order(customer, company));
     }
 
     /// An invocation that the schedule starts; where it fails, the next one makes up for it.
@@ -700,7 +702,7 @@ impl Town {
         }
     }
 
-    /// The next of what is to happen in any of the groups.
+    /// Takes the next happening of any group.
     fn next_happening(&mut self) -> Option<Happening> {
         self.happenings.retain(|happenings| !happenings.is_empty());
         if self.happenings.is_empty() {
@@ -710,7 +712,7 @@ impl Town {
         Some(self.happenings[place].remove(0))
     }
 
-    /// Days go by, and what is owed is tried again.
+    /// Lets days pass, and retries owed records.
     async fn settle(&self) {
         for _ in 0..4 {
             self.bundle.quiet_within(FAULTS_SHOW).await;
@@ -720,7 +722,7 @@ impl Town {
         self.bundle.quiet_within(FAULTS_SHOW).await;
     }
 
-    /// Nobody is joined with anybody else: not by a write in the ERP, not by a binding, not by a code in Norce.
+    /// No two are joined: not by a write in the ERP, not by a binding, not by a code in Norce.
     async fn check_strangers(&mut self) {
         let bundle = &self.bundle;
         for write in bundle.erp.requests().carried_out() {
@@ -782,7 +784,7 @@ impl Town {
         }
     }
 
-    /// Nobody got more records than one, whoever is clear has one, and what is owed names its end.
+    /// No entity got more records than allowed, every unambiguous one has a record, and every owed record names its end.
     async fn check_end(&self) {
         let bundle = &self.bundle;
         let mut made: BTreeMap<Truth, usize> = BTreeMap::new();
@@ -820,7 +822,7 @@ impl Town {
     }
 }
 
-/// One town, in which chance decides what happens and what goes wrong.
+/// Plays one town, in which a seed decides what happens and what goes wrong.
 async fn live(seed: u64) {
     let mut town = Town::new(seed);
     let mut groups = GROUPS.to_vec();

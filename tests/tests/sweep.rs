@@ -1,5 +1,5 @@
-//! The sweep finds changes whose events were lost: of a customer or company itself, of what belongs to it, and what
-//! Norce shows late. In one process, with the simulators, on paused time.
+//! The sweep finds changes whose events were lost: changes of a customer or company itself, of what belongs to it, and
+//! changes that Norce shows late. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,
@@ -17,9 +17,10 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, SOON},
     norce_simulator::{
-        Address, DELIVERY_ADDRESS, Endpoint, Flag, INVOICE_ADDRESS, NewAddress, NewCompany,
-        NewCustomer, NewOrder, Settings,
+        Address, DELIVERY_ADDRESS, Endpoint, Flag, INVOICE_ADDRESS, NewCompany, NewCustomer,
+        Settings,
     },
+    samples::{self, address, order},
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -35,22 +36,10 @@ struct Shop {
     nobody: i64,
 }
 
-fn address(line1: &str) -> NewAddress {
-    NewAddress {
-        line1: Some(line1.to_owned()),
-        city: Some("Stockholm".to_owned()),
-        country_code: Some("SE".to_owned()),
-        ..NewAddress::default()
-    }
-}
-
 fn person(number: u32) -> NewCustomer {
     NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
         invoice_address: Some(address("Storgatan 1")),
-        ..NewCustomer::default()
+        ..samples::person(number)
     }
 }
 
@@ -82,16 +71,10 @@ impl Shop {
             .norce
             .change_company(company, |it| it.details.flags.push(flag(1)));
         for (customer, company) in [(customer, None), (contact, Some(company))] {
-            bundle.norce.place_order(NewOrder {
-                application_id: 1,
-                customer: Some(customer),
-                company,
-                items: vec![("P1".to_owned(), 100.0)],
-                ..NewOrder::default()
-            });
+            bundle.norce.place_order(order(Some(customer), company));
         }
         bundle.run_until_quiet().await;
-        // From now on nothing is heard of anything.
+        // From now on no event arrives.
         bundle
             .norce
             .configure(|settings| settings.events.drop_chance = 1.0);
@@ -112,7 +95,7 @@ impl Shop {
         shop
     }
 
-    /// What a sweep has looked at.
+    /// What a sweep has checked.
     async fn sweep(&self) -> Vec<String> {
         self.bundle.groups.lock().unwrap().clear();
         let run = self.sweep_run().await;
@@ -282,7 +265,7 @@ async fn a_lost_change_of_anything_that_belongs_to_a_customer_or_company_is_foun
                 Shop::new(|settings| settings.child_changes_move_parents = moves_parents).await;
             change(&shop);
             let mut expected = found(&shop);
-            // The contact that the company brings along is looked at because of the company as well.
+            // The company also makes the sweep check its contact.
             expected.sort();
             assert_eq!(shop.sweep().await, expected, "{what}");
         }
@@ -379,7 +362,7 @@ async fn p7_a_change_that_norce_shows_late_is_found_within_the_overlap() {
             let records = bundle.erp.customers(bundle.erp_company());
             assert!(records.iter().any(|record| record.phone_number == "08-2"));
         } else {
-            // What is in the overlap is looked at again, and costs no write.
+            // Changes within the overlap are checked again, without a write.
             let writes = bundle.erp.requests().writes.len();
             assert_eq!(shop.sweep().await, customer(&shop), "{hours}");
             assert_eq!(bundle.erp.requests().writes.len(), writes);

@@ -16,7 +16,8 @@ use tests::{
     business_central_simulator::{self, BusinessCentralSimulator},
     lambda::environment::{self, every_variable},
     local_aws::{LocalAws, Tools, create_table},
-    norce_simulator::{self, EventPost, NewAddress, NewCustomer, NorceSimulator, OauthClient},
+    norce_simulator::{self, EventPost, NorceSimulator, OauthClient},
+    samples::resident,
 };
 use uuid::Uuid;
 
@@ -119,7 +120,7 @@ pub(crate) async fn sqs_functions(binaries: &Path) {
     });
     let erp_server = erp.serve().await.expect("a port");
     let customers: Vec<i64> = (0..events())
-        .map(|number| norce.add_customer(person(number)))
+        .map(|number| norce.add_customer(resident(number)))
         .collect();
 
     let mut environment = every_variable(&aws.endpoint());
@@ -230,23 +231,6 @@ fn norce() -> NorceSimulator {
         scopes: vec!["prod".to_owned()],
     });
     norce
-}
-
-fn person(number: usize) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        phone: Some("08-123 45 67".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 1".to_owned()),
-            zip_code: Some("114 55".to_owned()),
-            city: Some("Stockholm".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
-        ..NewCustomer::default()
-    }
 }
 
 async fn secret(config: &SdkConfig, name: &str, value: serde_json::Value) {

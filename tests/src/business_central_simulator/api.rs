@@ -1,4 +1,4 @@
-//! The API proper: from an address to what is read or written there.
+//! The API proper: resolves an address, and reads or writes the data there.
 
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method, StatusCode, header};

@@ -1,4 +1,4 @@
-//! Faults that can be switched on: the server's own, the network's, and those of what stands in between.
+//! Faults that tests switch on: the server's own, the network's, and those of intermediaries.
 
 use std::time::Duration;
 

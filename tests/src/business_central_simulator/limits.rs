@@ -33,7 +33,7 @@ struct Usage {
 pub(super) struct TooMany;
 
 impl Limits {
-    /// Lets a request in and hands out the slots that it has to wait for, or refuses it. Whoever is let in must
+    /// Admits a request and returns the slots that it has to wait for, or refuses it. An admitted request must
     /// [`leave`](Self::leave).
     pub(super) fn enter(
         &mut self,

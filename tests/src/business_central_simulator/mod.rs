@@ -236,7 +236,7 @@ impl BusinessCentralSimulator {
         self.lock().requests.clone()
     }
 
-    /// Starts the log of requests anew.
+    /// Empties the log of requests.
     pub fn forget_requests(&self) {
         self.lock().requests = RequestLog::default();
     }

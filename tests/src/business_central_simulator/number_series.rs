@@ -3,7 +3,7 @@
 pub struct NumberSeries {
     /// The number that is handed out next: any text that ends in digits.
     pub next: String,
-    /// *Manual Nos.*: whether whoever creates a record may choose its number.
+    /// *Manual Nos.*: whether the caller that creates a record may choose its number.
     pub manual: bool,
 }
 

@@ -106,7 +106,7 @@ fn of_this_program(program: &Path) -> Vec<String> {
     arguments
 }
 
-/// Where the binaries are that Cargo's messages name.
+/// The paths of the binaries in Cargo's messages.
 fn directory(messages: &str, packages: &[&str]) -> Option<PathBuf> {
     let mut messages = messages
         .lines()

@@ -1,8 +1,8 @@
-//! As much of Secrets Manager, SQS, DynamoDB, CloudWatch Logs and Lambda as the functions ask for, answered at once and
-//! remembered: what came, with which trace header.
+//! As much of Secrets Manager, SQS, DynamoDB, CloudWatch Logs and Lambda as the functions ask for. It answers at once
+//! and records every request with its trace header.
 //!
-//! DynamoDB keeps items by table and key, and takes every condition for held: what is run here is one function after
-//! the other, without anybody beside it. Its own rules are tested against the local AWS.
+//! DynamoDB keeps items by table and key, and treats every condition as true: the functions here run one after the
+//! other, with no concurrent writer. The suite of the stores tests its real rules against the local AWS.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -99,7 +99,7 @@ impl FakeAws {
         self.kept().items.clear();
     }
 
-    /// Everything that came since the last call of this.
+    /// The requests since the last call of this.
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.kept().requests)
     }

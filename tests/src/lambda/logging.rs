@@ -1,4 +1,4 @@
-//! What Lambda and CloudWatch make of a line that a function writes.
+//! How Lambda and CloudWatch read a line that a function writes.
 
 use std::{fmt, str::FromStr};
 
@@ -23,7 +23,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// What the parameter `LogLevel` may be.
+    /// The values of the parameter `LogLevel`.
     pub const CHOICES: [Self; 4] = [Self::Error, Self::Warn, Self::Info, Self::Debug];
 }
 
@@ -111,7 +111,7 @@ const LONGEST_LINE: usize = 1_048_576;
 /// The units of the specification that have a use here.
 const UNITS: [&str; 4] = ["Count", "Seconds", "Milliseconds", "Bytes"];
 
-/// Whether a line means to be one of metrics.
+/// Whether a line is meant as a metric line.
 pub fn is_metrics(line: &str) -> bool {
     serde_json::from_str::<Value>(line).is_ok_and(|value| value.get("_aws").is_some())
 }

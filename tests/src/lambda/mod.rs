@@ -1,5 +1,5 @@
-//! What Lambda is to a function, for tests and benchmarks that run the functions' own binaries: the Runtime API, the
-//! payloads, what Lambda and CloudWatch make of what a process writes, and as much of the other AWS services as the
+//! Lambda as a function sees it, for tests and benchmarks that run the functions' own binaries: the Runtime API, the
+//! payloads, how Lambda and CloudWatch read the output of a process, and as much of the other AWS services as the
 //! functions ask for. Everything is on loopback and needs nothing but this workspace.
 
 pub mod binaries;

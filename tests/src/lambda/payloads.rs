@@ -1,4 +1,4 @@
-//! What Lambda hands over to the functions.
+//! The payloads with which Lambda invokes the functions.
 
 use chrono::Utc;
 use serde::Serialize;

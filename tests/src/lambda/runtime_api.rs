@@ -48,10 +48,10 @@ struct Api {
 /// What the function posted for an event: its response, or its error.
 type Answer = Result<Bytes, Bytes>;
 
-/// What becomes of what a process writes.
+/// The destination of a process's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// It goes nowhere.
+    /// It is discarded.
     Discarded,
     /// It is kept until the end.
     Kept,
@@ -86,12 +86,12 @@ pub enum ProcessError {
     /// It did not come, or ended.
     #[error("the function does not {0}")]
     Silent(&'static str),
-    /// It answered something that is no JSON.
+    /// Its answer is not JSON.
     #[error("the function's answer is not JSON: {0}")]
     NoJson(#[from] serde_json::Error),
 }
 
-/// What became of an event.
+/// The outcome of an event.
 #[derive(Debug, Clone)]
 pub struct Answered {
     /// Lambda's id of the invocation.
@@ -100,7 +100,7 @@ pub struct Answered {
     pub answer: Result<Value, Value>,
 }
 
-/// What a process has written, line by line, and how it ended.
+/// The output of a process, line by line, and its exit status.
 #[derive(Debug, Clone, Default)]
 pub struct Written {
     /// On standard output.
@@ -251,7 +251,7 @@ impl FunctionProcess {
             .ok_or(ProcessError::Silent("run"))
     }
 
-    /// What it takes of memory.
+    /// Its memory use.
     ///
     /// # Errors
     /// When the process has ended.

@@ -73,7 +73,7 @@ fn record_sync(stored: &mut Binding, seen: &Binding) {
     *stored = Binding {
         code: stored.code.clone(),
         erp_id: stored.erp_id.clone(),
-        delivery: stored.delivery.clone(),
+        delivery: stored.delivery,
         former_code: stored.former_code.take(),
         ..seen.clone()
     };

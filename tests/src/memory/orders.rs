@@ -43,7 +43,7 @@ impl MemoryOrders {
         }
     }
 
-    /// When an order goes.
+    /// When an order expires.
     pub fn expires(&self, key: &OrderRef) -> Option<DateTime<Utc>> {
         self.state()
             .orders

@@ -43,12 +43,12 @@ pub struct MemoryQueue<M> {
     message: PhantomData<fn(M)>,
 }
 
-/// When a message is delivered again, and when no more.
+/// When a message is delivered again, and when it becomes a dead letter.
 #[derive(Debug, Clone, Copy)]
 pub struct Redrive {
-    /// How long a message that was received is hidden.
+    /// The visibility time-out.
     pub visibility: Duration,
-    /// How often it is delivered before it becomes a dead letter.
+    /// The number of deliveries before it becomes a dead letter.
     pub max_receives: u32,
 }
 
@@ -63,9 +63,9 @@ pub struct QueuedMessage {
     pub body: String,
     /// The FIFO group.
     pub group: Option<String>,
-    /// How often it was delivered, this time included.
+    /// The number of deliveries, this one included.
     pub receive_count: u32,
-    /// How long ago it was sent.
+    /// The time since it was sent.
     pub age: Duration,
     /// How often it was sent again after waiting for too many deliveries.
     pub requeues: u32,
@@ -216,7 +216,7 @@ impl<M> MemoryQueue<M> {
         }
     }
 
-    /// How many messages there are, hidden ones included.
+    /// The number of messages, hidden ones included.
     pub fn len(&self) -> usize {
         self.state().messages.len()
     }

@@ -1,5 +1,5 @@
-//! Mutation testing: small changes to the product, one at a time, each followed by the suites that can notice it. What
-//! survives is behaviour that no test holds.
+//! Mutation testing: small changes to the product, one at a time, each followed by the suites that can notice it. A
+//! change that survives is behaviour that no test covers.
 //!
 //! [cargo-mutants](https://mutants.rs) makes the changes, in a copy of the workspace that is kept under `target`, so that
 //! the second run compiles little.

@@ -45,7 +45,7 @@ impl JobStatus {
     }
 }
 
-/// How jobs go.
+/// The course of jobs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobSettings {
     /// From the call to the job's end. A job is never done when its call is answered.
@@ -124,7 +124,7 @@ pub struct JobLogLine {
     pub severity_id: i64,
     /// What happened.
     pub message: String,
-    /// When.
+    /// The time of the line.
     pub time: DateTime<Utc>,
     /// The row as it was sent.
     pub imported_row: Option<String>,
@@ -142,7 +142,7 @@ const ERROR: i64 = 3;
 pub struct JobRecord {
     /// Its id.
     pub id: i64,
-    /// Where it stands.
+    /// Its status.
     pub status: JobStatus,
     /// Rows in all.
     pub totals: usize,

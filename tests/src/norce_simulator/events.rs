@@ -84,7 +84,7 @@ impl fmt::Display for EventType {
     }
 }
 
-/// What Norce Admin is told about an event type: on, and where to.
+/// The settings of an event type in Norce Admin: on, and the address.
 #[derive(Debug, Clone)]
 pub struct Subscription {
     /// The type.

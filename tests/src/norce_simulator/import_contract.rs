@@ -1,4 +1,4 @@
-//! What an import call may carry (norce-api §3): the batch header, the fields that can be set, and the rows.
+//! The contents of an import call (norce-api §3): the batch header, the fields that can be set, and the rows.
 
 use std::collections::BTreeSet;
 

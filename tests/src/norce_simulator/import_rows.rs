@@ -1,4 +1,4 @@
-//! What one row of an import does to the register (norce-api §§3.3-3.4).
+//! The effect of one row of an import on the register (norce-api §§3.3-3.4).
 
 use std::collections::BTreeSet;
 

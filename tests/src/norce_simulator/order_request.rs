@@ -14,7 +14,7 @@ use super::{
     register::{OrderAddress, Register},
 };
 
-/// What Norce Admin is told about the ERP integration: the endpoint type REST (recommended).
+/// The settings of the ERP integration in Norce Admin: the endpoint type REST (recommended).
 #[derive(Debug, Clone)]
 pub struct OrderReceiver {
     /// Endpoint URL.
@@ -95,7 +95,7 @@ impl NorceSimulator {
         self.state().order_receiver = Some(Receiver { admin, sink });
     }
 
-    /// Changes what Norce Admin is told about the order receiver, if there is one.
+    /// Changes the settings of the order receiver in Norce Admin, if there is one.
     pub fn configure_orders(&self, change: impl FnOnce(&mut OrderReceiver)) {
         if let Some(receiver) = &mut self.state().order_receiver {
             change(&mut receiver.admin);

@@ -1,5 +1,5 @@
-//! What happens in the shop and in Norce Admin, for tests and for the sandbox to play. Operations that raise events are
-//! to be called inside a tokio runtime.
+//! Events in the shop and in Norce Admin, for tests and the sandbox to play. Call operations that raise events inside a
+//! tokio runtime.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub struct NewAddress {
     pub country_code: Option<String>,
     /// Global Location Number.
     pub gln: Option<String>,
-    /// Telephone of whoever receives the goods.
+    /// Telephone number of the recipient of the goods.
     pub shipping_phone: Option<String>,
     /// Id of the address that is none of Norce's own.
     pub code: Option<String>,
@@ -144,7 +144,7 @@ pub enum Blank {
 
 impl Blank {
     /// Removes what identifies a customer. A city, a postal code and a country are none of that and stay, where the address
-    /// does: the strict choice for whoever looks at the data.
+    /// does: the strict choice for code that reads the data.
     fn scramble(&self, record: &mut CustomerRecord) {
         let text = match self {
             Self::Null | Self::Nobody { .. } => None,

@@ -1,5 +1,5 @@
-//! A front for Odoo, as a proxy is: it hands every call on and every answer back as they are, notes which partners were
-//! written, and can hold answers back, so that a client is at a loss about a write that Odoo has carried out.
+//! A proxy in front of Odoo: it forwards every call and every answer unchanged, records which partners were written,
+//! and can hold answers back, so that a client does not know the outcome of a write that Odoo has carried out.
 
 use std::{
     io,

@@ -1,5 +1,5 @@
-//! A real Odoo 19 with a PostgreSQL of its own (erp-apis §2.2), for as long as it is held; and a front for it, where it
-//! is to be seen what a client writes.
+//! A real Odoo 19 with its own PostgreSQL (erp-apis §2.2), for as long as the value lives; and a proxy in front of it
+//! that records what a client writes.
 
 mod front;
 
@@ -34,7 +34,7 @@ pub enum OdooError {
     /// Its Python environment.
     #[error(transparent)]
     Tools(#[from] LocalAwsError),
-    /// The rest.
+    /// Odoo cannot be installed or does not start.
     #[error("Odoo cannot be had: {0}")]
     Unavailable(String),
 }
@@ -50,7 +50,7 @@ pub struct Access {
     pub key: String,
     /// The administrator's login, for a browser.
     pub login: String,
-    /// And password.
+    /// The administrator's password.
     pub password: String,
 }
 

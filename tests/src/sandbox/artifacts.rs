@@ -34,10 +34,10 @@ use crate::local_aws::{Tools, sandbox_directory};
 
 /// The tool that lists what a program is made of, and its version.
 const CYCLONEDX: [&str; 2] = ["cargo-cyclonedx", "0.5.9"];
-/// What begins the names of the files.
+/// The prefix of the names of the files.
 const NAME: &str = "norce-customer-sync";
 
-/// What can be asked of `cargo artifacts`.
+/// The options of `cargo artifacts`.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "cargo artifacts",
@@ -168,7 +168,7 @@ async fn list_components(directory: &Path, architecture: Architecture) -> Result
     let root = sandbox_directory().join("cargo-cyclonedx");
     let mut install = Command::new("cargo");
     let [tool, version] = CYCLONEDX;
-    // It runs for a second: without optimization it is there sooner.
+    // It runs for a second: without optimization it is built sooner.
     install
         .args(["install", "--quiet", "--locked", "--debug", tool])
         .args(["--version", version, "--root"])
@@ -206,7 +206,7 @@ async fn list_components(directory: &Path, architecture: Architecture) -> Result
 /// The name of a list beside a manifest, for a moment.
 const SBOM: &str = "sbom-of-cargo-artifacts";
 
-/// Where packages of the workspace are.
+/// The folders of the packages of the workspace.
 fn manifests() -> Result<Vec<PathBuf>, SandboxError> {
     let workspace = workspace();
     let functions = workspace.join("functions");

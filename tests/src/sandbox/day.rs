@@ -1,4 +1,4 @@
-//! A day in the shop: what happens, in which order. What came of it is for [`super::outcome`] to say.
+//! A day in the shop: what happens, in which order. [`super::outcome`] judges the result.
 
 use std::{collections::BTreeSet, iter, path::Path, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
     deployment::{Deployment, EVENT_SECRET},
     logs::{self, LogLevel},
     night,
-    operator::{self, Conversation},
+    operator::{self, Conversation, InTheWay},
     outcome::{Answer, Expectations, Outcome},
     passes::{self, World},
     progress,
@@ -28,7 +28,7 @@ use crate::{
 
 /// New customers in the morning.
 const CUSTOMERS: usize = 40;
-/// Every so-manieth of them checks out as a guest.
+/// One in this many of them checks out as a guest.
 const GUEST_EVERY: usize = 7;
 /// New companies, each with a contact who orders and one who does not.
 const COMPANIES: usize = 10;
@@ -36,14 +36,14 @@ const COMPANIES: usize = 10;
 const OF_OLD: usize = 5;
 /// New customers while the ERP is down.
 const CUSTOMERS_IN_OUTAGE: usize = 6;
-/// How long that is at least: long enough for the breaker to open, and for several probes (P8).
+/// The shortest outage: long enough for the breaker to open, and for several probes (P8).
 const OUTAGE: Duration = Duration::from_secs(60);
-/// New customers of whom one cannot be imported.
+/// New customers, one of which cannot be imported.
 const CUSTOMERS_WITH_POISON: usize = 5;
 /// Customers, companies and contacts that change in the afternoon.
 const CHANGES: usize = 8;
 const COMPANY_CHANGES: usize = 3;
-/// What Norce Query does not have from the afternoon on.
+/// The part that Norce Query refuses from the afternoon on.
 const REFUSED_PART: (&str, &str) = ("Company", "Flags");
 /// The contact that moves and the customer whose data are removed, by their places: nothing else happens to either.
 const MOVER: usize = 9;
@@ -53,9 +53,9 @@ const BURST: usize = 50;
 /// Every event is delivered this often, and up to so late, so that they overtake each other.
 const COPIES: u32 = 2;
 const REORDERED_WITHIN: Duration = Duration::from_millis(400);
-/// Between two people at the till.
+/// The time between two orders.
 const PAUSE: Duration = Duration::from_millis(40);
-/// A part of the day that is not over by then has a fault: the longest planned wait on the way is far shorter.
+/// The time limit of a part of the day. The longest planned wait is far shorter.
 const LONGEST_PART: Duration = Duration::from_secs(420);
 
 /// The same for the part in which the stack is updated. The local AWS ends processes in the middle of their work then, and
@@ -65,10 +65,10 @@ const LONGEST_UPDATE: Duration = Duration::from_secs(720);
 /// A body above the limit of 64 KiB.
 const LARGE_BODY: usize = 100 * 1024;
 
-/// What people write where a number is missing.
+/// The placeholder for a missing number.
 const NO_NUMBER: &str = "000000-0000";
 
-/// What kind of day it is.
+/// The kind of day.
 pub(super) struct Plan<'a> {
     /// The template of this version, built.
     pub(super) template: &'a Path,
@@ -76,13 +76,13 @@ pub(super) struct Plan<'a> {
     pub(super) with_night: bool,
     /// What is deployed is an earlier version, and at noon it is updated to the template of this one.
     pub(super) updates: bool,
-    /// What the functions write to their logs.
+    /// The log level of the functions.
     pub(super) log_level: LogLevel,
     /// The users of the console; `None`: the stack has none.
     pub(super) support: Option<&'a SupportDesk>,
 }
 
-/// Plays the day, and the night where there is one.
+/// Plays the day, and the night and the next day where the plan has them.
 pub(super) async fn play(
     shop: &Shop,
     aws: &LocalAws,
@@ -90,205 +90,246 @@ pub(super) async fn play(
     sam: &Tools,
     plan: &Plan<'_>,
 ) -> Result<Outcome, SandboxError> {
-    let Plan {
-        template,
-        with_night,
-        updates,
-        log_level,
-        support,
-    } = *plan;
     let begin = Utc::now();
     let event_url = deployment.event_url()?;
     shop.subscribe(&event_url);
     let queues = Queues::of(aws, deployment).await?;
-    let quiet_within = async |longest: Duration| {
-        if queues
-            .wait_until_quiet(longest, || shop.under_way())
-            .await?
-        {
-            Ok(())
-        } else {
-            let stuck = format!("work is still under way after {longest:?}; see the logs");
-            Err(SandboxError::Day(stuck))
-        }
-    };
-    let quiet = || quiet_within(LONGEST_PART);
     shop.norce.configure(|settings| {
         settings.events.copies = COPIES;
         settings.events.reorder_within = REORDERED_WITHIN;
     });
-
     let conversation = Conversation::default();
-    let world = World {
-        shop,
-        aws,
-        deployment,
-        sam,
-        log_level,
-    };
-    let mut expected = Expectations::default();
     let mut day = Day {
-        shop,
-        expected: &mut expected,
-        of_this_version: !updates,
-    };
-    if updates {
-        shop.erp.answers_any_filter(true);
-    }
-    let title = format!(
-        "Morning: {CUSTOMERS} customers and {COMPANIES} companies order for the first time{}, {OF_OLD} are known of old",
-        if updates {
-            ""
-        } else {
-            ", and some who share an address or a number"
-        }
-    );
-    progress::step(&title, async {
-        day.morning().await?;
-        quiet().await
-    })
-    .await?;
-    let meanwhile = if updates {
-        "people keep ordering, Norce takes no imports, and the stack is updated"
-    } else {
-        "people keep ordering"
-    };
-    let title = format!("Noon: {}, {meanwhile}", shop.erp.noon());
-    let noon = async {
-        let over = Instant::now() + OUTAGE;
-        if updates {
-            let customers = upgrade::norce_fails(&world, &queues).await?;
-            day.expected.customers.extend(customers);
-        }
-        day.begin_outage().await?;
-        let mut updated = None;
-        if updates {
-            let pass = upgrade::a_pass_begins(&world, &queues).await?;
-            let deployment = upgrade::update(&world, &queues, template).await?;
-            shop.erp.answers_any_filter(false);
-            updated = Some((pass, deployment));
-        }
-        if with_night {
-            operator::during_the_outage(&world, &conversation).await?;
-        }
-        sleep_until(over).await;
-        shop.norce.clear_faults();
-        shop.erp.end_outage().await?;
-        match &updated {
-            Some((pass, _)) => {
-                quiet_within(LONGEST_UPDATE).await?;
-                upgrade::the_pass_has_ended(&world, *pass).await?;
-            }
-            None => quiet().await?,
-        }
-        Ok::<_, SandboxError>(updated)
-    };
-    let updated = progress::step(&title, async {
-        if updates {
-            upgrade::with_short_visibility(&queues, noon).await
-        } else {
-            noon.await
-        }
-    })
-    .await?;
-    // Before it, the functions of an earlier version wrote what that version writes.
-    let of_this_version = if updates { Utc::now() } else { begin };
-    let deployment = updated.as_ref().map_or(deployment, |(_, updated)| updated);
-    let world = World {
-        deployment,
-        ..world
-    };
-    let title = format!(
-        "Afternoon: changes, {BURST} of them for one customer, one contact moves, one customer is forgotten and one looks so, one code cannot be imported, Norce Query refuses a part"
-    );
-    progress::step(&title, async {
-        day.afternoon().await?;
-        quiet().await
-    })
-    .await?;
-    let answers = progress::step("Evening: posts that are not Norce's", async {
-        let answers = strange_posts(shop, &event_url).await?;
-        quiet().await?;
-        Ok::<_, SandboxError>(answers)
-    })
-    .await?;
-    if with_night {
-        progress::step(
-        "Night: the queue refuses events, functions are killed at their work, nothing has changed, nonsense is queued",
-        async {
-            let awake = |place: usize| {
-                let customers = &expected.customers;
-                let nobody = || SandboxError::Day("there is no customer for the night".to_owned());
-                customers.get(place).copied().ok_or_else(nobody)
-            };
-            night::the_queue_refuses(shop, aws, deployment, awake(3)?).await?;
-            quiet().await?;
-            night::nonsense_is_queued(shop, &queues, awake(4)?).await?;
-            quiet().await?;
-            let customers = night::functions_die(shop, aws, &queues, deployment).await?;
-            expected.customers.extend(customers);
-            quiet().await?;
-            let before = night::writes(shop).await?;
-            night::nothing_has_changed(shop, &event_url, &expected.contacts).await?;
-            quiet().await?;
-            let after = night::writes(shop).await?;
-            if after == before {
-                Ok(())
-            } else {
-                Err(SandboxError::Day(format!(
-                    "events of which nothing had changed made writes: {before:?} to the ERP and Norce became {after:?}"
-                )))
-            }
+        plan,
+        world: World {
+            shop,
+            aws,
+            deployment,
+            sam,
+            log_level: plan.log_level,
         },
-    )
-    .await?;
+        queues: &queues,
+        event_url: &event_url,
+        conversation: &conversation,
+        expected: Expectations::default(),
+    };
+    day.morning().await?;
+    let updated = day.noon().await?;
+    let mut of_this_version = begin;
+    if let Some(deployment) = &updated {
+        // Before it, the functions of an earlier version wrote what that version writes.
+        of_this_version = Utc::now();
+        day.world.deployment = deployment;
     }
-    let mut in_the_way = expected.in_the_way()?;
+    day.afternoon().await?;
+    let answers = day.evening().await?;
+    if plan.with_night {
+        day.night().await?;
+    }
+    let mut in_the_way = day.expected.in_the_way()?;
+    let Day {
+        world, expected, ..
+    } = day;
     let mut outcome = progress::step("Comparing both sides", async {
-        Outcome::of(shop, aws, deployment, &queues, expected, answers).await
+        Outcome::of(shop, aws, world.deployment, &queues, expected, answers).await
     })
     .await?;
-    if with_night {
+    if plan.with_night {
         let passes = passes::play(&world, &queues).await?;
         in_the_way.warned = passes.warned;
         outcome.add_passes(passes);
-        progress::step(
-            "A person asks: what is owed is cleared, lost events are replayed, dead letters are looked at",
-            operator::play(&world, &queues, &conversation, &in_the_way),
-        )
-        .await?;
-        if let Some(support) = support {
-            support.know(deployment)?;
-            progress::step(
-                "Support signs in to the console: a customer is found, the ERP's rule goes, it is tried again",
-                support::play(&world, &queues, &conversation),
-            )
-            .await?;
-        }
+        people_ask(&world, &queues, &conversation, &in_the_way, plan.support).await?;
         conversation.save()?;
         outcome.add_conversation(&conversation);
         logs::keep_to_the_level(&world, of_this_version).await?;
-        outcome.add_passes(passes::two_applications(&world, template).await?);
+        outcome.add_passes(passes::two_applications(&world, plan.template).await?);
     }
     Ok(outcome)
 }
 
-struct Day<'a> {
-    shop: &'a Shop,
-    expected: &'a mut Expectations,
-    /// Whether the morning is this version's. Those that an earlier one does not tell apart are left out otherwise.
-    of_this_version: bool,
+/// A person asks `operator` what the day has left, and support does its part in the console.
+async fn people_ask(
+    world: &World<'_>,
+    queues: &Queues,
+    conversation: &Conversation,
+    in_the_way: &InTheWay,
+    support: Option<&SupportDesk>,
+) -> Result<(), SandboxError> {
+    progress::step(
+        "A person asks: what is owed is cleared, lost events are replayed, dead letters are looked at",
+        operator::play(world, queues, conversation, in_the_way),
+    )
+    .await?;
+    if let Some(support) = support {
+        support.know(world.deployment)?;
+        progress::step(
+            "Support signs in to the console: a customer is found, the ERP's rule goes, it is tried again",
+            support::play(world, queues, conversation),
+        )
+        .await?;
+    }
+    Ok(())
 }
 
+struct Day<'a> {
+    plan: &'a Plan<'a>,
+    world: World<'a>,
+    queues: &'a Queues,
+    event_url: &'a str,
+    conversation: &'a Conversation,
+    expected: Expectations,
+}
+
+/// The parts of the day, each with its title. A part is over when nothing is under way any more.
 impl Day<'_> {
+    async fn quiet(&self) -> Result<(), SandboxError> {
+        self.world.quiet_within(self.queues, LONGEST_PART).await
+    }
+
     async fn morning(&mut self) -> Result<(), SandboxError> {
-        let shop = self.shop;
+        let updates = self.plan.updates;
+        if updates {
+            self.world.shop.erp.answers_any_filter(true);
+        }
+        let title = format!(
+            "Morning: {CUSTOMERS} customers and {COMPANIES} companies order for the first time{}, {OF_OLD} are known of old",
+            if updates {
+                ""
+            } else {
+                ", and some who share an address or a number"
+            }
+        );
+        progress::step(&title, async {
+            self.first_orders().await?;
+            self.quiet().await
+        })
+        .await
+    }
+
+    /// The ERP is down. Returns the deployment of this version, where the stack is updated meanwhile.
+    async fn noon(&mut self) -> Result<Option<Deployment>, SandboxError> {
+        let updates = self.plan.updates;
+        let queues = self.queues;
+        let meanwhile = if updates {
+            "people keep ordering, Norce takes no imports, and the stack is updated"
+        } else {
+            "people keep ordering"
+        };
+        let title = format!("Noon: {}, {meanwhile}", self.world.shop.erp.noon());
+        let outage = self.outage();
+        progress::step(&title, async {
+            if updates {
+                upgrade::with_short_visibility(queues, outage).await
+            } else {
+                outage.await
+            }
+        })
+        .await
+    }
+
+    async fn outage(&mut self) -> Result<Option<Deployment>, SandboxError> {
+        let over = Instant::now() + OUTAGE;
+        let shop = self.world.shop;
+        if self.plan.updates {
+            let customers = upgrade::norce_fails(&self.world, self.queues).await?;
+            self.expected.customers.extend(customers);
+        }
+        self.begin_outage().await?;
+        let mut updated = None;
+        if self.plan.updates {
+            let pass = upgrade::a_pass_begins(&self.world, self.queues).await?;
+            let deployment = upgrade::update(&self.world, self.queues, self.plan.template).await?;
+            shop.erp.answers_any_filter(false);
+            updated = Some((pass, deployment));
+        }
+        if self.plan.with_night {
+            operator::during_the_outage(&self.world, self.conversation).await?;
+        }
+        sleep_until(over).await;
+        shop.norce.clear_faults();
+        shop.erp.end_outage().await?;
+        let Some((pass, deployment)) = updated else {
+            self.quiet().await?;
+            return Ok(None);
+        };
+        self.world.quiet_within(self.queues, LONGEST_UPDATE).await?;
+        upgrade::the_pass_has_ended(&self.world, pass).await?;
+        Ok(Some(deployment))
+    }
+
+    async fn afternoon(&mut self) -> Result<(), SandboxError> {
+        let title = format!(
+            "Afternoon: changes, {BURST} of them for one customer, one contact moves, one customer is forgotten and one looks so, one code cannot be imported, Norce Query refuses a part"
+        );
+        progress::step(&title, async {
+            self.poison_and_changes().await?;
+            self.quiet().await
+        })
+        .await
+    }
+
+    async fn evening(&self) -> Result<Vec<Answer>, SandboxError> {
+        progress::step("Evening: posts that are not Norce's", async {
+            let answers = strange_posts(self.world.shop, self.event_url).await?;
+            self.quiet().await?;
+            Ok(answers)
+        })
+        .await
+    }
+
+    async fn night(&mut self) -> Result<(), SandboxError> {
+        progress::step(
+            "Night: the queue refuses events, functions are killed at their work, nothing has changed, nonsense is queued",
+            self.trouble(),
+        )
+        .await
+    }
+
+    async fn trouble(&mut self) -> Result<(), SandboxError> {
+        let (shop, queues) = (self.world.shop, self.queues);
+        let (aws, deployment) = (self.world.aws, self.world.deployment);
+        night::the_queue_refuses(shop, aws, deployment, self.awake(3)?).await?;
+        self.quiet().await?;
+        night::nonsense_is_queued(shop, queues, self.awake(4)?).await?;
+        self.quiet().await?;
+        let customers = night::functions_die(shop, aws, queues, deployment).await?;
+        self.expected.customers.extend(customers);
+        self.quiet().await?;
+        let before = night::writes(shop).await?;
+        night::nothing_has_changed(shop, self.event_url, &self.expected.contacts).await?;
+        self.quiet().await?;
+        let after = night::writes(shop).await?;
+        if after == before {
+            return Ok(());
+        }
+        Err(SandboxError::Day(format!(
+            "events of which nothing had changed made writes: {before:?} to the ERP and Norce became {after:?}"
+        )))
+    }
+
+    /// A customer for the night.
+    fn awake(&self, place: usize) -> Result<i64, SandboxError> {
+        let nobody = || SandboxError::Day("there is no customer for the night".to_owned());
+        let customers = &self.expected.customers;
+        customers.get(place).copied().ok_or_else(nobody)
+    }
+}
+
+/// What happens in the parts of the day.
+impl Day<'_> {
+    /// What an earlier version cannot tell apart is left out when it is the one deployed.
+    fn begins_with_this_version(&self) -> bool {
+        !self.plan.updates
+    }
+
+    async fn first_orders(&mut self) -> Result<(), SandboxError> {
+        let shop = self.world.shop;
         for number in 0..OF_OLD {
             let person = shop.newcomer();
             let code = format!("C9{number:04}");
             let moved_on = number == 0;
             let id = shop.register_of_old(&person, &code, moved_on).await?;
-            if moved_on && self.of_this_version {
+            if moved_on && self.begins_with_this_version() {
                 self.expected.kept_phone = Some(id);
             }
             self.expected.of_old.push((id, code));
@@ -314,7 +355,7 @@ impl Day<'_> {
             self.expected.companies.push(company);
             self.expected.contacts.extend([orders, silent]);
         }
-        if self.of_this_version {
+        if self.begins_with_this_version() {
             self.share(&mut contacts);
         }
         shop.norce.start_ids_after(FIRST_ORDER - 1);
@@ -334,7 +375,7 @@ impl Day<'_> {
     /// Customers and companies that a key does not tell apart: a household with one e-mail address, two schools with the number of their
     /// municipality, two firms that gave none.
     fn share(&mut self, contacts: &mut Vec<(i64, i64)>) {
-        let shop = self.shop;
+        let shop = self.world.shop;
         let parent = shop.newcomer();
         let child = Person {
             email: parent.email.clone(),
@@ -362,10 +403,10 @@ impl Day<'_> {
     }
 
     async fn begin_outage(&mut self) -> Result<(), SandboxError> {
-        self.shop.erp.begin_outage().await?;
+        self.world.shop.erp.begin_outage().await?;
         for _ in 0..CUSTOMERS_IN_OUTAGE {
-            let id = self.shop.register(&self.shop.newcomer());
-            self.shop.order(id, None, false);
+            let id = self.world.shop.register(&self.world.shop.newcomer());
+            self.world.shop.order(id, None, false);
             self.expected.customers.push(id);
             sleep(PAUSE).await;
         }
@@ -377,11 +418,11 @@ impl Day<'_> {
         Ok(())
     }
 
-    async fn afternoon(&mut self) -> Result<(), SandboxError> {
-        let norce = &self.shop.norce;
+    async fn poison_and_changes(&mut self) -> Result<(), SandboxError> {
+        let norce = &self.world.shop.norce;
         norce.configure(|settings| settings.query_lacks = vec![REFUSED_PART]);
         for number in 0..CUSTOMERS_WITH_POISON {
-            let id = self.shop.register(&self.shop.newcomer());
+            let id = self.world.shop.register(&self.world.shop.newcomer());
             if number == 0 {
                 norce.poison(Poison {
                     rows: PoisonRows::Ids(BTreeSet::from([id])),
@@ -391,7 +432,7 @@ impl Day<'_> {
                 self.expected.poisoned = Some(id);
             }
             self.expected.customers.push(id);
-            self.shop.order(id, None, false);
+            self.world.shop.order(id, None, false);
         }
 
         let first = CUSTOMERS / 2;
@@ -443,10 +484,10 @@ impl Day<'_> {
         self.forget().await
     }
 
-    /// A contact who has not ordered moves to another company, which Norce tells of with the two companies alone.
+    /// A contact that has not ordered moves to another company; the events of Norce name the two companies alone.
     fn contact_moves(&mut self) -> Result<(), SandboxError> {
         let nobody = || SandboxError::Day("there is no contact to move".to_owned());
-        let norce = &self.shop.norce;
+        let norce = &self.world.shop.norce;
         let company_of = |contact: i64| norce.companies_of(contact).first().copied();
         let mover = self
             .expected
@@ -468,7 +509,7 @@ impl Day<'_> {
     /// The data of a customer are removed, and nothing says that it is forgotten.
     async fn scramble(&mut self) -> Result<(), SandboxError> {
         let nobody = || SandboxError::Day("there is no customer to be scrambled".to_owned());
-        let norce = &self.shop.norce;
+        let norce = &self.world.shop.norce;
         let id = self
             .expected
             .customers
@@ -478,22 +519,22 @@ impl Day<'_> {
         let code = norce
             .customer(id)
             .and_then(|customer| customer.row.customer_code);
-        let record = self.shop.erp_customer(code.as_deref()).await?;
+        let record = self.world.shop.erp_customer(code.as_deref()).await?;
         norce.scramble_customer(id, &Blank::Null, true);
         self.expected.customers.retain(|customer| *customer != id);
         self.expected.scrambled = Some((id, record.ok_or_else(nobody)?));
         Ok(())
     }
 
-    /// A customer who is in the ERP is forgotten in Norce, which is an event like any other.
+    /// A customer that is in the ERP is forgotten in Norce, which posts an ordinary event.
     async fn forget(&mut self) -> Result<(), SandboxError> {
-        let norce = &self.shop.norce;
+        let norce = &self.world.shop.norce;
         let nobody = || SandboxError::Day("there is no customer to be forgotten".to_owned());
         let id = self.expected.customers.get(2).copied().ok_or_else(nobody)?;
         let code = norce
             .customer(id)
             .and_then(|customer| customer.row.customer_code);
-        let record = self.shop.erp_customer(code.as_deref()).await?;
+        let record = self.world.shop.erp_customer(code.as_deref()).await?;
         let record = record.ok_or_else(nobody)?;
         norce.forget_customer(id, &Blank::Placeholder("Forgotten".to_owned()), true);
         self.expected.customers.retain(|customer| *customer != id);
@@ -502,7 +543,7 @@ impl Day<'_> {
     }
 
     fn moves(&self, id: i64, street: &str) {
-        self.shop.norce.change_customer(id, |customer| {
+        self.world.shop.norce.change_customer(id, |customer| {
             for address in &mut customer.details.addresses {
                 address.address_line1 = Some(format!("{street} {id}"));
             }
@@ -510,7 +551,7 @@ impl Day<'_> {
     }
 }
 
-/// What is not Norce's, or is nonsense, gets a clear answer.
+/// Sends posts that are not Norce's or are malformed, and returns the answers.
 async fn strange_posts(shop: &Shop, event_url: &str) -> Result<Vec<Answer>, SandboxError> {
     let sink = HttpEventSink::new().map_err(SandboxError::Day)?;
     let client = shop.client_id();

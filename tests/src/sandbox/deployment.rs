@@ -69,17 +69,17 @@ pub(super) struct Remotes {
     pub(super) applications: Vec<(i64, Uuid, Option<String>)>,
     /// The ERP.
     pub(super) erp: erp::Remote,
-    /// What Norce posts orders with; `None`: `OrderReceiver` is off.
+    /// The credentials of Norce's orders; `None`: `OrderReceiver` is off.
     pub(super) orders: Option<(&'static str, &'static str)>,
-    /// Who signs people in to the console; `None`: there is no console.
+    /// The identity provider of the console; `None`: there is no console.
     pub(super) console: Option<ConsoleProvider>,
 }
 
 /// The OpenID provider of the console.
 pub(super) struct ConsoleProvider {
-    /// Its issuer.
+    /// The issuer of the identity provider.
     pub(super) issuer: String,
-    /// What it knows the console by: id and secret.
+    /// The client id and the secret of the console.
     pub(super) client: (&'static str, &'static str),
 }
 
@@ -279,7 +279,7 @@ impl Deployment {
             ),
             ("ErpCompany", erp.company.clone()),
             ("LogLevel", log_level.to_string()),
-            // Whoever looks at the sandbox: it is set up as a stack should be, and nothing is sent there.
+            // A stack should have one. The sandbox sends nothing there.
             (
                 "AlarmTopicArn",
                 format!("arn:aws:sns:{REGION}:000000000000:{stack}-alarms"),
@@ -414,12 +414,12 @@ impl Deployment {
             .ok_or_else(|| SandboxError::NoOutput(name.to_owned()))
     }
 
-    /// Where Norce's events are posted to, without the type.
+    /// The address of Norce's events, without the type.
     pub(super) fn event_url(&self) -> Result<String, SandboxError> {
         self.url("events")
     }
 
-    /// Where Norce's orders are posted to.
+    /// The address of Norce's orders.
     pub(super) fn order_url(&self) -> Result<String, SandboxError> {
         self.url("orders")
     }

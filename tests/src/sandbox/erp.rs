@@ -1,5 +1,5 @@
-//! The ERP of the sandbox, whichever it is: what the functions have to be told of it, what people do in it, what may
-//! befall it, and its own word on what is in it. Nothing here goes through the integration's own adapter.
+//! The ERP of the sandbox, of either kind: the settings that the functions need for it, what people do in it, its
+//! faults, and its own account of its records. Nothing here uses the integration's adapter.
 
 mod business_central;
 mod odoo;
@@ -49,7 +49,7 @@ pub(super) struct Remote {
     pub(super) base_url: String,
     /// `ErpTokenUrl`; empty where there is none.
     pub(super) token_url: String,
-    /// What the secret of `ErpSecretArn` holds.
+    /// The content of the secret of `ErpSecretArn`.
     pub(super) secret: Value,
     /// `ErpCompany`, for applications that have none of their own; empty where none is needed.
     pub(super) company: String,
@@ -57,7 +57,7 @@ pub(super) struct Remote {
     pub(super) extra_fields: &'static str,
 }
 
-/// What an ERP can tell of somebody, in words that every ERP has.
+/// The fields of a record that every ERP has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Details {
     pub(super) name: String,
@@ -125,7 +125,7 @@ pub(super) struct Duplicate {
     pub(super) codes: Vec<String>,
 }
 
-/// Everybody in a company of the ERP.
+/// All records of a company of the ERP.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Register(pub(super) Vec<Record>);
 
@@ -186,7 +186,7 @@ impl Register {
 /// An ERP with what the sandbox needs of it.
 #[async_trait]
 pub(super) trait Erp: Send + Sync {
-    /// How the functions reach it.
+    /// The settings with which the functions reach it.
     fn remote(&self) -> Remote;
 
     /// Its companies as the configuration names them: one for a shop with one application, or one for each of two.
@@ -195,7 +195,7 @@ pub(super) trait Erp: Send + Sync {
     /// The same ERP for a shop with two applications: a company for each of them, without customers.
     async fn with_two_companies(&self) -> Result<Arc<dyn Erp>, SandboxError>;
 
-    /// Everybody in a company.
+    /// All records of a company.
     async fn register(&self, company: &str) -> Result<Register, SandboxError>;
 
     /// The writes that it has carried out for the functions.
@@ -221,7 +221,7 @@ pub(super) trait Erp: Send + Sync {
         list: &str,
     ) -> Result<bool, SandboxError>;
 
-    /// Sets up a rule of the merchant's own, which refuses whoever has this e-mail address. Returns its words.
+    /// Sets up a rule of the merchant's own, which refuses customers with this e-mail address. Returns its error.
     async fn refuse(&self, email: &str) -> Result<&'static str, SandboxError>;
 
     /// Takes those rules away.
@@ -230,16 +230,16 @@ pub(super) trait Erp: Send + Sync {
     /// What happens to it at noon, for the title of that step.
     fn noon(&self) -> &'static str;
 
-    /// It cannot be used any more.
+    /// Makes it unavailable.
     async fn begin_outage(&self) -> Result<(), SandboxError>;
 
-    /// It is about to be usable again.
+    /// Makes it available again.
     async fn end_outage(&self) -> Result<(), SandboxError>;
 
     /// The next creates of customers are carried out at once and answered after this time.
     fn answer_creates_late(&self, creates: u32, after: Duration);
 
-    /// Where a person can look at it, and how to get in.
+    /// The address and the login with which a person can open it.
     fn for_people(&self) -> Option<String>;
 }
 

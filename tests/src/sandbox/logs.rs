@@ -13,9 +13,9 @@ use super::{SandboxError, passes::World};
 pub(super) enum LogLevel {
     /// Errors.
     Error,
-    /// And warnings.
+    /// Errors and warnings.
     Warn,
-    /// And what happens.
+    /// Errors, warnings and information.
     #[default]
     Info,
     /// And what helps to find faults.
@@ -23,7 +23,7 @@ pub(super) enum LogLevel {
 }
 
 impl LogLevel {
-    /// Whether the logs say what happens.
+    /// Whether the logs have lines at the level INFO.
     pub(super) const fn has_information(self) -> bool {
         matches!(self, Self::Info | Self::Debug)
     }

@@ -77,7 +77,7 @@ use self::{
 };
 use crate::local_aws::{LocalAws, LocalAwsError, Tools, sandbox_directory};
 
-/// What can be asked of the sandbox.
+/// The options of the sandbox.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "cargo sandbox",
@@ -123,7 +123,7 @@ pub struct Options {
     log_level: LogLevel,
 }
 
-/// What is played.
+/// The days that the sandbox can play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 enum Day {
     /// One of everything, told as it happens
@@ -133,7 +133,7 @@ enum Day {
     Long,
 }
 
-/// What is fetched before anything else.
+/// The tools that are fetched first.
 const TOOLS: &str = "Local AWS, SAM and cargo-lambda";
 
 /// Why the sandbox could not do its work.
@@ -242,7 +242,7 @@ impl Options {
     }
 }
 
-/// What runs for as long as this lives, and what came of the day.
+/// What runs for as long as this lives, and the outcome of the day.
 struct Up {
     is_good: bool,
     _watching: Option<Watching>,

@@ -1,6 +1,6 @@
-//! The night: what a day rarely brings, on the deployed functions with IAM enforced. The queue refuses events (P1),
-//! function processes die in the middle of a create (P2), events come of which nothing has changed (P5), and messages
-//! that are nonsense lie between good ones (P6).
+//! The night: rare events, on the deployed functions with IAM enforced. The queue refuses events (P1), function
+//! processes die in the middle of a create (P2), events arrive although nothing has changed (P5), and malformed
+//! messages lie between good ones (P6).
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
@@ -28,7 +28,7 @@ const CUSTOMERS: usize = 3;
 const SLOW_ANSWER: Duration = Duration::from_secs(4);
 /// How soon a message comes back whose function died. The template's twelve minutes are right, and too long here.
 const VISIBILITY_SECONDS: u32 = 12;
-/// Nothing that is waited for here takes this long.
+/// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The name of the inline policy that closes the queues.
@@ -93,7 +93,7 @@ pub(super) async fn the_queue_refuses(
 }
 
 /// P2: the processes of `change-events` are killed while the ERP has carried out creates and has not answered yet.
-/// Returns the customers, each of whom is to be in the ERP once.
+/// Returns the customers, each of which is to be in the ERP once.
 pub(super) async fn functions_die(
     shop: &Shop,
     aws: &LocalAws,
@@ -172,7 +172,7 @@ pub(super) async fn nonsense_is_queued(
     }
 }
 
-/// P5: events about customers of whom nothing has changed. [`writes`] is to be the same when they are handled.
+/// P5: events about customers that have not changed. [`writes`] is to be the same when they are handled.
 pub(super) async fn nothing_has_changed(
     shop: &Shop,
     event_url: &str,
@@ -203,7 +203,7 @@ pub(super) async fn nothing_has_changed(
     Ok(())
 }
 
-/// How often the ERP and Norce were written to.
+/// The number of writes to the ERP and of imports to Norce.
 pub(super) async fn writes(shop: &Shop) -> Result<(usize, usize), SandboxError> {
     Ok((shop.erp.writes().await?.len(), shop.norce.imports().len()))
 }

@@ -1,5 +1,5 @@
-//! A person asks the function `operator` and steers with it, as the README says: with `sam remote invoke`, and with the
-//! rights that the template gives that function. Both what was asked and what was answered is kept for people.
+//! A person asks the function `operator` and acts through it, as the README describes: with `sam remote invoke`, and
+//! with the rights that the template gives that function. The transcript of requests and answers is kept for people.
 
 use std::{
     fs,
@@ -16,20 +16,23 @@ use super::{
     passes::{PRICE_LIST, World},
     quiet::Queues,
 };
-use crate::{local_aws::sandbox_directory, norce_simulator::CodeList};
+use crate::{
+    local_aws::sandbox_directory,
+    norce_simulator::{CodeList, CustomerRecord},
+};
 
 /// The function, as the template names it.
 const FUNCTION: &str = "Operator";
-/// Nothing that is waited for here takes this long.
+/// Longer than anything here takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two questions about the same.
+/// The time between two requests of the same kind.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
-/// Where all of it stands in the end.
+/// The file of the transcript.
 const TRANSCRIPT: &str = "operator.txt";
-/// Customers whose events are lost, and who are looked at again by hand.
+/// Customers whose events are lost, and which a person replays.
 const REPLAYED: usize = 3;
 
-/// What was asked and answered, and what was wrong with it.
+/// The requests and answers, and the faults in them.
 #[derive(Default)]
 pub(super) struct Conversation {
     turns: Mutex<Vec<(Value, Value)>>,
@@ -37,7 +40,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// Asks something.
+    /// Sends a request, and notes the answer.
     pub(super) async fn ask(
         &self,
         world: &World<'_>,
@@ -70,7 +73,7 @@ impl Conversation {
         turns.push((request, answer));
     }
 
-    /// Asks until it is so, and notes the last answer.
+    /// Repeats a request until the answer is as expected, and notes the last one.
     async fn ask_until(
         &self,
         world: &World<'_>,
@@ -98,13 +101,13 @@ impl Conversation {
         }
     }
 
-    /// What was not as it should be.
+    /// The answers that were not as expected.
     pub(super) fn faults(&self) -> Vec<String> {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults.clone()
     }
 
-    /// Each question, with the summary of its answer.
+    /// Each request, with the summary of its answer.
     pub(super) fn lines(&self) -> Vec<String> {
         let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = turns.iter().flat_map(|(request, answer)| {
@@ -114,7 +117,7 @@ impl Conversation {
         lines.collect()
     }
 
-    /// Writes everything down in full.
+    /// Writes the transcript.
     pub(super) fn save(&self) -> Result<(), SandboxError> {
         let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let text: String = turns
@@ -136,11 +139,11 @@ fn faulty(doctor: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// How long the ERP has been left alone when a person asks about it: long enough for a few probes.
-const LEFT_ALONE_FOR: TimeDelta = TimeDelta::seconds(20);
+/// How long calls to the ERP have been paused when a person asks about it: long enough for a few probes.
+const PAUSED_FOR: TimeDelta = TimeDelta::seconds(20);
 
 /// Whether the breaker of the ERP has been open for that long.
-fn is_left_alone(status: &Value) -> bool {
+fn is_paused(status: &Value) -> bool {
     let breakers = status["breakers"].as_array().map(Vec::as_slice);
     let mut breakers = breakers.unwrap_or_default().iter();
     breakers.any(|breaker| {
@@ -148,18 +151,18 @@ fn is_left_alone(status: &Value) -> bool {
         let since: Option<DateTime<Utc>> = since.and_then(|since| since.parse().ok());
         breaker["remote"] == "erp/client"
             && breaker["state"] == "open"
-            && since.is_some_and(|since| Utc::now() - since >= LEFT_ALONE_FOR)
+            && since.is_some_and(|since| Utc::now() - since >= PAUSED_FOR)
     })
 }
 
-/// While the ERP is down: what waits for it, and what the matter is.
+/// While the ERP is down: `status` shows what waits for it, and `doctor` names the fault.
 pub(super) async fn during_the_outage(
     world: &World<'_>,
     conversation: &Conversation,
 ) -> Result<(), SandboxError> {
     conversation
         .ask_until(world, json!({"action": "status"}), |status| {
-            is_left_alone(status)
+            is_paused(status)
                 && status["queues"][0]["waiting"].as_u64() > Some(0)
                 && status["queues"][0]["deadLetters"] == 0
         })
@@ -172,207 +175,263 @@ pub(super) async fn during_the_outage(
     Ok(())
 }
 
-/// Whoever is in the day's way: a customer that the ERP refuses, and one whose code Norce cannot import.
+/// Customers that the day leaves with something for a person to do.
 pub(super) struct InTheWay {
-    /// The one that the ERP refuses.
+    /// The ERP refuses it.
     pub(super) refused: i64,
-    /// The one whose code cannot be imported.
+    /// Norce cannot import its code.
     pub(super) poisoned: i64,
-    /// The one whose data were removed without a word.
+    /// Norce removed its data without saying that it is forgotten.
     pub(super) scrambled: i64,
-    /// The one with a price list that Norce does not have, where the ERP has price lists.
+    /// Its price list is not in Norce; `None`: the ERP has no price lists.
     pub(super) warned: Option<i64>,
 }
 
-/// After the day: what is owed is looked at and cleared, lost events are made up for, and everything else is asked once.
+/// A person at `operator` after the day.
+struct Operator<'a> {
+    world: &'a World<'a>,
+    queues: &'a Queues,
+    conversation: &'a Conversation,
+}
+
+/// After the day: owed records are read and cleared, lost events are made up for, and everything else is asked once.
 pub(super) async fn play(
     world: &World<'_>,
     queues: &Queues,
     conversation: &Conversation,
     in_the_way: &InTheWay,
 ) -> Result<(), SandboxError> {
-    let asked = async |request: Value, is_so: &dyn Fn(&Value) -> bool| {
-        let answer = conversation.ask(world, request.clone()).await?;
-        conversation.expect(is_so(&answer), &request, &answer);
-        Ok::<_, SandboxError>(answer)
+    let operator = Operator {
+        world,
+        queues,
+        conversation,
     };
-    let shop = world.shop;
-
-    // Whether events come is seen from logs that say what happens.
-    let has_information = world.log_level.has_information();
-    asked(json!({"action": "doctor"}), &|doctor| {
-        let mut faulty = faulty(doctor);
-        faulty.retain(|check| has_information || !check.starts_with("events about"));
-        faulty.is_empty()
-            && doctor["checks"].as_array().is_some_and(|checks| {
-                let mut details = checks.iter().filter_map(|check| check["detail"].as_str());
-                details.any(|detail| detail.contains("it refuses Flags of Customers/Companies"))
-            })
-    })
-    .await?;
-
-    // A poison customer: the ERP's rule goes, and what is owed is tried again at once.
-    let refused = format!("customer/client/{}", in_the_way.refused);
-    let poisoned = format!("customer/client/{}", in_the_way.poisoned);
-    let found = 3 + u64::from(in_the_way.warned.is_some());
-    asked(json!({"action": "owed"}), &|owed| owed["found"] == found).await?;
-    let explain = json!({"action": "explain", "entity": refused});
-    asked(explain.clone(), &|explained| {
-        explained["owed"][0]["reason"] == "validation"
-            && explained["last"]["events"]
-                .as_array()
-                .is_some_and(|events| !has_information || !events.is_empty())
-    })
-    .await?;
-    shop.erp.refuse_nothing().await?;
-    let retry = json!({"action": "owed", "do": "retry", "subject": refused});
-    asked(retry, &|retried| retried["retried"] == 1).await?;
-    world.quiet(queues).await?;
-    asked(explain, &|explained| {
-        explained["mapping"]["state"] == "bound" && explained["owed"] == json!([])
-    })
-    .await?;
-    let dismiss = json!({
-        "action": "owed", "do": "dismiss", "subject": poisoned,
-        "because": "Norce's support looks into it, ticket 4711",
-    });
-    asked(dismiss, &|dismissed| dismissed["dismissed"] == 1).await?;
-
-    // A warning of Norce's: the price list is made there, and the next full pass sends the row again.
+    operator.asks_the_doctor().await?;
+    operator.clears_what_is_owed(in_the_way).await?;
     if let Some(id) = in_the_way.warned {
+        operator.clears_the_warning_about(id).await?;
+    }
+    let replayed = operator.replays_lost_events().await?;
+    operator.handles_a_dead_letter().await?;
+    operator.starts_a_plan_and_a_sweep().await?;
+    operator.exports_and_imports_mappings().await?;
+    let on_request = replayed.last().map(|customer| customer.row.id);
+    operator.forgets(in_the_way.scrambled, on_request).await
+}
+
+impl Operator<'_> {
+    /// Asks, and notes a fault unless the answer is as it should be.
+    async fn ask(
+        &self,
+        request: Value,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Result<Value, SandboxError> {
+        let conversation = self.conversation;
+        let answer = conversation.ask(self.world, request.clone()).await?;
+        conversation.expect(is_so(&answer), &request, &answer);
+        Ok(answer)
+    }
+
+    async fn asks_the_doctor(&self) -> Result<(), SandboxError> {
+        // Only logs at the level INFO show whether events arrive.
+        let has_information = self.world.log_level.has_information();
+        self.ask(json!({"action": "doctor"}), |doctor| {
+            let mut faulty = faulty(doctor);
+            faulty.retain(|check| has_information || !check.starts_with("events about"));
+            faulty.is_empty()
+                && doctor["checks"].as_array().is_some_and(|checks| {
+                    let mut details = checks.iter().filter_map(|check| check["detail"].as_str());
+                    details.any(|detail| detail.contains("it refuses Flags of Customers/Companies"))
+                })
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// The ERP's rule goes, and the customer that it refused is tried again at once; the one whose code Norce cannot import
+    /// is dismissed.
+    async fn clears_what_is_owed(&self, in_the_way: &InTheWay) -> Result<(), SandboxError> {
+        let has_information = self.world.log_level.has_information();
+        let refused = format!("customer/client/{}", in_the_way.refused);
+        let poisoned = format!("customer/client/{}", in_the_way.poisoned);
+        let found = 3 + u64::from(in_the_way.warned.is_some());
+        self.ask(json!({"action": "owed"}), |owed| owed["found"] == found)
+            .await?;
+        let explain = json!({"action": "explain", "entity": refused});
+        self.ask(explain.clone(), |explained| {
+            explained["owed"][0]["reason"] == "validation"
+                && explained["last"]["events"]
+                    .as_array()
+                    .is_some_and(|events| !has_information || !events.is_empty())
+        })
+        .await?;
+        self.world.shop.erp.refuse_nothing().await?;
+        let retry = json!({"action": "owed", "do": "retry", "subject": refused});
+        self.ask(retry, |retried| retried["retried"] == 1).await?;
+        self.world.quiet(self.queues).await?;
+        self.ask(explain, |explained| {
+            explained["mapping"]["state"] == "bound" && explained["owed"] == json!([])
+        })
+        .await?;
+        let dismiss = json!({
+            "action": "owed", "do": "dismiss", "subject": poisoned,
+            "because": "Norce's support looks into it, ticket 4711",
+        });
+        self.ask(dismiss, |dismissed| dismissed["dismissed"] == 1)
+            .await?;
+        Ok(())
+    }
+
+    /// Norce warned about a price list that it does not have: it is made there, and the next full pass sends the row again.
+    async fn clears_the_warning_about(&self, id: i64) -> Result<(), SandboxError> {
+        let norce = &self.world.shop.norce;
         let warned = format!("customer/client/{id}");
-        asked(json!({"action": "owed", "reason": "warned"}), &|owed| {
+        self.ask(json!({"action": "owed", "reason": "warned"}), |owed| {
             let detail = owed["owed"][0]["detail"].as_str();
             owed["found"] == 1 && detail.is_some_and(|detail| detail.contains(PRICE_LIST))
         })
         .await?;
-        shop.norce.add_code(CodeList::PriceLists, PRICE_LIST, 4_711);
+        norce.add_code(CodeList::PriceLists, PRICE_LIST, 4_711);
         let retry = json!({"action": "owed", "do": "retry", "subject": warned});
-        asked(retry, &|retried| retried["retried"] == 1).await?;
-        asked(json!({"action": "pass", "mode": "full"}), &|pass| {
+        self.ask(retry, |retried| retried["retried"] == 1).await?;
+        self.ask(json!({"action": "pass", "mode": "full"}), |pass| {
             pass["runs"].as_array().is_some_and(|it| it.len() == 1)
         })
         .await?;
-        world.quiet(queues).await?;
-        let customer = shop.norce.customer(id);
+        self.world.quiet(self.queues).await?;
+        let customer = norce.customer(id);
         if customer.is_none_or(|customer| customer.details.price_lists.is_empty()) {
             let detail = format!("customer {id} was warned about and does not have its price list");
             return Err(SandboxError::Day(detail));
         }
-        asked(json!({"action": "owed", "reason": "warned"}), &|owed| {
+        self.ask(json!({"action": "owed", "reason": "warned"}), |owed| {
             owed["found"] == 0
         })
         .await?;
+        Ok(())
     }
 
-    // Lost events are made up for.
-    let since = Utc::now();
-    let lost: Vec<_> = shop
-        .norce
-        .customers()
-        .into_iter()
-        .filter(|customer| {
+    /// Customers change while Norce posts no events, and are then replayed. Returns them as they were before.
+    async fn replays_lost_events(&self) -> Result<Vec<CustomerRecord>, SandboxError> {
+        let shop = self.world.shop;
+        let since = Utc::now();
+        let customers = shop.norce.customers().into_iter();
+        let lost = customers.filter(|customer| {
             let row = &customer.row;
             row.customer_code.is_some() && row.is_active && !row.is_forgotten
-        })
-        .take(REPLAYED)
-        .collect();
-    let set = |chance| {
-        shop.norce
-            .configure(|settings| settings.events.drop_chance = chance);
-    };
-    set(1.0);
-    let phone = |place: usize| format!("08-333 00 {place:02}");
-    for (place, customer) in lost.iter().enumerate() {
-        shop.norce.change_customer(customer.row.id, |customer| {
-            customer.row.phone_number = Some(phone(place));
         });
-    }
-    set(0.0);
-    let replay = json!({"action": "replay", "since": since, "kind": "customer"});
-    asked(replay, &|replayed| replayed["sent"] == REPLAYED).await?;
-    world.quiet(queues).await?;
-    let register = shop.erp_register().await?;
-    for (place, customer) in lost.iter().enumerate() {
-        let record = register.with_code(customer.row.customer_code.as_deref().unwrap_or_default());
-        let phones: Vec<&str> = record.iter().map(|it| it.details.phone.as_str()).collect();
-        if phones != [phone(place)] {
-            let id = customer.row.id;
-            return Err(SandboxError::Day(format!(
-                "the change of customer {id} was replayed, and the ERP has {phones:?}"
-            )));
+        let lost: Vec<_> = lost.take(REPLAYED).collect();
+        let set = |chance| {
+            shop.norce
+                .configure(|settings| settings.events.drop_chance = chance);
+        };
+        set(1.0);
+        let phone = |place: usize| format!("08-333 00 {place:02}");
+        for (place, customer) in lost.iter().enumerate() {
+            shop.norce.change_customer(customer.row.id, |customer| {
+                customer.row.phone_number = Some(phone(place));
+            });
         }
+        set(0.0);
+        let replay = json!({"action": "replay", "since": since, "kind": "customer"});
+        self.ask(replay, |replayed| replayed["sent"] == REPLAYED)
+            .await?;
+        self.world.quiet(self.queues).await?;
+        let register = shop.erp_register().await?;
+        for (place, customer) in lost.iter().enumerate() {
+            let code = customer.row.customer_code.as_deref();
+            let record = register.with_code(code.unwrap_or_default());
+            let phones: Vec<&str> = record.iter().map(|it| it.details.phone.as_str()).collect();
+            if phones != [phone(place)] {
+                let id = customer.row.id;
+                return Err(SandboxError::Day(format!(
+                    "the change of customer {id} was replayed, and the ERP has {phones:?}"
+                )));
+            }
+        }
+        Ok(lost)
     }
 
-    // What can never be handled.
-    queues.send_to_changes("{").await?;
-    let count = json!({"action": "dead-letters"});
-    conversation
-        .ask_until(world, count.clone(), |dead| {
-            dead["queues"][0]["deadLetters"] == 1
+    /// A message that can never be handled: it is a dead letter, also after it was sent again.
+    async fn handles_a_dead_letter(&self) -> Result<(), SandboxError> {
+        self.queues.send_to_changes("{").await?;
+        let count = json!({"action": "dead-letters"});
+        let is_dead = |dead: &Value| dead["queues"][0]["deadLetters"] == 1;
+        let conversation = self.conversation;
+        conversation
+            .ask_until(self.world, count.clone(), is_dead)
+            .await?;
+        let show = json!({"action": "dead-letters", "do": "show", "queue": "changes"});
+        self.ask(show, |shown| {
+            shown["messages"][0]["reason"]
+                .as_str()
+                .is_some_and(|reason| reason.contains("not a message of this queue"))
         })
         .await?;
-    let show = json!({"action": "dead-letters", "do": "show", "queue": "changes"});
-    asked(show, &|shown| {
-        shown["messages"][0]["reason"]
-            .as_str()
-            .is_some_and(|reason| reason.contains("not a message of this queue"))
-    })
-    .await?;
-    let redrive = json!({"action": "dead-letters", "do": "redrive", "queue": "changes"});
-    asked(redrive, &|redriven| redriven["redriven"] == 1).await?;
-    conversation
-        .ask_until(world, count, |dead| dead["queues"][0]["deadLetters"] == 1)
+        let redrive = json!({"action": "dead-letters", "do": "redrive", "queue": "changes"});
+        self.ask(redrive, |redriven| redriven["redriven"] == 1)
+            .await?;
+        conversation.ask_until(self.world, count, is_dead).await?;
+        self.queues.take_dead_changes().await?;
+        Ok(())
+    }
+
+    async fn starts_a_plan_and_a_sweep(&self) -> Result<(), SandboxError> {
+        self.ask(json!({"action": "jobs"}), |jobs| jobs["jobs"] == json!([]))
+            .await?;
+        self.ask(json!({"action": "plan", "mode": "delta"}), |plan| {
+            plan["reports"].as_array().is_some_and(|it| it.len() == 1)
+        })
         .await?;
-    queues.take_dead_changes().await?;
+        self.world.quiet(self.queues).await?;
+        self.ask(json!({"action": "pass", "mode": "sweep"}), |pass| {
+            pass["runs"].as_array().is_some_and(|it| it.len() == 1)
+        })
+        .await?;
+        self.world.quiet(self.queues).await
+    }
 
-    asked(json!({"action": "jobs"}), &|jobs| jobs["jobs"] == json!([])).await?;
-    asked(json!({"action": "plan", "mode": "delta"}), &|plan| {
-        plan["reports"].as_array().is_some_and(|it| it.len() == 1)
-    })
-    .await?;
-    world.quiet(queues).await?;
-    asked(json!({"action": "pass", "mode": "sweep"}), &|pass| {
-        pass["runs"].as_array().is_some_and(|it| it.len() == 1)
-    })
-    .await?;
-    world.quiet(queues).await?;
+    async fn exports_and_imports_mappings(&self) -> Result<(), SandboxError> {
+        let export = json!({"action": "export-mappings"});
+        let exported = self
+            .ask(export, |exported| {
+                exported["lines"].as_u64() > Some(0) && exported.get("next").is_none()
+            })
+            .await?;
+        let import = json!({"action": "import-mappings", "from": exported["into"], "dryRun": true});
+        self.ask(import, |imported| {
+            imported["unchanged"] == exported["lines"]
+                && [
+                    &imported["bound"],
+                    &imported["conflicts"],
+                    &imported["invalid"],
+                ]
+                .iter()
+                .all(|count| **count == 0)
+        })
+        .await?;
+        Ok(())
+    }
 
-    // Mappings go out and come back.
-    let exported = asked(json!({"action": "export-mappings"}), &|exported| {
-        exported["lines"].as_u64() > Some(0) && exported.get("next").is_none()
-    })
-    .await?;
-    let import = json!({"action": "import-mappings", "from": exported["into"], "dryRun": true});
-    asked(import, &|imported| {
-        imported["unchanged"] == exported["lines"]
-            && [
-                &imported["bound"],
-                &imported["conflicts"],
-                &imported["invalid"],
-            ]
-            .iter()
-            .all(|count| **count == 0)
-    })
-    .await?;
-
-    // The one whose data are gone was to be forgotten.
-    let forget = json!({"action": "forget", "id": in_the_way.scrambled, "confirm": true});
-    asked(forget, &|done| done["forgotten"] == true).await?;
-
-    // Somebody asks by telephone to be forgotten.
-    let customer = lost.last().map(|customer| customer.row.id);
-    let mut forget = json!({"action": "forget", "id": customer});
-    asked(forget.clone(), &|asked| asked["forgotten"] == false).await?;
-    forget["confirm"] = json!(true);
-    asked(forget, &|done| done["forgotten"] == true).await?;
-    asked(json!({"action": "explain", "id": customer}), &|explained| {
-        explained["mapping"]["state"] == "forgotten"
-    })
-    .await?;
-    asked(json!({"action": "status"}), &|status| {
-        status["owed"]["owed"] == json!({}) && status["queues"][0]["waiting"] == 0
-    })
-    .await?;
-    Ok(())
+    /// Forgets the customer whose data Norce removed without saying so, and one that asks for it by telephone. Nothing is
+    /// owed and nothing waits after that.
+    async fn forgets(&self, scrambled: i64, on_request: Option<i64>) -> Result<(), SandboxError> {
+        let forget = json!({"action": "forget", "id": scrambled, "confirm": true});
+        self.ask(forget, |done| done["forgotten"] == true).await?;
+        let mut forget = json!({"action": "forget", "id": on_request});
+        self.ask(forget.clone(), |asked| asked["forgotten"] == false)
+            .await?;
+        forget["confirm"] = json!(true);
+        self.ask(forget, |done| done["forgotten"] == true).await?;
+        let explain = json!({"action": "explain", "id": on_request});
+        self.ask(explain, |explained| {
+            explained["mapping"]["state"] == "forgotten"
+        })
+        .await?;
+        self.ask(json!({"action": "status"}), |status| {
+            status["owed"]["owed"] == json!({}) && status["queues"][0]["waiting"] == 0
+        })
+        .await?;
+        Ok(())
+    }
 }

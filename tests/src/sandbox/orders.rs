@@ -11,7 +11,7 @@ use crate::{
     norce_simulator::{EventType, HttpEventSink, OrderReceiver},
 };
 
-/// What Norce posts orders with, invented.
+/// The invented credentials of Norce's orders.
 pub(super) const CREDENTIALS: (&str, &str) = ("sandbox-orders", "sandbox-order-password");
 /// Each order is posted this often: it is forwarded once.
 const COPIES: u32 = 2;
@@ -48,7 +48,7 @@ pub(super) async fn read(
     deployment: &Deployment,
 ) -> Result<(Vec<String>, String), SandboxError> {
     let orders = take(aws, deployment).await?;
-    let mut handed_on: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut forwarded: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for order in &orders {
         let order: Value = serde_json::from_str(order)
             .map_err(|error| SandboxError::Day(format!("an outgoing order: {error}")))?;
@@ -56,7 +56,7 @@ pub(super) async fn read(
             .as_str()
             .unwrap_or_default()
             .to_owned();
-        handed_on.entry(reference).or_default().push(order);
+        forwarded.entry(reference).or_default().push(order);
     }
     let mut faults = Vec::new();
     let placed = shop.norce.orders();
@@ -66,7 +66,7 @@ pub(super) async fn read(
             .buyer_customer_id
             .and_then(|id| shop.norce.customer(id))
             .and_then(|customer| customer.row.customer_code);
-        let codes: Vec<Option<&str>> = handed_on
+        let codes: Vec<Option<&str>> = forwarded
             .get(&order.client_order_ref)
             .into_iter()
             .flatten()

@@ -1,5 +1,5 @@
-//! What came of the day: a table, and whether both sides are as they should be. Both are read from the records of the
-//! two systems, and from the list of owed records, which is the integration's own word to the merchant.
+//! The outcome of the day: a table, and whether both sides are as they should be. Both are read from the records of the
+//! two systems, and from the list of owed records, which is the integration's report to the merchant.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,7 +32,7 @@ use crate::{
 /// How long the owed list may take to be read: it has a few records.
 const TIME_FOR_THE_OWED_LIST: Duration = Duration::from_secs(60);
 
-/// Who played which part in the day.
+/// The entities of the day by their parts in it.
 #[derive(Debug, Default)]
 pub(super) struct Expectations {
     /// Customers who ordered, the refused and the poisoned one included.
@@ -73,7 +73,7 @@ pub(super) struct Sharing {
 }
 
 impl Expectations {
-    /// Whom a person is asked to look after.
+    /// The customers that a person has to deal with.
     pub(super) fn in_the_way(&self) -> Result<InTheWay, SandboxError> {
         let nobody = || SandboxError::Day("nobody is in the way".to_owned());
         Ok(InTheWay {
@@ -93,18 +93,18 @@ impl Expectations {
     }
 }
 
-/// How a post that is not Norce's was answered.
+/// The answer to a post that is not Norce's.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// What kind of a post.
+    /// The kind of post.
     pub(super) what: &'static str,
     /// The answer.
     pub(super) status: u16,
-    /// What would be right.
+    /// The right answers.
     pub(super) expected: Vec<u16>,
 }
 
-/// What came of the day.
+/// The outcome of the day.
 pub(super) struct Outcome {
     table: Table,
     notes: Vec<String>,
@@ -331,7 +331,7 @@ impl Sides<'_> {
         self.faults.push(fault);
     }
 
-    /// Whoever ordered has the code of exactly one record in the ERP, and that record has the shop's data.
+    /// Every customer that ordered has the code of exactly one record in the ERP, and that record has the shop's data.
     fn check_customers(&mut self, expected: &Expectations) {
         let of_old = expected.of_old.iter().map(|(id, _)| id);
         for id in expected
@@ -444,7 +444,7 @@ impl Sides<'_> {
         };
         match self.erp.with_code(&code).as_slice() {
             [record] if record.details == *shop => {}
-            // Everybody here is invented; what differs may be shown.
+            // All people here are invented, so differences may be shown.
             [record] => {
                 let record = &record.details;
                 self.fault(format!(
@@ -876,7 +876,7 @@ fn key((kind, id): (ImportKind, i64)) -> (bool, i64) {
     (kind == ImportKind::Companies, id)
 }
 
-/// What is owed.
+/// Reads the list of owed records.
 pub(super) async fn owed(
     aws: &LocalAws,
     deployment: &Deployment,

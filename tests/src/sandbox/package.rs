@@ -1,4 +1,4 @@
-//! What `sam deploy` takes without a build: an archive of each function, and the template that names the archives.
+//! Input of `sam deploy` without a build: an archive of each function, and the template that names the archives.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::local_aws::Tools;
 /// Packs files, with Python's own library.
 const ARCHIVE: &str = include_str!("archive.py");
 
-/// How archives are compressed.
+/// The compression of archives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     /// For a deployment on this machine: 2 s for functions without optimization, in place of 12 s.
@@ -100,7 +100,7 @@ pub(super) fn replace(text: &str, what: &str, with: &str) -> Result<String, Sand
     )))
 }
 
-/// What is said of a file that cannot be written.
+/// The error of a file that cannot be written.
 pub(super) fn unwritable(path: &Path) -> impl FnOnce(std::io::Error) -> SandboxError + use<> {
     io_error(format!("{} cannot be written", path.display()))
 }

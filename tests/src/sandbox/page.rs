@@ -1,5 +1,5 @@
-//! The day as a page: what happened when, how long each code took, both sides, and what is owed. It needs nothing but itself, so
-//! that the file can be sent by mail.
+//! The day as a page: the timeline, how long each code took, both sides, and what is owed. The page is a single file,
+//! so that it can be sent by mail.
 
 use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
 
@@ -41,16 +41,16 @@ pub(super) struct Pair {
     pub(super) in_erp: Option<String>,
 }
 
-/// What the page shows.
+/// The content of the page.
 #[derive(Default)]
 pub(super) struct Day {
-    /// From each first order to its code in Norce, with who ordered.
+    /// The time from each first order to its code in Norce, by customer or company.
     pub(super) times: Vec<(String, Duration)>,
     /// Both sides.
     pub(super) pairs: Vec<Pair>,
-    /// What is owed, and why.
+    /// The owed records, with their reasons.
     pub(super) owed: Vec<(String, String)>,
-    /// What is not as it should be.
+    /// The faults of the day.
     pub(super) faults: Vec<String>,
 }
 

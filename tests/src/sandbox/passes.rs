@@ -36,7 +36,7 @@ const SECOND_STACK: &str = "sandbox-by-application";
 /// Customers of each of the two applications; the same people in both.
 const CUSTOMERS_OF_EACH: usize = 6;
 
-/// What runs.
+/// The running sandbox.
 pub(super) struct World<'a> {
     pub(super) shop: &'a Shop,
     pub(super) aws: &'a LocalAws,
@@ -45,7 +45,7 @@ pub(super) struct World<'a> {
     pub(super) log_level: LogLevel,
 }
 
-/// What came of the passes.
+/// The results of the passes.
 #[derive(Default)]
 pub(super) struct Passes {
     pub(super) runs: Vec<Run>,
@@ -94,14 +94,23 @@ impl World<'_> {
 
     /// Waits until nothing is under way.
     pub(super) async fn quiet(&self, queues: &Queues) -> Result<(), SandboxError> {
+        self.quiet_within(queues, LONGEST_PART).await
+    }
+
+    /// Waits until nothing is under way, and fails if that takes longer than this.
+    pub(super) async fn quiet_within(
+        &self,
+        queues: &Queues,
+        longest: Duration,
+    ) -> Result<(), SandboxError> {
         let shop = self.shop;
         if queues
-            .wait_until_quiet(LONGEST_PART, || shop.under_way())
+            .wait_until_quiet(longest, || shop.under_way())
             .await?
         {
             return Ok(());
         }
-        let stuck = format!("work is still under way after {LONGEST_PART:?}; see the logs");
+        let stuck = format!("work is still under way after {longest:?}; see the logs");
         Err(SandboxError::Day(stuck))
     }
 
@@ -161,7 +170,7 @@ fn code_in_norce(shop: &Shop, id: i64) -> Option<String> {
     shop.norce.customer(id)?.row.customer_code
 }
 
-/// The next day.
+/// Plays the next day.
 pub(super) async fn play(world: &World<'_>, queues: &Queues) -> Result<Passes, SandboxError> {
     let mut passes = Passes::default();
     let shop = world.shop;

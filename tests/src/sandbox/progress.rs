@@ -1,5 +1,5 @@
-//! What a person sees while the sandbox works: one line when a step begins, one now and then while it lasts, and one
-//! with its duration when it is done.
+//! The output of the sandbox: a line when a step begins, one now and then while it lasts, and one with its duration
+//! when it is done.
 #![expect(
     clippy::print_stdout,
     reason = "the sandbox is a program for a person at a terminal"
@@ -24,11 +24,11 @@ use tokio::{
 use super::SandboxError;
 use sandbox_tools::variables_of_this_package;
 
-/// How often a step that lasts says how far it has come.
+/// The interval of the progress lines of a long step.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// How much of a line of a build is shown.
+/// The shown length of a line of a build.
 const SHOWN_CHARS: usize = 90;
-/// How much of a failed step's output is shown.
+/// The shown lines of a failed step's output.
 const QUOTED_LINES: usize = 25;
 
 /// Prints a line.

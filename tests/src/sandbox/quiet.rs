@@ -1,4 +1,4 @@
-//! Waiting until nothing is under way any more.
+//! Waiting until no work is under way.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::time::{Instant, sleep};
 use super::{SandboxError, deployment::Deployment, progress};
 use crate::local_aws::LocalAws;
 
-/// How often it is looked.
+/// The polling interval.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long nothing may be seen before it counts as quiet: longer than a message is between two queues.
 const QUIET_FOR: Duration = Duration::from_secs(3);
-/// How often a person is told what is waited for.
+/// How often the sandbox prints what it waits for.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// The queues between the functions.
@@ -53,7 +53,7 @@ impl Queues {
         self.count(&self.queues).await
     }
 
-    /// How many messages were given up, by queue.
+    /// The number of dead letters, by queue.
     pub(super) async fn dead(&self) -> Result<Vec<(&'static str, u64)>, SandboxError> {
         self.count(&self.dead_letter_queues).await
     }
@@ -63,7 +63,7 @@ impl Queues {
         named.map(|(_, url)| url.clone()).unwrap_or_default()
     }
 
-    /// How long a received message of a queue is hidden, in seconds.
+    /// The visibility time-out of a queue, in seconds.
     pub(super) async fn visibility(&self, queue: &str) -> Result<u32, SandboxError> {
         let timeout = QueueAttributeName::VisibilityTimeout;
         let failed = |error| SandboxError::aws("the visibility time-out cannot be read", error);

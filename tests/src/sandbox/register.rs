@@ -1,4 +1,4 @@
-//! A register of any size, and a full pass over it: what an integration engineer points at a shop on the first day.
+//! A register of any size, and a full pass over it: the first day of an existing shop.
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,9 @@ use super::{
 };
 use crate::norce_simulator::NewCustomer;
 
-/// Of so many customers one has no code in Norce.
+/// One in this many customers has no code in Norce.
 const WITHOUT_CODE_EVERY: usize = 100;
-/// How often it is looked how far the pass has come, and how often a person is told.
+/// How often the sandbox reads the progress of the pass, and how often it prints it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TELL_EVERY: u32 = 5;
 /// A pass that takes longer has a fault: for each customer, and for any pass.
@@ -29,7 +29,7 @@ pub(super) async fn play(world: &World<'_>, customers: usize) -> Result<bool, Sa
     let without_code = progress::step(
         &format!("Seeding {customers} customers in the ERP, one in {WITHOUT_CODE_EVERY} without a code in Norce"),
         async {
-            // Nobody listens: these are customers of old.
+            // Without events: these customers are from before the integration.
             let email = |number: usize| format!("register.{number}@example.com");
             let people: Vec<ByHand> = (0..customers)
                 .map(|number| ByHand {

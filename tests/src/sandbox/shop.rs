@@ -1,4 +1,4 @@
-//! The two worlds between which the sandbox runs: a simulated Norce with a shop, and the ERP. And the people in them.
+//! The two systems between which the sandbox runs, a simulated Norce with a shop and the ERP, and the people in them.
 
 use std::{
     collections::BTreeSet,
@@ -27,7 +27,7 @@ use crate::norce_simulator::{
 /// The one application of the shop, and the first of two.
 pub(super) const APPLICATION: i64 = 1;
 const APPLICATION_KEY: Uuid = Uuid::from_u128(0x0f7c_6a5e_52b1_4d2b_9a57_3d1c_8e94_0001);
-/// The other one.
+/// The second application.
 pub(super) const SECOND_APPLICATION: i64 = 2;
 const SECOND_APPLICATION_KEY: Uuid = Uuid::from_u128(0x0f7c_6a5e_52b1_4d2b_9a57_3d1c_8e94_0002);
 /// The system account that imports are made by.
@@ -279,9 +279,9 @@ impl Shop {
     }
 }
 
-/// Where everybody lives.
+/// The city of all addresses.
 pub(super) const CITY: &str = "Solna";
-/// Likewise.
+/// The country of all addresses.
 pub(super) const COUNTRY: &str = "SE";
 
 /// A person, invented.

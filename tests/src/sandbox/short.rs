@@ -1,4 +1,4 @@
-//! The short day: one of everything, told line by line as it happens, for a newcomer.
+//! The short day, for a newcomer: one of everything, reported line by line as it happens.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -24,9 +24,9 @@ const CUSTOMERS: usize = 4;
 const COMPANIES: usize = 2;
 /// How long the ERP is down: a few attempts, and an order meanwhile.
 const OUTAGE: Duration = Duration::from_secs(5);
-/// What has not happened by then will not.
+/// The time limit of everything that is awaited.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// How often it is looked at.
+/// The polling interval.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Plays the day.
@@ -80,7 +80,7 @@ pub(super) async fn play(
         Outcome::of(shop, aws, deployment, &queues, expected, Vec::new()).await
     })
     .await?;
-    // What was asked and answered has been told already.
+    // The requests and answers have been printed already.
     outcome.add_faults(conversation.faults());
     Ok(outcome)
 }

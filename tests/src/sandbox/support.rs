@@ -1,5 +1,5 @@
-//! The users of the console: an OpenID provider with one for each role, what two of them do after the day, and the page on which
-//! the ERP's administrator takes a rule away.
+//! The users of the console: an OpenID provider with one for each role, what two of them do after the day, and the page
+//! on which the ERP's administrator removes a rule.
 
 use std::{
     collections::BTreeMap,
@@ -67,7 +67,7 @@ impl Drop for SupportDesk {
 pub(super) struct Refused {
     /// Norce's id.
     pub(super) id: i64,
-    /// What is typed into the search.
+    /// The text for the search.
     email: String,
     /// The ERP's words.
     words: &'static str,
@@ -114,7 +114,7 @@ impl SupportDesk {
         })
     }
 
-    /// What the stack has to know of the provider.
+    /// The settings of the provider for the stack.
     pub(super) fn provider(&self) -> ConsoleProvider {
         ConsoleProvider {
             issuer: self.origin.clone(),
@@ -129,7 +129,7 @@ impl SupportDesk {
         Ok(())
     }
 
-    /// Where the ERP's administrator takes the rule away.
+    /// The page on which the ERP's administrator removes the rule.
     pub(super) fn administrator(&self) -> String {
         format!("{}/erp", self.origin)
     }
@@ -217,7 +217,7 @@ pub(super) async fn play(
     ));
     conversation.note(question, found);
 
-    // Who did it is in the record, and who was not allowed to.
+    // The record names the person that did it, and the one that was not allowed to.
     let about = json!({ "subject": entity });
     let activity = visitor.ask("activity", &about).await?;
     let states: Vec<_> = activity["entries"]

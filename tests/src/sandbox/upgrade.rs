@@ -1,7 +1,8 @@
-//! The update of a stack of an earlier version, with work in all of its queues and a pass under way: nothing may be lost.
+//! The update of a stack of an earlier version, with work in all of its queues and a pass under way: nothing may be
+//! lost.
 //!
-//! The earlier version is built from its own sources, in a git worktree that goes again, and without the optimisations of
-//! a release: it runs for half a day.
+//! The earlier version is built from its own sources, in a git worktree that is removed afterwards, and without the
+//! optimisations of a release: it runs for half a day.
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +32,7 @@ use crate::{
 
 /// What stands for the version that was landed last.
 pub(super) const LAST: &str = "last";
-/// Where its commit is recorded.
+/// The file with its commit.
 const LAST_VERSION: &str = "tests/fixtures/LAST_VERSION";
 /// New customers whose imports Norce does not finish, and as many whose imports it does not take.
 const CUSTOMERS: usize = 3;
@@ -141,8 +142,8 @@ pub(super) async fn build(version: &str, python: &Tools) -> Result<PathBuf, Sand
     Ok(template)
 }
 
-/// Keeps the visibility time-outs short while something goes on, also where an update sets them to what the template says
-/// in the middle.
+/// Keeps the visibility time-outs short during this work, even if an update meanwhile sets them to the values of the
+/// template.
 pub(super) async fn with_short_visibility<T>(
     queues: &Queues,
     work: impl Future<Output = Result<T, SandboxError>>,

@@ -2,8 +2,8 @@
 //! starting the deployed binary, so that queues drive the code that is being edited. The functions then act as the
 //! local AWS's root user: IAM is not enforced on them.
 //!
-//! Each function is invoked once before the day begins. It is compiled by its first invocation, and what a shop posts
-//! meanwhile would pile up in front of it until `cargo lambda watch` does nothing any more.
+//! Each function is invoked once before the day begins. Its first invocation compiles it, and the posts of a shop would
+//! meanwhile pile up in front of it until `cargo lambda watch` stops responding.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -31,9 +31,9 @@ use crate::{
 
 /// How long it may take to listen. It compiles a function only when it is invoked for the first time.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often it is asked whether it listens.
+/// The interval of the checks whether it listens.
 const START_INTERVAL: Duration = Duration::from_millis(100);
-/// How long it may take to compile a function.
+/// The time limit for compiling a function.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Instances of a function side by side: as many as the template lets a queue have.
@@ -41,7 +41,7 @@ const INSTANCES: usize = 2;
 /// With more invocations at the same time than a few `cargo lambda watch` ceases to hand them out.
 pub(super) const POSTS_AT_ONCE: usize = INSTANCES;
 
-/// Where `cargo lambda watch` will listen.
+/// The address at which `cargo lambda watch` will listen.
 pub(super) struct Watch {
     port: u16,
 }

@@ -1,7 +1,7 @@
-//! What the functions' own binaries write and send, under a stand-in of Lambda: log lines, metric lines and trace headers.
+//! The output of the functions' own binaries under a stand-in for Lambda: log lines, metric lines and trace headers.
 //!
-//! The binaries are built once and run at every log level, each event in a process of its own; then every rule is held
-//! against all that they wrote.
+//! The binaries are built once and run at every log level, each event in a process of its own; every rule is then
+//! checked against all of the output.
 
 #![allow(
     clippy::expect_used,
@@ -35,8 +35,8 @@ use tests::{
 use uuid::Uuid;
 
 /// The bytes that an event may leave in the logs at `INFO`, Lambda's own two lines among them. A ratchet for the cost
-/// model: what was counted when it was written, and a quarter for longer names and numbers. Whoever logs more has to
-/// correct the cost model too.
+/// model: what was counted when it was written, and a quarter for longer names and numbers. A change that logs more
+/// has to correct the cost model too.
 const MOST_BYTES_OF_AN_EVENT: [(&str, usize); 7] = [
     ("receive-events", 1_200),
     ("change-events", 1_200),

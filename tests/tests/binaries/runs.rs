@@ -1,4 +1,4 @@
-//! Every function at every log level, with events that go well and events that do not.
+//! Every function at every log level, with events that succeed and events that fail.
 
 use std::{fmt, sync::LazyLock};
 

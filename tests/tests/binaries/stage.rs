@@ -1,4 +1,4 @@
-//! What stands around the functions: AWS, Norce and Business Central, on loopback.
+//! The surroundings of the functions on loopback: AWS, Norce and Business Central.
 
 use std::{path::Path, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! What every adapter of an ERP must do, through the port alone: run against the simulated Business Central. The target
-//! `odoo` runs the same against a real Odoo. An adapter is done when the suite passes.
+//! The contract of every ERP adapter, through the port alone, against the simulated Business Central. The target `odoo`
+//! runs the same suite against a real Odoo. An adapter is done when the suite passes.
 
 #![allow(
     clippy::expect_used,

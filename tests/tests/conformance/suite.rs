@@ -1,4 +1,4 @@
-//! The behaviours, each by itself, through the port alone, and on a register of its own.
+//! The behaviours, each on a register of its own, through the port alone.
 
 use std::{
     collections::BTreeSet,
@@ -391,7 +391,7 @@ pub(crate) async fn what_is_created_is_found(subject: &Subject) {
     assert_eq!(found.unwrap(), [record]);
 }
 
-/// P2: at most one record, whoever asks for it how often.
+/// P2: at most one record, however many callers ask for it and however often.
 pub(crate) async fn an_entity_is_created_once(subject: &Subject) {
     let key = subject.key(EntityKind::Customer);
     let party = person("once@example.com");

@@ -1,4 +1,4 @@
-//! What every answer says, and how each fault of the operator comes to the page.
+//! What all answers have in common, and how each fault of `operator` reaches the page.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The console's server: who gets in, what a person may do, and what becomes of everything else.
+//! The server of the console: sign-in, the permissions of a person, and the answers to everything else.
 //!
-//! The console runs as API Gateway calls it, with a provider that signs with real keys and an operator that notes what it is
-//! asked. The checks are those of its specification.
+//! The console runs as API Gateway calls it, with a provider that signs with real keys and an operator that records its
+//! requests. The checks are those of its specification.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! How `operator` is called on AWS: once, and each end of it for what it is.
+//! The invocation of `operator` on AWS: once, with a distinct result for each outcome.
 
 use std::{
     collections::VecDeque,
@@ -170,7 +170,8 @@ async fn a_call_that_fails_is_not_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_that_does_not_answer_is_waited_for_as_long_as_there_is_time_and_no_longer() {
+async fn the_console_waits_for_an_operator_that_does_not_answer_as_long_as_there_is_time_and_no_longer()
+ {
     for within in [Duration::from_secs(5), LONGEST_WAIT, 2 * LONGEST_WAIT] {
         let script = Arc::new(Script::default());
         let operator = LambdaOperator::new(&configuration(script.clone()).await, "shop-operator");

@@ -1,4 +1,4 @@
-//! Which requests are taken for those of the console's own page.
+//! Which requests count as those of the console's own page.
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! In which role a person asks.
+//! The role in which a person asks.
 
 use std::time::Duration;
 

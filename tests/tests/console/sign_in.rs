@@ -1,4 +1,4 @@
-//! Signing in, with everything that can be wrong about it.
+//! Sign-in, with everything that can be wrong about it.
 
 use chrono::TimeDelta;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Who did what.
+//! The record of who did what.
 
 use serde_json::json;
 
@@ -52,7 +52,7 @@ async fn each_act_is_one_line_and_refused_ones_too() {
     for row in rows.as_array().unwrap() {
         assert_eq!(row[1], "Kanarine Fogelström");
     }
-    // To look at it was no act.
+    // Reading it left no entry.
     browser.press("refresh").await;
     browser.settled().await;
     let count = "return document.querySelectorAll('tbody tr').length";

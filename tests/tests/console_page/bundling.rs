@@ -1,4 +1,4 @@
-//! How the modules become one file: what the build cannot read ends it.
+//! The build joins the modules into one file, and fails on what it cannot read.
 
 #[path = "../../../functions/console/build/bundle.rs"]
 mod bundle;

@@ -65,7 +65,7 @@ async fn the_parts_are_asked_side_by_side_and_shown_as_they_finish() {
     let mut names: Vec<&str> = parts.iter().filter_map(|it| it["part"].as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["aws", "erp", "events", "norce", "schedules"]);
-    // The server sees to it that each is answered before the page would give up.
+    // The server answers each before the page would give up.
     assert!(
         parts.iter().all(|it| it["within"].as_u64().unwrap() < 29),
         "{parts:?}"

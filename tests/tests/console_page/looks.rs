@@ -1,4 +1,4 @@
-//! How the page looks: to axe-core, at 320 px, in both themes; and what it loads.
+//! The appearance of the page: axe-core, 320 px, both themes; and what it loads.
 
 use std::time::Duration;
 

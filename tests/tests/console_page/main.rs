@@ -56,7 +56,7 @@ use serde_json::{Value, json};
 use tests::{
     browser::{Served, WebBrowser},
     bundle::{Bundle, Options, UNTIL_OWED},
-    norce_simulator::{NewCustomer, NewOrder},
+    samples::{order_of, person},
 };
 
 /// A browser and a console with customers that are owed; nothing where there is no browser.
@@ -84,18 +84,8 @@ const EMAIL: &str = "anna.1@example.com";
 /// Customers with an order each, whose events are on their way.
 fn customers(bundle: &Bundle, count: usize) {
     for number in 1..=count {
-        let customer = bundle.norce.add_customer(NewCustomer {
-            email: Some(format!("anna.{number}@example.com")),
-            first_name: Some("Anna".to_owned()),
-            last_name: Some(format!("Ek {number}")),
-            ..NewCustomer::default()
-        });
-        bundle.norce.place_order(NewOrder {
-            application_id: 1,
-            customer: Some(customer),
-            items: vec![("P1".to_owned(), 100.0)],
-            ..NewOrder::default()
-        });
+        let customer = bundle.norce.add_customer(person(number));
+        bundle.norce.place_order(order_of(customer));
     }
 }
 
@@ -278,7 +268,7 @@ async fn a_person_sees_what_the_role_allows_and_no_more() {
         if role == "Norce.Read" {
             let status = browser.eval("return (await fetch('/console/api/replay', { method: 'POST', headers: { 'content-type': 'application/json', 'x-console': '1' }, body: '{\"entity\":\"customer/client/1\"}' })).status").await;
             assert_eq!(status, 403);
-            // It was asked and refused, and no record is being looked at.
+            // The request was refused, and no record is open.
             assert_eq!(acts(&served).len(), 1);
             let state = browser.eval("return (await (await fetch('/console/api/activity', { method: 'POST', headers: { 'content-type': 'application/json', 'x-console': '1' }, body: '{}' })).json()).entries.map((it) => it.state)").await;
             assert!(

@@ -1,4 +1,4 @@
-//! Mappings: exported, checked without writing, and bound.
+//! Mappings: export, dry run and binding.
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The overview: how it is, what to do, and how it was.
+//! The overview: the current state, the next steps, and the history.
 
 use std::time::Duration;
 

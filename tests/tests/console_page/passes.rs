@@ -1,4 +1,4 @@
-//! Passes, and what a plan says.
+//! Passes, and the results of a plan.
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The states of the page that a day of a person does not have: an ERP that is down, a hidden tab, another person, thousands of
+//! States of the page that are rare in a day of work: an ERP that is down, a hidden tab, another person, thousands of
 //! records.
 
 use std::time::Duration;

@@ -123,7 +123,7 @@ async fn the_language_that_is_chosen_is_spoken() {
     browser
         .until("[...document.querySelectorAll('.card .said')].some((it) => it.lang === 'sv' && it.innerText.startsWith('Affärssystemet godtar inte posten'))")
         .await;
-    // What was said in the other language is not left standing.
+    // No text in the other language remains.
     assert_eq!(super::toast(&browser).await, "");
     assert_eq!(
         browser.eval("return document.documentElement.lang").await,

@@ -1,4 +1,4 @@
-//! What people do: filter, try again, set aside, forget.
+//! The work of a person: filter, retry, set aside, forget.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What ends each chain that could go on for ever: every loop is driven past its bound.
+//! The bound of each chain that could go on for ever: every loop is driven past it.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,12 +15,13 @@ use tests::{
     business_central_simulator::Fault as ErpFault,
     interruption::{Fault, Moment},
     norce_simulator::{Effect, Endpoint, Poison, PoisonMode, PoisonRows, When},
+    samples::resident,
 };
 
 use crate::{
-    DAY, HOUR, assert_in_step, assert_nothing_owed, code_of,
+    DAY, HOUR, assert_in_step, assert_nothing_owed,
     listings::{Listings, Place},
-    order, person, person_in_erp,
+    order, person_in_erp,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -35,7 +36,7 @@ async fn owed(bundle: &Bundle) -> Vec<(Stage, Reason)> {
 async fn a_message_that_waits_for_months_becomes_a_dead_letter_and_its_redrive_begins_at_the_origin()
  {
     let bundle = Bundle::new(&Options::default());
-    let id = bundle.norce.add_customer(person(0));
+    let id = bundle.norce.add_customer(resident(0));
     bundle.run_until_quiet().await;
     let down = ErpFault::status(StatusCode::SERVICE_UNAVAILABLE);
     // Whatever it asks for.
@@ -73,7 +74,7 @@ async fn a_message_that_waits_for_months_becomes_a_dead_letter_and_its_redrive_b
 async fn p9_an_import_whose_outcome_norce_never_tells_is_owed() {
     for (endpoint, job_ends) in [(Endpoint::JobGetLog, true), (Endpoint::Customers, false)] {
         let bundle = Bundle::new(&Options::default());
-        let id = bundle.norce.add_customer(person(0));
+        let id = bundle.norce.add_customer(resident(0));
         bundle.norce.configure(|settings| {
             settings.jobs.never_finish = !job_ends;
             settings.jobs.delay = HOUR;
@@ -116,7 +117,7 @@ async fn p9_an_import_whose_outcome_norce_never_tells_is_owed() {
 #[tokio::test(start_paused = true)]
 async fn p9_an_import_that_cannot_be_followed_for_two_weeks_is_owed() {
     let bundle = Bundle::new(&Options::default());
-    let id = bundle.norce.add_customer(person(0));
+    let id = bundle.norce.add_customer(resident(0));
     bundle
         .norce
         .configure(|settings| settings.jobs.delay = HOUR);
@@ -149,7 +150,7 @@ async fn p9_an_import_that_cannot_be_followed_for_two_weeks_is_owed() {
 #[tokio::test(start_paused = true)]
 async fn a_job_completed_event_is_dropped_when_the_poll_has_had_its_turn() {
     let bundle = Bundle::new(&Options::default());
-    let id = bundle.norce.add_customer(person(0));
+    let id = bundle.norce.add_customer(resident(0));
     bundle
         .norce
         .configure(|settings| settings.jobs.delay = HOUR);
@@ -245,13 +246,13 @@ async fn a_pass_over_a_listing_that_stands_still_or_goes_in_circles_is_given_up(
 #[tokio::test(start_paused = true)]
 async fn p5_a_code_that_norce_loses_again_and_again_is_imported_once_an_hour_at_most_and_owed() {
     let bundle = Bundle::new(&Options::default());
-    let id = bundle.norce.add_customer(person(0));
+    let id = bundle.norce.add_customer(resident(0));
     order(&bundle, id);
     let mut was_owed = false;
     for minute in 0..24 * 60 {
         bundle.run_until_quiet().await;
         was_owed |= owed(&bundle).await == [(Stage::CodeToNorce, Reason::Conflict)];
-        if code_of(&bundle, id).is_some() {
+        if bundle.customer_code(id).is_some() {
             bundle
                 .norce
                 .change_customer(id, |record| record.row.customer_code = None);
@@ -285,7 +286,7 @@ async fn p9_lines_that_kill_their_invocation_do_not_multiply() {
     bundle
         .norce
         .configure(|settings| settings.token_lifetime = 30 * DAY);
-    let id = bundle.norce.add_customer(person(0));
+    let id = bundle.norce.add_customer(resident(0));
     order(&bundle, id);
     while bundle.imports.is_empty() {
         bundle.changes_step().await;
@@ -321,13 +322,13 @@ async fn a_pass_that_waits_for_its_imports_gets_to_its_end() {
     let ids: BTreeSet<i64> = (0..100)
         .map(|number| {
             person_in_erp(&bundle, number);
-            bundle.norce.add_customer(person(number))
+            bundle.norce.add_customer(resident(number))
         })
         .collect();
     bundle.run_until_quiet().await;
     let run = bundle.pass(PassMode::Full).await;
     assert_eq!(run.ended.unwrap().failed, None);
     for id in ids {
-        assert!(code_of(&bundle, id).is_some(), "{}", customer(id));
+        assert!(bundle.customer_code(id).is_some(), "{}", customer(id));
     }
 }

@@ -1,4 +1,4 @@
-//! How far a message is from its origin, for every flow.
+//! The distance of a message from its origin, for every flow.
 //!
 //! A request of Norce, a schedule or a person is the origin of a chain. A message has one hop for each send between it and its
 //! origin, so that a message which the origin itself sends has one. The in-process bundle counts as Lambda does by the trace
@@ -46,9 +46,10 @@ use tests::{
     bundle::{Bundle, Hops, Options, SOON, customer},
     business_central_simulator::Fault,
     norce_simulator::{
-        Blank, Effect, Endpoint, EventType, ImportedRows, NewAddress, NewCompany, NewCustomer,
-        NewOrder, Poison, PoisonMode, PoisonRows, When,
+        Blank, Effect, Endpoint, EventType, ImportedRows, NewCompany, Poison, PoisonMode,
+        PoisonRows, When,
     },
+    samples::{self, order_of, resident},
 };
 use uuid::Uuid;
 
@@ -63,47 +64,21 @@ const BATCH: usize = 500;
 /// Steps of the long pass at least.
 const STEPS: usize = 60;
 
-fn person(number: usize) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("person.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        phone: Some("08-123 45 67".to_owned()),
-        invoice_address: Some(NewAddress {
-            line1: Some("Storgatan 1".to_owned()),
-            zip_code: Some("114 55".to_owned()),
-            city: Some("Stockholm".to_owned()),
-            country_code: Some("SE".to_owned()),
-            ..NewAddress::default()
-        }),
-        ..NewCustomer::default()
-    }
-}
-
 fn person_in_erp(bundle: &Bundle, number: usize) {
     let properties = json!({"displayName": format!("Anna Ek {number}"), "type": "Person",
-        "email": format!("person.{number}@example.com")});
+        "email": format!("anna.{number}@example.com")});
     let added = bundle.erp.add_customer(bundle.erp_company(), &properties);
     added.unwrap();
 }
 
 fn order(bundle: &Bundle, customer: i64) {
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order_of(customer));
 }
 
 fn change_phone(bundle: &Bundle, customer: i64) {
     bundle.norce.change_customer(customer, |record| {
         record.row.phone_number = Some("08-765 43 21".to_owned());
     });
-}
-
-fn code_of(bundle: &Bundle, id: i64) -> Option<String> {
-    bundle.norce.customer(id).unwrap().row.customer_code
 }
 
 fn phones(bundle: &Bundle) -> Vec<String> {
@@ -116,7 +91,7 @@ fn phones(bundle: &Bundle) -> Vec<String> {
 
 /// Norce has the code that the ERP gave, and it is known that it has.
 async fn assert_in_step(bundle: &Bundle, id: i64) {
-    let code = code_of(bundle, id).expect("no code in Norce");
+    let code = bundle.customer_code(id).expect("no code in Norce");
     let Some(Mapping::Bound(binding)) = bundle.mappings.get(customer(id)).await.unwrap() else {
         panic!("customer {id} is not bound");
     };
@@ -132,11 +107,11 @@ async fn assert_nothing_owed(bundle: &Bundle) {
 
 /// A customer that both sides have.
 async fn known_customer(bundle: &Bundle) -> i64 {
-    let id = bundle.norce.add_customer(person(0));
+    let id = bundle.norce.add_customer(resident(0));
     order(bundle, id);
     bundle.run_until_quiet().await;
     assert_in_step(bundle, id).await;
-    // Events of a little before are taken for done.
+    // Events shortly before count as handled.
     tokio::time::sleep(HOUR).await;
     id
 }
@@ -270,7 +245,7 @@ impl Flow {
     async fn play(self, bundle: &Bundle, outage: Outage) -> Hops {
         match self {
             Self::FirstOrder => {
-                let id = bundle.norce.add_customer(person(0));
+                let id = bundle.norce.add_customer(resident(0));
                 outage.begins(bundle);
                 order(bundle, id);
                 bundle.quiet_within(outage.longest()).await;
@@ -296,7 +271,7 @@ impl Flow {
                 assert_eq!(mapping, Some(Mapping::Forgotten));
             }
             Self::PostedOrder => {
-                let id = bundle.norce.add_customer(person(0));
+                let id = bundle.norce.add_customer(resident(0));
                 outage.begins(bundle);
                 order(bundle, id);
                 bundle.quiet_within(outage.longest()).await;
@@ -316,7 +291,7 @@ impl Flow {
                     settings.jobs.delay = 20 * HOUR;
                     settings.events.job_completed = false;
                 });
-                let id = bundle.norce.add_customer(person(0));
+                let id = bundle.norce.add_customer(resident(0));
                 order(bundle, id);
                 bundle.run_for(HOUR).await;
                 outage.begins(bundle);
@@ -338,7 +313,7 @@ impl Flow {
             }
             Self::OwedRetry => {
                 bundle.erp.refuse_where(|_| true);
-                let id = bundle.norce.add_customer(person(0));
+                let id = bundle.norce.add_customer(resident(0));
                 order(bundle, id);
                 bundle.run_until_quiet().await;
                 bundle.erp.refuse_nothing();
@@ -369,23 +344,19 @@ async fn company_with_contacts(bundle: &Bundle, outage: Outage) {
     let company = bundle.norce.add_company(NewCompany {
         name: Some("Bolaget AB".to_owned()),
         organization_no: Some("556036-0793".to_owned()),
-        invoice_address: person(0).invoice_address,
+        invoice_address: resident(0).invoice_address,
         ..NewCompany::default()
     });
     let contacts: Vec<i64> = (0..3)
-        .map(|number| bundle.norce.add_customer(person(number)))
+        .map(|number| bundle.norce.add_customer(resident(number)))
         .collect();
     for contact in &contacts {
         bundle.norce.link(*contact, company, true);
     }
     outage.begins(bundle);
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer: Some(contacts[0]),
-        company: Some(company),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle
+        .norce
+        .place_order(samples::order(Some(contacts[0]), Some(company)));
     bundle.quiet_within(outage.longest()).await;
     for contact in contacts {
         assert_in_step(bundle, contact).await;
@@ -395,14 +366,14 @@ async fn company_with_contacts(bundle: &Bundle, outage: Outage) {
     assert_nothing_owed(bundle).await;
 }
 
-/// How a run ends that is at work in an outage: it is given up after a day, and the next one begins where it began.
+/// The end of a run that works during an outage: it is given up after a day, and the next one starts from the same place.
 async fn assert_ended(bundle: &Bundle, run: Uuid, is_given_up: bool) {
     let ended = bundle.run(run).await.ended.expect("the run has not ended");
     assert_eq!(ended.failed.is_some(), is_given_up, "{ended:?}");
 }
 
 async fn small_pass(bundle: &Bundle, mode: PassMode, outage: Outage) {
-    let id = bundle.norce.add_customer(person(0));
+    let id = bundle.norce.add_customer(resident(0));
     bundle.run_until_quiet().await;
     person_in_erp(bundle, 0);
     bundle.take_hops();
@@ -410,7 +381,7 @@ async fn small_pass(bundle: &Bundle, mode: PassMode, outage: Outage) {
     let run = bundle.start_pass(mode).await[0];
     bundle.quiet_within(outage.longest()).await;
     assert_ended(bundle, run, outage != Outage::Nobody).await;
-    assert_eq!(code_of(bundle, id).is_some(), outage == Outage::Nobody);
+    assert_eq!(bundle.customer_code(id).is_some(), outage == Outage::Nobody);
 }
 
 async fn sweep(bundle: &Bundle, outage: Outage) {
@@ -434,7 +405,7 @@ async fn pass_of_many_steps(bundle: &Bundle, dry_run: bool, outage: Outage) {
     for number in 0..STEPS * 5 + 3 {
         person_in_erp(bundle, number);
     }
-    let last = bundle.norce.add_customer(person(STEPS * 5));
+    let last = bundle.norce.add_customer(resident(STEPS * 5));
     bundle.run_until_quiet().await;
     bundle.take_hops();
     let request = PassRequest {
@@ -453,17 +424,17 @@ async fn pass_of_many_steps(bundle: &Bundle, dry_run: bool, outage: Outage) {
     if dry_run {
         let report = format!("plans/{run}/report.html");
         assert_eq!(bundle.reports.all().contains_key(&report), !is_given_up);
-        assert_eq!(code_of(bundle, last), None);
+        assert_eq!(bundle.customer_code(last), None);
     } else {
         assert_ended(bundle, run, is_given_up).await;
-        assert_eq!(code_of(bundle, last).is_some(), !is_given_up);
+        assert_eq!(bundle.customer_code(last).is_some(), !is_given_up);
     }
 }
 
 /// The outage begins when everything is on its way.
 async fn pass_with_inserts(bundle: &Bundle, outage: Outage) {
     // Every process has a token of Norce, so that an import is on its way when the outage begins, and its answer is lost.
-    let known = bundle.norce.add_customer(person(0));
+    let known = bundle.norce.add_customer(resident(0));
     order(bundle, known);
     bundle.run_until_quiet().await;
     bundle.take_hops();
@@ -473,7 +444,7 @@ async fn pass_with_inserts(bundle: &Bundle, outage: Outage) {
     bundle.erp.add_customer(erp_company, &organisation).unwrap();
     let organisation = bundle.erp.contacts(erp_company).pop().unwrap();
     let contact = json!({"displayName": "Anna Ek", "type": "Person",
-        "companyNumber": organisation.number, "email": "person.1@example.com"});
+        "companyNumber": organisation.number, "email": "anna.1@example.com"});
     bundle.erp.add_contact(erp_company, &contact).unwrap();
     let run = bundle.start_pass(PassMode::Full).await[0];
     while bundle.pass_step().await {}
@@ -512,7 +483,7 @@ async fn poison_row(bundle: &Bundle, outage: Outage) -> Hops {
     let ids: Vec<i64> = (0..BATCH)
         .map(|number| {
             person_in_erp(bundle, number);
-            bundle.norce.add_customer(person(number))
+            bundle.norce.add_customer(resident(number))
         })
         .collect();
     bundle.run_until_quiet().await;
@@ -534,7 +505,7 @@ async fn poison_row(bundle: &Bundle, outage: Outage) -> Hops {
     }
     let without: Vec<i64> = ids
         .into_iter()
-        .filter(|id| code_of(bundle, *id).is_none())
+        .filter(|id| bundle.customer_code(*id).is_none())
         .collect();
     assert_eq!(without.len(), 1);
     let owed = bundle.owed.list().await.unwrap();

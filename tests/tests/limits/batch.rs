@@ -1,4 +1,4 @@
-//! Batches of messages: when one is begun, and how often it is delivered before something else becomes of it.
+//! Batches of messages: when the functions begin one, and what follows after many deliveries.
 
 use std::{
     num::NonZeroUsize,

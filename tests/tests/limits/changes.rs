@@ -1,5 +1,5 @@
-//! `change-events`: how often it looks before it believes that something is not there, and how long it waits before it
-//! does something again.
+//! `change-events`: how often it looks an entity up before it takes it for missing, and how long it waits before it
+//! repeats a step.
 
 use change_events::WaitsFor;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,18 +15,17 @@ use tests::{
     bundle::{Bundle, Options, company, customer},
     business_central_simulator::{Entity, Fault},
     limits::at_both_ends,
-    norce_simulator::{Endpoint, EventType, NewOrder},
+    norce_simulator::{Endpoint, NewOrder},
+    samples::{order_of, person},
 };
 use uuid::Uuid;
 
-use crate::{HOUR, SECOND, person};
+use crate::{HOUR, SECOND};
 
-/// A bundle that hears of nothing by itself.
+/// A bundle without events.
 fn deaf(options: &Options) -> Bundle {
     let bundle = Bundle::new(options);
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     bundle
 }
 
@@ -37,7 +36,7 @@ fn receiving() -> Options {
     }
 }
 
-/// One delivery of a message; whether it is done with.
+/// Delivers a message once. Returns whether it is done.
 async fn is_done(bundle: &Bundle, message: ChangeMessage, receive_count: u32) -> bool {
     let received = Received {
         message,
@@ -76,27 +75,13 @@ async fn owed(bundle: &Bundle) -> Vec<(Stage, Reason)> {
     owed.iter().map(|owed| (owed.stage, owed.reason)).collect()
 }
 
-async fn binding(bundle: &Bundle, id: i64) -> Binding {
-    match bundle.mappings.get(customer(id)).await.unwrap() {
-        Some(Mapping::Bound(binding)) => binding,
-        other => panic!("{other:?}"),
-    }
-}
-
 /// A customer that is the same on both sides; no more events come.
 async fn in_step(bundle: &Bundle) -> i64 {
     bundle.subscribe();
     let id = bundle.norce.add_customer(person(1));
-    bundle.norce.place_order(NewOrder {
-        application_id: 1,
-        customer: Some(id),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    });
+    bundle.norce.place_order(order_of(id));
     bundle.run_until_quiet().await;
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     id
 }
 
@@ -137,7 +122,7 @@ async fn waiting(waits_for: WaitsFor) -> (Bundle, ChangeMessage) {
         WaitsFor::Import => {
             let id = in_step(&bundle).await;
             lose_code(&bundle, id);
-            let binding = binding(&bundle, id).await;
+            let binding = bundle.binding(customer(id)).await.unwrap();
             let erp_id = binding.erp_id.id.parse().unwrap();
             bundle
                 .erp
@@ -240,7 +225,7 @@ async fn posted(bundle: &Bundle, new: NewOrder) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_posted_order_that_norce_does_not_show_is_handed_on_or_owed_at_its_twelfth_delivery() {
+async fn a_posted_order_that_norce_does_not_show_is_forwarded_or_owed_at_its_twelfth_delivery() {
     for leads_to_somebody in [true, false] {
         at_both_ends(12, async |deliveries| {
             let bundle = deaf(&receiving());
@@ -265,8 +250,8 @@ async fn a_posted_order_that_norce_does_not_show_is_handed_on_or_owed_at_its_twe
             )
             .await;
             let is_done = is_done(&bundle, order(&bundle, &reference), deliveries).await;
-            let handed_on = bundle.outgoing_orders.len() - before;
-            assert_eq!(handed_on, usize::from(is_done && leads_to_somebody));
+            let forwarded = bundle.outgoing_orders.len() - before;
+            assert_eq!(forwarded, usize::from(is_done && leads_to_somebody));
             assert_eq!(
                 owed(&bundle).await.len(),
                 usize::from(is_done && !leads_to_somebody)
@@ -298,7 +283,7 @@ async fn a_posted_order_whose_customer_is_not_in_the_erp_is_owed_at_its_twelfth_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_posted_order_of_somebody_unknown_is_a_guests_at_its_fifth_delivery() {
+async fn a_posted_order_of_an_unknown_customer_is_a_guests_at_its_fifth_delivery() {
     at_both_ends(5, async |deliveries| {
         let bundle = deaf(&receiving());
         let reference = posted(
@@ -378,7 +363,7 @@ async fn p9_a_lost_code_is_handed_over_an_hour_after_it_was_owed_and_then_every_
                 bundle.imports.delete(&message.receipt);
             }
             // Norce imports it, and something there removes it again.
-            let binding = binding(&bundle, id).await;
+            let binding = bundle.binding(customer(id)).await.unwrap();
             let confirmed = CodeDelivery::Confirmed {
                 at: bundle.clock.now(),
             };
@@ -400,7 +385,8 @@ async fn a_code_that_was_handed_over_and_did_not_arrive_is_handed_over_again_aft
         let id = bundle.norce.add_customer(person(1));
         let ordered = event(customer(id), Cause::Ordered, bundle.clock.now());
         assert!(is_done(&bundle, ordered, 1).await);
-        let CodeDelivery::HandedOver { at } = binding(&bundle, id).await.delivery else {
+        let CodeDelivery::HandedOver { at } = bundle.binding(customer(id)).await.unwrap().delivery
+        else {
             panic!("not handed over");
         };
         let handed_over = bundle.imports.receive(1).remove(0);
@@ -424,7 +410,12 @@ async fn p4_an_event_that_came_two_seconds_before_the_last_fetch_or_later_leads_
     at_both_ends(TimeDelta::milliseconds(2_001), async |before| {
         let bundle = deaf(&Options::default());
         let id = in_step(&bundle).await;
-        let fetched_at = binding(&bundle, id).await.fetched_at.unwrap();
+        let fetched_at = bundle
+            .binding(customer(id))
+            .await
+            .unwrap()
+            .fetched_at
+            .unwrap();
         let message = event(customer(id), Cause::Changed, fetched_at - before);
         let asked = fetches(&bundle);
         assert!(is_done(&bundle, message, 1).await);

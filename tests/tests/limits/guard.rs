@@ -1,4 +1,4 @@
-//! The guard between the clients and a remote: when it holds calls back, and for how long they wait (P8).
+//! The guard between the clients and a remote: when it holds calls back, and how long they wait (P8).
 
 use std::{
     sync::{
@@ -170,7 +170,7 @@ impl World {
         self.table.inner.get(NAME).await.unwrap()
     }
 
-    /// What another process has found out.
+    /// The state that another process has stored.
     async fn put(&self, breaker: Breaker) {
         let seen = self.state().await;
         let replaced = self.table.inner.replace(NAME, &seen, &breaker).await;

@@ -1,5 +1,4 @@
-//! `submit-imports` and `poll-jobs`: when a job is looked at, when its lines are submitted again, and when they are given
-//! up.
+//! `submit-imports` and `poll-jobs`: when a job is polled, and when its lines are submitted again or given up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,18 +26,17 @@ use tests::{
     bundle::{Bundle, Options, company, id},
     business_central_simulator::Fault,
     limits::at_both_ends,
-    norce_simulator::{Effect, Endpoint, EventType, NewCompany, When},
+    norce_simulator::{Effect, Endpoint, NewCompany, When},
+    samples::person,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{SECOND, batch_of, person, request_of};
+use crate::{SECOND, batch_of, request_of};
 
 fn deaf() -> Bundle {
     let bundle = Bundle::new(&Options::default());
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     bundle
 }
 

@@ -1,4 +1,4 @@
-//! `operator`: how much of the activity record, the runs, a plan and the history an answer has.
+//! `operator`: how much of the activity record, the runs, a plan and the history an answer holds.
 
 use std::collections::BTreeMap;
 

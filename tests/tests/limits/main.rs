@@ -1,5 +1,5 @@
-//! Limits of time and of number, each at both ends. A limit is written here as a number and not as the constant that the
-//! code has, so that a change of the constant is noticed.
+//! Limits of time and number, each at both ends. A limit stands here as a number, not as the constant of the code, so
+//! that a change of the constant is noticed.
 
 #![allow(
     clippy::expect_used,
@@ -24,7 +24,6 @@ use shared::{
     domain::{EntityKind, ImportLine, ImportRequest, Scope},
     import_jobs::{BatchState, ImportBatch},
 };
-use tests::norce_simulator::NewCustomer;
 use uuid::Uuid;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,14 +50,5 @@ fn batch_of(kind: EntityKind, line: ImportLine, at: DateTime<Utc>) -> ImportBatc
         state: BatchState::Submitting,
         recorded_at: at,
         since: at,
-    }
-}
-
-fn person(number: i64) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        ..NewCustomer::default()
     }
 }

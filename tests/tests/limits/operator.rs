@@ -1,4 +1,4 @@
-//! `operator`: lists of more than one page, how much of them is shown or done in one go, and how long that takes.
+//! `operator`: lists of more than one page, how much of them one request shows or changes, and how long that takes.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -21,11 +21,12 @@ use tests::{
     bundle::{Bundle, Options, company, customer, id},
     business_central_simulator,
     limits::at_both_ends,
-    norce_simulator::{EventType, NewCompany, NewOrder, Poison, PoisonMode, PoisonRows},
+    norce_simulator::{NewCompany, NewOrder, Poison, PoisonMode, PoisonRows},
+    samples::person,
 };
 use uuid::Uuid;
 
-use crate::{HOUR, SECOND, batch_of, person, request_of};
+use crate::{HOUR, SECOND, batch_of, request_of};
 
 /// As an invocation has it.
 const TIME: Duration = Duration::from_secs(117);
@@ -165,12 +166,10 @@ fn unbound(bundle: &Bundle, number: i64) -> (String, Uuid) {
     (line(number, &code, &record.to_string()), record)
 }
 
-/// In which nothing but an import binds anybody.
+/// A bundle in which only an import binds entities.
 fn without_events() -> Bundle {
     let bundle = Bundle::new(&Options::default());
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     bundle
 }
 
@@ -677,9 +676,7 @@ async fn a_replay_names_two_thousand_entities_at_most() {
 #[tokio::test(start_paused = true)]
 async fn a_replay_goes_on_where_it_left_off_over_pages_and_kinds() {
     let bundle = Bundle::new(&Options::default());
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     let since = bundle.clock.now();
     tokio::time::sleep(SECOND).await;
     let mut expected = BTreeSet::new();
@@ -704,7 +701,7 @@ async fn a_replay_goes_on_where_it_left_off_over_pages_and_kinds() {
     assert_eq!(sum(&answers, "sent"), 1_100);
 }
 
-/// Nothing was looked at, and so it does not say that it is done.
+/// Nothing was checked, so the answer does not say that it is done.
 #[tokio::test(start_paused = true)]
 async fn p13_a_replay_of_a_time_range_is_begun_while_thirty_seconds_are_left() {
     at_both_ends(30 * SECOND, async |time| {
@@ -858,9 +855,7 @@ async fn doctor_misses_an_event_a_quarter_of_an_hour_after_its_occasion() {
         async |age| {
             let bundle = Bundle::new(&Options::default());
             let _captured = bundle.logs.capture();
-            for event in EventType::ALL {
-                bundle.norce.unsubscribe(event);
-            }
+            bundle.unsubscribe();
             order(&bundle).await;
             tokio::time::sleep(age).await;
             !is_well(&bundle, "events about new orders").await
@@ -874,9 +869,7 @@ async fn doctor_looks_for_events_and_occasions_of_a_day() {
     at_both_ends(24 * HOUR + Duration::from_millis(1), async |age| {
         let bundle = Bundle::new(&Options::default());
         let _captured = bundle.logs.capture();
-        for event in EventType::ALL {
-            bundle.norce.unsubscribe(event);
-        }
+        bundle.unsubscribe();
         order(&bundle).await;
         tokio::time::sleep(age).await;
         is_well(&bundle, "events about new orders").await

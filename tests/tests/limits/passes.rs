@@ -1,5 +1,5 @@
-//! `erp-full-pass`: how long a step works, how long others wait for it, when a run is given up, and when what is owed is
-//! tried again.
+//! `erp-full-pass`: how long a step works and others wait for it, when a run is given up, and when owed records are
+//! retried.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ use tests::{
     business_central_simulator::Fault,
     interruption::Moment,
     limits::at_both_ends,
-    norce_simulator::EventType,
+    samples::person,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{HOUR, SECOND, person, request_of};
+use crate::{HOUR, SECOND, request_of};
 
 /// As an invocation has it.
 const TIME: Duration = Duration::from_secs(297);
@@ -36,9 +36,7 @@ const KEY: LeaseKey = LeaseKey {
 
 fn deaf() -> Bundle {
     let bundle = Bundle::new(&Options::default());
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     bundle
 }
 
@@ -75,7 +73,7 @@ async fn first_step(bundle: &Bundle, mode: PassMode, time: Duration) -> Run {
     bundle.run(run).await
 }
 
-/// Who holds the lease now, if somebody does: another run asks for it.
+/// The holder of the lease, if there is one: another run asks for it.
 async fn holder(bundle: &Bundle) -> Option<Lease> {
     let now = bundle.clock.now();
     let wanted = Lease {

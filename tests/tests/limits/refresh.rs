@@ -1,4 +1,4 @@
-//! What a warm function keeps from one invocation to the next.
+//! What a warm function keeps between invocations.
 
 use std::time::Duration;
 

@@ -434,7 +434,7 @@ async fn p9_a_poison_row_is_found_in_the_log() {
 
 /// A line of the log is a warning, an error, or neither.
 #[tokio::test(start_paused = true)]
-async fn warnings_in_the_log_are_told_from_errors_and_from_what_is_only_said() {
+async fn warnings_in_the_log_are_distinguished_from_errors_and_from_information() {
     let shop = Shop::new(Settings::default());
     let people = ["anna", "bo", "eva"].map(|name| shop.customer(&format!("{name}@example.com")));
     for (person, mode) in people
@@ -472,7 +472,7 @@ async fn warnings_in_the_log_are_told_from_errors_and_from_what_is_only_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p2_an_import_whose_answer_is_lost_is_one_job_and_told_as_unknown() {
+async fn p2_an_import_whose_answer_is_lost_is_one_job_and_its_outcome_is_unknown() {
     for effect in [
         Effect::DoneThenClose,
         Effect::DoneThenStatus { status: 502 },

@@ -30,11 +30,11 @@ use tests::{
     interruption::{Interruptible, Interruption, Moment},
     memory::{MemoryMappings, MemoryOwed},
     norce_simulator::{
-        EventPost, NewAddress, NewCompany, NewCustomer, NewOrder, NorceSimulator, OauthClient,
-        Settings,
+        EventPost, NewAddress, NewCompany, NewCustomer, NorceSimulator, OauthClient, Settings,
     },
     odoo::Odoo as Server,
     resources::{MemoryResources, NORCE_CLIENT, built, environment},
+    samples,
 };
 use uuid::Uuid;
 
@@ -102,7 +102,7 @@ enum Buyer {
     CompanyWithoutNumber,
 }
 
-/// What somebody has ordered, and whose records it leads to.
+/// An order, and the entities that it names.
 struct Ordered {
     message: ChangeMessage,
     number: i64,
@@ -192,13 +192,9 @@ impl Shop {
         if let Some(company) = company {
             self.norce.link(customer, company, true);
         }
-        let order = self.norce.place_order(NewOrder {
-            application_id: 1,
-            customer: Some(customer),
-            company,
-            items: vec![("P1".to_owned(), 100.0)],
-            ..NewOrder::default()
-        });
+        let order = self
+            .norce
+            .place_order(samples::order(Some(customer), company));
         let message = ChangeMessage::Order {
             order: OrderKey::Id(order.id),
             application: ApplicationId::try_from(1).unwrap(),

@@ -1,5 +1,5 @@
-//! The Odoo adapter against a real Odoo 19. Where none can be had, the tests say so and pass, unless `REQUIRE_ODOO` is
-//! set, as it is in `.ci/run`.
+//! The Odoo adapter against a real Odoo 19. Where none is available, the tests say so and pass, unless `REQUIRE_ODOO`
+//! is set, as it is in `.ci/run`.
 
 #![allow(
     clippy::expect_used,
@@ -462,7 +462,7 @@ async fn delivery_addresses_follow_the_shop(server: &Server) {
             true,
             &["Hamnen 2", "Lagret 9"],
         ),
-        // What the shop does not tell is left alone.
+        // Fields that the shop does not send stay as they are.
         (
             person("deliveries@example.com"),
             false,

@@ -1,4 +1,4 @@
-//! Odoo's partners as its own people and programs work on them.
+//! Changes to Odoo's partners by its own users and programs.
 
 use std::{num::NonZeroU32, sync::Arc};
 

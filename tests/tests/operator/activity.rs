@@ -1,4 +1,4 @@
-//! What people did: every act leaves an entry, whatever became of it.
+//! The activity record: every change that a person asks for leaves an entry, whatever its outcome.
 
 use std::time::Duration;
 
@@ -27,6 +27,181 @@ async fn entries(bundle: &Bundle) -> Vec<Value> {
     answer["entries"].as_array().unwrap().clone()
 }
 
+/// A request to change something, and the entry that it leaves.
+struct Act {
+    request: Value,
+    did: &'static str,
+    subjects: Vec<String>,
+    /// The filter or the target of the request, where it has one.
+    asked: Option<String>,
+    /// `None`: either outcome is right.
+    state: Option<&'static str>,
+}
+
+impl Act {
+    fn new(did: &'static str, state: Option<&'static str>, request: Value) -> Self {
+        Self {
+            request,
+            did,
+            subjects: Vec::new(),
+            asked: None,
+            state,
+        }
+    }
+
+    fn done(did: &'static str, request: Value) -> Self {
+        Self::new(did, Some("done"), request)
+    }
+
+    fn refused(did: &'static str, request: Value) -> Self {
+        Self::new(did, Some("refused"), request)
+    }
+
+    fn on(mut self, subject: &str) -> Self {
+        self.subjects.push(subject.to_owned());
+        self
+    }
+
+    fn asking(mut self, asked: &str) -> Self {
+        self.asked = Some(asked.to_owned());
+        self
+    }
+}
+
+/// Names an e-mail address, which its entry must not have.
+const BECAUSE: &str = "a test of anna@example.com";
+
+fn acts_on_owed_records(owed: &str) -> Vec<Act> {
+    vec![
+        Act::done(
+            "dismiss",
+            json!({"action": "owed", "do": "dismiss", "subject": owed, "because": BECAUSE}),
+        )
+        .on(owed),
+        Act::done(
+            "restore",
+            json!({"action": "owed", "do": "restore", "subject": owed}),
+        )
+        .on(owed),
+        Act::done(
+            "retry",
+            json!({"action": "owed", "do": "retry", "reason": "validation"}),
+        )
+        .on(owed)
+        .asking("reason=validation"),
+        Act::refused(
+            "dismiss",
+            json!({"action": "owed", "do": "dismiss", "kind": "customer"}),
+        )
+        .asking("kind=customer"),
+    ]
+}
+
+fn replays(entity: &str) -> Vec<Act> {
+    vec![
+        Act::done("replay", json!({"action": "replay", "entity": entity})).on(entity),
+        Act::refused(
+            "replay",
+            json!({"action": "replay", "entity": "customer/app-9/1"}),
+        )
+        .on("customer/app-9/1"),
+        Act::refused(
+            "replay",
+            json!({"action": "replay", "entity": "anna@example.com"}),
+        )
+        .on("[e-mail]"),
+    ]
+}
+
+fn acts_on_passes_and_queues() -> Vec<Act> {
+    vec![
+        Act::done("plan", json!({"action": "plan", "mode": "full"})).asking("mode=full"),
+        Act::done(
+            "pass",
+            json!({"action": "pass", "mode": "delta", "kind": "company"}),
+        )
+        .asking("mode=delta kind=company"),
+        Act::done(
+            "redrive",
+            json!({"action": "dead-letters", "do": "redrive", "queue": "changes"}),
+        )
+        .asking("queue=changes"),
+    ]
+}
+
+/// `exported` is the name of a file of mappings.
+fn acts_on_mappings(entity: &str, code: &str, exported: &str) -> Vec<Act> {
+    vec![
+        Act::refused(
+            "unbind",
+            json!({"action": "unbind", "entity": entity, "confirm": true}),
+        )
+        .on(entity),
+        Act::new(
+            "rebind",
+            None,
+            json!({"action": "rebind", "entity": entity, "toCode": code, "confirm": true, "reason": BECAUSE}),
+        )
+        .on(entity)
+        .asking(&format!("toCode={code}")),
+        Act::done(
+            "unbind",
+            json!({"action": "unbind", "email": "anna.1@example.com", "confirm": true, "reason": BECAUSE}),
+        )
+        .on(entity),
+        Act::done(
+            "import-mappings",
+            json!({"action": "import-mappings", "from": exported}),
+        )
+        .asking(&format!("from={exported}")),
+    ]
+}
+
+fn requests_to_forget(entity: &str) -> Vec<Act> {
+    vec![
+        Act::done(
+            "forget",
+            json!({"action": "forget", "email": "anna.1@example.com", "confirm": true}),
+        )
+        .on(entity),
+        Act::refused(
+            "forget",
+            json!({"action": "forget", "code": "C9999999", "confirm": true}),
+        ),
+    ]
+}
+
+/// Sends the request, after `number` others, and compares the entry that it leaves.
+async fn assert_leaves_one_entry(bundle: &Bundle, number: usize, act: Act) {
+    let mut request = act.request;
+    request["by"] = by();
+    let before = bundle.clock.now();
+    let answer = bundle.ask(request.clone()).await;
+    let entries = entries(bundle).await;
+    assert_eq!(entries.len(), number + 1, "{request}: {entries:#?}");
+    let entry = &entries[0];
+    assert_eq!(entry["by"], by(), "{entry:#}");
+    assert_eq!(
+        (&entry["did"], &entry["subjects"]),
+        (&json!(act.did), &json!(act.subjects))
+    );
+    assert_eq!(entry["asked"], json!(act.asked), "{entry:#}");
+    assert_eq!(entry["at"], json!(before), "{entry:#}");
+    let result = match &answer {
+        Ok(answer) => summary(answer).to_owned(),
+        Err(refusal) => refusal.to_string(),
+    };
+    assert_eq!(entry["result"], result);
+    if let Some(state) = act.state {
+        assert_eq!(entry["state"], state, "{request}: {entry:#}");
+    }
+    if request.to_string().contains(BECAUSE) {
+        assert_eq!(entry["because"], "a test of [e-mail]", "{entry:#}");
+    }
+    // P11, and an entry about a forgotten customer has the id only.
+    assert!(!entry.to_string().contains('@'), "{entry:#}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_act_leaves_one_entry_with_who_what_to_what_and_why_and_a_question_none() {
     let bundle = Bundle::new(&Options::default());
@@ -34,152 +209,18 @@ async fn every_act_leaves_one_entry_with_who_what_to_what_and_why_and_a_question
     let refused = somebody_owed(&bundle, 2).await;
     let name = format!("customer/client/{anna}");
     let owed = format!("customer/client/{refused}");
-    let none = json!(null);
-    let because = "a test of anna@example.com";
     let exported = bundle.ask(json!({"action": "export-mappings"})).await;
-    let into = exported.unwrap()["into"].clone();
-    // The act, the subjects, what else was asked for, and whether it was done.
+    let exported = exported.unwrap()["into"].as_str().unwrap().to_owned();
+    let code = code_of(&bundle, anna);
     let acts = [
-        (
-            json!({"action": "owed", "do": "dismiss", "subject": owed, "because": because}),
-            "dismiss",
-            json!([owed]),
-            none.clone(),
-            "done",
-        ),
-        (
-            json!({"action": "owed", "do": "restore", "subject": owed}),
-            "restore",
-            json!([owed]),
-            none.clone(),
-            "done",
-        ),
-        (
-            json!({"action": "owed", "do": "retry", "reason": "validation"}),
-            "retry",
-            json!([owed]),
-            json!("reason=validation"),
-            "done",
-        ),
-        (
-            json!({"action": "owed", "do": "dismiss", "kind": "customer"}),
-            "dismiss",
-            json!([]),
-            json!("kind=customer"),
-            "refused",
-        ),
-        (
-            json!({"action": "replay", "entity": name}),
-            "replay",
-            json!([name]),
-            none.clone(),
-            "done",
-        ),
-        (
-            json!({"action": "replay", "entity": "customer/app-9/1"}),
-            "replay",
-            json!(["customer/app-9/1"]),
-            none.clone(),
-            "refused",
-        ),
-        (
-            json!({"action": "replay", "entity": "anna@example.com"}),
-            "replay",
-            json!(["[e-mail]"]),
-            none.clone(),
-            "refused",
-        ),
-        (
-            json!({"action": "plan", "mode": "full"}),
-            "plan",
-            json!([]),
-            json!("mode=full"),
-            "done",
-        ),
-        (
-            json!({"action": "pass", "mode": "delta", "kind": "company"}),
-            "pass",
-            json!([]),
-            json!("mode=delta kind=company"),
-            "done",
-        ),
-        (
-            json!({"action": "dead-letters", "do": "redrive", "queue": "changes"}),
-            "redrive",
-            json!([]),
-            json!("queue=changes"),
-            "done",
-        ),
-        (
-            json!({"action": "unbind", "entity": name, "confirm": true}),
-            "unbind",
-            json!([name]),
-            none.clone(),
-            "refused",
-        ),
-        (
-            json!({"action": "rebind", "entity": name, "toCode": code_of(&bundle, anna), "confirm": true, "reason": because}),
-            "rebind",
-            json!([name]),
-            json!(format!("toCode={}", code_of(&bundle, anna))),
-            "",
-        ),
-        (
-            json!({"action": "unbind", "email": "anna.1@example.com", "confirm": true, "reason": because}),
-            "unbind",
-            json!([name]),
-            none.clone(),
-            "done",
-        ),
-        (
-            json!({"action": "import-mappings", "from": into}),
-            "import-mappings",
-            json!([]),
-            json!(format!("from={}", into.as_str().unwrap())),
-            "done",
-        ),
-        (
-            json!({"action": "forget", "email": "anna.1@example.com", "confirm": true}),
-            "forget",
-            json!([name]),
-            none.clone(),
-            "done",
-        ),
-        (
-            json!({"action": "forget", "code": "C9999999", "confirm": true}),
-            "forget",
-            json!([]),
-            none.clone(),
-            "refused",
-        ),
+        acts_on_owed_records(&owed),
+        replays(&name),
+        acts_on_passes_and_queues(),
+        acts_on_mappings(&name, &code, &exported),
+        requests_to_forget(&name),
     ];
-    for (number, (mut request, did, subjects, asked, state)) in acts.into_iter().enumerate() {
-        request["by"] = by();
-        let before = bundle.clock.now();
-        let answer = bundle.ask(request.clone()).await;
-        let entries = entries(&bundle).await;
-        assert_eq!(entries.len(), number + 1, "{request}: {entries:#?}");
-        let entry = &entries[0];
-        assert_eq!(entry["by"], by(), "{entry:#}");
-        assert_eq!(
-            (&entry["did"], &entry["subjects"]),
-            (&json!(did), &subjects)
-        );
-        assert_eq!(entry["asked"], asked, "{entry:#}");
-        assert_eq!(entry["at"], json!(before), "{entry:#}");
-        let result = match &answer {
-            Ok(answer) => summary(answer).to_owned(),
-            Err(refusal) => refusal.to_string(),
-        };
-        assert_eq!(entry["result"], result);
-        if !state.is_empty() {
-            assert_eq!(entry["state"], state, "{request}: {entry:#}");
-        }
-        if request.to_string().contains("a test of") {
-            assert_eq!(entry["because"], "a test of [e-mail]", "{entry:#}");
-        }
-        // P11, and an entry about a forgotten customer has the id only.
-        assert!(!entry.to_string().contains('@'), "{entry:#}");
+    for (number, act) in acts.into_iter().flatten().enumerate() {
+        assert_leaves_one_entry(&bundle, number, act).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let before = entries(&bundle).await.len();
@@ -194,7 +235,7 @@ async fn every_act_leaves_one_entry_with_who_what_to_what_and_why_and_a_question
         json!({"action": "jobs"}),
         json!({"action": "activity"}),
         json!({"action": "export-mappings"}),
-        json!({"action": "import-mappings", "from": into, "dryRun": true}),
+        json!({"action": "import-mappings", "from": exported, "dryRun": true}),
         json!({"action": "replay", "entity": name, "dryRun": true}),
         json!({"action": "forget", "entity": name}),
         json!({"action": "unbind", "entity": owed}),
@@ -206,7 +247,7 @@ async fn every_act_leaves_one_entry_with_who_what_to_what_and_why_and_a_question
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_by_it_was_somebody_with_credentials_of_aws() {
+async fn an_act_without_by_is_recorded_as_one_with_credentials_of_aws() {
     let bundle = Bundle::new(&Options::default());
     let request = json!({"action": "pass", "mode": "delta"});
     bundle.ask(request.clone()).await.unwrap();
@@ -283,7 +324,7 @@ async fn what_cannot_be_noted_is_not_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stack_without_the_table_acts_as_before_and_says_what_is_missing() {
+async fn a_stack_without_the_activity_table_acts_all_the_same_and_names_what_is_missing() {
     let mut bundle = Bundle::new(&Options::default());
     bundle.operator.activity = None;
     bundle.operator.doctor.stores.activity = None;
@@ -390,7 +431,7 @@ async fn a_dismissal_says_who_and_when_and_is_taken_back() {
     assert!(listed["owed"][0]["nextAttempt"].is_string(), "{listed:#}");
     // Two people at the same record: the second finds nothing to take back.
     assert_eq!(bundle.ask(restore).await.unwrap()["restored"], 0);
-    // It is tried again by itself.
+    // It is retried automatically.
     tokio::time::sleep(Duration::from_secs(86_400)).await;
     bundle.run_until_quiet().await;
 }

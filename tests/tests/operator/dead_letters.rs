@@ -1,4 +1,4 @@
-//! `dead-letters`: counted, shown and sent again.
+//! `dead-letters`: count, show and redrive.
 
 use super::*;
 use shared::StoreError;

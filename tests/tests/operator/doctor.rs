@@ -1,4 +1,4 @@
-//! `doctor`: each fault with what to do.
+//! `doctor`: each fault with its fix.
 
 use super::*;
 
@@ -37,32 +37,46 @@ impl Transport for ReadOnlyOdoo {
 
 type Break = Box<dyn Fn(&mut Bundle, &SdkConfig)>;
 
-#[tokio::test(start_paused = true)]
-async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
-    let well = Bundle::new(&Options::default());
-    let report = well.ask(json!({"action": "doctor"})).await.unwrap();
-    assert!(summary(&report).starts_with("All 40"), "{report:#}");
+/// A check, what breaks it, and what the doctor says then.
+struct BrokenCheck {
+    check: &'static str,
+    /// Part of the text about the fault.
+    detail: &'static str,
+    /// Part of the text about what to do.
+    fix: &'static str,
+    how: Break,
+}
 
-    let dead = dead_aws().await;
-    let broken = |check: &'static str, detail: &'static str, fix: &'static str, how: Break| {
-        (check, detail, fix, how)
-    };
-    let stores = |change: fn(&mut Stores, &SdkConfig)| -> Break {
-        Box::new(move |bundle, aws| change(&mut bundle.operator.doctor.stores, aws))
-    };
-    let norce = |endpoints: &'static [Endpoint], status: u16| -> Break {
-        Box::new(move |bundle, _| {
-            bundle
-                .norce
-                .inject(endpoints, When::Always, Effect::status(status));
-        })
-    };
-    let erp =
-        |fault: fn() -> Fault| -> Break { Box::new(move |bundle, _| bundle.erp.inject(fault())) };
-    let schedule = |change: fn(&mut Schedules)| -> Break {
-        Box::new(move |bundle, _| change(&mut bundle.operator.doctor.schedules))
-    };
-    let cases = [
+fn broken(check: &'static str, detail: &'static str, fix: &'static str, how: Break) -> BrokenCheck {
+    BrokenCheck {
+        check,
+        detail,
+        fix,
+        how,
+    }
+}
+
+fn change_stores(change: fn(&mut Stores, &SdkConfig)) -> Break {
+    Box::new(move |bundle, aws| change(&mut bundle.operator.doctor.stores, aws))
+}
+
+fn change_schedules(change: fn(&mut Schedules)) -> Break {
+    Box::new(move |bundle, _| change(&mut bundle.operator.doctor.schedules))
+}
+
+fn norce_answers(endpoints: &'static [Endpoint], status: u16) -> Break {
+    Box::new(move |bundle, _| {
+        let effect = Effect::status(status);
+        bundle.norce.inject(endpoints, When::Always, effect);
+    })
+}
+
+fn erp_answers(fault: fn() -> Fault) -> Break {
+    Box::new(move |bundle, _| bundle.erp.inject(fault()))
+}
+
+fn broken_configuration() -> Vec<BrokenCheck> {
+    vec![
         broken(
             "configuration",
             "NORCE_ACCOUNT_ID: is not set",
@@ -80,6 +94,11 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
                     Err("the secret is not JSON of the form {…}".to_owned());
             }),
         ),
+    ]
+}
+
+fn broken_norce() -> Vec<BrokenCheck> {
+    vec![
         broken(
             "norce",
             "NORCE_BASE_URL is faulty",
@@ -92,19 +111,19 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
             "norce connect",
             "403",
             "resources of Connect's customer imports",
-            norce(&[Endpoint::JobPing], 403),
+            norce_answers(&[Endpoint::JobPing], 403),
         ),
         broken(
             "norce query",
             "403",
             "resources of Query's",
-            norce(&[Endpoint::Applications], 403),
+            norce_answers(&[Endpoint::Applications], 403),
         ),
         broken(
             "norce query",
             "503",
             "Norce is up",
-            norce(&[Endpoint::Applications], 503),
+            norce_answers(&[Endpoint::Applications], 503),
         ),
         broken(
             "norce query",
@@ -141,7 +160,7 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
             "norce job",
             "403",
             "Connect's jobs",
-            norce(&[Endpoint::JobGet], 403),
+            norce_answers(&[Endpoint::JobGet], 403),
         ),
         broken(
             "norce registers",
@@ -153,6 +172,11 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
                 shops.registers = Registers::Applications;
             }),
         ),
+    ]
+}
+
+fn broken_erp() -> Vec<BrokenCheck> {
+    vec![
         broken(
             "erp",
             "no ERP company",
@@ -165,7 +189,7 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
             "erp client: contacts can be read",
             "403",
             "permission sets for customers and contacts",
-            erp(|| Fault::status(http::StatusCode::FORBIDDEN).on_entity(Entity::Contacts)),
+            erp_answers(|| Fault::status(http::StatusCode::FORBIDDEN).on_entity(Entity::Contacts)),
         ),
         broken(
             "erp client: records can be written",
@@ -197,6 +221,11 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
                 added.unwrap();
             }),
         ),
+    ]
+}
+
+fn broken_queues_and_stores() -> Vec<BrokenCheck> {
+    vec![
         broken(
             "queue jobs: reachable",
             "the queue cannot be reached",
@@ -222,7 +251,7 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
             "table code mappings",
             "cannot be reached",
             "CODE_MAPPINGS_TABLE",
-            stores(|stores, aws| {
+            change_stores(|stores, aws| {
                 stores.mappings = Some(Arc::new(DynamoDbMappings::new(
                     aws,
                     "none",
@@ -234,7 +263,7 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
             "table owed records",
             "cannot be reached",
             "OWED_TABLE",
-            stores(|stores, aws| {
+            change_stores(|stores, aws| {
                 stores.owed = Some(Arc::new(DynamoDbOwed::new(aws, "none")));
             }),
         ),
@@ -242,7 +271,7 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
             "table import jobs",
             "cannot be reached",
             "IMPORT_JOBS_TABLE",
-            stores(|stores, aws| {
+            change_stores(|stores, aws| {
                 stores.import_jobs = Some(Arc::new(DynamoDbImportJobs::new(aws, "none")));
             }),
         ),
@@ -250,7 +279,7 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
             "table breakers",
             "cannot be reached",
             "BREAKERS_TABLE",
-            stores(|stores, aws| {
+            change_stores(|stores, aws| {
                 stores.breakers = Some(Arc::new(DynamoDbBreakers::new(aws, "none")));
             }),
         ),
@@ -258,7 +287,7 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
             "table activity",
             "cannot be reached",
             "ACTIVITY_TABLE",
-            stores(|stores, aws| {
+            change_stores(|stores, aws| {
                 stores.activity = Some(Arc::new(DynamoDbActivity::new(aws, "none")));
             }),
         ),
@@ -266,15 +295,20 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
             "bucket reports",
             "cannot be reached",
             "REPORTS_BUCKET",
-            stores(|stores, aws| {
+            change_stores(|stores, aws| {
                 stores.reports = Some(Arc::new(S3Reports::new(aws, "none")));
             }),
         ),
+    ]
+}
+
+fn switched_off_schedules() -> Vec<BrokenCheck> {
+    vec![
         broken(
             "schedule delta pass",
             "switched off",
             "DeltaSchedule",
-            schedule(|schedules| {
+            change_schedules(|schedules| {
                 schedules.delta = Some("DISABLED".to_owned());
             }),
         ),
@@ -282,27 +316,21 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
             "schedule sweep",
             "switched off",
             "SweepSchedule",
-            schedule(|schedules| schedules.sweep = None),
+            change_schedules(|schedules| schedules.sweep = None),
         ),
         broken(
             "schedule owed records",
             "switched off",
             "OwedSchedule",
-            schedule(|schedules| schedules.owed = None),
+            change_schedules(|schedules| schedules.owed = None),
         ),
-    ];
-    let mut seen_broken: BTreeSet<String> = BTreeSet::new();
-    for (check, detail, fix, how) in cases {
-        let mut bundle = Bundle::new(&Options::default());
-        how(&mut bundle, &dead);
-        let found = only_fault(&bundle, check).await;
-        assert_eq!(found.0, check);
-        assert!(found.1.contains(detail), "{check}: {}", found.1);
-        assert!(found.2.contains(fix), "{check}: {}", found.2);
-        assert!(!format!("{found:?}").contains("-secret"), "{found:?}");
-        seen_broken.insert(found.0);
-    }
-    // Those of which there are several alike.
+    ]
+}
+
+/// Breaks each secret, queue and dead-letter queue, and returns the checks that failed.
+async fn checks_of_each_secret_and_queue(dead: &SdkConfig) -> BTreeSet<String> {
+    let url = "http://127.0.0.1:1/000000000000/queue";
+    let mut seen_broken = BTreeSet::new();
     for index in 0..4 {
         let mut bundle = Bundle::new(&Options::default());
         bundle.operator.doctor.secrets[index].read = Err("it cannot be read".to_owned());
@@ -310,14 +338,44 @@ async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
         assert!(fix.contains(check.trim_start_matches("secret ")), "{fix}");
         seen_broken.insert(check);
         let mut bundle = Bundle::new(&Options::default());
-        let url = "http://127.0.0.1:1/000000000000/queue";
         let queue = &mut bundle.operator.doctor.queues[index];
-        queue.depth = Arc::new(SqsQueue::<ChangeMessage>::new(&dead, url));
+        queue.depth = Arc::new(SqsQueue::<ChangeMessage>::new(dead, url));
         seen_broken.insert(only_fault(&bundle, "a queue").await.0);
         let mut bundle = Bundle::new(&Options::default());
         let queue = &mut bundle.operator.doctor.queues[index];
-        queue.dead_letters = Arc::new(SqsDeadLetters::new(&dead, url, url));
+        queue.dead_letters = Arc::new(SqsDeadLetters::new(dead, url, url));
         seen_broken.insert(only_fault(&bundle, "a dead-letter queue").await.0);
+    }
+    seen_broken
+}
+
+#[tokio::test(start_paused = true)]
+async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
+    let well = Bundle::new(&Options::default());
+    let report = well.ask(json!({"action": "doctor"})).await.unwrap();
+    assert!(summary(&report).starts_with("All 40"), "{report:#}");
+
+    let dead = dead_aws().await;
+    let cases = [
+        broken_configuration(),
+        broken_norce(),
+        broken_erp(),
+        broken_queues_and_stores(),
+        switched_off_schedules(),
+    ];
+    let mut seen_broken = checks_of_each_secret_and_queue(&dead).await;
+    for case in cases.into_iter().flatten() {
+        let check = case.check;
+        let mut bundle = Bundle::new(&Options::default());
+        (case.how)(&mut bundle, &dead);
+        let (name, detail, fix) = only_fault(&bundle, check).await;
+        assert_eq!(name, check);
+        assert!(detail.contains(case.detail), "{check}: {detail}");
+        assert!(fix.contains(case.fix), "{check}: {fix}");
+        for text in [&name, &detail, &fix] {
+            assert!(!text.contains("-secret"), "{text}");
+        }
+        seen_broken.insert(name);
     }
     let names = report["checks"].as_array().unwrap().iter();
     let never_broken: Vec<&str> = names
@@ -497,7 +555,7 @@ async fn doctor_sees_dead_letters_and_passes_that_failed_or_are_stuck() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn doctor_sees_which_events_do_not_come_although_norce_has_an_occasion() {
+async fn doctor_names_the_events_that_do_not_arrive_although_norce_has_a_reason_to_post_them() {
     let bundle = Bundle::new(&Options::default());
     let _captured = bundle.logs.capture();
     let check = async |name: &str| {

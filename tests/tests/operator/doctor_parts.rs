@@ -1,4 +1,4 @@
-//! The doctor in parts and within a time.
+//! `doctor` in parts and within a time limit.
 
 use std::{collections::BTreeSet, future::pending, sync::Arc, time::Duration};
 

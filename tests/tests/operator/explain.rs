@@ -1,4 +1,4 @@
-//! `explain`: what is known, and what would happen now.
+//! `explain`: what is known about an entity, and what would happen to it now.
 
 use super::*;
 
@@ -69,7 +69,7 @@ async fn explain_says_what_then_happens_and_writes_nothing() {
         forgotten: ForgottenPolicy::Block,
         ..Options::default()
     });
-    // Everything is looked at by hand.
+    // Every entity is checked by hand.
     for event in [
         EventType::CustomerChanged,
         EventType::CompanyChanged,

@@ -1,4 +1,4 @@
-//! `forget`: a customer is forgotten by hand.
+//! `forget`: forgetting a customer by hand.
 
 use super::*;
 
@@ -48,7 +48,7 @@ async fn p12_a_customer_is_forgotten_by_hand_once_it_is_confirmed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_an_order_that_waits_for_who_is_forgotten_by_hand_is_let_go() {
+async fn p12_an_order_that_waits_for_a_customer_forgotten_by_hand_is_discarded() {
     let bundle = Bundle::new(&Options {
         order_receiver: true,
         ..Options::default()

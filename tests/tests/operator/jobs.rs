@@ -1,4 +1,4 @@
-//! `jobs`: imports under way.
+//! `jobs`: the imports under way.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a person asks `operator`, over the whole bundle in one process.
+//! Requests of a person to `operator`, over the whole bundle in one process.
 
 #![allow(
     clippy::expect_used,
@@ -59,7 +59,7 @@ use shared::{
     http::{Deadline, Transport, TransportError},
     import_jobs::{DynamoDbImportJobs, ImportJobs},
     logs::CloudWatchLogs,
-    mappings::{Binding, CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation},
+    mappings::{CodeDelivery, DynamoDbMappings, Mapping, Mappings, Reservation},
     orders::{DynamoDbOrders, OrderRef},
     owed::DynamoDbOwed,
     passes::{DynamoDbPasses, Passes, Run},
@@ -72,28 +72,11 @@ use tests::{
     business_central_simulator::{self, ApplicationAccess, Entity, Fault},
     captured_logs::CapturedText,
     norce_simulator::{
-        Blank, CustomerRecord, Effect, Endpoint, EventType, NewCompany, NewCustomer, NewOrder, When,
+        Blank, CustomerRecord, Effect, Endpoint, EventType, NewCompany, NewCustomer, When,
     },
+    samples::{order_of, person},
 };
 use uuid::Uuid;
-fn person(number: i64) -> NewCustomer {
-    NewCustomer {
-        email: Some(format!("anna.{number}@example.com")),
-        first_name: Some("Anna".to_owned()),
-        last_name: Some(format!("Ek {number}")),
-        ..NewCustomer::default()
-    }
-}
-
-fn order_of(customer: i64) -> NewOrder {
-    NewOrder {
-        application_id: 1,
-        customer: Some(customer),
-        items: vec![("P1".to_owned(), 100.0)],
-        ..NewOrder::default()
-    }
-}
-
 /// A customer that has its code.
 async fn somebody(bundle: &Bundle, number: i64) -> i64 {
     let customer = bundle.norce.add_customer(person(number));
@@ -249,13 +232,6 @@ fn counts(answer: &Value) -> [u64; 4] {
     ["bound", "unchanged", "conflicts", "invalid"].map(|count| answer[count].as_u64().unwrap())
 }
 
-async fn binding(bundle: &Bundle, entity: EntityRef) -> Option<Binding> {
-    match bundle.mappings.get(entity).await.unwrap() {
-        Some(Mapping::Bound(binding)) => Some(binding),
-        _ => None,
-    }
-}
-
 /// A company that Norce and the ERP have: its Norce id, its record, and the number of its contact in the ERP.
 fn firm(bundle: &Bundle, number: &str) -> (EntityRef, Uuid, String) {
     let name = format!("Bolaget {number} AB");
@@ -292,7 +268,7 @@ fn put_code_in_norce(bundle: &Bundle, customer: EntityRef, code: Option<&str>) {
         });
 }
 
-/// An entity is looked at as if an event had come.
+/// Checks an entity as if an event had arrived.
 async fn replay(bundle: &Bundle, entity: EntityRef) {
     let request = json!({"action": "replay", "entity": entity.to_string()});
     bundle.ask(request).await.unwrap();

@@ -37,11 +37,11 @@ async fn mappings_are_exported_and_imported_and_nothing_is_overwritten() {
 
     // A stack that does not know the first one yet: the line is what binds it, and Norce is seen to have the code.
     let anna = customer(people[0]);
-    let known = binding(&bundle, anna).await.unwrap();
+    let known = bundle.binding(anna).await.unwrap();
     bundle.mappings.unbind(anna, &known.erp_id).await.unwrap();
     let bound = bundle.ask(again).await.unwrap();
     assert_eq!(counts(&bound), [1, 1, 0, 0], "{bound:#}");
-    let imported = binding(&bundle, anna).await.unwrap();
+    let imported = bundle.binding(anna).await.unwrap();
     assert_eq!(
         (&imported.code, &imported.erp_id),
         (&known.code, &known.erp_id)
@@ -82,7 +82,7 @@ async fn mappings_are_exported_and_imported_and_nothing_is_overwritten() {
     let request = json!({"action": "import-mappings", "from": "mappings/all", "dryRun": true});
     let planned = bundle.ask(request).await.unwrap();
     assert_eq!(state(&bundle), before, "a dry run writes nothing");
-    let stored = binding(&bundle, customer(people[1])).await;
+    let stored = bundle.binding(customer(people[1])).await;
     let request = json!({"action": "import-mappings", "from": "mappings/all"});
     let done = bundle.ask(request).await.unwrap();
     for answer in [&planned, &done] {
@@ -98,9 +98,9 @@ async fn mappings_are_exported_and_imported_and_nothing_is_overwritten() {
         assert!(!answer.to_string().contains("Anna"), "P11: {answer:#}");
     }
     assert_eq!(planned["problems"], done["problems"]);
-    assert_eq!(binding(&bundle, customer(people[1])).await, stored, "P3");
-    assert_eq!(binding(&bundle, berta).await, None);
-    let bound = binding(&bundle, cora).await.unwrap();
+    assert_eq!(bundle.binding(customer(people[1])).await, stored, "P3");
+    assert_eq!(bundle.binding(berta).await, None);
+    let bound = bundle.binding(cora).await.unwrap();
     assert_eq!(bound.erp_id.id, of_cora.to_string());
     assert_eq!(bound.delivery, CodeDelivery::Pending, "Norce has no code");
     for (from, words) in [
@@ -243,7 +243,7 @@ const WRONG_LINES: &[Wrong] = &[
         says: "the ERP record with code K1 is a customer, and company/client/",
         ways: &[NAME_ANOTHER],
     },
-    // She has the code of her company in Norce, as old registers have it.
+    // The contact has the code of its company in Norce, as in old registers.
     Wrong {
         given: |bundle| {
             Box::pin(async {
@@ -515,7 +515,7 @@ const WRONG_LINES: &[Wrong] = &[
         given: |bundle| {
             Box::pin(async {
                 let forgotten = somebody(bundle, 2).await;
-                let of_forgotten = binding(bundle, customer(forgotten)).await.unwrap();
+                let of_forgotten = bundle.binding(customer(forgotten)).await.unwrap();
                 let forget = json!({"action": "forget", "id": forgotten, "confirm": true});
                 bundle.ask(forget).await.unwrap();
                 let anna = customer(bundle.norce.add_customer(person(1)));
@@ -594,7 +594,7 @@ async fn p15_a_line_that_norce_or_the_erp_contradicts_is_not_bound_and_its_advic
                 assert!(!reason.contains("Ek") && !reason.contains("example"), "P11");
             }
             let wrong_entity = entity_of(lines.last().unwrap());
-            assert_eq!(binding(&bundle, wrong_entity).await, None, "{}", wrong.says);
+            assert_eq!(bundle.binding(wrong_entity).await, None, "{}", wrong.says);
 
             let corrected = correct(&bundle, lines).await;
             let way = format!("{} -> {says}", wrong.says);
@@ -610,7 +610,7 @@ async fn p15_a_line_that_norce_or_the_erp_contradicts_is_not_bound_and_its_advic
             for line in &corrected {
                 let entity = entity_of(line);
                 replay(&bundle, entity).await;
-                let bound = binding(&bundle, entity).await.unwrap();
+                let bound = bundle.binding(entity).await.unwrap();
                 assert_eq!(bound.erp_id.id, record_of(line).to_string(), "{way}");
                 let id = entity.id.get().into();
                 let in_norce = match entity.kind {
@@ -629,9 +629,7 @@ async fn p15_a_line_that_norce_or_the_erp_contradicts_is_not_bound_and_its_advic
 #[tokio::test(start_paused = true)]
 async fn a_line_costs_as_many_calls_as_the_readme_says() {
     let bundle = Bundle::new(&Options::default());
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     let (anna, of_anna) = unbound(&bundle, 1, "K1").await;
     put_code_in_norce(&bundle, anna, Some("K1"));
     let (berta, of_berta) = unbound(&bundle, 2, "K2").await;
@@ -683,7 +681,7 @@ async fn a_line_is_bound_whatever_the_case_of_its_code_where_the_erp_ignores_it(
     let (anna, record) = unbound(&bundle, 1, "K1").await;
     let lines = [line(anna, "k1", Resource::Customer, record)];
     assert_eq!(counts(&import(&bundle, &lines, false).await), [1, 0, 0, 0]);
-    assert_eq!(binding(&bundle, anna).await.unwrap().code.as_str(), "K1");
+    assert_eq!(bundle.binding(anna).await.unwrap().code.as_str(), "K1");
     assert_eq!(counts(&import(&bundle, &lines, false).await), [0, 1, 0, 0]);
 }
 

@@ -1,4 +1,4 @@
-//! What is owed, however much it is: in groups, page by page, found by words, and acted on as it was seen.
+//! The list of owed records at any length: in groups, page by page, searched, and acted on as it was seen.
 
 use std::collections::BTreeSet;
 

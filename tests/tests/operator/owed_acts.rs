@@ -1,4 +1,4 @@
-//! What is owed is listed, tried again and dismissed.
+//! Listing, retrying and dismissing owed records.
 
 use super::*;
 
@@ -54,7 +54,7 @@ async fn what_is_owed_is_listed_tried_again_and_dismissed() {
         .unwrap();
     assert_eq!(
         retried["retried"], 1,
-        "the dismissed one is left alone: {retried:#}"
+        "the dismissed one is not retried: {retried:#}"
     );
     // So that the schedule does not try it at once, too.
     let now = bundle.clock.now();

@@ -1,5 +1,5 @@
-//! The process of the function, with the real clients, towards a stand-in for AWS and Norce: which secrets a request reads,
-//! and what lives on between requests.
+//! The process of the function with the real clients, against a stand-in for AWS and Norce: which secrets a request
+//! reads, and what is kept between requests.
 
 use std::{
     collections::BTreeMap,
@@ -228,7 +228,7 @@ async fn a_token_lives_on_between_requests_until_a_secret_changes() {
         for _ in 0..5 {
             assert_eq!(tokens().await, 0, "a request a minute is too many");
         }
-        // What needs no client neither ends it.
+        // A request that needs no client does not end it either.
         let _ = ask(process, &json!({"action": "status"})).await;
         assert_eq!(tokens().await, 0);
         for secret in ["norce", "erp", "fingerprint"] {

@@ -1,4 +1,4 @@
-//! `replay`: entities are looked at as if an event had come.
+//! `replay`: entities are checked as if an event had arrived.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What can be asked, and what a person reads who asks something else.
+//! The requests that `operator` accepts, and its answers to all others.
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
@@ -290,7 +290,7 @@ async fn a_company_that_was_looked_for_as_a_customer_is_found_as_the_message_say
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_norce_has_no_more_is_found_in_the_mappings_of_any_scope() {
+async fn an_id_that_norce_no_longer_has_is_found_in_the_mappings_of_any_scope() {
     let bundle = Bundle::new(&Options {
         registers: Registers::Applications,
         ..Options::default()

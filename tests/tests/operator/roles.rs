@@ -1,4 +1,4 @@
-//! What a user of the console may do in which role.
+//! The permissions of each role of the console.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The passes of a month, what a plan says, and how much was owed.
+//! The passes of a month, the results of a plan, and the history of owed records.
 
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ async fn a_plan_that_was_made_shows_its_summary_and_its_first_lines() {
             "{words}"
         );
     }
-    // To look at a plan is no act.
+    // Reading a plan leaves no entry.
     let acts = bundle.ask(json!({"action": "activity"})).await.unwrap();
     let acts = acts["entries"].as_array().unwrap().iter();
     let acts: Vec<&str> = acts.map(|act| act["state"].as_str().unwrap()).collect();

@@ -1,5 +1,5 @@
-//! The codes and parameters beside what answers say. That every answer of every suite has them is held by
-//! `tests::sentences`, through which all of them go.
+//! The codes and parameters of the texts in answers. `tests::sentences`, which sees the answers of all suites, checks
+//! that every one has them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -421,7 +421,7 @@ async fn every_way_that_a_fix_of_something_owed_names_clears_it() {
             tokio::time::sleep(3 * HOUR).await;
             follow(&bundle, anna).await;
             bundle.quiet_within(UNTIL_OWED).await;
-            // As the schedule does: what follows by itself has followed a day later.
+            // As the schedule does: a day later all automatic steps are done.
             tokio::time::sleep(24 * HOUR).await;
             bundle.retry_owed().await;
             bundle.quiet_within(UNTIL_OWED).await;

@@ -1,5 +1,5 @@
-//! `doctor`'s list of what is left to set up: each state of each point, and the way from a stack with nothing but its secrets to
-//! the end of the list.
+//! `doctor`'s list of what is left to set up: each state of each point, and the way from a stack with nothing but its
+//! secrets to the end of the list.
 
 use shared::logs::{LogPage, Logs, LogsError};
 use shared::passes::Ended;
@@ -266,7 +266,7 @@ impl Transport for TellingOdoo {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_right_to_write_is_what_the_erp_says_or_else_what_was_written() {
+async fn the_right_to_write_is_what_the_erp_reports_or_else_what_was_written() {
     for (may_write, state, fix) in [
         ("true", "done", ""),
         ("false", "todo", "right to create contacts"),
@@ -623,12 +623,10 @@ async fn what_cannot_be_looked_at_yet_waits_for_earlier_points() {
 /// A newcomer deploys the template with secrets that can be read and little else, and does what the first open point says, until
 /// none is left.
 #[tokio::test(start_paused = true)]
-async fn who_follows_the_list_from_a_stack_with_nothing_but_its_secrets_gets_to_its_end() {
+async fn the_list_leads_from_a_stack_with_nothing_but_its_secrets_to_its_end() {
     let mut bundle = Bundle::new(&Options::default());
     let _captured = bundle.logs.capture();
-    for event in EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     let shopper = bundle.norce.add_customer(person(1));
     let (company, ..) = firm(&bundle, "C00900");
 

@@ -1,4 +1,4 @@
-//! `status`, and what it and the doctor say of a remote that is down.
+//! `status`, and what it and the doctor report about a remote that is down.
 
 use super::*;
 
@@ -72,7 +72,7 @@ async fn p8_status_and_doctor_say_which_remote_is_left_alone() {
             .starts_with("erp/client has been unavailable for 1 h 59 min; calls are paused and retried automatically."),
         "{status:#}"
     );
-    // A person sees the remote itself, and not that it is left alone.
+    // A person sees the fault of the remote itself, and not that calls are paused.
     let report = bundle.ask(json!({"action": "doctor"})).await.unwrap();
     let reachable = &faults(&report)[0];
     assert_eq!(reachable.0, "erp client: reachable");

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use commit::{commit, watched};
 
 #[tokio::test(start_paused = true)]
-async fn status_tells_the_version_and_the_commit_where_the_build_knows_it() {
+async fn status_reports_the_version_and_the_commit_where_the_build_knows_it() {
     let bundle = Bundle::new(&Options::default());
     let status = bundle.ask(json!({"action": "status"})).await.unwrap();
     // That of the workspace, which is the tests' too.
@@ -44,7 +44,7 @@ impl Drop for Directory {
     }
 }
 
-/// Runs Git, as far as it is there, without the settings of whoever runs the tests.
+/// Runs Git where it is installed, without the user's settings.
 fn git(directory: &Path, arguments: &[&str]) -> Option<String> {
     let identity = [
         "-c",
@@ -99,7 +99,7 @@ fn expect_seen(sources: &Path, moved: &str, how: impl FnOnce()) {
 }
 
 #[test]
-fn the_build_finds_the_commit_and_builds_anew_when_another_one_is_checked_out() {
+fn the_build_finds_the_commit_and_builds_again_when_another_one_is_checked_out() {
     let directory = Directory::new();
     let root = directory.0.as_path();
     // Without a repository, or without Git, nothing is known and nothing is watched.

@@ -20,7 +20,7 @@ use tests::{
 };
 use uuid::Uuid;
 
-use crate::{DAY, code_of, ended, in_erp, owed, person, person_in_erp};
+use crate::{DAY, ended, in_erp, owed, person, person_in_erp};
 
 fn inserting() -> PassSettings {
     PassSettings {
@@ -37,7 +37,7 @@ pub(crate) fn organisation_in_erp(bundle: &Bundle) -> CustomerRecord {
     )
 }
 
-/// A person whom the ERP has as a contact of an organisation.
+/// Adds a person to the ERP as a contact of an organisation.
 pub(crate) fn contact_in_erp(bundle: &Bundle, of: &CustomerRecord, number: usize) -> ContactRecord {
     let company = bundle.erp_company();
     let organisation = bundle
@@ -52,7 +52,7 @@ pub(crate) fn contact_in_erp(bundle: &Bundle, of: &CustomerRecord, number: usize
             company,
             &json!({"displayName": format!("Anna Ek {number}"), "type": "Person",
                 "companyNumber": organisation.number,
-                "email": format!("person.{number}@example.com")}),
+                "email": format!("anna.{number}@example.com")}),
         )
         .unwrap()
 }
@@ -234,7 +234,7 @@ async fn a_price_list_that_norce_does_not_have_is_owed_and_holds_nobody_up() {
     let still_owed = owed(&bundle).await;
     assert_eq!(still_owed.len(), 1, "{still_owed:?}");
     assert!(still_owed[0].1.contains("NOSUCH"), "{still_owed:?}");
-    // Norce has the row: it is not sent again by itself.
+    // Norce has the row: it is not sent again automatically.
     let imports = bundle.norce.imports().len();
     bundle.pass(PassMode::Full).await;
     assert_eq!(bundle.norce.imports().len(), imports);
@@ -364,7 +364,8 @@ async fn flags_and_additional_info_are_told_where_the_erp_owns_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_where_configured() {
+async fn a_person_that_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_where_configured()
+ {
     let bundle = Bundle::new(&Options {
         erp_owns: "code,price-lists,active".parse().unwrap(),
         pass: inserting(),
@@ -399,7 +400,7 @@ async fn who_norce_does_not_have_is_inserted_if_complete_and_gets_an_account_whe
     assert_eq!(customers.len(), 1);
     let row = &customers[0].row;
     assert_eq!(row.customer_code, Some(record.number.clone()));
-    assert_eq!(row.email_address.as_deref(), Some("Person.1@Example.com"));
+    assert_eq!(row.email_address.as_deref(), Some("Anna.1@Example.com"));
     // One for each application, and only what says how it is created is set.
     assert_eq!(customers[0].accounts.len(), 2);
     let roles: Vec<usize> = customers[0].roles.values().map(BTreeSet::len).collect();
@@ -445,7 +446,7 @@ impl Priced {
         let id = bundle.norce.add_customer(person(1));
         let record = person_in_erp(&bundle, 1);
         bundle.pass(PassMode::Full).await;
-        assert_eq!(code_of(&bundle, id).as_ref(), Some(&record.number));
+        assert_eq!(bundle.customer_code(id).as_ref(), Some(&record.number));
         bundle
             .erp
             .edit_customer(
@@ -613,7 +614,7 @@ async fn p9_a_code_that_norce_has_is_confirmed_and_never_submitted_again() {
         let refused = usize::from(trouble == Trouble::OneRowFailsTheJob);
         assert_eq!(owed(&bundle).await.len(), refused, "{trouble:?}");
         for (id, record) in &customers[refused..] {
-            assert_eq!(code_of(&bundle, *id).as_ref(), Some(&record.number));
+            assert_eq!(bundle.customer_code(*id).as_ref(), Some(&record.number));
             let mapping = bundle.mappings.get(customer(*id)).await.unwrap();
             let Some(Mapping::Bound(binding)) = mapping else {
                 panic!("not bound");
@@ -715,14 +716,14 @@ async fn a_company_is_found_by_the_organisation_number_of_the_merchants_own_page
             bundle.norce.company(id).unwrap().row.company_code,
             Some(organisation.number)
         );
-        assert_eq!(code_of(&bundle, buyer), Some(contact.number));
+        assert_eq!(bundle.customer_code(buyer), Some(contact.number));
     }
 }
 
 /// Nothing but the relation: the contact moves to another organisation in the ERP, which Norce has already, or only gets. What
 /// somebody has related in Norce stays.
 #[tokio::test(start_paused = true)]
-async fn a_contact_that_moves_to_another_organisation_is_related_to_it_and_to_its_former_one_no_longer()
+async fn a_contact_that_moves_to_another_organisation_is_related_to_it_and_no_longer_to_its_former_one()
  {
     for is_known in [true, false] {
         let bundle = Bundle::new(&Options {
@@ -846,7 +847,7 @@ async fn a_relation_that_the_erp_ends_ends_in_norce_and_the_contact_is_updated_a
     bundle.pass(PassMode::Delta).await;
     assert_eq!(bundle.norce.companies_of(customer), [by_hand].into());
     assert_ne!(company, by_hand);
-    // Another change of the contact in the ERP tells Norce nothing that it was told.
+    // Another change of the contact in the ERP sends nothing to Norce that was sent before.
     let title = json!({"jobTitle": "VD"});
     bundle
         .erp
@@ -954,7 +955,7 @@ async fn n14_a_number_that_the_erp_owns_follows_it_and_is_never_emptied() {
 /// An import cannot change a login name, so a login that stays behind is owed until a person has changed it or let it be.
 #[tokio::test(start_paused = true)]
 async fn n13_a_login_that_does_not_follow_an_e_mail_address_is_owed_with_advice_that_ends_it() {
-    for login in ["person.1@example.com", "anna", "moved@example.com"] {
+    for login in ["anna.1@example.com", "anna", "moved@example.com"] {
         for dismissed in [false, true] {
             let bundle = Bundle::new(&Options {
                 erp_owns: "code,contact-details".parse().unwrap(),
@@ -982,7 +983,7 @@ async fn n13_a_login_that_does_not_follow_an_e_mail_address_is_owed_with_advice_
             let row = bundle.norce.customer(id).unwrap().row;
             assert_eq!(row.email_address.as_deref(), Some("moved@example.com"));
             let reasons: Vec<Reason> = owed(&bundle).await.into_iter().map(|it| it.0).collect();
-            if login != "person.1@example.com" {
+            if login != "anna.1@example.com" {
                 assert_eq!(reasons, [], "{login}");
                 continue;
             }
@@ -1037,7 +1038,8 @@ async fn no_relation_ends_of_a_customer_that_query_does_not_show() {
 
 /// Lines are carried out late and in any order: what the ERP has in the end is what Norce has.
 #[tokio::test(start_paused = true)]
-async fn a_contact_that_moves_twice_before_norce_hears_of_it_is_of_its_last_organisation_alone() {
+async fn a_contact_that_moves_twice_before_norce_is_updated_belongs_to_its_last_organisation_alone()
+{
     for back in [true, false] {
         let bundle = Bundle::new(&relations_of_the_erp());
         let (contact, customer, [first, by_hand]) = contact_of_two(&bundle).await;

@@ -1,4 +1,4 @@
-//! What a pass reads of the ERP, and how it goes on where a listing or an invocation ends before its end.
+//! What a pass reads from the ERP, and how it resumes a listing or an invocation that was cut off.
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +29,7 @@ use tests::{
 };
 
 use crate::{
-    DAY, code_of, ended,
+    DAY, ended,
     fields::{contact_in_erp, organisation_in_erp},
     many_cases, person, person_in_erp,
 };
@@ -207,7 +207,7 @@ async fn p7_a_sweep_reads_from_the_overlap_before_its_watermark_and_not_from_ear
 /// How an ERP lists its records.
 #[derive(Default)]
 pub(crate) struct Listing {
-    /// How many further pages of customers come before it forgets the place.
+    /// The number of further pages of customers before its cursor expires.
     pub(crate) remembers: u32,
     /// What each of them takes.
     pub(crate) time: Duration,
@@ -245,7 +245,7 @@ struct Lister {
 }
 
 impl Lister {
-    /// Asks for a further page of these; `None`: its place is forgotten.
+    /// Asks for a further page; `None`: the cursor has expired.
     async fn further_page(&self, of_customers: bool) -> Option<()> {
         let relaxed = Ordering::Relaxed;
         let counts_down = |left: &AtomicU32| {
@@ -285,7 +285,7 @@ impl Transport for Lister {
 
 /// So that some records of a page still wait for their look-up when the next one fails.
 const ROWS: usize = 130;
-/// An invocation is over after two further pages that take so long.
+/// The time of a page: an invocation ends after two further ones.
 const SLOW: Duration = Duration::from_secs(140);
 
 /// The register in which every rule has something to do, and an ERP that forgets nothing; forgets the place before the
@@ -492,10 +492,10 @@ async fn open_questions_survive_the_end_of_an_invocation() {
     );
     for (id, record) in &renamed {
         let number = format!("{}-R", record.number);
-        assert_eq!(code_of(&bundle, *id), Some(number));
+        assert_eq!(bundle.customer_code(*id), Some(number));
     }
     for (id, record) in lost.iter().chain(&unknown) {
-        assert_eq!(code_of(&bundle, *id).as_ref(), Some(&record.number));
+        assert_eq!(bundle.customer_code(*id).as_ref(), Some(&record.number));
     }
     assert_eq!(crate::owed(&bundle).await, []);
 }

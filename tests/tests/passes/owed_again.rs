@@ -1,4 +1,4 @@
-//! What is still owed from an earlier pass is looked at again by the next one, although nothing has changed in the ERP.
+//! A pass checks the records that an earlier one left owed, although nothing has changed in the ERP.
 
 use serde_json::json;
 use shared::{
@@ -11,7 +11,7 @@ use tests::{
     norce_simulator::{CodeList, NewCustomer, Poison, PoisonMode, PoisonRows},
 };
 
-use crate::{DAY, code_of, ended, owed, person, person_in_erp};
+use crate::{DAY, ended, owed, person, person_in_erp};
 
 /// A bundle in which only the pass hears of what happens in Norce, and in which nothing of the ERP is read because it has
 /// changed.
@@ -26,7 +26,7 @@ fn quiet_bundle() -> Bundle {
     bundle
 }
 
-/// A delta pass, so much later that its overlap reads nothing: it looks at this many records.
+/// A delta pass, so much later that its overlap reads nothing: it checks this many records.
 async fn next_pass(bundle: &Bundle, seen: u64) {
     tokio::time::sleep(DAY).await;
     let run = bundle.pass(PassMode::Delta).await;
@@ -51,13 +51,13 @@ async fn p7_a_conflict_is_decided_again_until_somebody_has_settled_it_in_norce()
             [(Stage::CodeToNorce, Reason::Conflict)]
         );
         next_pass(&bundle, 1).await;
-        assert_eq!(code_of(&bundle, one), None);
+        assert_eq!(bundle.customer_code(one), None);
     }
     bundle.norce.change_customer(twin, |record| {
         record.row.email_address = Some("another@example.com".to_owned());
     });
     next_pass(&bundle, 1).await;
-    assert_eq!(code_of(&bundle, one), Some(record.number));
+    assert_eq!(bundle.customer_code(one), Some(record.number));
     assert_eq!(owed(&bundle).await, []);
     next_pass(&bundle, 0).await;
 }
@@ -89,7 +89,7 @@ async fn p7_what_norce_has_refused_is_told_again() {
         }
         bundle.norce.clear_poison();
         next_pass(&bundle, 1).await;
-        assert_eq!(code_of(&bundle, id), Some(record.number));
+        assert_eq!(bundle.customer_code(id), Some(record.number));
         let lists = bundle.norce.customer(id).unwrap().details.price_lists.len();
         assert_eq!(lists, usize::from(stage == Stage::FieldsToNorce));
         assert_eq!(owed(&bundle).await, []);

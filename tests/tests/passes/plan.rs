@@ -1,4 +1,4 @@
-//! A plan writes nothing, and the pass then does what it said (P10).
+//! A plan writes nothing, and the pass then does what the plan says (P10).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use tests::{
 use uuid::Uuid;
 
 use crate::{
-    code_of, ended,
+    ended,
     fields::{contact_in_erp, organisation_in_erp},
     in_erp,
     listing::many_cases_whose_listing_starts_over,
@@ -103,7 +103,7 @@ async fn p10_a_plan_writes_nothing_and_says_what_the_pass_then_does() {
     for line in plan.lines.iter().filter(|line| line.group == "code") {
         let id = line.norce_id.unwrap();
         let code = line.code.as_ref().map(ToString::to_string);
-        assert_eq!(code_of(&bundle, id.get().into()), code);
+        assert_eq!(bundle.customer_code(id.get().into()), code);
     }
 }
 
@@ -122,15 +122,13 @@ async fn e10_a_plan_says_which_fields_of_a_first_binding_the_erp_keeps() {
             ..Options::default()
         });
         // Nothing but the pass binds anybody.
-        for event in EventType::ALL {
-            bundle.norce.unsubscribe(event);
-        }
+        bundle.unsubscribe();
         // By the key, which both sides have; by the code, with the same key and with another one or none.
         let [by_key, same, other, none] = [1, 2, 3, 4].map(|who| person_in_erp(&bundle, who));
         bundle.norce.add_customer(person(1));
         for (record, email) in [
-            (&same, Some("person.2@example.com")),
-            (&other, Some("person.33@example.com")),
+            (&same, Some("anna.2@example.com")),
+            (&other, Some("anna.33@example.com")),
             (&none, None),
         ] {
             bundle.norce.add_customer(NewCustomer {
@@ -174,7 +172,7 @@ async fn e10_a_plan_says_which_fields_of_a_first_binding_the_erp_keeps() {
             plan.page.contains("known to differ: email"),
             !first_binding_writes.persons
         );
-        for value in ["person.3", "example.com", "556036", "Bolaget"] {
+        for value in ["anna.3", "example.com", "556036", "Bolaget"] {
             let text = format!("{:?} {}", plan.lines, plan.page);
             assert!(!text.contains(value), "P11: {value}");
         }
@@ -308,7 +306,7 @@ async fn anything(bundle: &Bundle, random: &mut fastrand::Rng) {
             2 => in_erp(
                 bundle,
                 &json!({"displayName": format!("Bo Ek {who}"), "type": "Person", "blocked": "All",
-                    "email": format!("person.{who}@example.com"), "customerPriceGroup": "VIP"}),
+                    "email": format!("anna.{who}@example.com"), "customerPriceGroup": "VIP"}),
             ),
             _ => person_in_erp(bundle, who),
         };
@@ -345,7 +343,7 @@ async fn anything(bundle: &Bundle, random: &mut fastrand::Rng) {
                 0 => json!({"number": format!("{}-R", record.number)}),
                 1 => json!({"blocked": "All"}),
                 2 => json!({"customerPriceGroup": "VIP"}),
-                3 => json!({"email": format!("person.{}@example.com", random.usize(0..40))}),
+                3 => json!({"email": format!("anna.{}@example.com", random.usize(0..40))}),
                 _ => continue,
             };
             bundle

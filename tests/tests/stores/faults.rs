@@ -1,5 +1,5 @@
-//! What the local AWS never does: transactions that meet, answers in part, refusals. A server that answers from a script
-//! does it.
+//! Behaviour that the local AWS never shows: transactions that conflict, partial answers, refusals. A scripted server
+//! shows it.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,4 @@
-//! Tables and queues of their own for every test, on the MiniStack that this test binary shares.
+//! Tables and queues for each test, on the MiniStack that this test binary shares.
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;

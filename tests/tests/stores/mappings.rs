@@ -422,7 +422,7 @@ async fn p2_a_reservation_stays_as_it_was_made(store: Store) {
     };
     let outcome = store.reserve(customer(1), first.clone()).await.unwrap();
     assert_eq!(outcome, Reserved::New);
-    // Also the same token: whoever announces twice may have created something in between.
+    // Also the same token: the first caller may have created a record in between.
     for again in [first.clone(), reservation(9)] {
         let outcome = store.reserve(customer(1), again).await.unwrap();
         assert_eq!(outcome, Reserved::Earlier(first.clone()));
@@ -591,7 +591,7 @@ async fn p3_a_taken_code_leaves_no_trace_of_the_attempt(store: Store) {
         store.get(customer(2)).await.unwrap(),
         Some(Mapping::Reserved(reservation))
     );
-    // With a code of its own that is another's: its own is what it is told about.
+    // It has a code of its own, and asks for another's: the answer names its own.
     store.bind(customer(2), binding("C2")).await.unwrap();
     let outcome = store.bind(customer(2), binding("C1")).await.unwrap();
     assert_eq!(outcome, Bound::OtherCode { code: code("C2") });
@@ -837,7 +837,7 @@ async fn an_unbound_entity_its_code_and_its_record_are_as_if_never_seen(store: S
     let asked = [(record("C1"), code("C1"))];
     let known = store.known(EntityKind::Customer, Scope::Client, &asked);
     assert_eq!(known.await.unwrap(), [Known::Nothing]);
-    // Repeating it changes nothing, and whoever comes next can have all of it.
+    // Repeating it changes nothing, and the next entity can take code and record.
     assert!(!store.unbind(customer(1), &record("C1")).await.unwrap());
     bind(&store, 2, "C1").await;
     let outcome = store.reserve(customer(1), reservation(0)).await.unwrap();

@@ -86,7 +86,7 @@ suite! {
     an_order_is_kept_to_the_byte,
     the_same_post_again_changes_nothing,
     another_post_replaces_an_order_that_waits,
-    what_was_handed_on_stays_as_it_was_and_goes,
+    a_forwarded_order_stays_as_it_was_and_expires,
     nothing_is_said_of_a_revision_that_was_replaced,
     what_is_let_go_is_let_go_once,
     orders_are_told_apart_by_shop_and_reference,
@@ -166,17 +166,17 @@ async fn another_post_replaces_an_order_that_waits(store: Store) {
     assert_eq!((stored.order, stored.parties), (order("b"), None));
 }
 
-async fn what_was_handed_on_stays_as_it_was_and_goes(store: Store) {
+async fn a_forwarded_order_stays_as_it_was_and_expires(store: Store) {
     store
         .receive(&key("1"), &order("a"), minute(1))
         .await
         .unwrap();
     let revision = order("a").revision();
     for minutes in [2, 3] {
-        let handed_on = store
+        let forwarded = store
             .set_forwarded(&key("1"), revision, minute(minutes))
             .await;
-        assert!(handed_on.unwrap());
+        assert!(forwarded.unwrap());
     }
     for (text, same) in [("a", true), ("b", false)] {
         let received = store.receive(&key("1"), &order(text), minute(4)).await;

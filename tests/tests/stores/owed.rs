@@ -190,7 +190,7 @@ async fn what_is_resolved_is_off_the_list(store: Store) {
     assert!(store.resolve(&somebody(), Stage::ToErp).await.unwrap());
     assert!(!store.resolve(&somebody(), Stage::ToErp).await.unwrap());
     assert_eq!(list(&store).await, []);
-    // It begins anew.
+    // A new record starts from the beginning.
     store.put(attempt(somebody(), 9)).await.unwrap();
     let owed = store.get(&somebody(), Stage::ToErp).await.unwrap().unwrap();
     assert_eq!((owed.first, owed.attempts), (minute(9), 1));

@@ -309,7 +309,7 @@ async fn lines_wait_for_their_company_until_they_are_told_to_go(store: Store) {
         .waiting_for_company(Scope::Application(application(1)), &company)
         .await;
     assert_eq!(other.unwrap(), []);
-    // One has changed since it was read, and goes on waiting.
+    // One has changed since it was read, and still waits.
     let changed = line("C2", Some(6));
     let noted = store.wait_for_company(Scope::Client, &company, &changed, minute(1));
     assert!(noted.await.unwrap());

@@ -415,10 +415,13 @@ mod fifo {
         queue.delete(&again.receipt).await;
         let next = queue.receive(1).await.remove(0);
         queue.delete(&next.receipt).await;
-        let anew = queue.receive(1).await.remove(0);
-        assert_eq!((&anew.body, anew.receive_count), (&received.body, 1));
-        assert_eq!((next.requeues, anew.requeues), (0, 3));
-        assert_ne!(next.body, anew.body);
+        let requeued = queue.receive(1).await.remove(0);
+        assert_eq!(
+            (&requeued.body, requeued.receive_count),
+            (&received.body, 1)
+        );
+        assert_eq!((next.requeues, requeued.requeues), (0, 3));
+        assert_ne!(next.body, requeued.body);
     }
 
     async fn p4_a_later_change_does_not_vanish_behind_an_equal_one(queue: Subject) {
@@ -463,7 +466,7 @@ mod fifo {
             (parse(&first), first.group.as_deref()),
             (a1.clone(), Some("a"))
         );
-        // The other group goes on, this one does not: nor while its message waits to be tried again.
+        // The other group continues, this one does not, even while its message waits for its retry.
         assert_eq!(handle(&queue, 1).await, [b1]);
         assert_eq!(queue.receive(10).await, []);
         queue.retry_after(&first.receipt, LONG).await.unwrap();
@@ -589,7 +592,7 @@ async fn p6_what_can_never_be_handled_becomes_a_dead_letter_with_its_reason(queu
     assert_eq!(queue.receive(10).await, []);
 }
 
-/// Whether there is something to receive this long after a message was sent with this delay, or given back for it.
+/// Whether a message can be received this long after it was sent or returned with this delay.
 async fn is_there(delay: Duration, elapsed: Duration, is_given_back: bool) -> bool {
     let queue: MemoryQueue<Note> = MemoryQueue::standard(REDRIVE);
     let message = [note("late")];
@@ -678,7 +681,7 @@ async fn sqs_gets_whole_seconds_within_its_limits() {
     }
 }
 
-/// What only the queue in memory lets a test look at.
+/// Properties that only the queue in memory shows to a test.
 #[tokio::test(start_paused = true)]
 async fn the_next_message_of_a_blocked_group_is_due_when_the_block_ends() {
     let redrive = Redrive {

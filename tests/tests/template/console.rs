@@ -1,4 +1,4 @@
-//! The console: without a trace unless asked for, and with no more rights and no wider a door than it needs.
+//! The console: absent unless asked for, and with no more rights and no wider access than it needs.
 
 use serde_json::{Value, json};
 use tests::template::Rendered;

@@ -1,4 +1,4 @@
-//! The environment variables of the functions, against what the functions read and what Lambda takes.
+//! The environment variables of the functions, against what the functions read and what Lambda accepts.
 
 use std::{
     cell::RefCell,

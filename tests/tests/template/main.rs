@@ -1,4 +1,4 @@
-//! Rules over the template that only a real account would enforce: each over all resources of its kind, so that a new
+//! Rules of the template that only a real account would enforce, each over all resources of its kind, so that a new
 //! function, queue or table is covered.
 
 #![allow(
@@ -185,7 +185,7 @@ fn a_message_stays_invisible_while_its_function_may_work_on_it() {
     );
 }
 
-/// Whoever calls a function waits at least as long as it may run, so that none is cut off in the middle of its work.
+/// Every caller of a function waits at least as long as the function may run, so that none is cut off in the middle of its work.
 #[test]
 fn a_function_ends_before_its_caller_gives_up() {
     for rendered in renderings() {

@@ -1,5 +1,4 @@
-//! The options for accounts with rules of their own: off by default without a trace, and on for every resource of their
-//! kind.
+//! The options for accounts with their own rules: absent by default, and applied to every resource of their kind.
 
 use serde_json::{Value, json};
 use tests::template::{Rendered, strings};

@@ -1,4 +1,4 @@
-//! What outlives the stack, as "Remove everything" in `functions/README.md` lists it.
+//! The resources that outlive the stack, as "Remove everything" in `functions/README.md` lists them.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! Values of the template's parameters: the longest that are realistic.
+//! The parameters of the template with their longest realistic values.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The files: `tests/fixtures/<version>/`.
+//! The fixture files: `tests/fixtures/<version>/`.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,4 +1,4 @@
-//! What an earlier version wrote, this version reads: `tests/fixtures/README.md` says what a release may change.
+//! This version reads what an earlier version wrote: `tests/fixtures/README.md` describes what a release may change.
 //!
 //! ```text
 //! main        the tests

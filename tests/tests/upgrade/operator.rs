@@ -1,4 +1,4 @@
-//! What the operator reads of an earlier version: the functions' logs, exports of mappings, and the reports of plans.
+//! What `operator` reads from an earlier version: the functions' logs, exports of mappings, and reports of plans.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, company, customer, id},
     memory::MemoryLogs,
-    norce_simulator::{self, NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{NewCompany, NewCustomer, NewOrder},
 };
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ fn options() -> Options {
     }
 }
 
-/// The numbers of the two customers of [`logs`] in Norce: the one who ordered, and the one whom the ERP refused.
+/// The numbers of the two customers of [`logs`] in Norce: the one that ordered, and the one that the ERP refused.
 const CUSTOMERS: [i64; 2] = [1, 6];
 
 /// The logs of a day, in which one customer orders and the ERP refuses another.
@@ -159,9 +159,7 @@ async fn explain_finds_what_an_earlier_version_has_logged() {
 
 /// Adds the people of an export to Norce and the ERP, the first one as a contact, and returns their records in the ERP.
 async fn unbound(bundle: &Bundle, people: usize) -> Vec<Uuid> {
-    for event in norce_simulator::EventType::ALL {
-        bundle.norce.unsubscribe(event);
-    }
+    bundle.unsubscribe();
     let erp_company = bundle.erp_company();
     let mut records = Vec::new();
     for number in 1..=i64::try_from(people).unwrap() {

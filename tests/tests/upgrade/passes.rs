@@ -1,6 +1,6 @@
-//! Passes in the middle. What a pass writes down between two invocations is its own matter and no public type, so that it
-//! is taken from where it lies: a pass in one process is killed after each of its saves, and what it has left is a fixture.
-//! The test sets the same world up, puts the record of the earlier version there, and lets the pass go on.
+//! Passes in the middle. What a pass stores between two invocations has no public type, so the test takes it from the
+//! store: a pass in one process is killed after each of its saves, and the record that it leaves is a fixture. The test
+//! builds the same registers, stores the record of the earlier version, and lets the pass resume.
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, time::Duration};
 
@@ -151,8 +151,8 @@ async fn register(bundle: &Bundle, records: usize) {
     bundle.run_until_quiet().await;
 }
 
-/// Everybody is bound: one code is renamed, a field has changed, a code was refused, and something is owed of two, of
-/// whom one is somebody else by now and one is gone.
+/// Everybody is bound: one code is renamed, a field has changed, a code was refused, and two are owed, of which one is
+/// another record by now and one is deleted.
 async fn known(bundle: &Bundle) {
     let company = bundle.erp_company();
     let mut records = Vec::new();
@@ -195,7 +195,7 @@ async fn known(bundle: &Bundle) {
     assert_eq!(bound.unwrap(), Bound::Done);
 }
 
-/// Two organisations, of which Norce has one, with a contact each whom Norce has, and one with a contact whom it has not.
+/// Two organisations, of which Norce has one, each with a contact that Norce has, and one with a contact that it does not have.
 async fn relations(bundle: &Bundle) {
     let company = bundle.erp_company();
     let mut number = 0;

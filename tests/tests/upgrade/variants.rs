@@ -1,5 +1,5 @@
-//! Every variant of everything that is stored or sent, and the version since which it is. A variant that is added does
-//! not compile until it stands here with the version that brings it, and from that version on it needs a fixture.
+//! Every variant of everything that is stored or sent, with the version that introduced it. A new variant does not
+//! compile until it stands here with its version, and from that version on it needs a fixture.
 //!
 //! What only `erp-full-pass` knows of a pass in the middle is tested in the same way there (`src/upgrade.rs`).
 
@@ -66,20 +66,39 @@ fn assert_none(what: &str, missing: &[impl Debug]) {
 
 /// Whether the values of the newest fixtures are of every variant that the version has.
 pub(crate) fn assert_all_are_there(version: &str) {
-    let changes = || newest::changes().into_iter().map(|(_, message)| message);
-    let imports = || newest::imports().into_iter().map(|(_, message)| message);
-    let jobs = newest::jobs().into_iter().map(|(_, message)| message);
-    let passes = || newest::passes().into_iter().map(|(_, message)| message);
-    let owed = stores::owed;
-    let lines = || imports().flat_map(|request| request.lines);
+    assert_changes(version);
+    assert_causes(version);
+    assert_imports(version);
+    assert_jobs(version);
+    assert_passes(version);
+    assert_mappings(version);
+    assert_owed(version);
+    assert_breakers(version);
+}
 
+fn assert_changes(version: &str) {
+    let changes = || newest::changes().into_iter().map(|(_, message)| message);
     let all: (_, Since) = variants! {
         "0.1.0": ChangeMessage::Entity { .. },
         "0.1.0": ChangeMessage::Order { .. },
     };
     assert_none("ChangeMessage", &missing(version, changes(), all));
 
-    let causes = changes().filter_map(|message| match message {
+    let orders = changes().filter_map(|message| match message {
+        ChangeMessage::Order { order, .. } => Some(order),
+        ChangeMessage::Entity { .. } => None,
+    });
+    let all: (_, Since) = variants! {
+        "0.1.0": OrderKey::Id(_),
+        "0.1.0": OrderKey::ClientOrderRef(_),
+    };
+    assert_none("OrderKey", &missing(version, orders, all));
+}
+
+/// Causes are in messages and in owed records.
+fn assert_causes(version: &str) {
+    let changes = newest::changes().into_iter().map(|(_, message)| message);
+    let causes = changes.filter_map(|message| match message {
         ChangeMessage::Entity { cause, .. } => Some(cause),
         ChangeMessage::Order { .. } => None,
     });
@@ -91,19 +110,13 @@ pub(crate) fn assert_all_are_there(version: &str) {
         }
     };
     assert_none("Cause", &missing(version, causes, all()));
-    let causes = owed().into_iter().filter_map(|owed| owed.cause);
+    let causes = stores::owed().into_iter().filter_map(|owed| owed.cause);
     assert_none("Cause of Owed", &missing(version, causes, all()));
+}
 
-    let orders = changes().filter_map(|message| match message {
-        ChangeMessage::Order { order, .. } => Some(order),
-        ChangeMessage::Entity { .. } => None,
-    });
-    let all: (_, Since) = variants! {
-        "0.1.0": OrderKey::Id(_),
-        "0.1.0": OrderKey::ClientOrderRef(_),
-    };
-    assert_none("OrderKey", &missing(version, orders, all));
-
+fn assert_imports(version: &str) {
+    let imports = || newest::imports().into_iter().map(|(_, message)| message);
+    let lines = || imports().flat_map(|request| request.lines);
     let kinds = imports().map(|request| request.kind);
     let all: (_, Since) = variants! {
         "0.1.0": EntityKind::Customer,
@@ -141,13 +154,27 @@ pub(crate) fn assert_all_are_there(version: &str) {
         "0.3.0": FieldGroup::VatNumber,
     };
     assert_none("FieldGroup", &missing(version, groups, all));
+}
 
+fn assert_jobs(version: &str) {
+    let jobs = newest::jobs().into_iter().map(|(_, message)| message);
     let all: (_, Since) = variants! {
         "0.1.0": JobMessage::Poll { .. },
         "0.1.0": JobMessage::Completed { .. },
     };
     assert_none("JobMessage", &missing(version, jobs, all));
 
+    let states = stores::batches().into_iter().map(|batch| batch.state);
+    let all: (_, Since) = variants! {
+        "0.1.0": BatchState::Submitting,
+        "0.1.0": BatchState::Submitted { .. },
+        "0.1.0": BatchState::Settled,
+    };
+    assert_none("BatchState", &missing(version, states, all));
+}
+
+fn assert_passes(version: &str) {
+    let passes = || newest::passes().into_iter().map(|(_, message)| message);
     let all: (_, Since) = variants! {
         "0.1.0": PassMessage::Start { .. },
         "0.1.0": PassMessage::Continue { .. },
@@ -169,15 +196,9 @@ pub(crate) fn assert_all_are_there(version: &str) {
     assert_none("PassMode", &missing(version, started, modes()));
     let runs = stores::runs().into_iter().map(|run| run.mode);
     assert_none("PassMode of Run", &missing(version, runs, modes()));
+}
 
-    let states = stores::batches().into_iter().map(|batch| batch.state);
-    let all: (_, Since) = variants! {
-        "0.1.0": BatchState::Submitting,
-        "0.1.0": BatchState::Submitted { .. },
-        "0.1.0": BatchState::Settled,
-    };
-    assert_none("BatchState", &missing(version, states, all));
-
+fn assert_mappings(version: &str) {
     let deliveries = stores::bindings()
         .into_iter()
         .map(|(_, binding)| binding.delivery);
@@ -201,7 +222,10 @@ pub(crate) fn assert_all_are_there(version: &str) {
         "0.1.0": Mapping::Forgotten,
     };
     assert_none("Mapping", &missing(version, mappings, all));
+}
 
+fn assert_owed(version: &str) {
+    let owed = stores::owed;
     let subjects = owed().into_iter().map(|owed| owed.subject);
     let all: (_, Since) = variants! {
         "0.1.0": Subject::Entity(_),
@@ -231,7 +255,9 @@ pub(crate) fn assert_all_are_there(version: &str) {
         "0.3.0": Reason::Warned,
     };
     assert_none("Reason", &missing(version, reasons, all));
+}
 
+fn assert_breakers(version: &str) {
     let breakers = stores::breakers().into_iter().map(|(_, breaker)| breaker);
     let all: (_, Since) = variants! {
         "0.1.0": Breaker::Closed,

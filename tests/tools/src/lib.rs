@@ -1,5 +1,5 @@
-//! What the sandbox and the tests fetch: virtual environments of Python with the programs that they use, below `target/sandbox/`.
-//! Nothing is installed elsewhere. Whatever else is missing is named in an error that says how to get it.
+//! The downloads of the sandbox and the tests: Python virtual environments with the programs that they use, below
+//! `target/sandbox/`. Nothing is installed elsewhere. An error names whatever else is missing and says how to get it.
 
 use std::{
     env, error, fmt,

@@ -1,4 +1,5 @@
-//! `cargo sandbox`: says what is missing on this machine, fetches the tools while everything is compiled, and then is the sandbox.
+//! `cargo sandbox`: reports what is missing on this machine, fetches the tools while everything is compiled, and then
+//! runs the sandbox.
 //!
 //! The sandbox would fetch the tools and build the functions itself. Started here, the two run in parallel, and the functions are compiled
 //! together with the simulators.

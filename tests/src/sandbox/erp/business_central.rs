@@ -18,9 +18,9 @@ use crate::{
 
 /// The company of the second application.
 const SECOND_COMPANY: Uuid = Uuid::from_u128(0x3b1b_b2c1_6d0e_4f5a_9c43_2f6a_7d5e_0002);
-/// How long it asks to be left alone during an outage.
+/// `Retry-After` of its answers during an outage.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// How the simulator refuses what a rule is against.
+/// The error of the simulator for a record that a rule refuses.
 const REFUSAL: &str = "does not meet a rule of this company";
 
 /// The simulator on a loopback port.

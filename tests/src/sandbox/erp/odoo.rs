@@ -33,12 +33,12 @@ const FIELDS: [&str; 12] = [
 ];
 /// Partners that are put in with one call.
 const PEOPLE_AT_ONCE: usize = 500;
-/// What the merchant's rule says to whoever saves a partner.
+/// The error of the merchant's rule.
 const REFUSAL: &str = "Blocked by the credit department";
 /// The name of the rule that says so.
 const RULE: &str = "Nobody sells to them";
 
-/// What both shops have in common.
+/// The settings that both shops share.
 struct Server {
     odoo: Odoo,
     front: Front,
@@ -174,7 +174,7 @@ impl Erp for RealOdoo {
     }
 
     async fn with_two_companies(&self) -> Result<Arc<dyn Erp>, SandboxError> {
-        // Whoever makes a company may work in it.
+        // The user that makes a company may work in it.
         let companies = json!({ "vals_list": [{ "name": "Shop AB" }, { "name": "Outlet AB" }] });
         let made = self.server.call("res.company", "create", companies).await?;
         let ids = made.as_array().into_iter().flatten();

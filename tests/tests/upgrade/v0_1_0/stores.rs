@@ -92,7 +92,7 @@ pub(crate) fn bindings() -> Vec<(EntityRef, Binding)> {
     ]
 }
 
-/// Whom the ERP has given another code that Norce does not have yet.
+/// A customer whose ERP record has a new code that Norce does not have yet.
 fn renamed() -> EntityRef {
     customer(16)
 }
@@ -721,7 +721,8 @@ fn parties() -> Parties {
     }
 }
 
-/// Every state of an order: only received, led to its parties, handed on, and let go because its customer is forgotten.
+/// Every state of an order: received, with its parties, forwarded, and discarded because its customer is forgotten. The references
+/// are those of the fixtures.
 const ORDERS: [&str; 4] = ["received", "led", "handed on", "let go å"];
 
 /// Writes what is to be found again.
@@ -763,8 +764,8 @@ pub(crate) async fn orders_are_as_they_were(store: &dyn Orders) {
         assert_eq!(stored.order, text(reference));
         assert_eq!(stored.received_at, minute(0));
         assert_eq!(stored.parties, (reference != "received").then(parties));
-        let handed_on = (reference == "handed on").then(|| minute(2));
-        assert_eq!(stored.forwarded_at, handed_on);
+        let forwarded = (reference == "handed on").then(|| minute(2));
+        assert_eq!(stored.forwarded_at, forwarded);
     }
     let sorted = |mut waiting: Vec<OrderRef>| {
         waiting.sort_by(|a, b| a.client_order_ref.cmp(&b.client_order_ref));
@@ -781,11 +782,11 @@ pub(crate) async fn orders_are_as_they_were(store: &dyn Orders) {
         assert_eq!(sorted(waiting), expected);
     }
 
-    // Posted once more, an order that was handed on stays as it was; another one takes the new text.
-    let handed_on = store
+    // Posted once more, a forwarded order stays as it was; another one takes the new text.
+    let forwarded = store
         .receive(&order_ref("handed on"), &text("handed on"), minute(9))
         .await;
-    assert_eq!(handed_on.unwrap(), Received::Forwarded { same: true });
+    assert_eq!(forwarded.unwrap(), Received::Forwarded { same: true });
     let key = order_ref("received");
     let revision = text("received").revision();
     assert!(store.set_parties(&key, revision, &parties()).await.unwrap());
