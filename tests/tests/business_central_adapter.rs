@@ -14,7 +14,7 @@ use serde_json::json;
 use shared::{
     domain::{
         Address, Code, CountryCode, EntityKind, EntityRef, FieldGroups, NorceId,
-        OrganisationNumber, Personal, Scope, ShopFields, VatNumber,
+        OrganisationNumber, Personal, Scope, VatNumber,
     },
     erp::{
         CompanyKey, CreateOutcome, Erp, ErpError, ErpId, ErpRecord, FilterProof, IdempotencyKey,
@@ -29,6 +29,7 @@ use tests::{
         CustomerRecord, EmailChains, Entity, Fault, LostAnswer, Settings, TaxNumberFilter,
     },
     in_process::InProcess,
+    samples,
 };
 use uuid::Uuid;
 
@@ -165,14 +166,8 @@ fn email_key(text: &str) -> NaturalKey {
 
 fn person() -> Party {
     Party {
-        kind: PartyKind::Person,
-        name: text("Anna Ek").unwrap(),
         email: text("Anna.Ek@Example.com"),
-        phone: None,
         mobile: text("070-123 45 67"),
-        title: None,
-        organisation_number: None,
-        vat_number: None,
         address: Some(Address {
             care_of: text("Bo Ek"),
             line1: text("Storgatan 1"),
@@ -181,10 +176,7 @@ fn person() -> Party {
             country: Some(CountryCode::SE),
             ..Address::default()
         }),
-        delivery_addresses: None,
-        emptied: ShopFields::new(),
-        unread: ShopFields::new(),
-        gln: None,
+        ..samples::party(PartyKind::Person, "Anna Ek")
     }
 }
 

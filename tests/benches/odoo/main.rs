@@ -22,14 +22,14 @@ use futures_util::{StreamExt, stream};
 use measurement::{machine, micros, millis, per_second, process_time};
 use serde_json::{Value, json};
 use shared::{
-    domain::{EntityRef, FieldGroup, FieldGroups, NorceId, Personal, Scope, ShopFields},
+    domain::{EntityRef, FieldGroup, FieldGroups, NorceId, Personal, Scope},
     erp::{
         CreateOutcome, Erp, ExtraFields, IdempotencyKey, Listing, Party, PartyKind, Resource,
         odoo::{Odoo, OdooSettings},
     },
     http::{Deadline, ReqwestTransport},
 };
-use tests::odoo::Odoo as Server;
+use tests::{odoo::Odoo as Server, samples};
 
 const PARTNERS: usize = 20_000;
 /// Partners that one request of the independent client makes.
@@ -96,19 +96,9 @@ async fn create(erp: &Odoo, number: usize) {
         code: None,
     };
     let party = Party {
-        kind: PartyKind::Person,
-        name: Personal::parse(format!("Anna Ek {number}")).expect("a name"),
         email: Personal::parse(format!("anna.{number}@example.com")),
         phone: Personal::parse("08-123 45 67"),
-        mobile: None,
-        title: None,
-        organisation_number: None,
-        vat_number: None,
-        address: None,
-        delivery_addresses: None,
-        emptied: ShopFields::new(),
-        unread: ShopFields::new(),
-        gln: None,
+        ..samples::party(PartyKind::Person, &format!("Anna Ek {number}"))
     };
     let outcome = erp.create(&key, &party, soon()).await;
     assert!(

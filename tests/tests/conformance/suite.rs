@@ -17,7 +17,7 @@ use http::{Request, Response, StatusCode};
 use shared::{
     domain::{
         Address, Code, CountryCode, EntityKind, EntityRef, FieldGroup, FieldGroups, NorceId,
-        OrganisationNumber, PartyField, Personal, Scope, ShopField, ShopFields, VatNumber,
+        OrganisationNumber, PartyField, Personal, Scope, ShopField, VatNumber,
     },
     erp::{
         CreateOutcome, Erp, ErpError, ErpFields, ErpId, ErpRecord, FilterProof, IdempotencyKey,
@@ -25,6 +25,7 @@ use shared::{
     },
     http::{Deadline, Transport, TransportError},
 };
+use tests::samples;
 
 /// What is the matter with the requests from now on.
 #[derive(Debug, Clone, Copy)]
@@ -277,19 +278,9 @@ impl Subject {
 
 fn person(email: &str) -> Party {
     Party {
-        kind: PartyKind::Person,
-        name: Personal::parse("Anna Ek").unwrap(),
         email: Personal::parse(email),
         phone: Personal::parse("08-123 45 67"),
-        mobile: None,
-        title: None,
-        organisation_number: None,
-        vat_number: None,
-        address: None,
-        delivery_addresses: None,
-        emptied: ShopFields::new(),
-        unread: ShopFields::new(),
-        gln: None,
+        ..samples::party(PartyKind::Person, "Anna Ek")
     }
 }
 

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::{
         Address, AddressDetails, CountryCode, DeliveryAddress, EntityRef, ErpDetail, FieldGroup,
-        FieldGroups, NorceId, OrganisationNumber, Personal, Scope, ShopFields, VatNumber,
+        FieldGroups, NorceId, OrganisationNumber, Personal, Scope, VatNumber,
     },
     erp::{
         CreateOutcome, Erp, ErpRecord, ExtraFields, IdempotencyKey, Listing, NaturalKey, Party,
@@ -36,7 +36,7 @@ use shared::{
     http::{Deadline, ReqwestTransport},
 };
 use suite::{Faults, Subject};
-use tests::odoo::Odoo as Server;
+use tests::{odoo::Odoo as Server, samples};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
 /// The connections of the server below belong to it.
@@ -168,19 +168,8 @@ fn without_code(id: i64) -> IdempotencyKey {
 
 fn person(email: &str) -> Party {
     Party {
-        kind: PartyKind::Person,
-        name: Personal::parse("Bo Lund").unwrap(),
         email: Personal::parse(email),
-        phone: None,
-        mobile: None,
-        title: None,
-        organisation_number: None,
-        vat_number: None,
-        address: None,
-        delivery_addresses: None,
-        emptied: ShopFields::new(),
-        unread: ShopFields::new(),
-        gln: None,
+        ..samples::party(PartyKind::Person, "Bo Lund")
     }
 }
 
