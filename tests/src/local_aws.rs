@@ -320,7 +320,7 @@ fn endpoint(port: u16) -> String {
     format!("http://localhost:{port}")
 }
 
-/// Whether MiniStack answers. LookupKey without an HTTP client: this is all that is needed of one.
+/// Whether MiniStack answers. Asked without an HTTP client: this is all that is needed of one.
 async fn is_healthy(port: u16) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;

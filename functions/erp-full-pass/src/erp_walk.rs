@@ -172,7 +172,7 @@ impl ErpWalk<'_> {
         progress.run.counts.seen += ids.len() as u64;
         let owed = progress.checkpoint.owed.as_ref();
         let consistency = if owed.is_some_and(|owed| ids.iter().any(|id| owed.contains(id))) {
-            // A entry from before Norce refused its fields looks as if nothing were left to do, and the record would
+            // An entry from before Norce refused its fields looks as if nothing were left to do, and the record would
             // leave the list of what is owed.
             Consistency::Strong
         } else {

@@ -266,7 +266,7 @@ pub trait Mappings: Send + Sync {
         consistency: Consistency,
     ) -> Result<Vec<Option<RecordEntry>>, StoreError>;
 
-    /// What is known about many ERP records without a entry, in their order.
+    /// What is known about many ERP records without an entry, in their order.
     async fn known(
         &self,
         kind: EntityKind,

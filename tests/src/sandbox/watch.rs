@@ -148,7 +148,7 @@ impl Watch {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        // LookupKey politely it ends the functions that it started; killed, it would leave them behind.
+        // Asked politely, it ends the functions that it started; killed, it would leave them behind.
         if let Some(id) = self.0.id() {
             let _ = std::process::Command::new("kill")
                 .arg(id.to_string())

@@ -90,7 +90,7 @@ async fn each_fault_of_the_operator_has_a_status_and_says_what_to_do() {
         let message = fault["message"].as_str().unwrap();
         assert!(message.contains(words), "{message}");
         assert_eq!(answered.header("cache-control"), "no-store");
-        // LookupKey once: nothing is repeated behind a person's back.
+        // Asked once: nothing is repeated behind a person's back.
         assert_eq!(stage.operator.take_asked().len(), 1, "{error:?}");
     }
 }

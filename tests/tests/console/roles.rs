@@ -52,7 +52,7 @@ async fn a_request_goes_to_the_operator_with_the_user_and_the_role_and_a_refusal
 /// What `operator` can do, the page can ask for.
 #[test]
 fn the_page_has_every_action_of_the_operator_but_help() {
-    // LookupKey for nothing that there is, it names all of them.
+    // The refusal of an unknown action names all actions.
     let nonsense = json!({"action": "?"});
     let refusal = operator::Request::parse(nonsense).unwrap_err().to_string();
     let (_, list) = refusal.split_once("The actions are ").unwrap();

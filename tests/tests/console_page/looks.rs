@@ -70,7 +70,7 @@ async fn filled() -> Option<(WebBrowser, Served, String)> {
         .run(|bundle| {
             async move {
                 let by = json!({ "user": "u-1", "name": "Anna Ek", "role": "act" });
-                let aside = json!({ "action": "owed", "do": "dismiss", "subject": "customer/client/11", "because": "LookupKey the ERP team, who look into it", "by": by });
+                let aside = json!({ "action": "owed", "do": "dismiss", "subject": "customer/client/11", "because": "Asked the ERP team, who look into it", "by": by });
                 bundle.ask(aside).await.unwrap();
                 let refused = json!({ "action": "owed", "do": "dismiss", "because": "all", "by": by });
                 bundle.ask(refused).await.unwrap_err();

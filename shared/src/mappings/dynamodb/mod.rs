@@ -361,7 +361,7 @@ impl Mappings for DynamoDbMappings {
             };
             let bound = self.bound_as(&former, from)?;
             let mut entries = self.entries(entity, &binding, bound).await?;
-            // One transaction holds one write for each key: a entry that keeps its key was written above.
+            // One transaction holds one write for each key: an entry that keeps its key was written above.
             if former != *code {
                 entries.push(Write::delete(code_key(kind, scope, &former)).provided(held_by(id)));
             }
