@@ -21,7 +21,7 @@ pub(super) enum Target {
         tenant: String,
     },
     Api {
-        /// None on the common endpoint, where the token tells the tenant.
+        /// None on the common endpoint, where the token names the tenant.
         tenant: Option<String>,
         environment: String,
         resource: Resource,

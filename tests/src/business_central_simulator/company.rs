@@ -30,7 +30,7 @@ pub(super) enum Author {
     Person,
 }
 
-/// What every write needs to know besides its data.
+/// The context of a write.
 pub(super) struct Write<'a> {
     pub(super) now: DateTime<Utc>,
     pub(super) author: Author,

@@ -10,7 +10,7 @@ use super::{
     validation,
 };
 
-/// A contact as it is in the ERP: the properties of the API by name (erp-apis §1.3).
+/// A contact in the ERP: the properties of the API by name (erp-apis §1.3).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the names are the API's own")]

@@ -9,7 +9,7 @@ use super::{
     validation,
 };
 
-/// A customer as it is in the ERP: the properties of the API by name (erp-apis §1.2).
+/// A customer in the ERP: the properties of the API by name (erp-apis §1.2).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the names are the API's own")]
@@ -111,7 +111,7 @@ impl Company {
         self.update_contact_of(id, write)
     }
 
-    /// The contact that stands for the customer stays; only the relation goes.
+    /// The customer's contact stays; only the relation is removed.
     pub(super) fn delete_customer(&mut self, id: Uuid) -> Result<(), Refused> {
         self.customers.remove(id)?;
         if let Some(contact) = self.relations.remove(&id)

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{Entity, company::Company, fields::Record};
 
-/// Records of one company with the same value in a field that tells who somebody is. Business Central allows it, so
+/// Records of one company with the same value in a field that identifies a person or organisation. Business Central allows it, so
 /// what must not happen is for the caller to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duplicate {

@@ -7,7 +7,7 @@ use serde_json::json;
 use thiserror::Error;
 use uuid::Uuid;
 
-/// The server's refusal of a request or of a record, as it goes over the wire (erp-apis §1.7).
+/// An error answer of the server (erp-apis §1.7).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{status} {code}: {message}")]
 pub struct Refused {

@@ -38,7 +38,7 @@ pub(super) struct Refusal {
     pub(super) html: bool,
 }
 
-/// What the client gets instead of the answer to a write that was carried out.
+/// The answer that the client gets to a write that was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LostAnswer {
     /// A gateway's 504.
@@ -184,7 +184,7 @@ impl Fault {
     }
 }
 
-/// What happens to one request.
+/// The fault of a request.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) refuse: Option<Refusal>,

@@ -11,7 +11,7 @@ use super::Refused;
 /// How Business Central writes the empty value of an enumeration.
 pub(super) const BLANK: &str = "_x0020_";
 
-/// What a field holds.
+/// The content of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Upper-cased and trimmed text of at most this many characters.
@@ -155,7 +155,7 @@ pub(super) const CONTACT_INFORMATION: &[Field] = &[
     read_only("relatedType", Kind::Enumeration(&["Customer"])),
 ];
 
-/// Of a company only what tells it from another.
+/// The part of a company that distinguishes it from others.
 pub(super) const COMPANY: &[Field] = &[
     read_only("id", Kind::Guid),
     read_only("name", Kind::Text(30)),

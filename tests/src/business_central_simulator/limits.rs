@@ -9,7 +9,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::Settings;
 
-/// What one app registration has put on the server.
+/// The load of an app registration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
     /// Most requests that were in the server at the same time, waiting ones included.

@@ -87,7 +87,7 @@ pub const ANSWER_LOST: HeaderName = HeaderName::from_static("x-simulator-answer-
 /// The server takes 350 MB (erp-apis §1.8); a test that sends more than this has gone astray.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
 
-/// What a request is about, for faults and counts.
+/// The entity of a request, for faults and counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Entity {
     /// The token endpoint.
@@ -231,7 +231,7 @@ impl BusinessCentralSimulator {
         self.lock().tokens.revoke_all();
     }
 
-    /// What came in so far.
+    /// The requests so far.
     pub fn requests(&self) -> RequestLog {
         self.lock().requests.clone()
     }
@@ -241,7 +241,7 @@ impl BusinessCentralSimulator {
         self.lock().requests = RequestLog::default();
     }
 
-    /// What an application has put on the server.
+    /// The load of an application.
     pub fn load(&self, client_id: &str) -> Load {
         self.lock().limits.load(client_id)
     }
@@ -273,7 +273,7 @@ impl BusinessCentralSimulator {
     /// A person in the ERP creates a customer with these properties. The business rules hold, but any number goes.
     ///
     /// # Errors
-    /// What the ERP objects to.
+    /// The ERP's refusal.
     pub fn add_customer(
         &self,
         company: Uuid,
@@ -282,11 +282,11 @@ impl BusinessCentralSimulator {
         self.add(company, Entity::Customers, properties)
     }
 
-    /// Somebody in the ERP creates customers with these properties in one transaction that began earlier and ends now:
-    /// nobody has seen them so far, and they are stamped with the time of its beginning (erp-apis §0, headline 6).
+    /// A person in the ERP creates customers with these properties in one transaction that began earlier and ends now:
+    /// they were invisible until then, and are stamped with the time of its beginning (erp-apis §0, headline 6).
     ///
     /// # Errors
-    /// What the ERP objects to; then there are none of them from there on.
+    /// The ERP's refusal; the records before it exist.
     pub fn add_customers_late(
         &self,
         company: Uuid,
@@ -308,7 +308,7 @@ impl BusinessCentralSimulator {
     /// A person in the ERP creates a contact with these properties. The business rules hold, but any number goes.
     ///
     /// # Errors
-    /// What the ERP objects to.
+    /// The ERP's refusal.
     pub fn add_contact(&self, company: Uuid, properties: &Value) -> Result<ContactRecord, Refused> {
         self.add(company, Entity::Contacts, properties)
     }
@@ -316,7 +316,7 @@ impl BusinessCentralSimulator {
     /// A person in the ERP changes a customer.
     ///
     /// # Errors
-    /// What the ERP objects to.
+    /// The ERP's refusal.
     pub fn edit_customer(
         &self,
         company: Uuid,
@@ -329,7 +329,7 @@ impl BusinessCentralSimulator {
     /// A person in the ERP changes a contact.
     ///
     /// # Errors
-    /// What the ERP objects to.
+    /// The ERP's refusal.
     pub fn edit_contact(
         &self,
         company: Uuid,
@@ -339,7 +339,7 @@ impl BusinessCentralSimulator {
         self.edit(company, Entity::Contacts, id, properties)
     }
 
-    /// A person in the ERP gives a customer another number.
+    /// A person in the ERP changes the number of a customer.
     ///
     /// # Errors
     /// When the number is taken.
@@ -473,7 +473,7 @@ fn typed<T: DeserializeOwned>(record: Value) -> T {
     serde_json::from_value(record).expect("a record has all properties of its entity")
 }
 
-/// A server finishes what it has begun even when the client hangs up, hence the task of its own.
+/// A task of its own: a server finishes a request even when the client disconnects.
 async fn serve_request(
     State(simulator): State<BusinessCentralSimulator>,
     Path(path): Path<String>,

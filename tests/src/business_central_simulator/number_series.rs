@@ -16,7 +16,7 @@ impl NumberSeries {
         }
     }
 
-    /// Draws a number that is not `taken`. A number that was drawn is gone, whatever becomes of the record.
+    /// Draws a number that is not `taken`. A drawn number is used up, even if the record is not created.
     pub(super) fn draw(&mut self, taken: impl Fn(&str) -> bool) -> String {
         loop {
             let following = increment(&self.next);

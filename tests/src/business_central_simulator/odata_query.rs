@@ -1,4 +1,4 @@
-//! The query options of a read: what is asked for, and the page that answers it (erp-apis §1.5).
+//! The query options of a read, and the page that answers it (erp-apis §1.5).
 
 use std::cmp::Ordering;
 
@@ -29,7 +29,7 @@ const OTHER_NAVIGATION: &[&str] = &[
     "documentAttachments",
 ];
 
-/// A read as it was asked for.
+/// A requested read.
 pub(super) struct Query {
     pub(super) select: Vec<&'static Field>,
     pub(super) expand_contacts: bool,
@@ -48,7 +48,7 @@ enum Direction {
     Descending,
 }
 
-/// What a read answers with.
+/// The answer to a read.
 pub(super) struct Page<'a> {
     pub(super) records: Vec<&'a Record>,
     /// The query of the next page; none on the last.
@@ -324,7 +324,7 @@ fn answered(
     }
 }
 
-/// The property of a customer that is no field of its table.
+/// The property of a customer that is not a field of its table.
 const TAX_NUMBER: &str = "taxRegistrationNumber";
 
 /// `Prefer: odata.maxpagesize=N`. A preference that cannot be read is no error.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{Entity, Refused};
 
-/// What a rule of the merchant's own sees of a record that is about to be written.
+/// The part of a record that a merchant's own rule checks before a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The company that it is written to.

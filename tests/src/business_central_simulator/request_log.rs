@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Entity;
 
-/// What reached the server, whatever became of it.
+/// A request that reached the server, including refused ones.
 #[derive(Debug, Clone, Default)]
 pub struct RequestLog {
     counts: BTreeMap<(String, Entity), usize>,
@@ -32,7 +32,7 @@ pub struct LoggedWrite {
     pub made: Option<Uuid>,
     /// Its body; null when it was not JSON.
     pub body: Value,
-    /// What the server did. An injected fault may have shown the client something else.
+    /// The server's outcome. With an injected fault, the client may have received another answer.
     pub status: StatusCode,
 }
 

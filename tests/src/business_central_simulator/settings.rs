@@ -18,7 +18,7 @@ pub struct Settings {
     pub access: ApplicationAccess,
     /// How long a token is valid.
     pub token_lifetime: Duration,
-    /// The companies, each with data of its own.
+    /// The companies, each with its own data.
     pub companies: Vec<CompanySettings>,
     /// Requests per application in a sliding `window`.
     pub requests_per_window: usize,

@@ -74,9 +74,9 @@ pub struct JobSettings {
 /// How a job's log shows a row: it is "often null" and "may be truncated" (norce-api §4.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportedRows {
-    /// As it was sent.
+    /// The value that was sent.
     Whole,
-    /// So many characters of it.
+    /// The number of characters of the row.
     Truncated(usize),
     /// Not at all.
     Null,
@@ -122,15 +122,15 @@ impl Default for JobSettings {
 pub struct JobLogLine {
     /// 1 information, 2 warning, 3 error.
     pub severity_id: i64,
-    /// What happened.
+    /// The event in words.
     pub message: String,
     /// The time of the line.
     pub time: DateTime<Utc>,
-    /// The row as it was sent.
+    /// The row that was sent.
     pub imported_row: Option<String>,
 }
 
-/// `SeverityId` of what is only said.
+/// `SeverityId` of information.
 const INFORMATION: i64 = 1;
 /// `SeverityId` of a row of which a part could not be handled.
 const WARNING: i64 = 2;
@@ -169,7 +169,7 @@ pub struct ImportCall {
     pub kind: ImportKind,
     /// The job that carries it out.
     pub job: i64,
-    /// `X-StormConnect-Header`, as it came.
+    /// `X-StormConnect-Header` of the request.
     pub header: Value,
     /// The rows, as they came.
     pub rows: Vec<Value>,
@@ -186,13 +186,13 @@ pub(super) enum Rows {
     Companies(Vec<CompanyRow>),
 }
 
-/// What a worker gets.
+/// The work of a worker.
 struct Work {
     job: i64,
     header: Header,
     rows: Rows,
     raw: Vec<Value>,
-    /// What the validation of the whole found; nothing is imported then.
+    /// The faults found by the validation; with any of them nothing is imported.
     invalid: Vec<(usize, String)>,
 }
 

@@ -65,7 +65,7 @@ impl EventType {
         Self::JobCompleted,
     ];
 
-    /// Norce's name of it.
+    /// Norce's name of the event.
     pub fn name(self) -> &'static str {
         match self {
             Self::CustomerChanged => "CustomerChangedNotification",
@@ -108,7 +108,7 @@ pub struct EventPost {
     pub body: Bytes,
 }
 
-/// What carries posts to the receiver. Any function from a post to a status is one.
+/// Delivers posts to the receiver. Any function from a post to a status implements it.
 #[async_trait]
 pub trait EventSink: Send + Sync {
     /// Posts, and returns the status of the answer.
@@ -129,7 +129,7 @@ where
     }
 }
 
-/// What an HTTP client that speaks to loopback only is built from.
+/// Connects an HTTP client to loopback addresses only.
 ///
 /// # Errors
 /// TLS cannot be set up.
@@ -212,7 +212,7 @@ impl EventSink for HttpEventSink {
     }
 }
 
-/// What became of one post.
+/// The outcome of a post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// When it was made.
@@ -232,7 +232,7 @@ pub enum DeliveryState {
     Dead,
     /// Lost on the way by a switched-on fault, without a post.
     Dropped,
-    /// Nobody had subscribed: Norce does not even track such an event.
+    /// There was no subscription: Norce does not track such an event.
     NotSubscribed,
 }
 
@@ -370,7 +370,7 @@ impl NorceSimulator {
 /// How events travel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EventSettings {
-    /// What the pauses of the retry ladder are multiplied with: 1 is Norce's own pace.
+    /// The factor of the pauses between retries: 1 is Norce's own pace.
     pub time_scale: f64,
     /// How often each event is delivered: 1 is once.
     pub copies: u32,

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// What a caller can call.
+/// A kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Endpoint {
     /// `identity/1.0/connect/token`.
@@ -59,7 +59,7 @@ impl Endpoint {
 /// When a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum When {
-    /// The next so many calls.
+    /// The number of calls.
     Times(u32),
     /// Every call for so long from now.
     For(Duration),
@@ -69,17 +69,17 @@ pub enum When {
     Always,
 }
 
-/// What goes wrong.
+/// The fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing is done; this status is the answer.
     Status {
         /// The status.
         status: u16,
-        /// `Retry-After`, as it is to be sent: seconds or a date.
+        /// The value of `Retry-After`: seconds or a date.
         retry_after: Option<String>,
     },
-    /// Nothing is done; the answer has this status and a body of HTML, as a proxy gives.
+    /// Nothing is done; the answer has this status and a page of HTML, like that of a proxy.
     Html {
         /// The status.
         status: u16,
@@ -147,7 +147,7 @@ impl Faults {
         self.0.clear();
     }
 
-    /// What goes wrong with this call: the oldest fault that strikes.
+    /// The fault of this call: the oldest one that applies.
     pub(super) fn strike(
         &mut self,
         endpoint: Endpoint,
@@ -204,13 +204,13 @@ impl PoisonRows {
     }
 }
 
-/// What a poison row does to its job. How Norce behaves is not in the facts (norce-api §4.3, §14), so that a client
+/// The effect of a poison row on its job. How Norce behaves is not in the facts (norce-api §4.3, §14), so that a client
 /// has to get along with each of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoisonMode {
     /// The row fails with a line in the log, the others are imported, and the job ends with 2 and `Fail` above zero.
     RowFails,
-    /// The row is imported, but for a part of it that a line of severity 2 tells of.
+    /// The row is imported except for a part, which a log line of severity 2 names.
     RowWarns,
     /// The same, but the job ends with 3.
     RowFailsJobFails,
@@ -227,8 +227,8 @@ pub enum PoisonMode {
 pub struct Poison {
     /// Which.
     pub rows: PoisonRows,
-    /// With what effect.
+    /// The effect.
     pub mode: PoisonMode,
-    /// What the log says about the row.
+    /// The log's message about the row.
     pub message: String,
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// What an import call imports.
+/// The kind of records that an import call imports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportKind {
     /// `ImportCustomers`.
@@ -221,7 +221,7 @@ impl Header {
     }
 }
 
-/// Listed for what they do, not for a property of the row.
+/// Listed for their effect, not for a property of the row.
 const SWITCHES: [&str; 2] = ["SearchOnlyByCode", "PreserveFlags"];
 /// Not emptied when they are missing. The key of the application is required on a company whether it is listed or not.
 const IDENTIFYING: [&str; 2] = ["Id", "ApplicationKey"];

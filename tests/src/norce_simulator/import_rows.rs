@@ -18,7 +18,7 @@ use super::{
     },
 };
 
-/// What a row did.
+/// The effect of a row.
 #[derive(Debug, Default)]
 pub(super) struct RowOutcome {
     /// Rows of any table that were made.
@@ -29,9 +29,9 @@ pub(super) struct RowOutcome {
     pub(super) events: Vec<Event>,
     /// The application that the entity belongs to, where entities do.
     pub(super) application: Option<i64>,
-    /// What a careful client does not do.
+    /// The practices that a careful client avoids.
     pub(super) notes: Vec<String>,
-    /// What of the row could not be handled; the rest was imported.
+    /// The parts of the row that were not imported; the rest was.
     pub(super) warnings: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Importer<'a> {
     pub(super) duplicates_fail: bool,
     pub(super) unknown_references_fail: bool,
     pub(super) now: DateTime<Utc>,
-    /// What of the row at hand could not be handled.
+    /// The parts of the current row that are not imported.
     pub(super) warnings: Vec<String>,
 }
 
@@ -859,7 +859,7 @@ impl Importer<'_> {
     }
 
     /// Replaces the flags, or adds to them where `PreserveFlags` is set (norce-api §3.2). A flag that is
-    /// `IsCreateOnly` leaves one that is there alone, as its name says.
+    /// With `IsCreateOnly` an existing one is not changed.
     fn flags(
         &mut self,
         details: &mut Details,
@@ -937,7 +937,7 @@ const SHORT: usize = 50;
 const NAME: usize = 100;
 const LONG: usize = 255;
 
-/// Writes a listed field: what is missing empties it.
+/// Writes a listed field; a missing value empties it.
 fn put(
     target: &mut Option<String>,
     value: &Option<String>,

@@ -1,4 +1,4 @@
-//! `$metadata` of a namespace (norce-api §5.1): CSDL 4.0 of what the sets show.
+//! `$metadata` of a namespace (norce-api §5.1): CSDL 4.0 of the sets.
 
 use std::{
     collections::BTreeSet,

@@ -71,7 +71,7 @@ pub fn system_clock() -> Clock {
     Arc::new(Utc::now)
 }
 
-/// A time of day that starts at `start` and goes with tokio's time, paused or not. To be made inside a runtime.
+/// A clock that starts at `start` and follows tokio's time, paused or not. It is created inside a runtime.
 pub fn tokio_clock(start: DateTime<Utc>) -> Clock {
     let origin = Instant::now();
     Arc::new(move || start + origin.elapsed())
@@ -321,7 +321,7 @@ impl NorceSimulator {
         self.state().poison.push(poison);
     }
 
-    /// Lets every row be imported again.
+    /// Removes all poison rows.
     pub fn clear_poison(&self) {
         self.state().poison.clear();
     }
@@ -350,7 +350,7 @@ impl NorceSimulator {
         self.state().imports.clone()
     }
 
-    /// What import calls did that Norce takes silently and no careful client does. To be empty.
+    /// The careless practices of import calls, which Norce accepts silently. Tests expect none.
     pub fn contract_notes(&self) -> Vec<String> {
         self.state().contract_notes.clone()
     }
@@ -385,7 +385,7 @@ impl NorceSimulator {
     }
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Debug, Clone)]
 enum Route {
     Token,

@@ -19,7 +19,7 @@ const CASE_IGNORED: &str = "EmailAddress";
 /// Deeper nesting is refused rather than followed until the stack ends.
 const DEEPEST: usize = 64;
 
-/// What a filter may use beyond the facts.
+/// The extensions beyond the facts that a filter may use.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Dialect {
     /// `Id in (1,2)`: OData 4.01, not seen on Norce.
@@ -259,12 +259,12 @@ struct Parser {
     tokens: Vec<Token>,
     next: usize,
     on: EntityType,
-    /// What a row is called within `any`.
+    /// The name of a row within `any`.
     variable: Option<String>,
     dialect: Dialect,
 }
 
-/// The type of an expression; `None` is the type of `null`, which goes with every other.
+/// The type of an expression; `None` is the type of `null`, which is compatible with every other.
 type Type = Option<Kind>;
 
 impl Parser {
@@ -542,7 +542,7 @@ impl Literal {
 }
 
 impl Filter {
-    /// Whether a row passes. What is neither true nor false (a function of `null`) does not.
+    /// Whether a row passes. A row for which the filter is neither true nor false (a function of `null`) does not.
     pub(super) fn accepts(&self, register: &Register, row: Row<'_>) -> bool {
         self.0.truth(register, row) == Some(true)
     }

@@ -40,7 +40,7 @@ pub struct OrderPost {
     pub body: Bytes,
 }
 
-/// What carries orders to the receiver.
+/// Delivers orders to the receiver.
 #[async_trait]
 pub trait OrderSink: Send + Sync {
     /// Posts, and returns the status and the body of the answer.
@@ -74,7 +74,7 @@ pub struct OrderAttempt {
 pub struct OrderDelivery {
     /// Which order.
     pub client_order_ref: String,
-    /// What is posted.
+    /// The body.
     pub body: String,
     /// The posts so far.
     pub attempts: Vec<OrderAttempt>,
@@ -82,7 +82,7 @@ pub struct OrderDelivery {
     pub taken: bool,
 }
 
-/// The endpoint and what reaches it.
+/// The endpoint and its transport.
 #[derive(Clone)]
 pub(super) struct Receiver {
     admin: OrderReceiver,
@@ -121,7 +121,7 @@ impl NorceSimulator {
         }
     }
 
-    /// Posts this body, whatever it says.
+    /// Posts this body unchanged.
     pub fn post_order(&self, client_order_ref: &str, body: &str) {
         let mut state = self.state();
         let Some(receiver) = state.order_receiver.clone() else {
@@ -262,7 +262,7 @@ pub(super) fn body(register: &Register, order: &OrderRecord) -> Value {
     })
 }
 
-/// `ClientCustomer`: who orders, pays or gets it. A code is there once Norce has it.
+/// `ClientCustomer`: the buyer, payer or recipient. It has a code once Norce has one.
 fn party(
     register: &Register,
     company: Option<i64>,

@@ -91,7 +91,7 @@ pub(super) const SETS: [EntitySet; 6] = [
     ),
 ];
 
-/// What a path below `commerce/query/2.0/` asks for.
+/// The target of a path below `commerce/query/2.0/`.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     set: EntitySet,

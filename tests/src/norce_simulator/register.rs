@@ -14,7 +14,7 @@ pub const DELIVERY_ADDRESS: i64 = 2;
 
 /// `TypeId` of a person (norce-api §5.2).
 const PERSON: i64 = 1;
-/// `CreatedBy` of what came to life in the shop rather than by an import: a number that is no system account.
+/// `CreatedBy` of a record that was created in the shop and not by an import: not the id of a system account.
 pub(super) const SHOP_USER: i64 = 1;
 
 /// The value of a property, as a filter sees it.
@@ -401,7 +401,7 @@ entity! {
     }
 }
 
-/// What customers and companies have besides their own row.
+/// The related rows of a customer or company.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Details {
     /// Invoice and delivery addresses.
