@@ -284,7 +284,13 @@ impl SandboxLock {
 }
 
 async fn session(options: &Options) -> Result<Up, SandboxError> {
-    // First, because it says at once what is missing on this machine.
+    // First, because it says at once what is missing, before minutes of installing and building.
+    if let Some(package) = &options.package {
+        deployment::of_package(package)?;
+    }
+    if let Some(version) = &options.upgrade_from {
+        upgrade::commit_of(version).await?;
+    }
     let shop = {
         let posts_at_once = if options.watch {
             watch::POSTS_AT_ONCE

@@ -82,8 +82,8 @@ async fn git(arguments: &[&str]) -> Result<String, SandboxError> {
     )))
 }
 
-/// The whole name of a commit.
-async fn commit_of(name: &str) -> Result<String, SandboxError> {
+/// The full id of a commit, or an error if it is not in this clone.
+pub(super) async fn commit_of(name: &str) -> Result<String, SandboxError> {
     let recorded = sandbox_tools::workspace().join(LAST_VERSION);
     let name = match name {
         LAST => fs::read_to_string(&recorded)
