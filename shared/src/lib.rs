@@ -21,6 +21,7 @@ pub mod norce;
 pub mod orders;
 pub mod owed;
 pub mod passes;
+pub mod port;
 pub mod queues;
 pub mod record_finder;
 pub mod reports;

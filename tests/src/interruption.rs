@@ -18,29 +18,24 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use shared::{
-    Consistency, StoreError,
-    activity::{Activity, ActivityPage, Entry, Outcome},
-    domain::{
-        Code, EntityKind, EntityRef, ErpId, Fingerprint, ImportLine, JobId, OrderText, Scope,
-    },
-    erp::NaturalKey,
+    StoreError,
+    activity::{Activity, ActivityLayer},
     http::{Transport, TransportError},
-    import_jobs::{ImportBatch, ImportJobs},
+    import_jobs::{ImportJobs, ImportJobsLayer},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordEntry,
-        RecordMappings, Reservation, Reserved,
-        key_index::{Coverage, Holders, KeyIndex, RecordKeys},
+        Mappings, MappingsLayer, RecordMappings, RecordMappingsLayer,
+        key_index::{KeyIndex, KeyIndexLayer},
     },
-    orders::{OrderRef, Orders, Parties, Received, StoredOrder},
-    owed::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Stage, Subject},
-    passes::{Lease, LeaseKey, OwedSample, Passes, Run, RunFilter},
-    queues::{Inbox, Message, Queue, QueueDepth},
-    reports::Reports,
+    orders::{Orders, OrdersLayer},
+    owed::{OwedRecords, OwedRecordsLayer},
+    passes::{Passes, PassesLayer},
+    port::Access,
+    queues::{Inbox, InboxLayer, Message, Queue, QueueDepth, QueueDepthLayer},
+    reports::{Reports, ReportsLayer},
 };
 use tokio::task::yield_now;
-use uuid::Uuid;
 
 /// The moment at which a call is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +179,7 @@ struct State {
     plan: Option<Plan>,
     always: Option<(&'static str, Fault)>,
     chance: Option<Chance>,
-    calls: Vec<(&'static str, &'static [Fault])>,
+    calls: Vec<(String, &'static [Fault])>,
     deliveries: Vec<&'static [Delivery]>,
     polls: usize,
 }
@@ -286,9 +281,9 @@ impl Interruption {
     }
 
     /// The names of the calls since the numbers began.
-    pub fn calls(&self) -> Vec<&'static str> {
+    pub fn calls(&self) -> Vec<String> {
         let state = self.state();
-        state.calls.iter().map(|(name, _)| *name).collect()
+        state.calls.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// Everything that could have gone wrong since the numbers began, one thing at a time.
@@ -342,10 +337,10 @@ impl Interruption {
     }
 
     /// Counts a call, and says what goes wrong with it.
-    fn begin(&self, name: &'static str, kinds: &'static [Fault]) -> Option<Fault> {
+    fn begin(&self, name: &str, kinds: &'static [Fault]) -> Option<Fault> {
         let mut state = self.state();
         let number = state.calls.len();
-        state.calls.push((name, kinds));
+        state.calls.push((name.to_owned(), kinds));
         match state.plan {
             Some(Plan::Call(call, fault)) if call == number => {
                 state.plan = None;
@@ -504,118 +499,38 @@ impl<M: Message, T: Queue<M> + ?Sized> Queue<M> for Interruptible<T> {
 }
 
 macro_rules! interruptible {
-    ($port:ident as $prefix:literal of the $store:literal { $(async fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $result:ty;)* }) => {
+    ($($port:ident as $layer:ident: $prefix:literal of the $store:literal;)*) => {$(
         #[async_trait]
-        impl<T: $port + ?Sized> $port for Interruptible<T> {
-            $(async fn $name(&self $(, $argument: $type)*) -> $result {
-                let name = concat!($prefix, " ", stringify!($name));
-                let fault = self.interruption.begin(name, Fault::OF_STORE);
-                self.interruption.around_store($store, fault, self.inner.$name($($argument),*)).await
-            })*
+        impl<T: $port + ?Sized> $layer for Interruptible<T> {
+            type Inner = T;
+
+            fn inner(&self) -> &T {
+                &self.inner
+            }
+
+            async fn call<R: Send>(
+                &self,
+                method: &'static str,
+                _: Access,
+                call: impl Future<Output = Result<R, StoreError>> + Send,
+            ) -> Result<R, StoreError> {
+                let fault = self.interruption.begin(&format!("{} {method}", $prefix), Fault::OF_STORE);
+                self.interruption.around_store($store, fault, call).await
+            }
         }
-    };
+    )*};
 }
 
-interruptible! { Mappings as "mappings" of the "code mappings" {
-    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError>;
-    async fn by_code(&self, kind: EntityKind, scope: Scope, code: &Code) -> Result<Option<EntityRef>, StoreError>;
-    async fn reserve(&self, entity: EntityRef, reservation: Reservation) -> Result<Reserved, StoreError>;
-    async fn renew(&self, entity: EntityRef, seen: Uuid, reservation: Reservation) -> Result<bool, StoreError>;
-    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), StoreError>;
-    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError>;
-    async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError>;
-    async fn record_delivery(&self, entity: EntityRef, code: &Code, delivery: CodeDelivery) -> Result<bool, StoreError>;
-    async fn forget(&self, entity: EntityRef) -> Result<(), StoreError>;
-    async fn records(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<RecordEntry>>, StoreError>;
-    async fn known(&self, kind: EntityKind, scope: Scope, records: &[(ErpId, Code)]) -> Result<Vec<Known>, StoreError>;
-    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
-    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError>;
-    async fn rebind(&self, entity: EntityRef, from: &ErpId, binding: Binding) -> Result<Bound, StoreError>;
-    async fn take_over(&self, from: EntityRef, to: EntityRef, binding: Binding) -> Result<bool, StoreError>;
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError>;
-    async fn record_owned(&self, scope: Scope, record: &ErpId, fingerprint: Option<&Fingerprint>) -> Result<bool, StoreError>;
-} }
-
-interruptible! { RecordMappings as "mappings" of the "code mappings" {
-    async fn rename(&self, entity: EntityRef, record: &ErpId, from: &Code, to: &Code) -> Result<Bound, StoreError>;
-    async fn announce_insert(&self, kind: EntityKind, scope: Scope, record: &ErpId, code: &Code, fingerprint: Option<&Fingerprint>) -> Result<bool, StoreError>;
-    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError>;
-} }
-
-interruptible! { KeyIndex as "key-index" of the "code mappings" {
-    async fn holders(&self, scope: Scope, keys: &[NaturalKey], consistency: Consistency) -> Result<Vec<Holders>, StoreError>;
-    async fn entries(&self, scope: Scope, records: &[ErpId], consistency: Consistency) -> Result<Vec<Option<Fingerprint>>, StoreError>;
-    async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError>;
-    async fn coverage(&self, scope: Scope, kind: EntityKind) -> Result<Option<Coverage>, StoreError>;
-    async fn cover(&self, scope: Scope, kind: EntityKind, since: Option<DateTime<Utc>>, until: DateTime<Utc>) -> Result<(), StoreError>;
-} }
-
-interruptible! { Passes as "passes" of the "passes" {
-    async fn lease(&self, key: LeaseKey, wanted: Lease, now: DateTime<Utc>) -> Result<Result<(), Lease>, StoreError>;
-    async fn release(&self, key: LeaseKey, invocation: Uuid, keep_until: Option<DateTime<Utc>>) -> Result<(), StoreError>;
-    async fn run(&self, id: Uuid) -> Result<Option<Run>, StoreError>;
-    async fn last_runs(&self) -> Result<Vec<Run>, StoreError>;
-    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError>;
-    async fn note_owed(&self, sample: &OwedSample) -> Result<(), StoreError>;
-    async fn owed_samples(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<OwedSample>, StoreError>;
-    async fn save(&self, run: &Run) -> Result<bool, StoreError>;
-    async fn watermark(&self, key: LeaseKey, kind: EntityKind) -> Result<Option<DateTime<Utc>>, StoreError>;
-    async fn advance(&self, key: LeaseKey, kind: EntityKind, to: DateTime<Utc>) -> Result<(), StoreError>;
-    async fn wait_for_company(&self, scope: Scope, company: &ErpId, line: &ImportLine, at: DateTime<Utc>) -> Result<bool, StoreError>;
-    async fn waiting_for_company(&self, scope: Scope, company: &ErpId) -> Result<Vec<ImportLine>, StoreError>;
-    async fn stop_waiting(&self, scope: Scope, company: &ErpId, lines: &[ImportLine], at: DateTime<Utc>) -> Result<(), StoreError>;
-} }
-
-interruptible! { OwedRecords as "owed" of the "owed records" {
-    async fn put(&self, owed: NewOwed) -> Result<(), StoreError>;
-    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
-    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError>;
-    async fn note_retry(&self, subject: &Subject, stage: Stage, at: DateTime<Utc>) -> Result<bool, StoreError>;
-    async fn dismiss(&self, subject: &Subject, stage: Stage, dismissal: &Dismissal) -> Result<bool, StoreError>;
-    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
-    async fn page(&self, after: Option<&str>, consistency: Consistency) -> Result<OwedPage, StoreError>;
-} }
-
-interruptible! { Activity as "activity" of the "activity record" {
-    async fn start(&self, entry: &Entry) -> Result<(), StoreError>;
-    async fn complete(&self, id: Uuid, subjects: &[String], outcome: &Outcome) -> Result<bool, StoreError>;
-    async fn get(&self, id: Uuid) -> Result<Option<Entry>, StoreError>;
-    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, StoreError>;
-} }
-
-interruptible! { Orders as "orders" of the "orders" {
-    async fn receive(&self, key: &OrderRef, order: &OrderText, at: DateTime<Utc>) -> Result<Received, StoreError>;
-    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, StoreError>;
-    async fn set_parties(&self, key: &OrderRef, revision: Uuid, parties: &Parties) -> Result<bool, StoreError>;
-    async fn set_forwarded(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError>;
-    async fn discard(&self, key: &OrderRef, revision: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError>;
-    async fn wait_for(&self, entity: EntityRef, key: &OrderRef, at: DateTime<Utc>) -> Result<(), StoreError>;
-    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, StoreError>;
-    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), StoreError>;
-} }
-
-interruptible! { ImportJobs as "import jobs" of the "import jobs" {
-    async fn record(&self, batch: &ImportBatch) -> Result<(), StoreError>;
-    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), StoreError>;
-    async fn withdraw(&self, batch: Uuid) -> Result<(), StoreError>;
-    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, StoreError>;
-    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, StoreError>;
-    async fn settle(&self, batch: Uuid) -> Result<(), StoreError>;
-    async fn open(&self) -> Result<Vec<ImportBatch>, StoreError>;
-} }
-
-interruptible! { Reports as "reports" of the "reports" {
-    async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), StoreError>;
-    async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError>;
-} }
-
-interruptible! { QueueDepth as "queue" of the "queue" {
-    async fn depth(&self) -> Result<u64, StoreError>;
-} }
-
-interruptible! { Inbox as "queue" of the "queue" {
-    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError>;
-    async fn requeue(&self, body: &str, group: Option<&str>, requeues: u32) -> Result<(), StoreError>;
-    async fn dead_letter(&self, body: &str, group: Option<&str>, reason: &str) -> Result<(), StoreError>;
-} }
+interruptible! {
+    Mappings as MappingsLayer: "mappings" of the "code mappings";
+    RecordMappings as RecordMappingsLayer: "mappings" of the "code mappings";
+    KeyIndex as KeyIndexLayer: "key-index" of the "code mappings";
+    Passes as PassesLayer: "passes" of the "passes";
+    OwedRecords as OwedRecordsLayer: "owed" of the "owed records";
+    Activity as ActivityLayer: "activity" of the "activity record";
+    Orders as OrdersLayer: "orders" of the "orders";
+    ImportJobs as ImportJobsLayer: "import jobs" of the "import jobs";
+    Reports as ReportsLayer: "reports" of the "reports";
+    QueueDepth as QueueDepthLayer: "queue" of the "queue";
+    Inbox as InboxLayer: "queue" of the "queue";
+}

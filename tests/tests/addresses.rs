@@ -16,18 +16,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use erp_full_pass::PassSettings;
 use serde_json::json;
 use shared::{
     domain::{
-        Address, AddressDetails, Code, CountryCode, EntityKind, ErpDelivery, ErpDetail, FieldGroup,
+        Address, AddressDetails, CountryCode, EntityKind, ErpDelivery, ErpDetail, FieldGroup,
         FieldGroups, PassMode, Personal, Scope,
     },
     erp::{
-        Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord,
-        FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
-        Resource, UpdateOutcome,
+        Capabilities, Cursor, Erp, ErpError, ErpId, ErpLayer, ErpRecord, Listing, Party,
+        RecordPage, UpdateOutcome,
     },
     http::Deadline,
 };
@@ -109,57 +107,20 @@ impl Delivering {
 }
 
 #[async_trait]
-impl Erp for Delivering {
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+impl ErpLayer for Delivering {
+    type Inner = dyn Erp;
+
+    fn inner(&self) -> &Self::Inner {
+        &*self.inner
     }
 
-    fn company(&self) -> Option<String> {
-        self.inner.company()
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
         let record = self.inner.get(id, deadline).await?;
         Ok(record.map(|record| self.whole(record)))
-    }
-
-    async fn find_by_code(
-        &self,
-        resource: Resource,
-        code: &Code,
-        deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
-        self.inner.find_by_code(resource, code, deadline).await
-    }
-
-    async fn find_by_key(
-        &self,
-        kind: &PartyKind,
-        key: &NaturalKey,
-        deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
-        self.inner.find_by_key(kind, key, deadline).await
-    }
-
-    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey> {
-        self.inner.carried_keys(party)
-    }
-
-    async fn key_filter(
-        &self,
-        field: KeyField,
-        deadline: Deadline,
-    ) -> Result<FilterProof, ErpError> {
-        self.inner.key_filter(field, deadline).await
-    }
-
-    async fn create(
-        &self,
-        key: &IdempotencyKey,
-        party: &Party,
-        deadline: Deadline,
-    ) -> Result<CreateOutcome, ErpError> {
-        self.inner.create(key, party, deadline).await
     }
 
     async fn update(
@@ -170,10 +131,6 @@ impl Erp for Delivering {
     ) -> Result<UpdateOutcome, ErpError> {
         self.told.lock().unwrap().push(party.clone());
         self.inner.update(seen, party, deadline).await
-    }
-
-    async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {
-        self.inner.block(id, deadline).await
     }
 
     async fn page(
@@ -201,49 +158,6 @@ impl Erp for Delivering {
             .into_iter()
             .map(|record| self.whole(record))
             .collect())
-    }
-
-    async fn holders_of_keys(
-        &self,
-        kind: EntityKind,
-        keys: &[NaturalKey],
-        deadline: Deadline,
-    ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError> {
-        self.inner.holders_of_keys(kind, keys, deadline).await
-    }
-
-    async fn other_holders_of_codes(
-        &self,
-        kind: EntityKind,
-        records: &[(ErpId, Code)],
-        deadline: Deadline,
-    ) -> Result<Vec<(Code, ErpId)>, ErpError> {
-        let inner = &self.inner;
-        inner.other_holders_of_codes(kind, records, deadline).await
-    }
-
-    async fn company_of(
-        &self,
-        key: &CompanyKey,
-        deadline: Deadline,
-    ) -> Result<Option<ErpId>, ErpError> {
-        self.inner.company_of(key, deadline).await
-    }
-
-    async fn company_key(
-        &self,
-        company: &ErpId,
-        deadline: Deadline,
-    ) -> Result<Option<CompanyKey>, ErpError> {
-        self.inner.company_key(company, deadline).await
-    }
-
-    async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError> {
-        self.inner.may_write(deadline).await
-    }
-
-    async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
-        self.inner.clock(deadline).await
     }
 }
 

@@ -251,7 +251,7 @@ async fn cut_off_everywhere(set_up: impl Fn(&Bundle) -> PlacedOrder) {
         "orders set_parties",
         "orders set_forwarded",
     ] {
-        assert!(calls.contains(&call), "{calls:?}");
+        assert!(calls.iter().any(|name| name == call), "{calls:?}");
     }
     let [undisturbed] = bundle
         .take_outgoing_orders()
@@ -309,7 +309,7 @@ async fn p2_a_held_order_is_forwarded_once_wherever_its_release_is_cut_off() {
     bundle.run_until_quiet().await;
     let calls = bundle.interruption.calls();
     for call in ["orders waiting_for", "orders stop_waiting"] {
-        assert!(calls.contains(&call), "{calls:?}");
+        assert!(calls.iter().any(|name| name == call), "{calls:?}");
     }
     for (call, name) in calls.iter().enumerate() {
         for moment in [Moment::Before, Moment::After] {

@@ -518,11 +518,11 @@ async fn p2_nobody_creates_again_while_an_earlier_create_may_be_under_way() {
     let calls = undisturbed.interruption.calls();
     let bind = calls
         .iter()
-        .position(|call| *call == "mappings bind")
+        .position(|call| call.as_str() == "mappings bind")
         .expect("a bind");
     let create = calls[..bind]
         .iter()
-        .rposition(|call| *call == "http POST")
+        .rposition(|call| call.as_str() == "http POST")
         .expect("a create");
 
     let bundle = Bundle::new(&options);

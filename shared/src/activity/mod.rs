@@ -4,7 +4,7 @@
 mod dynamodb;
 mod role;
 
-use crate::StoreError;
+use crate::{StoreError, port::port};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -122,24 +122,27 @@ pub struct ActivityPage {
     pub next: Option<String>,
 }
 
-/// The activity record. People act some dozen times a day, so a year is a few thousand entries, read in a few pages.
-#[async_trait]
-pub trait Activity: Send + Sync {
-    /// Writes an entry before its act begins.
-    async fn start(&self, entry: &Entry) -> Result<(), StoreError>;
+port! {
+    /// The activity record. People act some dozen times a day, so a year is a few thousand entries, read in a few pages.
+    pub trait Activity, layer ActivityLayer, error StoreError {
+        reads:
+        /// An entry.
+        async fn get(&self, id: Uuid) -> Result<Option<Entry>, StoreError>;
 
-    /// Completes an entry with the outcome and the subjects of the act; `false` if there is no such entry.
-    async fn complete(
-        &self,
-        id: Uuid,
-        subjects: &[String],
-        outcome: &Outcome,
-    ) -> Result<bool, StoreError>;
+        /// A page of the record, in no particular order and by a strongly consistent read, starting after the end of the last
+        /// page.
+        async fn page(&self, after: Option<&str>) -> Result<ActivityPage, StoreError>;
 
-    /// An entry.
-    async fn get(&self, id: Uuid) -> Result<Option<Entry>, StoreError>;
+        writes:
+        /// Writes an entry before its act begins.
+        async fn start(&self, entry: &Entry) -> Result<(), StoreError>;
 
-    /// A page of the record, in no particular order and by a strongly consistent read, starting after the end of the last
-    /// page.
-    async fn page(&self, after: Option<&str>) -> Result<ActivityPage, StoreError>;
+        /// Completes an entry with the outcome and the subjects of the act; `false` if there is no such entry.
+        async fn complete(
+            &self,
+            id: Uuid,
+            subjects: &[String],
+            outcome: &Outcome,
+        ) -> Result<bool, StoreError>;
+    }
 }

@@ -26,6 +26,7 @@ use crate::{
         ShopFields, VatNumber,
     },
     http::Deadline,
+    port::port,
 };
 
 pub use crate::domain::{ErpId, NaturalKey, Resource};
@@ -427,131 +428,134 @@ pub fn same_company(one: &dyn Erp, other: &dyn Erp) -> bool {
     companies.is_none_or(|(one, other)| one == other)
 }
 
-/// The port to an ERP. One implementation serves one company of the ERP.
-#[async_trait]
-pub trait Erp: Send + Sync {
-    /// The capabilities of the ERP.
-    fn capabilities(&self) -> &Capabilities;
+port! {
+    /// The port to an ERP. One implementation serves one company of the ERP.
+    pub trait Erp, layer ErpLayer, error ErpError {
+        /// The capabilities of the ERP.
+        fn capabilities(&self) -> &Capabilities;
 
-    /// The id of the ERP company that the records belong to. `None`: they may belong to any company of the installation.
-    fn company(&self) -> Option<String>;
+        /// The id of the ERP company that the records belong to. `None`: they may belong to any company of the installation.
+        fn company(&self) -> Option<String>;
 
-    /// Reads a record by its immutable id; `None` when it no longer exists.
-    async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError>;
+        /// The keys that the record of a party holds after its create, the best first: an ERP may have no field for a number.
+        /// The record of a create that was never answered can be found only by these.
+        fn carried_keys(&self, party: &Party) -> Vec<NaturalKey>;
 
-    /// Finds records by their exact code.
-    async fn find_by_code(
-        &self,
-        resource: Resource,
-        code: &Code,
-        deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError>;
+        reads:
+        /// Reads a record by its immutable id; `None` when it no longer exists.
+        async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError>;
 
-    /// Finds the records of a kind whose normalised key is exactly this one: at most two are returned, because two
-    /// are as ambiguous as a hundred. For a contact, only contacts of the same organisation count.
-    async fn find_by_key(
-        &self,
-        kind: &PartyKind,
-        key: &NaturalKey,
-        deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError>;
+        /// Finds records by their exact code.
+        async fn find_by_code(
+            &self,
+            resource: Resource,
+            code: &Code,
+            deadline: Deadline,
+        ) -> Result<Vec<ErpRecord>, ErpError>;
 
-    /// The keys that the record of a party holds after its create, the best first: an ERP may have no field for a number.
-    /// The record of a create that was never answered can be found only by these.
-    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey>;
+        /// Finds the records of a kind whose normalised key is exactly this one: at most two are returned, because two
+        /// are as ambiguous as a hundred. For a contact, only contacts of the same organisation count.
+        async fn find_by_key(
+            &self,
+            kind: &PartyKind,
+            key: &NaturalKey,
+            deadline: Deadline,
+        ) -> Result<Vec<ErpRecord>, ErpError>;
 
-    /// The effect of a filter on this field, found out by trying it once. [`find_by_key`](Self::find_by_key) and
-    /// [`holders_of_keys`](Self::holders_of_keys) are reliable only where it [filters](FilterProof::Filters), which
-    /// [`RecordFinder`](crate::record_finder::RecordFinder) checks.
-    ///
-    /// # Errors
-    /// The ERP cannot answer now. A refused filter is not an error.
-    async fn key_filter(
-        &self,
-        field: KeyField,
-        deadline: Deadline,
-    ) -> Result<FilterProof, ErpError>;
+        /// The effect of a filter on this field, found out by trying it once. [`find_by_key`](Self::find_by_key) and
+        /// [`holders_of_keys`](Self::holders_of_keys) are reliable only where it [filters](FilterProof::Filters), which
+        /// [`RecordFinder`](crate::record_finder::RecordFinder) checks.
+        ///
+        /// # Errors
+        /// The ERP cannot answer now. A refused filter is not an error.
+        async fn key_filter(
+            &self,
+            field: KeyField,
+            deadline: Deadline,
+        ) -> Result<FilterProof, ErpError>;
 
-    /// Creates a record, sending the request at most once.
-    ///
-    /// # Errors
-    /// Only when the ERP certainly has not created anything.
-    async fn create(
-        &self,
-        key: &IdempotencyKey,
-        party: &Party,
-        deadline: Deadline,
-    ) -> Result<CreateOutcome, ErpError>;
+        /// A page of a listing, from its beginning or from a place in it. Every record that exists throughout the listing is
+        /// returned at least once; one that changes meanwhile may be returned again.
+        ///
+        /// # Errors
+        /// [`ErpError::CursorExpired`]: the listing has to start over.
+        async fn page(
+            &self,
+            listing: &Listing,
+            cursor: Option<&Cursor>,
+            deadline: Deadline,
+        ) -> Result<RecordPage, ErpError>;
 
-    /// Gives a record the wanted values, sending only those that differ, on condition that it has not changed since it was
-    /// `seen`.
-    async fn update(
-        &self,
-        seen: &ErpRecord,
-        party: &Party,
-        deadline: Deadline,
-    ) -> Result<UpdateOutcome, ErpError>;
+        /// Reads many records by their immutable ids, in few requests and in any order. Records that no longer exist are
+        /// missing from the answer. `fields` as in [`Listing::fields`].
+        async fn get_many(
+            &self,
+            ids: &[ErpId],
+            fields: FieldGroups,
+            deadline: Deadline,
+        ) -> Result<Vec<ErpRecord>, ErpError>;
 
-    /// Closes a record for business: `ForgottenPolicy=block`.
-    async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError>;
+        /// The records with these natural keys, in few requests: every holder of every key in any resource, as far as Norce
+        /// has such a record as this kind. It shows which values two records share.
+        async fn holders_of_keys(
+            &self,
+            kind: EntityKind,
+            keys: &[NaturalKey],
+            deadline: Deadline,
+        ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError>;
 
-    /// A page of a listing, from its beginning or from a place in it. Every record that exists throughout the listing is
-    /// returned at least once; one that changes meanwhile may be returned again.
-    ///
-    /// # Errors
-    /// [`ErpError::CursorExpired`]: the listing has to start over.
-    async fn page(
-        &self,
-        listing: &Listing,
-        cursor: Option<&Cursor>,
-        deadline: Deadline,
-    ) -> Result<RecordPage, ErpError>;
+        /// The other records with the codes of these, in few requests: every other holder of every code in any resource, as far
+        /// as Norce has such a record as this kind. In an ERP a customer and a contact can have the same code.
+        async fn other_holders_of_codes(
+            &self,
+            kind: EntityKind,
+            records: &[(ErpId, Code)],
+            deadline: Deadline,
+        ) -> Result<Vec<(Code, ErpId)>, ErpError>;
 
-    /// Reads many records by their immutable ids, in few requests and in any order. Records that no longer exist are
-    /// missing from the answer. `fields` as in [`Listing::fields`].
-    async fn get_many(
-        &self,
-        ids: &[ErpId],
-        fields: FieldGroups,
-        deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError>;
+        /// The record of the organisation with this key. `None`: there is none, or it cannot be determined.
+        async fn company_of(
+            &self,
+            key: &CompanyKey,
+            deadline: Deadline,
+        ) -> Result<Option<ErpId>, ErpError>;
 
-    /// The records with these natural keys, in few requests: every holder of every key in any resource, as far as Norce
-    /// has such a record as this kind. It shows which values two records share.
-    async fn holders_of_keys(
-        &self,
-        kind: EntityKind,
-        keys: &[NaturalKey],
-        deadline: Deadline,
-    ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError>;
+        /// The key by which contacts name the organisation of this record, the inverse of [`Self::company_of`]. `None`: it has
+        /// no people, or does not exist.
+        async fn company_key(
+            &self,
+            company: &ErpId,
+            deadline: Deadline,
+        ) -> Result<Option<CompanyKey>, ErpError>;
 
-    /// The other records with the codes of these, in few requests: every other holder of every code in any resource, as far
-    /// as Norce has such a record as this kind. In an ERP a customer and a contact can have the same code.
-    async fn other_holders_of_codes(
-        &self,
-        kind: EntityKind,
-        records: &[(ErpId, Code)],
-        deadline: Deadline,
-    ) -> Result<Vec<(Code, ErpId)>, ErpError>;
+        /// Whether the credentials may create and change records. `None`: the ERP does not tell without a write.
+        async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError>;
 
-    /// The record of the organisation with this key. `None`: there is none, or it cannot be determined.
-    async fn company_of(
-        &self,
-        key: &CompanyKey,
-        deadline: Deadline,
-    ) -> Result<Option<ErpId>, ErpError>;
+        /// The ERP's own time, from which watermarks are taken. `None`: the ERP does not tell.
+        async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError>;
 
-    /// The key by which contacts name the organisation of this record, the inverse of [`Self::company_of`]. `None`: it has
-    /// no people, or does not exist.
-    async fn company_key(
-        &self,
-        company: &ErpId,
-        deadline: Deadline,
-    ) -> Result<Option<CompanyKey>, ErpError>;
+        writes:
+        /// Creates a record, sending the request at most once.
+        ///
+        /// # Errors
+        /// Only when the ERP certainly has not created anything.
+        async fn create(
+            &self,
+            key: &IdempotencyKey,
+            party: &Party,
+            deadline: Deadline,
+        ) -> Result<CreateOutcome, ErpError>;
 
-    /// Whether the credentials may create and change records. `None`: the ERP does not tell without a write.
-    async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError>;
+        /// Gives a record the wanted values, sending only those that differ, on condition that it has not changed since it was
+        /// `seen`.
+        async fn update(
+            &self,
+            seen: &ErpRecord,
+            party: &Party,
+            deadline: Deadline,
+        ) -> Result<UpdateOutcome, ErpError>;
 
-    /// The ERP's own time, from which watermarks are taken. `None`: the ERP does not tell.
-    async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError>;
+        /// Closes a record for business: `ForgottenPolicy=block`.
+        async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError>;
+    }
 }

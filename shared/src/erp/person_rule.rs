@@ -4,13 +4,11 @@
 use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 use super::{
-    Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, FilterProof,
-    IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource,
-    UpdateOutcome,
+    CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpLayer, ErpRecord, IdempotencyKey, Listing,
+    NaturalKey, Party, PartyKind, RecordPage, Resource, UpdateOutcome,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -108,13 +106,11 @@ impl ByRule {
 }
 
 #[async_trait]
-impl Erp for ByRule {
-    fn capabilities(&self) -> &Capabilities {
-        self.erp.capabilities()
-    }
+impl ErpLayer for ByRule {
+    type Inner = dyn Erp;
 
-    fn company(&self) -> Option<String> {
-        self.erp.company()
+    fn inner(&self) -> &Self::Inner {
+        &*self.erp
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
@@ -148,18 +144,6 @@ impl Erp for ByRule {
         let mut found = self.all(found);
         found.retain(|record| record.organisation == kind.is_organisation());
         Ok(found)
-    }
-
-    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey> {
-        self.erp.carried_keys(party)
-    }
-
-    async fn key_filter(
-        &self,
-        field: KeyField,
-        deadline: Deadline,
-    ) -> Result<FilterProof, ErpError> {
-        self.erp.key_filter(field, deadline).await
     }
 
     async fn create(
@@ -232,7 +216,7 @@ impl Erp for ByRule {
         }
         let ids: BTreeSet<ErpId> = holders.iter().map(|(_, id)| id.clone()).collect();
         let ids: Vec<ErpId> = ids.into_iter().collect();
-        let records = self.get_many(&ids, FieldGroups::NONE, deadline).await?;
+        let records = ErpLayer::get_many(self, &ids, FieldGroups::NONE, deadline).await?;
         let of_kind: BTreeSet<ErpId> = records
             .into_iter()
             .filter(|record| record.entity_kind() == kind)
@@ -255,29 +239,5 @@ impl Erp for ByRule {
             holders.extend(of_type.await?);
         }
         Ok(holders.into_iter().collect())
-    }
-
-    async fn company_of(
-        &self,
-        key: &CompanyKey,
-        deadline: Deadline,
-    ) -> Result<Option<ErpId>, ErpError> {
-        self.erp.company_of(key, deadline).await
-    }
-
-    async fn company_key(
-        &self,
-        company: &ErpId,
-        deadline: Deadline,
-    ) -> Result<Option<CompanyKey>, ErpError> {
-        self.erp.company_key(company, deadline).await
-    }
-
-    async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError> {
-        self.erp.may_write(deadline).await
-    }
-
-    async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
-        self.erp.clock(deadline).await
     }
 }

@@ -17,6 +17,7 @@ pub use settle::Settlement;
 use crate::{
     StoreError,
     domain::{EntityKind, ImportLine, JobId, Scope},
+    port::port,
 };
 
 /// Maximum number of lines with more than a code in a batch: with the longest codes, 500 of them take some 300 of the
@@ -57,27 +58,30 @@ pub enum BatchState {
     Settled,
 }
 
-/// The store of import jobs.
-#[async_trait]
-pub trait ImportJobs: Send + Sync {
-    /// Records a batch in state [`BatchState::Submitting`]. Idempotent.
-    async fn record(&self, batch: &ImportBatch) -> Result<(), StoreError>;
+port! {
+    /// The store of import jobs.
+    pub trait ImportJobs, layer ImportJobsLayer, error StoreError {
+        reads:
+        /// A batch by our id.
+        async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, StoreError>;
 
-    /// Records Norce's id of a batch's job. A settled batch stays settled, and a missing one is not created.
-    async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), StoreError>;
+        /// A batch by Norce's job id.
+        async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, StoreError>;
 
-    /// Removes a batch that Norce has certainly not accepted. A batch with a job stays.
-    async fn withdraw(&self, batch: Uuid) -> Result<(), StoreError>;
+        /// The unsettled batches, the oldest first. Reads the whole store: for people.
+        async fn open(&self) -> Result<Vec<ImportBatch>, StoreError>;
 
-    /// A batch by our id.
-    async fn get(&self, batch: Uuid) -> Result<Option<ImportBatch>, StoreError>;
+        writes:
+        /// Records a batch in state [`BatchState::Submitting`]. Idempotent.
+        async fn record(&self, batch: &ImportBatch) -> Result<(), StoreError>;
 
-    /// A batch by Norce's job id.
-    async fn by_job(&self, job: JobId) -> Result<Option<ImportBatch>, StoreError>;
+        /// Records Norce's id of a batch's job. A settled batch stays settled, and a missing one is not created.
+        async fn submitted(&self, batch: Uuid, job: JobId) -> Result<(), StoreError>;
 
-    /// Records that every line of a batch is settled, and removes the lines.
-    async fn settle(&self, batch: Uuid) -> Result<(), StoreError>;
+        /// Removes a batch that Norce has certainly not accepted. A batch with a job stays.
+        async fn withdraw(&self, batch: Uuid) -> Result<(), StoreError>;
 
-    /// The unsettled batches, the oldest first. Reads the whole store: for people.
-    async fn open(&self) -> Result<Vec<ImportBatch>, StoreError>;
+        /// Records that every line of a batch is settled, and removes the lines.
+        async fn settle(&self, batch: Uuid) -> Result<(), StoreError>;
+    }
 }

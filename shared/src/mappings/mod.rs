@@ -20,6 +20,7 @@ use crate::{
     Consistency, StoreError,
     domain::{Code, EntityKind, EntityRef, Fingerprint, KeptFields, NorceId, Scope, ShopFields},
     erp::ErpId,
+    port::port,
 };
 
 /// What is known about an entity.
@@ -201,145 +202,152 @@ pub struct BoundPage {
     pub next: Option<String>,
 }
 
-/// The store of the code mappings.
-///
-/// Reads are strongly consistent unless a method says otherwise: they decide whether something is created, sent or left
-/// out, often a moment after a write.
-#[async_trait]
-pub trait Mappings: Send + Sync {
-    /// What is known about an entity.
-    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError>;
+port! {
+    /// The store of the code mappings.
+    ///
+    /// Reads are strongly consistent unless a method says otherwise: they decide whether something is created, sent or left
+    /// out, often a moment after a write.
+    pub trait Mappings, layer MappingsLayer, error StoreError {
+        reads:
+        /// What is known about an entity.
+        async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError>;
 
-    /// The entity that has this code.
-    async fn by_code(
-        &self,
-        kind: EntityKind,
-        scope: Scope,
-        code: &Code,
-    ) -> Result<Option<EntityRef>, StoreError>;
+        /// The entity that has this code.
+        async fn by_code(
+            &self,
+            kind: EntityKind,
+            scope: Scope,
+            code: &Code,
+        ) -> Result<Option<EntityRef>, StoreError>;
 
-    /// Announces a create, unless one is announced already.
-    async fn reserve(
-        &self,
-        entity: EntityRef,
-        reservation: Reservation,
-    ) -> Result<Reserved, StoreError>;
+        /// The entries of many ERP records, in their order. One request reads [`READ_BATCH_SIZE`] of them. These reads are nearly the
+        /// whole cost of a pass over unchanged records, so the caller chooses the consistency.
+        async fn records(
+            &self,
+            scope: Scope,
+            records: &[ErpId],
+            consistency: Consistency,
+        ) -> Result<Vec<Option<RecordEntry>>, StoreError>;
 
-    /// Replaces an expired reservation. `false` if the stored one is no longer `seen`.
-    async fn renew(
-        &self,
-        entity: EntityRef,
-        seen: Uuid,
-        reservation: Reservation,
-    ) -> Result<bool, StoreError>;
+        /// What is known about many ERP records without an entry, in their order.
+        async fn known(
+            &self,
+            kind: EntityKind,
+            scope: Scope,
+            records: &[(ErpId, Code)],
+        ) -> Result<Vec<Known>, StoreError>;
 
-    /// Withdraws a reservation under which certainly nothing was created. A reservation with another token stays.
-    async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), StoreError>;
+        /// What is known about many entities, in their order.
+        async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
 
-    /// Binds an entity to an ERP record, all entries in one transaction. Replaces a reservation, and the announcement of an
-    /// insert; never a different code.
-    async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError>;
+        /// A page of the bound entities, in no particular order, starting after the end of the last page. An entity that is bound
+        /// throughout is on one of the pages. All pages together read the whole store, by eventually consistent reads: an export
+        /// may lack the bindings of the last second.
+        async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError>;
 
-    /// Updates what a sync records of a binding with this code: everything but the code and its delivery. `false` if there
-    /// is no such binding.
-    async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError>;
+        writes:
+        /// Announces a create, unless one is announced already.
+        async fn reserve(
+            &self,
+            entity: EntityRef,
+            reservation: Reservation,
+        ) -> Result<Reserved, StoreError>;
 
-    /// Updates the delivery of a code. `false` if the entity is not bound to this code. A confirmed code stays confirmed, and
-    /// the confirmation removes the former code.
-    async fn record_delivery(
-        &self,
-        entity: EntityRef,
-        code: &Code,
-        delivery: CodeDelivery,
-    ) -> Result<bool, StoreError>;
+        /// Replaces an expired reservation. `false` if the stored one is no longer `seen`.
+        async fn renew(
+            &self,
+            entity: EntityRef,
+            seen: Uuid,
+            reservation: Reservation,
+        ) -> Result<bool, StoreError>;
 
-    /// Replaces the mapping of an entity by tombstones: neither the entity nor its code nor its ERP record can be bound again
-    /// (P12). The record leaves the [index](crate::mappings::key_index) in the same transaction. Idempotent.
-    async fn forget(&self, entity: EntityRef) -> Result<(), StoreError>;
+        /// Withdraws a reservation under which certainly nothing was created. A reservation with another token stays.
+        async fn release(&self, entity: EntityRef, token: Uuid) -> Result<(), StoreError>;
 
-    /// The entries of many ERP records, in their order. One request reads [`READ_BATCH_SIZE`] of them. These reads are nearly the
-    /// whole cost of a pass over unchanged records, so the caller chooses the consistency.
-    async fn records(
-        &self,
-        scope: Scope,
-        records: &[ErpId],
-        consistency: Consistency,
-    ) -> Result<Vec<Option<RecordEntry>>, StoreError>;
+        /// Binds an entity to an ERP record, all entries in one transaction. Replaces a reservation, and the announcement of an
+        /// insert; never a different code.
+        async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError>;
 
-    /// What is known about many ERP records without an entry, in their order.
-    async fn known(
-        &self,
-        kind: EntityKind,
-        scope: Scope,
-        records: &[(ErpId, Code)],
-    ) -> Result<Vec<Known>, StoreError>;
+        /// Updates what a sync records of a binding with this code: everything but the code and its delivery. `false` if there
+        /// is no such binding.
+        async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError>;
 
-    /// What is known about many entities, in their order.
-    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
+        /// Updates the delivery of a code. `false` if the entity is not bound to this code. A confirmed code stays confirmed, and
+        /// the confirmation removes the former code.
+        async fn record_delivery(
+            &self,
+            entity: EntityRef,
+            code: &Code,
+            delivery: CodeDelivery,
+        ) -> Result<bool, StoreError>;
 
-    /// Removes the binding of an entity to this ERP record, all entries in one transaction and without a tombstone. `false` if
-    /// the entity is not bound to this record; nothing changes then.
-    async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError>;
+        /// Replaces the mapping of an entity by tombstones: neither the entity nor its code nor its ERP record can be bound again
+        /// (P12). The record leaves the [index](crate::mappings::key_index) in the same transaction. Idempotent.
+        async fn forget(&self, entity: EntityRef) -> Result<(), StoreError>;
 
-    /// Replaces the binding of an entity to the ERP record `from` by another one, all entries in one transaction. Idempotent.
-    /// [`Bound::OtherCode`]: the entity is bound to a third record. [`Bound::Forgotten`]: it, its new code or its new record
-    /// is forgotten, or it is not bound.
-    async fn rebind(
-        &self,
-        entity: EntityRef,
-        from: &ErpId,
-        binding: Binding,
-    ) -> Result<Bound, StoreError>;
+        /// Removes the binding of an entity to this ERP record, all entries in one transaction and without a tombstone. `false` if
+        /// the entity is not bound to this record; nothing changes then.
+        async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError>;
 
-    /// Moves the binding of `from` to `to`, which must have the same kind and scope, all entries in one transaction. `false` if
-    /// `from` is not bound to this code and record, or `to` has a mapping; nothing changes then.
-    async fn take_over(
-        &self,
-        from: EntityRef,
-        to: EntityRef,
-        binding: Binding,
-    ) -> Result<bool, StoreError>;
+        /// Replaces the binding of an entity to the ERP record `from` by another one, all entries in one transaction. Idempotent.
+        /// [`Bound::OtherCode`]: the entity is bound to a third record. [`Bound::Forgotten`]: it, its new code or its new record
+        /// is forgotten, or it is not bound.
+        async fn rebind(
+            &self,
+            entity: EntityRef,
+            from: &ErpId,
+            binding: Binding,
+        ) -> Result<Bound, StoreError>;
 
-    /// A page of the bound entities, in no particular order, starting after the end of the last page. An entity that is bound
-    /// throughout is on one of the pages. All pages together read the whole store, by eventually consistent reads: an export
-    /// may lack the bindings of the last second.
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError>;
+        /// Moves the binding of `from` to `to`, which must have the same kind and scope, all entries in one transaction. `false` if
+        /// `from` is not bound to this code and record, or `to` has a mapping; nothing changes then.
+        async fn take_over(
+            &self,
+            from: EntityRef,
+            to: EntityRef,
+            binding: Binding,
+        ) -> Result<bool, StoreError>;
 
-    /// Records which values of the ERP's own fields are sent to Norce, or with [`resend_marker`](crate::erp::resend_marker) that
-    /// Norce did not accept them. `false` if the record is not bound.
-    async fn record_owned(
-        &self,
-        scope: Scope,
-        record: &ErpId,
-        fingerprint: Option<&Fingerprint>,
-    ) -> Result<bool, StoreError>;
+        /// Records which values of the ERP's own fields are sent to Norce, or with [`resend_marker`](crate::erp::resend_marker) that
+        /// Norce did not accept them. `false` if the record is not bound.
+        async fn record_owned(
+            &self,
+            scope: Scope,
+            record: &ErpId,
+            fingerprint: Option<&Fingerprint>,
+        ) -> Result<bool, StoreError>;
+    }
 }
 
-/// What passes and imports write about records of the ERP, besides the mappings.
-#[async_trait]
-pub trait RecordMappings: Mappings {
-    /// Replaces the code of an entity that is bound to this ERP record, after the ERP renamed it. The delivery starts again,
-    /// and the former code is kept until Norce has the new one. Idempotent. [`Bound::OtherCode`]: the entity has neither of
-    /// the codes, or another record.
-    async fn rename(
-        &self,
-        entity: EntityRef,
-        record: &ErpId,
-        from: &Code,
-        to: &Code,
-    ) -> Result<Bound, StoreError>;
+port! {
+    /// What passes and imports write about records of the ERP, besides the mappings.
+    pub trait RecordMappings: Mappings, layer RecordMappingsLayer: MappingsLayer, error StoreError {
+        reads:
 
-    /// Announces that an ERP record is to be inserted in Norce. `false` if the record or its code is bound or forgotten.
-    /// Idempotent.
-    async fn announce_insert(
-        &self,
-        kind: EntityKind,
-        scope: Scope,
-        record: &ErpId,
-        code: &Code,
-        fingerprint: Option<&Fingerprint>,
-    ) -> Result<bool, StoreError>;
+        writes:
+        /// Replaces the code of an entity that is bound to this ERP record, after the ERP renamed it. The delivery starts again,
+        /// and the former code is kept until Norce has the new one. Idempotent. [`Bound::OtherCode`]: the entity has neither of
+        /// the codes, or another record.
+        async fn rename(
+            &self,
+            entity: EntityRef,
+            record: &ErpId,
+            from: &Code,
+            to: &Code,
+        ) -> Result<Bound, StoreError>;
 
-    /// Withdraws the announcement of an insert that Norce refused. A binding stays.
-    async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError>;
+        /// Announces that an ERP record is to be inserted in Norce. `false` if the record or its code is bound or forgotten.
+        /// Idempotent.
+        async fn announce_insert(
+            &self,
+            kind: EntityKind,
+            scope: Scope,
+            record: &ErpId,
+            code: &Code,
+            fingerprint: Option<&Fingerprint>,
+        ) -> Result<bool, StoreError>;
+
+        /// Withdraws the announcement of an insert that Norce refused. A binding stays.
+        async fn withdraw_insert(&self, scope: Scope, record: &ErpId) -> Result<(), StoreError>;
+    }
 }

@@ -17,6 +17,7 @@ pub use dynamodb::DynamoDbOrders;
 use crate::{
     StoreError,
     domain::{ApplicationId, EntityRef, OrderText},
+    port::port,
 };
 
 /// Maximum size of an order. An item of DynamoDB has at most 400 KB, of which the order is a part.
@@ -102,56 +103,59 @@ pub enum Received {
     },
 }
 
-/// The store of orders. A change names the revision ([`OrderText::revision`]) that it is meant for: if another post has
-/// replaced it meanwhile, nothing changes and the result is `false`.
-#[async_trait]
-pub trait Orders: Send + Sync {
-    /// Stores an order, unless it was forwarded. Idempotent.
-    async fn receive(
-        &self,
-        key: &OrderRef,
-        order: &OrderText,
-        at: DateTime<Utc>,
-    ) -> Result<Received, StoreError>;
+port! {
+    /// The store of orders. A change names the revision ([`OrderText::revision`]) that it is meant for: if another post has
+    /// replaced it meanwhile, nothing changes and the result is `false`.
+    pub trait Orders, layer OrdersLayer, error StoreError {
+        reads:
+        /// An order.
+        async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, StoreError>;
 
-    /// An order.
-    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, StoreError>;
+        /// The orders that wait for an entity.
+        async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, StoreError>;
 
-    /// Records the customers and companies of an order.
-    async fn set_parties(
-        &self,
-        key: &OrderRef,
-        revision: Uuid,
-        parties: &Parties,
-    ) -> Result<bool, StoreError>;
+        writes:
+        /// Stores an order, unless it was forwarded. Idempotent.
+        async fn receive(
+            &self,
+            key: &OrderRef,
+            order: &OrderText,
+            at: DateTime<Utc>,
+        ) -> Result<Received, StoreError>;
 
-    /// Records that an order was forwarded; it expires after [`RETENTION`].
-    async fn set_forwarded(
-        &self,
-        key: &OrderRef,
-        revision: Uuid,
-        at: DateTime<Utc>,
-    ) -> Result<bool, StoreError>;
+        /// Records the customers and companies of an order.
+        async fn set_parties(
+            &self,
+            key: &OrderRef,
+            revision: Uuid,
+            parties: &Parties,
+        ) -> Result<bool, StoreError>;
 
-    /// Lets an order that was not forwarded expire [`RETENTION`] after this time. Idempotent.
-    async fn discard(
-        &self,
-        key: &OrderRef,
-        revision: Uuid,
-        at: DateTime<Utc>,
-    ) -> Result<bool, StoreError>;
+        /// Records that an order was forwarded; it expires after [`RETENTION`].
+        async fn set_forwarded(
+            &self,
+            key: &OrderRef,
+            revision: Uuid,
+            at: DateTime<Utc>,
+        ) -> Result<bool, StoreError>;
 
-    /// Records that an order waits for an entity to be bound. A record older than a month may be lost.
-    async fn wait_for(
-        &self,
-        entity: EntityRef,
-        key: &OrderRef,
-        at: DateTime<Utc>,
-    ) -> Result<(), StoreError>;
+        /// Lets an order that was not forwarded expire [`RETENTION`] after this time. Idempotent.
+        async fn discard(
+            &self,
+            key: &OrderRef,
+            revision: Uuid,
+            at: DateTime<Utc>,
+        ) -> Result<bool, StoreError>;
 
-    /// The orders that wait for an entity.
-    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, StoreError>;
+        /// Records that an order waits for an entity to be bound. A record older than a month may be lost.
+        async fn wait_for(
+            &self,
+            entity: EntityRef,
+            key: &OrderRef,
+            at: DateTime<Utc>,
+        ) -> Result<(), StoreError>;
 
-    /// Records that these orders no longer wait for an entity.
-    async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), StoreError>;
+        /// Records that these orders no longer wait for an entity.
+        async fn stop_waiting(&self, entity: EntityRef, keys: &[OrderRef]) -> Result<(), StoreError>;
+    }
 }

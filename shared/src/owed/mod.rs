@@ -14,9 +14,9 @@ use uuid::Uuid;
 pub use dynamodb::DynamoDbOwed;
 pub use fold::{Earliest, fold};
 
-use crate::activity::By;
 use crate::domain::{ApplicationId, Cause, ChangeMessage, Code, EntityRef, ErpId, OrderKey, Scope};
 use crate::{Consistency, StoreError};
+use crate::{activity::By, port::port};
 
 /// The subject of an owed record. There is one record for each subject and stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -295,43 +295,46 @@ pub struct OwedPage {
     pub next: Option<String>,
 }
 
-/// The list of owed records. Reads of single records are strongly consistent; for pages the caller chooses.
-#[async_trait]
-pub trait OwedRecords: Send + Sync {
-    /// Adds a failed attempt to the list, or counts it if the subject and stage are on the list already. A repeat with the
-    /// same correlation id is the same attempt after a crash, and changes nothing.
-    async fn put(&self, owed: NewOwed) -> Result<(), StoreError>;
+port! {
+    /// The list of owed records. Reads of single records are strongly consistent; for pages the caller chooses.
+    pub trait OwedRecords, layer OwedRecordsLayer, error StoreError {
+        reads:
+        /// The record of a subject and stage.
+        async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError>;
 
-    /// Removes a subject and stage from the list; `true` if it was on it.
-    async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
+        /// A page of the list, in no particular order, starting after the end of the last page; see [`fold()`]. A record that is
+        /// on the list throughout is on one of the pages.
+        async fn page(
+            &self,
+            after: Option<&str>,
+            consistency: Consistency,
+        ) -> Result<OwedPage, StoreError>;
 
-    /// The record of a subject and stage.
-    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError>;
+        writes:
+        /// Adds a failed attempt to the list, or counts it if the subject and stage are on the list already. A repeat with the
+        /// same correlation id is the same attempt after a crash, and changes nothing.
+        async fn put(&self, owed: NewOwed) -> Result<(), StoreError>;
 
-    /// Records that a subject and stage were sent for a retry; `false` if they are not on the list.
-    async fn note_retry(
-        &self,
-        subject: &Subject,
-        stage: Stage,
-        at: DateTime<Utc>,
-    ) -> Result<bool, StoreError>;
+        /// Removes a subject and stage from the list; `true` if it was on it.
+        async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
 
-    /// Dismisses a subject and stage; `false` if they are not on the list.
-    async fn dismiss(
-        &self,
-        subject: &Subject,
-        stage: Stage,
-        dismissal: &Dismissal,
-    ) -> Result<bool, StoreError>;
+        /// Records that a subject and stage were sent for a retry; `false` if they are not on the list.
+        async fn note_retry(
+            &self,
+            subject: &Subject,
+            stage: Stage,
+            at: DateTime<Utc>,
+        ) -> Result<bool, StoreError>;
 
-    /// Reverses a dismissal; `false` if the subject and stage are not on the list.
-    async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
+        /// Dismisses a subject and stage; `false` if they are not on the list.
+        async fn dismiss(
+            &self,
+            subject: &Subject,
+            stage: Stage,
+            dismissal: &Dismissal,
+        ) -> Result<bool, StoreError>;
 
-    /// A page of the list, in no particular order, starting after the end of the last page; see [`fold()`]. A record that is
-    /// on the list throughout is on one of the pages.
-    async fn page(
-        &self,
-        after: Option<&str>,
-        consistency: Consistency,
-    ) -> Result<OwedPage, StoreError>;
+        /// Reverses a dismissal; `false` if the subject and stage are not on the list.
+        async fn restore(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
+    }
 }

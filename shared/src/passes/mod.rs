@@ -19,6 +19,7 @@ use crate::{
     StoreError,
     domain::{EntityKind, ErpId, ImportLine, PassMode, Scope},
     owed::Earliest,
+    port::port,
 };
 
 /// A pass over one scope: its report for people, and its checkpoint.
@@ -235,90 +236,93 @@ pub fn quarter(at: DateTime<Utc>) -> i64 {
     at.timestamp().div_euclid(SAMPLE_SECONDS)
 }
 
-/// The store of the passes.
-#[async_trait]
-pub trait Passes: Send + Sync {
-    /// Takes a lease for an invocation, if it is free, has expired, or is held by the same run and no other invocation works
-    /// on it. Otherwise returns the holder.
-    async fn lease(
-        &self,
-        key: LeaseKey,
-        wanted: Lease,
-        now: DateTime<Utc>,
-    ) -> Result<Result<(), Lease>, StoreError>;
+port! {
+    /// The store of the passes.
+    pub trait Passes, layer PassesLayer, error StoreError {
+        reads:
+        /// Reads a run.
+        async fn run(&self, id: Uuid) -> Result<Option<Run>, StoreError>;
 
-    /// Releases a lease of this invocation. With `keep_until` its run continues, and no other run may take the lease before
-    /// that time. The lease of another invocation is unchanged.
-    async fn release(
-        &self,
-        key: LeaseKey,
-        invocation: Uuid,
-        keep_until: Option<DateTime<Utc>>,
-    ) -> Result<(), StoreError>;
+        /// The latest run of each mode over each scope, the newest first. Reads the whole store: for people.
+        async fn last_runs(&self) -> Result<Vec<Run>, StoreError>;
 
-    /// Reads a run.
-    async fn run(&self, id: Uuid) -> Result<Option<Run>, StoreError>;
+        /// The newest runs that match, up to a limit, without their checkpoints. Reads the whole store: for people.
+        async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError>;
 
-    /// The latest run of each mode over each scope, the newest first. Reads the whole store: for people.
-    async fn last_runs(&self) -> Result<Vec<Run>, StoreError>;
+        /// The samples between two times, the oldest first. The latest one may be missing.
+        async fn owed_samples(
+            &self,
+            from: DateTime<Utc>,
+            to: DateTime<Utc>,
+        ) -> Result<Vec<OwedSample>, StoreError>;
 
-    /// The newest runs that match, up to a limit, without their checkpoints. Reads the whole store: for people.
-    async fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError>;
+        /// The watermark of a walk for one kind.
+        async fn watermark(
+            &self,
+            key: LeaseKey,
+            kind: EntityKind,
+        ) -> Result<Option<DateTime<Utc>>, StoreError>;
 
-    /// Stores a sample of the owed records, in place of an earlier one of the same quarter of an hour. It is kept for 35 days.
-    async fn note_owed(&self, sample: &OwedSample) -> Result<(), StoreError>;
+        /// The lines that wait for a company, a few megabytes at most.
+        async fn waiting_for_company(
+            &self,
+            scope: Scope,
+            company: &ErpId,
+        ) -> Result<Vec<ImportLine>, StoreError>;
 
-    /// The samples between two times, the oldest first. The latest one may be missing.
-    async fn owed_samples(
-        &self,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Vec<OwedSample>, StoreError>;
+        writes:
+        /// Takes a lease for an invocation, if it is free, has expired, or is held by the same run and no other invocation works
+        /// on it. Otherwise returns the holder.
+        async fn lease(
+            &self,
+            key: LeaseKey,
+            wanted: Lease,
+            now: DateTime<Utc>,
+        ) -> Result<Result<(), Lease>, StoreError>;
 
-    /// Stores a run whose `version` is one above the stored one (1 for a new run). Otherwise `false`, and nothing is stored.
-    async fn save(&self, run: &Run) -> Result<bool, StoreError>;
+        /// Releases a lease of this invocation. With `keep_until` its run continues, and no other run may take the lease before
+        /// that time. The lease of another invocation is unchanged.
+        async fn release(
+            &self,
+            key: LeaseKey,
+            invocation: Uuid,
+            keep_until: Option<DateTime<Utc>>,
+        ) -> Result<(), StoreError>;
 
-    /// The watermark of a walk for one kind.
-    async fn watermark(
-        &self,
-        key: LeaseKey,
-        kind: EntityKind,
-    ) -> Result<Option<DateTime<Utc>>, StoreError>;
+        /// Stores a sample of the owed records, in place of an earlier one of the same quarter of an hour. It is kept for 35 days.
+        async fn note_owed(&self, sample: &OwedSample) -> Result<(), StoreError>;
 
-    /// Moves a watermark forward; a later one stays.
-    async fn advance(
-        &self,
-        key: LeaseKey,
-        kind: EntityKind,
-        to: DateTime<Utc>,
-    ) -> Result<(), StoreError>;
+        /// Stores a run whose `version` is one above the stored one (1 for a new run). Otherwise `false`, and nothing is stored.
+        async fn save(&self, run: &Run) -> Result<bool, StoreError>;
 
-    /// Lets a line wait until Norce has the company of this ERP record. Idempotent: of the lines of one ERP record, the last
-    /// one waits. A line that waits for more than a month may be lost. `false` if the list of this company is full (some
-    /// 17,000 lines); the line does not wait then.
-    async fn wait_for_company(
-        &self,
-        scope: Scope,
-        company: &ErpId,
-        line: &ImportLine,
-        at: DateTime<Utc>,
-    ) -> Result<bool, StoreError>;
+        /// Moves a watermark forward; a later one stays.
+        async fn advance(
+            &self,
+            key: LeaseKey,
+            kind: EntityKind,
+            to: DateTime<Utc>,
+        ) -> Result<(), StoreError>;
 
-    /// The lines that wait for a company, a few megabytes at most.
-    async fn waiting_for_company(
-        &self,
-        scope: Scope,
-        company: &ErpId,
-    ) -> Result<Vec<ImportLine>, StoreError>;
+        /// Lets a line wait until Norce has the company of this ERP record. Idempotent: of the lines of one ERP record, the last
+        /// one waits. A line that waits for more than a month may be lost. `false` if the list of this company is full (some
+        /// 17,000 lines); the line does not wait then.
+        async fn wait_for_company(
+            &self,
+            scope: Scope,
+            company: &ErpId,
+            line: &ImportLine,
+            at: DateTime<Utc>,
+        ) -> Result<bool, StoreError>;
 
-    /// Removes these lines from the list; lines that were added since keep waiting.
-    async fn stop_waiting(
-        &self,
-        scope: Scope,
-        company: &ErpId,
-        lines: &[ImportLine],
-        at: DateTime<Utc>,
-    ) -> Result<(), StoreError>;
+        /// Removes these lines from the list; lines that were added since keep waiting.
+        async fn stop_waiting(
+            &self,
+            scope: Scope,
+            company: &ErpId,
+            lines: &[ImportLine],
+            at: DateTime<Utc>,
+        ) -> Result<(), StoreError>;
+    }
 }
 
 /// The name of a line in the list of its company: one for each record.

@@ -12,6 +12,7 @@ pub use sqs::{SqsDeadLetters, SqsInbox, SqsQueue};
 use crate::{
     StoreError,
     domain::{ChangeMessage, ImportRequest, JobMessage, OutgoingOrder, PassMessage},
+    port::port,
 };
 
 /// The longest delay of a message in SQS.
@@ -115,36 +116,44 @@ pub trait Queue<M: Message>: Send + Sync {
     async fn send(&self, messages: &[M], delay: Duration) -> Result<(), StoreError>;
 }
 
-/// The depth of a queue.
-#[async_trait]
-pub trait QueueDepth: Send + Sync {
-    /// The approximate number of messages that wait or are being handled.
-    async fn depth(&self) -> Result<u64, StoreError>;
+port! {
+    /// The depth of a queue.
+    pub trait QueueDepth, layer QueueDepthLayer, error StoreError {
+        reads:
+        /// The approximate number of messages that wait or are being handled.
+        async fn depth(&self) -> Result<u64, StoreError>;
+
+        writes:
+    }
 }
 
-/// The operations on a received message, besides its deletion.
-#[async_trait]
-pub trait Inbox: Send + Sync {
-    /// Hides a received message for this long (at most [`MAX_VISIBILITY`]); then it is delivered again.
-    async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError>;
+port! {
+    /// The operations on a received message, besides its deletion.
+    pub trait Inbox, layer InboxLayer, error StoreError {
+        reads:
 
-    /// Sends the message again, so that the received one can be deleted: its count of deliveries and its retention period
-    /// start again. On a FIFO queue it goes behind the others of its group. `requeues` is the number of times that this has
-    /// happened, including this one; it is sent with the message as [`REQUEUES`].
-    async fn requeue(
-        &self,
-        body: &str,
-        group: Option<&str>,
-        requeues: u32,
-    ) -> Result<(), StoreError>;
+        writes:
+        /// Hides a received message for this long (at most [`MAX_VISIBILITY`]); then it is delivered again.
+        async fn retry_after(&self, receipt: &str, delay: Duration) -> Result<(), StoreError>;
 
-    /// Sends a body that can never be handled to the dead-letter queue, with the reason, so that the message can be deleted.
-    async fn dead_letter(
-        &self,
-        body: &str,
-        group: Option<&str>,
-        reason: &str,
-    ) -> Result<(), StoreError>;
+        /// Sends the message again, so that the received one can be deleted: its count of deliveries and its retention period
+        /// start again. On a FIFO queue it goes behind the others of its group. `requeues` is the number of times that this has
+        /// happened, including this one; it is sent with the message as [`REQUEUES`].
+        async fn requeue(
+            &self,
+            body: &str,
+            group: Option<&str>,
+            requeues: u32,
+        ) -> Result<(), StoreError>;
+
+        /// Sends a body that can never be handled to the dead-letter queue, with the reason, so that the message can be deleted.
+        async fn dead_letter(
+            &self,
+            body: &str,
+            group: Option<&str>,
+            reason: &str,
+        ) -> Result<(), StoreError>;
+    }
 }
 
 /// A message on a dead-letter queue, hidden from others for some time.

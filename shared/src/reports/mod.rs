@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 pub use s3::S3Reports;
 
-use crate::StoreError;
+use crate::{StoreError, port::port};
 
 /// Maximum size of an object that is read, in bytes: a function with 256 MB holds it in memory.
 pub const LONGEST_READ: usize = 32 * 1024 * 1024;
@@ -25,18 +25,21 @@ pub fn too_long(key: &str, bytes: usize) -> StoreError {
     ))
 }
 
-/// The store of the reports.
-#[async_trait]
-pub trait Reports: Send + Sync {
-    /// Stores a report under a key such as `plans/<run>/report.html`, in place of an earlier one.
-    async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), StoreError>;
+port! {
+    /// The store of the reports.
+    pub trait Reports, layer ReportsLayer, error StoreError {
+        reads:
+        /// An object; `None` if there is none with this key.
+        ///
+        /// # Errors
+        /// Also if it is longer than [`LONGEST_READ`].
+        async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
 
-    /// An object; `None` if there is none with this key.
-    ///
-    /// # Errors
-    /// Also if it is longer than [`LONGEST_READ`].
-    async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
+        /// A page of the keys with this prefix, in order, starting after `after`; empty if there are no more.
+        async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError>;
 
-    /// A page of the keys with this prefix, in order, starting after `after`; empty if there are no more.
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError>;
+        writes:
+        /// Stores a report under a key such as `plans/<run>/report.html`, in place of an earlier one.
+        async fn put(&self, key: &str, content_type: &str, body: Bytes) -> Result<(), StoreError>;
+    }
 }

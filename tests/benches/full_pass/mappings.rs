@@ -8,13 +8,14 @@ use shared::{
         Code, EmailKey, EntityKind, EntityRef, ErpId, Fingerprint, FingerprintKey, NorceId, Scope,
     },
     erp::NaturalKey,
-    mappings::key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordEntry,
-        RecordMappings, Reservation, Reserved,
+        Binding, Bound, CodeDelivery, Known, Mapping, MappingsLayer, RecordEntry,
+        RecordMappingsLayer,
+        key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     },
 };
-use uuid::Uuid;
+
+use tests::memory::MemoryMappings;
 
 use super::server::{WITHOUT_CODE_EVERY, code, number_of};
 
@@ -22,6 +23,8 @@ use super::server::{WITHOUT_CODE_EVERY, code, number_of};
 pub(crate) struct Arithmetic {
     pub(crate) some_lack_codes: bool,
     pub(crate) fingerprints: FingerprintKey,
+    /// What a pass over known records does not touch.
+    pub(crate) others: MemoryMappings,
 }
 
 impl Arithmetic {
@@ -81,7 +84,13 @@ impl KeyIndex for Arithmetic {
 }
 
 #[async_trait]
-impl Mappings for Arithmetic {
+impl MappingsLayer for Arithmetic {
+    type Inner = MemoryMappings;
+
+    fn inner(&self) -> &MemoryMappings {
+        &self.others
+    }
+
     async fn records(
         &self,
         _: Scope,
@@ -134,55 +143,6 @@ impl Mappings for Arithmetic {
         Ok(true)
     }
 
-    async fn get(&self, _: EntityRef) -> Result<Option<Mapping>, StoreError> {
-        Err(no_part())
-    }
-
-    async fn by_code(
-        &self,
-        _: EntityKind,
-        _: Scope,
-        _: &Code,
-    ) -> Result<Option<EntityRef>, StoreError> {
-        Err(no_part())
-    }
-
-    async fn reserve(&self, _: EntityRef, _: Reservation) -> Result<Reserved, StoreError> {
-        Err(no_part())
-    }
-
-    async fn renew(&self, _: EntityRef, _: Uuid, _: Reservation) -> Result<bool, StoreError> {
-        Err(no_part())
-    }
-
-    async fn release(&self, _: EntityRef, _: Uuid) -> Result<(), StoreError> {
-        Err(no_part())
-    }
-
-    async fn record_sync(&self, _: EntityRef, _: &Binding) -> Result<bool, StoreError> {
-        Err(no_part())
-    }
-
-    async fn forget(&self, _: EntityRef) -> Result<(), StoreError> {
-        Err(no_part())
-    }
-
-    async fn unbind(&self, _: EntityRef, _: &ErpId) -> Result<bool, StoreError> {
-        Err(no_part())
-    }
-
-    async fn rebind(&self, _: EntityRef, _: &ErpId, _: Binding) -> Result<Bound, StoreError> {
-        Err(no_part())
-    }
-
-    async fn take_over(&self, _: EntityRef, _: EntityRef, _: Binding) -> Result<bool, StoreError> {
-        Err(no_part())
-    }
-
-    async fn bound(&self, _: Option<&str>) -> Result<BoundPage, StoreError> {
-        Err(no_part())
-    }
-
     async fn record_owned(
         &self,
         _: Scope,
@@ -193,30 +153,10 @@ impl Mappings for Arithmetic {
     }
 }
 
-#[async_trait]
-impl RecordMappings for Arithmetic {
-    async fn rename(
-        &self,
-        _: EntityRef,
-        _: &ErpId,
-        _: &Code,
-        _: &Code,
-    ) -> Result<Bound, StoreError> {
-        Err(no_part())
-    }
+impl RecordMappingsLayer for Arithmetic {
+    type Inner = MemoryMappings;
 
-    async fn announce_insert(
-        &self,
-        _: EntityKind,
-        _: Scope,
-        _: &ErpId,
-        _: &Code,
-        _: Option<&Fingerprint>,
-    ) -> Result<bool, StoreError> {
-        Err(no_part())
-    }
-
-    async fn withdraw_insert(&self, _: Scope, _: &ErpId) -> Result<(), StoreError> {
-        Err(no_part())
+    fn inner(&self) -> &MemoryMappings {
+        &self.others
     }
 }

@@ -206,6 +206,7 @@ async fn pass(
                 let mappings = Arc::new(Arithmetic {
                     some_lack_codes: *some_lack_codes,
                     fingerprints: fingerprints.clone(),
+                    others: MemoryMappings::default(),
                 });
                 (
                     (mappings.clone(), mappings),

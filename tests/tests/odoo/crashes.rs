@@ -317,8 +317,11 @@ pub(crate) async fn p2_one_partner_wherever_the_work_is_cut_off(server: &Arc<Ser
             shop.assert_created_once(&ordered, "uninterrupted").await;
             calls = shop.interruption.calls();
         }
-        let last_post = calls.iter().rposition(|name| *name == "http POST");
-        let posts = calls.iter().filter(|name| **name == "http POST").count();
+        let last_post = calls.iter().rposition(|name| name.as_str() == "http POST");
+        let posts = calls
+            .iter()
+            .filter(|name| name.as_str() == "http POST")
+            .count();
         assert!(posts > 4, "{calls:?}");
         for (call, name) in calls.iter().enumerate() {
             // What is left behind after a call to Norce or to a store in memory is what there is before the next one.

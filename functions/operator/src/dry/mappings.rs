@@ -7,16 +7,17 @@ use std::{
 
 use async_trait::async_trait;
 use shared::{
-    Consistency, StoreError,
-    domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
+    StoreError,
+    domain::{Code, EntityRef, ErpId, Fingerprint, Scope},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordEntry,
+        Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsLayer, RecordEntry,
         Reservation, Reserved,
     },
+    port::Access,
 };
 use uuid::Uuid;
 
-use super::notes::Notes;
+use super::{notes::Notes, reads_only};
 use crate::sentence::say;
 
 /// Code mappings that write nothing.
@@ -40,6 +41,18 @@ impl DryMappings {
     fn change(&self, entity: EntityRef, mapping: Option<Mapping>) {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         changed.insert(entity, mapping);
+    }
+
+    /// The mapping that an entity would have by now.
+    async fn mapping(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError> {
+        let changed = {
+            let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+            changed.get(&entity).cloned()
+        };
+        match changed {
+            Some(mapping) => Ok(mapping),
+            None => self.inner.get(entity).await,
+        }
     }
 
     /// Whether the store would accept this code and this record for an entity.
@@ -81,29 +94,28 @@ impl DryMappings {
 }
 
 #[async_trait]
-impl Mappings for DryMappings {
-    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError> {
-        let changed = {
-            let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-            changed.get(&entity).cloned()
-        };
-        match changed {
-            Some(mapping) => Ok(mapping),
-            None => self.inner.get(entity).await,
-        }
+impl MappingsLayer for DryMappings {
+    type Inner = dyn Mappings;
+
+    fn inner(&self) -> &Self::Inner {
+        &*self.inner
     }
 
-    async fn by_code(
+    async fn call<T: Send>(
         &self,
-        kind: EntityKind,
-        scope: Scope,
-        code: &Code,
-    ) -> Result<Option<EntityRef>, StoreError> {
-        self.inner.by_code(kind, scope, code).await
+        _: &'static str,
+        access: Access,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        reads_only(access, call).await
+    }
+
+    async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError> {
+        self.mapping(entity).await
     }
 
     async fn reserve(&self, entity: EntityRef, _: Reservation) -> Result<Reserved, StoreError> {
-        Ok(match self.get(entity).await? {
+        Ok(match self.mapping(entity).await? {
             None => Reserved::New,
             Some(Mapping::Reserved(earlier)) => Reserved::Earlier(earlier),
             Some(Mapping::Bound(binding)) => Reserved::Bound(binding),
@@ -120,7 +132,7 @@ impl Mappings for DryMappings {
     }
 
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError> {
-        match self.get(entity).await? {
+        match self.mapping(entity).await? {
             Some(Mapping::Forgotten) => Ok(Bound::Forgotten),
             Some(Mapping::Bound(stored))
                 if stored.code != binding.code || stored.erp_id != binding.erp_id =>
@@ -132,7 +144,7 @@ impl Mappings for DryMappings {
     }
 
     async fn unbind(&self, entity: EntityRef, record: &ErpId) -> Result<bool, StoreError> {
-        let code = match self.get(entity).await? {
+        let code = match self.mapping(entity).await? {
             Some(Mapping::Bound(binding)) if binding.erp_id == *record => binding.code,
             _ => return Ok(false),
         };
@@ -147,7 +159,7 @@ impl Mappings for DryMappings {
         from: &ErpId,
         binding: Binding,
     ) -> Result<Bound, StoreError> {
-        match self.get(entity).await? {
+        match self.mapping(entity).await? {
             Some(Mapping::Bound(stored)) if stored.erp_id == *from => {
                 self.would_accept(entity, &binding).await
             }
@@ -162,7 +174,7 @@ impl Mappings for DryMappings {
         to: EntityRef,
         binding: Binding,
     ) -> Result<bool, StoreError> {
-        if self.get(to).await?.is_some() {
+        if self.mapping(to).await?.is_some() {
             return Ok(false);
         }
         let code = &binding.code;
@@ -191,32 +203,6 @@ impl Mappings for DryMappings {
     async fn forget(&self, entity: EntityRef) -> Result<(), StoreError> {
         self.notes.note(say!("would-forget", entity));
         Ok(())
-    }
-
-    async fn records(
-        &self,
-        scope: Scope,
-        records: &[ErpId],
-        consistency: Consistency,
-    ) -> Result<Vec<Option<RecordEntry>>, StoreError> {
-        self.inner.records(scope, records, consistency).await
-    }
-
-    async fn known(
-        &self,
-        kind: EntityKind,
-        scope: Scope,
-        records: &[(ErpId, Code)],
-    ) -> Result<Vec<Known>, StoreError> {
-        self.inner.known(kind, scope, records).await
-    }
-
-    async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError> {
-        self.inner.get_many(entities).await
-    }
-
-    async fn bound(&self, after: Option<&str>) -> Result<BoundPage, StoreError> {
-        self.inner.bound(after).await
     }
 
     async fn record_owned(

@@ -9,24 +9,20 @@ use async_trait::async_trait;
 use change_events::{ChangeEvents, OrderForwarding};
 use chrono::{DateTime, Utc};
 use shared::{
-    Consistency, StoreError,
-    domain::{
-        ChangeMessage, Code, EntityKind, EntityRef, ErpId, FieldGroups, ImportRequest, OrderText,
-        OutgoingOrder,
-    },
+    StoreError,
+    domain::{ChangeMessage, Code, EntityRef, ErpId, ImportRequest, OutgoingOrder},
     erp::{
-        Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpFields, ErpRecord,
-        FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
+        CreateOutcome, Erp, ErpError, ErpFields, ErpLayer, ErpRecord, IdempotencyKey, Party,
         Resource, UpdateOutcome,
     },
     http::Deadline,
     mappings::key_index::ReadOnly,
     metrics::Metrics,
-    orders::{OrderRef, Orders, Parties, Received, StoredOrder},
-    owed::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Stage, Subject},
+    orders::{OrderRef, Orders, OrdersLayer},
+    owed::{NewOwed, OwedRecords, OwedRecordsLayer, Stage, Subject},
+    port::Access,
     queues::Queue,
 };
-use uuid::Uuid;
 
 pub(crate) use self::notes::Notes;
 use crate::sentence::say;
@@ -68,6 +64,17 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
     (dry, notes)
 }
 
+/// Carries out reads only: a write that a dry run does not describe fails.
+async fn reads_only<T>(
+    access: Access,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match access {
+        Access::Read => call.await,
+        Access::Write => Err(StoreError::new("dry run", "it does not write")),
+    }
+}
+
 struct Dry<T: ?Sized> {
     notes: Notes,
     inner: Arc<T>,
@@ -103,37 +110,22 @@ impl Queue<OutgoingOrder> for Notes {
     }
 }
 
-/// Dry runs check entities, never orders: they only read and change which orders wait.
+/// A dry run checks entities, never orders: of the writes it meets only those of what orders wait for.
 #[async_trait]
-impl Orders for Dry<dyn Orders> {
-    async fn receive(
+impl OrdersLayer for Dry<dyn Orders> {
+    type Inner = dyn Orders;
+
+    fn inner(&self) -> &Self::Inner {
+        &*self.inner
+    }
+
+    async fn call<T: Send>(
         &self,
-        _: &OrderRef,
-        _: &OrderText,
-        _: DateTime<Utc>,
-    ) -> Result<Received, StoreError> {
-        Ok(Received::Stored)
-    }
-
-    async fn get(&self, key: &OrderRef) -> Result<Option<StoredOrder>, StoreError> {
-        self.inner.get(key).await
-    }
-
-    async fn set_parties(&self, _: &OrderRef, _: Uuid, _: &Parties) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    async fn set_forwarded(
-        &self,
-        _: &OrderRef,
-        _: Uuid,
-        _: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    async fn discard(&self, _: &OrderRef, _: Uuid, _: DateTime<Utc>) -> Result<bool, StoreError> {
-        Ok(true)
+        _: &'static str,
+        access: Access,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        reads_only(access, call).await
     }
 
     async fn wait_for(
@@ -145,17 +137,28 @@ impl Orders for Dry<dyn Orders> {
         Ok(())
     }
 
-    async fn waiting_for(&self, entity: EntityRef) -> Result<Vec<OrderRef>, StoreError> {
-        self.inner.waiting_for(entity).await
-    }
-
     async fn stop_waiting(&self, _: EntityRef, _: &[OrderRef]) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
 #[async_trait]
-impl OwedRecords for Dry<dyn OwedRecords> {
+impl OwedRecordsLayer for Dry<dyn OwedRecords> {
+    type Inner = dyn OwedRecords;
+
+    fn inner(&self) -> &Self::Inner {
+        &*self.inner
+    }
+
+    async fn call<T: Send>(
+        &self,
+        _: &'static str,
+        access: Access,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        reads_only(access, call).await
+    }
+
     async fn put(&self, _: NewOwed) -> Result<(), StoreError> {
         // The verdict reports it.
         Ok(())
@@ -167,35 +170,6 @@ impl OwedRecords for Dry<dyn OwedRecords> {
             self.notes.note(say!("would-resolve", subject, stage));
         }
         Ok(is_owed)
-    }
-
-    async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError> {
-        self.inner.get(subject, stage).await
-    }
-
-    async fn note_retry(
-        &self,
-        _: &Subject,
-        _: Stage,
-        _: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    async fn dismiss(&self, _: &Subject, _: Stage, _: &Dismissal) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    async fn restore(&self, _: &Subject, _: Stage) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    async fn page(
-        &self,
-        after: Option<&str>,
-        consistency: Consistency,
-    ) -> Result<OwedPage, StoreError> {
-        self.inner.page(after, consistency).await
     }
 }
 
@@ -217,13 +191,27 @@ fn new_record(resource: Resource, code: Option<Code>, organisation: bool) -> Opt
 }
 
 #[async_trait]
-impl Erp for Dry<dyn Erp> {
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
+impl ErpLayer for Dry<dyn Erp> {
+    type Inner = dyn Erp;
+
+    fn inner(&self) -> &Self::Inner {
+        &*self.inner
     }
 
-    fn company(&self) -> Option<String> {
-        self.inner.company()
+    async fn call<T: Send>(
+        &self,
+        method: &'static str,
+        access: Access,
+        call: impl Future<Output = Result<T, ErpError>> + Send,
+    ) -> Result<T, ErpError> {
+        match access {
+            Access::Read => call.await,
+            Access::Write => Err(ErpError::Refused {
+                field: None,
+                code: "dry-run".to_owned(),
+                message: format!("it does not {method}"),
+            }),
+        }
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
@@ -231,36 +219,6 @@ impl Erp for Dry<dyn Erp> {
             return Ok(new_record(id.resource, None, false));
         }
         self.inner.get(id, deadline).await
-    }
-
-    async fn find_by_code(
-        &self,
-        resource: Resource,
-        code: &Code,
-        deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
-        self.inner.find_by_code(resource, code, deadline).await
-    }
-
-    async fn find_by_key(
-        &self,
-        kind: &PartyKind,
-        key: &NaturalKey,
-        deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
-        self.inner.find_by_key(kind, key, deadline).await
-    }
-
-    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey> {
-        self.inner.carried_keys(party)
-    }
-
-    async fn key_filter(
-        &self,
-        field: KeyField,
-        deadline: Deadline,
-    ) -> Result<FilterProof, ErpError> {
-        self.inner.key_filter(field, deadline).await
     }
 
     async fn create(
@@ -299,67 +257,5 @@ impl Erp for Dry<dyn Erp> {
         };
         self.notes.note(say!("would-block", code = record.code));
         Ok(UpdateOutcome::Unchanged(record))
-    }
-
-    async fn page(
-        &self,
-        listing: &Listing,
-        cursor: Option<&Cursor>,
-        deadline: Deadline,
-    ) -> Result<RecordPage, ErpError> {
-        self.inner.page(listing, cursor, deadline).await
-    }
-
-    async fn get_many(
-        &self,
-        ids: &[ErpId],
-        fields: FieldGroups,
-        deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
-        self.inner.get_many(ids, fields, deadline).await
-    }
-
-    async fn holders_of_keys(
-        &self,
-        kind: EntityKind,
-        keys: &[NaturalKey],
-        deadline: Deadline,
-    ) -> Result<Vec<(NaturalKey, ErpId)>, ErpError> {
-        self.inner.holders_of_keys(kind, keys, deadline).await
-    }
-
-    async fn other_holders_of_codes(
-        &self,
-        kind: EntityKind,
-        records: &[(ErpId, Code)],
-        deadline: Deadline,
-    ) -> Result<Vec<(Code, ErpId)>, ErpError> {
-        self.inner
-            .other_holders_of_codes(kind, records, deadline)
-            .await
-    }
-
-    async fn company_of(
-        &self,
-        key: &CompanyKey,
-        deadline: Deadline,
-    ) -> Result<Option<ErpId>, ErpError> {
-        self.inner.company_of(key, deadline).await
-    }
-
-    async fn company_key(
-        &self,
-        company: &ErpId,
-        deadline: Deadline,
-    ) -> Result<Option<CompanyKey>, ErpError> {
-        self.inner.company_key(company, deadline).await
-    }
-
-    async fn may_write(&self, deadline: Deadline) -> Result<Option<bool>, ErpError> {
-        self.inner.may_write(deadline).await
-    }
-
-    async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
-        self.inner.clock(deadline).await
     }
 }

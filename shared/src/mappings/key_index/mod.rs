@@ -21,6 +21,7 @@ use crate::{
     Consistency, StoreError,
     domain::{EntityKind, ErpId, Fingerprint, FingerprintKey, Resource, Scope},
     erp::{ErpRecord, NaturalKey},
+    port::port,
 };
 
 /// Maximum number of records under one key. A holder takes about 50 bytes of an item, which may have 400 KB, and each KB of
@@ -113,45 +114,48 @@ pub struct Coverage {
     pub until: DateTime<Utc>,
 }
 
-/// The index.
-#[async_trait]
-pub trait KeyIndex: Send + Sync {
-    /// The records under each of these keys, in their order.
-    async fn holders(
-        &self,
-        scope: Scope,
-        keys: &[NaturalKey],
-        consistency: Consistency,
-    ) -> Result<Vec<Holders>, StoreError>;
+port! {
+    /// The index.
+    pub trait KeyIndex, layer KeyIndexLayer, error StoreError {
+        reads:
+        /// The records under each of these keys, in their order.
+        async fn holders(
+            &self,
+            scope: Scope,
+            keys: &[NaturalKey],
+            consistency: Consistency,
+        ) -> Result<Vec<Holders>, StoreError>;
 
-    /// The digest of the keys under which each of these records is indexed ([`RecordKeys::digest`]), in their order. For bound
-    /// records, [`RecordEntry::indexed`](crate::mappings::RecordEntry) has it without another read.
-    async fn entries(
-        &self,
-        scope: Scope,
-        records: &[ErpId],
-        consistency: Consistency,
-    ) -> Result<Vec<Option<Fingerprint>>, StoreError>;
+        /// The digest of the keys under which each of these records is indexed ([`RecordKeys::digest`]), in their order. For bound
+        /// records, [`RecordEntry::indexed`](crate::mappings::RecordEntry) has it without another read.
+        async fn entries(
+            &self,
+            scope: Scope,
+            records: &[ErpId],
+            consistency: Consistency,
+        ) -> Result<Vec<Option<Fingerprint>>, StoreError>;
 
-    /// Replaces the keys of a record. The record of a forgotten customer gets none (P12). Idempotent.
-    async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError>;
+        /// How complete the index is; `None` before the first full read.
+        async fn coverage(
+            &self,
+            scope: Scope,
+            kind: EntityKind,
+        ) -> Result<Option<Coverage>, StoreError>;
 
-    /// How complete the index is; `None` before the first full read.
-    async fn coverage(
-        &self,
-        scope: Scope,
-        kind: EntityKind,
-    ) -> Result<Option<Coverage>, StoreError>;
+        writes:
+        /// Replaces the keys of a record. The record of a forgotten customer gets none (P12). Idempotent.
+        async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError>;
 
-    /// Records that every record of a kind that changed between two times of the ERP's clock is in the index; without
-    /// `since`, every record. A period that does not adjoin the covered one is ignored, and a later time stays.
-    async fn cover(
-        &self,
-        scope: Scope,
-        kind: EntityKind,
-        since: Option<DateTime<Utc>>,
-        until: DateTime<Utc>,
-    ) -> Result<(), StoreError>;
+        /// Records that every record of a kind that changed between two times of the ERP's clock is in the index; without
+        /// `since`, every record. A period that does not adjoin the covered one is ignored, and a later time stays.
+        async fn cover(
+            &self,
+            scope: Scope,
+            kind: EntityKind,
+            since: Option<DateTime<Utc>>,
+            until: DateTime<Utc>,
+        ) -> Result<(), StoreError>;
+    }
 }
 
 /// A record as it is listed under a key.
@@ -163,35 +167,15 @@ fn holder(record: &ErpId) -> String {
 pub struct ReadOnly(pub Arc<dyn KeyIndex>);
 
 #[async_trait]
-impl KeyIndex for ReadOnly {
-    async fn holders(
-        &self,
-        scope: Scope,
-        keys: &[NaturalKey],
-        consistency: Consistency,
-    ) -> Result<Vec<Holders>, StoreError> {
-        self.0.holders(scope, keys, consistency).await
-    }
+impl KeyIndexLayer for ReadOnly {
+    type Inner = dyn KeyIndex;
 
-    async fn entries(
-        &self,
-        scope: Scope,
-        records: &[ErpId],
-        consistency: Consistency,
-    ) -> Result<Vec<Option<Fingerprint>>, StoreError> {
-        self.0.entries(scope, records, consistency).await
+    fn inner(&self) -> &Self::Inner {
+        &*self.0
     }
 
     async fn set(&self, _: Scope, _: &ErpId, _: &RecordKeys) -> Result<(), StoreError> {
         Ok(())
-    }
-
-    async fn coverage(
-        &self,
-        scope: Scope,
-        kind: EntityKind,
-    ) -> Result<Option<Coverage>, StoreError> {
-        self.0.coverage(scope, kind).await
     }
 
     async fn cover(
