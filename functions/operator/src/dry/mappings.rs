@@ -17,7 +17,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::{notes::Notes, reads_only};
+use super::{notes::Notes, reads_only::reads_only};
 use crate::sentence::say;
 
 /// Code mappings that write nothing.

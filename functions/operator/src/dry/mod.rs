@@ -2,6 +2,7 @@
 
 mod mappings;
 mod notes;
+mod reads_only;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,6 +26,7 @@ use shared::{
 };
 
 pub(crate) use self::notes::Notes;
+use self::reads_only::reads_only;
 use crate::sentence::say;
 
 /// The id of a record that does not exist, and its code where the ERP's number series would give one.
@@ -62,17 +64,6 @@ pub(crate) fn dry(real: &ChangeEvents) -> (ChangeEvents, Notes) {
         ..real.clone()
     };
     (dry, notes)
-}
-
-/// Carries out reads only: a write that a dry run does not describe fails.
-async fn reads_only<T>(
-    access: Access,
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    match access {
-        Access::Read => call.await,
-        Access::Write => Err(StoreError::new("dry run", "it does not write")),
-    }
 }
 
 struct Dry<T: ?Sized> {
