@@ -92,6 +92,7 @@ pub fn party(kind: PartyKind, name: &str) -> Party {
         delivery_addresses: None,
         emptied: ShopFields::new(),
         unread: ShopFields::new(),
+        default_country: None,
         gln: None,
     }
 }

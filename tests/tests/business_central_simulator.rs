@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tests::business_central_simulator::{
-    ANSWER_LOST, ApplicationAccess, BusinessCentralSimulator, CompanySettings, EmailChains, Entity,
-    Fault, LostAnswer, Settings, TaxNumberFilter,
+    ANSWER_LOST, ApplicationAccess, Business, BusinessCentralSimulator, CompanySettings,
+    CustomerTemplate, EmailChains, Entity, Fault, LostAnswer, Settings, TaxNumberFilter,
 };
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -125,6 +125,32 @@ impl Client {
     async fn filter(&self, filter: &str) -> Answer {
         let filter: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
         self.get(&format!("customers?$filter={filter}")).await
+    }
+
+    /// A body whose properties have an order.
+    async fn post_text(&self, resource: &str, body: String) -> Answer {
+        let request = self.request(Method::POST, &self.url(resource));
+        let request = request
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body))
+            .unwrap();
+        call(&self.router, request).await
+    }
+
+    /// Changes the only customer, by a body whose properties have an order.
+    async fn update_text(&self, body: &'static str) -> Value {
+        let customers = self.get("customers").await.json();
+        let record = &customers["value"][0];
+        let id = record["id"].as_str().unwrap();
+        let request = self.request(Method::PATCH, &self.url(&format!("customers({id})")));
+        let request = request
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::IF_MATCH, record["@odata.etag"].as_str().unwrap())
+            .body(Body::from(body))
+            .unwrap();
+        let answer = call(&self.router, request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.message());
+        answer.json()
     }
 
     async fn post(&self, resource: &str, body: Value) -> Answer {
@@ -739,6 +765,10 @@ async fn vat_numbers_follow_the_formats_of_their_country_but_are_not_unique() {
     );
 }
 
+fn placed(customer: &Value) -> [&str; 3] {
+    ["city", "postalCode", "country"].map(|property| customer[property].as_str().unwrap())
+}
+
 #[tokio::test(start_paused = true)]
 async fn addresses_are_rewritten_by_the_server() {
     let client = Client::with_defaults().await;
@@ -755,21 +785,22 @@ async fn addresses_are_rewritten_by_the_server() {
         (&cleared["city"], &cleared["postalCode"]),
         (&json!(""), &json!(""))
     );
-    let together = client
-        .update(
-            &cleared,
-            json!({"country": "DK", "postalCode": "2100", "city": "København Ø"}),
-        )
-        .await
-        .json();
-    assert_eq!(
-        (
-            &together["city"],
-            &together["postalCode"],
-            &together["country"]
-        ),
-        (&json!("København Ø"), &json!("2100"), &json!("DK"))
-    );
+    // In the order of the body: a city after its postal code stands, one before it is replaced.
+    let written = |body| client.update_text(body);
+    let together = written(r#"{"country":"SE","postalCode":"111 20","city":"Sthlm"}"#).await;
+    assert_eq!(placed(&together), ["Sthlm", "111 20", "SE"]);
+    let before = written(r#"{"city":"Sthlm","postalCode":"111 20"}"#).await;
+    assert_eq!(placed(&before), ["STOCKHOLM", "111 20", "SE"]);
+    // A postal code that only another country has takes the address there.
+    let abroad = written(r#"{"country":"NO","postalCode":"111 20","city":"Oslo"}"#).await;
+    assert_eq!(placed(&abroad), ["Oslo", "111 20", "SE"]);
+    let requires = |company: &mut CompanySettings| company.country_required_in_addresses = true;
+    client
+        .simulator
+        .configure_company(client.company, requires)
+        .unwrap();
+    let kept = written(r#"{"country":"DK"}"#).await;
+    assert_eq!(placed(&kept), ["Oslo", "111 20", "DK"]);
     let blank = client
         .created(json!({"displayName": "Bo", "city": "Oslo"}))
         .await;
@@ -801,25 +832,40 @@ async fn a_customer_brings_its_contact_along_and_persons_belong_to_that() {
     );
     assert!(flat.message().starts_with("You must specify a parent ID"));
 
-    let person = |number: &str| {
-        json!({"displayName": "Ada", "type": "Person", "companyNumber": number, "jobTitle": "Buyer",
-            "email": "ada@acme.test", "mobilePhoneNumber": "070-1"})
+    let person = |number: &str, title: &str| {
+        format!(
+            r#"{{"displayName":"Ada","type":"Person","companyNumber":"{number}","jobTitle":"{title}",
+                "email":"ada@acme.test","mobilePhoneNumber":"070-1"}}"#
+        )
     };
     refused(
         &client
-            .post("contacts", person(acme["number"].as_str().unwrap()))
+            .post_text(
+                "contacts",
+                person(acme["number"].as_str().unwrap(), "Buyer"),
+            )
             .await,
         StatusCode::BAD_REQUEST,
         "Internal_InvalidTableRelation",
     );
-    let mut verbose = person(&company);
-    verbose["jobTitle"] = json!("j".repeat(31));
+    // Every new contact is a company until its type is set.
+    let too_early =
+        format!(r#"{{"displayName":"Ada","companyNumber":"{company}","type":"Person"}}"#);
     refused(
-        &client.post("contacts", verbose).await,
+        &client.post_text("contacts", too_early).await,
+        StatusCode::BAD_REQUEST,
+        "Application_DialogException",
+    );
+    refused(
+        &client
+            .post_text("contacts", person(&company, &"j".repeat(31)))
+            .await,
         StatusCode::BAD_REQUEST,
         "Application_StringExceededLength",
     );
-    let ada = client.post("contacts", person(&company)).await;
+    let ada = client
+        .post_text("contacts", person(&company, "Buyer"))
+        .await;
     assert_eq!(ada.status, StatusCode::CREATED);
     assert_eq!(ada.json()["companyName"], "Acme");
     let filter =
@@ -866,6 +912,110 @@ async fn a_customer_brings_its_contact_along_and_persons_belong_to_that() {
         .get(&format!("customers({id})/contactsInformation"))
         .await;
     assert_eq!(information.values("contactName"), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vat_number_and_a_country_are_checked_against_each_other_one_after_the_other() {
+    let client = Client::with_defaults().await;
+    let made = r#"{"displayName":"Ek","country":"SE","taxRegistrationNumber":"SE556036079301"}"#;
+    let made = client.post_text("customers", made.to_owned()).await.json();
+    for refused_order in [
+        // The old number against the new country, and the new number against the old country.
+        json!({"country": "DK", "taxRegistrationNumber": "DK13748136"}),
+        json!({"taxRegistrationNumber": "DK13748136"}),
+    ] {
+        let answer = client.update(&made, refused_order).await;
+        refused(
+            &answer,
+            StatusCode::BAD_REQUEST,
+            "Application_DialogException",
+        );
+    }
+    client.update_text(r#"{"taxRegistrationNumber":""}"#).await;
+    let moved = r#"{"country":"DK","taxRegistrationNumber":"DK13748136"}"#;
+    assert_eq!(client.update_text(moved).await["country"], "DK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customer_is_sold_to_with_posting_groups_and_without_a_block() {
+    let client = Client::with_defaults().await;
+    let company = client.company;
+    let sell = |customer: &Value, business| {
+        let id = customer["id"].as_str().unwrap().parse().unwrap();
+        client.simulator.do_business(company, id, business)
+    };
+    let configure = |templates: Vec<CustomerTemplate>| {
+        let change = |company: &mut CompanySettings| company.customer_templates = templates;
+        client.simulator.configure_company(company, change).unwrap();
+    };
+    let ada = client.created(json!({"displayName": "Ada"})).await;
+    assert!(sell(&ada, Business::Order).is_ok());
+    configure(vec![CustomerTemplate::domestic().for_country("SE")]);
+    let abroad = client
+        .created(json!({"country": "NO", "displayName": "Bo"}))
+        .await;
+    let message = sell(&abroad, Business::Order).unwrap_err().message;
+    assert!(
+        message.starts_with("Gen. Bus. Posting Group must have a value"),
+        "{message}"
+    );
+    let domestic = client
+        .created(json!({"country": "SE", "displayName": "Cy"}))
+        .await;
+    assert!(sell(&domestic, Business::Order).is_ok());
+
+    let stopped = |blocked: &str| {
+        let id = ada["id"].as_str().unwrap().parse().unwrap();
+        let blocked = json!({ "blocked": blocked });
+        client
+            .simulator
+            .edit_customer(company, id, &blocked)
+            .unwrap();
+        let stopped = Business::ALL
+            .into_iter()
+            .filter(|business| sell(&ada, *business).is_err());
+        stopped.collect::<Vec<_>>()
+    };
+    assert_eq!(stopped("Ship"), [Business::Order, Business::Shipment]);
+    assert_eq!(
+        stopped("Invoice"),
+        [Business::Order, Business::Shipment, Business::Invoice]
+    );
+    assert_eq!(stopped("All"), Business::ALL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_in_a_company_changes_for_its_people_where_it_was_the_same() {
+    let client = Client::with_defaults().await;
+    let acme = client
+        .created(json!({"addressLine1": "Storgatan 1", "displayName": "Acme", "phoneNumber": "08-1", "type": "Company"}))
+        .await;
+    let id = acme["id"].as_str().unwrap();
+    let information = client
+        .get(&format!("customers({id})/contactsInformation"))
+        .await;
+    let company = &information.values("contactNumber")[0];
+    let person = |name: &str, phone: &str| {
+        format!(
+            r#"{{"displayName":"{name}","type":"Person","companyNumber":"{company}","phoneNumber":"{phone}"}}"#
+        )
+    };
+    let same = client
+        .post_text("contacts", person("Ada", "08-1"))
+        .await
+        .json();
+    assert_eq!(same["addressLine1"], "Storgatan 1", "inherited");
+    client.post_text("contacts", person("Bo", "08-2")).await;
+    client
+        .update_text(r#"{"phoneNumber":"08-9","addressLine1":"Lillgatan 2"}"#)
+        .await;
+    let mut people = client.simulator.contacts(client.company);
+    people.retain(|contact| contact.r#type == "Person");
+    let people: Vec<_> = people
+        .iter()
+        .map(|it| (&*it.phone_number, &*it.address_line1))
+        .collect();
+    assert_eq!(people, [("08-9", "Lillgatan 2"), ("08-2", "Lillgatan 2")]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -557,6 +557,7 @@ async fn p11_what_a_rule_of_odoo_refuses_is_refused_without_naming_anybody() {
         delivery_addresses: None,
         emptied: ShopFields::new(),
         unread: ShopFields::new(),
+        default_country: None,
         gln: None,
     };
     let updated = odoo.update(&seen, &party, soon).await.unwrap_err();

@@ -116,26 +116,31 @@ pub struct Party {
     /// ([`Capabilities::location_numbers`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gln: Option<Personal>,
+    /// The country by which a number without letters is read where the address has none. Not part of the fingerprint.
+    #[serde(skip)]
+    pub default_country: Option<CountryCode>,
 }
 
 impl Party {
+    /// The country of the party's numbers.
+    pub fn country(&self) -> Option<CountryCode> {
+        let country = self.address.as_ref().and_then(|address| address.country);
+        country.or(self.default_country)
+    }
+
     /// The key of the organisation number alone, without the VAT number.
     pub fn registered(&self) -> Option<OrganisationKey> {
-        let country = self.address.as_ref().and_then(|address| address.country);
-        self.organisation_number.as_ref()?.key(country)
+        self.organisation_number.as_ref()?.key(self.country())
     }
 
     /// The keys by which the party's record can be found, the best first.
     pub fn keys(&self) -> Vec<NaturalKey> {
         match self.kind {
-            PartyKind::Company => {
-                let country = self.address.as_ref().and_then(|address| address.country);
-                organisation_keys(
-                    self.organisation_number.as_ref(),
-                    self.vat_number.as_ref(),
-                    country,
-                )
-            }
+            PartyKind::Company => organisation_keys(
+                self.organisation_number.as_ref(),
+                self.vat_number.as_ref(),
+                self.country(),
+            ),
             PartyKind::Person | PartyKind::Contact { .. } => EmailKey::of(self.email.as_ref())
                 .map(NaturalKey::Email)
                 .into_iter()
@@ -336,8 +341,10 @@ pub struct IdempotencyKey {
 /// The outcome of a create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CreateOutcome {
-    /// The record is new.
+    /// The record is new and has the values that were sent.
     Created(ErpRecord),
+    /// The record is new, and the ERP has put other values into it than those that were sent: an update has to follow.
+    Altered(ErpRecord),
     /// A record with the requested code exists: from an earlier attempt, or somebody else's. The caller decides.
     AlreadyThere(ErpRecord),
     /// The request may have been carried out. The caller looks the record up and never simply repeats the create.

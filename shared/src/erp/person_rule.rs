@@ -154,6 +154,7 @@ impl ErpLayer for ByRule {
     ) -> Result<CreateOutcome, ErpError> {
         Ok(match self.erp.create(key, party, deadline).await? {
             CreateOutcome::Created(record) => CreateOutcome::Created(self.rule.apply(record)),
+            CreateOutcome::Altered(record) => CreateOutcome::Altered(self.rule.apply(record)),
             CreateOutcome::AlreadyThere(record) => {
                 CreateOutcome::AlreadyThere(self.rule.apply(record))
             }

@@ -46,7 +46,7 @@ impl Company {
         mut changes: Changes,
         write: &Write<'_>,
     ) -> Result<Uuid, Refused> {
-        if !changes.contains_key("displayName") {
+        if !changes.has("displayName") {
             return Err(Refused::dialog("A \"displayName\" must be provided."));
         }
         let asked = take_text(&mut changes, "number");
@@ -93,13 +93,21 @@ impl Company {
         Ok(())
     }
 
-    /// Stores a contact and keeps what depends on it: a company is its own company, and its persons follow its number
-    /// and name.
+    pub(super) fn set_business_relation(
+        &mut self,
+        id: Uuid,
+        relation: &str,
+    ) -> Result<(), Refused> {
+        let mut contact = self.contacts.get(id)?.clone();
+        contact.set("contactBusinessRelation", relation);
+        self.contacts.put(contact);
+        Ok(())
+    }
+
+    /// Stores a contact and keeps what depends on it: a company is its own company, and its persons follow its number,
+    /// its name and the values that they share with it.
     pub(super) fn put_contact(&mut self, mut contact: Record, write: &Write<'_>) {
-        let number_before = self
-            .contacts
-            .get(contact.id())
-            .map(|before| before.text("number").to_owned());
+        let before = self.contacts.get(contact.id()).ok().cloned();
         let is_company = contact.text("type") == "Company";
         let (number, name) = (
             contact.text("number").to_owned(),
@@ -110,9 +118,47 @@ impl Company {
             contact.set("companyName", name.as_str());
         }
         contact.touch(self.next_revision(), write.now);
-        self.contacts.put(contact);
-        if is_company && let Ok(before) = number_before {
-            self.move_persons(&before, &number, &name, write);
+        self.contacts.put(contact.clone());
+        if let (true, Some(before)) = (is_company, before) {
+            self.move_persons(before.text("number"), &number, &name, write);
+            self.pass_on(&before, &contact, write);
+        }
+    }
+
+    /// The persons of a company take over what changes there and was the same with them (`Contact.DoModify`).
+    fn pass_on(&mut self, before: &Record, company: &Record, write: &Write<'_>) {
+        let number = company.text("number");
+        let persons: Vec<Record> = self
+            .contacts
+            .iter()
+            .filter(|contact| {
+                contact.text("type") == "Person" && contact.text("companyNumber") == number
+            })
+            .cloned()
+            .collect();
+        for mut person in persons {
+            let mut changed = false;
+            for fields in [
+                &ADDRESS[..],
+                &["country"],
+                &["phoneNumber"],
+                &["mobilePhoneNumber"],
+                &["email"],
+            ] {
+                let same = |one: &Record, other: &Record| {
+                    fields.iter().all(|name| one.text(name) == other.text(name))
+                };
+                if same(&person, before) && !same(&person, company) {
+                    for name in fields {
+                        person.set(name, company.text(name));
+                    }
+                    changed = true;
+                }
+            }
+            if changed {
+                person.touch(self.next_revision(), write.now);
+                self.contacts.put(person);
+            }
         }
     }
 
@@ -151,17 +197,27 @@ impl Company {
     }
 
     fn apply_to_contact(&self, mut changes: Changes, record: &mut Record) -> Result<(), Refused> {
-        let company = changes.remove("companyNumber");
-        if let Some(name) = changes.get("displayName").and_then(|name| name.as_str())
-            && !changes.contains_key("searchName")
+        if let Some(name) = changes.text("displayName")
+            && !changes.has("searchName")
         {
             let search_name = name.to_uppercase();
-            changes.insert("searchName", json!(search_name));
+            changes.set("searchName", json!(search_name));
         }
-        validation::apply(changes, record, &self.settings)?;
-        let Some(number) = company.as_ref().and_then(|number| number.as_str()) else {
-            return Ok(());
-        };
+        // The fields before the company's number are validated before it, the others after it.
+        let mut ordinary = Changes::default();
+        for (name, value) in changes {
+            if name == "companyNumber" {
+                validation::apply(std::mem::take(&mut ordinary), record, &self.settings)?;
+                self.validate_company(value.as_str().unwrap_or_default(), record)?;
+            } else {
+                ordinary.set(name, value);
+            }
+        }
+        validation::apply(ordinary, record, &self.settings)
+    }
+
+    /// "Company No.": the person inherits from its new company.
+    fn validate_company(&self, number: &str, record: &mut Record) -> Result<(), Refused> {
         if record.text("type") == "Company" {
             if number == record.text("companyNumber") {
                 return Ok(());
@@ -207,10 +263,19 @@ impl Company {
     }
 }
 
+/// The address of a contact, which passes from a company to its people as one.
+const ADDRESS: [&str; 5] = [
+    "addressLine1",
+    "addressLine2",
+    "postalCode",
+    "city",
+    "state",
+];
+
 /// What a person inherits from its new company, with the switches of Marketing Setup on, as they are by default (BCApps, table
-/// Contact, `InheritCompanyToPersonData`). The strict choice where the order of a request's fields is not documented: last.
+/// Contact, `InheritCompanyToPersonData`).
 fn inherit(person: &mut Record, former: Option<&Record>, company: &Record) {
-    const ADDRESS: [&str; 4] = ["addressLine1", "addressLine2", "postalCode", "city"];
+    const PLACE: [&str; 4] = ["addressLine1", "addressLine2", "postalCode", "city"];
     const COMMUNICATION: [&str; 4] = ["phoneNumber", "mobilePhoneNumber", "email", "website"];
     let is_stale = |person: &Record, fields: &[&str]| {
         let is_empty = fields.iter().all(|name| person.text(name).is_empty());
@@ -221,8 +286,8 @@ fn inherit(person: &mut Record, former: Option<&Record>, company: &Record) {
         is_empty || former.is_some_and(is_of)
     };
     person.set("country", company.text("country"));
-    if is_stale(person, &ADDRESS) {
-        for name in ADDRESS.into_iter().chain(["state"]) {
+    if is_stale(person, &PLACE) {
+        for name in PLACE.into_iter().chain(["state"]) {
             person.set(name, company.text(name));
         }
     }

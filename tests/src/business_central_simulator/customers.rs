@@ -59,12 +59,13 @@ impl Company {
         mut changes: Changes,
         write: &Write<'_>,
     ) -> Result<Uuid, Refused> {
-        if !changes.contains_key("displayName") {
+        if !changes.has("displayName") {
             return Err(Refused::dialog("A \"displayName\" must be provided."));
         }
         let asked = take_text(&mut changes, "number");
         let mut record = Record::empty(self.customers.fields);
-        validation::apply(changes, &mut record, &self.settings)?;
+        validation::apply(changes.clone(), &mut record, &self.settings)?;
+        self.apply_template(&mut record, &changes, write.author);
         record.set("number", asked.as_str());
         self.check_refusals(Entity::Customers, &record, write)?;
         let number = number_for(

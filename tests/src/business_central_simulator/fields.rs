@@ -1,8 +1,12 @@
 //! The fields of the entities: names, types, lengths (erp-apis §1.2, §1.3), and the records that hold their values.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{collections::BTreeMap, fmt, sync::LazyLock};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -127,7 +131,7 @@ pub(super) const CONTACT: &[Field] = &[
     field("companyName", Kind::Text(100)),
     read_only(
         "contactBusinessRelation",
-        Kind::Enumeration(&["None", "Customer"]),
+        Kind::Enumeration(&["None", "Customer", "Vendor"]),
     ),
     field("addressLine1", Kind::Text(100)),
     field("addressLine2", Kind::Text(50)),
@@ -162,8 +166,80 @@ pub(super) const COMPANY: &[Field] = &[
     read_only("displayName", Kind::Text(250)),
 ];
 
-/// The fields that a write names, checked for type and length and in the server's spelling.
-pub(super) type Changes = BTreeMap<&'static str, Value>;
+/// The fields that a write names, checked for type and length, in the server's spelling and in the order of the body:
+/// the fields are validated in that order (erp-apis §1.4).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changes(Vec<(&'static str, Value)>);
+
+impl Changes {
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        let named = self.0.iter().find(|(it, _)| *it == name);
+        named.map(|(_, value)| value)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name)?.as_str()
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// A field that is named twice has its last value, in its first place.
+    pub(super) fn set(&mut self, name: &'static str, value: Value) {
+        match self.0.iter_mut().find(|(it, _)| *it == name) {
+            Some((_, there)) => *there = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// In the order of a person at the screen, who says first whether it is a person or a company.
+    pub(super) fn type_first(mut self) -> Self {
+        self.0.sort_by_key(|(name, _)| *name != "type");
+        self
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> Option<Value> {
+        let place = self.0.iter().position(|(it, _)| *it == name)?;
+        Some(self.0.remove(place).1)
+    }
+}
+
+impl IntoIterator for Changes {
+    type Item = (&'static str, Value);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// The members of a JSON object in their order.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
 
 /// Reads the body of a write.
 ///
@@ -171,10 +247,10 @@ pub(super) type Changes = BTreeMap<&'static str, Value>;
 /// For anything that is not a property of the entity, cannot be written, has the wrong type or is too long. There is
 /// no null in Business Central, so a null is refused (erp-apis §1.2).
 pub(super) fn read_changes(fields: &'static [Field], body: &[u8]) -> Result<Changes, Refused> {
-    let body: Map<String, Value> = serde_json::from_slice(body)
+    let body: Members = serde_json::from_slice(body)
         .map_err(|_| Refused::bad_request("The request body is not a JSON object."))?;
-    let mut changes = Changes::new();
-    for (name, value) in &body {
+    let mut changes = Changes::default();
+    for (name, value) in &body.0 {
         // Annotations such as `@odata.etag` are no properties.
         if name.contains('@') {
             continue;
@@ -185,7 +261,7 @@ pub(super) fn read_changes(fields: &'static [Field], body: &[u8]) -> Result<Chan
                 "The property '{name}' cannot be set."
             )));
         }
-        changes.insert(field.name, spelled(field, value)?);
+        changes.set(field.name, spelled(field, value)?);
     }
     Ok(changes)
 }

@@ -32,6 +32,7 @@ mod odata_filter;
 mod odata_query;
 mod refusals;
 mod request_log;
+mod sales;
 mod server;
 mod settings;
 mod validation;
@@ -73,6 +74,7 @@ pub use self::{
     number_series::NumberSeries,
     refusals::Candidate,
     request_log::{LoggedWrite, RequestLog},
+    sales::{Business, CustomerTemplate},
     server::Server,
     settings::{
         Application, ApplicationAccess, CompanySettings, Country, EmailChains, PostCode, Settings,
@@ -362,6 +364,52 @@ impl BusinessCentralSimulator {
         })
     }
 
+    /// A person in the ERP does business with a customer, such as entering an order.
+    ///
+    /// # Errors
+    /// The ERP's refusal: a posting group is missing, or the customer is blocked for it.
+    pub fn do_business(
+        &self,
+        company: Uuid,
+        customer: Uuid,
+        business: Business,
+    ) -> Result<(), Refused> {
+        self.lock()
+            .company(company)?
+            .do_business(customer, business)
+    }
+
+    /// A person in the ERP adds a vendor with a company contact and a person who works there; returns the person. A vendor is
+    /// no customer, and both contacts are among all others.
+    ///
+    /// # Errors
+    /// The ERP's refusal.
+    pub fn add_vendor_person(
+        &self,
+        company: Uuid,
+        vendor: &str,
+        person: &Value,
+    ) -> Result<ContactRecord, Refused> {
+        let organisation = serde_json::json!({ "type": "Company", "displayName": vendor });
+        let organisation = self.add_contact(company, &organisation)?;
+        let added = self.add_contact(
+            company,
+            &serde_json::json!({
+                "type": "Person",
+                "displayName": person["displayName"],
+                "companyNumber": organisation.number,
+                "email": person["email"],
+            }),
+        )?;
+        self.lock().by_hand(company, |company, _| {
+            for id in [organisation.id, added.id] {
+                company.set_business_relation(id, "Vendor")?;
+            }
+            Ok(())
+        })?;
+        Ok(added)
+    }
+
     /// A person in the ERP deletes a customer.
     ///
     /// # Errors
@@ -393,7 +441,7 @@ impl BusinessCentralSimulator {
                 company.table(entity)?.fields,
                 properties.to_string().as_bytes(),
             )?;
-            let id = company.insert(entity, changes, write)?;
+            let id = company.insert(entity, changes.type_first(), write)?;
             let table = company.table(entity)?;
             Ok(typed(table.get(id)?.to_json(table.fields)))
         })
@@ -411,7 +459,7 @@ impl BusinessCentralSimulator {
                 company.table(entity)?.fields,
                 properties.to_string().as_bytes(),
             )?;
-            company.modify(entity, id, changes, write)?;
+            company.modify(entity, id, changes.type_first(), write)?;
             let table = company.table(entity)?;
             Ok(typed(table.get(id)?.to_json(table.fields)))
         })

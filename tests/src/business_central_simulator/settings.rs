@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::StatusCode;
 use uuid::Uuid;
 
-use super::{Clock, NumberSeries};
+use super::{Clock, CustomerTemplate, NumberSeries};
 
 /// How the simulated environment is set up. Everything but `clock` can also be changed while it runs.
 #[derive(Debug, Clone)]
@@ -104,6 +104,11 @@ pub struct CompanySettings {
     pub countries: Vec<Country>,
     /// The table "Post Code".
     pub post_codes: Vec<PostCode>,
+    /// General Ledger Setup "Req.Country/Reg. Code in Addr.": a changed country does not clear the place.
+    pub country_required_in_addresses: bool,
+    /// The templates of the page "API Setup" for customers, in their order. None: customers that the API creates have no
+    /// posting groups.
+    pub customer_templates: Vec<CustomerTemplate>,
     /// Series of customer numbers.
     pub customer_numbers: NumberSeries,
     /// Series of contact numbers.
@@ -206,6 +211,8 @@ impl CompanySettings {
                 county: String::new(),
                 country: "SE".to_owned(),
             }],
+            country_required_in_addresses: false,
+            customer_templates: vec![CustomerTemplate::domestic()],
             customer_numbers: NumberSeries::starting_at("C00010"),
             contact_numbers: NumberSeries::starting_at("CT000010"),
             contact_for_new_customer: true,

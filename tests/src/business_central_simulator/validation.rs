@@ -5,7 +5,8 @@ use super::{
     fields::{Changes, Record},
 };
 
-/// Applies the changes to a record the way the ERP's field triggers do, side effects included.
+/// Applies the changes to a record the way the ERP's field triggers do: one field after the other, in the order of the
+/// body, each with its side effects on the fields before and after it (`Customer.Table.al`, `Contact.Table.al`).
 ///
 /// # Errors
 /// The first rule that is broken. The record may then be half changed: apply to a copy.
@@ -14,58 +15,77 @@ pub(super) fn apply(
     record: &mut Record,
     settings: &CompanySettings,
 ) -> Result<(), Refused> {
-    let given = |name: &str| changes.get(name).and_then(|value| value.as_str());
-    if given("displayName") == Some("") {
-        return Err(Refused::dialog("The blank \"displayName\" is not allowed."));
-    }
-    for (name, caption) in [
-        ("phoneNumber", "Phone No."),
-        ("mobilePhoneNumber", "Mobile Phone No."),
-    ] {
-        if given(name).is_some_and(|number| number.chars().any(char::is_alphabetic)) {
-            return Err(Refused::field_validation(format!(
-                "{caption} must not contain letters."
-            )));
-        }
-    }
-    if let Some(email) = given("email").filter(|email| !email.is_empty()) {
-        check_addresses(email)?;
-    }
     check_relations(&changes)?;
-
-    let country_before = record.text("country").to_owned();
-    let vat_before = record.text("taxRegistrationNumber").to_owned();
-    if let Some(country) = given("country") {
-        if !country.is_empty() && !settings.countries.iter().any(|known| known.code == country) {
-            return Err(Refused::invalid_relation("Country/Region Code", country));
-        }
-        if !country_before.is_empty() && country_before != country {
-            for cleared in ["postalCode", "city", "state"] {
-                record.set(cleared, "");
-            }
-        }
-    }
-    let post_code = given("postalCode")
-        .and_then(|code| settings.post_codes.iter().find(|known| known.code == code));
     for (name, value) in changes {
+        let before = record.text(name).to_owned();
         record.set(name, value);
-    }
-    if let Some(known) = post_code {
-        record.set("city", known.city.as_str());
-        record.set("state", known.county.as_str());
-        record.set("country", known.country.as_str());
-    }
-    let vat = record.text("taxRegistrationNumber");
-    if vat != vat_before || record.text("country") != country_before {
-        check_vat(vat, record.text("country"), settings)?;
+        let now = record.text(name).to_owned();
+        match name {
+            "displayName" if now.is_empty() => {
+                return Err(Refused::dialog("The blank \"displayName\" is not allowed."));
+            }
+            "phoneNumber" => check_telephone("Phone No.", &now)?,
+            "mobilePhoneNumber" => check_telephone("Mobile Phone No.", &now)?,
+            "email" if !now.is_empty() => check_addresses(&now)?,
+            "country" => validate_country(&before, &now, record, settings)?,
+            "postalCode" => validate_postal_code(&now, record, settings),
+            "taxRegistrationNumber" if now != before => {
+                check_vat(&now, record.text("country"), settings)?;
+            }
+            _ => {}
+        }
     }
     Ok(())
+}
+
+fn check_telephone(caption: &str, number: &str) -> Result<(), Refused> {
+    if number.chars().any(char::is_alphabetic) {
+        return Err(Refused::field_validation(format!(
+            "{caption} must not contain letters."
+        )));
+    }
+    Ok(())
+}
+
+/// "Country/Region Code": another country clears the place (`PostCode.CheckClearPostCodeCityCounty`), unless there was none
+/// before, and the VAT number that is there has to fit it.
+fn validate_country(
+    before: &str,
+    now: &str,
+    record: &mut Record,
+    settings: &CompanySettings,
+) -> Result<(), Refused> {
+    if !now.is_empty() && !settings.countries.iter().any(|known| known.code == now) {
+        return Err(Refused::invalid_relation("Country/Region Code", now));
+    }
+    if before == now {
+        return Ok(());
+    }
+    if !before.is_empty() && !settings.country_required_in_addresses {
+        for cleared in ["postalCode", "city", "state"] {
+            record.set(cleared, "");
+        }
+    }
+    check_vat(record.text("taxRegistrationNumber"), now, settings)
+}
+
+/// "Post Code": a known code brings its city, county and country along; without a row for the country, those of any other
+/// (`PostCode.ValidatePostCode`).
+fn validate_postal_code(code: &str, record: &mut Record, settings: &CompanySettings) {
+    let country = record.text("country");
+    let rows = || settings.post_codes.iter().filter(|row| row.code == code);
+    let of_country = rows().find(|row| row.country == country);
+    if let Some(row) = of_country.or_else(|| rows().next()) {
+        record.set("city", row.city.as_str());
+        record.set("state", row.county.as_str());
+        record.set("country", row.country.as_str());
+    }
 }
 
 /// Relations to tables that are empty in the simulator: any value but the empty one is unknown.
 fn check_relations(changes: &Changes) -> Result<(), Refused> {
     for name in ["salespersonCode", "currencyCode"] {
-        if let Some(code) = changes.get(name).and_then(|value| value.as_str())
+        if let Some(code) = changes.text(name)
             && !code.is_empty()
         {
             return Err(Refused::invalid_relation(name, code));

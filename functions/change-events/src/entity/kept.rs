@@ -126,13 +126,10 @@ fn without(kept: &KeptFields, party: &Party, seen: &ErpRecord) -> Party {
             PartyField::Title => party.title = None,
             PartyField::OrganisationNumber => party.organisation_number = None,
             PartyField::VatNumber => party.vat_number = None,
-            // The record's own country, because a VAT number is completed by it.
             PartyField::Address => {
                 let country = seen.fields.address.as_ref().and_then(|it| it.country);
-                party.address = country.map(|country| Address {
-                    country: Some(country),
-                    ..Address::default()
-                });
+                party.default_country = country.or(party.default_country);
+                party.address = None;
                 party.gln = None;
             }
             PartyField::DeliveryAddresses => party.delivery_addresses = None,
@@ -224,6 +221,7 @@ mod tests {
             gln,
             emptied: ShopFields::new(),
             unread: ShopFields::new(),
+            default_country: None,
         };
         let key = FingerprintKey::new(b"k");
         for party in [

@@ -134,6 +134,7 @@ pub(crate) fn of_customer(
         address: customer.invoice_address.clone(),
         emptied: ShopFields::new(),
         unread: customer.unread.clone(),
+        default_country: None,
         delivery_addresses: deliveries(&customer.delivery_addresses, erp),
         gln: gln(
             customer.invoice_address.as_ref(),
@@ -190,6 +191,7 @@ pub(crate) fn of_company(company: &Company, erp: &Capabilities) -> Result<Party,
         address: company.invoice_address.clone(),
         emptied: ShopFields::new(),
         unread: company.unread.clone(),
+        default_country: None,
         delivery_addresses: deliveries(&company.delivery_addresses, erp)
             .filter(|_| !company.unread.contains(&ShopField::AddressLines)),
         gln: gln(
@@ -219,12 +221,9 @@ pub(crate) fn without_erp_owned(
         party.mobile = None;
     }
     if owns.has(FieldGroup::InvoiceAddress) {
-        // The record's own country, because a VAT number is completed by it.
         let seen = seen.and_then(|seen| seen.fields.address.as_ref()?.country);
-        party.address = seen.map(|country| Address {
-            country: Some(country),
-            ..Address::default()
-        });
+        party.default_country = seen.or(party.default_country);
+        party.address = None;
         party.gln = None;
     }
     if owns.has(FieldGroup::OrganisationNumber) {
@@ -275,6 +274,7 @@ mod tests {
             address: Some(address.clone()),
             emptied: ShopFields::new(),
             unread: ShopFields::new(),
+            default_country: None,
             delivery_addresses: Some(vec![DeliveryAddress {
                 id: 1,
                 address,

@@ -48,7 +48,9 @@ impl Records {
             fields.set("companyNumber", company_contact);
         }
         let wanted = Fields::wanted(party, resource)?;
-        for (name, value) in wanted.iter().filter(|(_, value)| !value.is_empty()) {
+        wanted.warn_of_left_out(&key.entity);
+        let new = wanted.of_new(resource);
+        for (name, value) in new.iter() {
             fields.set(name, value.to_owned());
         }
         let url = self.client.url(entity_set(resource));
@@ -61,7 +63,10 @@ impl Records {
         };
         if response.status().is_success() {
             return match written_record(&response, resource) {
-                Ok(record) => Ok(CreateOutcome::Created(record)),
+                Ok(record) if new.changes_to(&Fields::of(&record.fields)).is_empty() => {
+                    Ok(CreateOutcome::Created(record))
+                }
+                Ok(record) => Ok(CreateOutcome::Altered(record)),
                 Err(error) => {
                     self.recover(number, kind, error.to_string(), deadline)
                         .await

@@ -1,6 +1,8 @@
 //! The fields that are written: a party as the fields of a `customers` or `contacts` record, and the difference to the
 //! record.
 
+use std::fmt;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::formats::{
@@ -8,19 +10,45 @@ use super::formats::{
     MOBILE_PHONE_NUMBER, PHONE_NUMBER, POSTAL_CODE, STATE, TAX_REGISTRATION_NUMBER, address_lines,
 };
 use crate::{
-    domain::{Address, EmailKey, Personal, ShopField, VatNumber},
+    domain::{Address, EmailKey, Personal, ShopField, ShopFields, VatNumber},
     erp::{ErpError, ErpFields, Party, PartyKind, Resource},
 };
 
-/// The fields that Business Central fills from each other: a known postal code sets the city, and another country clears
-/// both (erp-apis §1.4). They are written together or not at all, the country first, so that it does not clear the
-/// fields after it.
-const PLACE: [Field; 3] = [COUNTRY, POSTAL_CODE, CITY];
+/// The fields that Business Central fills from each other: another country clears the others, and a known postal code brings
+/// the city, the county and even the country of its table (erp-apis §1.4). They are one value, written together or not at all.
+const PLACE: [Field; 4] = [COUNTRY, POSTAL_CODE, CITY, STATE];
+
+/// The fields that a contact takes over from its organisation where it has no value of its own (`Contact.Table.al`). The
+/// country is always taken over, and blank nowhere.
+const INHERITED: [Field; 8] = [
+    EMAIL,
+    PHONE_NUMBER,
+    MOBILE_PHONE_NUMBER,
+    ADDRESS_LINE_1,
+    ADDRESS_LINE_2,
+    POSTAL_CODE,
+    CITY,
+    STATE,
+];
 
 /// Names and values in the order in which they are written; an empty value clears a field. It has no `Debug` because it
 /// contains personal data.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Fields(Vec<(&'static str, String)>);
+#[derive(Clone, Default)]
+pub(super) struct Fields {
+    values: Vec<(&'static str, String)>,
+    /// Parts of the address that the shop does not name: nothing is known of them until the address moves, and then they
+    /// are empty.
+    blank_when_moved: Vec<Field>,
+    left_out: Vec<LeftOut>,
+}
+
+/// A value that the ERP cannot hold, in a field that identifies nobody: the record goes without it.
+#[derive(Clone)]
+pub(super) struct LeftOut {
+    pub(super) field: &'static str,
+    /// The reason, without the value.
+    pub(super) reason: ErpError,
+}
 
 impl Fields {
     /// The fields of a party. Values that the shop does not know are left out.
@@ -35,20 +63,23 @@ impl Fields {
         match resource {
             Resource::Customer => {
                 let phone = party.phone.as_ref().or(party.mobile.as_ref());
-                fields.put_some(PHONE_NUMBER, phone, Field::fit_phone)?;
-                let vat_number = vat_number(party).and_then(|vat| vat.to_personal());
-                fields.put_some(TAX_REGISTRATION_NUMBER, vat_number.as_ref(), Field::fit)?;
+                fields.put_secondary(PHONE_NUMBER, phone, Field::fit_phone);
             }
             Resource::Contact => {
-                fields.put_some(PHONE_NUMBER, party.phone.as_ref(), Field::fit_phone)?;
-                fields.put_some(MOBILE_PHONE_NUMBER, party.mobile.as_ref(), Field::fit_phone)?;
+                fields.put_secondary(PHONE_NUMBER, party.phone.as_ref(), Field::fit_phone);
+                fields.put_secondary(MOBILE_PHONE_NUMBER, party.mobile.as_ref(), Field::fit_phone);
                 if let Some(title) = &party.title {
                     fields.set(JOB_TITLE.name, JOB_TITLE.shorten(title.expose()));
                 }
             }
         }
         if let Some(address) = &party.address {
-            fields.put_address(address)?;
+            fields.put_address(address, &party.unread)?;
+        }
+        if resource == Resource::Customer {
+            // After the country, by whose formats it is checked.
+            let vat_number = vat_number(party).and_then(|vat| vat.to_personal());
+            fields.put_some(TAX_REGISTRATION_NUMBER, vat_number.as_ref(), Field::fit)?;
         }
         for emptied in &party.emptied {
             let names: &[Field] = match (emptied, resource) {
@@ -104,41 +135,72 @@ impl Fields {
         fields
     }
 
-    /// The fields to write so that a record with the fields of `seen` gets these.
+    /// The fields to write so that a record with the fields of `seen` gets these, in the order in which they do not spoil one
+    /// another: the country, which clears the place; blank parts, which a known postal code may fill in; the place; the VAT
+    /// number, which is checked against the country.
     pub(super) fn changes_to(&self, seen: &Self) -> Self {
-        let differs = |name: &str, value: &str| {
-            let seen = seen.get(name).unwrap_or_default();
-            let same = value == seen
-                // It is unknown which of several addresses came from the shop.
-                || name == EMAIL.name && value.is_empty() && seen.contains(';')
-                || name == EMAIL.name && is_one_of(value, seen)
-                // A known postal code sets the city in the spelling of its table (erp-apis §1.4).
-                || name == CITY.name && value.to_lowercase() == seen.to_lowercase();
-            !same
-        };
-        let place = PLACE.iter().any(|field| {
-            self.get(field.name)
-                .is_some_and(|it| differs(field.name, it))
-        });
+        let differs =
+            |name: &str, value: &str| !is_same(name, value, seen.get(name).unwrap_or_default());
+        let changed: Vec<_> = self
+            .iter()
+            .filter(|(name, value)| differs(name, value))
+            .collect();
+        let moves = changed.iter().any(|(name, _)| is_place(name));
         let mut changes = Self::default();
-        for (name, value) in self.iter() {
-            if !is_place(name) && differs(name, value) {
-                changes.set(name, value.to_owned());
+        let mut place: Vec<(&'static str, &str)> = Vec::new();
+        let mut number = None;
+        for (name, value) in changed {
+            match name {
+                _ if is_place(name) => {}
+                _ if name == TAX_REGISTRATION_NUMBER.name => number = Some(value),
+                _ => changes.set(name, value.to_owned()),
             }
         }
-        if place {
-            for Field { name, .. } in PLACE {
-                if let Some(value) = self.get(name).or_else(|| seen.get(name)) {
-                    changes.set(name, value.to_owned());
-                }
-            }
-            // Cleared together with the city when the country changes.
-            if let Some(state) = self.get(STATE.name) {
-                changes.remove(STATE.name);
-                changes.set(STATE.name, state.to_owned());
-            }
+        if moves {
+            place.extend(self.iter().filter(|(name, _)| is_place(name)));
+            let blank = self.blank_when_moved.iter();
+            let blank = blank.filter(|field| seen.has(**field) && !self.has(**field));
+            place.extend(blank.map(|field| (field.name, "")));
+            place.sort_by_key(|(name, value)| (*name != COUNTRY.name, !value.is_empty()));
+        }
+        for (name, value) in place
+            .into_iter()
+            .chain(number.map(|number| (TAX_REGISTRATION_NUMBER.name, number)))
+        {
+            changes.set(name, value.to_owned());
         }
         changes
+    }
+
+    /// The number to remove before these changes: a VAT number of the former country does not fit the new country, against
+    /// which Business Central checks it first (`Customer.Table.al`).
+    pub(super) fn number_to_remove_first(&self, seen: &Self) -> Option<Self> {
+        let is_due = [self, seen]
+            .iter()
+            .all(|fields| fields.has(TAX_REGISTRATION_NUMBER))
+            && self.has(COUNTRY);
+        is_due.then(|| {
+            let mut removal = Self::default();
+            removal.set(TAX_REGISTRATION_NUMBER.name, String::new());
+            removal
+        })
+    }
+
+    /// These fields for a new record. What a new contact would inherit from its organisation is blank, where the shop has no
+    /// value (`Contact.Table.al`). For a customer, the blank is left to the templates of the ERP.
+    pub(super) fn of_new(&self, resource: Resource) -> Self {
+        let is_named = |field: &Field| self.get(field.name).is_some_and(|value| !value.is_empty());
+        let mut fields = Self::default();
+        if resource == Resource::Contact {
+            // Before the values, among which a known postal code may fill in the rest of the place.
+            for field in INHERITED.iter().filter(|field| !is_named(field)) {
+                fields.set(field.name, String::new());
+            }
+        }
+        for (name, value) in self.iter().filter(|(_, value)| !value.is_empty()) {
+            fields.set(name, value.to_owned());
+        }
+        fields
     }
 
     /// These fields, and every other field of `now` or `before` with its value in `before`, also when that was empty.
@@ -152,21 +214,25 @@ impl Fields {
         self
     }
 
-    /// The fields among these that the country has cleared after they were written: they are empty in the record. The
-    /// order in which the server takes the fields of one request is not documented.
-    pub(super) fn cleared_in(&self, seen: &Self) -> Self {
-        let mut cleared = Self::default();
-        for Field { name, .. } in [POSTAL_CODE, CITY, STATE] {
-            let written = self.get(name).filter(|value| !value.is_empty());
-            if let (Some(value), None) = (written, seen.get(name)) {
-                cleared.set(name, value.to_owned());
-            }
+    pub(super) fn has(&self, field: Field) -> bool {
+        self.get(field.name).is_some()
+    }
+
+    /// The fields without this one.
+    pub(super) fn without(mut self, field: Field) -> Self {
+        self.values.retain(|(name, _)| *name != field.name);
+        self
+    }
+
+    /// Says which values a record goes without.
+    pub(super) fn warn_of_left_out(&self, record: &impl fmt::Display) {
+        for LeftOut { field, reason } in &self.left_out {
+            tracing::warn!(%record, field, %reason, "the ERP cannot hold a value of the shop, and the record goes without it");
         }
-        cleared
     }
 
     pub(super) fn set(&mut self, name: &'static str, value: String) {
-        self.0.push((name, value));
+        self.values.push((name, value));
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -176,15 +242,13 @@ impl Fields {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+        self.values
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn remove(&mut self, name: &str) {
-        self.0.retain(|(it, _)| *it != name);
+        self.values.is_empty()
     }
 
     fn put(
@@ -206,26 +270,57 @@ impl Fields {
         value.map_or(Ok(()), |value| self.put(field, value, fit))
     }
 
-    /// The lines are written together: the old second line under a new street would be a false address.
-    fn put_address(&mut self, address: &Address) -> Result<(), ErpError> {
+    /// A field that identifies nobody: a value that the field cannot hold is left out, and the record goes without it.
+    fn put_secondary(
+        &mut self,
+        field: Field,
+        value: Option<&Personal>,
+        fit: fn(Field, &str) -> Result<String, ErpError>,
+    ) {
+        match value.map(|value| fit(field, value.expose())) {
+            Some(Ok(value)) => self.set(field.name, value),
+            Some(Err(reason)) => self.left_out.push(LeftOut {
+                field: field.name,
+                reason,
+            }),
+            None => {}
+        }
+    }
+
+    /// An address is one value: beside the parts of a new one, a part of the former one would be false. `unread`: parts
+    /// whose values are unknown.
+    fn put_address(&mut self, address: &Address, unread: &ShopFields) -> Result<(), ErpError> {
+        let country = address.country.map(|country| country.to_string());
+        let country = country.and_then(Personal::parse);
+        self.put_some(COUNTRY, country.as_ref(), Field::fit_code)?;
         if address.care_of.is_some() || address.line1.is_some() || address.line2.is_some() {
             let (first, second) = address_lines(address)?;
             self.set(ADDRESS_LINE_1.name, first);
             self.set(ADDRESS_LINE_2.name, second);
+        } else if !unread.contains(&ShopField::AddressLines) {
+            self.blank_when_moved
+                .extend([ADDRESS_LINE_1, ADDRESS_LINE_2]);
         }
-        let country = address.country.map(|country| country.to_string());
-        let country = country.and_then(Personal::parse);
-        self.put_some(COUNTRY, country.as_ref(), Field::fit_code)?;
         self.put_some(POSTAL_CODE, address.postal_code.as_ref(), Field::fit_code)?;
         self.put_some(CITY, address.city.as_ref(), Field::fit)?;
-        self.put_some(STATE, address.region.as_ref(), Field::fit)
+        self.put_some(STATE, address.region.as_ref(), Field::fit)?;
+        for (field, part) in [
+            (POSTAL_CODE, ShopField::PostalCode),
+            (CITY, ShopField::City),
+            (STATE, ShopField::Region),
+        ] {
+            if !self.has(field) && !unread.contains(&part) {
+                self.blank_when_moved.push(field);
+            }
+        }
+        Ok(())
     }
 }
 
 impl Serialize for Fields {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
+        let mut map = serializer.serialize_map(Some(self.values.len()))?;
+        for (name, value) in &self.values {
             map.serialize_entry(name, value)?;
         }
         map.end()
@@ -239,6 +334,16 @@ fn is_place(name: &str) -> bool {
 /// The addresses in an e-mail field, which may hold several (erp-apis §1.2).
 pub(super) fn addresses(email: &str) -> impl Iterator<Item = &str> {
     email.split(';')
+}
+
+/// Whether a field has this value already.
+fn is_same(name: &str, value: &str, there: &str) -> bool {
+    value == there
+        // It is unknown which of several addresses came from the shop.
+        || name == EMAIL.name && value.is_empty() && there.contains(';')
+        || name == EMAIL.name && is_one_of(value, there)
+        // A known postal code sets the city in the spelling of its table (erp-apis §1.4).
+        || name == CITY.name && value.to_lowercase() == there.to_lowercase()
 }
 
 /// Whether a field with several addresses contains this one already. The others belong to the finance department.
@@ -256,9 +361,11 @@ pub(super) fn vat_number(party: &Party) -> Option<VatNumber> {
     if party.kind != PartyKind::Company {
         return party.vat_number.clone();
     }
-    let country = party.address.as_ref().and_then(|address| address.country);
     match &party.vat_number {
-        Some(given) => Some(given.completed(country)),
-        None => party.organisation_number.as_ref()?.vat_number(country?),
+        Some(given) => Some(given.completed(party.country())),
+        None => {
+            let number = party.organisation_number.as_ref()?;
+            number.vat_number(party.country()?)
+        }
     }
 }

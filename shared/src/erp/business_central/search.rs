@@ -293,8 +293,8 @@ pub(super) fn carried_keys(party: &Party) -> Vec<NaturalKey> {
     if party.kind != PartyKind::Company {
         return party.keys();
     }
-    let country = party.address.as_ref().and_then(|address| address.country);
-    let keys = OrganisationKey::all(None, fields::vat_number(party).as_ref(), country);
+    let number = fields::vat_number(party);
+    let keys = OrganisationKey::all(None, number.as_ref(), party.country());
     keys.into_iter().map(NaturalKey::Organisation).collect()
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{
     error::Failure,
     fields::Fields,
+    formats::{COUNTRY, POSTAL_CODE},
     record::BLOCKED_ALL,
     records::{Records, written_record},
 };
@@ -40,6 +41,7 @@ impl Records {
             record = moved;
             has_moved = true;
         }
+        wanted.warn_of_left_out(&seen.id);
         let changes = wanted.changes_to(&there);
         if changes.is_empty() {
             return Ok(if has_moved {
@@ -49,19 +51,69 @@ impl Records {
             });
         }
         let mask: Vec<_> = wanted.iter().chain(there.iter()).collect();
+        if let Some(removal) = changes.number_to_remove_first(&there) {
+            let outcome = self
+                .change(&record.id, &record.version, &removal, &mask, deadline)
+                .await?;
+            let UpdateOutcome::Updated(without_number) = outcome else {
+                return Ok(outcome);
+            };
+            record = without_number;
+        }
         let outcome = self
             .change(&record.id, &record.version, &changes, &mask, deadline)
+            .await?;
+        match outcome {
+            UpdateOutcome::Updated(record) => self.repair(record, &wanted, &mask, deadline).await,
+            other => Ok(other),
+        }
+    }
+
+    /// Compares what came back with what was wanted. What the server has changed is written once more, because the order in
+    /// which it takes the fields of one request is not documented.
+    ///
+    /// # Errors
+    /// [`ErpError::Refused`]: the server insists on a value of its own.
+    async fn repair(
+        &self,
+        record: ErpRecord,
+        wanted: &Fields,
+        mask: &Mask<'_>,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        let there = Fields::of(&record.fields);
+        let changed = wanted.changes_to(&there);
+        if changed.is_empty() {
+            return Ok(UpdateOutcome::Updated(record));
+        }
+        // A postal code that the table "Post Code" has only for another country takes the address there.
+        let is_taken_abroad = changed.has(POSTAL_CODE)
+            && wanted
+                .get(COUNTRY.name)
+                .is_some_and(|country| there.get(COUNTRY.name) != Some(country));
+        let repair = if is_taken_abroad {
+            changed.without(POSTAL_CODE)
+        } else {
+            changed
+        };
+        let outcome = self
+            .change(&record.id, &record.version, &repair, mask, deadline)
             .await?;
         let UpdateOutcome::Updated(record) = outcome else {
             return Ok(outcome);
         };
-        let cleared = changes.cleared_in(&Fields::of(&record.fields));
-        if cleared.is_empty() {
-            return Ok(UpdateOutcome::Updated(record));
+        if is_taken_abroad {
+            return Err(postal_code_of_another_country());
         }
-        // The country is in place now, so that nothing clears the others again.
-        self.change(&record.id, &record.version, &cleared, &mask, deadline)
-            .await
+        let kept = wanted.changes_to(&Fields::of(&record.fields));
+        match kept.iter().next() {
+            None => Ok(UpdateOutcome::Updated(record)),
+            Some((field, _)) => Err(ErpError::Refused {
+                field: Some(field),
+                code: "value-changed".to_owned(),
+                message: "Business Central replaces the value by one of its own: find out which of its tables or extensions does, or correct the value in Norce".to_owned(),
+            }),
+        }
     }
 
     pub(super) async fn block(
@@ -145,5 +197,16 @@ impl Records {
         } else {
             Err(failure.into())
         }
+    }
+}
+
+fn postal_code_of_another_country() -> ErpError {
+    ErpError::Refused {
+        field: Some(POSTAL_CODE.name),
+        code: "postal-code-of-another-country".to_owned(),
+        message: "the table \"Post Codes\" of Business Central has this postal code for another country only, and would move the \
+                  address there, so the postal code was left out: add a row for the country of the address, or correct the \
+                  postal code in Norce"
+            .to_owned(),
     }
 }

@@ -318,8 +318,7 @@ impl Row {
 
 /// The VAT number of a party. A bare organisation number in its place is completed.
 fn vat_number(party: &Party) -> Option<VatNumber> {
-    let country = party.address.as_ref().and_then(|address| address.country);
-    Some(party.vat_number.as_ref()?.completed(country))
+    Some(party.vat_number.as_ref()?.completed(party.country()))
 }
 
 /// The VAT number that Odoo would take: without its country, or with a wrong check digit, it refuses the whole partner
@@ -518,6 +517,7 @@ mod tests {
                     delivery_addresses: None,
                     emptied: ShopFields::new(),
                     unread: ShopFields::new(),
+                    default_country: None,
                     gln: None,
                 };
                 let mut fields = wanted(&party, None, |_| Some(196));
