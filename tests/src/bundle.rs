@@ -182,6 +182,10 @@ pub struct Options {
     pub first_binding_writes: FirstBindingWrites,
     /// `KEPT_WHEN_EMPTIED`.
     pub kept_when_emptied: KeptWhenEmptied,
+    /// `HOME_COUNTRY`.
+    pub home_country: &'static str,
+    /// `ERP_COUNTRIES`.
+    pub erp_countries: &'static str,
     /// `IMPORT_UNKNOWN`, `PASS_OVERLAP_MINUTES` and the like.
     pub pass: PassSettings,
     /// `CREATE_ACCOUNTS`.
@@ -214,6 +218,8 @@ impl Default for Options {
             persons: PersonRule::default(),
             first_binding_writes: FirstBindingWrites::default(),
             kept_when_emptied: KeptWhenEmptied::default(),
+            home_country: "",
+            erp_countries: "",
             pass: PassSettings::default(),
             create_accounts: false,
             imports: ImportOptions::default(),
@@ -394,6 +400,8 @@ impl Configurations {
                 ("ERP_TOKEN_URL", &token_url),
                 ("ERP_COMPANY", &company),
                 ("ORDER_RECEIVER", &order_receiver),
+                ("HOME_COUNTRY", options.home_country),
+                ("ERP_COUNTRIES", options.erp_countries),
                 (
                     "ERP_EXTRA_FIELDS",
                     if options.extended_erp {

@@ -14,6 +14,11 @@ use shared::{
 
 use crate::norce_simulator::{NewAddress, NewCustomer, NewOrder};
 
+/// A middle name with which a name is longer than any that the ERP takes.
+pub fn endless_middle_name() -> Option<String> {
+    Some("x".repeat(101))
+}
+
 /// Anna Ek, without a telephone number or an address.
 pub fn anna() -> NewCustomer {
     NewCustomer {

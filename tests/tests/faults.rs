@@ -250,7 +250,7 @@ impl Flow {
                 let mut new = shop.person(self, 0);
                 // Which the ERP refuses.
                 if self == Self::Retry {
-                    new.phone = Some("08-123 call me".to_owned());
+                    new.middle_name = samples::endless_middle_name();
                 }
                 let known = shop.add(bundle, new);
                 shop.order(bundle, known, None);
@@ -368,7 +368,14 @@ impl Flow {
                 bundle.norce.forget_customer(forgotten, &blank, true);
             }
             Self::Replay => untold(bundle, || changes(bundle, cast.customers[0])),
-            Self::Retry => untold(bundle, || change(bundle, cast.customers[0], "08-123 45 67")),
+            Self::Retry => untold(bundle, || {
+                bundle
+                    .norce
+                    .change_customer(number_of(cast.customers[0]), |record| {
+                        record.row.middle_name = None;
+                    });
+                change(bundle, cast.customers[0], "08-123 45 67");
+            }),
             Self::ForgottenByHand => {}
         }
     }

@@ -33,17 +33,17 @@ fn receiving() -> Options {
     }
 }
 
-/// A customer that the ERP refuses: its telephone number has letters.
+/// A customer that the ERP refuses: its name is too long.
 fn refused(number: u32) -> NewCustomer {
     NewCustomer {
-        phone: Some("08-123 call me".to_owned()),
+        middle_name: samples::endless_middle_name(),
         ..resident(number)
     }
 }
 
 fn accept(bundle: &Bundle, customer: i64) {
     bundle.norce.change_customer(customer, |record| {
-        record.row.phone_number = Some("08-123 45 67".to_owned());
+        record.row.middle_name = None;
     });
 }
 

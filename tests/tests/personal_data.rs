@@ -532,6 +532,7 @@ async fn p11_what_a_rule_of_odoo_refuses_is_refused_without_naming_anybody() {
             code_field: "ref".to_owned(),
             code_sequence: None,
             extra_fields: ExtraFields::default(),
+            home_country: None,
         },
         Arc::new(RefusingOdoo),
     )

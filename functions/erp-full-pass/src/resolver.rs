@@ -194,6 +194,9 @@ impl Resolver<'_> {
         if let Some(decision) = rules.obstacle(record, hit, facts) {
             return Ok(decision);
         }
+        if let Some(reason) = self.stranger(record, hit).await? {
+            return Ok(Decision::skip(record, reason));
+        }
         Ok(match hit {
             Hit::Nobody => rules.new_in_norce(record, &facts.rivals)?,
             Hit::Code(found) => rules.bind(UpdateKind::Bind, record, found)?,
@@ -384,6 +387,46 @@ impl Resolver<'_> {
             }
         }
         Ok(former)
+    }
+
+    /// Why a contact of the ERP without a code in Norce is not the customer that has its e-mail address, and none to insert. The
+    /// ERP has contacts of vendors and prospects as well, and only the customers' people are the shop's.
+    async fn stranger(&self, record: &ErpRecord, hit: &Hit<'_>) -> Result<Option<&'static str>> {
+        let inserts = self.rules.settings.import_unknown;
+        let found = match hit {
+            Hit::Code(_) => return Ok(None),
+            Hit::Nobody if !inserts => return Ok(None),
+            Hit::Nobody => Vec::new(),
+            Hit::Keys(_) => hit.ids().collect(),
+        };
+        if record.id.resource != Resource::Contact {
+            return Ok(None);
+        }
+        let company = match self.organisation(record).await? {
+            Organisation::Unknown => return Ok(Some("a contact of no customer of the ERP")),
+            Organisation::None | Organisation::NotInNorce(_) => None,
+            Organisation::InNorce(company) => Some(company),
+        };
+        // Where the ERP owns the relations, Norce is still to hear of this one.
+        if found.is_empty() || self.rules.synced.has(FieldGroup::CompanyRelations) {
+            return Ok(None);
+        }
+        let Some(company) = company else {
+            return Ok(Some("a contact of an organisation that is not in Norce"));
+        };
+        for customer in found {
+            if self
+                .lookups
+                .companies_of(customer)
+                .await?
+                .contains(&company)
+            {
+                return Ok(None);
+            }
+        }
+        Ok(Some(
+            "the customer with its e-mail address is no contact of its organisation in Norce",
+        ))
     }
 
     /// Whether a contact of the ERP is of an organisation that is a company in Norce, and the customer with its code there

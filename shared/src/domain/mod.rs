@@ -5,6 +5,7 @@ mod address;
 mod applications;
 mod breaker;
 mod clock;
+mod countries;
 mod emptied;
 mod entity;
 mod erp_id;
@@ -29,6 +30,7 @@ pub use applications::{
 };
 pub use breaker::{Breaker, FAILURES_UNTIL_OPEN, Permit};
 pub use clock::{Clock, SystemClock};
+pub use countries::{Countries, CountryCodes, InvalidCountryCodes};
 pub use emptied::{KeptWhenEmptied, ShopField, ShopFields};
 pub use entity::{ApplicationId, EntityKind, EntityRef, InvalidEntity, InvalidId, NorceId, Scope};
 pub use erp_id::{ErpId, Resource};

@@ -211,6 +211,8 @@ pub struct ErpFields {
     pub flags: Vec<(String, bool)>,
     /// Norce's code of an additional info, and the text, if there is one.
     pub additional_info: Vec<(String, Option<Personal>)>,
+    /// The country by which its numbers are read where its address has none.
+    pub default_country: Option<CountryCode>,
 }
 
 /// The reference to an organisation in the records of its people. It identifies a record and is not personal data.
@@ -388,6 +390,8 @@ pub struct Capabilities {
     /// Whether a second create for the same entity certainly makes no second record, also without a requested code, however
     /// the first create ended and whatever values the entity has by then.
     pub creates_are_idempotent: bool,
+    /// The country of its company, where it is known: of addresses and numbers that name none.
+    pub home_country: Option<CountryCode>,
     /// The time after which a create whose answer was lost has either been carried out or never will be.
     pub create_settles_after: Duration,
 }

@@ -45,12 +45,11 @@ impl ErpRecord {
             .key(self.country())
     }
 
-    /// The country of its address.
+    /// The country of its numbers.
     pub fn country(&self) -> Option<CountryCode> {
-        self.fields
-            .address
-            .as_ref()
-            .and_then(|address| address.country)
+        let address = self.fields.address.as_ref();
+        let country = address.and_then(|address| address.country);
+        country.or(self.fields.default_country)
     }
 
     /// The groups of an organisation's numbers that the record does not have: both for a person. An organisation does not

@@ -18,8 +18,8 @@ pub use super::environment::{
 };
 use crate::{
     domain::{
-        ApplicationSettings, CodePattern, ErpCodes, FieldGroups, FirstBindingWrites,
-        KeptWhenEmptied, Registers, Scope,
+        ApplicationSettings, CodePattern, Countries, CountryCode, CountryCodes, ErpCodes,
+        FieldGroups, FirstBindingWrites, KeptWhenEmptied, Registers, Scope,
     },
     erp::{ExtraFields, PersonRule},
     matching::SharedEmail,
@@ -89,6 +89,8 @@ pub struct NorceSettings {
     /// `NORCE_INVOICE_ADDRESS_TYPE` and `NORCE_DELIVERY_ADDRESS_TYPE`: the `TypeId` of an address in Query. Norce's
     /// documents do not list the numbers (norce-api §5.2), so they can be set.
     pub address_types: AddressTypes,
+    /// `HOME_COUNTRY`: the country of addresses that name none.
+    pub home_country: Option<CountryCode>,
     /// What imports say that neither side has; read where they are submitted ([`CommonSettings::read_for_imports`]).
     pub imports: ImportOptions,
 }
@@ -102,6 +104,7 @@ impl NorceSettings {
             secret_arn: environment.required("NORCE_SECRET_ARN"),
             account_id: environment.required("NORCE_ACCOUNT_ID"),
             address_types: read_address_types(environment),
+            home_country: Some(environment.optional("HOME_COUNTRY")),
             imports: Some(ImportOptions::default()),
         })
     }
@@ -251,6 +254,8 @@ pub struct ErpSettings {
     pub company: Option<String>,
     /// `ERP_EXTRA_FIELDS`: fields that the ERP's standard interface does not have.
     pub extra_fields: ExtraFields,
+    /// `ERP_COUNTRIES` and `HOME_COUNTRY`.
+    pub countries: Countries,
     /// `ERP_PERSONS`.
     pub persons: PersonRule,
     /// `ERP_CODE_FIELD`: the field of an Odoo partner that holds its code.
@@ -291,6 +296,7 @@ impl ErpSettings {
             ca_secret_arn: Some(environment.optional("ERP_CA_SECRET_ARN")),
             company: Some(environment.optional("ERP_COMPANY")),
             extra_fields: environment.or_default("ERP_EXTRA_FIELDS", ExtraFields::default()),
+            countries: read_countries(environment),
             persons: environment.or_default("ERP_PERSONS", PersonRule::default()),
             code_field: environment.or_default("ERP_CODE_FIELD", DEFAULT_CODE_FIELD.to_owned()),
             code_sequence: Some(environment.optional("ERP_CODE_SEQUENCE")),
@@ -332,6 +338,13 @@ impl ErpSettings {
             (ErpKind::Odoo, None) => Ok(None),
         }
     }
+}
+
+fn read_countries(environment: &mut Environment<'_>) -> Option<Countries> {
+    read_fields!(Countries {
+        home: Some(environment.optional("HOME_COUNTRY")),
+        codes: environment.or_default("ERP_COUNTRIES", CountryCodes::default()),
+    })
 }
 
 /// What to do with what comes from the shop.

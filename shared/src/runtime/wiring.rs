@@ -265,11 +265,10 @@ fn norce(
     let applications = &shops.applications;
     Ok(NorceClients {
         tokens,
-        query: Arc::new(QueryClient::new(
-            api.clone(),
-            shops.clone(),
-            settings.address_types,
-        )),
+        query: Arc::new(
+            QueryClient::new(api.clone(), shops.clone(), settings.address_types)
+                .at_home_in(settings.home_country),
+        ),
         connect: Arc::new(ConnectClient::new(
             api,
             settings.account_id,
@@ -305,6 +304,7 @@ fn erp(
                 client_id: secret.client_id.clone(),
                 client_secret: secret.client_secret.clone(),
                 extra_fields: settings.extra_fields.clone(),
+                countries: settings.countries.clone(),
             };
             let erp = BusinessCentral::new(settings, transport);
             Ok(Arc::new(
@@ -326,6 +326,7 @@ fn erp(
                 code_field: settings.code_field.clone(),
                 code_sequence: settings.code_sequence.clone(),
                 extra_fields: settings.extra_fields.clone(),
+                home_country: settings.countries.home,
             };
             let erp = Odoo::new(settings, transport);
             Ok(Arc::new(

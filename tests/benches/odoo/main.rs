@@ -82,6 +82,7 @@ fn adapter(server: &Server) -> Odoo {
         code_field: "ref".to_owned(),
         code_sequence: None,
         extra_fields: ExtraFields::default(),
+        home_country: None,
     };
     let transport = ReqwestTransport::new().expect("an HTTP client");
     Odoo::new(settings, Arc::new(transport)).expect("an adapter")

@@ -54,6 +54,8 @@ pub struct NewCustomer {
     pub email: Option<String>,
     /// First name.
     pub first_name: Option<String>,
+    /// Middle name.
+    pub middle_name: Option<String>,
     /// Last name.
     pub last_name: Option<String>,
     /// Telephone.
@@ -265,7 +267,8 @@ impl NorceSimulator {
         let mut record = register.new_customer(now, SHOP_USER, new.application_id);
         let id = record.row.id;
         record.row.customer_code = new.code;
-        record.row.email_address = new.email;
+        record.row.middle_name = new.middle_name;
+        record.row.last_name = new.last_name;
         record.row.first_name = new.first_name;
         record.row.last_name = new.last_name;
         record.row.phone_number = new.phone;

@@ -120,6 +120,7 @@ fn subject() -> Subject {
         client_id: "norce-sync".to_owned(),
         client_secret: "business-central-secret".into(),
         extra_fields: shared::erp::ExtraFields::default(),
+        countries: shared::domain::Countries::default(),
     };
     let erp = BusinessCentral::new(settings, faults.clone()).unwrap();
     let id = simulator.companies()[0];

@@ -101,6 +101,7 @@ fn settings(server: &Server) -> OdooSettings {
         code_field: "ref".to_owned(),
         code_sequence: None,
         extra_fields: ExtraFields::default(),
+        home_country: None,
     }
 }
 
@@ -483,6 +484,7 @@ async fn the_details_of_addresses_are_written_and_read(server: &Server) {
     let with_gln = |field: &str| {
         adapter(OdooSettings {
             extra_fields: json!({ "gln": field }).to_string().parse().unwrap(),
+            home_country: None,
             ..settings(server)
         })
     };

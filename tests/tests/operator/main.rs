@@ -148,6 +148,7 @@ fn odoo_settings() -> OdooSettings {
         code_field: "ref".to_owned(),
         code_sequence: None,
         extra_fields: ExtraFields::default(),
+        home_country: None,
     }
 }
 

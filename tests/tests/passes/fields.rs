@@ -703,6 +703,7 @@ async fn a_company_is_found_by_the_organisation_number_of_the_merchants_own_page
             ..NewCompany::default()
         });
         let buyer = bundle.norce.add_customer(person(1));
+        bundle.norce.link(buyer, id, true);
         let organisation = in_erp(
             &bundle,
             &json!({"displayName": "Bolaget Aktiebolag", "type": "Company",

@@ -18,6 +18,7 @@ use tests::{
     bundle::{Bundle, Options, company, customer, id},
     memory::MemoryLogs,
     norce_simulator::{NewCompany, NewCustomer, NewOrder},
+    samples,
 };
 use uuid::Uuid;
 
@@ -40,16 +41,16 @@ const CUSTOMERS: [i64; 2] = [1, 6];
 pub(crate) async fn logs() -> BTreeMap<&'static str, String> {
     let bundle = Bundle::new(&options());
     let guard = bundle.logs.capture();
-    for (number, phone) in CUSTOMERS
+    for (number, middle_name) in CUSTOMERS
         .into_iter()
-        .zip(["08-123 45 67", "08-123 call me"])
+        .zip([None, samples::endless_middle_name()])
     {
         bundle.norce.start_ids_after(number - 1);
         let id = bundle.norce.add_customer(NewCustomer {
-            email: Some(format!("anna.{}@example.com", phone.len())),
+            email: Some(format!("anna.{number}@example.com")),
             first_name: Some("Anna".to_owned()),
             last_name: Some("Ek".to_owned()),
-            phone: Some(phone.to_owned()),
+            middle_name,
             ..NewCustomer::default()
         });
         bundle.norce.place_order(NewOrder {

@@ -82,17 +82,15 @@ impl PartyKinds<'_> {
                 };
                 Ok(Some(PartyKind::Contact { company }))
             }
-            (Some(Resource::Contact), None) => Err(Failure::missing_prerequisite(format!(
-                "{} is a contact in the ERP, but belongs to no company in Norce: relate it to one",
-                customer.entity
-            ))),
-            (_, Some(company)) => {
+            // An update needs the record only: the contact stays where it is in the ERP.
+            (Some(Resource::Contact), None) => Ok(Some(PartyKind::Contact { company: None })),
+            (bound_as, Some(company)) => {
                 self.check_same_erp_company(customer.entity, company)?;
                 match self.mappings.get(company).await? {
                     Some(Mapping::Bound(binding)) => Ok(Some(PartyKind::Contact {
                         company: Some(binding.erp_id),
                     })),
-                    _ => Ok(None),
+                    _ => Ok(bound_as.map(|_| PartyKind::Contact { company: None })),
                 }
             }
         }
@@ -191,7 +189,7 @@ pub(crate) fn of_company(company: &Company, erp: &Capabilities) -> Result<Party,
         address: company.invoice_address.clone(),
         emptied: ShopFields::new(),
         unread: company.unread.clone(),
-        default_country: None,
+        default_country: erp.home_country,
         delivery_addresses: deliveries(&company.delivery_addresses, erp)
             .filter(|_| !company.unread.contains(&ShopField::AddressLines)),
         gln: gln(

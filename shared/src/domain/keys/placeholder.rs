@@ -56,7 +56,7 @@ pub(super) fn visible(text: &str) -> String {
     text.chars().filter(|c| !is_invisible(*c)).collect()
 }
 
-const fn is_invisible(c: char) -> bool {
+pub(in crate::domain) const fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'

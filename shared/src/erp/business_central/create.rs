@@ -6,7 +6,7 @@ use super::{
     fields::Fields,
     formats::{NUMBER, number},
     record::{entity_set, type_of},
-    records::{Records, no_company_contact, written_record},
+    records::{Records, no_company_contact},
 };
 use crate::{
     erp::{
@@ -53,6 +53,7 @@ impl Records {
         for (name, value) in new.iter() {
             fields.set(name, value.to_owned());
         }
+        let fields = self.spelled(fields, deadline).await?;
         let url = self.client.url(entity_set(resource));
         let response = match self.client.post(&url, &fields, deadline).await {
             Ok(response) => response,
@@ -62,7 +63,7 @@ impl Records {
             }
         };
         if response.status().is_success() {
-            return match written_record(&response, resource) {
+            return match self.written_record(&response, resource) {
                 Ok(record) if new.changes_to(&Fields::of(&record.fields)).is_empty() => {
                     Ok(CreateOutcome::Created(record))
                 }

@@ -218,6 +218,18 @@ impl Fields {
         self.get(field.name).is_some()
     }
 
+    /// The fields with this code in place of the ISO code of the country.
+    pub(super) fn with_country(mut self, code: String) -> Self {
+        for (_, value) in self
+            .values
+            .iter_mut()
+            .filter(|(name, _)| *name == COUNTRY.name)
+        {
+            value.clone_from(&code);
+        }
+        self
+    }
+
     /// The fields without this one.
     pub(super) fn without(mut self, field: Field) -> Self {
         self.values.retain(|(name, _)| *name != field.name);
@@ -342,8 +354,16 @@ fn is_same(name: &str, value: &str, there: &str) -> bool {
         // It is unknown which of several addresses came from the shop.
         || name == EMAIL.name && value.is_empty() && there.contains(';')
         || name == EMAIL.name && is_one_of(value, there)
+        || name == TAX_REGISTRATION_NUMBER.name && is_completed(value, there)
         // A known postal code sets the city in the spelling of its table (erp-apis §1.4).
         || name == CITY.name && value.to_lowercase() == there.to_lowercase()
+}
+
+/// Whether a number is the one that is there without its country, which the ERP may keep as it is.
+fn is_completed(number: &str, there: &str) -> bool {
+    let country = number.get(..2).and_then(|country| country.parse().ok());
+    let there = VatNumber::parse(there).map(|there| there.completed(country));
+    there.is_some() && there == VatNumber::parse(number)
 }
 
 /// Whether a field with several addresses contains this one already. The others belong to the finance department.

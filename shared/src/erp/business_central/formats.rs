@@ -118,28 +118,34 @@ pub(super) fn number(code: &Code) -> Result<String, ErpError> {
 
 /// The two address lines, both empty when the shop has none.
 ///
-/// "c/o" takes the first line and moves the street to the second. A street that is too long continues on the second line,
-/// broken between two words. Neither replaces an existing second line.
+/// "c/o" takes the first line and moves the street to the second. With a second line of its own, "c/o" and the street share
+/// the first line. A street that is too long continues on the second line, broken between two words, unless that is taken.
 pub(super) fn address_lines(address: &Address) -> Result<(String, String), ErpError> {
     let text = |part: &Option<Personal>| part.as_ref().map(|part| one_line(part.expose()));
     let street = text(&address.line1).unwrap_or_default();
     let second = text(&address.line2).unwrap_or_default();
-    let Some(care_of) = text(&address.care_of) else {
+    let Some(care_of) = text(&address.care_of).filter(|care_of| !care_of.is_empty()) else {
         return lines_of(street, second);
     };
-    let care_of = ADDRESS_LINE_1.fit(&with_care_of(&care_of))?;
-    let street = match (street.is_empty(), second.is_empty()) {
-        (_, true) => street,
-        (true, false) => second,
-        (false, false) => {
-            return Err(ADDRESS_LINE_2.refused(
-                "no-line-for-care-of",
-                "Business Central has two address lines, and \"c/o\", the street and the second line need three: \
-                 join two of them in Norce"
-                    .to_owned(),
-            ));
+    let care_of = with_care_of(&care_of);
+    if !street.is_empty() && !second.is_empty() {
+        let joined = format!("{care_of}, {street}");
+        if ADDRESS_LINE_1.holds(&joined) && ADDRESS_LINE_2.holds(&second) {
+            return Ok((joined, second));
         }
-    };
+        let joined = format!("{street}, {second}");
+        if ADDRESS_LINE_1.holds(&care_of) && ADDRESS_LINE_2.holds(&joined) {
+            return Ok((care_of, joined));
+        }
+        return Err(ADDRESS_LINE_2.refused(
+            "no-line-for-care-of",
+            "\"c/o\", the street and the second line do not fit into the two address lines of Business Central: shorten \
+             one of them in Norce"
+                .to_owned(),
+        ));
+    }
+    let care_of = ADDRESS_LINE_1.fit(&care_of)?;
+    let street = if street.is_empty() { second } else { street };
     Ok((care_of, ADDRESS_LINE_2.fit(&street)?))
 }
 
@@ -297,7 +303,20 @@ mod tests {
         );
         assert_eq!(lines("Bo Ek", "", ""), pair("c/o Bo Ek", ""));
         assert_eq!(
-            refused_field(address_lines(&address("Bo Ek", "Storgatan 1", "Lgh 1102"))),
+            lines("Bo Ek", "Storgatan 1", "Lgh 1102"),
+            pair("c/o Bo Ek, Storgatan 1", "Lgh 1102")
+        );
+        let long_name = "x".repeat(95);
+        assert_eq!(
+            lines(&long_name, "Storgatan 1", "Lgh 1102"),
+            pair(&format!("c/o {long_name}"), "Storgatan 1, Lgh 1102")
+        );
+        assert_eq!(
+            refused_field(address_lines(&address(
+                &long_name,
+                &"y".repeat(45),
+                "Lgh 1102"
+            ))),
             Some("addressLine2")
         );
         assert_eq!(
@@ -347,12 +366,15 @@ mod tests {
             let came: Vec<&str> = first_line
                 .split(' ')
                 .chain(second_line.split(' '))
+                .map(|word| word.trim_end_matches(','))
                 .filter(|word| !word.is_empty() && *word != "c/o")
                 .collect();
             let went: Vec<&str> = care_of
                 .split_whitespace()
                 .chain(words.iter().map(String::as_str))
                 .chain(second.split_whitespace())
+                .map(|word| word.trim_end_matches(','))
+                .filter(|word| !word.is_empty())
                 .collect();
             prop_assert_eq!(came, went);
         }

@@ -148,10 +148,12 @@ impl Records {
     fn read_page(&self, body: &[u8], resource: Resource) -> Result<RecordPage, ErpError> {
         if resource == Resource::Customer && self.extra != ExtraFields::default() {
             read_rows(body, resource, |row: ExtendedRow| {
-                row.into_usable(resource, &self.extra)
+                row.into_usable(resource, &self.extra, &self.countries)
             })
         } else {
-            read_rows(body, resource, |row: Row| row.into_usable(resource))
+            read_rows(body, resource, |row: Row| {
+                row.into_usable(resource, &self.countries)
+            })
         }
     }
 }

@@ -41,6 +41,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use tokio::sync::OnceCell;
 
 use self::{
     client::Client, error::RECORD_NOT_FOUND, proof::Proofs, records::Records, search::carried_keys,
@@ -85,12 +86,15 @@ impl BusinessCentral {
         transport: Arc<dyn Transport>,
     ) -> Result<Self, InvalidApiRoot> {
         let extra = settings.extra_fields.clone();
+        let countries = settings.countries.clone();
         Ok(Self {
             company: settings.company.to_string(),
-            capabilities: capabilities(&extra),
+            capabilities: capabilities(&extra, &countries),
             records: Records {
                 client: Client::new(settings, transport)?,
                 extra,
+                countries,
+                country_table: OnceCell::new(),
                 one_email_at_a_time: false.into(),
             },
             proofs: Proofs::default(),

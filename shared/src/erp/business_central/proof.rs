@@ -13,6 +13,7 @@ use super::{
     search::EMAIL_IN_ANY_CASE,
 };
 use crate::{
+    domain::Countries,
     erp::{ErpError, FilterProof, KeyField, NaturalKey, Resource, mask::Mask},
     http::{
         Deadline,
@@ -69,7 +70,10 @@ async fn try_filter(
         KeyField::VatNumber => (Filter::eq("type", "Company"), NOBODYS_NUMBER),
     };
     let sample = first_rows(records, of_type, &[], deadline).await?;
-    let Some((id, text, key)) = sample.iter().find_map(|row| sample_of(row, field)) else {
+    let Some((id, text, key)) = sample
+        .iter()
+        .find_map(|row| sample_of(row, field, &records.countries))
+    else {
         return Ok(FilterProof::Unknown);
     };
     let filter = |text: &str| match field {
@@ -82,7 +86,10 @@ async fn try_filter(
         Err(ErpError::Refused { .. }) => return Ok(FilterProof::Refused),
         Err(error) => return Err(error),
     };
-    if !with_it.iter().all(|row| row.has_key(&key)) {
+    if !with_it
+        .iter()
+        .all(|row| row.has_key(&key, &records.countries))
+    {
         return Ok(FilterProof::Ignored);
     }
     if !with_it.iter().any(|row| row.id() == Some(id)) {
@@ -112,7 +119,11 @@ async fn first_rows(
 
 /// A record's id, the text in the field, and its key. A field with several e-mail addresses is not used. The text is in
 /// lower case for a filter that ignores case.
-fn sample_of(row: &Row, field: KeyField) -> Option<(&str, String, NaturalKey)> {
+fn sample_of<'a>(
+    row: &'a Row,
+    field: KeyField,
+    countries: &Countries,
+) -> Option<(&'a str, String, NaturalKey)> {
     let (text, key) = match field {
         KeyField::Email => {
             let text = row.email()?.to_lowercase();
@@ -121,7 +132,10 @@ fn sample_of(row: &Row, field: KeyField) -> Option<(&str, String, NaturalKey)> {
         }
         KeyField::VatNumber => {
             let text = row.tax_registration_number()?.to_owned();
-            (text, row.number_key().map(NaturalKey::Organisation)?)
+            (
+                text,
+                row.number_key(countries).map(NaturalKey::Organisation)?,
+            )
         }
     };
     Some((row.id()?, text, key))

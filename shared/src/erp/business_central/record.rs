@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::fields::addresses;
 use crate::{
     domain::{
-        Address, Code, EmailKey, ErpDetail, FieldGroup, FieldGroups, OrganisationKey,
+        Address, Code, Countries, EmailKey, ErpDetail, FieldGroup, FieldGroups, OrganisationKey,
         OrganisationNumber, Personal, VatNumber,
     },
     erp::{
@@ -139,6 +139,7 @@ impl ExtendedRow {
         self,
         resource: Resource,
         organisation_number: Option<&str>,
+        countries: &Countries,
     ) -> Result<ErpRecord, ErpError> {
         let number = organisation_number.and_then(|name| self.extra.get(name));
         let number = match number {
@@ -146,7 +147,7 @@ impl ExtendedRow {
             Some(Value::Number(number)) => OrganisationNumber::parse(&number.to_string()),
             _ => None,
         };
-        let mut record = self.row.into_record(resource)?;
+        let mut record = self.row.into_record(resource, countries)?;
         record.fields.organisation_number = number;
         Ok(record)
     }
@@ -156,6 +157,7 @@ impl ExtendedRow {
         self,
         resource: Resource,
         names: &ExtraFields,
+        countries: &Countries,
     ) -> Result<ErpRecord, UnusableRecord> {
         let id = self.row.erp_id(resource);
         let unreadable = |field: &str| UnusableRecord {
@@ -182,7 +184,7 @@ impl ExtendedRow {
         for (code, field) in &names.additional_info {
             additional_info.push((code.clone(), text(field)?));
         }
-        let mut record = self.row.into_usable(resource)?;
+        let mut record = self.row.into_usable(resource, countries)?;
         let fields = &mut record.fields;
         fields.price_lists = price_list
             .map(|code| vec![code.expose().to_owned()])
@@ -262,7 +264,11 @@ impl Row {
     }
 
     /// The row as a record, or the reason why it cannot be used.
-    pub(super) fn into_usable(self, resource: Resource) -> Result<ErpRecord, UnusableRecord> {
+    pub(super) fn into_usable(
+        self,
+        resource: Resource,
+        countries: &Countries,
+    ) -> Result<ErpRecord, UnusableRecord> {
         let number = self.number.as_deref().map(str::trim);
         if number == Some("") {
             return Err(UnusableRecord {
@@ -271,10 +277,11 @@ impl Row {
             });
         }
         let id = self.erp_id(resource);
-        self.into_record(resource).map_err(|error| UnusableRecord {
-            id,
-            reason: Unusable::Unreadable(error.to_string()),
-        })
+        self.into_record(resource, countries)
+            .map_err(|error| UnusableRecord {
+                id,
+                reason: Unusable::Unreadable(error.to_string()),
+            })
     }
 
     pub(super) fn number(&self) -> Option<Code> {
@@ -303,10 +310,10 @@ impl Row {
         self.tax_registration_number.as_deref()
     }
 
-    pub(super) fn has_key(&self, key: &NaturalKey) -> bool {
+    pub(super) fn has_key(&self, key: &NaturalKey, countries: &Countries) -> bool {
         match key {
             NaturalKey::Email(email) => self.has_email(email),
-            NaturalKey::Organisation(number) => self.has_number(number),
+            NaturalKey::Organisation(number) => self.number_key(countries).as_ref() == Some(number),
         }
     }
 
@@ -316,14 +323,9 @@ impl Row {
             .any(|address| EmailKey::parse(address).as_ref() == Some(key))
     }
 
-    /// Whether its VAT number has this key.
-    fn has_number(&self, number: &OrganisationKey) -> bool {
-        self.number_key().as_ref() == Some(number)
-    }
-
-    pub(super) fn number_key(&self) -> Option<OrganisationKey> {
-        let country = self.country.as_deref();
-        let country = country.and_then(|country| country.parse().ok());
+    /// The key of its VAT number.
+    pub(super) fn number_key(&self, countries: &Countries) -> Option<OrganisationKey> {
+        let country = countries.country(self.country.as_deref().unwrap_or_default());
         self.vat_number()?.key(country)
     }
 
@@ -335,7 +337,11 @@ impl Row {
     ///
     /// # Errors
     /// It has no usable id, number or version.
-    pub(super) fn into_record(self, resource: Resource) -> Result<ErpRecord, ErpError> {
+    pub(super) fn into_record(
+        self,
+        resource: Resource,
+        countries: &Countries,
+    ) -> Result<ErpRecord, ErpError> {
         let lacks =
             |what: &str| ErpError::Unreadable(format!("a {resource} without a usable {what}"));
         let organisation = self.is_a(type_of(&PartyKind::Company));
@@ -353,7 +359,13 @@ impl Row {
             postal_code: personal(self.postal_code),
             city: personal(self.city),
             region: personal(self.state),
-            country: self.country.and_then(|country| country.parse().ok()),
+            country: None,
+        };
+        let country = self.country.unwrap_or_default();
+        let is_blank = country.trim().is_empty() && address.is_empty();
+        let address = Address {
+            country: countries.country(&country).filter(|_| !is_blank),
+            ..address
         };
         Ok(ErpRecord {
             organisation,
@@ -380,6 +392,7 @@ impl Row {
                 mobile: personal(self.mobile_phone_number),
                 title: personal(self.job_title),
                 vat_number,
+                default_country: countries.home,
                 address: (!address.is_empty()).then_some(address),
                 ..ErpFields::default()
             },
@@ -424,7 +437,7 @@ mod tests {
     fn record(resource: Resource, row: serde_json::Value) -> Result<ErpRecord, ErpError> {
         serde_json::from_value::<Row>(row)
             .unwrap()
-            .into_record(resource)
+            .into_record(resource, &Countries::default())
     }
 
     const ID: &str = "5d115c9c-44e3-ea11-bb43-000d3a2feca1";

@@ -1,19 +1,22 @@
 //! Reading the records of one company.
 
-use std::sync::atomic::AtomicBool;
+use std::{collections::BTreeSet, sync::atomic::AtomicBool};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use serde::Deserialize;
+use tokio::sync::OnceCell;
 use url::Url;
 use uuid::Uuid;
 
 use super::{
     client::{Client, Pages},
-    formats::NUMBER,
+    fields::Fields,
+    formats::{COUNTRY, NUMBER},
     record::{ContactInformation, ExtendedRow, Row, entity_set, selected},
 };
 use crate::{
-    domain::EntityKind,
+    domain::{Countries, CountryCode, EntityKind},
     erp::{ErpError, ErpId, ErpRecord, ExtraFields, Resource, answer::parse},
     http::{
         Deadline,
@@ -24,10 +27,19 @@ use crate::{
 /// Two hits are as ambiguous as a hundred.
 const MAX_HITS: u32 = 2;
 
+/// A row of `countriesRegions`.
+#[derive(Deserialize)]
+struct CountryRow {
+    code: String,
+}
+
 /// The records of one company.
 pub(super) struct Records {
     pub(super) client: Client,
     pub(super) extra: ExtraFields,
+    pub(super) countries: Countries,
+    /// The codes in the table "Country/Region".
+    pub(super) country_table: OnceCell<BTreeSet<String>>,
     /// The server has refused a filter on several e-mail addresses.
     pub(super) one_email_at_a_time: AtomicBool,
 }
@@ -72,7 +84,7 @@ impl Records {
         row: ExtendedRow,
         resource: Resource,
     ) -> Result<ErpRecord, ErpError> {
-        row.into_record(resource, self.own_number_field(resource))
+        row.into_record(resource, self.own_number_field(resource), &self.countries)
     }
 
     pub(super) async fn get(
@@ -123,6 +135,76 @@ impl Records {
         Ok(rows)
     }
 
+    /// The record in the answer to a write.
+    pub(super) fn written_record(
+        &self,
+        response: &Response<Bytes>,
+        resource: Resource,
+    ) -> Result<ErpRecord, ErpError> {
+        if response.status() == StatusCode::NO_CONTENT {
+            return Err(ErpError::Unreadable(
+                "HTTP 204 instead of a record".to_owned(),
+            ));
+        }
+        parse::<Row>(response)?.into_record(resource, &self.countries)
+    }
+
+    /// Fields with the company's own code of the country.
+    pub(super) async fn spelled(
+        &self,
+        fields: Fields,
+        deadline: Deadline,
+    ) -> Result<Fields, ErpError> {
+        let country = fields.get(COUNTRY.name).and_then(|iso| iso.parse().ok());
+        match country {
+            Some(country) => {
+                let code = self.country_code(country, deadline).await?;
+                Ok(fields.with_country(code))
+            }
+            None => Ok(fields),
+        }
+    }
+
+    /// The company's own code of a country: the configured one, else the ISO code. Where other codes than the ISO code are
+    /// in use, the table "Country/Region" decides, which is read once.
+    async fn country_code(
+        &self,
+        country: CountryCode,
+        deadline: Deadline,
+    ) -> Result<String, ErpError> {
+        let iso = country.to_string();
+        if let Some(code) = self.countries.configured(country) {
+            return Ok(code.to_owned());
+        }
+        if Countries::alternatives(country).next().is_none() {
+            return Ok(iso);
+        }
+        let table = self.country_table(deadline).await?;
+        if table.contains(&iso) {
+            return Ok(iso);
+        }
+        let other = Countries::alternatives(country).find(|code| table.contains(*code));
+        Ok(other.map_or(iso, str::to_owned))
+    }
+
+    /// The codes in the table "Country/Region" (`countriesRegions`).
+    pub(super) async fn country_table(
+        &self,
+        deadline: Deadline,
+    ) -> Result<&BTreeSet<String>, ErpError> {
+        let table = self.country_table.get_or_try_init(|| async {
+            let options = Options::new().select(&["code"]);
+            let url = options.apply(self.client.url("countriesRegions"));
+            let mut pages = self.client.list::<CountryRow>(url, &[], deadline);
+            let mut codes = BTreeSet::new();
+            while let Some(rows) = pages.next().await? {
+                codes.extend(rows.into_iter().map(|row| row.code));
+            }
+            Ok(codes)
+        });
+        table.await
+    }
+
     /// The contacts behind a customer, its company contact among them.
     pub(super) fn contacts_of(
         &self,
@@ -162,19 +244,6 @@ pub(super) fn of_kind(kind: EntityKind, resource: Resource) -> Filter {
         (Resource::Customer, EntityKind::Customer) => Filter::eq("type", "Person"),
         (Resource::Contact, _) => Filter::eq("type", "Person").and(Filter::ne("companyNumber", "")),
     }
-}
-
-/// The record in the answer to a write.
-pub(super) fn written_record(
-    response: &Response<Bytes>,
-    resource: Resource,
-) -> Result<ErpRecord, ErpError> {
-    if response.status() == StatusCode::NO_CONTENT {
-        return Err(ErpError::Unreadable(
-            "HTTP 204 instead of a record".to_owned(),
-        ));
-    }
-    parse::<Row>(response)?.into_record(resource)
 }
 
 pub(super) fn no_company_contact(company: &ErpId) -> ErpError {

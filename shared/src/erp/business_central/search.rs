@@ -56,7 +56,7 @@ impl Records {
     ) -> Result<Vec<ErpRecord>, ErpError> {
         let resource = kind.resource();
         let of_type = Filter::eq("type", type_of(kind));
-        let accept = |row: &Row| row.is_a(type_of(kind)) && row.has_key(key);
+        let accept = |row: &Row| row.is_a(type_of(kind)) && row.has_key(key, &self.countries);
         match (key, kind) {
             (NaturalKey::Email(email), _) => {
                 let spellings = held(EMAIL, email.spellings());
@@ -166,7 +166,7 @@ impl Records {
                     let Some(id) = row.erp_id(resource) else {
                         continue;
                     };
-                    let held = keys.iter().filter(|key| row.has_key(key));
+                    let held = keys.iter().filter(|key| row.has_key(key, &self.countries));
                     holders.extend(held.map(|key| (key.clone(), id.clone())));
                 }
             }

@@ -8,7 +8,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    domain::{CodeCase, FieldGroup, FieldGroups},
+    domain::{CodeCase, Countries, FieldGroup, FieldGroups},
     erp::{Capabilities, ExtraFields},
 };
 
@@ -32,6 +32,8 @@ pub struct BusinessCentralSettings {
     pub client_secret: SecretString,
     /// Fields of `customers` that the merchant's own API page has.
     pub extra_fields: ExtraFields,
+    /// The company's own codes of countries ("Country/Region").
+    pub countries: Countries,
 }
 
 /// The address cannot be an API root.
@@ -41,8 +43,8 @@ pub struct BusinessCentralSettings {
 )]
 pub struct InvalidApiRoot;
 
-/// The capabilities of a company with these extra fields.
-pub(super) fn capabilities(extra: &ExtraFields) -> Capabilities {
+/// The capabilities of a company with these extra fields and countries.
+pub(super) fn capabilities(extra: &ExtraFields, countries: &Countries) -> Capabilities {
     Capabilities {
         name: "Business Central",
         organisation_number: false,
@@ -54,6 +56,7 @@ pub(super) fn capabilities(extra: &ExtraFields) -> Capabilities {
         optimistic_concurrency: true,
         // Its only idempotency key is the requested code (erp-apis §1.11).
         creates_are_idempotent: false,
+        home_country: countries.home,
         create_settles_after: SETTLES_AFTER,
     }
 }

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{fields::Fields, record::Row, *};
 use crate::{
     domain::{
-        Address, CountryCode, EntityRef, NorceId, OrganisationNumber, Personal, Scope, ShopFields,
-        VatNumber,
+        Address, Countries, CountryCode, EntityRef, NorceId, OrganisationNumber, Personal, Scope,
+        ShopFields, VatNumber,
     },
     erp::ExtraFields,
     http::TransportError,
@@ -97,6 +97,7 @@ fn server(answers: Vec<Answer>) -> (Arc<Server>, BusinessCentral) {
         client_id: "app".to_owned(),
         client_secret: "s3cret".into(),
         extra_fields: ExtraFields::default(),
+        countries: Countries::default(),
     };
     let erp = BusinessCentral::new(settings, server.clone()).unwrap();
     (server, erp)
@@ -252,7 +253,7 @@ fn soon() -> Deadline {
 
 fn record(row: Value, resource: Resource) -> ErpRecord {
     let row: Row = serde_json::from_value(row).unwrap();
-    row.into_record(resource).unwrap()
+    row.into_record(resource, &Countries::default()).unwrap()
 }
 
 fn seen() -> ErpRecord {
@@ -1054,6 +1055,7 @@ fn an_address_that_is_no_api_root_is_refused() {
             client_id: String::new(),
             client_secret: "s3cret".into(),
             extra_fields: ExtraFields::default(),
+            countries: Countries::default(),
         };
         assert!(!format!("{settings:?}").contains("s3cret"));
         let erp = BusinessCentral::new(settings, Arc::new(Server::default()));

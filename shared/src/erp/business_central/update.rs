@@ -8,7 +8,7 @@ use super::{
     fields::Fields,
     formats::{COUNTRY, POSTAL_CODE},
     record::BLOCKED_ALL,
-    records::{Records, written_record},
+    records::Records,
 };
 use crate::{
     erp::{ErpError, ErpId, ErpRecord, Party, PartyKind, Resource, UpdateOutcome, mask::Mask},
@@ -53,7 +53,7 @@ impl Records {
         let mask: Vec<_> = wanted.iter().chain(there.iter()).collect();
         if let Some(removal) = changes.number_to_remove_first(&there) {
             let outcome = self
-                .change(&record.id, &record.version, &removal, &mask, deadline)
+                .change_fields(&record, removal, &mask, deadline)
                 .await?;
             let UpdateOutcome::Updated(without_number) = outcome else {
                 return Ok(outcome);
@@ -61,7 +61,7 @@ impl Records {
             record = without_number;
         }
         let outcome = self
-            .change(&record.id, &record.version, &changes, &mask, deadline)
+            .change_fields(&record, changes, &mask, deadline)
             .await?;
         match outcome {
             UpdateOutcome::Updated(record) => self.repair(record, &wanted, &mask, deadline).await,
@@ -96,9 +96,7 @@ impl Records {
         } else {
             changed
         };
-        let outcome = self
-            .change(&record.id, &record.version, &repair, mask, deadline)
-            .await?;
+        let outcome = self.change_fields(&record, repair, mask, deadline).await?;
         let UpdateOutcome::Updated(record) = outcome else {
             return Ok(outcome);
         };
@@ -163,6 +161,18 @@ impl Records {
         }))
     }
 
+    async fn change_fields(
+        &self,
+        record: &ErpRecord,
+        fields: Fields,
+        mask: &Mask<'_>,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        let fields = self.spelled(fields, deadline).await?;
+        self.change(&record.id, &record.version, &fields, mask, deadline)
+            .await
+    }
+
     /// Writes fields to a record that has this version.
     async fn change(
         &self,
@@ -175,7 +185,7 @@ impl Records {
         let url = self.record_url(id)?;
         let response = self.client.patch(&url, version, fields, deadline).await?;
         if response.status().is_success() {
-            return match written_record(&response, id.resource) {
+            return match self.written_record(&response, id.resource) {
                 Ok(record) => Ok(UpdateOutcome::Updated(record)),
                 // The record is read again, because the success may be a proxy's.
                 Err(_) => match self.get(id, deadline).await? {

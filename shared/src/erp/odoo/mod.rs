@@ -82,7 +82,7 @@ impl Odoo {
     ) -> Result<Self, InvalidBaseUrl> {
         let (company, names) = (settings.company, Names::of(&settings));
         Ok(Self {
-            capabilities: capabilities(names.price_list.is_some()),
+            capabilities: capabilities(names.price_list.is_some(), names.home_country),
             code_sequence: settings.code_sequence.clone(),
             partners: Partners::new(Client::new(settings, transport)?, company, names),
         })

@@ -94,6 +94,8 @@ pub(super) struct Names {
     pub(super) price_list: Option<String>,
     /// The field with the GLN, where it is configured.
     pub(super) gln: Option<String>,
+    /// The country of numbers whose address has none.
+    pub(super) home_country: Option<CountryCode>,
 }
 
 impl Names {
@@ -102,6 +104,7 @@ impl Names {
             code: settings.code_field.clone(),
             price_list: settings.extra_fields.price_list.clone(),
             gln: settings.extra_fields.gln.clone(),
+            home_country: settings.home_country,
         }
     }
 }
@@ -292,21 +295,28 @@ impl Row {
                     .cloned()
                     .unwrap_or_default(),
                 price_lists: price_list.into_iter().collect(),
+                default_country: names.home_country,
                 ..ErpFields::default()
             },
             id: erp_id,
         })
     }
 
-    /// Whether it has this key. `countries`: Odoo's countries by their ids.
-    pub(super) fn has_key(&self, key: &NaturalKey, countries: &HashMap<i64, CountryCode>) -> bool {
+    /// Whether it has this key. `countries`: Odoo's countries by their ids; `home`: the country of a number whose address has
+    /// none.
+    pub(super) fn has_key(
+        &self,
+        key: &NaturalKey,
+        countries: &HashMap<i64, CountryCode>,
+        home: Option<CountryCode>,
+    ) -> bool {
         match key {
             NaturalKey::Email(email) => {
                 self.text("email").and_then(EmailKey::parse).as_ref() == Some(email)
             }
             NaturalKey::Organisation(number) => {
                 let country = self.reference("country_id");
-                let country = country.and_then(|id| countries.get(&id).copied());
+                let country = country.and_then(|id| countries.get(&id).copied()).or(home);
                 let registry = self.text("company_registry");
                 let registry = registry.and_then(OrganisationNumber::parse);
                 let vat = self.text("vat").and_then(VatNumber::parse);

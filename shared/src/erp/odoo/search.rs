@@ -48,7 +48,7 @@ impl Partners {
         }
         let mut rows = self.rows(domain, WHOLE, MAX_ROWS, deadline).await?;
         let countries = self.countries(deadline).await?;
-        rows.retain(|row| row.has_key(key, countries));
+        rows.retain(|row| row.has_key(key, countries, self.names.home_country));
         rows.truncate(MAX_HOLDERS);
         self.records(rows, deadline).await
     }
@@ -87,7 +87,9 @@ impl Partners {
                 let rows = self.rows(domain, FieldGroups::NONE, MAX_ROWS, deadline);
                 for row in rows.await? {
                     let Some(id) = row.erp_id() else { continue };
-                    let held = keys.iter().filter(|key| row.has_key(key, countries));
+                    let held = keys
+                        .iter()
+                        .filter(|key| row.has_key(key, countries, self.names.home_country));
                     holders.extend(held.map(|key| (key.clone(), id.clone())));
                 }
             }

@@ -7,7 +7,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::{
-    domain::{CodeCase, FieldGroup, FieldGroups},
+    domain::{CodeCase, CountryCode, FieldGroup, FieldGroups},
     erp::{Capabilities, ExtraFields},
 };
 
@@ -34,6 +34,8 @@ pub struct OdooSettings {
     /// `priceList`: `specific_property_product_pricelist`, where price lists are switched on. `gln`: where the GLN is in
     /// another field than Odoo's own.
     pub extra_fields: ExtraFields,
+    /// The country of addresses and numbers that name none.
+    pub home_country: Option<CountryCode>,
 }
 
 /// The address cannot be a server's.
@@ -44,7 +46,10 @@ pub struct OdooSettings {
 pub struct InvalidBaseUrl;
 
 /// The capabilities of a database, with or without price lists.
-pub(super) const fn capabilities(price_lists: bool) -> Capabilities {
+pub(super) const fn capabilities(
+    price_lists: bool,
+    home_country: Option<CountryCode>,
+) -> Capabilities {
     let standard = FieldGroups::of(&[
         FieldGroup::Code,
         FieldGroup::Names,
@@ -71,6 +76,7 @@ pub(super) const fn capabilities(price_lists: bool) -> Capabilities {
         optimistic_concurrency: false,
         // By the external id, which is unique (erp-apis §2.4).
         creates_are_idempotent: true,
+        home_country,
         create_settles_after: SETTLES_AFTER,
     }
 }

@@ -31,6 +31,7 @@ pub struct QueryClient {
     pub(super) shops: ApplicationSettings,
     pub(super) address_types: AddressTypes,
     countries: Countries,
+    home_country: Option<CountryCode>,
     pub(super) batch: Batch,
     pub(super) child_times: ChildTimes,
 }
@@ -44,8 +45,18 @@ impl QueryClient {
             shops,
             address_types,
             countries: Countries::default(),
+            home_country: None,
             batch: Batch::default(),
             child_times: ChildTimes::default(),
+        }
+    }
+
+    /// The same client, with a country for the addresses that name none.
+    #[must_use]
+    pub fn at_home_in(self, home_country: Option<CountryCode>) -> Self {
+        Self {
+            home_country,
+            ..self
         }
     }
 
@@ -210,14 +221,14 @@ impl QueryClient {
         Ok(addresses)
     }
 
-    /// The ISO code of a country; `None` if Norce lists none.
+    /// The ISO code of a country; that of the home country where an address names none. `None` if Norce lists none.
     pub(super) async fn country(
         &self,
         id: Option<i64>,
         deadline: Deadline,
     ) -> Result<Option<CountryCode>, NorceError> {
         let Some(id) = id else {
-            return Ok(None);
+            return Ok(self.home_country);
         };
         let application = self.default_application();
         let code = self.countries.code(id, &self.pages, application, deadline);
