@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::{
-    domain::{Clock, EntityRef, PartyType, PassMode, PassRequest, Scope, SyncKinds},
+    domain::{EntityRef, PartyType, PassMode, PassRequest, SyncKinds},
     mappings::{Mapping, Mappings},
-    passes::{Lease, LeaseKey, Passes},
     reports::Reports,
     runtime::configuration::{CreateInErp, ForgottenPolicy},
 };
@@ -23,7 +22,6 @@ use tests::{
     norce_simulator::{Blank, NewCompany, NewCustomer},
     samples::{order, order_of, order_of_company, resident},
 };
-use uuid::Uuid;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -479,38 +477,4 @@ async fn doctor_names_what_is_switched_off_and_asks_for_no_event_of_it() {
         some.contains("events-companies") && !some.contains("events-customers"),
         "{some}"
     );
-}
-
-/// Every quarter of an hour a delta pass is due, and a run over a large register can take days.
-#[tokio::test(start_paused = true)]
-async fn passes_by_schedule_do_not_pile_up_behind_a_long_run_and_a_full_pass_is_not_left_out() {
-    let bundle = Bundle::new(&Options::default());
-    let now = bundle.clock.now();
-    let holder = Lease {
-        run: Uuid::from_u128(1),
-        invocation: None,
-        until: now + chrono::TimeDelta::minutes(30),
-    };
-    for sweep in [false, true] {
-        let key = LeaseKey {
-            scope: Scope::Client,
-            sweep,
-        };
-        bundle
-            .passes
-            .lease(key, holder, now)
-            .await
-            .unwrap()
-            .unwrap();
-    }
-    for (mode, expected) in [
-        (PassMode::Delta, 0),
-        (PassMode::Sweep, 0),
-        (PassMode::Full, 1),
-    ] {
-        assert_eq!(bundle.start_pass(mode).await.len(), expected, "{mode}");
-    }
-    // The run died: its lease ends by itself.
-    tokio::time::sleep(Duration::from_secs(31 * 60)).await;
-    assert_eq!(bundle.start_pass(PassMode::Delta).await.len(), 1);
 }
