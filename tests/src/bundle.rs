@@ -42,9 +42,9 @@ use shared::{
     StoreError,
     breakers::AlwaysClosed,
     domain::{
-        ApplicationId, ApplicationSettings, ChangeMessage, Clock, EntityRef, FieldGroups,
-        FirstBindingWrites, ImportRequest, JobMessage, KeptWhenEmptied, NorceId, OutgoingOrder,
-        PassMessage, PassMode, PassRequest, Registers, Scope,
+        ApplicationId, ApplicationSettings, ChangeMessage, Clock, EntityRef, FirstBindingWrites,
+        ImportRequest, JobMessage, KeptWhenEmptied, NorceId, OutgoingOrder, OwnedFields,
+        PassMessage, PassMode, PassRequest, Registers, Scope, SyncKinds,
     },
     erp::PersonRule,
     http::{Deadline, Transport, TransportError},
@@ -172,8 +172,10 @@ pub struct Options {
     pub give_up_hours: u64,
     /// The visibility time-out of the queues: how soon a message comes back whose invocation died.
     pub visibility: Duration,
+    /// `SYNC_KINDS`.
+    pub sync_kinds: SyncKinds,
     /// `ERP_OWNED_FIELDS`.
-    pub erp_owns: FieldGroups,
+    pub erp_owns: OwnedFields,
     /// `SHARED_EMAIL` and `ERP_CODES`.
     pub matching: MatchingPolicy,
     /// `ERP_PERSONS`.
@@ -213,7 +215,8 @@ impl Default for Options {
             import_batch_size: 500,
             give_up_hours: 24,
             visibility: VISIBILITY,
-            erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
+            sync_kinds: SyncKinds::ALL,
+            erp_owns: OwnedFields::DEFAULT,
             matching: MatchingPolicy::default(),
             persons: PersonRule::default(),
             first_binding_writes: FirstBindingWrites::default(),
@@ -429,6 +432,7 @@ impl Configurations {
             erp.persons = options.persons;
         }
         change_events.policy = SyncPolicy {
+            sync_kinds: options.sync_kinds,
             erp_owns: options.erp_owns,
             matching: options.matching.clone(),
             first_binding_writes: options.first_binding_writes,
@@ -440,6 +444,7 @@ impl Configurations {
                 .map(|pattern| pattern.parse().expect("a pattern")),
         };
         erp_full_pass.pass = PassSettings {
+            sync_kinds: options.sync_kinds,
             erp_owns: options.erp_owns,
             matching: options.matching.clone(),
             first_binding_writes: options.first_binding_writes,
@@ -594,6 +599,7 @@ fn operator(
         norce: Ok(norce.clone()),
         shops: Some(shops.clone()),
         erps: Ok(erps),
+        sync_kinds: options.sync_kinds,
         erp_owns: options.erp_owns,
         queues: queues.clone(),
         outgoing_orders: options

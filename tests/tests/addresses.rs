@@ -173,8 +173,8 @@ fn owning(has_fields: bool) -> (Bundle, Arc<Delivering>) {
 /// not.
 fn own_addresses(bundle: &mut Bundle) {
     let owns: FieldGroups = "code,invoice-address,delivery-addresses".parse().unwrap();
-    bundle.full_pass.settings.erp_owns = owns;
-    bundle.change_events.policy.erp_owns = owns;
+    bundle.full_pass.settings.erp_owns = owns.into();
+    bundle.change_events.policy.erp_owns = owns.into();
 }
 
 /// Puts an ERP with delivery addresses in front of the bundle's.

@@ -123,7 +123,7 @@ const FAILURES: [Rings; 45] = [
     rings("the merchant's integration takes no orders", "OutgoingOrdersAgeAlarm", "AWS/SQS ApproximateAgeOfOldestMessage", "OutgoingOrdersQueue", "Maximum > 3600 in 300 s"),
     rings("Norce does not finish an import", "OpenBatchAlarm", "NorceCustomerSync OpenBatchSeconds", "", "Maximum > 14400 in 3600 s"),
     rings("Norce or the ERP stays unavailable", "UnavailableRemoteAlarm", "NorceCustomerSync BreakerOpenSeconds", "", "Maximum > 1800 in 1800 s"),
-    rings("passes over the ERP do not start or do not end", "ErpPassAgeAlarm", "NorceCustomerSync PassAgeSeconds", "erp", "Maximum > 172800 in 1800 s"),
+    rings("passes over the ERP do not start or do not end", "ErpPassAgeAlarm", "NorceCustomerSync PassAgeSeconds", "erp", "Maximum > 14400 in 1800 s"),
     rings("sweeps do not start or do not end", "SweepAgeAlarm", "NorceCustomerSync PassAgeSeconds", "sweep", "Maximum > 14400 in 1800 s"),
     rings("a delta pass fails", "DeltaPassFailedAlarm", "NorceCustomerSync PassesFailed", "delta", "Sum > 0 in 300 s"),
     rings("a full pass fails", "FullPassFailedAlarm", "NorceCustomerSync PassesFailed", "full", "Sum > 0 in 300 s"),

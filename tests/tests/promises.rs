@@ -994,7 +994,8 @@ async fn an_update_sends_every_field_that_has_changed_but_none_that_the_erp_owns
             ..Options::default()
         });
         // Not an option of the bundle: `erp-full-pass` refuses groups that cannot be read from the ERP.
-        bundle.change_events.policy.erp_owns = FieldGroups::CODE.union(FieldGroups::of(&[group]));
+        bundle.change_events.policy.erp_owns =
+            FieldGroups::CODE.union(FieldGroups::of(&[group])).into();
         let context = format!("{kind}, where the ERP owns {group}");
         let firm = bundle.norce.add_company(NewCompany {
             phone: Some("08-10 00 00".to_owned()),

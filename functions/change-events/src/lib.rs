@@ -17,6 +17,7 @@ mod changes;
 mod configuration;
 mod entity;
 mod erps;
+mod kinds;
 mod order;
 mod owed_list;
 mod record_index;
@@ -68,6 +69,7 @@ use crate::{
         update::Updater,
     },
     erps::Erps,
+    kinds::KindSwitch,
     order::{
         OrderHandler,
         forward::Forwarder,
@@ -337,6 +339,7 @@ impl ChangeEvents {
             waiting,
         };
         Entities {
+            sync_kinds: policy.sync_kinds,
             norce,
             erps,
             mappings,
@@ -344,6 +347,7 @@ impl ChangeEvents {
             sync,
             merges,
             forgetting,
+            waiting,
             owed,
             changes,
             shops: &self.shops,
@@ -355,9 +359,15 @@ impl ChangeEvents {
 
     fn order_handler(&self, deadline: Deadline) -> OrderHandler<'_> {
         let (norce, shops) = (&*self.norce, &self.shops);
+        let kinds = KindSwitch {
+            norce,
+            sync_kinds: self.policy.sync_kinds,
+            deadline,
+        };
         let parties = PartyFinder {
             norce,
             changes: self.change_sender(),
+            kinds,
             deadline,
         };
         let forwarder = |forwarding| Forwarder {
@@ -366,6 +376,7 @@ impl ChangeEvents {
             erps: self.erps(deadline),
             mappings: &*self.mappings,
             parties,
+            kinds,
             survivors: Survivors { norce, deadline },
             owed: self.owed_list(),
             shops,

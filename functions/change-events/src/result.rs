@@ -4,7 +4,8 @@ use std::{borrow::Cow, time::Duration};
 
 use chrono::TimeDelta;
 use shared::{
-    StoreError, erp::ErpError, norce::NorceError, owed::Reason, record_finder::FinderError,
+    StoreError, domain::PartyType, erp::ErpError, norce::NorceError, owed::Reason,
+    record_finder::FinderError,
 };
 
 /// Deliveries after which a wait for anything but a remote is owed: with the growing waits of the queue about half an
@@ -21,6 +22,8 @@ pub struct Done {
     pub outcome: &'static str,
     /// A clause for a log line or a person, such as `created in the ERP as C00042`, without personal data.
     pub words: Cow<'static, str>,
+    /// The type that `SYNC_KINDS` leaves out, if that is why nothing was done.
+    pub switched_off: Option<PartyType>,
 }
 
 impl Done {
@@ -28,6 +31,7 @@ impl Done {
         Self {
             outcome,
             words: words.into(),
+            switched_off: None,
         }
     }
 

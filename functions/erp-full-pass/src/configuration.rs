@@ -2,12 +2,12 @@
 
 use chrono::TimeDelta;
 use shared::{
-    domain::{FieldGroup, FieldGroups, FirstBindingWrites},
+    domain::{FieldGroup, FieldGroups, FirstBindingWrites, OwnedFields, SyncKinds},
     erp::Erp,
     read_fields,
     runtime::configuration::{
         CommonSettings, ConfigurationError, Environment, ErpSettings, InboxSettings,
-        MatchingPolicy, read_erp_owns,
+        MatchingPolicy, read_erp_owns, read_sync_kinds,
     },
 };
 use thiserror::Error;
@@ -15,8 +15,10 @@ use thiserror::Error;
 /// The settings of a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassSettings {
+    /// `SYNC_KINDS`.
+    pub sync_kinds: SyncKinds,
     /// `ERP_OWNED_FIELDS`.
-    pub erp_owns: FieldGroups,
+    pub erp_owns: OwnedFields,
     /// How customers and companies are matched with the ERP's records.
     pub matching: MatchingPolicy,
     /// `FIRST_BINDING_WRITES`: a plan says where the ERP keeps its values. The updates themselves are those of
@@ -44,6 +46,7 @@ impl PassSettings {
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
         let minutes = |minutes: u32| TimeDelta::minutes(minutes.into());
         read_fields!(Self {
+            sync_kinds: read_sync_kinds(environment),
             erp_owns: read_erp_owns(environment),
             matching: MatchingPolicy::read(environment),
             first_binding_writes: environment
@@ -63,7 +66,8 @@ impl PassSettings {
 impl Default for PassSettings {
     fn default() -> Self {
         Self {
-            erp_owns: FieldGroups::ERP_OWNS_BY_DEFAULT,
+            sync_kinds: SyncKinds::ALL,
+            erp_owns: OwnedFields::DEFAULT,
             matching: MatchingPolicy::default(),
             first_binding_writes: FirstBindingWrites::default(),
             import_unknown: false,
@@ -89,10 +93,10 @@ pub struct Unreadable {
 ///
 /// # Errors
 /// When the ERP owns other groups that cannot be read from it.
-pub fn synced_groups(owns: FieldGroups, erp: &dyn Erp) -> Result<FieldGroups, Unreadable> {
+pub fn synced_groups(owns: OwnedFields, erp: &dyn Erp) -> Result<OwnedFields, Unreadable> {
     let capabilities = erp.capabilities();
     let readable = capabilities.readable.union(FieldGroups::CODE);
-    let missing = owns.without(readable);
+    let missing = owns.any().without(readable);
     let groups = missing.without(FieldGroups::of(&[FieldGroup::PriceLists]));
     if groups.is_empty() {
         Ok(owns.without(missing))

@@ -81,10 +81,11 @@ impl ErpWalk<'_> {
     /// The fields that are read of each record.
     fn fields(&self) -> FieldGroups {
         let rules = &self.resolver.rules;
+        let synced = rules.synced.any();
         if rules.settings.import_unknown {
-            rules.synced.union(FieldGroups::of(&[FieldGroup::Names]))
+            synced.union(FieldGroups::of(&[FieldGroup::Names]))
         } else {
-            rules.synced
+            synced
         }
     }
 
@@ -250,6 +251,10 @@ impl ErpWalk<'_> {
         let entries = lookups.entries(&found, Consistency::Strong).await?;
         for (record, entry) in records.into_iter().zip(entries) {
             let record = as_in_norce(record, entry.as_ref());
+            if let Some(decision) = self.resolver.rules.switched_off(&record) {
+                progress.decided(decision, Some(&record.id));
+                continue;
+            }
             let of_kind = pending.entry(record.entity_kind()).or_default();
             of_kind.push(PendingRecord::new(record, entry));
         }

@@ -52,9 +52,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
     StoreError,
-    domain::{ApplicationId, ApplicationSettings, PassMessage, PassRequest, Scope},
+    domain::{ApplicationId, ApplicationSettings, PassMessage, PassMode, PassRequest, Scope},
     http::Deadline,
     owed::OwedCounts,
+    passes::LeaseKey,
     queues::Queue,
     runtime::batch::{Handler, Outcome, Received},
 };
@@ -108,7 +109,7 @@ pub enum StartError {
         "application {0} has no scope of its own: it is not in NORCE_APPLICATIONS, or CUSTOMERS_BY_APPLICATION is false"
     )]
     Application(ApplicationId),
-    /// The queue failed: start the pass again.
+    /// The queue or a store failed: start the pass again.
     #[error(transparent)]
     Queue(#[from] StoreError),
 }
@@ -142,16 +143,27 @@ pub async fn start(
     to_passes: &dyn Queue<PassMessage>,
     request: &PassRequest,
 ) -> Result<Started, StartError> {
-    let scopes = match request.application {
-        None => shops.scopes(),
-        Some(application) => {
-            let own = Scope::Application(application);
-            if !shops.scopes().contains(&own) {
-                return Err(StartError::Application(application));
-            }
-            vec![own]
-        }
+    let scopes = scopes(shops, request)?;
+    start_over(scopes, to_passes, request).await
+}
+
+/// The scopes that a request is about.
+fn scopes(shops: &ApplicationSettings, request: &PassRequest) -> Result<Vec<Scope>, StartError> {
+    let Some(application) = request.application else {
+        return Ok(shops.scopes());
     };
+    let own = Scope::Application(application);
+    if !shops.scopes().contains(&own) {
+        return Err(StartError::Application(application));
+    }
+    Ok(vec![own])
+}
+
+async fn start_over(
+    scopes: Vec<Scope>,
+    to_passes: &dyn Queue<PassMessage>,
+    request: &PassRequest,
+) -> Result<Started, StartError> {
     let runs: Vec<StartedRun> = scopes
         .into_iter()
         .map(|scope| StartedRun {
@@ -181,12 +193,26 @@ pub async fn start(
 }
 
 impl ErpFullPass {
-    /// Starts a pass: [`start`].
+    /// Starts a pass for a schedule, as [`start`] does for a person. A delta pass or a sweep does not start over a scope that
+    /// a run is walking over: the schedule starts the next one soon, from the same watermark, and those that wait for a long
+    /// run would pile up in the queue.
     ///
     /// # Errors
-    /// The application has no scope, or the queue failed.
+    /// The application has no scope, or the queue or the store of the passes failed.
     pub async fn start(&self, request: &PassRequest) -> Result<Started, StartError> {
-        start(&self.shops, self.to_passes.as_ref(), request).await
+        let sweep = request.mode == PassMode::Sweep;
+        let mut free = Vec::new();
+        for scope in scopes(&self.shops, request)? {
+            let key = LeaseKey { scope, sweep };
+            let waits_anyway = request.mode == PassMode::Full || request.dry_run;
+            match self.passes.holder(key, self.clock.now()).await? {
+                Some(lease) if !waits_anyway => {
+                    tracing::info!(%scope, mode = %request.mode, run = %lease.run, "a pass is still walking over this scope; the next one by schedule follows it");
+                }
+                _ => free.push(scope),
+            }
+        }
+        start_over(free, self.to_passes.as_ref(), request).await
     }
 
     /// Sends the owed records that are due to `changes`, the longest due first.

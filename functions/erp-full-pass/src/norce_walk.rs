@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
-    domain::{EntityKind, EntityRef},
+    domain::{EntityKind, EntityRef, PartyType, SyncKinds},
     http::Deadline,
     mappings::{Mapping, Mappings},
     norce::{ChangedEntity, ChangedPage, NorceQuery},
@@ -27,6 +27,7 @@ pub(crate) struct NorceWalk<'a> {
     pub(crate) mappings: &'a dyn Mappings,
     /// How far before the last sweep this one begins.
     pub(crate) overlap: TimeDelta,
+    pub(crate) sync_kinds: SyncKinds,
     pub(crate) deadline: Deadline,
 }
 
@@ -38,6 +39,12 @@ impl NorceWalk<'_> {
             let (scope, after) = (progress.run.scope, progress.checkpoint.after);
             let meter = progress.meter;
             let (kind, page) = match progress.checkpoint.phase {
+                Phase::Changed { kind } if self.sync_kinds.has_kind(kind) == Some(false) => {
+                    // Forgotten customers still have their walk.
+                    progress.next_phase();
+                    progress.commit(&nothing_pending).await?;
+                    continue;
+                }
                 Phase::Changed { kind } => {
                     let since = Some(last_sweep(progress, kind) - self.overlap);
                     let page = self
@@ -109,6 +116,14 @@ impl NorceWalk<'_> {
                 Some(_) if of_forgotten => false,
                 // The other walk comes to it.
                 _ if changed.forgotten => true,
+                // Of the others, Norce's listing does not say whether they are persons or contacts.
+                Some(Mapping::Bound(binding))
+                    if !self
+                        .sync_kinds
+                        .has(PartyType::of(kind, binding.erp_id.resource)) =>
+                {
+                    true
+                }
                 // What changed before the last sweep is listed because it is within the overlap, or because something that
                 // belongs to it has changed since: Norce may have shown it only after the last fetch.
                 Some(Mapping::Bound(binding)) => match (binding.fetched_at, changed.changed) {

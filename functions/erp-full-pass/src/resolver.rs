@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use shared::{
     domain::{
         Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups, Fingerprint,
-        NaturalKey, NorceId, Resource,
+        NaturalKey, NorceId, PartyType, Resource,
     },
     erp::{ErpRecord, SentCompany, company_hash, sent_company},
     mappings::{Known, Mapping},
@@ -408,7 +408,13 @@ impl Resolver<'_> {
             Organisation::InNorce(company) => Some(company),
         };
         // Where the ERP owns the relations, Norce is still to hear of this one.
-        if found.is_empty() || self.rules.synced.has(FieldGroup::CompanyRelations) {
+        if found.is_empty()
+            || self
+                .rules
+                .synced
+                .of(PartyType::Contact)
+                .has(FieldGroup::CompanyRelations)
+        {
             return Ok(None);
         }
         let Some(company) = company else {
@@ -432,7 +438,8 @@ impl Resolver<'_> {
     /// Whether a contact of the ERP is of an organisation that is a company in Norce, and the customer with its code there
     /// is a contact of other companies only. Where the ERP owns these relations, it may have moved.
     async fn is_of_another(&self, record: &ErpRecord, customer: NorceId) -> Result<bool> {
-        let is_moved_by_erp = self.rules.synced.has(FieldGroup::CompanyRelations);
+        let synced = self.rules.synced.of(PartyType::Contact);
+        let is_moved_by_erp = synced.has(FieldGroup::CompanyRelations);
         if record.id.resource != Resource::Contact || is_moved_by_erp {
             return Ok(false);
         }

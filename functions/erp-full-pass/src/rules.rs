@@ -15,6 +15,7 @@
 //!
 //! [`Resolver`]: crate::resolver::Resolver
 
+mod passed_over;
 #[cfg(test)]
 mod tests;
 
@@ -24,11 +25,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
     domain::{
         Code, CodeCase, EntityKind, EntityRef, ErpCodes, ErpId, FieldGroup, FieldGroups,
-        Fingerprint, FingerprintKey, Names, NaturalKey, NorceAddresses, NorceId, Resource, Scope,
+        Fingerprint, FingerprintKey, Names, NaturalKey, NorceAddresses, NorceId, OwnedFields,
+        Resource, Scope,
     },
     erp::{
-        ErpRecord, Unusable, UnusableRecord, changed_groups, sent_company, with_company_id,
-        with_same_company, with_sent_company,
+        ErpRecord, changed_groups, sent_company, with_company_id, with_same_company,
+        with_sent_company,
     },
     mappings::{Binding, CodeDelivery, Mapping, RecordEntry},
     matching::{
@@ -36,11 +38,12 @@ use shared::{
         SharedEmail,
     },
     norce::LookupHit,
-    owed::Reason,
 };
 
+use self::passed_over::switched_off;
+pub(crate) use self::passed_over::{gone, unusable};
 use crate::{
-    action::{Action, Decision, Kept, NorceUpdate, Skipped, UpdateKind},
+    action::{Action, Decision, Kept, NorceUpdate, UpdateKind},
     candidates::{FORGOTTEN, Facts, Hit, Rivals},
     configuration::PassSettings,
     pending::{LookupReason, PendingRecord},
@@ -61,7 +64,7 @@ pub(crate) struct Rules<'a> {
     pub(crate) settings: &'a PassSettings,
     pub(crate) fingerprints: &'a FingerprintKey,
     /// The groups of fields that Norce gets from the ERP.
-    pub(crate) synced: FieldGroups,
+    pub(crate) synced: OwnedFields,
     /// How the ERP compares codes.
     pub(crate) code_case: CodeCase,
     /// Whether records that are in no scope may be inserted into this one.
@@ -108,6 +111,9 @@ impl Rules<'_> {
         record: &ErpRecord,
         entry: Option<&RecordEntry>,
     ) -> Result<FirstPass> {
+        if let Some(decision) = self.switched_off(record) {
+            return Ok(FirstPass::Decided(decision));
+        }
         let Some(entry) = entry else {
             // In Business Central every customer that is a person has one of these.
             let is_loose = record.id.resource == Resource::Contact && record.company.is_none();
@@ -137,10 +143,18 @@ impl Rules<'_> {
         })
     }
 
+    /// The decision about a record of a kind that is not synchronized. Its mapping stays, and what is owed of it ends.
+    pub(crate) fn switched_off(&self, record: &ErpRecord) -> Option<Decision> {
+        let of = record.party_type();
+        let is_on = self.settings.sync_kinds.has(of);
+        (!is_on).then(|| Decision::skip(record, switched_off(of)))
+    }
+
     fn changed(&self, record: &ErpRecord, sent: Option<&Fingerprint>) -> Result<Changed> {
-        let now = record.owned_fingerprint(self.synced, self.fingerprints)?;
+        let synced = self.synced.of(record.party_type());
+        let now = record.owned_fingerprint(synced, self.fingerprints)?;
         let now = with_same_company(now, sent);
-        let changed = changed_groups(sent, now.as_ref(), self.synced);
+        let changed = changed_groups(sent, now.as_ref(), synced);
         Ok((now, changed.without(record.unknown_numbers())))
     }
 
@@ -193,7 +207,8 @@ impl Rules<'_> {
         (fingerprint, changed): Changed,
     ) -> Decision {
         let to = &record.code;
-        if !self.settings.erp_owns.has(FieldGroup::Code) {
+        let owns = self.settings.erp_owns.of(record.party_type());
+        if !owns.has(FieldGroup::Code) {
             return Decision::conflict(
                 record,
                 format!(
@@ -383,12 +398,7 @@ impl Rules<'_> {
     fn kept(&self, record: &ErpRecord, found: &LookupHit) -> Kept {
         let kind = record.entity_kind();
         let writes = self.settings.first_binding_writes;
-        let writes = match (kind, record.id.resource) {
-            (_, Resource::Contact) => writes.contacts,
-            (EntityKind::Customer, _) => writes.persons,
-            (EntityKind::Company, _) => writes.companies,
-        };
-        if writes {
+        if writes.has(record.party_type()) {
             return Kept::Nothing;
         }
         // Only customers have one key, so that another one is another value. Where one side has none, nothing is kept.
@@ -430,7 +440,7 @@ impl Rules<'_> {
             return Ok(Decision::skip(record, reason));
         }
         let (fingerprint, _) = self.changed(record, None)?;
-        let groups = FieldGroups::CODE.union(self.synced);
+        let groups = FieldGroups::CODE.union(self.synced.of(record.party_type()));
         let groups = match record.id.resource {
             Resource::Contact => groups.union(RELATIONS),
             Resource::Customer => groups.without(RELATIONS),
@@ -472,7 +482,7 @@ impl Rules<'_> {
                 // The rest does not wait. The fingerprint keeps the former relation, so that a later pass confirms the new
                 // one.
                 update.fields = update.fields.without(RELATIONS);
-                let others = self.synced.without(RELATIONS);
+                let others = self.synced.of(record.party_type()).without(RELATIONS);
                 let now = record.owned_fingerprint(others, self.fingerprints)?;
                 update.fingerprint = with_sent_company(now, &sent_company(sent));
                 if update.what == UpdateKind::Fields && update.fields.is_empty() {
@@ -560,38 +570,4 @@ pub(crate) fn bound_to_other_code(entity: EntityRef, bound: &Code, code: &Code) 
     format!(
         "it fits {entity}, which is bound to code {bound}: correct the code in Norce, merge the two records in the ERP, or bind {entity} to the record with code {code} by the operator action `rebind`"
     )
-}
-
-/// A record that cannot be used. `kind`: the one that the run walks over.
-pub(crate) fn unusable(kind: Option<EntityKind>, unusable: UnusableRecord) -> Decision {
-    let kind = kind.unwrap_or(EntityKind::Customer);
-    let skip = |reason, record| {
-        Decision::Skip(Skipped {
-            reason,
-            kind,
-            record,
-            code: None,
-        })
-    };
-    match (unusable.reason, unusable.id) {
-        (Unusable::NoCode, record) => skip("no code in the ERP", record),
-        (Unusable::Unreadable(_), None) => skip("cannot be read, nor which one it is", None),
-        (Unusable::Unreadable(detail), Some(record)) => Decision::Act(Action::Owe {
-            kind,
-            record,
-            code: None,
-            reason: Reason::RemoteFault,
-            detail: format!("the ERP's record cannot be read: {detail}"),
-        }),
-    }
-}
-
-/// A record that the ERP no longer has.
-pub(crate) fn gone(kind: Option<EntityKind>) -> Decision {
-    Decision::Skip(Skipped {
-        reason: "gone from the ERP meanwhile",
-        kind: kind.unwrap_or(EntityKind::Customer),
-        record: None,
-        code: None,
-    })
 }

@@ -277,6 +277,7 @@ impl Runner<'_> {
                 norce: pass.norce.as_ref(),
                 mappings: pass.mappings.as_ref(),
                 overlap: pass.settings.sweep_overlap,
+                sync_kinds: pass.settings.sync_kinds,
                 deadline,
             };
             return walk.walk(progress).await;

@@ -7,7 +7,11 @@ use crate::sentence::{Sentence, say};
 /// The outcome of a change as a clause. Each kind of outcome has a code; its words are those of `change-events`.
 pub(crate) fn verdict(result: Result<Done, Failure>) -> Sentence {
     match result {
-        Ok(Done { outcome, words }) => {
+        Ok(Done {
+            switched_off: Some(kinds),
+            ..
+        }) => say!("now-switched-off", kinds),
+        Ok(Done { outcome, words, .. }) => {
             let words = &*words;
             match outcome {
                 "created" => say!("now-created", words),

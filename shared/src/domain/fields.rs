@@ -72,6 +72,17 @@ impl FieldGroup {
     }
 }
 
+impl FromStr for FieldGroup {
+    type Err = InvalidFieldGroup;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFieldGroup> {
+        Self::ALL
+            .into_iter()
+            .find(|group| group.as_str() == text)
+            .ok_or_else(|| InvalidFieldGroup(text.to_owned()))
+    }
+}
+
 impl fmt::Display for FieldGroup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
@@ -163,11 +174,7 @@ impl FromStr for FieldGroups {
             .map(str::trim)
             .filter(|word| !word.is_empty())
             .try_fold(Self::NONE, |groups, word| {
-                FieldGroup::ALL
-                    .into_iter()
-                    .find(|group| group.as_str() == word)
-                    .map(|group| groups.union(Self::of(&[group])))
-                    .ok_or_else(|| InvalidFieldGroup(word.to_owned()))
+                Ok(groups.union(Self::of(&[word.parse()?])))
             })
     }
 }

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::Fingerprint;
+use super::{Fingerprint, PartyType};
 
 /// A field of a person, a company or a contact, as far as the ERP may hold another value than the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,6 +66,15 @@ impl FirstBindingWrites {
         companies: true,
         contacts: true,
     };
+
+    /// Whether the first binding of this type writes.
+    pub const fn has(self, of: PartyType) -> bool {
+        match of {
+            PartyType::Person => self.persons,
+            PartyType::Company => self.companies,
+            PartyType::Contact => self.contacts,
+        }
+    }
 }
 
 impl FromStr for FirstBindingWrites {

@@ -16,6 +16,7 @@ mod kept;
 mod keys;
 mod messages;
 mod order_text;
+mod party_type;
 mod personal;
 mod redaction;
 mod scrambled;
@@ -47,6 +48,7 @@ pub use messages::{
     PassMessage, PassMode, PassRequest,
 };
 pub use order_text::OrderText;
+pub use party_type::{InvalidOwnedFields, InvalidSyncKinds, OwnedFields, PartyType, SyncKinds};
 pub use personal::Personal;
 pub use redaction::{MAX_REDACTED_CHARS, redact, without_values};
 pub use scrambled::{FormerEmail, Scrambling};

@@ -22,8 +22,8 @@ use thiserror::Error;
 use crate::{
     domain::{
         Address, Code, CodeCase, CountryCode, DeliveryAddress, EmailKey, EntityKind, EntityRef,
-        ErpDelivery, ErpDetail, FieldGroups, OrganisationKey, OrganisationNumber, Personal,
-        ShopFields, VatNumber,
+        ErpDelivery, ErpDetail, FieldGroups, OrganisationKey, OrganisationNumber, PartyType,
+        Personal, ShopFields, VatNumber,
     },
     http::Deadline,
     port::port,
@@ -62,6 +62,15 @@ impl PartyKind {
         match self {
             Self::Person | Self::Company => Resource::Customer,
             Self::Contact { .. } => Resource::Contact,
+        }
+    }
+
+    /// The type, for settings that differ between the types.
+    pub const fn party_type(&self) -> PartyType {
+        match self {
+            Self::Person => PartyType::Person,
+            Self::Company => PartyType::Company,
+            Self::Contact { .. } => PartyType::Contact,
         }
     }
 

@@ -3,7 +3,8 @@
 use super::{ErpRecord, NaturalKey, organisation_keys, sent::short};
 use crate::domain::{
     Address, CountryCode, EmailKey, EntityKind, ErpDelivery, FieldGroup, FieldGroups, Fingerprint,
-    FingerprintKey, Names, NorceAddresses, NorceFields, OrganisationKey, Personal, Resource,
+    FingerprintKey, Names, NorceAddresses, NorceFields, OrganisationKey, PartyType, Personal,
+    Resource,
 };
 use serde::Serialize;
 
@@ -15,6 +16,11 @@ impl ErpRecord {
         } else {
             EntityKind::Customer
         }
+    }
+
+    /// The type, for settings that differ between the types.
+    pub const fn party_type(&self) -> PartyType {
+        PartyType::of(self.entity_kind(), self.id.resource)
     }
 
     /// The keys by which the record can be found as an entity of this kind, the best first.

@@ -26,8 +26,6 @@ use crate::{
     domain::{EntityKind, ErpId, ImportLine, Scope},
 };
 
-/// How long a run is kept, from its start: a quarter of a year of daily passes.
-const KEPT: TimeDelta = TimeDelta::days(90);
 /// Maximum size of a stored run: an item of DynamoDB has at most 400 KB, including names and the other attributes.
 const MAX_RUN_BYTES: usize = 390 * 1024;
 
@@ -175,6 +173,14 @@ impl Passes for DynamoDbPasses {
         written.map(|_| ())
     }
 
+    async fn holder(&self, key: LeaseKey, now: DateTime<Utc>) -> Result<Option<Lease>, StoreError> {
+        let item = self.table.get(&lease_key(key)).await?;
+        let lease: Option<Lease> = item
+            .map(|item| self.table.read_item(item, "a lease"))
+            .transpose()?;
+        Ok(lease.filter(|lease| lease.until > now))
+    }
+
     async fn run(&self, id: Uuid) -> Result<Option<Run>, StoreError> {
         let item = self.table.get(&run_key(id)).await?;
         item.map(|item| self.read_run(item)).transpose()
@@ -240,7 +246,7 @@ impl Passes for DynamoDbPasses {
         let stored = StoredRun {
             run: text,
             version: run.version,
-            expires_at: (run.started + KEPT).timestamp(),
+            expires_at: run.kept_until().timestamp(),
         };
         let before = i64::try_from(run.version.saturating_sub(1)).unwrap_or(i64::MAX);
         let next = if run.version == 1 {

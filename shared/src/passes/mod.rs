@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -56,6 +56,22 @@ pub struct Run {
     pub work: Option<String>,
 }
 
+/// How long a run is kept, from its start.
+const KEPT: TimeDelta = TimeDelta::days(90);
+/// How long a delta pass or a sweep is kept that had nothing to do. There is one every quarter of an hour, and whoever asks
+/// for the last runs reads the whole store.
+const IDLE_KEPT: TimeDelta = TimeDelta::days(7);
+
+impl Run {
+    /// Until when it is kept.
+    pub fn kept_until(&self) -> DateTime<Utc> {
+        let has_completed = matches!(&self.ended, Some(Ended { failed: None, .. }));
+        let is_frequent = matches!(self.mode, PassMode::Delta | PassMode::Sweep);
+        let is_idle = has_completed && is_frequent && self.counts.is_idle();
+        self.started + if is_idle { IDLE_KEPT } else { KEPT }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
@@ -93,6 +109,23 @@ pub struct Counts {
     pub queued: u64,
     /// Sweep: forgotten customers among them.
     pub forgotten: u64,
+}
+
+impl Counts {
+    /// Whether nothing was to be done about any record.
+    fn is_idle(&self) -> bool {
+        let passed_over = Self {
+            seen: self.seen,
+            unchanged: self.unchanged,
+            skipped: self.skipped.clone(),
+            ..Self::default()
+        };
+        let owes = self
+            .skipped
+            .keys()
+            .any(|reason| reason.starts_with("owed: "));
+        *self == passed_over && !owes
+    }
 }
 
 /// The cost of a pass.
@@ -262,6 +295,13 @@ port! {
             key: LeaseKey,
             kind: EntityKind,
         ) -> Result<Option<DateTime<Utc>>, StoreError>;
+
+        /// The lease of a walk, unless it has expired: its run is under way.
+        async fn holder(
+            &self,
+            key: LeaseKey,
+            now: DateTime<Utc>,
+        ) -> Result<Option<Lease>, StoreError>;
 
         /// The lines that wait for a company, a few megabytes at most.
         async fn waiting_for_company(

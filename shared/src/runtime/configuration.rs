@@ -19,7 +19,7 @@ pub use super::environment::{
 use crate::{
     domain::{
         ApplicationSettings, CodePattern, Countries, CountryCode, CountryCodes, ErpCodes,
-        FieldGroups, FirstBindingWrites, KeptWhenEmptied, Registers, Scope,
+        FirstBindingWrites, KeptWhenEmptied, OwnedFields, Registers, Scope, SyncKinds,
     },
     erp::{ExtraFields, PersonRule},
     matching::SharedEmail,
@@ -350,6 +350,8 @@ fn read_countries(environment: &mut Environment<'_>) -> Option<Countries> {
 /// What to do with what comes from the shop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncPolicy {
+    /// `SYNC_KINDS`.
+    pub sync_kinds: SyncKinds,
     /// `CREATE_IN_ERP`.
     pub create_in_erp: CreateInErp,
     /// `FORGOTTEN_POLICY`.
@@ -357,7 +359,7 @@ pub struct SyncPolicy {
     /// `ERP_CODE_PATTERN`.
     pub code_pattern: Option<CodePattern>,
     /// `ERP_OWNED_FIELDS`.
-    pub erp_owns: FieldGroups,
+    pub erp_owns: OwnedFields,
     /// `FIRST_BINDING_WRITES`.
     pub first_binding_writes: FirstBindingWrites,
     /// `KEPT_WHEN_EMPTIED`.
@@ -389,6 +391,7 @@ impl SyncPolicy {
     /// Reads the settings; `None` if one is faulty.
     pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
         read_fields!(Self {
+            sync_kinds: read_sync_kinds(environment),
             create_in_erp: environment.or_default("CREATE_IN_ERP", CreateInErp::FirstOrder),
             forgotten: environment.or_default("FORGOTTEN_POLICY", ForgottenPolicy::Keep),
             code_pattern: Some(environment.optional("ERP_CODE_PATTERN")),
@@ -403,8 +406,13 @@ impl SyncPolicy {
 }
 
 /// Reads `ERP_OWNED_FIELDS`: the groups of fields that the ERP owns.
-pub fn read_erp_owns(environment: &mut Environment<'_>) -> Option<FieldGroups> {
-    environment.or_default("ERP_OWNED_FIELDS", FieldGroups::ERP_OWNS_BY_DEFAULT)
+pub fn read_erp_owns(environment: &mut Environment<'_>) -> Option<OwnedFields> {
+    environment.or_default("ERP_OWNED_FIELDS", OwnedFields::DEFAULT)
+}
+
+/// Reads `SYNC_KINDS`: what is synchronized at all.
+pub fn read_sync_kinds(environment: &mut Environment<'_>) -> Option<SyncKinds> {
+    environment.or_default("SYNC_KINDS", SyncKinds::ALL)
 }
 
 /// Records that one invocation handles at the same time. Business Central serves five requests at once per app

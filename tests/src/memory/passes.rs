@@ -67,6 +67,11 @@ impl Passes for MemoryPasses {
         Ok(Ok(()))
     }
 
+    async fn holder(&self, key: LeaseKey, now: DateTime<Utc>) -> Result<Option<Lease>, StoreError> {
+        let held = self.state().leases.get(&key).copied();
+        Ok(held.filter(|lease| lease.until > now))
+    }
+
     async fn release(
         &self,
         key: LeaseKey,

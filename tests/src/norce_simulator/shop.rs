@@ -268,7 +268,6 @@ impl NorceSimulator {
         let id = record.row.id;
         record.row.customer_code = new.code;
         record.row.middle_name = new.middle_name;
-        record.row.last_name = new.last_name;
         record.row.first_name = new.first_name;
         record.row.last_name = new.last_name;
         record.row.phone_number = new.phone;

@@ -51,8 +51,11 @@ fn lease(run: u128, invocation: u128, until: i64) -> Lease {
 
 async fn one_run_at_a_time_has_the_lease(store: Store) {
     let first = lease(1, 10, 5);
+    assert_eq!(store.holder(ERP, minute(0)).await.unwrap(), None);
     assert_eq!(store.lease(ERP, first, minute(0)).await.unwrap(), Ok(()));
     let second = lease(2, 20, 5);
+    assert_eq!(store.holder(ERP, minute(1)).await.unwrap(), Some(first));
+    assert_eq!(store.holder(ERP, minute(5)).await.unwrap(), None);
     assert_eq!(
         store.lease(ERP, second, minute(1)).await.unwrap(),
         Err(first)

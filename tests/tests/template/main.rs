@@ -10,6 +10,7 @@
 
 mod console;
 mod environment;
+mod kinds;
 mod names;
 mod options;
 mod outliving;

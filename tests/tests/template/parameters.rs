@@ -49,6 +49,7 @@ pub(crate) const EVERY_OPTION: &[(&str, &str)] = &[
     ("ErpPersons", "without-number"),
     ("ErpConcurrency", "50"),
     ("ErpExtraFields", EXTRA_FIELDS),
+    ("SyncKinds", "persons,companies,contacts"),
     ("CreateInErp", "first-order"),
     ("SharedEmail", "create"),
     ("ForgottenPolicy", "block"),

@@ -72,15 +72,16 @@ pub(crate) fn refused(error: ErpError, emptied: &ShopFields) -> Failure {
 }
 
 /// The fields that an update empties in the ERP: those that had values at the last one and have none `now`. The values that
-/// the ERP keeps from before the binding were never the shop's.
+/// the ERP keeps from before the binding were never the shop's. `owns`: what the ERP owns of the party.
 pub(crate) fn emptied(
     policy: &SyncPolicy,
+    owns: FieldGroups,
     before: Option<&ShopFields>,
     now: &ShopFields,
     kept: &KeptFields,
 ) -> ShopFields {
     let is_emptied = |field: &ShopField| {
-        !is_owned(*field, policy.erp_owns)
+        !is_owned(*field, owns)
             && !policy.kept_when_emptied.keeps(*field)
             && !kept.contains_key(&field.party_field())
     };

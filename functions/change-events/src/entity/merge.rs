@@ -74,6 +74,26 @@ impl Merges<'_> {
         Ok(Done::nothing(words))
     }
 
+    /// Whether a merged customer that is bound is one person with a forgotten customer (P12). A merge that a person has to
+    /// correct does not matter for anything else.
+    pub(crate) async fn is_forgotten(
+        &self,
+        merged: EntityRef,
+        into: EntityRef,
+        mapping: Option<&Mapping>,
+    ) -> Result<bool, Failure> {
+        if !matches!(mapping, Some(Mapping::Bound(_))) {
+            return Ok(false);
+        }
+        let survivor = match self.survivors.of(merged, into).await {
+            Ok(survivor) => survivor,
+            Err(Failure::Owed { .. }) => return Ok(false),
+            Err(later) => return Err(later),
+        };
+        let known = self.mappings.get(survivor.entity).await?;
+        Ok(survivor.forgotten || matches!(known, Some(Mapping::Forgotten)))
+    }
+
     async fn move_binding(
         &self,
         merged: EntityRef,

@@ -17,7 +17,7 @@ use chrono::TimeDelta;
 use shared::{
     domain::{
         ApplicationSettings, Cause, Clock, Customer, EntityKind, EntityRef, FormerEmail,
-        NaturalKey, Scrambling,
+        NaturalKey, PartyType, Scrambling, SyncKinds,
     },
     http::Deadline,
     mappings::{Mapping, Mappings},
@@ -33,8 +33,9 @@ use self::{
     sync::{INACTIVE, Sync},
 };
 use crate::{
-    changes::{Change, ChangeSender},
+    changes::{Change, ChangeSender, WaitingOrders},
     erps::Erps,
+    kinds::{customer_type, switched_off},
     owed_list::OwedList,
     result::{Done, Failure, WaitsFor},
 };
@@ -48,6 +49,7 @@ const DELIVERIES_UNTIL_GONE: u32 = 4;
 
 /// Handles changes of customers and companies.
 pub(crate) struct Entities<'a> {
+    pub(crate) sync_kinds: SyncKinds,
     pub(crate) norce: &'a dyn NorceQuery,
     pub(crate) erps: Erps<'a>,
     pub(crate) mappings: &'a dyn Mappings,
@@ -55,6 +57,7 @@ pub(crate) struct Entities<'a> {
     pub(crate) sync: Sync<'a>,
     pub(crate) merges: Merges<'a>,
     pub(crate) forgetting: Forgetting<'a>,
+    pub(crate) waiting: WaitingOrders<'a>,
     pub(crate) owed: OwedList<'a>,
     pub(crate) changes: ChangeSender<'a>,
     pub(crate) shops: &'a ApplicationSettings,
@@ -119,6 +122,18 @@ impl Entities<'_> {
         if customer.forgotten {
             return self.forgetting.forget(change, mapping.as_ref()).await;
         }
+        let of = customer_type(&customer, mapping.as_ref());
+        if !self.sync_kinds.has(of) {
+            if let Some(into) = customer.merged_into
+                && self
+                    .merges
+                    .is_forgotten(entity, into, mapping.as_ref())
+                    .await?
+            {
+                return self.forgetting.forget(change, mapping.as_ref()).await;
+            }
+            return self.leave(change, of).await;
+        }
         if let Some(into) = customer.merged_into {
             return self.merges.follow(change, into, mapping).await;
         }
@@ -154,6 +169,9 @@ impl Entities<'_> {
         change: &Change,
         mapping: Option<Mapping>,
     ) -> Result<Done, Failure> {
+        if !self.sync_kinds.has(PartyType::Company) {
+            return self.leave(change, PartyType::Company).await;
+        }
         let fetched_at = self.clock.now();
         let entity = change.entity;
         let Some(company) = self.norce.company(entity, self.deadline).await? else {
@@ -170,6 +188,17 @@ impl Entities<'_> {
             contacts: company.contacts,
         };
         Box::pin(self.sync.sync(change, record, mapping, fetched_at)).await
+    }
+
+    /// Leaves an entity as it is whose type is not synchronized, with its mapping. What is owed of it ends, and no order waits
+    /// for it.
+    async fn leave(&self, change: &Change, of: PartyType) -> Result<Done, Failure> {
+        self.waiting
+            .release(change.entity, change.correlation)
+            .await?;
+        // The caller clears what is owed for the change itself.
+        self.owed.resolve_code_faults(change.entity).await?;
+        Ok(switched_off(of))
     }
 
     /// The scope that an event names does not have the entity: another scope that its application sees may have it, and

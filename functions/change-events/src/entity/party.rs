@@ -3,7 +3,8 @@
 use shared::{
     domain::{
         Address, AddressDetails, Code, Company, Customer, DeliveryAddress, EntityRef, FieldGroup,
-        FieldGroups, Fingerprint, FingerprintKey, Personal, ShopField, ShopFields,
+        FieldGroups, Fingerprint, FingerprintKey, OwnedFields, PartyType, Personal, ShopField,
+        ShopFields,
     },
     erp::{Capabilities, ErpRecord, Party, PartyKind, Resource, same_company},
     mappings::{Mapping, Mappings},
@@ -36,13 +37,14 @@ impl ShopRecord {
 /// Fingerprints what the shop has to say about a party: what the ERP owns is not part of it.
 #[derive(Clone, Copy)]
 pub(crate) struct ShopFingerprints<'a> {
-    pub(crate) erp_owns: FieldGroups,
+    pub(crate) erp_owns: OwnedFields,
     pub(crate) key: &'a FingerprintKey,
 }
 
 impl ShopFingerprints<'_> {
     pub(crate) fn of(&self, party: &Party) -> Result<Fingerprint, Failure> {
-        let ours = without_erp_owned(party, self.erp_owns, None);
+        let owns = self.erp_owns.of(party.kind.party_type());
+        let ours = without_erp_owned(party, owns, None);
         Ok(self.key.of(&ours)?)
     }
 }
@@ -52,7 +54,7 @@ impl ShopFingerprints<'_> {
 pub(crate) struct PartyKinds<'a> {
     pub(crate) erps: Erps<'a>,
     pub(crate) mappings: &'a dyn Mappings,
-    pub(crate) erp_owns: FieldGroups,
+    pub(crate) erp_owns: OwnedFields,
 }
 
 impl PartyKinds<'_> {
@@ -70,7 +72,10 @@ impl PartyKinds<'_> {
         match (bound_as, customer.main_company()) {
             (Some(Resource::Customer), _) | (None, None) => Ok(Some(PartyKind::Person)),
             (Some(Resource::Contact), company)
-                if self.erp_owns.has(FieldGroup::CompanyRelations) =>
+                if self
+                    .erp_owns
+                    .of(PartyType::Contact)
+                    .has(FieldGroup::CompanyRelations) =>
             {
                 let mapping = match company {
                     Some(company) => self.mappings.get(company).await?,

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
 use shared::{
-    domain::{Cause, Clock, Code, EntityKind, EntityRef, ErpCodes},
+    domain::{Cause, Clock, Code, EntityKind, EntityRef, ErpCodes, PartyType},
     erp::{Party, PartyKind},
     http::Deadline,
     mappings::{Binding, CodeDelivery, Mapping, Mappings},
@@ -81,9 +81,11 @@ impl Sync<'_> {
         self.deliveries
             .deliver_code(change, &binding, record.code.as_ref())
             .await?;
-        // Norce may be about to remove the data of inactive customers (norce-api §9).
+        // Norce may be about to remove the data of inactive customers (norce-api §9). And a contact may have been found as a
+        // customer of its own, which is a person from then on.
+        let is_on = self.policy.sync_kinds.has(record.party.kind.party_type());
         let mut updated = false;
-        if record.active {
+        if record.active && is_on {
             updated = self
                 .updater
                 .update(entity, &mut binding, &record.party, seen)
@@ -93,11 +95,14 @@ impl Sync<'_> {
                 None if binding.fetched_at.is_some() => Some(&[][..]),
                 before => before.as_deref(),
             };
-            let contacts = &record.contacts;
-            contacts::enqueue_contacts(self.mappings, self.changes, change, contacts, before)
-                .await?;
-            if entity.kind == EntityKind::Company {
-                binding.contacts = contacts::stored(&record.contacts);
+            // While contacts are switched off, the mapping keeps those that were known before.
+            if self.policy.sync_kinds.has(PartyType::Contact) {
+                let contacts = &record.contacts;
+                contacts::enqueue_contacts(self.mappings, self.changes, change, contacts, before)
+                    .await?;
+                if entity.kind == EntityKind::Company {
+                    binding.contacts = contacts::stored(&record.contacts);
+                }
             }
         }
         self.waiting.release(entity, change.correlation).await?;

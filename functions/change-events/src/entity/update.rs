@@ -48,6 +48,7 @@ impl Updater<'_> {
         }
         let erp = self.erps.of(entity.scope)?;
         let is_first = binding.shop_fingerprint.is_none() && binding.fetched_at.is_none();
+        let owns = self.policy.erp_owns.of(party.kind.party_type());
         let first_writes = is_first.then_some(self.policy.first_binding_writes);
         for _ in 0..UPDATE_ATTEMPTS {
             let seen = match seen.take() {
@@ -59,21 +60,19 @@ impl Updater<'_> {
             };
             let key = self.fingerprints.key;
             let (ours, kept) = kept::keep(&binding.kept, first_writes, party, &seen, key)?;
-            let mut ours = party::without_erp_owned(&ours, self.policy.erp_owns, Some(&seen));
+            let mut ours = party::without_erp_owned(&ours, owns, Some(&seen));
             if let PartyKind::Contact { company } = &mut ours.kind
-                && self.policy.erp_owns.has(FieldGroup::CompanyRelations)
+                && owns.has(FieldGroup::CompanyRelations)
             {
                 // The contact stays in its company in the ERP.
                 *company = None;
             }
-            if self.policy.erp_owns.has(FieldGroup::VatNumber)
-                && !erp.capabilities().organisation_number
-            {
+            if owns.has(FieldGroup::VatNumber) && !erp.capabilities().organisation_number {
                 // Without a field of its own, an organisation number would be written to that of the VAT number.
                 ours.organisation_number = None;
             }
             let before = binding.filled.as_ref();
-            ours.emptied = emptied::emptied(self.policy, before, &filled, &binding.kept);
+            ours.emptied = emptied::emptied(self.policy, owns, before, &filled, &binding.kept);
             ours.emptied.retain(|field| !party.unread.contains(field));
             let update = erp.update(&seen, &ours, self.deadline).await;
             let update = update.map_err(|error| emptied::refused(error, &ours.emptied))?;

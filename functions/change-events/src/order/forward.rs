@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     erps::Erps,
+    kinds::{KindSwitch, Switch},
     owed_list::OwedList,
     result::{DELIVERIES_UNTIL_OWED, Done, Failure, WaitsFor},
     survivors::Survivors,
@@ -52,6 +53,7 @@ pub(crate) struct Forwarder<'a> {
     pub(crate) erps: Erps<'a>,
     pub(crate) mappings: &'a dyn Mappings,
     pub(crate) parties: PartyFinder<'a>,
+    pub(crate) kinds: KindSwitch<'a>,
     pub(crate) survivors: Survivors<'a>,
     pub(crate) owed: OwedList<'a>,
     pub(crate) shops: &'a ApplicationSettings,
@@ -141,7 +143,21 @@ impl Forwarder<'_> {
     async fn bindings(&self, entities: &[EntityRef]) -> Result<Known, Failure> {
         let mut known = Known::default();
         for entity in entities {
-            match self.mappings.get(*entity).await? {
+            let mapping = self.mappings.get(*entity).await?;
+            let switch = match &mapping {
+                Some(Mapping::Forgotten) => Switch::Forgotten,
+                mapping => self.kinds.of(*entity, mapping.as_ref()).await?,
+            };
+            match switch {
+                Switch::On => {}
+                // Its code is neither waited for, nor filled in or compared.
+                Switch::Off => continue,
+                Switch::Forgotten => {
+                    known.forgotten.get_or_insert(*entity);
+                    continue;
+                }
+            }
+            match mapping {
                 Some(Mapping::Bound(binding)) => {
                     if self.erps.is_alive(entity.scope, &binding).await? {
                         known.bindings.push((*entity, binding));
@@ -149,10 +165,9 @@ impl Forwarder<'_> {
                         known.missing.push(*entity);
                     }
                 }
-                Some(Mapping::Forgotten) => {
-                    known.forgotten.get_or_insert(*entity);
+                Some(Mapping::Reserved(_) | Mapping::Forgotten) | None => {
+                    known.missing.push(*entity);
                 }
-                Some(Mapping::Reserved(_)) | None => known.missing.push(*entity),
             }
         }
         Ok(known)
@@ -173,6 +188,7 @@ impl Forwarder<'_> {
                 place.slot.role != Role::ShipTo
                     && place.slot.means_somebody()
                     && place.entity.is_none()
+                    && !self.kinds.has_none_of(place.slot.kind)
             })
         };
         if !by_code.entities().is_empty() && !unknown(&by_code) {

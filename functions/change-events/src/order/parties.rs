@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     changes::ChangeSender,
+    kinds::{KindSwitch, Switch},
     result::{Failure, WaitsFor},
 };
 
@@ -61,6 +62,7 @@ impl FoundParties {
 pub(crate) struct PartyFinder<'a> {
     pub(crate) norce: &'a dyn NorceQuery,
     pub(crate) changes: ChangeSender<'a>,
+    pub(crate) kinds: KindSwitch<'a>,
     pub(crate) deadline: Deadline,
 }
 
@@ -89,17 +91,30 @@ impl PartyFinder<'_> {
                 }
                 (None, None) => Vec::new(),
             };
-            let mut only = |hits: &[EntityRef], key| {
-                if hits.len() > 1 {
+            for (hits, key) in [
+                (&companies, "organisation or VAT number"),
+                (&customers, "e-mail address"),
+            ] {
+                if hits.len() > 1 && !self.are_off(hits).await? {
                     all.ambiguous.get_or_insert(key);
                 }
-                single(hits)
+            }
+            *found = Party {
+                company: single(&companies),
+                customer: single(&customers),
             };
-            let company = only(&companies, "organisation or VAT number");
-            let customer = only(&customers, "e-mail address");
-            *found = Party { company, customer };
         }
         Ok(all)
+    }
+
+    /// Whether all of these are switched off, so that it does not matter which of them an order means.
+    async fn are_off(&self, entities: &[EntityRef]) -> Result<bool, Failure> {
+        for entity in entities {
+            if self.kinds.of(*entity, None).await? != Switch::Off {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Sends a message about every customer and company of an order. If some are ambiguous, the order is owed, and the

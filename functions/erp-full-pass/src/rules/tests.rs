@@ -2,7 +2,7 @@
 
 use shared::{
     domain::Personal,
-    erp::{CompanyKey, ErpFields, company_hash},
+    erp::{CompanyKey, ErpFields, Unusable, UnusableRecord, company_hash},
     mappings::Reservation,
 };
 
@@ -123,7 +123,7 @@ fn with_rules(change: impl FnOnce(&mut PassSettings), test: impl FnOnce(&Rules<'
         scope: Scope::Client,
         settings: &settings,
         fingerprints: &key(),
-        synced: FieldGroups::CODE.union(FieldGroups::of(&groups)),
+        synced: FieldGroups::CODE.union(FieldGroups::of(&groups)).into(),
         code_case: CodeCase::Ignored,
         takes_new_records: true,
     });
@@ -256,7 +256,7 @@ fn a_bound_record_is_corrected_and_never_against_another_code() {
     ];
     for (case, entry_code, owns, mapping, in_norce, wanted) in cases {
         with_rules(
-            |settings| settings.erp_owns = owns,
+            |settings| settings.erp_owns = owns.into(),
             |rules| {
                 let entry = RecordEntry {
                     code: code(entry_code),

@@ -8,7 +8,7 @@ use std::{
 use chrono::TimeDelta;
 use erp_full_pass::synced_groups;
 use shared::{
-    domain::{FieldGroup, FieldGroups, Scope},
+    domain::{FieldGroup, FieldGroups, OwnedFields, Scope},
     erp::{Erp, ErpError, Listing, Resource},
     http::Deadline,
 };
@@ -50,7 +50,8 @@ impl Doctor {
                     Planned::new(format!("erp {scope}: owned fields"), async move {
                         let groups = synced_groups(self.erp_owns, erp)
                             .map_err(|error| fault(words(error), say!("fix-erp-owned-fields")))?;
-                        let groups: Vec<&str> = groups.iter().map(FieldGroup::as_str).collect();
+                        let groups: Vec<&str> =
+                            groups.any().iter().map(FieldGroup::as_str).collect();
                         Ok(say!("erp-owned-fields", groups))
                     }),
                 ]
@@ -79,7 +80,7 @@ impl Doctor {
     }
 
     async fn erp_listing(&self, erp: &dyn Erp, resource: Resource, deadline: Deadline) -> Finding {
-        let fields = synced_groups(self.erp_owns, erp).unwrap_or(FieldGroups::CODE);
+        let fields = synced_groups(self.erp_owns, erp).map_or(FieldGroups::CODE, OwnedFields::any);
         let listing = Listing {
             resource,
             kind: None,

@@ -15,7 +15,7 @@ mod setup;
 
 use futures_util::{StreamExt, future::join_all, stream};
 use serde::{Deserialize, Serialize};
-use shared::http::Deadline;
+use shared::{domain::PartyType, http::Deadline};
 
 pub use self::{
     check::Check,
@@ -131,7 +131,13 @@ impl Doctor {
 
     fn configuration(&self) -> Finding {
         match self.faults.as_slice() {
-            [] => Ok(say!("readable")),
+            [] => {
+                let off: Vec<PartyType> = self.sync_kinds.off().collect();
+                Ok(match off.as_slice() {
+                    [] => say!("readable"),
+                    kinds => say!("readable-switched-off", kinds),
+                })
+            }
             faults => Err(fault(words(faults.join("; ")), say!("fix-configuration"))),
         }
     }

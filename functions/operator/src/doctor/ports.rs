@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use shared::{
     activity::Activity,
     breakers::Breakers,
-    domain::{ApplicationSettings, Clock, FieldGroups, Scope},
+    domain::{ApplicationSettings, Clock, OwnedFields, Scope, SyncKinds},
     erp::Erp,
     import_jobs::ImportJobs,
     logs::Logs,
@@ -37,8 +37,10 @@ pub struct Doctor {
     pub shops: Option<ApplicationSettings>,
     /// The ERP company behind each scope, or why there are no clients.
     pub erps: Result<HashMap<Scope, Arc<dyn Erp>>, String>,
+    /// `SYNC_KINDS`.
+    pub sync_kinds: SyncKinds,
     /// `ERP_OWNED_FIELDS`.
-    pub erp_owns: FieldGroups,
+    pub erp_owns: OwnedFields,
     /// Every queue whose address is known.
     pub queues: Vec<WorkQueue>,
     /// The queue to the merchant's order integration, where orders are received.

@@ -286,8 +286,8 @@ impl Doctor {
                 |_| say!("setup-norce"),
             )),
             settled(checks.point("erp-read", is_erp_reading, |_| say!("setup-erp-read"))),
-            self.subscription(OF_CUSTOMERS, checks, seen, deadline),
-            self.subscription(OF_COMPANIES, checks, seen, deadline),
+            self.changes_of(EntityKind::Customer, checks, seen, deadline),
+            self.changes_of(EntityKind::Company, checks, seen, deadline),
             self.subscription(orders, checks, seen, deadline),
             Box::pin(async { self.alarms() }),
             in_time("plan", deadline, self.plan(checks, seen)),
@@ -303,6 +303,24 @@ impl Doctor {
         ];
         let points = stream::iter(points).buffered(CHECK_CONCURRENCY);
         points.filter_map(std::future::ready).collect().await
+    }
+
+    /// The subscription to changes of a kind. The point is left out where the kind is not synchronized.
+    fn changes_of<'a>(
+        &'a self,
+        kind: EntityKind,
+        checks: Checks<'a>,
+        seen: &'a Seen,
+        deadline: Deadline,
+    ) -> PendingPoint<'a> {
+        if self.sync_kinds.has_kind(kind) == Some(false) {
+            return Box::pin(async { None });
+        }
+        let subscription = match kind {
+            EntityKind::Customer => OF_CUSTOMERS,
+            EntityKind::Company => OF_COMPANIES,
+        };
+        self.subscription(subscription, checks, seen, deadline)
     }
 
     /// Whether an event of a type has been received, as far as the log goes back. The point is left out where the log has no

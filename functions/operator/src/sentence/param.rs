@@ -6,8 +6,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use shared::{
     activity::Role,
     domain::{
-        ApplicationId, Code, EntityKind, EntityRef, ErpId, JobId, NorceId, PartyField, PassMode,
-        Resource, Scope,
+        ApplicationId, Code, EntityKind, EntityRef, ErpId, JobId, NorceId, PartyField, PartyType,
+        PassMode, Resource, Scope,
     },
     erp::KeyField,
     owed::{Reason, Stage, Subject},
@@ -99,6 +99,7 @@ texts!(
     KeyField,
     NorceId,
     PartyField,
+    PartyType,
     PassMode,
     Resource,
     Role,
