@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::StatusCode;
 use uuid::Uuid;
 
-use super::{Clock, NumberSeries};
+use super::{Clock, NumberSeries, ReferenceTables};
 
 /// How the simulated environment is set up. Everything but `clock` can also be changed while it runs.
 #[derive(Debug, Clone)]
@@ -104,6 +104,8 @@ pub struct CompanySettings {
     pub countries: Vec<Country>,
     /// The table "Post Code".
     pub post_codes: Vec<PostCode>,
+    /// The tables that customers refer to.
+    pub tables: ReferenceTables,
     /// Series of customer numbers.
     pub customer_numbers: NumberSeries,
     /// Series of contact numbers.
@@ -206,6 +208,7 @@ impl CompanySettings {
                 county: String::new(),
                 country: "SE".to_owned(),
             }],
+            tables: ReferenceTables::default(),
             customer_numbers: NumberSeries::starting_at("C00010"),
             contact_numbers: NumberSeries::starting_at("CT000010"),
             contact_for_new_customer: true,

@@ -3,6 +3,7 @@
 use super::{
     CompanySettings, Refused,
     fields::{Changes, Record},
+    reference_tables,
 };
 
 /// Applies the changes to a record the way the ERP's field triggers do, side effects included.
@@ -14,6 +15,7 @@ pub(super) fn apply(
     record: &mut Record,
     settings: &CompanySettings,
 ) -> Result<(), Refused> {
+    let changes = reference_tables::checked(changes, &settings.tables)?;
     let given = |name: &str| changes.get(name).and_then(|value| value.as_str());
     if given("displayName") == Some("") {
         return Err(Refused::dialog("The blank \"displayName\" is not allowed."));
@@ -31,7 +33,6 @@ pub(super) fn apply(
     if let Some(email) = given("email").filter(|email| !email.is_empty()) {
         check_addresses(email)?;
     }
-    check_relations(&changes)?;
 
     let country_before = record.text("country").to_owned();
     let vat_before = record.text("taxRegistrationNumber").to_owned();
@@ -50,6 +51,7 @@ pub(super) fn apply(
     for (name, value) in changes {
         record.set(name, value);
     }
+    reference_tables::show_currency(record, &settings.tables);
     if let Some(known) = post_code {
         record.set("city", known.city.as_str());
         record.set("state", known.county.as_str());
@@ -58,34 +60,6 @@ pub(super) fn apply(
     let vat = record.text("taxRegistrationNumber");
     if vat != vat_before || record.text("country") != country_before {
         check_vat(vat, record.text("country"), settings)?;
-    }
-    Ok(())
-}
-
-/// Relations to tables that are empty in the simulator: any value but the empty one is unknown.
-fn check_relations(changes: &Changes) -> Result<(), Refused> {
-    for name in ["salespersonCode", "currencyCode"] {
-        if let Some(code) = changes.get(name).and_then(|value| value.as_str())
-            && !code.is_empty()
-        {
-            return Err(Refused::invalid_relation(name, code));
-        }
-    }
-    for name in [
-        "taxAreaId",
-        "currencyId",
-        "paymentTermsId",
-        "shipmentMethodId",
-        "paymentMethodId",
-    ] {
-        if changes
-            .get(name)
-            .is_some_and(|value| *value != uuid::Uuid::nil().to_string())
-        {
-            return Err(Refused::dialog(format!(
-                "The \"{name}\" does not match a record of its table."
-            )));
-        }
     }
     Ok(())
 }
