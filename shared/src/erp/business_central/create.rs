@@ -51,6 +51,9 @@ impl Records {
         for (name, value) in wanted.iter().filter(|(_, value)| !value.is_empty()) {
             fields.set(name, value.to_owned());
         }
+        for (name, value) in self.fixed_properties(party, deadline).await? {
+            fields.set(name, value);
+        }
         let url = self.client.url(entity_set(resource));
         let response = match self.client.post(&url, &fields, deadline).await {
             Ok(response) => response,

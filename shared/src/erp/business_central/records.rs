@@ -11,6 +11,7 @@ use super::{
     client::{Client, Pages},
     formats::NUMBER,
     record::{ContactInformation, ExtendedRow, Row, entity_set, selected},
+    references::References,
 };
 use crate::{
     domain::EntityKind,
@@ -28,6 +29,7 @@ const MAX_HITS: u32 = 2;
 pub(super) struct Records {
     pub(super) client: Client,
     pub(super) extra: ExtraFields,
+    pub(super) references: References,
     /// The server has refused a filter on several e-mail addresses.
     pub(super) one_email_at_a_time: AtomicBool,
 }
