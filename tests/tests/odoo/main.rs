@@ -112,12 +112,16 @@ fn subject(server: &Arc<Server>, company: NonZeroU32) -> Subject {
         company: Some(company),
         ..settings(server)
     };
-    let erp = Odoo::new(settings, faults.clone()).unwrap();
+    let transport = faults.clone();
+    let with_fixed_values = move |fixed| {
+        let erp = Odoo::new(settings.clone(), transport.clone()).unwrap();
+        Arc::new(erp.with_fixed_values(fixed)) as Arc<dyn Erp>
+    };
     let partners = Partners {
         server: server.clone(),
         company,
     };
-    Subject::new(Arc::new(erp), faults, Arc::new(partners))
+    Subject::new(Box::new(with_fixed_values), faults, Arc::new(partners))
 }
 
 /// Makes companies that the user of the adapter may see. All of them before the first test: while one is made, Odoo refuses
