@@ -10,7 +10,6 @@ use std::{
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::PartyKind;
 use crate::domain::{ApplicationId, CountryCode, redact, without_values};
 
 /// The name of the parameter in texts for people.
@@ -83,15 +82,6 @@ impl FixedKind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::Persons, Self::Companies, Self::Contacts];
 
-    /// The kind of a party.
-    pub const fn of(kind: &PartyKind) -> Self {
-        match kind {
-            PartyKind::Person => Self::Persons,
-            PartyKind::Company => Self::Companies,
-            PartyKind::Contact { .. } => Self::Contacts,
-        }
-    }
-
     /// The word in the parameter.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -149,16 +139,6 @@ impl UnknownValue {
             value: redact(value),
             problem: problem.into(),
             fix: fix.into(),
-        }
-    }
-}
-
-impl From<UnknownValue> for super::ErpError {
-    fn from(unknown: UnknownValue) -> Self {
-        Self::Refused {
-            field: None,
-            code: "unknown-fixed-value".to_owned(),
-            message: unknown.to_string(),
         }
     }
 }

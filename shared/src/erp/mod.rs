@@ -6,6 +6,7 @@
 mod answer;
 pub mod business_central;
 mod extra_fields;
+mod fixed_kind;
 mod fixed_values;
 mod mask;
 pub mod odoo;

@@ -10,6 +10,7 @@
 )]
 
 mod crashes;
+mod fixed_values;
 mod register;
 #[path = "../conformance/suite.rs"]
 mod suite;
@@ -743,6 +744,16 @@ mod where_odoo_runs {
         with_odoo(async |odoo| {
             let companies = [odoo.company(), odoo.company()];
             super::p14_companies_do_not_see_each_other(&odoo.server, companies).await;
+        });
+    }
+
+    /// On a server of its own, in which it installs an app.
+    #[test]
+    fn every_fixed_value_is_read_back() {
+        RUNTIME.block_on(async {
+            if let Some(server) = server().await {
+                fixed_values::every_fixed_value_is_read_back(&server).await;
+            }
         });
     }
 

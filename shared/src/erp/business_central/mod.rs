@@ -20,13 +20,14 @@
 //! | `fields` | a party as fields, and the difference to a record |
 //! | `records` | reads that the others share |
 //! | `search`, `listing`, `create`, `update` | the calls of the port |
-//! | `references` | fixed values |
+//! | `references`, `fixed_values` | fixed values: their fields, and how they are written |
 //! | `proof` | what a filter on a key does |
 
 mod client;
 mod create;
 mod error;
 mod fields;
+mod fixed_values;
 mod formats;
 mod listing;
 mod proof;

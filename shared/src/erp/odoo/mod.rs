@@ -17,13 +17,14 @@
 //! | `error` | the meaning of an error |
 //! | `record` | rows as records, and a party as fields |
 //! | `partners` | reads and writes that the others share |
-//! | `references` | fixed values |
+//! | `references`, `fixed_values` | fixed values: their fields, and how they are looked up |
 //! | `search`, `create`, `update`, `delivery` | the calls of the port |
 
 mod client;
 mod create;
 mod delivery;
 mod error;
+mod fixed_values;
 mod load;
 mod partners;
 mod record;
