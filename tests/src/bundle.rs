@@ -198,6 +198,8 @@ pub struct Options {
     pub order_receiver: bool,
     /// The ERP has the merchant's own API page, and `ERP_EXTRA_FIELDS` names its fields.
     pub extended_erp: bool,
+    /// `ERP_FIXED_VALUES`.
+    pub fixed_values: &'static str,
 }
 
 /// The fields of the merchant's own API page.
@@ -228,6 +230,7 @@ impl Default for Options {
             imports: ImportOptions::default(),
             order_receiver: false,
             extended_erp: false,
+            fixed_values: "[]",
         }
     }
 }
@@ -430,6 +433,7 @@ impl Configurations {
             &mut erp_full_pass.erp,
         ] {
             erp.persons = options.persons;
+            erp.fixed_values = options.fixed_values.parse().expect("fixed values");
         }
         change_events.policy = SyncPolicy {
             sync_kinds: options.sync_kinds,

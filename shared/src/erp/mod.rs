@@ -6,6 +6,8 @@
 mod answer;
 pub mod business_central;
 mod extra_fields;
+mod fixed_kind;
+mod fixed_values;
 mod mask;
 pub mod odoo;
 mod owned;
@@ -31,6 +33,9 @@ use crate::{
 
 pub use crate::domain::{ErpId, NaturalKey, Resource};
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
+pub use fixed_values::{
+    ChosenValues, FixedField, FixedKind, FixedValue, FixedValues, InvalidFixedValues, UnknownValue,
+};
 pub use person_rule::{InvalidPersonRule, PersonRule, under_rule};
 pub use sent::{
     SentCompany, changed_groups, company_hash, resend_all_marker, resend_marker, sent_company,
@@ -461,6 +466,9 @@ port! {
         /// The record of a create that was never answered can be found only by these.
         fn carried_keys(&self, party: &Party) -> Vec<NaturalKey>;
 
+        /// Whether a create leaves something of this party to [`complete`](Self::complete).
+        fn needs_completing(&self, party: &Party) -> bool;
+
         reads:
         /// Reads a record by its immutable id; `None` when it no longer exists.
         async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError>;
@@ -554,11 +562,20 @@ port! {
         /// The ERP's own time, from which watermarks are taken. `None`: the ERP does not tell.
         async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError>;
 
+        /// The values of [`FixedValues`] that the ERP does not have.
+        async fn unknown_fixed_values(
+            &self,
+            deadline: Deadline,
+        ) -> Result<Vec<UnknownValue>, ErpError>;
+
         writes:
         /// Creates a record, sending the request at most once.
         ///
+        /// It sets the party's [`FixedValues`]. What the ERP takes only for a record that exists is left to
+        /// [`complete`](Self::complete).
+        ///
         /// # Errors
-        /// Only when the ERP certainly has not created anything.
+        /// Only when the ERP certainly has not created anything, as where it does not have a fixed value.
         async fn create(
             &self,
             key: &IdempotencyKey,
@@ -566,8 +583,17 @@ port! {
             deadline: Deadline,
         ) -> Result<CreateOutcome, ErpError>;
 
+        /// Writes what a create has left of the party's record. It can be repeated, and changes nothing that the record
+        /// has already. A record that is gone is not an error.
+        async fn complete(
+            &self,
+            id: &ErpId,
+            party: &Party,
+            deadline: Deadline,
+        ) -> Result<(), ErpError>;
+
         /// Gives a record the wanted values, sending only those that differ, on condition that it has not changed since it was
-        /// `seen`.
+        /// `seen`. Fixed values are among them where their rule says so.
         async fn update(
             &self,
             seen: &ErpRecord,

@@ -21,7 +21,7 @@ use crate::{
         ApplicationSettings, CodePattern, Countries, CountryCode, CountryCodes, ErpCodes,
         FirstBindingWrites, KeptWhenEmptied, OwnedFields, Registers, Scope, SyncKinds,
     },
-    erp::{ExtraFields, PersonRule},
+    erp::{ExtraFields, FixedValues, PersonRule},
     matching::SharedEmail,
     norce::{
         connect::ImportOptions,
@@ -256,6 +256,8 @@ pub struct ErpSettings {
     pub extra_fields: ExtraFields,
     /// `ERP_COUNTRIES` and `HOME_COUNTRY`.
     pub countries: Countries,
+    /// `ERP_FIXED_VALUES`: values of new records that the shop knows nothing of.
+    pub fixed_values: FixedValues,
     /// `ERP_PERSONS`.
     pub persons: PersonRule,
     /// `ERP_CODE_FIELD`: the field of an Odoo partner that holds its code.
@@ -274,6 +276,9 @@ impl ErpSettings {
         shops: Option<&ApplicationSettings>,
     ) -> Option<Self> {
         let settings = Self::read_alone(environment)?;
+        if let Err(reason) = settings.check_fixed_values(shops) {
+            environment.fault("ERP_FIXED_VALUES", reason);
+        }
         if let Some(shops) = shops {
             for scope in shops.scopes() {
                 if let Err(reason) = settings.company_of(shops, scope) {
@@ -297,6 +302,7 @@ impl ErpSettings {
             company: Some(environment.optional("ERP_COMPANY")),
             extra_fields: environment.or_default("ERP_EXTRA_FIELDS", ExtraFields::default()),
             countries: read_countries(environment),
+            fixed_values: environment.or_default("ERP_FIXED_VALUES", FixedValues::default()),
             persons: environment.or_default("ERP_PERSONS", PersonRule::default()),
             code_field: environment.or_default("ERP_CODE_FIELD", DEFAULT_CODE_FIELD.to_owned()),
             code_sequence: Some(environment.optional("ERP_CODE_SEQUENCE")),

@@ -7,6 +7,7 @@ mod environment;
 pub mod batch;
 pub mod configuration;
 pub mod context;
+mod fixed_values;
 mod refresh;
 pub mod resources;
 pub mod secrets;

@@ -17,7 +17,7 @@ use crate::{
     breakers::{Breakers, Guard, RateLimit, Remote},
     domain::{ApplicationSettings, FingerprintKey, Scope},
     erp::{
-        Erp,
+        Erp, FixedValues,
         business_central::{BusinessCentral, BusinessCentralSettings},
         odoo::{Odoo, OdooSettings},
         under_rule,
@@ -164,7 +164,8 @@ impl<'a> Connections<'a> {
             let company = settings.company_of(shops, scope);
             let company = company.map_err(WiringError::Erp)?;
             let transport = self.around_erp(&transport, settings, scope);
-            let erp = erp(transport, settings, &secret, company)?;
+            let fixed = settings.fixed_values.of_application(scope.application());
+            let erp = erp(transport, settings, &secret, company, fixed)?;
             Ok((scope, under_rule(erp, settings.persons)))
         });
         erps.collect()
@@ -291,6 +292,7 @@ fn erp(
     settings: &ErpSettings,
     secret: &ErpSecret,
     company: Option<ErpCompany>,
+    fixed: FixedValues,
 ) -> Result<Arc<dyn Erp>, WiringError> {
     match (secret, company) {
         (ErpSecret::BusinessCentral(secret), Some(ErpCompany::BusinessCentral(company))) => {
@@ -307,9 +309,8 @@ fn erp(
                 countries: settings.countries.clone(),
             };
             let erp = BusinessCentral::new(settings, transport);
-            Ok(Arc::new(
-                erp.map_err(|error| WiringError::Erp(error.to_string()))?,
-            ))
+            let erp = erp.map_err(|error| WiringError::Erp(error.to_string()))?;
+            Ok(Arc::new(erp.with_fixed_values(fixed)))
         }
         (ErpSecret::BusinessCentral(_), _) => Err(WiringError::Erp(
             "Business Central needs a company".to_owned(),
@@ -329,9 +330,8 @@ fn erp(
                 home_country: settings.countries.home,
             };
             let erp = Odoo::new(settings, transport);
-            Ok(Arc::new(
-                erp.map_err(|error| WiringError::Erp(error.to_string()))?,
-            ))
+            let erp = erp.map_err(|error| WiringError::Erp(error.to_string()))?;
+            Ok(Arc::new(erp.with_fixed_values(fixed)))
         }
     }
 }

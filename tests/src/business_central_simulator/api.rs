@@ -11,8 +11,11 @@ use super::{
     company::{Author, Company, Write},
     fields::{self, Record},
     odata_query::{CONTACTS_INFORMATION, Page, Query},
+    reference_tables::ReferenceSet,
     refusals::Refusals,
 };
+
+const DEFAULT_DIMENSIONS: &str = "defaultDimensions";
 
 /// Where an address leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +37,21 @@ pub(super) enum Resource {
     Company(Uuid),
     List(Uuid, Entity),
     One(Uuid, Entity, Uuid),
-    ContactsInformation { company: Uuid, customer: Uuid },
+    ContactsInformation {
+        company: Uuid,
+        customer: Uuid,
+    },
     FlatContactsInformation(Uuid),
+    References(Uuid, ReferenceSet),
+    DefaultDimensions {
+        company: Uuid,
+        customer: Uuid,
+    },
+    DefaultDimension {
+        company: Uuid,
+        customer: Uuid,
+        id: Uuid,
+    },
 }
 
 impl Target {
@@ -79,15 +95,29 @@ impl Resource {
             [one] if one.starts_with("contacts(") => {
                 Ok(Self::One(company, Entity::Contacts, key("contacts", one)?))
             }
-            [one] => Ok(Self::One(
-                company,
-                Entity::Customers,
-                key("customers", one)?,
-            )),
+            [one] => match ReferenceSet::named(one) {
+                Some(set) => Ok(Self::References(company, set)),
+                None => Ok(Self::One(
+                    company,
+                    Entity::Customers,
+                    key("customers", one)?,
+                )),
+            },
             [one, CONTACTS_INFORMATION] => Ok(Self::ContactsInformation {
                 company,
                 customer: key("customers", one)?,
             }),
+            [one, DEFAULT_DIMENSIONS] => Ok(Self::DefaultDimensions {
+                company,
+                customer: key("customers", one)?,
+            }),
+            [one, dimension] if dimension.starts_with(DEFAULT_DIMENSIONS) => {
+                Ok(Self::DefaultDimension {
+                    company,
+                    customer: key("customers", one)?,
+                    id: key(DEFAULT_DIMENSIONS, dimension)?,
+                })
+            }
             [.., last] => Err(Refused::no_such_resource(last)),
         }
     }
@@ -99,6 +129,10 @@ impl Resource {
             Self::ContactsInformation { .. } | Self::FlatContactsInformation(_) => {
                 Entity::ContactsInformation
             }
+            Self::References(..) => Entity::References,
+            Self::DefaultDimensions { .. } | Self::DefaultDimension { .. } => {
+                Entity::DefaultDimensions
+            }
         }
     }
 
@@ -109,13 +143,16 @@ impl Resource {
             | Self::List(company, _)
             | Self::One(company, _, _)
             | Self::ContactsInformation { company, .. }
+            | Self::References(company, _)
+            | Self::DefaultDimensions { company, .. }
+            | Self::DefaultDimension { company, .. }
             | Self::FlatContactsInformation(company) => Some(company),
         }
     }
 
     pub(super) fn id(self) -> Option<Uuid> {
         match self {
-            Self::One(_, _, id) => Some(id),
+            Self::One(_, _, id) | Self::DefaultDimension { id, .. } => Some(id),
             _ => None,
         }
     }
@@ -209,6 +246,13 @@ impl ApiRequest<'_> {
                 let records = company.contacts_information(customer)?;
                 self.list(fields::CONTACT_INFORMATION, &records, settings)
             }
+            Resource::References(_, set) => self.reference_set(set, company, settings),
+            Resource::DefaultDimensions { customer, .. } => {
+                self.default_dimensions(customer, company, settings, &write)
+            }
+            Resource::DefaultDimension { customer, id, .. } => {
+                self.default_dimension(customer, id, company, &write)
+            }
             Resource::List(_, entity) if self.method == Method::POST => {
                 let changes = fields::read_changes(company.table(entity)?.fields, self.json()?)?;
                 let query = self.single(company, entity)?;
@@ -248,7 +292,7 @@ impl ApiRequest<'_> {
         }
     }
 
-    fn only(&self, methods: &[Method]) -> Result<(), Refused> {
+    pub(super) fn only(&self, methods: &[Method]) -> Result<(), Refused> {
         if methods.contains(self.method) {
             Ok(())
         } else {
@@ -256,7 +300,7 @@ impl ApiRequest<'_> {
         }
     }
 
-    fn json(&self) -> Result<&[u8], Refused> {
+    pub(super) fn json(&self) -> Result<&[u8], Refused> {
         if has_media_type(self.headers, "application/json") {
             Ok(self.body)
         } else {
@@ -265,7 +309,11 @@ impl ApiRequest<'_> {
     }
 
     /// `If-Match`, before the record is looked for: a header that cannot be read is wrong for every record.
-    fn check_etag(&self, record: Result<&Record, Refused>, required: bool) -> Result<(), Refused> {
+    pub(super) fn check_etag(
+        &self,
+        record: Result<&Record, Refused>,
+        required: bool,
+    ) -> Result<(), Refused> {
         let etag = match self.headers.get(header::IF_MATCH) {
             None if required => {
                 return Err(Refused::invalid_etag("The If-Match header is required."));
@@ -306,7 +354,7 @@ impl ApiRequest<'_> {
         Ok(Answer::ok(body))
     }
 
-    fn list(
+    pub(super) fn list(
         &self,
         fields: &'static [fields::Field],
         records: &[Record],

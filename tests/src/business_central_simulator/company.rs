@@ -20,6 +20,7 @@ pub(super) struct Company {
     pub(super) contacts: Table,
     /// "Contact Business Relation": which contact stands for a customer.
     pub(super) relations: BTreeMap<Uuid, Uuid>,
+    pub(super) default_dimensions: Vec<Record>,
     revision: u64,
 }
 
@@ -45,6 +46,7 @@ impl Company {
             customers: Table::new(customer, "Customer"),
             contacts: Table::new(fields::CONTACT, "Contact"),
             relations: BTreeMap::new(),
+            default_dimensions: Vec::new(),
             revision: 0,
         }
     }

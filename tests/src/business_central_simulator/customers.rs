@@ -30,6 +30,13 @@ pub struct CustomerRecord {
     pub email: String,
     pub website: String,
     pub tax_registration_number: String,
+    pub salesperson_code: String,
+    pub tax_area_id: Uuid,
+    pub tax_area_display_name: String,
+    pub currency_code: String,
+    pub payment_terms_id: Uuid,
+    pub shipment_method_id: Uuid,
+    pub payment_method_id: Uuid,
     pub blocked: String,
     pub last_modified_date_time: chrono::DateTime<chrono::Utc>,
 }

@@ -30,6 +30,7 @@ mod limits;
 mod number_series;
 mod odata_filter;
 mod odata_query;
+mod reference_tables;
 mod refusals;
 mod request_log;
 mod sales;
@@ -72,6 +73,7 @@ pub use self::{
     faults::{Fault, LostAnswer},
     limits::Load,
     number_series::NumberSeries,
+    reference_tables::{ReferenceRow, ReferenceTables},
     refusals::Candidate,
     request_log::{LoggedWrite, RequestLog},
     sales::{Business, CustomerTemplate},
@@ -102,6 +104,10 @@ pub enum Entity {
     Contacts,
     /// `contactsInformation`.
     ContactsInformation,
+    /// `paymentTerms`, `companyInformation` and the other sets that are only read.
+    References,
+    /// `defaultDimensions`.
+    DefaultDimensions,
 }
 
 /// The simulator, by a handle that is cheap to clone.
@@ -253,6 +259,14 @@ impl BusinessCentralSimulator {
         self.lock()
             .company(company)
             .map(|company| snapshot(&company.customers))
+            .unwrap_or_default()
+    }
+
+    /// The default dimensions of a customer: codes, and the codes of their values.
+    pub fn dimensions(&self, company: Uuid, customer: Uuid) -> Vec<(String, String)> {
+        self.lock()
+            .company(company)
+            .map(|company| company.dimension_codes(customer))
             .unwrap_or_default()
     }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::StatusCode;
 use uuid::Uuid;
 
-use super::{Clock, CustomerTemplate, NumberSeries};
+use super::{Clock, CustomerTemplate, NumberSeries, ReferenceTables};
 
 /// How the simulated environment is set up. Everything but `clock` can also be changed while it runs.
 #[derive(Debug, Clone)]
@@ -109,6 +109,8 @@ pub struct CompanySettings {
     /// The templates of the page "API Setup" for customers, in their order. None: customers that the API creates have no
     /// posting groups.
     pub customer_templates: Vec<CustomerTemplate>,
+    /// The tables that customers refer to.
+    pub tables: ReferenceTables,
     /// Series of customer numbers.
     pub customer_numbers: NumberSeries,
     /// Series of contact numbers.
@@ -213,6 +215,7 @@ impl CompanySettings {
             }],
             country_required_in_addresses: false,
             customer_templates: vec![CustomerTemplate::domestic()],
+            tables: ReferenceTables::default(),
             customer_numbers: NumberSeries::starting_at("C00010"),
             contact_numbers: NumberSeries::starting_at("CT000010"),
             contact_for_new_customer: true,

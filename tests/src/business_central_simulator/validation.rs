@@ -3,6 +3,7 @@
 use super::{
     CompanySettings, Refused,
     fields::{Changes, Record},
+    reference_tables,
 };
 
 /// Applies the changes to a record the way the ERP's field triggers do: one field after the other, in the order of the
@@ -15,7 +16,7 @@ pub(super) fn apply(
     record: &mut Record,
     settings: &CompanySettings,
 ) -> Result<(), Refused> {
-    check_relations(&changes)?;
+    let changes = reference_tables::checked(changes, &settings.tables)?;
     for (name, value) in changes {
         let before = record.text(name).to_owned();
         record.set(name, value);
@@ -35,6 +36,7 @@ pub(super) fn apply(
             _ => {}
         }
     }
+    reference_tables::show_currency(record, &settings.tables);
     Ok(())
 }
 
@@ -80,34 +82,6 @@ fn validate_postal_code(code: &str, record: &mut Record, settings: &CompanySetti
         record.set("state", row.county.as_str());
         record.set("country", row.country.as_str());
     }
-}
-
-/// Relations to tables that are empty in the simulator: any value but the empty one is unknown.
-fn check_relations(changes: &Changes) -> Result<(), Refused> {
-    for name in ["salespersonCode", "currencyCode"] {
-        if let Some(code) = changes.text(name)
-            && !code.is_empty()
-        {
-            return Err(Refused::invalid_relation(name, code));
-        }
-    }
-    for name in [
-        "taxAreaId",
-        "currencyId",
-        "paymentTermsId",
-        "shipmentMethodId",
-        "paymentMethodId",
-    ] {
-        if changes
-            .get(name)
-            .is_some_and(|value| *value != uuid::Uuid::nil().to_string())
-        {
-            return Err(Refused::dialog(format!(
-                "The \"{name}\" does not match a record of its table."
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Several addresses may stand in the field, separated by semicolons.

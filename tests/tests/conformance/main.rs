@@ -19,7 +19,10 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use shared::{
     domain::{Code, ErpId, Resource},
-    erp::business_central::{BusinessCentral, BusinessCentralSettings},
+    erp::{
+        Erp,
+        business_central::{BusinessCentral, BusinessCentralSettings},
+    },
 };
 use tests::{
     business_central_simulator::{
@@ -87,6 +90,24 @@ impl Register for Company {
         edited.unwrap();
     }
 
+    async fn salespeople(&self) -> [String; 2] {
+        ["AH".to_owned(), "JD".to_owned()]
+    }
+
+    async fn salesperson(&self, of: &ErpId) -> Option<String> {
+        let customers = self.simulator.customers(self.id).into_iter();
+        let mut customers = customers.filter(|customer| customer.id == guid(of));
+        customers.next().map(|customer| customer.salesperson_code)
+    }
+
+    async fn change_salesperson(&self, of: &ErpId, to: &str) {
+        let salesperson = json!({ "salespersonCode": to });
+        let edited = self
+            .simulator
+            .edit_customer(self.id, guid(of), &salesperson);
+        edited.unwrap();
+    }
+
     async fn remove(&self, id: &ErpId) {
         let deleted = self.simulator.delete_customer(self.id, guid(id));
         deleted.unwrap();
@@ -122,10 +143,14 @@ fn subject() -> Subject {
         extra_fields: shared::erp::ExtraFields::default(),
         countries: shared::domain::Countries::default(),
     };
-    let erp = BusinessCentral::new(settings, faults.clone()).unwrap();
+    let transport = faults.clone();
+    let with_fixed_values = move |fixed| {
+        let erp = BusinessCentral::new(settings.clone(), transport.clone()).unwrap();
+        Arc::new(erp.with_fixed_values(fixed)) as Arc<dyn Erp>
+    };
     let id = simulator.companies()[0];
     Subject::new(
-        Arc::new(erp),
+        Box::new(with_fixed_values),
         faults,
         Arc::new(Company {
             simulator,

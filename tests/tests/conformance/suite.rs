@@ -20,8 +20,8 @@ use shared::{
         OrganisationNumber, PartyField, Personal, Scope, ShopField, VatNumber,
     },
     erp::{
-        CreateOutcome, Erp, ErpError, ErpFields, ErpId, ErpRecord, FilterProof, IdempotencyKey,
-        KeyField, Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
+        CreateOutcome, Erp, ErpError, ErpFields, ErpId, ErpRecord, FilterProof, FixedValues,
+        IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
     },
     http::{Deadline, Transport, TransportError},
 };
@@ -158,6 +158,15 @@ pub(crate) trait Register: Send + Sync {
     /// Removes a customer altogether.
     async fn remove(&self, id: &ErpId);
 
+    /// Two salespeople by the names that `ERP_FIXED_VALUES` takes, which the ERP has from now on.
+    async fn salespeople(&self) -> [String; 2];
+
+    /// The salesperson of a customer, by that name.
+    async fn salesperson(&self, of: &ErpId) -> Option<String>;
+
+    /// Gives a customer this salesperson.
+    async fn change_salesperson(&self, of: &ErpId, to: &str);
+
     /// Gives a customer a delivery address in this town. To be written where they can be read.
     async fn add_delivery_address(&self, _of: &ErpId, _city: &str) {
         panic!("this ERP has no delivery addresses");
@@ -169,7 +178,11 @@ pub(crate) struct Subject {
     erp: Arc<dyn Erp>,
     faults: Arc<Faults>,
     register: Arc<dyn Register>,
+    with_fixed_values: WithFixedValues,
 }
+
+/// Makes the adapter with fixed values.
+pub(crate) type WithFixedValues = Box<dyn Fn(FixedValues) -> Arc<dyn Erp> + Send + Sync>;
 
 /// The number of the next entity. Registers can share a database that knows an entity by its number alone.
 static NEXT: AtomicI32 = AtomicI32::new(1);
@@ -188,12 +201,21 @@ fn soon() -> Deadline {
 }
 
 impl Subject {
-    pub(crate) fn new(erp: Arc<dyn Erp>, faults: Arc<Faults>, register: Arc<dyn Register>) -> Self {
+    pub(crate) fn new(
+        with_fixed_values: WithFixedValues,
+        faults: Arc<Faults>,
+        register: Arc<dyn Register>,
+    ) -> Self {
         Self {
-            erp,
+            erp: with_fixed_values(FixedValues::default()),
             faults,
             register,
+            with_fixed_values,
         }
+    }
+
+    fn with_fixed_values(&self, values: &str) -> Arc<dyn Erp> {
+        (self.with_fixed_values)(values.parse().unwrap())
     }
 
     /// Codes that nobody has. `A…` comes first in a listing by codes, `R…` last.
@@ -336,6 +358,8 @@ macro_rules! for_each_check {
             what_is_created_is_found,
             an_entity_is_created_once,
             what_the_shop_empties_is_emptied_and_nothing_else,
+            a_fixed_value_is_set_by_the_create_and_by_updates_only_where_its_rule_says_so,
+            nothing_is_created_with_a_fixed_value_that_the_erp_does_not_have,
             an_entity_that_has_changed_is_not_created_again,
             a_create_whose_answer_is_lost_is_found,
             a_create_that_lands_late_makes_no_second_record,
@@ -405,6 +429,83 @@ pub(crate) async fn an_entity_is_created_once(subject: &Subject) {
     assert_eq!(BTreeSet::from([record.id]), seen);
     let code = key.code.unwrap();
     assert_eq!(subject.by_code(&code).await.len(), 1);
+}
+
+pub(crate) async fn a_fixed_value_is_set_by_the_create_and_by_updates_only_where_its_rule_says_so(
+    subject: &Subject,
+) {
+    let [first, second] = subject.register.salespeople().await;
+    let rule = |also: &str| {
+        format!(
+            r#"[{{"set":{{"salesperson":"nobody"}}}},{{"when":{{"kind":"persons"}},"set":{{"salesperson":"{first}"}}{also}}}]"#
+        )
+    };
+    let party = |email: &str, phone: &str| Party {
+        phone: Personal::parse(phone),
+        ..person(email)
+    };
+    for (also, phone, expected) in [
+        ("", "08-123 45", &second),
+        (r#","also":"update""#, "08-123 46", &first),
+    ] {
+        let erp = subject.with_fixed_values(&rule(also));
+        let key = subject.key(EntityKind::Customer);
+        let email = format!("fixed.{phone}@example.com").replace(' ', "");
+        let created = erp.create(&key, &party(&email, phone), soon()).await;
+        let CreateOutcome::Created(record) = created.unwrap() else {
+            panic!("not created");
+        };
+        let id = record.id.clone();
+        for _ in 0..2 {
+            erp.complete(&id, &party(&email, phone), soon())
+                .await
+                .unwrap();
+        }
+        let has = async || subject.register.salesperson(&id).await;
+        assert_eq!(has().await, Some(first.clone()), "{also}");
+        let seen = subject.get(&id).await;
+        let again = erp.update(&seen, &party(&email, phone), soon()).await;
+        assert!(
+            matches!(again.unwrap(), UpdateOutcome::Unchanged(_)),
+            "{also}"
+        );
+        subject.register.change_salesperson(&id, &second).await;
+        let seen = subject.get(&id).await;
+        let moved = party(&email, "08-999 99");
+        let updated = erp.update(&seen, &moved, soon()).await.unwrap();
+        let UpdateOutcome::Updated(record) = updated else {
+            panic!("{updated:?}");
+        };
+        assert_eq!(record, subject.get(&id).await);
+        assert_eq!(has().await.as_ref(), Some(expected), "{also}");
+        // P5
+        let again = erp.update(&record, &moved, soon()).await.unwrap();
+        assert!(matches!(again, UpdateOutcome::Unchanged(_)), "{again:?}");
+    }
+}
+
+pub(crate) async fn nothing_is_created_with_a_fixed_value_that_the_erp_does_not_have(
+    subject: &Subject,
+) {
+    let [known, _] = subject.register.salespeople().await;
+    let erp = subject.with_fixed_values(&format!(
+        r#"[{{"set":{{"salesperson":"{known}"}}}},{{"set":{{"salesperson":"nobody"}}}}]"#
+    ));
+    let key = subject.key(EntityKind::Customer);
+    let party = person("unknown.value@example.com");
+    let refused = erp.create(&key, &party, soon()).await.unwrap_err();
+    assert!(matches!(refused, ErpError::Refused { .. }), "{refused}");
+    let refused = refused.to_string();
+    assert!(
+        refused.contains("rule 2 of ErpFixedValues sets `salesperson` to `nobody`"),
+        "{refused}"
+    );
+    assert_eq!(subject.by_code(&key.code.unwrap()).await, []);
+    let unknown = erp.unknown_fixed_values(soon()).await.unwrap();
+    let [unknown] = unknown.as_slice() else {
+        panic!("{unknown:?}");
+    };
+    assert_eq!((unknown.rule, unknown.value.as_str()), (2, "nobody"));
 }
 
 /// Where the ERP's creates are idempotent by themselves, an entity is recognised whatever has become of it, without a code

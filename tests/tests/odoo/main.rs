@@ -10,6 +10,7 @@
 )]
 
 mod crashes;
+mod fixed_values;
 mod register;
 #[path = "../conformance/suite.rs"]
 mod suite;
@@ -113,12 +114,16 @@ fn subject(server: &Arc<Server>, company: NonZeroU32) -> Subject {
         company: Some(company),
         ..settings(server)
     };
-    let erp = Odoo::new(settings, faults.clone()).unwrap();
+    let transport = faults.clone();
+    let with_fixed_values = move |fixed| {
+        let erp = Odoo::new(settings.clone(), transport.clone()).unwrap();
+        Arc::new(erp.with_fixed_values(fixed)) as Arc<dyn Erp>
+    };
     let partners = Partners {
         server: server.clone(),
         company,
     };
-    Subject::new(Arc::new(erp), faults, Arc::new(partners))
+    Subject::new(Box::new(with_fixed_values), faults, Arc::new(partners))
 }
 
 /// Makes companies that the user of the adapter may see. All of them before the first test: while one is made, Odoo refuses
@@ -741,6 +746,16 @@ mod where_odoo_runs {
         with_odoo(async |odoo| {
             let companies = [odoo.company(), odoo.company()];
             super::p14_companies_do_not_see_each_other(&odoo.server, companies).await;
+        });
+    }
+
+    /// On a server of its own, in which it installs an app.
+    #[test]
+    fn every_fixed_value_is_read_back() {
+        RUNTIME.block_on(async {
+            if let Some(server) = server().await {
+                fixed_values::every_fixed_value_is_read_back(&server).await;
+            }
         });
     }
 

@@ -77,6 +77,39 @@ impl Register for Partners {
             .unwrap();
     }
 
+    async fn salespeople(&self) -> [String; 2] {
+        let logins = [1, 2].map(|number| format!("seller.{number}.{}@example.com", self.company));
+        let found = json!({ "domain": [["login", "in", logins]], "fields": ["login"] });
+        let found = self.server.call("res.users", "search_read", found).await;
+        if found.unwrap() == json!([]) {
+            let user = |login: &String| {
+                json!({ "name": "Seller", "login": login, "company_id": self.company,
+                    "company_ids": [[6, 0, [self.company]]] })
+            };
+            let users = json!({ "vals_list": logins.each_ref().map(user) });
+            let made = self.server.call("res.users", "create", users).await;
+            made.unwrap();
+        }
+        logins
+    }
+
+    async fn salesperson(&self, of: &ErpId) -> Option<String> {
+        let partner = json!([["id", "=", number(of)]]);
+        let partner = self.server.partners(partner, &["user_id"]).await.unwrap();
+        let user =
+            json!({ "domain": [["id", "=", partner[0]["user_id"][0]]], "fields": ["login"] });
+        let user = self.server.call("res.users", "search_read", user).await;
+        user.unwrap()[0]["login"].as_str().map(str::to_owned)
+    }
+
+    async fn change_salesperson(&self, of: &ErpId, to: &str) {
+        let user = json!({ "domain": [["login", "=", to]], "fields": ["login"] });
+        let user = self.server.call("res.users", "search_read", user).await;
+        let values = json!({ "ids": [number(of)], "vals": { "user_id": user.unwrap()[0]["id"] } });
+        let written = self.server.call("res.partner", "write", values).await;
+        written.unwrap();
+    }
+
     async fn remove(&self, id: &ErpId) {
         let partner = json!({ "ids": [number(id)] });
         let removed = self.server.call("res.partner", "unlink", partner).await;

@@ -203,6 +203,18 @@ fn broken_erp() -> Vec<BrokenCheck> {
             }),
         ),
         broken(
+            "erp client: fixed values",
+            "rule 1 of ErpFixedValues sets `paymentTerms` to `60D`",
+            "ErpFixedValues and deploy",
+            Box::new(|bundle, _| {
+                let fixed = Bundle::new(&Options {
+                    fixed_values: r#"[{"set":{"paymentTerms":"60D"}}]"#,
+                    ..Options::default()
+                });
+                bundle.operator.doctor.erps = fixed.operator.doctor.erps;
+            }),
+        ),
+        broken(
             "erp client: owned fields",
             "flags",
             "ErpExtraFields",
@@ -353,7 +365,7 @@ async fn checks_of_each_secret_and_queue(dead: &SdkConfig) -> BTreeSet<String> {
 async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
     let well = Bundle::new(&Options::default());
     let report = well.ask(json!({"action": "doctor"})).await.unwrap();
-    assert!(summary(&report).starts_with("All 40"), "{report:#}");
+    assert!(summary(&report).starts_with("All 41"), "{report:#}");
 
     let dead = dead_aws().await;
     let cases = [

@@ -50,6 +50,7 @@ pub(crate) const EVERY_OPTION: &[(&str, &str)] = &[
     ("ErpConcurrency", "50"),
     ("ErpExtraFields", EXTRA_FIELDS),
     ("SyncKinds", "persons,companies,contacts"),
+    ("ErpFixedValues", FIXED_VALUES),
     ("CreateInErp", "first-order"),
     ("SharedEmail", "create"),
     ("ForgottenPolicy", "block"),
@@ -128,6 +129,9 @@ const TEN_APPLICATIONS: &str = r#"[{"id":1001,"key":"01234567-89ab-cdef-0123-456
 
 /// Two fields, two flags and two pieces of information.
 const EXTRA_FIELDS: &str = r#"{"priceList":"customerPriceGroup","organisationNumber":"registrationNumber","flags":{"Newsletter":"receivesNewsletter","CreditApproved":"creditApproved"},"additionalInfo":{"Segment":"customerSegment","Salesperson":"salespersonCode"}}"#;
+
+/// What everybody gets, and what some countries change of it; either ERP has these fields.
+const FIXED_VALUES: &str = r#"[{"set":{"paymentTerms":"30D"}},{"when":{"kind":"companies","country":["DE","AT"]},"set":{"paymentTerms":"14D"}},{"when":{"country":"NO"},"set":{"salesperson":"JD"},"also":"update"}]"#;
 
 /// One list of values laid over another.
 pub(crate) fn with<'a>(

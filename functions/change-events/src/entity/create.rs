@@ -177,7 +177,11 @@ impl Creator<'_> {
                 let mut sent = party.clone();
                 // The fingerprint differs, so that an update follows and writes the delivery addresses.
                 sent.delivery_addresses = sent.delivery_addresses.filter(Vec::is_empty);
-                binding.shop_fingerprint = Some(self.fingerprints.of(&sent)?);
+                binding.shop_fingerprint = Some(if new.erp.needs_completing(party) {
+                    self.fingerprints.of_incomplete()?
+                } else {
+                    self.fingerprints.of(&sent)?
+                });
                 binding.filled = Some(emptied::filled(party));
                 self.bind_made(entity, &binding).await?;
                 self.index.list(entity.scope, &record).await?;
@@ -395,9 +399,7 @@ impl Creator<'_> {
         let entity = new.entity;
         let mut binding = binding(&found.record, new);
         if found.is_ours {
-            // The fingerprint differs, so that an update follows.
-            let fingerprint = self.fingerprints.key.of(&"made by an earlier attempt")?;
-            binding.shop_fingerprint = Some(fingerprint);
+            binding.shop_fingerprint = Some(self.fingerprints.of_incomplete()?);
             self.bind_made(entity, &binding).await?;
         } else {
             bind(self.mappings, entity, &binding).await?;

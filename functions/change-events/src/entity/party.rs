@@ -47,6 +47,12 @@ impl ShopFingerprints<'_> {
         let ours = without_erp_owned(party, owns, None);
         Ok(self.key.of(&ours)?)
     }
+
+    /// The mark in place of a fingerprint of a record that one of our creates has made, and that may lack what follows a
+    /// create. It differs from every fingerprint, so that an update follows.
+    pub(crate) fn of_incomplete(&self) -> Result<Fingerprint, Failure> {
+        Ok(self.key.of(&"made by an earlier attempt")?)
+    }
 }
 
 /// Finds out what customers are in the ERP.

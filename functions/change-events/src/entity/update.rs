@@ -47,6 +47,13 @@ impl Updater<'_> {
             return Ok(false);
         }
         let erp = self.erps.of(entity.scope)?;
+        if erp.needs_completing(party)
+            && binding.shop_fingerprint == Some(self.fingerprints.of_incomplete()?)
+        {
+            erp.complete(&binding.erp_id, party, self.deadline).await?;
+            // It may have changed the record.
+            seen = None;
+        }
         let is_first = binding.shop_fingerprint.is_none() && binding.fetched_at.is_none();
         let owns = self.policy.erp_owns.of(party.kind.party_type());
         let first_writes = is_first.then_some(self.policy.first_binding_writes);

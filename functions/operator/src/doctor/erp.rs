@@ -47,6 +47,9 @@ impl Doctor {
                     Planned::new(format!("erp {scope}: records can be written"), async move {
                         may_write(erp, deadline).await
                     }),
+                    Planned::new(format!("erp {scope}: fixed values"), async move {
+                        fixed_values(erp, deadline).await
+                    }),
                     Planned::new(format!("erp {scope}: owned fields"), async move {
                         let groups = synced_groups(self.erp_owns, erp)
                             .map_err(|error| fault(words(error), say!("fix-erp-owned-fields")))?;
@@ -116,6 +119,21 @@ async fn may_write(erp: &dyn Erp, deadline: Deadline) -> Finding {
             say!("fix-erp-not-writable"),
         )),
     }
+}
+
+async fn fixed_values(erp: &dyn Erp, deadline: Deadline) -> Finding {
+    let unknown = erp
+        .unknown_fixed_values(check_deadline(deadline))
+        .await
+        .map_err(erp_fault)?;
+    if unknown.is_empty() {
+        return Ok(say!("erp-fixed-values", erp = erp.capabilities().name));
+    }
+    let unknown: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+    Err(fault(
+        words(unknown.join("; ")),
+        say!("fix-erp-fixed-values"),
+    ))
 }
 
 pub(super) fn erp_fault(error: ErpError) -> Box<Fault> {

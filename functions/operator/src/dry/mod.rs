@@ -228,6 +228,11 @@ impl ErpLayer for Dry<dyn Erp> {
             .ok_or(ErpError::CursorExpired)
     }
 
+    /// It belongs to the create, which is noted.
+    async fn complete(&self, _: &ErpId, _: &Party, _: Deadline) -> Result<(), ErpError> {
+        Ok(())
+    }
+
     async fn update(
         &self,
         seen: &ErpRecord,

@@ -180,6 +180,8 @@ pub const SWEDISH: &[(&str, &str)] = &[
     ("fix-erp-not-writable", "Odoo: ge nyckelns användare rätt att skapa kontakter."),
     ("erp-owned-fields", "{groups}"),
     ("fix-erp-owned-fields", "Rätta ErpOwnedFields, eller ErpExtraFields."),
+    ("erp-fixed-values", "{erp} har alla värden i ErpFixedValues"),
+    ("fix-erp-fixed-values", "Rätta koden eller namnet i ErpFixedValues och driftsätt igen, eller lägg upp värdet i affärssystemet. Tills dess skapas inga poster som skulle få det."),
     ("fix-erp-rights", "Se ErpSecretArn och rättigheterna i affärssystemet."),
     ("fix-erp-settings", "Se ErpBaseUrl, ErpCompany och ErpExtraFields."),
     ("erp-filters", "{erp} har prövats. {words}"),

@@ -191,6 +191,8 @@ pub const SENTENCES: &[(&str, &str)] = &[
     ("fix-erp-not-writable", "Odoo: give the key's user the right to create contacts."),
     ("erp-owned-fields", "these groups are read: {groups}"),
     ("fix-erp-owned-fields", "Take these groups out of ErpOwnedFields, or name their fields in ErpExtraFields."),
+    ("erp-fixed-values", "{erp} has every value of ErpFixedValues"),
+    ("fix-erp-fixed-values", "Correct the code or name in ErpFixedValues and deploy the stack again, or add it in the ERP. Until then no record that would get it is created; what is owed for it is tried again by itself."),
     ("fix-erp-rights", r#"Check the secret of ErpSecretArn and the rights in the ERP. Business Central: the app under "Microsoft Entra applications" is enabled and has permission sets for customers and contacts. Odoo: the key's user may create contacts."#),
     ("fix-erp-settings", "Check ErpBaseUrl, ErpCompany and ErpExtraFields: the address, the company or a field may not be there."),
     ("erp-filters", "{erp} was tried. {words}"),

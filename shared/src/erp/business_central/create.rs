@@ -53,6 +53,9 @@ impl Records {
         for (name, value) in new.iter() {
             fields.set(name, value.to_owned());
         }
+        for (name, value) in self.fixed_properties(party, deadline).await? {
+            fields.set(name, value);
+        }
         let fields = self.spelled(fields, deadline).await?;
         let url = self.client.url(entity_set(resource));
         let response = match self.client.post(&url, &fields, deadline).await {

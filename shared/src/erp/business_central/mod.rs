@@ -20,17 +20,20 @@
 //! | `fields` | a party as fields, and the difference to a record |
 //! | `records` | reads that the others share |
 //! | `search`, `listing`, `create`, `update` | the calls of the port |
+//! | `references`, `fixed_values` | fixed values: their fields, and how they are written |
 //! | `proof` | what a filter on a key does |
 
 mod client;
 mod create;
 mod error;
 mod fields;
+mod fixed_values;
 mod formats;
 mod listing;
 mod proof;
 mod record;
 mod records;
+mod references;
 mod search;
 mod settings;
 #[cfg(test)]
@@ -44,19 +47,20 @@ use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
 use self::{
-    client::Client, error::RECORD_NOT_FOUND, proof::Proofs, records::Records, search::carried_keys,
-    settings::capabilities,
+    client::Client, error::RECORD_NOT_FOUND, proof::Proofs, records::Records,
+    references::References, search::carried_keys, settings::capabilities,
 };
 use super::{
     Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, FilterProof,
-    IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource,
-    UpdateOutcome,
+    FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
+    Resource, UnknownValue, UpdateOutcome,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
     http::{Deadline, Transport, odata::Options},
 };
 
+pub(crate) use references::takes;
 pub use settings::{BusinessCentralSettings, InvalidApiRoot};
 
 /// The adapter of one company of Business Central.
@@ -96,9 +100,17 @@ impl BusinessCentral {
                 countries,
                 country_table: OnceCell::new(),
                 one_email_at_a_time: false.into(),
+                references: References::default(),
             },
             proofs: Proofs::default(),
         })
+    }
+
+    /// The same adapter with fixed values: those of the application whose records it keeps.
+    #[must_use]
+    pub fn with_fixed_values(mut self, fixed: FixedValues) -> Self {
+        self.records.references.fixed = fixed;
+        self
     }
 }
 
@@ -138,6 +150,10 @@ impl Erp for BusinessCentral {
         carried_keys(party)
     }
 
+    fn needs_completing(&self, party: &Party) -> bool {
+        self.records.has_dimensions(party)
+    }
+
     async fn key_filter(
         &self,
         field: KeyField,
@@ -161,7 +177,24 @@ impl Erp for BusinessCentral {
         party: &Party,
         deadline: Deadline,
     ) -> Result<UpdateOutcome, ErpError> {
-        self.records.update(seen, party, deadline).await
+        let outcome = self.records.update(seen, party, deadline).await?;
+        self.records.update_fixed(outcome, party, deadline).await
+    }
+
+    async fn complete(
+        &self,
+        id: &ErpId,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<(), ErpError> {
+        self.records.complete(id, party, deadline).await
+    }
+
+    async fn unknown_fixed_values(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Vec<UnknownValue>, ErpError> {
+        self.records.unknown_fixed_values(deadline).await
     }
 
     async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {

@@ -14,6 +14,7 @@ use super::{
     fields::Fields,
     formats::{COUNTRY, NUMBER},
     record::{ContactInformation, ExtendedRow, Row, entity_set, selected},
+    references::References,
 };
 use crate::{
     domain::{Countries, CountryCode, EntityKind},
@@ -40,6 +41,7 @@ pub(super) struct Records {
     pub(super) countries: Countries,
     /// The codes in the table "Country/Region".
     pub(super) country_table: OnceCell<BTreeSet<String>>,
+    pub(super) references: References,
     /// The server has refused a filter on several e-mail addresses.
     pub(super) one_email_at_a_time: AtomicBool,
 }

@@ -174,7 +174,7 @@ impl Records {
     }
 
     /// Writes fields to a record that has this version.
-    async fn change(
+    pub(super) async fn change(
         &self,
         id: &ErpId,
         version: &str,

@@ -26,6 +26,8 @@ impl Partners {
             let record = self.record(row, deadline).await?;
             return Ok(CreateOutcome::AlreadyThere(record));
         }
+        // Before a code is drawn, because a value that does not exist is a refusal.
+        let fixed = self.fixed_fields(party, deadline).await?;
         let code = self.new_code(key, code_sequence, deadline).await?;
         if let Some(row) = self.with_code(&code, deadline).await?.into_iter().next() {
             let record = self.record(row, deadline).await?;
@@ -48,7 +50,8 @@ impl Partners {
         let mask: Vec<(&str, &str)> = texts
             .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
             .collect();
-        let row = self.new_row(key.entity, &code, party, &wanted);
+        let mut row = self.new_row(key.entity, &code, party, &wanted);
+        row.extend(fixed.columns());
         let (columns, row): (Vec<String>, Vec<Value>) = row.into_iter().unzip();
         let loaded = match self.client.load(&columns, &[row], &mask, deadline).await {
             Ok(loaded) => loaded,

@@ -17,15 +17,18 @@
 //! | `error` | the meaning of an error |
 //! | `record` | rows as records, and a party as fields |
 //! | `partners` | reads and writes that the others share |
+//! | `references`, `fixed_values` | fixed values: their fields, and how they are looked up |
 //! | `search`, `create`, `update`, `delivery` | the calls of the port |
 
 mod client;
 mod create;
 mod delivery;
 mod error;
+mod fixed_values;
 mod load;
 mod partners;
 mod record;
+mod references;
 mod search;
 mod settings;
 mod update;
@@ -45,14 +48,15 @@ use self::{
 };
 use super::{
     Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, FilterProof,
-    IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage, Resource,
-    UpdateOutcome,
+    FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
+    Resource, UnknownValue, UpdateOutcome,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
     http::{Deadline, Transport},
 };
 
+pub(crate) use references::takes;
 pub use settings::{InvalidBaseUrl, OdooSettings};
 
 /// Partners on a page: the actions for them have to fit into one DynamoDB item.
@@ -86,6 +90,13 @@ impl Odoo {
             code_sequence: settings.code_sequence.clone(),
             partners: Partners::new(Client::new(settings, transport)?, company, names),
         })
+    }
+
+    /// The same adapter with fixed values: those of the application whose records it keeps.
+    #[must_use]
+    pub fn with_fixed_values(mut self, fixed: FixedValues) -> Self {
+        self.partners.references.fixed = fixed;
+        self
     }
 }
 
@@ -128,6 +139,11 @@ impl Erp for Odoo {
         party.keys()
     }
 
+    /// A create is one request with everything that is fixed. Delivery addresses follow from the fingerprint.
+    fn needs_completing(&self, _: &Party) -> bool {
+        false
+    }
+
     /// The database evaluates a domain.
     async fn key_filter(&self, _: KeyField, _: Deadline) -> Result<FilterProof, ErpError> {
         Ok(FilterProof::Filters)
@@ -150,6 +166,17 @@ impl Erp for Odoo {
         deadline: Deadline,
     ) -> Result<UpdateOutcome, ErpError> {
         self.partners.update(seen, party, deadline).await
+    }
+
+    async fn complete(&self, _: &ErpId, _: &Party, _: Deadline) -> Result<(), ErpError> {
+        Ok(())
+    }
+
+    async fn unknown_fixed_values(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Vec<UnknownValue>, ErpError> {
+        self.partners.unknown_fixed_values(deadline).await
     }
 
     async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {

@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use super::{
     client::Client,
     record::{DELIVERY, Known, Names, Row, WHOLE, fields, wanted},
+    references::References,
 };
 use crate::{
     domain::{Address, Code, CountryCode, FieldGroup, FieldGroups},
@@ -28,17 +29,19 @@ pub(super) struct Partners {
     /// The id of the company.
     pub(super) company: Option<NonZeroU32>,
     pub(super) names: Names,
+    pub(super) references: References,
     countries: OnceCell<HashMap<i64, CountryCode>>,
     /// The field with the GLN; `None`: this database has none.
     gln_field: OnceCell<Option<String>>,
 }
 
 impl Partners {
-    pub(super) const fn new(client: Client, company: Option<NonZeroU32>, names: Names) -> Self {
+    pub(super) fn new(client: Client, company: Option<NonZeroU32>, names: Names) -> Self {
         Self {
             client,
             company,
             names,
+            references: References::default(),
             countries: OnceCell::const_new(),
             gln_field: OnceCell::const_new(),
         }

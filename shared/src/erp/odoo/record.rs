@@ -183,8 +183,15 @@ impl Row {
         })
     }
 
+    /// The ids of several other records.
+    pub(super) fn integers(&self, field: &str) -> Vec<i64> {
+        let ids = self.0.get(field).and_then(Value::as_array);
+        let ids = ids.into_iter().flatten();
+        ids.filter_map(Value::as_i64).collect()
+    }
+
     /// The value of a field in the form in which it would be written.
-    fn written(&self, field: &str) -> Value {
+    pub(super) fn written(&self, field: &str) -> Value {
         match self.0.get(field) {
             None | Some(Value::Bool(false) | Value::Null) => json!(""),
             Some(Value::Array(reference)) => reference.first().cloned().unwrap_or(json!("")),

@@ -31,6 +31,7 @@ impl Partners {
             // It has moved to another organisation.
             changes.insert("parent_id".to_owned(), json!(organisation));
         }
+        changes.extend(self.fixed_changes(&row, party, deadline).await?);
         let (partner, deliveries) = match (row.id(), &party.delivery_addresses) {
             (Some(partner), Some(wanted)) => {
                 let deliveries = self.delivery_changes(partner, wanted, deadline).await?;
