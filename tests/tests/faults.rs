@@ -90,6 +90,9 @@ enum Flow {
     ForgottenByHand,
 }
 
+/// A dimension is written after the create of its customer, in a request of its own.
+const FIXED_VALUES: &str = r#"[{"set":{"salesperson":"JD","dimensions":{"DEPARTMENT":"SHOP"}}}]"#;
+
 impl Flow {
     /// Those that can happen side by side.
     const ALL: [Self; 13] = [
@@ -117,6 +120,7 @@ impl Flow {
                 _ => Registers::Client,
             },
             order_receiver: self == Self::PostedOrder,
+            fixed_values: FIXED_VALUES,
             pass: PassSettings {
                 import_unknown: self == Self::Inserts,
                 ..PassSettings::default()
@@ -552,6 +556,15 @@ async fn check(bundle: &Bundle, parts: &[(Flow, Shop, Cast)]) {
         for record in bundle.erp.customers(*company) {
             let name = &record.display_name;
             assert!(here.iter().any(|here| name.contains(here)), "{name}");
+            let is_made_here = [" FirstOrder ", " Company "]
+                .iter()
+                .any(|flow| name.contains(flow));
+            if is_made_here {
+                let dimensions = bundle.erp.dimensions(*company, record.id);
+                let expected = ("DEPARTMENT".to_owned(), "SHOP".to_owned());
+                assert_eq!(dimensions, [expected], "{name}");
+                assert_eq!(record.salesperson_code, "JD", "{name}");
+            }
         }
     }
     let is_expected = |owed: &Owed| {
@@ -781,6 +794,7 @@ async fn chance(seed: u64) -> [usize; 4] {
             _ => Registers::Client,
         },
         order_receiver: random.bool(),
+        fixed_values: FIXED_VALUES,
         ..Options::default()
     };
     let bundle = Bundle::new(&options);

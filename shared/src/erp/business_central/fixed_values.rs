@@ -14,7 +14,7 @@ use crate::{
     domain::CountryCode,
     erp::{
         ChosenValues, ErpError, ErpId, FixedField, FixedKind, FixedValue, Party, Resource,
-        UnknownValue, UpdateOutcome,
+        UnknownValue, UpdateOutcome, answer::parse,
     },
     http::{
         Deadline,
@@ -378,10 +378,21 @@ impl Records {
                     patched.await?
                 }
             };
-            let failure = match response.status() {
-                StatusCode::OK | StatusCode::CREATED => continue,
-                _ => Failure::of(&response, &[]),
-            };
+            if matches!(response.status(), StatusCode::OK | StatusCode::CREATED) {
+                let row: Option<DefaultDimension> = parse(&response).ok();
+                if row.is_some_and(|row| row.dimension_value_id == wanted.value_id) {
+                    continue;
+                }
+                // The success may be a proxy's.
+                return Err(ErpError::RetryAfter {
+                    after: None,
+                    reason: format!(
+                        "it is not known whether {id} has got the dimension {}",
+                        wanted.code
+                    ),
+                });
+            }
+            let failure = Failure::of(&response, &[]);
             if failure.is_duplicate() || failure.is_stale() {
                 return Err(ErpError::RetryAfter {
                     after: None,
