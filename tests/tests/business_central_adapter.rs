@@ -17,16 +17,16 @@ use shared::{
         OrganisationNumber, Personal, Scope, VatNumber,
     },
     erp::{
-        CompanyKey, CreateOutcome, Erp, ErpError, ErpId, ErpRecord, FilterProof, IdempotencyKey,
-        KeyField, Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
+        Block, CompanyKey, CreateOutcome, Erp, ErpError, ErpId, ErpRecord, FilterProof,
+        IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
         business_central::{BusinessCentral, BusinessCentralSettings},
     },
     http::Deadline,
 };
 use tests::{
     business_central_simulator::{
-        ApplicationAccess, BusinessCentralSimulator, CompanySettings, ContactRecord, Country,
-        CustomerRecord, EmailChains, Entity, Fault, LostAnswer, PostCode, Settings,
+        ApplicationAccess, Business, BusinessCentralSimulator, CompanySettings, ContactRecord,
+        Country, CustomerRecord, EmailChains, Entity, Fault, LostAnswer, PostCode, Settings,
         TaxNumberFilter,
     },
     in_process::InProcess,
@@ -460,7 +460,7 @@ async fn a_record_that_somebody_changed_is_stale_and_a_deleted_one_is_missing() 
     assert_eq!(outcome, Ok(UpdateOutcome::Gone));
     assert_eq!(world.erp.get(&seen.id, soon()).await, Ok(None));
     assert_eq!(
-        world.erp.block(&seen.id, soon()).await,
+        world.erp.block(&seen.id, Block::All, soon()).await,
         Ok(UpdateOutcome::Gone)
     );
 }
@@ -826,7 +826,7 @@ async fn contacts_belong_to_their_company_and_are_found_among_its_people_only() 
         requests.writes.last().unwrap().body,
         json!({ "mobilePhoneNumber": "070-999 99 99" })
     );
-    let outcome = world.erp.block(&record.id, soon()).await;
+    let outcome = world.erp.block(&record.id, Block::All, soon()).await;
     assert!(matches!(outcome, Ok(UpdateOutcome::Updated(record)) if record.blocked));
     assert!(world.persons_of_companies()[0].privacy_blocked);
 }
@@ -884,7 +884,11 @@ async fn a_contact_that_moves_keeps_what_it_has_and_lacks() {
         assert_eq!(after.fields, before.fields);
         let again = world.erp.update(&after, &moved, soon()).await;
         assert!(matches!(again, Ok(UpdateOutcome::Unchanged(_))));
-        world.erp.block(&after.id, soon()).await.unwrap();
+        world
+            .erp
+            .block(&after.id, Block::All, soon())
+            .await
+            .unwrap();
     }
 }
 
@@ -963,13 +967,64 @@ async fn vat_numbers_have_the_form_of_their_country() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn e12_an_invoice_block_leaves_payments_open_and_the_twin_contact_is_closed_too() {
+    let stopped = |world: &World, customer: &ErpId| {
+        let id = customer.id.parse().unwrap();
+        let stops = |business: &Business| {
+            let done = world.simulator.do_business(world.company, id, *business);
+            done.is_err()
+        };
+        Business::ALL.into_iter().filter(stops).collect::<Vec<_>>()
+    };
+    for (block, expected) in [
+        (Block::Invoice, &Business::ALL[..3]),
+        (Block::All, &Business::ALL[..]),
+    ] {
+        let world = World::new();
+        let record = world.created(&person()).await;
+        let twins = || world.simulator.contacts(world.company);
+        assert_eq!(twins().len(), 1);
+        for attempt in 0..2 {
+            let outcome = world.erp.block(&record.id, block, soon()).await.unwrap();
+            let again = matches!(outcome, UpdateOutcome::Unchanged(_));
+            assert_eq!(again, attempt == 1, "{outcome:?}");
+            assert_eq!(stopped(&world, &record.id), expected);
+            assert!(twins()[0].privacy_blocked);
+        }
+        // A block that is less is no less than the one that is there.
+        let outcome = world
+            .erp
+            .block(&record.id, Block::All, soon())
+            .await
+            .unwrap();
+        assert!(matches!(outcome, UpdateOutcome::Updated(_)) == (block == Block::Invoice));
+        let outcome = world
+            .erp
+            .block(&record.id, Block::Invoice, soon())
+            .await
+            .unwrap();
+        assert!(matches!(outcome, UpdateOutcome::Unchanged(_)));
+    }
+    // The people of an organisation are customers of their own.
+    let world = World::new();
+    let organisation = world.created(&company()).await;
+    world
+        .erp
+        .block(&organisation.id, Block::All, soon())
+        .await
+        .unwrap();
+    let contacts = world.simulator.contacts(world.company);
+    assert!(contacts.iter().all(|contact| !contact.privacy_blocked));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_block_closes_a_customer_once() {
     let world = World::new();
     let record = world.created(&person()).await;
-    let outcome = world.erp.block(&record.id, soon()).await;
+    let outcome = world.erp.block(&record.id, Block::All, soon()).await;
     assert!(matches!(outcome, Ok(UpdateOutcome::Updated(record)) if record.blocked));
     assert_eq!(world.customer().blocked, "All");
-    let outcome = world.erp.block(&record.id, soon()).await;
+    let outcome = world.erp.block(&record.id, Block::All, soon()).await;
     assert!(matches!(outcome, Ok(UpdateOutcome::Unchanged(_))));
     assert_eq!(world.count(Method::PATCH), 1);
 
@@ -979,7 +1034,7 @@ async fn a_block_closes_a_customer_once() {
         .simulator
         .block_for_privacy(world.company, record.id.id.parse().unwrap())
         .unwrap();
-    let outcome = world.erp.block(&record.id, soon()).await;
+    let outcome = world.erp.block(&record.id, Block::All, soon()).await;
     assert!(matches!(outcome, Ok(UpdateOutcome::Unchanged(_))));
 }
 
@@ -1058,7 +1113,7 @@ async fn p8_an_erp_that_is_busy_or_down_is_asked_again_later() {
         world
             .simulator
             .inject(Fault::status(status).retry_after(wait));
-        let after = expect_retry(world.erp.block(&record.id, soon())).await;
+        let after = expect_retry(world.erp.block(&record.id, Block::All, soon())).await;
         assert_eq!(after, Some(wait));
         world.simulator.clear_faults();
     }
@@ -1102,7 +1157,7 @@ async fn p13_nothing_is_sent_when_no_time_is_left() {
     expect_retry(erp.create(&keyed(None), &named("Bo Ek"), over)).await;
     expect_retry(erp.create(&keyed(None), &of_contact, over)).await;
     expect_retry(erp.update(&record, &named("Anna Berg"), over)).await;
-    expect_retry(erp.block(id, over)).await;
+    expect_retry(erp.block(id, Block::All, over)).await;
     expect_retry(erp.get(id, over)).await;
     expect_retry(erp.get_many(std::slice::from_ref(id), FieldGroups::CODE, over)).await;
     expect_retry(erp.find_by_key(&PartyKind::Person, &person_key, over)).await;

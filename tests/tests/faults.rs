@@ -114,7 +114,7 @@ impl Flow {
     /// What it takes at least.
     fn options(self) -> Options {
         Options {
-            forgotten: ForgottenPolicy::Block,
+            forgotten: ForgottenPolicy::All,
             registers: match self {
                 Self::TwoShops => Registers::Applications,
                 _ => Registers::Client,
@@ -788,7 +788,7 @@ async fn chance(seed: u64) -> [usize; 4] {
     // The product's own pauses are random as well.
     fastrand::seed(seed);
     let options = Options {
-        forgotten: ForgottenPolicy::Block,
+        forgotten: ForgottenPolicy::All,
         registers: match random.u32(0..4) {
             0 => Registers::Applications,
             _ => Registers::Client,

@@ -31,7 +31,7 @@ use shared::{
         VatNumber,
     },
     erp::{
-        Erp, ErpError, ErpId, ExtraFields, Party, PartyKind, Resource,
+        Block, Erp, ErpError, ErpId, ExtraFields, Party, PartyKind, Resource,
         odoo::{Odoo, OdooSettings},
     },
     http::{Deadline, Transport, TransportError},
@@ -313,7 +313,7 @@ async fn p11_no_personal_data_and_no_secret_is_logged_stored_or_queued() {
     let (captured, _guard) = listen();
     let bundle = Bundle::new(&Options {
         create_in_erp: CreateInErp::Always,
-        forgotten: ForgottenPolicy::Block,
+        forgotten: ForgottenPolicy::All,
         order_receiver: true,
         ..Options::default()
     });
@@ -562,7 +562,7 @@ async fn p11_what_a_rule_of_odoo_refuses_is_refused_without_naming_anybody() {
         gln: None,
     };
     let updated = odoo.update(&seen, &party, soon).await.unwrap_err();
-    let blocked = odoo.block(&id, soon).await.unwrap_err();
+    let blocked = odoo.block(&id, Block::All, soon).await.unwrap_err();
     for error in [updated, blocked] {
         assert!(matches!(error, ErpError::Refused { .. }), "{error}");
         assert!(error.to_string().contains("does not seem to be valid"));
@@ -611,7 +611,7 @@ struct Town {
 impl Town {
     async fn new() -> Self {
         let bundle = Bundle::new(&Options {
-            forgotten: ForgottenPolicy::Block,
+            forgotten: ForgottenPolicy::All,
             order_receiver: true,
             ..Options::default()
         });

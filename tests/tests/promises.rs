@@ -1583,10 +1583,7 @@ async fn p9_a_completed_event_wakes_the_poller_early() {
 
 #[tokio::test(start_paused = true)]
 async fn p12_a_forgotten_customer_leaves_only_a_tombstone() {
-    for (forgotten, blocked) in [
-        (ForgottenPolicy::Keep, false),
-        (ForgottenPolicy::Block, true),
-    ] {
+    for (forgotten, blocked) in [(ForgottenPolicy::Keep, false), (ForgottenPolicy::All, true)] {
         let bundle = Bundle::new(&Options {
             forgotten,
             ..Options::default()

@@ -14,7 +14,7 @@ use serde_json::json;
 use shared::{
     domain::PassMode,
     mappings::{Mapping, Mappings},
-    owed::{OwedRecords, Reason, Stage, Subject},
+    owed::{OwedRecords, Stage, Subject},
 };
 use tests::{
     bundle::{Bundle, Options, company, customer},

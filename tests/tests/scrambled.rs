@@ -119,7 +119,7 @@ async fn p12_nothing_of_a_scrambled_customer_reaches_the_erp_and_it_is_forgotten
     for style in styles() {
         for (forgotten, event_comes) in [
             (ForgottenPolicy::Keep, true),
-            (ForgottenPolicy::Block, true),
+            (ForgottenPolicy::All, true),
             (ForgottenPolicy::Keep, false),
         ] {
             let (bundle, id, before) = in_step(&Options {
@@ -147,7 +147,7 @@ async fn p12_nothing_of_a_scrambled_customer_reaches_the_erp_and_it_is_forgotten
             assert!(is_tombstone(&bundle, id).await, "{style:?}");
             assert_eq!(owed(&bundle).await, [], "{style:?}");
             let record = in_erp(&bundle);
-            let is_blocked = forgotten == ForgottenPolicy::Block;
+            let is_blocked = forgotten == ForgottenPolicy::All;
             assert_eq!(record.blocked == "All", is_blocked);
             assert_eq!(record.display_name, before.display_name);
         }

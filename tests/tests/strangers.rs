@@ -256,7 +256,7 @@ impl Town {
         let mut random = fastrand::Rng::with_seed(seed);
         // The product's own pauses are random as well.
         fastrand::seed(seed);
-        let forgotten = [ForgottenPolicy::Keep, ForgottenPolicy::Block];
+        let forgotten = [ForgottenPolicy::Keep, ForgottenPolicy::All];
         let shared_email = match random.u32(0..4) {
             0 => SharedEmail::Owe,
             _ => SharedEmail::Create,

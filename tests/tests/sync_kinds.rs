@@ -325,7 +325,7 @@ async fn an_order_of_a_contact_that_is_switched_off_has_the_code_of_its_company(
 async fn p12_a_customer_of_a_kind_that_is_switched_off_is_forgotten_all_the_same() {
     for event_comes in [true, false] {
         let mut bundle = Bundle::new(&Options {
-            forgotten: ForgottenPolicy::Block,
+            forgotten: ForgottenPolicy::All,
             ..Options::default()
         });
         let shop = Shop::new(&bundle);

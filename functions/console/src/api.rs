@@ -23,7 +23,7 @@ const TIME_FOR_AN_ANSWER: Duration = Duration::from_secs(2);
 const OURS: [&str; 3] = ["action", "by", "within"];
 
 /// The actions that the page sends: all but `help`, which is for the command line.
-pub const ACTIONS: [&str; 17] = [
+pub const ACTIONS: [&str; 18] = [
     "activity",
     "dead-letters",
     "doctor",
@@ -40,6 +40,7 @@ pub const ACTIONS: [&str; 17] = [
     "replay",
     "runs",
     "status",
+    "trial",
     "unbind",
 ];
 

@@ -55,6 +55,8 @@ answers! {
     DeadLetters(crate::actions::dead_letters::DeadLettersAnswer),
     /// `jobs`.
     Jobs(crate::actions::jobs::JobsAnswer),
+    /// `trial`.
+    Trial(crate::actions::trial::TrialAnswer),
     /// `forget`.
     Forget(crate::actions::forget::ForgetAnswer),
     /// `unbind` and `rebind`.
@@ -81,6 +83,7 @@ impl Answer {
         match self {
             Self::Forget(answer) => answer.forgotten,
             Self::Binding(answer) => answer.done,
+            Self::Trial(answer) => answer.succeeded,
             _ => true,
         }
     }

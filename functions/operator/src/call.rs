@@ -181,6 +181,15 @@ impl Act {
                     ..Self::default()
                 })
             }
+            Request::Trial(request) => request.confirm.then(|| Self {
+                did: "trial",
+                asked: words([
+                    ("kind", json!(request.kind)),
+                    ("country", json!(request.country)),
+                    ("application", json!(request.application)),
+                ]),
+                ..Self::default()
+            }),
             // The id only: a code would identify a forgotten customer.
             Request::Forget(request) => request.confirm.then(|| Self {
                 did: "forget",

@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shared::{
     activity::State,
-    domain::{ApplicationId, Cause, Code, EntityKind, ErpId, NorceId, PassMode, Personal},
+    domain::{
+        ApplicationId, Cause, Code, CountryCode, EntityKind, ErpId, NorceId, PassMode, Personal,
+    },
     owed::{Reason, Stage},
 };
 use uuid::Uuid;
@@ -190,7 +192,7 @@ pub(crate) const ACTIONS: &[Action] = &[
         example: r#"{"action":"activity","did":"dismiss"}"#,
         fields: &[&[
             Field::new::<String>("user", "the name of a user: a text", r#""aws""#),
-            Field::new::<String>("did", "one of retry, dismiss, restore, replay, plan, pass, redrive, forget, unbind, rebind, import-mappings", r#""retry""#),
+            Field::new::<String>("did", "one of retry, dismiss, restore, replay, plan, pass, redrive, trial, forget, unbind, rebind, import-mappings", r#""retry""#),
             SUBJECT,
             Field::new::<State>("state", "one of started, done, refused", r#""refused""#),
             LIMIT,
@@ -265,6 +267,17 @@ pub(crate) const ACTIONS: &[Action] = &[
         fields: &[&[
             Field::new::<i64>("job", "Norce's id of a job: a whole number", "123"),
             LIMIT,
+        ]],
+    },
+    Action {
+        name: "trial",
+        does: "create a customer in the ERP, check that it can be sold to, and delete it; without `confirm` it says what it would do",
+        example: r#"{"action":"trial","confirm":true}"#,
+        fields: &[&[
+            KIND,
+            Field::new::<CountryCode>("country", "an ISO country code: two letters", r#""SE""#),
+            APPLICATION,
+            CONFIRM,
         ]],
     },
     Action {

@@ -142,6 +142,7 @@ impl Operator {
                 stack()?.dead_letters(&request, deadline).await?.into()
             }
             Request::Jobs(request) => ports()?.jobs(&request, deadline).await?.into(),
+            Request::Trial(request) => ports()?.trial(&request, deadline).await?.into(),
             Request::Forget(request) => ports()?.forget(&request, deadline).await?.into(),
             Request::Unbind(request) => ports()?.unbind(&request, deadline).await?.into(),
             Request::Rebind(request) => ports()?.rebind(&request, deadline).await?.into(),

@@ -86,6 +86,7 @@ impl Needs {
             Request::Explain(_)
             | Request::Replay(_)
             | Request::Jobs(_)
+            | Request::Trial(_)
             | Request::Forget(_)
             | Request::Unbind(_)
             | Request::Rebind(_)

@@ -7,7 +7,7 @@ use crate::{
         activity::ActivityRequest, binding::BindingRequest, dead_letters::DeadLettersRequest,
         export_mappings::ExportRequest, forget::ForgetRequest, history::HistoryRequest,
         import_mappings::ImportRequest, jobs::JobsRequest, owed::OwedRequest, pass::PassAsked,
-        plan::PlanRequest, replay::ReplayRequest, runs::RunsRequest,
+        plan::PlanRequest, replay::ReplayRequest, runs::RunsRequest, trial::TrialRequest,
     },
     catalog::{self, ACTION, EVERYWHERE},
     doctor::DoctorRequest,
@@ -45,6 +45,8 @@ pub enum Request {
     DeadLetters(DeadLettersRequest),
     /// Lists the imports under way.
     Jobs(JobsRequest),
+    /// Tries the set-up of the ERP.
+    Trial(TrialRequest),
     /// Forgets a customer.
     Forget(ForgetRequest),
     /// Removes the binding of a customer or company.

@@ -37,6 +37,7 @@ impl Request {
             Self::Plan(request) if request.show.is_some() => Role::View,
             Self::Plan(_)
             | Self::Pass(_)
+            | Self::Trial(_)
             | Self::Forget(_)
             | Self::Unbind(_)
             | Self::Rebind(_)

@@ -8,13 +8,15 @@ pub mod business_central;
 mod extra_fields;
 mod fixed_kind;
 mod fixed_values;
+mod key_filter;
 mod mask;
 pub mod odoo;
 mod owned;
 mod person_rule;
 mod sent;
+mod trial;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -36,11 +38,13 @@ pub use extra_fields::{ExtraFields, InvalidExtraFields};
 pub use fixed_values::{
     ChosenValues, FixedField, FixedKind, FixedValue, FixedValues, InvalidFixedValues, UnknownValue,
 };
+pub use key_filter::{FilterProof, KeyField};
 pub use person_rule::{InvalidPersonRule, PersonRule, under_rule};
 pub use sent::{
     SentCompany, changed_groups, company_hash, resend_all_marker, resend_marker, sent_company,
     with_company_id, with_same_company, with_sent_company,
 };
+pub use trial::{Sale, Trial};
 
 /// The most records with one key that are compared with the mappings. A shared key has a few holders (a household, the
 /// schools of a municipality); beyond this number a person decides.
@@ -294,57 +298,6 @@ impl NaturalKey {
     }
 }
 
-/// A field with natural keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KeyField {
-    /// E-mail address.
-    Email,
-    /// VAT number.
-    VatNumber,
-}
-
-impl KeyField {
-    /// All fields.
-    pub const ALL: [Self; 2] = [Self::Email, Self::VatNumber];
-}
-
-impl fmt::Display for KeyField {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Email => "e-mail address",
-            Self::VatNumber => "VAT number",
-        })
-    }
-}
-
-/// The observed effect of a filter on a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FilterProof {
-    /// It returns the records that have the value, and no others.
-    Filters,
-    /// The ERP refuses the filter.
-    Refused,
-    /// It returns records that do not have the value.
-    Ignored,
-    /// It does not return a record that has the value.
-    MatchesNothing,
-    /// No record has a value to try it with.
-    Unknown,
-}
-
-impl FilterProof {
-    /// The effect as the rest of a sentence: "Business Central refuses a filter on it".
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Self::Filters => "filters by it",
-            Self::Refused => "refuses a filter on it",
-            Self::Ignored => "ignores a filter on it",
-            Self::MatchesNothing => "finds nothing by a filter on it",
-            Self::Unknown => "has shown no record with one by which its filter could be tried",
-        }
-    }
-}
-
 /// The values that identify the record of a create whose answer was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
@@ -381,6 +334,15 @@ pub enum UpdateOutcome {
     Stale,
     /// The record no longer exists.
     Gone,
+}
+
+/// How far a record is closed. An ERP with one kind of block has it for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// For orders, shipments and invoices.
+    Invoice,
+    /// For everything, payments and refunds included.
+    All,
 }
 
 /// The capabilities of an ERP.
@@ -601,7 +563,20 @@ port! {
             deadline: Deadline,
         ) -> Result<UpdateOutcome, ErpError>;
 
-        /// Closes a record for business: `ForgottenPolicy=block`.
-        async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError>;
+        /// Creates a record, looks whether it is as it was sent and can be sold to, and deletes it.
+        ///
+        /// # Errors
+        /// Nothing was created, or it is not known; the message says what a person has to do.
+        async fn trial(
+            &self,
+            key: &IdempotencyKey,
+            party: &Party,
+            deadline: Deadline,
+        ) -> Result<Trial, ErpError>;
+
+        /// Closes a record for business, and what stands for the same person beside it: [`ForgottenPolicy`]. Idempotent.
+        ///
+        /// [`ForgottenPolicy`]: crate::runtime::configuration::ForgottenPolicy
+        async fn block(&self, id: &ErpId, block: Block, deadline: Deadline) -> Result<UpdateOutcome, ErpError>;
     }
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use super::{
-    CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpLayer, ErpRecord, IdempotencyKey, Listing,
-    NaturalKey, Party, PartyKind, RecordPage, Resource, UpdateOutcome,
+    Block, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpLayer, ErpRecord, IdempotencyKey,
+    Listing, NaturalKey, Party, PartyKind, RecordPage, Resource, UpdateOutcome,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -172,8 +172,13 @@ impl ErpLayer for ByRule {
         Ok(self.updated(outcome))
     }
 
-    async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {
-        let outcome = self.erp.block(id, deadline).await?;
+    async fn block(
+        &self,
+        id: &ErpId,
+        block: Block,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        let outcome = self.erp.block(id, block, deadline).await?;
         Ok(self.updated(outcome))
     }
 

@@ -13,16 +13,15 @@ use thiserror::Error;
 use url::Url;
 use uuid::Uuid;
 
-pub use super::environment::{
-    ConfigurationError, Environment, RESOURCE_NAMES_SECRET_ARN, ResourceNames,
+pub use super::{
+    environment::{ConfigurationError, Environment, RESOURCE_NAMES_SECRET_ARN, ResourceNames},
+    sync_policy::{
+        CreateInErp, ForgottenPolicy, MatchingPolicy, SyncPolicy, read_erp_owns, read_sync_kinds,
+    },
 };
 use crate::{
-    domain::{
-        ApplicationSettings, CodePattern, Countries, CountryCode, CountryCodes, ErpCodes,
-        FirstBindingWrites, KeptWhenEmptied, OwnedFields, Registers, Scope, SyncKinds,
-    },
+    domain::{ApplicationSettings, Countries, CountryCode, CountryCodes, Registers, Scope},
     erp::{ExtraFields, FixedValues, PersonRule},
-    matching::SharedEmail,
     norce::{
         connect::ImportOptions,
         query::{AddressTypes, DEFAULT_DELIVERY_ADDRESS_TYPE, DEFAULT_INVOICE_ADDRESS_TYPE},
@@ -176,25 +175,6 @@ fn names(list: &str) -> Vec<String> {
         .collect()
 }
 
-macro_rules! string_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$variant_doc])* $variant),+ }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($text => Ok(Self::$variant),)+
-                    _ => Err(format!("`{text}` is not one of: {}", [$($text),+].join(", "))),
-                }
-            }
-        }
-    };
-}
-
 string_enum! {
     /// `ERP_KIND`.
     ErpKind {
@@ -202,28 +182,6 @@ string_enum! {
         BusinessCentral = "business-central",
         /// Odoo 19 or newer.
         Odoo = "odoo",
-    }
-}
-
-string_enum! {
-    /// `CREATE_IN_ERP`: when an entity without a code is created in the ERP.
-    CreateInErp {
-        /// With its first order.
-        FirstOrder = "first-order",
-        /// As soon as it is heard of.
-        Always = "always",
-        /// Never: people make the ERP's records.
-        Never = "never",
-    }
-}
-
-string_enum! {
-    /// `FORGOTTEN_POLICY`: what happens in the ERP when a customer is forgotten in Norce.
-    ForgottenPolicy {
-        /// The record stays as it is.
-        Keep = "keep",
-        /// The record is closed for business.
-        Block = "block",
     }
 }
 
@@ -351,74 +309,6 @@ fn read_countries(environment: &mut Environment<'_>) -> Option<Countries> {
         home: Some(environment.optional("HOME_COUNTRY")),
         codes: environment.or_default("ERP_COUNTRIES", CountryCodes::default()),
     })
-}
-
-/// What to do with what comes from the shop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SyncPolicy {
-    /// `SYNC_KINDS`.
-    pub sync_kinds: SyncKinds,
-    /// `CREATE_IN_ERP`.
-    pub create_in_erp: CreateInErp,
-    /// `FORGOTTEN_POLICY`.
-    pub forgotten: ForgottenPolicy,
-    /// `ERP_CODE_PATTERN`.
-    pub code_pattern: Option<CodePattern>,
-    /// `ERP_OWNED_FIELDS`.
-    pub erp_owns: OwnedFields,
-    /// `FIRST_BINDING_WRITES`.
-    pub first_binding_writes: FirstBindingWrites,
-    /// `KEPT_WHEN_EMPTIED`.
-    pub kept_when_emptied: KeptWhenEmptied,
-    /// How customers and companies are matched with the ERP's records.
-    pub matching: MatchingPolicy,
-}
-
-/// How customers and companies of Norce are matched with the ERP's records.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MatchingPolicy {
-    /// `SHARED_EMAIL`.
-    pub shared_email: SharedEmail,
-    /// `ERP_CODES`.
-    pub erp_codes: ErpCodes,
-}
-
-impl MatchingPolicy {
-    /// Reads the settings; `None` if one is faulty.
-    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
-        read_fields!(Self {
-            shared_email: environment.or_default("SHARED_EMAIL", SharedEmail::default()),
-            erp_codes: environment.or_default("ERP_CODES", ErpCodes::default()),
-        })
-    }
-}
-
-impl SyncPolicy {
-    /// Reads the settings; `None` if one is faulty.
-    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
-        read_fields!(Self {
-            sync_kinds: read_sync_kinds(environment),
-            create_in_erp: environment.or_default("CREATE_IN_ERP", CreateInErp::FirstOrder),
-            forgotten: environment.or_default("FORGOTTEN_POLICY", ForgottenPolicy::Keep),
-            code_pattern: Some(environment.optional("ERP_CODE_PATTERN")),
-            erp_owns: read_erp_owns(environment),
-            matching: MatchingPolicy::read(environment),
-            first_binding_writes: environment
-                .or_default("FIRST_BINDING_WRITES", FirstBindingWrites::default()),
-            kept_when_emptied: environment
-                .or_default("KEPT_WHEN_EMPTIED", KeptWhenEmptied::default()),
-        })
-    }
-}
-
-/// Reads `ERP_OWNED_FIELDS`: the groups of fields that the ERP owns.
-pub fn read_erp_owns(environment: &mut Environment<'_>) -> Option<OwnedFields> {
-    environment.or_default("ERP_OWNED_FIELDS", OwnedFields::DEFAULT)
-}
-
-/// Reads `SYNC_KINDS`: what is synchronized at all.
-pub fn read_sync_kinds(environment: &mut Environment<'_>) -> Option<SyncKinds> {
-    environment.or_default("SYNC_KINDS", SyncKinds::ALL)
 }
 
 /// Records that one invocation handles at the same time. Business Central serves five requests at once per app

@@ -145,6 +145,26 @@ impl<'a> Environment<'a> {
     }
 }
 
+/// An enumeration of the environment, with the texts of its values, each followed by those that earlier versions had.
+macro_rules! string_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal $(| $former:literal)*),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text $(| $former)* => Ok(Self::$variant),)+
+                    _ => Err(format!("`{text}` is not one of: {}", [$($text),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
 /// Builds a struct from fields that are read one after the other. All of them are read, so that every fault is collected; `None`
 /// if one cannot be read. A field can use those above it. For functions that return an `Option`.
 #[macro_export]

@@ -12,6 +12,7 @@ mod refresh;
 pub mod resources;
 pub mod secrets;
 mod serve;
+mod sync_policy;
 pub mod telemetry;
 pub mod wiring;
 

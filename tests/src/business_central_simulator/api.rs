@@ -43,6 +43,8 @@ pub(super) enum Resource {
     },
     FlatContactsInformation(Uuid),
     References(Uuid, ReferenceSet),
+    SalesQuotes(Uuid),
+    SalesQuote(Uuid, Uuid),
     DefaultDimensions {
         company: Uuid,
         customer: Uuid,
@@ -92,6 +94,10 @@ impl Resource {
             [CONTACTS_INFORMATION] => Ok(Self::FlatContactsInformation(company)),
             ["customers"] => Ok(Self::List(company, Entity::Customers)),
             ["contacts"] => Ok(Self::List(company, Entity::Contacts)),
+            ["salesQuotes"] => Ok(Self::SalesQuotes(company)),
+            [one] if one.starts_with("salesQuotes(") => {
+                Ok(Self::SalesQuote(company, key("salesQuotes", one)?))
+            }
             [one] if one.starts_with("contacts(") => {
                 Ok(Self::One(company, Entity::Contacts, key("contacts", one)?))
             }
@@ -130,6 +136,7 @@ impl Resource {
                 Entity::ContactsInformation
             }
             Self::References(..) => Entity::References,
+            Self::SalesQuotes(_) | Self::SalesQuote(..) => Entity::SalesQuotes,
             Self::DefaultDimensions { .. } | Self::DefaultDimension { .. } => {
                 Entity::DefaultDimensions
             }
@@ -144,6 +151,8 @@ impl Resource {
             | Self::One(company, _, _)
             | Self::ContactsInformation { company, .. }
             | Self::References(company, _)
+            | Self::SalesQuotes(company)
+            | Self::SalesQuote(company, _)
             | Self::DefaultDimensions { company, .. }
             | Self::DefaultDimension { company, .. }
             | Self::FlatContactsInformation(company) => Some(company),
@@ -245,6 +254,22 @@ impl ApiRequest<'_> {
                 self.only(&[Method::GET])?;
                 let records = company.contacts_information(customer)?;
                 self.list(fields::CONTACT_INFORMATION, &records, settings)
+            }
+            Resource::SalesQuotes(_) => {
+                self.only(&[Method::POST])?;
+                let quote = company.quote(self.json()?)?;
+                Ok(Answer {
+                    status: StatusCode::CREATED,
+                    body: Some(quote),
+                })
+            }
+            Resource::SalesQuote(_, id) => {
+                self.only(&[Method::DELETE])?;
+                company.delete_quote(id)?;
+                Ok(Answer {
+                    status: StatusCode::NO_CONTENT,
+                    body: None,
+                })
             }
             Resource::References(_, set) => self.reference_set(set, company, settings),
             Resource::DefaultDimensions { customer, .. } => {

@@ -21,6 +21,8 @@ pub(super) struct Company {
     /// "Contact Business Relation": which contact stands for a customer.
     pub(super) relations: BTreeMap<Uuid, Uuid>,
     pub(super) default_dimensions: Vec<Record>,
+    /// Open sales quotes, each with its customer.
+    pub(super) quotes: BTreeMap<Uuid, Uuid>,
     revision: u64,
 }
 
@@ -47,6 +49,7 @@ impl Company {
             contacts: Table::new(fields::CONTACT, "Contact"),
             relations: BTreeMap::new(),
             default_dimensions: Vec::new(),
+            quotes: BTreeMap::new(),
             revision: 0,
         }
     }

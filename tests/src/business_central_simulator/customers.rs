@@ -121,6 +121,11 @@ impl Company {
 
     /// The customer's contact stays; only the relation is removed.
     pub(super) fn delete_customer(&mut self, id: Uuid) -> Result<(), Refused> {
+        if self.quotes.values().any(|customer| *customer == id) {
+            return Err(Refused::dialog(
+                "You cannot delete Customer because there is at least one outstanding Sales Quote for this customer.",
+            ));
+        }
         self.customers.remove(id)?;
         if let Some(contact) = self.relations.remove(&id)
             && let Ok(contact) = self.contacts.get(contact)

@@ -104,6 +104,8 @@ pub enum Entity {
     Contacts,
     /// `contactsInformation`.
     ContactsInformation,
+    /// `salesQuotes`.
+    SalesQuotes,
     /// `paymentTerms`, `companyInformation` and the other sets that are only read.
     References,
     /// `defaultDimensions`.

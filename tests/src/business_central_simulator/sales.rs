@@ -1,6 +1,7 @@
 //! What a customer needs to be sold to: posting groups, which the API fills from the templates of the page "API Setup", and
 //! a block that does not stop the document (erp-apis §1.4, §1.12).
 
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -115,6 +116,24 @@ impl Company {
                 customer.set(property, value.as_str());
             }
         }
+    }
+
+    /// `salesQuotes`: a new quote for a customer, which needs what an order needs.
+    pub(super) fn quote(&mut self, body: &[u8]) -> Result<Value, Refused> {
+        let body: Value = serde_json::from_slice(body)
+            .map_err(|_| Refused::bad_request("The request body is not a JSON object."))?;
+        let customer = body["customerId"].as_str().and_then(|id| id.parse().ok());
+        let customer: Uuid = customer
+            .ok_or_else(|| Refused::dialog("The \"customerId\" does not match to a Customer."))?;
+        self.do_business(customer, Business::Order)?;
+        let id = Uuid::new_v4();
+        self.quotes.insert(id, customer);
+        Ok(json!({ "id": id, "customerId": customer }))
+    }
+
+    pub(super) fn delete_quote(&mut self, id: Uuid) -> Result<(), Refused> {
+        let removed = self.quotes.remove(&id);
+        removed.map(|_| ()).ok_or_else(Refused::record_not_found)
     }
 
     /// Does business with a customer.

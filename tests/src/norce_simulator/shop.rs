@@ -267,6 +267,7 @@ impl NorceSimulator {
         let mut record = register.new_customer(now, SHOP_USER, new.application_id);
         let id = record.row.id;
         record.row.customer_code = new.code;
+        record.row.email_address = new.email;
         record.row.middle_name = new.middle_name;
         record.row.first_name = new.first_name;
         record.row.last_name = new.last_name;

@@ -20,7 +20,7 @@ use shared::{
         OrganisationNumber, PartyField, Personal, Scope, ShopField, VatNumber,
     },
     erp::{
-        CreateOutcome, Erp, ErpError, ErpFields, ErpId, ErpRecord, FilterProof, FixedValues,
+        Block, CreateOutcome, Erp, ErpError, ErpFields, ErpId, ErpRecord, FilterProof, FixedValues,
         IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
     },
     http::{Deadline, Transport, TransportError},
@@ -723,7 +723,11 @@ pub(crate) async fn what_is_gone_is_gone(subject: &Subject) {
     };
     let outcome = subject.erp.update(&gone, &changed, soon()).await.unwrap();
     assert_eq!(outcome, UpdateOutcome::Gone);
-    let outcome = subject.erp.block(&gone.id, soon()).await.unwrap();
+    let outcome = subject
+        .erp
+        .block(&gone.id, Block::All, soon())
+        .await
+        .unwrap();
     assert_eq!(outcome, UpdateOutcome::Gone);
     let ids = [there.id.clone(), gone.id];
     let many = subject.erp.get_many(&ids, FieldGroups::CODE, soon()).await;
@@ -876,7 +880,11 @@ pub(crate) async fn what_the_shop_empties_is_emptied_and_nothing_else(subject: &
                 matches!(again, Ok(UpdateOutcome::Unchanged(_))),
                 "{field:?}: {again:?}"
             );
-            subject.erp.block(&after.id, soon()).await.unwrap();
+            subject
+                .erp
+                .block(&after.id, Block::All, soon())
+                .await
+                .unwrap();
         }
     }
 }
@@ -980,9 +988,17 @@ pub(crate) async fn contacts_are_found_updated_and_blocked(subject: &Subject) {
     let of_record = ids(std::slice::from_ref(&record));
     assert_eq!(look_up("colleague.new@example.com").await, of_record);
 
-    let outcome = subject.erp.block(&record.id, soon()).await.unwrap();
+    let outcome = subject
+        .erp
+        .block(&record.id, Block::All, soon())
+        .await
+        .unwrap();
     assert!(matches!(outcome, UpdateOutcome::Updated(blocked) if blocked.blocked));
-    let outcome = subject.erp.block(&record.id, soon()).await.unwrap();
+    let outcome = subject
+        .erp
+        .block(&record.id, Block::All, soon())
+        .await
+        .unwrap();
     assert!(matches!(outcome, UpdateOutcome::Unchanged(_)));
     let listed = subject.list(&everything(Resource::Contact)).await;
     assert!(listed.iter().any(|it| it.id == record.id && it.blocked));
@@ -991,12 +1007,20 @@ pub(crate) async fn contacts_are_found_updated_and_blocked(subject: &Subject) {
 
 pub(crate) async fn the_blocked_stay_in_the_register(subject: &Subject) {
     let record = subject.person("blocked@example.com").await;
-    let outcome = subject.erp.block(&record.id, soon()).await.unwrap();
+    let outcome = subject
+        .erp
+        .block(&record.id, Block::All, soon())
+        .await
+        .unwrap();
     let UpdateOutcome::Updated(blocked) = outcome else {
         panic!("{outcome:?}");
     };
     assert!(blocked.blocked);
-    let outcome = subject.erp.block(&record.id, soon()).await.unwrap();
+    let outcome = subject
+        .erp
+        .block(&record.id, Block::All, soon())
+        .await
+        .unwrap();
     assert!(matches!(outcome, UpdateOutcome::Unchanged(_)));
     assert_eq!(ids(&subject.by_code(&record.code).await), ids(&[blocked]));
     let listed = subject.list(&everything(Resource::Customer)).await;
@@ -1289,7 +1313,10 @@ pub(crate) async fn nobody_waits_longer_than_the_deadline(subject: &Subject) {
         ),
         ("clock", erp.clock(brief()).await.err()),
         ("update", erp.update(&record, &changed, brief()).await.err()),
-        ("block", erp.block(&record.id, brief()).await.err()),
+        (
+            "block",
+            erp.block(&record.id, Block::All, brief()).await.err(),
+        ),
     ];
     let key = subject.key(EntityKind::Customer);
     let created = erp.create(&key, &changed, brief()).await;
@@ -1355,7 +1382,11 @@ pub(crate) async fn what_is_readable_comes_when_it_is_asked_for(subject: &Subjec
             .add_delivery_address(&record.id, "Ystad")
             .await;
     }
-    subject.erp.block(&record.id, soon()).await.unwrap();
+    subject
+        .erp
+        .block(&record.id, Block::All, soon())
+        .await
+        .unwrap();
     let seller = organisation("5561234567");
     let key = subject.key(EntityKind::Company);
     let sold = subject.create(&key, &seller).await.id;

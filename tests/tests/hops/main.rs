@@ -219,7 +219,7 @@ impl Flow {
 
     fn options(self) -> Options {
         Options {
-            forgotten: ForgottenPolicy::Block,
+            forgotten: ForgottenPolicy::All,
             order_receiver: self == Self::PostedOrder,
             pass: PassSettings {
                 import_unknown: self == Self::PassWithInserts,

@@ -350,6 +350,65 @@ async fn numbers_are_written_in_the_form_that_odoo_takes(server: &Server) {
     assert_eq!(party.keys(), Vec::from_iter(key));
 }
 
+/// K7: what belongs to the former address does not stay beside the new one. A state that the shop does not name stays as long
+/// as the address does.
+async fn an_address_is_one_value(server: &Server) {
+    let erp = adapter(settings(server));
+    let at = |line1: &str, postal_code: &str, city: &str, region: &str, country: &str| Party {
+        address: Some(Address {
+            line1: Personal::parse(line1),
+            postal_code: Personal::parse(postal_code),
+            city: Personal::parse(city),
+            region: Personal::parse(region),
+            country: country.parse().ok(),
+            ..Address::default()
+        }),
+        ..person("")
+    };
+    let seen = async |record: &ErpRecord| {
+        let partner = json!([["id", "=", record.id.id.parse::<i64>().unwrap()]]);
+        let fields = ["street", "zip", "city", "state_id", "country_id"];
+        let partner = server.partners(partner, &fields).await.unwrap()[0].clone();
+        fields.map(|field| match &partner[field] {
+            Value::Array(reference) => reference[1].as_str().unwrap().to_owned(),
+            Value::String(text) => text.clone(),
+            _ => String::new(),
+        })
+    };
+    let los_angeles = at("Main St 1", "90001", "Los Angeles", "CA", "US");
+    let record = created(&erp, &without_code(900_060), &los_angeles).await;
+    let there = seen(&record).await;
+    assert_eq!(there[3], "California (US)");
+    let update = async |record: &ErpRecord, party: &Party| match erp
+        .update(record, party, soon())
+        .await
+        .unwrap()
+    {
+        UpdateOutcome::Updated(record) => record,
+        other => panic!("{other:?}"),
+    };
+    let same_place = at("Main St 2", "90001", "Los Angeles", "", "US");
+    let record = update(&record, &same_place).await;
+    assert_eq!(seen(&record).await[3], "California (US)");
+    let new_york = at("Broadway 1", "10001", "New York", "", "US");
+    let record = update(&record, &new_york).await;
+    assert_eq!(
+        seen(&record).await,
+        ["Broadway 1", "10001", "New York", "", "United States"]
+    );
+    let hong_kong = at("Queen's Road 1", "", "Hong Kong", "", "HK");
+    let record = update(&record, &hong_kong).await;
+    assert_eq!(
+        seen(&record).await,
+        ["Queen's Road 1", "", "Hong Kong", "", "Hong Kong"]
+    );
+    let again = erp.update(&record, &hong_kong, soon()).await;
+    assert!(
+        matches!(again, Ok(UpdateOutcome::Unchanged(_))),
+        "{again:?}"
+    );
+}
+
 /// A user who may read contacts and no more is found out without a write.
 async fn rights_are_told(server: &Server) {
     assert_eq!(
@@ -727,6 +786,11 @@ mod where_odoo_runs {
         with_odoo(async |odoo| {
             super::numbers_are_written_in_the_form_that_odoo_takes(&odoo.server).await
         });
+    }
+
+    #[test]
+    fn an_address_is_one_value() {
+        with_odoo(async |odoo| super::an_address_is_one_value(&odoo.server).await);
     }
 
     #[test]

@@ -66,7 +66,7 @@ async fn explain_tells_the_last_events() {
 async fn explain_says_what_then_happens_and_writes_nothing() {
     let bundle = Bundle::new(&Options {
         code_pattern: Some("{kind}{id}"),
-        forgotten: ForgottenPolicy::Block,
+        forgotten: ForgottenPolicy::All,
         ..Options::default()
     });
     // Every entity is checked by hand.

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn p12_a_customer_is_forgotten_by_hand_once_it_is_confirmed() {
     let bundle = Bundle::new(&Options {
-        forgotten: ForgottenPolicy::Block,
+        forgotten: ForgottenPolicy::All,
         ..Options::default()
     });
     let anna = somebody(&bundle, 1).await;

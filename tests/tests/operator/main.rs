@@ -27,6 +27,7 @@ mod runs;
 mod sentences;
 mod setup;
 mod status;
+mod trial;
 mod version;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

@@ -57,6 +57,8 @@ fn requests() -> Vec<(Value, Role, bool)> {
         (json!({ "action": "plan", "show": run }), View, READS),
         (json!({ "action": "plan", "mode": "full" }), Admin, CHANGES),
         (json!({ "action": "pass", "mode": "delta" }), Admin, CHANGES),
+        (json!({ "action": "trial" }), Admin, READS),
+        (json!({ "action": "trial", "confirm": true }), Admin, CHANGES),
         (json!({ "action": "forget", "entity": named }), Admin, READS),
         (json!({ "action": "forget", "entity": named, "confirm": true }), Admin, CHANGES),
         (json!({ "action": "unbind", "entity": named }), Admin, READS),

@@ -1,7 +1,7 @@
 //! Forgotten customers (P12).
 
 use shared::{
-    erp::{ErpError, UpdateOutcome},
+    erp::{Block, ErpError, UpdateOutcome},
     http::Deadline,
     mappings::{Mapping, Mappings},
     owed::Reason,
@@ -48,9 +48,14 @@ impl Forgetting<'_> {
     ) -> Result<Done, Failure> {
         let entity = change.entity;
         let mut words = "forgotten";
-        if let (Some(Mapping::Bound(binding)), ForgottenPolicy::Block) = (mapping, self.policy) {
+        let block = match self.policy {
+            ForgottenPolicy::Keep => None,
+            ForgottenPolicy::Invoice => Some(Block::Invoice),
+            ForgottenPolicy::All => Some(Block::All),
+        };
+        if let (Some(Mapping::Bound(binding)), Some(block)) = (mapping, block) {
             let erp = self.erps.of(entity.scope)?;
-            let blocked = erp.block(&binding.erp_id, self.deadline).await;
+            let blocked = erp.block(&binding.erp_id, block, self.deadline).await;
             words = match blocked.map_err(cannot_block)? {
                 UpdateOutcome::Updated(_) | UpdateOutcome::Unchanged(_) => {
                     "forgotten; blocked in the ERP"

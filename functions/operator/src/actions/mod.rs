@@ -16,3 +16,4 @@ pub(crate) mod plan;
 pub(crate) mod replay;
 pub(crate) mod runs;
 pub(crate) mod status;
+pub(crate) mod trial;

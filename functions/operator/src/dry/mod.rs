@@ -13,7 +13,7 @@ use shared::{
     StoreError,
     domain::{ChangeMessage, Code, EntityRef, ErpId, ImportRequest, OutgoingOrder},
     erp::{
-        CreateOutcome, Erp, ErpError, ErpFields, ErpLayer, ErpRecord, IdempotencyKey, Party,
+        Block, CreateOutcome, Erp, ErpError, ErpFields, ErpLayer, ErpRecord, IdempotencyKey, Party,
         Resource, UpdateOutcome,
     },
     http::Deadline,
@@ -247,7 +247,12 @@ impl ErpLayer for Dry<dyn Erp> {
         Ok(UpdateOutcome::Updated(seen.clone()))
     }
 
-    async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {
+    async fn block(
+        &self,
+        id: &ErpId,
+        _: Block,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
         let Some(record) = self.inner.get(id, deadline).await? else {
             return Ok(UpdateOutcome::Gone);
         };

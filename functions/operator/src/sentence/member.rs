@@ -72,5 +72,5 @@ macro_rules! members {
 }
 
 members!(
-    detail, fix, incomplete, message, norce, outcome, summary, would
+    detail, fix, incomplete, message, norce, outcome, summary, todo, would
 );

@@ -53,6 +53,15 @@ pub const SENTENCES: &[(&str, &str)] = &[
     ("fix-import-timed-out", "Norce has not finished the import, or does not show it: see the job and the integration status in Norce Admin, and retry."),
     ("fix-forgotten", "The customer is forgotten, or its data look removed. Do what the error says: block its record in the ERP, let Norce forget it or forget it here (`forget`), or fill in its data in Norce again; deliver an order from Norce Admin."),
     ("fix-warned", "Norce imported the row except for what its error names: correct that in Norce and retry, or correct it in the ERP. The next full pass sends it."),
+    // trial
+    ("trial-would", r#"One {kind} would be created in the ERP of {scope}, with no data of a person, checked and deleted again. A number of the ERP's series is used up. Confirm it with "confirm":true."#),
+    ("trial-succeeded", "{code} was created, can be sold to, and was deleted: the set-up of the ERP is complete for such a record."),
+    ("trial-found", "{code} was created, and the trial found what is not right yet: {count}."),
+    ("trial-failed", "Nothing was created, or it is not known: {error}"),
+    ("trial-not-sold-to", "The ERP refuses a sales document for it: {reason} In Business Central, open the page API Setup, add a line for table 18 (Customer) with a configuration template that sets Gen. Bus. Posting Group, VAT Bus. Posting Group and Customer Posting Group, with conditions where they differ by type or country, and try again. Customers created before it need the groups by hand."),
+    ("trial-sale-unknown", "Whether it can be sold to was not found out: {reason} Enter a sales quote for a customer that the functions have created, by hand."),
+    ("trial-altered", "The ERP has put other values into it than those that were sent: see the table Post Codes, templates and extensions."),
+    ("trial-left", "{code} could not be deleted: {reason} Delete it in the ERP by hand."),
     // explain, forget, unbind, rebind
     ("explained", "{entity}: {norce}, {known}, {owing}. If an event came now: {now}."),
     ("explained-nobody", "Searched: Norce, the code mappings and what is owed or under way, scope {scope}; the ERP does not know Norce's ids. Compare the id in Norce Admin; a number of the ERP is asked for by `code`."),

@@ -156,6 +156,18 @@ impl Client {
             .await
     }
 
+    /// Deletes a record that has this version. Any answer is returned.
+    pub(super) async fn delete(
+        &self,
+        url: &Url,
+        version: &str,
+        deadline: Deadline,
+    ) -> Result<Response<Bytes>, CallError> {
+        let request = request(Method::DELETE, url, Some(version), Bytes::new())?;
+        self.send(&self.writes, request, Idempotency::Idempotent, deadline)
+            .await
+    }
+
     /// Sends a request with a token. When the answer is 401, which means that nothing was done, it is sent once more
     /// with a new token.
     async fn send(

@@ -22,6 +22,7 @@
 //! | `search`, `listing`, `create`, `update` | the calls of the port |
 //! | `references`, `fixed_values` | fixed values: their fields, and how they are written |
 //! | `proof` | what a filter on a key does |
+//! | `trial` | a record that is created, looked at and deleted |
 
 mod client;
 mod create;
@@ -38,6 +39,7 @@ mod search;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod update;
 
 use std::{fmt, sync::Arc};
@@ -51,9 +53,9 @@ use self::{
     references::References, search::carried_keys, settings::capabilities,
 };
 use super::{
-    Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, FilterProof,
-    FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
-    Resource, UnknownValue, UpdateOutcome,
+    Block, Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord,
+    FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind,
+    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -197,8 +199,22 @@ impl Erp for BusinessCentral {
         self.records.unknown_fixed_values(deadline).await
     }
 
-    async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {
-        self.records.block(id, deadline).await
+    async fn block(
+        &self,
+        id: &ErpId,
+        block: Block,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        self.records.block(id, block, deadline).await
+    }
+
+    async fn trial(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Trial, ErpError> {
+        self.records.trial(key, party, deadline).await
     }
 
     async fn page(

@@ -15,8 +15,8 @@ use crate::{
         OrganisationNumber, Personal, VatNumber,
     },
     erp::{
-        CompanyKey, ErpError, ErpFields, ErpId, ErpRecord, ExtraFields, NaturalKey, PartyKind,
-        Resource, Unusable, UnusableRecord,
+        Block, CompanyKey, ErpError, ErpFields, ErpId, ErpRecord, ExtraFields, NaturalKey,
+        PartyKind, Resource, Unusable, UnusableRecord,
     },
 };
 
@@ -85,6 +85,8 @@ pub(super) const fn type_of(kind: &PartyKind) -> &'static str {
 
 /// The value of `blocked` that closes a customer completely; `Ship` and `Invoice` do so in part.
 pub(super) const BLOCKED_ALL: &str = "All";
+/// The block of a customer for orders, shipments and invoices.
+pub(super) const BLOCKED_INVOICE: &str = "Invoice";
 
 /// A record of either resource as the server returns it; fields of the other resource are `None`. It has no `Debug`
 /// because it contains personal data.
@@ -292,6 +294,14 @@ impl Row {
         self.display_name.as_deref()
     }
 
+    /// Whether it is closed as far as this, or further.
+    pub(super) fn is_blocked(&self, block: Block) -> bool {
+        let blocked = self.blocked.as_deref();
+        self.privacy_blocked == Some(true)
+            || blocked == Some(BLOCKED_ALL)
+            || block == Block::Invoice && blocked == Some(BLOCKED_INVOICE)
+    }
+
     pub(super) fn is_a(&self, type_name: &str) -> bool {
         self.r#type.as_deref() == Some(type_name)
     }
@@ -408,17 +418,25 @@ fn personal(text: Option<String>) -> Option<Personal> {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ContactInformation {
+    contact_id: Option<String>,
     contact_number: Option<String>,
     contact_type: Option<String>,
 }
 
 impl ContactInformation {
-    pub(super) const FIELDS: &'static [&'static str] = &["contactNumber", "contactType"];
+    pub(super) const FIELDS: &'static [&'static str] =
+        &["contactId", "contactNumber", "contactType"];
 
     /// Whether it is the company contact with this number.
     pub(super) fn is_company(&self, number: &str) -> bool {
         self.contact_type.as_deref() == Some("Company")
             && self.contact_number.as_deref() == Some(number)
+    }
+
+    /// The id of the contact, if it is a person.
+    pub(super) fn into_person(self) -> Option<String> {
+        self.contact_id
+            .filter(|_| self.contact_type.as_deref() == Some("Person"))
     }
 
     /// The number of the contact, if it is a company contact.

@@ -304,7 +304,7 @@ async fn a_contact_is_created_under_the_company_contact() {
     let outcome = erp.create(&keyed(None), &contact(), soon()).await;
     assert!(matches!(outcome, Ok(CreateOutcome::Created(_))));
     insta::assert_snapshot!(server.requests().join("\n"), @r#"
-    GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/customers(5d115c9c-44e3-ea11-bb43-000d3a2feca1)/contactsInformation?$select=contactNumber%2CcontactType
+    GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/customers(5d115c9c-44e3-ea11-bb43-000d3a2feca1)/contactsInformation?$select=contactId%2CcontactNumber%2CcontactType
     authorization: Bearer token-1
     accept-language: en-US
     prefer: odata.maxpagesize=100
@@ -772,10 +772,14 @@ async fn an_update_of_an_old_version_is_stale_and_one_of_no_record_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_block_is_made_once() {
-    let (server, erp) = server(vec![answer(200, &person_row()), answer(200, &person_row())]);
-    let outcome = erp.block(&customer_id(), soon()).await;
+    let (server, erp) = server(vec![
+        answer(200, &person_row()),
+        rows(&[]),
+        answer(200, &person_row()),
+    ]);
+    let outcome = erp.block(&customer_id(), Block::All, soon()).await;
     assert!(matches!(outcome, Ok(UpdateOutcome::Updated(_))));
-    insta::assert_snapshot!(server.requests()[1], @r#"
+    insta::assert_snapshot!(server.requests()[2], @r#"
     PATCH https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/customers(5d115c9c-44e3-ea11-bb43-000d3a2feca1)
     authorization: Bearer token-1
     accept-language: en-US
@@ -793,7 +797,7 @@ async fn a_block_is_made_once() {
         answer(200, &contact_row()),
         answer(200, &contact_row()),
     ]);
-    erp.block(&contact, soon()).await.unwrap();
+    erp.block(&contact, Block::All, soon()).await.unwrap();
     insta::assert_json_snapshot!(server.last_body(), @r#"
     {
       "privacyBlocked": true
@@ -801,12 +805,12 @@ async fn a_block_is_made_once() {
     "#);
 
     let blocked = with(person_row(), &json!({ "blocked": "All" }));
-    let (_, erp) = self::server(vec![answer(200, &blocked)]);
-    let outcome = erp.block(&customer_id(), soon()).await;
+    let (_, erp) = self::server(vec![answer(200, &blocked), rows(&[])]);
+    let outcome = erp.block(&customer_id(), Block::All, soon()).await;
     assert!(matches!(outcome, Ok(UpdateOutcome::Unchanged(_))));
     let (_, erp) = self::server(vec![failed(404, "Internal_RecordNotFound")]);
     assert_eq!(
-        erp.block(&customer_id(), soon()).await,
+        erp.block(&customer_id(), Block::All, soon()).await,
         Ok(UpdateOutcome::Gone)
     );
 }
@@ -958,7 +962,7 @@ async fn a_company_is_found_by_its_vat_number_and_a_contact_among_its_own_people
     assert_eq!(found.unwrap()[0].id.id, CONTACT);
     insta::assert_snapshot!(server.lines().join("\n"), @r#"
     GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/customers?$select=id%2Cnumber%2CdisplayName%2Ctype%2CaddressLine1%2CaddressLine2%2Ccity%2Cstate%2Ccountry%2CpostalCode%2CphoneNumber%2Cemail%2CtaxRegistrationNumber%2Cblocked%2ClastModifiedDateTime&$filter=taxRegistrationNumber%20eq%20%27SE556036079301%27%20or%20taxRegistrationNumber%20eq%20%275560360793%27%20or%20taxRegistrationNumber%20eq%20%27556036-0793%27%20or%20taxRegistrationNumber%20eq%20%27SE%205560360793%2001%27%20or%20taxRegistrationNumber%20eq%20%27SE556036-079301%27%20or%20taxRegistrationNumber%20eq%20%27SE%20556036-0793%2001%27%20or%20taxRegistrationNumber%20eq%20%27SE5560360793%27%20or%20taxRegistrationNumber%20eq%20%27556036079301%27%20or%20taxRegistrationNumber%20eq%20%27165560360793%27%20or%20taxRegistrationNumber%20eq%20%2716556036-0793%27
-    GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/customers(5d115c9c-44e3-ea11-bb43-000d3a2feca1)/contactsInformation?$select=contactNumber%2CcontactType
+    GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/customers(5d115c9c-44e3-ea11-bb43-000d3a2feca1)/contactsInformation?$select=contactId%2CcontactNumber%2CcontactType
     GET https://bc.example/v2.0/t/prod/api/v2.0/companies(00000000-0000-0000-0000-0000000000c0)/contacts?$select=id%2Cnumber%2CdisplayName%2Ctype%2CjobTitle%2CcompanyNumber%2CaddressLine1%2CaddressLine2%2Ccity%2Cstate%2Ccountry%2CpostalCode%2CphoneNumber%2CmobilePhoneNumber%2Cemail%2CprivacyBlocked%2ClastModifiedDateTime&$filter=companyNumber%20eq%20%27CT00007%27%20and%20type%20eq%20%27Person%27%20and%20tolower%28email%29%20eq%20%27bo%40ek.se%27
     "#);
 }
@@ -1024,6 +1028,7 @@ async fn p11_no_error_repeats_what_was_sent_or_seen() {
         refusal(),
         refusal(),
         answer(200, &person_row()),
+        rows(&[]),
         refusal(),
     ]);
     let created = erp
@@ -1031,7 +1036,10 @@ async fn p11_no_error_repeats_what_was_sent_or_seen() {
         .await
         .unwrap_err();
     let updated = erp.update(&seen(), &company(), soon()).await.unwrap_err();
-    let blocked = erp.block(&customer_id(), soon()).await.unwrap_err();
+    let blocked = erp
+        .block(&customer_id(), Block::All, soon())
+        .await
+        .unwrap_err();
     for error in [created, updated, blocked] {
         let text = format!("{error} {error:?}");
         for secret in ["Anna", "Storgatan", "222 22", "Lund", "046"] {

@@ -7,11 +7,13 @@ use super::{
     error::Failure,
     fields::Fields,
     formats::{COUNTRY, POSTAL_CODE},
-    record::BLOCKED_ALL,
+    record::{BLOCKED_ALL, BLOCKED_INVOICE, ContactInformation, Row, type_of},
     records::Records,
 };
 use crate::{
-    erp::{ErpError, ErpId, ErpRecord, Party, PartyKind, Resource, UpdateOutcome, mask::Mask},
+    erp::{
+        Block, ErpError, ErpId, ErpRecord, Party, PartyKind, Resource, UpdateOutcome, mask::Mask,
+    },
     http::Deadline,
 };
 
@@ -117,22 +119,62 @@ impl Records {
     pub(super) async fn block(
         &self,
         id: &ErpId,
+        block: Block,
         deadline: Deadline,
     ) -> Result<UpdateOutcome, ErpError> {
-        let Some(record) = self.get(id, deadline).await? else {
+        let url = self.select(id.resource).apply(self.record_url(id)?);
+        let Some(row) = self.client.read::<Row>(&url, deadline).await? else {
             return Ok(UpdateOutcome::Gone);
         };
-        if record.blocked {
+        let is_blocked = row.is_blocked(block);
+        let is_person = !row.is_a(type_of(&PartyKind::Company));
+        let record = row.into_record(id.resource, &self.countries)?;
+        if id.resource == Resource::Customer && is_person {
+            self.block_twin(id, deadline).await?;
+        }
+        if is_blocked {
             return Ok(UpdateOutcome::Unchanged(record));
         }
-        let fields = match id.resource {
-            Resource::Customer => json!({ "blocked": BLOCKED_ALL }),
-            Resource::Contact => json!({ "privacyBlocked": true }),
+        let fields = match (id.resource, block) {
+            (Resource::Customer, Block::All) => json!({ "blocked": BLOCKED_ALL }),
+            (Resource::Customer, Block::Invoice) => json!({ "blocked": BLOCKED_INVOICE }),
+            (Resource::Contact, _) => json!({ "privacyBlocked": true }),
         };
         let there = Fields::of(&record.fields);
         let mask: Vec<_> = there.iter().collect();
         self.change(id, &record.version, &fields, &mask, deadline)
             .await
+    }
+
+    /// Closes the contact that Business Central keeps beside a customer that is a person (erp-apis §1.3): it holds the same
+    /// personal data.
+    async fn block_twin(&self, customer: &ErpId, deadline: Deadline) -> Result<(), ErpError> {
+        let mut pages = self.contacts_of(&customer.id, deadline);
+        let mut twins = Vec::new();
+        while let Some(contacts) = pages.next().await? {
+            twins.extend(
+                contacts
+                    .into_iter()
+                    .filter_map(ContactInformation::into_person),
+            );
+        }
+        for id in twins {
+            let twin = ErpId {
+                resource: Resource::Contact,
+                id,
+            };
+            let Some(record) = self.get(&twin, deadline).await? else {
+                continue;
+            };
+            if !record.blocked {
+                let fields = json!({ "privacyBlocked": true });
+                let there = Fields::of(&record.fields);
+                let mask: Vec<_> = there.iter().collect();
+                self.change(&twin, &record.version, &fields, &mask, deadline)
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     /// The field that moves a contact to the organisation of a party. `None`: it is there already, or the organisation

@@ -31,6 +31,7 @@ mod record;
 mod references;
 mod search;
 mod settings;
+mod trial;
 mod update;
 
 use std::{fmt, sync::Arc};
@@ -47,9 +48,9 @@ use self::{
     settings::capabilities,
 };
 use super::{
-    Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord, FilterProof,
-    FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
-    Resource, UnknownValue, UpdateOutcome,
+    Block, Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord,
+    FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind,
+    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -179,8 +180,23 @@ impl Erp for Odoo {
         self.partners.unknown_fixed_values(deadline).await
     }
 
-    async fn block(&self, id: &ErpId, deadline: Deadline) -> Result<UpdateOutcome, ErpError> {
+    async fn block(
+        &self,
+        id: &ErpId,
+        _: Block,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
         self.partners.block(id, deadline).await
+    }
+
+    async fn trial(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Trial, ErpError> {
+        let sequence = self.code_sequence.as_deref();
+        self.partners.trial(key, party, sequence, deadline).await
     }
 
     async fn page(

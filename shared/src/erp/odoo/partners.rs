@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     client::Client,
-    record::{DELIVERY, Known, Names, Row, WHOLE, fields, wanted},
+    record::{DELIVERY, Known, Names, Row, STATE, WHOLE, fields, wanted},
     references::References,
 };
 use crate::{
@@ -221,7 +221,38 @@ impl Partners {
     ) -> Result<Map<String, Value>, ErpError> {
         let countries = self.country_ids(party.address.iter(), deadline).await?;
         let gln = self.gln_field(deadline).await?;
-        Ok(wanted(party, gln, |code| countries.get(&code).copied()))
+        let mut wanted = wanted(party, gln, |code| countries.get(&code).copied());
+        if let Some(country) = wanted.get("country_id").and_then(Value::as_i64)
+            && let Some(region) = party.address.as_ref().and_then(|it| it.region.as_ref())
+            && let Some(state) = self.state(country, region, deadline).await?
+        {
+            wanted.insert(STATE.to_owned(), json!(state));
+        }
+        Ok(wanted)
+    }
+
+    /// The id of the state of a country with this code or name. `None`: Odoo does not list it, and the address goes without
+    /// it.
+    async fn state(
+        &self,
+        country: i64,
+        region: &crate::domain::Personal,
+        deadline: Deadline,
+    ) -> Result<Option<i64>, ErpError> {
+        let region = region.expose();
+        // They would be wild cards.
+        if region.contains(['%', '_', '\\']) {
+            return Ok(None);
+        }
+        let arguments = json!({
+            "domain": [["country_id", "=", country], "|", ["code", "=ilike", region], ["name", "=ilike", region]],
+            "fields": ["code"],
+            "limit": 1,
+        });
+        let states = self
+            .client
+            .search_read("res.country.state", &arguments, deadline);
+        Ok(states.await?.first().and_then(Row::id))
     }
 
     /// Odoo's ids of the countries of some addresses. Nothing is read when no address has a country.

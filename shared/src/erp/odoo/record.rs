@@ -34,7 +34,10 @@ const LISTED: &[&str] = &[
     "vat",
     "write_date",
 ];
-const ADDRESS: &[&str] = &["street", "street2", "zip", "city"];
+const ADDRESS: &[&str] = &["street", "street2", "zip", "city", "state_id"];
+
+/// The state or county, which is a record of its own.
+pub(super) const STATE: &str = "state_id";
 
 /// The fields with personal data.
 const PERSONAL: &[&str] = &[
@@ -209,11 +212,19 @@ impl Row {
             }
             there == *value
         };
-        wanted
+        let mut changes: Map<String, Value> = wanted
             .iter()
             .filter(|(field, value)| !same(field, value))
             .map(|(field, value)| (field.clone(), value.clone()))
-            .collect()
+            .collect();
+        // A state of the former address is none of the new one. Otherwise one that the shop does not know stays.
+        let moves = ["zip", "city", "country_id"]
+            .iter()
+            .any(|field| changes.contains_key(*field));
+        if moves && !wanted.contains_key(STATE) && self.reference(STATE).is_some() {
+            changes.insert(STATE.to_owned(), json!(false));
+        }
+        changes
     }
 
     /// An address, if there is anything in it.

@@ -1,0 +1,96 @@
+//! The trial: one customer, and a sales quote for it, which needs the same posting groups as an order (erp-apis §1.4).
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{error::Failure, records::Records};
+use crate::{
+    erp::{
+        CreateOutcome, ErpError, ErpId, IdempotencyKey, Party, Sale, Trial,
+        answer::{CallError, parse},
+    },
+    http::Deadline,
+};
+
+/// Any version of a record: nobody else works on one of a trial.
+const ANY_VERSION: &str = "*";
+
+#[derive(Deserialize)]
+struct Quote {
+    id: String,
+}
+
+impl Records {
+    pub(super) async fn trial(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Trial, ErpError> {
+        let (record, altered) = match self.create(key, party, deadline).await? {
+            CreateOutcome::Created(record) => (record, false),
+            CreateOutcome::Altered(record) => (record, true),
+            CreateOutcome::AlreadyThere(record) => {
+                return Err(ErpError::Refused {
+                    field: Some("number"),
+                    code: "trial-record-exists".to_owned(),
+                    message: format!(
+                        "{} is there already, perhaps from an earlier trial: delete it in Business Central if it is",
+                        record.code
+                    ),
+                });
+            }
+            CreateOutcome::Ambiguous { reason } => {
+                return Err(ErpError::Unreadable(format!(
+                    "{reason}: look for the record of the trial in Business Central and delete it"
+                )));
+            }
+        };
+        let sale = self.sale(&record.id, deadline).await;
+        let left = self.remove(&self.record_url(&record.id)?, deadline).await;
+        Ok(Trial {
+            code: record.code,
+            altered,
+            sale,
+            left: left.err().map(|error| error.to_string()),
+        })
+    }
+
+    /// Makes a sales quote for a customer, and deletes it.
+    async fn sale(&self, customer: &ErpId, deadline: Deadline) -> Sale {
+        let url = self.client.url("salesQuotes");
+        let fields = json!({ "customerId": customer.id });
+        let response = match self.client.post(&url, &fields, deadline).await {
+            Ok(response) => response,
+            Err(CallError::NotDone(error)) => return Sale::Unknown(error.to_string()),
+            Err(CallError::OutcomeUnknown(reason)) => return Sale::Unknown(reason),
+        };
+        if !response.status().is_success() {
+            let failure = Failure::of(&response, &[]);
+            return match ErpError::from(failure) {
+                ErpError::Refused { message, .. } => Sale::Refused(message),
+                error => Sale::Unknown(error.to_string()),
+            };
+        }
+        let quote = match parse::<Quote>(&response) {
+            Ok(quote) => quote,
+            Err(error) => return Sale::Unknown(error.to_string()),
+        };
+        let url = self.client.url(&format!("salesQuotes({})", quote.id));
+        match self.remove(&url, deadline).await {
+            Ok(()) => Sale::Possible,
+            Err(error) => Sale::Unknown(format!(
+                "its sales quote could not be deleted, so delete it by hand: {error}"
+            )),
+        }
+    }
+
+    async fn remove(&self, url: &url::Url, deadline: Deadline) -> Result<(), ErpError> {
+        let response = self.client.delete(url, ANY_VERSION, deadline).await?;
+        if response.status().is_success() || response.status() == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        Err(Failure::of(&response, &[]).into())
+    }
+}

@@ -1,0 +1,54 @@
+//! The trial: one partner. Odoo sells to any partner, so that nothing else has to be tried.
+
+use serde_json::{Value, json};
+
+use super::partners::Partners;
+use crate::{
+    erp::{CreateOutcome, ErpError, ErpRecord, IdempotencyKey, Party, Sale, Trial},
+    http::{Deadline, Idempotency},
+};
+
+impl Partners {
+    pub(super) async fn trial(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        sequence: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Trial, ErpError> {
+        let (record, altered) = match self.create(key, party, sequence, deadline).await? {
+            CreateOutcome::Created(record) => (record, false),
+            // From an earlier trial that was cut off: Odoo finds it by its external id.
+            CreateOutcome::Altered(record) | CreateOutcome::AlreadyThere(record) => (record, true),
+            CreateOutcome::Ambiguous { reason } => {
+                return Err(ErpError::Unreadable(format!(
+                    "{reason}: repeat the trial, which finds the partner and deletes it"
+                )));
+            }
+        };
+        let left = self.unlink(&record, deadline).await;
+        Ok(Trial {
+            code: record.code,
+            altered,
+            sale: Sale::Possible,
+            left: left.err().map(|error| error.to_string()),
+        })
+    }
+
+    /// Deletes a partner, and with it its external id.
+    async fn unlink(&self, record: &ErpRecord, deadline: Deadline) -> Result<(), ErpError> {
+        let arguments = json!({ "ids": [record.id.id.parse::<i64>().unwrap_or_default()] });
+        let _: Option<Value> = self
+            .client
+            .write(
+                "res.partner",
+                "unlink",
+                &arguments,
+                Idempotency::Idempotent,
+                &[],
+                deadline,
+            )
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! `trial`: a record that is created, looked at and deleted.
+
+use http::StatusCode;
+use serde_json::json;
+use tests::business_central_simulator::{CustomerTemplate, Entity, Fault};
+
+use super::*;
+
+fn texts(answer: &Value) -> Vec<String> {
+    let todo = answer["todo"].as_array().into_iter().flatten();
+    todo.map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+/// E1: without templates nobody can sell to what the API creates, and the advice ends that.
+#[tokio::test(start_paused = true)]
+async fn a_trial_says_what_to_set_up_and_succeeds_afterwards() {
+    let bundle = Bundle::new(&Options::default());
+    let templates = |templates: Vec<CustomerTemplate>| {
+        let company = bundle.erp_company();
+        bundle
+            .erp
+            .configure_company(company, |company| company.customer_templates = templates)
+            .unwrap();
+    };
+    templates(Vec::new());
+    let would = bundle.ask(json!({"action": "trial"})).await.unwrap();
+    assert_eq!(would["succeeded"], false);
+    assert_eq!(bundle.erp.requests().carried_out().count(), 0, "only said");
+
+    let trial = json!({"action": "trial", "kind": "company", "country": "NO", "confirm": true});
+    let answer = bundle.ask(trial.clone()).await.unwrap();
+    let todo = texts(&answer);
+    assert_eq!(
+        (&answer["succeeded"], todo.len()),
+        (&json!(false), 1),
+        "{answer:#}"
+    );
+    assert!(
+        todo[0].contains("Gen. Bus. Posting Group must have a value"),
+        "{todo:?}"
+    );
+    assert!(todo[0].contains("API Setup"), "{todo:?}");
+    assert!(
+        bundle.erp.customers(bundle.erp_company()).is_empty(),
+        "deleted"
+    );
+
+    // As it says, and once for another country only.
+    for (country, succeeds) in [("SE", false), ("NO", true)] {
+        templates(vec![CustomerTemplate::domestic().for_country(country)]);
+        let answer = bundle.ask(trial.clone()).await.unwrap();
+        assert_eq!(answer["succeeded"], succeeds, "{country}: {answer:#}");
+        assert!(
+            bundle.erp.customers(bundle.erp_company()).is_empty(),
+            "deleted"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_trial_leaves_behind_is_named() {
+    let bundle = Bundle::new(&Options::default());
+    let refused = Fault::status(StatusCode::FORBIDDEN).on(Method::DELETE, Entity::Customers);
+    bundle.erp.inject(refused);
+    let answer = bundle
+        .ask(json!({"action": "trial", "confirm": true}))
+        .await
+        .unwrap();
+    let left = bundle.erp.customers(bundle.erp_company());
+    assert_eq!(left.len(), 1);
+    let todo = texts(&answer);
+    assert!(
+        todo[0].starts_with(&format!("{} could not be deleted", left[0].number)),
+        "{todo:?}"
+    );
+
+    let bundle = Bundle::new(&Options::default());
+    bundle
+        .erp
+        .inject(Fault::status(StatusCode::FORBIDDEN).on(Method::POST, Entity::SalesQuotes));
+    let answer = bundle
+        .ask(json!({"action": "trial", "confirm": true}))
+        .await
+        .unwrap();
+    assert!(
+        texts(&answer)[0].starts_with("Whether it can be sold to was not found out"),
+        "{answer:#}"
+    );
+    assert!(
+        bundle.erp.customers(bundle.erp_company()).is_empty(),
+        "deleted"
+    );
+}
