@@ -636,6 +636,27 @@ async fn e7_a_company_that_moves_abroad_gets_country_and_vat_number_together() {
     );
 }
 
+/// The number is removed before the move. Where the move is refused, it is there again.
+#[tokio::test(start_paused = true)]
+async fn e7_a_refused_move_leaves_the_vat_number_as_it_was() {
+    let world = World::new();
+    let seen = world.created(&company()).await;
+    let mut abroad = Party {
+        organisation_number: None,
+        vat_number: VatNumber::parse("PT501964843"),
+        ..company()
+    };
+    // Business Central does not know the country.
+    abroad.address = Some(at_place("Rua 1", "1000", "Lisboa", "", "PT"));
+    let error = world.erp.update(&seen, &abroad, soon()).await.unwrap_err();
+    assert!(matches!(error, ErpError::Refused { .. }), "{error:?}");
+    let there = world.customer();
+    assert_eq!(
+        [&*there.country, &*there.tax_registration_number],
+        ["SE", "SE556036079301"]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn e8_a_postal_code_of_another_country_does_not_take_the_address_there() {
     let world = World::new();

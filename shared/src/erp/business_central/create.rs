@@ -67,7 +67,7 @@ impl Records {
         };
         if response.status().is_success() {
             return match self.written_record(&response, resource) {
-                Ok(record) if new.changes_to(&Fields::of(&record.fields)).is_empty() => {
+                Ok(record) if new.spoiled_in(&Fields::of(&record.fields)).is_empty() => {
                     Ok(CreateOutcome::Created(record))
                 }
                 Ok(record) => Ok(CreateOutcome::Altered(record)),

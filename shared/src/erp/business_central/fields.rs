@@ -172,6 +172,21 @@ impl Fields {
         changes
     }
 
+    /// What the server has spoiled in a record into which these fields were written: another country, a value that is lost, or
+    /// one where there is to be none. A value that it only spells in its own way stays, because it would do so again.
+    pub(super) fn spoiled_in(&self, record: &Self) -> Self {
+        let is_spoiled = |(name, value): (&str, &str)| {
+            let there = record.get(name).unwrap_or_default();
+            let differs = !is_same(name, value, there);
+            differs && (name == COUNTRY.name || value.is_empty() != there.is_empty())
+        };
+        if self.iter().any(is_spoiled) {
+            self.changes_to(record)
+        } else {
+            Self::default()
+        }
+    }
+
     /// The number to remove before these changes: a VAT number of the former country does not fit the new country, against
     /// which Business Central checks it first (`Customer.Table.al`).
     pub(super) fn number_to_remove_first(&self, seen: &Self) -> Option<Self> {

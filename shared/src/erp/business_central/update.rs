@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     error::Failure,
     fields::Fields,
-    formats::{COUNTRY, POSTAL_CODE},
+    formats::{COUNTRY, POSTAL_CODE, TAX_REGISTRATION_NUMBER},
     record::{BLOCKED_ALL, BLOCKED_INVOICE, ContactInformation, Row, type_of},
     records::Records,
 };
@@ -62,16 +62,26 @@ impl Records {
             };
             record = without_number;
         }
-        let outcome = self
-            .change_fields(&record, changes, &mask, deadline)
-            .await?;
-        match outcome {
+        let number = there.get(TAX_REGISTRATION_NUMBER.name);
+        let is_removed = number.is_some()
+            && Fields::of(&record.fields)
+                .get(TAX_REGISTRATION_NUMBER.name)
+                .is_none();
+        let outcome = self.change_fields(&record, changes, &mask, deadline).await;
+        if let (Err(ErpError::Refused { .. }), true, Some(number)) = (&outcome, is_removed, number)
+        {
+            // The record keeps its country, and with it the number that belongs to it.
+            let mut former = Fields::default();
+            former.set(TAX_REGISTRATION_NUMBER.name, number.to_owned());
+            self.change_fields(&record, former, &mask, deadline).await?;
+        }
+        match outcome? {
             UpdateOutcome::Updated(record) => self.repair(record, &wanted, &mask, deadline).await,
             other => Ok(other),
         }
     }
 
-    /// Compares what came back with what was wanted. What the server has changed is written once more, because the order in
+    /// Compares what came back with what was wanted. What the server has spoiled is written once more, because the order in
     /// which it takes the fields of one request is not documented.
     ///
     /// # Errors
@@ -84,7 +94,7 @@ impl Records {
         deadline: Deadline,
     ) -> Result<UpdateOutcome, ErpError> {
         let there = Fields::of(&record.fields);
-        let changed = wanted.changes_to(&there);
+        let changed = wanted.spoiled_in(&there);
         if changed.is_empty() {
             return Ok(UpdateOutcome::Updated(record));
         }
@@ -105,8 +115,8 @@ impl Records {
         if is_taken_abroad {
             return Err(postal_code_of_another_country());
         }
-        let kept = wanted.changes_to(&Fields::of(&record.fields));
-        match kept.iter().next() {
+        let still = wanted.spoiled_in(&Fields::of(&record.fields));
+        match still.iter().next() {
             None => Ok(UpdateOutcome::Updated(record)),
             Some((field, _)) => Err(ErpError::Refused {
                 field: Some(field),
