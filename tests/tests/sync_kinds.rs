@@ -20,7 +20,7 @@ use shared::{
 use tests::{
     bundle::{Bundle, Options, UNTIL_OWED, company, customer},
     norce_simulator::{Blank, NewCompany, NewCustomer},
-    samples::{order, order_of, order_of_company, resident},
+    samples::{self, order, order_of, order_of_company, resident},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -222,7 +222,7 @@ async fn what_is_owed_of_a_kind_ends_with_the_next_look_after_it_is_switched_off
         ..Options::default()
     });
     let refused = NewCustomer {
-        phone: Some("08-123 call me".to_owned()),
+        middle_name: samples::endless_middle_name(),
         ..resident(1)
     };
     let person = bundle.norce.add_customer(refused);

@@ -6,7 +6,7 @@ import { subjectLink } from "./owed.js";
 import { t, time, word } from "./text.js";
 
 const FILTERS = ["user", "did", "subject", "state"];
-const ACTS = ["retry", "dismiss", "restore", "replay", "plan", "pass", "redrive", "forget", "unbind", "rebind", "import-mappings"];
+const ACTS = ["retry", "dismiss", "restore", "replay", "plan", "pass", "redrive", "trial", "forget", "unbind", "rebind", "import-mappings"];
 const STATES = ["started", "done", "refused"];
 /** So many are on a page. */
 const PAGE = 50;

@@ -52,7 +52,7 @@ export const WORDS = {
   "did.dismiss": ["Set aside", "Lade åt sidan"], "did.forget": ["Forgot", "Glömde"], "did.import-mappings": ["Imported mappings", "Importerade kopplingar"],
   "did.pass": ["Started a pass", "Startade en genomgång"], "did.plan": ["Planned a pass", "Planerade en genomgång"], "did.rebind": ["Changed a link", "Ändrade en koppling"],
   "did.redrive": ["Sent messages back", "Skickade tillbaka meddelanden"], "did.replay": ["Looked again", "Tittade igen"], "did.restore": ["Took back", "Tog tillbaka"],
-  "did.retry": ["Tried again", "Försökte igen"], "did.unbind": ["Removed a link", "Tog bort en koppling"],
+  "did.retry": ["Tried again", "Försökte igen"], "did.trial": ["Tried the ERP", "Provade affärssystemet"], "did.unbind": ["Removed a link", "Tog bort en koppling"],
   "doctor.faults": ["{n} faults", "{n} fel"], "doctor.faults.one": ["1 fault", "1 fel"], "doctor.inOrder": ["in order", "i ordning"], "doctor.looking": ["Looking…", "Kontrollerar…"],
   "doctor.rest": ["In order", "I ordning"], "doctor.well": ["Everything is as it must be", "Allt är som det ska vara"],
   "ended": ["Ended", "Slutade"],

@@ -22,7 +22,7 @@ const TIME_FOR_AN_ANSWER: Duration = Duration::from_secs(2);
 /// Members that the server sets.
 const OURS: [&str; 3] = ["action", "by", "within"];
 
-/// The actions that the page sends: all but `help`, which is for the command line.
+/// The actions that are answered here: all but `help`, which is for the command line.
 pub const ACTIONS: [&str; 18] = [
     "activity",
     "dead-letters",

@@ -11,6 +11,7 @@ use shared::{
     mappings::{Known, Mapping},
     matching::{self, ErpCandidate, Owner},
     norce::LookupKey,
+    owed::Reason,
     record_finder::KeyHolders,
 };
 
@@ -194,8 +195,8 @@ impl Resolver<'_> {
         if let Some(decision) = rules.obstacle(record, hit, facts) {
             return Ok(decision);
         }
-        if let Some(reason) = self.stranger(record, hit).await? {
-            return Ok(Decision::skip(record, reason));
+        if let Some(decision) = self.stranger(record, hit).await? {
+            return Ok(decision);
         }
         Ok(match hit {
             Hit::Nobody => rules.new_in_norce(record, &facts.rivals)?,
@@ -389,9 +390,10 @@ impl Resolver<'_> {
         Ok(former)
     }
 
-    /// Why a contact of the ERP without a code in Norce is not the customer that has its e-mail address, and none to insert. The
-    /// ERP has contacts of vendors and prospects as well, and only the customers' people are the shop's.
-    async fn stranger(&self, record: &ErpRecord, hit: &Hit<'_>) -> Result<Option<&'static str>> {
+    /// What is done about a contact of the ERP that is not the customer with its e-mail address, and none to insert. The ERP has
+    /// contacts of vendors and prospects as well, and only the customers' people are the shop's.
+    async fn stranger(&self, record: &ErpRecord, hit: &Hit<'_>) -> Result<Option<Decision>> {
+        let skipped = |reason| Ok(Some(Decision::skip(record, reason)));
         let inserts = self.rules.settings.import_unknown;
         let found = match hit {
             Hit::Code(_) => return Ok(None),
@@ -403,9 +405,8 @@ impl Resolver<'_> {
             return Ok(None);
         }
         let company = match self.organisation(record).await? {
-            Organisation::Unknown => return Ok(Some("a contact of no customer of the ERP")),
-            Organisation::None | Organisation::NotInNorce(_) => None,
-            Organisation::InNorce(company) => Some(company),
+            Organisation::Unknown => return skipped("a contact of no customer of the ERP"),
+            organisation => organisation,
         };
         // Where the ERP owns the relations, Norce is still to hear of this one.
         if found.is_empty()
@@ -417,8 +418,19 @@ impl Resolver<'_> {
         {
             return Ok(None);
         }
-        let Some(company) = company else {
-            return Ok(Some("a contact of an organisation that is not in Norce"));
+        let company = match company {
+            Organisation::InNorce(company) => company,
+            Organisation::NotInNorce(organisation) => {
+                let detail = format!(
+                    "it is a contact of {organisation}, which is not in Norce, and has the e-mail address of a customer there: it gets its code when its company is in Norce and the customer is a contact of it; if they are two people, dismiss this"
+                );
+                return Ok(Some(Decision::owe(
+                    record,
+                    Reason::MissingPrerequisite,
+                    detail,
+                )));
+            }
+            _ => return Ok(None),
         };
         for customer in found {
             if self
@@ -430,9 +442,7 @@ impl Resolver<'_> {
                 return Ok(None);
             }
         }
-        Ok(Some(
-            "the customer with its e-mail address is no contact of its organisation in Norce",
-        ))
+        skipped("the customer with its e-mail address is no contact of its organisation in Norce")
     }
 
     /// Whether a contact of the ERP is of an organisation that is a company in Norce, and the customer with its code there

@@ -83,7 +83,8 @@ impl Answer {
         match self {
             Self::Forget(answer) => answer.forgotten,
             Self::Binding(answer) => answer.done,
-            Self::Trial(answer) => answer.succeeded,
+            // Whatever it found.
+            Self::Trial(answer) => answer.todo.is_some(),
             _ => true,
         }
     }

@@ -42,6 +42,9 @@ impl FromStr for CountryCodes {
             let invalid = || InvalidCountryCodes::Pair(pair.to_owned());
             let (country, code) = pair.split_once('=').ok_or_else(invalid)?;
             let country: CountryCode = country.parse().map_err(|_| invalid())?;
+            if KNOWN.iter().any(|(other, _)| *other == country.as_str()) {
+                return Err(invalid());
+            }
             let code = code.trim().to_uppercase();
             if code.is_empty() {
                 return Err(invalid());
@@ -123,6 +126,7 @@ mod tests {
             ("GR", "`GR` is no pair"),
             ("GRE=EL", "`GRE=EL` is no pair"),
             ("GR=", "`GR=` is no pair"),
+            ("EL=GR", "`EL=GR` is no pair"),
             ("GR=EL,GR=G", "`GR=G` occurs twice"),
             ("GR=EL,CY=el", "`CY=el` occurs twice"),
         ] {

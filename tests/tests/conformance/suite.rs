@@ -21,7 +21,8 @@ use shared::{
     },
     erp::{
         Block, CreateOutcome, Erp, ErpError, ErpFields, ErpId, ErpRecord, FilterProof, FixedValues,
-        IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, Resource, UpdateOutcome,
+        IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, Resource, Sale,
+        UpdateOutcome,
     },
     http::{Deadline, Transport, TransportError},
 };
@@ -366,6 +367,8 @@ macro_rules! for_each_check {
             a_code_of_another_kind_of_record_is_not_taken,
             look_ups_are_exact,
             an_update_writes_what_differs,
+            an_address_is_one_value,
+            a_trial_leaves_nothing_behind,
             what_somebody_else_writes_meanwhile_is_not_lost,
             what_is_gone_is_gone,
             contacts_belong_to_their_organisation,
@@ -688,6 +691,50 @@ pub(crate) async fn an_update_writes_what_differs(subject: &Subject) {
 }
 
 /// Somebody else changes the record between the adapter's look at it and its write.
+/// What belongs to the former address does not stay beside the parts of a new one.
+pub(crate) async fn an_address_is_one_value(subject: &Subject) {
+    let at = |postal_code: &str, city: &str, country| Party {
+        address: Some(Address {
+            line1: Personal::parse("Storgatan 1"),
+            postal_code: Personal::parse(postal_code),
+            city: Personal::parse(city),
+            country: Some(country),
+            ..Address::default()
+        }),
+        ..person("mover@example.com")
+    };
+    let key = subject.key(EntityKind::Customer);
+    let from = at("114 55", "Stockholm", CountryCode::SE);
+    let record = subject.create(&key, &from).await;
+    assert_eq!(record.fields.address, from.address);
+    let to = at("", "Oslo", CountryCode::NO);
+    let outcome = subject.erp.update(&record, &to, soon()).await.unwrap();
+    let UpdateOutcome::Updated(record) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(record.fields.address, to.address);
+    let outcome = subject.erp.update(&record, &to, soon()).await.unwrap();
+    assert!(
+        matches!(outcome, UpdateOutcome::Unchanged(_)),
+        "{outcome:?}"
+    );
+}
+
+pub(crate) async fn a_trial_leaves_nothing_behind(subject: &Subject) {
+    let key = subject.key(EntityKind::Customer);
+    let party = person("trial@example.com");
+    // Twice: a trial does not stand in the way of the next one.
+    for _ in 0..2 {
+        let trial = subject.erp.trial(&key, &party, soon()).await.unwrap();
+        assert_eq!(Some(&trial.code), key.code.as_ref());
+        assert_eq!(
+            (trial.sale, trial.altered, trial.left),
+            (Sale::Possible, false, None)
+        );
+        assert_eq!(subject.by_code(&trial.code).await, []);
+    }
+}
+
 pub(crate) async fn what_somebody_else_writes_meanwhile_is_not_lost(subject: &Subject) {
     let record = subject.person("meanwhile@example.com").await;
     let wanted = person("meanwhile.new@example.com");

@@ -16,7 +16,7 @@ use std::{fmt, slice};
 
 use shared::{
     Consistency,
-    domain::{Clock, Code, EntityRef, Fingerprint, ShopField},
+    domain::{Clock, Code, EntityRef, ShopField},
     erp::{CreateOutcome, Erp, ErpRecord, IdempotencyKey, NaturalKey, Party},
     http::Deadline,
     mappings::key_index::MAX_HOLDERS,
@@ -49,9 +49,6 @@ pub(crate) enum Origin {
     /// Norce had its code, or a person named it.
     Bound,
 }
-
-/// In place of the fingerprint of a record into which the ERP has put other values than those that were sent.
-const ALTERED: &str = "altered";
 
 impl Origin {
     /// The class of the result, for metrics.
@@ -190,7 +187,7 @@ impl Creator<'_> {
             Ok(CreateOutcome::Altered(record)) => {
                 let mut binding = binding(&record, new);
                 // An update follows, and empties what the ERP has filled in and the shop has no value for.
-                binding.shop_fingerprint = Some(Fingerprint::from(ALTERED.to_owned()));
+                binding.shop_fingerprint = Some(self.fingerprints.of_incomplete()?);
                 binding.filled = Some(ShopField::ALL.into());
                 self.bind_made(entity, &binding).await?;
                 self.index.list(entity.scope, &record).await?;

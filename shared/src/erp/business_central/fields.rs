@@ -42,7 +42,8 @@ pub(super) struct Fields {
     left_out: Vec<LeftOut>,
 }
 
-/// A value that the ERP cannot hold, in a field that identifies nobody: the record goes without it.
+/// A value that the ERP cannot hold, in a field that identifies nobody. A new record goes without it, and another one keeps
+/// its former value.
 #[derive(Clone)]
 pub(super) struct LeftOut {
     pub(super) field: &'static str,
@@ -62,8 +63,10 @@ impl Fields {
         fields.put_some(EMAIL, party.email.as_ref(), Field::fit)?;
         match resource {
             Resource::Customer => {
-                let phone = party.phone.as_ref().or(party.mobile.as_ref());
-                fields.put_secondary(PHONE_NUMBER, phone, Field::fit_phone);
+                fields.put_secondary(PHONE_NUMBER, party.phone.as_ref(), Field::fit_phone);
+                if !fields.has(PHONE_NUMBER) {
+                    fields.put_secondary(PHONE_NUMBER, party.mobile.as_ref(), Field::fit_phone);
+                }
             }
             Resource::Contact => {
                 fields.put_secondary(PHONE_NUMBER, party.phone.as_ref(), Field::fit_phone);
@@ -178,7 +181,12 @@ impl Fields {
         let is_spoiled = |(name, value): (&str, &str)| {
             let there = record.get(name).unwrap_or_default();
             let differs = !is_same(name, value, there);
-            differs && (name == COUNTRY.name || value.is_empty() != there.is_empty())
+            // A known postal code fills in the city and the county again.
+            let is_filled_in = value.is_empty() && (name == CITY.name || name == STATE.name);
+            let postal_code = self.get(POSTAL_CODE.name).unwrap_or_default();
+            differs
+                && !(is_filled_in && !postal_code.is_empty())
+                && (name == COUNTRY.name || value.is_empty() != there.is_empty())
         };
         if self.iter().any(is_spoiled) {
             self.changes_to(record)
@@ -193,7 +201,8 @@ impl Fields {
         let is_due = [self, seen]
             .iter()
             .all(|fields| fields.has(TAX_REGISTRATION_NUMBER))
-            && self.has(COUNTRY);
+            && self.has(COUNTRY)
+            && self.get(COUNTRY.name) != seen.get(COUNTRY.name);
         is_due.then(|| {
             let mut removal = Self::default();
             removal.set(TAX_REGISTRATION_NUMBER.name, String::new());
@@ -254,7 +263,7 @@ impl Fields {
     /// Says which values a record goes without.
     pub(super) fn warn_of_left_out(&self, record: &impl fmt::Display) {
         for LeftOut { field, reason } in &self.left_out {
-            tracing::warn!(%record, field, %reason, "the ERP cannot hold a value of the shop, and the record goes without it");
+            tracing::warn!(%record, field, %reason, "the ERP cannot hold a value of the shop: a new record goes without it, and another one keeps its former value");
         }
     }
 
@@ -297,7 +306,7 @@ impl Fields {
         value.map_or(Ok(()), |value| self.put(field, value, fit))
     }
 
-    /// A field that identifies nobody: a value that the field cannot hold is left out, and the record goes without it.
+    /// A field that identifies nobody: a value that the field cannot hold is left out.
     fn put_secondary(
         &mut self,
         field: Field,

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::{
     error::{Failure, RECORD_NOT_FOUND},
+    fields::Fields,
     records::Records,
     references::{Dimension, Reference, TAX_AREAS, column, takes},
 };
@@ -127,7 +128,9 @@ impl Records {
             if version != Some(&record.version) {
                 return Ok(UpdateOutcome::Stale);
             }
-            let changed = self.change(&record.id, &record.version, &changes, &[], deadline);
+            let values = Fields::of(&record.fields);
+            let mask: Vec<_> = values.iter().collect();
+            let changed = self.change(&record.id, &record.version, &changes, &mask, deadline);
             outcome = changed.await?;
             if !matches!(outcome, UpdateOutcome::Updated(_)) {
                 return Ok(outcome);

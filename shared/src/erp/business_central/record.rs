@@ -433,6 +433,11 @@ impl ContactInformation {
             && self.contact_number.as_deref() == Some(number)
     }
 
+    /// The id of the contact.
+    pub(super) fn into_id(self) -> Option<String> {
+        self.contact_id
+    }
+
     /// The id of the contact, if it is a person.
     pub(super) fn into_person(self) -> Option<String> {
         self.contact_id

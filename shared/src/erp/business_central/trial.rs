@@ -4,10 +4,10 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{error::Failure, records::Records};
+use super::{error::Failure, record::ContactInformation, records::Records};
 use crate::{
     erp::{
-        CreateOutcome, ErpError, ErpId, IdempotencyKey, Party, Sale, Trial,
+        CreateOutcome, ErpError, ErpId, IdempotencyKey, Party, Resource, Sale, Trial,
         answer::{CallError, parse},
     },
     http::Deadline,
@@ -48,13 +48,31 @@ impl Records {
             }
         };
         let sale = self.sale(&record.id, deadline).await;
-        let left = self.remove(&self.record_url(&record.id)?, deadline).await;
+        let left = self.remove_all(&record.id, deadline).await;
         Ok(Trial {
             code: record.code,
             altered,
             sale,
             left: left.err().map(|error| error.to_string()),
         })
+    }
+
+    /// Deletes a customer, and the contact that came with it, which Business Central keeps otherwise (erp-apis §1.3).
+    async fn remove_all(&self, customer: &ErpId, deadline: Deadline) -> Result<(), ErpError> {
+        let mut contacts = Vec::new();
+        let mut pages = self.contacts_of(&customer.id, deadline);
+        while let Some(page) = pages.next().await? {
+            contacts.extend(page.into_iter().filter_map(ContactInformation::into_id));
+        }
+        self.remove(&self.record_url(customer)?, deadline).await?;
+        for id in contacts {
+            let contact = ErpId {
+                resource: Resource::Contact,
+                id,
+            };
+            self.remove(&self.record_url(&contact)?, deadline).await?;
+        }
+        Ok(())
     }
 
     /// Makes a sales quote for a customer, and deletes it.

@@ -68,12 +68,11 @@ impl Records {
                 .get(TAX_REGISTRATION_NUMBER.name)
                 .is_none();
         let outcome = self.change_fields(&record, changes, &mask, deadline).await;
-        if let (Err(ErpError::Refused { .. }), true, Some(number)) = (&outcome, is_removed, number)
-        {
-            // The record keeps its country, and with it the number that belongs to it.
+        if let (Err(_), true, Some(number)) = (&outcome, is_removed, number) {
             let mut former = Fields::default();
             former.set(TAX_REGISTRATION_NUMBER.name, number.to_owned());
-            self.change_fields(&record, former, &mask, deadline).await?;
+            // As far as it can be done: the failure of the change is what counts.
+            let _ = self.change_fields(&record, former, &mask, deadline).await;
         }
         match outcome? {
             UpdateOutcome::Updated(record) => self.repair(record, &wanted, &mask, deadline).await,
@@ -139,12 +138,6 @@ impl Records {
         let is_blocked = row.is_blocked(block);
         let is_person = !row.is_a(type_of(&PartyKind::Company));
         let record = row.into_record(id.resource, &self.countries)?;
-        if id.resource == Resource::Customer && is_person {
-            self.block_twin(id, deadline).await?;
-        }
-        if is_blocked {
-            return Ok(UpdateOutcome::Unchanged(record));
-        }
         let fields = match (id.resource, block) {
             (Resource::Customer, Block::All) => json!({ "blocked": BLOCKED_ALL }),
             (Resource::Customer, Block::Invoice) => json!({ "blocked": BLOCKED_INVOICE }),
@@ -152,13 +145,29 @@ impl Records {
         };
         let there = Fields::of(&record.fields);
         let mask: Vec<_> = there.iter().collect();
-        self.change(id, &record.version, &fields, &mask, deadline)
-            .await
+        let outcome = if is_blocked {
+            UpdateOutcome::Unchanged(record)
+        } else {
+            self.change(id, &record.version, &fields, &mask, deadline)
+                .await?
+        };
+        let is_closed = matches!(
+            outcome,
+            UpdateOutcome::Unchanged(_) | UpdateOutcome::Updated(_)
+        );
+        if is_closed
+            && is_person
+            && id.resource == Resource::Customer
+            && !self.block_twin(id, deadline).await?
+        {
+            return Ok(UpdateOutcome::Stale);
+        }
+        Ok(outcome)
     }
 
     /// Closes the contact that Business Central keeps beside a customer that is a person (erp-apis §1.3): it holds the same
-    /// personal data.
-    async fn block_twin(&self, customer: &ErpId, deadline: Deadline) -> Result<(), ErpError> {
+    /// personal data. `false`: somebody else is changing it, and it is still open.
+    async fn block_twin(&self, customer: &ErpId, deadline: Deadline) -> Result<bool, ErpError> {
         let mut pages = self.contacts_of(&customer.id, deadline);
         let mut twins = Vec::new();
         while let Some(contacts) = pages.next().await? {
@@ -180,11 +189,15 @@ impl Records {
                 let fields = json!({ "privacyBlocked": true });
                 let there = Fields::of(&record.fields);
                 let mask: Vec<_> = there.iter().collect();
-                self.change(&twin, &record.version, &fields, &mask, deadline)
+                let changed = self
+                    .change(&twin, &record.version, &fields, &mask, deadline)
                     .await?;
+                if changed == UpdateOutcome::Stale {
+                    return Ok(false);
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The field that moves a contact to the organisation of a party. `None`: it is there already, or the organisation

@@ -33,8 +33,18 @@ impl Partners {
             let record = self.record(row, deadline).await?;
             let is_of_kind = record.id.resource == party.kind.resource()
                 && record.organisation == party.kind.is_organisation();
-            return if is_of_kind {
+            return if is_of_kind && key.code.is_some() {
                 Ok(CreateOutcome::AlreadyThere(record))
+            } else if is_of_kind {
+                // The code was not asked for, so that nobody has checked whose it is.
+                Err(ErpError::Refused {
+                    field: Some("code"),
+                    code: "code taken".to_owned(),
+                    message: format!(
+                        "the next code, {code}, belongs to partner {} already: correct that partner, or the sequence of ERP_CODE_SEQUENCE",
+                        record.id.id
+                    ),
+                })
             } else {
                 Err(ErpError::Refused {
                     field: Some("code"),
@@ -114,7 +124,7 @@ impl Partners {
     }
 
     /// The partner that an earlier create has made for this entity.
-    async fn made_for(
+    pub(super) async fn made_for(
         &self,
         entity: EntityRef,
         deadline: Deadline,

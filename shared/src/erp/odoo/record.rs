@@ -206,6 +206,9 @@ impl Row {
     pub(super) fn changes_to(&self, wanted: &Map<String, Value>) -> Map<String, Value> {
         let same = |field: &str, value: &Value| {
             let there = self.written(field);
+            if *value == json!(false) {
+                return there == json!("");
+            }
             if field == "vat" {
                 let number = |value: &Value| value.as_str().and_then(VatNumber::parse);
                 return number(&there) == number(value);
@@ -404,7 +407,12 @@ pub(super) fn wanted(
     }
     for emptied in &party.emptied {
         for field in fields_of(*emptied, &party.kind, gln.as_slice()) {
-            fields.entry(*field).or_insert_with(|| json!(""));
+            let nothing = if *field == STATE {
+                json!(false)
+            } else {
+                json!("")
+            };
+            fields.entry(*field).or_insert(nothing);
         }
     }
     fields
@@ -417,13 +425,14 @@ const fn fields_of<'a>(field: ShopField, kind: &PartyKind, gln: &'a [&'a str]) -
         // One number stands for the other.
         (ShopField::Phone | ShopField::Mobile, _) => &["phone"],
         (ShopField::Title, PartyKind::Contact { .. }) => &["function"],
-        // A contact's are its organisation's, and there is no field for a region.
-        (ShopField::Title, _) | (ShopField::Region, _) | (_, PartyKind::Contact { .. }) => &[],
+        // A contact's are its organisation's.
+        (ShopField::Title, _) | (_, PartyKind::Contact { .. }) => &[],
         (ShopField::OrganisationNumber, _) => &["company_registry"],
         (ShopField::VatNumber, _) => &["vat"],
         (ShopField::AddressLines, _) => &["street", "street2"],
         (ShopField::PostalCode, _) => &["zip"],
         (ShopField::City, _) => &["city"],
+        (ShopField::Region, _) => &[STATE],
         (ShopField::Gln, _) => gln,
     }
 }

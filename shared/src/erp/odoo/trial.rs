@@ -18,8 +18,22 @@ impl Partners {
     ) -> Result<Trial, ErpError> {
         let (record, altered) = match self.create(key, party, sequence, deadline).await? {
             CreateOutcome::Created(record) => (record, false),
-            // From an earlier trial that was cut off: Odoo finds it by its external id.
-            CreateOutcome::Altered(record) | CreateOutcome::AlreadyThere(record) => (record, true),
+            CreateOutcome::Altered(record) => (record, true),
+            // From an earlier trial that was cut off, if its external id says so.
+            CreateOutcome::AlreadyThere(record) => {
+                let made = self.made_for(key.entity, deadline).await?;
+                if made.and_then(|row| row.erp_id()).as_ref() != Some(&record.id) {
+                    return Err(ErpError::Refused {
+                        field: Some("code"),
+                        code: "code taken".to_owned(),
+                        message: format!(
+                            "partner {} has the code {} of the trial: correct it, or choose another ERP_CODE_PATTERN",
+                            record.id.id, record.code
+                        ),
+                    });
+                }
+                (record, false)
+            }
             CreateOutcome::Ambiguous { reason } => {
                 return Err(ErpError::Unreadable(format!(
                     "{reason}: repeat the trial, which finds the partner and deletes it"
