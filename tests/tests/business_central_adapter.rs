@@ -725,6 +725,32 @@ async fn e6_a_contact_has_nothing_of_its_company_that_the_shop_does_not_say() {
     }
 }
 
+/// The county of a known postal code is the server's: it is no reason to write again, nor to owe the contact.
+#[tokio::test(start_paused = true)]
+async fn a_county_that_the_postal_code_brings_is_left() {
+    let world = World::new();
+    world.configure(|company| {
+        company.post_codes.push(PostCode {
+            code: "222 22".to_owned(),
+            city: "LUND".to_owned(),
+            county: "Skåne".to_owned(),
+            country: "SE".to_owned(),
+        });
+    });
+    let organisation = world.created(&company()).await;
+    let made = world
+        .create(None, &contact(&organisation.id, "bo@example.com"))
+        .await;
+    let Ok(CreateOutcome::Created(record)) = made else {
+        panic!("{made:?}");
+    };
+    assert_eq!(world.persons_of_companies()[0].state, "Skåne");
+    let mut party = contact(&organisation.id, "bo@example.com");
+    party.emptied = [shared::domain::ShopField::Region].into();
+    let outcome = world.erp.update(&record, &party, soon()).await;
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn k20_a_value_that_identifies_nobody_does_not_stop_a_record() {
     let world = World::new();

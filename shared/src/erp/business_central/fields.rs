@@ -181,12 +181,14 @@ impl Fields {
         let is_spoiled = |(name, value): (&str, &str)| {
             let there = record.get(name).unwrap_or_default();
             let differs = !is_same(name, value, there);
+            let is_lost = value.is_empty() != there.is_empty();
             // A known postal code fills in the city and the county again.
-            let is_filled_in = value.is_empty() && (name == CITY.name || name == STATE.name);
-            let postal_code = self.get(POSTAL_CODE.name).unwrap_or_default();
-            differs
-                && !(is_filled_in && !postal_code.is_empty())
-                && (name == COUNTRY.name || value.is_empty() != there.is_empty())
+            let is_filled_in = value.is_empty()
+                && (name == CITY.name || name == STATE.name)
+                && self
+                    .get(POSTAL_CODE.name)
+                    .is_some_and(|code| !code.is_empty());
+            differs && (name == COUNTRY.name || is_lost && !is_filled_in)
         };
         if self.iter().any(is_spoiled) {
             self.changes_to(record)
