@@ -9,6 +9,7 @@
 //! | known | Norce never confirmed the code | Norce gets it again |
 //! | unknown | one customer or company of Norce has its code | they are bound |
 //! | unknown | exactly one without a code has its e-mail address or organisation number, and no other record of the ERP has it | they are bound, and Norce gets the code |
+//! | an unknown contact | the one with its e-mail address is no contact of its organisation | skipped, or owed until the organisation is in Norce |
 //! | unknown | Norce does not have it | skipped, or inserted |
 //! | unknown | it fits one that is bound to a record which the ERP no longer has | that one is bound to it instead |
 //! | unknown | anything else | conflict |
