@@ -169,7 +169,7 @@ struct Canaries {
     /// A sole trader: the organisation number is a personal number.
     trader: i64,
     contact: i64,
-    /// The ERP refuses its telephone number.
+    /// The ERP refuses its name, which is too long.
     refused: i64,
     /// Norce refuses its code.
     poisoned: i64,
@@ -209,7 +209,7 @@ fn add_canaries(bundle: &Bundle) -> Canaries {
         ..canary("canary.second+long@example.com")
     });
     let refused = norce.add_customer(NewCustomer {
-        phone: Some("08-765 43 21 Kanarine".to_owned()),
+        middle_name: Some(format!("Kanarine {}", "x".repeat(101))),
         ..canary("canary.second+letters@example.com")
     });
     let twin = json!({ "displayName": "Kanarine", "type": "Person", "email": "canary.second+twin@example.com" });
@@ -619,7 +619,7 @@ impl Town {
         let norce = &bundle.norce;
         let known = norce.add_customer(canary("canary.first@example.com"));
         let refused = norce.add_customer(NewCustomer {
-            phone: Some("08-765 43 21 Kanarine".to_owned()),
+            middle_name: Some(format!("Kanarine {}", "x".repeat(101))),
             ..canary("canary.second@example.com")
         });
         let unimported = norce.add_customer(canary("canary.second+poison@example.com"));
