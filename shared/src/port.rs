@@ -1,19 +1,10 @@
 //! Ports and their layers. A layer stands in front of a port, changes what some methods do and passes the others on.
 
-/// Whether a method of a port may change anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// It does not.
-    Read,
-    /// It may.
-    Write,
-}
-
 /// Declares a port, and a trait for the layers in front of it.
 ///
-/// Each method of a layer passes the call on to the port behind it, through `call`, which may refuse it or do something
-/// around it. So a method that is added to a port is written in the port and in its adapters, and no layer changes; a layer
-/// that must not write refuses it.
+/// Each method of a layer passes the call on to the port behind it, through `call`; a write asks `before_write` first. So a method
+/// that is added to a port is written in the port and in its adapters, and no layer changes. A layer that must not write
+/// refuses the new method as well.
 macro_rules! port {
     (
         $(#[$documentation:meta])*
@@ -50,11 +41,15 @@ macro_rules! port {
             /// The port behind the layer.
             fn inner(&self) -> &<Self as $layer>::Inner;
 
+            /// Called before a method that may change something; an error refuses it.
+            fn before_write(&self, _method: &'static str) -> Result<(), $error> {
+                Ok(())
+            }
+
             /// Passes a call on. It has not begun before the future is polled.
             async fn call<T: Send>(
                 &self,
                 _method: &'static str,
-                _access: $crate::port::Access,
                 call: impl Future<Output = Result<T, $error>> + Send,
             ) -> Result<T, $error> {
                 call.await
@@ -66,12 +61,13 @@ macro_rules! port {
 
             $(async fn $read(&self $(, $read_argument: $read_type)*) -> $read_result {
                 let call = <Self as $layer>::inner(self).$read($($read_argument),*);
-                <Self as $layer>::call(self, stringify!($read), $crate::port::Access::Read, call).await
+                <Self as $layer>::call(self, stringify!($read), call).await
             })*
 
             $(async fn $write(&self $(, $write_argument: $write_type)*) -> $write_result {
+                <Self as $layer>::before_write(self, stringify!($write))?;
                 let call = <Self as $layer>::inner(self).$write($($write_argument),*);
-                <Self as $layer>::call(self, stringify!($write), $crate::port::Access::Write, call).await
+                <Self as $layer>::call(self, stringify!($write), call).await
             })*
         }
 

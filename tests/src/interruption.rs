@@ -31,7 +31,6 @@ use shared::{
     orders::{Orders, OrdersLayer},
     owed::{OwedRecords, OwedRecordsLayer},
     passes::{Passes, PassesLayer},
-    port::Access,
     queues::{Inbox, InboxLayer, Message, Queue, QueueDepth, QueueDepthLayer},
     reports::{Reports, ReportsLayer},
 };
@@ -511,7 +510,6 @@ macro_rules! interruptible {
             async fn call<R: Send>(
                 &self,
                 method: &'static str,
-                _: Access,
                 call: impl Future<Output = Result<R, StoreError>> + Send,
             ) -> Result<R, StoreError> {
                 let fault = self.interruption.begin(&format!("{} {method}", $prefix), Fault::OF_STORE);

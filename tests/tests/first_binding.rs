@@ -10,7 +10,7 @@
 
 use serde_json::{Value, json};
 use shared::{
-    domain::{FirstBindingWrites, PassMode},
+    domain::{FirstBindingWrites, PartyTypes, PassMode},
     mappings::{Mapping, Mappings},
     reports::Reports,
 };
@@ -277,7 +277,7 @@ async fn a_created_record_has_everything_and_the_erp_keeps_nothing_of_it() {
 fn first_binding_writes_is_a_list_of_kinds() {
     assert_eq!(
         "persons , companies,contacts".parse(),
-        Ok(FirstBindingWrites::ALL)
+        Ok(FirstBindingWrites(PartyTypes::ALL))
     );
     assert_eq!("".parse(), Ok(FirstBindingWrites::default()));
     let fault = "person".parse::<FirstBindingWrites>().unwrap_err();

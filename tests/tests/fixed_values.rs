@@ -22,7 +22,7 @@ use tests::{
     business_central_simulator::{
         CustomerRecord, Entity, Fault, LostAnswer, ReferenceRow, ReferenceTables,
     },
-    norce_simulator::{NewCompany, NewCustomer, NewOrder},
+    norce_simulator::{NewAddress, NewCompany, NewCustomer, NewOrder},
     samples::{self, order},
 };
 use uuid::Uuid;
@@ -264,6 +264,35 @@ async fn p2_dimensions_follow_the_create_wherever_it_is_cut_off() {
 }
 
 /// What the create flow asks of the adapter can be asked again, and also of a record that is gone.
+/// The server moves the address to another country, so that an update follows the create. The dimensions come first.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_the_erp_has_altered_gets_its_dimensions_too() {
+    let bundle = Bundle::new(&options(DIMENSIONS));
+    let id = bundle.norce.add_customer(NewCustomer {
+        invoice_address: Some(NewAddress {
+            line1: some("Karl Johans gate 1"),
+            // Of Stockholm, in the table of the ERP.
+            zip_code: some("111 20"),
+            city: some("Oslo"),
+            country_code: some("NO"),
+            ..NewAddress::default()
+        }),
+        ..samples::anna()
+    });
+    bundle.norce.place_order(order(Some(id), None));
+    bundle.quiet_within(bundle::UNTIL_OWED).await;
+    let record = in_erp(&bundle);
+    assert_eq!([&*record.country, &*record.city], ["NO", "Oslo"]);
+    assert_eq!(dimensions(&bundle, record.id), shop_and_ten());
+    assert_eq!(bundle.customer_code(id), Some(record.number));
+    let owed = owed(&bundle).await;
+    assert_eq!(owed.len(), 1);
+    assert!(
+        owed[0].detail.contains("postal-code-of-another-country"),
+        "{owed:#?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn completing_a_record_again_changes_nothing() {
     let bundle = Bundle::new(&options(DIMENSIONS));

@@ -29,7 +29,7 @@ struct Preset {
 const ERP_OWNS_COMPANIES: &str = "code,price-lists,companies:names,companies:contact-details,companies:invoice-address,companies:vat-number";
 
 const NORCES_ADVICE: Preset = Preset {
-    words: "Norce's own advice: the ERP owns companies, private persons stay in the shop",
+    words: "The ERP owns companies, and private persons stay in the shop (what Norce's academy is reported to advise)",
     parameters: &[
         ("SyncKinds", "companies,contacts"),
         ("ErpOwnedFields", ERP_OWNS_COMPANIES),

@@ -188,3 +188,55 @@ async fn e5_a_vendors_contact_is_nobodys_customer() {
     let subject = Subject::Entity(customer(vera));
     assert_eq!(bundle.owed.get(&subject, Stage::ToErp).await.unwrap(), None);
 }
+
+/// A contact of an organisation that the shop does not have yet is owed rather than skipped, and both ends that the text names
+/// clear it.
+#[tokio::test(start_paused = true)]
+async fn a_contact_waits_for_its_organisation_to_be_in_norce() {
+    for they_are_two_people in [false, true] {
+        let bundle = bundle(&Options::default(), |_| {});
+        let erp_company = bundle.erp_company();
+        let there = json!({ "number": "K1", "displayName": "Ek AB", "type": "Company", "taxRegistrationNumber": "SE556036079301" });
+        bundle.erp.add_customer(erp_company, &there).unwrap();
+        let organisation = bundle.erp.contacts(erp_company).remove(0);
+        let there = json!({ "displayName": "Vera Ek", "type": "Person", "companyNumber": organisation.number, "email": "vera@example.com" });
+        let contact = bundle.erp.add_contact(erp_company, &there).unwrap();
+        let vera = bundle.norce.add_customer(NewCustomer {
+            first_name: Some("Vera".to_owned()),
+            last_name: Some("Ek".to_owned()),
+            email: Some("vera@example.com".to_owned()),
+            ..NewCustomer::default()
+        });
+        bundle.pass(PassMode::Full).await;
+        bundle.run_until_quiet().await;
+        let owed = bundle.owed.list().await.unwrap();
+        assert_eq!(owed.len(), 1, "{owed:#?}");
+        assert!(
+            owed[0].detail.contains("which is not in Norce"),
+            "{owed:#?}"
+        );
+        assert_eq!(bundle.customer_code(vera), None);
+        if they_are_two_people {
+            let subject = owed[0].subject.to_string();
+            let dismiss = json!({ "action": "owed", "do": "dismiss", "subject": subject, "because": "two people" });
+            bundle.ask(dismiss).await.unwrap();
+        } else {
+            let company = bundle.norce.add_company(NewCompany {
+                name: Some("Ek AB".to_owned()),
+                organization_no: Some("556036-0793".to_owned()),
+                ..NewCompany::default()
+            });
+            bundle.norce.link(vera, company, true);
+            bundle.run_until_quiet().await;
+        }
+        for _ in 0..2 {
+            bundle.pass(PassMode::Full).await;
+            bundle.run_until_quiet().await;
+        }
+        let open = bundle.owed.list().await.unwrap();
+        let open: Vec<_> = open.iter().filter(|it| it.dismissed.is_none()).collect();
+        assert!(open.is_empty(), "{open:#?}");
+        let expected = (!they_are_two_people).then_some(contact.number);
+        assert_eq!(bundle.customer_code(vera), expected);
+    }
+}

@@ -408,7 +408,7 @@ impl Resolver<'_> {
             Organisation::Unknown => return skipped("a contact of no customer of the ERP"),
             organisation => organisation,
         };
-        // Where the ERP owns the relations, Norce is still to hear of this one.
+        // Where the ERP owns the relations, this pass imports the relation as well.
         if found.is_empty()
             || self
                 .rules

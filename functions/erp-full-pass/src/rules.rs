@@ -144,7 +144,7 @@ impl Rules<'_> {
         })
     }
 
-    /// The decision about a record of a kind that is not synchronized. Its mapping stays, and what is owed of it ends.
+    /// The decision about a record of a kind that is not synchronized. Its mapping stays, and its owed records are resolved.
     pub(crate) fn switched_off(&self, record: &ErpRecord) -> Option<Decision> {
         let of = record.party_type();
         let is_on = self.settings.sync_kinds.has(of);
@@ -399,7 +399,7 @@ impl Rules<'_> {
     fn kept(&self, record: &ErpRecord, found: &LookupHit) -> Kept {
         let kind = record.entity_kind();
         let writes = self.settings.first_binding_writes;
-        if writes.has(record.party_type()) {
+        if writes.0.has(record.party_type()) {
             return Kept::Nothing;
         }
         // Only customers have one key, so that another one is another value. Where one side has none, nothing is kept.

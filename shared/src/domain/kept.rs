@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fingerprint, PartyType};
+use super::{Fingerprint, PartyTypes};
 
 /// A field of a person, a company or a contact, as far as the ERP may hold another value than the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,53 +48,18 @@ impl fmt::Display for PartyField {
 /// was bound: as long as the shop has that value, the ERP keeps its own.
 pub type KeptFields = BTreeMap<PartyField, Fingerprint>;
 
-/// The kinds of parties whose first binding to an existing ERP record writes the shop's values over the ERP's.
+/// `FIRST_BINDING_WRITES`: the types of parties whose first binding to an existing ERP record writes the shop's values over
+/// the ERP's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FirstBindingWrites {
-    /// Customers that are persons.
-    pub persons: bool,
-    /// Companies.
-    pub companies: bool,
-    /// Contacts of companies.
-    pub contacts: bool,
-}
-
-impl FirstBindingWrites {
-    /// Every kind.
-    pub const ALL: Self = Self {
-        persons: true,
-        companies: true,
-        contacts: true,
-    };
-
-    /// Whether the first binding of this type writes.
-    pub const fn has(self, of: PartyType) -> bool {
-        match of {
-            PartyType::Person => self.persons,
-            PartyType::Company => self.companies,
-            PartyType::Contact => self.contacts,
-        }
-    }
-}
+pub struct FirstBindingWrites(pub PartyTypes);
 
 impl FromStr for FirstBindingWrites {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut writes = Self::default();
-        for word in text.split(',').map(str::trim).filter(|it| !it.is_empty()) {
-            match word {
-                "persons" => writes.persons = true,
-                "companies" => writes.companies = true,
-                "contacts" => writes.contacts = true,
-                _ => {
-                    return Err(
-                        "it is a list of `persons`, `companies` and `contacts`, or empty"
-                            .to_owned(),
-                    );
-                }
-            }
-        }
-        Ok(writes)
+        let words = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+        PartyTypes::parse(words).map(Self).ok_or_else(|| {
+            "it is a list of `persons`, `companies` and `contacts`, or empty".to_owned()
+        })
     }
 }

@@ -48,7 +48,9 @@ pub use messages::{
     PassMessage, PassMode, PassRequest,
 };
 pub use order_text::OrderText;
-pub use party_type::{InvalidOwnedFields, InvalidSyncKinds, OwnedFields, PartyType, SyncKinds};
+pub use party_type::{
+    InvalidOwnedFields, InvalidSyncKinds, OwnedFields, PartyType, PartyTypes, SyncKinds,
+};
 pub use personal::Personal;
 pub use redaction::{MAX_REDACTED_CHARS, redact, without_values};
 pub use scrambled::{FormerEmail, Scrambling};

@@ -50,24 +50,26 @@ impl fmt::Display for PartyType {
     }
 }
 
-/// `SYNC_KINDS`: what is synchronized at all. Contacts are kept under their companies in the ERP, so that they are not
-/// synchronized without these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SyncKinds {
-    persons: bool,
-    companies: bool,
-    contacts: bool,
+/// A set of types.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PartyTypes {
+    /// Customers that are persons.
+    pub persons: bool,
+    /// Companies.
+    pub companies: bool,
+    /// Contacts of companies.
+    pub contacts: bool,
 }
 
-impl SyncKinds {
-    /// Everything.
+impl PartyTypes {
+    /// Every type.
     pub const ALL: Self = Self {
         persons: true,
         companies: true,
         contacts: true,
     };
 
-    /// Whether this type is synchronized.
+    /// Whether the type is in the set.
     pub const fn has(self, of: PartyType) -> bool {
         match of {
             PartyType::Person => self.persons,
@@ -76,12 +78,43 @@ impl SyncKinds {
         }
     }
 
+    /// The set of these words; `None` if one is not the word of a type.
+    pub(super) fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let types: Vec<PartyType> = words.map(PartyType::parse).collect::<Option<_>>()?;
+        let has = |of| types.contains(&of);
+        Some(Self {
+            persons: has(PartyType::Person),
+            companies: has(PartyType::Company),
+            contacts: has(PartyType::Contact),
+        })
+    }
+}
+
+/// `SYNC_KINDS`: what is synchronized at all. Contacts are kept under their companies in the ERP, so that they are not
+/// synchronized without these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncKinds(PartyTypes);
+
+impl SyncKinds {
+    /// Everything.
+    pub const ALL: Self = Self(PartyTypes::ALL);
+
+    /// Whether this type is synchronized.
+    pub const fn has(self, of: PartyType) -> bool {
+        self.0.has(of)
+    }
+
     /// Whether entities of this kind are synchronized; `None`: it depends on the customer, because persons are and contacts
     /// are not, or the other way round.
     pub const fn has_kind(self, kind: EntityKind) -> Option<bool> {
+        let PartyTypes {
+            persons,
+            companies,
+            contacts,
+        } = self.0;
         match kind {
-            EntityKind::Company => Some(self.companies),
-            EntityKind::Customer if self.persons == self.contacts => Some(self.persons),
+            EntityKind::Company => Some(companies),
+            EntityKind::Customer if persons == contacts => Some(persons),
             EntityKind::Customer => None,
         }
     }
@@ -115,19 +148,12 @@ impl FromStr for SyncKinds {
     type Err = InvalidSyncKinds;
 
     fn from_str(text: &str) -> Result<Self, InvalidSyncKinds> {
-        let words = text.split(',').map(|word| PartyType::parse(word.trim()));
-        let kinds: Option<Vec<PartyType>> = words.collect();
+        let kinds = PartyTypes::parse(text.split(',').map(str::trim));
         let kinds = kinds.ok_or(InvalidSyncKinds::Words)?;
-        let has = |of| kinds.contains(&of);
-        let kinds = Self {
-            persons: has(PartyType::Person),
-            companies: has(PartyType::Company),
-            contacts: has(PartyType::Contact),
-        };
         if kinds.contacts && !kinds.companies {
             return Err(InvalidSyncKinds::ContactsAlone);
         }
-        Ok(kinds)
+        Ok(Self(kinds))
     }
 }
 

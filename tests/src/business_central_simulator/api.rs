@@ -265,6 +265,9 @@ impl ApiRequest<'_> {
             }
             Resource::SalesQuote(_, id) => {
                 self.only(&[Method::DELETE])?;
+                if !self.headers.contains_key(header::IF_MATCH) {
+                    return Err(Refused::invalid_etag("The If-Match header is required."));
+                }
                 company.delete_quote(id)?;
                 Ok(Answer {
                     status: StatusCode::NO_CONTENT,

@@ -1,5 +1,5 @@
 //! What a customer needs to be sold to: posting groups, which the API fills from the templates of the page "API Setup", and
-//! a block that does not stop the document (erp-apis §1.4, §1.12).
+//! a block that does not stop the document (erp-apis §1.4).
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Refused,
     company::{Author, Company},
-    fields::{BLANK, Changes, Record},
+    fields::{self, BLANK, Changes, Field, Kind, Record, field, read_only},
 };
 
 /// Fields of the table that no property of the API shows.
@@ -15,6 +15,9 @@ const POSTING_GROUPS: [(&str, &str); 2] = [
     ("genBusPostingGroup", "Gen. Bus. Posting Group"),
     ("customerPostingGroup", "Customer Posting Group"),
 ];
+
+/// The properties of `salesQuotes` that are known here; all others are refused.
+const QUOTE: &[Field] = &[read_only("id", Kind::Guid), field("customerId", Kind::Guid)];
 
 /// A configuration template that is chosen on the page "API Setup" for customers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,9 +123,8 @@ impl Company {
 
     /// `salesQuotes`: a new quote for a customer, which needs what an order needs.
     pub(super) fn quote(&mut self, body: &[u8]) -> Result<Value, Refused> {
-        let body: Value = serde_json::from_slice(body)
-            .map_err(|_| Refused::bad_request("The request body is not a JSON object."))?;
-        let customer = body["customerId"].as_str().and_then(|id| id.parse().ok());
+        let customer = fields::read_changes(QUOTE, body)?;
+        let customer = customer.text("customerId").and_then(|id| id.parse().ok());
         let customer: Uuid = customer
             .ok_or_else(|| Refused::dialog("The \"customerId\" does not match to a Customer."))?;
         self.do_business(customer, Business::Order)?;

@@ -8,7 +8,7 @@ use std::{
 use erp_full_pass::{PassSettings, report::PlanLine};
 use serde_json::{Value, json};
 use shared::{
-    domain::{FirstBindingWrites, ImportRequest, PartyField, PassMode, PassRequest},
+    domain::{FirstBindingWrites, ImportRequest, PartyField, PartyTypes, PassMode, PassRequest},
     mappings::{Mapping, Mappings},
     passes::Run,
 };
@@ -111,10 +111,10 @@ async fn p10_a_plan_writes_nothing_and_says_what_the_pass_then_does() {
 /// sides; what it names is what `explain` lists then.
 #[tokio::test(start_paused = true)]
 async fn e10_a_plan_says_which_fields_of_a_first_binding_the_erp_keeps() {
-    let persons = FirstBindingWrites {
+    let persons = FirstBindingWrites(PartyTypes {
         persons: true,
-        ..FirstBindingWrites::default()
-    };
+        ..PartyTypes::default()
+    });
     for first_binding_writes in [FirstBindingWrites::default(), persons] {
         let bundle = Bundle::new(&Options {
             first_binding_writes,
@@ -160,7 +160,7 @@ async fn e10_a_plan_says_which_fields_of_a_first_binding_the_erp_keeps() {
         };
         let of_persons = [&by_key, &same, &other, &none].map(kept);
         let email = Some(vec![PartyField::Email]);
-        let expected = match first_binding_writes.persons {
+        let expected = match first_binding_writes.0.persons {
             true => [None, None, None, None],
             false => [Some(Vec::new()), Some(Vec::new()), email, Some(Vec::new())],
         };
@@ -170,7 +170,7 @@ async fn e10_a_plan_says_which_fields_of_a_first_binding_the_erp_keeps() {
         assert!(plan.page.contains("the ERP keeps the values that differ"));
         assert_eq!(
             plan.page.contains("known to differ: email"),
-            !first_binding_writes.persons
+            !first_binding_writes.0.persons
         );
         for value in ["anna.3", "example.com", "556036", "Bolaget"] {
             let text = format!("{:?} {}", plan.lines, plan.page);

@@ -12,7 +12,7 @@ use shared::{
         Address, AddressDetails, DeliveryAddress, FingerprintKey, FirstBindingWrites, KeptFields,
         PartyField, Personal,
     },
-    erp::{ErpRecord, Party, PartyKind},
+    erp::{ErpRecord, Party},
 };
 
 use crate::result::Failure;
@@ -149,11 +149,7 @@ pub(crate) fn keep(
 ) -> Result<(Party, KeptFields), Failure> {
     let mut now = hashes(party, key)?;
     if let Some(writes) = first_writes {
-        let writes = match party.kind {
-            PartyKind::Person => writes.persons,
-            PartyKind::Company => writes.companies,
-            PartyKind::Contact { .. } => writes.contacts,
-        };
+        let writes = writes.0.has(party.kind.party_type());
         now.retain(|field, _| {
             let differs = match field {
                 // An ERP with one telephone field would replace the number that it keeps with the mobile number.
@@ -173,6 +169,8 @@ pub(crate) fn keep(
 #[cfg(test)]
 mod tests {
     use shared::domain::{CountryCode, ShopFields};
+
+    use shared::erp::PartyKind;
 
     use super::*;
 

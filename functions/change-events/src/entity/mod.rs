@@ -190,7 +190,7 @@ impl Entities<'_> {
         Box::pin(self.sync.sync(change, record, mapping, fetched_at)).await
     }
 
-    /// Leaves an entity as it is whose type is not synchronized, with its mapping. What is owed of it ends, and no order waits
+    /// Skips an entity whose type is not synchronized. Its mapping stays, its owed records are resolved, and no order waits
     /// for it.
     async fn leave(&self, change: &Change, of: PartyType) -> Result<Done, Failure> {
         self.waiting

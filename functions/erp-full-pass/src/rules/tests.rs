@@ -531,7 +531,7 @@ fn a_first_binding_says_what_the_erp_keeps() {
     ];
     for (case, found, writes, kept) in cases {
         with_rules(
-            |settings| settings.first_binding_writes.persons = writes,
+            |settings| settings.first_binding_writes.0.persons = writes,
             |rules| {
                 let decision = rules.bind(UpdateKind::Code, &record, found).unwrap();
                 let Decision::Act(Action::Update(update)) = decision else {

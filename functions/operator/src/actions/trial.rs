@@ -71,8 +71,9 @@ impl Ports {
                 Refusal::request("this register has no ERP company: see ERP_COMPANY")
             })?;
         let country = request.country.or(erp.capabilities().home_country);
-        let party = party(kind, country).ok_or_else(|| Refusal::request("no party"))?;
-        let id = NorceId::try_from(NOBODY).map_err(|_| Refusal::request("no id"))?;
+        let (Some(party), Ok(id)) = (party(kind, country), NorceId::try_from(NOBODY)) else {
+            return Err(Refusal::request("the record of a trial cannot be made"));
+        };
         let entity = EntityRef { kind, scope, id };
         let pattern = self.change_events.policy.code_pattern.as_ref();
         let code = pattern.map(|pattern| pattern.code(kind, id)).transpose();

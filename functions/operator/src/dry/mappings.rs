@@ -13,11 +13,10 @@ use shared::{
         Binding, Bound, CodeDelivery, Known, Mapping, Mappings, MappingsLayer, RecordEntry,
         Reservation, Reserved,
     },
-    port::Access,
 };
 use uuid::Uuid;
 
-use super::{notes::Notes, reads_only::reads_only};
+use super::{not_described::not_described, notes::Notes};
 use crate::sentence::say;
 
 /// Code mappings that write nothing.
@@ -101,13 +100,8 @@ impl MappingsLayer for DryMappings {
         &*self.inner
     }
 
-    async fn call<T: Send>(
-        &self,
-        _: &'static str,
-        access: Access,
-        call: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
-        reads_only(access, call).await
+    fn before_write(&self, method: &'static str) -> Result<(), StoreError> {
+        Err(not_described(method))
     }
 
     async fn get(&self, entity: EntityRef) -> Result<Option<Mapping>, StoreError> {

@@ -1,8 +1,8 @@
 //! Dry runs: the rules of `change-events` over ports that read and do not write, so that no rule is written twice.
 
 mod mappings;
+mod not_described;
 mod notes;
-mod reads_only;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,12 +21,11 @@ use shared::{
     metrics::Metrics,
     orders::{OrderRef, Orders, OrdersLayer},
     owed::{NewOwed, OwedRecords, OwedRecordsLayer, Stage, Subject},
-    port::Access,
     queues::Queue,
 };
 
+use self::not_described::not_described;
 pub(crate) use self::notes::Notes;
-use self::reads_only::reads_only;
 use crate::sentence::say;
 
 /// The id of a record that does not exist, and its code where the ERP's number series would give one.
@@ -110,13 +109,8 @@ impl OrdersLayer for Dry<dyn Orders> {
         &*self.inner
     }
 
-    async fn call<T: Send>(
-        &self,
-        _: &'static str,
-        access: Access,
-        call: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
-        reads_only(access, call).await
+    fn before_write(&self, method: &'static str) -> Result<(), StoreError> {
+        Err(not_described(method))
     }
 
     async fn wait_for(
@@ -141,13 +135,8 @@ impl OwedRecordsLayer for Dry<dyn OwedRecords> {
         &*self.inner
     }
 
-    async fn call<T: Send>(
-        &self,
-        _: &'static str,
-        access: Access,
-        call: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
-        reads_only(access, call).await
+    fn before_write(&self, method: &'static str) -> Result<(), StoreError> {
+        Err(not_described(method))
     }
 
     async fn put(&self, _: NewOwed) -> Result<(), StoreError> {
@@ -189,20 +178,12 @@ impl ErpLayer for Dry<dyn Erp> {
         &*self.inner
     }
 
-    async fn call<T: Send>(
-        &self,
-        method: &'static str,
-        access: Access,
-        call: impl Future<Output = Result<T, ErpError>> + Send,
-    ) -> Result<T, ErpError> {
-        match access {
-            Access::Read => call.await,
-            Access::Write => Err(ErpError::Refused {
-                field: None,
-                code: "dry-run".to_owned(),
-                message: format!("it does not {method}"),
-            }),
-        }
+    fn before_write(&self, method: &'static str) -> Result<(), ErpError> {
+        Err(ErpError::Refused {
+            field: None,
+            code: "dry-run".to_owned(),
+            message: format!("it does not {method}"),
+        })
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {

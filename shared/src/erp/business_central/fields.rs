@@ -197,19 +197,12 @@ impl Fields {
         }
     }
 
-    /// The number to remove before these changes: a VAT number of the former country does not fit the new country, against
-    /// which Business Central checks it first (`Customer.Table.al`).
-    pub(super) fn number_to_remove_first(&self, seen: &Self) -> Option<Self> {
-        let is_due = [self, seen]
-            .iter()
-            .all(|fields| fields.has(TAX_REGISTRATION_NUMBER))
-            && self.has(COUNTRY)
-            && self.get(COUNTRY.name) != seen.get(COUNTRY.name);
-        is_due.then(|| {
-            let mut removal = Self::default();
-            removal.set(TAX_REGISTRATION_NUMBER.name, String::new());
-            removal
-        })
+    /// Whether these changes to a record bring another country and another VAT number. The former number does not fit the new
+    /// country, against which Business Central checks it first (`Customer.Table.al`).
+    pub(super) fn moves_a_number_abroad(&self, seen: &Self) -> bool {
+        let numbers = [self, seen].map(|fields| fields.has(TAX_REGISTRATION_NUMBER));
+        let country = self.get(COUNTRY.name);
+        numbers == [true, true] && country.is_some() && country != seen.get(COUNTRY.name)
     }
 
     /// These fields for a new record. What a new contact would inherit from its organisation is blank, where the shop has no

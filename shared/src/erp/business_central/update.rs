@@ -53,31 +53,50 @@ impl Records {
             });
         }
         let mask: Vec<_> = wanted.iter().chain(there.iter()).collect();
-        if let Some(removal) = changes.number_to_remove_first(&there) {
-            let outcome = self
-                .change_fields(&record, removal, &mask, deadline)
-                .await?;
-            let UpdateOutcome::Updated(without_number) = outcome else {
-                return Ok(outcome);
-            };
-            record = without_number;
-        }
-        let number = there.get(TAX_REGISTRATION_NUMBER.name);
-        let is_removed = number.is_some()
-            && Fields::of(&record.fields)
-                .get(TAX_REGISTRATION_NUMBER.name)
-                .is_none();
-        let outcome = self.change_fields(&record, changes, &mask, deadline).await;
-        if let (Err(_), true, Some(number)) = (&outcome, is_removed, number) {
-            let mut former = Fields::default();
-            former.set(TAX_REGISTRATION_NUMBER.name, number.to_owned());
-            // As far as it can be done: the failure of the change is what counts.
-            let _ = self.change_fields(&record, former, &mask, deadline).await;
-        }
-        match outcome? {
+        let outcome = match there.get(TAX_REGISTRATION_NUMBER.name) {
+            Some(number) if changes.moves_a_number_abroad(&there) => {
+                self.move_abroad(record, changes, number, &mask, deadline)
+                    .await?
+            }
+            _ => {
+                self.change_fields(&record, changes, &mask, deadline)
+                    .await?
+            }
+        };
+        match outcome {
             UpdateOutcome::Updated(record) => self.repair(record, &wanted, &mask, deadline).await,
             other => Ok(other),
         }
+    }
+
+    /// Writes another country and a number of that country, after the former number has been removed. Where the move fails,
+    /// the number is put back as far as possible.
+    async fn move_abroad(
+        &self,
+        record: ErpRecord,
+        changes: Fields,
+        number: &str,
+        mask: &Mask<'_>,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        let only_number = |number: &str| {
+            let mut fields = Fields::default();
+            fields.set(TAX_REGISTRATION_NUMBER.name, number.to_owned());
+            fields
+        };
+        let removed = self.change_fields(&record, only_number(""), mask, deadline);
+        let record = match removed.await? {
+            UpdateOutcome::Updated(record) => record,
+            other => return Ok(other),
+        };
+        let moved = self.change_fields(&record, changes, mask, deadline).await;
+        if moved.is_err() {
+            // The failure of the move is what counts.
+            let _ = self
+                .change_fields(&record, only_number(number), mask, deadline)
+                .await;
+        }
+        moved
     }
 
     /// Compares what came back with what was wanted. What the server has spoiled is written once more, because the order in

@@ -190,7 +190,7 @@ impl Partners {
         code: &str,
         deadline: Deadline,
     ) -> Result<Result<Value, Missing>, ErpError> {
-        // Read anew, because it may have been activated since.
+        // Not cached: a missing language may have been activated since the last read.
         let languages = self.active_languages(deadline).await?;
         let found = languages.into_iter().find(|language| language == code);
         Ok(found.map(Value::String).ok_or_else(|| {
