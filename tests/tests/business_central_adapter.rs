@@ -639,7 +639,7 @@ async fn e7_a_company_that_moves_abroad_gets_country_and_vat_number_together() {
     );
 }
 
-/// The number is removed before the move. Where the move is refused, it is there again.
+/// The number is removed before the move, and restored if the move is refused.
 #[tokio::test(start_paused = true)]
 async fn e7_a_refused_move_leaves_the_vat_number_as_it_was() {
     let world = World::new();
@@ -728,7 +728,7 @@ async fn e6_a_contact_has_nothing_of_its_company_that_the_shop_does_not_say() {
     }
 }
 
-/// The county of a known postal code is the server's: it is no reason to write again, nor to owe the contact.
+/// The server fills in the county of a known postal code. That is neither written again nor owed.
 #[tokio::test(start_paused = true)]
 async fn a_county_that_the_postal_code_brings_is_left() {
     let world = World::new();
@@ -1041,7 +1041,7 @@ async fn e12_an_invoice_block_leaves_payments_open_and_the_twin_contact_is_close
             assert_eq!(stopped(&world, &record.id), expected);
             assert!(twins()[0].privacy_blocked);
         }
-        // A block that is less is no less than the one that is there.
+        // A weaker block does not replace a stronger one.
         let outcome = world
             .erp
             .block(&record.id, Block::All, soon())

@@ -78,7 +78,7 @@ async fn a_delta_pass_without_work_costs_the_calls_that_the_cost_model_counts() 
     assert!(bytes < 1_000, "{bytes}");
 }
 
-/// What is owed of the ERP's records is looked up again by every pass.
+/// Every pass looks up the owed records of the ERP again.
 #[tokio::test(start_paused = true)]
 async fn each_owed_record_costs_a_pass_what_the_cost_model_counts() {
     let bundle = Bundle::new(&Options::default());
@@ -132,7 +132,7 @@ fn run(mode: PassMode, change: impl FnOnce(&mut Run)) -> Run {
     run
 }
 
-/// Whoever asks for the last runs reads the whole store.
+/// A request for the last runs reads the whole store.
 #[test]
 fn a_frequent_pass_that_had_nothing_to_do_is_kept_for_a_week_and_any_other_for_a_quarter_of_a_year()
 {

@@ -161,7 +161,7 @@ async fn k12_a_number_without_a_country_is_one_of_the_home_country() {
     );
 }
 
-/// The people of vendors are contacts as well. None of them is the shop's.
+/// Contacts of vendors are contacts of the ERP as well. None of them becomes a customer of the shop.
 #[tokio::test(start_paused = true)]
 async fn e5_a_vendors_contact_is_nobodys_customer() {
     let bundle = bundle(&Options::default(), |_| {});

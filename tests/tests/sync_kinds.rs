@@ -1,5 +1,4 @@
-//! Kinds that are switched off (`SyncKinds`): nothing is written of them on either side, nothing is owed of them, and no
-//! order waits for them. In one process, with the simulators, on paused time.
+//! Kinds that are switched off (`SyncKinds`) are not written on either side, have no owed records, and hold up no orders. In one process, with the simulators, on paused time.
 
 #![allow(
     clippy::expect_used,
@@ -348,7 +347,7 @@ async fn p12_a_customer_of_a_kind_that_is_switched_off_is_forgotten_all_the_same
     }
 }
 
-/// A person that another customer of the shop has replaced, and whom Norce forgot there.
+/// A customer that was merged into another one, which Norce then forgot.
 #[tokio::test(start_paused = true)]
 async fn p12_a_merged_person_is_forgotten_with_the_one_that_stayed_although_persons_are_switched_off()
  {

@@ -43,7 +43,7 @@ pub(crate) enum Switch {
     On,
     /// It is not.
     Off,
-    /// Norce has forgotten it, so that nothing is sent of it anywhere (P12).
+    /// Norce has forgotten it: no data about it is sent anywhere (P12).
     Forgotten,
 }
 

@@ -116,7 +116,7 @@ impl NorceWalk<'_> {
                 Some(_) if of_forgotten => false,
                 // The other walk comes to it.
                 _ if changed.forgotten => true,
-                // Of the others, Norce's listing does not say whether they are persons or contacts.
+                // Norce's listing does not distinguish the other persons from contacts.
                 Some(Mapping::Bound(binding))
                     if !self
                         .sync_kinds

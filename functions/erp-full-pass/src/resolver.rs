@@ -390,8 +390,8 @@ impl Resolver<'_> {
         Ok(former)
     }
 
-    /// What is done about a contact of the ERP that is not the customer with its e-mail address, and none to insert. The ERP has
-    /// contacts of vendors and prospects as well, and only the customers' people are the shop's.
+    /// The decision about a contact of the ERP that is neither the customer with its e-mail address nor to be inserted. The ERP
+    /// also has contacts of vendors and prospects; only contacts of customers are synchronized.
     async fn stranger(&self, record: &ErpRecord, hit: &Hit<'_>) -> Result<Option<Decision>> {
         let skipped = |reason| Ok(Some(Decision::skip(record, reason)));
         let inserts = self.rules.settings.import_unknown;

@@ -336,7 +336,7 @@ pub enum UpdateOutcome {
     Gone,
 }
 
-/// How far a record is closed. An ERP with one kind of block has it for both.
+/// The extent of a block. An ERP with a single kind of block uses it for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Block {
     /// For orders, shipments and invoices.
@@ -563,7 +563,7 @@ port! {
             deadline: Deadline,
         ) -> Result<UpdateOutcome, ErpError>;
 
-        /// Creates a record, looks whether it is as it was sent and can be sold to, and deletes it.
+        /// Creates a record, checks that it has the sent values and can be sold to, and deletes it.
         ///
         /// # Errors
         /// Nothing was created, or it is not known; the message says what a person has to do.
@@ -574,7 +574,7 @@ port! {
             deadline: Deadline,
         ) -> Result<Trial, ErpError>;
 
-        /// Closes a record for business, and what stands for the same person beside it: [`ForgottenPolicy`]. Idempotent.
+        /// Blocks a record, and the contact that the ERP keeps for the same person: [`ForgottenPolicy`]. Idempotent.
         ///
         /// [`ForgottenPolicy`]: crate::runtime::configuration::ForgottenPolicy
         async fn block(&self, id: &ErpId, block: Block, deadline: Deadline) -> Result<UpdateOutcome, ErpError>;

@@ -1,8 +1,8 @@
-//! A trial of the ERP's set-up: one record is created as the functions create records, looked at, and deleted again.
+//! A trial of the ERP's set-up: one record is created as the functions create records, checked, and deleted.
 
 use crate::domain::Code;
 
-/// What a trial has shown. The record was created.
+/// The findings of a trial that created a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
     /// The code that the record got.
@@ -18,10 +18,10 @@ pub struct Trial {
 /// Whether a record can be sold to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sale {
-    /// A sales document for it was made, and deleted.
+    /// A sales document for it was created and deleted.
     Possible,
     /// The ERP refuses a sales document for it, with these words.
     Refused(String),
-    /// It was not found out, for this reason.
+    /// Not known, for this reason.
     Unknown(String),
 }

@@ -58,7 +58,7 @@ pub struct Run {
 
 /// How long a run is kept, from its start.
 const KEPT: TimeDelta = TimeDelta::days(90);
-/// How long a delta pass or a sweep is kept that had nothing to do. There is one every quarter of an hour, and whoever asks
+/// How long a delta pass or a sweep is kept that had nothing to do. There is one every quarter of an hour, and a request
 /// for the last runs reads the whole store.
 const IDLE_KEPT: TimeDelta = TimeDelta::days(7);
 

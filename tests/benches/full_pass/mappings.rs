@@ -23,7 +23,7 @@ use super::server::{WITHOUT_CODE_EVERY, code, number_of};
 pub(crate) struct Arithmetic {
     pub(crate) some_lack_codes: bool,
     pub(crate) fingerprints: FingerprintKey,
-    /// What a pass over known records does not touch.
+    /// The store of the methods that a pass over known records does not call.
     pub(crate) others: MemoryMappings,
 }
 

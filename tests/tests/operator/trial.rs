@@ -1,4 +1,4 @@
-//! `trial`: a record that is created, looked at and deleted.
+//! `trial`: a record that is created, checked and deleted.
 
 use http::StatusCode;
 use serde_json::json;
@@ -17,7 +17,7 @@ fn assert_nothing_left(bundle: &Bundle) {
     assert_eq!(bundle.erp.contacts(company), []);
 }
 
-/// E1: without templates nobody can sell to what the API creates, and the advice ends that.
+/// E1: a customer that is created without a template cannot be sold to, and the advice fixes that.
 #[tokio::test(start_paused = true)]
 async fn a_trial_says_what_to_set_up_and_succeeds_afterwards() {
     let bundle = Bundle::new(&Options::default());

@@ -104,7 +104,7 @@ async fn a_delta_pass_reads_what_has_changed_and_a_full_pass_everything() {
     assert_eq!(seen(&bundle, Full, None).await, 3);
     let edits: [(Edit, u64); 3] = [
         (Register::edit_person, 1),
-        // Its contact has the same telephone number, and gets the new one.
+        // Its contact had the same telephone number and gets the new one.
         (Register::edit_organisation, 2),
         (Register::edit_contact, 1),
     ];

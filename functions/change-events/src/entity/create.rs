@@ -186,7 +186,7 @@ impl Creator<'_> {
             }
             Ok(CreateOutcome::Altered(record)) => {
                 let mut binding = binding(&record, new);
-                // An update follows, and empties what the ERP has filled in and the shop has no value for.
+                // The update that follows clears the values that the ERP filled in and the shop does not have.
                 binding.shop_fingerprint = Some(self.fingerprints.of_incomplete()?);
                 binding.filled = Some(ShopField::ALL.into());
                 self.bind_made(entity, &binding).await?;

@@ -74,7 +74,7 @@ impl Merges<'_> {
         Ok(Done::nothing(words))
     }
 
-    /// Whether a merged customer that is bound is one person with a forgotten customer (P12). A merge that a person has to
+    /// Whether a merged, bound customer is the same person as a forgotten customer (P12). A merge that a person has to
     /// correct does not matter for anything else.
     pub(crate) async fn is_forgotten(
         &self,

@@ -1,4 +1,4 @@
-//! Records that are passed over, whatever is known about them.
+//! Records that a pass skips, whatever is known about them.
 
 use shared::{
     domain::{EntityKind, PartyType},

@@ -1,4 +1,4 @@
-//! `trial`: creates one record in the ERP as the functions create records, looks at it, and deletes it again.
+//! `trial`: creates one record in the ERP as the functions create records, checks it, and deletes it.
 
 use serde::{Deserialize, Serialize};
 use shared::{

@@ -106,7 +106,7 @@ impl Doctor {
                 })
                 .await
         });
-        // Of what is not synchronized no events are needed: the sweep still finds forgotten customers.
+        // A kind that is not synchronized needs no events: the sweep still finds forgotten customers.
         let is_needed = |kind| self.sync_kinds.has_kind(kind) != Some(false);
         let customers = is_needed(EntityKind::Customer).then_some(customers);
         let companies = is_needed(EntityKind::Company).then_some(companies);

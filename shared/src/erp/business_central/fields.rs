@@ -36,8 +36,7 @@ const INHERITED: [Field; 8] = [
 #[derive(Clone, Default)]
 pub(super) struct Fields {
     values: Vec<(&'static str, String)>,
-    /// Parts of the address that the shop does not name: nothing is known of them until the address moves, and then they
-    /// are empty.
+    /// Parts of the address that the shop does not have. They are left as they are until the address moves, and cleared then.
     blank_when_moved: Vec<Field>,
     left_out: Vec<LeftOut>,
 }
@@ -175,8 +174,8 @@ impl Fields {
         changes
     }
 
-    /// What the server has spoiled in a record into which these fields were written: another country, a value that is lost, or
-    /// one where there is to be none. A value that it only spells in its own way stays, because it would do so again.
+    /// The values that the server did not keep: another country, a lost value, or a value where there should be none. A value
+    /// that the server only formats differently is not among them, because it would format it again.
     pub(super) fn spoiled_in(&self, record: &Self) -> Self {
         let is_spoiled = |(name, value): (&str, &str)| {
             let there = record.get(name).unwrap_or_default();
@@ -255,10 +254,10 @@ impl Fields {
         self
     }
 
-    /// Says which values a record goes without.
+    /// Logs the values that were left out.
     pub(super) fn warn_of_left_out(&self, record: &impl fmt::Display) {
         for LeftOut { field, reason } in &self.left_out {
-            tracing::warn!(%record, field, %reason, "the ERP cannot hold a value of the shop: a new record goes without it, and another one keeps its former value");
+            tracing::warn!(%record, field, %reason, "the ERP cannot store a value of the shop; a new record is created without it, and an existing record keeps its value");
         }
     }
 
@@ -318,8 +317,8 @@ impl Fields {
         }
     }
 
-    /// An address is one value: beside the parts of a new one, a part of the former one would be false. `unread`: parts
-    /// whose values are unknown.
+    /// An address is one value: parts of the former address would be wrong beside parts of the new one. `unread`: parts with
+    /// unknown values.
     fn put_address(&mut self, address: &Address, unread: &ShopFields) -> Result<(), ErpError> {
         let country = address.country.map(|country| country.to_string());
         let country = country.and_then(Personal::parse);
@@ -378,7 +377,7 @@ fn is_same(name: &str, value: &str, there: &str) -> bool {
         || name == CITY.name && value.to_lowercase() == there.to_lowercase()
 }
 
-/// Whether a number is the one that is there without its country, which the ERP may keep as it is.
+/// Whether the ERP has the same number without its country, which it may keep.
 fn is_completed(number: &str, there: &str) -> bool {
     let country = number.get(..2).and_then(|country| country.parse().ok());
     let there = VatNumber::parse(there).map(|there| there.completed(country));

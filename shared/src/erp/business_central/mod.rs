@@ -22,7 +22,7 @@
 //! | `search`, `listing`, `create`, `update` | the calls of the port |
 //! | `references`, `fixed_values` | fixed values: their fields, and how they are written |
 //! | `proof` | what a filter on a key does |
-//! | `trial` | a record that is created, looked at and deleted |
+//! | `trial` | a record that is created, checked and deleted |
 
 mod client;
 mod create;

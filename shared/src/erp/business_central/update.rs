@@ -69,8 +69,8 @@ impl Records {
         }
     }
 
-    /// Writes another country and a number of that country, after the former number has been removed. Where the move fails,
-    /// the number is put back as far as possible.
+    /// Removes the former VAT number, and writes another country with a number of that country. If that fails, it restores the
+    /// number as far as possible.
     async fn move_abroad(
         &self,
         record: ErpRecord,
@@ -99,11 +99,11 @@ impl Records {
         moved
     }
 
-    /// Compares what came back with what was wanted. What the server has spoiled is written once more, because the order in
-    /// which it takes the fields of one request is not documented.
+    /// Compares the record with the wanted values. Values that the server did not keep are written once more, because the order
+    /// in which it validates the fields of a request is not documented.
     ///
     /// # Errors
-    /// [`ErpError::Refused`]: the server insists on a value of its own.
+    /// [`ErpError::Refused`]: the server replaces a value again.
     async fn repair(
         &self,
         record: ErpRecord,

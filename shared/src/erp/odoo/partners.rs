@@ -240,7 +240,7 @@ impl Partners {
         deadline: Deadline,
     ) -> Result<Option<i64>, ErpError> {
         let region = region.expose();
-        // They would be wild cards.
+        // `=ilike` treats them as wildcards.
         if region.contains(['%', '_', '\\']) {
             return Ok(None);
         }
