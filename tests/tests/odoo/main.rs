@@ -350,6 +350,39 @@ async fn numbers_are_written_in_the_form_that_odoo_takes(server: &Server) {
     assert_eq!(party.keys(), Vec::from_iter(key));
 }
 
+/// P15: a code that Odoo's sequence or the pattern gives, and that somebody has entered by hand, leads to nobody's partner. A
+/// trial does not touch it either.
+async fn a_code_that_was_not_asked_for_is_not_taken_from_its_partner(server: &Server) {
+    let erp = adapter(settings(server));
+    let key = without_code(900_170);
+    let stranger = json!({ "vals_list": [{ "name": "Berit", "ref": "P900170" }] });
+    let stranger = server
+        .call("res.partner", "create", stranger)
+        .await
+        .unwrap()[0]
+        .clone();
+    for refused in [
+        erp.create(&key, &person(""), soon()).await.unwrap_err(),
+        erp.trial(&key, &person(""), soon()).await.unwrap_err(),
+    ] {
+        assert!(
+            refused
+                .to_string()
+                .contains("code P900170 belongs to partner"),
+            "{refused}"
+        );
+    }
+    let there = server
+        .partners(json!([["ref", "=", "P900170"]]), &["name"])
+        .await
+        .unwrap();
+    assert_eq!(there.len(), 1);
+    assert_eq!(
+        [&there[0]["id"], &there[0]["name"]],
+        [&stranger, &json!("Berit")]
+    );
+}
+
 /// K7: what belongs to the former address does not stay beside the new one. A state that the shop does not name stays as long
 /// as the address does.
 async fn a_state_goes_with_its_address(server: &Server) {
@@ -785,6 +818,13 @@ mod where_odoo_runs {
     fn numbers_are_written_in_the_form_that_odoo_takes() {
         with_odoo(async |odoo| {
             super::numbers_are_written_in_the_form_that_odoo_takes(&odoo.server).await
+        });
+    }
+
+    #[test]
+    fn a_code_that_was_not_asked_for_is_not_taken_from_its_partner() {
+        with_odoo(async |odoo| {
+            super::a_code_that_was_not_asked_for_is_not_taken_from_its_partner(&odoo.server).await
         });
     }
 

@@ -30,30 +30,26 @@ impl Partners {
         let fixed = self.fixed_fields(party, deadline).await?;
         let code = self.new_code(key, code_sequence, deadline).await?;
         if let Some(row) = self.with_code(&code, deadline).await?.into_iter().next() {
+            // An earlier create, whose answer was lost, may have been committed since the first look.
+            if let Some(made) = self.made_for(key.entity, deadline).await? {
+                let record = self.record(made, deadline).await?;
+                return Ok(CreateOutcome::AlreadyThere(record));
+            }
             let record = self.record(row, deadline).await?;
             let is_of_kind = record.id.resource == party.kind.resource()
                 && record.organisation == party.kind.is_organisation();
-            return if is_of_kind && key.code.is_some() {
-                Ok(CreateOutcome::AlreadyThere(record))
-            } else if is_of_kind {
-                // The code was not asked for, so that nobody has checked whose it is.
-                Err(ErpError::Refused {
-                    field: Some("code"),
-                    code: "code taken".to_owned(),
-                    message: format!(
-                        "the next code, {code}, belongs to partner {} already: correct that partner, or the sequence of ERP_CODE_SEQUENCE",
-                        record.id.id
-                    ),
-                })
-            } else {
-                Err(ErpError::Refused {
-                    field: Some("code"),
-                    code: "code taken".to_owned(),
-                    message: format!(
-                        "code {code} belongs to another kind of partner already; choose another ERP_CODE_PATTERN or correct it"
-                    ),
-                })
-            };
+            // The caller has looked for a code that it asks for, and knows whose it was.
+            if is_of_kind && key.code.is_some() {
+                return Ok(CreateOutcome::AlreadyThere(record));
+            }
+            return Err(ErpError::Refused {
+                field: Some("code"),
+                code: "code taken".to_owned(),
+                message: format!(
+                    "code {code} belongs to partner {} already: correct that partner, the sequence of ERP_CODE_SEQUENCE, or ERP_CODE_PATTERN",
+                    record.id.id
+                ),
+            });
         }
         let wanted = self.wanted(party, deadline).await?;
         let texts = wanted.iter();
