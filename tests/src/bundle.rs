@@ -369,7 +369,7 @@ fn erp(
         };
         company.customer_numbers.manual = options.code_pattern.is_some();
         company.contact_numbers.manual = options.code_pattern.is_some();
-        company.extended_customers = options.extended_erp;
+        company.own_page = options.extended_erp;
         company
     });
     BusinessCentralSimulator::new(business_central_simulator::Settings {
@@ -399,6 +399,7 @@ impl Configurations {
         let shared = options.shared_erp_company.or(companies.get(2).copied());
         let company = shared.unwrap_or(companies[0]).to_string();
         let (root, token_url) = (simulator.api_root(ERP_URL), simulator.token_url(ERP_URL));
+        let own_root = simulator.own_api_root(ERP_URL);
         let environment = || {
             environment(&[
                 ("NORCE_BASE_URL", NORCE_URL),
@@ -408,6 +409,10 @@ impl Configurations {
                 ("ORDER_RECEIVER", &order_receiver),
                 ("HOME_COUNTRY", options.home_country),
                 ("ERP_COUNTRIES", options.erp_countries),
+                (
+                    "ERP_EXTRA_BASE_URL",
+                    if options.extended_erp { &own_root } else { "" },
+                ),
                 (
                     "ERP_EXTRA_FIELDS",
                     if options.extended_erp {

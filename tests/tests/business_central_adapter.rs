@@ -142,6 +142,7 @@ fn adapter(simulator: &BusinessCentralSimulator, company: Uuid) -> BusinessCentr
         client_id: "norce-sync".to_owned(),
         client_secret: "business-central-secret".into(),
         extra_fields: shared::erp::ExtraFields::default(),
+        extra_root: None,
         countries: shared::domain::Countries::default(),
     };
     BusinessCentral::new(settings, Arc::new(InProcess::new(simulator.router()))).unwrap()

@@ -31,7 +31,7 @@ pub struct InvalidExtraFields(String);
 
 impl ExtraFields {
     /// The names of all fields.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         let named = [&self.price_list, &self.organisation_number, &self.gln];
         named
             .into_iter()

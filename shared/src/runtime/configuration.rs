@@ -210,6 +210,8 @@ pub struct ErpSettings {
     pub ca_secret_arn: Option<String>,
     /// `ERP_COMPANY`: the company in Business Central; optional in Odoo.
     pub company: Option<String>,
+    /// `ERP_EXTRA_BASE_URL`: the root of the custom API that has the extra fields; `None`: `ERP_BASE_URL` has them.
+    pub extra_base_url: Option<RemoteUrl>,
     /// `ERP_EXTRA_FIELDS`: fields that the ERP's standard interface does not have.
     pub extra_fields: ExtraFields,
     /// `ERP_COUNTRIES` and `HOME_COUNTRY`.
@@ -234,6 +236,16 @@ impl ErpSettings {
         shops: Option<&ApplicationSettings>,
     ) -> Option<Self> {
         let settings = Self::read_alone(environment)?;
+        if settings.extra_base_url.is_some() {
+            if settings.kind != ErpKind::BusinessCentral {
+                environment.fault("ERP_EXTRA_BASE_URL", "it is for business-central only");
+            } else if settings.extra_fields == ExtraFields::default() {
+                environment.fault(
+                    "ERP_EXTRA_BASE_URL",
+                    "nothing is read there unless ERP_EXTRA_FIELDS names fields",
+                );
+            }
+        }
         if let Err(reason) = settings.check_fixed_values(shops) {
             environment.fault("ERP_FIXED_VALUES", reason);
         }
@@ -258,6 +270,7 @@ impl ErpSettings {
             secret_arn: environment.required("ERP_SECRET_ARN"),
             ca_secret_arn: Some(environment.optional("ERP_CA_SECRET_ARN")),
             company: Some(environment.optional("ERP_COMPANY")),
+            extra_base_url: Some(environment.optional("ERP_EXTRA_BASE_URL")),
             extra_fields: environment.or_default("ERP_EXTRA_FIELDS", ExtraFields::default()),
             countries: read_countries(environment),
             fixed_values: environment.or_default("ERP_FIXED_VALUES", FixedValues::default()),

@@ -306,6 +306,10 @@ fn erp(
                 client_id: secret.client_id.clone(),
                 client_secret: secret.client_secret.clone(),
                 extra_fields: settings.extra_fields.clone(),
+                extra_root: settings
+                    .extra_base_url
+                    .as_ref()
+                    .map(|root| root.url().clone()),
                 countries: settings.countries.clone(),
             };
             let erp = BusinessCentral::new(settings, transport);

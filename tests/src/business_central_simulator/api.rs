@@ -17,6 +17,9 @@ use super::{
 
 const DEFAULT_DIMENSIONS: &str = "defaultDimensions";
 
+/// Publisher, group and version of the merchant's own API.
+pub(super) const OWN_API: [&str; 3] = ["merchant", "crm", "v1.0"];
+
 /// Where an address leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
@@ -45,6 +48,8 @@ pub(super) enum Resource {
     References(Uuid, ReferenceSet),
     SalesQuotes(Uuid),
     SalesQuote(Uuid, Uuid),
+    /// The page of [`CompanySettings::own_page`](super::CompanySettings), and one of its records.
+    OwnCustomers(Uuid, Option<Uuid>),
     DefaultDimensions {
         company: Uuid,
         customer: Uuid,
@@ -60,22 +65,29 @@ impl Target {
     /// Reads a decoded path.
     pub(super) fn parse(path: &str) -> Result<Self, Refused> {
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        let (tenant, environment, rest) = match segments.as_slice() {
+        let (tenant, environment, api) = match segments.as_slice() {
             [tenant, "oauth2", "v2.0", "token"] => {
                 return Ok(Self::Token {
                     tenant: (*tenant).to_owned(),
                 });
             }
-            ["v2.0", environment, "api", "v2.0", rest @ ..] => (None, environment, rest),
-            ["v2.0", tenant, environment, "api", "v2.0", rest @ ..] => {
-                (Some((*tenant).to_owned()), environment, rest)
+            ["v2.0", environment, "api", api @ ..] => (None, environment, api),
+            ["v2.0", tenant, environment, "api", api @ ..] => {
+                (Some((*tenant).to_owned()), environment, api)
             }
             other => return Err(Refused::no_such_resource(other.last().unwrap_or(&""))),
+        };
+        let resource = match api {
+            ["v2.0", rest @ ..] => Resource::parse(rest)?,
+            [publisher, group, version, rest @ ..] if [*publisher, *group, *version] == OWN_API => {
+                Resource::parse_own(rest)?
+            }
+            other => return Err(Refused::no_such_resource(other.first().unwrap_or(&""))),
         };
         Ok(Self::Api {
             tenant,
             environment: (*environment).to_owned(),
-            resource: Resource::parse(rest)?,
+            resource,
         })
     }
 }
@@ -128,8 +140,21 @@ impl Resource {
         }
     }
 
+    /// Reads a path below the merchant's own API, which has one page.
+    fn parse_own(segments: &[&str]) -> Result<Self, Refused> {
+        match segments {
+            [company, "customers"] => Ok(Self::OwnCustomers(key("companies", company)?, None)),
+            [company, one] => Ok(Self::OwnCustomers(
+                key("companies", company)?,
+                Some(key("customers", one)?),
+            )),
+            other => Err(Refused::no_such_resource(other.last().unwrap_or(&""))),
+        }
+    }
+
     pub(super) fn entity(self) -> Entity {
         match self {
+            Self::OwnCustomers(..) => Entity::OwnCustomers,
             Self::Companies | Self::Company(_) => Entity::Companies,
             Self::List(_, entity) | Self::One(_, entity, _) => entity,
             Self::ContactsInformation { .. } | Self::FlatContactsInformation(_) => {
@@ -153,6 +178,7 @@ impl Resource {
             | Self::References(company, _)
             | Self::SalesQuotes(company)
             | Self::SalesQuote(company, _)
+            | Self::OwnCustomers(company, _)
             | Self::DefaultDimensions { company, .. }
             | Self::DefaultDimension { company, .. }
             | Self::FlatContactsInformation(company) => Some(company),
@@ -161,7 +187,9 @@ impl Resource {
 
     pub(super) fn id(self) -> Option<Uuid> {
         match self {
-            Self::One(_, _, id) | Self::DefaultDimension { id, .. } => Some(id),
+            Self::One(_, _, id)
+            | Self::DefaultDimension { id, .. }
+            | Self::OwnCustomers(_, Some(id)) => Some(id),
             _ => None,
         }
     }
@@ -274,6 +302,7 @@ impl ApiRequest<'_> {
                     body: None,
                 })
             }
+            Resource::OwnCustomers(_, id) => self.own_customers(id, company, settings),
             Resource::References(_, set) => self.reference_set(set, company, settings),
             Resource::DefaultDimensions { customer, .. } => {
                 self.default_dimensions(customer, company, settings, &write)
@@ -282,8 +311,8 @@ impl ApiRequest<'_> {
                 self.default_dimension(customer, id, company, &write)
             }
             Resource::List(_, entity) if self.method == Method::POST => {
-                let changes = fields::read_changes(company.table(entity)?.fields, self.json()?)?;
-                let query = self.single(company, entity)?;
+                let changes = fields::read_changes(fields::of_page(entity)?, self.json()?)?;
+                let query = self.single(entity)?;
                 let id = company.insert(entity, changes, &write)?;
                 let mut answer = self.one(company, entity, id, &query)?;
                 answer.status = StatusCode::CREATED;
@@ -292,7 +321,8 @@ impl ApiRequest<'_> {
             Resource::List(_, entity) => {
                 self.only(&[Method::GET, Method::POST])?;
                 let table = company.table(entity)?;
-                let query = Query::of_list(self.query, self.headers, table.fields, settings)?;
+                let fields = fields::of_page(entity)?;
+                let query = Query::of_list(self.query, self.headers, fields, settings)?;
                 self.page(&query, query.page_of(table), Some(company))
             }
             Resource::One(_, entity, id) => {
@@ -300,9 +330,8 @@ impl ApiRequest<'_> {
                 match *self.method {
                     Method::PATCH => {
                         self.check_etag(company.table(entity)?.get(id), true)?;
-                        let changes =
-                            fields::read_changes(company.table(entity)?.fields, self.json()?)?;
-                        let query = self.single(company, entity)?;
+                        let changes = fields::read_changes(fields::of_page(entity)?, self.json()?)?;
+                        let query = self.single(entity)?;
                         company.modify(entity, id, changes, &write)?;
                         self.one(company, entity, id, &query)
                     }
@@ -314,7 +343,7 @@ impl ApiRequest<'_> {
                             body: None,
                         })
                     }
-                    _ => self.one(company, entity, id, &self.single(company, entity)?),
+                    _ => self.one(company, entity, id, &self.single(entity)?),
                 }
             }
         }
@@ -366,8 +395,49 @@ impl ApiRequest<'_> {
     }
 
     /// The query of a single record. Of a write it is read first: what cannot be answered is not carried out.
-    fn single(&self, company: &Company, entity: Entity) -> Result<Query, Refused> {
-        Query::of_single(self.query, company.table(entity)?.fields)
+    fn single(&self, entity: Entity) -> Result<Query, Refused> {
+        Query::of_single(self.query, fields::of_page(entity)?)
+    }
+
+    /// The merchant's own page: it reads only, and its etags are not those of the standard page.
+    fn own_customers(
+        &self,
+        id: Option<Uuid>,
+        company: &Company,
+        settings: &Settings,
+    ) -> Result<Answer, Refused> {
+        if !company.settings.own_page {
+            return Err(Refused::no_such_resource("customers"));
+        }
+        self.only(&[Method::GET])?;
+        let fields = fields::EXTENDED_CUSTOMER.as_slice();
+        let mut answer = match id {
+            Some(id) => {
+                let query = Query::of_single(self.query, fields)?;
+                if company.settings.hidden_from_own_page.contains(&id) {
+                    return Err(Refused::record_not_found());
+                }
+                self.one(company, Entity::Customers, id, &query)?
+            }
+            None => {
+                let query = Query::of_list(self.query, self.headers, fields, settings)?;
+                let mut page = query.page_of(&company.customers);
+                let hidden = &company.settings.hidden_from_own_page;
+                page.records.retain(|record| !hidden.contains(&record.id()));
+                self.page(&query, page, Some(company))?
+            }
+        };
+        if let Some(body) = &mut answer.body {
+            let rows = match body["value"].as_array_mut() {
+                Some(rows) => rows.iter_mut().collect(),
+                None => vec![body],
+            };
+            for row in rows {
+                let etag = row["@odata.etag"].as_str().unwrap_or_default();
+                row["@odata.etag"] = json!(etag.replace("MDsn", "MTsn"));
+            }
+        }
+        Ok(answer)
     }
 
     fn one(

@@ -42,10 +42,9 @@ pub(super) struct Write<'a> {
 
 impl Company {
     pub(super) fn new(settings: CompanySettings) -> Self {
-        let customer = fields::customer(settings.extended_customers);
         Self {
             settings,
-            customers: Table::new(customer, "Customer"),
+            customers: Table::new(&fields::EXTENDED_CUSTOMER, "Customer"),
             contacts: Table::new(fields::CONTACT, "Contact"),
             relations: BTreeMap::new(),
             default_dimensions: Vec::new(),

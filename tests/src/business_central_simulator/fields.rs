@@ -10,7 +10,7 @@ use serde::{
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::Refused;
+use super::{Entity, Refused};
 
 /// How Business Central writes the empty value of an enumeration.
 pub(super) const BLANK: &str = "_x0020_";
@@ -95,7 +95,7 @@ pub(super) const CUSTOMER: &[Field] = &[
 
 /// Customers with the fields of a merchant's own API page. Price group: Code[10], registration number: Text[50], GLN: Code[13]
 /// (erp-apis §1.3); the other two are made up.
-static EXTENDED_CUSTOMER: LazyLock<Vec<Field>> = LazyLock::new(|| {
+pub(super) static EXTENDED_CUSTOMER: LazyLock<Vec<Field>> = LazyLock::new(|| {
     let mut fields = CUSTOMER.to_vec();
     fields.extend([
         field("customerPriceGroup", Kind::Code(10)),
@@ -107,12 +107,12 @@ static EXTENDED_CUSTOMER: LazyLock<Vec<Field>> = LazyLock::new(|| {
     fields
 });
 
-/// The fields of a company's customers.
-pub(super) fn customer(extended: bool) -> &'static [Field] {
-    if extended {
-        &EXTENDED_CUSTOMER
-    } else {
-        CUSTOMER
+/// The fields that the standard page of an entity has. A standard page cannot be extended.
+pub(super) fn of_page(entity: Entity) -> Result<&'static [Field], Refused> {
+    match entity {
+        Entity::Customers => Ok(CUSTOMER),
+        Entity::Contacts => Ok(CONTACT),
+        _ => Err(Refused::method_not_allowed()),
     }
 }
 

@@ -100,6 +100,8 @@ pub enum Entity {
     Companies,
     /// `customers`.
     Customers,
+    /// `customers` of the merchant's own API.
+    OwnCustomers,
     /// `contacts`.
     Contacts,
     /// `contactsInformation`.
@@ -177,6 +179,13 @@ impl BusinessCentralSimulator {
             "{base_url}/v2.0/{}/{}/api/v2.0",
             settings.tenant, settings.environment
         )
+    }
+
+    /// The root of the merchant's own API under a base URL such as [`Server::base_url`].
+    pub fn own_api_root(&self, base_url: &str) -> String {
+        let root = self.api_root(base_url);
+        let environment = root.trim_end_matches("v2.0");
+        format!("{environment}{}", api::OWN_API.join("/"))
     }
 
     /// The token endpoint under a base URL such as [`Server::base_url`].

@@ -117,9 +117,11 @@ pub struct CompanySettings {
     pub contact_numbers: NumberSeries,
     /// Marketing Setup "Bus. Rel. Code for Customers": a new customer gets a contact as well (erp-apis §1.3).
     pub contact_for_new_customer: bool,
-    /// The merchant's own API page, which adds five fields to those of a customer: `customerPriceGroup`,
-    /// `registrationNumber`, `gln`, `isVip` and `segmentCode` (erp-apis §1.3). Made once, when the company is.
-    pub extended_customers: bool,
+    /// The merchant has an API page of its own ([`own_api_root`](super::BusinessCentralSimulator::own_api_root)): customers with
+    /// five more fields, `customerPriceGroup`, `registrationNumber`, `gln`, `isVip` and `segmentCode` (erp-apis §1.3). It only reads.
+    pub own_page: bool,
+    /// Customers that a filter of that page leaves out.
+    pub hidden_from_own_page: Vec<Uuid>,
 }
 
 /// A row of the table "Country/Region".
@@ -219,7 +221,8 @@ impl CompanySettings {
             customer_numbers: NumberSeries::starting_at("C00010"),
             contact_numbers: NumberSeries::starting_at("CT000010"),
             contact_for_new_customer: true,
-            extended_customers: false,
+            own_page: false,
+            hidden_from_own_page: Vec::new(),
         }
     }
 }

@@ -288,6 +288,9 @@ impl Deployment {
             // Nothing outlives the sandbox anyway.
             ("TableDeletionPolicy", "Delete".to_owned()),
         ]);
+        if !erp.extra_base_url.is_empty() {
+            parameters.insert("ErpExtraBaseUrl", erp.extra_base_url.clone());
+        }
         if !erp.extra_fields.is_empty() {
             parameters.insert("ErpExtraFields", erp.extra_fields.to_owned());
         }

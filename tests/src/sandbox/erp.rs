@@ -53,6 +53,8 @@ pub(super) struct Remote {
     pub(super) secret: Value,
     /// `ErpCompany`, for applications that have none of their own; empty where none is needed.
     pub(super) company: String,
+    /// `ErpExtraBaseUrl`; empty where there is none.
+    pub(super) extra_base_url: String,
     /// `ErpExtraFields`.
     pub(super) extra_fields: &'static str,
 }

@@ -141,6 +141,7 @@ fn subject() -> Subject {
         client_id: "norce-sync".to_owned(),
         client_secret: "business-central-secret".into(),
         extra_fields: shared::erp::ExtraFields::default(),
+        extra_root: None,
         countries: shared::domain::Countries::default(),
     };
     let transport = faults.clone();

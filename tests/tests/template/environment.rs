@@ -70,6 +70,7 @@ fn set_ups() -> Vec<Rendered> {
     let odoo = [
         ("ErpKind", "odoo"),
         ("ErpBaseUrl", "https://odoo.example.com"),
+        ("ErpExtraBaseUrl", ""),
         ("ErpTokenUrl", ""),
         ("ErpCompany", "1"),
         (

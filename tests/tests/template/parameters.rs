@@ -48,6 +48,10 @@ pub(crate) const EVERY_OPTION: &[(&str, &str)] = &[
     ("ErpCodes", "CUSTOMER-######,SUPPLIER-*-SE"),
     ("ErpPersons", "without-number"),
     ("ErpConcurrency", "50"),
+    (
+        "ErpExtraBaseUrl",
+        "https://api.businesscentral.dynamics.com/v2.0/01234567-89ab-cdef-0123-456789abcdef/Environment-of-thirty-characte/api/merchant-name/integration/v1.0",
+    ),
     ("ErpExtraFields", EXTRA_FIELDS),
     ("SyncKinds", "persons,companies,contacts"),
     ("ErpFixedValues", FIXED_VALUES),

@@ -191,7 +191,7 @@ pub const SWEDISH: &[(&str, &str)] = &[
     ("erp-fixed-values", "{erp} har alla värden i ErpFixedValues"),
     ("fix-erp-fixed-values", "Rätta koden eller namnet i ErpFixedValues och driftsätt igen, eller lägg upp värdet i affärssystemet. Tills dess skapas inga poster som skulle få det."),
     ("fix-erp-rights", "Se ErpSecretArn och rättigheterna i affärssystemet."),
-    ("fix-erp-settings", "Se ErpBaseUrl, ErpCompany och ErpExtraFields."),
+    ("fix-erp-settings", "Se ErpBaseUrl, ErpCompany, ErpExtraBaseUrl och ErpExtraFields."),
     ("erp-filters", "{erp} har prövats. {words}"),
     ("index-complete", "fullständigt: allt lästes {at}, ändringar till {until}"),
     ("index-not-needed", "inte fullständigt, men behövs inte: {erp} filtrerar på {field}"),

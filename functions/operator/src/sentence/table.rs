@@ -203,7 +203,7 @@ pub const SENTENCES: &[(&str, &str)] = &[
     ("erp-fixed-values", "{erp} has every value of ErpFixedValues"),
     ("fix-erp-fixed-values", "Correct the code or name in ErpFixedValues and deploy the stack again, or add it in the ERP. Until then no record that would get it is created; what is owed for it is tried again by itself."),
     ("fix-erp-rights", r#"Check the secret of ErpSecretArn and the rights in the ERP. Business Central: the app under "Microsoft Entra applications" is enabled and has permission sets for customers and contacts. Odoo: the key's user may create contacts."#),
-    ("fix-erp-settings", "Check ErpBaseUrl, ErpCompany and ErpExtraFields: the address, the company or a field may not be there."),
+    ("fix-erp-settings", "Check ErpBaseUrl, ErpCompany, ErpExtraBaseUrl and ErpExtraFields: the address, the company or a field may not be there."),
     ("erp-filters", "{erp} was tried. {words}"),
     ("index-complete", "complete: everything was read at {at}, and what changed until {until}"),
     ("index-not-needed", "not complete, and not needed: {erp} filters by {field}"),

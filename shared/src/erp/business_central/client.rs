@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
+use uuid::Uuid;
 
 use super::{
     error::{Failure, no_token},
@@ -52,6 +53,8 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(super) struct Client {
     /// `{API root}/companies({id})`.
     company: Url,
+    /// The same below the root of the merchant's own API.
+    extra_company: Option<Url>,
     reads: HttpClient,
     writes: HttpClient,
     tokens: TokenSource,
@@ -62,15 +65,16 @@ impl Client {
         settings: BusinessCentralSettings,
         transport: Arc<dyn Transport>,
     ) -> Result<Self, InvalidApiRoot> {
-        let mut company = settings.api_root;
-        if !company.has_host() || company.query().is_some() || company.fragment().is_some() {
-            return Err(InvalidApiRoot);
-        }
-        company
-            .path_segments_mut()
-            .map_err(|()| InvalidApiRoot)?
-            .pop_if_empty()
-            .push(&format!("companies({})", settings.company));
+        let company = company_url(&settings.api_root, settings.company);
+        let company = company.ok_or(InvalidApiRoot::Standard)?;
+        let extra_company = match &settings.extra_root {
+            Some(root) => {
+                let extra = company_url(root, settings.company);
+                let extra = extra.filter(|extra| extra.origin() == company.origin());
+                Some(extra.ok_or(InvalidApiRoot::Extra)?)
+            }
+            None => None,
+        };
         let credentials = ClientCredentials {
             token_url: settings.token_url,
             client_id: settings.client_id,
@@ -83,6 +87,7 @@ impl Client {
         };
         Ok(Self {
             company,
+            extra_company,
             reads: HttpClient::new(transport.clone(), RetryPolicy::default()),
             writes: HttpClient::new(transport.clone(), patient),
             tokens: TokenSource::new(transport, credentials, TOKEN_POLICY),
@@ -91,9 +96,17 @@ impl Client {
 
     /// The address of a path below the company.
     pub(super) fn url(&self, path: &str) -> Url {
-        let mut url = self.company.clone();
-        url.set_path(&format!("{}/{path}", self.company.path()));
-        url
+        below(&self.company, path)
+    }
+
+    pub(super) const fn has_extra_root(&self) -> bool {
+        self.extra_company.is_some()
+    }
+
+    /// The address of a path below the company in the merchant's own API, where there is one.
+    pub(super) fn extra_url(&self, path: &str) -> Option<Url> {
+        let company = self.extra_company.as_ref()?;
+        Some(below(company, path))
     }
 
     /// Reads one record; `None` when it does not exist.
@@ -266,6 +279,26 @@ impl<T: DeserializeOwned> Pages<'_, T> {
         }
         Ok(Some(page.value))
     }
+}
+
+/// The address of a company below an API root.
+fn company_url(root: &Url, company: Uuid) -> Option<Url> {
+    if !root.has_host() || root.query().is_some() || root.fragment().is_some() {
+        return None;
+    }
+    let mut url = root.clone();
+    let mut segments = url.path_segments_mut().ok()?;
+    segments
+        .pop_if_empty()
+        .push(&format!("companies({company})"));
+    drop(segments);
+    Some(url)
+}
+
+fn below(company: &Url, path: &str) -> Url {
+    let mut url = company.clone();
+    url.set_path(&format!("{}/{path}", company.path()));
+    url
 }
 
 fn body(fields: &impl Serialize) -> Result<Bytes, CallError> {

@@ -103,7 +103,8 @@ impl Records {
         Ok(match (rows.pop(), rows.is_empty()) {
             (None, _) => Holder::Nobody,
             (Some(row), true) if row.row().is_a(type_of(kind)) => {
-                Holder::SameType(Box::new(self.record_of(row, resource)?))
+                let record = self.record_of(row, resource, deadline).await?;
+                Holder::SameType(Box::new(record))
             }
             _ => Holder::AnotherType,
         })

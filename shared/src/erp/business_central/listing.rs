@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     error::Failure,
+    extra::not_on_the_extra_page,
     record::{ExtendedRow, Row, listed},
     records::{Records, of_kind},
 };
@@ -25,9 +26,9 @@ use crate::{
 };
 
 /// A GUID takes 43 characters in a filter; the address stays below 2,000, which every proxy takes.
-const IDS_BATCH_SIZE: usize = 40;
+pub(super) const IDS_BATCH_SIZE: usize = 40;
 /// Business Central answers five requests of an app at a time (erp-apis §1.8), and `change-events` needs some of them.
-const GET_MANY_CONCURRENCY: usize = 2;
+pub(super) const GET_MANY_CONCURRENCY: usize = 2;
 
 impl Records {
     pub(super) async fn page(
@@ -53,7 +54,8 @@ impl Records {
                 _ => Failure::of(&response, &[]).into(),
             });
         }
-        let page = self.read_page(response.body(), listing.resource)?;
+        let page = self.read_page(response.body(), listing.resource, deadline);
+        let page = page.await?;
         if let Some(Cursor(link)) = &page.next {
             // A link to elsewhere is noticed now, and not by the next invocation.
             self.client.page_url(&url, link)?;
@@ -108,7 +110,7 @@ impl Records {
             if response.status() != StatusCode::OK {
                 return Err(Failure::of(&response, &[]).into());
             }
-            let page = self.read_page(response.body(), resource)?;
+            let page = self.read_page(response.body(), resource, deadline).await?;
             records.extend(page.records);
             next = match page.next {
                 Some(Cursor(link)) => Some(self.client.page_url(&url, &link)?),
@@ -139,22 +141,68 @@ impl Records {
     fn select_listed(&self, resource: Resource, groups: FieldGroups) -> Options {
         let options = Options::new().select(&listed(resource, groups));
         match resource {
-            Resource::Customer => options.select_also(self.extra.names()),
+            Resource::Customer if !self.has_extra_page() => options.select_also(self.extra.names()),
             // The extra fields are of customers only.
-            Resource::Contact => options,
+            _ => options,
         }
     }
 
-    fn read_page(&self, body: &[u8], resource: Resource) -> Result<RecordPage, ErpError> {
-        if resource == Resource::Customer && self.extra != ExtraFields::default() {
-            read_rows(body, resource, |row: ExtendedRow| {
-                row.into_usable(resource, &self.extra, &self.countries)
-            })
-        } else {
-            read_rows(body, resource, |row: Row| {
-                row.into_usable(resource, &self.countries)
-            })
+    async fn read_page(
+        &self,
+        body: &[u8],
+        resource: Resource,
+        deadline: Deadline,
+    ) -> Result<RecordPage, ErpError> {
+        if resource == Resource::Contact || self.extra == ExtraFields::default() {
+            let rows = read_rows(body, resource)?;
+            return Ok(rows.into_page(|row: Row| row.into_usable(resource, &self.countries)));
         }
+        if !self.has_extra_page() {
+            let rows = read_rows(body, resource)?;
+            return Ok(rows.into_page(|row: ExtendedRow| {
+                row.into_usable(resource, &self.extra, &self.countries)
+            }));
+        }
+        let rows: Rows<Row> = read_rows(body, resource)?;
+        let ids = rows.rows.iter().filter_map(Row::guid).collect();
+        let mut extras = self.extras(ids, self.extra.names(), deadline).await?;
+        Ok(rows.into_page(|row| {
+            let extra = row.guid().and_then(|id| extras.remove(&id));
+            match extra {
+                Some(extra) => {
+                    let row = ExtendedRow::new(row, extra);
+                    row.into_usable(resource, &self.extra, &self.countries)
+                }
+                None => Err(not_on_the_extra_page(row.erp_id(resource))),
+            }
+        }))
+    }
+}
+
+/// The rows of a page, and those that cannot be read.
+struct Rows<R> {
+    rows: Vec<R>,
+    unusable: Vec<UnusableRecord>,
+    next: Option<Cursor>,
+}
+
+impl<R> Rows<R> {
+    fn into_page(
+        self,
+        mut into_usable: impl FnMut(R) -> Result<ErpRecord, UnusableRecord>,
+    ) -> RecordPage {
+        let mut page = RecordPage {
+            records: Vec::with_capacity(self.rows.len()),
+            unusable: self.unusable,
+            next: self.next,
+        };
+        for row in self.rows {
+            match into_usable(row) {
+                Ok(record) => page.records.push(record),
+                Err(unusable) => page.unusable.push(unusable),
+            }
+        }
+        page
     }
 }
 
@@ -162,18 +210,11 @@ impl Records {
 fn read_rows<R: DeserializeOwned + Default>(
     body: &[u8],
     resource: Resource,
-    into_usable: impl Fn(R) -> Result<ErpRecord, UnusableRecord>,
-) -> Result<RecordPage, ErpError> {
-    let mut page = RecordPage::default();
-    let mut take = |row: Result<ErpRecord, UnusableRecord>| match row {
-        Ok(record) => page.records.push(record),
-        Err(unusable) => page.unusable.push(unusable),
-    };
+) -> Result<Rows<R>, ErpError> {
+    let (mut readable, mut unusable) = (Vec::new(), Vec::new());
     let next = match serde_json::from_slice::<Page<R>>(body) {
         Ok(rows) => {
-            for row in rows.value {
-                take(into_usable(row));
-            }
+            readable = rows.value;
             rows.next_link
         }
         // Row by row, to find the faulty one.
@@ -184,15 +225,18 @@ fn read_rows<R: DeserializeOwned + Default>(
             for row in rows.value {
                 let id = row.get("id").cloned();
                 match serde_json::from_value::<R>(row) {
-                    Ok(row) => take(into_usable(row)),
-                    Err(_) => take(Err(unreadable_row(id, resource))),
+                    Ok(row) => readable.push(row),
+                    Err(_) => unusable.push(unreadable_row(id, resource)),
                 }
             }
             rows.next_link
         }
     };
-    page.next = next.map(Cursor);
-    Ok(page)
+    Ok(Rows {
+        rows: readable,
+        unusable,
+        next: next.map(Cursor),
+    })
 }
 
 /// The parser's own message is dropped because it could quote the row.

@@ -1,4 +1,4 @@
-//! Microsoft Dynamics 365 Business Central, API v2.0 or a custom API page with the same fields.
+//! Microsoft Dynamics 365 Business Central, API v2.0 or a custom API with the same pages.
 //!
 //! Persons and organisations are `customers`; the people of an organisation are `contacts`, which belong to the
 //! *company contact* that Business Central keeps beside the customer (erp-apis §1.3). Three traps shape this adapter:
@@ -19,6 +19,7 @@
 //! | `formats` | lengths and formats of the fields |
 //! | `fields` | a party as fields, and the difference to a record |
 //! | `records` | reads that the others share |
+//! | `extra` | the merchant's own page, with the extra fields |
 //! | `search`, `listing`, `create`, `update` | the calls of the port |
 //! | `references`, `fixed_values` | fixed values: their fields, and how they are written |
 //! | `proof` | what a filter on a key does |
@@ -27,6 +28,7 @@
 mod client;
 mod create;
 mod error;
+mod extra;
 mod fields;
 mod fixed_values;
 mod formats;

@@ -127,7 +127,35 @@ pub(super) struct ExtendedRow {
     extra: HashMap<String, Value>,
 }
 
+/// What the merchant's own page has of a record.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ExtraRow {
+    id: Option<String>,
+    #[serde(flatten)]
+    extra: HashMap<String, Value>,
+}
+
+impl ExtraRow {
+    pub(super) fn id(&self) -> Option<Uuid> {
+        guid(self.id.as_deref()?)
+    }
+}
+
 impl ExtendedRow {
+    /// A row of the standard page, with what the merchant's own page has of the record.
+    pub(super) fn new(row: Row, extra: ExtraRow) -> Self {
+        Self {
+            row,
+            extra: extra.extra,
+        }
+    }
+
+    /// The row with what the merchant's own page has of the record.
+    pub(super) fn with(self, extra: ExtraRow) -> Self {
+        Self::new(self.row, extra)
+    }
+
     /// The fields of the standard page.
     pub(super) const fn row(&self) -> &Row {
         &self.row
@@ -257,12 +285,15 @@ pub(super) fn listed(resource: Resource, groups: FieldGroups) -> Vec<&'static st
 
 impl Row {
     pub(super) fn erp_id(&self, resource: Resource) -> Option<ErpId> {
-        let id = self.id.as_deref()?;
-        let id = Uuid::parse_str(id).ok().filter(|id| !id.is_nil())?;
         Some(ErpId {
             resource,
-            id: id.to_string(),
+            id: self.guid()?.to_string(),
         })
+    }
+
+    /// The id, if it is usable.
+    pub(super) fn guid(&self) -> Option<Uuid> {
+        guid(self.id.as_deref()?)
     }
 
     /// The row as a record, or the reason why it cannot be used.
@@ -408,6 +439,10 @@ impl Row {
             },
         })
     }
+}
+
+fn guid(text: &str) -> Option<Uuid> {
+    Uuid::parse_str(text).ok().filter(|id| !id.is_nil())
 }
 
 fn personal(text: Option<String>) -> Option<Personal> {

@@ -76,17 +76,39 @@ impl Records {
 
     /// The fields of an [`ExtendedRow`].
     pub(super) fn select(&self, resource: Resource) -> Options {
-        let own_number = self.own_number_field(resource);
         let options = Options::new().select(selected(resource));
-        options.select_also(own_number.into_iter())
+        if self.has_extra_page() {
+            return options;
+        }
+        options.select_also(self.own_number_field(resource).into_iter())
     }
 
-    pub(super) fn record_of(
+    /// Rows as records, with their organisation numbers.
+    pub(super) async fn records_of(
+        &self,
+        rows: Vec<ExtendedRow>,
+        resource: Resource,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
+        let own_number = self.own_number_field(resource);
+        let rows = match own_number {
+            Some(field) if self.has_extra_page() => self.with_extra(rows, field, deadline).await?,
+            _ => rows,
+        };
+        rows.into_iter()
+            .map(|row| row.into_record(resource, own_number, &self.countries))
+            .collect()
+    }
+
+    pub(super) async fn record_of(
         &self,
         row: ExtendedRow,
         resource: Resource,
+        deadline: Deadline,
     ) -> Result<ErpRecord, ErpError> {
-        row.into_record(resource, self.own_number_field(resource), &self.countries)
+        let records = self.records_of(vec![row], resource, deadline).await?;
+        let record = records.into_iter().next();
+        record.ok_or_else(|| ErpError::Unreadable(format!("a {resource} was not read")))
     }
 
     pub(super) async fn get(
@@ -95,8 +117,10 @@ impl Records {
         deadline: Deadline,
     ) -> Result<Option<ErpRecord>, ErpError> {
         let url = self.select(id.resource).apply(self.record_url(id)?);
-        let row = self.client.read(&url, deadline).await?;
-        row.map(|row| self.record_of(row, id.resource)).transpose()
+        match self.client.read(&url, deadline).await? {
+            Some(row) => Ok(Some(self.record_of(row, id.resource, deadline).await?)),
+            None => Ok(None),
+        }
     }
 
     /// The records with a number, and no more than show that it is ambiguous.

@@ -40,12 +40,10 @@ impl Records {
         let Ok(number) = number(code) else {
             return Ok(Vec::new());
         };
-        let rows = self.rows_by_number(resource, &number, deadline).await?;
-        rows.into_iter()
-            // A company contact is not a person, and not a customer in Norce.
-            .filter(|row| resource == Resource::Customer || row.row().is_a("Person"))
-            .map(|row| self.record_of(row, resource))
-            .collect()
+        let mut rows = self.rows_by_number(resource, &number, deadline).await?;
+        // A company contact is not a person, and not a customer in Norce.
+        rows.retain(|row| resource == Resource::Customer || row.row().is_a("Person"));
+        self.records_of(rows, resource, deadline).await
     }
 
     pub(super) async fn find_by_key(
@@ -101,15 +99,13 @@ impl Records {
         let url = self.url(resource, self.select(resource).filter(filter));
         let mut pages = self.client.list::<ExtendedRow>(url, &mask, deadline);
         let mut matches = Vec::new();
-        while let Some(rows) = pages.next().await? {
-            for row in rows.into_iter().filter(|row| accept(row.row())) {
-                matches.push(self.record_of(row, resource)?);
-                if matches.len() == MAX_HOLDERS {
-                    return Ok(matches);
-                }
-            }
+        while matches.len() < MAX_HOLDERS
+            && let Some(rows) = pages.next().await?
+        {
+            matches.extend(rows.into_iter().filter(|row| accept(row.row())));
         }
-        Ok(matches)
+        matches.truncate(MAX_HOLDERS);
+        self.records_of(matches, resource, deadline).await
     }
 
     /// The records with an e-mail address in one of these spellings. Each spelling is a request, because several in one

@@ -32,16 +32,27 @@ pub struct BusinessCentralSettings {
     pub client_secret: SecretString,
     /// Fields of `customers` that the merchant's own API page has.
     pub extra_fields: ExtraFields,
+    /// The root of the custom API whose page `customers` has the extra fields; it is only read. None: the page of
+    /// `api_root` has them.
+    pub extra_root: Option<Url>,
     /// The company's own codes of countries ("Country/Region").
     pub countries: Countries,
 }
 
-/// The address cannot be an API root.
+/// An address cannot be an API root.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "ERP_BASE_URL is an address with a host and without a query, such as https://api.businesscentral.dynamics.com/v2.0/<tenant>/<environment>/api/v2.0"
-)]
-pub struct InvalidApiRoot;
+pub enum InvalidApiRoot {
+    /// [`BusinessCentralSettings::api_root`].
+    #[error(
+        "ERP_BASE_URL is an address with a host and without a query, such as https://api.businesscentral.dynamics.com/v2.0/<tenant>/<environment>/api/v2.0"
+    )]
+    Standard,
+    /// [`BusinessCentralSettings::extra_root`]: the token is sent there, so that it has to be on the same server.
+    #[error(
+        "ERP_EXTRA_BASE_URL is an address on the server of ERP_BASE_URL and without a query, such as https://api.businesscentral.dynamics.com/v2.0/<tenant>/<environment>/api/<publisher>/<group>/<version>"
+    )]
+    Extra,
+}
 
 /// The capabilities of a company with these extra fields and countries.
 pub(super) fn capabilities(extra: &ExtraFields, countries: &Countries) -> Capabilities {

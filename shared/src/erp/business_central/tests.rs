@@ -97,6 +97,7 @@ fn server(answers: Vec<Answer>) -> (Arc<Server>, BusinessCentral) {
         client_id: "app".to_owned(),
         client_secret: "s3cret".into(),
         extra_fields: ExtraFields::default(),
+        extra_root: None,
         countries: Countries::default(),
     };
     let erp = BusinessCentral::new(settings, server.clone()).unwrap();
@@ -1062,11 +1063,12 @@ fn an_address_that_is_no_api_root_is_refused() {
             client_id: String::new(),
             client_secret: "s3cret".into(),
             extra_fields: ExtraFields::default(),
+            extra_root: None,
             countries: Countries::default(),
         };
         assert!(!format!("{settings:?}").contains("s3cret"));
         let erp = BusinessCentral::new(settings, Arc::new(Server::default()));
-        assert_eq!(erp.err(), Some(InvalidApiRoot), "{root}");
+        assert_eq!(erp.err(), Some(InvalidApiRoot::Standard), "{root}");
     }
 }
 

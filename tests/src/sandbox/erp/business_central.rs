@@ -42,7 +42,7 @@ impl BusinessCentral {
         }
         // The merchant's own API page.
         for company in &mut settings.companies {
-            company.extended_customers = true;
+            company.own_page = true;
         }
         let simulator = BusinessCentralSimulator::new(settings);
         let companies = simulator.companies();
@@ -125,6 +125,7 @@ impl Erp for BusinessCentral {
                 "clientSecret": application.client_secret,
             }),
             company: self.companies.first().cloned().unwrap_or_default(),
+            extra_base_url: self.simulator.own_api_root(&self.server.base_url),
             extra_fields: r#"{"priceList":"customerPriceGroup"}"#,
         }
     }

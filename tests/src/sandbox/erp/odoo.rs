@@ -165,6 +165,7 @@ impl Erp for RealOdoo {
             token_url: String::new(),
             secret: self.server.secret.clone(),
             company: String::new(),
+            extra_base_url: String::new(),
             extra_fields: "",
         }
     }
