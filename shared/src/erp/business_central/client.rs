@@ -47,6 +47,11 @@ const PAGE_SIZE: HeaderValue = HeaderValue::from_static("odata.maxpagesize=100")
 /// for the records of a page have to fit into one DynamoDB item.
 const LISTING_PAGE_SIZE: HeaderValue = HeaderValue::from_static("odata.maxpagesize=500");
 
+/// A GUID takes 43 characters in a filter; the address stays below 2,000, which every proxy takes.
+pub(super) const IDS_BATCH_SIZE: usize = 40;
+/// Business Central answers five requests of an app at a time (erp-apis §1.8), and `change-events` needs some of them.
+pub(super) const GET_MANY_CONCURRENCY: usize = 2;
+
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// The API of one company, called as one app registration.
@@ -99,6 +104,7 @@ impl Client {
         below(&self.company, path)
     }
 
+    /// Whether the extra fields have a page of their own.
     pub(super) const fn has_extra_root(&self) -> bool {
         self.extra_company.is_some()
     }

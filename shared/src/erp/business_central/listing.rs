@@ -8,8 +8,9 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
+    client::{GET_MANY_CONCURRENCY, IDS_BATCH_SIZE},
     error::Failure,
-    extra::not_on_the_extra_page,
+    extra::{extras, not_on_the_extra_page},
     record::{ExtendedRow, Row, listed},
     records::{Records, of_kind},
 };
@@ -24,11 +25,6 @@ use crate::{
         odata::{Filter, Options, Page},
     },
 };
-
-/// A GUID takes 43 characters in a filter; the address stays below 2,000, which every proxy takes.
-pub(super) const IDS_BATCH_SIZE: usize = 40;
-/// Business Central answers five requests of an app at a time (erp-apis §1.8), and `change-events` needs some of them.
-pub(super) const GET_MANY_CONCURRENCY: usize = 2;
 
 impl Records {
     pub(super) async fn page(
@@ -141,7 +137,9 @@ impl Records {
     fn select_listed(&self, resource: Resource, groups: FieldGroups) -> Options {
         let options = Options::new().select(&listed(resource, groups));
         match resource {
-            Resource::Customer if !self.has_extra_page() => options.select_also(self.extra.names()),
+            Resource::Customer if !self.client.has_extra_root() => {
+                options.select_also(self.extra.names())
+            }
             // The extra fields are of customers only.
             _ => options,
         }
@@ -157,7 +155,7 @@ impl Records {
             let rows = read_rows(body, resource)?;
             return Ok(rows.into_page(|row: Row| row.into_usable(resource, &self.countries)));
         }
-        if !self.has_extra_page() {
+        if !self.client.has_extra_root() {
             let rows = read_rows(body, resource)?;
             return Ok(rows.into_page(|row: ExtendedRow| {
                 row.into_usable(resource, &self.extra, &self.countries)
@@ -165,7 +163,7 @@ impl Records {
         }
         let rows: Rows<Row> = read_rows(body, resource)?;
         let ids = rows.rows.iter().filter_map(Row::guid).collect();
-        let mut extras = self.extras(ids, self.extra.names(), deadline).await?;
+        let mut extras = extras(&self.client, ids, self.extra.names(), deadline).await?;
         Ok(rows.into_page(|row| {
             let extra = row.guid().and_then(|id| extras.remove(&id));
             match extra {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     client::{Client, Pages},
+    extra::with_extra,
     fields::Fields,
     formats::{COUNTRY, NUMBER},
     record::{ContactInformation, ExtendedRow, Row, entity_set, selected},
@@ -77,7 +78,7 @@ impl Records {
     /// The fields of an [`ExtendedRow`].
     pub(super) fn select(&self, resource: Resource) -> Options {
         let options = Options::new().select(selected(resource));
-        if self.has_extra_page() {
+        if self.client.has_extra_root() {
             return options;
         }
         options.select_also(self.own_number_field(resource).into_iter())
@@ -92,7 +93,9 @@ impl Records {
     ) -> Result<Vec<ErpRecord>, ErpError> {
         let own_number = self.own_number_field(resource);
         let rows = match own_number {
-            Some(field) if self.has_extra_page() => self.with_extra(rows, field, deadline).await?,
+            Some(field) if self.client.has_extra_root() => {
+                with_extra(&self.client, rows, field, deadline).await?
+            }
             _ => rows,
         };
         rows.into_iter()
