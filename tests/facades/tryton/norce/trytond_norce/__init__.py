@@ -1,0 +1,1 @@
+"""The Tryton module `norce`; tryton.cfg says what is in it."""

@@ -1,0 +1,112 @@
+"""What people do in Tryton, for tests: they add, change and remove parties, and nothing here knows of the facade's mapping.
+
+    python people.py DIRECTORY add-customer '{"name": "Ek Bygg AB", "norce_kind": "organisation", "email": "info@ek.example"}'    prints the id
+    python people.py DIRECTORY add-contact '{"name": "Bo Al", "norce_kind": "person", "norce_company": 12}'                       prints the id
+    python people.py DIRECTORY change ID '{"city": "Lund", "active": false}'
+    python people.py DIRECTORY remove ID
+    python people.py DIRECTORY dump [ID]                                                                    prints an object a line
+    python people.py DIRECTORY -        the same commands from standard input, one a line and each answered by "ok …" or "error …"
+
+Values are those of Tryton's own models: of the party (name, code, active, norce_kind, norce_company), of its first contact mechanisms
+(email, phone, mobile), of its first identifiers by type (eu_vat, se_orgnr, …) and of its first address (street, postal_code, city, attn,
+and country by its code). `null` removes the first row of a kind; `"address": null` the first address.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import database
+
+OF_PARTY = ("name", "code", "active", "norce_kind", "norce_company")
+OF_ADDRESS = ("street", "postal_code", "city", "attn", "country")
+MECHANISMS = ("email", "phone", "mobile")
+
+
+def command(name: str, *arguments: str) -> str:
+    from trytond.pool import Pool
+    from trytond.transaction import Transaction
+
+    with Transaction().start(database.NAME, 0, context={"active_test": False}):
+        Party = Pool().get("party.party")
+        if name in ("add-customer", "add-contact"):
+            values = json.loads(arguments[0])
+            (party,) = Party.create([{"addresses": None} | {n: v for n, v in values.items() if n in OF_PARTY}])
+            write_parts(party, values)
+            return str(party.id)
+        if name == "dump":
+            parties = Party.browse([int(arguments[0])]) if arguments else Party.search([], order=[("id", "ASC")])
+            return "\n".join(json.dumps(dump(party)) for party in parties)
+        party = Party(int(arguments[0]))
+        if name == "change":
+            values = json.loads(arguments[1])
+            if own := {n: v for n, v in values.items() if n in OF_PARTY}:
+                Party.write([party], own)
+            write_parts(party, values)
+        elif name == "remove":
+            Party.delete([party])
+        else:
+            raise ValueError(f"no such command: {name}")
+        return ""
+
+
+def write_parts(party: Any, values: dict[str, Any]) -> None:
+    from trytond.pool import Pool
+
+    Country = Pool().get("country.country")
+    of_address = {n: v for n, v in values.items() if n in OF_ADDRESS}
+    if of_address.get("country"):
+        (of_address["country"],) = [c.id for c in Country.search([("code", "=", of_address["country"])])]
+    if of_address or "address" in values:
+        write_first(Pool().get("party.address"), party.addresses, {"party": party.id}, of_address or None)
+    for name, value in values.items():
+        if name in MECHANISMS:
+            Part, parts, attribute = Pool().get("party.contact_mechanism"), party.contact_mechanisms, "value"
+        elif "_" in name and name not in (*OF_PARTY, *OF_ADDRESS):
+            Part, parts, attribute = Pool().get("party.identifier"), party.identifiers, "code"
+        else:
+            continue
+        rows = [row for row in parts if row.type == name]
+        write_first(Part, rows, {"party": party.id, "type": name}, {attribute: value} if value is not None else None)
+
+
+def write_first(Part: Any, rows: Any, new: dict[str, Any], values: dict[str, Any] | None) -> None:
+    first = [row for row in rows if row.active][:1]
+    if values is None:
+        Part.delete(first)
+    elif first:
+        Part.write(first, values)
+    else:
+        Part.create([new | values])
+
+
+def dump(party: Any) -> dict[str, Any]:
+    values = {n: getattr(party, n) for n in OF_PARTY} | {"id": party.id, "norce_key": party.norce_key}
+    values |= {"active": bool(party.active), "norce_company": party.norce_company.id if party.norce_company else None}
+    for address in [a for a in party.addresses if a.active][:1]:
+        values |= {n: getattr(address, n) for n in OF_ADDRESS} | {"country": address.country.code if address.country else None}
+    # The last one first, so that the first one of a type stays.
+    values |= {i.type: i.code for i in reversed(party.identifiers) if i.active}
+    return values | {m.type: m.value for m in reversed(party.contact_mechanisms) if m.active}
+
+
+def main() -> None:
+    directory, *words = sys.argv[1:]
+    database.open_(Path(directory))
+    if words != ["-"]:
+        print(command(*words))
+        return
+    print("ready", flush=True)
+    for line in sys.stdin:
+        name, *arguments = line.rstrip("\n").split(" ", 2 if line.startswith("change ") else 1)
+        try:
+            print("ok", command(name, *arguments).replace("\n", "\t"), flush=True)
+        except Exception as error:
+            print("error", type(error).__name__, *str(error).splitlines(), flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main()

@@ -1,0 +1,37 @@
+"""Serves the facade over a Tryton database, which is made where there is none: FACADE_KEY=… python serve.py DIRECTORY [--port PORT]"""
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+import database
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("directory", type=Path)
+    arguments.add_argument("--host", default="127.0.0.1")
+    arguments.add_argument("--port", type=int, default=0, help="0, the default: a free one, which the line on standard output says")
+    options = arguments.parse_args()
+    key = os.environ.get("FACADE_KEY", "")
+    if len(key) < 16:
+        sys.exit("FACADE_KEY must hold the key that clients send, of at least 16 characters.")
+    logging.basicConfig(level=logging.WARNING)
+    database.create(options.directory)
+    database.open_(options.directory)
+
+    # Only now: the models have to be there when the mapping is imported.
+    import uvicorn
+
+    from facade.api import Gate, api
+
+    listener = socket.create_server((options.host, options.port), backlog=100)
+    print(f"ready http://{options.host}:{listener.getsockname()[1]}", flush=True)
+    uvicorn.Server(uvicorn.Config(Gate(api, key), access_log=False, log_level="warning")).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

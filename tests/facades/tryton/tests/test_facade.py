@@ -1,0 +1,291 @@
+"""The promises of the contract that are easily broken, against a facade and a Tryton that run as they do in earnest."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+import yaml
+
+FACADE = Path(__file__).parents[1]
+CONTRACT = yaml.safe_load((FACADE.parents[2] / "shared/src/erp/http/openapi.yaml").read_text())
+KEY = "a-key-for-tests-only"
+numbers = count(1)
+
+
+class Facade:
+    """A client that checks every answer against the contract."""
+
+    def __init__(self, address: str) -> None:
+        self.http = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {KEY}"}, timeout=30)
+
+    def __call__(self, method: str, path: str, body: Any = None, *, status: int = 200, **headers: str) -> Any:
+        answer = self.http.request(method, path, json=body, headers={n.replace("_", "-"): v for n, v in headers.items()})
+        content = answer.json()
+        assert answer.status_code == status, content
+        jsonschema.validate(content, schema_of(method, answer.url.path, status) | {"components": CONTRACT["components"]})
+        return content
+
+    def add(self, resource: str = "customers", *, status: int = 201, key: str | None = None, **values: Any) -> Any:
+        key = key or f"customer/client/{next(numbers)}"
+        return self("POST", f"/v1/{resource}", {"kind": "person", "name": "Anna Ek"} | values, status=status, Idempotency_Key=key)
+
+    def change(self, record: Any, *, status: int = 200, resource: str = "customers", **values: Any) -> Any:
+        return self("PATCH", f"/v1/{resource}/{record['id']}", values, status=status, If_Match=record["version"])
+
+    def found(self, **wanted: Any) -> set[str]:
+        return {record["id"] for record in self("POST", "/v1/search", wanted)["records"]}
+
+    def listed(self, query: str = "") -> Iterator[Any]:
+        cursor = ""
+        while True:
+            page = self("GET", f"/v1/customers?{query}{cursor}")
+            yield from page["records"]
+            if page["next"] is None:
+                return
+            cursor = f"&cursor={page['next']}"
+
+
+def schema_of(method: str, path: str, status: int) -> dict[str, Any]:
+    template = next(t for t in CONTRACT["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", t), path) and (path == t or "search" not in path))
+    responses = CONTRACT["paths"][template].get(method.lower(), {}).get("responses", {})
+    response = responses.get(str(status)) or {"$ref": "#/components/responses/Error"}
+    if name := response.get("$ref"):
+        response = CONTRACT["components"]["responses"][name.rpartition("/")[2]]
+    schema: dict[str, Any] = response["content"]["application/json"]["schema"]
+    return schema
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tryton")
+
+
+@pytest.fixture(scope="session")
+def facade(directory: Path) -> Iterator[Facade]:
+    command = [sys.executable, FACADE / "serve.py", directory]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"FACADE_KEY": KEY}) as process:
+        assert process.stdout
+        yield Facade(process.stdout.readline().split()[1])
+        process.terminate()
+
+
+@pytest.fixture(scope="session")
+def people(directory: Path, facade: Facade) -> Iterator[Any]:
+    """People at Tryton, in a process of their own."""
+    command = [sys.executable, FACADE / "people.py", directory, "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == "ready\n"
+
+        def say(command: str, *arguments: Any) -> str:
+            assert process.stdin and process.stdout
+            words = [a if isinstance(a, str) else json.dumps(a) for a in arguments]
+            print(command, *words, file=process.stdin, flush=True)
+            result, _, text = process.stdout.readline().rstrip("\n").partition(" ")
+            assert result == "ok", text
+            return text
+
+        yield say
+        process.stdin.close()
+
+
+def test_about_says_the_time_of_the_clock_that_stamps(facade: Facade) -> None:
+    before = facade("GET", "/v1/about")["time"]
+    record = facade.add()
+    assert before[:26] <= record["modified"][:26] <= facade("GET", "/v1/about")["time"][:26]
+
+
+def test_a_create_is_done_once(facade: Facade) -> None:
+    first = facade.add(key="customer/client/once", name="Anna Ek", email="anna@ek.example")
+    assert facade.add(key="customer/client/once", name="Another", status=200) == first
+
+
+def test_creates_at_the_same_time_make_one_record(facade: Facade) -> None:
+    def create(_: int) -> tuple[int, str]:
+        headers = {"Idempotency-Key": "customer/client/race"}
+        answer = facade.http.post("/v1/customers", json={"kind": "person", "name": "Bo Al", "code": "RACE"}, headers=headers)
+        return answer.status_code, answer.json().get("id")
+
+    with ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(create, range(24)))
+    assert sorted(status for status, _ in answers) == [200] * 23 + [201]
+    assert len({id_ for _, id_ in answers}) == 1
+
+
+def test_a_taken_code_is_answered_with_its_holder(facade: Facade) -> None:
+    holder = facade.add(code="K17")
+    assert facade.add(code="K17", status=409)["record"] == holder
+    assert facade.add(code="k17")["code"] == "k17"
+
+
+def test_the_sequence_goes_past_codes_that_were_requested(facade: Facade) -> None:
+    following = str(int(facade.add()["code"]) + 1)
+    facade.add(code=following)
+    assert facade.add()["code"] not in ("", following)
+
+
+def test_a_change_of_a_stale_record_is_refused(facade: Facade, people: Any) -> None:
+    record = facade.add(email="anna@ek.example")
+    people("change", record["id"], {"email": "anna.ek@ek.example"})
+    assert facade.change(record, name="Anna", status=412)["error"]["code"] == "changed"
+    assert facade("GET", f"/v1/customers/{record['id']}")["name"] == "Anna Ek"
+
+
+def test_of_changes_at_the_same_time_one_is_done(facade: Facade) -> None:
+    record = facade.add()
+
+    def change(number: int) -> int:
+        headers = {"If-Match": record["version"]}
+        return facade.http.patch(f"/v1/customers/{record['id']}", json={"phone": f"046-{number}"}, headers=headers).status_code
+
+    with ThreadPoolExecutor(12) as threads:
+        assert sorted(threads.map(change, range(12))) == [200] + [412] * 11
+
+
+def test_a_change_leaves_clears_and_replaces(facade: Facade) -> None:
+    record = facade.add(email="a@ek.example", phone="1", mobile="2", address={"line1": "Nygatan 2", "line2": "B", "city": "Lund", "country": "SE"})
+    changed = facade.change(record, phone=None, mobile="3", address={"careOf": "Bo", "line1": "Storgatan 1", "country": "NO"})
+    expected = record | {"mobile": "3", "address": {"careOf": "Bo", "line1": "Storgatan 1", "country": "NO"}}
+    del expected["phone"]
+    assert {n: v for n, v in changed.items() if n not in ("version", "modified")} == {
+        n: v for n, v in expected.items() if n not in ("version", "modified")
+    }
+    assert "address" not in facade.change(changed, address=None)
+
+
+def test_a_change_of_nothing_is_none(facade: Facade) -> None:
+    address = {"line1": "Nygatan 2", "city": "Lund", "country": "SE"}
+    record = facade.add(kind="organisation", name="Ek AB", email="a@ek.example", organisationNumber="5560360793", address=address)
+    same = {"name": "Ek AB", "email": "a@ek.example", "organisationNumber": "556036 0793", "address": address, "phone": None, "title": "Buyer"}
+    assert facade.change(record, **same) == record
+
+
+@pytest.mark.parametrize("change", [{"city": "Malmö"}, {"phone": "046-1"}, {"eu_vat": "SE556036079301"}, {"email": None}, {"active": False}])
+def test_since_shows_a_change_of_any_part(facade: Facade, people: Any, change: dict[str, Any]) -> None:
+    record = facade.add(email="a@ek.example", address={"city": "Lund", "country": "SE"})
+    since = facade("GET", "/v1/about")["time"].replace("+00:00", "Z")
+    assert list(facade.listed(f"since={since}")) == []
+    people("change", record["id"], change)
+    (changed,) = facade.listed(f"since={since}")
+    assert changed["id"] == record["id"] and changed["version"] != record["version"]
+    # Inclusive, to the microsecond.
+    assert list(facade.listed(f"since={changed['modified']}")) == [changed]
+    later = changed["modified"][:-7] + f"{int(changed['modified'][-7:-1]) + 1:06}Z"
+    assert int(changed["modified"][-7:-1]) == 999999 or list(facade.listed(f"since={later}")) == []
+
+
+def test_a_listing_misses_nothing_while_rows_change(facade: Facade, people: Any) -> None:
+    there = [facade.add(name=f"Number {n}")["id"] for n in range(12)]
+    gone = people("add-customer", {"name": "Gone", "norce_kind": "person"})
+    seen = []
+    for record in facade.listed("limit=3"):
+        seen.append(record["id"])
+        people("change", there[0], {"name": f"Changed {len(seen)}"})
+        if len(seen) == 2:
+            people("remove", gone)
+            people("change", there[5], {"active": False})
+    assert set(there) <= set(seen) and gone not in seen and len(seen) == len(set(seen))
+
+
+def test_search_compares_whole_values(facade: Facade) -> None:
+    record = facade.add(code="S1", email="Search@Ek.example", kind="organisation", vatNumber="SE556016068001", organisationNumber="556016-0680")
+    for wanted in (
+        {"emails": [" search@ek.EXAMPLE "]},
+        {"numbers": ["5560160680"]},
+        {"numbers": ["556016-0680"]},
+        {"numbers": ["se 5560160680 01"]},
+        {"codes": ["S1", "S2"]},
+        {"ids": [record["id"], "999999"], "resource": "customers", "kind": "organisation"},
+    ):
+        assert facade.found(**wanted) == {record["id"]}, wanted
+    for other in (
+        {"emails": ["arch@ek.example"]},
+        {"emails": ["search@ek.exampl_"]},
+        {"emails": ["%"]},
+        {"emails": [" "]},
+        {"numbers": ["55601606"]},
+        {"numbers": ["-"]},
+        {"codes": ["s1"]},
+        {"ids": ["S1"]},
+        {"ids": [record["id"]], "kind": "person"},
+    ):
+        assert facade.found(**other) == set(), other
+
+
+def test_every_holder_is_found(facade: Facade) -> None:
+    holders = {facade.add(email="shared@ek.example")["id"] for _ in range(3)}
+    assert facade.found(emails=["shared@ek.example"]) == holders
+
+
+def test_a_blocked_record_is_found_and_listed(facade: Facade) -> None:
+    record = facade.add(email="blocked@ek.example")
+    blocked = facade("POST", f"/v1/customers/{record['id']}/block", {"extent": "all"})
+    assert blocked["blocked"] and blocked["version"] != record["version"]
+    assert facade("POST", f"/v1/customers/{record['id']}/block", {"extent": "invoice"}) == blocked
+    assert facade.found(emails=["blocked@ek.example"]) == {record["id"]}
+    assert blocked in list(facade.listed())
+
+
+def test_a_contact_belongs_to_its_company(facade: Facade) -> None:
+    companies = [facade.add(kind="organisation", name=f"Company {n}") for n in range(2)]
+    contact = facade.add("contacts", company=companies[0]["id"], name="Bo Al", email="bo@al.example")
+    assert facade.found(company=companies[0]["id"], emails=["bo@al.example"]) == {contact["id"]}
+    assert facade.found(company=companies[1]["id"], emails=["bo@al.example"]) == set()
+    assert facade("GET", f"/v1/customers/{contact['id']}", status=404)["error"]["code"] == "not-found"
+    assert facade.change(contact, resource="contacts", company=companies[1]["id"])["company"] == companies[1]["id"]
+    assert facade.add("contacts", company="999999", status=422)["error"]["field"] == "company"
+
+
+@pytest.mark.parametrize("field", ["vatNumber", "organisationNumber"])
+def test_tryton_refuses_a_wrong_number_and_nothing_is_done(facade: Facade, field: str) -> None:
+    error = facade.add(key="customer/client/wrong", status=422, **{field: "SE556036079401"})["error"]
+    assert error["field"] == field and error["code"].startswith("invalid-") and "5560" not in str(error)
+    facade.add(key=f"customer/client/right-{field}")  # neither the key nor the sequence is in the way
+    record = facade.add(name="Before")
+    facade.change(record, name="After", status=422, **{field: "123"})
+    assert facade("GET", f"/v1/customers/{record['id']}") == record
+
+
+def test_unknown_ids_addresses_and_cursors_are_told_apart(facade: Facade) -> None:
+    for id_ in ("999999", "no-number", "9" * 30):
+        assert facade("GET", f"/v1/customers/{id_}", status=404)["error"]["code"] == "not-found"
+        assert facade("PATCH", f"/v1/customers/{id_}", {}, status=404, If_Match="1")["error"]["code"] == "not-found"
+    assert facade("GET", "/v1/suppliers", status=404)["error"]["code"] != "not-found"
+    assert facade("GET", "/v1/customers?cursor=abc", status=410)["error"]["code"] == "cursor-expired"
+
+
+def test_strangers_learn_nothing(facade: Facade) -> None:
+    for headers in ({"Authorization": "Bearer wrong"}, {"Authorization": KEY}, {"Authorization": ""}):
+        for path in ("/v1/about", "/v1/customers", "/docs", "/nothing"):
+            answer = facade.http.get(path, headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+
+
+def test_a_malformed_request_is_not_repeated(facade: Facade) -> None:
+    for body in ({"kind": "person", "name": 12345678}, {"kind": "secret12345678", "name": "A"}, {"kind": "person"}, ["12345678"]):
+        error = facade("POST", "/v1/customers", body, status=400, Idempotency_Key="customer/client/1")
+        assert "12345678" not in str(error)
+    record = facade.add()
+    assert facade.change(record, name=None, status=400)["error"]["field"] == "name"
+    assert facade("POST", "/v1/customers", {"kind": "person", "name": "A" * 70_000}, status=413, Idempotency_Key="a")["error"]
+
+
+def test_what_people_enter_is_shown(facade: Facade, people: Any) -> None:
+    id_ = people("add-customer", {"name": "Ek AB", "norce_kind": "organisation", "email": "i@ek.example", "se_orgnr": "556036-0793", "street": "A 1\nB", "country": "SE"})
+    record = facade("GET", f"/v1/customers/{id_}")
+    assert record["organisationNumber"] == "556036-0793" and record["address"] == {"line1": "A 1", "line2": "B", "country": "SE"}
+    facade.change(record, name="Ek Bygg AB", phone="046-2")
+    shown = json.loads(people("dump", id_))
+    assert (shown["name"], shown["phone"], shown["email"]) == ("Ek Bygg AB", "046-2", "i@ek.example")
+    people("remove", id_)
+    facade("GET", f"/v1/customers/{id_}", status=404)
