@@ -37,7 +37,7 @@ class Address(Model):
     postal_code: str | None = None
     city: str | None = None
     region: str | None = None
-    country: str | None = Field(None, pattern=r"^[A-Z]{2}$")
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
 
     @model_validator(mode="before")
     @classmethod

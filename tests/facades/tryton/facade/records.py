@@ -152,6 +152,8 @@ def create(resource: Resource, key: str, new: NewRecord) -> tuple[Record, bool]:
         if new.code and (holders := Party.search([("code", "=", new.code)])):
             raise Refusal(409, "code-taken", "Another record has this code.", "code", show(holders[0]))
         values = {"code": new.code or _next_code(), "name": new.name, "norce_kind": new.kind.value, "norce_key": key, "addresses": None}
+        if new.code and not new.code.isprintable():
+            raise Refusal(422, "invalid-code", "A code has no control characters.", "code")
         with _refusing("name"):
             (party,) = Party.create([values | _company(resource, new.company)])
         _write(party, new, new.model_fields_set & Values.model_fields.keys())

@@ -56,7 +56,8 @@ class Facade:
 
 
 def schema_of(method: str, path: str, status: int) -> dict[str, Any]:
-    template = next(t for t in CONTRACT["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", t), path) and (path == t or "search" not in path))
+    fits = [t for t in CONTRACT["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", t), path)]
+    template = path if path in fits else fits[0]
     responses = CONTRACT["paths"][template].get(method.lower(), {}).get("responses", {})
     response = responses.get(str(status)) or {"$ref": "#/components/responses/Error"}
     if name := response.get("$ref"):
@@ -72,7 +73,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def facade(directory: Path) -> Iterator[Facade]:
-    command = [sys.executable, FACADE / "serve.py", directory]
+    command = [sys.executable, str(FACADE / "serve.py"), str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"FACADE_KEY": KEY}) as process:
         assert process.stdout
         yield Facade(process.stdout.readline().split()[1])
@@ -82,7 +83,7 @@ def facade(directory: Path) -> Iterator[Facade]:
 @pytest.fixture(scope="session")
 def people(directory: Path, facade: Facade) -> Iterator[Any]:
     """People at Tryton, in a process of their own."""
-    command = [sys.executable, FACADE / "people.py", directory, "-"]
+    command = [sys.executable, str(FACADE / "people.py"), str(directory), "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin and process.stdout
         assert process.stdout.readline() == "ready\n"
@@ -114,7 +115,7 @@ def test_creates_at_the_same_time_make_one_record(facade: Facade) -> None:
     def create(_: int) -> tuple[int, str]:
         headers = {"Idempotency-Key": "customer/client/race"}
         answer = facade.http.post("/v1/customers", json={"kind": "person", "name": "Bo Al", "code": "RACE"}, headers=headers)
-        return answer.status_code, answer.json().get("id")
+        return answer.status_code, str(answer.json().get("id"))
 
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(create, range(24)))
@@ -153,7 +154,8 @@ def test_of_changes_at_the_same_time_one_is_done(facade: Facade) -> None:
 
 
 def test_a_change_leaves_clears_and_replaces(facade: Facade) -> None:
-    record = facade.add(email="a@ek.example", phone="1", mobile="2", address={"line1": "Nygatan 2", "line2": "B", "city": "Lund", "country": "SE"})
+    address = {"line1": "Nygatan 2", "line2": "B", "city": "Lund", "country": "SE"}
+    record = facade.add(email="a@ek.example", phone="1", mobile="2", address=address)
     changed = facade.change(record, phone=None, mobile="3", address={"careOf": "Bo", "line1": "Storgatan 1", "country": "NO"})
     expected = record | {"mobile": "3", "address": {"careOf": "Bo", "line1": "Storgatan 1", "country": "NO"}}
     del expected["phone"]
@@ -166,11 +168,15 @@ def test_a_change_leaves_clears_and_replaces(facade: Facade) -> None:
 def test_a_change_of_nothing_is_none(facade: Facade) -> None:
     address = {"line1": "Nygatan 2", "city": "Lund", "country": "SE"}
     record = facade.add(kind="organisation", name="Ek AB", email="a@ek.example", organisationNumber="5560360793", address=address)
-    same = {"name": "Ek AB", "email": "a@ek.example", "organisationNumber": "556036 0793", "address": address, "phone": None, "title": "Buyer"}
+    same: dict[str, Any] = {"name": "Ek AB", "email": "a@ek.example", "organisationNumber": "556036 0793", "address": address, "phone": None}
     assert facade.change(record, **same) == record
+    assert facade.change(record, title="Buyer") == record  # no field of this facade
 
 
-@pytest.mark.parametrize("change", [{"city": "Malmö"}, {"phone": "046-1"}, {"eu_vat": "SE556036079301"}, {"email": None}, {"active": False}])
+CHANGES: list[dict[str, Any]] = [{"city": "Malmö"}, {"phone": "046-1"}, {"eu_vat": "SE556036079301"}, {"email": None}, {"active": False}]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_since_shows_a_change_of_any_part(facade: Facade, people: Any, change: dict[str, Any]) -> None:
     record = facade.add(email="a@ek.example", address={"city": "Lund", "country": "SE"})
     since = facade("GET", "/v1/about")["time"].replace("+00:00", "Z")
@@ -281,7 +287,8 @@ def test_a_malformed_request_is_not_repeated(facade: Facade) -> None:
 
 
 def test_what_people_enter_is_shown(facade: Facade, people: Any) -> None:
-    id_ = people("add-customer", {"name": "Ek AB", "norce_kind": "organisation", "email": "i@ek.example", "se_orgnr": "556036-0793", "street": "A 1\nB", "country": "SE"})
+    values = {"name": "Ek AB", "norce_kind": "organisation", "email": "i@ek.example"}
+    id_ = people("add-customer", values | {"se_orgnr": "556036-0793", "street": "A 1\nB", "country": "SE"})
     record = facade("GET", f"/v1/customers/{id_}")
     assert record["organisationNumber"] == "556036-0793" and record["address"] == {"line1": "A 1", "line2": "B", "country": "SE"}
     facade.change(record, name="Ek Bygg AB", phone="046-2")

@@ -1,4 +1,4 @@
-"""What Tryton's parties lack: kind, company, the Norce entity, values in the form they are compared in, and one clock for the whole party."""
+"""What Tryton's parties lack: kind, company, the Norce entity, values as they are compared, and one stamp for the whole party."""
 
 from functools import partial
 
