@@ -39,6 +39,7 @@ def open_(directory: Path) -> None:
     from trytond import config
 
     config.update_etc(str(directory / "trytond.conf"))
+    config.set("database", "path", str(directory.resolve()))  # of a copy, the file names the original
     from trytond.pool import Pool
 
     if NAME not in Pool.database_list():

@@ -1,11 +1,15 @@
 """What people do in Tryton, for tests: they add, change and remove parties, and nothing here knows of the facade's mapping.
 
-    python people.py DIRECTORY add-customer '{"name": "Ek Bygg AB", "norce_kind": "organisation", "email": "info@ek.example"}'    prints the id
-    python people.py DIRECTORY add-contact '{"name": "Bo Al", "norce_kind": "person", "norce_company": 12}'                       prints the id
+    python people.py DIRECTORY add-customer '{"name": "Ek AB", "norce_kind": "organisation", "email": "info@ek.example"}'
+    python people.py DIRECTORY add-contact '{"name": "Bo Al", "norce_kind": "person", "norce_company": 12}'
     python people.py DIRECTORY change ID '{"city": "Lund", "active": false}'
+    python people.py DIRECTORY archive ID email
     python people.py DIRECTORY remove ID
-    python people.py DIRECTORY dump [ID]                                                                    prints an object a line
-    python people.py DIRECTORY -        the same commands from standard input, one a line and each answered by "ok …" or "error …"
+    python people.py DIRECTORY dump [ID]
+    python people.py DIRECTORY -
+
+The first two print the id, and `dump` an object a line. `-` prints "ready", takes the same commands from standard input, one a line, and
+answers each by one line: "ok …" or "error …", with a tab between the objects of a dump.
 
 Values are those of Tryton's own models: of the party (name, code, active, norce_kind, norce_company), of its first contact mechanisms
 (email, phone, mobile), of its first identifiers by type (eu_vat, se_orgnr, …) and of its first address (street, postal_code, city, attn,
@@ -44,6 +48,11 @@ def command(name: str, *arguments: str) -> str:
             if own := {n: v for n, v in values.items() if n in OF_PARTY}:
                 Party.write([party], own)
             write_parts(party, values)
+        elif name == "archive":
+            for row in [*party.contact_mechanisms, *party.identifiers]:
+                if row.type == arguments[1]:
+                    row.active = False
+                    row.save()
         elif name == "remove":
             Party.delete([party])
         else:
@@ -99,7 +108,7 @@ def main() -> None:
         return
     print("ready", flush=True)
     for line in sys.stdin:
-        name, *arguments = line.rstrip("\n").split(" ", 2 if line.startswith("change ") else 1)
+        name, *arguments = line.rstrip("\n").split(" ", 2 if line.startswith(("change ", "archive ")) else 1)
         try:
             print("ok", command(name, *arguments).replace("\n", "\t"), flush=True)
         except Exception as error:

@@ -122,8 +122,8 @@ def search(wanted: Search) -> list[Record]:
         domain.append(("id", "in", [int(id_) for id_ in wanted.ids if _is_id(id_)]))
     if wanted.codes is not None:
         domain.append(("code", "in", wanted.codes))
-    emails = {email_key(e) for e in wanted.emails or []} - {""}
-    numbers = {number_key(n) for n in wanted.numbers or []} - {""}
+    emails = {email_key(e) for e in wanted.emails or []}
+    numbers = {number_key(n) for n in wanted.numbers or []}
     if wanted.emails is not None:
         domain.append(("contact_mechanisms", "where", [("type", "=", "email"), ("active", "=", True), ("norce_match", "in", list(emails))]))
     if wanted.numbers is not None:
@@ -229,7 +229,7 @@ def _write(party: Any, values: Values, given: set[str]) -> None:
         # `556036-0793` and `5560360793` are one number: Tryton stores its own spelling of what it is given.
         (IDENTIFIERS, Pool().get("party.identifier"), "identifiers", "code", number_key),
     ):
-        for field in fields.keys() & given:
+        for field in [field for field in fields if field in given]:
             value = getattr(values, field) or None
             rows = [row for row in _active(getattr(Party(party.id), parts)) if row.type == fields[field]]
             with _refusing(field):
