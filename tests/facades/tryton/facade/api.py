@@ -62,10 +62,7 @@ def about() -> JSONResponse:
 
 @api.post("/v1/search")
 def search(wanted: Search) -> JSONResponse:
-    try:
-        return answer(200, {"records": run(lambda: records.search(wanted))})
-    except records.Unreadable as reason:  # to leave one out would make the others look like all
-        raise Refusal(500, "unreadable", str(reason)) from None
+    return answer(200, {"records": run(lambda: records.search(wanted))})
 
 
 @api.get("/v1/{resource}")
@@ -118,6 +115,7 @@ def refused(_: Request, refusal: Refusal) -> JSONResponse:
 
 @api.exception_handler(records.Unreadable)
 def unreadable(_: Request, reason: records.Unreadable) -> JSONResponse:
+    # Also for one of the records that a search has found: without it, the others would look like all.
     return answer(500, Refusal(500, "unreadable", str(reason)).body)
 
 
