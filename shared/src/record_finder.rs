@@ -241,7 +241,7 @@ impl<'a> RecordFinder<'a> {
         }
         Ok(Source::Neither(format!(
             "it cannot be told yet whether a record of the ERP has the same {field}: {} {}, and not all of its records are in the index of keys yet; the next delta pass completes it, or a full pass at once, started with {{\"action\":\"pass\",\"mode\":\"full\"}}, and this is tried again after it",
-            self.erp.capabilities().name,
+            self.erp.name(),
             proof.in_words(),
         )))
     }

@@ -6,6 +6,7 @@ pub mod business_central_simulator;
 pub mod captured_logs;
 pub mod console;
 pub mod documents;
+pub mod facade;
 pub mod in_process;
 pub mod interruption;
 pub mod lambda;

@@ -51,8 +51,9 @@ struct Delivering {
 const ERPS_GLN: &str = "7300000000099";
 
 impl Delivering {
-    fn around(inner: Arc<dyn Erp>, has_fields: bool) -> Arc<Self> {
-        let capabilities = inner.capabilities().clone();
+    async fn around(inner: Arc<dyn Erp>, has_fields: bool) -> Arc<Self> {
+        let soon = Deadline::after(Duration::from_secs(60));
+        let capabilities = inner.capabilities(soon).await.unwrap().clone();
         let deliveries = FieldGroups::of(&[FieldGroup::DeliveryAddresses]);
         Arc::new(Self {
             capabilities: Capabilities {
@@ -114,8 +115,8 @@ impl ErpLayer for Delivering {
         &*self.inner
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+    async fn capabilities(&self, _: Deadline) -> Result<&Capabilities, ErpError> {
+        Ok(&self.capabilities)
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
@@ -162,9 +163,9 @@ impl ErpLayer for Delivering {
 }
 
 /// A bundle whose ERP owns both kinds of addresses.
-fn owning(has_fields: bool) -> (Bundle, Arc<Delivering>) {
+async fn owning(has_fields: bool) -> (Bundle, Arc<Delivering>) {
     let mut bundle = Bundle::new(&Options::default());
-    let erp = stand_in(&mut bundle, has_fields);
+    let erp = stand_in(&mut bundle, has_fields).await;
     own_addresses(&mut bundle);
     (bundle, erp)
 }
@@ -178,9 +179,9 @@ fn own_addresses(bundle: &mut Bundle) {
 }
 
 /// Puts an ERP with delivery addresses in front of the bundle's.
-fn stand_in(bundle: &mut Bundle, has_fields: bool) -> Arc<Delivering> {
+async fn stand_in(bundle: &mut Bundle, has_fields: bool) -> Arc<Delivering> {
     let inner = bundle.submit_imports.erps[&Scope::Client].clone();
-    let delivering = Delivering::around(inner, has_fields);
+    let delivering = Delivering::around(inner, has_fields).await;
     let erp: Arc<dyn Erp> = delivering.clone();
     bundle.submit_imports.erps = [(Scope::Client, erp.clone())].into();
     bundle.full_pass.erps = [(Scope::Client, erp.clone())].into();
@@ -303,7 +304,7 @@ async fn an_address_of_the_erp_keeps_in_norce_what_the_erp_has_no_field_for() {
     for kind in [EntityKind::Customer, EntityKind::Company] {
         for has_fields in [false, true] {
             let context = format!("{kind}, has fields: {has_fields}");
-            let (bundle, erp) = owning(has_fields);
+            let (bundle, erp) = owning(has_fields).await;
             let record = in_erp(&bundle, kind, 1, "Nya gatan 1");
             erp.hold(
                 &record,
@@ -381,7 +382,7 @@ async fn an_inserted_customer_has_the_details_that_the_erp_has() {
             },
             ..Options::default()
         });
-        let erp = stand_in(&mut bundle, has_fields);
+        let erp = stand_in(&mut bundle, has_fields).await;
         own_addresses(&mut bundle);
         let record = in_erp(&bundle, EntityKind::Customer, 1, "Nya gatan 1");
         let delivery = erp.delivery("76", "Lagret 1", ["7300000000076", "08-76"]);
@@ -445,7 +446,7 @@ async fn a_gln_in_an_extension_of_business_central_reaches_norce() {
 /// P9: without what Norce has, nothing is imported, and when it can be read the lines go on.
 #[tokio::test(start_paused = true)]
 async fn an_address_is_not_imported_while_norce_query_does_not_answer() {
-    let (bundle, _) = owning(false);
+    let (bundle, _) = owning(false).await;
     in_erp(&bundle, EntityKind::Customer, 1, "Nya gatan 1");
     let invoice = address("Storgatan 1", ["7300000000001", "08-1", "I-1"], true);
     let id = entity(
@@ -524,7 +525,7 @@ async fn the_details_of_an_address_reach_an_erp_that_has_fields_for_them() {
         for has_fields in [false, true] {
             let context = format!("{kind}, has fields: {has_fields}");
             let mut bundle = Bundle::new(&Options::default());
-            let erp = stand_in(&mut bundle, has_fields);
+            let erp = stand_in(&mut bundle, has_fields).await;
             let id = entity(
                 &bundle,
                 kind,
@@ -594,7 +595,7 @@ async fn e10_an_address_that_the_erp_keeps_stays_kept_when_the_shop_gets_a_gln()
         .flat_map(|kind| ways.map(|way| (kind, way)))
     {
         let mut bundle = Bundle::new(&Options::default());
-        let erp = stand_in(&mut bundle, true);
+        let erp = stand_in(&mut bundle, true).await;
         in_erp(&bundle, kind, 1, erps);
         let invoice = address("Storgatan 1", [gln, "", ""], false);
         let id = entity(&bundle, kind, 1, Some("K1"), invoice, vec![]);
@@ -628,7 +629,7 @@ async fn a_detail_that_norce_query_lacks_is_left_out_alone() {
         (EntityKind::Customer, "CustomerAddress"),
         (EntityKind::Company, "CompanyAddress"),
     ] {
-        let (bundle, _) = owning(false);
+        let (bundle, _) = owning(false).await;
         bundle
             .norce
             .configure(|settings| settings.query_lacks = vec![(of, "Gln")]);

@@ -349,7 +349,15 @@ async fn p2_a_create_that_is_carried_out_late_is_there_when_it_has_settled() {
     let outcome = world.create(Some("N12"), &person()).await.unwrap();
     assert!(matches!(outcome, CreateOutcome::Ambiguous { .. }));
     assert!(world.find_code("N12").await.is_empty());
-    tokio::time::sleep(world.erp.capabilities().create_settles_after).await;
+    tokio::time::sleep(
+        world
+            .erp
+            .capabilities(soon())
+            .await
+            .unwrap()
+            .create_settles_after,
+    )
+    .await;
     assert_eq!(world.find_code("N12").await.len(), 1);
     assert_eq!(world.count(Method::POST), 1);
 }

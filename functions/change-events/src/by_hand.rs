@@ -235,7 +235,7 @@ impl ByHand<'_> {
                 id.resource, id.id
             )));
         };
-        let case = self.erps.code_case(scope)?;
+        let case = self.erps.code_case(scope).await?;
         if !code.is(&record.code, case) {
             return Err(refused(format!(
                 "the ERP's {} with id {} has code {}, not {code}: correct the code or the id of the record",
@@ -315,7 +315,7 @@ impl ByHand<'_> {
 
     /// An entity that a person may bind.
     async fn claimant(&self, entity: EntityRef) -> Result<Claimant, Failure> {
-        let capabilities = self.erps.capabilities(entity.scope)?;
+        let capabilities = self.erps.capabilities(entity.scope).await?;
         let unknown = || {
             refused(format!(
                 "Norce does not have {entity}: correct its id or its register, or leave it out"
@@ -371,7 +371,7 @@ impl ByHand<'_> {
         record: &ErpRecord,
     ) -> Result<(), Failure> {
         let EntityRef { kind, scope, .. } = entity;
-        let case = self.erps.code_case(scope)?;
+        let case = self.erps.code_case(scope).await?;
         let code = &record.code;
         let is_in_norce = claimant.code.as_ref().is_some_and(|it| it.is(code, case));
         let is_contact = record.id.resource == Resource::Contact;
@@ -419,7 +419,7 @@ impl ByHand<'_> {
     /// Checks that Norce has a record's code for no other entity, to which the record would belong.
     async fn check_free_in_norce(&self, entity: EntityRef, code: &Code) -> Result<(), Failure> {
         let EntityRef { kind, scope, .. } = entity;
-        let case = self.erps.code_case(scope)?;
+        let case = self.erps.code_case(scope).await?;
         let asked = [LookupKey {
             code: code.clone(),
             keys: Vec::new(),

@@ -34,7 +34,7 @@ impl Candidates<'_> {
         hits: &[ErpRecord],
     ) -> Result<(Vec<ErpCandidate>, Vec<NorceCandidate>), Failure> {
         let EntityRef { kind, scope, .. } = entity;
-        let case = self.erps.code_case(scope)?;
+        let case = self.erps.code_case(scope).await?;
         let keys = party.keys();
         // One look-up of the party's own keys is enough.
         let mut asked_keys = Some(keys.clone());

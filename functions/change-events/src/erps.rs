@@ -29,12 +29,12 @@ impl<'a> Erps<'a> {
         })
     }
 
-    pub(crate) fn capabilities(&self, scope: Scope) -> Result<&'a Capabilities, Failure> {
-        Ok(self.of(scope)?.capabilities())
+    pub(crate) async fn capabilities(&self, scope: Scope) -> Result<&'a Capabilities, Failure> {
+        Ok(self.of(scope)?.capabilities(self.deadline).await?)
     }
 
-    pub(crate) fn code_case(&self, scope: Scope) -> Result<CodeCase, Failure> {
-        Ok(self.capabilities(scope)?.code_case)
+    pub(crate) async fn code_case(&self, scope: Scope) -> Result<CodeCase, Failure> {
+        Ok(self.capabilities(scope).await?.code_case)
     }
 
     pub(crate) async fn get(&self, scope: Scope, id: &ErpId) -> Result<Option<ErpRecord>, Failure> {

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use shared::{
     domain::{FieldGroup, FieldGroups, FirstBindingWrites, OwnedFields, SyncKinds},
-    erp::Erp,
+    erp::Capabilities,
     read_fields,
     runtime::configuration::{
         CommonSettings, ConfigurationError, Environment, ErpSettings, InboxSettings,
@@ -88,23 +88,23 @@ pub struct Unreadable {
     groups: FieldGroups,
 }
 
-/// The groups of fields that a pass syncs from this ERP to Norce: those that it owns and that can be read from it. Price
+/// The groups of fields that a pass syncs from an ERP with this name and these capabilities to Norce: those that it owns and that can be read from it. Price
 /// lists belong to the ERP unless configured otherwise, so that an ERP without them is no fault.
 ///
 /// # Errors
 /// When the ERP owns other groups that cannot be read from it.
-pub fn synced_groups(owns: OwnedFields, erp: &dyn Erp) -> Result<OwnedFields, Unreadable> {
-    let capabilities = erp.capabilities();
+pub fn synced_groups(
+    owns: OwnedFields,
+    erp: &'static str,
+    capabilities: &Capabilities,
+) -> Result<OwnedFields, Unreadable> {
     let readable = capabilities.readable.union(FieldGroups::CODE);
     let missing = owns.any().without(readable);
     let groups = missing.without(FieldGroups::of(&[FieldGroup::PriceLists]));
     if groups.is_empty() {
         Ok(owns.without(missing))
     } else {
-        Err(Unreadable {
-            erp: capabilities.name,
-            groups,
-        })
+        Err(Unreadable { erp, groups })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ports of the function. The modules use some of them each.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use shared::{
     breakers::Breakers,
@@ -9,6 +9,7 @@ use shared::{
         Scope,
     },
     erp::{Erp, same_company},
+    http::Deadline,
     mappings::{RecordMappings, key_index::KeyIndex},
     metrics::Metrics,
     norce::NorceQuery,
@@ -26,6 +27,9 @@ use crate::{
     configuration::{Configuration, PassSettings, synced_groups},
     retry::OwedRetry,
 };
+
+/// How long a start waits for an ERP that states its capabilities itself. Lambda gives a start ten seconds.
+const CAPABILITIES_WITHIN: Duration = Duration::from_secs(3);
 
 /// The use case with its ports.
 pub struct ErpFullPass {
@@ -81,8 +85,11 @@ impl ErpFullPass {
             .erps(&configuration.erp, &common.shops)
             .await?;
         for erp in erps.values() {
-            synced_groups(pass.erp_owns, erp.as_ref())
-                .map_err(|error| WiringError::Erp(error.to_string()))?;
+            // An ERP that cannot answer now is asked again by each run.
+            if let Ok(capabilities) = erp.capabilities(Deadline::after(CAPABILITIES_WITHIN)).await {
+                synced_groups(pass.erp_owns, erp.name(), capabilities)
+                    .map_err(|error| WiringError::Erp(error.to_string()))?;
+            }
         }
         let imports = &configuration.imports_queue_url;
         Ok(Self {

@@ -287,11 +287,13 @@ impl Runner<'_> {
         } else {
             pass.key_index.clone()
         };
-        let walk = self.erp_walk(&progress.run, index.as_ref(), progress.meter, deadline)?;
+        let walk = self
+            .erp_walk(&progress.run, index.as_ref(), progress.meter, deadline)
+            .await?;
         walk.walk(progress).await
     }
 
-    fn erp_walk<'a>(
+    async fn erp_walk<'a>(
         &'a self,
         run: &Run,
         index: &'a dyn KeyIndex,
@@ -302,7 +304,9 @@ impl Runner<'_> {
         let erp = pass.erps.get(&scope).map(AsRef::as_ref).ok_or_else(|| {
             StopReason::later(format!("no ERP company is configured for scope {scope}"))
         })?;
-        let synced = synced_groups(pass.settings.erp_owns, erp).map_err(StopReason::later)?;
+        let capabilities = meter.erp_call(erp.capabilities(deadline)).await?;
+        let synced = synced_groups(pass.settings.erp_owns, erp.name(), capabilities);
+        let synced = synced.map_err(StopReason::later)?;
         Ok(ErpWalk {
             resolver: Resolver {
                 rules: Rules {
@@ -310,7 +314,7 @@ impl Runner<'_> {
                     settings: &pass.settings,
                     fingerprints: &pass.fingerprints,
                     synced,
-                    code_case: erp.capabilities().code_case,
+                    code_case: capabilities.code_case,
                     takes_new_records: pass.takes_new_records(scope),
                 },
                 lookups: Lookups {

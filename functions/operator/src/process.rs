@@ -372,9 +372,14 @@ async fn secrets(configuration: &Configuration, context: &AwsContext) -> Vec<doc
         .await,
     ];
     let arn = erp.map(|erp| &erp.secret_arn);
-    secrets.push(match erp.map(|erp| erp.kind) {
-        Some(ErpKind::Odoo) => secret::<ApiKeySecret>(context, "ERP_SECRET_ARN", arn).await,
-        _ => secret::<ClientSecret>(context, "ERP_SECRET_ARN", arn).await,
+    let has_key = erp.is_some_and(|erp| match erp.kind {
+        ErpKind::BusinessCentral => false,
+        ErpKind::Odoo => true,
+        ErpKind::Http => erp.token_url.is_none(),
+    });
+    secrets.push(match has_key {
+        true => secret::<ApiKeySecret>(context, "ERP_SECRET_ARN", arn).await,
+        false => secret::<ClientSecret>(context, "ERP_SECRET_ARN", arn).await,
     });
     if let Some(arn) = erp.and_then(|erp| erp.ca_secret_arn.as_ref()) {
         let bundle = context.secrets.ca_bundle(arn).await;

@@ -8,6 +8,7 @@ pub mod business_central;
 mod extra_fields;
 mod fixed_kind;
 mod fixed_values;
+pub mod http;
 mod key_filter;
 mod mask;
 pub mod odoo;
@@ -348,8 +349,6 @@ pub enum Block {
 /// The capabilities of an ERP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The ERP's name, for logs and messages.
-    pub name: &'static str,
     /// Whether the organisation number has a field of its own.
     pub organisation_number: bool,
     /// Whether delivery addresses can be written, each with the recipient's telephone.
@@ -418,20 +417,27 @@ pub fn same_company(one: &dyn Erp, other: &dyn Erp) -> bool {
 port! {
     /// The port to an ERP. One implementation serves one company of the ERP.
     pub trait Erp, layer ErpLayer, error ErpError {
-        /// The capabilities of the ERP.
-        fn capabilities(&self) -> &Capabilities;
+        /// The ERP's name, for messages and logs.
+        fn name(&self) -> &'static str;
 
         /// The id of the ERP company that the records belong to. `None`: they may belong to any company of the installation.
         fn company(&self) -> Option<String>;
-
-        /// The keys that the record of a party holds after its create, the best first: an ERP may have no field for a number.
-        /// The record of a create that was never answered can be found only by these.
-        fn carried_keys(&self, party: &Party) -> Vec<NaturalKey>;
 
         /// Whether a create leaves something of this party to [`complete`](Self::complete).
         fn needs_completing(&self, party: &Party) -> bool;
 
         reads:
+        /// The capabilities of the ERP. An ERP that states them itself is asked once by each process.
+        async fn capabilities(&self, deadline: Deadline) -> Result<&Capabilities, ErpError>;
+
+        /// The keys that the record of a party holds after its create, the best first: an ERP may have no field for a number.
+        /// The record of a create that was never answered can be found only by these.
+        async fn carried_keys(
+            &self,
+            party: &Party,
+            deadline: Deadline,
+        ) -> Result<Vec<NaturalKey>, ErpError>;
+
         /// Reads a record by its immutable id; `None` when it no longer exists.
         async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError>;
 

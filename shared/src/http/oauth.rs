@@ -31,7 +31,7 @@ pub struct ClientCredentials {
     pub client_id: String,
     /// Secret part of the credentials.
     pub client_secret: SecretString,
-    /// What the token is for, in the provider's words.
+    /// What the token is for, in the provider's words; empty: the provider knows.
     pub scope: String,
 }
 
@@ -244,16 +244,26 @@ impl TokenSource {
         }
     }
 
+    /// The body of the request for a token.
+    fn form(&self) -> String {
+        let ClientCredentials {
+            client_id,
+            client_secret,
+            scope,
+            ..
+        } = &self.credentials;
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("client_id", client_id)
+            .append_pair("client_secret", client_secret.expose_secret())
+            .append_pair("grant_type", "client_credentials");
+        if !scope.is_empty() {
+            form.append_pair("scope", scope);
+        }
+        form.finish()
+    }
+
     async fn ask(&self, deadline: Deadline) -> Result<Response<Bytes>, TransportError> {
-        let body = form_urlencoded::Serializer::new(String::new())
-            .append_pair("client_id", &self.credentials.client_id)
-            .append_pair(
-                "client_secret",
-                self.credentials.client_secret.expose_secret(),
-            )
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("scope", &self.credentials.scope)
-            .finish();
+        let body = self.form();
         let request = Request::builder()
             .method(Method::POST)
             .uri(self.credentials.token_url.as_str())

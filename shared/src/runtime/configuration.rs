@@ -182,16 +182,20 @@ string_enum! {
         BusinessCentral = "business-central",
         /// Odoo 19 or newer.
         Odoo = "odoo",
+        /// Any ERP behind a facade of the HTTP contract.
+        Http = "http",
     }
 }
 
 /// A company of an ERP that keeps several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErpCompany {
     /// Its id in Business Central.
     BusinessCentral(Uuid),
     /// Its id in Odoo.
     Odoo(NonZeroU32),
+    /// Its name or id in the header `Erp-Company` of the HTTP contract.
+    Http(String),
 }
 
 /// How to reach the ERP.
@@ -203,7 +207,8 @@ pub struct ErpSettings {
     pub base_url: RemoteUrl,
     /// `ERP_TOKEN_URL`, where the ERP has one.
     pub token_url: Option<RemoteUrl>,
-    /// `ERP_SECRET_ARN`: `{"clientId","clientSecret"}`, or `{"apiKey","database"?}` for Odoo.
+    /// `ERP_SECRET_ARN`: `{"clientId","clientSecret"}`, or `{"apiKey","database"?}` for Odoo, or `{"apiKey"}` for the HTTP contract
+    /// without `ERP_TOKEN_URL`.
     pub secret_arn: String,
     /// `ERP_CA_SECRET_ARN`: a secret whose text is a PEM bundle of the ERP's own certificate authorities; `None`: the
     /// public ones are enough.
@@ -246,6 +251,10 @@ impl ErpSettings {
                 );
             }
         }
+        if settings.kind == ErpKind::Http && settings.extra_fields != ExtraFields::default() {
+            let reason = "the HTTP contract has a name for every field: leave it empty";
+            environment.fault("ERP_EXTRA_FIELDS", reason);
+        }
         if let Err(reason) = settings.check_fixed_values(shops) {
             environment.fault("ERP_FIXED_VALUES", reason);
         }
@@ -265,6 +274,7 @@ impl ErpSettings {
             base_url: environment.required("ERP_BASE_URL"),
             token_url: match kind {
                 Some(ErpKind::Odoo) => Some(None),
+                Some(ErpKind::Http) => Some(environment.optional("ERP_TOKEN_URL")),
                 _ => environment.required("ERP_TOKEN_URL").map(Some),
             },
             secret_arn: environment.required("ERP_SECRET_ARN"),
@@ -312,7 +322,8 @@ impl ErpSettings {
                 .map_err(|_| {
                     format!("`{company}` is no company id of Odoo: expected a number, or nothing")
                 }),
-            (ErpKind::Odoo, None) => Ok(None),
+            (ErpKind::Http, Some(company)) => Ok(Some(ErpCompany::Http(company.clone()))),
+            (ErpKind::Odoo | ErpKind::Http, None) => Ok(None),
         }
     }
 }
@@ -464,6 +475,8 @@ mod tests {
         assert_eq!(faults("business-central", uuid), nothing);
         assert_eq!(faults("odoo", "7"), nothing);
         assert_eq!(faults("odoo", ""), nothing);
+        assert_eq!(faults("http", "outlet"), nothing);
+        assert_eq!(faults("http", ""), nothing);
         for (kind, company) in [
             ("business-central", ""),
             ("business-central", "7"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::configuration::{ErpKind, ErpSettings};
 use crate::{
     domain::{ApplicationId, ApplicationSettings, Scope},
-    erp::{business_central, odoo},
+    erp::{FixedValues, business_central, odoo},
 };
 
 impl ErpSettings {
@@ -28,6 +28,10 @@ impl ErpSettings {
                     .check("Business Central", business_central::takes, applications)
             }
             ErpKind::Odoo => self.fixed_values.check("Odoo", odoo::takes, applications),
+            ErpKind::Http if self.fixed_values != FixedValues::default() => Err(
+                "the HTTP contract has none: the facade sets what every record needs".to_owned(),
+            ),
+            ErpKind::Http => Ok(()),
         }
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use secrecy::ExposeSecret;
 use thiserror::Error;
+use url::Url;
 
 use super::{
     configuration::{CommonSettings, ErpCompany, ErpKind, ErpSettings, NorceSettings},
@@ -19,6 +20,7 @@ use crate::{
     erp::{
         Erp, FixedValues,
         business_central::{BusinessCentral, BusinessCentralSettings},
+        http::{HttpErp, HttpErpCredentials, HttpErpSettings},
         odoo::{Odoo, OdooSettings},
         under_rule,
     },
@@ -150,6 +152,10 @@ impl<'a> Connections<'a> {
         let secret = match settings.kind {
             ErpKind::BusinessCentral => ErpSecret::BusinessCentral(self.secrets.get(arn).await?),
             ErpKind::Odoo => ErpSecret::Odoo(self.secrets.get(arn).await?),
+            ErpKind::Http => match &settings.token_url {
+                Some(url) => ErpSecret::HttpClient(self.secrets.get(arn).await?, url.url().clone()),
+                None => ErpSecret::HttpKey(self.secrets.get(arn).await?),
+            },
         };
         let transport = match &settings.ca_secret_arn {
             // A client of its own: a private authority of the ERP is trusted nowhere else.
@@ -180,8 +186,8 @@ impl<'a> Connections<'a> {
     ) -> Arc<dyn Transport> {
         let limit = match settings.kind {
             ErpKind::BusinessCentral => BUSINESS_CENTRAL,
-            // None is documented.
-            ErpKind::Odoo => RateLimit::NONE,
+            // None is documented, or the facade says with 429.
+            ErpKind::Odoo | ErpKind::Http => RateLimit::NONE,
         };
         let token_url = settings.token_url.as_ref().map(|url| url.url().path());
         let token_path = token_url.map(str::to_owned);
@@ -285,6 +291,10 @@ enum ErpSecret {
     BusinessCentral(ClientSecret),
     /// A user's key.
     Odoo(ApiKeySecret),
+    /// The static key of a facade.
+    HttpKey(ApiKeySecret),
+    /// An OAuth client, and where it gets tokens for a facade.
+    HttpClient(ClientSecret, Url),
 }
 
 fn erp(
@@ -337,5 +347,37 @@ fn erp(
             let erp = erp.map_err(|error| WiringError::Erp(error.to_string()))?;
             Ok(Arc::new(erp.with_fixed_values(fixed)))
         }
+        (ErpSecret::HttpKey(secret), company) => {
+            let key = HttpErpCredentials::Key(secret.api_key.clone());
+            http_erp(transport, settings, company, key)
+        }
+        (ErpSecret::HttpClient(secret, token_url), company) => {
+            let client = HttpErpCredentials::OAuth {
+                token_url: token_url.clone(),
+                client_id: secret.client_id.clone(),
+                client_secret: secret.client_secret.clone(),
+            };
+            http_erp(transport, settings, company, client)
+        }
     }
+}
+
+fn http_erp(
+    transport: Arc<dyn Transport>,
+    settings: &ErpSettings,
+    company: Option<ErpCompany>,
+    credentials: HttpErpCredentials,
+) -> Result<Arc<dyn Erp>, WiringError> {
+    let settings = HttpErpSettings {
+        base_url: settings.base_url.url().clone(),
+        company: match company {
+            Some(ErpCompany::Http(company)) => Some(company),
+            _ => None,
+        },
+        credentials,
+        home_country: settings.countries.home,
+    };
+    let erp = HttpErp::new(settings, transport);
+    let erp = erp.map_err(|error| WiringError::Erp(error.to_string()))?;
+    Ok(Arc::new(erp))
 }

@@ -22,12 +22,15 @@ use shared::{
     erp::{
         Erp,
         business_central::{BusinessCentral, BusinessCentralSettings},
+        http::{HttpErp, HttpErpCredentials, HttpErpSettings},
     },
+    http::Transport,
 };
 use tests::{
     business_central_simulator::{
         BusinessCentralSimulator, Clock, CompanySettings, Settings, TaxNumberFilter,
     },
+    facade::Facade,
     in_process::InProcess,
 };
 use uuid::Uuid;
@@ -35,6 +38,8 @@ use uuid::Uuid;
 use suite::{Faults, Register, Subject};
 
 const BASE_URL: &str = "https://bc.example";
+/// The key of the facade.
+const KEY: &str = "facade-key";
 /// Less than Business Central's, so that a few records are many pages.
 const PAGE_SIZE: usize = 50;
 /// How long a transaction takes that takes long.
@@ -118,7 +123,14 @@ fn is_write(request: &Request<Bytes>) -> bool {
     request.method() != Method::GET
 }
 
-fn subject() -> Subject {
+/// The simulated register, and an adapter over this transport to it.
+struct Simulated {
+    company: Arc<Company>,
+    settings: BusinessCentralSettings,
+    transport: Arc<dyn Transport>,
+}
+
+fn simulated() -> Simulated {
     let mut company = CompanySettings::named("Butiken AB");
     company.customer_numbers.manual = true;
     company.contact_numbers.manual = true;
@@ -133,7 +145,6 @@ fn subject() -> Subject {
     };
     let simulator = BusinessCentralSimulator::new(settings);
     let transport = Arc::new(InProcess::new(simulator.router()));
-    let faults = Arc::new(Faults::around(transport, is_write));
     let settings = BusinessCentralSettings {
         api_root: simulator.api_root(BASE_URL).parse().unwrap(),
         company: simulator.companies()[0],
@@ -144,21 +155,56 @@ fn subject() -> Subject {
         extra_root: None,
         countries: shared::domain::Countries::default(),
     };
+    let id = simulator.companies()[0];
+    Simulated {
+        company: Arc::new(Company {
+            simulator,
+            id,
+            clock,
+        }),
+        settings,
+        transport,
+    }
+}
+
+fn subject() -> Subject {
+    let Simulated {
+        company,
+        settings,
+        transport,
+    } = simulated();
+    let faults = Arc::new(Faults::around(transport, is_write));
     let transport = faults.clone();
     let with_fixed_values = move |fixed| {
         let erp = BusinessCentral::new(settings.clone(), transport.clone()).unwrap();
         Arc::new(erp.with_fixed_values(fixed)) as Arc<dyn Erp>
     };
-    let id = simulator.companies()[0];
-    Subject::new(
-        Box::new(with_fixed_values),
-        faults,
-        Arc::new(Company {
-            simulator,
-            id,
-            clock,
-        }),
-    )
+    Subject::new(Box::new(with_fixed_values), faults, company)
+}
+
+/// A look-up is a POST as well.
+fn is_write_of_the_contract(request: &Request<Bytes>) -> bool {
+    is_write(request) && !request.uri().path().ends_with("/search")
+}
+
+/// The same register behind a facade of the HTTP contract, which faults are in front of.
+fn behind_a_facade() -> Subject {
+    let Simulated {
+        company,
+        settings,
+        transport,
+    } = simulated();
+    let erp = Arc::new(BusinessCentral::new(settings, transport).unwrap());
+    let facade = InProcess::new(Facade::new(erp, KEY).router());
+    let faults = Arc::new(Faults::around(Arc::new(facade), is_write_of_the_contract));
+    let settings = HttpErpSettings {
+        base_url: "https://erp.example".parse().unwrap(),
+        company: None,
+        credentials: HttpErpCredentials::Key(KEY.into()),
+        home_country: None,
+    };
+    let erp = HttpErp::new(settings, faults.clone()).unwrap();
+    Subject::without_fixed_values(Arc::new(erp), faults, company)
 }
 
 macro_rules! tests {
@@ -169,6 +215,18 @@ macro_rules! tests {
                 suite::$check(&subject()).await;
             }
         )+
+
+        /// The same behind a facade of the HTTP contract.
+        mod behind_http {
+            use super::*;
+
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $check() {
+                    suite::$check(&behind_a_facade()).await;
+                }
+            )+
+        }
     };
 }
 suite::for_each_check!(tests);

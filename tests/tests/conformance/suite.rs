@@ -179,7 +179,8 @@ pub(crate) struct Subject {
     erp: Arc<dyn Erp>,
     faults: Arc<Faults>,
     register: Arc<dyn Register>,
-    with_fixed_values: WithFixedValues,
+    /// None: the adapter has no fixed values.
+    with_fixed_values: Option<WithFixedValues>,
 }
 
 /// Makes the adapter with fixed values.
@@ -211,12 +212,28 @@ impl Subject {
             erp: with_fixed_values(FixedValues::default()),
             faults,
             register,
-            with_fixed_values,
+            with_fixed_values: Some(with_fixed_values),
         }
     }
 
-    fn with_fixed_values(&self, values: &str) -> Arc<dyn Erp> {
-        (self.with_fixed_values)(values.parse().unwrap())
+    /// An adapter without fixed values.
+    #[allow(dead_code, reason = "not every target has one")]
+    pub(crate) fn without_fixed_values(
+        erp: Arc<dyn Erp>,
+        faults: Arc<Faults>,
+        register: Arc<dyn Register>,
+    ) -> Self {
+        Self {
+            erp,
+            faults,
+            register,
+            with_fixed_values: None,
+        }
+    }
+
+    fn with_fixed_values(&self, values: &str) -> Option<Arc<dyn Erp>> {
+        let with = self.with_fixed_values.as_ref()?;
+        Some(with(values.parse().unwrap()))
     }
 
     /// Codes that nobody has. `A…` comes first in a listing by codes, `R…` last.
@@ -451,7 +468,9 @@ pub(crate) async fn a_fixed_value_is_set_by_the_create_and_by_updates_only_where
         ("", "08-123 45", &second),
         (r#","also":"update""#, "08-123 46", &first),
     ] {
-        let erp = subject.with_fixed_values(&rule(also));
+        let Some(erp) = subject.with_fixed_values(&rule(also)) else {
+            return;
+        };
         let key = subject.key(EntityKind::Customer);
         let email = format!("fixed.{phone}@example.com").replace(' ', "");
         let created = erp.create(&key, &party(&email, phone), soon()).await;
@@ -491,9 +510,11 @@ pub(crate) async fn nothing_is_created_with_a_fixed_value_that_the_erp_does_not_
     subject: &Subject,
 ) {
     let [known, _] = subject.register.salespeople().await;
-    let erp = subject.with_fixed_values(&format!(
-        r#"[{{"set":{{"salesperson":"{known}"}}}},{{"set":{{"salesperson":"nobody"}}}}]"#
-    ));
+    let values =
+        format!(r#"[{{"set":{{"salesperson":"{known}"}}}},{{"set":{{"salesperson":"nobody"}}}}]"#);
+    let Some(erp) = subject.with_fixed_values(&values) else {
+        return;
+    };
     let key = subject.key(EntityKind::Customer);
     let party = person("unknown.value@example.com");
     let refused = erp.create(&key, &party, soon()).await.unwrap_err();
@@ -514,7 +535,13 @@ pub(crate) async fn nothing_is_created_with_a_fixed_value_that_the_erp_does_not_
 /// Where the ERP's creates are idempotent by themselves, an entity is recognised whatever has become of it, without a code
 /// that is asked for.
 pub(crate) async fn an_entity_that_has_changed_is_not_created_again(subject: &Subject) {
-    if !subject.erp.capabilities().creates_are_idempotent {
+    if !subject
+        .erp
+        .capabilities(soon())
+        .await
+        .unwrap()
+        .creates_are_idempotent
+    {
         return;
     }
     let key = subject.key(EntityKind::Company);
@@ -725,7 +752,10 @@ pub(crate) async fn a_trial_leaves_nothing_behind(subject: &Subject) {
     let party = person("trial@example.com");
     // Twice: a trial does not stand in the way of the next one.
     for _ in 0..2 {
-        let trial = subject.erp.trial(&key, &party, soon()).await.unwrap();
+        let trial = match subject.erp.trial(&key, &party, soon()).await {
+            Err(ErpError::Refused { code, .. }) if code == "no-trial" => return,
+            trial => trial.unwrap(),
+        };
         assert_eq!(Some(&trial.code), key.code.as_ref());
         assert_eq!(
             (trial.sale, trial.altered, trial.left),
@@ -746,7 +776,13 @@ pub(crate) async fn what_somebody_else_writes_meanwhile_is_not_lost(subject: &Su
     let there = subject.get(&record.id).await.fields;
     // What only the other one wrote is there either way.
     assert_eq!(there.phone, Personal::parse("08-55 55"));
-    if subject.erp.capabilities().optimistic_concurrency {
+    if subject
+        .erp
+        .capabilities(soon())
+        .await
+        .unwrap()
+        .optimistic_concurrency
+    {
         assert_eq!(outcome, UpdateOutcome::Stale);
         assert_eq!(there.email, record.fields.email);
     } else {
@@ -1209,7 +1245,8 @@ pub(crate) async fn nothing_is_cut_off(subject: &Subject) {
     for (number, party) in parties.iter().enumerate() {
         let key = subject.key(EntityKind::Customer);
         match subject.erp.create(&key, party, soon()).await {
-            Ok(CreateOutcome::Created(record)) => {
+            // An update follows one that the ERP has altered.
+            Ok(CreateOutcome::Created(record) | CreateOutcome::Altered(record)) => {
                 assert!(
                     is_whole(&record, party, &None),
                     "value {number} was cut off"
@@ -1388,7 +1425,7 @@ pub(crate) async fn nobody_waits_longer_than_the_deadline(subject: &Subject) {
 }
 
 pub(crate) async fn capabilities_tell_the_truth(subject: &Subject) {
-    let capabilities = subject.erp.capabilities();
+    let capabilities = subject.erp.capabilities(soon()).await.unwrap();
     assert!(capabilities.readable.has(FieldGroup::Code));
     let key = subject.key(EntityKind::Company);
     let party = organisation("5560125790");
@@ -1398,13 +1435,13 @@ pub(crate) async fn capabilities_tell_the_truth(subject: &Subject) {
     assert!(!party.keys().is_empty());
     // After this a create is sent again whose outcome nobody knows; at once would be too soon in any ERP.
     assert!(capabilities.create_settles_after >= Duration::from_secs(60));
-    assert!(!capabilities.name.is_empty());
+    assert!(!subject.erp.name().is_empty());
 }
 
 /// A group of fields that can be owned by the ERP is read when a listing asks for it, and when records are asked for.
 /// Price lists, flags and additional info come by configuration: they are tested with each adapter that has them.
 pub(crate) async fn what_is_readable_comes_when_it_is_asked_for(subject: &Subject) {
-    let readable = subject.erp.capabilities().readable;
+    let readable = subject.erp.capabilities(soon()).await.unwrap().readable;
     let before = subject.now().await;
     let party = Party {
         address: Some(Address {

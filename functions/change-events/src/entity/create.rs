@@ -120,14 +120,15 @@ impl Creator<'_> {
             natural_keys: party.keys(),
             replaced,
         };
+        let capabilities = erp.capabilities(self.deadline).await?;
+        // A look-up cannot find the record by a key that the ERP does not store.
+        let carried_keys = erp.carried_keys(party, self.deadline).await?;
         let now = self.clock.now();
         let reservation = Reservation {
             token: Uuid::new_v4(),
             since: now,
-            until: now + erp.capabilities().create_settles_after,
-            // A look-up cannot find the record by a key that the ERP does not store.
-            natural_key: erp
-                .carried_keys(party)
+            until: now + capabilities.create_settles_after,
+            natural_key: carried_keys
                 .first()
                 .map(|key| self.fingerprints.key.of(key))
                 .transpose()?,
@@ -362,7 +363,12 @@ impl Creator<'_> {
     ) -> Result<(), Failure> {
         let entity = new.entity;
         // The ERP itself makes no second record.
-        let repeatable = new.asked_code.is_some() || new.erp.capabilities().creates_are_idempotent;
+        let repeatable = new.asked_code.is_some()
+            || new
+                .erp
+                .capabilities(self.deadline)
+                .await?
+                .creates_are_idempotent;
         if !repeatable {
             let now = self.clock.now();
             if now < earlier.until {

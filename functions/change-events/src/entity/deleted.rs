@@ -77,7 +77,7 @@ impl BindingCheck<'_> {
         let Some(Mapping::Bound(mut binding)) = mapping else {
             return Ok(Standing::of(mapping));
         };
-        let case = self.erps.code_case(entity.scope)?;
+        let case = self.erps.code_case(entity.scope).await?;
         let party = record.bound_as(binding.erp_id.resource);
         let fingerprint = self.fingerprints.of(&party)?;
         let is_as_it_was = binding.gone_at.is_none()

@@ -154,7 +154,11 @@ impl Entities<'_> {
             return self.wait_for_company(change, &customer).await;
         };
         let record = ShopRecord {
-            party: party::of_customer(&customer, kind, self.erps.capabilities(entity.scope)?)?,
+            party: party::of_customer(
+                &customer,
+                kind,
+                self.erps.capabilities(entity.scope).await?,
+            )?,
             code: customer.code,
             active,
             has_ordered: customer.last_order.is_some(),
@@ -181,7 +185,7 @@ impl Entities<'_> {
             return Ok(Done::nothing(INACTIVE));
         }
         let record = ShopRecord {
-            party: party::of_company(&company, self.erps.capabilities(entity.scope)?)?,
+            party: party::of_company(&company, self.erps.capabilities(entity.scope).await?)?,
             code: company.code,
             active: company.active,
             has_ordered: false,

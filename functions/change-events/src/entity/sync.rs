@@ -143,7 +143,7 @@ impl Sync<'_> {
         foreign: Option<Code>,
     ) -> Result<ControlFlow<Done, (Binding, Option<Origin>)>, Failure> {
         let entity = change.entity;
-        let case = self.erps.code_case(entity.scope)?;
+        let case = self.erps.code_case(entity.scope).await?;
         let is = |code: &Code, other: Option<&Code>| other.is_some_and(|it| it.is(code, case));
         let Some(Mapping::Bound(binding)) = standing.mapping else {
             if let Some(code) = &record.code

@@ -57,6 +57,7 @@ impl Updater<'_> {
         let is_first = binding.shop_fingerprint.is_none() && binding.fetched_at.is_none();
         let owns = self.policy.erp_owns.of(party.kind.party_type());
         let first_writes = is_first.then_some(self.policy.first_binding_writes);
+        let capabilities = erp.capabilities(self.deadline).await?;
         for _ in 0..UPDATE_ATTEMPTS {
             let seen = match seen.take() {
                 Some(seen) if seen.id == binding.erp_id => Some(seen),
@@ -74,7 +75,7 @@ impl Updater<'_> {
                 // The contact stays in its company in the ERP.
                 *company = None;
             }
-            if owns.has(FieldGroup::VatNumber) && !erp.capabilities().organisation_number {
+            if owns.has(FieldGroup::VatNumber) && !capabilities.organisation_number {
                 // Without a field of its own, an organisation number would be written to that of the VAT number.
                 ours.organisation_number = None;
             }

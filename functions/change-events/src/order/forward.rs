@@ -115,7 +115,7 @@ impl Forwarder<'_> {
             return Err(self.wait(key, &known.missing, change).await?);
         }
         let places = places(&order.slots, &parties);
-        let codes = codes(&places, &known.bindings, self.erps.code_case(scope)?)?;
+        let codes = codes(&places, &known.bindings, self.erps.code_case(scope).await?)?;
         let message = OutgoingOrder {
             order: order.with_codes(codes.iter().copied()),
             group: group(key, &parties),
@@ -274,7 +274,7 @@ impl Forwarder<'_> {
         code: Code,
     ) -> Result<Option<EntityRef>, Failure> {
         for scope in self.shops.seen_from(scope) {
-            let in_case = code.in_case(self.erps.code_case(scope)?);
+            let in_case = code.in_case(self.erps.code_case(scope).await?);
             let mut entity = self.mappings.by_code(kind, scope, &code).await?;
             if entity.is_none() && in_case != code {
                 entity = self.mappings.by_code(kind, scope, &in_case).await?;

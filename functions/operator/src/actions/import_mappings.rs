@@ -422,8 +422,10 @@ impl<'a> Import<'a> {
         let stored = change_events.mappings.get_many(&entities).await?;
         let mut judged = Vec::with_capacity(lines.len());
         for (Numbered { number, line }, stored) in lines.into_iter().zip(stored) {
-            let contradiction = self.contradiction(&line).map(Taken::Conflict);
-            let known = contradiction.or_else(|| self.known(&line, stored.as_ref()));
+            let known = match self.contradiction(&line) {
+                Some(reason) => Some(Taken::Conflict(reason)),
+                None => self.known(&line, stored.as_ref(), deadline).await,
+            };
             judged.push((number, line, known));
         }
         let mut begun = 0;
@@ -465,12 +467,18 @@ impl<'a> Import<'a> {
     }
 
     /// The outcome of a line whose entity has a mapping; `None`: the line has to be checked.
-    fn known(&self, line: &MappingLine, stored: Option<&Mapping>) -> Option<Taken> {
+    async fn known(
+        &self,
+        line: &MappingLine,
+        stored: Option<&Mapping>,
+        deadline: Deadline,
+    ) -> Option<Taken> {
         let entity = line.entity();
         match stored? {
             Mapping::Bound(binding) => {
                 let erp = self.change_events.erps.get(&line.scope)?;
-                let case = erp.capabilities().code_case;
+                // Where that is not known now, the line is checked.
+                let case = erp.capabilities(deadline).await.ok()?.code_case;
                 if binding.code.is(&line.code, case) && binding.erp_id == line.erp {
                     return Some(Taken::Unchanged);
                 }

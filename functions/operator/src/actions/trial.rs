@@ -70,7 +70,9 @@ impl Ports {
             self.change_events.erps.get(&scope).ok_or_else(|| {
                 Refusal::request("this register has no ERP company: see ERP_COMPANY")
             })?;
-        let country = request.country.or(erp.capabilities().home_country);
+        let capabilities = erp.capabilities(deadline).await;
+        let home = capabilities.ok().and_then(|erp| erp.home_country);
+        let country = request.country.or(home);
         let (Some(party), Ok(id)) = (party(kind, country), NorceId::try_from(NOBODY)) else {
             return Err(Refusal::request("the record of a trial cannot be made"));
         };

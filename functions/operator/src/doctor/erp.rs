@@ -51,7 +51,9 @@ impl Doctor {
                         fixed_values(erp, deadline).await
                     }),
                     Planned::new(format!("erp {scope}: owned fields"), async move {
-                        let groups = synced_groups(self.erp_owns, erp)
+                        let capabilities = erp.capabilities(check_deadline(deadline)).await;
+                        let capabilities = capabilities.map_err(erp_fault)?;
+                        let groups = synced_groups(self.erp_owns, erp.name(), capabilities)
                             .map_err(|error| fault(words(error), say!("fix-erp-owned-fields")))?;
                         let groups: Vec<&str> =
                             groups.any().iter().map(FieldGroup::as_str).collect();
@@ -63,7 +65,7 @@ impl Doctor {
     }
 
     async fn erp_clock(&self, erp: &dyn Erp, deadline: Deadline) -> Finding {
-        let name = erp.capabilities().name;
+        let name = erp.name();
         let Some(theirs) = erp
             .clock(check_deadline(deadline))
             .await
@@ -83,7 +85,10 @@ impl Doctor {
     }
 
     async fn erp_listing(&self, erp: &dyn Erp, resource: Resource, deadline: Deadline) -> Finding {
-        let fields = synced_groups(self.erp_owns, erp).map_or(FieldGroups::CODE, OwnedFields::any);
+        let capabilities = erp.capabilities(check_deadline(deadline)).await;
+        let capabilities = capabilities.map_err(erp_fault)?;
+        let fields = synced_groups(self.erp_owns, erp.name(), capabilities)
+            .map_or(FieldGroups::CODE, OwnedFields::any);
         let listing = Listing {
             resource,
             kind: None,
@@ -106,7 +111,7 @@ pub(super) fn in_order(erps: &HashMap<Scope, Arc<dyn Erp>>) -> BTreeMap<Scope, &
 }
 
 async fn may_write(erp: &dyn Erp, deadline: Deadline) -> Finding {
-    let name = erp.capabilities().name;
+    let name = erp.name();
     match erp
         .may_write(check_deadline(deadline))
         .await
@@ -127,7 +132,7 @@ async fn fixed_values(erp: &dyn Erp, deadline: Deadline) -> Finding {
         .await
         .map_err(erp_fault)?;
     if unknown.is_empty() {
-        return Ok(say!("erp-fixed-values", erp = erp.capabilities().name));
+        return Ok(say!("erp-fixed-values", erp = erp.name()));
     }
     let unknown: Vec<String> = unknown.iter().map(ToString::to_string).collect();
     Err(fault(

@@ -53,7 +53,7 @@ async fn filters(erp: &dyn Erp, deadline: Deadline) -> Finding {
         filters.push(format!("{field}: {}", proof.in_words()));
     }
     let words = filters.join("; ");
-    Ok(say!("erp-filters", erp = erp.capabilities().name, words))
+    Ok(say!("erp-filters", erp = erp.name(), words))
 }
 
 async fn completeness(
@@ -73,7 +73,7 @@ async fn completeness(
         ));
     }
     let field = field(kind);
-    let name = erp.capabilities().name;
+    let name = erp.name();
     let Ok(proof) = erp.key_filter(field, check_deadline(deadline)).await else {
         // The check of the filters reports the reason and the fix.
         return Ok(say!("index-unknown", erp = name, field));

@@ -120,12 +120,20 @@ impl BusinessCentral {
 
 #[async_trait]
 impl Erp for BusinessCentral {
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+    fn name(&self) -> &'static str {
+        "Business Central"
     }
 
     fn company(&self) -> Option<String> {
         Some(self.company.clone())
+    }
+
+    async fn capabilities(&self, _: Deadline) -> Result<&Capabilities, ErpError> {
+        Ok(&self.capabilities)
+    }
+
+    async fn carried_keys(&self, party: &Party, _: Deadline) -> Result<Vec<NaturalKey>, ErpError> {
+        Ok(carried_keys(party))
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
@@ -148,10 +156,6 @@ impl Erp for BusinessCentral {
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError> {
         self.records.find_by_key(kind, key, deadline).await
-    }
-
-    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey> {
-        carried_keys(party)
     }
 
     fn needs_completing(&self, party: &Party) -> bool {

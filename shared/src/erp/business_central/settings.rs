@@ -57,7 +57,6 @@ pub enum InvalidApiRoot {
 /// The capabilities of a company with these extra fields and countries.
 pub(super) fn capabilities(extra: &ExtraFields, countries: &Countries) -> Capabilities {
     Capabilities {
-        name: "Business Central",
         organisation_number: false,
         delivery_addresses: false,
         // No page of the standard API has one (erp-apis §1.3).

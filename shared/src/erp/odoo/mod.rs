@@ -103,12 +103,21 @@ impl Odoo {
 
 #[async_trait]
 impl Erp for Odoo {
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+    fn name(&self) -> &'static str {
+        "Odoo"
     }
 
     fn company(&self) -> Option<String> {
         self.partners.company.map(|company| company.to_string())
+    }
+
+    async fn capabilities(&self, _: Deadline) -> Result<&Capabilities, ErpError> {
+        Ok(&self.capabilities)
+    }
+
+    /// A partner has fields for both numbers, `company_registry` and `vat`.
+    async fn carried_keys(&self, party: &Party, _: Deadline) -> Result<Vec<NaturalKey>, ErpError> {
+        Ok(party.keys())
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
@@ -133,11 +142,6 @@ impl Erp for Odoo {
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError> {
         self.partners.find_by_key(kind, key, deadline).await
-    }
-
-    /// A partner has fields for both numbers, `company_registry` and `vat`.
-    fn carried_keys(&self, party: &Party) -> Vec<NaturalKey> {
-        party.keys()
     }
 
     /// A create is one request with everything that is fixed. Delivery addresses follow from the fingerprint.

@@ -62,7 +62,6 @@ pub(super) const fn capabilities(
         FieldGroup::VatNumber,
     ]);
     Capabilities {
-        name: "Odoo",
         organisation_number: true,
         delivery_addresses: true,
         location_numbers: true,

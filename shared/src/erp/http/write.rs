@@ -1,0 +1,212 @@
+//! Creates, updates and blocks. A create is sent once; what became of it when its answer was lost is for the caller to find
+//! out, by the same key where the facade's creates are idempotent, else by a look-up.
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use serde_json::json;
+
+use super::{
+    client::{Condition, Write},
+    error::Failure,
+    fields::Fields,
+    register::{Register, id_segment, segment},
+    wire::Row,
+};
+use crate::{
+    domain::Code,
+    erp::{
+        Block, Capabilities, CreateOutcome, ErpError, ErpId, ErpRecord, IdempotencyKey, Party,
+        PartyKind, Resource, UpdateOutcome,
+        answer::{CallError, parse},
+    },
+    http::Deadline,
+};
+
+impl Register {
+    pub(super) async fn create_once(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<CreateOutcome, ErpError> {
+        let abilities = self.abilities(deadline).await?;
+        if party.kind == (PartyKind::Contact { company: None }) {
+            return Err(ErpError::Refused {
+                field: Some("company"),
+                code: "no-company".to_owned(),
+                message: "a contact is created in an organisation".to_owned(),
+            });
+        }
+        let mut wanted = Fields::of_new(party, &abilities.fields);
+        if let Some(code) = &key.code {
+            wanted.put("code", code.as_str());
+        }
+        let resource = party.kind.resource();
+        let write = Write {
+            method: Method::POST,
+            path: &[segment(resource)],
+            body: &wanted.to_value(),
+            condition: Condition::Key(&key.entity.to_string()),
+            mask: &wanted.texts(),
+        };
+        let response = match self.client.write(&write, deadline).await {
+            Ok(response) => response,
+            Err(CallError::NotDone(error)) => return Err(error),
+            Err(CallError::OutcomeUnknown(reason)) => {
+                return Ok(CreateOutcome::Ambiguous { reason });
+            }
+        };
+        if response.status().is_success() {
+            return Ok(
+                match record_in(&response, resource, &abilities.capabilities) {
+                    Ok(record) if response.status() == StatusCode::CREATED => {
+                        match wanted.are_in(&record.fields) {
+                            true => CreateOutcome::Created(record),
+                            false => CreateOutcome::Altered(record),
+                        }
+                    }
+                    Ok(record) => CreateOutcome::AlreadyThere(record),
+                    Err(error) => CreateOutcome::Ambiguous {
+                        reason: error.to_string(),
+                    },
+                },
+            );
+        }
+        let failure = Failure::of(&response, write.mask);
+        match &key.code {
+            Some(code) if failure.is_taken() => self.holder(code, party, deadline).await,
+            _ if failure.is_definite() => Err(failure.into()),
+            _ => Ok(CreateOutcome::Ambiguous {
+                reason: failure.reason(),
+            }),
+        }
+    }
+
+    /// The record that has the requested code already.
+    async fn holder(
+        &self,
+        code: &Code,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<CreateOutcome, ErpError> {
+        let codes = [code];
+        let found = self.with_codes(party.kind.resource(), &codes, deadline);
+        let mut found = found.await?.into_iter();
+        match (found.next(), found.next()) {
+            (Some(record), None) if record.organisation == party.kind.is_organisation() => {
+                Ok(CreateOutcome::AlreadyThere(record))
+            }
+            _ => Err(ErpError::Refused {
+                field: Some("code"),
+                code: "code-taken".to_owned(),
+                message: format!(
+                    "the code {code} belongs to a record of another type, or to one that is not shown: check ERP_CODE_PATTERN and that record"
+                ),
+            }),
+        }
+    }
+
+    pub(super) async fn change(
+        &self,
+        seen: &ErpRecord,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        let abilities = self.abilities(deadline).await?;
+        let company = seen.company.as_ref().map(|company| company.0.as_str());
+        let changes = Fields::changes(party, &seen.fields, company, &abilities.fields);
+        if changes.is_empty() {
+            return Ok(UpdateOutcome::Unchanged(seen.clone()));
+        }
+        let id = &seen.id;
+        let write = Write {
+            method: Method::PATCH,
+            path: &[segment(id.resource), id_segment(id)?],
+            body: &changes.to_value(),
+            condition: Condition::Version(&seen.version),
+            mask: &changes.texts(),
+        };
+        let response = self.client.write(&write, deadline).await?;
+        self.updated(id, Some(&seen.version), &response, &write, deadline)
+            .await
+    }
+
+    pub(super) async fn close(
+        &self,
+        id: &ErpId,
+        block: Block,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        let Some(seen) = self.get(id, deadline).await? else {
+            return Ok(UpdateOutcome::Gone);
+        };
+        // A block for invoices alone does not show in a record, and a repeat changes nothing.
+        if seen.blocked {
+            return Ok(UpdateOutcome::Unchanged(seen));
+        }
+        let extent = match block {
+            Block::Invoice => "invoice",
+            Block::All => "all",
+        };
+        let write = Write {
+            method: Method::POST,
+            path: &[segment(id.resource), id_segment(id)?, "block"],
+            body: &json!({ "extent": extent }),
+            condition: Condition::None,
+            mask: &[],
+        };
+        let response = self.client.write(&write, deadline).await?;
+        match self.updated(id, None, &response, &write, deadline).await? {
+            UpdateOutcome::Updated(record) if record.version == seen.version => {
+                Ok(UpdateOutcome::Unchanged(record))
+            }
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// The outcome of a change. `before`: the version that it was conditional on.
+    async fn updated(
+        &self,
+        id: &ErpId,
+        before: Option<&str>,
+        response: &Response<Bytes>,
+        write: &Write<'_>,
+        deadline: Deadline,
+    ) -> Result<UpdateOutcome, ErpError> {
+        if response.status().is_success() {
+            let capabilities = self.capabilities(deadline).await?;
+            if let Ok(record) = record_in(response, id.resource, capabilities) {
+                return Ok(UpdateOutcome::Updated(record));
+            }
+            // The record is read again, because the success may be a proxy's.
+            return match self.get(id, deadline).await? {
+                Some(record) if before == Some(record.version.as_str()) => {
+                    Err(ErpError::RetryAfter {
+                        after: None,
+                        reason: "a change was answered with success, and nothing was changed"
+                            .to_owned(),
+                    })
+                }
+                Some(record) => Ok(UpdateOutcome::Updated(record)),
+                None => Ok(UpdateOutcome::Gone),
+            };
+        }
+        let failure = Failure::of(response, write.mask);
+        if failure.is_stale() {
+            Ok(UpdateOutcome::Stale)
+        } else if failure.is_gone() {
+            Ok(UpdateOutcome::Gone)
+        } else {
+            Err(failure.into())
+        }
+    }
+}
+
+/// The record in the answer to a write.
+fn record_in(
+    response: &Response<Bytes>,
+    resource: Resource,
+    capabilities: &Capabilities,
+) -> Result<ErpRecord, ErpError> {
+    parse::<Row>(response)?.into_record(resource, capabilities)
+}
