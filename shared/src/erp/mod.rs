@@ -5,6 +5,7 @@
 
 mod answer;
 pub mod business_central;
+mod country_setup;
 mod extra_fields;
 mod fixed_kind;
 mod fixed_values;
@@ -34,6 +35,7 @@ use crate::{
 };
 
 pub use crate::domain::{ErpId, NaturalKey, Resource};
+pub use country_setup::CountrySetup;
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
 pub use fixed_values::{
     ChosenValues, FixedField, FixedKind, FixedValue, FixedValues, InvalidFixedValues, UnknownValue,
@@ -523,6 +525,9 @@ port! {
 
         /// The ERP's own time, from which watermarks are taken. `None`: the ERP does not tell.
         async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError>;
+
+        /// The country of the ERP's company, and codes of countries that need configuration. `None`: the ERP does not tell.
+        async fn country_setup(&self, deadline: Deadline) -> Result<Option<CountrySetup>, ErpError>;
 
         /// The values of [`FixedValues`] that the ERP does not have.
         async fn unknown_fixed_values(

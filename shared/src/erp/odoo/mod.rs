@@ -48,9 +48,9 @@ use self::{
     settings::capabilities,
 };
 use super::{
-    Block, Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord,
-    FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind,
-    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
+    Block, Capabilities, CompanyKey, CountrySetup, CreateOutcome, Cursor, Erp, ErpError, ErpId,
+    ErpRecord, FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party,
+    PartyKind, RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -171,6 +171,10 @@ impl Erp for Odoo {
 
     async fn complete(&self, _: &ErpId, _: &Party, _: Deadline) -> Result<(), ErpError> {
         Ok(())
+    }
+
+    async fn country_setup(&self, deadline: Deadline) -> Result<Option<CountrySetup>, ErpError> {
+        self.partners.country_setup(deadline).await
     }
 
     async fn unknown_fixed_values(

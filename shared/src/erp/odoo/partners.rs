@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{Address, Code, CountryCode, FieldGroup, FieldGroups},
-    erp::{ErpError, ErpId, ErpRecord, Party, RecordPage, mask::Mask},
+    erp::{CountrySetup, ErpError, ErpId, ErpRecord, Party, RecordPage, mask::Mask},
     http::{Deadline, Idempotency},
 };
 
@@ -211,6 +211,37 @@ impl Partners {
                 .collect())
         });
         countries.await
+    }
+
+    /// The country of the company, or of all companies of the database where it is one. Odoo's codes are the ISO codes.
+    pub(super) async fn country_setup(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Option<CountrySetup>, ErpError> {
+        let domain: Vec<Value> = self
+            .company
+            .map(|company| json!(["id", "=", company]))
+            .into_iter()
+            .collect();
+        let arguments = json!({ "domain": domain, "fields": ["country_id"] });
+        let companies = self.client.search_read("res.company", &arguments, deadline);
+        let companies = companies.await?;
+        let known = self.countries(deadline).await?;
+        let mut countries: Vec<CountryCode> = companies
+            .iter()
+            .filter_map(|company| known.get(&company.reference("country_id")?).copied())
+            .collect();
+        countries.sort_unstable();
+        countries.dedup();
+        let company_country = match countries.as_slice() {
+            [country] => Some(*country),
+            _ => None,
+        };
+        Ok(Some(CountrySetup {
+            company_code: company_country.map(|country| country.to_string()),
+            company_country,
+            ..CountrySetup::default()
+        }))
     }
 
     /// The fields of a partner for a party.
