@@ -93,6 +93,7 @@ pub const SWEDISH: &[(&str, &str)] = &[
     ("trial-not-sold-to", "Affärssystemet godtar inget försäljningsdokument för den ({reason}). Öppna sidan API-inställningar i Business Central, lägg till en rad för tabell 18 (Kund) med en konfigurationsmall som anger Rörelsebokföringsmall, Moms rörelsebokföringsmall och Kundbokföringsmall, med villkor där de skiljer sig mellan typer eller länder, och prova igen. Kunder som skapats dessförinnan får dem för hand."),
     ("trial-sale-unknown", "Det gick inte att ta reda på om den går att sälja till ({reason}). Lägg upp en offert för hand åt en kund som funktionerna har skapat."),
     ("trial-altered", "Affärssystemet har lagt in andra värden än de som skickades: se tabellen Postnummer, mallar och tillägg."),
+    ("trial-incomplete", "Det som följer efter att en post har skapats, som dimensionerna i ErpFixedValues, kunde inte skrivas: {reason}. Rätta det i affärssystemet och prova igen; tills dess blir inga nya poster klara."),
     ("trial-left", "{code} eller dess kontakt gick inte att ta bort ({reason}). Ta bort den i affärssystemet för hand."),
     ("forget-would", "{entity} har inte glömts än. Om det bekräftas: {now}. Det kan inte ångras."),
     ("forget-done", "{entity}: {now}."),

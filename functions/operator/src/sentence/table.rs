@@ -61,6 +61,7 @@ pub const SENTENCES: &[(&str, &str)] = &[
     ("trial-not-sold-to", "The ERP refuses a sales document for it ({reason}). In Business Central, open the page API Setup, add a line for table 18 (Customer) with a configuration template that sets Gen. Bus. Posting Group, VAT Bus. Posting Group and Customer Posting Group, with conditions where they differ by type or country, and try again. Customers created before it need the groups by hand."),
     ("trial-sale-unknown", "Whether it can be sold to was not found out ({reason}). Enter a sales quote for a customer that the functions have created, by hand."),
     ("trial-altered", "The ERP has put other values into it than those that were sent: see the table Post Codes, templates and extensions."),
+    ("trial-incomplete", "What follows a create, such as the dimensions of ErpFixedValues, could not be written: {reason}. Correct it in the ERP, and try again; until then every new record is owed."),
     ("trial-left", "{code} or its contact could not be deleted ({reason}). Delete it in the ERP by hand."),
     // explain, forget, unbind, rebind
     ("explained", "{entity}: {norce}, {known}, {owing}. If an event came now: {now}."),
