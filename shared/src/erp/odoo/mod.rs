@@ -18,6 +18,7 @@
 //! | `record` | rows as records, and a party as fields |
 //! | `partners` | reads and writes that the others share |
 //! | `references`, `fixed_values` | fixed values: their fields, and how they are looked up |
+//! | `states` | states and counties of addresses |
 //! | `search`, `create`, `update`, `delivery` | the calls of the port |
 
 mod client;
@@ -31,6 +32,7 @@ mod record;
 mod references;
 mod search;
 mod settings;
+mod states;
 mod trial;
 mod update;
 
