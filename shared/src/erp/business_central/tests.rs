@@ -1,6 +1,6 @@
 //! What goes over the wire, and what is made of the answers.
 
-use std::{sync::Mutex, time::Duration};
+use std::{slice, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -1039,7 +1039,7 @@ async fn p11_no_refusal_of_a_dimension_names_the_customer() {
     let value = json!({ "id": "v-1", "code": "10", "dimensionId": "d-1" });
     let there =
         json!({ "@odata.etag": "e", "id": "x-1", "dimensionId": "d-1", "dimensionValueId": "v-2" });
-    let looked_up = || [rows(&[dimension.clone()]), rows(&[value.clone()])];
+    let looked_up = || [slice::from_ref(&dimension), slice::from_ref(&value)].map(rows);
     for refused in [
         // The list of those that the customer has, a new one, and another value.
         vec![indiscreet()],
