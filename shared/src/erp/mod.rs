@@ -411,6 +411,15 @@ pub enum ErpError {
     Unreadable(String),
 }
 
+impl From<trial::TooLittleTime> for ErpError {
+    fn from(error: trial::TooLittleTime) -> Self {
+        Self::RetryAfter {
+            after: None,
+            reason: error.to_string(),
+        }
+    }
+}
+
 /// Whether records of both ERPs can be related to each other: they are of the same company, or one is of no company.
 pub fn same_company(one: &dyn Erp, other: &dyn Erp) -> bool {
     let companies = one.company().zip(other.company());

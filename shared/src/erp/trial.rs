@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::ErpError;
+use thiserror::Error;
+
 use crate::{domain::Code, http::Deadline};
 
 /// The time that is kept for the deletion of what a trial created: a few requests, and a retry.
@@ -36,21 +37,19 @@ pub enum Sale {
     Unknown(String),
 }
 
+/// There is not enough time for a trial and its deletion.
+#[derive(Debug, Error)]
+#[error("a trial takes {} s or more, and nothing was created", (TIME_TO_CREATE + TIME_TO_DELETE).as_secs())]
+pub(super) struct TooLittleTime;
+
 /// The deadline of everything before the deletion.
 ///
 /// # Errors
 /// There is not enough time for both, and nothing was created.
-pub(super) fn before_deletion(deadline: Deadline) -> Result<Deadline, ErpError> {
+pub(super) fn before_deletion(deadline: Deadline) -> Result<Deadline, TooLittleTime> {
     let time = deadline.remaining().saturating_sub(TIME_TO_DELETE);
     if time < TIME_TO_CREATE {
-        let least = TIME_TO_CREATE + TIME_TO_DELETE;
-        return Err(ErpError::RetryAfter {
-            after: None,
-            reason: format!(
-                "a trial takes {} s or more, and nothing was created",
-                least.as_secs()
-            ),
-        });
+        return Err(TooLittleTime);
     }
     Ok(deadline.stopping_after(time))
 }
