@@ -58,6 +58,14 @@ impl FromStr for CountryCodes {
     }
 }
 
+impl CountryCodes {
+    /// The countries and their codes.
+    pub fn iter(&self) -> impl Iterator<Item = (CountryCode, &str)> {
+        let codes = self.0.iter();
+        codes.map(|(country, code)| (*country, code.as_str()))
+    }
+}
+
 impl Countries {
     /// The country behind a code of the ERP. An empty code is the home country; a code that is neither configured, nor an
     /// ISO code, nor generally known is no country.

@@ -5,6 +5,7 @@
 
 mod answer;
 pub mod business_central;
+mod country_setup;
 mod extra_fields;
 mod fixed_kind;
 mod fixed_values;
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub use crate::domain::{ErpId, NaturalKey, Resource};
+pub use country_setup::CountrySetup;
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
 pub use fixed_values::{
     ChosenValues, FixedField, FixedKind, FixedValue, FixedValues, InvalidFixedValues, UnknownValue,
@@ -408,6 +410,15 @@ pub enum ErpError {
     Unreadable(String),
 }
 
+impl From<trial::TooLittleTime> for ErpError {
+    fn from(error: trial::TooLittleTime) -> Self {
+        Self::RetryAfter {
+            after: None,
+            reason: error.to_string(),
+        }
+    }
+}
+
 /// Whether records of both ERPs can be related to each other: they are of the same company, or one is of no company.
 pub fn same_company(one: &dyn Erp, other: &dyn Erp) -> bool {
     let companies = one.company().zip(other.company());
@@ -529,6 +540,9 @@ port! {
 
         /// The ERP's own time, from which watermarks are taken. `None`: the ERP does not tell.
         async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError>;
+
+        /// The country of the ERP's company, and codes of countries that need configuration. `None`: the ERP does not tell.
+        async fn country_setup(&self, deadline: Deadline) -> Result<Option<CountrySetup>, ErpError>;
 
         /// The values of [`FixedValues`] that the ERP does not have.
         async fn unknown_fixed_values(

@@ -294,6 +294,12 @@ impl Deployment {
         if !erp.extra_fields.is_empty() {
             parameters.insert("ErpExtraFields", erp.extra_fields.to_owned());
         }
+        if !erp.home_country.is_empty() {
+            parameters.insert("HomeCountry", erp.home_country.to_owned());
+        }
+        if !erp.countries.is_empty() {
+            parameters.insert("ErpCountries", erp.countries.to_owned());
+        }
         if let Some((username, password)) = remotes.orders {
             let orders = json!({ "username": username, "password": password });
             let arn = secret(&config, &name("orders"), &orders).await?;

@@ -57,6 +57,10 @@ pub(super) struct Remote {
     pub(super) extra_base_url: String,
     /// `ErpExtraFields`.
     pub(super) extra_fields: &'static str,
+    /// `HomeCountry`.
+    pub(super) home_country: &'static str,
+    /// `ErpCountries`; empty where the ERP's codes of countries are the ISO codes.
+    pub(super) countries: &'static str,
 }
 
 /// The fields of a record that every ERP has.
@@ -68,6 +72,7 @@ pub(super) struct Details {
     pub(super) street: String,
     pub(super) postal_code: String,
     pub(super) city: String,
+    /// The ERP's own code of the country.
     pub(super) country: String,
 }
 
@@ -94,6 +99,7 @@ pub(super) struct Record {
     pub(super) role: Role,
     /// The organisation of a contact, by the ERP's own name for it.
     pub(super) company: String,
+    /// The VAT number of an organisation, or its organisation number where the ERP has only that.
     pub(super) vat_number: String,
     pub(super) details: Details,
 }
@@ -205,6 +211,20 @@ pub(super) trait Erp: Send + Sync {
 
     /// Whether a contact has an address of its own, and not its organisation's.
     fn contacts_have_addresses(&self) -> bool;
+
+    /// Its own code of a country.
+    fn country_code<'a>(&self, iso: &'a str) -> &'a str;
+
+    /// Its number of an organisation of this country, from the digits of its organisation number.
+    fn number_of(&self, country: &str, digits: &str) -> String;
+
+    /// A person at the ERP adds a vendor with a contact person. Returns the contact; `None`: this ERP does not tell the
+    /// contacts of vendors from those of customers.
+    async fn add_vendor_contact(
+        &self,
+        company: &str,
+        contact: &Details,
+    ) -> Result<Option<Record>, SandboxError>;
 
     /// Whether it answers the filters that an earlier version of the functions relies upon.
     fn answers_any_filter(&self, answers: bool);

@@ -19,6 +19,7 @@
 //! metrics      the dashboard, as text
 //! register     a large register, and a full pass over it
 //! logs         what the functions write to their logs, at any level
+//! own_register countries and vendors as a merchant's register has them
 //! outcome      what came of it: the table, and the verdict
 //! page         the same as a page to look at
 //! upgrade      a stack of an earlier version, updated at noon
@@ -37,6 +38,7 @@ mod night;
 mod operator;
 mod orders;
 mod outcome;
+mod own_register;
 mod package;
 mod page;
 mod passes;

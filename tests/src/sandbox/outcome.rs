@@ -16,13 +16,14 @@ use shared::{
 use super::{
     SandboxError,
     deployment::Deployment,
-    erp::{Details, Duplicate, Record, Register, Role, Write},
+    erp::{Details, Duplicate, Erp, Record, Register, Role, Write},
     operator::{Conversation, InTheWay},
+    own_register::OwnRegister,
     page::{self, Pair},
     passes::Passes,
     progress,
     quiet::Queues,
-    shop::{OTHER_PHONE, Shop},
+    shop::{COUNTRY, OTHER_PHONE, Shop, country_of},
 };
 use crate::{
     local_aws::LocalAws,
@@ -62,6 +63,8 @@ pub(super) struct Expectations {
     pub(super) moved: Option<(i64, i64)>,
     /// The customer whose data were removed without a word, and the ERP's record of it at that moment.
     pub(super) scrambled: Option<(i64, Record)>,
+    /// Who is abroad, and who has the address of a vendor's contact.
+    pub(super) own_register: OwnRegister,
 }
 
 /// Customers who share an e-mail address, and companies that share a number or a placeholder: each has a record of its
@@ -134,11 +137,11 @@ struct Table {
 }
 
 /// Both sides at the end of the day.
-struct Sides<'a> {
-    shop: &'a Shop,
-    customers: BTreeMap<i64, norce_simulator::CustomerRecord>,
-    companies: BTreeMap<i64, norce_simulator::CompanyRecord>,
-    erp: Register,
+pub(super) struct Sides<'a> {
+    pub(super) shop: &'a Shop,
+    pub(super) customers: BTreeMap<i64, norce_simulator::CustomerRecord>,
+    pub(super) companies: BTreeMap<i64, norce_simulator::CompanyRecord>,
+    pub(super) erp: Register,
     writes: Vec<Write>,
     duplicates: Vec<Duplicate>,
     owed: Vec<Owed>,
@@ -205,6 +208,7 @@ impl Outcome {
         sides.check_forgotten(&expected);
         sides.check_scrambled(&expected);
         sides.check_moved(&expected);
+        sides.check_own_register(&expected);
         sides.check_owed(&expected);
         sides.check_uniqueness();
         sides.check_events();
@@ -327,8 +331,33 @@ impl Outcome {
 }
 
 impl Sides<'_> {
-    fn fault(&mut self, fault: String) {
+    pub(super) fn fault(&mut self, fault: String) {
         self.faults.push(fault);
+    }
+
+    /// A customer of Norce as the ERP would have it.
+    fn customer_in_erp_terms(&self, customer: &norce_simulator::CustomerRecord) -> Details {
+        let row = &customer.row;
+        let names = [&row.first_name, &row.last_name].map(|name| name.clone().unwrap_or_default());
+        in_erp_terms(
+            self.shop.erp.as_ref(),
+            names.join(" "),
+            &row.email_address,
+            &row.phone_number,
+            customer.details.addresses.first(),
+        )
+    }
+
+    /// A company of Norce as the ERP would have it.
+    fn company_in_erp_terms(&self, company: &norce_simulator::CompanyRecord) -> Details {
+        let row = &company.row;
+        in_erp_terms(
+            self.shop.erp.as_ref(),
+            row.name.clone().unwrap_or_default(),
+            &row.email_address,
+            &row.phone_number,
+            company.details.addresses.first(),
+        )
     }
 
     /// Every customer that ordered has the code of exactly one record in the ERP, and that record has the shop's data.
@@ -349,7 +378,7 @@ impl Sides<'_> {
                 continue;
             };
             let code = customer.row.customer_code.clone();
-            let mut shop = in_erp_terms_customer(customer);
+            let mut shop = self.customer_in_erp_terms(customer);
             if expected.kept_phone == Some(*id) {
                 OTHER_PHONE.clone_into(&mut shop.phone);
             }
@@ -359,7 +388,7 @@ impl Sides<'_> {
                 let Details {
                     name, email, phone, ..
                 } = shop;
-                let address = in_erp_terms_company(company);
+                let address = self.company_in_erp_terms(company);
                 shop = Details {
                     name,
                     email,
@@ -431,7 +460,7 @@ impl Sides<'_> {
             };
             let (code, shop) = (
                 company.row.company_code.clone(),
-                in_erp_terms_company(company),
+                self.company_in_erp_terms(company),
             );
             self.compare("company", id, code, &shop);
         }
@@ -491,7 +520,7 @@ impl Sides<'_> {
         };
         let (code, shop) = (
             customer.row.customer_code.clone(),
-            in_erp_terms_customer(customer),
+            self.customer_in_erp_terms(customer),
         );
         if let Some(code) = code {
             self.fault(format!(
@@ -805,12 +834,12 @@ impl Sides<'_> {
         };
         let customers = self.customers.values().map(|customer| {
             let code = customer.row.customer_code.clone();
-            let details = in_erp_terms_customer(customer);
+            let details = self.customer_in_erp_terms(customer);
             pair("customer", customer.row.id, details, code)
         });
         let companies = self.companies.values().map(|company| {
             let code = company.row.company_code.clone();
-            let details = in_erp_terms_company(company);
+            let details = self.company_in_erp_terms(company);
             pair("company", company.row.id, details, code)
         });
         customers.chain(companies).collect()
@@ -898,29 +927,8 @@ pub(super) fn customer_subject(id: i64) -> Option<Subject> {
     Some(Subject::Entity(EntityRef::customer(Scope::Client, id)))
 }
 
-fn in_erp_terms_customer(customer: &norce_simulator::CustomerRecord) -> Details {
-    let row = &customer.row;
-    let names = [&row.first_name, &row.last_name].map(|name| name.clone().unwrap_or_default());
-    in_erp_terms(
-        names.join(" "),
-        &row.email_address,
-        &row.phone_number,
-        customer.details.addresses.first(),
-    )
-}
-
-fn in_erp_terms_company(company: &norce_simulator::CompanyRecord) -> Details {
-    let row = &company.row;
-    let name = row.name.clone().unwrap_or_default();
-    in_erp_terms(
-        name,
-        &row.email_address,
-        &row.phone_number,
-        company.details.addresses.first(),
-    )
-}
-
 fn in_erp_terms(
+    erp: &dyn Erp,
     name: String,
     email: &Option<String>,
     phone: &Option<String>,
@@ -938,7 +946,11 @@ fn in_erp_terms(
         street: of_address(|address| &address.address_line1),
         postal_code: of_address(|address| &address.zip_code),
         city: of_address(|address| &address.city),
-        country: super::shop::COUNTRY.to_owned(),
+        country: erp
+            .country_code(
+                country_of(address.and_then(|address| address.country_id)).unwrap_or(COUNTRY),
+            )
+            .to_owned(),
     }
 }
 

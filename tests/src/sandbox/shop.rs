@@ -102,7 +102,7 @@ impl Shop {
             norce.add_application(SECOND_APPLICATION, SECOND_APPLICATION_KEY, "Outlet");
             norce.configure(|settings| settings.customers_by_application = true);
         }
-        for (id, code) in [(1, "SE"), (2, "NO"), (3, "DK"), (4, "FI")] {
+        for (id, code) in COUNTRIES {
             norce.add_country(id, code);
         }
         norce.add_system_account(SYSTEM_ACCOUNT);
@@ -242,7 +242,11 @@ impl Shop {
             organization_no: Some(organisation.number.clone()),
             email: Some(organisation.email.clone()),
             phone: Some(organisation.phone.clone()),
-            invoice_address: Some(address(&organisation.street, &organisation.postal_code)),
+            invoice_address: Some(NewAddress {
+                city: Some(organisation.city.clone()),
+                country_code: organisation.country.map(str::to_owned),
+                ..address(&organisation.street, &organisation.postal_code)
+            }),
             ..NewCompany::default()
         })
     }
@@ -279,10 +283,26 @@ impl Shop {
     }
 }
 
-/// The city of all addresses.
+/// The city of all addresses in Sweden.
 pub(super) const CITY: &str = "Solna";
-/// The country of all addresses.
+/// The country of all who are not abroad.
 pub(super) const COUNTRY: &str = "SE";
+/// Norce's countries by their ids.
+pub(super) const COUNTRIES: [(i64, &str); 4] = [(1, COUNTRY), (2, NORWAY), (3, DENMARK), (4, "FI")];
+pub(super) const NORWAY: &str = "NO";
+pub(super) const DENMARK: &str = "DK";
+
+/// Norce's id of a country.
+pub(super) fn country_id(code: &str) -> Option<i64> {
+    let country = COUNTRIES.iter().find(|(_, known)| *known == code);
+    country.map(|(id, _)| *id)
+}
+
+/// The country with this id of Norce's.
+pub(super) fn country_of(id: Option<i64>) -> Option<&'static str> {
+    let country = COUNTRIES.iter().find(|(known, _)| Some(*known) == id);
+    country.map(|(_, code)| *code)
+}
 
 /// A person, invented.
 #[derive(Debug, Clone)]
@@ -350,6 +370,9 @@ impl Person {
     }
 }
 
+/// The organisation number of the company of Norway.
+const NORWEGIAN_NUMBER: &str = "987654325";
+
 /// An organisation, invented.
 #[derive(Debug, Clone)]
 pub(super) struct Organisation {
@@ -359,6 +382,9 @@ pub(super) struct Organisation {
     pub(super) phone: String,
     pub(super) street: String,
     pub(super) postal_code: String,
+    pub(super) city: String,
+    /// `None`: the address names none.
+    pub(super) country: Option<&'static str>,
 }
 
 impl Organisation {
@@ -371,6 +397,22 @@ impl Organisation {
             phone: format!("08-555 {:02} {:02}", number / 100, number % 100),
             street: format!("Industrigatan {}", number + 1),
             postal_code: format!("170 {:02}", number % 100),
+            city: CITY.to_owned(),
+            country: Some(COUNTRY),
+        }
+    }
+
+    /// An organisation of Norway. Its number is invented and has the right check digit.
+    pub(super) fn norwegian() -> Self {
+        Self {
+            name: "Verksted AS".to_owned(),
+            number: NORWEGIAN_NUMBER.to_owned(),
+            email: "post@company.example.com".to_owned(),
+            phone: "+47 22 00 00 00".to_owned(),
+            street: "Industrigata 1".to_owned(),
+            postal_code: "0357".to_owned(),
+            city: "Oslo".to_owned(),
+            country: Some(NORWAY),
         }
     }
 }

@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     SandboxError,
-    erp::ByHand,
+    erp::{ByHand, Record},
     operator::Conversation,
     outcome::{self, Expectations, Outcome},
     passes::{World, put_into_erp},
     progress,
     quiet::Queues,
-    shop::{FIRST_COMPANY, FIRST_ORDER, Organisation},
+    shop::{COUNTRY, DENMARK, FIRST_COMPANY, FIRST_ORDER, NORWAY, Organisation, country_id},
     support::{self, SupportDesk},
 };
 
@@ -43,16 +43,18 @@ pub(super) async fn play(
         conversation: &conversation,
         expected: Expectations::default(),
     };
-    let title = format!("{CUSTOMERS} customers and {COMPANIES} companies order for the first time");
+    let title = format!(
+        "{CUSTOMERS} customers, {COMPANIES} companies and one of Norway order for the first time"
+    );
     progress::step(&title, day.first_orders()).await?;
     progress::step(
-        "A customer moves, and a company gets another telephone",
+        "A customer moves, another moves to Denmark, and a company gets another telephone",
         day.changes(),
     )
     .await?;
     progress::step("The ERP is down, and a customer orders", day.outage()).await?;
     progress::step(
-        "A customer is entered in the ERP by hand; a delta pass",
+        "A customer is entered in the ERP by hand, and a vendor with a contact; a delta pass",
         day.pass(),
     )
     .await?;
@@ -107,9 +109,15 @@ impl ShortDay<'_> {
             .map(|_| shop.register(&shop.newcomer()))
             .collect();
         shop.norce.start_ids_after(FIRST_COMPANY - 1);
-        let companies: Vec<(i64, i64)> = (0..COMPANIES)
-            .map(|number| {
-                let company = shop.register_company(&Organisation::new(number));
+        let mut organisations: Vec<Organisation> = (0..COMPANIES).map(Organisation::new).collect();
+        if let Some(last) = organisations.last_mut() {
+            last.country = None;
+        }
+        organisations.push(Organisation::norwegian());
+        let companies: Vec<(i64, i64)> = organisations
+            .into_iter()
+            .map(|organisation| {
+                let company = shop.register_company(&organisation);
                 let contact = shop.register(&shop.newcomer());
                 shop.norce.link(contact, company, true);
                 (contact, company)
@@ -129,13 +137,44 @@ impl ShortDay<'_> {
             self.expected.companies.push(company);
             self.expected.contacts.push(contact);
         }
-        self.get_codes(waiting, "ordered").await
+        self.get_codes(waiting, "ordered").await?;
+        if let [.., homeless, foreign] = self.expected.companies[..] {
+            self.expected.own_register.without_country = Some(homeless);
+            self.expected.own_register.foreign = Some(foreign);
+            self.tell_of_countries(homeless, foreign).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells how the ERP has the company without a country, and the one abroad.
+    async fn tell_of_countries(&self, homeless: i64, foreign: i64) -> Result<(), SandboxError> {
+        for (id, what) in [
+            (
+                homeless,
+                format!("names no country, so that it is of {COUNTRY}"),
+            ),
+            (foreign, format!("is in Norway ({NORWAY})")),
+        ] {
+            let code = self.code(EntityKind::Company, id);
+            if let Some(record) = self.world.shop.erp_customer(code.as_deref()).await? {
+                let country = match record.details.country.as_str() {
+                    "" => "no country",
+                    country => &format!("the country {country}"),
+                };
+                progress::told(format_args!(
+                    "company {id} {what} → {} has {country} and the number {} in the ERP",
+                    record.code, record.vat_number
+                ));
+            }
+        }
+        Ok(())
     }
 
     async fn changes(&mut self) -> Result<(), SandboxError> {
         let shop = self.world.shop;
-        let (Some(&customer), Some(&company)) = (
+        let (Some(&customer), Some(&mover), Some(&company)) = (
             self.expected.customers.first(),
+            self.expected.customers.get(1),
             self.expected.companies.first(),
         ) else {
             return Err(SandboxError::Day("there is nobody to change".to_owned()));
@@ -148,6 +187,15 @@ impl ShortDay<'_> {
                 address.address_line1 = Some(STREET.to_owned());
             }
         });
+        shop.norce.change_customer(mover, |customer| {
+            for address in &mut customer.details.addresses {
+                address.address_line1 = Some("Vestergade 7".to_owned());
+                address.zip_code = Some("1456".to_owned());
+                address.city = Some("København K".to_owned());
+                address.country_id = country_id(DENMARK);
+            }
+        });
+        self.expected.own_register.mover = Some(mover);
         shop.norce.change_company(company, |company| {
             company.row.phone_number = Some(PHONE.to_owned());
         });
@@ -167,6 +215,23 @@ impl ShortDay<'_> {
                 progress::duration(since.elapsed())
             ));
         }
+        self.mover_arrives(mover, since).await
+    }
+
+    /// Waits until the ERP has the new country of the customer who has moved abroad.
+    async fn mover_arrives(&self, mover: i64, since: Instant) -> Result<(), SandboxError> {
+        let shop = self.world.shop;
+        let code = self.code(EntityKind::Customer, mover).unwrap_or_default();
+        let country = shop.erp.country_code(DENMARK);
+        self.until(&format!("the country of customer {mover}"), async || {
+            let record = shop.erp_customer(Some(&code)).await?;
+            Ok(record.filter(|record| record.details.country == country))
+        })
+        .await?;
+        progress::told(format_args!(
+            "customer {mover} has moved to Denmark ({DENMARK}) → {code} has the country {country} in the ERP after {}",
+            progress::duration(since.elapsed())
+        ));
         Ok(())
     }
 
@@ -219,11 +284,48 @@ impl ShortDay<'_> {
         let person = shop.newcomer();
         let id = shop.register(&person);
         put_into_erp(shop, shop.erp_company(), &person).await?;
+        let namesake = shop.newcomer();
+        let contact = shop
+            .erp
+            .add_vendor_contact(shop.erp_company(), &namesake.details())
+            .await?;
+        let namesake = contact.map(|contact| (shop.register(&namesake), contact));
         self.world.quiet(self.queues).await?;
         let waiting = Waiting::new(EntityKind::Customer, id);
-        self.world.start(&json!({"mode": "delta"})).await?;
+        let runs = self.world.start(&json!({"mode": "delta"})).await?;
         self.get_codes(vec![waiting], "was entered in the ERP by hand")
-            .await
+            .await?;
+        for id in runs {
+            self.until("the end of the pass", async || {
+                let run = self.world.run(id).await?;
+                Ok(run.filter(|run| run.ended.is_some()))
+            })
+            .await?;
+        }
+        match namesake {
+            Some((id, contact)) => self.namesake_orders(id, contact).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A customer has the e-mail address of a vendor's contact, whom the pass has seen. It gets no code before it orders, and
+    /// then one of its own.
+    async fn namesake_orders(&mut self, id: i64, contact: Record) -> Result<(), SandboxError> {
+        let shop = self.world.shop;
+        if let Some(code) = self.code(EntityKind::Customer, id) {
+            return Err(SandboxError::Day(format!(
+                "customer {id} has not ordered, and has the code {code}"
+            )));
+        }
+        progress::told(format_args!(
+            "customer {id} has the e-mail address of {}, the contact of a vendor → the pass gives it no code",
+            contact.code
+        ));
+        shop.order(id, None, false);
+        let waiting = Waiting::new(EntityKind::Customer, id);
+        self.expected.customers.push(id);
+        self.expected.own_register.namesake = Some((id, contact));
+        self.get_codes(vec![waiting], "ordered").await
     }
 
     async fn operator(&mut self) -> Result<(), SandboxError> {

@@ -1,9 +1,15 @@
 //! The doctor: its parts appear as they finish.
 
 use console::OperatorError;
+use futures_util::FutureExt as _;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tests::{
+    bundle::Bundle,
+    business_central_simulator::{Entity, Fault},
+};
 
-use super::{stage, text};
+use super::{acts, confirm, stage, text, write};
 
 /// The parts are asked side by side, each within the time of an answer; faults come first, and the report has everything.
 #[tokio::test(flavor = "multi_thread")]
@@ -83,4 +89,80 @@ async fn the_parts_are_asked_side_by_side_and_shown_as_they_finish() {
         "{copied}"
     );
     assert_eq!(copied.matches("ok  tables").count(), 4, "{copied}");
+}
+
+/// Only the role that may try the ERP is offered it; what is to be set up is said in the dialog, and nothing stays in the ERP.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_erp_is_tried_with_one_record_by_the_role_that_may() {
+    let Some((browser, served)) = stage(0).await else {
+        return;
+    };
+    let said = "return document.querySelector('dialog').innerText";
+    let offered = "return document.querySelector('[data-key=trial]') !== null";
+    for (role, may) in [
+        ("Norce.Read", false),
+        ("Norce.Act", false),
+        ("Norce.Admin", true),
+    ] {
+        browser.client.delete_all_cookies().await.ok();
+        served.sign_in(&browser, role, "/console/doctor").await;
+        let is_complete = "document.querySelector('[data-key=copy-report]')";
+        browser.until(is_complete).await;
+        assert_eq!(browser.eval(offered).await, may, "{role}");
+    }
+    served.operator.take_asked();
+    browser.press("trial").await;
+    let is_ready = "return !document.querySelector('dialog button[type=submit]').disabled";
+    write(&browser, "#country", "N").await;
+    assert_eq!(browser.eval(is_ready).await, false);
+    write(&browser, "#country", "NO").await;
+    assert_eq!(browser.eval(is_ready).await, true);
+    assert_eq!(acts(&served), Vec::<Value>::new());
+    confirm(&browser).await;
+    let shown = browser.eval(said).await.to_string();
+    assert!(shown.contains("can be sold to, and was deleted"), "{shown}");
+    let asked = acts(&served);
+    assert_eq!(asked.len(), 1, "{asked:#?}");
+    assert_eq!(
+        [
+            &asked[0]["kind"],
+            &asked[0]["country"],
+            &asked[0]["confirm"]
+        ],
+        [&json!("customer"), &json!("NO"), &json!(true)]
+    );
+
+    // Something is to be done.
+    served
+        .operator
+        .run(|bundle: &mut Bundle| {
+            async move {
+                let refused = Fault::status(StatusCode::FORBIDDEN);
+                bundle
+                    .erp
+                    .inject(refused.on(Method::POST, Entity::SalesQuotes));
+            }
+            .boxed_local()
+        })
+        .await;
+    browser.press("cancel").await;
+    browser.press("trial").await;
+    confirm(&browser).await;
+    let shown = browser.eval(said).await.to_string();
+    assert!(shown.contains("What to do:"), "{shown}");
+    assert!(
+        shown.contains("Whether it can be sold to was not found out"),
+        "{shown}"
+    );
+    served
+        .operator
+        .run(|bundle: &mut Bundle| {
+            async move {
+                let company = bundle.erp_company();
+                assert_eq!(bundle.erp.customers(company), []);
+                assert_eq!(bundle.erp.contacts(company), []);
+            }
+            .boxed_local()
+        })
+        .await;
 }

@@ -151,7 +151,7 @@ fn acts(served: &Served) -> Vec<Value> {
         !matches!(what, "list" | "count" | "show")
             || matches!(
                 request["action"].as_str(),
-                Some("replay" | "forget" | "pass" | "plan")
+                Some("replay" | "forget" | "pass" | "plan" | "trial")
             )
     });
     acts.collect()

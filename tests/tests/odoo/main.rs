@@ -412,6 +412,13 @@ async fn a_state_goes_with_its_address(server: &Server) {
     let record = created(&erp, &without_code(900_160), &los_angeles).await;
     let there = seen(&record).await;
     assert_eq!(there[3], "California (US)");
+    let region = |record: &ErpRecord| {
+        let address = record.fields.address.as_ref().unwrap();
+        address.region.as_ref().map(|it| it.expose().to_owned())
+    };
+    assert_eq!(region(&record).as_deref(), Some("California"));
+    let read = erp.get(&record.id, soon()).await.unwrap().unwrap();
+    assert_eq!(read.fields, record.fields);
     let update = async |record: &ErpRecord, party: &Party| match erp
         .update(record, party, soon())
         .await
@@ -423,8 +430,10 @@ async fn a_state_goes_with_its_address(server: &Server) {
     let same_place = at("Main St 2", "90001", "Los Angeles", "", "US");
     let record = update(&record, &same_place).await;
     assert_eq!(seen(&record).await[3], "California (US)");
+    assert_eq!(region(&record).as_deref(), Some("California"));
     let new_york = at("Broadway 1", "10001", "New York", "", "US");
     let record = update(&record, &new_york).await;
+    assert_eq!(region(&record), None);
     assert_eq!(
         seen(&record).await,
         ["Broadway 1", "10001", "New York", "", "United States"]

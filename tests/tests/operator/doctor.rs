@@ -203,6 +203,18 @@ fn broken_erp() -> Vec<BrokenCheck> {
             }),
         ),
         broken(
+            "erp client: countries",
+            "HomeCountry is NO, and the company of Business Central is in SE",
+            "Set HomeCountry to SE and deploy",
+            Box::new(|bundle, _| {
+                let elsewhere = Bundle::new(&Options {
+                    home_country: "NO",
+                    ..Options::default()
+                });
+                bundle.operator.doctor.erps = elsewhere.operator.doctor.erps;
+            }),
+        ),
+        broken(
             "erp client: fixed values",
             "rule 1 of ErpFixedValues sets `paymentTerms` to `60D`",
             "ErpFixedValues and deploy",
@@ -365,7 +377,7 @@ async fn checks_of_each_secret_and_queue(dead: &SdkConfig) -> BTreeSet<String> {
 async fn doctor_names_the_fault_and_the_fix_of_each_check_broken_in_turn() {
     let well = Bundle::new(&Options::default());
     let report = well.ask(json!({"action": "doctor"})).await.unwrap();
-    assert!(summary(&report).starts_with("All 41"), "{report:#}");
+    assert!(summary(&report).starts_with("All 42"), "{report:#}");
 
     let dead = dead_aws().await;
     let cases = [
@@ -432,7 +444,7 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
         ),
         (
             "erp client: reachable",
-            4,
+            5,
             "ErpBaseUrl",
             Box::new(|bundle, _| {
                 bundle
@@ -442,7 +454,7 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
         ),
         (
             "erp client: reachable",
-            4,
+            5,
             "Microsoft Entra applications",
             Box::new(|bundle, _| {
                 bundle
@@ -452,7 +464,7 @@ async fn doctor_names_the_cause_first_where_one_fault_has_several_effects() {
         ),
         (
             "erp client: reachable",
-            4,
+            5,
             "ERP is up",
             Box::new(|bundle, _| {
                 bundle

@@ -9,6 +9,7 @@
 
 mod activity;
 mod binding;
+mod countries;
 mod dead_letters;
 mod doctor;
 mod doctor_parts;

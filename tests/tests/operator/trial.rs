@@ -91,3 +91,77 @@ async fn what_a_trial_leaves_behind_is_named() {
     );
     assert_nothing_left(&bundle);
 }
+
+const DIMENSIONS: &str = r#"[{"set":{"dimensions":{"DEPARTMENT":"SHOP","AREA":"10"}}}]"#;
+
+/// What a real create leaves is a part of the trial.
+#[tokio::test(start_paused = true)]
+async fn a_trial_writes_dimensions_as_a_create_does() {
+    let trial = json!({"action": "trial", "confirm": true});
+    let options = Options {
+        fixed_values: DIMENSIONS,
+        ..Options::default()
+    };
+    let bundle = Bundle::new(&options);
+    let answer = bundle.ask(trial.clone()).await.unwrap();
+    assert_eq!(answer["succeeded"], true, "{answer:#}");
+    let log = bundle.erp.requests();
+    let dimensions = log
+        .carried_out()
+        .filter(|write| write.entity == Entity::DefaultDimensions);
+    assert_eq!(dimensions.count(), 2);
+    assert_nothing_left(&bundle);
+
+    let bundle = Bundle::new(&options);
+    let refused = Fault::status(StatusCode::FORBIDDEN);
+    bundle
+        .erp
+        .inject(refused.on(Method::POST, Entity::DefaultDimensions));
+    let answer = bundle.ask(trial).await.unwrap();
+    let todo = texts(&answer);
+    assert_eq!(todo.len(), 1, "{todo:?}");
+    assert!(todo[0].starts_with("What follows a create"), "{todo:?}");
+    assert_nothing_left(&bundle);
+}
+
+/// The deletion has time of its own, whatever takes long before it.
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_takes_long_deletes_what_it_created() {
+    let long = Duration::from_secs(3_600);
+    let slow = |entity| Fault::slow_work(long).on(Method::POST, entity);
+    for entity in [Entity::SalesQuotes, Entity::DefaultDimensions] {
+        for seconds in [20, 30, 60] {
+            let bundle = Bundle::new(&Options {
+                fixed_values: DIMENSIONS,
+                ..Options::default()
+            });
+            bundle.erp.inject(slow(entity));
+            let began = tokio::time::Instant::now();
+            let answer = bundle
+                .ask(json!({"action": "trial", "confirm": true, "within": seconds}))
+                .await
+                .unwrap();
+            assert_eq!(answer["succeeded"], false);
+            assert!(began.elapsed() <= Duration::from_secs(seconds));
+            assert!(
+                !texts(&answer).iter().any(|text| text.contains("deleted")),
+                "{entity:?} {seconds}: {answer:#}"
+            );
+            assert_nothing_left(&bundle);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_without_time_for_its_deletion_creates_nothing() {
+    let bundle = Bundle::new(&Options::default());
+    let answer = bundle
+        .ask(json!({"action": "trial", "confirm": true, "within": 19}))
+        .await
+        .unwrap();
+    assert!(
+        summary(&answer).contains("a trial takes 20 s or more, and nothing was created"),
+        "{answer:#}"
+    );
+    assert_eq!(bundle.erp.requests().carried_out().count(), 0);
+}

@@ -7,12 +7,15 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use shared::runtime::configuration::{
-    ConfigurationError, Environment, RESOURCE_NAMES_SECRET_ARN, ResourceNames,
+use shared::{
+    erp::FixedValues,
+    runtime::configuration::{
+        ConfigurationError, Environment, RESOURCE_NAMES_SECRET_ARN, ResourceNames,
+    },
 };
 use tests::template::Rendered;
 
-use super::{EVERY_OPTION, REQUIRED, render, with};
+use super::{EVERY_OPTION, REQUIRED, number, render, template, with};
 
 /// Lambda takes 4 KB of environment variables (Lambda quotas), and measures the JSON object of all names and values, as its
 /// error quotes it: <https://github.com/github-aws-runners/terraform-aws-github-runner/issues/3594>.
@@ -196,6 +199,39 @@ fn no_environment_is_larger_than_lambda_takes() {
     let (largest, name) = sizes.into_iter().max().unwrap();
     let room = LIMIT - MARGIN;
     assert!(largest <= room, "{name}: {largest} bytes of {room}");
+}
+
+/// The longest fixed values that the template accepts fit beside everything else, without the margin.
+#[test]
+fn the_longest_fixed_values_fit_into_every_environment() {
+    let template = template();
+    let declaration = &template.as_value()["Parameters"]["ErpFixedValues"];
+    let longest = usize::try_from(number(&declaration["MaxLength"])).unwrap();
+    // Short rules have the most quotation marks, and no two may be the same.
+    let letters = || 'A'..='Z';
+    let countries = letters().flat_map(|a| letters().map(move |b| format!("{a}{b}")));
+    let mut values = String::from("[");
+    for country in countries {
+        let rule = format!(r#"{{"when":{{"country":"{country}"}},"set":{{"taxArea":"EU"}}}}"#);
+        if values.len() + rule.len() + 1 >= longest {
+            break;
+        }
+        let separator = if values == "[" { "" } else { "," };
+        values += &format!("{separator}{rule}");
+    }
+    values.push(']');
+    let values = format!("{values:longest$}");
+    let parsed = values.parse::<FixedValues>();
+    assert!(parsed.is_ok(), "{parsed:?}");
+    let rendered = render(&with(
+        REQUIRED,
+        &with(EVERY_OPTION, &[("ErpFixedValues", &values)]),
+    ));
+    for (name, _) in rendered.functions() {
+        let variables = rendered.environment(name);
+        let size = serde_json::to_string(&variables).unwrap().len();
+        assert!(size <= LIMIT, "{name}: {size} bytes of {LIMIT}");
+    }
 }
 
 /// A function may read the secrets whose ARNs it reads, and no others.

@@ -136,6 +136,9 @@ fn answer(outcome: Result<Trial, ErpError>) -> TrialAnswer {
         Sale::Refused(reason) => todo.push(say!("trial-not-sold-to", reason = words(reason))),
         Sale::Unknown(reason) => todo.push(say!("trial-sale-unknown", reason = words(reason))),
     }
+    if let Some(reason) = &trial.incomplete {
+        todo.push(say!("trial-incomplete", reason = words(reason)));
+    }
     if trial.altered {
         todo.push(say!("trial-altered"));
     }

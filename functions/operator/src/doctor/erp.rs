@@ -47,6 +47,9 @@ impl Doctor {
                     Planned::new(format!("erp {scope}: records can be written"), async move {
                         may_write(erp, deadline).await
                     }),
+                    Planned::new(format!("erp {scope}: countries"), async move {
+                        countries(erp, deadline).await
+                    }),
                     Planned::new(format!("erp {scope}: fixed values"), async move {
                         fixed_values(erp, deadline).await
                     }),
@@ -123,6 +126,61 @@ async fn may_write(erp: &dyn Erp, deadline: Deadline) -> Finding {
             say!("erp-not-writable", erp = name),
             say!("fix-erp-not-writable"),
         )),
+    }
+}
+
+/// Whether the home country is that of the ERP's company, and every code of a country in use stands for one.
+async fn countries(erp: &dyn Erp, deadline: Deadline) -> Finding {
+    let name = erp.name();
+    let capabilities = erp.capabilities(check_deadline(deadline)).await;
+    let home_country = capabilities.map_err(erp_fault)?.home_country;
+    let setup = erp.country_setup(check_deadline(deadline)).await;
+    let Some(setup) = setup.map_err(erp_fault)? else {
+        return Ok(say!("erp-countries-untold", erp = name));
+    };
+    let mut faults = Vec::new();
+    if let (Some(home), Some(country)) = (home_country, setup.company_country)
+        && home != country
+    {
+        faults.push((
+            say!(
+                "erp-home-differs",
+                home = home.as_str(),
+                erp = name,
+                country = country.as_str()
+            ),
+            say!("fix-erp-home", country = country.as_str()),
+        ));
+    }
+    let value = setup.proposal(home_country);
+    if !setup.without_country.is_empty() {
+        faults.push((
+            say!(
+                "erp-codes-unknown",
+                erp = name,
+                code = setup.without_country
+            ),
+            say!("fix-erp-codes-unknown", value),
+        ));
+    }
+    if !setup.missing.is_empty() {
+        faults.push((
+            say!("erp-codes-missing", erp = name, code = setup.missing),
+            say!("fix-erp-codes-missing", erp = name, value),
+        ));
+    }
+    let faults = faults.into_iter().rev();
+    let joined =
+        faults.reduce(|(later, its_fix), (detail, fix)| (detail.then(later), fix.then(its_fix)));
+    match (joined, home_country, setup.company_country) {
+        (Some((detail, fix)), ..) => Err(fault(detail, fix)),
+        (None, None, Some(country)) => Ok(say!(
+            "erp-home-unset",
+            erp = name,
+            country = country.as_str()
+        )),
+        (None, Some(home), _) => Ok(say!("erp-countries", home = home.as_str())),
+        (None, None, None) => Ok(say!("erp-countries-none", erp = name)),
     }
 }
 

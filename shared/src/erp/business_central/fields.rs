@@ -357,6 +357,36 @@ impl Serialize for Fields {
     }
 }
 
+/// The values of a party that a message of the server may repeat.
+pub(super) fn mask_of(party: &Party) -> Vec<(&'static str, &str)> {
+    let address = party.address.as_ref();
+    let part = |part: fn(&Address) -> Option<&Personal>| address.and_then(part);
+    let texts = [
+        (DISPLAY_NAME, Some(&party.name)),
+        (EMAIL, party.email.as_ref()),
+        (PHONE_NUMBER, party.phone.as_ref()),
+        (MOBILE_PHONE_NUMBER, party.mobile.as_ref()),
+        (JOB_TITLE, party.title.as_ref()),
+        (ADDRESS_LINE_1, part(|it| it.care_of.as_ref())),
+        (ADDRESS_LINE_1, part(|it| it.line1.as_ref())),
+        (ADDRESS_LINE_2, part(|it| it.line2.as_ref())),
+        (POSTAL_CODE, part(|it| it.postal_code.as_ref())),
+        (CITY, part(|it| it.city.as_ref())),
+    ];
+    let number = party.organisation_number.as_ref();
+    let numbers = [
+        number.map(|number| number.expose()),
+        party.vat_number.as_ref().map(|number| number.expose()),
+    ];
+    let numbers = numbers.into_iter().flatten();
+    let texts = texts
+        .into_iter()
+        .filter_map(|(field, value)| Some((field.name, value?.expose())));
+    texts
+        .chain(numbers.map(|number| (TAX_REGISTRATION_NUMBER.name, number)))
+        .collect()
+}
+
 fn is_place(name: &str) -> bool {
     PLACE.iter().any(|field| field.name == name)
 }

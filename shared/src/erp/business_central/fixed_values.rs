@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     error::{Failure, RECORD_NOT_FOUND},
-    fields::Fields,
+    fields::{Fields, mask_of},
     records::Records,
     references::{Dimension, Reference, TAX_AREAS, column, takes},
 };
@@ -15,7 +15,7 @@ use crate::{
     domain::CountryCode,
     erp::{
         ChosenValues, ErpError, ErpId, FixedField, FixedKind, FixedValue, Party, Resource,
-        UnknownValue, UpdateOutcome, answer::parse,
+        UnknownValue, UpdateOutcome, answer::parse, mask::Mask,
     },
     http::{
         Deadline,
@@ -88,7 +88,9 @@ impl Records {
         let mut chosen = self.chosen(party, None);
         chosen.retain(|field, _| matches!(field, FixedField::Dimension(_)));
         let references = self.references_of(chosen, deadline).await?;
-        match self.write_dimensions(id, &references, deadline).await {
+        let mask = mask_of(party);
+        let written = self.write_dimensions(id, &references, &mask, deadline);
+        match written.await {
             Err(ErpError::Refused { code, .. }) if code == RECORD_NOT_FOUND => Ok(()),
             written => written.map(|_| ()),
         }
@@ -114,6 +116,8 @@ impl Records {
         let Some(there) = self.properties(&record.id, &references, deadline).await? else {
             return Ok(UpdateOutcome::Gone);
         };
+        let values = Fields::of(&record.fields);
+        let mask: Vec<_> = values.iter().chain(mask_of(party)).collect();
         let mut changes = Map::new();
         for reference in &references {
             if let Reference::Property(name, value) = reference
@@ -128,8 +132,6 @@ impl Records {
             if version != Some(&record.version) {
                 return Ok(UpdateOutcome::Stale);
             }
-            let values = Fields::of(&record.fields);
-            let mask: Vec<_> = values.iter().collect();
             let changed = self.change(&record.id, &record.version, &changes, &mask, deadline);
             outcome = changed.await?;
             if !matches!(outcome, UpdateOutcome::Updated(_)) {
@@ -137,7 +139,7 @@ impl Records {
             }
         }
         if self
-            .write_dimensions(&record.id, &references, deadline)
+            .write_dimensions(&record.id, &references, &mask, deadline)
             .await?
         {
             // A global dimension is a field of the customer as well, so that its version may have changed.
@@ -340,11 +342,13 @@ impl Records {
         self.client.read(&url, deadline).await
     }
 
-    /// Gives a customer these dimensions; `false` where it has them all.
+    /// Gives a customer these dimensions; `false` where it has them all. The values in `mask` are kept out of errors, which may
+    /// name the customer.
     async fn write_dimensions(
         &self,
         id: &ErpId,
         references: &[Reference],
+        mask: &Mask<'_>,
         deadline: Deadline,
     ) -> Result<bool, ErpError> {
         let dimensions: Vec<&Dimension> = references
@@ -359,7 +363,7 @@ impl Records {
         }
         let mut url = self.record_url(id)?;
         url.set_path(&format!("{}/{DEFAULT_DIMENSIONS}", url.path()));
-        let there = self.default_dimensions(&url, deadline).await?;
+        let there = self.default_dimensions(&url, mask, deadline).await?;
         let mut written = false;
         for wanted in dimensions {
             let there = there.iter().find(|it| it.dimension_id == wanted.id);
@@ -395,7 +399,7 @@ impl Records {
                     ),
                 });
             }
-            let failure = Failure::of(&response, &[]);
+            let failure = Failure::of(&response, mask);
             if failure.is_duplicate() || failure.is_stale() {
                 return Err(ErpError::RetryAfter {
                     after: None,
@@ -413,11 +417,12 @@ impl Records {
     async fn default_dimensions(
         &self,
         url: &Url,
+        mask: &Mask<'_>,
         deadline: Deadline,
     ) -> Result<Vec<DefaultDimension>, ErpError> {
         let fields = ["id", "dimensionId", "dimensionValueId"];
         let url = Options::new().select(&fields).apply(url.clone());
-        let mut pages = self.client.list(url, &[], deadline);
+        let mut pages = self.client.list(url, mask, deadline);
         let mut rows = Vec::new();
         while let Some(page) = pages.next().await? {
             rows.extend(page);

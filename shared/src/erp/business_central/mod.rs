@@ -18,6 +18,7 @@
 //! | `record` | rows as records |
 //! | `formats` | lengths and formats of the fields |
 //! | `fields` | a party as fields, and the difference to a record |
+//! | `countries` | how countries are set up in the company |
 //! | `records` | reads that the others share |
 //! | `extra` | the merchant's own page, with the extra fields |
 //! | `search`, `listing`, `create`, `update` | the calls of the port |
@@ -26,6 +27,7 @@
 //! | `trial` | a record that is created, checked and deleted |
 
 mod client;
+mod countries;
 mod create;
 mod error;
 mod extra;
@@ -55,9 +57,9 @@ use self::{
     references::References, search::carried_keys, settings::capabilities,
 };
 use super::{
-    Block, Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord,
-    FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind,
-    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
+    Block, Capabilities, CompanyKey, CountrySetup, CreateOutcome, Cursor, Erp, ErpError, ErpId,
+    ErpRecord, FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party,
+    PartyKind, RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -196,6 +198,10 @@ impl Erp for BusinessCentral {
         deadline: Deadline,
     ) -> Result<(), ErpError> {
         self.records.complete(id, party, deadline).await
+    }
+
+    async fn country_setup(&self, deadline: Deadline) -> Result<Option<CountrySetup>, ErpError> {
+        self.records.country_setup(deadline).await
     }
 
     async fn unknown_fixed_values(

@@ -1,6 +1,6 @@
 //! What goes over the wire, and what is made of the answers.
 
-use std::{sync::Mutex, time::Duration};
+use std::{slice, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -1015,16 +1015,73 @@ fn the_keys_of_a_person_are_the_address_and_of_a_company_the_numbers() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn p11_no_error_repeats_what_was_sent_or_seen() {
+/// A refusal that repeats the values of the person.
+fn indiscreet() -> Answer {
     let message =
         "Anna Ek <Anna@Example.com> of Storgatan 1, 222 22 Lund (046-12 34 56) is not possible";
-    let refusal = || {
-        answer(
-            400,
-            &json!({ "error": { "code": "Application_X", "message": message } }),
-        )
-    };
+    answer(
+        400,
+        &json!({ "error": { "code": "Application_X", "message": message } }),
+    )
+}
+
+fn assert_discreet(error: &ErpError) {
+    let text = format!("{error} {error:?}");
+    assert!(text.contains("is not possible"), "{text}");
+    for secret in ["Anna", "Storgatan", "222 22", "Lund", "046"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+/// A dimension belongs to the customer, and the server may name the customer when it refuses one.
+#[tokio::test(start_paused = true)]
+async fn p11_no_refusal_of_a_dimension_names_the_customer() {
+    let dimension = json!({ "id": "d-1", "code": "AREA" });
+    let value = json!({ "id": "v-1", "code": "10", "dimensionId": "d-1" });
+    let there =
+        json!({ "@odata.etag": "e", "id": "x-1", "dimensionId": "d-1", "dimensionValueId": "v-2" });
+    let looked_up = || [slice::from_ref(&dimension), slice::from_ref(&value)].map(rows);
+    for refused in [
+        // The list of those that the customer has, a new one, and another value.
+        vec![indiscreet()],
+        vec![rows(&[]), indiscreet()],
+        vec![rows(&[there]), indiscreet()],
+    ] {
+        for updates in [false, true] {
+            let mut answers: Vec<Answer> = looked_up().into();
+            if updates {
+                answers.push(answer(200, &json!({ "@odata.etag": "e", "id": CUSTOMER })));
+            }
+            answers.extend(refused.iter().map(|answer| match answer {
+                Ok(answer) => Ok(answer.clone()),
+                Err(_) => lost(),
+            }));
+            let (server, erp) = server(answers);
+            let fixed = r#"[{"set":{"dimensions":{"AREA":"10"}},"also":"update"}]"#;
+            let erp = erp.with_fixed_values(fixed.parse().unwrap());
+            let error = if updates {
+                erp.update(&seen(), &person(), soon()).await.unwrap_err()
+            } else {
+                let done = erp.complete(&customer_id(), &person(), soon()).await;
+                done.unwrap_err()
+            };
+            assert!(
+                server
+                    .lines()
+                    .last()
+                    .unwrap()
+                    .contains("/defaultDimensions"),
+                "{:?}",
+                server.lines()
+            );
+            assert_discreet(&error);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p11_no_error_repeats_what_was_sent_or_seen() {
+    let refusal = indiscreet;
     let (_, erp) = server(vec![
         refusal(),
         refusal(),
@@ -1041,10 +1098,7 @@ async fn p11_no_error_repeats_what_was_sent_or_seen() {
         .await
         .unwrap_err();
     for error in [created, updated, blocked] {
-        let text = format!("{error} {error:?}");
-        for secret in ["Anna", "Storgatan", "222 22", "Lund", "046"] {
-            assert!(!text.contains(secret), "{text}");
-        }
+        assert_discreet(&error);
     }
     assert!(!format!("{erp:?}").contains("s3cret"));
 }

@@ -9,6 +9,7 @@ use crate::{
     erp::{
         CreateOutcome, ErpError, ErpId, IdempotencyKey, Party, Resource, Sale, Trial,
         answer::{CallError, parse},
+        trial::before_deletion,
     },
     http::Deadline,
 };
@@ -28,7 +29,8 @@ impl Records {
         party: &Party,
         deadline: Deadline,
     ) -> Result<Trial, ErpError> {
-        let (record, altered) = match self.create(key, party, deadline).await? {
+        let work = before_deletion(deadline)?;
+        let (record, altered) = match self.create(key, party, work).await? {
             CreateOutcome::Created(record) => (record, false),
             CreateOutcome::Altered(record) => (record, true),
             CreateOutcome::AlreadyThere(record) => {
@@ -47,11 +49,14 @@ impl Records {
                 )));
             }
         };
-        let sale = self.sale(&record.id, deadline).await;
+        // As after any create. A sales document may need a dimension.
+        let completed = self.complete(&record.id, party, work).await;
+        let sale = self.sale(&record.id, work, deadline).await;
         let left = self.remove_all(&record.id, deadline).await;
         Ok(Trial {
             code: record.code,
             altered,
+            incomplete: completed.err().map(|error| error.to_string()),
             sale,
             left: left.err().map(|error| error.to_string()),
         })
@@ -75,11 +80,11 @@ impl Records {
         Ok(())
     }
 
-    /// Makes a sales quote for a customer, and deletes it.
-    async fn sale(&self, customer: &ErpId, deadline: Deadline) -> Sale {
+    /// Makes a sales quote for a customer by one deadline, and deletes it by a later one.
+    async fn sale(&self, customer: &ErpId, work: Deadline, deadline: Deadline) -> Sale {
         let url = self.client.url("salesQuotes");
         let fields = json!({ "customerId": customer.id });
-        let response = match self.client.post(&url, &fields, deadline).await {
+        let response = match self.client.post(&url, &fields, work).await {
             Ok(response) => response,
             Err(CallError::NotDone(error)) => return Sale::Unknown(error.to_string()),
             Err(CallError::OutcomeUnknown(reason)) => return Sale::Unknown(reason),

@@ -36,9 +36,9 @@ use chrono::{DateTime, Utc};
 
 use self::{proof::Proofs, register::Register, wire::WritableField};
 use super::{
-    Block, Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord,
-    FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind, RecordPage,
-    Resource, Trial, UnknownValue, UpdateOutcome,
+    Block, Capabilities, CompanyKey, CountrySetup, CreateOutcome, Cursor, Erp, ErpError, ErpId,
+    ErpRecord, FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind,
+    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -203,6 +203,19 @@ impl Erp for HttpErp {
 
     async fn clock(&self, deadline: Deadline) -> Result<Option<DateTime<Utc>>, ErpError> {
         Ok(Some(self.register.about(deadline).await?.time))
+    }
+
+    /// The facade translates the codes of countries.
+    async fn country_setup(&self, deadline: Deadline) -> Result<Option<CountrySetup>, ErpError> {
+        let about = self.register.about(deadline).await?;
+        Ok(about
+            .capabilities
+            .home_country()
+            .map(|country| CountrySetup {
+                company_code: Some(country.to_string()),
+                company_country: Some(country),
+                ..CountrySetup::default()
+            }))
     }
 
     /// The contract has no fixed values: the facade sets what every record needs.

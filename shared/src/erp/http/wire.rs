@@ -92,6 +92,11 @@ pub(super) struct Abilities {
 }
 
 impl Stated {
+    /// The country of the ERP's company.
+    pub(super) const fn home_country(&self) -> Option<CountryCode> {
+        self.home_country
+    }
+
     /// The capabilities. `home` goes before the stated country.
     pub(super) fn into_abilities(self, home: Option<CountryCode>) -> Abilities {
         let groups = self.readable.iter().filter_map(|group| group.parse().ok());

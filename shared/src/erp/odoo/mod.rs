@@ -18,6 +18,7 @@
 //! | `record` | rows as records, and a party as fields |
 //! | `partners` | reads and writes that the others share |
 //! | `references`, `fixed_values` | fixed values: their fields, and how they are looked up |
+//! | `states` | states and counties of addresses |
 //! | `search`, `create`, `update`, `delivery` | the calls of the port |
 
 mod client;
@@ -31,6 +32,7 @@ mod record;
 mod references;
 mod search;
 mod settings;
+mod states;
 mod trial;
 mod update;
 
@@ -48,9 +50,9 @@ use self::{
     settings::capabilities,
 };
 use super::{
-    Block, Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord,
-    FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind,
-    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
+    Block, Capabilities, CompanyKey, CountrySetup, CreateOutcome, Cursor, Erp, ErpError, ErpId,
+    ErpRecord, FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party,
+    PartyKind, RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -175,6 +177,10 @@ impl Erp for Odoo {
 
     async fn complete(&self, _: &ErpId, _: &Party, _: Deadline) -> Result<(), ErpError> {
         Ok(())
+    }
+
+    async fn country_setup(&self, deadline: Deadline) -> Result<Option<CountrySetup>, ErpError> {
+        self.partners.country_setup(deadline).await
     }
 
     async fn unknown_fixed_values(

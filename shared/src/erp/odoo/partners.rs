@@ -9,10 +9,11 @@ use super::{
     client::Client,
     record::{DELIVERY, Known, Names, Row, STATE, WHOLE, fields, wanted},
     references::References,
+    states::{States, state_of},
 };
 use crate::{
     domain::{Address, Code, CountryCode, FieldGroup, FieldGroups},
-    erp::{ErpError, ErpId, ErpRecord, Party, RecordPage, mask::Mask},
+    erp::{CountrySetup, ErpError, ErpId, ErpRecord, Party, RecordPage, mask::Mask},
     http::{Deadline, Idempotency},
 };
 
@@ -31,6 +32,7 @@ pub(super) struct Partners {
     pub(super) names: Names,
     pub(super) references: References,
     countries: OnceCell<HashMap<i64, CountryCode>>,
+    states: States,
     /// The field with the GLN; `None`: this database has none.
     gln_field: OnceCell<Option<String>>,
 }
@@ -43,6 +45,7 @@ impl Partners {
             names,
             references: References::default(),
             countries: OnceCell::const_new(),
+            states: States::default(),
             gln_field: OnceCell::const_new(),
         }
     }
@@ -159,10 +162,7 @@ impl Partners {
         deadline: Deadline,
     ) -> Result<Known, ErpError> {
         let mut known = Known::default();
-        if groups.has(FieldGroup::InvoiceAddress) || groups.has(FieldGroup::DeliveryAddresses) {
-            known.countries = self.countries(deadline).await?.clone();
-            known.gln = self.gln_field(deadline).await?.map(str::to_owned);
-        }
+        let mut children = Vec::new();
         if groups.has(FieldGroup::DeliveryAddresses) {
             let ids: Vec<i64> = rows.iter().filter_map(Row::id).collect();
             let domain = vec![
@@ -170,12 +170,20 @@ impl Partners {
                 json!(["type", "=", "delivery"]),
                 json!(["active", "=", true]),
             ];
-            for row in self.rows(domain, DELIVERY, MAX_ROWS, deadline).await? {
-                if let (Some(parent), Some(delivery)) =
-                    (row.reference("parent_id"), row.delivery(&known))
-                {
-                    known.deliveries.entry(parent).or_default().push(delivery);
-                }
+            children = self.rows(domain, DELIVERY, MAX_ROWS, deadline).await?;
+        }
+        if groups.has(FieldGroup::InvoiceAddress) || groups.has(FieldGroup::DeliveryAddresses) {
+            known.countries = self.countries(deadline).await?.clone();
+            known.gln = self.gln_field(deadline).await?.map(str::to_owned);
+            let rows = rows.iter().chain(&children);
+            let ids = rows.filter_map(|row| row.reference(STATE)).collect();
+            known.states = self.states.named(ids, &self.client, deadline).await?;
+        }
+        for row in children {
+            if let (Some(parent), Some(delivery)) =
+                (row.reference("parent_id"), row.delivery(&known))
+            {
+                known.deliveries.entry(parent).or_default().push(delivery);
             }
         }
         if let (true, Some(field)) = (groups.has(FieldGroup::PriceLists), &self.names.price_list) {
@@ -213,6 +221,37 @@ impl Partners {
         countries.await
     }
 
+    /// The country of the company, or of all companies of the database where it is one. Odoo's codes are the ISO codes.
+    pub(super) async fn country_setup(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Option<CountrySetup>, ErpError> {
+        let domain: Vec<Value> = self
+            .company
+            .map(|company| json!(["id", "=", company]))
+            .into_iter()
+            .collect();
+        let arguments = json!({ "domain": domain, "fields": ["country_id"] });
+        let companies = self.client.search_read("res.company", &arguments, deadline);
+        let companies = companies.await?;
+        let known = self.countries(deadline).await?;
+        let mut countries: Vec<CountryCode> = companies
+            .iter()
+            .filter_map(|company| known.get(&company.reference("country_id")?).copied())
+            .collect();
+        countries.sort_unstable();
+        countries.dedup();
+        let company_country = match countries.as_slice() {
+            [country] => Some(*country),
+            _ => None,
+        };
+        Ok(Some(CountrySetup {
+            company_code: company_country.map(|country| country.to_string()),
+            company_country,
+            ..CountrySetup::default()
+        }))
+    }
+
     /// The fields of a partner for a party.
     pub(super) async fn wanted(
         &self,
@@ -224,35 +263,11 @@ impl Partners {
         let mut wanted = wanted(party, gln, |code| countries.get(&code).copied());
         if let Some(country) = wanted.get("country_id").and_then(Value::as_i64)
             && let Some(region) = party.address.as_ref().and_then(|it| it.region.as_ref())
-            && let Some(state) = self.state(country, region, deadline).await?
+            && let Some(state) = state_of(country, region, &self.client, deadline).await?
         {
             wanted.insert(STATE.to_owned(), json!(state));
         }
         Ok(wanted)
-    }
-
-    /// The id of the state of a country with this code or name. `None`: Odoo does not list it, and the address goes without
-    /// it.
-    async fn state(
-        &self,
-        country: i64,
-        region: &crate::domain::Personal,
-        deadline: Deadline,
-    ) -> Result<Option<i64>, ErpError> {
-        let region = region.expose();
-        // `=ilike` treats them as wildcards.
-        if region.contains(['%', '_', '\\']) {
-            return Ok(None);
-        }
-        let arguments = json!({
-            "domain": [["country_id", "=", country], "|", ["code", "=ilike", region], ["name", "=ilike", region]],
-            "fields": ["code"],
-            "limit": 1,
-        });
-        let states = self
-            .client
-            .search_read("res.country.state", &arguments, deadline);
-        Ok(states.await?.first().and_then(Row::id))
     }
 
     /// Odoo's ids of the countries of some addresses. Nothing is read when no address has a country.

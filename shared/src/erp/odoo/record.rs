@@ -117,6 +117,8 @@ impl Names {
 pub(super) struct Known {
     /// Odoo's countries by their ids.
     pub(super) countries: HashMap<i64, CountryCode>,
+    /// The names of states by their ids.
+    pub(super) states: HashMap<i64, String>,
     /// The names of price lists by their ids.
     pub(super) price_lists: HashMap<i64, String>,
     /// The field with the GLN, where this database has one and it was read.
@@ -238,7 +240,9 @@ impl Row {
             line2: self.personal("street2"),
             postal_code: self.personal("zip"),
             city: self.personal("city"),
-            region: None,
+            region: self
+                .reference(STATE)
+                .and_then(|id| Personal::parse(known.states.get(&id)?)),
             country: self
                 .reference("country_id")
                 .and_then(|id| known.countries.get(&id).copied()),

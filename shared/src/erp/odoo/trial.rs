@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use super::partners::Partners;
 use crate::{
-    erp::{CreateOutcome, ErpError, ErpRecord, IdempotencyKey, Party, Sale, Trial},
+    erp::{
+        CreateOutcome, ErpError, ErpRecord, IdempotencyKey, Party, Sale, Trial,
+        trial::before_deletion,
+    },
     http::{Deadline, Idempotency},
 };
 
@@ -16,12 +19,13 @@ impl Partners {
         sequence: Option<&str>,
         deadline: Deadline,
     ) -> Result<Trial, ErpError> {
-        let (record, altered) = match self.create(key, party, sequence, deadline).await? {
+        let work = before_deletion(deadline)?;
+        let (record, altered) = match self.create(key, party, sequence, work).await? {
             CreateOutcome::Created(record) => (record, false),
             CreateOutcome::Altered(record) => (record, true),
             // From an earlier trial that was cut off, if its external id says so.
             CreateOutcome::AlreadyThere(record) => {
-                let made = self.made_for(key.entity, deadline).await?;
+                let made = self.made_for(key.entity, work).await?;
                 if made.and_then(|row| row.erp_id()).as_ref() != Some(&record.id) {
                     return Err(ErpError::Refused {
                         field: Some("code"),
@@ -44,6 +48,8 @@ impl Partners {
         Ok(Trial {
             code: record.code,
             altered,
+            // A create leaves nothing.
+            incomplete: None,
             sale: Sale::Possible,
             left: left.err().map(|error| error.to_string()),
         })

@@ -13,11 +13,18 @@ use crate::{
         BusinessCentralSimulator, CompanySettings, ContactRecord, CustomerRecord, EmailChains,
         Entity, Fault, Refused, Server, Settings, TaxNumberFilter,
     },
-    sandbox::{SandboxError, io_error},
+    sandbox::{
+        SandboxError, io_error,
+        shop::{COUNTRY, NORWAY},
+    },
 };
 
 /// The company of the second application.
 const SECOND_COMPANY: Uuid = Uuid::from_u128(0x3b1b_b2c1_6d0e_4f5a_9c43_2f6a_7d5e_0002);
+/// The company's own codes of countries, which are not the ISO codes.
+const OWN_CODES: [(&str, &str); 2] = [("NO", "NORGE"), ("DK", "DANMARK")];
+/// The same as `ErpCountries`.
+const ERP_COUNTRIES: &str = "NO=NORGE,DK=DANMARK";
 /// `Retry-After` of its answers during an outage.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The error of the simulator for a record that a rule refuses.
@@ -40,9 +47,15 @@ impl BusinessCentral {
                 ..CompanySettings::named("Outlet AB")
             });
         }
-        // The merchant's own API page.
         for company in &mut settings.companies {
+            // The merchant's own API page.
             company.own_page = true;
+            for country in &mut company.countries {
+                let own = OWN_CODES.iter().find(|(iso, _)| *iso == country.code);
+                if let Some((_, own)) = own {
+                    (*own).clone_into(&mut country.code);
+                }
+            }
         }
         let simulator = BusinessCentralSimulator::new(settings);
         let companies = simulator.companies();
@@ -127,6 +140,8 @@ impl Erp for BusinessCentral {
             company: self.companies.first().cloned().unwrap_or_default(),
             extra_base_url: self.simulator.own_api_root(&self.server.base_url),
             extra_fields: r#"{"priceList":"customerPriceGroup"}"#,
+            home_country: COUNTRY,
+            countries: ERP_COUNTRIES,
         }
     }
 
@@ -175,6 +190,32 @@ impl Erp for BusinessCentral {
 
     fn contacts_have_addresses(&self) -> bool {
         true
+    }
+
+    fn country_code<'a>(&self, iso: &'a str) -> &'a str {
+        let own = OWN_CODES.iter().find(|(known, _)| *known == iso);
+        own.map_or(iso, |(_, own)| own)
+    }
+
+    /// The VAT number.
+    fn number_of(&self, country: &str, digits: &str) -> String {
+        let end = match country {
+            NORWAY => "MVA",
+            _ => "01",
+        };
+        format!("{country}{digits}{end}")
+    }
+
+    async fn add_vendor_contact(
+        &self,
+        company: &str,
+        contact: &Details,
+    ) -> Result<Option<Record>, SandboxError> {
+        let person = json!({ "displayName": contact.name, "email": contact.email });
+        let added = self
+            .simulator
+            .add_vendor_person(id(company), "Leverantör AB", &person);
+        added.map(|added| Some(added.into())).map_err(refused)
     }
 
     async fn add(&self, company: &str, people: &[ByHand]) -> Result<Vec<String>, SandboxError> {

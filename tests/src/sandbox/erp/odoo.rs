@@ -13,16 +13,17 @@ use serde_json::{Value, json};
 use super::{ByHand, Details, Erp, Record, Register, Remote, Role, Write};
 use crate::{
     odoo::{Front, Odoo},
-    sandbox::{SandboxError, io_error, progress},
+    sandbox::{SandboxError, io_error, progress, shop::COUNTRY},
 };
 
 /// Read of every partner.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "ref",
     "write_date",
     "is_company",
     "parent_id",
     "vat",
+    "company_registry",
     "name",
     "email",
     "phone",
@@ -91,7 +92,10 @@ impl Server {
                 (false, Some(_)) => Role::Contact,
             },
             company: company.map(|id| id.to_string()).unwrap_or_default(),
-            vat_number: text("vat"),
+            vat_number: match text("vat") {
+                vat if vat.is_empty() => text("company_registry"),
+                vat => vat,
+            },
             details: Details {
                 name: text("name"),
                 email: text("email"),
@@ -167,6 +171,9 @@ impl Erp for RealOdoo {
             company: String::new(),
             extra_base_url: String::new(),
             extra_fields: "",
+            home_country: COUNTRY,
+            // Those of Odoo are the ISO codes.
+            countries: "",
         }
     }
 
@@ -215,6 +222,24 @@ impl Erp for RealOdoo {
 
     fn contacts_have_addresses(&self) -> bool {
         false
+    }
+
+    fn country_code<'a>(&self, iso: &'a str) -> &'a str {
+        iso
+    }
+
+    /// The organisation number, which has a field of its own.
+    fn number_of(&self, _: &str, digits: &str) -> String {
+        digits.to_owned()
+    }
+
+    /// A partner is a vendor by what was bought from it, and its contacts are partners like all others.
+    async fn add_vendor_contact(
+        &self,
+        _: &str,
+        _: &Details,
+    ) -> Result<Option<Record>, SandboxError> {
+        Ok(None)
     }
 
     async fn add(&self, company: &str, people: &[ByHand]) -> Result<Vec<String>, SandboxError> {
