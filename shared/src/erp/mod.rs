@@ -5,6 +5,7 @@
 
 mod answer;
 pub mod business_central;
+pub mod events;
 mod extra_fields;
 mod fixed_kind;
 mod fixed_values;
@@ -23,6 +24,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use self::events::EventSubscriptions;
 use crate::{
     domain::{
         Address, Code, CodeCase, CountryCode, DeliveryAddress, EmailKey, EntityKind, EntityRef,
@@ -423,6 +425,9 @@ port! {
 
         /// The id of the ERP company that the records belong to. `None`: they may belong to any company of the installation.
         fn company(&self) -> Option<String>;
+
+        /// The subscriptions to its events. `None`: it has none that are used.
+        fn subscriptions(&self) -> Option<&dyn EventSubscriptions>;
 
         /// The keys that the record of a party holds after its create, the best first: an ERP may have no field for a number.
         /// The record of a create that was never answered can be found only by these.

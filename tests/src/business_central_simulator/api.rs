@@ -28,12 +28,15 @@ pub(super) enum Target {
         tenant: Option<String>,
         environment: String,
         resource: Resource,
+        /// The id of one subscription.
+        subscription: Option<String>,
     },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resource {
     Companies,
+    Subscriptions,
     Company(Uuid),
     List(Uuid, Entity),
     One(Uuid, Entity, Uuid),
@@ -72,10 +75,21 @@ impl Target {
             }
             other => return Err(Refused::no_such_resource(other.last().unwrap_or(&""))),
         };
+        let (resource, subscription) = match rest {
+            ["subscriptions"] => (Resource::Subscriptions, None),
+            [one] if one.starts_with("subscriptions(") => {
+                let id = one.strip_prefix("subscriptions('");
+                let id = id.and_then(|rest| rest.strip_suffix("')"));
+                let id = id.ok_or_else(|| Refused::bad_request("The key value is not a text."))?;
+                (Resource::Subscriptions, Some(id.to_owned()))
+            }
+            rest => (Resource::parse(rest)?, None),
+        };
         Ok(Self::Api {
             tenant,
             environment: (*environment).to_owned(),
-            resource: Resource::parse(rest)?,
+            resource,
+            subscription,
         })
     }
 }
@@ -131,6 +145,7 @@ impl Resource {
     pub(super) fn entity(self) -> Entity {
         match self {
             Self::Companies | Self::Company(_) => Entity::Companies,
+            Self::Subscriptions => Entity::Subscriptions,
             Self::List(_, entity) | Self::One(_, entity, _) => entity,
             Self::ContactsInformation { .. } | Self::FlatContactsInformation(_) => {
                 Entity::ContactsInformation
@@ -145,7 +160,7 @@ impl Resource {
 
     pub(super) fn company(self) -> Option<Uuid> {
         match self {
-            Self::Companies => None,
+            Self::Companies | Self::Subscriptions => None,
             Self::Company(company)
             | Self::List(company, _)
             | Self::One(company, _, _)
@@ -240,7 +255,7 @@ impl ApiRequest<'_> {
             ));
         }
         match self.resource {
-            Resource::Companies => Err(Refused::company_not_found()),
+            Resource::Companies | Resource::Subscriptions => Err(Refused::company_not_found()),
             Resource::Company(_) => {
                 self.only(&[Method::GET])?;
                 let query = Query::of_single(self.query, fields::COMPANY)?;

@@ -21,6 +21,7 @@
 //! | `records` | reads that the others share |
 //! | `search`, `listing`, `create`, `update` | the calls of the port |
 //! | `references`, `fixed_values` | fixed values: their fields, and how they are written |
+//! | `notifications`, `subscriptions` | events: what is posted, and the subscription |
 //! | `proof` | what a filter on a key does |
 //! | `trial` | a record that is created, checked and deleted |
 
@@ -31,12 +32,14 @@ mod fields;
 mod fixed_values;
 mod formats;
 mod listing;
+mod notifications;
 mod proof;
 mod record;
 mod records;
 mod references;
 mod search;
 mod settings;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -55,13 +58,14 @@ use self::{
 use super::{
     Block, Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord,
     FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind,
-    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
+    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome, events::EventSubscriptions,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
     http::{Deadline, Transport, odata::Options},
 };
 
+pub use notifications::{InvalidNotifications, Notification, read_notifications};
 pub(crate) use references::takes;
 pub use settings::{BusinessCentralSettings, InvalidApiRoot};
 
@@ -146,6 +150,10 @@ impl Erp for BusinessCentral {
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError> {
         self.records.find_by_key(kind, key, deadline).await
+    }
+
+    fn subscriptions(&self) -> Option<&dyn EventSubscriptions> {
+        Some(self)
     }
 
     fn carried_keys(&self, party: &Party) -> Vec<NaturalKey> {

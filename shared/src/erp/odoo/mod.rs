@@ -50,7 +50,7 @@ use self::{
 use super::{
     Block, Capabilities, CompanyKey, CreateOutcome, Cursor, Erp, ErpError, ErpId, ErpRecord,
     FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind,
-    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
+    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome, events::EventSubscriptions,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -109,6 +109,11 @@ impl Erp for Odoo {
 
     fn company(&self) -> Option<String> {
         self.partners.company.map(|company| company.to_string())
+    }
+
+    /// Its automation rules post unsigned events, once (erp-apis §2.5); nothing reads them.
+    fn subscriptions(&self) -> Option<&dyn EventSubscriptions> {
+        None
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {
