@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::{Clock as _, PassMode, PassRequest, Scope},
     mappings::{Binding, Mapping, Mappings as _},
-    owed::{Owed, OwedRecords as _, Reason, Subject},
+    owed::{Owed, Reason, Subject},
     passes::{Lease, LeaseKey, Passes as _, Run, RunFilter},
 };
 use tests::{
