@@ -8,13 +8,13 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use url::Url;
 
-use super::ErpError;
+use super::error::ErpError;
 use crate::{domain::ErpId, http::Deadline};
 
 /// What an event says: something of this company may have changed or gone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ErpChange {
-    /// The ERP company, as [`Erp::company`](super::Erp::company) names it; `None`: any.
+    /// The ERP company, as the port of the ERP names it; `None`: any.
     pub company: Option<String>,
     /// The record; `None`: there are too many to name them.
     pub record: Option<ErpId>,
