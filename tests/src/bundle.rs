@@ -657,6 +657,9 @@ fn operator(
         norce_account: Some(ACCOUNT),
         events: Some(Ok(logs.receive_events.clone())),
         changes: Some(Ok(logs.change_events.clone())),
+        erp_events: options
+            .erp_events
+            .then(|| ERP_EVENTS_URL.parse().expect("an address")),
         alarm_topic: Some(ALARM_TOPIC.to_owned()),
         stores: doctor::Stores {
             mappings: Some(stores.mappings.clone()),

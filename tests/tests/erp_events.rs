@@ -507,3 +507,19 @@ async fn without_erp_events_nothing_is_received_and_nothing_is_subscribed_to() {
     );
     assert!(bundle.passes_queue.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_doctor_says_whether_the_erp_reports_its_changes() {
+    let (bundle, _) = reporting(1).await;
+    let check = async || {
+        let answer = bundle.ask(json!({ "action": "doctor" })).await.unwrap();
+        let checks = answer["checks"].as_array().unwrap().clone();
+        let mut checks = checks.into_iter();
+        checks
+            .find(|check| check["check"] == "erp client: events")
+            .unwrap()
+    };
+    assert_eq!(check().await["ok"], true, "{:#}", check().await);
+    tokio::time::sleep(4 * DAY).await;
+    assert_eq!(check().await["ok"], false, "{:#}", check().await);
+}
