@@ -66,7 +66,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    business_central_simulator::{self, BusinessCentralSimulator, CompanySettings},
+    business_central_simulator::{
+        self, BusinessCentralSimulator, CompanySettings, NotificationSink,
+    },
     captured_logs::CapturedLogs,
     in_process::InProcess,
     interruption::{Delivery, Interruptible, Interruption, clock_of_the_host},
@@ -98,6 +100,12 @@ const ORDER_RETRIES: [Duration; 4] = [
     Duration::from_secs(600),
     Duration::from_secs(3_600),
 ];
+/// The secret that the simulated ERP's events carry.
+pub const ERP_EVENT_SECRET: &str = "erp-event-secret-of-the-bundle";
+/// The one before, which is accepted as well.
+pub const FORMER_ERP_EVENT_SECRET: &str = "former-erp-event-secret";
+/// Where they are posted to.
+pub const ERP_EVENTS_URL: &str = "http://events.localhost/erp-events";
 /// The simulated addresses: nothing listens there, the transport is in the same process.
 const NORCE_URL: &str = "http://norce.localhost";
 const ERP_URL: &str = "http://erp.localhost";
@@ -196,6 +204,8 @@ pub struct Options {
     pub imports: ImportOptions,
     /// `ORDER_RECEIVER`: Norce posts its orders to us.
     pub order_receiver: bool,
+    /// `ERP_EVENTS`: the ERP posts what has changed.
+    pub erp_events: bool,
     /// The ERP has the merchant's own API page, and `ERP_EXTRA_FIELDS` names its fields.
     pub extended_erp: bool,
     /// `ERP_FIXED_VALUES`.
@@ -229,6 +239,7 @@ impl Default for Options {
             create_accounts: false,
             imports: ImportOptions::default(),
             order_receiver: false,
+            erp_events: false,
             extended_erp: false,
             fixed_values: "[]",
         }
@@ -304,6 +315,33 @@ impl OrderSink for OrderGateway {
         }
     }
 }
+
+/// The gateway for the events that the ERP posts.
+fn erp_gateway(
+    receiver: &Arc<ReceiveEvents>,
+    interruption: &Arc<Interruption>,
+) -> impl NotificationSink + use<> {
+    let (receiver, interruption) = (receiver.clone(), interruption.clone());
+    move |url: String, body: Bytes| {
+        let (receiver, interruption) = (receiver.clone(), interruption.clone());
+        async move {
+            let url = url.parse::<url::Url>().map_err(|error| error.to_string())?;
+            let mut request = gateway_request(url.path(), NO_HEADERS, &body);
+            let query: HashMap<String, String> = url.query_pairs().into_owned().collect();
+            request.query_string_parameters = query.into();
+            let answer = interruption.invocation(receiver.handle(&request));
+            let answer = answer.await.ok_or("crashed")?;
+            let status = u16::try_from(answer.status_code).map_err(|error| error.to_string())?;
+            match answer.body {
+                Some(Body::Text(body)) => Ok((status, body)),
+                _ => Ok((status, String::new())),
+            }
+        }
+    }
+}
+
+/// A post without headers of its own.
+const NO_HEADERS: &[(&str, &str)] = &[];
 
 /// The highest [hops](QueuedMessage::hops) of the messages of each queue that were delivered; 0 where none was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -396,6 +434,7 @@ impl Configurations {
         companies: &[Uuid],
     ) -> Self {
         let order_receiver = options.order_receiver.to_string();
+        let erp_events = if options.erp_events { "on" } else { "off" };
         let shared = options.shared_erp_company.or(companies.get(2).copied());
         let company = shared.unwrap_or(companies[0]).to_string();
         let (root, token_url) = (simulator.api_root(ERP_URL), simulator.token_url(ERP_URL));
@@ -407,6 +446,8 @@ impl Configurations {
                 ("ERP_TOKEN_URL", &token_url),
                 ("ERP_COMPANY", &company),
                 ("ORDER_RECEIVER", &order_receiver),
+                ("ERP_EVENTS", erp_events),
+                ("ERP_EVENTS_URL", ERP_EVENTS_URL),
                 ("HOME_COUNTRY", options.home_country),
                 ("ERP_COUNTRIES", options.erp_countries),
                 (
@@ -540,6 +581,10 @@ impl Stores {
             "orders",
             json!({ "username": ORDER_USERNAME, "password": ORDER_PASSWORD }),
         );
+        secrets.insert(
+            "erp-events",
+            json!({ "current": ERP_EVENT_SECRET, "previous": FORMER_ERP_EVENT_SECRET }),
+        );
         let resources = MemoryResources {
             clock: clock.clone(),
             metrics: metrics.clone(),
@@ -617,6 +662,9 @@ fn operator(
         norce_account: Some(ACCOUNT),
         events: Some(Ok(logs.receive_events.clone())),
         changes: Some(Ok(logs.change_events.clone())),
+        erp_events: options
+            .erp_events
+            .then(|| ERP_EVENTS_URL.parse().expect("an address")),
         alarm_topic: Some(ALARM_TOPIC.to_owned()),
         stores: doctor::Stores {
             mappings: Some(stores.mappings.clone()),
@@ -794,6 +842,7 @@ impl Bundle {
         let receive_events = Arc::new(receive_events);
         // The first and only time: nobody else holds it.
         let _ = receiver.set(receive_events.clone());
+        erp.post_notifications_to(Arc::new(erp_gateway(&receive_events, &interruption)));
         let resources = resources();
         let bundle = Self {
             norce,

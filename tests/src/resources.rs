@@ -231,6 +231,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("PASSES_DEAD_LETTER_QUEUE_URL", "dead-passes"),
     ("OUTGOING_ORDERS_QUEUE_URL", "outgoing-orders"),
     ("ORDER_SECRET_ARN", "orders"),
+    ("ERP_EVENT_SECRET_ARN", "erp-events"),
 ];
 
 /// The environment of a function whose resources are in memory, with other values for some variables.

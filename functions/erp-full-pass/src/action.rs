@@ -97,7 +97,21 @@ pub(crate) enum Action {
     Resolve { record: ErpId },
     /// `change-events` checks an entity of Norce again.
     #[serde(rename = "look")]
-    Recheck { entity: EntityRef, forgotten: bool },
+    Recheck {
+        entity: EntityRef,
+        forgotten: bool,
+        /// The bound record, where the ERP does not have it any more: its binding is marked first. A version that does not
+        /// know of this only has the entity checked, which changes nothing; the next full pass sees the record again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gone: Option<GoneRecord>,
+    },
+}
+
+/// The record of a binding that the ERP does not have any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GoneRecord {
+    pub(crate) record: ErpId,
+    pub(crate) code: Code,
 }
 
 /// What Norce gets of a record, and what is stored about it.
@@ -261,6 +275,7 @@ impl Action {
                 .skipped
                 .entry(format!("owed: {}", reason.as_str()))
                 .or_default(),
+            Self::Recheck { gone: Some(_), .. } => &mut counts.gone,
             Self::Recheck { forgotten, .. } => {
                 counts.forgotten += u64::from(*forgotten);
                 &mut counts.queued

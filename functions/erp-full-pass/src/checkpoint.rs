@@ -55,6 +55,10 @@ pub(crate) struct Checkpoint {
     /// Records that were owed when the run began and that it has not met yet, and those that it defers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owed: Option<BTreeSet<ErpId>>,
+    /// Where a full pass goes on comparing the bound entities with the ERP, before it retries what is owed. Absent when that
+    /// is done, and in a run that an earlier version began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bindings: Option<BindingsPlace>,
     /// Everything that was read since the run began is in the index of natural keys. A run that a version without the
     /// index began goes on without it.
     #[serde(default)]
@@ -75,6 +79,14 @@ pub(crate) struct Checkpoint {
 )]
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+/// A place in the listing of the bound entities.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BindingsPlace {
+    /// The end of the last page; absent at the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) after: Option<String>,
 }
 
 /// What is recorded of a plan.
@@ -116,6 +128,7 @@ impl Checkpoint {
             after: None,
             pending: Vec::new(),
             owed: None,
+            bindings: (run.mode == PassMode::Full).then(BindingsPlace::default),
             lists_keys: true,
             outbox: Vec::new(),
             counts_before: Counts::default(),

@@ -7,7 +7,7 @@ use shared::{
     read_fields,
     runtime::configuration::{
         CommonSettings, ConfigurationError, Environment, ErpSettings, InboxSettings,
-        MatchingPolicy, read_erp_owns, read_sync_kinds,
+        MatchingPolicy, RemoteUrl, read_erp_events, read_erp_owns, read_sync_kinds,
     },
 };
 use thiserror::Error;
@@ -108,6 +108,25 @@ pub fn synced_groups(
     }
 }
 
+/// How the subscription to the ERP's events is kept.
+#[derive(Debug, Clone)]
+pub struct ErpEventSettings {
+    /// `ERP_EVENTS_URL`: where they are posted to.
+    pub url: RemoteUrl,
+    /// `ERP_EVENT_SECRET_ARN`: the secret that they carry.
+    pub secret_arn: String,
+}
+
+impl ErpEventSettings {
+    /// Reads the settings; `None`: one of them is wrong, which `environment` has recorded.
+    pub fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        read_fields!(Self {
+            url: environment.required("ERP_EVENTS_URL"),
+            secret_arn: environment.required("ERP_EVENT_SECRET_ARN"),
+        })
+    }
+}
+
 /// What `erp-full-pass` reads from its environment.
 #[derive(Debug, Clone)]
 pub struct Configuration {
@@ -127,6 +146,8 @@ pub struct Configuration {
     pub changes_queue_url: String,
     /// `IMPORTS_QUEUE_URL`.
     pub imports_queue_url: String,
+    /// The ERP's events; `None`: `ERP_EVENTS` is off.
+    pub erp_events: Option<ErpEventSettings>,
 }
 
 impl Configuration {
@@ -145,6 +166,7 @@ impl Configuration {
                 passes: InboxSettings::read(environment, "PASSES"),
                 changes_queue_url: environment.required("CHANGES_QUEUE_URL"),
                 imports_queue_url: environment.required("IMPORTS_QUEUE_URL"),
+                erp_events: read_erp_events(environment, ErpEventSettings::read),
             })
         })
     }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     checkpoint::{Phase, since},
+    gone,
     key_index::KeyListing,
     meter::milliseconds,
     pending::{Pending, PendingRecord},
@@ -51,7 +52,11 @@ impl ErpWalk<'_> {
         loop {
             let phase = progress.checkpoint.phase;
             match phase {
-                Phase::Owed => self.owed_phase(progress, &mut pending).await?,
+                Phase::Owed => {
+                    let pending = &mut pending;
+                    gone::bindings_phase(&self.resolver, progress, pending).await?;
+                    self.owed_phase(progress, pending).await?;
+                }
                 Phase::Records { resource } => {
                     self.records_phase(progress, resource, &mut pending).await?;
                 }

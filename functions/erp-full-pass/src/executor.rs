@@ -17,8 +17,9 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    action::{Action, NorceUpdate, UpdateKind, waiting},
+    action::{Action, GoneRecord, NorceUpdate, UpdateKind, waiting},
     meter::Meter,
+    ports::ErpFullPass,
     rules,
     stop_reason::Result,
 };
@@ -57,6 +58,28 @@ enum Stored {
     Conflict(String),
     /// The entity or the record was forgotten meanwhile, or is no longer bound: nothing is sent.
     Gone,
+}
+
+impl<'a> Executor<'a> {
+    /// Works on one scope. `correlation`: the run, or the event.
+    pub(crate) fn new(
+        pass: &'a ErpFullPass,
+        scope: Scope,
+        correlation: Uuid,
+        meter: &'a Meter,
+    ) -> Self {
+        Self {
+            scope,
+            correlation,
+            mappings: pass.mappings.as_ref(),
+            owed: pass.owed.as_ref(),
+            passes: pass.passes.as_ref(),
+            imports: pass.imports.as_ref(),
+            changes: pass.changes.as_ref(),
+            clock: pass.clock.as_ref(),
+            meter,
+        }
+    }
 }
 
 impl Executor<'_> {
@@ -130,14 +153,33 @@ impl Executor<'_> {
                 }
                 Ok(None)
             }
-            Action::Recheck { entity, .. } => Ok(Some(Effect::Recheck(ChangeMessage::Entity {
-                entity: *entity,
-                cause: Cause::Changed,
-                received_at: self.clock.now(),
-                ordered_at: None,
-                correlation: self.correlation,
-            }))),
+            Action::Recheck { entity, gone, .. } => self.recheck(*entity, gone.as_ref()).await,
         }
+    }
+
+    /// Has an entity checked. Where its record is gone, the binding is marked first: an unchanged entity is compared with
+    /// the ERP only then, and no order goes out with the code meanwhile.
+    async fn recheck(
+        &self,
+        entity: EntityRef,
+        gone: Option<&GoneRecord>,
+    ) -> Result<Option<Effect>> {
+        let at = self.clock.now();
+        if let Some(GoneRecord { record, code }) = gone {
+            let marked = self.mappings.record_gone(entity, record, at);
+            if !self.meter.mapping_write(marked).await? {
+                // It was bound to another record, or forgotten, meanwhile.
+                return Ok(None);
+            }
+            tracing::warn!(%entity, %code, "the ERP does not have the bound record anymore");
+        }
+        Ok(Some(Effect::Recheck(ChangeMessage::Entity {
+            entity,
+            cause: Cause::Changed,
+            received_at: at,
+            ordered_at: None,
+            correlation: self.correlation,
+        })))
     }
 
     async fn update(&self, update: &NorceUpdate) -> Result<Option<Effect>> {

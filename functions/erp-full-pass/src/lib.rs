@@ -6,6 +6,8 @@
 //! progress     a run at work, and the sink: `outbox` of a pass, or `plan`
 //! checkpoint   what is recorded of a run between two invocations
 //! erp_walk     the ERP's side: pages, and look-ups in batches; `key_index` lists what it reads
+//! gone         bound records that the ERP does not have any more
+//! hint         what the ERP says has changed: `erp_events` keeps the subscription to that
 //! norce_walk   Norce's side
 //! resolver     what the rules need of Norce, the ERP and the mappings: `lookups`; `meter` counts what that costs
 //! rules        what is done about a record: without I/O; `candidates`: which entities it could be
@@ -24,9 +26,12 @@ mod action;
 mod candidates;
 mod checkpoint;
 mod configuration;
+mod erp_events;
 mod erp_walk;
 mod executor;
+mod gone;
 mod heartbeat;
+mod hint;
 mod key_index;
 mod lookups;
 mod meter;
@@ -63,7 +68,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use crate::{
-    configuration::{Configuration, PassSettings, Unreadable, synced_groups},
+    configuration::{Configuration, ErpEventSettings, PassSettings, Unreadable, synced_groups},
+    erp_events::ErpEventKeeper,
     ports::ErpFullPass,
     retry::Retried,
 };

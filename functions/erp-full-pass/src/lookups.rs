@@ -12,7 +12,7 @@ use shared::{
     },
     erp::{CompanyKey, Erp, ErpError, ErpRecord},
     http::Deadline,
-    mappings::{Known, Mapping, Mappings, RecordEntry},
+    mappings::{BoundPage, Known, Mapping, Mappings, RecordEntry},
     norce::{LookupHit, LookupKey, NorceQuery},
     record_finder::{KeyHolders, RecordFinder},
 };
@@ -126,6 +126,13 @@ impl Lookups<'_> {
     ) -> Result<Vec<ErpRecord>> {
         let records = self.erp.get_many(ids, fields, self.deadline);
         Ok(self.meter.erp_call(records).await?)
+    }
+
+    /// A page of the bound entities.
+    pub(crate) async fn bound(&self, after: Option<&str>) -> Result<BoundPage> {
+        let page = self.mappings.bound(after).await?;
+        self.meter.mappings_read(page.bound.len());
+        Ok(page)
     }
 
     pub(crate) async fn is_gone(&self, record: &ErpId) -> Result<bool> {

@@ -140,6 +140,7 @@ impl NorceWalk<'_> {
                 progress.act(Action::Recheck {
                     entity,
                     forgotten: of_forgotten,
+                    gone: None,
                 });
             }
         }

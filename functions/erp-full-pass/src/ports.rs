@@ -25,6 +25,7 @@ use shared::{
 
 use crate::{
     configuration::{Configuration, PassSettings, synced_groups},
+    erp_events::ErpEventKeeper,
     retry::OwedRetry,
 };
 
@@ -63,6 +64,8 @@ pub struct ErpFullPass {
     pub shops: ApplicationSettings,
     /// The settings of a pass.
     pub settings: PassSettings,
+    /// Keeps the subscriptions to the ERP's events; `None`: `ERP_EVENTS` is off.
+    pub erp_events: Option<ErpEventKeeper>,
     /// The state of the remotes, for the metrics.
     pub breakers: Arc<dyn Breakers>,
     /// The metrics of an invocation.
@@ -108,6 +111,13 @@ impl ErpFullPass {
             fingerprints: built.fingerprints,
             shops: common.shops.clone(),
             settings: pass.clone(),
+            erp_events: configuration
+                .erp_events
+                .clone()
+                .map(|settings| ErpEventKeeper {
+                    settings,
+                    secrets: resources.secrets().clone(),
+                }),
             breakers: built.breakers,
             metrics: resources.metrics().clone(),
         })

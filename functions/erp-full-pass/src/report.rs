@@ -9,13 +9,13 @@ use shared::{
     passes::Run,
 };
 
-use crate::action::{Action, NorceUpdate, Skipped, UpdateKind, waiting};
+use crate::action::{Action, GoneRecord, NorceUpdate, Skipped, UpdateKind, waiting};
 
 /// What would be done about one record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanLine {
-    /// `code`, `renamed`, `fields`, `insert`, `bound`, `waiting`, `conflict` or `skipped`.
+    /// `code`, `renamed`, `fields`, `insert`, `bound`, `waiting`, `conflict`, `gone` or `skipped`.
     pub group: String,
     /// Customer or company.
     pub kind: EntityKind,
@@ -93,6 +93,18 @@ impl PlanLine {
                     ..Self::new(group, *kind, Some(record), code.as_ref())
                 }
             }
+            Action::Recheck {
+                entity,
+                gone: Some(GoneRecord { record, code }),
+                ..
+            } => Self {
+                norce_id: Some(entity.id),
+                reason: Some(
+                    "the ERP does not have the record any more: it is bound to the one with Norce's code, or owed"
+                        .to_owned(),
+                ),
+                ..Self::new("gone", entity.kind, Some(record), Some(code))
+            },
             Action::Resolve { .. } | Action::Recheck { .. } => return None,
         })
     }
@@ -195,6 +207,7 @@ fn counts(run: &Run) -> Vec<(&'static str, u64)> {
         ("bound, Norce has the code", counts.bound),
         ("waiting for their company", counts.waiting),
         ("conflicts", counts.conflicts),
+        ("gone from the ERP", counts.gone),
         ("skipped", counts.skipped.values().sum()),
     ]
 }
@@ -265,8 +278,12 @@ pub(crate) fn log(run: &Run) {
 }
 
 /// The heading of each group, in the order in which they are shown.
-const GROUPS: [(&str, &str); 8] = [
+const GROUPS: [(&str, &str); 9] = [
     ("conflict", "Conflicts: a person has to decide"),
+    (
+        "gone",
+        "Bound to a record that the ERP does not have any more",
+    ),
     ("code", "Codes that Norce gets"),
     ("renamed", "Renamed codes that Norce gets"),
     ("fields", "Changed fields that Norce gets"),

@@ -24,6 +24,7 @@ use crate::{
     configuration::synced_groups,
     erp_walk::ErpWalk,
     executor::Executor,
+    hint::{Hint, Hints},
     key_index::KeyListing,
     lookups::Lookups,
     meter::{Meter, milliseconds},
@@ -97,6 +98,23 @@ impl Runner<'_> {
                     version: 0,
                     work: None,
                 }
+            }
+            PassMessage::ErpChanged {
+                company,
+                records,
+                received_at,
+                correlation,
+            } => {
+                let hint = Hint {
+                    company,
+                    records,
+                    received_at,
+                    correlation,
+                };
+                return match Hints(self.0).handle(hint, deadline).await {
+                    Ok(()) => Outcome::Done,
+                    Err(stop) => retry(stop),
+                };
             }
             PassMessage::Continue { run: id } => match self.0.passes.run(id).await {
                 Ok(Some(run)) => run,
@@ -175,17 +193,7 @@ impl Runner<'_> {
         }
         let meter = Meter::new(run.cost.clone());
         let outbox = Outbox {
-            executor: Executor {
-                scope: run.scope,
-                correlation: run.id,
-                mappings: pass.mappings.as_ref(),
-                owed: pass.owed.as_ref(),
-                passes: pass.passes.as_ref(),
-                imports: pass.imports.as_ref(),
-                changes: pass.changes.as_ref(),
-                clock: pass.clock.as_ref(),
-                meter: &meter,
-            },
+            executor: Executor::new(pass, run.scope, run.id, &meter),
             to_passes: pass.to_passes.as_ref(),
             imports_depth: pass.imports_depth.as_ref(),
             most_waiting: pass.settings.most_waiting,
@@ -263,6 +271,15 @@ impl Runner<'_> {
         if progress.run.watermark_after.is_none() {
             self.take_watermarks(progress, deadline).await?;
             progress.sink.save(progress).await?;
+            let run = &progress.run;
+            if let (PassMode::Delta, false, Some(keeper)) =
+                (run.mode, run.dry_run, &pass.erp_events)
+                && let Some(erp) = pass.erps.get(&run.scope)
+            {
+                keeper
+                    .keep(erp.as_ref(), run.scope, pass.clock.now(), deadline)
+                    .await;
+            }
         }
         if pass.clock.now() - progress.run.started >= MAX_RUN_AGE {
             return Err(StopReason::Endless {

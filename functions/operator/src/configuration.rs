@@ -4,7 +4,7 @@ use shared::{
     runtime::{
         configuration::{
             Environment, ErpSettings, InboxSettings, NorceSettings, RESOURCE_NAMES_SECRET_ARN,
-            SyncPolicy, read_shops,
+            RemoteUrl, SyncPolicy, read_erp_events, read_shops,
         },
         context::AwsContext,
     },
@@ -58,6 +58,8 @@ pub struct Configuration {
     pub passes: Option<InboxSettings>,
     /// The schedules.
     pub schedules: Schedules,
+    /// `ERP_EVENTS_URL`, where `ERP_EVENTS` is on.
+    pub erp_events: Option<RemoteUrl>,
     /// `ALARM_TOPIC_ARN`; empty: the alarms have no topic; `None`: the stack's template is from an earlier version.
     pub alarm_topic: Option<String>,
 }
@@ -132,6 +134,10 @@ impl Configuration {
                 sweep: environment.optional("SWEEP_SCHEDULE"),
                 owed: environment.optional("OWED_SCHEDULE"),
             },
+            erp_events: read_erp_events(&mut environment, |environment| {
+                environment.required("ERP_EVENTS_URL")
+            })
+            .flatten(),
             alarm_topic: environment.or_empty("ALARM_TOPIC_ARN"),
             // Last: the faults of everything above.
             faults: match environment.finish(Some(())) {

@@ -329,6 +329,7 @@ fn doctor(
         faults: configuration.faults,
         shops: configuration.shops,
         schedules: configuration.schedules,
+        erp_events: configuration.erp_events.map(|url| url.url().clone()),
         alarm_topic: configuration.alarm_topic,
         clock: Arc::new(SystemClock),
     }

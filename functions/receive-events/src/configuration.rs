@@ -1,7 +1,7 @@
 use shared::{
     domain::ApplicationSettings,
     read_fields,
-    runtime::configuration::{ConfigurationError, Environment, read_shops},
+    runtime::configuration::{ConfigurationError, Environment, read_erp_events, read_shops},
 };
 
 /// What `receive-events` reads from its environment.
@@ -17,6 +17,26 @@ pub struct Configuration {
     pub jobs_queue_url: String,
     /// How orders are received; `None`: `ORDER_RECEIVER` is not on.
     pub orders: Option<OrderSettings>,
+    /// How the ERP's events are received; `None`: `ERP_EVENTS` is off.
+    pub erp_events: Option<ErpEventSettings>,
+}
+
+/// How the ERP's events are received.
+#[derive(Debug, Clone)]
+pub struct ErpEventSettings {
+    /// `ERP_EVENT_SECRET_ARN`.
+    pub secret_arn: String,
+    /// `PASSES_QUEUE_URL`.
+    pub passes_queue_url: String,
+}
+
+impl ErpEventSettings {
+    fn read(environment: &mut Environment<'_>) -> Option<Self> {
+        read_fields!(Self {
+            secret_arn: environment.required("ERP_EVENT_SECRET_ARN"),
+            passes_queue_url: environment.required("PASSES_QUEUE_URL"),
+        })
+    }
 }
 
 /// How orders are received.
@@ -55,6 +75,7 @@ impl Configuration {
                 changes_queue_url: environment.required("CHANGES_QUEUE_URL"),
                 jobs_queue_url: environment.required("JOBS_QUEUE_URL"),
                 orders: OrderSettings::read(environment),
+                erp_events: read_erp_events(environment, ErpEventSettings::read),
             })
         })
     }

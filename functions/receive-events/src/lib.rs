@@ -1,5 +1,5 @@
-//! `receive-events`: takes Norce's event posts, and its orders ([`OrderReceiver`]). It authenticates, checks, puts a message
-//! on a queue, and answers.
+//! `receive-events`: takes Norce's event posts, its orders ([`OrderReceiver`]) and the ERP's events
+//! ([`ErpEventReceiver`]). It authenticates, checks, puts a message on a queue, and answers.
 //!
 //! Norce waits five seconds for an answer, takes any 20x for delivered and tries everything else again for about 22
 //! hours (norce-api §6). So the answer is 202 only once the queue has the message (P1), and nothing slow happens here. A type
@@ -8,6 +8,7 @@
 
 mod body;
 mod configuration;
+mod erp_event;
 mod order;
 mod ports;
 mod secret;
@@ -32,9 +33,10 @@ use uuid::Uuid;
 
 use crate::ports::TOO_SLOW;
 
-pub use configuration::{Configuration, OrderSettings};
+pub use configuration::{Configuration, ErpEventSettings, OrderSettings};
+pub use erp_event::ERP_EVENTS_PATH;
 pub use order::ORDERS_PATH;
-pub use ports::{ANSWER_WITHIN, OrderReceiver, ReceiveEvents};
+pub use ports::{ANSWER_WITHIN, ErpEventReceiver, OrderReceiver, ReceiveEvents};
 pub use secret::{Accepted, CachedSecret};
 
 /// The static header of every event, set in the subscription.
@@ -72,17 +74,20 @@ enum AnswerBody<'a> {
 impl ReceiveEvents {
     /// Answers one post.
     pub async fn handle(&self, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        let (response, ignored) = if path(request) == ORDERS_PATH {
-            (self.handle_order(request).await, false)
-        } else {
-            let answer = self.handle_event(request).await;
-            let ignored = matches!(answer, Answer::Ignored(_));
-            (answer.into_response(), ignored)
+        let (response, ignored) = match path(request) {
+            ORDERS_PATH => (self.handle_order(request).await, false),
+            ERP_EVENTS_PATH => (self.handle_erp_event(request).await, false),
+            _ => {
+                let answer = self.handle_event(request).await;
+                let ignored = matches!(answer, Answer::Ignored(_));
+                (answer.into_response(), ignored)
+            }
         };
         let answer = match response.status_code {
             _ if ignored => "ignored",
             200..300 => "accepted",
-            401 => "unauthorised",
+            // 429 is how a post of the ERP is refused that has no secret.
+            401 | 429 => "unauthorised",
             400..500 => "refused",
             _ => "failed",
         };

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::{
-    domain::{ApplicationSettings, ChangeMessage, Clock, JobMessage},
+    domain::{ApplicationSettings, ChangeMessage, Clock, JobMessage, PassMessage},
     metrics::Metrics,
     orders::Orders,
     queues::Queue,
@@ -40,6 +40,8 @@ pub struct ReceiveEvents {
     pub shops: ApplicationSettings,
     /// Receives orders; `None`: orders are not received (`ORDER_RECEIVER`).
     pub orders: Option<OrderReceiver>,
+    /// Receives the ERP's events; `None`: they are not received (`ERP_EVENTS`).
+    pub erp_events: Option<ErpEventReceiver>,
     /// The metrics of an invocation.
     pub metrics: Metrics,
 }
@@ -61,6 +63,10 @@ impl ReceiveEvents {
                 secrets: Arc::new(CachedSecret::new(secrets.clone(), orders.secret_arn)),
                 orders: resources.orders(&orders.table),
             }),
+            erp_events: configuration.erp_events.map(|events| ErpEventReceiver {
+                secrets: Arc::new(CachedSecret::new(secrets.clone(), events.secret_arn)),
+                passes: resources.queue(&events.passes_queue_url),
+            }),
             metrics: resources.metrics().clone(),
         }
     }
@@ -72,4 +78,12 @@ pub struct OrderReceiver {
     pub secrets: Arc<dyn Accepted<OrderSecret>>,
     /// The received orders.
     pub orders: Arc<dyn Orders>,
+}
+
+/// The ports for receiving the ERP's events.
+pub struct ErpEventReceiver {
+    /// The accepted secrets.
+    pub secrets: Arc<dyn Accepted<EventSecret>>,
+    /// Takes what may have changed or gone.
+    pub passes: Arc<dyn Queue<PassMessage>>,
 }

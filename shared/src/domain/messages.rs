@@ -284,6 +284,19 @@ pub enum PassMessage {
         /// The id of the run.
         run: Uuid,
     },
+    /// The ERP says that records may have changed or gone. Sent only where `ErpEvents` is on.
+    ErpChanged {
+        /// The ERP company that they belong to; nothing: any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        company: Option<String>,
+        /// The records; none: it is not known which, or they were checked already.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        records: Vec<ErpId>,
+        /// When the event was received: a pass that began later has seen the change.
+        received_at: DateTime<Utc>,
+        /// Follows the event through every log line and record.
+        correlation: Uuid,
+    },
     /// A plan goes on. It keeps nothing anywhere else, because it writes nothing.
     ContinuePlan {
         /// Its record, in JSON.

@@ -6,6 +6,8 @@
 mod answer;
 pub mod business_central;
 mod country_setup;
+mod error;
+pub mod events;
 mod extra_fields;
 mod fixed_kind;
 mod fixed_values;
@@ -23,8 +25,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
+use self::events::EventSubscriptions;
 use crate::{
     domain::{
         Address, Code, CodeCase, CountryCode, DeliveryAddress, EmailKey, EntityKind, EntityRef,
@@ -37,6 +39,7 @@ use crate::{
 
 pub use crate::domain::{ErpId, NaturalKey, Resource};
 pub use country_setup::CountrySetup;
+pub use error::ErpError;
 pub use extra_fields::{ExtraFields, InvalidExtraFields};
 pub use fixed_values::{
     ChosenValues, FixedField, FixedKind, FixedValue, FixedValues, InvalidFixedValues, UnknownValue,
@@ -373,52 +376,6 @@ pub struct Capabilities {
     pub create_settles_after: Duration,
 }
 
-/// A failed call to the ERP. The variants differ in what the caller does next.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ErpError {
-    /// A retry may work: rate limit, time-out of a read, 5xx, no connection.
-    #[error("the ERP cannot answer now ({reason}); try again{}", after.map(|after| format!(" after {} s", after.as_secs())).unwrap_or_default())]
-    RetryAfter {
-        /// The wait that the ERP requests, if any.
-        after: Option<Duration>,
-        /// The reason, without personal data.
-        reason: String,
-    },
-    /// The credentials are wrong or lack a right. A retry works once a person has corrected that.
-    #[error(
-        "the ERP refuses the credentials ({reason}); check the secret behind ERP_SECRET_ARN and the rights of the app in the ERP"
-    )]
-    Authentication {
-        /// The reason, without secrets.
-        reason: String,
-    },
-    /// The ERP, or the adapter on its behalf, refuses the record, until the record or the set-up of the ERP changes.
-    #[error("the ERP refuses the record{}: {code}: {message}", field.map(|field| format!(" (field {field})")).unwrap_or_default())]
-    Refused {
-        /// The field, where it is known.
-        field: Option<&'static str>,
-        /// The ERP's error code.
-        code: String,
-        /// The ERP's message without personal data.
-        message: String,
-    },
-    /// The place of a listing is no longer valid: the listing has to start over.
-    #[error("the ERP does not know this place of the listing any more")]
-    CursorExpired,
-    /// The answer does not have the documented format.
-    #[error("the ERP's answer cannot be read: {0}")]
-    Unreadable(String),
-}
-
-impl From<trial::TooLittleTime> for ErpError {
-    fn from(error: trial::TooLittleTime) -> Self {
-        Self::RetryAfter {
-            after: None,
-            reason: error.to_string(),
-        }
-    }
-}
-
 /// Whether records of both ERPs can be related to each other: they are of the same company, or one is of no company.
 pub fn same_company(one: &dyn Erp, other: &dyn Erp) -> bool {
     let companies = one.company().zip(other.company());
@@ -433,6 +390,9 @@ port! {
 
         /// The id of the ERP company that the records belong to. `None`: they may belong to any company of the installation.
         fn company(&self) -> Option<String>;
+
+        /// The subscriptions to its events. `None`: it has none that are used.
+        fn subscriptions(&self) -> Option<&dyn EventSubscriptions>;
 
         /// Whether a create leaves something of this party to [`complete`](Self::complete).
         fn needs_completing(&self, party: &Party) -> bool;

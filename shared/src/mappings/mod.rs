@@ -272,6 +272,15 @@ port! {
         /// is no such binding.
         async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError>;
 
+        /// Records that the ERP does not have this record any more, and nothing else: the first time stays. `false` if the entity is
+        /// not bound to it. Idempotent.
+        async fn record_gone(
+            &self,
+            entity: EntityRef,
+            record: &ErpId,
+            at: DateTime<Utc>,
+        ) -> Result<bool, StoreError>;
+
         /// Updates the delivery of a code. `false` if the entity is not bound to this code. A confirmed code stays confirmed, and
         /// the confirmation removes the former code.
         async fn record_delivery(

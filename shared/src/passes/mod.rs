@@ -103,12 +103,23 @@ pub struct Counts {
     pub waiting: u64,
     /// Conflicts, owed.
     pub conflicts: u64,
+    /// Bound records that the ERP does not have any more; their entities are checked.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gone: u64,
     /// Skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// Sweep: entities that are fetched again.
     pub queued: u64,
     /// Sweep: forgotten customers among them.
     pub forgotten: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Counts {

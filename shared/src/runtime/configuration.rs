@@ -187,6 +187,27 @@ string_enum! {
     }
 }
 
+string_enum! {
+    /// `ERP_EVENTS`: whether the ERP posts what has changed.
+    ErpEvents {
+        /// It does not.
+        Off = "off",
+        /// It does, to an address of its own.
+        On = "on",
+    }
+}
+
+/// Reads `ERP_EVENTS`, and `settings` where it is on. Outside `None`: something is faulty, inside: it is off.
+pub fn read_erp_events<T>(
+    environment: &mut Environment<'_>,
+    settings: impl FnOnce(&mut Environment<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    match environment.or_default("ERP_EVENTS", ErpEvents::Off)? {
+        ErpEvents::Off => Some(None),
+        ErpEvents::On => settings(environment).map(Some),
+    }
+}
+
 /// A company of an ERP that keeps several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErpCompany {

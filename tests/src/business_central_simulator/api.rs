@@ -31,12 +31,15 @@ pub(super) enum Target {
         tenant: Option<String>,
         environment: String,
         resource: Resource,
+        /// The id of one subscription.
+        subscription: Option<String>,
     },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resource {
     Companies,
+    Subscriptions,
     Company(Uuid),
     List(Uuid, Entity),
     One(Uuid, Entity, Uuid),
@@ -77,10 +80,17 @@ impl Target {
             }
             other => return Err(Refused::no_such_resource(other.last().unwrap_or(&""))),
         };
-        let resource = match api {
-            ["v2.0", rest @ ..] => Resource::parse(rest)?,
+        let (resource, subscription) = match api {
+            ["v2.0", "subscriptions"] => (Resource::Subscriptions, None),
+            ["v2.0", one] if one.starts_with("subscriptions(") => {
+                let id = one.strip_prefix("subscriptions('");
+                let id = id.and_then(|rest| rest.strip_suffix("')"));
+                let id = id.ok_or_else(|| Refused::bad_request("The key value is not a text."))?;
+                (Resource::Subscriptions, Some(id.to_owned()))
+            }
+            ["v2.0", rest @ ..] => (Resource::parse(rest)?, None),
             [publisher, group, version, rest @ ..] if [*publisher, *group, *version] == OWN_API => {
-                Resource::parse_own(rest)?
+                (Resource::parse_own(rest)?, None)
             }
             other => return Err(Refused::no_such_resource(other.first().unwrap_or(&""))),
         };
@@ -88,6 +98,7 @@ impl Target {
             tenant,
             environment: (*environment).to_owned(),
             resource,
+            subscription,
         })
     }
 }
@@ -156,6 +167,7 @@ impl Resource {
         match self {
             Self::OwnCustomers(..) => Entity::OwnCustomers,
             Self::Companies | Self::Company(_) => Entity::Companies,
+            Self::Subscriptions => Entity::Subscriptions,
             Self::List(_, entity) | Self::One(_, entity, _) => entity,
             Self::ContactsInformation { .. } | Self::FlatContactsInformation(_) => {
                 Entity::ContactsInformation
@@ -170,7 +182,7 @@ impl Resource {
 
     pub(super) fn company(self) -> Option<Uuid> {
         match self {
-            Self::Companies => None,
+            Self::Companies | Self::Subscriptions => None,
             Self::Company(company)
             | Self::List(company, _)
             | Self::One(company, _, _)
@@ -268,7 +280,7 @@ impl ApiRequest<'_> {
             ));
         }
         match self.resource {
-            Resource::Companies => Err(Refused::company_not_found()),
+            Resource::Companies | Resource::Subscriptions => Err(Refused::company_not_found()),
             Resource::Company(_) => {
                 self.only(&[Method::GET])?;
                 let query = Query::of_single(self.query, fields::COMPANY)?;

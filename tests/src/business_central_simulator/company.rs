@@ -24,6 +24,8 @@ pub(super) struct Company {
     /// Open sales quotes, each with its customer.
     pub(super) quotes: BTreeMap<Uuid, Uuid>,
     revision: u64,
+    /// Customers that have changed, for the subscriptions.
+    pub(super) changed: Vec<(Uuid, Change)>,
 }
 
 /// Who writes: the API or a person in the ERP. A person in the ERP is not bound by *Manual Nos.* here, so that tests can lay out any register.
@@ -31,6 +33,24 @@ pub(super) struct Company {
 pub(super) enum Author {
     Api { same_key_status: http::StatusCode },
     Person,
+}
+
+/// What happened to a customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Created,
+    Updated,
+    Deleted,
+}
+
+impl Change {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+        }
+    }
 }
 
 /// The context of a write.
@@ -50,6 +70,7 @@ impl Company {
             default_dimensions: Vec::new(),
             quotes: BTreeMap::new(),
             revision: 0,
+            changed: Vec::new(),
         }
     }
 
@@ -60,7 +81,11 @@ impl Company {
         write: &Write<'_>,
     ) -> Result<Uuid, Refused> {
         match entity {
-            Entity::Customers => self.insert_customer(changes, write),
+            Entity::Customers => {
+                let id = self.insert_customer(changes, write)?;
+                self.changed.push((id, Change::Created));
+                Ok(id)
+            }
             Entity::Contacts => self.insert_contact(changes, write),
             _ => Err(Refused::method_not_allowed()),
         }
@@ -74,7 +99,11 @@ impl Company {
         write: &Write<'_>,
     ) -> Result<(), Refused> {
         match entity {
-            Entity::Customers => self.modify_customer(id, changes, write),
+            Entity::Customers => {
+                self.modify_customer(id, changes, write)?;
+                self.changed.push((id, Change::Updated));
+                Ok(())
+            }
             Entity::Contacts => self.modify_contact(id, changes, write),
             _ => Err(Refused::method_not_allowed()),
         }
@@ -87,7 +116,11 @@ impl Company {
         write: &Write<'_>,
     ) -> Result<(), Refused> {
         match entity {
-            Entity::Customers => self.delete_customer(id),
+            Entity::Customers => {
+                self.delete_customer(id)?;
+                self.changed.push((id, Change::Deleted));
+                Ok(())
+            }
             Entity::Contacts => self.delete_contact(id, write),
             _ => Err(Refused::method_not_allowed()),
         }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{
     Entity, Refused,
-    company::{Company, Write, number_for},
+    company::{Change, Company, Write, number_for},
     fields::{self, BLANK, Changes, Record},
     validation,
 };
@@ -144,6 +144,7 @@ impl Company {
         record.set("blocked", "All");
         record.touch(self.next_revision(), write.now);
         self.customers.put(record);
+        self.changed.push((id, Change::Updated));
         Ok(())
     }
 

@@ -36,6 +36,7 @@ mod request_log;
 mod sales;
 mod server;
 mod settings;
+mod subscriptions;
 mod validation;
 
 use std::{
@@ -63,6 +64,7 @@ use self::{
     faults::{Faults, Plan},
     limits::Limits,
     refusals::Refusals,
+    subscriptions::Subscriptions,
 };
 pub use self::{
     clock::Clock,
@@ -82,6 +84,7 @@ pub use self::{
         Application, ApplicationAccess, CompanySettings, Country, EmailChains, PostCode, Settings,
         TaxNumberFilter,
     },
+    subscriptions::{GATHERING, NotificationSink, SubscriptionRecord},
 };
 
 /// Marks an answer that never reaches the client. A transport in the same process turns it into a lost answer; on a
@@ -112,6 +115,8 @@ pub enum Entity {
     References,
     /// `defaultDimensions`.
     DefaultDimensions,
+    /// `subscriptions`.
+    Subscriptions,
 }
 
 /// The simulator, by a handle that is cheap to clone.
@@ -127,6 +132,7 @@ struct Environment {
     faults: Faults,
     refusals: Refusals,
     requests: RequestLog,
+    subscriptions: Subscriptions,
 }
 
 impl BusinessCentralSimulator {
@@ -145,6 +151,7 @@ impl BusinessCentralSimulator {
             faults: Faults::default(),
             refusals: Refusals::default(),
             requests: RequestLog::default(),
+            subscriptions: Subscriptions::default(),
         })))
     }
 
@@ -527,7 +534,9 @@ impl Environment {
             .iter_mut()
             .find(|company| company.settings.id == id)
             .ok_or_else(Refused::company_not_found)?;
-        work(company, &write)
+        let done = work(company, &write);
+        self.gather_changes();
+        done
     }
 }
 
@@ -579,6 +588,7 @@ impl BusinessCentralSimulator {
                 tenant,
                 environment,
                 resource,
+                subscription,
             }) => {
                 let admitted = self.admit(tenant.as_deref(), &environment, resource, parts);
                 match admitted {
@@ -586,6 +596,10 @@ impl BusinessCentralSimulator {
                     Ok((client_id, slots)) => {
                         let wait = self.lock().settings.queue_wait;
                         let response = match tokio::time::timeout(wait, slots.acquire()).await {
+                            Ok(_slot) if resource == Resource::Subscriptions => {
+                                let id = subscription.as_deref();
+                                self.handle_subscriptions(id, parts, body).await
+                            }
                             Ok(_slot) => self.handle_api(resource, parts, body).await,
                             Err(_) => {
                                 Refused::status(StatusCode::SERVICE_UNAVAILABLE).into_response()
@@ -683,7 +697,9 @@ impl BusinessCentralSimulator {
                 url: url_of(parts, settings),
                 now: settings.clock.now(),
             };
-            request.carry_out(companies, settings, refusals)
+            let outcome = request.carry_out(companies, settings, refusals);
+            environment.gather_changes();
+            outcome
         };
         let made = match (&outcome, &parts.method) {
             (Ok(answer), &Method::POST) => answer.body.as_ref().and_then(id_of),

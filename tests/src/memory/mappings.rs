@@ -5,6 +5,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use shared::{
     Consistency, StoreError,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
@@ -236,6 +237,22 @@ impl Mappings for MemoryMappings {
         let mut state = self.state();
         let stored = state.binding(entity, &binding.code);
         Ok(stored.map(|stored| record_sync(stored, binding)).is_some())
+    }
+
+    async fn record_gone(
+        &self,
+        entity: EntityRef,
+        record: &ErpId,
+        at: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        Ok(match state.by_entity.get_mut(&entity) {
+            Some(Stored::Bound(binding)) if binding.erp_id == *record => {
+                binding.gone_at.get_or_insert(at);
+                true
+            }
+            _ => false,
+        })
     }
 
     async fn record_delivery(

@@ -550,6 +550,8 @@ mod tests {
         ("ErpCompany", "01234567-89ab-cdef-0123-456789abcdef"),
         ("OrderReceiver", "false"),
         ("OrderSecretArn", ""),
+        ("ErpEvents", "off"),
+        ("ErpEventSecretArn", ""),
         ("SubnetIds", ""),
         ("SecurityGroupIds", ""),
         ("ErpCaSecretArn", ""),
@@ -565,6 +567,8 @@ mod tests {
     const EVERY_OPTION: &[(&str, &str)] = &[
         ("OrderReceiver", "true"),
         ("OrderSecretArn", SECRET),
+        ("ErpEvents", "on"),
+        ("ErpEventSecretArn", SECRET),
         (
             "SubnetIds",
             "subnet-0123456789abcdef0,subnet-0123456789abcdef1",

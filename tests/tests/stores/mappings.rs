@@ -68,6 +68,7 @@ suite! {
     p3_a_binding_is_not_replaced_by_what_is_anothers,
     p12_a_binding_is_not_replaced_by_what_is_forgotten,
     a_record_that_is_gone_is_noted_until_it_is_there_again,
+    that_a_record_is_gone_is_noted_on_its_own_binding_and_nothing_else_changes,
     a_binding_moves_to_a_survivor_with_all_its_faces_or_not_at_all,
 }
 
@@ -986,6 +987,34 @@ async fn a_record_that_is_gone_is_noted_until_it_is_there_again(store: Store) {
             ..binding("C1")
         };
         assert!(store.record_sync(customer(1), &seen).await.unwrap());
+        assert_eq!(
+            store.get(customer(1)).await.unwrap(),
+            Some(Mapping::Bound(seen))
+        );
+    }
+}
+
+async fn that_a_record_is_gone_is_noted_on_its_own_binding_and_nothing_else_changes(store: Store) {
+    bind(&store, 1, "C1").await;
+    store.forget(customer(2)).await.unwrap();
+    for (entity, of) in [(1, "C2"), (2, "C1"), (3, "C1")] {
+        let of = record(of);
+        let gone = store.record_gone(customer(entity), &of, minute(7));
+        assert!(!gone.await.unwrap(), "{entity} {of:?}");
+    }
+    assert_eq!(
+        store.get(customer(1)).await.unwrap(),
+        Some(Mapping::Bound(binding("C1")))
+    );
+    // The first time stays.
+    for at in [7, 8] {
+        let of = record("C1");
+        let gone = store.record_gone(customer(1), &of, minute(at));
+        assert!(gone.await.unwrap());
+        let seen = Binding {
+            gone_at: Some(minute(7)),
+            ..binding("C1")
+        };
         assert_eq!(
             store.get(customer(1)).await.unwrap(),
             Some(Mapping::Bound(seen))

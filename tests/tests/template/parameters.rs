@@ -76,6 +76,11 @@ pub(crate) const EVERY_OPTION: &[(&str, &str)] = &[
     ("PassOverlapMinutes", "10080"),
     ("SweepOverlapMinutes", "10080"),
     ("PassMostWaiting", "100000"),
+    ("ErpEvents", "on"),
+    (
+        "ErpEventSecretArn",
+        "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:production/norce-customer-sync/erp-events-AbCdEf",
+    ),
     ("OrderReceiver", "true"),
     (
         "OrderSecretArn",

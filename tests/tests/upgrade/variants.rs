@@ -179,6 +179,8 @@ fn assert_passes(version: &str) {
         "0.1.0": PassMessage::Start { .. },
         "0.1.0": PassMessage::Continue { .. },
         "0.1.0": PassMessage::ContinuePlan { .. },
+        // Sent only where `ErpEvents` is on, which no version before has.
+        "0.3.0": PassMessage::ErpChanged { .. },
     };
     assert_none("PassMessage", &missing(version, passes(), all));
 
@@ -191,7 +193,9 @@ fn assert_passes(version: &str) {
     };
     let started = passes().filter_map(|message| match message {
         PassMessage::Start { mode, .. } => Some(mode),
-        PassMessage::Continue { .. } | PassMessage::ContinuePlan { .. } => None,
+        PassMessage::Continue { .. }
+        | PassMessage::ContinuePlan { .. }
+        | PassMessage::ErpChanged { .. } => None,
     });
     assert_none("PassMode", &missing(version, started, modes()));
     let runs = stores::runs().into_iter().map(|run| run.mode);

@@ -9,9 +9,10 @@ use chrono::TimeDelta;
 use erp_full_pass::synced_groups;
 use shared::{
     domain::{FieldGroup, FieldGroups, OwnedFields, Scope},
-    erp::{Erp, ErpError, Listing, Resource},
+    erp::{Erp, ErpError, Listing, Resource, events::EventSubscriptions},
     http::Deadline,
 };
+use url::Url;
 
 use super::{
     check::{Fault, Finding, Planned, check_deadline, fault, unbuilt},
@@ -29,6 +30,12 @@ impl Doctor {
             Ok(erps) => erps,
             Err(reason) => return vec![unbuilt("erp", reason)],
         };
+        let events = in_order(erps).into_iter().filter_map(|(scope, erp)| {
+            let (url, subscriptions) = self.erp_events.as_ref().zip(erp.subscriptions())?;
+            let name = format!("erp {scope}: events");
+            let check = self.erp_subscription(erp, subscriptions, url, deadline);
+            Some(Planned::new(name, check))
+        });
         in_order(erps)
             .into_iter()
             .flat_map(|(scope, erp)| {
@@ -64,7 +71,28 @@ impl Doctor {
                     }),
                 ]
             })
+            .chain(events)
             .collect()
+    }
+
+    /// The subscription to the ERP's events: passes keep it, and have kept it if it lasts.
+    async fn erp_subscription(
+        &self,
+        erp: &dyn Erp,
+        subscriptions: &dyn EventSubscriptions,
+        url: &Url,
+        deadline: Deadline,
+    ) -> Finding {
+        let found = subscriptions.find(url, check_deadline(deadline)).await;
+        match found.map_err(erp_fault)? {
+            Some(found) if found.ends > self.clock.now() => {
+                Ok(say!("erp-events", ends = found.ends))
+            }
+            _ => Err(fault(
+                say!("erp-events-missing", erp = erp.name()),
+                say!("fix-erp-events"),
+            )),
+        }
     }
 
     async fn erp_clock(&self, erp: &dyn Erp, deadline: Deadline) -> Finding {

@@ -16,6 +16,7 @@ use shared::{
     reports::Reports,
     runtime::wiring::NorceClients,
 };
+use url::Url;
 
 use crate::{Schedules, WorkQueue};
 
@@ -49,6 +50,8 @@ pub struct Doctor {
     pub stores: Stores,
     /// The schedules of the passes.
     pub schedules: Schedules,
+    /// Where the ERP posts its events to; `None`: `ERP_EVENTS` is off.
+    pub erp_events: Option<Url>,
     /// The SNS topic of the alarms; empty: they have none; `None`: the stack's template does not tell.
     pub alarm_topic: Option<String>,
     /// The time of day.

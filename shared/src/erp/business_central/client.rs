@@ -115,6 +115,15 @@ impl Client {
         Some(below(company, path))
     }
 
+    /// The address of a path below the API root.
+    pub(super) fn root_url(&self, path: &str) -> Url {
+        let mut url = self.company.clone();
+        let root = url.path().rsplit_once('/').map_or("", |(root, _)| root);
+        let path = format!("{root}/{path}");
+        url.set_path(&path);
+        url
+    }
+
     /// Reads one record; `None` when it does not exist.
     pub(super) async fn read<T: DeserializeOwned>(
         &self,

@@ -23,6 +23,7 @@
 //! | `extra` | the merchant's own page, with the extra fields |
 //! | `search`, `listing`, `create`, `update` | the calls of the port |
 //! | `references`, `fixed_values` | fixed values: their fields, and how they are written |
+//! | `notifications`, `subscriptions` | events: what is posted, and the subscription |
 //! | `proof` | what a filter on a key does |
 //! | `trial` | a record that is created, checked and deleted |
 
@@ -35,12 +36,14 @@ mod fields;
 mod fixed_values;
 mod formats;
 mod listing;
+mod notifications;
 mod proof;
 mod record;
 mod records;
 mod references;
 mod search;
 mod settings;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -60,12 +63,14 @@ use super::{
     Block, Capabilities, CompanyKey, CountrySetup, CreateOutcome, Cursor, Erp, ErpError, ErpId,
     ErpRecord, FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party,
     PartyKind, RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
+    events::EventSubscriptions,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
     http::{Deadline, Transport, odata::Options},
 };
 
+pub use notifications::{InvalidNotifications, Notification, read_notifications};
 pub(crate) use references::takes;
 pub use settings::{BusinessCentralSettings, InvalidApiRoot};
 
@@ -158,6 +163,10 @@ impl Erp for BusinessCentral {
         deadline: Deadline,
     ) -> Result<Vec<ErpRecord>, ErpError> {
         self.records.find_by_key(kind, key, deadline).await
+    }
+
+    fn subscriptions(&self) -> Option<&dyn EventSubscriptions> {
+        Some(self)
     }
 
     fn needs_completing(&self, party: &Party) -> bool {

@@ -38,7 +38,7 @@ use self::{proof::Proofs, register::Register, wire::WritableField};
 use super::{
     Block, Capabilities, CompanyKey, CountrySetup, CreateOutcome, Cursor, Erp, ErpError, ErpId,
     ErpRecord, FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind,
-    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
+    RecordPage, Resource, Trial, UnknownValue, UpdateOutcome, events::EventSubscriptions,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -85,6 +85,10 @@ impl Erp for HttpErp {
 
     fn company(&self) -> Option<String> {
         self.company.clone()
+    }
+
+    fn subscriptions(&self) -> Option<&dyn EventSubscriptions> {
+        None
     }
 
     /// A facade has nothing to be completed: a create is one request.

@@ -53,6 +53,7 @@ use super::{
     Block, Capabilities, CompanyKey, CountrySetup, CreateOutcome, Cursor, Erp, ErpError, ErpId,
     ErpRecord, FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party,
     PartyKind, RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
+    events::EventSubscriptions,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -120,6 +121,11 @@ impl Erp for Odoo {
     /// A partner has fields for both numbers, `company_registry` and `vat`.
     async fn carried_keys(&self, party: &Party, _: Deadline) -> Result<Vec<NaturalKey>, ErpError> {
         Ok(party.keys())
+    }
+
+    /// Its automation rules post unsigned events, once (erp-apis §2.5); nothing reads them.
+    fn subscriptions(&self) -> Option<&dyn EventSubscriptions> {
+        None
     }
 
     async fn get(&self, id: &ErpId, deadline: Deadline) -> Result<Option<ErpRecord>, ErpError> {

@@ -13,6 +13,7 @@ mod table;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use table::DynamoDbMappings;
@@ -157,6 +158,33 @@ impl Mappings for DynamoDbMappings {
         self.table
             .update_if(&entity_key(entity), change, bound_to(&binding.code))
             .await
+    }
+
+    async fn record_gone(
+        &self,
+        entity: EntityRef,
+        record: &ErpId,
+        at: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let code = match self.entry(entity).await? {
+                Some(EntityEntry::Bound(stored)) if stored.erp_id == *record => {
+                    if stored.gone_at.is_some() {
+                        return Ok(true);
+                    }
+                    stored.code
+                }
+                _ => return Ok(false),
+            };
+            let change = Expression::assign([("gone_at", Some(self.table.to_attribute(at)?))]);
+            let bound = self.bound_as(&code, record)?;
+            let key = entity_key(entity);
+            if self.table.update_if(&key, change, bound).await? {
+                return Ok(true);
+            }
+            // Renamed or bound to another record in between; the next attempt sees which.
+        }
+        Err(self.restless(entity))
     }
 
     async fn record_delivery(

@@ -382,6 +382,7 @@ pub(crate) fn runs() -> Vec<Run> {
             inserted: 7,
             waiting: 8,
             conflicts: 9,
+            gone: 0,
             skipped: BTreeMap::from([("not in Norce".to_owned(), 10)]),
             queued: 11,
             forgotten: 12,
