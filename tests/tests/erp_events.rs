@@ -114,6 +114,25 @@ async fn a_deletion_in_the_erp_is_owed_after_a_full_pass_and_resolved_when_it_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_erp_that_has_none_of_the_records_is_taken_for_another_one_and_nothing_is_marked() {
+    let (bundle, ids) = bound(&Options::default(), 12).await;
+    for id in &ids {
+        delete(&bundle, *id).await;
+    }
+    let run = bundle.pass(PassMode::Full).await;
+    bundle.run_until_quiet().await;
+    let failed = format!("{:?}", run.ended);
+    assert!(
+        failed.contains("check ErpBaseUrl and ErpCompany"),
+        "{failed}"
+    );
+    assert_eq!(owed(&bundle).await, []);
+    for id in ids {
+        assert_eq!(binding(&bundle, id).await.gone_at, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn p10_a_plan_says_which_records_are_gone_and_marks_nothing() {
     let (bundle, ids) = bound(&Options::default(), 2).await;
     delete(&bundle, ids[0]).await;

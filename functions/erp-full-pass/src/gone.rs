@@ -20,11 +20,14 @@ use crate::{
     pending::Pending,
     progress::Progress,
     resolver::Resolver,
-    stop_reason::Result,
+    stop_reason::{Result, StopReason},
 };
 
 /// Records that the ERP is asked for in one call, which an adapter splits into as many requests as it needs.
 const RECORDS_BATCH_SIZE: usize = 400;
+
+/// So many bound records are not all deleted between two passes: the ERP that is asked is another one, or shows nothing.
+const FEWEST_OF_ANOTHER_COMPANY: usize = 10;
 
 /// Asks the ERP whether records still exist.
 #[derive(Clone, Copy)]
@@ -98,6 +101,14 @@ pub(crate) async fn bindings_phase(
             .map(|(_, binding)| binding.erp_id.clone())
             .collect();
         let gone: HashSet<ErpId> = check.gone(&records).await?.into_iter().collect();
+        if gone.len() == records.len() && gone.len() >= FEWEST_OF_ANOTHER_COMPANY {
+            return Err(StopReason::Endless {
+                reason: format!(
+                    "the ERP has none of the {} bound records that it was asked for, so that it is taken for another company or another ERP, and nothing was marked: check ErpBaseUrl and ErpCompany, and what the app may see",
+                    gone.len()
+                ),
+            });
+        }
         for (entity, binding) in asked {
             if gone.contains(&binding.erp_id) {
                 progress.run.counts.seen += 1;

@@ -321,7 +321,7 @@ impl Runner<'_> {
         let erp = pass.erps.get(&scope).map(AsRef::as_ref).ok_or_else(|| {
             StopReason::later(format!("no ERP company is configured for scope {scope}"))
         })?;
-        let capabilities = meter.erp_call(erp.capabilities(deadline)).await?;
+        let capabilities = erp.capabilities(deadline).await?;
         let synced = synced_groups(pass.settings.erp_owns, erp.name(), capabilities);
         let synced = synced.map_err(StopReason::later)?;
         Ok(ErpWalk {

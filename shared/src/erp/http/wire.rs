@@ -284,8 +284,7 @@ pub(super) fn is_id(text: &str) -> bool {
     !is_dots && text.len() <= MAX_ID && text.chars().all(is_allowed)
 }
 
-/// `POST /v1/search`. A record says itself whether it is a customer or a contact only by the search; see
-/// [`Found::into_records`].
+/// The answer to `POST /v1/search`.
 #[derive(Deserialize)]
 pub(super) struct Found {
     records: Vec<Row>,
