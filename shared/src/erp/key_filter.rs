@@ -1,6 +1,17 @@
 //! What a filter on a key does in an ERP.
 
-use std::fmt;
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::error::ErpError;
+
+/// Values that nobody has: `.invalid` is reserved for that (RFC 2606 §2), and no country's VAT numbers look like this.
+pub(super) const NOBODYS_EMAIL: &str = "nobody-has-this@norce-sync.invalid";
+pub(super) const NOBODYS_NUMBER: &str = "NOBODYHASTHIS0000000";
 
 /// A field with natural keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,5 +61,34 @@ impl FilterProof {
             Self::MatchesNothing => "finds nothing by a filter on it",
             Self::Unknown => "has shown no record with one by which its filter could be tried",
         }
+    }
+}
+
+/// The proofs of this process, by field.
+#[derive(Default)]
+pub(super) struct Proofs(Mutex<HashMap<KeyField, FilterProof>>);
+
+impl Proofs {
+    /// The proof of a field. It is made once; one that is unknown is tried again, until a record has a value.
+    pub(super) async fn of(
+        &self,
+        field: KeyField,
+        erp: &str,
+        prove: impl Future<Output = Result<FilterProof, ErpError>> + Send,
+    ) -> Result<FilterProof, ErpError> {
+        let known = self.known().get(&field).copied();
+        if let Some(proof) = known {
+            return Ok(proof);
+        }
+        let proof = prove.await?;
+        if proof != FilterProof::Unknown {
+            tracing::info!(field = %field, proof = ?proof, "{erp} {}", proof.in_words());
+            self.known().insert(field, proof);
+        }
+        Ok(proof)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<KeyField, FilterProof>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

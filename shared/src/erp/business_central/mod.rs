@@ -56,14 +56,14 @@ use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
 use self::{
-    client::Client, error::RECORD_NOT_FOUND, proof::Proofs, records::Records,
+    client::Client, error::RECORD_NOT_FOUND, proof::try_filter, records::Records,
     references::References, search::carried_keys, settings::capabilities,
 };
 use super::{
     Block, Capabilities, CompanyKey, CountrySetup, CreateOutcome, Cursor, Erp, ErpError, ErpId,
     ErpRecord, FilterProof, FixedValues, IdempotencyKey, KeyField, Listing, NaturalKey, Party,
     PartyKind, RecordPage, Resource, Trial, UnknownValue, UpdateOutcome,
-    events::EventSubscriptions,
+    events::EventSubscriptions, key_filter::Proofs,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -178,7 +178,8 @@ impl Erp for BusinessCentral {
         field: KeyField,
         deadline: Deadline,
     ) -> Result<FilterProof, ErpError> {
-        self.proofs.of(field, &self.records, deadline).await
+        let proof = try_filter(field, &self.records, deadline);
+        self.proofs.of(field, self.name(), proof).await
     }
 
     async fn create(

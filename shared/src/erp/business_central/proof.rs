@@ -1,11 +1,6 @@
 //! What a filter on a natural key does, found out by trying it: `taxRegistrationNumber` is no field of the table, and
 //! what a filter on it does is not documented (erp-apis §1.5).
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
-
 use super::{
     formats::{EMAIL, TAX_REGISTRATION_NUMBER},
     record::{Row, selected},
@@ -14,7 +9,11 @@ use super::{
 };
 use crate::{
     domain::Countries,
-    erp::{ErpError, FilterProof, KeyField, NaturalKey, Resource, mask::Mask},
+    erp::{
+        ErpError, FilterProof, KeyField, NaturalKey, Resource,
+        key_filter::{NOBODYS_EMAIL, NOBODYS_NUMBER},
+        mask::Mask,
+    },
     http::{
         Deadline,
         odata::{Filter, Options},
@@ -24,43 +23,9 @@ use crate::{
 /// Records among which one with a value is searched: a page of a look-up.
 const SAMPLE_SIZE: u32 = 100;
 
-/// Values that nobody has: `.invalid` is reserved for that (RFC 2606 §2), and no country's VAT numbers look like this.
-const NOBODYS_EMAIL: &str = "nobody-has-this@norce-sync.invalid";
-const NOBODYS_NUMBER: &str = "NOBODYHASTHIS0000000";
-
-/// The proofs of this process, by field.
-#[derive(Default)]
-pub(super) struct Proofs(Mutex<HashMap<KeyField, FilterProof>>);
-
-impl Proofs {
-    /// The proof of a field, which is made once.
-    pub(super) async fn of(
-        &self,
-        field: KeyField,
-        records: &Records,
-        deadline: Deadline,
-    ) -> Result<FilterProof, ErpError> {
-        let known = self.known().get(&field).copied();
-        if let Some(proof) = known {
-            return Ok(proof);
-        }
-        let proof = try_filter(field, records, deadline).await?;
-        // An unknown proof is tried again, until a record has a value.
-        if proof != FilterProof::Unknown {
-            tracing::info!(field = %field, proof = ?proof, "Business Central {}", proof.in_words());
-            self.known().insert(field, proof);
-        }
-        Ok(proof)
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<KeyField, FilterProof>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Searches a value that a record has: the answer must contain that record, and none without the value. Then searches a
 /// value that nobody has: the answer must be empty.
-async fn try_filter(
+pub(super) async fn try_filter(
     field: KeyField,
     records: &Records,
     deadline: Deadline,

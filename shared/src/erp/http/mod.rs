@@ -34,11 +34,12 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use self::{proof::Proofs, register::Register, wire::WritableField};
+use self::{proof::try_search, register::Register, wire::WritableField};
 use super::{
     Block, Capabilities, CompanyKey, CountrySetup, CreateOutcome, Cursor, Erp, ErpError, ErpId,
     ErpRecord, FilterProof, IdempotencyKey, KeyField, Listing, NaturalKey, Party, PartyKind,
     RecordPage, Resource, Trial, UnknownValue, UpdateOutcome, events::EventSubscriptions,
+    key_filter::Proofs,
 };
 use crate::{
     domain::{Code, EntityKind, FieldGroups},
@@ -146,7 +147,8 @@ impl Erp for HttpErp {
         field: KeyField,
         deadline: Deadline,
     ) -> Result<FilterProof, ErpError> {
-        self.proofs.of(field, &self.register, deadline).await
+        let proof = try_search(field, &self.register, deadline);
+        self.proofs.of(field, self.name(), proof).await
     }
 
     async fn page(

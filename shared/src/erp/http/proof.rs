@@ -1,58 +1,19 @@
 //! What a search by a key does, found out by trying it once: a facade may compare by "contains", fold too much, or not
 //! search at all.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
-
 use super::{register::Register, search::holds};
 use crate::{
     domain::EntityKind,
-    erp::{ErpError, ErpRecord, FilterProof, KeyField, NaturalKey},
+    erp::{
+        ErpError, ErpRecord, FilterProof, KeyField, NaturalKey,
+        key_filter::{NOBODYS_EMAIL, NOBODYS_NUMBER},
+    },
     http::Deadline,
 };
 
-/// Values that nobody has: `.invalid` is reserved for that (RFC 2606 §2), and no country's VAT numbers look like this.
-const NOBODYS_EMAIL: &str = "nobody-has-this@norce-sync.invalid";
-const NOBODYS_NUMBER: &str = "NOBODYHASTHIS0000000";
-
-/// The proofs of this process, by field.
-#[derive(Default)]
-pub(super) struct Proofs(Mutex<HashMap<KeyField, FilterProof>>);
-
-impl Proofs {
-    /// The proof of a field, which is made once.
-    pub(super) async fn of(
-        &self,
-        field: KeyField,
-        register: &Register,
-        deadline: Deadline,
-    ) -> Result<FilterProof, ErpError> {
-        let known = self.known().get(&field).copied();
-        if let Some(proof) = known {
-            return Ok(proof);
-        }
-        let proof = match try_search(field, register, deadline).await {
-            Err(ErpError::Refused { .. }) => FilterProof::Refused,
-            proof => proof?,
-        };
-        // An unknown proof is tried again, until a record has a value.
-        if proof != FilterProof::Unknown {
-            tracing::info!(field = %field, proof = ?proof, "the facade's search was tried");
-            self.known().insert(field, proof);
-        }
-        Ok(proof)
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<KeyField, FilterProof>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Searches a value that a record has: the answer must contain that record, and none without the value. Then searches a
 /// value that nobody has: the answer must be empty.
-async fn try_search(
+pub(super) async fn try_search(
     field: KeyField,
     register: &Register,
     deadline: Deadline,
