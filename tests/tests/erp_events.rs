@@ -542,3 +542,37 @@ async fn the_doctor_says_whether_the_erp_reports_its_changes() {
     tokio::time::sleep(4 * DAY).await;
     assert_eq!(check().await["ok"], false, "{:#}", check().await);
 }
+
+/// Posts a hint of the HTTP contract; returns the status.
+async fn hint(bundle: &Bundle, secret: &str, body: &str) -> i64 {
+    let headers: &[(&str, &str)] = &[("x-event-secret", secret)];
+    let request = gateway_request("/erp-events", headers, body.as_bytes());
+    bundle.receive_events.handle(&request).await.status_code
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_of_the_http_contract_leads_to_a_look_at_its_record() {
+    let (bundle, ids) = reporting(2).await;
+    bundle.erp.drop_subscriptions();
+    let passes = deltas(&bundle).await.len();
+    let there = record(&bundle, ids[0]).await;
+    let gone = record(&bundle, ids[1]).await;
+    delete(&bundle, ids[1]).await;
+    let body = |id: Uuid| json!({ "resource": "customers", "id": id }).to_string();
+
+    assert_eq!(hint(&bundle, "guessed", &body(gone)).await, 401);
+    assert_eq!(hint(&bundle, ERP_EVENT_SECRET, "{}").await, 400);
+    assert!(bundle.passes_queue.is_empty());
+
+    assert_eq!(hint(&bundle, ERP_EVENT_SECRET, &body(gone)).await, 202);
+    bundle.quiet_within(Duration::from_secs(30)).await;
+    assert_owed_as_gone(&bundle, ids[1]).await;
+    assert_eq!(deltas(&bundle).await.len(), passes);
+
+    assert_eq!(
+        hint(&bundle, FORMER_ERP_EVENT_SECRET, &body(there)).await,
+        202
+    );
+    notified(&bundle).await;
+    assert_eq!(deltas(&bundle).await.len(), passes + 1);
+}

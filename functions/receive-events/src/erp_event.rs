@@ -1,7 +1,9 @@
-//! Takes the ERP's posts about records that may have changed or gone: those of Business Central (erp-apis §1.10).
+//! Takes the ERP's posts about records that may have changed or gone: those of Business Central (erp-apis §1.10), and hints
+//! of the HTTP contract, which have the secret in the header of Norce's events.
 //!
 //! | a post … | answer |
 //! |---|---|
+//! | with the header `x-event-secret` | a hint: 202, 400, 401 or 503, as Norce's events are answered |
 //! | with `validationToken` | 200 with the token as text: the handshake of a subscription |
 //! | with notifications of which one has the secret | 200 once they are queued (P1) |
 //! | with anything else | 429 |
@@ -29,12 +31,13 @@ use shared::{
     erp::{
         business_central::{Notification, read_notifications},
         events::ErpChange,
+        http::read_hint,
     },
 };
 use uuid::Uuid;
 
 use crate::{
-    body,
+    SECRET_HEADER, body,
     ports::{ANSWER_WITHIN, ErpEventReceiver, ReceiveEvents, TOO_SLOW},
     secret,
 };
@@ -57,6 +60,12 @@ enum Answer {
     Token(String),
     /// So many messages are queued.
     Accepted { records: usize, correlation: Uuid },
+    /// A hint of the HTTP contract is queued.
+    Hinted { correlation: Uuid },
+    /// A hint with the wrong secret.
+    WrongSecret,
+    /// A hint that cannot be read.
+    NeverRight(String),
     /// `ERP_EVENTS` is off.
     NotHere,
     /// Neither a handshake nor a notification with the secret.
@@ -80,6 +89,13 @@ impl ReceiveEvents {
                 records,
                 correlation,
             } => tracing::info!(records, %correlation, "ERP event accepted"),
+            Answer::Hinted { correlation } => {
+                tracing::info!(records = 1, %correlation, "ERP event accepted");
+            }
+            Answer::WrongSecret => {
+                tracing::warn!(reason = "wrong secret", "ERP event refused");
+            }
+            Answer::NeverRight(reason) => tracing::warn!(reason, "ERP event refused"),
             Answer::NotHere => tracing::warn!("ERP event refused: ERP_EVENTS is off"),
             Answer::Unauthorised(reason) => tracing::warn!(reason, "ERP event refused"),
             Answer::TryAgain(reason) => {
@@ -91,6 +107,9 @@ impl ReceiveEvents {
 
     async fn erp_event_answer(&self, request: &ApiGatewayV2httpRequest) -> Result<Answer, Answer> {
         let receiver = self.erp_events.as_ref().ok_or(Answer::NotHere)?;
+        if let Some(presented) = request.headers.get(SECRET_HEADER) {
+            return self.hint(receiver, presented, request).await;
+        }
         if let Some(token) = request.query_string_parameters.first(VALIDATION_TOKEN) {
             return if is_harmless(token) {
                 Ok(Answer::Token(token.to_owned()))
@@ -103,6 +122,35 @@ impl ReceiveEvents {
         let notifications = read_notifications(&text)
             .map_err(|_| Answer::Unauthorised("a body without notifications"))?;
         let changes = receiver.authentic(notifications).await?;
+        self.queue(receiver, changes).await
+    }
+
+    /// Takes a hint of the HTTP contract.
+    async fn hint(
+        &self,
+        receiver: &ErpEventReceiver,
+        presented: &HeaderValue,
+        request: &ApiGatewayV2httpRequest,
+    ) -> Result<Answer, Answer> {
+        match secret::verify(receiver.secrets.as_ref(), presented.as_bytes()).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Answer::WrongSecret),
+            Err(error) => return Err(Answer::TryAgain(error.to_string())),
+        }
+        let never_right = |error: &dyn std::fmt::Display| Answer::NeverRight(error.to_string());
+        let text = body::read(request, MAX_BODY_BYTES).map_err(|error| never_right(&error))?;
+        let change = read_hint(&text).map_err(|error| never_right(&error))?;
+        match self.queue(receiver, vec![change]).await? {
+            Answer::Accepted { correlation, .. } => Ok(Answer::Hinted { correlation }),
+            other => Ok(other),
+        }
+    }
+
+    async fn queue(
+        &self,
+        receiver: &ErpEventReceiver,
+        changes: Vec<ErpChange>,
+    ) -> Result<Answer, Answer> {
         let correlation = Uuid::new_v4();
         let received_at = self.clock.now();
         let batches = batches(changes);
@@ -182,6 +230,9 @@ impl Answer {
         let (status, body) = match self {
             Self::Token(token) => (StatusCode::OK, token),
             Self::Accepted { .. } => (StatusCode::OK, String::new()),
+            Self::Hinted { .. } => (StatusCode::ACCEPTED, String::new()),
+            Self::WrongSecret => (StatusCode::UNAUTHORIZED, String::new()),
+            Self::NeverRight(reason) => (StatusCode::BAD_REQUEST, reason),
             Self::NotHere => (StatusCode::NOT_FOUND, String::new()),
             Self::Unauthorised(_) => (StatusCode::TOO_MANY_REQUESTS, String::new()),
             Self::TryAgain(_) => (StatusCode::SERVICE_UNAVAILABLE, String::new()),

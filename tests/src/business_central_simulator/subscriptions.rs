@@ -224,6 +224,11 @@ impl BusinessCentralSimulator {
         rows.map(|row| row.record.clone()).collect()
     }
 
+    /// Ends every subscription.
+    pub fn drop_subscriptions(&self) {
+        self.lock().subscriptions.rows.clear();
+    }
+
     /// Gives every subscription another `clientState`, as if it had been made with that.
     pub fn set_client_state(&self, client_state: &str) {
         for row in &mut self.lock().subscriptions.rows {

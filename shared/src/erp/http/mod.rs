@@ -18,10 +18,12 @@
 //! | `search` | look-ups |
 //! | `write` | creates, updates, blocks |
 //! | `proof` | what a search by a key does |
+//! | `hint` | what the ERP posts when something has changed |
 
 mod client;
 mod error;
 mod fields;
+mod hint;
 mod proof;
 mod register;
 mod search;
@@ -46,6 +48,7 @@ use crate::{
     http::{Deadline, Transport},
 };
 
+pub use hint::{InvalidHint, read_hint};
 pub use settings::{HttpErpCredentials, HttpErpSettings, InvalidHttpErp};
 
 /// The adapter of one company behind a facade.

@@ -281,7 +281,7 @@ const MAX_ID: usize = 100;
 pub(super) fn is_id(text: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_.~-".contains(c);
     let is_dots = text.chars().all(|c| c == '.');
-    !is_dots && text.len() <= MAX_ID && text.chars().all(is_allowed)
+    !text.is_empty() && !is_dots && text.len() <= MAX_ID && text.chars().all(is_allowed)
 }
 
 /// The answer to `POST /v1/search`.
