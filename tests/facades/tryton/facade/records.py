@@ -85,7 +85,7 @@ def _address(party: Any) -> Address | None:
         line2=", ".join(rest),
         postal_code=row.postal_code or None,
         city=row.city or None,
-        region=row.subdivision.code.partition("-")[2] or row.subdivision.name if row.subdivision else None,
+        region=row.subdivision.name if row.subdivision else None,
         country=row.country.code if row.country else None,
     )
     return address if address != Address() else None
@@ -240,7 +240,7 @@ def _write(party: Any, values: Values, given: set[str]) -> None:
                     Part.create([{"party": party.id, "type": fields[field], attribute: value}])
                 elif same(getattr(rows[0], attribute)) != same(value):
                     Part.write(rows[:1], {attribute: value})
-    wanted = values.address or Address()
+    wanted = _spelled(values.address or Address())
     if "address" in given and wanted != (_address(party) or Address()):
         _write_address(party, wanted)
 
@@ -265,17 +265,28 @@ def _write_address(party: Any, wanted: Address) -> None:
             Row.create([{"party": party.id, **values}])
 
 
+def _spelled(wanted: Address) -> Address:
+    """The address with the region by the name that a record shows: it can be given by its code as well, and is no change then."""
+    region = _region(wanted)
+    return wanted.model_copy(update={"region": region.name}) if region else wanted
+
+
 def _country(wanted: Address) -> dict[str, int | None]:
     country = Pool().get("country.country").search([("code", "=", wanted.country)]) if wanted.country else []
     if wanted.country and not country:
         raise Refusal(422, "unknown-country", "Tryton has no such country.", "address")
-    region = []
-    if wanted.region:
-        name = ["OR", ("code", "=", f"{wanted.country}-{wanted.region}"), ("name", "=", wanted.region)]
-        region = Pool().get("country.subdivision").search([("country.code", "=", wanted.country), name])
-        if len(region) != 1:
-            raise Refusal(422, "unknown-region", "Tryton has no such subdivision of the country.", "address")
-    return {"country": country[0].id if country else None, "subdivision": region[0].id if region else None}
+    region = _region(wanted)
+    return {"country": country[0].id if country else None, "subdivision": region.id if region else None}
+
+
+def _region(wanted: Address) -> Any:
+    if not wanted.region:
+        return None
+    name = ["OR", ("code", "=", f"{wanted.country}-{wanted.region}"), ("name", "=", wanted.region)]
+    found = Pool().get("country.subdivision").search([("country.code", "=", wanted.country), name])
+    if len(found) != 1:
+        raise Refusal(422, "unknown-region", "Tryton has no such subdivision of the country.", "address")
+    return found[0]
 
 
 @contextmanager
