@@ -3,6 +3,7 @@
     python people.py DIRECTORY add-customer '{"name": "Ek AB", "norce_kind": "organisation", "email": "info@ek.example"}'
     python people.py DIRECTORY add-contact '{"name": "Bo Al", "norce_kind": "person", "norce_company": 12}'
     python people.py DIRECTORY add-many SECONDS '[{"name": "Bo Al", "norce_kind": "person"}]'
+    python people.py DIRECTORY add-country '{"name": "Elsewhere"}'
     python people.py DIRECTORY add-subdivision '{"country": "SE", "code": "SE-M", "name": "Skåne"}'
     python people.py DIRECTORY change ID '{"city": "Lund", "active": false}'
     python people.py DIRECTORY archive ID email
@@ -16,7 +17,7 @@ answers each by one line: "ok …" or "error …", with a tab between the object
 
 Values are those of Tryton's own models: of the party (name, code, active, norce_kind, norce_company), of its first contact mechanisms
 (email, phone, mobile), of its first identifiers by type (eu_vat, se_orgnr, …) and of its first address (street, postal_code, city, attn,
-and country by its code). `null` removes the first row of a kind; `"address": null` the first address.
+and country by its code or name). `null` removes the first row of a kind; `"address": null` the first address.
 """
 
 import json
@@ -47,6 +48,9 @@ def command(name: str, *arguments: str) -> str:
             parties = Party.create([own(values) for values in json.loads(arguments[1])])
             time.sleep(float(arguments[0]))
             return " ".join(str(party.id) for party in parties)
+        if name == "add-country":
+            Pool().get("country.country").create([json.loads(arguments[0])])
+            return ""
         if name == "add-subdivision":
             values = json.loads(arguments[0])
             Pool().get("country.subdivision").create([values | {"country": country(values["country"]), "type": None}])
@@ -77,10 +81,10 @@ def own(values: dict[str, Any]) -> dict[str, Any]:
     return {"addresses": None} | {n: v for n, v in values.items() if n in OF_PARTY}
 
 
-def country(code: str) -> int:
+def country(code_or_name: str) -> int:
     from trytond.pool import Pool
 
-    (found,) = Pool().get("country.country").search([("code", "=", code)])
+    (found,) = Pool().get("country.country").search(["OR", ("code", "=", code_or_name), ("name", "=", code_or_name)])
     return int(found.id)
 
 

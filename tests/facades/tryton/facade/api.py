@@ -117,8 +117,9 @@ def refused(_: Request, refusal: Refusal) -> JSONResponse:
 
 @api.exception_handler(records.Unreadable)
 def unreadable(_: Request, reason: records.Unreadable) -> JSONResponse:
-    # Also for one of the records that a search has found: without it, the others would look like all.
-    return answer(500, Refusal(500, "unreadable", str(reason)).body)
+    # Also for one of the records that a search has found: without it, the others would look like all. A person corrects it; with
+    # 5xx it would look like an outage, for which everything else waits.
+    return answer(422, Refusal(422, "unreadable", str(reason)).body)
 
 
 @api.exception_handler(UserError)

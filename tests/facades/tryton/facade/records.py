@@ -21,7 +21,7 @@ Domain = list[Any]
 
 
 class Unreadable(Exception):
-    """A party that cannot be shown. The text is for people."""
+    """A party that cannot be shown. The text is for people, who have to find it."""
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def _address(party: Any) -> Address | None:
     if row is None:
         return None
     if row.country and not re.fullmatch("[A-Z]{2}", row.country.code or ""):
-        raise Unreadable("The country of its address has no ISO code.")
+        raise Unreadable(f"The country of the address of record {party.id} has no ISO code.")
     line1, *rest = (row.street or "").splitlines() or [""]
     address = Address(
         care_of=row.attn or None,
