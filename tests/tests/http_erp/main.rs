@@ -9,16 +9,17 @@
     reason = "a suite of tests: what cannot be is to fail loudly, and what is skipped is to be seen"
 )]
 
+mod answers;
 mod register;
 #[path = "../conformance/suite.rs"]
 mod suite;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use register::{PAGE_SIZE, Parties, is_write};
 use shared::{
     erp::http::{HttpErp, HttpErpCredentials, HttpErpSettings},
-    http::ReqwestTransport,
+    http::{Deadline, ReqwestTransport},
 };
 use suite::{Faults, Subject};
 use tests::tryton::{KEY, Tryton, TrytonError, test_facade};
@@ -39,18 +40,31 @@ fn progress(step: &str) {
     eprintln!("{step}");
 }
 
-/// The adapter over HTTP, and an empty register behind the facade.
-async fn subject() -> Option<(Subject, Arc<Tryton>)> {
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+/// One with an empty register, or none.
+async fn tryton() -> Option<Arc<Tryton>> {
     let tryton = Tryton::start(PAGE_SIZE, progress).await;
-    let tryton = Arc::new(where_it_can_be_had(tryton)?);
-    let transport = Arc::new(ReqwestTransport::new().unwrap());
-    let faults = Arc::new(Faults::around(transport, is_write));
-    let settings = HttpErpSettings {
+    where_it_can_be_had(tryton).map(Arc::new)
+}
+
+fn settings(tryton: &Tryton, credentials: HttpErpCredentials) -> HttpErpSettings {
+    HttpErpSettings {
         base_url: tryton.url().parse().unwrap(),
         company: None,
-        credentials: HttpErpCredentials::Key(KEY.into()),
+        credentials,
         home_country: None,
-    };
+    }
+}
+
+/// The adapter over HTTP, and an empty register behind the facade.
+async fn subject() -> Option<(Subject, Arc<Tryton>)> {
+    let tryton = tryton().await?;
+    let transport = Arc::new(ReqwestTransport::new().unwrap());
+    let faults = Arc::new(Faults::around(transport, is_write));
+    let settings = settings(&tryton, HttpErpCredentials::Key(KEY.into()));
     let erp = HttpErp::new(settings, faults.clone()).unwrap();
     let parties = Parties {
         tryton: tryton.clone(),
@@ -74,6 +88,25 @@ macro_rules! tests {
     };
 }
 suite::for_each_check!(tests);
+
+macro_rules! tests_of_answers {
+    ($($check:ident),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $check() {
+                if let Some(tryton) = tryton().await {
+                    answers::$check(&tryton).await;
+                }
+            }
+        )+
+    };
+}
+tests_of_answers! {
+    a_record_that_cannot_be_shown_is_no_outage,
+    a_key_outlives_no_record,
+    a_wrong_key_and_a_foreign_cursor_are_told_apart,
+    many_are_found_in_several_searches,
+}
 
 /// The tests that the facade has itself, as a team would run them that writes its own.
 #[tokio::test]

@@ -1,0 +1,171 @@
+//! What only a facade that really runs can answer.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use shared::{
+    domain::{Address, CountryCode, EntityRef, FieldGroups, NorceId, Personal, Scope},
+    erp::{
+        CreateOutcome, Cursor, Erp, ErpError, ErpRecord, IdempotencyKey, Listing, NaturalKey,
+        Party, PartyKind, Resource, Unusable,
+        http::{HttpErp, HttpErpCredentials},
+    },
+    http::ReqwestTransport,
+};
+use tests::{
+    samples,
+    tryton::{KEY, Tryton},
+};
+
+use crate::{settings, soon};
+
+fn adapter(tryton: &Tryton, key: &str) -> HttpErp {
+    let credentials = HttpErpCredentials::Key(key.into());
+    let transport = Arc::new(ReqwestTransport::new().unwrap());
+    HttpErp::new(settings(tryton, credentials), transport).unwrap()
+}
+
+fn key(id: i64) -> IdempotencyKey {
+    IdempotencyKey {
+        entity: EntityRef::customer(Scope::Client, NorceId::try_from(id).unwrap()),
+        code: None,
+    }
+}
+
+fn person(email: &str) -> Party {
+    Party {
+        email: Personal::parse(email),
+        address: Some(Address {
+            city: Personal::parse("Lund"),
+            country: Some(CountryCode::SE),
+            ..Address::default()
+        }),
+        ..samples::party(PartyKind::Person, "Anna Ek")
+    }
+}
+
+fn everything() -> Listing {
+    Listing {
+        resource: Resource::Customer,
+        kind: None,
+        since: None,
+        fields: FieldGroups::CODE,
+    }
+}
+
+async fn created(erp: &HttpErp, id: i64, party: &Party) -> ErpRecord {
+    match erp.create(&key(id), party, soon()).await.unwrap() {
+        CreateOutcome::Created(record) => record,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A breaker would pause all calls if it looked like an outage.
+pub(crate) async fn a_record_that_cannot_be_shown_is_no_outage(tryton: &Tryton) {
+    let erp = adapter(tryton, KEY);
+    let record = created(&erp, 1, &person("elsewhere@example.com")).await;
+    let other = created(&erp, 2, &person("other@example.com")).await;
+    for command in [
+        format!("add-country {}", json!({ "name": "Elsewhere" })),
+        format!(
+            "change {} {}",
+            record.id.id,
+            json!({ "country": "Elsewhere" })
+        ),
+    ] {
+        tryton.people(&command).await.unwrap();
+    }
+    let email = NaturalKey::email("elsewhere@example.com").unwrap();
+    let found = erp.find_by_key(&PartyKind::Person, &email, soon());
+    for error in [
+        erp.get(&record.id, soon()).await.unwrap_err(),
+        found.await.unwrap_err(),
+        erp.update(&record, &person("elsewhere.now@example.com"), soon())
+            .await
+            .unwrap_err(),
+    ] {
+        let ErpError::Refused { code, message, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(code, "unreadable");
+        assert!(
+            message.contains(&format!("record {}", record.id.id)),
+            "{message}"
+        );
+    }
+    let page = erp.page(&everything(), None, soon()).await.unwrap();
+    assert_eq!(page.records, [other]);
+    let [unusable] = page.unusable.as_slice() else {
+        panic!("{:?}", page.unusable);
+    };
+    assert_eq!(unusable.id.as_ref(), Some(&record.id));
+    assert!(matches!(unusable.reason, Unusable::Unreadable(_)));
+}
+
+/// Nobody has the record that was removed; the customer orders again all the same.
+pub(crate) async fn a_key_outlives_no_record(tryton: &Tryton) {
+    let erp = adapter(tryton, KEY);
+    let party = person("removed@example.com");
+    let record = created(&erp, 1, &party).await;
+    let remove = format!("remove {}", record.id.id);
+    tryton.people(&remove).await.unwrap();
+    assert_eq!(erp.get(&record.id, soon()).await.unwrap(), None);
+    let again = created(&erp, 1, &party).await;
+    assert_ne!(again.id, record.id);
+    let colleague = Party {
+        kind: PartyKind::Contact {
+            company: Some(record.id),
+        },
+        ..party
+    };
+    let refused = erp.create(&key(2), &colleague, soon()).await;
+    let is_refused = matches!(
+        &refused,
+        Err(ErpError::Refused { field: Some("company"), code, .. }) if code == "unknown-company"
+    );
+    assert!(is_refused, "{refused:?}");
+}
+
+/// A wrong key is for people to mend, and a cursor of another facade for the listing to start over.
+pub(crate) async fn a_wrong_key_and_a_foreign_cursor_are_told_apart(tryton: &Tryton) {
+    let stranger = adapter(tryton, "another-key-of-16");
+    let refused = stranger.page(&everything(), None, soon()).await;
+    assert!(
+        matches!(refused, Err(ErpError::Authentication { .. })),
+        "{refused:?}"
+    );
+    let erp = adapter(tryton, KEY);
+    let foreign = Cursor("eyJwYWdlIjozfQ==".to_owned());
+    let expired = erp.page(&everything(), Some(&foreign), soon()).await;
+    assert!(
+        matches!(expired, Err(ErpError::CursorExpired)),
+        "{expired:?}"
+    );
+}
+
+/// More than one search can ask for, and spelled as people spell.
+pub(crate) async fn many_are_found_in_several_searches(tryton: &Tryton) {
+    let persons: Vec<_> = (0..230)
+        .map(|number| json!({ "name": "Bo Al", "norce_kind": "person", "code": format!("Å {number}/B") }))
+        .collect();
+    let added = format!("add-many 0 {}", json!(persons));
+    let added = tryton.people(&added).await.unwrap();
+    let customer = |id: &str| shared::domain::ErpId {
+        resource: Resource::Customer,
+        id: id.to_owned(),
+    };
+    let ids: Vec<_> = added.split(' ').map(customer).collect();
+    let erp = adapter(tryton, KEY);
+    let many = erp.get_many(&ids, FieldGroups::CODE, soon()).await.unwrap();
+    assert_eq!(many.len(), ids.len());
+    let code = "Å 229/B".parse().unwrap();
+    let found = erp.find_by_code(Resource::Customer, &code, soon()).await;
+    assert_eq!(found.unwrap().len(), 1);
+    let codes: Vec<_> = many
+        .into_iter()
+        .map(|record| (record.id, record.code))
+        .collect();
+    let kind = shared::domain::EntityKind::Customer;
+    let rivals = erp.other_holders_of_codes(kind, &codes, soon()).await;
+    assert_eq!(rivals.unwrap(), []);
+}
