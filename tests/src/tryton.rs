@@ -64,7 +64,9 @@ fn unavailable(what: impl Into<String>, log: &Path) -> TrytonError {
 pub struct Tryton {
     url: String,
     directory: PathBuf,
-    facade: Program,
+    tools: Tools,
+    page_size: String,
+    facade: Mutex<Program>,
     people: Mutex<Program>,
 }
 
@@ -107,7 +109,9 @@ impl Tryton {
         Ok(Self {
             url: address,
             directory,
-            facade,
+            tools,
+            page_size,
+            facade: Mutex::new(facade),
             people: Mutex::new(people),
         })
     }
@@ -115,6 +119,20 @@ impl Tryton {
     /// Where the facade answers.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Ends the facade in the middle of what it does, and starts it again in the same place; the database stays.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn restart(&self) -> Result<(), TrytonError> {
+        let mut facade = self.facade.lock().await;
+        facade.end();
+        let port = self.url.rsplit(':').next().unwrap_or_default();
+        let options = ["--page-size", &self.page_size, "--port", port];
+        let started = Program::start(&self.tools, "serve", &self.directory, &options).await;
+        (*facade, _) = started?;
+        Ok(())
     }
 
     /// What people do in Tryton: a command of `people.py`, and its answer.
@@ -136,9 +154,9 @@ impl Drop for Tryton {
     #[expect(clippy::print_stderr, reason = "a failed test shows what was logged")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", end_of(&self.facade.log));
+            eprintln!("{}", end_of(&self.facade.get_mut().log));
         }
-        self.facade.end();
+        self.facade.get_mut().end();
         self.people.get_mut().end();
         // Nothing can be done about a failure from here on.
         let _ = fs::remove_dir_all(&self.directory);

@@ -6,8 +6,8 @@ use serde_json::json;
 use shared::{
     domain::{Address, CountryCode, EntityRef, FieldGroups, NorceId, Personal, Scope},
     erp::{
-        CreateOutcome, Cursor, Erp, ErpError, ErpRecord, IdempotencyKey, Listing, NaturalKey,
-        Party, PartyKind, Resource, Unusable,
+        CreateOutcome, Cursor, Erp, ErpError, ErpRecord, FilterProof, IdempotencyKey, KeyField,
+        Listing, NaturalKey, Party, PartyKind, Resource, Unusable,
         http::{HttpErp, HttpErpCredentials},
     },
     http::ReqwestTransport,
@@ -17,7 +17,7 @@ use tests::{
     tryton::{KEY, Tryton},
 };
 
-use crate::{settings, soon};
+use crate::{register::PAGE_SIZE, settings, soon};
 
 fn adapter(tryton: &Tryton, key: &str) -> HttpErp {
     let credentials = HttpErpCredentials::Key(key.into());
@@ -141,6 +141,25 @@ pub(crate) async fn a_wrong_key_and_a_foreign_cursor_are_told_apart(tryton: &Try
         matches!(expired, Err(ErpError::CursorExpired)),
         "{expired:?}"
     );
+}
+
+/// The search by VAT numbers is tried although the first pages have none.
+pub(crate) async fn a_search_is_tried_in_a_register_that_begins_with_persons(tryton: &Tryton) {
+    let erp = adapter(tryton, KEY);
+    let unknown = erp.key_filter(KeyField::VatNumber, soon()).await;
+    assert_eq!(unknown, Ok(FilterProof::Unknown));
+    let person = json!({ "name": "Bo Al", "norce_kind": "person", "email": "bo@example.com" });
+    let persons = json!(vec![person; PAGE_SIZE + 1]);
+    let company =
+        json!({ "name": "Ek AB", "norce_kind": "organisation", "eu_vat": "SE556036079301" });
+    for command in [
+        format!("add-many 0 {persons}"),
+        format!("add-customer {company}"),
+    ] {
+        tryton.people(&command).await.unwrap();
+    }
+    let proof = erp.key_filter(KeyField::VatNumber, soon()).await;
+    assert_eq!(proof, Ok(FilterProof::Filters));
 }
 
 /// More than one search can ask for, and spelled as people spell.

@@ -10,6 +10,9 @@
 )]
 
 mod answers;
+mod crashes;
+#[path = "../conformance/create_flow.rs"]
+mod create_flow;
 mod register;
 #[path = "../conformance/suite.rs"]
 mod suite;
@@ -105,7 +108,16 @@ tests_of_answers! {
     a_record_that_cannot_be_shown_is_no_outage,
     a_key_outlives_no_record,
     a_wrong_key_and_a_foreign_cursor_are_told_apart,
+    a_search_is_tried_in_a_register_that_begins_with_persons,
     many_are_found_in_several_searches,
+}
+
+#[tokio::test]
+async fn p2_one_norce_entity_is_one_party_wherever_the_work_is_cut_off() {
+    if let Some(tryton) = tryton().await {
+        crashes::p2_one_party_wherever_the_work_is_cut_off(&tryton).await;
+        register::assert_one_party_each(&tryton).await;
+    }
 }
 
 /// The tests that the facade has itself, as a team would run them that writes its own.
