@@ -1,6 +1,6 @@
 //! What only a facade that really runs can answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use shared::{
@@ -100,6 +100,36 @@ pub(crate) async fn a_record_that_cannot_be_shown_is_no_outage(tryton: &Tryton) 
     };
     assert_eq!(unusable.id.as_ref(), Some(&record.id));
     assert!(matches!(unusable.reason, Unusable::Unreadable(_)));
+}
+
+/// While people write, the facade waits; when that takes too long, it says that nothing was done, which is no unknown outcome.
+pub(crate) async fn a_write_waits_for_those_of_people(tryton: &Tryton) {
+    let erp = adapter(tryton, KEY);
+    let party = person("waits@example.com");
+    // It waits three times for five seconds.
+    for (id, seconds, is_patient) in [(1, 7, true), (2, 19, false)] {
+        let persons = json!([{ "name": "Bo Al", "norce_kind": "person" }]);
+        let command = format!("add-many {seconds} {persons}");
+        let create = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let create_key = key(id);
+            let outcome = erp.create(&create_key, &party, soon()).await;
+            // Reading goes on.
+            let read = erp.page(&everything(), None, soon()).await;
+            assert!(read.is_ok(), "{read:?}");
+            outcome
+        };
+        let (added, outcome) = tokio::join!(tryton.people(&command), create);
+        added.unwrap();
+        match outcome {
+            Ok(CreateOutcome::Created(_)) => assert!(is_patient),
+            Err(ErpError::RetryAfter { after, .. }) => {
+                assert!(!is_patient && after.is_some());
+                created(&erp, id, &party).await;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// Nobody has the record that was removed; the customer orders again all the same.
