@@ -78,17 +78,26 @@ def _address(party: Any) -> Address | None:
         return None
     if row.country and not re.fullmatch("[A-Z]{2}", row.country.code or ""):
         raise Unreadable(f"The country of the address of record {party.id} has no ISO code.")
-    line1, *rest = (row.street or "").splitlines() or [""]
+    line1, line2 = _lines(row.street or "")
     address = Address(
         care_of=row.attn or None,
         line1=line1,
-        line2=", ".join(rest),
+        line2=line2,
         postal_code=row.postal_code or None,
         city=row.city or None,
         region=row.subdivision.name if row.subdivision else None,
         country=row.country.code if row.country else None,
     )
     return address if address != Address() else None
+
+
+def _lines(street: str) -> tuple[str | None, str | None]:
+    line1, *rest = street.splitlines() or [""]
+    return line1 or None, ", ".join(rest) or None
+
+
+def _street(address: Address) -> str:
+    return "\n".join(filter(None, [address.line1, address.line2]))
 
 
 def page(resource: Resource, kind: Kind | None, since: datetime | None, after: int, limit: int) -> dict[str, Any]:
@@ -254,7 +263,7 @@ def _write_address(party: Any, wanted: Address) -> None:
             return
         values = {
             "attn": wanted.care_of,
-            "street": "\n".join(filter(None, [wanted.line1, wanted.line2])),
+            "street": _street(wanted),
             "postal_code": wanted.postal_code,
             "city": wanted.city,
             **_country(wanted),
@@ -266,9 +275,11 @@ def _write_address(party: Any, wanted: Address) -> None:
 
 
 def _spelled(wanted: Address) -> Address:
-    """The address with the region by the name that a record shows: it can be given by its code as well, and is no change then."""
+    """The address as a record shows it, so that the same one is no change: its region can be given by its code, and its first line be
+    missing, which Tryton does not tell from a missing second one."""
     region = _region(wanted)
-    return wanted.model_copy(update={"region": region.name}) if region else wanted
+    line1, line2 = _lines(_street(wanted))
+    return wanted.model_copy(update={"region": region.name if region else None, "line1": line1, "line2": line2})
 
 
 def _country(wanted: Address) -> dict[str, int | None]:
