@@ -23,3 +23,4 @@ pub mod sandbox;
 pub mod seeds;
 pub mod sentences;
 pub mod template;
+pub mod tryton;

@@ -112,6 +112,14 @@ impl Tools {
         Self::install(&sandbox_tools::ODOO, progress).await
     }
 
+    /// Tryton and what its facade needs, installed if it is not there yet.
+    ///
+    /// # Errors
+    /// With what to do, when there is no Python or the installation fails.
+    pub async fn tryton(progress: impl Progress) -> Result<Self, LocalAwsError> {
+        Self::install(&sandbox_tools::TRYTON, progress).await
+    }
+
     /// The script of axe-core, installed if it is not there yet.
     ///
     /// # Errors

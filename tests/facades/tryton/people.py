@@ -2,22 +2,27 @@
 
     python people.py DIRECTORY add-customer '{"name": "Ek AB", "norce_kind": "organisation", "email": "info@ek.example"}'
     python people.py DIRECTORY add-contact '{"name": "Bo Al", "norce_kind": "person", "norce_company": 12}'
+    python people.py DIRECTORY add-many SECONDS '[{"name": "Bo Al", "norce_kind": "person"}]'
+    python people.py DIRECTORY add-country '{"name": "Elsewhere"}'
+    python people.py DIRECTORY add-subdivision '{"country": "SE", "code": "SE-M", "name": "Skåne"}'
     python people.py DIRECTORY change ID '{"city": "Lund", "active": false}'
     python people.py DIRECTORY archive ID email
     python people.py DIRECTORY remove ID
     python people.py DIRECTORY dump [ID]
     python people.py DIRECTORY -
 
-The first two print the id, and `dump` an object a line. `-` prints "ready", takes the same commands from standard input, one a line, and
+The first two print the id, the third the ids of all, and `dump` an object a line. What `add-many` adds is seen the seconds after it was
+stamped: it is one transaction, which goes on for so long. `-` prints "ready", takes the same commands from standard input, one a line, and
 answers each by one line: "ok …" or "error …", with a tab between the objects of a dump.
 
 Values are those of Tryton's own models: of the party (name, code, active, norce_kind, norce_company), of its first contact mechanisms
 (email, phone, mobile), of its first identifiers by type (eu_vat, se_orgnr, …) and of its first address (street, postal_code, city, attn,
-and country by its code). `null` removes the first row of a kind; `"address": null` the first address.
+and country by its code or name). `null` removes the first row of a kind; `"address": null` the first address.
 """
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +41,28 @@ def command(name: str, *arguments: str) -> str:
         Party = Pool().get("party.party")
         if name in ("add-customer", "add-contact"):
             values = json.loads(arguments[0])
-            (party,) = Party.create([{"addresses": None} | {n: v for n, v in values.items() if n in OF_PARTY}])
+            (party,) = Party.create([own(values)])
             write_parts(party, values)
             return str(party.id)
+        if name == "add-many":
+            parties = Party.create([own(values) for values in json.loads(arguments[1])])
+            time.sleep(float(arguments[0]))
+            return " ".join(str(party.id) for party in parties)
+        if name == "add-country":
+            Pool().get("country.country").create([json.loads(arguments[0])])
+            return ""
+        if name == "add-subdivision":
+            values = json.loads(arguments[0])
+            Pool().get("country.subdivision").create([values | {"country": country(values["country"]), "type": None}])
+            return ""
         if name == "dump":
             parties = Party.browse([int(arguments[0])]) if arguments else Party.search([], order=[("id", "ASC")])
             return "\n".join(json.dumps(dump(party)) for party in parties)
         party = Party(int(arguments[0]))
         if name == "change":
             values = json.loads(arguments[1])
-            if own := {n: v for n, v in values.items() if n in OF_PARTY}:
-                Party.write([party], own)
+            if of_party := {n: v for n, v in values.items() if n in OF_PARTY}:
+                Party.write([party], of_party)
             write_parts(party, values)
         elif name == "archive":
             for row in [*party.contact_mechanisms, *party.identifiers]:
@@ -60,13 +76,24 @@ def command(name: str, *arguments: str) -> str:
         return ""
 
 
+def own(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of the party itself, for a new one."""
+    return {"addresses": None} | {n: v for n, v in values.items() if n in OF_PARTY}
+
+
+def country(code_or_name: str) -> int:
+    from trytond.pool import Pool
+
+    (found,) = Pool().get("country.country").search(["OR", ("code", "=", code_or_name), ("name", "=", code_or_name)])
+    return int(found.id)
+
+
 def write_parts(party: Any, values: dict[str, Any]) -> None:
     from trytond.pool import Pool
 
-    Country = Pool().get("country.country")
     of_address = {n: v for n, v in values.items() if n in OF_ADDRESS}
     if of_address.get("country"):
-        (of_address["country"],) = [c.id for c in Country.search([("code", "=", of_address["country"])])]
+        of_address["country"] = country(of_address["country"])
     if of_address or "address" in values:
         write_first(Pool().get("party.address"), party.addresses, {"party": party.id}, of_address or None)
     for name, value in values.items():
@@ -108,7 +135,7 @@ def main() -> None:
         return
     print("ready", flush=True)
     for line in sys.stdin:
-        name, *arguments = line.rstrip("\n").split(" ", 2 if line.startswith(("change ", "archive ")) else 1)
+        name, *arguments = line.rstrip("\n").split(" ", 2 if line.startswith(("change ", "archive ", "add-many ")) else 1)
         try:
             print("ok", command(name, *arguments).replace("\n", "\t"), flush=True)
         except Exception as error:

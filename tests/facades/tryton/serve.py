@@ -15,6 +15,7 @@ def main() -> None:
     arguments.add_argument("directory", type=Path)
     arguments.add_argument("--host", default="127.0.0.1")
     arguments.add_argument("--port", type=int, default=0, help="0, the default: a free one, which the line on standard output says")
+    arguments.add_argument("--page-size", type=int, default=500, help="the most records of a page, whatever is asked for")
     options = arguments.parse_args()
     key = os.environ.get("FACADE_KEY", "")
     if len(key) < 16:
@@ -28,6 +29,7 @@ def main() -> None:
 
     from facade.api import Gate, api
 
+    api.state.page_size = options.page_size
     listener = socket.create_server((options.host, options.port), backlog=100)
     print(f"ready http://{options.host}:{listener.getsockname()[1]}", flush=True)
     uvicorn.Server(uvicorn.Config(Gate(api, key), access_log=False, log_level="warning")).run(sockets=[listener])

@@ -65,6 +65,7 @@ const REACH: &[(&str, &[&str])] = &[
         &["matching", "identity", "promises"],
     ),
     ("shared/src/erp/odoo/", &["odoo"]),
+    ("shared/src/erp/http/", &["conformance", "http_erp"]),
     (
         "shared/src/norce/",
         &[

@@ -1,5 +1,5 @@
 //! The contract of every ERP adapter, through the port alone, against the simulated Business Central. The target `odoo`
-//! runs the same suite against a real Odoo. An adapter is done when the suite passes.
+//! runs the same suite against a real Odoo, and `http_erp` against a facade over a real Tryton. An adapter is done when the suite passes.
 
 #![allow(
     clippy::expect_used,

@@ -168,6 +168,11 @@ pub(crate) trait Register: Send + Sync {
     /// Gives a customer this salesperson.
     async fn change_salesperson(&self, of: &ErpId, to: &str);
 
+    /// Whether a contact has a title.
+    fn has_titles(&self) -> bool {
+        true
+    }
+
     /// Gives a customer a delivery address in this town. To be written where they can be read.
     async fn add_delivery_address(&self, _of: &ErpId, _city: &str) {
         panic!("this ERP has no delivery addresses");
@@ -203,6 +208,8 @@ fn soon() -> Deadline {
 }
 
 impl Subject {
+    /// An adapter that can be made with fixed values.
+    #[allow(dead_code, reason = "not every target has fixed values")]
     pub(crate) fn new(
         with_fixed_values: WithFixedValues,
         faults: Arc<Faults>,
@@ -897,7 +904,7 @@ fn without(field: ShopField, party: &Party) -> Party {
 }
 
 pub(crate) async fn what_the_shop_empties_is_emptied_and_nothing_else(subject: &Subject) {
-    let company = subject.organisation("5569999995").await;
+    let company = subject.organisation("5569999997").await;
     let address = Address {
         line1: Personal::parse("Storgatan 1"),
         line2: Personal::parse("Lgh 1102"),
@@ -1025,7 +1032,7 @@ pub(crate) async fn a_contact_moves_to_another_organisation(subject: &Subject) {
 }
 
 pub(crate) async fn contacts_are_found_updated_and_blocked(subject: &Subject) {
-    let company = subject.organisation("5569999995").await;
+    let company = subject.organisation("5569999997").await;
     let party = contact(&company, "colleague@example.com");
     let key = subject.key(EntityKind::Customer);
     let record = subject.create(&key, &party).await;
@@ -1051,7 +1058,9 @@ pub(crate) async fn contacts_are_found_updated_and_blocked(subject: &Subject) {
     };
     assert_eq!(updated.id, record.id);
     assert_eq!(updated.company, record.company);
-    assert_eq!(updated.fields.title, changed.title);
+    let title = changed.title.clone();
+    let title = title.filter(|_| subject.register.has_titles());
+    assert_eq!(updated.fields.title, title);
     assert_eq!(updated.fields.email, changed.email);
     let outcome = subject.erp.update(&updated, &changed, soon()).await;
     assert!(matches!(outcome, Ok(UpdateOutcome::Unchanged(_))));
@@ -1455,7 +1464,7 @@ pub(crate) async fn what_is_readable_comes_when_it_is_asked_for(subject: &Subjec
     };
     let key = subject.key(EntityKind::Customer);
     let record = subject.create(&key, &party).await;
-    let company = subject.organisation("5567777777").await;
+    let company = subject.organisation("5567777775").await;
     let key = subject.key(EntityKind::Customer);
     let colleague = subject
         .create(&key, &contact(&company, "readable.colleague@example.com"))

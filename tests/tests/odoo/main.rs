@@ -10,6 +10,8 @@
 )]
 
 mod crashes;
+#[path = "../conformance/create_flow.rs"]
+mod create_flow;
 mod fixed_values;
 mod register;
 #[path = "../conformance/suite.rs"]

@@ -4,6 +4,7 @@
 use std::{
     env, error, fmt,
     fs::{self, File},
+    hash::{DefaultHasher, Hasher as _},
     io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -102,6 +103,9 @@ pub fn sandbox_directory() -> PathBuf {
 pub struct Environment {
     name: &'static str,
     packages: &'static [&'static str],
+    /// A directory of the workspace that the packages are named relative to, and what in it they are made of: when that
+    /// changes, the environment is made again.
+    sources: Option<(&'static str, &'static [&'static str])>,
     /// What to expect, from the measurements in local-aws.md.
     cost: &'static str,
 }
@@ -111,6 +115,7 @@ pub static MINISTACK: Environment = Environment {
     name: "ministack",
     // The translator is what lets MiniStack apply the SAM transform. It brings boto3, which reads the dashboard.
     packages: &["ministack==1.5.33", "aws-sam-translator"],
+    sources: None,
     cost: "110 MB, about 10 s",
 };
 
@@ -118,6 +123,7 @@ pub static MINISTACK: Environment = Environment {
 pub static SAM: Environment = Environment {
     name: "sam",
     packages: &["aws-sam-cli==1.170.0", "cargo-lambda==1.9.2", "cfn-lint"],
+    sources: None,
     cost: "790 MB, about half a minute",
 };
 
@@ -126,6 +132,7 @@ pub static SAM: Environment = Environment {
 pub static AXE_CORE: Environment = Environment {
     name: "axe-core",
     packages: &["--no-deps", "axe-playwright-python==0.1.8"],
+    sources: None,
     cost: "20 MB, a few seconds",
 };
 
@@ -178,7 +185,28 @@ pub static ODOO: Environment = Environment {
         "passlib",
         "setuptools",
     ],
+    sources: None,
     cost: "400 MB, about 25 s",
+};
+
+/// The facade over Tryton, of the workspace.
+pub const TRYTON_FACADE: &str = "tests/facades/tryton";
+
+/// Tryton, what the facade in front of it needs, and what the tests of the facade need besides.
+pub static TRYTON: Environment = Environment {
+    name: "tryton",
+    packages: &["--requirement", "requirements-test.txt"],
+    // What makes a database is here because the environment keeps one.
+    sources: Some((
+        TRYTON_FACADE,
+        &[
+            "requirements.txt",
+            "requirements-test.txt",
+            "norce",
+            "database.py",
+        ],
+    )),
+    cost: "170 MB, about a quarter of a minute",
 };
 
 impl Environment {
@@ -195,7 +223,11 @@ impl Environment {
 
         // Scripts of an environment name its directory, so that one that was moved is made again as well.
         let stamp_file = environment.join("installed.txt");
-        let stamp = format!("{}\n{}\n", self.packages.join("\n"), environment.display());
+        let mut stamp = format!("{}\n{}\n", self.packages.join("\n"), environment.display());
+        if let Some((directory, sources)) = self.sources {
+            let state = state_of(&workspace().join(directory), sources)?;
+            stamp.push_str(&format!("{state:016x}\n"));
+        }
         let is_there = bin.join("python3").exists()
             && fs::read_to_string(&stamp_file).is_ok_and(|found| found == stamp);
         if is_there {
@@ -228,7 +260,8 @@ impl Environment {
                 // Python compiles a module when it is first used. Compiling all of them here took 20 of 78 s.
                 .args(["-m", "pip", "install", "--no-input", "--no-compile"])
                 .args(["--disable-pip-version-check", "--progress-bar", "off"])
-                .args(self.packages),
+                .args(self.packages)
+                .current_dir(workspace().join(self.sources.map_or("", |(directory, _)| directory))),
             &log,
         )?;
         fs::write(&stamp_file, stamp).map_err(io_error(format!(
@@ -249,6 +282,32 @@ impl Environment {
         }
         Ok(file)
     }
+}
+
+/// A number that is another one when one of these files, or a file below one of these directories, has changed.
+fn state_of(directory: &Path, sources: &[&str]) -> Result<u64, InstallError> {
+    let mut state = DefaultHasher::new();
+    let mut waiting: Vec<PathBuf> = sources
+        .iter()
+        .map(|source| directory.join(source))
+        .collect();
+    while let Some(path) = waiting.pop() {
+        let unreadable = || io_error(format!("{} cannot be read", path.display()));
+        if !path.is_dir() {
+            state.write(path.as_os_str().as_encoded_bytes());
+            state.write(&fs::read(&path).map_err(unreadable())?);
+            continue;
+        }
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&path).map_err(unreadable())? {
+            entries.push(entry.map_err(unreadable())?.path());
+        }
+        // What Python makes of a module while it runs does not count.
+        entries.retain(|entry| !entry.ends_with("__pycache__"));
+        entries.sort();
+        waiting.extend(entries);
+    }
+    Ok(state.finish())
 }
 
 /// Finds a Python that can make the environments.

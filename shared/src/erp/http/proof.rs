@@ -18,11 +18,12 @@ pub(super) async fn try_search(
     register: &Register,
     deadline: Deadline,
 ) -> Result<FilterProof, ErpError> {
-    let (list, nobodys) = match field {
-        KeyField::Email => ("emails", NOBODYS_EMAIL),
-        KeyField::VatNumber => ("numbers", NOBODYS_NUMBER),
+    let (list, nobodys, kind) = match field {
+        KeyField::Email => ("emails", NOBODYS_EMAIL, None),
+        // A register can begin with more persons than a page has.
+        KeyField::VatNumber => ("numbers", NOBODYS_NUMBER, Some(EntityKind::Company)),
     };
-    let sample = register.sample(deadline).await?;
+    let sample = register.sample(kind, deadline).await?;
     let sample = sample.iter();
     let Some((record, text, key)) = sample
         .filter_map(|record| value(record, field).map(|(text, key)| (record, text, key)))

@@ -214,11 +214,15 @@ impl Register {
         Ok(records)
     }
 
-    /// The first customers of a listing, as a sample.
-    pub(super) async fn sample(&self, deadline: Deadline) -> Result<Vec<ErpRecord>, ErpError> {
+    /// The first customers of a listing, of a kind or of both, as a sample.
+    pub(super) async fn sample(
+        &self,
+        kind: Option<EntityKind>,
+        deadline: Deadline,
+    ) -> Result<Vec<ErpRecord>, ErpError> {
         let listing = Listing {
             resource: Resource::Customer,
-            kind: None,
+            kind,
             since: None,
             fields: FieldGroups::NONE,
         };

@@ -176,7 +176,11 @@ impl Register {
         if response.status().is_success() {
             let capabilities = self.capabilities(deadline).await?;
             if let Ok(record) = record_in(response, id.resource, capabilities) {
-                return Ok(UpdateOutcome::Updated(record));
+                // The facade takes the values that were sent for the ones that the record has, such as a code for its name.
+                return Ok(match before == Some(record.version.as_str()) {
+                    true => UpdateOutcome::Unchanged(record),
+                    false => UpdateOutcome::Updated(record),
+                });
             }
             // The record is read again, because the success may be a proxy's.
             return match self.get(id, deadline).await? {

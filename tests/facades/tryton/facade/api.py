@@ -25,6 +25,8 @@ log = logging.getLogger("facade")
 
 # Without FastAPI's own pages: shared/src/erp/http/openapi.yaml is the contract.
 api = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+# The most records of a page; `limit` can ask for fewer.
+api.state.page_size = 500
 
 
 def answer(status: int, content: Any) -> JSONResponse:
@@ -76,7 +78,7 @@ def page(
     if cursor and not re.fullmatch("[0-9]{1,18}", cursor):
         # Of another facade, or another version of this one. The client starts over.
         raise Refusal(410, "cursor-expired", "The cursor is not one of this facade.")
-    return answer(200, run(lambda: records.page(resource, kind, since, int(cursor or 0), limit)))
+    return answer(200, run(lambda: records.page(resource, kind, since, int(cursor or 0), min(limit, api.state.page_size))))
 
 
 @api.post("/v1/{resource}")
@@ -115,8 +117,9 @@ def refused(_: Request, refusal: Refusal) -> JSONResponse:
 
 @api.exception_handler(records.Unreadable)
 def unreadable(_: Request, reason: records.Unreadable) -> JSONResponse:
-    # Also for one of the records that a search has found: without it, the others would look like all.
-    return answer(500, Refusal(500, "unreadable", str(reason)).body)
+    # Also for one of the records that a search has found: without it, the others would look like all. A person corrects it; with
+    # 5xx it would look like an outage, for which everything else waits.
+    return answer(422, Refusal(422, "unreadable", str(reason)).body)
 
 
 @api.exception_handler(UserError)

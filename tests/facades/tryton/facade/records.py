@@ -21,7 +21,7 @@ Domain = list[Any]
 
 
 class Unreadable(Exception):
-    """A party that cannot be shown. The text is for people."""
+    """A party that cannot be shown. The text is for people, who have to find it."""
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------------------------
@@ -77,18 +77,27 @@ def _address(party: Any) -> Address | None:
     if row is None:
         return None
     if row.country and not re.fullmatch("[A-Z]{2}", row.country.code or ""):
-        raise Unreadable("The country of its address has no ISO code.")
-    line1, *rest = (row.street or "").splitlines() or [""]
+        raise Unreadable(f"The country of the address of record {party.id} has no ISO code.")
+    line1, line2 = _lines(row.street or "")
     address = Address(
         care_of=row.attn or None,
         line1=line1,
-        line2=", ".join(rest),
+        line2=line2,
         postal_code=row.postal_code or None,
         city=row.city or None,
-        region=row.subdivision.code.partition("-")[2] or row.subdivision.name if row.subdivision else None,
+        region=row.subdivision.name if row.subdivision else None,
         country=row.country.code if row.country else None,
     )
     return address if address != Address() else None
+
+
+def _lines(street: str) -> tuple[str | None, str | None]:
+    line1, *rest = street.splitlines() or [""]
+    return line1 or None, ", ".join(rest) or None
+
+
+def _street(address: Address) -> str:
+    return "\n".join(filter(None, [address.line1, address.line2]))
 
 
 def page(resource: Resource, kind: Kind | None, since: datetime | None, after: int, limit: int) -> dict[str, Any]:
@@ -240,7 +249,7 @@ def _write(party: Any, values: Values, given: set[str]) -> None:
                     Part.create([{"party": party.id, "type": fields[field], attribute: value}])
                 elif same(getattr(rows[0], attribute)) != same(value):
                     Part.write(rows[:1], {attribute: value})
-    wanted = values.address or Address()
+    wanted = _spelled(values.address or Address())
     if "address" in given and wanted != (_address(party) or Address()):
         _write_address(party, wanted)
 
@@ -254,7 +263,7 @@ def _write_address(party: Any, wanted: Address) -> None:
             return
         values = {
             "attn": wanted.care_of,
-            "street": "\n".join(filter(None, [wanted.line1, wanted.line2])),
+            "street": _street(wanted),
             "postal_code": wanted.postal_code,
             "city": wanted.city,
             **_country(wanted),
@@ -265,17 +274,30 @@ def _write_address(party: Any, wanted: Address) -> None:
             Row.create([{"party": party.id, **values}])
 
 
+def _spelled(wanted: Address) -> Address:
+    """The address as a record shows it, so that the same one is no change: its region can be given by its code, and its first line be
+    missing, which Tryton does not tell from a missing second one."""
+    region = _region(wanted)
+    line1, line2 = _lines(_street(wanted))
+    return wanted.model_copy(update={"region": region.name if region else None, "line1": line1, "line2": line2})
+
+
 def _country(wanted: Address) -> dict[str, int | None]:
     country = Pool().get("country.country").search([("code", "=", wanted.country)]) if wanted.country else []
     if wanted.country and not country:
         raise Refusal(422, "unknown-country", "Tryton has no such country.", "address")
-    region = []
-    if wanted.region:
-        name = ["OR", ("code", "=", f"{wanted.country}-{wanted.region}"), ("name", "=", wanted.region)]
-        region = Pool().get("country.subdivision").search([("country.code", "=", wanted.country), name])
-        if len(region) != 1:
-            raise Refusal(422, "unknown-region", "Tryton has no such subdivision of the country.", "address")
-    return {"country": country[0].id if country else None, "subdivision": region[0].id if region else None}
+    region = _region(wanted)
+    return {"country": country[0].id if country else None, "subdivision": region.id if region else None}
+
+
+def _region(wanted: Address) -> Any:
+    if not wanted.region:
+        return None
+    name = ["OR", ("code", "=", f"{wanted.country}-{wanted.region}"), ("name", "=", wanted.region)]
+    found = Pool().get("country.subdivision").search([("country.code", "=", wanted.country), name])
+    if len(found) != 1:
+        raise Refusal(422, "unknown-region", "Tryton has no such subdivision of the country.", "address")
+    return found[0]
 
 
 @contextmanager

@@ -312,6 +312,35 @@ def test_unknown_ids_addresses_and_cursors_are_told_apart(facade: Facade) -> Non
     assert facade("GET", "/v1/customers?cursor=abc", status=410)["error"]["code"] == "cursor-expired"
 
 
+def test_a_record_that_cannot_be_shown_is_named_and_no_outage(facade: Facade, people: Any) -> None:
+    people("add-country", {"name": "Elsewhere"})
+    record = facade.add(email="elsewhere@ek.example", address={"city": "Lund", "country": "SE"})
+    people("change", record["id"], {"country": "Elsewhere"})
+    address = f"/v1/customers/{record['id']}"
+    for error in (
+        facade("GET", address, status=422),
+        facade("PATCH", address, {"name": "A"}, status=422, If_Match=record["version"]),
+        facade("POST", "/v1/search", {"resource": "customers", "emails": ["elsewhere@ek.example"]}, status=422),
+    ):
+        assert error["error"]["code"] == "unreadable" and f"record {record['id']} " in error["error"]["message"]
+    page = facade("GET", "/v1/customers")
+    assert [row["id"] for row in page["unusable"]] == [record["id"]] and page["records"]
+    people("change", record["id"], {"country": "NO"})
+    assert facade("GET", address)["address"]["country"] == "NO"
+
+
+def test_the_same_address_in_another_form_is_no_change(facade: Facade, people: Any) -> None:
+    people("add-subdivision", {"country": "SE", "code": "SE-M", "name": "Skåne"})
+    record = facade.add(address={"city": "Lund", "region": "Skåne", "country": "SE"})
+    assert record["address"]["region"] == "Skåne"
+    assert facade.change(record, address={"city": "Lund", "region": "M", "country": "SE"}) == record
+    second_line_only = {"line2": "Nygatan 2", "country": "SE"}
+    record = facade.change(record, address=second_line_only)
+    assert facade.change(record, address=second_line_only) == record
+    error = facade.change(record, address={"city": "Lund", "region": "Skane", "country": "SE"}, status=422)
+    assert error["error"]["field"] == "address"
+
+
 def test_strangers_learn_nothing(facade: Facade) -> None:
     for headers in ({"Authorization": "Bearer wrong"}, {"Authorization": KEY}, {"Authorization": ""}):
         for path in ("/v1/about", "/v1/customers", "/docs", "/nothing"):
@@ -338,3 +367,10 @@ def test_what_people_enter_is_shown(facade: Facade, people: Any) -> None:
     assert (shown["name"], shown["phone"], shown["email"]) == ("Ek Bygg AB", "046-2", "i@ek.example")
     people("remove", id_)
     facade("GET", f"/v1/customers/{id_}", status=404)
+
+
+def test_a_key_whose_record_people_have_removed_makes_another(facade: Facade, people: Any) -> None:
+    record = facade.add(key="customer/client/removed")
+    people("remove", record["id"])
+    again = facade.add(key="customer/client/removed")
+    assert int(again["id"]) > int(record["id"])
