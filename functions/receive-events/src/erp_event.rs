@@ -37,9 +37,9 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    SECRET_HEADER, body,
+    body,
     ports::{ANSWER_WITHIN, ErpEventReceiver, ReceiveEvents, TOO_SLOW},
-    secret,
+    secret::{self, SECRET_HEADER},
 };
 
 /// The path to which the ERP posts its events.

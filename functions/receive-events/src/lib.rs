@@ -37,10 +37,8 @@ pub use configuration::{Configuration, ErpEventSettings, OrderSettings};
 pub use erp_event::ERP_EVENTS_PATH;
 pub use order::ORDERS_PATH;
 pub use ports::{ANSWER_WITHIN, ErpEventReceiver, OrderReceiver, ReceiveEvents};
-pub use secret::{Accepted, CachedSecret};
+pub use secret::{Accepted, CachedSecret, SECRET_HEADER};
 
-/// The static header of every event, set in the subscription.
-pub const SECRET_HEADER: &str = "x-event-secret";
 /// The header in which a subscription may name its event type, after Norce's own sample receiver (norce-api §6).
 pub const TYPE_HEADER: &str = "x-norce-event-type";
 /// The query parameter in which a subscription may name its event type.

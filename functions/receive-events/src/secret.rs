@@ -11,6 +11,9 @@ use shared::{
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::Mutex;
 
+/// The static header of every event of Norce, set in the subscription, and of a hint of the HTTP contract.
+pub const SECRET_HEADER: &str = "x-event-secret";
+
 /// How long a secret is used without reading it again.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between two reads of a secret, after a wrong one was presented or a read failed: guessing must not run up
