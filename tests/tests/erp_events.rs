@@ -122,10 +122,7 @@ async fn an_erp_that_has_none_of_the_records_is_taken_for_another_one_and_nothin
     let run = bundle.pass(PassMode::Full).await;
     bundle.run_until_quiet().await;
     let failed = format!("{:?}", run.ended);
-    assert!(
-        failed.contains("check ErpBaseUrl and ErpCompany"),
-        "{failed}"
-    );
+    assert!(failed.contains("check ErpBaseUrl, ErpCompany"), "{failed}");
     assert_eq!(owed(&bundle).await, []);
     for id in ids {
         assert_eq!(binding(&bundle, id).await.gone_at, None);

@@ -88,7 +88,7 @@ pub struct Unreadable {
     groups: FieldGroups,
 }
 
-/// The groups of fields that a pass syncs from an ERP with this name and these capabilities to Norce: those that it owns and that can be read from it. Price
+/// The field groups that a pass syncs to Norce: those that the ERP owns and that can be read from it. Price
 /// lists belong to the ERP unless configured otherwise, so that an ERP without them is no fault.
 ///
 /// # Errors

@@ -4,10 +4,10 @@
 //! id. What follows for the entity of a record that is gone, `change-events` decides from the code in Norce: its binding is
 //! marked, and a message is sent about it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use shared::{
-    domain::{Code, EntityRef, ErpId, FieldGroups, PartyType},
+    domain::{Code, EntityRef, ErpId, FieldGroups, PartyType, Resource},
     erp::{Erp, ErpError},
     http::Deadline,
     mappings::Binding,
@@ -26,8 +26,10 @@ use crate::{
 /// Records that the ERP is asked for in one call, which an adapter splits into as many requests as it needs.
 const RECORDS_BATCH_SIZE: usize = 400;
 
-/// So many bound records are not all deleted between two passes: the ERP that is asked is another one, or shows nothing.
-const FEWEST_OF_ANOTHER_COMPANY: usize = 10;
+/// So many bound records are not all deleted between two passes.
+const FEWEST_OF_ANOTHER_ERP: usize = 10;
+/// Missing records that are asked for one by one between two checkpoints: about half a minute.
+const RECORDS_BETWEEN_CHECKPOINTS: usize = 50;
 
 /// Asks the ERP whether records still exist.
 #[derive(Clone, Copy)]
@@ -38,18 +40,35 @@ pub(crate) struct RecordCheck<'a> {
 }
 
 impl RecordCheck<'_> {
-    /// Those of the records that the ERP does not have. A record that is missing in the answer about many may merely be
-    /// unusable, so that each of these is asked for by its id.
+    /// Those of the records that the ERP does not have.
     pub(crate) async fn gone(&self, records: &[ErpId]) -> Result<Vec<ErpId>> {
-        let mut gone = Vec::new();
+        let missing = self.missing(records).await?;
+        self.confirmed(&missing).await
+    }
+
+    /// Those of the records that are missing in the answer about many of them: gone, or merely unusable.
+    async fn missing(&self, records: &[ErpId]) -> Result<Vec<ErpId>> {
+        let mut missing = Vec::new();
         for ids in records.chunks(RECORDS_BATCH_SIZE) {
             let found = self.erp.get_many(ids, FieldGroups::NONE, self.deadline);
-            let found = self.meter.erp_call(found).await?;
+            let found = match self.meter.erp_call(found).await {
+                Ok(found) => found,
+                // One of them stands in the way, and each is asked for by its id.
+                Err(ErpError::Refused { .. } | ErpError::Unreadable(_)) => Vec::new(),
+                Err(error) => return Err(error.into()),
+            };
             let there: HashSet<&ErpId> = found.iter().map(|record| &record.id).collect();
-            for id in ids.iter().filter(|id| !there.contains(id)) {
-                if self.is_gone(id).await? {
-                    gone.push(id.clone());
-                }
+            missing.extend(ids.iter().filter(|id| !there.contains(id)).cloned());
+        }
+        Ok(missing)
+    }
+
+    /// Those of the missing records that are gone, each asked for by its id.
+    async fn confirmed(&self, missing: &[ErpId]) -> Result<Vec<ErpId>> {
+        let mut gone = Vec::new();
+        for id in missing {
+            if self.is_gone(id).await? {
+                gone.push(id.clone());
             }
         }
         Ok(gone)
@@ -100,26 +119,44 @@ pub(crate) async fn bindings_phase(
             .iter()
             .map(|(_, binding)| binding.erp_id.clone())
             .collect();
-        let gone: HashSet<ErpId> = check.gone(&records).await?.into_iter().collect();
-        if gone.len() == records.len() && gone.len() >= FEWEST_OF_ANOTHER_COMPANY {
-            return Err(StopReason::Endless {
-                reason: format!(
-                    "the ERP has none of the {} bound records that it was asked for, so that it is taken for another company or another ERP, and nothing was marked: check ErpBaseUrl and ErpCompany, and what the app may see",
-                    gone.len()
-                ),
-            });
+        let missing = check.missing(&records).await?;
+        for resource in [Resource::Customer, Resource::Contact] {
+            check_not_another_erp(resource, &records, &missing)?;
         }
-        for (entity, binding) in asked {
-            if gone.contains(&binding.erp_id) {
-                progress.run.counts.seen += 1;
-                progress.act(recheck(entity, binding.erp_id, binding.code));
+        let asked: HashMap<ErpId, (EntityRef, Code)> = asked
+            .into_iter()
+            .map(|(entity, binding)| (binding.erp_id, (entity, binding.code)))
+            .collect();
+        // An invocation that is cut off here asks again only for those that are not marked yet.
+        for some in missing.chunks(RECORDS_BETWEEN_CHECKPOINTS) {
+            for record in check.confirmed(some).await? {
+                if let Some((entity, code)) = asked.get(&record) {
+                    progress.run.counts.seen += 1;
+                    progress.act(recheck(*entity, record, code.clone()));
+                }
             }
+            progress.commit(pending).await?;
+            progress.check_time(pending, lookups.deadline).await?;
         }
         progress.checkpoint.bindings = page.next.map(|next| BindingsPlace { after: Some(next) });
         progress.commit(pending).await?;
         progress.check_time(pending, lookups.deadline).await?;
     }
     Ok(())
+}
+
+/// An ERP that has none of many bound records is not the one that they were bound in, or hides them.
+fn check_not_another_erp(resource: Resource, asked: &[ErpId], missing: &[ErpId]) -> Result {
+    let count = |ids: &[ErpId]| ids.iter().filter(|id| id.resource == resource).count();
+    let (asked, missing) = (count(asked), count(missing));
+    if missing < asked || missing < FEWEST_OF_ANOTHER_ERP {
+        return Ok(());
+    }
+    Err(StopReason::Endless {
+        reason: format!(
+            "the ERP has none of the {missing} bound {resource} records; it is probably another company or another ERP, or the app may not see them, so nothing was marked: check ErpBaseUrl, ErpCompany and the rights of the app; if they were all deleted, end their bindings with {{\"action\":\"unbind\"}}"
+        ),
+    })
 }
 
 /// What is done about an entity whose record is gone.

@@ -6,7 +6,8 @@
 //! | anything else, or none is named | a delta pass starts |
 //!
 //! However many hints come, there is one pass over a scope at a time, and one a minute: a hint that came before the last
-//! pass began is done with, and others wait. What they wait for is the end of that pass, which moves the watermark.
+//! pass began needs nothing more; later hints wait until that pass has ended and moved the watermark. A full pass takes long, and no
+//! hint waits for one: the next delta pass by schedule reads the change.
 
 use std::time::Duration;
 
@@ -171,6 +172,11 @@ impl Hints<'_> {
             })
         };
         if let Some(lease) = pass.passes.holder(key, now).await? {
+            let run = pass.passes.run(lease.run).await?;
+            if run.is_some_and(|run| run.mode == PassMode::Full) {
+                tracing::info!(%scope, run = %lease.run, "the ERP reports a change while a full pass walks; the next delta pass reads it");
+                return Ok(None);
+            }
             let reason = format!("pass {} is walking over this scope", lease.run);
             return Ok(wait(WAIT_FOR_PASS, reason));
         }
@@ -181,7 +187,9 @@ impl Hints<'_> {
             return Ok(wait(left, reason));
         }
         // The pass that follows this watermark: several hints start one and the same.
-        let name = format!("{scope} {}", watermark.timestamp_micros());
+        // If it fails, the next hour's does not wait for the schedule.
+        let hour = now.timestamp() / 3_600;
+        let name = format!("{scope} {} {hour}", watermark.timestamp_micros());
         let start = PassMessage::Start {
             run: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
             scope,

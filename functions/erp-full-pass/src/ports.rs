@@ -87,9 +87,10 @@ impl ErpFullPass {
             .connections
             .erps(&configuration.erp, &common.shops)
             .await?;
+        let soon = Deadline::after(CAPABILITIES_WITHIN);
         for erp in erps.values() {
             // An ERP that cannot answer now is asked again by each run.
-            if let Ok(capabilities) = erp.capabilities(Deadline::after(CAPABILITIES_WITHIN)).await {
+            if let Ok(capabilities) = erp.capabilities(soon).await {
                 synced_groups(pass.erp_owns, erp.name(), capabilities)
                     .map_err(|error| WiringError::Erp(error.to_string()))?;
             }

@@ -48,8 +48,9 @@ pub const ERP_EVENTS_PATH: &str = "/erp-events";
 const VALIDATION_TOKEN: &str = "validationToken";
 /// The longest token that is sent back; what one looks like is not documented (erp-apis §1.10).
 const MAX_TOKEN_BYTES: usize = 1_024;
-/// A post has at most 1,000 notifications of half a kilobyte for each subscription (erp-apis §1.10).
-const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+/// A post has at most 1,000 notifications of half a kilobyte for each subscription (erp-apis §1.10); more than this no request to
+/// Lambda has.
+const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 /// Records in one message: few enough to be asked for within an invocation, and about 20 KB of the 1 MiB that SQS takes.
 const RECORDS_PER_MESSAGE: usize = 250;
 
@@ -114,7 +115,7 @@ impl ReceiveEvents {
             return if is_harmless(token) {
                 Ok(Answer::Token(token.to_owned()))
             } else {
-                Err(Answer::Unauthorised("a validation token that is none"))
+                Err(Answer::Unauthorised("an invalid validation token"))
             };
         }
         let text = body::read(request, MAX_BODY_BYTES)
@@ -122,7 +123,11 @@ impl ReceiveEvents {
         let notifications = read_notifications(&text)
             .map_err(|_| Answer::Unauthorised("a body without notifications"))?;
         let changes = receiver.authentic(notifications).await?;
-        self.queue(receiver, changes).await
+        let (records, correlation) = self.queue(receiver, changes).await?;
+        Ok(Answer::Accepted {
+            records,
+            correlation,
+        })
     }
 
     /// Takes a hint of the HTTP contract.
@@ -140,17 +145,16 @@ impl ReceiveEvents {
         let never_right = |error: &dyn std::fmt::Display| Answer::NeverRight(error.to_string());
         let text = body::read(request, MAX_BODY_BYTES).map_err(|error| never_right(&error))?;
         let change = read_hint(&text).map_err(|error| never_right(&error))?;
-        match self.queue(receiver, vec![change]).await? {
-            Answer::Accepted { correlation, .. } => Ok(Answer::Hinted { correlation }),
-            other => Ok(other),
-        }
+        let (_, correlation) = self.queue(receiver, vec![change]).await?;
+        Ok(Answer::Hinted { correlation })
     }
 
+    /// Queues changes. Returns how many records they name, and the correlation id of all messages.
     async fn queue(
         &self,
         receiver: &ErpEventReceiver,
         changes: Vec<ErpChange>,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<(usize, Uuid), Answer> {
         let correlation = Uuid::new_v4();
         let received_at = self.clock.now();
         let batches = batches(changes);
@@ -166,15 +170,12 @@ impl ReceiveEvents {
         let messages: Vec<PassMessage> = messages.collect();
         let sent = receiver.passes.send(&messages, Duration::ZERO).await;
         sent.map_err(|error| Answer::TryAgain(error.to_string()))?;
-        Ok(Answer::Accepted {
-            records,
-            correlation,
-        })
+        Ok((records, correlation))
     }
 }
 
 impl ErpEventReceiver {
-    /// What the notifications say that have the secret. The others are dropped: a post may be of several subscriptions.
+    /// The changes in the notifications that carry the secret. The others are dropped: a post may be of several subscriptions.
     async fn authentic(&self, notifications: Vec<Notification>) -> Result<Vec<ErpChange>, Answer> {
         let mut changes = Vec::new();
         let mut is_authentic = false;

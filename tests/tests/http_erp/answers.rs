@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use shared::{
-    domain::{Address, CountryCode, EntityRef, FieldGroups, NorceId, Personal, Scope},
+    domain::{Address, CountryCode, EntityKind, EntityRef, FieldGroups, NorceId, Personal, Scope},
     erp::{
         CreateOutcome, Cursor, Erp, ErpError, ErpRecord, FilterProof, IdempotencyKey, KeyField,
         Listing, NaturalKey, Party, PartyKind, Resource, Unusable,
@@ -88,11 +88,22 @@ pub(crate) async fn a_record_that_cannot_be_shown_is_no_outage(tryton: &Tryton) 
             panic!("{error}");
         };
         assert_eq!(code, "unreadable");
-        assert!(
-            message.contains(&format!("record {}", record.id.id)),
-            "{message}"
-        );
+        assert!(message.contains(&record.id.id), "{message}");
     }
+    // P6: it does not hide the others.
+    let asked = [record.id.clone(), other.id.clone()];
+    let many = erp.get_many(&asked, FieldGroups::NONE, soon()).await;
+    assert_eq!(many.unwrap(), [other.clone()]);
+    // Who holds its key is not known, so that nobody is taken for its only holder.
+    let keys = [
+        email.clone(),
+        NaturalKey::email("other@example.com").unwrap(),
+    ];
+    let holders = erp.holders_of_keys(EntityKind::Customer, &keys, soon());
+    let holders = holders.await.unwrap();
+    assert!(holders.contains(&(keys[0].clone(), record.id.clone())));
+    assert!(holders.contains(&(keys[1].clone(), other.id.clone())));
+    assert_eq!(holders.len(), 2);
     let page = erp.page(&everything(), None, soon()).await.unwrap();
     assert_eq!(page.records, [other]);
     let [unusable] = page.unusable.as_slice() else {

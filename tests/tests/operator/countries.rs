@@ -134,7 +134,7 @@ async fn pages_that_are_not_at_the_address_are_no_fault() {
     bundle.erp.inject(missing.on_entity(Entity::References));
     assert_well(
         &bundle,
-        "Business Central does not tell the country of its company at this address",
+        "Business Central does not report the country of its company at this address",
     )
     .await;
 }

@@ -61,7 +61,7 @@ pub const SENTENCES: &[(&str, &str)] = &[
     ("trial-not-sold-to", "The ERP refuses a sales document for it ({reason}). In Business Central, open the page API Setup, add a line for table 18 (Customer) with a configuration template that sets Gen. Bus. Posting Group, VAT Bus. Posting Group and Customer Posting Group, with conditions where they differ by type or country, and try again. Customers created before it need the groups by hand."),
     ("trial-sale-unknown", "Whether it can be sold to was not found out ({reason}). Enter a sales quote for a customer that the functions have created, by hand."),
     ("trial-altered", "The ERP has put other values into it than those that were sent: see the table Post Codes, templates and extensions."),
-    ("trial-incomplete", "What follows a create, such as the dimensions of ErpFixedValues, could not be written: {reason}. Correct it in the ERP, and try again; until then every new record is owed."),
+    ("trial-incomplete", "The record was created, but the values that are written afterwards (such as the dimensions of ErpFixedValues) were refused: {reason}. Correct it in the ERP, and try again; until then every new record is owed."),
     ("trial-left", "{code} or its contact could not be deleted ({reason}). Delete it in the ERP by hand."),
     // explain, forget, unbind, rebind
     ("explained", "{entity}: {norce}, {known}, {owing}. If an event came now: {now}."),
@@ -203,7 +203,7 @@ pub const SENTENCES: &[(&str, &str)] = &[
     ("fix-erp-owned-fields", "Take these groups out of ErpOwnedFields, or name their fields in ErpExtraFields."),
     ("erp-countries", "every code of a country in use is known, and the home country is {home}"),
     ("erp-countries-none", "every code of a country in use is known; the company of {erp} has no country, and HomeCountry is empty"),
-    ("erp-countries-untold", "{erp} does not tell the country of its company at this address"),
+    ("erp-countries-untold", "{erp} does not report the country of its company at this address"),
     ("erp-home-unset", "every code of a country in use is known; the company of {erp} is in {country}, and HomeCountry is empty: addresses and numbers without a country belong to none"),
     ("erp-home-differs", "HomeCountry is {home}, and the company of {erp} is in {country}: addresses and numbers without a country are taken for those of {home}"),
     ("fix-erp-home", "Set HomeCountry to {country} and deploy the stack again. Where applications have companies in different countries, leave it empty."),

@@ -69,8 +69,9 @@ impl Failure {
         self.is(StatusCode::CONFLICT, "code-taken")
     }
 
+    /// The cursor of a listing is not valid any more.
     pub(super) fn is_expired(&self) -> bool {
-        self.answer.status == StatusCode::GONE
+        self.is(StatusCode::GONE, "cursor-expired")
     }
 
     /// Whether a write has certainly had no effect. A proxy in front of the facade answers 5xx as well, without a code of the
@@ -97,12 +98,11 @@ impl From<Failure> for ErpError {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Authentication { reason },
             _ if failure.is_expired() => Self::CursorExpired,
             _ if is_temporary(status) => failure.answer.into_retry(),
-            StatusCode::NOT_FOUND if !failure.is_gone() => Self::Unreadable(format!(
-                "{reason} is no answer of the contract; check ERP_BASE_URL"
-            )),
-            _ if !status.is_client_error() && !status.is_server_error() => Self::Unreadable(
-                format!("{reason} is no answer of the contract; check ERP_BASE_URL"),
-            ),
+            StatusCode::NOT_FOUND if !failure.is_gone() => not_of_the_contract(&reason),
+            StatusCode::GONE => not_of_the_contract(&reason),
+            _ if !status.is_client_error() && !status.is_server_error() => {
+                not_of_the_contract(&reason)
+            }
             _ => match failure.answer.into_refused() {
                 Self::Refused { code, message, .. } => Self::Refused {
                     field: failure.field,
@@ -113,4 +113,10 @@ impl From<Failure> for ErpError {
             },
         }
     }
+}
+
+fn not_of_the_contract(reason: &str) -> ErpError {
+    ErpError::Unreadable(format!(
+        "{reason} is no answer of the contract; check ERP_BASE_URL"
+    ))
 }

@@ -119,22 +119,24 @@ impl Fields {
             (Field::Title, party.title.as_ref(), Some(ShopField::Title)),
             (
                 Field::VatNumber,
-                vat_number.as_ref().filter(|_| !is_contact),
+                vat_number.as_ref(),
                 Some(ShopField::VatNumber),
             ),
             (
                 Field::OrganisationNumber,
-                number.as_ref().filter(|_| !is_contact),
+                number.as_ref(),
                 Some(ShopField::OrganisationNumber),
             ),
-            (
-                Field::Gln,
-                party.gln.as_ref().filter(|_| !is_contact),
-                Some(ShopField::Gln),
-            ),
+            (Field::Gln, party.gln.as_ref(), Some(ShopField::Gln)),
         ] {
             let is_emptied = emptied.is_some_and(|emptied| party.emptied.contains(&emptied));
-            if !takes.contains(&field) {
+            // Numbers of a contact are its organisation's.
+            let is_its_own = !is_contact
+                || !matches!(
+                    field,
+                    Field::VatNumber | Field::OrganisationNumber | Field::Gln
+                );
+            if !takes.contains(&field) || !is_its_own {
                 continue;
             }
             if let Some(value) = value {
@@ -153,7 +155,6 @@ impl Fields {
                 .insert(Field::Phone.as_str().to_owned(), Value::Null);
         }
         if takes.contains(&Field::Address) {
-            let there = there.and_then(|there| there.address.as_ref());
             if let Some(address) = address(party, there) {
                 let value = address_of(&address);
                 fields.0.insert(Field::Address.as_str().to_owned(), value);
@@ -226,9 +227,10 @@ impl Fields {
     }
 }
 
-/// The whole address of a party: an address is replaced, never merged. A part that the shop does not have stays where the
-/// address is the same otherwise, and belongs to the former address where it is not.
-fn address(party: &Party, there: Option<&Address>) -> Option<Address> {
+/// The whole address of a party: an address is replaced, never merged. A part that the shop leaves out is kept if the rest of
+/// the address is unchanged, and dropped if the customer has moved.
+fn address(party: &Party, record: Option<&ErpFields>) -> Option<Address> {
+    let there = record.and_then(|record| record.address.as_ref());
     let parts_emptied = [
         ShopField::AddressLines,
         ShopField::PostalCode,
@@ -245,6 +247,8 @@ fn address(party: &Party, there: Option<&Address>) -> Option<Address> {
         None => return None,
     };
     let there = there.unwrap_or(&nothing);
+    // An address without a country is in this one.
+    let home = record.and_then(|record| record.default_country);
     let differs =
         |wanted: &Option<Personal>, there: &Option<Personal>| wanted.is_some() && wanted != there;
     let has_lines = wanted.care_of.is_some() || wanted.line1.is_some() || wanted.line2.is_some();
@@ -259,7 +263,7 @@ fn address(party: &Party, there: Option<&Address>) -> Option<Address> {
         || differs(&wanted.postal_code, &there.postal_code)
         || differs(&wanted.city, &there.city)
         || differs(&wanted.region, &there.region)
-        || wanted.country.is_some() && wanted.country != there.country;
+        || wanted.country.is_some() && wanted.country != there.country.or(home);
     let stays = |part: ShopField| {
         let is_unread = party.unread.contains(&part);
         !party.emptied.contains(&part) && (is_unread || !moves)

@@ -95,7 +95,7 @@ impl Erp for HttpErp {
         None
     }
 
-    /// A facade has nothing to be completed: a create is one request.
+    /// A create is one request, so nothing is left to complete.
     fn needs_completing(&self, _: &Party) -> bool {
         false
     }

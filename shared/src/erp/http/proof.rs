@@ -31,7 +31,10 @@ pub(super) async fn try_search(
     else {
         return Ok(FilterProof::Unknown);
     };
-    let with_it = register.found_by(list, &text, deadline).await?;
+    let with_it = match register.found_by(list, &text, deadline).await {
+        Err(ErpError::Refused { .. }) => return Ok(FilterProof::Refused),
+        found => found?,
+    };
     if !with_it.iter().all(|found| holds(found, &key)) {
         return Ok(FilterProof::Ignored);
     }
@@ -54,9 +57,9 @@ fn value(record: &ErpRecord, field: KeyField) -> Option<(String, NaturalKey)> {
             Some((text, key))
         }
         KeyField::VatNumber => {
-            let number = record.fields.vat_number.as_ref()?.expose().to_owned();
-            let key = record.keys(EntityKind::Company).into_iter().next()?;
-            Some((number, key))
+            let number = record.fields.vat_number.as_ref()?;
+            let key = NaturalKey::Organisation(number.key(record.country())?);
+            Some((number.expose().to_owned(), key))
         }
     }
 }

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     domain::{Code, EmailKey, EntityKind, FieldGroup, FieldGroups, OrganisationKey},
     erp::{
-        ErpError, ErpId, ErpRecord, Listing, MAX_HOLDERS, NaturalKey, PartyKind, Resource,
-        mask::Mask,
+        ErpError, ErpId, ErpRecord, Listing, MAX_HOLDERS, NaturalKey, PartyKind, RecordPage,
+        Resource, Unusable, UnusableRecord, mask::Mask,
     },
     http::Deadline,
 };
@@ -49,7 +49,8 @@ impl Register {
         let case = self.capabilities(deadline).await?.code_case;
         let texts = codes.iter().map(|code| code.as_str().to_owned()).collect();
         let scope = Scope::of(resource);
-        let mut found = self.search(&scope, "codes", texts, &[], deadline).await?;
+        let found = self.search(&scope, "codes", texts, &[], deadline).await?;
+        let mut found = all_of(found)?;
         found.retain(|record| codes.iter().any(|code| record.code.is(code, case)));
         Ok(found)
     }
@@ -70,7 +71,14 @@ impl Register {
                 ..Scope::of(resource)
             };
             let found = self.search(&scope, "ids", texts.clone(), &[], deadline);
-            let mut found = found.await?;
+            let RecordPage {
+                records: mut found,
+                unusable,
+                ..
+            } = found.await?;
+            for record in unusable {
+                tracing::warn!(record = ?record.id, reason = ?record.reason, "a record of the ERP cannot be used and is left out");
+            }
             found.retain(|record| asked.contains(&record.id.id));
             records.extend(found);
         }
@@ -101,9 +109,10 @@ impl Register {
             company,
             ..Scope::of(kind.resource())
         };
-        let mut found = self
+        let found = self
             .with_keys(&scope, std::slice::from_ref(key), deadline)
             .await?;
+        let mut found = all_of(found)?;
         found.retain(|record| {
             let is_of_company = company
                 .is_none_or(|company| record.company.as_ref().is_some_and(|it| it.0 == company));
@@ -122,11 +131,24 @@ impl Register {
         let mut holders = Vec::new();
         for resource in Resource::of(kind) {
             let scope = Scope::of(*resource);
-            for record in self.with_keys(&scope, keys, deadline).await? {
-                if is_of_kind(&record, kind) {
-                    let held = keys.iter().filter(|key| holds(&record, key));
+            let found = self.with_keys(&scope, keys, deadline).await?;
+            for record in &found.records {
+                if is_of_kind(record, kind) {
+                    let held = keys.iter().filter(|key| holds(record, key));
                     holders.extend(held.map(|key| (key.clone(), record.id.clone())));
                 }
+            }
+            if found.unusable.is_empty() {
+                continue;
+            }
+            // Which keys these hold, only a search by each of them tells. Each counts as a holder, so that no key is taken for
+            // one that nobody else has.
+            for key in keys {
+                let found = self
+                    .with_keys(&scope, std::slice::from_ref(key), deadline)
+                    .await?;
+                let unusable = found.unusable.into_iter().filter_map(|record| record.id);
+                holders.extend(unusable.map(|id| (key.clone(), id)));
             }
         }
         Ok(holders)
@@ -158,7 +180,7 @@ impl Register {
         scope: &Scope<'_>,
         keys: &[NaturalKey],
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
+    ) -> Result<RecordPage, ErpError> {
         let (mut emails, mut numbers) = (BTreeSet::new(), BTreeSet::new());
         for key in keys {
             match key {
@@ -166,19 +188,21 @@ impl Register {
                 NaturalKey::Organisation(number) => numbers.extend(spellings(number)),
             }
         }
-        let mut records: Vec<ErpRecord> = Vec::new();
+        let mut all = RecordPage::default();
         for (list, values) in [("emails", emails), ("numbers", numbers)] {
             let values: Vec<String> = values.into_iter().collect();
             let hidden = values.clone();
             let mask: Vec<(&str, &str)> =
                 hidden.iter().map(|value| ("key", value.as_str())).collect();
-            for record in self.search(scope, list, values, &mask, deadline).await? {
-                if !records.iter().any(|known| known.id == record.id) {
-                    records.push(record);
+            let found = self.search(scope, list, values, &mask, deadline).await?;
+            for record in found.records {
+                if !all.records.iter().any(|known| known.id == record.id) {
+                    all.records.push(record);
                 }
             }
+            all.unusable.extend(found.unusable);
         }
-        Ok(records)
+        Ok(all)
     }
 
     /// Every record with one of these values. `list` is the property of the request with the values.
@@ -189,9 +213,9 @@ impl Register {
         values: Vec<String>,
         mask: &Mask<'_>,
         deadline: Deadline,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
+    ) -> Result<RecordPage, ErpError> {
         let capabilities = self.capabilities(deadline).await?;
-        let mut records = Vec::new();
+        let mut all = RecordPage::default();
         for values in values.chunks(VALUES_BATCH_SIZE) {
             let mut body = Map::from_iter([
                 ("resource".to_owned(), json!(segment(scope.resource))),
@@ -209,9 +233,11 @@ impl Register {
             }
             let body = Value::Object(body);
             let found: Found = self.client.ask(&["search"], &body, mask, deadline).await?;
-            records.extend(found.into_records(scope.resource, capabilities)?);
+            let found = found.into_page(scope.resource, capabilities);
+            all.records.extend(found.records);
+            all.unusable.extend(found.unusable);
         }
-        Ok(records)
+        Ok(all)
     }
 
     /// The first customers of a listing, of a kind or of both, as a sample.
@@ -238,8 +264,29 @@ impl Register {
     ) -> Result<Vec<ErpRecord>, ErpError> {
         let scope = Scope::of(Resource::Customer);
         let mask = [("key", text)];
-        self.search(&scope, list, vec![text.to_owned()], &mask, deadline)
-            .await
+        let found = self.search(&scope, list, vec![text.to_owned()], &mask, deadline);
+        all_of(found.await?)
+    }
+}
+
+/// The records of a search, of which each counts.
+///
+/// # Errors
+/// [`ErpError::Refused`]: one of them cannot be used, and may be the one that is looked for.
+fn all_of(found: RecordPage) -> Result<Vec<ErpRecord>, ErpError> {
+    match found.unusable.into_iter().next() {
+        None => Ok(found.records),
+        Some(UnusableRecord { id, reason }) => {
+            let id = id.map_or_else(|| "a record".to_owned(), |id| id.to_string());
+            Err(ErpError::Refused {
+                field: None,
+                code: "unreadable".to_owned(),
+                message: match reason {
+                    Unusable::NoCode => format!("{id} has no code"),
+                    Unusable::Unreadable(reason) => format!("{id}: {reason}"),
+                },
+            })
+        }
     }
 }
 

@@ -71,13 +71,20 @@ pub(super) struct About {
     pub(super) capabilities: Stated,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StatedCase {
+    Exact,
+    Ignored,
+}
+
 /// The capabilities as a facade states them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Stated {
     fields: BTreeSet<WritableField>,
     readable: Vec<String>,
-    code_case: String,
+    code_case: StatedCase,
     conditional_updates: bool,
     idempotent_creates: bool,
     create_settles_after_seconds: u64,
@@ -110,9 +117,9 @@ impl Stated {
                 delivery_addresses: false,
                 location_numbers: self.fields.contains(&WritableField::Gln),
                 readable,
-                code_case: match self.code_case.as_str() {
-                    "ignored" => CodeCase::Ignored,
-                    _ => CodeCase::Exact,
+                code_case: match self.code_case {
+                    StatedCase::Ignored => CodeCase::Ignored,
+                    StatedCase::Exact => CodeCase::Exact,
                 },
                 optimistic_concurrency: self.conditional_updates,
                 creates_are_idempotent: self.idempotent_creates,
@@ -284,26 +291,6 @@ pub(super) fn is_id(text: &str) -> bool {
     !text.is_empty() && !is_dots && text.len() <= MAX_ID && text.chars().all(is_allowed)
 }
 
-/// The answer to `POST /v1/search`.
-#[derive(Deserialize)]
-pub(super) struct Found {
-    records: Vec<Row>,
-}
-
-impl Found {
-    /// The records of a search for one resource.
-    pub(super) fn into_records(
-        self,
-        resource: Resource,
-        capabilities: &Capabilities,
-    ) -> Result<Vec<ErpRecord>, ErpError> {
-        self.records
-            .into_iter()
-            .map(|row| row.into_record(resource, capabilities))
-            .collect()
-    }
-}
-
 #[derive(Deserialize)]
 struct UnusableRow {
     #[serde(default)]
@@ -313,12 +300,34 @@ struct UnusableRow {
     message: Option<String>,
 }
 
+/// The answer to `POST /v1/search`.
+#[derive(Deserialize)]
+pub(super) struct Found {
+    records: Vec<Value>,
+    #[serde(default)]
+    unusable: Vec<UnusableRow>,
+}
+
+impl Found {
+    /// The records of a search for one resource.
+    pub(super) fn into_page(self, resource: Resource, capabilities: &Capabilities) -> RecordPage {
+        PageRow {
+            records: self.records,
+            unusable: self.unusable,
+            next: None,
+        }
+        .into_page(resource, capabilities)
+    }
+}
+
 /// `GET /v1/{resource}`.
 #[derive(Deserialize)]
 pub(super) struct PageRow {
     records: Vec<Value>,
     #[serde(default)]
     unusable: Vec<UnusableRow>,
+    // A page without it is not the last one: the facade may call it something else.
+    #[serde(deserialize_with = "Option::deserialize")]
     next: Option<String>,
 }
 

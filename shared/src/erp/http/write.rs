@@ -65,7 +65,19 @@ impl Register {
                             false => CreateOutcome::Altered(record),
                         }
                     }
-                    Ok(record) => CreateOutcome::AlreadyThere(record),
+                    // An earlier one of ours, if the facade knows that, and it can be one.
+                    Ok(record)
+                        if abilities.capabilities.creates_are_idempotent
+                            && is_of(&record, party) =>
+                    {
+                        CreateOutcome::AlreadyThere(record)
+                    }
+                    Ok(record) => CreateOutcome::Ambiguous {
+                        reason: format!(
+                            "a create was answered with {}, which is not known to be made by it",
+                            record.id
+                        ),
+                    },
                     Err(error) => CreateOutcome::Ambiguous {
                         reason: error.to_string(),
                     },
@@ -93,7 +105,7 @@ impl Register {
         let found = self.with_codes(party.kind.resource(), &codes, deadline);
         let mut found = found.await?.into_iter();
         match (found.next(), found.next()) {
-            (Some(record), None) if record.organisation == party.kind.is_organisation() => {
+            (Some(record), None) if is_of(&record, party) => {
                 Ok(CreateOutcome::AlreadyThere(record))
             }
             _ => Err(ErpError::Refused {
@@ -176,7 +188,7 @@ impl Register {
         if response.status().is_success() {
             let capabilities = self.capabilities(deadline).await?;
             if let Ok(record) = record_in(response, id.resource, capabilities) {
-                // The facade takes the values that were sent for the ones that the record has, such as a code for its name.
+                // The facade considers the values equal to the record's, for example a country code and its name.
                 return Ok(match before == Some(record.version.as_str()) {
                     true => UpdateOutcome::Unchanged(record),
                     false => UpdateOutcome::Updated(record),
@@ -204,6 +216,17 @@ impl Register {
             Err(failure.into())
         }
     }
+}
+
+/// Whether a record can be the party's: of its type and, for a contact, in its organisation.
+fn is_of(record: &ErpRecord, party: &Party) -> bool {
+    let company = match &party.kind {
+        PartyKind::Contact { company } => company.as_ref().map(|company| company.id.as_str()),
+        PartyKind::Person | PartyKind::Company => None,
+    };
+    record.id.resource == party.kind.resource()
+        && record.organisation == party.kind.is_organisation()
+        && company.is_none_or(|id| record.company.as_ref().is_some_and(|own| own.0 == id))
 }
 
 /// The record in the answer to a write.

@@ -64,7 +64,7 @@ def about() -> JSONResponse:
 
 @api.post("/v1/search")
 def search(wanted: Search) -> JSONResponse:
-    return answer(200, {"records": run(lambda: records.search(wanted))})
+    return answer(200, run(lambda: records.search(wanted)))
 
 
 @api.get("/v1/{resource}")

@@ -100,6 +100,17 @@ def _street(address: Address) -> str:
     return "\n".join(filter(None, [address.line1, address.line2]))
 
 
+def shown(parties: list[Any]) -> tuple[list[Record], list[dict[str, str]]]:
+    """Records, and those that cannot be shown: one of them does not hide the others."""
+    records, unusable = [], []
+    for party in parties:
+        try:
+            records.append(show(party))
+        except Unreadable as reason:
+            unusable.append({"id": str(party.id), "reason": "unreadable", "message": str(reason)})
+    return records, unusable
+
+
 def page(resource: Resource, kind: Kind | None, since: datetime | None, after: int, limit: int) -> dict[str, Any]:
     """Records with a higher id than `after`. Ids never change and never come back, so that a record cannot slip from one page to
     another while rows are added, changed and removed; with an offset, or by the time of change, it could."""
@@ -111,17 +122,12 @@ def page(resource: Resource, kind: Kind | None, since: datetime | None, after: i
         # A row that was never changed has no `write_date`.
         domain.append(["OR", ("write_date", ">=", stamp), [("write_date", "=", None), ("create_date", ">=", stamp)]])
     parties = Pool().get("party.party").search(domain, order=[("id", "ASC")], limit=limit + 1)
-    records, unusable = [], []
-    for party in parties[:limit]:
-        try:
-            records.append(show(party))
-        except Unreadable as reason:
-            unusable.append({"id": str(party.id), "reason": "unreadable", "message": str(reason)})
+    records, unusable = shown(parties[:limit])
     # `unusable` ones count as shown: the cursor is past them, and a page of nothing else is not the last one.
     return {"records": records, "unusable": unusable, "next": str(parties[limit - 1].id) if len(parties) > limit else None}
 
 
-def search(wanted: Search) -> list[Record]:
+def search(wanted: Search) -> dict[str, Any]:
     domain: Domain = [of_resource(wanted.resource)]
     if wanted.kind:
         domain.append(("norce_kind", "=", wanted.kind.value))
@@ -138,13 +144,13 @@ def search(wanted: Search) -> list[Record]:
     if wanted.numbers is not None:
         types = list(IDENTIFIERS.values())
         domain.append(("identifiers", "where", [("type", "in", types), ("active", "=", True), ("norce_match", "in", list(numbers))]))
-    found = [show(party) for party in Pool().get("party.party").search(domain, order=[("id", "ASC")])]
+    found, unusable = shown(Pool().get("party.party").search(domain, order=[("id", "ASC")]))
     # A party can have further e-mail addresses and numbers, which a record does not show. It is found by what it shows.
     if emails:
         found = [r for r in found if email_key(r.email or "") in emails]
     if numbers:
         found = [r for r in found if numbers & {number_key(r.vat_number or ""), number_key(r.organisation_number or "")}]
-    return found
+    return {"records": found, "unusable": unusable}
 
 
 # --- Writing ---------------------------------------------------------------------------------------------------------------------------
