@@ -22,9 +22,10 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::{
-    domain::{FieldGroups, PassMode, Scope},
+    domain::{EntityRef, FieldGroups, NorceId, PassMode, Scope},
     erp::{
-        Erp,
+        CreateOutcome, Cursor, Erp, ErpError, ErpId, FilterProof, IdempotencyKey, KeyField,
+        Listing, PartyKind, Resource,
         http::{HttpErp, HttpErpCredentials, HttpErpSettings},
     },
     http::{Deadline, Transport, TransportError},
@@ -393,4 +394,151 @@ async fn fields_that_the_facade_does_not_show_cannot_be_owned_by_the_erp() {
         "{refused}"
     );
     assert!(!refused.contains("names"), "{refused}");
+}
+
+/// A facade that gives one answer to everything but `about`.
+struct Answering(&'static str, StatusCode, Value);
+
+#[async_trait]
+impl Transport for Answering {
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        _: Duration,
+    ) -> Result<Response<Bytes>, TransportError> {
+        let Self(idempotent, status, answer) = self;
+        let (status, answer) = match request.uri().path() {
+            "/v1/about" => (StatusCode::OK, about(idempotent.parse().unwrap())),
+            _ => (*status, answer.clone()),
+        };
+        let mut response = Response::new(Bytes::from(answer.to_string()));
+        *response.status_mut() = status;
+        Ok(response)
+    }
+}
+
+fn about(idempotent: bool) -> Value {
+    json!({
+        "name": "ERP", "time": "2026-11-27T09:30:00Z",
+        "capabilities": {
+            "fields": ["name"], "readable": ["code"], "codeCase": "exact", "conditionalUpdates": true,
+            "idempotentCreates": idempotent, "createSettlesAfterSeconds": 60,
+        },
+    })
+}
+
+fn answering(idempotent: &'static str, status: StatusCode, answer: Value) -> HttpErp {
+    let settings = HttpErpSettings {
+        base_url: "https://erp.example".parse().unwrap(),
+        company: None,
+        credentials: HttpErpCredentials::Key(KEY.into()),
+        home_country: None,
+    };
+    HttpErp::new(settings, Arc::new(Answering(idempotent, status, answer))).unwrap()
+}
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(20))
+}
+
+#[tokio::test(start_paused = true)]
+async fn p15_a_record_that_the_create_may_not_have_made_is_not_taken_for_ours() {
+    let organisation = json!({ "id": "7", "code": "K7", "version": "1", "kind": "organisation", "blocked": false, "name": "Ek" });
+    let person = json!({ "id": "7", "code": "K7", "version": "1", "kind": "person", "blocked": false, "name": "Ek" });
+    for (idempotent, record, is_ours) in [
+        ("true", &person, true),
+        ("true", &organisation, false),
+        ("false", &person, false),
+    ] {
+        let erp = answering(idempotent, StatusCode::OK, record.clone());
+        let key = IdempotencyKey {
+            entity: EntityRef::customer(Scope::Client, NorceId::try_from(1).unwrap()),
+            code: None,
+        };
+        let party = tests::samples::party(PartyKind::Person, "Ek");
+        let outcome = erp.create(&key, &party, soon()).await.unwrap();
+        let is_there = matches!(outcome, CreateOutcome::AlreadyThere(_));
+        assert_eq!(is_there, is_ours, "{idempotent} {record}: {outcome:?}");
+        assert!(is_there || matches!(outcome, CreateOutcome::Ambiguous { .. }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_of_the_contract_ends_nothing_and_makes_nothing_look_gone() {
+    let listing = Listing {
+        resource: Resource::Customer,
+        kind: None,
+        since: None,
+        fields: FieldGroups::NONE,
+    };
+    // A page whose `next` has another name is not the last one.
+    let erp = answering(
+        "true",
+        StatusCode::OK,
+        json!({ "records": [], "nextCursor": "2" }),
+    );
+    let page = erp.page(&listing, None, soon()).await;
+    assert!(matches!(page, Err(ErpError::Unreadable(_))), "{page:?}");
+    let id = ErpId {
+        resource: Resource::Customer,
+        id: "7".to_owned(),
+    };
+    for (status, code) in [(410, "gone"), (404, "no-route")] {
+        let answer = json!({ "error": { "code": code, "message": "" } });
+        let erp = answering("true", StatusCode::from_u16(status).unwrap(), answer);
+        let read = erp.get(&id, soon()).await;
+        assert!(
+            matches!(read, Err(ErpError::Unreadable(_))),
+            "{status}: {read:?}"
+        );
+    }
+    let expired = json!({ "error": { "code": "cursor-expired", "message": "" } });
+    let erp = answering("true", StatusCode::GONE, expired);
+    let page = erp
+        .page(&listing, Some(&Cursor("2".to_owned())), soon())
+        .await;
+    assert_eq!(page, Err(ErpError::CursorExpired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_facade_that_cannot_search_by_numbers_is_not_relied_upon() {
+    let (bundle, _) = behind_a_facade(&with_codes());
+    let there = json!({ "displayName": "Ek AB", "type": "Company", "taxRegistrationNumber": "SE556036079301" });
+    bundle
+        .erp
+        .add_customer(bundle.erp_company(), &there)
+        .unwrap();
+    let inner = bundle.change_events.erps[&Scope::Client].clone();
+    let facade = Facade::new(inner, KEY).router();
+    let refusing = Arc::new(RefusingSearch(InProcess::new(facade)));
+    let settings = HttpErpSettings {
+        base_url: "https://erp.example".parse().unwrap(),
+        company: None,
+        credentials: HttpErpCredentials::Key(KEY.into()),
+        home_country: None,
+    };
+    let erp = HttpErp::new(settings, refusing).unwrap();
+    let proof = erp.key_filter(KeyField::VatNumber, soon()).await;
+    assert_eq!(proof, Ok(FilterProof::Refused));
+}
+
+/// A facade that refuses every search.
+struct RefusingSearch(InProcess);
+
+#[async_trait]
+impl Transport for RefusingSearch {
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, TransportError> {
+        if !request.uri().path().ends_with("/search") {
+            return self.0.send(request, timeout).await;
+        }
+        let mut response = Response::new(Bytes::from_static(
+            br#"{"error":{"code":"not-searchable","message":"Numbers are not indexed."}}"#,
+        ));
+        *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+        Ok(response)
+    }
 }

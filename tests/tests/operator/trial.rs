@@ -120,7 +120,10 @@ async fn a_trial_writes_dimensions_as_a_create_does() {
     let answer = bundle.ask(trial).await.unwrap();
     let todo = texts(&answer);
     assert_eq!(todo.len(), 1, "{todo:?}");
-    assert!(todo[0].starts_with("The record was created, but the values"), "{todo:?}");
+    assert!(
+        todo[0].starts_with("The record was created, but the values"),
+        "{todo:?}"
+    );
     assert_nothing_left(&bundle);
 }
 

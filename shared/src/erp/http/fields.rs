@@ -154,11 +154,11 @@ impl Fields {
                 .0
                 .insert(Field::Phone.as_str().to_owned(), Value::Null);
         }
-        if takes.contains(&Field::Address) {
-            if let Some(address) = address(party, there) {
-                let value = address_of(&address);
-                fields.0.insert(Field::Address.as_str().to_owned(), value);
-            }
+        if takes.contains(&Field::Address)
+            && let Some(address) = address(party, there)
+        {
+            let value = address_of(&address);
+            fields.0.insert(Field::Address.as_str().to_owned(), value);
         }
         fields
     }
@@ -314,4 +314,78 @@ fn address_of(address: &Address) -> Value {
         Some((name.to_owned(), json!(value.expose())))
     });
     Value::Object(parts.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{CountryCode, VatNumber};
+
+    fn party(kind: PartyKind) -> Party {
+        Party {
+            kind,
+            name: Personal::parse("Anna Ek").unwrap(),
+            email: None,
+            phone: Personal::parse("08-1"),
+            mobile: None,
+            title: None,
+            organisation_number: None,
+            vat_number: None,
+            address: None,
+            delivery_addresses: None,
+            emptied: [].into(),
+            unread: [].into(),
+            gln: None,
+            default_country: None,
+        }
+    }
+
+    fn takes(fields: &[WritableField]) -> BTreeSet<WritableField> {
+        fields.iter().copied().collect()
+    }
+
+    #[test]
+    fn an_address_without_a_country_is_at_home_and_has_not_moved() {
+        let line1 = Personal::parse("Storgatan 1");
+        let there = ErpFields {
+            address: Some(Address {
+                line1: line1.clone(),
+                region: Personal::parse("Skåne"),
+                ..Address::default()
+            }),
+            default_country: Some(CountryCode::SE),
+            ..ErpFields::default()
+        };
+        let party = Party {
+            address: Some(Address {
+                line1,
+                country: Some(CountryCode::SE),
+                ..Address::default()
+            }),
+            ..party(PartyKind::Person)
+        };
+        let changes = Fields::changes(&party, &there, None, &takes(&[WritableField::Address]));
+        let address = &changes.to_value()["address"];
+        assert_eq!(address["region"], "Skåne");
+    }
+
+    #[test]
+    fn the_numbers_of_a_contact_are_its_organisations_and_stay() {
+        let there = ErpFields {
+            vat_number: VatNumber::parse("SE556036079301"),
+            ..ErpFields::default()
+        };
+        let party = Party {
+            emptied: [ShopField::VatNumber, ShopField::Gln].into(),
+            ..party(PartyKind::Contact { company: None })
+        };
+        let fields = takes(&[WritableField::VatNumber, WritableField::Gln]);
+        assert!(Fields::changes(&party, &there, None, &fields).is_empty());
+        let person = Party {
+            kind: PartyKind::Person,
+            ..party
+        };
+        let changes = Fields::changes(&person, &there, None, &fields);
+        assert_eq!(changes.to_value(), json!({ "vatNumber": null }));
+    }
 }
