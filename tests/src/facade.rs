@@ -349,7 +349,7 @@ fn read_fields(body: &Value, party: &mut Party) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A record as the state that its fields have now.
+/// The party that the fields of a record describe.
 fn party_of(record: &ErpRecord, kind: PartyKind) -> Result<Party, Refusal> {
     let fields = record.fields.clone();
     let name = fields.name.ok_or_else(Refusal::not_found)?;

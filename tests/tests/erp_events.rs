@@ -1,4 +1,4 @@
-//! What happens in the ERP and is no change of a record that it lists: deletions. A full pass finds them, and where
+//! Deletions in the ERP, which no listing shows, and the events of the ERP. A full pass finds deletions, and where
 //! `ErpEvents` is on the ERP says so itself. In one process, with the simulators, on paused time.
 
 #![allow(

@@ -1,4 +1,4 @@
-//! Bound records that the ERP does not have any more.
+//! Bound records that the ERP no longer has.
 //!
 //! A listing of the ERP shows what is there. A full pass therefore also walks over the bindings and asks for their records by
 //! id. What follows for the entity of a record that is gone, `change-events` decides from the code in Norce: its binding is

@@ -6,7 +6,7 @@
 //! progress     a run at work, and the sink: `outbox` of a pass, or `plan`
 //! checkpoint   what is recorded of a run between two invocations
 //! erp_walk     the ERP's side: pages, and look-ups in batches; `key_index` lists what it reads
-//! gone         bound records that the ERP does not have any more
+//! gone         bound records that the ERP no longer has
 //! hint         what the ERP says has changed: `erp_events` keeps the subscription to that
 //! norce_walk   Norce's side
 //! resolver     what the rules need of Norce, the ERP and the mappings: `lookups`; `meter` counts what that costs

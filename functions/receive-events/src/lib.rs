@@ -84,7 +84,7 @@ impl ReceiveEvents {
         let answer = match response.status_code {
             _ if ignored => "ignored",
             200..300 => "accepted",
-            // 429 is how a post of the ERP is refused that has no secret.
+            // A post of the ERP without the secret is answered with 429.
             401 | 429 => "unauthorised",
             400..500 => "refused",
             _ => "failed",

@@ -1,4 +1,4 @@
-//! What a facade is reached with.
+//! The address of a facade, the company, and the credentials.
 
 use secrecy::SecretString;
 use thiserror::Error;

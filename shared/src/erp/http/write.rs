@@ -65,7 +65,7 @@ impl Register {
                             false => CreateOutcome::Altered(record),
                         }
                     }
-                    // An earlier one of ours, if the facade knows that, and it can be one.
+                    // The record of an earlier create, if the facade can know that and the record fits.
                     Ok(record)
                         if abilities.capabilities.creates_are_idempotent
                             && is_of(&record, party) =>
