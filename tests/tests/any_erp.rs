@@ -12,7 +12,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -258,6 +258,16 @@ impl Transport for Watched {
     }
 }
 
+fn adapter(credentials: HttpErpCredentials, transport: Arc<dyn Transport>) -> HttpErp {
+    let settings = HttpErpSettings {
+        base_url: "https://erp.example".parse().unwrap(),
+        company: Some("outlet".to_owned()),
+        credentials,
+        home_country: None,
+    };
+    HttpErp::new(settings, transport).unwrap()
+}
+
 /// A bundle whose ERP is behind a facade.
 fn behind_a_facade(options: &Options) -> (Bundle, Arc<Watched>) {
     let mut bundle = Bundle::new(options);
@@ -267,13 +277,10 @@ fn behind_a_facade(options: &Options) -> (Bundle, Arc<Watched>) {
         is_down: AtomicBool::new(false),
         exchanges: Mutex::default(),
     });
-    let settings = HttpErpSettings {
-        base_url: "https://erp.example".parse().unwrap(),
-        company: None,
-        credentials: HttpErpCredentials::Key(KEY.into()),
-        home_country: None,
-    };
-    let erp: Arc<dyn Erp> = Arc::new(HttpErp::new(settings, watched.clone()).unwrap());
+    let erp: Arc<dyn Erp> = Arc::new(adapter(
+        HttpErpCredentials::Key(KEY.into()),
+        watched.clone(),
+    ));
     bundle.submit_imports.erps = [(Scope::Client, erp.clone())].into();
     bundle.full_pass.erps = [(Scope::Client, erp.clone())].into();
     bundle.change_events.erps = [(Scope::Client, erp)].into();
@@ -428,13 +435,8 @@ fn about(idempotent: bool) -> Value {
 }
 
 fn answering(idempotent: &'static str, status: StatusCode, answer: Value) -> HttpErp {
-    let settings = HttpErpSettings {
-        base_url: "https://erp.example".parse().unwrap(),
-        company: None,
-        credentials: HttpErpCredentials::Key(KEY.into()),
-        home_country: None,
-    };
-    HttpErp::new(settings, Arc::new(Answering(idempotent, status, answer))).unwrap()
+    let facade = Arc::new(Answering(idempotent, status, answer));
+    adapter(HttpErpCredentials::Key(KEY.into()), facade)
 }
 
 fn soon() -> Deadline {
@@ -511,13 +513,7 @@ async fn a_facade_that_cannot_search_by_numbers_is_not_relied_upon() {
     let inner = bundle.change_events.erps[&Scope::Client].clone();
     let facade = Facade::new(inner, KEY).router();
     let refusing = Arc::new(RefusingSearch(InProcess::new(facade)));
-    let settings = HttpErpSettings {
-        base_url: "https://erp.example".parse().unwrap(),
-        company: None,
-        credentials: HttpErpCredentials::Key(KEY.into()),
-        home_country: None,
-    };
-    let erp = HttpErp::new(settings, refusing).unwrap();
+    let erp = adapter(HttpErpCredentials::Key(KEY.into()), refusing);
     let proof = erp.key_filter(KeyField::VatNumber, soon()).await;
     assert_eq!(proof, Ok(FilterProof::Refused));
 }
@@ -541,4 +537,55 @@ impl Transport for RefusingSearch {
         *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
         Ok(response)
     }
+}
+
+/// A facade that takes the second token of its identity provider, and for one company only.
+#[derive(Default)]
+struct WantsToken {
+    tokens: AtomicU32,
+}
+
+#[async_trait]
+impl Transport for WantsToken {
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        _: Duration,
+    ) -> Result<Response<Bytes>, TransportError> {
+        let header = |name: &str| request.headers().get(name).and_then(|it| it.to_str().ok());
+        let (status, answer) = if request.uri().path() == "/token" {
+            let form = std::str::from_utf8(request.body()).unwrap();
+            assert_eq!(
+                form,
+                "client_id=sync&client_secret=s3cret&grant_type=client_credentials"
+            );
+            let number = self.tokens.fetch_add(1, Ordering::Relaxed) + 1;
+            let token = json!({ "access_token": format!("token-{number}"), "token_type": "Bearer", "expires_in": 3600 });
+            (StatusCode::OK, token)
+        } else if header("authorization") != Some("Bearer token-2") {
+            let error = json!({ "error": { "code": "unauthorized", "message": "" } });
+            (StatusCode::UNAUTHORIZED, error)
+        } else {
+            assert_eq!(header("erp-company"), Some("outlet"));
+            (StatusCode::OK, about(true))
+        };
+        let mut response = Response::new(Bytes::from(answer.to_string()));
+        *response.status_mut() = status;
+        Ok(response)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_oauth_token_that_is_refused_is_replaced_once() {
+    let facade = Arc::new(WantsToken::default());
+    let credentials = HttpErpCredentials::OAuth {
+        token_url: "https://login.example/token".parse().unwrap(),
+        client_id: "sync".to_owned(),
+        client_secret: "s3cret".into(),
+    };
+    let erp = adapter(credentials, facade.clone());
+    let capabilities = erp.capabilities(soon()).await.unwrap();
+    assert!(capabilities.creates_are_idempotent);
+    erp.clock(soon()).await.unwrap();
+    assert_eq!(facade.tokens.load(Ordering::Relaxed), 2);
 }

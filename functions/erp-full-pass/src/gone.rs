@@ -28,7 +28,7 @@ const RECORDS_BATCH_SIZE: usize = 400;
 
 /// So many bound records are not all deleted between two passes.
 const FEWEST_OF_ANOTHER_ERP: usize = 10;
-/// Missing records that are asked for one by one between two checkpoints: about half a minute.
+/// Missing records that are asked for one by one between two checkpoints: what a cut-off invocation asks for again.
 const RECORDS_BETWEEN_CHECKPOINTS: usize = 50;
 
 /// Asks the ERP whether records still exist.

@@ -59,10 +59,12 @@ const RECORDS_PER_MESSAGE: usize = 250;
 enum Answer {
     /// A handshake.
     Token(String),
-    /// So many messages are queued.
-    Accepted { records: usize, correlation: Uuid },
-    /// A hint of the HTTP contract is queued.
-    Hinted { correlation: Uuid },
+    /// What they say is queued: Business Central expects 200, and a hint is answered as Norce's events are.
+    Accepted {
+        status: StatusCode,
+        records: usize,
+        correlation: Uuid,
+    },
     /// A hint with the wrong secret.
     WrongSecret,
     /// A hint that cannot be read.
@@ -89,10 +91,8 @@ impl ReceiveEvents {
             Answer::Accepted {
                 records,
                 correlation,
+                ..
             } => tracing::info!(records, %correlation, "ERP event accepted"),
-            Answer::Hinted { correlation } => {
-                tracing::info!(records = 1, %correlation, "ERP event accepted");
-            }
             Answer::WrongSecret => {
                 tracing::warn!(reason = "wrong secret", "ERP event refused");
             }
@@ -123,11 +123,7 @@ impl ReceiveEvents {
         let notifications = read_notifications(&text)
             .map_err(|_| Answer::Unauthorised("a body without notifications"))?;
         let changes = receiver.authentic(notifications).await?;
-        let (records, correlation) = self.queue(receiver, changes).await?;
-        Ok(Answer::Accepted {
-            records,
-            correlation,
-        })
+        self.queue(receiver, changes, StatusCode::OK).await
     }
 
     /// Takes a hint of the HTTP contract.
@@ -145,16 +141,17 @@ impl ReceiveEvents {
         let never_right = |error: &dyn std::fmt::Display| Answer::NeverRight(error.to_string());
         let text = body::read(request, MAX_BODY_BYTES).map_err(|error| never_right(&error))?;
         let change = read_hint(&text).map_err(|error| never_right(&error))?;
-        let (_, correlation) = self.queue(receiver, vec![change]).await?;
-        Ok(Answer::Hinted { correlation })
+        self.queue(receiver, vec![change], StatusCode::ACCEPTED)
+            .await
     }
 
-    /// Queues changes. Returns how many records they name, and the correlation id of all messages.
+    /// Queues changes, which are answered with this status then.
     async fn queue(
         &self,
         receiver: &ErpEventReceiver,
         changes: Vec<ErpChange>,
-    ) -> Result<(usize, Uuid), Answer> {
+        status: StatusCode,
+    ) -> Result<Answer, Answer> {
         let correlation = Uuid::new_v4();
         let received_at = self.clock.now();
         let batches = batches(changes);
@@ -170,7 +167,11 @@ impl ReceiveEvents {
         let messages: Vec<PassMessage> = messages.collect();
         let sent = receiver.passes.send(&messages, Duration::ZERO).await;
         sent.map_err(|error| Answer::TryAgain(error.to_string()))?;
-        Ok((records, correlation))
+        Ok(Answer::Accepted {
+            status,
+            records,
+            correlation,
+        })
     }
 }
 
@@ -230,8 +231,7 @@ impl Answer {
     fn into_response(self) -> ApiGatewayV2httpResponse {
         let (status, body) = match self {
             Self::Token(token) => (StatusCode::OK, token),
-            Self::Accepted { .. } => (StatusCode::OK, String::new()),
-            Self::Hinted { .. } => (StatusCode::ACCEPTED, String::new()),
+            Self::Accepted { status, .. } => (status, String::new()),
             Self::WrongSecret => (StatusCode::UNAUTHORIZED, String::new()),
             Self::NeverRight(reason) => (StatusCode::BAD_REQUEST, reason),
             Self::NotHere => (StatusCode::NOT_FOUND, String::new()),

@@ -18,6 +18,7 @@ pub mod odoo;
 mod owned;
 mod person_rule;
 mod sent;
+mod token;
 mod trial;
 
 use std::time::Duration;

@@ -511,6 +511,59 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_that_the_erp_would_not_heed_is_a_fault() {
+        let fault = |kind: &str, name: &str, value: &str| {
+            let company = match kind {
+                "business-central" => "0f7c6a5e-52b1-4d2b-9a57-3d1c8e940001",
+                _ => "",
+            };
+            let variables = [
+                ("NORCE_APPLICATIONS", APPLICATIONS),
+                ("ERP_KIND", kind),
+                ("ERP_BASE_URL", "https://erp.example.com"),
+                ("ERP_TOKEN_URL", "https://erp.example.com/token"),
+                ("ERP_SECRET_ARN", "arn"),
+                ("ERP_COMPANY", company),
+                (name, value),
+            ];
+            let mut environment = environment(&variables);
+            let shops = read_shops(&mut environment);
+            let erp = ErpSettings::read(&mut environment, shops.as_ref());
+            let faults = environment.finish(erp).unwrap_err().faults;
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(faults[0].starts_with(name), "{faults:?}");
+            faults[0].clone()
+        };
+        let root = "https://erp.example.com/api/merchant/crm/v1.0";
+        for (kind, name, value, expected) in [
+            ("odoo", "ERP_EXTRA_BASE_URL", root, "business-central only"),
+            ("http", "ERP_EXTRA_BASE_URL", root, "business-central only"),
+            (
+                "business-central",
+                "ERP_EXTRA_BASE_URL",
+                root,
+                "ERP_EXTRA_FIELDS names fields",
+            ),
+            ("business-central", "ERP_EXTRA_BASE_URL", "nonsense", ""),
+            (
+                "http",
+                "ERP_EXTRA_FIELDS",
+                r#"{"priceList":"group"}"#,
+                "leave it empty",
+            ),
+            (
+                "http",
+                "ERP_FIXED_VALUES",
+                r#"[{"set":{"salesperson":"AH"}}]"#,
+                "the facade sets",
+            ),
+        ] {
+            let fault = fault(kind, name, value);
+            assert!(fault.contains(expected), "{fault}");
+        }
+    }
+
+    #[test]
     fn only_loopback_hosts_may_be_reached_without_tls() {
         for good in [
             "https://x.api-se.norce.tech",

@@ -308,8 +308,8 @@ impl ShortDay<'_> {
         }
     }
 
-    /// A customer has the e-mail address of a vendor's contact, whom the pass has seen. It gets no code before it orders, and
-    /// then one of its own.
+    /// A customer has the same e-mail address as a vendor's contact that the pass has read. The customer gets no code before
+    /// the first order, and then a code of its own.
     async fn namesake_orders(&mut self, id: i64, contact: Record) -> Result<(), SandboxError> {
         let shop = self.world.shop;
         if let Some(code) = self.code(EntityKind::Customer, id) {

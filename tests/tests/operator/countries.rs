@@ -106,7 +106,7 @@ async fn codes_in_use_without_a_country_are_named_with_the_value_that_maps_them(
     .await;
 }
 
-/// Several faults are told together, and each has its fix.
+/// The check reports all faults at once, each with its fix.
 #[tokio::test(start_paused = true)]
 async fn a_configured_code_that_the_erp_does_not_have_is_named() {
     let wrong = bundle("NO", "DK=DANMARK,NO=NORGE", &["NORGE", "SE"], "SE");

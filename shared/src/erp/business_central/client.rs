@@ -10,7 +10,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
-    error::{Failure, no_token},
+    error::Failure,
     settings::{BusinessCentralSettings, InvalidApiRoot},
 };
 use crate::{
@@ -18,23 +18,16 @@ use crate::{
         ErpError,
         answer::{CallError, parse, server_time},
         mask::Mask,
+        token::{TOKEN_POLICY, send_with_token},
     },
     http::{
-        ClientCredentials, Deadline, HttpClient, Idempotency, RetryPolicy, TokenPolicy,
-        TokenSource, Transport,
+        ClientCredentials, Deadline, HttpClient, Idempotency, RetryPolicy, TokenSource, Transport,
         odata::{Page, next_page},
     },
 };
 
 /// The scope of every app (erp-apis §1.1).
 const SCOPE: &str = "https://api.businesscentral.dynamics.com/.default";
-
-/// Tokens of Microsoft Entra are valid for about an hour; renewing them a minute early costs little.
-const TOKEN_POLICY: TokenPolicy = TokenPolicy {
-    early: Duration::from_secs(60),
-    back_off: Duration::from_secs(20),
-    timeout: Duration::from_secs(10),
-};
 
 /// A write runs the merchant's own extensions, templates and number series, and Business Central continues it for up to
 /// 8 minutes (erp-apis §1.8). Giving up early turns a slow create into one of unknown outcome, which costs far more
@@ -196,32 +189,14 @@ impl Client {
             .await
     }
 
-    /// Sends a request with a token. When the answer is 401, which means that nothing was done, it is sent once more
-    /// with a new token.
     async fn send(
         &self,
         http: &HttpClient,
-        mut request: Request<Bytes>,
+        request: Request<Bytes>,
         idempotency: Idempotency,
         deadline: Deadline,
     ) -> Result<Response<Bytes>, CallError> {
-        let mut renewed = false;
-        loop {
-            let token = self
-                .tokens
-                .token(deadline)
-                .await
-                .map_err(|error| CallError::NotDone(no_token(error)))?;
-            request
-                .headers_mut()
-                .insert(header::AUTHORIZATION, token.authorization());
-            let response = http.send(request.clone(), idempotency, deadline).await?;
-            if response.status() != StatusCode::UNAUTHORIZED || renewed {
-                return Ok(response);
-            }
-            self.tokens.invalidate(&token).await;
-            renewed = true;
-        }
+        send_with_token(&self.tokens, http, request, idempotency, deadline).await
     }
 
     /// Reads something. Any answer is returned.

@@ -12,7 +12,7 @@ use crate::{
         answer::FailedAnswer,
         mask::{Mask, masked},
     },
-    http::{TokenError, is_temporary},
+    http::is_temporary,
 };
 
 const SAME_KEY_EXISTS: &str = "Internal_EntityWithSameKeyExists";
@@ -123,22 +123,6 @@ impl From<Failure> for ErpError {
             ));
         }
         failure.0.into_refused()
-    }
-}
-
-/// The error of a call for which there is no token.
-pub(super) fn no_token(error: TokenError) -> ErpError {
-    match error {
-        TokenError::RetryAfter { after, reason } => ErpError::RetryAfter {
-            after,
-            reason: format!("the identity provider cannot answer now: {reason}"),
-        },
-        TokenError::Refused { reason } => ErpError::Authentication { reason },
-        // It says nothing about the request, which was not sent: a proxy's page must not be taken for a refusal.
-        error @ TokenError::Unreadable(_) => ErpError::RetryAfter {
-            after: None,
-            reason: format!("{error}; check ERP_TOKEN_URL"),
-        },
     }
 }
 
@@ -280,13 +264,5 @@ mod tests {
             message("Anna Ek in Åre <anna@example.com> is not allowed.  CorrelationId:  5c8d."),
             @"the ERP refuses the record: Application_X: [displayName] in [city] <[e-mail]> is not allowed."
         );
-    }
-
-    #[test]
-    fn an_unreadable_token_is_retried_and_says_nothing_about_the_request() {
-        let unreadable = TokenError::Unreadable("HTTP 200 without a token".to_owned());
-        let error = no_token(unreadable);
-        assert!(matches!(&error, ErpError::RetryAfter { .. }), "{error}");
-        assert!(error.to_string().contains("ERP_TOKEN_URL"), "{error}");
     }
 }

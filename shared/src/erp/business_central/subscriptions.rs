@@ -1,8 +1,9 @@
 //! The subscription to the changes of a company's customers (erp-apis §1.10). Contacts cannot be subscribed to.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::StatusCode;
+use http::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -38,6 +39,16 @@ struct Wanted<'a> {
     notification_url: &'a str,
     resource: &'a str,
     client_state: &'a str,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(address: &'a Url, resource: &'a str, secret: &'a SecretString) -> Self {
+        Self {
+            notification_url: address.as_str(),
+            resource,
+            client_state: secret.expose_secret(),
+        }
+    }
 }
 
 impl From<Row> for Subscription {
@@ -102,17 +113,11 @@ impl EventSubscriptions for BusinessCentral {
         deadline: Deadline,
     ) -> Result<Subscription, ErpError> {
         let client = &self.records.client;
-        let wanted = Wanted {
-            notification_url: address.as_str(),
-            resource: &self.subscribed()?,
-            client_state: secret.expose_secret(),
-        };
+        let resource = self.subscribed()?;
+        let wanted = Wanted::new(address, &resource, secret);
         let url = client.root_url("subscriptions");
         let response = client.post(&url, &wanted, deadline).await?;
-        if response.status() != StatusCode::CREATED {
-            return Err(Failure::of(&response, &[("clientState", secret.expose_secret())]).into());
-        }
-        parse::<Row>(&response).map(Into::into)
+        written(&response, StatusCode::CREATED, secret)
     }
 
     async fn renew(
@@ -123,20 +128,27 @@ impl EventSubscriptions for BusinessCentral {
         deadline: Deadline,
     ) -> Result<Subscription, ErpError> {
         let client = &self.records.client;
-        let wanted = Wanted {
-            notification_url: address.as_str(),
-            resource: &self.subscribed()?,
-            client_state: secret.expose_secret(),
-        };
+        let resource = self.subscribed()?;
+        let wanted = Wanted::new(address, &resource, secret);
         let url = client.root_url(&format!("subscriptions('{}')", plain(&subscription.id)?));
         let response = client
             .patch(&url, &subscription.version, &wanted, deadline)
             .await?;
-        if response.status() != StatusCode::OK {
-            return Err(Failure::of(&response, &[("clientState", secret.expose_secret())]).into());
-        }
-        parse::<Row>(&response).map(Into::into)
+        written(&response, StatusCode::OK, secret)
     }
+}
+
+/// The subscription in the answer to a write, which has this status if it succeeded.
+fn written(
+    response: &Response<Bytes>,
+    success: StatusCode,
+    secret: &SecretString,
+) -> Result<Subscription, ErpError> {
+    if response.status() != success {
+        let mask = [("clientState", secret.expose_secret())];
+        return Err(Failure::of(response, &mask).into());
+    }
+    parse::<Row>(response).map(Into::into)
 }
 
 /// An id that does not change the path of an address.

@@ -18,10 +18,10 @@ use crate::{
         ErpError,
         answer::{CallError, parse},
         mask::Mask,
+        token::{TOKEN_POLICY, send_with_token},
     },
     http::{
-        ClientCredentials, Deadline, HttpClient, Idempotency, RetryPolicy, TokenError, TokenPolicy,
-        TokenSource, Transport,
+        ClientCredentials, Deadline, HttpClient, Idempotency, RetryPolicy, TokenSource, Transport,
     },
 };
 
@@ -30,13 +30,6 @@ const VERSION: &str = "v1";
 
 /// A create runs the merchant's own logic, and waiting for it costs less than finding out later what became of it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A token is replaced a minute before it ends, which costs little.
-const TOKEN_POLICY: TokenPolicy = TokenPolicy {
-    early: Duration::from_secs(60),
-    back_off: Duration::from_secs(20),
-    timeout: Duration::from_secs(10),
-};
 
 const COMPANY: HeaderName = HeaderName::from_static("erp-company");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -210,7 +203,7 @@ impl Client {
             .await
     }
 
-    /// Sends a request with credentials. A token that is refused is replaced once: with 401 nothing was done.
+    /// Sends a request with credentials.
     async fn send(
         &self,
         http: &HttpClient,
@@ -218,26 +211,15 @@ impl Client {
         idempotency: Idempotency,
         deadline: Deadline,
     ) -> Result<Response<Bytes>, CallError> {
-        let tokens = match &self.credentials {
+        match &self.credentials {
             Credentials::Key(bearer) => {
                 let headers = request.headers_mut();
                 headers.insert(header::AUTHORIZATION, bearer.clone());
-                return Ok(http.send(request, idempotency, deadline).await?);
+                Ok(http.send(request, idempotency, deadline).await?)
             }
-            Credentials::OAuth(tokens) => tokens,
-        };
-        let mut renewed = false;
-        loop {
-            let token = tokens.token(deadline).await;
-            let token = token.map_err(|error| CallError::NotDone(no_token(error)))?;
-            let headers = request.headers_mut();
-            headers.insert(header::AUTHORIZATION, token.authorization());
-            let response = http.send(request.clone(), idempotency, deadline).await?;
-            if response.status() != StatusCode::UNAUTHORIZED || renewed {
-                return Ok(response);
+            Credentials::OAuth(tokens) => {
+                send_with_token(tokens, http, request, idempotency, deadline).await
             }
-            tokens.invalidate(&token).await;
-            renewed = true;
         }
     }
 
@@ -271,21 +253,6 @@ impl Client {
             }
         };
         request.body(body).map_err(|_| not_built("address"))
-    }
-}
-
-fn no_token(error: TokenError) -> ErpError {
-    match error {
-        TokenError::Refused { reason } => ErpError::Authentication { reason },
-        TokenError::RetryAfter { after, reason } => ErpError::RetryAfter {
-            after,
-            reason: format!("the identity provider cannot answer now: {reason}"),
-        },
-        // It says nothing about the request, which was not sent.
-        error @ TokenError::Unreadable(_) => ErpError::RetryAfter {
-            after: None,
-            reason: format!("{error}; check ERP_TOKEN_URL"),
-        },
     }
 }
 

@@ -46,7 +46,7 @@ class Address(Model):
 
 
 class Values(Model):
-    """What can be written. `None` clears; `model_fields_set` tells that from "leave it as it is"."""
+    """What a record shows and a request can write. `None` clears; `model_fields_set` tells that from "leave it as it is"."""
 
     email: str | None = None
     phone: str | None = None
@@ -70,7 +70,7 @@ class NewRecord(Values):
 
 
 class Search(Model):
-    resource: Resource | None = None
+    resource: Resource
     kind: Kind | None = None
     company: Id | None = None
     ids: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
@@ -89,7 +89,7 @@ class Block(Model):
     extent: Extent
 
 
-class Record(Model):
+class Record(Values):
     id: str
     code: str
     version: str
@@ -98,12 +98,6 @@ class Record(Model):
     blocked: bool
     company: str | None = None
     name: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    mobile: str | None = None
-    vat_number: str | None = None
-    organisation_number: str | None = None
-    address: Address | None = None
 
 
 class Refusal(Exception):
