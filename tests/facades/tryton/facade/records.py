@@ -27,9 +27,7 @@ class Unreadable(Exception):
 # --- Reading ---------------------------------------------------------------------------------------------------------------------------
 
 
-def of_resource(resource: Resource | None) -> Domain:
-    if resource is None:
-        return []
+def of_resource(resource: Resource) -> Domain:
     return [("norce_company", "=" if resource == Resource.CUSTOMERS else "!=", None)]
 
 

@@ -43,8 +43,8 @@ class Facade:
     def change(self, record: Any, *, status: int = 200, resource: str = "customers", **values: Any) -> Any:
         return self("PATCH", f"/v1/{resource}/{record['id']}", values, status=status, If_Match=record["version"])
 
-    def found(self, **wanted: Any) -> set[str]:
-        return {record["id"] for record in self("POST", "/v1/search", wanted)["records"]}
+    def found(self, resource: str = "customers", **wanted: Any) -> set[str]:
+        return {record["id"] for record in self("POST", "/v1/search", {"resource": resource} | wanted)["records"]}
 
     def listed(self, query: str = "") -> Iterator[Any]:
         cursor = ""
@@ -287,8 +287,8 @@ def test_what_people_archive_is_no_value_any_more(facade: Facade, people: Any) -
 def test_a_contact_belongs_to_its_company(facade: Facade) -> None:
     companies = [facade.add(kind="organisation", name=f"Company {n}") for n in range(2)]
     contact = facade.add("contacts", company=companies[0]["id"], name="Bo Al", email="bo@al.example")
-    assert facade.found(company=companies[0]["id"], emails=["bo@al.example"]) == {contact["id"]}
-    assert facade.found(company=companies[1]["id"], emails=["bo@al.example"]) == set()
+    assert facade.found("contacts", company=companies[0]["id"], emails=["bo@al.example"]) == {contact["id"]}
+    assert facade.found("contacts", company=companies[1]["id"], emails=["bo@al.example"]) == set()
     assert facade("GET", f"/v1/customers/{contact['id']}", status=404)["error"]["code"] == "not-found"
     assert facade.change(contact, resource="contacts", company=companies[1]["id"])["company"] == companies[1]["id"]
     assert facade.add("contacts", company="999999", status=422)["error"]["field"] == "company"
