@@ -19,6 +19,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use conformance::contract::{Body, Contract, Operation};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::{
@@ -36,185 +37,25 @@ use tests::{
     in_process::InProcess,
     norce_simulator::NewCompany,
     samples::{order_of, order_of_company, person},
-    template::Template,
 };
 
 const KEY: &str = "facade-key";
-const CONTRACT: &str = include_str!("../../shared/src/erp/http/openapi.yaml");
-
-/// The contract, with the schemas where the validator looks for them.
-fn contract() -> Value {
-    Template::parse(CONTRACT).unwrap().as_value().clone()
-}
-
-/// Checks that a value fits a schema of the contract. Of JSON Schema it knows what the contract uses, and fails for anything
-/// else: a library for it would change the features of `serde_json` for everything that is tested here.
-fn check(contract: &Value, schema: &Value, value: &Value, place: &str) {
-    for (keyword, rule) in schema.as_object().expect(place) {
-        let length = || value.as_str().map_or(0, |text| text.chars().count() as u64);
-        let items = || value.as_array().into_iter().flatten();
-        let members = || value.as_object().into_iter().flatten();
-        let fits = match keyword.as_str() {
-            "$ref" => {
-                check(contract, resolved(contract, schema), value, place);
-                true
-            }
-            "type" => match rule {
-                Value::Array(types) => types.iter().any(|name| is_a(value, name)),
-                name => is_a(value, name),
-            },
-            "enum" => rule.as_array().unwrap().contains(value),
-            "required" => {
-                let names = rule.as_array().unwrap().iter();
-                names
-                    .map(|name| name.as_str().unwrap())
-                    .all(|name| value.get(name).is_some())
-            }
-            "properties" => {
-                for (name, schema) in rule.as_object().unwrap() {
-                    if let Some(value) = value.get(name) {
-                        check(contract, schema, value, &format!("{place}/{name}"));
-                    }
-                }
-                true
-            }
-            "additionalProperties" => {
-                let known = schema["properties"].as_object();
-                for (name, value) in members() {
-                    if known.is_none_or(|known| !known.contains_key(name)) {
-                        check(contract, rule, value, &format!("{place}/{name}"));
-                    }
-                }
-                true
-            }
-            "items" => {
-                for item in items() {
-                    check(contract, rule, item, &format!("{place}/items"));
-                }
-                true
-            }
-            "allOf" => {
-                for schema in rule.as_array().unwrap() {
-                    check(contract, schema, value, place);
-                }
-                true
-            }
-            // Of these schemas exactly one has the properties, or the type.
-            "oneOf" => {
-                let fitting = rule.as_array().unwrap().iter().filter(|schema| {
-                    let required = schema["required"].as_array().into_iter().flatten();
-                    let mut required = required.filter_map(Value::as_str);
-                    let schema = resolved(contract, schema);
-                    required.all(|name| value.get(name).is_some())
-                        && (schema["type"].is_null() || is_a(value, &schema["type"]))
-                });
-                fitting.count() == 1
-            }
-            "pattern" => fits_pattern(rule.as_str().unwrap(), value.as_str().unwrap_or_default()),
-            "format" => value
-                .as_str()
-                .unwrap()
-                .parse::<chrono::DateTime<chrono::Utc>>()
-                .is_ok(),
-            "minLength" => length() >= rule.as_u64().unwrap(),
-            "maxLength" => length() <= rule.as_u64().unwrap(),
-            "minItems" => items().count() as u64 >= rule.as_u64().unwrap(),
-            "maxItems" => items().count() as u64 <= rule.as_u64().unwrap(),
-            "minProperties" => members().count() as u64 >= rule.as_u64().unwrap(),
-            "minimum" => value.as_i64() >= rule.as_i64(),
-            "maximum" => value.as_i64() <= rule.as_i64(),
-            "description" => true,
-            other => panic!("{place}: the check does not know `{other}`"),
-        };
-        assert!(fits, "{place}: {keyword} {rule} does not hold of {value}");
-    }
-}
-
-fn is_a(value: &Value, name: &Value) -> bool {
-    match name.as_str().unwrap() {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_i64(),
-        "null" => value.is_null(),
-        other => panic!("no type {other}"),
-    }
-}
-
-/// The patterns of the contract: one class of characters, with a count.
-fn fits_pattern(pattern: &str, text: &str) -> bool {
-    let inner = pattern
-        .strip_prefix("^[")
-        .and_then(|rest| rest.strip_suffix('$'));
-    let (class, count) = inner
-        .and_then(|inner| inner.split_once(']'))
-        .expect(pattern);
-    let class: Vec<char> = class.chars().collect();
-    let has = |c: char| {
-        let ranges = class
-            .windows(3)
-            .any(|it| it[1] == '-' && (it[0]..=it[2]).contains(&c));
-        ranges || class.contains(&c) && (c != '-' || class.last() == Some(&'-'))
-    };
-    let length = text.chars().count();
-    let is_long_enough = match count {
-        "+" => length > 0,
-        "{2}" => length == 2,
-        other => panic!("no count {other}"),
-    };
-    is_long_enough && text.chars().all(has)
-}
-
-/// The target of a reference, or the value itself.
-fn resolved<'a>(contract: &'a Value, value: &'a Value) -> &'a Value {
-    match value["$ref"].as_str() {
-        Some(reference) => contract.pointer(&reference[1..]).expect(reference),
-        None => value,
-    }
-}
-
-/// Every content with its place.
-fn contents<'a>(contract: &'a Value, operation: &'a Value, name: &str) -> Vec<(String, &'a Value)> {
-    let mut contents = Vec::new();
-    let body = &operation["requestBody"]["content"]["application/json"];
-    if !body.is_null() {
-        contents.push((format!("{name} request"), body));
-    }
-    for (status, response) in operation["responses"].as_object().unwrap() {
-        let response = resolved(contract, response);
-        contents.push((
-            format!("{name} {status}"),
-            &response["content"]["application/json"],
-        ));
-    }
-    contents
-}
 
 #[test]
 fn every_operation_has_examples_that_fit_its_schemas() {
-    let contract = contract();
-    let mut operations = 0;
-    for (path, item) in contract["paths"].as_object().unwrap() {
-        for method in ["get", "post", "patch"] {
-            let operation = &item[method];
-            if operation.is_null() {
-                continue;
-            }
-            operations += 1;
-            let name = format!("{method} {path}");
-            for (place, content) in contents(&contract, operation, &name) {
-                let examples = content["examples"].as_object();
-                let examples = examples.unwrap_or_else(|| panic!("{place} has no example"));
-                assert!(!examples.is_empty(), "{place} has no example");
-                for (example, value) in examples {
-                    let place = format!("{place}, {example}");
-                    check(&contract, &content["schema"], &value["value"], &place);
-                }
-            }
+    let contract = Contract::published().unwrap();
+    let operations: Vec<_> = contract.operations().collect();
+    assert_eq!(operations.len(), 7);
+    for Body { place, media } in operations.iter().flat_map(Operation::bodies) {
+        let examples = media["examples"].as_object();
+        let examples = examples.unwrap_or_else(|| panic!("{place} has no example"));
+        assert!(!examples.is_empty(), "{place} has no example");
+        for (example, value) in examples {
+            let place = format!("{place}, {example}");
+            let misfits = contract.misfits(&media["schema"], &value["value"], &place);
+            assert!(misfits.is_empty(), "{misfits:?}");
         }
     }
-    assert_eq!(operations, 7);
 }
 
 /// Requests of the adapter and answers of the facade on the way between them.
@@ -228,7 +69,7 @@ struct Exchange {
     method: Method,
     path: String,
     query: String,
-    request: Option<Value>,
+    request: Value,
     status: StatusCode,
     answer: Value,
 }
@@ -244,7 +85,7 @@ impl Transport for Watched {
             return Err(TransportError::NotSent("the facade is down".to_owned()));
         }
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let body = serde_json::from_slice(request.body()).ok();
+        let body = serde_json::from_slice(request.body()).unwrap_or_default();
         let response = self.inner.send(request, timeout).await?;
         self.exchanges.lock().unwrap().push(Exchange {
             method,
@@ -294,20 +135,6 @@ fn with_codes() -> Options {
     }
 }
 
-/// The path of the contract that an address is of, and the operation's method.
-fn operation(exchange: &Exchange) -> (&'static str, String) {
-    let segments: Vec<&str> = exchange.path.trim_matches('/').split('/').collect();
-    let path = match segments.as_slice() {
-        ["v1", "about"] => "/v1/about",
-        ["v1", "search"] => "/v1/search",
-        ["v1", _] => "/v1/{resource}",
-        ["v1", _, _] => "/v1/{resource}/{id}",
-        ["v1", _, _, "block"] => "/v1/{resource}/{id}/block",
-        other => panic!("no path of the contract: {other:?}"),
-    };
-    (path, exchange.method.as_str().to_lowercase())
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_flows_work_through_a_facade_and_keep_to_the_contract() {
     let (bundle, watched) = behind_a_facade(&with_codes());
@@ -349,28 +176,18 @@ async fn the_flows_work_through_a_facade_and_keep_to_the_contract() {
     bundle.run_until_quiet().await;
     assert_eq!(bundle.customer_code(bo), Some("BO".to_owned()));
 
-    let contract = contract();
+    let contract = Contract::published().unwrap();
     for exchange in watched.exchanges.lock().unwrap().iter() {
-        let (path, method) = operation(exchange);
-        let operation = &contract["paths"][path][method.as_str()];
-        let status = exchange.status.as_u16().to_string();
-        let place = format!("{method} {path} {status}");
+        let (method, path) = (exchange.method.as_str(), exchange.path.as_str());
+        let operation = contract.operation(method, path).expect(path);
         // P11: nothing of a person is in an address.
         assert!(
-            !exchange.query.contains('@') && !exchange.path.contains('@'),
-            "{place}"
+            !exchange.query.contains('@') && !path.contains('@'),
+            "{method} {path}"
         );
-        if let Some(request) = &exchange.request {
-            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
-            check(&contract, schema, request, &format!("{place} request"));
-        }
-        let responses = &operation["responses"];
-        let response = match &responses[status.as_str()] {
-            Value::Null => &responses["default"],
-            response => response,
-        };
-        let schema = &resolved(&contract, response)["content"]["application/json"]["schema"];
-        check(&contract, schema, &exchange.answer, &place);
+        let mut misfits = operation.misfits_of_request(&exchange.request);
+        misfits.extend(operation.misfits_of_answer(exchange.status.as_u16(), &exchange.answer));
+        assert!(misfits.is_empty(), "{misfits:?}");
     }
 }
 

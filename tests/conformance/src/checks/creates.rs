@@ -1,0 +1,331 @@
+//! Creating records, also where answers are lost.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::checks;
+use crate::{
+    client::{Answer, Request},
+    stage::{CONTACTS, CUSTOMERS, Stage, record},
+    verdict::Outcome,
+};
+
+checks! {
+    Creates,
+    values_are_kept: "a new record has the values that were sent",
+    a_requested_code_is_kept: "a new record has the code that was requested",
+    a_code_is_given_once: "a code that another record has is refused with 409 `code-taken`, and nothing is made",
+    one_record_for_each_key: "a repeat with the same key is answered with the record, whatever its values are",
+    one_record_for_a_key_at_the_same_time: "creates with the same key at the same time make one record",
+    one_record_where_the_answer_is_lost: "a create whose connection breaks off makes one record together with its repeat",
+    other_keys_are_other_records: "keys that only look alike make a record each",
+    one_record_for_each_code: "without `idempotentCreates`, a repeat with the same code makes no second record",
+    a_company_that_does_not_exist_is_refused: "a contact of an organisation that does not exist is refused with 422 and the field `company`",
+    requests_against_the_contract_make_nothing: "a request that does not keep to the contract is 400, and nothing is made",
+    properties_that_are_not_known_are_ignored: "a property of a later minor version does no harm",
+}
+
+/// After these times a connection breaks off: before the facade has read the request, and while it works.
+const BREAKS: [u64; 4] = [1, 5, 20, 60];
+
+/// A facade on the other side of the world has read what was sent to it after this time.
+const UNDER_WAY: Duration = Duration::from_millis(500);
+
+/// Letters and digits, which ERPs keep of telephone numbers and numbers of organisations.
+fn plain(value: &Value) -> String {
+    let text = value.as_str().unwrap_or_default();
+    let plain = text.chars().filter(|c| c.is_alphanumeric());
+    plain.collect::<String>().to_lowercase()
+}
+
+async fn values_are_kept(stage: &Stage) -> Outcome {
+    let organisation = stage.new_organisation().await?;
+    let contact = stage.contact(&organisation);
+    let mut company = stage.organisation();
+    let pair = stage.numbers.next();
+    for (field, number) in [
+        ("vatNumber", pair.vat_number),
+        ("organisationNumber", pair.organisation_number),
+    ] {
+        if stage.writes(field) {
+            company[field] = json!(number);
+        }
+    }
+    for (resource, values) in [
+        (CUSTOMERS, stage.person()),
+        (CUSTOMERS, company),
+        (CONTACTS, contact),
+    ] {
+        let answer = stage.post(resource, &stage.key(), &values).await?;
+        let answer = answer.expect(&[201])?;
+        for (field, sent) in values.as_object().into_iter().flatten() {
+            let kept = &answer.body[field];
+            let is_kept = match field.as_str() {
+                "kind" | "name" | "company" => kept == sent,
+                "address" => address_is_kept(sent, kept),
+                "code" => true,
+                _ => plain(kept).ends_with(plain(sent).trim_start_matches('0')),
+            };
+            if !is_kept {
+                return Err(answer.fails(format!("`{field}` is {kept} and not {sent}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn address_is_kept(sent: &Value, kept: &Value) -> bool {
+    let mut parts = sent.as_object().into_iter().flatten();
+    parts.all(|(part, sent)| plain(&kept[part]) == plain(sent))
+}
+
+async fn a_requested_code_is_kept(stage: &Stage) -> Outcome {
+    let mut values = stage.person();
+    let code = stage.code();
+    values["code"] = json!(code);
+    let answer = stage.post(CUSTOMERS, &stage.key(), &values).await?;
+    let answer = answer.expect(&[201])?;
+    match answer.body["code"] == code.as_str() {
+        true => Ok(()),
+        false => Err(answer.fails(format!("the record has another code than {code}"))),
+    }
+}
+
+async fn a_code_is_given_once(stage: &Stage) -> Outcome {
+    let mut first = stage.person();
+    let code = stage.code();
+    first["code"] = json!(code);
+    let first = stage.create(CUSTOMERS, &first).await?;
+    let mut second = stage.person();
+    second["code"] = json!(code);
+    let answer = stage.post(CUSTOMERS, &stage.key(), &second).await?;
+    answer.expect_error(409, "code-taken")?;
+    let search = json!({ "resource": CUSTOMERS, "codes": [code] });
+    stage.expect_found(search, &[&first], "the code").await?;
+    expect_holders(stage, &second, 0).await
+}
+
+/// So many records have the e-mail address of these values.
+async fn expect_holders(stage: &Stage, values: &Value, due: usize) -> Outcome {
+    let Some(email) = values["email"].as_str() else {
+        return Ok(());
+    };
+    let (found, answer) = stage.search(CUSTOMERS, "emails", &[email]).await?;
+    match found.len() == due {
+        true => Ok(()),
+        false => {
+            let text =
+                format!("{due} records are due with this e-mail address, and there are {found:?}");
+            Err(answer.fails(text))
+        }
+    }
+}
+
+async fn one_record_for_each_key(stage: &Stage) -> Outcome {
+    stage.needs("idempotentCreates")?;
+    let organisation = stage.new_organisation().await?;
+    for (resource, first, other) in [
+        (CUSTOMERS, stage.person(), stage.person()),
+        (CUSTOMERS, stage.organisation(), stage.organisation()),
+        (
+            CONTACTS,
+            stage.contact(&organisation),
+            stage.contact(&organisation),
+        ),
+    ] {
+        let key = stage.key();
+        let made = stage.post(resource, &key, &first).await?;
+        let made = made.expect(&[201])?;
+        for values in [&first, &other] {
+            let repeat = stage.post(resource, &key, values).await?;
+            if repeat.status != 200 || repeat.body["id"] != made.body["id"] {
+                let text = format!(
+                    "a repeat with the same key is not answered with 200 and record {}",
+                    made.body["id"]
+                );
+                return Err(repeat.fails_after(&[&made], text));
+            }
+        }
+        if resource == CUSTOMERS {
+            expect_holders(stage, &other, 0).await?;
+        }
+        // The key lives as long as the record, whatever people and changes do to it.
+        let made = record(resource, made);
+        let changed = stage.change(&made, json!({ "name": stage.name("Renamed") }));
+        let changed = changed.await?;
+        let repeat = stage.post(resource, &key, &first).await?;
+        if repeat.body["version"] != changed.value["version"] {
+            let text = "a repeat after a change is not answered with the record as it is";
+            return Err(repeat.fails_after(&[&changed.answer], text));
+        }
+    }
+    Ok(())
+}
+
+async fn one_record_for_a_key_at_the_same_time(stage: &Stage) -> Outcome {
+    let values = stage.person();
+    let key = stage.key();
+    // One that is told "later" is an answer, too: it is not repeated here.
+    let creates = (0..5).map(|_| {
+        let request = stage.create_request(CUSTOMERS, &key, &values).once();
+        stage.client.send(request)
+    });
+    let answers = join_all(creates).await.into_iter();
+    let answers = answers.collect::<Outcome<Vec<Answer>>>()?;
+    let made = answers.iter().filter(|answer| answer.status < 300);
+    let mut ids: Vec<&Value> = made
+        .inspect(|answer| stage.remember(CUSTOMERS, answer))
+        .map(|answer| &answer.body["id"])
+        .collect();
+    ids.dedup();
+    if ids.len() != 1 {
+        let all: Vec<&Answer> = answers.iter().collect();
+        let (last, earlier) = all.split_last().unwrap_or((&all[0], &[]));
+        return Err(last.fails_after(earlier, format!("the records are {ids:?}")));
+    }
+    expect_holders(stage, &values, 1).await
+}
+
+async fn one_record_where_the_answer_is_lost(stage: &Stage) -> Outcome {
+    for milliseconds in BREAKS {
+        let values = stage.person();
+        let key = stage.key();
+        let request = stage.create_request(CUSTOMERS, &key, &values);
+        let request = request.abandoned_after(Duration::from_millis(milliseconds));
+        // It may have been answered in this time.
+        if let Ok(answer) = stage.client.send(request).await {
+            stage.remember(CUSTOMERS, &answer);
+        }
+        let repeat = stage.post(CUSTOMERS, &key, &values).await?;
+        let repeat = match stage.is_idempotent() {
+            true => repeat.expect(&[200, 201])?,
+            false => repeat.expect(&[201, 409])?,
+        };
+        // What was under way may still arrive.
+        tokio::time::sleep(UNDER_WAY).await;
+        expect_holders(stage, &values, 1).await.map_err(|_| {
+            repeat.fails("the create that broke off and its repeat made two records")
+        })?;
+        let (found, _) = stage
+            .search(
+                CUSTOMERS,
+                "emails",
+                &[values["email"].as_str().unwrap_or_default()],
+            )
+            .await?;
+        for id in found {
+            let made = stage
+                .client
+                .send(Request::get(format!("/v1/{CUSTOMERS}/{id}")));
+            stage.remember(CUSTOMERS, &made.await?);
+        }
+    }
+    Ok(())
+}
+
+async fn other_keys_are_other_records(stage: &Stage) -> Outcome {
+    let key = stage.key();
+    let mut seen = Vec::<Answer>::new();
+    for other in [
+        key.clone(),
+        format!("{key}0"),
+        key.replace("customer/", "company/"),
+        key.replace("/client/", "/app-1/"),
+    ] {
+        let answer = stage.post(CUSTOMERS, &other, &stage.person()).await?;
+        let answer = answer.expect(&[201])?;
+        let same = seen
+            .iter()
+            .find(|seen| seen.body["id"] == answer.body["id"]);
+        if let Some(same) = same {
+            return Err(answer.fails_after(&[same], "two keys made one record"));
+        }
+        seen.push(answer);
+    }
+    Ok(())
+}
+
+async fn one_record_for_each_code(stage: &Stage) -> Outcome {
+    if stage.is_idempotent() {
+        return crate::stage::not_tried("the facade states `idempotentCreates`");
+    }
+    let values = stage.person();
+    let key = stage.key();
+    let made = stage.post(CUSTOMERS, &key, &values).await?;
+    let made = record(CUSTOMERS, made.expect(&[201])?);
+    let repeat = stage.post(CUSTOMERS, &key, &values).await?;
+    let repeat = repeat.expect_error(409, "code-taken")?;
+    let shown = &repeat.body["record"];
+    if !shown.is_null() && shown["id"] != made.value["id"] {
+        return Err(repeat.fails("`record` is another record than the one with the code"));
+    }
+    expect_holders(stage, &values, 1).await
+}
+
+async fn a_company_that_does_not_exist_is_refused(stage: &Stage) -> Outcome {
+    let organisation = stage.new_organisation().await?;
+    let mut values = stage.contact(&organisation);
+    values["company"] = json!("no-such-record");
+    let answer = stage.post(CONTACTS, &stage.key(), &values).await?;
+    let answer = answer.expect(&[422])?;
+    match answer.body["error"]["field"] == "company" {
+        true => Ok(()),
+        false => Err(answer.fails("the error does not name the field `company`")),
+    }
+}
+
+async fn requests_against_the_contract_make_nothing(stage: &Stage) -> Outcome {
+    let sound = stage.person();
+    let without = |field: &str| {
+        let mut values = sound.clone();
+        if let Some(values) = values.as_object_mut() {
+            values.remove(field);
+        }
+        values
+    };
+    let with = |field: &str, value: Value| {
+        let mut values = sound.clone();
+        values[field] = value;
+        values
+    };
+    let key = stage.key();
+    for (what, values) in [
+        ("no name", without("name")),
+        ("an empty name", with("name", json!(""))),
+        ("no kind", without("kind")),
+        ("an unknown kind", with("kind", json!("robot"))),
+        ("a number for a name", with("name", json!(17))),
+        ("a list", json!([])),
+    ] {
+        let request = stage.create_request(CUSTOMERS, &key, &values);
+        let answer = stage.client.send(request.against_the_contract()).await?;
+        stage.remember(CUSTOMERS, &answer);
+        if answer.status != 400 {
+            return Err(answer.fails(format!("{what} is not refused with 400")));
+        }
+    }
+    let without_key = Request::post(format!("/v1/{CUSTOMERS}"), sound.clone());
+    let answer = stage
+        .client
+        .send(without_key.against_the_contract())
+        .await?;
+    stage.remember(CUSTOMERS, &answer);
+    if answer.status != 400 {
+        return Err(answer.fails("a create without an `Idempotency-Key` is not refused with 400"));
+    }
+    expect_holders(stage, &sound, 0).await
+}
+
+async fn properties_that_are_not_known_are_ignored(stage: &Stage) -> Outcome {
+    let mut values = stage.person();
+    values["ofALaterVersion"] = json!({ "anything": true });
+    let answer = stage.post(CUSTOMERS, &stage.key(), &values).await?;
+    let made = record(CUSTOMERS, answer.expect(&[201])?);
+    let changes = json!({ "name": stage.name("Renamed"), "ofALaterVersion": [1] });
+    stage.change(&made, changes).await?;
+    let search = json!({ "resource": CUSTOMERS, "ids": [made.id()], "ofALaterVersion": 1 });
+    stage.expect_found(search, &[&made], "the id").await?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! The facade itself, and who may ask it.
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::checks;
+use crate::{
+    client::{Authorization, Request},
+    stage::{CUSTOMERS, Listing, Stage},
+    verdict::Outcome,
+};
+
+checks! {
+    Facade,
+    the_clock_stamps_changes: "`time` is the clock that stamps `modified`",
+    nobody_reads_without_the_key: "a request with a wrong key, or none, is refused",
+    an_unknown_company_is_no_empty_register: "an `Erp-Company` that does not exist is refused, or of no effect",
+    an_unknown_address_is_no_missing_record: "only a record that is gone is `not-found`",
+}
+
+/// ERPs stamp with a precision of a second or better.
+const PRECISION: TimeDelta = TimeDelta::seconds(1);
+
+async fn the_clock_stamps_changes(stage: &Stage) -> Outcome {
+    let before = stage.time().await?;
+    let person = stage.new_person().await?;
+    let after = stage.time().await?;
+    let modified = person.modified()?;
+    let fits = before - PRECISION <= modified && modified <= after + PRECISION;
+    match fits {
+        true => Ok(()),
+        false => Err(person.answer.fails(format!(
+            "`time` was {before} before and {after} after the create, and `modified` is {modified}"
+        ))),
+    }
+}
+
+async fn nobody_reads_without_the_key(stage: &Stage) -> Outcome {
+    let search = json!({ "resource": CUSTOMERS, "ids": ["1"] });
+    for request in [
+        Request::get("/v1/about"),
+        Listing::of(CUSTOMERS).limit(1).request(None),
+        Request::post("/v1/search", search),
+    ] {
+        for authorization in [Authorization::Missing, Authorization::Wrong] {
+            let request = request.clone().with_authorization(authorization);
+            let answer = stage.client.send(request).await?;
+            let what = format!("{authorization:?} credentials").to_lowercase();
+            if !matches!(answer.status, 401 | 403) {
+                return Err(answer.fails(format!("{what} are not refused with 401 or 403")));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn an_unknown_company_is_no_empty_register(stage: &Stage) -> Outcome {
+    let began = stage.time().await? - PRECISION;
+    let person = stage.new_person().await?;
+    let elsewhere = |request: Request| request.with_header("Erp-Company", "no-such-company");
+    let listing = Listing::of(CUSTOMERS).since(began.to_rfc3339());
+    let page = stage.client.send(elsewhere(listing.request(None))).await?;
+    let is_empty = page.body["records"].as_array().is_some_and(Vec::is_empty);
+    if is_empty {
+        return Err(page.fails("a company that does not exist looks like one without customers"));
+    }
+    let get = elsewhere(Request::get(person.path()));
+    let answer = stage.client.send(get).await?;
+    match answer.error_code() {
+        Some("not-found") => {
+            Err(answer.fails("a company that does not exist looks like one without this customer"))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn an_unknown_address_is_no_missing_record(stage: &Stage) -> Outcome {
+    let person = stage.new_person().await?;
+    for path in [
+        format!("/v1/nothing/{}", person.id()),
+        format!("/v0/customers/{}", person.id()),
+        format!("{}/nothing", person.path()),
+    ] {
+        let answer = stage
+            .client
+            .send(Request::get(path).against_the_contract())
+            .await?;
+        if answer.status < 400 || answer.error_code() == Some("not-found") {
+            return Err(
+                answer.fails("an address that does not exist looks like a record that is gone")
+            );
+        }
+    }
+    Ok(())
+}

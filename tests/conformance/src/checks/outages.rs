@@ -1,0 +1,124 @@
+//! An ERP that cannot be reached. Tried only where the suite can take it away.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::checks;
+use crate::{
+    Outage,
+    client::{Answer, Request},
+    stage::{CUSTOMERS, Listing, Stage, not_tried, record},
+    verdict::{Failure, Outcome, Stop},
+};
+
+checks! {
+    Outages,
+    an_outage_is_no_answer_about_records: "while the ERP cannot be reached, no record is `not-found`, no listing empty, and nobody unknown",
+    work_goes_on_after_an_outage: "after the outage everything is as it was, and a create is carried out once",
+}
+
+/// How long an ERP may take to come back.
+const TO_RETURN: Duration = Duration::from_secs(120);
+const BETWEEN: Duration = Duration::from_secs(2);
+
+fn outage(stage: &Stage) -> Outcome<&Outage> {
+    let outage = stage.outage.as_ref();
+    outage.ok_or_else(|| {
+        let text = "it needs --stop-erp and --start-erp, commands that take the ERP away and bring it back";
+        Stop::NotTried(text.to_owned())
+    })
+}
+
+/// The ERP goes away, something is asked, and it comes back whatever the answer was.
+async fn during<T>(
+    stage: &Stage,
+    outage: &Outage,
+    asked: impl Future<Output = Outcome<T>>,
+) -> Outcome<T> {
+    if let Err(error) = (outage.begin)().await {
+        return not_tried(format!("the ERP cannot be stopped: {error}"));
+    }
+    let outcome = asked.await;
+    if let Err(error) = (outage.end)().await {
+        return not_tried(format!("the ERP cannot be started: {error}"));
+    }
+    let give_up = tokio::time::Instant::now() + TO_RETURN;
+    while tokio::time::Instant::now() < give_up {
+        let asked = Listing::of(CUSTOMERS).limit(1).request(None).once();
+        let answer = stage.client.send(asked).await;
+        if answer.is_ok_and(|answer| answer.status == 200) {
+            return outcome;
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+    not_tried(format!(
+        "the ERP is not back after {} s",
+        TO_RETURN.as_secs()
+    ))
+}
+
+/// Everything but an outage. No answer at all is one, too.
+fn says_that_it_is_down(answer: Result<Answer, Stop>) -> Outcome {
+    match answer {
+        Ok(answer) if answer.status >= 500 || answer.status == 429 => Ok(()),
+        Ok(answer) => {
+            Err(answer.fails("the ERP is not there, and the answer does not say so: 503 is due"))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+async fn an_outage_is_no_answer_about_records(stage: &Stage) -> Outcome {
+    let outage = outage(stage)?;
+    let made = stage.new_person().await?;
+    let search = json!({ "resource": CUSTOMERS, "ids": [made.id()] });
+    let asked = async {
+        for request in [
+            Request::get(made.path()),
+            Listing::of(CUSTOMERS).request(None),
+            Request::post("/v1/search", search),
+            stage.create_request(CUSTOMERS, &stage.key(), &stage.person()),
+            Request::new(reqwest::Method::PATCH, made.path())
+                .with_body(json!({ "name": stage.name("Renamed") }))
+                .with_header("If-Match", made.version()),
+            Request::post(format!("{}/block", made.path()), json!({ "extent": "all" })),
+        ] {
+            says_that_it_is_down(stage.client.send(request.once()).await)?;
+        }
+        Ok(())
+    };
+    during(stage, outage, asked).await
+}
+
+async fn work_goes_on_after_an_outage(stage: &Stage) -> Outcome {
+    let outage = outage(stage)?;
+    let made = stage.new_person().await?;
+    let (key, values) = (stage.key(), stage.person());
+    let create = stage.create_request(CUSTOMERS, &key, &values);
+    // Whatever became of it.
+    let asked = async { Ok(stage.client.send(create.once()).await.ok()) };
+    during(stage, outage, asked).await?;
+    let read = stage.get(&made).await?;
+    if read.value != made.value {
+        let text = "the record is another one after the outage";
+        return Err(read.answer.fails_after(&[&made.answer], text));
+    }
+    let repeat = stage.post(CUSTOMERS, &key, &values).await?;
+    let repeat = repeat.expect(&[200, 201])?;
+    let created = record(CUSTOMERS, repeat);
+    let email = &values["email"];
+    if email.is_string() {
+        let search = json!({ "resource": CUSTOMERS, "emails": [email] });
+        let due = [&created];
+        let found = stage.expect_found(search, &due, "the create of the outage");
+        found.await.map_err(|stop| match stop {
+            Stop::Fails(Failure { exchanges, .. }) => Stop::Fails(Failure {
+                text: "the create during the outage and its repeat made two records".to_owned(),
+                exchanges,
+            }),
+            other => other,
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,502 @@
+//! The records that the checks work on: made by them, and removed at the end. Their names and e-mail addresses have a mark of
+//! this run in them, so that they are told from all others.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, FixedOffset};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    Outage,
+    client::{Answer, Client, Request},
+    numbers::Numbers,
+    verdict::{Outcome, Stop},
+};
+
+/// The resources of the contract.
+pub(crate) const CUSTOMERS: &str = "customers";
+/// The other one.
+pub(crate) const CONTACTS: &str = "contacts";
+
+/// A listing that has more pages than these goes in circles, or is of a register that is too large for a trial.
+const MOST_PAGES: usize = 400;
+
+/// Stamps with fractions of a second differ after this time.
+const FRACTION: Duration = Duration::from_millis(50);
+/// Stamps with whole seconds differ after this time, and a fractional second can be a whole one once in a while.
+const SECOND: Duration = Duration::from_millis(2_100);
+
+/// A record, as an answer has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) resource: &'static str,
+    pub(crate) value: Value,
+    /// The answer that it is from.
+    pub(crate) answer: Answer,
+}
+
+impl Record {
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.value[field].as_str().unwrap_or_default()
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.text("id")
+    }
+
+    pub(crate) fn version(&self) -> &str {
+        self.text("version")
+    }
+
+    pub(crate) fn path(&self) -> String {
+        format!("/v1/{}/{}", self.resource, self.id())
+    }
+
+    /// The time of its last change, where the facade tells it.
+    pub(crate) fn modified(&self) -> Outcome<DateTime<FixedOffset>> {
+        let modified = DateTime::parse_from_rfc3339(self.text("modified"));
+        modified
+            .map_err(|_| Stop::NotTried("records do not tell when they were changed".to_owned()))
+    }
+}
+
+/// What is asked of a listing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Listing {
+    pub(crate) resource: &'static str,
+    pub(crate) since: Option<String>,
+    pub(crate) kind: Option<&'static str>,
+    pub(crate) fields: Option<String>,
+    pub(crate) limit: Option<u32>,
+}
+
+impl Listing {
+    pub(crate) fn of(resource: &'static str) -> Self {
+        Self {
+            resource,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn since(self, since: impl Into<String>) -> Self {
+        let since = Some(since.into());
+        Self { since, ..self }
+    }
+
+    pub(crate) fn limit(self, limit: u32) -> Self {
+        let limit = Some(limit);
+        Self { limit, ..self }
+    }
+
+    pub(crate) fn request(&self, cursor: Option<&str>) -> Request {
+        let mut request = Request::get(format!("/v1/{}", self.resource));
+        for (name, value) in [
+            ("kind", self.kind.map(str::to_owned)),
+            ("since", self.since.clone()),
+            ("fields", self.fields.clone()),
+            ("limit", self.limit.map(|limit| limit.to_string())),
+            ("cursor", cursor.map(str::to_owned)),
+        ] {
+            if let Some(value) = value {
+                request = request.with_query(name, value);
+            }
+        }
+        request
+    }
+}
+
+/// A page of a listing.
+pub(crate) struct Page {
+    pub(crate) records: Vec<Value>,
+    pub(crate) next: Option<String>,
+    pub(crate) answer: Answer,
+}
+
+impl Page {
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.records.iter().any(|record| record["id"] == id)
+    }
+}
+
+/// The facade, and everything that was made in it.
+pub(crate) struct Stage {
+    pub(crate) client: Client,
+    pub(crate) numbers: Numbers,
+    /// How the ERP is taken away.
+    pub(crate) outage: Option<Outage>,
+    about: Value,
+    mark: String,
+    code_prefix: String,
+    next: AtomicU32,
+    /// The first number of an entity in Norce, so that no two runs share a key.
+    first_entity: u32,
+    made: Mutex<Vec<(&'static str, String)>>,
+}
+
+impl Stage {
+    pub(crate) async fn new(
+        client: Client,
+        mark: String,
+        code_prefix: String,
+        outage: Option<Outage>,
+    ) -> Outcome<Self> {
+        let about = client.send(Request::get("/v1/about")).await?;
+        let about = about.expect(&[200])?.body;
+        let home = about["capabilities"]["homeCountry"].as_str();
+        Ok(Self {
+            client,
+            numbers: Numbers::of(home.unwrap_or("SE")),
+            outage,
+            about,
+            mark,
+            code_prefix,
+            next: AtomicU32::new(1),
+            first_entity: fastrand::u32(1_000_000_000..2_000_000_000),
+            made: Mutex::default(),
+        })
+    }
+
+    /// The name that the ERP gives itself.
+    pub(crate) fn erp(&self) -> &str {
+        self.about["name"].as_str().unwrap_or("the ERP")
+    }
+
+    pub(crate) fn capability(&self, name: &str) -> &Value {
+        &self.about["capabilities"][name]
+    }
+
+    pub(crate) fn writes(&self, field: &str) -> bool {
+        let fields = self.capability("fields").as_array();
+        fields.into_iter().flatten().any(|written| written == field)
+    }
+
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.capability("idempotentCreates") == true
+    }
+
+    pub(crate) fn can_remove(&self) -> bool {
+        self.capability("deletes") == true
+    }
+
+    /// The check is about a capability that the facade does not state.
+    pub(crate) fn needs(&self, capability: &str) -> Outcome {
+        match self.capability(capability) == true {
+            true => Ok(()),
+            false => not_tried(format!("the facade does not state `{capability}`")),
+        }
+    }
+
+    /// The check is about a field that the facade does not write.
+    pub(crate) fn needs_field(&self, field: &str) -> Outcome {
+        match self.writes(field) {
+            true => Ok(()),
+            false => not_tried(format!("the facade does not write `{field}`")),
+        }
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An address that nobody has.
+    pub(crate) fn email(&self) -> String {
+        format!("anna.{}.{}@example.com", self.mark, self.number())
+    }
+
+    pub(crate) fn name(&self, what: &str) -> String {
+        format!("{what} {} {}", self.mark, self.number())
+    }
+
+    /// A code that nobody has.
+    pub(crate) fn code(&self) -> String {
+        format!("{}{:04}", self.code_prefix, self.number())
+    }
+
+    /// A key for another entity of Norce.
+    pub(crate) fn key(&self) -> String {
+        let entity = self.first_entity.saturating_add(self.number());
+        format!("customer/client/{entity}")
+    }
+
+    /// The facade's time.
+    pub(crate) async fn time(&self) -> Outcome<DateTime<FixedOffset>> {
+        let about = self.client.send(Request::get("/v1/about")).await?;
+        let about = about.expect(&[200])?;
+        let time = about.body["time"].as_str().unwrap_or_default();
+        DateTime::parse_from_rfc3339(time).map_err(|_| about.fails("`time` is no time"))
+    }
+
+    /// The values of a person, each of the fields that the facade writes and everybody can have.
+    pub(crate) fn person(&self) -> Value {
+        self.values("person", &self.name("Anna Ek"))
+    }
+
+    /// The values of an organisation, without numbers.
+    pub(crate) fn organisation(&self) -> Value {
+        self.values("organisation", &self.name("Ek Bygg"))
+    }
+
+    /// The values of a contact.
+    pub(crate) fn contact(&self, company: &Record) -> Value {
+        let mut values = self.values("person", &self.name("Bo Al"));
+        values["company"] = json!(company.id());
+        if self.writes("title") {
+            values["title"] = json!("Buyer");
+        }
+        values
+    }
+
+    fn values(&self, kind: &str, name: &str) -> Value {
+        let mut values = json!({ "kind": kind, "name": name });
+        // Without `idempotentCreates` the code is what a repeat is known by.
+        if !self.is_idempotent() {
+            values["code"] = json!(self.code());
+        }
+        let number = self.number() % 1000;
+        let address = json!({
+            "line1": format!("Storgatan {number}"),
+            "line2": "Uppgång B",
+            "postalCode": self.numbers.postal_code(),
+            "city": self.numbers.city(),
+            "country": self.numbers.country(),
+        });
+        for (field, value) in [
+            ("email", json!(self.email())),
+            ("phone", json!(format!("+46 46 12 3{number:03}"))),
+            ("mobile", json!(format!("+46 70 123 4{number:03}"))),
+            ("address", address),
+        ] {
+            if self.writes(field) {
+                values[field] = value;
+            }
+        }
+        values
+    }
+
+    /// Sends a create. What it makes is removed at the end.
+    pub(crate) async fn post(
+        &self,
+        resource: &'static str,
+        key: &str,
+        values: &Value,
+    ) -> Outcome<Answer> {
+        let request = self.create_request(resource, key, values);
+        let answer = self.client.send(request).await?;
+        self.remember(resource, &answer);
+        Ok(answer)
+    }
+
+    pub(crate) fn create_request(&self, resource: &str, key: &str, values: &Value) -> Request {
+        Request::post(format!("/v1/{resource}"), values.clone()).with_header("Idempotency-Key", key)
+    }
+
+    /// The record of an answer is removed at the end.
+    pub(crate) fn remember(&self, resource: &'static str, answer: &Answer) {
+        if let Some(id) = answer.body["id"].as_str() {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            if !made.iter().any(|(_, known)| known == id) {
+                made.push((resource, id.to_owned()));
+            }
+        }
+    }
+
+    /// Creates a record that the check is not about. When it cannot be created, the check cannot be tried: others say why.
+    pub(crate) async fn create(&self, resource: &'static str, values: &Value) -> Outcome<Record> {
+        let answer = self.post(resource, &self.key(), values).await?;
+        match answer.status {
+            201 => Ok(record(resource, answer)),
+            status => not_tried(format!(
+                "it needs a record, and a create was answered with {status}"
+            )),
+        }
+    }
+
+    pub(crate) async fn new_person(&self) -> Outcome<Record> {
+        self.create(CUSTOMERS, &self.person()).await
+    }
+
+    pub(crate) async fn new_organisation(&self) -> Outcome<Record> {
+        self.create(CUSTOMERS, &self.organisation()).await
+    }
+
+    pub(crate) async fn new_contact(&self, company: &Record) -> Outcome<Record> {
+        self.create(CONTACTS, &self.contact(company)).await
+    }
+
+    /// Reads a record that exists.
+    pub(crate) async fn get(&self, of: &Record) -> Outcome<Record> {
+        let answer = self.client.send(Request::get(of.path())).await?;
+        Ok(record(of.resource, answer.expect(&[200])?))
+    }
+
+    /// Sends a change.
+    pub(crate) async fn patch(&self, of: &Record, changes: Value) -> Outcome<Answer> {
+        let request = Request::new(Method::PATCH, of.path()).with_body(changes);
+        let request = request.with_header("If-Match", of.version());
+        self.client.send(request).await
+    }
+
+    /// Changes a record.
+    pub(crate) async fn change(&self, of: &Record, changes: Value) -> Outcome<Record> {
+        let answer = self.patch(of, changes).await?;
+        Ok(record(of.resource, answer.expect(&[200])?))
+    }
+
+    pub(crate) async fn block(&self, of: &Record, extent: &str) -> Outcome<Record> {
+        let body = json!({ "extent": extent });
+        let request = Request::post(format!("{}/block", of.path()), body);
+        let answer = self.client.send(request).await?;
+        Ok(record(of.resource, answer.expect(&[200])?))
+    }
+
+    pub(crate) async fn remove(&self, of: &Record) -> Outcome<Answer> {
+        let request = Request::new(Method::DELETE, of.path());
+        self.client.send(request).await
+    }
+
+    /// Asks for everybody with one of these values. `what`: `ids`, `codes`, `emails` or `numbers`.
+    pub(crate) async fn search(
+        &self,
+        resource: &str,
+        what: &str,
+        values: &[&str],
+    ) -> Outcome<(Vec<String>, Answer)> {
+        self.search_for(json!({ "resource": resource, what: values }))
+            .await
+    }
+
+    /// The ids of whom a search finds, in their order.
+    pub(crate) async fn search_for(&self, search: Value) -> Outcome<(Vec<String>, Answer)> {
+        let answer = self
+            .client
+            .send(Request::post("/v1/search", search))
+            .await?;
+        let answer = answer.expect(&[200])?;
+        let records = answer.body["records"].as_array();
+        let records = records.ok_or_else(|| answer.fails("there are no `records`"))?;
+        let ids = records.iter().filter_map(|record| record["id"].as_str());
+        Ok((ids.map(str::to_owned).collect(), answer))
+    }
+
+    /// Whoever has these values, and nobody else.
+    pub(crate) async fn expect_found(
+        &self,
+        search: Value,
+        due: &[&Record],
+        promise: &str,
+    ) -> Outcome<Answer> {
+        let (mut found, answer) = self.search_for(search).await?;
+        let mut ids: Vec<&str> = due.iter().map(|record| record.id()).collect();
+        found.sort_unstable();
+        ids.sort_unstable();
+        match found == ids {
+            true => Ok(answer),
+            false => Err(answer.fails(format!("{promise}: {found:?} instead of {ids:?}"))),
+        }
+    }
+
+    pub(crate) async fn page(&self, listing: &Listing, cursor: Option<&str>) -> Outcome<Page> {
+        let answer = self.client.send(listing.request(cursor)).await?;
+        let answer = answer.expect(&[200])?;
+        let records = answer.body["records"].as_array();
+        let records = records.ok_or_else(|| answer.fails("there are no `records`"))?;
+        Ok(Page {
+            records: records.clone(),
+            next: answer.body["next"].as_str().map(str::to_owned),
+            answer,
+        })
+    }
+
+    /// All pages of a listing.
+    pub(crate) async fn listed(&self, listing: Listing) -> Outcome<Vec<Page>> {
+        self.pages(&listing, None).await
+    }
+
+    /// All pages from a cursor on. They are not tried to the end where there are very many.
+    pub(crate) async fn pages(
+        &self,
+        listing: &Listing,
+        mut cursor: Option<String>,
+    ) -> Outcome<Vec<Page>> {
+        let mut pages = Vec::new();
+        loop {
+            let page = self.page(listing, cursor.as_deref()).await?;
+            if page.next.is_some() && page.next == cursor {
+                return Err(page.answer.fails("`next` is the cursor of this very page"));
+            }
+            cursor.clone_from(&page.next);
+            pages.push(page);
+            if cursor.is_none() {
+                return Ok(pages);
+            }
+            if pages.len() == MOST_PAGES {
+                let text = format!(
+                    "the listing has more than {MOST_PAGES} pages; try a register with fewer records"
+                );
+                return not_tried(text);
+            }
+        }
+    }
+
+    /// Waits until the stamp of another change would differ from that of this record.
+    pub(crate) async fn wait_after(&self, record: &Record) {
+        let modified = record.modified().ok();
+        let has_fractions = modified.is_some_and(|time| time.timestamp_subsec_nanos() > 0);
+        let wait = if has_fractions { FRACTION } else { SECOND };
+        tokio::time::sleep(wait).await;
+    }
+
+    /// Removes whatever was made, or blocks it where nothing can be removed. Returns what is left.
+    pub(crate) async fn strike(&self) -> Vec<String> {
+        let mut made = {
+            let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.clone()
+        };
+        // Contacts before their organisations, and the last first.
+        made.reverse();
+        made.sort_by_key(|(resource, _)| *resource == CUSTOMERS);
+        let mut left = Vec::new();
+        for (resource, id) in made {
+            let path = format!("/v1/{resource}/{id}");
+            let Ok(answer) = self.client.send(Request::get(path.clone())).await else {
+                left.push(format!("{resource}/{id}"));
+                continue;
+            };
+            if answer.error_code() == Some("not-found") {
+                continue;
+            }
+            let of = record(resource, answer);
+            if self.can_remove()
+                && let Ok(answer) = self.remove(&of).await
+                && matches!(answer.status, 204 | 404)
+            {
+                continue;
+            }
+            let body = json!({ "extent": "all" });
+            let block = Request::post(format!("{path}/block"), body);
+            // Whether it works or not: a person has to remove the record.
+            let _ = self.client.send(block).await;
+            left.push(format!("{resource}/{id} ({})", of.text("code")));
+        }
+        left
+    }
+}
+
+pub(crate) fn record(resource: &'static str, answer: Answer) -> Record {
+    Record {
+        resource,
+        value: answer.body.clone(),
+        answer,
+    }
+}
+
+pub(crate) fn not_tried<T>(reason: impl Into<String>) -> Outcome<T> {
+    Err(Stop::NotTried(reason.into()))
+}

@@ -1,0 +1,193 @@
+//! What becomes of a check, and of all of them.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use crate::client::Exchange;
+
+/// Longer bodies are cut off.
+const MOST_SHOWN: usize = 1500;
+
+/// The part of the contract that a check is about. Each ends with a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The facade itself, and who may ask it.
+    Facade,
+    /// Reading one record.
+    Records,
+    /// Creating records.
+    Creates,
+    /// Changing records.
+    Changes,
+    /// Listings of all records, and of those that have changed.
+    Listings,
+    /// Searches by ids, codes, e-mail addresses and numbers.
+    Searches,
+    /// Blocking records.
+    Blocks,
+    /// Removing records.
+    Removals,
+    /// An ERP that cannot be reached.
+    Outages,
+    /// All answers.
+    Answers,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Facade => "facade",
+            Self::Records => "records",
+            Self::Creates => "creates",
+            Self::Changes => "changes",
+            Self::Listings => "listings",
+            Self::Searches => "searches",
+            Self::Blocks => "blocks",
+            Self::Removals => "removals",
+            Self::Outages => "outages",
+            Self::Answers => "answers",
+        })
+    }
+}
+
+/// Something does not hold.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What is wrong.
+    pub text: String,
+    /// The exchanges that show it, in their order.
+    pub exchanges: Vec<Arc<Exchange>>,
+}
+
+/// Why a check ends early.
+#[derive(Debug, Clone)]
+pub enum Stop {
+    /// Something does not hold.
+    Fails(Failure),
+    /// It cannot be tried here, for this reason.
+    NotTried(String),
+}
+
+/// The outcome of a check, or of a step of one.
+pub(crate) type Outcome<T = ()> = Result<T, Stop>;
+
+/// A check, and what became of it.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The part of the contract.
+    pub part: Part,
+    /// The name of the check.
+    pub name: String,
+    /// What the contract promises.
+    pub promise: &'static str,
+    /// What became of it.
+    pub outcome: Result<(), Stop>,
+}
+
+/// The outcome of all checks.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The name that the ERP gives itself.
+    pub erp: String,
+    /// The checks in their order.
+    pub checks: Vec<Checked>,
+    /// Records that could not be removed, as resource and id with the code, such as `customers/17 (K1017)`.
+    pub left: Vec<String>,
+    /// How many requests were sent.
+    pub requests: usize,
+    /// Requests of the suite that do not fit the contract though they are meant to: mistakes of the suite.
+    pub mistakes: Vec<String>,
+}
+
+impl Report {
+    /// The names of the checks that failed.
+    pub fn failed(&self) -> Vec<&str> {
+        let failed = self
+            .checks
+            .iter()
+            .filter(|check| matches!(check.outcome, Err(Stop::Fails(_))));
+        failed.map(|check| check.name.as_str()).collect()
+    }
+}
+
+/// A line for each check, and what is wrong beneath it.
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, promise, .. } = self;
+        match &self.outcome {
+            Ok(()) => write!(f, "✓ {name}: {promise}"),
+            Err(Stop::NotTried(reason)) => write!(f, "– {name}: not tried: {reason}"),
+            Err(Stop::Fails(failure)) => {
+                write!(f, "✗ {name}: {promise}\n    {}", failure.text)?;
+                for exchange in &failure.exchanges {
+                    write!(f, "\n{exchange}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// As one would write it with `curl -v`, without the credentials.
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "    > {} {}", self.method, self.address)?;
+        for (name, value) in &self.headers {
+            write!(f, "\n    > {name}: {value}")?;
+        }
+        if !self.request.is_null() {
+            write!(f, "\n    > {}", shown(&self.request.to_string()))?;
+        }
+        match &self.status {
+            Ok(status) => write!(f, "\n    < {status}")?,
+            Err(what) => write!(f, "\n    < no answer: {what}")?,
+        }
+        if !self.answer.is_null() {
+            write!(f, " {}", shown(&self.answer.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(MOST_SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The verdict of every part.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: BTreeMap<Part, Vec<&Checked>> = BTreeMap::new();
+        for check in &self.checks {
+            parts.entry(check.part).or_default().push(check);
+        }
+        writeln!(f, "Verdict on {} ({} requests)", self.erp, self.requests)?;
+        for (part, checks) in parts {
+            writeln!(f, "  {part:10} {}", verdict(&checks))?;
+        }
+        if !self.left.is_empty() {
+            let left = self.left.join(", ");
+            writeln!(f, "Left in the ERP, for a person to remove: {left}")?;
+        }
+        Ok(())
+    }
+}
+
+fn verdict(checks: &[&Checked]) -> String {
+    let (mut failed, mut not_tried) = (Vec::new(), 0);
+    for check in checks {
+        match &check.outcome {
+            Ok(()) => {}
+            Err(Stop::Fails(_)) => failed.push(check.name.as_str()),
+            Err(Stop::NotTried(_)) => not_tried += 1,
+        }
+    }
+    match (failed.as_slice(), not_tried) {
+        ([], 0) => "holds".to_owned(),
+        ([], not_tried) if not_tried == checks.len() => "not tried".to_owned(),
+        ([], not_tried) => format!("holds; {not_tried} of {} not tried", checks.len()),
+        (failed, _) => format!("does not hold: {}", failed.join(", ")),
+    }
+}
