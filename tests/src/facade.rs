@@ -2,16 +2,23 @@
 //! and nothing of the client: bodies are read and written by hand. A facade of one's own stands directly on its ERP, where
 //! it can do what this one cannot: keep an idempotency key in the same transaction as the record.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    body::Body,
+    extract::{Path, Query, Request, State},
     http::{HeaderMap, StatusCode},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
+use conformance::contract::{Contract, UnreadableContract};
 use serde_json::{Map, Value, json};
 use shared::{
     domain::{
@@ -28,6 +35,15 @@ use shared::{
 /// How long a request may take.
 const WITHIN: Duration = Duration::from_secs(50);
 
+/// The most records of a page.
+const MOST_RECORDS: usize = 500;
+/// The largest body that is read, in bytes.
+const LARGEST_BODY: usize = 1 << 20;
+
+/// Read once: every request is compared with it.
+static CONTRACT: LazyLock<Result<Contract, UnreadableContract>> =
+    LazyLock::new(Contract::published);
+
 /// The parts of an address, and of a party, that are texts.
 const PARTS: [&str; 6] = ["careOf", "line1", "line2", "postalCode", "city", "region"];
 
@@ -36,6 +52,15 @@ const PARTS: [&str; 6] = ["careOf", "line1", "line2", "postalCode", "city", "reg
 pub struct Facade {
     erp: Arc<dyn Erp>,
     key: &'static str,
+    /// Where listings go on, by cursor.
+    places: Arc<Mutex<Vec<Place>>>,
+}
+
+/// Where a listing goes on: in a page of the ERP's, after the records that were shown.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    page: Option<Cursor>,
+    shown: BTreeSet<ErpId>,
 }
 
 type Answer = Result<Response, Refusal>;
@@ -79,6 +104,8 @@ impl From<ErpError> for Refusal {
     fn from(error: ErpError) -> Self {
         let text = error.to_string();
         match error {
+            // An id of another shape than the ERP's is nobody's.
+            ErpError::Refused { code, .. } if code == FOREIGN_ID => Self::not_found(),
             ErpError::RetryAfter { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", &text)
             }
@@ -114,6 +141,9 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// What adapters answer about an id that their ERP cannot have.
+const FOREIGN_ID: &str = "foreign-id";
+
 /// The contract's name of a field of an adapter.
 fn of_contract(field: &str) -> String {
     match field {
@@ -129,6 +159,7 @@ fn of_contract(field: &str) -> String {
         "state" => "address.region",
         "country" => "address.country",
         "number" | "ref" => "code",
+        "companyNumber" | "parent_id" => "company",
         other => other,
     }
     .to_owned()
@@ -137,7 +168,11 @@ fn of_contract(field: &str) -> String {
 impl Facade {
     /// A facade that lets in whoever has the key.
     pub fn new(erp: Arc<dyn Erp>, key: &'static str) -> Self {
-        Self { erp, key }
+        Self {
+            erp,
+            key,
+            places: Arc::default(),
+        }
     }
 
     /// Its routes.
@@ -149,6 +184,23 @@ impl Facade {
             .route("/v1/{resource}/{id}", get(one).patch(update))
             .route("/v1/{resource}/{id}/block", post(block))
             .with_state(self)
+            .layer(middleware::from_fn(only_of_the_contract))
+    }
+
+    /// Where a listing goes on; the cursor is its number.
+    fn place(&self, cursor: Option<&str>) -> Result<Place, Refusal> {
+        let Some(cursor) = cursor else {
+            return Ok(Place::default());
+        };
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = cursor.parse().ok().and_then(|at: usize| places.get(at));
+        place.cloned().ok_or_else(|| ErpError::CursorExpired.into())
+    }
+
+    fn cursor(&self, place: Place) -> String {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.push(place);
+        (places.len() - 1).to_string()
     }
 
     fn let_in(&self, headers: &HeaderMap) -> Result<Deadline, Refusal> {
@@ -230,6 +282,25 @@ impl Facade {
     }
 }
 
+/// Refuses bodies that do not fit their schemas.
+async fn only_of_the_contract(request: Request, next: Next) -> Answer {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, LARGEST_BODY).await;
+    let body = body.map_err(|_| Refusal::bad("The body is too large."))?;
+    let contract = CONTRACT.as_ref();
+    let contract = contract.map_err(|error| Refusal::bad(&error.to_string()))?;
+    if let Some(operation) = contract.operation(parts.method.as_str(), parts.uri.path()) {
+        let value = match body.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_slice(&body).map_err(|_| Refusal::bad("It is no JSON."))?,
+        };
+        if let Some(misfit) = operation.misfits_of_request(&value).first() {
+            return Err(Refusal::bad(misfit));
+        }
+    }
+    Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
+}
+
 fn stamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
@@ -283,13 +354,13 @@ fn resource(name: &str) -> Result<Resource, Refusal> {
     }
 }
 
-/// Puts the fields of a body into a party; `null` empties one.
+/// Puts the fields of a body into a party; `null` and an empty text clear one.
 fn read_fields(body: &Value, party: &mut Party) -> Result<(), Refusal> {
     let body = body.as_object().ok_or_else(|| Refusal::bad("No object."))?;
     for (name, value) in body {
         let text = value.as_str().and_then(Personal::parse);
         let mut emptied = |field| {
-            if value.is_null() {
+            if value.is_null() || value == "" {
                 party.emptied.insert(field);
             }
         };
@@ -467,12 +538,32 @@ async fn page(
             .map_err(|_| Refusal::bad("fields are groups of the contract."))?
             .unwrap_or_default(),
     };
-    let cursor = query.get("cursor").cloned().map(Cursor);
+    let limit = query.get("limit").map_or(Ok(MOST_RECORDS), |it| it.parse());
+    let limit = limit.ok().filter(|it| (1..=MOST_RECORDS).contains(it));
+    let limit = limit.ok_or_else(|| Refusal::bad("limit is a number from 1 to 500."))?;
+    let mut place = facade.place(query.get("cursor").map(String::as_str))?;
+    let page = facade.erp.page(&listing, place.page.as_ref(), deadline);
     let RecordPage {
-        records,
-        unusable,
+        mut records,
+        mut unusable,
         next,
-    } = facade.erp.page(&listing, cursor.as_ref(), deadline).await?;
+    } = page.await?;
+    if !place.shown.is_empty() {
+        unusable.clear();
+    }
+    records.retain(|record| !place.shown.contains(&record.id));
+    let next = if records.len() > limit {
+        records.truncate(limit);
+        place
+            .shown
+            .extend(records.iter().map(|record| record.id.clone()));
+        Some(place)
+    } else {
+        next.map(|page| Place {
+            page: Some(page),
+            shown: BTreeSet::new(),
+        })
+    };
     let mut shown = Vec::with_capacity(records.len());
     for record in &records {
         shown.push(facade.shown(record, deadline).await?);
@@ -491,7 +582,7 @@ async fn page(
             }
         })
         .collect();
-    let next = next.map(|Cursor(next)| next);
+    let next = next.map(|place| facade.cursor(place));
     Ok(Json(json!({ "records": shown, "unusable": unusable, "next": next })).into_response())
 }
 
@@ -524,12 +615,13 @@ async fn holders(
     let numbers = numbers.filter_map(|it| NaturalKey::organisation(&it, Some(CountryCode::SE)));
     let numbers: Vec<NaturalKey> = numbers.collect();
     for (kind, keys) in [
-        (EntityKind::Customer, emails),
-        (EntityKind::Company, numbers),
+        (EntityKind::Customer, &emails),
+        (EntityKind::Company, &emails),
+        (EntityKind::Company, &numbers),
     ] {
         let found = match keys.is_empty() {
             true => Vec::new(),
-            false => erp.holders_of_keys(kind, &keys, deadline).await?,
+            false => erp.holders_of_keys(kind, keys, deadline).await?,
         };
         ids.extend(found.into_iter().map(|(_, id)| id));
     }
@@ -548,8 +640,10 @@ async fn search(
     let resource = resource(search["resource"].as_str().unwrap_or_default())?;
     let mut records = Vec::new();
     for id in holders(&facade, resource, &search, deadline).await? {
-        let Some(record) = facade.erp.get(&id, deadline).await? else {
-            continue;
+        let record = match facade.found(&id, deadline).await {
+            Ok(record) => record,
+            Err(refusal) if refusal.status == StatusCode::NOT_FOUND => continue,
+            Err(refusal) => return Err(refusal),
         };
         let shown = facade.shown(&record, deadline).await?;
         let fits = |name: &str| search[name].is_null() || search[name] == shown[name];

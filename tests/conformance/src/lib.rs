@@ -84,6 +84,7 @@ pub async fn run(
     let observed = stage.client.observed();
     Ok(Report {
         erp: stage.erp().to_owned(),
+        mark: stage.mark().to_owned(),
         checks: checked,
         left,
         requests: observed.requests,
@@ -102,6 +103,7 @@ fn unanswered(stop: Stop, mut progress: impl FnMut(&Checked)) -> Report {
     progress(&about);
     Report {
         erp: "the facade".to_owned(),
+        mark: String::new(),
         checks: vec![about],
         left: Vec::new(),
         requests: 1,

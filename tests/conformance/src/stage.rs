@@ -158,7 +158,7 @@ impl Stage {
             mark,
             code_prefix,
             next: AtomicU32::new(1),
-            first_entity: fastrand::u32(1_000_000_000..2_000_000_000),
+            first_entity: fastrand::u32(10_000_000..100_000_000),
             made: Mutex::default(),
         })
     }
@@ -166,6 +166,11 @@ impl Stage {
     /// The name that the ERP gives itself.
     pub(crate) fn erp(&self) -> &str {
         self.about["name"].as_str().unwrap_or("the ERP")
+    }
+
+    /// What stands in the name of every record of this run.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
     }
 
     pub(crate) fn capability(&self, name: &str) -> &Value {
@@ -483,7 +488,7 @@ impl Stage {
             let block = Request::post(format!("{path}/block"), body);
             // Whether it works or not: a person has to remove the record.
             let _ = self.client.send(block).await;
-            left.push(format!("{resource}/{id} ({})", of.text("code")));
+            left.push(format!("{resource}/{id}"));
         }
         left
     }

@@ -90,7 +90,9 @@ pub struct Report {
     pub erp: String,
     /// The checks in their order.
     pub checks: Vec<Checked>,
-    /// Records that could not be removed, as resource and id with the code, such as `customers/17 (K1017)`.
+    /// What stands in the name of every record of this run.
+    pub mark: String,
+    /// The ids of records that could not be removed, such as `customers/17`.
     pub left: Vec<String>,
     /// How many requests were sent.
     pub requests: usize,
@@ -168,8 +170,12 @@ impl fmt::Display for Report {
             writeln!(f, "  {part:10} {}", verdict(&checks))?;
         }
         if !self.left.is_empty() {
-            let left = self.left.join(", ");
-            writeln!(f, "Left in the ERP, for a person to remove: {left}")?;
+            let (count, mark) = (self.left.len(), &self.mark);
+            writeln!(
+                f,
+                "{count} records are left in the ERP, blocked, because the facade cannot remove them. Their names have `{mark}` in them:"
+            )?;
+            writeln!(f, "  {}", self.left.join(", "))?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Blocking records.
 
+use chrono::TimeDelta;
 use serde_json::json;
 
 use super::checks;
@@ -32,8 +33,8 @@ async fn a_blocked_record_is_closed(stage: &Stage) -> Outcome {
     stage
         .expect_found(search, &[&made], "a blocked record")
         .await?;
-    let modified = read.modified()?.to_rfc3339();
-    let pages = stage.listed(Listing::of(CUSTOMERS).since(modified));
+    let since = (read.modified()? - TimeDelta::seconds(2)).to_rfc3339();
+    let pages = stage.listed(Listing::of(CUSTOMERS).since(since));
     match pages.await?.iter().any(|page| page.has(made.id())) {
         true => Ok(()),
         false => Err(blocked.answer.fails("the blocked record is not listed")),

@@ -78,6 +78,10 @@ async fn every_change_is_stamped(stage: &Stage) -> Outcome {
         let since = stage.time().await?.to_rfc3339();
         let before = record;
         record = stage.change(&before, json!({ field: value })).await?;
+        // A field of contacts alone, which customers of this ERP do not have.
+        if before.value[field].is_null() && record.value[field].is_null() {
+            continue;
+        }
         for stamp in ["version", "modified"] {
             if record.text(stamp) == before.text(stamp) {
                 let text = format!("a change of `{field}` leaves `{stamp}` as it was");

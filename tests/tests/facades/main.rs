@@ -1,0 +1,212 @@
+//! The conformance suite of the HTTP contract (`cargo conformance`) against facades: one that keeps to it, and the same with a
+//! fault. The suites of the targets `odoo` and `http_erp` run it against a facade over Odoo, and over Tryton.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a suite of tests: what cannot be is to fail loudly"
+)]
+
+mod planted;
+
+use std::sync::Arc;
+
+use axum::Router;
+use conformance::{Credentials, Options, Outage, Report, Stop, Switch, Target};
+use futures_util::future::join_all;
+use http::StatusCode;
+use planted::Fault as Planted;
+use shared::erp::{
+    ExtraFields,
+    business_central::{BusinessCentral, BusinessCentralSettings},
+};
+use tests::{
+    business_central_simulator::{
+        BusinessCentralSimulator, CompanySettings, Fault, Settings, TaxNumberFilter,
+    },
+    facade::Facade,
+    in_process::InProcess,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+const BASE_URL: &str = "https://bc.example";
+const KEY: &str = "facade-key";
+
+/// A facade over a simulated Business Central.
+fn facade() -> (BusinessCentralSimulator, Router) {
+    let mut company = CompanySettings::named("Butiken AB");
+    company.customer_numbers.manual = true;
+    company.contact_numbers.manual = true;
+    let simulator = BusinessCentralSimulator::new(Settings {
+        companies: vec![company],
+        requests_per_window: usize::MAX,
+        tax_number_filter: TaxNumberFilter::Filters,
+        ..Settings::default()
+    });
+    let settings = BusinessCentralSettings {
+        api_root: simulator.api_root(BASE_URL).parse().unwrap(),
+        company: simulator.companies()[0],
+        token_url: simulator.token_url(BASE_URL).parse().unwrap(),
+        client_id: "norce-sync".to_owned(),
+        client_secret: "business-central-secret".into(),
+        extra_fields: ExtraFields::default(),
+        extra_root: None,
+        countries: shared::domain::Countries::default(),
+    };
+    let transport = Arc::new(InProcess::new(simulator.router()));
+    let erp = BusinessCentral::new(settings, transport).unwrap();
+    let router = Facade::new(Arc::new(erp), KEY).router();
+    (simulator, router)
+}
+
+/// Serves a facade until this is dropped.
+struct Served {
+    target: Target,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(router: Router) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let target = Target {
+        url: url.parse().unwrap(),
+        credentials: Credentials::Key(KEY.to_owned()),
+        company: None,
+    };
+    Served { target, server }
+}
+
+/// The ERP answers 503.
+fn outage(simulator: &BusinessCentralSimulator) -> Outage {
+    let switch = |simulator: BusinessCentralSimulator, begins: bool| -> Switch {
+        Box::new(move || {
+            match begins {
+                true => simulator.inject(Fault::status(StatusCode::SERVICE_UNAVAILABLE)),
+                false => simulator.clear_faults(),
+            }
+            Box::pin(async { Ok(()) })
+        })
+    };
+    Outage {
+        begin: switch(simulator.clone(), true),
+        end: switch(simulator.clone(), false),
+    }
+}
+
+async fn tried(simulator: &BusinessCentralSimulator, router: Router) -> Report {
+    let served = serve(router).await;
+    let options = Options {
+        outage: Some(outage(simulator)),
+        ..Options::default()
+    };
+    let report = conformance::run(&served.target, options, |_| {}).await;
+    let report = report.unwrap();
+    assert!(report.mistakes.is_empty(), "{:#?}", report.mistakes);
+    report
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_facade_that_keeps_to_the_contract_holds() {
+    let (simulator, router) = facade();
+    let report = tried(&simulator, router).await;
+    assert!(report.failed().is_empty(), "{}", shown(&report));
+}
+
+/// The failed checks, with their exchanges.
+fn shown(report: &Report) -> String {
+    let failed = report.checks.iter();
+    let failed = failed.filter(|check| matches!(check.outcome, Err(Stop::Fails(_))));
+    let failed: Vec<String> = failed.map(ToString::to_string).collect();
+    format!("{}\n{report}", failed.join("\n"))
+}
+
+/// Each fault, with the check that names it first, and the others that may fail because of it.
+const NAMED: &[(Planted, &[&str])] = &[
+    (
+        Planted::KeysIgnored,
+        &[
+            "one-record-for-each-key",
+            "one-record-for-a-key-at-the-same-time",
+            "one-record-where-the-answer-is-lost",
+        ],
+    ),
+    (
+        Planted::KeyStoredAfterTheRecord,
+        &[
+            "one-record-for-a-key-at-the-same-time",
+            "one-record-where-the-answer-is-lost",
+        ],
+    ),
+    (Planted::SinceExclusive, &["since-is-inclusive"]),
+    (Planted::ZoneIgnored, &["since-is-an-instant"]),
+    (Planted::PagesByOffset, &["nothing-slips-while-rows-change"]),
+    (
+        Planted::UnknownCursorIsTheEnd,
+        &["a-cursor-that-is-none-is-gone"],
+    ),
+    (Planted::CodesFolded, &["codes-are-compared-as-stated"]),
+    (Planted::EmailsContain, &["emails-are-compared-exactly"]),
+    (
+        Planted::EmailsByCase,
+        &["emails-are-found-in-any-case", "all-holders-are-found"],
+    ),
+    (
+        Planted::NumbersAsWritten,
+        &["numbers-are-found-in-any-spelling"],
+    ),
+    (
+        Planted::BlockedNotFound,
+        &["all-holders-are-found", "a-blocked-record-is-closed"],
+    ),
+    (
+        Planted::OutageIsNotFound,
+        &["an-outage-is-no-answer-about-records"],
+    ),
+    (
+        Planted::OutageIsEmpty,
+        &["an-outage-is-no-answer-about-records"],
+    ),
+    (Planted::VersionIgnored, &["a-stale-version-is-refused"]),
+    (
+        Planted::VersionComparedBefore,
+        &["one-of-two-changes-at-the-same-time"],
+    ),
+    (Planted::NullIgnored, &["null-clears"]),
+    (Planted::AddressMerged, &["an-address-is-replaced"]),
+    (Planted::OtherClock, &["the-clock-stamps-changes"]),
+    (Planted::ReadsWithoutKey, &["nobody-reads-without-the-key"]),
+    (Planted::ErrorsRepeat, &["errors-have-no-personal-data"]),
+    (
+        Planted::UnknownRefused,
+        &["properties-that-are-not-known-are-ignored"],
+    ),
+    (
+        Planted::EverythingIsNotFound,
+        &["an-unknown-address-is-no-missing-record"],
+    ),
+    (Planted::NextLeftOut, &["answers-keep-to-the-contract"]),
+    (Planted::PartNotStamped, &["every-change-is-stamped"]),
+];
+
+/// All at the same time, because a run waits more than it works.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_planted_fault_is_named() {
+    let runs = NAMED.iter().map(|&(fault, checks)| async move {
+        let (simulator, router) = facade();
+        let report = tried(&simulator, planted::with_fault(router, fault)).await;
+        let failed = report.failed();
+        let is_named = failed.contains(&checks[0]);
+        let only = failed.iter().all(|check| checks.contains(check));
+        (!is_named || !only).then(|| format!("{fault:?}: {failed:?}\n{}", shown(&report)))
+    });
+    let wrong: Vec<String> = join_all(runs).await.into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
