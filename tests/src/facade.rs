@@ -52,6 +52,10 @@ const PARTS: [&str; 6] = ["careOf", "line1", "line2", "postalCode", "city", "reg
 pub struct Facade {
     erp: Arc<dyn Erp>,
     key: &'static str,
+    /// Fields that the ERP does not have.
+    lacking: &'static [&'static str],
+    /// What was created, by key: the record of another key can have the requested code.
+    made: Arc<Mutex<BTreeMap<EntityRef, ErpId>>>,
     /// Where listings go on, by cursor.
     places: Arc<Mutex<Vec<Place>>>,
 }
@@ -171,8 +175,15 @@ impl Facade {
         Self {
             erp,
             key,
+            lacking: &[],
+            made: Arc::default(),
             places: Arc::default(),
         }
+    }
+
+    /// The same over an ERP without these fields.
+    pub fn lacking(self, lacking: &'static [&'static str]) -> Self {
+        Self { lacking, ..self }
     }
 
     /// Its routes.
@@ -278,7 +289,42 @@ impl Facade {
 
     async fn found(&self, id: &ErpId, deadline: Deadline) -> Result<ErpRecord, Refusal> {
         let record = self.erp.get(id, deadline).await?;
-        record.ok_or_else(Refusal::not_found)
+        let record = record.ok_or_else(Refusal::not_found)?;
+        // Some ERPs keep both in one table.
+        let is_contact = record.company.is_some();
+        match is_contact == (id.resource == Resource::Contact) {
+            true => Ok(record),
+            false => Err(Refusal::not_found()),
+        }
+    }
+
+    /// The organisation that a body names.
+    async fn company(&self, body: &Value, deadline: Deadline) -> Result<Option<ErpId>, Refusal> {
+        let Some(id) = body["company"].as_str() else {
+            return Ok(None);
+        };
+        let id = ErpId {
+            resource: Resource::Customer,
+            id: id.to_owned(),
+        };
+        match self.found(&id, deadline).await {
+            Ok(_) => Ok(Some(id)),
+            Err(refusal) if refusal.status == StatusCode::NOT_FOUND => {
+                let message = "There is no such organisation.";
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Err(Refusal {
+                    field: Some("company".to_owned()),
+                    ..Refusal::new(status, "unknown-company", message)
+                })
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Whether this facade has made the record with this key.
+    fn has_made(&self, key: &EntityRef, record: &ErpRecord) -> bool {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.get(key) == Some(&record.id)
     }
 }
 
@@ -443,7 +489,7 @@ fn party_of(record: &ErpRecord, kind: PartyKind) -> Result<Party, Refusal> {
 }
 
 /// What a facade over these capabilities states.
-fn stated(capabilities: &Capabilities) -> Value {
+fn stated(capabilities: &Capabilities, lacking: &[&str]) -> Value {
     let mut fields = vec![
         "name",
         "email",
@@ -459,6 +505,7 @@ fn stated(capabilities: &Capabilities) -> Value {
     if capabilities.location_numbers {
         fields.push("gln");
     }
+    fields.retain(|field| !lacking.contains(field));
     let readable: Vec<&str> = capabilities
         .readable
         .iter()
@@ -487,7 +534,7 @@ async fn about(State(facade): State<Facade>, headers: HeaderMap) -> Answer {
     let mut about = json!({
         "name": erp.name(),
         "time": stamp(erp.clock(deadline).await?.unwrap_or_else(Utc::now)),
-        "capabilities": stated(erp.capabilities(deadline).await?),
+        "capabilities": stated(erp.capabilities(deadline).await?, facade.lacking),
     });
     if let Some(may) = erp.may_write(deadline).await? {
         about["mayWrite"] = json!(may);
@@ -673,10 +720,7 @@ async fn create(
         entity,
         code: code.map_err(|_| Refusal::bad("The code cannot be one."))?,
     };
-    let company = body["company"].as_str().map(|id| ErpId {
-        resource: Resource::Customer,
-        id: id.to_owned(),
-    });
+    let company = facade.company(&body, deadline).await?;
     let kind = match (resource(&of)?, body["kind"].as_str()) {
         (Resource::Contact, _) => PartyKind::Contact { company },
         (Resource::Customer, Some("organisation")) => PartyKind::Company,
@@ -691,15 +735,19 @@ async fn create(
     let outcome = facade.erp.create(&key, &party, deadline).await?;
     let (status, record) = match outcome {
         CreateOutcome::Created(record) | CreateOutcome::Altered(record) => {
+            let mut made = facade.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.insert(key.entity, record.id.clone());
             (StatusCode::CREATED, record)
         }
         CreateOutcome::AlreadyThere(record) => {
-            let idempotent = facade
+            let is_idempotent = facade
                 .erp
                 .capabilities(deadline)
                 .await?
                 .creates_are_idempotent;
-            if !idempotent {
+            // Without a requested code it can only be that of the key.
+            let is_of_key = key.code.is_none() || facade.has_made(&key.entity, &record);
+            if !is_idempotent || !is_of_key {
                 let message = "Another record has this code.";
                 return Err(Refusal {
                     record: Some(facade.shown(&record, deadline).await?),
@@ -750,10 +798,7 @@ async fn update(
         (Resource::Customer, true) => PartyKind::Company,
         (Resource::Customer, false) => PartyKind::Person,
         (Resource::Contact, _) => PartyKind::Contact {
-            company: changes["company"].as_str().map(|id| ErpId {
-                resource: Resource::Customer,
-                id: id.to_owned(),
-            }),
+            company: facade.company(&changes, deadline).await?,
         },
     };
     let mut party = party_of(&seen, kind)?;

@@ -252,6 +252,10 @@ impl Stage {
     pub(crate) fn contact(&self, company: &Record) -> Value {
         let mut values = self.values("person", &self.name("Bo Al"));
         values["company"] = json!(company.id());
+        // Some ERPs have one address for all of an organisation.
+        if company.value["address"].is_object() {
+            values["address"] = company.value["address"].clone();
+        }
         if self.writes("title") {
             values["title"] = json!("Buyer");
         }

@@ -101,13 +101,21 @@ pub struct Report {
 }
 
 impl Report {
+    fn failed_checks(&self) -> impl Iterator<Item = &Checked> {
+        let is_failure = |check: &&Checked| matches!(check.outcome, Err(Stop::Fails(_)));
+        self.checks.iter().filter(is_failure)
+    }
+
     /// The names of the checks that failed.
     pub fn failed(&self) -> Vec<&str> {
-        let failed = self
-            .checks
-            .iter()
-            .filter(|check| matches!(check.outcome, Err(Stop::Fails(_))));
+        let failed = self.failed_checks();
         failed.map(|check| check.name.as_str()).collect()
+    }
+
+    /// The checks that failed with what shows it, and the verdicts.
+    pub fn failures(&self) -> String {
+        let failed = self.failed_checks().map(|check| format!("{check}\n"));
+        format!("{}{self}", failed.collect::<String>())
     }
 }
 

@@ -9,6 +9,7 @@
     reason = "a suite of tests: what cannot be is to fail loudly, and what is skipped is to be seen"
 )]
 
+mod behind_http;
 mod crashes;
 #[path = "../conformance/create_flow.rs"]
 mod create_flow;
@@ -47,7 +48,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 /// What all tests share that do not restart it.
 static SHARED: OnceCell<Option<Shared>> = OnceCell::const_new();
 /// More than the tests need.
-const COMPANIES: usize = 34;
+const COMPANIES: usize = 35;
 
 /// What [`make_gln_field`] makes.
 const GLN_FIELD: &str = "x_gln";
@@ -861,6 +862,13 @@ mod where_odoo_runs {
         with_odoo(async |odoo| {
             let companies = [odoo.company(), odoo.company()];
             super::p14_companies_do_not_see_each_other(&odoo.server, companies).await;
+        });
+    }
+
+    #[test]
+    fn the_conformance_suite_holds_behind_http() {
+        with_odoo(async |odoo| {
+            behind_http::the_conformance_suite_holds(&odoo.server, odoo.company()).await;
         });
     }
 

@@ -111,6 +111,7 @@ async fn expect_unchanged(stage: &Stage, record: &Record, answer: &Answer) -> Ou
 
 async fn a_stale_version_is_refused(stage: &Stage) -> Outcome {
     let made = stage.new_person().await?;
+    stage.wait_after(&made).await;
     let changed = stage.change(&made, json!({ "name": stage.name("Renamed") }));
     let changed = changed.await?;
     let late = stage.patch(&made, json!({ "name": stage.name("Late") }));
