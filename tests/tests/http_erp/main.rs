@@ -107,6 +107,8 @@ macro_rules! tests_of_answers {
 tests_of_answers! {
     a_record_that_cannot_be_shown_is_no_outage,
     a_key_outlives_no_record,
+    a_trial_that_was_cut_off_is_cleared_up,
+    a_trial_leaves_a_record_that_is_referred_to,
     a_write_waits_for_those_of_people,
     a_wrong_key_and_a_foreign_cursor_are_told_apart,
     a_search_is_tried_in_a_register_that_begins_with_persons,

@@ -179,6 +179,25 @@ impl Client {
         }
     }
 
+    /// Removes a record. One that does not exist has been removed by an attempt whose answer was lost.
+    pub(super) async fn remove(&self, path: &[&str], deadline: Deadline) -> Result<(), ErpError> {
+        let request = self.request(Method::DELETE, path, &[], None)?;
+        // Repeated as a read is: the record is nobody else's, and its id is never used again.
+        let response = self
+            .send(&self.reads, request, Idempotency::Idempotent, deadline)
+            .await?;
+        // No other success: a proxy's page must not hide a record that is left.
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(());
+        }
+        let failure = Failure::of(&response, &[]);
+        if failure.is_gone() {
+            Ok(())
+        } else {
+            Err(failure.into())
+        }
+    }
+
     /// Changes something. Any answer is returned. A create is sent once.
     pub(super) async fn write(
         &self,

@@ -17,6 +17,7 @@
 //! | `register` | what the calls share: capabilities, records, pages |
 //! | `search` | look-ups |
 //! | `write` | creates, updates, blocks |
+//! | `trial` | a record that is created and removed again |
 //! | `proof` | what a search by a key does |
 //! | `hint` | what the ERP posts when something has changed |
 
@@ -28,6 +29,7 @@ mod proof;
 mod register;
 mod search;
 mod settings;
+mod trial;
 mod wire;
 mod write;
 
@@ -254,15 +256,14 @@ impl Erp for HttpErp {
         self.register.change(seen, party, deadline).await
     }
 
-    /// # Errors
-    /// Always: the contract deletes nothing.
-    async fn trial(&self, _: &IdempotencyKey, _: &Party, _: Deadline) -> Result<Trial, ErpError> {
-        Err(ErpError::Refused {
-            field: None,
-            code: "no-trial".to_owned(),
-            message: "the HTTP contract cannot delete a record, so that a trial would leave one: place an order for a test customer, and see the record in the ERP"
-                .to_owned(),
-        })
+    /// Where the facade states the capability `deletes`.
+    async fn trial(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Trial, ErpError> {
+        self.register.trial(key, party, deadline).await
     }
 
     async fn block(

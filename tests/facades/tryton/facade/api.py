@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import AwareDatetime
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
@@ -56,6 +56,7 @@ def about() -> JSONResponse:
         "idempotentCreates": True,
         # A request waits for the database ATTEMPTS times, five seconds each, and nothing of it goes on when it has ended.
         "createSettlesAfterSeconds": 60,
+        "deletes": True,
         "homeCountry": "SE",
     }
     time = run(now).isoformat()
@@ -99,6 +100,12 @@ def get(resource: Resource, id_: str) -> JSONResponse:
 @api.patch("/v1/{resource}/{id_}")
 def update(resource: Resource, id_: str, changes: Changes, if_match: Annotated[str, Header()]) -> JSONResponse:
     return answer(200, records.update(resource, id_, if_match, changes))
+
+
+@api.delete("/v1/{resource}/{id_}")
+def remove(resource: Resource, id_: str) -> Response:
+    records.remove(resource, id_)
+    return Response(status_code=204)
 
 
 @api.post("/v1/{resource}/{id_}/block")

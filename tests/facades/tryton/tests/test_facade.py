@@ -31,8 +31,11 @@ class Facade:
 
     def __call__(self, method: str, path: str, body: Any = None, *, status: int = 200, **headers: str) -> Any:
         answer = self.http.request(method, path, json=body, headers={n.replace("_", "-"): v for n, v in headers.items()})
-        content = answer.json()
+        content = answer.json() if answer.content else None
         assert answer.status_code == status, content
+        if status == 204:
+            assert content is None
+            return None
         jsonschema.validate(content, schema_of(method, answer.url.path, status) | {"components": CONTRACT["components"]})
         return content
 
@@ -282,6 +285,29 @@ def test_what_people_archive_is_no_value_any_more(facade: Facade, people: Any) -
     assert "email" not in now and now["version"] != record["version"]
     assert facade.found(emails=["archived@ek.example"]) == set()
     assert facade.change(now, email="archived@ek.example")["email"] == "archived@ek.example"
+
+
+def test_a_removed_record_does_not_exist_any_more(facade: Facade) -> None:
+    record = facade.add(key="customer/client/trial", code="TRIAL", email="trial@ek.example", address={"city": "Lund", "country": "SE"})
+    address = f"/v1/customers/{record['id']}"
+    facade("DELETE", address, status=204)
+    for method, body in (("GET", None), ("PATCH", {"name": "A"}), ("DELETE", None)):
+        assert facade(method, address, body, status=404, If_Match=record["version"])["error"]["code"] == "not-found"
+    assert not facade.found(ids=[record["id"]]) and not facade.found(emails=["trial@ek.example"])
+    assert record["id"] not in {listed["id"] for listed in facade.listed()}
+    again = facade.add(key="customer/client/trial", code="TRIAL")
+    assert int(again["id"]) > int(record["id"])
+
+
+def test_a_record_that_others_refer_to_is_not_removed(facade: Facade) -> None:
+    company = facade.add(kind="organisation", name="Ek AB", email="in-use@ek.example")
+    contact = facade.add("contacts", company=company["id"])
+    assert facade("DELETE", f"/v1/customers/{contact['id']}", status=404)["error"]["code"] == "not-found"
+    address = f"/v1/customers/{company['id']}"
+    assert facade("DELETE", address, status=409)["error"]["code"] == "in-use"
+    assert facade("GET", address) == company
+    facade("DELETE", f"/v1/contacts/{contact['id']}", status=204)
+    facade("DELETE", address, status=204)
 
 
 def test_a_contact_belongs_to_its_company(facade: Facade) -> None:
