@@ -14,6 +14,7 @@ mod crashes;
 #[path = "../conformance/create_flow.rs"]
 mod create_flow;
 mod register;
+mod signatures;
 #[path = "../conformance/suite.rs"]
 mod suite;
 
@@ -120,6 +121,15 @@ async fn p2_one_norce_entity_is_one_party_wherever_the_work_is_cut_off() {
     if let Some(tryton) = tryton().await {
         crashes::p2_one_party_wherever_the_work_is_cut_off(&tryton).await;
         register::assert_one_party_each(&tryton).await;
+    }
+}
+
+#[tokio::test]
+async fn a_facade_with_a_signing_key_takes_only_what_is_signed_with_it() {
+    let keys = signatures::KEYS;
+    let tryton = Tryton::start_signed(PAGE_SIZE, keys, progress).await;
+    if let Some(tryton) = where_it_can_be_had(tryton) {
+        signatures::only_signed_requests_are_taken(&tryton).await;
     }
 }
 

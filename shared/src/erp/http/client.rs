@@ -12,6 +12,7 @@ use url::Url;
 use super::{
     error::Failure,
     settings::{HttpErpCredentials, HttpErpSettings, InvalidHttpErp},
+    signature::{Signer, SigningTransport},
 };
 use crate::{
     erp::{
@@ -72,6 +73,7 @@ impl Client {
     pub(super) fn new(
         settings: &HttpErpSettings,
         transport: Arc<dyn Transport>,
+        signer: Option<Signer>,
     ) -> Result<Self, InvalidHttpErp> {
         let mut root = settings.base_url.clone();
         if !root.has_host() || root.query().is_some() || root.fragment().is_some() {
@@ -105,6 +107,14 @@ impl Client {
                 let tokens = TokenSource::new(transport.clone(), credentials, TOKEN_POLICY);
                 Credentials::OAuth(Box::new(tokens))
             }
+        };
+        // The token server does not have the key.
+        let transport = match signer {
+            Some(signer) => Arc::new(SigningTransport {
+                inner: transport,
+                signer,
+            }),
+            None => transport,
         };
         let patient = RetryPolicy {
             timeout: WRITE_TIMEOUT,

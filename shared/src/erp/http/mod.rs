@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `settings` | address, company, credentials |
 //! | `client` | requests |
+//! | `signature` | signatures of requests, where there is a key for them |
 //! | `error` | the meaning of an error |
 //! | `wire` | answers: capabilities, records, pages |
 //! | `fields` | a party as fields, and the difference to a record |
@@ -29,6 +30,7 @@ mod proof;
 mod register;
 mod search;
 mod settings;
+mod signature;
 mod trial;
 mod wire;
 mod write;
@@ -52,6 +54,7 @@ use crate::{
 
 pub use hint::{InvalidHint, read_hint};
 pub use settings::{HttpErpCredentials, HttpErpSettings, InvalidHttpErp};
+pub use signature::Signer;
 
 /// The adapter of one company behind a facade.
 pub struct HttpErp {
@@ -75,8 +78,20 @@ impl HttpErp {
         settings: HttpErpSettings,
         transport: Arc<dyn Transport>,
     ) -> Result<Self, InvalidHttpErp> {
+        Self::with_signer(settings, transport, None)
+    }
+
+    /// The same. Where there is a signer, every request to the facade is signed, and none to the token endpoint.
+    ///
+    /// # Errors
+    /// A setting cannot be used.
+    pub fn with_signer(
+        settings: HttpErpSettings,
+        transport: Arc<dyn Transport>,
+        signer: Option<Signer>,
+    ) -> Result<Self, InvalidHttpErp> {
         Ok(Self {
-            register: Register::new(&settings, transport)?,
+            register: Register::new(&settings, transport, signer)?,
             company: settings.company,
             proofs: Proofs::default(),
         })

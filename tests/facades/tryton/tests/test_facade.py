@@ -1,10 +1,14 @@
 """The promises of the contract that are easily broken, against a facade and a Tryton that run as they do in earnest."""
 
+import hashlib
+import hmac
 import json
 import os
 import re
 import subprocess
 import sys
+import time
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -76,9 +80,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[tuple[Facade, subprocess.Popen[str]]]:
+def serving(directory: Path, **settings: str) -> Iterator[tuple[Facade, subprocess.Popen[str]]]:
     command = [sys.executable, str(FACADE / "serve.py"), str(directory)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"FACADE_KEY": KEY}) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"FACADE_KEY": KEY} | settings) as process:
         assert process.stdout
         yield Facade(process.stdout.readline().split()[1]), process
         process.terminate()
@@ -374,6 +378,55 @@ def test_strangers_learn_nothing(facade: Facade) -> None:
         for path in ("/v1/about", "/v1/customers", "/docs", "/nothing"):
             answer = facade.http.get(path, headers=headers)
             assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+
+
+def signed(request: httpx.Request, key: str, age: float = 0) -> httpx.Request:
+    """Signs as the contract says, with nothing of the facade."""
+
+    def base64(value: bytes) -> str:
+        return b64encode(value).decode()
+
+    if request.content:
+        request.headers["content-digest"] = f"sha-256=:{base64(hashlib.sha256(request.content).digest())}:"
+    values = {"@method": request.method, "@target-uri": str(request.url)}
+    values |= {n: request.headers[n] for n in ("content-digest", "idempotency-key", "if-match", "erp-company") if n in request.headers}
+    names = " ".join(f'"{name}"' for name in values)
+    input_ = f'({names});created={int(time.time() - age)};keyid="norce";alg="hmac-sha256"'
+    base = "".join(f'"{name}": {value}\n' for name, value in values.items()) + f'"@signature-params": {input_}'
+    request.headers["signature-input"] = f"norce={input_}"
+    request.headers["signature"] = f"norce=:{base64(hmac.digest(key.encode(), base.encode(), 'sha256'))}:"
+    return request
+
+
+def test_where_there_is_a_signing_key_requests_are_signed(directory: Path, facade: Facade) -> None:
+    former, new = "f" * 32, "n" * 32
+    with serving(directory, FACADE_SIGNING_KEY=f"{former} {new}") as (signing, _):
+        http = signing.http
+
+        def create(name: str = "Anna Ek") -> httpx.Request:
+            return http.build_request("POST", "/v1/customers", json={"kind": "person", "name": name}, headers={"Idempotency-Key": "customer/client/signed"})
+
+        for key in (former, new):
+            assert http.send(signed(http.build_request("GET", "/v1/customers?limit=1&kind=person"), key)).status_code == 200
+        assert http.send(signed(create(), former)).status_code == 201
+        assert http.send(signed(create(), new, age=240)).status_code == 200
+        good = signed(create(), new).headers
+        wrong = [create(), signed(create(), "w" * 32), signed(create(), new, age=360), signed(create(), new, age=-360)]
+        # The signature of another request: other values, another address, method, key or company.
+        for other in (
+            create("Bo Al"),
+            http.build_request("POST", "/v1/contacts", content=create().content),
+            http.build_request("POST", "/v1/customers?limit=1", content=create().content),
+            http.build_request("PATCH", "/v1/customers", content=create().content),
+        ):
+            wrong.append(other)
+            other.headers.update({name: good[name] for name in ("idempotency-key", "content-digest", "signature-input", "signature")})
+        for header in ({"Idempotency-Key": "customer/client/another"}, {"Erp-Company": "outlet"}, {"If-Match": "1"}):
+            wrong.append(signed(create(), new))
+            wrong[-1].headers.update(header)
+        for request in wrong:
+            answer = http.send(request)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "not-signed")
 
 
 def test_a_malformed_request_is_not_repeated(facade: Facade) -> None:
