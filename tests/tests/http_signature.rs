@@ -6,6 +6,7 @@
 )]
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
@@ -17,15 +18,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{Request, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
-    domain::Clock,
+    domain::{Clock, Scope},
     erp::{
         Erp,
         http::{HttpErp, HttpErpCredentials, HttpErpSettings, Signer},
     },
     http::{Deadline, Transport, TransportError},
+    runtime::{
+        configuration::{CommonSettings, ErpSettings},
+        resources::Resources,
+        secrets::Secrets,
+        wiring::Connections,
+    },
 };
+use tests::resources::{MemoryResources, MemorySecrets, environment};
+
+const KEY: &str = "a-signing-key-for-tests-of-signatures";
 
 /// A clock that goes on by ten minutes with each look.
 #[derive(Default)]
@@ -87,8 +97,7 @@ async fn each_sending_is_signed_anew_and_no_request_for_a_token() {
         },
         home_country: None,
     };
-    let key = "a-signing-key-for-tests-of-signatures".into();
-    let signer = Signer::new(&key, Arc::new(Late::default())).unwrap();
+    let signer = Signer::new(&KEY.into(), Arc::new(Late::default())).unwrap();
     let erp = HttpErp::with_signer(settings, facade.clone(), Some(signer)).unwrap();
     erp.clock(Deadline::after(Duration::from_secs(60)))
         .await
@@ -108,5 +117,50 @@ async fn each_sending_is_signed_anew_and_no_request_for_a_token() {
     assert_eq!(tokens.len(), 2);
     for token in tokens.iter() {
         assert!(!token.headers().contains_key("signature"));
+    }
+}
+
+/// Whether a facade gets signatures with this secret and token endpoint, or why the adapter is not built.
+async fn is_signed_with(secret: Value, token_url: &str) -> Result<bool, String> {
+    let mut environment = environment(&[
+        ("ERP_KIND", "http"),
+        ("ERP_BASE_URL", "https://erp.example"),
+        ("ERP_TOKEN_URL", token_url),
+        ("ERP_COMPANY", "outlet"),
+    ]);
+    let common = CommonSettings::read(&mut environment).unwrap();
+    let settings = ErpSettings::read(&mut environment, Some(&common.shops)).unwrap();
+    let facade = Arc::new(Reluctant::default());
+    let resources = MemoryResources {
+        secrets: Secrets::of(MemorySecrets(HashMap::from([("erp", secret)]))),
+        ..MemoryResources::new(facade.clone())
+    };
+    let connections = Connections::new(&resources, resources.breakers(""));
+    let erps = connections.erps(&settings, &common.shops).await;
+    let erps = erps.map_err(|error| error.to_string())?;
+    // Refused or not, the request is seen.
+    let _ = erps[&Scope::Client]
+        .clock(Deadline::after(Duration::from_secs(60)))
+        .await;
+    let requests = facade.requests.lock().unwrap();
+    Ok(requests[0].headers().contains_key("signature"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_is_in_the_secret_of_the_erp() {
+    let key = json!({ "apiKey": "facade-key" });
+    let client = json!({ "clientId": "sync", "clientSecret": "s3cret" });
+    for (secret, token_url) in [(key, ""), (client, "https://login.example/token")] {
+        let with = |signing_key: &str| {
+            let mut secret = secret.clone();
+            secret["signingKey"] = json!(signing_key);
+            secret
+        };
+        assert_eq!(is_signed_with(secret.clone(), token_url).await, Ok(false));
+        assert_eq!(is_signed_with(with(KEY), token_url).await, Ok(true));
+        let short = "a-key-that-is-too-short";
+        let refused = is_signed_with(with(short), token_url).await.unwrap_err();
+        assert!(refused.contains("`signingKey`"), "{refused}");
+        assert!(!refused.contains(short), "{refused}");
     }
 }

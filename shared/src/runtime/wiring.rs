@@ -198,7 +198,7 @@ impl<'a> Connections<'a> {
         let signer = signing_key.map(|key| Signer::new(&key, self.clock.clone()));
         let signer = signer.transpose();
         let signer = signer.map_err(|error| WiringError::Erp(error.to_string()))?;
-        Ok(ErpSecret::Http(credentials, signer))
+        Ok(ErpSecret::Http(Box::new((credentials, signer))))
     }
 
     /// The transport to the ERP company of a scope. The identity provider is another system, which can be down by itself.
@@ -316,7 +316,7 @@ enum ErpSecret {
     /// A user's key.
     Odoo(ApiKeySecret),
     /// The credentials for a facade, and what signs the requests to it.
-    Http(HttpErpCredentials, Option<Signer>),
+    Http(Box<(HttpErpCredentials, Option<Signer>)>),
 }
 
 fn erp(
@@ -369,7 +369,8 @@ fn erp(
             let erp = erp.map_err(|error| WiringError::Erp(error.to_string()))?;
             Ok(Arc::new(erp.with_fixed_values(fixed)))
         }
-        (ErpSecret::Http(credentials, signer), company) => {
+        (ErpSecret::Http(facade), company) => {
+            let (credentials, signer) = facade.as_ref();
             let settings = HttpErpSettings {
                 base_url: settings.base_url.url().clone(),
                 company: match company {
