@@ -84,8 +84,10 @@ def serving(directory: Path, **settings: str) -> Iterator[tuple[Facade, subproce
     command = [sys.executable, str(FACADE / "serve.py"), str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"FACADE_KEY": KEY} | settings) as process:
         assert process.stdout
-        yield Facade(process.stdout.readline().split()[1]), process
-        process.terminate()
+        try:
+            yield Facade(process.stdout.readline().split()[1]), process
+        finally:  # also of a test that fails, which would wait for it otherwise
+            process.terminate()
 
 
 @pytest.fixture(scope="session")
