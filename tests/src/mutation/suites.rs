@@ -67,7 +67,7 @@ const REACH: &[(&str, &[&str])] = &[
     ("shared/src/erp/odoo/", &["odoo"]),
     (
         "shared/src/erp/http/",
-        &["conformance", "http_erp", "http_trial"],
+        &["conformance", "http_erp", "http_signature", "http_trial"],
     ),
     (
         "shared/src/norce/",
