@@ -2,6 +2,8 @@
 //! and nothing of the client: bodies are read and written by hand. A facade of one's own stands directly on its ERP, where
 //! it can do what this one cannot: keep an idempotency key in the same transaction as the record.
 
+mod removal;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, LazyLock, Mutex, PoisonError},
@@ -32,6 +34,8 @@ use shared::{
     http::Deadline,
 };
 
+pub use removal::{NotRemoved, Removal, SimulatedCompany};
+
 /// How long a request may take.
 const WITHIN: Duration = Duration::from_secs(50);
 
@@ -52,6 +56,7 @@ const PARTS: [&str; 6] = ["careOf", "line1", "line2", "postalCode", "city", "reg
 pub struct Facade {
     erp: Arc<dyn Erp>,
     key: &'static str,
+    removal: Option<Arc<dyn Removal>>,
     /// Fields that the ERP does not have.
     lacking: &'static [&'static str],
     /// What was created, by key: the record of another key can have the requested code.
@@ -130,6 +135,15 @@ impl From<ErpError> for Refusal {
     }
 }
 
+impl From<NotRemoved> for Refusal {
+    fn from(reason: NotRemoved) -> Self {
+        match reason {
+            NotRemoved::Gone => Self::not_found(),
+            NotRemoved::InUse(message) => Self::new(StatusCode::CONFLICT, "in-use", &message),
+        }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let code = self.code.to_lowercase();
@@ -175,6 +189,7 @@ impl Facade {
         Self {
             erp,
             key,
+            removal: None,
             lacking: &[],
             made: Arc::default(),
             places: Arc::default(),
@@ -186,13 +201,22 @@ impl Facade {
         Self { lacking, ..self }
     }
 
+    /// The same, which states the capability `deletes`.
+    #[must_use]
+    pub fn with_removal(self, removal: impl Removal + 'static) -> Self {
+        Self {
+            removal: Some(Arc::new(removal)),
+            ..self
+        }
+    }
+
     /// Its routes.
     pub fn router(self) -> Router {
         Router::new()
             .route("/v1/about", get(about))
             .route("/v1/search", post(search))
             .route("/v1/{resource}", get(page).post(create))
-            .route("/v1/{resource}/{id}", get(one).patch(update))
+            .route("/v1/{resource}/{id}", get(one).patch(update).delete(remove))
             .route("/v1/{resource}/{id}/block", post(block))
             .with_state(self)
             .layer(middleware::from_fn(only_of_the_contract))
@@ -536,6 +560,9 @@ async fn about(State(facade): State<Facade>, headers: HeaderMap) -> Answer {
         "time": stamp(erp.clock(deadline).await?.unwrap_or_else(Utc::now)),
         "capabilities": stated(erp.capabilities(deadline).await?, facade.lacking),
     });
+    if facade.removal.is_some() {
+        about["capabilities"]["deletes"] = json!(true);
+    }
     if let Some(may) = erp.may_write(deadline).await? {
         about["mayWrite"] = json!(may);
     }
@@ -825,4 +852,26 @@ async fn block(
     };
     let outcome = facade.erp.block(&id, extent, deadline).await?;
     answer(&facade, outcome, deadline).await
+}
+
+async fn remove(
+    State(facade): State<Facade>,
+    headers: HeaderMap,
+    Path((of, id)): Path<(String, String)>,
+) -> Answer {
+    facade.let_in(&headers)?;
+    let id = ErpId {
+        resource: resource(&of)?,
+        id,
+    };
+    let Some(removal) = &facade.removal else {
+        let message = "Records are not removed.";
+        return Err(Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            message,
+        ));
+    };
+    removal.remove(&id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

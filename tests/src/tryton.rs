@@ -66,6 +66,7 @@ pub struct Tryton {
     directory: PathBuf,
     tools: Tools,
     page_size: String,
+    signing_keys: &'static str,
     facade: Mutex<Program>,
     people: Mutex<Program>,
 }
@@ -90,6 +91,18 @@ impl Tryton {
         page_size: usize,
         progress: impl Progress + Clone,
     ) -> Result<Self, TrytonError> {
+        Self::start_signed(page_size, "", progress).await
+    }
+
+    /// The same, with these keys of signatures (`FACADE_SIGNING_KEY`); empty: requests need no signature.
+    ///
+    /// # Errors
+    /// When it cannot be had here, with what to do.
+    pub async fn start_signed(
+        page_size: usize,
+        signing_keys: &'static str,
+        progress: impl Progress + Clone,
+    ) -> Result<Self, TrytonError> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let tools = Tools::tryton(progress).await?;
         let template = template(&tools).await?;
@@ -101,8 +114,8 @@ impl Tryton {
         let page_size = page_size.to_string();
         let options = ["--page-size", page_size.as_str()];
         let (facade, people) = tokio::join!(
-            Program::start(&tools, "serve", &directory, &options),
-            Program::start(&tools, "people", &directory, &["-"])
+            Program::start(&tools, "serve", &directory, &options, signing_keys),
+            Program::start(&tools, "people", &directory, &["-"], "")
         );
         let (facade, address) = facade?;
         let (people, _) = people?;
@@ -111,6 +124,7 @@ impl Tryton {
             directory,
             tools,
             page_size,
+            signing_keys,
             facade: Mutex::new(facade),
             people: Mutex::new(people),
         })
@@ -130,8 +144,9 @@ impl Tryton {
         facade.end();
         let port = self.url.rsplit(':').next().unwrap_or_default();
         let options = ["--page-size", &self.page_size, "--port", port];
-        let started = Program::start(&self.tools, "serve", &self.directory, &options).await;
-        (*facade, _) = started?;
+        let (tools, directory) = (&self.tools, &self.directory);
+        let started = Program::start(tools, "serve", directory, &options, self.signing_keys);
+        (*facade, _) = started.await?;
         Ok(())
     }
 
@@ -170,6 +185,7 @@ impl Program {
         module: &str,
         directory: &Path,
         options: &[&str],
+        signing_keys: &str,
     ) -> Result<(Self, String), TrytonError> {
         let log = directory.join(format!("{module}.log"));
         let cannot_start =
@@ -180,6 +196,7 @@ impl Program {
             .arg(directory)
             .args(options)
             .env("FACADE_KEY", KEY)
+            .env("FACADE_SIGNING_KEY", signing_keys)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(output)

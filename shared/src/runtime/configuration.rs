@@ -229,7 +229,7 @@ pub struct ErpSettings {
     /// `ERP_TOKEN_URL`, where the ERP has one.
     pub token_url: Option<RemoteUrl>,
     /// `ERP_SECRET_ARN`: `{"clientId","clientSecret"}`, or `{"apiKey","database"?}` for Odoo, or `{"apiKey"}` for the HTTP contract
-    /// without `ERP_TOKEN_URL`.
+    /// without `ERP_TOKEN_URL`; for the HTTP contract also `signingKey`.
     pub secret_arn: String,
     /// `ERP_CA_SECRET_ARN`: a secret whose text is a PEM bundle of the ERP's own certificate authorities; `None`: the
     /// public ones are enough.

@@ -62,6 +62,30 @@ pub struct ApiKeySecret {
     pub database: Option<String>,
 }
 
+/// `{"apiKey","signingKey"?}`: the static key of a facade.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FacadeKeySecret {
+    /// The key, sent as a bearer token.
+    pub api_key: SecretString,
+    /// The key by which requests are signed; `None`: they are not signed.
+    #[serde(default)]
+    pub signing_key: Option<SecretString>,
+}
+
+/// `{"clientId","clientSecret","signingKey"?}`: the OAuth client for a facade.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FacadeClientSecret {
+    /// OAuth client id.
+    pub client_id: String,
+    /// OAuth client secret.
+    pub client_secret: SecretString,
+    /// The key by which requests are signed; `None`: they are not signed.
+    #[serde(default)]
+    pub signing_key: Option<SecretString>,
+}
+
 /// `{"current","previous"?}`: the value of the header `x-event-secret` in Norce's posts. Both are accepted, so that it can
 /// be rotated without losing an event.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,6 +131,14 @@ impl SecretForm for ClientSecret {
 
 impl SecretForm for ApiKeySecret {
     const FORM: &'static str = r#"{"apiKey":"…"} or {"apiKey":"…","database":"…"}"#;
+}
+
+impl SecretForm for FacadeKeySecret {
+    const FORM: &'static str = r#"{"apiKey":"…"} or {"apiKey":"…","signingKey":"…"}"#;
+}
+
+impl SecretForm for FacadeClientSecret {
+    const FORM: &'static str = r#"{"clientId":"…","clientSecret":"…"} or {"clientId":"…","clientSecret":"…","signingKey":"…"}"#;
 }
 
 impl SecretForm for EventSecret {

@@ -7,20 +7,22 @@ use bytes::Bytes;
 use http::Request;
 use secrecy::ExposeSecret;
 use thiserror::Error;
-use url::Url;
 
 use super::{
     configuration::{CommonSettings, ErpCompany, ErpKind, ErpSettings, NorceSettings},
     resources::Resources,
-    secrets::{ApiKeySecret, ClientSecret, FingerprintSecret, SecretError, Secrets},
+    secrets::{
+        ApiKeySecret, ClientSecret, FacadeClientSecret, FacadeKeySecret, FingerprintSecret,
+        SecretError, Secrets,
+    },
 };
 use crate::{
     breakers::{Breakers, Guard, RateLimit, Remote},
-    domain::{ApplicationSettings, FingerprintKey, Scope},
+    domain::{ApplicationSettings, Clock, FingerprintKey, Scope},
     erp::{
         Erp, FixedValues,
         business_central::{BusinessCentral, BusinessCentralSettings},
-        http::{HttpErp, HttpErpCredentials, HttpErpSettings},
+        http::{HttpErp, HttpErpCredentials, HttpErpSettings, Signer},
         odoo::{Odoo, OdooSettings},
         under_rule,
     },
@@ -104,6 +106,7 @@ pub struct Connections<'a> {
     secrets: &'a Secrets,
     transport: Arc<dyn Transport>,
     guard: Guard,
+    clock: Arc<dyn Clock>,
 }
 
 impl<'a> Connections<'a> {
@@ -113,6 +116,7 @@ impl<'a> Connections<'a> {
             secrets: resources.secrets(),
             transport: resources.transport(),
             guard: Guard::new(breakers, resources.clock(), resources.metrics().clone()),
+            clock: resources.clock(),
         }
     }
 
@@ -152,10 +156,7 @@ impl<'a> Connections<'a> {
         let secret = match settings.kind {
             ErpKind::BusinessCentral => ErpSecret::BusinessCentral(self.secrets.get(arn).await?),
             ErpKind::Odoo => ErpSecret::Odoo(self.secrets.get(arn).await?),
-            ErpKind::Http => match &settings.token_url {
-                Some(url) => ErpSecret::HttpClient(self.secrets.get(arn).await?, url.url().clone()),
-                None => ErpSecret::HttpKey(self.secrets.get(arn).await?),
-            },
+            ErpKind::Http => self.facade_secret(settings).await?,
         };
         let transport = match &settings.ca_secret_arn {
             // A client of its own: a private authority of the ERP is trusted nowhere else.
@@ -175,6 +176,29 @@ impl<'a> Connections<'a> {
             Ok((scope, under_rule(erp, settings.persons)))
         });
         erps.collect()
+    }
+
+    async fn facade_secret(&self, settings: &ErpSettings) -> Result<ErpSecret, WiringError> {
+        let arn = &settings.secret_arn;
+        let (credentials, signing_key) = match &settings.token_url {
+            Some(url) => {
+                let secret: FacadeClientSecret = self.secrets.get(arn).await?;
+                let client = HttpErpCredentials::OAuth {
+                    token_url: url.url().clone(),
+                    client_id: secret.client_id,
+                    client_secret: secret.client_secret,
+                };
+                (client, secret.signing_key)
+            }
+            None => {
+                let secret: FacadeKeySecret = self.secrets.get(arn).await?;
+                (HttpErpCredentials::Key(secret.api_key), secret.signing_key)
+            }
+        };
+        let signer = signing_key.map(|key| Signer::new(&key, self.clock.clone()));
+        let signer = signer.transpose();
+        let signer = signer.map_err(|error| WiringError::Erp(error.to_string()))?;
+        Ok(ErpSecret::Http(Box::new((credentials, signer))))
     }
 
     /// The transport to the ERP company of a scope. The identity provider is another system, which can be down by itself.
@@ -291,10 +315,8 @@ enum ErpSecret {
     BusinessCentral(ClientSecret),
     /// A user's key.
     Odoo(ApiKeySecret),
-    /// The static key of a facade.
-    HttpKey(ApiKeySecret),
-    /// An OAuth client, and where it gets tokens for a facade.
-    HttpClient(ClientSecret, Url),
+    /// The credentials for a facade, and what signs the requests to it.
+    Http(Box<(HttpErpCredentials, Option<Signer>)>),
 }
 
 fn erp(
@@ -347,37 +369,20 @@ fn erp(
             let erp = erp.map_err(|error| WiringError::Erp(error.to_string()))?;
             Ok(Arc::new(erp.with_fixed_values(fixed)))
         }
-        (ErpSecret::HttpKey(secret), company) => {
-            let key = HttpErpCredentials::Key(secret.api_key.clone());
-            http_erp(transport, settings, company, key)
-        }
-        (ErpSecret::HttpClient(secret, token_url), company) => {
-            let client = HttpErpCredentials::OAuth {
-                token_url: token_url.clone(),
-                client_id: secret.client_id.clone(),
-                client_secret: secret.client_secret.clone(),
+        (ErpSecret::Http(facade), company) => {
+            let (credentials, signer) = facade.as_ref();
+            let settings = HttpErpSettings {
+                base_url: settings.base_url.url().clone(),
+                company: match company {
+                    Some(ErpCompany::Http(company)) => Some(company),
+                    _ => None,
+                },
+                credentials: credentials.clone(),
+                home_country: settings.countries.home,
             };
-            http_erp(transport, settings, company, client)
+            let erp = HttpErp::with_signer(settings, transport, signer.clone());
+            let erp = erp.map_err(|error| WiringError::Erp(error.to_string()))?;
+            Ok(Arc::new(erp))
         }
     }
-}
-
-fn http_erp(
-    transport: Arc<dyn Transport>,
-    settings: &ErpSettings,
-    company: Option<ErpCompany>,
-    credentials: HttpErpCredentials,
-) -> Result<Arc<dyn Erp>, WiringError> {
-    let settings = HttpErpSettings {
-        base_url: settings.base_url.url().clone(),
-        company: match company {
-            Some(ErpCompany::Http(company)) => Some(company),
-            _ => None,
-        },
-        credentials,
-        home_country: settings.countries.home,
-    };
-    let erp = HttpErp::new(settings, transport);
-    let erp = erp.map_err(|error| WiringError::Erp(error.to_string()))?;
-    Ok(Arc::new(erp))
 }

@@ -20,6 +20,9 @@ def main() -> None:
     key = os.environ.get("FACADE_KEY", "")
     if len(key) < 16:
         sys.exit("FACADE_KEY must hold the key that clients send, of at least 16 characters.")
+    signing_keys = os.environ.get("FACADE_SIGNING_KEY", "").split()
+    if any(len(key) < 32 for key in signing_keys):
+        sys.exit("FACADE_SIGNING_KEY must hold a key of at least 32 characters, or two with a blank between them.")
     logging.basicConfig(level=logging.WARNING)
     database.create(options.directory)
     database.open_(options.directory)
@@ -32,7 +35,7 @@ def main() -> None:
     api.state.page_size = options.page_size
     listener = socket.create_server((options.host, options.port), backlog=100)
     print(f"ready http://{options.host}:{listener.getsockname()[1]}", flush=True)
-    uvicorn.Server(uvicorn.Config(Gate(api, key), access_log=False, log_level="warning")).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(Gate(api, key, signing_keys), access_log=False, log_level="warning")).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -452,6 +452,19 @@ impl BusinessCentralSimulator {
         })
     }
 
+    /// The contacts of a customer: the one that stands for it, and the people of an organisation.
+    ///
+    /// # Errors
+    /// When there is no such customer.
+    pub fn contacts_of(&self, company: Uuid, customer: Uuid) -> Result<Vec<Uuid>, Refused> {
+        let mut state = self.lock();
+        let contacts = state.company(company)?.contacts_information(customer)?;
+        let ids = contacts
+            .iter()
+            .map(|row| typed(row.value("contactId").clone()));
+        Ok(ids.collect())
+    }
+
     /// A person in the ERP deletes a contact.
     ///
     /// # Errors

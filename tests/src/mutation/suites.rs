@@ -65,7 +65,10 @@ const REACH: &[(&str, &[&str])] = &[
         &["matching", "identity", "promises"],
     ),
     ("shared/src/erp/odoo/", &["odoo"]),
-    ("shared/src/erp/http/", &["conformance", "http_erp"]),
+    (
+        "shared/src/erp/http/",
+        &["conformance", "http_erp", "http_signature", "http_trial"],
+    ),
     (
         "shared/src/norce/",
         &[

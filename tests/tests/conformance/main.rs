@@ -30,7 +30,7 @@ use tests::{
     business_central_simulator::{
         BusinessCentralSimulator, Clock, CompanySettings, Settings, TaxNumberFilter,
     },
-    facade::Facade,
+    facade::{Facade, SimulatedCompany},
     in_process::InProcess,
 };
 use uuid::Uuid;
@@ -195,7 +195,12 @@ fn behind_a_facade() -> Subject {
         transport,
     } = simulated();
     let erp = Arc::new(BusinessCentral::new(settings, transport).unwrap());
-    let facade = InProcess::new(Facade::new(erp, KEY).router());
+    let removal = SimulatedCompany {
+        simulator: company.simulator.clone(),
+        company: company.id,
+    };
+    let facade = Facade::new(erp, KEY).with_removal(removal);
+    let facade = InProcess::new(facade.router());
     let faults = Arc::new(Faults::around(Arc::new(facade), is_write_of_the_contract));
     let settings = HttpErpSettings {
         base_url: "https://erp.example".parse().unwrap(),

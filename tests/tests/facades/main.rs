@@ -25,7 +25,7 @@ use tests::{
     business_central_simulator::{
         BusinessCentralSimulator, CompanySettings, Fault, Settings, TaxNumberFilter,
     },
-    facade::Facade,
+    facade::{Facade, SimulatedCompany},
     in_process::InProcess,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -56,8 +56,12 @@ fn facade() -> (BusinessCentralSimulator, Router) {
     };
     let transport = Arc::new(InProcess::new(simulator.router()));
     let erp = BusinessCentral::new(settings, transport).unwrap();
-    let router = Facade::new(Arc::new(erp), KEY).router();
-    (simulator, router)
+    let removal = SimulatedCompany {
+        company: simulator.companies()[0],
+        simulator: simulator.clone(),
+    };
+    let facade = Facade::new(Arc::new(erp), KEY).with_removal(removal);
+    (simulator, facade.router())
 }
 
 /// Serves a facade until this is dropped.
@@ -118,6 +122,7 @@ async fn a_facade_that_keeps_to_the_contract_holds() {
     let (simulator, router) = facade();
     let report = tried(&simulator, router).await;
     assert!(report.failed().is_empty(), "{}", report.failures());
+    assert!(report.left.is_empty(), "{report}");
 }
 
 /// Each fault, with the check that names it first, and the others that may fail because of it.
@@ -135,6 +140,7 @@ const NAMED: &[(Planted, &[&str])] = &[
         &[
             "one-record-for-a-key-at-the-same-time",
             "one-record-where-the-answer-is-lost",
+            "a-removed-record-is-created-again",
         ],
     ),
     (Planted::SinceExclusive, &["since-is-inclusive"]),

@@ -263,14 +263,14 @@ impl Faulty {
                     return Some(self.ask(&now).await);
                 }
             }
-            Fault::AddressMerged if asked.body["address"].is_object() => {
-                if asked.method == Method::PATCH {
-                    let now = asked.with(Method::GET, &asked.path, &[], Value::Null);
-                    let (_, record) = self.ask(&now).await;
-                    for (part, value) in record["address"].as_object().into_iter().flatten() {
-                        if asked.body["address"][part].is_null() {
-                            asked.body["address"][part] = value.clone();
-                        }
+            Fault::AddressMerged
+                if asked.method == Method::PATCH && asked.body["address"].is_object() =>
+            {
+                let now = asked.with(Method::GET, &asked.path, &[], Value::Null);
+                let (_, record) = self.ask(&now).await;
+                for (part, value) in record["address"].as_object().into_iter().flatten() {
+                    if asked.body["address"][part].is_null() {
+                        asked.body["address"][part] = value.clone();
                     }
                 }
             }

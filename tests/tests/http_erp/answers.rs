@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     domain::{Address, CountryCode, EntityKind, EntityRef, FieldGroups, NorceId, Personal, Scope},
     erp::{
         CreateOutcome, Cursor, Erp, ErpError, ErpRecord, FilterProof, IdempotencyKey, KeyField,
-        Listing, NaturalKey, Party, PartyKind, Resource, Unusable,
+        Listing, NaturalKey, Party, PartyKind, Resource, Sale, Unusable,
         http::{HttpErp, HttpErpCredentials},
     },
     http::ReqwestTransport,
@@ -17,7 +17,10 @@ use tests::{
     tryton::{KEY, Tryton},
 };
 
-use crate::{register::PAGE_SIZE, settings, soon};
+use crate::{
+    register::{self, PAGE_SIZE},
+    settings, soon,
+};
 
 fn adapter(tryton: &Tryton, key: &str) -> HttpErp {
     let credentials = HttpErpCredentials::Key(key.into());
@@ -165,6 +168,42 @@ pub(crate) async fn a_key_outlives_no_record(tryton: &Tryton) {
         Err(ErpError::Refused { field: Some("company"), code, .. }) if code == "unknown-company"
     );
     assert!(is_refused, "{refused:?}");
+}
+
+/// The earlier one ended between its create and its removal, and people have changed the record.
+pub(crate) async fn a_trial_that_was_cut_off_is_cleared_up(tryton: &Tryton) {
+    let erp = adapter(tryton, KEY);
+    let party = person("trial@example.com");
+    for change in [None, Some("Another")] {
+        let left = created(&erp, 1, &party).await;
+        if let Some(name) = change {
+            let change = format!("change {} {}", left.id.id, json!({ "name": name }));
+            tryton.people(&change).await.unwrap();
+        }
+        let trial = erp.trial(&key(1), &party, soon()).await.unwrap();
+        assert_eq!(trial.code, left.code);
+        assert_eq!((trial.altered, trial.left), (change.is_some(), None));
+        assert!(matches!(trial.sale, Sale::Unknown(_)), "{:?}", trial.sale);
+        assert_eq!(erp.get(&left.id, soon()).await.unwrap(), None);
+    }
+    assert_eq!(register::dump(tryton).await, Vec::<Value>::new());
+}
+
+/// Somebody has worked on with it meanwhile.
+pub(crate) async fn a_trial_leaves_a_record_that_is_referred_to(tryton: &Tryton) {
+    let erp = adapter(tryton, KEY);
+    let party = Party {
+        kind: PartyKind::Company,
+        ..person("trial@example.com")
+    };
+    let company = created(&erp, 1, &party).await;
+    let contact = json!({ "name": "Bo Al", "norce_kind": "person", "norce_company": company.id.id.parse::<i64>().unwrap() });
+    let contact = format!("add-contact {contact}");
+    tryton.people(&contact).await.unwrap();
+    let trial = erp.trial(&key(1), &party, soon()).await.unwrap();
+    let left = trial.left.unwrap();
+    assert!(left.contains("in-use"), "{left}");
+    assert_eq!(erp.get(&company.id, soon()).await.unwrap(), Some(company));
 }
 
 /// A wrong key is for people to mend, and a cursor of another facade for the listing to start over.

@@ -14,11 +14,13 @@ mod crashes;
 #[path = "../conformance/create_flow.rs"]
 mod create_flow;
 mod register;
+mod signatures;
 #[path = "../conformance/suite.rs"]
 mod suite;
 
 use std::{sync::Arc, time::Duration};
 
+use conformance::{Credentials, Options, Target};
 use register::{PAGE_SIZE, Parties, is_write};
 use shared::{
     erp::http::{HttpErp, HttpErpCredentials, HttpErpSettings},
@@ -107,10 +109,35 @@ macro_rules! tests_of_answers {
 tests_of_answers! {
     a_record_that_cannot_be_shown_is_no_outage,
     a_key_outlives_no_record,
+    a_trial_that_was_cut_off_is_cleared_up,
+    a_trial_leaves_a_record_that_is_referred_to,
     a_write_waits_for_those_of_people,
     a_wrong_key_and_a_foreign_cursor_are_told_apart,
     a_search_is_tried_in_a_register_that_begins_with_persons,
     many_are_found_in_several_searches,
+}
+
+/// What any team can run against its facade (`cargo conformance`).
+#[tokio::test]
+async fn the_conformance_suite_holds() {
+    let Some(tryton) = tryton().await else {
+        return;
+    };
+    let target = Target {
+        url: tryton.url().parse().unwrap(),
+        credentials: Credentials::Key(KEY.to_owned()),
+        company: None,
+    };
+    let report = conformance::run(&target, Options::default(), |_| {}).await;
+    let report = report.unwrap();
+    assert!(report.failed().is_empty(), "{}", report.failures());
+    assert!(report.left.is_empty(), "{report}");
+    // What the facade makes has a kind; parties of the database itself have none.
+    let left = register::dump(&tryton).await;
+    assert!(
+        left.iter().all(|party| party["norce_kind"].is_null()),
+        "{left:?}"
+    );
 }
 
 #[tokio::test]
@@ -118,6 +145,15 @@ async fn p2_one_norce_entity_is_one_party_wherever_the_work_is_cut_off() {
     if let Some(tryton) = tryton().await {
         crashes::p2_one_party_wherever_the_work_is_cut_off(&tryton).await;
         register::assert_one_party_each(&tryton).await;
+    }
+}
+
+#[tokio::test]
+async fn a_facade_with_a_signing_key_takes_only_what_is_signed_with_it() {
+    let keys = signatures::KEYS;
+    let tryton = Tryton::start_signed(PAGE_SIZE, keys, progress).await;
+    if let Some(tryton) = where_it_can_be_had(tryton) {
+        signatures::only_signed_requests_are_taken(&tryton).await;
     }
 }
 

@@ -12,6 +12,7 @@ use url::Url;
 use super::{
     error::Failure,
     settings::{HttpErpCredentials, HttpErpSettings, InvalidHttpErp},
+    signature::{Signer, SigningTransport},
 };
 use crate::{
     erp::{
@@ -72,6 +73,7 @@ impl Client {
     pub(super) fn new(
         settings: &HttpErpSettings,
         transport: Arc<dyn Transport>,
+        signer: Option<Signer>,
     ) -> Result<Self, InvalidHttpErp> {
         let mut root = settings.base_url.clone();
         if !root.has_host() || root.query().is_some() || root.fragment().is_some() {
@@ -105,6 +107,14 @@ impl Client {
                 let tokens = TokenSource::new(transport.clone(), credentials, TOKEN_POLICY);
                 Credentials::OAuth(Box::new(tokens))
             }
+        };
+        // The token server does not have the key.
+        let transport = match signer {
+            Some(signer) => Arc::new(SigningTransport {
+                inner: transport,
+                signer,
+            }),
+            None => transport,
         };
         let patient = RetryPolicy {
             timeout: WRITE_TIMEOUT,
@@ -174,6 +184,25 @@ impl Client {
         let failure = Failure::of(&response, &[]);
         if failure.is_gone() {
             Ok(None)
+        } else {
+            Err(failure.into())
+        }
+    }
+
+    /// Removes a record. One that does not exist has been removed by an attempt whose answer was lost.
+    pub(super) async fn remove(&self, path: &[&str], deadline: Deadline) -> Result<(), ErpError> {
+        let request = self.request(Method::DELETE, path, &[], None)?;
+        // Repeated as a read is: the record is nobody else's, and its id is never used again.
+        let response = self
+            .send(&self.reads, request, Idempotency::Idempotent, deadline)
+            .await?;
+        // No other success: a proxy's page must not hide a record that is left.
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(());
+        }
+        let failure = Failure::of(&response, &[]);
+        if failure.is_gone() {
+            Ok(())
         } else {
             Err(failure.into())
         }

@@ -11,12 +11,14 @@
 //! |---|---|
 //! | `settings` | address, company, credentials |
 //! | `client` | requests |
+//! | `signature` | signatures of requests, where there is a key for them |
 //! | `error` | the meaning of an error |
 //! | `wire` | answers: capabilities, records, pages |
 //! | `fields` | a party as fields, and the difference to a record |
 //! | `register` | what the calls share: capabilities, records, pages |
 //! | `search` | look-ups |
 //! | `write` | creates, updates, blocks |
+//! | `trial` | a record that is created and removed again |
 //! | `proof` | what a search by a key does |
 //! | `hint` | what the ERP posts when something has changed |
 
@@ -28,6 +30,8 @@ mod proof;
 mod register;
 mod search;
 mod settings;
+mod signature;
+mod trial;
 mod wire;
 mod write;
 
@@ -50,6 +54,7 @@ use crate::{
 
 pub use hint::{InvalidHint, read_hint};
 pub use settings::{HttpErpCredentials, HttpErpSettings, InvalidHttpErp};
+pub use signature::Signer;
 
 /// The adapter of one company behind a facade.
 pub struct HttpErp {
@@ -73,8 +78,20 @@ impl HttpErp {
         settings: HttpErpSettings,
         transport: Arc<dyn Transport>,
     ) -> Result<Self, InvalidHttpErp> {
+        Self::with_signer(settings, transport, None)
+    }
+
+    /// The same. Where there is a signer, every request to the facade is signed, and none to the token endpoint.
+    ///
+    /// # Errors
+    /// A setting cannot be used.
+    pub fn with_signer(
+        settings: HttpErpSettings,
+        transport: Arc<dyn Transport>,
+        signer: Option<Signer>,
+    ) -> Result<Self, InvalidHttpErp> {
         Ok(Self {
-            register: Register::new(&settings, transport)?,
+            register: Register::new(&settings, transport, signer)?,
             company: settings.company,
             proofs: Proofs::default(),
         })
@@ -254,15 +271,14 @@ impl Erp for HttpErp {
         self.register.change(seen, party, deadline).await
     }
 
-    /// # Errors
-    /// Always: the contract deletes nothing.
-    async fn trial(&self, _: &IdempotencyKey, _: &Party, _: Deadline) -> Result<Trial, ErpError> {
-        Err(ErpError::Refused {
-            field: None,
-            code: "no-trial".to_owned(),
-            message: "the HTTP contract cannot delete a record, so that a trial would leave one: place an order for a test customer, and see the record in the ERP"
-                .to_owned(),
-        })
+    /// Where the facade states the capability `deletes`.
+    async fn trial(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Trial, ErpError> {
+        self.register.trial(key, party, deadline).await
     }
 
     async fn block(

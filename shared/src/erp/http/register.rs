@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use super::{
     client::Client,
     settings::{HttpErpSettings, InvalidHttpErp},
+    signature::Signer,
     wire::{Abilities, About, PageRow, Row, is_id},
 };
 use crate::{
@@ -30,9 +31,10 @@ impl Register {
     pub(super) fn new(
         settings: &HttpErpSettings,
         transport: Arc<dyn Transport>,
+        signer: Option<Signer>,
     ) -> Result<Self, InvalidHttpErp> {
         Ok(Self {
-            client: Client::new(settings, transport)?,
+            client: Client::new(settings, transport, signer)?,
             home_country: settings.home_country,
             abilities: OnceCell::new(),
         })

@@ -49,4 +49,7 @@ pub enum InvalidHttpErp {
     /// [`HttpErpCredentials::Key`].
     #[error("the `apiKey` behind ERP_SECRET_ARN has characters that a header cannot carry")]
     Key,
+    /// The key of a [`Signer`](super::Signer).
+    #[error("the `signingKey` behind ERP_SECRET_ARN has fewer than 32 characters")]
+    SigningKey,
 }

@@ -89,6 +89,8 @@ pub(super) struct Stated {
     idempotent_creates: bool,
     create_settles_after_seconds: u64,
     #[serde(default)]
+    deletes: bool,
+    #[serde(default)]
     home_country: Option<CountryCode>,
 }
 
@@ -102,6 +104,11 @@ impl Stated {
     /// The country of the ERP's company.
     pub(super) const fn home_country(&self) -> Option<CountryCode> {
         self.home_country
+    }
+
+    /// Whether records can be removed.
+    pub(super) const fn deletes(&self) -> bool {
+        self.deletes
     }
 
     /// The capabilities. `home` goes before the stated country.

@@ -22,6 +22,16 @@ use crate::{
     http::Deadline,
 };
 
+/// The answer to a create, before it is known whose a record with the requested code is.
+pub(super) enum Answered {
+    /// The record is new, or may be.
+    Outcome(CreateOutcome),
+    /// The record that an earlier create with the same key has made.
+    Earlier(ErpRecord),
+    /// Another record has the requested code.
+    CodeTaken(Code),
+}
+
 impl Register {
     pub(super) async fn create_once(
         &self,
@@ -29,6 +39,20 @@ impl Register {
         party: &Party,
         deadline: Deadline,
     ) -> Result<CreateOutcome, ErpError> {
+        match self.send_create(key, party, deadline).await? {
+            Answered::Outcome(outcome) => Ok(outcome),
+            Answered::Earlier(record) => Ok(CreateOutcome::AlreadyThere(record)),
+            Answered::CodeTaken(code) => self.holder(&code, party, deadline).await,
+        }
+    }
+
+    /// Sends a create, once.
+    pub(super) async fn send_create(
+        &self,
+        key: &IdempotencyKey,
+        party: &Party,
+        deadline: Deadline,
+    ) -> Result<Answered, ErpError> {
         let abilities = self.abilities(deadline).await?;
         if party.kind == (PartyKind::Contact { company: None }) {
             return Err(ErpError::Refused {
@@ -49,48 +73,38 @@ impl Register {
             condition: Condition::Key(&key.entity.to_string()),
             mask: &wanted.texts(),
         };
+        let ambiguous = |reason| Ok(Answered::Outcome(CreateOutcome::Ambiguous { reason }));
         let response = match self.client.write(&write, deadline).await {
             Ok(response) => response,
             Err(CallError::NotDone(error)) => return Err(error),
-            Err(CallError::OutcomeUnknown(reason)) => {
-                return Ok(CreateOutcome::Ambiguous { reason });
-            }
+            Err(CallError::OutcomeUnknown(reason)) => return ambiguous(reason),
         };
         if response.status().is_success() {
-            return Ok(
-                match record_in(&response, resource, &abilities.capabilities) {
-                    Ok(record) if response.status() == StatusCode::CREATED => {
-                        match wanted.are_in(&record.fields) {
-                            true => CreateOutcome::Created(record),
-                            false => CreateOutcome::Altered(record),
-                        }
-                    }
-                    // The record of an earlier create, if the facade can know that and the record fits.
-                    Ok(record)
-                        if abilities.capabilities.creates_are_idempotent
-                            && is_of(&record, party) =>
-                    {
-                        CreateOutcome::AlreadyThere(record)
-                    }
-                    Ok(record) => CreateOutcome::Ambiguous {
-                        reason: format!(
-                            "a create was answered with {}, which is not known to be made by it",
-                            record.id
-                        ),
-                    },
-                    Err(error) => CreateOutcome::Ambiguous {
-                        reason: error.to_string(),
-                    },
-                },
-            );
+            return match record_in(&response, resource, &abilities.capabilities) {
+                Ok(record) if response.status() == StatusCode::CREATED => {
+                    Ok(Answered::Outcome(match wanted.are_in(&record.fields) {
+                        true => CreateOutcome::Created(record),
+                        false => CreateOutcome::Altered(record),
+                    }))
+                }
+                // The record of an earlier create, if the facade can know that and the record fits.
+                Ok(record)
+                    if abilities.capabilities.creates_are_idempotent && is_of(&record, party) =>
+                {
+                    Ok(Answered::Earlier(record))
+                }
+                Ok(record) => ambiguous(format!(
+                    "a create was answered with {}, which is not known to be made by it",
+                    record.id
+                )),
+                Err(error) => ambiguous(error.to_string()),
+            };
         }
         let failure = Failure::of(&response, write.mask);
         match &key.code {
-            Some(code) if failure.is_taken() => self.holder(code, party, deadline).await,
+            Some(code) if failure.is_taken() => Ok(Answered::CodeTaken(code.clone())),
             _ if failure.is_definite() => Err(failure.into()),
-            _ => Ok(CreateOutcome::Ambiguous {
-                reason: failure.reason(),
-            }),
+            _ => ambiguous(failure.reason()),
         }
     }
 

@@ -3,12 +3,13 @@
 import hmac
 import logging
 import re
+import time
 import traceback
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import AwareDatetime
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trytond import __version__
 from trytond.exceptions import UserError, UserWarning
 
-from . import records
+from . import records, signature
 from .contract import Block, Changes, Kind, NewRecord, Record, Refusal, Resource, Search
 from .transactions import now, run
 
@@ -56,6 +57,7 @@ def about() -> JSONResponse:
         "idempotentCreates": True,
         # A request waits for the database ATTEMPTS times, five seconds each, and nothing of it goes on when it has ended.
         "createSettlesAfterSeconds": 60,
+        "deletes": True,
         "homeCountry": "SE",
     }
     time = run(now).isoformat()
@@ -99,6 +101,12 @@ def get(resource: Resource, id_: str) -> JSONResponse:
 @api.patch("/v1/{resource}/{id_}")
 def update(resource: Resource, id_: str, changes: Changes, if_match: Annotated[str, Header()]) -> JSONResponse:
     return answer(200, records.update(resource, id_, if_match, changes))
+
+
+@api.delete("/v1/{resource}/{id_}")
+def remove(resource: Resource, id_: str) -> Response:
+    records.remove(resource, id_)
+    return Response(status_code=204)
 
 
 @api.post("/v1/{resource}/{id_}/block")
@@ -148,11 +156,13 @@ def of_http(_: Request, error: HTTPException) -> JSONResponse:
 
 
 class Gate:
-    """Before everything else, and without work for strangers: the key, the size, and no personal data in the log."""
+    """Before everything else, and without work for strangers: the key, the size, the signature, and no personal data in the log."""
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
+    def __init__(self, app: ASGIApp, key: str, signing_keys: list[str]) -> None:
         self.app = app
         self.key = key.encode()
+        # While a key is rotated, requests come with the former and with the new one. None: requests need no signature.
+        self.signing_keys = [key.encode() for key in signing_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -172,6 +182,9 @@ class Gate:
             if len(body) > LIMIT_OF_BODY:
                 return await self._refuse(Refusal(413, "too-large", "The request is too large."), scope, receive, send)
 
+        if self.signing_keys and not self._is_signed(scope, body):
+            return await self._refuse(Refusal(401, "not-signed", "The signature is missing, wrong or too old."), scope, receive, send)
+
         async def again() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
 
@@ -181,6 +194,15 @@ class Gate:
             # Starlette has answered 500 and raises again so that the server logs it. The texts of Tryton's exceptions hold values.
             where = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)[-5:]))
             log.error("%s at\n%s", type(error).__name__, where)
+
+    def _is_signed(self, scope: Scope, body: bytes) -> bool:
+        headers: dict[str, str] = {}
+        for name, value in ((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]):
+            # A second line of a header is part of what was signed.
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        query = f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
+        target = f"{scope['scheme']}://{headers.get('host')}{scope['raw_path'].decode()}{query}"
+        return signature.is_valid(scope["method"], target, headers, body, self.signing_keys, time.time())
 
     async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         response = JSONResponse(refusal.body, refusal.status)

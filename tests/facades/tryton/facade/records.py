@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from trytond.exceptions import UserError, UserWarning
-from trytond.model.exceptions import SQLConstraintError
+from trytond.model.exceptions import ForeignKeyError, SQLConstraintError
 from trytond.pool import Pool
 from trytond_norce.matching import email_key, number_key
 
@@ -232,6 +232,18 @@ def block(resource: Resource, id_: str) -> Record:
         return show(Party(party.id))
 
     return run(work, write=True)
+
+
+def remove(resource: Resource, id_: str) -> None:
+    def work() -> None:
+        Party = Pool().get("party.party")
+        party = find(resource, id_)
+        try:
+            Party.delete([party])
+        except ForeignKeyError:  # a contact of the party, or a document of another module
+            raise Refusal(409, "in-use", "Other records in Tryton refer to the party.") from None
+
+    run(work, write=True)
 
 
 def _write(party: Any, values: Values, given: set[str]) -> None:

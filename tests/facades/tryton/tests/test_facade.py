@@ -1,10 +1,14 @@
 """The promises of the contract that are easily broken, against a facade and a Tryton that run as they do in earnest."""
 
+import hashlib
+import hmac
 import json
 import os
 import re
 import subprocess
 import sys
+import time
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,8 +35,11 @@ class Facade:
 
     def __call__(self, method: str, path: str, body: Any = None, *, status: int = 200, **headers: str) -> Any:
         answer = self.http.request(method, path, json=body, headers={n.replace("_", "-"): v for n, v in headers.items()})
-        content = answer.json()
+        content = answer.json() if answer.content else None
         assert answer.status_code == status, content
+        if status == 204:
+            assert content is None
+            return None
         jsonschema.validate(content, schema_of(method, answer.url.path, status) | {"components": CONTRACT["components"]})
         return content
 
@@ -73,12 +80,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[tuple[Facade, subprocess.Popen[str]]]:
+def serving(directory: Path, **settings: str) -> Iterator[tuple[Facade, subprocess.Popen[str]]]:
     command = [sys.executable, str(FACADE / "serve.py"), str(directory)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"FACADE_KEY": KEY}) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"FACADE_KEY": KEY} | settings) as process:
         assert process.stdout
-        yield Facade(process.stdout.readline().split()[1]), process
-        process.terminate()
+        try:
+            yield Facade(process.stdout.readline().split()[1]), process
+        finally:  # also of a test that fails, which would wait for it otherwise
+            process.terminate()
 
 
 @pytest.fixture(scope="session")
@@ -284,6 +293,29 @@ def test_what_people_archive_is_no_value_any_more(facade: Facade, people: Any) -
     assert facade.change(now, email="archived@ek.example")["email"] == "archived@ek.example"
 
 
+def test_a_removed_record_does_not_exist_any_more(facade: Facade) -> None:
+    record = facade.add(key="customer/client/trial", code="TRIAL", email="trial@ek.example", address={"city": "Lund", "country": "SE"})
+    address = f"/v1/customers/{record['id']}"
+    facade("DELETE", address, status=204)
+    for method, body in (("GET", None), ("PATCH", {"name": "A"}), ("DELETE", None)):
+        assert facade(method, address, body, status=404, If_Match=record["version"])["error"]["code"] == "not-found"
+    assert not facade.found(ids=[record["id"]]) and not facade.found(emails=["trial@ek.example"])
+    assert record["id"] not in {listed["id"] for listed in facade.listed()}
+    again = facade.add(key="customer/client/trial", code="TRIAL")
+    assert int(again["id"]) > int(record["id"])
+
+
+def test_a_record_that_others_refer_to_is_not_removed(facade: Facade) -> None:
+    company = facade.add(kind="organisation", name="Ek AB", email="in-use@ek.example")
+    contact = facade.add("contacts", company=company["id"])
+    assert facade("DELETE", f"/v1/customers/{contact['id']}", status=404)["error"]["code"] == "not-found"
+    address = f"/v1/customers/{company['id']}"
+    assert facade("DELETE", address, status=409)["error"]["code"] == "in-use"
+    assert facade("GET", address) == company
+    facade("DELETE", f"/v1/contacts/{contact['id']}", status=204)
+    facade("DELETE", address, status=204)
+
+
 def test_a_contact_belongs_to_its_company(facade: Facade) -> None:
     companies = [facade.add(kind="organisation", name=f"Company {n}") for n in range(2)]
     contact = facade.add("contacts", company=companies[0]["id"], name="Bo Al", email="bo@al.example")
@@ -348,6 +380,55 @@ def test_strangers_learn_nothing(facade: Facade) -> None:
         for path in ("/v1/about", "/v1/customers", "/docs", "/nothing"):
             answer = facade.http.get(path, headers=headers)
             assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+
+
+def signed(request: httpx.Request, key: str, age: float = 0) -> httpx.Request:
+    """Signs as the contract says, with nothing of the facade."""
+
+    def base64(value: bytes) -> str:
+        return b64encode(value).decode()
+
+    if request.content:
+        request.headers["content-digest"] = f"sha-256=:{base64(hashlib.sha256(request.content).digest())}:"
+    values = {"@method": request.method, "@target-uri": str(request.url)}
+    values |= {n: request.headers[n] for n in ("content-digest", "idempotency-key", "if-match", "erp-company") if n in request.headers}
+    names = " ".join(f'"{name}"' for name in values)
+    input_ = f'({names});created={int(time.time() - age)};keyid="norce";alg="hmac-sha256"'
+    base = "".join(f'"{name}": {value}\n' for name, value in values.items()) + f'"@signature-params": {input_}'
+    request.headers["signature-input"] = f"norce={input_}"
+    request.headers["signature"] = f"norce=:{base64(hmac.digest(key.encode(), base.encode(), 'sha256'))}:"
+    return request
+
+
+def test_where_there_is_a_signing_key_requests_are_signed(directory: Path, facade: Facade) -> None:
+    former, new = "f" * 32, "n" * 32
+    with serving(directory, FACADE_SIGNING_KEY=f"{former} {new}") as (signing, _):
+        http = signing.http
+
+        def create(name: str = "Anna Ek") -> httpx.Request:
+            return http.build_request("POST", "/v1/customers", json={"kind": "person", "name": name}, headers={"Idempotency-Key": "customer/client/signed"})
+
+        for key in (former, new):
+            assert http.send(signed(http.build_request("GET", "/v1/customers?limit=1&kind=person"), key)).status_code == 200
+        assert http.send(signed(create(), former)).status_code == 201
+        assert http.send(signed(create(), new, age=240)).status_code == 200
+        good = signed(create(), new).headers
+        wrong = [create(), signed(create(), "w" * 32), signed(create(), new, age=360), signed(create(), new, age=-360)]
+        # The signature of another request: other values, another address, method, key or company.
+        for other in (
+            create("Bo Al"),
+            http.build_request("POST", "/v1/contacts", content=create().content),
+            http.build_request("POST", "/v1/customers?limit=1", content=create().content),
+            http.build_request("PATCH", "/v1/customers", content=create().content),
+        ):
+            wrong.append(other)
+            other.headers.update({name: good[name] for name in ("idempotency-key", "content-digest", "signature-input", "signature")})
+        for header in ({"Idempotency-Key": "customer/client/another"}, {"Erp-Company": "outlet"}, {"If-Match": "1"}):
+            wrong.append(signed(create(), new))
+            wrong[-1].headers.update(header)
+        for request in wrong:
+            answer = http.send(request)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "not-signed")
 
 
 def test_a_malformed_request_is_not_repeated(facade: Facade) -> None:
