@@ -1,4 +1,4 @@
-//! When requests to a facade are signed: each sending anew, and none to the identity provider.
+//! Which requests are signed: those to a facade, each sending with a signature of its own, and none to the identity provider.
 
 #![allow(
     clippy::unwrap_used,
@@ -85,7 +85,7 @@ impl Transport for Reluctant {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_sending_is_signed_anew_and_no_request_for_a_token() {
+async fn each_sending_has_its_own_signature_and_a_request_for_a_token_has_none() {
     let facade = Arc::new(Reluctant::default());
     let settings = HttpErpSettings {
         base_url: "https://erp.example".parse().unwrap(),

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::{
     contract::{Contract, UnreadableContract},
+    signature,
     verdict::{Failure, Outcome, Stop},
 };
 
@@ -47,6 +48,8 @@ pub struct Target {
     pub credentials: Credentials,
     /// `Erp-Company`, where it wants one.
     pub company: Option<String>,
+    /// The key that requests are signed with, where it wants signatures.
+    pub signing_key: Option<String>,
 }
 
 /// The facade cannot be asked at all.
@@ -245,6 +248,7 @@ pub(crate) struct Client {
     root: Url,
     authorization: String,
     company: Option<String>,
+    signing_key: Option<String>,
     contract: Contract,
     /// What stands in every name and e-mail address of the suite.
     mark: String,
@@ -275,6 +279,7 @@ impl Client {
             root,
             authorization,
             company: target.company.clone(),
+            signing_key: target.signing_key.clone(),
             contract: Contract::published()?,
             mark: mark.to_lowercase(),
             observed: Mutex::default(),
@@ -337,12 +342,21 @@ impl Client {
             status: Err(String::new()),
             answer: Value::Null,
         };
+        let body = match &request.body {
+            Value::Null => String::new(),
+            body => body.to_string(),
+        };
+        let signature = self.signing_key.as_ref().and_then(|key| {
+            let (method, headers) = (request.method.as_str(), &exchange.headers);
+            let now = chrono::Utc::now().timestamp();
+            signature::headers(key, method, url.as_str(), headers, &body, now)
+        });
         let mut sent = self
             .http
             .request(request.method.clone(), url)
             .timeout(request.patience)
             .header("Accept", "application/json");
-        for (name, value) in &exchange.headers {
+        for (name, value) in exchange.headers.iter().chain(signature.iter().flatten()) {
             sent = sent.header(*name, value);
         }
         sent = match request.authorization {
@@ -350,10 +364,8 @@ impl Client {
             Authorization::Wrong => sent.header("Authorization", "Bearer nobody-has-this-key"),
             Authorization::Missing => sent,
         };
-        if !request.body.is_null() {
-            sent = sent
-                .header("Content-Type", "application/json")
-                .body(request.body.to_string());
+        if !body.is_empty() {
+            sent = sent.header("Content-Type", "application/json").body(body);
         }
         let answer = async {
             let answer = sent.send().await?;

@@ -5,6 +5,7 @@ mod checks;
 mod client;
 pub mod contract;
 mod numbers;
+mod signature;
 mod stage;
 mod verdict;
 

@@ -11,7 +11,8 @@ use conformance::{Credentials, Options, Outage, Switch, Target};
 use tokio::process::Command;
 use url::Url;
 
-/// Tries whether a facade keeps to the HTTP contract, on records that it makes and removes: use a test company of the ERP
+/// Tries whether a facade keeps to the HTTP contract, on records that it makes and removes: use a test company of the ERP.
+/// With FACADE_SIGNING_KEY in the environment, requests are signed.
 #[derive(Debug, Parser)]
 #[command(name = "conformance", version)]
 struct Arguments {
@@ -111,6 +112,7 @@ fn target(arguments: &Arguments) -> Result<Target, &'static str> {
         url: arguments.url.clone(),
         credentials,
         company: arguments.company.clone(),
+        signing_key: secret("FACADE_SIGNING_KEY"),
     })
 }
 

@@ -84,6 +84,7 @@ async fn serve(router: Router) -> Served {
         url: url.parse().unwrap(),
         credentials: Credentials::Key(KEY.to_owned()),
         company: None,
+        signing_key: None,
     };
     Served { target, server }
 }

@@ -117,16 +117,19 @@ tests_of_answers! {
     many_are_found_in_several_searches,
 }
 
-/// What any team can run against its facade (`cargo conformance`).
+/// What any team can run against its facade (`cargo conformance`), here with signed requests.
 #[tokio::test]
 async fn the_conformance_suite_holds() {
-    let Some(tryton) = tryton().await else {
+    let signing_key = "signs-the-requests-of-the-suite-only";
+    let tryton = Tryton::start_signed(PAGE_SIZE, signing_key, progress).await;
+    let Some(tryton) = where_it_can_be_had(tryton) else {
         return;
     };
     let target = Target {
         url: tryton.url().parse().unwrap(),
         credentials: Credentials::Key(KEY.to_owned()),
         company: None,
+        signing_key: Some(signing_key.to_owned()),
     };
     let report = conformance::run(&target, Options::default(), |_| {}).await;
     let report = report.unwrap();

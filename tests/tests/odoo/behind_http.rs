@@ -27,6 +27,7 @@ pub(crate) async fn the_conformance_suite_holds(server: &Arc<Server>, company: N
         url: url.parse().unwrap(),
         credentials: Credentials::Key(KEY.to_owned()),
         company: None,
+        signing_key: None,
     };
     let report = conformance::run(&target, Options::default(), |_| {}).await;
     serving.abort();

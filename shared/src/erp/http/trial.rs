@@ -21,7 +21,7 @@ impl Register {
         deadline: Deadline,
     ) -> Result<Trial, ErpError> {
         let work = before_deletion(deadline)?;
-        // Asked anew: somebody may have changed the facade since this process began, and tries it for that reason.
+        // Asked again: somebody may have changed the facade since this process began, and tries it for that reason.
         let about = self.about(work).await?;
         if !about.capabilities.deletes() {
             return Err(ErpError::Refused {
