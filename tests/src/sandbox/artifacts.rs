@@ -6,7 +6,8 @@
 //!   template.yaml    as in the sources, for the processor of these functions
 //!   samconfig.toml   an example of two environments
 //!   functions/       an archive of each function
-//!   sbom/            what each function is made of, in CycloneDX
+//!   conformance      tries a facade in front of an ERP
+//!   sbom/            what each of these programs is made of, in CycloneDX
 //!   SHA256SUMS       checksums of all of it
 //! norce-customer-sync-0.2.0-x86_64.zip
 //! norce-customer-sync-0.2.0-x86_64.zip.sha256
@@ -36,6 +37,14 @@ use crate::local_aws::{Tools, sandbox_directory};
 const CYCLONEDX: [&str; 2] = ["cargo-cyclonedx", "0.5.9"];
 /// The prefix of the names of the files.
 const NAME: &str = "norce-customer-sync";
+
+/// The program for teams that write a facade.
+const CONFORMANCE: &str = "conformance";
+
+/// What is built.
+fn every_program() -> impl Iterator<Item = &'static str> {
+    every_function().chain([CONFORMANCE])
+}
 
 /// The options of `cargo artifacts`.
 #[derive(Debug, clap::Parser)]
@@ -100,7 +109,8 @@ async fn build(architecture: Architecture) -> Result<PathBuf, SandboxError> {
         Tools::sam(progress::detail).await
     })
     .await?;
-    let building = deployment::cargo_lambda_build(&tools, architecture == Architecture::Arm);
+    let arm64 = architecture == Architecture::Arm;
+    let building = deployment::cargo_lambda_build(&tools, arm64, every_program());
     progress::step("Building the functions as they are deployed", building).await?;
 
     let version = env!("CARGO_PKG_VERSION");
@@ -124,6 +134,9 @@ async fn build(architecture: Architecture) -> Result<PathBuf, SandboxError> {
             &tools,
         )
         .await?;
+        let conformance = directory.join(CONFORMANCE);
+        fs::copy(programs.join(CONFORMANCE).join("bootstrap"), &conformance)
+            .map_err(unwritable(&conformance))?;
         place(&directory, "README.md", &read("functions/PACKAGE.md")?)?;
         place(&directory, "LICENSE", &read("LICENSE")?)?;
         let example = example(&read("samconfig.toml")?, architecture)?;
@@ -163,7 +176,7 @@ fn example(samconfig: &str, architecture: Architecture) -> Result<String, Sandbo
     Ok(lines.map(|line| line + "\n").collect())
 }
 
-/// Lists the components of each function, as CycloneDX has it.
+/// Lists the components of each program, as CycloneDX has it.
 async fn list_components(directory: &Path, architecture: Architecture) -> Result<(), SandboxError> {
     let root = sandbox_directory().join("cargo-cyclonedx");
     let mut install = Command::new("cargo");
@@ -195,9 +208,9 @@ async fn list_components(directory: &Path, architecture: Architecture) -> Result
         };
         fs::remove_file(&written).map_err(unwritable(&written))?;
         let package = manifest.file_name().unwrap_or_default();
-        if let Some(function) = every_function().find(|function| *function == package) {
+        if let Some(program) = every_program().find(|program| *program == package) {
             let text = text.replace(&here, "");
-            place(&boms, &format!("{function}.cdx.json"), &text)?;
+            place(&boms, &format!("{program}.cdx.json"), &text)?;
         }
     }
     Ok(())
@@ -222,6 +235,7 @@ fn manifests() -> Result<Vec<PathBuf>, SandboxError> {
             "shared",
             "tests",
             "tests/benches/empty-function",
+            "tests/conformance",
             "tests/tools",
         ]
         .map(|at| workspace.join(at)),

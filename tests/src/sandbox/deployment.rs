@@ -163,15 +163,19 @@ async fn strip(from: &Path, to: &Path) -> Result<(), SandboxError> {
     fs::copy(from, to).map(|_| ()).map_err(unwritable(to))
 }
 
-/// Builds the functions as they are deployed, all in one go so that they link side by side.
-pub(super) async fn cargo_lambda_build(tools: &Tools, arm64: bool) -> Result<(), SandboxError> {
+/// Builds packages as they are deployed, all in one go so that they link side by side.
+pub(super) async fn cargo_lambda_build(
+    tools: &Tools,
+    arm64: bool,
+    packages: impl IntoIterator<Item = &str>,
+) -> Result<(), SandboxError> {
     let mut cargo = Command::new("cargo");
     cargo.args(["lambda", "build", "--release", "--locked"]);
     if arm64 {
         cargo.arg("--arm64");
     }
-    for function in every_function() {
-        cargo.args(["--package", function]);
+    for package in packages {
+        cargo.args(["--package", package]);
     }
     let log = sandbox_directory().join("cargo-lambda-build.log");
     progress::run("cargo lambda build", with_tools(&mut cargo, tools), &log).await
@@ -182,7 +186,7 @@ pub(super) async fn cargo_lambda_build(tools: &Tools, arm64: bool) -> Result<(),
 pub(super) async fn build_release(tools: &Tools) -> Result<PathBuf, SandboxError> {
     let built = sandbox_directory().join("build");
     let built_template = built.join("template.yaml");
-    cargo_lambda_build(tools, cfg!(target_arch = "aarch64")).await?;
+    cargo_lambda_build(tools, cfg!(target_arch = "aarch64"), every_function()).await?;
 
     let unchanged = is_newer(&built_template, &workspace().join("template.yaml"))
         && every_function().all(|function| {
