@@ -10,6 +10,7 @@ mod stage;
 mod verdict;
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 pub use client::{Credentials, Exchange, Target, Unusable};
 pub use verdict::{Checked, Failure, Part, Report, Stop};
@@ -76,6 +77,7 @@ pub async fn run(
             part: check.part,
             name,
             promise: check.promise,
+            capabilities: check.capabilities,
             outcome,
         };
         progress(&done);
@@ -86,6 +88,7 @@ pub async fn run(
     Ok(Report {
         erp: stage.erp().to_owned(),
         mark: stage.mark().to_owned(),
+        capabilities: stage.capabilities().clone(),
         checks: checked,
         left,
         requests: observed.requests,
@@ -99,12 +102,14 @@ fn unanswered(stop: Stop, mut progress: impl FnMut(&Checked)) -> Report {
         part: Part::Facade,
         name: "about-is-answered".to_owned(),
         promise: "`GET /v1/about` says what the facade can do",
+        capabilities: &[],
         outcome: Err(stop),
     };
     progress(&about);
     Report {
         erp: "the facade".to_owned(),
         mark: String::new(),
+        capabilities: Value::Null,
         checks: vec![about],
         left: Vec::new(),
         requests: 1,

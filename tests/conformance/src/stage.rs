@@ -173,8 +173,12 @@ impl Stage {
         &self.mark
     }
 
+    pub(crate) fn capabilities(&self) -> &Value {
+        &self.about["capabilities"]
+    }
+
     pub(crate) fn capability(&self, name: &str) -> &Value {
-        &self.about["capabilities"][name]
+        &self.capabilities()[name]
     }
 
     pub(crate) fn writes(&self, field: &str) -> bool {

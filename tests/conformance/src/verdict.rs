@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use serde_json::Value;
+
 use crate::client::Exchange;
 
 /// Longer bodies are cut off.
@@ -79,6 +81,8 @@ pub struct Checked {
     pub name: String,
     /// What the contract promises.
     pub promise: &'static str,
+    /// The capabilities that it is about, as `about` names them.
+    pub capabilities: &'static [&'static str],
     /// What became of it.
     pub outcome: Result<(), Stop>,
 }
@@ -88,6 +92,8 @@ pub struct Checked {
 pub struct Report {
     /// The name that the ERP gives itself.
     pub erp: String,
+    /// The capabilities that it states.
+    pub capabilities: Value,
     /// The checks in their order.
     pub checks: Vec<Checked>,
     /// What stands in the name of every record of this run.
@@ -177,6 +183,13 @@ impl fmt::Display for Report {
         for (part, checks) in parts {
             writeln!(f, "  {part:10} {}", verdict(&checks))?;
         }
+        writeln!(f, "Capabilities")?;
+        for (name, value) in self.capabilities.as_object().into_iter().flatten() {
+            let of_it = |check: &&Checked| check.capabilities.contains(&name.as_str());
+            let checks: Vec<&Checked> = self.checks.iter().filter(of_it).collect();
+            let stated = format!("{name}: {}", shown(&value.to_string()));
+            writeln!(f, "  {stated}: {}", verdict(&checks))?;
+        }
         if !self.left.is_empty() {
             let (count, mark) = (self.left.len(), &self.mark);
             writeln!(
@@ -199,8 +212,8 @@ fn verdict(checks: &[&Checked]) -> String {
         }
     }
     match (failed.as_slice(), not_tried) {
-        ([], 0) => "holds".to_owned(),
         ([], not_tried) if not_tried == checks.len() => "not tried".to_owned(),
+        ([], 0) => "holds".to_owned(),
         ([], not_tried) => format!("holds; {not_tried} of {} not tried", checks.len()),
         (failed, _) => format!("does not hold: {}", failed.join(", ")),
     }

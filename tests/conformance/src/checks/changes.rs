@@ -16,9 +16,9 @@ use crate::{
 checks! {
     Changes,
     a_change_leaves_the_rest: "a field that is absent stays as it is",
-    every_change_is_stamped: "a change of any field changes `version` and `modified`, and is in the listing of changes",
+    every_change_is_stamped("fields"): "a change of any field changes `version` and `modified`, and is in the listing of changes",
     a_stale_version_is_refused: "a record that has changed since is 412 `changed`, and nothing is done",
-    one_of_two_changes_at_the_same_time: "of changes with the same version at the same time one is made",
+    one_of_two_changes_at_the_same_time("conditionalUpdates"): "of changes with the same version at the same time one is made",
     a_change_needs_a_version: "a change without `If-Match` is refused, and nothing is done",
     null_clears: "`null` clears a field, and so does an empty text",
     an_address_is_replaced: "an address is replaced as a whole",

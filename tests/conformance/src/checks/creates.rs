@@ -17,12 +17,12 @@ use crate::{
 
 checks! {
     Creates,
-    values_are_kept: "a new record has the values that were sent",
+    values_are_kept("fields"): "a new record has the values that were sent",
     a_requested_code_is_kept: "a new record has the code that was requested",
     a_code_is_given_once: "a code that another record has is refused with 409 `code-taken`, and nothing is made",
-    one_record_for_each_key: "a repeat with the same key is answered with the record, whatever its values are",
-    one_record_for_a_key_at_the_same_time: "creates with the same key at the same time make one record",
-    one_record_where_the_answer_is_lost: "a create whose connection breaks off makes one record together with its repeat",
+    one_record_for_each_key("idempotentCreates"): "a repeat with the same key is answered with the record, whatever its values are",
+    one_record_for_a_key_at_the_same_time("idempotentCreates"): "creates with the same key at the same time make one record",
+    one_record_where_the_answer_is_lost("idempotentCreates"): "a create whose connection breaks off makes one record together with its repeat",
     other_keys_are_other_records: "keys that only look alike make a record each",
     one_record_for_each_code: "without `idempotentCreates`, a repeat with the same code makes no second record",
     a_company_that_does_not_exist_is_refused: "a contact of an organisation that does not exist is refused with 422 and the field `company`",

@@ -14,7 +14,7 @@ use crate::{
 
 checks! {
     Listings,
-    every_record_is_listed: "all records are on the pages of a listing, each as it is read",
+    every_record_is_listed("readable"): "all records are on the pages of a listing, each as it is read",
     since_is_inclusive: "a record that was changed at the time of `since` is listed",
     since_leaves_out_what_is_older: "a record that was not changed since is not listed",
     since_is_an_instant: "a time in another zone is the same time",

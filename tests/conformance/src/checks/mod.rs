@@ -25,6 +25,8 @@ pub(crate) struct Check {
     pub(crate) name: &'static str,
     /// What the contract promises.
     pub(crate) promise: &'static str,
+    /// The capabilities that it is about, as `about` names them.
+    pub(crate) capabilities: &'static [&'static str],
     pub(crate) run: for<'a> fn(&'a Stage) -> BoxFuture<'a, Outcome>,
 }
 
@@ -46,14 +48,15 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Check> {
     .flatten()
 }
 
-/// The checks of a part: `function: "promise"`.
+/// The checks of a part: `function: "promise"`, or `function("capability"): "promise"`.
 macro_rules! checks {
-    ($part:ident, $($check:ident: $promise:literal),+ $(,)?) => {
+    ($part:ident, $($check:ident $(($capability:literal))?: $promise:literal),+ $(,)?) => {
         pub(super) const CHECKS: &[super::Check] = &[
             $(super::Check {
                 part: crate::verdict::Part::$part,
                 name: stringify!($check),
                 promise: $promise,
+                capabilities: &[$($capability)?],
                 run: |stage| Box::pin($check(stage)),
             }),+
         ];

@@ -12,7 +12,7 @@ use crate::{
 checks! {
     Searches,
     ids_are_found: "records are found by their ids, each once, and unknown ids are of no effect",
-    codes_are_compared_as_stated: "a code is compared as `codeCase` says, and never by its beginning",
+    codes_are_compared_as_stated("codeCase"): "a code is compared as `codeCase` says, and never by its beginning",
     emails_are_found_in_any_case: "an e-mail address is found in any case of letters and without blanks around it",
     emails_are_compared_exactly: "an e-mail address is not found by a part of it, a pattern, or letters without their marks",
     all_holders_are_found: "everybody with an e-mail address is found, persons and organisations, also who is blocked",
