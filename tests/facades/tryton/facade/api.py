@@ -14,7 +14,6 @@ from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trytond import __version__
-from trytond.exceptions import UserError, UserWarning
 
 from . import records
 from .contract import Block, Changes, Kind, NewRecord, Record, Refusal, Resource, Search
@@ -56,7 +55,7 @@ def about() -> JSONResponse:
         "idempotentCreates": True,
         # A request waits for the database ATTEMPTS times, five seconds each, and nothing of it goes on when it has ended.
         "createSettlesAfterSeconds": 60,
-        "homeCountry": "SE",
+        "homeCountry": records.HOME,
     }
     time = run(now).isoformat()
     return answer(200, {"name": "Tryton", "version": __version__, "time": time, "mayWrite": True, "capabilities": capabilities})
@@ -122,10 +121,12 @@ def unreadable(_: Request, reason: records.Unreadable) -> JSONResponse:
     return answer(422, Refusal(422, "unreadable", str(reason)).body)
 
 
-@api.exception_handler(UserError)
-@api.exception_handler(UserWarning)
 def refused_by_tryton(_: Request, __: Exception) -> JSONResponse:
     return answer(422, Refusal(422, "refused", "A rule of Tryton refuses the record. Entered in Tryton itself, it says which.").body)
+
+
+for refusal in records.REFUSALS:
+    api.add_exception_handler(refusal, refused_by_tryton)
 
 
 @api.exception_handler(RequestValidationError)

@@ -304,6 +304,48 @@ def test_tryton_refuses_a_wrong_number_and_nothing_is_done(facade: Facade, field
     assert facade("GET", f"/v1/customers/{record['id']}") == record
 
 
+NUMBERS: list[tuple[str, str, str]] = [
+    ("SE", "556016-0680", "SE556016068001"),
+    ("NO", "987654325", "NO987654325MVA"),
+    ("DK", "13585628", "DK13585628"),
+    ("FI", "2077474-0", "FI20774740"),
+]
+
+
+@pytest.mark.parametrize(("country", "number", "vat"), NUMBERS)
+def test_numbers_are_those_of_the_country(facade: Facade, people: Any, country: str, number: str, vat: str) -> None:
+    values: dict[str, Any] = {"kind": "organisation", "organisationNumber": number, "vatNumber": vat}
+    record = facade.add(**values, address={"city": "Ås", "country": country})
+    shown = {n: re.sub("[ -]", "", record[n]) for n in ("organisationNumber", "vatNumber")}
+    assert shown == {"organisationNumber": number.replace("-", ""), "vatNumber": vat}
+    assert record["id"] in facade.found(numbers=[number]) & facade.found(numbers=[vat])
+    assert facade("PATCH", f"/v1/customers/{record['id']}", values, If_Match=record["version"]) == record
+    cleared = facade.change(record, organisationNumber=None, vatNumber=None)
+    assert not cleared.keys() & {"organisationNumber", "vatNumber"}
+
+
+def test_a_number_follows_its_company_to_another_country(facade: Facade, people: Any) -> None:
+    record = facade.add(kind="organisation", organisationNumber="556016-0680")
+    record = facade.change(record, organisationNumber="987654325", address={"city": "Oslo", "country": "NO"})
+    assert json.loads(people("dump", record["id"]))["no_orgnr"] == "987 654 325"
+    assert facade.change(record, organisationNumber="556016-0680", status=422)["error"]["code"] == "invalid-organisation-number"
+    error = facade.change(record, organisationNumber="1", address={"country": "FR"}, status=422)["error"]
+    assert (error["code"], error["field"]) == ("unknown-number", "organisationNumber")
+
+
+def test_a_rule_of_the_database_is_no_outage(facade: Facade, people: Any) -> None:
+    people("refuse", "refused@ek.example")
+    record = facade.add(email="other@ek.example")
+    for error in (
+        facade.add(key="customer/client/refused", email="Refused@ek.example", status=422)["error"],
+        facade.change(record, email="refused@ek.example", status=422)["error"],
+    ):
+        assert error["field"] == "email" and "refused@" not in str(error).lower() and "credit" not in str(error)
+    assert facade.found(emails=["refused@ek.example"]) == set()
+    people("refuse-nothing")
+    facade.add(key="customer/client/refused", email="refused@ek.example")
+
+
 def test_unknown_ids_addresses_and_cursors_are_told_apart(facade: Facade) -> None:
     for id_ in ("999999", "no-number", "9" * 30):
         assert facade("GET", f"/v1/customers/{id_}", status=404)["error"]["code"] == "not-found"
