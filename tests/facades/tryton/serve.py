@@ -16,6 +16,7 @@ def main() -> None:
     arguments.add_argument("--host", default="127.0.0.1")
     arguments.add_argument("--port", type=int, default=0, help="0, the default: a free one, which the line on standard output says")
     arguments.add_argument("--page-size", type=int, default=500, help="the most records of a page, whatever is asked for")
+    arguments.add_argument("--company", default="", help="the company that requests name in Erp-Company; empty, the default: they name none")
     options = arguments.parse_args()
     key = os.environ.get("FACADE_KEY", "")
     if len(key) < 16:
@@ -32,7 +33,7 @@ def main() -> None:
     api.state.page_size = options.page_size
     listener = socket.create_server((options.host, options.port), backlog=100)
     print(f"ready http://{options.host}:{listener.getsockname()[1]}", flush=True)
-    uvicorn.Server(uvicorn.Config(Gate(api, key), access_log=False, log_level="warning")).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(Gate(api, key, options.company), access_log=False, log_level="warning")).run(sockets=[listener])
 
 
 if __name__ == "__main__":

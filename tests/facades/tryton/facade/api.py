@@ -149,19 +149,24 @@ def of_http(_: Request, error: HTTPException) -> JSONResponse:
 
 
 class Gate:
-    """Before everything else, and without work for strangers: the key, the size, and no personal data in the log."""
+    """Before everything else, and without work for strangers: the key, the company, the size, and no personal data in the log."""
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
+    def __init__(self, app: ASGIApp, key: str, company: str = "") -> None:
         self.app = app
         self.key = key.encode()
+        self.company = company.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+        headers = dict(scope["headers"])
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         # In constant time: how long a plain comparison takes says how much of a guess is right.
         if not hmac.compare_digest(given, self.key) or scheme.lower() != b"bearer":
             return await self._refuse(Refusal(401, "unauthorized", "The key is not accepted."), scope, receive, send)
+        # Two applications that name different companies must not share a register.
+        if headers.get(b"erp-company", b"") != self.company:
+            return await self._refuse(Refusal(403, "unknown-company", "The facade has no such company."), scope, receive, send)
         body = b""
         more = True
         while more:

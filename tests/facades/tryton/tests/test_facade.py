@@ -73,8 +73,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[tuple[Facade, subprocess.Popen[str]]]:
-    command = [sys.executable, str(FACADE / "serve.py"), str(directory)]
+def serving(directory: Path, *options: str) -> Iterator[tuple[Facade, subprocess.Popen[str]]]:
+    command = [sys.executable, str(FACADE / "serve.py"), str(directory), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"FACADE_KEY": KEY}) as process:
         assert process.stdout
         yield Facade(process.stdout.readline().split()[1]), process
@@ -390,6 +390,14 @@ def test_strangers_learn_nothing(facade: Facade) -> None:
         for path in ("/v1/about", "/v1/customers", "/docs", "/nothing"):
             answer = facade.http.get(path, headers=headers)
             assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+
+
+def test_a_company_that_is_not_there_is_no_empty_register(facade: Facade, directory: Path) -> None:
+    assert facade("GET", "/v1/customers", status=403, Erp_Company="shop")["error"]["code"] == "unknown-company"
+    with serving(directory, "--company", "shop") as (shop, _):
+        assert shop("GET", "/v1/customers", Erp_Company="shop")["records"]
+        for headers in ({}, {"Erp_Company": "outlet"}):
+            assert shop("GET", "/v1/about", status=403, **headers)["error"]["code"] == "unknown-company"
 
 
 def test_a_malformed_request_is_not_repeated(facade: Facade) -> None:
