@@ -1,5 +1,7 @@
 //! A real Tryton behind the facade of `tests/facades/tryton`, and people who work in it, for as long as the value lives.
 
+mod front;
+
 use std::{
     fs::{self, File},
     io,
@@ -10,6 +12,7 @@ use std::{
 };
 
 use sandbox_tools::{TRYTON_FACADE, end_of, sandbox_directory, workspace};
+use serde_json::Value;
 use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -17,6 +20,7 @@ use tokio::{
     sync::Mutex,
 };
 
+pub use self::front::BehindFront;
 use crate::local_aws::{LocalAwsError, Progress, Tools};
 
 /// Keeps a program of the facade within the life of the process that started it.
@@ -65,7 +69,7 @@ pub struct Tryton {
     url: String,
     directory: PathBuf,
     tools: Tools,
-    page_size: String,
+    options: Vec<String>,
     facade: Mutex<Program>,
     people: Mutex<Program>,
 }
@@ -90,6 +94,18 @@ impl Tryton {
         page_size: usize,
         progress: impl Progress + Clone,
     ) -> Result<Self, TrytonError> {
+        Self::start_company("", page_size, progress).await
+    }
+
+    /// The same, as the company that requests name; empty: they name none.
+    ///
+    /// # Errors
+    /// When it cannot be had here, with what to do.
+    pub async fn start_company(
+        company: &str,
+        page_size: usize,
+        progress: impl Progress + Clone,
+    ) -> Result<Self, TrytonError> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let tools = Tools::tryton(progress).await?;
         let template = template(&tools).await?;
@@ -99,10 +115,11 @@ impl Tryton {
         copy(&template, &directory)
             .map_err(|error| unavailable(format!("a database: {error}"), &directory))?;
         let page_size = page_size.to_string();
-        let options = ["--page-size", page_size.as_str()];
+        let options = ["--page-size", &page_size, "--company", company].map(str::to_owned);
+        let commands = ["-".to_owned()];
         let (facade, people) = tokio::join!(
             Program::start(&tools, "serve", &directory, &options),
-            Program::start(&tools, "people", &directory, &["-"])
+            Program::start(&tools, "people", &directory, &commands)
         );
         let (facade, address) = facade?;
         let (people, _) = people?;
@@ -110,7 +127,7 @@ impl Tryton {
             url: address,
             directory,
             tools,
-            page_size,
+            options: options.into(),
             facade: Mutex::new(facade),
             people: Mutex::new(people),
         })
@@ -121,18 +138,67 @@ impl Tryton {
         &self.url
     }
 
+    /// The command with which a person at the root of the workspace sees every party.
+    pub fn dump_command(&self) -> String {
+        let workspace = workspace();
+        let shown = |path: &Path| {
+            let path = path.strip_prefix(&workspace).unwrap_or(path);
+            path.display().to_string()
+        };
+        let python = shown(&self.tools.program("python3"));
+        let directory = shown(&self.directory);
+        format!("{python} {TRYTON_FACADE}/people.py {directory} dump")
+    }
+
     /// Ends the facade in the middle of what it does, and starts it again in the same place; the database stays.
     ///
     /// # Errors
     /// When it does not come up again.
     pub async fn restart(&self) -> Result<(), TrytonError> {
+        self.stop().await;
+        self.start_again().await
+    }
+
+    /// Ends the facade in the middle of what it does. People work on.
+    pub async fn stop(&self) {
+        self.facade.lock().await.end();
+    }
+
+    /// Starts a stopped facade again, in the same place and with what it had.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn start_again(&self) -> Result<(), TrytonError> {
         let mut facade = self.facade.lock().await;
-        facade.end();
         let port = self.url.rsplit(':').next().unwrap_or_default();
-        let options = ["--page-size", &self.page_size, "--port", port];
+        let mut options = self.options.clone();
+        options.extend(["--port", port].map(str::to_owned));
         let started = Program::start(&self.tools, "serve", &self.directory, &options).await;
         (*facade, _) = started?;
         Ok(())
+    }
+
+    /// Every party as Tryton's own models have it.
+    ///
+    /// # Errors
+    /// When Tryton does not answer.
+    pub async fn parties(&self) -> Result<Vec<Value>, TrytonError> {
+        self.dump("dump").await
+    }
+
+    /// The parties with these ids, as Tryton's own models have them.
+    ///
+    /// # Errors
+    /// When Tryton does not answer, or does not have one of them.
+    pub async fn parties_with(&self, ids: &str) -> Result<Vec<Value>, TrytonError> {
+        self.dump(&format!("dump {ids}")).await
+    }
+
+    async fn dump(&self, command: &str) -> Result<Vec<Value>, TrytonError> {
+        let parties = self.people(command).await?;
+        let parties = parties.split('\t').filter(|party| !party.is_empty());
+        let parties: Result<Vec<Value>, _> = parties.map(serde_json::from_str).collect();
+        parties.map_err(|error| TrytonError::Refused(error.to_string()))
     }
 
     /// What people do in Tryton: a command of `people.py`, and its answer.
@@ -169,7 +235,7 @@ impl Program {
         tools: &Tools,
         module: &str,
         directory: &Path,
-        options: &[&str],
+        options: &[String],
     ) -> Result<(Self, String), TrytonError> {
         let log = directory.join(format!("{module}.log"));
         let cannot_start =

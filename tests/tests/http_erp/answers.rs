@@ -8,7 +8,7 @@ use shared::{
     erp::{
         CreateOutcome, Cursor, Erp, ErpError, ErpRecord, FilterProof, IdempotencyKey, KeyField,
         Listing, NaturalKey, Party, PartyKind, Resource, Unusable,
-        http::{HttpErp, HttpErpCredentials},
+        http::{HttpErp, HttpErpCredentials, HttpErpSettings},
     },
     http::ReqwestTransport,
 };
@@ -228,4 +228,41 @@ pub(crate) async fn many_are_found_in_several_searches(tryton: &Tryton) {
     let kind = shared::domain::EntityKind::Customer;
     let rivals = erp.other_holders_of_codes(kind, &codes, soon()).await;
     assert_eq!(rivals.unwrap(), []);
+}
+
+/// Two applications that name different companies do not share a register, and a wrong name makes no register look empty.
+pub(crate) async fn a_company_that_is_not_there_is_no_empty_register(tryton: &Tryton) {
+    let transport = Arc::new(ReqwestTransport::new().unwrap());
+    let credentials = HttpErpCredentials::Key(KEY.into());
+    let settings = HttpErpSettings {
+        company: Some("outlet".to_owned()),
+        ..settings(tryton, credentials)
+    };
+    let erp = HttpErp::new(settings, transport).unwrap();
+    let page = erp.page(&everything(), None, soon()).await;
+    for error in [
+        erp.capabilities(soon()).await.map(|_| ()).unwrap_err(),
+        page.map(|_| ()).unwrap_err(),
+    ] {
+        let ErpError::Authentication { reason } = &error else {
+            panic!("{error}");
+        };
+        assert!(reason.contains("unknown-company"), "{reason}");
+    }
+}
+
+/// A breaker would pause all calls if it looked like an outage.
+pub(crate) async fn a_rule_of_the_database_refuses_and_is_no_outage(tryton: &Tryton) {
+    let erp = adapter(tryton, KEY);
+    let party = person("refused@example.com");
+    tryton.people("refuse refused@example.com").await.unwrap();
+    let error = erp.create(&key(1), &party, soon()).await.unwrap_err();
+    let ErpError::Refused { field, code, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((*field, code.as_str()), (Some("email"), "invalid-email"));
+    assert!(!error.to_string().contains("refused@"), "{error}");
+    assert_eq!(tryton.parties().await.unwrap().len(), 0);
+    tryton.people("refuse-nothing").await.unwrap();
+    created(&erp, 1, &party).await;
 }

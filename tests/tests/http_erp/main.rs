@@ -111,6 +111,8 @@ tests_of_answers! {
     a_wrong_key_and_a_foreign_cursor_are_told_apart,
     a_search_is_tried_in_a_register_that_begins_with_persons,
     many_are_found_in_several_searches,
+    a_company_that_is_not_there_is_no_empty_register,
+    a_rule_of_the_database_refuses_and_is_no_outage,
 }
 
 #[tokio::test]
