@@ -164,6 +164,7 @@ impl Erp for RealTryton {
         Ok(Register(parties.iter().map(record).collect()))
     }
 
+    /// The ids of two databases are not told apart; nobody asks where there are two.
     async fn writes(&self) -> Result<Vec<Write>, SandboxError> {
         let mut contacts = BTreeSet::new();
         for company in &self.companies {
