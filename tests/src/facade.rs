@@ -14,7 +14,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{Path, Query, Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderValue, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -57,6 +57,8 @@ pub struct Facade {
     erp: Arc<dyn Erp>,
     key: &'static str,
     removal: Option<Arc<dyn Removal>>,
+    /// The company that requests name, if they name one.
+    company: Option<&'static str>,
     /// Fields that the ERP does not have.
     lacking: &'static [&'static str],
     /// What was created, by key: the record of another key can have the requested code.
@@ -190,13 +192,24 @@ impl Facade {
             erp,
             key,
             removal: None,
+            company: None,
             lacking: &[],
             made: Arc::default(),
             places: Arc::default(),
         }
     }
 
+    /// The same, for requests that name this company.
+    #[must_use]
+    pub fn of_company(self, company: &'static str) -> Self {
+        Self {
+            company: Some(company),
+            ..self
+        }
+    }
+
     /// The same over an ERP without these fields.
+    #[must_use]
     pub fn lacking(self, lacking: &'static [&'static str]) -> Self {
         Self { lacking, ..self }
     }
@@ -242,6 +255,12 @@ impl Facade {
         let expected = format!("Bearer {}", self.key);
         let given = headers.get("authorization");
         if given.is_some_and(|given| given.as_bytes() == expected.as_bytes()) {
+            let company = headers.get("erp-company").map(HeaderValue::as_bytes);
+            if company != self.company.map(str::as_bytes) {
+                let message = "The facade has no such company.";
+                let code = "unknown-company";
+                return Err(Refusal::new(StatusCode::FORBIDDEN, code, message));
+            }
             return Ok(Deadline::after(WITHIN));
         }
         let message = "The key is missing or wrong.";

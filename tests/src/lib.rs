@@ -7,6 +7,7 @@ pub mod captured_logs;
 pub mod console;
 pub mod documents;
 pub mod facade;
+pub mod front;
 pub mod in_process;
 pub mod interruption;
 pub mod lambda;

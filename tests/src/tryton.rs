@@ -1,5 +1,7 @@
 //! A real Tryton behind the facade of `tests/facades/tryton`, and people who work in it, for as long as the value lives.
 
+mod front;
+
 use std::{
     fs::{self, File},
     io,
@@ -10,6 +12,7 @@ use std::{
 };
 
 use sandbox_tools::{TRYTON_FACADE, end_of, sandbox_directory, workspace};
+use serde_json::Value;
 use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -17,6 +20,7 @@ use tokio::{
     sync::Mutex,
 };
 
+pub use self::front::BehindFront;
 use crate::local_aws::{LocalAwsError, Progress, Tools};
 
 /// Keeps a program of the facade within the life of the process that started it.
@@ -58,6 +62,35 @@ fn unavailable(what: impl Into<String>, log: &Path) -> TrytonError {
     }
 }
 
+/// How the facade is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The most records of a page.
+    pub page_size: usize,
+    /// The company that requests have to name; empty: they name none.
+    pub company: String,
+    /// `FACADE_SIGNING_KEY`; empty: requests need no signature.
+    pub signing_keys: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            page_size: 500,
+            company: String::new(),
+            signing_keys: String::new(),
+        }
+    }
+}
+
+impl Options {
+    fn arguments(&self) -> Vec<String> {
+        let page_size = self.page_size.to_string();
+        let arguments = ["--page-size", &page_size, "--company", &self.company];
+        arguments.map(str::to_owned).into()
+    }
+}
+
 /// A Tryton with a database of its own. Everything of it goes when this is dropped, and its programs also when this
 /// process ends in whatever way.
 #[derive(Debug)]
@@ -65,8 +98,7 @@ pub struct Tryton {
     url: String,
     directory: PathBuf,
     tools: Tools,
-    page_size: String,
-    signing_keys: &'static str,
+    options: Options,
     facade: Mutex<Program>,
     people: Mutex<Program>,
 }
@@ -91,16 +123,19 @@ impl Tryton {
         page_size: usize,
         progress: impl Progress + Clone,
     ) -> Result<Self, TrytonError> {
-        Self::start_signed(page_size, "", progress).await
+        let options = Options {
+            page_size,
+            ..Options::default()
+        };
+        Self::start_with(options, progress).await
     }
 
-    /// The same, with these keys of signatures (`FACADE_SIGNING_KEY`); empty: requests need no signature.
+    /// The same, with these options.
     ///
     /// # Errors
     /// When it cannot be had here, with what to do.
-    pub async fn start_signed(
-        page_size: usize,
-        signing_keys: &'static str,
+    pub async fn start_with(
+        options: Options,
         progress: impl Progress + Clone,
     ) -> Result<Self, TrytonError> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
@@ -111,11 +146,17 @@ impl Tryton {
         let directory = sandbox_directory().join(name);
         copy(&template, &directory)
             .map_err(|error| unavailable(format!("a database: {error}"), &directory))?;
-        let page_size = page_size.to_string();
-        let options = ["--page-size", page_size.as_str()];
+        let arguments = options.arguments();
+        let commands = ["-".to_owned()];
         let (facade, people) = tokio::join!(
-            Program::start(&tools, "serve", &directory, &options, signing_keys),
-            Program::start(&tools, "people", &directory, &["-"], "")
+            Program::start(
+                &tools,
+                "serve",
+                &directory,
+                &arguments,
+                &options.signing_keys
+            ),
+            Program::start(&tools, "people", &directory, &commands, "")
         );
         let (facade, address) = facade?;
         let (people, _) = people?;
@@ -123,8 +164,7 @@ impl Tryton {
             url: address,
             directory,
             tools,
-            page_size,
-            signing_keys,
+            options,
             facade: Mutex::new(facade),
             people: Mutex::new(people),
         })
@@ -135,19 +175,68 @@ impl Tryton {
         &self.url
     }
 
+    /// The command with which a person at the root of the workspace sees every party.
+    pub fn dump_command(&self) -> String {
+        let workspace = workspace();
+        let shown = |path: &Path| {
+            let path = path.strip_prefix(&workspace).unwrap_or(path);
+            path.display().to_string()
+        };
+        let python = shown(&self.tools.program("python3"));
+        let directory = shown(&self.directory);
+        format!("{python} {TRYTON_FACADE}/people.py {directory} dump")
+    }
+
     /// Ends the facade in the middle of what it does, and starts it again in the same place; the database stays.
     ///
     /// # Errors
     /// When it does not come up again.
     pub async fn restart(&self) -> Result<(), TrytonError> {
+        self.stop().await;
+        self.start_again().await
+    }
+
+    /// Ends the facade in the middle of what it does. People work on.
+    pub async fn stop(&self) {
+        self.facade.lock().await.end();
+    }
+
+    /// Starts a stopped facade again, in the same place and with what it had.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn start_again(&self) -> Result<(), TrytonError> {
         let mut facade = self.facade.lock().await;
-        facade.end();
         let port = self.url.rsplit(':').next().unwrap_or_default();
-        let options = ["--page-size", &self.page_size, "--port", port];
-        let (tools, directory) = (&self.tools, &self.directory);
-        let started = Program::start(tools, "serve", directory, &options, self.signing_keys);
+        let mut arguments = self.options.arguments();
+        arguments.extend(["--port", port].map(str::to_owned));
+        let (tools, directory, keys) = (&self.tools, &self.directory, &self.options.signing_keys);
+        let started = Program::start(tools, "serve", directory, &arguments, keys);
         (*facade, _) = started.await?;
         Ok(())
+    }
+
+    /// Every party as Tryton's own models have it.
+    ///
+    /// # Errors
+    /// When Tryton does not answer.
+    pub async fn parties(&self) -> Result<Vec<Value>, TrytonError> {
+        self.dump("dump").await
+    }
+
+    /// The parties with these ids, as Tryton's own models have them.
+    ///
+    /// # Errors
+    /// When Tryton does not answer, or does not have one of them.
+    pub async fn parties_with(&self, ids: &str) -> Result<Vec<Value>, TrytonError> {
+        self.dump(&format!("dump {ids}")).await
+    }
+
+    async fn dump(&self, command: &str) -> Result<Vec<Value>, TrytonError> {
+        let parties = self.people(command).await?;
+        let parties = parties.split('\t').filter(|party| !party.is_empty());
+        let parties: Result<Vec<Value>, _> = parties.map(serde_json::from_str).collect();
+        parties.map_err(|error| TrytonError::Refused(error.to_string()))
     }
 
     /// What people do in Tryton: a command of `people.py`, and its answer.
@@ -184,7 +273,7 @@ impl Program {
         tools: &Tools,
         module: &str,
         directory: &Path,
-        options: &[&str],
+        options: &[String],
         signing_keys: &str,
     ) -> Result<(Self, String), TrytonError> {
         let log = directory.join(format!("{module}.log"));

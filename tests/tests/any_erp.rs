@@ -114,7 +114,7 @@ fn behind_a_facade(options: &Options) -> (Bundle, Arc<Watched>) {
     let mut bundle = Bundle::new(options);
     let inner = bundle.change_events.erps[&Scope::Client].clone();
     let watched = Arc::new(Watched {
-        inner: InProcess::new(Facade::new(inner, KEY).router()),
+        inner: InProcess::new(Facade::new(inner, KEY).of_company("outlet").router()),
         is_down: AtomicBool::new(false),
         exchanges: Mutex::default(),
     });
@@ -328,7 +328,7 @@ async fn a_facade_that_cannot_search_by_numbers_is_not_relied_upon() {
         .add_customer(bundle.erp_company(), &there)
         .unwrap();
     let inner = bundle.change_events.erps[&Scope::Client].clone();
-    let facade = Facade::new(inner, KEY).router();
+    let facade = Facade::new(inner, KEY).of_company("outlet").router();
     let refusing = Arc::new(RefusingSearch(InProcess::new(facade)));
     let erp = adapter(HttpErpCredentials::Key(KEY.into()), refusing);
     let proof = erp.key_filter(KeyField::VatNumber, soon()).await;

@@ -8,12 +8,15 @@
     python people.py DIRECTORY change ID '{"city": "Lund", "active": false}'
     python people.py DIRECTORY archive ID email
     python people.py DIRECTORY remove ID
-    python people.py DIRECTORY dump [ID]
+    python people.py DIRECTORY refuse EMAIL
+    python people.py DIRECTORY refuse-nothing
+    python people.py DIRECTORY dump [ID…]
     python people.py DIRECTORY -
 
 The first two print the id, the third the ids of all, and `dump` an object a line. What `add-many` adds is seen the seconds after it was
-stamped: it is one transaction, which goes on for so long. `-` prints "ready", takes the same commands from standard input, one a line, and
-answers each by one line: "ok …" or "error …", with a tab between the objects of a dump.
+stamped: it is one transaction, which goes on for so long. `refuse` makes a rule of the merchant's own: nobody gets this e-mail address. `-`
+prints "ready", takes the same commands from standard input, one a line, and answers each by one line: "ok …" or "error …", with a tab
+between the objects of a dump.
 
 Values are those of Tryton's own models: of the party (name, code, active, norce_kind, norce_company), of its first contact mechanisms
 (email, phone, mobile), of its first identifiers by type (eu_vat, se_orgnr, …) and of its first address (street, postal_code, city, attn,
@@ -40,12 +43,10 @@ def command(name: str, *arguments: str) -> str:
     with Transaction().start(database.NAME, 0, context={"active_test": False}):
         Party = Pool().get("party.party")
         if name in ("add-customer", "add-contact"):
-            values = json.loads(arguments[0])
-            (party,) = Party.create([own(values)])
-            write_parts(party, values)
+            (party,) = Party.create([new(json.loads(arguments[0]))])
             return str(party.id)
         if name == "add-many":
-            parties = Party.create([own(values) for values in json.loads(arguments[1])])
+            parties = Party.create([new(values) for values in json.loads(arguments[1])])
             time.sleep(float(arguments[0]))
             return " ".join(str(party.id) for party in parties)
         if name == "add-country":
@@ -55,8 +56,13 @@ def command(name: str, *arguments: str) -> str:
             values = json.loads(arguments[0])
             Pool().get("country.subdivision").create([values | {"country": country(values["country"]), "type": None}])
             return ""
+        if name == "refuse":
+            return refuse(arguments[0])
+        if name == "refuse-nothing":
+            return refuse_nothing()
         if name == "dump":
-            parties = Party.browse([int(arguments[0])]) if arguments else Party.search([], order=[("id", "ASC")])
+            ids = [int(id_) for argument in arguments for id_ in argument.split()]
+            parties = Party.browse(ids) if ids else Party.search([], order=[("id", "ASC")])
             return "\n".join(json.dumps(dump(party)) for party in parties)
         party = Party(int(arguments[0]))
         if name == "change":
@@ -76,9 +82,21 @@ def command(name: str, *arguments: str) -> str:
         return ""
 
 
-def own(values: dict[str, Any]) -> dict[str, Any]:
-    """The values of the party itself, for a new one."""
-    return {"addresses": None} | {n: v for n, v in values.items() if n in OF_PARTY}
+def new(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a new party, with its parts."""
+    given = {n: v for n, v in values.items() if v is not None}
+    party = {n: v for n, v in given.items() if n in OF_PARTY}
+    address = {n: country(v) if n == "country" else v for n, v in given.items() if n in OF_ADDRESS}
+    identifiers = [{"type": n, "code": v} for n, v in given.items() if is_identifier(n)]
+    mechanisms = [{"type": n, "value": v} for n, v in given.items() if n in MECHANISMS]
+    # `None`: a party would otherwise begin with an empty address.
+    party["addresses"] = [("create", [address])] if address else None
+    parts = {"contact_mechanisms": mechanisms, "identifiers": identifiers}
+    return party | {n: [("create", rows)] for n, rows in parts.items() if rows}
+
+
+def is_identifier(name: str) -> bool:
+    return "_" in name and name not in (*OF_PARTY, *OF_ADDRESS)
 
 
 def country(code_or_name: str) -> int:
@@ -99,7 +117,7 @@ def write_parts(party: Any, values: dict[str, Any]) -> None:
     for name, value in values.items():
         if name in MECHANISMS:
             Part, parts, attribute = Pool().get("party.contact_mechanism"), party.contact_mechanisms, "value"
-        elif "_" in name and name not in (*OF_PARTY, *OF_ADDRESS):
+        elif is_identifier(name):
             Part, parts, attribute = Pool().get("party.identifier"), party.identifiers, "code"
         else:
             continue
@@ -117,9 +135,40 @@ def write_first(Part: Any, rows: Any, new: dict[str, Any], values: dict[str, Any
         Part.create([new | values])
 
 
+RULE = "nobody sells to "
+
+
+def refuse(email: str) -> str:
+    """A rule that an administrator has put into the database, past Tryton, which cannot say what it is about."""
+    from trytond.transaction import Transaction
+
+    cursor = Transaction().connection.cursor()
+    text = email.replace("'", "''")
+    for event in ("INSERT", "UPDATE"):
+        name = f"{RULE}{email} {event}".replace('"', "")
+        cursor.execute(
+            f"CREATE TRIGGER \"{name}\" BEFORE {event} ON party_contact_mechanism "
+            f"WHEN NEW.type = 'email' AND NEW.value = '{text}' COLLATE NOCASE "
+            "BEGIN SELECT RAISE(ABORT, 'Blocked by the credit department'); END"
+        )
+    return ""
+
+
+def refuse_nothing() -> str:
+    from trytond.transaction import Transaction
+
+    cursor = Transaction().connection.cursor()
+    cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    for (name,) in cursor.fetchall():
+        if name.startswith(RULE):
+            cursor.execute(f'DROP TRIGGER "{name}"')
+    return ""
+
+
 def dump(party: Any) -> dict[str, Any]:
     values = {n: getattr(party, n) for n in OF_PARTY} | {"id": party.id, "norce_key": party.norce_key}
     values |= {"active": bool(party.active), "norce_company": party.norce_company.id if party.norce_company else None}
+    values |= {"stamp": str(party.write_date or party.create_date)}
     for address in [a for a in party.addresses if a.active][:1]:
         values |= {n: getattr(address, n) for n in OF_ADDRESS} | {"country": address.country.code if address.country else None}
     # The last one first, so that the first one of a type stays.

@@ -16,6 +16,7 @@ def main() -> None:
     arguments.add_argument("--host", default="127.0.0.1")
     arguments.add_argument("--port", type=int, default=0, help="0, the default: a free one, which the line on standard output says")
     arguments.add_argument("--page-size", type=int, default=500, help="the most records of a page, whatever is asked for")
+    arguments.add_argument("--company", default="", help="the company that requests name in Erp-Company; empty, the default: they name none")
     options = arguments.parse_args()
     key = os.environ.get("FACADE_KEY", "")
     if len(key) < 16:
@@ -34,8 +35,12 @@ def main() -> None:
 
     api.state.page_size = options.page_size
     listener = socket.create_server((options.host, options.port), backlog=100)
+    # The connections inherit it. asyncio does not see that such a socket is one of TCP, and each answer, which is written as head and
+    # body, would wait 40 ms for the client's acknowledgement of the first.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print(f"ready http://{options.host}:{listener.getsockname()[1]}", flush=True)
-    uvicorn.Server(uvicorn.Config(Gate(api, key, signing_keys), access_log=False, log_level="warning")).run(sockets=[listener])
+    gate = Gate(api, key, options.company, signing_keys)
+    uvicorn.Server(uvicorn.Config(gate, access_log=False, log_level="warning")).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-//! A real Odoo 19 with its own PostgreSQL (erp-apis §2.2), for as long as the value lives; and a proxy in front of it
-//! that records what a client writes.
+//! A real Odoo 19 with its own PostgreSQL (erp-apis §2.2), for as long as the value lives; and what is written to it, for a
+//! proxy in front of it.
 
 mod front;
 
@@ -18,7 +18,7 @@ use tokio::{
     sync::Mutex,
 };
 
-pub use self::front::{CarriedOut, Front};
+pub use self::front::BehindFront;
 use crate::{
     local_aws::{LocalAwsError, Progress, Tools},
     norce_simulator::loopback_client,

@@ -1,15 +1,16 @@
-//! The ERP of the sandbox, of either kind: the settings that the functions need for it, what people do in it, its
+//! The ERP of the sandbox, of any kind: the settings that the functions need for it, what people do in it, its
 //! faults, and its own account of its records. Nothing here uses the integration's adapter.
 
 mod business_central;
 mod odoo;
+mod tryton;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value;
 
-use self::{business_central::BusinessCentral, odoo::RealOdoo};
+use self::{business_central::BusinessCentral, odoo::RealOdoo, tryton::RealTryton};
 use super::SandboxError;
 
 /// Which ERP the day is played with.
@@ -20,6 +21,8 @@ pub(super) enum ErpKind {
     BusinessCentral,
     /// A real Odoo 19, which is fetched the first time
     Odoo,
+    /// A real Tryton 8.2 behind a facade of the HTTP contract, which is fetched the first time
+    Http,
 }
 
 impl ErpKind {
@@ -28,6 +31,7 @@ impl ErpKind {
         match self {
             Self::BusinessCentral => "Starting the simulators",
             Self::Odoo => "Starting Norce's simulator and a real Odoo 19",
+            Self::Http => "Starting Norce's simulator and a real Tryton 8.2 behind a facade",
         }
     }
 
@@ -36,6 +40,7 @@ impl ErpKind {
         Ok(match self {
             Self::BusinessCentral => Arc::new(BusinessCentral::open(false).await?),
             Self::Odoo => Arc::new(RealOdoo::open().await?),
+            Self::Http => Arc::new(RealTryton::open().await?),
         })
     }
 }
@@ -218,16 +223,23 @@ pub(super) trait Erp: Send + Sync {
     /// Its number of an organisation of this country, from the digits of its organisation number.
     fn number_of(&self, country: &str, digits: &str) -> String;
 
-    /// A person at the ERP adds a vendor with a contact person. Returns the contact; `None`: this ERP does not tell the
-    /// contacts of vendors from those of customers.
+    /// Whether it tells the contacts of vendors from those of customers. Where a vendor is what was bought from it, its
+    /// contacts are like all others.
+    fn has_vendors(&self) -> bool {
+        false
+    }
+
+    /// A person at the ERP adds a vendor with a contact person. Returns the contact; `None`: this ERP has no vendors.
     async fn add_vendor_contact(
         &self,
-        company: &str,
-        contact: &Details,
-    ) -> Result<Option<Record>, SandboxError>;
+        _company: &str,
+        _contact: &Details,
+    ) -> Result<Option<Record>, SandboxError> {
+        Ok(None)
+    }
 
-    /// Whether it answers the filters that an earlier version of the functions relies upon.
-    fn answers_any_filter(&self, answers: bool);
+    /// Whether it answers the filters that an earlier version of the functions relies upon, where it has such filters.
+    fn answers_any_filter(&self, _answers: bool) {}
 
     /// A person at the ERP puts persons into it. Returns their codes.
     async fn add(&self, company: &str, people: &[ByHand]) -> Result<Vec<String>, SandboxError>;
@@ -238,10 +250,12 @@ pub(super) trait Erp: Send + Sync {
     /// A person at the ERP gives a customer a price list; `false`: this ERP is set up without price lists.
     async fn give_price_list(
         &self,
-        company: &str,
-        record: &Record,
-        list: &str,
-    ) -> Result<bool, SandboxError>;
+        _company: &str,
+        _record: &Record,
+        _list: &str,
+    ) -> Result<bool, SandboxError> {
+        Ok(false)
+    }
 
     /// Sets up a rule of the merchant's own, which refuses customers with this e-mail address. Returns its error.
     async fn refuse(&self, email: &str) -> Result<&'static str, SandboxError>;

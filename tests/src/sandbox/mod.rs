@@ -8,7 +8,7 @@
 //! package      archives of the functions, and the template that names them
 //! artifacts    the same for a release, with checksums
 //! shop         the two worlds and the people in them
-//! erp          the ERP, whichever it is: a simulated Business Central or a real Odoo
+//! erp          the ERP, whichever it is: a simulated Business Central, a real Odoo, or a real Tryton behind a facade
 //! short        a short day: one of everything, told as it happens
 //! day          the long day: what happens in the shop
 //! night        what a day rarely brings: a queue that refuses, functions that die, nonsense on a queue

@@ -53,11 +53,14 @@ pub(super) async fn play(
     )
     .await?;
     progress::step("The ERP is down, and a customer orders", day.outage()).await?;
-    progress::step(
-        "A customer is entered in the ERP by hand, and a vendor with a contact; a delta pass",
-        day.pass(),
-    )
-    .await?;
+    let title = format!(
+        "A customer is entered in the ERP by hand{}; a delta pass",
+        match world.shop.erp.has_vendors() {
+            true => ", and a vendor with a contact",
+            false => "",
+        }
+    );
+    progress::step(&title, day.pass()).await?;
     progress::step("A customer orders who is in the ERP twice", day.conflict()).await?;
     progress::step("An engineer asks the operator", day.operator()).await?;
     if let Some(support) = support {

@@ -8,7 +8,7 @@ use shared::{
     erp::{
         CreateOutcome, Cursor, Erp, ErpError, ErpRecord, FilterProof, IdempotencyKey, KeyField,
         Listing, NaturalKey, Party, PartyKind, Resource, Sale, Unusable,
-        http::{HttpErp, HttpErpCredentials},
+        http::{HttpErp, HttpErpCredentials, HttpErpSettings},
     },
     http::ReqwestTransport,
 };
@@ -17,10 +17,7 @@ use tests::{
     tryton::{KEY, Tryton},
 };
 
-use crate::{
-    register::{self, PAGE_SIZE},
-    settings, soon,
-};
+use crate::{register::PAGE_SIZE, settings, soon};
 
 fn adapter(tryton: &Tryton, key: &str) -> HttpErp {
     let credentials = HttpErpCredentials::Key(key.into());
@@ -186,7 +183,7 @@ pub(crate) async fn a_trial_that_was_cut_off_is_cleared_up(tryton: &Tryton) {
         assert!(matches!(trial.sale, Sale::Unknown(_)), "{:?}", trial.sale);
         assert_eq!(erp.get(&left.id, soon()).await.unwrap(), None);
     }
-    assert_eq!(register::dump(tryton).await, Vec::<Value>::new());
+    assert_eq!(tryton.parties().await.unwrap(), Vec::<Value>::new());
 }
 
 /// Somebody has worked on with it meanwhile.
@@ -267,4 +264,41 @@ pub(crate) async fn many_are_found_in_several_searches(tryton: &Tryton) {
     let kind = shared::domain::EntityKind::Customer;
     let rivals = erp.other_holders_of_codes(kind, &codes, soon()).await;
     assert_eq!(rivals.unwrap(), []);
+}
+
+/// Two applications that name different companies do not share a register, and a wrong name makes no register look empty.
+pub(crate) async fn a_company_that_is_not_there_is_no_empty_register(tryton: &Tryton) {
+    let transport = Arc::new(ReqwestTransport::new().unwrap());
+    let credentials = HttpErpCredentials::Key(KEY.into());
+    let settings = HttpErpSettings {
+        company: Some("outlet".to_owned()),
+        ..settings(tryton, credentials)
+    };
+    let erp = HttpErp::new(settings, transport).unwrap();
+    let page = erp.page(&everything(), None, soon()).await;
+    for error in [
+        erp.capabilities(soon()).await.map(|_| ()).unwrap_err(),
+        page.map(|_| ()).unwrap_err(),
+    ] {
+        let ErpError::Authentication { reason } = &error else {
+            panic!("{error}");
+        };
+        assert!(reason.contains("unknown-company"), "{reason}");
+    }
+}
+
+/// A breaker would pause all calls if it looked like an outage.
+pub(crate) async fn a_rule_of_the_database_refuses_and_is_no_outage(tryton: &Tryton) {
+    let erp = adapter(tryton, KEY);
+    let party = person("refused@example.com");
+    tryton.people("refuse refused@example.com").await.unwrap();
+    let error = erp.create(&key(1), &party, soon()).await.unwrap_err();
+    let ErpError::Refused { field, code, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((*field, code.as_str()), (Some("email"), "invalid-email"));
+    assert!(!error.to_string().contains("refused@"), "{error}");
+    assert_eq!(tryton.parties().await.unwrap().len(), 0);
+    tryton.people("refuse-nothing").await.unwrap();
+    created(&erp, 1, &party).await;
 }

@@ -14,7 +14,6 @@ use tests::tryton::{KEY, Tryton};
 
 use crate::{
     create_flow::{self, Begins, Held, Server},
-    register::dump,
     settings,
 };
 
@@ -41,7 +40,7 @@ impl Server for Restartable {
             Begins::Email(text) => ("email", text),
             Begins::Name(text) => ("name", text),
         };
-        let parties = dump(&self.0).await.into_iter();
+        let parties = self.0.parties().await.unwrap().into_iter();
         let held = parties.filter(|party| {
             let value = party[field].as_str();
             value.is_some_and(|value| value.starts_with(text))

@@ -115,20 +115,27 @@ tests_of_answers! {
     a_wrong_key_and_a_foreign_cursor_are_told_apart,
     a_search_is_tried_in_a_register_that_begins_with_persons,
     many_are_found_in_several_searches,
+    a_company_that_is_not_there_is_no_empty_register,
+    a_rule_of_the_database_refuses_and_is_no_outage,
 }
 
 /// What any team can run against its facade (`cargo conformance`), here with signed requests.
 #[tokio::test]
 async fn the_conformance_suite_holds() {
     let signing_key = "signs-the-requests-of-the-suite-only";
-    let tryton = Tryton::start_signed(PAGE_SIZE, signing_key, progress).await;
+    let options = tests::tryton::Options {
+        page_size: PAGE_SIZE,
+        company: "shop".to_owned(),
+        signing_keys: signing_key.to_owned(),
+    };
+    let tryton = Tryton::start_with(options, progress).await;
     let Some(tryton) = where_it_can_be_had(tryton) else {
         return;
     };
     let target = Target {
         url: tryton.url().parse().unwrap(),
         credentials: Credentials::Key(KEY.to_owned()),
-        company: None,
+        company: Some("shop".to_owned()),
         signing_key: Some(signing_key.to_owned()),
     };
     let report = conformance::run(&target, Options::default(), |_| {}).await;
@@ -136,7 +143,7 @@ async fn the_conformance_suite_holds() {
     assert!(report.failed().is_empty(), "{}", report.failures());
     assert!(report.left.is_empty(), "{report}");
     // What the facade makes has a kind; parties of the database itself have none.
-    let left = register::dump(&tryton).await;
+    let left = tryton.parties().await.unwrap();
     assert!(
         left.iter().all(|party| party["norce_kind"].is_null()),
         "{left:?}"
@@ -153,8 +160,11 @@ async fn p2_one_norce_entity_is_one_party_wherever_the_work_is_cut_off() {
 
 #[tokio::test]
 async fn a_facade_with_a_signing_key_takes_only_what_is_signed_with_it() {
-    let keys = signatures::KEYS;
-    let tryton = Tryton::start_signed(PAGE_SIZE, keys, progress).await;
+    let options = tests::tryton::Options {
+        signing_keys: signatures::KEYS.to_owned(),
+        ..Default::default()
+    };
+    let tryton = Tryton::start_with(options, progress).await;
     if let Some(tryton) = where_it_can_be_had(tryton) {
         signatures::only_signed_requests_are_taken(&tryton).await;
     }

@@ -15,7 +15,6 @@ from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trytond import __version__
-from trytond.exceptions import UserError, UserWarning
 
 from . import records, signature
 from .contract import Block, Changes, Kind, NewRecord, Record, Refusal, Resource, Search
@@ -58,7 +57,7 @@ def about() -> JSONResponse:
         # A request waits for the database ATTEMPTS times, five seconds each, and nothing of it goes on when it has ended.
         "createSettlesAfterSeconds": 60,
         "deletes": True,
-        "homeCountry": "SE",
+        "homeCountry": records.HOME,
     }
     time = run(now).isoformat()
     return answer(200, {"name": "Tryton", "version": __version__, "time": time, "mayWrite": True, "capabilities": capabilities})
@@ -130,10 +129,12 @@ def unreadable(_: Request, reason: records.Unreadable) -> JSONResponse:
     return answer(422, Refusal(422, "unreadable", str(reason)).body)
 
 
-@api.exception_handler(UserError)
-@api.exception_handler(UserWarning)
 def refused_by_tryton(_: Request, __: Exception) -> JSONResponse:
     return answer(422, Refusal(422, "refused", "A rule of Tryton refuses the record. Entered in Tryton itself, it says which.").body)
+
+
+for refusal in records.REFUSALS:
+    api.add_exception_handler(refusal, refused_by_tryton)
 
 
 @api.exception_handler(RequestValidationError)
@@ -156,21 +157,26 @@ def of_http(_: Request, error: HTTPException) -> JSONResponse:
 
 
 class Gate:
-    """Before everything else, and without work for strangers: the key, the size, the signature, and no personal data in the log."""
+    """Before everything else, and without work for strangers: the key, the company, the size, the signature, and no personal data in the log."""
 
-    def __init__(self, app: ASGIApp, key: str, signing_keys: list[str]) -> None:
+    def __init__(self, app: ASGIApp, key: str, company: str, signing_keys: list[str]) -> None:
         self.app = app
         self.key = key.encode()
+        self.company = company.encode()
         # While a key is rotated, requests come with the former and with the new one. None: requests need no signature.
         self.signing_keys = [key.encode() for key in signing_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+        headers = dict(scope["headers"])
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         # In constant time: how long a plain comparison takes says how much of a guess is right.
         if not hmac.compare_digest(given, self.key) or scheme.lower() != b"bearer":
             return await self._refuse(Refusal(401, "unauthorized", "The key is not accepted."), scope, receive, send)
+        # Two applications that name different companies must not share a register.
+        if headers.get(b"erp-company", b"") != self.company:
+            return await self._refuse(Refusal(403, "unknown-company", "The facade has no such company."), scope, receive, send)
         body = b""
         more = True
         while more:

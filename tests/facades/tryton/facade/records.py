@@ -1,11 +1,13 @@
 """The mapping between the contract's records and Tryton's parties. A team's own facade differs here."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+from trytond import backend
 from trytond.exceptions import UserError, UserWarning
 from trytond.model.exceptions import ForeignKeyError, SQLConstraintError
 from trytond.pool import Pool
@@ -15,7 +17,17 @@ from .contract import Address, Changes, Kind, NewRecord, Record, Refusal, Resour
 from .transactions import run, utc
 
 MECHANISMS = {"email": "email", "phone": "phone", "mobile": "mobile"}
-IDENTIFIERS = {"vat_number": "eu_vat", "organisation_number": "se_orgnr"}
+# Tryton has a type of identifier for each country: the country of the address decides, and an address without one is at home.
+HOME = "SE"
+ANY = "any other"
+IDENTIFIERS = {
+    "vat_number": {"NO": "no_vat", ANY: "eu_vat"},
+    "organisation_number": {HOME: "se_orgnr", "NO": "no_orgnr", "DK": "dk_vat", "FI": "fi_ytunnus"},
+}
+
+# Tryton's own rules, and those of the database that Tryton does not know: it was changed by hand, or by another program. Nothing was
+# done, so that they are no outage.
+REFUSALS = (UserError, UserWarning, backend.DatabaseIntegrityError, backend.DatabaseDataError)
 
 Domain = list[Any]
 
@@ -55,8 +67,8 @@ def show(party: Any) -> Record:
         blocked=not party.active,
         company=str(party.norce_company.id) if party.norce_company else None,
         name=party.name or None,
-        **{field: _first(party.contact_mechanisms, type_, "value") for field, type_ in MECHANISMS.items()},
-        **{field: _first(party.identifiers, type_, "code") for field, type_ in IDENTIFIERS.items()},
+        **{field: _first(party.contact_mechanisms, {type_}, "value") for field, type_ in MECHANISMS.items()},
+        **{field: _first(party.identifiers, {*types.values()}, "code") for field, types in IDENTIFIERS.items()},
         address=_address(party),
     )
 
@@ -66,8 +78,8 @@ def _active(rows: Any) -> list[Any]:
     return [row for row in rows if row.active]
 
 
-def _first(rows: Any, type_: str, attribute: str) -> str | None:
-    return next((getattr(row, attribute) for row in _active(rows) if row.type == type_), None)
+def _first(rows: Any, types: set[str], attribute: str) -> str | None:
+    return next((getattr(row, attribute) for row in _active(rows) if row.type in types), None)
 
 
 def _address(party: Any) -> Address | None:
@@ -140,7 +152,7 @@ def search(wanted: Search) -> dict[str, Any]:
     if wanted.emails is not None:
         domain.append(("contact_mechanisms", "where", [("type", "=", "email"), ("active", "=", True), ("norce_match", "in", list(emails))]))
     if wanted.numbers is not None:
-        types = list(IDENTIFIERS.values())
+        types = [type_ for types in IDENTIFIERS.values() for type_ in types.values()]
         domain.append(("identifiers", "where", [("type", "in", types), ("active", "=", True), ("norce_match", "in", list(numbers))]))
     found, unusable = shown(Pool().get("party.party").search(domain, order=[("id", "ASC")]))
     # A party can have further e-mail addresses and numbers, which a record does not show. It is found by what it shows.
@@ -249,25 +261,47 @@ def remove(resource: Resource, id_: str) -> None:
 def _write(party: Any, values: Values, given: set[str]) -> None:
     """Writes what differs. Anything written stamps the party, and a request that changes nothing must not."""
     Party = Pool().get("party.party")
-    for fields, Part, parts, attribute, same in (
-        (MECHANISMS, Pool().get("party.contact_mechanism"), "contact_mechanisms", "value", str.strip),
-        # `556036-0793` and `5560360793` are one number: Tryton stores its own spelling of what it is given.
-        (IDENTIFIERS, Pool().get("party.identifier"), "identifiers", "code", number_key),
-    ):
-        for field in [field for field in fields if field in given]:
-            value = getattr(values, field) or None
-            rows = [row for row in _active(getattr(Party(party.id), parts)) if row.type == fields[field]]
+    for field, type_ in MECHANISMS.items():
+        if field in given:
+            rows = [row for row in _active(Party(party.id).contact_mechanisms) if row.type == type_]
             with _refusing(field):
-                if value is None:
-                    # All of them, as the next one would take the place of the first; and removed, as archived they would remain.
-                    Part.delete(rows)
-                elif not rows:
-                    Part.create([{"party": party.id, "type": fields[field], attribute: value}])
-                elif same(getattr(rows[0], attribute)) != same(value):
-                    Part.write(rows[:1], {attribute: value})
+                _write_part("party.contact_mechanism", rows, {"party": party.id, "type": type_}, "value", getattr(values, field), str.strip)
+    for field, types in IDENTIFIERS.items():
+        if field in given:
+            rows = [row for row in _active(Party(party.id).identifiers) if row.type in types.values()]
+            number = getattr(values, field)
+            wanted_type = _type(field, _country_of(party, values, given)) if number else None
+            # `556036-0793` and `5560360793` are one number: Tryton stores its own spelling of what it is given.
+            with _refusing(field):
+                _write_part("party.identifier", rows, {"party": party.id, "type": wanted_type}, "code", number, number_key)
     wanted = _spelled(values.address or Address())
     if "address" in given and wanted != (_address(party) or Address()):
         _write_address(party, wanted)
+
+
+def _write_part(model: str, rows: list[Any], row: dict[str, Any], attribute: str, value: str | None, same: Callable[[str], str]) -> None:
+    """Makes the first of these rows have the value."""
+    Part = Pool().get(model)
+    if not value:
+        # All of them, as the next one would take the place of the first; and removed, as archived they would remain.
+        Part.delete(rows)
+    elif not rows:
+        Part.create([row | {attribute: value}])
+    elif same(getattr(rows[0], attribute)) != same(value):
+        Part.write(rows[:1], {"type": row["type"], attribute: value})
+
+
+def _country_of(party: Any, values: Values, given: set[str]) -> str:
+    """The country of the address, as it is when all is written."""
+    address = values.address if "address" in given else _address(party)
+    return address and address.country or HOME
+
+
+def _type(field: str, country: str) -> str:
+    types = IDENTIFIERS[field]
+    if type_ := types.get(country, types.get(ANY)):
+        return type_
+    raise Refusal(422, "unknown-number", "This facade knows no such numbers of the country of the address.", to_camel(field))
 
 
 def _write_address(party: Any, wanted: Address) -> None:
@@ -319,11 +353,10 @@ def _region(wanted: Address) -> Any:
 @contextmanager
 def _refusing(field: str) -> Iterator[None]:
     """Says which field Tryton refuses. Each is written on its own, as Tryton says it only in a text that repeats the value."""
-    name = "".join(part.capitalize() if i else part for i, part in enumerate(field.split("_")))
     try:
         yield
     except SQLConstraintError:
         raise
-    except (UserError, UserWarning):
+    except REFUSALS:
         code = f"invalid-{field.replace('_', '-')}"
-        raise Refusal(422, code, "Tryton refuses the value. Entered in Tryton itself, it says why.", name) from None
+        raise Refusal(422, code, "Tryton refuses the value. Entered in Tryton itself, it says why.", to_camel(field)) from None

@@ -206,6 +206,10 @@ impl Erp for BusinessCentral {
         format!("{country}{digits}{end}")
     }
 
+    fn has_vendors(&self) -> bool {
+        true
+    }
+
     async fn add_vendor_contact(
         &self,
         company: &str,

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::{ByHand, Details, Erp, Record, Register, Remote, Role, Write};
 use crate::{
-    odoo::{Front, Odoo},
+    front::Front,
+    odoo::{BehindFront, Odoo},
     sandbox::{SandboxError, io_error, progress, shop::COUNTRY},
 };
 
@@ -133,7 +134,7 @@ impl RealOdoo {
         let countries = countries.map_err(failed)?;
         let countries = countries.as_array().into_iter().flatten();
         let server = Server {
-            front: Front::open(&access.url)
+            front: Front::open(BehindFront::new(&access.url))
                 .await
                 .map_err(io_error("no front can be opened for Odoo"))?,
             secret: json!({ "apiKey": access.key, "database": access.database }),
@@ -205,20 +206,16 @@ impl Erp for RealOdoo {
         let contacts: BTreeSet<&str> = register.of(Role::Contact).map(|it| &*it.id).collect();
         let mut writes = Vec::new();
         for write in self.server.front.carried_out() {
-            for id in &write.ids {
-                let record = id.to_string();
+            for id in write.ids {
                 writes.push(Write {
-                    creates: write.creates(),
-                    of_contact: contacts.contains(&*record),
-                    record: Some(record),
+                    creates: write.creates,
+                    of_contact: contacts.contains(&*id),
+                    record: Some(id),
                 });
             }
         }
         Ok(writes)
     }
-
-    /// Its domain is the database's, for every version.
-    fn answers_any_filter(&self, _: bool) {}
 
     fn contacts_have_addresses(&self) -> bool {
         false
@@ -231,15 +228,6 @@ impl Erp for RealOdoo {
     /// The organisation number, which has a field of its own.
     fn number_of(&self, _: &str, digits: &str) -> String {
         digits.to_owned()
-    }
-
-    /// A partner is a vendor by what was bought from it, and its contacts are partners like all others.
-    async fn add_vendor_contact(
-        &self,
-        _: &str,
-        _: &Details,
-    ) -> Result<Option<Record>, SandboxError> {
-        Ok(None)
     }
 
     async fn add(&self, company: &str, people: &[ByHand]) -> Result<Vec<String>, SandboxError> {
@@ -290,10 +278,6 @@ impl Erp for RealOdoo {
     }
 
     /// An automation rule that raises an error, as a merchant sets it up under Settings → Technical.
-    async fn give_price_list(&self, _: &str, _: &Record, _: &str) -> Result<bool, SandboxError> {
-        Ok(false)
-    }
-
     async fn refuse(&self, email: &str) -> Result<&'static str, SandboxError> {
         let model = json!({ "domain": [["model", "=", "res.partner"]], "fields": ["id"] });
         let model = self.server.call("ir.model", "search_read", model).await?;
