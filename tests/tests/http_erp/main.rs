@@ -161,6 +161,7 @@ async fn p2_one_norce_entity_is_one_party_wherever_the_work_is_cut_off() {
 #[tokio::test]
 async fn a_facade_with_a_signing_key_takes_only_what_is_signed_with_it() {
     let options = tests::tryton::Options {
+        company: "outlet".to_owned(),
         signing_keys: signatures::KEYS.to_owned(),
         ..Default::default()
     };

@@ -157,7 +157,7 @@ def of_http(_: Request, error: HTTPException) -> JSONResponse:
 
 
 class Gate:
-    """Before everything else, and without work for strangers: the key, the company, the size, the signature, and no personal data in the log."""
+    """Before everything else, and without work for strangers: the key, the size, the signature, the company, and no personal data in the log."""
 
     def __init__(self, app: ASGIApp, key: str, company: str, signing_keys: list[str]) -> None:
         self.app = app
@@ -174,9 +174,6 @@ class Gate:
         # In constant time: how long a plain comparison takes says how much of a guess is right.
         if not hmac.compare_digest(given, self.key) or scheme.lower() != b"bearer":
             return await self._refuse(Refusal(401, "unauthorized", "The key is not accepted."), scope, receive, send)
-        # Two applications that name different companies must not share a register.
-        if headers.get(b"erp-company", b"") != self.company:
-            return await self._refuse(Refusal(403, "unknown-company", "The facade has no such company."), scope, receive, send)
         body = b""
         more = True
         while more:
@@ -190,6 +187,9 @@ class Gate:
 
         if self.signing_keys and not self._is_signed(scope, body):
             return await self._refuse(Refusal(401, "not-signed", "The signature is missing, wrong or too old."), scope, receive, send)
+        # Two applications that name different companies must not share a register.
+        if headers.get(b"erp-company", b"") != self.company:
+            return await self._refuse(Refusal(403, "unknown-company", "The facade has no such company."), scope, receive, send)
 
         async def again() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
