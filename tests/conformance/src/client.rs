@@ -58,6 +58,9 @@ pub enum Unusable {
     /// The address is none that a path can follow.
     #[error("{0} is no address of a facade: it is to be like https://erp.example.com/norce")]
     Url(Url),
+    /// Nobody answers there.
+    #[error("the facade does not answer: {0}")]
+    NoAnswer(String),
     /// A client with TLS cannot be made.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -308,7 +311,7 @@ impl Client {
                 },
                 Err(what) => {
                     return Err(Stop::Fails(Failure {
-                        text: format!("no answer: {what}"),
+                        text: what.clone(),
                         exchanges: vec![exchange.clone()],
                     }));
                 }

@@ -52,7 +52,7 @@ impl Default for Options {
 /// Tries a facade. `progress` gets every check when it is done.
 ///
 /// # Errors
-/// When the facade cannot be asked at all. That it cannot be reached, or does not answer as it should, is part of the report.
+/// When the facade cannot be asked at all. That it does not answer as it should is part of the report.
 pub async fn run(
     target: &Target,
     options: Options,
@@ -63,6 +63,9 @@ pub async fn run(
     let client = Client::new(target, &mark).await?;
     let stage = match Stage::new(client, mark, code_prefix, options.outage).await {
         Ok(stage) => stage,
+        Err(Stop::Fails(failure)) if failure.is_without_answer() => {
+            return Err(Unusable::NoAnswer(failure.text));
+        }
         Err(stop) => return Ok(unanswered(stop, progress)),
     };
     let mut checked = Vec::new();

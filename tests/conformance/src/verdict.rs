@@ -60,6 +60,14 @@ pub struct Failure {
     pub exchanges: Vec<Arc<Exchange>>,
 }
 
+impl Failure {
+    /// Whether the last request was not answered at all.
+    pub(crate) fn is_without_answer(&self) -> bool {
+        let last = self.exchanges.last();
+        last.is_some_and(|exchange| exchange.status.is_err())
+    }
+}
+
 /// Why a check ends early.
 #[derive(Debug, Clone)]
 pub enum Stop {
@@ -183,8 +191,11 @@ impl fmt::Display for Report {
         for (part, checks) in parts {
             writeln!(f, "  {part:10} {}", verdict(&checks))?;
         }
-        writeln!(f, "Capabilities")?;
-        for (name, value) in self.capabilities.as_object().into_iter().flatten() {
+        let capabilities = self.capabilities.as_object();
+        if capabilities.is_some() {
+            writeln!(f, "Capabilities")?;
+        }
+        for (name, value) in capabilities.into_iter().flatten() {
             let of_it = |check: &&Checked| check.capabilities.contains(&name.as_str());
             let checks: Vec<&Checked> = self.checks.iter().filter(of_it).collect();
             let stated = format!("{name}: {}", shown(&value.to_string()));
