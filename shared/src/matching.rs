@@ -301,8 +301,13 @@ impl Conflict {
                 } else {
                     format!(", also of {kind} {} in Norce", list(entities))
                 };
+                let noun = if records.len() == 1 {
+                    "record"
+                } else {
+                    "records"
+                };
                 format!(
-                    "{subject} has no code, and its {key} is that of ERP record {}{others}: which record is whose cannot be told. Put each record's code on its {kind} in Norce; if none is this one's, make its record in the ERP and put that code on it",
+                    "{subject} has no code, and its {key} is that of the ERP {noun} {}{others}: which record is whose cannot be told. Put each record's code on its {kind} in Norce; if none is this one's, make its record in the ERP and put that code on it",
                     list(records)
                 )
             }

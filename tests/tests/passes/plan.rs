@@ -455,7 +455,7 @@ async fn p10_of_any_register_the_pass_does_exactly_what_its_plan_said() {
 /// Only one of the two fits somebody in Norce: which of them that is cannot be told all the same.
 #[tokio::test(start_paused = true)]
 async fn p3_a_key_or_code_that_two_records_of_the_erp_have_is_a_conflict_in_plan_and_pass() {
-    let whose = |key: &str| format!("its {key} is that of ERP record");
+    let whose = |key: &str| format!("its {key} is that of the ERP record");
     let same_key = |key: &str| format!("has the same {key}");
     let same_code = "is also that of another record of the ERP".to_owned();
     type SetUp = fn(&Bundle);
