@@ -12,8 +12,8 @@ mod planted;
 
 use std::sync::Arc;
 
-use axum::Router;
-use conformance::{Credentials, Options, Outage, Report, Switch, Target};
+use axum::{Router, routing::post};
+use conformance::{Credentials, Options, Outage, Report, Switch, Target, Unusable};
 use futures_util::future::join_all;
 use http::StatusCode;
 use planted::Fault as Planted;
@@ -124,6 +124,43 @@ async fn a_facade_that_keeps_to_the_contract_holds() {
     let report = tried(&simulator, router).await;
     assert!(report.failed().is_empty(), "{}", report.failures());
     assert!(report.left.is_empty(), "{report}");
+}
+
+/// The identity provider hands out the facade's key.
+async fn token(form: String) -> (StatusCode, String) {
+    let due = "grant_type=client_credentials&client_id=norce&client_secret=secret";
+    match form == due {
+        true => (StatusCode::OK, format!(r#"{{"access_token":"{KEY}"}}"#)),
+        false => (
+            StatusCode::UNAUTHORIZED,
+            r#"{"error":"invalid_client"}"#.to_owned(),
+        ),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_credentials_are_traded_for_a_token() {
+    let (_, router) = facade();
+    let served = serve(router.route("/token", post(token))).await;
+    let of_client = |client_secret: &str| Target {
+        credentials: Credentials::OAuth {
+            token_url: served.target.url.join("/token").unwrap(),
+            client_id: "norce".to_owned(),
+            client_secret: client_secret.to_owned(),
+        },
+        ..served.target.clone()
+    };
+    let options = || Options {
+        only: Some("clock".to_owned()),
+        ..Options::default()
+    };
+    let report = conformance::run(&of_client("secret"), options(), |_| {}).await;
+    let report = report.unwrap();
+    let names: Vec<&str> = report.checks.iter().map(|it| it.name.as_str()).collect();
+    assert!(names.contains(&"the-clock-stamps-changes"), "{names:?}");
+    assert!(report.failed().is_empty(), "{}", report.failures());
+    let refused = conformance::run(&of_client("wrong"), options(), |_| {}).await;
+    assert!(matches!(refused, Err(Unusable::Token(_))), "{refused:?}");
 }
 
 /// Each fault, with the check that names it first, and the others that may fail because of it.
