@@ -1,7 +1,7 @@
 //! Requests to a facade. Every exchange is kept for as long as a check may fail because of it, and compared with the contract.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -11,17 +11,22 @@ use thiserror::Error;
 use url::Url;
 
 use crate::{
+    connection::{LARGEST_ANSWER, authorization, body_of, check, http_client, without_address},
     contract::{Contract, UnreadableContract},
     signature,
     verdict::{Failure, Outcome, Stop},
 };
 
 /// The longest that a facade may take for a request; the integration waits as long for a write.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What is waited where a facade is busy and does not say for how long.
 const PAUSE: Duration = Duration::from_secs(2);
-/// A facade that is busy is asked again so often.
+/// How often a request is sent while the facade answers 429 or 503.
 const ATTEMPTS: usize = 10;
+/// How long a run waits for a busy facade altogether.
+const MOST_WAITING: Duration = Duration::from_secs(300);
+/// After so many requests without an answer, one after the other, the facade is taken for gone.
+const GONE: usize = 8;
 
 /// How the facade knows its client.
 #[derive(Debug, Clone)]
@@ -48,16 +53,34 @@ pub struct Target {
     pub credentials: Credentials,
     /// `Erp-Company`, where it wants one.
     pub company: Option<String>,
-    /// The key that requests are signed with, where it wants signatures.
+    /// The key that requests are signed with, where it wants signatures; 32 characters or more.
     pub signing_key: Option<String>,
+    /// A certificate authority that is trusted besides the public ones, as PEM.
+    pub certificate_authority: Option<Vec<u8>>,
 }
 
 /// The facade cannot be asked at all.
 #[derive(Debug, Error)]
 pub enum Unusable {
     /// The address is none that a path can follow.
-    #[error("{0} is no address of a facade: it is to be like https://erp.example.com/norce")]
+    #[error("{0} is not a valid facade URL. Example: https://erp.example.com/norce")]
     Url(Url),
+    /// An option has a value that it cannot have.
+    #[error("{0}")]
+    Option(String),
+    /// The facade says that it must not write.
+    #[error(
+        "these credentials may not write (`mayWrite: false`): use some that may, in a test company"
+    )]
+    ReadOnly,
+    /// No check has such a name.
+    #[error("no check has `{only}` in its name. There are: {names}")]
+    NoSuchCheck {
+        /// What was asked for.
+        only: String,
+        /// All names.
+        names: String,
+    },
     /// Nobody answers there.
     #[error("the facade does not answer: {0}")]
     NoAnswer(String),
@@ -77,7 +100,7 @@ pub enum Unusable {
 pub struct Exchange {
     /// The method.
     pub method: Method,
-    /// The address from `/v1` on, with the query.
+    /// The address, with the query.
     pub address: String,
     /// The headers that matter: `Idempotency-Key`, `If-Match`, `Erp-Company`.
     pub headers: Vec<(&'static str, String)>,
@@ -85,6 +108,8 @@ pub struct Exchange {
     pub request: Value,
     /// The status of the answer, or what became of the request.
     pub status: Result<u16, String>,
+    /// Where a redirect leads.
+    pub location: Option<String>,
     /// The body of the answer: JSON, or the text where it is none.
     pub answer: Value,
 }
@@ -243,13 +268,19 @@ pub(crate) struct Observed {
     pub(crate) mistakes: Vec<String>,
     /// How many requests were sent.
     pub(crate) requests: usize,
+    /// How many of the last ones were not answered.
+    unanswered: usize,
+    /// How long the facade was waited for.
+    waited: Duration,
 }
 
 /// A client of one facade.
 pub(crate) struct Client {
     http: reqwest::Client,
     root: Url,
-    authorization: String,
+    credentials: Credentials,
+    /// The value of `Authorization`. A token is replaced when it is refused.
+    authorization: Mutex<String>,
     company: Option<String>,
     signing_key: Option<String>,
     contract: Contract,
@@ -262,25 +293,22 @@ impl Client {
     pub(crate) async fn new(target: &Target, mark: &str) -> Result<Self, Unusable> {
         let mut root = target.url.clone();
         let unusable = || Unusable::Url(target.url.clone());
-        if !root.has_host() || root.query().is_some() {
+        let is_plain = root.query().is_none() && root.fragment().is_none();
+        let is_http = matches!(root.scheme(), "http" | "https") && root.username().is_empty();
+        if !root.has_host() || !is_plain || !is_http {
             return Err(unusable());
         }
+        check(target)?;
         root.path_segments_mut()
             .map_err(|()| unusable())?
             .pop_if_empty();
-        let http = http_client()?;
-        let authorization = match &target.credentials {
-            Credentials::Key(key) => format!("Bearer {key}"),
-            Credentials::OAuth {
-                token_url,
-                client_id,
-                client_secret,
-            } => token(&http, token_url, client_id, client_secret).await?,
-        };
+        let http = http_client(target.certificate_authority.as_deref())?;
+        let authorization = authorization(&http, &target.credentials).await?;
         Ok(Self {
             http,
             root,
-            authorization,
+            credentials: target.credentials.clone(),
+            authorization: Mutex::new(authorization),
             company: target.company.clone(),
             signing_key: target.signing_key.clone(),
             contract: Contract::published()?,
@@ -290,15 +318,14 @@ impl Client {
     }
 
     pub(crate) fn observed(&self) -> Observed {
-        self.observed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        locked(&self.observed).clone()
     }
 
     /// Sends a request, and again where the facade says "later". No answer at all is a failure.
     pub(crate) async fn send(&self, request: Request) -> Outcome<Answer> {
         let mut attempts = request.attempts;
+        let mut may_renew = matches!(self.credentials, Credentials::OAuth { .. })
+            && request.authorization == Authorization::Right;
         loop {
             attempts -= 1;
             let (exchange, after) = self.exchange(&request).await;
@@ -310,6 +337,7 @@ impl Client {
                     exchange: exchange.clone(),
                 },
                 Err(what) => {
+                    self.observing(|observed| observed.unanswered += 1);
                     return Err(Stop::Fails(Failure {
                         text: what.clone(),
                         exchanges: vec![exchange.clone()],
@@ -317,11 +345,37 @@ impl Client {
                 }
             };
             self.observe(&request, &answer);
-            if attempts == 0 || !matches!(answer.status, 429 | 503) {
+            if answer.status == 401 && may_renew {
+                may_renew = false;
+                attempts += 1;
+                if let Ok(renewed) = authorization(&self.http, &self.credentials).await {
+                    *locked(&self.authorization) = renewed;
+                    continue;
+                }
+            }
+            let wait = after.unwrap_or(PAUSE).min(PATIENCE);
+            let is_busy = matches!(answer.status, 429 | 503);
+            if attempts == 0 || !is_busy || !self.may_wait(wait) {
                 return Ok(answer);
             }
-            tokio::time::sleep(after.unwrap_or(PAUSE).min(PATIENCE)).await;
+            tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Whether the last requests were not answered at all.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.observed().unanswered >= GONE
+    }
+
+    fn may_wait(&self, wait: Duration) -> bool {
+        self.observing(|observed| {
+            observed.waited += wait;
+            observed.waited <= MOST_WAITING
+        })
+    }
+
+    fn observing<T>(&self, change: impl FnOnce(&mut Observed) -> T) -> T {
+        change(&mut locked(&self.observed))
     }
 
     async fn exchange(&self, request: &Request) -> (Exchange, Option<Duration>) {
@@ -331,7 +385,6 @@ impl Client {
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
         }
-        let query = url.query().map(|query| format!("?{query}"));
         let mut headers = request.headers.clone();
         let names_company = headers.iter().any(|(name, _)| *name == "Erp-Company");
         if let Some(company) = self.company.as_ref().filter(|_| !names_company) {
@@ -339,10 +392,11 @@ impl Client {
         }
         let mut exchange = Exchange {
             method: request.method.clone(),
-            address: format!("{}{}", request.path, query.unwrap_or_default()),
+            address: url.to_string(),
             headers,
             request: request.body.clone(),
             status: Err(String::new()),
+            location: None,
             answer: Value::Null,
         };
         let body = match &request.body {
@@ -363,7 +417,9 @@ impl Client {
             sent = sent.header(*name, value);
         }
         sent = match request.authorization {
-            Authorization::Right => sent.header("Authorization", &self.authorization),
+            Authorization::Right => {
+                sent.header("Authorization", locked(&self.authorization).as_str())
+            }
             Authorization::Wrong => sent.header("Authorization", "Bearer nobody-has-this-key"),
             Authorization::Missing => sent,
         };
@@ -374,17 +430,25 @@ impl Client {
             let answer = sent.send().await?;
             let later = answer.headers().get("retry-after");
             let later = later.and_then(|it| it.to_str().ok()?.parse().ok());
+            let location = answer.headers().get("location");
+            let location = location.and_then(|it| it.to_str().ok().map(str::to_owned));
             let status = answer.status().as_u16();
-            Ok::<_, reqwest::Error>((status, later, answer.text().await?))
+            Ok::<_, reqwest::Error>((status, later, location, body_of(answer).await?))
         };
         match answer.await {
-            Ok((status, later, text)) => {
+            Ok((status, later, location, Some(text))) => {
                 exchange.status = Ok(status);
+                exchange.location = location;
                 exchange.answer = match text.as_str() {
                     "" => Value::Null,
                     text => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
                 };
                 (exchange, later.map(Duration::from_secs))
+            }
+            Ok((status, _, _, None)) => {
+                let size = LARGEST_ANSWER >> 20;
+                exchange.status = Err(format!("{status}, and more than {size} MiB after it"));
+                (exchange, None)
             }
             Err(error) => {
                 exchange.status = Err(without_address(error));
@@ -395,8 +459,9 @@ impl Client {
 
     /// Compares an exchange with the contract.
     fn observe(&self, request: &Request, answer: &Answer) {
-        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observed = locked(&self.observed);
         observed.requests += 1;
+        observed.unanswered = 0;
         let operation = self
             .contract
             .operation(request.method.as_str(), &request.path);
@@ -415,7 +480,15 @@ impl Client {
                 }
             }
         }
-        let error = answer.body["error"].to_string().to_lowercase();
+        let mut error = answer.body.clone();
+        if let Some(error) = error.as_object_mut() {
+            // The record that has a code already.
+            error.remove("record");
+        }
+        let error = match answer.status {
+            400.. => error.to_string().to_lowercase(),
+            _ => String::new(),
+        };
         if error.contains(&self.mark) && observed.personal.is_empty() {
             observed.personal.push(Failure {
                 text: "an error repeats a name or an e-mail address".to_owned(),
@@ -428,65 +501,6 @@ impl Client {
 /// More misfits than these are not shown.
 const MOST_MISFITS: usize = 10;
 
-fn without_address(error: reqwest::Error) -> String {
-    let what = match (error.is_timeout(), error.is_connect()) {
-        (true, _) => "it took too long",
-        (_, true) => "no connection",
-        _ => "the connection broke off",
-    };
-    what.to_owned()
-}
-
-/// Roots of trust come with the program: a machine without certificates can run it.
-fn http_client() -> Result<reqwest::Client, Unusable> {
-    let unusable = |error: &dyn std::error::Error| Unusable::Tls(error.to_string());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| unusable(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!(
-            "norce-customer-sync-conformance/",
-            env!("CARGO_PKG_VERSION")
-        ))
-        .build()
-        .map_err(|error| unusable(&error))
-}
-
-/// The value of `Authorization`, by OAuth client credentials (RFC 6749 §4.4).
-async fn token(
-    http: &reqwest::Client,
-    token_url: &Url,
-    client_id: &str,
-    client_secret: &str,
-) -> Result<String, Unusable> {
-    let form = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("grant_type", "client_credentials")
-        .append_pair("client_id", client_id)
-        .append_pair("client_secret", client_secret)
-        .finish();
-    let answer = async {
-        let request = http
-            .post(token_url.clone())
-            .timeout(PATIENCE)
-            .header("Content-Type", "application/x-www-form-urlencoded")
-            .body(form);
-        let answer = request.send().await?;
-        Ok::<_, reqwest::Error>((answer.status(), answer.text().await?))
-    };
-    let (status, text) = answer
-        .await
-        .map_err(|error| Unusable::Token(without_address(error)))?;
-    let body: Value = serde_json::from_str(&text).unwrap_or_default();
-    match body["access_token"].as_str() {
-        Some(token) => Ok(format!("Bearer {token}")),
-        None => Err(Unusable::Token(format!("it answers {status}"))),
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,19 +2,24 @@
 //! removes. It knows the contract, and neither the integration nor any ERP.
 
 mod checks;
+mod cleanup;
 mod client;
+mod connection;
 pub mod contract;
 mod numbers;
 mod signature;
 mod stage;
 mod verdict;
 
-use futures_util::future::BoxFuture;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::{FutureExt as _, future::BoxFuture};
 use serde_json::Value;
 
 pub use client::{Credentials, Exchange, Target, Unusable};
-pub use verdict::{Checked, Failure, Part, Report, Stop};
+pub use verdict::{Checked, Failure, Left, Part, Report, Stop};
 
+use checks::Check;
 use client::Client;
 use stage::Stage;
 
@@ -31,8 +36,12 @@ pub struct Outage {
 
 /// How a facade is tried.
 pub struct Options {
+    /// What stands in the name of every record of the run, so that it is told from others.
+    pub mark: String,
     /// Codes that are requested begin with this. With a letter, so that the case of codes can be tried.
     pub code_prefix: String,
+    /// The domain of all e-mail addresses.
+    pub email_domain: String,
     /// Only checks with this in their name; those of all answers come along.
     pub only: Option<String>,
     /// How the ERP is made unavailable; `None`: outages are not tried.
@@ -42,26 +51,36 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            mark: token(LETTERS, 6).to_lowercase(),
             code_prefix: "T".to_owned(),
+            // Nobody's (RFC 2606 §3).
+            email_domain: "example.com".to_owned(),
             only: None,
             outage: None,
         }
     }
 }
 
-/// Tries a facade. `progress` gets every check when it is done.
+/// Tries a facade. `progress` gets every check when it is done. Once `stop` is ready, no other check begins, and what was made
+/// is removed.
 ///
 /// # Errors
 /// When the facade cannot be asked at all. That it does not answer as it should is part of the report.
 pub async fn run(
     target: &Target,
-    options: Options,
+    mut options: Options,
     mut progress: impl FnMut(&Checked),
+    stop: impl Future<Output = ()>,
 ) -> Result<Report, Unusable> {
-    let mark = token(6).to_lowercase();
-    let code_prefix = format!("{}{}", options.code_prefix, token(4));
-    let client = Client::new(target, &mark).await?;
-    let stage = match Stage::new(client, mark, code_prefix, options.outage).await {
+    let only = options.only.take();
+    let checks = chosen(only.as_deref())?;
+    // An ERP whose codes have no letters gets none.
+    let has_letters = options.code_prefix.chars().any(char::is_alphabetic);
+    let alphabet = if has_letters { LETTERS } else { DIGITS };
+    options.code_prefix.push_str(&token(alphabet, 4));
+    let client = Client::new(target, &options.mark).await?;
+    let stage = match Stage::new(client, options).await {
+        Ok(stage) if stage.is_read_only() => return Err(Unusable::ReadOnly),
         Ok(stage) => stage,
         Err(Stop::Fails(failure)) if failure.is_without_answer() => {
             return Err(Unusable::NoAnswer(failure.text));
@@ -69,13 +88,15 @@ pub async fn run(
         Err(stop) => return Ok(unanswered(stop, progress)),
     };
     let mut checked = Vec::new();
-    for check in checks::all() {
-        let name = check.name.replace('_', "-");
-        let only = options.only.as_deref();
-        if check.part != Part::Answers && only.is_some_and(|only| !name.contains(only)) {
-            continue;
-        }
-        let outcome = (check.run)(&stage).await;
+    let mut stop = std::pin::pin!(stop);
+    for (name, check) in checks {
+        // A check that panics is a mistake of the suite; what was made is to be removed all the same.
+        let run = AssertUnwindSafe((check.run)(&stage)).catch_unwind();
+        let outcome = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            outcome = run => outcome.unwrap_or_else(|_| Err(Stop::Fails(panicked()))),
+        };
         let done = Checked {
             part: check.part,
             name,
@@ -85,6 +106,12 @@ pub async fn run(
         };
         progress(&done);
         checked.push(done);
+        if stage.client.is_gone() {
+            let gone = gone();
+            progress(&gone);
+            checked.push(gone);
+            break;
+        }
     }
     let left = stage.strike().await;
     let observed = stage.client.observed();
@@ -97,6 +124,22 @@ pub async fn run(
         requests: observed.requests,
         mistakes: observed.mistakes,
     })
+}
+
+/// The checks with this in their name, and those of all answers.
+fn chosen(only: Option<&str>) -> Result<Vec<(String, &'static Check)>, Unusable> {
+    let only = only.map(|only| only.replace('_', "-").to_lowercase());
+    let named = || checks::all().map(|check| (check.name.replace('_', "-"), check));
+    let is_chosen = |name: &str| only.as_ref().is_none_or(|only| name.contains(only));
+    if !named().any(|(name, _)| is_chosen(&name)) {
+        let names: Vec<String> = named().map(|(name, _)| name).collect();
+        return Err(Unusable::NoSuchCheck {
+            only: only.unwrap_or_default(),
+            names: names.join(", "),
+        });
+    }
+    let chosen = named().filter(|(name, check)| check.part == Part::Answers || is_chosen(name));
+    Ok(chosen.collect())
 }
 
 /// Without `about` nothing else can be tried.
@@ -120,9 +163,31 @@ fn unanswered(stop: Stop, mut progress: impl FnMut(&Checked)) -> Report {
     }
 }
 
-/// Letters and digits that tell this run from others.
-fn token(length: usize) -> String {
-    let letters = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789".as_bytes();
+/// The rest is not tried.
+fn gone() -> Checked {
+    let text = "several requests in a row were not answered; no other check was tried";
+    Checked {
+        part: Part::Facade,
+        name: "the-facade-goes-on-answering".to_owned(),
+        promise: "the facade answers",
+        capabilities: &[],
+        outcome: Err(Stop::Fails(Failure::without_exchange(text.to_owned()))),
+    }
+}
+
+fn panicked() -> Failure {
+    let text = "the suite itself failed on an answer, as it says above; please report it";
+    Failure::without_exchange(text.to_owned())
+}
+
+/// Letters and digits that are not taken for one another.
+const LETTERS: &str = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+/// Digits alone.
+const DIGITS: &str = "0123456789";
+
+/// Letters that tell this run from others.
+fn token(alphabet: &str, length: usize) -> String {
+    let letters = alphabet.as_bytes();
     let letter = |_| char::from(letters[fastrand::usize(..letters.len())]);
     (0..length).map(letter).collect()
 }

@@ -3,6 +3,7 @@
 use std::{
     env, fmt,
     io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -11,7 +12,7 @@ use conformance::{Credentials, Options, Outage, Switch, Target};
 use tokio::process::Command;
 use url::Url;
 
-/// Tries whether a facade keeps to the HTTP contract, on records that it makes and removes: use a test company of the ERP.
+/// Checks a facade against the HTTP contract, with test records that it creates and removes: use a test company of the ERP.
 /// With FACADE_SIGNING_KEY in the environment, requests are signed.
 #[derive(Debug, Parser)]
 #[command(name = "conformance", version)]
@@ -19,7 +20,7 @@ struct Arguments {
     /// The address of the facade, which /v1 follows
     #[arg(long)]
     url: Url,
-    /// The facade's key; better in the environment, as FACADE_KEY, where others do not see it
+    /// The facade's API key. Prefer FACADE_KEY in the environment, which does not show in the process list
     #[arg(long)]
     key: Option<String>,
     /// OAuth client credentials: the address of the token server
@@ -31,16 +32,22 @@ struct Arguments {
     /// The company in the ERP, as the header Erp-Company names it
     #[arg(long)]
     company: Option<String>,
-    /// The codes that are requested begin with this
+    /// A PEM file of a certificate authority to trust besides the public ones
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// The domain of the e-mail addresses of test records
+    #[arg(long, default_value = "example.com")]
+    email_domain: String,
+    /// The codes that are requested begin with this; digits alone for an ERP whose codes have no letters
     #[arg(long, default_value = "T")]
     code_prefix: String,
     /// Only the checks with this in their name
     #[arg(long)]
     only: Option<String>,
-    /// A command that makes the ERP unavailable, not the facade
+    /// A shell command that stops the ERP while the facade keeps running
     #[arg(long, requires = "start_erp")]
     stop_erp: Option<String>,
-    /// A command that makes it available again
+    /// A shell command that starts the ERP again
     #[arg(long, requires = "stop_erp")]
     start_erp: Option<String>,
 }
@@ -65,7 +72,14 @@ async fn main() -> ExitCode {
             return ExitCode::from(UNUSABLE);
         }
     };
+    let defaults = Options::default();
+    line(&format_args!(
+        "Test records have `{}` in their names.",
+        defaults.mark
+    ));
     let options = Options {
+        mark: defaults.mark,
+        email_domain: arguments.email_domain,
         code_prefix: arguments.code_prefix,
         only: arguments.only,
         outage: arguments
@@ -76,7 +90,13 @@ async fn main() -> ExitCode {
                 end: command(start),
             }),
     };
-    match conformance::run(&target, options, |checked| line(checked)).await {
+    let stop = async {
+        // Where signals cannot be had, nothing stops it.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    match conformance::run(&target, options, |checked| line(checked), stop).await {
         Ok(report) => {
             line(&format_args!("\n{report}"));
             match report.failed().as_slice() {
@@ -92,7 +112,7 @@ async fn main() -> ExitCode {
 }
 
 /// `Err`: what is missing.
-fn target(arguments: &Arguments) -> Result<Target, &'static str> {
+fn target(arguments: &Arguments) -> Result<Target, String> {
     let secret = |name: &str| env::var(name).ok().filter(|secret| !secret.is_empty());
     let credentials = match (&arguments.token_url, &arguments.client_id) {
         (Some(token_url), Some(client_id)) => Credentials::OAuth {
@@ -108,11 +128,16 @@ fn target(arguments: &Arguments) -> Result<Target, &'static str> {
             )
         }
     };
+    let authority = arguments.ca.as_ref().map(|file| {
+        let unreadable = |error| format!("{} cannot be read: {error}", file.display());
+        std::fs::read(file).map_err(unreadable)
+    });
     Ok(Target {
         url: arguments.url.clone(),
         credentials,
         company: arguments.company.clone(),
         signing_key: secret("FACADE_SIGNING_KEY"),
+        certificate_authority: authority.transpose()?,
     })
 }
 

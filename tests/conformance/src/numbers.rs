@@ -21,6 +21,16 @@ pub(crate) struct Pair {
     pub(crate) vat_number: String,
 }
 
+/// A global location number, with its check digit (GS1 General Specifications, section 7.9).
+pub(crate) fn gln() -> String {
+    let mut digits = vec![7, 3];
+    digits.resize_with(12, || fastrand::u32(0..10));
+    let weighed = digits.iter().zip([1, 3].iter().cycle());
+    let sum: u32 = weighed.map(|(digit, weight)| digit * weight).sum();
+    digits.push((10 - sum % 10) % 10);
+    digits.iter().map(u32::to_string).collect()
+}
+
 impl Numbers {
     /// Of a country by its ISO code; Sweden for one that is not known here.
     pub(crate) fn of(country: &str) -> Self {

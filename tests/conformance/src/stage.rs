@@ -2,9 +2,10 @@
 //! this run in them, so that they are told from all others.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -14,19 +15,21 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    Outage,
+    Options, Outage,
     client::{Answer, Client, Request},
     numbers::Numbers,
-    verdict::{Outcome, Stop},
+    verdict::{Failure, Outcome, Stop},
 };
 
-/// The resources of the contract.
+/// The resource of persons and organisations that buy.
 pub(crate) const CUSTOMERS: &str = "customers";
-/// The other one.
+/// The resource of people at organisations.
 pub(crate) const CONTACTS: &str = "contacts";
 
-/// A listing that has more pages than these goes in circles, or is of a register that is too large for a trial.
+/// A listing is read so far.
 const MOST_PAGES: usize = 400;
+/// A listing with so many empty pages in a row has no end.
+const MOST_EMPTY_PAGES: usize = 20;
 
 /// Stamps with fractions of a second differ after this time.
 const FRACTION: Duration = Duration::from_millis(50);
@@ -61,9 +64,14 @@ impl Record {
 
     /// The time of its last change, where the facade tells it.
     pub(crate) fn modified(&self) -> Outcome<DateTime<FixedOffset>> {
+        if self.value["modified"].is_null() {
+            return not_tried("records have no `modified`");
+        }
         let modified = DateTime::parse_from_rfc3339(self.text("modified"));
-        modified
-            .map_err(|_| Stop::NotTried("records do not tell when they were changed".to_owned()))
+        modified.map_err(|_| {
+            let text = "`modified` is not an RFC 3339 timestamp with a zone";
+            self.answer.fails(text)
+        })
     }
 }
 
@@ -131,32 +139,47 @@ pub(crate) struct Stage {
     pub(crate) numbers: Numbers,
     /// How the ERP is taken away.
     pub(crate) outage: Option<Outage>,
+    is_down: AtomicBool,
     about: Value,
+    /// The facade's time when the run began.
+    pub(crate) began: String,
     mark: String,
     code_prefix: String,
+    email_domain: String,
     next: AtomicU32,
     /// The first number of an entity in Norce, so that no two runs share a key.
     first_entity: u32,
-    made: Mutex<Vec<(&'static str, String)>>,
+    pub(crate) made: Mutex<Vec<(&'static str, String)>>,
 }
 
 impl Stage {
     pub(crate) async fn new(
         client: Client,
-        mark: String,
-        code_prefix: String,
-        outage: Option<Outage>,
+        Options {
+            mark,
+            code_prefix,
+            email_domain,
+            outage,
+            ..
+        }: Options,
     ) -> Outcome<Self> {
         let about = client.send(Request::get("/v1/about")).await?;
-        let about = about.expect(&[200])?.body;
+        let about = about.expect(&[200])?;
+        if let Some(misfit) = client.observed().misfits.first() {
+            return Err(about.fails(misfit.text.clone()));
+        }
+        let about = about.body;
         let home = about["capabilities"]["homeCountry"].as_str();
         Ok(Self {
             client,
             numbers: Numbers::of(home.unwrap_or("SE")),
             outage,
+            is_down: AtomicBool::new(false),
+            began: about["time"].as_str().unwrap_or_default().to_owned(),
             about,
             mark,
             code_prefix,
+            email_domain,
             next: AtomicU32::new(1),
             first_entity: fastrand::u32(10_000_000..100_000_000),
             made: Mutex::default(),
@@ -166,6 +189,11 @@ impl Stage {
     /// The name that the ERP gives itself.
     pub(crate) fn erp(&self) -> &str {
         self.about["name"].as_str().unwrap_or("the ERP")
+    }
+
+    /// Whether the facade says that it must not write.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.about["mayWrite"] == false
     }
 
     /// What stands in the name of every record of this run.
@@ -216,7 +244,8 @@ impl Stage {
 
     /// An address that nobody has.
     pub(crate) fn email(&self) -> String {
-        format!("anna.{}.{}@example.com", self.mark, self.number())
+        let (mark, number, domain) = (&self.mark, self.number(), &self.email_domain);
+        format!("anna.{mark}.{number}@{domain}")
     }
 
     pub(crate) fn name(&self, what: &str) -> String {
@@ -239,12 +268,27 @@ impl Stage {
         let about = self.client.send(Request::get("/v1/about")).await?;
         let about = about.expect(&[200])?;
         let time = about.body["time"].as_str().unwrap_or_default();
-        DateTime::parse_from_rfc3339(time).map_err(|_| about.fails("`time` is no time"))
+        let text = "`time` is not an RFC 3339 timestamp with a zone";
+        DateTime::parse_from_rfc3339(time).map_err(|_| about.fails(text))
     }
 
     /// The values of a person, each of the fields that the facade writes and everybody can have.
     pub(crate) fn person(&self) -> Value {
         self.values("person", &self.name("Anna Ek"))
+    }
+
+    /// The values of an organisation with its numbers, in the fields that the facade writes.
+    pub(crate) fn with_numbers(&self, mut organisation: Value) -> Value {
+        let pair = self.numbers.next();
+        for (field, number) in [
+            ("vatNumber", pair.vat_number),
+            ("organisationNumber", pair.organisation_number),
+        ] {
+            if self.writes(field) {
+                organisation[field] = json!(number);
+            }
+        }
+        organisation
     }
 
     /// The values of an organisation, without numbers.
@@ -312,10 +356,15 @@ impl Stage {
 
     /// The record of an answer is removed at the end.
     pub(crate) fn remember(&self, resource: &'static str, answer: &Answer) {
-        if let Some(id) = answer.body["id"].as_str() {
-            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            if !made.iter().any(|(_, known)| known == id) {
-                made.push((resource, id.to_owned()));
+        self.remember_id(resource, &answer.body["id"]);
+    }
+
+    pub(crate) fn remember_id(&self, resource: &'static str, id: &Value) {
+        if let Some(id) = id.as_str().filter(|id| !id.is_empty()) {
+            let made = (resource, id.to_owned());
+            let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            if !all.contains(&made) {
+                all.push(made);
             }
         }
     }
@@ -323,12 +372,16 @@ impl Stage {
     /// Creates a record that the check is not about. When it cannot be created, the check cannot be tried: others say why.
     pub(crate) async fn create(&self, resource: &'static str, values: &Value) -> Outcome<Record> {
         let answer = self.post(resource, &self.key(), values).await?;
-        match answer.status {
-            201 => Ok(record(resource, answer)),
-            status => not_tried(format!(
-                "it needs a record, and a create was answered with {status}"
-            )),
+        if answer.status != 201 {
+            let (status, error) = (answer.status, &answer.body["error"]);
+            let code = error["code"].as_str().unwrap_or("no code");
+            let field = error["field"].as_str().unwrap_or("no field");
+            let text = format!(
+                "it needs a record, and a create is answered with {status} ({code}, {field})"
+            );
+            return not_tried(text);
         }
+        new_record(resource, answer)
     }
 
     pub(crate) async fn new_person(&self) -> Outcome<Record> {
@@ -336,7 +389,12 @@ impl Stage {
     }
 
     pub(crate) async fn new_organisation(&self) -> Outcome<Record> {
-        self.create(CUSTOMERS, &self.organisation()).await
+        let values = self.organisation();
+        match self.create(CUSTOMERS, &values).await {
+            // There are ERPs in which every organisation has a number.
+            Err(Stop::NotTried(_)) => self.create(CUSTOMERS, &self.with_numbers(values)).await,
+            created => created,
+        }
     }
 
     pub(crate) async fn new_contact(&self, company: &Record) -> Outcome<Record> {
@@ -366,6 +424,9 @@ impl Stage {
         let body = json!({ "extent": extent });
         let request = Request::post(format!("{}/block", of.path()), body);
         let answer = self.client.send(request).await?;
+        if answer.status == 422 {
+            return not_tried("this ERP does not block the record (422)");
+        }
         Ok(record(of.resource, answer.expect(&[200])?))
     }
 
@@ -411,7 +472,7 @@ impl Stage {
         ids.sort_unstable();
         match found == ids {
             true => Ok(answer),
-            false => Err(answer.fails(format!("{promise}: {found:?} instead of {ids:?}"))),
+            false => Err(answer.fails(format!("{promise}: expected {ids:?}, found {found:?}"))),
         }
     }
 
@@ -439,10 +500,23 @@ impl Stage {
         mut cursor: Option<String>,
     ) -> Outcome<Vec<Page>> {
         let mut pages = Vec::new();
+        let mut seen: BTreeSet<String> = cursor.iter().cloned().collect();
+        let mut empty = 0;
         loop {
             let page = self.page(listing, cursor.as_deref()).await?;
-            if page.next.is_some() && page.next == cursor {
-                return Err(page.answer.fails("`next` is the cursor of this very page"));
+            if page
+                .next
+                .as_ref()
+                .is_some_and(|next| !seen.insert(next.clone()))
+            {
+                let text = "the listing goes in a circle: an earlier page had this `next`";
+                return Err(page.answer.fails(text));
+            }
+            let has_rows = !page.records.is_empty() || !page.answer.body["unusable"].is_null();
+            empty = if has_rows { 0 } else { empty + 1 };
+            if empty == MOST_EMPTY_PAGES {
+                let text = format!("{empty} pages in a row are empty, and there are still more");
+                return Err(page.answer.fails(text));
             }
             cursor.clone_from(&page.next);
             pages.push(page);
@@ -466,39 +540,31 @@ impl Stage {
         tokio::time::sleep(wait).await;
     }
 
-    /// Removes whatever was made, or blocks it where nothing can be removed. Returns what is left.
-    pub(crate) async fn strike(&self) -> Vec<String> {
-        let mut made = {
-            let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            made.clone()
-        };
-        // Contacts before their organisations, and the last first.
-        made.reverse();
-        made.sort_by_key(|(resource, _)| *resource == CUSTOMERS);
-        let mut left = Vec::new();
-        for (resource, id) in made {
-            let path = format!("/v1/{resource}/{id}");
-            let Ok(answer) = self.client.send(Request::get(path.clone())).await else {
-                left.push(format!("{resource}/{id}"));
-                continue;
-            };
-            if answer.error_code() == Some("not-found") {
-                continue;
-            }
-            let of = record(resource, answer);
-            if self.can_remove()
-                && let Ok(answer) = self.remove(&of).await
-                && matches!(answer.status, 204 | 404)
-            {
-                continue;
-            }
-            let body = json!({ "extent": "all" });
-            let block = Request::post(format!("{path}/block"), body);
-            // Whether it works or not: a person has to remove the record.
-            let _ = self.client.send(block).await;
-            left.push(format!("{resource}/{id}"));
+    /// Takes the ERP away.
+    pub(crate) async fn begin_outage(&self, outage: &Outage) -> Outcome {
+        self.is_down.store(true, Ordering::Relaxed);
+        (outage.begin)().await.map_err(|error| {
+            let text = format!("the ERP cannot be stopped: {error}");
+            Stop::Fails(Failure::without_exchange(text))
+        })
+    }
+
+    /// Brings the ERP back, where it was taken away.
+    pub(crate) async fn end_outage(&self) -> Option<Stop> {
+        let outage = self.outage.as_ref()?;
+        if !self.is_down.load(Ordering::Relaxed) {
+            return None;
         }
-        left
+        match (outage.end)().await {
+            Ok(()) => {
+                self.is_down.store(false, Ordering::Relaxed);
+                None
+            }
+            Err(error) => {
+                let text = format!("the ERP cannot be started again, start it by hand: {error}");
+                Some(Stop::Fails(Failure::without_exchange(text)))
+            }
+        }
     }
 }
 
@@ -508,6 +574,17 @@ pub(crate) fn record(resource: &'static str, answer: Answer) -> Record {
         value: answer.body.clone(),
         answer,
     }
+}
+
+/// A record that was just made.
+pub(crate) fn new_record(resource: &'static str, answer: Answer) -> Outcome<Record> {
+    let answer = answer.expect(&[201])?;
+    for field in ["id", "code", "version"] {
+        if answer.body[field].as_str().is_none_or(str::is_empty) {
+            return Err(answer.fails(format!("the new record has no `{field}`")));
+        }
+    }
+    Ok(record(resource, answer))
 }
 
 pub(crate) fn not_tried<T>(reason: impl Into<String>) -> Outcome<T> {

@@ -61,6 +61,14 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Something that no request shows.
+    pub(crate) fn without_exchange(text: String) -> Self {
+        Self {
+            text,
+            exchanges: Vec::new(),
+        }
+    }
+
     /// Whether the last request was not answered at all.
     pub(crate) fn is_without_answer(&self) -> bool {
         let last = self.exchanges.last();
@@ -95,6 +103,15 @@ pub struct Checked {
     pub outcome: Result<(), Stop>,
 }
 
+/// A record that is left in the ERP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Its resource and id, such as `customers/17`.
+    pub record: String,
+    /// Why it could not be removed, and whether it is blocked.
+    pub why: String,
+}
+
 /// The outcome of all checks.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -106,8 +123,8 @@ pub struct Report {
     pub checks: Vec<Checked>,
     /// What stands in the name of every record of this run.
     pub mark: String,
-    /// The ids of records that could not be removed, such as `customers/17`.
-    pub left: Vec<String>,
+    /// The records that could not be removed.
+    pub left: Vec<Left>,
     /// How many requests were sent.
     pub requests: usize,
     /// Requests of the suite that do not fit the contract though they are meant to: mistakes of the suite.
@@ -139,7 +156,7 @@ impl fmt::Display for Checked {
         let Self { name, promise, .. } = self;
         match &self.outcome {
             Ok(()) => write!(f, "✓ {name}: {promise}"),
-            Err(Stop::NotTried(reason)) => write!(f, "– {name}: not tried: {reason}"),
+            Err(Stop::NotTried(reason)) => write!(f, "– {name}: skipped: {reason}"),
             Err(Stop::Fails(failure)) => {
                 write!(f, "✗ {name}: {promise}\n    {}", failure.text)?;
                 for exchange in &failure.exchanges {
@@ -165,6 +182,9 @@ impl fmt::Display for Exchange {
             Ok(status) => write!(f, "\n    < {status}")?,
             Err(what) => write!(f, "\n    < no answer: {what}")?,
         }
+        if let Some(location) = &self.location {
+            write!(f, ", to {location}")?;
+        }
         if !self.answer.is_null() {
             write!(f, " {}", shown(&self.answer.to_string()))?;
         }
@@ -187,7 +207,13 @@ impl fmt::Display for Report {
         for check in &self.checks {
             parts.entry(check.part).or_default().push(check);
         }
-        writeln!(f, "Verdict on {} ({} requests)", self.erp, self.requests)?;
+        let is_skipped = |check: &&Checked| matches!(check.outcome, Err(Stop::NotTried(_)));
+        let skipped = self.checks.iter().filter(is_skipped).count();
+        let (erp, checks, requests) = (&self.erp, self.checks.len(), self.requests);
+        writeln!(
+            f,
+            "Verdict on {erp} ({checks} checks, {skipped} of them skipped; requests: {requests})"
+        )?;
         for (part, checks) in parts {
             writeln!(f, "  {part:10} {}", verdict(&checks))?;
         }
@@ -198,16 +224,25 @@ impl fmt::Display for Report {
         for (name, value) in capabilities.into_iter().flatten() {
             let of_it = |check: &&Checked| check.capabilities.contains(&name.as_str());
             let checks: Vec<&Checked> = self.checks.iter().filter(of_it).collect();
+            if checks.is_empty() {
+                continue;
+            }
             let stated = format!("{name}: {}", shown(&value.to_string()));
             writeln!(f, "  {stated}: {}", verdict(&checks))?;
         }
         if !self.left.is_empty() {
-            let (count, mark) = (self.left.len(), &self.mark);
+            let mark = &self.mark;
             writeln!(
                 f,
-                "{count} records are left in the ERP, blocked, because the facade cannot remove them. Their names have `{mark}` in them:"
+                "Left in the ERP, for a person to remove (`{mark}` in the name):"
             )?;
-            writeln!(f, "  {}", self.left.join(", "))?;
+        }
+        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for Left { record, why } in &self.left {
+            reasons.entry(why).or_default().push(record);
+        }
+        for (why, records) in reasons {
+            writeln!(f, "  {why}: {}", records.join(", "))?;
         }
         Ok(())
     }
@@ -223,9 +258,9 @@ fn verdict(checks: &[&Checked]) -> String {
         }
     }
     match (failed.as_slice(), not_tried) {
-        ([], not_tried) if not_tried == checks.len() => "not tried".to_owned(),
-        ([], 0) => "holds".to_owned(),
-        ([], not_tried) => format!("holds; {not_tried} of {} not tried", checks.len()),
-        (failed, _) => format!("does not hold: {}", failed.join(", ")),
+        ([], not_tried) if not_tried == checks.len() => "skipped".to_owned(),
+        ([], 0) => "passed".to_owned(),
+        ([], not_tried) => format!("passed; {not_tried} of {} skipped", checks.len()),
+        (failed, _) => format!("failed: {}", failed.join(", ")),
     }
 }

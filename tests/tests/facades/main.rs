@@ -10,13 +10,14 @@
 
 mod planted;
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use axum::{Router, routing::post};
 use conformance::{Credentials, Options, Outage, Report, Switch, Target, Unusable};
 use futures_util::future::join_all;
 use http::StatusCode;
 use planted::Fault as Planted;
+use serde_json::json;
 use shared::erp::{
     ExtraFields,
     business_central::{BusinessCentral, BusinessCentralSettings},
@@ -85,6 +86,7 @@ async fn serve(router: Router) -> Served {
         credentials: Credentials::Key(KEY.to_owned()),
         company: None,
         signing_key: None,
+        certificate_authority: None,
     };
     Served { target, server }
 }
@@ -106,15 +108,30 @@ fn outage(simulator: &BusinessCentralSimulator) -> Outage {
     }
 }
 
+/// Customers of the register itself, as they are.
+fn own_customers(simulator: &BusinessCentralSimulator) -> String {
+    let mut customers = simulator.customers(simulator.companies()[0]);
+    customers.retain(|customer| customer.number.starts_with("OWN"));
+    format!("{customers:#?}")
+}
+
+/// Tries a facade. Whatever is found, nothing but what the suite has made is changed.
 async fn tried(simulator: &BusinessCentralSimulator, router: Router) -> Report {
+    let company = simulator.companies()[0];
+    for number in ["OWN1", "OWN2", "OWN3"] {
+        let own = json!({ "number": number, "displayName": "Bo Lund", "type": "Person" });
+        simulator.add_customer(company, &own).unwrap();
+    }
+    let own = own_customers(simulator);
     let served = serve(router).await;
     let options = Options {
         outage: Some(outage(simulator)),
         ..Options::default()
     };
-    let report = conformance::run(&served.target, options, |_| {}).await;
+    let report = conformance::run(&served.target, options, |_| {}, pending()).await;
     let report = report.unwrap();
     assert!(report.mistakes.is_empty(), "{:#?}", report.mistakes);
+    assert_eq!(own, own_customers(simulator));
     report
 }
 
@@ -123,6 +140,23 @@ async fn a_facade_that_keeps_to_the_contract_holds() {
     let (simulator, router) = facade();
     let report = tried(&simulator, router).await;
     assert!(report.failed().is_empty(), "{}", report.failures());
+    assert!(report.left.is_empty(), "{report}");
+}
+
+/// Checks that cannot go on say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_lacks_everything_is_named() {
+    let (simulator, router) = facade();
+    let router = planted::with_fault(router, Planted::CreateWithoutId);
+    let report = tried(&simulator, router).await;
+    let failures = report.failures();
+    assert!(report.failed().contains(&"answers-keep-to-the-contract"));
+    assert!(
+        failures.contains("the new record has no `id`"),
+        "{failures}"
+    );
+    assert!(!failures.contains("the suite itself failed"), "{failures}");
+    // What was made is found in the listing.
     assert!(report.left.is_empty(), "{report}");
 }
 
@@ -154,12 +188,12 @@ async fn client_credentials_are_traded_for_a_token() {
         only: Some("clock".to_owned()),
         ..Options::default()
     };
-    let report = conformance::run(&of_client("secret"), options(), |_| {}).await;
+    let report = conformance::run(&of_client("secret"), options(), |_| {}, pending()).await;
     let report = report.unwrap();
     let names: Vec<&str> = report.checks.iter().map(|it| it.name.as_str()).collect();
     assert!(names.contains(&"the-clock-stamps-changes"), "{names:?}");
     assert!(report.failed().is_empty(), "{}", report.failures());
-    let refused = conformance::run(&of_client("wrong"), options(), |_| {}).await;
+    let refused = conformance::run(&of_client("wrong"), options(), |_| {}, pending()).await;
     assert!(matches!(refused, Err(Unusable::Token(_))), "{refused:?}");
 }
 
@@ -233,6 +267,11 @@ const NAMED: &[(Planted, &[&str])] = &[
     (
         Planted::EverythingIsNotFound,
         &["an-unknown-address-is-no-missing-record"],
+    ),
+    (Planted::BlockNotStamped, &["a-blocked-record-is-closed"]),
+    (
+        Planted::ListingInACircle,
+        &["nothing-slips-while-rows-change"],
     ),
     (Planted::NextLeftOut, &["answers-keep-to-the-contract"]),
     (Planted::PartNotStamped, &["every-change-is-stamped"]),

@@ -64,6 +64,12 @@ pub(crate) enum Fault {
     EverythingIsNotFound,
     /// The last page has no `next`.
     NextLeftOut,
+    /// The last page of several leads to itself.
+    ListingInACircle,
+    /// A create is answered without the record's id.
+    CreateWithoutId,
+    /// A block stamps nothing.
+    BlockNotStamped,
     /// A change of the telephone number is another table's, and stamps nothing.
     PartNotStamped,
 }
@@ -348,7 +354,17 @@ impl Faulty {
                     page.remove("next");
                 }
             }
-            Fault::PartNotStamped => self.stamp(asked, answer),
+            Fault::ListingInACircle if answer.1["next"].is_null() => {
+                if let (Some(cursor), true) = (asked.query("cursor"), asked.is_listing()) {
+                    answer.1["next"] = json!(cursor);
+                }
+            }
+            Fault::CreateWithoutId if asked.is_create() => {
+                if let Some(record) = answer.1.as_object_mut() {
+                    record.remove("id");
+                }
+            }
+            Fault::PartNotStamped | Fault::BlockNotStamped => self.stamp(asked, answer),
             _ => {}
         }
     }
@@ -434,7 +450,7 @@ impl Faulty {
         }
     }
 
-    /// Shows the stamps from before a change of the telephone number.
+    /// Shows the stamps from before a change of the telephone number, or a block.
     fn stamp(&self, asked: &Asked, answer: &mut Answer) {
         let mut memory = self.memory.lock().unwrap();
         let (_, record) = answer;
@@ -442,7 +458,10 @@ impl Faulty {
             return;
         };
         let stamps = (record["version"].clone(), record["modified"].clone());
-        let is_part = asked.method == Method::PATCH && !asked.body["phone"].is_null();
+        let is_part = match self.fault {
+            Fault::BlockNotStamped => asked.path.ends_with("/block"),
+            _ => asked.method == Method::PATCH && !asked.body["phone"].is_null(),
+        };
         match memory.stamps.get(&id) {
             Some((version, modified)) if is_part => {
                 record["version"] = version.clone();

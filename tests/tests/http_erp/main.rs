@@ -137,8 +137,10 @@ async fn the_conformance_suite_holds() {
         credentials: Credentials::Key(KEY.to_owned()),
         company: Some("shop".to_owned()),
         signing_key: Some(signing_key.to_owned()),
+        certificate_authority: None,
     };
-    let report = conformance::run(&target, Options::default(), |_| {}).await;
+    let report =
+        conformance::run(&target, Options::default(), |_| {}, std::future::pending()).await;
     let report = report.unwrap();
     assert!(report.failed().is_empty(), "{}", report.failures());
     assert!(report.left.is_empty(), "{report}");

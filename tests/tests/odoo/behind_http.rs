@@ -28,8 +28,10 @@ pub(crate) async fn the_conformance_suite_holds(server: &Arc<Server>, company: N
         credentials: Credentials::Key(KEY.to_owned()),
         company: None,
         signing_key: None,
+        certificate_authority: None,
     };
-    let report = conformance::run(&target, Options::default(), |_| {}).await;
+    let report =
+        conformance::run(&target, Options::default(), |_| {}, std::future::pending()).await;
     serving.abort();
     let report = report.unwrap();
     assert!(report.failed().is_empty(), "{}", report.failures());

@@ -19,9 +19,16 @@ checks! {
 
 async fn a_blocked_record_is_closed(stage: &Stage) -> Outcome {
     let made = stage.new_person().await?;
+    stage.wait_after(&made).await;
     let blocked = stage.block(&made, "all").await?;
     if blocked.value["blocked"] != true {
         return Err(blocked.answer.fails("the record is not blocked"));
+    }
+    for stamp in ["version", "modified"] {
+        if blocked.value[stamp] == made.value[stamp] && made.value[stamp].is_string() {
+            let text = format!("the block leaves `{stamp}` as it was");
+            return Err(blocked.answer.fails_after(&[&made.answer], text));
+        }
     }
     let read = stage.get(&made).await?;
     if read.value["blocked"] != true {
@@ -49,7 +56,7 @@ async fn a_repeat_of_a_block_changes_nothing(stage: &Stage) -> Outcome {
     match again.value == blocked.value {
         true => Ok(()),
         false => {
-            let text = "the second block makes another record of it";
+            let text = "blocking a blocked record changed it";
             Err(again.answer.fails_after(&[&blocked.answer], text))
         }
     }

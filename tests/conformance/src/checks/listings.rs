@@ -22,7 +22,7 @@ checks! {
     the_limit_is_heeded: "a page has no more records than `limit`, and a limit out of range is 400",
     nothing_slips_while_rows_change: "what exists throughout a listing is on its pages, whatever is changed, made and removed meanwhile",
     a_page_can_be_asked_for_again: "a cursor gives the same page again, because an answer can be lost",
-    a_cursor_that_is_none_is_gone: "a cursor that the facade does not know is 410 `cursor-expired`, and no end of the listing",
+    a_cursor_that_is_none_is_gone: "an unknown cursor gets 410 `cursor-expired`, not an empty last page",
 }
 
 /// Overlap with the time before, as passes have it.
@@ -176,7 +176,9 @@ async fn only_the_kind_is_listed(stage: &Stage) -> Outcome {
         };
         let pages = stage.listed(listing).await?;
         if !has(&pages, wanted) || has(&pages, other) {
-            let text = format!("the listing of kind {kind} has not what it is to have");
+            let (wanted_id, other_id) = (wanted.id(), other.id());
+            let text =
+                format!("`kind={kind}` is to list record {wanted_id}, and not record {other_id}");
             return Err(fails(&pages, wanted, text));
         }
     }

@@ -8,7 +8,7 @@ use super::checks;
 use crate::{
     Outage,
     client::{Answer, Request},
-    stage::{CUSTOMERS, Listing, Stage, not_tried, record},
+    stage::{CUSTOMERS, Listing, Stage, record},
     verdict::{Failure, Outcome, Stop},
 };
 
@@ -36,12 +36,10 @@ async fn during<T>(
     outage: &Outage,
     asked: impl Future<Output = Outcome<T>>,
 ) -> Outcome<T> {
-    if let Err(error) = (outage.begin)().await {
-        return not_tried(format!("the ERP cannot be stopped: {error}"));
-    }
+    stage.begin_outage(outage).await?;
     let outcome = asked.await;
-    if let Err(error) = (outage.end)().await {
-        return not_tried(format!("the ERP cannot be started: {error}"));
+    if let Some(stop) = stage.end_outage().await {
+        return outcome.and(Err(stop));
     }
     let give_up = tokio::time::Instant::now() + TO_RETURN;
     while tokio::time::Instant::now() < give_up {
@@ -52,10 +50,8 @@ async fn during<T>(
         }
         tokio::time::sleep(BETWEEN).await;
     }
-    not_tried(format!(
-        "the ERP is not back after {} s",
-        TO_RETURN.as_secs()
-    ))
+    let text = format!("the ERP is not back after {} s", TO_RETURN.as_secs());
+    outcome.and(Err(Stop::Fails(Failure::without_exchange(text))))
 }
 
 /// Everything but an outage. No answer at all is one, too.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::checks;
 use crate::{
     client::Request,
-    stage::{CUSTOMERS, Listing, Stage},
+    stage::{CUSTOMERS, Listing, Stage, new_record},
     verdict::Outcome,
 };
 
@@ -57,7 +57,7 @@ async fn a_removed_record_is_created_again(stage: &Stage) -> Outcome {
     stage.needs("deletes")?;
     let (key, values) = (stage.key(), stage.person());
     let made = stage.post(CUSTOMERS, &key, &values).await?;
-    let made = crate::stage::record(CUSTOMERS, made.expect(&[201])?);
+    let made = new_record(CUSTOMERS, made)?;
     stage.remove(&made).await?.expect(&[204])?;
     let again = stage.post(CUSTOMERS, &key, &values).await?;
     let again = again.expect(&[201, 409, 422])?;
