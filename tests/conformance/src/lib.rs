@@ -89,12 +89,16 @@ pub async fn run(
     };
     let mut checked = Vec::new();
     let mut stop = std::pin::pin!(stop);
+    let mut is_stopped = false;
     for (name, check) in checks {
         // A check that panics is a mistake of the suite; what was made is to be removed all the same.
         let run = AssertUnwindSafe((check.run)(&stage)).catch_unwind();
         let outcome = tokio::select! {
             biased;
-            () = &mut stop => break,
+            () = &mut stop => {
+                is_stopped = true;
+                break;
+            }
             outcome = run => outcome.unwrap_or_else(|_| Err(Stop::Fails(panicked()))),
         };
         let done = Checked {
@@ -120,6 +124,7 @@ pub async fn run(
         mark: stage.mark().to_owned(),
         capabilities: stage.capabilities().clone(),
         checks: checked,
+        is_stopped,
         left,
         requests: observed.requests,
         mistakes: observed.mistakes,
@@ -157,6 +162,7 @@ fn unanswered(stop: Stop, mut progress: impl FnMut(&Checked)) -> Report {
         mark: String::new(),
         capabilities: Value::Null,
         checks: vec![about],
+        is_stopped: false,
         left: Vec::new(),
         requests: 1,
         mistakes: Vec::new(),

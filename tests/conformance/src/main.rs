@@ -54,6 +54,8 @@ struct Arguments {
 
 /// Something of the contract does not hold.
 const DOES_NOT_HOLD: u8 = 1;
+/// As shells have it for a program that SIGINT has ended.
+const INTERRUPTED: u8 = 130;
 /// The facade cannot be asked.
 const UNUSABLE: u8 = 2;
 
@@ -100,6 +102,7 @@ async fn main() -> ExitCode {
         Ok(report) => {
             line(&format_args!("\n{report}"));
             match report.failed().as_slice() {
+                _ if report.is_stopped => ExitCode::from(INTERRUPTED),
                 [] => ExitCode::SUCCESS,
                 _ => ExitCode::from(DOES_NOT_HOLD),
             }

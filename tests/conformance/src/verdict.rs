@@ -123,6 +123,8 @@ pub struct Report {
     pub checks: Vec<Checked>,
     /// What stands in the name of every record of this run.
     pub mark: String,
+    /// Whether it was stopped before all checks were done.
+    pub is_stopped: bool,
     /// The records that could not be removed.
     pub left: Vec<Left>,
     /// How many requests were sent.
@@ -206,6 +208,9 @@ impl fmt::Display for Report {
         let mut parts: BTreeMap<Part, Vec<&Checked>> = BTreeMap::new();
         for check in &self.checks {
             parts.entry(check.part).or_default().push(check);
+        }
+        if self.is_stopped {
+            writeln!(f, "Stopped before all checks were done")?;
         }
         let is_skipped = |check: &&Checked| matches!(check.outcome, Err(Stop::NotTried(_)));
         let skipped = self.checks.iter().filter(is_skipped).count();

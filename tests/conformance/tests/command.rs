@@ -57,7 +57,7 @@ fn a_facade_that_does_not_keep_to_the_contract_is_1_and_is_shown() {
     assert!(request.contains(KEY));
     let printed = printed(&output);
     assert_eq!(output.status.code(), Some(1), "{printed}");
-    for shown in ["about-is-answered", "> GET /v1/about", "< 401 {\"error\""] {
+    for shown in ["about-is-answered", "/norce/v1/about\n", "< 401 {\"error\""] {
         assert!(printed.contains(shown), "{printed}");
     }
     assert!(!printed.contains(KEY), "{printed}");

@@ -18,8 +18,8 @@ pub(crate) async fn the_conformance_suite_holds(server: &Arc<Server>, company: N
         ..crate::settings(server)
     };
     let erp = Odoo::new(settings, Arc::new(ReqwestTransport::new().unwrap())).unwrap();
-    // Odoo 19 has one telephone number for a partner.
-    let facade = Facade::new(Arc::new(erp), KEY).lacking(&["mobile"]);
+    // Odoo 19 has one telephone number for a partner, and its GLN comes with an app.
+    let facade = Facade::new(Arc::new(erp), KEY).lacking(&["mobile", "gln"]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(async move { axum::serve(listener, facade.router()).await });
