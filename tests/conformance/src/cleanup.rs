@@ -14,7 +14,7 @@ use crate::{
 impl Stage {
     /// Removes whatever this run has made, or blocks it where nothing can be removed. Nothing else is touched: the mark in its
     /// name tells a record of this run. Returns what is left.
-    pub(crate) async fn strike(&self) -> Vec<Left> {
+    pub(crate) async fn clean_up(&self) -> Vec<Left> {
         self.end_outage().await;
         for resource in [CUSTOMERS, CONTACTS] {
             self.remember_listed(resource).await;

@@ -117,7 +117,7 @@ pub async fn run(
             break;
         }
     }
-    let left = stage.strike().await;
+    let left = stage.clean_up().await;
     let observed = stage.client.observed();
     Ok(Report {
         erp: stage.erp().to_owned(),
