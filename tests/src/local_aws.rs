@@ -120,6 +120,14 @@ impl Tools {
         Self::install(&sandbox_tools::TRYTON, progress).await
     }
 
+    /// What the Python twins of the benchmarks need, installed if it is not there yet.
+    ///
+    /// # Errors
+    /// With what to do, when there is no Python or the installation fails.
+    pub async fn twins(progress: impl Progress) -> Result<Self, LocalAwsError> {
+        Self::install(&sandbox_tools::TWINS, progress).await
+    }
+
     /// The script of axe-core, installed if it is not there yet.
     ///
     /// # Errors

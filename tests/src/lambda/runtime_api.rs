@@ -121,6 +121,18 @@ impl FunctionProcess {
         environment: &[(String, String)],
         output: Output,
     ) -> Result<Self, ProcessError> {
+        Self::run(Command::new(binary), environment, output).await
+    }
+
+    /// The same with any command, such as that of an interpreter with a function's sources.
+    ///
+    /// # Errors
+    /// When there is no port or no process.
+    pub async fn run(
+        mut command: Command,
+        environment: &[(String, String)],
+        output: Output,
+    ) -> Result<Self, ProcessError> {
         let (to_polls, polls) = mpsc::unbounded_channel();
         let (to_answers, answers) = mpsc::unbounded_channel();
         let (payloads, from_payloads) = mpsc::unbounded_channel();
@@ -147,7 +159,6 @@ impl FunctionProcess {
             Output::Discarded => Stdio::null(),
             Output::Kept => Stdio::piped(),
         };
-        let mut command = Command::new(binary);
         command
             .env_clear()
             .env("AWS_LAMBDA_FUNCTION_NAME", "benchmark")
@@ -249,6 +260,24 @@ impl FunctionProcess {
         nanoseconds
             .map(Duration::from_nanos)
             .ok_or(ProcessError::Silent("run"))
+    }
+
+    /// The processor time of all its threads so far. What a thread has used that has ended meanwhile is not in it.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn processor_time_of_threads(&self) -> Result<Duration, ProcessError> {
+        let id = self.child.id().ok_or(ProcessError::Silent("run"))?;
+        let mut total = Duration::ZERO;
+        for thread in std::fs::read_dir(format!("/proc/{id}/task"))? {
+            // A thread may end between the listing and the reading.
+            let text = std::fs::read_to_string(thread?.path().join("schedstat"));
+            let nanoseconds = text
+                .ok()
+                .and_then(|text| text.split(' ').next()?.parse().ok());
+            total += nanoseconds.map_or(Duration::ZERO, Duration::from_nanos);
+        }
+        Ok(total)
     }
 
     /// Its memory use.

@@ -209,6 +209,17 @@ pub static TRYTON: Environment = Environment {
     cost: "170 MB, about a quarter of a minute",
 };
 
+/// The Python twins of the benchmarks.
+pub const PYTHON_TWINS: &str = "tests/benches/twins/python";
+
+/// What the Python twins of the benchmarks run with.
+pub static TWINS: Environment = Environment {
+    name: "twins",
+    packages: &["--requirement", "requirements.txt"],
+    sources: Some((PYTHON_TWINS, &["requirements.txt"])),
+    cost: "60 MB, about 10 s",
+};
+
 impl Environment {
     /// Makes the environment if it is not there yet, and returns the directory of its programs. What takes long is said to
     /// `progress` when it begins.

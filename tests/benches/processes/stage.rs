@@ -1,0 +1,124 @@
+//! What the functions speak to, on loopback: AWS, Norce with customers, and Business Central.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use tests::{
+    business_central_simulator::{self, BusinessCentralSimulator},
+    lambda::{
+        environment::{self, Variables, every_variable},
+        fake_aws::FakeAws,
+    },
+    local_aws::REGION,
+    norce_simulator::{self, EventPost, JobSettings, NorceSimulator, OauthClient},
+    samples::resident,
+};
+use uuid::Uuid;
+
+pub(crate) const EVENT_SECRET: &str = "a-secret-of-the-usual-length-4b1f";
+const NORCE_SECRET: &str = "norce-client-secret";
+const ACCOUNT: i64 = 17;
+/// Few, because what is simulated is slower the more there is.
+const CUSTOMERS: usize = 100;
+/// The session token of a function is signed with every call. How long one may be is not documented; those of roles are about so
+/// long.
+const SESSION_TOKEN_BYTES: usize = 1_000;
+
+/// Everything that the functions speak to, and the variables that lead there.
+pub(crate) struct Stage {
+    pub(crate) aws: FakeAws,
+    pub(crate) norce: NorceSimulator,
+    pub(crate) erp: BusinessCentralSimulator,
+    pub(crate) environment: Variables,
+    pub(crate) customers: Vec<i64>,
+    _servers: (norce_simulator::Server, business_central_simulator::Server),
+}
+
+impl Stage {
+    pub(crate) async fn new(session_token: bool) -> Self {
+        let aws = FakeAws::serve().await.expect("a port");
+        let norce = norce();
+        let erp = BusinessCentralSimulator::new(business_central_simulator::Settings {
+            requests_per_window: usize::MAX,
+            ..business_central_simulator::Settings::default()
+        });
+        let norce_server = norce.serve().await.expect("a port");
+        let erp_server = erp.serve().await.expect("a port");
+        let application = &business_central_simulator::Settings::default().applications[0];
+        for (id, secret) in [
+            ("event", json!({ "current": EVENT_SECRET })),
+            ("fingerprint", json!({ "key": "benchmark" })),
+            (
+                "norce",
+                json!({ "clientId": "benchmark", "clientSecret": NORCE_SECRET }),
+            ),
+            (
+                "erp",
+                json!({
+                    "clientId": application.client_id,
+                    "clientSecret": application.client_secret
+                }),
+            ),
+        ] {
+            aws.set_secret(id, secret.to_string());
+        }
+        let mut variables = every_variable(&aws.endpoint);
+        let queue = format!("{}/000000000000/changes.fifo", aws.endpoint);
+        let token = session_token.then(|| "t".repeat(SESSION_TOKEN_BYTES));
+        for (name, value) in [
+            ("NORCE_BASE_URL", norce_server.base_url.clone()),
+            ("ERP_BASE_URL", erp.api_root(&erp_server.base_url)),
+            ("ERP_TOKEN_URL", erp.token_url(&erp_server.base_url)),
+            ("ERP_COMPANY", erp.companies()[0].to_string()),
+            ("CHANGES_QUEUE_URL", queue),
+            // Lambda sets both, and boto3 reads this one.
+            ("AWS_DEFAULT_REGION", REGION.to_owned()),
+        ]
+        .into_iter()
+        .chain(token.map(|token| ("AWS_SESSION_TOKEN", token)))
+        {
+            environment::set(&mut variables, name, value);
+        }
+        let customers = (0..CUSTOMERS)
+            .map(|number| norce.add_customer(resident(number)))
+            .collect();
+        Self {
+            aws,
+            norce,
+            erp,
+            environment: variables,
+            customers,
+            _servers: (norce_server, erp_server),
+        }
+    }
+
+    /// Norce's requests so far.
+    pub(crate) fn norce_calls(&self) -> u64 {
+        self.norce.requests().values().sum()
+    }
+}
+
+/// Norce without its limits, whose events nobody takes.
+fn norce() -> NorceSimulator {
+    let nobody = |_: EventPost| async { Err::<u16, String>("nobody listens".to_owned()) };
+    let norce = NorceSimulator::new(
+        norce_simulator::Settings {
+            identity_rate_limit: None,
+            jobs: JobSettings {
+                delay: Duration::ZERO,
+                ..JobSettings::default()
+            },
+            ..norce_simulator::Settings::default()
+        },
+        Arc::new(nobody),
+    );
+    norce.add_application(1, Uuid::from_u128(1), "shop");
+    norce.add_country(752, "SE");
+    norce.add_system_account(ACCOUNT);
+    norce.add_oauth_client(OauthClient {
+        id: "benchmark".to_owned(),
+        secret: NORCE_SECRET.to_owned(),
+        scopes: vec!["prod".to_owned()],
+    });
+    norce
+}
