@@ -6,6 +6,7 @@ mod removal;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
@@ -33,6 +34,7 @@ use shared::{
     },
     http::Deadline,
 };
+use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use removal::{NotRemoved, Removal, SimulatedCompany};
 
@@ -72,6 +74,37 @@ pub struct Facade {
 struct Place {
     page: Option<Cursor>,
     shown: BTreeSet<ErpId>,
+}
+
+/// A facade on a loopback port of its own, for as long as this lives.
+#[derive(Debug)]
+pub struct Served {
+    url: String,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl Served {
+    /// Serves these routes.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub async fn open(router: Router) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(Self { url, server })
+    }
+
+    /// The address that `/v1` follows.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
 }
 
 type Answer = Result<Response, Refusal>;

@@ -1,18 +1,67 @@
-//! Customers, an address and orders, for tests to which their details do not matter.
+//! Customers, an address, orders and set-ups of the simulators, for tests to which their details do not matter.
 
 #![allow(
     clippy::expect_used,
     reason = "for tests: what cannot be is to fail loudly"
 )]
 
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use shared::{
-    domain::{Personal, ShopFields},
-    erp::{Party, PartyKind},
+    domain::{Countries, Personal, ShopFields},
+    erp::{ExtraFields, Party, PartyKind, business_central::BusinessCentralSettings},
+};
+use uuid::Uuid;
+
+use crate::{
+    business_central_simulator::BusinessCentralSimulator,
+    norce_simulator::{
+        self, EventPost, JobSettings, NewAddress, NewCustomer, NewOrder, NorceSimulator,
+        OauthClient,
+    },
 };
 
-use crate::norce_simulator::{NewAddress, NewCustomer, NewOrder};
+/// The adapter's settings for the first company of a simulated Business Central at this address.
+pub fn business_central(
+    simulator: &BusinessCentralSimulator,
+    base_url: &str,
+) -> BusinessCentralSettings {
+    let url = |text: String| text.parse().expect("the simulator's addresses are URLs");
+    BusinessCentralSettings {
+        api_root: url(simulator.api_root(base_url)),
+        company: simulator.companies()[0],
+        token_url: url(simulator.token_url(base_url)),
+        client_id: "norce-sync".to_owned(),
+        client_secret: "business-central-secret".into(),
+        extra_fields: ExtraFields::default(),
+        extra_root: None,
+        countries: Countries::default(),
+    }
+}
+
+/// A simulated Norce without limits, whose jobs end at once and whose events reach nobody. It has the application 1, Sweden,
+/// this system account and this OAuth client.
+pub fn unlimited_norce(account: i64, client_id: &str, client_secret: &str) -> NorceSimulator {
+    let nobody = |_: EventPost| async { Err::<u16, String>("nobody listens".to_owned()) };
+    let settings = norce_simulator::Settings {
+        identity_rate_limit: None,
+        jobs: JobSettings {
+            delay: Duration::ZERO,
+            ..JobSettings::default()
+        },
+        ..norce_simulator::Settings::default()
+    };
+    let norce = NorceSimulator::new(settings, Arc::new(nobody));
+    norce.add_application(1, Uuid::from_u128(1), "shop");
+    norce.add_country(752, "SE");
+    norce.add_system_account(account);
+    norce.add_oauth_client(OauthClient {
+        id: client_id.to_owned(),
+        secret: client_secret.to_owned(),
+        scopes: vec!["prod".to_owned()],
+    });
+    norce
+}
 
 /// A middle name with which a name is longer than any that the ERP takes.
 pub fn endless_middle_name() -> Option<String> {

@@ -136,14 +136,8 @@ impl World {
 
 fn adapter(simulator: &BusinessCentralSimulator, company: Uuid) -> BusinessCentral {
     let settings = BusinessCentralSettings {
-        api_root: simulator.api_root(BASE_URL).parse().unwrap(),
         company,
-        token_url: simulator.token_url(BASE_URL).parse().unwrap(),
-        client_id: "norce-sync".to_owned(),
-        client_secret: "business-central-secret".into(),
-        extra_fields: shared::erp::ExtraFields::default(),
-        extra_root: None,
-        countries: shared::domain::Countries::default(),
+        ..samples::business_central(simulator, BASE_URL)
     };
     BusinessCentral::new(settings, Arc::new(InProcess::new(simulator.router()))).unwrap()
 }

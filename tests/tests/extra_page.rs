@@ -12,9 +12,7 @@ use std::{sync::Arc, time::Duration};
 use http::Method;
 use serde_json::{Value, json};
 use shared::{
-    domain::{
-        Countries, EntityRef, ErpDetail, FieldGroups, NorceId, OrganisationNumber, Personal, Scope,
-    },
+    domain::{EntityRef, ErpDetail, FieldGroups, NorceId, OrganisationNumber, Personal, Scope},
     erp::{
         CreateOutcome, Erp, ErpError, IdempotencyKey, Listing, Party, PartyKind, RecordPage,
         Resource, Unusable, UpdateOutcome,
@@ -88,14 +86,9 @@ fn adapter(
     extra_fields: &str,
 ) -> Result<BusinessCentral, InvalidApiRoot> {
     let settings = BusinessCentralSettings {
-        api_root: simulator.api_root(BASE_URL).parse().unwrap(),
-        company: simulator.companies()[0],
-        token_url: simulator.token_url(BASE_URL).parse().unwrap(),
-        client_id: "norce-sync".to_owned(),
-        client_secret: "business-central-secret".into(),
         extra_fields: extra_fields.parse().unwrap(),
         extra_root: Some(extra_root.parse().unwrap()),
-        countries: Countries::default(),
+        ..samples::business_central(simulator, BASE_URL)
     };
     BusinessCentral::new(settings, Arc::new(InProcess::new(simulator.router())))
 }

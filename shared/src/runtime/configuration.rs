@@ -473,24 +473,27 @@ mod tests {
         assert_eq!(error.faults, ["CODE_MAPPINGS_TABLE: is not set"]);
     }
 
+    /// The faults of the settings of an ERP, with these besides.
+    fn erp_faults(kind: &str, company: &str, besides: &[(&str, &str)]) -> Vec<String> {
+        let mut variables = vec![
+            ("NORCE_APPLICATIONS", APPLICATIONS),
+            ("ERP_KIND", kind),
+            ("ERP_BASE_URL", "https://erp.example.com"),
+            ("ERP_TOKEN_URL", "https://erp.example.com/token"),
+            ("ERP_SECRET_ARN", "arn"),
+            ("ERP_COMPANY", company),
+        ];
+        variables.extend(besides);
+        let mut environment = environment(&variables);
+        let shops = read_shops(&mut environment);
+        let erp = ErpSettings::read(&mut environment, shops.as_ref());
+        let erp = environment.finish(erp);
+        erp.map_or_else(|error| error.faults, |_| Vec::new())
+    }
+
     #[test]
     fn each_erp_has_companies_of_its_own_kind() {
-        let faults = |kind: &str, company: &str| {
-            let variables = [
-                ("NORCE_APPLICATIONS", APPLICATIONS),
-                ("ERP_KIND", kind),
-                ("ERP_BASE_URL", "https://erp.example.com"),
-                ("ERP_TOKEN_URL", "https://erp.example.com/token"),
-                ("ERP_SECRET_ARN", "arn"),
-                ("ERP_COMPANY", company),
-            ];
-            let mut environment = environment(&variables);
-            let shops = read_shops(&mut environment);
-            let erp = ErpSettings::read(&mut environment, shops.as_ref());
-            environment
-                .finish(erp)
-                .map_or_else(|error| error.faults, |_| Vec::new())
-        };
+        let faults = |kind: &str, company: &str| erp_faults(kind, company, &[]);
         let nothing: [&str; 0] = [];
         let uuid = "0f7c6a5e-52b1-4d2b-9a57-3d1c8e940001";
         assert_eq!(faults("business-central", uuid), nothing);
@@ -517,19 +520,7 @@ mod tests {
                 "business-central" => "0f7c6a5e-52b1-4d2b-9a57-3d1c8e940001",
                 _ => "",
             };
-            let variables = [
-                ("NORCE_APPLICATIONS", APPLICATIONS),
-                ("ERP_KIND", kind),
-                ("ERP_BASE_URL", "https://erp.example.com"),
-                ("ERP_TOKEN_URL", "https://erp.example.com/token"),
-                ("ERP_SECRET_ARN", "arn"),
-                ("ERP_COMPANY", company),
-                (name, value),
-            ];
-            let mut environment = environment(&variables);
-            let shops = read_shops(&mut environment);
-            let erp = ErpSettings::read(&mut environment, shops.as_ref());
-            let faults = environment.finish(erp).unwrap_err().faults;
+            let faults = erp_faults(kind, company, &[(name, value)]);
             assert_eq!(faults.len(), 1, "{faults:?}");
             assert!(faults[0].starts_with(name), "{faults:?}");
             faults[0].clone()

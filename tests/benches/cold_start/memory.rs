@@ -16,8 +16,7 @@ use tests::{
     business_central_simulator::{self, BusinessCentralSimulator},
     lambda::environment::{self, every_variable},
     local_aws::{LocalAws, Tools, create_table},
-    norce_simulator::{self, EventPost, NorceSimulator, OauthClient},
-    samples::resident,
+    samples::{resident, unlimited_norce},
 };
 use uuid::Uuid;
 
@@ -112,7 +111,7 @@ pub(crate) async fn sqs_functions(binaries: &Path) {
         .expect("MiniStack starts");
     let config = aws.aws_config().await;
 
-    let norce = norce();
+    let norce = unlimited_norce(ACCOUNT, "benchmark", "norce-client-secret");
     let norce_server = norce.serve().await.expect("a port");
     let erp = BusinessCentralSimulator::new(business_central_simulator::Settings {
         requests_per_window: usize::MAX,
@@ -206,31 +205,6 @@ pub(crate) async fn sqs_functions(binaries: &Path) {
         record.is_some_and(|record| record.row.customer_code.is_some())
     };
     assert_eq!(customers.iter().filter(has_code).count(), events());
-}
-
-/// Norce without its limits, with jobs that end at once, and without events.
-fn norce() -> NorceSimulator {
-    let nobody = |_: EventPost| async { Err::<u16, String>("nobody listens".to_owned()) };
-    let norce = NorceSimulator::new(
-        norce_simulator::Settings {
-            identity_rate_limit: None,
-            jobs: norce_simulator::JobSettings {
-                delay: Duration::ZERO,
-                ..norce_simulator::JobSettings::default()
-            },
-            ..norce_simulator::Settings::default()
-        },
-        std::sync::Arc::new(nobody),
-    );
-    norce.add_application(1, Uuid::from_u128(1), "shop");
-    norce.add_country(752, "SE");
-    norce.add_system_account(ACCOUNT);
-    norce.add_oauth_client(OauthClient {
-        id: "benchmark".to_owned(),
-        secret: "norce-client-secret".to_owned(),
-        scopes: vec!["prod".to_owned()],
-    });
-    norce
 }
 
 async fn secret(config: &SdkConfig, name: &str, value: serde_json::Value) {

@@ -1,7 +1,5 @@
 //! What the functions speak to, on loopback: AWS, Norce with customers, and Business Central.
 
-use std::{sync::Arc, time::Duration};
-
 use serde_json::json;
 use tests::{
     business_central_simulator::{self, BusinessCentralSimulator},
@@ -10,10 +8,9 @@ use tests::{
         fake_aws::FakeAws,
     },
     local_aws::REGION,
-    norce_simulator::{self, EventPost, JobSettings, NorceSimulator, OauthClient},
-    samples::resident,
+    norce_simulator::{self, NorceSimulator},
+    samples::{resident, unlimited_norce},
 };
-use uuid::Uuid;
 
 pub(crate) const EVENT_SECRET: &str = "a-secret-of-the-usual-length-4b1f";
 const NORCE_SECRET: &str = "norce-client-secret";
@@ -37,7 +34,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn new(session_token: bool) -> Self {
         let aws = FakeAws::serve().await.expect("a port");
-        let norce = norce();
+        let norce = unlimited_norce(ACCOUNT, "benchmark", NORCE_SECRET);
         let erp = BusinessCentralSimulator::new(business_central_simulator::Settings {
             requests_per_window: usize::MAX,
             ..business_central_simulator::Settings::default()
@@ -96,29 +93,4 @@ impl Stage {
     pub(crate) fn norce_calls(&self) -> u64 {
         self.norce.requests().values().sum()
     }
-}
-
-/// Norce without its limits, whose events nobody takes.
-fn norce() -> NorceSimulator {
-    let nobody = |_: EventPost| async { Err::<u16, String>("nobody listens".to_owned()) };
-    let norce = NorceSimulator::new(
-        norce_simulator::Settings {
-            identity_rate_limit: None,
-            jobs: JobSettings {
-                delay: Duration::ZERO,
-                ..JobSettings::default()
-            },
-            ..norce_simulator::Settings::default()
-        },
-        Arc::new(nobody),
-    );
-    norce.add_application(1, Uuid::from_u128(1), "shop");
-    norce.add_country(752, "SE");
-    norce.add_system_account(ACCOUNT);
-    norce.add_oauth_client(OauthClient {
-        id: "benchmark".to_owned(),
-        secret: NORCE_SECRET.to_owned(),
-        scopes: vec!["prod".to_owned()],
-    });
-    norce
 }

@@ -1,4 +1,4 @@
-//! Removing what a run has made, and nothing else.
+//! Removing the test records of a run, and no other record.
 
 use std::sync::PoisonError;
 
@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl Stage {
-    /// Removes whatever this run has made, or blocks it where nothing can be removed. Nothing else is touched: the mark in its
-    /// name tells a record of this run. Returns what is left.
+    /// Removes the test records, or blocks them if the facade cannot remove records. A record without the mark in its name is not
+    /// touched. Returns the records that are left.
     pub(crate) async fn clean_up(&self) -> Vec<Left> {
         self.end_outage().await;
         for resource in [CUSTOMERS, CONTACTS] {
@@ -36,7 +36,7 @@ impl Stage {
         left
     }
 
-    /// Takes note of all records of this run that are listed: a create can have failed after it made one.
+    /// Takes note of all test records in the listing: a create may have failed after it stored the record.
     async fn remember_listed(&self, resource: &'static str) {
         let listing = Listing {
             since: Some(self.began.clone()),
@@ -56,7 +56,7 @@ impl Stage {
         name.to_lowercase().contains(&self.mark().to_lowercase())
     }
 
-    /// Removes or blocks a record of this run. Returns why it is left.
+    /// Removes or blocks a test record. Returns why it is left, if it is.
     async fn clear(&self, resource: &'static str, id: &str) -> Option<String> {
         let path = format!("/v1/{resource}/{id}");
         let answer = match self.client.send(Request::get(path.clone())).await {
@@ -68,7 +68,7 @@ impl Stage {
             return (!is_gone).then(|| format!("reading it is answered with {}", answer.status));
         }
         if !self.is_ours(&answer.body) {
-            return Some("its name is not one of this run, and it was not touched".to_owned());
+            return Some("not touched, because the mark is not in its name".to_owned());
         }
         let removal = if self.can_remove() {
             let removal = self.client.send(Request::new(Method::DELETE, path.clone()));

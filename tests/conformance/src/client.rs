@@ -1,4 +1,4 @@
-//! Requests to a facade. Every exchange is kept for as long as a check may fail because of it, and compared with the contract.
+//! Requests to a facade. Every exchange is compared with the contract and kept with the answer, so that a failure can show it.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,31 +11,31 @@ use thiserror::Error;
 use url::Url;
 
 use crate::{
-    connection::{LARGEST_ANSWER, authorization, body_of, check, http_client, without_address},
+    connection::{LARGEST_ANSWER, authorization, body_of, check, http_client, without_url},
     contract::{Contract, UnreadableContract},
     signature,
     verdict::{Failure, Outcome, Stop},
 };
 
-/// The longest that a facade may take for a request; the integration waits as long for a write.
+/// The time-out of a request. The integration uses the same for writes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// What is waited where a facade is busy and does not say for how long.
+/// The wait after 429 or 503 without `Retry-After`.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How often a request is sent while the facade answers 429 or 503.
 const ATTEMPTS: usize = 10;
-/// How long a run waits for a busy facade altogether.
+/// The most that a run waits for a busy facade in total.
 const MOST_WAITING: Duration = Duration::from_secs(300);
-/// After so many requests without an answer, one after the other, the facade is taken for gone.
+/// After this many consecutive requests without an answer, the run ends.
 const GONE: usize = 8;
 
-/// How the facade knows its client.
+/// How the client authenticates.
 #[derive(Debug, Clone)]
 pub enum Credentials {
     /// A static key.
     Key(String),
     /// OAuth client credentials.
     OAuth {
-        /// The address of the token server.
+        /// The URL of the token server.
         token_url: Url,
         /// The client.
         client_id: String,
@@ -44,31 +44,44 @@ pub enum Credentials {
     },
 }
 
-/// Where a facade is, and how it is asked.
+/// Where a facade is, and how to authenticate.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The address that `/v1` follows.
+    /// The URL that `/v1` follows.
     pub url: Url,
-    /// How it knows its client.
+    /// How the client authenticates.
     pub credentials: Credentials,
-    /// `Erp-Company`, where it wants one.
+    /// The value of `Erp-Company`; `None`: the header is not sent.
     pub company: Option<String>,
-    /// The key that requests are signed with, where it wants signatures; 32 characters or more.
+    /// The key to sign requests with, of 32 characters or more; `None`: they are not signed.
     pub signing_key: Option<String>,
-    /// A certificate authority that is trusted besides the public ones, as PEM.
+    /// A certificate authority to trust besides the public ones, as PEM.
     pub certificate_authority: Option<Vec<u8>>,
 }
 
-/// The facade cannot be asked at all.
+impl Target {
+    /// A facade with a static key, without a company or signatures.
+    pub fn with_key(url: Url, key: impl Into<String>) -> Self {
+        Self {
+            url,
+            credentials: Credentials::Key(key.into()),
+            company: None,
+            signing_key: None,
+            certificate_authority: None,
+        }
+    }
+}
+
+/// The facade cannot be checked at all.
 #[derive(Debug, Error)]
 pub enum Unusable {
-    /// The address is none that a path can follow.
+    /// The URL cannot be that of a facade.
     #[error("{0} is not a valid facade URL. Example: https://erp.example.com/norce")]
     Url(Url),
-    /// An option has a value that it cannot have.
+    /// An option has an invalid value.
     #[error("{0}")]
     Option(String),
-    /// The facade says that it must not write.
+    /// The credentials allow reading only.
     #[error(
         "these credentials may not write (`mayWrite: false`): use some that may, in a test company"
     )]
@@ -76,12 +89,12 @@ pub enum Unusable {
     /// No check has such a name.
     #[error("no check has `{only}` in its name. There are: {names}")]
     NoSuchCheck {
-        /// What was asked for.
+        /// The value of the option.
         only: String,
         /// All names.
         names: String,
     },
-    /// Nobody answers there.
+    /// Nothing answers at the URL.
     #[error("the facade does not answer: {0}")]
     NoAnswer(String),
     /// A client with TLS cannot be made.
@@ -100,13 +113,13 @@ pub enum Unusable {
 pub struct Exchange {
     /// The method.
     pub method: Method,
-    /// The address, with the query.
-    pub address: String,
-    /// The headers that matter: `Idempotency-Key`, `If-Match`, `Erp-Company`.
+    /// The whole URL.
+    pub url: String,
+    /// `Idempotency-Key`, `If-Match` and `Erp-Company`, as far as they were sent.
     pub headers: Vec<(&'static str, String)>,
     /// The body of the request; `null`: none.
     pub request: Value,
-    /// The status of the answer, or what became of the request.
+    /// The status of the answer; `Err`: why there is none.
     pub status: Result<u16, String>,
     /// Where a redirect leads.
     pub location: Option<String>,
@@ -114,7 +127,7 @@ pub struct Exchange {
     pub answer: Value,
 }
 
-/// A request that has yet to be sent.
+/// A request to send.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     method: Method,
@@ -128,14 +141,14 @@ pub(crate) struct Request {
     patience: Duration,
 }
 
-/// What a request says about its sender.
+/// The value of `Authorization` in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Authorization {
-    /// The credentials.
+    /// That of the credentials.
     Right,
-    /// A key that nobody has.
+    /// An invalid key.
     Wrong,
-    /// Nothing.
+    /// None.
     Missing,
 }
 
@@ -183,7 +196,7 @@ impl Request {
         }
     }
 
-    /// The request does not keep to the contract, on purpose.
+    /// The request violates the contract on purpose.
     pub(crate) fn against_the_contract(self) -> Self {
         Self {
             is_of_contract: false,
@@ -191,7 +204,7 @@ impl Request {
         }
     }
 
-    /// An answer that says "later" is an answer.
+    /// Sends the request once, whatever the answer.
     pub(crate) fn once(self) -> Self {
         Self {
             attempts: 1,
@@ -199,7 +212,7 @@ impl Request {
         }
     }
 
-    /// The connection is closed after this time, whatever has become of the request.
+    /// Closes the connection after this time, whether or not there is an answer.
     pub(crate) fn abandoned_after(self, patience: Duration) -> Self {
         Self {
             patience,
@@ -217,7 +230,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The answer, where it has one of these statuses.
+    /// The answer, if it has one of these statuses.
     pub(crate) fn expect(self, statuses: &[u16]) -> Outcome<Self> {
         match statuses.contains(&self.status) {
             true => Ok(self),
@@ -229,7 +242,7 @@ impl Answer {
         }
     }
 
-    /// The answer, where it is an error of the contract with this code.
+    /// The answer, if it is an error of the contract with this code.
     pub(crate) fn expect_error(self, status: u16, code: &str) -> Outcome<Self> {
         match self.error_code() == Some(code) && self.status == status {
             true => Ok(self),
@@ -242,12 +255,12 @@ impl Answer {
         self.body["error"]["code"].as_str()
     }
 
-    /// Something is wrong, which this answer shows.
+    /// A failure that this answer shows.
     pub(crate) fn fails(&self, text: impl Into<String>) -> Stop {
         self.fails_after(&[], text)
     }
 
-    /// Something is wrong, which this answer shows together with earlier ones.
+    /// A failure that this answer shows together with earlier ones.
     pub(crate) fn fails_after(&self, earlier: &[&Self], text: impl Into<String>) -> Stop {
         let all = earlier.iter().copied().chain([self]);
         Stop::Fails(Failure {
@@ -257,20 +270,20 @@ impl Answer {
     }
 }
 
-/// What all answers together have shown.
+/// Findings over all answers so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observed {
     /// Answers that do not fit the contract, one for each kind of misfit.
     pub(crate) misfits: Vec<Failure>,
-    /// Errors with personal data in them.
+    /// Errors that contain personal data.
     pub(crate) personal: Vec<Failure>,
-    /// Requests of the suite that do not fit the contract though they are meant to.
+    /// Requests that violate the contract by mistake: bugs of the suite.
     pub(crate) mistakes: Vec<String>,
     /// How many requests were sent.
     pub(crate) requests: usize,
-    /// How many of the last ones were not answered.
+    /// The number of consecutive requests without an answer.
     unanswered: usize,
-    /// How long the facade was waited for.
+    /// The total wait for a busy facade.
     waited: Duration,
 }
 
@@ -279,12 +292,12 @@ pub(crate) struct Client {
     http: reqwest::Client,
     root: Url,
     credentials: Credentials,
-    /// The value of `Authorization`. A token is replaced when it is refused.
+    /// The value of `Authorization`. A rejected token is replaced.
     authorization: Mutex<String>,
     company: Option<String>,
     signing_key: Option<String>,
     contract: Contract,
-    /// What stands in every name and e-mail address of the suite.
+    /// A part of every name and e-mail address of the run.
     mark: String,
     observed: Mutex<Observed>,
 }
@@ -321,7 +334,7 @@ impl Client {
         locked(&self.observed).clone()
     }
 
-    /// Sends a request, and again where the facade says "later". No answer at all is a failure.
+    /// Sends a request, and repeats it after 429 or 503. No answer at all is a failure.
     pub(crate) async fn send(&self, request: Request) -> Outcome<Answer> {
         let mut attempts = request.attempts;
         let mut may_renew = matches!(self.credentials, Credentials::OAuth { .. })
@@ -362,7 +375,7 @@ impl Client {
         }
     }
 
-    /// Whether the last requests were not answered at all.
+    /// Whether the facade has stopped answering.
     pub(crate) fn is_gone(&self) -> bool {
         self.observed().unanswered >= GONE
     }
@@ -392,7 +405,7 @@ impl Client {
         }
         let mut exchange = Exchange {
             method: request.method.clone(),
-            address: url.to_string(),
+            url: url.to_string(),
             headers,
             request: request.body.clone(),
             status: Err(String::new()),
@@ -451,7 +464,7 @@ impl Client {
                 (exchange, None)
             }
             Err(error) => {
-                exchange.status = Err(without_address(error));
+                exchange.status = Err(without_url(error));
                 (exchange, None)
             }
         }
@@ -482,7 +495,7 @@ impl Client {
         }
         let mut error = answer.body.clone();
         if let Some(error) = error.as_object_mut() {
-            // The record that has a code already.
+            // The record that already has the requested code.
             error.remove("record");
         }
         let error = match answer.status {
@@ -491,14 +504,14 @@ impl Client {
         };
         if error.contains(&self.mark) && observed.personal.is_empty() {
             observed.personal.push(Failure {
-                text: "an error repeats a name or an e-mail address".to_owned(),
+                text: "an error contains a name or an e-mail address".to_owned(),
                 exchanges: vec![answer.exchange.clone()],
             });
         }
     }
 }
 
-/// More misfits than these are not shown.
+/// The most misfits that are reported.
 const MOST_MISFITS: usize = 10;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

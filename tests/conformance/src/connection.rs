@@ -1,4 +1,4 @@
-//! The way to a facade: TLS, credentials, and what of an answer is read.
+//! Connections to a facade: TLS, credentials, and reading answers.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use url::Url;
 
 use crate::client::{Credentials, PATIENCE, Target, Unusable};
 
-/// A larger answer is not read, in bytes: a page of 500 records takes less than one of these.
+/// The most bytes of an answer that are read. A page of 500 records takes less than 1 MiB.
 pub(crate) const LARGEST_ANSWER: usize = 32 << 20;
 /// The least length of a signing key, in characters.
 const LEAST_SIGNING_KEY: usize = 32;
 
-/// What can be seen of a target before anything is sent.
+/// Checks a target before anything is sent.
 pub(crate) fn check(target: &Target) -> Result<(), Unusable> {
     let is_header = |value: &str| !value.is_empty() && HeaderValue::from_str(value).is_ok();
     if let Credentials::Key(key) = &target.credentials
@@ -49,8 +49,8 @@ pub(crate) async fn body_of(
     Ok(Some(String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// What has happened, and why. The address may have a search in it.
-pub(crate) fn without_address(error: reqwest::Error) -> String {
+/// What happened, and the cause. The URL is left out, because it is shown with the request.
+pub(crate) fn without_url(error: reqwest::Error) -> String {
     let what = match (error.is_timeout(), error.is_connect()) {
         (true, _) => "it took too long",
         (_, true) => "no connection",
@@ -64,7 +64,7 @@ pub(crate) fn without_address(error: reqwest::Error) -> String {
     format!("{what} ({cause})")
 }
 
-/// Roots of trust come with the program: a machine without certificates can run it.
+/// A client with its own root certificates, so that the machine needs none.
 pub(crate) fn http_client(authority: Option<&[u8]>) -> Result<reqwest::Client, Unusable> {
     let unusable = |error: &dyn std::error::Error| Unusable::Tls(error.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -128,7 +128,7 @@ async fn token(
     };
     let (status, text) = answer
         .await
-        .map_err(|error| Unusable::Token(without_address(error)))?;
+        .map_err(|error| Unusable::Token(without_url(error)))?;
     let body: Value = serde_json::from_str(&text).unwrap_or_default();
     match body["access_token"].as_str() {
         Some(token) => Ok(format!("Bearer {token}")),

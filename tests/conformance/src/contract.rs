@@ -1,4 +1,4 @@
-//! The published contract, and what of a request or an answer does not fit its schemas.
+//! The published contract, and validation of requests and answers against its schemas.
 
 use chrono::DateTime;
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
@@ -39,7 +39,7 @@ impl Contract {
     /// The published contract.
     ///
     /// # Errors
-    /// When it is not one YAML document of what JSON has.
+    /// When it is not a single YAML document that can be converted to JSON.
     pub fn published() -> Result<Self, UnreadableContract> {
         let documents = Yaml::load_from_str(PUBLISHED);
         let documents = documents.map_err(|error| UnreadableContract(error.to_string()))?;
@@ -71,8 +71,8 @@ impl Contract {
         })
     }
 
-    /// What of a value does not fit a schema, each with its place. Of JSON Schema it knows what the contract uses; anything
-    /// else is reported as a misfit, so that no rule of the contract goes unread.
+    /// The misfits of a value with a schema, each with its place. Only the JSON Schema keywords that the contract uses are supported;
+    /// any other is reported as a misfit, so that no rule of the contract is overlooked.
     pub fn misfits(&self, schema: &Value, value: &Value, place: &str) -> Vec<String> {
         let mut misfits = Vec::new();
         self.compare(schema, value, place, &mut misfits);
@@ -172,12 +172,12 @@ impl<'a> Operation<'a> {
             .collect()
     }
 
-    /// What of a request's body does not fit.
+    /// The misfits of a request's body.
     pub fn misfits_of_request(&self, body: &Value) -> Vec<String> {
         self.misfits("request", body)
     }
 
-    /// What of an answer's body does not fit.
+    /// The misfits of an answer's body.
     pub fn misfits_of_answer(&self, status: u16, body: &Value) -> Vec<String> {
         let status = status.to_string();
         let described = self.value["responses"].get(&status).is_some();
@@ -227,7 +227,7 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Whether an address is one of a path with placeholders.
+/// Whether a path of a request matches a path with placeholders.
 fn is_of(address: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     let fits = address.split('/').all(|given| {

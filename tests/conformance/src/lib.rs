@@ -1,5 +1,5 @@
-//! Tries whether a facade keeps to the HTTP contract of an ERP (`shared/src/erp/http/openapi.yaml`), on records that it makes and
-//! removes. It knows the contract, and neither the integration nor any ERP.
+//! Checks a facade against the HTTP contract of an ERP (`shared/src/erp/http/openapi.yaml`), with test records that it creates and
+//! removes. It depends on the contract only, not on the integration or an ERP.
 
 mod checks;
 mod cleanup;
@@ -23,28 +23,28 @@ use checks::Check;
 use client::Client;
 use stage::Stage;
 
-/// Takes the ERP away, or brings it back. `Err`: why it cannot.
+/// Stops or starts the ERP. `Err`: why it failed.
 pub type Switch = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// How the ERP behind a facade is made unavailable.
 pub struct Outage {
-    /// Takes it away.
+    /// Stops it.
     pub begin: Switch,
-    /// Brings it back.
+    /// Starts it.
     pub end: Switch,
 }
 
-/// How a facade is tried.
+/// How a facade is checked.
 pub struct Options {
-    /// What stands in the name of every record of the run, so that it is told from others.
+    /// A part of the name of every test record, unique to the run.
     pub mark: String,
-    /// Codes that are requested begin with this. With a letter, so that the case of codes can be tried.
+    /// The prefix of requested codes. A letter in it lets the case of codes be checked.
     pub code_prefix: String,
     /// The domain of all e-mail addresses.
     pub email_domain: String,
-    /// Only checks with this in their name; those of all answers come along.
+    /// Run only the checks with this in their name, and those of all answers.
     pub only: Option<String>,
-    /// How the ERP is made unavailable; `None`: outages are not tried.
+    /// How the ERP is stopped; `None`: outages are not checked.
     pub outage: Option<Outage>,
 }
 
@@ -53,7 +53,7 @@ impl Default for Options {
         Self {
             mark: token(LETTERS, 6).to_lowercase(),
             code_prefix: "T".to_owned(),
-            // Nobody's (RFC 2606 §3).
+            // Reserved for examples (RFC 2606 §3).
             email_domain: "example.com".to_owned(),
             only: None,
             outage: None,
@@ -61,11 +61,11 @@ impl Default for Options {
     }
 }
 
-/// Tries a facade. `progress` gets every check when it is done. Once `stop` is ready, no other check begins, and what was made
-/// is removed.
+/// Checks a facade. `progress` is called after every check. When `stop` completes, the current check is cancelled and the test
+/// records are removed.
 ///
 /// # Errors
-/// When the facade cannot be asked at all. That it does not answer as it should is part of the report.
+/// When the facade cannot be reached, or an option is invalid. Wrong answers are part of the report.
 pub async fn run(
     target: &Target,
     mut options: Options,
@@ -74,7 +74,7 @@ pub async fn run(
 ) -> Result<Report, Unusable> {
     let only = options.only.take();
     let checks = chosen(only.as_deref())?;
-    // An ERP whose codes have no letters gets none.
+    // A prefix of digits is for an ERP whose codes have no letters.
     let has_letters = options.code_prefix.chars().any(char::is_alphabetic);
     let alphabet = if has_letters { LETTERS } else { DIGITS };
     options.code_prefix.push_str(&token(alphabet, 4));
@@ -91,7 +91,7 @@ pub async fn run(
     let mut stop = std::pin::pin!(stop);
     let mut is_stopped = false;
     for (name, check) in checks {
-        // A check that panics is a mistake of the suite; what was made is to be removed all the same.
+        // A panic is a bug in the suite, but the test records must still be removed.
         let run = AssertUnwindSafe((check.run)(&stage)).catch_unwind();
         let outcome = tokio::select! {
             biased;
@@ -147,7 +147,7 @@ fn chosen(only: Option<&str>) -> Result<Vec<(String, &'static Check)>, Unusable>
     Ok(chosen.collect())
 }
 
-/// Without `about` nothing else can be tried.
+/// The report where `about` failed: every other check depends on it.
 fn unanswered(stop: Stop, mut progress: impl FnMut(&Checked)) -> Report {
     let about = Checked {
         part: Part::Facade,
@@ -169,9 +169,9 @@ fn unanswered(stop: Stop, mut progress: impl FnMut(&Checked)) -> Report {
     }
 }
 
-/// The rest is not tried.
+/// The failure that ends a run early.
 fn gone() -> Checked {
-    let text = "several requests in a row were not answered; no other check was tried";
+    let text = "several requests in a row were not answered; the remaining checks were skipped";
     Checked {
         part: Part::Facade,
         name: "the-facade-goes-on-answering".to_owned(),
@@ -182,16 +182,16 @@ fn gone() -> Checked {
 }
 
 fn panicked() -> Failure {
-    let text = "the suite itself failed on an answer, as it says above; please report it";
+    let text = "the suite itself panicked, as shown above; please report it";
     Failure::without_exchange(text.to_owned())
 }
 
-/// Letters and digits that are not taken for one another.
+/// Letters and digits that cannot be confused.
 const LETTERS: &str = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 /// Digits alone.
 const DIGITS: &str = "0123456789";
 
-/// Letters that tell this run from others.
+/// A random text of these letters.
 fn token(alphabet: &str, length: usize) -> String {
     let letters = alphabet.as_bytes();
     let letter = |_| char::from(letters[fastrand::usize(..letters.len())]);

@@ -17,13 +17,13 @@ use url::Url;
 #[derive(Debug, Parser)]
 #[command(name = "conformance", version)]
 struct Arguments {
-    /// The address of the facade, which /v1 follows
+    /// The URL of the facade, which /v1 follows
     #[arg(long)]
     url: Url,
     /// The facade's API key. Prefer FACADE_KEY in the environment, which does not show in the process list
     #[arg(long)]
     key: Option<String>,
-    /// OAuth client credentials: the address of the token server
+    /// OAuth client credentials: the URL of the token server
     #[arg(long, requires = "client_id", conflicts_with = "key")]
     token_url: Option<Url>,
     /// OAuth client credentials: the client; its secret is FACADE_CLIENT_SECRET in the environment
@@ -62,7 +62,7 @@ const UNUSABLE: u8 = 2;
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut output = io::stdout();
-    // Whoever reads the output may have gone; the status says the same.
+    // The reader of the output may be gone; the exit status says the same.
     let mut line = move |text: &dyn fmt::Display| {
         let _ = writeln!(output, "{text}");
     };
@@ -93,7 +93,7 @@ async fn main() -> ExitCode {
             }),
     };
     let stop = async {
-        // Where signals cannot be had, nothing stops it.
+        // Without signal handling, the run cannot be stopped early.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -1,6 +1,6 @@
-//! Numbers of organisations that nobody has, with valid check digits, for the countries that the facades are most often in.
+//! Random organisation numbers with valid check digits, for the Nordic countries.
 
-/// A country with its organisations.
+/// Organisation numbers of a country.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Numbers(Country);
 
@@ -69,7 +69,7 @@ impl Numbers {
         }
     }
 
-    /// The numbers of an organisation that most likely does not exist.
+    /// The numbers of a random organisation.
     pub(crate) fn next(self) -> Pair {
         loop {
             if let Some(pair) = self.with_digits(&mut || fastrand::u32(0..10)) {

@@ -1,4 +1,4 @@
-//! Signatures of requests, for facades that want them (`signature` in `openapi.yaml`): RFC 9421 with `hmac-sha256`, and RFC 9530.
+//! Signatures of requests (`signature` in `openapi.yaml`): RFC 9421 with `hmac-sha256`, and RFC 9530.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) fn headers(
     key: &str,
     method: &str,
-    address: &str,
+    url: &str,
     headers: &[(&'static str, String)],
     body: &str,
     created: i64,
@@ -20,7 +20,7 @@ pub(crate) fn headers(
     }
     let mut components = vec![
         ("@method".to_owned(), method),
-        ("@target-uri".to_owned(), address),
+        ("@target-uri".to_owned(), url),
     ];
     for (name, value) in signature.iter().chain(headers) {
         components.push((name.to_lowercase(), value));

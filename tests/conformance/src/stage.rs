@@ -1,5 +1,5 @@
-//! The records that the checks work on: made by them, and removed at the end. Their names and e-mail addresses have a mark of
-//! this run in them, so that they are told from all others.
+//! The facade under test, and the test records, which are removed at the end. Their names and e-mail addresses contain a mark that
+//! is unique to the run.
 
 use std::{
     collections::BTreeSet,
@@ -26,14 +26,14 @@ pub(crate) const CUSTOMERS: &str = "customers";
 /// The resource of people at organisations.
 pub(crate) const CONTACTS: &str = "contacts";
 
-/// A listing is read so far.
+/// The most pages of a listing that are read.
 const MOST_PAGES: usize = 400;
-/// A listing with so many empty pages in a row has no end.
+/// A listing with this many empty pages in a row is taken for endless.
 const MOST_EMPTY_PAGES: usize = 20;
 
-/// Stamps with fractions of a second differ after this time.
+/// By then, timestamps with fractions of a second differ.
 const FRACTION: Duration = Duration::from_millis(50);
-/// Stamps with whole seconds differ after this time, and a fractional second can be a whole one once in a while.
+/// By then, timestamps in whole seconds differ. A timestamp with fractions may happen to be a whole second.
 const SECOND: Duration = Duration::from_millis(2_100);
 
 /// A record, as an answer has it.
@@ -62,7 +62,7 @@ impl Record {
         format!("/v1/{}/{}", self.resource, self.id())
     }
 
-    /// The time of its last change, where the facade tells it.
+    /// The time of its last change.
     pub(crate) fn modified(&self) -> Outcome<DateTime<FixedOffset>> {
         if self.value["modified"].is_null() {
             return not_tried("records have no `modified`");
@@ -75,7 +75,7 @@ impl Record {
     }
 }
 
-/// What is asked of a listing.
+/// The parameters of a listing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Listing {
     pub(crate) resource: &'static str,
@@ -133,11 +133,11 @@ impl Page {
     }
 }
 
-/// The facade, and everything that was made in it.
+/// The facade under test, and the records that were created in it.
 pub(crate) struct Stage {
     pub(crate) client: Client,
     pub(crate) numbers: Numbers,
-    /// How the ERP is taken away.
+    /// How the ERP is stopped.
     pub(crate) outage: Option<Outage>,
     is_down: AtomicBool,
     about: Value,
@@ -147,7 +147,7 @@ pub(crate) struct Stage {
     code_prefix: String,
     email_domain: String,
     next: AtomicU32,
-    /// The first number of an entity in Norce, so that no two runs share a key.
+    /// The first Norce id in keys. It is random, so that two runs do not share a key.
     first_entity: u32,
     pub(crate) made: Mutex<Vec<(&'static str, String)>>,
 }
@@ -196,7 +196,7 @@ impl Stage {
         self.about["mayWrite"] == false
     }
 
-    /// What stands in the name of every record of this run.
+    /// A part of the name of every test record.
     pub(crate) fn mark(&self) -> &str {
         &self.mark
     }
@@ -222,7 +222,7 @@ impl Stage {
         self.capability("deletes") == true
     }
 
-    /// The check is about a capability that the facade does not state.
+    /// Skips the check unless the facade states the capability.
     pub(crate) fn needs(&self, capability: &str) -> Outcome {
         match self.capability(capability) == true {
             true => Ok(()),
@@ -230,7 +230,7 @@ impl Stage {
         }
     }
 
-    /// The check is about a field that the facade does not write.
+    /// Skips the check unless the facade writes the field.
     pub(crate) fn needs_field(&self, field: &str) -> Outcome {
         match self.writes(field) {
             true => Ok(()),
@@ -242,7 +242,7 @@ impl Stage {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// An address that nobody has.
+    /// An unused e-mail address.
     pub(crate) fn email(&self) -> String {
         let (mark, number, domain) = (&self.mark, self.number(), &self.email_domain);
         format!("anna.{mark}.{number}@{domain}")
@@ -252,12 +252,12 @@ impl Stage {
         format!("{what} {} {}", self.mark, self.number())
     }
 
-    /// A code that nobody has.
+    /// An unused code.
     pub(crate) fn code(&self) -> String {
         format!("{}{:04}", self.code_prefix, self.number())
     }
 
-    /// A key for another entity of Norce.
+    /// An unused idempotency key.
     pub(crate) fn key(&self) -> String {
         let entity = self.first_entity.saturating_add(self.number());
         format!("customer/client/{entity}")
@@ -272,12 +272,12 @@ impl Stage {
         DateTime::parse_from_rfc3339(time).map_err(|_| about.fails(text))
     }
 
-    /// The values of a person, each of the fields that the facade writes and everybody can have.
+    /// The values of a new person.
     pub(crate) fn person(&self) -> Value {
         self.values("person", &self.name("Anna Ek"))
     }
 
-    /// The values of an organisation with its numbers, in the fields that the facade writes.
+    /// Adds the numbers of an organisation, in the fields that the facade writes.
     pub(crate) fn with_numbers(&self, mut organisation: Value) -> Value {
         let pair = self.numbers.next();
         for (field, number) in [
@@ -291,16 +291,16 @@ impl Stage {
         organisation
     }
 
-    /// The values of an organisation, without numbers.
+    /// The values of a new organisation, without numbers.
     pub(crate) fn organisation(&self) -> Value {
         self.values("organisation", &self.name("Ek Bygg"))
     }
 
-    /// The values of a contact.
+    /// The values of a new contact.
     pub(crate) fn contact(&self, company: &Record) -> Value {
         let mut values = self.values("person", &self.name("Bo Al"));
         values["company"] = json!(company.id());
-        // Some ERPs have one address for all of an organisation.
+        // Some ERPs use the organisation's address for its contacts.
         if company.value["address"].is_object() {
             values["address"] = company.value["address"].clone();
         }
@@ -312,7 +312,7 @@ impl Stage {
 
     fn values(&self, kind: &str, name: &str) -> Value {
         let mut values = json!({ "kind": kind, "name": name });
-        // Without `idempotentCreates` the code is what a repeat is known by.
+        // Without `idempotentCreates`, the code identifies a repeat.
         if !self.is_idempotent() {
             values["code"] = json!(self.code());
         }
@@ -337,7 +337,7 @@ impl Stage {
         values
     }
 
-    /// Sends a create. What it makes is removed at the end.
+    /// Sends a create, and takes note of the record for the clean-up.
     pub(crate) async fn post(
         &self,
         resource: &'static str,
@@ -354,7 +354,7 @@ impl Stage {
         Request::post(format!("/v1/{resource}"), values.clone()).with_header("Idempotency-Key", key)
     }
 
-    /// The record of an answer is removed at the end.
+    /// Takes note of the record in an answer for the clean-up.
     pub(crate) fn remember(&self, resource: &'static str, answer: &Answer) {
         self.remember_id(resource, &answer.body["id"]);
     }
@@ -391,7 +391,7 @@ impl Stage {
     pub(crate) async fn new_organisation(&self) -> Outcome<Record> {
         let values = self.organisation();
         match self.create(CUSTOMERS, &values).await {
-            // There are ERPs in which every organisation has a number.
+            // Some ERPs require a number for every organisation.
             Err(Stop::NotTried(_)) => self.create(CUSTOMERS, &self.with_numbers(values)).await,
             created => created,
         }
@@ -435,7 +435,7 @@ impl Stage {
         self.client.send(request).await
     }
 
-    /// Asks for everybody with one of these values. `what`: `ids`, `codes`, `emails` or `numbers`.
+    /// Searches for records with one of these values. `what`: `ids`, `codes`, `emails` or `numbers`.
     pub(crate) async fn search(
         &self,
         resource: &str,
@@ -446,7 +446,7 @@ impl Stage {
             .await
     }
 
-    /// The ids of whom a search finds, in their order.
+    /// The ids that a search returns, in the order of the answer.
     pub(crate) async fn search_for(&self, search: Value) -> Outcome<(Vec<String>, Answer)> {
         let answer = self
             .client
@@ -459,7 +459,7 @@ impl Stage {
         Ok((ids.map(str::to_owned).collect(), answer))
     }
 
-    /// Whoever has these values, and nobody else.
+    /// Fails unless a search finds exactly the records in `due`.
     pub(crate) async fn expect_found(
         &self,
         search: Value,
@@ -493,7 +493,7 @@ impl Stage {
         self.pages(&listing, None).await
     }
 
-    /// All pages from a cursor on. They are not tried to the end where there are very many.
+    /// All pages from a cursor on. Skips the check if there are more than [`MOST_PAGES`].
     pub(crate) async fn pages(
         &self,
         listing: &Listing,
@@ -532,7 +532,7 @@ impl Stage {
         }
     }
 
-    /// Waits until the stamp of another change would differ from that of this record.
+    /// Waits until a new change would get another timestamp than this record.
     pub(crate) async fn wait_after(&self, record: &Record) {
         let modified = record.modified().ok();
         let has_fractions = modified.is_some_and(|time| time.timestamp_subsec_nanos() > 0);
@@ -540,7 +540,7 @@ impl Stage {
         tokio::time::sleep(wait).await;
     }
 
-    /// Takes the ERP away.
+    /// Stops the ERP.
     pub(crate) async fn begin_outage(&self, outage: &Outage) -> Outcome {
         self.is_down.store(true, Ordering::Relaxed);
         (outage.begin)().await.map_err(|error| {
@@ -549,7 +549,7 @@ impl Stage {
         })
     }
 
-    /// Brings the ERP back, where it was taken away.
+    /// Starts the ERP if it was stopped.
     pub(crate) async fn end_outage(&self) -> Option<Stop> {
         let outage = self.outage.as_ref()?;
         if !self.is_down.load(Ordering::Relaxed) {
@@ -576,7 +576,7 @@ pub(crate) fn record(resource: &'static str, answer: Answer) -> Record {
     }
 }
 
-/// A record that was just made.
+/// The record in the answer to a create.
 pub(crate) fn new_record(resource: &'static str, answer: Answer) -> Outcome<Record> {
     let answer = answer.expect(&[201])?;
     for field in ["id", "code", "version"] {

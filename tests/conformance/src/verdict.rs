@@ -1,4 +1,4 @@
-//! What becomes of a check, and of all of them.
+//! The outcome of a check, and the report of a run.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use crate::client::Exchange;
 
-/// Longer bodies are cut off.
+/// The most characters of a body that are shown.
 const MOST_SHOWN: usize = 1500;
 
-/// The part of the contract that a check is about. Each ends with a verdict.
+/// The part of the contract that a check covers. The report has a verdict for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// The facade itself, and who may ask it.
+    /// The facade itself: its clock, credentials and paths.
     Facade,
     /// Reading one record.
     Records,
@@ -28,7 +28,7 @@ pub enum Part {
     Blocks,
     /// Removing records.
     Removals,
-    /// An ERP that cannot be reached.
+    /// An unavailable ERP.
     Outages,
     /// All answers.
     Answers,
@@ -51,7 +51,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// Something does not hold.
+/// A promise of the contract that is broken.
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// What is wrong.
@@ -61,7 +61,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Something that no request shows.
+    /// A failure that no exchange shows.
     pub(crate) fn without_exchange(text: String) -> Self {
         Self {
             text,
@@ -79,16 +79,16 @@ impl Failure {
 /// Why a check ends early.
 #[derive(Debug, Clone)]
 pub enum Stop {
-    /// Something does not hold.
+    /// A promise of the contract is broken.
     Fails(Failure),
-    /// It cannot be tried here, for this reason.
+    /// The check was skipped, for this reason.
     NotTried(String),
 }
 
 /// The outcome of a check, or of a step of one.
 pub(crate) type Outcome<T = ()> = Result<T, Stop>;
 
-/// A check, and what became of it.
+/// A check and its outcome.
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// The part of the contract.
@@ -97,9 +97,9 @@ pub struct Checked {
     pub name: String,
     /// What the contract promises.
     pub promise: &'static str,
-    /// The capabilities that it is about, as `about` names them.
+    /// The capabilities that it covers, as `about` names them.
     pub capabilities: &'static [&'static str],
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Result<(), Stop>,
 }
 
@@ -115,21 +115,21 @@ pub struct Left {
 /// The outcome of all checks.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// The name that the ERP gives itself.
+    /// The name of the ERP, as `about` has it.
     pub erp: String,
     /// The capabilities that it states.
     pub capabilities: Value,
     /// The checks in their order.
     pub checks: Vec<Checked>,
-    /// What stands in the name of every record of this run.
+    /// A part of the name of every test record.
     pub mark: String,
-    /// Whether it was stopped before all checks were done.
+    /// Whether the run was stopped before all checks were done.
     pub is_stopped: bool,
-    /// The records that could not be removed.
+    /// The test records that could not be removed.
     pub left: Vec<Left>,
     /// How many requests were sent.
     pub requests: usize,
-    /// Requests of the suite that do not fit the contract though they are meant to: mistakes of the suite.
+    /// Requests that violate the contract by mistake: bugs of the suite.
     pub mistakes: Vec<String>,
 }
 
@@ -145,14 +145,14 @@ impl Report {
         failed.map(|check| check.name.as_str()).collect()
     }
 
-    /// The checks that failed with what shows it, and the verdicts.
+    /// The failed checks with their exchanges, and the verdicts.
     pub fn failures(&self) -> String {
         let failed = self.failed_checks().map(|check| format!("{check}\n"));
         format!("{}{self}", failed.collect::<String>())
     }
 }
 
-/// A line for each check, and what is wrong beneath it.
+/// A line for each check, with the failure below it.
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, promise, .. } = self;
@@ -170,10 +170,10 @@ impl fmt::Display for Checked {
     }
 }
 
-/// As one would write it with `curl -v`, without the credentials.
+/// In the style of `curl -v`, without the credentials.
 impl fmt::Display for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "    > {} {}", self.method, self.address)?;
+        write!(f, "    > {} {}", self.method, self.url)?;
         for (name, value) in &self.headers {
             write!(f, "\n    > {name}: {value}")?;
         }

@@ -5,13 +5,18 @@ mod business_central;
 mod odoo;
 mod tryton;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde_json::Value;
 
 use self::{business_central::BusinessCentral, odoo::RealOdoo, tryton::RealTryton};
 use super::SandboxError;
+use crate::front::CarriedOut;
 
 /// Which ERP the day is played with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -126,6 +131,21 @@ pub(super) struct Write {
     pub(super) of_contact: bool,
     /// The record, where the ERP tells of a write which one it was.
     pub(super) record: Option<String>,
+}
+
+impl Write {
+    /// The writes that a front has seen; `contacts` has the ids of all contacts.
+    fn of(carried_out: Vec<CarriedOut>, contacts: &BTreeSet<String>) -> Vec<Self> {
+        let of_each = |write: CarriedOut| {
+            let creates = write.creates;
+            write.ids.into_iter().map(move |id| Self {
+                creates,
+                of_contact: contacts.contains(&id),
+                record: Some(id),
+            })
+        };
+        carried_out.into_iter().flat_map(of_each).collect()
+    }
 }
 
 /// Two records that seem to be the same.

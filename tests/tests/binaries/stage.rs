@@ -1,6 +1,6 @@
 //! The surroundings of the functions on loopback: AWS, Norce and Business Central.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::path::Path;
 
 use chrono::Utc;
 use serde_json::json;
@@ -13,9 +13,8 @@ use tests::{
         fake_aws::FakeAws,
         payloads::sqs_event,
     },
-    norce_simulator::{
-        self, EventPost, JobSettings, NewAddress, NewCustomer, NorceSimulator, OauthClient,
-    },
+    norce_simulator::{self, NewAddress, NewCustomer, NorceSimulator},
+    samples::unlimited_norce,
 };
 use uuid::Uuid;
 
@@ -40,26 +39,7 @@ impl Stage {
     /// Norce with its limits off and jobs that end at once; nobody listens to its events.
     pub(crate) async fn new() -> Self {
         let aws = FakeAws::serve().await.unwrap();
-        let nobody = |_: EventPost| async { Err::<u16, String>("nobody listens".to_owned()) };
-        let norce = NorceSimulator::new(
-            norce_simulator::Settings {
-                identity_rate_limit: None,
-                jobs: JobSettings {
-                    delay: Duration::ZERO,
-                    ..JobSettings::default()
-                },
-                ..norce_simulator::Settings::default()
-            },
-            Arc::new(nobody),
-        );
-        norce.add_application(1, Uuid::from_u128(1), "shop");
-        norce.add_country(752, "SE");
-        norce.add_system_account(ACCOUNT);
-        norce.add_oauth_client(OauthClient {
-            id: "functions".to_owned(),
-            secret: NORCE_SECRET.to_owned(),
-            scopes: vec!["prod".to_owned()],
-        });
+        let norce = unlimited_norce(ACCOUNT, "functions", NORCE_SECRET);
         let erp = BusinessCentralSimulator::new(business_central_simulator::Settings::default());
         let servers = (norce.serve().await.unwrap(), erp.serve().await.unwrap());
 

@@ -32,6 +32,7 @@ use tests::{
     },
     facade::{Facade, SimulatedCompany},
     in_process::InProcess,
+    samples,
 };
 use uuid::Uuid;
 
@@ -145,16 +146,7 @@ fn simulated() -> Simulated {
     };
     let simulator = BusinessCentralSimulator::new(settings);
     let transport = Arc::new(InProcess::new(simulator.router()));
-    let settings = BusinessCentralSettings {
-        api_root: simulator.api_root(BASE_URL).parse().unwrap(),
-        company: simulator.companies()[0],
-        token_url: simulator.token_url(BASE_URL).parse().unwrap(),
-        client_id: "norce-sync".to_owned(),
-        client_secret: "business-central-secret".into(),
-        extra_fields: shared::erp::ExtraFields::default(),
-        extra_root: None,
-        countries: shared::domain::Countries::default(),
-    };
+    let settings = samples::business_central(&simulator, BASE_URL);
     let id = simulator.companies()[0];
     Simulated {
         company: Arc::new(Company {

@@ -18,18 +18,15 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use planted::Fault as Planted;
 use serde_json::json;
-use shared::erp::{
-    ExtraFields,
-    business_central::{BusinessCentral, BusinessCentralSettings},
-};
+use shared::erp::business_central::BusinessCentral;
 use tests::{
     business_central_simulator::{
         BusinessCentralSimulator, CompanySettings, Fault, Settings, TaxNumberFilter,
     },
-    facade::{Facade, SimulatedCompany},
+    facade::{Facade, Served, SimulatedCompany},
     in_process::InProcess,
+    samples,
 };
-use tokio::{net::TcpListener, task::JoinHandle};
 
 const BASE_URL: &str = "https://bc.example";
 const KEY: &str = "facade-key";
@@ -45,16 +42,7 @@ fn facade() -> (BusinessCentralSimulator, Router) {
         tax_number_filter: TaxNumberFilter::Filters,
         ..Settings::default()
     });
-    let settings = BusinessCentralSettings {
-        api_root: simulator.api_root(BASE_URL).parse().unwrap(),
-        company: simulator.companies()[0],
-        token_url: simulator.token_url(BASE_URL).parse().unwrap(),
-        client_id: "norce-sync".to_owned(),
-        client_secret: "business-central-secret".into(),
-        extra_fields: ExtraFields::default(),
-        extra_root: None,
-        countries: shared::domain::Countries::default(),
-    };
+    let settings = samples::business_central(&simulator, BASE_URL);
     let transport = Arc::new(InProcess::new(simulator.router()));
     let erp = BusinessCentral::new(settings, transport).unwrap();
     let removal = SimulatedCompany {
@@ -65,30 +53,10 @@ fn facade() -> (BusinessCentralSimulator, Router) {
     (simulator, facade.router())
 }
 
-/// Serves a facade until this is dropped.
-struct Served {
-    target: Target,
-    server: JoinHandle<()>,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn serve(router: Router) -> Served {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    let target = Target {
-        url: url.parse().unwrap(),
-        credentials: Credentials::Key(KEY.to_owned()),
-        company: None,
-        signing_key: None,
-        certificate_authority: None,
-    };
-    Served { target, server }
+async fn serve(router: Router) -> (Served, Target) {
+    let served = Served::open(router).await.unwrap();
+    let target = Target::with_key(served.url().parse().unwrap(), KEY);
+    (served, target)
 }
 
 /// The ERP answers 503.
@@ -123,12 +91,12 @@ async fn tried(simulator: &BusinessCentralSimulator, router: Router) -> Report {
         simulator.add_customer(company, &own).unwrap();
     }
     let own = own_customers(simulator);
-    let served = serve(router).await;
+    let (_served, target) = serve(router).await;
     let options = Options {
         outage: Some(outage(simulator)),
         ..Options::default()
     };
-    let report = conformance::run(&served.target, options, |_| {}, pending()).await;
+    let report = conformance::run(&target, options, |_| {}, pending()).await;
     let report = report.unwrap();
     assert!(report.mistakes.is_empty(), "{:#?}", report.mistakes);
     assert_eq!(own, own_customers(simulator));
@@ -175,14 +143,14 @@ async fn token(form: String) -> (StatusCode, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn client_credentials_are_traded_for_a_token() {
     let (_, router) = facade();
-    let served = serve(router.route("/token", post(token))).await;
+    let (_served, target) = serve(router.route("/token", post(token))).await;
     let of_client = |client_secret: &str| Target {
         credentials: Credentials::OAuth {
-            token_url: served.target.url.join("/token").unwrap(),
+            token_url: target.url.join("/token").unwrap(),
             client_id: "norce".to_owned(),
             client_secret: client_secret.to_owned(),
         },
-        ..served.target.clone()
+        ..target.clone()
     };
     let options = || Options {
         only: Some("clock".to_owned()),
@@ -266,7 +234,7 @@ const NAMED: &[(Planted, &[&str])] = &[
     ),
     (
         Planted::EverythingIsNotFound,
-        &["an-unknown-address-is-no-missing-record"],
+        &["an-unknown-path-is-no-missing-record"],
     ),
     (Planted::BlockNotStamped, &["a-blocked-record-is-closed"]),
     (

@@ -20,7 +20,7 @@ mod suite;
 
 use std::{sync::Arc, time::Duration};
 
-use conformance::{Credentials, Options, Target};
+use conformance::{Options, Target};
 use register::{PAGE_SIZE, Parties, is_write};
 use shared::{
     erp::http::{HttpErp, HttpErpCredentials, HttpErpSettings},
@@ -133,11 +133,9 @@ async fn the_conformance_suite_holds() {
         return;
     };
     let target = Target {
-        url: tryton.url().parse().unwrap(),
-        credentials: Credentials::Key(KEY.to_owned()),
         company: Some("shop".to_owned()),
         signing_key: Some(signing_key.to_owned()),
-        certificate_authority: None,
+        ..Target::with_key(tryton.url().parse().unwrap(), KEY)
     };
     let report =
         conformance::run(&target, Options::default(), |_| {}, std::future::pending()).await;

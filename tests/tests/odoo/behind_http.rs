@@ -1,14 +1,16 @@
-//! A facade of the HTTP contract over a real Odoo: what a stranger says about it (`cargo conformance`).
+//! A facade of the HTTP contract over a real Odoo: the conformance suite over HTTP (`cargo conformance`).
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use conformance::{Credentials, Options, Target};
+use conformance::{Options, Target};
 use shared::{
     erp::odoo::{Odoo, OdooSettings},
     http::ReqwestTransport,
 };
-use tests::{facade::Facade, odoo::Odoo as Server};
-use tokio::net::TcpListener;
+use tests::{
+    facade::{Facade, Served},
+    odoo::Odoo as Server,
+};
 
 const KEY: &str = "facade-key";
 
@@ -20,19 +22,10 @@ pub(crate) async fn the_conformance_suite_holds(server: &Arc<Server>, company: N
     let erp = Odoo::new(settings, Arc::new(ReqwestTransport::new().unwrap())).unwrap();
     // Odoo 19 has one telephone number for a partner, and its GLN comes with an app.
     let facade = Facade::new(Arc::new(erp), KEY).lacking(&["mobile", "gln"]);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let serving = tokio::spawn(async move { axum::serve(listener, facade.router()).await });
-    let target = Target {
-        url: url.parse().unwrap(),
-        credentials: Credentials::Key(KEY.to_owned()),
-        company: None,
-        signing_key: None,
-        certificate_authority: None,
-    };
+    let served = Served::open(facade.router()).await.unwrap();
+    let target = Target::with_key(served.url().parse().unwrap(), KEY);
     let report =
         conformance::run(&target, Options::default(), |_| {}, std::future::pending()).await;
-    serving.abort();
     let report = report.unwrap();
     assert!(report.failed().is_empty(), "{}", report.failures());
     assert!(report.mistakes.is_empty(), "{:?}", report.mistakes);

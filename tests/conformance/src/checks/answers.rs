@@ -1,4 +1,4 @@
-//! What all answers together have shown. These checks come last.
+//! Findings over all answers of a run. These checks come last.
 
 use super::checks;
 use crate::{

@@ -78,7 +78,7 @@ async fn every_change_is_stamped(stage: &Stage) -> Outcome {
         return Ok(());
     };
     let mut values = other_values(stage);
-    // Those are of organisations, and an address is often the organisation's.
+    // Numbers belong to organisations, and a contact often shares its organisation's address.
     values.retain(|field, _| matches!(*field, "name" | "email" | "phone" | "mobile"));
     if stage.writes("title") {
         values.insert("title", json!("Manager"));
@@ -86,7 +86,7 @@ async fn every_change_is_stamped(stage: &Stage) -> Outcome {
     stamped(stage, contact, values).await
 }
 
-/// Each of these changes stamps the record, and puts it into the listing of changes.
+/// Fails unless each of these changes updates the stamps and puts the record into the listing of changes.
 async fn stamped(
     stage: &Stage,
     mut record: Record,
@@ -98,7 +98,7 @@ async fn stamped(
         let since = stage.time().await?.to_rfc3339();
         let before = record;
         record = stage.change(&before, json!({ field: value })).await?;
-        // A field of contacts alone, which customers of this ERP do not have.
+        // Customers of this ERP do not have the field.
         if before.value[field].is_null() && record.value[field].is_null() {
             continue;
         }
@@ -118,7 +118,7 @@ async fn stamped(
     Ok(())
 }
 
-/// The record is as it was.
+/// Fails unless the record is unchanged.
 async fn expect_unchanged(stage: &Stage, record: &Record, answer: &Answer) -> Outcome {
     let now = stage.get(record).await?;
     match now.value == record.value {
@@ -139,7 +139,7 @@ async fn a_stale_version_is_refused(stage: &Stage) -> Outcome {
     let late = stage.patch(&made, json!({ "name": stage.name("Late") }));
     let late = late.await?.expect_error(412, "changed")?;
     expect_unchanged(stage, &changed, &late).await?;
-    // A change back to what the client once read is stale as well.
+    // Restoring the old value needs the current version as well.
     let back = json!({ "name": made.value["name"] });
     let late = stage.patch(&made, back).await?;
     late.expect_error(412, "changed")?;
@@ -179,7 +179,7 @@ async fn a_change_needs_a_version(stage: &Stage) -> Outcome {
     let request = Request::new(Method::PATCH, made.path());
     let request = request.with_body(json!({ "name": stage.name("Renamed") }));
     let answer = stage.client.send(request.against_the_contract()).await?;
-    // 428 is what RFC 6585 has for it.
+    // 428 is Precondition Required (RFC 6585).
     let answer = answer.expect(&[400, 412, 428])?;
     expect_unchanged(stage, &made, &answer).await
 }
@@ -196,7 +196,7 @@ async fn null_clears(stage: &Stage) -> Outcome {
             let read = stage.get(&record).await?;
             let answer = stage.patch(&read, json!({ field: nothing })).await?;
             if answer.status == 422 && answer.body["error"]["field"] == field {
-                // An ERP can want a value.
+                // The ERP requires a value.
                 continue;
             }
             let answer = answer.expect(&[200])?;

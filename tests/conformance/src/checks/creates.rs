@@ -32,30 +32,30 @@ checks! {
     properties_that_are_not_known_are_ignored: "a property of a later minor version does no harm",
 }
 
-/// After these times a connection breaks off: before the facade has read the request, and while it works.
+/// When connections are closed, in milliseconds after the request: before the facade has read it, and while it works.
 const BREAKS: [u64; 4] = [1, 5, 20, 60];
 
-/// A facade on the other side of the world has read what was sent to it after this time.
+/// By then, even a distant facade has received a request whose connection was closed.
 const UNDER_WAY: Duration = Duration::from_millis(500);
 
-/// So many digits of a telephone number are its subscriber's.
+/// The digits at the end of a telephone number that stay the same with or without a country code.
 const SUBSCRIBER: usize = 6;
 
-/// Letters and digits, which ERPs keep of telephone numbers and numbers of organisations.
+/// The letters and digits of a value, in lower case: ERPs format telephone numbers and organisation numbers in their own way.
 fn plain(value: &Value) -> String {
     let text = value.as_str().unwrap_or_default();
     let plain = text.chars().filter(|c| c.is_alphanumeric());
     plain.collect::<String>().to_lowercase()
 }
 
-/// Many other checks are skipped where this one fails.
+/// If this check fails, many others are skipped.
 async fn records_are_created(stage: &Stage) -> Outcome {
     let person = stage.post(CUSTOMERS, &stage.key(), &stage.person()).await?;
     person.expect(&[201])?;
     let values = stage.organisation();
     let organisation = stage.post(CUSTOMERS, &stage.key(), &values).await?;
     let organisation = match organisation.status {
-        // There are ERPs in which every organisation has a number.
+        // Some ERPs require a number for every organisation.
         422 => {
             let values = stage.with_numbers(values);
             stage.post(CUSTOMERS, &stage.key(), &values).await?
@@ -82,7 +82,7 @@ async fn values_are_kept(stage: &Stage) -> Outcome {
     if stage.new_contact(&organisation).await.is_ok() {
         sent.push((CONTACTS, stage.contact(&organisation)));
     }
-    // Some fields are of contacts alone, and some of customers.
+    // Some fields exist for contacts only, and some for customers only.
     let mut lost = BTreeMap::new();
     let mut kept = BTreeSet::new();
     for (resource, values) in sent {
@@ -109,13 +109,13 @@ async fn values_are_kept(stage: &Stage) -> Outcome {
     }
 }
 
-/// Whether a value is there, in whatever form the ERP has given it.
+/// Whether the value was stored, in whatever format the ERP uses.
 fn is_kept(field: &str, sent: &Value, stored: &Value) -> bool {
     match field {
         "kind" | "company" => stored == sent,
         "address" => address_is_kept(sent, stored),
         "code" => true,
-        // With the country's number or without it.
+        // With or without the country code.
         "phone" | "mobile" => {
             let (sent, stored) = (plain(sent), plain(stored));
             stored.ends_with(&sent[sent.len().saturating_sub(SUBSCRIBER)..])
@@ -124,7 +124,7 @@ fn is_kept(field: &str, sent: &Value, stored: &Value) -> bool {
     }
 }
 
-/// Parts may be joined.
+/// An ERP may join parts of an address.
 fn address_is_kept(sent: &Value, kept: &Value) -> bool {
     let parts = |address: &Value| -> Vec<String> {
         let parts = address.as_object().into_iter().flatten();
@@ -206,7 +206,7 @@ async fn one_record_for_each_key(stage: &Stage) -> Outcome {
         if resource == CUSTOMERS {
             expect_holders(stage, &other, 0).await?;
         }
-        // The key lives as long as the record, whatever people and changes do to it.
+        // The key is valid for as long as the record exists, also after the record was changed.
         let made = record(resource, made);
         let changed = stage.change(&made, json!({ "name": stage.name("Renamed") }));
         let changed = changed.await?;
@@ -222,7 +222,7 @@ async fn one_record_for_each_key(stage: &Stage) -> Outcome {
 async fn one_record_for_a_key_at_the_same_time(stage: &Stage) -> Outcome {
     let values = stage.person();
     let key = stage.key();
-    // One that is told "later" is an answer, too: it is not repeated here.
+    // A 429 or 503 counts as an answer here, so that the five requests stay concurrent.
     let creates = (0..5).map(|_| {
         let request = stage.create_request(CUSTOMERS, &key, &values).once();
         stage.client.send(request)
@@ -249,7 +249,7 @@ async fn one_record_where_the_answer_is_lost(stage: &Stage) -> Outcome {
         let key = stage.key();
         let request = stage.create_request(CUSTOMERS, &key, &values);
         let request = request.abandoned_after(Duration::from_millis(milliseconds));
-        // It may have been answered in this time.
+        // The facade may have answered before the connection was closed.
         if let Ok(answer) = stage.client.send(request).await {
             stage.remember(CUSTOMERS, &answer);
         }
@@ -258,7 +258,7 @@ async fn one_record_where_the_answer_is_lost(stage: &Stage) -> Outcome {
             true => repeat.expect(&[200, 201])?,
             false => repeat.expect(&[201, 409])?,
         };
-        // What was under way may still arrive.
+        // A request in flight may still arrive.
         tokio::time::sleep(UNDER_WAY).await;
         expect_holders(stage, &values, 1).await?;
         let (found, _) = stage
@@ -288,7 +288,7 @@ async fn other_keys_are_other_records(stage: &Stage) -> Outcome {
         key.replace("/client/", "/app-1/"),
     ] {
         let answer = stage.post(CUSTOMERS, &other, &stage.person()).await?;
-        // An ERP may make codes of the numbers in the keys.
+        // An ERP may derive codes from the numbers in the keys.
         if answer.status == 422 && answer.body["error"]["field"] == "code" {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The facade itself, and who may ask it.
+//! The facade itself: its clock, credentials and paths.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -15,7 +15,7 @@ checks! {
     the_clock_stamps_changes: "`time` is the clock that stamps `modified`",
     nobody_reads_without_the_key: "a request with a wrong key, or none, is refused",
     an_unknown_company_is_refused: "an `Erp-Company` that the facade does not have is 403, and no empty register",
-    an_unknown_address_is_no_missing_record: "only a record that is gone is `not-found`",
+    an_unknown_path_is_no_missing_record: "only a missing record is answered with `not-found`",
 }
 
 /// ERPs stamp with a precision of a second or better.
@@ -69,7 +69,7 @@ async fn an_unknown_company_is_refused(stage: &Stage) -> Outcome {
     Ok(())
 }
 
-async fn an_unknown_address_is_no_missing_record(stage: &Stage) -> Outcome {
+async fn an_unknown_path_is_no_missing_record(stage: &Stage) -> Outcome {
     let person = stage.new_person().await?;
     for path in [
         format!("/v1/nothing/{}", person.id()),
@@ -81,10 +81,10 @@ async fn an_unknown_address_is_no_missing_record(stage: &Stage) -> Outcome {
             .send(Request::get(path).against_the_contract())
             .await?;
         if answer.status < 400 {
-            return Err(answer.fails("an address that does not exist is answered"));
+            return Err(answer.fails("an unknown path is answered as if it existed"));
         }
         if answer.error_code() == Some("not-found") {
-            let text = "an address that does not exist looks like a record that is gone";
+            let text = "an unknown path looks like a missing record";
             return Err(answer.fails(text));
         }
     }

@@ -28,14 +28,14 @@ checks! {
 /// Overlap with the time before, as passes have it.
 const OVERLAP: TimeDelta = TimeDelta::seconds(2);
 
-/// A clock in whole seconds shows another one after this time.
+/// By then, a clock in whole seconds has moved on.
 const SECOND: Duration = Duration::from_millis(1_100);
 
 fn has(pages: &[Page], record: &Record) -> bool {
     pages.iter().any(|page| page.has(record.id()))
 }
 
-/// A failure that the last page shows.
+/// A failure, shown with the last page.
 fn fails(pages: &[Page], earlier: &Record, text: String) -> Stop {
     match pages.last() {
         Some(page) => page.answer.fails_after(&[&earlier.answer], text),
@@ -43,14 +43,14 @@ fn fails(pages: &[Page], earlier: &Record, text: String) -> Stop {
     }
 }
 
-/// The groups that records show, all of them.
+/// Every group of fields that the facade states as readable.
 fn all_fields(stage: &Stage) -> Option<String> {
     let readable = stage.capability("readable").as_array()?.iter();
     let readable: Vec<&str> = readable.filter_map(Value::as_str).collect();
     Some(readable.join(","))
 }
 
-/// Whether two views of a record are the same. A title belongs to no group of fields, and may be left out of a listing.
+/// Whether two representations of a record are equal. A title belongs to no group of fields, so a listing may omit it.
 fn is_same(listed: &Value, read: &Value) -> bool {
     let without_title = |record: &Value| {
         let mut record = record.as_object().cloned().unwrap_or_default();
@@ -84,7 +84,7 @@ async fn every_record_is_listed(stage: &Stage) -> Outcome {
                 let read = stage.get(made).await?;
                 let mut records = pages.iter().flat_map(|page| &page.records);
                 if !records.any(|listed| is_same(listed, &read.value)) {
-                    let text = format!("record {} is listed otherwise than it is read", made.id());
+                    let text = format!("record {} differs between the listing and GET", made.id());
                     return Err(fails(&pages, &read, text));
                 }
             }
@@ -96,7 +96,7 @@ async fn every_record_is_listed(stage: &Stage) -> Outcome {
 async fn since_is_inclusive(stage: &Stage) -> Outcome {
     let organisation = stage.new_organisation().await?;
     let contact = stage.new_contact(&organisation).await?;
-    // Its own stamp can be another one once it has a contact.
+    // A new contact may change the organisation's own stamp.
     for made in [stage.get(&organisation).await?, contact] {
         let modified = made.modified()?.to_rfc3339();
         let listing = Listing::of(made.resource).since(modified.clone());
@@ -118,7 +118,7 @@ async fn since_leaves_out_what_is_older(stage: &Stage) -> Outcome {
     stage.wait_after(&old).await;
     let mut since = stage.time().await?;
     if since <= modified {
-        // The facade's time may be in whole seconds, and behind.
+        // The facade may truncate its time to whole seconds.
         tokio::time::sleep(SECOND).await;
         since = stage.time().await?;
     }
@@ -177,8 +177,9 @@ async fn only_the_kind_is_listed(stage: &Stage) -> Outcome {
         let pages = stage.listed(listing).await?;
         if !has(&pages, wanted) || has(&pages, other) {
             let (wanted_id, other_id) = (wanted.id(), other.id());
-            let text =
-                format!("`kind={kind}` is to list record {wanted_id}, and not record {other_id}");
+            let text = format!(
+                "expected `kind={kind}` to list record {wanted_id} and not record {other_id}"
+            );
             return Err(fails(&pages, wanted, text));
         }
     }
@@ -205,7 +206,7 @@ async fn the_limit_is_heeded(stage: &Stage) -> Outcome {
     Ok(())
 }
 
-/// Rows change between two pages: one that was listed and one that was not, in what a listing might be sorted by.
+/// Between two pages, changes a record that was listed and one that was not, in the fields that a listing might be sorted by.
 async fn nothing_slips_while_rows_change(stage: &Stage) -> Outcome {
     let since = (stage.time().await? - OVERLAP).to_rfc3339();
     let mut made = Vec::new();
@@ -227,7 +228,7 @@ async fn nothing_slips_while_rows_change(stage: &Stage) -> Outcome {
 async fn slips(stage: &Stage, listing: &Listing, made: &mut Vec<Record>) -> Outcome {
     let mut pages = Vec::new();
     let mut cursor = None;
-    // Until one of ours has been listed, so that there is one to remove.
+    // Read until a test record was listed, which can then be removed.
     let seen = loop {
         let page = stage.page(listing, cursor.as_deref()).await?;
         cursor.clone_from(&page.next);
@@ -252,7 +253,7 @@ async fn slips(stage: &Stage, listing: &Listing, made: &mut Vec<Record>) -> Outc
         let name = json!({ "name": format!("Ö {}", stage.name("Last")) });
         stage.change(&stage.get(&seen).await?, name).await?;
     }
-    // The last of those that were not listed would come first by name, or by the time of its change.
+    // Sorted by name or by time, the last unlisted record would now come first or last.
     let unseen: Vec<&Record> = made.iter().filter(|record| !has(&pages, record)).collect();
     if let Some(last) = unseen.last() {
         let name = json!({ "name": format!("A {}", stage.name("First")) });

@@ -1,4 +1,4 @@
-//! The checks. Each makes its own records, so that it can be tried alone.
+//! The checks. Each creates its own records, so that it can run alone.
 
 mod answers;
 mod blocks;
@@ -25,7 +25,7 @@ pub(crate) struct Check {
     pub(crate) name: &'static str,
     /// What the contract promises.
     pub(crate) promise: &'static str,
-    /// The capabilities that it is about, as `about` names them.
+    /// The capabilities that it covers, as `about` names them.
     pub(crate) capabilities: &'static [&'static str],
     pub(crate) run: for<'a> fn(&'a Stage) -> BoxFuture<'a, Outcome>,
 }

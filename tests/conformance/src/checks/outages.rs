@@ -1,4 +1,4 @@
-//! An ERP that cannot be reached. Tried only where the suite can take it away.
+//! An unavailable ERP. Checked only where the suite can stop the ERP.
 
 use std::time::Duration;
 
@@ -14,23 +14,24 @@ use crate::{
 
 checks! {
     Outages,
-    an_outage_is_no_answer_about_records: "while the ERP cannot be reached, no record is `not-found`, no listing empty, and nobody unknown",
-    work_goes_on_after_an_outage: "after the outage everything is as it was, and a create is carried out once",
+    an_outage_is_no_answer_about_records: "while the ERP is unavailable, no record is `not-found`, and no listing or search is empty",
+    work_goes_on_after_an_outage: "after the outage records are unchanged, and a create is carried out once",
 }
 
-/// How long an ERP may take to come back.
+/// How long the ERP may take to start.
 const TO_RETURN: Duration = Duration::from_secs(120);
 const BETWEEN: Duration = Duration::from_secs(2);
 
 fn outage(stage: &Stage) -> Outcome<&Outage> {
     let outage = stage.outage.as_ref();
     outage.ok_or_else(|| {
-        let text = "it needs --stop-erp and --start-erp, commands that take the ERP away and bring it back";
+        let text =
+            "it needs --stop-erp and --start-erp, shell commands that stop and start the ERP";
         Stop::NotTried(text.to_owned())
     })
 }
 
-/// The ERP goes away, something is asked, and it comes back whatever the answer was.
+/// Stops the ERP, awaits `asked`, and starts the ERP again whatever the outcome.
 async fn during<T>(
     stage: &Stage,
     outage: &Outage,
@@ -54,13 +55,12 @@ async fn during<T>(
     outcome.and(Err(Stop::Fails(Failure::without_exchange(text))))
 }
 
-/// Everything but an outage. No answer at all is one, too.
+/// Fails unless the answer reports an outage. No answer at all reports one as well.
 fn says_that_it_is_down(answer: Result<Answer, Stop>) -> Outcome {
     match answer {
         Ok(answer) if answer.status >= 500 || answer.status == 429 => Ok(()),
-        Ok(answer) => {
-            Err(answer.fails("the ERP is not there, and the answer does not say so: 503 is due"))
-        }
+        Ok(answer) => Err(answer
+            .fails("the ERP is stopped, but the answer does not report an outage: expected 503")),
         Err(_) => Ok(()),
     }
 }
@@ -92,7 +92,7 @@ async fn work_goes_on_after_an_outage(stage: &Stage) -> Outcome {
     let made = stage.new_person().await?;
     let (key, values) = (stage.key(), stage.person());
     let create = stage.create_request(CUSTOMERS, &key, &values);
-    // Whatever became of it.
+    // The outcome does not matter: the repeat below decides.
     let asked = async { Ok(stage.client.send(create.once()).await.ok()) };
     during(stage, outage, asked).await?;
     let read = stage.get(&made).await?;

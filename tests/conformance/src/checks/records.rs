@@ -13,7 +13,7 @@ use crate::{
 checks! {
     Records,
     a_record_is_read_as_it_was_answered: "reading shows what the answer to the write showed, with the same `version`",
-    an_unknown_id_is_not_found: "a record that does not exist is 404 with the code `not-found`, in every operation",
+    an_unknown_id_is_not_found: "every operation on a record that does not exist is answered with 404 `not-found`",
     a_record_is_of_one_resource: "a customer is no contact, and a contact no customer",
 }
 
@@ -57,7 +57,7 @@ async fn a_record_is_of_one_resource(stage: &Stage) -> Outcome {
         (elsewhere(&contact, CUSTOMERS), &contact),
     ] {
         let answer = stage.client.send(Request::get(path)).await?;
-        // Some ERPs number both alike, and have another record there.
+        // An ERP may use the same ids for both, so that another record has this one.
         let is_other = answer.status == 200 && answer.body["code"] != record.value["code"];
         if !is_other {
             answer.expect_error(404, "not-found")?;

@@ -11,10 +11,10 @@ use crate::{
 
 checks! {
     Removals,
-    a_removed_record_is_gone("deletes"): "a removed record is `not-found`, and in no search and no listing",
+    a_removed_record_is_gone("deletes"): "a removed record is `not-found`, and searches and listings omit it",
     an_id_is_never_used_again("deletes"): "a record that is made after a removal has another id",
     a_removed_record_is_created_again("deletes"): "a repeat with the key of a removed record makes one, or says why not",
-    an_organisation_with_contacts_is_in_use("deletes"): "an organisation with contacts is not removed under them",
+    an_organisation_with_contacts_is_in_use("deletes"): "an organisation with contacts is not removed",
 }
 
 async fn a_removed_record_is_gone(stage: &Stage) -> Outcome {

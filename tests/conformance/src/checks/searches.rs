@@ -1,4 +1,4 @@
-//! Searches: everybody who has a value, and nobody else.
+//! Searches: every record with the value, and no other.
 
 use serde_json::{Value, json};
 
@@ -11,14 +11,14 @@ use crate::{
 
 checks! {
     Searches,
-    ids_are_found: "records are found by their ids, each once, and unknown ids are of no effect",
-    codes_are_compared_as_stated("codeCase"): "a code is compared as `codeCase` says, and never by its beginning",
+    ids_are_found: "records are found by their ids, each once, and unknown ids are ignored",
+    codes_are_compared_as_stated("codeCase"): "a code is compared as `codeCase` says, and never by a prefix",
     emails_are_found_in_any_case: "an e-mail address is found in any case of letters and without blanks around it",
-    emails_are_compared_exactly: "an e-mail address is not found by a part of it, a pattern, or letters without their marks",
+    emails_are_compared_exactly: "an e-mail address is not found by a substring, a pattern, or a letter with another accent",
     all_holders_are_found: "every record with an e-mail address is found: persons, organisations and blocked ones",
-    numbers_are_found_in_any_spelling: "a number of an organisation is found by its letters and digits, in either of its fields",
-    numbers_are_compared_exactly: "a number is not found by a part of it",
-    a_search_is_of_one_resource: "customers and contacts are not mixed, and `kind` and `company` leave others out",
+    numbers_are_found_in_any_spelling: "an organisation is found by the letters and digits of its VAT number or organisation number",
+    numbers_are_compared_exactly: "a number is not found by a substring",
+    a_search_is_of_one_resource: "customers and contacts are searched separately, and `kind` and `company` narrow the search",
     a_search_takes_a_hundred_values: "a hundred values are taken, and more are 400",
     a_search_has_one_list: "a search with no list of values, or two, is 400",
 }
@@ -110,7 +110,7 @@ async fn emails_are_compared_exactly(stage: &Stage) -> Outcome {
         email.replacen('a', "å", 1),
     ];
     let search = json!({ "resource": CUSTOMERS, "emails": parts });
-    let promise = "parts, patterns and another letter";
+    let promise = "substrings, patterns and another accent";
     stage.expect_found(search, &[], promise).await?;
     Ok(())
 }
@@ -138,7 +138,7 @@ async fn all_holders_are_found(stage: &Stage) -> Outcome {
         let answer = answer.expect(&[201])?;
         holders.push(crate::stage::record(CUSTOMERS, answer));
     }
-    // Where the ERP can block it.
+    // Not every ERP can block a record.
     stage.block(&holders[0], "all").await.ok();
     let all: Vec<&Record> = holders.iter().collect();
     let search = json!({ "resource": CUSTOMERS, "emails": [email, email.to_uppercase()] });
@@ -152,7 +152,7 @@ async fn all_holders_are_found(stage: &Stage) -> Outcome {
     Ok(())
 }
 
-/// An organisation with one of its numbers, which is where its facade shows it.
+/// A new organisation with a number in this field, and the number.
 async fn with_number(stage: &Stage, field: &str) -> Outcome<(Record, String)> {
     let pair = stage.numbers.next();
     let number = match field {

@@ -1,11 +1,7 @@
 //! A real Odoo 19, with a front between it and the functions. Everything is read with Odoo's own `search_read`, past the
 //! front and past the integration's adapter.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -203,18 +199,11 @@ impl Erp for RealOdoo {
 
     async fn writes(&self) -> Result<Vec<Write>, SandboxError> {
         let register = self.register("").await?;
-        let contacts: BTreeSet<&str> = register.of(Role::Contact).map(|it| &*it.id).collect();
-        let mut writes = Vec::new();
-        for write in self.server.front.carried_out() {
-            for id in write.ids {
-                writes.push(Write {
-                    creates: write.creates,
-                    of_contact: contacts.contains(&*id),
-                    record: Some(id),
-                });
-            }
-        }
-        Ok(writes)
+        let contacts = register.of(Role::Contact).map(|it| it.id.clone());
+        Ok(Write::of(
+            self.server.front.carried_out(),
+            &contacts.collect(),
+        ))
     }
 
     fn contacts_have_addresses(&self) -> bool {
