@@ -59,17 +59,17 @@ pub struct Facade {
     erp: Arc<dyn Erp>,
     key: &'static str,
     removal: Option<Arc<dyn Removal>>,
-    /// The company that requests name, if they name one.
+    /// The value that `Erp-Company` must have; `None`: the header must be absent.
     company: Option<&'static str>,
     /// Fields that the ERP does not have.
     lacking: &'static [&'static str],
-    /// What was created, by key: the record of another key can have the requested code.
+    /// The records created, by key. A record with the requested code may belong to another key.
     made: Arc<Mutex<BTreeMap<EntityRef, ErpId>>>,
-    /// Where listings go on, by cursor.
+    /// The positions of listings; a cursor is an index.
     places: Arc<Mutex<Vec<Place>>>,
 }
 
-/// Where a listing goes on: in a page of the ERP's, after the records that were shown.
+/// The position of a listing: a page of the ERP, and the records of it that were returned.
 #[derive(Debug, Clone, Default)]
 struct Place {
     page: Option<Cursor>,
@@ -87,7 +87,7 @@ impl Served {
     /// Serves these routes.
     ///
     /// # Errors
-    /// When there is no port.
+    /// When there is no free port.
     pub async fn open(router: Router) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -95,7 +95,7 @@ impl Served {
         Ok(Self { url, server })
     }
 
-    /// The address that `/v1` follows.
+    /// The URL that `/v1` follows.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -148,7 +148,7 @@ impl From<ErpError> for Refusal {
     fn from(error: ErpError) -> Self {
         let text = error.to_string();
         match error {
-            // An id of another shape than the ERP's is nobody's.
+            // No record has an id in a format that the ERP does not use.
             ErpError::Refused { code, .. } if code == FOREIGN_ID => Self::not_found(),
             ErpError::RetryAfter { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", &text)
@@ -194,7 +194,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// What adapters answer about an id that their ERP cannot have.
+/// The code with which adapters refuse an id in a format that their ERP does not use.
 const FOREIGN_ID: &str = "foreign-id";
 
 /// The contract's name of a field of an adapter.
@@ -268,7 +268,7 @@ impl Facade {
             .layer(middleware::from_fn(only_of_the_contract))
     }
 
-    /// Where a listing goes on; the cursor is its number.
+    /// The position that a cursor stands for.
     fn place(&self, cursor: Option<&str>) -> Result<Place, Refusal> {
         let Some(cursor) = cursor else {
             return Ok(Place::default());
@@ -366,7 +366,7 @@ impl Facade {
     async fn found(&self, id: &ErpId, deadline: Deadline) -> Result<ErpRecord, Refusal> {
         let record = self.erp.get(id, deadline).await?;
         let record = record.ok_or_else(Refusal::not_found)?;
-        // Some ERPs keep both in one table.
+        // Some ERPs keep customers and contacts in one table.
         let is_contact = record.company.is_some();
         match is_contact == (id.resource == Resource::Contact) {
             true => Ok(record),
@@ -824,7 +824,7 @@ async fn create(
                 .capabilities(deadline)
                 .await?
                 .creates_are_idempotent;
-            // Without a requested code it can only be that of the key.
+            // Without a requested code, only the key can have led to the record.
             let is_of_key = key.code.is_none() || facade.has_made(&key.entity, &record);
             if !is_idempotent || !is_of_key {
                 let message = "Another record has this code.";

@@ -19,26 +19,26 @@ use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
 
 use crate::norce_simulator::loopback_client;
 
-/// An ERP takes more; a client that sends more than this has gone astray.
+/// The most bytes of a request that are read; no client of the ERP sends more.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
-/// When to come again while there is no ERP, in seconds.
+/// The value of `Retry-After` while the ERP is down, in seconds.
 const RETRY_AFTER: &str = "2";
 
 /// A write that the ERP has carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CarriedOut {
-    /// Whether the records came to life with it.
+    /// Whether it created the records.
     pub creates: bool,
     /// The records, by the ERP's own ids.
     pub ids: Vec<String>,
 }
 
-/// What a front has to know of the ERP behind it.
+/// The ERP behind a front.
 pub trait Behind: Send + Sync + 'static {
     /// The address of the ERP that a request is for.
     ///
     /// # Errors
-    /// With the answer and its JSON, where there is none.
+    /// No ERP is responsible for the request; the status and JSON to answer with.
     fn address(&self, request: &Parts) -> Result<&str, (StatusCode, Value)>;
 
     /// The write that the ERP has carried out, if it has.
@@ -76,7 +76,7 @@ impl Front {
     /// Opens a front for an ERP.
     ///
     /// # Errors
-    /// When no port or no client can be had.
+    /// When there is no free port, or the client cannot be set up.
     pub async fn open(behind: impl Behind) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let base_url = format!("http://{}", listener.local_addr()?);
@@ -131,7 +131,7 @@ async fn hand_on<B: Behind>(
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    // In a task of its own: the ERP goes on with what it has begun, even when the client has hung up.
+    // In a task of its own, because the ERP finishes a request even if the client disconnects.
     let answered = tokio::spawn(async move { forwarder.forward(&parts, body).await });
     answered
         .await
@@ -156,7 +156,7 @@ impl<B: Behind> Forwarder<B> {
             .await;
         let answer = match sent {
             Ok(answer) => answer,
-            // What a load balancer answers when nobody is behind it, and what a proxy does who does not know.
+            // What a load balancer answers when no server is available.
             Err(error) if error.is_connect() => {
                 let come_again = [(header::RETRY_AFTER, RETRY_AFTER)];
                 return (StatusCode::SERVICE_UNAVAILABLE, come_again).into_response();
@@ -188,7 +188,7 @@ impl<B: Behind> Forwarder<B> {
     }
 }
 
-/// The headers that are not about the connection.
+/// The headers without those of the connection itself.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for of_the_connection in [

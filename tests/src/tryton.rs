@@ -67,7 +67,7 @@ fn unavailable(what: impl Into<String>, log: &Path) -> TrytonError {
 pub struct Options {
     /// The most records of a page.
     pub page_size: usize,
-    /// The company that requests have to name; empty: they name none.
+    /// The company that requests must name; empty: they name none.
     pub company: String,
     /// `FACADE_SIGNING_KEY`; empty: requests need no signature.
     pub signing_keys: String,
@@ -175,7 +175,7 @@ impl Tryton {
         &self.url
     }
 
-    /// The command with which a person at the root of the workspace sees every party.
+    /// A shell command, for the root of the workspace, that lists every party.
     pub fn dump_command(&self) -> String {
         let workspace = workspace();
         let shown = |path: &Path| {
@@ -190,21 +190,21 @@ impl Tryton {
     /// Ends the facade in the middle of what it does, and starts it again in the same place; the database stays.
     ///
     /// # Errors
-    /// When it does not come up again.
+    /// When it does not start.
     pub async fn restart(&self) -> Result<(), TrytonError> {
         self.stop().await;
         self.start_again().await
     }
 
-    /// Ends the facade in the middle of what it does. People work on.
+    /// Kills the facade. `people.py` keeps working.
     pub async fn stop(&self) {
         self.facade.lock().await.end();
     }
 
-    /// Starts a stopped facade again, in the same place and with what it had.
+    /// Starts a stopped facade on the same port, with the same database.
     ///
     /// # Errors
-    /// When it does not come up again.
+    /// When it does not start.
     pub async fn start_again(&self) -> Result<(), TrytonError> {
         let mut facade = self.facade.lock().await;
         let port = self.url.rsplit(':').next().unwrap_or_default();

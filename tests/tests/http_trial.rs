@@ -1,5 +1,5 @@
-//! `trial` with `ErpKind=http`: a record is created and removed through the contract, and nothing else is. The conformance suite runs
-//! it through a facade over the simulated Business Central, and `http_erp` over a real Tryton.
+//! `trial` with `ErpKind=http` creates and removes one record through the contract, and touches no other. The suite of the adapters also
+//! runs it through a facade over the simulated Business Central, and `http_erp` over a real Tryton.
 
 #![allow(
     clippy::panic,
@@ -38,7 +38,7 @@ enum Removal {
     Done,
     /// It removes the record, and the answer is lost.
     Lost,
-    /// This status, with this body.
+    /// It answers with this status and body.
     Answer(u16, &'static str),
 }
 
@@ -115,7 +115,7 @@ impl OneRecord {
     }
 }
 
-/// The key is no property of the contract, and the adapter ignores it.
+/// The key is not part of the contract, and the adapter ignores it.
 fn record(key: &str, name: &str) -> Value {
     json!({ "id": "7", "code": "P1", "version": "1", "kind": "person", "blocked": false, "name": name, "key": key })
 }
@@ -211,7 +211,7 @@ async fn without_the_capability_or_the_right_nothing_is_created() {
     assert_eq!(facade.requests(), ["GET /v1/about"]);
 }
 
-/// An earlier trial was cut off before its removal. Its record is the one of the key.
+/// An earlier trial was interrupted before the removal. The key identifies its record.
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_trial_has_left_is_removed() {
     let deletes = json!({ "deletes": true });
@@ -223,7 +223,7 @@ async fn what_an_earlier_trial_has_left_is_removed() {
     }
 }
 
-/// Of a record that this trial's key has not made, nobody knows whose it is.
+/// A record that was not created with the trial's key may belong to a customer.
 #[tokio::test(start_paused = true)]
 async fn the_record_of_somebody_else_is_not_removed() {
     for (idempotent, key) in [(true, "customer/client/2"), (false, KEY)] {
@@ -262,7 +262,7 @@ async fn a_record_that_is_left_is_said() {
             "protected",
         ),
         (405, "", "405"),
-        // A proxy's page is no removal, and another 404 is a wrong address.
+        // A proxy's page does not confirm a removal, and neither does a 404 without `not-found`.
         (200, "<html>", "200"),
         (404, "<html>", "404"),
     ] {

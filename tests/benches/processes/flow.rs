@@ -1,4 +1,4 @@
-//! The flows that are measured: which function, with which events, and what it has to answer.
+//! The measured flows: the function, its events, and the expected answers.
 
 use std::collections::HashMap;
 
@@ -14,9 +14,9 @@ use super::{
     stage::{EVENT_SECRET, Stage},
 };
 
-/// A way of an event through a function.
+/// The path of an event through a function.
 pub(crate) struct Flow {
-    /// Chooses it on the command line.
+    /// Its name on the command line.
     pub(crate) word: &'static str,
     pub(crate) title: &'static str,
     pub(crate) function: &'static str,
@@ -35,7 +35,7 @@ pub(crate) const RECEIVE: Flow = Flow {
     batch: None,
 };
 
-/// A customer is as it was when it was last synchronized; one message in an invocation.
+/// An unchanged customer, with one message in an invocation.
 pub(crate) const ECHO: Flow = Flow {
     word: "echo",
     title: "change-events: an unchanged customer, one message an invocation",
@@ -52,7 +52,7 @@ pub(crate) const ECHO_OF_TEN: Flow = Flow {
 };
 
 impl Flow {
-    /// Brings the program to where the flow begins.
+    /// Prepares the program for the flow.
     pub(crate) async fn prepare(
         &self,
         stage: &Stage,
@@ -69,7 +69,7 @@ impl Flow {
         if !program.is_ours() {
             return;
         }
-        // As if the codes had been imported.
+        // Stands for the import of the codes.
         let records = stage.erp.customers(stage.erp.companies()[0]);
         let numbers: HashMap<String, String> = records
             .into_iter()
@@ -86,7 +86,7 @@ impl Flow {
             .await;
     }
 
-    /// Hands so many events over.
+    /// Sends this many events.
     pub(crate) async fn run(
         &self,
         stage: &Stage,

@@ -28,7 +28,7 @@ use stage::Stage;
 use tests::{lambda::runtime_api::FunctionProcess, local_aws::Tools};
 
 const EMPTY: &str = "empty-function";
-/// Starts of each, taken in turns, so that they all have the same of what else the machine does.
+/// Starts of each program. They take turns, so that other load on the machine affects all alike.
 const STARTS: usize = 21;
 /// Rounds of a flow, in each of which every program takes its turn.
 const ROUNDS: usize = 15;
@@ -132,7 +132,7 @@ async fn starts(stage: &Stage, flows: &[Flow], languages: &[Language], choice: &
         }));
     }
     let mut samples = vec![(Vec::new(), Vec::new(), Vec::new()); all.len()];
-    // An interpreter compiles what it loads when it first does.
+    // An interpreter compiles modules on the first start.
     for (_, program) in &all {
         started(program, stage).await.end().await.expect("it ends");
     }
@@ -168,7 +168,7 @@ async fn starts(stage: &Stage, flows: &[Flow], languages: &[Language], choice: &
     }
 }
 
-/// What the events of a program in a flow took.
+/// The figures of a program in a flow.
 #[derive(Default)]
 struct Figures {
     processor: Vec<Duration>,

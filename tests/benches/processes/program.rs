@@ -1,4 +1,4 @@
-//! The programs that are measured: our functions, as they are deployed, and their twins.
+//! The measured programs: the functions as they are deployed, and their twins.
 
 use std::{
     env,
@@ -32,7 +32,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// A function of ours, in a directory of those that `cargo lambda` has built.
+    /// A function, in a directory that `cargo lambda` has built.
     pub(crate) fn ours(name: &str, directory: &Path, function: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -46,7 +46,7 @@ impl Program {
         self.mappings.is_none()
     }
 
-    /// The size of the binary of a function of ours.
+    /// The size of a function's binary in bytes.
     pub(crate) fn size(&self) -> Option<u64> {
         let binary = self.command.first().filter(|_| self.is_ours())?;
         Some(fs::metadata(binary).ok()?.len())
@@ -56,10 +56,10 @@ impl Program {
         let mut variables = variables.clone();
         if let Some(mappings) = &self.mappings {
             environment::set(&mut variables, MAPPINGS, mappings);
-            // Which versions the SDK will need one day is not what is measured.
+            // Suppresses warnings about future versions of Python.
             environment::set(&mut variables, "NODE_NO_WARNINGS", "1");
             environment::set(&mut variables, "PYTHONWARNINGS", "ignore");
-            // Compiled modules are not put beside the sources.
+            // Keeps compiled modules out of the sources.
             let cache = sandbox_directory().join("twins-cache");
             let cache = cache.display().to_string();
             environment::set(&mut variables, "PYTHONPYCACHEPREFIX", cache);
@@ -131,7 +131,7 @@ impl Language {
     }
 }
 
-/// The languages of the twins that this machine has; the others are named and left out.
+/// The languages of the twins that are available here. Prints which are not.
 pub(crate) async fn languages() -> Vec<Language> {
     let found = [("Python", python().await), ("Node", node().await)];
     let ready = found.into_iter().filter_map(|(name, language)| {
@@ -153,7 +153,7 @@ async fn python() -> Result<Language, String> {
     })
 }
 
-/// Node finds what is installed beside the sources only, so that these are copied to where it is.
+/// Node resolves packages next to the sources, so the sources are copied to the installed packages.
 async fn node() -> Result<Language, String> {
     let node = in_path("node").ok_or("there is no `node`")?;
     let npm = in_path("npm").ok_or("there is no `npm`")?;

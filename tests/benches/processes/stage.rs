@@ -1,4 +1,4 @@
-//! What the functions speak to, on loopback: AWS, Norce with customers, and Business Central.
+//! Stand-ins on loopback for everything that the functions call: AWS, Norce with customers, and Business Central.
 
 use serde_json::json;
 use tests::{
@@ -15,10 +15,9 @@ use tests::{
 pub(crate) const EVENT_SECRET: &str = "a-secret-of-the-usual-length-4b1f";
 const NORCE_SECRET: &str = "norce-client-secret";
 const ACCOUNT: i64 = 17;
-/// Few, because what is simulated is slower the more there is.
+/// Few, because the simulators slow down with more.
 const CUSTOMERS: usize = 100;
-/// The session token of a function is signed with every call. How long one may be is not documented; those of roles are about so
-/// long.
+/// The length of the session token, which is signed with every call. AWS documents no length; this is an assumption.
 const SESSION_TOKEN_BYTES: usize = 1_000;
 
 /// Everything that the functions speak to, and the variables that lead there.

@@ -21,7 +21,7 @@ pub(crate) struct Pair {
     pub(crate) vat_number: String,
 }
 
-/// A global location number, with its check digit (GS1 General Specifications, section 7.9).
+/// A random global location number with its check digit (`shared/FACTS.md`, erp-apis §6).
 pub(crate) fn gln() -> String {
     let mut digits = vec![7, 3];
     digits.resize_with(12, || fastrand::u32(0..10));

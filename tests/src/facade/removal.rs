@@ -1,4 +1,4 @@
-//! The removal of records (`DELETE /v1/{resource}/{id}`), which the port of the ERP does not have: a facade is given it.
+//! The removal of records (`DELETE /v1/{resource}/{id}`). The ERP port has no such operation, so a facade takes it separately.
 
 use async_trait::async_trait;
 use http::StatusCode;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::business_central_simulator::{BusinessCentralSimulator, Refused};
 
-/// Removes records by an API of the ERP's own.
+/// Removes records through the ERP's own API.
 #[async_trait]
 pub trait Removal: Send + Sync {
     /// Removes a record that nothing refers to.
@@ -22,14 +22,14 @@ pub trait Removal: Send + Sync {
 pub enum NotRemoved {
     /// There is no such record.
     Gone,
-    /// Something refers to it, as this says.
+    /// Something refers to the record; the message says what.
     InUse(String),
 }
 
 /// A company of the simulated Business Central. A customer goes with the contact that came with it.
 #[derive(Clone)]
 pub struct SimulatedCompany {
-    /// The installation.
+    /// The simulator.
     pub simulator: BusinessCentralSimulator,
     /// The company.
     pub company: Uuid,

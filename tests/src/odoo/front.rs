@@ -1,4 +1,4 @@
-//! What is written to Odoo, as its JSON API tells it. Only partners are noted.
+//! The writes to Odoo's JSON API. Only those of partners are recorded.
 
 use http::{StatusCode, request::Parts};
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub struct BehindFront {
 }
 
 impl BehindFront {
-    /// The Odoo at this address.
+    /// The Odoo at this URL.
     pub fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),

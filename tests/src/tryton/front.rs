@@ -1,5 +1,4 @@
-//! One address for several facades, each with a company of its own; and what is written through them, as the HTTP contract
-//! tells it.
+//! One URL for several facades with a company each, and the writes that pass through it.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +28,7 @@ impl BehindFront {
 }
 
 impl Behind for BehindFront {
-    /// A company that nobody has is refused as the contract says: what looks like an empty register would be filled.
+    /// An unknown company is refused as the contract requires. An empty register would be filled with new records.
     fn address(&self, request: &Parts) -> Result<&str, (StatusCode, Value)> {
         let company = request.headers.get(COMPANY).map(|company| company.to_str());
         let company = company.transpose().ok().map(Option::unwrap_or_default);
@@ -50,7 +49,7 @@ impl Behind for BehindFront {
         let path = request.uri.path().strip_prefix(VERSION)?;
         let path: Vec<&str> = path.split('/').collect();
         let creates = match (&request.method, path.as_slice(), status) {
-            // A repeat is answered with 200 and what was made before.
+            // A repeat is answered with 200 and the earlier record.
             (&Method::POST, [resource], StatusCode::CREATED) => *resource != SEARCH,
             (&Method::PATCH, [_, _], StatusCode::OK) => false,
             (&Method::POST, [_, _, BLOCK], StatusCode::OK) => false,

@@ -1,5 +1,5 @@
-//! The conformance suite of the HTTP contract (`cargo conformance`) against facades: one that keeps to it, and the same with a
-//! fault. The suites of the targets `odoo` and `http_erp` run it against a facade over Odoo, and over Tryton.
+//! The conformance suite (`cargo conformance`) against a facade that keeps to the contract, and against the same facade with each of
+//! the planted faults. The targets `odoo` and `http_erp` run it against facades over Odoo and Tryton.
 
 #![allow(
     clippy::expect_used,
@@ -59,7 +59,7 @@ async fn serve(router: Router) -> (Served, Target) {
     (served, target)
 }
 
-/// The ERP answers 503.
+/// An outage in which the ERP answers 503.
 fn outage(simulator: &BusinessCentralSimulator) -> Outage {
     let switch = |simulator: BusinessCentralSimulator, begins: bool| -> Switch {
         Box::new(move || {
@@ -76,14 +76,14 @@ fn outage(simulator: &BusinessCentralSimulator) -> Outage {
     }
 }
 
-/// Customers of the register itself, as they are.
+/// The customers that were there before the run.
 fn own_customers(simulator: &BusinessCentralSimulator) -> String {
     let mut customers = simulator.customers(simulator.companies()[0]);
     customers.retain(|customer| customer.number.starts_with("OWN"));
     format!("{customers:#?}")
 }
 
-/// Tries a facade. Whatever is found, nothing but what the suite has made is changed.
+/// Checks a facade, and that the suite changes no record but its own.
 async fn tried(simulator: &BusinessCentralSimulator, router: Router) -> Report {
     let company = simulator.companies()[0];
     for number in ["OWN1", "OWN2", "OWN3"] {
@@ -111,7 +111,7 @@ async fn a_facade_that_keeps_to_the_contract_holds() {
     assert!(report.left.is_empty(), "{report}");
 }
 
-/// Checks that cannot go on say so.
+/// A check that depends on a missing value fails and does not panic.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_lacks_everything_is_named() {
     let (simulator, router) = facade();
@@ -124,11 +124,11 @@ async fn an_answer_that_lacks_everything_is_named() {
         "{failures}"
     );
     assert!(!failures.contains("the suite itself failed"), "{failures}");
-    // What was made is found in the listing.
+    // The clean-up finds the records in the listing.
     assert!(report.left.is_empty(), "{report}");
 }
 
-/// The identity provider hands out the facade's key.
+/// The token endpoint: the access token is the facade's key.
 async fn token(form: String) -> (StatusCode, String) {
     let due = "grant_type=client_credentials&client_id=norce&client_secret=secret";
     match form == due {
@@ -165,7 +165,7 @@ async fn client_credentials_are_traded_for_a_token() {
     assert!(matches!(refused, Err(Unusable::Token(_))), "{refused:?}");
 }
 
-/// Each fault, with the check that names it first, and the others that may fail because of it.
+/// The checks that may fail for each fault. The first one always does.
 const NAMED: &[(Planted, &[&str])] = &[
     (
         Planted::KeysIgnored,
@@ -245,7 +245,7 @@ const NAMED: &[(Planted, &[&str])] = &[
     (Planted::PartNotStamped, &["every-change-is-stamped"]),
 ];
 
-/// All at the same time, because a run waits more than it works.
+/// Concurrently, because a run mostly waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_planted_fault_is_named() {
     let runs = NAMED.iter().map(|&(fault, checks)| async move {

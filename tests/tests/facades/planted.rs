@@ -1,4 +1,4 @@
-//! Faults that real facades have, planted in one that keeps to the contract: each is a layer in front of it.
+//! Faults that real facades have. Each is a layer in front of a facade that keeps to the contract.
 
 use std::{
     collections::BTreeMap,
@@ -18,17 +18,17 @@ use tower::ServiceExt as _;
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It states `idempotentCreates`, and does not look at the key.
+    /// States `idempotentCreates`, but ignores the key.
     KeysIgnored,
-    /// The key is stored after the record: two creates at the same time do not see each other's.
+    /// Stores the key after the record, so that concurrent creates do not see it.
     KeyStoredAfterTheRecord,
     /// `since` is exclusive.
     SinceExclusive,
-    /// The zone of `since` is not read.
+    /// The zone of `since` is ignored.
     ZoneIgnored,
-    /// Pages go by an offset into a list that is sorted by names.
+    /// Pages are offsets into a list sorted by name.
     PagesByOffset,
-    /// A cursor that is not known is the end of the listing.
+    /// An unknown cursor is answered with an empty last page.
     UnknownCursorIsTheEnd,
     /// Codes are compared in any case, and `codeCase` is `exact`.
     CodesFolded,
@@ -36,7 +36,7 @@ pub(crate) enum Fault {
     EmailsContain,
     /// E-mail addresses are compared by the case of their letters.
     EmailsByCase,
-    /// Numbers of organisations are compared as they are written.
+    /// Organisation numbers are compared without normalising.
     NumbersAsWritten,
     /// Blocked records are not found.
     BlockedNotFound,
@@ -44,33 +44,33 @@ pub(crate) enum Fault {
     OutageIsNotFound,
     /// An outage looks like an empty register.
     OutageIsEmpty,
-    /// `If-Match` is not looked at.
+    /// `If-Match` is ignored.
     VersionIgnored,
-    /// The version is compared before the change, and not in its transaction.
+    /// The version is compared before the transaction of the change.
     VersionComparedBefore,
-    /// `null` is taken for "absent".
+    /// `null` is treated as absent.
     NullIgnored,
-    /// The parts of an address are put into the old one.
+    /// A new address is merged into the old one.
     AddressMerged,
-    /// `time` is another machine's.
+    /// `time` is from another clock.
     OtherClock,
-    /// The key is not asked for when reading.
+    /// Reading needs no key.
     ReadsWithoutKey,
-    /// Errors repeat what was sent.
+    /// Errors contain the request.
     ErrorsRepeat,
-    /// Properties that are not known are refused.
+    /// Unknown properties are refused.
     UnknownRefused,
-    /// Everything that does not exist is `not-found`.
+    /// Every 404 has the code `not-found`.
     EverythingIsNotFound,
     /// The last page has no `next`.
     NextLeftOut,
-    /// The last page of several leads to itself.
+    /// The last of several pages has its own cursor as `next`.
     ListingInACircle,
     /// A create is answered without the record's id.
     CreateWithoutId,
-    /// A block stamps nothing.
+    /// A block leaves `version` and `modified` unchanged.
     BlockNotStamped,
-    /// A change of the telephone number is another table's, and stamps nothing.
+    /// The telephone number is in another table, and its change leaves `version` and `modified` unchanged.
     PartNotStamped,
 }
 
@@ -82,12 +82,12 @@ struct Faulty {
     memory: Arc<Mutex<Memory>>,
 }
 
-/// What the faulty facade has seen.
+/// The state of a faulty facade.
 #[derive(Default)]
 struct Memory {
     /// The record of each key.
     made: BTreeMap<String, Value>,
-    /// The stamps that records are shown with.
+    /// The `version` and `modified` that records are returned with.
     stamps: BTreeMap<String, (Value, Value)>,
 }
 
@@ -199,7 +199,7 @@ impl Faulty {
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    /// Everybody, over all pages.
+    /// All records, over all pages.
     async fn everybody(&self, asked: &Asked, resource: &str) -> Result<Vec<Value>, Answer> {
         let (path, mut everybody) = (format!("/v1/{resource}"), Vec::new());
         let mut cursor = None::<String>;
@@ -228,7 +228,7 @@ impl Faulty {
         answer
     }
 
-    /// What the fault makes of a request; an answer of its own, where it has one.
+    /// Applies the fault to a request. Returns an answer if the fault replaces that of the facade.
     async fn instead(&self, asked: &mut Asked) -> Option<Answer> {
         match self.fault {
             Fault::KeyStoredAfterTheRecord if asked.is_create() => {
@@ -252,7 +252,7 @@ impl Faulty {
                     return None;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                // The lock of the other is gone by now.
+                // By now, no other change holds the lock.
                 for _ in 0..5 {
                     self.catch_up(asked).await;
                     let answer = self.ask(asked).await;
@@ -293,7 +293,7 @@ impl Faulty {
         None
     }
 
-    /// What the fault makes of an answer.
+    /// Applies the fault to an answer.
     fn spoil(&self, asked: &Asked, answer: &mut Answer) {
         let is_down = answer.0 == StatusCode::SERVICE_UNAVAILABLE;
         match self.fault {
@@ -369,7 +369,7 @@ impl Faulty {
         }
     }
 
-    /// Takes a key into account once the record is there.
+    /// Stores the key of a create after the record.
     async fn remembering(&self, asked: &Asked) -> Answer {
         let key = asked.headers.get("idempotency-key");
         let key = key.map(|key| key.to_str().unwrap().to_owned());
@@ -392,7 +392,7 @@ impl Faulty {
         answer
     }
 
-    /// A page of a list that is sorted by names, from an offset on.
+    /// The page at an offset into a list sorted by name.
     async fn by_offset(&self, asked: &Asked) -> Option<Answer> {
         let offset = match asked.query("cursor") {
             None => 0,
@@ -438,7 +438,7 @@ impl Faulty {
         Some((StatusCode::OK, json!({ "records": found })))
     }
 
-    /// Puts the version of now into a request.
+    /// Replaces `If-Match` with the current version.
     async fn catch_up(&self, asked: &mut Asked) {
         let now = asked.with(Method::GET, &asked.path, &[], Value::Null);
         let (_, record) = self.ask(&now).await;
@@ -450,7 +450,7 @@ impl Faulty {
         }
     }
 
-    /// Shows the stamps from before a change of the telephone number, or a block.
+    /// Returns the stamps from before a change of the telephone number, or before a block.
     fn stamp(&self, asked: &Asked, answer: &mut Answer) {
         let mut memory = self.memory.lock().unwrap();
         let (_, record) = answer;

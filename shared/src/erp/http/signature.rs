@@ -27,7 +27,7 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const SIGNATURE: HeaderName = HeaderName::from_static("signature");
 const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
 
-/// The headers that change what a request does. Those that it has are signed.
+/// The headers that affect what a request does. Those present are signed.
 const SIGNED_HEADERS: [&str; 4] = [
     "content-digest",
     "idempotency-key",
@@ -35,7 +35,7 @@ const SIGNED_HEADERS: [&str; 4] = [
     "erp-company",
 ];
 
-/// Signs requests with a key that the facade has too.
+/// Signs requests with a key that is shared with the facade.
 #[derive(Clone)]
 pub struct Signer {
     mac: Hmac<Sha256>,
@@ -49,7 +49,7 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// A signer with this key, whose bytes are those of the text. `clock` gives the times of signatures.
+    /// A signer with this key, taken as UTF-8 bytes. `clock` provides the `created` time.
     ///
     /// # Errors
     /// [`InvalidHttpErp::SigningKey`]: the key is too short.
@@ -63,7 +63,7 @@ impl Signer {
         Ok(Self { mac, clock })
     }
 
-    /// Adds the headers of a signature, in place of those of an earlier one.
+    /// Adds the headers of a signature, or replaces those of an earlier one.
     fn sign(&self, request: &mut Request<Bytes>) -> Result<(), NotSigned> {
         if !request.body().is_empty() {
             let digest = BASE64.encode(Sha256::digest(request.body()));
@@ -88,8 +88,8 @@ impl Signer {
     }
 }
 
-/// What is signed, as `Signature-Input` says it, and the signature of the signature base (RFC 9421 §2.5) in Base64. `components` are
-/// names with their values, and `parameters` begins with a semicolon.
+/// The value of `Signature-Input`, and the signature of the signature base (RFC 9421 §2.5) in Base64. `components` are names with
+/// values, and `parameters` begins with a semicolon.
 fn signature(
     mac: &Hmac<Sha256>,
     components: &[(&str, &str)],
@@ -110,9 +110,9 @@ fn signature(
     (input, BASE64.encode(mac.finalize().into_bytes()))
 }
 
-/// A header is no text that can be signed.
+/// A header value is not text and cannot be signed.
 #[derive(Debug, Error)]
-#[error("a header of it cannot be signed")]
+#[error("a header of the request cannot be signed")]
 struct NotSigned;
 
 impl From<ToStrError> for NotSigned {
@@ -127,11 +127,10 @@ impl From<InvalidHeaderValue> for NotSigned {
     }
 }
 
-/// The way to a facade that wants signatures.
+/// Signs every request before it is sent.
 ///
-/// It is below the retries, so that each sending has a signature of its own: a request that was repeated after `Retry-After`, or with a
-/// new token, would otherwise arrive with a `created` that the facade takes for too old. What the request does stays the same, its
-/// `Idempotency-Key` included.
+/// It sits below the retries, so that each attempt is signed: a request repeated after `Retry-After`, or with a new token, would
+/// otherwise arrive with an expired `created`. The `Idempotency-Key` stays the same.
 pub(super) struct SigningTransport {
     pub(super) inner: Arc<dyn Transport>,
     pub(super) signer: Signer,
@@ -194,7 +193,7 @@ mod tests {
             .body(Bytes::from_static(br#"{"hello": "world"}"#))
             .unwrap();
         signer.sign(&mut request).unwrap();
-        // Python's hashlib and base64 say the same.
+        // Computed with Python's hashlib and base64.
         assert_eq!(
             request.headers()["content-digest"],
             "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:"

@@ -1,4 +1,4 @@
-//! The trial: one record, which the facade removes again. The contract has no orders, so that no sale is tried.
+//! The trial: one record is created and removed. The contract has no orders, so no sale is tried.
 
 use super::{
     fields::Fields,
@@ -21,7 +21,7 @@ impl Register {
         deadline: Deadline,
     ) -> Result<Trial, ErpError> {
         let work = before_deletion(deadline)?;
-        // Asked again: somebody may have changed the facade since this process began, and tries it for that reason.
+        // Not the cached answer: the facade may have been changed since this process started, which is a reason for a trial.
         let about = self.about(work).await?;
         if !about.capabilities.deletes() {
             return Err(ErpError::Refused {
@@ -39,7 +39,7 @@ impl Register {
         let (record, altered) = match self.send_create(key, party, work).await? {
             Answered::Outcome(CreateOutcome::Created(record)) => (record, false),
             Answered::Outcome(CreateOutcome::Altered(record)) => (record, true),
-            // The record of an earlier trial that was cut off. No customer has the key.
+            // The record of an earlier trial that was interrupted. The key belongs to no customer.
             Answered::Earlier(record) => {
                 let takes = &self.abilities(work).await?.fields;
                 let wanted = Fields::of_new(party, takes);
@@ -67,7 +67,7 @@ impl Register {
         Ok(Trial {
             code: record.code,
             altered,
-            // A create leaves nothing.
+            // A create writes everything at once.
             incomplete: None,
             sale: Sale::Unknown("the HTTP contract has no orders".to_owned()),
             left: left.err().map(|error| error.to_string()),

@@ -1,5 +1,5 @@
-//! A real Tryton behind the facade of the HTTP contract, with a front between that and the functions. Everything is read
-//! with Tryton's own models, past the front, the facade and the integration's adapter.
+//! A real Tryton behind the facade of the HTTP contract, with a front before the facade. The day reads records with Tryton's own
+//! models, without the front, the facade or the integration's adapter.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -13,11 +13,11 @@ use crate::{
     tryton::{BehindFront, KEY, Options, Tryton},
 };
 
-/// Records of a page: a few pages in a day.
+/// The page size of the facade, small enough for listings of several pages.
 const PAGE_SIZE: usize = 50;
-/// Parties that are put in with one command.
+/// The most parties that one command adds.
 const PEOPLE_AT_ONCE: usize = 500;
-/// What the facade says of a rule that it does not know. Tryton's own words would repeat the value.
+/// The facade's message for a rule that it does not know. Tryton's own message would contain the value.
 const REFUSAL: &str = "Tryton refuses the value";
 /// Tryton's types of organisation numbers.
 const ORGANISATION_NUMBERS: [&str; 4] = ["se_orgnr", "no_orgnr", "dk_vat", "fi_ytunnus"];
@@ -62,7 +62,7 @@ fn record(party: &Value) -> Record {
     }
 }
 
-/// A person as a new party. Values that are empty are left out: Tryton has a row for each.
+/// The values of a new party. Empty values are left out, because Tryton would store a row for each.
 fn party(person: &ByHand) -> Value {
     let details = &person.details;
     let values = [
@@ -84,12 +84,12 @@ fn party(person: &ByHand) -> Value {
 }
 
 impl RealTryton {
-    /// Brings one up with an empty register.
+    /// Starts one with an empty register.
     pub(super) async fn open() -> Result<Self, SandboxError> {
         Self::with_companies(&[""]).await
     }
 
-    /// Brings up a Tryton for each company, and opens the front.
+    /// Starts a Tryton for each company, and opens the front.
     async fn with_companies(companies: &[&str]) -> Result<Self, SandboxError> {
         let mut databases = Vec::new();
         for company in companies {
@@ -114,7 +114,7 @@ impl RealTryton {
         Ok(opened)
     }
 
-    /// How a person sees what is in Tryton.
+    /// Tells a person how to list the parties.
     fn greeting(&self) -> String {
         let commands = self.databases.iter().map(Tryton::dump_command);
         let commands: Vec<String> = commands.map(|command| format!("`{command}`")).collect();
@@ -198,7 +198,7 @@ impl Erp for RealTryton {
         for people in people.chunks(PEOPLE_AT_ONCE) {
             let parties: Value = people.iter().map(party).collect();
             let added = database.people(&format!("add-many 0 {parties}")).await;
-            // Tryton gives the codes, by its own sequence.
+            // Tryton assigns the codes from its own sequence.
             let added = database.parties_with(&added.map_err(failed)?).await;
             let added = added.map_err(failed)?;
             codes.extend(added.iter().map(|party| record(party).code));
@@ -210,7 +210,7 @@ impl Erp for RealTryton {
         self.change(company, record, json!({ "code": code })).await
     }
 
-    /// A rule in the database, where an administrator puts it past Tryton.
+    /// A trigger in the database, as an administrator could add it outside of Tryton.
     async fn refuse(&self, email: &str) -> Result<&'static str, SandboxError> {
         for database in &self.databases {
             let refuses = database.people(&format!("refuse {email}")).await;
