@@ -11,6 +11,7 @@ pub mod breakers;
 mod consistency;
 pub mod domain;
 pub mod erp;
+mod gather;
 pub mod http;
 pub mod import_jobs;
 pub mod logs;

@@ -196,11 +196,14 @@ impl Metrics {
 
     /// Writes what was collected to standard output, in the name of a stack.
     pub fn write(&self, stack: &str) {
-        let mut output = std::io::stdout().lock();
+        let mut text = Vec::new();
         for line in lines(self.take(), stack, SystemTime::now().into()) {
-            // A metric that cannot be written harms nobody: the heartbeat's alarm notices when none come.
-            let _ = writeln!(output, "{line}");
+            // Writing to memory cannot fail.
+            let _ = serde_json::to_writer(&mut text, &line);
+            text.push(b'\n');
         }
+        // A metric that cannot be written harms nobody: the heartbeat's alarm notices when none come.
+        let _ = std::io::stdout().lock().write_all(&text);
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {

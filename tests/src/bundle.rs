@@ -123,7 +123,7 @@ const MAX_RECEIVES: u32 = 1_000;
 const BATCH: usize = 10;
 const IMPORTS_BATCH: usize = 100;
 /// Messages that an invocation handles side by side.
-const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+const AT_ONCE: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 /// How long Norce waits for an answer to an event (norce-api §6).
 const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The batching window of imports, as in the template.

@@ -1818,7 +1818,7 @@ async fn an_event_costs_the_calls_that_the_cost_model_counts() {
         bundle.interruption.calls().join(", ")
     };
     let changed = calls_of_a_change("08-99").await;
-    insta::assert_snapshot!(changed, @"queue send, mappings get, http GET, http GET, owed resolve, http PATCH, key-index set, mappings record_sync, owed resolve");
+    insta::assert_snapshot!(changed, @"queue send, mappings get, owed is_listed, owed is_listed, http GET, http GET, http PATCH, key-index set, mappings record_sync");
     let unchanged = calls_of_a_change("08-99 ").await;
-    insta::assert_snapshot!(unchanged, @"queue send, mappings get, http GET, owed resolve, mappings record_sync, owed resolve");
+    insta::assert_snapshot!(unchanged, @"queue send, mappings get, owed is_listed, owed is_listed, http GET, mappings record_sync");
 }

@@ -1,6 +1,8 @@
 //! The list of owed records.
 
+use futures_util::future::try_join;
 use shared::{
+    StoreError,
     domain::{Cause, Clock, EntityRef},
     owed::{NewOwed, OwedRecords, Stage, Subject},
 };
@@ -15,7 +17,25 @@ pub(crate) struct OwedList<'a> {
     pub(crate) clock: &'a dyn Clock,
 }
 
+/// Whether the records that the handling of a change can resolve are on the list.
+pub(crate) struct Listed {
+    pub(crate) to_erp: bool,
+    pub(crate) code_to_norce: bool,
+}
+
 impl OwedList<'_> {
+    /// What is listed about an entity. The reads are concurrent, so that they are one request.
+    pub(crate) async fn of(&self, entity: EntityRef) -> Result<Listed, StoreError> {
+        let subject = Subject::Entity(entity);
+        let to_erp = self.owed.is_listed(&subject, Stage::ToErp);
+        let code_to_norce = self.owed.is_listed(&subject, Stage::CodeToNorce);
+        let (to_erp, code_to_norce) = try_join(to_erp, code_to_norce).await?;
+        Ok(Listed {
+            to_erp,
+            code_to_norce,
+        })
+    }
+
     /// Lists a subject whose change needs a person, clears one whose change succeeded, and returns the result.
     pub(crate) async fn record_outcome(
         &self,
@@ -49,7 +69,7 @@ impl OwedList<'_> {
 
     /// Whether the last change of a subject was not carried out.
     pub(crate) async fn has(&self, subject: &Subject) -> Result<bool, Failure> {
-        Ok(self.owed.get(subject, Stage::ToErp).await?.is_some())
+        Ok(self.owed.is_listed(subject, Stage::ToErp).await?)
     }
 
     /// Clears everything that is owed for a forgotten customer.

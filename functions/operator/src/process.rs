@@ -295,7 +295,7 @@ fn stores(configuration: &Configuration, context: &AwsContext, remotes: &Remotes
         breakers: breakers_table.as_ref().map(|table| context.breakers(table)),
         activity: activity_table
             .as_ref()
-            .map(|table| Arc::new(DynamoDbActivity::new(&context.aws, table)) as _),
+            .map(|table| Arc::new(DynamoDbActivity::new(context.database(), table)) as _),
         orders: orders
             .as_ref()
             .map(|orders| context.orders(&orders.settings.table)),

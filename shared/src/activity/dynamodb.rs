@@ -1,14 +1,13 @@
 //! One table, partition key `pk`: the id of the entry; time-to-live attribute `expires_at` (seconds since 1970).
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Activity, ActivityPage, Entry, Outcome, RETENTION};
 use crate::{
     Consistency, StoreError,
-    aws::dynamodb::{Expression, Table, Write},
+    aws::dynamodb::{Database, Expression, Table, Write},
 };
 
 /// The activity record in a DynamoDB table.
@@ -19,9 +18,9 @@ pub struct DynamoDbActivity {
 
 impl DynamoDbActivity {
     /// The activity record in a table.
-    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+    pub fn new(database: impl Into<Database>, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table, "activity record"),
+            table: Table::new(database, table, "activity record"),
         }
     }
 }

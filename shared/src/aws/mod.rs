@@ -4,6 +4,8 @@
 pub(crate) mod dynamodb;
 pub mod sdk;
 
+pub use dynamodb::Database;
+
 use std::{error::Error, time::Duration};
 
 use aws_sdk_dynamodb::{

@@ -1,12 +1,11 @@
 //! One table, partition key `pk`: the name of the remote. A state is stored as one text, which a condition compares.
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 
 use super::Breakers;
 use crate::{
     StoreError,
-    aws::dynamodb::{Expression, Item, KEY, Table, text},
+    aws::dynamodb::{Database, Expression, Item, KEY, Table, text},
     domain::Breaker,
 };
 
@@ -20,9 +19,9 @@ pub struct DynamoDbBreakers {
 
 impl DynamoDbBreakers {
     /// The breakers in a table.
-    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+    pub fn new(database: impl Into<Database>, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table, "breakers"),
+            table: Table::new(database, table, "breakers"),
         }
     }
 

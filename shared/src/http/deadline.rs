@@ -6,7 +6,7 @@ use tokio::time::Instant;
 const LONGEST_STEP: Duration = Duration::from_secs(8);
 
 /// When the work at hand must have ended. Every remote call is bounded by it (P13).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Deadline {
     /// When everything is over.
     end: Instant,

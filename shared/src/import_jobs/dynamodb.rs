@@ -12,7 +12,6 @@
 //! [`MOST_FULL_LINES`](super::MOST_FULL_LINES) of them.
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,7 +19,7 @@ use uuid::Uuid;
 use super::{BatchState, ImportBatch, ImportJobs};
 use crate::{
     StoreError,
-    aws::dynamodb::{Expression, Item, Table, Write, number, text},
+    aws::dynamodb::{Database, Expression, Item, Table, Write, number, text},
     domain::{Code, EntityKind, ImportLine, JobId, NorceId, Scope},
 };
 
@@ -37,9 +36,9 @@ pub struct DynamoDbImportJobs {
 
 impl DynamoDbImportJobs {
     /// The import jobs in a table.
-    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+    pub fn new(database: impl Into<Database>, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table, "import jobs"),
+            table: Table::new(database, table, "import jobs"),
         }
     }
 

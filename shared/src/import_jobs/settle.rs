@@ -1,6 +1,7 @@
 //! The ends of a line on its way to Norce, which `submit-imports` and `poll-jobs` share.
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join;
 
 use super::ImportBatch;
 use crate::{
@@ -76,24 +77,28 @@ pub struct Settlement<'a> {
 }
 
 impl Settlement<'_> {
-    /// Norce has what a line of an entity said.
+    /// Norce has what a line of an entity said. The steps do not depend on each other, and are concurrent so that their reads
+    /// are one request, also with those of other lines.
     pub async fn confirm(&self, line: &ImportLine) -> Result<(), StoreError> {
         let Some(entity) = self.batch.entity(line) else {
             return Ok(());
         };
-        if line.fields.has(FieldGroup::Code) {
-            self.mappings
-                .record_delivery(entity, &line.code, CodeDelivery::Confirmed { at: self.now })
-                .await?;
-            self.owed
-                .resolve(&Subject::Entity(entity), Stage::CodeToNorce)
-                .await?;
-        }
-        if sets_more(line) {
-            self.owed
-                .resolve(&Subject::Entity(entity), Stage::FieldsToNorce)
-                .await?;
-        }
+        let subject = Subject::Entity(entity);
+        let confirm_code = async {
+            if line.fields.has(FieldGroup::Code) {
+                let confirmed = CodeDelivery::Confirmed { at: self.now };
+                let delivery = self.mappings.record_delivery(entity, &line.code, confirmed);
+                try_join(delivery, self.owed.resolve(&subject, Stage::CodeToNorce)).await?;
+            }
+            Ok(())
+        };
+        let resolve_fields = async {
+            if sets_more(line) {
+                self.owed.resolve(&subject, Stage::FieldsToNorce).await?;
+            }
+            Ok(())
+        };
+        try_join(confirm_code, resolve_fields).await?;
         Ok(())
     }
 

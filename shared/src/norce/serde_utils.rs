@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 /// A list, or a single member without brackets.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(untagged)]
 pub(super) enum OneOrMany<T> {
     Many(Vec<T>),

@@ -8,7 +8,6 @@
 //! Earlier versions kept the waiting orders in a single item without the last part of the key, which is read as well.
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,7 +16,7 @@ use uuid::Uuid;
 use super::{OrderRef, Orders, Parties, RETENTION, Received, StoredOrder};
 use crate::{
     StoreError,
-    aws::dynamodb::{Expression, Table, number, text},
+    aws::dynamodb::{Database, Expression, Table, number, text},
     domain::{EntityRef, OrderText},
 };
 
@@ -34,9 +33,9 @@ pub struct DynamoDbOrders {
 
 impl DynamoDbOrders {
     /// The orders in a table.
-    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+    pub fn new(database: impl Into<Database>, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table, "orders"),
+            table: Table::new(database, table, "orders"),
         }
     }
 

@@ -1,7 +1,6 @@
 //! One table, partition key `pk`: the stage and the subject, such as `to-erp#customer/client/123`.
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -9,7 +8,7 @@ use uuid::Uuid;
 use super::{Dismissal, NewOwed, Owed, OwedPage, OwedRecords, Reason, Stage, Subject, key};
 use crate::{
     Consistency, StoreError,
-    aws::dynamodb::{Expression, Table, number, text},
+    aws::dynamodb::{Database, Expression, Table, number, text},
     domain::{Cause, Code},
 };
 
@@ -21,9 +20,9 @@ pub struct DynamoDbOwed {
 
 impl DynamoDbOwed {
     /// The owed records in a table.
-    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+    pub fn new(database: impl Into<Database>, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table, "owed records"),
+            table: Table::new(database, table, "owed records"),
         }
     }
 }
@@ -142,12 +141,15 @@ impl OwedRecords for DynamoDbOwed {
     }
 
     async fn resolve(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError> {
-        let key = key(subject, stage);
         // Usually nothing is owed, and a read costs a fraction of a write.
-        if self.table.get(&key).await?.is_none() {
+        if !self.is_listed(subject, stage).await? {
             return Ok(false);
         }
-        self.table.delete(&key).await
+        self.table.delete(&key(subject, stage)).await
+    }
+
+    async fn is_listed(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError> {
+        Ok(self.table.get(&key(subject, stage)).await?.is_some())
     }
 
     async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError> {

@@ -12,7 +12,6 @@
 //! read as well, and gets an expiry when lines are removed from it.
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     Consistency, StoreError,
-    aws::dynamodb::{Expression, Item, Table, Write, Written, number, text},
+    aws::dynamodb::{Database, Expression, Item, Table, Write, Written, number, text},
     domain::{EntityKind, ErpId, ImportLine, Scope},
 };
 
@@ -65,9 +64,9 @@ fn sample_key(quarter: i64) -> String {
 
 impl DynamoDbPasses {
     /// The passes in a table.
-    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+    pub fn new(database: impl Into<Database>, table: impl Into<String>) -> Self {
         Self {
-            table: Table::new(config, table, "passes"),
+            table: Table::new(database, table, "passes"),
         }
     }
 

@@ -356,9 +356,9 @@ fn read_countries(environment: &mut Environment<'_>) -> Option<Countries> {
     })
 }
 
-/// Records that one invocation handles at the same time. Business Central serves five requests at once per app
-/// (erp-apis §1.8); two invocations with two records each stay below that.
-const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+/// Records that one invocation handles at the same time: a whole batch, so that the records are read together. How many requests to
+/// the ERP are under way is limited by itself.
+const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 /// Reads `ERP_CONCURRENCY`.
 pub fn read_erp_concurrency(environment: &mut Environment<'_>) -> Option<NonZeroUsize> {

@@ -1,6 +1,6 @@
 //! The process of a function in AWS: its environment and the resources of its stack.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_config::SdkConfig;
 
@@ -11,7 +11,7 @@ use super::{
     wiring::WiringError,
 };
 use crate::{
-    aws::sdk,
+    aws::{Database, sdk},
     breakers::{Breakers, DynamoDbBreakers},
     domain::{Clock, FingerprintKey, SystemClock},
     http::{ReqwestTransport, Transport},
@@ -37,6 +37,8 @@ pub struct AwsContext {
     pub metrics: Metrics,
     /// `STACK_NAME`: the name of the stack, a dimension of the metrics.
     pub stack: String,
+    /// Made for the first table, because a client takes a part of the start that not every function has to spend.
+    database: OnceLock<Database>,
 }
 
 /// Each call takes at most 3.5 seconds. Lambda gives a function ten seconds to start, and starts one that needs longer again
@@ -52,14 +54,20 @@ impl AwsContext {
     pub async fn load() -> Result<Self, WiringError> {
         let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new()?);
         let aws = sdk::load(transport.clone()).await;
-        let secrets = Secrets::new(&aws);
-        Ok(Self {
+        let stack = std::env::var("STACK_NAME").unwrap_or_default();
+        Ok(Self::new(aws, transport, stack))
+    }
+
+    /// The process with a configuration of the SDK, an HTTP client, and the name of its stack.
+    pub fn new(aws: SdkConfig, transport: Arc<dyn Transport>, stack: String) -> Self {
+        Self {
+            secrets: Secrets::new(&aws),
             aws,
-            secrets,
             transport,
             metrics: Metrics::default(),
-            stack: std::env::var("STACK_NAME").unwrap_or_default(),
-        })
+            stack,
+            database: OnceLock::new(),
+        }
     }
 
     /// The environment of this process with the names of the stack's resources.
@@ -104,6 +112,13 @@ impl AwsContext {
         self.secrets.get(arn).await
     }
 
+    /// DynamoDB. All stores share it, so that their reads are made together.
+    pub fn database(&self) -> Database {
+        self.database
+            .get_or_init(|| Database::new(&self.aws))
+            .clone()
+    }
+
     /// The receiving end of a queue.
     pub fn inbox(&self, settings: &InboxSettings) -> SqsInbox {
         SqsInbox::new(
@@ -132,7 +147,7 @@ impl Resources for AwsContext {
     }
 
     fn breakers(&self, table: &str) -> Arc<dyn Breakers> {
-        Arc::new(DynamoDbBreakers::new(&self.aws, table))
+        Arc::new(DynamoDbBreakers::new(self.database(), table))
     }
 
     fn mappings(
@@ -140,25 +155,25 @@ impl Resources for AwsContext {
         table: &str,
         fingerprints: &FingerprintKey,
     ) -> (Arc<dyn RecordMappings>, Arc<dyn KeyIndex>) {
-        let mappings = DynamoDbMappings::new(&self.aws, table, fingerprints.clone());
+        let mappings = DynamoDbMappings::new(self.database(), table, fingerprints.clone());
         let mappings = Arc::new(mappings);
         (mappings.clone(), mappings)
     }
 
     fn owed(&self, table: &str) -> Arc<dyn OwedRecords> {
-        Arc::new(DynamoDbOwed::new(&self.aws, table))
+        Arc::new(DynamoDbOwed::new(self.database(), table))
     }
 
     fn import_jobs(&self, table: &str) -> Arc<dyn ImportJobs> {
-        Arc::new(DynamoDbImportJobs::new(&self.aws, table))
+        Arc::new(DynamoDbImportJobs::new(self.database(), table))
     }
 
     fn passes(&self, table: &str) -> Arc<dyn Passes> {
-        Arc::new(DynamoDbPasses::new(&self.aws, table))
+        Arc::new(DynamoDbPasses::new(self.database(), table))
     }
 
     fn orders(&self, table: &str) -> Arc<dyn Orders> {
-        Arc::new(DynamoDbOrders::new(&self.aws, table))
+        Arc::new(DynamoDbOrders::new(self.database(), table))
     }
 
     fn reports(&self, bucket: &str) -> Arc<dyn Reports> {

@@ -78,6 +78,10 @@ impl OwedRecords for MemoryOwed {
         Ok(self.records().get(&key(subject, stage)).cloned())
     }
 
+    async fn is_listed(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError> {
+        Ok(self.records().get(&key(subject, stage)).is_some())
+    }
+
     async fn note_retry(
         &self,
         subject: &Subject,

@@ -8,5 +8,6 @@
 )]
 
 mod connect;
+mod joint;
 mod query;
 mod script;

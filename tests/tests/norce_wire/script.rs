@@ -21,15 +21,24 @@ use uuid::Uuid;
 pub(crate) type Answer = Result<Response<Bytes>, TransportError>;
 
 pub(crate) struct Script {
-    answers: Mutex<VecDeque<Answer>>,
+    next: Box<dyn Fn(&str) -> Answer + Send + Sync>,
     requests: Mutex<Vec<String>>,
     tokens: Mutex<u32>,
 }
 
 impl Script {
     pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
+        let answers: Mutex<VecDeque<Answer>> = Mutex::new(answers.into_iter().collect());
+        Self::answering(move |_| {
+            let answer = answers.lock().unwrap().pop_front();
+            answer.expect("the script has no answer to this request")
+        })
+    }
+
+    /// A script whose answers depend on the requests.
+    pub(crate) fn answering(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
-            answers: Mutex::new(answers.into_iter().collect()),
+            next: Box::new(answer),
             requests: Mutex::default(),
             tokens: Mutex::default(),
         })
@@ -77,11 +86,11 @@ impl Transport for Script {
         if request.uri().path() == "/identity/1.0/connect/token" {
             return self.token();
         }
-        self.requests.lock().unwrap().push(written(&request));
+        let request = written(&request);
+        self.requests.lock().unwrap().push(request.clone());
         // An answer takes its time: other callers get their turn.
         tokio::task::yield_now().await;
-        let answer = self.answers.lock().unwrap().pop_front();
-        answer.expect("the script has no answer to this request")
+        (self.next)(&request)
     }
 }
 

@@ -24,8 +24,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::Clock,
     http::{Deadline, ReqwestTransport},
-    metrics::Metrics,
-    runtime::{configuration::Environment, context::AwsContext, secrets::Secrets},
+    runtime::{configuration::Environment, context::AwsContext},
 };
 use tests::lambda::environment::every_variable;
 
@@ -124,13 +123,8 @@ async fn context(address: &str) -> AwsContext {
         .endpoint_url(address)
         .load()
         .await;
-    AwsContext {
-        secrets: Secrets::new(&aws),
-        aws,
-        transport: Arc::new(ReqwestTransport::new().unwrap()),
-        metrics: Metrics::default(),
-        stack: String::new(),
-    }
+    let transport = Arc::new(ReqwestTransport::new().unwrap());
+    AwsContext::new(aws, transport, String::new())
 }
 
 /// A clock that is set by hand.

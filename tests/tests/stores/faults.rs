@@ -41,13 +41,15 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Answers from a script, the last answer again and again, and remembers what it was asked.
 #[derive(Default)]
-struct Script {
+pub(crate) struct Script {
     answers: Mutex<VecDeque<(u16, Value)>>,
     requests: Mutex<Vec<Value>>,
 }
 
 impl Script {
-    async fn start(answers: impl IntoIterator<Item = (u16, Value)>) -> (Arc<Self>, SdkConfig) {
+    pub(crate) async fn start(
+        answers: impl IntoIterator<Item = (u16, Value)>,
+    ) -> (Arc<Self>, SdkConfig) {
         let script = Arc::new(Self {
             answers: Mutex::new(answers.into_iter().collect()),
             requests: Mutex::default(),
@@ -57,13 +59,13 @@ impl Script {
         (script, config)
     }
 
-    fn requests(&self) -> Vec<Value> {
+    pub(crate) fn requests(&self) -> Vec<Value> {
         self.requests.lock().unwrap().clone()
     }
 }
 
 /// The configuration of clients that talk to this server instead of AWS.
-async fn serve(router: Router) -> SdkConfig {
+pub(crate) async fn serve(router: Router) -> SdkConfig {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });

@@ -11,6 +11,7 @@ mod activity;
 mod breakers;
 mod faults;
 mod import_jobs;
+mod joint;
 mod key_index;
 mod local;
 mod logs;

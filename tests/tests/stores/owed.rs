@@ -187,7 +187,9 @@ async fn attempts_at_the_same_time_are_all_counted(store: Store) {
 
 async fn what_is_resolved_is_off_the_list(store: Store) {
     store.put(attempt(somebody(), 1)).await.unwrap();
+    assert!(store.is_listed(&somebody(), Stage::ToErp).await.unwrap());
     assert!(store.resolve(&somebody(), Stage::ToErp).await.unwrap());
+    assert!(!store.is_listed(&somebody(), Stage::ToErp).await.unwrap());
     assert!(!store.resolve(&somebody(), Stage::ToErp).await.unwrap());
     assert_eq!(list(&store).await, []);
     // A new record starts from the beginning.

@@ -13,11 +13,9 @@ use operator::Configuration;
 use serde_json::{Value, json};
 use shared::{
     http::ReqwestTransport,
-    metrics::Metrics,
     runtime::{
         configuration::{Environment, RESOURCE_NAMES_SECRET_ARN},
         context::AwsContext,
-        secrets::Secrets,
     },
 };
 use tests::bundle::{Bundle, Options};
@@ -45,13 +43,8 @@ async fn context(status: StatusCode, answer: Value) -> AwsContext {
         .endpoint_url(endpoint)
         .load()
         .await;
-    AwsContext {
-        secrets: Secrets::new(&aws),
-        aws,
-        transport: Arc::new(ReqwestTransport::new().unwrap()),
-        metrics: Metrics::default(),
-        stack: String::new(),
-    }
+    let transport = Arc::new(ReqwestTransport::new().unwrap());
+    AwsContext::new(aws, transport, String::new())
 }
 
 fn environment() -> Environment<'static> {

@@ -12,6 +12,7 @@ use shared::{
 
 use crate::{
     changes::Change,
+    owed_list::Listed,
     result::{Failure, WaitsFor},
 };
 
@@ -39,6 +40,7 @@ impl CodeDeliveries<'_> {
         change: &Change,
         binding: &Binding,
         in_norce: Option<&Code>,
+        listed: &Listed,
     ) -> Result<(), Failure> {
         let (entity, now) = (change.entity, self.clock.now());
         if in_norce.is_some() {
@@ -48,9 +50,11 @@ impl CodeDeliveries<'_> {
                     .record_delivery(entity, &binding.code, confirmed)
                     .await?;
             }
-            self.owed
-                .resolve(&Subject::Entity(entity), Stage::CodeToNorce)
-                .await?;
+            if listed.code_to_norce {
+                self.owed
+                    .resolve(&Subject::Entity(entity), Stage::CodeToNorce)
+                    .await?;
+            }
             return Ok(());
         }
         let waits = match binding.delivery {

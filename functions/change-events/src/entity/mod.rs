@@ -14,6 +14,7 @@ pub(crate) mod sync;
 pub(crate) mod update;
 
 use chrono::TimeDelta;
+use futures_util::future::try_join;
 use shared::{
     domain::{
         ApplicationSettings, Cause, Clock, Customer, EntityKind, EntityRef, FormerEmail,
@@ -36,7 +37,7 @@ use crate::{
     changes::{Change, ChangeSender, WaitingOrders},
     erps::Erps,
     kinds::{customer_type, switched_off},
-    owed_list::OwedList,
+    owed_list::{Listed, OwedList},
     result::{Done, Failure, WaitsFor},
 };
 
@@ -70,7 +71,7 @@ impl Entities<'_> {
     /// Handles a change message, and lists or clears the entity as owed.
     pub(crate) async fn handle_entity(&self, change: &Change) -> Result<Done, Failure> {
         let entity = change.entity;
-        let mapping = self.mappings.get(entity).await?;
+        let (mapping, listed) = try_join(self.mappings.get(entity), self.owed.of(entity)).await?;
         match &mapping {
             Some(Mapping::Forgotten) => {
                 // Idempotent: an earlier attempt may have crashed before this step.
@@ -87,10 +88,13 @@ impl Entities<'_> {
             _ => {}
         }
         let result = match entity.kind {
-            EntityKind::Customer => self.sync_customer(change, mapping).await,
-            EntityKind::Company => self.sync_company(change, mapping).await,
+            EntityKind::Customer => self.sync_customer(change, mapping, &listed).await,
+            EntityKind::Company => self.sync_company(change, mapping, &listed).await,
         };
         let result = result.map_err(|failure| failure.bounded(change.receive_count));
+        if result.is_ok() && !listed.to_erp {
+            return result;
+        }
         let (subject, cause) = (Subject::Entity(entity), Some(change.cause));
         self.owed
             .record_outcome(subject, cause, result, change.correlation)
@@ -113,6 +117,7 @@ impl Entities<'_> {
         &self,
         change: &Change,
         mapping: Option<Mapping>,
+        listed: &Listed,
     ) -> Result<Done, Failure> {
         let fetched_at = self.clock.now();
         let entity = change.entity;
@@ -165,13 +170,14 @@ impl Entities<'_> {
             contacts: Vec::new(),
         };
         // Boxed: the future is large, and each of its callers would hold it once more.
-        Box::pin(self.sync.sync(change, record, mapping, fetched_at)).await
+        Box::pin(self.sync.sync(change, record, mapping, listed, fetched_at)).await
     }
 
     async fn sync_company(
         &self,
         change: &Change,
         mapping: Option<Mapping>,
+        listed: &Listed,
     ) -> Result<Done, Failure> {
         if !self.sync_kinds.has(PartyType::Company) {
             return self.leave(change, PartyType::Company).await;
@@ -191,7 +197,7 @@ impl Entities<'_> {
             has_ordered: false,
             contacts: company.contacts,
         };
-        Box::pin(self.sync.sync(change, record, mapping, fetched_at)).await
+        Box::pin(self.sync.sync(change, record, mapping, listed, fetched_at)).await
     }
 
     /// Skips an entity whose type is not synchronized. Its mapping stays, its owed records are resolved, and no order waits

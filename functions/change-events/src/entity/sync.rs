@@ -26,6 +26,7 @@ use crate::{
     candidates::Candidates,
     changes::{Change, ChangeSender, WaitingOrders},
     erps::Erps,
+    owed_list::Listed,
     record_index::RecordIndex,
     result::{Done, Failure},
 };
@@ -61,6 +62,7 @@ impl Sync<'_> {
         change: &Change,
         mut record: ShopRecord,
         mapping: Option<Mapping>,
+        listed: &Listed,
         fetched_at: DateTime<Utc>,
     ) -> Result<Done, Failure> {
         let entity = change.entity;
@@ -79,7 +81,7 @@ impl Sync<'_> {
         };
         record.party = record.bound_as(binding.erp_id.resource);
         self.deliveries
-            .deliver_code(change, &binding, record.code.as_ref())
+            .deliver_code(change, &binding, record.code.as_ref(), listed)
             .await?;
         // Norce may be about to remove the data of inactive customers (norce-api §9). And a contact may have been found as a
         // customer of its own, which is a person from then on.

@@ -40,7 +40,8 @@ impl Table {
             .value("entry", value)
             .value(EXPIRES_AT, number(expires_at.timestamp()));
         let call = || {
-            self.client
+            self.database
+                .client
                 .update_item()
                 .table_name(&self.name)
                 .key(KEY, text(shard_of(list, name)))

@@ -5,13 +5,14 @@
 //! break its own condition needs no transaction ([`Table::update_if`]), at half the cost.
 
 mod conflicts;
+mod database;
 mod expression;
 mod item;
 mod lists;
 mod table;
 
 pub(crate) use conflicts::Refusals;
+pub use database::{Database, READ_BATCH_SIZE};
 pub(crate) use expression::{Expression, Write};
 pub(crate) use item::{Item, KEY, number, text};
-pub use table::READ_BATCH_SIZE;
 pub(crate) use table::{Table, Written};

@@ -2,17 +2,16 @@
 
 use std::{collections::HashMap, fmt::Display};
 
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
-    Client,
     operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
-    types::{AttributeValue, KeysAndAttributes, ReturnValue, TransactWriteItem},
+    types::{AttributeValue, ReturnValue, TransactWriteItem},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     conflicts::{ATTEMPTS, Refusals, Verdict, codes, until_undisturbed, verdict},
+    database::{Database, ItemKey, READ_BATCH_SIZE, REQUEST_CONCURRENCY, key_of, read_batch},
     expression::{Expression, Write},
     item::{self, Item, KEY, text},
 };
@@ -21,16 +20,10 @@ use crate::{
     aws::{explain, pause},
 };
 
-/// Maximum number of keys in one batched read: DynamoDB's limit.
-pub const READ_BATCH_SIZE: usize = 100;
-
-/// Concurrent requests of one look-up.
-const REQUEST_CONCURRENCY: usize = 4;
-
 /// A table.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
-    pub(super) client: Client,
+    pub(super) database: Database,
     pub(super) name: String,
     /// The name of the store in errors.
     store: &'static str,
@@ -46,9 +39,13 @@ pub(crate) enum Written {
 
 impl Table {
     /// A table by its name, and the store that it holds, such as `owed records`.
-    pub(crate) fn new(config: &SdkConfig, name: impl Into<String>, store: &'static str) -> Self {
+    pub(crate) fn new(
+        database: impl Into<Database>,
+        name: impl Into<String>,
+        store: &'static str,
+    ) -> Self {
         Self {
-            client: Client::new(config),
+            database: database.into(),
             name: name.into(),
             store,
         }
@@ -80,21 +77,23 @@ impl Table {
 
     /// The item with this key, by a consistent read.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Item>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key(KEY, AttributeValue::S(key.to_owned()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| self.error(explain(&error)))?;
-        Ok(answer.item)
+        Ok(self.get_all(&[key]).await?.remove(key))
     }
 
-    /// The existing items with these keys, by key and by a consistent read.
+    /// The existing items with these keys, by key and by a consistent read, which is made together with others of the process.
     pub(crate) async fn get_all(&self, keys: &[&str]) -> Result<HashMap<String, Item>, StoreError> {
-        self.read(keys, Consistency::Strong).await
+        let keys: Vec<ItemKey> = keys.iter().map(|key| self.item_key(key)).collect();
+        let found = self.database.reads.call(keys.clone()).await;
+        let found = found.map_err(|reason| self.error(reason))?;
+        let items = keys.into_iter().filter_map(|key| {
+            let item = found.get(&key)?.clone();
+            Some((key.1, item))
+        });
+        Ok(items.collect())
+    }
+
+    fn item_key(&self, key: &str) -> ItemKey {
+        (self.name.clone(), key.to_owned())
     }
 
     async fn read(
@@ -102,37 +101,12 @@ impl Table {
         keys: &[&str],
         consistency: Consistency,
     ) -> Result<HashMap<String, Item>, StoreError> {
-        let key = |key: &&str| Item::from([(KEY.to_owned(), AttributeValue::S((*key).to_owned()))]);
-        let wanted = KeysAndAttributes::builder()
-            .set_keys(Some(keys.iter().map(key).collect()))
-            .consistent_read(consistency == Consistency::Strong)
-            .build()
-            .map_err(|error| self.error(error))?;
-        let mut wanted = HashMap::from([(self.name.clone(), wanted)]);
-        let mut found = HashMap::new();
-        for attempt in 1..=ATTEMPTS {
-            let answer = self
-                .client
-                .batch_get_item()
-                .set_request_items(Some(wanted))
-                .send()
-                .await
-                .map_err(|error| self.error(explain(&error)))?;
-            let items = answer.responses.into_iter().flatten();
-            for item in items.flat_map(|(_, items)| items) {
-                if let Some(key) = item.get(KEY).and_then(|key| key.as_s().ok()) {
-                    found.insert(key.clone(), item);
-                }
-            }
-            match answer.unprocessed_keys {
-                Some(rest) if !rest.is_empty() => wanted = rest,
-                _ => return Ok(found),
-            }
-            pause(attempt).await;
-        }
-        Err(self.error(format_args!(
-            "a read was answered in part only, {ATTEMPTS} times"
-        )))
+        let keys = [(self.name.as_str(), keys.to_vec())];
+        let found = read_batch(&self.database.client, keys, consistency).await;
+        let items = found.map_err(|reason| self.error(reason))?;
+        let with_key = |item: Item| Some((key_of(&item)?.to_owned(), item));
+        let items = items.into_values().flatten().filter_map(with_key);
+        Ok(items.collect())
     }
 
     /// All items, by strongly consistent reads. For small tables.
@@ -154,6 +128,7 @@ impl Table {
     ) -> Result<(Vec<Item>, Option<String>), StoreError> {
         let from = after.map(|after| HashMap::from([(KEY.to_owned(), text(after))]));
         let page = self
+            .database
             .client
             .scan()
             .table_name(&self.name)
@@ -204,7 +179,8 @@ impl Table {
         let required = condition.text.clone();
         let change = change.declaring(condition);
         let call = || {
-            self.client
+            self.database
+                .client
                 .update_item()
                 .table_name(&self.name)
                 .key(KEY, text(key))
@@ -281,7 +257,8 @@ impl Table {
     /// Deletes an item; `true` if it existed.
     pub(crate) async fn delete(&self, key: &str) -> Result<bool, StoreError> {
         let call = || {
-            self.client
+            self.database
+                .client
                 .delete_item()
                 .table_name(&self.name)
                 .key(KEY, text(key))
@@ -316,6 +293,7 @@ impl Table {
         loop {
             // The SDK gives every attempt its own request token: a cancelled transaction has certainly written nothing.
             let outcome = self
+                .database
                 .client
                 .transact_write_items()
                 .set_transact_items(Some(requests.clone()))

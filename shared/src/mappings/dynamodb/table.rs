@@ -1,10 +1,8 @@
 //! The table, and the keys of its items.
 
-use aws_config::SdkConfig;
-
 use crate::{
     StoreError,
-    aws::dynamodb::Table,
+    aws::dynamodb::{Database, Table},
     domain::{Code, EntityKind, EntityRef, ErpId, FingerprintKey, Scope},
 };
 
@@ -17,9 +15,13 @@ pub struct DynamoDbMappings {
 
 impl DynamoDbMappings {
     /// The mappings in a table, whose tombstones are made with `key`: with another key they would not be found.
-    pub fn new(config: &SdkConfig, table: impl Into<String>, key: FingerprintKey) -> Self {
+    pub fn new(
+        database: impl Into<Database>,
+        table: impl Into<String>,
+        key: FingerprintKey,
+    ) -> Self {
         Self {
-            table: Table::new(config, table, "code mappings"),
+            table: Table::new(database, table, "code mappings"),
             key,
         }
     }

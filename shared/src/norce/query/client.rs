@@ -1,15 +1,13 @@
-use std::collections::HashMap;
-
-use serde::de::DeserializeOwned;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    batch::Batch,
+    by_id::{ById, Wanted},
     child_times::ChildTimes,
     countries::Countries,
     pages::Pages,
     rows::{
-        self, AddressRow, AddressTypes, Addresses, ChangedRow, CodeRow, EntityRow, FoundRow,
-        Related,
+        self, AddressRow, AddressTypes, Addresses, ChangedRow, CodeRow, CompanyRow, CustomerRow,
+        EntityRow, FoundRow, Related,
     },
     sets::set_of,
 };
@@ -18,6 +16,7 @@ use crate::{
         ApplicationId, ApplicationSettings, CountryCode, DeliveryAddress, EntityKind, EntityRef,
         NorceId, Registers, Scope,
     },
+    gather::Gather,
     http::{
         Deadline,
         odata::{Filter, Options},
@@ -27,12 +26,13 @@ use crate::{
 
 /// Norce Query of one tenant.
 pub struct QueryClient {
-    pub(super) pages: Pages,
+    pub(super) by_id: ById,
+    pub(super) customers: Gather<Wanted, CustomerRow, NorceError>,
+    pub(super) companies: Gather<Wanted, CompanyRow, NorceError>,
     pub(super) shops: ApplicationSettings,
     pub(super) address_types: AddressTypes,
     countries: Countries,
     home_country: Option<CountryCode>,
-    pub(super) batch: Batch,
     pub(super) child_times: ChildTimes,
 }
 
@@ -40,13 +40,19 @@ impl QueryClient {
     /// A client that sends the default application where a scope has none: without one, some sets answer 500
     /// (norce-api §2).
     pub fn new(api: NorceApi, shops: ApplicationSettings, address_types: AddressTypes) -> Self {
+        let by_id = ById {
+            pages: Arc::new(Pages::new(api)),
+            batch: Arc::default(),
+            default_application: shops.applications.default_application().id,
+        };
         Self {
-            pages: Pages::new(api),
+            customers: by_id.gather(),
+            companies: by_id.gather(),
+            by_id,
             shops,
             address_types,
             countries: Countries::default(),
             home_country: None,
-            batch: Batch::default(),
             child_times: ChildTimes::default(),
         }
     }
@@ -61,12 +67,11 @@ impl QueryClient {
     }
 
     pub(super) fn default_application(&self) -> ApplicationId {
-        self.shops.applications.default_application().id
+        self.by_id.default_application
     }
 
     pub(super) fn application(&self, scope: Scope) -> ApplicationId {
-        let own = scope.application();
-        own.unwrap_or_else(|| self.default_application())
+        self.by_id.application(scope)
     }
 
     /// Whether a row with this `ApplicationId` is in the scope (P14).
@@ -146,53 +151,27 @@ impl QueryClient {
         deadline: Deadline,
     ) -> Result<Vec<CodeRow>, NorceError> {
         let options = CodeRow::options(kind);
-        self.rows_by_id(kind, scope, &options, ids, deadline).await
-    }
-
-    /// The rows with these ids, in any scope, in as few requests as Norce accepts.
-    pub(super) async fn rows_by_id<T: DeserializeOwned>(
-        &self,
-        kind: EntityKind,
-        scope: Scope,
-        options: &Options,
-        ids: &[NorceId],
-        deadline: Deadline,
-    ) -> Result<Vec<T>, NorceError> {
-        let mut found = Vec::with_capacity(ids.len());
-        let mut rest = ids;
-        while !rest.is_empty() {
-            let (some, later) = rest.split_at(rest.len().min(self.batch.size()));
-            let filter = Filter::any_of("Id", some.iter().copied());
-            let options = filter.map(|filter| options.clone().filter(filter));
-            let rows: Option<Vec<T>> = self
-                .in_batch(kind, scope, options, some.len(), deadline)
-                .await?;
-            // Refused because it was too long; the next batch is smaller.
-            let Some(rows) = rows else { continue };
-            rest = later;
-            found.extend(rows);
-        }
-        Ok(found)
+        self.by_id.rows(kind, scope, &options, ids, deadline).await
     }
 
     /// Reads a customer or company, if it is in the entity's scope (P14).
     pub(super) async fn entity<R: EntityRow>(
         &self,
+        rows: &Gather<Wanted, R, NorceError>,
         entity: EntityRef,
         deadline: Deadline,
     ) -> Result<Option<R::Entity>, NorceError> {
-        let options = R::options().filter(Filter::eq("Id", entity.id));
-        let application = self.application(entity.scope);
-        let rows = self.pages.some(R::SET, &options, application, deadline);
-        let rows: Vec<R> = rows.await.map_err(|error| about(entity, error))?;
-        let mut rows = rows.into_iter();
-        let Some(row) = rows.find(|row| self.belongs(entity.scope, row.application_id())) else {
+        let wanted = Wanted { entity, deadline };
+        let found = rows.call(vec![wanted]).await;
+        let found = found.map_err(|error| about(entity, error))?;
+        let row = found.get(&wanted).cloned();
+        let Some(row) = row.filter(|row| self.belongs(entity.scope, row.application_id())) else {
             return Ok(None);
         };
         let addresses = self.read_addresses(row.addresses(), deadline).await?;
         let related = row.related().into_iter();
         let related = self.related(entity.scope, related, deadline).await?;
-        let unread = self.pages.unread(R::SET);
+        let unread = self.by_id.pages.unread(R::SET);
         row.read(entity, addresses, &related, unread).map(Some)
     }
 
@@ -231,7 +210,9 @@ impl QueryClient {
             return Ok(self.home_country);
         };
         let application = self.default_application();
-        let code = self.countries.code(id, &self.pages, application, deadline);
+        let code = self
+            .countries
+            .code(id, &self.by_id.pages, application, deadline);
         code.await
     }
 
@@ -247,30 +228,6 @@ impl QueryClient {
             .country(address.and_then(|address| address.country_id), deadline)
             .await?;
         row.read(kind, country)
-    }
-
-    /// The rows of a batch of `asked` records; `None` if the filter was too long and the batch has to be smaller.
-    pub(super) async fn in_batch<T: DeserializeOwned>(
-        &self,
-        kind: EntityKind,
-        scope: Scope,
-        options: Option<Options>,
-        asked: usize,
-        deadline: Deadline,
-    ) -> Result<Option<Vec<T>>, NorceError> {
-        let Some(options) = options else {
-            return Ok(Some(Vec::new()));
-        };
-        let application = self.application(scope);
-        match self
-            .pages
-            .every(set_of(kind), &options, application, deadline)
-            .await
-        {
-            Ok(rows) => Ok(Some(rows)),
-            Err(error) if self.batch.shrinks(asked, &error) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     pub(super) async fn changed_page(
@@ -292,6 +249,7 @@ impl QueryClient {
         let options = options.order_by("Id").top(CHANGED_PAGE_SIZE);
         let application = self.application(scope);
         let rows: Vec<ChangedRow> = self
+            .by_id
             .pages
             .some(set_of(kind), &options, application, deadline)
             .await?;

@@ -85,6 +85,7 @@ impl QueryClient {
         let (options, id) = (Options::new(), |row: &ApplicationRow| row.id);
         let application = self.default_application();
         let rows = self
+            .by_id
             .pages
             .every_by_id(APPLICATIONS, &options, id, application, deadline);
         rows.await?.into_iter().map(ApplicationRow::read).collect()
@@ -158,6 +159,7 @@ impl QueryClient {
         let options = Options::new().select(&["Id"]).filter(filter).top(1);
         let application = self.default_application();
         let rows: Vec<IdRow> = self
+            .by_id
             .pages
             .some(set, &options, application, deadline)
             .await?;
@@ -175,12 +177,13 @@ impl QueryClient {
         let application = self.default_application();
         for (set, options) in rows_that_are_read() {
             let options = options.top(1);
-            self.pages
+            self.by_id
+                .pages
                 .first_page::<IgnoredAny>(set, &options, application, deadline)
                 .await
                 .map_err(|error| about(set, error))?;
         }
-        Ok(self.pages.left_out())
+        Ok(self.by_id.pages.left_out())
     }
 
     /// The fields and related rows that are read but missing from Query's own description (`$metadata`), each with its set.
@@ -199,7 +202,7 @@ impl QueryClient {
             let description = match descriptions.entry(namespace) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
-                    let text = self.pages.metadata(namespace, application, deadline);
+                    let text = self.by_id.pages.metadata(namespace, application, deadline);
                     let text = match text.await {
                         Err(NorceError::Refused { .. }) => return Ok(None),
                         text => text?,

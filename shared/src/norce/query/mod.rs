@@ -5,6 +5,7 @@
 //! every field is read.
 
 mod batch;
+mod by_id;
 mod child_times;
 mod client;
 mod countries;
@@ -27,8 +28,7 @@ use self::{
     batch::{asked_filter, number_filter},
     client::about,
     rows::{
-        AddressesRow, ChangedRow, CompanyRow, CustomerRow, EmailRow, FoundRow, IdRow, LoginsRow,
-        OrderRow, RelationsRow,
+        AddressesRow, ChangedRow, EmailRow, FoundRow, IdRow, LoginsRow, OrderRow, RelationsRow,
     },
     sets::{COMPANIES, CUSTOMERS, ORDERS},
 };
@@ -55,7 +55,7 @@ impl NorceQuery for QueryClient {
         entity: EntityRef,
         deadline: Deadline,
     ) -> Result<Option<Customer>, NorceError> {
-        self.entity::<CustomerRow>(entity, deadline).await
+        self.entity(&self.customers, entity, deadline).await
     }
 
     async fn company(
@@ -63,7 +63,7 @@ impl NorceQuery for QueryClient {
         entity: EntityRef,
         deadline: Deadline,
     ) -> Result<Option<Company>, NorceError> {
-        self.entity::<CompanyRow>(entity, deadline).await
+        self.entity(&self.companies, entity, deadline).await
     }
 
     /// `ClientOrderRef` is not a field of an order. It is the id of the basket or quotation, so a whole number is looked up
@@ -88,6 +88,7 @@ impl NorceQuery for QueryClient {
             .order_by("Id")
             .top(MAX_HITS as u32);
         let rows: Vec<OrderRow> = self
+            .by_id
             .pages
             .some(ORDERS, &options, application, deadline)
             .await
@@ -133,6 +134,7 @@ impl NorceQuery for QueryClient {
         let options = Options::new().select(&["Id"]).filter(filter).top(1);
         let application = self.application(entity.scope);
         let rows: Vec<IdRow> = self
+            .by_id
             .pages
             .some(ORDERS, &options, application, deadline)
             .await?;
@@ -153,6 +155,7 @@ impl NorceQuery for QueryClient {
         let options = EmailRow::options().filter(filter).order_by("Id");
         let application = self.application(scope);
         let rows: Vec<EmailRow> = self
+            .by_id
             .pages
             .every(CUSTOMERS, &options, application, deadline)
             .await?;
@@ -187,6 +190,7 @@ impl NorceQuery for QueryClient {
             .order_by("Id");
         let application = self.application(scope);
         let rows: Vec<FoundRow> = self
+            .by_id
             .pages
             .every(COMPANIES, &options, application, deadline)
             .await?;
@@ -257,7 +261,8 @@ impl NorceQuery for QueryClient {
     ) -> Result<HashMap<NorceId, Vec<Relation>>, NorceError> {
         let options = RelationsRow::options();
         let rows: Vec<RelationsRow> = self
-            .rows_by_id(EntityKind::Customer, scope, &options, customers, deadline)
+            .by_id
+            .rows(EntityKind::Customer, scope, &options, customers, deadline)
             .await?;
         rows.into_iter().map(RelationsRow::read).collect()
     }
@@ -270,7 +275,8 @@ impl NorceQuery for QueryClient {
     ) -> Result<Vec<NorceId>, NorceError> {
         let options = LoginsRow::options();
         let rows: Vec<LoginsRow> = self
-            .rows_by_id(EntityKind::Customer, scope, &options, customers, deadline)
+            .by_id
+            .rows(EntityKind::Customer, scope, &options, customers, deadline)
             .await?;
         let others = rows.into_iter().filter(LoginsRow::has_another_login);
         others.map(|row| row.id()).collect()
@@ -285,7 +291,8 @@ impl NorceQuery for QueryClient {
     ) -> Result<HashMap<NorceId, NorceAddresses>, NorceError> {
         let options = AddressesRow::options(kind);
         let rows: Vec<AddressesRow> = self
-            .rows_by_id(kind, scope, &options, ids, deadline)
+            .by_id
+            .rows(kind, scope, &options, ids, deadline)
             .await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in rows {
@@ -318,11 +325,12 @@ impl NorceQuery for QueryClient {
         let mut seen = HashSet::new();
         let mut rest = asked;
         while !rest.is_empty() {
-            let some = self.batch.of(rest);
+            let some = self.by_id.batch.of(rest);
             let options = asked_filter(kind, some)
                 .map(|filter| FoundRow::options(kind).filter(self.within(&[scope], filter)));
             look_up.requests += 1;
             let rows: Option<Vec<FoundRow>> = self
+                .by_id
                 .in_batch(kind, scope, options, some.len(), deadline)
                 .await?;
             let Some(rows) = rows else { continue };

@@ -32,7 +32,7 @@ impl Default for AddressTypes {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AddressRow {
     #[serde(deserialize_with = "serde_utils::id")]

@@ -12,9 +12,11 @@ use crate::{
     norce::{NorceError, query::sets::COMPANIES, serde_utils},
 };
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct CompanyRow {
+    #[serde(deserialize_with = "serde_utils::id")]
+    id: i64,
     company_code: Option<String>,
     name: Option<String>,
     organization_no: Option<String>,
@@ -36,6 +38,10 @@ impl EntityRow for CompanyRow {
     type Entity = Company;
 
     const SET: &'static str = COMPANIES;
+
+    fn id(&self) -> Result<NorceId, NorceError> {
+        norce_id(self.id, Self::SET)
+    }
 
     fn application_id(&self) -> Option<i64> {
         self.application_id
@@ -107,7 +113,7 @@ impl EntityRow for CompanyRow {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ContactRow {
     #[serde(deserialize_with = "serde_utils::id")]

@@ -15,9 +15,11 @@ use crate::{
     norce::{NorceError, Relation, query::sets::CUSTOMERS, serde_utils},
 };
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct CustomerRow {
+    #[serde(deserialize_with = "serde_utils::id")]
+    id: i64,
     customer_code: Option<String>,
     first_name: Option<String>,
     middle_name: Option<String>,
@@ -49,6 +51,10 @@ impl EntityRow for CustomerRow {
     type Entity = Customer;
 
     const SET: &'static str = CUSTOMERS;
+
+    fn id(&self) -> Result<NorceId, NorceError> {
+        norce_id(self.id, Self::SET)
+    }
 
     fn application_id(&self) -> Option<i64> {
         self.application_id
@@ -172,7 +178,7 @@ impl EntityRow for CustomerRow {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct AccountRow {
     #[serde(default, deserialize_with = "serde_utils::optional_id")]
@@ -192,7 +198,7 @@ impl AccountRow {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct CompanyRelationRow {
     #[serde(deserialize_with = "serde_utils::id")]
@@ -203,7 +209,7 @@ struct CompanyRelationRow {
 
 /// A customer with its companies.
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct RelatedCompanyRow {
     is_active: bool,

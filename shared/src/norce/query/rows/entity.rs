@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The row of a customer or a company.
-pub(crate) trait EntityRow: DeserializeOwned + Send {
+pub(crate) trait EntityRow: Clone + DeserializeOwned + Send + Sync + 'static {
     /// The value that the row is read as.
     type Entity;
 
@@ -20,6 +20,9 @@ pub(crate) trait EntityRow: DeserializeOwned + Send {
 
     /// The fields and related rows to request.
     fn options() -> Options;
+
+    /// Norce's id.
+    fn id(&self) -> Result<NorceId, NorceError>;
 
     /// The application that the entity belongs to; `None`: to all of them.
     fn application_id(&self) -> Option<i64>;

@@ -34,7 +34,7 @@ pub(crate) struct IdRow {
     _id: i64,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct FlagRow {
     #[serde(default, deserialize_with = "serde_utils::optional_id")]
