@@ -1,6 +1,6 @@
 //! The measured flows: the function, its events, and the expected answers.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, slice, time::Duration};
 
 use chrono::Utc;
 use http::Method;
@@ -326,7 +326,9 @@ impl<'a> Scene<'a> {
             }
             Work::Poll => {
                 let jobs = self.jobs(events).await;
-                jobs.iter().map(|job| messages(&[job.clone()])).collect()
+                jobs.iter()
+                    .map(|job| messages(slice::from_ref(job)))
+                    .collect()
             }
             Work::Pass(mode) => {
                 let pass = json!({ "mode": mode.as_str() }).to_string().into_bytes();
