@@ -16,8 +16,9 @@ use super::{
     flow::{Flow, Scene},
     measurement::machine,
     program::{Program, in_path},
+    programs,
     stage::Stage,
-    started, versions,
+    started,
 };
 
 /// Events of the shorter run, at least. The longer one has three times as many, so that what both have in common, such as
@@ -40,10 +41,10 @@ pub(crate) async fn are_counted(choice: &Choice) -> bool {
         "", "", "instructions", "ratio"
     );
     for flow in choice.flows() {
-        let stage = choice.stage().await;
+        let stage = choice.stage(choice.tls()).await;
         let mut scene = Scene::open(flow, &stage).await;
         let mut first = None;
-        for program in versions(flow, choice) {
+        for program in programs(flow, &[], choice, &stage) {
             let mut process = started(&program, &stage).await;
             scene.prepare(&program, &mut process).await;
             process.end().await.expect("it ends");

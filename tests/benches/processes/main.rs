@@ -90,9 +90,14 @@ impl Choice {
         FLOWS.iter().filter(|flow| self.part(flow.word))
     }
 
-    /// A stage of its own for each flow, so that none is slower for what another has left.
-    async fn stage(&self) -> Stage {
-        Stage::new(!self.has("--without-session-token"), self.has("--tls")).await
+    /// A stage. Each flow has one of its own, so that none is slower for what another has left.
+    async fn stage(&self, tls: bool) -> Stage {
+        Stage::new(!self.has("--without-session-token"), tls).await
+    }
+
+    /// Whether programs are measured with TLS as well.
+    fn tls(&self) -> bool {
+        self.has("--tls")
     }
 }
 
@@ -103,9 +108,9 @@ fn main() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let say = |step: &str| println!("{step}");
-        let tools = Tools::sam(say).await.expect("cargo-lambda is installed");
         if !choice.has("--built") {
+            let say = |step: &str| println!("{step}");
+            let tools = Tools::sam(say).await.expect("cargo-lambda is installed");
             let built = program::build(&tools, &functions(&choice)).await;
             built.expect("the functions build");
         }
@@ -129,18 +134,12 @@ fn main() {
 
 /// The functions that are measured, or send what others begin with.
 fn functions(choice: &Choice) -> Vec<&'static str> {
-    let before = ["change-events", "submit-imports"];
-    let of_flows = choice.flows().map(|flow| flow.function);
-    let all: BTreeSet<&str> = of_flows.chain(before).collect();
-    let of_starts = choice
-        .part(STARTS)
-        .then_some([starts::EMPTY, "receive-events"]);
-    let of_starts = of_starts.into_iter().flatten();
-    all.into_iter()
-        .chain(of_starts)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+    let mut all = BTreeSet::from(["change-events", "submit-imports"]);
+    all.extend(choice.flows().map(|flow| flow.function));
+    if choice.part(STARTS) {
+        all.extend([starts::EMPTY, "receive-events"]);
+    }
+    all.into_iter().collect()
 }
 
 /// The versions of our function in a flow, this one first.

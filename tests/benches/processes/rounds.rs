@@ -22,7 +22,7 @@ struct Figures {
 
 /// Measures a flow and prints.
 pub(crate) async fn measure(flow: &Flow, languages: &[Language], choice: &Choice) {
-    let stage = choice.stage().await;
+    let stage = choice.stage(choice.tls()).await;
     let mut scene = Scene::open(flow, &stage).await;
     let programs = programs(flow, languages, choice, &stage);
     let mut processes = Vec::with_capacity(programs.len());

@@ -19,7 +19,8 @@ const WITH_TWINS: [&str; 2] = ["receive", "echo"];
 
 /// Measures and prints.
 pub(crate) async fn measure(languages: &[Language], choice: &Choice) {
-    let stage = choice.stage().await;
+    // Nobody is called before the first event.
+    let stage = choice.stage(false).await;
     let mut all = vec![(EMPTY.to_owned(), Program::ours(EMPTY, &built(), EMPTY))];
     let first = |word: &&str| FLOWS.iter().find(|flow| flow.word == *word);
     for flow in WITH_TWINS.iter().filter_map(first) {
@@ -45,7 +46,7 @@ pub(crate) async fn measure(languages: &[Language], choice: &Choice) {
     }
     println!("\nfrom the start of the process to the first request for an event");
     println!(
-        "{:<32} {:>9} {:>10} {:>7} {:>11} {:>7} {:>9}",
+        "{:<48} {:>9} {:>10} {:>7} {:>11} {:>7} {:>9}",
         "", "size", "start", "ratio", "processor", "ratio", "memory"
     );
     let medians: Vec<(Duration, Duration, u64)> = samples
@@ -55,7 +56,7 @@ pub(crate) async fn measure(languages: &[Language], choice: &Choice) {
     let (first_time, first_processor, _) = medians[0];
     for ((name, program), (time, processor, resident)) in all.iter().zip(medians) {
         println!(
-            "{name:<32} {:>9} {:>10} {:>7.2} {:>11} {:>7.2} {:>9}",
+            "{name:<48} {:>9} {:>10} {:>7.2} {:>11} {:>7.2} {:>9}",
             program.size().map_or("".to_owned(), megabytes),
             millis(time),
             ratio(time, first_time),
