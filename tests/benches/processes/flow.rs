@@ -155,6 +155,18 @@ pub(crate) const FLOWS: [Flow; 10] = [
     FULL,
 ];
 
+impl Flow {
+    /// Whether it can be measured with TLS. The simulated ERP gives the address of a next page without TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        !matches!(self.work, Work::Pass(_))
+    }
+
+    /// Whether the function calls the ERP.
+    pub(crate) fn calls_erp(&self) -> bool {
+        matches!(self.work, Work::Create | Work::Update | Work::Pass(_))
+    }
+}
+
 /// What events took.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
@@ -211,6 +223,10 @@ impl<'a> Scene<'a> {
             Work::Pass(_) => stage.add_known_customers(RECORDS),
         }
         scene
+    }
+
+    pub(crate) fn flow(&self) -> &'a Flow {
+        self.flow
     }
 
     /// Prepares the program for the flow.

@@ -41,7 +41,7 @@ pub(crate) async fn are_counted(choice: &Choice) -> bool {
         "", "", "instructions", "ratio"
     );
     for flow in choice.flows() {
-        let stage = choice.stage(choice.tls()).await;
+        let stage = choice.stage(choice.tls() && flow.has_tls()).await;
         let mut scene = Scene::open(flow, &stage).await;
         let mut first = None;
         for program in programs(flow, &[], choice, &stage) {

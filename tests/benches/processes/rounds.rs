@@ -1,14 +1,16 @@
 //! The processor time of events, in rounds in which every program takes its turn.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
+
+use tests::lambda::runtime_api::FunctionProcess;
 
 use super::{
     Choice,
     flow::{Flow, Scene},
     measurement::{machine, median, megabytes, micros, ratio},
-    program::Language,
+    program::{Language, Program},
     programs,
-    stage::Calls,
+    stage::{Calls, Stage},
     started,
 };
 
@@ -20,9 +22,23 @@ struct Figures {
     events: usize,
 }
 
+/// Puts a new process in the place of one, and warms it up. A process spreads its calls to the ERP over time once it has made
+/// some hundreds at once; the pauses between them would be measured as well, because what runs meanwhile takes the
+/// processor's caches.
+async fn renew(
+    scene: &mut Scene<'_>,
+    program: &Program,
+    process: &mut FunctionProcess,
+    stage: &Stage,
+) {
+    let former = mem::replace(process, started(program, stage).await);
+    former.end().await.expect("it ends");
+    scene.run(program, process, scene.flow().events).await;
+}
+
 /// Measures a flow and prints.
 pub(crate) async fn measure(flow: &Flow, languages: &[Language], choice: &Choice) {
-    let stage = choice.stage(choice.tls()).await;
+    let stage = choice.stage(choice.tls() && flow.has_tls()).await;
     let mut scene = Scene::open(flow, &stage).await;
     let programs = programs(flow, languages, choice, &stage);
     let mut processes = Vec::with_capacity(programs.len());
@@ -36,6 +52,9 @@ pub(crate) async fn measure(flow: &Flow, languages: &[Language], choice: &Choice
     let events = u32::try_from(flow.events).unwrap_or(u32::MAX);
     for _ in 0..choice.rounds {
         for ((program, process), figures) in programs.iter().zip(&mut processes).zip(&mut figures) {
+            if flow.calls_erp() {
+                renew(&mut scene, program, process, &stage).await;
+            }
             let cost = scene.run(program, process, flow.events).await;
             figures.processor.push(cost.processor / events);
             figures.calls.add(cost.calls);

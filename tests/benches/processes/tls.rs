@@ -7,6 +7,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    process,
 };
 
 use rcgen::{DistinguishedName, DnType, DnValue, string::PrintableString};
@@ -61,7 +62,8 @@ impl Tls {
         let [aws, norce, erp] = servers
             .each_ref()
             .map(|server| format!("https://localhost:{}", server.port));
-        let directory = target().join("processes-tls");
+        // Two runs at the same time do not share copies.
+        let directory = target().join(format!("processes-tls-{}", process::id()));
         fs::create_dir_all(&directory).expect("a directory");
         let bundle = directory.join("authority.pem");
         fs::write(bundle, &authority.pem).expect("a file");
