@@ -23,8 +23,8 @@ struct Figures {
 }
 
 /// Puts a new process in the place of one, and warms it up. A process spreads its calls to the ERP over time once it has made
-/// some hundreds at once; the pauses between them would be measured as well, because what runs meanwhile takes the
-/// processor's caches.
+/// some hundreds at once. After the pauses between them an event takes up to half as much processor time again, presumably
+/// because what runs meanwhile takes the processor's caches.
 async fn renew(
     scene: &mut Scene<'_>,
     program: &Program,
