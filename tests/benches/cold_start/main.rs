@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use measurement::{event_post, machine, median, millis};
+use measurement::{event_post, machine, median, megabytes, millis};
 use serde_json::json;
 use tests::lambda::{
     binaries::{self, Build, FUNCTIONS},
@@ -149,13 +149,6 @@ async fn first_answer(binaries: &Path, environment: &[(String, String)]) {
         millis(median(times)),
         millis(median(processor)),
     );
-}
-
-/// Millions of bytes.
-fn megabytes(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-    let megabytes = bytes as f64 / 1e6;
-    format!("{megabytes:.2} MB")
 }
 
 /// A line of the table of memory.

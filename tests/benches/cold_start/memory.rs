@@ -13,10 +13,10 @@ use shared::{
 };
 use tests::{
     bundle::customer,
-    business_central_simulator::{self, BusinessCentralSimulator},
-    lambda::environment::{self, every_variable},
+    business_central_simulator,
+    lambda::{environment, remotes::Remotes},
     local_aws::{LocalAws, Tools, create_table},
-    samples::{resident, unlimited_norce},
+    samples::resident,
 };
 use uuid::Uuid;
 
@@ -29,7 +29,6 @@ use super::{
 /// Messages of an invocation, as in the template.
 const BATCH: usize = 10;
 const IMPORTS_BATCH: usize = 100;
-const ACCOUNT: i64 = 17;
 
 fn events() -> usize {
     CHECKPOINTS[CHECKPOINTS.len() - 1]
@@ -111,35 +110,26 @@ pub(crate) async fn sqs_functions(binaries: &Path) {
         .expect("MiniStack starts");
     let config = aws.aws_config().await;
 
-    let norce = unlimited_norce(ACCOUNT, "benchmark", "norce-client-secret");
-    let norce_server = norce.serve().await.expect("a port");
-    let erp = BusinessCentralSimulator::new(business_central_simulator::Settings {
+    let erp = business_central_simulator::Settings {
         requests_per_window: usize::MAX,
         ..business_central_simulator::Settings::default()
-    });
-    let erp_server = erp.serve().await.expect("a port");
+    };
+    let remotes = Remotes::serve("benchmark", "norce-client-secret", erp).await;
+    let remotes = remotes.expect("a port");
+    let norce = &remotes.norce;
     let customers: Vec<i64> = (0..events())
         .map(|number| norce.add_customer(resident(number)))
         .collect();
 
-    let mut environment = every_variable(&aws.endpoint());
+    let mut environment = remotes.variables(&aws.endpoint(), &remotes.addresses);
     let mut set = |name: &str, value: String| environment::set(&mut environment, name, value);
-    set("NORCE_BASE_URL", norce_server.base_url.clone());
-    set("ERP_BASE_URL", erp.api_root(&erp_server.base_url));
-    set("ERP_TOKEN_URL", erp.token_url(&erp_server.base_url));
-    set("ERP_COMPANY", erp.companies()[0].to_string());
     for name in ["breakers", "code-mappings", "owed", "import-jobs", "passes"] {
         create_table(&config, name).await.expect("a table");
     }
     secret(&config, "fingerprint", json!({ "key": "benchmark" })).await;
-    let client = json!({ "clientId": "benchmark", "clientSecret": "norce-client-secret" });
-    secret(&config, "norce", client).await;
-    let application = &business_central_simulator::Settings::default().applications[0];
-    let client = json!({
-        "clientId": application.client_id,
-        "clientSecret": application.client_secret
-    });
-    secret(&config, "erp", client).await;
+    for (name, value) in remotes.secrets() {
+        secret(&config, name, value).await;
+    }
     for (variable, name) in [
         ("CHANGES_QUEUE_URL", "changes.fifo"),
         ("CHANGES_DEAD_LETTER_QUEUE_URL", "changes-dead.fifo"),

@@ -52,6 +52,18 @@ pub(crate) fn millis(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
 
+/// Millions of bytes.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let megabytes = bytes as f64 / 1e6;
+    format!("{megabytes:.2} MB")
+}
+
+/// How many times as long as the first.
+pub(crate) fn ratio(time: Duration, first: Duration) -> f64 {
+    time.as_secs_f64() / first.as_secs_f64()
+}
+
 /// How many fit into a second.
 pub(crate) fn per_second(time: Duration) -> String {
     format!("{:.0}/s", 1.0 / time.as_secs_f64())

@@ -12,23 +12,28 @@ use sandbox_tools::{
 };
 use tests::{
     lambda::{
-        environment::{self, Variables},
+        environment,
         runtime_api::{FunctionProcess, Output},
     },
     local_aws::Tools,
 };
 use tokio::process::Command;
 
+use super::{stage::Stage, tls::Tls};
+
 const NODE_TWINS: &str = "tests/benches/twins/node";
 const MAPPINGS: &str = "CODE_MAPPINGS_TABLE";
 
 /// A program that is a function.
+#[derive(Clone)]
 pub(crate) struct Program {
     pub(crate) name: String,
     command: Vec<OsString>,
     directory: PathBuf,
     /// The table of its mappings; `None`: the one that our functions share.
     mappings: Option<String>,
+    /// Whether it speaks to the stand-ins over TLS.
+    tls: bool,
 }
 
 impl Program {
@@ -39,7 +44,39 @@ impl Program {
             command: vec![directory.join(function).join("bootstrap").into()],
             directory: workspace(),
             mappings: None,
+            tls: false,
         }
+    }
+
+    /// The same over TLS. A function is copied for that.
+    ///
+    /// # Errors
+    /// The copy cannot be made.
+    pub(crate) fn over_tls(&self, tls: &Tls) -> io::Result<Self> {
+        let mut program = self.clone();
+        program.name = format!("{}, TLS", self.name);
+        program.tls = true;
+        match &self.mappings {
+            Some(mappings) => program.mappings = Some(format!("{mappings}-tls")),
+            None => {
+                let binary = Path::new(&self.command[0]);
+                let copy = tls.trusting(binary, &format!("{}-{}", self.name, file_of(binary)))?;
+                program.command = vec![copy.into()];
+            }
+        }
+        Ok(program)
+    }
+
+    /// The same behind another program, such as a profiler.
+    pub(crate) fn behind(&self, before: Vec<OsString>) -> Self {
+        let mut program = self.clone();
+        program.command = before.into_iter().chain(program.command).collect();
+        program
+    }
+
+    /// Whether it is there: another version may lack a function.
+    pub(crate) fn exists(&self) -> bool {
+        Path::new(&self.command[0]).exists()
     }
 
     pub(crate) fn is_ours(&self) -> bool {
@@ -52,8 +89,9 @@ impl Program {
         Some(fs::metadata(binary).ok()?.len())
     }
 
-    pub(crate) async fn start(&self, variables: &Variables) -> FunctionProcess {
-        let mut variables = variables.clone();
+    pub(crate) async fn start(&self, stage: &Stage) -> FunctionProcess {
+        let tls = stage.tls.as_ref().filter(|_| self.tls);
+        let mut variables = stage.variables(tls);
         if let Some(mappings) = &self.mappings {
             environment::set(&mut variables, MAPPINGS, mappings);
             // Suppresses warnings about future versions of Python.
@@ -63,6 +101,9 @@ impl Program {
             let cache = sandbox_directory().join("twins-cache");
             let cache = cache.display().to_string();
             environment::set(&mut variables, "PYTHONPYCACHEPREFIX", cache);
+            if let Some(tls) = tls {
+                tls.set_trust(&mut variables);
+            }
         }
         let mut command = Command::new(&self.command[0]);
         command
@@ -72,6 +113,12 @@ impl Program {
             .await
             .expect("it starts")
     }
+}
+
+/// A name for a copy of a function: that of the directory that `cargo lambda` makes for it.
+fn file_of(binary: &Path) -> String {
+    let directory = binary.parent().and_then(Path::file_name);
+    directory.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 /// Where `cargo lambda` puts the functions.
@@ -113,12 +160,12 @@ pub(crate) struct Language {
 }
 
 impl Language {
-    /// The twin of this name in the language.
-    pub(crate) fn twin(&self, twin: &str) -> Program {
+    /// The twin in the language: what its name adds to that of the language, and the name of its source.
+    pub(crate) fn twin(&self, (suffix, twin): (&str, &str)) -> Program {
         let (before, after) = self.around;
         let handler = format!("{before}{twin}{after}");
         Program {
-            name: self.name.to_owned(),
+            name: format!("{}{suffix}", self.name),
             command: self
                 .before
                 .iter()
@@ -126,7 +173,8 @@ impl Language {
                 .chain([handler.into()])
                 .collect(),
             directory: self.directory.clone(),
-            mappings: Some(format!("{}-mappings", self.name)),
+            mappings: Some(format!("{}-{twin}-mappings", self.name)),
+            tls: false,
         }
     }
 }
@@ -195,7 +243,8 @@ fn language(node: PathBuf, directory: PathBuf) -> Language {
     }
 }
 
-fn in_path(program: &str) -> Option<PathBuf> {
+/// Where a program is installed.
+pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path)
         .map(|directory| directory.join(program))

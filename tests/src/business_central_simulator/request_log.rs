@@ -45,6 +45,11 @@ impl RequestLog {
             .unwrap_or(0)
     }
 
+    /// How many requests came in.
+    pub fn total(&self) -> usize {
+        self.counts.values().sum()
+    }
+
     /// The writes that were carried out.
     pub fn carried_out(&self) -> impl Iterator<Item = &LoggedWrite> {
         self.writes.iter().filter(|write| write.status.is_success())

@@ -1,8 +1,9 @@
 //! As much of Secrets Manager, SQS, DynamoDB, CloudWatch Logs and Lambda as the functions ask for. It answers at once
 //! and records every request with its trace header.
 //!
-//! DynamoDB keeps items by table and key, and treats every condition as true: the functions here run one after the
-//! other, with no concurrent writer. The suite of the stores tests its real rules against the local AWS.
+//! DynamoDB keeps items by table and key, refuses the reads of many keys that the real one refuses, and treats every
+//! condition as true: the functions here run one after the other, with no concurrent writer. The suite of the stores tests
+//! its real rules against the local AWS.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +20,9 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
+
+/// The most keys that a `BatchGetItem` may ask for. None may be there twice.
+const MAX_KEYS: usize = 100;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -61,7 +65,7 @@ impl FakeAws {
     /// When there is no free port.
     pub async fn serve() -> io::Result<Self> {
         let kept: Arc<Mutex<Kept>> = Arc::default();
-        let router = Router::new().fallback(handle).with_state(kept.clone());
+        let router = router(kept.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let server = tokio::spawn(async move {
@@ -73,6 +77,11 @@ impl FakeAws {
             server,
             endpoint,
         })
+    }
+
+    /// The services as one service, to be served at another address as well.
+    pub fn router(&self) -> Router {
+        router(self.kept.clone())
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -119,6 +128,10 @@ pub fn messages_to(requests: &[Request], queue: &str) -> Vec<String> {
         .flatten()
         .filter_map(|entry| entry["MessageBody"].as_str().map(str::to_owned))
         .collect()
+}
+
+fn router(kept: Arc<Mutex<Kept>>) -> Router {
+    Router::new().fallback(handle).with_state(kept)
 }
 
 fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
@@ -200,15 +213,21 @@ impl Kept {
                 None => json!({}),
             },
             "BatchGetItem" => {
+                let wanted = wanted(body);
+                let distinct: BTreeSet<&(String, String)> = wanted.iter().collect();
+                if !(1..=MAX_KEYS).contains(&wanted.len()) || distinct.len() < wanted.len() {
+                    let error = json!({ "__type": "ValidationException" });
+                    return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+                }
                 let tables = body["RequestItems"].as_object().into_iter().flatten();
-                let found: Map<String, Value> = tables
-                    .map(|(table, wanted)| {
-                        let keys = wanted["Keys"].as_array().into_iter().flatten();
-                        let items = keys
-                            .filter_map(|key| self.items.get(&(table.clone(), text(&key["pk"]))));
-                        (table.clone(), items.cloned().map(Value::from).collect())
-                    })
+                let mut found: BTreeMap<&str, Vec<&Map<String, Value>>> = tables
+                    .map(|(table, _)| (table.as_str(), Vec::new()))
                     .collect();
+                for place in &wanted {
+                    if let Some(item) = self.items.get(place) {
+                        found.entry(&place.0).or_default().push(item);
+                    }
+                }
                 json!({ "Responses": found, "UnprocessedKeys": {} })
             }
             "Scan" => {
@@ -266,6 +285,16 @@ impl Kept {
             item.remove(&name(alias.trim()));
         }
     }
+}
+
+/// The places that a `BatchGetItem` asks for.
+fn wanted(body: &Value) -> Vec<(String, String)> {
+    let tables = body["RequestItems"].as_object().into_iter().flatten();
+    let keys = tables.flat_map(|(table, wanted)| {
+        let keys = wanted["Keys"].as_array().into_iter().flatten();
+        keys.map(|key| (table.clone(), text(&key["pk"])))
+    });
+    keys.collect()
 }
 
 /// Table and key.

@@ -7,4 +7,5 @@ pub mod environment;
 pub mod fake_aws;
 pub mod logging;
 pub mod payloads;
+pub mod remotes;
 pub mod runtime_api;

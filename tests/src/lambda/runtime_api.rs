@@ -244,8 +244,16 @@ impl FunctionProcess {
         Ok(at - self.started)
     }
 
+    /// Its process id.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn id(&self) -> Result<u32, ProcessError> {
+        self.child.id().ok_or(ProcessError::Silent("run"))
+    }
+
     fn process_file(&self, name: &str) -> Result<String, ProcessError> {
-        let id = self.child.id().ok_or(ProcessError::Silent("run"))?;
+        let id = self.id()?;
         Ok(std::fs::read_to_string(format!("/proc/{id}/{name}"))?)
     }
 
@@ -267,7 +275,7 @@ impl FunctionProcess {
     /// # Errors
     /// When the process has ended.
     pub fn processor_time_of_threads(&self) -> Result<Duration, ProcessError> {
-        let id = self.child.id().ok_or(ProcessError::Silent("run"))?;
+        let id = self.id()?;
         let mut total = Duration::ZERO;
         for thread in std::fs::read_dir(format!("/proc/{id}/task"))? {
             // A thread may end between the listing and the reading.

@@ -11,6 +11,7 @@
     reason = "a suite of tests: what cannot be is to fail loudly, and what an event costs is to be read"
 )]
 
+mod authority;
 mod private_ca;
 mod runs;
 mod stage;

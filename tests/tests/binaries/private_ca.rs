@@ -1,97 +1,29 @@
 //! An ERP behind a certificate of the company's own authority (`ERP_CA_SECRET_ARN`).
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use axum::{Router, routing::get, serve::Listener};
+use axum::{Router, routing::get};
 use bytes::Bytes;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::{
-    ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
-};
+use rcgen::{DistinguishedName, DnType, KeyPair};
 use serde_json::{Value, json};
 use shared::http::{CaBundle, CaBundleError, ReqwestTransport, Transport, TransportError};
 use tests::lambda::{
     environment,
     runtime_api::{FunctionProcess, Output},
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
-};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::stage::{Stage, binary, change, change_event};
+use crate::{
+    authority::Authority,
+    stage::{Stage, binary, change, change_event},
+};
 
 /// Long enough for a handshake on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A private certificate authority.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
-    }
-
-    /// TLS with a certificate for `localhost`.
-    fn acceptor(&self) -> TlsAcceptor {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let certificates = vec![CertificateDer::from(certificate.der().to_vec())];
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(certificates, key)
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
-    }
-}
-
-struct TlsListener(TcpListener, TlsAcceptor);
-
-impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        loop {
-            // A client that does not trust the certificate ends the handshake.
-            let Ok((stream, address)) = self.0.accept().await else {
-                continue;
-            };
-            if let Ok(stream) = self.1.accept(stream).await {
-                return (stream, address);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-/// Serves over TLS; the port.
-async fn serve(authority: &Authority, router: Router) -> (u16, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let listener = TlsListener(listener, authority.acceptor());
-    let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (port, task)
+fn new_authority() -> Authority {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, "An authority of the tests");
+    Authority::named(name)
 }
 
 async fn get_from(transport: &ReqwestTransport, address: &str) -> Result<u16, TransportError> {
@@ -110,9 +42,10 @@ fn bundle(authorities: &[&Authority]) -> CaBundle {
 
 #[tokio::test]
 async fn a_server_of_a_private_authority_is_reached_with_its_certificate_only() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (new_authority(), new_authority());
     let router = Router::new().route("/", get(async || "here"));
-    let (port, _server) = serve(&authority, router).await;
+    let server = authority.serve(router).await.unwrap();
+    let port = server.port;
     let address = format!("https://localhost:{port}/");
 
     let trusting = ReqwestTransport::trusting(&bundle(&[&other, &authority])).unwrap();
@@ -137,7 +70,7 @@ async fn a_server_of_a_private_authority_is_reached_with_its_certificate_only() 
 
 #[test]
 fn what_is_not_a_bundle_of_certificates_is_refused_with_the_place() {
-    let pem = Authority::new().pem;
+    let pem = new_authority().pem;
     let half = &pem[..pem.len() / 2];
     let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let key = KeyPair::generate().unwrap().serialize_pem();
@@ -186,11 +119,11 @@ fn with(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_trusts_the_authority_for_the_erp_and_for_no_other_remote() {
     let stage = Stage::new().await;
-    let authority = Authority::new();
-    let (erp_port, _erp) = serve(&authority, stage.erp.router()).await;
-    let (norce_port, _norce) = serve(&authority, stage.norce.router()).await;
+    let authority = new_authority();
+    let erp_server = authority.serve(stage.erp.router()).await.unwrap();
+    let norce_server = authority.serve(stage.norce.router()).await.unwrap();
     stage.aws.set_secret("erp-ca", &authority.pem);
-    let base = format!("https://localhost:{erp_port}");
+    let base = format!("https://localhost:{}", erp_server.port);
     let (api, token) = (stage.erp.api_root(&base), stage.erp.token_url(&base));
     let erp = [
         ("ERP_BASE_URL", api.as_str()),
@@ -214,7 +147,7 @@ async fn a_function_trusts_the_authority_for_the_erp_and_for_no_other_remote() {
     ));
     assert_eq!(stage.erp.customers(company).len(), 1);
 
-    let norce = format!("https://localhost:{norce_port}");
+    let norce = format!("https://localhost:{}", norce_server.port);
     let norce = with(&with_ca, &[("NORCE_BASE_URL", norce.as_str())]);
     let before: u64 = stage.norce.requests().values().sum();
     let event = change_event(change(stage.add_customer()));
@@ -249,7 +182,7 @@ async fn a_secret_that_is_no_bundle_is_named_by_the_functions_and_by_the_doctor(
         "{found}"
     );
 
-    stage.aws.set_secret("erp-ca", Authority::new().pem);
+    stage.aws.set_secret("erp-ca", new_authority().pem);
     let report = run("operator", &environment, doctor.clone()).await.unwrap();
     assert_eq!(check(&report).unwrap()["ok"], true);
     let report = run("operator", &stage.environment, doctor).await.unwrap();

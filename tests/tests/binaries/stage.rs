@@ -8,13 +8,8 @@ use shared::domain::{Cause, ChangeMessage};
 use tests::{
     bundle::customer,
     business_central_simulator::{self, BusinessCentralSimulator},
-    lambda::{
-        environment::{self, Variables, every_variable},
-        fake_aws::FakeAws,
-        payloads::sqs_event,
-    },
-    norce_simulator::{self, NewAddress, NewCustomer, NorceSimulator},
-    samples::unlimited_norce,
+    lambda::{environment::Variables, fake_aws::FakeAws, payloads::sqs_event, remotes::Remotes},
+    norce_simulator::{NewAddress, NewCustomer, NorceSimulator},
 };
 use uuid::Uuid;
 
@@ -24,7 +19,6 @@ pub(crate) const EVENT_SECRET: &str = "canary-event-secret-4b1f";
 pub(crate) const NORCE_SECRET: &str = "canary-norce-secret";
 /// The key of the console.
 pub(crate) const CONSOLE_KEY: &str = "canary-console-key";
-const ACCOUNT: i64 = 17;
 
 /// Everything that the functions speak to, and the variables that lead there.
 pub(crate) struct Stage {
@@ -32,51 +26,32 @@ pub(crate) struct Stage {
     pub(crate) norce: NorceSimulator,
     pub(crate) erp: BusinessCentralSimulator,
     pub(crate) environment: Variables,
-    _servers: (norce_simulator::Server, business_central_simulator::Server),
+    _remotes: Remotes,
 }
 
 impl Stage {
     /// Norce with its limits off and jobs that end at once; nobody listens to its events.
     pub(crate) async fn new() -> Self {
         let aws = FakeAws::serve().await.unwrap();
-        let norce = unlimited_norce(ACCOUNT, "functions", NORCE_SECRET);
-        let erp = BusinessCentralSimulator::new(business_central_simulator::Settings::default());
-        let servers = (norce.serve().await.unwrap(), erp.serve().await.unwrap());
-
-        let application = &business_central_simulator::Settings::default().applications[0];
+        let settings = business_central_simulator::Settings::default();
+        let remotes = Remotes::serve("functions", NORCE_SECRET, settings).await;
+        let remotes = remotes.unwrap();
         for (id, text) in [
             ("event", json!({ "current": EVENT_SECRET })),
             ("fingerprint", json!({ "key": "canary-fingerprint-key" })),
             ("console-key", json!({ "key": CONSOLE_KEY })),
-            (
-                "norce",
-                json!({ "clientId": "functions", "clientSecret": NORCE_SECRET }),
-            ),
-            (
-                "erp",
-                json!({
-                    "clientId": application.client_id,
-                    "clientSecret": application.client_secret
-                }),
-            ),
-        ] {
+        ]
+        .into_iter()
+        .chain(remotes.secrets())
+        {
             aws.set_secret(id, text.to_string());
         }
-        let mut variables = every_variable(&aws.endpoint);
-        for (name, value) in [
-            ("NORCE_BASE_URL", servers.0.base_url.clone()),
-            ("ERP_BASE_URL", erp.api_root(&servers.1.base_url)),
-            ("ERP_TOKEN_URL", erp.token_url(&servers.1.base_url)),
-            ("ERP_COMPANY", erp.companies()[0].to_string()),
-        ] {
-            environment::set(&mut variables, name, value);
-        }
         Self {
+            environment: remotes.variables(&aws.endpoint, &remotes.addresses),
             aws,
-            norce,
-            erp,
-            environment: variables,
-            _servers: servers,
+            norce: remotes.norce.clone(),
+            erp: remotes.erp.clone(),
+            _remotes: remotes,
         }
     }
 

@@ -5,8 +5,8 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { BatchGetCommand, DynamoDBDocumentClient, GetCommand, UpdateCommand } from "@aws-sdk/lib-dynamodb";
 import { log, secret, writeMetric } from "./common.mjs";
 
-const dynamodb = DynamoDBDocumentClient.from(new DynamoDBClient({}));
-const { CODE_MAPPINGS_TABLE: mappings, OWED_TABLE: owed, NORCE_BASE_URL: base, NORCE_SCOPE: scope } = process.env;
+export const dynamodb = DynamoDBDocumentClient.from(new DynamoDBClient({}));
+export const { CODE_MAPPINGS_TABLE: mappings, OWED_TABLE: owed, NORCE_BASE_URL: base, NORCE_SCOPE: scope } = process.env;
 const expand = [
   "Account($select=ApplicationId,LoginName,StatusId)",
   "Addresses($select=Id,TypeId,CareOf,AddressLine1,AddressLine2,ZipCode,City,Region,CountryId,Gln,ShippingPhoneNumber,Code,IsPrimary)",
@@ -44,8 +44,8 @@ async function accessToken() {
   return value;
 }
 
-async function fetchCustomer(id) {
-  const query = new URLSearchParams({ $select: select, $expand: expand, $filter: `Id eq ${id}`, $top: "2" });
+async function fetchCustomers(filter, most) {
+  const query = new URLSearchParams({ $select: select, $expand: expand, $filter: filter, $top: String(most) });
   const headers = {
     authorization: `Bearer ${await accessToken()}`,
     accept: "application/json",
@@ -53,10 +53,20 @@ async function fetchCustomer(id) {
   };
   const answer = await fetch(`${base}/commerce/query/2.0/Customers/Customers?${query}`, { headers });
   if (!answer.ok) throw new Error(`Norce Query answers ${answer.status}`);
-  return (await answer.json()).value[0];
+  return (await answer.json()).value;
 }
 
-async function fingerprint(customer) {
+async function fetchCustomer(id) {
+  return (await fetchCustomers(`Id eq ${id}`, 2))[0];
+}
+
+// Customers by id, in one request.
+export async function fetchAll(ids) {
+  const rows = await fetchCustomers(ids.map((id) => `Id eq ${id}`).join(" or "), ids.length + 1);
+  return new Map(rows.map((row) => [row.Id, row]));
+}
+
+export async function fingerprint(customer) {
   const fields = Object.fromEntries(sentToErp.map((name) => [name, customer[name] ?? null]));
   const { key } = await secret("FINGERPRINT_SECRET_ARN");
   return createHmac("sha256", key).update(JSON.stringify(fields)).digest("hex");
@@ -75,7 +85,7 @@ async function isOwed(pk) {
   return answer.Item !== undefined;
 }
 
-async function store(entity, stored) {
+export async function store(entity, stored) {
   await dynamodb.send(
     new UpdateCommand({
       TableName: mappings,
@@ -104,7 +114,12 @@ async function handle(record) {
   log("change handled", { subject: name, correlation, outcome: before ? "unchanged" : "stored" });
 }
 
-export async function handler(event) {
+export function handler(event) {
+  return handleEach(event, handle);
+}
+
+// Handles the messages one after the other. Once one has failed, the later ones of its group are given back with it.
+export async function handleEach(event, handle) {
   const batchItemFailures = [];
   const failedGroups = new Set();
   for (const record of event.Records) {
