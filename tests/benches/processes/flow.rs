@@ -36,6 +36,8 @@ pub(crate) struct Flow {
     pub(crate) word: &'static str,
     pub(crate) title: &'static str,
     pub(crate) function: &'static str,
+    /// A function that makes the same calls, and does nothing else.
+    pub(crate) calls_alone: Option<&'static str>,
     /// The twins: what their names add to that of the language, and the names of their sources.
     pub(crate) twins: &'static [(&'static str, &'static str)],
     /// Events of an invocation. Of a pass, which is several: its records.
@@ -62,6 +64,7 @@ const RECEIVE: Flow = Flow {
     word: "receive",
     title: "receive-events: an event of Norce becomes a message",
     function: "receive-events",
+    calls_alone: Some("one-call-function"),
     twins: &[("", "receive")],
     batch: 1,
     events: 200,
@@ -72,6 +75,7 @@ const ECHO: Flow = Flow {
     word: "echo",
     title: "change-events: an unchanged customer, one message an invocation",
     function: "change-events",
+    calls_alone: None,
     twins: &[("", "echo"), (", fewest calls", "echo_fewest")],
     work: Work::Echo,
     ..RECEIVE
@@ -87,6 +91,7 @@ const CREATE: Flow = Flow {
     word: "create",
     title: "change-events: a first order, the customer is created in the ERP",
     function: "change-events",
+    calls_alone: None,
     twins: &[],
     batch: 1,
     events: CUSTOMERS,

@@ -136,18 +136,25 @@ fn main() {
 fn functions(choice: &Choice) -> Vec<&'static str> {
     let mut all = BTreeSet::from(["change-events", "submit-imports"]);
     all.extend(choice.flows().map(|flow| flow.function));
+    all.extend(choice.flows().filter_map(|flow| flow.calls_alone));
     if choice.part(STARTS) {
         all.extend([starts::EMPTY, "receive-events"]);
     }
     all.into_iter().collect()
 }
 
-/// The versions of our function in a flow, this one first.
+/// The versions of our function in a flow, this one first, and the function that only makes its calls.
 fn versions(flow: &Flow, choice: &Choice) -> impl Iterator<Item = Program> {
     let ours = Program::ours("this version", &program::built(), flow.function);
     let beside = choice.beside.as_ref();
     let beside = beside.map(|directory| Program::ours("beside", directory, flow.function));
-    [ours].into_iter().chain(beside.filter(Program::exists))
+    let calls_alone = flow.calls_alone;
+    let calls_alone =
+        calls_alone.map(|function| Program::ours("its calls alone", &program::built(), function));
+    [ours]
+        .into_iter()
+        .chain(beside.filter(Program::exists))
+        .chain(calls_alone)
 }
 
 /// The programs of a flow, ours first.

@@ -235,6 +235,7 @@ fn manifests() -> Result<Vec<PathBuf>, SandboxError> {
             "shared",
             "tests",
             "tests/benches/empty-function",
+            "tests/benches/one-call-function",
             "tests/conformance",
             "tests/tools",
         ]

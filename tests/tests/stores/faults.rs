@@ -177,7 +177,8 @@ fn disturbed(code: &str) -> (u16, Value) {
 async fn a_plain_write_that_meets_a_transaction_is_repeated() {
     let subject = Subject::Entity(customer(1));
     let there = json!({"Attributes": {"pk": {"S": "somewhere"}}});
-    let item = json!({"Item": {"pk": {"S": "somewhere"}}});
+    let found = json!({"pk": {"S": "to-erp#customer/client/1"}});
+    let item = json!({"Responses": {"owed": [found]}});
     for code in [
         "TransactionConflictException",
         "ReplicatedWriteConflictException",

@@ -3,10 +3,7 @@
 use std::{collections::HashMap, fmt};
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::{
-    Client,
-    types::{AttributeValue, KeysAndAttributes},
-};
+use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
@@ -62,11 +59,6 @@ impl fmt::Debug for Database {
 
 /// Reads items of any tables, strongly consistently and by as few requests as possible.
 async fn read_each(client: Client, keys: Vec<ItemKey>) -> Items {
-    // A single item does not need the permission of a batch.
-    if let [key] = keys.as_slice() {
-        let item = read_one(&client, key).await?;
-        return Ok(item.map(|item| (key.clone(), item)).into_iter().collect());
-    }
     let requests: Vec<_> = keys
         .chunks(READ_BATCH_SIZE)
         .map(|keys| read_any(&client, keys))
@@ -75,17 +67,6 @@ async fn read_each(client: Client, keys: Vec<ItemKey>) -> Items {
         .buffered(REQUEST_CONCURRENCY)
         .try_concat()
         .await
-}
-
-async fn read_one(client: &Client, (table, key): &ItemKey) -> Result<Option<Item>, String> {
-    let request = client.get_item().table_name(table);
-    let answer = request
-        .key(KEY, AttributeValue::S(key.clone()))
-        .consistent_read(true)
-        .send()
-        .await
-        .map_err(|error| explain(&error))?;
-    Ok(answer.item)
 }
 
 async fn read_any(client: &Client, keys: &[ItemKey]) -> Items {
@@ -110,8 +91,8 @@ pub(super) fn key_of(item: &Item) -> Option<&str> {
     item.get(KEY)?.as_s().ok().map(String::as_str)
 }
 
-/// Reads up to [`READ_BATCH_SIZE`] items by their tables and distinct keys. The existing ones are returned by their tables, in no particular
-/// order.
+/// Reads up to [`READ_BATCH_SIZE`] items by their tables and distinct keys. Returns those that exist by their tables, in no
+/// particular order.
 pub(super) async fn read_batch(
     client: &Client,
     keys: impl IntoIterator<Item = (&str, Vec<&str>)>,
