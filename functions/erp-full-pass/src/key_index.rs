@@ -30,8 +30,8 @@ pub(crate) struct KeyListing<'a> {
 }
 
 impl KeyListing<'_> {
-    /// Lists the records of a page. Where a record's entry in the mappings says under which keys it is listed, nothing is read, and nothing
-    /// is written unless they have changed.
+    /// Lists the records of a page. Where a record's entry in the mappings says under which keys it is listed, nothing is read;
+    /// elsewhere, as after a binding together with others, the index is. Nothing is written unless the keys have changed.
     pub(crate) async fn list(
         &self,
         run: &Run,
@@ -43,23 +43,23 @@ impl KeyListing<'_> {
             return Ok(());
         }
         let mut changed: Vec<(ErpId, RecordKeys)> = Vec::new();
-        let mut unmapped: Vec<(ErpId, RecordKeys)> = Vec::new();
+        let mut unsaid: Vec<(ErpId, RecordKeys)> = Vec::new();
         for (record, mapped) in records.iter().zip(mapped) {
             let keys = RecordKeys::read(record, self.fingerprints)?;
-            match mapped {
-                Some(mapped) if mapped.indexed.as_ref() == Some(keys.digest()) => {}
+            match mapped.as_ref().and_then(|mapped| mapped.indexed.as_ref()) {
+                Some(indexed) if indexed == keys.digest() => {}
                 Some(_) => changed.push((record.id.clone(), keys)),
-                None => unmapped.push((record.id.clone(), keys)),
+                None => unsaid.push((record.id.clone(), keys)),
             }
         }
-        if !unmapped.is_empty() {
-            let ids: Vec<ErpId> = unmapped.iter().map(|(id, _)| id.clone()).collect();
+        if !unsaid.is_empty() {
+            let ids: Vec<ErpId> = unsaid.iter().map(|(id, _)| id.clone()).collect();
             self.meter.mappings_read(ids.len());
             // A stale answer does no harm: whoever writes an entry reads it once more.
             let consistency = Consistency::Eventual;
             let entries = self.index.entries(run.scope, &ids, consistency).await?;
             let unlisted =
-                unmapped
+                unsaid
                     .into_iter()
                     .zip(entries)
                     .filter(|((_, keys), entry)| match entry {

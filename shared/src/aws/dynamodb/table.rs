@@ -342,3 +342,23 @@ impl Table {
         }
     }
 }
+
+impl Table {
+    /// Changes attributes, and makes the item if there is none. Only for changes that may happen twice: the SDK repeats the request
+    /// after a lost answer.
+    pub(crate) async fn update(&self, key: &str, change: Expression) -> Result<(), StoreError> {
+        let call = || {
+            self.client
+                .update_item()
+                .table_name(&self.name)
+                .key(KEY, text(key))
+                .set_expression_attribute_names(change.names())
+                .set_expression_attribute_values(change.values())
+                .update_expression(&change.text)
+                .send()
+        };
+        let outcome = until_undisturbed(call).await;
+        outcome.map_err(|error| self.error(explain(&error)))?;
+        Ok(())
+    }
+}
