@@ -14,6 +14,7 @@ mod import_jobs;
 mod key_index;
 mod local;
 mod logs;
+mod many_bindings;
 mod mappings;
 mod orders;
 mod owed;
