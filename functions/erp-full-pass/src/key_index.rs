@@ -43,6 +43,7 @@ impl KeyListing<'_> {
             return Ok(());
         }
         let mut changed: Vec<(ErpId, RecordKeys)> = Vec::new();
+        let mut unlisted: Vec<(ErpId, RecordKeys)> = Vec::new();
         let mut unsaid: Vec<(ErpId, RecordKeys)> = Vec::new();
         for (record, mapped) in records.iter().zip(mapped) {
             let keys = RecordKeys::read(record, self.fingerprints)?;
@@ -58,18 +59,20 @@ impl KeyListing<'_> {
             // A stale answer does no harm: whoever writes an entry reads it once more.
             let consistency = Consistency::Eventual;
             let entries = self.index.entries(run.scope, &ids, consistency).await?;
-            let unlisted =
-                unsaid
-                    .into_iter()
-                    .zip(entries)
-                    .filter(|((_, keys), entry)| match entry {
-                        Some(digest) => digest != keys.digest(),
-                        None => !keys.is_empty(),
-                    });
-            changed.extend(unlisted.map(|(record, _)| record));
+            for ((record, keys), entry) in unsaid.into_iter().zip(entries) {
+                match entry {
+                    Some(digest) if digest == *keys.digest() => {}
+                    Some(_) => changed.push((record, keys)),
+                    None if keys.is_empty() => {}
+                    None => unlisted.push((record, keys)),
+                }
+            }
         }
-        let writes = changed.len() as u64;
+        let writes = (changed.len() + unlisted.len()) as u64;
         self.meter.add(|cost| cost.index_writes += writes);
+        if !unlisted.is_empty() {
+            self.index.set_many(run.scope, &unlisted).await?;
+        }
         Ok(write(self.index, run.scope, changed).await?)
     }
 

@@ -68,6 +68,10 @@ impl KeyIndex for Arithmetic {
         Err(no_part())
     }
 
+    async fn set_many(&self, _: Scope, _: &[(ErpId, RecordKeys)]) -> Result<(), StoreError> {
+        Err(no_part())
+    }
+
     async fn coverage(&self, _: Scope, _: EntityKind) -> Result<Option<Coverage>, StoreError> {
         Ok(None)
     }

@@ -14,4 +14,4 @@ pub(crate) use conflicts::Refusals;
 pub(crate) use expression::{Expression, Write};
 pub(crate) use item::{Item, KEY, number, text};
 pub use table::READ_BATCH_SIZE;
-pub(crate) use table::{Table, Written};
+pub(crate) use table::{MAX_TRANSACTION_ITEMS, Table, Written};

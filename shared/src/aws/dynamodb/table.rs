@@ -343,6 +343,9 @@ impl Table {
     }
 }
 
+/// Maximum number of items in a transaction (Amazon DynamoDB API Reference, "TransactWriteItems"). Its other limit is 4 MB.
+pub(crate) const MAX_TRANSACTION_ITEMS: usize = 100;
+
 impl Table {
     /// Changes attributes, and makes the item if there is none. Only for changes that may happen twice: the SDK repeats the request
     /// after a lost answer.

@@ -38,7 +38,7 @@ fn forgets_key(scope: Scope) -> String {
 }
 
 /// A condition on a transaction: nothing was forgotten in the scope since.
-pub(super) fn none_forgotten_since(scope: Scope, seen: Forgets) -> Write {
+pub(in crate::mappings) fn none_forgotten_since(scope: Scope, seen: Forgets) -> Write {
     let unchanged = match seen.count() {
         0 => Expression::new("attribute_not_exists(#count)").name(COUNT),
         count => Expression::new("#count = :seen")
@@ -50,7 +50,7 @@ pub(super) fn none_forgotten_since(scope: Scope, seen: Forgets) -> Write {
 
 impl DynamoDbMappings {
     /// How many entities of a scope were forgotten; `None` while one is being forgotten.
-    pub(super) async fn settled_forgets(
+    pub(in crate::mappings) async fn settled_forgets(
         &self,
         scope: Scope,
     ) -> Result<Option<Forgets>, StoreError> {

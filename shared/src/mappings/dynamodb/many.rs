@@ -16,14 +16,11 @@ use super::{
 };
 use crate::{
     Consistency, StoreError,
-    aws::dynamodb::{Refusals, Written},
+    aws::dynamodb::{MAX_TRANSACTION_ITEMS, Refusals, Written},
     domain::{EntityRef, Scope},
     mappings::{Bound, Forgets, Mappings, NewBinding},
 };
 
-/// Items in a transaction: DynamoDB's limit (Amazon DynamoDB API Reference, "TransactWriteItems"). Its other limit is 4 MB,
-/// and the entries of a binding have some 500 bytes.
-const MAX_ITEMS: usize = 100;
 /// Entries of a binding.
 const ENTRIES: usize = 3;
 /// Bindings in a transaction, beside the check of what was forgotten.
@@ -32,7 +29,7 @@ const ENTRIES: usize = 3;
 /// that meet. A million bindings are 30,304 transactions: 152 s at 5 ms, 15 minutes at 30 ms. At 30 ms that is 6,600
 /// write units a second, more than the 4,000 that a new on-demand table sustains at first (Amazon DynamoDB Developer Guide, "DynamoDB
 /// on-demand capacity mode"), so that more at once would only be throttled.
-const BATCH_SIZE: usize = (MAX_ITEMS - 1) / ENTRIES;
+const BATCH_SIZE: usize = (MAX_TRANSACTION_ITEMS - 1) / ENTRIES;
 /// Bindings that are made at the same time by themselves: each takes a few requests of some ten milliseconds.
 const SINGLE_CONCURRENCY: usize = 16;
 

@@ -10,7 +10,7 @@
 //! | `forgets#client` | `count` and `pending`: how many entities of a scope were forgotten, and which are being forgotten |
 
 mod entries;
-mod forgets;
+pub(super) mod forgets;
 mod many;
 mod table;
 

@@ -33,7 +33,7 @@ const CROWDED: &str = "crowded";
 const KEYS: &str = "keys";
 const DIGEST: &str = "digest";
 
-fn entry_key(scope: Scope, record: &ErpId) -> String {
+pub(super) fn entry_key(scope: Scope, record: &ErpId) -> String {
     format!("indexed#{scope}#{}#{}", record.resource, record.id)
 }
 
@@ -74,6 +74,12 @@ fn sortable(time: DateTime<Utc>) -> AttributeValue {
     text(time.to_rfc3339_opts(SecondsFormat::Nanos, true))
 }
 
+/// The entry of a record.
+pub(super) fn entry_item(keys: &BTreeSet<String>, digest: AttributeValue) -> Item {
+    let keys = set(keys.iter().cloned());
+    Item::from([(KEYS.to_owned(), keys), (DIGEST.to_owned(), digest)])
+}
+
 /// The entry of a record is as it was read.
 fn entry_is(keys: &BTreeSet<String>) -> Expression {
     if keys.is_empty() {
@@ -103,7 +109,7 @@ impl DynamoDbMappings {
         Ok(entry.and_then(|mut entry| entry.remove(DIGEST)))
     }
 
-    fn key_of(&self, scope: Scope, key: &NaturalKey) -> Result<String, StoreError> {
+    pub(super) fn key_of(&self, scope: Scope, key: &NaturalKey) -> Result<String, StoreError> {
         let fingerprint = self.key.of(&("key", scope, key));
         let fingerprint = fingerprint.map_err(|error| self.table.error(error))?;
         Ok(format!("key#{}", fingerprint.as_str()))
@@ -246,10 +252,7 @@ impl KeyIndex for DynamoDbMappings {
             let entry = if wanted.is_empty() {
                 Write::delete(entry_name.clone())
             } else {
-                let keys = set(wanted.iter().cloned());
-                let item =
-                    Item::from([(KEYS.to_owned(), keys), (DIGEST.to_owned(), digest.clone())]);
-                Write::put(entry_name.clone(), item)
+                Write::put(entry_name.clone(), entry_item(&wanted, digest.clone()))
             };
             writes.push(entry.provided(entry_is(&listed)));
             if !is_forgotten {
@@ -273,6 +276,14 @@ impl KeyIndex for DynamoDbMappings {
         Err(self.table.error(format_args!(
             "the index entry of ERP record {record} changed {ATTEMPTS} times in a row"
         )))
+    }
+
+    async fn set_many(
+        &self,
+        scope: Scope,
+        records: &[(ErpId, RecordKeys)],
+    ) -> Result<(), StoreError> {
+        self.list_all(scope, records).await
     }
 
     async fn coverage(
@@ -313,7 +324,7 @@ impl KeyIndex for DynamoDbMappings {
 }
 
 /// Adds a record to the list of a key, or marks a full list as crowded.
-fn enter(name: &str, me: &str, is_full: bool) -> Write {
+pub(super) fn enter(name: &str, me: &str, is_full: bool) -> Write {
     if is_full {
         let change = Expression::assign([(CROWDED, Some(AttributeValue::Bool(true)))]);
         return Write::update(name, change);
