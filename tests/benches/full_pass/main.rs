@@ -4,7 +4,7 @@
 //!    all of whom are unchanged; and how much of it goes into receiving and reading the pages.
 //! 2. With DynamoDB (MiniStack), twice: when nobody is known yet, and when everything is. The requests are counted.
 //! 3. The first bindings of a million customers, with mappings in a stand-in of DynamoDB that holds nothing and takes 5 ms for each
-//!    request: the elapsed time, the requests, their units and what those cost. `-- first` measures this alone.
+//!    request: the elapsed time, the requests, their units and what those cost. `-- first` measures this alone, `-- first 100000` for fewer.
 //! 4. The index of keys, over DynamoDB: what it takes to fill it for a register that is bound already, and what a later
 //!    pass takes. `-- index` measures this alone.
 //!
@@ -94,11 +94,12 @@ fn main() {
                 index_of_keys(&aws).await;
             });
         }
-        ["first", ..] => {
+        ["first", ref rest @ ..] => {
             println!("{}\n", machine());
+            let customers = rest.first().and_then(|number| number.parse().ok());
             runtime.block_on(async {
                 let aws = ministack().await;
-                first_bindings(&aws).await;
+                first_bindings(&aws, customers.unwrap_or(FIRST_BINDINGS)).await;
             });
         }
         _ => {
@@ -107,7 +108,7 @@ fn main() {
             runtime.block_on(async {
                 let aws = ministack().await;
                 in_dynamodb(&aws).await;
-                first_bindings(&aws).await;
+                first_bindings(&aws, FIRST_BINDINGS).await;
                 index_of_keys(&aws).await;
             });
         }
@@ -299,8 +300,8 @@ async fn index_of_keys(aws: &LocalAws) {
     }
 }
 
-async fn first_bindings(aws: &LocalAws) {
-    println!("\nfirst bindings of {FIRST_BINDINGS} customers that Norce has by their codes");
+async fn first_bindings(aws: &LocalAws, customers: u64) {
+    println!("\nfirst bindings of {customers} customers that Norce has by their codes");
     println!(
         "{:<24} {:>8} {:>10} {:>10} {:>10} {:>12} {:>12} {:>8} {:>8}",
         "",
@@ -320,7 +321,7 @@ async fn first_bindings(aws: &LocalAws) {
             create_tables(aws, &table).await;
             let task = Task {
                 server: server.address.clone(),
-                customers: FIRST_BINDINGS,
+                customers,
                 stores: Stores::Nothing {
                     table,
                     time,
@@ -330,10 +331,10 @@ async fn first_bindings(aws: &LocalAws) {
                 passes: 1,
             };
             let taken = measure(&task, &environment(aws)).remove(0);
-            let needing = FIRST_BINDINGS / server::WITHOUT_CODE_EVERY;
+            let needing = customers / server::WITHOUT_CODE_EVERY;
             assert_eq!(
                 (taken.counts.codes, taken.counts.bound),
-                (needing, FIRST_BINDINGS - needing)
+                (needing, customers - needing)
             );
             let requests = &taken.requests;
             let count: u64 = requests.operations.values().sum();
