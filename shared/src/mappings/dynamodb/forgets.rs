@@ -1,21 +1,23 @@
 //! Forgetting, and the item by which bindings that are made together see it.
 //!
-//! A single binding checks three tombstones in its transaction, which are half of its cost. Many bindings check one item
-//! for all of them, `forgets#<scope>`. It has to change before the first tombstone is written, and must not look settled before the
-//! last one can be read: reads beside a transaction see its items in any order (Amazon DynamoDB Developer Guide, "Transaction isolation
-//! levels", read-committed), so a count in the transaction of the tombstones could be seen earlier than these. Hence three
-//! steps:
+//! A single binding checks three tombstones in its transaction, which are half of its cost. Bindings that are made together
+//! check one item for all of them, `forgets#<scope>`. It has to change before the first tombstone is written, and must not
+//! look settled before the last one can be read. A count in the transaction of the tombstones would not do: reads during a
+//! transaction may return one of its items as it is afterwards and another one as it was before (Amazon DynamoDB Developer
+//! Guide, "Transaction isolation levels", read-committed). Hence three steps:
 //!
 //! 1. Announce: `count` goes up, and the entity is in `pending`.
 //! 2. The transaction that replaces the mapping by tombstones.
 //! 3. Settle: the entity leaves `pending`.
 //!
-//! Who reads `count` without anything pending, and no tombstone after that, may bind while `count` is unchanged: what was
-//! announced before has been settled, so that its tombstones are visible; what is announced later changes `count`, or finds
-//! the binding. A forget that is cut off stays pending until it is repeated, and bindings are made singly meanwhile.
+//! A function that reads `count` with nothing pending, and no tombstone after that, may bind on condition that `count` is
+//! unchanged. What was announced earlier has been settled, so that its tombstones are visible. What is announced later
+//! changes `count` before the binding, or finds the binding. A forget that is cut off stays pending until it is repeated,
+//! and bindings are made one by one meanwhile.
 //!
 //! Version 0.2.0 and earlier forget without an announcement. During the minutes of an update, such a function can forget a
-//! customer between the read of its tombstones and the transaction of a new function.
+//! customer between a new function's read of its tombstones and its transaction. The mapping is then there beside the
+//! tombstone: whatever reads the mapping of the entity finds it forgotten, and forgetting it once more removes the mapping.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -58,6 +60,7 @@ impl DynamoDbMappings {
             return Ok(Some(Forgets::new(0)));
         };
         if item.contains_key(PENDING) {
+            tracing::info!(%scope, "a customer is being forgotten, or that was cut off: mappings are written one by one until it is done");
             return Ok(None);
         }
         let count = match item.get(COUNT) {
