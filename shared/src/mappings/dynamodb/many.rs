@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{
     DynamoDbMappings,
     entries::{ATTEMPTS, unbound},
-    forgets::none_forgotten_since,
+    forget_count::none_forgotten_since,
     table::{code_key, entity_key, record_key},
 };
 use crate::{

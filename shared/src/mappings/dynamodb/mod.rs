@@ -10,7 +10,8 @@
 //! | `forgets#client` | `count` and `pending`: how many entities of a scope were forgotten, and which are being forgotten |
 
 mod entries;
-pub(super) mod forgets;
+pub(super) mod forget_count;
+mod forgets;
 mod many;
 mod table;
 

@@ -15,7 +15,10 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys, holder};
+use super::{
+    Coverage, Holders, KeyIndex, RecordKeys, holder,
+    items::{CROWDED, DIGEST, HOLDERS, KEYS, enter, entry_item, entry_key, set},
+};
 use crate::{
     Consistency, StoreError,
     aws::dynamodb::{Expression, Item, Write, Written, number, text},
@@ -28,15 +31,6 @@ use crate::{
 /// at the same time, and several records one key.
 const ATTEMPTS: u32 = 8;
 
-const HOLDERS: &str = "holders";
-const CROWDED: &str = "crowded";
-const KEYS: &str = "keys";
-const DIGEST: &str = "digest";
-
-pub(super) fn entry_key(scope: Scope, record: &ErpId) -> String {
-    format!("indexed#{scope}#{}#{}", record.resource, record.id)
-}
-
 fn coverage_key(scope: Scope, kind: EntityKind) -> String {
     format!("coverage#{scope}#{kind}")
 }
@@ -46,10 +40,6 @@ fn set_of(item: &Item, name: &str) -> BTreeSet<String> {
         Some(AttributeValue::Ss(members)) => members.iter().cloned().collect(),
         _ => BTreeSet::new(),
     }
-}
-
-fn set(members: impl IntoIterator<Item = String>) -> AttributeValue {
-    AttributeValue::Ss(members.into_iter().collect())
 }
 
 fn record_of(holder: &str) -> Option<ErpId> {
@@ -72,12 +62,6 @@ fn time(item: &Item, name: &str) -> Option<DateTime<Utc>> {
 /// A time with a fixed number of digits, so that texts compare like times.
 fn sortable(time: DateTime<Utc>) -> AttributeValue {
     text(time.to_rfc3339_opts(SecondsFormat::Nanos, true))
-}
-
-/// The entry of a record.
-pub(super) fn entry_item(keys: &BTreeSet<String>, digest: AttributeValue) -> Item {
-    let keys = set(keys.iter().cloned());
-    Item::from([(KEYS.to_owned(), keys), (DIGEST.to_owned(), digest)])
 }
 
 /// The entry of a record is as it was read.
@@ -107,12 +91,6 @@ impl DynamoDbMappings {
     ) -> Result<Option<AttributeValue>, StoreError> {
         let entry = self.table.get(&entry_key(scope, record)).await?;
         Ok(entry.and_then(|mut entry| entry.remove(DIGEST)))
-    }
-
-    pub(super) fn key_of(&self, scope: Scope, key: &NaturalKey) -> Result<String, StoreError> {
-        let fingerprint = self.key.of(&("key", scope, key));
-        let fingerprint = fingerprint.map_err(|error| self.table.error(error))?;
-        Ok(format!("key#{}", fingerprint.as_str()))
     }
 
     /// The writes that remove a record from the lists of these keys, and lists that would be empty.
@@ -321,18 +299,4 @@ impl KeyIndex for DynamoDbMappings {
             .await?;
         Ok(())
     }
-}
-
-/// Adds a record to the list of a key, or marks a full list as crowded.
-pub(super) fn enter(name: &str, me: &str, is_full: bool) -> Write {
-    if is_full {
-        let change = Expression::assign([(CROWDED, Some(AttributeValue::Bool(true)))]);
-        return Write::update(name, change);
-    }
-    let change = Expression::new("ADD #holders :entered")
-        .name(HOLDERS)
-        .value("entered", set([me.to_owned()]));
-    let room = Expression::new("attribute_not_exists(#holders) OR size(#holders) < :most")
-        .value("most", number(MAX_HOLDERS as i64));
-    Write::update(name, change).provided(room)
 }

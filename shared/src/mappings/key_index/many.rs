@@ -2,7 +2,7 @@
 //!
 //! A record by itself is a read of three items and a transaction of its keys, its entry, the check of its tombstone, and its
 //! mapping. Together, records share one check for all of their tombstones
-//! ([`forgets`](crate::mappings::dynamodb::forgets)), and each costs its keys and its entry. A record that has an entry
+//! ([`forgets`](crate::mappings::DynamoDbMappings)), and each costs its keys and its entry. A record that has an entry
 //! already is refused and listed by itself, so that what its mapping says of it cannot be outdated.
 
 use std::collections::{BTreeSet, HashSet};
@@ -10,15 +10,14 @@ use std::collections::{BTreeSet, HashSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    KeyIndex, RecordKeys,
-    dynamodb::{enter, entry_item, entry_key},
-    holder,
+    KeyIndex, RecordKeys, holder,
+    items::{enter, entry_item, entry_key},
 };
 use crate::{
     Consistency, StoreError,
     aws::dynamodb::{Expression, MAX_TRANSACTION_ITEMS, Write, Written, text},
     domain::{ErpId, Scope},
-    mappings::{DynamoDbMappings, dynamodb::forgets::none_forgotten_since},
+    mappings::{DynamoDbMappings, dynamodb::forget_count::none_forgotten_since},
 };
 
 /// Attempts while customers are forgotten meanwhile. What is left then is listed one by one.

@@ -9,6 +9,7 @@
 //! (P12). Keys are keyed hashes (P11).
 
 mod dynamodb;
+mod items;
 mod many;
 
 use std::{collections::BTreeSet, sync::Arc};
