@@ -8,6 +8,7 @@ use shared::{
         NorceId, PartyField, Scope,
     },
     erp::ErpRecord,
+    mappings::Forgets,
     owed::Reason,
     passes::Counts,
 };
@@ -145,6 +146,10 @@ pub(crate) struct NorceUpdate {
     /// For a plan's line.
     #[serde(skip)]
     pub(crate) kept: Kept,
+    /// How many entities were forgotten before the look-ups of this update, which found nothing forgotten. Not stored: after
+    /// a crash the tombstones are read again.
+    #[serde(skip)]
+    pub(crate) forgets: Option<Forgets>,
 }
 
 /// What a first binding leaves as the ERP has it, as far as a pass can tell.

@@ -9,7 +9,7 @@ use shared::{
         Cause, ChangeMessage, Clock, Code, EntityKind, EntityRef, ErpId, FieldGroup, FieldGroups,
         ImportLine, ImportRequest, NorceId, Scope,
     },
-    mappings::{Binding, Bound, CodeDelivery, Mapping, RecordMappings},
+    mappings::{Binding, Bound, CodeDelivery, Mapping, NewBinding, RecordMappings},
     owed::{NewOwed, OwedRecords, Reason, Stage, Subject},
     passes::{Counts, Passes},
     queues::Queue,
@@ -85,7 +85,11 @@ impl<'a> Executor<'a> {
 impl Executor<'_> {
     /// Carries actions out: mappings first, because they may refuse, then the lines. Returns how many lines there were.
     pub(crate) async fn execute(&self, counts: &mut Counts, actions: &[Action]) -> Result<u64> {
-        let calls: Vec<_> = actions.iter().map(|action| self.act(action)).collect();
+        let bound = self.bind_all(actions).await?;
+        let calls = actions.iter().zip(bound);
+        let calls: Vec<_> = calls
+            .map(|(action, bound)| self.act(action, bound))
+            .collect();
         let effects: Vec<Option<Effect>> = stream::iter(calls)
             .buffered(ACTION_CONCURRENCY)
             .try_collect()
@@ -125,9 +129,44 @@ impl Executor<'_> {
         Ok(sent)
     }
 
-    async fn act(&self, action: &Action) -> Result<Option<Effect>> {
+    /// Makes the bindings of all actions together. Returns the outcome of each action that is a binding.
+    async fn bind_all(&self, actions: &[Action]) -> Result<Vec<Option<Bound>>> {
+        let mut bound = vec![None; actions.len()];
+        let bindings = actions.iter().enumerate().filter_map(|(place, action)| {
+            let Action::Update(update) = action else {
+                return None;
+            };
+            // A binding that replaces another one is a transaction of its own.
+            let is_binding = matches!(update.what, UpdateKind::Bind | UpdateKind::Code);
+            if !is_binding || update.replaces.is_some() {
+                return None;
+            }
+            let new = NewBinding {
+                entity: update.entity(self.scope)?,
+                binding: self.binding(update),
+                forgets: update.forgets,
+            };
+            Some((place, new))
+        });
+        let (places, bindings): (Vec<usize>, Vec<NewBinding>) = bindings.unzip();
+        if bindings.is_empty() {
+            return Ok(bound);
+        }
+        self.meter
+            .add(|cost| cost.mapping_writes += bindings.len() as u64);
+        let outcomes = self.mappings.bind_many(&bindings).await?;
+        for (place, outcome) in places.into_iter().zip(outcomes) {
+            if let Some(bound) = bound.get_mut(place) {
+                *bound = Some(outcome);
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Carries an action out. `bound`: the outcome of its binding, if it is one.
+    async fn act(&self, action: &Action, bound: Option<Bound>) -> Result<Option<Effect>> {
         match action {
-            Action::Update(update) => self.update(update).await,
+            Action::Update(update) => self.update(update, bound).await,
             Action::Wait { company, update } => {
                 let id = self.wait(company, update).await?;
                 let line = id.map(|id| self.line_with_company(update, None, id));
@@ -182,8 +221,8 @@ impl Executor<'_> {
         })))
     }
 
-    async fn update(&self, update: &NorceUpdate) -> Result<Option<Effect>> {
-        match self.store(update).await? {
+    async fn update(&self, update: &NorceUpdate, bound: Option<Bound>) -> Result<Option<Effect>> {
+        match self.store(update, bound).await? {
             Stored::Done => {}
             Stored::Gone => return Ok(None),
             Stored::Conflict(detail) => {
@@ -270,7 +309,7 @@ impl Executor<'_> {
     }
 
     /// Stores the mapping's part of an update.
-    async fn store(&self, update: &NorceUpdate) -> Result<Stored> {
+    async fn store(&self, update: &NorceUpdate, bound: Option<Bound>) -> Result<Stored> {
         let (mappings, meter) = (self.mappings, self.meter);
         let NorceUpdate { record, code, .. } = update;
         let fingerprint = update.fingerprint.as_ref();
@@ -286,7 +325,10 @@ impl Executor<'_> {
         };
         let stored = match &update.what {
             UpdateKind::Bind | UpdateKind::Code => {
-                let bound = self.bind(entity, update).await?;
+                let bound = match bound {
+                    Some(bound) => bound,
+                    None => self.rebind(entity, update).await?,
+                };
                 stored(entity, code, bound)
             }
             UpdateKind::Rename { from } => {
@@ -314,15 +356,20 @@ impl Executor<'_> {
         Ok(stored)
     }
 
-    async fn bind(&self, entity: EntityRef, update: &NorceUpdate) -> Result<Bound> {
-        let (mappings, meter) = (self.mappings, self.meter);
+    fn binding(&self, update: &NorceUpdate) -> Binding {
         let at = self.clock.now();
         let delivery = if update.fields.has(FieldGroup::Code) {
             CodeDelivery::HandedOver { at }
         } else {
             CodeDelivery::Confirmed { at }
         };
-        let mut binding = Binding::new(update.code.clone(), update.record.clone(), delivery);
+        Binding::new(update.code.clone(), update.record.clone(), delivery)
+    }
+
+    /// Replaces the binding to a record that the ERP no longer has.
+    async fn rebind(&self, entity: EntityRef, update: &NorceUpdate) -> Result<Bound> {
+        let (mappings, meter) = (self.mappings, self.meter);
+        let mut binding = self.binding(update);
         let Some(gone) = &update.replaces else {
             return Ok(meter.mapping_write(mappings.bind(entity, binding)).await?);
         };

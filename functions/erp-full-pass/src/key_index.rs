@@ -30,8 +30,8 @@ pub(crate) struct KeyListing<'a> {
 }
 
 impl KeyListing<'_> {
-    /// Lists the records of a page. Where a record's entry in the mappings says under which keys it is listed, nothing is read, and nothing
-    /// is written unless they have changed.
+    /// Lists the records of a page. Where a record's entry in the mappings says under which keys it is listed, nothing is read;
+    /// elsewhere, as after a binding together with others, the index is. Nothing is written unless the keys have changed.
     pub(crate) async fn list(
         &self,
         run: &Run,
@@ -43,33 +43,36 @@ impl KeyListing<'_> {
             return Ok(());
         }
         let mut changed: Vec<(ErpId, RecordKeys)> = Vec::new();
-        let mut unmapped: Vec<(ErpId, RecordKeys)> = Vec::new();
+        let mut unlisted: Vec<(ErpId, RecordKeys)> = Vec::new();
+        let mut unsaid: Vec<(ErpId, RecordKeys)> = Vec::new();
         for (record, mapped) in records.iter().zip(mapped) {
             let keys = RecordKeys::read(record, self.fingerprints)?;
-            match mapped {
-                Some(mapped) if mapped.indexed.as_ref() == Some(keys.digest()) => {}
+            match mapped.as_ref().and_then(|mapped| mapped.indexed.as_ref()) {
+                Some(indexed) if indexed == keys.digest() => {}
                 Some(_) => changed.push((record.id.clone(), keys)),
-                None => unmapped.push((record.id.clone(), keys)),
+                None => unsaid.push((record.id.clone(), keys)),
             }
         }
-        if !unmapped.is_empty() {
-            let ids: Vec<ErpId> = unmapped.iter().map(|(id, _)| id.clone()).collect();
+        if !unsaid.is_empty() {
+            let ids: Vec<ErpId> = unsaid.iter().map(|(id, _)| id.clone()).collect();
             self.meter.mappings_read(ids.len());
             // A stale answer does no harm: whoever writes an entry reads it once more.
             let consistency = Consistency::Eventual;
             let entries = self.index.entries(run.scope, &ids, consistency).await?;
-            let unlisted =
-                unmapped
-                    .into_iter()
-                    .zip(entries)
-                    .filter(|((_, keys), entry)| match entry {
-                        Some(digest) => digest != keys.digest(),
-                        None => !keys.is_empty(),
-                    });
-            changed.extend(unlisted.map(|(record, _)| record));
+            for ((record, keys), entry) in unsaid.into_iter().zip(entries) {
+                match entry {
+                    Some(digest) if digest == *keys.digest() => {}
+                    Some(_) => changed.push((record, keys)),
+                    None if keys.is_empty() => {}
+                    None => unlisted.push((record, keys)),
+                }
+            }
         }
-        let writes = changed.len() as u64;
+        let writes = (changed.len() + unlisted.len()) as u64;
         self.meter.add(|cost| cost.index_writes += writes);
+        if !unlisted.is_empty() {
+            self.index.set_many(run.scope, &unlisted).await?;
+        }
         Ok(write(self.index, run.scope, changed).await?)
     }
 

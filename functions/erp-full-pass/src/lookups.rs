@@ -12,7 +12,7 @@ use shared::{
     },
     erp::{CompanyKey, Erp, ErpError, ErpRecord},
     http::Deadline,
-    mappings::{BoundPage, Known, Mapping, Mappings, RecordEntry},
+    mappings::{BoundPage, Forgets, Known, Mapping, Mappings, RecordEntry},
     norce::{LookupHit, LookupKey, NorceQuery},
     record_finder::{KeyHolders, RecordFinder},
 };
@@ -67,6 +67,12 @@ impl Lookups<'_> {
         Ok(mappings
             .filter_map(|(entity, mapping)| Some((*entity, mapping?)))
             .collect())
+    }
+
+    /// How many entities of the scope were forgotten so far.
+    pub(crate) async fn forgets(&self) -> Result<Option<Forgets>> {
+        self.meter.mappings_read(1);
+        Ok(self.mappings.forgets(self.scope).await?)
     }
 
     /// What is known about records that seem to be unknown, in their order.

@@ -98,6 +98,8 @@ impl Resolver<'_> {
         bound: &mut Vec<PendingRecord>,
         decided: &mut Decided,
     ) -> Result {
+        // Before the tombstones are read with everything else.
+        let forgets = self.lookups.forgets().await?;
         let known = self.lookups.known(kind, &records).await?;
         let asked = records.iter().map(|record| LookupKey {
             code: record.code.clone(),
@@ -138,6 +140,7 @@ impl Resolver<'_> {
                 let entity = update.id.map(|id| self.rules.entity(kind, id));
                 let gone = entity.and_then(|entity| facts.gone.get(&entity));
                 update.replaces = gone.cloned().map(Box::new);
+                update.forgets = forgets;
             }
             let decision = self.relate(decision, &record, None).await?;
             decided.push((record.id, decision));

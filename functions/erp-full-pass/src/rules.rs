@@ -544,6 +544,7 @@ fn norce_update(
         fingerprint,
         replaces: None,
         kept: Kept::Nothing,
+        forgets: None,
     }
 }
 

@@ -137,7 +137,7 @@ pub struct RecordEntry {
     #[serde(default)]
     pub confirmed: bool,
     /// The natural keys under which the record is in the index ([`RecordKeys::digest`](crate::mappings::key_index::RecordKeys)),
-    /// so that a pass sees without a read that the index is up to date; `None` if the record has to be indexed.
+    /// so that a pass sees without a read that the index is up to date; `None` if only the index says that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indexed: Option<Fingerprint>,
 }
@@ -193,6 +193,37 @@ pub enum Bound {
     Forgotten,
 }
 
+/// How many customers and companies of a scope had been forgotten, read while no other one was being forgotten.
+///
+/// It stands for the tombstones of the scope: as long as it is unchanged, none was added. What was read from
+/// [`Mappings::known`] and [`Mappings::get_many`] after it need not be checked again by [`Mappings::bind_many`] (P12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgets(u64);
+
+impl Forgets {
+    /// The number of forgotten entities, repeats included.
+    pub const fn new(count: u64) -> Self {
+        Self(count)
+    }
+
+    /// The number.
+    pub const fn count(self) -> u64 {
+        self.0
+    }
+}
+
+/// A binding that is made together with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewBinding {
+    /// The Norce entity.
+    pub entity: EntityRef,
+    /// Its binding.
+    pub binding: Binding,
+    /// The state of the entity's scope before reads that found neither the entity nor the code nor the record forgotten.
+    /// `None` if they are still to be read.
+    pub forgets: Option<Forgets>,
+}
+
 /// A page of the bound entities.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BoundPage {
@@ -240,6 +271,10 @@ port! {
         /// What is known about many entities, in their order.
         async fn get_many(&self, entities: &[EntityRef]) -> Result<Vec<Option<Mapping>>, StoreError>;
 
+        /// How many entities of a scope were forgotten so far; `None` while one is being forgotten, or if that was cut off and
+        /// not repeated yet.
+        async fn forgets(&self, scope: Scope) -> Result<Option<Forgets>, StoreError>;
+
         /// A page of the bound entities, in no particular order, starting after the end of the last page. An entity that is bound
         /// throughout is on one of the pages. All pages together read the whole store, by eventually consistent reads: an export
         /// may lack the bindings of the last second.
@@ -267,6 +302,12 @@ port! {
         /// Binds an entity to an ERP record, all entries in one transaction. Replaces a reservation, and the announcement of an
         /// insert; never a different code.
         async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError>;
+
+        /// Binds many entities as [`bind`](Self::bind) does, with answers in their order. Each is bound or refused by itself; an
+        /// error may leave some bound, and a repeat is harmless. Half as expensive as single bindings, or less. Callers should not run
+        /// it concurrently for one scope, since its transactions conflict with each other. The entries of the records do not
+        /// say how they are indexed ([`RecordEntry::indexed`]).
+        async fn bind_many(&self, bindings: &[NewBinding]) -> Result<Vec<Bound>, StoreError>;
 
         /// Updates what a sync records of a binding with this code: everything but the code and its delivery. `false` if there
         /// is no such binding.

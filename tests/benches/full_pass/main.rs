@@ -3,7 +3,9 @@
 //! 1. With mappings in memory, over 10,000 to 1,000,000 customers, of whom one in a hundred has no code in Norce, and
 //!    all of whom are unchanged; and how much of it goes into receiving and reading the pages.
 //! 2. With DynamoDB (MiniStack), twice: when nobody is known yet, and when everything is. The requests are counted.
-//! 3. The index of keys, over DynamoDB: what it takes to fill it for a register that is bound already, and what a later
+//! 3. The first bindings of a million customers, with mappings in a stand-in of DynamoDB that holds nothing and takes 5 ms for each
+//!    request: the elapsed time, the requests, their units and what those cost. `-- first` measures this alone, `-- first 100000` for fewer.
+//! 4. The index of keys, over DynamoDB: what it takes to fill it for a register that is bound already, and what a later
 //!    pass takes. `-- index` measures this alone.
 //!
 //! The ERP and Norce are a process of their own that answers at once ([`server`]), over sockets without TLS; each pass is
@@ -36,6 +38,14 @@ use tests::local_aws::{LocalAws, REGION, ROOT_KEY, Tools, create_table};
 const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
 /// Through MiniStack, which takes a few milliseconds for each transaction.
 const CUSTOMERS_IN_DYNAMODB: u64 = 20_000;
+/// Customers that are bound for the first time.
+const FIRST_BINDINGS: u64 = 1_000_000;
+/// How long the stand-in of DynamoDB takes for a request, and a slow one: a transaction of a hundred items takes some tens of
+/// milliseconds.
+const REQUEST_TIMES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(30)];
+/// The prices of a million read units and of a million write units, on demand, in us-east-1 (`functions/README.md`).
+const READ_USD: f64 = 0.125;
+const WRITE_USD: f64 = 0.625;
 /// How long the ERP takes to answer where it is shown that pages and mappings are read at the same time.
 const SLOW: Duration = Duration::from_millis(40);
 /// What the names of the other tables end with.
@@ -52,6 +62,13 @@ enum Stores {
     },
     /// In tables of DynamoDB, which the environment says how to reach.
     DynamoDb { table: String },
+    /// The same, but for the mappings: these are in a stand-in that holds nothing and takes so long for each request.
+    Nothing {
+        table: String,
+        time: Duration,
+        /// Every record is to be listed in the index of keys, too. Otherwise the index lists everybody, and costs nothing.
+        lists_keys: bool,
+    },
 }
 
 fn main() {
@@ -77,12 +94,21 @@ fn main() {
                 index_of_keys(&aws).await;
             });
         }
+        ["first", ref rest @ ..] => {
+            println!("{}\n", machine());
+            let customers = rest.first().and_then(|number| number.parse().ok());
+            runtime.block_on(async {
+                let aws = ministack().await;
+                first_bindings(&aws, customers.unwrap_or(FIRST_BINDINGS)).await;
+            });
+        }
         _ => {
             println!("{}\n", machine());
             in_memory();
             runtime.block_on(async {
                 let aws = ministack().await;
                 in_dynamodb(&aws).await;
+                first_bindings(&aws, FIRST_BINDINGS).await;
                 index_of_keys(&aws).await;
             });
         }
@@ -271,6 +297,62 @@ async fn index_of_keys(aws: &LocalAws) {
             of_a_thousand(taken.cost.index_writes as f64),
         );
         println!("{:<28} {:?}", "", requests.operations);
+    }
+}
+
+async fn first_bindings(aws: &LocalAws, customers: u64) {
+    println!("\nfirst bindings of {customers} customers that Norce has by their codes");
+    println!(
+        "{:<24} {:>8} {:>10} {:>10} {:>10} {:>12} {:>12} {:>8} {:>8}",
+        "",
+        "request",
+        "elapsed",
+        "processor",
+        "requests",
+        "read units",
+        "write units",
+        "USD",
+        "peak"
+    );
+    let server = Server::start(Duration::ZERO);
+    for (name, lists_keys) in [("bindings alone", false), ("with the index of keys", true)] {
+        for time in REQUEST_TIMES {
+            let table = format!("benchmark-first-{lists_keys}-{}", time.as_millis());
+            create_tables(aws, &table).await;
+            let task = Task {
+                server: server.address.clone(),
+                customers,
+                stores: Stores::Nothing {
+                    table,
+                    time,
+                    lists_keys,
+                },
+                part: Part::Pass,
+                passes: 1,
+            };
+            let taken = measure(&task, &environment(aws)).remove(0);
+            let needing = customers / server::WITHOUT_CODE_EVERY;
+            assert_eq!(
+                (taken.counts.codes, taken.counts.bound),
+                (needing, customers - needing)
+            );
+            let requests = &taken.requests;
+            let count: u64 = requests.operations.values().sum();
+            let reads = requests.half_read_units as f64 / 2.0;
+            let writes = requests.write_units as f64;
+            println!(
+                "{name:<24} {:>5} ms {:>8.0} s {:>8.0} s {count:>10} {reads:>12.0} {writes:>12.0} {:>8.2} {:>5.1} MB",
+                time.as_millis(),
+                taken.elapsed.as_secs_f64(),
+                taken.processor.as_secs_f64(),
+                (reads * READ_USD + writes * WRITE_USD) / 1e6,
+                taken.peak_kib as f64 * 1_024.0 / 1e6,
+            );
+            println!(
+                "{:<24} {:?}, {} invocations",
+                "", requests.operations, taken.cost.invocations
+            );
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use shared::{
     },
     erp::NaturalKey,
     mappings::{
-        Binding, Bound, CodeDelivery, Known, Mapping, MappingsLayer, RecordEntry,
+        Bound, CodeDelivery, Forgets, Known, Mapping, MappingsLayer, NewBinding, RecordEntry,
         RecordMappingsLayer,
         key_index::{Coverage, Holders, KeyIndex, RecordKeys},
     },
@@ -65,6 +65,10 @@ impl KeyIndex for Arithmetic {
     }
 
     async fn set(&self, _: Scope, _: &ErpId, _: &RecordKeys) -> Result<(), StoreError> {
+        Err(no_part())
+    }
+
+    async fn set_many(&self, _: Scope, _: &[(ErpId, RecordKeys)]) -> Result<(), StoreError> {
         Err(no_part())
     }
 
@@ -130,8 +134,12 @@ impl MappingsLayer for Arithmetic {
         Ok(vec![None; entities.len()])
     }
 
-    async fn bind(&self, _: EntityRef, _: Binding) -> Result<Bound, StoreError> {
-        Ok(Bound::Done)
+    async fn forgets(&self, _: Scope) -> Result<Option<Forgets>, StoreError> {
+        Ok(Some(Forgets::new(0)))
+    }
+
+    async fn bind_many(&self, bindings: &[NewBinding]) -> Result<Vec<Bound>, StoreError> {
+        Ok(vec![Bound::Done; bindings.len()])
     }
 
     async fn record_delivery(

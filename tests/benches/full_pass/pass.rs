@@ -145,6 +145,21 @@ impl Transport for Counting {
     }
 }
 
+/// A DynamoDB that holds nothing, accepts every write, and takes a while for each request.
+struct Nothing(Duration);
+
+#[async_trait]
+impl Transport for Nothing {
+    async fn send(
+        &self,
+        _: http::Request<Bytes>,
+        _: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        tokio::time::sleep(self.0).await;
+        Ok(http::Response::new(Bytes::from_static(b"{}")))
+    }
+}
+
 /// The imports queue: somebody always takes everything at once.
 struct Taker;
 
@@ -214,15 +229,32 @@ async fn pass(
                     Arc::new(MemoryPasses::default()),
                 )
             }
-            Stores::DynamoDb { table } => {
-                let counting = Counting {
-                    inner: transport.clone(),
-                    requests: requests.clone(),
+            Stores::DynamoDb { table } | Stores::Nothing { table, .. } => {
+                let counting = |inner| {
+                    let requests = requests.clone();
+                    Arc::new(Counting { inner, requests })
                 };
-                let aws = sdk::load(Arc::new(counting)).await;
-                let mappings = Arc::new(DynamoDbMappings::new(&aws, table, fingerprints.clone()));
+                let aws = sdk::load(counting(transport.clone())).await;
+                let of_mappings = match &task.stores {
+                    Stores::Nothing { time, .. } => {
+                        sdk::load(counting(Arc::new(Nothing(*time)))).await
+                    }
+                    _ => aws.clone(),
+                };
+                let mappings = DynamoDbMappings::new(&of_mappings, table, fingerprints.clone());
+                let mappings = Arc::new(mappings);
+                let index: Arc<dyn KeyIndex> = match &task.stores {
+                    Stores::Nothing {
+                        lists_keys: false, ..
+                    } => Arc::new(Arithmetic {
+                        some_lack_codes: false,
+                        fingerprints: fingerprints.clone(),
+                        others: MemoryMappings::default(),
+                    }),
+                    _ => mappings.clone(),
+                };
                 (
-                    (mappings.clone(), mappings),
+                    (mappings, index),
                     Arc::new(DynamoDbOwed::new(&aws, format!("{table}{OWED}"))),
                     Arc::new(DynamoDbPasses::new(&aws, format!("{table}{PASSES}"))),
                 )

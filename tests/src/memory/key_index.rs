@@ -55,6 +55,29 @@ impl KeyIndex for MemoryMappings {
         Ok(())
     }
 
+    async fn set_many(
+        &self,
+        scope: Scope,
+        records: &[(ErpId, RecordKeys)],
+    ) -> Result<(), StoreError> {
+        for (record, keys) in records {
+            let is_listed = {
+                let mut state = self.state();
+                let name = (scope, record.clone());
+                let is_new = !state.index.entries.contains_key(&name);
+                let is_open = is_new && !keys.is_empty();
+                if is_open && !state.forgotten_records.contains(&name) {
+                    state.index.set(scope, record, keys);
+                }
+                is_open
+            };
+            if !is_listed {
+                self.set(scope, record, keys).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn coverage(
         &self,
         scope: Scope,

@@ -10,8 +10,8 @@ use shared::{
     Consistency, StoreError,
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
     mappings::{
-        Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, READ_BATCH_SIZE,
-        RecordEntry, RecordMappings, Reservation, Reserved,
+        Binding, Bound, BoundPage, CodeDelivery, Forgets, Known, Mapping, Mappings, NewBinding,
+        READ_BATCH_SIZE, RecordEntry, RecordMappings, Reservation, Reserved,
     },
 };
 use uuid::Uuid;
@@ -30,6 +30,7 @@ pub(super) struct State {
     forgotten_entities: HashSet<EntityRef>,
     forgotten_codes: HashSet<CodeKey>,
     pub(super) forgotten_records: HashSet<(Scope, ErpId)>,
+    forgets: HashMap<Scope, u64>,
     pub(super) index: Index,
 }
 
@@ -52,6 +53,61 @@ impl State {
             Some(Stored::Bound(binding)) if binding.code == *code => Some(binding),
             _ => None,
         }
+    }
+
+    fn bind(&mut self, entity: EntityRef, binding: Binding, indexed: Option<Fingerprint>) -> Bound {
+        let key = code_key(entity, &binding.code);
+        let record = (entity.scope, binding.erp_id.clone());
+        if self.forgotten_entities.contains(&entity)
+            || self.forgotten_codes.contains(&key)
+            || self.forgotten_records.contains(&record)
+        {
+            return Bound::Forgotten;
+        }
+        match self.by_entity.get_mut(&entity) {
+            Some(Stored::Bound(stored))
+                if stored.code == binding.code && stored.erp_id == binding.erp_id =>
+            {
+                // A pass binds without having fetched anything.
+                if binding.fetched_at.is_some() || binding.shop_fingerprint.is_some() {
+                    record_sync(stored, &binding);
+                }
+                record_delivery(stored, binding.delivery);
+                let confirmed = is_confirmed(stored);
+                if let Some(entry) = self.by_record.get_mut(&record) {
+                    entry.confirmed = confirmed;
+                }
+                return Bound::Done;
+            }
+            Some(Stored::Bound(stored)) => {
+                return Bound::OtherCode {
+                    code: stored.code.clone(),
+                };
+            }
+            Some(Stored::Reserved(_)) | None => {}
+        }
+        if let Some(by) = self.by_code.get(&key) {
+            return Bound::CodeTaken { by: *by };
+        }
+        let entry = self.by_record.get(&record);
+        if let Some((kind, id)) = entry.and_then(|entry| Some((entry.kind, entry.id?))) {
+            let scope = entity.scope;
+            return Bound::RecordTaken {
+                by: EntityRef { kind, scope, id },
+            };
+        }
+        let entry = RecordEntry {
+            kind: entity.kind,
+            id: Some(entity.id),
+            code: binding.code.clone(),
+            erp_fingerprint: entry.and_then(|entry| entry.erp_fingerprint.clone()),
+            confirmed: is_confirmed(&binding),
+            indexed,
+        };
+        self.by_record.insert(record, entry);
+        self.by_code.insert(key, entity);
+        self.by_entity.insert(entity, Stored::Bound(binding));
+        Bound::Done
     }
 
     fn entry(&self, scope: Scope, record: &ErpId) -> Option<RecordEntry> {
@@ -179,58 +235,23 @@ impl Mappings for MemoryMappings {
 
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError> {
         let mut state = self.state();
-        let key = code_key(entity, &binding.code);
-        let record = (entity.scope, binding.erp_id.clone());
-        if state.forgotten_entities.contains(&entity)
-            || state.forgotten_codes.contains(&key)
-            || state.forgotten_records.contains(&record)
-        {
-            return Ok(Bound::Forgotten);
-        }
-        match state.by_entity.get_mut(&entity) {
-            Some(Stored::Bound(stored))
-                if stored.code == binding.code && stored.erp_id == binding.erp_id =>
-            {
-                // A pass binds without having fetched anything.
-                if binding.fetched_at.is_some() || binding.shop_fingerprint.is_some() {
-                    record_sync(stored, &binding);
-                }
-                record_delivery(stored, binding.delivery);
-                let confirmed = is_confirmed(stored);
-                if let Some(entry) = state.by_record.get_mut(&record) {
-                    entry.confirmed = confirmed;
-                }
-                return Ok(Bound::Done);
-            }
-            Some(Stored::Bound(stored)) => {
-                return Ok(Bound::OtherCode {
-                    code: stored.code.clone(),
-                });
-            }
-            Some(Stored::Reserved(_)) | None => {}
-        }
-        if let Some(by) = state.by_code.get(&key) {
-            return Ok(Bound::CodeTaken { by: *by });
-        }
-        let entry = state.by_record.get(&record);
-        if let Some((kind, id)) = entry.and_then(|entry| Some((entry.kind, entry.id?))) {
-            let scope = entity.scope;
-            return Ok(Bound::RecordTaken {
-                by: EntityRef { kind, scope, id },
-            });
-        }
-        let entry = RecordEntry {
-            kind: entity.kind,
-            id: Some(entity.id),
-            code: binding.code.clone(),
-            erp_fingerprint: entry.and_then(|entry| entry.erp_fingerprint.clone()),
-            confirmed: is_confirmed(&binding),
-            indexed: state.index.digest(record.0, &record.1),
+        let indexed = state.index.digest(entity.scope, &binding.erp_id);
+        Ok(state.bind(entity, binding, indexed))
+    }
+
+    async fn bind_many(&self, bindings: &[NewBinding]) -> Result<Vec<Bound>, StoreError> {
+        let mut state = self.state();
+        let bind = |new: &NewBinding| {
+            let (entity, binding) = (new.entity, new.binding.clone());
+            let entry = state.entry(entity.scope, &binding.erp_id);
+            state.bind(entity, binding, entry.and_then(|entry| entry.indexed))
         };
-        state.by_record.insert(record, entry);
-        state.by_code.insert(key, entity);
-        state.by_entity.insert(entity, Stored::Bound(binding));
-        Ok(Bound::Done)
+        Ok(bindings.iter().map(bind).collect())
+    }
+
+    async fn forgets(&self, scope: Scope) -> Result<Option<Forgets>, StoreError> {
+        let count = self.state().forgets.get(&scope).copied();
+        Ok(Some(Forgets::new(count.unwrap_or_default())))
     }
 
     async fn record_sync(&self, entity: EntityRef, binding: &Binding) -> Result<bool, StoreError> {
@@ -275,6 +296,7 @@ impl Mappings for MemoryMappings {
 
     async fn forget(&self, entity: EntityRef) -> Result<(), StoreError> {
         let mut state = self.state();
+        *state.forgets.entry(entity.scope).or_default() += 1;
         if let Some(Stored::Bound(binding)) = state.by_entity.remove(&entity) {
             let key = code_key(entity, &binding.code);
             state.by_code.remove(&key);

@@ -15,6 +15,7 @@ mod joint;
 mod key_index;
 mod local;
 mod logs;
+mod many_bindings;
 mod mappings;
 mod orders;
 mod owed;

@@ -7,7 +7,7 @@ use shared::{
     erp::{ErpId, Resource},
     mappings::{
         Binding, Bound, BoundPage, CodeDelivery, DynamoDbMappings, Known, Mapping, Mappings,
-        RecordEntry, RecordMappings, Reservation, Reserved,
+        NewBinding, RecordEntry, RecordMappings, Reservation, Reserved,
     },
 };
 use tests::memory::MemoryMappings;
@@ -50,6 +50,14 @@ suite! {
     p12_a_forgotten_entity_takes_nothing_any_more,
     p12_an_entity_can_be_forgotten_before_it_was_known_and_twice,
     p12_forgetting_wins_against_a_binding_at_the_same_time,
+    many_bindings_are_answered_in_their_order,
+    more_bindings_than_a_transaction_holds_are_made_and_repeated_without_a_change,
+    p3_a_taken_code_among_many_bindings_is_refused_alone,
+    p2_an_entity_a_code_or_a_record_that_comes_twice_among_many_is_bound_once,
+    p12_a_forgotten_entity_code_or_record_among_many_bindings_is_refused_alone,
+    p12_many_bindings_do_not_outrun_what_was_forgotten_since_the_caller_read,
+    p12_forgetting_wins_against_many_bindings_at_the_same_time,
+    p14_many_bindings_of_several_scopes_keep_apart,
     p14_registers_do_not_see_each_other,
     a_binding_has_a_third_face_by_erp_id,
     many_faces_are_read_in_their_order,
@@ -733,6 +741,254 @@ async fn p12_forgetting_wins_against_a_binding_at_the_same_time(store: Store) {
     .await;
 }
 
+fn new(number: i64, text: &str) -> NewBinding {
+    NewBinding {
+        entity: customer(number),
+        binding: binding(text),
+        forgets: None,
+    }
+}
+
+async fn bind_many(store: &Store, bindings: &[NewBinding]) -> Vec<Bound> {
+    store.bind_many(bindings).await.unwrap()
+}
+
+/// The entity is bound to this code and record, with all three entries.
+async fn assert_bound(store: &Store, number: i64, text: &str) {
+    let stored = store.get(customer(number)).await.unwrap();
+    assert_eq!(stored, Some(Mapping::Bound(binding(text))));
+    assert_eq!(code_holder(store, text).await, Some(customer(number)));
+    let face = face(store, text).await.unwrap();
+    assert_eq!((face.id, face.code), (Some(norce_id(number)), code(text)));
+}
+
+async fn many_bindings_are_answered_in_their_order(store: Store) {
+    assert_eq!(bind_many(&store, &[]).await, []);
+    bind(&store, 1, "C1").await;
+    bind(&store, 4, "C4").await;
+    store.reserve(customer(5), reservation(0)).await.unwrap();
+    store.forget(customer(3)).await.unwrap();
+    let other_record = NewBinding {
+        binding: Binding {
+            code: code("C8"),
+            ..binding("C4")
+        },
+        ..new(8, "C8")
+    };
+    let bindings = [
+        new(2, "C1"),
+        new(3, "C3"),
+        new(4, "C9"),
+        new(5, "C5"),
+        new(1, "C1"),
+        new(6, "C6"),
+        other_record,
+        new(7, "C7"),
+    ];
+    let expected = [
+        Bound::CodeTaken { by: customer(1) },
+        Bound::Forgotten,
+        Bound::OtherCode { code: code("C4") },
+        Bound::Done,
+        Bound::Done,
+        Bound::Done,
+        Bound::RecordTaken { by: customer(4) },
+        Bound::Done,
+    ];
+    assert_eq!(bind_many(&store, &bindings).await, expected);
+    for (number, text) in [(1, "C1"), (4, "C4"), (5, "C5"), (6, "C6"), (7, "C7")] {
+        assert_bound(&store, number, text).await;
+    }
+    // One by itself as well.
+    assert_eq!(bind_many(&store, &[new(9, "C9")]).await, [Bound::Done]);
+    assert_bound(&store, 9, "C9").await;
+}
+
+async fn more_bindings_than_a_transaction_holds_are_made_and_repeated_without_a_change(
+    store: Store,
+) {
+    let bindings: Vec<NewBinding> = (1..=75)
+        .map(|number| new(number, &format!("C{number}")))
+        .collect();
+    for _ in 0..2 {
+        let answers = bind_many(&store, &bindings).await;
+        assert_eq!(answers, vec![Bound::Done; bindings.len()]);
+        for number in [1, 33, 34, 66, 67, 75] {
+            assert_bound(&store, number, &format!("C{number}")).await;
+        }
+    }
+    let mut page = store.bound(None).await.unwrap();
+    assert_eq!(page.bound.len(), bindings.len());
+    page.bound.sort_by_key(|(entity, _)| entity.id);
+    let expected = bindings.into_iter().map(|new| (new.entity, new.binding));
+    assert_eq!(page.bound, expected.collect::<Vec<_>>());
+}
+
+async fn p3_a_taken_code_among_many_bindings_is_refused_alone(store: Store) {
+    bind(&store, 100, "C20").await;
+    bind(&store, 101, "C40").await;
+    let bindings: Vec<NewBinding> = (1..=50)
+        .map(|number| new(number, &format!("C{number}")))
+        .collect();
+    let answers = bind_many(&store, &bindings).await;
+    for (number, answer) in (1..).zip(answers) {
+        let holder = match number {
+            20 => 100,
+            40 => 101,
+            _ => {
+                assert_eq!(answer, Bound::Done);
+                assert_bound(&store, number, &format!("C{number}")).await;
+                continue;
+            }
+        };
+        let by = customer(holder);
+        assert_eq!(answer, Bound::CodeTaken { by });
+        assert_eq!(store.get(customer(number)).await.unwrap(), None);
+        assert_bound(&store, holder, &format!("C{number}")).await;
+    }
+}
+
+async fn p2_an_entity_a_code_or_a_record_that_comes_twice_among_many_is_bound_once(store: Store) {
+    let same_record = NewBinding {
+        binding: Binding {
+            code: code("C9"),
+            ..binding("C1")
+        },
+        ..new(4, "C9")
+    };
+    let same_code = NewBinding {
+        binding: Binding {
+            erp_id: record("C8"),
+            ..binding("C2")
+        },
+        ..new(5, "C2")
+    };
+    let bindings = [
+        new(1, "C1"),
+        new(2, "C2"),
+        new(1, "C1"),
+        new(1, "C3"),
+        same_record,
+        same_code,
+        new(6, "C6"),
+    ];
+    let expected = [
+        Bound::Done,
+        Bound::Done,
+        Bound::Done,
+        Bound::OtherCode { code: code("C1") },
+        Bound::RecordTaken { by: customer(1) },
+        Bound::CodeTaken { by: customer(2) },
+        Bound::Done,
+    ];
+    assert_eq!(bind_many(&store, &bindings).await, expected);
+    for (number, text) in [(1, "C1"), (2, "C2"), (6, "C6")] {
+        assert_bound(&store, number, text).await;
+    }
+    for number in [4, 5] {
+        assert_eq!(store.get(customer(number)).await.unwrap(), None);
+    }
+}
+
+async fn p12_a_forgotten_entity_code_or_record_among_many_bindings_is_refused_alone(store: Store) {
+    bind(&store, 1, "C1").await;
+    store.forget(customer(1)).await.unwrap();
+    let (mut by_code, mut by_record) = (new(2, "C1"), new(3, "C3"));
+    by_code.binding.erp_id = record("C2");
+    by_record.binding.erp_id = record("C1");
+    let bindings = [new(1, "C4"), new(5, "C5"), by_code, by_record, new(6, "C6")];
+    let expected = [
+        Bound::Forgotten,
+        Bound::Done,
+        Bound::Forgotten,
+        Bound::Forgotten,
+        Bound::Done,
+    ];
+    for _ in 0..2 {
+        assert_eq!(bind_many(&store, &bindings).await, expected);
+    }
+    for number in [2, 3] {
+        assert_eq!(store.get(customer(number)).await.unwrap(), None);
+    }
+    let forgotten = store.get(customer(1)).await.unwrap();
+    assert_eq!(forgotten, Some(Mapping::Forgotten));
+}
+
+/// What the caller has read spares a read of the tombstones, and no more than that.
+async fn p12_many_bindings_do_not_outrun_what_was_forgotten_since_the_caller_read(store: Store) {
+    let forgets = store.forgets(Scope::Client).await.unwrap();
+    assert!(forgets.is_some());
+    let bindings: Vec<NewBinding> = (1..=40)
+        .map(|number| NewBinding {
+            forgets,
+            ..new(number, &format!("C{number}"))
+        })
+        .collect();
+    store.forget(customer(20)).await.unwrap();
+    let answers = bind_many(&store, &bindings).await;
+    for (number, answer) in (1..).zip(answers) {
+        if number == 20 {
+            assert_eq!(answer, Bound::Forgotten);
+        } else {
+            assert_eq!(answer, Bound::Done);
+            assert_bound(&store, number, &format!("C{number}")).await;
+        }
+    }
+    assert_eq!(code_holder(&store, "C20").await, None);
+    assert_eq!(face(&store, "C20").await, None);
+    let later = store.forgets(Scope::Client).await.unwrap();
+    assert!(later.is_some() && later != forgets);
+}
+
+async fn p12_forgetting_wins_against_many_bindings_at_the_same_time(store: Store) {
+    let bindings: Vec<NewBinding> = (1..=80)
+        .map(|number| new(number, &format!("C{number}")))
+        .collect();
+    let forget = async |number: i64| store.forget(customer(10 * number)).await.unwrap();
+    let (answers, _) = tokio::join!(bind_many(&store, &bindings), eight(forget));
+    for (number, answer) in (1..).zip(answers) {
+        let text = format!("C{number}");
+        if number % 10 > 0 {
+            assert_eq!(answer, Bound::Done);
+            assert_bound(&store, number, &text).await;
+            continue;
+        }
+        assert!(matches!(answer, Bound::Done | Bound::Forgotten));
+        let stored = store.get(customer(number)).await.unwrap();
+        assert_eq!(stored, Some(Mapping::Forgotten));
+        assert_eq!(code_holder(&store, &text).await, None);
+        assert_eq!(face(&store, &text).await, None);
+    }
+    assert!(store.forgets(Scope::Client).await.unwrap().is_some());
+}
+
+async fn p14_many_bindings_of_several_scopes_keep_apart(store: Store) {
+    let of = |number, shop| NewBinding {
+        entity: EntityRef::customer(Scope::Application(application(shop)), norce_id(number)),
+        ..new(number, "C1")
+    };
+    let before = store.forgets(of(1, 2).entity.scope).await.unwrap();
+    store.bind(of(1, 1).entity, binding("C1")).await.unwrap();
+    store.forget(of(1, 1).entity).await.unwrap();
+    assert_eq!(store.forgets(of(1, 2).entity.scope).await.unwrap(), before);
+    let mut bindings = Vec::new();
+    for shop in 1..=3 {
+        bindings.extend([of(2, shop), of(1, shop)]);
+    }
+    bindings[2].binding = binding("C2");
+    bindings[4].binding = binding("C2");
+    let answers = bind_many(&store, &bindings).await;
+    let expected = [
+        Bound::Forgotten,
+        Bound::Forgotten,
+        Bound::Done,
+        Bound::Done,
+        Bound::Done,
+        Bound::Done,
+    ];
+    assert_eq!(answers, expected);
+}
+
 async fn p14_registers_do_not_see_each_other(store: Store) {
     let id = norce_id(1);
     let shop = |n| Scope::Application(application(n));
@@ -779,7 +1035,9 @@ async fn p12_nothing_of_a_forgotten_entity_is_left_in_the_table() {
     assert_eq!(local::scan(&config, &table).await.len(), 3);
 
     store.forget(entity).await.unwrap();
-    let items = local::scan(&config, &table).await;
+    let mut items = local::scan(&config, &table).await;
+    // How many were forgotten.
+    items.retain(|item| item["pk"].as_s().unwrap() != "forgets#client");
     assert_eq!(items.len(), 3);
     for item in items {
         assert_eq!(item.keys().collect::<Vec<_>>(), ["pk"]);

@@ -15,4 +15,4 @@ pub(crate) use conflicts::Refusals;
 pub use database::{Database, READ_BATCH_SIZE};
 pub(crate) use expression::{Expression, Write};
 pub(crate) use item::{Item, KEY, number, text};
-pub(crate) use table::{Table, Written};
+pub(crate) use table::{MAX_TRANSACTION_ITEMS, Table, Written};

@@ -20,6 +20,9 @@ use crate::{
     aws::{explain, pause},
 };
 
+/// Maximum number of items in a transaction (Amazon DynamoDB API Reference, "TransactWriteItems"). Its other limit is 4 MB.
+pub(crate) const MAX_TRANSACTION_ITEMS: usize = 100;
+
 /// A table.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
@@ -201,6 +204,25 @@ impl Table {
             }
             Err(error) => Err(self.error(explain(&error))),
         }
+    }
+
+    /// Changes attributes, and makes the item if there is none. Only for changes that may happen twice: the SDK repeats the request
+    /// after a lost answer.
+    pub(crate) async fn update(&self, key: &str, change: Expression) -> Result<(), StoreError> {
+        let call = || {
+            self.database
+                .client
+                .update_item()
+                .table_name(&self.name)
+                .key(KEY, text(key))
+                .set_expression_attribute_names(change.names())
+                .set_expression_attribute_values(change.values())
+                .update_expression(&change.text)
+                .send()
+        };
+        let outcome = until_undisturbed(call).await;
+        outcome.map_err(|error| self.error(explain(&error)))?;
+        Ok(())
     }
 
     /// The items with these keys, in their order. Each request reads at most [`READ_BATCH_SIZE`] keys, several at the same time.

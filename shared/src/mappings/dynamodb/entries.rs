@@ -39,20 +39,37 @@ pub(super) struct Holder {
 }
 
 impl DynamoDbMappings {
-    /// The conditional writes of a binding, in this order: the items of the entity (on the given condition), of the code and
-    /// of the record, the checks of their three tombstones, and the check that the record's index entry is as read.
+    /// The conditional writes of a binding, in this order: its entries, the checks of their three tombstones, and the check
+    /// that the record's index entry is as read.
     pub(super) async fn entries(
         &self,
         entity: EntityRef,
         binding: &Binding,
         entity_entry: Expression,
     ) -> Result<Vec<Write>, StoreError> {
+        let (scope, record) = (entity.scope, &binding.erp_id);
+        // Recorded on the entry, so that the next pass has nothing to index.
+        let listed = self.listed(scope, record).await?;
+        let mut writes = Vec::with_capacity(7);
+        writes.extend(self.three_entries(entity, binding, entity_entry, listed.clone())?);
+        let tombstones = self.tombstones(entity, binding)?;
+        writes.extend(tombstones.map(Write::absent));
+        writes.extend(listed.map(|digest| still_listed(scope, record, digest)));
+        Ok(writes)
+    }
+
+    /// The items of a binding, in this order: of the entity (on the given condition), of the code and of the record.
+    pub(super) fn three_entries(
+        &self,
+        entity: EntityRef,
+        binding: &Binding,
+        entity_entry: Expression,
+        indexed: Option<AttributeValue>,
+    ) -> Result<[Write; 3], StoreError> {
         let EntityRef { kind, scope, id } = entity;
         let (code, record) = (&binding.code, &binding.erp_id);
         let confirmed = matches!(binding.delivery, CodeDelivery::Confirmed { .. });
-        // Recorded on the entry, so that the next pass has nothing to index.
-        let listed = self.listed(scope, record).await?;
-        let indexed = listed.clone().map(|digest| ("indexed", Some(digest)));
+        let indexed = indexed.map(|digest| ("indexed", Some(digest)));
         // The fingerprint of what was sent to Norce with an insert stays.
         let record_entry = [
             ("kind", Some(text(kind.as_str()))),
@@ -61,7 +78,7 @@ impl DynamoDbMappings {
             ("confirmed", Some(AttributeValue::Bool(confirmed))),
         ];
         let record_entry = Expression::assign(record_entry.into_iter().chain(indexed));
-        let mut entries = vec![
+        Ok([
             Write::put(entity_key(entity), self.table.to_item(binding)?).provided(entity_entry),
             Write::put(
                 code_key(kind, scope, code),
@@ -70,12 +87,21 @@ impl DynamoDbMappings {
             .provided(free_or_held_by(id)),
             Write::update(record_key(scope, record), record_entry)
                 .provided(record_free_or_held_by(entity)),
-            Write::absent(self.entity_tombstone(entity)?),
-            Write::absent(self.code_tombstone(kind, scope, code)?),
-            Write::absent(self.record_tombstone(scope, record)?),
-        ];
-        entries.extend(listed.map(|digest| still_listed(scope, record, digest)));
-        Ok(entries)
+        ])
+    }
+
+    /// The keys of the tombstones of an entity, of its code and of its record.
+    pub(super) fn tombstones(
+        &self,
+        entity: EntityRef,
+        binding: &Binding,
+    ) -> Result<[String; 3], StoreError> {
+        let EntityRef { kind, scope, .. } = entity;
+        Ok([
+            self.entity_tombstone(entity)?,
+            self.code_tombstone(kind, scope, &binding.code)?,
+            self.record_tombstone(scope, &binding.erp_id)?,
+        ])
     }
 
     /// The entry of an entity, without regard to tombstones.
@@ -193,6 +219,11 @@ impl DynamoDbMappings {
             "the mapping of {entity} changed {ATTEMPTS} times in a row"
         ))
     }
+}
+
+/// The entity is not bound; it may be reserved.
+pub(super) fn unbound() -> Expression {
+    Expression::new("attribute_not_exists(#code)").name("code")
 }
 
 /// The code has no holder, or this one.

@@ -7,8 +7,12 @@
 //! | `record#client#customer#5d11…` | `kind`, `id`, `code`, `erp_fingerprint`, `confirmed`: the entry by ERP id, a [`RecordEntry`] |
 //! | `key#…`, `indexed#…`, `coverage#…` | the [index](crate::mappings::key_index) of the ERP's natural keys |
 //! | `forgotten#<HMAC>` | nothing: a tombstone, of an entity, of a code or of an ERP record |
+//! | `forgets#client` | `count` and `pending`: how many entities of a scope were forgotten, and which are being forgotten |
 
 mod entries;
+pub(super) mod forget_count;
+mod forgets;
+mod many;
 mod table;
 
 use async_trait::async_trait;
@@ -20,17 +24,19 @@ pub use table::DynamoDbMappings;
 pub(crate) use table::record_key;
 
 use self::{
-    entries::{ATTEMPTS, EntityEntry, Holder, bound_to, free_or_held_by, held_by, reserved_by},
+    entries::{
+        ATTEMPTS, EntityEntry, Holder, bound_to, free_or_held_by, held_by, reserved_by, unbound,
+    },
     table::{code_key, entity_key, entity_of},
 };
 
 use super::{
-    Binding, Bound, BoundPage, CodeDelivery, Known, Mapping, Mappings, RecordEntry, RecordMappings,
-    Reservation, Reserved,
+    Binding, Bound, BoundPage, CodeDelivery, Forgets, Known, Mapping, Mappings, NewBinding,
+    RecordEntry, RecordMappings, Reservation, Reserved,
 };
 use crate::{
     Consistency, StoreError,
-    aws::dynamodb::{Expression, Item, Write, Written, number, text},
+    aws::dynamodb::{Expression, Write, Written, number, text},
     domain::{Code, EntityKind, EntityRef, ErpId, Fingerprint, Scope},
 };
 
@@ -113,8 +119,7 @@ impl Mappings for DynamoDbMappings {
     async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError> {
         let (code, record) = (&binding.code, &binding.erp_id);
         for _ in 0..ATTEMPTS {
-            let unbound = Expression::new("attribute_not_exists(#code)").name("code");
-            let entries = self.entries(entity, &binding, unbound).await?;
+            let entries = self.entries(entity, &binding, unbound()).await?;
             let mut refusals = match self.table.write(entries).await? {
                 Written::Done => return Ok(Bound::Done),
                 Written::Refused(refusals) => refusals,
@@ -243,33 +248,15 @@ impl Mappings for DynamoDbMappings {
     }
 
     async fn forget(&self, entity: EntityRef) -> Result<(), StoreError> {
-        let EntityRef { kind, scope, .. } = entity;
-        for _ in 0..ATTEMPTS {
-            let entry = Write::delete(entity_key(entity));
-            let tombstone = Write::put(self.entity_tombstone(entity)?, Item::new());
-            let writes = match self.entry(entity).await? {
-                Some(EntityEntry::Bound(Binding { code, erp_id, .. })) => {
-                    let mut writes = self.unlist(scope, &erp_id).await?;
-                    writes.extend([
-                        entry.provided(bound_to(&code)),
-                        tombstone,
-                        Write::delete(code_key(kind, scope, &code)),
-                        Write::put(self.code_tombstone(kind, scope, &code)?, Item::new()),
-                        Write::delete(record_key(scope, &erp_id)),
-                        Write::put(self.record_tombstone(scope, &erp_id)?, Item::new()),
-                    ]);
-                    writes
-                }
-                Some(EntityEntry::Reserved(_)) | None => {
-                    let unbound = Expression::new("attribute_not_exists(#code)").name("code");
-                    vec![entry.provided(unbound), tombstone]
-                }
-            };
-            if self.table.write_if(writes).await? {
-                return Ok(());
-            }
-        }
-        Err(self.restless(entity))
+        self.forget_entity(entity).await
+    }
+
+    async fn forgets(&self, scope: Scope) -> Result<Option<Forgets>, StoreError> {
+        self.settled_forgets(scope).await
+    }
+
+    async fn bind_many(&self, bindings: &[NewBinding]) -> Result<Vec<Bound>, StoreError> {
+        self.bind_all(bindings).await
     }
 
     async fn records(

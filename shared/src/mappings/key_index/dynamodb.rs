@@ -15,7 +15,10 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Coverage, Holders, KeyIndex, MAX_HOLDERS, RecordKeys, holder};
+use super::{
+    Coverage, Holders, KeyIndex, RecordKeys, holder,
+    items::{CROWDED, DIGEST, HOLDERS, KEYS, enter, entry_item, entry_key, set},
+};
 use crate::{
     Consistency, StoreError,
     aws::dynamodb::{Expression, Item, Write, Written, number, text},
@@ -28,15 +31,6 @@ use crate::{
 /// at the same time, and several records one key.
 const ATTEMPTS: u32 = 8;
 
-const HOLDERS: &str = "holders";
-const CROWDED: &str = "crowded";
-const KEYS: &str = "keys";
-const DIGEST: &str = "digest";
-
-fn entry_key(scope: Scope, record: &ErpId) -> String {
-    format!("indexed#{scope}#{}#{}", record.resource, record.id)
-}
-
 fn coverage_key(scope: Scope, kind: EntityKind) -> String {
     format!("coverage#{scope}#{kind}")
 }
@@ -46,10 +40,6 @@ fn set_of(item: &Item, name: &str) -> BTreeSet<String> {
         Some(AttributeValue::Ss(members)) => members.iter().cloned().collect(),
         _ => BTreeSet::new(),
     }
-}
-
-fn set(members: impl IntoIterator<Item = String>) -> AttributeValue {
-    AttributeValue::Ss(members.into_iter().collect())
 }
 
 fn record_of(holder: &str) -> Option<ErpId> {
@@ -101,12 +91,6 @@ impl DynamoDbMappings {
     ) -> Result<Option<AttributeValue>, StoreError> {
         let entry = self.table.get(&entry_key(scope, record)).await?;
         Ok(entry.and_then(|mut entry| entry.remove(DIGEST)))
-    }
-
-    fn key_of(&self, scope: Scope, key: &NaturalKey) -> Result<String, StoreError> {
-        let fingerprint = self.key.of(&("key", scope, key));
-        let fingerprint = fingerprint.map_err(|error| self.table.error(error))?;
-        Ok(format!("key#{}", fingerprint.as_str()))
     }
 
     /// The writes that remove a record from the lists of these keys, and lists that would be empty.
@@ -246,10 +230,7 @@ impl KeyIndex for DynamoDbMappings {
             let entry = if wanted.is_empty() {
                 Write::delete(entry_name.clone())
             } else {
-                let keys = set(wanted.iter().cloned());
-                let item =
-                    Item::from([(KEYS.to_owned(), keys), (DIGEST.to_owned(), digest.clone())]);
-                Write::put(entry_name.clone(), item)
+                Write::put(entry_name.clone(), entry_item(&wanted, digest.clone()))
             };
             writes.push(entry.provided(entry_is(&listed)));
             if !is_forgotten {
@@ -273,6 +254,14 @@ impl KeyIndex for DynamoDbMappings {
         Err(self.table.error(format_args!(
             "the index entry of ERP record {record} changed {ATTEMPTS} times in a row"
         )))
+    }
+
+    async fn set_many(
+        &self,
+        scope: Scope,
+        records: &[(ErpId, RecordKeys)],
+    ) -> Result<(), StoreError> {
+        self.list_all(scope, records).await
     }
 
     async fn coverage(
@@ -310,18 +299,4 @@ impl KeyIndex for DynamoDbMappings {
             .await?;
         Ok(())
     }
-}
-
-/// Adds a record to the list of a key, or marks a full list as crowded.
-fn enter(name: &str, me: &str, is_full: bool) -> Write {
-    if is_full {
-        let change = Expression::assign([(CROWDED, Some(AttributeValue::Bool(true)))]);
-        return Write::update(name, change);
-    }
-    let change = Expression::new("ADD #holders :entered")
-        .name(HOLDERS)
-        .value("entered", set([me.to_owned()]));
-    let room = Expression::new("attribute_not_exists(#holders) OR size(#holders) < :most")
-        .value("most", number(MAX_HOLDERS as i64));
-    Write::update(name, change).provided(room)
 }

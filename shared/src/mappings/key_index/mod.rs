@@ -9,6 +9,8 @@
 //! (P12). Keys are keyed hashes (P11).
 
 mod dynamodb;
+mod items;
+mod many;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -146,6 +148,11 @@ port! {
         /// Replaces the keys of a record. The record of a forgotten customer gets none (P12). Idempotent.
         async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError>;
 
+        /// Lists many records that have no entry yet, or whose entry cannot be read without doubt; the others as
+        /// [`set`](Self::set) does. Half as expensive as listing them one by one. The mappings do not say how these records are indexed
+        /// ([`RecordEntry::indexed`](crate::mappings::RecordEntry)). Callers should not run it concurrently for one scope. Idempotent.
+        async fn set_many(&self, scope: Scope, records: &[(ErpId, RecordKeys)]) -> Result<(), StoreError>;
+
         /// Records that every record of a kind that changed between two times of the ERP's clock is in the index; without
         /// `since`, every record. A period that does not adjoin the covered one is ignored, and a later time stays.
         async fn cover(
@@ -175,6 +182,10 @@ impl KeyIndexLayer for ReadOnly {
     }
 
     async fn set(&self, _: Scope, _: &ErpId, _: &RecordKeys) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn set_many(&self, _: Scope, _: &[(ErpId, RecordKeys)]) -> Result<(), StoreError> {
         Ok(())
     }
 

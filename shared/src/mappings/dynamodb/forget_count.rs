@@ -1,0 +1,55 @@
+//! How many entities of a scope were forgotten: what transactions of many bindings depend on ([`forgets`](super::forgets)).
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::table::DynamoDbMappings;
+use crate::{
+    StoreError,
+    aws::dynamodb::{Expression, Write},
+    domain::Scope,
+    mappings::Forgets,
+};
+
+pub(super) const COUNT: &str = "count";
+pub(super) const PENDING: &str = "pending";
+
+pub(super) fn forgets_key(scope: Scope) -> String {
+    format!("forgets#{scope}")
+}
+
+/// A condition on a transaction: nothing was forgotten in the scope since.
+pub(in crate::mappings) fn none_forgotten_since(scope: Scope, seen: Forgets) -> Write {
+    let unchanged = match seen.count() {
+        0 => Expression::new("attribute_not_exists(#count)").name(COUNT),
+        count => Expression::new("#count = :seen")
+            .name(COUNT)
+            .value("seen", AttributeValue::N(count.to_string())),
+    };
+    Write::check(forgets_key(scope), unchanged)
+}
+
+impl DynamoDbMappings {
+    /// How many entities of a scope were forgotten; `None` while one is being forgotten.
+    pub(in crate::mappings) async fn settled_forgets(
+        &self,
+        scope: Scope,
+    ) -> Result<Option<Forgets>, StoreError> {
+        let Some(item) = self.table.get(&forgets_key(scope)).await? else {
+            return Ok(Some(Forgets::new(0)));
+        };
+        if item.contains_key(PENDING) {
+            tracing::info!(%scope, "a customer is being forgotten, or that was cut off: mappings are written one by one until it is done");
+            return Ok(None);
+        }
+        let count = match item.get(COUNT) {
+            Some(AttributeValue::N(count)) => count.parse().ok(),
+            _ => None,
+        };
+        let unreadable = || {
+            self.table
+                .error("the count of forgotten entities is unreadable")
+        };
+        let count = count.ok_or_else(unreadable)?;
+        Ok(Some(Forgets::new(count)))
+    }
+}
