@@ -1624,6 +1624,22 @@ async fn p12_a_forgotten_customer_leaves_only_a_tombstone() {
     }
 }
 
+/// A forget has several steps, and the first ones show already.
+#[tokio::test(start_paused = true)]
+async fn p12_a_forget_that_was_cut_off_is_completed_by_the_next_delivery() {
+    let bundle = Bundle::new(&Options::default());
+    let people = a_person_orders(&bundle);
+    bundle.run_until_quiet().await;
+    bundle.norce.forget_customer(people[0], &Blank::Null, true);
+    bundle.run_until_quiet().await;
+    bundle.interruption.clear();
+    send_change(&bundle, people[0], bundle.clock.now()).await;
+    bundle.run_until_quiet().await;
+    let calls = bundle.interruption.calls();
+    let forgotten = calls.iter().filter(|call| **call == "mappings forget");
+    assert_eq!(forgotten.count(), 1, "{calls:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_job_has_more_lines_than_configured() {
     let bundle = Bundle::new(&Options {

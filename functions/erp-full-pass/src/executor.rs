@@ -84,6 +84,9 @@ impl<'a> Executor<'a> {
 
 impl Executor<'_> {
     /// Carries actions out: mappings first, because they may refuse, then the lines. Returns how many lines there were.
+    ///
+    /// Bindings come before everything else. A code that a renamed record gives up in the same step still counts as taken;
+    /// the next pass binds it.
     pub(crate) async fn execute(&self, counts: &mut Counts, actions: &[Action]) -> Result<u64> {
         let bound = self.bind_all(actions).await?;
         let calls = actions.iter().zip(bound);
@@ -325,11 +328,13 @@ impl Executor<'_> {
         };
         let stored = match &update.what {
             UpdateKind::Bind | UpdateKind::Code => {
-                let bound = match bound {
-                    Some(bound) => bound,
-                    None => self.rebind(entity, update).await?,
+                let bound = match (bound, &update.replaces) {
+                    (Some(bound), _) => Some(bound),
+                    (None, Some(gone)) => Some(self.rebind(entity, gone, update).await?),
+                    // Every other binding was made before.
+                    (None, None) => None,
                 };
-                stored(entity, code, bound)
+                bound.map_or(Stored::Gone, |bound| stored(entity, code, bound))
             }
             UpdateKind::Rename { from } => {
                 let renamed = mappings.rename(entity, record, from, code);
@@ -367,12 +372,9 @@ impl Executor<'_> {
     }
 
     /// Replaces the binding to a record that the ERP no longer has.
-    async fn rebind(&self, entity: EntityRef, update: &NorceUpdate) -> Result<Bound> {
+    async fn rebind(&self, entity: EntityRef, gone: &ErpId, update: &NorceUpdate) -> Result<Bound> {
         let (mappings, meter) = (self.mappings, self.meter);
         let mut binding = self.binding(update);
-        let Some(gone) = &update.replaces else {
-            return Ok(meter.mapping_write(mappings.bind(entity, binding)).await?);
-        };
         let former = match mappings.get(entity).await? {
             Some(Mapping::Bound(binding)) => Some(binding.code),
             _ => None,

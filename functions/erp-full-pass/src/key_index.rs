@@ -30,8 +30,8 @@ pub(crate) struct KeyListing<'a> {
 }
 
 impl KeyListing<'_> {
-    /// Lists the records of a page. Where a record's entry in the mappings says under which keys it is listed, nothing is read;
-    /// elsewhere, as after a binding together with others, the index is. Nothing is written unless the keys have changed.
+    /// Lists the records of a page. Where a record's entry in the mappings says under which keys it is listed, nothing is read.
+    /// Otherwise, as for records that were bound together, the index is read. Nothing is written unless the keys have changed.
     pub(crate) async fn list(
         &self,
         run: &Run,
@@ -43,35 +43,35 @@ impl KeyListing<'_> {
             return Ok(());
         }
         let mut changed: Vec<(ErpId, RecordKeys)> = Vec::new();
-        let mut unlisted: Vec<(ErpId, RecordKeys)> = Vec::new();
-        let mut unsaid: Vec<(ErpId, RecordKeys)> = Vec::new();
+        let mut new: Vec<(ErpId, RecordKeys)> = Vec::new();
+        let mut unknown: Vec<(ErpId, RecordKeys)> = Vec::new();
         for (record, mapped) in records.iter().zip(mapped) {
             let keys = RecordKeys::read(record, self.fingerprints)?;
             match mapped.as_ref().and_then(|mapped| mapped.indexed.as_ref()) {
                 Some(indexed) if indexed == keys.digest() => {}
                 Some(_) => changed.push((record.id.clone(), keys)),
-                None => unsaid.push((record.id.clone(), keys)),
+                None => unknown.push((record.id.clone(), keys)),
             }
         }
-        if !unsaid.is_empty() {
-            let ids: Vec<ErpId> = unsaid.iter().map(|(id, _)| id.clone()).collect();
+        if !unknown.is_empty() {
+            let ids: Vec<ErpId> = unknown.iter().map(|(id, _)| id.clone()).collect();
             self.meter.mappings_read(ids.len());
             // A stale answer does no harm: whoever writes an entry reads it once more.
             let consistency = Consistency::Eventual;
             let entries = self.index.entries(run.scope, &ids, consistency).await?;
-            for ((record, keys), entry) in unsaid.into_iter().zip(entries) {
+            for ((record, keys), entry) in unknown.into_iter().zip(entries) {
                 match entry {
                     Some(digest) if digest == *keys.digest() => {}
                     Some(_) => changed.push((record, keys)),
                     None if keys.is_empty() => {}
-                    None => unlisted.push((record, keys)),
+                    None => new.push((record, keys)),
                 }
             }
         }
-        let writes = (changed.len() + unlisted.len()) as u64;
+        let writes = (changed.len() + new.len()) as u64;
         self.meter.add(|cost| cost.index_writes += writes);
-        if !unlisted.is_empty() {
-            self.index.set_many(run.scope, &unlisted).await?;
+        if !new.is_empty() {
+            self.index.set_many(run.scope, &new).await?;
         }
         Ok(write(self.index, run.scope, changed).await?)
     }

@@ -77,8 +77,8 @@ pub struct Settlement<'a> {
 }
 
 impl Settlement<'_> {
-    /// Norce has what a line of an entity said. The steps do not depend on each other, and are concurrent so that their reads
-    /// are one request, also with those of other lines.
+    /// Norce has what a line of an entity said. The steps do not depend on each other, and run concurrently so that their reads
+    /// share one request, also with those of other lines.
     pub async fn confirm(&self, line: &ImportLine) -> Result<(), StoreError> {
         let Some(entity) = self.batch.entity(line) else {
             return Ok(());

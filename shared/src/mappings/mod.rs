@@ -303,10 +303,10 @@ port! {
         /// insert; never a different code.
         async fn bind(&self, entity: EntityRef, binding: Binding) -> Result<Bound, StoreError>;
 
-        /// Binds many entities as [`bind`](Self::bind) does, with answers in their order. Each is bound or refused by itself; an
-        /// error may leave some bound, and a repeat is harmless. Half as expensive as single bindings, or less. Callers should not run
-        /// it concurrently for one scope, since its transactions conflict with each other. The entries of the records do not
-        /// say how they are indexed ([`RecordEntry::indexed`]).
+        /// Binds many entities as [`bind`](Self::bind) does, with answers in their order. Each is bound or refused on its own; an
+        /// error may leave some bound, and a repeat is harmless. At most half the cost of single bindings. Callers should not
+        /// run it concurrently for one scope, since its transactions conflict with each other. The entries of the records do
+        /// not say how they are indexed ([`RecordEntry::indexed`]).
         async fn bind_many(&self, bindings: &[NewBinding]) -> Result<Vec<Bound>, StoreError>;
 
         /// Updates what a sync records of a binding with this code: everything but the code and its delivery. `false` if there

@@ -302,7 +302,7 @@ port! {
         /// The record of a subject and stage.
         async fn get(&self, subject: &Subject, stage: Stage) -> Result<Option<Owed>, StoreError>;
 
-        /// Whether a subject and stage are on the list, also if the record cannot be read.
+        /// Whether a subject and stage are on the list, even if its record is unreadable.
         async fn is_listed(&self, subject: &Subject, stage: Stage) -> Result<bool, StoreError>;
 
         /// A page of the list, in no particular order, starting after the end of the last page; see [`fold()`]. A record that is

@@ -356,8 +356,8 @@ fn read_countries(environment: &mut Environment<'_>) -> Option<Countries> {
     })
 }
 
-/// Records that one invocation handles at the same time: a whole batch, so that the records are read together. How many requests to
-/// the ERP are under way is limited by itself.
+/// Records that one invocation handles at the same time: a whole batch, so that its records are read together. The number of
+/// concurrent requests to the ERP is limited separately.
 const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 /// Reads `ERP_CONCURRENCY`.

@@ -37,7 +37,7 @@ pub struct AwsContext {
     pub metrics: Metrics,
     /// `STACK_NAME`: the name of the stack, a dimension of the metrics.
     pub stack: String,
-    /// Made for the first table, because a client takes a part of the start that not every function has to spend.
+    /// Created with the first table: creating a client slows the start, and not every function needs one.
     database: OnceLock<Database>,
 }
 
@@ -112,7 +112,7 @@ impl AwsContext {
         self.secrets.get(arn).await
     }
 
-    /// DynamoDB. All stores share it, so that their reads are made together.
+    /// DynamoDB. All stores share it, so that their concurrent reads become one request.
     pub fn database(&self) -> Database {
         self.database
             .get_or_init(|| Database::new(&self.aws))

@@ -225,15 +225,14 @@ impl<'a> Connections<'a> {
 }
 
 /// Business Central takes 6,000 requests in five minutes from one app registration, works on five at once and queues 95 more
-/// (erp-apis §1.8). Two busy processes, which is what the template allows `change-events`, stay below that: 600 in a burst and 8 a
-/// second are 3,000 in five minutes.
+/// (erp-apis §1.8). Two busy processes, which is what the template allows `change-events`, stay below that: 600 in a burst
+/// and 8 a second are 3,000 in five minutes.
 const BUSINESS_CENTRAL: RateLimit = RateLimit {
     per_second: 8.0,
     burst: 600,
     at_once: 5,
 };
-/// No limit is documented for Odoo, and a facade refuses with 429. A server that is as large as a merchant needs has a handful of
-/// processes.
+/// No limit is documented for Odoo, and a facade refuses with 429. A merchant's Odoo typically has a handful of worker processes.
 const OTHER_ERPS: RateLimit = RateLimit {
     at_once: 5,
     ..RateLimit::NONE

@@ -249,6 +249,7 @@ impl Mappings for MemoryMappings {
         Ok(bindings.iter().map(bind).collect())
     }
 
+    /// A forget is one step here, so that none is ever under way.
     async fn forgets(&self, scope: Scope) -> Result<Option<Forgets>, StoreError> {
         let count = self.state().forgets.get(&scope).copied();
         Ok(Some(Forgets::new(count.unwrap_or_default())))

@@ -74,8 +74,8 @@ impl Entities<'_> {
         let (mapping, listed) = try_join(self.mappings.get(entity), self.owed.of(entity)).await?;
         match &mapping {
             Some(Mapping::Forgotten) => {
-                // Idempotent: an earlier attempt may have crashed before this step.
-                self.owed.resolve_all(entity).await?;
+                // An earlier attempt may have been cut off after any of these steps, which can be repeated.
+                self.forgetting.forget(change, mapping.as_ref()).await?;
                 return Ok(Done::nothing("nothing: it is forgotten"));
             }
             Some(Mapping::Bound(binding))

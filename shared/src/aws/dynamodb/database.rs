@@ -1,4 +1,4 @@
-//! DynamoDB as the stores of a process share it: one client, and reads that are made together.
+//! The client of DynamoDB that all stores of a process share, so that their concurrent reads become one request.
 
 use std::{collections::HashMap, fmt};
 
@@ -28,19 +28,21 @@ pub(super) type ItemKey = (String, String);
 /// The items that exist, or why they could not be read.
 type Items = Result<HashMap<ItemKey, Item>, String>;
 
-/// DynamoDB, as the stores of a process share it.
+/// DynamoDB. The stores of a process share one, so that their concurrent reads become one request.
 #[derive(Clone)]
 pub struct Database {
     pub(super) client: Client,
-    pub(super) reads: Gather<ItemKey, Item, String>,
+    pub(super) reads: Gather<(), ItemKey, Item, String>,
 }
 
 impl Database {
     /// DynamoDB with a configuration of the SDK.
     pub fn new(config: &SdkConfig) -> Self {
         let client = Client::new(config);
-        let of_reads = client.clone();
-        let reads = Gather::new(move |keys| read_each(of_reads.clone(), keys));
+        let reader = client.clone();
+        let read = move |(), keys| read_each(reader.clone(), keys);
+        // A table that may not be read, or that throttles, fails all keys.
+        let reads = Gather::new(read, |_| true);
         Self { client, reads }
     }
 }

@@ -83,10 +83,10 @@ impl Table {
         Ok(self.get_all(&[key]).await?.remove(key))
     }
 
-    /// The existing items with these keys, by key and by a consistent read, which is made together with others of the process.
+    /// The existing items with these keys, by key and by a consistent read, combined with the other reads of the process.
     pub(crate) async fn get_all(&self, keys: &[&str]) -> Result<HashMap<String, Item>, StoreError> {
         let keys: Vec<ItemKey> = keys.iter().map(|key| self.item_key(key)).collect();
-        let found = self.database.reads.call(keys.clone()).await;
+        let found = self.database.reads.call((), keys.clone()).await;
         let found = found.map_err(|reason| self.error(reason))?;
         let items = keys.into_iter().filter_map(|key| {
             let item = found.get(&key)?.clone();
@@ -206,8 +206,8 @@ impl Table {
         }
     }
 
-    /// Changes attributes, and makes the item if there is none. Only for changes that may happen twice: the SDK repeats the request
-    /// after a lost answer.
+    /// Changes attributes, and creates the item if it does not exist. Only for changes that may happen twice: the SDK repeats
+    /// the request after a lost answer.
     pub(crate) async fn update(&self, key: &str, change: Expression) -> Result<(), StoreError> {
         let call = || {
             self.database

@@ -38,7 +38,7 @@ impl DynamoDbMappings {
             return Ok(Some(Forgets::new(0)));
         };
         if item.contains_key(PENDING) {
-            tracing::info!(%scope, "a customer is being forgotten, or that was cut off: mappings are written one by one until it is done");
+            tracing::info!(%scope, "a customer is being forgotten, or an earlier attempt was interrupted; mappings are written one by one until it completes");
             return Ok(None);
         }
         let count = match item.get(COUNT) {

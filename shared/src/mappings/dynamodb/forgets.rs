@@ -12,8 +12,8 @@
 //!
 //! A function that reads `count` with nothing pending, and no tombstone after that, may bind on condition that `count` is
 //! unchanged. What was announced earlier has been settled, so that its tombstones are visible. What is announced later
-//! changes `count` before the binding, or finds the binding. A forget that is cut off stays pending until it is repeated,
-//! and bindings are made one by one meanwhile.
+//! changes `count` before the binding, or finds the binding. A forget that is cut off stays pending until its message is
+//! delivered again, and bindings are made one by one meanwhile.
 //!
 //! Version 0.2.0 and earlier forget without an announcement. During the minutes of an update, such a function can forget a
 //! customer between a new function's read of its tombstones and its transaction. The mapping is then there beside the
@@ -38,21 +38,21 @@ impl DynamoDbMappings {
     pub(super) async fn forget_entity(&self, entity: EntityRef) -> Result<(), StoreError> {
         let forgets = forgets_key(entity.scope);
         // The same for every attempt: a repeat settles what an earlier one has announced. Like a tombstone it names nobody.
-        let me = AttributeValue::Ss(vec![self.entity_tombstone(entity)?]);
-        let announce = Expression::new("ADD #count :one, #pending :me")
+        let pending = AttributeValue::Ss(vec![self.entity_tombstone(entity)?]);
+        let announce = Expression::new("ADD #count :one, #pending :tombstone")
             .name(COUNT)
             .name(PENDING)
             .value("one", number(1))
-            .value("me", me.clone());
+            .value("tombstone", pending.clone());
         self.table.update(&forgets, announce).await?;
-        self.bury(entity).await?;
-        let settle = Expression::new("DELETE #pending :me")
+        self.write_tombstones(entity).await?;
+        let settle = Expression::new("DELETE #pending :tombstone")
             .name(PENDING)
-            .value("me", me);
+            .value("tombstone", pending);
         self.table.update(&forgets, settle).await
     }
 
-    async fn bury(&self, entity: EntityRef) -> Result<(), StoreError> {
+    async fn write_tombstones(&self, entity: EntityRef) -> Result<(), StoreError> {
         let EntityRef { kind, scope, .. } = entity;
         for _ in 0..ATTEMPTS {
             let entry = Write::delete(entity_key(entity));

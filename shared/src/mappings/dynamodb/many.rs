@@ -1,8 +1,8 @@
 //! Many bindings in a few transactions.
 //!
-//! A binding by itself is a transaction of six or seven items, of which three are its entries. Together, bindings share one check
-//! for all of their tombstones ([`forgets`](super::forgets)), so that each costs its three entries. Nothing else differs:
-//! the conditions on the entries are the same, and whatever is refused is bound by itself, which finds out why.
+//! A single binding is a transaction of six or seven items, of which three are its entries. Bindings that are made together
+//! share one check for all of their tombstones ([`forgets`](super::forgets)), so that each costs its three entries. Nothing
+//! else differs: the conditions on the entries are the same, and a binding that is refused is made alone, which finds out why.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,10 +25,10 @@ use crate::{
 const ENTRIES: usize = 3;
 /// Bindings in a transaction, beside the check of what was forgotten.
 ///
-/// Transactions of one scope run one after the other: they check the same item, and DynamoDB refuses the later one of two
-/// that meet. A million bindings are 30,304 transactions: 152 s at 5 ms, 15 minutes at 30 ms. At 30 ms that is 6,600
-/// write units a second, more than the 4,000 that a new on-demand table sustains at first (Amazon DynamoDB Developer Guide, "DynamoDB
-/// on-demand capacity mode"), so that more at once would only be throttled.
+/// Transactions of one scope run one after the other: they check the same item, and DynamoDB cancels one of two concurrent
+/// transactions. A million bindings are 30,304 transactions: 152 s at 5 ms, 15 minutes at 30 ms. At 30 ms that is 6,600 write
+/// units a second, more than the 4,000 that a new on-demand table takes at first (Amazon DynamoDB Developer Guide,
+/// "DynamoDB on-demand capacity mode"), so that more concurrency would only be throttled.
 const BATCH_SIZE: usize = (MAX_TRANSACTION_ITEMS - 1) / ENTRIES;
 /// Bindings that are made at the same time by themselves: each takes a few requests of some ten milliseconds.
 const SINGLE_CONCURRENCY: usize = 16;
@@ -42,7 +42,7 @@ impl DynamoDbMappings {
         let mut answers: Answers = vec![None; bindings.len()];
         let (batches, twice) = batches(bindings);
         for (scope, places) in batches {
-            // One alone gains nothing, and would only get in the way of others.
+            // A single binding gains nothing, and would only conflict with others.
             if places.len() > 1 {
                 self.bind_together(scope, bindings, places, &mut answers)
                     .await?;

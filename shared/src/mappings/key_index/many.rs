@@ -1,9 +1,9 @@
 //! Many records listed in a few transactions.
 //!
-//! A record by itself is a read of three items and a transaction of its keys, its entry, the check of its tombstone, and its
-//! mapping. Together, records share one check for all of their tombstones
-//! ([`forgets`](crate::mappings::DynamoDbMappings)), and each costs its keys and its entry. A record that has an entry
-//! already is refused and listed by itself, so that what its mapping says of it cannot be outdated.
+//! A single record takes a read of three items and a transaction of its keys, its entry, the check of its tombstone, and its
+//! mapping. Records that are listed together share one check for all of their tombstones
+//! ([`DynamoDbMappings`](crate::mappings::DynamoDbMappings)), and each costs its keys and its entry. A record that has an
+//! entry already is refused and listed alone, so that its mapping cannot become outdated.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -54,7 +54,7 @@ impl DynamoDbMappings {
                 open.push(unlisted);
             }
         }
-        // One alone gains nothing, and would only get in the way of others.
+        // A single record gains nothing, and would only conflict with others.
         if open.len() > 1 {
             self.list_together(scope, &mut open, &mut alone).await?;
         }

@@ -148,9 +148,10 @@ port! {
         /// Replaces the keys of a record. The record of a forgotten customer gets none (P12). Idempotent.
         async fn set(&self, scope: Scope, record: &ErpId, keys: &RecordKeys) -> Result<(), StoreError>;
 
-        /// Lists many records that have no entry yet, or whose entry cannot be read without doubt; the others as
-        /// [`set`](Self::set) does. Half as expensive as listing them one by one. The mappings do not say how these records are indexed
-        /// ([`RecordEntry::indexed`](crate::mappings::RecordEntry)). Callers should not run it concurrently for one scope. Idempotent.
+        /// Lists many records that should have no entry yet; one that has an entry is listed as [`set`](Self::set) does. Half as
+        /// expensive as listing them one by one. The mappings do not say how these records are indexed
+        /// ([`RecordEntry::indexed`](crate::mappings::RecordEntry)). Callers should not run it concurrently for one scope.
+        /// Idempotent.
         async fn set_many(&self, scope: Scope, records: &[(ErpId, RecordKeys)]) -> Result<(), StoreError>;
 
         /// Records that every record of a kind that changed between two times of the ERP's clock is in the index; without

@@ -2,12 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 
 use super::{batch::Batch, pages::Pages, rows::EntityRow, sets::set_of};
 use crate::{
-    domain::{ApplicationId, EntityKind, EntityRef, NorceId, Scope},
+    domain::{ApplicationId, EntityKind, NorceId, Scope},
     gather::Gather,
     http::{
         Deadline,
@@ -25,12 +24,8 @@ pub(super) struct ById {
     pub(super) default_application: ApplicationId,
 }
 
-/// An entity that is read, and by when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Wanted {
-    pub(super) entity: EntityRef,
-    pub(super) deadline: Deadline,
-}
+/// The rows of customers or of companies, in any scope, by their ids; gathered by the scope of the reader, and the deadline.
+pub(super) type Entities<R> = Gather<(Scope, Deadline), NorceId, Vec<R>, NorceError>;
 
 impl ById {
     pub(super) fn application(&self, scope: Scope) -> ApplicationId {
@@ -89,34 +84,27 @@ impl ById {
 
     /// Gathers reads of single entities into one request for each scope and deadline. The messages of an invocation have one
     /// deadline.
-    pub(super) fn gather<R: EntityRow>(&self) -> Gather<Wanted, R, NorceError> {
+    pub(super) fn gather<R: EntityRow>(&self, kind: EntityKind) -> Entities<R> {
         let by_id = self.clone();
-        Gather::new(move |wanted| by_id.clone().entities(wanted))
+        let read = move |group, ids| by_id.clone().entities(kind, group, ids);
+        // Where Norce says how long to wait, fewer ids would have to wait as well.
+        Gather::new(read, |error| {
+            !matches!(error, NorceError::RetryAfter { after: Some(_), .. })
+        })
     }
 
     async fn entities<R: EntityRow>(
         self,
-        wanted: Vec<Wanted>,
-    ) -> Result<HashMap<Wanted, R>, NorceError> {
-        let mut requests: HashMap<_, Vec<NorceId>> = HashMap::new();
-        for Wanted { entity, deadline } in wanted {
-            let ids = requests.entry((entity.kind, entity.scope, deadline));
-            ids.or_default().push(entity.id);
+        kind: EntityKind,
+        (scope, deadline): (Scope, Deadline),
+        ids: Vec<NorceId>,
+    ) -> Result<HashMap<NorceId, Vec<R>>, NorceError> {
+        let options = R::options();
+        let rows: Vec<R> = self.rows(kind, scope, &options, &ids, deadline).await?;
+        let mut found: HashMap<NorceId, Vec<R>> = HashMap::with_capacity(rows.len());
+        for row in rows {
+            found.entry(row.id()?).or_default().push(row);
         }
-        let requests = requests.into_iter().map(async |(request, ids)| {
-            let (kind, scope, deadline) = request;
-            let rows: Vec<R> = self
-                .rows(kind, scope, &R::options(), &ids, deadline)
-                .await?;
-            let of_row = |row: R| {
-                let id = row.id()?;
-                let entity = EntityRef { kind, scope, id };
-                Ok((Wanted { entity, deadline }, row))
-            };
-            let rows = rows.into_iter().map(of_row);
-            rows.collect::<Result<Vec<_>, NorceError>>()
-        });
-        let rows = try_join_all(requests).await?;
-        Ok(rows.into_iter().flatten().collect())
+        Ok(found)
     }
 }

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    by_id::{ById, Wanted},
+    by_id::{ById, Entities},
     child_times::ChildTimes,
     countries::Countries,
     pages::Pages,
@@ -16,7 +16,6 @@ use crate::{
         ApplicationId, ApplicationSettings, CountryCode, DeliveryAddress, EntityKind, EntityRef,
         NorceId, Registers, Scope,
     },
-    gather::Gather,
     http::{
         Deadline,
         odata::{Filter, Options},
@@ -27,8 +26,8 @@ use crate::{
 /// Norce Query of one tenant.
 pub struct QueryClient {
     pub(super) by_id: ById,
-    pub(super) customers: Gather<Wanted, CustomerRow, NorceError>,
-    pub(super) companies: Gather<Wanted, CompanyRow, NorceError>,
+    pub(super) customers: Entities<CustomerRow>,
+    pub(super) companies: Entities<CompanyRow>,
     pub(super) shops: ApplicationSettings,
     pub(super) address_types: AddressTypes,
     countries: Countries,
@@ -46,8 +45,8 @@ impl QueryClient {
             default_application: shops.applications.default_application().id,
         };
         Self {
-            customers: by_id.gather(),
-            companies: by_id.gather(),
+            customers: by_id.gather(EntityKind::Customer),
+            companies: by_id.gather(EntityKind::Company),
             by_id,
             shops,
             address_types,
@@ -157,15 +156,15 @@ impl QueryClient {
     /// Reads a customer or company, if it is in the entity's scope (P14).
     pub(super) async fn entity<R: EntityRow>(
         &self,
-        rows: &Gather<Wanted, R, NorceError>,
+        rows: &Entities<R>,
         entity: EntityRef,
         deadline: Deadline,
     ) -> Result<Option<R::Entity>, NorceError> {
-        let wanted = Wanted { entity, deadline };
-        let found = rows.call(vec![wanted]).await;
+        let found = rows.call((entity.scope, deadline), vec![entity.id]).await;
         let found = found.map_err(|error| about(entity, error))?;
-        let row = found.get(&wanted).cloned();
-        let Some(row) = row.filter(|row| self.belongs(entity.scope, row.application_id())) else {
+        let mut rows = found.get(&entity.id).into_iter().flatten();
+        let row = rows.find(|row| self.belongs(entity.scope, row.application_id()));
+        let Some(row) = row.cloned() else {
             return Ok(None);
         };
         let addresses = self.read_addresses(row.addresses(), deadline).await?;
