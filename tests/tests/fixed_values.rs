@@ -13,7 +13,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::{
-    domain::{ErpId, Resource},
+    domain::{ErpId, PassMode, Resource},
     erp::Erp,
     owed::{Owed, Reason},
 };
@@ -93,6 +93,26 @@ async fn owed(bundle: &Bundle) -> Vec<Owed> {
 
 fn writes(bundle: &Bundle) -> usize {
     bundle.erp.requests().writes.len()
+}
+
+/// A pass would bind the record, and then nobody would know that something is still to follow its create.
+#[tokio::test(start_paused = true)]
+async fn dimensions_follow_a_create_whose_record_a_pass_sees_first() {
+    let bundle = Bundle::new(&options(DIMENSIONS));
+    // Longer than a create is waited for.
+    let slow = Fault::slow_work(7 * Duration::from_secs(60));
+    let slow = slow.on(Method::POST, Entity::Customers).times(1);
+    bundle.erp.inject(slow);
+    let id = bundle.norce.add_customer(samples::anna());
+    bundle.norce.place_order(order(Some(id), None));
+    // The message of the order comes back later than this.
+    bundle.run_for(8 * Duration::from_secs(60)).await;
+    let record = in_erp(&bundle);
+    assert_eq!(dimensions(&bundle, record.id), []);
+    bundle.pass(PassMode::Full).await;
+    bundle.quiet_within(HOUR).await;
+    assert_eq!(dimensions(&bundle, record.id), shop_and_ten());
+    assert_eq!(bundle.customer_code(id), Some(record.number));
 }
 
 #[tokio::test(start_paused = true)]

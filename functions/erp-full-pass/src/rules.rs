@@ -54,6 +54,9 @@ use crate::{
 /// A code that Norce has not confirmed this long after it was handed over is handed over again; `change-events` waits
 /// as long.
 const HAND_OVER_AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
+/// How long after the time limit of a create its record is left to `change-events`, whose message comes back at least every half
+/// hour. A pass cannot write what follows a create, such as dimensions, and after its binding nobody would.
+const LEFT_TO_CHANGES: TimeDelta = TimeDelta::days(1);
 
 const BEING_MADE: &str = "it may be the record of a first order that is under way";
 const STRANGER: &str =
@@ -361,6 +364,10 @@ impl Rules<'_> {
         let verdict =
             matching::of_record(kind, scope, &candidate, &entities, &others, shared_email);
         Ok(match verdict {
+            // Only `change-events` knows what the new record still lacks.
+            RecordVerdict::Match(id) if is_announced(facts, self.entity(kind, id), now) => {
+                Decision::skip(record, BEING_MADE)
+            }
             RecordVerdict::Match(id) => match found.iter().find(|found| found.id == id) {
                 Some(found) => self.bind(UpdateKind::Code, record, found)?,
                 // The rule returns one of the entities that it was given.
@@ -523,6 +530,14 @@ fn unconfirmed(
 
 fn update(what: UpdateKind, record: &ErpRecord, id: Option<NorceId>, changed: Changed) -> Decision {
     Decision::Act(Action::Update(norce_update(what, record, id, changed)))
+}
+
+/// Whether a create of an entity was announced, and is still left to `change-events`.
+fn is_announced(facts: &Facts, entity: EntityRef, now: DateTime<Utc>) -> bool {
+    match facts.mappings.get(&entity) {
+        Some(Mapping::Reserved(reservation)) => now < reservation.until + LEFT_TO_CHANGES,
+        Some(Mapping::Bound(_) | Mapping::Forgotten) | None => false,
+    }
 }
 
 fn norce_update(
