@@ -23,7 +23,7 @@ use shared::{
     http::{Deadline, ReqwestTransport, Transport, TransportError},
     mappings::{DynamoDbMappings, RecordMappings, key_index::KeyIndex},
     owed::{DynamoDbOwed, OwedRecords},
-    passes::{Cost, Counts, DynamoDbPasses, Passes},
+    passes::{Cost, Counts, DynamoDbPasses, Passes, PassesLayer, Run},
     queues::{Queue, QueueDepth},
     runtime::batch::{Handler, Outcome, Received},
 };
@@ -160,6 +160,26 @@ impl Transport for Nothing {
     }
 }
 
+/// Runs in memory. Whatever is noted of one goes to the stand-in first, so that it takes its time and is counted.
+struct Noted {
+    inner: MemoryPasses,
+    notes: DynamoDbPasses,
+}
+
+#[async_trait]
+impl PassesLayer for Noted {
+    type Inner = MemoryPasses;
+
+    fn inner(&self) -> &MemoryPasses {
+        &self.inner
+    }
+
+    async fn save(&self, run: &Run) -> Result<bool, StoreError> {
+        self.notes.save(run).await?;
+        self.inner.save(run).await
+    }
+}
+
 /// The imports queue: somebody always takes everything at once.
 struct Taker;
 
@@ -229,32 +249,37 @@ async fn pass(
                     Arc::new(MemoryPasses::default()),
                 )
             }
-            Stores::DynamoDb { table } | Stores::Nothing { table, .. } => {
-                let counting = |inner| {
-                    let requests = requests.clone();
-                    Arc::new(Counting { inner, requests })
-                };
-                let aws = sdk::load(counting(transport.clone())).await;
-                let of_mappings = match &task.stores {
-                    Stores::Nothing { time, .. } => {
-                        sdk::load(counting(Arc::new(Nothing(*time)))).await
-                    }
-                    _ => aws.clone(),
-                };
-                let mappings = DynamoDbMappings::new(&of_mappings, table, fingerprints.clone());
-                let mappings = Arc::new(mappings);
-                let index: Arc<dyn KeyIndex> = match &task.stores {
-                    Stores::Nothing {
-                        lists_keys: false, ..
-                    } => Arc::new(Arithmetic {
+            Stores::Nothing { time, lists_keys } => {
+                let requests = requests.clone();
+                let inner = Arc::new(Nothing(*time));
+                let aws = sdk::load(Arc::new(Counting { inner, requests })).await;
+                let key = fingerprints.clone();
+                let mappings = Arc::new(DynamoDbMappings::new(&aws, "mappings", key));
+                let index: Arc<dyn KeyIndex> = if *lists_keys {
+                    mappings.clone()
+                } else {
+                    Arc::new(Arithmetic {
                         some_lack_codes: false,
                         fingerprints: fingerprints.clone(),
                         others: MemoryMappings::default(),
-                    }),
-                    _ => mappings.clone(),
+                    })
                 };
+                let noted = Noted {
+                    inner: MemoryPasses::default(),
+                    notes: DynamoDbPasses::new(&aws, "passes"),
+                };
+                let owed = Arc::new(MemoryOwed::default());
+                ((mappings, index), owed, Arc::new(noted))
+            }
+            Stores::DynamoDb { table } => {
+                let counting = Counting {
+                    inner: transport.clone(),
+                    requests: requests.clone(),
+                };
+                let aws = sdk::load(Arc::new(counting)).await;
+                let mappings = Arc::new(DynamoDbMappings::new(&aws, table, fingerprints.clone()));
                 (
-                    (mappings, index),
+                    (mappings.clone(), mappings),
                     Arc::new(DynamoDbOwed::new(&aws, format!("{table}{OWED}"))),
                     Arc::new(DynamoDbPasses::new(&aws, format!("{table}{PASSES}"))),
                 )

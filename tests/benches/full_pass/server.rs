@@ -12,6 +12,7 @@ use axum::{
     body::Body,
     http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
+    serve::ListenerExt as _,
 };
 use tokio::net::TcpListener;
 use url::form_urlencoded;
@@ -50,6 +51,10 @@ pub(crate) async fn serve(delay: Duration) {
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("http://{}", listener.local_addr().expect("an address"));
+    // Otherwise an answer waits up to 40 ms for the acknowledgement of its first part.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
     axum::serve(listener, router).await.expect("a server");
 }
 
