@@ -279,7 +279,7 @@ mod tests {
         let (cut_off, other) = futures_util::join!(cut_off, gather.call(0, vec![2]));
         assert!(cut_off.is_err());
         assert_eq!(other.unwrap()[&2], 1);
-        // Also when nobody is left who waits.
+        // The same when every call of a round is cut off.
         let cut_off = tokio::time::timeout(Duration::ZERO, gather.call(0, vec![3]));
         assert!(cut_off.await.is_err());
         assert!(gather.call(0, vec![4]).await.unwrap().contains_key(&4));

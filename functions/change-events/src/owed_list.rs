@@ -24,7 +24,7 @@ pub(crate) struct Listed {
 }
 
 impl OwedList<'_> {
-    /// What is listed about an entity. The reads are concurrent, so that they are one request.
+    /// Which records of an entity are listed. The reads are concurrent, so that they become one request.
     pub(crate) async fn of(&self, entity: EntityRef) -> Result<Listed, StoreError> {
         let subject = Subject::Entity(entity);
         let to_erp = self.owed.is_listed(&subject, Stage::ToErp);

@@ -23,7 +23,7 @@ use super::{
     stage::{Calls, EVENT_SECRET, Stage},
 };
 
-/// Customers that a flow goes round. Few, because the simulators slow down with more.
+/// Customers that a flow uses in turn. Few, because the simulators slow down with more.
 const CUSTOMERS: usize = 100;
 /// Messages of an invocation of `submit-imports` here, which become one job.
 const LINES: usize = 10;
@@ -40,7 +40,7 @@ pub(crate) struct Flow {
     pub(crate) calls_alone: Option<&'static str>,
     /// The twins: what their names add to that of the language, and the names of their sources.
     pub(crate) twins: &'static [(&'static str, &'static str)],
-    /// Events of an invocation. Of a pass, which is several: its records.
+    /// Events of an invocation; for a pass, which takes several invocations, its records.
     pub(crate) batch: usize,
     /// Events of a program in a round.
     pub(crate) events: usize,
@@ -390,7 +390,7 @@ impl<'a> Scene<'a> {
         sent
     }
 
-    /// Invokes the function, and goes on with what it sends itself. Returns the requests to AWS.
+    /// Invokes the function, and then with the messages that it sends to itself. Returns the requests to AWS.
     async fn invoke(
         &self,
         program: &Program,
@@ -435,7 +435,7 @@ impl<'a> Scene<'a> {
             Work::Order => assert_eq!(of_queue("changes.fifo"), events, "{title}"),
             Work::Submit => assert_eq!(of_queue("jobs"), invocations, "{title}"),
             Work::Poll => assert_eq!(of_queue("jobs"), 0, "{title}: a job has to be polled again"),
-            // Of unchanged records Norce is asked nothing.
+            // Unchanged records cause no request to Norce.
             Work::Pass(_) => assert_eq!((of_queue("imports"), calls.norce), (0, 0), "{title}"),
         }
     }

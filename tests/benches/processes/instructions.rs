@@ -90,7 +90,7 @@ async fn count(
     scene.run(&counted, &mut process, events).await;
     let id = i32::try_from(process.id().expect("it runs")).expect("an id");
     let id = Pid::from_raw(id).expect("an id");
-    // Killed, it would write nothing.
+    // A killed Valgrind writes nothing.
     kill_process(id, Signal::TERM).expect("it runs");
     process.until_ended().await.expect("it ends");
     let log = fs::read_to_string(&log).expect("Valgrind writes a log");

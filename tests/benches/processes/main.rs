@@ -90,7 +90,7 @@ impl Choice {
         FLOWS.iter().filter(|flow| self.part(flow.word))
     }
 
-    /// A stage. Each flow has one of its own, so that none is slower for what another has left.
+    /// A stage. Each flow has one of its own, so that none is slowed down by what another left behind.
     async fn stage(&self, tls: bool) -> Stage {
         Stage::new(!self.has("--without-session-token"), tls).await
     }

@@ -19,7 +19,7 @@ const WITH_TWINS: [&str; 2] = ["receive", "echo"];
 
 /// Measures and prints.
 pub(crate) async fn measure(languages: &[Language], choice: &Choice) {
-    // Nobody is called before the first event.
+    // A function calls no remote before the first event.
     let stage = choice.stage(false).await;
     let mut all = vec![(EMPTY.to_owned(), Program::ours(EMPTY, &built(), EMPTY))];
     let first = |word: &&str| FLOWS.iter().find(|flow| flow.word == *word);

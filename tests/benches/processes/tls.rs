@@ -38,7 +38,7 @@ pub(crate) struct Tls {
 
 impl Drop for Tls {
     fn drop(&mut self) {
-        // A copy that stays behind trusts a key that nobody has any more.
+        // A copy that is left behind trusts a key that no longer exists.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     conflicts::until_undisturbed,
     expression::Expression,
-    item::{EXPIRES_AT, KEY, number, text},
+    item::{EXPIRES_AT, number},
     table::Table,
 };
 use crate::{StoreError, aws::explain};
@@ -39,17 +39,8 @@ impl Table {
             .name(EXPIRES_AT)
             .value("entry", value)
             .value(EXPIRES_AT, number(expires_at.timestamp()));
-        let call = || {
-            self.database
-                .client
-                .update_item()
-                .table_name(&self.name)
-                .key(KEY, text(shard_of(list, name)))
-                .set_expression_attribute_names(change.names())
-                .set_expression_attribute_values(change.values())
-                .update_expression(&change.text)
-                .send()
-        };
+        let shard = shard_of(list, name);
+        let call = || self.update_item(&shard, &change).send();
         match until_undisturbed(call).await {
             Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(is_item_full) => Ok(false),

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, fmt::Display};
 
 use aws_sdk_dynamodb::{
-    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    operation::{
+        transact_write_items::TransactWriteItemsError,
+        update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    },
     types::{AttributeValue, ReturnValue, TransactWriteItem},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -171,6 +174,18 @@ impl Table {
         }
     }
 
+    /// A request that changes attributes.
+    pub(super) fn update_item(&self, key: &str, change: &Expression) -> UpdateItemFluentBuilder {
+        self.database
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key(KEY, text(key))
+            .set_expression_attribute_names(change.names())
+            .set_expression_attribute_values(change.values())
+            .update_expression(&change.text)
+    }
+
     /// Changes attributes if a condition holds; otherwise `false`. Only for changes that do not break their own condition:
     /// it is evaluated again when the SDK repeats the request after a lost answer.
     pub(crate) async fn update_if(
@@ -182,16 +197,8 @@ impl Table {
         let required = condition.text.clone();
         let change = change.declaring(condition);
         let call = || {
-            self.database
-                .client
-                .update_item()
-                .table_name(&self.name)
-                .key(KEY, text(key))
-                .set_expression_attribute_names(change.names())
-                .set_expression_attribute_values(change.values())
-                .update_expression(&change.text)
-                .condition_expression(&required)
-                .send()
+            let update = self.update_item(key, &change);
+            update.condition_expression(&required).send()
         };
         match until_undisturbed(call).await {
             Ok(_) => Ok(true),
@@ -209,17 +216,7 @@ impl Table {
     /// Changes attributes, and creates the item if it does not exist. Only for changes that may happen twice: the SDK repeats
     /// the request after a lost answer.
     pub(crate) async fn update(&self, key: &str, change: Expression) -> Result<(), StoreError> {
-        let call = || {
-            self.database
-                .client
-                .update_item()
-                .table_name(&self.name)
-                .key(KEY, text(key))
-                .set_expression_attribute_names(change.names())
-                .set_expression_attribute_values(change.values())
-                .update_expression(&change.text)
-                .send()
-        };
+        let call = || self.update_item(key, &change).send();
         let outcome = until_undisturbed(call).await;
         outcome.map_err(|error| self.error(explain(&error)))?;
         Ok(())

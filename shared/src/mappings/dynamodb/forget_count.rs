@@ -1,4 +1,4 @@
-//! How many entities of a scope were forgotten: what transactions of many bindings depend on ([`forgets`](super::forgets)).
+//! How many entities of a scope were forgotten, which transactions of many bindings check ([`forgets`](super::forgets)).
 
 use aws_sdk_dynamodb::types::AttributeValue;
 

@@ -1,4 +1,4 @@
-//! Forgetting, and the item by which bindings that are made together see it.
+//! Forgetting, and the item that shows it to bindings that are made together.
 //!
 //! A single binding checks three tombstones in its transaction, which are half of its cost. Bindings that are made together
 //! check one item for all of them, `forgets#<scope>`. It has to change before the first tombstone is written, and must not

@@ -30,10 +30,10 @@ const ENTRIES: usize = 3;
 /// units a second, more than the 4,000 that a new on-demand table takes at first (Amazon DynamoDB Developer Guide,
 /// "DynamoDB on-demand capacity mode"), so that more concurrency would only be throttled.
 const BATCH_SIZE: usize = (MAX_TRANSACTION_ITEMS - 1) / ENTRIES;
-/// Bindings that are made at the same time by themselves: each takes a few requests of some ten milliseconds.
+/// Concurrent single bindings: each takes a few requests of some ten milliseconds.
 const SINGLE_CONCURRENCY: usize = 16;
 
-/// The answers so far, by the places of the bindings; `None`: to be bound by itself.
+/// The answers so far, by the places of the bindings; `None`: to be bound alone.
 type Answers = Vec<Option<Bound>>;
 
 impl DynamoDbMappings {
@@ -78,7 +78,7 @@ impl DynamoDbMappings {
             .collect()
     }
 
-    /// Binds what is not refused. The rest has no answer then, and is to be bound by itself.
+    /// Binds what is not refused. The rest gets no answer, and has to be bound alone.
     async fn bind_together(
         &self,
         scope: Scope,
@@ -102,7 +102,7 @@ impl DynamoDbMappings {
         Ok(())
     }
 
-    /// Answers for what is forgotten, as far as the caller has not read it under the same count.
+    /// Answers the bindings of forgotten customers, unless the caller has read their tombstones under the same count.
     async fn answer_forgotten(
         &self,
         seen: Forgets,
@@ -132,8 +132,8 @@ impl DynamoDbMappings {
         Ok(())
     }
 
-    /// Writes in transactions, as long as nothing is forgotten in the scope; `false`: something was, and what is still open
-    /// has to be read again. What is refused leaves `open` without an answer.
+    /// Writes in transactions as long as no customer of the scope is forgotten. `false`: one was, and the tombstones of what is
+    /// still open have to be read again. What is refused leaves `open` without an answer.
     async fn write_together(
         &self,
         scope: Scope,

@@ -22,7 +22,7 @@ use crate::{
 
 /// Attempts while customers are forgotten meanwhile. What is left then is listed one by one.
 const ATTEMPTS: u32 = 5;
-/// Records that are listed at the same time by themselves: each takes two requests of some ten milliseconds.
+/// Concurrent listings of single records: each takes two requests of some ten milliseconds.
 const SINGLE_CONCURRENCY: usize = 16;
 
 /// A record to be listed.
@@ -68,7 +68,7 @@ impl DynamoDbMappings {
             .await
     }
 
-    /// Lists what is not refused. What has to be listed by itself is in `alone`, or stays in `open`.
+    /// Lists what is not refused. What has to be listed alone is moved to `alone`, or stays in `open`.
     async fn list_together<'a>(
         &self,
         scope: Scope,
