@@ -328,11 +328,9 @@ impl Executor<'_> {
         };
         let stored = match &update.what {
             UpdateKind::Bind | UpdateKind::Code => {
-                let bound = match (bound, &update.replaces) {
-                    (Some(bound), _) => Some(bound),
-                    (None, Some(gone)) => Some(self.rebind(entity, gone, update).await?),
-                    // Every other binding was made before.
-                    (None, None) => None,
+                let bound = match &update.replaces {
+                    Some(gone) => Some(self.rebind(entity, gone, update).await?),
+                    None => bound,
                 };
                 bound.map_or(Stored::Gone, |bound| stored(entity, code, bound))
             }

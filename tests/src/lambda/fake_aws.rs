@@ -1,7 +1,7 @@
 //! As much of Secrets Manager, SQS, DynamoDB, CloudWatch Logs and Lambda as the functions ask for. It answers at once
 //! and records every request with its trace header.
 //!
-//! DynamoDB keeps items by table and key, refuses the reads of many keys that the real one refuses, and treats every
+//! DynamoDB keeps items by table and key, refuses the numbers of items that the real one refuses, and treats every
 //! condition as true: the functions here run one after the other, with no concurrent writer. The suite of the stores tests
 //! its real rules against the local AWS.
 
@@ -21,8 +21,8 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-/// The most keys that a `BatchGetItem` may ask for. None may be there twice.
-const MAX_KEYS: usize = 100;
+/// The most items of a `BatchGetItem` or `TransactWriteItems`. None may be there twice.
+const MAX_ITEMS: usize = 100;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -214,10 +214,8 @@ impl Kept {
             },
             "BatchGetItem" => {
                 let wanted = wanted(body);
-                let distinct: BTreeSet<&(String, String)> = wanted.iter().collect();
-                if !(1..=MAX_KEYS).contains(&wanted.len()) || distinct.len() < wanted.len() {
-                    let error = json!({ "__type": "ValidationException" });
-                    return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+                if !is_valid(&wanted) {
+                    return invalid();
                 }
                 let tables = body["RequestItems"].as_object().into_iter().flatten();
                 let mut found: BTreeMap<&str, Vec<&Map<String, Value>>> = tables
@@ -245,6 +243,9 @@ impl Kept {
                 None => json!({}),
             },
             "TransactWriteItems" => {
+                if !is_valid(&written(body)) {
+                    return invalid();
+                }
                 for write in body["TransactItems"].as_array().into_iter().flatten() {
                     if let Some(item) = write["Put"]["Item"].as_object() {
                         let place = place(&write["Put"], &write["Put"]["Item"]);
@@ -295,6 +296,27 @@ fn wanted(body: &Value) -> Vec<(String, String)> {
         keys.map(|key| (table.clone(), text(&key["pk"])))
     });
     keys.collect()
+}
+
+/// The places that a `TransactWriteItems` writes to or checks.
+fn written(body: &Value) -> Vec<(String, String)> {
+    let writes = body["TransactItems"].as_array().into_iter().flatten();
+    let operations = writes.flat_map(|write| write.as_object().into_iter().flatten());
+    let places = operations.map(|(name, operation)| {
+        let key = if name == "Put" { "Item" } else { "Key" };
+        place(operation, &operation[key])
+    });
+    places.collect()
+}
+
+fn is_valid(places: &[(String, String)]) -> bool {
+    let distinct: BTreeSet<&(String, String)> = places.iter().collect();
+    (1..=MAX_ITEMS).contains(&places.len()) && distinct.len() == places.len()
+}
+
+fn invalid() -> Response {
+    let error = json!({ "__type": "ValidationException" });
+    (StatusCode::BAD_REQUEST, Json(error)).into_response()
 }
 
 /// Table and key.

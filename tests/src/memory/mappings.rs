@@ -96,14 +96,7 @@ impl State {
                 by: EntityRef { kind, scope, id },
             };
         }
-        let entry = RecordEntry {
-            kind: entity.kind,
-            id: Some(entity.id),
-            code: binding.code.clone(),
-            erp_fingerprint: entry.and_then(|entry| entry.erp_fingerprint.clone()),
-            confirmed: is_confirmed(&binding),
-            indexed,
-        };
+        let entry = entry_of(entity, &binding, entry, indexed);
         self.by_record.insert(record, entry);
         self.by_code.insert(key, entity);
         self.by_entity.insert(entity, Stored::Bound(binding));
@@ -122,6 +115,23 @@ impl State {
             Stored::Reserved(reservation) => Mapping::Reserved(reservation.clone()),
             Stored::Bound(binding) => Mapping::Bound(binding.clone()),
         })
+    }
+}
+
+/// The entry of a record that is bound. The fingerprint of an earlier entry stays.
+fn entry_of(
+    entity: EntityRef,
+    binding: &Binding,
+    earlier: Option<&RecordEntry>,
+    indexed: Option<Fingerprint>,
+) -> RecordEntry {
+    RecordEntry {
+        kind: entity.kind,
+        id: Some(entity.id),
+        code: binding.code.clone(),
+        erp_fingerprint: earlier.and_then(|earlier| earlier.erp_fingerprint.clone()),
+        confirmed: is_confirmed(binding),
+        indexed,
     }
 }
 
@@ -416,14 +426,8 @@ impl Mappings for MemoryMappings {
         if let Some(by) = holder.filter(|by| *by != entity) {
             return Ok(Bound::RecordTaken { by });
         }
-        let entry = RecordEntry {
-            kind: entity.kind,
-            id: Some(entity.id),
-            code: binding.code.clone(),
-            erp_fingerprint: entry.and_then(|entry| entry.erp_fingerprint.clone()),
-            confirmed: is_confirmed(&binding),
-            indexed: state.index.digest(record.0, &record.1),
-        };
+        let indexed = state.index.digest(record.0, &record.1);
+        let entry = entry_of(entity, &binding, entry, indexed);
         state.by_code.remove(&code_key(entity, &former));
         state.by_record.remove(&(entity.scope, from.clone()));
         state.by_record.insert(record, entry);

@@ -1,11 +1,11 @@
-//! How many entities of a scope were forgotten, which transactions of many bindings check ([`forgets`](super::forgets)).
+//! How many entities of a scope were forgotten, and transactions that check it ([`forgets`](super::forgets)).
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::table::DynamoDbMappings;
 use crate::{
     StoreError,
-    aws::dynamodb::{Expression, Write},
+    aws::dynamodb::{Expression, Write, Written},
     domain::Scope,
     mappings::Forgets,
 };
@@ -17,8 +17,18 @@ pub(super) fn forgets_key(scope: Scope) -> String {
     format!("forgets#{scope}")
 }
 
+/// How a transaction of several parts ended.
+pub(in crate::mappings) enum Together {
+    /// Everything is written.
+    Done,
+    /// Nothing is written: an entity of the scope was forgotten.
+    Forgotten,
+    /// Nothing is written, because of the parts that are `true`.
+    Refused(Vec<bool>),
+}
+
 /// A condition on a transaction: nothing was forgotten in the scope since.
-pub(in crate::mappings) fn none_forgotten_since(scope: Scope, seen: Forgets) -> Write {
+fn none_forgotten_since(scope: Scope, seen: Forgets) -> Write {
     let unchanged = match seen.count() {
         0 => Expression::new("attribute_not_exists(#count)").name(COUNT),
         count => Expression::new("#count = :seen")
@@ -29,6 +39,33 @@ pub(in crate::mappings) fn none_forgotten_since(scope: Scope, seen: Forgets) -> 
 }
 
 impl DynamoDbMappings {
+    /// Writes parts in one transaction, on condition that nothing was forgotten in the scope since.
+    pub(in crate::mappings) async fn write_together(
+        &self,
+        scope: Scope,
+        seen: Forgets,
+        parts: Vec<Vec<Write>>,
+    ) -> Result<Together, StoreError> {
+        let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
+        let check = sizes.iter().sum();
+        let writes = parts.into_iter().flatten();
+        let writes = writes.chain([none_forgotten_since(scope, seen)]);
+        let refusals = match self.table.write(writes).await? {
+            Written::Done => return Ok(Together::Done),
+            Written::Refused(refusals) if refusals.has(check) => return Ok(Together::Forgotten),
+            Written::Refused(refusals) => refusals,
+        };
+        let mut start = 0;
+        let is_refused = |size| {
+            let part = start..start + size;
+            start = part.end;
+            part.into_iter().any(|place| refusals.has(place))
+        };
+        Ok(Together::Refused(
+            sizes.into_iter().map(is_refused).collect(),
+        ))
+    }
+
     /// How many entities of a scope were forgotten; `None` while one is being forgotten.
     pub(in crate::mappings) async fn settled_forgets(
         &self,

@@ -11,12 +11,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{
     DynamoDbMappings,
     entries::{ATTEMPTS, unbound},
-    forget_count::none_forgotten_since,
+    forget_count::Together,
     table::{code_key, entity_key, record_key},
 };
 use crate::{
     Consistency, StoreError,
-    aws::dynamodb::{MAX_TRANSACTION_ITEMS, Refusals, Written},
+    aws::dynamodb::MAX_TRANSACTION_ITEMS,
     domain::{EntityRef, Scope},
     mappings::{Bound, Forgets, Mappings, NewBinding},
 };
@@ -93,7 +93,7 @@ impl DynamoDbMappings {
             self.answer_forgotten(seen, bindings, &mut open, answers)
                 .await?;
             let is_unchanged = self
-                .write_together(scope, seen, bindings, &mut open, answers)
+                .write_all(scope, seen, bindings, &mut open, answers)
                 .await?;
             if is_unchanged {
                 return Ok(());
@@ -134,7 +134,7 @@ impl DynamoDbMappings {
 
     /// Writes in transactions as long as no customer of the scope is forgotten. `false`: one was, and the tombstones of what is
     /// still open have to be read again. What is refused leaves `open` without an answer.
-    async fn write_together(
+    async fn write_all(
         &self,
         scope: Scope,
         seen: Forgets,
@@ -145,43 +145,29 @@ impl DynamoDbMappings {
         while !open.is_empty() {
             let start = open.len().saturating_sub(BATCH_SIZE);
             let batch = open.split_off(start);
-            let mut writes = Vec::with_capacity(ENTRIES * batch.len() + 1);
+            let mut parts = Vec::with_capacity(batch.len());
             for new in batch.iter().filter_map(|place| bindings.get(*place)) {
-                writes.extend(self.three_entries(new.entity, &new.binding, unbound(), None)?);
+                let entries = self.three_entries(new.entity, &new.binding, unbound(), None)?;
+                parts.push(entries.into());
             }
-            let check = writes.len();
-            writes.push(none_forgotten_since(scope, seen));
-            let refusals = match self.table.write(writes).await? {
-                Written::Done => {
+            match self.write_together(scope, seen, parts).await? {
+                Together::Done => {
                     for place in batch {
                         answer(answers, place, Bound::Done);
                     }
-                    continue;
                 }
-                Written::Refused(refusals) => refusals,
-            };
-            if refusals.has(check) {
-                open.extend(batch);
-                return Ok(false);
+                Together::Forgotten => {
+                    open.extend(batch);
+                    return Ok(false);
+                }
+                Together::Refused(refused) => {
+                    let rest = batch.into_iter().zip(refused);
+                    open.extend(rest.filter_map(|(place, refused)| (!refused).then_some(place)));
+                }
             }
-            let (refused, rest): (Vec<_>, Vec<_>) = batch
-                .into_iter()
-                .enumerate()
-                .partition(|(number, _)| is_refused(&refusals, *number));
-            if refused.is_empty() {
-                // Never seen; a repeat would be endless.
-                continue;
-            }
-            open.extend(rest.into_iter().map(|(_, place)| place));
         }
         Ok(true)
     }
-}
-
-/// Whether one of the entries of the `number`-th binding of a transaction was refused.
-fn is_refused(refusals: &Refusals, number: usize) -> bool {
-    let first = ENTRIES * number;
-    (first..first + ENTRIES).any(|entry| refusals.has(entry))
 }
 
 fn answer(answers: &mut Answers, place: usize, bound: Bound) {

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     Consistency, StoreError,
-    aws::dynamodb::{Expression, MAX_TRANSACTION_ITEMS, Write, Written, text},
+    aws::dynamodb::{Expression, MAX_TRANSACTION_ITEMS, Write, text},
     domain::{ErpId, Scope},
-    mappings::{DynamoDbMappings, dynamodb::forget_count::none_forgotten_since},
+    mappings::{DynamoDbMappings, dynamodb::forget_count::Together},
 };
 
 /// Attempts while customers are forgotten meanwhile. What is left then is listed one by one.
@@ -30,6 +30,19 @@ struct Unlisted<'a> {
     record: &'a ErpId,
     keys: &'a RecordKeys,
     names: BTreeSet<String>,
+}
+
+impl Unlisted<'_> {
+    /// The writes that list the record, if it has no entry.
+    fn writes(&self, scope: Scope) -> Vec<Write> {
+        let me = holder(self.record);
+        let lists = self.names.iter().map(|name| enter(name, &me, false));
+        let item = entry_item(&self.names, text(self.keys.digest.as_str()));
+        let entry = Write::put(entry_key(scope, self.record), item);
+        lists
+            .chain([entry.provided(Expression::nothing_there())])
+            .collect()
+    }
 }
 
 impl DynamoDbMappings {
@@ -90,38 +103,20 @@ impl DynamoDbMappings {
             let mut is_unchanged = true;
             while is_unchanged && !open.is_empty() {
                 let batch = take_batch(open, alone);
-                let (mut writes, mut ends) = (Vec::new(), Vec::new());
-                for Unlisted {
-                    record,
-                    keys,
-                    names,
-                } in &batch
-                {
-                    let me = holder(record);
-                    writes.extend(names.iter().map(|name| enter(name, &me, false)));
-                    let item = entry_item(names, text(keys.digest.as_str()));
-                    let entry = Write::put(entry_key(scope, record), item);
-                    writes.push(entry.provided(Expression::nothing_there()));
-                    ends.push(writes.len());
+                let parts = batch.iter().map(|unlisted| unlisted.writes(scope));
+                match self.write_together(scope, seen, parts.collect()).await? {
+                    Together::Done => {}
+                    Together::Forgotten => {
+                        open.extend(batch);
+                        is_unchanged = false;
+                    }
+                    Together::Refused(refused) => {
+                        for (unlisted, refused) in batch.into_iter().zip(refused) {
+                            let to = if refused { &mut *alone } else { &mut *open };
+                            to.push(unlisted);
+                        }
+                    }
                 }
-                let check = writes.len();
-                writes.push(none_forgotten_since(scope, seen));
-                let Written::Refused(refusals) = self.table.write(writes).await? else {
-                    continue;
-                };
-                if refusals.has(check) {
-                    open.extend(batch);
-                    is_unchanged = false;
-                    continue;
-                }
-                let (mut start, mut rest) = (0, Vec::new());
-                for (unlisted, end) in batch.into_iter().zip(ends) {
-                    let is_refused = (start..end).any(|place| refusals.has(place));
-                    let to = if is_refused { &mut *alone } else { &mut rest };
-                    to.push(unlisted);
-                    start = end;
-                }
-                open.extend(rest);
             }
             if is_unchanged {
                 return Ok(());

@@ -157,6 +157,17 @@ def store(entity, stored):
     )
 
 
+def note(name, message, before):
+    """Logs and measures that a message was handled."""
+    logger.info(
+        "change handled",
+        subject=name,
+        correlation=message["correlation"],
+        outcome="unchanged" if before else "stored",
+    )
+    metrics.add_metric(name="Changes", unit=MetricUnit.Count, value=1)
+
+
 def handle(record: SQSRecord):
     message = record.json_body
     entity = message["entity"]
@@ -176,13 +187,7 @@ def handle(record: SQSRecord):
     store(name, now)
     if is_owed(f"{name}/to-erp"):
         raise RuntimeError("owed: not part of this twin")
-    logger.info(
-        "change handled",
-        subject=name,
-        correlation=message["correlation"],
-        outcome="unchanged" if before else "stored",
-    )
-    metrics.add_metric(name="Changes", unit=MetricUnit.Count, value=1)
+    note(name, message, before)
 
 
 @logger.inject_lambda_context

@@ -2,7 +2,6 @@
 mappings and owed records of all messages in one `BatchGetItem`, all customers in one request to Norce, and one `UpdateItem`
 each. The first message about a customer stores its fingerprint, every later one finds it unchanged."""
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import (
     SqsFifoPartialProcessor,
     process_partial_response,
@@ -17,6 +16,7 @@ from echo import (
     fingerprint,
     logger,
     metrics,
+    note,
     store,
 )
 
@@ -85,13 +85,7 @@ class Batch:
         if before is not None and before != now:
             raise RuntimeError("changed: not part of this twin")
         store(name, now)
-        logger.info(
-            "change handled",
-            subject=name,
-            correlation=message["correlation"],
-            outcome="unchanged" if before else "stored",
-        )
-        metrics.add_metric(name="Changes", unit=MetricUnit.Count, value=1)
+        note(name, message, before)
 
 
 @logger.inject_lambda_context
