@@ -291,7 +291,7 @@ async fn session(options: &Options) -> Result<Up, SandboxError> {
         deployment::of_package(package)?;
     }
     if let Some(version) = &options.upgrade_from {
-        upgrade::commit_of(version).await?;
+        upgrade::check_erp(version, options.erp).await?;
     }
     let shop = {
         let posts_at_once = if options.watch {

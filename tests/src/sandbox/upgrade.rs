@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use clap::ValueEnum as _;
 use serde_json::json;
 use tokio::{process::Command, time::sleep};
 use uuid::Uuid;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use super::{
     SandboxError,
     deployment::{self, Deployment, FUNCTIONS},
+    erp::ErpKind,
     io_error,
     night::{Api, until},
     passes::World,
@@ -99,6 +101,26 @@ pub(super) async fn commit_of(name: &str) -> Result<String, SandboxError> {
              lacks it: fetch the whole history (`git fetch --unshallow`)"
         ))
     })
+}
+
+/// Refuses an ERP that an earlier version's template does not have among the values of `ErpKind`.
+pub(super) async fn check_erp(version: &str, erp: ErpKind) -> Result<(), SandboxError> {
+    let commit = commit_of(version).await?;
+    let template = git(&["show", &format!("{commit}:template.yaml")]).await?;
+    let parameter = template.lines().skip_while(|line| *line != "  ErpKind:");
+    let mut values = parameter.filter_map(|line| line.trim().strip_prefix("AllowedValues: ["));
+    let values = values.next().unwrap_or_default();
+    let mut values = values.trim_end_matches(']').split(", ");
+    let name = erp
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned());
+    let name = name.unwrap_or_default();
+    if values.any(|value| value == name) {
+        return Ok(());
+    }
+    Err(SandboxError::Day(format!(
+        "the earlier version {commit} does not know the ERP {name}: choose another one with --erp, or leave out --upgrade-from"
+    )))
 }
 
 /// Builds the functions of an earlier version. Returns its template, ready to be deployed.
